@@ -1,0 +1,121 @@
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// An OCI platform, `os/architecture` or `os/architecture/variant`; the host's plays no part.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Platform {
+    /// `linux`: images of other systems are not made.
+    pub os: String,
+    /// Go's name of the architecture, as OCI has it.
+    pub architecture: String,
+    /// For example `v7` of `arm`.
+    pub variant: Option<String>,
+}
+
+/// Why a text is no platform that images are made for.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{text}` is not a platform{}", nearest.as_ref().map(|name| format!(": did you mean `{name}`?")).unwrap_or_default())]
+pub struct PlatformError {
+    /// What was written.
+    pub text: String,
+    /// The known platform next to it.
+    pub nearest: Option<&'static str>,
+}
+
+const KNOWN: [&str; 6] = [
+    "linux/amd64",
+    "linux/arm64",
+    "linux/arm64/v8",
+    "linux/ppc64le",
+    "linux/s390x",
+    "linux/riscv64",
+];
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        if !KNOWN.contains(&text) {
+            let nearest = KNOWN
+                .into_iter()
+                .min_by_key(|known| strsim::levenshtein(known, text));
+            let nearest = nearest.filter(|known| strsim::levenshtein(known, text) <= 4);
+            return Err(PlatformError {
+                text: text.to_owned(),
+                nearest,
+            });
+        }
+        let mut parts = text.split('/').map(str::to_owned);
+        let (os, architecture) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
+        // v8 is the only variant of arm64, and OCI's normal form leaves it out.
+        let variant = parts
+            .next()
+            .filter(|variant| !(architecture == "arm64" && variant == "v8"));
+        Ok(Self {
+            os,
+            architecture,
+            variant,
+        })
+    }
+}
+
+impl TryFrom<String> for Platform {
+    type Error = PlatformError;
+
+    fn try_from(text: String) -> Result<Self, PlatformError> {
+        text.parse()
+    }
+}
+
+impl From<Platform> for String {
+    fn from(platform: Platform) -> Self {
+        platform.to_string()
+    }
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        Self {
+            os: "linux".to_owned(),
+            architecture: "amd64".to_owned(),
+            variant: None,
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.os, self.architecture)?;
+        self.variant
+            .iter()
+            .try_for_each(|variant| write!(formatter, "/{variant}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_platforms_round_trip_and_others_name_the_nearest() {
+        assert_eq!(
+            "linux/amd64".parse::<Platform>().unwrap().to_string(),
+            "linux/amd64"
+        );
+        assert_eq!(
+            "linux/arm64/v8".parse::<Platform>().unwrap().to_string(),
+            "linux/arm64"
+        );
+        let error = "linux/amd46".parse::<Platform>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`linux/amd46` is not a platform: did you mean `linux/amd64`?"
+        );
+        assert_eq!("windows".parse::<Platform>().unwrap_err().nearest, None);
+    }
+}

@@ -1,0 +1,3 @@
+//! sparkpack.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! YAML: locate and splice (pure).

@@ -1,0 +1,145 @@
+//! Sources: what comes from elsewhere and is pinned by a checksum (Spark, connector jars, the operator's binary).
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use crate::image::Digest;
+
+/// One `[sources.NAME]`, or the Spark distribution of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The name in the configuration.
+    pub name: String,
+    /// Where its bytes come from.
+    pub origin: Origin,
+    /// The checksum that the configuration demands.
+    pub sha256: Option<Digest>,
+    /// What becomes of a downloaded file.
+    pub unpack: Unpack,
+}
+
+/// Where a source's bytes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `http://` or `https://`.
+    Url(String),
+    /// A file or a folder on this machine.
+    Path(PathBuf),
+    /// An artifact of a Maven repository.
+    Maven(MavenCoordinates),
+    /// The source distribution of a package on the Python index: `name==version`.
+    PythonSdist {
+        /// The project's name on the index.
+        name: String,
+        /// The exact version.
+        version: String,
+    },
+}
+
+/// How a downloaded file becomes the tree that a build sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpack {
+    /// The file as it is, under its own name (a jar, a binary).
+    No,
+    /// An archive (tar, tar.gz or zip) without the given number of leading path components.
+    Archive {
+        /// Leading path components to leave out.
+        strip: usize,
+    },
+    /// A Spark distribution: the binary one, or the one inside `PySpark`'s source distribution; becomes `/opt/spark`.
+    Spark,
+}
+
+/// `group:artifact:version`, and `:classifier` where there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MavenCoordinates {
+    /// For example `org.apache.hadoop`.
+    pub group: String,
+    /// For example `hadoop-aws`.
+    pub artifact: String,
+    /// The exact version.
+    pub version: String,
+    /// For example `shaded`.
+    pub classifier: Option<String>,
+}
+
+impl FromStr for MavenCoordinates {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let valid = |part: &&str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        let parts: Vec<&str> = text.split(':').collect();
+        let (3 | 4, true) = (
+            parts.len(),
+            parts
+                .iter()
+                .all(|part| valid(part) && *part != "." && *part != ".."),
+        ) else {
+            return Err(format!(
+                "`{text}` is not `group:artifact:version` or `group:artifact:version:classifier`"
+            ));
+        };
+        Ok(Self {
+            group: parts[0].to_owned(),
+            artifact: parts[1].to_owned(),
+            version: parts[2].to_owned(),
+            classifier: parts.get(3).map(|&part| part.to_owned()),
+        })
+    }
+}
+
+impl MavenCoordinates {
+    /// The name of the jar in the repository.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let classifier = self
+            .classifier
+            .as_ref()
+            .map(|name| format!("-{name}"))
+            .unwrap_or_default();
+        format!("{}-{}{classifier}.jar", self.artifact, self.version)
+    }
+}
+
+impl fmt::Display for MavenCoordinates {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{}:{}:{}",
+            self.group, self.artifact, self.version
+        )?;
+        self.classifier
+            .iter()
+            .try_for_each(|classifier| write!(formatter, ":{classifier}"))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => formatter.write_str(url),
+            Self::Path(path) => write!(formatter, "{}", path.display()),
+            Self::Maven(coordinates) => write!(formatter, "{coordinates}"),
+            Self::PythonSdist { name, version } => write!(formatter, "{name}=={version}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maven_coordinates_have_three_or_four_parts() {
+        let shaded: MavenCoordinates = "com.example:gcs-connector:3.1.0:shaded".parse().unwrap();
+        assert_eq!(shaded.file_name(), "gcs-connector-3.1.0-shaded.jar");
+        assert_eq!(shaded.to_string(), "com.example:gcs-connector:3.1.0:shaded");
+        for wrong in ["", "a:b", "a:b:c:d:e", "a::c", "a:../b:c", "a:..:c"] {
+            assert!(wrong.parse::<MavenCoordinates>().is_err(), "{wrong}");
+        }
+    }
+}
