@@ -1,1 +1,8 @@
-//! The outside world; nothing here prints.
+//! The outside world: the Docker daemon, registries, Python's installers, downloads, files. Nothing here prints.
+
+pub mod credentials;
+pub mod docker;
+pub mod python;
+pub mod registry;
+pub mod sources;
+pub mod store;

@@ -1,1 +1,4 @@
 //! Archives and the vendoring plan (deterministic).
+
+pub mod archive;
+pub mod vendor;

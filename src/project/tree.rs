@@ -1,8 +1,11 @@
 //! Trees of input files: what a fingerprint covers, and all that a build may see.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
 
-use crate::image::Digest;
+use crate::image::{Digest, Hasher};
 
 /// One file or symbolic link of a tree.
 ///
@@ -27,11 +30,81 @@ pub enum Content {
         /// Bytes.
         size: u64,
         /// Where its bytes can be read on this machine; never part of a fingerprint.
-        location: PathBuf,
+        location: Location,
     },
     /// A symbolic link with its target, as it is.
     Symlink {
         /// The target's text.
         target: String,
     },
+}
+
+/// Where a file's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Location {
+    /// In a file of this machine.
+    Disk(PathBuf),
+    /// Held in memory: a built-in file, a Dockerfile made ready to be sent.
+    Memory(Vec<u8>),
+}
+
+impl Entry {
+    /// A regular file whose bytes are held in memory.
+    #[must_use]
+    pub fn held(path: impl Into<String>, bytes: impl Into<Vec<u8>>, executable: bool) -> Self {
+        let bytes = bytes.into();
+        let content = Content::File {
+            digest: Digest::of(&bytes),
+            executable,
+            size: bytes.len() as u64,
+            location: Location::Memory(bytes),
+        };
+        Self {
+            path: path.into(),
+            content,
+        }
+    }
+
+    /// The file at `file`, read whole once for its digest.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn of_file(path: impl Into<String>, file: &Path, executable: bool) -> io::Result<Self> {
+        let mut reader = fs_err::File::open(file)?;
+        let mut hasher = Hasher::default();
+        let size = io::copy(&mut reader, &mut hasher)?;
+        let content = Content::File {
+            digest: hasher.finish(),
+            executable,
+            size,
+            location: Location::Disk(file.to_owned()),
+        };
+        Ok(Self {
+            path: path.into(),
+            content,
+        })
+    }
+
+    /// The same under `folder/`.
+    #[must_use]
+    pub fn under(self, folder: &str) -> Self {
+        let path = match folder {
+            "" => self.path,
+            _ => format!("{folder}/{}", self.path),
+        };
+        Self { path, ..self }
+    }
+}
+
+impl Location {
+    /// A reader of the bytes.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(match self {
+            Self::Disk(path) => Box::new(fs_err::File::open(path)?),
+            Self::Memory(bytes) => Box::new(bytes.as_slice()),
+        })
+    }
 }

@@ -1,0 +1,1 @@
+//! Credentials of registries, as docker and podman keep them.

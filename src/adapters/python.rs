@@ -1,0 +1,1 @@
+//! Python's installers: uv, or pip where uv is not there.

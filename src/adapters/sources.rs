@@ -1,0 +1,1 @@
+//! Sources: fetched once, checked against their checksum, unpacked, kept in the cache.

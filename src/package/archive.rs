@@ -1,0 +1,259 @@
+//! Archives whose bytes depend on nothing but the entries: sorted, one fixed time, owner 0, 0644 or 0755.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Read, Seek, Write},
+};
+
+use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
+
+use crate::{
+    image::{Digest, Hasher},
+    project::tree::{Content, Entry, Location},
+};
+
+/// Why an archive could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// An input or the output failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A file is no longer what was hashed.
+    #[error("`{path}` changed during the run")]
+    Changed {
+        /// The path in the archive.
+        path: String,
+    },
+    /// A zip cannot hold this.
+    #[error(transparent)]
+    Zip(#[from] zip::result::ZipError),
+}
+
+/// Writes a zip of `entries`, which Python can import from.
+///
+/// A symbolic link becomes a link in the zip: callers that want imports resolve links before.
+///
+/// # Errors
+/// An input cannot be read or has changed, or the output cannot be written.
+pub fn write_zip(entries: &[Entry], output: impl Write + Seek) -> Result<(), ArchiveError> {
+    let mut zip = ZipWriter::new(output);
+    for entry in sorted(entries) {
+        let options = |mode: u32| {
+            SimpleFileOptions::default()
+                .compression_method(CompressionMethod::Deflated)
+                .last_modified_time(DateTime::default())
+                .unix_permissions(mode)
+        };
+        match &entry.content {
+            Content::File {
+                digest,
+                executable,
+                size,
+                location,
+            } => {
+                let large = *size >= u64::from(u32::MAX);
+                zip.start_file(&*entry.path, options(mode(*executable)).large_file(large))?;
+                copy_verified(&entry.path, digest, *size, location, &mut zip)?;
+            }
+            Content::Symlink { target } => {
+                zip.add_symlink(&*entry.path, target, options(0o777))?;
+            }
+        }
+    }
+    zip.finish()?.flush()?;
+    Ok(())
+}
+
+/// Writes a tar of `entries` with the folders that they lie in, and of `folders` even where they are empty.
+///
+/// # Errors
+/// An input cannot be read or has changed, or the output cannot be written.
+pub fn write_tar(
+    entries: &[Entry],
+    folders: &[&str],
+    output: impl Write,
+) -> Result<(), ArchiveError> {
+    let mut tar = tar::Builder::new(output);
+    let mut written = BTreeSet::new();
+    for folder in folders {
+        add_folders(&mut tar, &mut written, &format!("{folder}/"))?;
+    }
+    for entry in sorted(entries) {
+        add_folders(&mut tar, &mut written, &entry.path)?;
+        match &entry.content {
+            Content::File {
+                digest,
+                executable,
+                size,
+                location,
+            } => {
+                let mut header = header(tar::EntryType::Regular, mode(*executable));
+                header.set_size(*size);
+                let reader = location.open()?;
+                let mut verified = Verified::new(reader.take(*size));
+                tar.append_data(&mut header, &entry.path, &mut verified)?;
+                verified.check(&entry.path, digest, *size)?;
+            }
+            Content::Symlink { target } => {
+                let mut header = header(tar::EntryType::Symlink, 0o777);
+                header.set_size(0);
+                tar.append_link(&mut header, &entry.path, target)?;
+            }
+        }
+    }
+    tar.into_inner()?.flush()?;
+    Ok(())
+}
+
+fn sorted(entries: &[Entry]) -> Vec<&Entry> {
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_by(|left, right| left.path.as_bytes().cmp(right.path.as_bytes()));
+    sorted
+}
+
+fn mode(executable: bool) -> u32 {
+    if executable { 0o755 } else { 0o644 }
+}
+
+fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
+}
+
+fn add_folders(
+    tar: &mut tar::Builder<impl Write>,
+    written: &mut BTreeSet<String>,
+    path: &str,
+) -> io::Result<()> {
+    for (end, _) in path.match_indices('/') {
+        let folder = &path[..end];
+        if written.insert(folder.to_owned()) {
+            let mut header = header(tar::EntryType::Directory, 0o755);
+            header.set_size(0);
+            tar.append_data(&mut header, format!("{folder}/"), io::empty())?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_verified(
+    path: &str,
+    digest: &Digest,
+    size: u64,
+    location: &Location,
+    output: &mut impl Write,
+) -> Result<(), ArchiveError> {
+    let mut verified = Verified::new(location.open()?);
+    io::copy(&mut verified, output)?;
+    verified.check(path, digest, size)
+}
+
+/// Hashes what is read, so that bytes which changed since they were listed are noticed.
+struct Verified<R> {
+    reader: R,
+    hasher: Hasher,
+    count: u64,
+}
+
+impl<R: Read> Verified<R> {
+    fn new(reader: R) -> Self {
+        Self {
+            reader,
+            hasher: Hasher::default(),
+            count: 0,
+        }
+    }
+
+    fn check(self, path: &str, digest: &Digest, size: u64) -> Result<(), ArchiveError> {
+        if self.count == size && self.hasher.finish() == *digest {
+            Ok(())
+        } else {
+            Err(ArchiveError::Changed {
+                path: path.to_owned(),
+            })
+        }
+    }
+}
+
+impl<R: Read> Read for Verified<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.count += count as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn entries() -> Vec<Entry> {
+        let link = Content::Symlink {
+            target: "b.py".to_owned(),
+        };
+        vec![
+            Entry::held("jobs/b.py", "b = 1\n", false),
+            Entry::held("jobs/a.sh", "#!/bin/sh\n", true),
+            Entry {
+                path: "jobs/c.py".to_owned(),
+                content: link,
+            },
+        ]
+    }
+
+    #[test]
+    fn order_of_the_entries_plays_no_part() {
+        let pack = |entries: &[Entry]| {
+            let (mut zip, mut tar) = (Cursor::new(Vec::new()), Vec::new());
+            write_zip(entries, &mut zip).unwrap();
+            write_tar(entries, &["empty"], &mut tar).unwrap();
+            (zip.into_inner(), tar)
+        };
+        let mut reversed = entries();
+        reversed.reverse();
+        assert_eq!(pack(&entries()), pack(&reversed));
+        let (_, tar) = pack(&entries());
+        let mut archive = tar::Archive::new(&tar[..]);
+        let listed: Vec<String> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let mode = entry.header().mode().unwrap();
+                format!("{mode:o} {}", entry.path().unwrap().display())
+            })
+            .collect();
+        let wanted = [
+            "755 empty/",
+            "755 jobs/",
+            "755 jobs/a.sh",
+            "644 jobs/b.py",
+            "777 jobs/c.py",
+        ];
+        assert_eq!(listed, wanted);
+    }
+
+    #[test]
+    fn a_file_that_changed_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.py");
+        fs_err::write(&file, "a = 1\n").unwrap();
+        let entry = Entry::of_file("a.py", &file, false).unwrap();
+        for changed in ["a = 2\n", "a = 11\n", ""] {
+            fs_err::write(&file, changed).unwrap();
+            let zipped = write_zip(std::slice::from_ref(&entry), Cursor::new(Vec::new()));
+            assert_eq!(
+                zipped.unwrap_err().to_string(),
+                "`a.py` changed during the run"
+            );
+        }
+    }
+}

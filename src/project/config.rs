@@ -1,0 +1,227 @@
+//! `sparkpack.toml` as it is written: the schema, and where each value stands.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::Deserialize;
+use serde_spanned::Spanned;
+
+use super::place::{Defect, Place, nearest};
+
+/// The name of the configuration file.
+pub const FILE_NAME: &str = "sparkpack.toml";
+
+/// The configuration format that this version reads.
+pub const FORMAT: u32 = 1;
+
+/// The largest configuration that is read, in bytes: a larger one is a mistake.
+const SIZE_LIMIT: usize = 1 << 20;
+
+type Text = Spanned<String>;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Config {
+    pub(super) format: Spanned<u32>,
+    pub(super) project: Text,
+    #[serde(default)]
+    pub(super) registries: BTreeMap<String, Text>,
+    pub(super) reference: Option<Text>,
+    #[serde(default)]
+    pub(super) formerly: Vec<Text>,
+    #[serde(default)]
+    pub(super) insecure: Vec<Text>,
+    pub(super) platforms: Option<Vec<Text>>,
+    #[serde(default)]
+    pub(super) exclude: Vec<Text>,
+    pub(super) ca: Option<Text>,
+    #[serde(default)]
+    pub(super) mirrors: Mirrors,
+    #[serde(default)]
+    pub(super) python: Python,
+    #[serde(default)]
+    pub(super) chains: BTreeMap<String, Spanned<Chain>>,
+    #[serde(default)]
+    pub(super) sources: BTreeMap<String, Spanned<SourceTable>>,
+    #[serde(default)]
+    pub(super) images: BTreeMap<String, Spanned<Image>>,
+    #[serde(default)]
+    pub(super) manifests: BTreeMap<String, Spanned<Vec<Text>>>,
+}
+
+/// `[mirrors]`: where to fetch instead; never an input of a fingerprint.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Mirrors {
+    #[serde(default)]
+    pub(super) registries: BTreeMap<String, Text>,
+    pub(super) python: Option<Text>,
+    pub(super) maven: Option<Text>,
+    pub(super) debian: Option<Text>,
+}
+
+/// `[python]`: how requirements are installed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Python {
+    pub(super) installer: Option<Text>,
+    pub(super) glibc: Option<Text>,
+}
+
+/// `[chains.NAME]`: one Spark, one Python, and the images that stand on them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Chain {
+    pub(super) spark: Text,
+    pub(super) python: Text,
+    pub(super) java: Option<Text>,
+    pub(super) root: Option<Text>,
+    pub(super) spark_source: Option<Text>,
+    #[serde(default)]
+    pub(super) jars: Jars,
+    pub(super) operator: Option<Spanned<Operator>>,
+}
+
+/// `[chains.NAME.jars]`: connector jars by the image that gets them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Jars {
+    #[serde(default)]
+    pub(super) base: Vec<Text>,
+    #[serde(default)]
+    pub(super) ds: Vec<Text>,
+}
+
+/// `[chains.NAME.operator]`: where the Spark operator's binary comes from.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Operator {
+    pub(super) image: Option<Text>,
+    pub(super) path: Option<Text>,
+    pub(super) source: Option<Text>,
+}
+
+/// `[sources.NAME]`: bytes from elsewhere, pinned by a checksum.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct SourceTable {
+    pub(super) url: Option<Text>,
+    pub(super) path: Option<Text>,
+    pub(super) maven: Option<Text>,
+    pub(super) pypi: Option<Text>,
+    pub(super) sha256: Option<Text>,
+    pub(super) unpack: Option<bool>,
+    pub(super) strip: Option<usize>,
+}
+
+/// `[images.NAME]`: an image of the project, or another way to make one of a chain's.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Image {
+    pub(super) parent: Option<Text>,
+    pub(super) dockerfile: Option<Text>,
+    pub(super) context: Option<Text>,
+    #[serde(default)]
+    pub(super) contexts: BTreeMap<String, Text>,
+    #[serde(default)]
+    pub(super) build_args: BTreeMap<String, Text>,
+    pub(super) target: Option<Text>,
+    pub(super) platforms: Option<Vec<Text>>,
+    pub(super) src: Option<Text>,
+    pub(super) main: Option<Text>,
+    pub(super) requirements: Option<Text>,
+    pub(super) each: Option<Text>,
+    #[serde(default)]
+    pub(super) exclude: Vec<Text>,
+}
+
+/// The configuration's text and name, to turn byte offsets into places.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    pub(super) file: &'a Path,
+    pub(super) text: &'a str,
+}
+
+impl Origin<'_> {
+    pub(super) fn place<T>(&self, spanned: &Spanned<T>) -> Place {
+        Place::of_offset(self.file, self.text, spanned.span().start)
+    }
+
+    pub(super) fn defect<T>(&self, code: &'static str, spanned: &Spanned<T>, message: impl Into<String>) -> Defect {
+        Defect::new(code, self.place(spanned), message)
+    }
+}
+
+/// Decodes the bytes of a configuration: UTF-8, with or without a byte-order mark.
+pub(super) fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect> {
+    let start = Place::of_line(file, 1);
+    if bytes.len() > SIZE_LIMIT {
+        return Err(Defect::new("E012", start, "more than 1 MiB: this is no sparkpack configuration"));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(Defect::new("E011", start, "the file is UTF-16").hint("save it as UTF-8"));
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Err(error) => {
+            let offset = error.valid_up_to();
+            let valid = String::from_utf8_lossy(&bytes[..offset]);
+            let message = format!("the byte 0x{:02x} at offset {offset} is not UTF-8", bytes[offset]);
+            Err(Defect::new("E011", Place::of_offset(file, &valid, offset), message).hint("save the file as UTF-8"))
+        }
+    }
+}
+
+/// Reads the schema; the first thing wrong is the error.
+pub(super) fn parse(origin: Origin<'_>) -> Result<Config, Defect> {
+    let config: Config = toml::from_str(origin.text).map_err(|error| translate(origin, &error))?;
+    match *config.format.get_ref() {
+        FORMAT => Ok(config),
+        0 => Err(origin.defect("E022", &config.format, "`format = 0` has never been").hint("write `format = 1`")),
+        newer => {
+            let message = format!("`format = {newer}` is newer than this sparkpack, which knows format {FORMAT}");
+            Err(origin.defect("E026", &config.format, message).hint("install a newer sparkpack"))
+        }
+    }
+}
+
+fn translate(origin: Origin<'_>, error: &toml::de::Error) -> Defect {
+    let offset = error.span().map_or(0, |span| span.start);
+    let place = Place::of_offset(origin.file, origin.text, offset);
+    let message = error.message();
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if message.starts_with("unknown field") {
+        let (key, known) = quoted.split_first().map_or(("", &[][..]), |(key, known)| (*key, known));
+        let defect = Defect::new("E021", place, format!("unknown key `{key}`"));
+        return match nearest(key, known.iter().copied()) {
+            Some(near) => defect.hint(format!("did you mean `{near}`?")),
+            None => defect.hint(format!("the keys here are {}", listed(known))),
+        };
+    }
+    if message.starts_with("missing field") {
+        let key = quoted.first().copied().unwrap_or_default();
+        return Defect::new("E023", place, format!("the key `{key}` is missing")).hint(missing_hint(key));
+    }
+    if message.starts_with("invalid type") || message.starts_with("invalid value") {
+        return Defect::new("E022", place, message.to_owned());
+    }
+    let line = origin.text.lines().nth(place.line - 1).unwrap_or_default().trim_end();
+    let shown: String = line.chars().take(120).collect();
+    Defect::new("E020", place, format!("{} in `{shown}`", message.trim()))
+}
+
+fn missing_hint(key: &str) -> String {
+    match key {
+        "format" => "begin the file with `format = 1`".to_owned(),
+        "project" => "name the project: `project = \"orders\"`".to_owned(),
+        "spark" => "a chain names its Spark: `spark = \"4.1.4\"`".to_owned(),
+        "python" => "a chain names its Python: `python = \"3.11\"`".to_owned(),
+        other => format!("add `{other}`"),
+    }
+}
+
+/// Names in backticks, with commas.
+pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
+    quoted.join(", ")
+}

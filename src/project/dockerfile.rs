@@ -1,0 +1,1 @@
+//! Dockerfiles: what a build reads, stands on and declares.

@@ -1,0 +1,130 @@
+//! Places in files that a person wrote, and what is wrong there.
+
+use std::{fmt, path::PathBuf};
+
+/// A place in a file that a person wrote; lines and columns count from 1, columns in characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// As it is to be shown: relative to the project's folder where it lies in it.
+    pub file: PathBuf,
+    /// 1 is the first line.
+    pub line: usize,
+    /// 1 is the first character of the line.
+    pub column: usize,
+}
+
+impl Place {
+    /// The place of the byte `offset` of `text`.
+    #[must_use]
+    pub fn of_offset(file: impl Into<PathBuf>, text: &str, offset: usize) -> Self {
+        let mut end = offset.min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let before = &text[..end];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            file: file.into(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..]
+                .trim_start_matches('\u{feff}')
+                .chars()
+                .count()
+                + 1,
+        }
+    }
+
+    /// The first character of a line.
+    #[must_use]
+    pub fn of_line(file: impl Into<PathBuf>, line: usize) -> Self {
+        Self {
+            file: file.into(),
+            line,
+            column: 1,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{}:{}:{}",
+            self.file.display(),
+            self.line,
+            self.column
+        )
+    }
+}
+
+/// Something wrong in a file that a person wrote: what, where, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct Defect {
+    /// `E021` and the like.
+    pub code: &'static str,
+    /// Where.
+    pub place: Place,
+    /// What, quoting the offending text.
+    pub message: String,
+    /// What to write or type, where it is known.
+    pub hint: Option<String>,
+}
+
+impl Defect {
+    /// A defect without a hint.
+    #[must_use]
+    pub fn new(code: &'static str, place: Place, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            place,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+}
+
+/// The candidate that `written` was most likely meant to be, if any is near enough.
+#[must_use]
+pub fn nearest<'a>(
+    written: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let distance = |candidate: &str| strsim::damerau_levenshtein(candidate, written);
+    let near = |candidate: &&str| distance(candidate) <= 1 + written.len() / 4;
+    candidates
+        .into_iter()
+        .filter(near)
+        .min_by_key(|candidate| distance(candidate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_characters_and_ignore_a_byte_order_mark() {
+        let text = "\u{feff}a = 1\r\nü = x";
+        assert_eq!(Place::of_offset("f", text, 3).to_string(), "f:1:1");
+        assert_eq!(
+            Place::of_offset("f", text, text.len() - 1).to_string(),
+            "f:2:5"
+        );
+    }
+
+    #[test]
+    fn nearest_is_near_or_nothing() {
+        assert_eq!(nearest("bsae", ["base", "ds"]), Some("base"));
+        assert_eq!(nearest("regsitries", ["registries"]), Some("registries"));
+        assert_eq!(nearest("zzz", ["base", "ds"]), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! Requirements files and the `requirements.lock` beside each.
