@@ -1,0 +1,348 @@
+//! What can go wrong with a daemon, and what to type then.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use super::host::{Address, is_socket};
+use crate::{image::Reference, package::archive::ArchiveError};
+
+/// Why the daemon could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerError {
+    /// Nobody answers as a daemon.
+    #[error("cannot reach the Docker daemon at `{host}`: {reason}")]
+    Unreachable {
+        /// The address.
+        host: String,
+        /// `DOCKER_HOST` or a context; `None` for the default socket.
+        named_by: Option<String>,
+        /// Why.
+        reason: Unreachable,
+    },
+    /// A step of a Dockerfile failed, or the build as a whole.
+    #[error("the build failed{}: {message}", at(step.as_ref(), instruction.as_deref()))]
+    BuildFailed {
+        /// The failing step as the daemon names it.
+        instruction: Option<String>,
+        /// Its number and how many its stage has.
+        step: Option<(usize, usize)>,
+        /// At most the last 20 lines that it printed.
+        last_lines: Vec<String>,
+        /// The daemon's words.
+        message: String,
+    },
+    /// A registry wants to know who asks, or does not let them.
+    #[error("cannot {verb} `{reference}`: not signed in to `{}`, or not allowed: {message}", reference.repository.registry)]
+    Unauthorized {
+        /// `push` or `pull`.
+        verb: &'static str,
+        /// What was to be moved.
+        reference: Reference,
+        /// The daemon's words.
+        message: String,
+    },
+    /// The daemon could not push.
+    #[error("cannot push `{reference}`: {message}")]
+    Push {
+        /// What was to be pushed.
+        reference: Reference,
+        /// The daemon's words.
+        message: String,
+    },
+    /// The daemon could not pull.
+    #[error("cannot pull `{reference}`: {message}")]
+    Pull {
+        /// What was to be pulled.
+        reference: Reference,
+        /// The daemon's words.
+        message: String,
+    },
+    /// The daemon said no to something else.
+    #[error("the Docker daemon could not {doing}: {message}")]
+    Answer {
+        /// What it was asked for, as a verb with its object.
+        doing: String,
+        /// Its words.
+        message: String,
+    },
+    /// The image is another than the one that was asked for.
+    #[error("`{reference}` is not what was asked for: wanted {wanted}, found {found}")]
+    Mismatch {
+        /// Under which name it was asked for.
+        reference: Reference,
+        /// For example a platform.
+        wanted: String,
+        /// The same of the image.
+        found: String,
+    },
+    /// The labels cannot be handed to a daemon.
+    #[error("`{reference}` cannot have its labels: {message}")]
+    Labels {
+        /// The image that was to have them.
+        reference: Reference,
+        /// What is wrong with them.
+        message: String,
+    },
+    /// The context could not be read; what the daemon said to a cut one says nothing.
+    #[error("cannot send the files of `{reference}`: {error}")]
+    Archive {
+        /// The image that they were for.
+        reference: Reference,
+        /// What is wrong with them.
+        #[source]
+        error: ArchiveError,
+    },
+}
+
+/// Why nobody answers as a daemon.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// Nothing lies where the socket should be.
+    #[error("there is no such socket")]
+    NoSocket {
+        /// A socket of a daemon without root that is there.
+        other: Option<PathBuf>,
+    },
+    /// The socket is there, for others.
+    #[error("permission denied")]
+    Denied,
+    /// Nobody listens.
+    #[error("connection refused")]
+    Refused,
+    /// Something else than a socket lies there.
+    #[error("it is not a socket")]
+    NotASocket,
+    /// Somebody answers, but not as a daemon.
+    #[error("what answers there is not Docker's API ({0})")]
+    NotDocker(String),
+    /// It would go over the network for all to read and to change.
+    #[error("it is on another machine, and the connection would not be encrypted")]
+    Plain,
+    /// No address that is understood.
+    #[error("it is not an address of the forms `unix://PATH` and `tcp://HOST:PORT`")]
+    NotAnAddress,
+    /// The Docker context in use cannot be read.
+    #[error("there is no such context ({0})")]
+    NoContext(String),
+    /// No answer in time.
+    #[error("no answer within a minute")]
+    Silent,
+    /// The certificates are not accepted, here or there.
+    #[error("no TLS connection ({0})")]
+    Tls(String),
+    /// Anything else, in its own words: most often a daemon that ended in the middle of its work.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl DockerError {
+    /// `E601` and the like.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthorized { .. } => "E401",
+            Self::Unreachable { .. } => "E601",
+            Self::BuildFailed { .. } => "E602",
+            Self::Push { .. } => "E603",
+            Self::Pull { .. } => "E604",
+            Self::Answer { .. } => "E605",
+            Self::Mismatch { .. } => "E606",
+            Self::Labels { .. } => "E607",
+            Self::Archive { .. } => "E608",
+        }
+    }
+
+    /// What to type or to change, where it is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreachable {
+                named_by, reason, ..
+            } => reason.hint(named_by.as_deref()),
+            Self::Unauthorized { reference, .. } => {
+                let registry = match reference.repository.registry.as_str() {
+                    "docker.io" => "",
+                    registry => &format!(" {registry}"),
+                };
+                Some(format!("run `docker login{registry}`"))
+            }
+            Self::Push { reference, message } | Self::Pull { reference, message } => {
+                transfer_hint(reference, message)
+            }
+            Self::BuildFailed { message, .. } => build_hint(message),
+            Self::Mismatch { .. } => Some(
+                "a `FROM` may name an image of another platform, or the daemon may be too old to build for a foreign one"
+                    .to_owned(),
+            ),
+            Self::Archive {
+                error: ArchiveError::Changed { .. },
+                ..
+            } => Some("run it again when nothing writes there".to_owned()),
+            Self::Answer { .. } | Self::Labels { .. } | Self::Archive { .. } => None,
+        }
+    }
+}
+
+fn at(step: Option<&(usize, usize)>, instruction: Option<&str>) -> String {
+    let number = step.map(|(number, total)| format!(" at step {number} of {total}"));
+    let text = instruction.map(|text| format!(", `{text}`"));
+    number.unwrap_or_default() + &text.unwrap_or_default()
+}
+
+fn transfer_hint(reference: &Reference, message: &str) -> Option<String> {
+    let Reference { repository, .. } = reference;
+    let registry = &repository.registry;
+    let contains = |text: &str| message.contains(text);
+    if contains("HTTP response to HTTPS client") {
+        Some(format!(
+            "the daemon speaks only HTTPS to `{registry}`: put it into \"insecure-registries\" of /etc/docker/daemon.json"
+        ))
+    } else if contains("certificate") {
+        Some(format!(
+            "put the registry's CA at /etc/docker/certs.d/{registry}/ca.crt on the daemon's machine"
+        ))
+    } else if contains("no such host") || contains("connection refused") || contains("i/o timeout")
+    {
+        Some(format!(
+            "the daemon, not this program, must reach `{registry}`: try `docker pull {reference}`"
+        ))
+    } else if contains("manifest unknown") || contains("not found") {
+        Some(format!("is there such an image in `{repository}`?"))
+    } else {
+        None
+    }
+}
+
+fn build_hint(message: &str) -> Option<String> {
+    let full = message.contains("no space left on device");
+    full.then(|| {
+        "the daemon's disk is full: `docker system df` says of what, `docker builder prune` frees some"
+            .to_owned()
+    })
+}
+
+impl Unreachable {
+    fn hint(&self, named_by: Option<&str>) -> Option<String> {
+        let start = "start Docker: `systemctl start docker`";
+        let check = named_by.map_or_else(
+            || "check DOCKER_HOST".to_owned(),
+            |named_by| format!("check {named_by}"),
+        );
+        Some(match self {
+            Self::NoSocket { other: Some(other) } => {
+                format!("another one is there: `export DOCKER_HOST=unix://{}`", other.display())
+            }
+            Self::NoSocket { other: None } | Self::Refused => match named_by {
+                Some(named_by) => format!("{start}, or check {named_by}"),
+                None => start.to_owned(),
+            },
+            Self::Denied => {
+                "add yourself to the group docker: `sudo usermod -aG docker $USER`, then sign in anew"
+                    .to_owned()
+            }
+            Self::NotASocket | Self::NotDocker(_) => check,
+            Self::Plain => format!(
+                "{check}: with DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH it is encrypted; SPARKPACK_PLAIN_DOCKER=1 permits it as it is"
+            ),
+            Self::NotAnAddress => format!(
+                "{check}; for ssh, forward the socket: `ssh -nNT -L /tmp/docker.sock:/var/run/docker.sock USER@HOST`, then `export DOCKER_HOST=unix:///tmp/docker.sock`"
+            ),
+            Self::NoContext(_) => "`docker context ls` shows those that are there".to_owned(),
+            Self::Silent => "restart Docker: `systemctl restart docker`".to_owned(),
+            Self::Tls(_) => format!(
+                "{check}, and `ca.pem`, `cert.pem` and `key.pem` in the folder that DOCKER_CERT_PATH names"
+            ),
+            Self::Other(_) => "`docker version` says whether the daemon still runs".to_owned(),
+        })
+    }
+
+    /// Why a request to `address` brought no answer of a daemon.
+    pub(super) fn of(error: &bollard::errors::Error, address: &Address) -> Self {
+        use bollard::errors::Error;
+        match error {
+            Error::SocketNotFoundError(path) => missing(Path::new(path)),
+            Error::RequestTimeoutError => Self::Silent,
+            Error::DockerResponseServerError { status_code, .. } => {
+                Self::NotDocker(format!("HTTP status {status_code}"))
+            }
+            Error::JsonDataError { .. } | Error::JsonSerdeError { .. } => {
+                Self::NotDocker("no JSON of its kind".to_owned())
+            }
+            Error::APIVersionParseError {} => Self::NotDocker("no version".to_owned()),
+            Error::CertPathError { .. }
+            | Error::CertMultipleKeys { .. }
+            | Error::CertParseError { .. }
+            | Error::NoNativeCertsError { .. }
+            | Error::LoadNativeCertsErrors { .. } => Self::Tls(error.to_string()),
+            _ => Self::of_transport(error, address),
+        }
+    }
+
+    fn of_transport(error: &bollard::errors::Error, address: &Address) -> Self {
+        let causes = causes(error);
+        let io = causes
+            .iter()
+            .filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+        for kind in io.map(std::io::Error::kind) {
+            if let Some(reason) = Self::of_kind(kind, address) {
+                return reason;
+            }
+        }
+        let last = causes.last().map_or_else(String::new, ToString::to_string);
+        if causes.iter().any(|cause| cause.is::<rustls::Error>()) {
+            Self::Tls(last)
+        } else if last.contains("invalid HTTP") {
+            Self::NotDocker(last)
+        } else {
+            Self::Other(last)
+        }
+    }
+
+    fn of_kind(kind: ErrorKind, address: &Address) -> Option<Self> {
+        let no_socket = matches!(address, Address::Unix(path) if is_socket(path) == Some(false));
+        match kind {
+            _ if no_socket => Some(Self::NotASocket),
+            ErrorKind::NotFound => Some(Self::NoSocket { other: None }),
+            ErrorKind::PermissionDenied => Some(Self::Denied),
+            ErrorKind::ConnectionRefused => Some(Self::Refused),
+            _ => None,
+        }
+    }
+}
+
+/// A path that a look-up does not find may also lie in a folder that is closed to us.
+fn missing(path: &Path) -> Unreachable {
+    match fs_err::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Unreachable::Denied,
+        _ => Unreachable::NoSocket { other: None },
+    }
+}
+
+fn causes(error: &bollard::errors::Error) -> Vec<&(dyn std::error::Error + 'static)> {
+    // bollard's variant shows through to the cause's cause, and would hide the cause itself.
+    let first: &(dyn std::error::Error + 'static) = match error {
+        bollard::errors::Error::IOError { err } => err,
+        bollard::errors::Error::HyperResponseError { err } => err,
+        other => other,
+    };
+    std::iter::successors(Some(first), |cause| cause.source()).collect()
+}
+
+/// What the daemon itself said; `None` where it was the connection that failed.
+pub(super) fn said(error: &bollard::errors::Error) -> Option<String> {
+    use bollard::errors::Error;
+    let message = match error {
+        Error::DockerResponseServerError { message, .. } => message,
+        Error::DockerStreamError { error } => error,
+        Error::JsonDataError { message, .. } => {
+            return Some(format!("its answer is not understood: {message}"));
+        }
+        Error::JsonSerdeError { err } => {
+            return Some(format!("its answer is not understood: {err}"));
+        }
+        _ => return None,
+    };
+    Some(message.trim().to_owned())
+}

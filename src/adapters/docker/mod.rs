@@ -1,0 +1,316 @@
+//! The Docker daemon, or what answers as one: builds, imports, pushes, pulls, tags and facts.
+//!
+//! Blocking outside; the futures run on a runtime of its own inside.
+
+mod build;
+mod context;
+mod error;
+mod host;
+mod output;
+mod transfer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{future::Future, time::Duration};
+
+use bollard::{
+    API_DEFAULT_VERSION, BollardRequest, Docker,
+    models::{ImageInspect, SystemVersion},
+    query_parameters::TagImageOptionsBuilder,
+};
+use tokio::{runtime::Runtime, time::timeout};
+
+pub use build::{BuildEvent, BuildRequest};
+pub use error::{DockerError, Unreachable};
+pub use transfer::TransferEvent;
+
+use crate::image::{Digest, ImageFacts, Platform, Reference};
+use host::{Address, Environment, Host};
+
+/// How long a question that needs no work may take: a daemon that is stopped must not hang us.
+const QUESTION: Duration = Duration::from_secs(60);
+
+/// How long a build, a push or a pull may stay without any answer.
+const WORK: Duration = Duration::from_secs(12 * 3600);
+
+/// A daemon that answers.
+pub struct Daemon {
+    runtime: Runtime,
+    client: Docker,
+    host: Host,
+    builder: Builder,
+    podman: bool,
+}
+
+/// The two ways in which daemons build Dockerfiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Builder {
+    /// Builds steps side by side and knows cache and bind mounts.
+    BuildKit,
+    /// One step after the other: old daemons, and Podman.
+    Classic,
+}
+
+impl Daemon {
+    /// Connects to the daemon that `DOCKER_HOST`, the Docker context or the default socket names.
+    ///
+    /// A TCP address without TLS is taken only on this machine, or where `SPARKPACK_PLAIN_DOCKER=1` asks for it.
+    ///
+    /// # Errors
+    /// [`DockerError::Unreachable`], with what to do about it.
+    pub fn connect() -> Result<Self, DockerError> {
+        Self::connect_in(&Environment::of_process())
+    }
+
+    fn connect_in(environment: &Environment) -> Result<Self, DockerError> {
+        let host = environment.host()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("docker")
+            .enable_all()
+            .build()
+            .map_err(|error| host.unreachable(Unreachable::Other(error.to_string())))?;
+        let greeting = async {
+            let client = client(&host)?.negotiate_version().await?;
+            let version = client.version().await?;
+            Ok((client, version))
+        };
+        let answer = runtime.block_on(async { timeout(QUESTION, greeting).await });
+        let (client, version) = answer
+            .unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
+            .map_err(|error| host.unreachable(Unreachable::of(&error, &host.address)))?;
+        let podman = is_podman(&version);
+        let builder = match environment.buildkit {
+            Some(true) => Builder::BuildKit,
+            Some(false) => Builder::Classic,
+            None => natural_builder(&client, &version, podman),
+        };
+        let client = asking(&client, None);
+        Ok(Self {
+            runtime,
+            client,
+            host,
+            builder,
+            podman,
+        })
+    }
+
+    /// The builder that [`build`](Self::build) uses: the daemon's best, or what `DOCKER_BUILDKIT` demands.
+    #[must_use]
+    pub fn builder(&self) -> Builder {
+        self.builder
+    }
+
+    /// What the daemon knows of the image `name`, a reference or an image ID; `None` where it has none of that name.
+    ///
+    /// # Errors
+    /// The daemon is gone, or answers with something else than an image.
+    pub fn inspect(&self, name: &str) -> Result<Option<ImageFacts>, DockerError> {
+        let doing = || format!("inspect `{name}`");
+        match self.ask(self.client.inspect_image(name)) {
+            Ok(answer) => match facts(answer) {
+                Ok(facts) => Ok(Some(facts)),
+                Err(message) => Err(DockerError::Answer {
+                    doing: doing(),
+                    message,
+                }),
+            },
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(None),
+            Err(error) => Err(self.failed(&error, doing)),
+        }
+    }
+
+    /// Gives the image `id` the tag of `reference`; whatever had it loses it.
+    ///
+    /// # Errors
+    /// `reference` has no tag, the daemon has no such image, or it is gone.
+    pub fn tag(&self, id: &Digest, reference: &Reference) -> Result<(), DockerError> {
+        let doing = || format!("tag `{id}` as `{reference}`");
+        let Some(tag) = &reference.tag else {
+            return Err(DockerError::Answer {
+                doing: doing(),
+                message: "the reference has no tag".to_owned(),
+            });
+        };
+        let options = TagImageOptionsBuilder::default()
+            .repo(&reference.repository.to_string())
+            .tag(tag)
+            .build();
+        self.ask(self.client.tag_image(id.as_str(), Some(options)))
+            .map_err(|error| self.failed(&error, doing))
+    }
+
+    /// Waits for the answer to a question that needs no work.
+    fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, bollard::errors::Error> {
+        self.runtime
+            .block_on(async { timeout(QUESTION, question).await })
+            .unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
+    }
+
+    /// What the daemon said while `doing`, or that it is gone.
+    fn failed(
+        &self,
+        error: &bollard::errors::Error,
+        doing: impl FnOnce() -> String,
+    ) -> DockerError {
+        match error::said(error) {
+            Some(message) => DockerError::Answer {
+                doing: doing(),
+                message,
+            },
+            None => self
+                .host
+                .unreachable(Unreachable::of(error, &self.host.address)),
+        }
+    }
+
+    /// Fails unless the image `id` is there and made for `platform`.
+    fn verify(
+        &self,
+        id: &Digest,
+        platform: &Platform,
+        reference: &Reference,
+    ) -> Result<ImageFacts, DockerError> {
+        let Some(facts) = self.inspect(id.as_str())? else {
+            return Err(DockerError::Answer {
+                doing: format!("look at the image made for `{reference}`"),
+                message: format!("it named the image `{id}`, and has none of that name"),
+            });
+        };
+        match_platform(&facts, platform, reference)?;
+        Ok(facts)
+    }
+}
+
+fn match_platform(
+    facts: &ImageFacts,
+    platform: &Platform,
+    reference: &Reference,
+) -> Result<(), DockerError> {
+    if facts.platform == *platform {
+        return Ok(());
+    }
+    Err(DockerError::Mismatch {
+        reference: reference.clone(),
+        wanted: format!("the platform {platform}"),
+        found: facts.platform.to_string(),
+    })
+}
+
+fn client(host: &Host) -> Result<Docker, bollard::errors::Error> {
+    let seconds = QUESTION.as_secs();
+    match &host.address {
+        Address::Unix(path) => {
+            Docker::connect_with_unix(&path.to_string_lossy(), seconds, API_DEFAULT_VERSION)
+        }
+        Address::Plain(address) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
+        Address::Tls {
+            address,
+            certificates,
+        } => {
+            // Fails where one is installed already, which serves as well.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            Docker::connect_with_ssl(
+                address,
+                &certificates.join("key.pem"),
+                &certificates.join("cert.pem"),
+                &certificates.join("ca.pem"),
+                seconds,
+                API_DEFAULT_VERSION,
+            )
+        }
+    }
+}
+
+/// The same client with `registry_auth` as its `X-Registry-Auth`, asking in the version that was negotiated.
+///
+/// bollard encodes credentials in an alphabet that daemons do not decode, and they then go on without any;
+/// and it leaves the version out of the path, which would mean the newest that the daemon speaks.
+fn asking(client: &Docker, registry_auth: Option<&str>) -> Docker {
+    let version = client.client_version();
+    let registry_auth = registry_auth.map(str::to_owned);
+    let modify = move |mut request: BollardRequest| {
+        let mut parts = request.uri().clone().into_parts();
+        let versioned = parts
+            .path_and_query
+            .as_ref()
+            .and_then(|path| format!("/v{version}{path}").parse().ok());
+        if versioned.is_some() {
+            parts.path_and_query = versioned;
+            if let Ok(uri) = parts.try_into() {
+                *request.uri_mut() = uri;
+            }
+        }
+        if let Some(Ok(value)) = registry_auth.as_ref().map(|value| value.parse()) {
+            request.headers_mut().insert("X-Registry-Auth", value);
+        }
+        request
+    };
+    client.clone().with_request_modifier(modify)
+}
+
+fn is_podman(version: &SystemVersion) -> bool {
+    let components = version.components.iter().flatten();
+    let mut names = components.map(|component| component.name.as_str());
+    names.any(|name| name.contains("Podman"))
+}
+
+fn natural_builder(client: &Docker, version: &SystemVersion, podman: bool) -> Builder {
+    let api = client.client_version();
+    let recent = (api.major_version, api.minor_version) >= (1, 39);
+    if recent && version.os.as_deref() == Some("linux") && !podman {
+        Builder::BuildKit
+    } else {
+        Builder::Classic
+    }
+}
+
+/// The daemon's answer in our words; the error says what is missing in it.
+fn facts(answer: ImageInspect) -> Result<ImageFacts, String> {
+    let id = answer.id.ok_or("the answer has no image ID")?;
+    let layers = answer.root_fs.and_then(|root| root.layers);
+    let diff_ids = layers
+        .unwrap_or_default()
+        .iter()
+        .map(|layer| layer.parse().map_err(|error| format!("a layer: {error}")))
+        .collect::<Result<_, _>>()?;
+    Ok(ImageFacts {
+        id: image_id(&id).ok_or_else(|| format!("`{id}` is not an image ID"))?,
+        platform: platform(answer.os, answer.architecture, answer.variant),
+        diff_ids,
+        labels: answer
+            .config
+            .and_then(|config| config.labels)
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
+        repo_digests: answer.repo_digests.unwrap_or_default(),
+        size: u64::try_from(answer.size.unwrap_or_default()).unwrap_or_default(),
+    })
+}
+
+/// Podman leaves the algorithm out.
+fn image_id(text: &str) -> Option<Digest> {
+    let text = text.trim();
+    text.parse()
+        .or_else(|_| format!("sha256:{text}").parse())
+        .ok()
+}
+
+/// Not parsed: a daemon may hold images of platforms that we make none for.
+fn platform(os: Option<String>, architecture: Option<String>, variant: Option<String>) -> Platform {
+    let architecture = architecture.unwrap_or_default();
+    let variant = variant
+        .filter(|variant| !variant.is_empty() && !(architecture == "arm64" && variant == "v8"));
+    Platform {
+        os: os.unwrap_or_default(),
+        architecture,
+        variant,
+    }
+}

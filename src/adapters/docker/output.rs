@@ -1,0 +1,140 @@
+//! What a builder says while it builds: steps, lines, the image, and which step failed.
+
+mod buildkit;
+mod classic;
+
+use std::collections::VecDeque;
+
+use bollard::models::BuildInfo;
+
+use super::{BuildEvent, Builder, DockerError};
+
+/// Lines of a failed step that are kept for the person.
+const LAST_LINES: usize = 20;
+
+/// A reader of one builder's messages.
+pub(super) trait Output {
+    /// Takes one message, and tells what is new in it.
+    fn take(&mut self, message: BuildInfo, events: &mut dyn FnMut(BuildEvent));
+
+    /// The image that was made, once the builder has said that it is done.
+    fn image(&self) -> Option<&str>;
+
+    /// The step that failed, as far as it is known.
+    fn failing(&mut self) -> Option<&Step>;
+}
+
+/// The reader for `builder`.
+pub(super) fn reader(builder: Builder) -> Box<dyn Output> {
+    match builder {
+        Builder::BuildKit => Box::<buildkit::Trace>::default(),
+        Builder::Classic => Box::<classic::Lines>::default(),
+    }
+}
+
+/// The error of a build that ended with `message`.
+pub(super) fn failure(output: &mut dyn Output, message: String) -> DockerError {
+    let step = output.failing();
+    DockerError::BuildFailed {
+        instruction: step.map(|step| step.instruction.clone()),
+        step: step.map(|step| (step.number, step.total)),
+        last_lines: step.map(|step| step.printed.last()).unwrap_or_default(),
+        message,
+    }
+}
+
+/// One instruction of a Dockerfile at work.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    instruction: String,
+    number: usize,
+    total: usize,
+    printed: Printed,
+}
+
+impl Step {
+    fn event(&self, cached: bool) -> BuildEvent {
+        BuildEvent::Step {
+            number: self.number,
+            total: self.total,
+            instruction: self.instruction.clone(),
+            cached,
+        }
+    }
+}
+
+/// What a step printed: the last lines, and the beginning of one that is not yet whole.
+#[derive(Debug, Default)]
+struct Printed {
+    lines: VecDeque<String>,
+    open: Vec<u8>,
+}
+
+impl Printed {
+    /// Adds bytes; gives the lines that they complete.
+    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.open.extend_from_slice(bytes);
+        let Some(end) = self.open.iter().rposition(|byte| *byte == b'\n') else {
+            return Vec::new();
+        };
+        let rest = self.open.split_off(end + 1);
+        let whole = std::mem::replace(&mut self.open, rest);
+        let lines: Vec<String> = whole[..end]
+            .split(|byte| *byte == b'\n')
+            .map(line)
+            .collect();
+        self.keep(&lines);
+        lines
+    }
+
+    fn keep(&mut self, lines: &[String]) {
+        self.lines.extend(lines.iter().cloned());
+        let surplus = self.lines.len().saturating_sub(LAST_LINES);
+        self.lines.drain(..surplus);
+    }
+
+    /// The line that was never ended.
+    fn take_open(&mut self) -> Option<String> {
+        let open = std::mem::take(&mut self.open);
+        Some(line(&open)).filter(|line| !line.is_empty())
+    }
+
+    /// The last lines, with one that was never ended.
+    fn last(&self) -> Vec<String> {
+        let open = Some(line(&self.open)).filter(|line| !line.is_empty());
+        let lines: Vec<String> = self.lines.iter().cloned().chain(open).collect();
+        lines[lines.len().saturating_sub(LAST_LINES)..].to_vec()
+    }
+}
+
+/// A line as a terminal would leave it: of what a carriage return overwrites, only the last.
+fn line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_end();
+    let shown = text.rsplit('\r').next().unwrap_or(text);
+    shown.to_owned()
+}
+
+/// The number and the total of `3/7`.
+fn fraction(text: &str) -> Option<(usize, usize)> {
+    let (number, total) = text.split_once('/')?;
+    Some((number.parse().ok()?, total.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_and_the_last_twenty_are_kept() {
+        let mut printed = Printed::default();
+        assert!(printed.push(b"10%\r20").is_empty());
+        assert_eq!(printed.push(b"%\nnext"), ["20%"]);
+        assert_eq!(printed.last(), ["20%", "next"]);
+        for number in 0..30 {
+            printed.push(format!("\n{number}").as_bytes());
+        }
+        let last = printed.last();
+        assert_eq!((last.len(), &*last[0], &*last[19]), (20, "10", "29"));
+    }
+}

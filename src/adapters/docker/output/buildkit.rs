@@ -1,0 +1,196 @@
+//! BuildKit's trace: vertices of a graph, of which some are steps, and what they print.
+
+use std::collections::BTreeMap;
+
+use bollard::{
+    moby::buildkit::v1::{StatusResponse, Vertex},
+    models::{BuildInfo, BuildInfoAux},
+};
+
+use super::{BuildEvent, Output, Step, fraction};
+
+/// What was said so far.
+#[derive(Default)]
+pub(super) struct Trace {
+    /// By the vertex's digest.
+    vertices: BTreeMap<String, Seen>,
+    failing: Option<String>,
+    image: Option<String>,
+}
+
+#[derive(Default)]
+struct Seen {
+    step: Step,
+    told: bool,
+}
+
+impl Output for Trace {
+    fn take(&mut self, message: BuildInfo, events: &mut dyn FnMut(BuildEvent)) {
+        match message.aux {
+            Some(BuildInfoAux::BuildKit(trace)) => self.take_trace(trace, events),
+            Some(BuildInfoAux::Default(image)) => self.image = image.id.or(self.image.take()),
+            None => {}
+        }
+    }
+
+    fn image(&self) -> Option<&str> {
+        self.image.as_deref()
+    }
+
+    fn failing(&mut self) -> Option<&Step> {
+        let seen = self.vertices.get(self.failing.as_ref()?)?;
+        Some(&seen.step).filter(|step| step.total > 0)
+    }
+}
+
+impl Trace {
+    fn take_trace(&mut self, trace: StatusResponse, events: &mut dyn FnMut(BuildEvent)) {
+        // A step that comes from the cache starts and is done in one message: its last state is the true one.
+        let latest: BTreeMap<&str, &Vertex> = trace
+            .vertexes
+            .iter()
+            .map(|vertex| (&*vertex.digest, vertex))
+            .collect();
+        for vertex in &trace.vertexes {
+            let cached = latest[&*vertex.digest].cached;
+            self.take_vertex(vertex, cached, events);
+        }
+        for log in trace.logs {
+            let seen = self.vertices.entry(log.vertex).or_default();
+            for line in seen.step.printed.push(&log.msg) {
+                events(BuildEvent::Log(line));
+            }
+        }
+    }
+
+    fn take_vertex(&mut self, vertex: &Vertex, cached: bool, events: &mut dyn FnMut(BuildEvent)) {
+        let seen = self.vertices.entry(vertex.digest.clone()).or_default();
+        if let Some((number, total, instruction)) = parse_name(&vertex.name) {
+            instruction.clone_into(&mut seen.step.instruction);
+            (seen.step.number, seen.step.total) = (number, total);
+            if vertex.started.is_some() && !std::mem::replace(&mut seen.told, true) {
+                events(seen.step.event(cached));
+            }
+        }
+        // One that fails takes those beside it along.
+        if !vertex.error.is_empty() && !vertex.error.contains("context canceled") {
+            self.failing = Some(vertex.digest.clone());
+        }
+    }
+}
+
+/// Number, total and instruction of a name like `[stage-1 3/7] RUN make`; those of internal vertices have no numbers.
+fn parse_name(name: &str) -> Option<(usize, usize, &str)> {
+    let (place, instruction) = name.strip_prefix('[')?.split_once("] ")?;
+    let (number, total) = fraction(place.split_whitespace().last()?)?;
+    Some((number, total, instruction))
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::{moby::buildkit::v1::VertexLog, models::ImageId};
+
+    use super::*;
+
+    #[test]
+    fn names_of_steps_have_numbers() {
+        let table = [
+            ("[2/2] COPY a /", Some((2, 2, "COPY a /"))),
+            (
+                "[stage-1  3/17] RUN [ 1 = 1 ] && make",
+                Some((3, 17, "RUN [ 1 = 1 ] && make")),
+            ),
+            ("[linux/amd64 1/2] FROM x", Some((1, 2, "FROM x"))),
+            ("[internal] load build context", None),
+            ("[linux/amd64 internal] settings", None),
+            ("exporting to image", None),
+            ("[auth] a/b:pull token", None),
+        ];
+        for (name, wanted) in table {
+            assert_eq!(parse_name(name), wanted, "{name}");
+        }
+    }
+
+    fn vertex(name: &str, started: bool, cached: bool, error: &str) -> Vertex {
+        Vertex {
+            digest: name.to_owned(),
+            name: name.to_owned(),
+            started: started.then(Default::default),
+            cached,
+            error: error.to_owned(),
+            ..Vertex::default()
+        }
+    }
+
+    fn take(trace: &mut Trace, vertexes: Vec<Vertex>, logs: Vec<VertexLog>) -> Vec<BuildEvent> {
+        let status = StatusResponse {
+            vertexes,
+            logs,
+            ..StatusResponse::default()
+        };
+        let message = BuildInfo {
+            aux: Some(BuildInfoAux::BuildKit(status)),
+            ..BuildInfo::default()
+        };
+        let mut events = Vec::new();
+        trace.take(message, &mut |event| events.push(event));
+        events
+    }
+
+    fn step(number: usize, instruction: &str, cached: bool) -> BuildEvent {
+        BuildEvent::Step {
+            number,
+            total: 3,
+            instruction: instruction.to_owned(),
+            cached,
+        }
+    }
+
+    #[test]
+    fn each_step_is_told_once_and_the_failing_one_is_not_one_that_was_called_off() {
+        let (first, second, third) = ("[1/3] FROM x", "[2/3] COPY a /", "[b 3/3] RUN false");
+        let mut trace = Trace::default();
+        let not_yet = vec![
+            vertex(first, false, false, ""),
+            vertex("[internal] x", true, false, ""),
+        ];
+        assert_eq!(take(&mut trace, not_yet, vec![]), []);
+        let both = vec![
+            vertex(first, true, false, ""),
+            vertex(first, true, true, ""),
+        ];
+        assert_eq!(take(&mut trace, both, vec![]), [step(1, "FROM x", true)]);
+        let log = VertexLog {
+            vertex: third.to_owned(),
+            msg: b"no\nway".to_vec(),
+            ..VertexLog::default()
+        };
+        let running = vec![
+            vertex(third, true, false, ""),
+            vertex(second, true, false, ""),
+        ];
+        let wanted = [
+            step(3, "RUN false", false),
+            step(2, "COPY a /", false),
+            BuildEvent::Log("no".to_owned()),
+        ];
+        assert_eq!(take(&mut trace, running, vec![log]), wanted);
+        let ended = vec![
+            vertex(third, true, false, "exit code: 1"),
+            vertex(second, true, false, "context canceled"),
+        ];
+        assert_eq!(take(&mut trace, ended, vec![]), []);
+        let failing = trace.failing().unwrap();
+        assert_eq!(failing.instruction, "RUN false");
+        assert_eq!(failing.printed.last(), ["no", "way"]);
+        assert_eq!(trace.image(), None);
+        let image = BuildInfo {
+            aux: Some(BuildInfoAux::Default(ImageId {
+                id: Some("sha256:1".to_owned()),
+            })),
+            ..BuildInfo::default()
+        };
+        trace.take(image, &mut |_| {});
+        assert_eq!(trace.image(), Some("sha256:1"));
+    }
+}

@@ -1,0 +1,261 @@
+//! Pushes and pulls, which the daemon does itself.
+
+use std::collections::BTreeMap;
+
+use bollard::{
+    models::ProgressDetail,
+    query_parameters::{CreateImageOptionsBuilder, PushImageOptionsBuilder},
+};
+use futures_util::StreamExt;
+
+use super::{Daemon, DockerError, WORK, asking, error, match_platform};
+use crate::image::{Platform, Reference};
+
+/// `{}`: daemons want the header even where there is nothing to say.
+const ANONYMOUS: &str = "e30=";
+
+/// What a push or a pull tells while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransferEvent {
+    /// A line for people, of one layer or of the whole.
+    Status(String),
+    /// Bytes moved so far, of the layers that are known of by now.
+    Bytes {
+        /// Moved.
+        done: u64,
+        /// Of so many; it grows while layers are still found.
+        total: u64,
+    },
+}
+
+impl Daemon {
+    /// Pushes the image that has the tag of `reference`; `registry_auth` is the ready `X-Registry-Auth`, or empty.
+    ///
+    /// # Errors
+    /// [`DockerError::Unauthorized`] where the registry demands other credentials, else [`DockerError::Push`].
+    pub fn push(
+        &self,
+        reference: &Reference,
+        registry_auth: &str,
+        events: &mut dyn FnMut(TransferEvent),
+    ) -> Result<(), DockerError> {
+        let Some(tag) = &reference.tag else {
+            // Without a tag the daemon would push all of the repository's.
+            return Err(push_error(reference, "the reference has no tag".to_owned()));
+        };
+        let options = PushImageOptionsBuilder::default().tag(tag).build();
+        let client = self.client_with(registry_auth);
+        let mut progress = Progress::default();
+        let mut arrived = self.podman;
+        let end = format!("{tag}: digest: ");
+        let outcome = self.runtime.block_on(async {
+            let repository = reference.repository.to_string();
+            let mut messages = client.push_image(&repository, Some(options), None);
+            while let Some(message) = messages.next().await {
+                let message = message?;
+                arrived |= message
+                    .status
+                    .as_ref()
+                    .is_some_and(|text| text.starts_with(&end));
+                progress.take(None, message.status, message.progress_detail, events);
+            }
+            Ok(())
+        });
+        let failed = |message| push_error(reference, message);
+        self.conclude("push", reference, outcome, failed)?;
+        if arrived {
+            Ok(())
+        } else {
+            Err(failed(
+                "the daemon stopped talking before the end".to_owned(),
+            ))
+        }
+    }
+
+    /// Pulls `reference` for `platform`, by its digest where it has one; `registry_auth` as in [`push`](Self::push).
+    ///
+    /// # Errors
+    /// [`DockerError::Unauthorized`] where the registry demands other credentials, [`DockerError::Mismatch`] where the
+    /// image is of another platform, else [`DockerError::Pull`].
+    pub fn pull(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        registry_auth: &str,
+        events: &mut dyn FnMut(TransferEvent),
+    ) -> Result<(), DockerError> {
+        let failed = |message: String| DockerError::Pull {
+            reference: reference.clone(),
+            message,
+        };
+        let digest = reference.digest.as_ref().map(ToString::to_string);
+        let Some(version) = digest.or_else(|| reference.tag.clone()) else {
+            // Without either the daemon would pull all of the repository's tags.
+            return Err(failed(
+                "the reference has neither tag nor digest".to_owned(),
+            ));
+        };
+        let options = CreateImageOptionsBuilder::default()
+            .from_image(&reference.repository.to_string())
+            .tag(&version)
+            .platform(&platform.to_string())
+            .build();
+        let client = self.client_with(registry_auth);
+        let mut progress = Progress::default();
+        let outcome = self.runtime.block_on(async {
+            let mut messages = client.create_image(Some(options), None, None);
+            while let Some(message) = messages.next().await {
+                let message = message?;
+                progress.take(message.id, message.status, message.progress_detail, events);
+            }
+            Ok(())
+        });
+        self.conclude("pull", reference, outcome, failed)?;
+        let pulled = Reference {
+            tag: reference.tag.clone().filter(|_| reference.digest.is_none()),
+            ..reference.clone()
+        };
+        let Some(facts) = self.inspect(&pulled.to_string())? else {
+            return Err(failed(
+                "the daemon says it is there, and has it not".to_owned(),
+            ));
+        };
+        match_platform(&facts, platform, reference)
+    }
+
+    fn client_with(&self, registry_auth: &str) -> bollard::Docker {
+        let registry_auth = match registry_auth {
+            "" => ANONYMOUS,
+            _ => registry_auth,
+        };
+        asking(&self.client, Some(registry_auth)).with_timeout(WORK)
+    }
+
+    fn conclude(
+        &self,
+        verb: &'static str,
+        reference: &Reference,
+        outcome: Result<(), bollard::errors::Error>,
+        failed: impl Fn(String) -> DockerError,
+    ) -> Result<(), DockerError> {
+        let Err(error) = outcome else {
+            return Ok(());
+        };
+        match error::said(&error) {
+            Some(message) if is_about_credentials(&message) => Err(DockerError::Unauthorized {
+                verb,
+                reference: reference.clone(),
+                message,
+            }),
+            Some(message) => Err(failed(message)),
+            None => Err(self.failed(&error, String::new)),
+        }
+    }
+}
+
+fn push_error(reference: &Reference, message: String) -> DockerError {
+    DockerError::Push {
+        reference: reference.clone(),
+        message,
+    }
+}
+
+/// Daemons give a registry's refusal only as a text.
+fn is_about_credentials(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    let texts = [
+        "unauthorized",
+        "no basic auth credentials",
+        "authentication required",
+        "access denied",
+        "access to the resource is denied",
+        "incorrect username or password",
+        "403 forbidden",
+    ];
+    texts.iter().any(|text| message.contains(text))
+}
+
+/// Bytes of each layer.
+#[derive(Default)]
+struct Progress {
+    layers: BTreeMap<String, (u64, u64)>,
+}
+
+impl Progress {
+    /// Takes one message about `layer`. A push does not name it: its size tells it from others well enough for a bar.
+    fn take(
+        &mut self,
+        layer: Option<String>,
+        status: Option<String>,
+        detail: Option<ProgressDetail>,
+        events: &mut dyn FnMut(TransferEvent),
+    ) {
+        let positive = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+        let detail = detail.unwrap_or_default();
+        let bytes = positive(detail.current).zip(positive(detail.total).filter(|total| *total > 0));
+        match (status, bytes) {
+            (Some(status), Some((done, total))) => {
+                // Unpacking counts the same bytes again.
+                if matches!(&*status, "Pushing" | "Downloading") {
+                    let layer = layer.unwrap_or_else(|| total.to_string());
+                    self.layers.insert(layer, (done.min(total), total));
+                    let sum = self.layers.values();
+                    let (done, total) =
+                        sum.fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
+                    events(TransferEvent::Bytes { done, total });
+                }
+            }
+            (Some(status), None) => events(TransferEvent::Status(match layer {
+                Some(layer) => format!("{layer}: {status}"),
+                None => status,
+            })),
+            (None, _) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_summed_over_the_layers() {
+        let mut progress = Progress::default();
+        let mut events = Vec::new();
+        let mut take = |layer: Option<&str>, status: &str, bytes: Option<(i64, i64)>| {
+            let detail = bytes.map(|(current, total)| ProgressDetail {
+                current: Some(current),
+                total: Some(total),
+            });
+            let layer = layer.map(str::to_owned);
+            progress.take(layer, Some(status.to_owned()), detail, &mut |event| {
+                events.push(event)
+            });
+        };
+        take(Some("a"), "Downloading", Some((1, 10)));
+        take(Some("b"), "Downloading", Some((3, 5)));
+        take(Some("b"), "Extracting", Some((1, 5)));
+        take(Some("a"), "Pull complete", None);
+        take(None, "Pushing", Some((9, 7)));
+        let bytes = |done, total| TransferEvent::Bytes { done, total };
+        let wanted = [
+            bytes(1, 10),
+            bytes(4, 15),
+            TransferEvent::Status("a: Pull complete".to_owned()),
+            bytes(11, 22),
+        ];
+        assert_eq!(events, wanted);
+    }
+
+    #[test]
+    fn refusals_are_told_from_other_failures() {
+        for text in [
+            "no basic auth credentials",
+            "unauthorized: authentication required",
+            "denied: requested access to the resource is denied",
+        ] {
+            assert!(is_about_credentials(text), "{text}");
+        }
+        assert!(!is_about_credentials("manifest unknown: manifest unknown"));
+    }
+}
