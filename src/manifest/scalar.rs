@@ -1,0 +1,234 @@
+//! Scalars: what a plain one resolves to, and how a new value is written in an old one's style.
+
+use granit_parser::{ScalarStyle, Tag};
+
+/// What the scalar resolves to if it is no string: `null`, `a number` and the like.
+pub(super) fn other_type(value: &str, style: ScalarStyle, tag: Option<&Tag>) -> Option<String> {
+    match tag {
+        None if style == ScalarStyle::Plain => plain_type(value).map(str::to_owned),
+        None => None,
+        Some(tag) if tag.core_suffix() == Some("str") || tag.original() == "!" => None,
+        Some(tag) => Some(format!("a value with the tag `{}`", tag.original())),
+    }
+}
+
+/// What some reader of YAML 1.1 or 1.2 takes a plain scalar for, if not for a string.
+fn plain_type(text: &str) -> Option<&'static str> {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Some("null"),
+        "true" | "True" | "TRUE" | "false" | "False" | "FALSE" | "yes" | "Yes" | "YES" | "no"
+        | "No" | "NO" | "on" | "On" | "ON" | "off" | "Off" | "OFF" | "y" | "Y" | "n" | "N" => {
+            Some("a boolean")
+        }
+        "<<" | "=" => Some("a YAML 1.1 indicator"),
+        _ if is_number(text) => Some("a number"),
+        _ if is_date(text) => Some("a date"),
+        _ => None,
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if matches!(
+        unsigned,
+        ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN"
+    ) {
+        return true;
+    }
+    let in_base = |digits: &str, is_digit: fn(&char) -> bool| {
+        digits.contains(|character| is_digit(&character))
+            && digits
+                .chars()
+                .all(|character| character == '_' || is_digit(&character))
+    };
+    match unsigned.get(..2) {
+        Some("0x") => in_base(&unsigned[2..], char::is_ascii_hexdigit),
+        Some("0o") => in_base(&unsigned[2..], |digit| matches!(digit, '0'..='7')),
+        Some("0b") => in_base(&unsigned[2..], |digit| matches!(digit, '0' | '1')),
+        _ => is_decimal(unsigned) || is_sexagesimal(unsigned),
+    }
+}
+
+/// `12`, `1_000`, `1.10`, `.5`, `1e5`.
+fn is_decimal(text: &str) -> bool {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let exponent_is_valid = exponent.is_none_or(|exponent| {
+        let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let starts = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    exponent_is_valid
+        && mantissa.as_bytes().first().is_some_and(starts)
+        && mantissa.contains(|character: char| character.is_ascii_digit())
+        && mantissa
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'_' || byte == b'.')
+        && mantissa.matches('.').count() <= 1
+}
+
+/// `190:20:30`: a number to the base 60 in YAML 1.1.
+fn is_sexagesimal(text: &str) -> bool {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let mut groups = whole.split(':');
+    let first = groups.next().is_some_and(|group| {
+        group.starts_with(|first: char| first.is_ascii_digit()) && is_digits(group)
+    });
+    let group = |group: &str| {
+        (1..=2).contains(&group.len()) && group.parse::<u8>().is_ok_and(|value| value < 60)
+    };
+    first && whole.contains(':') && groups.all(group) && is_digits(fraction)
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'_')
+}
+
+/// `2001-12-14`, alone or with a time behind it.
+fn is_date(text: &str) -> bool {
+    let mut parts = text.splitn(3, '-');
+    let digits = |part: &str, lengths: std::ops::RangeInclusive<usize>| {
+        lengths.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let year = parts.next().is_some_and(|part| digits(part, 4..=4));
+    let month = parts.next().is_some_and(|part| digits(part, 1..=2));
+    let Some(rest) = parts.next() else {
+        return false;
+    };
+    let (day, time) = match rest.find(['T', 't', ' ', '\t']) {
+        Some(end) => rest.split_at(end),
+        None => (rest, ""),
+    };
+    let in_time = |byte: u8| byte.is_ascii_digit() || b"TtZz:.+- \t".contains(&byte);
+    year && month && digits(day, 1..=2) && time.bytes().all(in_time)
+}
+
+/// A value without the final line break of a block scalar, which belongs to the style and not to the image.
+pub(super) fn trimmed(value: &str, style: ScalarStyle) -> &str {
+    match style {
+        ScalarStyle::Literal | ScalarStyle::Folded => value.trim_end_matches('\n'),
+        _ => value,
+    }
+}
+
+/// What to write over a scalar's bytes for the value `new`; a block scalar of more than one line has no answer.
+///
+/// `raw` are the bytes as they are, quotes and a block scalar's line end included; `old` is the value that they
+/// stand for, without that line end.
+pub(super) fn written(style: ScalarStyle, raw: &str, old: &str, new: &str) -> Option<String> {
+    let in_double_quotes = || {
+        let escaped = new.replace('\\', "\\\\").replace('"', "\\\"");
+        format!("\"{escaped}\"")
+    };
+    match style {
+        ScalarStyle::Plain if is_safe_plain(new) => Some(new.to_owned()),
+        ScalarStyle::Plain | ScalarStyle::DoubleQuoted => Some(in_double_quotes()),
+        ScalarStyle::SingleQuoted => Some(format!("'{}'", new.replace('\'', "''"))),
+        ScalarStyle::Literal | ScalarStyle::Folded => raw
+            .strip_prefix(old)
+            .filter(|end| !old.contains(['\n', '\r']) && end.trim().is_empty())
+            .map(|end| format!("{new}{end}")),
+    }
+}
+
+/// Whether `text` reads back as the same string without quotes, in block and in flow style.
+fn is_safe_plain(text: &str) -> bool {
+    let is_indicator = |first: char| "-?:#&*!|>'\"%@`".contains(first);
+    plain_type(text).is_none()
+        && !text.starts_with(is_indicator)
+        && !text.ends_with(':')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b",[]{}".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_scalars_that_are_no_strings_are_known() {
+        let table = [
+            ("", "null"),
+            ("~", "null"),
+            ("yes", "a boolean"),
+            ("007", "a number"),
+            ("1.10", "a number"),
+            ("-1e5", "a number"),
+            ("0x1F", "a number"),
+            ("1_000", "a number"),
+            ("12:30", "a number"),
+            (".inf", "a number"),
+            ("2001-12-14", "a date"),
+            ("2001-12-14t21:59:43.10-05:00", "a date"),
+            ("<<", "a YAML 1.1 indicator"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(plain_type(text), Some(expected), "{text}");
+        }
+        for text in [
+            "job",
+            "5000:1234567890123456",
+            "12:75",
+            "10.0.0.1:5000/x:1",
+            "1.2.3",
+            "0xyz",
+            "e5",
+            ".",
+            "_1",
+            "-",
+            "1e",
+            "2001-12-14-x",
+            "ünïcödé",
+        ] {
+            assert_eq!(plain_type(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_stays_plain_only_where_it_reads_back() {
+        for text in ["registry.example:5000/a/b:1e5", "a@sha256:00", "job"] {
+            assert!(is_safe_plain(text), "{text}");
+        }
+        for text in [
+            "", "1.10", "a:", "a b", "a,b", "*a", "- a", "a\nb", "{a", "ü",
+        ] {
+            assert!(!is_safe_plain(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_style_is_kept() {
+        let write = |style, raw, old| written(style, raw, old, "x:1");
+        assert_eq!(write(ScalarStyle::Plain, "a", "a").unwrap(), "x:1");
+        assert_eq!(
+            write(ScalarStyle::SingleQuoted, "'a'", "a").unwrap(),
+            "'x:1'"
+        );
+        assert_eq!(
+            write(ScalarStyle::DoubleQuoted, "\"a\"", "a").unwrap(),
+            "\"x:1\""
+        );
+        assert_eq!(
+            write(ScalarStyle::Folded, "a\r\n  ", "a").unwrap(),
+            "x:1\r\n  "
+        );
+        assert_eq!(write(ScalarStyle::Folded, "a\n  b\n", "a b"), None);
+        assert_eq!(write(ScalarStyle::Literal, "a\n  b\n", "a\nb"), None);
+        assert_eq!(
+            written(ScalarStyle::SingleQuoted, "'a'", "a", "it's").unwrap(),
+            "'it''s'"
+        );
+        assert_eq!(
+            written(ScalarStyle::Plain, "a", "a", "\"\\").unwrap(),
+            r#""\"\\""#
+        );
+        assert_eq!(
+            written(ScalarStyle::Plain, "a", "a", "12").unwrap(),
+            "\"12\""
+        );
+    }
+}
