@@ -104,6 +104,10 @@ pub fn supported_tags(target: &Target) -> Vec<String> {
     tags
 }
 
+/// How well a wheel fits a target: the least is the best.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank(usize, Reverse<Option<(u64, String)>>);
+
 /// What the file name of a wheel says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WheelName {
@@ -129,12 +133,12 @@ pub struct WheelName {
 pub struct WheelNameError(pub String);
 
 impl WheelName {
-    /// The position of its best tag in `supported` with its build tag: the least is the best; none if no tag is there.
+    /// The position of its best tag in `supported` with its build tag; none if no tag is there.
     #[must_use]
-    pub fn rank(&self, supported: &[String]) -> Option<(usize, Reverse<Option<(u64, String)>>)> {
+    pub fn rank(&self, supported: &[String]) -> Option<Rank> {
         let tags = self.tags();
         let position = supported.iter().position(|tag| tags.contains(tag))?;
-        Some((position, Reverse(self.build.clone())))
+        Some(Rank(position, Reverse(self.build.clone())))
     }
 
     /// Whether it runs on every platform.
