@@ -1,1 +1,0 @@
-//! Requirements files and the `requirements.lock` beside each.

@@ -1,0 +1,166 @@
+//! Python requirements: what a person wrote, what it means, and the lock that lies beside it.
+//!
+//! Defects: E040 unreadable, E041 no name of a package (editable, URL, path), E042 a password in an index's URL,
+//! E043 an option that a lock cannot honour, E044 an included file that is missing or outside the project,
+//! E045 files that include each other, E046 two versions of one package, E047 malformed, E048 a wrong `--hash`,
+//! E049 a broken lock.
+
+mod lock;
+mod parse;
+mod read;
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+pub use lock::{Lock, LockedWheel, lock_file_beside};
+
+use super::place::{Defect, Place};
+use crate::image::Digest;
+
+/// The packages that Spark's own image brings: a second copy would shadow the one that fits its jars.
+pub const SPARKS_OWN: [&str; 2] = ["pyspark", "py4j"];
+
+/// A requirements file with all that it includes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirements {
+    /// The file, relative to the project's folder.
+    pub file: PathBuf,
+    /// The file and all that it includes, in the order in which they were read.
+    pub files: Vec<PathBuf>,
+    /// What is wanted, in the order of the lines.
+    pub wanted: Vec<Requirement>,
+    /// What limits the versions without being wanted.
+    pub constraints: Vec<Requirement>,
+    /// The package index that the file names; never one with a password.
+    pub index: Option<String>,
+}
+
+/// One line that names a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// The normalised name.
+    pub name: String,
+    /// Normalised and sorted.
+    pub extras: Vec<String>,
+    /// `==1.0` and the like, sorted.
+    pub specifiers: Vec<String>,
+    /// The condition after the `;`, in one notation.
+    pub marker: Option<String>,
+    /// The digests that its wheel may have; none means any.
+    pub hashes: Vec<Digest>,
+    /// Where the name stands.
+    pub place: Place,
+}
+
+/// A package at one version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pin {
+    /// The normalised name.
+    pub name: String,
+    /// The version, as it is written.
+    pub version: String,
+}
+
+impl Pin {
+    /// A pin of `name`, which need not be normalised.
+    #[must_use]
+    pub fn new(name: &str, version: &str) -> Self {
+        Self {
+            name: super::wheel::normalise(name),
+            version: version.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}=={}", self.name, self.version)
+    }
+}
+
+impl Requirements {
+    /// Reads `file`, a path relative to the project's folder `root`, and what it includes.
+    ///
+    /// # Errors
+    /// Everything that is wrong in the files.
+    pub fn read(root: &Path, file: &Path) -> Result<Self, Vec<Defect>> {
+        read::read(root, file)
+    }
+
+    /// The names of the wanted packages, normalised, with their lines.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &Place)> {
+        self.wanted
+            .iter()
+            .map(|wanted| (wanted.name.as_str(), &wanted.place))
+    }
+
+    /// The wanted packages in the notation of pip and uv, without hashes: sorted, each line once.
+    #[must_use]
+    pub fn wanted_lines(&self) -> Vec<String> {
+        lines(&self.wanted)
+    }
+
+    /// The constraints in the notation of pip and uv: sorted, each line once.
+    #[must_use]
+    pub fn constraint_lines(&self) -> Vec<String> {
+        lines(&self.constraints)
+    }
+
+    /// The digest of what the files mean, given what the parent image already has.
+    ///
+    /// Comments, line ends, the order of lines and the split into files change nothing.
+    #[must_use]
+    pub fn meaning(&self, provided: &[Pin]) -> Digest {
+        let mut meaning = BTreeSet::new();
+        let mut add = |kind: &str, requirements: &[Requirement]| {
+            for requirement in requirements {
+                let mut hashes: Vec<&str> = requirement.hashes.iter().map(Digest::as_str).collect();
+                hashes.sort_unstable();
+                meaning.insert(format!("{kind} {requirement} {}", hashes.join(" ")));
+            }
+        };
+        add("wanted", &self.wanted);
+        add("constraint", &self.constraints);
+        meaning.extend(self.index.iter().map(|url| format!("index {url}")));
+        meaning.extend(provided.iter().map(|pin| format!("provided {pin}")));
+        let lines: Vec<String> = meaning.into_iter().collect();
+        Digest::of(format!("requirements 1\n{}\n", lines.join("\n")).as_bytes())
+    }
+}
+
+fn lines(requirements: &[Requirement]) -> Vec<String> {
+    let lines: BTreeSet<String> = requirements.iter().map(ToString::to_string).collect();
+    lines.into_iter().collect()
+}
+
+impl Requirement {
+    /// The version that it pins by `==`, if it pins one.
+    #[must_use]
+    pub fn pinned(&self) -> Option<&str> {
+        let exact = |specifier: &str| {
+            specifier
+                .starts_with("==")
+                .then(|| specifier.trim_start_matches('=').len())
+        };
+        self.specifiers.iter().find_map(|specifier| {
+            let version = &specifier[specifier.len() - exact(specifier)?..];
+            (!version.ends_with('*')).then_some(version)
+        })
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.name)?;
+        if !self.extras.is_empty() {
+            write!(formatter, "[{}]", self.extras.join(","))?;
+        }
+        formatter.write_str(&self.specifiers.join(","))?;
+        self.marker
+            .iter()
+            .try_for_each(|marker| write!(formatter, " ; {marker}"))
+    }
+}

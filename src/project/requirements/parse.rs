@@ -1,0 +1,478 @@
+//! One logical line of a requirements file (pure).
+
+use super::Requirement;
+use crate::{
+    image::Digest,
+    project::{
+        place::{Place, nearest},
+        wheel::normalise,
+    },
+};
+
+/// What is wrong in a line, and at which byte of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) code: &'static str,
+    pub(super) offset: usize,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+impl Wrong {
+    pub(super) fn new(code: &'static str, offset: usize, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            offset,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+}
+
+/// What a line says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Nothing: empty, a comment, or an option that changes nothing here.
+    Nothing,
+    /// A package; its place is filled in by the caller.
+    Package(Requirement),
+    /// `-r`: a file, and at which byte of the line its name stands.
+    Include(String, usize),
+    /// `-c`.
+    Constrain(String, usize),
+    /// `--index-url`.
+    Index(String),
+}
+
+/// Lines of a file with the continuations joined, so that the places of the pieces are still known.
+pub(super) struct Logical {
+    pub(super) text: String,
+    /// Where each piece begins in `text`, with the number of its line, from 1.
+    pieces: Vec<(usize, usize)>,
+}
+
+impl Logical {
+    /// All logical lines of `text`, as pip joins them: a comment ends a continuation.
+    pub(super) fn of(text: &str) -> Vec<Self> {
+        let mut lines = Vec::new();
+        let mut current = Self {
+            text: String::new(),
+            pieces: Vec::new(),
+        };
+        for (index, raw) in text.split('\n').enumerate() {
+            let raw = raw.strip_suffix('\r').unwrap_or(raw);
+            current.pieces.push((current.text.len(), index + 1));
+            let comment = raw.trim_start().starts_with('#');
+            match raw.strip_suffix('\\') {
+                Some(continued) if !comment => current.text.push_str(continued),
+                _ => {
+                    current.text.push_str(if comment { "" } else { raw });
+                    let next = Self {
+                        text: String::new(),
+                        pieces: Vec::new(),
+                    };
+                    lines.push(std::mem::replace(&mut current, next));
+                }
+            }
+        }
+        if !current.pieces.is_empty() {
+            lines.push(current);
+        }
+        lines
+    }
+
+    /// The place of the byte `offset` of the text.
+    pub(super) fn place(&self, file: &std::path::Path, offset: usize) -> Place {
+        let piece = self.pieces.iter().rev().find(|(start, _)| *start <= offset);
+        let (start, line) = piece.copied().unwrap_or((0, 1));
+        let before = self.text.get(start..offset).unwrap_or_default();
+        let column = before.trim_start_matches('\u{feff}').chars().count() + 1;
+        Place {
+            file: file.to_owned(),
+            line,
+            column,
+        }
+    }
+}
+
+/// Reads one logical line.
+pub(super) fn line(text: &str) -> Result<Line, Wrong> {
+    let text = without_comment(text).trim_end();
+    let start = text.len() - text.trim_start().len();
+    match &text[start..] {
+        "" => Ok(Line::Nothing),
+        option if option.starts_with('-') => read_option(text, start),
+        _ => package(text, start).map(Line::Package),
+    }
+}
+
+/// The text up to a `#` that begins the line or follows white space.
+fn without_comment(text: &str) -> &str {
+    let mut before = ' ';
+    for (index, character) in text.char_indices() {
+        if character == '#' && before.is_whitespace() {
+            return &text[..index];
+        }
+        before = character;
+    }
+    text
+}
+
+fn read_option(text: &str, start: usize) -> Result<Line, Wrong> {
+    let body = &text[start..];
+    let long = body.starts_with("--");
+    let end = match body.find(|character: char| character == '=' || character.is_whitespace()) {
+        Some(end) if long || end <= 2 => end,
+        None if long => body.len(),
+        _ => body.len().min(2),
+    };
+    let Some((name, rest)) = body.split_at_checked(end) else {
+        return Err(Wrong::new("E047", start, format!("`{body}` is no option")));
+    };
+    let value =
+        rest.trim_start_matches(|character: char| character == '=' || character.is_whitespace());
+    let offset = text.len() - value.len();
+    let value = value.trim_matches(['"', '\'']).to_owned();
+    match name {
+        "--require-hashes" | "--prefer-binary" | "--only-binary" => Ok(Line::Nothing),
+        "-r" | "--requirement" | "-c" | "--constraint" | "-i" | "--index-url" | "--pypi-url"
+            if value.is_empty() =>
+        {
+            Err(Wrong::new("E047", start, format!("`{name}` names nothing")))
+        }
+        "-r" | "--requirement" => Ok(Line::Include(value, offset)),
+        "-c" | "--constraint" => Ok(Line::Constrain(value, offset)),
+        "-i" | "--index-url" | "--pypi-url" => index(value, offset),
+        "-e" | "--editable" => Err(unpinnable(&format!("{name} {}", masked(&value)), start)),
+        _ => Err(unhonoured(name, start)),
+    }
+}
+
+fn index(url: String, offset: usize) -> Result<Line, Wrong> {
+    if has_credentials(&url) {
+        let message = format!("`{}` holds a user or a password", masked(&url));
+        return Err(Wrong::new("E042", offset, message).hint(
+            "take it out of the file: put the URL into the variable PIP_INDEX_URL, or the password into ~/.netrc",
+        ));
+    }
+    Ok(Line::Index(url))
+}
+
+fn unhonoured(name: &str, offset: usize) -> Wrong {
+    let wrong = Wrong::new(
+        "E043",
+        offset,
+        format!("the option `{name}` cannot be honoured by a lock"),
+    );
+    match name {
+        "--extra-index-url" => wrong.hint(
+            "with two indexes whoever owns the public one can replace a package: name one index by `[mirrors] python`, \
+             or set the variable PIP_EXTRA_INDEX_URL if you must",
+        ),
+        "-f" | "--find-links" => wrong.hint("set the variable PIP_FIND_LINKS instead"),
+        "--no-index" => wrong.hint("set the variable PIP_NO_INDEX instead"),
+        "--trusted-host" => wrong.hint("set the variable PIP_TRUSTED_HOST, or better `ca` in sparkpack.toml"),
+        "--pre" => wrong.hint("pin the pre-release that you want: `name==2.0rc1`"),
+        "--no-binary" => wrong.hint("build the wheel once, publish it to an index, and remove the option"),
+        _ => wrong.hint("remove it"),
+    }
+}
+
+fn unpinnable(shown: &str, offset: usize) -> Wrong {
+    Wrong::new(
+        "E041",
+        offset,
+        format!("`{shown}` names no version on an index, so it cannot be locked"),
+    )
+    .hint("publish it as a wheel and write `name==version`, or put its source into `src`")
+}
+
+fn package(text: &str, start: usize) -> Result<Requirement, Wrong> {
+    let option = text[start..]
+        .find(" --")
+        .map_or(text.len(), |found| start + found);
+    let body = text[..option].trim_end();
+    if is_location(&body[start..]) {
+        return Err(unpinnable(&masked(&body[start..]), start));
+    }
+    let semicolon = body.find(';').unwrap_or(body.len());
+    let (head, tail) = body.split_at(semicolon);
+    let name_end = start + name_length(&head[start..]);
+    let name = &head[start..name_end];
+    if name.is_empty() || !name.ends_with(|last: char| last.is_ascii_alphanumeric()) {
+        return Err(Wrong::new(
+            "E047",
+            start,
+            format!(
+                "`{}` does not begin with the name of a package",
+                &head[start..]
+            ),
+        ));
+    }
+    let (extras, after) = extras(head, name_end)?;
+    let specifiers = specifiers(head, after)?;
+    let marker = match tail.strip_prefix(';') {
+        Some(condition) => Some(marker(condition, semicolon + 1)?),
+        None => None,
+    };
+    let requirement = Requirement {
+        name: normalise(name),
+        extras,
+        specifiers,
+        marker,
+        hashes: hashes(text, option)?,
+        place: Place::of_line("", 1),
+    };
+    if !requirement.hashes.is_empty() && requirement.pinned().is_none() {
+        return Err(
+            Wrong::new("E048", start, format!("`{name}` has a hash but no version")).hint(format!(
+                "pin it: `{name}==…`, or take the hash away: the lock holds it"
+            )),
+        );
+    }
+    Ok(requirement)
+}
+
+/// Whether a requirement is a URL, a path or a file instead of a name.
+fn is_location(body: &str) -> bool {
+    let before_marker = body.split(';').next().unwrap_or_default().trim();
+    let file_ends = [".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2"];
+    body.contains("://")
+        || before_marker.contains('@')
+        || before_marker.starts_with(['.', '/', '~'])
+        || before_marker.starts_with("file:")
+        || before_marker.starts_with("git+")
+        || file_ends.iter().any(|end| before_marker.ends_with(end))
+        || before_marker
+            .split(['=', '<', '>', '!', '~'])
+            .next()
+            .unwrap_or_default()
+            .contains(['/', '\\'])
+}
+
+fn name_length(text: &str) -> usize {
+    let of_name = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    text.find(|character| !of_name(character))
+        .unwrap_or(text.len())
+}
+
+fn extras(head: &str, from: usize) -> Result<(Vec<String>, usize), Wrong> {
+    let rest = head[from..].trim_start();
+    let open = head.len() - rest.len();
+    let Some(inner) = rest.strip_prefix('[') else {
+        return Ok((Vec::new(), from));
+    };
+    let Some(close) = inner.find(']') else {
+        return Err(Wrong::new(
+            "E047",
+            open,
+            "the `[` of the extras is not closed",
+        ));
+    };
+    let mut extras = Vec::new();
+    for extra in inner[..close]
+        .split(',')
+        .map(str::trim)
+        .filter(|extra| !extra.is_empty())
+    {
+        if name_length(extra) != extra.len() {
+            return Err(Wrong::new(
+                "E047",
+                open,
+                format!("`{extra}` is not the name of an extra"),
+            ));
+        }
+        extras.push(normalise(extra));
+    }
+    extras.sort();
+    extras.dedup();
+    Ok((extras, open + 1 + close + 1))
+}
+
+fn specifiers(head: &str, from: usize) -> Result<Vec<String>, Wrong> {
+    let whole = head[from..].trim();
+    let inner = whole
+        .strip_prefix('(')
+        .and_then(|open| open.strip_suffix(')'))
+        .unwrap_or(whole);
+    let offset = head.len() - head[from..].trim_start().len();
+    let mut specifiers = Vec::new();
+    for part in inner
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
+        let operator = part.len() - part.trim_start_matches(['=', '<', '>', '!', '~']).len();
+        let (operator, version) = (&part[..operator], part[operator..].trim());
+        let of_version = |byte: u8| byte.is_ascii_alphanumeric() || b"._*+!-".contains(&byte);
+        if operator == "=" {
+            return Err(
+                Wrong::new("E047", offset, format!("`{part}`: `=` compares nothing"))
+                    .hint(format!("write `=={version}`")),
+            );
+        }
+        let known = ["==", "===", "~=", "!=", "<=", ">=", "<", ">"].contains(&operator);
+        if !known || version.is_empty() || !version.bytes().all(of_version) {
+            return Err(Wrong::new(
+                "E047",
+                offset,
+                format!("`{part}` is no condition on a version"),
+            )
+            .hint("write `name==1.0` or `name>=1.0,<2`"));
+        }
+        specifiers.push(format!("{operator}{version}"));
+    }
+    specifiers.sort();
+    specifiers.dedup();
+    Ok(specifiers)
+}
+
+const MARKER_WORDS: [&str; 16] = [
+    "and",
+    "or",
+    "in",
+    "not",
+    "python_version",
+    "python_full_version",
+    "os_name",
+    "sys_platform",
+    "platform_release",
+    "platform_system",
+    "platform_version",
+    "platform_machine",
+    "platform_python_implementation",
+    "implementation_name",
+    "implementation_version",
+    "extra",
+];
+
+/// A marker in one notation: single spaces, double quotes.
+fn marker(text: &str, offset: usize) -> Result<String, Wrong> {
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let at = offset + text.len() - rest.len();
+        let operator = |character: char| "<>=!~".contains(character);
+        let of_word =
+            |character: char| character.is_ascii_alphanumeric() || "_.".contains(character);
+        let length = match first {
+            '"' | '\'' => match rest[1..].find(first) {
+                Some(end) => end + 2,
+                None => {
+                    return Err(Wrong::new(
+                        "E047",
+                        at,
+                        "a quote in the marker is not closed",
+                    ));
+                }
+            },
+            '(' | ')' => 1,
+            _ if operator(first) => rest.find(|next| !operator(next)).unwrap_or(rest.len()),
+            _ if of_word(first) => rest.find(|next| !of_word(next)).unwrap_or(rest.len()),
+            other => {
+                return Err(Wrong::new(
+                    "E047",
+                    at,
+                    format!("`{other}` has no meaning in a marker"),
+                ));
+            }
+        };
+        let word = &rest[..length];
+        if of_word(first) && !MARKER_WORDS.contains(&word) {
+            let wrong = Wrong::new("E047", at, format!("`{word}` has no meaning in a marker"));
+            let near = nearest(word, MARKER_WORDS);
+            return Err(match near {
+                Some(near) => wrong.hint(format!("did you mean `{near}`?")),
+                None => wrong.hint("a marker is written like `python_version >= \"3.10\"`"),
+            });
+        }
+        let inner = word.trim_matches('\'');
+        let single = first == '\'' && !inner.contains('"');
+        words.push(if single {
+            format!("\"{inner}\"")
+        } else {
+            word.to_owned()
+        });
+        rest = rest[length..].trim_start();
+    }
+    if words.is_empty() {
+        return Err(Wrong::new("E047", offset, "nothing follows the `;`"));
+    }
+    Ok(words.join(" "))
+}
+
+fn hashes(text: &str, from: usize) -> Result<Vec<Digest>, Wrong> {
+    let mut hashes = Vec::new();
+    let mut offset = from;
+    while let Some((word, at)) = next_word(text, offset) {
+        offset = at + word.len();
+        let value = match word.split_once('=') {
+            Some(("--hash", value)) => value,
+            None if word == "--hash" => {
+                let (value, at) = next_word(text, offset).unwrap_or_default();
+                offset = at + value.len();
+                value
+            }
+            _ => return Err(unhonoured(word.split('=').next().unwrap_or_default(), at)),
+        };
+        let digest = value
+            .to_ascii_lowercase()
+            .parse::<Digest>()
+            .map_err(|_| wrong_hash(value, at))?;
+        hashes.push(digest);
+    }
+    Ok(hashes)
+}
+
+/// The word that begins at or after the byte `from`, and where.
+fn next_word(text: &str, from: usize) -> Option<(&str, usize)> {
+    let rest = text.get(from..)?.trim_start();
+    let word = rest.split_whitespace().next()?;
+    Some((word, text.len() - rest.len()))
+}
+
+fn wrong_hash(value: &str, offset: usize) -> Wrong {
+    match value.split_once(':') {
+        Some((algorithm, _)) if algorithm != "sha256" => Wrong::new(
+            "E048",
+            offset,
+            format!("a hash of `{algorithm}` is not taken"),
+        )
+        .hint("write the SHA-256: `--hash=sha256:…`, or leave it out: the lock holds it"),
+        _ => Wrong::new(
+            "E048",
+            offset,
+            format!("`{value}` is no hash: `sha256:` and 64 hex digits are wanted"),
+        ),
+    }
+}
+
+fn has_credentials(url: &str) -> bool {
+    url.split_once("://")
+        .is_some_and(|(_, rest)| rest.contains('@'))
+}
+
+/// The text with what may be secret in a URL in it as `***`: all before its last `@`, and its query.
+pub(crate) fn masked(text: &str) -> String {
+    let Some((before, url)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let end = url.find(char::is_whitespace).unwrap_or(url.len());
+    let (url, after) = url.split_at(end);
+    let shown = match url.rfind('@') {
+        Some(at) => format!("***{}", &url[at..]),
+        None => url.to_owned(),
+    };
+    let shown = match shown.split_once('?') {
+        Some((path, _)) => format!("{path}?***"),
+        None => shown,
+    };
+    format!("{before}://{shown}{}", masked(after))
+}
