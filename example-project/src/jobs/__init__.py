@@ -1,0 +1,1 @@
+"""One module a job; `--job NAME` is the module's name."""

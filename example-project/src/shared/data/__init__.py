@@ -1,0 +1,1 @@
+"""The data sets that travel inside the image."""
