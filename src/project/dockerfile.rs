@@ -1,1 +1,0 @@
-//! Dockerfiles: what a build reads, stands on and declares.

@@ -1,0 +1,361 @@
+//! What an `ADD`, a `COPY` or a bind mount can take from the build context.
+
+use std::collections::BTreeSet;
+
+use crate::project::tree::{Content, Entry};
+
+/// A source of an `ADD`, a `COPY` or a bind mount that lies in the build context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextSource {
+    /// As it is written.
+    pub text: String,
+    /// The instruction's line.
+    pub line: usize,
+    /// What it can match.
+    pub pattern: Pattern,
+}
+
+/// What a source can match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// The whole context, also where it cannot be decided.
+    Everything,
+    /// One path and all below it.
+    Path(String),
+    /// What the glob matches, and all below that.
+    Glob(String),
+}
+
+impl Pattern {
+    /// The pattern of a source after expansion; `parents` is `COPY --parents`, which knows `**`.
+    pub(super) fn of(source: &str, parents: bool) -> Self {
+        let path = clean(source);
+        match path {
+            path if path.is_empty() => Self::Everything,
+            path if parents && path.contains("**") => Self::Everything,
+            path if path.contains(['*', '?', '[', '\\']) => match glob(&path, "") {
+                Some(_) => Self::Glob(path),
+                None => Self::Everything,
+            },
+            path => Self::Path(path),
+        }
+    }
+
+    /// Whether the file at `path` is matched, or lies below a folder that is.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        let folders = path.match_indices('/').map(|(end, _)| &path[..end]);
+        let mut ancestors = folders.chain([path]);
+        match self {
+            Self::Everything => true,
+            Self::Path(wanted) => ancestors.any(|ancestor| ancestor == wanted),
+            Self::Glob(pattern) => {
+                let depth = pattern.matches('/').count();
+                ancestors.any(|ancestor| {
+                    ancestor.matches('/').count() >= depth && glob(pattern, ancestor) == Some(true)
+                })
+            }
+        }
+    }
+
+    /// Whether this leads to `link` itself, or through it, so that the link's target is wanted.
+    fn follows(&self, link: &str) -> bool {
+        match self {
+            Self::Everything => false,
+            Self::Path(wanted) => wanted == link || below(wanted, link).is_some(),
+            Self::Glob(pattern) => {
+                let depth = link.matches('/').count() + 1;
+                let head: Vec<&str> = pattern.split('/').take(depth).collect();
+                glob(&head.join("/"), link) == Some(true)
+            }
+        }
+    }
+}
+
+/// The path in the context: no `/` around it, no `.`; empty for the context itself.
+fn clean(source: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in source.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Whether a source leads out of the build context.
+pub(super) fn leaves_context(source: &str) -> bool {
+    let mut depth = 0_usize;
+    for part in source.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if depth == 0 => return true,
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    false
+}
+
+fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    path.strip_prefix(folder)?.strip_prefix('/')
+}
+
+/// More links than this in one source are a loop that grows: then everything is taken.
+const LINKS_LIMIT: usize = 256;
+
+/// The entries that `sources` can match, and what the symbolic links that they lead through point to.
+pub(super) fn select(sources: &[ContextSource], entries: &[Entry]) -> Vec<Entry> {
+    let mut patterns: Vec<Pattern> = sources
+        .iter()
+        .map(|source| source.pattern.clone())
+        .collect();
+    let (mut seen, mut links) = (BTreeSet::new(), BTreeSet::new());
+    let mut next = 0;
+    while let Some(pattern) = patterns.get(next).cloned() {
+        next += 1;
+        for entry in entries {
+            let Content::Symlink { target } = &entry.content else {
+                continue;
+            };
+            if pattern.follows(&entry.path) {
+                links.insert(&entry.path);
+                let wanted = followed(&pattern, &entry.path, target);
+                if seen.insert(format!("{wanted:?}")) {
+                    patterns.push(wanted);
+                }
+            }
+        }
+        if patterns.len() > LINKS_LIMIT + sources.len() {
+            return entries.to_vec();
+        }
+    }
+    let wanted = |entry: &&Entry| {
+        links.contains(&entry.path) || patterns.iter().any(|pattern| pattern.matches(&entry.path))
+    };
+    entries.iter().filter(wanted).cloned().collect()
+}
+
+/// What `pattern` wants once the link at `link` is replaced by its target.
+fn followed(pattern: &Pattern, link: &str, target: &str) -> Pattern {
+    let folder = link.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let target = match target.strip_prefix('/') {
+        Some(absolute) => clean(absolute),
+        None => clean(&format!("{folder}/{target}")),
+    };
+    let depth = link.matches('/').count() + 1;
+    let rest = |path: &str| path.split('/').skip(depth).collect::<Vec<_>>().join("/");
+    match pattern {
+        Pattern::Everything => Pattern::Everything,
+        Pattern::Path(path) => Pattern::of(&format!("{target}/{}", rest(path)), false),
+        // The target's own special characters would have to be escaped: its whole folder is safe.
+        Pattern::Glob(_) => Pattern::of(&target, false),
+    }
+}
+
+/// Go's `filepath.Match`, which Docker uses: `*` and `?` do not match `/`. `None` is a malformed pattern.
+pub(super) fn glob(pattern: &str, text: &str) -> Option<bool> {
+    let tokens = tokens(pattern)?;
+    let text: Vec<char> = text.chars().collect();
+    let (mut token, mut at) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        let matched = match tokens.get(token) {
+            Some(Token::Any) => {
+                retry = Some((token, at));
+                token += 1;
+                continue;
+            }
+            Some(single) => text
+                .get(at)
+                .is_some_and(|&character| single.takes(character)),
+            None if at == text.len() => return Some(true),
+            None => false,
+        };
+        if matched {
+            (token, at) = (token + 1, at + 1);
+            continue;
+        }
+        match retry {
+            Some((star, start)) if text.get(start).is_some_and(|&character| character != '/') => {
+                retry = Some((star, start + 1));
+                (token, at) = (star + 1, start + 1);
+            }
+            _ => return Some(false),
+        }
+    }
+}
+
+enum Token {
+    Any,
+    One,
+    Exactly(char),
+    Class(bool, Vec<(char, char)>),
+}
+
+impl Token {
+    fn takes(&self, character: char) -> bool {
+        match self {
+            Self::Any | Self::One => character != '/',
+            Self::Exactly(wanted) => *wanted == character,
+            Self::Class(negated, ranges) => {
+                character != '/'
+                    && *negated
+                        != ranges
+                            .iter()
+                            .any(|(low, high)| (*low..=*high).contains(&character))
+            }
+        }
+    }
+}
+
+fn tokens(pattern: &str) -> Option<Vec<Token>> {
+    let mut tokens = Vec::new();
+    let mut characters = pattern.chars().peekable();
+    while let Some(character) = characters.next() {
+        tokens.push(match character {
+            '*' => {
+                while characters.next_if_eq(&'*').is_some() {}
+                Token::Any
+            }
+            '?' => Token::One,
+            '\\' => Token::Exactly(characters.next()?),
+            '[' => class(&mut characters)?,
+            other => Token::Exactly(other),
+        });
+    }
+    Some(tokens)
+}
+
+fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Token> {
+    let negated = characters.next_if_eq(&'^').is_some();
+    let mut ranges = Vec::new();
+    let literal =
+        |characters: &mut std::iter::Peekable<std::str::Chars<'_>>| match characters.next()? {
+            '\\' => characters.next(),
+            '-' | ']' => None,
+            other => Some(other),
+        };
+    while ranges.is_empty() || characters.next_if_eq(&']').is_none() {
+        let low = literal(characters)?;
+        let high = match characters.next_if_eq(&'-') {
+            Some(_) => literal(characters)?,
+            None => low,
+        };
+        ranges.push((low, high));
+    }
+    Some(Token::Class(negated, ranges))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_as_go_does() {
+        for (pattern, text, wanted) in [
+            ("*", "a", Some(true)),
+            ("*", "a/b", Some(false)),
+            ("a*b*c", "aXbbYc", Some(true)),
+            ("a*/b", "a1/b", Some(true)),
+            ("a*/b", "a1/x/b", Some(false)),
+            ("?.py", "a.py", Some(true)),
+            ("?.py", "é.py", Some(true)),
+            ("?", "/", Some(false)),
+            ("[a-c]x", "bx", Some(true)),
+            ("[^a-c]x", "bx", Some(false)),
+            ("[!a]x", "!x", Some(true)),
+            ("\\*", "*", Some(true)),
+            ("\\*", "a", Some(false)),
+            ("[", "a", None),
+            ("[]a]", "a", None),
+            ("a\\", "a", None),
+            ("**", "a", Some(true)),
+            ("**/x", "a/b/x", Some(false)),
+            ("", "", Some(true)),
+        ] {
+            assert_eq!(glob(pattern, text), wanted, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn patterns_take_folders_with_all_below() {
+        for (source, path, wanted) in [
+            (".", "a/b", true),
+            ("./", "a/b", true),
+            ("/", "a", true),
+            ("src", "src/a/b.py", true),
+            ("src/", "src/a.py", true),
+            ("/src", "src/a.py", true),
+            ("./src/./x/..", "src/a.py", true),
+            ("src", "src2/a.py", false),
+            ("src", "srcs", false),
+            ("src/a.py", "src/a.py", true),
+            ("src/a.py", "src/a.pyc", false),
+            ("*.txt", "a.txt", true),
+            ("*.txt", "x/a.txt", false),
+            ("s*", "src/deep/a.py", true),
+            ("*/lib", "a/lib/x", true),
+            ("*/lib", "lib/x", false),
+            ("[a-", "anything", true),
+        ] {
+            assert_eq!(
+                Pattern::of(source, false).matches(path),
+                wanted,
+                "{source} {path}"
+            );
+        }
+        assert_eq!(Pattern::of("**/*.txt", true), Pattern::Everything);
+    }
+
+    #[test]
+    fn a_source_may_lead_out() {
+        for (source, wanted) in [
+            ("../x", true),
+            ("a/../../x", true),
+            ("a/../x", false),
+            ("/..", true),
+            ("..x", false),
+        ] {
+            assert_eq!(leaves_context(source), wanted, "{source}");
+        }
+    }
+
+    #[test]
+    fn links_are_followed_only_where_docker_follows_them() {
+        let link = |path: &str, target: &str| Entry {
+            path: path.to_owned(),
+            content: Content::Symlink {
+                target: target.to_owned(),
+            },
+        };
+        let entries = [
+            Entry::held("real/a.py", "a", false),
+            Entry::held("real/deep/b.py", "b", false),
+            link("link", "real"),
+            link("below/link", "../real/a.py"),
+            link("loop", "loop"),
+            link("grows", "grows/x"),
+        ];
+        let selected = |source: &str| {
+            let source = ContextSource {
+                text: source.to_owned(),
+                line: 1,
+                pattern: Pattern::of(source, false),
+            };
+            select(&[source], &entries)
+                .into_iter()
+                .map(|entry| entry.path)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(selected("link"), ["real/a.py", "real/deep/b.py", "link"]);
+        assert_eq!(selected("link/deep"), ["real/deep/b.py", "link"]);
+        assert_eq!(selected("below"), ["below/link"]);
+        assert_eq!(selected("below/link"), ["real/a.py", "below/link"]);
+        assert_eq!(selected("l*k"), ["real/a.py", "real/deep/b.py", "link"]);
+        assert_eq!(selected("loop"), ["loop"]);
+        assert_eq!(selected("grows").len(), entries.len());
+    }
+}

@@ -1,0 +1,380 @@
+//! Dockerfiles: instructions, stages, the images they stand on and the context files that they can see.
+//!
+//! Read as Docker reads them, so that a fingerprint covers what a build would use, and mistakes are found before a
+//! daemon is asked. Where something cannot be decided here, the larger answer is given: the whole context.
+
+mod copies;
+mod scan;
+mod stages;
+mod steps;
+mod words;
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+pub use copies::{ContextSource, Pattern};
+pub use scan::Instruction;
+pub use stages::{ImageUse, Resolution, Role, Stage, Used};
+
+use super::place::{Defect, Place, nearest};
+
+const KEYWORDS: [&str; 18] = [
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+];
+
+/// A Dockerfile, parsed.
+#[derive(Clone, Debug)]
+pub struct Dockerfile {
+    file: PathBuf,
+    bytes: Vec<u8>,
+    text: String,
+    escape: char,
+    syntax: Option<(String, Range<usize>)>,
+    instructions: Vec<Instruction>,
+    features: Vec<Feature>,
+    warnings: Vec<Defect>,
+}
+
+/// Something that only `BuildKit` can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// `heredoc`, `RUN --mount`, `COPY --link`.
+    pub name: String,
+    /// The instruction's line.
+    pub line: usize,
+}
+
+/// An `ARG`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredArgument {
+    /// Its name.
+    pub name: String,
+    /// Its default as it is written, without quotes.
+    pub default: Option<String>,
+    /// The instruction's line.
+    pub line: usize,
+    /// The stage that declares it, from 0; `None` before the first `FROM`.
+    pub stage: Option<usize>,
+}
+
+impl Dockerfile {
+    /// Parses a Dockerfile; `file` is the name for messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it without knowing the build arguments.
+    pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, Vec<Defect>> {
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            let defect = Defect::new("E050", Place::of_line(file, 1), "the file is UTF-16");
+            return Err(vec![defect.hint("save it as UTF-8")]);
+        }
+        let (text, invalid) = sanitised(bytes);
+        let scan = scan::scan(&text);
+        let mut dockerfile = Self {
+            file: file.to_owned(),
+            bytes: bytes.to_vec(),
+            text,
+            escape: scan.escape,
+            syntax: scan.syntax,
+            instructions: scan.instructions,
+            features: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let mut defects: Vec<Defect> = scan
+            .faults
+            .into_iter()
+            .map(|(offset, message)| Defect::new("E057", dockerfile.place(offset), message))
+            .collect();
+        defects.extend(dockerfile.undecodable(&invalid));
+        defects.extend(dockerfile.misplaced());
+        defects.extend(dockerfile.misnamed_stages());
+        dockerfile.note_features();
+        defects.sort_by_key(|defect| (defect.place.line, defect.place.column));
+        if defects.is_empty() {
+            Ok(dockerfile)
+        } else {
+            Err(defects)
+        }
+    }
+
+    /// The instructions in their order.
+    #[must_use]
+    pub fn instructions(&self) -> &[Instruction] {
+        &self.instructions
+    }
+
+    /// The image of `# syntax=`, which `BuildKit` pulls and runs, and its bytes in the file.
+    #[must_use]
+    pub fn syntax(&self) -> Option<(&str, Range<usize>)> {
+        let (image, span) = self.syntax.as_ref()?;
+        Some((image, span.clone()))
+    }
+
+    /// What a classic builder cannot do, in the file's order.
+    #[must_use]
+    pub fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    /// What works but should be better.
+    #[must_use]
+    pub fn warnings(&self) -> &[Defect] {
+        &self.warnings
+    }
+
+    /// Every `ARG`, before the first `FROM` and in stages.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<DeclaredArgument> {
+        let mut stage = None;
+        let mut arguments = Vec::new();
+        for instruction in &self.instructions {
+            match &*instruction.keyword {
+                "FROM" => stage = Some(stage.map_or(0, |stage: usize| stage + 1)),
+                "ARG" => {
+                    let assignments = words::assignments(&instruction.arguments, self.escape);
+                    arguments.extend(assignments.into_iter().map(|(name, default)| {
+                        DeclaredArgument {
+                            name,
+                            default: default.map(|text| words::unquoted(&text, self.escape)),
+                            line: instruction.line,
+                            stage,
+                        }
+                    }));
+                }
+                _ => {}
+            }
+        }
+        arguments
+    }
+
+    /// The Dockerfile's bytes with each range replaced by a text; no line changes its number.
+    #[must_use]
+    pub fn substitute(&self, replacements: &[(Range<usize>, String)]) -> Vec<u8> {
+        let mut sorted: Vec<&(Range<usize>, String)> = replacements.iter().collect();
+        sorted.sort_by_key(|(range, _)| (range.start, range.end));
+        let mut output = Vec::with_capacity(self.bytes.len());
+        let mut done = 0;
+        for (range, text) in sorted {
+            if range.start < done {
+                continue;
+            }
+            output.extend_from_slice(&self.bytes[done..range.start]);
+            let newlines = self.text[range.clone()].matches('\n').count();
+            // Continued lines before the text: after it, an empty line could swallow the next instruction.
+            let filler = if text.is_empty() {
+                "\n".to_owned()
+            } else {
+                format!("{}\n", self.escape)
+            };
+            output.extend_from_slice(filler.repeat(newlines).as_bytes());
+            output.extend_from_slice(text.as_bytes());
+            done = range.end;
+        }
+        output.extend_from_slice(&self.bytes[done..]);
+        output
+    }
+
+    pub(self) fn place(&self, offset: usize) -> Place {
+        Place::of_offset(&self.file, &self.text, offset)
+    }
+
+    fn defect(&self, code: &'static str, offset: usize, message: impl Into<String>) -> Defect {
+        Defect::new(code, self.place(offset), message)
+    }
+
+    /// Bytes that are not UTF-8 are harmless in a comment only.
+    fn undecodable(&self, invalid: &[usize]) -> Option<Defect> {
+        let held = |offset: usize| {
+            let after = self
+                .instructions
+                .partition_point(|instruction| instruction.span.start <= offset);
+            let before = after.checked_sub(1).map(|index| &self.instructions[index]);
+            before.is_some_and(|instruction| instruction.span.contains(&offset))
+        };
+        let offset = *invalid.iter().find(|&&offset| held(offset))?;
+        let message = format!(
+            "the byte 0x{:02x} at offset {offset} is not UTF-8",
+            self.bytes[offset]
+        );
+        Some(
+            self.defect("E050", offset, message)
+                .hint("save the file as UTF-8"),
+        )
+    }
+
+    fn misplaced(&self) -> Vec<Defect> {
+        let mut defects = Vec::new();
+        let mut in_stage = false;
+        for instruction in &self.instructions {
+            let start = instruction.span.start;
+            match &*instruction.keyword {
+                "FROM" => in_stage = true,
+                "ARG" => {}
+                keyword if !KEYWORDS.contains(&keyword) => {
+                    let shown: String = keyword.chars().take(40).collect();
+                    let defect =
+                        self.defect("E051", start, format!("unknown instruction `{shown}`"));
+                    defects.push(match nearest(keyword, KEYWORDS) {
+                        Some(near) => defect.hint(format!("did you mean `{near}`?")),
+                        None => defect.hint("does the line before need a continuation?"),
+                    });
+                    continue;
+                }
+                keyword if !in_stage => {
+                    let message = format!("`{keyword}` stands before the first `FROM`");
+                    defects.push(
+                        self.defect("E052", start, message)
+                            .hint("only `ARG` may come before `FROM`"),
+                    );
+                    in_stage = true;
+                }
+                _ => {}
+            }
+            if instruction.arguments.is_empty() {
+                defects.push(self.defect(
+                    "E057",
+                    start,
+                    format!("`{}` needs arguments", instruction.keyword),
+                ));
+            }
+        }
+        if !in_stage && defects.is_empty() {
+            let defect = Defect::new("E052", Place::of_line(&self.file, 1), "there is no `FROM`");
+            defects.push(defect.hint("begin with `FROM IMAGE`"));
+        }
+        defects
+    }
+
+    fn misnamed_stages(&self) -> Vec<Defect> {
+        let mut names: Vec<(String, usize)> = Vec::new();
+        let mut defects = Vec::new();
+        let froms = self
+            .instructions
+            .iter()
+            .filter(|instruction| instruction.keyword == "FROM");
+        for instruction in froms.filter(|instruction| !instruction.arguments.is_empty()) {
+            let start = instruction.span.start;
+            let Some(from) = stages::From::parse(instruction) else {
+                let message = format!(
+                    "`FROM {}` is not `FROM IMAGE` or `FROM IMAGE AS NAME`",
+                    instruction.arguments
+                );
+                defects.push(self.defect("E057", start, message));
+                continue;
+            };
+            let Some((name, range)) = from.name else {
+                continue;
+            };
+            let offset = instruction.span_of(&range).start;
+            let mut letters = name.bytes();
+            let valid = letters
+                .next()
+                .is_some_and(|letter| letter.is_ascii_lowercase())
+                && letters.all(|letter| {
+                    letter.is_ascii_lowercase()
+                        || letter.is_ascii_digit()
+                        || b"-_.".contains(&letter)
+                });
+            if !valid {
+                let message = format!(
+                    "`{name}` is no name of a stage: a letter, then letters, digits, `-`, `_`, `.`"
+                );
+                defects.push(self.defect("E057", offset, message));
+            } else if let Some((_, line)) = names.iter().find(|(other, _)| *other == name) {
+                let message = format!("the stage name `{name}` is taken by line {line}");
+                defects.push(self.defect("E053", offset, message));
+            } else {
+                names.push((name, instruction.line));
+            }
+        }
+        defects
+    }
+
+    fn note_features(&mut self) {
+        let mut features = Vec::new();
+        let mut warnings = Vec::new();
+        for instruction in &self.instructions {
+            let line = instruction.line;
+            if !instruction.heredocs.is_empty() {
+                features.push(Feature {
+                    name: "heredoc".to_owned(),
+                    line,
+                });
+            }
+            let (keyword, arguments) = unwrapped(instruction);
+            if !matches!(&*keyword, "ADD" | "COPY" | "RUN") {
+                continue;
+            }
+            let (flags, rest) = words::flags(&arguments);
+            let beyond_classic = flags
+                .iter()
+                .filter(|flag| !matches!(&*flag.name, "from" | "chown"));
+            features.extend(beyond_classic.map(|flag| Feature {
+                name: format!("{keyword} --{}", flag.name),
+                line,
+            }));
+            let fetched = rest
+                .split_ascii_whitespace()
+                .find(|word| stages::is_url(word.trim_matches(['[', '"', ','])));
+            let checked = flags.iter().any(|flag| flag.name == "checksum");
+            if let (Some(url), "ADD", false) = (fetched, &*keyword, checked) {
+                let url = url.trim_matches(['[', ']', '"', ',']);
+                let message = format!(
+                    "`ADD {url}` without `--checksum`: what it fetches may change unnoticed"
+                );
+                let defect = self.defect("E059", instruction.span.start, message);
+                warnings.push(
+                    defect.hint("name it under `[sources]` with its `sha256`, and `COPY` it"),
+                );
+            }
+        }
+        (self.features, self.warnings) = (features, warnings);
+    }
+}
+
+/// Keyword and arguments; of `ONBUILD X`, those of `X`.
+fn unwrapped(instruction: &Instruction) -> (String, String) {
+    if instruction.keyword != "ONBUILD" {
+        return (instruction.keyword.clone(), instruction.arguments.clone());
+    }
+    let (keyword, arguments) = instruction
+        .arguments
+        .split_once(|character: char| character.is_ascii_whitespace())
+        .unwrap_or((&instruction.arguments, ""));
+    (keyword.to_ascii_uppercase(), arguments.trim().to_owned())
+}
+
+/// The text of the same length, and where bytes were not UTF-8.
+fn sanitised(bytes: &[u8]) -> (String, Vec<usize>) {
+    let mut text = String::with_capacity(bytes.len());
+    let mut invalid = Vec::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for _ in chunk.invalid() {
+            invalid.push(text.len());
+            text.push('?');
+        }
+    }
+    (text, invalid)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,680 @@
+//! The stages of a Dockerfile for given build arguments and a target.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use super::{
+    ContextSource, Dockerfile, Instruction, Pattern, copies, unwrapped,
+    words::{self, Flag, Unexpanded, Variable},
+};
+use crate::project::{
+    place::{Defect, nearest},
+    tree::Entry,
+};
+
+/// What `BuildKit` knows before the first `FROM` without an `ARG`.
+const PREDEFINED: [&str; 9] = [
+    "TARGETPLATFORM",
+    "TARGETOS",
+    "TARGETARCH",
+    "TARGETVARIANT",
+    "BUILDPLATFORM",
+    "BUILDOS",
+    "BUILDARCH",
+    "BUILDVARIANT",
+    "TARGETSTAGE",
+];
+
+/// One `FROM` and what follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Lower case, as Docker compares it.
+    pub name: Option<String>,
+    /// The line of the `FROM`.
+    pub line: usize,
+    /// What it stands on.
+    pub base: ImageUse,
+    /// `--platform` after expansion; as it is written where that is not known here.
+    pub platform: Option<String>,
+    /// What it copies or mounts from, in the file's order.
+    pub uses: Vec<ImageUse>,
+    sources: Vec<ContextSource>,
+    network: Option<usize>,
+    bodies: Vec<Range<usize>>,
+}
+
+/// An image that a stage uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageUse {
+    /// How.
+    pub role: Role,
+    /// Which.
+    pub used: Used,
+    /// The bytes in the file that name it.
+    pub span: Range<usize>,
+    /// The instruction's line.
+    pub line: usize,
+}
+
+/// How a stage uses an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// `FROM`.
+    From,
+    /// `COPY --from`.
+    Copy,
+    /// `RUN --mount=from=`.
+    Mount,
+}
+
+/// The image that is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// An earlier stage of the file, from 0.
+    Stage(usize),
+    /// An image from elsewhere: the text after expansion.
+    Image(String),
+    /// `scratch`: nothing.
+    Scratch,
+}
+
+/// A Dockerfile with its build arguments and its target.
+#[derive(Clone, Debug)]
+pub struct Resolution {
+    stages: Vec<Stage>,
+    target: usize,
+    reached: BTreeSet<usize>,
+    sources: Vec<ContextSource>,
+}
+
+/// The words of a `FROM`, with their ranges in the instruction's arguments.
+pub(super) struct From {
+    pub(super) image: Range<usize>,
+    /// Lower case.
+    pub(super) name: Option<(String, Range<usize>)>,
+    platform: Option<String>,
+}
+
+impl From {
+    pub(super) fn parse(instruction: &Instruction) -> Option<Self> {
+        let text = &instruction.arguments;
+        let (flags, rest) = words::flags(text);
+        let start = text.len() - rest.len();
+        let shifted = |range: &Range<usize>| range.start + start..range.end + start;
+        let words = words::plain_words(rest);
+        let name = match &words[..] {
+            [_] => None,
+            [_, keyword, name] if rest[keyword.clone()].eq_ignore_ascii_case("as") => {
+                Some((rest[name.clone()].to_ascii_lowercase(), shifted(name)))
+            }
+            _ => return None,
+        };
+        Some(Self {
+            image: shifted(words.first()?),
+            name,
+            platform: flags
+                .into_iter()
+                .find(|flag| flag.name == "platform")
+                .and_then(|flag| flag.value),
+        })
+    }
+}
+
+/// The variables that an instruction sees.
+#[derive(Clone, Default)]
+struct Scope {
+    arguments: BTreeMap<String, Option<String>>,
+    environment: BTreeMap<String, Option<String>>,
+}
+
+impl Scope {
+    fn lookup(&self, name: &str) -> Variable {
+        match self
+            .environment
+            .get(name)
+            .or_else(|| self.arguments.get(name))
+        {
+            Some(Some(value)) => Variable::Value(value.clone()),
+            Some(None) => Variable::NoValue,
+            None => Variable::Undeclared,
+        }
+    }
+}
+
+/// What is collected while the file is read from the top.
+struct Resolver<'a> {
+    dockerfile: &'a Dockerfile,
+    given: &'a BTreeMap<String, String>,
+    global: Scope,
+    stages: Vec<Stage>,
+    scopes: Vec<Scope>,
+    names: Vec<Option<String>>,
+    defects: Vec<Defect>,
+}
+
+impl Dockerfile {
+    /// The stages for the given build arguments; `target` is a stage's name or number, the last one by default.
+    ///
+    /// Arguments such as `TARGETARCH` are known only if they are given.
+    ///
+    /// # Errors
+    /// Undeclared variables, `--from` of a later stage, sources outside the context, an unknown target.
+    pub fn resolve(
+        &self,
+        arguments: &BTreeMap<String, String>,
+        target: Option<&str>,
+    ) -> Result<Resolution, Vec<Defect>> {
+        let froms = self
+            .instructions
+            .iter()
+            .filter(|instruction| instruction.keyword == "FROM");
+        let mut resolver = Resolver {
+            dockerfile: self,
+            given: arguments,
+            global: Scope::default(),
+            stages: Vec::new(),
+            scopes: Vec::new(),
+            names: froms
+                .map(|from| From::parse(from)?.name.map(|(name, _)| name))
+                .collect(),
+            defects: Vec::new(),
+        };
+        for name in PREDEFINED {
+            let value = arguments.get(name).cloned();
+            resolver.global.arguments.insert(name.to_owned(), value);
+        }
+        for instruction in &self.instructions {
+            resolver.read(instruction);
+        }
+        let target = resolver.target(target);
+        if resolver.defects.is_empty() {
+            Ok(Resolution::new(resolver.stages, target))
+        } else {
+            Err(resolver.defects)
+        }
+    }
+
+    /// The names of stages, to tell a misspelt `--from` from an image.
+    #[must_use]
+    pub fn nearest_stage(&self, written: &str) -> Option<String> {
+        let froms = self
+            .instructions
+            .iter()
+            .filter(|instruction| instruction.keyword == "FROM");
+        let names: Vec<String> = froms
+            .filter_map(|from| From::parse(from)?.name)
+            .map(|(name, _)| name)
+            .collect();
+        nearest(written, names.iter().map(String::as_str)).map(str::to_owned)
+    }
+}
+
+impl Resolver<'_> {
+    fn read(&mut self, instruction: &Instruction) {
+        if instruction.keyword == "FROM" {
+            return self.read_from(instruction);
+        }
+        let (keyword, arguments) = unwrapped(instruction);
+        match &*keyword {
+            "ARG" => self.read_argument(&arguments),
+            "ENV" => self.read_environment(&arguments),
+            "COPY" | "ADD" => self.read_copy(instruction, &keyword, &arguments),
+            "RUN" => self.read_run(instruction, &arguments),
+            _ => {}
+        }
+        if let Some(stage) = self.stages.last_mut() {
+            stage.bodies.push(instruction.span.clone());
+        }
+    }
+
+    fn read_from(&mut self, instruction: &Instruction) {
+        let Some(from) = From::parse(instruction) else {
+            return;
+        };
+        let span = instruction.span_of(&from.image);
+        let text = &instruction.arguments[from.image.clone()];
+        let image = match self.expand_global(text) {
+            Ok(image) => image,
+            Err(unexpanded) => {
+                let defect = self.unexpanded(span.start, text, unexpanded);
+                self.defects.push(defect);
+                String::new()
+            }
+        };
+        let earlier = self.names[..self.stages.len()].iter().position(|name| {
+            name.as_ref()
+                .is_some_and(|name| name.eq_ignore_ascii_case(&image))
+        });
+        let used = match earlier {
+            Some(stage) => Used::Stage(stage),
+            None if image == "scratch" => Used::Scratch,
+            None => Used::Image(image),
+        };
+        self.scopes.push(match used {
+            Used::Stage(stage) => self.scopes[stage].clone(),
+            _ => Scope::default(),
+        });
+        let platform = from
+            .platform
+            .map(|text| self.expand_global(&text).unwrap_or(text));
+        self.stages.push(Stage {
+            name: from.name.map(|(name, _)| name),
+            line: instruction.line,
+            base: ImageUse {
+                role: Role::From,
+                used,
+                span,
+                line: instruction.line,
+            },
+            platform,
+            uses: Vec::new(),
+            sources: Vec::new(),
+            network: None,
+            bodies: Vec::new(),
+        });
+    }
+
+    fn expand_global(&self, text: &str) -> Result<String, Unexpanded> {
+        words::expand(text, self.dockerfile.escape, &|name| {
+            self.global.lookup(name)
+        })
+    }
+
+    fn unexpanded(&self, offset: usize, text: &str, unexpanded: Unexpanded) -> Defect {
+        let (message, hint) = match unexpanded {
+            Unexpanded::Undeclared(name) => (
+                format!("`{text}` uses `{name}`, which no `ARG` before the first `FROM` declares"),
+                Some(format!("write `ARG {name}=…` above the first `FROM`")),
+            ),
+            Unexpanded::NoValue(name) => (
+                format!("`{text}` uses `{name}`, which has no value"),
+                Some(format!(
+                    "give `ARG {name}` a default, or set it under `build-args`"
+                )),
+            ),
+            Unexpanded::Unsupported(part) => {
+                (format!("`{part}` in `{text}` cannot be expanded"), None)
+            }
+        };
+        let defect = self.dockerfile.defect("E055", offset, message);
+        match hint {
+            Some(hint) => defect.hint(hint),
+            None => defect,
+        }
+    }
+
+    fn read_argument(&mut self, arguments: &str) {
+        let escape = self.dockerfile.escape;
+        for (name, default) in words::assignments(arguments, escape) {
+            let scope = self.scopes.last().unwrap_or(&self.global);
+            let default = default.and_then(|text| expanded_or_empty(&text, escape, scope));
+            let inherited = self.global.arguments.get(&name).cloned().flatten();
+            let value = self.given.get(&name).cloned().or(default).or(inherited);
+            let scope = self.scopes.last_mut().unwrap_or(&mut self.global);
+            scope.arguments.insert(name, value);
+        }
+    }
+
+    fn read_environment(&mut self, arguments: &str) {
+        let escape = self.dockerfile.escape;
+        let mut assignments = words::assignments(arguments, escape);
+        if assignments
+            .first()
+            .is_some_and(|(_, value)| value.is_none())
+        {
+            let (name, value) = arguments
+                .split_once(|character: char| character.is_ascii_whitespace())
+                .unwrap_or((arguments, ""));
+            assignments = vec![(name.to_owned(), Some(value.trim().to_owned()))];
+        }
+        let Some(scope) = self.scopes.last_mut() else {
+            return;
+        };
+        // All values of one instruction see the variables as they were before it.
+        let before = scope.clone();
+        for (name, value) in assignments {
+            let value = value
+                .and_then(|text| words::expand(&text, escape, &|name| before.lookup(name)).ok());
+            scope.environment.insert(name, value);
+        }
+    }
+
+    fn read_copy(&mut self, instruction: &Instruction, keyword: &str, arguments: &str) {
+        let (flags, rest) = words::flags(arguments);
+        if let Some(flag) = flags.iter().find(|flag| flag.name == "from") {
+            if let Some(value) = &flag.value {
+                let range = in_instruction(instruction, arguments, &flag.value_range);
+                self.read_use(instruction, Role::Copy, value, &range);
+            }
+            return;
+        }
+        let list = words::json_list(rest).unwrap_or_else(|| {
+            words::plain_words(rest)
+                .into_iter()
+                .map(|word| rest[word].to_owned())
+                .collect()
+        });
+        let parents = flags.iter().any(|flag| flag.name == "parents");
+        let sources = list
+            .split_last()
+            .map(|(_, sources)| sources)
+            .unwrap_or_default();
+        for source in sources.iter().filter(|source| !source.starts_with("<<")) {
+            if keyword == "ADD" && is_url(source) {
+                self.note_network(instruction.line);
+                continue;
+            }
+            self.read_source(instruction, source, parents);
+        }
+    }
+
+    fn read_source(&mut self, instruction: &Instruction, source: &str, parents: bool) {
+        let Some(scope) = self.scopes.last() else {
+            return;
+        };
+        let expanded = words::expand(source, self.dockerfile.escape, &|name| scope.lookup(name));
+        let pattern =
+            match &expanded {
+                Ok(path) if copies::leaves_context(path) => {
+                    let message = format!("`{source}` lies outside the build context");
+                    let defect = self
+                        .dockerfile
+                        .defect("E057", instruction.span.start, message);
+                    self.defects.push(defect.hint(
+                        "a build sees only its `context`: choose a larger one, or `contexts`",
+                    ));
+                    return;
+                }
+                Ok(path) => Pattern::of(path, parents),
+                Err(_) => Pattern::Everything,
+            };
+        let source = ContextSource {
+            text: source.to_owned(),
+            line: instruction.line,
+            pattern,
+        };
+        self.stages
+            .iter_mut()
+            .last()
+            .into_iter()
+            .for_each(|stage| stage.sources.push(source.clone()));
+    }
+
+    fn read_run(&mut self, instruction: &Instruction, arguments: &str) {
+        let (flags, _) = words::flags(arguments);
+        let alone = flags
+            .iter()
+            .any(|flag| flag.name == "network" && flag.value.as_deref() == Some("none"));
+        if !alone {
+            self.note_network(instruction.line);
+        }
+        for flag in flags.iter().filter(|flag| flag.name == "mount") {
+            self.read_mount(instruction, arguments, flag);
+        }
+    }
+
+    fn read_mount(&mut self, instruction: &Instruction, arguments: &str, flag: &Flag) {
+        let written = &arguments[flag.value_range.clone()];
+        let mut offset = flag.value_range.start;
+        let (mut kind, mut source, mut from) = ("bind", "", None);
+        for field in written.split(',') {
+            let (key, value) = field.split_once('=').unwrap_or((field, ""));
+            let start = offset + field.len() - value.len();
+            match key
+                .trim_start_matches(['"', '\''])
+                .to_ascii_lowercase()
+                .as_str()
+            {
+                "type" => kind = value,
+                "source" | "src" => source = value,
+                "from" => from = Some((value, start..start + value.len())),
+                _ => {}
+            }
+            offset += field.len() + 1;
+        }
+        if let Some((value, range)) = from {
+            let closing = value.len() - value.trim_end_matches(['"', '\'']).len();
+            let range = in_instruction(instruction, arguments, &(range.start..range.end - closing));
+            self.read_use(
+                instruction,
+                Role::Mount,
+                &value[..value.len() - closing],
+                &range,
+            );
+        } else if kind == "bind" {
+            self.read_source(instruction, source.trim_matches(['"', '\'']), false);
+        }
+    }
+
+    /// A stage's name or number, or an image.
+    fn read_use(
+        &mut self,
+        instruction: &Instruction,
+        role: Role,
+        value: &str,
+        range: &Range<usize>,
+    ) {
+        let span = instruction.span_of(range);
+        let current = self.stages.len().saturating_sub(1);
+        let wrong = |message: String| self.dockerfile.defect("E054", span.start, message);
+        let named = self.names.iter().position(|name| {
+            name.as_ref()
+                .is_some_and(|name| name.eq_ignore_ascii_case(value))
+        });
+        let used = match (named, value.parse::<usize>()) {
+            _ if value.contains('$') => {
+                let defect = wrong(format!("`--from={value}`: Docker expands no variable here"));
+                Err(defect.hint("name the image by `FROM … AS name` and copy from `name`"))
+            }
+            (Some(stage), _) | (None, Ok(stage)) if stage < current => Ok(Used::Stage(stage)),
+            (Some(stage), _) if stage == current => {
+                Err(wrong(format!("the stage `{value}` copies from itself")))
+            }
+            (Some(stage), _) => {
+                let defect = wrong(format!("the stage `{value}` comes later in the file"));
+                Err(defect.hint(format!(
+                    "move it above line {}",
+                    self.stages.get(current).map_or(stage, |s| s.line)
+                )))
+            }
+            (None, Ok(_)) => Err(wrong(format!(
+                "there is no stage {value} before this one, the first is 0"
+            ))),
+            (None, Err(_)) if value.is_empty() => Err(wrong("`from` has no value".to_owned())),
+            (None, Err(_)) if value == "scratch" => Ok(Used::Scratch),
+            (None, Err(_)) => Ok(Used::Image(value.to_owned())),
+        };
+        match (used, self.stages.last_mut()) {
+            (Ok(used), Some(stage)) => stage.uses.push(ImageUse {
+                role,
+                used,
+                span,
+                line: instruction.line,
+            }),
+            (Err(defect), _) => self.defects.push(defect),
+            _ => {}
+        }
+    }
+
+    fn note_network(&mut self, line: usize) {
+        if let Some(stage) = self.stages.last_mut() {
+            stage.network.get_or_insert(line);
+        }
+    }
+
+    fn target(&mut self, target: Option<&str>) -> usize {
+        let last = self.stages.len().saturating_sub(1);
+        let Some(target) = target else {
+            return last;
+        };
+        let named = self.names.iter().position(|name| {
+            name.as_ref()
+                .is_some_and(|name| name.eq_ignore_ascii_case(target))
+        });
+        let numbered = target.parse().ok().filter(|&number| number <= last);
+        named.or(numbered).unwrap_or_else(|| {
+            let defect = self
+                .dockerfile
+                .defect("E056", 0, format!("there is no stage `{target}`"));
+            let defect = match self.dockerfile.nearest_stage(target) {
+                Some(near) => defect.hint(format!("did you mean `{near}`?")),
+                None => defect,
+            };
+            self.defects.push(defect);
+            last
+        })
+    }
+}
+
+/// In an `ARG`'s default Docker takes what is not declared for empty.
+fn expanded_or_empty(text: &str, escape: char, scope: &Scope) -> Option<String> {
+    let lookup = |name: &str| match scope.lookup(name) {
+        Variable::Undeclared => Variable::Value(String::new()),
+        known => known,
+    };
+    words::expand(text, escape, &lookup).ok()
+}
+
+/// A range of the arguments of `X` in `ONBUILD X`, as one of the whole instruction's arguments.
+fn in_instruction(
+    instruction: &Instruction,
+    arguments: &str,
+    range: &Range<usize>,
+) -> Range<usize> {
+    let shift = instruction.arguments.len() - arguments.len();
+    range.start + shift..range.end + shift
+}
+
+/// What `ADD` fetches rather than takes from the context.
+pub(super) fn is_url(source: &str) -> bool {
+    ["http://", "https://", "git://", "ssh://", "git@"]
+        .iter()
+        .any(|scheme| source.starts_with(scheme))
+}
+
+impl Resolution {
+    fn new(stages: Vec<Stage>, target: usize) -> Self {
+        let mut reached = BTreeSet::new();
+        let mut next = vec![target];
+        while let Some(index) = next.pop() {
+            if !reached.insert(index) {
+                continue;
+            }
+            let uses = stages
+                .get(index)
+                .into_iter()
+                .flat_map(|stage| stage.uses.iter().chain([&stage.base]));
+            next.extend(uses.filter_map(|used| match used.used {
+                Used::Stage(stage) => Some(stage),
+                _ => None,
+            }));
+        }
+        let held = |index: &usize| stages.get(*index);
+        let sources = reached
+            .iter()
+            .filter_map(held)
+            .flat_map(|stage| stage.sources.clone())
+            .collect();
+        Self {
+            stages,
+            target,
+            reached,
+            sources,
+        }
+    }
+
+    /// All stages, in the file's order.
+    #[must_use]
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// The stage that is the image, from 0.
+    #[must_use]
+    pub fn target(&self) -> usize {
+        self.target
+    }
+
+    /// The stages that the target needs, itself among them, from 0.
+    #[must_use]
+    pub fn reached(&self) -> &BTreeSet<usize> {
+        &self.reached
+    }
+
+    /// Every use of an image by a reached stage, in the file's order.
+    pub fn uses(&self) -> impl Iterator<Item = &ImageUse> {
+        let reached = self
+            .reached
+            .iter()
+            .filter_map(|&index| self.stages.get(index));
+        reached.flat_map(|stage| std::iter::once(&stage.base).chain(&stage.uses))
+    }
+
+    /// What the reached stages take from the build context.
+    #[must_use]
+    pub fn sources(&self) -> &[ContextSource] {
+        &self.sources
+    }
+
+    /// Whether the file at `path` of the context can be taken by a reached stage.
+    #[must_use]
+    pub fn may_copy(&self, path: &str) -> bool {
+        self.sources
+            .iter()
+            .any(|source| source.pattern.matches(path))
+    }
+
+    /// The entries of the context that a reached stage can take: [`Self::may_copy`], and what links lead to.
+    #[must_use]
+    pub fn select(&self, entries: &[Entry]) -> Vec<Entry> {
+        copies::select(&self.sources, entries)
+    }
+
+    /// The sources that match none of the paths, so that a build would fail.
+    pub fn unmatched<'a>(&'a self, paths: &'a [&str]) -> impl Iterator<Item = &'a ContextSource> {
+        let missing = |source: &&ContextSource| {
+            source.pattern != Pattern::Everything
+                && !paths.iter().any(|path| source.pattern.matches(path))
+        };
+        self.sources.iter().filter(missing)
+    }
+
+    /// The line of the first instruction of a reached stage that may use the network, if there is one.
+    #[must_use]
+    pub fn network(&self) -> Option<usize> {
+        let reached = self
+            .reached
+            .iter()
+            .filter_map(|&index| self.stages.get(index));
+        reached.filter_map(|stage| stage.network).min()
+    }
+
+    /// Whether a reached stage may use the network, so that the image is not a function of its inputs.
+    #[must_use]
+    pub fn uses_network(&self) -> bool {
+        self.network().is_some()
+    }
+
+    /// Replacements that empty the stages which the target does not need; their numbers stay.
+    ///
+    /// For the classic builder, which would build them all and miss their files in the context.
+    #[must_use]
+    pub fn without_unreached(&self) -> Vec<(Range<usize>, String)> {
+        let unreached = self
+            .stages
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !self.reached.contains(index));
+        let emptied = unreached.flat_map(|(_, stage)| {
+            let from = (stage.base.span.clone(), "scratch".to_owned());
+            let bodies = stage
+                .bodies
+                .iter()
+                .map(|body| (body.clone(), String::new()));
+            std::iter::once(from).chain(bodies)
+        });
+        emptied.collect()
+    }
+}

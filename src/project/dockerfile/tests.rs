@@ -1,0 +1,563 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+fn parse(text: &str) -> Dockerfile {
+    Dockerfile::parse(Path::new("Dockerfile"), text.as_bytes()).unwrap()
+}
+
+fn defects(text: &str) -> Vec<String> {
+    let shown = |defect: &Defect| format!("{} {defect}", defect.code);
+    match Dockerfile::parse(Path::new("Dockerfile"), text.as_bytes()) {
+        Err(defects) => defects.iter().map(shown).collect(),
+        Ok(dockerfile) => match dockerfile.resolve(&BTreeMap::new(), None) {
+            Err(defects) => defects.iter().map(shown).collect(),
+            Ok(_) => Vec::new(),
+        },
+    }
+}
+
+fn resolve(text: &str, target: Option<&str>) -> Resolution {
+    parse(text).resolve(&BTreeMap::new(), target).unwrap()
+}
+
+fn used(resolution: &Resolution) -> Vec<String> {
+    let shown = |image: &ImageUse| match &image.used {
+        Used::Stage(stage) => format!("{:?} stage {stage}", image.role),
+        Used::Image(text) => format!("{:?} {text}", image.role),
+        Used::Scratch => format!("{:?} scratch", image.role),
+    };
+    resolution.uses().map(shown).collect()
+}
+
+#[test]
+fn instructions_keep_their_lines_and_bytes() {
+    let text = "# escape=`\n\n# comment\nFROM debian\nRUN a `\n  # inside\n\n  && b \t\nENV x=1 `";
+    let dockerfile = parse(text);
+    let listed: Vec<(&str, &str, usize, &str)> = dockerfile
+        .instructions()
+        .iter()
+        .map(|found| {
+            (
+                &*found.keyword,
+                &*found.arguments,
+                found.line,
+                &text[found.span.clone()],
+            )
+        })
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            ("FROM", "debian", 4, "FROM debian"),
+            ("RUN", "a   && b", 5, "RUN a `\n  # inside\n\n  && b \t"),
+            ("ENV", "x=1", 9, "ENV x=1 `"),
+        ]
+    );
+}
+
+#[test]
+fn a_byte_order_mark_and_carriage_returns_are_accepted() {
+    let text =
+        "\u{feff}# syntax=docker/dockerfile:1\r\nFROM a AS x\r\nRUN one \\\r\n  two\r\nFROM x\r\n";
+    let dockerfile = parse(text);
+    let (image, span) = dockerfile.syntax().unwrap();
+    assert_eq!(
+        (image, &text[span]),
+        ("docker/dockerfile:1", "docker/dockerfile:1")
+    );
+    assert_eq!(dockerfile.instructions()[1].arguments, "one   two");
+    let resolution = dockerfile.resolve(&BTreeMap::new(), None).unwrap();
+    assert_eq!(used(&resolution), ["From a", "From stage 0"]);
+    assert_eq!(&text[resolution.stages()[0].base.span.clone()], "a");
+}
+
+#[test]
+fn only_the_top_holds_directives_and_a_doubled_escape_does_not_continue() {
+    let dockerfile = parse("FROM a\n# escape=`\nRUN x \\\n  y\nRUN c:\\\\\nRUN z\n");
+    let arguments: Vec<&str> = dockerfile
+        .instructions()
+        .iter()
+        .map(|found| &*found.arguments)
+        .collect();
+    assert_eq!(arguments, ["a", "x   y", "c:\\\\", "z"]);
+    assert_eq!(
+        defects("# escape=x\nFROM a\n"),
+        ["E057 Dockerfile:1:1: `# escape=x`: only a backslash or a backtick can be the escape"]
+    );
+}
+
+#[test]
+fn heredocs_hide_their_lines() {
+    let text = "FROM a\nRUN <<EOF cat <<-'TWO'\nCOPPY x\nEOF\n\tFROM y\n\tTWO\nCOPY <<\"F\" /f\n$x\nF\nRUN echo $((1<<2)) '<<EOF'\nUSER u";
+    let dockerfile = parse(text);
+    let keywords: Vec<(&str, usize)> = dockerfile
+        .instructions()
+        .iter()
+        .map(|found| (&*found.keyword, found.line))
+        .collect();
+    assert_eq!(
+        keywords,
+        [
+            ("FROM", 1),
+            ("RUN", 2),
+            ("COPY", 7),
+            ("RUN", 10),
+            ("USER", 11)
+        ]
+    );
+    let features: Vec<(&str, usize)> = dockerfile
+        .features()
+        .iter()
+        .map(|feature| (&*feature.name, feature.line))
+        .collect();
+    assert_eq!(features, [("heredoc", 2), ("heredoc", 7)]);
+    assert!(!resolve(text, None).may_copy("F"));
+    assert_eq!(
+        defects("FROM a\nRUN <<EOF\nx\n"),
+        ["E057 Dockerfile:2:1: the heredoc `<<EOF` is not ended by a line `EOF`"]
+    );
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    for (text, wanted) in [
+        (
+            "FROM a\nCOPPY x y\n",
+            "E051 Dockerfile:2:1: unknown instruction `COPPY`",
+        ),
+        ("", "E052 Dockerfile:1:1: there is no `FROM`"),
+        (
+            "# only\n\n# comments\n",
+            "E052 Dockerfile:1:1: there is no `FROM`",
+        ),
+        ("ARG X\n", "E052 Dockerfile:1:1: there is no `FROM`"),
+        (
+            "RUN x\nFROM a\n",
+            "E052 Dockerfile:1:1: `RUN` stands before the first `FROM`",
+        ),
+        (
+            "FROM a AS x\nFROM b AS X\n",
+            "E053 Dockerfile:2:11: the stage name `x` is taken by line 1",
+        ),
+        (
+            "FROM a AS 1x\n",
+            "E057 Dockerfile:1:11: `1x` is no name of a stage: a letter, then letters, digits, `-`, `_`, `.`",
+        ),
+    ] {
+        assert_eq!(defects(text), [wanted], "{text}");
+    }
+    let error = Dockerfile::parse(Path::new("Dockerfile"), b"FROM a\nCOPPY x y\n").unwrap_err();
+    assert_eq!(error[0].hint.as_deref(), Some("did you mean `COPY`?"));
+    assert_eq!(defects("FROM a\nCOPPY x y\nRNU z\n").len(), 2);
+}
+
+#[test]
+fn images_and_sources_that_cannot_be_known_are_told_with_their_place() {
+    let long_name = format!("FROM a\n{} x\n", "Q".repeat(50));
+    for (text, wanted) in [
+        (
+            "FROM a b\n",
+            "E057 Dockerfile:1:1: `FROM a b` is not `FROM IMAGE` or `FROM IMAGE AS NAME`",
+        ),
+        ("FROM\n", "E057 Dockerfile:1:1: `FROM` needs arguments"),
+        (
+            "FROM a\nCOPY --from=late x y\nFROM b AS late\n",
+            "E054 Dockerfile:2:13: the stage `late` comes later in the file",
+        ),
+        (
+            "FROM a\nCOPY --from=0 x y\n",
+            "E054 Dockerfile:2:13: there is no stage 0 before this one, the first is 0",
+        ),
+        (
+            "FROM a AS b\nCOPY --from=b x y\n",
+            "E054 Dockerfile:2:13: the stage `b` copies from itself",
+        ),
+        (
+            "FROM a\nARG S\nCOPY --from=$S x y\n",
+            "E054 Dockerfile:3:13: `--from=$S`: Docker expands no variable here",
+        ),
+        (
+            "FROM a:${V}\n",
+            "E055 Dockerfile:1:6: `a:${V}` uses `V`, which no `ARG` before the first `FROM` declares",
+        ),
+        (
+            "ARG V\nFROM a:$V\n",
+            "E055 Dockerfile:2:6: `a:$V` uses `V`, which has no value",
+        ),
+        (
+            "FROM a:${V/x/y}\n",
+            "E055 Dockerfile:1:6: `${V/x/y}` in `a:${V/x/y}` cannot be expanded",
+        ),
+        (
+            "FROM a\nCOPY ../x /x\n",
+            "E057 Dockerfile:2:1: `../x` lies outside the build context",
+        ),
+        (
+            &long_name,
+            &format!(
+                "E051 Dockerfile:2:1: unknown instruction `{}`",
+                "Q".repeat(40)
+            ),
+        ),
+    ] {
+        assert_eq!(defects(text), [wanted], "{text}");
+    }
+}
+
+#[test]
+fn other_bytes_than_utf8_are_refused_outside_comments_only() {
+    let name = Path::new("Dockerfile");
+    assert!(Dockerfile::parse(name, b"# caf\xe9\nFROM a\nRUN x \\\n# \xff\n y\n").is_err());
+    assert!(Dockerfile::parse(name, b"# caf\xe9\nFROM a\n").is_ok());
+    let error = Dockerfile::parse(name, b"FROM a\nRUN caf\xe9\n").unwrap_err();
+    assert_eq!(
+        error[0].to_string(),
+        "Dockerfile:2:8: the byte 0xe9 at offset 14 is not UTF-8"
+    );
+    let error = Dockerfile::parse(name, b"\xff\xfeF\0R\0").unwrap_err();
+    assert_eq!(error[0].code, "E050");
+}
+
+#[test]
+fn arguments_expand_in_from() {
+    let text = "ARG VERSION=\"3.11\"\nARG TAG=${VERSION}-slim\nARG EMPTY\nFROM python:$TAG\nFROM ${EMPTY:-debian}:${EMPTY:+x}12\n";
+    let dockerfile = parse(text);
+    let resolution = dockerfile.resolve(&BTreeMap::new(), Some("0")).unwrap();
+    assert_eq!(used(&resolution), ["From python:3.11-slim"]);
+    let given = BTreeMap::from([
+        ("VERSION".to_owned(), "3.12".to_owned()),
+        ("UNKNOWN".to_owned(), "x".to_owned()),
+    ]);
+    let resolution = dockerfile.resolve(&given, Some("0")).unwrap();
+    assert_eq!(used(&resolution), ["From python:3.12-slim"]);
+    assert_eq!(
+        used(&dockerfile.resolve(&given, None).unwrap()),
+        ["From debian:12"]
+    );
+}
+
+#[test]
+fn platforms_are_expanded_where_they_are_known() {
+    let dockerfile =
+        parse("FROM --platform=$BUILDPLATFORM golang AS build\nFROM a-${TARGETARCH}\n");
+    let defects = dockerfile.resolve(&BTreeMap::new(), None).unwrap_err();
+    assert_eq!(defects[0].code, "E055");
+    let given = BTreeMap::from([("TARGETARCH".to_owned(), "arm64".to_owned())]);
+    let resolution = dockerfile.resolve(&given, None).unwrap();
+    assert_eq!(used(&resolution), ["From a-arm64"]);
+    assert_eq!(
+        resolution.stages()[0].platform.as_deref(),
+        Some("$BUILDPLATFORM")
+    );
+    assert_eq!(resolution.stages()[0].name.as_deref(), Some("build"));
+}
+
+#[test]
+fn every_argument_is_listed() {
+    let dockerfile = parse("ARG A=1 B\nFROM x\nARG C='a b'\nFROM y\nARG A\n");
+    let listed: Vec<(String, Option<String>, usize, Option<usize>)> = dockerfile
+        .arguments()
+        .into_iter()
+        .map(|found| (found.name, found.default, found.line, found.stage))
+        .collect();
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        listed,
+        [
+            ("A".to_owned(), text("1"), 1, None),
+            ("B".to_owned(), None, 1, None),
+            ("C".to_owned(), text("a b"), 3, Some(0)),
+            ("A".to_owned(), None, 5, Some(1)),
+        ]
+    );
+}
+
+const SEVERAL: &str = "FROM golang AS Build
+COPY go.mod .
+RUN go build
+FROM debian AS unused
+COPY unused /
+RUN x
+FROM build AS extra
+ADD extra /
+FROM scratch
+COPY --from=extra /a /a
+COPY --from=0 /b /b
+COPY --from=busybox:1 /c /c
+COPY --chown=1:1 conf/*.xml /d/
+";
+
+#[test]
+fn a_target_reaches_what_it_needs() {
+    let all = resolve(SEVERAL, None);
+    assert_eq!(all.reached().iter().copied().collect::<Vec<_>>(), [0, 2, 3]);
+    assert_eq!(
+        used(&all),
+        [
+            "From golang",
+            "From stage 0",
+            "From scratch",
+            "Copy stage 2",
+            "Copy stage 0",
+            "Copy busybox:1"
+        ]
+    );
+    for (path, wanted) in [
+        ("go.mod", true),
+        ("unused", false),
+        ("extra/x", true),
+        ("conf/a.xml", true),
+        ("conf/a.py", false),
+        ("a", false),
+    ] {
+        assert_eq!(all.may_copy(path), wanted, "{path}");
+    }
+    assert!(all.uses_network());
+    assert_eq!(all.network(), Some(3));
+    let one = resolve(SEVERAL, Some("UNUSED"));
+    assert_eq!(one.target(), 1);
+    assert!(one.may_copy("unused/x") && !one.may_copy("go.mod"));
+    let unknown = parse(SEVERAL)
+        .resolve(&BTreeMap::new(), Some("biuld"))
+        .unwrap_err();
+    assert_eq!(
+        (unknown[0].code, unknown[0].hint.as_deref()),
+        ("E056", Some("did you mean `build`?"))
+    );
+}
+
+#[test]
+fn unreached_stages_are_emptied_in_place() {
+    let emptied = parse(SEVERAL).substitute(&resolve(SEVERAL, None).without_unreached());
+    let emptied = String::from_utf8(emptied).unwrap();
+    assert_eq!(
+        emptied,
+        SEVERAL.replace(
+            "FROM debian AS unused\nCOPY unused /\nRUN x\n",
+            "FROM scratch AS unused\n\n\n"
+        )
+    );
+}
+
+#[test]
+fn sources_are_found_in_every_form() {
+    for (body, path, wanted) in [
+        ("COPY [\"a b\", \"/x\"]", "a b", true),
+        ("COPY [\"a b\", \"/x\"]", "a", false),
+        ("COPY a b c /x/", "b/1", true),
+        ("COPY a b c /x/", "x", false),
+        ("COPY --link --chmod=755 a /x", "a", true),
+        ("COPY \\\n  a \\\n  # no\n  b /x/", "b", true),
+        ("ADD https://example.com/a.tgz a /x/", "a", true),
+        ("ADD https://example.com/a.tgz /x/", "example.com", false),
+        ("ENV D=dir\nCOPY $D/a /x", "dir/a", true),
+        ("ENV D=dir\nCOPY $D/a /x", "other", false),
+        ("ENV D dir\nCOPY ${D} /x", "dir/a", true),
+        ("ARG D=dir\nCOPY $D /x", "dir/a", true),
+        ("ARG D=dir\nCOPY $D /x", "other", false),
+        ("ARG D\nCOPY $D /x", "other", true),
+        ("COPY $FROM_THE_BASE /x", "other", true),
+        ("ENV D=$PATH\nCOPY $D /x", "other", true),
+        ("COPY --exclude=*.md docs /x", "docs/a.md", true),
+        ("COPY --parents a/**/b /x", "other", true),
+        (
+            "RUN --mount=type=bind,source=req.txt,target=/r pip",
+            "req.txt",
+            true,
+        ),
+        (
+            "RUN --mount=type=bind,source=req.txt,target=/r pip",
+            "other",
+            false,
+        ),
+        ("RUN --mount=target=/src make", "anything", true),
+        ("RUN --mount=type=cache,target=/c make", "anything", false),
+        (
+            "RUN --mount=type=bind,from=other,source=x,target=/r pip",
+            "x",
+            false,
+        ),
+        ("RUN --mount=type=secret,id=x make", "x", false),
+        ("ONBUILD COPY later /x", "later", true),
+        ("COPY <<EOF b /x/\n a\nEOF", "b", true),
+        ("COPY . .", "anything/at/all", true),
+        ("RUN COPY a /x", "a", false),
+    ] {
+        let text = format!("FROM base\n{body}\n");
+        assert_eq!(
+            resolve(&text, None).may_copy(path),
+            wanted,
+            "{body} / {path}"
+        );
+    }
+    let resolution = resolve("FROM base\nCOPY a b*.txt ./\n", None);
+    let unmatched: Vec<&str> = resolution
+        .unmatched(&["a/x"])
+        .map(|source| &*source.text)
+        .collect();
+    assert_eq!(unmatched, ["b*.txt"]);
+}
+
+#[test]
+fn variables_pass_from_stage_to_stage() {
+    let text = "ARG D=global\nFROM base AS one\nENV E=e\nARG D\nFROM one\nCOPY $D $E /x\n";
+    let resolution = resolve(text, None);
+    assert!(
+        resolution.may_copy("global/a") && resolution.may_copy("e") && !resolution.may_copy("f")
+    );
+    let text = "ARG D=global\nFROM base\nCOPY $D /x\n";
+    assert!(
+        resolve(text, None).may_copy("f"),
+        "a global argument is not known in a stage"
+    );
+}
+
+#[test]
+fn the_network_is_told() {
+    for (body, wanted) in [
+        ("COPY a /", false),
+        ("RUN true", true),
+        ("RUN --network=none true", false),
+        ("ADD https://example.com/x /", true),
+        ("ADD x /", false),
+    ] {
+        assert_eq!(
+            resolve(&format!("FROM a\n{body}\n"), None).uses_network(),
+            wanted,
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn images_are_replaced_without_moving_a_line() {
+    let text = "FROM --platform=linux/amd64 deb\\\n# c\nian \\\n  AS x\nCOPY --from=busy\\\nbox /a /a\nRUN --mount=type=bind,from=alpine,target=/m \\\n ls\n";
+    let dockerfile = parse(text);
+    let resolution = dockerfile.resolve(&BTreeMap::new(), None).unwrap();
+    assert_eq!(
+        used(&resolution),
+        ["From debian", "Copy busybox", "Mount alpine"]
+    );
+    let digest = "r/x@sha256:1";
+    let replacements: Vec<_> = resolution
+        .uses()
+        .map(|image| (image.span.clone(), digest.to_owned()))
+        .collect();
+    let replaced = dockerfile.substitute(&replacements);
+    let again = Dockerfile::parse(Path::new("Dockerfile"), &replaced).unwrap();
+    let lines = |dockerfile: &Dockerfile| {
+        dockerfile
+            .instructions()
+            .iter()
+            .map(|found| found.line)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&again), lines(&dockerfile));
+    assert_eq!(
+        String::from_utf8_lossy(&replaced).matches('\n').count(),
+        text.matches('\n').count()
+    );
+    let resolution = again.resolve(&BTreeMap::new(), None).unwrap();
+    assert_eq!(
+        used(&resolution),
+        [
+            format!("From {digest}"),
+            format!("Copy {digest}"),
+            format!("Mount {digest}")
+        ]
+    );
+    assert_eq!(resolution.stages()[0].name.as_deref(), Some("x"));
+    assert_eq!(dockerfile.substitute(&[]), text.as_bytes());
+}
+
+#[test]
+fn features_and_warnings_name_their_lines() {
+    let text = "FROM a\nRUN --mount=type=cache,target=/c x\nCOPY --link --chown=1 a b\nADD https://example.com/x /x\nADD --checksum=sha256:0 https://example.com/x /x\nONBUILD COPY --chmod=1 a b\n";
+    let dockerfile = parse(text);
+    let features: Vec<(&str, usize)> = dockerfile
+        .features()
+        .iter()
+        .map(|feature| (&*feature.name, feature.line))
+        .collect();
+    assert_eq!(
+        features,
+        [
+            ("RUN --mount", 2),
+            ("COPY --link", 3),
+            ("ADD --checksum", 5),
+            ("COPY --chmod", 6)
+        ]
+    );
+    let warnings: Vec<String> = dockerfile
+        .warnings()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            "Dockerfile:4:1: `ADD https://example.com/x` without `--checksum`: what it fetches may change unnoticed"
+        ]
+    );
+}
+
+#[test]
+fn a_failing_step_is_found() {
+    let text = "ARG V=1\nFROM a AS build\nRUN one \\\n    && two\nWORKDIR /x\nFROM b\nENV P=/opt\nRUN same\nRUN install $P/bin ${V}x\nUSER u\nRUN same\nRUN <<EOF\ncat\nEOF\n";
+    let dockerfile = parse(text);
+    for (step, instruction, buildkit, wanted) in [
+        (Some((1, 9)), "ARG V=1", false, Some(1)),
+        (Some((3, 9)), "RUN one     && two", false, Some(3)),
+        (Some((8, 9)), "RUN install $P/bin ${V}x", false, Some(9)),
+        (Some((99, 99)), "RUN same", false, Some(8)),
+        (None, "[build 2/3] RUN one     && two", true, Some(3)),
+        (None, "RUN one && two", true, Some(3)),
+        (None, "RUN one && t...", true, Some(3)),
+        (None, "[stage-1 2/5] RUN same", true, Some(8)),
+        (None, "[stage-1 4/5] RUN same", true, Some(11)),
+        (None, "[linux/amd64 stage-1 4/5] RUN same", true, Some(11)),
+        (None, "[stage-1 3/5] RUN install /opt/bin x", true, Some(9)),
+        (None, "[stage-1 5/5] RUN <<EOF (cat)", true, Some(12)),
+        (None, "[build 3/3] WORKDIR /x", true, Some(5)),
+        (None, "RUN other", true, None),
+        (None, "", true, None),
+        (Some((0, 0)), "", false, None),
+    ] {
+        assert_eq!(
+            dockerfile.line_of(step, instruction, buildkit),
+            wanted,
+            "{instruction}"
+        );
+    }
+}
+
+#[test]
+fn long_lines_take_no_long_time() {
+    let long = "x".repeat(10_000_000);
+    let many = "RUN a \\\n".repeat(100_000);
+    let dockerfile = parse(&format!("FROM a\nRUN x\nCOPY {long} /\n{many}"));
+    assert_eq!(dockerfile.instructions().len(), 4);
+    assert_eq!(dockerfile.line_of(None, "COPY x...", true), Some(3));
+    assert!(
+        !dockerfile
+            .resolve(&BTreeMap::new(), None)
+            .unwrap()
+            .may_copy("x")
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_panics(text in "(FROM|RUN|COPY|ADD|ARG|ENV|ONBUILD|--from=|--mount=|<<E|[ \\\\\"'$`\\{\\}=,:#a-c\u{e9}]|\n|\r\n|\\[){0,40}") {
+        if let Ok(dockerfile) = Dockerfile::parse(Path::new("Dockerfile"), text.as_bytes()) {
+            if let Ok(resolution) = dockerfile.resolve(&BTreeMap::new(), None) {
+                let replacements: Vec<_> = resolution.uses().map(|used| (used.span.clone(), "image".to_owned())).collect();
+                let replaced = dockerfile.substitute(&replacements);
+                proptest::prop_assert!(Dockerfile::parse(Path::new("Dockerfile"), &replaced).is_ok());
+                proptest::prop_assert_eq!(dockerfile.substitute(&[]), text.as_bytes());
+            }
+            let _ = dockerfile.line_of(Some((1, 2)), &text, true);
+        }
+    }
+}
