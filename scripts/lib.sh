@@ -1,0 +1,298 @@
+# shellcheck shell=bash
+# What scripts/quickstart and scripts/test need from the machine: packages, a Docker daemon, a
+# registry, a root image, Python's tools. To be sourced, under `set -euo pipefail` as well.
+#
+# What is already there is used; what is missing is made, and what was made can be stopped again.
+# Every function says in one line on stderr what it did; stdout carries values only.
+# STATE, a directory that the caller chooses, holds logs, process IDs and the registries' content.
+
+say() {
+    echo "$*" >&2
+}
+
+# fail MESSAGE: prints it and returns 1, for `|| return 1` or `set -e` to act on.
+fail() {
+    echo "error: $*" >&2
+    return 1
+}
+
+state_directory() {
+    [ -n "${STATE:-}" ] || fail "set STATE to a directory for logs and process IDs" || return 1
+    mkdir -p "$STATE"
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this needs root, and there is no sudo: $*"
+    fi
+}
+
+# alive PID: true also for a process of another user, which `kill -0` denies.
+alive() {
+    [ -n "${1:-}" ] && [ -d "/proc/$1" ]
+}
+
+# wait_for SECONDS PID COMMAND…: true as soon as the command is; false when the process that it
+# asks about has ended, or the time is over.
+wait_for() {
+    local deadline=$((SECONDS + $1)) process=$2
+    shift 2
+    until "$@"; do
+        alive "$process" && [ "$SECONDS" -lt "$deadline" ] || return 1
+        sleep 0.2
+    done
+}
+
+# end_process PID: asks, waits half a minute, insists.
+end_process() {
+    as_root kill "$1" 2>/dev/null || true
+    wait_for 30 "$1" false || true
+    if alive "$1"; then
+        as_root kill -KILL "$1" 2>/dev/null || true
+    fi
+}
+
+# need_packages PACKAGE…: installs those Debian packages that are missing.
+need_packages() {
+    local package missing=()
+    if ! command -v apt-get >/dev/null; then
+        fail "apt-get is missing: install $* in this system's own way"
+        return 1
+    fi
+    for package in "$@"; do
+        # shellcheck disable=SC2016 # dpkg-query's own variable
+        case $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true) in
+        installed) ;;
+        *) missing+=("$package") ;;
+        esac
+    done
+    if [ ${#missing[@]} -eq 0 ]; then
+        say "packages: $* already installed"
+        return
+    fi
+    if [ -z "${APT_LISTS_ARE_FRESH:-}" ]; then
+        quiet as_root apt-get -q -o Acquire::Retries=3 update || return 1
+        APT_LISTS_ARE_FRESH=yes
+    fi
+    quiet as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3 \
+        -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "${missing[@]}" || return 1
+    say "packages: installed ${missing[*]}"
+}
+
+# quiet COMMAND…: shows the command's output only if it fails.
+quiet() {
+    local output status=0
+    output=$("$@" 2>&1) || status=$?
+    if [ "$status" -ne 0 ]; then
+        tail -n 20 <<<"$output" >&2
+        fail "failed with status $status: $*"
+    fi
+}
+
+docker_answers() {
+    timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1
+}
+
+# ensure_dockerd: a daemon that `docker` reaches. One that answers is used (DOCKER_HOST counts);
+# else dockerd is started: at the usual place, or, where DOCKER_HOST names another socket, beside
+# it with its data in STATE. DOCKERD_OPTIONS: more options. Sets STARTED_DOCKERD to a process ID.
+ensure_dockerd() {
+    STARTED_DOCKERD=${STARTED_DOCKERD:-}
+    if command -v docker >/dev/null && docker_answers; then
+        say "docker: using the daemon that answers at ${DOCKER_HOST:-the usual socket}"
+        return
+    fi
+    state_directory || return 1
+    case ${DOCKER_HOST:-unix:///var/run/docker.sock} in
+    unix://*) ;;
+    *)
+        fail "no Docker daemon answers at $DOCKER_HOST, and only one at a local socket can be started from here"
+        return 1
+        ;;
+    esac
+    if [ "$(uname -s)" != Linux ]; then
+        fail "no Docker daemon answers: start Docker Desktop (or colima) and run this again"
+        return 1
+    fi
+    command -v dockerd >/dev/null || need_packages docker.io || return 1
+    # Newer releases of Debian keep the client in a package of its own.
+    command -v docker >/dev/null || need_packages docker-cli || return 1
+    if docker_answers; then
+        say "docker: using the daemon that the package started"
+        return
+    fi
+    : >"$STATE/dockerd.log"
+    start_dockerd && return
+    say "docker: that did not come up, trying again with the storage driver vfs"
+    start_dockerd --storage-driver=vfs && return
+    tail -n 30 "$STATE/dockerd.log" >&2
+    fail "dockerd does not come up; its whole log is $STATE/dockerd.log"
+}
+
+# start_dockerd OPTION…: true when it answers within a minute.
+start_dockerd() {
+    local options=(--pidfile "$STATE/dockerd.pid" "$@") more=() process
+    case ${DOCKER_HOST:-unix:///var/run/docker.sock} in
+    unix:///var/run/docker.sock | unix:///run/docker.sock) ;;
+    *) options+=(-H "$DOCKER_HOST" --data-root "$STATE/docker" --exec-root "$STATE/docker-run") ;;
+    esac
+    read -r -a more <<<"${DOCKERD_OPTIONS:-}"
+    # A session of its own: Ctrl-C ends the script, whose trap then still needs the daemon.
+    as_root setsid dockerd "${options[@]}" "${more[@]}" </dev/null >>"$STATE/dockerd.log" 2>&1 &
+    process=$!
+    if ! wait_for 60 "$process" docker_answers; then
+        end_process "$process"
+        return 1
+    fi
+    STARTED_DOCKERD=$(cat "$STATE/dockerd.pid")
+    say "docker: started dockerd (process $STARTED_DOCKERD, log $STATE/dockerd.log)"
+}
+
+# stop_dockerd: ends the daemon that ensure_dockerd started, and no other.
+stop_dockerd() {
+    if ! alive "${STARTED_DOCKERD:-}"; then
+        say "docker: nothing to stop"
+        return
+    fi
+    end_process "$STARTED_DOCKERD"
+    say "docker: stopped dockerd (process $STARTED_DOCKERD)"
+    STARTED_DOCKERD=
+}
+
+# registry_answers PORT: true for 200 and for 401, which a registry with passwords gives.
+registry_answers() {
+    local status
+    status=$(
+        exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+        printf 'GET /v2/ HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' >&3
+        head -n 1 <&3
+    ) 2>/dev/null || return 1
+    [[ $status == *" 200 "* || $status == *" 401 "* ]]
+}
+
+# ensure_registry NAME PORT [htpasswd USER PASSWORD]: a registry at 127.0.0.1 whose content lies in
+# STATE. PORT 0 takes a free one. Prints the port. One of this name that runs already is kept.
+ensure_registry() {
+    local name=$1 port=$2 authentication=${3:-} user=${4:-} password=${5:-} process
+    state_directory || return 1
+    local base=$STATE/registry-$name
+    if alive "$(cat "$base.pid" 2>/dev/null)"; then
+        port=$(cat "$base.port")
+        say "registry $name: already at 127.0.0.1:$port"
+        echo "$port"
+        return
+    fi
+    command -v docker-registry >/dev/null || need_packages docker-registry || return 1
+    registry_configuration "$base" "$port" >"$base.yml"
+    case $authentication in
+    '') ;;
+    htpasswd)
+        command -v htpasswd >/dev/null || need_packages apache2-utils || return 1
+        htpasswd -Bbn "$user" "$password" >"$base.htpasswd"
+        printf 'auth:\n  htpasswd:\n    realm: %s\n    path: %s\n' "$name" "$base.htpasswd" >>"$base.yml"
+        ;;
+    *)
+        fail "registry $name: unknown authentication '$authentication'; htpasswd is the only one"
+        return 1
+        ;;
+    esac
+    # Not in the caller's output: $(ensure_registry …) would wait for the registry to end.
+    setsid docker-registry serve "$base.yml" </dev/null >"$base.log" 2>&1 &
+    process=$!
+    echo "$process" >"$base.pid"
+    if ! wait_for 20 "$process" registry_is_up "$base"; then
+        tail -n 10 "$base.log" >&2
+        stop_registry "$name"
+        fail "registry $name does not come up at port $port; its log is $base.log"
+        return 1
+    fi
+    port=$(cat "$base.port")
+    say "registry $name: started at 127.0.0.1:$port (process $process, log $base.log)"
+    echo "$port"
+}
+
+# registry_configuration BASE PORT
+registry_configuration() {
+    cat <<END
+version: 0.1
+log:
+  level: info
+  accesslog:
+    disabled: true
+storage:
+  filesystem:
+    rootdirectory: $1
+  delete:
+    enabled: true
+http:
+  addr: 127.0.0.1:$2
+END
+}
+
+# registry_is_up BASE: the port is read from the log, which tells the one that was free.
+registry_is_up() {
+    local port
+    port=$(sed -nE 's/.*listening on 127\.0\.0\.1:([0-9]+).*/\1/p' "$1.log" | head -n 1)
+    [ -n "$port" ] && registry_answers "$port" && echo "$port" >"$1.port"
+}
+
+# stop_registry NAME: its content stays in STATE.
+stop_registry() {
+    local base=$STATE/registry-$1 process
+    process=$(cat "$base.pid" 2>/dev/null || true)
+    if [ -z "$process" ]; then
+        say "registry $1: nothing to stop"
+        return
+    fi
+    # The ID may belong to another program by now.
+    if [ "$(cat "/proc/$process/comm" 2>/dev/null)" = docker-registry ]; then
+        end_process "$process"
+    fi
+    rm -f "$base.pid" "$base.port"
+    say "registry $1: stopped"
+}
+
+# ensure_root_image REFERENCE [SUITE]: the image in the daemon: there, pulled, or a stand-in made
+# of the same distribution's packages (SUITE, bookworm by default), for a machine without a hub.
+ensure_root_image() {
+    local reference=$1 suite=${2:-bookworm}
+    if docker image inspect "$reference" >/dev/null 2>&1; then
+        say "root image: $reference is in the daemon"
+        return
+    fi
+    if timeout "${PULL_SECONDS:-45}" docker pull --quiet "$reference" >/dev/null 2>&1; then
+        say "root image: pulled $reference"
+        return
+    fi
+    need_packages mmdebstrap debian-archive-keyring || return 1
+    # Without manual pages and translations, as slim images are.
+    if ! as_root mmdebstrap --quiet --variant=minbase --format=tar \
+        --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+        "$suite" - | docker import --change 'CMD ["bash"]' - "$reference" >/dev/null; then
+        fail "root image: $reference can be neither pulled nor made by mmdebstrap"
+        return 1
+    fi
+    say "root image: $reference cannot be pulled here; this one is a STAND-IN, made by mmdebstrap from Debian's $suite"
+}
+
+# ensure_python_tools: something that installs wheels. Sets PYTHON_TOOL to uv or pip.
+ensure_python_tools() {
+    if command -v uv >/dev/null; then
+        PYTHON_TOOL=uv
+        say "python: using $(uv --version)"
+        return
+    fi
+    if ! python3 -m pip --version >/dev/null 2>&1 || ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+        need_packages python3 python3-pip python3-venv || return 1
+    fi
+    # shellcheck disable=SC2034 # for the script that sources this file
+    PYTHON_TOOL=pip
+    say "python: there is no uv, using $(python3 -m pip --version | cut -d ' ' -f 1-2)"
+}
