@@ -1,1 +1,572 @@
-//! What of the installed packages goes into `libs.zip` and what into `site-packages/`.
+//! Which installed Python files go into `libs.zip`, and which lie beside it in a folder.
+//!
+//! Python cannot import an extension module from a zip. The choice is made for whole distributions: one with native
+//! code goes into the folder with all its files, and so does a pure one that shares a top-level package with it, since
+//! a regular package cannot be imported from two places.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::project::{
+    requirements::{LockedWheel, Pin, SPARKS_OWN},
+    tree::Entry,
+    wheel::normalise,
+};
+
+/// The folder of an installation that holds what goes into `libs.zip`.
+pub const LIBS: &str = "libs";
+
+/// The folder of an installation that holds what has to lie in a folder of the image.
+pub const SITE_PACKAGES: &str = "site-packages";
+
+/// The files of an installation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vendored {
+    /// Pure Python, for `libs.zip`; sorted.
+    pub libs: Vec<Entry>,
+    /// Distributions with native code; sorted.
+    pub site_packages: Vec<Entry>,
+}
+
+/// Why installed files cannot be taken into an image.
+#[derive(Debug, thiserror::Error)]
+pub enum VendorError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A link, a socket or the like.
+    #[error("`{}` is neither a file nor a folder", path.display())]
+    Kind {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A name that is not UTF-8.
+    #[error("the name `{}` is not UTF-8", path.display())]
+    Name {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Two wheels bring other content for one path.
+    #[error("`{first}` and `{second}` both bring `{path}`, each with other content")]
+    Collision {
+        /// In the installation.
+        path: String,
+        /// A package.
+        first: Pin,
+        /// Another package.
+        second: Pin,
+    },
+    /// A wheel is not there after the installation.
+    #[error("`{wheel}` was not installed")]
+    Missing {
+        /// Its file name.
+        wheel: String,
+    },
+    /// A file that no wheel lists, in a folder that no wheel or several have.
+    #[error("`{path}` is in no wheel's list of files")]
+    Unowned {
+        /// In the installation.
+        path: String,
+    },
+}
+
+impl VendorError {
+    /// The code of the message.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io(_) => "E720",
+            Self::Kind { .. } => "E721",
+            Self::Name { .. } => "E722",
+            Self::Collision { .. } => "E723",
+            Self::Missing { .. } => "E724",
+            Self::Unowned { .. } => "E725",
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Io(_) => return None,
+            Self::Kind { .. } | Self::Name { .. } | Self::Unowned { .. } => {
+                "leave the package out, or ask its maintainers for a sound wheel".to_owned()
+            }
+            Self::Collision { first, second, .. } => {
+                format!(
+                    "one path can hold one of them: keep `{}` or `{}`",
+                    first.name, second.name
+                )
+            }
+            Self::Missing { .. } => "run the build again".to_owned(),
+        })
+    }
+}
+
+/// The wheels that are to be shipped, and the pins of those that the parent image already has.
+///
+/// `PySpark` and `Py4J` are never shipped: they would shadow those that fit the image's jars.
+#[must_use]
+pub fn leave_out(wheels: Vec<LockedWheel>, provided: &[Pin]) -> (Vec<LockedWheel>, BTreeSet<Pin>) {
+    let there = |wheel: &LockedWheel| {
+        let name = wheel.wheel.name.as_str();
+        SPARKS_OWN.contains(&name) || provided.iter().any(|pin| pin.name == name)
+    };
+    let (left_out, kept): (Vec<_>, Vec<_>) = wheels.into_iter().partition(there);
+    (kept, left_out.iter().map(LockedWheel::pin).collect())
+}
+
+/// The files of an installation, as the adapter of the installers leaves it: [`LIBS`] and [`SITE_PACKAGES`].
+///
+/// # Errors
+/// A file cannot be read, or is none.
+pub fn split(installed: &Path) -> Result<Vendored, VendorError> {
+    Ok(Vendored {
+        libs: walk(&installed.join(LIBS))?,
+        site_packages: walk(&installed.join(SITE_PACKAGES))?,
+    })
+}
+
+/// The files below `folder`, sorted; a folder that is missing has none.
+///
+/// # Errors
+/// A file cannot be read, or something is neither a file nor a folder.
+pub fn walk(folder: &Path) -> Result<Vec<Entry>, VendorError> {
+    let files = files(folder)?;
+    let entries = files.into_iter().map(|(path, executable)| {
+        let file = folder.join(&path);
+        Ok(Entry::of_file(path, &file, executable)?)
+    });
+    entries.collect()
+}
+
+/// The paths of the files below `folder`, sorted by their bytes, and whether their owner may execute them.
+fn files(folder: &Path) -> Result<BTreeMap<String, bool>, VendorError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut files = BTreeMap::new();
+    if !folder.exists() {
+        return Ok(files);
+    }
+    for found in walkdir::WalkDir::new(folder).min_depth(1) {
+        let found = found.map_err(io::Error::from)?;
+        if found.file_type().is_dir() {
+            continue;
+        }
+        let path = found.path().to_owned();
+        if !found.file_type().is_file() {
+            return Err(VendorError::Kind { path });
+        }
+        let mode = found
+            .metadata()
+            .map_err(io::Error::from)?
+            .permissions()
+            .mode();
+        let inner = path.strip_prefix(folder).ok().and_then(Path::to_str);
+        match inner {
+            Some(inner) => files.insert(inner.to_owned(), mode & 0o100 != 0),
+            None => return Err(VendorError::Name { path }),
+        };
+    }
+    Ok(files)
+}
+
+/// Which files of a fresh installation go where; those in neither are litter.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Paths for [`LIBS`].
+    pub libs: Vec<String>,
+    /// Paths for [`SITE_PACKAGES`].
+    pub site_packages: Vec<String>,
+}
+
+/// Reads what an installer unpacked, with its lists of files still there, and says what goes where.
+///
+/// The result depends on the wheels alone, not on the installer: scripts (whose first line names the host's Python),
+/// C headers, bytecode and the installer's own notes are left out.
+///
+/// # Errors
+/// A wheel is missing, or two of them collide, or a file belongs to none.
+pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, VendorError> {
+    let distributions = distributions(unpacked, wheels)?;
+    let owners = owners(&distributions)?;
+    let mut belongs: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for path in files(unpacked)?.into_keys().filter(|path| is_shipped(path)) {
+        let of_path = match owners.get(&path) {
+            Some(owners) => owners.keys().copied().collect(),
+            None if is_left_over(&path, &distributions) => continue,
+            None => [nearest_owner(&path, &owners)
+                .ok_or_else(|| VendorError::Unowned { path: path.clone() })?]
+            .into(),
+        };
+        belongs.insert(path, of_path);
+    }
+    let native = native(&distributions, &belongs);
+    let mut placement = Placement::default();
+    for (path, owners) in belongs {
+        if owners.iter().any(|owner| native.contains(owner)) {
+            placement.site_packages.push(path.clone());
+        }
+        if owners.iter().any(|owner| !native.contains(owner)) {
+            placement.libs.push(path);
+        }
+    }
+    Ok(placement)
+}
+
+/// An installed wheel with its list of files, each with the notation of its hash.
+struct Distribution<'a> {
+    wheel: &'a LockedWheel,
+    record: BTreeMap<String, String>,
+}
+
+fn distributions<'a>(
+    unpacked: &Path,
+    wheels: &'a [LockedWheel],
+) -> Result<Vec<Distribution<'a>>, VendorError> {
+    let mut folders = BTreeMap::new();
+    for entry in fs_err::read_dir(unpacked)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some((package, _)) = name
+            .strip_suffix(".dist-info")
+            .and_then(|stem| stem.split_once('-'))
+        {
+            folders.insert(normalise(package), entry.path());
+        }
+    }
+    let read = wheels.iter().map(|wheel| {
+        let folder = folders
+            .get(&wheel.wheel.name)
+            .ok_or_else(|| VendorError::Missing {
+                wheel: wheel.wheel.file_name.clone(),
+            })?;
+        let record = parse_record(&fs_err::read_to_string(folder.join("RECORD"))?);
+        Ok(Distribution { wheel, record })
+    });
+    read.collect()
+}
+
+/// The paths of a RECORD with their hashes; pip writes those outside of its library folder with leading `../`.
+fn parse_record(text: &str) -> BTreeMap<String, String> {
+    let mut record = BTreeMap::new();
+    for line in text.lines() {
+        let (path, rest) = match line.strip_prefix('"') {
+            Some(quoted) => match quoted.rsplit_once("\",") {
+                Some((path, rest)) => (path.replace("\"\"", "\""), rest),
+                None => continue,
+            },
+            None => match line.split_once(',') {
+                Some((path, rest)) => (path.to_owned(), rest),
+                None => continue,
+            },
+        };
+        let hash = rest.split(',').next().unwrap_or_default();
+        let path = path.trim_start_matches("../").to_owned();
+        record.insert(path, hash.to_owned());
+    }
+    record
+}
+
+/// Which distributions bring a path, with its hash.
+fn owners(
+    distributions: &[Distribution<'_>],
+) -> Result<BTreeMap<String, BTreeMap<usize, String>>, VendorError> {
+    let mut owners: BTreeMap<String, BTreeMap<usize, String>> = BTreeMap::new();
+    for (index, distribution) in distributions.iter().enumerate() {
+        for (path, hash) in distribution
+            .record
+            .iter()
+            .filter(|(path, _)| is_shipped(path))
+        {
+            let others = owners.entry(path.clone()).or_default();
+            if let Some((first, _)) = others.iter().find(|(_, other)| *other != hash) {
+                return Err(VendorError::Collision {
+                    path: path.clone(),
+                    first: distributions[*first].wheel.pin(),
+                    second: distribution.wheel.pin(),
+                });
+            }
+            others.insert(index, hash.clone());
+        }
+    }
+    Ok(owners)
+}
+
+/// Whether a path is of the wheel and not of the installer or the host.
+fn is_shipped(path: &str) -> bool {
+    const NOTES: [&str; 7] = [
+        "INSTALLER",
+        "REQUESTED",
+        "RECORD",
+        "RECORD.jws",
+        "RECORD.p7s",
+        "direct_url.json",
+        "uv_cache.json",
+    ];
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        [".lock"] | ["bin", ..] => false,
+        // Headers are for compilers, and pip and uv put them into different folders.
+        ["include", .., file] => Path::new(file).extension().is_some_and(|end| end == "py"),
+        [folder, file] if folder.ends_with(".dist-info") => !NOTES.contains(file),
+        _ => !parts.contains(&"__pycache__"),
+    }
+}
+
+/// A metadata folder of something that is not among the wheels cannot be there: whatever lies in one of ours is ours.
+fn is_left_over(path: &str, distributions: &[Distribution<'_>]) -> bool {
+    let Some((folder, _)) = path.split_once(".dist-info/") else {
+        return false;
+    };
+    let package = normalise(folder.split('-').next().unwrap_or_default());
+    distributions
+        .iter()
+        .all(|distribution| distribution.wheel.wheel.name != package)
+}
+
+/// The only distribution with a file in the nearest folder above `path` in which any has one.
+fn nearest_owner(path: &str, owners: &BTreeMap<String, BTreeMap<usize, String>>) -> Option<usize> {
+    let mut folder = path;
+    while let Some((parent, _)) = folder.rsplit_once('/') {
+        folder = parent;
+        let start = format!("{folder}/");
+        let beside = owners
+            .range(start.clone()..)
+            .take_while(|(other, _)| other.starts_with(&start));
+        let found: BTreeSet<usize> = beside
+            .flat_map(|(_, owners)| owners.keys().copied())
+            .collect();
+        match found.len() {
+            0 => {}
+            1 => return found.first().copied(),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// The distributions that have to lie in a folder.
+fn native(
+    distributions: &[Distribution<'_>],
+    belongs: &BTreeMap<String, BTreeSet<usize>>,
+) -> BTreeSet<usize> {
+    let mut native: BTreeSet<usize> = (0..distributions.len())
+        .filter(|index| !distributions[*index].wheel.wheel.is_for_any_platform())
+        .collect();
+    let mut packages: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    for (path, owners) in belongs {
+        if is_library(path) {
+            native.extend(owners);
+        }
+        if let Some((package, _)) = path.split_once('/') {
+            packages.entry(package).or_default().extend(owners);
+        }
+    }
+    loop {
+        let before = native.len();
+        for together in packages.values() {
+            if !together.is_disjoint(&native) {
+                native.extend(together);
+            }
+        }
+        if native.len() == before {
+            return native;
+        }
+    }
+}
+
+fn is_library(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let ends = Path::new(file)
+        .extension()
+        .is_some_and(|end| ["so", "pyd", "dylib"].iter().any(|known| end == *known));
+    ends || file.contains(".so.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Digest;
+
+    fn wheel(file_name: &str) -> LockedWheel {
+        LockedWheel {
+            wheel: file_name.parse().unwrap(),
+            sha256: Digest::of(file_name.as_bytes()),
+        }
+    }
+
+    /// Unpacks files of `name-1.0`, each listed in its RECORD with its own content as the hash.
+    fn unpack(folder: &Path, name: &str, files: &[(&str, &str)], notes: &[&str]) {
+        let information = format!("{name}-1.0.dist-info");
+        let mut record = String::new();
+        let metadata = format!("{information}/METADATA");
+        for (path, content) in files.iter().chain([&(metadata.as_str(), "m")]) {
+            let file = folder.join(path.trim_start_matches("../"));
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, content).unwrap();
+            record += &format!("{path},sha256={content},1\n");
+        }
+        for note in notes {
+            let file = folder.join(note);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, "").unwrap();
+        }
+        fs_err::write(folder.join(information).join("RECORD"), record).unwrap();
+    }
+
+    #[test]
+    fn distributions_stay_whole_and_litter_stays_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let pure = [
+            ("pure/__init__.py", "1"),
+            ("../../share/pure/a.txt", "1"),
+            ("../../bin/pure", "1"),
+            ("../../include/python/pure/a.h", "1"),
+        ];
+        unpack(
+            folder.path(),
+            "pure",
+            &pure,
+            &[
+                ".lock",
+                "pure/__pycache__/a.pyc",
+                "pure-1.0.dist-info/INSTALLER",
+            ],
+        );
+        unpack(
+            folder.path(),
+            "fast",
+            &[
+                ("fast/x.py", "1"),
+                ("fast/_x.so", "1"),
+                ("fast.libs/libz.so.1", "1"),
+            ],
+            &["fast/unlisted.txt"],
+        );
+        unpack(folder.path(), "sly", &[("sly.so", "1")], &[]);
+        let wheels = [
+            wheel("pure-1.0-py3-none-any.whl"),
+            wheel("fast-1.0-cp311-cp311-manylinux2014_x86_64.whl"),
+            wheel("sly-1.0-py3-none-any.whl"),
+        ];
+        let placement = placement(folder.path(), &wheels).unwrap();
+        assert_eq!(
+            placement.libs,
+            [
+                "pure-1.0.dist-info/METADATA",
+                "pure/__init__.py",
+                "share/pure/a.txt"
+            ]
+        );
+        assert_eq!(
+            placement.site_packages,
+            [
+                "fast-1.0.dist-info/METADATA",
+                "fast.libs/libz.so.1",
+                "fast/_x.so",
+                "fast/unlisted.txt",
+                "fast/x.py",
+                "sly-1.0.dist-info/METADATA",
+                "sly.so",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_pure_wheel_follows_the_native_one_whose_package_it_shares() {
+        let folder = tempfile::tempdir().unwrap();
+        unpack(folder.path(), "core", &[("cloud/core/_x.so", "1")], &[]);
+        unpack(
+            folder.path(),
+            "more",
+            &[("cloud/more.py", "1"), ("extra/a.py", "1")],
+            &[],
+        );
+        unpack(folder.path(), "last", &[("extra/b.py", "1")], &[]);
+        unpack(folder.path(), "free", &[("free.py", "1")], &[]);
+        let wheels: Vec<LockedWheel> = ["core", "more", "last", "free"]
+            .map(|name| wheel(&format!("{name}-1.0-py3-none-any.whl")))
+            .into();
+        let placement = placement(folder.path(), &wheels).unwrap();
+        assert_eq!(placement.libs, ["free-1.0.dist-info/METADATA", "free.py"]);
+        assert_eq!(placement.site_packages.len(), 7);
+    }
+
+    #[test]
+    fn two_wheels_may_share_a_path_only_with_the_same_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let wheels = [
+            wheel("a-1.0-py3-none-any.whl"),
+            wheel("b-1.0-py3-none-any.whl"),
+        ];
+        unpack(folder.path(), "a", &[("ns/__init__.py", "1")], &[]);
+        unpack(folder.path(), "b", &[("ns/__init__.py", "1")], &[]);
+        assert!(placement(folder.path(), &wheels).is_ok());
+        unpack(folder.path(), "b", &[("ns/__init__.py", "2")], &[]);
+        let error = placement(folder.path(), &wheels).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`a==1.0` and `b==1.0` both bring `ns/__init__.py`, each with other content"
+        );
+        let absent = [wheel("c-1.0-py3-none-any.whl")];
+        assert_eq!(
+            placement(folder.path(), &absent).unwrap_err().code(),
+            "E724"
+        );
+    }
+
+    #[test]
+    fn a_file_of_nobody_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        unpack(folder.path(), "a", &[("a/x.py", "1")], &["b/y.py"]);
+        let error = placement(folder.path(), &[wheel("a-1.0-py3-none-any.whl")]).unwrap_err();
+        assert_eq!(error.to_string(), "`b/y.py` is in no wheel's list of files");
+    }
+
+    #[test]
+    fn links_are_refused_and_files_are_sorted() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["b/a", "b.py", "a"] {
+            let file = folder.path().join(path);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, path).unwrap();
+        }
+        let entries = walk(folder.path()).unwrap();
+        let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!(paths, ["a", "b.py", "b/a"]);
+        fs_err::os::unix::fs::symlink("a", folder.path().join("c")).unwrap();
+        assert_eq!(walk(folder.path()).unwrap_err().code(), "E721");
+        assert!(walk(&folder.path().join("missing")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_the_image_has_is_left_out() {
+        let wheels = ["six-1.0", "numpy-2.0", "py4j-0.10.9.9"]
+            .map(|stem| wheel(&format!("{stem}-py3-none-any.whl")));
+        let (kept, left_out) = leave_out(wheels.into(), &[Pin::new("NumPy", "2.0")]);
+        assert_eq!(kept.len(), 1);
+        let left_out: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+        assert_eq!(left_out, ["numpy==2.0", "py4j==0.10.9.9"]);
+    }
+
+    #[test]
+    fn records_with_quotes_and_commas_are_read() {
+        let record =
+            parse_record("\"a,\"\"b.py\",sha256=x,1\n../../../bin/y,sha256=z,1\nplain,,\n");
+        let paths: Vec<(&str, &str)> = record
+            .iter()
+            .map(|(path, hash)| (&**path, &**hash))
+            .collect();
+        assert_eq!(
+            paths,
+            [
+                ("a,\"b.py", "sha256=x"),
+                ("bin/y", "sha256=z"),
+                ("plain", "")
+            ]
+        );
+    }
+}

@@ -16,6 +16,8 @@ use std::{
 };
 
 pub use lock::{Lock, LockedWheel, lock_file_beside};
+pub use parse::masked;
+pub use read::same_version;
 
 use super::place::{Defect, Place};
 use crate::image::Digest;

@@ -460,7 +460,8 @@ fn has_credentials(url: &str) -> bool {
 }
 
 /// The text with what may be secret in a URL in it as `***`: all before its last `@`, and its query.
-pub(crate) fn masked(text: &str) -> String {
+#[must_use]
+pub fn masked(text: &str) -> String {
     let Some((before, url)) = text.split_once("://") else {
         return text.to_owned();
     };

@@ -252,7 +252,8 @@ fn contradictions(wanted: &[Requirement]) -> Vec<Defect> {
 }
 
 /// Whether two versions are the same release: `1.0` and `1.0.0`, `v1` and `1`.
-fn same_version(left: &str, right: &str) -> bool {
+#[must_use]
+pub fn same_version(left: &str, right: &str) -> bool {
     let plain = |version: &str| {
         let version = version.to_ascii_lowercase();
         let version = version.strip_prefix('v').unwrap_or(&version).to_owned();
