@@ -1,6 +1,6 @@
 //! What an `ADD`, a `COPY` or a bind mount can take from the build context.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, iter::Peekable, str::Chars};
 
 use crate::project::tree::{Content, Entry};
 
@@ -156,7 +156,7 @@ fn followed(pattern: &Pattern, link: &str, target: &str) -> Pattern {
 }
 
 /// Go's `filepath.Match`, which Docker uses: `*` and `?` do not match `/`. `None` is a malformed pattern.
-pub(super) fn glob(pattern: &str, text: &str) -> Option<bool> {
+pub(in crate::project) fn glob(pattern: &str, text: &str) -> Option<bool> {
     let tokens = tokens(pattern)?;
     let text: Vec<char> = text.chars().collect();
     let (mut token, mut at) = (0, 0);
@@ -192,7 +192,7 @@ enum Token {
     Any,
     One,
     Exactly(char),
-    Class(bool, Vec<(char, char)>),
+    Class(CharacterClass),
 }
 
 impl Token {
@@ -200,13 +200,7 @@ impl Token {
         match self {
             Self::Any | Self::One => character != '/',
             Self::Exactly(wanted) => *wanted == character,
-            Self::Class(negated, ranges) => {
-                character != '/'
-                    && *negated
-                        != ranges
-                            .iter()
-                            .any(|(low, high)| (*low..=*high).contains(&character))
-            }
+            Self::Class(class) => character != '/' && class.holds(character),
         }
     }
 }
@@ -222,31 +216,52 @@ fn tokens(pattern: &str) -> Option<Vec<Token>> {
             }
             '?' => Token::One,
             '\\' => Token::Exactly(characters.next()?),
-            '[' => class(&mut characters)?,
+            '[' => Token::Class(CharacterClass::parse(&mut characters)?),
             other => Token::Exactly(other),
         });
     }
     Some(tokens)
 }
 
-fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Token> {
-    let negated = characters.next_if_eq(&'^').is_some();
-    let mut ranges = Vec::new();
-    let literal =
-        |characters: &mut std::iter::Peekable<std::str::Chars<'_>>| match characters.next()? {
+/// `[a-z]` or `[^a-z]` of a glob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::project) struct CharacterClass {
+    negated: bool,
+    ranges: Vec<(char, char)>,
+}
+
+impl CharacterClass {
+    /// Reads what follows the `[`; `None` where it is malformed.
+    pub(in crate::project) fn parse(characters: &mut Peekable<Chars<'_>>) -> Option<Self> {
+        let negated = characters.next_if_eq(&'^').is_some();
+        let mut ranges = Vec::new();
+        while ranges.is_empty() || characters.next_if_eq(&']').is_none() {
+            let low = Self::literal(characters)?;
+            let high = match characters.next_if_eq(&'-') {
+                Some(_) => Self::literal(characters)?,
+                None => low,
+            };
+            ranges.push((low, high));
+        }
+        Some(Self { negated, ranges })
+    }
+
+    fn literal(characters: &mut Peekable<Chars<'_>>) -> Option<char> {
+        match characters.next()? {
             '\\' => characters.next(),
             '-' | ']' => None,
             other => Some(other),
-        };
-    while ranges.is_empty() || characters.next_if_eq(&']').is_none() {
-        let low = literal(characters)?;
-        let high = match characters.next_if_eq(&'-') {
-            Some(_) => literal(characters)?,
-            None => low,
-        };
-        ranges.push((low, high));
+        }
     }
-    Some(Token::Class(negated, ranges))
+
+    /// Whether the class takes a character.
+    pub(in crate::project) fn holds(&self, character: char) -> bool {
+        self.negated
+            != self
+                .ranges
+                .iter()
+                .any(|(low, high)| (*low..=*high).contains(&character))
+    }
 }
 
 #[cfg(test)]

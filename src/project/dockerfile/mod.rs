@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(in crate::project) use copies::{CharacterClass, glob};
 pub use copies::{ContextSource, Pattern};
 pub use scan::Instruction;
 pub use stages::{ImageUse, Resolution, Role, Stage, Used};
