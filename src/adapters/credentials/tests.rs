@@ -345,7 +345,7 @@ fn the_daemon_is_told_in_the_url_safe_alphabet() {
     };
     let header = registry_auth(&credential, "reg.example:5000");
     assert!(
-        !header.contains(['+', '/']) && header.len() % 4 == 0,
+        !header.contains(['+', '/']) && header.len().is_multiple_of(4),
         "{header}"
     );
     let value: serde_json::Value =
