@@ -1,1 +1,0 @@
-//! Credentials of registries, as docker and podman keep them.

@@ -1,0 +1,201 @@
+//! What goes wrong with a registry, and what to type then.
+
+use crate::adapters::credentials::CredentialsError;
+
+/// Why a registry did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The registry wants to know who asks, and no credential is known for it.
+    #[error("cannot {action}: not signed in to `{registry}`")]
+    NotSignedIn {
+        /// What was to be done, as in `look up X`.
+        action: String,
+        /// Host and port.
+        registry: String,
+        /// The registry's answer.
+        #[source]
+        because: Because,
+    },
+    /// The registry does not know this user with this password.
+    #[error("cannot {action}: `{registry}` does not accept the password of `{username}`")]
+    WrongPassword {
+        /// What was to be done.
+        action: String,
+        /// Host and port.
+        registry: String,
+        /// Whose password.
+        username: String,
+        /// The registry's answer.
+        #[source]
+        because: Because,
+    },
+    /// The credential could not be found out.
+    #[error("cannot {action}: the credentials of `{registry}` are not known")]
+    Credentials {
+        /// What was to be done.
+        action: String,
+        /// Host and port.
+        registry: String,
+        /// Why.
+        #[source]
+        because: Box<CredentialsError>,
+    },
+    /// The registry knows who asks, and does not allow it.
+    #[error("cannot {action}: `{registry}` does not allow it")]
+    Denied {
+        /// What was to be done.
+        action: String,
+        /// Host and port.
+        registry: String,
+        /// The registry's answer.
+        #[source]
+        because: Because,
+    },
+    /// No answer of use, after as many attempts as make sense.
+    #[error("cannot {action}: no answer from `{registry}` {}", spelled(*attempts))]
+    Unreachable {
+        /// What was to be done.
+        action: String,
+        /// Host and port of who did not answer: the registry or its token server.
+        registry: String,
+        /// How often it was asked.
+        attempts: u32,
+        /// What stands in the way.
+        trouble: Trouble,
+        /// The last fault.
+        #[source]
+        because: Because,
+    },
+    /// The registry understood, and said no.
+    #[error("cannot {action}: `{registry}` refuses it")]
+    Refused {
+        /// What was to be done.
+        action: String,
+        /// Host and port.
+        registry: String,
+        /// The registry's answer.
+        #[source]
+        because: Because,
+    },
+    /// An answer that no registry gives.
+    #[error("cannot {action}: the answer of `{registry}` is not understood")]
+    NotUnderstood {
+        /// What was to be done.
+        action: String,
+        /// Host and port.
+        registry: String,
+        /// What is odd.
+        #[source]
+        because: Because,
+    },
+    /// An answer that contradicts itself or what was asked for.
+    #[error("cannot {action}: the answer of `{registry}` is not true")]
+    Untrue {
+        /// What was to be done.
+        action: String,
+        /// Host and port.
+        registry: String,
+        /// What contradicts what.
+        #[source]
+        because: Because,
+    },
+    /// Nothing was asked yet: certificates could not be read, or no thread started.
+    #[error("registries cannot be spoken to")]
+    Settings {
+        /// What is wrong.
+        #[source]
+        because: Because,
+    },
+}
+
+/// A reason in words, for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Because(pub String);
+
+/// What stands between here and a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// No connection, a broken one, or silence.
+    Network,
+    /// The registry's certificate is not trusted.
+    Certificate,
+    /// No TLS could be agreed on.
+    Tls,
+    /// It asks for fewer requests.
+    TooManyRequests,
+    /// It has a fault of its own.
+    Server,
+}
+
+fn spelled(count: u32) -> String {
+    match count {
+        0 | 1 => "at the first attempt".to_owned(),
+        count => format!("in {count} attempts"),
+    }
+}
+
+impl RegistryError {
+    /// The code that a message begins with.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotSignedIn { .. } | Self::WrongPassword { .. } | Self::Credentials { .. } => {
+                "E401"
+            }
+            Self::Denied { .. } => "E402",
+            Self::Unreachable { .. } => "E501",
+            Self::Refused { .. } | Self::NotUnderstood { .. } => "E502",
+            Self::Untrue { .. } => "E503",
+            Self::Settings { .. } => "E504",
+        }
+    }
+
+    /// What to type.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotSignedIn { registry, .. } => format!(
+                "run `docker login {registry}`, and check the repository's name: for one that does not exist some registries answer the same"
+            ),
+            Self::WrongPassword { registry, .. } => format!("run `docker login {registry}` again"),
+            Self::Credentials { because, .. } => return because.hint(),
+            Self::Denied { registry, .. } => format!(
+                "check the repository's name, ask for the right to it, or run `docker login {registry}` as another user"
+            ),
+            Self::Unreachable { registry, trouble, .. } => trouble.hint(registry),
+            Self::Refused { .. } => return None,
+            Self::NotUnderstood { registry, .. } => format!(
+                "is `{registry}` a registry? look at `curl -i https://{registry}/v2/`: a proxy or a login page may stand before it"
+            ),
+            Self::Untrue { .. } => {
+                "try once more; if it stays, tell the registry's keeper: what it stores or a proxy on the way is damaged".to_owned()
+            }
+            Self::Settings { .. } => {
+                "let `ca` in sparkpack.toml, or SSL_CERT_FILE, name a file of PEM certificates".to_owned()
+            }
+        };
+        Some(hint)
+    }
+}
+
+impl Trouble {
+    fn hint(self, registry: &str) -> String {
+        match self {
+            Self::Network if super::transport::is_loopback(registry) => {
+                format!("is the registry running? try `curl http://{registry}/v2/`")
+            }
+            Self::Network => format!(
+                "try `curl https://{registry}/v2/`: is the name right, is a VPN or HTTPS_PROXY needed?"
+            ),
+            Self::Certificate => "name the file of the authority that signed it: `ca = \"FILE\"` in sparkpack.toml, or SSL_CERT_FILE; one that signed itself must say `CA:FALSE`".to_owned(),
+            Self::Tls => format!(
+                "a registry without TLS has to be named: `insecure = [\"{registry}\"]` in sparkpack.toml"
+            ),
+            Self::TooManyRequests => {
+                format!("wait, or run `docker login {registry}`: who is signed in may ask more often")
+            }
+            Self::Server => "wait and run the same again: what has arrived is not sent twice".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! Registries, by the OCI distribution API.
+//!
+//! Nothing that a registry says is believed unless it can be checked: every pulled byte is compared with its digest,
+//! and a tag is read back after it was set. What may go better the next time is tried again; what will not is not.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use bytes::Bytes;
+use reqwest::{
+    Method, StatusCode,
+    header::{CONTENT_TYPE, HeaderValue},
+};
+use tokio::runtime::{Builder, Runtime};
+
+use self::{
+    document::{Descriptor, Document},
+    session::{
+        Actions, Failure, Request, Session, Tries, codes, describe, not_understood, refused, untrue,
+    },
+    transport::{Answer, Patience},
+};
+use super::credentials::Credentials;
+use crate::image::{Digest, ImageFacts, Platform, Reference, Repository};
+
+mod challenge;
+mod document;
+mod error;
+mod session;
+mod transport;
+
+pub use error::{Because, RegistryError, Trouble};
+
+/// The largest manifest or index that is read, in bytes: registries take none that is larger.
+const MANIFEST_LIMIT: usize = 4 << 20;
+/// The largest config that is read, in bytes.
+const CONFIG_LIMIT: usize = 16 << 20;
+
+/// The name of the digest that a registry says an answer has.
+const DIGEST_HEADER: &str = "docker-content-digest";
+
+/// How registries are reached.
+#[derive(Clone, Debug, Default)]
+pub struct RegistrySettings {
+    /// A file of PEM certificates to trust beside the system's.
+    pub ca: Option<PathBuf>,
+    /// Registries, `HOST` or `HOST:PORT` as references have them, that are allowed to go without TLS.
+    pub insecure: Vec<String>,
+    /// Where to read instead: a registry to a registry, or to a path in one; tags are still set in the registry itself.
+    pub mirrors: BTreeMap<String, String>,
+}
+
+/// An image in a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryImage {
+    /// The digest of the manifest.
+    pub digest: Digest,
+    /// The manifest's media type, OCI's or Docker's.
+    pub media_type: String,
+    /// The manifest as it is served, byte for byte.
+    pub manifest: Vec<u8>,
+    /// What the manifest and the config say.
+    pub facts: ImageFacts,
+}
+
+/// Speaks to registries; may be shared by threads, but not called from asynchronous code.
+pub struct RegistryClient {
+    runtime: Runtime,
+    session: Session,
+    mirrors: BTreeMap<String, String>,
+}
+
+/// A manifest or an index as it was served.
+struct Served {
+    digest: Digest,
+    content_type: String,
+    bytes: Bytes,
+}
+
+impl RegistryClient {
+    /// A client that is not connected to anything yet.
+    ///
+    /// # Errors
+    /// The file of certificates cannot be read or holds none.
+    pub fn new(
+        settings: RegistrySettings,
+        credentials: Credentials,
+    ) -> Result<Self, RegistryError> {
+        Self::with_patience(settings, credentials, Patience::default())
+    }
+
+    fn with_patience(
+        settings: RegistrySettings,
+        credentials: Credentials,
+        patience: Patience,
+    ) -> Result<Self, RegistryError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| RegistryError::Settings {
+            because: Because(error.to_string()),
+        })?;
+        let session = Session::new(&settings, credentials, patience)?;
+        Ok(Self {
+            runtime,
+            session,
+            mirrors: settings.mirrors,
+        })
+    }
+
+    /// The digest that a tag has, or the reference's own where the registry has it; of an index, the index's.
+    ///
+    /// # Errors
+    /// Of any answer but the digest and "there is none".
+    pub fn digest(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError> {
+        let action = format!("look up `{reference}`");
+        let repository = self.readable(&reference.repository);
+        let request = look_up(&action, &repository, reference);
+        self.runtime
+            .block_on(self.session.digest(request, reference.digest.as_ref()))
+    }
+
+    /// The image of a reference: that of the platform where there is an index.
+    ///
+    /// A manifest that stands alone is given whatever its platform is, which is among its facts.
+    ///
+    /// # Errors
+    /// Of any answer but the image and "there is none"; an index without the platform; bytes of another digest.
+    pub fn find(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<RegistryImage>, RegistryError> {
+        let action = format!("look up `{reference}`");
+        let repository = self.readable(&reference.repository);
+        let request = look_up(&action, &repository, reference);
+        self.runtime.block_on(
+            self.session
+                .find(request, reference.digest.as_ref(), platform),
+        )
+    }
+
+    /// Gives an image of the same repository the reference's tag; the digest that the tag has afterwards.
+    ///
+    /// It is another than the image's where somebody else set the tag at the same moment.
+    ///
+    /// # Errors
+    /// The tag could not be set: among others because it is immutable and has another digest.
+    pub fn tag(
+        &self,
+        image: &RegistryImage,
+        reference: &Reference,
+    ) -> Result<Digest, RegistryError> {
+        let action = format!("tag `{reference}`");
+        let plain = Reference {
+            digest: None,
+            ..reference.clone()
+        };
+        let request = Request {
+            actions: Actions::PullPush,
+            ..look_up(&action, &plain.repository, &plain)
+        };
+        self.runtime.block_on(self.session.tag(&request, image))
+    }
+
+    /// Where a repository is read.
+    fn readable(&self, repository: &Repository) -> Repository {
+        let Some(mirror) = self.mirrors.get(&repository.registry) else {
+            return repository.clone();
+        };
+        let (registry, folder) = mirror.split_once('/').unwrap_or((mirror, ""));
+        let folder = folder.trim_end_matches('/');
+        let path = if folder.is_empty() {
+            repository.path.clone()
+        } else {
+            format!("{folder}/{}", repository.path)
+        };
+        Repository {
+            registry: registry.to_owned(),
+            path,
+        }
+    }
+}
+
+fn look_up<'a>(action: &'a str, repository: &'a Repository, reference: &Reference) -> Request<'a> {
+    let tag = reference.tag.as_deref().unwrap_or("latest");
+    Request {
+        action,
+        repository,
+        actions: Actions::Pull,
+        method: Method::GET,
+        path: format!(
+            "manifests/{}",
+            reference.digest.as_ref().map_or(tag, Digest::as_str)
+        ),
+        accept: document::ACCEPT,
+        content: None,
+        limit: MANIFEST_LIMIT,
+    }
+}
+
+impl Session {
+    async fn digest(
+        &self,
+        request: Request<'_>,
+        wanted: Option<&Digest>,
+    ) -> Result<Option<Digest>, RegistryError> {
+        let head = Request {
+            method: Method::HEAD,
+            ..request.clone()
+        };
+        let answer = self.exchange(&head).await?;
+        if answer.status == StatusCode::OK
+            && let Some(digest) = named_digest(&answer)
+        {
+            expect(&request, wanted, &digest)?;
+            return Ok(Some(digest));
+        }
+        // Anything else of a HEAD has no body that would tell a registry's answer from a stranger's.
+        let served = self.manifest(&request, wanted).await?;
+        Ok(served.map(|served| served.digest))
+    }
+
+    /// A manifest or index, its bytes checked against every digest that is known for it.
+    async fn manifest(
+        &self,
+        request: &Request<'_>,
+        wanted: Option<&Digest>,
+    ) -> Result<Option<Served>, RegistryError> {
+        let answer = self.exchange(request).await?;
+        if !found(request, &answer)? {
+            return Ok(None);
+        }
+        let digest = Digest::of(&answer.body);
+        expect(request, wanted, &digest)?;
+        expect(request, named_digest(&answer).as_ref(), &digest)?;
+        let content_type = answer
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_owned();
+        Ok(Some(Served {
+            digest,
+            content_type,
+            bytes: answer.body,
+        }))
+    }
+
+    async fn find(
+        &self,
+        request: Request<'_>,
+        wanted: Option<&Digest>,
+        platform: &Platform,
+    ) -> Result<Option<RegistryImage>, RegistryError> {
+        let Some(served) = self.manifest(&request, wanted).await? else {
+            return Ok(None);
+        };
+        let odd = |because| not_understood(&request, because);
+        let parse =
+            |served: &Served| Document::parse(&served.bytes, &served.content_type).map_err(odd);
+        let (served, document) = match parse(&served)? {
+            Document::Index(entries) => {
+                let entry = document::choose(&entries, platform)
+                    .map_err(|because| refused(&request, because))?;
+                let served = self.entry(&request, &entry).await?;
+                let document = parse(&served)?;
+                (served, document)
+            }
+            document @ Document::Manifest(_) => (served, document),
+        };
+        let Document::Manifest(manifest) = document else {
+            return Err(odd("an index in an index".to_owned()));
+        };
+        let config = self.config(&request, &manifest.config).await?;
+        let facts = document::facts(&manifest, &config).map_err(odd)?;
+        Ok(Some(RegistryImage {
+            digest: served.digest,
+            media_type: manifest.media_type,
+            manifest: served.bytes.to_vec(),
+            facts,
+        }))
+    }
+
+    async fn entry(
+        &self,
+        request: &Request<'_>,
+        entry: &Descriptor,
+    ) -> Result<Served, RegistryError> {
+        let digest = &entry.digest;
+        let below = Request {
+            path: format!("manifests/{digest}"),
+            ..request.clone()
+        };
+        let served = self.manifest(&below, Some(digest)).await?;
+        served.ok_or_else(|| {
+            untrue(
+                request,
+                format!("its index names {digest}, which it does not have"),
+            )
+        })
+    }
+
+    async fn config(
+        &self,
+        request: &Request<'_>,
+        config: &Descriptor,
+    ) -> Result<Bytes, RegistryError> {
+        let Descriptor { digest, size, .. } = config;
+        let below = Request {
+            path: format!("blobs/{digest}"),
+            accept: "*/*",
+            limit: CONFIG_LIMIT,
+            ..request.clone()
+        };
+        let answer = self.exchange(&below).await?;
+        match answer.status {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => {
+                let because =
+                    format!("its manifest names the config {digest}, which it does not have");
+                return Err(untrue(request, because));
+            }
+            _ => return Err(refused(request, describe(&answer))),
+        }
+        expect(request, Some(digest), &Digest::of(&answer.body))?;
+        if answer.body.len() as u64 != *size {
+            let because = format!(
+                "the config has {} bytes, its manifest says {size}",
+                answer.body.len()
+            );
+            return Err(untrue(request, because));
+        }
+        Ok(answer.body)
+    }
+
+    /// Sets a tag; where an answer got lost, looks before it asks again, so that the tag is set once.
+    async fn tag(
+        &self,
+        request: &Request<'_>,
+        image: &RegistryImage,
+    ) -> Result<Digest, RegistryError> {
+        let put = put(request, image)?;
+        let is_there = async || {
+            let digest = self
+                .manifest(request, None)
+                .await?
+                .map(|served| served.digest);
+            Ok::<bool, RegistryError>(digest.as_ref() == Some(&image.digest))
+        };
+        let mut tries = Tries::default();
+        loop {
+            let error = match self.attempt(&put).await {
+                Ok(answer) if answer.status.is_success() => {
+                    expect(request, named_digest(&answer).as_ref(), &image.digest)?;
+                    break;
+                }
+                Ok(answer) => refused(request, describe(&answer)),
+                Err(Failure::Final(error)) => error,
+                Err(Failure::Passing(passing)) => {
+                    let waited = tries.again(&self.patience, request.action, passing).await;
+                    if matches!(is_there().await, Ok(true)) {
+                        return Ok(image.digest.clone());
+                    }
+                    waited?;
+                    continue;
+                }
+            };
+            // An immutable tag cannot be set to what it is, which is no reason to fail.
+            let may_be_immutable = matches!(
+                error,
+                RegistryError::Refused { .. } | RegistryError::Denied { .. }
+            );
+            if may_be_immutable && matches!(is_there().await, Ok(true)) {
+                return Ok(image.digest.clone());
+            }
+            return Err(error);
+        }
+        let served = self.manifest(request, None).await?;
+        let nothing = || {
+            untrue(
+                request,
+                "it says that the tag is set, but has none".to_owned(),
+            )
+        };
+        served.map(|served| served.digest).ok_or_else(nothing)
+    }
+}
+
+fn put<'a>(request: &Request<'a>, image: &RegistryImage) -> Result<Request<'a>, RegistryError> {
+    let media_type = HeaderValue::from_str(&image.media_type);
+    let media_type =
+        media_type.map_err(|_| not_understood(request, "the media type is none".to_owned()))?;
+    let bytes = Bytes::from(image.manifest.clone());
+    Ok(Request {
+        method: Method::PUT,
+        content: Some((media_type, bytes)),
+        ..request.clone()
+    })
+}
+
+/// The digest that the registry says the answer has, if it is one that can be compared.
+fn named_digest(answer: &Answer) -> Option<Digest> {
+    answer
+        .headers
+        .get(DIGEST_HEADER)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+fn expect(
+    request: &Request<'_>,
+    wanted: Option<&Digest>,
+    digest: &Digest,
+) -> Result<(), RegistryError> {
+    match wanted {
+        Some(wanted) if wanted != digest => Err(untrue(
+            request,
+            format!("{wanted} is wanted, and {digest} was given"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an answer brings what was asked for, or says in a registry's words that there is none.
+fn found(request: &Request<'_>, answer: &Answer) -> Result<bool, RegistryError> {
+    let absent = |code: &String| {
+        matches!(
+            code.as_str(),
+            "MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "NOT_FOUND"
+        )
+    };
+    match (answer.status, codes(answer)) {
+        (StatusCode::OK, _) => Ok(true),
+        (StatusCode::NOT_FOUND, Some(codes)) if codes.iter().any(absent) => Ok(false),
+        (_, Some(_)) => Err(refused(request, describe(answer))),
+        (_, None) => Err(not_understood(request, describe(answer))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

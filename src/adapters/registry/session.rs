@@ -1,0 +1,603 @@
+//! A conversation with registries: signing in, asking again, and what an answer means.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use reqwest::{
+    Method, StatusCode, Url,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+};
+use serde::Deserialize;
+
+use super::{
+    Because, RegistryError, RegistrySettings, Trouble,
+    challenge::{self, Challenge},
+    transport::{Answer, Call, Fault, FaultKind, Patience, Transport, secret},
+};
+use crate::{
+    adapters::credentials::{Credential, Credentials},
+    image::Repository,
+};
+
+/// The longest answer of a token server, in bytes.
+const TOKEN_LIMIT: usize = 1 << 20;
+
+/// What a request needs to be allowed to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Actions {
+    Pull,
+    PullPush,
+}
+
+/// A question about a repository.
+#[derive(Clone, Debug)]
+pub(super) struct Request<'a> {
+    /// What it is for, as in `look up X`.
+    pub(super) action: &'a str,
+    pub(super) repository: &'a Repository,
+    pub(super) actions: Actions,
+    pub(super) method: Method,
+    /// Below the repository.
+    pub(super) path: String,
+    pub(super) accept: &'static str,
+    /// A media type and bytes.
+    pub(super) content: Option<(HeaderValue, Bytes)>,
+    pub(super) limit: usize,
+}
+
+/// Why an attempt brought nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// May go better the next time.
+    Passing(Passing),
+    /// Will not.
+    Final(RegistryError),
+}
+
+#[derive(Debug)]
+pub(super) struct Passing {
+    registry: String,
+    trouble: Trouble,
+    because: String,
+    /// As the registry asked for.
+    wait: Option<Duration>,
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// Counts the attempts of one request.
+#[derive(Default)]
+pub(super) struct Tries(u32);
+
+impl Tries {
+    /// Waits before the next attempt, or gives up.
+    pub(super) async fn again(
+        &mut self,
+        patience: &Patience,
+        action: &str,
+        passing: Passing,
+    ) -> Result<(), RegistryError> {
+        self.0 += 1;
+        if self.0 >= patience.attempts {
+            return Err(unreachable(action, self.0, passing));
+        }
+        let doubled = patience
+            .first_delay
+            .saturating_mul(1 << (self.0 - 1).min(16));
+        let wait = passing.wait.unwrap_or(doubled).min(patience.longest_delay);
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
+
+fn unreachable(action: &str, attempts: u32, passing: Passing) -> RegistryError {
+    RegistryError::Unreachable {
+        action: action.to_owned(),
+        registry: passing.registry,
+        attempts,
+        trouble: passing.trouble,
+        because: Because(passing.because),
+    }
+}
+
+pub(super) struct Session {
+    transport: Transport,
+    credentials: Credentials,
+    pub(super) patience: Patience,
+    /// What the registries gave or want, until they no longer accept it.
+    passes: Mutex<BTreeMap<(Repository, Actions), HeaderValue>>,
+}
+
+/// What to say with a request, and who says it.
+struct Pass {
+    header: HeaderValue,
+    /// Whether a token server has accepted who asks.
+    token: bool,
+    user: Option<String>,
+}
+
+impl Session {
+    pub(super) fn new(
+        settings: &RegistrySettings,
+        credentials: Credentials,
+        patience: Patience,
+    ) -> Result<Self, RegistryError> {
+        let transport = Transport::new(settings, &patience)?;
+        Ok(Self {
+            transport,
+            credentials,
+            patience,
+            passes: Mutex::default(),
+        })
+    }
+
+    /// Asks until there is an answer, as often as patience allows.
+    pub(super) async fn exchange(&self, request: &Request<'_>) -> Result<Answer, RegistryError> {
+        let mut tries = Tries::default();
+        loop {
+            match self.attempt(request).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(passing)) => {
+                    tries.again(&self.patience, request.action, passing).await?;
+                }
+            }
+        }
+    }
+
+    /// Asks once, and once more where the registry first wants to know who asks.
+    pub(super) async fn attempt(&self, request: &Request<'_>) -> Result<Answer, Failure> {
+        let known = self.known_pass(request);
+        let answer = self.ask(request, known.as_ref()).await?;
+        if answer.status != StatusCode::UNAUTHORIZED || !answer.own {
+            return judge(request, answer);
+        }
+        let pass = self.sign_in(request, &answer).await?;
+        let answer = self.ask(request, Some(&pass.header)).await?;
+        let key = (request.repository.clone(), request.actions);
+        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        if answer.status == StatusCode::UNAUTHORIZED && answer.own {
+            passes.remove(&key);
+            return Err(not_accepted(request, pass, &answer).into());
+        }
+        passes.insert(key, pass.header);
+        judge(request, answer)
+    }
+
+    /// A pass to push is one to pull as well.
+    fn known_pass(&self, request: &Request<'_>) -> Option<HeaderValue> {
+        let passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |actions| passes.get(&(request.repository.clone(), actions)).cloned();
+        of(request.actions).or_else(|| of(Actions::PullPush))
+    }
+
+    async fn ask(
+        &self,
+        request: &Request<'_>,
+        pass: Option<&HeaderValue>,
+    ) -> Result<Answer, Failure> {
+        let Repository { registry, path } = request.repository;
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(request.accept));
+        headers.extend(pass.map(|pass| (AUTHORIZATION, pass.clone())));
+        headers.extend(
+            request
+                .content
+                .iter()
+                .map(|(media_type, _)| (CONTENT_TYPE, media_type.clone())),
+        );
+        let path = format!("/v2/{path}/{}", request.path);
+        let call = |url| Call {
+            method: request.method.clone(),
+            url,
+            headers: headers.clone(),
+            body: request.content.as_ref().map(|(_, bytes)| bytes.clone()),
+            limit: request.limit,
+        };
+        let answer = self.transport.ask(api_host(registry), &path, call).await;
+        answer.map_err(|fault| failed(request.action, registry, fault))
+    }
+
+    async fn sign_in(&self, request: &Request<'_>, answer: &Answer) -> Result<Pass, Failure> {
+        let registry = &request.repository.registry;
+        let credential = self.credentials.of(request.repository).map_err(|error| {
+            RegistryError::Credentials {
+                action: request.action.to_owned(),
+                registry: registry.clone(),
+                because: Box::new(error),
+            }
+        })?;
+        let not_signed_in = |because: String| not_signed_in(request, because).into();
+        match challenge::read(&answer.headers) {
+            Some(Challenge::Bearer {
+                realm,
+                service,
+                scope,
+            }) => {
+                let scope = scope_of(request, scope);
+                self.token(request, &realm, service.as_deref(), &scope, credential)
+                    .await
+            }
+            Some(Challenge::Basic) => match credential {
+                Credential::Basic { username, password } => {
+                    let header = basic_header(request, &username, &password)?;
+                    Ok(Pass {
+                        header,
+                        token: false,
+                        user: Some(username),
+                    })
+                }
+                Credential::Anonymous => Err(not_signed_in(describe(answer))),
+                Credential::IdentityToken(_) => Err(not_signed_in(
+                    "an identity token is known, but it wants a password".to_owned(),
+                )),
+            },
+            None => Err(not_signed_in(format!(
+                "{}, without saying how to sign in",
+                describe(answer)
+            ))),
+        }
+    }
+
+    async fn token(
+        &self,
+        request: &Request<'_>,
+        realm: &str,
+        service: Option<&str>,
+        scope: &str,
+        credential: Credential,
+    ) -> Result<Pass, Failure> {
+        let call = self.token_call(request, realm, service, scope, &credential)?;
+        let host = call.url.host_str().unwrap_or_default().to_owned();
+        let answer = self.transport.follow(call).await;
+        let answer = answer.map_err(|fault| failed(request.action, &host, fault))?;
+        let user = match credential {
+            Credential::Anonymous => None,
+            Credential::Basic { username, .. } => Some(username),
+            Credential::IdentityToken(_) => Some("<token>".to_owned()),
+        };
+        match answer.status {
+            StatusCode::OK => {}
+            // OAuth 2 says so of a refresh token that is no longer valid.
+            StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => {
+                return Err(match user {
+                    Some(username) => wrong_password(request, username, describe(&answer)),
+                    None => not_signed_in(request, describe(&answer)),
+                }
+                .into());
+            }
+            _ => {
+                let answer = judge(request, answer)?;
+                return Err(not_understood(
+                    request,
+                    format!("its token server: {}", describe(&answer)),
+                )
+                .into());
+            }
+        }
+        let none = || not_understood(request, "its token server gave no token".to_owned());
+        let token: TokenAnswer = serde_json::from_slice(&answer.body).map_err(|_| none())?;
+        let token = token
+            .token
+            .or(token.access_token)
+            .filter(|token| !token.is_empty())
+            .ok_or_else(none)?;
+        let header = secret(&format!("Bearer {token}")).ok_or_else(none)?;
+        Ok(Pass {
+            header,
+            token: true,
+            user,
+        })
+    }
+
+    fn token_call(
+        &self,
+        request: &Request<'_>,
+        realm: &str,
+        service: Option<&str>,
+        scope: &str,
+        credential: &Credential,
+    ) -> Result<Call, RegistryError> {
+        let wrong = || not_understood(request, format!("its token server `{realm}` is no URL"));
+        let mut url = Url::parse(realm).map_err(|_| wrong())?;
+        let host = url.host_str().ok_or_else(wrong)?;
+        let host = url
+            .port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        if url.scheme() != "https"
+            && !(url.scheme() == "http" && self.transport.may_be_plain(&host))
+        {
+            return Err(not_understood(
+                request,
+                format!("it wants credentials sent to `{realm}`, without TLS"),
+            ));
+        }
+        let mut pairs: Vec<(&str, &str)> = service
+            .map(|service| ("service", service))
+            .into_iter()
+            .collect();
+        pairs.extend(
+            scope
+                .split(' ')
+                .filter(|scope| !scope.is_empty())
+                .map(|scope| ("scope", scope)),
+        );
+        let mut headers = HeaderMap::new();
+        let (method, body) = match credential {
+            Credential::IdentityToken(token) => {
+                headers.insert(
+                    CONTENT_TYPE,
+                    HeaderValue::from_static("application/x-www-form-urlencoded"),
+                );
+                let fixed = [
+                    ("grant_type", "refresh_token"),
+                    ("client_id", "sparkpack"),
+                    ("refresh_token", token),
+                ];
+                let form = form(fixed.into_iter().chain(oauth_pairs(&pairs, scope)));
+                (Method::POST, Some(Bytes::from(form)))
+            }
+            Credential::Basic { username, password } => {
+                headers.insert(AUTHORIZATION, basic_header(request, username, password)?);
+                url.query_pairs_mut()
+                    .append_pair("account", username)
+                    .extend_pairs(&pairs);
+                (Method::GET, None)
+            }
+            Credential::Anonymous => {
+                url.query_pairs_mut().extend_pairs(&pairs);
+                (Method::GET, None)
+            }
+        };
+        Ok(Call {
+            method,
+            url,
+            headers,
+            body,
+            limit: TOKEN_LIMIT,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+/// OAuth 2 has all scopes in one value.
+fn oauth_pairs<'a>(pairs: &[(&'a str, &'a str)], scope: &'a str) -> Vec<(&'a str, &'a str)> {
+    let service = pairs.iter().copied().filter(|(key, _)| *key == "service");
+    service.chain([("scope", scope)]).collect()
+}
+
+fn form<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut url = Url::parse("form:").ok();
+    let encoded = url.as_mut().map(|url| {
+        url.query_pairs_mut().extend_pairs(pairs);
+        url.query().unwrap_or_default().to_owned()
+    });
+    encoded.unwrap_or_default()
+}
+
+/// The registry's own scope where it allows what is needed: some call a repository otherwise than we do.
+fn scope_of(request: &Request<'_>, offered: Option<String>) -> String {
+    let enough = |scope: &String| match request.actions {
+        Actions::Pull => !scope.is_empty(),
+        Actions::PullPush => scope.contains("push") || scope.contains('*'),
+    };
+    offered.filter(enough).unwrap_or_else(|| {
+        let actions = match request.actions {
+            Actions::Pull => "pull",
+            Actions::PullPush => "pull,push",
+        };
+        format!("repository:{}:{actions}", request.repository.path)
+    })
+}
+
+fn basic_header(
+    request: &Request<'_>,
+    username: &str,
+    password: &str,
+) -> Result<HeaderValue, RegistryError> {
+    let encoded = STANDARD.encode(format!("{username}:{password}"));
+    secret(&format!("Basic {encoded}"))
+        .ok_or_else(|| not_understood(request, "the credential is too long".to_owned()))
+}
+
+/// Docker Hub's API has another host than its references.
+fn api_host(registry: &str) -> &str {
+    if registry == "docker.io" {
+        "registry-1.docker.io"
+    } else {
+        registry
+    }
+}
+
+fn failed(action: &str, registry: &str, fault: Fault) -> Failure {
+    let Fault { because, kind } = fault;
+    let passing = |trouble, because| Passing {
+        registry: registry.to_owned(),
+        trouble,
+        because,
+        wait: None,
+    };
+    match kind {
+        FaultKind::Passing(trouble) => Failure::Passing(passing(trouble, because)),
+        FaultKind::NotHttp => Failure::Passing(passing(Trouble::Network, because)),
+        FaultKind::Lasting(trouble) => unreachable(action, 1, passing(trouble, because)).into(),
+        FaultKind::Odd => RegistryError::NotUnderstood {
+            action: action.to_owned(),
+            registry: registry.to_owned(),
+            because: Because(because),
+        }
+        .into(),
+    }
+}
+
+/// Tells the answers that may be others the next time, and those about who asks, from the rest.
+fn judge(request: &Request<'_>, answer: Answer) -> Result<Answer, Failure> {
+    let trouble = match answer.status.as_u16() {
+        429 => Some(Trouble::TooManyRequests),
+        408 | 500 | 502 | 503 | 504 => Some(Trouble::Server),
+        _ => None,
+    };
+    if let Some(trouble) = trouble {
+        let wait = answer
+            .headers
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        return Err(Failure::Passing(Passing {
+            registry: request.repository.registry.clone(),
+            trouble,
+            because: describe(&answer),
+            wait: wait.map(Duration::from_secs),
+        }));
+    }
+    match answer.status {
+        StatusCode::FORBIDDEN => Err(denied(request, describe(&answer)).into()),
+        StatusCode::UNAUTHORIZED => {
+            let because = format!("the host that it redirects to: {}", describe(&answer));
+            Err(refused(request, because).into())
+        }
+        _ => Ok(answer),
+    }
+}
+
+/// A registry that still does not know who asks: a password it does not accept, or a token that is not enough.
+fn not_accepted(request: &Request<'_>, pass: Pass, answer: &Answer) -> RegistryError {
+    let because = describe(answer);
+    match pass.user {
+        None => not_signed_in(request, because),
+        Some(_) if pass.token => denied(request, because),
+        Some(username) => wrong_password(request, username, because),
+    }
+}
+
+/// The errors of a registry's answer, with or without a sentence.
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<OneError>,
+}
+
+#[derive(Deserialize)]
+struct OneError {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+/// The codes in an answer's errors; `None` where it is no answer of a registry.
+pub(super) fn codes(answer: &Answer) -> Option<Vec<String>> {
+    let errors: Errors = serde_json::from_slice(&answer.body).ok()?;
+    Some(
+        errors
+            .errors
+            .into_iter()
+            .filter_map(|error| error.code)
+            .collect(),
+    )
+}
+
+/// The status and the registry's own words, fit to be shown.
+pub(super) fn describe(answer: &Answer) -> String {
+    let mut parts = vec![answer.status.to_string()];
+    if let Ok(errors) = serde_json::from_slice::<Errors>(&answer.body) {
+        let first = errors.errors.into_iter().next();
+        parts.extend(
+            first
+                .into_iter()
+                .flat_map(|error| [error.code, error.message])
+                .flatten(),
+        );
+    } else if let Ok(text) = std::str::from_utf8(&answer.body)
+        && !text.trim_start().starts_with('<')
+    {
+        parts.extend(
+            text.lines()
+                .map(str::trim)
+                .find(|line| !line.is_empty())
+                .map(str::to_owned),
+        );
+    }
+    // What a stranger wrote must not steer the terminal.
+    let shown = parts.join(": ");
+    shown
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(300)
+        .collect()
+}
+
+pub(super) fn not_signed_in(request: &Request<'_>, because: String) -> RegistryError {
+    let (action, registry, because) = request.context(because);
+    RegistryError::NotSignedIn {
+        action,
+        registry,
+        because,
+    }
+}
+
+fn wrong_password(request: &Request<'_>, username: String, because: String) -> RegistryError {
+    let (action, registry, because) = request.context(because);
+    RegistryError::WrongPassword {
+        action,
+        registry,
+        username,
+        because,
+    }
+}
+
+fn denied(request: &Request<'_>, because: String) -> RegistryError {
+    let (action, registry, because) = request.context(because);
+    RegistryError::Denied {
+        action,
+        registry,
+        because,
+    }
+}
+
+pub(super) fn refused(request: &Request<'_>, because: String) -> RegistryError {
+    let (action, registry, because) = request.context(because);
+    RegistryError::Refused {
+        action,
+        registry,
+        because,
+    }
+}
+
+pub(super) fn not_understood(request: &Request<'_>, because: String) -> RegistryError {
+    let (action, registry, because) = request.context(because);
+    RegistryError::NotUnderstood {
+        action,
+        registry,
+        because,
+    }
+}
+
+pub(super) fn untrue(request: &Request<'_>, because: String) -> RegistryError {
+    let (action, registry, because) = request.context(because);
+    RegistryError::Untrue {
+        action,
+        registry,
+        because,
+    }
+}
+
+impl Request<'_> {
+    fn context(&self, because: String) -> (String, String, Because) {
+        (
+            self.action.to_owned(),
+            self.repository.registry.clone(),
+            Because(because),
+        )
+    }
+}

@@ -1,0 +1,361 @@
+//! Against Debian's `docker-registry`.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use super::*;
+
+/// A registry of its own for one test, ended with it.
+struct Registry {
+    child: Child,
+    host: String,
+    folder: tempfile::TempDir,
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests start a registry")]
+fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
+fn output(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+impl Registry {
+    /// Starts one; `settings` is YAML that is given the registry's folder.
+    fn start(settings: impl Fn(&Path) -> (String, String)) -> Self {
+        // Between finding a free port and using it somebody else may take it.
+        let tried = (0..5).find_map(|_| Self::try_start(&settings));
+        tried.expect("docker-registry starts")
+    }
+
+    fn try_start(settings: impl Fn(&Path) -> (String, String)) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let host = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .to_string();
+        let (http, more) = settings(folder.path());
+        let storage = folder.path().join("storage");
+        let text = format!(
+            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n{http}\n{more}\n",
+            storage.display()
+        );
+        let file = folder.path().join("registry.yml");
+        fs_err::write(&file, text).unwrap();
+        let child = command("docker-registry")
+            .arg("serve")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut registry = Self {
+            child: child.expect("docker-registry is installed"),
+            host,
+            folder,
+        };
+        for _ in 0..500 {
+            if registry.child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            if TcpStream::connect(&registry.host).is_ok() {
+                return Some(registry);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    /// One that wants the password `right!` of `ann`.
+    fn with_password() -> Self {
+        let line = output(command("htpasswd").args(["-Bbn", "ann", "right!"]));
+        Self::start(move |folder| {
+            let file = folder.join("htpasswd");
+            fs_err::write(&file, &line).unwrap();
+            (
+                String::new(),
+                format!(
+                    "auth:\n  htpasswd:\n    realm: test\n    path: {}",
+                    file.display()
+                ),
+            )
+        })
+    }
+
+    fn reference(&self, rest: &str) -> Reference {
+        reference(&format!("{}/{rest}", self.host))
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// Uploads a blob as a client does: the session's place first, then the bytes.
+fn push_blob(client: &RegistryClient, target: &Reference, bytes: &[u8]) {
+    let start = Request {
+        actions: Actions::PullPush,
+        method: Method::POST,
+        path: "blobs/uploads/".to_owned(),
+        ..look_up("push", &target.repository, target)
+    };
+    let answer = client
+        .runtime
+        .block_on(client.session.exchange(&start))
+        .unwrap();
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    let location = answer.headers.get("location").unwrap().to_str().unwrap();
+    let path = location
+        .split_once(&format!("/v2/{}/", target.repository.path))
+        .unwrap()
+        .1;
+    let path = format!("{path}&digest={}", Digest::of(bytes));
+    let content = Some((
+        HeaderValue::from_static("application/octet-stream"),
+        Bytes::from(bytes.to_vec()),
+    ));
+    let finish = Request {
+        method: Method::PUT,
+        path,
+        content,
+        ..start.clone()
+    };
+    let answer = client
+        .runtime
+        .block_on(client.session.exchange(&finish))
+        .unwrap();
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", describe(&answer));
+}
+
+fn push_manifest(
+    client: &RegistryClient,
+    target: &Reference,
+    media_type: &'static str,
+    bytes: &[u8],
+) {
+    let content = Some((
+        HeaderValue::from_static(media_type),
+        Bytes::from(bytes.to_vec()),
+    ));
+    let actions = Actions::PullPush;
+    let put = Request {
+        method: Method::PUT,
+        content,
+        actions,
+        ..look_up("push", &target.repository, target)
+    };
+    let answer = client
+        .runtime
+        .block_on(client.session.exchange(&put))
+        .unwrap();
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", describe(&answer));
+}
+
+fn push(client: &RegistryClient, target: &Reference, sample: &Sample) {
+    push_blob(client, target, &sample.config);
+    push_blob(client, target, &sample.layer);
+    push_manifest(client, target, DOCKER_MANIFEST, &sample.manifest);
+}
+
+#[test]
+fn an_image_is_found_and_tagged_with_the_password() {
+    let registry = Registry::with_password();
+    let client = client(password(&registry.host, "ann", "right!"));
+    let sample = Sample::new("amd64");
+    push(&client, &registry.reference("team/job:one"), &sample);
+
+    let found = client
+        .find(&registry.reference("team/job:one"), &Platform::default())
+        .unwrap()
+        .unwrap();
+    assert_eq!(found, sample.image());
+    assert_eq!(found.facts.fingerprint(), Some("f1"));
+    assert_eq!(found.facts.size, sample.layer.len() as u64);
+    let two = registry.reference("team/job:two");
+    assert_eq!(client.digest(&two).unwrap(), None);
+    assert_eq!(client.find(&two, &Platform::default()).unwrap(), None);
+    assert_eq!(client.tag(&found, &two).unwrap(), sample.digest());
+    assert_eq!(client.digest(&two).unwrap(), Some(sample.digest()));
+    let pinned = two.repository.with_digest(&sample.digest());
+    assert_eq!(
+        client.find(&pinned, &Platform::default()).unwrap(),
+        Some(sample.image())
+    );
+    assert_eq!(
+        client
+            .digest(&registry.reference("team/other:one"))
+            .unwrap(),
+        None
+    );
+}
+
+#[test]
+fn a_wrong_password_and_none_are_told_apart() {
+    let registry = Registry::with_password();
+    let target = registry.reference("team/job:one");
+    for (credentials, expected) in [
+        (
+            password(&registry.host, "ann", "wrong"),
+            format!("`{}` does not accept the password of `ann`", registry.host),
+        ),
+        (
+            Credentials::default(),
+            format!("not signed in to `{}`", registry.host),
+        ),
+    ] {
+        let client = client(credentials);
+        for error in [
+            client.digest(&target).unwrap_err(),
+            client.find(&target, &Platform::default()).unwrap_err(),
+            client
+                .tag(&Sample::new("amd64").image(), &target)
+                .unwrap_err(),
+        ] {
+            assert_eq!(error.code(), "E401");
+            assert!(error.to_string().contains(&expected), "{error}");
+            assert!(
+                error
+                    .hint()
+                    .unwrap()
+                    .contains(&format!("docker login {}", registry.host))
+            );
+        }
+    }
+}
+
+#[test]
+fn an_index_gives_the_platforms_image() {
+    let registry = Registry::start(|_| (String::new(), String::new()));
+    let client = anonymous();
+    let samples = ["amd64", "arm64"].map(|architecture| (architecture, Sample::new(architecture)));
+    let entries = samples
+        .each_ref()
+        .map(|(architecture, sample)| sample.descriptor(architecture));
+    for (architecture, sample) in &samples {
+        push(
+            &client,
+            &registry.reference(&format!("root:{architecture}")),
+            sample,
+        );
+    }
+    let all = registry.reference("root:all");
+    let bytes = index(&entries);
+    push_manifest(
+        &client,
+        &all,
+        "application/vnd.oci.image.index.v1+json",
+        &bytes,
+    );
+    assert_eq!(client.digest(&all).unwrap(), Some(Digest::of(&bytes)));
+    for (architecture, sample) in &samples {
+        let platform = format!("linux/{architecture}").parse().unwrap();
+        assert_eq!(client.find(&all, &platform).unwrap(), Some(sample.image()));
+    }
+    let error = client
+        .find(&all, &"linux/s390x".parse().unwrap())
+        .unwrap_err();
+    assert!(
+        shown(&error).ends_with("the platforms are `linux/amd64`, `linux/arm64`"),
+        "{}",
+        shown(&error)
+    );
+}
+
+/// The settings of a registry with a certificate that signed itself, which is put into `ca.pem`.
+fn with_tls(folder: &Path) -> (String, String) {
+    let (key, certificate) = (folder.join("key.pem"), folder.join("ca.pem"));
+    let mut openssl = command("openssl");
+    openssl.args(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
+            .split(' '),
+    );
+    openssl.args([
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ]);
+    output(
+        openssl
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate),
+    );
+    let (certificate, key) = (certificate.display(), key.display());
+    (
+        format!("  tls:\n    certificate: {certificate}\n    key: {key}"),
+        String::new(),
+    )
+}
+
+#[test]
+fn tls_is_noticed_and_its_certificate_checked() {
+    let registry = Registry::start(with_tls);
+    let ca = Some(registry.folder.path().join("ca.pem"));
+    let trusting = client_with(
+        RegistrySettings {
+            ca,
+            ..RegistrySettings::default()
+        },
+        Credentials::default(),
+    );
+    let sample = Sample::new("amd64");
+    let target = registry.reference("a/b:t");
+    assert_eq!(trusting.digest(&target).unwrap(), None);
+    push(&trusting, &target, &sample);
+    assert_eq!(
+        trusting.find(&target, &Platform::default()).unwrap(),
+        Some(sample.image())
+    );
+
+    let error = anonymous().find(&target, &Platform::default()).unwrap_err();
+    let certificate = matches!(
+        error,
+        RegistryError::Unreachable {
+            attempts: 1,
+            trouble: Trouble::Certificate,
+            ..
+        }
+    );
+    assert!(certificate, "{}", shown(&error));
+    assert!(error.hint().unwrap().contains("SSL_CERT_FILE"));
+}
+
+#[test]
+fn a_file_without_certificates_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    for text in [None, Some(""), Some("no certificate")] {
+        if let Some(text) = text {
+            fs_err::write(&file, text).unwrap();
+        }
+        let settings = RegistrySettings {
+            ca: Some(file.clone()),
+            ..RegistrySettings::default()
+        };
+        let error = RegistryClient::new(settings, Credentials::default())
+            .err()
+            .unwrap();
+        assert_eq!(error.code(), "E504");
+        assert!(
+            shown(&error).contains(&file.display().to_string()),
+            "{}",
+            shown(&error)
+        );
+    }
+}

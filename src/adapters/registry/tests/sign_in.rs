@@ -1,0 +1,299 @@
+//! Who asks, and who is told so.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    fake::{Fake, Reply, Seen},
+    *,
+};
+
+fn basic(username: &str, password: &str) -> String {
+    format!(
+        "Basic {}",
+        STANDARD.encode(format!("{username}:{password}"))
+    )
+}
+
+/// A token server that gives `pass-1`, `pass-2` and so on to who comes with the given header.
+fn token_server(authorization: &str) -> Fake {
+    let authorization = authorization.to_owned();
+    Fake::start(move |index, seen| {
+        if seen.header("authorization") == authorization {
+            Reply::new(200, format!("{{\"token\":\"pass-{}\"}}", index + 1))
+        } else {
+            Reply::new(401, "{\"details\":\"incorrect username or password\"}")
+        }
+    })
+}
+
+/// A registry that holds a sample for who comes with one of the passes.
+fn guarded(sample: &Sample, realm: String, passes: &'static [&'static str]) -> Fake {
+    Fake::holding(sample, move |_, seen| {
+        let pass = seen
+            .header("authorization")
+            .strip_prefix("Bearer ")
+            .unwrap_or_default();
+        let challenge =
+            format!("Bearer realm=\"{realm}\",service=\"reg\",scope=\"repository:a/b:pull\"");
+        let denied = || Reply::error(401, "UNAUTHORIZED").with("WWW-Authenticate", challenge);
+        (!passes.contains(&pass)).then(denied)
+    })
+}
+
+fn realm(server: &Fake) -> String {
+    format!("http://{}/token?x=y", server.host)
+}
+
+#[test]
+fn a_token_is_fetched_once_for_a_repository_and_its_actions() {
+    let sample = Sample::new("amd64");
+    let server = token_server(&basic("ann", "pa:ss"));
+    let fake = guarded(&sample, realm(&server), &["pass-1", "pass-2"]);
+    let client = client(password(&fake.host, "ann", "pa:ss"));
+    let image = client
+        .find(&fake.reference("a/b:t"), &Platform::default())
+        .unwrap()
+        .unwrap();
+    assert_eq!(image, sample.image());
+    client.digest(&fake.reference("a/b:t")).unwrap();
+    client.tag(&image, &fake.reference("a/b:new")).unwrap();
+    client.digest(&fake.reference("a/b:new")).unwrap();
+    let start = "GET /token?x=y&account=ann&service=reg&scope=repository%3Aa%2Fb%3A";
+    assert_eq!(
+        server.lines(),
+        [format!("{start}pull"), format!("{start}pull%2Cpush")]
+    );
+    let passwords = fake
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.header("authorization").starts_with("Basic"));
+    assert_eq!(passwords.count(), 0);
+}
+
+#[test]
+fn a_token_that_ran_out_is_renewed_once() {
+    let sample = Sample::new("amd64");
+    let server = token_server("");
+    let accepted = std::sync::Arc::new(std::sync::Mutex::new("pass-1"));
+    let (now, url) = (std::sync::Arc::clone(&accepted), realm(&server));
+    let fake = Fake::holding(&sample, move |_, seen: &Seen| {
+        let challenge = format!("Bearer realm=\"{url}\"");
+        let denied = || Reply::error(401, "UNAUTHORIZED").with("WWW-Authenticate", challenge);
+        (seen.header("authorization") != format!("Bearer {}", now.lock().unwrap())).then(denied)
+    });
+    let client = anonymous();
+    assert!(client.digest(&fake.reference("a/b:t")).unwrap().is_some());
+    *accepted.lock().unwrap() = "pass-2";
+    assert!(client.digest(&fake.reference("a/b:t")).unwrap().is_some());
+    assert_eq!((server.seen().len(), fake.seen().len()), (2, 4));
+    *accepted.lock().unwrap() = "none";
+    assert_eq!(
+        client.digest(&fake.reference("a/b:t")).unwrap_err().code(),
+        "E401"
+    );
+    assert_eq!((server.seen().len(), fake.seen().len()), (3, 6));
+}
+
+#[test]
+fn an_identity_token_is_exchanged_and_goes_nowhere_else() {
+    let sample = Sample::new("amd64");
+    let server = Fake::start(|_, seen| match seen.method.as_str() {
+        "POST" => Reply::new(200, "{\"access_token\":\"pass-1\",\"expires_in\":0}"),
+        _ => Reply::new(405, ""),
+    });
+    let fake = guarded(&sample, realm(&server), &["pass-1"]);
+    let credentials = Credentials::of_text(
+        &json!({"auths": {&fake.host: {"identitytoken": "re&fresh"}}}).to_string(),
+    );
+    assert!(
+        client(credentials)
+            .digest(&fake.reference("a/b:t"))
+            .unwrap()
+            .is_some()
+    );
+    let asked = &server.seen()[0];
+    assert_eq!(asked.line(), "POST /token?x=y");
+    assert_eq!(
+        asked.header("content-type"),
+        "application/x-www-form-urlencoded"
+    );
+    let form = "grant_type=refresh_token&client_id=sparkpack&refresh_token=re%26fresh&service=reg&scope=repository%3Aa%2Fb%3Apull";
+    assert_eq!(String::from_utf8_lossy(&asked.body), form);
+    assert!(
+        fake.seen()
+            .iter()
+            .all(|seen| !format!("{seen:?}").contains("fresh"))
+    );
+}
+
+#[test]
+fn who_is_not_known_is_told_what_to_type() {
+    let sample = Sample::new("amd64");
+    let server = token_server(&basic("ann", "right"));
+    let fake = guarded(&sample, realm(&server), &["pass-1"]);
+    let host = fake.host.clone();
+    let digest = |credentials| {
+        client(credentials)
+            .digest(&fake.reference("a/b:t"))
+            .unwrap_err()
+    };
+    let error = digest(password(&host, "ann", "wrong"));
+    let text = shown(&error);
+    let expected = format!(
+        "E401: cannot look up `{host}/a/b:t`: `{host}` does not accept the password of `ann`: 401"
+    );
+    assert!(
+        text.starts_with(&expected) && text.contains("incorrect username or password"),
+        "{text}"
+    );
+    assert_eq!(
+        error.hint().unwrap(),
+        format!("run `docker login {host}` again")
+    );
+    let error = digest(Credentials::default());
+    assert!(
+        matches!(error, RegistryError::NotSignedIn { .. }),
+        "{}",
+        shown(&error)
+    );
+    assert!(
+        error
+            .hint()
+            .unwrap()
+            .starts_with(&format!("run `docker login {host}`"))
+    );
+}
+
+#[test]
+fn a_token_that_is_not_enough_is_no_wrong_password() {
+    let sample = Sample::new("amd64");
+    let server = token_server(&basic("ann", "right"));
+    let fake = guarded(&sample, realm(&server), &[]);
+    let error = client(password(&fake.host, "ann", "right"))
+        .digest(&fake.reference("a/b:t"))
+        .unwrap_err();
+    assert_eq!(error.code(), "E402");
+    assert_eq!((server.seen().len(), fake.seen().len()), (1, 2));
+}
+
+#[test]
+fn a_broken_token_server_is_tried_again_and_a_strange_one_is_not() {
+    let sample = Sample::new("amd64");
+    let server = Fake::start(|index, _| match index {
+        0 => Reply::Reset,
+        1 => Reply::new(503, ""),
+        _ => Reply::new(200, "{\"token\":\"pass-1\"}"),
+    });
+    let fake = guarded(&sample, realm(&server), &["pass-1"]);
+    assert!(
+        anonymous()
+            .digest(&fake.reference("a/b:t"))
+            .unwrap()
+            .is_some()
+    );
+    for strange in ["{}", "<html>", "{\"token\":\"\"}", "{\"token\":\"a\\nb\"}"] {
+        let server = Fake::start(move |_, _| Reply::new(200, strange));
+        let fake = guarded(&sample, realm(&server), &["pass-1"]);
+        let error = anonymous().digest(&fake.reference("a/b:t")).unwrap_err();
+        assert!(
+            shown(&error).ends_with("its token server gave no token"),
+            "{}",
+            shown(&error)
+        );
+        assert_eq!(server.seen().len(), 1);
+    }
+}
+
+#[test]
+fn a_password_is_not_sent_without_tls() {
+    let sample = Sample::new("amd64");
+    for realm in [
+        "http://auth.example/token",
+        "ftp://127.0.0.1/token",
+        "no url",
+        "http:///",
+    ] {
+        let fake = guarded(&sample, realm.to_owned(), &[]);
+        let error = client(password(&fake.host, "ann", "right"))
+            .digest(&fake.reference("a/b:t"))
+            .unwrap_err();
+        assert_eq!(error.code(), "E502", "{}", shown(&error));
+        assert_eq!(fake.seen().len(), 1);
+    }
+}
+
+#[test]
+fn a_redirect_to_another_host_takes_no_credential_along() {
+    let sample = Sample::new("amd64");
+    let store = Fake::holding(&sample, |_, _| None);
+    let elsewhere = store.host.clone();
+    let secret = basic("ann", "right");
+    let fake = Fake::holding(&sample, move |_, seen| {
+        if seen.header("authorization") != secret {
+            return Some(
+                Reply::error(401, "UNAUTHORIZED").with("WWW-Authenticate", "Basic realm=\"x\""),
+            );
+        }
+        let target = &seen.target;
+        if target.contains("/blobs/") {
+            return Some(
+                Reply::new(307, "").with("Location", format!("http://{elsewhere}{target}?signed")),
+            );
+        }
+        target
+            .ends_with("/t")
+            .then(|| Reply::new(301, "").with("Location", "moved"))
+    });
+    let client = client(password(&fake.host, "ann", "right"));
+    let found = client.find(&fake.reference("a/b:t"), &Platform::default());
+    assert_eq!(found.unwrap(), Some(sample.image()));
+    assert_eq!(store.seen().len(), 1);
+    assert_eq!(store.seen()[0].header("authorization"), "");
+    assert!(
+        fake.lines()
+            .contains(&"GET /v2/a/b/manifests/moved".to_owned())
+    );
+}
+
+#[test]
+fn a_redirect_without_tls_or_without_end_is_not_followed() {
+    for (location, expected) in [
+        (
+            "http://store.example/x",
+            "it redirects to `store.example`, without TLS",
+        ),
+        ("/v2/a/b/manifests/t", "more than 5 redirects"),
+    ] {
+        let fake = Fake::start(move |_, _| Reply::new(302, "").with("Location", location));
+        let error = anonymous()
+            .find(&fake.reference("a/b:t"), &Platform::default())
+            .unwrap_err();
+        assert!(shown(&error).ends_with(expected), "{}", shown(&error));
+    }
+}
+
+#[test]
+fn another_host_that_asks_who_we_are_is_not_told() {
+    let sample = Sample::new("amd64");
+    let thief = Fake::start(|_, _| {
+        Reply::error(401, "UNAUTHORIZED").with("WWW-Authenticate", "Basic realm=\"x\"")
+    });
+    let elsewhere = thief.host.clone();
+    let fake = Fake::holding(&sample, move |_, _| {
+        Some(Reply::new(302, "").with("Location", format!("http://{elsewhere}/")))
+    });
+    let credentials = json!({"auths": {
+        &fake.host: {"username": "ann", "password": "right"},
+        &thief.host: {"username": "ann", "password": "right"},
+    }});
+    let client = client(Credentials::of_text(&credentials.to_string()));
+    assert_eq!(
+        client
+            .find(&fake.reference("a/b:t"), &Platform::default())
+            .unwrap_err()
+            .code(),
+        "E502"
+    );
+    assert_eq!(thief.seen().len(), 1);
+    assert_eq!(thief.seen()[0].header("authorization"), "");
+}

@@ -1,0 +1,207 @@
+//! An answer is believed only if it is true.
+
+use super::{
+    fake::{Fake, Reply},
+    *,
+};
+
+#[test]
+fn bytes_of_another_digest_are_not_taken() {
+    let sample = Sample::new("amd64");
+    let longer = [&sample.config[..], b" "].concat();
+    let other = Digest::of(b"another");
+    let said = sample.manifest.clone();
+    let wrong_header = Reply::new(200, said).with("Docker-Content-Digest", other.as_str());
+    for (index, reply) in [
+        (0, wrong_header),
+        (1, Reply::new(200, longer)),
+        (1, Reply::new(200, "")),
+        (1, Reply::error(404, "BLOB_UNKNOWN")),
+    ] {
+        let told = reply.clone();
+        let fake = Fake::holding(&sample, move |at, _| (at == index).then(|| told.clone()));
+        let error = anonymous()
+            .find(&fake.reference("a/b:t"), &Platform::default())
+            .unwrap_err();
+        assert!(
+            shown(&error).starts_with("E503: "),
+            "{reply:?} {}",
+            shown(&error)
+        );
+        assert_eq!(fake.seen().len(), index + 1);
+    }
+}
+
+#[test]
+fn a_digest_in_the_reference_is_kept_to() {
+    let sample = Sample::new("amd64");
+    let fake = Fake::holding(&sample, |_, _| None);
+    let right = fake.reference(&format!("a/b:t@{}", sample.digest()));
+    assert_eq!(anonymous().digest(&right).unwrap(), Some(sample.digest()));
+    assert_eq!(
+        anonymous().find(&right, &Platform::default()).unwrap(),
+        Some(sample.image())
+    );
+    assert!(
+        fake.lines().iter().all(|line| !line.ends_with("/t")),
+        "{:?}",
+        fake.lines()
+    );
+    let wrong = fake.reference(&format!("a/b@{}", Digest::of(b"another")));
+    assert_eq!(anonymous().digest(&wrong).unwrap_err().code(), "E503");
+    assert_eq!(
+        anonymous()
+            .find(&wrong, &Platform::default())
+            .unwrap_err()
+            .code(),
+        "E503"
+    );
+}
+
+#[test]
+fn a_size_that_the_manifest_does_not_say_is_noticed() {
+    let mut sample = Sample::new("amd64");
+    let mut manifest: Value = serde_json::from_slice(&sample.manifest).unwrap();
+    manifest["config"]["size"] = json!(1);
+    sample.manifest = manifest.to_string().into_bytes();
+    let fake = Fake::holding(&sample, |_, _| None);
+    let error = anonymous()
+        .find(&fake.reference("a/b:t"), &Platform::default())
+        .unwrap_err();
+    assert!(
+        shown(&error).ends_with("its manifest says 1"),
+        "{}",
+        shown(&error)
+    );
+}
+
+#[test]
+fn a_head_without_a_digest_is_asked_as_a_get() {
+    let sample = Sample::new("amd64");
+    for reply in [
+        Reply::new(200, ""),
+        Reply::new(405, ""),
+        Reply::new(200, "").with("Docker-Content-Digest", "x"),
+    ] {
+        let fake = Fake::holding(&sample, move |_, seen| {
+            (seen.method == "HEAD").then(|| reply.clone())
+        });
+        assert_eq!(
+            anonymous().digest(&fake.reference("a/b")).unwrap(),
+            Some(sample.digest())
+        );
+        assert_eq!(
+            fake.lines(),
+            [
+                "HEAD /v2/a/b/manifests/latest",
+                "GET /v2/a/b/manifests/latest"
+            ]
+        );
+    }
+}
+
+#[test]
+fn only_a_registrys_own_words_say_that_there_is_nothing() {
+    for code in ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"] {
+        let fake = Fake::start(move |_, _| Reply::error(404, code));
+        assert_eq!(anonymous().digest(&fake.reference("a/b:t")).unwrap(), None);
+        assert_eq!(
+            anonymous()
+                .find(&fake.reference("a/b:t"), &Platform::default())
+                .unwrap(),
+            None
+        );
+    }
+    let fake = Fake::start(|_, _| Reply::new(404, "404 page not found"));
+    let error = anonymous().digest(&fake.reference("a/b:t")).unwrap_err();
+    assert!(
+        shown(&error).ends_with("404 page not found") && error.code() == "E502",
+        "{}",
+        shown(&error)
+    );
+}
+
+#[test]
+fn a_tag_is_read_back() {
+    let (sample, other) = (Sample::new("amd64"), Sample::new("arm64"));
+    let fake = Fake::holding(&sample, |_, seen| {
+        (seen.method == "GET").then(|| Reply::error(404, "MANIFEST_UNKNOWN"))
+    });
+    let error = anonymous()
+        .tag(&sample.image(), &fake.reference("a/b:new"))
+        .unwrap_err();
+    assert!(shown(&error).starts_with("E503: "), "{}", shown(&error));
+    let fake = Fake::holding(&sample, |_, seen| {
+        let other = Digest::of(b"another");
+        (seen.method == "PUT")
+            .then(|| Reply::new(201, "").with("Docker-Content-Digest", other.as_str()))
+    });
+    assert_eq!(
+        anonymous()
+            .tag(&sample.image(), &fake.reference("a/b:new"))
+            .unwrap_err()
+            .code(),
+        "E503"
+    );
+    // Somebody else was later: the tag's digest is theirs.
+    let fake = Fake::holding(&other, |_, _| None);
+    assert_eq!(
+        anonymous()
+            .tag(&sample.image(), &fake.reference("a/b:new"))
+            .unwrap(),
+        other.digest()
+    );
+}
+
+#[test]
+fn an_endless_answer_is_not_read_to_its_end() {
+    let fake = Fake::start(|_, _| Reply::new(200, vec![b' '; MANIFEST_LIMIT + 1]));
+    let error = anonymous()
+        .find(&fake.reference("a/b:t"), &Platform::default())
+        .unwrap_err();
+    assert!(
+        shown(&error).contains("longer than 4194304 bytes"),
+        "{}",
+        shown(&error)
+    );
+}
+
+#[test]
+fn a_mirror_is_read_instead_and_never_written() {
+    let sample = Sample::new("amd64");
+    let (mirror, origin) = (
+        Fake::holding(&sample, |_, _| None),
+        Fake::holding(&sample, |_, _| None),
+    );
+    let mirrors = [
+        ("docker.io".to_owned(), format!("{}/hub/", mirror.host)),
+        (origin.host.clone(), mirror.host.clone()),
+    ];
+    let settings = RegistrySettings {
+        mirrors: mirrors.into(),
+        ..RegistrySettings::default()
+    };
+    let client = client_with(settings, Credentials::default());
+    assert_eq!(
+        client.digest(&reference("debian:stable")).unwrap(),
+        Some(sample.digest())
+    );
+    assert_eq!(
+        client.digest(&origin.reference("a:t")).unwrap(),
+        Some(sample.digest())
+    );
+    assert_eq!(
+        mirror.lines(),
+        [
+            "HEAD /v2/hub/library/debian/manifests/stable",
+            "HEAD /v2/a/manifests/t"
+        ]
+    );
+    client
+        .tag(&sample.image(), &origin.reference("a:t"))
+        .unwrap();
+    assert_eq!(
+        origin.lines(),
+        ["PUT /v2/a/manifests/t", "GET /v2/a/manifests/t"]
+    );
+}

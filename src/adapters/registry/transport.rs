@@ -1,0 +1,417 @@
+//! One question and its answer over HTTP: which scheme, which client, how far a redirect is followed.
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    net::{Ipv4Addr, Ipv6Addr},
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{
+    Certificate, Client, ClientBuilder, Method, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION},
+    redirect::Policy,
+};
+
+use super::{Because, RegistryError, RegistrySettings, Trouble};
+
+/// More redirects than this are a circle.
+const REDIRECTS: usize = 5;
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// A peer that sends a byte now and then must not hold us for ever either.
+const WHOLE_LIMIT: Duration = Duration::from_secs(300);
+
+/// How long to wait, and how often to ask again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) attempts: u32,
+    /// Before the second attempt; doubled before each further one.
+    pub(super) first_delay: Duration,
+    /// The longest that a `Retry-After` is obeyed.
+    pub(super) longest_delay: Duration,
+    /// Without a byte for so long, an answer is given up.
+    pub(super) stall: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            attempts: 4,
+            first_delay: Duration::from_millis(200),
+            longest_delay: Duration::from_secs(10),
+            stall: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A question to one URL.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Bytes>,
+    /// The longest answer that is read, in bytes.
+    pub(super) limit: usize,
+}
+
+/// What came back, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// Whether the host that was asked answered, and not one that it redirected to.
+    pub(super) own: bool,
+}
+
+/// Why nothing came back.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) because: String,
+    pub(super) kind: FaultKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// May go better the next time.
+    Passing(Trouble),
+    /// Will not.
+    Lasting(Trouble),
+    /// Something came, but not HTTP.
+    NotHttp,
+    /// Something came that is not to be followed or read.
+    Odd,
+}
+
+pub(super) struct Transport {
+    /// Through the proxies that the environment names.
+    ordinary: Client,
+    /// Past them: nothing on this machine is behind a proxy.
+    direct: Client,
+    insecure: Vec<String>,
+    /// The schemes of the hosts that may go without TLS, once they have answered.
+    schemes: Mutex<BTreeMap<String, &'static str>>,
+}
+
+impl Transport {
+    pub(super) fn new(
+        settings: &RegistrySettings,
+        patience: &Patience,
+    ) -> Result<Self, RegistryError> {
+        // An error says that another part of the program has installed one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let authorities = settings
+            .ca
+            .as_deref()
+            .map_or(Ok(Vec::new()), read_authorities)?;
+        Ok(Self {
+            ordinary: client(&authorities, patience, |builder| builder)?,
+            direct: client(&authorities, patience, ClientBuilder::no_proxy)?,
+            insecure: settings.insecure.clone(),
+            schemes: Mutex::default(),
+        })
+    }
+
+    /// Asks a host, which is a name with an optional port, for a path.
+    pub(super) async fn ask(
+        &self,
+        host: &str,
+        path: &str,
+        call: impl Fn(Url) -> Call,
+    ) -> Result<Answer, Fault> {
+        let on = |scheme: &str| {
+            let url = Url::parse(&format!("{scheme}://{host}{path}"));
+            url.map(&call)
+                .map_err(|error| odd(format!("`{host}{path}` makes no URL: {error}")))
+        };
+        let known = || self.schemes.lock().unwrap_or_else(PoisonError::into_inner);
+        let scheme = if self.may_be_plain(host) {
+            known().get(host).copied()
+        } else {
+            Some("https")
+        };
+        if let Some(scheme) = scheme {
+            return self.follow(on(scheme)?).await;
+        }
+        let plain = self.follow(on("http")?).await;
+        let speaks_tls = match &plain {
+            // This is how servers answer who forgets TLS.
+            Ok(answer) => answer.status == StatusCode::BAD_REQUEST,
+            Err(fault) => fault.kind == FaultKind::NotHttp,
+        };
+        if speaks_tls {
+            let encrypted = self.follow(on("https")?).await;
+            if encrypted.is_ok() {
+                known().insert(host.to_owned(), "https");
+            }
+            let untrusted = FaultKind::Lasting(Trouble::Certificate);
+            if !matches!(&encrypted, Err(fault) if fault.kind != untrusted) {
+                return encrypted;
+            }
+        }
+        if plain.is_ok() {
+            known().insert(host.to_owned(), "http");
+        }
+        plain
+    }
+
+    /// Asks one URL; credentials stay with the host that they are for.
+    pub(super) async fn follow(&self, mut call: Call) -> Result<Answer, Fault> {
+        let mut own = true;
+        for _ in 0..=REDIRECTS {
+            let response = self.send(&call).await?;
+            let Some(target) = target(&call, &response) else {
+                return read(response, &call, own).await;
+            };
+            if target.scheme() != "https" && !self.may_be_plain(&host_of(&target)) {
+                return Err(odd(format!(
+                    "it redirects to `{}`, without TLS",
+                    host_of(&target)
+                )));
+            }
+            if !same_host(&call.url, &target) {
+                if call.body.is_some() {
+                    return Err(odd(format!("it redirects to `{}`", host_of(&target))));
+                }
+                call.headers.remove(AUTHORIZATION);
+                own = false;
+            }
+            if response.status() == StatusCode::SEE_OTHER && call.method != Method::HEAD {
+                call.method = Method::GET;
+            }
+            call.url = target;
+        }
+        Err(odd(format!("more than {REDIRECTS} redirects")))
+    }
+
+    async fn send(&self, call: &Call) -> Result<Response, Fault> {
+        let near = call.url.host_str().is_some_and(is_loopback);
+        let client = if near { &self.direct } else { &self.ordinary };
+        let request = client
+            .request(call.method.clone(), call.url.clone())
+            .headers(call.headers.clone());
+        let request = match &call.body {
+            Some(body) => request.body(body.clone()),
+            None => request,
+        };
+        request.send().await.map_err(|error| fault(&error))
+    }
+
+    /// Whether a host, with its port, may be spoken to without TLS.
+    pub(super) fn may_be_plain(&self, host: &str) -> bool {
+        is_loopback(host) || self.insecure.iter().any(|insecure| insecure == host)
+    }
+}
+
+fn read_authorities(file: &Path) -> Result<Vec<Certificate>, RegistryError> {
+    let wrong = |because: String| RegistryError::Settings {
+        because: Because(because),
+    };
+    let bytes = fs_err::read(file).map_err(|error| wrong(error.to_string()))?;
+    let none = || {
+        wrong(format!(
+            "{} holds no certificate in PEM form",
+            file.display()
+        ))
+    };
+    let certificates = Certificate::from_pem_bundle(&bytes).map_err(|_| none())?;
+    if certificates.is_empty() {
+        Err(none())
+    } else {
+        Ok(certificates)
+    }
+}
+
+fn client(
+    authorities: &[Certificate],
+    patience: &Patience,
+    proxies: impl Fn(ClientBuilder) -> ClientBuilder,
+) -> Result<Client, RegistryError> {
+    let builder = || {
+        let agent = concat!("sparkpack/", env!("CARGO_PKG_VERSION"));
+        let builder = Client::builder().user_agent(agent).redirect(Policy::none());
+        let builder = builder.connect_timeout(CONNECT_LIMIT.min(patience.stall));
+        proxies(builder.read_timeout(patience.stall).timeout(WHOLE_LIMIT))
+    };
+    let client = builder()
+        .tls_certs_merge(authorities.iter().cloned())
+        .build();
+    let client = match client {
+        // A machine without any authority can still speak to a registry of its own.
+        Err(_) if authorities.is_empty() => builder().tls_certs_only([]).build(),
+        other => other,
+    };
+    client.map_err(|error| RegistryError::Settings {
+        because: Because(root_cause(&error)),
+    })
+}
+
+/// Where an answer sends us; one to a question with a body only if it may be repeated as it is.
+fn target(call: &Call, response: &Response) -> Option<Url> {
+    let repeatable = matches!(
+        response.status(),
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+    );
+    let readable = matches!(
+        response.status(),
+        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER
+    );
+    let followed = repeatable || (readable && call.body.is_none());
+    if !followed {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    call.url.join(location).ok()
+}
+
+async fn read(mut response: Response, call: &Call, own: bool) -> Result<Answer, Fault> {
+    let status = response.status();
+    let headers = response.headers().clone();
+    let mut body = BytesMut::new();
+    if call.method != Method::HEAD {
+        while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {
+            if body.len() + chunk.len() > call.limit {
+                return Err(odd(format!("it is longer than {} bytes", call.limit)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+    Ok(Answer {
+        status,
+        headers,
+        body: body.freeze(),
+        own,
+    })
+}
+
+fn odd(because: String) -> Fault {
+    Fault {
+        because,
+        kind: FaultKind::Odd,
+    }
+}
+
+fn fault(error: &reqwest::Error) -> Fault {
+    let because = root_cause(error);
+    let tls = sources(error).find_map(tls_error);
+    let kind = match tls {
+        Some(rustls::Error::InvalidCertificate(_)) => FaultKind::Lasting(Trouble::Certificate),
+        Some(_) => FaultKind::Lasting(Trouble::Tls),
+        None if because.starts_with("invalid HTTP") => FaultKind::NotHttp,
+        None => FaultKind::Passing(Trouble::Network),
+    };
+    Fault { because, kind }
+}
+
+fn sources<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&error| error.source())
+}
+
+/// The deepest reason; those above it name the URL, which may hold a secret.
+fn root_cause(error: &reqwest::Error) -> String {
+    sources(error)
+        .last()
+        .map_or_else(|| "the request failed".to_owned(), ToString::to_string)
+}
+
+/// An I/O error passes over what it wraps when it is asked for its source, and it wraps others.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut error = error;
+    while let Some(inner) = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+    {
+        error = inner;
+    }
+    error.downcast_ref()
+}
+
+fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// Whether credentials for one URL may go to the other: the same host and port, or its TLS beside plain HTTP.
+fn same_host(from: &Url, to: &Url) -> bool {
+    let same_port = from.port_or_known_default() == to.port_or_known_default();
+    let upgraded = from.scheme() == "http" && to.scheme() == "https";
+    let both_default = from.port().is_none() && to.port().is_none();
+    from.host() == to.host()
+        && (from.scheme() == to.scheme() && same_port || upgraded && (same_port || both_default))
+}
+
+/// Whether a host, with or without a port, is this machine by its name.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost"
+        || name
+            .parse::<Ipv4Addr>()
+            .is_ok_and(|address| address.is_loopback())
+        || bare
+            .parse::<Ipv6Addr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// A header's value that is not shown by `Debug`.
+pub(super) fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_by_the_whole_name() {
+        for near in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "127.9.9.9",
+            "[::1]:5000",
+            "[::1]",
+        ] {
+            assert!(is_loopback(near), "{near}");
+        }
+        for far in [
+            "localhost.evil",
+            "127.0.0.1.evil:5000",
+            "10.0.0.1",
+            "reg.example",
+            "[::2]:1",
+            "localhost5000",
+        ] {
+            assert!(!is_loopback(far), "{far}");
+        }
+    }
+
+    #[test]
+    fn credentials_stay_with_their_host() {
+        let same =
+            |from: &str, to: &str| same_host(&Url::parse(from).unwrap(), &Url::parse(to).unwrap());
+        assert!(same("https://a.example/x", "https://a.example:443/y"));
+        assert!(same("http://a.example/x", "https://a.example/y"));
+        assert!(same("http://a.example:5000/x", "https://a.example:5000/y"));
+        for (from, to) in [
+            ("https://a.example/", "http://a.example/"),
+            ("https://a.example/", "https://b.example/"),
+            ("https://a.example/", "https://a.example:8443/"),
+            ("https://a.example/", "https://a.example.evil/"),
+            ("http://a.example:5000/", "https://a.example/"),
+        ] {
+            assert!(!same(from, to), "{from} {to}");
+        }
+    }
+}
