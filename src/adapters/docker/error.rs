@@ -135,9 +135,9 @@ pub enum Unreachable {
     /// The certificates are not accepted, here or there.
     #[error("no TLS connection ({0})")]
     Tls(String),
-    /// Anything else, in its own words: most often a daemon that ended in the middle of its work.
-    #[error("{0}")]
-    Other(String),
+    /// Anything else: most often a daemon that ended in the middle of its work.
+    #[error("the connection broke ({0})")]
+    Lost(String),
 }
 
 impl DockerError {
@@ -257,7 +257,7 @@ impl Unreachable {
             Self::Tls(_) => format!(
                 "{check}, and `ca.pem`, `cert.pem` and `key.pem` in the folder that DOCKER_CERT_PATH names"
             ),
-            Self::Other(_) => "`docker version` says whether the daemon still runs".to_owned(),
+            Self::Lost(_) => "`docker version` says whether the daemon still runs".to_owned(),
         }
     }
 
@@ -299,7 +299,7 @@ impl Unreachable {
         } else if last.contains("invalid HTTP") {
             Self::NotDocker(last)
         } else {
-            Self::Other(last)
+            Self::Lost(last)
         }
     }
 

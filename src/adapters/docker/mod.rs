@@ -70,7 +70,7 @@ impl Daemon {
             .thread_name("docker")
             .enable_all()
             .build()
-            .map_err(|error| host.unreachable(Unreachable::Other(error.to_string())))?;
+            .map_err(|error| host.unreachable(Unreachable::Lost(error.to_string())))?;
         let greeting = async {
             let client = client(&host)?.negotiate_version().await?;
             let version = client.version().await?;
