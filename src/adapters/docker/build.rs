@@ -30,8 +30,8 @@ use crate::{
 /// How often the progress of a context is told.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Bytes of labels and build arguments in a URL that daemons surely take: they refuse a head of a megabyte.
-const URL_LIMIT: usize = 512 << 10;
+/// Bytes of labels and build arguments in a URL: the client takes none of 64 KiB, daemons none of a megabyte.
+const URL_LIMIT: usize = 60 << 10;
 
 /// A build by a Dockerfile: all that it may see.
 #[derive(Clone, Debug)]
@@ -111,7 +111,8 @@ impl Daemon {
         let client = self.client.clone().with_timeout(WORK);
         let meter = body.meter();
         let mut output = output::reader(self.builder);
-        let mut messages = client.build_image(options, None, Some(body_try_stream(body)));
+        let body = body_try_stream(body);
+        let mut messages = error::messages(client.build_image(options, None, Some(body)));
         let mut told = 0;
         loop {
             let next = timeout(TICK, messages.next()).await;
@@ -164,7 +165,8 @@ impl Daemon {
             let client = self.client.clone().with_timeout(WORK);
             let body = body_try_stream(body);
             self.runtime.block_on(async {
-                let mut messages = client.create_image(Some(options), Some(body), None);
+                let messages = client.create_image(Some(options), Some(body), None);
+                let mut messages = error::messages(messages);
                 let mut last = None;
                 while let Some(message) = messages.next().await {
                     last = message?.status.or(last);
@@ -217,7 +219,7 @@ fn session() -> String {
 
 fn archive_error(reference: &Reference, error: ArchiveError) -> DockerError {
     DockerError::Archive {
-        reference: reference.clone(),
+        reference: Box::new(reference.clone()),
         error,
     }
 }
@@ -242,7 +244,7 @@ fn limit(reference: &Reference, maps: &[&BTreeMap<String, String>]) -> Result<()
         URL_LIMIT >> 10
     );
     Err(DockerError::Labels {
-        reference: reference.clone(),
+        reference: Box::new(reference.clone()),
         message,
     })
 }
@@ -259,7 +261,7 @@ fn match_labels(
     {
         None => Ok(()),
         Some((key, value)) => Err(DockerError::Mismatch {
-            reference: reference.clone(),
+            reference: Box::new(reference.clone()),
             wanted: format!("the label {key}={value}"),
             found: found.get(key).map_or("none", String::as_str).to_owned(),
         }),
@@ -285,7 +287,7 @@ fn label_instructions(
     let instruction = |(key, value): (&String, &String)| {
         if key.is_empty() || [key, value].iter().any(|text| text.contains(['\n', '\r'])) {
             return Err(DockerError::Labels {
-                reference: reference.clone(),
+                reference: Box::new(reference.clone()),
                 message: format!("`{key}` is empty, or has a line end in it"),
             });
         }

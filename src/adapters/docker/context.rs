@@ -184,9 +184,14 @@ impl Write for ChunkWriter {
 mod tests {
     use std::time::Duration;
 
-    use futures_util::{StreamExt, executor::block_on};
+    use futures_util::StreamExt;
 
     use super::*;
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(future)
+    }
 
     fn received(entries: &[Entry], folders: &[&str]) -> (Vec<io::Result<Bytes>>, bool) {
         let (chunks, written) = send(entries, folders, |body| block_on(body.collect::<Vec<_>>()));

@@ -2,8 +2,11 @@
 
 use std::{
     io::ErrorKind,
+    iter,
     path::{Path, PathBuf},
 };
+
+use futures_util::{Stream, StreamExt, future::ready};
 
 use super::host::{Address, is_socket};
 use crate::{image::Reference, package::archive::ArchiveError};
@@ -39,7 +42,7 @@ pub enum DockerError {
         /// `push` or `pull`.
         verb: &'static str,
         /// What was to be moved.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The daemon's words.
         message: String,
     },
@@ -47,7 +50,7 @@ pub enum DockerError {
     #[error("cannot push `{reference}`: {message}")]
     Push {
         /// What was to be pushed.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The daemon's words.
         message: String,
     },
@@ -55,7 +58,7 @@ pub enum DockerError {
     #[error("cannot pull `{reference}`: {message}")]
     Pull {
         /// What was to be pulled.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The daemon's words.
         message: String,
     },
@@ -71,7 +74,7 @@ pub enum DockerError {
     #[error("`{reference}` is not what was asked for: wanted {wanted}, found {found}")]
     Mismatch {
         /// Under which name it was asked for.
-        reference: Reference,
+        reference: Box<Reference>,
         /// For example a platform.
         wanted: String,
         /// The same of the image.
@@ -81,7 +84,7 @@ pub enum DockerError {
     #[error("`{reference}` cannot have its labels: {message}")]
     Labels {
         /// The image that was to have them.
-        reference: Reference,
+        reference: Box<Reference>,
         /// What is wrong with them.
         message: String,
     },
@@ -89,7 +92,7 @@ pub enum DockerError {
     #[error("cannot send the files of `{reference}`: {error}")]
     Archive {
         /// The image that they were for.
-        reference: Reference,
+        reference: Box<Reference>,
         /// What is wrong with them.
         #[source]
         error: ArchiveError,
@@ -132,9 +135,9 @@ pub enum Unreachable {
     /// The certificates are not accepted, here or there.
     #[error("no TLS connection ({0})")]
     Tls(String),
-    /// Anything else, in its own words: most often a daemon that ended in the middle of its work.
-    #[error("{0}")]
-    Other(String),
+    /// Anything else: most often a daemon that ended in the middle of its work.
+    #[error("the connection broke ({0})")]
+    Lost(String),
 }
 
 impl DockerError {
@@ -160,7 +163,7 @@ impl DockerError {
         match self {
             Self::Unreachable {
                 named_by, reason, ..
-            } => reason.hint(named_by.as_deref()),
+            } => Some(reason.hint(named_by.as_deref())),
             Self::Unauthorized { reference, .. } => {
                 let registry = match reference.repository.registry.as_str() {
                     "docker.io" => "",
@@ -224,13 +227,13 @@ fn build_hint(message: &str) -> Option<String> {
 }
 
 impl Unreachable {
-    fn hint(&self, named_by: Option<&str>) -> Option<String> {
+    fn hint(&self, named_by: Option<&str>) -> String {
         let start = "start Docker: `systemctl start docker`";
         let check = named_by.map_or_else(
             || "check DOCKER_HOST".to_owned(),
             |named_by| format!("check {named_by}"),
         );
-        Some(match self {
+        match self {
             Self::NoSocket { other: Some(other) } => {
                 format!("another one is there: `export DOCKER_HOST=unix://{}`", other.display())
             }
@@ -254,8 +257,8 @@ impl Unreachable {
             Self::Tls(_) => format!(
                 "{check}, and `ca.pem`, `cert.pem` and `key.pem` in the folder that DOCKER_CERT_PATH names"
             ),
-            Self::Other(_) => "`docker version` says whether the daemon still runs".to_owned(),
-        })
+            Self::Lost(_) => "`docker version` says whether the daemon still runs".to_owned(),
+        }
     }
 
     /// Why a request to `address` brought no answer of a daemon.
@@ -296,7 +299,7 @@ impl Unreachable {
         } else if last.contains("invalid HTTP") {
             Self::NotDocker(last)
         } else {
-            Self::Other(last)
+            Self::Lost(last)
         }
     }
 
@@ -327,7 +330,24 @@ fn causes(error: &bollard::errors::Error) -> Vec<&(dyn std::error::Error + 'stat
         bollard::errors::Error::HyperResponseError { err } => err,
         other => other,
     };
-    std::iter::successors(Some(first), |cause| cause.source()).collect()
+    iter::successors(Some(first), |cause| cause.source()).collect()
+}
+
+/// The messages of a stream, without an error that only says that the last line's end came apart from the line.
+///
+/// bollard takes such a line end for the beginning of another line. A connection that is cut gives another error, and
+/// whether all was said is judged by what was said.
+pub(super) fn messages<T>(
+    stream: impl Stream<Item = Result<T, bollard::errors::Error>>,
+) -> impl Stream<Item = Result<T, bollard::errors::Error>> {
+    let is_line_end = |error: &bollard::errors::Error| {
+        let bollard::errors::Error::IOError { err } = error else {
+            return false;
+        };
+        err.to_string() == "bytes remaining on stream"
+    };
+    let goes_on = move |item: &Result<T, _>| !item.as_ref().is_err_and(is_line_end);
+    Box::pin(stream.take_while(move |item| ready(goes_on(item))))
 }
 
 /// What the daemon itself said; `None` where it was the connection that failed.

@@ -70,7 +70,7 @@ impl Daemon {
             .thread_name("docker")
             .enable_all()
             .build()
-            .map_err(|error| host.unreachable(Unreachable::Other(error.to_string())))?;
+            .map_err(|error| host.unreachable(Unreachable::Lost(error.to_string())))?;
         let greeting = async {
             let client = client(&host)?.negotiate_version().await?;
             let version = client.version().await?;
@@ -197,7 +197,7 @@ fn match_platform(
         return Ok(());
     }
     Err(DockerError::Mismatch {
-        reference: reference.clone(),
+        reference: Box::new(reference.clone()),
         wanted: format!("the platform {platform}"),
         found: facts.platform.to_string(),
     })
@@ -307,7 +307,7 @@ fn image_id(text: &str) -> Option<Digest> {
 fn platform(os: Option<String>, architecture: Option<String>, variant: Option<String>) -> Platform {
     let architecture = architecture.unwrap_or_default();
     let variant = variant
-        .filter(|variant| !variant.is_empty() && !(architecture == "arm64" && variant == "v8"));
+        .filter(|variant| !variant.is_empty() && (architecture != "arm64" || variant != "v8"));
     Platform {
         os: os.unwrap_or_default(),
         architecture,

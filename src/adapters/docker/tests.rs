@@ -1,1 +1,521 @@
+//! Against the daemon of this machine, against a registry of its own, and against daemons that misbehave.
+//!
+//! Where no daemon is installed the first kind has nothing to say. Images carry names of `dockertest` and are removed.
 
+mod misbehaving;
+mod registry;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+
+use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
+
+use super::*;
+use crate::project::tree::{Content, Entry};
+
+const BUILDERS: [Builder; 2] = [Builder::BuildKit, Builder::Classic];
+
+/// The daemon, and the images that are removed again.
+struct Fixture {
+    daemon: Daemon,
+    images: Vec<String>,
+    label: Option<String>,
+}
+
+impl Fixture {
+    /// `None` where there is no daemon; one that is there and does not answer fails the test.
+    fn new(builder: Option<Builder>) -> Option<Self> {
+        let environment = Environment {
+            buildkit: builder.map(|builder| builder == Builder::BuildKit),
+            ..Environment::of_process()
+        };
+        match Daemon::connect_in(&environment) {
+            Ok(daemon) => Some(Self {
+                daemon,
+                images: Vec::new(),
+                label: None,
+            }),
+            Err(DockerError::Unreachable {
+                named_by: None,
+                reason: Unreachable::NoSocket { .. },
+                ..
+            }) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A name for an image of this test and this run.
+    fn name(&mut self, test: &str) -> Reference {
+        let builder = match self.daemon.builder {
+            Builder::BuildKit => "buildkit",
+            Builder::Classic => "classic",
+        };
+        let repository = format!("127.0.0.1:5000/dockertest/{test}");
+        let tag = format!("{builder}-{}", std::process::id());
+        let name = format!("{repository}:{tag}");
+        self.images.push(name.clone());
+        name.parse().unwrap()
+    }
+
+    /// Labels by which images that got no name are found again.
+    fn labels(&mut self) -> BTreeMap<String, String> {
+        let key = "dev.sparkpack.dockertest".to_owned();
+        let value = format!("{:?}-{}", self.daemon.builder, std::process::id());
+        self.label = Some(format!("{key}={value}"));
+        BTreeMap::from([(key, value)])
+    }
+
+    fn remove_labelled(&self, label: &str) {
+        let filters = HashMap::from([("label", vec![label])]);
+        let options = ListImagesOptionsBuilder::default()
+            .all(true)
+            .filters(&filters);
+        let images = self.daemon.client.list_images(Some(options.build()));
+        for image in self.daemon.ask(images).unwrap_or_default() {
+            self.remove(&image.id);
+        }
+    }
+
+    fn remove(&self, name: &str) {
+        let options = RemoveImageOptionsBuilder::default().force(true).build();
+        let client = self.daemon.client.clone();
+        // It need not be there.
+        let _ = self
+            .daemon
+            .ask(client.remove_image(name, Some(options), None));
+    }
+
+    /// An image with a shell, if this machine has one that needs no libraries.
+    fn shell(&mut self, test: &str) -> Option<Reference> {
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"];
+        let busybox = busybox.iter().map(Path::new).find(|path| path.is_file())?;
+        let link = |path: &str| Entry {
+            path: path.to_owned(),
+            content: Content::Symlink {
+                target: "/bin/busybox".to_owned(),
+            },
+        };
+        let entries = [
+            Entry::of_file("bin/busybox", busybox, true).unwrap(),
+            link("bin/sh"),
+        ];
+        let name = self.name(&format!("{test}-shell"));
+        let labels = BTreeMap::new();
+        self.daemon
+            .import(&entries, &labels, &Platform::default(), &name)
+            .unwrap();
+        Some(name)
+    }
+
+    fn build(&self, request: &BuildRequest) -> (Result<Digest, DockerError>, Vec<BuildEvent>) {
+        let mut events = Vec::new();
+        let result = self.daemon.build(request, &mut |event| events.push(event));
+        (result, events)
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        // Children first: a parent with children only loses its name.
+        self.images.iter().rev().for_each(|name| self.remove(name));
+        // Twice: a parent can go only after its children.
+        for label in self.label.iter().chain(&self.label) {
+            self.remove_labelled(label);
+        }
+    }
+}
+
+fn request(reference: &Reference, dockerfile: &str, mut entries: Vec<Entry>) -> BuildRequest {
+    entries.push(Entry::held("Dockerfile", dockerfile, false));
+    BuildRequest {
+        entries,
+        folders: Vec::new(),
+        dockerfile: "Dockerfile".to_owned(),
+        reference: reference.clone(),
+        labels: BTreeMap::new(),
+        build_arguments: BTreeMap::new(),
+        target: None,
+        platform: Platform::default(),
+        no_cache: false,
+    }
+}
+
+fn steps(events: &[BuildEvent]) -> Vec<(usize, usize, &str, bool)> {
+    let steps = events.iter().map(|event| match event {
+        BuildEvent::Step {
+            number,
+            total,
+            instruction,
+            cached,
+        } => Some((*number, *total, instruction.as_str(), *cached)),
+        _ => None,
+    });
+    steps.flatten().collect()
+}
+
+fn lines(events: &[BuildEvent]) -> Vec<&str> {
+    let lines = events.iter().map(|event| match event {
+        BuildEvent::Log(line) => Some(line.as_str()),
+        _ => None,
+    });
+    lines.flatten().collect()
+}
+
+#[test]
+fn a_daemon_can_be_shared_by_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Daemon>();
+}
+
+#[test]
+fn both_builders_make_the_image_that_was_asked_for() {
+    for builder in BUILDERS {
+        let Some(mut fixture) = Fixture::new(Some(builder)) else {
+            return;
+        };
+        let name = fixture.name("plain");
+        let dockerfile = "FROM scratch AS first\nARG TEXT\nCOPY files/a /a\nLABEL text=$TEXT\nFROM first\nCOPY nothing /nothing\nFROM none\n";
+        // The last stage cannot be built: the target leaves it out.
+        let dockerfile = dockerfile.replace("FROM first\n", "FROM first AS wanted\n");
+        let mut request = request(
+            &name,
+            &dockerfile,
+            vec![Entry::held("files/a", "a\n", false)],
+        );
+        let nonce = format!("{builder:?} \"$HOME\" \\ + / = ü {}", std::process::id());
+        request.folders.push("nothing".to_owned());
+        request.target = Some("wanted".to_owned());
+        request
+            .labels
+            .insert("dev.sparkpack.test".to_owned(), nonce.clone());
+        request
+            .build_arguments
+            .insert("TEXT".to_owned(), nonce.clone());
+        let (result, events) = fixture.build(&request);
+        let id = result.unwrap();
+        let facts = fixture.daemon.inspect(&name.to_string()).unwrap().unwrap();
+        assert_eq!((&facts.id, &facts.platform), (&id, &Platform::default()));
+        assert_eq!((facts.diff_ids.len(), facts.size), (2, 2), "{builder:?}");
+        assert_eq!(facts.labels["dev.sparkpack.test"], nonce);
+        assert_eq!(facts.labels["text"], nonce);
+        assert!(facts.repo_digests.is_empty());
+        let texts: Vec<&str> = steps(&events).iter().map(|step| step.2).collect();
+        assert!(
+            texts.contains(&"COPY files/a /a"),
+            "{builder:?}: {events:?}"
+        );
+        let sent = events
+            .iter()
+            .any(|event| matches!(event, BuildEvent::Sent(bytes) if *bytes >= 1024));
+        assert!(sent, "{builder:?}: {events:?}");
+        let (again, events) = fixture.build(&request);
+        assert_eq!(again.unwrap(), id);
+        let copy = steps(&events)
+            .into_iter()
+            .find(|step| step.2 == "COPY files/a /a");
+        assert!(copy.unwrap().3, "{builder:?}: {events:?}");
+    }
+}
+
+#[test]
+fn a_copy_of_what_is_not_there_names_its_instruction() {
+    for builder in BUILDERS {
+        let Some(mut fixture) = Fixture::new(Some(builder)) else {
+            return;
+        };
+        let name = fixture.name("missing");
+        let request = request(&name, "FROM scratch\nCOPY missing /\n", Vec::new());
+        let (result, events) = fixture.build(&request);
+        let error = result.unwrap_err();
+        assert_eq!(error.code(), "E602");
+        let DockerError::BuildFailed {
+            instruction,
+            message,
+            ..
+        } = &error
+        else {
+            panic!("{error}")
+        };
+        assert!(message.contains("missing"), "{builder:?}: {message}");
+        assert_eq!(
+            instruction.as_deref(),
+            Some("COPY missing /"),
+            "{builder:?}: {error:?} {events:?}"
+        );
+        assert_eq!(fixture.daemon.inspect(&name.to_string()).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_command_that_fails_shows_its_last_lines() {
+    for builder in BUILDERS {
+        let Some(mut fixture) = Fixture::new(Some(builder)) else {
+            return;
+        };
+        let Some(shell) = fixture.shell("fails") else {
+            return;
+        };
+        let name = fixture.name("fails");
+        let run = "RUN for n in $(busybox seq 1 30); do echo line $n; done; sleep 1; echo to the error output >&2; exit 7";
+        let (result, events) = fixture.build(&request(
+            &name,
+            &format!("FROM {shell}\n{run}\n"),
+            Vec::new(),
+        ));
+        let error = result.unwrap_err();
+        let DockerError::BuildFailed {
+            instruction,
+            step,
+            last_lines,
+            message,
+        } = &error
+        else {
+            panic!("{error}")
+        };
+        assert_eq!(instruction.as_deref(), Some(run));
+        assert_eq!(*step, Some((2, 2)));
+        assert!(message.contains("code: 7"), "{message}");
+        assert_eq!(last_lines.len(), 20, "{builder:?}: {error:?}");
+        let (first, last) = (&*last_lines[0], &*last_lines[19]);
+        assert_eq!(
+            (first, last),
+            ("line 12", "to the error output"),
+            "{builder:?}"
+        );
+        let lines = lines(&events);
+        assert_eq!((lines[0], lines.len()), ("line 1", 31), "{builder:?}");
+    }
+}
+
+#[test]
+fn a_dockerfile_that_is_none_is_a_failed_build() {
+    for builder in BUILDERS {
+        let Some(mut fixture) = Fixture::new(Some(builder)) else {
+            return;
+        };
+        let name = fixture.name("broken");
+        for dockerfile in ["FRO scratch\n", "", "FROM scratch\nCOPY\n"] {
+            let (result, _) = fixture.build(&request(&name, dockerfile, Vec::new()));
+            let error = result.unwrap_err();
+            assert_eq!(error.code(), "E602", "{builder:?}: {error:?}");
+        }
+    }
+}
+
+#[test]
+fn a_parent_is_named_by_a_tag_that_holds_its_image_id() {
+    for builder in BUILDERS {
+        let Some(mut fixture) = Fixture::new(Some(builder)) else {
+            return;
+        };
+        let parent = fixture.name("parent");
+        let entries = [Entry::held("a", "a", false)];
+        let id = fixture
+            .daemon
+            .import(&entries, &BTreeMap::new(), &Platform::default(), &parent)
+            .unwrap();
+        // BuildKit takes a bare image ID for a name on Docker Hub.
+        let exact = parent.repository.with_tag(id.hex());
+        fixture.images.push(exact.to_string());
+        fixture.daemon.tag(&id, &exact).unwrap();
+        let name = fixture.name("child");
+        let dockerfile = format!("FROM {exact}\nCOPY Dockerfile /\n");
+        let (result, _) = fixture.build(&request(&name, &dockerfile, Vec::new()));
+        let facts = |name: &str| fixture.daemon.inspect(name).unwrap().unwrap();
+        let child = facts(result.unwrap().as_str());
+        assert!(child.stands_on(&facts(id.as_str())), "{child:?}");
+        assert_eq!(child.diff_ids.len(), 2);
+    }
+}
+
+#[test]
+fn a_large_context_is_streamed_from_the_disk() {
+    let Some(mut fixture) = Fixture::new(None) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("large");
+    let size = 50 << 20;
+    fs_err::File::create(&file).unwrap().set_len(size).unwrap();
+    let entry = Entry::of_file("large", &file, false).unwrap();
+    let name = fixture.name("large");
+    let (result, events) =
+        fixture.build(&request(&name, "FROM scratch\nCOPY large /\n", vec![entry]));
+    let id = result.unwrap();
+    let sent: Vec<u64> = events
+        .iter()
+        .filter_map(|event| match event {
+            BuildEvent::Sent(bytes) => Some(*bytes),
+            _ => None,
+        })
+        .collect();
+    assert!(sent.is_sorted() && *sent.last().unwrap() > size, "{sent:?}");
+    let facts = fixture.daemon.inspect(id.as_str()).unwrap().unwrap();
+    assert_eq!(facts.size, size);
+}
+
+#[test]
+fn a_context_that_changed_is_told_by_its_own_error() {
+    for builder in BUILDERS {
+        let Some(mut fixture) = Fixture::new(Some(builder)) else {
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        fs_err::write(&file, vec![1; 1 << 20]).unwrap();
+        let entry = Entry::of_file("a", &file, false).unwrap();
+        fs_err::write(&file, vec![2; 1 << 20]).unwrap();
+        let name = fixture.name("changed");
+        let (result, _) = fixture.build(&request(
+            &name,
+            "FROM scratch\nCOPY . /\n",
+            vec![entry.clone()],
+        ));
+        let error = result.unwrap_err();
+        assert_eq!(error.code(), "E608", "{builder:?}: {error:?}");
+        assert!(
+            error.to_string().contains("`a` changed during the run"),
+            "{error}"
+        );
+        let imported =
+            fixture
+                .daemon
+                .import(&[entry], &BTreeMap::new(), &Platform::default(), &name);
+        assert_eq!(imported.unwrap_err().code(), "E608");
+        assert_eq!(fixture.daemon.inspect(&name.to_string()).unwrap(), None);
+    }
+}
+
+#[test]
+fn an_imported_image_can_be_copied_from() {
+    for builder in BUILDERS {
+        let Some(mut fixture) = Fixture::new(Some(builder)) else {
+            return;
+        };
+        let source = fixture.name("imported");
+        let entries = [
+            Entry::held("folder/tool", "#!/bin/sh\n", true),
+            Entry::held("folder/text", "text\n", false),
+        ];
+        let labels = BTreeMap::from([
+            ("dev.sparkpack.stage".to_owned(), "source".to_owned()),
+            (
+                "odd key".to_owned(),
+                r#"a "b" $HOME ${X:-y} \n \ 'c' # ü= "#.to_owned(),
+            ),
+        ]);
+        let platform = Platform::default();
+        let id = fixture
+            .daemon
+            .import(&entries, &labels, &platform, &source)
+            .unwrap();
+        let facts = fixture
+            .daemon
+            .inspect(&source.to_string())
+            .unwrap()
+            .unwrap();
+        assert_eq!((&facts.id, facts.diff_ids.len()), (&id, 1));
+        assert_eq!((facts.labels, facts.size), (labels, 15));
+        let name = fixture.name("copies");
+        let dockerfile = format!("FROM scratch\nCOPY --from={source} /folder/text /text\n");
+        let (result, _) = fixture.build(&request(&name, &dockerfile, Vec::new()));
+        let copied = fixture
+            .daemon
+            .inspect(result.unwrap().as_str())
+            .unwrap()
+            .unwrap();
+        assert_eq!(copied.size, 5);
+        let mut tar = Vec::new();
+        crate::package::archive::write_tar(&entries, &[], &mut tar).unwrap();
+        assert_eq!(
+            facts.diff_ids,
+            [Digest::of(&tar)],
+            "the layer is the tar, byte for byte"
+        );
+    }
+}
+
+#[test]
+fn an_image_of_another_platform_gets_no_name() {
+    for builder in BUILDERS {
+        let Some(mut fixture) = Fixture::new(Some(builder)) else {
+            return;
+        };
+        let labels = fixture.labels();
+        let source = fixture.name("native");
+        let entries = [Entry::held("a", "a", false)];
+        let native = Platform::default();
+        let foreign: Platform = "linux/s390x".parse().unwrap();
+        fixture
+            .daemon
+            .import(&entries, &labels, &native, &source)
+            .unwrap();
+        let name = fixture.name("foreign");
+        let mut request = request(&name, &format!("FROM {source}\nLABEL x=y\n"), Vec::new());
+        request.labels = labels.clone();
+        request.platform = foreign.clone();
+        let (result, _) = fixture.build(&request);
+        // One takes the native parent, the other looks for a foreign one in the registry, which is not there.
+        let error = result.unwrap_err();
+        let wanted = ["E602", "E606"][usize::from(builder == Builder::Classic)];
+        assert_eq!(error.code(), wanted, "{builder:?}: {error:?}");
+        assert_eq!(fixture.daemon.inspect(&name.to_string()).unwrap(), None);
+        match fixture.daemon.import(&entries, &labels, &foreign, &name) {
+            Ok(id) => {
+                let facts = fixture.daemon.inspect(id.as_str()).unwrap().unwrap();
+                assert_eq!(facts.platform, foreign);
+            }
+            // Old daemons import only for their own platform.
+            Err(error) => {
+                assert_eq!(error.code(), "E606", "{error:?}");
+                assert_eq!(fixture.daemon.inspect(&name.to_string()).unwrap(), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn labels_that_no_url_holds_are_refused_before_anything_is_sent() {
+    let Some(mut fixture) = Fixture::new(None) else {
+        return;
+    };
+    let name = fixture.name("labels");
+    let mut request = request(&name, "FROM scratch\nCOPY Dockerfile /\n", Vec::new());
+    request
+        .labels
+        .insert("record".to_owned(), "x".repeat(58 << 10));
+    let (result, _) = fixture.build(&request);
+    assert!(result.is_ok(), "{result:?}");
+    request
+        .labels
+        .insert("record".to_owned(), "+".repeat(21 << 10));
+    let (result, events) = fixture.build(&request);
+    let error = result.unwrap_err();
+    assert_eq!((error.code(), events.len()), ("E607", 0), "{error}");
+    let broken = BTreeMap::from([("a".to_owned(), "b\nENV X=y".to_owned())]);
+    let imported = fixture
+        .daemon
+        .import(&[], &broken, &Platform::default(), &name);
+    assert_eq!(imported.unwrap_err().code(), "E607");
+}
+
+#[test]
+fn tags_and_facts_of_what_is_not_there() {
+    let Some(mut fixture) = Fixture::new(None) else {
+        return;
+    };
+    let name = fixture.name("nowhere");
+    let id = Digest::of(b"no image");
+    assert_eq!(fixture.daemon.inspect(&name.to_string()).unwrap(), None);
+    assert_eq!(fixture.daemon.inspect(id.as_str()).unwrap(), None);
+    let error = fixture.daemon.tag(&id, &name).unwrap_err();
+    assert_eq!(error.code(), "E605");
+    assert!(error.to_string().contains("No such image"), "{error}");
+    let untagged = name.repository.with_digest(&id);
+    assert_eq!(
+        fixture.daemon.tag(&id, &untagged).unwrap_err().code(),
+        "E605"
+    );
+}

@@ -50,7 +50,8 @@ impl Daemon {
         let end = format!("{tag}: digest: ");
         let outcome = self.runtime.block_on(async {
             let repository = reference.repository.to_string();
-            let mut messages = client.push_image(&repository, Some(options), None);
+            let messages = client.push_image(&repository, Some(options), None);
+            let mut messages = error::messages(messages);
             while let Some(message) = messages.next().await {
                 let message = message?;
                 arrived |= message
@@ -85,7 +86,7 @@ impl Daemon {
         events: &mut dyn FnMut(TransferEvent),
     ) -> Result<(), DockerError> {
         let failed = |message: String| DockerError::Pull {
-            reference: reference.clone(),
+            reference: Box::new(reference.clone()),
             message,
         };
         let digest = reference.digest.as_ref().map(ToString::to_string);
@@ -103,7 +104,8 @@ impl Daemon {
         let client = self.client_with(registry_auth);
         let mut progress = Progress::default();
         let outcome = self.runtime.block_on(async {
-            let mut messages = client.create_image(Some(options), None, None);
+            let messages = client.create_image(Some(options), None, None);
+            let mut messages = error::messages(messages);
             while let Some(message) = messages.next().await {
                 let message = message?;
                 progress.take(message.id, message.status, message.progress_detail, events);
@@ -144,7 +146,7 @@ impl Daemon {
         match error::said(&error) {
             Some(message) if is_about_credentials(&message) => Err(DockerError::Unauthorized {
                 verb,
-                reference: reference.clone(),
+                reference: Box::new(reference.clone()),
                 message,
             }),
             Some(message) => Err(failed(message)),
@@ -155,7 +157,7 @@ impl Daemon {
 
 fn push_error(reference: &Reference, message: String) -> DockerError {
     DockerError::Push {
-        reference: reference.clone(),
+        reference: Box::new(reference.clone()),
         message,
     }
 }
@@ -229,7 +231,7 @@ mod tests {
             });
             let layer = layer.map(str::to_owned);
             progress.take(layer, Some(status.to_owned()), detail, &mut |event| {
-                events.push(event)
+                events.push(event);
             });
         };
         take(Some("a"), "Downloading", Some((1, 10)));

@@ -1,0 +1,276 @@
+//! Daemons that are not there, are none, or fall silent in the middle of a build.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use super::*;
+
+const VERSION: &str = r#"{"ApiVersion":"1.41","Version":"20","Os":"linux","Components":[{"Name":"Engine","Version":"1"}]}"#;
+const ID: &str = "sha256:98d6a9a34c98000000000000000000000000000000000000000000000000abcd";
+
+/// A socket whose owner answers each path with fixed bytes.
+struct Pretender {
+    folder: tempfile::TempDir,
+    paths: Arc<Mutex<Vec<String>>>,
+}
+
+impl Pretender {
+    fn start(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
+        let paths = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&paths);
+        // It ends with the test's process.
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let path = read_request(&mut stream);
+                seen.lock().unwrap().push(path.clone());
+                let _ = stream.write_all(&answer(&path));
+            }
+        });
+        Self { folder, paths }
+    }
+
+    fn environment(&self) -> Environment {
+        environment(&self.folder.path().join("docker.sock"))
+    }
+}
+
+fn environment(socket: &Path) -> Environment {
+    Environment {
+        host: Some(format!("unix://{}", socket.display())),
+        buildkit: Some(false),
+        ..Environment::default()
+    }
+}
+
+/// Reads a request with its body; returns its path.
+fn read_request(stream: &mut UnixStream) -> String {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).unwrap_or(0);
+        bytes.extend_from_slice(&buffer[..count]);
+        let head = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+        let text = String::from_utf8_lossy(&bytes[..head.unwrap_or(0)]).to_lowercase();
+        let whole = !text.contains("chunked") || bytes.ends_with(b"\r\n0\r\n\r\n");
+        if count == 0 || (head.is_some() && whole) {
+            return text.split_whitespace().nth(1).unwrap_or("").to_owned();
+        }
+    }
+}
+
+fn whole(status: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+        .into_bytes()
+}
+
+/// A body in chunks; `ended` says whether the last, empty one is there.
+fn chunked(body: &str, size: usize, ended: bool) -> Vec<u8> {
+    let mut bytes =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".to_vec();
+    for chunk in body.as_bytes().chunks(size) {
+        bytes.extend(format!("{:x}\r\n", chunk.len()).bytes());
+        bytes.extend(chunk);
+        bytes.extend(b"\r\n");
+    }
+    if ended {
+        bytes.extend(b"0\r\n\r\n");
+    }
+    bytes
+}
+
+fn refusal(environment: &Environment) -> DockerError {
+    let error = Daemon::connect_in(environment).err().unwrap();
+    assert_eq!(error.code(), "E601");
+    error
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_told_with_the_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let hint = |environment: &Environment, text: &str| {
+        let error = refusal(environment);
+        assert!(error.to_string().contains(text), "{error}");
+        error.hint().unwrap()
+    };
+    let missing = environment(&path("missing.sock"));
+    let start = "start Docker: `systemctl start docker`, or check DOCKER_HOST";
+    assert_eq!(hint(&missing, "there is no such socket"), start);
+
+    fs_err::create_dir(path("run")).unwrap();
+    let _other = UnixListener::bind(path("run/docker.sock")).unwrap();
+    let rootless = Environment {
+        configuration: Some(folder.path().to_owned()),
+        ..missing
+    };
+    let other = hint(&rootless, "there is no such socket");
+    assert!(other.contains(&format!(
+        "DOCKER_HOST=unix://{}",
+        path("run/docker.sock").display()
+    )));
+
+    fs_err::write(path("file.sock"), "").unwrap();
+    let file = environment(&path("file.sock"));
+    assert_eq!(hint(&file, "it is not a socket"), "check DOCKER_HOST");
+
+    drop(UnixListener::bind(path("dead.sock")).unwrap());
+    let dead = environment(&path("dead.sock"));
+    assert_eq!(hint(&dead, "connection refused"), start);
+
+    let port = Environment {
+        host: Some("tcp://127.0.0.1:1".to_owned()),
+        ..Environment::default()
+    };
+    assert_eq!(hint(&port, "connection refused"), start);
+}
+
+#[test]
+fn what_answers_without_being_a_daemon_is_told() {
+    let answers: [fn() -> Vec<u8>; 5] = [
+        || whole("404 Not Found", "404 page not found"),
+        || whole("200 OK", "<html>"),
+        || whole("200 OK", "{}"),
+        || b"SSH-2.0-OpenSSH_9\r\n".to_vec(),
+        || {
+            whole(
+                "400 Bad Request",
+                "Client sent an HTTP request to an HTTPS server.",
+            )
+        },
+    ];
+    for answer in answers {
+        let pretender = Pretender::start(move |_| answer());
+        let error = refusal(&pretender.environment());
+        assert!(error.to_string().contains("is not Docker's API"), "{error}");
+        assert_eq!(error.hint().unwrap(), "check DOCKER_HOST");
+    }
+    let pretender = Pretender::start(|_| Vec::new());
+    refusal(&pretender.environment());
+}
+
+#[test]
+fn a_permission_that_is_missing_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let host = environment(&socket).host().unwrap();
+    let error = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    let error = bollard::errors::Error::IOError { err: error };
+    let error = host.unreachable(Unreachable::of(&error, &host.address));
+    assert!(error.to_string().ends_with("permission denied"), "{error}");
+    assert!(error.hint().unwrap().contains("usermod -aG docker"));
+}
+
+fn messages() -> Vec<String> {
+    [
+        r#"{"stream":"Step 1/1 : FROM x"}"#,
+        r#"{"stream":"\n"}"#,
+        r#"{"stream":" ---\u003e 98d6a9a34c98\n"}"#,
+        &format!(r#"{{"aux":{{"ID":"{ID}"}}}}"#),
+        r#"{"stream":"Successfully built 98d6a9a34c98\n"}"#,
+    ]
+    .iter()
+    .map(|line| format!("{line}\r\n"))
+    .collect()
+}
+
+/// Builds with a daemon that answers the request with `answer`, and knows the image if `known`.
+fn build(answer: Vec<u8>, known: bool) -> (Result<Digest, DockerError>, Vec<String>) {
+    let facts = format!(
+        r#"{{"Id":"{ID}","Os":"linux","Architecture":"amd64","Size":1,"RootFS":{{"Type":"layers","Layers":[]}},"Config":{{}}}}"#
+    );
+    let pretender = Pretender::start(move |path| {
+        if path.contains("/build") {
+            answer.clone()
+        } else if path.ends_with("/json") && known {
+            whole("200 OK", &facts)
+        } else if path.ends_with("/json") {
+            whole("404 Not Found", r#"{"message":"No such image"}"#)
+        } else if path.contains("/tag") {
+            whole("201 Created", "")
+        } else {
+            whole("200 OK", VERSION)
+        }
+    });
+    let daemon = Daemon::connect_in(&pretender.environment()).unwrap();
+    let name = "127.0.0.1:5000/dockertest/pretended:x".parse().unwrap();
+    let result = daemon.build(&request(&name, "FROM x\n", Vec::new()), &mut |_| ());
+    let paths = pretender.paths.lock().unwrap().clone();
+    (result, paths)
+}
+
+#[test]
+fn a_build_that_ends_well_is_one_in_any_pieces() {
+    for size in [1, 7, 10_000] {
+        let (result, paths) = build(chunked(&messages().concat(), size, true), true);
+        assert_eq!(result.unwrap().as_str(), ID);
+        assert_eq!(paths[0], "/version", "bollard sets versions itself now");
+        assert!(
+            paths.iter().any(|path| path.starts_with("/v1.41/build?")),
+            "{paths:?}"
+        );
+        assert!(paths.last().unwrap().contains("/tag?"), "{paths:?}");
+    }
+}
+
+#[test]
+fn a_build_that_is_cut_anywhere_is_none() {
+    let messages = messages();
+    let error = r#"{"errorDetail":{"message":"no space left on device"},"error":"no space left on device"}"#;
+    let mut answers = vec![
+        (
+            chunked(&messages.concat(), 100, false),
+            "cut after the last",
+        ),
+        (
+            chunked(&(messages.concat() + error), 100, true),
+            "an error last",
+        ),
+        (
+            chunked(&(messages.concat() + "no JSON\r\n"), 100, true),
+            "garbage",
+        ),
+        (
+            chunked(&(messages[..4].concat() + "{\"stream\":\"a"), 100, true),
+            "half a line",
+        ),
+        (
+            whole("500 Internal Server Error", r#"{"message":"busy"}"#),
+            "500",
+        ),
+        (whole("409 Conflict", ""), "409"),
+    ];
+    for kept in 0..messages.len() {
+        for ended in [true, false] {
+            answers.push((
+                chunked(&messages[..kept].concat(), 100, ended),
+                "some lines",
+            ));
+        }
+    }
+    let no_image = messages.iter().filter(|line| !line.contains("aux"));
+    answers.push((
+        chunked(&no_image.cloned().collect::<String>(), 100, true),
+        "no image",
+    ));
+    for (answer, what) in answers {
+        let (result, paths) = build(answer, true);
+        let error = result.err().unwrap_or_else(|| panic!("{what}"));
+        assert!(matches!(error.code(), "E601" | "E602"), "{what}: {error:?}");
+        assert!(
+            !paths.iter().any(|path| path.contains("/tag?")),
+            "{what}: {paths:?}"
+        );
+    }
+    let (result, _) = build(chunked(&messages.concat(), 100, true), false);
+    assert_eq!(result.unwrap_err().code(), "E605");
+}
