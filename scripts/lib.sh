@@ -129,7 +129,8 @@ ensure_dockerd() {
     start_dockerd && return
     say "docker: that did not come up, trying again with the storage driver vfs"
     start_dockerd --storage-driver=vfs && return
-    tail -n 30 "$STATE/dockerd.log" >&2
+    # What it says in passing would bury the reason.
+    grep -v level=info "$STATE/dockerd.log" | tail -n 15 >&2
     fail "dockerd does not come up; its whole log is $STATE/dockerd.log"
 }
 
