@@ -147,6 +147,8 @@ start_dockerd() {
     process=$!
     if ! wait_for 60 "$process" docker_answers; then
         end_process "$process"
+        # A daemon that fails leaves its data mounted on itself, and STATE could not be removed.
+        as_root umount "$STATE/docker" 2>/dev/null || true
         return 1
     fi
     STARTED_DOCKERD=$(cat "$STATE/dockerd.pid")
