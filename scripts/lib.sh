@@ -99,7 +99,8 @@ docker_answers() {
 
 # ensure_dockerd: a daemon that `docker` reaches. One that answers is used (DOCKER_HOST counts);
 # else dockerd is started: at the usual place, or, where DOCKER_HOST names another socket, beside
-# it with its data in STATE. DOCKERD_OPTIONS: more options. Sets STARTED_DOCKERD to a process ID.
+# it with its data in STATE. DOCKERD_OPTIONS: more options; beware of --bridge=none beside another
+# daemon, it deletes the docker0 that the other one uses. Sets STARTED_DOCKERD to a process ID.
 ensure_dockerd() {
     STARTED_DOCKERD=${STARTED_DOCKERD:-}
     if command -v docker >/dev/null && docker_answers; then
