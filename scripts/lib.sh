@@ -99,7 +99,8 @@ docker_answers() {
 
 # ensure_dockerd: a daemon that `docker` reaches. One that answers is used (DOCKER_HOST counts);
 # else dockerd is started: at the usual place, or, where DOCKER_HOST names another socket, beside
-# it with its data in STATE. DOCKERD_OPTIONS: more options. Sets STARTED_DOCKERD to a process ID.
+# it with its data in STATE. DOCKERD_OPTIONS: more options; beware of --bridge=none beside another
+# daemon, it deletes the docker0 that the other one uses. Sets STARTED_DOCKERD to a process ID.
 ensure_dockerd() {
     STARTED_DOCKERD=${STARTED_DOCKERD:-}
     if command -v docker >/dev/null && docker_answers; then
@@ -129,7 +130,8 @@ ensure_dockerd() {
     start_dockerd && return
     say "docker: that did not come up, trying again with the storage driver vfs"
     start_dockerd --storage-driver=vfs && return
-    tail -n 30 "$STATE/dockerd.log" >&2
+    # What it says in passing would bury the reason.
+    grep -v level=info "$STATE/dockerd.log" | tail -n 15 >&2
     fail "dockerd does not come up; its whole log is $STATE/dockerd.log"
 }
 
@@ -146,6 +148,8 @@ start_dockerd() {
     process=$!
     if ! wait_for 60 "$process" docker_answers; then
         end_process "$process"
+        # A daemon that fails leaves its data mounted on itself, and STATE could not be removed.
+        as_root umount "$STATE/docker" 2>/dev/null || true
         return 1
     fi
     STARTED_DOCKERD=$(cat "$STATE/dockerd.pid")
