@@ -1,5 +1,6 @@
 //! What goes wrong with a registry, and what to type then.
 
+use super::{session::api_host, transport::is_loopback};
 use crate::adapters::credentials::CredentialsError;
 
 /// Why a registry did not do what was asked.
@@ -128,6 +129,15 @@ pub enum Trouble {
     Server,
 }
 
+fn url(registry: &str) -> String {
+    let scheme = if is_loopback(registry) {
+        "http"
+    } else {
+        "https"
+    };
+    format!("{scheme}://{}/v2/", api_host(registry))
+}
+
 fn spelled(count: u32) -> String {
     match count {
         0 | 1 => "at the first attempt".to_owned(),
@@ -166,7 +176,8 @@ impl RegistryError {
             Self::Unreachable { registry, trouble, .. } => trouble.hint(registry),
             Self::Refused { .. } => return None,
             Self::NotUnderstood { registry, .. } => format!(
-                "is `{registry}` a registry? look at `curl -i https://{registry}/v2/`: a proxy or a login page may stand before it"
+                "is `{registry}` a registry? look at `curl -i {}`: a proxy or a login page may stand before it",
+                url(registry)
             ),
             Self::Untrue { .. } => {
                 "try once more; if it stays, tell the registry's keeper: what it stores or a proxy on the way is damaged".to_owned()
@@ -182,11 +193,12 @@ impl RegistryError {
 impl Trouble {
     fn hint(self, registry: &str) -> String {
         match self {
-            Self::Network if super::transport::is_loopback(registry) => {
-                format!("is the registry running? try `curl http://{registry}/v2/`")
+            Self::Network if is_loopback(registry) => {
+                format!("is the registry running? try `curl {}`", url(registry))
             }
             Self::Network => format!(
-                "try `curl https://{registry}/v2/`: is the name right, is a VPN or HTTPS_PROXY needed?"
+                "try `curl {}`: is the name right, is a VPN or HTTPS_PROXY needed?",
+                url(registry)
             ),
             Self::Certificate => "name the file of the authority that signed it: `ca = \"FILE\"` in sparkpack.toml, or SSL_CERT_FILE; one that signed itself must say `CA:FALSE`".to_owned(),
             Self::Tls => format!(
@@ -195,7 +207,7 @@ impl Trouble {
             Self::TooManyRequests => {
                 format!("wait, or run `docker login {registry}`: who is signed in may ask more often")
             }
-            Self::Server => "wait and run the same again: what has arrived is not sent twice".to_owned(),
+            Self::Server => "wait, and run the same again".to_owned(),
         }
     }
 }

@@ -160,6 +160,9 @@ impl RegistryClient {
             actions: Actions::PullPush,
             ..look_up(&action, &plain.repository, &plain)
         };
+        if plain.tag.is_none() {
+            return Err(refused(&request, "no tag is named".to_owned()));
+        }
         self.runtime.block_on(self.session.tag(&request, image))
     }
 
@@ -209,14 +212,16 @@ impl Session {
             method: Method::HEAD,
             ..request.clone()
         };
-        let answer = self.exchange(&head).await?;
-        if answer.status == StatusCode::OK
-            && let Some(digest) = named_digest(&answer)
-        {
+        let named = match self.exchange(&head).await {
+            Ok(answer) if answer.status == StatusCode::OK => named_digest(&answer),
+            // The answer to a HEAD has no body, in which the reason would stand.
+            Ok(_) | Err(RegistryError::Denied { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(digest) = named {
             expect(&request, wanted, &digest)?;
             return Ok(Some(digest));
         }
-        // Anything else of a HEAD has no body that would tell a registry's answer from a stranger's.
         let served = self.manifest(&request, wanted).await?;
         Ok(served.map(|served| served.digest))
     }

@@ -415,7 +415,7 @@ fn basic_header(
 }
 
 /// Docker Hub's API has another host than its references.
-fn api_host(registry: &str) -> &str {
+pub(super) fn api_host(registry: &str) -> &str {
     if registry == "docker.io" {
         "registry-1.docker.io"
     } else {

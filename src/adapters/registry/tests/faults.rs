@@ -183,3 +183,34 @@ fn an_immutable_tag_is_success_only_for_the_same_digest() {
         }
     }
 }
+
+#[test]
+fn the_reason_of_a_refused_head_is_asked_for() {
+    let fake = Fake::start(|_, _| Reply::error(403, "DENIED"));
+    let error = anonymous().digest(&fake.reference("a/b:t")).unwrap_err();
+    assert!(
+        shown(&error).starts_with("E402: ")
+            && shown(&error).ends_with("403 Forbidden: DENIED: says the registry")
+    );
+    assert_eq!(
+        fake.lines(),
+        ["HEAD /v2/a/b/manifests/t", "GET /v2/a/b/manifests/t"]
+    );
+}
+
+#[test]
+fn a_tag_has_to_be_named_to_be_set() {
+    let sample = Sample::new("amd64");
+    let fake = Fake::holding(&sample, |_, _| None);
+    for rest in ["a/b".to_owned(), format!("a/b@{}", sample.digest())] {
+        let error = anonymous()
+            .tag(&sample.image(), &fake.reference(&rest))
+            .unwrap_err();
+        assert!(
+            shown(&error).ends_with("no tag is named"),
+            "{}",
+            shown(&error)
+        );
+    }
+    assert!(fake.seen().is_empty());
+}

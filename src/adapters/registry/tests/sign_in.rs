@@ -170,7 +170,7 @@ fn a_token_that_is_not_enough_is_no_wrong_password() {
     let server = token_server(&basic("ann", "right"));
     let fake = guarded(&sample, realm(&server), &[]);
     let error = client(password(&fake.host, "ann", "right"))
-        .digest(&fake.reference("a/b:t"))
+        .find(&fake.reference("a/b:t"), &Platform::default())
         .unwrap_err();
     assert_eq!(error.code(), "E402");
     assert_eq!((server.seen().len(), fake.seen().len()), (1, 2));
