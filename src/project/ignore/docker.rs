@@ -269,6 +269,14 @@ mod tests {
             ("*/**", "a/b", true),
             ("a?c", "abc", true),
             ("a?c", "a/c", false),
+        ] {
+            assert_eq!(parse(rules).excluded(path), wanted, "{rules:?} {path}");
+        }
+    }
+
+    #[test]
+    fn characters_order_and_exceptions_count_as_for_docker() {
+        for (rules, path, wanted) in [
             ("[a-c].txt", "b.txt", true),
             ("[^a-c].txt", "b.txt", false),
             ("a\\*", "a*", true),

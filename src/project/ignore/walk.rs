@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::OsStr,
+    fmt::Write as _,
     fs::Metadata,
     io,
     os::unix::{
@@ -171,7 +172,7 @@ pub fn walk_known(
     known: &KnownDigest<'_>,
 ) -> Result<Vec<Entry>, TreeError> {
     let found = list(root, keep, false)?;
-    hash(found, known)
+    hash(&found, known)
 }
 
 /// [`walk`], but symbolic links are followed: each becomes what it points to.
@@ -183,7 +184,7 @@ pub fn walk_following(
     keep: &dyn Fn(&str, bool) -> bool,
 ) -> Result<Vec<Entry>, TreeError> {
     let found = list(root, keep, true)?;
-    hash(found, &|_, _| None)
+    hash(&found, &|_, _| None)
 }
 
 /// What the walk found, not yet read.
@@ -376,7 +377,7 @@ impl Lister<'_> {
     }
 }
 
-fn hash(found: Vec<Found>, known: &KnownDigest<'_>) -> Result<Vec<Entry>, TreeError> {
+fn hash(found: &[Found], known: &KnownDigest<'_>) -> Result<Vec<Entry>, TreeError> {
     let threads = match found.len() {
         0..=FEW_FILES => 1,
         _ => std::thread::available_parallelism().map_or(1, Into::into),
@@ -460,7 +461,7 @@ pub fn escaped(path: impl AsRef<OsStr>) -> String {
             }
         }
         for byte in chunk.invalid() {
-            shown.push_str(&format!("\\x{byte:02x}"));
+            let _ = write!(shown, "\\x{byte:02x}");
         }
     }
     shown

@@ -1,1 +1,0 @@
-//! Sources: fetched once, checked against their checksum, unpacked, kept in the cache.

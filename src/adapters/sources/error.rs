@@ -1,0 +1,177 @@
+use std::{io, path::Path};
+
+use crate::{
+    image::Digest,
+    project::ignore::{TreeError, escaped},
+};
+
+/// Why a source cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Other bytes than the ones that were pinned.
+    #[error(
+        "the source `{name}` is not what was pinned: {from} has {actual}, wanted is {expected}"
+    )]
+    Checksum {
+        /// The source's name in the configuration.
+        name: String,
+        /// Where its bytes came from.
+        from: String,
+        /// What was pinned.
+        expected: Digest,
+        /// What it is.
+        actual: Digest,
+    },
+    /// The other side does not answer, or not to the end.
+    #[error("cannot fetch {from}: {reason}")]
+    Unreachable {
+        /// What was asked for.
+        from: String,
+        /// Why, in the system's words.
+        reason: String,
+    },
+    /// The other side does not let us in.
+    #[error("cannot fetch {from}: {reason}")]
+    Denied {
+        /// What was asked for.
+        from: String,
+        /// The answer.
+        reason: String,
+    },
+    /// It is not there.
+    #[error("{from} does not exist{}", at.as_ref().map(|at| format!(" at {at}")).unwrap_or_default())]
+    NotFound {
+        /// What was asked for.
+        from: String,
+        /// Where it was looked for, where that is known.
+        at: Option<String>,
+    },
+    /// A member of an archive that would leave the folder, or be something else than a file.
+    #[error("{archive} is not safe to unpack: `{member}` {reason}")]
+    UnsafeMember {
+        /// Where the archive is from.
+        archive: String,
+        /// The member's name, without control characters.
+        member: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No archive, a damaged one, or one without the wanted content.
+    #[error("{archive} cannot be unpacked: {reason}")]
+    BadArchive {
+        /// Where the archive is from.
+        archive: String,
+        /// Why.
+        reason: String,
+    },
+    /// No space is left.
+    #[error("the disk is full: {reason}")]
+    DiskFull {
+        /// The system's words, with the file.
+        reason: String,
+    },
+    /// A program that has to do the download is not there.
+    #[error("{what} needs {tool}, which is not on the PATH")]
+    MissingTool {
+        /// What was to be fetched.
+        what: String,
+        /// The programs of which one would do.
+        tool: &'static str,
+        /// The setting that makes the program unnecessary.
+        instead: &'static str,
+    },
+    /// A program failed.
+    #[error("`{command}` failed: {output}")]
+    Tool {
+        /// Its name and what it did.
+        command: String,
+        /// The last lines that it wrote.
+        output: String,
+    },
+    /// A folder that is no tree.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The disk's.
+    #[error(transparent)]
+    Io(io::Error),
+}
+
+impl From<io::Error> for SourceError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
+                reason: error.to_string(),
+            },
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl SourceError {
+    /// A path that the configuration names cannot be read.
+    pub(super) fn reading(path: &Path, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound {
+                from: format!("`{}`", escaped(path)),
+                at: None,
+            },
+            _ => error.into(),
+        }
+    }
+
+    /// The code of the message.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Checksum { .. } => "E620",
+            Self::Unreachable { .. } => "E621",
+            Self::Denied { .. } => "E622",
+            Self::NotFound { .. } => "E623",
+            Self::UnsafeMember { .. } => "E624",
+            Self::BadArchive { .. } => "E625",
+            Self::DiskFull { .. } => "E626",
+            Self::MissingTool { .. } => "E627",
+            Self::Tool { .. } => "E628",
+            Self::Tree(error) => error.code(),
+            Self::Io(_) => "E629",
+        }
+    }
+
+    /// Whether it is the network's fault, so that another try may help.
+    #[must_use]
+    pub fn is_network(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// What to type.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Checksum { name, .. } => format!(
+                "if the change is meant, correct `sha256` of `{name}`, or run `sparkpack lock --upgrade`; if not, do not build with it"
+            ),
+            Self::Unreachable { .. } => {
+                "check the network, `HTTPS_PROXY` and `ca`; in a closed network set `[mirrors]`"
+                    .to_owned()
+            }
+            Self::Denied { .. } => {
+                "a source is fetched without credentials: use a mirror that allows it, or `path`"
+                    .to_owned()
+            }
+            Self::NotFound { .. } => "check the version and the spelling".to_owned(),
+            Self::UnsafeMember { .. } => {
+                "ask whoever made the archive for one that holds only files inside it".to_owned()
+            }
+            Self::BadArchive { .. } => {
+                "name a tar, tar.gz or zip, or set `unpack = false`".to_owned()
+            }
+            Self::DiskFull { .. } => {
+                "make room, or let `SPARKPACK_CACHE` name a folder on another disk".to_owned()
+            }
+            Self::MissingTool { tool, instead, .. } => format!("install {tool}, or {instead}"),
+            Self::Tool { .. } => "run `sparkpack doctor`".to_owned(),
+            Self::Tree(error) => return error.hint(),
+            Self::Io(_) => return None,
+        })
+    }
+}

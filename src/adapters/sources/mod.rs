@@ -1,0 +1,315 @@
+//! Sources as trees of files on this disk: downloaded, checked, unpacked once, and kept in the cache.
+
+mod cache;
+mod download;
+mod error;
+mod installers;
+mod unpack;
+
+use std::{
+    ffi::OsStr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+pub use error::SourceError;
+
+use crate::{
+    image::{Digest, Hasher},
+    project::{
+        ignore::{self, Litter, escaped},
+        source::{Origin, Source, Unpack},
+        tree::{Content, Entry, Location},
+    },
+};
+use cache::Cache;
+
+/// Told how many bytes have come, and how many there are where that is known.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, Option<u64>);
+
+/// Gets sources; what it gets lies in the cache from then on.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    /// The cache's folder; made when it is needed.
+    pub cache: PathBuf,
+    /// Certificates to trust besides the system's: a PEM file.
+    pub ca: Option<PathBuf>,
+    /// The URL of a Maven repository to use instead of `mvn`.
+    pub maven: Option<String>,
+    /// The URL of a Python index to use instead of the installer's own.
+    pub python_index: Option<String>,
+}
+
+impl Fetcher {
+    /// The checksum of a source: of a file its bytes', of a folder its [`tree_digest`].
+    ///
+    /// One that the configuration demands is believed without a download; [`Self::fetch`] compares it.
+    ///
+    /// # Errors
+    /// It cannot be had, or a path has another checksum than the configuration demands.
+    pub fn checksum(&self, source: &Source, progress: Progress<'_>) -> Result<Digest, SourceError> {
+        let actual = match (&source.origin, &source.sha256) {
+            (Origin::Path(path), _) => self.path_checksum(path)?,
+            (_, Some(demanded)) => return Ok(demanded.clone()),
+            (_, None) => self.blob(source, None, progress)?.0,
+        };
+        match &source.sha256 {
+            Some(demanded) => same(source, demanded, &actual).map(|()| actual),
+            None => Ok(actual),
+        }
+    }
+
+    /// The source's files; their bytes lie in the cache, or at the source's path.
+    ///
+    /// # Errors
+    /// It cannot be had, has another checksum than `expected`, or cannot be unpacked safely.
+    pub fn fetch(
+        &self,
+        source: &Source,
+        expected: &Digest,
+        progress: Progress<'_>,
+    ) -> Result<Vec<Entry>, SourceError> {
+        match &source.origin {
+            Origin::Path(path) if path.is_dir() => {
+                let entries = self.folder(path)?;
+                same(source, expected, &tree_digest(&entries))?;
+                Ok(entries)
+            }
+            Origin::Path(path) if source.unpack == Unpack::No => {
+                self.lone_file(source, path, expected)
+            }
+            _ => self.cached(source, expected, progress),
+        }
+    }
+
+    fn cached(
+        &self,
+        source: &Source,
+        expected: &Digest,
+        progress: Progress<'_>,
+    ) -> Result<Vec<Entry>, SourceError> {
+        let cache = Cache::new(&self.cache);
+        let tree = cache.tree(expected, source.unpack);
+        if let Some(entries) = tree.as_ref().and_then(cache::Tree::entries) {
+            if let Origin::Path(path) = &source.origin {
+                same(source, expected, &self.path_checksum(path)?)?;
+            }
+            return Ok(entries);
+        }
+        let (actual, blob) = self.blob(source, Some(expected), progress)?;
+        same(source, expected, &actual)?;
+        let Some(tree) = tree else {
+            let size = fs_err::metadata(&blob)?.len();
+            let location = Location::Disk(blob);
+            let content = Content::File {
+                digest: actual,
+                executable: false,
+                size,
+                location,
+            };
+            return Ok(vec![Entry {
+                path: file_name(source),
+                content,
+            }]);
+        };
+        tree.make(|folder| unpack::unpack(&blob, &shown(&source.origin), source.unpack, folder))
+    }
+
+    fn lone_file(
+        &self,
+        source: &Source,
+        path: &Path,
+        expected: &Digest,
+    ) -> Result<Vec<Entry>, SourceError> {
+        let metadata = fs_err::metadata(path).map_err(|error| SourceError::reading(path, error))?;
+        let executable = metadata.permissions().mode() & 0o100 != 0;
+        let actual = self.path_checksum(path)?;
+        same(source, expected, &actual)?;
+        let location = Location::Disk(path.to_owned());
+        let content = Content::File {
+            digest: actual,
+            executable,
+            size: metadata.len(),
+            location,
+        };
+        Ok(vec![Entry {
+            path: file_name(source),
+            content,
+        }])
+    }
+
+    fn path_checksum(&self, path: &Path) -> Result<Digest, SourceError> {
+        if path.is_dir() {
+            return Ok(tree_digest(&self.folder(path)?));
+        }
+        Cache::new(&self.cache)
+            .digest_of(path)
+            .map_err(|error| SourceError::reading(path, error))
+    }
+
+    fn folder(&self, path: &Path) -> Result<Vec<Entry>, SourceError> {
+        let litter = Litter::anywhere();
+        let keep = |path: &str, folder: bool| litter.excluded(path, folder).is_none();
+        let stats = Cache::new(&self.cache).stats(path);
+        let entries =
+            ignore::walk_known(path, &keep, &|path, metadata| stats.known(path, metadata))?;
+        stats.keep(&entries);
+        Ok(entries)
+    }
+
+    /// The bytes of a source as one file, and their digest; `expected` only saves the download.
+    fn blob(
+        &self,
+        source: &Source,
+        expected: Option<&Digest>,
+        progress: Progress<'_>,
+    ) -> Result<(Digest, PathBuf), SourceError> {
+        if let Origin::Path(path) = &source.origin {
+            return Ok((self.path_checksum(path)?, path.clone()));
+        }
+        let cache = Cache::new(&self.cache);
+        let remembered = self
+            .unchanging(&source.origin)
+            .and_then(|name| cache.remembered(&name));
+        if let Some(found) = expected
+            .cloned()
+            .or(remembered)
+            .and_then(|digest| cache.blob(digest))
+        {
+            return Ok(found);
+        }
+        let folder = cache.temporary()?;
+        let file = self.download(source, expected, folder.path(), progress)?;
+        let actual = Digest::of_reader(&mut fs_err::File::open(&file)?)?;
+        expected.map_or(Ok(()), |expected| same(source, expected, &actual))?;
+        let blob = cache.add_blob(&actual, &file)?;
+        if let Some(name) = self.unchanging(&source.origin) {
+            cache.remember(&name, &actual)?;
+        }
+        Ok((actual, blob))
+    }
+
+    /// A name for an origin whose bytes never change, with where it is fetched from.
+    fn unchanging(&self, origin: &Origin) -> Option<String> {
+        match origin {
+            Origin::Maven(_) => Some(format!(
+                "{origin}\n{}",
+                self.maven.as_deref().unwrap_or_default()
+            )),
+            Origin::PythonSdist { .. } => Some(format!(
+                "{origin}\n{}",
+                self.python_index.as_deref().unwrap_or_default()
+            )),
+            Origin::Url(_) | Origin::Path(_) => None,
+        }
+    }
+
+    fn download(
+        &self,
+        source: &Source,
+        expected: Option<&Digest>,
+        folder: &Path,
+        progress: Progress<'_>,
+    ) -> Result<PathBuf, SourceError> {
+        let file = folder.join("download");
+        match (&source.origin, &self.maven) {
+            (Origin::Url(url), _) => download::download(url, self.ca.as_deref(), &file, progress)?,
+            (Origin::Maven(coordinates), Some(mirror)) => {
+                let group = coordinates.group.replace('.', "/");
+                let (artifact, version) = (&coordinates.artifact, &coordinates.version);
+                let name = coordinates.file_name();
+                let url = format!(
+                    "{}/{group}/{artifact}/{version}/{name}",
+                    mirror.trim_end_matches('/')
+                );
+                download::download(&url, self.ca.as_deref(), &file, progress)?;
+            }
+            (Origin::Maven(coordinates), None) => return installers::maven(coordinates, folder),
+            (Origin::PythonSdist { name, version }, _) => {
+                let wanted = installers::Sdist {
+                    name,
+                    version,
+                    expected,
+                };
+                let index = self.python_index.as_deref();
+                return installers::python_sdist(
+                    &wanted,
+                    index,
+                    self.ca.as_deref(),
+                    folder,
+                    progress,
+                );
+            }
+            (Origin::Path(path), _) => return Ok(path.clone()),
+        }
+        Ok(file)
+    }
+}
+
+fn same(source: &Source, expected: &Digest, actual: &Digest) -> Result<(), SourceError> {
+    if expected == actual {
+        return Ok(());
+    }
+    Err(SourceError::Checksum {
+        name: source.name.clone(),
+        from: shown(&source.origin),
+        expected: expected.clone(),
+        actual: actual.clone(),
+    })
+}
+
+/// An origin for people: without a password, a URL's query or control characters.
+fn shown(origin: &Origin) -> String {
+    match origin {
+        Origin::Url(url) => download::shown(url),
+        Origin::Path(path) => escaped(path),
+        other => other.to_string(),
+    }
+}
+
+/// The name that a source has as a single file.
+fn file_name(source: &Source) -> String {
+    let name = match &source.origin {
+        Origin::Url(url) => {
+            let path = url.split(['?', '#']).next().unwrap_or_default();
+            let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+            path.split_once('/')
+                .and_then(|(_, path)| path.rsplit('/').next())
+                .map(str::to_owned)
+        }
+        Origin::Path(path) => path.file_name().and_then(OsStr::to_str).map(str::to_owned),
+        Origin::Maven(coordinates) => Some(coordinates.file_name()),
+        Origin::PythonSdist { name, version } => Some(format!("{name}-{version}.tar.gz")),
+    };
+    let usable = |name: &String| !matches!(&**name, "" | "." | "..") && *name == escaped(name);
+    name.filter(usable).unwrap_or_else(|| source.name.clone())
+}
+
+/// The digest of a tree: of the sorted list of its paths, each with its kind, its executable bit and its content's digest.
+#[must_use]
+pub fn tree_digest(entries: &[Entry]) -> Digest {
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_by(|left, right| left.path.as_bytes().cmp(right.path.as_bytes()));
+    let mut hasher = Hasher::default();
+    for entry in sorted {
+        let (kind, content) = match &entry.content {
+            Content::File {
+                digest,
+                executable: true,
+                ..
+            } => ('x', digest.as_str()),
+            Content::File {
+                digest,
+                executable: false,
+                ..
+            } => ('f', digest.as_str()),
+            Content::Symlink { target } => ('l', target.as_str()),
+        };
+        let path = &entry.path;
+        hasher.update(format!("{}:{path}{kind}{}:{content}", path.len(), content.len()).as_bytes());
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests;
