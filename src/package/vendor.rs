@@ -407,7 +407,7 @@ mod tests {
             let file = folder.join(path.trim_start_matches("../"));
             fs_err::create_dir_all(file.parent().unwrap()).unwrap();
             fs_err::write(file, content).unwrap();
-            record += &format!("{path},sha256={content},1\n");
+            record.extend([path, ",sha256=", content, ",1\n"]);
         }
         for note in notes {
             let file = folder.join(note);

@@ -1,1 +1,0 @@
-//! Python's installers: uv, or pip where uv is not there.

@@ -1,0 +1,224 @@
+//! What can go wrong with an installer and its index.
+
+use std::io;
+
+use super::Tool;
+use crate::{
+    image::Digest,
+    package::vendor::VendorError,
+    project::{place::Place, requirements::Pin},
+};
+
+/// Why wheels could not be chosen or installed; no text of it holds a password.
+#[derive(Debug, thiserror::Error)]
+pub enum PythonError {
+    /// Neither uv nor pip is there.
+    #[error("no installer for Python packages: {}", looked.join("; "))]
+    NoInstaller {
+        /// What was tried, each with what came of it.
+        looked: Vec<String>,
+    },
+    /// The installer ended with a failure that is none of the others.
+    #[error("{tool} failed:\n{}", tail.join("\n"))]
+    Failed {
+        /// Which.
+        tool: Tool,
+        /// The last lines of what it said, ten at the most.
+        tail: Vec<String>,
+    },
+    /// The index knows no such package, or not in such a version.
+    #[error("`{asked}` is not on the package index")]
+    NotFound {
+        /// The requirement.
+        asked: String,
+        /// The versions that there are, as far as the installer tells.
+        versions: Vec<String>,
+    },
+    /// The package's version has no wheel at all.
+    #[error("`{asked}` has no wheel, only its source")]
+    OnlySource {
+        /// The requirement.
+        asked: String,
+    },
+    /// The package's version has wheels, but none for the image.
+    #[error("`{asked}` has no wheel for {wanted}; there is {}", quoted(found))]
+    OtherPlatforms {
+        /// The requirement.
+        asked: String,
+        /// The tags that there are, as far as the installer tells.
+        found: Vec<String>,
+        /// The image's Python and platform.
+        wanted: String,
+    },
+    /// The package wants another Python.
+    #[error("`{package}` needs Python {required}, but the image has {python}")]
+    OtherPython {
+        /// The package.
+        package: String,
+        /// Its condition.
+        required: String,
+        /// The image's.
+        python: String,
+    },
+    /// No set of versions fulfils all requirements.
+    #[error("the requirements contradict each other: {detail}")]
+    Conflict {
+        /// Which ones, in the installer's words.
+        detail: String,
+    },
+    /// A requirement pins another version than the parent image has.
+    #[error("{place}: `{asked}` is wanted, but the parent image has {provided}")]
+    Provided {
+        /// Where it is wanted.
+        place: Place,
+        /// The requirement.
+        asked: String,
+        /// What the image has.
+        provided: Pin,
+    },
+    /// A wheel is not the one that was locked or demanded.
+    #[error("`{wheel}` is not what was locked: {expected} is expected, the index gives {got}")]
+    HashMismatch {
+        /// The package and version, or the file's name.
+        wheel: String,
+        /// The digest that is wanted.
+        expected: String,
+        /// The digest that was found.
+        got: String,
+    },
+    /// Neither the index nor a file tells the digest of a wheel.
+    #[error("the package index tells no SHA-256 of `{wheel}`")]
+    NoHash {
+        /// The file's name.
+        wheel: String,
+    },
+    /// The index did not answer, or not as one.
+    #[error("the package index cannot be reached: {reason}")]
+    Unreachable {
+        /// In the installer's words.
+        reason: String,
+    },
+    /// The index wants other credentials.
+    #[error("the package index denies access: {reason}")]
+    Denied {
+        /// In the installer's words.
+        reason: String,
+    },
+    /// The installer cannot choose for such an image.
+    #[error("{tool} cannot choose wheels for {target}")]
+    Unsupported {
+        /// Which.
+        tool: Tool,
+        /// The image's Python and platform.
+        target: String,
+    },
+    /// What was installed cannot be taken into an image.
+    #[error(transparent)]
+    Vendor(#[from] VendorError),
+    /// The disk, or the start of a program.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl PythonError {
+    /// The code of the message.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoInstaller { .. } => "E701",
+            Self::Failed { .. } => "E702",
+            Self::NotFound { .. } => "E703",
+            Self::OnlySource { .. } => "E704",
+            Self::OtherPlatforms { .. } => "E705",
+            Self::Conflict { .. } | Self::Provided { .. } => "E706",
+            Self::HashMismatch { .. } => "E707",
+            Self::Unreachable { .. } => "E708",
+            Self::Denied { .. } => "E709",
+            Self::OtherPython { .. } => "E710",
+            Self::Unsupported { .. } => "E711",
+            Self::NoHash { .. } => "E712",
+            Self::Io(_) => "E713",
+            Self::Vendor(error) => error.code(),
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoInstaller { .. } => "install uv: `pip install uv`, or see its documentation".to_owned(),
+            Self::Failed { tool, .. } => match tool {
+                Tool::Uv => "update uv, or write `installer = \"pip\"` under [python]".to_owned(),
+                Tool::Pip => "update pip, or install uv: `pip install uv`".to_owned(),
+            },
+            Self::NotFound { versions, .. } if !versions.is_empty() => {
+                format!("there is {}", quoted(&newest(versions)))
+            }
+            Self::NotFound { .. } => {
+                "correct the name; a private index is named by `[mirrors] python` or the variable PIP_INDEX_URL"
+                    .to_owned()
+            }
+            Self::OnlySource { .. } => {
+                "sparkpack runs no build scripts: take a version that has a wheel, or build one by `pip wheel` and \
+                 publish it to your index"
+                    .to_owned()
+            }
+            Self::OtherPlatforms { .. } => {
+                "take another version, or correct `python` of the chain, `platforms`, or `glibc` under [python]"
+                    .to_owned()
+            }
+            Self::OtherPython { package, .. } => {
+                format!("take an older `{package}`, or a newer `python` for the chain")
+            }
+            Self::Conflict { .. } => "loosen or remove one of these requirements".to_owned(),
+            Self::Provided { provided, .. } => {
+                format!("write `{provided}`, or leave the line out: the image has it")
+            }
+            Self::HashMismatch { .. } => {
+                "find out who changed the file; if the change is wanted, run `sparkpack lock --upgrade`".to_owned()
+            }
+            Self::NoHash { .. } => "use an index that tells the hashes of its files".to_owned(),
+            Self::Unreachable { .. } => {
+                "check the network, the proxy variables, and the index named by `[mirrors] python` or PIP_INDEX_URL"
+                    .to_owned()
+            }
+            Self::Denied { .. } => {
+                "put the index's user and password into ~/.netrc, or into the URL in the variable PIP_INDEX_URL"
+                    .to_owned()
+            }
+            Self::Unsupported { .. } => "write `installer = \"pip\"` under [python]".to_owned(),
+            Self::Vendor(error) => return error.hint(),
+            Self::Io(_) => return None,
+        })
+    }
+
+    /// A mismatch of two digests.
+    pub(super) fn mismatch(wheel: &str, expected: &[Digest], got: &Digest) -> Self {
+        let expected: Vec<&str> = expected.iter().map(Digest::as_str).collect();
+        Self::HashMismatch {
+            wheel: wheel.to_owned(),
+            expected: expected.join(" or "),
+            got: got.to_string(),
+        }
+    }
+}
+
+fn newest(versions: &[String]) -> Vec<String> {
+    let skipped = versions.len().saturating_sub(8);
+    versions[skipped..].to_vec()
+}
+
+fn quoted(texts: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let mut shown: Vec<String> = texts
+        .iter()
+        .take(SHOWN)
+        .map(|text| format!("`{text}`"))
+        .collect();
+    match texts.len() {
+        0 => return "none".to_owned(),
+        more if more > SHOWN => shown.push(format!("{} more", more - SHOWN)),
+        _ => {}
+    }
+    shown.join(", ")
+}

@@ -1,0 +1,501 @@
+//! Where packages come from: what pip's variables and configuration say, translated for both installers.
+//!
+//! Only what concerns fetching is taken over. Everything else that a person has configured (a target, constraints,
+//! a preference for pre-releases) would make the result depend on the machine.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// The settings of pip that are taken over.
+const TAKEN: [&str; 14] = [
+    "index-url",
+    "extra-index-url",
+    "find-links",
+    "no-index",
+    "cert",
+    "client-cert",
+    "trusted-host",
+    "proxy",
+    "timeout",
+    "default-timeout",
+    "retries",
+    "keyring-provider",
+    "cache-dir",
+    "no-cache-dir",
+];
+
+/// The variables of uv that are left as they are; all others that begin with `UV_` are taken away.
+const UV_KEPT: [&str; 20] = [
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_NO_INDEX",
+    "UV_KEYRING_PROVIDER",
+    "UV_INSECURE_HOST",
+    "UV_OFFLINE",
+    "UV_CONFIG_FILE",
+    "UV_NO_CONFIG",
+    "UV_CACHE_DIR",
+    "UV_NO_CACHE",
+    "UV_SYSTEM_CERTS",
+    "UV_NATIVE_TLS",
+    "UV_HTTP_TIMEOUT",
+    "UV_HTTP_RETRIES",
+    "UV_CREDENTIALS_DIR",
+    "UV_PYTHON_DOWNLOADS",
+    "UV_PYTHON_INSTALL_DIR",
+    "UV_PYTHON_INSTALL_MIRROR",
+];
+
+/// Where packages come from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    /// pip's settings by their names.
+    pub(super) settings: BTreeMap<&'static str, String>,
+    /// The variables of the process.
+    variables: BTreeMap<String, String>,
+    /// Whether uv has a configuration of its own, which then says it all.
+    uv_is_configured: bool,
+    /// `[mirrors] python`: instead of whatever else names an index.
+    mirror: Option<String>,
+    /// The working folder: relative paths in the settings begin there.
+    folder: PathBuf,
+}
+
+impl Index {
+    /// Reads pip's configuration files and variables.
+    pub(super) fn of(
+        variables: BTreeMap<String, String>,
+        folder: PathBuf,
+        mirror: Option<String>,
+        certificates: Option<&Path>,
+    ) -> Self {
+        let mut merged: BTreeMap<(String, String), String> = BTreeMap::new();
+        for file in pip_files(&variables) {
+            if let Ok(text) = fs_err::read_to_string(file) {
+                merged.extend(parse_ini(&text));
+            }
+        }
+        let mut settings = BTreeMap::new();
+        for name in TAKEN {
+            let variable = format!("PIP_{}", name.to_ascii_uppercase().replace('-', "_"));
+            let of = |section: &str| merged.get(&(section.to_owned(), name.to_owned()));
+            let set = variables
+                .get(&variable)
+                .or_else(|| of("install"))
+                .or_else(|| of("global"));
+            if let Some(value) = set.filter(|value| !value.trim().is_empty()) {
+                settings.insert(name, value.trim().to_owned());
+            }
+        }
+        if let Some(bundle) = certificates {
+            settings.insert("cert", folder.join(bundle).to_string_lossy().into_owned());
+        }
+        Self {
+            uv_is_configured: uv_is_configured(&variables),
+            settings,
+            variables,
+            mirror,
+            folder,
+        }
+    }
+
+    /// Whether a variable of the process must not reach an installer.
+    pub(super) fn is_removed(variable: &str) -> bool {
+        let kept = |name: &str| UV_KEPT.contains(&name) || name.starts_with("UV_INDEX");
+        variable.starts_with("PIP_")
+            || (variable.starts_with("UV_") && !kept(variable))
+            || ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV"].contains(&variable)
+    }
+
+    fn index_url<'a>(&'a self, named: Option<&'a str>) -> Option<&'a str> {
+        self.mirror
+            .as_deref()
+            .or(named)
+            .or(self.settings.get("index-url").map(String::as_str))
+    }
+
+    /// The variables for pip; `named` is the index that the requirements name.
+    pub(super) fn for_pip(&self, named: Option<&str>) -> Vec<(String, String)> {
+        let mut variables = vec![
+            // Its files have been read: a `user = true` in them must not get through.
+            ("PIP_CONFIG_FILE".to_owned(), "/dev/null".to_owned()),
+            ("PIP_NO_INPUT".to_owned(), "1".to_owned()),
+            ("PIP_DISABLE_PIP_VERSION_CHECK".to_owned(), "1".to_owned()),
+            ("PIP_ROOT_USER_ACTION".to_owned(), "ignore".to_owned()),
+            ("PYTHONUTF8".to_owned(), "1".to_owned()),
+        ];
+        for (name, value) in &self.settings {
+            if !["index-url", "find-links", "no-index"].contains(name) {
+                variables.push((
+                    format!("PIP_{}", name.to_ascii_uppercase().replace('-', "_")),
+                    value.clone(),
+                ));
+            }
+        }
+        variables.extend(
+            self.index_url(named)
+                .map(|url| ("PIP_INDEX_URL".to_owned(), url.to_owned())),
+        );
+        variables
+    }
+
+    /// The variables for uv; pip's settings only where uv has none of its own.
+    pub(super) fn for_uv(&self, named: Option<&str>) -> Vec<(String, String)> {
+        let mut variables = Vec::new();
+        let mut add = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));
+        let set = |names: &[&str]| names.iter().any(|name| self.variables.contains_key(*name));
+        if let Some(url) = self.mirror.as_deref().or(named) {
+            add("UV_DEFAULT_INDEX", url);
+        }
+        let own_index =
+            self.uv_is_configured || set(&["UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"]);
+        if !own_index {
+            if let Some(url) = self.index_url(named) {
+                add("UV_DEFAULT_INDEX", url);
+            }
+            if let Some(urls) = self.settings.get("extra-index-url") {
+                add("UV_EXTRA_INDEX_URL", urls);
+            }
+        }
+        for (setting, variable) in [
+            ("trusted-host", "UV_INSECURE_HOST"),
+            ("keyring-provider", "UV_KEYRING_PROVIDER"),
+            ("client-cert", "SSL_CLIENT_CERT"),
+            ("proxy", "ALL_PROXY"),
+            ("timeout", "UV_HTTP_TIMEOUT"),
+            ("default-timeout", "UV_HTTP_TIMEOUT"),
+            ("retries", "UV_HTTP_RETRIES"),
+        ] {
+            if let (Some(value), false) = (self.settings.get(setting), set(&[variable])) {
+                add(variable, value);
+            }
+        }
+        let own_certificates = set(&[
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+            "UV_SYSTEM_CERTS",
+            "UV_NATIVE_TLS",
+        ]);
+        match self.settings.get("cert") {
+            Some(bundle) if !set(&["SSL_CERT_FILE"]) => add("SSL_CERT_FILE", bundle),
+            // As pip does: a company's certificate is in the system's store, not in the one that uv brings.
+            None if !own_certificates && system_has_certificates() => {
+                add("UV_SYSTEM_CERTS", "true");
+            }
+            _ => {}
+        }
+        variables
+    }
+
+    /// The lines of a requirements file that say where else to look; for uv only if it has no setting of its own.
+    pub(super) fn lines(&self, for_uv: bool) -> Vec<String> {
+        let own = for_uv
+            && (self.uv_is_configured
+                || self.variables.contains_key("UV_FIND_LINKS")
+                || self.variables.contains_key("UV_NO_INDEX"));
+        if own {
+            return Vec::new();
+        }
+        let mut lines = Vec::new();
+        if let Some(places) = self.settings.get("find-links") {
+            let places = places.split_whitespace().map(|place| {
+                if place.contains("://") {
+                    place.to_owned()
+                } else {
+                    file_url(&self.folder.join(place))
+                }
+            });
+            lines.extend(places.map(|place| format!("--find-links {place}")));
+        }
+        let no = ["0", "false", "no", "off", "n", "f"];
+        if let Some(value) = self.settings.get("no-index")
+            && !no.contains(&value.to_ascii_lowercase().as_str())
+        {
+            lines.push("--no-index".to_owned());
+        }
+        lines
+    }
+
+    /// The passwords that must not be shown.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let urls = self
+            .variables
+            .values()
+            .chain(self.settings.values())
+            .chain(&self.mirror);
+        let mut secrets = Vec::new();
+        for url in urls.flat_map(|value| value.split_whitespace()) {
+            let web = url.starts_with("http");
+            let rest = url
+                .split_once("://")
+                .filter(|_| web)
+                .map_or("", |(_, rest)| rest);
+            if let Some((user, _)) = rest.rsplit_once('@') {
+                let secret = user.split_once(':').map_or(user, |(_, password)| password);
+                secrets.push(secret.to_owned());
+            }
+        }
+        secrets.extend(
+            self.variables
+                .iter()
+                .filter(|(name, _)| name.starts_with("UV_INDEX_") && name.ends_with("_PASSWORD"))
+                .map(|(_, value)| value.clone()),
+        );
+        secrets.retain(|secret| secret.len() > 3);
+        secrets.sort();
+        secrets.dedup();
+        secrets
+    }
+}
+
+/// A `file:` URL of an absolute path, which both installers read whatever characters are in it.
+pub(super) fn file_url(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let mut url = String::from("file://");
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format_byte(byte));
+        }
+    }
+    url
+}
+
+fn format_byte(byte: u8) -> String {
+    format!("%{byte:02X}")
+}
+
+/// pip's configuration files, the ones that count more last.
+fn pip_files(variables: &BTreeMap<String, String>) -> Vec<PathBuf> {
+    let named = variables.get("PIP_CONFIG_FILE").map(PathBuf::from);
+    if named.as_deref() == Some(Path::new("/dev/null")) {
+        return Vec::new();
+    }
+    let mut files = Vec::new();
+    let folders = variables
+        .get("XDG_CONFIG_DIRS")
+        .map_or("/etc/xdg", String::as_str);
+    files.extend(
+        folders
+            .split(':')
+            .rev()
+            .map(|folder| Path::new(folder).join("pip/pip.conf")),
+    );
+    files.push(PathBuf::from("/Library/Application Support/pip/pip.conf"));
+    files.push(PathBuf::from("/etc/pip.conf"));
+    if let Some(home) = variables.get("HOME").map(Path::new) {
+        files.push(home.join(".pip/pip.conf"));
+        let configuration = variables.get("XDG_CONFIG_HOME");
+        let configuration = configuration.map_or_else(|| home.join(".config"), PathBuf::from);
+        files.push(configuration.join("pip/pip.conf"));
+        files.push(home.join("Library/Application Support/pip/pip.conf"));
+    }
+    if let Some(environment) = variables.get("VIRTUAL_ENV") {
+        files.push(Path::new(environment).join("pip.conf"));
+    }
+    files.extend(named);
+    files
+}
+
+/// The values of an INI file by section and key, keys as pip's options are written.
+fn parse_ini(text: &str) -> BTreeMap<(String, String), String> {
+    let mut values: BTreeMap<(String, String), String> = BTreeMap::new();
+    let (mut section, mut key) = (String::new(), None::<String>);
+    for line in text.lines() {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+            continue;
+        }
+        if let (true, Some(key)) = (line.starts_with(char::is_whitespace), &key) {
+            let value = values.entry((section.clone(), key.clone())).or_default();
+            let joined = format!("{value} {trimmed}");
+            joined.trim().clone_into(value);
+        } else if let Some(name) = trimmed
+            .strip_prefix('[')
+            .and_then(|open| open.strip_suffix(']'))
+        {
+            name.clone_into(&mut section);
+            key = None;
+        } else if let Some((name, value)) = trimmed.split_once(['=', ':']) {
+            let name = name.trim().to_ascii_lowercase().replace('_', "-");
+            let name = name.trim_start_matches("--").to_owned();
+            values.insert((section.clone(), name.clone()), value.trim().to_owned());
+            key = Some(name);
+        }
+    }
+    values
+}
+
+fn uv_is_configured(variables: &BTreeMap<String, String>) -> bool {
+    if variables.contains_key("UV_NO_CONFIG") {
+        return false;
+    }
+    let home = variables
+        .get("HOME")
+        .map(|home| Path::new(home).join(".config"));
+    let user = variables.get("XDG_CONFIG_HOME").map(PathBuf::from).or(home);
+    variables.contains_key("UV_CONFIG_FILE")
+        || user.is_some_and(|folder| folder.join("uv/uv.toml").is_file())
+        || Path::new("/etc/uv/uv.toml").is_file()
+}
+
+fn system_has_certificates() -> bool {
+    let known = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ];
+    known.iter().any(|file| Path::new(file).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(variables: &[(&str, &str)], mirror: Option<&str>) -> Index {
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Index::of(
+            variables.collect(),
+            PathBuf::from("/work here"),
+            mirror.map(str::to_owned),
+            None,
+        )
+    }
+
+    fn value(variables: &[(String, String)], name: &str) -> Option<String> {
+        let found = variables.iter().rev().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone())
+    }
+
+    const NO_FILES: (&str, &str) = ("PIP_CONFIG_FILE", "/dev/null");
+
+    #[test]
+    fn settings_of_pip_reach_uv_unless_it_has_its_own() {
+        let pip = [
+            NO_FILES,
+            ("PIP_INDEX_URL", "https://u:canary@i.example/simple"),
+            ("PIP_CERT", "/ca.pem"),
+        ];
+        let read = index(&pip, None);
+        let url = Some("https://u:canary@i.example/simple".to_owned());
+        assert_eq!(value(&read.for_uv(None), "UV_DEFAULT_INDEX"), url);
+        assert_eq!(
+            value(&read.for_uv(None), "SSL_CERT_FILE").as_deref(),
+            Some("/ca.pem")
+        );
+        assert_eq!(value(&read.for_pip(None), "PIP_INDEX_URL"), url);
+        assert_eq!(read.secrets(), ["canary"]);
+        let own = index(
+            &[pip[0], pip[1], ("UV_INDEX_URL", "https://own.example/")],
+            None,
+        );
+        assert_eq!(value(&own.for_uv(None), "UV_DEFAULT_INDEX"), None);
+    }
+
+    #[test]
+    fn a_mirror_counts_more_than_the_file_and_the_file_more_than_the_variable() {
+        let variables = [
+            NO_FILES,
+            ("PIP_INDEX_URL", "https://v.example"),
+            ("UV_DEFAULT_INDEX", "https://w.example"),
+        ];
+        let named = Some("https://file.example");
+        for (mirror, wanted) in [
+            (Some("https://mirror.example"), "https://mirror.example"),
+            (None, "https://file.example"),
+        ] {
+            let read = index(&variables, mirror);
+            assert_eq!(
+                value(&read.for_pip(named), "PIP_INDEX_URL").as_deref(),
+                Some(wanted)
+            );
+            assert_eq!(
+                value(&read.for_uv(named), "UV_DEFAULT_INDEX").as_deref(),
+                Some(wanted)
+            );
+        }
+    }
+
+    #[test]
+    fn places_to_look_become_lines() {
+        let read = index(
+            &[
+                NO_FILES,
+                ("PIP_FIND_LINKS", "wheels https://w.example/x"),
+                ("PIP_NO_INDEX", "1"),
+            ],
+            None,
+        );
+        let wanted = [
+            "--find-links file:///work%20here/wheels",
+            "--find-links https://w.example/x",
+            "--no-index",
+        ];
+        assert_eq!(read.lines(true), wanted);
+        assert_eq!(
+            index(&[NO_FILES, ("PIP_NO_INDEX", "0")], None).lines(false),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn the_configuration_file_counts_less_than_the_variable() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pip.conf");
+        let text = "[global]\nindex_url = https://a.example\nuser = true\nfind-links =\n  /a\n  /b\n\
+                    [install]\n# x\nindex-url: https://b.example\n";
+        fs_err::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let read = index(&[("PIP_CONFIG_FILE", file), ("HOME", "/nowhere")], None);
+        assert_eq!(
+            value(&read.for_pip(None), "PIP_INDEX_URL").as_deref(),
+            Some("https://b.example")
+        );
+        assert_eq!(
+            read.lines(false),
+            ["--find-links file:///a", "--find-links file:///b"]
+        );
+        assert_eq!(value(&read.for_pip(None), "PIP_USER"), None);
+        let read = index(
+            &[
+                ("PIP_CONFIG_FILE", file),
+                ("PIP_INDEX_URL", "https://v.example"),
+            ],
+            None,
+        );
+        assert_eq!(
+            value(&read.for_pip(None), "PIP_INDEX_URL").as_deref(),
+            Some("https://v.example")
+        );
+    }
+
+    #[test]
+    fn what_would_change_the_result_is_taken_away() {
+        for name in [
+            "PIP_TARGET",
+            "PIP_CONSTRAINT",
+            "UV_CONSTRAINT",
+            "UV_EXCLUDE_NEWER",
+            "PYTHONPATH",
+        ] {
+            assert!(Index::is_removed(name), "{name}");
+        }
+        for name in [
+            "UV_INDEX",
+            "UV_INDEX_MINE_PASSWORD",
+            "UV_CACHE_DIR",
+            "PATH",
+            "HTTPS_PROXY",
+        ] {
+            assert!(!Index::is_removed(name), "{name}");
+        }
+    }
+}

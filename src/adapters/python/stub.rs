@@ -1,0 +1,51 @@
+//! Stand-ins for what the parent image already has.
+//!
+//! The resolver has to see the image's packages with just their versions, even where the index has no wheel of them
+//! (`PySpark`) or not that version. An empty wheel with the name and the version is enough: it is never shipped.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+use crate::project::requirements::Pin;
+
+/// The folder of the stand-ins.
+pub(super) const FOLDER: &str = "provided";
+
+/// Writes the stand-in for `pin` into the folder of a run.
+pub(super) fn write(folder: &Path, pin: &Pin) -> io::Result<()> {
+    let folder = folder.join(FOLDER);
+    fs_err::create_dir_all(&folder)?;
+    let stem = format!("{}-{}", pin.name.replace('-', "_"), pin.version);
+    let information = format!("{stem}.dist-info");
+    let Pin { name, version } = pin;
+    let files = [
+        (
+            "METADATA",
+            format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"),
+        ),
+        (
+            "WHEEL",
+            "Wheel-Version: 1.0\nGenerator: sparkpack\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+                .to_owned(),
+        ),
+        (
+            "RECORD",
+            format!("{information}/METADATA,,\n{information}/WHEEL,,\n{information}/RECORD,,\n"),
+        ),
+    ];
+    let output = fs_err::File::create(folder.join(format!("{stem}-py3-none-any.whl")))?;
+    let mut zip = ZipWriter::new(output);
+    for (file, text) in files {
+        zip.start_file(
+            format!("{information}/{file}"),
+            SimpleFileOptions::default(),
+        )?;
+        zip.write_all(text.as_bytes())?;
+    }
+    zip.finish()?;
+    Ok(())
+}

@@ -1,0 +1,333 @@
+//! uv: its arguments, its answer, its complaints.
+
+use std::{collections::BTreeMap, ffi::OsStr, path::Path};
+
+use serde::Deserialize;
+
+use super::{
+    Candidates, PythonError, Question, Tool,
+    run::{Complaint, Run, between, word_before},
+};
+use crate::{
+    image::Digest,
+    project::{requirements::LockedWheel, wheel::Target},
+};
+
+/// The minor versions of glibc for which uv knows a platform.
+const GLIBCS: [u8; 12] = [17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40];
+
+/// uv's name of the platform: the newest that is no newer than the image's.
+fn platform(target: &Target) -> Result<String, PythonError> {
+    let unsupported = || PythonError::Unsupported {
+        tool: Tool::Uv,
+        target: target.to_string(),
+    };
+    let machine = target.machine();
+    let (major, minor) = target.glibc;
+    let known = GLIBCS.into_iter().rev().find(|known| *known <= minor);
+    match known {
+        Some(known) if major == 2 && ["x86_64", "aarch64"].contains(&machine) => {
+            Ok(format!("{machine}-manylinux_2_{known}"))
+        }
+        _ => Err(unsupported()),
+    }
+}
+
+fn call(
+    run: &Run<'_>,
+    arguments: &[&str],
+    target: &Target,
+    index: Option<&str>,
+) -> Result<(), PythonError> {
+    let (platform, (major, minor)) = (platform(target)?, target.python);
+    let python = format!("{major}.{minor}");
+    let mut all = vec!["--color", "never", "--no-progress", "pip"];
+    all.extend(arguments);
+    all.extend([
+        "--python-platform",
+        &platform,
+        "--python-version",
+        &python,
+        "--only-binary",
+        ":all:",
+    ]);
+    let all: Vec<&OsStr> = all.into_iter().map(OsStr::new).collect();
+    match run.call(&all, &run.index().for_uv(index))? {
+        Ok(()) => Ok(()),
+        Err(complaint) => Err(understand(&complaint, target)),
+    }
+}
+
+pub(super) fn resolve(
+    run: &Run<'_>,
+    question: &Question,
+    target: &Target,
+) -> Result<Candidates, PythonError> {
+    run.write_question(&question.wanted, &question.constraints, true)?;
+    let arguments = [
+        "compile",
+        "requirements.txt",
+        "--constraints",
+        "constraints.txt",
+        "--output-file",
+        "pylock.toml",
+        "--format",
+        "pylock.toml",
+        "--generate-hashes",
+        "--resolution",
+        "highest",
+        "--prerelease",
+        "if-necessary-or-explicit",
+        "--quiet",
+    ];
+    call(run, &arguments, target, question.index.as_deref())?;
+    read_lock(&run.read("pylock.toml")?)
+}
+
+pub(super) fn install(
+    run: &Run<'_>,
+    target: &Target,
+    index: Option<&str>,
+    into: &Path,
+) -> Result<(), PythonError> {
+    let into = into.to_string_lossy();
+    let arguments = [
+        "install",
+        "--requirements",
+        "requirements.txt",
+        "--target",
+        &into,
+        "--require-hashes",
+        "--no-deps",
+        "--no-compile-bytecode",
+        "--link-mode",
+        "copy",
+    ];
+    call(run, &arguments, target, index)
+}
+
+/// The parts of a `pylock.toml` that matter here.
+#[derive(Deserialize)]
+struct PyLock {
+    #[serde(default)]
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    #[serde(default)]
+    wheels: Vec<Wheel>,
+}
+
+#[derive(Deserialize)]
+struct Wheel {
+    name: Option<String>,
+    url: Option<String>,
+    path: Option<String>,
+    #[serde(default)]
+    hashes: BTreeMap<String, String>,
+}
+
+fn read_lock(text: &str) -> Result<Candidates, PythonError> {
+    let lock: PyLock = toml::from_str(text).map_err(|error| PythonError::Failed {
+        tool: Tool::Uv,
+        tail: vec![format!("its lock cannot be read: {}", error.message())],
+    })?;
+    let mut candidates = Candidates::new();
+    for package in lock.packages {
+        let wheels = candidates.entry(package.name.clone()).or_default();
+        for wheel in package.wheels {
+            let place = wheel.url.or(wheel.path).unwrap_or_default();
+            let file_name = wheel.name.unwrap_or_else(|| super::file_name(&place));
+            let Ok(name) = file_name.parse() else {
+                continue;
+            };
+            let digest = wheel
+                .hashes
+                .get("sha256")
+                .and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
+            let sha256 = digest.ok_or(PythonError::NoHash { wheel: file_name })?;
+            wheels.push(LockedWheel {
+                wheel: name,
+                sha256,
+            });
+        }
+        if wheels.is_empty() {
+            return Err(PythonError::OnlySource {
+                asked: package.name,
+            });
+        }
+    }
+    Ok(candidates)
+}
+
+/// What a complaint means; the words are uv's and may change, so the fallback shows them.
+fn understand(complaint: &Complaint, target: &Target) -> PythonError {
+    let no_frame = |character: char| {
+        if "╰─▶│├×".contains(character) {
+            ' '
+        } else {
+            character
+        }
+    };
+    let lines: String = complaint.text.chars().map(no_frame).collect();
+    let text = lines.split_whitespace().collect::<Vec<_>>().join(" ");
+    mismatch(&text)
+        .or_else(|| fetch_failure(&text, &lines))
+        .or_else(|| not_found(&text, " was not found in "))
+        .or_else(|| no_wheel(&text, target))
+        .or_else(|| other_python(&text, target))
+        .or_else(|| {
+            let asked = between(&text, "there is no version of ", " ")?;
+            Some(PythonError::NotFound {
+                asked: bare(asked),
+                versions: Vec::new(),
+            })
+        })
+        .or_else(|| conflict(&text))
+        .unwrap_or_else(|| complaint.unknown())
+}
+
+/// A word without the punctuation around it.
+fn bare(word: &str) -> String {
+    word.trim_matches(['`', ',', ':', '(', ')']).to_owned()
+}
+
+fn mismatch(text: &str) -> Option<PythonError> {
+    let wheel = between(text, "Hash mismatch for ", " ")?;
+    let digest = |label: &str| {
+        let rest = text.split_once(label).map_or("", |(_, rest)| rest);
+        rest.split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    Some(PythonError::HashMismatch {
+        wheel: bare(wheel),
+        expected: digest("Expected: "),
+        got: digest("Computed: "),
+    })
+}
+
+fn fetch_failure(text: &str, lines: &str) -> Option<PythonError> {
+    const NETWORK: [&str; 5] = [
+        "Failed to fetch",
+        "error sending request",
+        "dns error",
+        "HTTP status server error",
+        "Could not connect",
+    ];
+    let says = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+    let reason = reason(lines);
+    if says(&["401 Unauthorized", "403 Forbidden"]) {
+        return Some(PythonError::Denied { reason });
+    }
+    says(&NETWORK).then_some(PythonError::Unreachable { reason })
+}
+
+fn not_found(text: &str, sign: &str) -> Option<PythonError> {
+    let asked = bare(word_before(text, sign)?);
+    Some(PythonError::NotFound {
+        asked,
+        versions: Vec::new(),
+    })
+}
+
+fn no_wheel(text: &str, target: &Target) -> Option<PythonError> {
+    if let Some(word) = word_before(text, " has no usable wheels") {
+        return Some(PythonError::OnlySource { asked: bare(word) });
+    }
+    let asked = bare(word_before(text, " has no wheels with a matching ")?);
+    let hint = text.split_once("hint: ").map_or("", |(_, hint)| hint);
+    let hint = hint.split("hint: ").next().unwrap_or_default();
+    let tags = ["on the following platform", "with the following Python"]
+        .iter()
+        .find_map(|sign| hint.split_once(sign))
+        .map_or("", |(_, tags)| tags);
+    Some(PythonError::OtherPlatforms {
+        asked,
+        found: tags
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect(),
+        wanted: target.to_string(),
+    })
+}
+
+fn conflict(text: &str) -> Option<PythonError> {
+    let (_, detail) = text.split_once("No solution found when resolving dependencies")?;
+    let detail = detail
+        .trim_start_matches([':', ' '])
+        .trim_start_matches("cause:");
+    let detail = detail.split("hint:").next().unwrap_or_default().trim();
+    Some(PythonError::Conflict {
+        detail: detail.to_owned(),
+    })
+}
+
+fn other_python(text: &str, target: &Target) -> Option<PythonError> {
+    let (major, minor) = target.python;
+    let (word, rest) = text
+        .split_once(" requires Python ")
+        .or_else(|| text.split_once(" depends on Python"))?;
+    let required = rest.split_whitespace().next()?.trim_end_matches([',', '.']);
+    let word = word.split_whitespace().next_back()?;
+    Some(PythonError::OtherPython {
+        package: word.to_owned(),
+        required: required.to_owned(),
+        python: format!("{major}.{minor}"),
+    })
+}
+
+/// The first and the last of the causes.
+fn reason(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ")
+        .to_owned();
+    let last = lines.next_back().map(|line| {
+        line.trim_start_matches("cause: ")
+            .trim_start_matches("Caused by: ")
+    });
+    last.map_or(first.clone(), |last| format!("{first}: {last}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Platform;
+
+    #[test]
+    fn the_platform_is_the_newest_that_is_old_enough() {
+        let target = |platform: &str, minor| Target {
+            python: (3, 11),
+            platform: platform.parse::<Platform>().unwrap(),
+            glibc: (2, minor),
+        };
+        assert_eq!(
+            platform(&target("linux/amd64", 36)).unwrap(),
+            "x86_64-manylinux_2_36"
+        );
+        assert_eq!(
+            platform(&target("linux/arm64", 30)).unwrap(),
+            "aarch64-manylinux_2_28"
+        );
+        assert_eq!(
+            platform(&target("linux/amd64", 99)).unwrap(),
+            "x86_64-manylinux_2_40"
+        );
+        assert_eq!(
+            platform(&target("linux/s390x", 36)).unwrap_err().code(),
+            "E711"
+        );
+        assert_eq!(
+            platform(&target("linux/amd64", 12)).unwrap_err().code(),
+            "E711"
+        );
+    }
+}
