@@ -203,14 +203,14 @@ impl Installer {
     }
 }
 
-/// Copies rather than moves a file only where it has gone already, to the other folder; its mode is 0644 or 0755.
+/// Puts a file into its folder with mode 0644 or 0755; it stays where it was, for the other folder may want it too.
 fn place(from: &Path, to: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     if let Some(folder) = to.parent() {
         fs_err::create_dir_all(folder)?;
     }
-    // A link, so that a path of two distributions can go to both folders.
-    fs_err::hard_link(from, to)?;
+    // A link costs nothing; some disks have none.
+    fs_err::hard_link(from, to).or_else(|_| fs_err::copy(from, to).map(drop))?;
     let executable = fs_err::metadata(to)?.permissions().mode() & 0o100 != 0;
     let mode = if executable { 0o755 } else { 0o644 };
     fs_err::set_permissions(to, std::fs::Permissions::from_mode(mode))

@@ -317,8 +317,14 @@ fn fetch_failure(text: &str, log: &str) -> Option<PythonError> {
 fn missing(asked: &str, text: &str, log: &str, target: &Target) -> PythonError {
     let asked = asked.split(" (from ").next().unwrap_or(asked);
     let asked = asked.split(';').next().unwrap_or(asked).trim();
-    let passed_over = PassedOver::of(asked, log);
+    let versions = between(text, "(from versions: ", ")").filter(|versions| *versions != "none");
     let asked = asked.to_owned();
+    if let Some(versions) = versions.filter(|_| pinned(&asked).is_none()) {
+        // There are usable wheels, but of other versions: what was passed over is not the reason.
+        let versions = versions.split(", ").map(str::to_owned).collect();
+        return PythonError::NotFound { asked, versions };
+    }
+    let passed_over = PassedOver::of(&asked, log);
     if !passed_over.tags.is_empty() {
         let found = passed_over.tags.into_iter().collect();
         return PythonError::OtherPlatforms {
@@ -333,11 +339,17 @@ fn missing(asked: &str, text: &str, log: &str, target: &Target) -> PythonError {
     if passed_over.source {
         return PythonError::OnlySource { asked };
     }
-    let versions = between(text, "(from versions: ", ")").filter(|versions| *versions != "none");
     let versions = versions.map_or(Vec::new(), |all| {
         all.split(", ").map(str::to_owned).collect()
     });
     PythonError::NotFound { asked, versions }
+}
+
+/// The version that a requirement pins, by `==` behind its name and extras.
+fn pinned(asked: &str) -> Option<&str> {
+    let (_, version) = asked.split_once("==")?;
+    let version = version.trim_start_matches('=').trim();
+    (!version.contains(['*', ','])).then_some(version)
 }
 
 /// The files of a package that pip did not take.
@@ -358,10 +370,8 @@ impl PassedOver {
         let name_end = asked
             .find(|character| !of_name(character))
             .unwrap_or(asked.len());
-        let (name, condition) = asked.split_at(name_end);
-        let name = normalise(name);
-        let pinned = condition.trim().strip_prefix("==");
-        let pinned = pinned.map(|version| version.trim_start_matches('=').trim());
+        let name = normalise(&asked[..name_end]);
+        let pinned = pinned(asked);
         let is_asked = |package: &str, version: &str| {
             normalise(package) == name && pinned.is_none_or(|pinned| same_version(pinned, version))
         };

@@ -8,6 +8,7 @@ use std::{
     sync::OnceLock,
 };
 
+use base64::Engine;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::*;
@@ -90,6 +91,7 @@ fn file_names(wheels: &[LockedWheel]) -> Vec<&str> {
 }
 
 /// Locks by both installers, which have to agree.
+#[expect(clippy::panic_in_result_fn, reason = "a disagreement fails the test")]
 fn lock_by_both(
     mirror: Option<&str>,
     text: &str,
@@ -333,7 +335,12 @@ fn each_fault_has_its_own_error() {
         assert_eq!(error.code(), code, "{text}: {error}");
         assert!(error.to_string().contains(shown), "{text}: {error}");
     }
-    assert_eq!(lock("spk-app\nspk-native<1").code(), "E706");
+    let conflict = lock("spk-wants-two\nspk-two==2.0");
+    assert_eq!(conflict.code(), "E706");
+    assert!(
+        conflict.to_string().contains("depends on spk-two<2"),
+        "{conflict}"
+    );
     let wrong = format!("spk-old==1.0 --hash=sha256:{}", "0".repeat(64));
     let error = lock(&wrong);
     assert_eq!(error.code(), "E707");
@@ -471,71 +478,61 @@ fn pages(files: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
     pages
 }
 
+const APP: [(&str, &str); 6] = [
+    ("spk_app/__init__.py", ""),
+    ("spk_app/tool.sh", "#!/bin/sh\n"),
+    ("spk_app-1.0.data/scripts/spk", "#!python\n"),
+    ("spk_app-1.0.data/headers/spk.h", "/* */\n"),
+    ("spk_app-1.0.data/data/share/spk/data.txt", "data\n"),
+    (
+        "spk_app-1.0.dist-info/entry_points.txt",
+        "[console_scripts]\nspk-run = spk_app:main\n",
+    ),
+];
+
+const APP_NEEDS: [&str; 3] = [
+    "spk-native>=0.9",
+    "spk-arm ; platform_machine == \"aarch64\"",
+    "spk-win ; os_name == \"nt\"",
+];
+
 fn packages() -> BTreeMap<String, Vec<u8>> {
-    let app = [
-        ("spk_app/__init__.py", ""),
-        ("spk_app/tool.sh", "#!/bin/sh\n"),
-        ("spk_app-1.0.data/scripts/spk", "#!python\n"),
-        ("spk_app-1.0.data/headers/spk.h", "/* */\n"),
-        ("spk_app-1.0.data/data/share/spk/data.txt", "data\n"),
-        (
-            "spk_app-1.0.dist-info/entry_points.txt",
-            "[console_scripts]\nspk-run = spk_app:main\n",
-        ),
-    ];
-    let needs = [
-        "spk-native",
-        "spk-arm ; platform_machine == \"aarch64\"",
-        "spk-win ; os_name == \"nt\"",
-    ];
-    let native = [("spk_native.so", "x"), ("spk_native.libs/libz.so.1", "z")];
-    let wheels = [
-        wheel(
-            "spk_app-1.0-py3-none-any",
-            &app,
-            &[&needs[..], &["spk-native>=0.9"]].concat(),
-        ),
-        wheel(
-            "spk_native-1.0-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64",
-            &native,
-            &[],
-        ),
-        wheel(
-            "spk_native-1.0-cp38-abi3-manylinux2014_x86_64",
-            &native,
-            &[],
-        ),
-        wheel("spk_native-1.0-py3-none-manylinux2014_x86_64", &native, &[]),
-        wheel(
-            "spk_native-1.0-1-cp38-abi3-manylinux_2_17_aarch64",
-            &native,
-            &[],
-        ),
-        wheel(
-            "spk_native-1.0-2-cp38-abi3-manylinux_2_17_aarch64",
-            &native,
-            &[],
-        ),
-        wheel(
-            "spk_native-1.0-cp311-cp311-manylinux_2_39_x86_64",
-            &native,
-            &[],
-        ),
-        wheel("spk_arm-1.0-py3-none-any", &[("spk_arm.py", "")], &[]),
-        wheel("spk_old-1.0-py3-none-any", &[("spk_old.py", "")], &[]),
-        wheel(
-            "spk_win-1.0-cp311-cp311-win_amd64",
-            &[("spk_win.py", "")],
-            &[],
-        ),
-        wheel("spk_newer-1.0-py3-none-any", &[("spk_newer.py", "")], &[]),
+    let mut files: BTreeMap<String, Vec<u8>> = [
+        wheel("spk_app-1.0-py3-none-any", &APP, &APP_NEEDS),
         wheel(
             "spk_needs_spark-1.0-py3-none-any",
             &[("needs.py", "")],
             &["pyspark>=4"],
         ),
-    ];
-    let mut files: BTreeMap<String, Vec<u8>> = wheels.into_iter().collect();
+        wheel(
+            "spk_wants_two-1.0-py3-none-any",
+            &[("wants.py", "")],
+            &["spk-two<2"],
+        ),
+    ]
+    .into();
+    for stem in [
+        "spk_native-1.0-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64",
+        "spk_native-1.0-cp38-abi3-manylinux2014_x86_64",
+        "spk_native-1.0-py3-none-manylinux2014_x86_64",
+        "spk_native-1.0-1-cp38-abi3-manylinux_2_17_aarch64",
+        "spk_native-1.0-2-cp38-abi3-manylinux_2_17_aarch64",
+        "spk_native-1.0-cp311-cp311-manylinux_2_39_x86_64",
+    ] {
+        let native = [("spk_native.so", stem), ("spk_native.libs/libz.so.1", "z")];
+        files.extend([wheel(stem, &native, &[])]);
+    }
+    for stem in [
+        "spk_arm-1.0-py3-none-any",
+        "spk_old-1.0-py3-none-any",
+        "spk_win-1.0-cp311-cp311-win_amd64",
+        "spk_newer-1.0-py3-none-any",
+        "spk_two-1.0-py3-none-any",
+        "spk_two-2.0-py3-none-any",
+    ] {
+        let module = format!("{}.py", stem.split('-').next().unwrap());
+        files.extend([wheel(stem, &[(&module, "")], &[])]);
+    }
     for source in [
         "spk-source/spk_source-1.0.tar.gz",
         "pyspark/pyspark-4.1.4.tar.gz",
@@ -573,7 +570,6 @@ fn wheel(stem: &str, files: &[(&str, &str)], requires: &[&str]) -> (String, Vec<
     let mut record = String::new();
     for (path, text) in &all {
         let digest = hex::decode(Digest::of(text.as_bytes()).hex()).unwrap();
-        use base64::Engine;
         let hash = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest);
         record.extend([path, ",sha256=", &hash, ",", &text.len().to_string(), "\n"]);
     }
@@ -581,7 +577,7 @@ fn wheel(stem: &str, files: &[(&str, &str)], requires: &[&str]) -> (String, Vec<
     all.push((format!("{information}/RECORD"), record));
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (path, text) in all {
-        let executable = path.ends_with(".sh") || path.contains(".so");
+        let executable = path.ends_with("tool.sh") || path.contains(".so");
         let mode = if executable { 0o755 } else { 0o644 };
         zip.start_file(path, SimpleFileOptions::default().unix_permissions(mode))
             .unwrap();
