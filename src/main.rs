@@ -1,3 +1,22 @@
-//! sparkpack.
+//! sparkpack: parse, run, print the error, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use sparkpack::{
+    cli::Cli,
+    commands,
+    ui::{self, Ui},
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(cli.quiet, cli.verbose);
+    match commands::run(&cli, &ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.fail(&ui::error_text(&error));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

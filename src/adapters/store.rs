@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::project::tree::{Content, Entry};
+
 /// Replaces `file` by `bytes`: beside it first, synced, then renamed; its mode is kept, a link is followed.
 ///
 /// # Errors
@@ -74,4 +76,64 @@ pub fn cache_folder() -> PathBuf {
         let parent = set("XDG_CACHE_HOME").or_else(in_home);
         parent.unwrap_or_else(std::env::temp_dir).join("sparkpack")
     })
+}
+
+/// The value of an environment variable, where it is set and is text.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an adapter reads the environment"
+)]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The folder that sparkpack was called in.
+///
+/// # Errors
+/// It has been deleted.
+pub fn current_folder() -> io::Result<PathBuf> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("the current folder: {error}"));
+    std::env::current_dir().map_err(named)
+}
+
+/// Puts the folder `from` in the place of `to`, which may be there.
+///
+/// # Errors
+/// The disk's.
+pub fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
+    if to.symlink_metadata().is_ok() {
+        fs_err::remove_dir_all(to)?;
+    }
+    fs_err::rename(from, to)
+}
+
+/// Copies `entries` into the new folder `into`; symbolic links stay links.
+///
+/// # Errors
+/// The disk's.
+pub fn copy_tree(entries: &[Entry], into: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs_err::create_dir_all(into)?;
+    for entry in entries {
+        let file = into.join(&entry.path);
+        if let Some(folder) = file.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        match &entry.content {
+            Content::File {
+                executable,
+                location,
+                ..
+            } => {
+                let mut output = fs_err::File::create(&file)?;
+                io::copy(&mut location.open()?, &mut output)?;
+                let mode = if *executable { 0o755 } else { 0o644 };
+                output.set_permissions(std::fs::Permissions::from_mode(mode))?;
+            }
+            Content::Symlink { target } => fs_err::os::unix::fs::symlink(target, &file)?,
+        }
+    }
+    Ok(())
 }

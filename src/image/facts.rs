@@ -8,7 +8,7 @@ pub const LABEL_STAGE: &str = "dev.sparkpack.stage";
 pub const LABEL_FORMAT: &str = "dev.sparkpack.format";
 /// Label: the fingerprint, 64 hex digits.
 pub const LABEL_FINGERPRINT: &str = "dev.sparkpack.fingerprint";
-/// Label: the fingerprint's record, deflated and in base64.
+/// Label: the fingerprint's record, deflated and in URL-safe base64.
 pub const LABEL_RECORD: &str = "dev.sparkpack.record";
 /// Label: the digest of a record that is too large for a label.
 pub const LABEL_RECORD_DIGEST: &str = "dev.sparkpack.record-digest";

@@ -173,23 +173,20 @@ impl<'d, 't> Walk<'d, 't> {
     /// Through an alias to what it stands for, noting anchors that have aliases.
     fn follow(&self, id: NodeId, trail: Trail) -> (NodeId, Trail) {
         let node = self.document.node(id);
-        match node.body {
-            Body::Alias(anchor) => {
-                let target = self.document.anchored(anchor).map(|anchored| anchored.node);
-                let via = trail.via.or(Some(node.spot));
-                let shared = Some((anchor, node.spot));
-                let trail = Trail {
-                    via,
-                    shared,
-                    ..trail
-                };
-                (target.unwrap_or(id), trail)
-            }
-            _ => {
-                let alias = self.document.first_alias(node.anchor);
-                let shared = alias.map(|alias| (node.anchor, alias)).or(trail.shared);
-                (id, Trail { shared, ..trail })
-            }
+        if let Body::Alias(anchor) = node.body {
+            let target = self.document.anchored(anchor).map(|anchored| anchored.node);
+            let via = trail.via.or(Some(node.spot));
+            let shared = Some((anchor, node.spot));
+            let trail = Trail {
+                via,
+                shared,
+                ..trail
+            };
+            (target.unwrap_or(id), trail)
+        } else {
+            let alias = self.document.first_alias(node.anchor);
+            let shared = alias.map(|alias| (node.anchor, alias)).or(trail.shared);
+            (id, Trail { shared, ..trail })
         }
     }
 
@@ -251,12 +248,11 @@ impl<'d, 't> Walk<'d, 't> {
 
     fn image(&mut self, kind: &Kind, node: &Node<'t>, trail: Trail) -> Result<(), Defect> {
         let spot = trail.via.unwrap_or(node.spot);
-        let (value, style, span) = match self.template(node) {
-            Some(span) => (Cow::Borrowed(&self.text[span.clone()]), None, span),
-            None => {
-                let (value, style) = self.value(kind, node, spot, &trail.path)?;
-                (value, Some(style), node.spot.range())
-            }
+        let (value, style, span) = if let Some(span) = self.template(node) {
+            (Cow::Borrowed(&self.text[span.clone()]), None, span)
+        } else {
+            let (value, style) = self.value(kind, node, spot, &trail.path)?;
+            (value, Some(style), node.spot.range())
         };
         let place = ImagePlace {
             place: self.place(spot),

@@ -79,20 +79,19 @@ impl<'p> Edit<'p> {
             return Err(is_shared(place, shared, &new));
         }
         let raw = &text[place.span.clone()];
-        match scalar::written(place.style, raw, &place.value, &new) {
-            Some(written) => Ok(Self {
+        if let Some(written) = scalar::written(place.style, raw, &place.value, &new) {
+            Ok(Self {
                 place,
                 new,
                 written,
-            }),
-            None => {
-                let message = format!(
-                    "`{}` is a block scalar of several lines: it cannot be changed without reflowing it",
-                    place.path
-                );
-                Err(Defect::new("E064", place.place.clone(), message)
-                    .hint(format!("write `image: {new}` on one line")))
-            }
+            })
+        } else {
+            let message = format!(
+                "`{}` is a block scalar of several lines: it cannot be changed without reflowing it",
+                place.path
+            );
+            Err(Defect::new("E064", place.place.clone(), message)
+                .hint(format!("write `image: {new}` on one line")))
         }
     }
 

@@ -11,7 +11,7 @@ use super::place::{Defect, Place, nearest};
 pub const FILE_NAME: &str = "sparkpack.toml";
 
 /// The configuration format that this version reads.
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// The largest configuration that is read, in bytes: a larger one is a mistake.
 const SIZE_LIMIT: usize = 1 << 20;
@@ -147,7 +147,12 @@ impl Origin<'_> {
         Place::of_offset(self.file, self.text, spanned.span().start)
     }
 
-    pub(super) fn defect<T>(&self, code: &'static str, spanned: &Spanned<T>, message: impl Into<String>) -> Defect {
+    pub(super) fn defect<T>(
+        &self,
+        code: &'static str,
+        spanned: &Spanned<T>,
+        message: impl Into<String>,
+    ) -> Defect {
         Defect::new(code, self.place(spanned), message)
     }
 }
@@ -156,7 +161,11 @@ impl Origin<'_> {
 pub(super) fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect> {
     let start = Place::of_line(file, 1);
     if bytes.len() > SIZE_LIMIT {
-        return Err(Defect::new("E012", start, "more than 1 MiB: this is no sparkpack configuration"));
+        return Err(Defect::new(
+            "E012",
+            start,
+            "more than 1 MiB: this is no sparkpack configuration",
+        ));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(Defect::new("E011", start, "the file is UTF-16").hint("save it as UTF-8"));
@@ -166,8 +175,14 @@ pub(super) fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect
         Err(error) => {
             let offset = error.valid_up_to();
             let valid = String::from_utf8_lossy(&bytes[..offset]);
-            let message = format!("the byte 0x{:02x} at offset {offset} is not UTF-8", bytes[offset]);
-            Err(Defect::new("E011", Place::of_offset(file, &valid, offset), message).hint("save the file as UTF-8"))
+            let message = format!(
+                "the byte 0x{:02x} at offset {offset} is not UTF-8",
+                bytes[offset]
+            );
+            Err(
+                Defect::new("E011", Place::of_offset(file, &valid, offset), message)
+                    .hint("save the file as UTF-8"),
+            )
         }
     }
 }
@@ -177,10 +192,16 @@ pub(super) fn parse(origin: Origin<'_>) -> Result<Config, Defect> {
     let config: Config = toml::from_str(origin.text).map_err(|error| translate(origin, &error))?;
     match *config.format.get_ref() {
         FORMAT => Ok(config),
-        0 => Err(origin.defect("E022", &config.format, "`format = 0` has never been").hint("write `format = 1`")),
+        0 => Err(origin
+            .defect("E022", &config.format, "`format = 0` has never been")
+            .hint("write `format = 1`")),
         newer => {
-            let message = format!("`format = {newer}` is newer than this sparkpack, which knows format {FORMAT}");
-            Err(origin.defect("E026", &config.format, message).hint("install a newer sparkpack"))
+            let message = format!(
+                "`format = {newer}` is newer than this sparkpack, which knows format {FORMAT}"
+            );
+            Err(origin
+                .defect("E026", &config.format, message)
+                .hint("install a newer sparkpack"))
         }
     }
 }
@@ -191,7 +212,9 @@ fn translate(origin: Origin<'_>, error: &toml::de::Error) -> Defect {
     let message = error.message();
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     if message.starts_with("unknown field") {
-        let (key, known) = quoted.split_first().map_or(("", &[][..]), |(key, known)| (*key, known));
+        let (key, known) = quoted
+            .split_first()
+            .map_or(("", &[][..]), |(key, known)| (*key, known));
         let defect = Defect::new("E021", place, format!("unknown key `{key}`"));
         return match nearest(key, known.iter().copied()) {
             Some(near) => defect.hint(format!("did you mean `{near}`?")),
@@ -200,14 +223,31 @@ fn translate(origin: Origin<'_>, error: &toml::de::Error) -> Defect {
     }
     if message.starts_with("missing field") {
         let key = quoted.first().copied().unwrap_or_default();
-        return Defect::new("E023", place, format!("the key `{key}` is missing")).hint(missing_hint(key));
+        return Defect::new("E023", place, format!("the key `{key}` is missing"))
+            .hint(missing_hint(key));
     }
     if message.starts_with("invalid type") || message.starts_with("invalid value") {
-        return Defect::new("E022", place, message.to_owned());
+        let defect = Defect::new("E022", place, message.to_owned());
+        let wanted = message
+            .rsplit_once("expected ")
+            .map_or("", |(_, wanted)| wanted);
+        return defect.hint(match wanted {
+            "a string" => "put the value into quotes: `\"…\"`".to_owned(),
+            "a sequence" => "write a list: `[\"…\"]`".to_owned(),
+            "a boolean" => "write `true` or `false`, without quotes".to_owned(),
+            "a map" => "write a table: `[NAME]` and its keys below it".to_owned(),
+            other => format!("write {other}; the README has every key"),
+        });
     }
-    let line = origin.text.lines().nth(place.line - 1).unwrap_or_default().trim_end();
+    let line = origin
+        .text
+        .lines()
+        .nth(place.line - 1)
+        .unwrap_or_default()
+        .trim_end();
     let shown: String = line.chars().take(120).collect();
-    Defect::new("E020", place, format!("{} in `{shown}`", message.trim()))
+    let defect = Defect::new("E020", place, format!("{} in `{shown}`", message.trim()));
+    defect.hint("mend that line: the file is TOML")
 }
 
 fn missing_hint(key: &str) -> String {
@@ -222,6 +262,9 @@ fn missing_hint(key: &str) -> String {
 
 /// Names in backticks, with commas.
 pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
+    let quoted: Vec<String> = names
+        .iter()
+        .map(|name| format!("`{}`", name.as_ref()))
+        .collect();
     quoted.join(", ")
 }

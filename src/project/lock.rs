@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::place::{Defect, Place};
-use crate::image::Digest;
+use crate::image::{Digest, Platform};
 
 /// The lock's file name.
 pub const FILE_NAME: &str = "sparkpack.lock";
@@ -28,6 +28,9 @@ pub struct Lock {
     /// The sources, by their origin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sources: BTreeMap<String, LockedSource>,
+    /// The wheels of built-in recipes, by image and platform; a project's own lie in `requirements.lock`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wheels: BTreeMap<String, BTreeMap<Platform, LockedWheels>>,
     /// Rebuilds that were asked for, by stage.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub revisions: BTreeMap<String, Revision>,
@@ -67,6 +70,20 @@ pub struct LockedSource {
     pub sha256: Digest,
 }
 
+/// The chosen wheels of a built-in recipe on one platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedWheels {
+    /// The digest of the requirements that they were chosen for.
+    pub requirements: Digest,
+    /// The Python, major and minor.
+    pub python: String,
+    /// The glibc, major and minor.
+    pub glibc: String,
+    /// Their checksums by file name.
+    pub files: BTreeMap<String, Digest>,
+}
+
 /// A rebuild that a person asked for without a change of inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,6 +101,7 @@ impl Default for Lock {
             recipes: BTreeMap::new(),
             images: BTreeMap::new(),
             sources: BTreeMap::new(),
+            wheels: BTreeMap::new(),
             revisions: BTreeMap::new(),
         }
     }

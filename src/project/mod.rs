@@ -1,11 +1,25 @@
 //! What the user has: configuration, locks, sources and requirements. Reads files, writes none.
 
+mod config;
 pub mod dockerfile;
+pub mod glob;
 pub mod ignore;
+mod images;
+pub mod inputs;
+mod load;
 pub mod lock;
 pub mod place;
+pub mod recipes;
 pub mod requirements;
+mod settings;
 pub mod source;
 pub mod template;
 pub mod tree;
 pub mod wheel;
+
+pub use config::FILE_NAME;
+pub use load::{Environment, load};
+pub use settings::{
+    Chain, Context, Image, Kind, ManifestGlob, Mirrors, Operator, OperatorOrigin, Package, Project,
+    PythonSettings,
+};

@@ -82,7 +82,9 @@ impl BuiltInRecipe {
         };
         add("Dockerfile", self.dockerfile);
         self.files.iter().for_each(|file| add(file.path, file.text));
-        self.requirements.iter().for_each(|text| add("requirements.txt", text));
+        self.requirements
+            .iter()
+            .for_each(|text| add("requirements.txt", text));
         hasher.finish()
     }
 }
@@ -96,5 +98,7 @@ pub fn newest(name: &str) -> Option<&'static BuiltInRecipe> {
 /// The recipe of a name that has the given digest.
 #[must_use]
 pub fn locked(name: &str, digest: &Digest) -> Option<&'static BuiltInRecipe> {
-    BUILT_IN.iter().find(|recipe| recipe.name == name && recipe.digest() == *digest)
+    BUILT_IN
+        .iter()
+        .find(|recipe| recipe.name == name && recipe.digest() == *digest)
 }

@@ -1,1 +1,28 @@
-//! The integration tests.
+//! The integration tests. Each module is one promise seen from outside.
+//!
+//! - `arrows`: a module uses only modules to its left
+//! - `shapes`: the four configurations that the schema must carry
+//! - `mistakes`: every mistake gives one clear message with a cure
+//! - `packing`: the same inputs give the same bytes
+//! - `retagging`: what moves a tag, and what does not
+//! - `building`: a chain of kilobyte layers through a real daemon
+//! - `pushing`: the same into a real registry: adopted, conflicting, with a password
+//! - `real`: the example project with real Spark, from nothing to the job's result
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise, runs programs and reads the clock"
+)]
+
+mod support;
+
+mod arrows;
+mod building;
+mod mistakes;
+mod packing;
+mod pushing;
+mod real;
+mod retagging;
+mod shapes;

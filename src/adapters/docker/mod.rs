@@ -17,7 +17,7 @@ use std::{future::Future, time::Duration};
 use bollard::{
     API_DEFAULT_VERSION, BollardRequest, Docker,
     models::{ImageInspect, SystemVersion},
-    query_parameters::TagImageOptionsBuilder,
+    query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder},
 };
 use tokio::{runtime::Runtime, time::timeout};
 
@@ -141,6 +141,19 @@ impl Daemon {
             .build();
         self.ask(self.client.tag_image(id.as_str(), Some(options)))
             .map_err(|error| self.failed(&error, doing))
+    }
+
+    /// Takes the tag of `reference` away; the image stays as long as it has another.
+    ///
+    /// # Errors
+    /// The daemon has no image of that name, or it is gone.
+    pub fn untag(&self, reference: &Reference) -> Result<(), DockerError> {
+        let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+        let name = reference.to_string();
+        let removed = self.ask(self.client.remove_image(&name, Some(options), None));
+        removed
+            .map(drop)
+            .map_err(|error| self.failed(&error, || format!("untag `{reference}`")))
     }
 
     /// Waits for the answer to a question that needs no work.

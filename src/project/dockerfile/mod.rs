@@ -116,6 +116,12 @@ impl Dockerfile {
         }
     }
 
+    /// The name that messages call it by.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// The instructions in their order.
     #[must_use]
     pub fn instructions(&self) -> &[Instruction] {

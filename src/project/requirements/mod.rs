@@ -92,6 +92,14 @@ impl Requirements {
         read::read(root, file)
     }
 
+    /// Reads the text of a built-in file, which includes no other.
+    ///
+    /// # Errors
+    /// Everything that is wrong in it.
+    pub fn of_text(file: &Path, text: &str) -> Result<Self, Vec<Defect>> {
+        read::read_text(file, text)
+    }
+
     /// The names of the wanted packages, normalised, with their lines.
     pub fn names(&self) -> impl Iterator<Item = (&str, &Place)> {
         self.wanted

@@ -15,18 +15,7 @@ const SIZE_LIMIT: u64 = 4 << 20;
 const LINE_LIMIT: usize = 64 << 10;
 
 pub(super) fn read(root: &Path, file: &Path) -> Result<Requirements, Vec<Defect>> {
-    let mut reading = Reading {
-        root,
-        open: Vec::new(),
-        defects: Vec::new(),
-        found: Requirements {
-            file: file.to_owned(),
-            files: Vec::new(),
-            wanted: Vec::new(),
-            constraints: Vec::new(),
-            index: None,
-        },
-    };
+    let mut reading = Reading::new(root, file);
     match load(root, file) {
         Ok(text) => reading.file(file, &text, Kind::Wanted),
         Err(reason) => reading.defects.push(
@@ -38,13 +27,14 @@ pub(super) fn read(root: &Path, file: &Path) -> Result<Requirements, Vec<Defect>
             .hint("create the file, or correct `requirements` in sparkpack.toml"),
         ),
     }
-    let contradictions = contradictions(&reading.found.wanted);
-    reading.defects.extend(contradictions);
-    if reading.defects.is_empty() {
-        Ok(reading.found)
-    } else {
-        Err(reading.defects)
-    }
+    reading.end()
+}
+
+/// Reads a text that includes no other.
+pub(super) fn read_text(file: &Path, text: &str) -> Result<Requirements, Vec<Defect>> {
+    let mut reading = Reading::new(Path::new(""), file);
+    reading.file(file, text.as_bytes(), Kind::Wanted);
+    reading.end()
 }
 
 #[derive(Clone, Copy)]
@@ -61,7 +51,31 @@ struct Reading<'a> {
     found: Requirements,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn new(root: &'a Path, file: &Path) -> Self {
+        Self {
+            root,
+            open: Vec::new(),
+            defects: Vec::new(),
+            found: Requirements {
+                file: file.to_owned(),
+                files: Vec::new(),
+                wanted: Vec::new(),
+                constraints: Vec::new(),
+                index: None,
+            },
+        }
+    }
+
+    fn end(mut self) -> Result<Requirements, Vec<Defect>> {
+        self.defects.extend(contradictions(&self.found.wanted));
+        if self.defects.is_empty() {
+            Ok(self.found)
+        } else {
+            Err(self.defects)
+        }
+    }
+
     fn file(&mut self, file: &Path, bytes: &[u8], kind: Kind) {
         let text = match decode(file, bytes) {
             Ok(text) => text,

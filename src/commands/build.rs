@@ -1,0 +1,74 @@
+//! `sparkpack build`: packs, makes what the daemon does not have, rewrites the manifests, says what was made.
+
+use super::{
+    contexts::Contexts,
+    locks::{self, Missing},
+    making::{Action, Maker},
+    manifests,
+    outside::Outside,
+    packing::Packer,
+    report::{self, Row},
+    schedule,
+    session::Session,
+};
+use crate::{cli::Images, error::Error};
+
+pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
+    let (registry, prefix) = session.registry(images.registry.registry.as_deref())?;
+    let targets = session.targets(&images.images)?;
+    let outside = Outside::new(session);
+    outside.daemon()?;
+    let prepared = locks::prepare(session, &outside, Missing::Complete)?;
+    let packer = Packer::new(session, &outside);
+    packer.pack_images(&targets, &prepared)?;
+    let contexts = Contexts {
+        session,
+        outside: &outside,
+        prepared: &prepared,
+        packer,
+        prefix,
+    };
+    let maker = Maker {
+        session,
+        outside: &outside,
+        prepared: &prepared,
+        prefix,
+        contexts,
+    };
+    let names = maker.needed(&targets)?;
+    let skipped = |name: &str| {
+        session.ui.say(format!(
+            "{name}: skipped, since an image that it stands on failed"
+        ));
+    };
+    let made = schedule::run(&prepared.plan, &names, &skipped, &|name, below| {
+        maker.make(&prepared.plan.stages[name], below)
+    })?;
+
+    let rows: Vec<Row> = prepared
+        .order
+        .iter()
+        .filter_map(|name| made.get(name).map(|made| Row::of_made(name, made)))
+        .collect();
+    let chosen = images.registry.registry.as_deref();
+    let changed = manifests::rewrite(session, &prepared, chosen, &targets)?;
+    report::write(session, &prepared, registry, &rows)?;
+    if made.values().all(|made| made.action == Action::Reused) && !changed {
+        session.ui.say(format!(
+            "nothing to do: {} and the manifests are current",
+            counted(made.len())
+        ));
+    }
+    for row in &rows {
+        session.ui.data(&row.reference)?;
+    }
+    Ok(())
+}
+
+fn counted(images: usize) -> String {
+    if images == 1 {
+        "the image".to_owned()
+    } else {
+        format!("all {images} images")
+    }
+}

@@ -1,0 +1,238 @@
+//! The build context of a stage, written from its record: nothing else reaches the builder.
+
+use super::{locks::Prepared, outside::Outside, packing::Packer, session::Session};
+use crate::{
+    adapters::{docker::Builder, store},
+    error::Error,
+    image::{Digest, LABEL_FINGERPRINT, Reference, Repository},
+    plan::{PlatformStage, Record, Stage, late_sources, source_digest},
+    project::{
+        Image,
+        inputs::{BaseImage, ImageInputs},
+        lock::LockedImage,
+        source::Source,
+        tree::Entry,
+    },
+    ui::StageLine,
+};
+
+/// The Dockerfile's name in the context that is sent: no file of a project is called so.
+const DOCKERFILE: &str = ".sparkpack.Dockerfile";
+
+/// What is sent to the builder.
+pub(super) struct Context {
+    pub(super) entries: Vec<Entry>,
+    pub(super) folders: Vec<String>,
+    pub(super) dockerfile: String,
+}
+
+/// Writes contexts.
+pub(super) struct Contexts<'a> {
+    pub(super) session: &'a Session<'a>,
+    pub(super) outside: &'a Outside<'a>,
+    pub(super) prepared: &'a Prepared,
+    pub(super) packer: Packer<'a>,
+    pub(super) prefix: &'a str,
+}
+
+impl Contexts<'_> {
+    /// The context of `stage`; the images that its Dockerfile names are in the daemon afterwards.
+    pub(super) fn of(
+        &self,
+        stage: &Stage,
+        image: &Image,
+        inputs: &ImageInputs,
+        line: &mut StageLine<'_>,
+    ) -> Result<Context, Error> {
+        let platform = super::making::only_platform(stage)?;
+        let mut entries = inputs.context.clone();
+        let mut folders = Vec::new();
+        for late in late_sources(&self.session.project, image) {
+            let fetched = self.fetch(late.source, line)?;
+            entries.extend(fetched.into_iter().map(|entry| entry.under(late.folder)));
+        }
+        if inputs.built_in.is_some() {
+            folders.push("jars".to_owned());
+        }
+        if let Some(packed) = self.packer.pack_stage(image, inputs, platform, line)? {
+            entries.extend(packed.entries());
+            folders.push("dist/site-packages".to_owned());
+        } else if inputs.requirements.is_some() {
+            entries.extend(self.packer.site_packages(image, inputs, platform, line)?);
+            folders.push("site-packages".to_owned());
+        }
+        let dockerfile = self.dockerfile(inputs, platform, line)?;
+        entries.push(Entry::held(DOCKERFILE, dockerfile, false));
+        Ok(Context {
+            entries,
+            folders,
+            dockerfile: DOCKERFILE.to_owned(),
+        })
+    }
+
+    /// The Dockerfile with its images' names replaced by names under which the daemon surely has them.
+    fn dockerfile(
+        &self,
+        inputs: &ImageInputs,
+        platform: &PlatformStage,
+        line: &mut StageLine<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        let mut replacements = Vec::new();
+        for base in &inputs.bases {
+            let name = match &base.image {
+                BaseImage::Scratch => continue,
+                BaseImage::Stage(name) => super::making::reference(
+                    self.session,
+                    &self.prepared.plan.stages[name],
+                    self.prefix,
+                )?
+                .to_string(),
+                BaseImage::External(text) => self.external(text, platform, line)?,
+                BaseImage::Source(name) => self.source_image(name, platform, line)?,
+            };
+            replacements.push((base.span.clone(), name));
+        }
+        if self.outside.daemon()?.builder() == Builder::Classic {
+            // It would build the stages that the target does not need, whose files the context does not have.
+            replacements.extend(inputs.resolution.without_unreached());
+        }
+        Ok(inputs.dockerfile.substitute(&replacements))
+    }
+
+    /// The name of an external image, which the daemon then has exactly as the lock wants it.
+    fn external(
+        &self,
+        text: &str,
+        platform: &PlatformStage,
+        line: &mut StageLine<'_>,
+    ) -> Result<String, Error> {
+        let daemon = self.outside.daemon()?;
+        let untrue = |reason: String, hint: String| Error::Untrue {
+            reference: text.to_owned(),
+            reason,
+            hint,
+        };
+        match self.prepared.lock.images.get(text) {
+            Some(LockedImage::LocalDaemon { local_id }) => match daemon.inspect(text)? {
+                Some(facts) if facts.id == *local_id => Ok(text.to_owned()),
+                found => {
+                    let what = found.map_or("it is not in the local daemon".to_owned(), |facts| {
+                        format!(
+                            "the local daemon has {} under that name",
+                            facts.id.short(12)
+                        )
+                    });
+                    Err(untrue(
+                        format!(
+                            "the lock wants the image ID {}, but {what}",
+                            local_id.short(12)
+                        ),
+                        format!(
+                            "bring that image back, or take the entry `{text}` out of sparkpack.lock to lock the one that is there"
+                        ),
+                    ))
+                }
+            },
+            Some(LockedImage::Registry { digest }) => {
+                let reference: Reference = text
+                    .parse()
+                    .map_err(|error| untrue(format!("{error}"), "mend its name".to_owned()))?;
+                let pinned = reference.repository.with_digest(digest);
+                if daemon.inspect(&pinned.to_string())?.is_none() {
+                    line.step(&format!("pulling {text}"));
+                    let credential = self.outside.credentials()?.of(&pinned.repository)?;
+                    let registry_auth = crate::adapters::credentials::registry_auth(
+                        &credential,
+                        &pinned.repository.registry,
+                    );
+                    daemon.pull(&pinned, &platform.platform, &registry_auth, &mut |event| {
+                        super::making::show_transfer(line, "pulled", &event);
+                    })?;
+                }
+                Ok(pinned.to_string())
+            }
+            None => Err(untrue(
+                "the lock does not have it".to_owned(),
+                "run `sparkpack build` again".to_owned(),
+            )),
+        }
+    }
+
+    /// The name of the image that holds a source; it is made once and serves every build.
+    fn source_image(
+        &self,
+        name: &str,
+        platform: &PlatformStage,
+        line: &mut StageLine<'_>,
+    ) -> Result<String, Error> {
+        let daemon = self.outside.daemon()?;
+        let (source, digest) = self.source(name)?;
+        let key =
+            Digest::of(format!("{:?} {digest} {}", source.unpack, platform.platform).as_bytes());
+        let repository = Repository {
+            registry: "sparkpack.source".to_owned(),
+            path: source_path(name),
+        };
+        let reference = repository.with_tag(key.short(16));
+        let is_there = daemon
+            .inspect(&reference.to_string())?
+            .is_some_and(|facts| facts.fingerprint() == Some(key.hex()));
+        if !is_there {
+            let entries = self.fetch(name, line)?;
+            line.step(&format!("handing the source {name} to the daemon"));
+            let labels = std::collections::BTreeMap::from([(
+                LABEL_FINGERPRINT.to_owned(),
+                key.hex().to_owned(),
+            )]);
+            daemon.import(&entries, &labels, &platform.platform, &reference)?;
+        }
+        Ok(reference.to_string())
+    }
+
+    fn source(&self, name: &str) -> Result<(&Source, Digest), Error> {
+        let missing = || Error::Untrue {
+            reference: format!("source:{name}"),
+            reason: "its checksum is not known".to_owned(),
+            hint: "run `sparkpack build` again".to_owned(),
+        };
+        let source = self.session.project.sources.get(name).ok_or_else(missing)?;
+        let digest = source_digest(source, &self.prepared.lock, &self.prepared.local_sources)
+            .ok_or_else(missing)?;
+        Ok((source, digest))
+    }
+
+    fn fetch(&self, name: &str, line: &mut StageLine<'_>) -> Result<Vec<Entry>, Error> {
+        let (source, digest) = self.source(name)?;
+        line.step(&format!("fetching the source {name}"));
+        Ok(self
+            .outside
+            .fetcher()
+            .fetch(source, &digest, &mut |done, total| {
+                line.moved("fetched", done, total);
+            })?)
+    }
+
+    /// Keeps a record that is too large for a label, by its digest.
+    pub(super) fn keep_record(&self, record: &Record) -> Result<Digest, Error> {
+        let bytes = record.bytes();
+        let digest = Digest::of(&bytes);
+        store::replace(
+            &self.session.cache.join("records").join(digest.hex()),
+            &bytes,
+        )?;
+        Ok(digest)
+    }
+}
+
+/// A source's name as a part of a repository.
+fn source_path(name: &str) -> String {
+    let plain = |character: char| {
+        if character.is_ascii_lowercase() || character.is_ascii_digit() {
+            character
+        } else {
+            '-'
+        }
+    };
+    let path: String = name.to_lowercase().chars().map(plain).collect();
+    path.trim_matches('-').to_owned()
+}

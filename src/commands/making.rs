@@ -1,0 +1,389 @@
+//! Looks a stage up in the daemon, and builds it where it is not there as it should be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{contexts::Contexts, locks::Prepared, outside::Outside, session::Session};
+use crate::{
+    adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon, DockerError, TransferEvent},
+    error::Error,
+    image::{
+        ImageFacts, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST,
+        LABEL_STAGE, Reference,
+    },
+    plan::{PlatformStage, Stage},
+    project::{
+        Image,
+        inputs::ImageInputs,
+        lock,
+        place::{Defect, Place},
+    },
+    ui::{StageLine, bytes},
+};
+
+/// What became of a stage.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    pub(super) reference: Reference,
+    pub(super) facts: ImageFacts,
+    pub(super) action: Action,
+}
+
+/// How a stage came to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// It was there.
+    Reused,
+    /// It was built in this run.
+    Built,
+}
+
+/// Makes stages through the daemon.
+pub(super) struct Maker<'a> {
+    pub(super) session: &'a Session<'a>,
+    pub(super) outside: &'a Outside<'a>,
+    pub(super) prepared: &'a Prepared,
+    pub(super) prefix: &'a str,
+    pub(super) contexts: Contexts<'a>,
+}
+
+/// The reference of a stage.
+pub(super) fn reference(
+    session: &Session<'_>,
+    stage: &Stage,
+    prefix: &str,
+) -> Result<Reference, Error> {
+    let names = crate::project::template::Names {
+        registry: prefix,
+        project: &session.project.name,
+        image: &stage.name,
+    };
+    let made = session
+        .project
+        .reference
+        .reference(names, &stage.fingerprint);
+    made.map_err(|error| {
+        Defect::new(
+            "E025",
+            Place::of_line(crate::project::FILE_NAME, 1),
+            error.to_string(),
+        )
+        .into()
+    })
+}
+
+/// The only platform of a stage: several make an index, which the daemon cannot hold.
+pub(super) fn only_platform(stage: &Stage) -> Result<&PlatformStage, Error> {
+    match stage.platforms.as_slice() {
+        [only] => Ok(only),
+        several => {
+            let names: Vec<String> = several
+                .iter()
+                .map(|stage| stage.platform.to_string())
+                .collect();
+            Err(Error::NotYet {
+                what: format!("building `{}` for several platforms ({})", stage.name, names.join(", ")),
+                hint: "list one platform: `platforms = [\"linux/amd64\"]`; `sparkpack plan` gives the references for several".to_owned(),
+            })
+        }
+    }
+}
+
+impl<'a> Maker<'a> {
+    /// Makes `stage`; `below` has what its parents have become in this run.
+    pub(super) fn make(
+        &self,
+        stage: &Stage,
+        below: &BTreeMap<String, Made>,
+    ) -> Result<Made, Error> {
+        let reference = reference(self.session, stage, self.prefix)?;
+        let daemon = self.outside.daemon()?;
+        let found = daemon.inspect(&reference.to_string())?;
+        let (image, inputs) = self.of(stage)?;
+        let parent = image.parent.as_ref().and_then(|parent| below.get(parent));
+        let missing = match reason_to_build(stage, found.as_ref(), parent) {
+            None => {
+                let facts = found.ok_or_else(|| untrue(&reference, "it has gone"))?;
+                self.session.ui.say(format!(
+                    "{}: current: {reference} is there, with the fingerprint of this checkout",
+                    stage.name
+                ));
+                return Ok(Made {
+                    reference,
+                    facts,
+                    action: Action::Reused,
+                });
+            }
+            Some(reason) => reason,
+        };
+        let mut line = self.session.ui.stage(&stage.name);
+        line.step(&format!("building, since {missing}"));
+        let facts = self.build(daemon, stage, image, inputs, &reference, &mut line)?;
+        check(stage, &reference, &facts, parent)?;
+        let took = line.elapsed();
+        line.finish(&format!(
+            "built {reference} in {took} ({})",
+            bytes(facts.size)
+        ));
+        Ok(Made {
+            reference,
+            facts,
+            action: Action::Built,
+        })
+    }
+
+    /// The targets, and of what they stand on that which is needed because something above is missing.
+    pub(super) fn needed(&self, targets: &[String]) -> Result<BTreeSet<String>, Error> {
+        let (mut needed, mut queue) = (BTreeSet::new(), targets.to_vec());
+        while let Some(name) = queue.pop() {
+            let Some(stage) = self
+                .prepared
+                .plan
+                .stages
+                .get(&name)
+                .filter(|_| !needed.contains(&name))
+            else {
+                continue;
+            };
+            let reference = reference(self.session, stage, self.prefix)?;
+            let found = self.outside.daemon()?.inspect(&reference.to_string())?;
+            if reason_to_build(stage, found.as_ref(), None).is_some() {
+                queue.extend(stage.parents.iter().cloned());
+            }
+            needed.insert(name);
+        }
+        Ok(needed)
+    }
+
+    fn of(&self, stage: &Stage) -> Result<(&'a Image, &'a ImageInputs), Error> {
+        let image = self.session.project.images.get(&stage.name);
+        image
+            .zip(self.prepared.inputs.get(&stage.name))
+            .ok_or_else(|| {
+                Defect::new(
+                    "E084",
+                    Place::of_line(crate::project::FILE_NAME, 1),
+                    format!("there is no image `{}`", stage.name),
+                )
+                .into()
+            })
+    }
+
+    fn build(
+        &self,
+        daemon: &Daemon,
+        stage: &Stage,
+        image: &Image,
+        inputs: &ImageInputs,
+        reference: &Reference,
+        line: &mut StageLine<'_>,
+    ) -> Result<ImageFacts, Error> {
+        let platform = only_platform(stage)?;
+        refuse_what_the_builder_lacks(daemon, inputs)?;
+        let context = self.contexts.of(stage, image, inputs, line)?;
+        let request = BuildRequest {
+            entries: context.entries,
+            folders: context.folders,
+            dockerfile: context.dockerfile,
+            reference: reference.clone(),
+            labels: self.labels(stage, platform)?,
+            build_arguments: inputs.build_arguments.clone(),
+            target: image.target.clone(),
+            platform: platform.platform.clone(),
+            no_cache: self.prepared.lock.revisions.contains_key(&stage.name),
+        };
+        let built = daemon.build(&request, &mut |event| show(line, &event));
+        built.map_err(|error| self.located(stage, inputs, daemon.builder(), error))?;
+        daemon.inspect(&reference.to_string())?.ok_or_else(|| {
+            untrue(
+                reference,
+                "the daemon says that it built it, and does not have it",
+            )
+        })
+    }
+
+    fn labels(
+        &self,
+        stage: &Stage,
+        platform: &PlatformStage,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut labels = BTreeMap::from([
+            (LABEL_STAGE.to_owned(), stage.name.clone()),
+            (LABEL_FORMAT.to_owned(), lock::FORMAT.to_string()),
+            (
+                LABEL_FINGERPRINT.to_owned(),
+                stage.fingerprint.hex().to_owned(),
+            ),
+        ]);
+        match platform.record.label() {
+            // The empty label hides one that the parent may have.
+            Some(record) => labels.extend([
+                (LABEL_RECORD.to_owned(), record),
+                (LABEL_RECORD_DIGEST.to_owned(), String::new()),
+            ]),
+            None => {
+                let digest = self.contexts.keep_record(&platform.record)?;
+                labels.extend([
+                    (LABEL_RECORD.to_owned(), String::new()),
+                    (LABEL_RECORD_DIGEST.to_owned(), digest.to_string()),
+                ]);
+            }
+        }
+        Ok(labels)
+    }
+
+    /// A failed build with its line in the Dockerfile.
+    fn located(
+        &self,
+        stage: &Stage,
+        inputs: &ImageInputs,
+        builder: Builder,
+        error: DockerError,
+    ) -> Error {
+        let DockerError::BuildFailed {
+            instruction,
+            step,
+            last_lines,
+            message,
+        } = error
+        else {
+            return error.into();
+        };
+        let instruction = instruction.unwrap_or_default();
+        let line = inputs
+            .dockerfile
+            .line_of(step, &instruction, builder == Builder::BuildKit);
+        let shown = line
+            .and_then(|line| text_of_line(inputs, line))
+            .unwrap_or(instruction);
+        Error::Build {
+            stage: stage.name.clone(),
+            place: Place::of_line(inputs.dockerfile.file(), line.unwrap_or(1)),
+            instruction: shown,
+            output: last_lines,
+            message,
+        }
+    }
+}
+
+/// The instruction that begins on a line, cut to what a message can hold.
+fn text_of_line(inputs: &ImageInputs, line: usize) -> Option<String> {
+    let instruction = inputs
+        .dockerfile
+        .instructions()
+        .iter()
+        .find(|instruction| instruction.line == line)?;
+    let text: Vec<&str> = instruction.arguments.split_whitespace().collect();
+    let text = format!("{} {}", instruction.keyword, text.join(" "));
+    Some(if text.chars().count() > 100 {
+        text.chars().take(99).chain(['…']).collect()
+    } else {
+        text
+    })
+}
+
+/// Why the daemon's image does not do; nothing where it does.
+fn reason_to_build(
+    stage: &Stage,
+    found: Option<&ImageFacts>,
+    parent: Option<&Made>,
+) -> Option<String> {
+    let Some(found) = found else {
+        return Some("the daemon does not have it".to_owned());
+    };
+    match found.fingerprint() {
+        None => Some("what has its tag in the daemon was not made by sparkpack".to_owned()),
+        Some(other) if other != stage.fingerprint.hex() => {
+            Some("what has its tag in the daemon was made from something else".to_owned())
+        }
+        Some(_) => match parent {
+            Some(parent) if !found.stands_on(&parent.facts) => Some(format!(
+                "it does not stand on {} as it is now",
+                parent.reference
+            )),
+            _ => None,
+        },
+    }
+}
+
+/// An image counts as built only if it is what was asked for.
+fn check(
+    stage: &Stage,
+    reference: &Reference,
+    facts: &ImageFacts,
+    parent: Option<&Made>,
+) -> Result<(), Error> {
+    let wanted = &only_platform(stage)?.platform;
+    if facts.platform != *wanted {
+        return Err(untrue(
+            reference,
+            &format!("it was built for {} instead of {wanted}", facts.platform),
+        ));
+    }
+    if facts.fingerprint() != Some(stage.fingerprint.hex()) {
+        return Err(untrue(
+            reference,
+            "the daemon did not label it with its fingerprint",
+        ));
+    }
+    match parent {
+        Some(parent) if !facts.stands_on(&parent.facts) => Err(untrue(
+            reference,
+            &format!("its layers do not begin with those of {}", parent.reference),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn untrue(reference: &Reference, reason: &str) -> Error {
+    Error::Untrue {
+        reference: reference.to_string(),
+        reason: reason.to_owned(),
+        hint: "run it again; if it stays so, the daemon is at fault: `docker image inspect` shows what it has".to_owned(),
+    }
+}
+
+/// What only BuildKit knows is refused before the first step, not after the tenth.
+fn refuse_what_the_builder_lacks(daemon: &Daemon, inputs: &ImageInputs) -> Result<(), Error> {
+    if daemon.builder() == Builder::BuildKit {
+        return Ok(());
+    }
+    match inputs.dockerfile.features().first() {
+        None => Ok(()),
+        Some(feature) => {
+            let place = Place::of_line(inputs.dockerfile.file(), feature.line);
+            let defect = Defect::new(
+                "E095",
+                place,
+                format!(
+                    "{} needs BuildKit, and the classic builder is in use",
+                    feature.name
+                ),
+            );
+            Err(defect.hint("use a daemon with BuildKit, without `DOCKER_BUILDKIT=0`, or write it the old way").into())
+        }
+    }
+}
+
+fn show(line: &mut StageLine<'_>, event: &BuildEvent) {
+    match event {
+        BuildEvent::Step {
+            number,
+            total,
+            instruction,
+            cached,
+        } => {
+            let cached = if *cached { " (cached)" } else { "" };
+            line.step(&format!("[{number}/{total}] {instruction}{cached}"));
+        }
+        BuildEvent::Log(text) => line.output(text),
+        BuildEvent::Sent(count) => line.moved("sent", *count, None),
+    }
+}
+
+/// Shows how far a push or a pull is.
+pub(super) fn show_transfer(line: &mut StageLine<'_>, what: &str, event: &TransferEvent) {
+    match event {
+        TransferEvent::Status(text) => line.output(text),
+        TransferEvent::Bytes { done, total } => line.moved(what, *done, Some(*total)),
+    }
+}

@@ -1,0 +1,27 @@
+//! `sparkpack package`: packs the code and the requirements of every job into its `dist` folder.
+
+use super::{outside::Outside, packing, session::Session};
+use crate::{
+    error::Error,
+    project::place::{Defect, Place},
+};
+
+pub(super) fn run(session: &Session<'_>) -> Result<(), Error> {
+    let outside = Outside::new(session);
+    let packer = packing::Packer::new(session, &outside);
+    let packed = packer.pack_all()?;
+    if packed.is_empty() {
+        let defect = Defect::new(
+            "E023",
+            Place::of_line(crate::project::FILE_NAME, 1),
+            "no image has a `src`: there is nothing to pack",
+        );
+        return Err(defect
+            .hint("give the job's image a `src`: `[images.job]` with `src = \"src\"`")
+            .into());
+    }
+    for dist in packed {
+        session.ui.data(dist)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! Packs a job: its code into `jobs.zip`, its pure packages into `libs.zip`, those with native code into
+//! `site-packages/`. Installed packages are kept in the cache by what they were installed from.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    locks::{Missing, Prepared},
+    outside::Outside,
+    session::Session,
+    wheels,
+};
+use crate::{
+    adapters::store,
+    error::Error,
+    image::Digest,
+    package::{
+        archive,
+        vendor::{self, Vendored},
+    },
+    plan::PlatformStage,
+    project::{
+        Image, Package,
+        inputs::{self, ImageInputs, PackageInputs},
+        requirements::LockedWheel,
+        tree::{Content, Entry},
+        wheel::Target,
+    },
+    ui::StageLine,
+};
+
+/// Packs jobs.
+pub(super) struct Packer<'a> {
+    session: &'a Session<'a>,
+    outside: &'a Outside<'a>,
+}
+
+/// What lies in a `dist` folder, with paths below it.
+pub(super) struct Packed {
+    main: Entry,
+    jobs: Entry,
+    libs: Entry,
+    site_packages: Vec<Entry>,
+}
+
+impl Packed {
+    /// Everything, as it lies in the build context.
+    pub(super) fn entries(self) -> Vec<Entry> {
+        let mut entries = vec![self.main, self.jobs, self.libs];
+        entries.extend(self.site_packages);
+        entries
+            .into_iter()
+            .map(|entry| entry.under("dist"))
+            .collect()
+    }
+}
+
+impl<'a> Packer<'a> {
+    pub(super) fn new(session: &'a Session<'a>, outside: &'a Outside<'a>) -> Self {
+        Self { session, outside }
+    }
+
+    /// Packs every job into its `dist` folder; gives the folders. Nothing but wheels is looked up.
+    pub(super) fn pack_all(&self) -> Result<Vec<String>, Error> {
+        let project = &self.session.project;
+        let mut lock = self.session.lock.clone();
+        let mut read = BTreeMap::new();
+        for (name, image) in &project.images {
+            read.insert(name.clone(), inputs::read(project, &lock, image)?);
+        }
+        let wheels = wheels::of_all(
+            self.session,
+            self.outside,
+            Missing::Complete,
+            &mut lock,
+            &read,
+        )?;
+        if lock != self.session.lock {
+            self.session.keep_lock(&lock)?;
+        }
+        let mut folders = Vec::new();
+        for (name, image) in &project.images {
+            let (Some(package), Some(inputs)) = (&image.package, read.get(name)) else {
+                continue;
+            };
+            let Some(sources) = &inputs.package else {
+                continue;
+            };
+            // dist holds one platform's packages: the first's.
+            let Some(platform) = image.platforms.first() else {
+                continue;
+            };
+            let wheels = wheels
+                .get(&(name.clone(), platform.clone()))
+                .cloned()
+                .unwrap_or_default();
+            let target = self.target(image, platform);
+            let mut line = self.session.ui.stage(name);
+            self.pack(
+                (package, sources),
+                &wheels,
+                target.as_ref(),
+                index_of(inputs),
+                &mut line,
+            )?;
+            line.finish(&format!("packed into {}", package.dist));
+            folders.push(package.dist.clone());
+        }
+        Ok(folders)
+    }
+
+    /// Packs those of `images` that are jobs.
+    pub(super) fn pack_images(&self, images: &[String], prepared: &Prepared) -> Result<(), Error> {
+        for name in images {
+            let (Some(image), Some(inputs), Some(stage)) = (
+                self.session.project.images.get(name),
+                prepared.inputs.get(name),
+                prepared.plan.stages.get(name),
+            ) else {
+                continue;
+            };
+            if let Some(platform) = stage.platforms.first().filter(|_| image.package.is_some()) {
+                let mut line = self.session.ui.stage(name);
+                self.pack_stage(image, inputs, platform, &mut line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs a job for one platform, unless it is no job.
+    pub(super) fn pack_stage(
+        &self,
+        image: &Image,
+        inputs: &ImageInputs,
+        platform: &PlatformStage,
+        line: &mut StageLine<'_>,
+    ) -> Result<Option<Packed>, Error> {
+        let target = self.target(image, &platform.platform);
+        let job = image.package.as_ref().zip(inputs.package.as_ref());
+        job.map(|job| {
+            self.pack(
+                job,
+                &platform.wheels,
+                target.as_ref(),
+                index_of(inputs),
+                line,
+            )
+        })
+        .transpose()
+    }
+
+    fn target(&self, image: &Image, platform: &crate::image::Platform) -> Option<Target> {
+        let chain = self.session.project.chain_of(image)?;
+        Some(Target {
+            python: chain.python,
+            platform: platform.clone(),
+            glibc: self.session.project.python.glibc,
+        })
+    }
+
+    fn pack(
+        &self,
+        (package, inputs): (&Package, &PackageInputs),
+        wheels: &[LockedWheel],
+        target: Option<&Target>,
+        index: Option<&str>,
+        line: &mut StageLine<'_>,
+    ) -> Result<Packed, Error> {
+        let dist = self.session.project.root.join(&package.dist);
+        let installed = self.installed(wheels, target, index, line)?;
+        let main = write_main(&dist, &inputs.main)?;
+        let jobs = write_zip(&dist, "jobs.zip", &inputs.modules)?;
+        let libs = write_zip(&dist, "libs.zip", &installed.libs)?;
+        let site_packages: Vec<Entry> = installed
+            .site_packages
+            .into_iter()
+            .map(|entry| entry.under("site-packages"))
+            .collect();
+        write_tree(&dist, "site-packages", &site_packages)?;
+        Ok(Packed {
+            main,
+            jobs,
+            libs,
+            site_packages,
+        })
+    }
+
+    /// Installed packages of an image that is no job, below `site-packages/`.
+    pub(super) fn site_packages(
+        &self,
+        image: &Image,
+        inputs: &ImageInputs,
+        platform: &PlatformStage,
+        line: &mut StageLine<'_>,
+    ) -> Result<Vec<Entry>, Error> {
+        let target = self.target(image, &platform.platform);
+        let installed =
+            self.installed(&platform.wheels, target.as_ref(), index_of(inputs), line)?;
+        let all = installed.libs.into_iter().chain(installed.site_packages);
+        let by_path: BTreeMap<String, Entry> =
+            all.map(|entry| (entry.path.clone(), entry)).collect();
+        Ok(by_path
+            .into_values()
+            .map(|entry| entry.under("site-packages"))
+            .collect())
+    }
+
+    /// The files of installed wheels, from the cache where they are there unharmed.
+    fn installed(
+        &self,
+        wheels: &[LockedWheel],
+        target: Option<&Target>,
+        index: Option<&str>,
+        line: &mut StageLine<'_>,
+    ) -> Result<Vendored, Error> {
+        let Some(target) = target.filter(|_| !wheels.is_empty()) else {
+            return Ok(Vendored::default());
+        };
+        let folder = self.session.cache.join("packages");
+        let key = key_of(wheels, target);
+        let tree = folder.join(key.hex());
+        let listing = folder.join(format!("{}.listing", key.hex()));
+        if let (Ok(found), Ok(known)) = (vendor::split(&tree), fs_err::read(&listing))
+            && listing_of_both(&found).as_bytes() == known
+        {
+            return Ok(found);
+        }
+        line.step(&format!("installing {} wheels", wheels.len()));
+        fs_err::create_dir_all(&folder)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(".installing-")
+            .tempdir_in(&folder)?;
+        let into = temporary.path().join("tree");
+        self.outside
+            .installer()?
+            .install(wheels, target, index, &into)?;
+        store::move_folder(&into, &tree)?;
+        let installed = vendor::split(&tree)?;
+        store::replace(&listing, listing_of_both(&installed).as_bytes())?;
+        Ok(installed)
+    }
+}
+
+/// The package index that an image's requirements name.
+fn index_of(inputs: &ImageInputs) -> Option<&str> {
+    inputs
+        .requirements
+        .as_ref()
+        .and_then(|known| known.requirements.index.as_deref())
+}
+
+fn key_of(wheels: &[LockedWheel], target: &Target) -> Digest {
+    let (major, minor) = target.python;
+    let mut key = format!(
+        "packages 1\npython {major}.{minor}\nplatform {}\n",
+        target.platform
+    );
+    let mut rows: Vec<String> = wheels
+        .iter()
+        .map(|locked| format!("{} {}\n", locked.wheel.file_name, locked.sha256))
+        .collect();
+    rows.sort();
+    key.extend(rows);
+    Digest::of(key.as_bytes())
+}
+
+fn listing_of_both(installed: &Vendored) -> String {
+    format!(
+        "{}\n{}",
+        listing_of(&installed.libs),
+        listing_of(&installed.site_packages)
+    )
+}
+
+fn listing_of(entries: &[Entry]) -> String {
+    let row = |entry: &Entry| match &entry.content {
+        Content::File {
+            digest, executable, ..
+        } => format!("{digest} {executable} {}\n", entry.path),
+        Content::Symlink { target } => format!("link {target} {}\n", entry.path),
+    };
+    entries.iter().map(row).collect()
+}
+
+fn write_main(dist: &Path, main: &Entry) -> Result<Entry, Error> {
+    let mut bytes = Vec::new();
+    if let Content::File { location, .. } = &main.content {
+        std::io::Read::read_to_end(&mut location.open()?, &mut bytes)?;
+    }
+    let entry = Entry::held("main.py", bytes.clone(), false);
+    if digest_of(&entry) != digest_of(main) {
+        return Err(archive::ArchiveError::Changed {
+            path: main.path.clone(),
+        }
+        .into());
+    }
+    write_if_other(&dist.join("main.py"), &bytes)?;
+    Ok(entry)
+}
+
+fn digest_of(entry: &Entry) -> Option<&Digest> {
+    match &entry.content {
+        Content::File { digest, .. } => Some(digest),
+        Content::Symlink { .. } => None,
+    }
+}
+
+/// Writes an archive of `entries` into `dist`; a symbolic link has been resolved before.
+fn write_zip(dist: &Path, name: &str, entries: &[Entry]) -> Result<Entry, Error> {
+    let mut zip = std::io::Cursor::new(Vec::new());
+    archive::write_zip(entries, &mut zip)?;
+    let bytes = zip.into_inner();
+    write_if_other(&dist.join(name), &bytes)?;
+    Ok(Entry::held(name, bytes, false))
+}
+
+fn write_if_other(file: &Path, bytes: &[u8]) -> Result<(), Error> {
+    if fs_err::read(file).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    Ok(store::replace(file, bytes)?)
+}
+
+/// Lets `dist/name` hold these files and no others.
+fn write_tree(dist: &Path, name: &str, entries: &[Entry]) -> Result<(), Error> {
+    let folder = dist.join(name);
+    let below: Vec<Entry> = entries
+        .iter()
+        .map(|entry| Entry {
+            path: entry.path[name.len() + 1..].to_owned(),
+            ..entry.clone()
+        })
+        .collect();
+    if vendor::walk(&folder).is_ok_and(|found| listing_of(&found) == listing_of(&below)) {
+        return Ok(());
+    }
+    let temporary = tempfile::Builder::new()
+        .prefix(".sparkpack-")
+        .tempdir_in(dist)?;
+    let into: PathBuf = temporary.path().join("tree");
+    store::copy_tree(&below, &into)?;
+    Ok(store::move_folder(&into, &folder)?)
+}

@@ -1,0 +1,26 @@
+//! `sparkpack plan`: prints the reference of every image, offline.
+
+use super::{
+    locks::{self, Missing},
+    outside::Outside,
+    session::Session,
+};
+use crate::{cli::Registry, error::Error};
+
+pub(super) fn run(session: &Session<'_>, registry: &Registry) -> Result<(), Error> {
+    let (_, prefix) = session.registry(registry.registry.as_deref())?;
+    let outside = Outside::new(session);
+    let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
+    for name in &prepared.order {
+        let stage = &prepared.plan.stages[name];
+        if stage.uses_network {
+            session.ui.detail(format!(
+                "{name}: not reproducible, since a RUN may use the network"
+            ));
+        }
+        session
+            .ui
+            .data(super::making::reference(session, stage, prefix)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! `sparkpack push`: asks the registry, makes what is missing, pushes parents first, rewrites the manifests.
+//!
+//! A registry does not protect a tag, so an image goes there under a name of its own first, `TAG-IMAGE ID`, and its
+//! manifest gets the tag only where nobody else's has it; afterwards the tag is read back. Who was too late adopts
+//! the image that won, and both stay pullable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    contexts::Contexts,
+    locks::{self, Missing, Prepared},
+    making::{self, Action, Made, Maker},
+    manifests,
+    outside::Outside,
+    packing::Packer,
+    report::{self, Row},
+    schedule,
+    session::Session,
+};
+use crate::{
+    adapters::{credentials::registry_auth, registry::RegistryImage},
+    cli::Images,
+    error::Error,
+    image::{ImageFacts, LABEL_FINGERPRINT, Reference},
+    plan::Stage,
+    ui::StageLine,
+};
+
+pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
+    let (registry, prefix) = session.registry(images.registry.registry.as_deref())?;
+    let targets = session.targets(&images.images)?;
+    let outside = Outside::new(session);
+    let prepared = locks::prepare(session, &outside, Missing::Complete)?;
+    let packer = Packer::new(session, &outside);
+    packer.pack_images(&targets, &prepared)?;
+    let contexts = Contexts {
+        session,
+        outside: &outside,
+        prepared: &prepared,
+        packer,
+        prefix,
+    };
+    let maker = Maker {
+        session,
+        outside: &outside,
+        prepared: &prepared,
+        prefix,
+        contexts,
+    };
+    let pusher = Pusher {
+        session,
+        outside: &outside,
+        prepared: &prepared,
+        prefix,
+        maker,
+    };
+
+    let there = pusher.look_up(&targets)?;
+    let skipped = |name: &str| {
+        session.ui.say(format!(
+            "{name}: skipped, since an image that it stands on failed"
+        ));
+    };
+    let names = pusher.wanted(&targets, &there);
+    let pushed = schedule::run(&prepared.plan, &names, &skipped, &|name, below| {
+        pusher.push(
+            &prepared.plan.stages[name],
+            there.get(name).and_then(Option::as_ref),
+            below,
+        )
+    })?;
+
+    let chosen = images.registry.registry.as_deref();
+    let changed = manifests::rewrite(session, &prepared, chosen, &targets)?;
+    let rows: Vec<Row> = prepared
+        .order
+        .iter()
+        .filter_map(|name| pushed.get(name).map(|pushed| pushed.row(name)))
+        .collect();
+    report::write(session, &prepared, registry, &rows)?;
+    if pushed.values().all(|pushed| !pushed.is_new) && !changed {
+        session.ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");
+    }
+    for row in &rows {
+        session.ui.data(format!(
+            "{}@{}",
+            row.reference, pushed[&row.name].image.digest
+        ))?;
+    }
+    Ok(())
+}
+
+/// An image as the registry has it.
+#[derive(Clone)]
+struct Pushed {
+    reference: Reference,
+    image: RegistryImage,
+    is_new: bool,
+}
+
+impl Pushed {
+    fn row(&self, name: &str) -> Row {
+        Row {
+            name: name.to_owned(),
+            reference: self.reference.clone(),
+            digest: Some(self.image.digest.clone()),
+            facts: self.image.facts.clone(),
+            action: if self.is_new { "pushed" } else { "adopted" },
+        }
+    }
+}
+
+struct Pusher<'a> {
+    session: &'a Session<'a>,
+    outside: &'a Outside<'a>,
+    prepared: &'a Prepared,
+    prefix: &'a str,
+    maker: Maker<'a>,
+}
+
+impl Pusher<'_> {
+    /// What the registry has of `targets` and all that they stand on; a conflict anywhere stops before anything is built.
+    fn look_up(
+        &self,
+        targets: &[String],
+    ) -> Result<BTreeMap<String, Option<RegistryImage>>, Error> {
+        let mut there = BTreeMap::new();
+        for name in self.prepared.plan.with_parents(targets) {
+            let stage = &self.prepared.plan.stages[&name];
+            let reference = making::reference(self.session, stage, self.prefix)?;
+            there.insert(name, self.find(stage, &reference)?);
+        }
+        Ok(there)
+    }
+
+    fn find(&self, stage: &Stage, reference: &Reference) -> Result<Option<RegistryImage>, Error> {
+        let platform = &making::only_platform(stage)?.platform;
+        let found = self.outside.registry()?.find(reference, platform)?;
+        match &found {
+            Some(image) => refuse_conflict(stage, reference, &image.facts).map(|()| found),
+            None => Ok(None),
+        }
+    }
+
+    /// The targets, and of what they stand on that which is needed to make the missing ones.
+    fn wanted(
+        &self,
+        targets: &[String],
+        there: &BTreeMap<String, Option<RegistryImage>>,
+    ) -> BTreeSet<String> {
+        let (mut wanted, mut queue) = (BTreeSet::new(), targets.to_vec());
+        while let Some(name) = queue.pop() {
+            let is_missing = there.get(&name).is_some_and(Option::is_none);
+            if is_missing && let Some(stage) = self.prepared.plan.stages.get(&name) {
+                queue.extend(
+                    stage
+                        .parents
+                        .iter()
+                        .filter(|parent| !wanted.contains(*parent))
+                        .cloned(),
+                );
+            }
+            wanted.insert(name);
+        }
+        wanted
+    }
+
+    fn push(
+        &self,
+        stage: &Stage,
+        there: Option<&RegistryImage>,
+        below: &BTreeMap<String, Pushed>,
+    ) -> Result<Pushed, Error> {
+        let reference = making::reference(self.session, stage, self.prefix)?;
+        if let Some(image) = there {
+            self.session.ui.say(format!(
+                "{}: current: the registry has {reference}, made from the same inputs",
+                stage.name
+            ));
+            return Ok(Pushed {
+                reference,
+                image: image.clone(),
+                is_new: false,
+            });
+        }
+        let mut parents = BTreeMap::new();
+        for parent in &stage.parents {
+            if let Some(pushed) = below.get(parent) {
+                parents.insert(parent.clone(), self.align(parent, pushed)?);
+            }
+        }
+        let made = self.maker.make(stage, &parents)?;
+        self.send(stage, &made)
+    }
+
+    /// Lets the daemon have a parent exactly as the registry has it, so that its children stand on that.
+    fn align(&self, name: &str, pushed: &Pushed) -> Result<Made, Error> {
+        let daemon = self.outside.daemon()?;
+        let local = daemon.inspect(&pushed.reference.to_string())?;
+        let made = |facts: ImageFacts| Made {
+            reference: pushed.reference.clone(),
+            facts,
+            action: Action::Reused,
+        };
+        if let Some(facts) = local.filter(|facts| facts.diff_ids == pushed.image.facts.diff_ids) {
+            return Ok(made(facts));
+        }
+        let mut line = self.session.ui.stage(name);
+        line.step("pulling it, since the registry's has other layers than the daemon's");
+        let pinned = pushed
+            .reference
+            .repository
+            .with_digest(&pushed.image.digest);
+        daemon.pull(
+            &pinned,
+            &pushed.image.facts.platform,
+            &self.registry_auth(&pinned)?,
+            &mut |event| making::show_transfer(&mut line, "pulled", &event),
+        )?;
+        daemon.tag(&pushed.image.facts.id, &pushed.reference)?;
+        let took = line.elapsed();
+        line.finish(&format!("pulled {pinned} in {took}"));
+        Ok(made(pushed.image.facts.clone()))
+    }
+
+    fn registry_auth(&self, reference: &Reference) -> Result<String, Error> {
+        let credential = self.outside.credentials()?.of(&reference.repository)?;
+        Ok(registry_auth(&credential, &reference.repository.registry))
+    }
+
+    /// Sends an image under a name of its own, then gives it the tag unless somebody was faster.
+    fn send(&self, stage: &Stage, made: &Made) -> Result<Pushed, Error> {
+        let (daemon, registry) = (self.outside.daemon()?, self.outside.registry()?);
+        let mut line = self.session.ui.stage(&stage.name);
+        line.step(&format!("pushing {}", made.reference));
+        let own = own_name(made);
+        daemon.tag(&made.facts.id, &own)?;
+        let sent = daemon.push(&own, &self.registry_auth(&own)?, &mut |event| {
+            making::show_transfer(&mut line, "pushed", &event);
+        });
+        let untagged = daemon.untag(&own);
+        sent?;
+        untagged?;
+        let image = self.find(stage, &own)?.ok_or_else(|| lost(&own))?;
+        if let Some(other) = self.find(stage, &made.reference)? {
+            return Ok(adopt(made, other, line));
+        }
+        let digest = registry.tag(&image, &made.reference)?;
+        if digest != image.digest {
+            let other = self
+                .find(stage, &made.reference)?
+                .ok_or_else(|| lost(&made.reference))?;
+            return Ok(adopt(made, other, line));
+        }
+        let took = line.elapsed();
+        line.finish(&format!("pushed {}@{digest} in {took}", made.reference));
+        Ok(Pushed {
+            reference: made.reference.clone(),
+            image,
+            is_new: true,
+        })
+    }
+}
+
+fn adopt(made: &Made, image: RegistryImage, line: StageLine<'_>) -> Pushed {
+    line.finish(&format!(
+        "somebody else pushed {} from the same inputs at the same time: theirs is taken",
+        made.reference
+    ));
+    Pushed {
+        reference: made.reference.clone(),
+        image,
+        is_new: false,
+    }
+}
+
+/// The tag that is only this image's: nobody else's bytes have its ID.
+fn own_name(made: &Made) -> Reference {
+    let tag = made.reference.tag.as_deref().unwrap_or_default();
+    made.reference
+        .repository
+        .with_tag(&format!("{tag}-{}", made.facts.id.short(12)))
+}
+
+fn lost(reference: &Reference) -> Error {
+    Error::Untrue {
+        reference: reference.to_string(),
+        reason: "the registry took it and does not have it".to_owned(),
+        hint: "run it again; if it stays so, the registry is at fault".to_owned(),
+    }
+}
+
+fn refuse_conflict(stage: &Stage, reference: &Reference, facts: &ImageFacts) -> Result<(), Error> {
+    let found = match facts.fingerprint() {
+        Some(same) if same == stage.fingerprint.hex() => return Ok(()),
+        Some(other) => format!(
+            "another fingerprint: {} instead of {}",
+            other.get(..16).unwrap_or(other),
+            stage.fingerprint.short(16)
+        ),
+        None => format!("no label `{LABEL_FINGERPRINT}`: it was not made by sparkpack"),
+    };
+    Err(Error::Conflict {
+        reference: reference.clone(),
+        found,
+    })
+}

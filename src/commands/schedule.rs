@@ -1,0 +1,70 @@
+//! Runs work on stages: parents first, siblings at the same time, a failure stops only what stands on it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::mpsc,
+    thread,
+};
+
+use crate::{
+    error::Error,
+    plan::{Plan, order::Order},
+};
+
+/// Runs `work` on each of `names`; it is handed the results of all that has ended before.
+///
+/// # Errors
+/// Those of the work, all of them.
+pub(super) fn run<T: Clone + Send>(
+    plan: &Plan,
+    names: &BTreeSet<String>,
+    say_skipped: &dyn Fn(&str),
+    work: &(dyn Fn(&str, &BTreeMap<String, T>) -> Result<T, Error> + Sync),
+) -> Result<BTreeMap<String, T>, Error> {
+    let parents = |name: &String| {
+        plan.stages
+            .get(name)
+            .map(|stage| stage.parents.clone())
+            .unwrap_or_default()
+    };
+    let mut order = Order::new(names.iter().map(|name| (name.clone(), parents(name))));
+    let (mut results, mut errors) = (BTreeMap::new(), Vec::new());
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        let mut running = 0;
+        loop {
+            for name in order.take_ready() {
+                running += 1;
+                let (sender, below) = (sender.clone(), results.clone());
+                scope.spawn(move || {
+                    let result = work(&name, &below);
+                    // The receiver lives until every worker has sent.
+                    drop(sender.send((name, result)));
+                });
+            }
+            if running == 0 {
+                break;
+            }
+            let Ok((name, result)) = receiver.recv() else {
+                break;
+            };
+            running -= 1;
+            match result {
+                Ok(result) => {
+                    order.done(&name);
+                    results.insert(name, result);
+                }
+                Err(error) => {
+                    order.failed(&name);
+                    errors.push(error);
+                }
+            }
+        }
+    });
+    order.skipped().iter().for_each(|name| say_skipped(name));
+    match errors.len() {
+        0 => Ok(results),
+        1 => Err(errors.remove(0)),
+        _ => Err(Error::Several(errors)),
+    }
+}

@@ -1,0 +1,127 @@
+//! One run on one project.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    adapters::store,
+    error::Error,
+    project::{
+        self, FILE_NAME, Project,
+        lock::{self, Lock},
+        place::nearest,
+    },
+    ui::Ui,
+};
+
+/// What every verb has at hand.
+pub(super) struct Session<'a> {
+    pub(super) ui: &'a Ui,
+    pub(super) project: Project,
+    pub(super) lock: Lock,
+    pub(super) cache: PathBuf,
+}
+
+impl<'a> Session<'a> {
+    /// Finds the project in `directory`, or here and above, and reads its configuration and lock.
+    pub(super) fn open(directory: Option<&Path>, ui: &'a Ui) -> Result<Self, Error> {
+        let root = find_root(directory)?;
+        let project = project::load(&root, &store::environment)?;
+        project.warnings.iter().for_each(|warning| ui.warn(warning));
+        let lock = read_lock(&root)?;
+        Ok(Self {
+            ui,
+            project,
+            lock,
+            cache: store::cache_folder(),
+        })
+    }
+
+    /// Writes a lock that has become more complete.
+    pub(super) fn keep_lock(&self, lock: &Lock) -> Result<(), Error> {
+        store::replace(
+            &self.project.root.join(lock::FILE_NAME),
+            lock.to_text().as_bytes(),
+        )?;
+        self.ui
+            .say(format!("{} completed: commit it", lock::FILE_NAME));
+        Ok(())
+    }
+
+    /// The images that are meant: the named ones, else all.
+    pub(super) fn targets(&self, named: &[String]) -> Result<Vec<String>, Error> {
+        let images = &self.project.images;
+        if let Some(name) = named.iter().find(|name| !images.contains_key(*name)) {
+            let known: Vec<&str> = images.keys().map(String::as_str).collect();
+            let hint = nearest(name, known.iter().copied()).map_or_else(
+                || format!("the images are {}", known.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            let message = format!("there is no image `{name}`");
+            return Err(Error::Usage {
+                code: "E084",
+                message,
+                hint,
+            });
+        }
+        Ok(if named.is_empty() {
+            images.keys().cloned().collect()
+        } else {
+            named.to_vec()
+        })
+    }
+
+    /// The name and the prefix of the registry that is meant.
+    pub(super) fn registry<'b>(
+        &'b self,
+        name: Option<&'b str>,
+    ) -> Result<(&'b str, &'b str), Error> {
+        let registry = self.project.registry(name);
+        registry.map_err(|message| Error::Usage {
+            code: "E087",
+            message,
+            hint: "choose one with `--registry NAME`".to_owned(),
+        })
+    }
+}
+
+fn find_root(directory: Option<&Path>) -> Result<PathBuf, Error> {
+    if let Some(directory) = directory {
+        return if directory.join(FILE_NAME).exists() {
+            Ok(directory.to_owned())
+        } else {
+            Err(no_project(&format!(
+                "no {FILE_NAME} in {}",
+                directory.display()
+            )))
+        };
+    }
+    let here = store::current_folder()?;
+    let above = here
+        .ancestors()
+        .find(|folder| folder.join(FILE_NAME).exists());
+    above.map(Path::to_owned).ok_or_else(|| {
+        no_project(&format!(
+            "no {FILE_NAME} in {} or its parents",
+            here.display()
+        ))
+    })
+}
+
+fn no_project(message: &str) -> Error {
+    Error::Usage {
+        code: "E010",
+        message: message.to_owned(),
+        hint:
+            "go to the project's folder, or write one: the README shows the ten lines that it needs"
+                .to_owned(),
+    }
+}
+
+fn read_lock(root: &Path) -> Result<Lock, Error> {
+    let file = root.join(lock::FILE_NAME);
+    match fs_err::read_to_string(&file) {
+        Ok(text) => Ok(Lock::parse(Path::new(lock::FILE_NAME), &text)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
+        Err(error) => Err(error.into()),
+    }
+}

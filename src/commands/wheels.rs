@@ -1,0 +1,270 @@
+//! The wheels of every image: from the locks, or chosen now and locked.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{locks::Missing, outside::Outside, session::Session};
+use crate::{
+    adapters::store,
+    error::Error,
+    image::Platform,
+    plan::parents_first,
+    project::{
+        Image,
+        inputs::{BaseImage, ImageInputs, ImageRequirements},
+        lock::{Lock, LockedWheels},
+        place::{Defect, Place},
+        requirements::{self, LockedWheel, Pin},
+        wheel::Target,
+    },
+};
+
+/// The wheels that an image adds to its parents', by image and platform.
+pub(super) type Wheels = BTreeMap<(String, Platform), Vec<LockedWheel>>;
+
+/// The wheels of all images; `lock` gets those of built-in recipes, `requirements.lock` files the others.
+pub(super) fn of_all(
+    session: &Session<'_>,
+    outside: &Outside<'_>,
+    missing: Missing,
+    lock: &mut Lock,
+    inputs: &BTreeMap<String, ImageInputs>,
+) -> Result<Wheels, Error> {
+    let mut chooser = Chooser {
+        session,
+        outside,
+        missing,
+        lock,
+        wheels: Wheels::new(),
+        provided: BTreeMap::new(),
+    };
+    for name in parents_first(&session.project, inputs)? {
+        if let (Some(image), Some(inputs)) = (session.project.images.get(&name), inputs.get(&name))
+        {
+            chooser.image(image, inputs)?;
+        }
+    }
+    Ok(chooser.wheels)
+}
+
+struct Chooser<'a> {
+    session: &'a Session<'a>,
+    outside: &'a Outside<'a>,
+    missing: Missing,
+    lock: &'a mut Lock,
+    wheels: Wheels,
+    /// What each image has, its parents' included.
+    provided: BTreeMap<(String, Platform), Vec<Pin>>,
+}
+
+impl Chooser<'_> {
+    fn image(&mut self, image: &Image, inputs: &ImageInputs) -> Result<(), Error> {
+        for platform in &image.platforms {
+            let key = (image.name.clone(), platform.clone());
+            let mut provided = self.of_parents(inputs, platform);
+            if let Some(requirements) = &inputs.requirements {
+                let target = self.target(image, platform)?;
+                let chosen = self.locked_or_chosen(image, requirements, &provided, &target)?;
+                provided.extend(chosen.iter().map(LockedWheel::pin));
+                self.wheels.insert(key.clone(), chosen);
+            }
+            provided.sort();
+            provided.dedup();
+            self.provided.insert(key, provided);
+        }
+        Ok(())
+    }
+
+    fn of_parents(&self, inputs: &ImageInputs, platform: &Platform) -> Vec<Pin> {
+        let parents = inputs.bases.iter().filter_map(|base| match &base.image {
+            BaseImage::Stage(name) => self.provided.get(&(name.clone(), platform.clone())),
+            BaseImage::External(_) | BaseImage::Source(_) | BaseImage::Scratch => None,
+        });
+        parents.flatten().cloned().collect()
+    }
+
+    fn target(&self, image: &Image, platform: &Platform) -> Result<Target, Error> {
+        let chain = self.session.project.chain_of(image).ok_or_else(|| {
+            let message = format!(
+                "`{}` has requirements, but no chain says for which Python",
+                image.name
+            );
+            Defect::new("E023", image.place.clone(), message)
+                .hint("add `[chains.main]` with `spark` and `python`")
+        })?;
+        Ok(Target {
+            python: chain.python,
+            platform: platform.clone(),
+            glibc: self.session.project.python.glibc,
+        })
+    }
+
+    fn locked_or_chosen(
+        &mut self,
+        image: &Image,
+        requirements: &ImageRequirements,
+        provided: &[Pin],
+        target: &Target,
+    ) -> Result<Vec<LockedWheel>, Error> {
+        let known = if requirements.built_in {
+            self.built_in(image, requirements, provided, target)
+        } else {
+            self.beside(requirements)?
+                .filter(|lock| lock.is_current_for(&requirements.requirements, provided, target))
+        };
+        if let Some(wheels) = known.and_then(|mut lock| lock.wheels.remove(&target.platform)) {
+            return Ok(wheels);
+        }
+        if self.missing == Missing::Refuse {
+            let file = requirements.requirements.file.display();
+            let message = format!(
+                "`{}` needs the wheels for {file} ({}), which no lock has",
+                image.name, target.platform
+            );
+            return Err(Defect::new(
+                "E033",
+                Place::of_line(&requirements.requirements.file, 1),
+                message,
+            )
+            .hint("run `sparkpack build`, which completes the locks")
+            .into());
+        }
+        self.choose(image, requirements, provided, target)
+    }
+
+    fn choose(
+        &mut self,
+        image: &Image,
+        requirements: &ImageRequirements,
+        provided: &[Pin],
+        target: &Target,
+    ) -> Result<Vec<LockedWheel>, Error> {
+        let line = self.session.ui.stage(&image.name);
+        let file = requirements.requirements.file.display().to_string();
+        line.step(&format!("choosing wheels for {file}"));
+        let resolved =
+            self.outside
+                .installer()?
+                .lock(&requirements.requirements, target, provided)?;
+        let took = line.elapsed();
+        line.finish(&format!(
+            "chose {} wheels for {file} in {took}",
+            resolved.wheels.len()
+        ));
+        let mut lock = if requirements.built_in {
+            None
+        } else {
+            self.beside(requirements)?
+        };
+        // Another platform's wheels stay, if they were chosen for the same.
+        let same = |lock: &requirements::Lock| {
+            lock.meaning == requirements.requirements.meaning(provided)
+                && (lock.python, lock.glibc) == (target.python, target.glibc)
+        };
+        let mut whole = lock
+            .take()
+            .filter(same)
+            .unwrap_or_else(|| requirements::Lock {
+                meaning: requirements.requirements.meaning(provided),
+                python: target.python,
+                glibc: target.glibc,
+                wheels: BTreeMap::new(),
+                left_out: std::collections::BTreeSet::new(),
+            });
+        whole
+            .wheels
+            .insert(target.platform.clone(), resolved.wheels.clone());
+        whole.left_out.extend(resolved.left_out);
+        self.keep(image, requirements, target, &whole)?;
+        Ok(resolved.wheels)
+    }
+
+    fn keep(
+        &mut self,
+        image: &Image,
+        requirements: &ImageRequirements,
+        target: &Target,
+        whole: &requirements::Lock,
+    ) -> Result<(), Error> {
+        if !requirements.built_in {
+            let file = lock_file(requirements);
+            store::replace(
+                &self.session.project.root.join(&file),
+                whole.to_text().as_bytes(),
+            )?;
+            self.session
+                .ui
+                .say(format!("{} written: commit it", file.display()));
+            return Ok(());
+        }
+        let files = whole.wheels.get(&target.platform).into_iter().flatten();
+        let locked = LockedWheels {
+            requirements: whole.meaning.clone(),
+            python: dotted(target.python),
+            glibc: dotted(target.glibc),
+            files: files
+                .map(|locked| (locked.wheel.file_name.clone(), locked.sha256.clone()))
+                .collect(),
+        };
+        self.lock
+            .wheels
+            .entry(image.name.clone())
+            .or_default()
+            .insert(target.platform.clone(), locked);
+        Ok(())
+    }
+
+    /// The lock of a built-in recipe's requirements, if it answers for this target.
+    fn built_in(
+        &self,
+        image: &Image,
+        requirements: &ImageRequirements,
+        provided: &[Pin],
+        target: &Target,
+    ) -> Option<requirements::Lock> {
+        let locked = self.lock.wheels.get(&image.name)?.get(&target.platform)?;
+        let meaning = requirements.requirements.meaning(provided);
+        if locked.requirements != meaning
+            || locked.python != dotted(target.python)
+            || locked.glibc != dotted(target.glibc)
+        {
+            return None;
+        }
+        let wheels = locked.files.iter().map(|(name, sha256)| {
+            Some(LockedWheel {
+                wheel: name.parse().ok()?,
+                sha256: sha256.clone(),
+            })
+        });
+        let wheels = wheels.collect::<Option<Vec<_>>>()?;
+        Some(requirements::Lock {
+            meaning,
+            python: target.python,
+            glibc: target.glibc,
+            wheels: BTreeMap::from([(target.platform.clone(), wheels)]),
+            left_out: std::collections::BTreeSet::new(),
+        })
+    }
+
+    fn beside(
+        &self,
+        requirements: &ImageRequirements,
+    ) -> Result<Option<requirements::Lock>, Error> {
+        let file = lock_file(requirements);
+        match fs_err::read_to_string(self.session.project.root.join(&file)) {
+            Ok(text) => Ok(Some(requirements::Lock::parse(&file, &text)?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn lock_file(requirements: &ImageRequirements) -> PathBuf {
+    requirements::lock_file_beside(Path::new(&requirements.requirements.file))
+}
+
+fn dotted((major, minor): (u8, u8)) -> String {
+    format!("{major}.{minor}")
+}

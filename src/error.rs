@@ -1,0 +1,236 @@
+//! One enum over the layers' errors: what happened, why, what to type, and the exit code.
+
+use std::path::Path;
+
+use crate::{
+    adapters::{
+        credentials::CredentialsError, docker::DockerError, python::PythonError,
+        registry::RegistryError, sources::SourceError,
+    },
+    image::Reference,
+    package::{archive::ArchiveError, vendor::VendorError},
+    project::{
+        ignore::TreeError,
+        inputs::InputError,
+        place::{Defect, Place},
+    },
+};
+
+/// Everything that can stop sparkpack.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something is wrong in a file that a person wrote.
+    #[error(transparent)]
+    Defect(#[from] Defect),
+    /// The command line names what is not there.
+    #[error("{message}")]
+    Usage {
+        /// `E084` and the like.
+        code: &'static str,
+        /// What is wrong.
+        message: String,
+        /// What to type.
+        hint: String,
+    },
+    /// Something is wrong with a tree of files.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// An archive could not be written.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// Packages cannot be laid out.
+    #[error(transparent)]
+    Vendor(#[from] VendorError),
+    /// The Docker daemon.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// Credentials.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// An installer of Python packages.
+    #[error(transparent)]
+    Python(#[from] PythonError),
+    /// A source.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A build that failed, with the place in the Dockerfile.
+    #[error("{place}: building `{stage}` failed at `{instruction}`")]
+    Build {
+        /// The image.
+        stage: String,
+        /// The instruction's place.
+        place: Place,
+        /// The instruction.
+        instruction: String,
+        /// The last lines of its output.
+        output: Vec<String>,
+        /// The builder's own words.
+        message: String,
+    },
+    /// A registry's tag stands for something else.
+    #[error("`{reference}` is in the registry with {found}")]
+    Conflict {
+        /// The tag.
+        reference: Reference,
+        /// What it was made from.
+        found: String,
+    },
+    /// An image is not what it should be.
+    #[error("`{reference}`: {reason}")]
+    Untrue {
+        /// The image.
+        reference: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A capability that comes later.
+    #[error("{what} cannot be done yet")]
+    NotYet {
+        /// What was asked for.
+        what: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// Several things went wrong, each of its own.
+    #[error("{} errors", .0.len())]
+    Several(Vec<Error>),
+}
+
+impl From<InputError> for Error {
+    fn from(error: InputError) -> Self {
+        match error {
+            InputError::Defect(defect) => Self::Defect(defect),
+            InputError::Defects(defects) => {
+                Self::Several(defects.into_iter().map(Self::Defect).collect())
+            }
+            InputError::Tree(error) => Self::Tree(error),
+        }
+    }
+}
+
+impl Error {
+    /// The errors that this one stands for.
+    #[must_use]
+    pub fn each(&self) -> Vec<&Self> {
+        match self {
+            Self::Several(errors) => errors.iter().flat_map(Self::each).collect(),
+            single => vec![single],
+        }
+    }
+
+    /// The code that documentation and scripts can name.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Defect(defect) => defect.code,
+            Self::Usage { code, .. } => code,
+            Self::Tree(error) => error.code(),
+            Self::Io(_) | Self::Archive(ArchiveError::Io(_)) => "E610",
+            Self::Archive(_) => "E611",
+            Self::Vendor(error) => error.code(),
+            Self::Docker(error) => error.code(),
+            Self::Registry(error) => error.code(),
+            Self::Credentials(error) => error.code(),
+            Self::Python(error) => error.code(),
+            Self::Source(error) => error.code(),
+            Self::Build { .. } => "E602",
+            Self::Conflict { .. } => "E301",
+            Self::Untrue { .. } => "E606",
+            Self::NotYet { .. } => "E099",
+            Self::Several(errors) => errors.first().map_or("E000", Self::code),
+        }
+    }
+
+    /// The first line: what happened.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        self.to_string()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Why, where there is more to say.
+    #[must_use]
+    pub fn because(&self) -> Option<String> {
+        if let Self::Build {
+            output, message, ..
+        } = self
+        {
+            let mut lines = output.clone();
+            lines.push(message.clone());
+            return Some(lines.join("\n"));
+        }
+        let text = self.to_string();
+        text.split_once('\n').map(|(_, rest)| rest.to_owned())
+    }
+
+    /// What to type or to change.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Defect(defect) => defect.hint.clone(),
+            Self::Tree(error) => error.hint(),
+            Self::Io(error) | Self::Archive(ArchiveError::Io(error)) => io_hint(error),
+            Self::Archive(_) => Some("run it again when nothing writes into the project".to_owned()),
+            Self::Vendor(error) => error.hint(),
+            Self::Docker(error) => error.hint(),
+            Self::Registry(error) => error.hint(),
+            Self::Credentials(error) => error.hint(),
+            Self::Python(error) => error.hint(),
+            Self::Source(error) => error.hint(),
+            Self::Build { place, .. } => Some(format!("mend line {} of {}, then run it again: what is done is kept", place.line, place.file.display())),
+            Self::Conflict { .. } => Some(
+                "nothing was overwritten; find out who pushed it, then delete the tag there, or change an input, which makes another tag".to_owned(),
+            ),
+            Self::Usage { hint, .. } | Self::Untrue { hint, .. } | Self::NotYet { hint, .. } => Some(hint.clone()),
+            Self::Several(errors) => errors.first().and_then(Self::hint),
+        }
+    }
+
+    /// The exit code, as the README lists them.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self.code().as_bytes() {
+            [b'E', b'0', ..] => 2,
+            [b'E', b'3', ..] => 3,
+            [b'E', b'4', ..] => 4,
+            [b'E', b'5', ..] => 5,
+            _ => 6,
+        }
+    }
+
+    /// An I/O error that names its file.
+    #[must_use]
+    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+        Self::Io(std::io::Error::new(
+            error.kind(),
+            format!("{}: {error}", path.display()),
+        ))
+    }
+}
+
+fn io_hint(error: &std::io::Error) -> Option<String> {
+    use std::io::ErrorKind;
+    let hint = match error.kind() {
+        ErrorKind::StorageFull => {
+            "make room on that disk (`df -h`), then run it again: nothing old was lost"
+        }
+        ErrorKind::PermissionDenied => "give yourself the right to that path, or run as its owner",
+        ErrorKind::ReadOnlyFilesystem => "that disk is mounted read-only: work on a copy elsewhere",
+        ErrorKind::QuotaExceeded => {
+            "your quota on that disk is used up: make room, then run it again"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,10 @@
+//! Stages, fingerprints, the graph and the reasons (pure).
+
+pub mod order;
+pub mod record;
+mod stages;
+
+pub use record::{Input, Record};
+pub use stages::{
+    Facts, LateSource, Plan, PlatformStage, Stage, late_sources, make, parents_first, source_digest,
+};

@@ -1,0 +1,167 @@
+//! The order of work: parents first, each stage once, a failure stops only what stands on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is known of the work on a set of stages that stand on each other.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    waiting: BTreeMap<String, BTreeSet<String>>,
+    failed: BTreeSet<String>,
+    skipped: BTreeSet<String>,
+}
+
+impl Order {
+    /// Each stage with the stages that it stands on; parents outside the set are taken as done.
+    #[must_use]
+    pub fn new(stages: impl IntoIterator<Item = (String, BTreeSet<String>)>) -> Self {
+        let mut waiting: BTreeMap<String, BTreeSet<String>> = stages.into_iter().collect();
+        let names: BTreeSet<String> = waiting.keys().cloned().collect();
+        for parents in waiting.values_mut() {
+            parents.retain(|parent| names.contains(parent));
+        }
+        Self {
+            waiting,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the stages on which work can begin now.
+    pub fn take_ready(&mut self) -> Vec<String> {
+        let is_ready = |parents: &BTreeSet<String>| parents.is_empty();
+        let ready: Vec<String> = self
+            .waiting
+            .iter()
+            .filter(|(_, parents)| is_ready(parents))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &ready {
+            self.waiting.remove(name);
+        }
+        ready
+    }
+
+    /// The work on a stage has ended well.
+    pub fn done(&mut self, name: &str) {
+        for parents in self.waiting.values_mut() {
+            parents.remove(name);
+        }
+    }
+
+    /// The work on a stage has failed: what stands on it is skipped.
+    pub fn failed(&mut self, name: &str) {
+        self.failed.insert(name.to_owned());
+        let mut lost = vec![name.to_owned()];
+        while let Some(parent) = lost.pop() {
+            let children: Vec<String> = self
+                .waiting
+                .iter()
+                .filter(|(_, parents)| parents.contains(&parent))
+                .map(|(name, _)| name.clone())
+                .collect();
+            for child in children {
+                self.waiting.remove(&child);
+                self.skipped.insert(child.clone());
+                lost.push(child);
+            }
+        }
+    }
+
+    /// The stages that were left out because one below them failed.
+    #[must_use]
+    pub fn skipped(&self) -> &BTreeSet<String> {
+        &self.skipped
+    }
+
+    /// The stages that stand on each other in a circle, if any do.
+    #[must_use]
+    pub fn circle(&self) -> Option<BTreeSet<String>> {
+        let mut rest = self.clone();
+        loop {
+            let ready = rest.take_ready();
+            if ready.is_empty() {
+                let names: BTreeSet<String> = rest.waiting.into_keys().collect();
+                return (!names.is_empty()).then_some(names);
+            }
+            for name in &ready {
+                rest.done(name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A random graph without circles: stage n stands only on stages below n.
+    fn any_graph() -> impl Strategy<Value = (Vec<BTreeSet<usize>>, BTreeSet<usize>)> {
+        let parents =
+            proptest::collection::vec(proptest::collection::btree_set(0..100_usize, 0..4), 1..12);
+        (parents, proptest::collection::btree_set(0..12_usize, 0..3)).prop_map(
+            |(graph, failing)| {
+                let below = |(index, parents): (usize, BTreeSet<usize>)| {
+                    if index == 0 {
+                        BTreeSet::new()
+                    } else {
+                        parents.into_iter().map(|parent| parent % index).collect()
+                    }
+                };
+                (graph.into_iter().enumerate().map(below).collect(), failing)
+            },
+        )
+    }
+
+    fn name(index: usize) -> String {
+        format!("s{index}")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn parents_first_each_once_and_failures_stop_only_dependants((graph, failing) in any_graph()) {
+            let stages = graph.iter().enumerate().map(|(index, parents)| (name(index), parents.iter().map(|&parent| name(parent)).collect()));
+            let mut order = Order::new(stages);
+            let (mut finished, mut begun) = (BTreeSet::new(), BTreeSet::new());
+            loop {
+                let ready = order.take_ready();
+                if ready.is_empty() { break }
+                for stage in ready {
+                    let index: usize = stage[1..].parse().unwrap();
+                    prop_assert!(begun.insert(index), "each stage once");
+                    prop_assert!(graph[index].is_subset(&finished), "parents first");
+                    if failing.contains(&index) { order.failed(&stage) } else { finished.insert(index); order.done(&stage) }
+                }
+            }
+            // The model: a stage is lost when a parent failed or is lost itself.
+            let mut lost = BTreeSet::new();
+            for (index, parents) in graph.iter().enumerate() {
+                if parents.iter().any(|parent| lost.contains(parent) || failing.contains(parent)) { lost.insert(index); }
+            }
+            prop_assert_eq!(order.skipped(), &lost.iter().map(|&index| name(index)).collect::<BTreeSet<_>>());
+            prop_assert_eq!(begun.len() + lost.len(), graph.len());
+        }
+    }
+
+    #[test]
+    fn circles_are_found() {
+        let set = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<BTreeSet<String>>()
+        };
+        let order = Order::new([
+            ("a".to_owned(), set(&["b"])),
+            ("b".to_owned(), set(&["a"])),
+            ("c".to_owned(), set(&[])),
+        ]);
+        assert_eq!(order.circle(), Some(set(&["a", "b"])));
+        assert_eq!(
+            Order::new([("a".to_owned(), set(&["outside"]))]).circle(),
+            None
+        );
+    }
+}

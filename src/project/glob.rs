@@ -1,0 +1,83 @@
+//! Globs of the configuration: `*` stays in one folder, `**` crosses folders.
+
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobMatcher};
+use walkdir::WalkDir;
+
+/// What a glob looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Regular files and links to them.
+    Files,
+    /// Folders.
+    Folders,
+}
+
+/// Compiles a glob.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn compile(pattern: &str) -> Result<GlobMatcher, String> {
+    let built = GlobBuilder::new(pattern).literal_separator(true).build();
+    built
+        .map(|glob| glob.compile_matcher())
+        .map_err(|error| error.kind().to_string())
+}
+
+/// The paths below `root` that match, relative to it with `/`, sorted; version control is passed over.
+///
+/// # Errors
+/// The glob is wrong, or a folder cannot be read: in words.
+pub fn matching(root: &Path, pattern: &str, wanted: Wanted) -> Result<Vec<String>, String> {
+    let matcher = compile(pattern)?;
+    let fixed: Vec<&str> = pattern
+        .split('/')
+        .take_while(|part| !part.contains(['*', '?', '[', '{', '\\']))
+        .collect();
+    let start = root.join(fixed.join("/"));
+    if !start.exists() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    let walk = WalkDir::new(&start).into_iter();
+    for entry in walk.filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git") {
+        let entry = entry.map_err(|error| error.to_string())?;
+        let is_wanted = match wanted {
+            Wanted::Files => entry.path().is_file(),
+            Wanted::Folders => entry.file_type().is_dir(),
+        };
+        let relative = entry.path().strip_prefix(root).ok().and_then(Path::to_str);
+        if let Some(relative) = relative.filter(|relative| is_wanted && matcher.is_match(relative))
+        {
+            found.push(relative.to_owned());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stay_in_a_folder_and_double_stars_cross() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["k/a.yml", "k/once/b.yml", "k/.git/c.yml", "k/d.txt"] {
+            let file = folder.path().join(file);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, "").unwrap();
+        }
+        let files = |pattern| matching(folder.path(), pattern, Wanted::Files).unwrap();
+        assert_eq!(files("k/**/*.yml"), ["k/a.yml", "k/once/b.yml"]);
+        assert_eq!(files("k/*.yml"), ["k/a.yml"]);
+        assert_eq!(files("k/a.yml"), ["k/a.yml"]);
+        assert!(files("nothing/*").is_empty());
+        assert_eq!(
+            matching(folder.path(), "k/*", Wanted::Folders).unwrap(),
+            ["k/.git", "k/once"]
+        );
+        assert!(compile("[a-").is_err());
+    }
+}

@@ -1,0 +1,506 @@
+//! The images of a project: the configured ones, one for each folder of an `each`, and what they stand on of the chains'.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use serde_spanned::Spanned;
+
+use super::{
+    config,
+    glob::{self, Wanted},
+    ignore::Litter,
+    load::Loader,
+    place::{Defect, Place, nearest},
+    settings::{Chain, Context, Image, Kind, Package, Project},
+};
+use crate::image::Platform;
+
+type Text = Spanned<String>;
+type Table = Spanned<config::Image>;
+
+/// What the images are made from.
+pub(super) struct Images<'a> {
+    pub(super) loader: &'a Loader<'a>,
+    pub(super) project: &'a Project,
+}
+
+/// A chain's image by its name.
+struct Role<'a> {
+    chain: &'a Chain,
+    kind: Kind,
+}
+
+impl Images<'_> {
+    pub(super) fn all(&self) -> Result<BTreeMap<String, Image>, Defect> {
+        let mut images: BTreeMap<String, Image> = BTreeMap::new();
+        for (name, table) in &self.loader.config.images {
+            for image in self.configured(name, table)? {
+                self.insert(&mut images, image)?;
+            }
+        }
+        for chain in self
+            .project
+            .chains
+            .values()
+            .filter(|chain| chain.operator.is_some())
+        {
+            self.add_default(&mut images, &chain_image_name(chain, Kind::Operator));
+        }
+        let mut queue: Vec<String> = images.keys().cloned().collect();
+        while let Some(name) = queue.pop() {
+            let Some(parent) = images.get(&name).and_then(|image| image.parent.clone()) else {
+                continue;
+            };
+            if !images.contains_key(&parent) {
+                if !self.add_default(&mut images, &parent) {
+                    return Err(self.unknown_parent(&images[&name], &parent, &images));
+                }
+                queue.push(parent);
+            }
+        }
+        if images.is_empty() {
+            let defect = Defect::new(
+                "E023",
+                Place::of_line(self.loader.origin.file, 1),
+                "no image is configured",
+            );
+            return Err(defect.hint("add `[images.job]` with `parent = \"ds\"`, `src = \"src\"` and `requirements = \"requirements.txt\"`"));
+        }
+        self.refuse_cycles(&images)?;
+        inherit_chains(&mut images, self.project);
+        Ok(images)
+    }
+
+    fn insert(&self, images: &mut BTreeMap<String, Image>, image: Image) -> Result<(), Defect> {
+        let same = |other: &&Image| other.name.eq_ignore_ascii_case(&image.name);
+        if let Some(other) = images.values().find(same) {
+            let message = format!("`{}` is an image already, at {}", image.name, other.place);
+            return Err(Defect::new("E083", image.place.clone(), message)
+                .hint("give each image a name of its own"));
+        }
+        images.insert(image.name.clone(), image);
+        Ok(())
+    }
+
+    /// Adds the built-in image of a chain that has this name, if there is one.
+    fn add_default(&self, images: &mut BTreeMap<String, Image>, name: &str) -> bool {
+        let Some(role) = self.role(name).filter(|_| !images.contains_key(name)) else {
+            return images.contains_key(name);
+        };
+        let parent = default_parent(&role);
+        images.insert(
+            name.to_owned(),
+            Image {
+                name: name.to_owned(),
+                place: role.chain.place.clone(),
+                kind: role.kind,
+                chain: Some(role.chain.name.clone()),
+                parent,
+                dockerfile: None,
+                context: Context::Folder(".".to_owned()),
+                contexts: BTreeMap::new(),
+                build_arguments: BTreeMap::new(),
+                target: None,
+                platforms: self
+                    .platforms(None)
+                    .unwrap_or_else(|_| vec![Platform::default()]),
+                package: None,
+                requirements: None,
+            },
+        );
+        true
+    }
+
+    /// The images that `[images.NAME]` stands for: one, or one for each folder.
+    fn configured(&self, key: &str, table: &Table) -> Result<Vec<Image>, Defect> {
+        let Some(each) = &table.get_ref().each else {
+            return Ok(vec![self.image(key, table, None)?]);
+        };
+        let found = glob::matching(self.loader.root, each.get_ref(), Wanted::Folders);
+        let folders = found.map_err(|reason| self.loader.origin.defect("E022", each, reason))?;
+        if folders.is_empty() {
+            let defect = self.loader.origin.defect(
+                "E088",
+                each,
+                format!("`{}` matches no folder", each.get_ref()),
+            );
+            return Err(defect.hint("`each` makes one image of every folder that it matches"));
+        }
+        folders
+            .iter()
+            .map(|folder| self.image(key, table, Some(folder)))
+            .collect()
+    }
+
+    fn image(&self, key: &str, table: &Table, folder: Option<&str>) -> Result<Image, Defect> {
+        let place = self.loader.origin.place(table);
+        let settings = table.get_ref();
+        let name = folder.map_or(key, |folder| folder.rsplit('/').next().unwrap_or(folder));
+        if !self.loader.is_name(name) {
+            let defect = Defect::new(
+                "E029",
+                place,
+                format!("`{name}` cannot name an image: it is a part of the reference"),
+            );
+            return Err(defect.hint("use lower-case letters, digits and `-`"));
+        }
+        let role = self.role(name);
+        let fill = |text: &Text| text.get_ref().replace("{dir}", folder.unwrap_or("{dir}"));
+        let package = settings
+            .src
+            .as_ref()
+            .map(|src| self.package(settings, src, &fill, name, folder.is_some()));
+        let kind = match (&role, &package, &settings.dockerfile) {
+            (Some(role), _, _) => role.kind,
+            (None, Some(_), _) => Kind::Job,
+            (None, None, Some(_)) => Kind::Own,
+            (None, None, None) => {
+                let defect = Defect::new(
+                    "E023",
+                    place,
+                    format!(
+                        "`{name}` has neither `src` nor `dockerfile`: nothing says what is in it"
+                    ),
+                );
+                return Err(defect
+                    .hint("a job has `src = \"src\"`, any other image a `dockerfile = \"…\"`"));
+            }
+        };
+        let parent = settings.parent.as_ref().map(|text| text.get_ref().clone());
+        let default = || match (&role, kind) {
+            (Some(role), _) => default_parent(role),
+            (None, Kind::Job) if settings.dockerfile.is_none() => self
+                .first_chain()
+                .map(|chain| chain_image_name(chain, Kind::Ds)),
+            _ => None,
+        };
+        let requirements = settings.requirements.as_ref();
+        let requirements = requirements
+            .map(|text| self.file_below(text, &fill(text), "requirements"))
+            .transpose()?;
+        let dockerfile = settings.dockerfile.as_ref();
+        Ok(Image {
+            name: name.to_owned(),
+            place,
+            kind,
+            chain: role.as_ref().map(|role| role.chain.name.clone()),
+            parent: parent.or_else(default),
+            dockerfile: dockerfile
+                .map(|text| self.file_below(text, &fill(text), "dockerfile"))
+                .transpose()?,
+            context: self.context(settings, &fill)?,
+            contexts: self.contexts(settings)?,
+            build_arguments: settings
+                .build_args
+                .iter()
+                .map(|(name, text)| (name.clone(), text.get_ref().clone()))
+                .collect(),
+            target: settings.target.as_ref().map(|text| text.get_ref().clone()),
+            platforms: self.platforms(settings.platforms.as_ref())?,
+            package: package.transpose()?,
+            requirements,
+        })
+    }
+
+    fn package(
+        &self,
+        settings: &config::Image,
+        src: &Text,
+        fill: &dyn Fn(&Text) -> String,
+        name: &str,
+        of_many: bool,
+    ) -> Result<Package, Defect> {
+        let folder = self.inside(src, &fill(src))?;
+        if !self.loader.root.join(&folder).is_dir() {
+            let defect =
+                self.loader
+                    .origin
+                    .defect("E089", src, format!("there is no folder `{folder}`"));
+            return Err(defect.hint("`src` is the folder with the job's code"));
+        }
+        if folder == "." || Path::new("dist").starts_with(&folder) {
+            let defect = self.loader.origin.defect(
+                "E090",
+                src,
+                format!("`src = \"{folder}\"` would pack `dist` into itself"),
+            );
+            return Err(defect.hint("put the code into a folder of its own, such as `src`"));
+        }
+        let main = settings
+            .main
+            .as_ref()
+            .map_or("main.py".to_owned(), |main| main.get_ref().clone());
+        if !self.loader.root.join(&folder).join(&main).is_file() {
+            let at = settings.main.as_ref().unwrap_or(src);
+            let defect = self.loader.origin.defect(
+                "E089",
+                at,
+                format!("there is no file `{folder}/{main}`"),
+            );
+            return Err(defect.hint(
+                "`main` is the file that spark-submit runs, in `src`: `main = \"main.py\"`",
+            ));
+        }
+        let excludes = self.loader.config.exclude.iter().chain(&settings.exclude);
+        let exclude = excludes.map(|text| {
+            let checked = Litter::of_job_sources().excluding([text.get_ref().as_str()]);
+            checked.map_err(|error| {
+                let defect = self.loader.origin.defect("E022", text, error.to_string());
+                error
+                    .hint()
+                    .map_or(defect.clone(), |hint| defect.hint(hint))
+            })?;
+            Ok(text.get_ref().clone())
+        });
+        let jobs = self
+            .loader
+            .config
+            .images
+            .values()
+            .filter(|table| table.get_ref().src.is_some())
+            .count();
+        let dist = if of_many || jobs > 1 {
+            format!("dist/{name}")
+        } else {
+            "dist".to_owned()
+        };
+        let place = self.loader.origin.place(src);
+        Ok(Package {
+            place,
+            src: folder,
+            main,
+            exclude: exclude.collect::<Result<_, _>>()?,
+            dist,
+        })
+    }
+
+    fn context(
+        &self,
+        settings: &config::Image,
+        fill: &dyn Fn(&Text) -> String,
+    ) -> Result<Context, Defect> {
+        match &settings.context {
+            None => Ok(Context::Folder(".".to_owned())),
+            Some(text) if text.get_ref().starts_with("source:") => {
+                Ok(Context::Source(self.loader.known_source(text)?))
+            }
+            Some(text) => {
+                let folder = self.inside(text, &fill(text))?;
+                if self.loader.root.join(&folder).is_dir() {
+                    Ok(Context::Folder(folder))
+                } else {
+                    Err(self.loader.origin.defect(
+                        "E089",
+                        text,
+                        format!("there is no folder `{folder}`"),
+                    ))
+                }
+            }
+        }
+    }
+
+    fn contexts(&self, settings: &config::Image) -> Result<BTreeMap<String, String>, Defect> {
+        let contexts = settings.contexts.iter();
+        contexts
+            .map(|(name, text)| Ok((name.clone(), self.loader.known_source(text)?)))
+            .collect()
+    }
+
+    fn platforms(&self, own: Option<&Vec<Text>>) -> Result<Vec<Platform>, Defect> {
+        let Some(texts) = own.or(self.loader.config.platforms.as_ref()) else {
+            return Ok(vec![Platform::default()]);
+        };
+        let parse = |text: &Text| {
+            text.get_ref()
+                .parse()
+                .map_err(|error: crate::image::PlatformError| {
+                    self.loader.origin.defect("E022", text, error.to_string())
+                })
+        };
+        let platforms: BTreeSet<Platform> = texts.iter().map(parse).collect::<Result<_, _>>()?;
+        if platforms.is_empty() {
+            Ok(vec![Platform::default()])
+        } else {
+            Ok(platforms.into_iter().collect())
+        }
+    }
+
+    fn file_below(&self, text: &Text, path: &str, key: &str) -> Result<String, Defect> {
+        let path = self.inside(text, path)?;
+        if self.loader.root.join(&path).is_file() {
+            Ok(path)
+        } else {
+            Err(self.loader.origin.defect(
+                "E089",
+                text,
+                format!("`{key}`: there is no file `{path}`"),
+            ))
+        }
+    }
+
+    /// A path in normal form, which must stay in the project's folder.
+    fn inside(&self, text: &Text, path: &str) -> Result<String, Defect> {
+        let outside = || {
+            let defect = self.loader.origin.defect(
+                "E091",
+                text,
+                format!("`{path}` is outside the project's folder"),
+            );
+            defect.hint("what lies elsewhere is a source: `[sources.NAME]` with `path = \"…\"`, used as `source:NAME`")
+        };
+        let mut parts: Vec<&str> = Vec::new();
+        if path.starts_with('/') {
+            return Err(outside());
+        }
+        for part in path.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => drop(parts.pop().ok_or_else(outside)?),
+                part => parts.push(part),
+            }
+        }
+        Ok(if parts.is_empty() {
+            ".".to_owned()
+        } else {
+            parts.join("/")
+        })
+    }
+
+    fn first_chain(&self) -> Option<&Chain> {
+        self.project
+            .chains
+            .get("main")
+            .or_else(|| self.project.chains.values().next())
+    }
+
+    /// Which of a chain's images the name stands for.
+    fn role(&self, name: &str) -> Option<Role<'_>> {
+        let kinds = [Kind::Base, Kind::Py, Kind::Ds, Kind::Operator];
+        self.project.chains.values().find_map(|chain| {
+            let kind = kinds
+                .into_iter()
+                .find(|kind| chain_image_name(chain, *kind) == name)?;
+            Some(Role { chain, kind })
+        })
+    }
+
+    fn unknown_parent(
+        &self,
+        image: &Image,
+        parent: &str,
+        images: &BTreeMap<String, Image>,
+    ) -> Defect {
+        let table = self
+            .loader
+            .config
+            .images
+            .get(&image.name)
+            .map(Spanned::get_ref);
+        let text = table.and_then(|table| table.parent.as_ref());
+        let place = text.map_or(image.place.clone(), |text| self.loader.origin.place(text));
+        let mut known: BTreeSet<String> = images.keys().cloned().collect();
+        for chain in self.project.chains.values() {
+            known
+                .extend([Kind::Base, Kind::Py, Kind::Ds].map(|kind| chain_image_name(chain, kind)));
+        }
+        known.remove(&image.name);
+        let defect = Defect::new(
+            "E084",
+            place,
+            format!(
+                "`{}` stands on `{parent}`, which is no image of the project",
+                image.name
+            ),
+        );
+        match nearest(parent, known.iter().map(String::as_str)) {
+            Some(near) => defect.hint(format!("did you mean `{near}`?")),
+            None if self.project.chains.is_empty() => {
+                defect.hint("add a chain: `[chains.main]` with `spark` and `python`")
+            }
+            None => defect.hint(format!(
+                "the images are {}",
+                config::listed(&known.iter().collect::<Vec<_>>())
+            )),
+        }
+    }
+
+    fn refuse_cycles(&self, images: &BTreeMap<String, Image>) -> Result<(), Defect> {
+        for image in images.values() {
+            let mut path = vec![image];
+            while let Some(parent) = path
+                .last()
+                .and_then(|last| last.parent.as_ref())
+                .and_then(|parent| images.get(parent))
+            {
+                if parent.name == image.name {
+                    return Err(cycle(&path));
+                }
+                if path.iter().any(|seen| seen.name == parent.name) {
+                    break;
+                }
+                path.push(parent);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cycle(path: &[&Image]) -> Defect {
+    let mut names: Vec<String> = path
+        .iter()
+        .map(|image| format!("`{}` ({})", image.name, image.place))
+        .collect();
+    names.push(format!("`{}`", path[0].name));
+    let message = format!(
+        "images stand on each other in a circle: {}",
+        names.join(" → ")
+    );
+    Defect::new("E085", path[0].place.clone(), message).hint("take one `parent` away")
+}
+
+/// An image without a chain of its own has its parent's, or the only one that there is.
+fn inherit_chains(images: &mut BTreeMap<String, Image>, project: &Project) {
+    let only = project
+        .chains
+        .keys()
+        .next()
+        .filter(|_| project.chains.len() == 1)
+        .cloned();
+    let names: Vec<String> = images.keys().cloned().collect();
+    for name in names {
+        let mut current = images.get(&name);
+        let chain = loop {
+            match current {
+                Some(image) if image.chain.is_some() => break image.chain.clone(),
+                Some(image) => {
+                    current = image.parent.as_ref().and_then(|parent| images.get(parent));
+                }
+                None => break only.clone(),
+            }
+        };
+        if let Some(image) = images.get_mut(&name) {
+            image.chain = chain;
+        }
+    }
+}
+
+fn default_parent(role: &Role<'_>) -> Option<String> {
+    let below = match role.kind {
+        Kind::Py | Kind::Operator => Kind::Base,
+        Kind::Ds => Kind::Py,
+        Kind::Base | Kind::Job | Kind::Own => return None,
+    };
+    Some(chain_image_name(role.chain, below))
+}
+
+/// The chain `main` has the bare names; another chain's images have its name before them.
+fn chain_image_name(chain: &Chain, kind: Kind) -> String {
+    let kind = kind.recipe().unwrap_or_default();
+    if chain.name == "main" {
+        kind.to_owned()
+    } else {
+        format!("{}-{kind}", chain.name)
+    }
+}

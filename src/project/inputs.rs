@@ -1,0 +1,460 @@
+//! What a stage is made from, as it lies on this disk: its Dockerfile, its context, the job's code.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Context, Image, OperatorOrigin, Package, Project,
+    dockerfile::{Dockerfile, Resolution, Role, Used},
+    glob,
+    ignore::{DockerIgnore, Litter, TreeError, walk, walk_following},
+    lock::{self, Lock},
+    place::{Defect, Place},
+    recipes::{self, BuiltInRecipe},
+    requirements::Requirements,
+    tree::{Content, Entry},
+};
+use crate::image::{Digest, Repository};
+
+/// What was read for one image.
+#[derive(Debug)]
+pub struct ImageInputs {
+    /// Its Dockerfile.
+    pub dockerfile: Dockerfile,
+    /// The Dockerfile's stages for the build arguments and the target.
+    pub resolution: Resolution,
+    /// Of the Dockerfile's bytes, CRLF as LF.
+    pub dockerfile_digest: Digest,
+    /// The built-in recipe, where it is one.
+    pub built_in: Option<&'static BuiltInRecipe>,
+    /// The values of the build arguments that the Dockerfile declares.
+    pub build_arguments: BTreeMap<String, String>,
+    /// The images that it names, in their order.
+    pub bases: Vec<Base>,
+    /// The files of the context that it can copy, but for what is generated or fetched.
+    pub context: Vec<Entry>,
+    /// The job's code.
+    pub package: Option<PackageInputs>,
+    /// Its requirements, where it has any.
+    pub requirements: Option<ImageRequirements>,
+}
+
+/// An image that a Dockerfile names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// Which of the Dockerfile's images it is: `FROM 1`, `COPY --from 3`.
+    pub role: String,
+    /// Where its name stands in the Dockerfile, in bytes.
+    pub span: std::ops::Range<usize>,
+    /// What it stands for.
+    pub image: BaseImage,
+}
+
+/// What an image's name in a Dockerfile stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BaseImage {
+    /// Another stage of the project.
+    Stage(String),
+    /// An image from elsewhere, as it is written.
+    External(String),
+    /// A source of the project.
+    Source(String),
+    /// Nothing: `scratch`.
+    Scratch,
+}
+
+/// What `package` packs.
+#[derive(Debug)]
+pub struct PackageInputs {
+    /// The file that `spark-submit` runs, by its name.
+    pub main: Entry,
+    /// The files of `jobs.zip`.
+    pub modules: Vec<Entry>,
+}
+
+/// An image's requirements.
+#[derive(Clone, Debug)]
+pub struct ImageRequirements {
+    /// What they say.
+    pub requirements: Requirements,
+    /// Whether they belong to a built-in recipe: their wheels are then locked in `sparkpack.lock`.
+    pub built_in: bool,
+}
+
+/// Why the inputs of an image cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// Something is wrong in a file that a person wrote.
+    #[error(transparent)]
+    Defect(#[from] Defect),
+    /// Several things are wrong in such a file.
+    #[error("{} defects", .0.len())]
+    Defects(Vec<Defect>),
+    /// Something is wrong with a file in a tree.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+/// Reads the inputs of `image`.
+///
+/// # Errors
+/// A Dockerfile or a tree that cannot be read, or is wrong.
+pub fn read(project: &Project, lock: &Lock, image: &Image) -> Result<ImageInputs, InputError> {
+    let (bytes, file, built_in) = dockerfile(project, lock, image)?;
+    let dockerfile = Dockerfile::parse(&file, &bytes).map_err(InputError::Defects)?;
+    let dockerfile_digest = Digest::of(&without_carriage_returns(&bytes));
+    let arguments = build_arguments(project, image);
+    let resolution = dockerfile
+        .resolve(&arguments, image.target.as_deref())
+        .map_err(InputError::Defects)?;
+    let build_arguments = declared(&dockerfile, &arguments);
+    let bases = bases(project, image, &dockerfile, &resolution)?;
+    refuse_unused_parent(image, &dockerfile, &resolution, &bases)?;
+    let context = match built_in {
+        Some(recipe) => recipe
+            .files
+            .iter()
+            .map(|file| Entry::held(file.path, file.text, file.executable))
+            .collect(),
+        None => own_context(project, image, &resolution)?,
+    };
+    let package = image
+        .package
+        .as_ref()
+        .map(|package| read_package(project, package))
+        .transpose()?;
+    let requirements = requirements(project, image, built_in)?;
+    Ok(ImageInputs {
+        dockerfile,
+        resolution,
+        dockerfile_digest,
+        built_in,
+        build_arguments,
+        bases,
+        context,
+        package,
+        requirements,
+    })
+}
+
+type Recipe = (Vec<u8>, PathBuf, Option<&'static BuiltInRecipe>);
+
+/// The Dockerfile's bytes, its name, and the built-in recipe where it is one.
+fn dockerfile(project: &Project, lock: &Lock, image: &Image) -> Result<Recipe, Defect> {
+    if let Some(file) = &image.dockerfile {
+        let bytes = fs_err::read(project.root.join(file))
+            .map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
+        return Ok((bytes, PathBuf::from(file), None));
+    }
+    let name = image.kind.recipe().unwrap_or_default();
+    let recipe = match lock.recipes.get(name) {
+        None => recipes::newest(name),
+        Some(digest) => recipes::locked(name, digest),
+    };
+    let recipe = recipe.ok_or_else(|| {
+        let message =
+            format!("the lock names a built-in recipe `{name}` that this sparkpack does not carry");
+        let defect = Defect::new("E032", Place::of_line(lock::FILE_NAME, 1), message);
+        defect.hint("install the sparkpack that wrote the lock, or a newer one")
+    })?;
+    let file = PathBuf::from(format!("dockerfiles/{name}/Dockerfile"));
+    Ok((recipe.dockerfile.as_bytes().to_vec(), file, Some(recipe)))
+}
+
+/// Git may check text out with CRLF: that must not move a tag.
+fn without_carriage_returns(bytes: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(bytes.len());
+    for (index, &byte) in bytes.iter().enumerate() {
+        if byte != b'\r' || bytes.get(index + 1) != Some(&b'\n') {
+            kept.push(byte);
+        }
+    }
+    kept
+}
+
+/// The values for all build arguments, those of images among them; a Dockerfile takes what it declares.
+fn build_arguments(project: &Project, image: &Image) -> BTreeMap<String, String> {
+    let mut arguments = BTreeMap::new();
+    let mut set = |name: &str, value: String| drop(arguments.insert(name.to_owned(), value));
+    if let Some(chain) = project.chain_of(image) {
+        set("ROOT", chain.root.clone());
+        set("SPARK", format!("source:{}", chain.spark_source));
+        set("SPARK_VERSION", chain.spark.clone());
+        set("JAVA", chain.java.clone());
+        set("PYTHON", format!("{}.{}", chain.python.0, chain.python.1));
+        if let Some(operator) = &chain.operator {
+            set("OPERATOR_PATH", operator.path.clone());
+            match &operator.origin {
+                OperatorOrigin::Image(reference) => set("OPERATOR", reference.clone()),
+                OperatorOrigin::Source(name) => set("OPERATOR", format!("source:{name}")),
+            }
+        }
+    }
+    if let Some(parent) = &image.parent {
+        set("PARENT", parent.clone());
+    }
+    arguments.extend(image.build_arguments.clone());
+    arguments
+}
+
+/// The declared arguments, without those that only name images: these are in the record by what they stand for.
+fn declared(
+    dockerfile: &Dockerfile,
+    arguments: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    const IMAGES: [&str; 4] = ["ROOT", "SPARK", "OPERATOR", "PARENT"];
+    let names: Vec<String> = dockerfile
+        .arguments()
+        .into_iter()
+        .map(|argument| argument.name)
+        .collect();
+    let is_wanted = |name: &String| names.contains(name) && !IMAGES.contains(&name.as_str());
+    let wanted = arguments.iter().filter(|(name, _)| is_wanted(name));
+    wanted
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn bases(
+    project: &Project,
+    image: &Image,
+    dockerfile: &Dockerfile,
+    resolution: &Resolution,
+) -> Result<Vec<Base>, Defect> {
+    let mut bases = Vec::new();
+    for (index, used) in resolution.uses().enumerate() {
+        let keyword = match used.role {
+            Role::From => "FROM",
+            Role::Copy => "COPY --from",
+            Role::Mount => "RUN --mount",
+        };
+        let meant = match &used.used {
+            Used::Stage(_) => continue,
+            Used::Scratch => BaseImage::Scratch,
+            Used::Image(text) => meaning(project, image, text).map_err(|reason| {
+                Defect::new("E093", Place::of_line(dockerfile.file(), used.line), reason)
+            })?,
+        };
+        bases.push(Base {
+            role: format!("{keyword} {}", index + 1),
+            span: used.span.clone(),
+            image: meant,
+        });
+    }
+    Ok(bases)
+}
+
+/// What an image's name in a Dockerfile stands for: a context, a stage of the project, or an image from elsewhere.
+fn meaning(project: &Project, image: &Image, text: &str) -> Result<BaseImage, String> {
+    if text == "scratch" {
+        return Ok(BaseImage::Scratch);
+    }
+    if let Some(source) = text
+        .strip_prefix("source:")
+        .or_else(|| image.contexts.get(text).map(String::as_str))
+    {
+        return if project.sources.contains_key(source) {
+            Ok(BaseImage::Source(source.to_owned()))
+        } else {
+            Err(format!("there is no source `{source}`"))
+        };
+    }
+    if project.images.contains_key(text) {
+        return Ok(BaseImage::Stage(text.to_owned()));
+    }
+    let reference: crate::image::Reference = text.parse().map_err(|error| format!("{error}"))?;
+    match stage_of(project, &reference.repository, reference.tag.as_deref()) {
+        Some(stage) => Ok(BaseImage::Stage(stage.to_owned())),
+        None => Ok(BaseImage::External(text.to_owned())),
+    }
+}
+
+/// The image of the project that lies in `repository`, under a tag such as `tag` where images share a repository.
+#[must_use]
+pub fn stage_of<'a>(
+    project: &'a Project,
+    repository: &Repository,
+    tag: Option<&str>,
+) -> Option<&'a str> {
+    let prefixes = project.registries.values().chain(&project.formerly);
+    let names =
+        prefixes.flat_map(|prefix| project.images.values().map(move |image| (prefix, image)));
+    let mut matches = names.filter(|(prefix, image)| {
+        let names = super::template::Names {
+            registry: prefix,
+            project: &project.name,
+            image: &image.name,
+        };
+        project
+            .reference
+            .recognition(names)
+            .is_ok_and(|recognition| {
+                let tag_fits = |tag: &str| {
+                    tag.starts_with(&recognition.tag_prefix)
+                        && tag.ends_with(&recognition.tag_suffix)
+                };
+                recognition.repository == *repository && tag.is_none_or(tag_fits)
+            })
+    });
+    // Where images share a repository the longest fixed part of the tag decides: `job-a-…` is not `job`'s.
+    let first = matches.next()?;
+    let longest = matches.fold(first, |best, next| {
+        if next.1.name.len() > best.1.name.len() {
+            next
+        } else {
+            best
+        }
+    });
+    Some(&longest.1.name)
+}
+
+fn refuse_unused_parent(
+    image: &Image,
+    dockerfile: &Dockerfile,
+    resolution: &Resolution,
+    bases: &[Base],
+) -> Result<(), Defect> {
+    let Some(parent) = &image.parent else {
+        return Ok(());
+    };
+    if bases
+        .iter()
+        .any(|base| base.image == BaseImage::Stage(parent.clone()))
+    {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` is to stand on `{parent}` ({}), but no FROM here names it",
+        image.name, image.place
+    );
+    let line = resolution
+        .stages()
+        .get(resolution.target())
+        .map_or(1, |stage| stage.line);
+    let place = Place::of_line(dockerfile.file(), line);
+    Err(Defect::new("E094", place, message)
+        .hint("write `ARG PARENT` at the top and `FROM ${PARENT}`"))
+}
+
+fn own_context(
+    project: &Project,
+    image: &Image,
+    resolution: &Resolution,
+) -> Result<Vec<Entry>, InputError> {
+    let Context::Folder(folder) = &image.context else {
+        return Ok(Vec::new());
+    };
+    let root = project.root.join(folder);
+    let ignored = docker_ignore(&root, image)?;
+    let mut never = never_context(project)?;
+    if folder != "." {
+        let prefix = format!("{folder}/");
+        never = never
+            .iter()
+            .filter_map(|path| path.strip_prefix(&prefix).map(str::to_owned))
+            .collect();
+    }
+    let litter = Litter::anywhere();
+    let entries = walk(&root, &|path, is_folder| {
+        let is_output = folder == "." && (path == "dist" || path.starts_with("dist/"));
+        let out = litter.excluded(path, is_folder).is_some()
+            || is_output
+            || never.iter().any(|file| file == path);
+        if is_folder {
+            return !out && !ignored.excludes_all_below(path);
+        }
+        !out && !ignored.excluded(path)
+    })?;
+    Ok(resolution.select(&entries))
+}
+
+fn docker_ignore(root: &Path, image: &Image) -> Result<DockerIgnore, Defect> {
+    let of_dockerfile = image
+        .dockerfile
+        .as_ref()
+        .map(|file| format!("{file}.dockerignore"));
+    let candidates = of_dockerfile
+        .into_iter()
+        .chain(std::iter::once(".dockerignore".to_owned()));
+    let Some(name) = candidates
+        .into_iter()
+        .find(|name| root.join(name).is_file())
+    else {
+        return DockerIgnore::parse(Path::new(""), "");
+    };
+    let text = fs_err::read_to_string(root.join(&name));
+    let text = text.map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
+    DockerIgnore::parse(Path::new(&name), &text)
+}
+
+/// Files that name images: were they context, a rewritten tag would change the tag that it is.
+fn never_context(project: &Project) -> Result<Vec<String>, Defect> {
+    let mut files = vec![
+        super::FILE_NAME.to_owned(),
+        lock::FILE_NAME.to_owned(),
+        "sparkpack.pins".to_owned(),
+    ];
+    for glob in project.manifests.values().flatten() {
+        let found = glob::matching(&project.root, &glob.pattern, glob::Wanted::Files);
+        files.extend(found.map_err(|reason| Defect::new("E022", glob.place.clone(), reason))?);
+    }
+    Ok(files)
+}
+
+fn read_package(project: &Project, package: &Package) -> Result<PackageInputs, InputError> {
+    let root = project.root.join(&package.src);
+    let patterns = package.exclude.iter().map(String::as_str);
+    let litter = Litter::of_job_sources().excluding(patterns);
+    let litter =
+        litter.map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))?;
+    let modules = walk_following(&root, &|path, is_folder| {
+        path != package.main && litter.excluded(path, is_folder).is_none()
+    })?;
+    let main = root.join(&package.main);
+    let unreadable =
+        |error: std::io::Error| Defect::new("E089", package.place.clone(), error.to_string());
+    let name = package.main.rsplit('/').next().unwrap_or(&package.main);
+    let main = Entry::of_file(name, &main, false).map_err(unreadable)?;
+    Ok(PackageInputs { main, modules })
+}
+
+fn requirements(
+    project: &Project,
+    image: &Image,
+    built_in: Option<&'static BuiltInRecipe>,
+) -> Result<Option<ImageRequirements>, InputError> {
+    if let Some(file) = &image.requirements {
+        let requirements =
+            Requirements::read(&project.root, Path::new(file)).map_err(InputError::Defects)?;
+        return Ok(Some(ImageRequirements {
+            requirements,
+            built_in: false,
+        }));
+    }
+    let Some(text) = built_in.and_then(|recipe| recipe.requirements) else {
+        return Ok(None);
+    };
+    let file = format!(
+        "dockerfiles/{}/requirements.txt",
+        image.kind.recipe().unwrap_or_default()
+    );
+    let requirements =
+        Requirements::of_text(Path::new(&file), text).map_err(InputError::Defects)?;
+    Ok(Some(ImageRequirements {
+        requirements,
+        built_in: true,
+    }))
+}
+
+impl PackageInputs {
+    /// Of the main file's bytes.
+    #[must_use]
+    pub fn main_digest(&self) -> Digest {
+        match &self.main.content {
+            Content::File { digest, .. } => digest.clone(),
+            Content::Symlink { target } => Digest::of(target.as_bytes()),
+        }
+    }
+}

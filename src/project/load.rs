@@ -1,0 +1,590 @@
+//! Turns `sparkpack.toml` as it is written into the [`Project`] that it means.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde_spanned::Spanned;
+
+use super::{
+    config::{self, Config, FILE_NAME, Origin, listed},
+    glob::{self, Wanted},
+    images::Images,
+    place::{Defect, Place, nearest},
+    settings::{
+        Chain, Image, ManifestGlob, Mirrors, Operator, OperatorOrigin, Project, PythonSettings,
+    },
+    source::{Origin as SourceOrigin, Source, Unpack},
+    template::ReferenceTemplate,
+};
+use crate::image::Repository;
+
+const ROOT_IMAGE: &str = "debian:bookworm-slim";
+const JAVA: &str = "17";
+const OPERATOR_PATH: &str = "/usr/bin/spark-operator";
+/// The glibc of the oldest distribution that current wheels are made for.
+const GLIBC: (u8, u8) = (2, 28);
+
+/// Gives the value of an environment variable.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads the configuration in `root`.
+///
+/// # Errors
+/// The first mistake in it.
+pub fn load(root: &Path, environment: Environment<'_>) -> Result<Project, Defect> {
+    let file = Path::new(FILE_NAME);
+    let path = root.join(FILE_NAME);
+    let unreadable = |reason: String| Defect::new("E010", Place::of_line(file, 1), reason);
+    let metadata = fs_err::metadata(&path).map_err(|error| unreadable(error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(unreadable(format!("`{FILE_NAME}` is not a file"))
+            .hint("put the configuration into a regular file"));
+    }
+    let bytes = fs_err::read(&path).map_err(|error| unreadable(error.to_string()))?;
+    let text = config::decode(file, &bytes)?;
+    let origin = Origin { file, text };
+    let config = config::parse(origin)?;
+    Loader {
+        origin,
+        root,
+        environment,
+        config: &config,
+    }
+    .project()
+}
+
+pub(super) struct Loader<'a> {
+    pub(super) origin: Origin<'a>,
+    pub(super) root: &'a Path,
+    environment: Environment<'a>,
+    pub(super) config: &'a Config,
+}
+
+type Text = Spanned<String>;
+
+impl Loader<'_> {
+    fn project(&self) -> Result<Project, Defect> {
+        let config = self.config;
+        let name = self.name(&config.project, "a project")?;
+        let reference = match &config.reference {
+            None => ReferenceTemplate::default(),
+            Some(text) => {
+                let parsed = ReferenceTemplate::parse(text.get_ref());
+                parsed.map_err(|reason| {
+                    self.origin
+                        .defect("E024", text, format!("`reference`: {reason}"))
+                })?
+            }
+        };
+        let chains = self.chains()?;
+        let sources = self.sources(&chains)?;
+        let mut project = Project {
+            root: self.root.to_owned(),
+            name,
+            registries: self.registries()?,
+            reference,
+            formerly: config
+                .formerly
+                .iter()
+                .map(|text| text.get_ref().clone())
+                .collect(),
+            insecure: config
+                .insecure
+                .iter()
+                .map(|text| text.get_ref().clone())
+                .collect(),
+            ca: config
+                .ca
+                .as_ref()
+                .map(|path| self.root.join(path.get_ref())),
+            mirrors: self.mirrors()?,
+            python: self.python()?,
+            chains,
+            sources,
+            images: BTreeMap::new(),
+            manifests: BTreeMap::new(),
+            warnings: Vec::new(),
+        };
+        project.images = self.images(&project)?;
+        project.manifests = self.manifests(&project)?;
+        self.check_references(&project)?;
+        self.warn(&mut project);
+        Ok(project)
+    }
+
+    fn registries(&self) -> Result<BTreeMap<String, String>, Defect> {
+        if self.config.registries.is_empty() {
+            let defect = Defect::new(
+                "E023",
+                Place::of_line(self.origin.file, 1),
+                "no registry is configured",
+            );
+            return Err(defect.hint("add `registries.main = \"registry.example/team\"`"));
+        }
+        let registries = self.config.registries.iter();
+        registries
+            .map(|(name, text)| Ok((name.clone(), self.registry_prefix(text)?)))
+            .collect()
+    }
+
+    fn registry_prefix(&self, text: &Text) -> Result<String, Defect> {
+        let prefix = self.expanded(text)?;
+        let prefix = prefix.trim_end_matches('/');
+        match format!("{prefix}/image").parse::<Repository>() {
+            Ok(repository) => Ok(format!(
+                "{}/{}",
+                repository.registry,
+                repository.path.trim_end_matches("/image")
+            )
+            .trim_end_matches("/image")
+            .to_owned()),
+            Err(error) => {
+                let defect =
+                    self.origin
+                        .defect("E025", text, error.to_string().replace("/image`", "`"));
+                Err(if prefix.starts_with("http://") {
+                    defect.hint("drop the scheme, and list the host under `insecure`")
+                } else {
+                    defect.hint("a registry is a host and what comes before the image: `registry.example/team`")
+                })
+            }
+        }
+    }
+
+    fn mirrors(&self) -> Result<Mirrors, Defect> {
+        let mirrors = &self.config.mirrors;
+        let optional =
+            |text: &Option<Text>| text.as_ref().map(|text| self.expanded(text)).transpose();
+        let registries = mirrors.registries.iter();
+        Ok(Mirrors {
+            registries: registries
+                .map(|(host, text)| Ok((host.clone(), self.expanded(text)?)))
+                .collect::<Result<_, Defect>>()?,
+            python: optional(&mirrors.python)?,
+            maven: optional(&mirrors.maven)?,
+            debian: optional(&mirrors.debian)?,
+        })
+    }
+
+    /// Replaces `${NAME}` by the environment's; only values that no fingerprint covers come here.
+    fn expanded(&self, text: &Text) -> Result<String, Defect> {
+        let (mut rest, mut expanded) = (text.get_ref().as_str(), String::new());
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, after) = after.split_once('}').ok_or_else(|| {
+                self.origin.defect(
+                    "E022",
+                    text,
+                    format!("`{}` has a `${{` without `}}`", text.get_ref()),
+                )
+            })?;
+            let value = (self.environment)(name).filter(|value| !value.is_empty());
+            let value = value.ok_or_else(|| {
+                let defect = self.origin.defect(
+                    "E027",
+                    text,
+                    format!("the environment variable `{name}` is not set"),
+                );
+                defect.hint(format!("set it: `export {name}=…`"))
+            })?;
+            expanded.push_str(before);
+            expanded.push_str(&value);
+            rest = after;
+        }
+        Ok(expanded + rest)
+    }
+
+    fn python(&self) -> Result<PythonSettings, Defect> {
+        let python = &self.config.python;
+        let installer = python
+            .installer
+            .as_ref()
+            .map(|text| match text.get_ref().as_str() {
+                "uv" | "pip" => Ok(text.get_ref().clone()),
+                other => Err(self.origin.defect(
+                    "E022",
+                    text,
+                    format!("`{other}` is no installer: `uv` or `pip`"),
+                )),
+            });
+        let glibc = python.glibc.as_ref().map(|text| {
+            two_numbers(text.get_ref()).ok_or_else(|| {
+                self.origin.defect(
+                    "E022",
+                    text,
+                    format!("`{}` is no glibc version such as `2.36`", text.get_ref()),
+                )
+            })
+        });
+        Ok(PythonSettings {
+            installer: installer.transpose()?,
+            glibc: glibc.transpose()?.unwrap_or(GLIBC),
+        })
+    }
+
+    fn chains(&self) -> Result<BTreeMap<String, Chain>, Defect> {
+        let chains = self.config.chains.iter();
+        chains
+            .map(|(name, table)| Ok((name.clone(), self.chain(name, table)?)))
+            .collect()
+    }
+
+    fn chain(&self, name: &str, table: &Spanned<config::Chain>) -> Result<Chain, Defect> {
+        let chain = table.get_ref();
+        let python = two_numbers(chain.python.get_ref()).ok_or_else(|| {
+            let message = format!(
+                "`{}` is no Python version such as `3.11`",
+                chain.python.get_ref()
+            );
+            self.origin
+                .defect("E022", &chain.python, message)
+                .hint("give major and minor only: `python = \"3.11\"`")
+        })?;
+        let spark = chain.spark.get_ref();
+        let is_version =
+            spark.split('.').count() >= 3 && spark.split('.').all(|part| !part.is_empty());
+        if !is_version
+            || !spark
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+        {
+            let defect = self.origin.defect(
+                "E022",
+                &chain.spark,
+                format!("`{spark}` is no Spark version such as `4.1.4`"),
+            );
+            return Err(defect);
+        }
+        let names = |texts: &[Text]| texts.iter().map(|text| text.get_ref().clone()).collect();
+        Ok(Chain {
+            name: name.to_owned(),
+            place: self.origin.place(table),
+            spark: spark.clone(),
+            python,
+            java: chain
+                .java
+                .as_ref()
+                .map_or(JAVA.to_owned(), |text| text.get_ref().clone()),
+            root: chain
+                .root
+                .as_ref()
+                .map_or(ROOT_IMAGE.to_owned(), |text| text.get_ref().clone()),
+            spark_source: match &chain.spark_source {
+                Some(text) => self.known_source(text)?,
+                None => format!("spark-{spark}"),
+            },
+            base_jars: chain
+                .jars
+                .base
+                .iter()
+                .map(|text| self.known_source(text))
+                .collect::<Result<_, _>>()?,
+            ds_jars: chain
+                .jars
+                .ds
+                .iter()
+                .map(|text| self.known_source(text))
+                .collect::<Result<Vec<_>, _>>()
+                .map(|_| names(&chain.jars.ds))?,
+            operator: chain
+                .operator
+                .as_ref()
+                .map(|table| self.operator(table))
+                .transpose()?,
+        })
+    }
+
+    pub(super) fn known_source(&self, text: &Text) -> Result<String, Defect> {
+        let name = text
+            .get_ref()
+            .strip_prefix("source:")
+            .unwrap_or(text.get_ref());
+        if self.config.sources.contains_key(name) {
+            return Ok(name.to_owned());
+        }
+        let defect = self
+            .origin
+            .defect("E086", text, format!("there is no source `{name}`"));
+        Err(
+            match nearest(name, self.config.sources.keys().map(String::as_str)) {
+                Some(near) => defect.hint(format!("did you mean `{near}`?")),
+                None => defect.hint(format!("add a table `[sources.{name}]`")),
+            },
+        )
+    }
+
+    fn operator(&self, table: &Spanned<config::Operator>) -> Result<Operator, Defect> {
+        let operator = table.get_ref();
+        let origin = match (&operator.image, &operator.source) {
+            (Some(image), None) => {
+                self.image_reference(image)?;
+                OperatorOrigin::Image(image.get_ref().clone())
+            }
+            (None, Some(source)) => OperatorOrigin::Source(self.known_source(source)?),
+            _ => {
+                let defect = self.origin.defect(
+                    "E023",
+                    table,
+                    "an operator comes from either an `image` or a `source`",
+                );
+                return Err(defect
+                    .hint("write `image = \"ghcr.io/kubeflow/spark-operator/controller:2.5.2\"`"));
+            }
+        };
+        let path = operator
+            .path
+            .as_ref()
+            .map_or(OPERATOR_PATH, |path| path.get_ref().as_str());
+        Ok(Operator {
+            origin,
+            path: path.to_owned(),
+        })
+    }
+
+    fn image_reference(&self, text: &Text) -> Result<(), Defect> {
+        let parsed = text.get_ref().parse::<crate::image::Reference>();
+        parsed
+            .map(|_| ())
+            .map_err(|error| self.origin.defect("E025", text, error.to_string()))
+    }
+
+    fn sources(
+        &self,
+        chains: &BTreeMap<String, Chain>,
+    ) -> Result<BTreeMap<String, Source>, Defect> {
+        let mut sources = BTreeMap::new();
+        for (name, table) in &self.config.sources {
+            let is_spark = chains.values().any(|chain| chain.spark_source == *name);
+            sources.insert(name.clone(), self.source(name, table, is_spark)?);
+        }
+        for chain in chains.values() {
+            let origin = SourceOrigin::PythonSdist {
+                name: "pyspark".to_owned(),
+                version: chain.spark.clone(),
+            };
+            let name = chain.spark_source.clone();
+            sources.entry(name.clone()).or_insert(Source {
+                name,
+                origin,
+                sha256: None,
+                unpack: Unpack::Spark,
+            });
+        }
+        Ok(sources)
+    }
+
+    fn source(
+        &self,
+        name: &str,
+        table: &Spanned<config::SourceTable>,
+        is_spark: bool,
+    ) -> Result<Source, Defect> {
+        let source = table.get_ref();
+        let sha256 = source.sha256.as_ref().map(|text| {
+            let digest = format!("sha256:{}", text.get_ref().trim_start_matches("sha256:"));
+            let wrong = || {
+                self.origin.defect(
+                    "E028",
+                    text,
+                    format!(
+                        "`{}` is no SHA-256: 64 hex digits are wanted",
+                        text.get_ref()
+                    ),
+                )
+            };
+            digest.parse().map_err(|_| wrong())
+        });
+        let unpack = match (is_spark, source.unpack.unwrap_or(source.strip.is_some())) {
+            (true, _) => Unpack::Spark,
+            (false, true) => Unpack::Archive {
+                strip: source.strip.unwrap_or(0),
+            },
+            (false, false) => Unpack::No,
+        };
+        Ok(Source {
+            name: name.to_owned(),
+            origin: self.source_origin(table)?,
+            sha256: sha256.transpose()?,
+            unpack,
+        })
+    }
+
+    fn source_origin(&self, table: &Spanned<config::SourceTable>) -> Result<SourceOrigin, Defect> {
+        let source = table.get_ref();
+        match (&source.url, &source.path, &source.maven, &source.pypi) {
+            (Some(url), None, None, None) => {
+                if url.get_ref().starts_with("http://") || url.get_ref().starts_with("https://") {
+                    Ok(SourceOrigin::Url(url.get_ref().clone()))
+                } else {
+                    Err(self
+                        .origin
+                        .defect(
+                            "E022",
+                            url,
+                            format!("`{}` is no http or https URL", url.get_ref()),
+                        )
+                        .hint("a file on this machine is a `path`"))
+                }
+            }
+            (None, Some(path), None, None) => {
+                Ok(SourceOrigin::Path(self.root.join(path.get_ref())))
+            }
+            (None, None, Some(maven), None) => {
+                let parsed = maven.get_ref().parse().map(SourceOrigin::Maven);
+                parsed.map_err(|reason| self.origin.defect("E022", maven, reason))
+            }
+            (None, None, None, Some(pypi)) => match pypi.get_ref().split_once("==") {
+                Some((name, version)) => Ok(SourceOrigin::PythonSdist {
+                    name: name.to_owned(),
+                    version: version.to_owned(),
+                }),
+                None => Err(self.origin.defect(
+                    "E022",
+                    pypi,
+                    format!("`{}` is not `name==version`", pypi.get_ref()),
+                )),
+            },
+            _ => {
+                let defect = self.origin.defect(
+                    "E023",
+                    table,
+                    "a source has exactly one of `url`, `path`, `maven` and `pypi`",
+                );
+                Err(defect.hint("for example `url = \"https://…\"` with `sha256 = \"…\"`"))
+            }
+        }
+    }
+
+    /// A name of a project or an image: a part of a repository, so that it can stand in a reference.
+    fn name(&self, text: &Text, what: &str) -> Result<String, Defect> {
+        if self.is_name(text.get_ref()) {
+            Ok(text.get_ref().clone())
+        } else {
+            Err(self
+                .origin
+                .defect(
+                    "E029",
+                    text,
+                    format!("`{}` cannot name {what}", text.get_ref()),
+                )
+                .hint("use lower-case letters, digits and `-`"))
+        }
+    }
+
+    pub(super) fn is_name(&self, name: &str) -> bool {
+        format!("registry.example/{name}")
+            .parse::<Repository>()
+            .is_ok()
+            && !name.contains('/')
+    }
+
+    fn manifests(&self, project: &Project) -> Result<BTreeMap<String, Vec<ManifestGlob>>, Defect> {
+        let mut manifests = BTreeMap::new();
+        for (registry, globs) in &self.config.manifests {
+            if !project.registries.contains_key(registry) {
+                let names: Vec<&String> = project.registries.keys().collect();
+                let defect = self.origin.defect(
+                    "E087",
+                    globs,
+                    format!("manifests of the registry `{registry}`, which is not configured"),
+                );
+                return Err(defect.hint(format!("the registries are {}", listed(&names))));
+            }
+            let mut list = Vec::new();
+            for text in globs.get_ref() {
+                glob::compile(text.get_ref()).map_err(|reason| {
+                    self.origin.defect(
+                        "E022",
+                        text,
+                        format!("`{}` is no glob: {reason}", text.get_ref()),
+                    )
+                })?;
+                list.push(ManifestGlob {
+                    place: self.origin.place(text),
+                    pattern: text.get_ref().clone(),
+                });
+            }
+            manifests.insert(registry.clone(), list);
+        }
+        Ok(manifests)
+    }
+
+    /// Every image must make a reference, and two images never the same.
+    fn check_references(&self, project: &Project) -> Result<(), Defect> {
+        let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+        let digest = crate::image::Digest::of(b"");
+        for prefix in project.registries.values() {
+            for image in project.images.values() {
+                let names = super::template::Names {
+                    registry: prefix,
+                    project: &project.name,
+                    image: &image.name,
+                };
+                let reference = project
+                    .reference
+                    .reference(names, &digest)
+                    .map_err(|error| {
+                        Defect::new(
+                            "E025",
+                            image.place.clone(),
+                            format!("the reference of `{}`: {error}", image.name),
+                        )
+                    })?;
+                if let Some(other) = seen
+                    .insert(reference.to_string(), &image.name)
+                    .filter(|other| *other != image.name)
+                {
+                    let message = format!(
+                        "`{}` and `{other}` would have the same references",
+                        image.name
+                    );
+                    return Err(Defect::new("E024", image.place.clone(), message)
+                        .hint("put `{image}` into `reference`"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn warn(&self, project: &mut Project) {
+        for (registry, globs) in &project.manifests {
+            for glob in globs {
+                if glob::matching(self.root, &glob.pattern, Wanted::Files)
+                    .is_ok_and(|files| files.is_empty())
+                {
+                    let message = format!(
+                        "`{}` (manifests of `{registry}`) matches no file",
+                        glob.pattern
+                    );
+                    project
+                        .warnings
+                        .push(Defect::new("W101", glob.place.clone(), message));
+                }
+            }
+        }
+        if project.mirrors.debian.is_some() {
+            let place = self
+                .config
+                .mirrors
+                .debian
+                .as_ref()
+                .map(|text| self.origin.place(text));
+            let message = "`mirrors.debian` has no effect yet: builds use the root image's own package sources";
+            project
+                .warnings
+                .extend(place.map(|place| Defect::new("W102", place, message)));
+        }
+    }
+
+    fn images(&self, project: &Project) -> Result<BTreeMap<String, Image>, Defect> {
+        Images {
+            loader: self,
+            project,
+        }
+        .all()
+    }
+}
+
+/// `3.11` as (3, 11).
+fn two_numbers(text: &str) -> Option<(u8, u8)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}

@@ -1,0 +1,233 @@
+//! The project as its configuration means it: names resolved, defaults filled in, every mistake named.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::{
+    place::{Defect, Place},
+    source::Source,
+    template::ReferenceTemplate,
+};
+use crate::image::Platform;
+
+/// A `PySpark` project.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The folder that holds `sparkpack.toml`.
+    pub root: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// Prefixes of references by the registry's name in the configuration: host and what comes before the image.
+    pub registries: BTreeMap<String, String>,
+    /// How references are put together.
+    pub reference: ReferenceTemplate,
+    /// Prefixes that manifests may still name.
+    pub formerly: Vec<String>,
+    /// Registry hosts that may be spoken to without TLS.
+    pub insecure: Vec<String>,
+    /// A CA bundle beside the system's.
+    pub ca: Option<PathBuf>,
+    /// Where to fetch instead.
+    pub mirrors: Mirrors,
+    /// How requirements are installed.
+    pub python: PythonSettings,
+    /// The chains by name.
+    pub chains: BTreeMap<String, Chain>,
+    /// The sources by name, with each chain's Spark.
+    pub sources: BTreeMap<String, Source>,
+    /// The images by name: the configured ones, and of the chains' those that are needed.
+    pub images: BTreeMap<String, Image>,
+    /// The manifests' globs by registry.
+    pub manifests: BTreeMap<String, Vec<ManifestGlob>>,
+    /// What is odd but no mistake.
+    pub warnings: Vec<Defect>,
+}
+
+/// `[mirrors]`: never an input of a fingerprint.
+#[derive(Clone, Debug, Default)]
+pub struct Mirrors {
+    /// Image registries: host to host.
+    pub registries: BTreeMap<String, String>,
+    /// The URL of a Python index.
+    pub python: Option<String>,
+    /// The URL of a Maven repository.
+    pub maven: Option<String>,
+    /// The URL of a Debian mirror.
+    pub debian: Option<String>,
+}
+
+/// `[python]`.
+#[derive(Clone, Debug)]
+pub struct PythonSettings {
+    /// `uv` or `pip`; by default uv where it is there.
+    pub installer: Option<String>,
+    /// The oldest glibc that the images have: wheels for newer ones are not chosen.
+    pub glibc: (u8, u8),
+}
+
+/// `[chains.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// Its name.
+    pub name: String,
+    /// Where it is configured.
+    pub place: Place,
+    /// Spark's version.
+    pub spark: String,
+    /// Python's version, major and minor.
+    pub python: (u8, u8),
+    /// Java's major version.
+    pub java: String,
+    /// The root image, as it is written.
+    pub root: String,
+    /// The name of the source that holds Spark.
+    pub spark_source: String,
+    /// Sources whose jars base gets.
+    pub base_jars: Vec<String>,
+    /// Sources whose jars ds gets.
+    pub ds_jars: Vec<String>,
+    /// Where the operator's binary comes from, if the chain has an operator.
+    pub operator: Option<Operator>,
+}
+
+/// `[chains.NAME.operator]`.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// A published image, or a source.
+    pub origin: OperatorOrigin,
+    /// The binary's path in there.
+    pub path: String,
+}
+
+/// What holds the operator's binary.
+#[derive(Clone, Debug)]
+pub enum OperatorOrigin {
+    /// An image of a registry.
+    Image(String),
+    /// A source, by name.
+    Source(String),
+}
+
+/// The images that a chain is made of, and the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// JRE and Spark.
+    Base,
+    /// With Python.
+    Py,
+    /// With the data-science packages.
+    Ds,
+    /// With the Spark operator's binary.
+    Operator,
+    /// The project's own code.
+    Job,
+    /// Whatever the image's own Dockerfile says.
+    Own,
+}
+
+/// One image of the project.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Its name.
+    pub name: String,
+    /// Where it, or the chain that it belongs to, is configured.
+    pub place: Place,
+    /// What it is.
+    pub kind: Kind,
+    /// The chain whose Spark and Python it has.
+    pub chain: Option<String>,
+    /// The image that it stands on.
+    pub parent: Option<String>,
+    /// Its own Dockerfile, below the project's folder; the built-in recipe of its kind serves where there is none.
+    pub dockerfile: Option<String>,
+    /// What its own Dockerfile may copy from.
+    pub context: Context,
+    /// Sources that its Dockerfile may name in `FROM` and `COPY --from`.
+    pub contexts: BTreeMap<String, String>,
+    /// Build arguments.
+    pub build_arguments: BTreeMap<String, String>,
+    /// The Dockerfile's stage that is wanted.
+    pub target: Option<String>,
+    /// The platforms that it is made for.
+    pub platforms: Vec<Platform>,
+    /// The job's code, where it has any.
+    pub package: Option<Package>,
+    /// The requirements file, below the project's folder.
+    pub requirements: Option<String>,
+}
+
+/// Where a Dockerfile's `COPY` finds its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// A folder below the project's.
+    Folder(String),
+    /// A source, by name.
+    Source(String),
+}
+
+/// What `sparkpack package` packs for an image; paths are below the project's folder.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// Where it is configured.
+    pub place: Place,
+    /// The folder with the code.
+    pub src: String,
+    /// The file in `src` that `spark-submit` runs.
+    pub main: String,
+    /// Globs of what is left out, besides litter and tests.
+    pub exclude: Vec<String>,
+    /// Where the archives go.
+    pub dist: String,
+}
+
+/// A glob of manifests.
+#[derive(Clone, Debug)]
+pub struct ManifestGlob {
+    /// Where it stands.
+    pub place: Place,
+    /// As it is written.
+    pub pattern: String,
+}
+
+impl Kind {
+    /// The name of the built-in recipe.
+    #[must_use]
+    pub fn recipe(self) -> Option<&'static str> {
+        match self {
+            Self::Base => Some("base"),
+            Self::Py => Some("py"),
+            Self::Ds => Some("ds"),
+            Self::Operator => Some("operator"),
+            Self::Job => Some("job"),
+            Self::Own => None,
+        }
+    }
+}
+
+impl Project {
+    /// The registry that is meant: the named one, else the only one, else `main`.
+    ///
+    /// # Errors
+    /// There is no such registry, or the choice is open; in words.
+    pub fn registry<'a>(&'a self, name: Option<&'a str>) -> Result<(&'a str, &'a str), String> {
+        let name = match (name, self.registries.len()) {
+            (Some(name), _) => name,
+            (None, 1) => self.registries.keys().next().map_or("main", String::as_str),
+            (None, _) => "main",
+        };
+        if let Some((name, prefix)) = self.registries.get_key_value(name) {
+            Ok((name, prefix))
+        } else {
+            let names: Vec<&str> = self.registries.keys().map(String::as_str).collect();
+            Err(format!(
+                "there is no registry `{name}`: {} are configured",
+                super::config::listed(&names)
+            ))
+        }
+    }
+
+    /// The chain of an image.
+    #[must_use]
+    pub fn chain_of(&self, image: &Image) -> Option<&Chain> {
+        image.chain.as_ref().and_then(|name| self.chains.get(name))
+    }
+}

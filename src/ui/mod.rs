@@ -1,0 +1,96 @@
+//! All printing: data to stdout, everything for people to stderr.
+
+mod progress;
+mod report;
+
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+};
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
+
+pub use progress::StageLine;
+pub use report::{bytes, error_text, seconds};
+
+use crate::project::place::Defect;
+
+/// How much is printed, and how.
+pub struct Ui {
+    quiet: bool,
+    verbose: bool,
+    bars: Option<MultiProgress>,
+}
+
+impl Ui {
+    /// Live lines on a terminal, plain lines elsewhere, nothing but errors when `quiet`.
+    #[must_use]
+    pub fn new(quiet: bool, verbose: bool) -> Self {
+        let live = io::stderr().is_terminal() && !quiet;
+        let bars =
+            live.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+        Self {
+            quiet,
+            verbose,
+            bars,
+        }
+    }
+
+    /// A line for people.
+    pub fn say(&self, line: impl Display) {
+        if self.quiet {
+            return;
+        }
+        match &self.bars {
+            // A terminal that went away is no reason to stop the work.
+            Some(bars) => drop(bars.println(line.to_string())),
+            None => drop(writeln!(io::stderr().lock(), "{line}")),
+        }
+    }
+
+    /// A line for people who asked for more.
+    pub fn detail(&self, line: impl Display) {
+        if self.verbose {
+            self.say(line);
+        }
+    }
+
+    /// Something odd that is no mistake.
+    pub fn warn(&self, defect: &Defect) {
+        let hint = defect
+            .hint
+            .as_ref()
+            .map(|hint| format!("\nhint: {hint}"))
+            .unwrap_or_default();
+        self.say(format!("warning[{}]: {defect}{hint}", defect.code));
+    }
+
+    /// An error, which is printed even when quiet.
+    pub fn fail(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => drop(bars.println(text)),
+            None => drop(writeln!(io::stderr().lock(), "{text}")),
+        }
+    }
+
+    /// A line of data.
+    ///
+    /// # Errors
+    /// stdout cannot be written; a reader that has gone is no error.
+    pub fn data(&self, line: impl Display) -> io::Result<()> {
+        match writeln!(io::stdout().lock(), "{line}") {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The live line of one image.
+    #[must_use]
+    pub fn stage(&self, name: &str) -> StageLine<'_> {
+        StageLine::new(self, name)
+    }
+
+    fn bars(&self) -> Option<&MultiProgress> {
+        self.bars.as_ref()
+    }
+}

@@ -1,0 +1,97 @@
+//! One line an image: what it is doing, for how long, how many bytes.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Ui, bytes, seconds};
+
+/// Bytes between two plain lines about a transfer.
+const PLAIN_STRIDE: u64 = 256 << 20;
+
+/// The progress of one image.
+pub struct StageLine<'a> {
+    ui: &'a Ui,
+    name: String,
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    next_plain: u64,
+}
+
+impl<'a> StageLine<'a> {
+    pub(super) fn new(ui: &'a Ui, name: &str) -> Self {
+        let bar = ui.bars().map(|bars| {
+            let bar = bars.add(ProgressBar::new_spinner().with_prefix(name.to_owned()));
+            // The template is a constant: where it were wrong, the default is still a line.
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} {prefix:>12} {elapsed:>4} {wide_msg}")
+            {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self {
+            ui,
+            name: name.to_owned(),
+            bar,
+            begun: Instant::now(),
+            next_plain: PLAIN_STRIDE,
+        }
+    }
+
+    /// A step has begun.
+    pub fn step(&self, text: &str) {
+        let first_line = text.lines().next().unwrap_or_default();
+        match &self.bar {
+            Some(bar) => bar.set_message(first_line.to_owned()),
+            None => self.ui.say(format!("{}: {first_line}", self.name)),
+        }
+    }
+
+    /// Output of a step: shown on a terminal while it lasts, kept from plain output.
+    pub fn output(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(line.to_owned()),
+            None => self.ui.detail(format!("{}: {line}", self.name)),
+        }
+    }
+
+    /// Bytes moved so far.
+    pub fn moved(&mut self, what: &str, done: u64, total: Option<u64>) {
+        let of = total
+            .map(|total| format!(" of {}", bytes(total)))
+            .unwrap_or_default();
+        let text = format!("{what} {}{of}", bytes(done));
+        match &self.bar {
+            Some(bar) => bar.set_message(text),
+            None if done >= self.next_plain => {
+                self.next_plain = done + PLAIN_STRIDE;
+                self.ui.say(format!("{}: {text}", self.name));
+            }
+            None => {}
+        }
+    }
+
+    /// The work has ended; the line that stays says how.
+    pub fn finish(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        self.ui.say(format!("{}: {text}", self.name));
+    }
+
+    /// How long the work has taken, for people.
+    #[must_use]
+    pub fn elapsed(&self) -> String {
+        seconds(self.begun.elapsed())
+    }
+}
+
+impl Drop for StageLine<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

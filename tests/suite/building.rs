@@ -1,0 +1,318 @@
+//! A chain of kilobyte layers through a real daemon, with both builders.
+
+use std::collections::BTreeMap;
+
+use crate::support::{Root, TestProject, docker, image_id, remove_images, small};
+
+/// A project on a root of its own, whose images are gone from the daemon afterwards.
+struct Chain {
+    project: TestProject,
+    registry: String,
+    root: Root,
+}
+
+impl Chain {
+    fn new(name: &str) -> Self {
+        let root = Root::new(name, name);
+        let registry = format!("{name}.example");
+        let project = small::project(&root.name, &registry);
+        Self {
+            project,
+            registry,
+            root,
+        }
+    }
+
+    /// The image IDs by image, as the daemon has them under this checkout's references.
+    fn ids(&self) -> BTreeMap<String, Option<String>> {
+        let references = self.project.succeed(&["plan"]).stdout;
+        references
+            .lines()
+            .map(|reference| (reference.to_owned(), image_id(reference)))
+            .collect()
+    }
+
+    fn reference(&self, image: &str) -> String {
+        let references = self.project.succeed(&["plan"]).stdout;
+        let found = references
+            .lines()
+            .find(|reference| reference.contains(&format!("/{image}:")));
+        found.unwrap().to_owned()
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        remove_images(&self.registry);
+    }
+}
+
+/// What the lines on stderr say became of each image.
+fn built(stderr: &str) -> Vec<&str> {
+    let mut names: Vec<&str> = stderr
+        .lines()
+        .filter(|line| line.contains(": built "))
+        .map(|line| line.split(':').next().unwrap())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn what_is_missing_is_built_and_what_is_there_is_told_why() {
+    let chain = Chain::new("build-missing");
+    let first = chain.project.succeed(&["build"]);
+    assert_eq!(built(&first.stderr), ["base", "ds", "job", "side"]);
+    assert_eq!(first.stdout, chain.project.succeed(&["plan"]).stdout);
+
+    let second = chain.project.succeed(&["build"]);
+    assert!(
+        second
+            .stderr
+            .contains("nothing to do: all 4 images and the manifests are current"),
+        "{}",
+        second.stderr
+    );
+    for image in ["base", "ds", "job", "side"] {
+        let why = format!(
+            "{image}: current: {} is there, with the fingerprint of this checkout",
+            chain.reference(image)
+        );
+        assert!(second.stderr.contains(&why), "{}", second.stderr);
+    }
+    assert_eq!(second.stdout, first.stdout);
+
+    docker(&["rmi", &chain.reference("side")]);
+    let third = chain.project.succeed(&["build"]);
+    assert_eq!(built(&third.stderr), ["side"]);
+    assert!(
+        third.stderr.contains("since the daemon does not have it"),
+        "{}",
+        third.stderr
+    );
+}
+
+#[test]
+fn a_changed_line_makes_a_new_job_image_and_touches_no_other() {
+    let chain = Chain::new("build-line");
+    chain.project.succeed(&["build"]);
+    let before = chain.ids();
+    chain.project.edit("src/jobs/one.py", "1", "2");
+    let run = chain.project.succeed(&["build"]);
+    assert_eq!(built(&run.stderr), ["job"]);
+    let after = chain.ids();
+    let kept = before
+        .iter()
+        .filter(|(reference, id)| after.get(*reference) == Some(id))
+        .count();
+    assert_eq!(kept, 3, "{before:?}\n{after:?}");
+}
+
+#[test]
+fn the_image_is_what_the_record_says_and_nothing_else() {
+    let chain = Chain::new("build-content");
+    chain.project.write("docker/ds/notes.md", "not copied");
+    chain.project.succeed(&["build"]);
+    let job = chain.reference("job");
+    let container = docker(&["create", &job, "true"]).trim().to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    docker(&[
+        "export",
+        "--output",
+        folder.path().join("job.tar").to_str().unwrap(),
+        &container,
+    ]);
+    docker(&["rm", &container]);
+    let listed = crate::support::program(
+        "tar",
+        &[
+            "-tvf",
+            folder.path().join("job.tar").to_str().unwrap(),
+            "--numeric-owner",
+        ],
+    );
+    for wanted in [
+        "opt/base.txt",
+        "opt/ds/ds.txt",
+        "opt/job/jobs.zip",
+        "opt/job/main.py",
+        "root.txt",
+    ] {
+        let line = listed
+            .lines()
+            .find(|line| line.ends_with(wanted))
+            .unwrap_or_else(|| panic!("{wanted}\n{listed}"));
+        assert!(
+            wanted == "root.txt" || line.starts_with("-rw-r--r-- 0/0"),
+            "{line}"
+        );
+    }
+    assert!(
+        !listed.contains("notes.md") && !listed.contains("sparkpack"),
+        "{listed}"
+    );
+    let labels = docker(&["inspect", "--format", "{{json .Config.Labels}}", &job]);
+    let (_, tag) = job.rsplit_once(':').unwrap();
+    assert!(
+        labels.contains(&format!("\"dev.sparkpack.fingerprint\":\"{tag}")),
+        "{labels}"
+    );
+    assert!(
+        labels.contains("\"dev.sparkpack.stage\":\"job\"")
+            && labels.contains("\"dev.sparkpack.format\":\"1\""),
+        "{labels}"
+    );
+    let environment = docker(&["inspect", "--format", "{{json .Config.Env}}", &job]);
+    assert!(environment.contains("GREETING=hello"), "{environment}");
+}
+
+#[test]
+fn the_manifests_differ_in_tags_and_nothing_else() {
+    let chain = Chain::new("build-manifests");
+    let before = chain.project.read("kubernetes/nightly.yml");
+    chain.project.succeed(&["build"]);
+    let after = chain.project.read("kubernetes/nightly.yml");
+    let tag = |image: &str| {
+        chain
+            .reference(image)
+            .rsplit_once(':')
+            .unwrap()
+            .1
+            .to_owned()
+    };
+    let wanted = before
+        .replace("/small/job:unbuilt", &format!("/small/job:{}", tag("job")))
+        .replace(
+            "/small/side:unbuilt",
+            &format!("/small/side:{}", tag("side")),
+        );
+    assert_eq!(
+        after, wanted,
+        "byte by byte: comments, quotes, anchors, CRLF, other images"
+    );
+    assert_ne!(after, before);
+}
+
+#[test]
+fn both_builders_make_the_same_layers_from_the_same_record() {
+    let diff_ids =
+        |reference: &str| docker(&["inspect", "--format", "{{json .RootFS.Layers}}", reference]);
+    let buildkit = Chain::new("build-both");
+    buildkit.project.succeed(&["build"]);
+    let reference = buildkit.reference("job");
+    let with_buildkit = diff_ids(&reference);
+    docker(&["rmi", "--force", &reference]);
+    let mut classic = buildkit.project.command(&["build", "job"]);
+    let run = crate::support::run(classic.env("DOCKER_BUILDKIT", "0"));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let with_classic = diff_ids(&reference);
+    assert_eq!(
+        with_buildkit.matches("sha256:").count(),
+        with_classic.matches("sha256:").count()
+    );
+    assert_eq!(
+        buildkit
+            .project
+            .succeed(&["build"])
+            .stderr
+            .matches(": current: ")
+            .count(),
+        4
+    );
+}
+
+#[test]
+fn an_image_with_the_tag_but_another_origin_is_built_again() {
+    let chain = Chain::new("build-foreign");
+    chain.project.succeed(&["build"]);
+    let side = chain.reference("side");
+    docker(&["tag", &chain.root.name, &side]);
+    let run = chain.project.succeed(&["build"]);
+    assert_eq!(built(&run.stderr), ["side"]);
+    assert!(
+        run.stderr.contains("was not made by sparkpack"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn images_are_chosen_by_name_and_bring_what_they_stand_on() {
+    let chain = Chain::new("build-some");
+    let run = chain.project.succeed(&["build", "ds"]);
+    assert_eq!(built(&run.stderr), ["base", "ds"]);
+    let again = chain.project.succeed(&["build", "job"]);
+    assert_eq!(built(&again.stderr), ["job"]);
+}
+
+#[test]
+fn a_failure_stops_only_what_stands_on_it() {
+    let chain = Chain::new("build-failure");
+    chain.project.edit(
+        "docker/ds/Dockerfile",
+        "ENV",
+        "COPY nothing-matches /x\nENV",
+    );
+    let run = chain.project.run(&["build"]);
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert_eq!(built(&run.stderr), ["base", "side"]);
+    assert!(
+        run.stderr
+            .contains("job: skipped, since an image that it stands on failed"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr.contains(
+            "docker/ds/Dockerfile:4:1: building `ds` failed at `COPY nothing-matches /x`"
+        ),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn images_json_tells_what_was_made() {
+    let chain = Chain::new("build-report");
+    chain.project.succeed(&["build"]);
+    let document: serde_json::Value =
+        serde_json::from_str(&chain.project.read("dist/images.json")).unwrap();
+    assert_eq!(document["version"], 1);
+    let images = document["images"].as_array().unwrap();
+    let job = images.iter().find(|image| image["name"] == "job").unwrap();
+    assert_eq!(job["reference"], chain.reference("job"));
+    assert_eq!(job["id"], image_id(&chain.reference("job")).unwrap());
+    assert_eq!(
+        (&job["parent"], &job["action"]),
+        (&"ds".into(), &"built".into())
+    );
+    assert_eq!(images.len(), 4);
+}
+
+#[test]
+fn a_second_checkout_finds_everything_built() {
+    let chain = Chain::new("build-twice");
+    chain.project.succeed(&["build"]);
+    let folder = tempfile::Builder::new()
+        .prefix("other ü ")
+        .tempdir()
+        .unwrap();
+    let copy = folder.path().join("checkout");
+    crate::support::program(
+        "cp",
+        &[
+            "-R",
+            chain.project.root().to_str().unwrap(),
+            copy.to_str().unwrap(),
+        ],
+    );
+    crate::support::program("chmod", &["-R", "g+w", copy.to_str().unwrap()]);
+    let mut command = chain.project.command(&["build"]);
+    let run = crate::support::run(command.current_dir(&copy).env("TZ", "Asia/Kathmandu"));
+    assert_eq!(
+        (run.code, built(&run.stderr).len()),
+        (0, 0),
+        "{}",
+        run.stderr
+    );
+}

@@ -1,0 +1,311 @@
+//! Every mistake gives one clear message with a cure, exit code 2 where it is the user's, and changes nothing.
+
+use crate::support::{Root, TestProject, remove_images, small};
+
+const ROOT: &str = "registry.example/root:1";
+
+fn project() -> TestProject {
+    let project = small::project(ROOT, "registry.example");
+    project.write("sparkpack.lock", &small::lock(ROOT));
+    project.with_variable("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+}
+
+/// What `plan` says after a change; no file may have changed.
+fn after(change: impl Fn(&TestProject)) -> String {
+    let project = project();
+    change(&project);
+    let before = project.files();
+    let failure = project.failure(&["plan"]);
+    assert_eq!(project.files(), before, "a failure changes nothing");
+    assert!(failure.contains("hint: "), "{failure}");
+    failure
+}
+
+fn with(old: &str, new: &str) -> String {
+    after(|project| project.edit("sparkpack.toml", old, new))
+}
+
+#[test]
+fn in_the_configuration() {
+    let mistakes = [
+        (
+            "unknown key",
+            with("project =", "regsitry = \"x\"\nproject ="),
+        ),
+        (
+            "unknown key of an image",
+            with("parent = \"ds\"", "parnet = \"ds\""),
+        ),
+        ("wrong type", with("project = \"small\"", "project = 3")),
+        ("syntax", with("project = \"small\"", "project = \"small")),
+        (
+            "a key twice",
+            with(
+                "project = \"small\"",
+                "project = \"small\"\nproject = \"large\"",
+            ),
+        ),
+        ("a newer format", with("format = 1", "format = 2")),
+        ("no format", with("format = 1\n", "")),
+        ("unknown parent", with("parent = \"ds\"", "parent = \"sd\"")),
+        (
+            "a cycle",
+            with(
+                "[images.ds]\nparent = \"base\"",
+                "[images.ds]\nparent = \"job\"",
+            ),
+        ),
+        (
+            "its own parent",
+            with(
+                "[images.ds]\nparent = \"base\"",
+                "[images.ds]\nparent = \"ds\"",
+            ),
+        ),
+        (
+            "a scheme",
+            with("registries.main = \"", "registries.main = \"http://"),
+        ),
+        (
+            "a password",
+            with(
+                "registries.main = \"registry",
+                "registries.main = \"ada:secret@registry",
+            ),
+        ),
+        ("upper case", with("/small\"", "/Small\"")),
+        (
+            "a template",
+            with(
+                "project = \"small\"",
+                "project = \"small\"\nreference = \"{registry}/{image}:latest\"",
+            ),
+        ),
+        (
+            "platform",
+            with(
+                "project = \"small\"",
+                "project = \"small\"\nplatforms = [\"linux/amd46\"]",
+            ),
+        ),
+        ("outside", with("src = \"src\"", "src = \"../src\"")),
+        ("missing src", with("src = \"src\"", "src = \"source\"")),
+        (
+            "missing main",
+            with("src = \"src\"", "src = \"src\"\nmain = \"start.py\""),
+        ),
+        (
+            "missing Dockerfile",
+            with("docker/ds/Dockerfile", "docker/dss/Dockerfile"),
+        ),
+        (
+            "nothing in an image",
+            with("[images.side]", "[images.empty]\n\n[images.side]"),
+        ),
+        (
+            "an unset variable",
+            with(
+                "registries.main = \"registry.example",
+                "registries.main = \"${SPARKPACK_TEST_UNSET}",
+            ),
+        ),
+        (
+            "an unknown source",
+            with(
+                "[images.side]\n",
+                "[images.side]\ncontext = \"source:spark\"\n",
+            ),
+        ),
+        (
+            "a source of two origins",
+            with(
+                "[images.side]",
+                "[sources.x]\nurl = \"https://a.example/x\"\npath = \"x\"\n\n[images.side]",
+            ),
+        ),
+        (
+            "a checksum",
+            with(
+                "[images.side]",
+                "[sources.x]\nurl = \"https://a.example/x\"\nsha256 = \"12\"\n\n[images.side]",
+            ),
+        ),
+        (
+            "a bad glob",
+            with("src = \"src\"", "src = \"src\"\nexclude = [\"[a-\"]"),
+        ),
+        (
+            "an unknown registry",
+            with("[manifests]\nmain", "[manifests]\nprod"),
+        ),
+        (
+            "names that differ by case",
+            with(
+                "[images.side]",
+                "[images.JOB]\nsrc = \"src\"\n\n[images.side]",
+            ),
+        ),
+    ];
+    let all: Vec<String> = mistakes
+        .iter()
+        .map(|(name, text)| format!("# {name}\n{text}"))
+        .collect();
+    assert!(
+        !all.concat().contains("secret"),
+        "a password is never echoed"
+    );
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn in_files_beside_it() {
+    let mistakes = [
+        (
+            "not UTF-8",
+            after(|p| {
+                fs_err::write(p.root().join("sparkpack.toml"), b"format = 1\n# caf\xe9\n").unwrap()
+            }),
+        ),
+        (
+            "UTF-16",
+            after(|p| fs_err::write(p.root().join("sparkpack.toml"), b"\xff\xfef\0").unwrap()),
+        ),
+        ("empty", after(|p| p.write("sparkpack.toml", ""))),
+        (
+            "a broken lock",
+            after(|p| p.write("sparkpack.lock", "format = 1\nimage = 1\n")),
+        ),
+        (
+            "a newer lock",
+            after(|p| p.write("sparkpack.lock", "format = 9\n")),
+        ),
+        (
+            "nothing locked",
+            after(|p| fs_err::remove_file(p.root().join("sparkpack.lock")).unwrap()),
+        ),
+        (
+            "unknown instruction",
+            after(|p| p.edit("docker/ds/Dockerfile", "COPY", "COPPY")),
+        ),
+        (
+            "no FROM of the parent",
+            after(|p| p.edit("docker/ds/Dockerfile", "FROM ${PARENT}", "FROM scratch")),
+        ),
+        (
+            "an undeclared argument",
+            after(|p| p.edit("docker/ds/Dockerfile", "ARG PARENT\n", "")),
+        ),
+        (
+            "outside the context",
+            after(|p| p.edit("docker/side/Dockerfile", "COPY docker", "COPY ../docker")),
+        ),
+        (
+            "requirements by URL",
+            after(|p| {
+                p.edit(
+                    "sparkpack.toml",
+                    "src = \"src\"",
+                    "src = \"src\"\nrequirements = \"requirements.txt\"",
+                );
+                p.write(
+                    "requirements.txt",
+                    "six==1.16.0\ngit+https://git.example/six\n",
+                );
+            }),
+        ),
+        (
+            "requirements without a lock",
+            after(|p| {
+                p.edit(
+                    "sparkpack.toml",
+                    "src = \"src\"",
+                    "src = \"src\"\nrequirements = \"requirements.txt\"",
+                );
+                p.write("requirements.txt", "six==1.16.0\n");
+            }),
+        ),
+    ];
+    let all: Vec<String> = mistakes
+        .iter()
+        .map(|(name, text)| format!("# {name}\n{text}"))
+        .collect();
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn a_byte_order_mark_and_crlf_are_accepted() {
+    let project = project();
+    let wanted = project.succeed(&["plan"]).stdout;
+    let text = format!(
+        "\u{feff}{}",
+        project.read("sparkpack.toml").replace('\n', "\r\n")
+    );
+    project.write("sparkpack.toml", &text);
+    assert_eq!(project.succeed(&["plan"]).stdout, wanted);
+}
+
+#[test]
+fn on_the_command_line() {
+    let project = project();
+    let unknown = project.failure(&["build", "jbo"]);
+    let empty = TestProject::new(&[]);
+    let nowhere = empty.failure(&["plan"]);
+    let registry = project.failure(&["plan", "--registry", "prod"]);
+    insta::assert_snapshot!(format!(
+        "# unknown image\n{unknown}\n# no project\n{nowhere}\n# unknown registry\n{registry}"
+    ));
+}
+
+#[test]
+fn a_daemon_that_is_not_there() {
+    insta::assert_snapshot!(project().failure(&["build"]));
+}
+
+#[test]
+fn a_broken_dockerfile_shows_the_failing_line() {
+    let root = Root::new("mistake-dockerfile", "x");
+    let project = small::project(&root.name, "mistake-dockerfile.example");
+    project.edit(
+        "docker/side/Dockerfile",
+        "COPY docker/side/side.txt /opt/\n",
+        "COPY docker/side/side.txt /opt/\n\nCOPY no-such-file \\\n    /opt/\n",
+    );
+    let failure = project.failure(&["build", "side"]);
+    remove_images("mistake-dockerfile.example");
+    // What was built before the failure is told with times and sizes: only the error is the snapshot.
+    let error = &failure[failure.find("error[").unwrap()..];
+    assert!(failure.starts_with("exit 6\n"), "{failure}");
+    assert!(error.starts_with("error[E602]: docker/side/Dockerfile:4:1: building `side` failed at `COPY no-such-file /opt/`"), "{error}");
+    assert!(
+        error.contains("because: ")
+            && error.contains("hint: mend line 4 of docker/side/Dockerfile"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_requirement_that_does_not_exist() {
+    let project = TestProject::new(&[
+        (
+            "sparkpack.toml",
+            "format = 1\nproject = \"x\"\nregistries.main = \"registry.example/x\"\n\n[chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\n\n[images.job]\nparent = \"py\"\nsrc = \"src\"\nrequirements = \"requirements.txt\"\n",
+        ),
+        ("src/main.py", ""),
+        ("requirements.txt", "sparkpack-no-such-package==1.0\n"),
+    ]);
+    let failure = project.failure(&["package"]);
+    assert!(
+        failure.contains("sparkpack-no-such-package") && failure.contains("hint: "),
+        "{failure}"
+    );
+    assert!(
+        failure.starts_with("exit 6\n")
+            || failure.starts_with("exit 5\n")
+            || failure.starts_with("exit 2\n"),
+        "{failure}"
+    );
+    assert!(
+        !project.root().join("requirements.lock").exists(),
+        "nothing is half-written"
+    );
+}

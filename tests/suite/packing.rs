@@ -1,0 +1,274 @@
+//! `sparkpack package`: what goes where, and the same bytes from the same inputs.
+
+use std::{
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+};
+
+use crate::support::{TestProject, program, run};
+
+const CONFIGURATION: &str = "format = 1\nproject = \"packed\"\nregistries.main = \"registry.example/packed\"\n\n[chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\n\n[images.job]\nparent = \"py\"\nsrc = \"src\"\nrequirements = \"requirements.txt\"\n";
+
+fn project() -> TestProject {
+    TestProject::new(&[
+        ("sparkpack.toml", CONFIGURATION),
+        (
+            "requirements.txt",
+            "jinja2==3.1.4 # pure\nmarkupsafe==2.1.5  # native\n",
+        ),
+        ("src/main.py", "print('main')\n"),
+        ("src/jobs/__init__.py", ""),
+        ("src/jobs/libs/table.py", "A = 1\n"),
+        ("src/shared/data.csv", "a,b\n"),
+        ("src/shared/run.sh", "#!/bin/sh\n"),
+        ("src/libs/old.py", ""),
+        ("src/tests/test_one.py", ""),
+        ("src/jobs/__pycache__/x.cpython-311.pyc", ""),
+        ("src/.idea/x.xml", ""),
+        ("src/jobs/one.py~", ""),
+    ])
+}
+
+/// The names in a zip, as Python reads them.
+fn names(archive: &Path) -> Vec<String> {
+    let script = "import sys, zipfile; print('\\n'.join(zipfile.ZipFile(sys.argv[1]).namelist()))";
+    let printed = program("python3", &["-c", script, archive.to_str().unwrap()]);
+    printed
+        .lines()
+        .map(str::to_owned)
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+/// Every file of `dist` with its mode and its digest.
+fn listing(folder: &Path) -> String {
+    program(
+        "sh",
+        &[
+            "-c",
+            "cd \"$1\" && find . -type f -exec stat -c '%a %n' {} + -exec sha256sum {} + | sort",
+            "sh",
+            folder.to_str().unwrap(),
+        ],
+    )
+}
+
+#[test]
+fn each_file_goes_where_python_can_import_it() {
+    let project = project();
+    let run = project.succeed(&["package"]);
+    assert_eq!(run.stdout, "dist\n");
+    let dist = project.root().join("dist");
+    assert_eq!(
+        names(&dist.join("jobs.zip")),
+        [
+            "jobs/__init__.py",
+            "jobs/libs/table.py",
+            "shared/data.csv",
+            "shared/run.sh"
+        ]
+    );
+    let libs = names(&dist.join("libs.zip"));
+    assert!(libs.contains(&"jinja2/__init__.py".to_owned()), "{libs:?}");
+    assert!(
+        !libs.iter().any(|name| name.starts_with("markupsafe")
+            || name.ends_with(".pyc")
+            || name.contains("INSTALLER")),
+        "{libs:?}"
+    );
+    assert!(
+        dist.join("site-packages/markupsafe/_speedups.cpython-311-x86_64-linux-gnu.so")
+            .is_file()
+    );
+    assert_eq!(project.read("dist/main.py"), "print('main')\n");
+    let lock = project.read("requirements.lock");
+    assert!(
+        lock.contains("markupsafe==2.1.5")
+            && lock.contains("--hash=sha256:")
+            && !lock.contains("://"),
+        "{lock}"
+    );
+    let paths = format!(
+        "{0}/jobs.zip:{0}/libs.zip:{0}/site-packages",
+        dist.display()
+    );
+    let script = "import jinja2, markupsafe, jobs.libs.table; print(jinja2.Template('{{ x }}').render(x=jobs.libs.table.A), markupsafe.escape('<'))";
+    let mut python = std::process::Command::new("python3.11");
+    let printed = crate::support::run(python.args(["-S", "-c", script]).env("PYTHONPATH", paths));
+    assert_eq!(printed.stdout, "1 &lt;\n", "{}", printed.stderr);
+}
+
+/// The same inputs: another time, umask, locale, path, user, order of folders; uv or pip; an empty cache.
+#[test]
+fn the_same_inputs_give_the_same_bytes() {
+    let project = project();
+    project.succeed(&["package"]);
+    let wanted = listing(&project.root().join("dist"));
+    for (index, installer) in ["uv", "pip"].into_iter().enumerate() {
+        let folder = tempfile::Builder::new()
+            .prefix("copy ü ")
+            .tempdir()
+            .unwrap();
+        let copy = folder.path().join("a b");
+        let script = "umask 077; mkdir -p \"$2\" && (cd \"$1\" && find . -type f ! -path './dist/*' | sort -r | tar -cf - -T -) | tar -xmf - -C \"$2\"";
+        program(
+            "sh",
+            &[
+                "-c",
+                script,
+                "sh",
+                project.root().to_str().unwrap(),
+                copy.to_str().unwrap(),
+            ],
+        );
+        fs_err::write(
+            copy.join("sparkpack.toml"),
+            format!("{CONFIGURATION}\n[python]\ninstaller = \"{installer}\"\n"),
+        )
+        .unwrap();
+        let mut shell = std::process::Command::new("sh");
+        let binary = env!("CARGO_BIN_EXE_sparkpack");
+        shell.args([
+            "-c",
+            &format!("umask {}; exec '{binary}' package", ["000", "077"][index]),
+        ]);
+        shell
+            .current_dir(&copy)
+            .env("TZ", "Pacific/Kiritimati")
+            .env("LC_ALL", ["C", "tr_TR.UTF-8"][index]);
+        shell.env("SPARKPACK_CACHE", folder.path().join("cache"));
+        let packed = run(&mut shell);
+        assert_eq!(packed.code, 0, "{}", packed.stderr);
+        assert_eq!(
+            listing(&copy.join("dist")),
+            wanted,
+            "installed by {installer}"
+        );
+    }
+}
+
+/// Both installers choose the same wheels and lock them in the same bytes.
+#[test]
+fn uv_and_pip_lock_the_same_wheels() {
+    let locks: Vec<String> = ["uv", "pip"]
+        .iter()
+        .map(|installer| {
+            let project = project();
+            project.write(
+                "sparkpack.toml",
+                &format!("{CONFIGURATION}\n[python]\ninstaller = \"{installer}\"\n"),
+            );
+            project.succeed(&["package"]);
+            project.read("requirements.lock")
+        })
+        .collect();
+    assert_eq!(locks[0], locks[1]);
+}
+
+#[test]
+fn damage_in_dist_is_noticed_and_a_second_run_writes_nothing() {
+    let project = project();
+    project.succeed(&["package"]);
+    let dist = project.root().join("dist");
+    let wanted = listing(&dist);
+    let times = || {
+        program(
+            "sh",
+            &[
+                "-c",
+                "cd \"$1\" && find . -type f -printf '%T@ %i %p\\n' | sort",
+                "sh",
+                dist.to_str().unwrap(),
+            ],
+        )
+    };
+    let before = times();
+    project.succeed(&["package"]);
+    assert_eq!(times(), before, "nothing was written");
+    project.write("dist/libs.zip", "damaged");
+    project.write("dist/site-packages/extra.py", "");
+    fs_err::remove_file(dist.join("jobs.zip")).unwrap();
+    project.succeed(&["package"]);
+    assert_eq!(listing(&dist), wanted);
+}
+
+#[test]
+fn a_damaged_cache_is_a_miss() {
+    let project = project();
+    project.succeed(&["package"]);
+    let wanted = listing(&project.root().join("dist"));
+    let cache = project.root().join("../cache");
+    program(
+        "sh",
+        &[
+            "-c",
+            "find \"$1\"/packages -name '*.py' -exec sh -c 'echo damaged >> \"$1\"' sh {} \\;",
+            "sh",
+            cache.to_str().unwrap(),
+        ],
+    );
+    fs_err::remove_dir_all(project.root().join("dist")).unwrap();
+    project.succeed(&["package"]);
+    assert_eq!(listing(&project.root().join("dist")), wanted);
+}
+
+#[test]
+fn an_executable_module_stays_executable_and_links_are_followed() {
+    let project = project();
+    fs_err::set_permissions(
+        project.root().join("src/shared/run.sh"),
+        std::fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
+    symlink("data.csv", project.root().join("src/shared/link.csv")).unwrap();
+    project.succeed(&["package"]);
+    let script = "import sys, zipfile\nfor i in zipfile.ZipFile(sys.argv[1]).infolist(): print(oct(i.external_attr >> 16), i.date_time, i.filename)";
+    let listed = program(
+        "python3",
+        &[
+            "-c",
+            script,
+            project.root().join("dist/jobs.zip").to_str().unwrap(),
+        ],
+    );
+    assert!(
+        listed.contains("0o100755 (1980, 1, 1, 0, 0, 0) shared/run.sh"),
+        "{listed}"
+    );
+    assert!(
+        listed.contains("0o100644 (1980, 1, 1, 0, 0, 0) shared/link.csv"),
+        "{listed}"
+    );
+}
+
+/// A disk that is really full.
+#[test]
+fn a_full_disk_loses_nothing_and_is_named() {
+    let project = project();
+    project.succeed(&["package"]);
+    let dist = project.root().join("dist");
+    fs_err::remove_dir_all(&dist).unwrap();
+    fs_err::create_dir(&dist).unwrap();
+    program(
+        "mount",
+        &[
+            "-t",
+            "tmpfs",
+            "-o",
+            "size=64k",
+            "tmpfs",
+            dist.to_str().unwrap(),
+        ],
+    );
+    let failed = std::panic::catch_unwind(|| project.failure(&["package"]));
+    program("umount", &[dist.to_str().unwrap()]);
+    let failed = failed.unwrap();
+    assert!(failed.starts_with("exit 6\n"), "{failed}");
+    assert!(
+        failed.contains("error[E610]")
+            && failed.contains("No space left on device")
+            && failed.contains("PROJECT/dist"),
+        "{failed}"
+    );
+    assert!(failed.contains("hint: make room on that disk"), "{failed}");
+}

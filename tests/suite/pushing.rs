@@ -1,0 +1,375 @@
+//! Pushing into a real registry: parents first, adopted, conflicting, with a password.
+
+use base64::Engine as _;
+
+use crate::support::{
+    Registry, Root, TestProject, docker, image_id, program, remove_images, small,
+};
+
+/// A project whose registry is a real one, with images that are gone from the daemon afterwards.
+struct Chain {
+    project: TestProject,
+    registry: Registry,
+    _root: Root,
+}
+
+const PASSWORD: &str = "a>b?c~d>e?f~";
+
+impl Chain {
+    fn new(name: &str) -> Self {
+        let root = Root::new(name, name);
+        let registry = Registry::with_password("ada", PASSWORD);
+        let project = small::project(&root.name, &registry.host());
+        let chain = Self {
+            project,
+            registry,
+            _root: root,
+        };
+        chain.sign_in(PASSWORD);
+        chain
+    }
+
+    fn sign_in(&self, password: &str) {
+        let auth = base64::engine::general_purpose::STANDARD.encode(format!("ada:{password}"));
+        let text = format!(
+            "{{\"auths\": {{\"{}\": {{\"auth\": \"{auth}\"}}}}}}",
+            self.registry.host()
+        );
+        fs_err::create_dir_all(self.project.home().join(".docker")).unwrap();
+        fs_err::write(self.project.home().join(".docker/config.json"), text).unwrap();
+    }
+
+    fn reference(&self, image: &str) -> String {
+        let references = self.project.succeed(&["plan"]).stdout;
+        references
+            .lines()
+            .find(|reference| reference.contains(&format!("/{image}:")))
+            .unwrap()
+            .to_owned()
+    }
+
+    /// What a second client says of a reference in the registry.
+    fn inspect(&self, reference: &str) -> serde_json::Value {
+        let credentials = format!("ada:{PASSWORD}");
+        let arguments = [
+            "inspect",
+            "--tls-verify=false",
+            "--creds",
+            &credentials,
+            &format!("docker://{reference}"),
+        ];
+        serde_json::from_str(&program("skopeo", &arguments)).unwrap()
+    }
+
+    fn digest(&self, image: &str) -> String {
+        self.inspect(&self.reference(image))["Digest"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn forget_images(&self) {
+        remove_images(&format!("{}/", self.registry.host()));
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        self.forget_images();
+    }
+}
+
+#[test]
+fn everything_arrives_under_its_tag_and_a_second_push_has_nothing_to_do() {
+    let chain = Chain::new("push-all");
+    let run = chain.project.succeed(&["push"]);
+    for image in ["base", "ds", "side", "job"] {
+        let reference = chain.reference(image);
+        let digest = chain.digest(image);
+        assert!(
+            run.stdout
+                .lines()
+                .any(|line| line == format!("{reference}@{digest}")),
+            "{}",
+            run.stdout
+        );
+        let labels = &chain.inspect(&reference)["Labels"];
+        assert_eq!(labels["dev.sparkpack.stage"], image);
+    }
+    let order: Vec<usize> = ["base", "ds", "job"]
+        .iter()
+        .map(|image| run.stderr.find(&format!("{image}: pushed ")).unwrap())
+        .collect();
+    assert!(order.is_sorted(), "parents first\n{}", run.stderr);
+    assert!(
+        chain
+            .project
+            .read("kubernetes/nightly.yml")
+            .contains(&chain.reference("job"))
+    );
+
+    chain.forget_images();
+    let again = chain.project.succeed(&["push"]);
+    assert!(
+        again
+            .stderr
+            .contains("nothing to do: the registry has every image"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(again.stdout, run.stdout);
+    assert_eq!(
+        image_id(&chain.reference("job")),
+        None,
+        "nothing was built or pulled"
+    );
+}
+
+#[test]
+fn a_tag_with_another_fingerprint_is_a_conflict_and_stays() {
+    let chain = Chain::new("push-conflict");
+    chain.project.succeed(&["push"]);
+    let old = chain.reference("side");
+    chain.project.edit("docker/side/side.txt", "side", "other");
+    let new = chain.reference("side");
+    let credentials = format!("ada:{PASSWORD}");
+    let from = format!("docker://{old}");
+    let to = format!("docker://{new}");
+    program(
+        "skopeo",
+        &[
+            "copy",
+            "--src-tls-verify=false",
+            "--dest-tls-verify=false",
+            "--src-creds",
+            &credentials,
+            "--dest-creds",
+            &credentials,
+            &from,
+            &to,
+        ],
+    );
+    let before = chain.digest("side");
+    let manifest = chain.project.read("kubernetes/nightly.yml");
+    let failure = chain.project.failure(&["push"]);
+    assert!(failure.starts_with("exit 3\n"), "{failure}");
+    assert!(
+        failure.contains(&format!(
+            "error[E301]: `{new}` is in the registry with another fingerprint"
+        )),
+        "{failure}"
+    );
+    assert_eq!(chain.digest("side"), before, "nothing was overwritten");
+    assert_eq!(chain.project.read("kubernetes/nightly.yml"), manifest);
+}
+
+#[test]
+fn a_tag_without_a_label_is_a_conflict() {
+    let chain = Chain::new("push-unlabelled");
+    let reference = chain.reference_after_lock("side");
+    let root = Root::new("push-unlabelled-foreign", "foreign");
+    docker(&["tag", &root.name, &reference]);
+    let credentials = format!("ada:{PASSWORD}");
+    program(
+        "skopeo",
+        &[
+            "copy",
+            "--dest-tls-verify=false",
+            "--dest-creds",
+            &credentials,
+            &format!("docker-daemon:{reference}"),
+            &format!("docker://{reference}"),
+        ],
+    );
+    let failure = chain.project.failure(&["push"]);
+    assert!(
+        failure.starts_with("exit 3\n") && failure.contains("it was not made by sparkpack"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn the_same_fingerprint_with_other_bytes_is_adopted_and_children_stand_on_it() {
+    let chain = Chain::new("push-adopt");
+    // Another machine builds and pushes the parents: its bytes differ from those of a later build here.
+    chain.project.succeed(&["push", "base"]);
+    let theirs = chain.digest("base");
+    chain.forget_images();
+    let (base, registry_layers) = (chain.reference("base"), chain.layers("base"));
+    make_other_bytes(&chain, &base);
+    let other_layers = docker(&["inspect", "--format", "{{json .RootFS.Layers}}", &base]);
+    assert_ne!(
+        other_layers.trim(),
+        registry_layers,
+        "the daemon's base must differ for this test to mean anything"
+    );
+
+    let run = chain.project.succeed(&["push"]);
+    assert!(
+        run.stderr
+            .contains("base: pulling it, since the registry's has other layers")
+            || run.stderr.contains("base: pulled"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(
+        chain.digest("base"),
+        theirs,
+        "the tag still has their bytes"
+    );
+    assert!(
+        chain
+            .layers("job")
+            .starts_with(registry_layers.trim_end_matches(']')),
+        "job stands on the registry's base"
+    );
+}
+
+/// Gives the daemon an image under `reference` with its labels but another layer, as another machine's build would be.
+fn make_other_bytes(chain: &Chain, reference: &str) {
+    let fingerprint = {
+        let labels = chain.inspect(reference)["Labels"].clone();
+        labels["dev.sparkpack.fingerprint"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::write(
+        folder.path().join("Dockerfile"),
+        "FROM scratch\nCOPY time.txt /\n",
+    )
+    .unwrap();
+    fs_err::write(folder.path().join("time.txt"), "built at another time\n").unwrap();
+    let label = format!("dev.sparkpack.fingerprint={fingerprint}");
+    docker(&[
+        "build",
+        "--quiet",
+        "--label",
+        &label,
+        "--tag",
+        reference,
+        folder.path().to_str().unwrap(),
+    ]);
+}
+
+impl Chain {
+    /// The reference after a first build has completed the lock.
+    fn reference_after_lock(&self, image: &str) -> String {
+        self.project.succeed(&["build", "base"]);
+        self.reference(image)
+    }
+
+    /// The diff IDs that the registry's config of an image has, as docker prints them.
+    fn layers(&self, image: &str) -> String {
+        let credentials = format!("ada:{PASSWORD}");
+        let reference = format!("docker://{}", self.reference(image));
+        let arguments = [
+            "inspect",
+            "--config",
+            "--tls-verify=false",
+            "--creds",
+            &credentials,
+            &reference,
+        ];
+        let config: serde_json::Value =
+            serde_json::from_str(&program("skopeo", &arguments)).unwrap();
+        config["rootfs"]["diff_ids"].to_string()
+    }
+}
+
+#[test]
+fn two_first_pushes_at_once_both_end_well() {
+    let chain = Chain::new("push-race");
+    chain.project.succeed(&["build"]);
+    let runs = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2)
+            .map(|_| scope.spawn(|| chain.project.run(&["push"])))
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    for run in &runs {
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        for line in run.stdout.lines() {
+            let (reference, digest) = line.split_once('@').unwrap();
+            let repository = reference.rsplit_once(':').unwrap().0;
+            assert_eq!(
+                chain.inspect(&format!("{repository}@{digest}"))["Digest"],
+                digest,
+                "every printed digest can be pulled"
+            );
+        }
+    }
+    assert_eq!(
+        runs[0].stdout, runs[1].stdout,
+        "one daemon, one image: both agree"
+    );
+}
+
+#[test]
+fn a_wrong_password_and_a_registry_that_is_down_are_told_apart() {
+    let chain = Chain::new("push-refused");
+    chain.project.succeed(&["build"]);
+    chain.sign_in("wrong");
+    let failure = chain
+        .project
+        .failure(&["push"])
+        .replace(&chain.registry.host(), "REGISTRY");
+    assert!(failure.starts_with("exit 4\n"), "{failure}");
+    assert!(
+        failure.contains("error[E401]")
+            && failure.contains("docker login REGISTRY")
+            && !failure.contains("wrong"),
+        "{failure}"
+    );
+
+    chain
+        .project
+        .edit("sparkpack.toml", &chain.registry.host(), "127.0.0.1:1");
+    let failure = chain.project.failure(&["push"]);
+    assert!(
+        failure.starts_with("exit 5\n") && failure.contains("127.0.0.1:1"),
+        "{failure}"
+    );
+    assert!(failure.contains("hint: "), "{failure}");
+    remove_images("127.0.0.1:1/");
+}
+
+#[test]
+fn nothing_but_the_tag_and_its_own_name_stay_in_the_repository() {
+    let chain = Chain::new("push-tags");
+    chain.project.succeed(&["push", "base"]);
+    let reference = chain.reference("base");
+    let (repository, tag) = reference.rsplit_once(':').unwrap();
+    let credentials = format!("ada:{PASSWORD}");
+    let listed = program(
+        "skopeo",
+        &[
+            "list-tags",
+            "--tls-verify=false",
+            "--creds",
+            &credentials,
+            &format!("docker://{repository}"),
+        ],
+    );
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let id = image_id(&reference).unwrap();
+    let own = format!("{tag}-{}", &id["sha256:".len().."sha256:".len() + 12]);
+    let mut tags: Vec<&str> = listed["Tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag.as_str().unwrap())
+        .collect();
+    tags.sort_unstable();
+    assert_eq!(tags, [tag, &own]);
+    let local = docker(&["images", "--format", "{{.Tag}}", repository]);
+    assert_eq!(
+        local.lines().collect::<Vec<_>>(),
+        [tag],
+        "the daemon keeps only the tag"
+    );
+}

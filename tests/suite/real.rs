@@ -1,0 +1,425 @@
+//! The example project, with real Spark: five images built, pushed to a registry with a password, pulled by a second
+//! client by their digests, unpacked and run; the results are worked out here from the input data.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use base64::Engine as _;
+use serde_json::Value;
+
+use crate::support::{Registry, Run, TestProject, docker, image_id, program, remove_images, run};
+
+const PASSWORD: &str = "p~a>s?s";
+const IMAGES: [&str; 5] = ["base", "py", "ds", "operator", "job"];
+const OPERATOR: &str = "#include <stdio.h>\nint main(int count, char **words) { printf(\"stand-in %s\\n\", count > 1 ? words[1] : \"\"); return 0; }\n";
+
+struct Example {
+    project: TestProject,
+    registry: Registry,
+}
+
+impl Example {
+    /// A copy of the example project, with a stand-in where the operator's published image would be pulled from.
+    fn new() -> Self {
+        let registry = Registry::with_password("ada", PASSWORD);
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+        let project = TestProject::new(&[]).with_cache(&cache);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("example-project/.");
+        program(
+            "cp",
+            &[
+                "-R",
+                from.to_str().unwrap(),
+                project.root().to_str().unwrap(),
+            ],
+        );
+        project.write("stand-in.c", OPERATOR);
+        let binary = project.root().join("spark-operator");
+        program(
+            "cc",
+            &[
+                "-static",
+                "-o",
+                binary.to_str().unwrap(),
+                project.root().join("stand-in.c").to_str().unwrap(),
+            ],
+        );
+        let published = project
+            .read("sparkpack.toml")
+            .lines()
+            .find(|line| line.starts_with("image = "))
+            .unwrap()
+            .to_owned();
+        project.edit(
+            "sparkpack.toml",
+            &published,
+            "source = \"operator\"\npath = \"/spark-operator\"",
+        );
+        let sources = "\n[sources.operator]\npath = \"spark-operator\"\n";
+        project.write(
+            "sparkpack.toml",
+            &(project.read("sparkpack.toml") + sources),
+        );
+        let example = Self { project, registry };
+        for file in std::iter::once("sparkpack.toml".to_owned()).chain(example.manifests()) {
+            let text = example.project.read(&file);
+            example.project.write(
+                &file,
+                &text.replace("127.0.0.1:5000", &example.registry.host()),
+            );
+        }
+        example.sign_in();
+        example
+    }
+
+    fn manifests(&self) -> Vec<String> {
+        let walk = walkdir::WalkDir::new(self.project.root().join("kubernetes"))
+            .sort_by_file_name()
+            .into_iter()
+            .map(Result::unwrap);
+        let files = walk.filter(|entry| entry.path().extension().is_some_and(|end| end == "yml"));
+        files
+            .map(|entry| {
+                entry
+                    .path()
+                    .strip_prefix(self.project.root())
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect()
+    }
+
+    fn sign_in(&self) {
+        let auth = base64::engine::general_purpose::STANDARD.encode(format!("ada:{PASSWORD}"));
+        let text = format!(
+            "{{\"auths\": {{\"{}\": {{\"auth\": \"{auth}\"}}}}}}",
+            self.registry.host()
+        );
+        fs_err::create_dir_all(self.project.home().join(".docker")).unwrap();
+        fs_err::write(self.project.home().join(".docker/config.json"), text).unwrap();
+    }
+
+    fn reference(&self, image: &str) -> String {
+        let references = self.project.succeed(&["plan"]).stdout;
+        references
+            .lines()
+            .find(|reference| reference.contains(&format!("/{image}:")))
+            .unwrap()
+            .to_owned()
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        remove_images(&format!("{}/", self.registry.host()));
+    }
+}
+
+/// An image pulled by its digest and unpacked by other programs than docker.
+struct Bundle {
+    folder: tempfile::TempDir,
+}
+
+impl Bundle {
+    fn pull(reference: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = folder.path().join("layout");
+        let (name, digest) = reference.split_once('@').unwrap();
+        let repository = name.rsplit_once(':').unwrap().0;
+        let from = format!("docker://{repository}@{digest}");
+        let to = format!("oci:{}:job", layout.display());
+        program(
+            "skopeo",
+            &[
+                "copy",
+                "--quiet",
+                "--src-tls-verify=false",
+                "--src-creds",
+                &format!("ada:{PASSWORD}"),
+                &from,
+                &to,
+            ],
+        );
+        let image = format!("{}:job", layout.display());
+        program(
+            "umoci",
+            &[
+                "unpack",
+                "--image",
+                &image,
+                folder.path().join("bundle").to_str().unwrap(),
+            ],
+        );
+        fs_err::remove_dir_all(&layout).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("bundle")
+    }
+
+    /// Runs the image's entrypoint with these arguments in a container of an OCI runtime.
+    fn run(&self, name: &str, arguments: &[&str]) -> Run {
+        let file = self.path().join("config.json");
+        let mut config: Value =
+            serde_json::from_str(&fs_err::read_to_string(&file).unwrap()).unwrap();
+        let process = &mut config["process"];
+        assert_eq!(process["user"]["uid"], 185, "the image runs as user 185");
+        process["terminal"] = false.into();
+        let entrypoint = "/opt/entrypoint.sh";
+        process["args"] = std::iter::once(&entrypoint)
+            .chain(arguments)
+            .map(|word| Value::from(*word))
+            .collect();
+        fs_err::write(&file, config.to_string()).unwrap();
+        run(Command::new("runc").args(["run", "--bundle", self.path().to_str().unwrap(), name]))
+    }
+
+    fn job(&self, name: &str, more: &[&str]) -> Vec<Value> {
+        let driver = [
+            "driver",
+            "--master",
+            "local[2]",
+            "local:///opt/job/main.py",
+            "--job",
+            name,
+        ];
+        let arguments: Vec<&str> = driver.iter().chain(more).copied().collect();
+        let id = format!("sparkpack-test-{}-{name}", std::process::id());
+        let run = self.run(&id, &arguments);
+        assert_eq!(run.code, 0, "job {name}\n{}\n{}", run.stdout, run.stderr);
+        let rows: Vec<Value> = results(&run.stdout);
+        assert!(!rows.is_empty(), "{}\n{}", run.stdout, run.stderr);
+        rows
+    }
+}
+
+fn results(stdout: &str) -> Vec<Value> {
+    stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("RESULT "))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The rows of the data set, as text by column.
+fn penguins() -> Vec<BTreeMap<String, String>> {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("example-project/src/shared/data/penguins.csv");
+    let text = fs_err::read_to_string(file).unwrap();
+    let mut lines = text.lines();
+    let columns: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let row = |line: &str| {
+        columns
+            .iter()
+            .zip(line.split(','))
+            .map(|(column, value)| ((*column).to_owned(), value.to_owned()))
+            .collect()
+    };
+    lines.map(row).collect()
+}
+
+fn number(row: &BTreeMap<String, String>, column: &str) -> Option<f64> {
+    row[column].parse().ok()
+}
+
+fn check_islands(rows: &[Value]) {
+    let mut groups: BTreeMap<(String, String), Vec<Option<f64>>> = BTreeMap::new();
+    for row in penguins() {
+        groups
+            .entry((row["island"].clone(), row["species"].clone()))
+            .or_default()
+            .push(number(&row, "body_mass_g"));
+    }
+    assert_eq!(rows.len(), groups.len());
+    for (row, ((island, species), masses)) in rows.iter().zip(groups) {
+        let weighed: Vec<f64> = masses.iter().flatten().copied().collect();
+        let mean = weighed.iter().sum::<f64>() / f64::from(u32::try_from(weighed.len()).unwrap());
+        assert_eq!(
+            (&row["island"], &row["species"]),
+            (&island.into(), &species.into())
+        );
+        assert_eq!(
+            (&row["penguins"], &row["weighed"]),
+            (&masses.len().into(), &weighed.len().into())
+        );
+        assert!(
+            (row["mean_body_mass_g"].as_f64().unwrap() - mean).abs() < 0.006,
+            "{row}"
+        );
+        assert_eq!(
+            row["heaviest_g"].as_f64(),
+            weighed.iter().copied().reduce(f64::max)
+        );
+    }
+}
+
+fn check_flippers(rows: &[Value]) {
+    let mut groups: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+    for row in penguins() {
+        if let (Some(flipper), Some(mass)) = (
+            number(&row, "flipper_length_mm"),
+            number(&row, "body_mass_g"),
+        ) {
+            groups
+                .entry(row["species"].clone())
+                .or_default()
+                .push((flipper, mass));
+        }
+    }
+    assert_eq!(rows.len(), groups.len());
+    for (row, (species, birds)) in rows.iter().zip(groups) {
+        let count = f64::from(u32::try_from(birds.len()).unwrap());
+        let mean = |pick: &dyn Fn(&(f64, f64)) -> f64| birds.iter().map(pick).sum::<f64>() / count;
+        let (x, y) = (mean(&|bird| bird.0), mean(&|bird| bird.1));
+        let product: f64 = birds.iter().map(|bird| (bird.0 - x) * (bird.1 - y)).sum();
+        let square: f64 = birds.iter().map(|bird| (bird.0 - x).powi(2)).sum();
+        assert_eq!(
+            (&row["species"], &row["measured"]),
+            (&species.into(), &birds.len().into())
+        );
+        assert!(
+            (row["grams_per_mm"].as_f64().unwrap() - product / square).abs() < 0.001,
+            "{row}"
+        );
+    }
+}
+
+/// Native packages come from the image's folders, pure ones from its zips, on driver and executors.
+fn check_runtime(rows: &[Value]) {
+    for place in ["driver", "executor"] {
+        let path = |module: &str| {
+            let row = rows
+                .iter()
+                .find(|row| row["place"] == place && row["module"] == module);
+            row.unwrap_or_else(|| panic!("{module} on {place}\n{rows:#?}"))["path"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        for (module, wanted) in [
+            ("numpy", "/opt/ds/site-packages/"),
+            ("pandas", "/opt/ds/site-packages/"),
+            ("pyarrow", "/opt/ds/site-packages/"),
+            ("rapidfuzz", "/opt/job/site-packages/"),
+            ("slugify", "/opt/job/libs.zip/"),
+            ("jobs", "/opt/job/jobs.zip/"),
+        ] {
+            assert!(
+                path(module).starts_with(wanted),
+                "{module} on {place}: {}",
+                path(module)
+            );
+        }
+    }
+}
+
+fn check_manifests(example: &Example, before: &BTreeMap<String, String>) {
+    let mut changed = 0;
+    for (file, text) in before {
+        let host = example.registry.host();
+        let wanted = ["job", "operator"]
+            .iter()
+            .fold(text.clone(), |text, image| {
+                text.replace(
+                    &format!("{host}/penguins/{image}:unbuilt"),
+                    &example.reference(image),
+                )
+            });
+        assert_eq!(&example.project.read(file), &wanted, "{file}");
+        changed += usize::from(wanted != *text);
+    }
+    assert!(
+        changed >= 3,
+        "two applications and the operator's deployment name images"
+    );
+}
+
+#[test]
+fn from_nothing_to_the_results_of_both_jobs() {
+    let example = Example::new();
+    let before: BTreeMap<String, String> = example
+        .manifests()
+        .into_iter()
+        .map(|file| (file.clone(), example.project.read(&file)))
+        .collect();
+    let built = example.project.succeed(&["build"]);
+    eprintln!("{}", built.stderr);
+    for image in IMAGES {
+        assert!(image_id(&example.reference(image)).is_some(), "{image}");
+    }
+    check_manifests(&example, &before);
+
+    let again = example.project.succeed(&["build"]);
+    assert!(
+        again
+            .stderr
+            .contains("nothing to do: all 5 images and the manifests are current"),
+        "{}",
+        again.stderr
+    );
+    docker(&["rmi", &example.reference("job")]);
+    let rebuilt = example.project.succeed(&["build"]);
+    let lines: Vec<&str> = rebuilt
+        .stderr
+        .lines()
+        .filter(|line| line.contains(": built "))
+        .collect();
+    assert!(
+        matches!(lines[..], [line] if line.starts_with("job: ")),
+        "{}",
+        rebuilt.stderr
+    );
+
+    let pushed = example.project.succeed(&["push"]);
+    eprintln!("{}", pushed.stderr);
+    assert_eq!(pushed.stdout.lines().count(), 5);
+    let job = pushed
+        .stdout
+        .lines()
+        .find(|line| line.contains("/job:"))
+        .unwrap();
+    let bundle = Bundle::pull(job);
+    check_islands(&bundle.job("islands", &[]));
+    check_flippers(&bundle.job("flippers", &[]));
+    check_runtime(&bundle.job("runtime", &[]));
+
+    let operator = docker(&["run", "--rm", &example.reference("operator"), "version"]);
+    assert_eq!(operator, "stand-in version\n");
+    let arbitrary = docker(&[
+        "run",
+        "--rm",
+        "--user",
+        "12345:0",
+        &example.reference("job"),
+        "driver",
+        "--master",
+        "local[1]",
+        "local:///opt/job/main.py",
+        "--job",
+        "islands",
+        "--job-args",
+        "year=2008",
+    ]);
+    assert_eq!(results(&arbitrary).len(), 5, "{arbitrary}");
+
+    example
+        .project
+        .edit("src/jobs/islands.py", "How many penguins", "How many birds");
+    let changed = example.project.succeed(&["build"]);
+    let lines: Vec<&str> = changed
+        .stderr
+        .lines()
+        .filter(|line| line.contains(": built "))
+        .collect();
+    assert!(
+        matches!(lines[..], [line] if line.starts_with("job: ")),
+        "{}",
+        changed.stderr
+    );
+}

@@ -1,0 +1,63 @@
+//! The real Docker daemon, and a root image of a few bytes in it.
+
+use super::program;
+
+/// Runs the docker client.
+pub(crate) fn docker(arguments: &[&str]) -> String {
+    program("docker", arguments)
+}
+
+/// The image ID behind a name, or nothing.
+pub(crate) fn image_id(name: &str) -> Option<String> {
+    let listed = docker(&["images", "--no-trunc", "--quiet", name]);
+    listed.lines().next().map(str::to_owned)
+}
+
+/// Removes every image whose repository begins so.
+pub(crate) fn remove_images(prefix: &str) {
+    let listed = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    for name in listed
+        .lines()
+        .filter(|name| name.starts_with(prefix) && !name.ends_with(":<none>"))
+    {
+        docker(&["rmi", "--force", "--no-prune", name]);
+    }
+}
+
+/// An image of one small file, under a name of its own; gone from the daemon when dropped.
+pub(crate) struct Root {
+    pub(crate) name: String,
+}
+
+impl Root {
+    pub(crate) fn new(name: &str, text: &str) -> Self {
+        let name = format!("sparkpack-test/{name}:root");
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join("root.txt"), text).unwrap();
+        let archive = folder.path().join("root.tar");
+        program(
+            "tar",
+            &[
+                "-C",
+                folder.path().to_str().unwrap(),
+                "-cf",
+                archive.to_str().unwrap(),
+                "root.txt",
+            ],
+        );
+        docker(&[
+            "import",
+            "--platform",
+            "linux/amd64",
+            archive.to_str().unwrap(),
+            &name,
+        ]);
+        Self { name }
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        docker(&["rmi", "--force", &self.name]);
+    }
+}

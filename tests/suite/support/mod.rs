@@ -1,0 +1,217 @@
+//! What tests need: a project in a folder of its own, runs of the real binary, a real registry, names in the daemon.
+
+mod daemon;
+mod registry;
+pub(crate) mod small;
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+pub(crate) use daemon::{Root, docker, image_id, remove_images};
+pub(crate) use registry::Registry;
+use tempfile::TempDir;
+
+/// A project in a temporary folder, with a home and, unless it is shared, a cache of its own.
+pub(crate) struct TestProject {
+    folder: TempDir,
+    cache: PathBuf,
+    variables: Vec<(String, String)>,
+}
+
+/// What a run of the binary gave.
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl TestProject {
+    /// A project with these files: path and text.
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("cache");
+        let project = Self {
+            folder,
+            cache,
+            variables: Vec::new(),
+        };
+        fs_err::create_dir_all(project.root()).unwrap();
+        fs_err::create_dir_all(project.folder.path().join("home")).unwrap();
+        files
+            .iter()
+            .for_each(|(path, text)| project.write(path, text));
+        project
+    }
+
+    /// The same with a cache that outlives the test.
+    pub(crate) fn with_cache(mut self, cache: &Path) -> Self {
+        cache.clone_into(&mut self.cache);
+        self
+    }
+
+    /// The same with an environment variable.
+    pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("project")
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let file = self.root().join(path);
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        fs_err::write(file, text).unwrap();
+    }
+
+    pub(crate) fn read(&self, path: &str) -> String {
+        fs_err::read_to_string(self.root().join(path)).unwrap()
+    }
+
+    /// Replaces text that must be there.
+    pub(crate) fn edit(&self, path: &str, old: &str, new: &str) {
+        let text = self.read(path);
+        assert!(text.contains(old), "`{old}` is not in {path}");
+        self.write(path, &text.replace(old, new));
+    }
+
+    /// The command, not yet run, so that a test may change it.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sparkpack"));
+        command
+            .args(arguments)
+            .current_dir(self.root())
+            .env("HOME", self.home())
+            .env("SPARKPACK_CACHE", &self.cache)
+            .env_remove("DOCKER_CONFIG")
+            .env_remove("XDG_RUNTIME_DIR")
+            .env_remove("REGISTRY_AUTH_FILE")
+            .env_remove("DOCKER_AUTH_CONFIG");
+        self.variables.iter().for_each(|(name, value)| {
+            command.env(name, value);
+        });
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        run(&mut self.command(arguments))
+    }
+
+    /// A run that must end well.
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> Run {
+        let run = self.run(arguments);
+        assert_eq!(
+            run.code, 0,
+            "sparkpack {arguments:?}\n{}{}",
+            run.stdout, run.stderr
+        );
+        run
+    }
+
+    /// A run that must fail, as a snapshot: exit code and stderr without paths and times.
+    pub(crate) fn failure(&self, arguments: &[&str]) -> String {
+        let run = self.run(arguments);
+        assert_ne!(
+            run.code, 0,
+            "sparkpack {arguments:?} did not fail\n{}{}",
+            run.stdout, run.stderr
+        );
+        assert_eq!(run.stdout, "", "an error prints no data");
+        let text = run.stderr.replace(self.root().to_str().unwrap(), "PROJECT");
+        format!(
+            "exit {}\n{}",
+            run.code,
+            text.replace(self.folder.path().to_str().unwrap(), "FOLDER")
+        )
+    }
+
+    /// Every file of the project with its bytes, but for `dist`.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let root = self.root();
+        let walk = walkdir::WalkDir::new(&root)
+            .sort_by_file_name()
+            .into_iter()
+            .map(Result::unwrap);
+        let files = walk
+            .filter(|entry| entry.file_type().is_file())
+            .map(|entry| {
+                let path = entry
+                    .path()
+                    .strip_prefix(&root)
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned();
+                let bytes = fs_err::read(entry.path()).unwrap();
+                (path, bytes)
+            });
+        files
+            .filter(|(path, _)| !path.starts_with("dist/"))
+            .collect()
+    }
+}
+
+pub(crate) fn run(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
+    Run {
+        code: code(&output),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Runs another program, which must end well, and gives its stdout.
+pub(crate) fn program(name: &str, arguments: &[impl AsRef<OsStr>]) -> String {
+    let output = Command::new(name).args(arguments).output();
+    let output = output
+        .unwrap_or_else(|error| panic!("{name} cannot be run: {error}; scripts/test installs it"));
+    let shown: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
+    assert!(
+        output.status.success(),
+        "{name} {shown:?} failed:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text(output.stdout)
+}
+
+/// Writes the lock beside a requirements file, as if the wheels (name, version, file name, SHA-256) had been chosen.
+pub(crate) fn lock_requirements(
+    project: &TestProject,
+    file: &str,
+    wheels: &[(&str, &str, &str, &str)],
+) {
+    use sparkpack::project::requirements::{Lock, LockedWheel, Requirements, lock_file_beside};
+    let requirements = Requirements::read(&project.root(), Path::new(file)).unwrap();
+    let wheels = wheels.iter().map(|(_, _, file_name, sha256)| LockedWheel {
+        wheel: file_name.parse().unwrap(),
+        sha256: format!("sha256:{sha256}").parse().unwrap(),
+    });
+    let lock = Lock {
+        meaning: requirements.meaning(&[]),
+        python: (3, 11),
+        glibc: (2, 28),
+        wheels: [("linux/amd64".parse().unwrap(), wheels.collect())].into(),
+        left_out: std::collections::BTreeSet::new(),
+    };
+    project.write(
+        lock_file_beside(Path::new(file)).to_str().unwrap(),
+        &lock.to_text(),
+    );
+}

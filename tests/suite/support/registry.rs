@@ -1,0 +1,91 @@
+//! A real registry on loopback, with a password.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use super::program;
+
+/// A registry with storage of its own, ended when dropped.
+pub(crate) struct Registry {
+    child: Child,
+    folder: TempDir,
+    pub(crate) port: u16,
+}
+
+impl Registry {
+    pub(crate) fn with_password(user: &str, password: &str) -> Self {
+        Self::start(user, password)
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn start(user: &str, password: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let auth = htpasswd(folder.path(), user, password);
+        let configuration = format!(
+            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n{auth}",
+            folder.path().join("storage").display()
+        );
+        let file = folder.path().join("registry.yml");
+        fs_err::write(&file, configuration).unwrap();
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("docker-registry: scripts/test installs it");
+        let registry = Self {
+            child,
+            folder,
+            port,
+        };
+        registry.wait();
+        registry
+    }
+
+    fn wait(&self) {
+        for _ in 0..200 {
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!(
+            "the registry in {} does not answer",
+            self.folder.path().display()
+        );
+    }
+}
+
+fn htpasswd(folder: &Path, user: &str, password: &str) -> String {
+    let line = program("htpasswd", &["-Bbn", user, password]);
+    let file = folder.join("htpasswd");
+    fs_err::write(&file, line).unwrap();
+    format!(
+        "auth:\n  htpasswd:\n    realm: test\n    path: {}\n",
+        file.display()
+    )
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,97 @@
+//! A chain of kilobyte layers: base, ds, side and job, all with Dockerfiles that only copy.
+
+use super::TestProject;
+
+pub(crate) const MANIFEST: &str = "# the nightly run\r
+apiVersion: sparkoperator.k8s.io/v1beta2\r
+kind: SparkApplication\r
+metadata: {name: nightly}\r
+spec:\r
+  image: &image \"REGISTRY/small/job:unbuilt\"   # rewritten by sparkpack\r
+  driver:\r
+    image:   'REGISTRY/small/job:unbuilt'\r
+    labels: {app: nightly}\r
+---\r
+apiVersion: apps/v1\r
+kind: Deployment\r
+spec:\r
+  template:\r
+    spec:\r
+      containers:\r
+      - name: side\r
+        image: REGISTRY/small/side:unbuilt # keep this\r
+      - {name: other, image: registry.example/other/job:1}\r
+";
+
+/// The project; `root` is the root image, `registry` a host with port.
+pub(crate) fn project(root: &str, registry: &str) -> TestProject {
+    let configuration = format!(
+        r#"format = 1
+project = "small"
+registries.main = "{registry}/small"
+
+[chains.main]
+spark = "4.1.4"
+python = "3.11"
+root = "{root}"
+
+[images.base]
+dockerfile = "docker/base/Dockerfile"
+
+[images.ds]
+parent = "base"
+dockerfile = "docker/ds/Dockerfile"
+build-args.GREETING = "hello"
+
+[images.side]
+parent = "base"
+dockerfile = "docker/side/Dockerfile"
+
+[images.job]
+parent = "ds"
+dockerfile = "docker/job/Dockerfile"
+src = "src"
+
+[manifests]
+main = ["kubernetes/*.yml"]
+"#
+    );
+    TestProject::new(&[
+        ("sparkpack.toml", &configuration),
+        (
+            "docker/base/Dockerfile",
+            "ARG ROOT\nFROM ${ROOT}\nCOPY docker/base/base.txt /opt/\n",
+        ),
+        ("docker/base/base.txt", "base\n"),
+        ("docker/base/unused.txt", "no COPY matches it\n"),
+        (
+            "docker/ds/Dockerfile",
+            "ARG PARENT\nFROM ${PARENT}\nARG GREETING\nENV GREETING=$GREETING\nCOPY docker/ds/*.txt /opt/ds/\n",
+        ),
+        ("docker/ds/ds.txt", "ds\n"),
+        (
+            "docker/side/Dockerfile",
+            "FROM base\nCOPY docker/side/side.txt /opt/\n",
+        ),
+        ("docker/side/side.txt", "side\n"),
+        (
+            "docker/job/Dockerfile",
+            "ARG PARENT\nFROM ${PARENT}\nCOPY dist/jobs.zip dist/main.py /opt/job/\n",
+        ),
+        ("src/main.py", "print('main')\n"),
+        ("src/jobs/__init__.py", ""),
+        ("src/jobs/one.py", "VALUE = 1\n"),
+        (
+            "kubernetes/nightly.yml",
+            &MANIFEST.replace("REGISTRY", registry),
+        ),
+    ])
+}
+
+/// The lock of the root image, so that no daemon is needed to plan.
+pub(crate) fn lock(root: &str) -> String {
+    format!(
+        "format = 1\n\n[images.\"{root}\"]\nlocal_id = \"sha256:{}\"\n",
+        "0".repeat(64)
+    )
+}
