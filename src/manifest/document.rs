@@ -7,9 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
-use super::places::{MERGE, known_key};
+use super::{
+    part::Part,
+    places::{MERGE, known_key},
+    reading::Reading,
+};
 use crate::project::place::{Defect, Place};
 
 /// Where a token is; lines and columns count from 1.
@@ -22,12 +26,12 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    fn new(span: Span) -> Self {
+    fn new(part: Part<'_>, span: Span) -> Self {
         let bytes = span.byte_range().unwrap_or_default();
         Self {
-            start: bytes.start,
-            end: bytes.end,
-            line: span.start.line(),
+            start: part.offset + bytes.start,
+            end: part.offset + bytes.end,
+            line: part.line + span.start.line(),
             column: span.start.col() + 1,
         }
     }
@@ -51,6 +55,8 @@ pub(super) type NodeId = usize;
 #[derive(Debug)]
 pub(super) struct Node<'t> {
     pub(super) spot: Spot,
+    /// The number of the event that began it.
+    pub(super) event: usize,
     /// 0 without an anchor.
     pub(super) anchor: usize,
     pub(super) body: Body<'t>,
@@ -150,6 +156,8 @@ enum At {
 
 #[derive(Debug, Default)]
 struct Builder<'t> {
+    /// The number of the present event.
+    event: usize,
     document: Document<'t>,
     open: Vec<Open>,
 }
@@ -240,7 +248,12 @@ impl<'t> Builder<'t> {
 
     fn keep(&mut self, spot: Spot, anchor: usize, body: Body<'t>) -> NodeId {
         let node = self.document.nodes.len();
-        self.document.nodes.push(Node { spot, anchor, body });
+        self.document.nodes.push(Node {
+            spot,
+            event: self.event,
+            anchor,
+            body,
+        });
         if anchor != 0 {
             self.document
                 .anchors
@@ -289,43 +302,47 @@ fn key(value: &str, style: ScalarStyle, spot: Spot) -> Option<(&'static str, Spo
         .map(|key| (key, spot))
 }
 
-/// How every text is read here: the same for the old text and the new one.
-pub(super) fn options() -> Options {
-    granit_parser::options! { emit_comments: false, emit_anchor_events: true }
+/// The events of a text.
+pub(super) fn events(text: &str) -> Parser<'_, StrInput<'_>> {
+    let options = granit_parser::options! { emit_comments: false, emit_anchor_events: true };
+    Parser::new_from_str_with_options(text, options)
 }
 
-/// Calls `each` with every document of a text, one after another.
+/// Calls `each` with every document of a part, one after another.
 ///
 /// # Errors
 /// The text is not YAML (`E060`); what `each` says.
 pub(super) fn for_each_document<'t>(
     file: &Path,
-    text: &'t str,
+    part: Part<'t>,
     mut each: impl FnMut(&Document<'t>) -> Result<(), Defect>,
-) -> Result<(), Defect> {
+) -> Result<Reading, Defect> {
     let mut builder = Builder::default();
-    for event in Parser::new_from_str_with_options(text, options()) {
-        let (event, span) = event.map_err(|error| not_yaml(file, text, &error))?;
+    let mut reading = Reading::default();
+    for event in events(part.text) {
+        let (event, span) = event.map_err(|error| not_yaml(file, part, &error))?;
+        builder.event = reading.add(&event);
+        let spot = Spot::new(part, span);
         match event {
             Event::DocumentStart(..) => {
                 builder.document.clear();
                 builder.open.clear();
             }
             Event::DocumentEnd => each(&builder.document)?,
-            Event::Alias(anchor) => builder.alias(Spot::new(span), anchor),
+            Event::Alias(anchor) => builder.alias(spot, anchor),
             Event::Anchor(anchor, _) => {
                 if let Some(anchored) = builder.document.anchors.get_mut(&anchor) {
-                    anchored.spot = Spot::new(span);
+                    anchored.spot = spot;
                 }
             }
             Event::Scalar(value, style, anchor, tag) => {
-                builder.scalar(Spot::new(span), anchor, value, style, tag);
+                builder.scalar(spot, anchor, value, style, tag);
             }
             Event::SequenceStart(_, anchor, _) => {
-                builder.start(Spot::new(span), anchor, Body::Sequence(Vec::new()));
+                builder.start(spot, anchor, Body::Sequence(Vec::new()));
             }
             Event::MappingStart(_, anchor, _) => {
-                builder.start(Spot::new(span), anchor, Body::Mapping(Vec::new()));
+                builder.start(spot, anchor, Body::Mapping(Vec::new()));
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 builder.open.pop();
@@ -333,25 +350,27 @@ pub(super) fn for_each_document<'t>(
             _ => {}
         }
     }
-    Ok(())
+    Ok(reading)
 }
 
-fn not_yaml(file: &Path, text: &str, error: &ScanError) -> Defect {
+fn not_yaml(file: &Path, part: Part<'_>, error: &ScanError) -> Defect {
+    let line = error.marker().line();
     let place = Place {
         file: PathBuf::from(file),
-        line: error.marker().line(),
+        line: part.line + line,
         column: error.marker().col() + 1,
     };
-    let line = text
+    let text = part
+        .text
         .lines()
-        .nth(place.line.saturating_sub(1))
+        .nth(line.saturating_sub(1))
         .unwrap_or_default();
     let defect = Defect::new("E060", place, format!("not YAML: {}", error.info()));
-    if line.contains("{{") || line.contains("{%") {
+    if text.contains("{{") || text.contains("{%") {
         return defect
             .hint("a template is YAML only after rendering, or with its expressions in quotes");
     }
-    if line.trim_start_matches(' ').starts_with('\t') {
+    if text.trim_start_matches(' ').starts_with('\t') {
         return defect.hint("indent with spaces: YAML allows no tabs there");
     }
     defect

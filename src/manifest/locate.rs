@@ -1,12 +1,14 @@
 //! The places of a text that name images.
 
-use std::{borrow::Cow, collections::HashSet, ops::Range, path::Path};
+use std::{collections::HashSet, ops::Range, path::Path};
 
 use granit_parser::ScalarStyle;
 
 use super::{
     document::{Body, Document, Entry, Node, NodeId, Spot, for_each_document},
+    part::{LEAST, Part, on_all_cores, parts},
     places::{Kind, MERGE, Step, kind_of},
+    reading::Reading,
     scalar,
 };
 use crate::project::place::{Defect, Place};
@@ -30,6 +32,8 @@ pub struct ImagePlace {
     /// It holds `{{` or `${`: something else writes the image, so it is left alone.
     pub is_template: bool,
     pub(super) style: ScalarStyle,
+    /// The number of the scalar's event in the part of the text.
+    pub(super) event: usize,
     pub(super) shared: Option<Shared>,
 }
 
@@ -50,27 +54,54 @@ pub(super) struct Shared {
 /// # Errors
 /// The text is not YAML, a key on the way is there twice, or an image is no string: `E060`, `E061`, `E062`, `E066`.
 pub fn locate(file: &Path, text: &str) -> Result<Vec<ImagePlace>, Defect> {
-    let mut found = Vec::new();
-    for_each_document(file, text, |document| {
-        let Some(root) = document.root() else {
-            return Ok(());
-        };
-        let mut walk = Walk {
-            file,
-            text,
-            document,
-            found: Vec::new(),
-        };
-        if let Some(kind) = walk.kind(root)? {
-            for tail in kind.tails {
-                walk.walk(kind, root, (kind.prefix, *tail), Trail::default())?;
-            }
+    let located = located(file, text, &parts(text, LEAST))?;
+    Ok(located
+        .into_iter()
+        .flat_map(|located| located.places)
+        .collect())
+}
+
+/// What was found in one part of a text.
+pub(super) struct Located {
+    pub(super) places: Vec<ImagePlace>,
+    pub(super) reading: Reading,
+}
+
+/// The same for a text in parts, each with what it says as a whole.
+pub(super) fn located(file: &Path, text: &str, parts: &[Part<'_>]) -> Result<Vec<Located>, Defect> {
+    let results = on_all_cores(parts, |part| {
+        let mut places = Vec::new();
+        let reading = for_each_document(file, *part, |document| {
+            places.extend(images(file, text, document)?);
+            Ok(())
+        })?;
+        Ok(Located { places, reading })
+    });
+    results.into_iter().collect()
+}
+
+/// The images of one document, in the order of the text.
+fn images<'t>(
+    file: &Path,
+    text: &'t str,
+    document: &Document<'t>,
+) -> Result<impl Iterator<Item = ImagePlace>, Defect> {
+    let mut walk = Walk {
+        file,
+        text,
+        document,
+        found: Vec::new(),
+    };
+    if let Some(root) = document.root()
+        && let Some(kind) = walk.kind(root)?
+    {
+        for tail in kind.tails {
+            walk.walk(kind, root, (kind.prefix, *tail), Trail::default())?;
         }
-        walk.found.sort_by_key(|(start, _)| *start);
-        found.extend(walk.found.into_iter().map(|(_, place)| place));
-        Ok(())
-    })?;
-    Ok(found)
+    }
+    let mut found = walk.found;
+    found.sort_by_key(|(start, _)| *start);
+    Ok(found.into_iter().map(|(_, place)| place))
 }
 
 struct Walk<'d, 't> {
@@ -95,6 +126,11 @@ impl Trail {
     fn key(self, key: &str) -> Self {
         let separator = if self.path.is_empty() { "" } else { "." };
         let path = format!("{}{separator}{key}", self.path);
+        Self { path, ..self }
+    }
+
+    fn item(self, index: usize) -> Self {
+        let path = format!("{}[{index}]", self.path);
         Self { path, ..self }
     }
 }
@@ -127,24 +163,25 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
+    /// Along `steps` and then along `more` to the images.
     fn walk(
         &mut self,
         kind: &'static Kind,
         node: NodeId,
-        (steps, tail): (&'static [Step], &'static [Step]),
+        (steps, more): (&'static [Step], &'static [Step]),
         trail: Trail,
     ) -> Result<(), Defect> {
         let (node, trail) = self.follow(node, trail);
-        let (steps, tail) = match steps {
-            [] => (tail, steps),
-            _ => (steps, tail),
+        let (steps, more) = match steps {
+            [] => (more, steps),
+            _ => (steps, more),
         };
         let document = self.document;
         match (steps, &document.node(node).body) {
             ([], _) => self.image(kind, document.node(node), trail),
             ([Step::Key(key), rest @ ..], Body::Mapping(_)) => {
                 match self.lookup(node, key, &trail)? {
-                    Some((value, trail)) => self.walk(kind, value, (rest, tail), trail.key(key)),
+                    Some((value, trail)) => self.walk(kind, value, (rest, more), trail.key(key)),
                     None => Ok(()),
                 }
             }
@@ -157,12 +194,7 @@ impl<'d, 't> Walk<'d, 't> {
                     {
                         continue;
                     }
-                    let path = format!("{}[{index}]", trail.path);
-                    let trail = Trail {
-                        path,
-                        ..trail.clone()
-                    };
-                    self.walk(kind, *item, (rest, tail), trail)?;
+                    self.walk(kind, *item, (rest, more), trail.clone().item(*index))?;
                 }
                 Ok(())
             }
@@ -175,19 +207,16 @@ impl<'d, 't> Walk<'d, 't> {
         let node = self.document.node(id);
         if let Body::Alias(anchor) = node.body {
             let target = self.document.anchored(anchor).map(|anchored| anchored.node);
-            let via = trail.via.or(Some(node.spot));
-            let shared = Some((anchor, node.spot));
             let trail = Trail {
-                via,
-                shared,
+                via: trail.via.or(Some(node.spot)),
+                shared: Some((anchor, node.spot)),
                 ..trail
             };
-            (target.unwrap_or(id), trail)
-        } else {
-            let alias = self.document.first_alias(node.anchor);
-            let shared = alias.map(|alias| (node.anchor, alias)).or(trail.shared);
-            (id, Trail { shared, ..trail })
+            return (target.unwrap_or(id), trail);
         }
+        let alias = self.document.first_alias(node.anchor);
+        let shared = alias.map(|alias| (node.anchor, alias)).or(trail.shared);
+        (id, Trail { shared, ..trail })
     }
 
     /// The value of a key: the mapping's own, else the first among those that it merges.
@@ -248,24 +277,28 @@ impl<'d, 't> Walk<'d, 't> {
 
     fn image(&mut self, kind: &Kind, node: &Node<'t>, trail: Trail) -> Result<(), Defect> {
         let spot = trail.via.unwrap_or(node.spot);
-        let (value, style, span) = if let Some(span) = self.template(node) {
-            (Cow::Borrowed(&self.text[span.clone()]), None, span)
-        } else {
-            let (value, style) = self.value(kind, node, spot, &trail.path)?;
-            (value, Some(style), node.spot.range())
-        };
-        let place = ImagePlace {
+        let mut place = ImagePlace {
             place: self.place(spot),
             path: trail.path,
             kind: kind.name,
-            value: value.into_owned(),
-            span,
-            is_template: style.is_none(),
-            style: style.unwrap_or(ScalarStyle::Plain),
+            value: String::new(),
+            span: node.spot.range(),
+            is_template: true,
+            style: ScalarStyle::Plain,
+            event: node.event,
             shared: trail
                 .shared
                 .and_then(|shared| self.shared(shared, trail.via)),
         };
+        if let Some(span) = self.template(node) {
+            self.text[span.clone()].clone_into(&mut place.value);
+            place.span = span;
+        } else {
+            let (value, style) = self.value(node, &place)?;
+            value.clone_into(&mut place.value);
+            place.style = style;
+            place.is_template = false;
+        }
         self.found.push((spot.start, place));
         Ok(())
     }
@@ -291,15 +324,13 @@ impl<'d, 't> Walk<'d, 't> {
     /// A string, without the final line break of a block scalar.
     fn value<'n>(
         &self,
-        kind: &Kind,
         node: &'n Node<'t>,
-        spot: Spot,
-        path: &str,
-    ) -> Result<(Cow<'n, str>, ScalarStyle), Defect> {
+        place: &ImagePlace,
+    ) -> Result<(&'n str, ScalarStyle), Defect> {
         let (other, value) = match &node.body {
             Body::Scalar { value, style, tag } => {
                 match scalar::other_type(value, *style, tag.as_deref()) {
-                    None => return Ok((Cow::Borrowed(scalar::trimmed(value, *style)), *style)),
+                    None => return Ok((scalar::trimmed(value, *style), *style)),
                     Some(other) => (other, &self.text[node.spot.range()]),
                 }
             }
@@ -311,14 +342,14 @@ impl<'d, 't> Walk<'d, 't> {
             value => format!(" (`{value}`)"),
         };
         let message = format!(
-            "`{path}` of this {} is {other}{quoted}, not a string",
-            kind.name
+            "`{}` of this {} is {other}{quoted}, not a string",
+            place.path, place.kind
         );
         let hint = match value {
             "" => "write the image's reference".to_owned(),
             value => format!("write an image's reference, in quotes if it is `{value}`"),
         };
-        Err(Defect::new("E062", self.place(spot), message).hint(hint))
+        Err(Defect::new("E062", place.place.clone(), message).hint(hint))
     }
 
     fn shared(&self, (anchor, alias): (usize, Spot), via: Option<Spot>) -> Option<Shared> {
@@ -626,10 +657,10 @@ mod tests {
         let mut text = format!("{SPARK}a0: &a0 {{x: 1}}\n");
         for level in 1..400 {
             let below = format!("*a{}", level - 1);
-            let list = vec![below.as_str(); 9].join(", ");
-            text.push_str(&format!(
+            let list = [below.as_str(); 9].join(", ");
+            text.extend([format!(
                 "a{level}: &a{level} {{<<: [{list}], b: [{list}]}}\n"
-            ));
+            )]);
         }
         let cycle =
             format!("{text}spec: &spec\n  image: a\n  driver: {{<<: *spec}}\n  <<: *spec\n");

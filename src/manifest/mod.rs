@@ -1,7 +1,7 @@
 //! YAML: locate the scalars that name images, and splice new ones to the byte (pure).
 //!
 //! A text is read as events and never written by a YAML library: only the bytes of the chosen scalars
-//! differ afterwards, and the result is read again, event by event beside the old one, to prove it.
+//! differ afterwards, and the result is read again to prove it: with the new values taken back, it says what it said.
 //!
 //! | code | says |
 //! |---|---|
@@ -15,7 +15,9 @@
 
 mod document;
 mod locate;
+mod part;
 mod places;
+mod reading;
 mod rewrite;
 mod scalar;
 

@@ -1,12 +1,14 @@
 //! New images in the places of a text, everything else to the byte as it was.
 
-use std::path::Path;
+use std::{borrow::Cow, ops::Range, path::Path};
 
-use granit_parser::{Event, Parser};
+use granit_parser::Event;
 
 use super::{
-    document::options,
-    locate::{ImagePlace, Shared, locate},
+    document::events,
+    locate::{ImagePlace, Shared, located},
+    part::{LEAST, Part, on_all_cores, parts},
+    reading::Reading,
     scalar,
 };
 use crate::project::place::{Defect, Place};
@@ -40,30 +42,55 @@ pub struct Change {
 /// Values that hold a template's expression are left alone without asking.
 ///
 /// # Errors
-/// Those of [`locate`]; an image that shares its bytes with another place (`E063`) or lies in a block scalar of several
+/// Those of [`locate`](super::locate); an image that shares its bytes with another place (`E063`) or lies in a block scalar of several
 /// lines (`E064`) has to change; the new text would not read back (`E065`). The text is then not changed at all.
 pub fn rewrite(
     file: &Path,
     text: &str,
     decide: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Rewritten, Defect> {
-    let places = locate(file, text)?;
+    let parts = parts(text, LEAST);
+    let located = located(file, text, &parts)?;
+    let mut jobs = Vec::with_capacity(parts.len());
+    for (part, located) in parts.into_iter().zip(&located) {
+        let edits = edits(text, &located.places, decide)?;
+        let text = splice(part, &edits);
+        jobs.push(Job {
+            text,
+            edits,
+            reading: located.reading,
+        });
+    }
+    let verified = on_all_cores(&jobs, Job::verify);
+    verified.into_iter().collect::<Result<(), Defect>>()?;
+    let text = jobs.iter().map(|job| job.text.as_ref()).collect();
+    let edits = jobs.iter().flat_map(|job| &job.edits);
+    let changes = edits.map(Edit::change).collect();
+    drop(jobs);
+    Ok(Rewritten {
+        text,
+        changes,
+        places: located
+            .into_iter()
+            .flat_map(|located| located.places)
+            .collect(),
+    })
+}
+
+/// The edits of one part's places, in the order of the text.
+fn edits<'p>(
+    text: &str,
+    places: &'p [ImagePlace],
+    decide: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<Edit<'p>>, Defect> {
     let mut edits = Vec::new();
     for place in places.iter().filter(|place| !place.is_template) {
         if let Some(new) = decide(&place.value).filter(|new| *new != place.value) {
             edits.push(Edit::new(text, place, new)?);
         }
     }
-    let spliced = splice(text, &edits);
-    if !edits.is_empty() {
-        verify(file, text, &spliced, &edits)?;
-    }
-    let changes = edits.into_iter().map(Edit::change).collect();
-    Ok(Rewritten {
-        text: spliced,
-        changes,
-        places,
-    })
+    edits.sort_by_key(|edit| edit.place.event);
+    Ok(edits)
 }
 
 /// Other bytes for a place's span.
@@ -79,29 +106,49 @@ impl<'p> Edit<'p> {
             return Err(is_shared(place, shared, &new));
         }
         let raw = &text[place.span.clone()];
-        if let Some(written) = scalar::written(place.style, raw, &place.value, &new) {
-            Ok(Self {
-                place,
-                new,
-                written,
-            })
-        } else {
+        let written = scalar::written(place.style, raw, &place.value, &new).ok_or_else(|| {
             let message = format!(
                 "`{}` is a block scalar of several lines: it cannot be changed without reflowing it",
                 place.path
             );
-            Err(Defect::new("E064", place.place.clone(), message)
-                .hint(format!("write `image: {new}` on one line")))
-        }
+            Defect::new("E064", place.place.clone(), message)
+                .hint(format!("write `image: {new}` on one line"))
+        })?;
+        Ok(Self {
+            place,
+            new,
+            written,
+        })
     }
 
-    fn change(self) -> Change {
+    fn change(&self) -> Change {
         Change {
             place: self.place.place.clone(),
             path: self.place.path.clone(),
             old: self.place.value.clone(),
-            new: self.new,
+            new: self.new.clone(),
         }
+    }
+
+    /// The old scalar's event, if the new one says what it should: a string, with the line end of a block scalar.
+    fn undone<'e>(&self, event: Event<'e>) -> Option<Event<'e>> {
+        let Event::Scalar(value, style, anchor, tag) = event else {
+            return None;
+        };
+        let line_end = value.strip_prefix(self.new.as_str())?;
+        let is_string = scalar::other_type(&value, style, tag.as_deref()).is_none();
+        let is_right = scalar::trimmed(&value, style) == self.new && is_string;
+        let old = format!("{}{line_end}", self.place.value);
+        is_right.then(|| Event::Scalar(old.into(), self.place.style, anchor, tag))
+    }
+
+    fn unintended(&self) -> Defect {
+        let message = format!(
+            "with `{}` for `{}` the text would not read back as intended",
+            self.new, self.place.path
+        );
+        Defect::new("E065", self.place.place.clone(), message)
+            .hint("write the present value plainly, on one line")
     }
 }
 
@@ -133,69 +180,57 @@ fn is_shared(place: &ImagePlace, shared: &Shared, new: &str) -> Defect {
     Defect::new("E063", place.place.clone(), message).hint(hint)
 }
 
-fn splice(text: &str, edits: &[Edit<'_>]) -> String {
+fn splice<'t>(part: Part<'t>, edits: &[Edit<'_>]) -> Cow<'t, str> {
+    if edits.is_empty() {
+        return Cow::Borrowed(part.text);
+    }
     let added: usize = edits.iter().map(|edit| edit.written.len()).sum();
-    let mut spliced = String::with_capacity(text.len() + added);
+    let mut spliced = String::with_capacity(part.text.len() + added);
     let mut copied = 0;
     for edit in edits {
-        spliced.push_str(&text[copied..edit.place.span.start]);
+        let Range { start, end } = edit.place.span;
+        spliced.push_str(&part.text[copied..start - part.offset]);
         spliced.push_str(&edit.written);
-        copied = edit.place.span.end;
+        copied = end - part.offset;
     }
-    spliced.push_str(&text[copied..]);
-    spliced
+    spliced.push_str(&part.text[copied..]);
+    Cow::Owned(spliced)
 }
 
-/// Reads both texts side by side: only the scalars of the edits may differ, and only as intended.
-fn verify(file: &Path, old: &str, new: &str, edits: &[Edit<'_>]) -> Result<(), Defect> {
-    let mut edits = edits.iter().peekable();
-    let mut new_events = Parser::new_from_str_with_options(new, options());
-    let mut place = None;
-    for old_event in Parser::new_from_str_with_options(old, options()) {
-        let (Ok((old_event, span)), Some(Ok((new_event, _)))) = (old_event, new_events.next())
-        else {
-            return Err(unintended(file, place));
+/// A part after its edits.
+struct Job<'t, 'p> {
+    text: Cow<'t, str>,
+    edits: Vec<Edit<'p>>,
+    /// Before them.
+    reading: Reading,
+}
+
+impl Job<'_, '_> {
+    /// Reads the new text: with each new value taken back it has to say what the old text said.
+    fn verify(&self) -> Result<(), Defect> {
+        let Some(first) = self.edits.first() else {
+            return Ok(());
         };
-        let here = |edit: &&Edit<'_>| span.byte_range() == Some(edit.place.span.clone());
-        let edit = edits.next_if(|edit| old_event.scalar().is_some() && here(edit));
-        place = edit.map(|edit| edit.place).or(place);
-        let is_right = match edit {
-            None => old_event == new_event,
-            Some(edit) => is_intended(edit, &old_event, &new_event),
-        };
-        if !is_right {
-            return Err(unintended(file, place));
+        let mut edits = self.edits.iter().peekable();
+        let mut reading = Reading::default();
+        let mut last = first;
+        for (number, event) in events(&self.text).enumerate() {
+            let (event, _) = event.map_err(|_| last.unintended())?;
+            let event = match edits.next_if(|edit| edit.place.event == number) {
+                None => event,
+                Some(edit) => {
+                    last = edit;
+                    edit.undone(event).ok_or_else(|| edit.unintended())?
+                }
+            };
+            reading.add(&event);
+        }
+        if edits.next().is_none() && reading == self.reading {
+            Ok(())
+        } else {
+            Err(last.unintended())
         }
     }
-    match (new_events.next(), edits.next()) {
-        (None, None) => Ok(()),
-        _ => Err(unintended(file, place)),
-    }
-}
-
-/// The new scalar says what it should, is a string, and keeps its anchor, its tag and the line end of a block scalar.
-fn is_intended(edit: &Edit<'_>, old: &Event<'_>, new: &Event<'_>) -> bool {
-    let (
-        Event::Scalar(old_value, _, old_anchor, old_tag),
-        Event::Scalar(value, style, anchor, tag),
-    ) = (old, new)
-    else {
-        return false;
-    };
-    let line_end = old_value.strip_prefix(edit.place.value.as_str());
-    line_end.is_some_and(|end| value.strip_suffix(end) == Some(edit.new.as_str()))
-        && (anchor, tag) == (old_anchor, old_tag)
-        && scalar::other_type(value, *style, tag.as_deref()).is_none()
-}
-
-fn unintended(file: &Path, place: Option<&ImagePlace>) -> Defect {
-    let (at, path) = match place {
-        Some(place) => (place.place.clone(), place.path.as_str()),
-        None => (Place::of_line(file, 1), "an image"),
-    };
-    let message =
-        format!("with the new value of `{path}` the text would not read back as intended");
-    Defect::new("E065", at, message).hint("write the value plainly, on one line")
 }
 
 #[cfg(test)]
