@@ -1,8 +1,9 @@
 //! Which installed Python files go into `libs.zip`, and which lie beside it in a folder.
 //!
-//! Python cannot import an extension module from a zip. The choice is made for whole distributions: one with native
-//! code goes into the folder with all its files, and so does a pure one that shares a top-level package with it, since
-//! a regular package cannot be imported from two places.
+//! Python cannot import an extension module from a zip, and many packages open their data files beside `__file__`,
+//! which a zip does not have (botocore is the best known). The choice is made for whole distributions: one with native
+//! code or data files goes into the folder with all its files, and so does one that shares a top-level package with
+//! it, since a regular package cannot be imported from two places. What is left is plain Python, for the zip.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,9 +26,9 @@ pub const SITE_PACKAGES: &str = "site-packages";
 /// The files of an installation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vendored {
-    /// Pure Python, for `libs.zip`; sorted.
+    /// Plain Python without data files, for `libs.zip`; sorted.
     pub libs: Vec<Entry>,
-    /// Distributions with native code; sorted.
+    /// Distributions with native code or data files; sorted.
     pub site_packages: Vec<Entry>,
 }
 
@@ -203,13 +204,13 @@ pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, V
         };
         belongs.insert(path, of_path);
     }
-    let native = native(&distributions, &belongs);
+    let in_folder = in_folder(&distributions, &belongs);
     let mut placement = Placement::default();
     for (path, owners) in belongs {
-        if owners.iter().any(|owner| native.contains(owner)) {
+        if owners.iter().any(|owner| in_folder.contains(owner)) {
             placement.site_packages.push(path.clone());
         }
-        if owners.iter().any(|owner| !native.contains(owner)) {
+        if owners.iter().any(|owner| !in_folder.contains(owner)) {
             placement.libs.push(path);
         }
     }
@@ -349,41 +350,42 @@ fn nearest_owner(path: &str, owners: &BTreeMap<String, BTreeMap<usize, String>>)
 }
 
 /// The distributions that have to lie in a folder.
-fn native(
+fn in_folder(
     distributions: &[Distribution<'_>],
     belongs: &BTreeMap<String, BTreeSet<usize>>,
 ) -> BTreeSet<usize> {
-    let mut native: BTreeSet<usize> = (0..distributions.len())
+    let mut in_folder: BTreeSet<usize> = (0..distributions.len())
         .filter(|index| !distributions[*index].wheel.wheel.is_for_any_platform())
         .collect();
     let mut packages: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for (path, owners) in belongs {
-        if is_library(path) {
-            native.extend(owners);
+        if needs_folder(path) {
+            in_folder.extend(owners);
         }
         if let Some((package, _)) = path.split_once('/') {
             packages.entry(package).or_default().extend(owners);
         }
     }
     loop {
-        let before = native.len();
+        let before = in_folder.len();
         for together in packages.values() {
-            if !together.is_disjoint(&native) {
-                native.extend(together);
+            if !together.is_disjoint(&in_folder) {
+                in_folder.extend(together);
             }
         }
-        if native.len() == before {
-            return native;
+        if in_folder.len() == before {
+            return in_folder;
         }
     }
 }
 
-fn is_library(path: &str) -> bool {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    let ends = Path::new(file)
-        .extension()
-        .is_some_and(|end| ["so", "pyd", "dylib"].iter().any(|known| end == *known));
-    ends || file.contains(".so.")
+/// Whether a file is useless in a zip: a library, or data that a package may look for beside its code.
+fn needs_folder(path: &str) -> bool {
+    let mut parts = path.split('/');
+    let first = parts.next().unwrap_or_default();
+    let end = Path::new(path).extension();
+    let is_code = end.is_some_and(|end| ["py", "pyi", "typed"].iter().any(|known| end == *known));
+    !is_code && !first.ends_with(".dist-info")
 }
 
 #[cfg(test)]
@@ -422,7 +424,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pure = [
             ("pure/__init__.py", "1"),
-            ("../../share/pure/a.txt", "1"),
             ("../../bin/pure", "1"),
             ("../../include/python/pure/a.h", "1"),
         ];
@@ -447,23 +448,29 @@ mod tests {
             &["fast/unlisted.txt"],
         );
         unpack(folder.path(), "sly", &[("sly.so", "1")], &[]);
+        unpack(
+            folder.path(),
+            "data",
+            &[("data/a.json", "1"), ("data/b.py", "1")],
+            &[],
+        );
         let wheels = [
             wheel("pure-1.0-py3-none-any.whl"),
             wheel("fast-1.0-cp311-cp311-manylinux2014_x86_64.whl"),
             wheel("sly-1.0-py3-none-any.whl"),
+            wheel("data-1.0-py3-none-any.whl"),
         ];
         let placement = placement(folder.path(), &wheels).unwrap();
         assert_eq!(
             placement.libs,
-            [
-                "pure-1.0.dist-info/METADATA",
-                "pure/__init__.py",
-                "share/pure/a.txt"
-            ]
+            ["pure-1.0.dist-info/METADATA", "pure/__init__.py",]
         );
         assert_eq!(
             placement.site_packages,
             [
+                "data-1.0.dist-info/METADATA",
+                "data/a.json",
+                "data/b.py",
                 "fast-1.0.dist-info/METADATA",
                 "fast.libs/libz.so.1",
                 "fast/_x.so",

@@ -259,7 +259,7 @@ fn markers_are_those_of_the_image() {
 #[test]
 fn scripts_headers_and_modes_are_the_same_by_both() {
     let index = TestIndex::new();
-    let wheels = lock_by_both(Some(&index.url), "spk-app", &amd64(), &[])
+    let wheels = lock_by_both(Some(&index.url), "spk-app\nspk-old", &amd64(), &[])
         .unwrap()
         .wheels;
     let files = install_by_both(Some(&index.url), &wheels, &amd64());
@@ -270,12 +270,15 @@ fn scripts_headers_and_modes_are_the_same_by_both() {
     assert_eq!(
         shown,
         [
-            "libs/share/spk/data.txt false",
-            "libs/spk_app-1.0.dist-info/METADATA false",
-            "libs/spk_app-1.0.dist-info/WHEEL false",
-            "libs/spk_app-1.0.dist-info/entry_points.txt false",
-            "libs/spk_app/__init__.py false",
-            "libs/spk_app/tool.sh true",
+            "libs/spk_old-1.0.dist-info/METADATA false",
+            "libs/spk_old-1.0.dist-info/WHEEL false",
+            "libs/spk_old.py false",
+            "site-packages/share/spk/data.txt false",
+            "site-packages/spk_app-1.0.dist-info/METADATA false",
+            "site-packages/spk_app-1.0.dist-info/WHEEL false",
+            "site-packages/spk_app-1.0.dist-info/entry_points.txt false",
+            "site-packages/spk_app/__init__.py false",
+            "site-packages/spk_app/tool.sh true",
             "site-packages/spk_native-1.0.dist-info/METADATA false",
             "site-packages/spk_native-1.0.dist-info/WHEEL false",
             "site-packages/spk_native.libs/libz.so.1 true",
