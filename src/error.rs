@@ -178,7 +178,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Defect(defect) => defect.hint.clone(),
+            Self::Defect(defect) => defect.hint.clone().or_else(|| usual_hint(defect.code)),
             Self::Tree(error) => error.hint(),
             Self::Io(error) | Self::Archive(ArchiveError::Io(error)) => io_hint(error),
             Self::Archive(_) => Some("run it again when nothing writes into the project".to_owned()),
@@ -217,6 +217,18 @@ impl Error {
             format!("{}: {error}", path.display()),
         ))
     }
+}
+
+/// What mends most defects of a code, where the place itself knows nothing better.
+fn usual_hint(code: &str) -> Option<String> {
+    let hint = match code {
+        "E022" => "correct the value: the README's configuration table has every key",
+        "E025" => "a reference is HOST[:PORT]/PATH:TAG, in lower case up to the tag",
+        "E028" => "give what `sha256sum FILE` prints",
+        "E089" => "create it, or correct the path",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 fn io_hint(error: &std::io::Error) -> Option<String> {

@@ -13,6 +13,7 @@ use crate::{
     plan::{PlatformStage, Stage},
     project::{
         Image,
+        dockerfile::Dockerfile,
         inputs::ImageInputs,
         lock,
         place::{Defect, Place},
@@ -100,23 +101,20 @@ impl<'a> Maker<'a> {
         let found = daemon.inspect(&reference.to_string())?;
         let (image, inputs) = self.of(stage)?;
         let parent = image.parent.as_ref().and_then(|parent| below.get(parent));
-        let missing = match reason_to_build(stage, found.as_ref(), parent) {
-            None => {
-                let facts = found.ok_or_else(|| untrue(&reference, "it has gone"))?;
-                self.session.ui.say(format!(
-                    "{}: current: {reference} is there, with the fingerprint of this checkout",
-                    stage.name
-                ));
-                return Ok(Made {
-                    reference,
-                    facts,
-                    action: Action::Reused,
-                });
-            }
-            Some(reason) => reason,
+        let Some(reason) = reason_to_build(stage, found.as_ref(), parent) else {
+            let facts = found.ok_or_else(|| untrue(&reference, "it has gone"))?;
+            self.session.ui.say(format!(
+                "{}: current: {reference} is there, with the fingerprint of this checkout",
+                stage.name
+            ));
+            return Ok(Made {
+                reference,
+                facts,
+                action: Action::Reused,
+            });
         };
         let mut line = self.session.ui.stage(&stage.name);
-        line.step(&format!("building, since {missing}"));
+        line.step(&format!("building, since {reason}"));
         let facts = self.build(daemon, stage, image, inputs, &reference, &mut line)?;
         check(stage, &reference, &facts, parent)?;
         let took = line.elapsed();
@@ -192,7 +190,7 @@ impl<'a> Maker<'a> {
             no_cache: self.prepared.lock.revisions.contains_key(&stage.name),
         };
         let built = daemon.build(&request, &mut |event| show(line, &event));
-        built.map_err(|error| self.located(stage, inputs, daemon.builder(), error))?;
+        built.map_err(|error| located(stage, inputs, daemon.builder(), error))?;
         daemon.inspect(&reference.to_string())?.ok_or_else(|| {
             untrue(
                 reference,
@@ -214,54 +212,57 @@ impl<'a> Maker<'a> {
                 stage.fingerprint.hex().to_owned(),
             ),
         ]);
-        match platform.record.label() {
-            // The empty label hides one that the parent may have.
-            Some(record) => labels.extend([
-                (LABEL_RECORD.to_owned(), record),
-                (LABEL_RECORD_DIGEST.to_owned(), String::new()),
-            ]),
-            None => {
-                let digest = self.contexts.keep_record(&platform.record)?;
-                labels.extend([
-                    (LABEL_RECORD.to_owned(), String::new()),
-                    (LABEL_RECORD_DIGEST.to_owned(), digest.to_string()),
-                ]);
-            }
-        }
+        // An empty label hides one that the parent may have.
+        let (record, digest) = match platform.record.label() {
+            Some(record) => (record, String::new()),
+            None => (
+                String::new(),
+                self.contexts.keep_record(&platform.record)?.to_string(),
+            ),
+        };
+        labels.insert(LABEL_RECORD.to_owned(), record);
+        labels.insert(LABEL_RECORD_DIGEST.to_owned(), digest);
         Ok(labels)
     }
+}
 
-    /// A failed build with its line in the Dockerfile.
-    fn located(
-        &self,
-        stage: &Stage,
-        inputs: &ImageInputs,
-        builder: Builder,
-        error: DockerError,
-    ) -> Error {
-        let DockerError::BuildFailed {
-            instruction,
-            step,
-            last_lines,
-            message,
-        } = error
-        else {
-            return error.into();
-        };
-        let instruction = instruction.unwrap_or_default();
-        let line = inputs
-            .dockerfile
-            .line_of(step, &instruction, builder == Builder::BuildKit);
-        let shown = line
-            .and_then(|line| text_of_line(inputs, line))
-            .unwrap_or(instruction);
-        Error::Build {
-            stage: stage.name.clone(),
-            place: Place::of_line(inputs.dockerfile.file(), line.unwrap_or(1)),
-            instruction: shown,
-            output: last_lines,
-            message,
-        }
+/// A failed build with its line in the Dockerfile.
+fn located(stage: &Stage, inputs: &ImageInputs, builder: Builder, error: DockerError) -> Error {
+    let DockerError::BuildFailed {
+        instruction,
+        step,
+        last_lines,
+        message,
+    } = error
+    else {
+        return error.into();
+    };
+    let instruction = instruction.unwrap_or_default();
+    let line = line_of(inputs, builder, step, &instruction);
+    let shown = line.and_then(|line| text_of_line(inputs, line));
+    Error::Build {
+        stage: stage.name.clone(),
+        place: Place::of_line(inputs.dockerfile.file(), line.unwrap_or(1)),
+        instruction: shown.unwrap_or(instruction),
+        output: last_lines,
+        message,
+    }
+}
+
+/// The line of the step that a builder names; the classic one counts the steps of what it was sent.
+fn line_of(
+    inputs: &ImageInputs,
+    builder: Builder,
+    step: Option<(usize, usize)>,
+    instruction: &str,
+) -> Option<usize> {
+    let buildkit = builder == Builder::BuildKit;
+    let sent = inputs
+        .dockerfile
+        .substitute(&inputs.resolution.without_unreached());
+    match Dockerfile::parse(inputs.dockerfile.file(), &sent) {
+        Ok(sent) if !buildkit => sent.line_of(step, instruction, buildkit),
+        _ => inputs.dockerfile.line_of(step, instruction, buildkit),
     }
 }
 

@@ -80,11 +80,8 @@ fn read(path: &Path, shown: &str) -> Result<String, Error> {
     let bytes = fs_err::read(path)?;
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..offset]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
+        let valid = String::from_utf8_lossy(&error.as_bytes()[..offset]);
+        let line = valid.matches('\n').count() + 1;
         let place = crate::project::place::Place::of_line(shown, line);
         Defect::new("E011", place, "the file is not UTF-8")
             .hint("save it as UTF-8")

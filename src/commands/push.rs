@@ -90,6 +90,9 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     Ok(())
 }
 
+/// How often a push is begun whose tag in the daemon another push takes away.
+const PUSH_ATTEMPTS: u32 = 5;
+
 /// An image as the registry has it.
 #[derive(Clone)]
 struct Pushed {
@@ -228,29 +231,45 @@ impl Pusher<'_> {
         Ok(registry_auth(&credential, &reference.repository.registry))
     }
 
+    /// Pushes an image under `own`, a tag that the daemon has only meanwhile.
+    fn send_as(&self, made: &Made, own: &Reference, line: &mut StageLine<'_>) -> Result<(), Error> {
+        let daemon = self.outside.daemon()?;
+        let registry_auth = self.registry_auth(own)?;
+        for attempt in 1.. {
+            daemon.tag(&made.facts.id, own)?;
+            let sent = daemon.push(own, &registry_auth, &mut |event| {
+                making::show_transfer(line, "pushed", &event);
+            });
+            // Another push of the same image on this daemon may have taken the tag away under our hands.
+            let is_gone = sent.is_err() && daemon.inspect(&own.to_string())?.is_none();
+            if is_gone && attempt < PUSH_ATTEMPTS {
+                continue;
+            }
+            let untagged = daemon.untag(own);
+            sent?;
+            untagged?;
+            break;
+        }
+        Ok(())
+    }
+
     /// Sends an image under a name of its own, then gives it the tag unless somebody was faster.
     fn send(&self, stage: &Stage, made: &Made) -> Result<Pushed, Error> {
-        let (daemon, registry) = (self.outside.daemon()?, self.outside.registry()?);
+        let registry = self.outside.registry()?;
         let mut line = self.session.ui.stage(&stage.name);
         line.step(&format!("pushing {}", made.reference));
         let own = own_name(made);
-        daemon.tag(&made.facts.id, &own)?;
-        let sent = daemon.push(&own, &self.registry_auth(&own)?, &mut |event| {
-            making::show_transfer(&mut line, "pushed", &event);
-        });
-        let untagged = daemon.untag(&own);
-        sent?;
-        untagged?;
+        self.send_as(made, &own, &mut line)?;
         let image = self.find(stage, &own)?.ok_or_else(|| lost(&own))?;
         if let Some(other) = self.find(stage, &made.reference)? {
-            return Ok(adopt(made, other, line));
+            return Ok(adopt(made, other, &line));
         }
         let digest = registry.tag(&image, &made.reference)?;
         if digest != image.digest {
             let other = self
                 .find(stage, &made.reference)?
                 .ok_or_else(|| lost(&made.reference))?;
-            return Ok(adopt(made, other, line));
+            return Ok(adopt(made, other, &line));
         }
         let took = line.elapsed();
         line.finish(&format!("pushed {}@{digest} in {took}", made.reference));
@@ -262,7 +281,7 @@ impl Pusher<'_> {
     }
 }
 
-fn adopt(made: &Made, image: RegistryImage, line: StageLine<'_>) -> Pushed {
+fn adopt(made: &Made, image: RegistryImage, line: &StageLine<'_>) -> Pushed {
     line.finish(&format!(
         "somebody else pushed {} from the same inputs at the same time: theirs is taken",
         made.reference

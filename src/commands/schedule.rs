@@ -11,6 +11,9 @@ use crate::{
     plan::{Plan, order::Order},
 };
 
+/// What is done with a stage, given the results of the stages below it.
+pub(super) type Work<'a, T> = dyn Fn(&str, &BTreeMap<String, T>) -> Result<T, Error> + Sync + 'a;
+
 /// Runs `work` on each of `names`; it is handed the results of all that has ended before.
 ///
 /// # Errors
@@ -19,7 +22,7 @@ pub(super) fn run<T: Clone + Send>(
     plan: &Plan,
     names: &BTreeSet<String>,
     say_skipped: &dyn Fn(&str),
-    work: &(dyn Fn(&str, &BTreeMap<String, T>) -> Result<T, Error> + Sync),
+    work: &Work<'_, T>,
 ) -> Result<BTreeMap<String, T>, Error> {
     let parents = |name: &String| {
         plan.stages

@@ -12,7 +12,7 @@ use crate::{
     image::Platform,
     plan::parents_first,
     project::{
-        Image,
+        Image, Kind,
         inputs::{BaseImage, ImageInputs, ImageRequirements},
         lock::{Lock, LockedWheels},
         place::{Defect, Place},
@@ -69,6 +69,9 @@ impl Chooser<'_> {
                 let chosen = self.locked_or_chosen(image, requirements, &provided, &target)?;
                 provided.extend(chosen.iter().map(LockedWheel::pin));
                 self.wheels.insert(key.clone(), chosen);
+            }
+            if let (Kind::Py, Some(chain)) = (image.kind, self.session.project.chain_of(image)) {
+                provided.push(Pin::new("pyspark", &chain.spark));
             }
             provided.sort();
             provided.dedup();

@@ -16,12 +16,23 @@ pub struct Platform {
 
 /// Why a text is no platform that images are made for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{text}` is not a platform{}", nearest.as_ref().map(|name| format!(": did you mean `{name}`?")).unwrap_or_default())]
+#[error("`{text}` is not a platform that images are made for")]
 pub struct PlatformError {
     /// What was written.
     pub text: String,
     /// The known platform next to it.
     pub nearest: Option<&'static str>,
+}
+
+impl PlatformError {
+    /// What to write instead.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self.nearest {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => format!("the platforms are {}", KNOWN.join(", ")),
+        }
+    }
 }
 
 const KNOWN: [&str; 6] = [
@@ -113,8 +124,8 @@ mod tests {
         );
         let error = "linux/amd46".parse::<Platform>().unwrap_err();
         assert_eq!(
-            error.to_string(),
-            "`linux/amd46` is not a platform: did you mean `linux/amd64`?"
+            format!("{error}; {}", error.hint()),
+            "`linux/amd46` is not a platform that images are made for; did you mean `linux/amd64`?"
         );
         assert_eq!("windows".parse::<Platform>().unwrap_err().nearest, None);
     }

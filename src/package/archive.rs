@@ -37,13 +37,20 @@ pub enum ArchiveError {
 /// An input cannot be read or has changed, or the output cannot be written.
 pub fn write_zip(entries: &[Entry], output: impl Write + Seek) -> Result<(), ArchiveError> {
     let mut zip = ZipWriter::new(output);
+    let options = |mode: u32| {
+        SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .last_modified_time(DateTime::default())
+            .unix_permissions(mode)
+    };
+    let mut written = BTreeSet::new();
     for entry in sorted(entries) {
-        let options = |mode: u32| {
-            SimpleFileOptions::default()
-                .compression_method(CompressionMethod::Deflated)
-                .last_modified_time(DateTime::default())
-                .unix_permissions(mode)
-        };
+        // Before 3.13, Python finds a package without `__init__.py` in a zip only by its folder's own entry.
+        for (end, _) in entry.path.match_indices('/') {
+            if written.insert(&entry.path[..end]) {
+                zip.add_directory(&entry.path[..end], options(0o755))?;
+            }
+        }
         match &entry.content {
             Content::File {
                 digest,

@@ -265,7 +265,9 @@ mod tests {
 
     fn record(inputs: &[Input]) -> Record {
         let mut record = Record::default();
-        inputs.iter().for_each(|input| record.add(input));
+        for input in inputs {
+            record.add(input);
+        }
         record
     }
 

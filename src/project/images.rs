@@ -15,7 +15,7 @@ use super::{
     place::{Defect, Place, nearest},
     settings::{Chain, Context, Image, Kind, Package, Project},
 };
-use crate::image::Platform;
+use crate::image::{Platform, PlatformError};
 
 type Text = Spanned<String>;
 type Table = Spanned<config::Image>;
@@ -37,7 +37,7 @@ impl Images<'_> {
         let mut images: BTreeMap<String, Image> = BTreeMap::new();
         for (name, table) in &self.loader.config.images {
             for image in self.configured(name, table)? {
-                self.insert(&mut images, image)?;
+                Self::insert(&mut images, image)?;
             }
         }
         for chain in self
@@ -68,12 +68,12 @@ impl Images<'_> {
             );
             return Err(defect.hint("add `[images.job]` with `parent = \"ds\"`, `src = \"src\"` and `requirements = \"requirements.txt\"`"));
         }
-        self.refuse_cycles(&images)?;
+        Self::refuse_cycles(&images)?;
         inherit_chains(&mut images, self.project);
         Ok(images)
     }
 
-    fn insert(&self, images: &mut BTreeMap<String, Image>, image: Image) -> Result<(), Defect> {
+    fn insert(images: &mut BTreeMap<String, Image>, image: Image) -> Result<(), Defect> {
         let same = |other: &&Image| other.name.eq_ignore_ascii_case(&image.name);
         if let Some(other) = images.values().find(same) {
             let message = format!("`{}` is an image already, at {}", image.name, other.place);
@@ -137,37 +137,14 @@ impl Images<'_> {
     fn image(&self, key: &str, table: &Table, folder: Option<&str>) -> Result<Image, Defect> {
         let place = self.loader.origin.place(table);
         let settings = table.get_ref();
-        let name = folder.map_or(key, |folder| folder.rsplit('/').next().unwrap_or(folder));
-        if !self.loader.is_name(name) {
-            let defect = Defect::new(
-                "E029",
-                place,
-                format!("`{name}` cannot name an image: it is a part of the reference"),
-            );
-            return Err(defect.hint("use lower-case letters, digits and `-`"));
-        }
+        let name = image_name(key, folder, &place)?;
         let role = self.role(name);
         let fill = |text: &Text| text.get_ref().replace("{dir}", folder.unwrap_or("{dir}"));
-        let package = settings
-            .src
-            .as_ref()
-            .map(|src| self.package(settings, src, &fill, name, folder.is_some()));
-        let kind = match (&role, &package, &settings.dockerfile) {
-            (Some(role), _, _) => role.kind,
-            (None, Some(_), _) => Kind::Job,
-            (None, None, Some(_)) => Kind::Own,
-            (None, None, None) => {
-                let defect = Defect::new(
-                    "E023",
-                    place,
-                    format!(
-                        "`{name}` has neither `src` nor `dockerfile`: nothing says what is in it"
-                    ),
-                );
-                return Err(defect
-                    .hint("a job has `src = \"src\"`, any other image a `dockerfile = \"…\"`"));
-            }
-        };
+        let package = settings.src.as_ref();
+        let package = package
+            .map(|src| self.package(settings, src, &fill, name, folder.is_some()))
+            .transpose()?;
+        let kind = kind(name, role.as_ref(), settings, &place)?;
         let parent = settings.parent.as_ref().map(|text| text.get_ref().clone());
         let default = || match (&role, kind) {
             (Some(role), _) => default_parent(role),
@@ -199,7 +176,7 @@ impl Images<'_> {
                 .collect(),
             target: settings.target.as_ref().map(|text| text.get_ref().clone()),
             platforms: self.platforms(settings.platforms.as_ref())?,
-            package: package.transpose()?,
+            package,
             requirements,
         })
     }
@@ -228,39 +205,9 @@ impl Images<'_> {
             );
             return Err(defect.hint("put the code into a folder of its own, such as `src`"));
         }
-        let main = settings
-            .main
-            .as_ref()
-            .map_or("main.py".to_owned(), |main| main.get_ref().clone());
-        if !self.loader.root.join(&folder).join(&main).is_file() {
-            let at = settings.main.as_ref().unwrap_or(src);
-            let defect = self.loader.origin.defect(
-                "E089",
-                at,
-                format!("there is no file `{folder}/{main}`"),
-            );
-            return Err(defect.hint(
-                "`main` is the file that spark-submit runs, in `src`: `main = \"main.py\"`",
-            ));
-        }
-        let excludes = self.loader.config.exclude.iter().chain(&settings.exclude);
-        let exclude = excludes.map(|text| {
-            let checked = Litter::of_job_sources().excluding([text.get_ref().as_str()]);
-            checked.map_err(|error| {
-                let defect = self.loader.origin.defect("E022", text, error.to_string());
-                error
-                    .hint()
-                    .map_or(defect.clone(), |hint| defect.hint(hint))
-            })?;
-            Ok(text.get_ref().clone())
-        });
-        let jobs = self
-            .loader
-            .config
-            .images
-            .values()
-            .filter(|table| table.get_ref().src.is_some())
-            .count();
+        let main = self.main(settings, src, &folder)?;
+        let tables = self.loader.config.images.values();
+        let jobs = tables.filter(|table| table.get_ref().src.is_some()).count();
         let dist = if of_many || jobs > 1 {
             format!("dist/{name}")
         } else {
@@ -271,9 +218,38 @@ impl Images<'_> {
             place,
             src: folder,
             main,
-            exclude: exclude.collect::<Result<_, _>>()?,
+            exclude: self.exclude(settings)?,
             dist,
         })
+    }
+
+    fn main(&self, settings: &config::Image, src: &Text, folder: &str) -> Result<String, Defect> {
+        let main = settings.main.as_ref().map(|main| main.get_ref().clone());
+        let main = main.unwrap_or_else(|| "main.py".to_owned());
+        if self.loader.root.join(folder).join(&main).is_file() {
+            return Ok(main);
+        }
+        let at = settings.main.as_ref().unwrap_or(src);
+        let message = format!("there is no file `{folder}/{main}`");
+        let defect = self.loader.origin.defect("E089", at, message);
+        let hint = "`main` is the file that spark-submit runs, in `src`: `main = \"main.py\"`";
+        Err(defect.hint(hint))
+    }
+
+    fn exclude(&self, settings: &config::Image) -> Result<Vec<String>, Defect> {
+        let excludes = self.loader.config.exclude.iter().chain(&settings.exclude);
+        let checked = excludes.map(|text| {
+            let pattern = text.get_ref();
+            match Litter::of_job_sources().excluding([pattern.as_str()]) {
+                Ok(_) => Ok(pattern.clone()),
+                Err(error) => {
+                    let hint = error.hint();
+                    let defect = self.loader.origin.defect("E022", text, error.to_string());
+                    Err(Defect { hint, ..defect })
+                }
+            }
+        });
+        checked.collect()
     }
 
     fn context(
@@ -313,11 +289,11 @@ impl Images<'_> {
             return Ok(vec![Platform::default()]);
         };
         let parse = |text: &Text| {
-            text.get_ref()
-                .parse()
-                .map_err(|error: crate::image::PlatformError| {
-                    self.loader.origin.defect("E022", text, error.to_string())
-                })
+            let parsed = text.get_ref().parse();
+            parsed.map_err(|error: PlatformError| {
+                let defect = self.loader.origin.defect("E022", text, error.to_string());
+                defect.hint(error.hint())
+            })
         };
         let platforms: BTreeSet<Platform> = texts.iter().map(parse).collect::<Result<_, _>>()?;
         if platforms.is_empty() {
@@ -426,7 +402,7 @@ impl Images<'_> {
         }
     }
 
-    fn refuse_cycles(&self, images: &BTreeMap<String, Image>) -> Result<(), Defect> {
+    fn refuse_cycles(images: &BTreeMap<String, Image>) -> Result<(), Defect> {
         for image in images.values() {
             let mut path = vec![image];
             while let Some(parent) = path
@@ -444,6 +420,35 @@ impl Images<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// An image's name: that of its table, or of the folder that it is made of.
+fn image_name<'a>(key: &'a str, folder: Option<&'a str>, place: &Place) -> Result<&'a str, Defect> {
+    let name = folder.map_or(key, |folder| folder.rsplit('/').next().unwrap_or(folder));
+    if Loader::is_name(name) {
+        return Ok(name);
+    }
+    let message = format!("`{name}` cannot name an image: it is a part of the reference");
+    Err(Defect::new("E029", place.clone(), message).hint("use lower-case letters, digits and `-`"))
+}
+
+fn kind(
+    name: &str,
+    role: Option<&Role<'_>>,
+    settings: &config::Image,
+    place: &Place,
+) -> Result<Kind, Defect> {
+    match (role, &settings.src, &settings.dockerfile) {
+        (Some(role), _, _) => Ok(role.kind),
+        (None, Some(_), _) => Ok(Kind::Job),
+        (None, None, Some(_)) => Ok(Kind::Own),
+        (None, None, None) => {
+            let message =
+                format!("`{name}` has neither `src` nor `dockerfile`: nothing says what is in it");
+            let hint = "a job has `src = \"src\"`, any other image a `dockerfile = \"…\"`";
+            Err(Defect::new("E023", place.clone(), message).hint(hint))
+        }
     }
 }
 

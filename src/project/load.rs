@@ -70,8 +70,11 @@ impl Loader<'_> {
             Some(text) => {
                 let parsed = ReferenceTemplate::parse(text.get_ref());
                 parsed.map_err(|reason| {
-                    self.origin
-                        .defect("E024", text, format!("`reference`: {reason}"))
+                    let message = format!("`reference`: {reason}");
+                    let defect = self.origin.defect("E024", text, message);
+                    defect.hint(
+                        "write `reference = \"{registry}/{image}:{fingerprint}\"`, or the like",
+                    )
                 })?
             }
         };
@@ -106,7 +109,7 @@ impl Loader<'_> {
         };
         project.images = self.images(&project)?;
         project.manifests = self.manifests(&project)?;
-        self.check_references(&project)?;
+        Self::check_references(&project)?;
         self.warn(&mut project);
         Ok(project)
     }
@@ -238,58 +241,46 @@ impl Loader<'_> {
                 .defect("E022", &chain.python, message)
                 .hint("give major and minor only: `python = \"3.11\"`")
         })?;
-        let spark = chain.spark.get_ref();
-        let is_version =
-            spark.split('.').count() >= 3 && spark.split('.').all(|part| !part.is_empty());
-        if !is_version
-            || !spark
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
-        {
-            let defect = self.origin.defect(
-                "E022",
-                &chain.spark,
-                format!("`{spark}` is no Spark version such as `4.1.4`"),
-            );
-            return Err(defect);
-        }
-        let names = |texts: &[Text]| texts.iter().map(|text| text.get_ref().clone()).collect();
+        let spark = self.spark_version(&chain.spark)?;
+        let known = |texts: &[Text]| {
+            let sources = texts.iter().map(|text| self.known_source(text));
+            sources.collect::<Result<Vec<_>, _>>()
+        };
+        let (base_jars, ds_jars) = (known(&chain.jars.base)?, known(&chain.jars.ds)?);
+        let or = |text: &Option<Text>, default: &str| {
+            text.as_ref()
+                .map_or(default.to_owned(), |text| text.get_ref().clone())
+        };
         Ok(Chain {
             name: name.to_owned(),
             place: self.origin.place(table),
-            spark: spark.clone(),
             python,
-            java: chain
-                .java
-                .as_ref()
-                .map_or(JAVA.to_owned(), |text| text.get_ref().clone()),
-            root: chain
-                .root
-                .as_ref()
-                .map_or(ROOT_IMAGE.to_owned(), |text| text.get_ref().clone()),
+            java: or(&chain.java, JAVA),
+            root: or(&chain.root, ROOT_IMAGE),
             spark_source: match &chain.spark_source {
                 Some(text) => self.known_source(text)?,
                 None => format!("spark-{spark}"),
             },
-            base_jars: chain
-                .jars
-                .base
-                .iter()
-                .map(|text| self.known_source(text))
-                .collect::<Result<_, _>>()?,
-            ds_jars: chain
-                .jars
-                .ds
-                .iter()
-                .map(|text| self.known_source(text))
-                .collect::<Result<Vec<_>, _>>()
-                .map(|_| names(&chain.jars.ds))?,
+            spark,
+            base_jars,
+            ds_jars,
             operator: chain
                 .operator
                 .as_ref()
                 .map(|table| self.operator(table))
                 .transpose()?,
         })
+    }
+
+    fn spark_version(&self, text: &Text) -> Result<String, Defect> {
+        let spark = text.get_ref();
+        let part =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if spark.split('.').count() >= 3 && spark.split('.').all(part) {
+            return Ok(spark.clone());
+        }
+        let message = format!("`{spark}` is no Spark version such as `4.1.4`");
+        Err(self.origin.defect("E022", text, message))
     }
 
     pub(super) fn known_source(&self, text: &Text) -> Result<String, Defect> {
@@ -455,7 +446,7 @@ impl Loader<'_> {
 
     /// A name of a project or an image: a part of a repository, so that it can stand in a reference.
     fn name(&self, text: &Text, what: &str) -> Result<String, Defect> {
-        if self.is_name(text.get_ref()) {
+        if Self::is_name(text.get_ref()) {
             Ok(text.get_ref().clone())
         } else {
             Err(self
@@ -469,7 +460,7 @@ impl Loader<'_> {
         }
     }
 
-    pub(super) fn is_name(&self, name: &str) -> bool {
+    pub(super) fn is_name(name: &str) -> bool {
         format!("registry.example/{name}")
             .parse::<Repository>()
             .is_ok()
@@ -508,7 +499,7 @@ impl Loader<'_> {
     }
 
     /// Every image must make a reference, and two images never the same.
-    fn check_references(&self, project: &Project) -> Result<(), Defect> {
+    fn check_references(project: &Project) -> Result<(), Defect> {
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
         let digest = crate::image::Digest::of(b"");
         for prefix in project.registries.values() {

@@ -100,7 +100,7 @@ pub fn nearest<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let distance = |candidate: &str| strsim::damerau_levenshtein(candidate, written);
-    let near = |candidate: &&str| distance(candidate) <= 1 + written.len() / 4;
+    let near = |candidate: &&str| distance(candidate) <= 1 + written.len().max(candidate.len()) / 3;
     candidates
         .into_iter()
         .filter(near)
@@ -124,7 +124,10 @@ mod tests {
     #[test]
     fn nearest_is_near_or_nothing() {
         assert_eq!(nearest("bsae", ["base", "ds"]), Some("base"));
-        assert_eq!(nearest("regsitries", ["registries"]), Some("registries"));
+        assert_eq!(
+            nearest("regsitry", ["registries", "reference"]),
+            Some("registries")
+        );
         assert_eq!(nearest("zzz", ["base", "ds"]), None);
     }
 }

@@ -13,7 +13,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::disallowed_methods,
-    reason = "a test stops at the first surprise, runs programs and reads the clock"
+    clippy::too_many_lines,
+    clippy::semicolon_if_nothing_returned,
+    reason = "a test stops at the first surprise, runs programs, and is a table or a story"
 )]
 
 mod support;

@@ -62,8 +62,11 @@ fn each_file_goes_where_python_can_import_it() {
     assert_eq!(
         names(&dist.join("jobs.zip")),
         [
+            "jobs/",
             "jobs/__init__.py",
+            "jobs/libs/",
             "jobs/libs/table.py",
+            "shared/",
             "shared/data.csv",
             "shared/run.sh"
         ]
@@ -72,7 +75,7 @@ fn each_file_goes_where_python_can_import_it() {
     assert!(libs.contains(&"jinja2/__init__.py".to_owned()), "{libs:?}");
     assert!(
         !libs.iter().any(|name| name.starts_with("markupsafe")
-            || name.ends_with(".pyc")
+            || name.contains(".pyc")
             || name.contains("INSTALLER")),
         "{libs:?}"
     );

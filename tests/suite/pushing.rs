@@ -49,7 +49,7 @@ impl Chain {
     }
 
     /// What a second client says of a reference in the registry.
-    fn inspect(&self, reference: &str) -> serde_json::Value {
+    fn inspect(reference: &str) -> serde_json::Value {
         let credentials = format!("ada:{PASSWORD}");
         let arguments = [
             "inspect",
@@ -62,7 +62,7 @@ impl Chain {
     }
 
     fn digest(&self, image: &str) -> String {
-        self.inspect(&self.reference(image))["Digest"]
+        Self::inspect(&self.reference(image))["Digest"]
             .as_str()
             .unwrap()
             .to_owned()
@@ -93,7 +93,7 @@ fn everything_arrives_under_its_tag_and_a_second_push_has_nothing_to_do() {
             "{}",
             run.stdout
         );
-        let labels = &chain.inspect(&reference)["Labels"];
+        let labels = &Chain::inspect(&reference)["Labels"];
         assert_eq!(labels["dev.sparkpack.stage"], image);
     }
     let order: Vec<usize> = ["base", "ds", "job"]
@@ -196,7 +196,7 @@ fn the_same_fingerprint_with_other_bytes_is_adopted_and_children_stand_on_it() {
     let theirs = chain.digest("base");
     chain.forget_images();
     let (base, registry_layers) = (chain.reference("base"), chain.layers("base"));
-    make_other_bytes(&chain, &base);
+    make_other_bytes(&base);
     let other_layers = docker(&["inspect", "--format", "{{json .RootFS.Layers}}", &base]);
     assert_ne!(
         other_layers.trim(),
@@ -226,9 +226,9 @@ fn the_same_fingerprint_with_other_bytes_is_adopted_and_children_stand_on_it() {
 }
 
 /// Gives the daemon an image under `reference` with its labels but another layer, as another machine's build would be.
-fn make_other_bytes(chain: &Chain, reference: &str) {
+fn make_other_bytes(reference: &str) {
     let fingerprint = {
-        let labels = chain.inspect(reference)["Labels"].clone();
+        let labels = Chain::inspect(reference)["Labels"].clone();
         labels["dev.sparkpack.fingerprint"]
             .as_str()
             .unwrap()
@@ -297,7 +297,7 @@ fn two_first_pushes_at_once_both_end_well() {
             let (reference, digest) = line.split_once('@').unwrap();
             let repository = reference.rsplit_once(':').unwrap().0;
             assert_eq!(
-                chain.inspect(&format!("{repository}@{digest}"))["Digest"],
+                Chain::inspect(&format!("{repository}@{digest}"))["Digest"],
                 digest,
                 "every printed digest can be pulled"
             );

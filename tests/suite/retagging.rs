@@ -6,9 +6,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::support::{TestProject, program, run, small};
+use crate::support::{TestProject, lock_requirements, program, run, small};
 
 const ROOT: &str = "registry.example/root:1";
+const SIX_16: &str = "six-1.16.0-py2.py3-none-any.whl";
+const SIX_17: &str = "six-1.17.0-py2.py3-none-any.whl";
 
 fn project() -> TestProject {
     let project = small::project(ROOT, "registry.example");
@@ -329,11 +331,7 @@ fn the_chain_of_built_in_recipes_moves_from_where_it_changed() {
     let fresh = || {
         let project = TestProject::new(&files);
         project.write("sparkpack.lock", &locked(&["4.1.4", "3.5.9"]));
-        crate::support::lock_requirements(
-            &project,
-            "ds.txt",
-            &[("six", "1.16.0", "six-1.16.0-py2.py3-none-any.whl", &zeros)],
-        );
+        lock_requirements(&project, "ds.txt", "4.1.4", &[(SIX_16, &zeros)]);
         project
     };
     let before = tags(&fresh());
@@ -358,7 +356,11 @@ fn the_chain_of_built_in_recipes_moves_from_where_it_changed() {
             .map(|name| (*name).to_owned())
             .collect::<BTreeSet<_>>()
     };
-    assert_eq!(moved(&|p| p.edit("sparkpack.toml", "4.1.4", "3.5.9")), all);
+    let other_spark = |p: &TestProject| {
+        p.edit("sparkpack.toml", "4.1.4", "3.5.9");
+        lock_requirements(p, "ds.txt", "3.5.9", &[(SIX_16, &zeros)]);
+    };
+    assert_eq!(moved(&other_spark), all);
     assert_eq!(
         moved(&|p| p.edit(
             "sparkpack.toml",
@@ -377,11 +379,7 @@ fn the_chain_of_built_in_recipes_moves_from_where_it_changed() {
     );
     let other_wheel = |p: &TestProject| {
         p.write("ds.txt", "six==1.17.0\n");
-        crate::support::lock_requirements(
-            p,
-            "ds.txt",
-            &[("six", "1.17.0", "six-1.17.0-py2.py3-none-any.whl", &zeros)],
-        );
+        lock_requirements(p, "ds.txt", "4.1.4", &[(SIX_17, &zeros)]);
     };
     assert_eq!(moved(&other_wheel), set(&["ds", "job"]));
     let comment = |p: &TestProject| p.write("ds.txt", "# pinned\r\nsix==1.16.0\r\n");

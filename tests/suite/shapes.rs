@@ -152,12 +152,9 @@ src = "legacy"
         ("legacy/main.py", ""),
     ]);
     for folder in ["orders", "returns"] {
-        let wheel = ("six", "1.16.0", "six-1.16.0-py2.py3-none-any.whl", ZEROS);
-        lock_requirements(
-            &project,
-            &format!("jobs/{folder}/requirements.txt"),
-            &[wheel],
-        );
+        let wheel = ("six-1.16.0-py2.py3-none-any.whl", ZEROS);
+        let file = format!("jobs/{folder}/requirements.txt");
+        lock_requirements(&project, &file, "4.1.4", &[wheel]);
     }
     let tags = [
         "base", "legacy", "old-base", "old-py", "orders", "py", "returns",

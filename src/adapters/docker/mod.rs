@@ -143,17 +143,20 @@ impl Daemon {
             .map_err(|error| self.failed(&error, doing))
     }
 
-    /// Takes the tag of `reference` away; the image stays as long as it has another.
+    /// Takes the tag of `reference` away, if it is there; the image stays as long as it has another.
     ///
     /// # Errors
-    /// The daemon has no image of that name, or it is gone.
+    /// The daemon refuses, or is gone.
     pub fn untag(&self, reference: &Reference) -> Result<(), DockerError> {
         let options = RemoveImageOptionsBuilder::default().noprune(true).build();
         let name = reference.to_string();
-        let removed = self.ask(self.client.remove_image(&name, Some(options), None));
-        removed
-            .map(drop)
-            .map_err(|error| self.failed(&error, || format!("untag `{reference}`")))
+        match self.ask(self.client.remove_image(&name, Some(options), None)) {
+            Ok(_)
+            | Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(()),
+            Err(error) => Err(self.failed(&error, || format!("untag `{reference}`"))),
+        }
     }
 
     /// Waits for the answer to a question that needs no work.

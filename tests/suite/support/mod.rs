@@ -40,9 +40,9 @@ impl TestProject {
         };
         fs_err::create_dir_all(project.root()).unwrap();
         fs_err::create_dir_all(project.folder.path().join("home")).unwrap();
-        files
-            .iter()
-            .for_each(|(path, text)| project.write(path, text));
+        for (path, text) in files {
+            project.write(path, text);
+        }
         project
     }
 
@@ -191,27 +191,29 @@ pub(crate) fn program(name: &str, arguments: &[impl AsRef<OsStr>]) -> String {
     text(output.stdout)
 }
 
-/// Writes the lock beside a requirements file, as if the wheels (name, version, file name, SHA-256) had been chosen.
+/// Writes the lock beside a requirements file, as if these wheels (file name, SHA-256) had been chosen on a parent that
+/// has PySpark in this version.
 pub(crate) fn lock_requirements(
     project: &TestProject,
     file: &str,
-    wheels: &[(&str, &str, &str, &str)],
+    spark: &str,
+    wheels: &[(&str, &str)],
 ) {
-    use sparkpack::project::requirements::{Lock, LockedWheel, Requirements, lock_file_beside};
+    use sparkpack::project::requirements::{
+        Lock, LockedWheel, Pin, Requirements, lock_file_beside,
+    };
     let requirements = Requirements::read(&project.root(), Path::new(file)).unwrap();
-    let wheels = wheels.iter().map(|(_, _, file_name, sha256)| LockedWheel {
+    let wheels = wheels.iter().map(|(file_name, sha256)| LockedWheel {
         wheel: file_name.parse().unwrap(),
         sha256: format!("sha256:{sha256}").parse().unwrap(),
     });
     let lock = Lock {
-        meaning: requirements.meaning(&[]),
+        meaning: requirements.meaning(&[Pin::new("pyspark", spark)]),
         python: (3, 11),
         glibc: (2, 28),
         wheels: [("linux/amd64".parse().unwrap(), wheels.collect())].into(),
         left_out: std::collections::BTreeSet::new(),
     };
-    project.write(
-        lock_file_beside(Path::new(file)).to_str().unwrap(),
-        &lock.to_text(),
-    );
+    let lock_file = lock_file_beside(Path::new(file));
+    project.write(lock_file.to_str().unwrap(), &lock.to_text());
 }
