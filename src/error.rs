@@ -171,7 +171,14 @@ impl Error {
             return Some(lines.join("\n"));
         }
         let text = self.to_string();
-        text.split_once('\n').map(|(_, rest)| rest.to_owned())
+        let rest = text.split_once('\n').map(|(_, rest)| rest.to_owned());
+        let reason = match self {
+            Self::Registry(_) | Self::Credentials(_) | Self::Python(_) | Self::Source(_) => {
+                std::error::Error::source(self).map(ToString::to_string)
+            }
+            _ => None,
+        };
+        rest.or(reason)
     }
 
     /// What to type or to change.

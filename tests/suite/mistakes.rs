@@ -275,12 +275,7 @@ fn a_broken_dockerfile_shows_the_failing_line() {
     // What was built before the failure is told with times and sizes: only the error is the snapshot.
     let error = &failure[failure.find("error[").unwrap()..];
     assert!(failure.starts_with("exit 6\n"), "{failure}");
-    assert!(error.starts_with("error[E602]: docker/side/Dockerfile:4:1: building `side` failed at `COPY no-such-file /opt/`"), "{error}");
-    assert!(
-        error.contains("because: ")
-            && error.contains("hint: mend line 4 of docker/side/Dockerfile"),
-        "{error}"
-    );
+    insta::assert_snapshot!(error);
 }
 
 #[test]
@@ -293,17 +288,13 @@ fn a_requirement_that_does_not_exist() {
         ("src/main.py", ""),
         ("requirements.txt", "sparkpack-no-such-package==1.0\n"),
     ]);
-    let failure = project.failure(&["package"]);
-    assert!(
-        failure.contains("sparkpack-no-such-package") && failure.contains("hint: "),
-        "{failure}"
-    );
-    assert!(
-        failure.starts_with("exit 6\n")
-            || failure.starts_with("exit 5\n")
-            || failure.starts_with("exit 2\n"),
-        "{failure}"
-    );
+    let configuration = project.read("sparkpack.toml");
+    let failures = ["uv", "pip"].map(|installer| {
+        let python = format!("\n[python]\ninstaller = \"{installer}\"\n");
+        project.write("sparkpack.toml", &(configuration.clone() + &python));
+        format!("# {installer}\n{}", project.failure(&["package"]))
+    });
+    insta::assert_snapshot!(failures.join("\n"));
     assert!(
         !project.root().join("requirements.lock").exists(),
         "nothing is half-written"

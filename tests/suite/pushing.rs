@@ -314,28 +314,16 @@ fn a_wrong_password_and_a_registry_that_is_down_are_told_apart() {
     let chain = Chain::new("push-refused");
     chain.project.succeed(&["build"]);
     chain.sign_in("wrong");
-    let failure = chain
-        .project
-        .failure(&["push"])
-        .replace(&chain.registry.host(), "REGISTRY");
-    assert!(failure.starts_with("exit 4\n"), "{failure}");
-    assert!(
-        failure.contains("error[E401]")
-            && failure.contains("docker login REGISTRY")
-            && !failure.contains("wrong"),
-        "{failure}"
-    );
+    let host = chain.registry.host();
+    let wrong = chain.project.failure(&["push"]).replace(&host, "REGISTRY");
+    assert!(!wrong.contains(&PASSWORD[1..]), "{wrong}");
 
-    chain
-        .project
-        .edit("sparkpack.toml", &chain.registry.host(), "127.0.0.1:1");
-    let failure = chain.project.failure(&["push"]);
-    assert!(
-        failure.starts_with("exit 5\n") && failure.contains("127.0.0.1:1"),
-        "{failure}"
-    );
-    assert!(failure.contains("hint: "), "{failure}");
+    chain.project.edit("sparkpack.toml", &host, "127.0.0.1:1");
+    let down = chain.project.failure(&["push"]);
     remove_images("127.0.0.1:1/");
+    insta::with_settings!({filters => vec![(r":[0-9a-f]{16}\b", ":TAG")]}, {
+        insta::assert_snapshot!(format!("# wrong password\n{wrong}\n# nobody there\n{down}"));
+    });
 }
 
 #[test]

@@ -175,7 +175,7 @@ impl PythonError {
                 format!("write `{provided}`, or leave the line out: the image has it")
             }
             Self::HashMismatch { .. } => {
-                "find out who changed the file; if the change is wanted, run `sparkpack lock --upgrade`".to_owned()
+                "find out who changed the file; if the change is wanted, delete the lock beside the requirements and run `sparkpack build`".to_owned()
             }
             Self::NoHash { .. } => "use an index that tells the hashes of its files".to_owned(),
             Self::Unreachable { .. } => {

@@ -148,7 +148,7 @@ impl SourceError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Checksum { name, .. } => format!(
-                "if the change is meant, correct `sha256` of `{name}`, or run `sparkpack lock --upgrade`; if not, do not build with it"
+                "if the change is meant, correct `sha256` of `{name}`, or delete its entry in sparkpack.lock; if not, do not build with it"
             ),
             Self::Unreachable { .. } => {
                 "check the network, `HTTPS_PROXY` and `ca`; in a closed network set `[mirrors]`"
