@@ -168,6 +168,9 @@ impl Bundle {
         let file = self.path().join("config.json");
         let mut config: Value =
             serde_json::from_str(&fs_err::read_to_string(&file).unwrap()).unwrap();
+        // What docker and the kubelet write into a container: its own name.
+        config["hostname"] = "localhost".into();
+        fs_err::write(self.path().join("rootfs/etc/hosts"), "127.0.0.1 localhost\n").unwrap();
         let process = &mut config["process"];
         assert_eq!(process["user"]["uid"], 185, "the image runs as user 185");
         process["terminal"] = false.into();
