@@ -273,13 +273,21 @@ fn text_of_line(inputs: &ImageInputs, line: usize) -> Option<String> {
         .instructions()
         .iter()
         .find(|instruction| instruction.line == line)?;
-    let text: Vec<&str> = instruction.arguments.split_whitespace().collect();
-    let text = format!("{} {}", instruction.keyword, text.join(" "));
-    Some(if text.chars().count() > 100 {
+    Some(cut(&format!(
+        "{} {}",
+        instruction.keyword, instruction.arguments
+    )))
+}
+
+/// A text on one line, at most 100 characters long.
+fn cut(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    if text.chars().count() > 100 {
         text.chars().take(99).chain(['…']).collect()
     } else {
         text
-    })
+    }
 }
 
 /// Why the daemon's image does not do; nothing where it does.
@@ -374,7 +382,7 @@ fn show(line: &mut StageLine<'_>, event: &BuildEvent) {
             cached,
         } => {
             let cached = if *cached { " (cached)" } else { "" };
-            line.step(&format!("[{number}/{total}] {instruction}{cached}"));
+            line.step(&format!("[{number}/{total}] {}{cached}", cut(instruction)));
         }
         BuildEvent::Log(text) => line.output(text),
         BuildEvent::Sent(count) => line.moved("sent", *count, None),

@@ -170,7 +170,11 @@ impl Bundle {
             serde_json::from_str(&fs_err::read_to_string(&file).unwrap()).unwrap();
         // What docker and the kubelet write into a container: its own name.
         config["hostname"] = "localhost".into();
-        fs_err::write(self.path().join("rootfs/etc/hosts"), "127.0.0.1 localhost\n").unwrap();
+        fs_err::write(
+            self.path().join("rootfs/etc/hosts"),
+            "127.0.0.1 localhost\n",
+        )
+        .unwrap();
         let process = &mut config["process"];
         assert_eq!(process["user"]["uid"], 185, "the image runs as user 185");
         process["terminal"] = false.into();
@@ -343,6 +347,46 @@ fn check_manifests(example: &Example, before: &BTreeMap<String, String>) {
     );
 }
 
+/// The example's unit tests, in its own job image, so that none is passed over for want of Spark.
+fn the_examples_own_tests(example: &Example) {
+    let folder = tempfile::tempdir().unwrap();
+    let pytest = folder.path().to_str().unwrap();
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--target",
+        pytest,
+        "pytest",
+    ];
+    program("python3", &install);
+    let (tools, project) = (
+        format!("{pytest}:/pytest:ro"),
+        format!("{}:/project:ro", example.project.root().display()),
+    );
+    let script = "PYTHONPATH=$PYTHONPATH:/pytest exec python3 -B -m pytest -q -p no:cacheprovider /project/tests";
+    let arguments = [
+        "run",
+        "--rm",
+        "--volume",
+        &tools,
+        "--volume",
+        &project,
+        "--workdir",
+        "/tmp",
+    ];
+    let image = example.reference("job");
+    let command = [image.as_str(), "sh", "-c", script];
+    let printed = docker(&arguments.into_iter().chain(command).collect::<Vec<_>>());
+    let summary = printed.lines().last().unwrap();
+    assert!(
+        summary.contains(" passed") && !summary.contains("skipped"),
+        "{printed}"
+    );
+}
+
 #[test]
 fn from_nothing_to_the_results_of_both_jobs() {
     let example = Example::new();
@@ -408,6 +452,8 @@ fn from_nothing_to_the_results_of_both_jobs() {
         "year=2008",
     ]);
     assert_eq!(results(&arbitrary).len(), 5, "{arbitrary}");
+
+    the_examples_own_tests(&example);
 
     example
         .project
