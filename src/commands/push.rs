@@ -32,7 +32,6 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Complete)?;
     let packer = Packer::new(session, &outside);
-    packer.pack_images(&targets, &prepared)?;
     let contexts = Contexts {
         session,
         outside: &outside,

@@ -1,6 +1,6 @@
 //! Against the daemon of this machine, against a registry of its own, and against daemons that misbehave.
 //!
-//! Where no daemon is installed the first kind has nothing to say. Images carry names of `dockertest` and are removed.
+//! `scripts/test` installs and starts what they need. Images carry names of `dockertest` and are removed.
 
 mod misbehaving;
 mod registry;
@@ -25,24 +25,16 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// `None` where there is no daemon; one that is there and does not answer fails the test.
-    fn new(builder: Option<Builder>) -> Option<Self> {
+    /// The daemon must be there: `scripts/test` starts one.
+    fn new(builder: Option<Builder>) -> Self {
         let environment = Environment {
             buildkit: builder.map(|builder| builder == Builder::BuildKit),
             ..Environment::of_process()
         };
-        match Daemon::connect_in(&environment) {
-            Ok(daemon) => Some(Self {
-                daemon,
-                images: Vec::new(),
-                label: None,
-            }),
-            Err(DockerError::Unreachable {
-                named_by: None,
-                reason: Unreachable::NoSocket { .. },
-                ..
-            }) => None,
-            Err(error) => panic!("{error}"),
+        Self {
+            daemon: Daemon::connect_in(&environment).unwrap(),
+            images: Vec::new(),
+            label: None,
         }
     }
 
@@ -87,10 +79,11 @@ impl Fixture {
             .ask(client.remove_image(name, Some(options), None));
     }
 
-    /// An image with a shell, if this machine has one that needs no libraries.
-    fn shell(&mut self, test: &str) -> Option<Reference> {
+    /// An image with a shell that needs no libraries: Debian's busybox-static.
+    fn shell(&mut self, test: &str) -> Reference {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"];
-        let busybox = busybox.iter().map(Path::new).find(|path| path.is_file())?;
+        let mut busybox = busybox.iter().map(Path::new);
+        let busybox = busybox.find(|path| path.is_file()).unwrap();
         let link = |path: &str| Entry {
             path: path.to_owned(),
             content: Content::Symlink {
@@ -106,7 +99,7 @@ impl Fixture {
         self.daemon
             .import(&entries, &labels, &Platform::default(), &name)
             .unwrap();
-        Some(name)
+        name
     }
 
     fn build(&self, request: &BuildRequest) -> (Result<Digest, DockerError>, Vec<BuildEvent>) {
@@ -172,9 +165,7 @@ fn a_daemon_can_be_shared_by_threads() {
 #[test]
 fn both_builders_make_the_image_that_was_asked_for() {
     for builder in BUILDERS {
-        let Some(mut fixture) = Fixture::new(Some(builder)) else {
-            return;
-        };
+        let mut fixture = Fixture::new(Some(builder));
         let name = fixture.name("plain");
         let dockerfile = "FROM scratch AS first\nARG TEXT\nCOPY files/a /a\nLABEL text=$TEXT\nFROM first\nCOPY nothing /nothing\nFROM none\n";
         // The last stage cannot be built: the target leaves it out.
@@ -222,9 +213,7 @@ fn both_builders_make_the_image_that_was_asked_for() {
 #[test]
 fn a_copy_of_what_is_not_there_names_its_instruction() {
     for builder in BUILDERS {
-        let Some(mut fixture) = Fixture::new(Some(builder)) else {
-            return;
-        };
+        let mut fixture = Fixture::new(Some(builder));
         let name = fixture.name("missing");
         let request = request(&name, "FROM scratch\nCOPY missing /\n", Vec::new());
         let (result, events) = fixture.build(&request);
@@ -251,12 +240,8 @@ fn a_copy_of_what_is_not_there_names_its_instruction() {
 #[test]
 fn a_command_that_fails_shows_its_last_lines() {
     for builder in BUILDERS {
-        let Some(mut fixture) = Fixture::new(Some(builder)) else {
-            return;
-        };
-        let Some(shell) = fixture.shell("fails") else {
-            return;
-        };
+        let mut fixture = Fixture::new(Some(builder));
+        let shell = fixture.shell("fails");
         let name = fixture.name("fails");
         let run = "RUN for n in $(busybox seq 1 30); do echo line $n; done; sleep 1; echo to the error output >&2; exit 7";
         let (result, events) = fixture.build(&request(
@@ -292,9 +277,7 @@ fn a_command_that_fails_shows_its_last_lines() {
 #[test]
 fn a_dockerfile_that_is_none_is_a_failed_build() {
     for builder in BUILDERS {
-        let Some(mut fixture) = Fixture::new(Some(builder)) else {
-            return;
-        };
+        let mut fixture = Fixture::new(Some(builder));
         let name = fixture.name("broken");
         for dockerfile in ["FRO scratch\n", "", "FROM scratch\nCOPY\n"] {
             let (result, _) = fixture.build(&request(&name, dockerfile, Vec::new()));
@@ -307,9 +290,7 @@ fn a_dockerfile_that_is_none_is_a_failed_build() {
 #[test]
 fn a_parent_is_named_by_a_tag_that_holds_its_image_id() {
     for builder in BUILDERS {
-        let Some(mut fixture) = Fixture::new(Some(builder)) else {
-            return;
-        };
+        let mut fixture = Fixture::new(Some(builder));
         let parent = fixture.name("parent");
         let entries = [Entry::held("a", "a", false)];
         let id = fixture
@@ -332,9 +313,7 @@ fn a_parent_is_named_by_a_tag_that_holds_its_image_id() {
 
 #[test]
 fn a_large_context_is_streamed_from_the_disk() {
-    let Some(mut fixture) = Fixture::new(None) else {
-        return;
-    };
+    let mut fixture = Fixture::new(None);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("large");
     let size = 50 << 20;
@@ -359,9 +338,7 @@ fn a_large_context_is_streamed_from_the_disk() {
 #[test]
 fn a_context_that_changed_is_told_by_its_own_error() {
     for builder in BUILDERS {
-        let Some(mut fixture) = Fixture::new(Some(builder)) else {
-            return;
-        };
+        let mut fixture = Fixture::new(Some(builder));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
         fs_err::write(&file, vec![1; 1 << 20]).unwrap();
@@ -391,9 +368,7 @@ fn a_context_that_changed_is_told_by_its_own_error() {
 #[test]
 fn an_imported_image_can_be_copied_from() {
     for builder in BUILDERS {
-        let Some(mut fixture) = Fixture::new(Some(builder)) else {
-            return;
-        };
+        let mut fixture = Fixture::new(Some(builder));
         let source = fixture.name("imported");
         let entries = [
             Entry::held("folder/tool", "#!/bin/sh\n", true),
@@ -440,9 +415,7 @@ fn an_imported_image_can_be_copied_from() {
 #[test]
 fn an_image_of_another_platform_gets_no_name() {
     for builder in BUILDERS {
-        let Some(mut fixture) = Fixture::new(Some(builder)) else {
-            return;
-        };
+        let mut fixture = Fixture::new(Some(builder));
         let labels = fixture.labels();
         let source = fixture.name("native");
         let entries = [Entry::held("a", "a", false)];
@@ -478,9 +451,7 @@ fn an_image_of_another_platform_gets_no_name() {
 
 #[test]
 fn labels_that_no_url_holds_are_refused_before_anything_is_sent() {
-    let Some(mut fixture) = Fixture::new(None) else {
-        return;
-    };
+    let mut fixture = Fixture::new(None);
     let name = fixture.name("labels");
     let mut request = request(&name, "FROM scratch\nCOPY Dockerfile /\n", Vec::new());
     request
@@ -503,9 +474,7 @@ fn labels_that_no_url_holds_are_refused_before_anything_is_sent() {
 
 #[test]
 fn tags_and_facts_of_what_is_not_there() {
-    let Some(mut fixture) = Fixture::new(None) else {
-        return;
-    };
+    let mut fixture = Fixture::new(None);
     let name = fixture.name("nowhere");
     let id = Digest::of(b"no image");
     assert_eq!(fixture.daemon.inspect(&name.to_string()).unwrap(), None);
