@@ -100,7 +100,8 @@ impl<'a> Maker<'a> {
         let daemon = self.outside.daemon()?;
         let found = daemon.inspect(&reference.to_string())?;
         let (image, inputs) = self.of(stage)?;
-        let parent = image.parent.as_ref().and_then(|parent| below.get(parent));
+        let parent = inputs.foundation.as_ref();
+        let parent = parent.and_then(|parent| below.get(parent));
         let Some(reason) = reason_to_build(stage, found.as_ref(), parent) else {
             let facts = found.ok_or_else(|| untrue(&reference, "it has gone"))?;
             self.session.ui.say(format!(

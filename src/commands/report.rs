@@ -74,13 +74,14 @@ pub(super) fn write(
     let images = rows.iter().filter_map(|row| {
         let stage = prepared.plan.stages.get(&row.name)?;
         let image = session.project.images.get(&row.name)?;
+        let inputs = prepared.inputs.get(&row.name)?;
         Some(Image {
             name: &row.name,
             reference: row.reference.to_string(),
             digest: row.digest.as_ref(),
             id: &row.facts.id,
             fingerprint: &stage.fingerprint,
-            parent: image.parent.as_deref(),
+            parent: inputs.foundation.as_deref(),
             platforms: image.platforms.iter().map(ToString::to_string).collect(),
             action: row.action,
             size: row.facts.size,

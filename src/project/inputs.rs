@@ -33,6 +33,8 @@ pub struct ImageInputs {
     pub build_arguments: BTreeMap<String, String>,
     /// The images that it names, in their order.
     pub bases: Vec<Base>,
+    /// The stage of the project whose layers are its lowest: what its last `FROM` comes down to.
+    pub foundation: Option<String>,
     /// The files of the context that it can copy, but for what is generated or fetched.
     pub context: Vec<Entry>,
     /// The job's code.
@@ -112,6 +114,7 @@ pub fn read(project: &Project, lock: &Lock, image: &Image) -> Result<ImageInputs
     let build_arguments = declared(&dockerfile, &arguments);
     let bases = bases(project, image, &dockerfile, &resolution)?;
     refuse_unused_parent(image, &dockerfile, &resolution, &bases)?;
+    let foundation = foundation(&resolution, &bases);
     let context = match built_in {
         Some(recipe) => recipe
             .files
@@ -133,6 +136,7 @@ pub fn read(project: &Project, lock: &Lock, image: &Image) -> Result<ImageInputs
         built_in,
         build_arguments,
         bases,
+        foundation,
         context,
         package,
         requirements,
@@ -308,6 +312,18 @@ pub fn stage_of<'a>(
         }
     });
     Some(&longest.1.name)
+}
+
+fn foundation(resolution: &Resolution, bases: &[Base]) -> Option<String> {
+    let mut stage = resolution.stages().get(resolution.target())?;
+    while let Used::Stage(below) = stage.base.used {
+        stage = resolution.stages().get(below)?;
+    }
+    let base = bases.iter().find(|base| base.span == stage.base.span)?;
+    match &base.image {
+        BaseImage::Stage(name) => Some(name.clone()),
+        BaseImage::External(_) | BaseImage::Source(_) | BaseImage::Scratch => None,
+    }
 }
 
 fn refuse_unused_parent(

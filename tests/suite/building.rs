@@ -272,6 +272,46 @@ fn a_failure_stops_only_what_stands_on_it() {
 }
 
 #[test]
+fn an_image_that_stands_on_other_layers_than_its_parent_is_built_again() {
+    let chain = Chain::new("build-moved");
+    chain.project.succeed(&["build"]);
+    let base = chain.reference("base");
+    let label = "{{index .Config.Labels \"dev.sparkpack.fingerprint\"}}";
+    let fingerprint = docker(&["inspect", "--format", label, &base])
+        .trim()
+        .to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::write(
+        folder.path().join("Dockerfile"),
+        "FROM scratch\nCOPY other.txt /\n",
+    )
+    .unwrap();
+    fs_err::write(folder.path().join("other.txt"), "from another machine").unwrap();
+    let label = format!("dev.sparkpack.fingerprint={fingerprint}");
+    docker(&[
+        "build",
+        "--quiet",
+        "--label",
+        &label,
+        "--tag",
+        &base,
+        folder.path().to_str().unwrap(),
+    ]);
+    let run = chain.project.succeed(&["build"]);
+    assert_eq!(
+        built(&run.stderr),
+        ["ds", "job", "side"],
+        "all that stands on base\n{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr.contains("it does not stand on"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
 fn images_json_tells_what_was_made() {
     let chain = Chain::new("build-report");
     chain.project.succeed(&["build"]);
