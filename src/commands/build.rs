@@ -1,7 +1,6 @@
 //! `sparkpack build`: packs, makes what the daemon does not have, rewrites the manifests, says what was made.
 
 use super::{
-    contexts::Contexts,
     locks::{self, Missing},
     making::{Action, Maker},
     manifests,
@@ -19,29 +18,10 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     let outside = Outside::new(session);
     outside.daemon()?;
     let prepared = locks::prepare(session, &outside, Missing::Complete)?;
-    let packer = Packer::new(session, &outside);
-    packer.pack_images(&targets, &prepared)?;
-    let contexts = Contexts {
-        session,
-        outside: &outside,
-        prepared: &prepared,
-        packer,
-        prefix,
-    };
-    let maker = Maker {
-        session,
-        outside: &outside,
-        prepared: &prepared,
-        prefix,
-        contexts,
-    };
+    Packer::new(session, &outside).pack_images(&targets, &prepared)?;
+    let maker = Maker::new(session, &outside, &prepared, prefix);
     let names = maker.needed(&targets)?;
-    let skipped = |name: &str| {
-        session.ui.say(format!(
-            "{name}: skipped, since an image that it stands on failed"
-        ));
-    };
-    let made = schedule::run(&prepared.plan, &names, &skipped, &|name, below| {
+    let made = schedule::run(session, &prepared.plan, &names, &|name, below| {
         maker.make(&prepared.plan.stages[name], below)
     })?;
 

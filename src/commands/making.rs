@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{contexts::Contexts, locks::Prepared, outside::Outside, session::Session};
+use super::{
+    contexts::Contexts, locks::Prepared, outside::Outside, packing::Packer, session::Session,
+};
 use crate::{
     adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon, DockerError, TransferEvent},
     error::Error,
@@ -40,11 +42,11 @@ pub(super) enum Action {
 
 /// Makes stages through the daemon.
 pub(super) struct Maker<'a> {
-    pub(super) session: &'a Session<'a>,
-    pub(super) outside: &'a Outside<'a>,
-    pub(super) prepared: &'a Prepared,
-    pub(super) prefix: &'a str,
-    pub(super) contexts: Contexts<'a>,
+    session: &'a Session<'a>,
+    outside: &'a Outside<'a>,
+    prepared: &'a Prepared,
+    prefix: &'a str,
+    contexts: Contexts<'a>,
 }
 
 /// The reference of a stage.
@@ -90,6 +92,28 @@ pub(super) fn only_platform(stage: &Stage) -> Result<&PlatformStage, Error> {
 }
 
 impl<'a> Maker<'a> {
+    pub(super) fn new(
+        session: &'a Session<'a>,
+        outside: &'a Outside<'a>,
+        prepared: &'a Prepared,
+        prefix: &'a str,
+    ) -> Self {
+        let contexts = Contexts {
+            session,
+            outside,
+            prepared,
+            packer: Packer::new(session, outside),
+            prefix,
+        };
+        Self {
+            session,
+            outside,
+            prepared,
+            prefix,
+            contexts,
+        }
+    }
+
     /// Makes `stage`; `below` has what its parents have become in this run.
     pub(super) fn make(
         &self,

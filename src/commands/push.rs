@@ -7,12 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    contexts::Contexts,
     locks::{self, Missing, Prepared},
     making::{self, Action, Made, Maker},
     manifests,
     outside::Outside,
-    packing::Packer,
     report::{self, Row},
     schedule,
     session::Session,
@@ -31,21 +29,7 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     let targets = session.targets(&images.images)?;
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Complete)?;
-    let packer = Packer::new(session, &outside);
-    let contexts = Contexts {
-        session,
-        outside: &outside,
-        prepared: &prepared,
-        packer,
-        prefix,
-    };
-    let maker = Maker {
-        session,
-        outside: &outside,
-        prepared: &prepared,
-        prefix,
-        contexts,
-    };
+    let maker = Maker::new(session, &outside, &prepared, prefix);
     let pusher = Pusher {
         session,
         outside: &outside,
@@ -55,13 +39,8 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     };
 
     let there = pusher.look_up(&targets)?;
-    let skipped = |name: &str| {
-        session.ui.say(format!(
-            "{name}: skipped, since an image that it stands on failed"
-        ));
-    };
     let names = pusher.wanted(&targets, &there);
-    let pushed = schedule::run(&prepared.plan, &names, &skipped, &|name, below| {
+    let pushed = schedule::run(session, &prepared.plan, &names, &|name, below| {
         pusher.push(
             &prepared.plan.stages[name],
             there.get(name).and_then(Option::as_ref),

@@ -6,6 +6,7 @@ use std::{
     thread,
 };
 
+use super::session::Session;
 use crate::{
     error::Error,
     plan::{Plan, order::Order},
@@ -19,9 +20,9 @@ pub(super) type Work<'a, T> = dyn Fn(&str, &BTreeMap<String, T>) -> Result<T, Er
 /// # Errors
 /// Those of the work, all of them.
 pub(super) fn run<T: Clone + Send>(
+    session: &Session<'_>,
     plan: &Plan,
     names: &BTreeSet<String>,
-    say_skipped: &dyn Fn(&str),
     work: &Work<'_, T>,
 ) -> Result<BTreeMap<String, T>, Error> {
     let parents = |name: &String| {
@@ -64,7 +65,10 @@ pub(super) fn run<T: Clone + Send>(
             }
         }
     });
-    order.skipped().iter().for_each(|name| say_skipped(name));
+    for name in order.skipped() {
+        let why = "skipped, since an image that it stands on failed";
+        session.ui.say(format!("{name}: {why}"));
+    }
     match errors.len() {
         0 => Ok(results),
         1 => Err(errors.remove(0)),

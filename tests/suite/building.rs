@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Root, TestProject, docker, image_id, remove_images, small};
+use crate::support::{Root, TestProject, docker, image_id, make_other_bytes, remove_images, small};
 
 /// A project on a root of its own, whose images are gone from the daemon afterwards.
 struct Chain {
@@ -30,14 +30,6 @@ impl Chain {
             .lines()
             .map(|reference| (reference.to_owned(), image_id(reference)))
             .collect()
-    }
-
-    fn reference(&self, image: &str) -> String {
-        let references = self.project.succeed(&["plan"]).stdout;
-        let found = references
-            .lines()
-            .find(|reference| reference.contains(&format!("/{image}:")));
-        found.unwrap().to_owned()
     }
 }
 
@@ -76,13 +68,13 @@ fn what_is_missing_is_built_and_what_is_there_is_told_why() {
     for image in ["base", "ds", "job", "side"] {
         let why = format!(
             "{image}: current: {} is there, with the fingerprint of this checkout",
-            chain.reference(image)
+            chain.project.reference(image)
         );
         assert!(second.stderr.contains(&why), "{}", second.stderr);
     }
     assert_eq!(second.stdout, first.stdout);
 
-    docker(&["rmi", &chain.reference("side")]);
+    docker(&["rmi", &chain.project.reference("side")]);
     let third = chain.project.succeed(&["build"]);
     assert_eq!(built(&third.stderr), ["side"]);
     assert!(
@@ -113,7 +105,7 @@ fn the_image_is_what_the_record_says_and_nothing_else() {
     let chain = Chain::new("build-content");
     chain.project.write("docker/ds/notes.md", "not copied");
     chain.project.succeed(&["build"]);
-    let job = chain.reference("job");
+    let job = chain.project.reference("job");
     let container = docker(&["create", &job, "true"]).trim().to_owned();
     let folder = tempfile::tempdir().unwrap();
     docker(&[
@@ -174,6 +166,7 @@ fn the_manifests_differ_in_tags_and_nothing_else() {
     let after = chain.project.read("kubernetes/nightly.yml");
     let tag = |image: &str| {
         chain
+            .project
             .reference(image)
             .rsplit_once(':')
             .unwrap()
@@ -199,7 +192,7 @@ fn both_builders_make_the_same_layers_from_the_same_record() {
         |reference: &str| docker(&["inspect", "--format", "{{json .RootFS.Layers}}", reference]);
     let buildkit = Chain::new("build-both");
     buildkit.project.succeed(&["build"]);
-    let reference = buildkit.reference("job");
+    let reference = buildkit.project.reference("job");
     let with_buildkit = diff_ids(&reference);
     docker(&["rmi", "--force", &reference]);
     let mut classic = buildkit.project.command(&["build", "job"]);
@@ -225,7 +218,7 @@ fn both_builders_make_the_same_layers_from_the_same_record() {
 fn an_image_with_the_tag_but_another_origin_is_built_again() {
     let chain = Chain::new("build-foreign");
     chain.project.succeed(&["build"]);
-    let side = chain.reference("side");
+    let side = chain.project.reference("side");
     docker(&["tag", &chain.root.name, &side]);
     let run = chain.project.succeed(&["build"]);
     assert_eq!(built(&run.stderr), ["side"]);
@@ -275,28 +268,12 @@ fn a_failure_stops_only_what_stands_on_it() {
 fn an_image_that_stands_on_other_layers_than_its_parent_is_built_again() {
     let chain = Chain::new("build-moved");
     chain.project.succeed(&["build"]);
-    let base = chain.reference("base");
+    let base = chain.project.reference("base");
     let label = "{{index .Config.Labels \"dev.sparkpack.fingerprint\"}}";
     let fingerprint = docker(&["inspect", "--format", label, &base])
         .trim()
         .to_owned();
-    let folder = tempfile::tempdir().unwrap();
-    fs_err::write(
-        folder.path().join("Dockerfile"),
-        "FROM scratch\nCOPY other.txt /\n",
-    )
-    .unwrap();
-    fs_err::write(folder.path().join("other.txt"), "from another machine").unwrap();
-    let label = format!("dev.sparkpack.fingerprint={fingerprint}");
-    docker(&[
-        "build",
-        "--quiet",
-        "--label",
-        &label,
-        "--tag",
-        &base,
-        folder.path().to_str().unwrap(),
-    ]);
+    make_other_bytes(&base, &fingerprint);
     let run = chain.project.succeed(&["build"]);
     assert_eq!(
         built(&run.stderr),
@@ -320,8 +297,11 @@ fn images_json_tells_what_was_made() {
     assert_eq!(document["version"], 1);
     let images = document["images"].as_array().unwrap();
     let job = images.iter().find(|image| image["name"] == "job").unwrap();
-    assert_eq!(job["reference"], chain.reference("job"));
-    assert_eq!(job["id"], image_id(&chain.reference("job")).unwrap());
+    assert_eq!(job["reference"], chain.project.reference("job"));
+    assert_eq!(
+        job["id"],
+        image_id(&chain.project.reference("job")).unwrap()
+    );
     assert_eq!(
         (&job["parent"], &job["action"]),
         (&"ds".into(), &"built".into())

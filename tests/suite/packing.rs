@@ -113,17 +113,7 @@ fn the_same_inputs_give_the_same_bytes() {
             .tempdir()
             .unwrap();
         let copy = folder.path().join("a b");
-        let script = "umask 077; mkdir -p \"$2\" && (cd \"$1\" && find . -type f ! -path './dist/*' | sort -r | tar -cf - -T -) | tar -xmf - -C \"$2\"";
-        program(
-            "sh",
-            &[
-                "-c",
-                script,
-                "sh",
-                project.root().to_str().unwrap(),
-                copy.to_str().unwrap(),
-            ],
-        );
+        project.check_out(&copy);
         fs_err::write(
             copy.join("sparkpack.toml"),
             format!("{CONFIGURATION}\n[python]\ninstaller = \"{installer}\"\n"),

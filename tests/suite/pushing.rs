@@ -1,9 +1,7 @@
 //! Pushing into a real registry: parents first, adopted, conflicting, with a password.
 
-use base64::Engine as _;
-
 use crate::support::{
-    Registry, Root, TestProject, docker, image_id, program, remove_images, small,
+    Registry, Root, TestProject, docker, image_id, make_other_bytes, program, remove_images, small,
 };
 
 /// A project whose registry is a real one, with images that are gone from the daemon afterwards.
@@ -25,27 +23,10 @@ impl Chain {
             registry,
             _root: root,
         };
-        chain.sign_in(PASSWORD);
         chain
-    }
-
-    fn sign_in(&self, password: &str) {
-        let auth = base64::engine::general_purpose::STANDARD.encode(format!("ada:{password}"));
-        let text = format!(
-            "{{\"auths\": {{\"{}\": {{\"auth\": \"{auth}\"}}}}}}",
-            self.registry.host()
-        );
-        fs_err::create_dir_all(self.project.home().join(".docker")).unwrap();
-        fs_err::write(self.project.home().join(".docker/config.json"), text).unwrap();
-    }
-
-    fn reference(&self, image: &str) -> String {
-        let references = self.project.succeed(&["plan"]).stdout;
-        references
-            .lines()
-            .find(|reference| reference.contains(&format!("/{image}:")))
-            .unwrap()
-            .to_owned()
+            .project
+            .sign_in(&chain.registry.host(), "ada", PASSWORD);
+        chain
     }
 
     /// What a second client says of a reference in the registry.
@@ -62,7 +43,7 @@ impl Chain {
     }
 
     fn digest(&self, image: &str) -> String {
-        Self::inspect(&self.reference(image))["Digest"]
+        Self::inspect(&self.project.reference(image))["Digest"]
             .as_str()
             .unwrap()
             .to_owned()
@@ -84,7 +65,7 @@ fn everything_arrives_under_its_tag_and_a_second_push_has_nothing_to_do() {
     let chain = Chain::new("push-all");
     let run = chain.project.succeed(&["push"]);
     for image in ["base", "ds", "side", "job"] {
-        let reference = chain.reference(image);
+        let reference = chain.project.reference(image);
         let digest = chain.digest(image);
         assert!(
             run.stdout
@@ -105,7 +86,7 @@ fn everything_arrives_under_its_tag_and_a_second_push_has_nothing_to_do() {
         chain
             .project
             .read("kubernetes/nightly.yml")
-            .contains(&chain.reference("job"))
+            .contains(&chain.project.reference("job"))
     );
 
     chain.forget_images();
@@ -119,7 +100,7 @@ fn everything_arrives_under_its_tag_and_a_second_push_has_nothing_to_do() {
     );
     assert_eq!(again.stdout, run.stdout);
     assert_eq!(
-        image_id(&chain.reference("job")),
+        image_id(&chain.project.reference("job")),
         None,
         "nothing was built or pulled"
     );
@@ -129,9 +110,9 @@ fn everything_arrives_under_its_tag_and_a_second_push_has_nothing_to_do() {
 fn a_tag_with_another_fingerprint_is_a_conflict_and_stays() {
     let chain = Chain::new("push-conflict");
     chain.project.succeed(&["push"]);
-    let old = chain.reference("side");
+    let old = chain.project.reference("side");
     chain.project.edit("docker/side/side.txt", "side", "other");
-    let new = chain.reference("side");
+    let new = chain.project.reference("side");
     let credentials = format!("ada:{PASSWORD}");
     let from = format!("docker://{old}");
     let to = format!("docker://{new}");
@@ -195,8 +176,9 @@ fn the_same_fingerprint_with_other_bytes_is_adopted_and_children_stand_on_it() {
     chain.project.succeed(&["push", "base"]);
     let theirs = chain.digest("base");
     chain.forget_images();
-    let (base, registry_layers) = (chain.reference("base"), chain.layers("base"));
-    make_other_bytes(&base);
+    let (base, registry_layers) = (chain.project.reference("base"), chain.layers("base"));
+    let labels = Chain::inspect(&base)["Labels"].clone();
+    make_other_bytes(&base, labels["dev.sparkpack.fingerprint"].as_str().unwrap());
     let other_layers = docker(&["inspect", "--format", "{{json .RootFS.Layers}}", &base]);
     assert_ne!(
         other_layers.trim(),
@@ -225,45 +207,17 @@ fn the_same_fingerprint_with_other_bytes_is_adopted_and_children_stand_on_it() {
     );
 }
 
-/// Gives the daemon an image under `reference` with its labels but another layer, as another machine's build would be.
-fn make_other_bytes(reference: &str) {
-    let fingerprint = {
-        let labels = Chain::inspect(reference)["Labels"].clone();
-        labels["dev.sparkpack.fingerprint"]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    };
-    let folder = tempfile::tempdir().unwrap();
-    fs_err::write(
-        folder.path().join("Dockerfile"),
-        "FROM scratch\nCOPY time.txt /\n",
-    )
-    .unwrap();
-    fs_err::write(folder.path().join("time.txt"), "built at another time\n").unwrap();
-    let label = format!("dev.sparkpack.fingerprint={fingerprint}");
-    docker(&[
-        "build",
-        "--quiet",
-        "--label",
-        &label,
-        "--tag",
-        reference,
-        folder.path().to_str().unwrap(),
-    ]);
-}
-
 impl Chain {
     /// The reference after a first build has completed the lock.
     fn reference_after_lock(&self, image: &str) -> String {
         self.project.succeed(&["build", "base"]);
-        self.reference(image)
+        self.project.reference(image)
     }
 
     /// The diff IDs that the registry's config of an image has, as docker prints them.
     fn layers(&self, image: &str) -> String {
         let credentials = format!("ada:{PASSWORD}");
-        let reference = format!("docker://{}", self.reference(image));
+        let reference = format!("docker://{}", self.project.reference(image));
         let arguments = [
             "inspect",
             "--config",
@@ -313,7 +267,9 @@ fn two_first_pushes_at_once_both_end_well() {
 fn a_wrong_password_and_a_registry_that_is_down_are_told_apart() {
     let chain = Chain::new("push-refused");
     chain.project.succeed(&["build"]);
-    chain.sign_in("wrong");
+    chain
+        .project
+        .sign_in(&chain.registry.host(), "ada", "wrong");
     let host = chain.registry.host();
     let wrong = chain.project.failure(&["push"]).replace(&host, "REGISTRY");
     assert!(!wrong.contains(&PASSWORD[1..]), "{wrong}");
@@ -330,7 +286,7 @@ fn a_wrong_password_and_a_registry_that_is_down_are_told_apart() {
 fn nothing_but_the_tag_and_its_own_name_stay_in_the_repository() {
     let chain = Chain::new("push-tags");
     chain.project.succeed(&["push", "base"]);
-    let reference = chain.reference("base");
+    let reference = chain.project.reference("base");
     let (repository, tag) = reference.rsplit_once(':').unwrap();
     let credentials = format!("ada:{PASSWORD}");
     let listed = program(

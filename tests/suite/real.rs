@@ -7,7 +7,6 @@ use std::{
     process::Command,
 };
 
-use base64::Engine as _;
 use serde_json::Value;
 
 use crate::support::{Registry, Run, TestProject, docker, image_id, program, remove_images, run};
@@ -71,7 +70,9 @@ impl Example {
                 &text.replace("127.0.0.1:5000", &example.registry.host()),
             );
         }
-        example.sign_in();
+        example
+            .project
+            .sign_in(&example.registry.host(), "ada", PASSWORD);
         example
     }
 
@@ -92,25 +93,6 @@ impl Example {
                     .to_owned()
             })
             .collect()
-    }
-
-    fn sign_in(&self) {
-        let auth = base64::engine::general_purpose::STANDARD.encode(format!("ada:{PASSWORD}"));
-        let text = format!(
-            "{{\"auths\": {{\"{}\": {{\"auth\": \"{auth}\"}}}}}}",
-            self.registry.host()
-        );
-        fs_err::create_dir_all(self.project.home().join(".docker")).unwrap();
-        fs_err::write(self.project.home().join(".docker/config.json"), text).unwrap();
-    }
-
-    fn reference(&self, image: &str) -> String {
-        let references = self.project.succeed(&["plan"]).stdout;
-        references
-            .lines()
-            .find(|reference| reference.contains(&format!("/{image}:")))
-            .unwrap()
-            .to_owned()
     }
 }
 
@@ -335,7 +317,7 @@ fn check_manifests(example: &Example, before: &BTreeMap<String, String>) {
             .fold(text.clone(), |text, image| {
                 text.replace(
                     &format!("{host}/penguins/{image}:unbuilt"),
-                    &example.reference(image),
+                    &example.project.reference(image),
                 )
             });
         assert_eq!(&example.project.read(file), &wanted, "{file}");
@@ -377,7 +359,7 @@ fn the_examples_own_tests(example: &Example) {
         "--workdir",
         "/tmp",
     ];
-    let image = example.reference("job");
+    let image = example.project.reference("job");
     let command = [image.as_str(), "sh", "-c", script];
     let printed = docker(&arguments.into_iter().chain(command).collect::<Vec<_>>());
     let summary = printed.lines().last().unwrap();
@@ -397,7 +379,10 @@ fn from_nothing_to_the_results_of_both_jobs() {
         .collect();
     example.project.succeed(&["build"]);
     for image in IMAGES {
-        assert!(image_id(&example.reference(image)).is_some(), "{image}");
+        assert!(
+            image_id(&example.project.reference(image)).is_some(),
+            "{image}"
+        );
     }
     check_manifests(&example, &before);
 
@@ -409,7 +394,7 @@ fn from_nothing_to_the_results_of_both_jobs() {
         "{}",
         again.stderr
     );
-    docker(&["rmi", &example.reference("job")]);
+    docker(&["rmi", &example.project.reference("job")]);
     let rebuilt = example.project.succeed(&["build"]);
     let lines: Vec<&str> = rebuilt
         .stderr
@@ -434,14 +419,19 @@ fn from_nothing_to_the_results_of_both_jobs() {
     check_flippers(&bundle.job("flippers", &[]));
     check_runtime(&bundle.job("runtime", &[]));
 
-    let operator = docker(&["run", "--rm", &example.reference("operator"), "version"]);
+    let operator = docker(&[
+        "run",
+        "--rm",
+        &example.project.reference("operator"),
+        "version",
+    ]);
     assert_eq!(operator, "stand-in version\n");
     let arbitrary = docker(&[
         "run",
         "--rm",
         "--user",
         "12345:0",
-        &example.reference("job"),
+        &example.project.reference("job"),
         "driver",
         "--master",
         "local[1]",

@@ -24,6 +24,19 @@ pub(crate) fn remove_images(prefix: &str) {
     }
 }
 
+/// Gives the daemon an image under `reference` with this fingerprint but another layer, as another machine's build.
+pub(crate) fn make_other_bytes(reference: &str, fingerprint: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs_err::write(folder.path().join(name), text).unwrap();
+    write("Dockerfile", "FROM scratch\nCOPY time.txt /\n");
+    write("time.txt", "built at another time\n");
+    let label = format!("dev.sparkpack.fingerprint={fingerprint}");
+    let folder = folder.path().to_str().unwrap();
+    docker(&[
+        "build", "--quiet", "--label", &label, "--tag", reference, folder,
+    ]);
+}
+
 /// An image of one small file, under a name of its own; gone from the daemon when dropped.
 pub(crate) struct Root {
     pub(crate) name: String,

@@ -10,7 +10,8 @@ use std::{
     process::{Command, Output},
 };
 
-pub(crate) use daemon::{Root, docker, image_id, remove_images};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+pub(crate) use daemon::{Root, docker, image_id, make_other_bytes, remove_images};
 pub(crate) use registry::Registry;
 use tempfile::TempDir;
 
@@ -131,6 +132,31 @@ impl TestProject {
             run.code,
             text.replace(self.folder.path().to_str().unwrap(), "FOLDER")
         )
+    }
+
+    /// The reference of an image of this checkout.
+    pub(crate) fn reference(&self, image: &str) -> String {
+        let references = self.succeed(&["plan"]).stdout;
+        let end = format!("/{image}:");
+        let mut named = references.lines().filter(|line| line.contains(&end));
+        named.next().unwrap().to_owned()
+    }
+
+    /// Writes docker's configuration with a password for a registry.
+    pub(crate) fn sign_in(&self, host: &str, user: &str, password: &str) {
+        let auth = STANDARD.encode(format!("{user}:{password}"));
+        let text = format!("{{\"auths\": {{\"{host}\": {{\"auth\": \"{auth}\"}}}}}}");
+        fs_err::create_dir_all(self.home().join(".docker")).unwrap();
+        fs_err::write(self.home().join(".docker/config.json"), text).unwrap();
+    }
+
+    /// Copies the project without `dist` as another machine would have it: other times, another umask, another order.
+    pub(crate) fn check_out(&self, copy: &Path) {
+        let script = "umask 077; mkdir -p \"$2\" && (cd \"$1\" && find . -type f ! -path './dist/*' | sort -r \
+                      | tar -cf - -T -) | tar -xmf - -C \"$2\"";
+        let root = self.root();
+        let paths = [root.to_str().unwrap(), copy.to_str().unwrap()];
+        program("sh", &["-c", script, "sh", paths[0], paths[1]]);
     }
 
     /// Every file of the project with its bytes, but for `dist`.
