@@ -7,14 +7,25 @@ use std::{
 
 use crate::support::{TestProject, program, run};
 
-const CONFIGURATION: &str = "format = 1\nproject = \"packed\"\nregistries.main = \"registry.example/packed\"\n\n[chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\n\n[images.job]\nparent = \"py\"\nsrc = \"src\"\nrequirements = \"requirements.txt\"\n";
+/// For the Python of this machine, so that what was packed can be imported here.
+fn configuration() -> String {
+    let python = host_python();
+    format!(
+        "format = 1\nproject = \"packed\"\nregistries.main = \"registry.example/packed\"\n\n[chains.main]\nspark = \"4.1.4\"\npython = \"{python}\"\n\n[images.job]\nparent = \"py\"\nsrc = \"src\"\nrequirements = \"requirements.txt\"\n"
+    )
+}
+
+fn host_python() -> String {
+    let script = "import sys; print('%d.%d' % sys.version_info[:2])";
+    program("python3", &["-c", script]).trim().to_owned()
+}
 
 fn project() -> TestProject {
     TestProject::new(&[
-        ("sparkpack.toml", CONFIGURATION),
+        ("sparkpack.toml", &configuration()),
         (
             "requirements.txt",
-            "jinja2==3.1.4 # pure\nmarkupsafe==2.1.5  # native\n",
+            "jinja2==3.1.4 # pure\nmarkupsafe==3.0.2  # native\n",
         ),
         ("src/main.py", "print('main')\n"),
         ("src/jobs/__init__.py", ""),
@@ -79,14 +90,16 @@ fn each_file_goes_where_python_can_import_it() {
             || name.contains("INSTALLER")),
         "{libs:?}"
     );
+    let tag = host_python().replace('.', "");
+    let native = format!("_speedups.cpython-{tag}-x86_64-linux-gnu.so");
     assert!(
-        dist.join("site-packages/markupsafe/_speedups.cpython-311-x86_64-linux-gnu.so")
+        dist.join(format!("site-packages/markupsafe/{native}"))
             .is_file()
     );
     assert_eq!(project.read("dist/main.py"), "print('main')\n");
     let lock = project.read("requirements.lock");
     assert!(
-        lock.contains("markupsafe==2.1.5")
+        lock.contains("markupsafe==3.0.2")
             && lock.contains("--hash=sha256:")
             && !lock.contains("://"),
         "{lock}"
@@ -96,7 +109,7 @@ fn each_file_goes_where_python_can_import_it() {
         dist.display()
     );
     let script = "import jinja2, markupsafe, jobs.libs.table; print(jinja2.Template('{{ x }}').render(x=jobs.libs.table.A), markupsafe.escape('<'))";
-    let mut python = std::process::Command::new("python3.11");
+    let mut python = std::process::Command::new("python3");
     let printed = crate::support::run(python.args(["-S", "-c", script]).env("PYTHONPATH", paths));
     assert_eq!(printed.stdout, "1 &lt;\n", "{}", printed.stderr);
 }
@@ -116,7 +129,10 @@ fn the_same_inputs_give_the_same_bytes() {
         project.check_out(&copy);
         fs_err::write(
             copy.join("sparkpack.toml"),
-            format!("{CONFIGURATION}\n[python]\ninstaller = \"{installer}\"\n"),
+            format!(
+                "{}\n[python]\ninstaller = \"{installer}\"\n",
+                configuration()
+            ),
         )
         .unwrap();
         let mut shell = std::process::Command::new("sh");
@@ -149,7 +165,10 @@ fn uv_and_pip_lock_the_same_wheels() {
             let project = project();
             project.write(
                 "sparkpack.toml",
-                &format!("{CONFIGURATION}\n[python]\ninstaller = \"{installer}\"\n"),
+                &format!(
+                    "{}\n[python]\ninstaller = \"{installer}\"\n",
+                    configuration()
+                ),
             );
             project.succeed(&["package"]);
             project.read("requirements.lock")
