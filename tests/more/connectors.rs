@@ -36,7 +36,7 @@ fn example(host: &str) -> Example {
 #[test]
 fn a_jar_from_maven_is_on_the_class_path_of_the_job() {
     let example = example("connectors.test");
-    example.project.succeed(&["build", "job"]);
+    example.succeed("job");
 
     let configuration = example.project.read("sparkpack.toml");
     let value = |key: &str| {
@@ -86,7 +86,7 @@ fn a_jar_with_another_checksum_is_not_built_with() {
     let other = "0".repeat(64);
     example.project.edit("sparkpack.toml", sum, &other);
 
-    let run = example.project.run(&["build", "job"]);
+    let run = example.build("job");
     assert_eq!(run.code, 6, "{}{}", run.stdout, run.stderr);
     assert_eq!(run.stdout, "");
     for words in [

@@ -1,8 +1,8 @@
 //! A copy of the example project whose images have a prefix of their own and stay in the daemon.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
-use crate::support::{Run, TestProject, docker, program, remove_images};
+use crate::support::{Run, TestProject, docker, program, remove_images, run};
 
 /// Spark's and the wheels' cache is the first suite's; the images are gone from the daemon when dropped.
 pub(crate) struct Example {
@@ -44,6 +44,30 @@ impl Example {
         let text = self.project.read("sparkpack.toml");
         self.project
             .write("sparkpack.toml", &format!("{text}\n{tables}"));
+    }
+
+    /// Builds this image and its parents, in twenty minutes at most.
+    pub(crate) fn build(&self, image: &str) -> Run {
+        let plain = self.project.command(&["build", image]);
+        let mut command = Command::new("timeout");
+        command
+            .arg("1200")
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .current_dir(self.project.root());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        run(&mut command)
+    }
+
+    /// A build that must end well.
+    pub(crate) fn succeed(&self, image: &str) {
+        let run = self.build(image);
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
     }
 
     /// The image that this checkout stands for.
@@ -97,9 +121,9 @@ pub(crate) fn published_operator() -> String {
 
 /// Runs a container for five minutes at most, without any network, and asks nothing of its end.
 pub(crate) fn run_container(arguments: &[&str]) -> Run {
-    let mut command = std::process::Command::new("timeout");
+    let mut command = Command::new("timeout");
     command
         .args(["300", "docker", "run", "--rm", "--network", "none"])
         .args(arguments);
-    crate::support::run(&mut command)
+    run(&mut command)
 }

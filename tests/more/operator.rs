@@ -62,7 +62,7 @@ fn the_real_operator_runs_in_its_image() {
     let published = published_operator();
     let version = published.rsplit_once(':').unwrap().1;
     let example = Example::new("operator.test", &binary(version));
-    example.project.succeed(&["build", "operator"]);
+    example.succeed("operator");
     let image = example.reference("operator");
 
     let told = run_container(&[&image, "version"]);
