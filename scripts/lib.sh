@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What scripts/quickstart and scripts/test need from the machine: packages, a Docker daemon, a
+# What scripts/quickstart, scripts/test and scripts/test-more need from the machine: packages, a Docker daemon, a
 # registry, a root image, Python's tools. To be sourced, under `set -euo pipefail` as well.
 #
 # What is already there is used; what is missing is made, and what was made can be stopped again.

@@ -8,6 +8,8 @@
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
 //! - `real`: the example project with real Spark, from nothing to the job's result
+//!
+//! `tests/more/main.rs` is for those that need the registries of Maven and Go.
 
 #![expect(
     clippy::unwrap_used,

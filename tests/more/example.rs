@@ -1,0 +1,129 @@
+//! A copy of the example project whose images have a prefix of their own and stay in the daemon.
+
+use std::{path::Path, process::Command};
+
+use crate::support::{Run, TestProject, docker, program, remove_images, run};
+
+/// Spark's and the wheels' cache is the first suite's; the images are gone from the daemon when dropped.
+pub(crate) struct Example {
+    pub(crate) project: TestProject,
+    prefix: String,
+}
+
+impl Example {
+    /// The example project with images below `HOST/penguins`, and with this file as the operator's binary.
+    pub(crate) fn new(host: &str, operator: &Path) -> Self {
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+        let project = TestProject::new(&[]).with_cache(&cache);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("example-project/.");
+        program("cp", &["-R".as_ref(), from.as_path(), &project.root()]);
+        let example = Self {
+            project,
+            prefix: format!("{host}/penguins"),
+        };
+        for file in example.files_that_name_images() {
+            let text = example.project.read(&file);
+            let text = text.replace("127.0.0.1:5000/penguins", &example.prefix);
+            example.project.write(&file, &text);
+        }
+        let published = published_operator();
+        example.project.edit(
+            "sparkpack.toml",
+            &format!("image = \"{published}\""),
+            "source = \"more-operator\"\npath = \"/spark-operator\"",
+        );
+        example.configure(&format!(
+            "[sources.more-operator]\npath = \"{}\"\n",
+            operator.display()
+        ));
+        example
+    }
+
+    /// Appends tables to the configuration.
+    pub(crate) fn configure(&self, tables: &str) {
+        let text = self.project.read("sparkpack.toml");
+        self.project
+            .write("sparkpack.toml", &format!("{text}\n{tables}"));
+    }
+
+    /// Builds this image and its parents, in twenty minutes at most.
+    pub(crate) fn build(&self, image: &str) -> Run {
+        let plain = self.project.command(&["build", image]);
+        let mut command = Command::new("timeout");
+        command
+            .arg("1200")
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .current_dir(self.project.root());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        run(&mut command)
+    }
+
+    /// A build that must end well.
+    pub(crate) fn succeed(&self, image: &str) {
+        let run = self.build(image);
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    }
+
+    /// The image that this checkout stands for.
+    pub(crate) fn reference(&self, image: &str) -> String {
+        let references = self.project.succeed(&["plan"]).stdout;
+        let found = references
+            .lines()
+            .find(|reference| reference.contains(&format!("/{image}:")));
+        found.unwrap().to_owned()
+    }
+
+    /// The project's images in the daemon.
+    pub(crate) fn images(&self) -> String {
+        docker(&["images", "--quiet", &format!("{}/*", self.prefix)])
+    }
+
+    fn files_that_name_images(&self) -> Vec<String> {
+        let root = self.project.root();
+        let listed = program(
+            "grep",
+            &[
+                "-rl".as_ref(),
+                "--include=*.toml".as_ref(),
+                "--include=*.yml".as_ref(),
+                "127.0.0.1:5000/penguins".as_ref(),
+                root.as_os_str(),
+            ],
+        );
+        let below = format!("{}/", root.display());
+        listed
+            .lines()
+            .map(|file| file.strip_prefix(&below).unwrap().to_owned())
+            .collect()
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        remove_images(&format!("{}/", self.prefix));
+        remove_images("sparkpack.source/more-operator");
+    }
+}
+
+/// The operator's image that the example names: `REPOSITORY:VERSION`.
+pub(crate) fn published_operator() -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("example-project/sparkpack.toml");
+    let text = fs_err::read_to_string(file).unwrap();
+    let line = text.lines().find(|line| line.starts_with("image = "));
+    line.unwrap().split('"').nth(1).unwrap().to_owned()
+}
+
+/// Runs a container for five minutes at most, without any network, and asks nothing of its end.
+pub(crate) fn run_container(arguments: &[&str]) -> Run {
+    let mut command = Command::new("timeout");
+    command
+        .args(["300", "docker", "run", "--rm", "--network", "none"])
+        .args(arguments);
+    run(&mut command)
+}

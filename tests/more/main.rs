@@ -1,0 +1,23 @@
+//! The tests that need more registries than Debian's, Python's and Rust's. Run by `scripts/test-more`.
+//!
+//! - `connectors`: a connector's jar comes from Maven, is checked, and Spark in the job image finds its classes
+//! - `operator`: the real Spark operator, built from its Go module, runs in the operator image
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise, and runs programs"
+)]
+
+#[path = "../suite/support/mod.rs"]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "it serves the first suite as well, which needs more of it"
+)]
+mod support;
+
+mod connectors;
+mod example;
+mod operator;
