@@ -46,7 +46,7 @@ fn a_jar_from_maven_is_on_the_class_path_of_the_job() {
     let coordinates = value("maven = ");
     let parts: Vec<&str> = coordinates.split(':').collect();
     let jar = format!("/opt/spark/jars/{}.jar", parts[1..].join("-"));
-    let base = example.reference("base");
+    let base = example.project.reference("base");
     let sum = docker(&["run", "--rm", "--entrypoint", "sha256sum", &base, &jar]);
     assert_eq!(sum, format!("{}  {jar}\n", value("sha256 = ")));
 
@@ -54,7 +54,7 @@ fn a_jar_from_maven_is_on_the_class_path_of_the_job() {
     let probe = example.project.root().join("probe.py");
     let mount = format!("{}:/opt/probe.py:ro", probe.display());
     program("chmod", &["0644".as_ref(), probe.as_os_str()]);
-    let job = example.reference("job");
+    let job = example.project.reference("job");
     let run = run_container(&[
         "--env=SPARK_LOCAL_IP=127.0.0.1",
         "--volume",

@@ -70,15 +70,6 @@ impl Example {
         assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
     }
 
-    /// The image that this checkout stands for.
-    pub(crate) fn reference(&self, image: &str) -> String {
-        let references = self.project.succeed(&["plan"]).stdout;
-        let found = references
-            .lines()
-            .find(|reference| reference.contains(&format!("/{image}:")));
-        found.unwrap().to_owned()
-    }
-
     /// The project's images in the daemon.
     pub(crate) fn images(&self) -> String {
         docker(&["images", "--quiet", &format!("{}/*", self.prefix)])

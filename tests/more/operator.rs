@@ -63,7 +63,7 @@ fn the_real_operator_runs_in_its_image() {
     let version = published.rsplit_once(':').unwrap().1;
     let example = Example::new("operator.test", &binary(version));
     example.succeed("operator");
-    let image = example.reference("operator");
+    let image = example.project.reference("operator");
 
     let told = run_container(&[&image, "version"]);
     assert_eq!(told.code, 0, "{}{}", told.stdout, told.stderr);
