@@ -60,7 +60,7 @@ pub enum Error {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A build that failed, with the place in the Dockerfile.
-    #[error("{place}: building `{stage}` failed at `{instruction}`")]
+    #[error("{place}: building `{stage}` failed{}", at(instruction))]
     Build {
         /// The image.
         stage: String,
@@ -72,6 +72,8 @@ pub enum Error {
         output: Vec<String>,
         /// The builder's own words.
         message: String,
+        /// Whether the Dockerfile is sparkpack's, which nobody can mend.
+        built_in: bool,
     },
     /// A registry's tag stands for something else.
     #[error("`{reference}` is in the registry with {found}")]
@@ -117,6 +119,20 @@ impl From<InputError> for Error {
 }
 
 impl Error {
+    /// Nothing where there are no defects, else all of them.
+    ///
+    /// # Errors
+    /// The defects.
+    pub fn of_defects(mut defects: Vec<Defect>) -> Result<(), Self> {
+        match defects.len() {
+            0 => Ok(()),
+            1 => Err(Self::Defect(defects.remove(0))),
+            _ => Err(Self::Several(
+                defects.into_iter().map(Self::Defect).collect(),
+            )),
+        }
+    }
+
     /// The errors that this one stands for.
     #[must_use]
     pub fn each(&self) -> Vec<&Self> {
@@ -195,6 +211,9 @@ impl Error {
             Self::Credentials(error) => error.hint(),
             Self::Python(error) => error.hint(),
             Self::Source(error) => error.hint(),
+            Self::Build { built_in: true, stage, .. } => Some(format!(
+                "the recipe of `{stage}` is built in: change what it is given, `[chains]` in sparkpack.toml, or give it a `dockerfile` of your own"
+            )),
             Self::Build { place, .. } => Some(format!("mend line {} of {}, then run it again: what is done is kept", place.line, place.file.display())),
             Self::Conflict { .. } => Some(
                 "nothing was overwritten; find out who pushed it, then delete the tag there, or change an input, which makes another tag".to_owned(),
@@ -223,6 +242,14 @@ impl Error {
             error.kind(),
             format!("{}: {error}", path.display()),
         ))
+    }
+}
+
+fn at(instruction: &str) -> String {
+    if instruction.is_empty() {
+        String::new()
+    } else {
+        format!(" at `{instruction}`")
     }
 }
 

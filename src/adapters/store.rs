@@ -1,53 +1,78 @@
 //! Files that are written whole or not at all, and the cache.
 
 use std::{
+    fs::{File, TryLockError},
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use crate::project::tree::{Content, Entry};
 
-/// Replaces `file` by `bytes`: beside it first, synced, then renamed; its mode is kept, a link is followed.
+/// Replaces `file` by `bytes`: beside it first, synced, then renamed; its mode and owner are kept, a link is followed.
 ///
 /// # Errors
 /// The disk's; `file` is then as it was.
 pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let file = fs_err::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    write_whole(&file, |output| output.write_all(bytes))
+    replace_all(&[(file.to_owned(), bytes.to_vec())])
 }
 
-/// Writes `file` by `write`, whole or not at all.
+/// Replaces several files: all of them are written before the first is renamed.
 ///
 /// # Errors
-/// Those of `write` and the disk's; `file` is then as it was.
-pub fn write_whole<E: From<io::Error>>(
-    file: &Path,
-    write: impl FnOnce(&mut fs_err::File) -> Result<(), E>,
-) -> Result<(), E> {
+/// The disk's; where it failed at writing, every file is as it was.
+pub fn replace_all(files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
+    let mut written = Vec::new();
+    for (file, bytes) in files {
+        let file = fs_err::canonicalize(file).unwrap_or_else(|_| file.clone());
+        written.push((write_beside(&file, bytes)?, file));
+    }
+    for (temporary, file) in written {
+        temporary
+            .persist(&file)
+            .map_err(|error| named(&error.error, &file))?;
+        fs_err::File::open(folder_of(&file))?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn folder_of(file: &Path) -> &Path {
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Writes what is to become `file` into a temporary file beside it.
+fn write_beside(file: &Path, bytes: &[u8]) -> io::Result<tempfile::TempPath> {
+    let folder = folder_of(file);
     fs_err::create_dir_all(folder)?;
     let temporary = tempfile::Builder::new()
-        .prefix(".sparkpack-")
-        .tempfile_in(folder)
-        .map_err(|error| named(&error, folder))?;
+        .prefix(TEMPORARY)
+        .tempfile_in(folder);
+    let temporary = temporary.map_err(|error| named(&error, folder))?;
     let (handle, path) = temporary.into_parts();
     let mut output = fs_err::File::from_parts(handle, &*path);
-    write(&mut output)?;
+    output.write_all(bytes)?;
     let permissions = match fs_err::metadata(file) {
-        Ok(existing) => existing.permissions(),
+        Ok(existing) => {
+            // Only root can give a file away; anybody else owns what was there.
+            drop(std::os::unix::fs::chown(
+                &path,
+                Some(existing.uid()),
+                Some(existing.gid()),
+            ));
+            existing.permissions()
+        }
         Err(_) => default_permissions(),
     };
     output.set_permissions(permissions)?;
     output.sync_all()?;
-    drop(output);
-    path.persist(file)
-        .map_err(|error| named(&error.error, file))?;
-    fs_err::File::open(folder)?.sync_all()?;
-    Ok(())
+    Ok(path)
 }
+
+/// What the names of half-written files begin with: never an input of anything.
+const TEMPORARY: &str = ".sparkpack-";
 
 fn named(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
@@ -107,6 +132,25 @@ pub fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
         fs_err::remove_dir_all(to)?;
     }
     fs_err::rename(from, to)
+}
+
+/// Holds a lock on the file `file`, which is made, until it is dropped; a holder that died holds nothing.
+///
+/// # Errors
+/// The file cannot be made or locked.
+pub fn lock(file: &Path, waiting: impl FnOnce()) -> io::Result<File> {
+    fs_err::create_dir_all(folder_of(file))?;
+    let handle = File::options().create(true).append(true).open(file);
+    let handle = handle.map_err(|error| named(&error, file))?;
+    match handle.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            waiting();
+            handle.lock().map_err(|error| named(&error, file))?;
+        }
+        Err(TryLockError::Error(error)) => return Err(named(&error, file)),
+    }
+    Ok(handle)
 }
 
 /// Copies `entries` into the new folder `into`; symbolic links stay links.

@@ -3,7 +3,7 @@
 use super::{
     locks::{self, Missing},
     making::{Action, Maker},
-    manifests,
+    manifests::{self, Scope},
     outside::Outside,
     packing::Packer,
     report::{self, Row},
@@ -15,9 +15,15 @@ use crate::{cli::Images, error::Error};
 pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     let (registry, prefix) = session.registry(images.registry.registry.as_deref())?;
     let targets = session.targets(&images.images)?;
+    let scope = Scope {
+        registry: images.registry.registry.as_deref(),
+        images: &targets,
+    };
+    manifests::check(session, scope)?;
     let outside = Outside::new(session);
     outside.daemon()?;
     let prepared = locks::prepare(session, &outside, Missing::Complete)?;
+    manifests::changes(session, &prepared, scope)?;
     Packer::new(session, &outside).pack_images(&targets, &prepared)?;
     let maker = Maker::new(session, &outside, &prepared, prefix);
     let names = maker.needed(&targets)?;
@@ -30,8 +36,7 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
         .iter()
         .filter_map(|name| made.get(name).map(|made| Row::of_made(name, made)))
         .collect();
-    let chosen = images.registry.registry.as_deref();
-    let changed = manifests::rewrite(session, &prepared, chosen, &targets)?;
+    let changed = manifests::rewrite(session, &prepared, scope)?;
     report::write(session, &prepared, registry, &rows)?;
     if made.values().all(|made| made.action == Action::Reused) && !changed {
         session.ui.say(format!(

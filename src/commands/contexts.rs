@@ -7,9 +7,10 @@ use crate::{
     image::{Digest, LABEL_FINGERPRINT, Reference, Repository},
     plan::{PlatformStage, Record, Stage, late_sources, source_digest},
     project::{
-        Image,
+        self, Image,
         inputs::{BaseImage, ImageInputs},
         lock::LockedImage,
+        place::{Defect, Place},
         source::Source,
         tree::Entry,
     },
@@ -61,6 +62,9 @@ impl Contexts<'_> {
             entries.extend(self.packer.site_packages(image, inputs, platform, line)?);
             folders.push("site-packages".to_owned());
         }
+        if inputs.built_in.is_none() {
+            self.refuse_unmatched(image, inputs, &entries, &folders)?;
+        }
         let dockerfile = self.dockerfile(inputs, platform, line)?;
         entries.push(Entry::held(DOCKERFILE, dockerfile, false));
         Ok(Context {
@@ -68,6 +72,40 @@ impl Contexts<'_> {
             folders,
             dockerfile: DOCKERFILE.to_owned(),
         })
+    }
+
+    /// A `COPY` that matches nothing is told with the reason, which the builder does not know.
+    fn refuse_unmatched(
+        &self,
+        image: &Image,
+        inputs: &ImageInputs,
+        entries: &[Entry],
+        folders: &[String],
+    ) -> Result<(), Error> {
+        let paths: Vec<&str> = entries
+            .iter()
+            .map(|entry| entry.path.as_str())
+            .chain(folders.iter().map(String::as_str))
+            .collect();
+        let Some(source) = inputs.resolution.unmatched(&paths).next() else {
+            return Ok(());
+        };
+        let text = source.text.trim_start_matches(['.', '/']);
+        let root = match &image.context {
+            project::Context::Folder(folder) => self.session.project.root.join(folder),
+            project::Context::Source(_) => return Ok(()),
+        };
+        let reason = if text == "dist" || text.starts_with("dist/") {
+            "`dist` is what sparkpack makes: only an image with `src` has it, and nothing else in it is an input"
+        } else if root.join(text).exists() {
+            "what is there is no input: an empty folder, or left out by .dockerignore or the built-in rules"
+        } else {
+            "there is no such file in its context"
+        };
+        let place = Place::of_line(inputs.dockerfile.file(), source.line);
+        let message = format!("`{}` matches nothing: {reason}", source.text);
+        let hint = "correct the path, which is below the image's `context`";
+        Err(Defect::new("E096", place, message).hint(hint).into())
     }
 
     /// The Dockerfile with its images' names replaced by names under which the daemon surely has them.

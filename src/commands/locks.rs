@@ -43,7 +43,11 @@ pub(super) fn prepare(
     let mut lock = session.lock.clone();
     let mut inputs = BTreeMap::new();
     for (name, image) in &project.images {
-        inputs.insert(name.clone(), inputs::read(project, &lock, image)?);
+        let read = inputs::read(project, &lock, image)?;
+        for warning in &read.warnings {
+            session.ui.warn(warning);
+        }
+        inputs.insert(name.clone(), read);
     }
     let order = parents_first(project, &inputs)?;
     let local_sources = local_sources(session, outside, &inputs)?;

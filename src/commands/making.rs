@@ -263,7 +263,7 @@ fn located(stage: &Stage, inputs: &ImageInputs, builder: Builder, error: DockerE
         return error.into();
     };
     let instruction = instruction.unwrap_or_default();
-    let line = line_of(inputs, builder, step, &instruction);
+    let line = line_of(inputs, builder, step, &instruction).or_else(|| told_line(&message));
     let shown = line.and_then(|line| text_of_line(inputs, line));
     Error::Build {
         stage: stage.name.clone(),
@@ -271,7 +271,15 @@ fn located(stage: &Stage, inputs: &ImageInputs, builder: Builder, error: DockerE
         instruction: shown.unwrap_or(instruction),
         output: last_lines,
         message,
+        built_in: inputs.built_in.is_some(),
     }
+}
+
+/// The line that a builder's own parser names: `parse error line 3`.
+fn told_line(message: &str) -> Option<usize> {
+    let (_, rest) = message.split_once("parse error line ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
 }
 
 /// The line of the step that a builder names; the classic one counts the steps of what it was sent.

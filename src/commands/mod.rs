@@ -27,6 +27,10 @@ use crate::{
 /// Whatever stopped it.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
     let session = session::Session::open(cli.directory.as_deref(), ui)?;
+    let _alone = match &cli.command {
+        Command::Plan(_) => None,
+        Command::Package | Command::Build(_) | Command::Push(_) => Some(session.alone()?),
+    };
     match &cli.command {
         Command::Package => package::run(&session),
         Command::Plan(registry) => plan::run(&session, registry),

@@ -222,6 +222,11 @@ impl<'a> Packer<'a> {
         let key = key_of(wheels, target);
         let tree = folder.join(key.hex());
         let listing = folder.join(format!("{}.listing", key.hex()));
+        let waiting = || {
+            let why = "waiting for another run that installs the same packages";
+            self.session.ui.detail(why);
+        };
+        let _alone = store::lock(&folder.join(format!("{}.lock", key.hex())), waiting)?;
         if let (Ok(found), Ok(known)) = (vendor::split(&tree), fs_err::read(&listing))
             && listing_of_both(&found).as_bytes() == known
         {

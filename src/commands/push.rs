@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     locks::{self, Missing, Prepared},
     making::{self, Action, Made, Maker},
-    manifests,
+    manifests::{self, Scope},
     outside::Outside,
     report::{self, Row},
     schedule,
@@ -27,8 +27,15 @@ use crate::{
 pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     let (registry, prefix) = session.registry(images.registry.registry.as_deref())?;
     let targets = session.targets(&images.images)?;
+    // What was not pushed there must not be named there: other registries' manifests stay.
+    let scope = Scope {
+        registry: Some(registry),
+        images: &targets,
+    };
+    manifests::check(session, scope)?;
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Complete)?;
+    manifests::changes(session, &prepared, scope)?;
     let maker = Maker::new(session, &outside, &prepared, prefix);
     let pusher = Pusher {
         session,
@@ -48,8 +55,7 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
         )
     })?;
 
-    let chosen = images.registry.registry.as_deref();
-    let changed = manifests::rewrite(session, &prepared, chosen, &targets)?;
+    let changed = manifests::rewrite(session, &prepared, scope)?;
     let rows: Vec<Row> = prepared
         .order
         .iter()

@@ -1,10 +1,14 @@
 //! One run on one project.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     adapters::store,
     error::Error,
+    image::Digest,
     project::{
         self, FILE_NAME, Project,
         lock::{self, Lock},
@@ -34,6 +38,18 @@ impl<'a> Session<'a> {
             lock,
             cache: store::cache_folder(),
         })
+    }
+
+    /// Keeps other runs that write out of this project until the result is dropped.
+    pub(super) fn alone(&self) -> Result<File, Error> {
+        let root = fs_err::canonicalize(&self.project.root)?;
+        let name = Digest::of(root.as_os_str().as_encoded_bytes());
+        let file = self.cache.join("locks").join(name.short(32));
+        let waiting = || {
+            let why = "waiting for another sparkpack in this project to end";
+            self.ui.say(why);
+        };
+        Ok(store::lock(&file, waiting)?)
     }
 
     /// Writes a lock that has become more complete.

@@ -30,6 +30,7 @@ pub fn compile(pattern: &str) -> Result<GlobMatcher, String> {
 /// # Errors
 /// The glob is wrong, or a folder cannot be read: in words.
 pub fn matching(root: &Path, pattern: &str, wanted: Wanted) -> Result<Vec<String>, String> {
+    let pattern = pattern.trim_start_matches("./");
     let matcher = compile(pattern)?;
     let fixed: Vec<&str> = pattern
         .split('/')
@@ -73,6 +74,7 @@ mod tests {
         assert_eq!(files("k/**/*.yml"), ["k/a.yml", "k/once/b.yml"]);
         assert_eq!(files("k/*.yml"), ["k/a.yml"]);
         assert_eq!(files("k/a.yml"), ["k/a.yml"]);
+        assert_eq!(files("./k/*.yml"), ["k/a.yml"]);
         assert!(files("nothing/*").is_empty());
         assert_eq!(
             matching(folder.path(), "k/*", Wanted::Folders).unwrap(),

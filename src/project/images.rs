@@ -128,8 +128,12 @@ impl Images<'_> {
             );
             return Err(defect.hint("`each` makes one image of every folder that it matches"));
         }
-        folders
-            .iter()
+        let litter = Litter::anywhere();
+        let wanted = folders.iter().filter(|folder| {
+            let name = folder.rsplit('/').next().unwrap_or(folder);
+            !name.starts_with('.') && litter.excluded(folder, true).is_none()
+        });
+        wanted
             .map(|folder| self.image(key, table, Some(folder)))
             .collect()
     }
@@ -153,7 +157,11 @@ impl Images<'_> {
                 .map(|chain| chain_image_name(chain, Kind::Ds)),
             _ => None,
         };
-        let requirements = settings.requirements.as_ref();
+        // Of the folders of an `each`, some need no packages.
+        let requirements = settings
+            .requirements
+            .as_ref()
+            .filter(|text| folder.is_none() || self.loader.root.join(fill(text)).exists());
         let requirements = requirements
             .map(|text| self.file_below(text, &fill(text), "requirements"))
             .transpose()?;

@@ -11,9 +11,9 @@ use super::{
     glob,
     ignore::{DockerIgnore, Litter, TreeError, walk, walk_following},
     lock::{self, Lock},
-    place::{Defect, Place},
+    place::{Defect, Place, nearest},
     recipes::{self, BuiltInRecipe},
-    requirements::Requirements,
+    requirements::{self, Requirements},
     tree::{Content, Entry},
 };
 use crate::image::{Digest, Repository};
@@ -37,6 +37,8 @@ pub struct ImageInputs {
     pub foundation: Option<String>,
     /// The files of the context that it can copy, but for what is generated or fetched.
     pub context: Vec<Entry>,
+    /// What is odd in its Dockerfile, but no mistake.
+    pub warnings: Vec<Defect>,
     /// The job's code.
     pub package: Option<PackageInputs>,
     /// Its requirements, where it has any.
@@ -121,7 +123,7 @@ pub fn read(project: &Project, lock: &Lock, image: &Image) -> Result<ImageInputs
             .iter()
             .map(|file| Entry::held(file.path, file.text, file.executable))
             .collect(),
-        None => own_context(project, image, &resolution)?,
+        None => own_context(project, image, &resolution, foundation.as_deref())?,
     };
     let package = image
         .package
@@ -129,6 +131,8 @@ pub fn read(project: &Project, lock: &Lock, image: &Image) -> Result<ImageInputs
         .map(|package| read_package(project, package))
         .transpose()?;
     let requirements = requirements(project, image, built_in)?;
+    let mut warnings = dockerfile.warnings().to_vec();
+    warnings.extend(undeclared(image, &dockerfile));
     Ok(ImageInputs {
         dockerfile,
         resolution,
@@ -138,6 +142,7 @@ pub fn read(project: &Project, lock: &Lock, image: &Image) -> Result<ImageInputs
         bases,
         foundation,
         context,
+        warnings,
         package,
         requirements,
     })
@@ -221,6 +226,33 @@ fn declared(
         .collect()
 }
 
+/// Build arguments that the Dockerfile does not declare: a misspelt one builds with the default.
+fn undeclared(image: &Image, dockerfile: &Dockerfile) -> Vec<Defect> {
+    let declared: Vec<String> = dockerfile
+        .arguments()
+        .into_iter()
+        .map(|argument| argument.name)
+        .collect();
+    let unknown = image
+        .build_arguments
+        .keys()
+        .filter(|name| !declared.contains(name));
+    let warning = |name: &String| {
+        let message = format!(
+            "`{}` has the build argument `{name}`, which its Dockerfile does not declare",
+            image.name
+        );
+        let defect = Defect::new("W103", image.place.clone(), message);
+        match nearest(name, declared.iter().map(String::as_str)) {
+            Some(near) => defect.hint(format!("did you mean `{near}`?")),
+            None => defect.hint(format!(
+                "write `ARG {name}` in the Dockerfile, or leave the argument out"
+            )),
+        }
+    };
+    unknown.map(warning).collect()
+}
+
 fn bases(
     project: &Project,
     image: &Image,
@@ -283,35 +315,22 @@ pub fn stage_of<'a>(
     tag: Option<&str>,
 ) -> Option<&'a str> {
     let prefixes = project.registries.values().chain(&project.formerly);
-    let names =
-        prefixes.flat_map(|prefix| project.images.values().map(move |image| (prefix, image)));
-    let mut matches = names.filter(|(prefix, image)| {
+    let mut named = prefixes.flat_map(|prefix| {
+        let images = project.images.values();
+        images.map(move |image| (prefix, image))
+    });
+    let (_, image) = named.find(|(prefix, image)| {
         let names = super::template::Names {
             registry: prefix,
             project: &project.name,
             image: &image.name,
         };
-        project
-            .reference
-            .recognition(names)
-            .is_ok_and(|recognition| {
-                let tag_fits = |tag: &str| {
-                    tag.starts_with(&recognition.tag_prefix)
-                        && tag.ends_with(&recognition.tag_suffix)
-                };
-                recognition.repository == *repository && tag.is_none_or(tag_fits)
-            })
-    });
-    // Where images share a repository the longest fixed part of the tag decides: `job-a-…` is not `job`'s.
-    let first = matches.next()?;
-    let longest = matches.fold(first, |best, next| {
-        if next.1.name.len() > best.1.name.len() {
-            next
-        } else {
-            best
-        }
-    });
-    Some(&longest.1.name)
+        let recognition = project.reference.recognition(names);
+        recognition.is_ok_and(|recognition| {
+            recognition.repository == *repository && tag.is_none_or(|tag| recognition.fits(tag))
+        })
+    })?;
+    Some(&image.name)
 }
 
 fn foundation(resolution: &Resolution, bases: &[Base]) -> Option<String> {
@@ -358,32 +377,53 @@ fn own_context(
     project: &Project,
     image: &Image,
     resolution: &Resolution,
+    foundation: Option<&str>,
 ) -> Result<Vec<Entry>, InputError> {
     let Context::Folder(folder) = &image.context else {
         return Ok(Vec::new());
     };
     let root = project.root.join(folder);
     let ignored = docker_ignore(&root, image)?;
-    let mut never = never_context(project)?;
-    if folder != "." {
-        let prefix = format!("{folder}/");
-        never = never
-            .iter()
-            .filter_map(|path| path.strip_prefix(&prefix).map(str::to_owned))
-            .collect();
-    }
+    let never = never_context(project, &root)?;
     let litter = Litter::anywhere();
-    let entries = walk(&root, &|path, is_folder| {
-        let is_output = folder == "." && (path == "dist" || path.starts_with("dist/"));
-        let out = litter.excluded(path, is_folder).is_some()
-            || is_output
-            || never.iter().any(|file| file == path);
-        if is_folder {
-            return !out && !ignored.excludes_all_below(path);
-        }
-        !out && !ignored.excluded(path)
-    })?;
-    Ok(resolution.select(&entries))
+    let listed = |matched: &dyn Fn(&str) -> bool| {
+        walk(&root, &|path, is_folder| {
+            let is_output = folder == "." && (path == "dist" || path.starts_with("dist/"));
+            let out = litter.excluded(path, is_folder).is_some()
+                || is_output
+                || never.iter().any(|file| file == path);
+            if is_folder {
+                return !out && !ignored.excludes_all_below(path);
+            }
+            !out && !ignored.excluded(path) && matched(path)
+        })
+    };
+    if foundation.is_some_and(|stage| has_triggers(project, stage)) {
+        return Ok(listed(&|_| true)?);
+    }
+    let matched = listed(&|path| resolution.may_copy(path))?;
+    let has_links = matched
+        .iter()
+        .any(|entry| matches!(entry.content, Content::Symlink { .. }));
+    // What a copied link leads to may be matched by no COPY itself: then the whole folder has to be read.
+    if has_links {
+        return Ok(resolution.select(&listed(&|_| true)?));
+    }
+    Ok(matched)
+}
+
+/// Whether the Dockerfile of a stage has `ONBUILD`: its children then copy what their own Dockerfiles do not say.
+fn has_triggers(project: &Project, stage: &str) -> bool {
+    let file = project
+        .images
+        .get(stage)
+        .and_then(|image| image.dockerfile.as_ref());
+    let bytes = file.and_then(|file| fs_err::read(project.root.join(file)).ok());
+    let parsed = bytes.and_then(|bytes| Dockerfile::parse(Path::new(stage), &bytes).ok());
+    parsed.is_some_and(|dockerfile| {
+        let mut instructions = dockerfile.instructions().iter();
+        instructions.any(|instruction| instruction.keyword == "ONBUILD")
+    })
 }
 
 fn docker_ignore(root: &Path, image: &Image) -> Result<DockerIgnore, Defect> {
@@ -405,8 +445,8 @@ fn docker_ignore(root: &Path, image: &Image) -> Result<DockerIgnore, Defect> {
     DockerIgnore::parse(Path::new(&name), &text)
 }
 
-/// Files that name images: were they context, a rewritten tag would change the tag that it is.
-fn never_context(project: &Project) -> Result<Vec<String>, Defect> {
+/// Files that name images, as paths below `root`: were they context, a rewritten tag would change the tag that it is.
+fn never_context(project: &Project, root: &Path) -> Result<Vec<String>, Defect> {
     let mut files = vec![
         super::FILE_NAME.to_owned(),
         lock::FILE_NAME.to_owned(),
@@ -416,7 +456,32 @@ fn never_context(project: &Project) -> Result<Vec<String>, Defect> {
         let found = glob::matching(&project.root, &glob.pattern, glob::Wanted::Files);
         files.extend(found.map_err(|reason| Defect::new("E022", glob.place.clone(), reason))?);
     }
-    Ok(files)
+    let requirements = project
+        .images
+        .values()
+        .filter_map(|image| image.requirements.as_ref());
+    let locks = requirements.map(|file| requirements::lock_file_beside(Path::new(file)));
+    files.extend(locks.filter_map(|file| Some(file.to_str()?.to_owned())));
+    let mut below = Vec::new();
+    for file in files {
+        // A manifest may be a link: what is rewritten is the file that it leads to.
+        let path = project.root.join(&file);
+        let target = fs_err::canonicalize(&path).ok();
+        let real_root = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+        let paths = [
+            path.strip_prefix(root).ok(),
+            target
+                .as_deref()
+                .and_then(|target| target.strip_prefix(&real_root).ok()),
+        ];
+        below.extend(
+            paths
+                .into_iter()
+                .flatten()
+                .filter_map(|path| Some(path.to_str()?.to_owned())),
+        );
+    }
+    Ok(below)
 }
 
 fn read_package(project: &Project, package: &Package) -> Result<PackageInputs, InputError> {

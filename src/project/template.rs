@@ -32,6 +32,28 @@ pub struct Recognition {
     pub tag_suffix: String,
 }
 
+impl Recognition {
+    /// Whether a tag can be this image's.
+    ///
+    /// A repository of its own makes every tag its own. In a shared one only what stands in the fingerprint's place
+    /// tells `job-…` from `job-b-…`: 16 hex digits, or [`UNBUILT`] in a manifest that was never rewritten.
+    #[must_use]
+    pub fn fits(&self, tag: &str) -> bool {
+        if self.tag_prefix.is_empty() && self.tag_suffix.is_empty() {
+            return true;
+        }
+        let rest = tag.strip_prefix(&self.tag_prefix);
+        let rest = rest.and_then(|rest| rest.strip_suffix(&self.tag_suffix));
+        let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        rest.is_some_and(|rest| {
+            rest == UNBUILT || rest.len() == TAG_DIGITS && rest.bytes().all(lower_hex)
+        })
+    }
+}
+
+/// What stands for a fingerprint in a manifest that was never rewritten.
+pub const UNBUILT: &str = "unbuilt";
+
 /// Hex digits of a fingerprint that make the tag.
 pub const TAG_DIGITS: usize = 16;
 
@@ -146,6 +168,16 @@ mod tests {
         );
         let recognition = shared.recognition(NAMES).unwrap();
         assert_eq!(recognition.repository.to_string(), "reg.example/acme/spark");
+        for (tag, fits) in [
+            ("job-e3b0c44298fc1c14", true),
+            ("job-unbuilt", true),
+            ("job-b-e3b0c44298fc1c14", false),
+            ("job-v2-legacy", false),
+            ("e3b0c44298fc1c14", false),
+        ] {
+            assert_eq!(recognition.fits(tag), fits, "{tag}");
+        }
+        assert!(plain.recognition(NAMES).unwrap().fits("v1"));
         assert_eq!(
             (
                 recognition.tag_prefix.as_str(),

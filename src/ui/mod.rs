@@ -79,7 +79,9 @@ impl Ui {
     /// stdout cannot be written; a reader that has gone is no error.
     pub fn data(&self, line: impl Display) -> io::Result<()> {
         match writeln!(io::stdout().lock(), "{line}") {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(io::Error::other(format!("the standard output: {error}")))
+            }
             _ => Ok(()),
         }
     }

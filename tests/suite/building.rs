@@ -244,7 +244,7 @@ fn a_failure_stops_only_what_stands_on_it() {
     chain.project.edit(
         "docker/ds/Dockerfile",
         "ENV",
-        "COPY nothing-matches /x\nENV",
+        "COPY --chown=nobody-such docker/ds/ds.txt /x\nENV",
     );
     let run = chain.project.run(&["build"]);
     assert_eq!(run.code, 6, "{}", run.stderr);
@@ -257,7 +257,7 @@ fn a_failure_stops_only_what_stands_on_it() {
     );
     assert!(
         run.stderr.contains(
-            "docker/ds/Dockerfile:4:1: building `ds` failed at `COPY nothing-matches /x`"
+            "docker/ds/Dockerfile:4:1: building `ds` failed at `COPY --chown=nobody-such docker/ds/ds.txt /x`"
         ),
         "{}",
         run.stderr
@@ -334,5 +334,140 @@ fn a_second_checkout_finds_everything_built() {
         (0, 0),
         "{}",
         run.stderr
+    );
+}
+
+/// In a repository that images share, `a-…` must not take `a-b-…` for its own.
+#[test]
+fn a_shared_repository_tells_images_apart_by_their_whole_tag() {
+    let chain = Chain::new("build-shared");
+    let configuration = chain.project.read("sparkpack.toml");
+    let reference = "project = \"small\"\nreference = \"{registry}/spark:{image}-{fingerprint}\"";
+    let configuration = configuration.replace("project = \"small\"", reference);
+    chain.project.write("sparkpack.toml", &configuration);
+    let host = &chain.registry;
+    let others = [
+        "job-b-63b85971aa439878",
+        "job-v2-legacy",
+        "jobs-63b85971aa439878",
+    ];
+    let manifest = |job: &str| {
+        let images = others.map(|tag| format!("{host}/small/spark:{tag}"));
+        let all = [format!("{host}/small/spark:{job}")]
+            .into_iter()
+            .chain(images);
+        let containers: String = all.map(|image| format!("  - image: {image}\n")).collect();
+        format!("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n{containers}")
+    };
+    chain
+        .project
+        .write("kubernetes/nightly.yml", &manifest("job-unbuilt"));
+    chain.project.succeed(&["build"]);
+    let references = chain.project.succeed(&["plan"]).stdout;
+    let job = references
+        .lines()
+        .find(|line| line.contains("spark:job-"))
+        .unwrap();
+    let (_, tag) = job.rsplit_once(':').unwrap();
+    assert_eq!(chain.project.read("kubernetes/nightly.yml"), manifest(tag));
+}
+
+/// A manifest that is a link, in a context that is copied whole, must not move the tag that it names.
+#[test]
+fn rewritten_manifests_never_move_a_tag() {
+    let chain = Chain::new("build-linked");
+    chain
+        .project
+        .edit("docker/side/Dockerfile", "docker/side/side.txt", ".");
+    chain.project.write(
+        "deploy/linked.yml",
+        &chain.project.read("kubernetes/nightly.yml"),
+    );
+    let link = chain.project.root().join("kubernetes/linked.yml");
+    std::os::unix::fs::symlink("../deploy/linked.yml", link).unwrap();
+    let first = chain.project.succeed(&["build"]).stdout;
+    assert!(
+        chain
+            .project
+            .read("deploy/linked.yml")
+            .contains(&chain.project.reference("side"))
+    );
+    chain
+        .project
+        .write(".sparkpack-abc", "left by a run that was killed");
+    assert_eq!(chain.project.succeed(&["build"]).stdout, first);
+}
+
+#[test]
+fn what_is_wrong_in_a_manifest_is_told_before_anything_is_built() {
+    let chain = Chain::new("build-broken");
+    chain.project.write("kubernetes/broken.yml", "a: [\n");
+    let failure = chain.project.failure(&["build"]);
+    assert!(
+        failure.starts_with("exit 2\nerror[E060]: kubernetes/broken.yml:"),
+        "{failure}"
+    );
+    assert_eq!(image_id(&format!("{}/small/base", chain.registry)), None);
+}
+
+#[test]
+fn images_that_no_manifest_rewrites_are_told() {
+    let chain = Chain::new("build-told");
+    let text = chain.project.read("kubernetes/nightly.yml");
+    let host = &chain.registry;
+    let left = format!(
+        "---\nkind: List\nitems: [{{image: \"{host}/small/side:old\"}}] # {host}/small/side:fine\n"
+    );
+    chain
+        .project
+        .write("kubernetes/nightly.yml", &format!("{text}{left}"));
+    let line = text.matches('\n').count() + 3;
+    let told = chain.project.succeed(&["build"]).stderr;
+    let wanted = format!(
+        "warning[W105]: kubernetes/nightly.yml:{line}:18: `{host}/small/side:old` is not current"
+    );
+    assert!(told.contains(&wanted), "{told}");
+    chain
+        .project
+        .write("kubernetes/nightly.yml", &text.replace("/small/", "/smal/"));
+    let told = chain.project.succeed(&["build"]).stderr;
+    assert!(
+        told.contains("warning[W104]: kubernetes/nightly.yml:1:1: no manifest names an image"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_copy_that_matches_nothing_is_told_with_the_reason() {
+    let chain = Chain::new("build-copy");
+    chain.project.write("dist/wheel.whl", "");
+    fs_err::create_dir_all(chain.project.root().join("empty")).unwrap();
+    let reasons = ["no-such", "dist/wheel.whl", "empty"].map(|source| {
+        let dockerfile = format!("FROM base\nCOPY {source} /opt/\n");
+        chain.project.write("docker/side/Dockerfile", &dockerfile);
+        let failure = chain.project.failure(&["build", "side"]);
+        failure[failure.find("error[").unwrap()..].to_owned()
+    });
+    insta::assert_snapshot!(reasons.join("\n"));
+}
+
+/// The children of an image with `ONBUILD` copy what their own Dockerfiles do not say.
+#[test]
+fn triggers_of_a_parent_find_their_files() {
+    let chain = Chain::new("build-trigger");
+    let text = chain.project.read("docker/base/Dockerfile");
+    chain.project.write(
+        "docker/base/Dockerfile",
+        &format!("{text}ONBUILD COPY docker /all\n"),
+    );
+    chain.project.succeed(&["build", "side"]);
+    let container = docker(&["create", &chain.project.reference("side"), "true"]);
+    let copied = tempfile::tempdir().unwrap();
+    let from = format!("{}:/all/ds/ds.txt", container.trim());
+    docker(&["cp", &from, copied.path().to_str().unwrap()]);
+    docker(&["rm", container.trim()]);
+    assert_eq!(
+        fs_err::read_to_string(copied.path().join("ds.txt")).unwrap(),
+        "ds\n"
     );
 }

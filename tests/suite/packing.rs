@@ -279,3 +279,22 @@ fn a_full_disk_loses_nothing_and_is_named() {
         insta::assert_snapshot!(failed);
     });
 }
+
+#[test]
+fn runs_at_the_same_time_wait_for_each_other() {
+    let project = project();
+    project.succeed(&["package"]);
+    let wanted = listing(&project.root().join("dist"));
+    fs_err::remove_dir_all(project.root().join("dist")).unwrap();
+    fs_err::remove_dir_all(project.root().join("../cache")).unwrap();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| project.run(&["package"])))
+            .collect();
+        for worker in workers {
+            let run = worker.join().unwrap();
+            assert_eq!(run.code, 0, "{}", run.stderr);
+        }
+    });
+    assert_eq!(listing(&project.root().join("dist")), wanted);
+}

@@ -317,3 +317,26 @@ fn nothing_but_the_tag_and_its_own_name_stay_in_the_repository() {
         "the daemon keeps only the tag"
     );
 }
+
+/// What was not pushed to a registry must not be named there.
+#[test]
+fn a_push_leaves_the_manifests_of_other_registries() {
+    let chain = Chain::new("push-scope");
+    let configuration = chain.project.read("sparkpack.toml");
+    let prod = "[manifests]\nprod = [\"prod/*.yml\"]\n";
+    let configuration = configuration.replace("[manifests]\n", prod);
+    let registry = "\nregistries.prod = \"prod.example/small\"\n\n[chains";
+    let configuration = configuration.replacen("\n\n[chains", registry, 1);
+    chain.project.write("sparkpack.toml", &configuration);
+    let manifest =
+        "apiVersion: v1\nkind: Pod\nspec: {containers: [{image: prod.example/small/job:old}]}\n";
+    chain.project.write("prod/job.yml", manifest);
+    chain.project.succeed(&["push"]);
+    assert_eq!(chain.project.read("prod/job.yml"), manifest);
+    assert!(
+        chain
+            .project
+            .read("kubernetes/nightly.yml")
+            .contains(&chain.project.reference("job"))
+    );
+}

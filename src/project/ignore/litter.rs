@@ -23,6 +23,9 @@ const ALWAYS: [&str; 17] = [
     "Thumbs.db",
 ];
 
+/// Beginnings of names that are never an input, wherever they lie: what a run that was killed left half-written.
+const ALWAYS_BEGINNINGS: [&str; 1] = [".sparkpack-"];
+
 /// Ends of names that are never an input, wherever they lie.
 const ALWAYS_ENDS: [&str; 5] = [".pyc", ".pyo", ".swp", "~", ".egg-info"];
 
@@ -120,7 +123,12 @@ impl Litter {
 
     fn excluded_itself(&self, path: &str, folder: bool) -> Option<Excluded> {
         let name = path.rsplit('/').next().unwrap_or(path);
-        if ALWAYS.contains(&name) || ALWAYS_ENDS.iter().any(|end| name.ends_with(end)) {
+        if ALWAYS.contains(&name)
+            || ALWAYS_BEGINNINGS
+                .iter()
+                .any(|start| name.starts_with(start))
+            || ALWAYS_ENDS.iter().any(|end| name.ends_with(end))
+        {
             return Some(Excluded::Always);
         }
         if self.job && not_for_jobs(path, name, folder) {
