@@ -181,3 +181,62 @@ pub fn copy_tree(entries: &[Entry], into: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn several_files_change_together_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs_err::write(path("a"), "old").unwrap();
+        fs_err::write(path("file"), "").unwrap();
+        let impossible = [
+            (path("a"), b"new".to_vec()),
+            (path("file/b"), b"new".to_vec()),
+        ];
+        replace_all(&impossible).unwrap_err();
+        assert_eq!(fs_err::read_to_string(path("a")).unwrap(), "old");
+        let left: Vec<_> = fs_err::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 2, "nothing half-written stays: {left:?}");
+        replace_all(&[(path("a"), b"new".to_vec()), (path("b"), b"new".to_vec())]).unwrap();
+        assert_eq!(fs_err::read_to_string(path("a")).unwrap(), "new");
+        assert_eq!(fs_err::read_to_string(path("b")).unwrap(), "new");
+    }
+
+    #[test]
+    fn mode_owner_and_link_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs_err::write(&file, "old").unwrap();
+        fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        // Only root can give the file away; elsewhere the owner is the same before and after.
+        drop(std::os::unix::fs::chown(&file, Some(65534), Some(65534)));
+        let before = fs_err::metadata(&file).unwrap();
+        symlink("file", &link).unwrap();
+        replace(&link, b"new").unwrap();
+        let after = fs_err::metadata(&file).unwrap();
+        assert_eq!(fs_err::read_to_string(&file).unwrap(), "new");
+        assert!(link.is_symlink());
+        assert_eq!(
+            (after.mode(), after.uid(), after.gid()),
+            (before.mode(), before.uid(), before.gid())
+        );
+    }
+
+    #[test]
+    fn a_second_holder_waits_for_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("locks/x");
+        let first = lock(&file, || panic!("nobody holds it")).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(lock(&file, || sender.send("waits").unwrap()).unwrap()));
+            assert_eq!(receiver.recv().unwrap(), "waits");
+            drop(first);
+        });
+    }
+}

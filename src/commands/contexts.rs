@@ -8,6 +8,7 @@ use crate::{
     plan::{PlatformStage, Record, Stage, late_sources, source_digest},
     project::{
         self, Image,
+        dockerfile::isolate::CONTEXT_FOLDER,
         inputs::{BaseImage, ImageInputs},
         lock::LockedImage,
         place::{Defect, Place},
@@ -65,7 +66,15 @@ impl Contexts<'_> {
         if inputs.built_in.is_none() {
             self.refuse_unmatched(image, inputs, &entries, &folders)?;
         }
-        let dockerfile = self.dockerfile(inputs, platform, line)?;
+        let dockerfile = self.dockerfile(image, inputs, platform, line)?;
+        if shape(image, inputs, self.outside.daemon()?.builder()).is_isolated {
+            let moved = entries.into_iter().map(|entry| entry.under(CONTEXT_FOLDER));
+            entries = moved.collect();
+            for folder in &mut folders {
+                *folder = format!("{CONTEXT_FOLDER}/{folder}");
+            }
+            folders.push(CONTEXT_FOLDER.to_owned());
+        }
         entries.push(Entry::held(DOCKERFILE, dockerfile, false));
         Ok(Context {
             entries,
@@ -111,6 +120,7 @@ impl Contexts<'_> {
     /// The Dockerfile with its images' names replaced by names under which the daemon surely has them.
     fn dockerfile(
         &self,
+        image: &Image,
         inputs: &ImageInputs,
         platform: &PlatformStage,
         line: &mut StageLine<'_>,
@@ -130,10 +140,7 @@ impl Contexts<'_> {
             };
             replacements.push((base.span.clone(), name));
         }
-        if self.outside.daemon()?.builder() == Builder::Classic {
-            // It would build the stages that the target does not need, whose files the context does not have.
-            replacements.extend(inputs.resolution.without_unreached());
-        }
+        replacements.extend(shape(image, inputs, self.outside.daemon()?.builder()).replacements);
         Ok(inputs.dockerfile.substitute(&replacements))
     }
 
@@ -259,6 +266,35 @@ impl Contexts<'_> {
             &bytes,
         )?;
         Ok(digest)
+    }
+}
+
+/// How the Dockerfile that is sent differs from the one that was written, but for the images' names.
+pub(super) struct Shape {
+    pub(super) replacements: Vec<(std::ops::Range<usize>, String)>,
+    /// Whether the context lies in a folder, out of which a stage of its own takes it.
+    pub(super) is_isolated: bool,
+}
+
+/// The shape in which a Dockerfile is sent to a builder.
+pub(super) fn shape(image: &Image, inputs: &ImageInputs, builder: Builder) -> Shape {
+    let mut replacements = Vec::new();
+    if builder == Builder::Classic {
+        // It would build the stages that the target does not need, whose files the context does not have.
+        replacements.extend(inputs.resolution.without_unreached());
+    }
+    let isolated = Some(&inputs.resolution)
+        .filter(|resolution| resolution.may_copy(DOCKERFILE))
+        .and_then(|resolution| {
+            inputs
+                .dockerfile
+                .isolated(resolution, image.target.as_deref())
+        });
+    let is_isolated = isolated.is_some();
+    replacements.extend(isolated.into_iter().flatten());
+    Shape {
+        replacements,
+        is_isolated,
     }
 }
 

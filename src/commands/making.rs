@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    contexts::Contexts, locks::Prepared, outside::Outside, packing::Packer, session::Session,
+    contexts::{Contexts, shape},
+    locks::Prepared,
+    outside::Outside,
+    packing::Packer,
+    session::Session,
 };
 use crate::{
     adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon, DockerError, TransferEvent},
@@ -15,7 +19,10 @@ use crate::{
     plan::{PlatformStage, Stage},
     project::{
         Image,
-        dockerfile::Dockerfile,
+        dockerfile::{
+            Dockerfile,
+            isolate::{INSERTED_LINES, as_written},
+        },
         inputs::ImageInputs,
         lock,
         place::{Defect, Place},
@@ -215,7 +222,7 @@ impl<'a> Maker<'a> {
             no_cache: self.prepared.lock.revisions.contains_key(&stage.name),
         };
         let built = daemon.build(&request, &mut |event| show(line, &event));
-        built.map_err(|error| located(stage, inputs, daemon.builder(), error))?;
+        built.map_err(|error| located(image, inputs, daemon.builder(), error))?;
         daemon.inspect(&reference.to_string())?.ok_or_else(|| {
             untrue(
                 reference,
@@ -252,7 +259,7 @@ impl<'a> Maker<'a> {
 }
 
 /// A failed build with its line in the Dockerfile.
-fn located(stage: &Stage, inputs: &ImageInputs, builder: Builder, error: DockerError) -> Error {
+fn located(image: &Image, inputs: &ImageInputs, builder: Builder, error: DockerError) -> Error {
     let DockerError::BuildFailed {
         instruction,
         step,
@@ -263,10 +270,10 @@ fn located(stage: &Stage, inputs: &ImageInputs, builder: Builder, error: DockerE
         return error.into();
     };
     let instruction = instruction.unwrap_or_default();
-    let line = line_of(inputs, builder, step, &instruction).or_else(|| told_line(&message));
+    let line = line_of(image, inputs, builder, step, &instruction).or_else(|| told_line(&message));
     let shown = line.and_then(|line| text_of_line(inputs, line));
     Error::Build {
-        stage: stage.name.clone(),
+        stage: image.name.clone(),
         place: Place::of_line(inputs.dockerfile.file(), line.unwrap_or(1)),
         instruction: shown.unwrap_or(instruction),
         output: last_lines,
@@ -282,21 +289,28 @@ fn told_line(message: &str) -> Option<usize> {
     digits.parse().ok()
 }
 
-/// The line of the step that a builder names; the classic one counts the steps of what it was sent.
+/// The line, as it was written, of the step that a builder names; the classic one counts the steps of what it was sent.
 fn line_of(
+    image: &Image,
     inputs: &ImageInputs,
     builder: Builder,
     step: Option<(usize, usize)>,
     instruction: &str,
 ) -> Option<usize> {
-    let buildkit = builder == Builder::BuildKit;
-    let sent = inputs
-        .dockerfile
-        .substitute(&inputs.resolution.without_unreached());
-    match Dockerfile::parse(inputs.dockerfile.file(), &sent) {
-        Ok(sent) if !buildkit => sent.line_of(step, instruction, buildkit),
-        _ => inputs.dockerfile.line_of(step, instruction, buildkit),
+    let dockerfile = &inputs.dockerfile;
+    if builder == Builder::BuildKit {
+        return dockerfile.line_of(step, &as_written(instruction), true);
     }
+    let shape = shape(image, inputs, builder);
+    let sent = dockerfile.substitute(&shape.replacements);
+    let sent = Dockerfile::parse(dockerfile.file(), &sent).ok()?;
+    let line = sent.line_of(step, instruction, false)?;
+    let is_below = shape.is_isolated && line >= dockerfile.first_from_line() + INSERTED_LINES;
+    Some(if is_below {
+        line - INSERTED_LINES
+    } else {
+        line
+    })
 }
 
 /// The instruction that begins on a line, cut to what a message can hold.

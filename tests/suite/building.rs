@@ -356,8 +356,11 @@ fn a_shared_repository_tells_images_apart_by_their_whole_tag() {
         let all = [format!("{host}/small/spark:{job}")]
             .into_iter()
             .chain(images);
-        let containers: String = all.map(|image| format!("  - image: {image}\n")).collect();
-        format!("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n{containers}")
+        let containers: Vec<String> = all.map(|image| format!("  - image: {image}\n")).collect();
+        format!(
+            "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n{}",
+            containers.concat()
+        )
     };
     chain
         .project
@@ -470,4 +473,40 @@ fn triggers_of_a_parent_find_their_files() {
         fs_err::read_to_string(copied.path().join("ds.txt")).unwrap(),
         "ds\n"
     );
+}
+
+/// `COPY . .` takes the project's files as they are, and nothing that sparkpack sends beside them.
+#[test]
+fn a_context_that_is_copied_whole_holds_nothing_else() {
+    let chain = Chain::new("build-whole");
+    chain
+        .project
+        .write("docker/side/Dockerfile", "FROM base\nCOPY . /all/\n");
+    let listings = ["1", "0"].map(|buildkit| {
+        remove_images(&chain.registry);
+        let mut command = chain.project.command(&["build", "side"]);
+        let run = crate::support::run(command.env("DOCKER_BUILDKIT", buildkit));
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let container = docker(&["create", &chain.project.reference("side"), "true"]);
+        let folder = tempfile::tempdir().unwrap();
+        let copied = format!("{}:/all", container.trim());
+        docker(&["cp", &copied, folder.path().to_str().unwrap()]);
+        docker(&["rm", container.trim()]);
+        let script = "cd \"$1/all\" && find . -type f -exec sha256sum {} + | sort -k 2";
+        crate::support::program("sh", &["-c", script, "sh", folder.path().to_str().unwrap()])
+    });
+    let inputs = "cd \"$1\" && find . -type f ! -path './dist/*' ! -path './kubernetes/*' ! -name 'sparkpack.*' -exec sha256sum {} + | sort -k 2";
+    let root = chain.project.root();
+    let wanted = crate::support::program("sh", &["-c", inputs, "sh", root.to_str().unwrap()]);
+    assert_eq!(listings, [wanted.clone(), wanted]);
+    chain.project.write(
+        "docker/side/Dockerfile",
+        "FROM base\nCOPY . /all/\nCOPY --chown=nobody-such docker /x\n",
+    );
+    for buildkit in ["1", "0"] {
+        let mut command = chain.project.command(&["build", "side"]);
+        let run = crate::support::run(command.env("DOCKER_BUILDKIT", buildkit));
+        let wanted = "docker/side/Dockerfile:3:1: building `side` failed at `COPY --chown=nobody-such docker /x`";
+        assert!(run.stderr.contains(wanted), "{}", run.stderr);
+    }
 }

@@ -4,6 +4,7 @@
 //! daemon is asked. Where something cannot be decided here, the larger answer is given: the whole context.
 
 mod copies;
+pub mod isolate;
 mod scan;
 mod stages;
 mod steps;
