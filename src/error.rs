@@ -60,7 +60,7 @@ pub enum Error {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A build that failed, with the place in the Dockerfile.
-    #[error("{place}: building `{stage}` failed{}", at(instruction))]
+    #[error("{}building `{stage}` failed{}", beginning(*built_in, place), at(instruction))]
     Build {
         /// The image.
         stage: String,
@@ -227,7 +227,8 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self.code().as_bytes() {
-            [b'E', b'0', ..] => 2,
+            // A name or version in a file of the user's that nobody has, or that contradicts another.
+            b"E623" | b"E703" | b"E706" | [b'E', b'0', ..] => 2,
             [b'E', b'3', ..] => 3,
             [b'E', b'4', ..] => 4,
             [b'E', b'5', ..] => 5,
@@ -242,6 +243,15 @@ impl Error {
             error.kind(),
             format!("{}: {error}", path.display()),
         ))
+    }
+}
+
+/// The place of a Dockerfile that the user has, or what stands for one that is built in.
+fn beginning(built_in: bool, place: &Place) -> String {
+    if built_in {
+        "built-in recipe: ".to_owned()
+    } else {
+        format!("{place}: ")
     }
 }
 

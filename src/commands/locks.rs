@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::{outside::Outside, session::Session};
 use crate::{
-    adapters::registry::RegistryError,
     error::Error,
     image::{Digest, Reference},
     plan::{self, Facts, Plan, late_sources, parents_first},
@@ -171,11 +170,18 @@ fn find_image(
         Err(error) => Some(error),
     };
     if let Some(facts) = outside.daemon()?.inspect(text)? {
-        let why = refused
-            .as_ref()
-            .map_or("its registry does not have it".to_owned(), why_not);
+        let why = match &refused {
+            Some(_) => "its registry does not answer",
+            None => "its registry does not have it",
+        };
         let id = facts.id.short(12);
-        session.ui.say(format!("{text}: locked by the image ID {id} of the local daemon, since {why}; other machines cannot build on it"));
+        session.ui.say(format!(
+            "{text}: locked by the image ID {id} of the local daemon, since {why}; other machines cannot build on it \
+             (to lock it again, delete its entry in sparkpack.lock)"
+        ));
+        if let Some(error) = refused {
+            session.ui.detail(format!("{text}: {error}"));
+        }
         return Ok(LockedImage::LocalDaemon { local_id: facts.id });
     }
     match refused {
@@ -186,11 +192,6 @@ fn find_image(
             hint: "look for a typing error; `docker pull` shows what the registry says".to_owned(),
         }),
     }
-}
-
-fn why_not(error: &RegistryError) -> String {
-    let text = error.to_string();
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 fn lock_sources(

@@ -169,6 +169,7 @@ impl<'a> Packer<'a> {
         line: &mut StageLine<'_>,
     ) -> Result<Packed, Error> {
         let dist = self.session.project.root.join(&package.dist);
+        keep_out_of_git(&self.session.project.root.join("dist"))?;
         let installed = self.installed(wheels, target, index, line)?;
         let main = write_main(&dist, &inputs.main)?;
         let jobs = write_zip(&dist, "jobs.zip", &inputs.modules)?;
@@ -287,6 +288,15 @@ fn listing_of(entries: &[Entry]) -> String {
         Content::Symlink { target } => format!("link {target} {}\n", entry.path),
     };
     entries.iter().map(row).collect()
+}
+
+/// What is made is not committed, unless a person has said otherwise in `dist` itself.
+pub(super) fn keep_out_of_git(dist: &Path) -> Result<(), Error> {
+    let file = dist.join(".gitignore");
+    if file.exists() {
+        return Ok(());
+    }
+    Ok(store::replace(&file, b"*\n")?)
 }
 
 fn write_main(dist: &Path, main: &Entry) -> Result<Entry, Error> {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     locks::Prepared,
     making::{Action, Made},
+    packing,
     session::Session,
 };
 use crate::{
@@ -99,5 +100,6 @@ pub(super) fn write(
     if fs_err::read(&file).is_ok_and(|old| old == text.as_bytes()) {
         return Ok(());
     }
+    packing::keep_out_of_git(&session.project.root.join("dist"))?;
     Ok(store::replace(&file, text.as_bytes())?)
 }

@@ -59,7 +59,7 @@ impl<'a> Session<'a> {
             lock.to_text().as_bytes(),
         )?;
         self.ui
-            .say(format!("{} completed: commit it", lock::FILE_NAME));
+            .say(format!("{} updated: commit it", lock::FILE_NAME));
         Ok(())
     }
 

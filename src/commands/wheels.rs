@@ -14,7 +14,7 @@ use crate::{
     project::{
         Image, Kind,
         inputs::{BaseImage, ImageInputs, ImageRequirements},
-        lock::{Lock, LockedWheels},
+        lock::{self, Lock, LockedWheels},
         place::{Defect, Place},
         requirements::{self, LockedWheel, Pin},
         wheel::Target,
@@ -121,18 +121,7 @@ impl Chooser<'_> {
             return Ok(wheels);
         }
         if self.missing == Missing::Refuse {
-            let file = requirements.requirements.file.display();
-            let message = format!(
-                "`{}` needs the wheels for {file} ({}), which no lock has",
-                image.name, target.platform
-            );
-            return Err(Defect::new(
-                "E033",
-                Place::of_line(&requirements.requirements.file, 1),
-                message,
-            )
-            .hint("run `sparkpack build`, which completes the locks")
-            .into());
+            return Err(unlocked(image, requirements, target).into());
         }
         self.choose(image, requirements, provided, target)
     }
@@ -145,7 +134,7 @@ impl Chooser<'_> {
         target: &Target,
     ) -> Result<Vec<LockedWheel>, Error> {
         let line = self.session.ui.stage(&image.name);
-        let file = requirements.requirements.file.display().to_string();
+        let file = described(requirements);
         line.step(&format!("choosing wheels for {file}"));
         let resolved =
             self.outside
@@ -261,6 +250,27 @@ impl Chooser<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+fn unlocked(image: &Image, requirements: &ImageRequirements, target: &Target) -> Defect {
+    let file = if requirements.built_in {
+        Path::new(lock::FILE_NAME)
+    } else {
+        &requirements.requirements.file
+    };
+    let (of, platform) = (described(requirements), &target.platform);
+    let name = &image.name;
+    let message = format!("`{name}` needs the wheels for {of} ({platform}), which no lock has");
+    let defect = Defect::new("E033", Place::of_line(file, 1), message);
+    defect.hint("run `sparkpack build`, which completes the locks")
+}
+
+fn described(requirements: &ImageRequirements) -> String {
+    if requirements.built_in {
+        "its built-in requirements".to_owned()
+    } else {
+        requirements.requirements.file.display().to_string()
     }
 }
 

@@ -219,7 +219,7 @@ impl Project {
         } else {
             let names: Vec<&str> = self.registries.keys().map(String::as_str).collect();
             Err(format!(
-                "there is no registry `{name}`: {} are configured",
+                "there is no registry `{name}`; configured: {}",
                 super::config::listed(&names)
             ))
         }

@@ -169,7 +169,7 @@ impl SourceError {
                 "make room, or let `SPARKPACK_CACHE` name a folder on another disk".to_owned()
             }
             Self::MissingTool { tool, instead, .. } => format!("install {tool}, or {instead}"),
-            Self::Tool { .. } => "run `sparkpack doctor`".to_owned(),
+            Self::Tool { .. } => "mend what it says, then run this again".to_owned(),
             Self::Tree(error) => return error.hint(),
             Self::Io(_) => return None,
         })

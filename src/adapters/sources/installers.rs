@@ -318,14 +318,16 @@ impl Run {
         words.iter().any(|word| self.output.contains(word))
     }
 
-    /// The end of the output, on one line.
+    /// What the output comes to, on one line: its errors, or else its end.
     fn shown(&self) -> String {
-        let lines: Vec<&str> = self
-            .output
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
+        let lines = || self.output.lines().map(str::trim);
+        let mut errors: Vec<&str> = lines().filter(|line| line.starts_with("ERROR:")).collect();
+        errors.dedup();
+        if errors.is_empty() {
+            let mut end: Vec<&str> = lines().filter(|line| !line.is_empty()).collect();
+            errors = end.split_off(end.len().saturating_sub(3));
+        }
+        let lines = errors;
         let text = lines.join("; ");
         let start = text.len().saturating_sub(SHOWN_OUTPUT);
         let start = (start..=text.len())
