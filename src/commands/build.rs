@@ -1,10 +1,10 @@
 //! `sparkpack build`: packs, makes what the daemon does not have, rewrites the manifests, says what was made.
 
 use super::{
-    locks::{self, Missing},
+    locks,
     making::{Action, Maker},
     manifests::{self, Scope},
-    outside::Outside,
+    outside::{Missing, Outside},
     packing::Packer,
     report::{self, Row},
     schedule,

@@ -46,7 +46,7 @@ impl Contexts<'_> {
         inputs: &ImageInputs,
         line: &mut StageLine<'_>,
     ) -> Result<Context, Error> {
-        let platform = super::making::only_platform(stage)?;
+        let platform = super::stages::only_platform(stage)?;
         let mut entries = inputs.context.clone();
         let mut folders = Vec::new();
         for late in late_sources(&self.session.project, image) {
@@ -129,7 +129,7 @@ impl Contexts<'_> {
         for base in &inputs.bases {
             let name = match &base.image {
                 BaseImage::Scratch => continue,
-                BaseImage::Stage(name) => super::making::reference(
+                BaseImage::Stage(name) => super::stages::reference(
                     self.session,
                     &self.prepared.plan.stages[name],
                     self.prefix,
@@ -191,7 +191,7 @@ impl Contexts<'_> {
                         &pinned.repository.registry,
                     );
                     daemon.pull(&pinned, &platform.platform, &registry_auth, &mut |event| {
-                        super::making::show_transfer(line, "pulled", &event);
+                        line.transferred("pulled", &event);
                     })?;
                 }
                 Ok(pinned.to_string())

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{outside::Outside, session::Session};
+use super::{
+    outside::{Missing, Outside},
+    session::Session,
+};
 use crate::{
     error::Error,
     image::{Digest, Reference},
@@ -21,15 +24,6 @@ pub(super) struct Prepared {
     pub(super) inputs: BTreeMap<String, ImageInputs>,
     pub(super) lock: Lock,
     pub(super) local_sources: BTreeMap<String, Digest>,
-}
-
-/// Whether what the locks lack may be found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// It is looked up and written into the locks.
-    Complete,
-    /// It is an error: nothing is sent anywhere.
-    Refuse,
 }
 
 /// Makes the plan of the whole project.

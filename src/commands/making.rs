@@ -8,9 +8,10 @@ use super::{
     outside::Outside,
     packing::Packer,
     session::Session,
+    stages::{only_platform, reference},
 };
 use crate::{
-    adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon, DockerError, TransferEvent},
+    adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon, DockerError},
     error::Error,
     image::{
         ImageFacts, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST,
@@ -54,48 +55,6 @@ pub(super) struct Maker<'a> {
     prepared: &'a Prepared,
     prefix: &'a str,
     contexts: Contexts<'a>,
-}
-
-/// The reference of a stage.
-pub(super) fn reference(
-    session: &Session<'_>,
-    stage: &Stage,
-    prefix: &str,
-) -> Result<Reference, Error> {
-    let names = crate::project::template::Names {
-        registry: prefix,
-        project: &session.project.name,
-        image: &stage.name,
-    };
-    let made = session
-        .project
-        .reference
-        .reference(names, &stage.fingerprint);
-    made.map_err(|error| {
-        Defect::new(
-            "E025",
-            Place::of_line(crate::project::FILE_NAME, 1),
-            error.to_string(),
-        )
-        .into()
-    })
-}
-
-/// The only platform of a stage: several make an index, which the daemon cannot hold.
-pub(super) fn only_platform(stage: &Stage) -> Result<&PlatformStage, Error> {
-    match stage.platforms.as_slice() {
-        [only] => Ok(only),
-        several => {
-            let names: Vec<String> = several
-                .iter()
-                .map(|stage| stage.platform.to_string())
-                .collect();
-            Err(Error::NotYet {
-                what: format!("building `{}` for several platforms ({})", stage.name, names.join(", ")),
-                hint: "list one platform: `platforms = [\"linux/amd64\"]`; `sparkpack plan` gives the references for several".to_owned(),
-            })
-        }
-    }
 }
 
 impl<'a> Maker<'a> {
@@ -337,6 +296,14 @@ fn cut(text: &str) -> String {
     }
 }
 
+fn untrue(reference: &Reference, reason: &str) -> Error {
+    Error::Untrue {
+        reference: reference.to_string(),
+        reason: reason.to_owned(),
+        hint: "run it again; if it stays so, the daemon is at fault: `docker image inspect` shows what it has".to_owned(),
+    }
+}
+
 /// Why the daemon's image does not do; nothing where it does.
 fn reason_to_build(
     stage: &Stage,
@@ -390,14 +357,6 @@ fn check(
     }
 }
 
-fn untrue(reference: &Reference, reason: &str) -> Error {
-    Error::Untrue {
-        reference: reference.to_string(),
-        reason: reason.to_owned(),
-        hint: "run it again; if it stays so, the daemon is at fault: `docker image inspect` shows what it has".to_owned(),
-    }
-}
-
 /// What only BuildKit knows is refused before the first step, not after the tenth.
 fn refuse_what_the_builder_lacks(daemon: &Daemon, inputs: &ImageInputs) -> Result<(), Error> {
     if daemon.builder() == Builder::BuildKit {
@@ -433,13 +392,5 @@ fn show(line: &mut StageLine<'_>, event: &BuildEvent) {
         }
         BuildEvent::Log(text) => line.output(text),
         BuildEvent::Sent(count) => line.moved("sent", *count, None),
-    }
-}
-
-/// Shows how far a push or a pull is.
-pub(super) fn show_transfer(line: &mut StageLine<'_>, what: &str, event: &TransferEvent) {
-    match event {
-        TransferEvent::Status(text) => line.output(text),
-        TransferEvent::Bytes { done, total } => line.moved(what, *done, Some(*total)),
     }
 }

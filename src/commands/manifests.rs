@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{locks::Prepared, making, session::Session};
+use super::{locks::Prepared, session::Session, stages};
 use crate::{
     adapters::store,
     error::Error,
@@ -131,7 +131,7 @@ fn current(
 ) -> Option<String> {
     let (name, written) = named(session, value)?;
     let stage = prepared.plan.stages.get(name)?;
-    let wanted = making::reference(session, stage, prefix).ok()?;
+    let wanted = stages::reference(session, stage, prefix).ok()?;
     let is_meant = scope.images.iter().any(|image| image == name);
     (is_meant && wanted != written).then(|| wanted.to_string())
 }
@@ -171,7 +171,7 @@ fn elsewhere(session: &Session<'_>, prepared: &Prepared, text: &str) -> Vec<(usi
         let mut prefixes = session.project.registries.values();
         stage.is_some_and(|stage| {
             prefixes.any(|prefix| {
-                making::reference(session, stage, prefix).is_ok_and(|wanted| wanted == *written)
+                stages::reference(session, stage, prefix).is_ok_and(|wanted| wanted == *written)
             })
         })
     };

@@ -13,6 +13,7 @@ mod push;
 mod report;
 mod schedule;
 mod session;
+mod stages;
 mod wheels;
 
 use crate::{

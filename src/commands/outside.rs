@@ -14,6 +14,15 @@ use crate::{
     error::Error,
 };
 
+/// Whether what the locks lack may be found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It is looked up and written into the locks.
+    Complete,
+    /// It is an error: nothing is sent anywhere.
+    Refuse,
+}
+
 /// The daemon, the registry and what else is outside, for one run.
 pub(super) struct Outside<'a> {
     session: &'a Session<'a>,

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    locks::{Missing, Prepared},
-    outside::Outside,
+    locks::Prepared,
+    outside::{Missing, Outside},
     session::Session,
     wheels,
 };

@@ -1,8 +1,8 @@
 //! `sparkpack plan`: prints the reference of every image, offline.
 
 use super::{
-    locks::{self, Missing},
-    outside::Outside,
+    locks,
+    outside::{Missing, Outside},
     session::Session,
 };
 use crate::{cli::Registry, error::Error};
@@ -20,7 +20,7 @@ pub(super) fn run(session: &Session<'_>, registry: &Registry) -> Result<(), Erro
         }
         session
             .ui
-            .data(super::making::reference(session, stage, prefix)?)?;
+            .data(super::stages::reference(session, stage, prefix)?)?;
     }
     Ok(())
 }

@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    locks::{self, Missing, Prepared},
-    making::{self, Action, Made, Maker},
+    locks::{self, Prepared},
+    making::{Action, Made, Maker},
     manifests::{self, Scope},
-    outside::Outside,
+    outside::{Missing, Outside},
     report::{self, Row},
     schedule,
     session::Session,
+    stages,
 };
 use crate::{
     adapters::{credentials::registry_auth, registry::RegistryImage},
@@ -114,14 +115,14 @@ impl Pusher<'_> {
         let mut there = BTreeMap::new();
         for name in self.prepared.plan.with_parents(targets) {
             let stage = &self.prepared.plan.stages[&name];
-            let reference = making::reference(self.session, stage, self.prefix)?;
+            let reference = stages::reference(self.session, stage, self.prefix)?;
             there.insert(name, self.find(stage, &reference)?);
         }
         Ok(there)
     }
 
     fn find(&self, stage: &Stage, reference: &Reference) -> Result<Option<RegistryImage>, Error> {
-        let platform = &making::only_platform(stage)?.platform;
+        let platform = &stages::only_platform(stage)?.platform;
         let found = self.outside.registry()?.find(reference, platform)?;
         match &found {
             Some(image) => refuse_conflict(stage, reference, &image.facts).map(|()| found),
@@ -158,7 +159,7 @@ impl Pusher<'_> {
         there: Option<&RegistryImage>,
         below: &BTreeMap<String, Pushed>,
     ) -> Result<Pushed, Error> {
-        let reference = making::reference(self.session, stage, self.prefix)?;
+        let reference = stages::reference(self.session, stage, self.prefix)?;
         if let Some(image) = there {
             self.session.ui.say(format!(
                 "{}: current: the registry has {reference}, made from the same inputs",
@@ -202,7 +203,7 @@ impl Pusher<'_> {
             &pinned,
             &pushed.image.facts.platform,
             &self.registry_auth(&pinned)?,
-            &mut |event| making::show_transfer(&mut line, "pulled", &event),
+            &mut |event| line.transferred("pulled", &event),
         )?;
         daemon.tag(&pushed.image.facts.id, &pushed.reference)?;
         let took = line.elapsed();
@@ -222,7 +223,7 @@ impl Pusher<'_> {
         for attempt in 1.. {
             daemon.tag(&made.facts.id, own)?;
             let sent = daemon.push(own, &registry_auth, &mut |event| {
-                making::show_transfer(line, "pushed", &event);
+                line.transferred("pushed", &event);
             });
             // Another push of the same image on this daemon may have taken the tag away under our hands.
             let is_gone = sent.is_err() && daemon.inspect(&own.to_string())?.is_none();

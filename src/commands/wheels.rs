@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{locks::Missing, outside::Outside, session::Session};
+use super::{
+    outside::{Missing, Outside},
+    session::Session,
+};
 use crate::{
     adapters::store,
     error::Error,
