@@ -226,6 +226,9 @@ impl Error {
     /// The exit code, as the README lists them.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
+        if let Self::Defect(_) = self {
+            return 2;
+        }
         match self.code().as_bytes() {
             // A name or version in a file of the user's that nobody has, or that contradicts another.
             b"E623" | b"E703" | b"E706" | [b'E', b'0', ..] => 2,

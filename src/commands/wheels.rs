@@ -10,7 +10,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    adapters::store,
+    adapters::{python::PythonError, store},
     error::Error,
     image::Platform,
     plan::parents_first,
@@ -20,7 +20,7 @@ use crate::{
         lock::{self, Lock, LockedWheels},
         place::{Defect, Place},
         requirements::{self, LockedWheel, Pin},
-        wheel::Target,
+        wheel::{Target, normalise},
     },
 };
 
@@ -139,10 +139,9 @@ impl Chooser<'_> {
         let line = self.session.ui.stage(&image.name);
         let file = described(requirements);
         line.step(&format!("choosing wheels for {file}"));
-        let resolved =
-            self.outside
-                .installer()?
-                .lock(&requirements.requirements, target, provided)?;
+        let installer = self.outside.installer()?;
+        let resolved = installer.lock(&requirements.requirements, target, provided);
+        let resolved = resolved.map_err(|error| placed(requirements, error))?;
         let took = line.elapsed();
         line.finish(&format!(
             "chose {} wheels for {file} in {took}",
@@ -267,6 +266,18 @@ fn unlocked(image: &Image, requirements: &ImageRequirements, target: &Target) ->
     let message = format!("`{name}` needs the wheels for {of} ({platform}), which no lock has");
     let defect = Defect::new("E033", Place::of_line(file, 1), message);
     defect.hint("run `sparkpack build`, which completes the locks")
+}
+
+/// The error with the line that wants the package, where a line does.
+fn placed(requirements: &ImageRequirements, error: PythonError) -> Error {
+    let package = error.package().map(normalise);
+    let mut names = requirements.requirements.names();
+    let Some((_, place)) = names.find(|(name, _)| Some(*name) == package.as_deref()) else {
+        return error.into();
+    };
+    let defect = Defect::new(error.code(), place.clone(), error.to_string());
+    let hint = error.hint();
+    Defect { hint, ..defect }.into()
 }
 
 fn described(requirements: &ImageRequirements) -> String {

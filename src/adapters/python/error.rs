@@ -142,6 +142,21 @@ impl PythonError {
         }
     }
 
+    /// The package of the requirement that cannot be fulfilled, where it is one's alone.
+    #[must_use]
+    pub fn package(&self) -> Option<&str> {
+        let asked = match self {
+            Self::NotFound { asked, .. }
+            | Self::OnlySource { asked }
+            | Self::OtherPlatforms { asked, .. } => asked,
+            Self::OtherPython { package, .. } => package,
+            _ => return None,
+        };
+        let is_name =
+            |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+        asked.split(|character| !is_name(character)).next()
+    }
+
     /// What to do.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
