@@ -89,17 +89,32 @@ impl Daemon {
     ) -> Result<Digest, DockerError> {
         let reference = &request.reference;
         limit(reference, &[&request.labels, &request.build_arguments])?;
+        let id = self.send(request, events, ATTEMPTS)?;
+        let facts = self.verify(&id, &request.platform, reference)?;
+        match_labels(&facts.labels, &request.labels, reference)?;
+        self.tag(&id, reference)?;
+        Ok(id)
+    }
+
+    /// Sends the context and follows the build to its end; returns the image ID.
+    fn send(
+        &self,
+        request: &BuildRequest,
+        events: &mut dyn FnMut(BuildEvent),
+        attempts: u32,
+    ) -> Result<Digest, DockerError> {
         let options = options(request, self.builder);
         let folders: Vec<&str> = request.folders.iter().map(String::as_str).collect();
         let (answer, written) = context::send(&request.entries, &folders, |body| {
             self.runtime.block_on(self.follow(options, body, events))
         });
-        written.map_err(|error| archive_error(reference, error))?;
-        let id = answer?;
-        let facts = self.verify(&id, &request.platform, reference)?;
-        match_labels(&facts.labels, &request.labels, reference)?;
-        self.tag(&id, reference)?;
-        Ok(id)
+        written.map_err(|error| archive_error(&request.reference, error))?;
+        match answer {
+            Err(error) if attempts > 1 && lost_an_image(&error) => {
+                self.send(request, events, attempts - 1)
+            }
+            answer => answer,
+        }
     }
 
     async fn follow(
@@ -187,6 +202,14 @@ impl Daemon {
         self.tag(&id, reference)?;
         Ok(id)
     }
+}
+
+/// How often a build is begun that fails since somebody removes images at the same time.
+const ATTEMPTS: u32 = 5;
+
+/// The classic builder reads all images for its cache, and fails if one of them, whosever it is, goes meanwhile.
+fn lost_an_image(error: &DockerError) -> bool {
+    matches!(error, DockerError::BuildFailed { message, .. } if message.starts_with("unable to find image \"sha256:"))
 }
 
 fn options(request: &BuildRequest, builder: Builder) -> BuildImageOptions {

@@ -185,12 +185,19 @@ fn messages() -> Vec<String> {
 
 /// Builds with a daemon that answers the request with `answer`, and knows the image if `known`.
 fn build(answer: Vec<u8>, known: bool) -> (Result<Digest, DockerError>, Vec<String>) {
+    build_with(move || answer.clone(), known)
+}
+
+fn build_with(
+    answer: impl Fn() -> Vec<u8> + Send + 'static,
+    known: bool,
+) -> (Result<Digest, DockerError>, Vec<String>) {
     let facts = format!(
         r#"{{"Id":"{ID}","Os":"linux","Architecture":"amd64","Size":1,"RootFS":{{"Type":"layers","Layers":[]}},"Config":{{}}}}"#
     );
     let pretender = Pretender::start(move |path| {
         if path.contains("/build") {
-            answer.clone()
+            answer()
         } else if path.ends_with("/json") && known {
             whole("200 OK", &facts)
         } else if path.ends_with("/json") {
@@ -273,4 +280,44 @@ fn a_build_that_is_cut_anywhere_is_none() {
     }
     let (result, _) = build(chunked(&messages.concat(), 100, true), false);
     assert_eq!(result.unwrap_err().code(), "E605");
+}
+
+/// The classic builder stumbles over an image, whosever it is, that is removed while it looks for cached ones.
+#[test]
+fn a_build_that_stumbled_over_a_removed_image_is_begun_again() {
+    let lost =
+        format!(r#"{{"errorDetail":{{"message":"unable to find image \"{ID}\""}},"error":"x"}}"#);
+    for (failures, attempts) in [(0, 1), (2, 3), (9, 5)] {
+        let (result, paths) = build_after(failures, &lost);
+        let builds = paths.iter().filter(|path| path.contains("/build?"));
+        assert_eq!(builds.count(), attempts);
+        assert_eq!(result.is_ok(), failures < 5);
+    }
+    let (result, paths) = build_after(
+        1,
+        r#"{"errorDetail":{"message":"no such file"},"error":"x"}"#,
+    );
+    assert!(matches!(result, Err(DockerError::BuildFailed { .. })));
+    assert_eq!(
+        paths.iter().filter(|path| path.contains("/build?")).count(),
+        1
+    );
+}
+
+/// A build whose first answers fail with a message.
+fn build_after(failures: usize, message: &str) -> (Result<Digest, DockerError>, Vec<String>) {
+    let failed = chunked(message, 100, true);
+    let well = chunked(&messages().concat(), 100, true);
+    let begun = std::sync::atomic::AtomicUsize::new(0);
+    build_with(
+        move || {
+            let number = begun.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            if number < failures {
+                failed.clone()
+            } else {
+                well.clone()
+            }
+        },
+        true,
+    )
 }
