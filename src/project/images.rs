@@ -46,7 +46,7 @@ impl Images<'_> {
             .values()
             .filter(|chain| chain.operator.is_some())
         {
-            self.add_default(&mut images, &chain_image_name(chain, Kind::Operator));
+            self.add_default(&mut images, &chain_image_name(chain, Kind::Operator))?;
         }
         let mut queue: Vec<String> = images.keys().cloned().collect();
         while let Some(name) = queue.pop() {
@@ -54,7 +54,7 @@ impl Images<'_> {
                 continue;
             };
             if !images.contains_key(&parent) {
-                if !self.add_default(&mut images, &parent) {
+                if !self.add_default(&mut images, &parent)? {
                     return Err(self.unknown_parent(&images[&name], &parent, &images));
                 }
                 queue.push(parent);
@@ -85,9 +85,13 @@ impl Images<'_> {
     }
 
     /// Adds the built-in image of a chain that has this name, if there is one.
-    fn add_default(&self, images: &mut BTreeMap<String, Image>, name: &str) -> bool {
+    fn add_default(
+        &self,
+        images: &mut BTreeMap<String, Image>,
+        name: &str,
+    ) -> Result<bool, Defect> {
         let Some(role) = self.role(name).filter(|_| !images.contains_key(name)) else {
-            return images.contains_key(name);
+            return Ok(images.contains_key(name));
         };
         let parent = default_parent(&role);
         images.insert(
@@ -103,14 +107,12 @@ impl Images<'_> {
                 contexts: BTreeMap::new(),
                 build_arguments: BTreeMap::new(),
                 target: None,
-                platforms: self
-                    .platforms(None)
-                    .unwrap_or_else(|_| vec![Platform::default()]),
+                platforms: self.platforms(None)?,
                 package: None,
                 requirements: None,
             },
         );
-        true
+        Ok(true)
     }
 
     /// The images that `[images.NAME]` stands for: one, or one for each folder.

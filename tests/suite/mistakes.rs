@@ -302,3 +302,20 @@ fn a_requirement_that_does_not_exist() {
         "nothing is half-written"
     );
 }
+
+/// The chain's own images have the project's platforms, even where no configured image has.
+#[test]
+fn a_platform_that_only_the_chain_has_is_checked() {
+    let project = TestProject::new(&[
+        (
+            "sparkpack.toml",
+            "format = 1\nproject = \"x\"\nplatforms = [\"linux/amd46\"]\nregistries.main = \"registry.example/x\"\n\n[chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\n\n[images.job]\nsrc = \"src\"\nplatforms = [\"linux/amd64\"]\n",
+        ),
+        ("src/main.py", ""),
+    ]);
+    let failure = project.failure(&["plan"]);
+    assert!(
+        failure.starts_with("exit 2\nerror[E022]: sparkpack.toml:3:14: `linux/amd46`"),
+        "{failure}"
+    );
+}
