@@ -24,8 +24,9 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     outside.daemon()?;
     let prepared = locks::prepare(session, &outside, Missing::Complete)?;
     manifests::changes(session, &prepared, scope)?;
-    Packer::new(session, &outside).pack_images(&targets, &prepared)?;
-    let maker = Maker::new(session, &outside, &prepared, prefix);
+    let packer = Packer::new(session, &outside);
+    packer.pack_images(&targets, &prepared)?;
+    let maker = Maker::new(session, &outside, &prepared, packer, prefix);
     let names = maker.needed(&targets)?;
     let made = schedule::run(session, &prepared.plan, &names, &|name, below| {
         maker.make(&prepared.plan.stages[name], below)

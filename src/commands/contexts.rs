@@ -66,8 +66,9 @@ impl Contexts<'_> {
         if inputs.built_in.is_none() {
             self.refuse_unmatched(image, inputs, &entries, &folders)?;
         }
-        let dockerfile = self.dockerfile(image, inputs, platform, line)?;
-        if shape(image, inputs, self.outside.daemon()?.builder()).is_isolated {
+        let shape = shape(image, inputs, self.outside.daemon()?.builder());
+        let dockerfile = self.dockerfile(inputs, &shape, platform, line)?;
+        if shape.is_isolated {
             let moved = entries.into_iter().map(|entry| entry.under(CONTEXT_FOLDER));
             entries = moved.collect();
             for folder in &mut folders {
@@ -120,12 +121,12 @@ impl Contexts<'_> {
     /// The Dockerfile with its images' names replaced by names under which the daemon surely has them.
     fn dockerfile(
         &self,
-        image: &Image,
         inputs: &ImageInputs,
+        shape: &Shape,
         platform: &PlatformStage,
         line: &mut StageLine<'_>,
     ) -> Result<Vec<u8>, Error> {
-        let mut replacements = Vec::new();
+        let mut replacements = shape.replacements.clone();
         for base in &inputs.bases {
             let name = match &base.image {
                 BaseImage::Scratch => continue,
@@ -140,7 +141,6 @@ impl Contexts<'_> {
             };
             replacements.push((base.span.clone(), name));
         }
-        replacements.extend(shape(image, inputs, self.outside.daemon()?.builder()).replacements);
         Ok(inputs.dockerfile.substitute(&replacements))
     }
 
@@ -185,11 +185,7 @@ impl Contexts<'_> {
                 let pinned = reference.repository.with_digest(digest);
                 if daemon.inspect(&pinned.to_string())?.is_none() {
                     line.step(&format!("pulling {text}"));
-                    let credential = self.outside.credentials()?.of(&pinned.repository)?;
-                    let registry_auth = crate::adapters::credentials::registry_auth(
-                        &credential,
-                        &pinned.repository.registry,
-                    );
+                    let registry_auth = self.outside.registry_auth(&pinned.repository)?;
                     daemon.pull(&pinned, &platform.platform, &registry_auth, &mut |event| {
                         line.transferred("pulled", &event);
                     })?;

@@ -62,13 +62,14 @@ impl<'a> Maker<'a> {
         session: &'a Session<'a>,
         outside: &'a Outside<'a>,
         prepared: &'a Prepared,
+        packer: Packer<'a>,
         prefix: &'a str,
     ) -> Self {
         let contexts = Contexts {
             session,
             outside,
             prepared,
-            packer: Packer::new(session, outside),
+            packer,
             prefix,
         };
         Self {

@@ -5,13 +5,14 @@ use std::sync::OnceLock;
 use super::session::Session;
 use crate::{
     adapters::{
-        credentials::Credentials,
+        credentials::{Credentials, registry_auth},
         docker::Daemon,
         python::{Fetching, Installer, Tool},
         registry::{RegistryClient, RegistrySettings},
         sources::Fetcher,
     },
     error::Error,
+    image::Repository,
 };
 
 /// Whether what the locks lack may be found out.
@@ -49,12 +50,18 @@ impl<'a> Outside<'a> {
         Ok(self.daemon.get_or_init(|| daemon))
     }
 
-    pub(super) fn credentials(&self) -> Result<&Credentials, Error> {
+    fn credentials(&self) -> Result<&Credentials, Error> {
         if let Some(credentials) = self.credentials.get() {
             return Ok(credentials);
         }
         let credentials = Credentials::load()?;
         Ok(self.credentials.get_or_init(|| credentials))
+    }
+
+    /// What the daemon is handed to sign in with at a repository's registry.
+    pub(super) fn registry_auth(&self, repository: &Repository) -> Result<String, Error> {
+        let credential = self.credentials()?.of(repository)?;
+        Ok(registry_auth(&credential, &repository.registry))
     }
 
     pub(super) fn registry(&self) -> Result<&RegistryClient, Error> {

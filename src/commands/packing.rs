@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     adapters::store,
     error::Error,
-    image::Digest,
+    image::{Digest, Platform},
     package::{
         archive,
         vendor::{self, Vendored},
@@ -31,13 +32,15 @@ use crate::{
     ui::StageLine,
 };
 
-/// Packs jobs.
+/// Packs jobs, each once in a run.
 pub(super) struct Packer<'a> {
     session: &'a Session<'a>,
     outside: &'a Outside<'a>,
+    packed: Mutex<BTreeMap<(String, Platform), Packed>>,
 }
 
 /// What lies in a `dist` folder, with paths below it.
+#[derive(Clone)]
 pub(super) struct Packed {
     main: Entry,
     jobs: Entry,
@@ -59,7 +62,11 @@ impl Packed {
 
 impl<'a> Packer<'a> {
     pub(super) fn new(session: &'a Session<'a>, outside: &'a Outside<'a>) -> Self {
-        Self { session, outside }
+        Self {
+            session,
+            outside,
+            packed: Mutex::default(),
+        }
     }
 
     /// Packs every job into its `dist` folder; gives the folders. Nothing but wheels is looked up.
@@ -96,7 +103,7 @@ impl<'a> Packer<'a> {
                 .get(&(name.clone(), platform.clone()))
                 .cloned()
                 .unwrap_or_default();
-            let target = self.target(image, platform);
+            let target = project.target(image, platform);
             let mut line = self.session.ui.stage(name);
             self.pack(
                 (package, sources),
@@ -137,27 +144,28 @@ impl<'a> Packer<'a> {
         platform: &PlatformStage,
         line: &mut StageLine<'_>,
     ) -> Result<Option<Packed>, Error> {
-        let target = self.target(image, &platform.platform);
-        let job = image.package.as_ref().zip(inputs.package.as_ref());
-        job.map(|job| {
-            self.pack(
-                job,
-                &platform.wheels,
-                target.as_ref(),
-                index_of(inputs),
-                line,
-            )
-        })
-        .transpose()
+        let Some(job) = image.package.as_ref().zip(inputs.package.as_ref()) else {
+            return Ok(None);
+        };
+        let key = (image.name.clone(), platform.platform.clone());
+        if let Some(packed) = self.packed().get(&key) {
+            return Ok(Some(packed.clone()));
+        }
+        let target = self.session.project.target(image, &platform.platform);
+        let packed = self.pack(
+            job,
+            &platform.wheels,
+            target.as_ref(),
+            index_of(inputs),
+            line,
+        )?;
+        self.packed().insert(key, packed.clone());
+        Ok(Some(packed))
     }
 
-    fn target(&self, image: &Image, platform: &crate::image::Platform) -> Option<Target> {
-        let chain = self.session.project.chain_of(image)?;
-        Some(Target {
-            python: chain.python,
-            platform: platform.clone(),
-            glibc: self.session.project.python.glibc,
-        })
+    fn packed(&self) -> MutexGuard<'_, BTreeMap<(String, Platform), Packed>> {
+        // What a thread that panicked has put in is whole.
+        self.packed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pack(
@@ -174,17 +182,15 @@ impl<'a> Packer<'a> {
         let main = write_main(&dist, &inputs.main)?;
         let jobs = write_zip(&dist, "jobs.zip", &inputs.modules)?;
         let libs = write_zip(&dist, "libs.zip", &installed.libs)?;
-        let site_packages: Vec<Entry> = installed
-            .site_packages
-            .into_iter()
-            .map(|entry| entry.under("site-packages"))
-            .collect();
-        write_tree(&dist, "site-packages", &site_packages)?;
+        write_tree(&dist, "site-packages", &installed.site_packages)?;
+        let site_packages = installed.site_packages.into_iter();
         Ok(Packed {
             main,
             jobs,
             libs,
-            site_packages,
+            site_packages: site_packages
+                .map(|entry| entry.under("site-packages"))
+                .collect(),
         })
     }
 
@@ -196,7 +202,7 @@ impl<'a> Packer<'a> {
         platform: &PlatformStage,
         line: &mut StageLine<'_>,
     ) -> Result<Vec<Entry>, Error> {
-        let target = self.target(image, &platform.platform);
+        let target = self.session.project.target(image, &platform.platform);
         let installed =
             self.installed(&platform.wheels, target.as_ref(), index_of(inputs), line)?;
         let all = installed.libs.into_iter().chain(installed.site_packages);
@@ -341,20 +347,13 @@ fn write_if_other(file: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Lets `dist/name` hold these files and no others.
 fn write_tree(dist: &Path, name: &str, entries: &[Entry]) -> Result<(), Error> {
     let folder = dist.join(name);
-    let below: Vec<Entry> = entries
-        .iter()
-        .map(|entry| Entry {
-            path: entry.path[name.len() + 1..].to_owned(),
-            ..entry.clone()
-        })
-        .collect();
-    if vendor::walk(&folder).is_ok_and(|found| listing_of(&found) == listing_of(&below)) {
+    if vendor::walk(&folder).is_ok_and(|found| listing_of(&found) == listing_of(entries)) {
         return Ok(());
     }
     let temporary = tempfile::Builder::new()
         .prefix(".sparkpack-")
         .tempdir_in(dist)?;
     let into: PathBuf = temporary.path().join("tree");
-    store::copy_tree(&below, &into)?;
+    store::copy_tree(entries, &into)?;
     Ok(store::move_folder(&into, &folder)?)
 }

@@ -11,13 +11,14 @@ use super::{
     making::{Action, Made, Maker},
     manifests::{self, Scope},
     outside::{Missing, Outside},
+    packing::Packer,
     report::{self, Row},
     schedule,
     session::Session,
     stages,
 };
 use crate::{
-    adapters::{credentials::registry_auth, registry::RegistryImage},
+    adapters::registry::RegistryImage,
     cli::Images,
     error::Error,
     image::{ImageFacts, LABEL_FINGERPRINT, Reference},
@@ -37,7 +38,8 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Complete)?;
     manifests::changes(session, &prepared, scope)?;
-    let maker = Maker::new(session, &outside, &prepared, prefix);
+    let packer = Packer::new(session, &outside);
+    let maker = Maker::new(session, &outside, &prepared, packer, prefix);
     let pusher = Pusher {
         session,
         outside: &outside,
@@ -202,7 +204,7 @@ impl Pusher<'_> {
         daemon.pull(
             &pinned,
             &pushed.image.facts.platform,
-            &self.registry_auth(&pinned)?,
+            &self.outside.registry_auth(&pinned.repository)?,
             &mut |event| line.transferred("pulled", &event),
         )?;
         daemon.tag(&pushed.image.facts.id, &pushed.reference)?;
@@ -211,15 +213,10 @@ impl Pusher<'_> {
         Ok(made(pushed.image.facts.clone()))
     }
 
-    fn registry_auth(&self, reference: &Reference) -> Result<String, Error> {
-        let credential = self.outside.credentials()?.of(&reference.repository)?;
-        Ok(registry_auth(&credential, &reference.repository.registry))
-    }
-
     /// Pushes an image under `own`, a tag that the daemon has only meanwhile.
     fn send_as(&self, made: &Made, own: &Reference, line: &mut StageLine<'_>) -> Result<(), Error> {
         let daemon = self.outside.daemon()?;
-        let registry_auth = self.registry_auth(own)?;
+        let registry_auth = self.outside.registry_auth(&own.repository)?;
         for attempt in 1.. {
             daemon.tag(&made.facts.id, own)?;
             let sent = daemon.push(own, &registry_auth, &mut |event| {

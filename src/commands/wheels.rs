@@ -92,18 +92,15 @@ impl Chooser<'_> {
     }
 
     fn target(&self, image: &Image, platform: &Platform) -> Result<Target, Error> {
-        let chain = self.session.project.chain_of(image).ok_or_else(|| {
+        let target = self.session.project.target(image, platform);
+        target.ok_or_else(|| {
             let message = format!(
                 "`{}` has requirements, but no chain says for which Python",
                 image.name
             );
-            Defect::new("E023", image.place.clone(), message)
-                .hint("add `[chains.main]` with `spark` and `python`")
-        })?;
-        Ok(Target {
-            python: chain.python,
-            platform: platform.clone(),
-            glibc: self.session.project.python.glibc,
+            let defect = Defect::new("E023", image.place.clone(), message);
+            let hint = "add `[chains.main]` with `spark` and `python`";
+            defect.hint(hint).into()
         })
     }
 

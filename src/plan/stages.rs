@@ -7,7 +7,7 @@ use super::{
     record::{self, Input, Record},
 };
 use crate::{
-    image::{Digest, Platform, Reference, ReferenceError},
+    image::{Digest, Platform},
     project::{
         Chain, Context, Image, Kind, Project,
         inputs::{Base, BaseImage, ImageInputs},
@@ -15,7 +15,6 @@ use crate::{
         place::{Defect, Place},
         requirements::LockedWheel,
         source::{Origin, Source, Unpack},
-        template::Names,
     },
 };
 
@@ -431,23 +430,5 @@ impl Plan {
             }
         }
         found
-    }
-
-    /// The reference of a stage under a registry's prefix.
-    ///
-    /// # Errors
-    /// The names and the template make no reference, which loading the project has ruled out.
-    pub fn reference(
-        &self,
-        project: &Project,
-        stage: &Stage,
-        prefix: &str,
-    ) -> Result<Reference, ReferenceError> {
-        let names = Names {
-            registry: prefix,
-            project: &project.name,
-            image: &stage.name,
-        };
-        project.reference.reference(names, &stage.fingerprint)
     }
 }

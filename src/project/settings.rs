@@ -6,6 +6,7 @@ use super::{
     place::{Defect, Place},
     source::Source,
     template::ReferenceTemplate,
+    wheel::Target,
 };
 use crate::image::Platform;
 
@@ -223,6 +224,17 @@ impl Project {
                 super::config::listed(&names)
             ))
         }
+    }
+
+    /// What an image's wheels are chosen for; nothing where no chain says for which Python.
+    #[must_use]
+    pub fn target(&self, image: &Image, platform: &Platform) -> Option<Target> {
+        let chain = self.chain_of(image)?;
+        Some(Target {
+            python: chain.python,
+            platform: platform.clone(),
+            glibc: self.python.glibc,
+        })
     }
 
     /// The chain of an image.

@@ -329,6 +329,16 @@ fn check_manifests(example: &Example, before: &BTreeMap<String, String>) {
     );
 }
 
+fn only_job_was_built(run: &Run) {
+    let built = run.stderr.lines().filter(|line| line.contains(": built "));
+    let built: Vec<&str> = built.collect();
+    assert!(
+        matches!(built[..], [line] if line.starts_with("job: ")),
+        "{}",
+        run.stderr
+    );
+}
+
 /// The example's unit tests, in its own job image, so that none is passed over for want of Spark.
 fn the_examples_own_tests(example: &Example) {
     let folder = tempfile::tempdir().unwrap();
@@ -396,16 +406,7 @@ fn from_nothing_to_the_results_of_both_jobs() {
     );
     docker(&["rmi", &example.project.reference("job")]);
     let rebuilt = example.project.succeed(&["build"]);
-    let lines: Vec<&str> = rebuilt
-        .stderr
-        .lines()
-        .filter(|line| line.contains(": built "))
-        .collect();
-    assert!(
-        matches!(lines[..], [line] if line.starts_with("job: ")),
-        "{}",
-        rebuilt.stderr
-    );
+    only_job_was_built(&rebuilt);
 
     let pushed = example.project.succeed(&["push"]);
     assert_eq!(pushed.stdout.lines().count(), 5);
@@ -449,14 +450,5 @@ fn from_nothing_to_the_results_of_both_jobs() {
         .project
         .edit("src/jobs/islands.py", "How many penguins", "How many birds");
     let changed = example.project.succeed(&["build"]);
-    let lines: Vec<&str> = changed
-        .stderr
-        .lines()
-        .filter(|line| line.contains(": built "))
-        .collect();
-    assert!(
-        matches!(lines[..], [line] if line.starts_with("job: ")),
-        "{}",
-        changed.stderr
-    );
+    only_job_was_built(&changed);
 }
