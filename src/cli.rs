@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Turns a `PySpark` project into immutable container images and the Kubernetes manifests that name them.
 #[derive(Debug, Parser)]
@@ -14,9 +14,9 @@ pub struct Cli {
     /// Print nothing but data and errors.
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Print the output of builds, and what makes an image not reproducible.
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
-    pub verbose: bool,
+    /// Print the output of builds and what is behind a reason; twice: which rule leaves a file out.
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -43,16 +43,17 @@ pub enum Command {
 
 Packages are installed by uv, or by pip where uv is not there, for the Python and platform of the image, from the wheels \
 that `requirements.lock` names; a missing lock is made. The same inputs give the same bytes. Prints the folders.")]
-    Package,
+    Package(Locks),
+    /// Make the locks, or move what they hold; says what would be retagged before it writes.
+    Lock(LockArguments),
+    /// Say what a build would do, and why, offline.
+    Plan(PlanArguments),
     /// Print the reference that each image of this checkout has, offline.
-    #[command(
-        long_about = "Print the reference that each image of this checkout has, parents first, one a line.
-
-Needs no daemon and no network: a tag is the first 16 hex digits of the hash of everything that goes into the image. What \
-the locks do not know yet is an error; `sparkpack build` completes them. With --verbose, images are named that are not \
-reproducible, since a RUN may use the network."
-    )]
-    Plan(Registry),
+    Tags(TagsArguments),
+    /// Say what makes an image differ from the one that is in use.
+    Why(WhyArguments),
+    /// Say what makes two images differ.
+    Diff(DiffArguments),
     /// Build what is missing through the Docker daemon, and rewrite the manifests.
     #[command(
         long_about = "Build the images that the Docker daemon does not have yet, parents first, and rewrite the manifests.
@@ -93,6 +94,126 @@ pub struct Images {
     /// The images, by name; by default all.
     #[arg(value_name = "IMAGE")]
     pub images: Vec<String>,
+    /// For which registry.
+    #[command(flatten)]
+    pub registry: Registry,
+    /// What may become of the locks.
+    #[command(flatten)]
+    pub locks: Locks,
+}
+
+/// What may become of the locks.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Locks {
+    /// Refuse to change the locks: what they lack is an error.
+    #[arg(long)]
+    pub locked: bool,
+    /// Send nothing to any registry or index: what the locks or the cache lack is an error.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// What is locked anew.
+#[derive(Args, Debug)]
+pub struct LockArguments {
+    /// Look everything up again, or only NAME: an image, a source, a package or a recipe.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
+    pub upgrade: Option<String>,
+    /// Have an image made again from the same inputs, without the builder's cache.
+    #[arg(long, value_name = "IMAGE", requires = "reason")]
+    pub refresh: Option<String>,
+    /// Why, for `--refresh`.
+    #[arg(long, value_name = "TEXT", requires = "refresh")]
+    pub reason: Option<String>,
+    /// Only say what would change.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// How a plan is printed.
+#[derive(Args, Debug)]
+pub struct PlanArguments {
+    /// For which registry.
+    #[command(flatten)]
+    pub registry: Registry,
+    /// Ask the registry too which images it has.
+    #[arg(long)]
+    pub remote: bool,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+}
+
+/// The form of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// A table and what is behind it.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// How references are printed.
+#[derive(Args, Debug)]
+pub struct TagsArguments {
+    /// Which images, for which registry.
+    #[command(flatten)]
+    pub images: ImagesOnly,
+    /// One a line, one JSON document, or `NAME=value` lines.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: TagsFormat,
+}
+
+/// Images by name, for a registry.
+#[derive(Args, Debug)]
+pub struct ImagesOnly {
+    /// The images, by name; by default all.
+    #[arg(value_name = "IMAGE")]
+    pub images: Vec<String>,
+    /// For which registry.
+    #[command(flatten)]
+    pub registry: Registry,
+}
+
+/// The form of references.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TagsFormat {
+    /// One reference a line.
+    #[default]
+    Lines,
+    /// One JSON document.
+    Json,
+    /// `NAME=value` lines for a CI's environment file.
+    Env,
+}
+
+/// What an image is compared with.
+#[derive(Args, Debug)]
+pub struct WhyArguments {
+    /// The image, by its name in the project.
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// A tag of the image, instead of the one in the manifests.
+    #[arg(long, value_name = "TAG", conflicts_with = "against_image")]
+    pub against: Option<String>,
+    /// Any image, by its reference.
+    #[arg(long, value_name = "REFERENCE")]
+    pub against_image: Option<String>,
+    /// For which registry.
+    #[command(flatten)]
+    pub registry: Registry,
+}
+
+/// Two images.
+#[derive(Args, Debug)]
+pub struct DiffArguments {
+    /// The older: a reference, or a tag of an image of this project.
+    #[arg(value_name = "TAG")]
+    pub left: String,
+    /// The newer.
+    #[arg(value_name = "TAG")]
+    pub right: String,
     /// For which registry.
     #[command(flatten)]
     pub registry: Registry,

@@ -36,7 +36,7 @@ pub(super) fn prepare(
     let mut lock = session.lock.clone();
     let mut inputs = BTreeMap::new();
     for (name, image) in &project.images {
-        let read = inputs::read(project, &lock, image)?;
+        let read = inputs::read(project, &lock, image, &session.trees)?;
         for warning in &read.warnings {
             session.ui.warn(warning);
         }

@@ -2,6 +2,8 @@
 
 mod build;
 mod contexts;
+mod diff;
+mod lock;
 mod locks;
 mod making;
 mod manifests;
@@ -14,7 +16,9 @@ mod report;
 mod schedule;
 mod session;
 mod stages;
+mod tags;
 mod wheels;
+mod why;
 
 use crate::{
     cli::{Cli, Command},
@@ -29,12 +33,18 @@ use crate::{
 pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
     let session = session::Session::open(cli.directory.as_deref(), ui)?;
     let _alone = match &cli.command {
-        Command::Plan(_) => None,
-        Command::Package | Command::Build(_) | Command::Push(_) => Some(session.alone()?),
+        Command::Plan(_) | Command::Tags(_) | Command::Why(_) | Command::Diff(_) => None,
+        Command::Package(_) | Command::Lock(_) | Command::Build(_) | Command::Push(_) => {
+            Some(session.alone()?)
+        }
     };
     match &cli.command {
-        Command::Package => package::run(&session),
-        Command::Plan(registry) => plan::run(&session, registry),
+        Command::Package(locks) => package::run(&session, *locks),
+        Command::Lock(arguments) => lock::run(&session, arguments),
+        Command::Plan(arguments) => plan::run(&session, arguments),
+        Command::Tags(arguments) => tags::run(&session, arguments),
+        Command::Why(arguments) => why::run(&session, arguments),
+        Command::Diff(arguments) => diff::run(&session, arguments),
         Command::Build(images) => build::run(&session, images),
         Command::Push(images) => push::run(&session, images),
     }

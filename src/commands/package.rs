@@ -6,7 +6,7 @@ use crate::{
     project::place::{Defect, Place},
 };
 
-pub(super) fn run(session: &Session<'_>) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, _locks: crate::cli::Locks) -> Result<(), Error> {
     let outside = Outside::new(session);
     let packer = packing::Packer::new(session, &outside);
     let packed = packer.pack_all()?;

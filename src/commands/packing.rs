@@ -75,7 +75,10 @@ impl<'a> Packer<'a> {
         let mut lock = self.session.lock.clone();
         let mut read = BTreeMap::new();
         for (name, image) in &project.images {
-            read.insert(name.clone(), inputs::read(project, &lock, image)?);
+            read.insert(
+                name.clone(),
+                inputs::read(project, &lock, image, &self.session.trees)?,
+            );
         }
         let wheels = wheels::of_all(
             self.session,

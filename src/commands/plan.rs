@@ -5,10 +5,10 @@ use super::{
     outside::{Missing, Outside},
     session::Session,
 };
-use crate::{cli::Registry, error::Error};
+use crate::{cli::PlanArguments, error::Error};
 
-pub(super) fn run(session: &Session<'_>, registry: &Registry) -> Result<(), Error> {
-    let (_, prefix) = session.registry(registry.registry.as_deref())?;
+pub(super) fn run(session: &Session<'_>, arguments: &PlanArguments) -> Result<(), Error> {
+    let (_, prefix) = session.registry(arguments.registry.registry.as_deref())?;
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
     for name in &prepared.order {

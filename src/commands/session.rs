@@ -13,6 +13,7 @@ use crate::{
         self, FILE_NAME, Project,
         lock::{self, Lock},
         place::nearest,
+        trees::Trees,
     },
     ui::Ui,
 };
@@ -23,6 +24,7 @@ pub(super) struct Session<'a> {
     pub(super) project: Project,
     pub(super) lock: Lock,
     pub(super) cache: PathBuf,
+    pub(super) trees: Trees,
 }
 
 impl<'a> Session<'a> {
@@ -37,6 +39,7 @@ impl<'a> Session<'a> {
             project,
             lock,
             cache: store::cache_folder(),
+            trees: Trees::default(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Stages, fingerprints, the graph and the reasons (pure).
 
+pub mod difference;
 pub mod order;
 pub mod record;
 mod stages;

@@ -24,10 +24,13 @@
 //! The encoding: `sparkpack-fingerprint` and a newline, then each row, sorted and once, as the number of its fields and
 //! `;`, and each field as its length in bytes, `:`, its bytes and `,`. No two records have the same bytes.
 
-use std::{collections::BTreeSet, io::Write as _};
+use std::{
+    collections::BTreeSet,
+    io::{Read as _, Write as _},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use flate2::{Compression, write::DeflateEncoder};
+use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 
 use crate::{
     image::{Digest, Platform},
@@ -36,6 +39,12 @@ use crate::{
 
 /// The largest record that becomes a label, in characters of the label.
 const LABEL_LIMIT: usize = 32 * 1024;
+
+/// The largest record that is read, in bytes: a label of somebody else's may unpack to anything.
+const RECORD_LIMIT: u64 = 256 << 20;
+
+/// What the canonical bytes begin with.
+const MAGIC: &[u8] = b"sparkpack-fingerprint\n";
 
 /// One input of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -211,7 +220,7 @@ impl Record {
     /// The canonical bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = b"sparkpack-fingerprint\n".to_vec();
+        let mut bytes = MAGIC.to_vec();
         for row in &self.rows {
             bytes.extend_from_slice(format!("{};", row.len()).as_bytes());
             for field in row {
@@ -235,6 +244,46 @@ impl Record {
         let label = URL_SAFE_NO_PAD.encode(encoder.finish().ok()?);
         (label.len() <= LABEL_LIMIT).then_some(label)
     }
+
+    /// The record whose canonical bytes these are.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes.strip_prefix(MAGIC)?;
+        let mut record = Self::default();
+        while !rest.is_empty() {
+            let count = number(&mut rest, b';')?;
+            // A field has at least two bytes: more of them than that are not there.
+            let mut row = Vec::with_capacity(count.min(rest.len()));
+            for _ in 0..count {
+                let length = number(&mut rest, b':')?;
+                let field = rest.get(..length)?;
+                row.push(String::from_utf8(field.to_vec()).ok()?);
+                rest = rest.get(length..)?.strip_prefix(b",")?;
+            }
+            record.rows.insert(row);
+        }
+        // Only the canonical bytes have the fingerprint that the image says it has.
+        (record.bytes() == bytes).then_some(record)
+    }
+
+    /// The record of a label.
+    #[must_use]
+    pub fn of_label(label: &str) -> Option<Self> {
+        let deflated = URL_SAFE_NO_PAD.decode(label).ok()?;
+        let mut bytes = Vec::new();
+        let mut decoder = DeflateDecoder::new(deflated.as_slice()).take(RECORD_LIMIT);
+        decoder.read_to_end(&mut bytes).ok()?;
+        Self::parse(&bytes)
+    }
+}
+
+/// The decimal number before `end`, which is taken off `rest`.
+fn number(rest: &mut &[u8], end: u8) -> Option<usize> {
+    let length = rest.iter().take(20).position(|byte| *byte == end)?;
+    let text = std::str::from_utf8(rest.get(..length)?).ok()?;
+    let number = text.parse().ok()?;
+    *rest = rest.get(length + 1..)?;
+    Some(number)
 }
 
 /// The fingerprint of a stage of several platforms: that of the sorted list of (platform, fingerprint).
@@ -367,6 +416,31 @@ mod tests {
         let wanted = "sparkpack-fingerprint\n2;6:format,1:1,2;5:stage,2:ü,";
         assert_eq!(String::from_utf8(record.bytes()).unwrap(), wanted);
         assert_eq!(record.fingerprint(), Digest::of(wanted.as_bytes()));
+    }
+
+    #[test]
+    fn a_record_is_read_back_from_its_bytes_and_its_label() {
+        let record = record(&every_kind());
+        let bytes = record.bytes();
+        assert_eq!(Record::parse(&bytes), Some(record.clone()));
+        assert_eq!(
+            Record::of_label(&record.label().unwrap()),
+            Some(record.clone())
+        );
+        for end in 0..bytes.len() {
+            assert_ne!(
+                Record::parse(&bytes[..end]),
+                Some(record.clone()),
+                "cut at {end}"
+            );
+        }
+        let unsorted = "sparkpack-fingerprint\n2;5:stage,1:a,2;6:format,1:1,";
+        assert_eq!(
+            Record::parse(unsorted.as_bytes()),
+            None,
+            "not the canonical order"
+        );
+        assert_eq!(Record::of_label("no label"), None);
     }
 
     #[test]

@@ -9,12 +9,13 @@ use super::{
     Context, Image, OperatorOrigin, Package, Project,
     dockerfile::{Dockerfile, Resolution, Role, Used},
     glob,
-    ignore::{DockerIgnore, Litter, TreeError, walk, walk_following},
+    ignore::{DockerIgnore, Litter, TreeError, walk_following},
     lock::{self, Lock},
     place::{Defect, Place, nearest},
     recipes::{self, BuiltInRecipe},
     requirements::{self, Requirements},
     tree::{Content, Entry},
+    trees::Trees,
 };
 use crate::image::{Digest, Repository};
 
@@ -105,7 +106,12 @@ pub enum InputError {
 ///
 /// # Errors
 /// A Dockerfile or a tree that cannot be read, or is wrong.
-pub fn read(project: &Project, lock: &Lock, image: &Image) -> Result<ImageInputs, InputError> {
+pub fn read(
+    project: &Project,
+    lock: &Lock,
+    image: &Image,
+    trees: &Trees,
+) -> Result<ImageInputs, InputError> {
     let (bytes, file, built_in) = dockerfile(project, lock, image)?;
     let dockerfile = Dockerfile::parse(&file, &bytes).map_err(InputError::Defects)?;
     let dockerfile_digest = Digest::of(&without_carriage_returns(&bytes));
@@ -123,7 +129,7 @@ pub fn read(project: &Project, lock: &Lock, image: &Image) -> Result<ImageInputs
             .iter()
             .map(|file| Entry::held(file.path, file.text, file.executable))
             .collect(),
-        None => own_context(project, image, &resolution, foundation.as_deref())?,
+        None => own_context(project, image, &resolution, foundation.as_deref(), trees)?,
     };
     let package = image
         .package
@@ -378,6 +384,7 @@ fn own_context(
     image: &Image,
     resolution: &Resolution,
     foundation: Option<&str>,
+    trees: &Trees,
 ) -> Result<Vec<Entry>, InputError> {
     let Context::Folder(folder) = &image.context else {
         return Ok(Vec::new());
@@ -387,7 +394,7 @@ fn own_context(
     let never = never_context(project, &root)?;
     let litter = Litter::anywhere();
     let listed = |matched: &dyn Fn(&str) -> bool| {
-        walk(&root, &|path, is_folder| {
+        trees.walk(&root, &|path, is_folder| {
             let is_output = folder == "." && (path == "dist" || path.starts_with("dist/"));
             let out = litter.excluded(path, is_folder).is_some()
                 || is_output

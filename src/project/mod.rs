@@ -15,6 +15,7 @@ mod settings;
 pub mod source;
 pub mod template;
 pub mod tree;
+pub mod trees;
 pub mod wheel;
 
 pub use config::FILE_NAME;

@@ -18,14 +18,14 @@ use crate::project::place::Defect;
 /// How much is printed, and how.
 pub struct Ui {
     quiet: bool,
-    verbose: bool,
+    verbose: u8,
     bars: Option<MultiProgress>,
 }
 
 impl Ui {
     /// Live lines on a terminal, plain lines elsewhere, nothing but errors when `quiet`.
     #[must_use]
-    pub fn new(quiet: bool, verbose: bool) -> Self {
+    pub fn new(quiet: bool, verbose: u8) -> Self {
         let live = io::stderr().is_terminal() && !quiet;
         let bars =
             live.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
@@ -50,7 +50,7 @@ impl Ui {
 
     /// A line for people who asked for more.
     pub fn detail(&self, line: impl Display) {
-        if self.verbose {
+        if self.verbose > 0 {
             self.say(line);
         }
     }
