@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    adapters::store,
+    adapters::{git, store},
     error::Error,
     image::Digest,
     project::{
@@ -34,12 +34,13 @@ impl<'a> Session<'a> {
         let project = project::load(&root, &store::environment)?;
         project.warnings.iter().for_each(|warning| ui.warn(warning));
         let lock = read_lock(&root)?;
+        let trees = with_bits_of_git(&root, Trees::default())?;
         Ok(Self {
             ui,
             project,
             lock,
             cache: store::cache_folder(),
-            trees: Trees::default(),
+            trees,
         })
     }
 
@@ -100,6 +101,21 @@ impl<'a> Session<'a> {
             message,
             hint: "choose one with `--registry NAME`".to_owned(),
         })
+    }
+}
+
+/// Where git does not trust the disk's executable bits, nor must a tag: those of its index count.
+fn with_bits_of_git(root: &Path, trees: Trees) -> Result<Trees, Error> {
+    match git::executable_bits(root) {
+        Ok(None) => Ok(trees),
+        Ok(Some(bits)) => Ok(trees.with_executable_bits(bits)),
+        Err(reason) => Err(Error::Usage {
+            code: "E097",
+            message: format!(
+                "`core.fileMode` is off, so executable bits come from git's index, but {reason}"
+            ),
+            hint: reason.hint(),
+        }),
     }
 }
 

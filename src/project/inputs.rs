@@ -9,7 +9,7 @@ use super::{
     Context, Image, OperatorOrigin, Package, Project,
     dockerfile::{Dockerfile, Resolution, Role, Used},
     glob,
-    ignore::{DockerIgnore, Litter, TreeError, walk_following},
+    ignore::{DockerIgnore, Litter, TreeError},
     lock::{self, Lock},
     place::{Defect, Place, nearest},
     recipes::{self, BuiltInRecipe},
@@ -134,7 +134,7 @@ pub fn read(
     let package = image
         .package
         .as_ref()
-        .map(|package| read_package(project, package))
+        .map(|package| read_package(project, package, trees))
         .transpose()?;
     let requirements = requirements(project, image, built_in)?;
     let mut warnings = dockerfile.warnings().to_vec();
@@ -491,13 +491,17 @@ fn never_context(project: &Project, root: &Path) -> Result<Vec<String>, Defect> 
     Ok(below)
 }
 
-fn read_package(project: &Project, package: &Package) -> Result<PackageInputs, InputError> {
+fn read_package(
+    project: &Project,
+    package: &Package,
+    trees: &Trees,
+) -> Result<PackageInputs, InputError> {
     let root = project.root.join(&package.src);
     let patterns = package.exclude.iter().map(String::as_str);
     let litter = Litter::of_job_sources().excluding(patterns);
     let litter =
         litter.map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))?;
-    let modules = walk_following(&root, &|path, is_folder| {
+    let modules = trees.walk_following(&root, &|path, is_folder| {
         path != package.main && litter.excluded(path, is_folder).is_none()
     })?;
     let main = root.join(&package.main);
