@@ -49,7 +49,7 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     };
 
     let there = pusher.look_up(&targets)?;
-    let names = pusher.wanted(&targets, &there);
+    let names = pusher.wanted(&targets, &there)?;
     let pushed = schedule::run(session, &prepared.plan, &names, &|name, below| {
         pusher.push(
             &prepared.plan.stages[name],
@@ -137,22 +137,9 @@ impl Pusher<'_> {
         &self,
         targets: &[String],
         there: &BTreeMap<String, Option<RegistryImage>>,
-    ) -> BTreeSet<String> {
-        let (mut wanted, mut queue) = (BTreeSet::new(), targets.to_vec());
-        while let Some(name) = queue.pop() {
-            let is_missing = there.get(&name).is_some_and(Option::is_none);
-            if is_missing && let Some(stage) = self.prepared.plan.stages.get(&name) {
-                queue.extend(
-                    stage
-                        .parents
-                        .iter()
-                        .filter(|parent| !wanted.contains(*parent))
-                        .cloned(),
-                );
-            }
-            wanted.insert(name);
-        }
-        wanted
+    ) -> Result<BTreeSet<String>, Error> {
+        let is_missing = |stage: &Stage| Ok(there.get(&stage.name).is_some_and(Option::is_none));
+        self.prepared.plan.needed(targets, is_missing)
     }
 
     fn push(

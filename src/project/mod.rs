@@ -2,6 +2,7 @@
 
 mod config;
 pub mod dockerfile;
+pub mod excluded;
 pub mod glob;
 pub mod ignore;
 mod images;
