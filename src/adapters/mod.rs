@@ -6,4 +6,5 @@ pub mod git;
 pub mod python;
 pub mod registry;
 pub mod sources;
+pub mod stats;
 pub mod store;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    adapters::{git, store},
+    adapters::{git, stats, store},
     error::Error,
     image::Digest,
     project::{
@@ -34,14 +34,22 @@ impl<'a> Session<'a> {
         let project = project::load(&root, &store::environment)?;
         project.warnings.iter().for_each(|warning| ui.warn(warning));
         let lock = read_lock(&root)?;
-        let trees = with_bits_of_git(&root, Trees::default())?;
+        let cache = store::cache_folder();
+        let stats = stats::open(&stats::file_for(&cache, &root));
+        let trees = with_bits_of_git(&root, Trees::new(stats))?;
         Ok(Self {
             ui,
             project,
             lock,
-            cache: store::cache_folder(),
+            cache,
             trees,
         })
+    }
+
+    /// Keeps what is known of the files for the next run.
+    pub(super) fn keep_stats(&self) {
+        let file = stats::file_for(&self.cache, &self.project.root);
+        stats::keep(&file, self.trees.stats());
     }
 
     /// Keeps other runs that write out of this project until the result is dropped.

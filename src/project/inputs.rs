@@ -16,7 +16,7 @@ use super::{
     recipes::{self, BuiltInRecipe},
     requirements::{self, Requirements},
     tree::{Content, Entry},
-    trees::Trees,
+    trees::{Rules, Trees},
 };
 use crate::image::{Digest, Repository};
 
@@ -392,11 +392,12 @@ fn own_context(
     };
     let root = project.root.join(folder);
     let rules = ContextRules::of(project, image, folder)?;
-    let listed = |matched: &dyn Fn(&str) -> bool| {
-        trees.walk(&root, &|path, is_folder| {
-            rules.left_out(path, is_folder).is_none() && (is_folder || matched(path))
-        })
+    let kept = Rules {
+        name: rules.name.clone(),
+        keep: &|path, is_folder| rules.left_out(path, is_folder).is_none(),
+        follow: false,
     };
+    let listed = |wanted: &dyn Fn(&str) -> bool| trees.choose(&root, &kept, wanted);
     if foundation.is_some_and(|stage| has_triggers(project, stage)) {
         return Ok(listed(&|_| true)?);
     }
@@ -425,7 +426,8 @@ fn has_triggers(project: &Project, stage: &str) -> bool {
     })
 }
 
-fn docker_ignore(root: &Path, image: &Image) -> Result<(String, DockerIgnore), Defect> {
+/// The name, the text and the rules of the `.dockerignore` that counts.
+fn docker_ignore(root: &Path, image: &Image) -> Result<(String, String, DockerIgnore), Defect> {
     let of_dockerfile = image
         .dockerfile
         .as_ref()
@@ -437,16 +439,18 @@ fn docker_ignore(root: &Path, image: &Image) -> Result<(String, DockerIgnore), D
         .into_iter()
         .find(|name| root.join(name).is_file())
     else {
-        return Ok((String::new(), DockerIgnore::default()));
+        return Ok(<(String, String, DockerIgnore)>::default());
     };
     let text = fs_err::read_to_string(root.join(&name));
     let text = text.map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
     let rules = DockerIgnore::parse(Path::new(&name), &text)?;
-    Ok((name, rules))
+    Ok((name, text, rules))
 }
 
 /// What keeps files of a folder out of an image's context, before any `COPY` is looked at.
 pub(super) struct ContextRules {
+    /// For the same folder, other rules have another.
+    name: String,
     /// The name of the `.dockerignore`, below the context.
     ignore_file: String,
     ignored: DockerIgnore,
@@ -459,8 +463,9 @@ impl ContextRules {
     /// The rules for the context `folder` of `image`.
     pub(super) fn of(project: &Project, image: &Image, folder: &str) -> Result<Self, Defect> {
         let root = project.root.join(folder);
-        let (ignore_file, ignored) = docker_ignore(&root, image)?;
+        let (ignore_file, text, ignored) = docker_ignore(&root, image)?;
         Ok(Self {
+            name: format!("context {ignore_file}\n{text}"),
             ignore_file,
             ignored,
             never: never_context(project, &root)?,
@@ -550,9 +555,12 @@ fn read_package(
 ) -> Result<PackageInputs, InputError> {
     let root = project.root.join(&package.src);
     let litter = job_litter(package)?;
-    let modules = trees.walk_following(&root, &|path, is_folder| {
-        path != package.main && litter.excluded(path, is_folder).is_none()
-    })?;
+    let rules = Rules {
+        name: format!("src {}\n{}", package.main, package.exclude.join("\n")),
+        keep: &|path, is_folder| path != package.main && litter.excluded(path, is_folder).is_none(),
+        follow: true,
+    };
+    let modules = trees.choose(&root, &rules, &|_| true)?;
     let main = root.join(&package.main);
     let unreadable =
         |error: std::io::Error| Defect::new("E089", package.place.clone(), error.to_string());

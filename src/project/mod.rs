@@ -14,6 +14,7 @@ pub mod recipes;
 pub mod requirements;
 mod settings;
 pub mod source;
+pub mod stats;
 pub mod template;
 pub mod tree;
 pub mod trees;
