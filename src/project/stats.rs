@@ -21,8 +21,11 @@ use crate::image::Digest;
 /// The first line of the file; the number is that of the layout.
 const MAGIC: &[u8] = b"sparkpack-stats 1\n";
 
-/// The clock of a file system may tick every two seconds; one that is mounted from elsewhere may be a little late.
-const TICK: Duration = Duration::from_secs(3);
+/// The clock of a file system that keeps no fractions of a second may tick every two.
+const SLOW_TICK: Duration = Duration::from_secs(3);
+
+/// That of any other ticks every ten milliseconds at least.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What the file system says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +56,13 @@ impl Signature {
     /// be something else.
     #[must_use]
     pub fn is_older_than(&self, moment: Duration) -> bool {
-        let Ok(latest) = u64::try_from(self.modified.0.max(self.changed.0)) else {
+        let (seconds, nanoseconds) = self.modified.max(self.changed);
+        let (Ok(seconds), Ok(nanoseconds)) = (seconds.try_into(), nanoseconds.try_into()) else {
             return false;
         };
-        Duration::from_secs(latest) + TICK < moment
+        let has_fractions = self.modified.1 != 0 && self.changed.1 != 0;
+        let tick = if has_fractions { TICK } else { SLOW_TICK };
+        Duration::new(seconds, nanoseconds) + tick < moment
     }
 
     fn numbers(&self) -> [[u8; 8]; 7] {
@@ -112,6 +118,25 @@ impl Stats {
             is_changed: Mutex::default(),
             now,
         }
+    }
+
+    /// Whether files and folders were learnt under this digest, all of them are as they were, and there are no others.
+    #[must_use]
+    pub fn confirm(&self, digest: &Digest) -> bool {
+        let entries = locked(&self.entries);
+        let is_same = |(path, entry): (&PathBuf, &Entry)| {
+            entry.digest == *digest
+                && path
+                    .symlink_metadata()
+                    .is_ok_and(|metadata| Signature::of(&metadata) == entry.signature)
+        };
+        !entries.is_empty() && entries.iter().all(is_same)
+    }
+
+    /// Whether something was learnt that the next run must not believe.
+    #[must_use]
+    pub fn has_doubts(&self) -> bool {
+        !locked(&self.doubtful).is_empty()
     }
 
     /// The bytes to be kept, where they say something that the file did not.
@@ -246,13 +271,29 @@ mod tests {
     fn a_file_as_young_as_the_run_is_not_believed_the_next_time() {
         let (_folder, file) = file("a");
         let metadata = fs_err::metadata(&file).unwrap();
-        let latest = metadata.ctime().max(metadata.mtime()).cast_unsigned();
-        for (age, is_kept) in [(0, false), (2, false), (3, false), (4, true)] {
-            let stats = Stats::read(b"", Duration::from_secs(latest + age));
+        let latest = (metadata.ctime(), metadata.ctime_nsec())
+            .max((metadata.mtime(), metadata.mtime_nsec()));
+        let (seconds, nanoseconds) = latest;
+        let latest = Duration::new(seconds.try_into().unwrap(), nanoseconds.try_into().unwrap());
+        for (age, is_kept) in [(0, false), (50, false), (100, false), (101, true)] {
+            let stats = Stats::read(b"", latest + Duration::from_millis(age));
             stats.learn(&file, &metadata, &Digest::of(b"a"));
-            assert_eq!(stats.to_bytes().is_some(), is_kept, "{age} s old");
+            assert_eq!(stats.to_bytes().is_some(), is_kept, "{age} ms old");
             assert!(stats.known(&file, &metadata).is_some(), "within the run");
         }
+    }
+
+    #[test]
+    fn a_clock_without_fractions_is_taken_for_slow() {
+        let (_folder, file) = file("a");
+        let whole = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33);
+        let handle = fs_err::File::options().write(true).open(&file).unwrap();
+        handle.set_modified(whole).unwrap();
+        let signature = Signature::of(&fs_err::metadata(&file).unwrap());
+        let after = |millis| Duration::from_secs(1 << 33) + Duration::from_millis(millis);
+        assert!(!signature.is_older_than(after(2_999)));
+        assert!(signature.is_older_than(after(3_001)));
+        assert!(!signature.is_older_than(Duration::ZERO), "of the future");
     }
 
     #[test]

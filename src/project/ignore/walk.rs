@@ -280,6 +280,25 @@ impl Listing {
     }
 }
 
+/// The entries of files: path in the tree, file, and what the file system says of it.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn read(
+    files: Vec<(String, PathBuf, Metadata)>,
+    digests: &dyn Digests,
+) -> Result<Vec<Entry>, TreeError> {
+    let found: Vec<Found> = files
+        .into_iter()
+        .map(|(path, file, metadata)| Found {
+            path,
+            file,
+            kind: FoundKind::File(metadata),
+        })
+        .collect();
+    hash(&found.iter().collect::<Vec<_>>(), digests)
+}
+
 /// Names, of folders too, that differ only in case.
 fn refuse_same_but_for_case(chosen: &[&Found]) -> Result<(), TreeError> {
     let mut names: HashMap<String, &str> = HashMap::with_capacity(chosen.len());
