@@ -214,7 +214,7 @@ mod tests {
             old in proptest::collection::vec("[abc]", 0..30),
             new in proptest::collection::vec("[abc]", 0..30),
         ) {
-            let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+            let text = |lines: &[String]| lines.join("\n") + if lines.is_empty() { "" } else { "\n" };
             let shown = plain(&text(&old), &text(&new));
             let lines: Vec<&str> = old.iter().map(String::as_str).collect();
             prop_assert_eq!(applied(&lines, &shown), new);
