@@ -17,6 +17,7 @@ mod schedule;
 mod session;
 mod stages;
 mod tags;
+mod untracked;
 mod wheels;
 mod why;
 

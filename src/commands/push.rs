@@ -16,17 +16,19 @@ use super::{
     schedule,
     session::Session,
     stages,
+    untracked::Strictness,
 };
 use crate::{
     adapters::registry::RegistryImage,
-    cli::Images,
+    cli::PushArguments,
     error::Error,
     image::{ImageFacts, LABEL_FINGERPRINT, Reference},
     plan::Stage,
     ui::StageLine,
 };
 
-pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<(), Error> {
+    let images = &arguments.images;
     let (registry, prefix) = session.registry(images.registry.registry.as_deref())?;
     let targets = session.targets(&images.images)?;
     // What was not pushed there must not be named there: other registries' manifests stay.
@@ -38,6 +40,7 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Complete)?;
     manifests::changes(session, &prepared, scope)?;
+    Strictness::of(arguments).check(session, &prepared, &targets)?;
     let packer = Packer::new(session, &outside);
     let maker = Maker::new(session, &outside, &prepared, packer, prefix);
     let pusher = Pusher {

@@ -115,6 +115,49 @@ pub fn states<'a>(
     states
 }
 
+/// What the manifests alone say: an image whose reference stands in one was made, and so was all that it stands on.
+///
+/// `wanted` has each stage's references by this checkout, `named` those in the manifests.
+#[must_use]
+pub fn states_by_manifests(
+    plan: &Plan,
+    wanted: &BTreeMap<String, Vec<Reference>>,
+    named: &BTreeMap<String, Vec<Reference>>,
+) -> BTreeMap<String, State> {
+    let is_current = |name: &String, reference: &Reference| {
+        let mut wanted = wanted.get(name).into_iter().flatten();
+        wanted
+            .any(|wanted| wanted.repository == reference.repository && wanted.tag == reference.tag)
+    };
+    let state = |name: &String| {
+        let references = named.get(name).map_or(&[][..], Vec::as_slice);
+        match references
+            .iter()
+            .find(|reference| !is_current(name, reference))
+        {
+            Some(other) => State::ToBuild(Reason::OtherInManifests(other.clone())),
+            None if references.is_empty() => State::Unknown,
+            None => State::Current,
+        }
+    };
+    let mut states: BTreeMap<String, State> = plan
+        .stages
+        .keys()
+        .map(|name| (name.clone(), state(name)))
+        .collect();
+    let current = states.iter().filter(|(_, state)| **state == State::Current);
+    let current: Vec<String> = current.map(|(name, _)| name.clone()).collect();
+    for name in plan.with_parents(&current) {
+        if let Some(state) = states
+            .get_mut(&name)
+            .filter(|state| **state == State::Unknown)
+        {
+            *state = State::Current;
+        }
+    }
+    states
+}
+
 impl Plan {
     /// The targets, and of what they stand on that which is needed because something above has to be made.
     ///
@@ -242,6 +285,34 @@ mod tests {
         assert_eq!(
             judged(&[moved, ds(), job()])[1],
             State::ToBuild(Reason::OtherParent(reference("base")))
+        );
+    }
+
+    #[test]
+    fn manifests_say_what_was_made() {
+        let of = |name: &str, tags: &[&str]| {
+            let parse = |tag: &&str| format!("registry.example/{name}:{tag}").parse().unwrap();
+            (
+                name.to_owned(),
+                tags.iter().map(parse).collect::<Vec<Reference>>(),
+            )
+        };
+        let wanted = ["base", "ds", "job"].map(|name| of(name, &["1"])).into();
+        let states = |named: &[(String, Vec<Reference>)]| {
+            let named = named.iter().cloned().collect();
+            let states = states_by_manifests(&plan(), &wanted, &named);
+            ["base", "ds", "job"].map(|name| states[name].clone())
+        };
+        let unknown = || State::Unknown;
+        let other = State::ToBuild(Reason::OtherInManifests(of("job", &["0"]).1.remove(0)));
+        assert_eq!(states(&[]), [unknown(), unknown(), unknown()]);
+        assert_eq!(
+            states(&[of("job", &["1", "0"])]),
+            [unknown(), unknown(), other]
+        );
+        assert_eq!(
+            states(&[of("ds", &["1"])]),
+            [State::Current, State::Current, unknown()]
         );
     }
 
