@@ -62,7 +62,7 @@ impl<'a> Maker<'a> {
         session: &'a Session<'a>,
         outside: &'a Outside<'a>,
         prepared: &'a Prepared,
-        packer: Packer<'a>,
+        packer: &'a Packer<'a>,
         prefix: &'a str,
     ) -> Self {
         let contexts = Contexts {

@@ -42,7 +42,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<()
     manifests::changes(session, &prepared, scope)?;
     Strictness::of(arguments).check(session, &prepared, &targets)?;
     let packer = Packer::new(session, &outside);
-    let maker = Maker::new(session, &outside, &prepared, packer, prefix);
+    let maker = Maker::new(session, &outside, &prepared, &packer, prefix);
     let pusher = Pusher {
         session,
         outside: &outside,
@@ -68,6 +68,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<()
         .filter_map(|name| pushed.get(name).map(|pushed| pushed.row(name)))
         .collect();
     report::write(session, &prepared, registry, &rows)?;
+    packer.remember();
     if pushed.values().all(|pushed| !pushed.is_new) && !changed {
         session.ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");
     }
