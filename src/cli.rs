@@ -47,8 +47,36 @@ that `requirements.lock` names; a missing lock is made. The same inputs give the
     /// Make the locks, or move what they hold; says what would be retagged before it writes.
     Lock(LockArguments),
     /// Say what a build would do, and why, offline.
+    #[command(
+        long_about = "Say what `sparkpack build` would do, and why; nothing is changed, and nothing is sent over the network.
+
+For each image, parents first: its reference, and `current` or `to build` with the reasons. An image whose Dockerfile \
+may use the network is `not reproducible`: what it fetches is no input of its tag. `undecided` is an image that stays \
+if its parent, which is to be built, comes out with the layers that it had.
+
+The Docker daemon is asked what it has if it answers at once on this machine. Without one the manifests say it: an \
+image whose reference stands in one was made, of others the state is `unknown`.
+
+Then the diff of each manifest that would change, and the inputs that git's index does not have: no other checkout has \
+those (the first 20; with -v all). With -vv also every path that is no input of an image, with the rule that leaves it out.
+
+  --remote        also asks the registry which images it has, by HEAD requests alone
+  --format json   one document: `version` 1, `images`, `manifests`, `untracked`, `warnings`, `daemon` and `git`
+
+Colours are for terminals; NO_COLOR and TERM=dumb switch them off, CLICOLOR_FORCE=1 on. Exit code 0 also where there \
+is something to do."
+    )]
     Plan(PlanArguments),
     /// Print the reference that each image of this checkout has, offline.
+    #[command(
+        long_about = "Print the reference that each image of this checkout has, parents first, one a line. Needs no daemon and no network.
+
+  --format json   one document: `version` 1 and, for each image, `name`, `reference`, `repository`, `tag`, \
+`fingerprint`, `platforms`
+  --format env    `NAME=value` lines for a CI's environment file (`>> \"$GITHUB_ENV\"`, a dotenv artifact of GitLab): \
+the image's name in upper case, `-` and `.` as `_`, and `_IMAGE`: `JOB_IMAGE=registry.example/team/job:1f2e…`. A name \
+that begins with a digit has a `_` before it. Two images with one variable are an error."
+    )]
     Tags(TagsArguments),
     /// Say what makes an image differ from the one that is in use.
     Why(WhyArguments),
@@ -75,9 +103,13 @@ The registry is asked before anything is built. An image that is there with the 
 it. A tag that is there with another fingerprint, or with none, is a conflict: exit code 3, and nothing is overwritten. \
 Credentials come from docker's and podman's configuration (`docker login`).
 
+With --strict, inputs that git's index does not have are refused (exit code 2) before anything is pushed: no commit \
+stands for such a tag. It is the default where the environment variable CI is set to anything but `false` or `0`; \
+--no-strict switches it off. `sparkpack plan` names such inputs.
+
 Prints the references with their digests, one a line."
     )]
-    Push(Images),
+    Push(PushArguments),
 }
 
 /// Which registry.
@@ -100,6 +132,20 @@ pub struct Images {
     /// What may become of the locks.
     #[command(flatten)]
     pub locks: Locks,
+}
+
+/// What is pushed.
+#[derive(Args, Debug)]
+pub struct PushArguments {
+    /// Which images, for which registry.
+    #[command(flatten)]
+    pub images: Images,
+    /// Refuse inputs that git's index does not have; the default where CI is set.
+    #[arg(long, overrides_with = "no_strict")]
+    pub strict: bool,
+    /// Push also what git's index does not have.
+    #[arg(long, overrides_with = "strict")]
+    pub no_strict: bool,
 }
 
 /// What may become of the locks.
@@ -133,9 +179,9 @@ pub struct LockArguments {
 /// How a plan is printed.
 #[derive(Args, Debug)]
 pub struct PlanArguments {
-    /// For which registry.
+    /// Which images, for which registry.
     #[command(flatten)]
-    pub registry: Registry,
+    pub images: ImagesOnly,
     /// Ask the registry too which images it has.
     #[arg(long)]
     pub remote: bool,

@@ -1,8 +1,10 @@
-//! The outside world: the Docker daemon, registries, Python's installers, downloads, files. Nothing here prints.
+//! The outside world: the Docker daemon, git, registries, Python's installers, downloads, files. Nothing here prints.
 
 pub mod credentials;
 pub mod docker;
+pub mod git;
 pub mod python;
 pub mod registry;
 pub mod sources;
+pub mod stats;
 pub mod store;

@@ -36,6 +36,25 @@ pub fn replace_all(files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
     Ok(())
 }
 
+/// Replaces a file that can be made again: whole or not at all for whoever reads it, but not synced, and only its
+/// owner's.
+///
+/// # Errors
+/// The disk's.
+pub fn replace_unsynced(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = folder_of(file);
+    fs_err::create_dir_all(folder)?;
+    let mut temporary = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .tempfile_in(folder)
+        .map_err(|error| named(&error, folder))?;
+    temporary.write_all(bytes)?;
+    temporary
+        .persist(file)
+        .map_err(|error| named(&error.error, file))?;
+    Ok(())
+}
+
 fn folder_of(file: &Path) -> &Path {
     let folder = file
         .parent()

@@ -26,7 +26,7 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     manifests::changes(session, &prepared, scope)?;
     let packer = Packer::new(session, &outside);
     packer.pack_images(&targets, &prepared)?;
-    let maker = Maker::new(session, &outside, &prepared, packer, prefix);
+    let maker = Maker::new(session, &outside, &prepared, &packer, prefix);
     let names = maker.needed(&targets)?;
     let made = schedule::run(session, &prepared.plan, &names, &|name, below| {
         maker.make(&prepared.plan.stages[name], below)
@@ -39,6 +39,7 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
         .collect();
     let changed = manifests::rewrite(session, &prepared, scope)?;
     report::write(session, &prepared, registry, &rows)?;
+    packer.remember();
     if made.values().all(|made| made.action == Action::Reused) && !changed {
         session.ui.say(format!(
             "nothing to do: {} and the manifests are current",

@@ -33,7 +33,7 @@ pub(super) struct Contexts<'a> {
     pub(super) session: &'a Session<'a>,
     pub(super) outside: &'a Outside<'a>,
     pub(super) prepared: &'a Prepared,
-    pub(super) packer: Packer<'a>,
+    pub(super) packer: &'a Packer<'a>,
     pub(super) prefix: &'a str,
 }
 

@@ -17,7 +17,7 @@ use crate::{
         ImageFacts, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST,
         LABEL_STAGE, Reference,
     },
-    plan::{PlatformStage, Stage},
+    plan::{PlatformStage, Stage, reasons},
     project::{
         Image,
         dockerfile::{
@@ -62,7 +62,7 @@ impl<'a> Maker<'a> {
         session: &'a Session<'a>,
         outside: &'a Outside<'a>,
         prepared: &'a Prepared,
-        packer: Packer<'a>,
+        packer: &'a Packer<'a>,
         prefix: &'a str,
     ) -> Self {
         let contexts = Contexts {
@@ -93,7 +93,8 @@ impl<'a> Maker<'a> {
         let (image, inputs) = self.of(stage)?;
         let parent = inputs.foundation.as_ref();
         let parent = parent.and_then(|parent| below.get(parent));
-        let Some(reason) = reason_to_build(stage, found.as_ref(), parent) else {
+        let standing = parent.map(|parent| (&parent.reference, &parent.facts));
+        let Some(reason) = reasons::to_build(stage, found.as_ref(), standing) else {
             let facts = found.ok_or_else(|| untrue(&reference, "it has gone"))?;
             self.session.ui.say(format!(
                 "{}: current: {reference} is there, with the fingerprint of this checkout",
@@ -123,25 +124,11 @@ impl<'a> Maker<'a> {
 
     /// The targets, and of what they stand on that which is needed because something above is missing.
     pub(super) fn needed(&self, targets: &[String]) -> Result<BTreeSet<String>, Error> {
-        let (mut needed, mut queue) = (BTreeSet::new(), targets.to_vec());
-        while let Some(name) = queue.pop() {
-            let Some(stage) = self
-                .prepared
-                .plan
-                .stages
-                .get(&name)
-                .filter(|_| !needed.contains(&name))
-            else {
-                continue;
-            };
+        self.prepared.plan.needed(targets, |stage| {
             let reference = reference(self.session, stage, self.prefix)?;
             let found = self.outside.daemon()?.inspect(&reference.to_string())?;
-            if reason_to_build(stage, found.as_ref(), None).is_some() {
-                queue.extend(stage.parents.iter().cloned());
-            }
-            needed.insert(name);
-        }
-        Ok(needed)
+            Ok(reasons::to_build(stage, found.as_ref(), None).is_some())
+        })
     }
 
     fn of(&self, stage: &Stage) -> Result<(&'a Image, &'a ImageInputs), Error> {
@@ -302,30 +289,6 @@ fn untrue(reference: &Reference, reason: &str) -> Error {
         reference: reference.to_string(),
         reason: reason.to_owned(),
         hint: "run it again; if it stays so, the daemon is at fault: `docker image inspect` shows what it has".to_owned(),
-    }
-}
-
-/// Why the daemon's image does not do; nothing where it does.
-fn reason_to_build(
-    stage: &Stage,
-    found: Option<&ImageFacts>,
-    parent: Option<&Made>,
-) -> Option<String> {
-    let Some(found) = found else {
-        return Some("the daemon does not have it".to_owned());
-    };
-    match found.fingerprint() {
-        None => Some("what has its tag in the daemon was not made by sparkpack".to_owned()),
-        Some(other) if other != stage.fingerprint.hex() => {
-            Some("what has its tag in the daemon was made from something else".to_owned())
-        }
-        Some(_) => match parent {
-            Some(parent) if !found.stands_on(&parent.facts) => Some(format!(
-                "it does not stand on {} as it is now",
-                parent.reference
-            )),
-            _ => None,
-        },
     }
 }
 

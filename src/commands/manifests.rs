@@ -83,10 +83,22 @@ pub(super) fn rewrite(
             change.place, change.path, change.new
         ));
     }
-    if scope.images.len() == session.project.images.len() {
-        warn(session, prepared, &all);
-    }
+    warn(session, prepared, scope, &all);
     Ok(!files.is_empty())
+}
+
+/// What the manifests name of the project's images, by image.
+pub(super) fn named_references(
+    session: &Session<'_>,
+    all: &BTreeMap<String, Rewritten>,
+) -> BTreeMap<String, Vec<Reference>> {
+    let mut references: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
+    for place in all.values().flat_map(|result| &result.places) {
+        if let Some((name, written)) = named(session, &place.value) {
+            references.entry(name.to_owned()).or_default().push(written);
+        }
+    }
+    references
 }
 
 /// The manifests by the prefix of their registry.
@@ -137,8 +149,16 @@ fn current(
 }
 
 /// Warns where the cluster would go on with an old image: no manifest names the project's, or one does where
-/// sparkpack does not look.
-fn warn(session: &Session<'_>, prepared: &Prepared, all: &BTreeMap<String, Rewritten>) {
+/// sparkpack does not look. Only where all images are meant.
+pub(super) fn warn(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    scope: Scope<'_>,
+    all: &BTreeMap<String, Rewritten>,
+) {
+    if scope.images.len() != session.project.images.len() {
+        return;
+    }
     let mut is_named = false;
     for (file, result) in all {
         let places = &result.places;
@@ -206,7 +226,8 @@ fn is_comment(text: &str, offset: usize) -> bool {
     before.trim_start().starts_with('#') || before.contains(" #")
 }
 
-fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
+/// The text of a manifest.
+pub(super) fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
     let bytes = fs_err::read(session.project.root.join(file))?;
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();

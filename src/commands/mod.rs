@@ -17,6 +17,7 @@ mod schedule;
 mod session;
 mod stages;
 mod tags;
+mod untracked;
 mod wheels;
 mod why;
 
@@ -38,7 +39,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
             Some(session.alone()?)
         }
     };
-    match &cli.command {
+    let result = match &cli.command {
         Command::Package(locks) => package::run(&session, *locks),
         Command::Lock(arguments) => lock::run(&session, arguments),
         Command::Plan(arguments) => plan::run(&session, arguments),
@@ -47,5 +48,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Diff(arguments) => diff::run(&session, arguments),
         Command::Build(images) => build::run(&session, images),
         Command::Push(images) => push::run(&session, images),
-    }
+    };
+    session.keep_stats();
+    result
 }

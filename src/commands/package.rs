@@ -10,6 +10,7 @@ pub(super) fn run(session: &Session<'_>, _locks: crate::cli::Locks) -> Result<()
     let outside = Outside::new(session);
     let packer = packing::Packer::new(session, &outside);
     let packed = packer.pack_all()?;
+    packer.remember();
     if packed.is_empty() {
         let defect = Defect::new(
             "E023",

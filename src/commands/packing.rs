@@ -14,7 +14,7 @@ use super::{
     wheels,
 };
 use crate::{
-    adapters::store,
+    adapters::{stats, store},
     error::Error,
     image::{Digest, Platform},
     package::{
@@ -24,8 +24,10 @@ use crate::{
     plan::PlatformStage,
     project::{
         Image, Package,
+        ignore::Digests as _,
         inputs::{self, ImageInputs, PackageInputs},
         requirements::LockedWheel,
+        stats::Stats,
         tree::{Content, Entry},
         wheel::Target,
     },
@@ -37,6 +39,8 @@ pub(super) struct Packer<'a> {
     session: &'a Session<'a>,
     outside: &'a Outside<'a>,
     packed: Mutex<BTreeMap<(String, Platform), Packed>>,
+    /// The `dist` folders that were packed, with what they were packed from.
+    keys: Mutex<BTreeMap<PathBuf, Digest>>,
 }
 
 /// What lies in a `dist` folder, with paths below it.
@@ -66,6 +70,7 @@ impl<'a> Packer<'a> {
             session,
             outside,
             packed: Mutex::default(),
+            keys: Mutex::default(),
         }
     }
 
@@ -121,7 +126,7 @@ impl<'a> Packer<'a> {
         Ok(folders)
     }
 
-    /// Packs those of `images` that are jobs.
+    /// Packs those of `images` that are jobs and whose `dist` is not what it was after it was packed from the same.
     pub(super) fn pack_images(&self, images: &[String], prepared: &Prepared) -> Result<(), Error> {
         for name in images {
             let (Some(image), Some(inputs), Some(stage)) = (
@@ -132,6 +137,9 @@ impl<'a> Packer<'a> {
                 continue;
             };
             if let Some(platform) = stage.platforms.first().filter(|_| image.package.is_some()) {
+                if self.is_packed(image, inputs, platform) {
+                    continue;
+                }
                 let mut line = self.session.ui.stage(name);
                 self.pack_stage(image, inputs, platform, &mut line)?;
             }
@@ -166,6 +174,37 @@ impl<'a> Packer<'a> {
         Ok(Some(packed))
     }
 
+    /// Whether `dist` holds what would be packed; changed bytes below `site-packages` are left to `sparkpack package`.
+    fn is_packed(&self, image: &Image, inputs: &ImageInputs, platform: &PlatformStage) -> bool {
+        let (Some(package), Some(sources)) = (&image.package, &inputs.package) else {
+            return false;
+        };
+        let target = self.session.project.target(image, &platform.platform);
+        let key = key_of_dist(sources, &platform.wheels, target.as_ref());
+        let dist = self.session.project.root.join(&package.dist);
+        stats::open(&stats::file_for(&self.session.cache, &dist)).confirm(&key)
+    }
+
+    /// Remembers what lies in the `dist` folders that were packed in this run, so that the next need not look at it.
+    pub(super) fn remember(&self) {
+        for (dist, key) in self
+            .keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
+            let known = Stats::read(b"", stats::now());
+            for path in signs_of_change(dist) {
+                if let Ok(metadata) = path.symlink_metadata() {
+                    known.learn(&path, &metadata, key);
+                }
+            }
+            if !known.has_doubts() {
+                stats::keep(&stats::file_for(&self.session.cache, dist), &known);
+            }
+        }
+    }
+
     fn packed(&self) -> MutexGuard<'_, BTreeMap<(String, Platform), Packed>> {
         // What a thread that panicked has put in is whole.
         self.packed.lock().unwrap_or_else(PoisonError::into_inner)
@@ -185,7 +224,12 @@ impl<'a> Packer<'a> {
         let main = write_main(&dist, &inputs.main)?;
         let jobs = write_zip(&dist, "jobs.zip", &inputs.modules)?;
         let libs = write_zip(&dist, "libs.zip", &installed.libs)?;
-        write_tree(&dist, "site-packages", &installed.site_packages)?;
+        self.write_tree(&dist, "site-packages", &installed.site_packages)?;
+        let key = key_of_dist(inputs, wheels, target);
+        self.keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(dist, key);
         let site_packages = installed.site_packages.into_iter();
         Ok(Packed {
             main,
@@ -237,9 +281,12 @@ impl<'a> Packer<'a> {
             self.session.ui.detail(why);
         };
         let _alone = store::lock(&folder.join(format!("{}.lock", key.hex())), waiting)?;
-        if let (Ok(found), Ok(known)) = (vendor::split(&tree), fs_err::read(&listing))
+        let kept = stats::file_for(&self.session.cache, &tree);
+        let digests = stats::open(&kept);
+        if let (Ok(found), Ok(known)) = (vendor::split(&tree, &digests), fs_err::read(&listing))
             && listing_of_both(&found).as_bytes() == known
         {
+            stats::keep(&kept, &digests);
             return Ok(found);
         }
         line.step(&format!("installing {} wheels", wheels.len()));
@@ -252,10 +299,52 @@ impl<'a> Packer<'a> {
             .installer()?
             .install(wheels, target, index, &into)?;
         store::move_folder(&into, &tree)?;
-        let installed = vendor::split(&tree)?;
+        let installed = vendor::split(&tree, &digests)?;
         store::replace(&listing, listing_of_both(&installed).as_bytes())?;
         Ok(installed)
     }
+
+    /// Lets `dist/name` hold these files and no others.
+    fn write_tree(&self, dist: &Path, name: &str, entries: &[Entry]) -> Result<(), Error> {
+        let folder = dist.join(name);
+        let kept = stats::file_for(&self.session.cache, &folder);
+        let digests = stats::open(&kept);
+        let found = vendor::walk(&folder, &digests);
+        if found.is_ok_and(|found| listing_of(&found) == listing_of(entries)) {
+            stats::keep(&kept, &digests);
+            return Ok(());
+        }
+        let temporary = tempfile::Builder::new()
+            .prefix(".sparkpack-")
+            .tempdir_in(dist)?;
+        let into: PathBuf = temporary.path().join("tree");
+        store::copy_tree(entries, &into)?;
+        Ok(store::move_folder(&into, &folder)?)
+    }
+}
+
+/// What of a `dist` folder tells by its times that something was changed: the files in it, and every folder below
+/// `site-packages`, whose times tell that a file has come or gone.
+fn signs_of_change(dist: &Path) -> Vec<PathBuf> {
+    let files = ["main.py", "jobs.zip", "libs.zip"].map(|name| dist.join(name));
+    let walk = walkdir::WalkDir::new(dist.join("site-packages")).into_iter();
+    let folders = walk
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_dir());
+    files
+        .into_iter()
+        .chain(folders.map(walkdir::DirEntry::into_path))
+        .collect()
+}
+
+/// What `dist` is packed from.
+fn key_of_dist(inputs: &PackageInputs, wheels: &[LockedWheel], target: Option<&Target>) -> Digest {
+    let mut key = format!("dist 1\nmain {}\n", inputs.main_digest());
+    if let Some(target) = target {
+        key.extend([key_of(wheels, target).to_string(), "\n".to_owned()]);
+    }
+    key.push_str(&listing_of(&inputs.modules));
+    Digest::of(key.as_bytes())
 }
 
 /// The package index that an image's requirements name.
@@ -345,18 +434,4 @@ fn write_if_other(file: &Path, bytes: &[u8]) -> Result<(), Error> {
         return Ok(());
     }
     Ok(store::replace(file, bytes)?)
-}
-
-/// Lets `dist/name` hold these files and no others.
-fn write_tree(dist: &Path, name: &str, entries: &[Entry]) -> Result<(), Error> {
-    let folder = dist.join(name);
-    if vendor::walk(&folder).is_ok_and(|found| listing_of(&found) == listing_of(entries)) {
-        return Ok(());
-    }
-    let temporary = tempfile::Builder::new()
-        .prefix(".sparkpack-")
-        .tempdir_in(dist)?;
-    let into: PathBuf = temporary.path().join("tree");
-    store::copy_tree(entries, &into)?;
-    Ok(store::move_folder(&into, &folder)?)
 }

@@ -16,17 +16,19 @@ use super::{
     schedule,
     session::Session,
     stages,
+    untracked::Strictness,
 };
 use crate::{
     adapters::registry::RegistryImage,
-    cli::Images,
+    cli::PushArguments,
     error::Error,
     image::{ImageFacts, LABEL_FINGERPRINT, Reference},
     plan::Stage,
     ui::StageLine,
 };
 
-pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<(), Error> {
+    let images = &arguments.images;
     let (registry, prefix) = session.registry(images.registry.registry.as_deref())?;
     let targets = session.targets(&images.images)?;
     // What was not pushed there must not be named there: other registries' manifests stay.
@@ -38,8 +40,9 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Complete)?;
     manifests::changes(session, &prepared, scope)?;
+    Strictness::of(arguments).check(session, &prepared, &targets)?;
     let packer = Packer::new(session, &outside);
-    let maker = Maker::new(session, &outside, &prepared, packer, prefix);
+    let maker = Maker::new(session, &outside, &prepared, &packer, prefix);
     let pusher = Pusher {
         session,
         outside: &outside,
@@ -49,7 +52,7 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     };
 
     let there = pusher.look_up(&targets)?;
-    let names = pusher.wanted(&targets, &there);
+    let names = pusher.wanted(&targets, &there)?;
     let pushed = schedule::run(session, &prepared.plan, &names, &|name, below| {
         pusher.push(
             &prepared.plan.stages[name],
@@ -65,6 +68,7 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
         .filter_map(|name| pushed.get(name).map(|pushed| pushed.row(name)))
         .collect();
     report::write(session, &prepared, registry, &rows)?;
+    packer.remember();
     if pushed.values().all(|pushed| !pushed.is_new) && !changed {
         session.ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");
     }
@@ -137,22 +141,9 @@ impl Pusher<'_> {
         &self,
         targets: &[String],
         there: &BTreeMap<String, Option<RegistryImage>>,
-    ) -> BTreeSet<String> {
-        let (mut wanted, mut queue) = (BTreeSet::new(), targets.to_vec());
-        while let Some(name) = queue.pop() {
-            let is_missing = there.get(&name).is_some_and(Option::is_none);
-            if is_missing && let Some(stage) = self.prepared.plan.stages.get(&name) {
-                queue.extend(
-                    stage
-                        .parents
-                        .iter()
-                        .filter(|parent| !wanted.contains(*parent))
-                        .cloned(),
-                );
-            }
-            wanted.insert(name);
-        }
-        wanted
+    ) -> Result<BTreeSet<String>, Error> {
+        let is_missing = |stage: &Stage| Ok(there.get(&stage.name).is_some_and(Option::is_none));
+        self.prepared.plan.needed(targets, is_missing)
     }
 
     fn push(

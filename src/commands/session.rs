@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    adapters::store,
+    adapters::{git, stats, store},
     error::Error,
     image::Digest,
     project::{
@@ -34,13 +34,22 @@ impl<'a> Session<'a> {
         let project = project::load(&root, &store::environment)?;
         project.warnings.iter().for_each(|warning| ui.warn(warning));
         let lock = read_lock(&root)?;
+        let cache = store::cache_folder();
+        let stats = stats::open(&stats::file_for(&cache, &root));
+        let trees = with_bits_of_git(&root, Trees::new(stats))?;
         Ok(Self {
             ui,
             project,
             lock,
-            cache: store::cache_folder(),
-            trees: Trees::default(),
+            cache,
+            trees,
         })
+    }
+
+    /// Keeps what is known of the files for the next run.
+    pub(super) fn keep_stats(&self) {
+        let file = stats::file_for(&self.cache, &self.project.root);
+        stats::keep(&file, self.trees.stats());
     }
 
     /// Keeps other runs that write out of this project until the result is dropped.
@@ -100,6 +109,21 @@ impl<'a> Session<'a> {
             message,
             hint: "choose one with `--registry NAME`".to_owned(),
         })
+    }
+}
+
+/// Where git does not trust the disk's executable bits, nor must a tag: those of its index count.
+fn with_bits_of_git(root: &Path, trees: Trees) -> Result<Trees, Error> {
+    match git::executable_bits(root) {
+        Ok(None) => Ok(trees),
+        Ok(Some(bits)) => Ok(trees.with_executable_bits(bits)),
+        Err(reason) => Err(Error::Usage {
+            code: "E097",
+            message: format!(
+                "`core.fileMode` is off, so executable bits come from git's index, but {reason}"
+            ),
+            hint: reason.hint(),
+        }),
     }
 }
 

@@ -52,3 +52,9 @@ pub(super) fn only_platform(stage: &Stage) -> Result<&PlatformStage, Error> {
         }
     }
 }
+
+/// The platforms of a stage, for a document.
+pub(super) fn platforms(stage: &Stage) -> Vec<String> {
+    let platforms = stage.platforms.iter();
+    platforms.map(|stage| stage.platform.to_string()).collect()
+}

@@ -1,26 +1,159 @@
-//! `sparkpack tags`: prints the reference of every image, offline.
+//! `sparkpack tags`: prints the reference of every image of this checkout, offline.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 
 use super::{
-    locks,
+    locks::{self, Prepared},
     outside::{Missing, Outside},
     session::Session,
+    stages,
 };
-use crate::{cli::TagsArguments, error::Error};
+use crate::{
+    cli::{TagsArguments, TagsFormat},
+    error::Error,
+    image::{Digest, Reference},
+};
+
+/// The version of the document.
+const VERSION: u32 = 1;
 
 pub(super) fn run(session: &Session<'_>, arguments: &TagsArguments) -> Result<(), Error> {
-    let (_, prefix) = session.registry(arguments.images.registry.registry.as_deref())?;
+    let (registry, prefix) = session.registry(arguments.images.registry.registry.as_deref())?;
+    let targets = session.targets(&arguments.images.images)?;
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
-    for name in &prepared.order {
+    let mut references = Vec::new();
+    for name in prepared.order.iter().filter(|name| targets.contains(name)) {
         let stage = &prepared.plan.stages[name];
-        if stage.uses_network {
-            session.ui.detail(format!(
-                "{name}: not reproducible, since a RUN may use the network"
-            ));
+        references.push((name.as_str(), stages::reference(session, stage, prefix)?));
+    }
+    match arguments.format {
+        TagsFormat::Lines => {
+            for (_, reference) in &references {
+                session.ui.data(reference)?;
+            }
         }
-        session
-            .ui
-            .data(super::stages::reference(session, stage, prefix)?)?;
+        TagsFormat::Env => {
+            for line in variables(&references)? {
+                session.ui.data(line)?;
+            }
+        }
+        TagsFormat::Json => {
+            let document = document(session, &prepared, registry, &references);
+            let text = serde_json::to_string_pretty(&document).map_err(std::io::Error::other)?;
+            session.ui.data(text)?;
+        }
     }
     Ok(())
+}
+
+/// The lines of a CI's environment file. A reference has no character that such a file, or a shell, reads otherwise.
+fn variables(references: &[(&str, Reference)]) -> Result<Vec<String>, Error> {
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for (name, reference) in references {
+        let variable = variable(name);
+        if let Some(other) = taken.insert(variable.clone(), name) {
+            return Err(Error::Usage {
+                code: "E079",
+                message: format!("`{other}` and `{name}` would both be the variable `{variable}`"),
+                hint: format!(
+                    "print one of them: `sparkpack tags --format env {name}`, or rename an image"
+                ),
+            });
+        }
+        lines.push(format!("{variable}={reference}"));
+    }
+    Ok(lines)
+}
+
+/// The variable of an image: a name that every shell takes.
+fn variable(image: &str) -> String {
+    let plain = |character: char| match character {
+        'a'..='z' | 'A'..='Z' | '0'..='9' => character.to_ascii_uppercase(),
+        _ => '_',
+    };
+    let name: String = image.chars().map(plain).collect();
+    let before = if name.starts_with(|first: char| first.is_ascii_digit()) {
+        "_"
+    } else {
+        ""
+    };
+    format!("{before}{name}_IMAGE")
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    project: &'a str,
+    registry: &'a str,
+    images: Vec<Image<'a>>,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    name: &'a str,
+    reference: String,
+    repository: String,
+    tag: Option<&'a str>,
+    fingerprint: &'a Digest,
+    platforms: Vec<String>,
+}
+
+fn document<'a>(
+    session: &'a Session<'_>,
+    prepared: &'a Prepared,
+    registry: &'a str,
+    references: &'a [(&str, Reference)],
+) -> Document<'a> {
+    let images = references.iter().map(|(name, reference)| {
+        let stage = &prepared.plan.stages[*name];
+        Image {
+            name,
+            reference: reference.to_string(),
+            repository: reference.repository.to_string(),
+            tag: reference.tag.as_deref(),
+            fingerprint: &stage.fingerprint,
+            platforms: stages::platforms(stage),
+        }
+    });
+    Document {
+        version: VERSION,
+        project: &session.project.name,
+        registry,
+        images: images.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references<'a>(names: &[&'a str]) -> Vec<(&'a str, Reference)> {
+        let reference =
+            |name: &&'a str| (*name, format!("registry.example/{name}:1").parse().unwrap());
+        names.iter().map(reference).collect()
+    }
+
+    #[test]
+    fn every_image_has_a_variable_of_its_own() {
+        assert_eq!(
+            variables(&references(&["job", "spark35-base", "a.b", "3d"])).unwrap(),
+            [
+                "JOB_IMAGE=registry.example/job:1",
+                "SPARK35_BASE_IMAGE=registry.example/spark35-base:1",
+                "A_B_IMAGE=registry.example/a.b:1",
+                "_3D_IMAGE=registry.example/3d:1"
+            ]
+        );
+        let error = variables(&references(&["a-b", "a.b"])).unwrap_err();
+        assert_eq!(error.code(), "E079");
+        assert_eq!(error.exit_code(), 2);
+        assert_eq!(
+            error.headline(),
+            "`a-b` and `a.b` would both be the variable `A_B_IMAGE`"
+        );
+    }
 }

@@ -7,11 +7,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs::Metadata,
     io,
     path::{Path, PathBuf},
 };
 
 use crate::project::{
+    ignore::{self, Digests},
     requirements::{LockedWheel, Pin, SPARKS_OWN},
     tree::Entry,
     wheel::normalise,
@@ -124,10 +126,10 @@ pub fn leave_out(wheels: Vec<LockedWheel>, provided: &[Pin]) -> (Vec<LockedWheel
 ///
 /// # Errors
 /// A file cannot be read, or is none.
-pub fn split(installed: &Path) -> Result<Vendored, VendorError> {
+pub fn split(installed: &Path, digests: &dyn Digests) -> Result<Vendored, VendorError> {
     Ok(Vendored {
-        libs: walk(&installed.join(LIBS))?,
-        site_packages: walk(&installed.join(SITE_PACKAGES))?,
+        libs: walk(&installed.join(LIBS), digests)?,
+        site_packages: walk(&installed.join(SITE_PACKAGES), digests)?,
     })
 }
 
@@ -135,22 +137,21 @@ pub fn split(installed: &Path) -> Result<Vendored, VendorError> {
 ///
 /// # Errors
 /// A file cannot be read, or something is neither a file nor a folder.
-pub fn walk(folder: &Path) -> Result<Vec<Entry>, VendorError> {
-    let files = files(folder)?;
-    let entries = files.into_iter().map(|(path, executable)| {
-        let file = folder.join(&path);
-        Ok(Entry::of_file(path, &file, executable)?)
-    });
-    entries.collect()
+pub fn walk(folder: &Path, digests: &dyn Digests) -> Result<Vec<Entry>, VendorError> {
+    let mut files = Vec::new();
+    if folder.exists() {
+        for (path, metadata) in self::files(folder)? {
+            let file = folder.join(&path);
+            files.push((path, file, metadata));
+        }
+    }
+    let entries = ignore::read(files, digests);
+    Ok(entries.map_err(io::Error::other)?)
 }
 
-/// The paths of the files below `folder`, sorted by their bytes, and whether their owner may execute them.
-fn files(folder: &Path) -> Result<BTreeMap<String, bool>, VendorError> {
-    use std::os::unix::fs::PermissionsExt;
+/// The paths of the files below `folder`, sorted by their bytes.
+fn files(folder: &Path) -> Result<BTreeMap<String, Metadata>, VendorError> {
     let mut files = BTreeMap::new();
-    if !folder.exists() {
-        return Ok(files);
-    }
     for found in walkdir::WalkDir::new(folder).min_depth(1) {
         let found = found.map_err(io::Error::from)?;
         if found.file_type().is_dir() {
@@ -160,14 +161,10 @@ fn files(folder: &Path) -> Result<BTreeMap<String, bool>, VendorError> {
         if !found.file_type().is_file() {
             return Err(VendorError::Kind { path });
         }
-        let mode = found
-            .metadata()
-            .map_err(io::Error::from)?
-            .permissions()
-            .mode();
+        let metadata = found.metadata().map_err(io::Error::from)?;
         let inner = path.strip_prefix(folder).ok().and_then(Path::to_str);
         match inner {
-            Some(inner) => files.insert(inner.to_owned(), mode & 0o100 != 0),
+            Some(inner) => files.insert(inner.to_owned(), metadata),
             None => return Err(VendorError::Name { path }),
         };
     }
@@ -390,6 +387,11 @@ fn needs_folder(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    /// A cache that knows no file.
+    fn nothing() -> crate::project::stats::Stats {
+        crate::project::stats::Stats::read(b"", std::time::Duration::ZERO)
+    }
+
     use super::*;
     use crate::image::Digest;
 
@@ -541,12 +543,16 @@ mod tests {
             fs_err::create_dir_all(file.parent().unwrap()).unwrap();
             fs_err::write(file, path).unwrap();
         }
-        let entries = walk(folder.path()).unwrap();
+        let entries = walk(folder.path(), &nothing()).unwrap();
         let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["a", "b.py", "b/a"]);
         fs_err::os::unix::fs::symlink("a", folder.path().join("c")).unwrap();
-        assert_eq!(walk(folder.path()).unwrap_err().code(), "E721");
-        assert!(walk(&folder.path().join("missing")).unwrap().is_empty());
+        assert_eq!(walk(folder.path(), &nothing()).unwrap_err().code(), "E721");
+        assert!(
+            walk(&folder.path().join("missing"), &nothing())
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod difference;
 pub mod order;
+pub mod reasons;
 pub mod record;
 mod stages;
 

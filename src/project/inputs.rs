@@ -8,14 +8,15 @@ use std::{
 use super::{
     Context, Image, OperatorOrigin, Package, Project,
     dockerfile::{Dockerfile, Resolution, Role, Used},
+    excluded::LeftOut,
     glob,
-    ignore::{DockerIgnore, Litter, TreeError, walk_following},
+    ignore::{DockerIgnore, Litter, TreeError},
     lock::{self, Lock},
     place::{Defect, Place, nearest},
     recipes::{self, BuiltInRecipe},
     requirements::{self, Requirements},
     tree::{Content, Entry},
-    trees::Trees,
+    trees::{Rules, Trees},
 };
 use crate::image::{Digest, Repository};
 
@@ -134,7 +135,7 @@ pub fn read(
     let package = image
         .package
         .as_ref()
-        .map(|package| read_package(project, package))
+        .map(|package| read_package(project, package, trees))
         .transpose()?;
     let requirements = requirements(project, image, built_in)?;
     let mut warnings = dockerfile.warnings().to_vec();
@@ -390,21 +391,13 @@ fn own_context(
         return Ok(Vec::new());
     };
     let root = project.root.join(folder);
-    let ignored = docker_ignore(&root, image)?;
-    let never = never_context(project, &root)?;
-    let litter = Litter::anywhere();
-    let listed = |matched: &dyn Fn(&str) -> bool| {
-        trees.walk(&root, &|path, is_folder| {
-            let is_output = folder == "." && (path == "dist" || path.starts_with("dist/"));
-            let out = litter.excluded(path, is_folder).is_some()
-                || is_output
-                || never.iter().any(|file| file == path);
-            if is_folder {
-                return !out && !ignored.excludes_all_below(path);
-            }
-            !out && !ignored.excluded(path) && matched(path)
-        })
+    let rules = ContextRules::of(project, image, folder)?;
+    let kept = Rules {
+        name: rules.name.clone(),
+        keep: &|path, is_folder| rules.left_out(path, is_folder).is_none(),
+        follow: false,
     };
+    let listed = |wanted: &dyn Fn(&str) -> bool| trees.choose(&root, &kept, wanted);
     if foundation.is_some_and(|stage| has_triggers(project, stage)) {
         return Ok(listed(&|_| true)?);
     }
@@ -433,7 +426,8 @@ fn has_triggers(project: &Project, stage: &str) -> bool {
     })
 }
 
-fn docker_ignore(root: &Path, image: &Image) -> Result<DockerIgnore, Defect> {
+/// The name, the text and the rules of the `.dockerignore` that counts.
+fn docker_ignore(root: &Path, image: &Image) -> Result<(String, String, DockerIgnore), Defect> {
     let of_dockerfile = image
         .dockerfile
         .as_ref()
@@ -445,11 +439,74 @@ fn docker_ignore(root: &Path, image: &Image) -> Result<DockerIgnore, Defect> {
         .into_iter()
         .find(|name| root.join(name).is_file())
     else {
-        return DockerIgnore::parse(Path::new(""), "");
+        return Ok(<(String, String, DockerIgnore)>::default());
     };
     let text = fs_err::read_to_string(root.join(&name));
     let text = text.map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
-    DockerIgnore::parse(Path::new(&name), &text)
+    let rules = DockerIgnore::parse(Path::new(&name), &text)?;
+    Ok((name, text, rules))
+}
+
+/// What keeps files of a folder out of an image's context, before any `COPY` is looked at.
+pub(super) struct ContextRules {
+    /// For the same folder, other rules have another.
+    name: String,
+    /// The name of the `.dockerignore`, below the context.
+    ignore_file: String,
+    ignored: DockerIgnore,
+    never: Vec<String>,
+    litter: Litter,
+    has_dist: bool,
+}
+
+impl ContextRules {
+    /// The rules for the context `folder` of `image`.
+    pub(super) fn of(project: &Project, image: &Image, folder: &str) -> Result<Self, Defect> {
+        let root = project.root.join(folder);
+        let (ignore_file, text, ignored) = docker_ignore(&root, image)?;
+        Ok(Self {
+            name: format!("context {ignore_file}\n{text}"),
+            ignore_file,
+            ignored,
+            never: never_context(project, &root)?,
+            litter: Litter::anywhere(),
+            has_dist: folder == ".",
+        })
+    }
+
+    /// Why a file, or a folder with all that it holds, is no input.
+    pub(super) fn left_out(&self, path: &str, is_folder: bool) -> Option<LeftOut> {
+        if let Some(excluded) = self.litter.excluded(path, is_folder) {
+            return Some(LeftOut::Excluded(excluded));
+        }
+        if self.has_dist && (path == "dist" || path.starts_with("dist/")) {
+            return Some(LeftOut::Output);
+        }
+        if self.never.iter().any(|file| file == path) {
+            return Some(LeftOut::NeverContext);
+        }
+        let is_ignored = if is_folder {
+            self.ignored.excludes_all_below(path)
+        } else {
+            self.ignored.excluded(path)
+        };
+        if !is_ignored {
+            return None;
+        }
+        let rule = self.ignored.deciding(path)?;
+        Some(LeftOut::DockerIgnore {
+            file: self.ignore_file.clone(),
+            line: rule.line,
+            pattern: rule.pattern.clone(),
+        })
+    }
+}
+
+/// The rules that keep files of a job's folder out of its archive.
+pub(super) fn job_litter(package: &Package) -> Result<Litter, Defect> {
+    let patterns = package.exclude.iter().map(String::as_str);
+    let litter = Litter::of_job_sources().excluding(patterns);
+    litter.map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))
 }
 
 /// Files that name images, as paths below `root`: were they context, a rewritten tag would change the tag that it is.
@@ -491,15 +548,19 @@ fn never_context(project: &Project, root: &Path) -> Result<Vec<String>, Defect> 
     Ok(below)
 }
 
-fn read_package(project: &Project, package: &Package) -> Result<PackageInputs, InputError> {
+fn read_package(
+    project: &Project,
+    package: &Package,
+    trees: &Trees,
+) -> Result<PackageInputs, InputError> {
     let root = project.root.join(&package.src);
-    let patterns = package.exclude.iter().map(String::as_str);
-    let litter = Litter::of_job_sources().excluding(patterns);
-    let litter =
-        litter.map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))?;
-    let modules = walk_following(&root, &|path, is_folder| {
-        path != package.main && litter.excluded(path, is_folder).is_none()
-    })?;
+    let litter = job_litter(package)?;
+    let rules = Rules {
+        name: format!("src {}\n{}", package.main, package.exclude.join("\n")),
+        keep: &|path, is_folder| path != package.main && litter.excluded(path, is_folder).is_none(),
+        follow: true,
+    };
+    let modules = trees.choose(&root, &rules, &|_| true)?;
     let main = root.join(&package.main);
     let unreadable =
         |error: std::io::Error| Defect::new("E089", package.place.clone(), error.to_string());

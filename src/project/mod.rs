@@ -2,6 +2,7 @@
 
 mod config;
 pub mod dockerfile;
+pub mod excluded;
 pub mod glob;
 pub mod ignore;
 mod images;
@@ -13,6 +14,7 @@ pub mod recipes;
 pub mod requirements;
 mod settings;
 pub mod source;
+pub mod stats;
 pub mod template;
 pub mod tree;
 pub mod trees;

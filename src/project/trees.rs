@@ -1,42 +1,140 @@
-//! The trees of a project, each walked once in a run.
+//! The trees of a project: each folder is walked once in a run, each file read at most once.
 
-use std::path::Path;
-
-use super::{
-    ignore::{KnownDigest, TreeError, walk_known},
-    tree::Entry,
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
+use super::{
+    ignore::{Listing, TreeError, list},
+    stats::Stats,
+    tree::{Content, Entry, Location},
+};
+
+/// Which listing of which folder.
+type Key = (PathBuf, String, bool);
+
 /// Walks folders, and remembers what it found.
+#[derive(Debug)]
 pub struct Trees {
-    known: Box<dyn Fn(&Path, &std::fs::Metadata) -> Option<crate::image::Digest> + Send + Sync>,
+    stats: Stats,
+    executable: Option<BTreeMap<PathBuf, bool>>,
+    listings: Mutex<HashMap<Key, Arc<Listing>>>,
 }
 
-impl Default for Trees {
-    fn default() -> Self {
-        Self {
-            known: Box::new(|_, _| None),
-        }
-    }
-}
-
-impl std::fmt::Debug for Trees {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Trees").finish_non_exhaustive()
-    }
+/// The rules that say what of a folder is listed.
+pub struct Rules<'a> {
+    /// Other rules have another name: with the same, a folder is not walked again.
+    pub name: String,
+    /// Gets a path and whether it is a folder, and says whether it is kept.
+    pub keep: &'a dyn Fn(&str, bool) -> bool,
+    /// Whether symbolic links are what they point to.
+    pub follow: bool,
 }
 
 impl Trees {
-    /// The files and links below `root` that `keep` keeps.
+    /// Trees whose files may be known already.
+    #[must_use]
+    pub fn new(stats: Stats) -> Self {
+        Self {
+            stats,
+            executable: None,
+            listings: Mutex::default(),
+        }
+    }
+
+    /// The same with executable bits that do not come from the disk, by absolute path; a file without one has none.
+    #[must_use]
+    pub fn with_executable_bits(self, bits: BTreeMap<PathBuf, bool>) -> Self {
+        Self {
+            executable: Some(bits),
+            ..self
+        }
+    }
+
+    /// What is known of the files now.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The files and links below `root` that the rules keep and `wanted` wants.
     ///
     /// # Errors
-    /// Those of [`super::ignore::walk`].
-    pub fn walk(
+    /// Those of [`list`] and [`Listing::choose`].
+    pub fn choose(
         &self,
         root: &Path,
-        keep: &dyn Fn(&str, bool) -> bool,
+        rules: &Rules<'_>,
+        wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<Entry>, TreeError> {
-        let known: &KnownDigest<'_> = &|path, metadata| (self.known)(&root.join(path), metadata);
-        walk_known(root, keep, known)
+        let listing = self.listing(root, rules)?;
+        Ok(self.with_known_bits(listing.choose(wanted, &self.stats)?))
+    }
+
+    fn listing(&self, root: &Path, rules: &Rules<'_>) -> Result<Arc<Listing>, TreeError> {
+        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (root.to_owned(), rules.name.clone(), rules.follow);
+        if let Some(listing) = listings.get(&key) {
+            return Ok(Arc::clone(listing));
+        }
+        let listing = Arc::new(list(root, rules.keep, rules.follow)?);
+        listings.insert(key, Arc::clone(&listing));
+        Ok(listing)
+    }
+
+    fn with_known_bits(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let Some(bits) = &self.executable else {
+            return entries;
+        };
+        let known = |file: &Path| {
+            let real = || bits.get(&fs_err::canonicalize(file).ok()?).copied();
+            bits.get(file).copied().or_else(real)
+        };
+        for entry in &mut entries {
+            if let Content::File {
+                executable,
+                location: Location::Disk(file),
+                ..
+            } = &mut entry.content
+            {
+                *executable = known(file).unwrap_or(false);
+            }
+        }
+        entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_walked_once_for_the_same_rules() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join("a"), "").unwrap();
+        fs_err::write(folder.path().join("b"), "").unwrap();
+        let trees = Trees::new(Stats::read(b"", Duration::ZERO));
+        let asked = Cell::new(0);
+        let keep = |_: &str, _: bool| {
+            asked.set(asked.get() + 1);
+            true
+        };
+        let chosen = |name: &str, wanted: &str| {
+            let rules = Rules {
+                name: name.to_owned(),
+                keep: &keep,
+                follow: false,
+            };
+            let entries = trees.choose(folder.path(), &rules, &|path| path == wanted);
+            entries.unwrap().len()
+        };
+        assert_eq!((chosen("x", "a"), chosen("x", "b")), (1, 1));
+        assert_eq!(asked.get(), 2, "one walk over two files");
+        assert_eq!(chosen("y", "c"), 0);
+        assert_eq!(asked.get(), 4, "other rules, another walk");
     }
 }

@@ -1,17 +1,22 @@
 //! All printing: data to stdout, everything for people to stderr.
 
+mod difference;
 mod progress;
 mod report;
+mod style;
 
 use std::{
     fmt::Display,
     io::{self, IsTerminal, Write},
+    sync::{Mutex, PoisonError},
 };
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
+pub use difference::unified;
 pub use progress::StageLine;
 pub use report::{bytes, error_text, seconds};
+pub use style::{Cell, Paint, Style, table};
 
 use crate::project::place::Defect;
 
@@ -20,6 +25,8 @@ pub struct Ui {
     quiet: bool,
     verbose: u8,
     bars: Option<MultiProgress>,
+    paint: Paint,
+    warnings: Mutex<Vec<Defect>>,
 }
 
 impl Ui {
@@ -33,6 +40,8 @@ impl Ui {
             quiet,
             verbose,
             bars,
+            paint: Paint::of_stderr(),
+            warnings: Mutex::default(),
         }
     }
 
@@ -62,11 +71,28 @@ impl Ui {
             .as_ref()
             .map(|hint| format!("\nhint: {hint}"))
             .unwrap_or_default();
-        self.say(format!("warning[{}]: {defect}{hint}", defect.code));
+        let text = format!("warning[{}]: {defect}{hint}", defect.code);
+        self.say(self.paint.message(&report::visible(&text)));
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.push(defect.clone());
+    }
+
+    /// What this run has warned of so far.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Defect> {
+        let warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.clone()
+    }
+
+    /// How much a person wants to know: 0 is the usual.
+    #[must_use]
+    pub fn verbosity(&self) -> u8 {
+        self.verbose
     }
 
     /// An error, which is printed even when quiet.
     pub fn fail(&self, text: &str) {
+        let text = self.paint.message(text);
         match &self.bars {
             Some(bars) => drop(bars.println(text)),
             None => drop(writeln!(io::stderr().lock(), "{text}")),

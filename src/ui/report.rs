@@ -30,7 +30,7 @@ pub fn error_text(error: &Error) -> String {
 }
 
 /// Control characters of names and of other programs' output must not reach the terminal.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     let shown = |character: char| match character {
         '\n' | '\t' => character.to_string(),
         hidden

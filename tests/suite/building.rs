@@ -25,7 +25,7 @@ impl Chain {
 
     /// The image IDs by image, as the daemon has them under this checkout's references.
     fn ids(&self) -> BTreeMap<String, Option<String>> {
-        let references = self.project.succeed(&["plan"]).stdout;
+        let references = self.project.succeed(&["tags"]).stdout;
         references
             .lines()
             .map(|reference| (reference.to_owned(), image_id(reference)))
@@ -55,7 +55,7 @@ fn what_is_missing_is_built_and_what_is_there_is_told_why() {
     let chain = Chain::new("build-missing");
     let first = chain.project.succeed(&["build"]);
     assert_eq!(built(&first.stderr), ["base", "ds", "job", "side"]);
-    assert_eq!(first.stdout, chain.project.succeed(&["plan"]).stdout);
+    assert_eq!(first.stdout, chain.project.succeed(&["tags"]).stdout);
 
     let second = chain.project.succeed(&["build"]);
     assert!(
@@ -366,7 +366,7 @@ fn a_shared_repository_tells_images_apart_by_their_whole_tag() {
         .project
         .write("kubernetes/nightly.yml", &manifest("job-unbuilt"));
     chain.project.succeed(&["build"]);
-    let references = chain.project.succeed(&["plan"]).stdout;
+    let references = chain.project.succeed(&["tags"]).stdout;
     let job = references
         .lines()
         .find(|line| line.contains("spark:job-"))

@@ -235,13 +235,13 @@ fn in_files_beside_it() {
 #[test]
 fn a_byte_order_mark_and_crlf_are_accepted() {
     let project = project();
-    let wanted = project.succeed(&["plan"]).stdout;
+    let wanted = project.succeed(&["tags"]).stdout;
     let text = format!(
         "\u{feff}{}",
         project.read("sparkpack.toml").replace('\n', "\r\n")
     );
     project.write("sparkpack.toml", &text);
-    assert_eq!(project.succeed(&["plan"]).stdout, wanted);
+    assert_eq!(project.succeed(&["tags"]).stdout, wanted);
 }
 
 #[test]

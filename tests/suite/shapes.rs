@@ -7,7 +7,7 @@ const ZEROS: &str = "00000000000000000000000000000000000000000000000000000000000
 
 /// The references without their fingerprints, which must be 16 hex digits.
 fn planned(project: &TestProject, arguments: &[&str]) -> Vec<String> {
-    let mut all = vec!["plan"];
+    let mut all = vec!["tags"];
     all.extend(arguments);
     let printed = project.succeed(&all).stdout;
     let mut names: Vec<String> = printed
@@ -99,9 +99,9 @@ src = "src"
     let names =
         ["base", "ds", "job", "operator", "py"].map(|name| format!("registry.example/team/{name}"));
     assert_eq!(planned(&project, &[]), names);
-    let before = project.succeed(&["plan"]).stdout;
+    let before = project.succeed(&["tags"]).stdout;
     project.write("../spark-operator/spark-operator", "another binary");
-    let after = project.succeed(&["plan"]).stdout;
+    let after = project.succeed(&["tags"]).stdout;
     let moved: Vec<_> = before
         .lines()
         .zip(after.lines())
@@ -213,8 +213,8 @@ prod = ["prod/*.yml"]
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        tags(&["plan"]),
-        tags(&["plan", "--registry", "prod"]),
+        tags(&["tags"]),
+        tags(&["tags", "--registry", "prod"]),
         "a registry is no input"
     );
 }
@@ -272,12 +272,12 @@ src = "src"
         planned(&project, &[]),
         ["base", "job", "py"].map(|name| format!("registry.internal.example/spark/{name}"))
     );
-    let warned = project.run(&["plan"]).stderr;
+    let warned = project.run(&["tags"]).stderr;
     assert!(
         warned.contains("`mirrors.debian` has no effect yet"),
         "{warned}"
     );
-    let before = project.succeed(&["plan"]).stdout;
+    let before = project.succeed(&["tags"]).stdout;
     project.edit(
         "sparkpack.toml",
         "https://mirror.internal.example/maven",
@@ -289,7 +289,7 @@ src = "src"
         "glibc = \"2.36\" # measured",
     );
     assert_eq!(
-        project.succeed(&["plan"]).stdout,
+        project.succeed(&["tags"]).stdout,
         before,
         "a mirror is no input"
     );
@@ -308,7 +308,7 @@ fn several_platforms_are_planned_but_not_built() {
         "project = \"small\"",
         "project = \"small\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]",
     );
-    project.succeed(&["plan"]);
+    project.succeed(&["tags"]);
     let run = project.run(&["build"]);
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert!(

@@ -123,6 +123,9 @@ pub enum Unreachable {
     /// It would go over the network for all to read and to change.
     #[error("it is on another machine, and the connection would not be encrypted")]
     Plain,
+    /// It would be asked over the network, by a command that sends nothing.
+    #[error("it is asked over the network")]
+    Network,
     /// No address that is understood.
     #[error("it is not an address of the forms `unix://PATH` and `tcp://HOST:PORT`")]
     NotAnAddress,
@@ -130,7 +133,7 @@ pub enum Unreachable {
     #[error("there is no such context ({0})")]
     NoContext(String),
     /// No answer in time.
-    #[error("no answer within a minute")]
+    #[error("no answer in time")]
     Silent,
     /// The certificates are not accepted, here or there.
     #[error("no TLS connection ({0})")]
@@ -245,7 +248,7 @@ impl Unreachable {
                 "add yourself to the group docker: `sudo usermod -aG docker $USER`, then sign in anew"
                     .to_owned()
             }
-            Self::NotASocket | Self::NotDocker(_) => check,
+            Self::NotASocket | Self::NotDocker(_) | Self::Network => check,
             Self::Plain => format!(
                 "{check}: with DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH it is encrypted; SPARKPACK_PLAIN_DOCKER=1 permits it as it is"
             ),

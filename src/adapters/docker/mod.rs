@@ -31,6 +31,9 @@ use host::{Address, Environment, Host};
 /// How long a question that needs no work may take: a daemon that is stopped must not hang us.
 const QUESTION: Duration = Duration::from_secs(60);
 
+/// The same for an answer that is welcome and not needed.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
 /// How long a build, a push or a pull may stay without any answer.
 const WORK: Duration = Duration::from_secs(12 * 3600);
 
@@ -41,6 +44,8 @@ pub struct Daemon {
     host: Host,
     builder: Builder,
     podman: bool,
+    /// How long a question may take.
+    patience: Duration,
 }
 
 /// The two ways in which daemons build Dockerfiles.
@@ -63,8 +68,28 @@ impl Daemon {
         Self::connect_in(&Environment::of_process())
     }
 
-    fn connect_in(environment: &Environment) -> Result<Self, DockerError> {
+    /// [`Self::connect`], but only to a daemon of this machine that answers at once.
+    ///
+    /// # Errors
+    /// [`DockerError::Unreachable`]; also where asking would send something over the network.
+    pub fn connect_at_once() -> Result<Self, DockerError> {
+        let environment = Environment::of_process();
         let host = environment.host()?;
+        match &host.address {
+            Address::Unix(_) => Self::connect_to(&environment, host, AT_ONCE),
+            Address::Plain(_) | Address::Tls { .. } => Err(host.unreachable(Unreachable::Network)),
+        }
+    }
+
+    fn connect_in(environment: &Environment) -> Result<Self, DockerError> {
+        Self::connect_to(environment, environment.host()?, QUESTION)
+    }
+
+    fn connect_to(
+        environment: &Environment,
+        host: Host,
+        patience: Duration,
+    ) -> Result<Self, DockerError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("docker")
@@ -76,7 +101,7 @@ impl Daemon {
             let version = client.version().await?;
             Ok((client, version))
         };
-        let answer = runtime.block_on(async { timeout(QUESTION, greeting).await });
+        let answer = runtime.block_on(async { timeout(patience, greeting).await });
         let (client, version) = answer
             .unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
             .map_err(|error| host.unreachable(Unreachable::of(&error, &host.address)))?;
@@ -93,6 +118,7 @@ impl Daemon {
             host,
             builder,
             podman,
+            patience,
         })
     }
 
@@ -165,7 +191,7 @@ impl Daemon {
         question: impl Future<Output = Result<T, bollard::errors::Error>>,
     ) -> Result<T, bollard::errors::Error> {
         self.runtime
-            .block_on(async { timeout(QUESTION, question).await })
+            .block_on(async { timeout(self.patience, question).await })
             .unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
     }
 

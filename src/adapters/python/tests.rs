@@ -143,10 +143,15 @@ fn install_by_both(mirror: Option<&str>, wheels: &[LockedWheel], target: &Target
             .unwrap();
         let names: Vec<_> = fs_err::read_dir(folder.path()).unwrap().collect();
         assert_eq!(names.len(), 2, "{names:?}");
-        seen(&vendor::split(folder.path()).unwrap())
+        seen(&vendor::split(folder.path(), &nothing()).unwrap())
     });
     assert_eq!(by_uv, by_pip);
     by_uv
+}
+
+/// A cache that knows no file.
+fn nothing() -> crate::project::stats::Stats {
+    crate::project::stats::Stats::read(b"", std::time::Duration::ZERO)
 }
 
 #[test]
@@ -288,7 +293,10 @@ fn scripts_headers_and_modes_are_the_same_by_both() {
     let empty = tempfile::tempdir().unwrap();
     let [_, pip] = installers(Some(&index.url));
     pip.install(&[], &amd64(), None, empty.path()).unwrap();
-    assert_eq!(vendor::split(empty.path()).unwrap(), Vendored::default());
+    assert_eq!(
+        vendor::split(empty.path(), &nothing()).unwrap(),
+        Vendored::default()
+    );
 }
 
 #[test]
@@ -367,7 +375,10 @@ fn a_wheel_that_changed_is_not_installed() {
             wheels[0].sha256
         );
         assert_eq!(error.to_string(), wanted);
-        assert_eq!(vendor::split(folder.path()).unwrap(), Vendored::default());
+        assert_eq!(
+            vendor::split(folder.path(), &nothing()).unwrap(),
+            Vendored::default()
+        );
     }
 }
 

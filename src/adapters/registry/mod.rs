@@ -62,6 +62,15 @@ pub struct RegistryImage {
     pub facts: ImageFacts,
 }
 
+/// What a HEAD request says of a reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The registry has nothing under it.
+    Absent,
+    /// The registry has it, with this digest where it names one.
+    There(Option<Digest>),
+}
+
 /// Speaks to registries; may be shared by threads, but not called from asynchronous code.
 pub struct RegistryClient {
     runtime: Runtime,
@@ -118,6 +127,25 @@ impl RegistryClient {
         let request = look_up(&action, &repository, reference);
         self.runtime
             .block_on(self.session.digest(request, reference.digest.as_ref()))
+    }
+
+    /// Whether the registry has a reference, by HEAD requests alone: nothing but what a HEAD's answer says is known.
+    ///
+    /// # Errors
+    /// Of any answer but "it is there" and "there is none".
+    pub fn presence(&self, reference: &Reference) -> Result<Presence, RegistryError> {
+        let action = format!("look up `{reference}`");
+        let repository = self.readable(&reference.repository);
+        let head = Request {
+            method: Method::HEAD,
+            ..look_up(&action, &repository, reference)
+        };
+        let answer = self.runtime.block_on(self.session.exchange(&head))?;
+        match answer.status {
+            StatusCode::OK => Ok(Presence::There(named_digest(&answer))),
+            StatusCode::NOT_FOUND => Ok(Presence::Absent),
+            _ => Err(refused(&head, describe(&answer))),
+        }
     }
 
     /// The image of a reference: that of the platform where there is an index.

@@ -3,12 +3,10 @@
 //! All of it can be deleted at any time. What is made lies in a temporary folder first and is renamed when it is whole.
 
 use std::{
-    collections::HashMap,
     fs::Metadata,
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,16 +14,14 @@ use tempfile::TempDir;
 
 use super::SourceError;
 use crate::{
-    adapters::store,
+    adapters::{stats, store},
     image::Digest,
     project::{
+        ignore::Digests as _,
         source::Unpack,
         tree::{Content, Entry, Location},
     },
 };
-
-/// A file that was changed this short before it was hashed may change again within the same tick of the clock.
-const RACY_SECONDS: i64 = 3;
 
 pub(super) struct Cache<'a> {
     folder: &'a Path,
@@ -130,77 +126,17 @@ impl<'a> Cache<'a> {
 
     /// The digest of a file outside the cache, read only if it may have changed.
     pub(super) fn digest_of(&self, file: &Path) -> io::Result<Digest> {
-        let stats = self.stats(file);
+        let kept = stats::file_for(self.folder, file);
+        let known = stats::open(&kept);
         let metadata = fs_err::metadata(file)?;
-        if let Some(known) = stats.known("", &metadata) {
-            return Ok(known);
+        if let Some(digest) = known.known(file, &metadata) {
+            return Ok(digest);
         }
-        let entry = Entry::of_file("", file, false)?;
-        stats.keep(std::slice::from_ref(&entry));
-        match entry.content {
-            Content::File { digest, .. } => Ok(digest),
-            Content::Symlink { .. } => Err(io::ErrorKind::InvalidInput.into()),
-        }
+        let digest = Digest::of_reader(&mut fs_err::File::open(file)?)?;
+        known.learn(file, &metadata, &digest);
+        stats::keep(&kept, &known);
+        Ok(digest)
     }
-
-    /// What is known of the files below a path outside the cache.
-    pub(super) fn stats(&self, path: &Path) -> Stats {
-        let real = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let name = Digest::of(real.as_os_str().as_encoded_bytes());
-        let file = self.folder.join("stats").join(name.hex());
-        let parsed = || serde_json::from_slice(&fs_err::read(&file).ok()?).ok();
-        let files = parsed().unwrap_or_default();
-        Stats { file, files }
-    }
-}
-
-/// The digests of the files below one path, as they were last seen.
-pub(super) struct Stats {
-    file: PathBuf,
-    files: HashMap<String, (Stat, Digest)>,
-}
-
-impl Stats {
-    pub(super) fn known(&self, path: &str, metadata: &Metadata) -> Option<Digest> {
-        let (stat, digest) = self.files.get(path)?;
-        (*stat == Stat::of(metadata)).then(|| digest.clone())
-    }
-
-    /// Keeps the digests for the next time; a failure only costs that time.
-    pub(super) fn keep(&self, entries: &[Entry]) {
-        let settled = now() - RACY_SECONDS;
-        let kept = |entry: &Entry| match &entry.content {
-            Content::File {
-                digest,
-                location: Location::Disk(file),
-                size,
-                ..
-            } => {
-                let stat = Stat::of(&fs_err::metadata(file).ok()?);
-                let calm =
-                    stat.modified.0 < settled && stat.changed.0 < settled && stat.size == *size;
-                calm.then(|| (entry.path.clone(), (stat, digest.clone())))
-            }
-            _ => None,
-        };
-        let files: HashMap<String, (Stat, Digest)> = entries.iter().filter_map(kept).collect();
-        if files != self.files
-            && let Ok(bytes) = serde_json::to_vec(&files)
-        {
-            let _ = store::replace(&self.file, &bytes);
-        }
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tells whether a file may still change within the clock's tick"
-)]
-fn now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// An unpacked tree: `files/` and `index.json` in one folder.

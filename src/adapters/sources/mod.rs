@@ -15,6 +15,7 @@ use std::{
 pub use error::SourceError;
 
 use crate::{
+    adapters::stats,
     image::{Digest, Hasher},
     project::{
         ignore::{self, Litter, escaped},
@@ -150,10 +151,10 @@ impl Fetcher {
     fn folder(&self, path: &Path) -> Result<Vec<Entry>, SourceError> {
         let litter = Litter::anywhere();
         let keep = |path: &str, folder: bool| litter.excluded(path, folder).is_none();
-        let stats = Cache::new(&self.cache).stats(path);
-        let entries =
-            ignore::walk_known(path, &keep, &|path, metadata| stats.known(path, metadata))?;
-        stats.keep(&entries);
+        let kept = stats::file_for(&self.cache, path);
+        let known = stats::open(&kept);
+        let entries = ignore::list(path, &keep, false)?.choose(&|_| true, &known)?;
+        stats::keep(&kept, &known);
         Ok(entries)
     }
 

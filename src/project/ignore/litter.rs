@@ -1,33 +1,47 @@
 //! What is never an input, and what the project excludes.
 
+use std::fmt;
+
 use globset::{ErrorKind, GlobBuilder, GlobMatcher};
 
-/// Names that are never an input, wherever they lie.
-const ALWAYS: [&str; 17] = [
-    ".git",
-    ".hg",
-    ".svn",
-    "__pycache__",
-    ".venv",
-    "venv",
-    "node_modules",
-    ".ipynb_checkpoints",
-    ".mypy_cache",
-    ".pytest_cache",
-    ".ruff_cache",
-    ".tox",
-    ".nox",
-    ".idea",
-    ".vscode",
-    ".DS_Store",
-    "Thumbs.db",
+const CACHES: &str = "caches";
+const ENVIRONMENTS: &str = "virtual environments and packages";
+const VERSION_CONTROL: &str = "version control";
+const EDITORS: &str = "editors' and systems' files";
+
+/// Names that are never an input, wherever they lie, and what they are.
+const ALWAYS: [(&str, &str); 17] = [
+    (".git", VERSION_CONTROL),
+    (".hg", VERSION_CONTROL),
+    (".svn", VERSION_CONTROL),
+    ("__pycache__", CACHES),
+    (".venv", ENVIRONMENTS),
+    ("venv", ENVIRONMENTS),
+    ("node_modules", ENVIRONMENTS),
+    (".ipynb_checkpoints", CACHES),
+    (".mypy_cache", CACHES),
+    (".pytest_cache", CACHES),
+    (".ruff_cache", CACHES),
+    (".tox", ENVIRONMENTS),
+    (".nox", ENVIRONMENTS),
+    (".idea", EDITORS),
+    (".vscode", EDITORS),
+    (".DS_Store", EDITORS),
+    ("Thumbs.db", EDITORS),
 ];
 
-/// Beginnings of names that are never an input, wherever they lie: what a run that was killed left half-written.
-const ALWAYS_BEGINNINGS: [&str; 1] = [".sparkpack-"];
+/// The same by the beginning of a name: what a run that was killed left half-written.
+const ALWAYS_BEGINNINGS: [(&str, &str, &str); 1] =
+    [(".sparkpack-", ".sparkpack-*", "half-written files")];
 
-/// Ends of names that are never an input, wherever they lie.
-const ALWAYS_ENDS: [&str; 5] = [".pyc", ".pyo", ".swp", "~", ".egg-info"];
+/// The same by the end of a name.
+const ALWAYS_ENDS: [(&str, &str, &str); 5] = [
+    (".pyc", "*.pyc", CACHES),
+    (".pyo", "*.pyo", CACHES),
+    (".swp", "*.swp", EDITORS),
+    ("~", "*~", EDITORS),
+    (".egg-info", "*.egg-info", ENVIRONMENTS),
+];
 
 /// The rules that keep files out of a tree.
 #[derive(Clone, Debug, Default)]
@@ -39,12 +53,26 @@ pub struct Litter {
 /// Why a path is no input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Excluded {
-    /// Caches, version control, editors' files.
-    Always,
-    /// Tests and the vendored `libs` in a job's sources.
-    NotForJobs,
+    /// A rule that everybody has: caches, version control, editors' files; in a job's sources tests and `libs` as well.
+    BuiltIn {
+        /// The names that it takes.
+        pattern: &'static str,
+        /// What they are.
+        kind: &'static str,
+    },
     /// The project's `exclude` has this pattern.
     Configured(String),
+}
+
+impl fmt::Display for Excluded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn { pattern, kind } => write!(formatter, "built-in `{pattern}` ({kind})"),
+            Self::Configured(pattern) => {
+                write!(formatter, "configuration `exclude = [{pattern:?}]`")
+            }
+        }
+    }
 }
 
 /// A pattern of `exclude` that is no glob.
@@ -123,16 +151,12 @@ impl Litter {
 
     fn excluded_itself(&self, path: &str, folder: bool) -> Option<Excluded> {
         let name = path.rsplit('/').next().unwrap_or(path);
-        if ALWAYS.contains(&name)
-            || ALWAYS_BEGINNINGS
-                .iter()
-                .any(|start| name.starts_with(start))
-            || ALWAYS_ENDS.iter().any(|end| name.ends_with(end))
-        {
-            return Some(Excluded::Always);
-        }
-        if self.job && not_for_jobs(path, name, folder) {
-            return Some(Excluded::NotForJobs);
+        let built_in = always(name).or_else(|| {
+            let of_jobs = self.job.then(|| not_for_jobs(path, name, folder));
+            of_jobs.flatten()
+        });
+        if let Some((pattern, kind)) = built_in {
+            return Some(Excluded::BuiltIn { pattern, kind });
         }
         let matched =
             |rule: &&Configured| (folder || !rule.folders_only) && rule.matcher.is_match(path);
@@ -143,14 +167,40 @@ impl Litter {
     }
 }
 
-fn not_for_jobs(path: &str, name: &str, folder: bool) -> bool {
+/// The built-in rule for a name, and what it is.
+fn always(name: &str) -> Option<(&'static str, &'static str)> {
+    let exact = ALWAYS.into_iter().find(|(known, _)| *known == name);
+    let beginning = || {
+        let mut rules = ALWAYS_BEGINNINGS.into_iter();
+        rules.find(|(beginning, _, _)| name.starts_with(beginning))
+    };
+    let end = || {
+        ALWAYS_ENDS
+            .into_iter()
+            .find(|(end, _, _)| name.ends_with(end))
+    };
+    exact.or_else(|| {
+        let (_, pattern, kind) = beginning().or_else(end)?;
+        Some((pattern, kind))
+    })
+}
+
+fn not_for_jobs(path: &str, name: &str, folder: bool) -> Option<(&'static str, &'static str)> {
+    const TESTS: &str = "a job's tests";
     if folder {
-        return name == "tests" || path == "libs";
+        return match name {
+            "tests" => Some(("tests/", TESTS)),
+            _ if path == "libs" => Some(("/libs/", "packages that the requirements name")),
+            _ => None,
+        };
     }
     let test = name
         .strip_prefix("test_")
         .and_then(|rest| rest.strip_suffix(".py"));
-    test.is_some() || name == "conftest.py"
+    match name {
+        "conftest.py" => Some(("conftest.py", TESTS)),
+        _ => test.map(|_| ("test_*.py", TESTS)),
+    }
 }
 
 impl Configured {

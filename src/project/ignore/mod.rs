@@ -6,4 +6,4 @@ mod walk;
 
 pub use docker::{DockerIgnore, DockerIgnoreRule};
 pub use litter::{Excluded, GlobError, Litter};
-pub use walk::{KnownDigest, TreeError, escaped, walk, walk_following, walk_known};
+pub use walk::{Digests, Listing, TreeError, escaped, list, read};

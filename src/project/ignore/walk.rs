@@ -28,11 +28,8 @@ const FEW_FILES: usize = 64;
 /// Links to folders can multiply a tree without end.
 const ENTRIES_LIMIT: usize = 2_000_000;
 
-/// Gives the digest of a file that is known already, by its path in the tree and its metadata.
-pub type KnownDigest<'a> = dyn Fn(&str, &Metadata) -> Option<Digest> + Sync + 'a;
-
 /// Why a folder is no tree that can be built from; paths have no control characters.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum TreeError {
     /// A file or folder cannot be read.
     #[error("cannot read `{path}`: {reason}")]
@@ -152,58 +149,49 @@ impl TreeError {
     }
 }
 
-/// The files and symbolic links below `root` that `keep` keeps, sorted by the bytes of their paths.
-///
-/// `keep` is asked for the path in the tree and whether it is a folder; what it refuses is never looked at.
-///
-/// # Errors
-/// Whatever cannot become part of an image: see [`TreeError`].
-pub fn walk(root: &Path, keep: &dyn Fn(&str, bool) -> bool) -> Result<Vec<Entry>, TreeError> {
-    walk_known(root, keep, &|_, _| None)
+/// What lies below a folder, found and not yet read.
+#[derive(Debug)]
+pub struct Listing {
+    found: Vec<Found>,
+    /// A folder that cannot be read: nobody knows what lies in it.
+    unreadable: Option<TreeError>,
 }
 
-/// [`walk`], but a file whose digest is known is not read.
-///
-/// # Errors
-/// Those of [`walk`].
-pub fn walk_known(
-    root: &Path,
-    keep: &dyn Fn(&str, bool) -> bool,
-    known: &KnownDigest<'_>,
-) -> Result<Vec<Entry>, TreeError> {
-    let found = list(root, keep, false)?;
-    hash(&found, known)
-}
-
-/// [`walk`], but symbolic links are followed: each becomes what it points to.
-///
-/// # Errors
-/// Those of [`walk`], and links that lead back to a folder that they lie in.
-pub fn walk_following(
-    root: &Path,
-    keep: &dyn Fn(&str, bool) -> bool,
-) -> Result<Vec<Entry>, TreeError> {
-    let found = list(root, keep, true)?;
-    hash(&found, &|_, _| None)
-}
-
-/// What the walk found, not yet read.
+/// Something that the walk found.
+#[derive(Debug)]
 struct Found {
     path: String,
     file: PathBuf,
     kind: FoundKind,
 }
 
+#[derive(Debug)]
 enum FoundKind {
     File(Metadata),
     Link(String),
+    /// It can become part of no image; that is an error where somebody wants it.
+    Defective(TreeError),
 }
 
-fn list(
+/// The digests of files that are known already, and those that become known.
+pub trait Digests: Sync {
+    /// The digest of a file, if it is known for this metadata.
+    fn known(&self, file: &Path, metadata: &Metadata) -> Option<Digest>;
+    /// A file has been read; `metadata` is that from before.
+    fn learn(&self, file: &Path, metadata: &Metadata, digest: &Digest);
+}
+
+/// Lists the files and symbolic links below `root` that `keep` keeps; where links are followed, each is what it points to.
+///
+/// `keep` is asked for the path in the tree and whether it is a folder; what it refuses is never looked at.
+///
+/// # Errors
+/// The root is no folder, or holds too much.
+pub fn list(
     root: &Path,
     keep: &dyn Fn(&str, bool) -> bool,
     follow: bool,
-) -> Result<Vec<Found>, TreeError> {
+) -> Result<Listing, TreeError> {
     let shown_root = escaped(root.as_os_str());
     let real_root = fs_err::canonicalize(root).map_err(|error| unreadable(&shown_root, &error))?;
     if !real_root.is_dir() {
@@ -217,14 +205,14 @@ fn list(
     let mut lister = Lister {
         root: &real_root,
         follow,
-        names: HashMap::new(),
         found: Vec::new(),
+        unreadable: None,
     };
     while let Some(next) = walker.next() {
         let entry = match next {
             Ok(entry) => entry,
             Err(error) => {
-                lister.walk_error(&error, keep, &shown_root)?;
+                lister.walk_error(&error, keep, &shown_root);
                 continue;
             }
         };
@@ -240,12 +228,16 @@ fn list(
             }
             continue;
         }
-        let Some(path) = utf8 else {
-            return Err(TreeError::NotUtf8 {
+        let kind = match utf8 {
+            Some(path) => lister.kind(path, &entry).transpose(),
+            None => Some(Err(TreeError::NotUtf8 {
                 path: escaped(relative.as_os_str()),
-            });
+            })),
         };
-        lister.add(path, &entry)?;
+        let path = relative.to_string_lossy().into_owned();
+        if let Some(kind) = kind {
+            lister.add(path, entry.into_path(), kind);
+        }
         if lister.found.len() > ENTRIES_LIMIT {
             return Err(TreeError::TooMany { path: shown_root });
         }
@@ -253,41 +245,114 @@ fn list(
     lister
         .found
         .sort_by(|left, right| left.path.as_bytes().cmp(right.path.as_bytes()));
-    Ok(lister.found)
+    Ok(Listing {
+        found: lister.found,
+        unreadable: lister.unreadable,
+    })
+}
+
+impl Listing {
+    /// The entries whose paths are wanted, sorted by the bytes of their paths; only files whose digest is not known are
+    /// read.
+    ///
+    /// # Errors
+    /// Whatever is wanted and cannot become part of an image: see [`TreeError`].
+    pub fn choose(
+        &self,
+        wanted: &dyn Fn(&str) -> bool,
+        digests: &dyn Digests,
+    ) -> Result<Vec<Entry>, TreeError> {
+        if let Some(error) = &self.unreadable {
+            return Err(error.clone());
+        }
+        let chosen: Vec<&Found> = self
+            .found
+            .iter()
+            .filter(|found| wanted(&found.path))
+            .collect();
+        for found in &chosen {
+            if let FoundKind::Defective(error) = &found.kind {
+                return Err(error.clone());
+            }
+        }
+        refuse_same_but_for_case(&chosen)?;
+        hash(&chosen, digests)
+    }
+}
+
+/// The entries of files: path in the tree, file, and what the file system says of it.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn read(
+    files: Vec<(String, PathBuf, Metadata)>,
+    digests: &dyn Digests,
+) -> Result<Vec<Entry>, TreeError> {
+    let found: Vec<Found> = files
+        .into_iter()
+        .map(|(path, file, metadata)| Found {
+            path,
+            file,
+            kind: FoundKind::File(metadata),
+        })
+        .collect();
+    hash(&found.iter().collect::<Vec<_>>(), digests)
+}
+
+/// Names, of folders too, that differ only in case.
+fn refuse_same_but_for_case(chosen: &[&Found]) -> Result<(), TreeError> {
+    let mut names: HashMap<String, &str> = HashMap::with_capacity(chosen.len());
+    let mut folder = "";
+    for found in chosen {
+        let path = found.path.as_str();
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let mut ends = vec![path.len()];
+        if parent != folder {
+            // Files of one folder follow each other: its own name and those above are looked at once.
+            ends.extend(parent.match_indices('/').map(|(end, _)| end));
+            ends.push(parent.len());
+            folder = parent;
+        }
+        for end in ends.into_iter().filter(|end| *end > 0) {
+            let name = &path[..end];
+            match names.insert(name.to_ascii_lowercase(), name) {
+                Some(other) if other != name => {
+                    let mut both = [other, name];
+                    both.sort_unstable();
+                    let [first, second] = both.map(escaped);
+                    return Err(TreeError::SameButForCase { first, second });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 struct Lister<'a> {
     root: &'a Path,
     follow: bool,
-    /// Each path by its lower-case form.
-    names: HashMap<String, String>,
     found: Vec<Found>,
+    unreadable: Option<TreeError>,
 }
 
 impl Lister<'_> {
-    fn add(&mut self, path: &str, entry: &walkdir::DirEntry) -> Result<(), TreeError> {
-        if let Some(other) = self
-            .names
-            .insert(path.to_ascii_lowercase(), path.to_owned())
-        {
-            let (first, second) = (escaped(other), escaped(path));
-            return Err(TreeError::SameButForCase { first, second });
-        }
+    fn add(&mut self, path: String, file: PathBuf, kind: Result<FoundKind, TreeError>) {
+        let kind = kind.unwrap_or_else(FoundKind::Defective);
+        self.found.push(Found { path, file, kind });
+    }
+
+    /// What an entry is; nothing for a folder.
+    fn kind(&self, path: &str, entry: &walkdir::DirEntry) -> Result<Option<FoundKind>, TreeError> {
         if entry.path_is_symlink() {
             let target = self.check_link(path, entry.path())?;
             if !self.follow {
-                let kind = FoundKind::Link(target);
-                self.found.push(Found {
-                    path: path.to_owned(),
-                    file: entry.path().to_owned(),
-                    kind,
-                });
-                return Ok(());
+                return Ok(Some(FoundKind::Link(target)));
             }
         }
         let kind = entry.file_type();
         if kind.is_dir() {
-            return Ok(());
+            return Ok(None);
         }
         let special = match () {
             () if kind.is_fifo() => Some("FIFO"),
@@ -304,13 +369,7 @@ impl Lister<'_> {
         let metadata = entry
             .metadata()
             .map_err(|error| unreadable(path, &error.into()))?;
-        let kind = FoundKind::File(metadata);
-        self.found.push(Found {
-            path: path.to_owned(),
-            file: entry.path().to_owned(),
-            kind,
-        });
-        Ok(())
+        Ok(Some(FoundKind::File(metadata)))
     }
 
     /// The link's target, if it lies in the tree.
@@ -342,17 +401,17 @@ impl Lister<'_> {
 
     /// Dangling links and loops come as errors where links are followed.
     fn walk_error(
-        &self,
+        &mut self,
         error: &walkdir::Error,
         keep: &dyn Fn(&str, bool) -> bool,
         shown_root: &str,
-    ) -> Result<(), TreeError> {
+    ) {
         let file = error.path().unwrap_or(self.root);
         let relative = file.strip_prefix(self.root).unwrap_or(file);
         let path = relative.to_string_lossy();
         let folder = error.loop_ancestor().is_some();
         if !path.is_empty() && !keep(&path, folder) {
-            return Ok(());
+            return;
         }
         let shown = if path.is_empty() {
             shown_root.to_owned()
@@ -360,24 +419,29 @@ impl Lister<'_> {
             escaped(relative.as_os_str())
         };
         if folder {
-            return Err(TreeError::LinkLoops { path: shown });
-        }
-        if file.is_symlink() {
-            self.check_link(&path, file)?;
+            let looped = TreeError::LinkLoops { path: shown };
+            self.add(path.into_owned(), file.to_owned(), Err(looped));
+            return;
         }
         let kind = error
             .io_error()
             .map_or(io::ErrorKind::Other, io::Error::kind);
         let reason = error.io_error().map_or_else(|| error.to_string(), cause);
-        Err(TreeError::Unreadable {
+        let unreadable = TreeError::Unreadable {
             path: shown,
             reason,
             kind,
-        })
+        };
+        if file.is_symlink() {
+            let defect = self.check_link(&path, file).err().unwrap_or(unreadable);
+            self.add(path.into_owned(), file.to_owned(), Err(defect));
+        } else {
+            self.unreadable.get_or_insert(unreadable);
+        }
     }
 }
 
-fn hash(found: &[Found], known: &KnownDigest<'_>) -> Result<Vec<Entry>, TreeError> {
+fn hash(found: &[&Found], digests: &dyn Digests) -> Result<Vec<Entry>, TreeError> {
     let threads = match found.len() {
         0..=FEW_FILES => 1,
         _ => std::thread::available_parallelism().map_or(1, Into::into),
@@ -388,7 +452,7 @@ fn hash(found: &[Found], known: &KnownDigest<'_>) -> Result<Vec<Entry>, TreeErro
         while let Some((index, found)) =
             Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, found.get(at)?)))
         {
-            done.push((index, entry_of(found, known)));
+            done.push((index, entry_of(found, digests)));
         }
         done
     };
@@ -407,16 +471,21 @@ fn hash(found: &[Found], known: &KnownDigest<'_>) -> Result<Vec<Entry>, TreeErro
     done.into_iter().map(|(_, entry)| entry).collect()
 }
 
-fn entry_of(found: &Found, known: &KnownDigest<'_>) -> Result<Entry, TreeError> {
+fn entry_of(found: &Found, digests: &dyn Digests) -> Result<Entry, TreeError> {
     let content = match &found.kind {
+        FoundKind::Defective(error) => return Err(error.clone()),
         FoundKind::Link(target) => Content::Symlink {
             target: target.clone(),
         },
         FoundKind::File(metadata) => {
             let executable = metadata.permissions().mode() & 0o100 != 0;
-            let Some(digest) = known(&found.path, metadata) else {
-                let entry = Entry::of_file(&*found.path, &found.file, executable);
-                return entry.map_err(|error| unreadable(&found.path, &error));
+            let Some(digest) = digests.known(&found.file, metadata) else {
+                let entry = Entry::of_file(&*found.path, &found.file, executable)
+                    .map_err(|error| unreadable(&found.path, &error))?;
+                if let Content::File { digest, .. } = &entry.content {
+                    digests.learn(&found.file, metadata, digest);
+                }
+                return Ok(entry);
             };
             let location = Location::Disk(found.file.clone());
             Content::File {
@@ -489,6 +558,28 @@ mod tests {
         true
     }
 
+    /// Knows one digest for everything, or none.
+    struct Known(Option<Digest>);
+
+    impl Digests for Known {
+        fn known(&self, _: &Path, _: &Metadata) -> Option<Digest> {
+            self.0.clone()
+        }
+
+        fn learn(&self, _: &Path, _: &Metadata, _: &Digest) {}
+    }
+
+    fn walk(root: &Path, keep: &dyn Fn(&str, bool) -> bool) -> Result<Vec<Entry>, TreeError> {
+        list(root, keep, false)?.choose(&|_| true, &Known(None))
+    }
+
+    fn walk_following(
+        root: &Path,
+        keep: &dyn Fn(&str, bool) -> bool,
+    ) -> Result<Vec<Entry>, TreeError> {
+        list(root, keep, true)?.choose(&|_| true, &Known(None))
+    }
+
     fn paths(entries: &[Entry]) -> Vec<&str> {
         entries.iter().map(|entry| &*entry.path).collect()
     }
@@ -555,8 +646,38 @@ mod tests {
             assert_eq!(*digest, Digest::of(entry.path.as_bytes()));
         }
         assert!(entries.is_sorted_by(|left, right| left.path < right.path));
-        let known = walk_known(folder.path(), &all, &|_, _| Some(Digest::of(b"known"))).unwrap();
+        let listing = list(folder.path(), &all, false).unwrap();
+        let known = Known(Some(Digest::of(b"known")));
+        let known = listing.choose(&|_| true, &known).unwrap();
         assert!(known.iter().all(|entry| matches!(&entry.content, Content::File { digest, .. } if *digest == Digest::of(b"known"))));
+    }
+
+    #[test]
+    fn what_nobody_wants_may_be_anything() {
+        let folder = folder(&["a", "d/x"]);
+        let _socket = UnixListener::bind(folder.path().join("socket")).unwrap();
+        symlink("/nowhere", folder.path().join("link")).unwrap();
+        fs_err::write(folder.path().join("A"), "").unwrap();
+        fs_err::write(folder.path().join(OsStr::from_bytes(b"\xff")), "").unwrap();
+        for follow in [false, true] {
+            let listing = list(folder.path(), &all, follow).unwrap();
+            let entries = listing.choose(&|path| path == "a" || path == "d/x", &Known(None));
+            assert_eq!(paths(&entries.unwrap()), ["a", "d/x"]);
+            for (wanted, code) in [("a", "E074"), ("socket", "E072"), ("link", "E075")] {
+                let both = |path: &str| path.eq_ignore_ascii_case(wanted);
+                let error = listing.choose(&both, &Known(None)).unwrap_err();
+                assert_eq!(error.code(), code);
+            }
+        }
+        fs_err::create_dir(folder.path().join("D")).unwrap();
+        fs_err::write(folder.path().join("D/y"), "").unwrap();
+        let listing = list(folder.path(), &all, false).unwrap();
+        let folders = |path: &str| path.eq_ignore_ascii_case("d/x") || path == "D/y";
+        let error = listing.choose(&folders, &Known(None)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`D` and `d` differ only in case: macOS and Windows keep only one of them"
+        );
     }
 
     type Damage = fn(&Path);

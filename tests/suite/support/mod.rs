@@ -136,7 +136,7 @@ impl TestProject {
 
     /// The reference of an image of this checkout.
     pub(crate) fn reference(&self, image: &str) -> String {
-        let references = self.succeed(&["plan"]).stdout;
+        let references = self.succeed(&["tags"]).stdout;
         let end = format!("/{image}:");
         let mut named = references.lines().filter(|line| line.contains(&end));
         named.next().unwrap().to_owned()

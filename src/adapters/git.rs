@@ -1,0 +1,387 @@
+//! What git's index says: which files it has, and which of them may be executed. Calls the `git` program.
+//!
+//! Everything but that is none of its business: no commit, no branch, no time of git's ever reaches an image.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    ffi::{OsStr, OsString},
+    io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Why git cannot be asked: a fact of the surroundings, which stops only what needs git.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoGit {
+    /// There is no program `git`.
+    #[error("git is not installed")]
+    NotInstalled,
+    /// The project is in no checkout: an unpacked tarball, for example.
+    #[error("the project is not in a git work tree")]
+    NoWorkTree,
+    /// git does not read the checkout of another user.
+    #[error("git does not trust this checkout, which belongs to another user")]
+    DubiousOwnership {
+        /// The checkout's top folder.
+        folder: PathBuf,
+    },
+    /// git said something else.
+    #[error("git failed: {0}")]
+    Failed(String),
+}
+
+impl NoGit {
+    /// What to type.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotInstalled => "install git".to_owned(),
+            Self::NoWorkTree => "run it in a clone, or begin one: `git init`".to_owned(),
+            Self::DubiousOwnership { folder } => format!(
+                "run it as the owner, or `git config --global --add safe.directory {}`",
+                folder.display()
+            ),
+            Self::Failed(_) => "`git status` in the project says more".to_owned(),
+        }
+    }
+}
+
+/// The files that git's index has, submodules' among them.
+#[derive(Clone, Debug, Default)]
+pub struct Tracked {
+    files: HashSet<PathBuf>,
+}
+
+impl Tracked {
+    /// Whether the index has what lies at `path`, an absolute path without links above the work tree.
+    ///
+    /// Of what is reached through symbolic links, it must have the links and the file that they lead to.
+    #[must_use]
+    pub fn has(&self, path: &Path) -> bool {
+        let is_link = |path: &Path| {
+            path.symlink_metadata()
+                .is_ok_and(|found| found.is_symlink())
+        };
+        if self.files.contains(path) && !is_link(path) {
+            return true;
+        }
+        let Ok(real) = fs_err::canonicalize(path) else {
+            return false;
+        };
+        let mut links = path.ancestors().filter(|ancestor| is_link(ancestor));
+        self.files.contains(&real) && links.all(|link| self.files.contains(link))
+    }
+
+    /// Whether the index has the symbolic link at `path`, wherever it leads.
+    #[must_use]
+    pub fn has_link(&self, path: &Path) -> bool {
+        self.files.contains(path)
+    }
+}
+
+/// The files that git's index has, of the checkout that `root` lies in.
+///
+/// # Errors
+/// Why git cannot be asked.
+pub fn tracked(root: &Path) -> Result<Tracked, NoGit> {
+    let git = Git::at(root)?;
+    let names = git.list(&["ls-files", "-z", "--full-name", "--recurse-submodules"])?;
+    let files = rows(&names).map(|name| git.top.join(OsStr::from_bytes(name)));
+    Ok(Tracked {
+        files: files.collect(),
+    })
+}
+
+/// Which files may be executed by git's index, where `core.fileMode` says that the disk does not know; else nothing.
+///
+/// git is started only where the checkout's configuration names `fileMode` with another value than `true`.
+///
+/// # Errors
+/// Why git cannot be asked.
+pub fn executable_bits(root: &Path) -> Result<Option<BTreeMap<PathBuf, bool>>, NoGit> {
+    let folder = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    if !configurations(&folder)
+        .iter()
+        .any(|text| may_distrust_modes(text))
+    {
+        return Ok(None);
+    }
+    let git = Git::at(&folder)?;
+    let setting = git.run(&["config", "--type=bool", "--get", "core.fileMode"]);
+    if !setting.is_ok_and(|value| value.trim_ascii() == b"false") {
+        return Ok(None);
+    }
+    let rows_of_index = git.list(&[
+        "ls-files",
+        "--stage",
+        "-z",
+        "--full-name",
+        "--recurse-submodules",
+    ])?;
+    Ok(Some(
+        rows(&rows_of_index)
+            .filter_map(|row| {
+                let tab = row.iter().position(|byte| *byte == b'\t')?;
+                let path = git.top.join(OsStr::from_bytes(&row[tab + 1..]));
+                Some((path, row.starts_with(b"100755")))
+            })
+            .collect(),
+    ))
+}
+
+/// How git is to be called for one checkout.
+struct Git {
+    /// Where it runs; nothing where the environment names the repository, relative to this process's folder.
+    folder: Option<PathBuf>,
+    /// The checkout's top folder.
+    top: PathBuf,
+}
+
+impl Git {
+    fn at(root: &Path) -> Result<Self, NoGit> {
+        let root = fs_err::canonicalize(root).map_err(|_| NoGit::NoWorkTree)?;
+        // A hook of git's names its repository; it means this project only if that lies in it.
+        if variable("GIT_DIR").is_some()
+            && let Ok(top) = top_folder(None)
+            && root.starts_with(&top)
+        {
+            return Ok(Self { folder: None, top });
+        }
+        let top = top_folder(Some(&root))?;
+        Ok(Self {
+            folder: Some(root),
+            top,
+        })
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<Vec<u8>, NoGit> {
+        call(self.folder.as_deref(), arguments)
+    }
+
+    /// Lists the whole index; an older git cannot look into submodules in every way.
+    fn list(&self, arguments: &[&str]) -> Result<Vec<u8>, NoGit> {
+        let whole = |arguments: &[&str]| {
+            let arguments = [arguments, &["--", ":/"]].concat();
+            self.run(&arguments)
+        };
+        let (_, without_submodules) = arguments.split_last().unwrap_or((&"", &[]));
+        whole(arguments).or_else(|_| whole(without_submodules))
+    }
+}
+
+fn top_folder(folder: Option<&Path>) -> Result<PathBuf, NoGit> {
+    let answer = call(folder, &["rev-parse", "--show-toplevel"])?;
+    let path = answer.strip_suffix(b"\n").unwrap_or(&answer);
+    if path.is_empty() {
+        return Err(NoGit::NoWorkTree);
+    }
+    let path = PathBuf::from(OsStr::from_bytes(path));
+    Ok(fs_err::canonicalize(&path).unwrap_or(path))
+}
+
+/// Runs git; in `folder` without what a hook says about another repository.
+#[expect(clippy::disallowed_methods, reason = "an adapter runs programs")]
+fn call(folder: Option<&Path>, arguments: &[&str]) -> Result<Vec<u8>, NoGit> {
+    let mut command = Command::new("git");
+    command.args(arguments);
+    // Messages are told apart by their words, and reading an index must not write it.
+    command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
+    if let Some(folder) = folder {
+        command.current_dir(folder);
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_PREFIX"] {
+            command.env_remove(name);
+        }
+        if variable("GIT_DIR").is_some() {
+            command.env_remove("GIT_INDEX_FILE");
+        }
+    }
+    let output = command.output().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => NoGit::NotInstalled,
+        _ => NoGit::Failed(error.to_string()),
+    })?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(understood(&String::from_utf8_lossy(&output.stderr)))
+}
+
+fn understood(message: &str) -> NoGit {
+    if message.contains("dubious ownership") {
+        let quoted = message.split('\'').nth(1).unwrap_or(".");
+        return NoGit::DubiousOwnership {
+            folder: PathBuf::from(quoted),
+        };
+    }
+    let elsewhere = ["not a git repository", "must be run in a work tree"];
+    if elsewhere.iter().any(|words| message.contains(words)) {
+        return NoGit::NoWorkTree;
+    }
+    let first = message.lines().find(|line| !line.trim().is_empty());
+    NoGit::Failed(first.unwrap_or("it said nothing").trim().to_owned())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an adapter reads the environment"
+)]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn rows(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == 0).filter(|row| !row.is_empty())
+}
+
+/// The texts of the configuration files of the checkout that `folder` lies in, without asking git.
+fn configurations(folder: &Path) -> Vec<String> {
+    let named = variable("GIT_DIR").map(PathBuf::from);
+    let Some(git_folder) = named.or_else(|| folder.ancestors().find_map(git_folder)) else {
+        return Vec::new();
+    };
+    let common = fs_err::read_to_string(git_folder.join("commondir"));
+    let common = common.map_or_else(
+        |_| git_folder.clone(),
+        |text| git_folder.join(text.trim_end()),
+    );
+    let files = [common.join("config"), git_folder.join("config.worktree")];
+    let texts = files.iter().filter_map(|file| fs_err::read(file).ok());
+    texts
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .collect()
+}
+
+/// The repository of a work tree's top folder: a folder `.git`, or a file that names one.
+fn git_folder(top: &Path) -> Option<PathBuf> {
+    let path = top.join(".git");
+    let folder = match fs_err::read_to_string(&path) {
+        Ok(text) => top.join(text.strip_prefix("gitdir:")?.trim()),
+        Err(_) => path,
+    };
+    folder.join("HEAD").exists().then_some(folder)
+}
+
+/// Whether a configuration may switch `core.fileMode` off: git itself says whether it does.
+fn may_distrust_modes(text: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line.trim().to_ascii_lowercase();
+        let value = line
+            .split_once('=')
+            .map_or("true", |(_, value)| value.trim());
+        line.starts_with("[include") || (line.contains("filemode") && value != "true")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn git(folder: &Path, arguments: &[&str]) {
+        call(Some(folder), arguments).unwrap();
+    }
+
+    fn repository(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs_err::canonicalize(folder.path()).unwrap();
+        git(&root, &["init", "--quiet"]);
+        for path in files {
+            let file = root.join(path);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, path).unwrap();
+        }
+        (folder, root)
+    }
+
+    #[test]
+    fn the_index_says_what_is_tracked() {
+        let (_folder, root) = repository(&["a", "project/b ü\n", "project/new", "real/x"]);
+        std::os::unix::fs::symlink("../real", root.join("project/link")).unwrap();
+        git(&root, &["add", "a", "project/b ü\n", "real"]);
+        let found = tracked(&root.join("project")).unwrap();
+        assert!(found.has(&root.join("a")));
+        assert!(found.has(&root.join("project/b ü\n")));
+        assert!(!found.has(&root.join("project/new")));
+        assert!(
+            !found.has(&root.join("project/link/x")),
+            "the link is not in the index"
+        );
+        git(&root, &["add", "project/link"]);
+        let found = tracked(&root.join("project")).unwrap();
+        assert!(found.has_link(&root.join("project/link")));
+        assert!(found.has(&root.join("project/link/x")));
+        git(&root, &["rm", "--quiet", "--cached", "real/x"]);
+        assert!(!tracked(&root).unwrap().has(&root.join("project/link/x")));
+    }
+
+    #[test]
+    fn modes_come_from_the_index_only_where_the_disk_is_not_trusted() {
+        let (_folder, root) = repository(&["run.sh", "a"]);
+        git(&root, &["add", "."]);
+        assert_eq!(executable_bits(&root), Ok(None));
+        git(&root, &["config", "core.fileMode", "false"]);
+        git(&root, &["update-index", "--chmod=+x", "run.sh"]);
+        let bits = executable_bits(&root).unwrap().unwrap();
+        assert_eq!(
+            bits.into_iter().collect::<Vec<_>>(),
+            [(root.join("a"), false), (root.join("run.sh"), true)]
+        );
+    }
+
+    #[test]
+    fn a_linked_work_tree_has_the_configuration_of_its_repository() {
+        let (folder, root) = repository(&["a"]);
+        git(&root, &["add", "."]);
+        git(
+            &root,
+            &[
+                "-c",
+                "user.name=x",
+                "-c",
+                "user.email=x@localhost",
+                "commit",
+                "--quiet",
+                "-m",
+                "x",
+            ],
+        );
+        let other = root.join("other");
+        git(
+            &root,
+            &["worktree", "add", "--quiet", other.to_str().unwrap()],
+        );
+        assert_eq!(executable_bits(&other), Ok(None));
+        git(&root, &["config", "core.filemode", "no"]);
+        assert!(
+            executable_bits(&other)
+                .unwrap()
+                .unwrap()
+                .contains_key(&other.join("a"))
+        );
+        drop(folder);
+    }
+
+    #[test]
+    fn what_is_no_work_tree_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(tracked(folder.path()).unwrap_err(), NoGit::NoWorkTree);
+        assert_eq!(executable_bits(folder.path()), Ok(None));
+        let text =
+            "fatal: detected dubious ownership in repository at '/srv/x'\nTo add an exception";
+        let folder = PathBuf::from("/srv/x");
+        assert_eq!(understood(text), NoGit::DubiousOwnership { folder });
+    }
+
+    #[test]
+    fn only_a_setting_that_may_be_off_starts_git() {
+        for (text, wanted) in [
+            ("[core]\n\tfilemode = true\n", false),
+            ("[core]\n\tbare = false\n", false),
+            ("[core]\n\tfileMode = false\n", true),
+            ("[core] filemode=0", true),
+            ("[core]\n\tfilemode\n", false),
+            ("[includeIf \"gitdir:x\"]\n\tpath = y\n", true),
+        ] {
+            assert_eq!(may_distrust_modes(text), wanted, "{text}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The file of a stat cache: one for each project and each source, in the cache's folder.
+
+use std::{
+    io::Read,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::store;
+use crate::{image::Digest, project::stats::Stats};
+
+/// A larger file is no cache of ours, in bytes.
+const LIMIT: u64 = 1 << 30;
+
+/// Where the stat cache for what lies below `path` is kept.
+#[must_use]
+pub fn file_for(cache: &Path, path: &Path) -> PathBuf {
+    let real = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let name = Digest::of(real.as_os_str().as_encoded_bytes());
+    cache.join("stats").join(name.hex())
+}
+
+/// The stat cache in `file`: empty where it is not there, damaged, or another user's.
+#[must_use]
+pub fn open(file: &Path) -> Stats {
+    Stats::read(&own_bytes(file).unwrap_or_default(), now())
+}
+
+fn own_bytes(file: &Path) -> Option<Vec<u8>> {
+    // A FIFO must not be waited for.
+    let metadata = fs_err::symlink_metadata(file).ok()?;
+    if !metadata.is_file() || metadata.uid() != rustix::process::geteuid().as_raw() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let handle = fs_err::File::open(file).ok()?;
+    handle.take(LIMIT).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Writes what is new; a failure only costs the next run its time.
+pub fn keep(file: &Path, stats: &Stats) {
+    if let Some(bytes) = stats.to_bytes() {
+        drop(store::replace_unsynced(file, &bytes));
+    }
+}
+
+/// The time since the epoch.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tells whether a file may still change within the clock's tick; no tag depends on it"
+)]
+pub fn now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}

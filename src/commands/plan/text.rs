@@ -1,0 +1,236 @@
+//! A plan for people.
+
+use super::{Known, Planner, untracked};
+use crate::{
+    adapters::{docker::DockerError, registry::Presence},
+    commands::manifests,
+    error::Error,
+    plan::reasons::State,
+    project::excluded::Folder,
+    ui::{Cell, Paint, Style, table, unified},
+};
+
+pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Error> {
+    let paint = Paint::of_stdout();
+    let sections = [
+        images(planner, known, paint),
+        differences(planner, known, paint)?,
+        untracked_inputs(planner, known, paint),
+        left_out(planner, known, paint),
+        vec![summary(known)],
+    ];
+    let mut is_first = true;
+    for section in sections.iter().filter(|section| !section.is_empty()) {
+        if !is_first {
+            planner.session.ui.data("")?;
+        }
+        is_first = false;
+        for line in section {
+            planner.session.ui.data(line)?;
+        }
+    }
+    Ok(())
+}
+
+/// One row an image, and below it what is behind its state.
+fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String> {
+    let order = planner.prepared.order.iter();
+    let (mut rows, mut notes) = (Vec::new(), Vec::new());
+    for (name, state) in order.filter_map(|name| Some((name, known.states.get(name)?))) {
+        let mut row = vec![
+            (name.clone(), Style::Bold),
+            state_cell(state),
+            (planner.references[name].to_string(), Style::Plain),
+        ];
+        row.extend(
+            known
+                .remote
+                .as_ref()
+                .and_then(|remote| remote.get(name))
+                .map(remote_cell),
+        );
+        rows.push(row);
+        notes.push(notes_of(planner, name, state));
+    }
+    let indent = rows
+        .iter()
+        .map(|row| row[0].0.chars().count())
+        .max()
+        .unwrap_or(0)
+        + 2;
+    let mut lines = Vec::new();
+    for (line, notes) in table(&rows, paint).into_iter().zip(notes) {
+        lines.push(line);
+        let notes = notes.iter().map(|note| paint.paint(Style::Dim, note));
+        lines.extend(notes.map(|note| format!("{}{note}", " ".repeat(indent))));
+    }
+    lines.extend(known.daemon.as_ref().map(|error| {
+        let reason = match error {
+            DockerError::Unreachable { host, reason, .. } => format!("{host}: {reason}"),
+            other => other.to_string(),
+        };
+        let line = format!("daemon not asked: {reason}; the states are what the manifests say");
+        paint.paint(Style::Notable, &line)
+    }));
+    lines
+}
+
+fn state_cell(state: &State) -> Cell {
+    let (text, style) = match state {
+        State::Current => ("current", Style::Good),
+        State::ToBuild(_) => ("to build", Style::Notable),
+        State::Undecided(_) => ("undecided", Style::Notable),
+        State::Unknown => ("unknown", Style::Dim),
+    };
+    (text.to_owned(), style)
+}
+
+fn remote_cell(presence: &Presence) -> Cell {
+    match presence {
+        Presence::Absent => ("not in the registry".to_owned(), Style::Notable),
+        Presence::There(None) => ("in the registry".to_owned(), Style::Good),
+        Presence::There(Some(digest)) => (format!("in the registry: {digest}"), Style::Good),
+    }
+}
+
+/// What is behind a state.
+pub(super) fn reason(state: &State) -> Option<String> {
+    match state {
+        State::Current => None,
+        State::ToBuild(reason) => Some(reason.to_string()),
+        State::Undecided(parent) => Some(format!(
+            "it is there, and is built again if `{parent}` comes out with other layers"
+        )),
+        State::Unknown => Some("no manifest names it, and nobody else could be asked".to_owned()),
+    }
+}
+
+fn notes_of(planner: &Planner<'_>, name: &str, state: &State) -> Vec<String> {
+    let mut notes: Vec<String> = reason(state).into_iter().collect();
+    if let Some(network) = planner.network(name) {
+        let recipe = if network.is_built_in {
+            "built-in recipe, "
+        } else {
+            ""
+        };
+        notes.push(format!(
+            "not reproducible: {recipe}{}:{} may use the network, and what it fetches is no input",
+            network.file, network.line
+        ));
+    }
+    notes
+}
+
+fn differences(
+    planner: &Planner<'_>,
+    known: &Known<'_>,
+    paint: Paint,
+) -> Result<Vec<String>, Error> {
+    let mut lines = Vec::new();
+    for (file, result) in &known.manifests {
+        if !result.changes.is_empty() {
+            let old = manifests::read(planner.session, file)?;
+            lines.extend(unified(file, &old, &result.text, paint));
+        }
+    }
+    Ok(lines)
+}
+
+fn untracked_inputs(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String> {
+    let paths = match &known.untracked {
+        Ok(paths) if paths.is_empty() => return Vec::new(),
+        Ok(paths) => paths,
+        Err(reason) => {
+            let line = format!("untracked inputs: not checked, since {reason}");
+            return vec![paint.paint(Style::Dim, &line)];
+        }
+    };
+    let head = format!(
+        "untracked inputs, which no other checkout has ({}):",
+        paths.len()
+    );
+    let limit = match planner.session.ui.verbosity() {
+        0 => untracked::SHOWN,
+        _ => usize::MAX,
+    };
+    let mut lines = vec![paint.paint(Style::Notable, &head)];
+    lines.extend(
+        untracked::shown(paths, limit)
+            .iter()
+            .map(|path| format!("  {path}")),
+    );
+    lines
+}
+
+fn left_out(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String> {
+    let order = planner.prepared.order.iter();
+    let folders = order.filter_map(|name| Some((name, known.left_out.get(name)?)));
+    let mut lines = Vec::new();
+    for (name, folder) in
+        folders.flat_map(|(name, folders)| folders.iter().map(move |folder| (name, folder)))
+    {
+        lines.extend(left_out_of(name, folder, paint));
+    }
+    lines
+}
+
+fn left_out_of(name: &str, folder: &Folder, paint: Paint) -> Vec<String> {
+    if folder.paths.is_empty() {
+        return Vec::new();
+    }
+    let head = format!("left out of {name} ({} `{}`):", folder.role, folder.folder);
+    let rows: Vec<Vec<Cell>> = folder
+        .paths
+        .iter()
+        .map(|(path, rule)| {
+            vec![
+                (format!("  {path}"), Style::Plain),
+                (rule.to_string(), Style::Dim),
+            ]
+        })
+        .collect();
+    let mut lines = vec![paint.paint(Style::Bold, &head)];
+    lines.extend(table(&rows, paint));
+    lines
+}
+
+/// The last line: what there is to do.
+fn summary(known: &Known<'_>) -> String {
+    let count = |wanted: &dyn Fn(&State) -> bool| {
+        known.states.values().filter(|state| wanted(state)).count()
+    };
+    let parts = [
+        (
+            count(&|state| matches!(state, State::ToBuild(_))),
+            "to build",
+        ),
+        (
+            count(&|state| matches!(state, State::Undecided(_))),
+            "undecided",
+        ),
+        (count(&|state| *state == State::Unknown), "unknown"),
+    ];
+    let mut told: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    if told.is_empty() {
+        told.push("all current".to_owned());
+    }
+    let images = match known.states.len() {
+        1 => "1 image".to_owned(),
+        several => format!("{several} images"),
+    };
+    let changes: usize = known
+        .manifests
+        .values()
+        .map(|result| result.changes.len())
+        .sum();
+    let manifests = match changes {
+        0 => "the manifests are current".to_owned(),
+        1 => "1 reference to change in the manifests".to_owned(),
+        several => format!("{several} references to change in the manifests"),
+    };
+    format!("{images}: {}; {manifests}", told.join(", "))
+}
