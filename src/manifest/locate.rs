@@ -7,7 +7,7 @@ use granit_parser::ScalarStyle;
 use super::{
     document::{Body, Document, Entry, Node, NodeId, Spot, for_each_document},
     part::{LEAST, Part, on_all_cores, parts},
-    places::{Kind, MERGE, Step, kind_of},
+    places::{ITEMS, Kind, MERGE, Step, is_list, kind_of},
     reading::Reading,
     scalar,
 };
@@ -15,6 +15,9 @@ use crate::project::place::{Defect, Place};
 
 /// How many mappings may be merged by `<<` on the way to one key.
 const MERGE_LIMIT: usize = 64;
+
+/// How deep lists of objects may lie in each other.
+const LIST_LIMIT: usize = 8;
 
 /// One place that names an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,12 +95,8 @@ fn images<'t>(
         document,
         found: Vec::new(),
     };
-    if let Some(root) = document.root()
-        && let Some(kind) = walk.kind(root)?
-    {
-        for tail in kind.tails {
-            walk.walk(kind, root, (kind.prefix, *tail), Trail::default())?;
-        }
+    if let Some(root) = document.root() {
+        walk.object(root, &Trail::default(), 0)?;
     }
     let mut found = walk.found;
     found.sort_by_key(|(start, _)| *start);
@@ -124,8 +123,11 @@ struct Trail {
 
 impl Trail {
     fn key(self, key: &str) -> Self {
-        let separator = if self.path.is_empty() { "" } else { "." };
-        let path = format!("{}{separator}{key}", self.path);
+        let path = match self.path.as_str() {
+            "" => key.to_owned(),
+            path if key.contains('.') => format!("{path}[\"{key}\"]"),
+            path => format!("{path}.{key}"),
+        };
         Self { path, ..self }
     }
 
@@ -136,7 +138,41 @@ impl Trail {
 }
 
 impl<'d, 't> Walk<'d, 't> {
-    /// The kind in the table that the document has.
+    /// The images of an object, or of those that a list holds.
+    fn object(&mut self, node: NodeId, trail: &Trail, depth: usize) -> Result<(), Defect> {
+        if let Some(kind) = self.kind(node)? {
+            for way in kind.ways() {
+                let segments: Vec<&[Step]> = way;
+                self.walk(kind, node, &segments, trail.clone())?;
+            }
+            return Ok(());
+        }
+        let names: Vec<Entry> = self.document.entries(node, "kind").collect();
+        let mut names = names.iter().filter_map(|name| self.string(name.value));
+        if depth >= LIST_LIMIT || !names.any(is_list) {
+            return Ok(());
+        }
+        let Some((list, trail)) = self.lookup(node, ITEMS, trail)? else {
+            return Ok(());
+        };
+        let (list, trail) = self.follow(list, trail.key(ITEMS));
+        let Body::Sequence(items) = &self.document.node(list).body else {
+            return Ok(());
+        };
+        let mut seen = HashSet::new();
+        for (index, item) in items {
+            if let Body::Alias(anchor) = self.document.node(*item).body
+                && !seen.insert(anchor)
+            {
+                continue;
+            }
+            let (item, trail) = self.follow(*item, trail.clone().item(*index));
+            self.object(item, &trail, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    /// The kind in the table that the object has.
     fn kind(&self, root: NodeId) -> Result<Option<&'static Kind>, Defect> {
         let versions: Vec<Entry> = self.document.entries(root, "apiVersion").collect();
         let names: Vec<Entry> = self.document.entries(root, "kind").collect();
@@ -163,29 +199,35 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
-    /// Along `steps` and then along `more` to the images.
+    /// Along the segments, one after the other, to the images.
     fn walk(
         &mut self,
         kind: &'static Kind,
         node: NodeId,
-        (steps, more): (&'static [Step], &'static [Step]),
+        segments: &[&'static [Step]],
         trail: Trail,
     ) -> Result<(), Defect> {
-        let (node, trail) = self.follow(node, trail);
-        let (steps, more) = match steps {
-            [] => (more, steps),
-            _ => (steps, more),
+        let (steps, more) = match segments {
+            [] => (&[][..], segments),
+            [[], more @ ..] => return self.walk(kind, node, more, trail),
+            [steps, more @ ..] => (*steps, more),
         };
+        let (node, trail) = self.follow(node, trail);
         let document = self.document;
         match (steps, &document.node(node).body) {
             ([], _) => self.image(kind, document.node(node), trail),
             ([Step::Key(key), rest @ ..], Body::Mapping(_)) => {
                 match self.lookup(node, key, &trail)? {
-                    Some((value, trail)) => self.walk(kind, value, (rest, more), trail.key(key)),
+                    Some((value, trail)) => {
+                        let left: Vec<&[Step]> =
+                            [rest].into_iter().chain(more.iter().copied()).collect();
+                        self.walk(kind, value, &left, trail.key(key))
+                    }
                     None => Ok(()),
                 }
             }
             ([Step::Each, rest @ ..], Body::Sequence(items)) => {
+                let left: Vec<&[Step]> = [rest].into_iter().chain(more.iter().copied()).collect();
                 let mut seen = HashSet::new();
                 for (index, item) in items {
                     // The same alias again is the same image again: a list of a million would only cost memory.
@@ -194,7 +236,7 @@ impl<'d, 't> Walk<'d, 't> {
                     {
                         continue;
                     }
-                    self.walk(kind, *item, (rest, more), trail.clone().item(*index))?;
+                    self.walk(kind, *item, &left, trail.clone().item(*index))?;
                 }
                 Ok(())
             }
@@ -453,6 +495,134 @@ mod tests {
                 .collect();
             assert_eq!(paths(&text), expected, "{text}");
         }
+    }
+
+    /// The paths of an object whose `spec` is in flow style.
+    fn paths_of(version: &str, kind: &str, spec: &str) -> Vec<String> {
+        paths(&format!(
+            "apiVersion: {version}\nkind: {kind}\nspec: {spec}\n"
+        ))
+    }
+
+    const POD_SPEC: &str = "{containers: [{image: a}], initContainers: [{image: b}], ephemeralContainers: [{image: c}], volumes: [{rbd: {image: x}}, {image: {reference: d}}]}";
+    const POD_TAILS: [&str; 4] = [
+        "containers[0].image",
+        "initContainers[0].image",
+        "ephemeralContainers[0].image",
+        "volumes[1].image.reference",
+    ];
+
+    fn pod_at(prefix: &str) -> Vec<String> {
+        POD_TAILS.map(|tail| format!("{prefix}.{tail}")).to_vec()
+    }
+
+    #[test]
+    fn the_kubeflow_operators_kinds_have_their_pods_sidecars_and_properties() {
+        let side = "{image: b, initContainers: [{image: c}], sidecars: [{image: d}], template: {spec: POD}}";
+        let spec = format!(
+            "{{image: a, driver: {side}, executor: {side}, sparkConf: {{spark.kubernetes.container.image: e, spark.executor.cores: '1'}}, volumes: [{{image: {{reference: f}}}}]}}"
+        )
+        .replace("POD", POD_SPEC);
+        let wanted = |prefix: &str| {
+            let mut wanted = vec![format!("{prefix}.image")];
+            for side in ["driver", "executor"] {
+                let tails = ["image", "initContainers[0].image", "sidecars[0].image"];
+                wanted.extend(tails.map(|tail| format!("{prefix}.{side}.{tail}")));
+                wanted.extend(pod_at(&format!("{prefix}.{side}.template.spec")));
+            }
+            wanted.push(format!(
+                "{prefix}.sparkConf[\"spark.kubernetes.container.image\"]"
+            ));
+            wanted.push(format!("{prefix}.volumes[0].image.reference"));
+            wanted
+        };
+        let version = "sparkoperator.k8s.io/v1beta2";
+        assert_eq!(paths_of(version, "SparkApplication", &spec), wanted("spec"));
+        let scheduled = format!("{{template: {spec}}}");
+        assert_eq!(
+            paths_of(version, "ScheduledSparkApplication", &scheduled),
+            wanted("spec.template")
+        );
+        let connect = format!("{{image: a, server: {{template: {{spec: {POD_SPEC}}}}}}}");
+        let mut wanted = vec!["spec.image".to_owned()];
+        wanted.extend(pod_at("spec.server.template.spec"));
+        assert_eq!(
+            paths_of("sparkoperator.k8s.io/v1alpha1", "SparkConnect", &connect),
+            wanted
+        );
+    }
+
+    #[test]
+    fn apaches_and_stackables_kinds_have_their_own_places() {
+        let conf = "sparkConf: {spark.kubernetes.container.image: a, spark.kubernetes.driver.container.image: 'x:{{SPARK_VERSION}}', spark.kubernetes.executor.container.image: c}";
+        let spec = format!(
+            "{{image: none, {conf}, driverSpec: {{podTemplateSpec: {{spec: {POD_SPEC}}}}}, executorSpec: {{podTemplateSpec: {{spec: {POD_SPEC}}}}}}}"
+        );
+        let properties = ["container", "driver.container", "executor.container"]
+            .map(|name| format!("spec.sparkConf[\"spark.kubernetes.{name}.image\"]"));
+        let mut wanted = properties.to_vec();
+        wanted.extend(pod_at("spec.driverSpec.podTemplateSpec.spec"));
+        wanted.extend(pod_at("spec.executorSpec.podTemplateSpec.spec"));
+        let version = "spark.apache.org/v1";
+        assert_eq!(paths_of(version, "SparkApplication", &spec), wanted);
+
+        let pod = format!("{{statefulSetSpec: {{template: {{spec: {POD_SPEC}}}}}}}");
+        let spec = format!("{{masterSpec: {pod}, workerSpec: {pod}}}");
+        let mut wanted = pod_at("spec.masterSpec.statefulSetSpec.template.spec");
+        wanted.extend(pod_at("spec.workerSpec.statefulSetSpec.template.spec"));
+        assert_eq!(paths_of(version, "SparkCluster", &spec), wanted);
+
+        let spec = "{image: a, sparkImage: {custom: b, productVersion: 3.5.6, pullPolicy: Always}}";
+        assert_eq!(
+            paths_of("spark.stackable.tech/v1alpha1", "SparkApplication", spec),
+            ["spec.image", "spec.sparkImage.custom"]
+        );
+    }
+
+    #[test]
+    fn argos_workflows_have_their_templates() {
+        let templates = "templates: [{container: {image: a}}, {script: {image: b}, initContainers: [{image: c}], sidecars: [{image: d}]}, {containerSet: {containers: [{image: e}]}}]";
+        let tails = [
+            "templates[0].container.image",
+            "templates[1].script.image",
+            "templates[1].initContainers[0].image",
+            "templates[1].sidecars[0].image",
+            "templates[2].containerSet.containers[0].image",
+        ];
+        let version = "argoproj.io/v1alpha1";
+        for kind in ["Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate"] {
+            assert_eq!(
+                paths_of(version, kind, &format!("{{{templates}}}")),
+                tails.map(|tail| format!("spec.{tail}"))
+            );
+        }
+        assert_eq!(
+            paths_of(
+                version,
+                "CronWorkflow",
+                &format!("{{workflowSpec: {{{templates}}}}}")
+            ),
+            tails.map(|tail| format!("spec.workflowSpec.{tail}"))
+        );
+    }
+
+    #[test]
+    fn the_objects_of_a_list_are_found() {
+        let pod = "{apiVersion: v1, kind: Pod, spec: {containers: [{image: a}]}}";
+        let text = format!(
+            "apiVersion: v1\nkind: List\nitems:\n- {pod}\n- {{kind: Secret}}\n- {{apiVersion: v1, kind: PodList, items: [{pod}]}}\n"
+        );
+        assert_eq!(
+            paths(&text),
+            [
+                "items[0].spec.containers[0].image",
+                "items[2].items[0].spec.containers[0].image"
+            ]
+        );
+        let aside = format!("apiVersion: v1\nkind: ConfigMap\nitems: [{pod}]\n");
+        assert_eq!(paths(&aside), Vec::<String>::new());
+        let cycle = "apiVersion: v1\nkind: List\nitems: &x\n- {kind: List, items: *x}\n";
+        assert_eq!(paths(cycle), Vec::<String>::new());
     }
 
     #[test]

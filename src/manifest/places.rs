@@ -16,44 +16,73 @@ pub(super) enum Step {
     Each,
 }
 
-/// A kind of object and the paths at which it names images: the prefix followed by each of the tails.
+/// A way through an object, in segments that several kinds share.
+pub(super) type Segments = &'static [&'static [Step]];
+
+/// A kind of object and the ways through it to its images.
 #[derive(Debug)]
 pub(super) struct Kind {
     /// The API group, empty for the core one: `apiVersion` without the version.
     group: &'static str,
     /// `kind`.
     pub(super) name: &'static str,
-    /// To the object that the tails start from.
-    pub(super) prefix: &'static [Step],
-    /// From there to the images.
-    pub(super) tails: &'static [&'static [Step]],
+    /// From the object to what its groups of ways start from.
+    ways: &'static [Way],
 }
 
-const fn kind(
-    group: &'static str,
-    name: &'static str,
-    prefix: &'static [Step],
+/// Ways with a common beginning.
+#[derive(Debug)]
+struct Way {
+    prefix: Segments,
     tails: &'static [&'static [Step]],
-) -> Kind {
-    Kind {
-        group,
-        name,
-        prefix,
-        tails,
+}
+
+impl Kind {
+    /// Every way, in its segments.
+    pub(super) fn ways(&self) -> impl Iterator<Item = Vec<&'static [Step]>> {
+        self.ways.iter().flat_map(|way| {
+            way.tails
+                .iter()
+                .map(|tail| way.prefix.iter().chain([tail]).copied().collect())
+        })
     }
 }
 
-/// Below a pod's `spec`.
+const fn kind(group: &'static str, name: &'static str, ways: &'static [Way]) -> Kind {
+    Kind { group, name, ways }
+}
+
+const fn way(prefix: Segments, tails: &'static [&'static [Step]]) -> Way {
+    Way { prefix, tails }
+}
+
+/// Below a pod's `spec`. `volumes[].rbd.image` is a block device, not a container's image.
 const POD: &[&[Step]] = &[
     &[Key("containers"), Each, Key("image")],
     &[Key("initContainers"), Each, Key("image")],
+    &[Key("ephemeralContainers"), Each, Key("image")],
+    IMAGE_VOLUME,
 ];
+
+const IMAGE_VOLUME: &[Step] = &[Key("volumes"), Each, Key("image"), Key("reference")];
 
 /// Below the `spec` of a `SparkApplication` of the kubeflow operator.
 const SPARK: &[&[Step]] = &[
     &[Key("image")],
     &[Key("driver"), Key("image")],
     &[Key("executor"), Key("image")],
+    &[Key("driver"), Key("initContainers"), Each, Key("image")],
+    &[Key("driver"), Key("sidecars"), Each, Key("image")],
+    &[Key("executor"), Key("initContainers"), Each, Key("image")],
+    &[Key("executor"), Key("sidecars"), Each, Key("image")],
+    IMAGE_VOLUME,
+];
+
+/// Below `sparkConf`: Spark's own properties.
+const PROPERTIES: &[&[Step]] = &[
+    &[Key("spark.kubernetes.container.image")],
+    &[Key("spark.kubernetes.driver.container.image")],
+    &[Key("spark.kubernetes.executor.container.image")],
 ];
 
 const SPEC: &[Step] = &[Key("spec")];
@@ -66,37 +95,155 @@ const JOB_TEMPLATE: &[Step] = &[
     Key("template"),
     Key("spec"),
 ];
+const SPARK_CONF: &[Step] = &[Key("sparkConf")];
+const DRIVER_POD: &[Step] = &[Key("driver"), Key("template"), Key("spec")];
+const EXECUTOR_POD: &[Step] = &[Key("executor"), Key("template"), Key("spec")];
+const SERVER_POD: &[Step] = &[Key("server"), Key("template"), Key("spec")];
+
+/// Argo's templates, below what holds them.
+const TEMPLATES: &[Step] = &[Key("templates"), Each];
+const ARGO: &[&[Step]] = &[
+    &[Key("container"), Key("image")],
+    &[Key("script"), Key("image")],
+    &[Key("initContainers"), Each, Key("image")],
+    &[Key("sidecars"), Each, Key("image")],
+    &[Key("containerSet"), Key("containers"), Each, Key("image")],
+    IMAGE_VOLUME,
+];
+
+const ARGO_WORKFLOW: &[Way] = &[way(&[SPEC, TEMPLATES], ARGO)];
 
 /// Group and kind decide, never the kind alone: three groups have a `SparkApplication`, each with other rules.
 const TABLE: &[Kind] = &[
-    kind("sparkoperator.k8s.io", "SparkApplication", SPEC, SPARK),
+    kind(
+        "sparkoperator.k8s.io",
+        "SparkApplication",
+        &[
+            way(&[SPEC], SPARK),
+            way(&[SPEC, SPARK_CONF], PROPERTIES),
+            way(&[SPEC, DRIVER_POD], POD),
+            way(&[SPEC, EXECUTOR_POD], POD),
+        ],
+    ),
     kind(
         "sparkoperator.k8s.io",
         "ScheduledSparkApplication",
-        TEMPLATE,
-        SPARK,
+        &[
+            way(&[TEMPLATE], SPARK),
+            way(&[TEMPLATE, SPARK_CONF], PROPERTIES),
+            way(&[TEMPLATE, DRIVER_POD], POD),
+            way(&[TEMPLATE, EXECUTOR_POD], POD),
+        ],
     ),
-    kind("", "Pod", SPEC, POD),
-    kind("apps", "Deployment", POD_TEMPLATE, POD),
-    kind("apps", "StatefulSet", POD_TEMPLATE, POD),
-    kind("apps", "DaemonSet", POD_TEMPLATE, POD),
-    kind("apps", "ReplicaSet", POD_TEMPLATE, POD),
-    kind("batch", "Job", POD_TEMPLATE, POD),
-    kind("batch", "CronJob", JOB_TEMPLATE, POD),
+    kind(
+        "sparkoperator.k8s.io",
+        "SparkConnect",
+        &[
+            way(&[SPEC], &[&[Key("image")]]),
+            way(&[SPEC, SPARK_CONF], PROPERTIES),
+            way(&[SPEC, SERVER_POD], POD),
+            way(&[SPEC, EXECUTOR_POD], POD),
+        ],
+    ),
+    kind(
+        "spark.apache.org",
+        "SparkApplication",
+        &[
+            way(&[SPEC, SPARK_CONF], PROPERTIES),
+            way(
+                &[
+                    SPEC,
+                    &[Key("driverSpec"), Key("podTemplateSpec"), Key("spec")],
+                ],
+                POD,
+            ),
+            way(
+                &[
+                    SPEC,
+                    &[Key("executorSpec"), Key("podTemplateSpec"), Key("spec")],
+                ],
+                POD,
+            ),
+        ],
+    ),
+    kind(
+        "spark.apache.org",
+        "SparkCluster",
+        &[
+            way(&[SPEC, SPARK_CONF], PROPERTIES),
+            way(
+                &[
+                    SPEC,
+                    &[
+                        Key("masterSpec"),
+                        Key("statefulSetSpec"),
+                        Key("template"),
+                        Key("spec"),
+                    ],
+                ],
+                POD,
+            ),
+            way(
+                &[
+                    SPEC,
+                    &[
+                        Key("workerSpec"),
+                        Key("statefulSetSpec"),
+                        Key("template"),
+                        Key("spec"),
+                    ],
+                ],
+                POD,
+            ),
+        ],
+    ),
+    kind(
+        "spark.stackable.tech",
+        "SparkApplication",
+        &[way(
+            &[SPEC],
+            &[&[Key("image")], &[Key("sparkImage"), Key("custom")]],
+        )],
+    ),
+    kind("", "Pod", &[way(&[SPEC], POD)]),
+    kind(
+        "",
+        "PodTemplate",
+        &[way(&[&[Key("template"), Key("spec")]], POD)],
+    ),
+    kind("", "ReplicationController", &[way(&[POD_TEMPLATE], POD)]),
+    kind("apps", "Deployment", &[way(&[POD_TEMPLATE], POD)]),
+    kind("apps", "StatefulSet", &[way(&[POD_TEMPLATE], POD)]),
+    kind("apps", "DaemonSet", &[way(&[POD_TEMPLATE], POD)]),
+    kind("apps", "ReplicaSet", &[way(&[POD_TEMPLATE], POD)]),
+    kind("batch", "Job", &[way(&[POD_TEMPLATE], POD)]),
+    kind("batch", "CronJob", &[way(&[JOB_TEMPLATE], POD)]),
+    kind("argoproj.io", "Workflow", ARGO_WORKFLOW),
+    kind("argoproj.io", "WorkflowTemplate", ARGO_WORKFLOW),
+    kind("argoproj.io", "ClusterWorkflowTemplate", ARGO_WORKFLOW),
+    kind(
+        "argoproj.io",
+        "CronWorkflow",
+        &[way(&[SPEC, &[Key("workflowSpec")], TEMPLATES], ARGO)],
+    ),
 ];
+
+/// The list of objects that `kubectl get -o yaml` writes.
+pub(super) const ITEMS: &str = "items";
+
+/// Whether an object is a list of others: `List`, or one of a kind, `PodList`.
+pub(super) fn is_list(kind: &str) -> bool {
+    kind.ends_with("List")
+}
 
 /// The keys that a document's tree has to keep: all others lead to no image.
 static KEYS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
-    let steps = TABLE
-        .iter()
-        .flat_map(|kind| kind.tails.iter().chain([&kind.prefix]))
-        .copied()
-        .flatten();
+    let steps = TABLE.iter().flat_map(Kind::ways).flatten().flatten();
     let keys = steps.filter_map(|step| match step {
         Key(key) => Some(*key),
         Each => None,
     });
-    keys.chain(["apiVersion", "kind", MERGE]).collect()
+    keys.chain(["apiVersion", "kind", ITEMS, MERGE]).collect()
 });
 
 /// The kind with this `apiVersion` and `kind`, if it is in the table.
@@ -125,7 +272,11 @@ mod tests {
             name("sparkoperator.k8s.io/v1beta2", "SparkApplication"),
             Some("SparkApplication")
         );
-        assert_eq!(name("spark.apache.org/v1", "SparkApplication"), None);
+        assert_eq!(
+            name("spark.apache.org/v1", "SparkApplication"),
+            Some("SparkApplication")
+        );
+        assert_eq!(name("spark.example/v1", "SparkApplication"), None);
         assert_eq!(name("v1", "Deployment"), None);
         assert_eq!(name("serving.knative.dev/v1", "Pod"), None);
     }
