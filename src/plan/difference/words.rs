@@ -102,6 +102,16 @@ fn turned(old: &Input, new: &Input) -> String {
             },
         ) => format!("build argument {name}={old} -> {new_name}={new}"),
         (
+            Input::Revision {
+                number: old,
+                reason: old_reason,
+            },
+            Input::Revision {
+                number: new,
+                reason,
+            },
+        ) if old == new => format!("revision {new}: {old_reason} -> {reason}"),
+        (
             Input::Revision { number: old, .. },
             Input::Revision {
                 number: new,
@@ -160,8 +170,7 @@ fn wheels(old: &Input, new: &Input) -> String {
 }
 
 fn stands_on(old: &Input, new: &Input) -> String {
-    let moved = (role(old) != role(new)).then(|| format!("{} -> {}", role(old), role(new)));
-    let what = match (old, new) {
+    let (what, mut parts) = match (old, new) {
         (
             Input::Parent {
                 stage: old_stage,
@@ -174,20 +183,14 @@ fn stands_on(old: &Input, new: &Input) -> String {
                 ..
             },
         ) if old_stage == stage => {
-            let fingerprints = (old != new).then(|| {
-                let (old, new) = (old.short(TAG_DIGITS), new.short(TAG_DIGITS));
-                format!(" changed ({old} -> {new})")
-            });
-            format!("parent {stage}{}", fingerprints.unwrap_or_default())
+            let (old, new) = (old.short(TAG_DIGITS), new.short(TAG_DIGITS));
+            let changed = (old != new).then(|| format!("changed ({old} -> {new})"));
+            (format!("parent {stage}"), Vec::from_iter(changed))
         }
-        (Input::External { digest: old, .. }, Input::External { digest: new, .. }) => {
-            let digests =
-                (old != new).then(|| format!(" changed ({} -> {})", short(old), short(new)));
-            format!(
-                "external image{}",
-                digests.unwrap_or_else(|| format!(" {}", short(new)))
-            )
-        }
+        (Input::External { digest: old, .. }, Input::External { digest: new, .. }) => (
+            "external image".to_owned(),
+            Vec::from_iter(turn(&short(old), &short(new))),
+        ),
         (
             Input::Source {
                 unpack: old_unpack,
@@ -195,76 +198,92 @@ fn stands_on(old: &Input, new: &Input) -> String {
                 ..
             },
             Input::Source {
-                unpack: new_unpack,
+                unpack,
                 sha256: new,
                 ..
             },
         ) => {
-            let mut parts = Vec::new();
-            if old != new {
-                parts.push(format!(" changed ({} -> {})", short(old), short(new)));
-            }
-            if old_unpack != new_unpack {
-                parts.push(format!(" unpacked: {old_unpack} -> {new_unpack}"));
-            }
-            format!("source{}", parts.join(","))
+            let bytes = turn(&short(old), &short(new));
+            let unpacked = turn(old_unpack, unpack).map(|turn| format!("unpacked {turn}"));
+            (
+                "source".to_owned(),
+                bytes.into_iter().chain(unpacked).collect(),
+            )
         }
-        _ => format!("{} replaced by {}", below(old), below(new)),
+        _ => return format!("{}: {} -> {}", role(new), below(old), below(new)),
     };
-    match moved {
-        Some(moved) => format!("{what}, {moved}"),
-        None if matches!(new, Input::Parent { .. }) && what.contains("changed") => what,
-        None => format!("{what} ({})", role(new)),
+    parts.extend(turn(role(old), role(new)));
+    // A parent is known by its name; which of several images another one is, only its role says.
+    if role(old) == role(new) && !matches!(new, Input::Parent { .. }) {
+        format!("{what} ({}) {}", role(new), parts.join(", "))
+    } else {
+        format!("{what} {}", parts.join(", "))
     }
 }
 
+/// What a value was and is, where that differs.
+fn turn(old: &str, new: &str) -> Option<String> {
+    (old != new).then(|| format!("{old} -> {new}"))
+}
+
+/// A file as a path and what lies there.
+struct File<'a> {
+    kind: &'static str,
+    path: &'a str,
+    executable: bool,
+    digest: &'a Digest,
+}
+
+impl<'a> File<'a> {
+    fn of(input: &'a Input) -> Option<Self> {
+        let (kind, path, executable, digest) = match input {
+            Input::File {
+                path,
+                executable,
+                digest,
+            } => ("file", path, *executable, digest),
+            Input::Module {
+                path,
+                executable,
+                digest,
+            } => ("module", path, *executable, digest),
+            _ => return None,
+        };
+        Some(Self {
+            kind,
+            path,
+            executable,
+            digest,
+        })
+    }
+
+    fn mode(&self) -> &'static str {
+        if self.executable { "0755" } else { "0644" }
+    }
+}
+
+fn files(old: &File<'_>, new: &File<'_>) -> String {
+    let mut parts = Vec::new();
+    if old.path != new.path {
+        parts.push(format!("renamed {} -> {}", old.path, new.path));
+    }
+    if old.digest != new.digest {
+        parts.push("changed".to_owned());
+    }
+    parts.extend(turn(old.mode(), new.mode()).map(|turn| format!("mode {turn}")));
+    let what = if old.path == new.path {
+        format!("{} {}", new.kind, new.path)
+    } else {
+        new.kind.to_owned()
+    };
+    format!("{what} {}", parts.join(", "))
+}
+
 fn paths(old: &Input, new: &Input) -> String {
-    let mode = |executable: bool| if executable { "0755" } else { "0644" };
+    if let (Some(old), Some(new)) = (File::of(old), File::of(new)) {
+        return files(&old, &new);
+    }
     match (old, new) {
-        (
-            Input::File {
-                path: old_path,
-                executable: old_mode,
-                digest: old_digest,
-            }
-            | Input::Module {
-                path: old_path,
-                executable: old_mode,
-                digest: old_digest,
-            },
-            Input::File {
-                path,
-                executable,
-                digest,
-            }
-            | Input::Module {
-                path,
-                executable,
-                digest,
-            },
-        ) => {
-            let kind = if matches!(new, Input::Module { .. }) {
-                "module"
-            } else {
-                "file"
-            };
-            let mut parts = Vec::new();
-            if old_path != path {
-                parts.push(format!("renamed {old_path} -> {path}"));
-            }
-            if old_digest != digest {
-                parts.push("changed".to_owned());
-            }
-            if old_mode != executable {
-                parts.push(format!("mode {} -> {}", mode(*old_mode), mode(*executable)));
-            }
-            let name = if old_path == path {
-                format!(" {path}")
-            } else {
-                String::new()
-            };
-            format!("{kind}{name} {}", parts.join(", "))
-        }
         (
             Input::Symlink {
                 path: old_path,
