@@ -28,7 +28,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &DiffArguments) -> Result<()
     let records = Records::new(session, &outside, platform, None);
     let find = |text: &str| {
         let found = records.find(&wanted(session, prefix, text)?);
-        found.map_err(|said| absent(&format!("`{text}`"), said, HINT))
+        found.map_err(|said| absent(&format!("`{text}`"), &said, HINT))
     };
     let (old, new) = (find(&arguments.left)?, find(&arguments.right)?);
     for found in [&old, &new] {

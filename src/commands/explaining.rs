@@ -107,11 +107,11 @@ pub(super) fn place_of(found: &Found) -> String {
 }
 
 /// No place has the record.
-pub(super) fn absent(what: &str, said: Vec<Said>, hint: &str) -> Error {
+pub(super) fn absent(what: &str, said: &[Said], hint: &str) -> Error {
     let mut code = "E081";
     let mut hint = hint.to_owned();
     let mut headline = format!("{what} is not known anywhere");
-    for answer in &said {
+    for answer in said {
         match answer {
             Said::NoRecord(_) => {
                 code = "E082";

@@ -43,7 +43,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &WhyArguments) -> Result<(),
         return print(session, &unchanged, &[], &[&platform.record]);
     }
     let found = records.find(std::slice::from_ref(&against));
-    let old = found.map_err(|said| absent(&format!("`{}`", against.reference), said, HINT))?;
+    let old = found.map_err(|said| absent(&format!("`{}`", against.reference), &said, HINT))?;
     session
         .ui
         .say(format!("{name}: compared with {}", place_of(&old)));
