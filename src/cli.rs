@@ -79,8 +79,27 @@ that begins with a digit has a `_` before it. Two images with one variable are a
     )]
     Tags(TagsArguments),
     /// Say what makes an image differ from the one that is in use.
+    #[command(
+        long_about = "Say what makes an image differ from the one that is in use, down to the root cause.
+
+The inputs of this checkout are compared with those of the image that the manifests name: files, wheels, build arguments, \
+revisions, sources, external images, and below a parent that changed its own inputs. `--against` compares with another tag \
+of the image, `--against-image` with any image.
+
+What an image was made of travels with it, as its record: in a label, or beside the image in the registry under the tag \
+`TAG.record` where it is too large for a label. It is looked for in dist/records, where every build and push keeps the \
+records that it used, then in the daemon, then in the registry; nothing is built or changed.
+
+Prints the differences, the most telling first; with -v the records themselves too."
+    )]
     Why(WhyArguments),
     /// Say what makes two images differ.
+    #[command(
+        long_about = "Say what makes two images differ, down to the root cause, as `why` does for this checkout.
+
+Each is a tag of an image of this project, IMAGE:TAG, or a whole reference. Their records are looked for in dist/records, \
+then in the daemon, then in the registry."
+    )]
     Diff(DiffArguments),
     /// Build what is missing through the Docker daemon, and rewrite the manifests.
     #[command(

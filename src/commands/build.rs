@@ -6,6 +6,7 @@ use super::{
     manifests::{self, Scope},
     outside::{Missing, Outside},
     packing::Packer,
+    records,
     report::{self, Row},
     schedule,
     session::Session,
@@ -37,6 +38,7 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
         .iter()
         .filter_map(|name| made.get(name).map(|made| Row::of_made(name, made)))
         .collect();
+    records::keep(session, &prepared, &targets)?;
     let changed = manifests::rewrite(session, &prepared, scope)?;
     report::write(session, &prepared, registry, &rows)?;
     packer.remember();

@@ -1,11 +1,80 @@
-//! `sparkpack diff`.
+//! `sparkpack diff`: says what makes two images differ.
 
-use super::session::Session;
-use crate::{cli::DiffArguments, error::Error};
+use super::{
+    explaining::{Explainer, absent, place_of},
+    outside::Outside,
+    records::{Found, Records, Wanted, prefix_of},
+    session::Session,
+    why,
+};
+use crate::{
+    cli::DiffArguments,
+    error::Error,
+    image::{Reference, is_tag},
+    project::template::TAG_DIGITS,
+};
 
-pub(super) fn run(_session: &Session<'_>, _arguments: &DiffArguments) -> Result<(), Error> {
-    Err(Error::NotYet {
-        what: "`sparkpack diff`".to_owned(),
-        hint: "wait".to_owned(),
-    })
+const HINT: &str = "write the older and the newer as IMAGE:TAG, as a whole reference, or as a tag of an image of this project";
+
+pub(super) fn run(session: &Session<'_>, arguments: &DiffArguments) -> Result<(), Error> {
+    let (_, prefix) = session.registry(arguments.registry.registry.as_deref())?;
+    let outside = Outside::new(session);
+    let platform = session
+        .project
+        .images
+        .values()
+        .find_map(|image| image.platforms.first());
+    let platform = platform.cloned().unwrap_or_default();
+    let records = Records::new(session, &outside, platform, None);
+    let find = |text: &str| {
+        let found = records.find(&wanted(session, prefix, text)?);
+        found.map_err(|said| absent(&format!("`{text}`"), &said, HINT))
+    };
+    let (old, new) = (find(&arguments.left)?, find(&arguments.right)?);
+    for found in [&old, &new] {
+        session.ui.say(place_of(found));
+    }
+    let both = [&old.record, &new.record];
+    let (name, other) = (old.stage(), new.stage());
+    if old.fingerprint == new.fingerprint {
+        let headline = format!("{name}: nothing differs: both were made from the same inputs");
+        return why::print(session, &headline, &[], &both[..1]);
+    }
+    let prefix_of = |found: &Found| {
+        prefix_of(&session.project, found.stage(), &found.wanted.reference).unwrap_or(prefix)
+    };
+    let explainer = Explainer {
+        session,
+        records: &records,
+        prefixes: [prefix_of(&old), prefix_of(&new)],
+    };
+    let [left, right] = [&old, &new].map(|found| found.fingerprint.short(TAG_DIGITS));
+    let headline = if name == other {
+        format!("{name} changed ({left} -> {right}), because")
+    } else {
+        format!("{name} {left} -> {other} {right}, because")
+    };
+    let lines = explainer.lines(&old.record, &new.record);
+    why::print(session, &headline, &lines, &both)
+}
+
+/// The images that a text may mean, the likeliest first.
+fn wanted(session: &Session<'_>, prefix: &str, text: &str) -> Result<Vec<Wanted>, Error> {
+    let project = &session.project;
+    if is_tag(text) {
+        let of_image = |image: &String| Wanted::of_tag(project, prefix, image, text);
+        return Ok(project.images.keys().filter_map(of_image).collect());
+    }
+    if let Some((image, tag)) = text.split_once(':')
+        && project.images.contains_key(image)
+        && let Some(wanted) = Wanted::of_tag(project, prefix, image, tag)
+    {
+        return Ok(vec![wanted]);
+    }
+    let reference: Reference = text.parse().map_err(|error| Error::Usage {
+        code: "E080",
+        message: format!("{error}"),
+        hint: HINT.to_owned(),
+    })?;
+    Ok(vec![Wanted::of_reference(project, &reference)])
 }

@@ -125,6 +125,37 @@ fn files<'a>(
     Ok(listed)
 }
 
+/// An image of the project that a manifest names.
+pub(super) struct Named {
+    pub(super) image: String,
+    pub(super) reference: Reference,
+    pub(super) place: Place,
+}
+
+/// The images of the project that the manifests of a registry name, in the order of the files.
+pub(super) fn named_images(session: &Session<'_>, registry: &str) -> Result<Vec<Named>, Error> {
+    let scope = Scope {
+        registry: Some(registry),
+        images: &[],
+    };
+    let mut images = Vec::new();
+    for (_, files) in files(session, scope)? {
+        for file in files {
+            let text = read(session, &file)?;
+            for place in manifest::locate(Path::new(&file), &text)? {
+                images.extend(
+                    named(session, &place.value).map(|(image, reference)| Named {
+                        image: image.to_owned(),
+                        reference,
+                        place: place.place.clone(),
+                    }),
+                );
+            }
+        }
+    }
+    Ok(images)
+}
+
 /// The image of the project that a reference names.
 fn named<'a>(session: &'a Session<'_>, value: &str) -> Option<(&'a str, Reference)> {
     let written: Reference = value.parse().ok()?;

@@ -3,6 +3,7 @@
 mod build;
 mod contexts;
 mod diff;
+mod explaining;
 mod lock;
 mod locks;
 mod making;
@@ -12,6 +13,7 @@ mod package;
 mod packing;
 mod plan;
 mod push;
+mod records;
 mod report;
 mod schedule;
 mod session;

@@ -12,6 +12,7 @@ use super::{
     manifests::{self, Scope},
     outside::{Missing, Outside},
     packing::Packer,
+    records,
     report::{self, Row},
     schedule,
     session::Session,
@@ -61,6 +62,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<()
         )
     })?;
 
+    records::keep(session, &prepared, &targets)?;
     let changed = manifests::rewrite(session, &prepared, scope)?;
     let rows: Vec<Row> = prepared
         .order
@@ -154,6 +156,13 @@ impl Pusher<'_> {
     ) -> Result<Pushed, Error> {
         let reference = stages::reference(self.session, stage, self.prefix)?;
         if let Some(image) = there {
+            // Who may not write there can still adopt what is there.
+            if let Err(error) = records::push_beside(self.outside, stage, image, &reference) {
+                self.session.ui.say(format!(
+                    "{}: its record is not beside {reference}: {error}",
+                    stage.name
+                ));
+            }
             self.session.ui.say(format!(
                 "{}: current: the registry has {reference}, made from the same inputs",
                 stage.name
@@ -234,6 +243,7 @@ impl Pusher<'_> {
         let own = own_name(made);
         self.send_as(made, &own, &mut line)?;
         let image = self.find(stage, &own)?.ok_or_else(|| lost(&own))?;
+        records::push_beside(self.outside, stage, &image, &made.reference)?;
         if let Some(other) = self.find(stage, &made.reference)? {
             return Ok(adopt(made, other, &line));
         }

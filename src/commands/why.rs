@@ -1,11 +1,236 @@
-//! `sparkpack why`.
+//! `sparkpack why`: says what makes an image differ from the one that is in use.
 
-use super::session::Session;
-use crate::{cli::WhyArguments, error::Error};
+use super::{
+    explaining::{Explainer, absent, place_of, rows},
+    locks::{self, Prepared},
+    manifests,
+    outside::{Missing, Outside},
+    records::{Found, Records, Wanted, prefix_of},
+    session::Session,
+    stages::{self, only_platform},
+};
+use crate::{
+    cli::WhyArguments,
+    error::Error,
+    image::{Digest, Reference},
+    plan::{Record, Stage},
+    project::template::{TAG_DIGITS, UNBUILT},
+};
 
-pub(super) fn run(_session: &Session<'_>, _arguments: &WhyArguments) -> Result<(), Error> {
-    Err(Error::NotYet {
-        what: "`sparkpack why`".to_owned(),
-        hint: "wait".to_owned(),
-    })
+pub(super) fn run(session: &Session<'_>, arguments: &WhyArguments) -> Result<(), Error> {
+    let name = &session.targets(std::slice::from_ref(&arguments.image))?[0];
+    let (registry, prefix) = session.registry(arguments.registry.registry.as_deref())?;
+    let outside = Outside::new(session);
+    let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
+    let stage = &prepared.plan.stages[name];
+    let platform = only_platform(stage)?;
+    let records = Records::new(
+        session,
+        &outside,
+        platform.platform.clone(),
+        Some(&prepared),
+    );
+    let question = Question {
+        session,
+        records: &records,
+        prepared: &prepared,
+        registry,
+        prefix,
+    };
+    let (against, whose) = question.against(stage, arguments)?;
+    if against.reference == stages::reference(session, stage, prefix)? {
+        let unchanged = format!("{name}: nothing changed: {whose} the tag of this checkout");
+        return print(session, &unchanged, &[], &[&platform.record]);
+    }
+    let found = records.find(std::slice::from_ref(&against));
+    let old = found.map_err(|said| absent(&format!("`{}`", against.reference), &said, HINT))?;
+    session
+        .ui
+        .say(format!("{name}: compared with {}", place_of(&old)));
+    question.print(stage, &old)
+}
+
+const HINT: &str = "name another with `--against TAG` or `--against-image REFERENCE`: of an image that was removed everywhere, \
+                    or that has no record, nobody can say why it differs";
+
+/// What is asked, and where.
+struct Question<'a> {
+    session: &'a Session<'a>,
+    records: &'a Records<'a>,
+    prepared: &'a Prepared,
+    registry: &'a str,
+    prefix: &'a str,
+}
+
+impl Question<'_> {
+    /// The image that is compared with, and the words for what names it.
+    fn against(&self, stage: &Stage, arguments: &WhyArguments) -> Result<(Wanted, String), Error> {
+        let project = &self.session.project;
+        if let Some(text) = &arguments.against_image {
+            let reference: Reference = text.parse().map_err(|error| Error::Usage {
+                code: "E080",
+                message: format!("{error}"),
+                hint: "write HOST[:PORT]/PATH:TAG".to_owned(),
+            })?;
+            let wanted = Wanted::of_reference(project, &reference);
+            return Ok((wanted, format!("{text} is")));
+        }
+        if let Some(tag) = &arguments.against {
+            let wanted = Wanted::of_tag(project, self.prefix, &stage.name, tag);
+            let wanted = wanted.ok_or_else(|| Error::Usage {
+                code: "E080",
+                message: format!("`{tag}` is not a tag"),
+                hint: "for a whole reference there is `--against-image REFERENCE`".to_owned(),
+            })?;
+            return Ok((wanted, format!("{tag} is")));
+        }
+        let named = manifests::named_images(self.session, self.registry)?;
+        if let Some(reference) = self.named(&stage.name, &named) {
+            let wanted = Wanted::of_reference(project, &reference);
+            return Ok((wanted, "the manifests name".to_owned()));
+        }
+        let below = self
+            .below(stage, &named)
+            .ok_or_else(|| self.not_named(stage))?;
+        Ok((below, "what the manifests name stands on".to_owned()))
+    }
+
+    /// What the manifests name: the first, where they do not agree.
+    fn named(&self, image: &str, named: &[manifests::Named]) -> Option<Reference> {
+        let is_built = |named: &&manifests::Named| {
+            let tag = named.reference.tag.as_deref();
+            named.image == image
+                && (named.reference.digest.is_some()
+                    || tag.is_some_and(|tag| !tag.ends_with(UNBUILT)))
+        };
+        let mut several: Vec<&manifests::Named> = Vec::new();
+        for named in named.iter().filter(is_built) {
+            if several
+                .iter()
+                .all(|other| other.reference != named.reference)
+            {
+                several.push(named);
+            }
+        }
+        if several.len() > 1 {
+            let listed = several
+                .iter()
+                .map(|named| format!("{} ({})", named.reference, named.place));
+            self.session.ui.say(format!(
+                "{image}: the manifests name {} images: {}; the first is taken",
+                several.len(),
+                listed.collect::<Vec<_>>().join(", ")
+            ));
+        }
+        several.first().map(|named| named.reference.clone())
+    }
+
+    /// A stage that no manifest names, as it is below an image that one does.
+    fn below(&self, stage: &Stage, named: &[manifests::Named]) -> Option<Wanted> {
+        let plan = &self.prepared.plan;
+        for name in self.prepared.order.iter().rev() {
+            let stands_on = plan.with_parents(std::slice::from_ref(name));
+            if name == &stage.name || !stands_on.contains(&stage.name) {
+                continue;
+            }
+            let Some(reference) = self.named(name, named) else {
+                continue;
+            };
+            let project = &self.session.project;
+            let wanted = Wanted::of_reference(project, &reference);
+            let prefix = prefix_of(project, name, &reference).unwrap_or(self.prefix);
+            let found = self.records.find(&[wanted]).ok();
+            let fingerprint =
+                found.and_then(|found| self.parent_in(&found.record, &stage.name, prefix));
+            if let Some(fingerprint) = fingerprint {
+                return Wanted::of_stage(project, prefix, &stage.name, &fingerprint);
+            }
+        }
+        None
+    }
+
+    /// The fingerprint that a stage had below the image of a record.
+    fn parent_in(&self, record: &Record, stage: &str, prefix: &str) -> Option<Digest> {
+        let parents: Vec<(&str, Digest)> = record
+            .rows()
+            .filter_map(|row| match row {
+                [kind, _, name, fingerprint] if kind == "parent" => {
+                    Some((name.as_str(), fingerprint.parse().ok()?))
+                }
+                _ => None,
+            })
+            .collect();
+        if let Some((_, fingerprint)) = parents.iter().find(|(name, _)| *name == stage) {
+            return Some(fingerprint.clone());
+        }
+        parents.iter().find_map(|(name, fingerprint)| {
+            let wanted = Wanted::of_stage(&self.session.project, prefix, name, fingerprint)?;
+            let found = self.records.find(&[wanted]).ok()?;
+            self.parent_in(&found.record, stage, prefix)
+        })
+    }
+
+    fn not_named(&self, stage: &Stage) -> Error {
+        let name = &stage.name;
+        Error::Usage {
+            code: "E098",
+            message: format!(
+                "no manifest of the registry `{}` names an image `{name}` that was built, or one that stands on it",
+                self.registry
+            ),
+            hint: format!(
+                "say what to compare with: `sparkpack why {name} --against TAG`, or `--against-image REFERENCE`"
+            ),
+        }
+    }
+
+    fn print(&self, stage: &Stage, old: &Found) -> Result<(), Error> {
+        let new = only_platform(stage)?;
+        let name = &stage.name;
+        if old.fingerprint == new.fingerprint {
+            let unchanged = format!(
+                "{name}: nothing changed: {} was made from the same inputs",
+                old.wanted.reference
+            );
+            return print(self.session, &unchanged, &[], &[&new.record]);
+        }
+        let of_old = prefix_of(&self.session.project, old.stage(), &old.wanted.reference);
+        let explainer = Explainer {
+            session: self.session,
+            records: self.records,
+            prefixes: [of_old.unwrap_or(self.prefix), self.prefix],
+        };
+        let headline = format!(
+            "{name} changed ({} -> {}), because",
+            old.fingerprint.short(TAG_DIGITS),
+            new.fingerprint.short(TAG_DIGITS)
+        );
+        let lines = explainer.lines(&old.record, &new.record);
+        print(self.session, &headline, &lines, &[&old.record, &new.record])
+    }
+}
+
+/// Prints the answer; with `-v` the records as well.
+pub(super) fn print(
+    session: &Session<'_>,
+    headline: &str,
+    lines: &[String],
+    records: &[&Record],
+) -> Result<(), Error> {
+    session.ui.data(headline)?;
+    for line in lines {
+        session.ui.data(line)?;
+    }
+    if session.ui.verbosity() > 0 {
+        for record in records {
+            let short = record.fingerprint();
+            session
+                .ui
+                .data(format!("\nrecord {}", short.short(TAG_DIGITS)))?;
+            for row in rows(record) {
+                session.ui.data(row)?;
+            }
+        }
+    }
+    Ok(())
 }

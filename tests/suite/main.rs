@@ -7,6 +7,7 @@
 //! - `retagging`: what moves a tag, and what does not
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
+//! - `why`: what makes an image differ, from wherever its record still is
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! `tests/more/main.rs` is for those that need the registries of Maven and Go.
@@ -30,3 +31,4 @@ mod pushing;
 mod real;
 mod retagging;
 mod shapes;
+mod why;

@@ -12,7 +12,7 @@ pub(super) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json";
 
-const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(super) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A manifest of one image, or an index of several.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Manifest {
 pub(super) struct Descriptor {
     pub(super) digest: Digest,
     pub(super) size: u64,
+    #[serde(rename = "mediaType", default)]
+    pub(super) media_type: String,
     platform: Option<RawPlatform>,
 }
 

@@ -22,12 +22,14 @@ use self::{
 use super::credentials::Credentials;
 use crate::image::{Digest, ImageFacts, Platform, Reference, Repository};
 
+mod attach;
 mod challenge;
 mod document;
 mod error;
 mod session;
 mod transport;
 
+pub use attach::Attachment;
 pub use error::{Because, RegistryError, Trouble};
 
 /// The largest manifest or index that is read, in bytes: registries take none that is larger.
@@ -191,7 +193,12 @@ impl RegistryClient {
         if plain.tag.is_none() {
             return Err(refused(&request, "no tag is named".to_owned()));
         }
-        self.runtime.block_on(self.session.tag(&request, image))
+        let served = Served {
+            digest: image.digest.clone(),
+            content_type: image.media_type.clone(),
+            bytes: Bytes::from(image.manifest.clone()),
+        };
+        self.runtime.block_on(self.session.tag(&request, &served))
     }
 
     /// Where a repository is read.
@@ -225,6 +232,7 @@ fn look_up<'a>(action: &'a str, repository: &'a Repository, reference: &Referenc
             reference.digest.as_ref().map_or(tag, Digest::as_str)
         ),
         accept: document::ACCEPT,
+        onward: None,
         content: None,
         limit: MANIFEST_LIMIT,
     }
@@ -339,52 +347,59 @@ impl Session {
         config: &Descriptor,
     ) -> Result<Bytes, RegistryError> {
         let Descriptor { digest, size, .. } = config;
+        let bytes = self.blob(request, digest, CONFIG_LIMIT).await?;
+        let bytes = bytes.ok_or_else(|| {
+            let because = format!("its manifest names the config {digest}, which it does not have");
+            untrue(request, because)
+        })?;
+        if bytes.len() as u64 != *size {
+            let because = format!(
+                "the config has {} bytes, its manifest says {size}",
+                bytes.len()
+            );
+            return Err(untrue(request, because));
+        }
+        Ok(bytes)
+    }
+
+    /// A blob, compared with its digest; nothing where there is none.
+    async fn blob(
+        &self,
+        request: &Request<'_>,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Option<Bytes>, RegistryError> {
         let below = Request {
             path: format!("blobs/{digest}"),
             accept: "*/*",
-            limit: CONFIG_LIMIT,
+            limit,
             ..request.clone()
         };
         let answer = self.exchange(&below).await?;
         match answer.status {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => {
-                let because =
-                    format!("its manifest names the config {digest}, which it does not have");
-                return Err(untrue(request, because));
-            }
+            StatusCode::NOT_FOUND => return Ok(None),
             _ => return Err(refused(request, describe(&answer))),
         }
         expect(request, Some(digest), &Digest::of(&answer.body))?;
-        if answer.body.len() as u64 != *size {
-            let because = format!(
-                "the config has {} bytes, its manifest says {size}",
-                answer.body.len()
-            );
-            return Err(untrue(request, because));
-        }
-        Ok(answer.body)
+        Ok(Some(answer.body))
     }
 
     /// Sets a tag; where an answer got lost, looks before it asks again, so that the tag is set once.
-    async fn tag(
-        &self,
-        request: &Request<'_>,
-        image: &RegistryImage,
-    ) -> Result<Digest, RegistryError> {
-        let put = put(request, image)?;
+    async fn tag(&self, request: &Request<'_>, wanted: &Served) -> Result<Digest, RegistryError> {
+        let put = put(request, wanted)?;
         let is_there = async || {
             let digest = self
                 .manifest(request, None)
                 .await?
                 .map(|served| served.digest);
-            Ok::<bool, RegistryError>(digest.as_ref() == Some(&image.digest))
+            Ok::<bool, RegistryError>(digest.as_ref() == Some(&wanted.digest))
         };
         let mut tries = Tries::default();
         loop {
             let error = match self.attempt(&put).await {
                 Ok(answer) if answer.status.is_success() => {
-                    expect(request, named_digest(&answer).as_ref(), &image.digest)?;
+                    expect(request, named_digest(&answer).as_ref(), &wanted.digest)?;
                     break;
                 }
                 Ok(answer) => refused(request, describe(&answer)),
@@ -392,7 +407,7 @@ impl Session {
                 Err(Failure::Passing(passing)) => {
                     let waited = tries.again(&self.patience, request.action, passing).await;
                     if matches!(is_there().await, Ok(true)) {
-                        return Ok(image.digest.clone());
+                        return Ok(wanted.digest.clone());
                     }
                     waited?;
                     continue;
@@ -404,7 +419,7 @@ impl Session {
                 RegistryError::Refused { .. } | RegistryError::Denied { .. }
             );
             if may_be_immutable && matches!(is_there().await, Ok(true)) {
-                return Ok(image.digest.clone());
+                return Ok(wanted.digest.clone());
             }
             return Err(error);
         }
@@ -419,14 +434,13 @@ impl Session {
     }
 }
 
-fn put<'a>(request: &Request<'a>, image: &RegistryImage) -> Result<Request<'a>, RegistryError> {
-    let media_type = HeaderValue::from_str(&image.media_type);
+fn put<'a>(request: &Request<'a>, served: &Served) -> Result<Request<'a>, RegistryError> {
+    let media_type = HeaderValue::from_str(&served.content_type);
     let media_type =
         media_type.map_err(|_| not_understood(request, "the media type is none".to_owned()))?;
-    let bytes = Bytes::from(image.manifest.clone());
     Ok(Request {
         method: Method::PUT,
-        content: Some((media_type, bytes)),
+        content: Some((media_type, served.bytes.clone())),
         ..request.clone()
     })
 }

@@ -44,10 +44,20 @@ pub(super) struct Request<'a> {
     pub(super) method: Method,
     /// Below the repository.
     pub(super) path: String,
+    /// Where the registry has said that an upload goes on, instead of the path.
+    pub(super) onward: Option<Onward>,
     pub(super) accept: &'static str,
     /// A media type and bytes.
     pub(super) content: Option<(HeaderValue, Bytes)>,
     pub(super) limit: usize,
+}
+
+/// A place that a registry has named.
+#[derive(Clone, Debug)]
+pub(super) struct Onward {
+    pub(super) url: Url,
+    /// Whether it is the registry's own host, which may know who asks.
+    pub(super) own: bool,
 }
 
 /// Why an attempt brought nothing.
@@ -203,8 +213,21 @@ impl Session {
             body: request.content.as_ref().map(|(_, bytes)| bytes.clone()),
             limit: request.limit,
         };
-        let answer = self.transport.ask(api_host(registry), &path, call).await;
+        let answer = match &request.onward {
+            None => self.transport.ask(api_host(registry), &path, call).await,
+            Some(onward) => self.go_on(onward, call(onward.url.clone())).await,
+        };
         answer.map_err(|fault| failed(request.action, registry, fault))
+    }
+
+    /// Asks where a registry said: another host than its own is not told who asks.
+    async fn go_on(&self, onward: &Onward, mut call: Call) -> Result<Answer, Fault> {
+        if !onward.own {
+            call.headers.remove(AUTHORIZATION);
+        }
+        let mut answer = self.transport.follow_named(call).await?;
+        answer.own &= onward.own;
+        Ok(answer)
     }
 
     async fn sign_in(&self, request: &Request<'_>, answer: &Answer) -> Result<Pass, Failure> {

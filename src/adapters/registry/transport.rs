@@ -67,6 +67,8 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
     /// Whether the host that was asked answered, and not one that it redirected to.
     pub(super) own: bool,
+    /// What answered in the end.
+    pub(super) url: Url,
 }
 
 /// Why nothing came back.
@@ -189,6 +191,16 @@ impl Transport {
         Err(odd(format!("more than {REDIRECTS} redirects")))
     }
 
+    /// The same for a URL that a registry has named.
+    pub(super) async fn follow_named(&self, call: Call) -> Result<Answer, Fault> {
+        let host = host_of(&call.url);
+        if call.url.scheme() == "https" || call.url.scheme() == "http" && self.may_be_plain(&host) {
+            self.follow(call).await
+        } else {
+            Err(odd(format!("it sends us to `{host}`, without TLS")))
+        }
+    }
+
     async fn send(&self, call: &Call) -> Result<Response, Fault> {
         let near = call.url.host_str().is_some_and(is_loopback);
         let client = if near { &self.direct } else { &self.ordinary };
@@ -286,6 +298,7 @@ async fn read(mut response: Response, call: &Call, own: bool) -> Result<Answer, 
         headers,
         body: body.freeze(),
         own,
+        url: call.url.clone(),
     })
 }
 
@@ -338,7 +351,7 @@ fn host_of(url: &Url) -> String {
 }
 
 /// Whether credentials for one URL may go to the other: the same host and port, or its TLS beside plain HTTP.
-fn same_host(from: &Url, to: &Url) -> bool {
+pub(super) fn same_host(from: &Url, to: &Url) -> bool {
     let same_port = from.port_or_known_default() == to.port_or_known_default();
     let upgraded = from.scheme() == "http" && to.scheme() == "https";
     let both_default = from.port().is_none() && to.port().is_none();

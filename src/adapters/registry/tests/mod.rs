@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::adapters::credentials::Credentials;
 
+mod attach;
 mod fake;
 mod faults;
 mod real;

@@ -105,40 +105,13 @@ impl Drop for Registry {
     }
 }
 
-/// Uploads a blob as a client does: the session's place first, then the bytes.
 fn push_blob(client: &RegistryClient, target: &Reference, bytes: &[u8]) {
-    let start = Request {
+    let request = Request {
         actions: Actions::PullPush,
-        method: Method::POST,
-        path: "blobs/uploads/".to_owned(),
         ..look_up("push", &target.repository, target)
     };
-    let answer = client
-        .runtime
-        .block_on(client.session.exchange(&start))
-        .unwrap();
-    assert_eq!(answer.status, StatusCode::ACCEPTED);
-    let location = answer.headers.get("location").unwrap().to_str().unwrap();
-    let path = location
-        .split_once(&format!("/v2/{}/", target.repository.path))
-        .unwrap()
-        .1;
-    let path = format!("{path}&digest={}", Digest::of(bytes));
-    let content = Some((
-        HeaderValue::from_static("application/octet-stream"),
-        Bytes::from(bytes.to_vec()),
-    ));
-    let finish = Request {
-        method: Method::PUT,
-        path,
-        content,
-        ..start.clone()
-    };
-    let answer = client
-        .runtime
-        .block_on(client.session.exchange(&finish))
-        .unwrap();
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", describe(&answer));
+    let uploaded = client.session.upload(&request, bytes);
+    client.runtime.block_on(uploaded).unwrap();
 }
 
 fn push_manifest(
@@ -201,6 +174,58 @@ fn an_image_is_found_and_tagged_with_the_password() {
             .unwrap(),
         None
     );
+}
+
+#[test]
+fn a_document_lies_beside_its_image_under_a_tag_of_its_own() {
+    const MEDIA_TYPE: &str = "application/vnd.example.record.v1";
+    let registry = Registry::with_password();
+    let client = client(password(&registry.host, "ann", "right!"));
+    let sample = Sample::new("amd64");
+    let target = registry.reference("team/job:one");
+    push(&client, &target, &sample);
+    let beside = registry.reference("team/job:one.record");
+    assert_eq!(client.attached(&beside, MEDIA_TYPE).unwrap(), None);
+
+    let bytes = b"what it was made of".repeat(5000);
+    let image = sample.image();
+    let attachment = |bytes| Attachment {
+        media_type: MEDIA_TYPE,
+        bytes,
+        subject: &image,
+    };
+    client.attach(attachment(&bytes), &beside).unwrap();
+    let digest = Digest::of(&bytes);
+    assert_eq!(
+        client.attached(&beside, MEDIA_TYPE).unwrap(),
+        Some(digest.clone())
+    );
+    let fetched = |limit| client.blob(&target, &digest, limit);
+    assert_eq!(fetched(bytes.len()).unwrap(), Some(bytes.clone()));
+    assert!(shown(&fetched(bytes.len() - 1).unwrap_err()).contains("longer than"));
+    let nothing = Digest::of(b"another");
+    assert_eq!(client.blob(&target, &nothing, 1000).unwrap(), None);
+
+    // The image is as it was, and the same document again is nothing new.
+    assert_eq!(client.digest(&target).unwrap(), Some(sample.digest()));
+    let tag = client.digest(&beside).unwrap();
+    client.attach(attachment(&bytes), &beside).unwrap();
+    assert_eq!(client.digest(&beside).unwrap(), tag);
+
+    // What somebody else has there stays.
+    let error = client.attach(attachment(b"other"), &beside).unwrap_err();
+    assert!(
+        shown(&error).ends_with("the tag has another document, which is not overwritten"),
+        "{}",
+        shown(&error)
+    );
+    let error = client.attach(attachment(&bytes), &target).unwrap_err();
+    assert!(
+        shown(&error).ends_with(&format!("what has the tag is no `{MEDIA_TYPE}`")),
+        "{}",
+        shown(&error)
+    );
+    assert_eq!(client.digest(&target).unwrap(), Some(sample.digest()));
 }
 
 #[test]

@@ -1,0 +1,269 @@
+//! Small documents that lie beside an image: OCI artifacts of one layer, with the image as their subject.
+//!
+//! Registries without the referrers API list no artifacts by their subject, so the artifact has a tag of its own; those
+//! that have the API find it by the image as well.
+
+use bytes::Bytes;
+use reqwest::{
+    Method, StatusCode, Url,
+    header::{HeaderValue, LOCATION},
+};
+use serde_json::json;
+
+use super::{
+    MANIFEST_LIMIT, RegistryClient, RegistryError, RegistryImage, Served,
+    document::{Document, OCI_MANIFEST},
+    look_up,
+    session::untrue,
+    session::{
+        Actions, Failure, Onward, Request, Session, Tries, describe, not_understood, refused,
+    },
+    transport::{Answer, same_host},
+};
+use crate::image::{Digest, Reference};
+
+/// The media type of a config that says nothing.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// Its bytes.
+const EMPTY_BYTES: &[u8] = b"{}";
+
+/// A document that lies beside an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Attachment<'a> {
+    /// The media type of the document, and of the artifact.
+    pub media_type: &'a str,
+    /// The document.
+    pub bytes: &'a [u8],
+    /// What it is about.
+    pub subject: &'a RegistryImage,
+}
+
+impl RegistryClient {
+    /// Puts a document beside an image, under the tag of `reference`, in the image's repository.
+    ///
+    /// A tag that has the same document already is left as it is.
+    ///
+    /// # Errors
+    /// The tag has something else, or the registry does not take the artifact.
+    pub fn attach(
+        &self,
+        attachment: Attachment<'_>,
+        reference: &Reference,
+    ) -> Result<(), RegistryError> {
+        let action = format!("push `{reference}`");
+        let request = Request {
+            actions: Actions::PullPush,
+            ..look_up(&action, &reference.repository, reference)
+        };
+        if reference.tag.is_none() {
+            return Err(refused(&request, "no tag is named".to_owned()));
+        }
+        self.runtime
+            .block_on(self.session.attach(&request, attachment))
+    }
+
+    /// The digest and size of the document of this media type that has the tag of `reference`; nothing where there is
+    /// none.
+    ///
+    /// # Errors
+    /// Of any answer but the artifact and "there is none"; what has the tag is something else.
+    pub fn attached(
+        &self,
+        reference: &Reference,
+        media_type: &str,
+    ) -> Result<Option<Digest>, RegistryError> {
+        let action = format!("look up `{reference}`");
+        let repository = self.readable(&reference.repository);
+        let request = look_up(&action, &repository, reference);
+        self.runtime
+            .block_on(self.session.attached(&request, media_type))
+    }
+
+    /// A blob of the repository of `reference`, compared with its digest; nothing where there is none. It may have at
+    /// most `limit` bytes.
+    ///
+    /// # Errors
+    /// Of any answer but the blob and "there is none"; bytes of another digest.
+    pub fn blob(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, RegistryError> {
+        let action = format!("fetch `{}@{digest}`", reference.repository);
+        let repository = self.readable(&reference.repository);
+        let request = look_up(&action, &repository, reference);
+        let blob = self
+            .runtime
+            .block_on(self.session.blob(&request, digest, limit))?;
+        Ok(blob.map(Vec::from))
+    }
+}
+
+impl Session {
+    async fn attach(
+        &self,
+        request: &Request<'_>,
+        attachment: Attachment<'_>,
+    ) -> Result<(), RegistryError> {
+        let Attachment {
+            media_type, bytes, ..
+        } = attachment;
+        let document = Digest::of(bytes);
+        let is_there = async || match self.attached(request, media_type).await? {
+            Some(other) if other != document => Err(refused(
+                request,
+                "the tag has another document, which is not overwritten".to_owned(),
+            )),
+            found => Ok(found.is_some()),
+        };
+        if is_there().await? {
+            return Ok(());
+        }
+        self.upload(request, EMPTY_BYTES).await?;
+        self.upload(request, bytes).await?;
+        let manifest = manifest(attachment);
+        let put = self.tag(request, &manifest).await;
+        // Whoever pushed the same at the same moment may have another image as subject: the document is what counts.
+        match put {
+            Ok(digest) if digest == manifest.digest => Ok(()),
+            Ok(_) if is_there().await? => Ok(()),
+            Ok(_) => Err(untrue(request, "the tag is gone again".to_owned())),
+            Err(error) => match is_there().await {
+                Ok(true) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn attached(
+        &self,
+        request: &Request<'_>,
+        media_type: &str,
+    ) -> Result<Option<Digest>, RegistryError> {
+        let Some(served) = self.manifest(request, None).await? else {
+            return Ok(None);
+        };
+        let other = || refused(request, format!("what has the tag is no `{media_type}`"));
+        match Document::parse(&served.bytes, &served.content_type) {
+            Ok(Document::Manifest(manifest)) => match manifest.layers.as_slice() {
+                [layer] if layer.media_type == media_type => Ok(Some(layer.digest.clone())),
+                _ => Err(other()),
+            },
+            Ok(Document::Index(_)) => Err(other()),
+            Err(because) => Err(not_understood(request, because)),
+        }
+    }
+
+    /// Lets the repository have a blob, unless it has it.
+    pub(super) async fn upload(
+        &self,
+        request: &Request<'_>,
+        bytes: &[u8],
+    ) -> Result<(), RegistryError> {
+        let bytes = Bytes::copy_from_slice(bytes);
+        let mut tries = Tries::default();
+        loop {
+            // An upload that broke off is begun anew: where it stands is known to nobody.
+            match self.try_upload(request, &bytes).await {
+                Ok(()) => return Ok(()),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(passing)) => {
+                    tries.again(&self.patience, request.action, passing).await?;
+                }
+            }
+        }
+    }
+
+    async fn try_upload(&self, request: &Request<'_>, bytes: &Bytes) -> Result<(), Failure> {
+        let digest = Digest::of(bytes);
+        let head = Request {
+            method: Method::HEAD,
+            path: format!("blobs/{digest}"),
+            accept: "*/*",
+            ..request.clone()
+        };
+        if self.attempt(&head).await?.status == StatusCode::OK {
+            return Ok(());
+        }
+        let start = Request {
+            method: Method::POST,
+            path: "blobs/uploads/".to_owned(),
+            accept: "*/*",
+            content: Some((octets(), Bytes::new())),
+            ..request.clone()
+        };
+        let started = self.attempt(&start).await?;
+        if started.status != StatusCode::ACCEPTED {
+            return Err(refused(request, describe(&started)).into());
+        }
+        let put = Request {
+            method: Method::PUT,
+            onward: Some(onward(request, &started, &digest)?),
+            content: Some((octets(), bytes.clone())),
+            limit: MANIFEST_LIMIT,
+            ..start
+        };
+        let answer = self.attempt(&put).await?;
+        if answer.status.is_success() {
+            Ok(())
+        } else {
+            Err(refused(request, describe(&answer)).into())
+        }
+    }
+}
+
+fn octets() -> HeaderValue {
+    HeaderValue::from_static("application/octet-stream")
+}
+
+/// Where an upload goes on.
+fn onward(
+    request: &Request<'_>,
+    started: &Answer,
+    digest: &Digest,
+) -> Result<Onward, RegistryError> {
+    let odd = || {
+        let because = "it begins an upload without saying where it goes on".to_owned();
+        not_understood(request, because)
+    };
+    let location = started.headers.get(LOCATION).ok_or_else(odd)?;
+    let location = location.to_str().map_err(|_| odd())?;
+    let mut url = started.url.join(location).map_err(|_| odd())?;
+    if forgets_tls(&started.url, &url) {
+        url.set_scheme("https").map_err(|()| odd())?;
+    }
+    url.query_pairs_mut().append_pair("digest", digest.as_str());
+    let own = started.own && same_host(&started.url, &url);
+    Ok(Onward { url, own })
+}
+
+/// A registry behind a proxy that speaks TLS for it may not know that it does.
+fn forgets_tls(asked: &Url, named: &Url) -> bool {
+    let same_host = asked.host() == named.host() && asked.port() == named.port();
+    same_host && asked.scheme() == "https" && named.scheme() == "http"
+}
+
+/// The artifact's manifest.
+fn manifest(attachment: Attachment<'_>) -> Served {
+    let Attachment {
+        media_type,
+        bytes,
+        subject,
+    } = attachment;
+    let descriptor = |media_type: &str, digest: &Digest, size: usize| json!({"mediaType": media_type, "digest": digest, "size": size});
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": media_type,
+        "config": descriptor(EMPTY, &Digest::of(EMPTY_BYTES), EMPTY_BYTES.len()),
+        "layers": [descriptor(media_type, &Digest::of(bytes), bytes.len())],
+        "subject": descriptor(&subject.media_type, &subject.digest, subject.manifest.len()),
+    });
+    let bytes = Bytes::from(manifest.to_string());
+    Served {
+        digest: Digest::of(&bytes),
+        content_type: OCI_MANIFEST.to_owned(),
+        bytes,
+    }
+}

@@ -1,0 +1,133 @@
+//! What `why` and `diff` print: the differences of two images, down to the root cause.
+
+use std::collections::BTreeSet;
+
+use super::{
+    records::{Found, Place, Records, Said, Wanted},
+    session::Session,
+};
+use crate::{
+    error::Error,
+    image::Digest,
+    plan::{
+        Record,
+        difference::{self, ChangedParent},
+    },
+    project::{ignore::escaped, template::TAG_DIGITS},
+};
+
+/// Explains differences between records.
+pub(super) struct Explainer<'a> {
+    pub(super) session: &'a Session<'a>,
+    pub(super) records: &'a Records<'a>,
+    /// The prefixes of the registries below which the older's parents and the newer's are looked for.
+    pub(super) prefixes: [&'a str; 2],
+}
+
+impl Explainer<'_> {
+    /// The lines below the headline: each difference, and below a parent that changed its own differences.
+    pub(super) fn lines(&self, old: &Record, new: &Record) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.explain(old, new, 1, &mut BTreeSet::new(), &mut lines);
+        lines
+    }
+
+    fn explain(
+        &self,
+        old: &Record,
+        new: &Record,
+        depth: usize,
+        told: &mut BTreeSet<(Digest, Digest)>,
+        lines: &mut Vec<String>,
+    ) {
+        let indent = "  ".repeat(depth);
+        for change in difference::between(old, new) {
+            let Some(parent) = change.parent() else {
+                lines.push(format!("{indent}{change}"));
+                continue;
+            };
+            if !told.insert((parent.old.clone(), parent.new.clone())) {
+                lines.push(format!("{indent}{change}, as told above"));
+                continue;
+            }
+            lines.push(format!("{indent}{change}, because"));
+            match self.parents(parent) {
+                Ok([old, new]) => self.explain(&old, &new, depth + 1, told, lines),
+                Err(missing) => lines.push(format!("{indent}  {}", escaped(missing))),
+            }
+        }
+    }
+
+    /// The records of a parent as it was and as it is.
+    fn parents(&self, parent: ChangedParent<'_>) -> Result<[Record; 2], String> {
+        let [old, new] = self.prefixes;
+        Ok([
+            self.parent(old, parent.stage, parent.old)?,
+            self.parent(new, parent.stage, parent.new)?,
+        ])
+    }
+
+    pub(super) fn parent(
+        &self,
+        prefix: &str,
+        stage: &str,
+        fingerprint: &Digest,
+    ) -> Result<Record, String> {
+        let project = &self.session.project;
+        let wanted = Wanted::of_stage(project, prefix, stage, fingerprint);
+        let said = match wanted.map(|wanted| self.records.find(&[wanted])) {
+            Some(Ok(found)) => return Ok(found.record),
+            Some(Err(said)) => said.iter().map(ToString::to_string).collect(),
+            None => Vec::new(),
+        };
+        let short = fingerprint.short(TAG_DIGITS);
+        let mut text = format!("what {stage} {short} was made of is not known");
+        if !said.is_empty() {
+            text = format!("{text}: {}", said.join("; "));
+        }
+        Err(text)
+    }
+}
+
+/// The rows of a record, indented.
+pub(super) fn rows(record: &Record) -> Vec<String> {
+    let rows = record.rows().map(|row| row.join(" "));
+    rows.map(|row| format!("  {}", escaped(row))).collect()
+}
+
+/// Where a record was, for people.
+pub(super) fn place_of(found: &Found) -> String {
+    let reference = &found.wanted.reference;
+    match found.place {
+        Place::Checkout => format!("{reference}, which is that of this checkout"),
+        Place::Kept => format!("{reference}, by the record in dist or the cache"),
+        Place::Daemon => format!("{reference}, by the record in the daemon's image"),
+        Place::Registry => format!("{reference}, by the record in the registry"),
+    }
+}
+
+/// No place has the record.
+pub(super) fn absent(what: &str, said: &[Said], hint: &str) -> Error {
+    let mut code = "E081";
+    let mut hint = hint.to_owned();
+    let mut headline = format!("{what} is not known anywhere");
+    for answer in said {
+        match answer {
+            Said::NoRecord(_) => {
+                code = "E082";
+                headline = format!("what {what} was made of is not known");
+            }
+            Said::Failed(Error::Registry(error)) if code == "E081" => {
+                code = error.code();
+                hint = error.hint().unwrap_or(hint);
+            }
+            Said::Failed(_) | Said::Nothing(_) => {}
+        }
+    }
+    let lines = said.iter().map(|answer| format!("\n{answer}"));
+    Error::Usage {
+        code,
+        message: headline + &lines.collect::<String>(),
+        hint,
+    }
+}

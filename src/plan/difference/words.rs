@@ -1,0 +1,312 @@
+//! Changes and rows in plain words, one line each.
+
+use std::fmt;
+
+use super::{Change, Row};
+use crate::{
+    image::Digest,
+    plan::Input,
+    project::{ignore::escaped, template::TAG_DIGITS, wheel::WheelName},
+};
+
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Removed(Row::Known(Input::Revision { number, reason })) => {
+                format!("revision {number} taken back: {reason}")
+            }
+            Self::Added(Row::Known(Input::Revision { number, reason })) => {
+                format!("revision {number}: {reason}")
+            }
+            Self::Removed(row) => format!("{} removed", thing(row)),
+            Self::Added(row) => format!("{} added", thing(row)),
+            Self::Changed {
+                old: Row::Known(old),
+                new: Row::Known(new),
+            } => turned(old, new),
+            Self::Changed { old, new } => format!("{} -> {}", thing(old), thing(new)),
+        };
+        // A path or a value of somebody else's must stay on its line.
+        formatter.write_str(&escaped(text))
+    }
+}
+
+/// A row as a thing that is there or not.
+fn thing(row: &Row) -> String {
+    let input = match row {
+        Row::Known(input) => input,
+        Row::Unknown(fields) => return format!("{} (of a newer format)", fields.join(" ")),
+    };
+    match input {
+        Input::Format(format) => format!("fingerprint format {format}"),
+        Input::Stage(name) => format!("image name {name}"),
+        Input::Platform(platform) => format!("platform {platform}"),
+        Input::Dockerfile(_) => "Dockerfile".to_owned(),
+        Input::Target(target) => format!("target {target}"),
+        Input::BuildArgument { name, value } => format!("build argument {name}={value}"),
+        Input::Revision { number, reason } => format!("revision {number}: {reason}"),
+        Input::File { path, .. } => format!("file {path}"),
+        Input::Symlink { path, target } => format!("symbolic link {path} to {target}"),
+        Input::Parent { .. } | Input::External { .. } | Input::Source { .. } => {
+            format!("{} ({})", below(input), role(input))
+        }
+        Input::Main { name, .. } => format!("main file {name}"),
+        Input::Module { path, .. } => format!("module {path}"),
+        Input::Wheel { file_name, .. } => match file_name.parse::<WheelName>() {
+            Ok(wheel) => format!("{} {}", wheel.name, wheel.version),
+            Err(_) => format!("wheel {file_name}"),
+        },
+    }
+}
+
+/// What an image stands on, without its role.
+fn below(input: &Input) -> String {
+    match input {
+        Input::Parent {
+            stage, fingerprint, ..
+        } => format!("parent {stage} {}", fingerprint.short(TAG_DIGITS)),
+        Input::External { digest, .. } => format!("external image {}", short(digest)),
+        Input::Source { unpack, sha256, .. } => {
+            format!("source {} (unpacked: {unpack})", short(sha256))
+        }
+        _ => String::new(),
+    }
+}
+
+fn role(input: &Input) -> &str {
+    match input {
+        Input::Parent { role, .. } | Input::External { role, .. } | Input::Source { role, .. } => {
+            role
+        }
+        _ => "",
+    }
+}
+
+fn short(digest: &Digest) -> String {
+    format!("sha256:{}", digest.short(12))
+}
+
+/// Two inputs about the same thing.
+fn turned(old: &Input, new: &Input) -> String {
+    match (old, new) {
+        (Input::Format(old), Input::Format(new)) => format!("fingerprint format {old} -> {new}"),
+        (Input::Stage(old), Input::Stage(new)) => format!("image name {old} -> {new}"),
+        (Input::Platform(old), Input::Platform(new)) => format!("platform {old} -> {new}"),
+        (Input::Dockerfile(_), Input::Dockerfile(_)) => "Dockerfile changed".to_owned(),
+        (Input::Target(old), Input::Target(new)) => format!("target {old} -> {new}"),
+        (
+            Input::BuildArgument { name, value: old },
+            Input::BuildArgument {
+                name: new_name,
+                value: new,
+            },
+        ) => format!("build argument {name}={old} -> {new_name}={new}"),
+        (
+            Input::Revision {
+                number: old,
+                reason: old_reason,
+            },
+            Input::Revision {
+                number: new,
+                reason,
+            },
+        ) if old == new => format!("revision {new}: {old_reason} -> {reason}"),
+        (
+            Input::Revision { number: old, .. },
+            Input::Revision {
+                number: new,
+                reason,
+            },
+        ) => format!("revision {old} -> {new}: {reason}"),
+        (Input::Wheel { .. }, Input::Wheel { .. }) => wheels(old, new),
+        (
+            Input::Main { name: old, .. },
+            Input::Main {
+                name: new,
+                digest: _,
+            },
+        ) if old != new => format!("main file {old} -> {new}"),
+        (Input::Main { name, .. }, Input::Main { .. }) => format!("main file {name} changed"),
+        (
+            Input::Parent { .. } | Input::External { .. } | Input::Source { .. },
+            Input::Parent { .. } | Input::External { .. } | Input::Source { .. },
+        ) => stands_on(old, new),
+        _ => paths(old, new),
+    }
+}
+
+fn wheels(old: &Input, new: &Input) -> String {
+    let (
+        Input::Wheel {
+            file_name: old_file,
+            sha256: old_sha256,
+        },
+        Input::Wheel {
+            file_name: new_file,
+            sha256: new_sha256,
+        },
+    ) = (old, new)
+    else {
+        return String::new();
+    };
+    let same_file = || {
+        let (old, new) = (short(old_sha256), short(new_sha256));
+        format!("another file of the same name, {new_file}: {old} -> {new}")
+    };
+    match (old_file.parse::<WheelName>(), new_file.parse::<WheelName>()) {
+        (Ok(old), Ok(new)) if old.version != new.version => {
+            format!("{} {} -> {}", new.name, old.version, new.version)
+        }
+        (Ok(_), Ok(new)) if old_file != new_file => {
+            let version = &new.version;
+            format!(
+                "{} {version}: another wheel, {old_file} -> {new_file}",
+                new.name
+            )
+        }
+        (_, Ok(new)) => format!("{} {}: {}", new.name, new.version, same_file()),
+        _ => format!("wheel: {}", same_file()),
+    }
+}
+
+fn stands_on(old: &Input, new: &Input) -> String {
+    let (what, mut parts) = match (old, new) {
+        (
+            Input::Parent {
+                stage: old_stage,
+                fingerprint: old,
+                ..
+            },
+            Input::Parent {
+                stage,
+                fingerprint: new,
+                ..
+            },
+        ) if old_stage == stage => {
+            let (old, new) = (old.short(TAG_DIGITS), new.short(TAG_DIGITS));
+            let changed = (old != new).then(|| format!("changed ({old} -> {new})"));
+            (format!("parent {stage}"), Vec::from_iter(changed))
+        }
+        (Input::External { digest: old, .. }, Input::External { digest: new, .. }) => (
+            "external image".to_owned(),
+            Vec::from_iter(turn(&short(old), &short(new))),
+        ),
+        (
+            Input::Source {
+                unpack: old_unpack,
+                sha256: old,
+                ..
+            },
+            Input::Source {
+                unpack,
+                sha256: new,
+                ..
+            },
+        ) => {
+            let bytes = turn(&short(old), &short(new));
+            let unpacked = turn(old_unpack, unpack).map(|turn| format!("unpacked {turn}"));
+            (
+                "source".to_owned(),
+                bytes.into_iter().chain(unpacked).collect(),
+            )
+        }
+        _ => return format!("{}: {} -> {}", role(new), below(old), below(new)),
+    };
+    parts.extend(turn(role(old), role(new)));
+    // A parent is known by its name; which of several images another one is, only its role says.
+    if role(old) == role(new) && !matches!(new, Input::Parent { .. }) {
+        format!("{what} ({}) {}", role(new), parts.join(", "))
+    } else {
+        format!("{what} {}", parts.join(", "))
+    }
+}
+
+/// What a value was and is, where that differs.
+fn turn(old: &str, new: &str) -> Option<String> {
+    (old != new).then(|| format!("{old} -> {new}"))
+}
+
+/// A file as a path and what lies there.
+struct File<'a> {
+    kind: &'static str,
+    path: &'a str,
+    executable: bool,
+    digest: &'a Digest,
+}
+
+impl<'a> File<'a> {
+    fn of(input: &'a Input) -> Option<Self> {
+        let (kind, path, executable, digest) = match input {
+            Input::File {
+                path,
+                executable,
+                digest,
+            } => ("file", path, *executable, digest),
+            Input::Module {
+                path,
+                executable,
+                digest,
+            } => ("module", path, *executable, digest),
+            _ => return None,
+        };
+        Some(Self {
+            kind,
+            path,
+            executable,
+            digest,
+        })
+    }
+
+    fn mode(&self) -> &'static str {
+        if self.executable { "0755" } else { "0644" }
+    }
+}
+
+fn files(old: &File<'_>, new: &File<'_>) -> String {
+    let mut parts = Vec::new();
+    if old.path != new.path {
+        parts.push(format!("renamed {} -> {}", old.path, new.path));
+    }
+    if old.digest != new.digest {
+        parts.push("changed".to_owned());
+    }
+    parts.extend(turn(old.mode(), new.mode()).map(|turn| format!("mode {turn}")));
+    let what = if old.path == new.path {
+        format!("{} {}", new.kind, new.path)
+    } else {
+        new.kind.to_owned()
+    };
+    format!("{what} {}", parts.join(", "))
+}
+
+fn paths(old: &Input, new: &Input) -> String {
+    if let (Some(old), Some(new)) = (File::of(old), File::of(new)) {
+        return files(&old, &new);
+    }
+    match (old, new) {
+        (
+            Input::Symlink {
+                path: old_path,
+                target: old_target,
+            },
+            Input::Symlink { path, target },
+        ) => {
+            if old_path == path {
+                format!("symbolic link {path} to {old_target} -> {target}")
+            } else {
+                format!("symbolic link to {target} renamed {old_path} -> {path}")
+            }
+        }
+        (Input::File { path, .. }, Input::Symlink { target, .. }) => {
+            format!("file {path} -> symbolic link to {target}")
+        }
+        (Input::Symlink { path, target }, Input::File { .. }) => {
+            format!("symbolic link {path} to {target} -> file")
+        }
+        _ => format!(
+            "{} -> {}",
+            thing(&Row::Known(old.clone())),
+            thing(&Row::Known(new.clone()))
+        ),
+    }
+}

@@ -1,0 +1,641 @@
+//! Why an image differs: every class of change, down to the root cause, from wherever the record still is.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use sparkpack::{
+    image::Digest,
+    plan::{Input, Record},
+};
+
+use crate::support::{
+    Registry, Root, Run, TestProject, docker, lock_requirements, program, remove_images, run, small,
+};
+
+const PASSWORD: &str = "right!";
+
+/// The small project with a script, a link and a source, on a registry that is real or not there at all.
+struct Chain {
+    project: TestProject,
+    host: String,
+    _registry: Option<Registry>,
+    _root: Root,
+}
+
+impl Chain {
+    /// Without a registry.
+    fn new(name: &str) -> Self {
+        Self::on(name, format!("{name}.example"), None)
+    }
+
+    fn with_registry(name: &str) -> Self {
+        let registry = Registry::with_password("ada", PASSWORD);
+        Self::on(name, registry.host(), Some(registry))
+    }
+
+    fn on(name: &str, host: String, registry: Option<Registry>) -> Self {
+        let root = Root::new(name, name);
+        let project = small::project(&root.name, &host);
+        project.edit(
+            "sparkpack.toml",
+            "[images.job]",
+            "[sources.tool]\npath = \"vendor\"\n\n[images.job]",
+        );
+        project.write("vendor/tool.txt", "tool\n");
+        let dockerfile =
+            "FROM base\nCOPY docker/side/side.txt /opt/\nCOPY --from=source:tool tool.txt /opt/\n";
+        project.write("docker/side/Dockerfile", dockerfile);
+        project.write("docker/ds/run.txt", "#!/bin/sh\n");
+        project.write("docker/ds/two.txt", "two\n");
+        symlink("ds.txt", project.root().join("docker/ds/link.txt")).unwrap();
+        project.sign_in(&host, "ada", PASSWORD);
+        Self {
+            project,
+            host,
+            _registry: registry,
+            _root: root,
+        }
+    }
+
+    /// What another machine has of it: the files that are committed, and neither images nor caches.
+    fn elsewhere(&self) -> TestProject {
+        let other = TestProject::new(&[]);
+        self.project.check_out(&other.root());
+        for link in ["docker/ds/link.txt"] {
+            symlink("ds.txt", other.root().join(link)).unwrap();
+        }
+        other.sign_in(&self.host, "ada", PASSWORD);
+        self.forget_images();
+        other
+    }
+
+    fn forget_images(&self) {
+        remove_images(&format!("{}/", self.host));
+    }
+
+    fn tag(&self, image: &str) -> String {
+        let reference = self.project.reference(image);
+        reference.rsplit_once(':').unwrap().1.to_owned()
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        self.forget_images();
+    }
+}
+
+/// A run without a daemon, and without anything that answers as one.
+fn offline(project: &TestProject, arguments: &[&str]) -> Run {
+    let mut command = project.command(arguments);
+    run(command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock"))
+}
+
+/// Names instead of what differs from machine to machine: the root image's ID is in every fingerprint.
+fn filtered(text: &str, check: impl FnOnce(&str)) {
+    insta::with_settings!({filters => vec![
+        (r"\b[0-9a-f]{64}\b", "FINGERPRINT"),
+        (r"\b[0-9a-f]{16}\b", "TAG"),
+        (r"sha256:[0-9a-f]{12}\b", "sha256:DIGEST"),
+        (r"127\.0\.0\.1:\d+", "REGISTRY"),
+    ]}, { check(text) });
+}
+
+/// The rows of the record of an image, as a build has kept it.
+fn kept(project: &TestProject, image: &str) -> Record {
+    let tag = project.reference(image);
+    let tag = tag.rsplit_once(':').unwrap().1;
+    let folder = fs_err::read_dir(project.root().join("dist/records")).unwrap();
+    let mut files = folder.map(|entry| entry.unwrap().path());
+    let file = files
+        .find(|file| file.file_name().unwrap().to_str().unwrap().starts_with(tag))
+        .unwrap();
+    Record::parse(&fs_err::read(file).unwrap()).unwrap()
+}
+
+#[test]
+fn every_class_of_change_is_told_down_to_the_root_cause() {
+    let chain = Chain::new("why-classes");
+    let project = &chain.project;
+    project.succeed(&["build"]);
+    let nothing = project.succeed(&["why", "job"]);
+    assert_eq!(
+        nothing.stdout,
+        "job: nothing changed: the manifests name the tag of this checkout\n"
+    );
+    let root = project.root();
+    let path = |path: &str| root.join(path);
+    let original = project.files();
+    let mut all = Vec::new();
+    let mut told = |title: &str, image: &str, edit: &dyn Fn()| {
+        edit();
+        // The images that are compared with may be gone: what was built is known here.
+        let run = offline(project, &["why", image]);
+        assert_eq!(run.code, 0, "{title}\n{}", run.stderr);
+        all.push(format!("# {title}\n{}", run.stdout));
+        for folder in ["docker", "src", "vendor"] {
+            fs_err::remove_dir_all(path(folder)).unwrap();
+        }
+        for (file, bytes) in &original {
+            fs_err::create_dir_all(path(file).parent().unwrap()).unwrap();
+            fs_err::write(path(file), bytes).unwrap();
+        }
+        symlink("ds.txt", path("docker/ds/link.txt")).unwrap();
+        let run = offline(project, &["why", image]);
+        assert!(
+            run.stdout.contains("nothing changed"),
+            "{title}\n{}",
+            run.stdout
+        );
+    };
+
+    told("a file changed", "job", &|| {
+        project.edit("docker/base/base.txt", "base", "new");
+    });
+    told("a file added", "job", &|| {
+        project.write("docker/ds/new.txt", "new\n")
+    });
+    told("a file removed", "job", &|| {
+        fs_err::remove_file(path("docker/ds/two.txt")).unwrap();
+    });
+    told("a file that can be executed", "job", &|| {
+        let mode = std::fs::Permissions::from_mode(0o755);
+        fs_err::set_permissions(path("docker/ds/run.txt"), mode).unwrap();
+    });
+    told("a file renamed", "job", &|| {
+        fs_err::rename(path("docker/ds/two.txt"), path("docker/ds/Two.txt")).unwrap();
+    });
+    told("a link to another file", "job", &|| {
+        fs_err::remove_file(path("docker/ds/link.txt")).unwrap();
+        symlink("two.txt", path("docker/ds/link.txt")).unwrap();
+    });
+    told("a file instead of a link", "job", &|| {
+        fs_err::remove_file(path("docker/ds/link.txt")).unwrap();
+        project.write("docker/ds/link.txt", "a file\n");
+    });
+    told("a file that no COPY matches", "job", &|| {
+        project.write("docker/base/unused.txt", "other\n");
+    });
+    told("the code", "job", &|| {
+        project.edit("src/main.py", "main", "other");
+        project.edit("src/jobs/one.py", "1", "2");
+        project.write("src/jobs/two.py", "");
+    });
+    told("a comment in a Dockerfile", "job", &|| {
+        project.edit("docker/base/Dockerfile", "ARG ROOT", "# the root\nARG ROOT");
+    });
+    told("a build argument", "job", &|| {
+        project.edit("sparkpack.toml", "\"hello\"", "\"good day\"");
+    });
+    told("a revision", "job", &|| {
+        let lock = project.read("sparkpack.lock");
+        let revision = "\n[revisions.base]\nnumber = 1\nreason = \"CVE-2026-1234 in zlib\"\n";
+        project.write("sparkpack.lock", &(lock + revision));
+    });
+    told("an external image", "job", &|| {
+        let lock = project.read("sparkpack.lock");
+        let at = lock.find("local_id = \"sha256:").unwrap() + "local_id = \"sha256:".len();
+        let lock = format!("{}{}{}", &lock[..at], "0".repeat(64), &lock[at + 64..]);
+        project.write("sparkpack.lock", &lock);
+    });
+    told("a source", "side", &|| {
+        project.write("vendor/tool.txt", "newer\n")
+    });
+    told("another parent", "side", &|| {
+        project.edit("docker/side/Dockerfile", "FROM base", "FROM ds");
+    });
+    told("several, the most telling first", "job", &|| {
+        project.edit("src/jobs/one.py", "1", "2");
+        project.edit(
+            "docker/ds/Dockerfile",
+            "ARG GREETING",
+            "ARG GREETING\nARG MORE",
+        );
+        project.edit(
+            "sparkpack.toml",
+            "\"hello\"",
+            "\"hello\"\nbuild-args.MORE = \"1\"",
+        );
+        project.write("docker/ds/two.txt", "2\n");
+        project.edit("docker/base/base.txt", "base", "new");
+    });
+    filtered(&all.join("\n"), |text| insta::assert_snapshot!(text));
+}
+
+/// Two stages on one parent: its reasons are told once.
+#[test]
+fn a_parent_on_two_ways_is_told_once() {
+    let chain = Chain::new("why-diamond");
+    let project = &chain.project;
+    project.edit(
+        "sparkpack.toml",
+        "parent = \"ds\"",
+        "parent = \"ds\"\nbuild-args.X = \"1\"",
+    );
+    let dockerfile =
+        project.read("docker/job/Dockerfile") + "COPY --from=side /opt/side.txt /opt/\n";
+    project.write("docker/job/Dockerfile", &dockerfile);
+    project.succeed(&["build"]);
+    project.edit("docker/base/base.txt", "base", "new");
+    let run = offline(project, &["why", "job"]);
+    filtered(&run.stdout, |text| insta::assert_snapshot!(text));
+}
+
+#[test]
+fn wheels_are_told_by_their_packages() {
+    let chain = Chain::new("why-wheels");
+    let project = &chain.project;
+    project.succeed(&["build"]);
+    let job = kept(project, "job");
+    // As if the job had been built with these wheels.
+    let mut old = job.clone();
+    let digest = |text: &str| Digest::of(text.as_bytes());
+    for (file_name, sha256) in [
+        ("six-1.16.0-py2.py3-none-any.whl", digest("six")),
+        ("Gone-1.0-py3-none-any.whl", digest("gone")),
+        ("same-2.0-py3-none-any.whl", digest("0")),
+    ] {
+        old.add(&Input::Wheel {
+            file_name: file_name.to_owned(),
+            sha256,
+        });
+    }
+    let fingerprint = old.fingerprint();
+    let file = format!("dist/records/{}", fingerprint.hex());
+    fs_err::write(project.root().join(file), old.bytes()).unwrap();
+
+    project.edit(
+        "sparkpack.toml",
+        "src = \"src\"",
+        "src = \"src\"\nrequirements = \"requirements.txt\"",
+    );
+    project.write("requirements.txt", "six\nsame\nnew\n");
+    let zeros = "0".repeat(64);
+    let wheels = [
+        ("six-1.17.0-py2.py3-none-any.whl", zeros.as_str()),
+        ("same-2.0-cp311-cp311-manylinux_2_17_x86_64.whl", &zeros),
+        ("new-3.0-py3-none-any.whl", &zeros),
+    ];
+    lock_requirements(project, "requirements.txt", "4.1.4", &wheels);
+    let run = offline(project, &["why", "job", "--against", fingerprint.short(16)]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    filtered(&run.stdout, |text| insta::assert_snapshot!(text));
+}
+
+/// Another machine, with an empty cache and no image, learns it from the registry.
+#[test]
+fn a_tag_that_another_machine_pushed_is_explained() {
+    let chain = Chain::with_registry("why-pushed");
+    chain.project.succeed(&["push"]);
+    let other = chain.elsewhere();
+    other.edit("docker/base/base.txt", "base", "new");
+    other.edit("src/jobs/one.py", "1", "2");
+    let told = other.succeed(&["why", "job"]);
+    filtered(&told.stdout, |text| insta::assert_snapshot!(text));
+    assert!(
+        told.stderr.contains("by the record in the registry"),
+        "{}",
+        told.stderr
+    );
+    // Without a daemon as well, and for a stage that no manifest names.
+    let again = offline(&other, &["why", "job"]);
+    assert_eq!(
+        (again.code, &again.stdout),
+        (0, &told.stdout),
+        "{}",
+        again.stderr
+    );
+    let base = offline(&other, &["why", "base"]);
+    assert!(
+        base.stdout
+            .contains("\n  file docker/base/base.txt changed\n"),
+        "{}{}",
+        base.stdout,
+        base.stderr
+    );
+    assert!(!other.root().join("dist").exists(), "nothing was written");
+}
+
+/// What was built here is explained from `dist` when its images are gone, and without a registry from the daemon.
+#[test]
+fn dist_answers_first_then_the_daemon() {
+    let chain = Chain::new("why-local");
+    let project = &chain.project;
+    project.succeed(&["build"]);
+    project.edit("docker/base/base.txt", "base", "new");
+    let by_dist = offline(project, &["why", "job"]);
+    assert!(
+        by_dist
+            .stderr
+            .contains("by the record in dist or the cache"),
+        "{}",
+        by_dist.stderr
+    );
+
+    // A record that was damaged is not believed.
+    for entry in fs_err::read_dir(project.root().join("dist/records")).unwrap() {
+        let mut bytes = fs_err::read(entry.as_ref().unwrap().path()).unwrap();
+        let last = bytes.len() - 2;
+        bytes[last] ^= 1;
+        fs_err::write(entry.unwrap().path(), bytes).unwrap();
+    }
+    let by_daemon = project.succeed(&["why", "job"]);
+    assert!(
+        by_daemon
+            .stderr
+            .contains("by the record in the daemon's image"),
+        "{}",
+        by_daemon.stderr
+    );
+    assert_eq!(by_daemon.stdout, by_dist.stdout);
+
+    // A parent that is gone everywhere is said plainly, and the rest goes on.
+    project.edit("src/jobs/one.py", "1", "2");
+    let listed = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    let base = listed
+        .lines()
+        .find(|name| name.starts_with("why-local.example/small/base:"));
+    docker(&["rmi", "--no-prune", base.unwrap()]);
+    let partly = project.succeed(&["why", "job"]);
+    filtered(&partly.stdout, |text| insta::assert_snapshot!(text));
+}
+
+#[test]
+fn what_cannot_be_compared_is_told_with_what_to_do() {
+    let chain = Chain::with_registry("why-nothing");
+    let project = &chain.project;
+    let mut all = Vec::new();
+    let mut fails = |title: &str, arguments: &[&str]| {
+        all.push(format!("# {title}\n{}", project.failure(arguments)));
+    };
+    fs_err::write(
+        project.root().join("sparkpack.lock"),
+        small::lock(&chain._root.name),
+    )
+    .unwrap();
+    fails("never built", &["why", "job"]);
+    project.succeed(&["push"]);
+    fails(
+        "a tag that is gone",
+        &["why", "job", "--against", "0123456789abcdef"],
+    );
+    fails("no tag", &["why", "job", "--against", "a:b"]);
+    fails(
+        "no reference",
+        &["why", "job", "--against-image", "http://a/b"],
+    );
+    fails("no image of the project", &["why", "jbo"]);
+    fails(
+        "a tag of no image",
+        &["diff", "0123456789abcdef", "0123456789abcdef"],
+    );
+
+    // Built by hand, from nothing and on one of ours.
+    let folder = tempfile::tempdir().unwrap();
+    let by_hand = |from: &str, tag: &str| {
+        fs_err::write(folder.path().join("f"), "f").unwrap();
+        let dockerfile = format!("FROM {from}\nCOPY f /\n");
+        fs_err::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+        let name = format!("{}/small/job:{tag}", chain.host);
+        docker(&[
+            "build",
+            "--quiet",
+            "--tag",
+            &name,
+            folder.path().to_str().unwrap(),
+        ]);
+    };
+    by_hand("scratch", "by-hand");
+    fails("by hand", &["why", "job", "--against", "by-hand"]);
+    by_hand(&project.reference("ds"), "on-ours");
+    fails("by hand on ours", &["why", "job", "--against", "on-ours"]);
+
+    // Labels that lie: the fingerprint of the job, with another record.
+    let job = kept(project, "job").fingerprint();
+    let ds = kept(project, "ds").label().unwrap();
+    let dockerfile = format!(
+        "FROM scratch\nCOPY f /\nLABEL dev.sparkpack.fingerprint={} dev.sparkpack.record={ds}\n",
+        job.hex()
+    );
+    fs_err::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+    let name = format!("{}/small/job:lies", chain.host);
+    docker(&[
+        "build",
+        "--quiet",
+        "--tag",
+        &name,
+        folder.path().to_str().unwrap(),
+    ]);
+    fails(
+        "a record of something else",
+        &["why", "job", "--against", "lies"],
+    );
+
+    // The registry cannot be asked, and neither can the daemon.
+    let mut command = project.command(&["why", "job", "--against", "v0"]);
+    fs_err::remove_dir_all(project.home().join(".docker")).unwrap();
+    let nobody = run(command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock"));
+    all.push(format!(
+        "# nobody can be asked\nexit {}\n{}",
+        nobody.code, nobody.stderr
+    ));
+    filtered(&all.join("\n"), |text| insta::assert_snapshot!(text));
+}
+
+/// What does not fit into a label lies beside the image; any machine finds it there, even when the image is gone.
+#[test]
+fn a_large_record_travels_as_an_artifact() {
+    let chain = Chain::with_registry("why-large");
+    for number in 0..1500 {
+        let text = format!("{number}\n");
+        chain
+            .project
+            .write(&format!("docker/ds/many-{number}.txt"), &text);
+    }
+    chain.project.succeed(&["push"]);
+    let reference = chain.project.reference("ds");
+    let credentials =
+        ["--tls-verify=false", "--creds", &format!("ada:{PASSWORD}")].map(str::to_owned);
+    let skopeo = |verb: &[&str], reference: &str| {
+        let mut arguments: Vec<String> = verb.iter().map(|word| (*word).to_owned()).collect();
+        arguments.extend(credentials.clone());
+        arguments.push(format!("docker://{reference}"));
+        program("skopeo", &arguments)
+    };
+    let beside = format!("{reference}.record");
+    let raw = |reference: &str| -> serde_json::Value {
+        serde_json::from_str(&skopeo(&["inspect", "--raw"], reference)).unwrap()
+    };
+    let manifest = raw(&beside);
+    assert_eq!(
+        manifest["artifactType"],
+        "application/vnd.sparkpack.record.v1"
+    );
+    let fingerprint = kept(&chain.project, "ds").fingerprint();
+    assert_eq!(manifest["layers"][0]["digest"], fingerprint.as_str());
+    let image = skopeo(&["inspect", "--raw"], &reference);
+    assert_eq!(
+        manifest["subject"]["digest"],
+        Digest::of(image.as_bytes()).as_str()
+    );
+    assert_eq!(
+        skopeo(&["inspect", "--config"], &reference)
+            .matches(fingerprint.as_str())
+            .count(),
+        1,
+        "the image says where its record is"
+    );
+
+    let other = chain.elsewhere();
+    other.edit("docker/ds/many-7.txt", "7", "seven");
+    let told = offline(&other, &["why", "job"]);
+    filtered(&told.stdout, |text| insta::assert_snapshot!(text));
+    assert_eq!(told.code, 0, "{}", told.stderr);
+
+    // A push that finds the image puts back a record that somebody removed.
+    skopeo(&["delete"], &beside);
+    let without = offline(&other, &["why", "job"]);
+    assert!(
+        without.stdout.contains("does not have the record of"),
+        "{}",
+        without.stdout
+    );
+    let again = chain.project.succeed(&["push"]);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+    assert_eq!(raw(&beside)["layers"], manifest["layers"]);
+
+    // The record stays when the image goes.
+    skopeo(&["delete"], &reference);
+    let gone = offline(&other, &["why", "job"]);
+    assert_eq!(gone.stdout, told.stdout);
+}
+
+#[test]
+fn two_images_are_compared_however_they_are_named() {
+    let chain = Chain::with_registry("why-diff");
+    let project = &chain.project;
+    project.succeed(&["push"]);
+    let (old, old_side) = (chain.tag("job"), chain.tag("side"));
+    project.edit("docker/base/base.txt", "base", "new");
+    project.edit("src/jobs/one.py", "1", "2");
+    project.succeed(&["push"]);
+    let (new, reference) = (chain.tag("job"), project.reference("job"));
+    let other = chain.elsewhere();
+
+    let plain = offline(&other, &["diff", &old, &new]);
+    assert_eq!(plain.code, 0, "{}", plain.stderr);
+    filtered(&plain.stdout, |text| insta::assert_snapshot!(text));
+    assert!(
+        plain
+            .stdout
+            .starts_with(&format!("job changed ({old} -> {new}), because\n"))
+    );
+    let named = offline(&other, &["diff", &format!("job:{old}"), &reference]);
+    assert_eq!(named.stdout, plain.stdout);
+    let digest = Digest::of(
+        program(
+            "skopeo",
+            &[
+                "inspect",
+                "--raw",
+                "--tls-verify=false",
+                "--creds",
+                &format!("ada:{PASSWORD}"),
+                &format!("docker://{reference}"),
+            ],
+        )
+        .as_bytes(),
+    );
+    let pinned = format!("{}/small/job@{digest}", chain.host);
+    let by_digest = offline(&other, &["diff", &old, &pinned]);
+    assert_eq!(by_digest.stdout, plain.stdout, "{}", by_digest.stderr);
+
+    let back = offline(&other, &["diff", &new, &old]).stdout;
+    assert_eq!(back.lines().count(), plain.stdout.lines().count());
+    let same = offline(&other, &["diff", &old, &old]).stdout;
+    assert_eq!(
+        same,
+        "job: nothing differs: both were made from the same inputs\n"
+    );
+    let unlike = offline(&other, &["diff", &old_side, &new]).stdout;
+    assert!(
+        unlike.starts_with(&format!(
+            "side {old_side} -> job {new}, because\n  image name side -> job\n"
+        )),
+        "{unlike}"
+    );
+    // The same of a checkout, whose own tag nobody needs to have.
+    let why = offline(&other, &["why", "job", "--against", &old]);
+    assert_eq!(why.stdout, plain.stdout);
+    let reference = format!("{}/small/job:{old}", chain.host);
+    let why = offline(&other, &["why", "job", "--against-image", &reference]);
+    assert_eq!(why.stdout, plain.stdout);
+}
+
+#[test]
+fn the_record_itself_is_shown_to_who_asks_for_more() {
+    let chain = Chain::new("why-verbose");
+    let project = &chain.project;
+    project.succeed(&["build"]);
+    let shown = offline(project, &["why", "side", "-v"]);
+    filtered(&shown.stdout, |text| insta::assert_snapshot!(text));
+    project.edit("docker/side/side.txt", "side", "new");
+    let both = offline(project, &["why", "side", "-v"]).stdout;
+    assert_eq!(both.matches("\nrecord ").count(), 2, "{both}");
+}
+
+#[test]
+fn manifests_that_name_several_are_compared_by_the_first() {
+    let chain = Chain::new("why-several");
+    let project = &chain.project;
+    project.succeed(&["build"]);
+    let job = project.reference("job");
+    let other = format!("{}f", &job[..job.len() - 1]);
+    let other = if other == job {
+        format!("{}0", &job[..job.len() - 1])
+    } else {
+        other
+    };
+    let manifest = project.read("kubernetes/nightly.yml");
+    let manifest = manifest.replace(&format!("'{job}'"), &format!("'{other}'"));
+    project.write("kubernetes/nightly.yml", &manifest);
+    let run = offline(project, &["why", "job"]);
+    let wanted = format!(
+        "job: the manifests name 2 images: {job} (kubernetes/nightly.yml:6:17), {other} (kubernetes/nightly.yml:8:14); the first is taken\n"
+    );
+    assert!(run.stderr.contains(&wanted), "{}", run.stderr);
+    assert!(run.stdout.contains("nothing changed"), "{}", run.stdout);
+}
+
+/// `dist/records` keeps what the last runs used, writes nothing twice, and does not grow for ever.
+#[test]
+fn records_are_kept_once_and_not_for_ever() {
+    let chain = Chain::new("why-kept");
+    let project = &chain.project;
+    let folder = project.root().join("dist/records");
+    fs_err::create_dir_all(&folder).unwrap();
+    for number in 0..250 {
+        let name = Digest::of(format!("{number}").as_bytes());
+        fs_err::write(folder.join(name.hex()), "").unwrap();
+    }
+    fs_err::write(folder.join("notes.txt"), "not a record").unwrap();
+    project.succeed(&["build"]);
+    let listed = || {
+        let entries = fs_err::read_dir(&folder).unwrap().map(Result::unwrap);
+        let mut files: Vec<_> = entries
+            .map(|entry| (entry.path(), entry.metadata().unwrap().modified().unwrap()))
+            .collect();
+        files.sort();
+        files
+    };
+    let first = listed();
+    assert_eq!(first.len(), 201, "200 records and what is none");
+    for image in ["base", "ds", "side", "job"] {
+        assert_eq!(
+            kept(project, image).fingerprint().short(16),
+            chain.tag(image)
+        );
+    }
+    assert!(project.root().join("dist/.gitignore").exists());
+    project.succeed(&["build"]);
+    assert_eq!(listed(), first, "nothing is written twice");
+}
