@@ -64,12 +64,6 @@ impl Ui {
         }
     }
 
-    /// How much more was asked for.
-    #[must_use]
-    pub fn verbosity(&self) -> u8 {
-        self.verbose
-    }
-
     /// Something odd that is no mistake.
     pub fn warn(&self, defect: &Defect) {
         let hint = defect
