@@ -526,6 +526,15 @@ fn executable_bits_come_from_the_index_where_git_does_not_trust_the_disk() {
         project.git(&["update-index", "--chmod=+x", path]);
         assert_ne!(tags(), before, "{path}");
     }
+    project.write("src/jobs/new.py", "");
+    let untracked = tags();
+    mode("src/jobs/new.py", 0o755);
+    assert_eq!(
+        tags(),
+        untracked,
+        "a file that git does not know has no bit either"
+    );
+    fs_err::remove_file(project.root().join("src/jobs/new.py")).unwrap();
     // The machine that trusts its disk, where the files are as the index says, has the same tags.
     let committed = tags();
     project.git(&["config", "core.fileMode", "true"]);
