@@ -60,8 +60,8 @@ image whose reference stands in one was made, of others the state is `unknown`.
 Then the diff of each manifest that would change, and the inputs that git's index does not have: no other checkout has \
 those (the first 20; with -v all). With -vv also every path that is no input of an image, with the rule that leaves it out.
 
-  --remote        also asks the registry which images it has, by HEAD requests alone
-  --format json   one document: `version` 1, `images`, `manifests`, `untracked`, `warnings`, `daemon` and `git`
+--remote also asks the registry which images it has, by HEAD requests alone. --format json prints one document: \
+`version` 1, `images`, `manifests`, `untracked`, `warnings`, `daemon` and `git`.
 
 Colours are for terminals; NO_COLOR and TERM=dumb switch them off, CLICOLOR_FORCE=1 on. Exit code 0 also where there \
 is something to do."
@@ -71,9 +71,10 @@ is something to do."
     #[command(
         long_about = "Print the reference that each image of this checkout has, parents first, one a line. Needs no daemon and no network.
 
-  --format json   one document: `version` 1 and, for each image, `name`, `reference`, `repository`, `tag`, \
-`fingerprint`, `platforms`
-  --format env    `NAME=value` lines for a CI's environment file (`>> \"$GITHUB_ENV\"`, a dotenv artifact of GitLab): \
+--format json prints one document: `version` 1 and for each image `name`, `reference`, `repository`, `tag`, \
+`fingerprint`, `platforms`.
+
+--format env prints `NAME=value` lines for a CI's environment file (`>> \"$GITHUB_ENV\"`, a dotenv artifact of GitLab): \
 the image's name in upper case, `-` and `.` as `_`, and `_IMAGE`: `JOB_IMAGE=registry.example/team/job:1f2e…`. A name \
 that begins with a digit has a `_` before it. Two images with one variable are an error."
     )]

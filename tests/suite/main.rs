@@ -4,6 +4,7 @@
 //! - `shapes`: the four configurations that the schema must carry
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `packing`: the same inputs give the same bytes
+//! - `planning`: what a plan says is what a build does; tags for scripts; inputs that git does not have
 //! - `retagging`: what moves a tag, and what does not
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
@@ -27,6 +28,7 @@ mod arrows;
 mod building;
 mod mistakes;
 mod packing;
+mod planning;
 mod pushing;
 mod real;
 mod retagging;

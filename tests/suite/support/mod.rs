@@ -95,7 +95,10 @@ impl TestProject {
             .env_remove("DOCKER_CONFIG")
             .env_remove("XDG_RUNTIME_DIR")
             .env_remove("REGISTRY_AUTH_FILE")
-            .env_remove("DOCKER_AUTH_CONFIG");
+            .env_remove("DOCKER_AUTH_CONFIG")
+            .env_remove("CI")
+            .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR_FORCE");
         self.variables.iter().for_each(|(name, value)| {
             command.env(name, value);
         });
@@ -148,6 +151,20 @@ impl TestProject {
         let text = format!("{{\"auths\": {{\"{host}\": {{\"auth\": \"{auth}\"}}}}}}");
         fs_err::create_dir_all(self.home().join(".docker")).unwrap();
         fs_err::write(self.home().join(".docker/config.json"), text).unwrap();
+    }
+
+    /// Runs git in the project.
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        let root = self.root();
+        let who = ["-c", "user.name=ada", "-c", "user.email=ada@localhost"];
+        let place = ["-C", root.to_str().unwrap()];
+        program("git", &[&place[..], &who[..], arguments].concat())
+    }
+
+    /// Makes the project a git work tree, with all that is there in its index.
+    pub(crate) fn begin_git(&self) {
+        self.git(&["init", "--quiet"]);
+        self.git(&["add", "--all"]);
     }
 
     /// Copies the project without `dist` as another machine would have it: other times, another umask, another order.

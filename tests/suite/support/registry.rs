@@ -29,6 +29,14 @@ impl Registry {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The requests so far, as `HEAD /v2/…`.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        let log = fs_err::read_to_string(self.folder.path().join("access.log")).unwrap();
+        let quoted = log.lines().filter_map(|line| line.split('"').nth(1));
+        let requests = quoted.filter_map(|request| request.strip_suffix(" HTTP/1.1"));
+        requests.map(str::to_owned).collect()
+    }
+
     fn start(user: &str, password: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
@@ -46,7 +54,12 @@ impl Registry {
         let child = Command::new("docker-registry")
             .arg("serve")
             .arg(&file)
-            .stdout(Stdio::null())
+            .stdout(
+                fs_err::File::create(folder.path().join("access.log"))
+                    .unwrap()
+                    .into_parts()
+                    .0,
+            )
             .stderr(Stdio::null())
             .spawn()
             .expect("docker-registry: scripts/test installs it");

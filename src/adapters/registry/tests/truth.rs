@@ -101,6 +101,26 @@ fn a_head_without_a_digest_is_asked_as_a_get() {
 }
 
 #[test]
+fn presence_is_asked_by_head_alone() {
+    let sample = Sample::new("amd64");
+    let digest = sample.digest();
+    let headed =
+        move |status: u16| Reply::new(status, "").with("Docker-Content-Digest", digest.to_string());
+    let replies: [(Reply, Option<Presence>); 4] = [
+        (headed(200), Some(Presence::There(Some(sample.digest())))),
+        (Reply::new(200, ""), Some(Presence::There(None))),
+        (Reply::new(404, ""), Some(Presence::Absent)),
+        (Reply::new(405, ""), None),
+    ];
+    for (reply, wanted) in replies {
+        let fake = Fake::start(move |_, _| reply.clone());
+        let found = anonymous().presence(&fake.reference("a/b"));
+        assert_eq!(found.ok(), wanted);
+        assert_eq!(fake.lines(), ["HEAD /v2/a/b/manifests/latest"]);
+    }
+}
+
+#[test]
 fn only_a_registrys_own_words_say_that_there_is_nothing() {
     for code in ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"] {
         let fake = Fake::start(move |_, _| Reply::error(404, code));
