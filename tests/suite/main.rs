@@ -5,6 +5,7 @@
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `packing`: the same inputs give the same bytes
 //! - `retagging`: what moves a tag, and what does not
+//! - `staleness`: a changed file is always seen, and a bad cache costs time only
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
 //! - `real`: the example project with real Spark, from nothing to the job's result
@@ -30,3 +31,4 @@ mod pushing;
 mod real;
 mod retagging;
 mod shapes;
+mod staleness;
