@@ -6,6 +6,7 @@
 //! - `packing`: the same inputs give the same bytes
 //! - `planning`: what a plan says is what a build does; tags for scripts; inputs that git does not have
 //! - `retagging`: what moves a tag, and what does not
+//! - `staleness`: a changed file is always seen, and a bad cache costs time only
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
 //! - `why`: what makes an image differ, from wherever its record still is
@@ -34,3 +35,4 @@ mod real;
 mod retagging;
 mod shapes;
 mod why;
+mod staleness;
