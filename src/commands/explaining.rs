@@ -77,7 +77,7 @@ impl Explainer<'_> {
         let wanted = Wanted::of_stage(project, prefix, stage, fingerprint);
         let said = match wanted.map(|wanted| self.records.find(&[wanted])) {
             Some(Ok(found)) => return Ok(found.record),
-            Some(Err(said)) => said.iter().map(ToString::to_string).collect(),
+            Some(Err(said)) => lines(&said),
             None => Vec::new(),
         };
         let short = fingerprint.short(TAG_DIGITS);
@@ -106,11 +106,21 @@ pub(super) fn place_of(found: &Found) -> String {
     }
 }
 
+/// What the places said, each once.
+fn lines(said: &[Said]) -> Vec<String> {
+    let mut lines: Vec<String> = said.iter().map(ToString::to_string).collect();
+    lines.dedup();
+    lines
+}
+
 /// No place has the record.
 pub(super) fn absent(what: &str, said: &[Said], hint: &str) -> Error {
     let mut code = "E081";
     let mut hint = hint.to_owned();
     let mut headline = format!("{what} is not known anywhere");
+    if said.iter().any(|answer| matches!(answer, Said::Failed(_))) {
+        headline = format!("what {what} was made of cannot be found out");
+    }
     for answer in said {
         match answer {
             Said::NoRecord(_) => {
@@ -124,10 +134,9 @@ pub(super) fn absent(what: &str, said: &[Said], hint: &str) -> Error {
             Said::Failed(_) | Said::Nothing(_) => {}
         }
     }
-    let lines = said.iter().map(|answer| format!("\n{answer}"));
     Error::Usage {
         code,
-        message: headline + &lines.collect::<String>(),
+        message: format!("{headline}\n{}", lines(said).join("\n")),
         hint,
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A registry does not protect a tag, so an image goes there under a name of its own first, `TAG-IMAGE ID`, and its
 //! manifest gets the tag only where nobody else's has it; afterwards the tag is read back. Who was too late adopts
-//! the image that won, and both stay pullable.
+//! the image that won, and both stay pullable. A record that is too large for a label is put beside the image before the
+//! image has its tag: who finds the tag finds what it was made of.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ use super::{
     untracked::Strictness,
 };
 use crate::{
-    adapters::registry::RegistryImage,
+    adapters::registry::{RegistryError, RegistryImage},
     cli::PushArguments,
     error::Error,
     image::{ImageFacts, LABEL_FINGERPRINT, Reference},
@@ -115,6 +116,13 @@ struct Pusher<'a> {
 }
 
 impl Pusher<'_> {
+    fn say_without_record(&self, reference: &Reference, error: &Error) {
+        let because = error.because().unwrap_or_default();
+        self.session.ui.say(format!(
+            "{reference}: its record is not beside it, so that `why` cannot explain it elsewhere: {error}: {because}"
+        ));
+    }
+
     /// What the registry has of `targets` and all that they stand on; a conflict anywhere stops before anything is built.
     fn look_up(
         &self,
@@ -158,10 +166,7 @@ impl Pusher<'_> {
         if let Some(image) = there {
             // Who may not write there can still adopt what is there.
             if let Err(error) = records::push_beside(self.outside, stage, image, &reference) {
-                self.session.ui.say(format!(
-                    "{}: its record is not beside {reference}: {error}",
-                    stage.name
-                ));
+                self.say_without_record(&reference, &error);
             }
             self.session.ui.say(format!(
                 "{}: current: the registry has {reference}, made from the same inputs",
@@ -243,7 +248,13 @@ impl Pusher<'_> {
         let own = own_name(made);
         self.send_as(made, &own, &mut line)?;
         let image = self.find(stage, &own)?.ok_or_else(|| lost(&own))?;
-        records::push_beside(self.outside, stage, &image, &made.reference)?;
+        match records::push_beside(self.outside, stage, &image, &made.reference) {
+            // A registry that takes no artifacts can still have the image.
+            Err(error @ Error::Registry(RegistryError::Refused { .. })) => {
+                self.say_without_record(&made.reference, &error);
+            }
+            pushed => pushed?,
+        }
         if let Some(other) = self.find(stage, &made.reference)? {
             return Ok(adopt(made, other, &line));
         }

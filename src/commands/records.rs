@@ -8,7 +8,7 @@
 //! the referrers API would not find it by the image. It is not compressed: the digest of its blob is the fingerprint.
 
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
@@ -196,6 +196,15 @@ impl Wanted {
         is_tag(&tag).then(|| Self::of_reference(project, &recognition.repository.with_tag(&tag)))
     }
 
+    /// Whether its tag is the one that this fingerprint makes for the image `stage`.
+    pub(super) fn is_tagged_by(&self, stage: &str, fingerprint: &Digest) -> bool {
+        let is_known = !matches!(self.fingerprint, Known::Nothing);
+        is_known
+            && self.reference.digest.is_none()
+            && self.stage.as_deref() == Some(stage)
+            && self.fingerprint.fits(fingerprint)
+    }
+
     /// Any image.
     pub(super) fn of_reference(project: &Project, reference: &Reference) -> Self {
         let tag = reference.tag.as_deref();
@@ -312,9 +321,9 @@ pub(super) struct Records<'a> {
     /// The records of this checkout.
     checkout: BTreeMap<Digest, Record>,
     platform: Platform,
-    /// What cannot be asked is not asked again.
+    /// Who does not answer is not asked again.
     daemon_fails: OnceCell<String>,
-    registry_fails: OnceCell<String>,
+    registries_fail: RefCell<BTreeMap<String, String>>,
 }
 
 impl<'a> Records<'a> {
@@ -337,7 +346,7 @@ impl<'a> Records<'a> {
             checkout,
             platform,
             daemon_fails: OnceCell::new(),
-            registry_fails: OnceCell::new(),
+            registries_fail: RefCell::default(),
         }
     }
 
@@ -451,15 +460,24 @@ impl<'a> Records<'a> {
     }
 
     fn in_registry(&self, wanted: &Wanted) -> Result<(Record, Digest), Said> {
-        if let Some(fails) = self.registry_fails.get() {
+        let reference = &wanted.reference;
+        let host = &reference.repository.registry;
+        if let Some(fails) = self.registries_fail.borrow().get(host) {
             return Err(Said::Nothing(fails.clone()));
         }
-        let reference = &wanted.reference;
         let failed = |error: Error| {
-            let lasts = matches!(error, Error::Registry(RegistryError::Unreachable { .. }));
+            let lasts = matches!(
+                error,
+                Error::Registry(
+                    RegistryError::Unreachable { .. }
+                        | RegistryError::WrongPassword { .. }
+                        | RegistryError::Credentials { .. }
+                )
+            );
             let said = Said::Failed(error);
             if lasts {
-                self.registry_fails.get_or_init(|| said.to_string());
+                let mut fail = self.registries_fail.borrow_mut();
+                fail.insert(host.clone(), said.to_string());
             }
             said
         };
@@ -578,4 +596,42 @@ fn read(folder: &Path, name: &str) -> Option<(Record, Digest)> {
     let digest = Digest::of(&bytes);
     let record = Record::parse(&bytes).filter(|_| digest.hex() == name)?;
     Some((record, digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_a_tag_whatever_the_images_is() {
+        let fingerprint = Digest::of(b"x");
+        let beside = |tag: &str| {
+            let reference: Reference = format!("reg.example/a:{tag}").parse().unwrap();
+            beside(&reference, &fingerprint).tag.unwrap()
+        };
+        assert_eq!(beside("0123456789abcdef"), "0123456789abcdef.record");
+        assert_eq!(beside(&"t".repeat(121)).len(), 128);
+        let named = format!("{}.record", fingerprint.hex());
+        assert_eq!(beside(&"t".repeat(122)), named);
+    }
+
+    #[test]
+    fn only_what_its_name_says_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = Record::default();
+        let name = record.fingerprint().hex().to_owned();
+        let write = |name: &str, bytes: &[u8]| {
+            fs_err::write(folder.path().join(name), bytes).unwrap();
+            read(folder.path(), name).map(|(record, _)| record)
+        };
+        assert_eq!(write(&name, &record.bytes()), Some(record.clone()));
+        assert_eq!(write(&name, b"other"), None);
+        // Its bytes are as its name says, but no record.
+        assert_eq!(write(Digest::of(b"other").hex(), b"other"), None);
+        assert_eq!(names(folder.path(), &name[..16]), [name]);
+        assert_eq!(names(folder.path(), "").len(), 2);
+        fs_err::write(folder.path().join("notes.txt"), "").unwrap();
+        assert_eq!(names(folder.path(), "").len(), 2);
+        assert!(names(&folder.path().join("nowhere"), "").is_empty());
+    }
 }

@@ -7,7 +7,7 @@ use super::{
     outside::{Missing, Outside},
     records::{Found, Records, Wanted, prefix_of},
     session::Session,
-    stages::{self, only_platform},
+    stages::only_platform,
 };
 use crate::{
     cli::WhyArguments,
@@ -38,7 +38,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &WhyArguments) -> Result<(),
         prefix,
     };
     let (against, whose) = question.against(stage, arguments)?;
-    if against.reference == stages::reference(session, stage, prefix)? {
+    if against.is_tagged_by(name, &platform.fingerprint) {
         let unchanged = format!("{name}: nothing changed: {whose} the tag of this checkout");
         return print(session, &unchanged, &[], &[&platform.record]);
     }
@@ -173,7 +173,7 @@ impl Question<'_> {
     fn not_named(&self, stage: &Stage) -> Error {
         let name = &stage.name;
         Error::Usage {
-            code: "E098",
+            code: "E100",
             message: format!(
                 "no manifest of the registry `{}` names an image `{name}` that was built, or one that stands on it",
                 self.registry

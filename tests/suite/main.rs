@@ -34,5 +34,5 @@ mod pushing;
 mod real;
 mod retagging;
 mod shapes;
-mod why;
 mod staleness;
+mod why;
