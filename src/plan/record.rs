@@ -222,9 +222,12 @@ impl Record {
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         for row in &self.rows {
-            bytes.extend_from_slice(format!("{};", row.len()).as_bytes());
+            // Writing into a vector cannot fail.
+            drop(write!(bytes, "{};", row.len()));
             for field in row {
-                bytes.extend_from_slice(format!("{}:{field},", field.len()).as_bytes());
+                drop(write!(bytes, "{}:", field.len()));
+                bytes.extend_from_slice(field.as_bytes());
+                bytes.push(b',');
             }
         }
         bytes

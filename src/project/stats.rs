@@ -11,7 +11,10 @@ use std::{
     fs::Metadata,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -89,21 +92,28 @@ impl Signature {
     }
 }
 
-/// A file that was read.
-#[derive(Clone, Debug)]
+/// A file that an earlier run read.
+#[derive(Debug)]
 struct Entry {
     signature: Signature,
     digest: Digest,
-    is_used: bool,
+    is_used: AtomicBool,
+}
+
+/// A file that this run read.
+#[derive(Clone, Debug)]
+struct Learnt {
+    signature: Signature,
+    digest: Digest,
+    /// Whether the next run may believe it.
+    is_certain: bool,
 }
 
 /// The digests of one project's files.
 #[derive(Debug)]
 pub struct Stats {
-    entries: Mutex<HashMap<PathBuf, Entry>>,
-    /// Digests that this run knows, but the next must not believe.
-    doubtful: Mutex<HashMap<PathBuf, (Signature, Digest)>>,
-    is_changed: Mutex<bool>,
+    entries: HashMap<PathBuf, Entry>,
+    learnt: Mutex<HashMap<PathBuf, Learnt>>,
     /// The beginning of the run, since the epoch.
     now: Duration,
 }
@@ -113,50 +123,60 @@ impl Stats {
     #[must_use]
     pub fn read(bytes: &[u8], now: Duration) -> Self {
         Self {
-            entries: Mutex::new(parse(bytes).unwrap_or_default()),
-            doubtful: Mutex::default(),
-            is_changed: Mutex::default(),
+            entries: parse(bytes).unwrap_or_default(),
+            learnt: Mutex::default(),
             now,
         }
     }
 
-    /// Whether files and folders were learnt under this digest, all of them are as they were, and there are no others.
+    /// Whether files and folders were learnt under this digest in an earlier run, and all of them are as they were.
     #[must_use]
     pub fn confirm(&self, digest: &Digest) -> bool {
-        let entries = locked(&self.entries);
         let is_same = |(path, entry): (&PathBuf, &Entry)| {
             entry.digest == *digest
                 && path
                     .symlink_metadata()
                     .is_ok_and(|metadata| Signature::of(&metadata) == entry.signature)
         };
-        !entries.is_empty() && entries.iter().all(is_same)
+        !self.entries.is_empty() && self.entries.iter().all(is_same)
     }
 
     /// Whether something was learnt that the next run must not believe.
     #[must_use]
     pub fn has_doubts(&self) -> bool {
-        !locked(&self.doubtful).is_empty()
+        self.learnt().values().any(|learnt| !learnt.is_certain)
     }
 
     /// The bytes to be kept, where they say something that the file did not.
     #[must_use]
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
-        if !*locked(&self.is_changed) {
+        let learnt = self.learnt();
+        let is_news = |(path, learnt): (&PathBuf, &Learnt)| {
+            learnt.is_certain || self.entries.contains_key(path)
+        };
+        if !learnt.iter().any(is_news) {
             return None;
         }
-        let entries = locked(&self.entries);
-        let used = entries.values().filter(|entry| entry.is_used).count();
+        let used = |entry: &Entry| entry.is_used.load(Ordering::Relaxed);
+        let count = self.entries.values().filter(|entry| used(entry)).count() + learnt.len();
         // Other verbs may need what this one did not; what nobody needs any more is not kept for ever.
-        let keep_all = entries.len() <= 2 * used;
+        let keep_all = self.entries.len() <= 2 * count;
+        let old = self
+            .entries
+            .iter()
+            .filter(|(path, entry)| !learnt.contains_key(*path) && (keep_all || used(entry)))
+            .map(|(path, entry)| (path, &entry.signature, &entry.digest));
+        let new = learnt
+            .iter()
+            .filter(|(_, learnt)| learnt.is_certain)
+            .map(|(path, learnt)| (path, &learnt.signature, &learnt.digest));
         let mut body = Vec::new();
-        let kept = |entry: &Entry| keep_all || entry.is_used;
-        for (path, entry) in entries.iter().filter(|(_, entry)| kept(entry)) {
+        for (path, signature, digest) in old.chain(new) {
             let path = path.as_os_str().as_bytes();
             body.extend((path.len() as u64).to_le_bytes());
             body.extend(path);
-            body.extend(entry.signature.numbers().concat());
-            body.extend(entry.digest.hex().as_bytes());
+            body.extend(signature.numbers().concat());
+            body.extend(digest.hex().as_bytes());
         }
         let mut bytes = MAGIC.to_vec();
         bytes.extend(Digest::of(&body).hex().as_bytes());
@@ -164,46 +184,38 @@ impl Stats {
         bytes.extend(body);
         Some(bytes)
     }
+
+    fn learnt(&self) -> MutexGuard<'_, HashMap<PathBuf, Learnt>> {
+        // Every change is one insertion: what a thread that panicked has left is whole.
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Digests for Stats {
     fn known(&self, file: &Path, metadata: &Metadata) -> Option<Digest> {
         let signature = Signature::of(metadata);
-        if let Some(entry) = locked(&self.entries).get_mut(file)
+        if let Some(entry) = self.entries.get(file)
             && entry.signature == signature
         {
-            entry.is_used = true;
+            entry.is_used.store(true, Ordering::Relaxed);
             return Some(entry.digest.clone());
         }
-        let doubtful = locked(&self.doubtful);
-        let (read, digest) = doubtful.get(file)?;
-        (*read == signature).then(|| digest.clone())
+        let learnt = self.learnt();
+        let found = learnt.get(file)?;
+        (found.signature == signature).then(|| found.digest.clone())
     }
 
     fn learn(&self, file: &Path, metadata: &Metadata, digest: &Digest) {
         let signature = Signature::of(metadata);
         let after = fs_err::metadata(file).ok();
         let is_steady = after.is_some_and(|after| Signature::of(&after) == signature);
-        if is_steady && signature.is_older_than(self.now) {
-            let entry = Entry {
-                signature,
-                digest: digest.clone(),
-                is_used: true,
-            };
-            locked(&self.entries).insert(file.to_owned(), entry);
-            *locked(&self.is_changed) = true;
-            return;
-        }
-        if locked(&self.entries).remove(file).is_some() {
-            *locked(&self.is_changed) = true;
-        }
-        locked(&self.doubtful).insert(file.to_owned(), (signature, digest.clone()));
+        let learnt = Learnt {
+            signature,
+            digest: digest.clone(),
+            is_certain: is_steady && signature.is_older_than(self.now),
+        };
+        self.learnt().insert(file.to_owned(), learnt);
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every change is one insertion: what a thread that panicked has left is whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -232,7 +244,7 @@ fn parse(bytes: &[u8]) -> Option<HashMap<PathBuf, Entry>> {
         let entry = Entry {
             signature,
             digest: format!("sha256:{hex}").parse().ok()?,
-            is_used: false,
+            is_used: AtomicBool::new(false),
         };
         entries.insert(PathBuf::from(OsStr::from_bytes(path)), entry);
     }

@@ -6,4 +6,4 @@ mod walk;
 
 pub use docker::{DockerIgnore, DockerIgnoreRule};
 pub use litter::{Excluded, GlobError, Litter};
-pub use walk::{Digests, Listing, TreeError, escaped, list, read};
+pub use walk::{Digests, Keep, Listing, TreeError, escaped, list, read};

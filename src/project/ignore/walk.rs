@@ -8,14 +8,15 @@ use std::{
     io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{FileTypeExt, PermissionsExt},
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
     },
     panic::resume_unwind,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
-
-use walkdir::WalkDir;
 
 use crate::{
     image::Digest,
@@ -24,6 +25,9 @@ use crate::{
 
 /// More files than this are hashed by several threads.
 const FEW_FILES: usize = 64;
+
+/// With more folders than this to be read, several threads read them.
+const FEW_FOLDERS: usize = 8;
 
 /// Links to folders can multiply a tree without end.
 const ENTRIES_LIMIT: usize = 2_000_000;
@@ -150,7 +154,7 @@ impl TreeError {
 }
 
 /// What lies below a folder, found and not yet read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listing {
     found: Vec<Found>,
     /// A folder that cannot be read: nobody knows what lies in it.
@@ -181,74 +185,123 @@ pub trait Digests: Sync {
     fn learn(&self, file: &Path, metadata: &Metadata, digest: &Digest);
 }
 
+/// Says of a path in the tree, and whether it is a folder, if it is kept; asked by several threads.
+pub type Keep<'a> = dyn Fn(&str, bool) -> bool + Sync + 'a;
+
 /// Lists the files and symbolic links below `root` that `keep` keeps; where links are followed, each is what it points to.
 ///
-/// `keep` is asked for the path in the tree and whether it is a folder; what it refuses is never looked at.
+/// What `keep` refuses is never looked at.
 ///
 /// # Errors
 /// The root is no folder, or holds too much.
-pub fn list(
-    root: &Path,
-    keep: &dyn Fn(&str, bool) -> bool,
-    follow: bool,
-) -> Result<Listing, TreeError> {
+pub fn list(root: &Path, keep: &Keep<'_>, follow: bool) -> Result<Listing, TreeError> {
     let shown_root = escaped(root.as_os_str());
     let real_root = fs_err::canonicalize(root).map_err(|error| unreadable(&shown_root, &error))?;
     if !real_root.is_dir() {
         return Err(TreeError::NoFolder { path: shown_root });
     }
-    let mut walker = WalkDir::new(&real_root)
-        .min_depth(1)
-        .follow_links(follow)
-        .sort_by_file_name()
-        .into_iter();
-    let mut lister = Lister {
+    let lister = Lister {
         root: &real_root,
+        keep,
         follow,
-        found: Vec::new(),
-        unreadable: None,
     };
-    while let Some(next) = walker.next() {
-        let entry = match next {
-            Ok(entry) => entry,
-            Err(error) => {
-                lister.walk_error(&error, keep, &shown_root);
-                continue;
-            }
+    let above = lister.above(&real_root, None);
+    let first = Folder {
+        path: String::new(),
+        file: real_root.clone(),
+        above,
+    };
+    let mut listing = everything(&lister, first);
+    if listing.found.len() > ENTRIES_LIMIT {
+        return Err(TreeError::TooMany { path: shown_root });
+    }
+    if let Some(TreeError::Unreadable { path, .. }) = &mut listing.unreadable
+        && path.is_empty()
+    {
+        *path = shown_root;
+    }
+    listing
+        .found
+        .sort_unstable_by(|left, right| left.path.as_bytes().cmp(right.path.as_bytes()));
+    Ok(listing)
+}
+
+/// Reads folders until none is left, on all cores once there are several.
+fn everything(lister: &Lister<'_>, first: Folder) -> Listing {
+    let mut listing = Listing::default();
+    let mut waiting = vec![first];
+    while waiting.len() < FEW_FOLDERS {
+        let Some(folder) = waiting.pop() else {
+            return listing;
         };
-        let relative = entry
-            .path()
-            .strip_prefix(&real_root)
-            .unwrap_or(entry.path());
-        let folder = entry.file_type().is_dir();
-        let utf8 = relative.to_str();
-        if !keep(utf8.unwrap_or(&relative.to_string_lossy()), folder) {
-            if folder {
-                walker.skip_current_dir();
+        lister.read(&folder, &mut listing, &mut waiting);
+    }
+    let queue = Queue {
+        folders: Mutex::new((waiting, 0)),
+        changed: Condvar::new(),
+    };
+    let count = AtomicUsize::new(listing.found.len());
+    let work = || {
+        let mut part = Listing::default();
+        let mut below = Vec::new();
+        while let Some(folder) = queue.take() {
+            let before = part.found.len();
+            lister.read(&folder, &mut part, &mut below);
+            let so_far = count.fetch_add(part.found.len() - before, Ordering::Relaxed);
+            if so_far > ENTRIES_LIMIT {
+                below.clear();
             }
-            continue;
+            queue.done(&mut below);
         }
-        let kind = match utf8 {
-            Some(path) => lister.kind(path, &entry).transpose(),
-            None => Some(Err(TreeError::NotUtf8 {
-                path: escaped(relative.as_os_str()),
-            })),
-        };
-        let path = relative.to_string_lossy().into_owned();
-        if let Some(kind) = kind {
-            lister.add(path, entry.into_path(), kind);
+        part
+    };
+    let threads = std::thread::available_parallelism().map_or(1, Into::into);
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for thread in running {
+            let part = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            listing.found.extend(part.found);
+            listing.unreadable = [listing.unreadable.take(), part.unreadable]
+                .into_iter()
+                .flatten()
+                .min_by_key(ToString::to_string);
         }
-        if lister.found.len() > ENTRIES_LIMIT {
-            return Err(TreeError::TooMany { path: shown_root });
+    });
+    listing
+}
+
+/// Folders that are to be read, and how many are being read.
+struct Queue {
+    folders: Mutex<(Vec<Folder>, usize)>,
+    changed: Condvar,
+}
+
+impl Queue {
+    /// The next folder; nothing when all have been read.
+    fn take(&self) -> Option<Folder> {
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(folder) = folders.0.pop() {
+                folders.1 += 1;
+                return Some(folder);
+            }
+            if folders.1 == 0 {
+                return None;
+            }
+            folders = self
+                .changed
+                .wait(folders)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
-    lister
-        .found
-        .sort_by(|left, right| left.path.as_bytes().cmp(right.path.as_bytes()));
-    Ok(Listing {
-        found: lister.found,
-        unreadable: lister.unreadable,
-    })
+
+    /// A folder has been read; those that lie in it are still to be.
+    fn done(&self, below: &mut Vec<Folder>) {
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        folders.0.append(below);
+        folders.1 -= 1;
+        self.changed.notify_all();
+    }
 }
 
 impl Listing {
@@ -301,27 +354,36 @@ pub fn read(
 
 /// Names, of folders too, that differ only in case.
 fn refuse_same_but_for_case(chosen: &[&Found]) -> Result<(), TreeError> {
-    let mut names: HashMap<String, &str> = HashMap::with_capacity(chosen.len());
-    let mut folder = "";
-    for found in chosen {
+    let refuse = |other: &str, name: &str| {
+        let mut both = [other, name];
+        both.sort_unstable();
+        let [first, second] = both.map(escaped);
+        Err(TreeError::SameButForCase { first, second })
+    };
+    let has_capitals = |name: &str| name.bytes().any(|byte| byte.is_ascii_uppercase());
+    let mut names: HashMap<String, &str> = HashMap::new();
+    for found in chosen.iter().filter(|found| has_capitals(&found.path)) {
         let path = found.path.as_str();
-        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        let mut ends = vec![path.len()];
-        if parent != folder {
-            // Files of one folder follow each other: its own name and those above are looked at once.
-            ends.extend(parent.match_indices('/').map(|(end, _)| end));
-            ends.push(parent.len());
-            folder = parent;
-        }
-        for end in ends.into_iter().filter(|end| *end > 0) {
+        let ends = path.match_indices('/').map(|(end, _)| end);
+        for end in ends.chain([path.len()]) {
             let name = &path[..end];
-            match names.insert(name.to_ascii_lowercase(), name) {
-                Some(other) if other != name => {
-                    let mut both = [other, name];
-                    both.sort_unstable();
-                    let [first, second] = both.map(escaped);
-                    return Err(TreeError::SameButForCase { first, second });
-                }
+            if !has_capitals(name) {
+                continue;
+            }
+            let lower = name.to_ascii_lowercase();
+            // Everything is sorted: what has this name or lies in a folder of this name comes next.
+            let at = chosen.partition_point(|other| other.path.as_bytes() < lower.as_bytes());
+            let folder = format!("{lower}/");
+            let inside = chosen.partition_point(|other| other.path.as_bytes() < folder.as_bytes());
+            let is_there = chosen.get(at).is_some_and(|other| other.path == lower)
+                || chosen
+                    .get(inside)
+                    .is_some_and(|other| other.path.starts_with(&folder));
+            if is_there {
+                return refuse(&lower, name);
+            }
+            match names.insert(lower, name) {
+                Some(other) if other != name => return refuse(other, name),
                 _ => {}
             }
         }
@@ -329,47 +391,139 @@ fn refuse_same_but_for_case(chosen: &[&Found]) -> Result<(), TreeError> {
     Ok(())
 }
 
+/// A folder that is to be read.
+struct Folder {
+    /// In the tree; empty for the root.
+    path: String,
+    file: PathBuf,
+    above: Option<Arc<Above>>,
+}
+
+/// The folders that a folder lies in, and itself: a link to one of them has no end.
+struct Above {
+    device: u64,
+    inode: u64,
+    next: Option<Arc<Self>>,
+}
+
 struct Lister<'a> {
     root: &'a Path,
+    keep: &'a Keep<'a>,
     follow: bool,
-    found: Vec<Found>,
-    unreadable: Option<TreeError>,
 }
 
 impl Lister<'_> {
-    fn add(&mut self, path: String, file: PathBuf, kind: Result<FoundKind, TreeError>) {
-        let kind = kind.unwrap_or_else(FoundKind::Defective);
-        self.found.push(Found { path, file, kind });
-    }
-
-    /// What an entry is; nothing for a folder.
-    fn kind(&self, path: &str, entry: &walkdir::DirEntry) -> Result<Option<FoundKind>, TreeError> {
-        if entry.path_is_symlink() {
-            let target = self.check_link(path, entry.path())?;
-            if !self.follow {
-                return Ok(Some(FoundKind::Link(target)));
+    /// Reads one folder.
+    fn read(&self, folder: &Folder, listing: &mut Listing, waiting: &mut Vec<Folder>) {
+        let unread = |error: &io::Error| TreeError::Unreadable {
+            path: escaped(&folder.path),
+            reason: cause(error),
+            kind: error.kind(),
+        };
+        let entries = match fs_err::read_dir(&folder.file) {
+            Ok(entries) => entries,
+            Err(error) => {
+                listing.unreadable.get_or_insert(unread(&error));
+                return;
+            }
+        };
+        for entry in entries {
+            match entry {
+                Ok(entry) => self.entry(folder, &entry, listing, waiting),
+                Err(error) => {
+                    listing.unreadable.get_or_insert(unread(&error));
+                }
             }
         }
-        let kind = entry.file_type();
-        if kind.is_dir() {
-            return Ok(None);
-        }
-        let special = match () {
-            () if kind.is_fifo() => Some("FIFO"),
-            () if kind.is_socket() => Some("socket"),
-            () if kind.is_block_device() || kind.is_char_device() => Some("device"),
-            () => None,
+    }
+
+    fn entry(
+        &self,
+        folder: &Folder,
+        entry: &fs_err::DirEntry,
+        listing: &mut Listing,
+        waiting: &mut Vec<Folder>,
+    ) {
+        let name = entry.file_name();
+        let shown = name.to_string_lossy();
+        let path = match folder.path.as_str() {
+            "" => shown.clone().into_owned(),
+            parent => format!("{parent}/{shown}"),
         };
-        if let Some(kind) = special {
-            return Err(TreeError::Special {
-                path: escaped(path),
-                kind,
-            });
+        let file = || folder.file.join(&name);
+        let kind = entry.file_type().map_err(|error| unreadable(&path, &error));
+        let is_link = kind.as_ref().is_ok_and(std::fs::FileType::is_symlink);
+        let followed = (is_link && self.follow).then(|| fs_err::metadata(file()).ok());
+        let is_folder = match &followed {
+            Some(metadata) => metadata.as_ref().is_some_and(Metadata::is_dir),
+            None => kind.as_ref().is_ok_and(std::fs::FileType::is_dir),
+        };
+        if !(self.keep)(&path, is_folder) {
+            return;
         }
-        let metadata = entry
-            .metadata()
-            .map_err(|error| unreadable(path, &error.into()))?;
-        Ok(Some(FoundKind::File(metadata)))
+        let defective = |error| Some(FoundKind::Defective(error));
+        let kind = match (kind, followed) {
+            (_, _) if name.to_str().is_none() => {
+                let inner = folder.file.join(&name);
+                let inner = inner.strip_prefix(self.root).unwrap_or(&inner).as_os_str();
+                let path = escaped(inner);
+                defective(TreeError::NotUtf8 { path })
+            }
+            (Err(error), _) => defective(error),
+            (Ok(_), None) if is_folder => self.enter(folder, path.clone(), file(), waiting),
+            (Ok(kind), None) if kind.is_symlink() => match self.check_link(&path, &file()) {
+                Ok(target) => Some(FoundKind::Link(target)),
+                Err(error) => defective(error),
+            },
+            (Ok(_), None) => match entry.metadata() {
+                Ok(metadata) => Some(kind_of(&path, metadata)),
+                Err(error) => defective(unreadable(&path, &error)),
+            },
+            (Ok(_), Some(metadata)) => match (self.check_link(&path, &file()), metadata) {
+                (Err(error), _) => defective(error),
+                (Ok(_), Some(_)) if is_folder => self.enter(folder, path.clone(), file(), waiting),
+                (Ok(_), Some(metadata)) => Some(kind_of(&path, metadata)),
+                (Ok(target), None) => defective(TreeError::LinkDangles {
+                    path: escaped(&path),
+                    target: escaped(target),
+                }),
+            },
+        };
+        if let Some(kind) = kind {
+            let file = file();
+            listing.found.push(Found { path, file, kind });
+        }
+    }
+
+    /// Puts a folder on the list of those to be read, unless it is one that it lies in.
+    fn enter(
+        &self,
+        parent: &Folder,
+        path: String,
+        file: PathBuf,
+        waiting: &mut Vec<Folder>,
+    ) -> Option<FoundKind> {
+        let above = self.above(&file, parent.above.clone());
+        let mut next = parent.above.as_ref();
+        while let (Some(folder), Some(own)) = (next, &above) {
+            if (folder.device, folder.inode) == (own.device, own.inode) {
+                let path = escaped(path);
+                return Some(FoundKind::Defective(TreeError::LinkLoops { path }));
+            }
+            next = folder.next.as_ref();
+        }
+        waiting.push(Folder { path, file, above });
+        None
+    }
+
+    /// A folder with those that it lies in; only links can lead back into them.
+    fn above(&self, file: &Path, above: Option<Arc<Above>>) -> Option<Arc<Above>> {
+        let metadata = fs_err::metadata(file).ok().filter(|_| self.follow)?;
+        Some(Arc::new(Above {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            next: above,
+        }))
     }
 
     /// The link's target, if it lies in the tree.
@@ -398,47 +552,21 @@ impl Lister<'_> {
             Err(TreeError::LinkLeaves { path, target })
         }
     }
+}
 
-    /// Dangling links and loops come as errors where links are followed.
-    fn walk_error(
-        &mut self,
-        error: &walkdir::Error,
-        keep: &dyn Fn(&str, bool) -> bool,
-        shown_root: &str,
-    ) {
-        let file = error.path().unwrap_or(self.root);
-        let relative = file.strip_prefix(self.root).unwrap_or(file);
-        let path = relative.to_string_lossy();
-        let folder = error.loop_ancestor().is_some();
-        if !path.is_empty() && !keep(&path, folder) {
-            return;
-        }
-        let shown = if path.is_empty() {
-            shown_root.to_owned()
-        } else {
-            escaped(relative.as_os_str())
-        };
-        if folder {
-            let looped = TreeError::LinkLoops { path: shown };
-            self.add(path.into_owned(), file.to_owned(), Err(looped));
-            return;
-        }
-        let kind = error
-            .io_error()
-            .map_or(io::ErrorKind::Other, io::Error::kind);
-        let reason = error.io_error().map_or_else(|| error.to_string(), cause);
-        let unreadable = TreeError::Unreadable {
-            path: shown,
-            reason,
-            kind,
-        };
-        if file.is_symlink() {
-            let defect = self.check_link(&path, file).err().unwrap_or(unreadable);
-            self.add(path.into_owned(), file.to_owned(), Err(defect));
-        } else {
-            self.unreadable.get_or_insert(unreadable);
-        }
-    }
+/// What something is that is neither a folder nor a link.
+fn kind_of(path: &str, metadata: Metadata) -> FoundKind {
+    let kind = metadata.file_type();
+    let special = match () {
+        () if kind.is_fifo() => "FIFO",
+        () if kind.is_socket() => "socket",
+        () if kind.is_block_device() || kind.is_char_device() => "device",
+        () => return FoundKind::File(metadata),
+    };
+    FoundKind::Defective(TreeError::Special {
+        path: escaped(path),
+        kind: special,
+    })
 }
 
 fn hash(found: &[&Found], digests: &dyn Digests) -> Result<Vec<Entry>, TreeError> {
@@ -569,14 +697,11 @@ mod tests {
         fn learn(&self, _: &Path, _: &Metadata, _: &Digest) {}
     }
 
-    fn walk(root: &Path, keep: &dyn Fn(&str, bool) -> bool) -> Result<Vec<Entry>, TreeError> {
+    fn walk(root: &Path, keep: &Keep<'_>) -> Result<Vec<Entry>, TreeError> {
         list(root, keep, false)?.choose(&|_| true, &Known(None))
     }
 
-    fn walk_following(
-        root: &Path,
-        keep: &dyn Fn(&str, bool) -> bool,
-    ) -> Result<Vec<Entry>, TreeError> {
+    fn walk_following(root: &Path, keep: &Keep<'_>) -> Result<Vec<Entry>, TreeError> {
         list(root, keep, true)?.choose(&|_| true, &Known(None))
     }
 
