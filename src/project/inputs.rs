@@ -14,6 +14,7 @@ use super::{
     place::{Defect, Place, nearest},
     recipes::{self, BuiltInRecipe},
     requirements::{self, Requirements},
+    source::LoneFile,
     tree::{Content, Entry},
     trees::Trees,
 };
@@ -44,6 +45,8 @@ pub struct ImageInputs {
     pub package: Option<PackageInputs>,
     /// Its requirements, where it has any.
     pub requirements: Option<ImageRequirements>,
+    /// The project's sources that are one file each.
+    pub lone_files: BTreeMap<String, LoneFile>,
 }
 
 /// An image that a Dockerfile names.
@@ -113,8 +116,10 @@ pub fn read(
     trees: &Trees,
 ) -> Result<ImageInputs, InputError> {
     let (bytes, file, built_in) = dockerfile(project, lock, image)?;
+    // What is sent has to be what is counted: a heredoc would take carriage returns into the image.
+    let bytes = without_carriage_returns(&bytes);
     let dockerfile = Dockerfile::parse(&file, &bytes).map_err(InputError::Defects)?;
-    let dockerfile_digest = Digest::of(&without_carriage_returns(&bytes));
+    let dockerfile_digest = Digest::of(&bytes);
     let arguments = build_arguments(project, image);
     let resolution = dockerfile
         .resolve(&arguments, image.target.as_deref())
@@ -151,7 +156,15 @@ pub fn read(
         warnings,
         package,
         requirements,
+        lone_files: lone_files(project),
     })
+}
+
+fn lone_files(project: &Project) -> BTreeMap<String, LoneFile> {
+    let sources = project.sources.iter();
+    sources
+        .filter_map(|(name, source)| Some((name.clone(), source.lone_file()?)))
+        .collect()
 }
 
 type Recipe = (Vec<u8>, PathBuf, Option<&'static BuiltInRecipe>);
@@ -390,7 +403,7 @@ fn own_context(
         return Ok(Vec::new());
     };
     let root = project.root.join(folder);
-    let ignored = docker_ignore(&root, image)?;
+    let ignored = docker_ignore(project, &root, image)?;
     let never = never_context(project, &root)?;
     let litter = Litter::anywhere();
     let listed = |matched: &dyn Fn(&str) -> bool| {
@@ -433,23 +446,22 @@ fn has_triggers(project: &Project, stage: &str) -> bool {
     })
 }
 
-fn docker_ignore(root: &Path, image: &Image) -> Result<DockerIgnore, Defect> {
+/// The rules of `<Dockerfile>.dockerignore`, or else of the `.dockerignore` of the context.
+fn docker_ignore(project: &Project, root: &Path, image: &Image) -> Result<DockerIgnore, Defect> {
     let of_dockerfile = image
         .dockerfile
         .as_ref()
-        .map(|file| format!("{file}.dockerignore"));
-    let candidates = of_dockerfile
+        .map(|file| project.root.join(format!("{file}.dockerignore")));
+    let mut candidates = of_dockerfile
         .into_iter()
-        .chain(std::iter::once(".dockerignore".to_owned()));
-    let Some(name) = candidates
-        .into_iter()
-        .find(|name| root.join(name).is_file())
-    else {
+        .chain([root.join(".dockerignore")]);
+    let Some(file) = candidates.find(|file| file.is_file()) else {
         return DockerIgnore::parse(Path::new(""), "");
     };
-    let text = fs_err::read_to_string(root.join(&name));
-    let text = text.map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
-    DockerIgnore::parse(Path::new(&name), &text)
+    let text = fs_err::read_to_string(&file)
+        .map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
+    let name = file.strip_prefix(&project.root).unwrap_or(&file);
+    DockerIgnore::parse(name, &text)
 }
 
 /// Files that name images, as paths below `root`: were they context, a rewritten tag would change the tag that it is.
@@ -497,8 +509,12 @@ fn read_package(project: &Project, package: &Package) -> Result<PackageInputs, I
     let litter = Litter::of_job_sources().excluding(patterns);
     let litter =
         litter.map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))?;
+    // A lock that `build` writes or a manifest that it rewrites would move the tag that it has just made.
+    let never = never_context(project, &root)?;
     let modules = walk_following(&root, &|path, is_folder| {
-        path != package.main && litter.excluded(path, is_folder).is_none()
+        path != package.main
+            && litter.excluded(path, is_folder).is_none()
+            && !never.iter().any(|file| file == path)
     })?;
     let main = root.join(&package.main);
     let unreadable =
