@@ -20,7 +20,7 @@ fn project() -> TestProject {
 
 /// The tags of the checkout by image.
 fn tags(project: &TestProject) -> BTreeMap<String, String> {
-    parse(&project.succeed(&["plan"]).stdout)
+    parse(&project.succeed(&["tags"]).stdout)
 }
 
 fn parse(references: &str) -> BTreeMap<String, String> {
@@ -201,7 +201,7 @@ fn the_registry_moves_the_reference_but_not_the_tag() {
     assert_eq!(tags(&project), before);
     assert!(
         project
-            .succeed(&["plan"])
+            .succeed(&["tags"])
             .stdout
             .contains("other.example:5000/team/job:")
     );
@@ -227,7 +227,7 @@ fn empty_folders_and_symlinks_count_as_documented() {
 #[test]
 fn another_checkout_on_another_machine_has_the_same_tags() {
     let project = project();
-    let wanted = project.succeed(&["plan"]).stdout;
+    let wanted = project.succeed(&["tags"]).stdout;
     let folder = tempfile::Builder::new()
         .prefix("with spaces and ü ")
         .tempdir()
@@ -242,7 +242,7 @@ fn another_checkout_on_another_machine_has_the_same_tags() {
         ("Pacific/Kiritimati", "C"),
         ("America/St_Johns", "tr_TR.UTF-8"),
     ] {
-        let mut command = project.command(&["plan"]);
+        let mut command = project.command(&["tags"]);
         command
             .current_dir(&copy)
             .env("TZ", zone)
@@ -261,7 +261,7 @@ fn another_checkout_on_another_machine_has_the_same_tags() {
         binary.to_str().unwrap(),
         "-C",
         copy.to_str().unwrap(),
-        "plan",
+        "tags",
     ];
     let as_nobody = [
         "--reuid=65534",
@@ -289,7 +289,7 @@ fn a_plan_needs_no_network_and_no_daemon() {
             binary,
             "-C",
             project.root().to_str().unwrap(),
-            "plan",
+            "tags",
         ],
     );
     assert_eq!(parse(&printed), wanted);
