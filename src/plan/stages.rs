@@ -200,7 +200,10 @@ impl RecordBuilder<'_> {
         if let Some(target) = &self.image.target {
             record.add(&Input::Target(target.clone()));
         }
-        for (name, value) in &self.inputs.build_arguments {
+        let arguments = self.inputs.build_arguments.iter();
+        for (name, value) in
+            arguments.filter(|(name, _)| !self.inputs.dockerfile.only_names_images(name))
+        {
             record.add(&Input::BuildArgument {
                 name: name.clone(),
                 value: value.clone(),
