@@ -12,7 +12,7 @@ use crate::{
         inputs::{BaseImage, ImageInputs},
         lock::LockedImage,
         place::{Defect, Place},
-        source::Source,
+        source::{LoneFile, Source},
         tree::Entry,
     },
     ui::StageLine,
@@ -61,7 +61,12 @@ impl Contexts<'_> {
             folders.push("dist/site-packages".to_owned());
         } else if inputs.requirements.is_some() {
             entries.extend(self.packer.site_packages(image, inputs, platform, line)?);
-            folders.push("site-packages".to_owned());
+            folders.extend(
+                inputs
+                    .resolution
+                    .names("site-packages")
+                    .then(|| "site-packages".to_owned()),
+            );
         }
         if inputs.built_in.is_none() {
             self.refuse_unmatched(image, inputs, &entries, &folders)?;
@@ -137,7 +142,10 @@ impl Contexts<'_> {
                 )?
                 .to_string(),
                 BaseImage::External(text) => self.external(text, platform, line)?,
-                BaseImage::Source(name) => self.source_image(name, platform, line)?,
+                BaseImage::Source(name) => {
+                    let file = inputs.lone_files.get(name);
+                    self.source_image(name, file, platform, line)?
+                }
             };
             replacements.push((base.span.clone(), name));
         }
@@ -203,13 +211,14 @@ impl Contexts<'_> {
     fn source_image(
         &self,
         name: &str,
+        file: Option<&LoneFile>,
         platform: &PlatformStage,
         line: &mut StageLine<'_>,
     ) -> Result<String, Error> {
         let daemon = self.outside.daemon()?;
         let (source, digest) = self.source(name)?;
-        let key =
-            Digest::of(format!("{:?} {digest} {}", source.unpack, platform.platform).as_bytes());
+        let (unpack, platform_name) = (source.unpack, &platform.platform);
+        let key = Digest::of(format!("{unpack:?} {digest} {platform_name} {file:?}").as_bytes());
         let repository = Repository {
             registry: "sparkpack.source".to_owned(),
             path: source_path(name),

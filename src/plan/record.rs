@@ -1,28 +1,51 @@
 //! The fingerprint's record: everything that can change an image, and nothing else.
 //!
+//! # In
+//!
 //! | input | row | why |
 //! |---|---|---|
 //! | the format | `format, N` | the rules below are those of one format |
 //! | the stage's name | `stage, NAME` | it is a label of the image |
-//! | the platform | `platform, OS/ARCHITECTURE` | |
-//! | the Dockerfile's bytes, CRLF as LF | `dockerfile, SHA-256` | its `RUN` lines, above all |
-//! | the Dockerfile's stage that is wanted | `target, NAME` | |
-//! | the build arguments that it declares | `build-argument, NAME, VALUE` | others cannot reach the image |
+//! | the platform | `platform, OS/ARCHITECTURE` | builders and `TARGETARCH` take it |
+//! | the Dockerfile's bytes, CRLF as LF | `dockerfile, SHA-256` | it is the recipe; a comment is a part of it, since no line says for sure that it is one |
+//! | the Dockerfile's stage that is wanted, as the configuration writes it | `target, NAME` | the last one otherwise |
+//! | the configured build arguments that the Dockerfile declares | `build-argument, NAME, VALUE` | others are not sent; one that can only name images counts by what it names |
 //! | a rebuild that was asked for | `revision, NUMBER, REASON` | it is what moves the tag |
-//! | each file that a `COPY` can match | `file, PATH, 0644 or 0755, SHA-256` | the context is written from these rows |
-//! | each symbolic link among them | `symlink, PATH, TARGET` | |
-//! | each parent | `parent, ROLE, STAGE, FINGERPRINT` | never by registry, repository or tag |
-//! | each external image | `external, ROLE, SHA-256` | by the lock, never by its name |
-//! | each source | `source, ROLE, UNPACK, SHA-256` | |
+//! | each file that a `COPY`, an `ADD` or a bind mount of the wanted stage can match | `file, PATH, 0644 or 0755, SHA-256` | the context is written from these rows |
+//! | each symbolic link among them | `symlink, PATH, TARGET` | and what it leads to, by its own row |
+//! | each stage of the project that it stands on or copies from | `parent, ROLE, STAGE, FINGERPRINT` | never by registry, repository or tag |
+//! | each image from elsewhere | `external, ROLE, SHA-256` | by the lock, never by its name |
+//! | each source | `source, ROLE, FORM, SHA-256` | FORM: `spark`, `archive STRIP`, `file MODE NAME`, or `no` for a folder, whose names and bits its SHA-256 covers |
 //! | the job's main file | `main, NAME, SHA-256` | what `package` makes counts by its inputs |
-//! | each file of `jobs.zip` | `module, PATH, 0644 or 0755, SHA-256` | |
-//! | each wheel | `wheel, FILE NAME, SHA-256` | what is installed of them counts by them |
+//! | each file of `jobs.zip` | `module, PATH, 0644 or 0755, SHA-256` | a link by what it leads to |
+//! | each wheel that its parents do not have | `wheel, FILE NAME, SHA-256` | what is installed counts by what it is installed from |
 //!
-//! Out, because they must not move a tag: time, user, host, the checkout's path, umask, locale, the order of folders,
-//! the commit, registries, mirrors, proxies, sparkpack's version; manifests, locks and `dist/`.
+//! ROLE says what the image is for: `FROM 1`, `COPY --from 2`, `RUN --mount 3` count the images that the Dockerfile
+//! names; `context` and `jars/NAME` are sources that become context files. Where it cannot be decided what a `COPY`
+//! matches (a variable of the parent's environment, `COPY --parents`), or where the stage below has `ONBUILD`, the whole
+//! context counts; `ONBUILD` in the Dockerfile itself counts as if it ran here.
 //!
-//! The encoding: `sparkpack-fingerprint` and a newline, then each row, sorted and once, as the number of its fields and
-//! `;`, and each field as its length in bytes, `:`, its bytes and `,`. No two records have the same bytes.
+//! # Out, because it must not move a tag
+//!
+//! - What is not sent: files that no `COPY` matches or that `.dockerignore` and the built-in rules leave out, empty
+//!   folders, manifests, `sparkpack.toml`, locks, pins, `dist/`. A `.dockerignore` counts where it is copied, as any file.
+//! - What sent files do not have: times, owners, permissions but the executable bit of the owner, hard links, the
+//!   Dockerfile's own path, the checkout's path, the order of folders.
+//! - What only leads to an input: the text of requirements, tags and names of images, the URL of a source that is
+//!   unpacked, `exclude`, where in the project a context lies, the names of chains and sources.
+//! - Names that differ between places: registries, repositories, `formerly`, `reference`, mirrors, proxies. A proxy is
+//!   given to a build only as an argument that is configured and declared.
+//! - Secrets: a Dockerfile has their names, and only those.
+//! - Who builds, when and where: time, user, host, umask, locale, the number of cores, the commit, the version of
+//!   sparkpack.
+//! - What no machine can know before: the builder, its own platform (`BUILDPLATFORM`), its frontend (`# syntax=`) and
+//!   what the network gives a `RUN` or an `ADD`. `plan` says which stages are not reproducible, and a revision is the
+//!   honest way to build them again.
+//!
+//! # The encoding
+//!
+//! `sparkpack-fingerprint` and a newline, then each row, sorted and once, as the number of its fields and `;`, and each
+//! field as its length in bytes, `:`, its bytes and `,`. No two records have the same bytes.
 
 use std::{
     collections::BTreeSet,
@@ -109,7 +132,7 @@ pub enum Input {
     Source {
         /// The build argument's or context's name, or the folder that its files go to.
         role: String,
-        /// How it is unpacked.
+        /// How it is unpacked, or what the file is called.
         unpack: String,
         /// Its checksum.
         sha256: Digest,
@@ -380,37 +403,127 @@ mod tests {
     }
 
     /// These never change within a format: a tag that was published must stay computable.
+    const PUBLISHED: [(&str, &str); 17] = [
+        ("nothing", "4fcd482824892218"),
+        ("format", "0b3a944effc76b71"),
+        ("stage", "03bda8efbaabe467"),
+        ("platform", "335045d7da9e3381"),
+        ("dockerfile", "eead231b263a9990"),
+        ("target", "41e35aa15206a01d"),
+        ("build-argument", "12599cfea87b5053"),
+        ("revision", "3a601cd1c4960cfa"),
+        ("file", "87d57cb9a958855b"),
+        ("symlink", "09701cfd8319fc87"),
+        ("parent", "80040bba70ab8803"),
+        ("external", "f8deeab1b76c522e"),
+        ("source", "3733cd5fbd5005dd"),
+        ("main", "c06eda49ee4712d8"),
+        ("module", "286e293434e68332"),
+        ("wheel", "aaea84ae22ac385d"),
+        ("all of them", "f43a012d3ab0b1fd"),
+    ];
+
     #[test]
     fn golden_vectors_of_format_1() {
-        let golden = |inputs: &[Input]| record(inputs).fingerprint().short(16).to_owned();
         let every = every_kind();
-        let mut vectors = vec![golden(&[])];
-        vectors.extend(
-            every
-                .iter()
-                .map(|input| golden(std::slice::from_ref(input))),
-        );
-        vectors.push(golden(&every));
+        let mut found = vec![("nothing".to_owned(), record(&[]))];
+        for input in &every {
+            found.push((
+                input.fields()[0].clone(),
+                record(std::slice::from_ref(input)),
+            ));
+        }
+        found.push(("all of them".to_owned(), record(&every)));
+        let found: Vec<(&str, String)> = found
+            .iter()
+            .map(|(name, record)| (name.as_str(), record.fingerprint().short(16).to_owned()))
+            .collect();
+        let found: Vec<(&str, &str)> = found.iter().map(|(name, tag)| (*name, &**tag)).collect();
+        assert_eq!(found, PUBLISHED);
+    }
+
+    /// Texts that an encoding could stumble over.
+    #[test]
+    fn golden_vectors_of_odd_texts_in_format_1() {
+        let golden = |inputs: &[Input]| record(inputs).fingerprint().short(16).to_owned();
+        let text = |text: &str| text.to_owned();
+        let (digest, other) = (Digest::of(b"x"), Digest::of(b"y"));
+        let file = |path: &str, executable, digest: &Digest| Input::File {
+            path: text(path),
+            executable,
+            digest: digest.clone(),
+        };
+        let argument = |name: &str, value: &str| Input::BuildArgument {
+            name: text(name),
+            value: text(value),
+        };
+        let platform = |text: &str| text.parse::<Platform>().unwrap();
         let published = [
-            "4fcd482824892218",
-            "0b3a944effc76b71",
-            "03bda8efbaabe467",
-            "335045d7da9e3381",
-            "eead231b263a9990",
-            "41e35aa15206a01d",
-            "12599cfea87b5053",
-            "3a601cd1c4960cfa",
-            "87d57cb9a958855b",
-            "09701cfd8319fc87",
-            "80040bba70ab8803",
-            "f8deeab1b76c522e",
-            "3733cd5fbd5005dd",
-            "c06eda49ee4712d8",
-            "286e293434e68332",
-            "aaea84ae22ac385d",
-            "f43a012d3ab0b1fd",
+            (golden(&[argument("", "")]), "an empty argument"),
+            (
+                golden(&[argument("A", "a:b,c;d\n2;")]),
+                "an argument of separators",
+            ),
+            (golden(&[argument("A", "é")]), "a composed letter"),
+            (golden(&[argument("A", "e\u{301}")]), "a decomposed letter"),
+            (
+                golden(&[file("a\nb", false, &digest)]),
+                "a line end in a name",
+            ),
+            (golden(&[file("a", false, &digest)]), "a file"),
+            (
+                golden(&[file("a", true, &digest)]),
+                "a file that can be executed",
+            ),
+            (golden(&[file("a", false, &other)]), "a file of other bytes"),
+            (
+                golden(&[file(&"d/".repeat(2000), false, &digest)]),
+                "a long path",
+            ),
+            (
+                golden(&[Input::Platform(platform("linux/arm64"))]),
+                "another platform",
+            ),
+            (
+                golden(&[Input::Revision {
+                    number: 4_294_967_295,
+                    reason: text("a\nb"),
+                }]),
+                "a reason of two lines",
+            ),
+            (
+                golden(&[
+                    file("b", false, &digest),
+                    file("a", false, &other),
+                    file("b", false, &digest),
+                ]),
+                "two files, one of them twice",
+            ),
         ];
-        assert_eq!(vectors, published);
+        let wanted = [
+            "8122c10543a84056",
+            "0ae15a0dc9497209",
+            "be521de8bf723f32",
+            "c0d9f0dda6f1a4b1",
+            "d725a774414d46d6",
+            "208cd7e344154e39",
+            "62d6182fc4ee347a",
+            "d30a97ab14bc73ae",
+            "e389475045b15d62",
+            "70bc7f21c2b3be8a",
+            "7f12f461367e3f80",
+            "c9e719c2f75d6f71",
+        ];
+        for ((found, what), wanted) in published.iter().zip(wanted) {
+            assert_eq!(found, wanted, "{what}");
+        }
+        let different: BTreeSet<&str> = wanted.into_iter().collect();
+        assert_eq!(different.len(), published.len());
+        let two = combined(&[
+            (platform("linux/arm64"), digest),
+            (platform("linux/amd64"), other),
+        ]);
+        assert_eq!(two.unwrap().short(16), "8a0f145b15d142c2", "two platforms");
     }
 
     #[test]
@@ -461,21 +574,100 @@ mod tests {
         assert_eq!(combined(&[]), None);
     }
 
-    fn any_row() -> impl Strategy<Value = Vec<String>> {
-        proptest::collection::vec("[a-c0-9:;,\n]{0,4}", 0..4)
+    #[test]
+    fn nothing_moves_between_fields_rows_or_files_unnoticed() {
+        let text = |text: &str| text.to_owned();
+        let argument = |name: &str, value: &str| Input::BuildArgument {
+            name: text(name),
+            value: text(value),
+        };
+        let file = |path: &str, bytes: &[u8]| Input::File {
+            path: text(path),
+            executable: false,
+            digest: Digest::of(bytes),
+        };
+        let link = |path: &str, target: &str| Input::Symlink {
+            path: text(path),
+            target: text(target),
+        };
+        let module = |path: &str, bytes: &[u8]| Input::Module {
+            path: text(path),
+            executable: false,
+            digest: Digest::of(bytes),
+        };
+        let main = |name: &str, bytes: &[u8]| Input::Main {
+            name: text(name),
+            digest: Digest::of(bytes),
+        };
+        let pairs: [(&[Input], &[Input]); 10] = [
+            (&[argument("ab", "c")], &[argument("a", "bc")]),
+            (
+                &[argument("A", "1,1:B")],
+                &[argument("A", "1"), argument("B", "")],
+            ),
+            (&[argument("A", "")], &[argument("", "A")]),
+            (&[file("ab", b"c")], &[file("a", b"bc")]),
+            (
+                &[file("a", b"1"), file("b", b"2")],
+                &[file("a", b"2"), file("b", b"1")],
+            ),
+            (&[file("a\nb", b"")], &[file("a", b""), file("b", b"")]),
+            (&[link("a", "b")], &[link("b", "a")]),
+            (&[file("a", b"b")], &[link("a", "b")]),
+            (
+                &[main("main.py", b"m"), module("a.py", b"a")],
+                &[main("main.py", b"a"), module("a.py", b"m")],
+            ),
+            (&[file("a", b"")], &[module("a", b"")]),
+        ];
+        for (left, right) in pairs {
+            assert_ne!(
+                record(left).fingerprint(),
+                record(right).fingerprint(),
+                "{left:?} {right:?}"
+            );
+        }
+    }
+
+    /// What an encoding without lengths would take for the same.
+    const ALPHABET: [&str; 12] = [
+        "a", "b", "1", "2", "", ":", ";", ",", "\n", "1:a,", "2;", "é",
+    ];
+
+    /// Text of these pieces, cut into fields and rows: 0 goes on, 1 begins a field, 2 a row.
+    fn rows(pieces: &[(u8, u8)]) -> BTreeSet<Vec<String>> {
+        let mut rows = vec![vec![String::new()]];
+        for (piece, cut) in pieces {
+            match cut {
+                1 => rows.last_mut().unwrap().push(String::new()),
+                2 => rows.push(vec![String::new()]),
+                _ => {}
+            }
+            let field = rows.last_mut().and_then(|row| row.last_mut()).unwrap();
+            field.push_str(ALPHABET[usize::from(*piece)]);
+        }
+        rows.into_iter().collect()
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4096))]
+        #![proptest_config(ProptestConfig::with_cases(100_000))]
 
-        /// Neither joining, splitting nor moving bytes between fields or rows makes two records equal.
+        /// The same text cut otherwise, and another text: neither joining, splitting nor moving bytes between fields or
+        /// rows makes two records equal; and each is read back as what it was.
         #[test]
         fn different_rows_have_different_bytes(
-            left in proptest::collection::btree_set(any_row(), 0..4),
-            right in proptest::collection::btree_set(any_row(), 0..4),
+            pieces in proptest::array::uniform8((0..12_u8, 0..3_u8)),
+            cuts in proptest::array::uniform8(0..3_u8),
+            others in proptest::array::uniform4((0..12_u8, 0..3_u8)),
         ) {
-            let bytes = |rows: &BTreeSet<Vec<String>>| Record { rows: rows.clone() }.bytes();
-            prop_assert_eq!(left == right, bytes(&left) == bytes(&right));
+            let cut: Vec<(u8, u8)> = pieces.iter().zip(cuts).map(|((piece, _), cut)| (*piece, cut)).collect();
+            let records = [&pieces[..], &cut, &others].map(|pieces| Record { rows: rows(pieces) });
+            let bytes = records.each_ref().map(Record::bytes);
+            for (left, right) in [(0, 1), (0, 2), (1, 2)] {
+                prop_assert_eq!(records[left] == records[right], bytes[left] == bytes[right]);
+            }
+            let read_back = Record::parse(&bytes[0]);
+            prop_assert_eq!(read_back.as_ref(), Some(&records[0]));
         }
     }
 }

@@ -200,7 +200,10 @@ impl RecordBuilder<'_> {
         if let Some(target) = &self.image.target {
             record.add(&Input::Target(target.clone()));
         }
-        for (name, value) in &self.inputs.build_arguments {
+        let arguments = self.inputs.build_arguments.iter();
+        for (name, value) in
+            arguments.filter(|(name, _)| !self.inputs.dockerfile.only_names_images(name))
+        {
             record.add(&Input::BuildArgument {
                 name: name.clone(),
                 value: value.clone(),
@@ -297,10 +300,14 @@ impl RecordBuilder<'_> {
         let source = self.facts.project.sources.get(name).ok_or_else(missing)?;
         let sha256 =
             source_digest(source, self.facts.lock, self.facts.local_sources).ok_or_else(missing)?;
-        let unpack = match source.unpack {
-            Unpack::No => "no".to_owned(),
-            Unpack::Archive { strip } => format!("archive {strip}"),
-            Unpack::Spark => "spark".to_owned(),
+        let unpack = match (source.unpack, self.inputs.lone_files.get(name)) {
+            (Unpack::No, Some(file)) => {
+                let mode = if file.executable { "0755" } else { "0644" };
+                format!("file {mode} {}", file.name)
+            }
+            (Unpack::No, None) => "no".to_owned(),
+            (Unpack::Archive { strip }, _) => format!("archive {strip}"),
+            (Unpack::Spark, _) => "spark".to_owned(),
         };
         Ok(Input::Source {
             role,
@@ -372,7 +379,7 @@ pub fn late_sources<'a>(project: &'a Project, image: &'a Image) -> Vec<LateSourc
         let name = project
             .sources
             .get(source)
-            .map(file_name)
+            .map(Source::file_name)
             .unwrap_or_default();
         LateSource {
             source,
@@ -388,24 +395,6 @@ fn jars_of(chain: &Chain, kind: Kind) -> &[String] {
         Kind::Base => &chain.base_jars,
         Kind::Ds => &chain.ds_jars,
         Kind::Py | Kind::Operator | Kind::Job | Kind::Own => &[],
-    }
-}
-
-/// The name of the file that a source is, as it comes from its origin.
-fn file_name(source: &Source) -> String {
-    match &source.origin {
-        Origin::Url(url) => url
-            .split(['?', '#'])
-            .next()
-            .and_then(|url| url.rsplit('/').next())
-            .unwrap_or_default()
-            .to_owned(),
-        Origin::Path(path) => path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default(),
-        Origin::Maven(coordinates) => coordinates.file_name(),
-        Origin::PythonSdist { name, version } => format!("{name}-{version}"),
     }
 }
 

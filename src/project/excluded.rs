@@ -24,7 +24,7 @@ pub enum LeftOut {
     NeverContext,
     /// A rule of a `.dockerignore`.
     DockerIgnore {
-        /// The file's name, below the context.
+        /// The file's name, below the project.
         file: String,
         /// 1 is the first.
         line: usize,

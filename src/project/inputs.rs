@@ -15,6 +15,7 @@ use super::{
     place::{Defect, Place, nearest},
     recipes::{self, BuiltInRecipe},
     requirements::{self, Requirements},
+    source::LoneFile,
     tree::{Content, Entry},
     trees::{Rules, Trees},
 };
@@ -45,6 +46,8 @@ pub struct ImageInputs {
     pub package: Option<PackageInputs>,
     /// Its requirements, where it has any.
     pub requirements: Option<ImageRequirements>,
+    /// The project's sources that are one file each.
+    pub lone_files: BTreeMap<String, LoneFile>,
 }
 
 /// An image that a Dockerfile names.
@@ -114,8 +117,10 @@ pub fn read(
     trees: &Trees,
 ) -> Result<ImageInputs, InputError> {
     let (bytes, file, built_in) = dockerfile(project, lock, image)?;
+    // What is sent has to be what is counted: a heredoc would take carriage returns into the image.
+    let bytes = without_carriage_returns(&bytes);
     let dockerfile = Dockerfile::parse(&file, &bytes).map_err(InputError::Defects)?;
-    let dockerfile_digest = Digest::of(&without_carriage_returns(&bytes));
+    let dockerfile_digest = Digest::of(&bytes);
     let arguments = build_arguments(project, image);
     let resolution = dockerfile
         .resolve(&arguments, image.target.as_deref())
@@ -152,7 +157,15 @@ pub fn read(
         warnings,
         package,
         requirements,
+        lone_files: lone_files(project),
     })
+}
+
+fn lone_files(project: &Project) -> BTreeMap<String, LoneFile> {
+    let sources = project.sources.iter();
+    sources
+        .filter_map(|(name, source)| Some((name.clone(), source.lone_file()?)))
+        .collect()
 }
 
 type Recipe = (Vec<u8>, PathBuf, Option<&'static BuiltInRecipe>);
@@ -426,32 +439,34 @@ fn has_triggers(project: &Project, stage: &str) -> bool {
     })
 }
 
-/// The name, the text and the rules of the `.dockerignore` that counts.
-fn docker_ignore(root: &Path, image: &Image) -> Result<(String, String, DockerIgnore), Defect> {
+/// The name, the text and the rules of `<Dockerfile>.dockerignore`, or else of the `.dockerignore` of the context.
+fn docker_ignore(
+    project: &Project,
+    root: &Path,
+    image: &Image,
+) -> Result<(String, String, DockerIgnore), Defect> {
     let of_dockerfile = image
         .dockerfile
         .as_ref()
-        .map(|file| format!("{file}.dockerignore"));
-    let candidates = of_dockerfile
+        .map(|file| project.root.join(format!("{file}.dockerignore")));
+    let mut candidates = of_dockerfile
         .into_iter()
-        .chain(std::iter::once(".dockerignore".to_owned()));
-    let Some(name) = candidates
-        .into_iter()
-        .find(|name| root.join(name).is_file())
-    else {
+        .chain([root.join(".dockerignore")]);
+    let Some(file) = candidates.find(|file| file.is_file()) else {
         return Ok(<(String, String, DockerIgnore)>::default());
     };
-    let text = fs_err::read_to_string(root.join(&name));
-    let text = text.map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
-    let rules = DockerIgnore::parse(Path::new(&name), &text)?;
-    Ok((name, text, rules))
+    let text = fs_err::read_to_string(&file)
+        .map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
+    let name = file.strip_prefix(&project.root).unwrap_or(&file);
+    let rules = DockerIgnore::parse(name, &text)?;
+    Ok((name.to_string_lossy().into_owned(), text, rules))
 }
 
 /// What keeps files of a folder out of an image's context, before any `COPY` is looked at.
 pub(super) struct ContextRules {
     /// For the same folder, other rules have another.
     name: String,
-    /// The name of the `.dockerignore`, below the context.
+    /// The name of the `.dockerignore`, below the project where it lies there.
     ignore_file: String,
     ignored: DockerIgnore,
     never: Vec<String>,
@@ -463,7 +478,7 @@ impl ContextRules {
     /// The rules for the context `folder` of `image`.
     pub(super) fn of(project: &Project, image: &Image, folder: &str) -> Result<Self, Defect> {
         let root = project.root.join(folder);
-        let (ignore_file, text, ignored) = docker_ignore(&root, image)?;
+        let (ignore_file, text, ignored) = docker_ignore(project, &root, image)?;
         Ok(Self {
             name: format!("context {ignore_file}\n{text}"),
             ignore_file,

@@ -102,3 +102,108 @@ pub fn locked(name: &str, digest: &Digest) -> Option<&'static BuiltInRecipe> {
         .iter()
         .find(|recipe| recipe.name == name && recipe.digest() == *digest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every built-in recipe that was ever published. Lines are only ever added: a lock that names one of these has to
+    /// be built as long as there is a sparkpack that knows its format.
+    const PUBLISHED: [(&str, &str); 5] = [
+        (
+            "base",
+            "590ec803e5abc198bbd3a6683f95b41dd26a1d185661c63d48567ac965839943",
+        ),
+        (
+            "py",
+            "4422ebc43fe593ce980f7c9c46d9171a1873b7e99f63673f37a45d272bad3c6a",
+        ),
+        (
+            "ds",
+            "5cfad14fec47bce2ff4c6a358049127708da2d542806040120762417c9badf2c",
+        ),
+        (
+            "operator",
+            "5bc1ae96253d781199c5dd4b1a91a12e5a3275748623e6fed224d0b66931b8c2",
+        ),
+        (
+            "job",
+            "053a726d71e2b958821b92bee43551212abd3152a37c2deb425fd85577ab305d",
+        ),
+    ];
+
+    #[test]
+    fn every_published_recipe_is_carried_as_it_was() {
+        for (name, hex) in PUBLISHED {
+            let digest: Digest = format!("sha256:{hex}").parse().unwrap();
+            let found = locked(name, &digest).map(|recipe| recipe.name);
+            assert_eq!(
+                found,
+                Some(name),
+                "the published recipe `{name}` ({hex}) is no longer there: put the files under dockerfiles/{name}/ back as \
+                 they were, copy the changed ones into a folder of their own (dockerfiles/{name}-2/), and add that as a \
+                 further recipe `{name}` at the end of BUILT_IN"
+            );
+        }
+    }
+
+    #[test]
+    fn every_recipe_that_is_carried_is_among_the_published() {
+        for recipe in &BUILT_IN {
+            let (name, digest) = (recipe.name, recipe.digest());
+            let is_published = PUBLISHED.contains(&(name, digest.hex()));
+            assert!(
+                is_published,
+                "the recipe `{name}` is new: add (\"{name}\", \"{}\") at the end of PUBLISHED, and take no line away",
+                digest.hex()
+            );
+        }
+    }
+
+    #[test]
+    fn the_newest_of_a_name_is_the_last() {
+        for recipe in &BUILT_IN {
+            let last = BUILT_IN.iter().rfind(|other| other.name == recipe.name);
+            let digest = |recipe: Option<&BuiltInRecipe>| recipe.map(BuiltInRecipe::digest);
+            assert_eq!(digest(newest(recipe.name)), digest(last));
+        }
+        assert!(newest("nothing").is_none());
+        assert!(locked("base", &Digest::of(b"another")).is_none());
+        let base = newest("base").unwrap().digest();
+        assert!(
+            locked("py", &base).is_none(),
+            "a digest counts with its name"
+        );
+    }
+
+    #[test]
+    fn a_byte_anywhere_is_another_recipe() {
+        let recipe = |dockerfile, files, requirements| BuiltInRecipe {
+            name: "x",
+            dockerfile,
+            files,
+            requirements,
+        };
+        static ONE: [BuiltInFile; 1] = [BuiltInFile {
+            path: "a",
+            text: "b",
+            executable: false,
+        }];
+        static OTHER: [BuiltInFile; 1] = [BuiltInFile {
+            path: "ab",
+            text: "",
+            executable: false,
+        }];
+        let recipes = [
+            recipe("FROM a", &[], None),
+            recipe("FROM a ", &[], None),
+            recipe("FROM a", &ONE, None),
+            recipe("FROM a", &OTHER, None),
+            recipe("FROM a", &[], Some("")),
+            recipe("FROM a", &[], Some("six")),
+        ];
+        let digests: std::collections::BTreeSet<Digest> =
+            recipes.iter().map(BuiltInRecipe::digest).collect();
+        assert_eq!(digests.len(), recipes.len());
+    }
+}

@@ -1,7 +1,8 @@
 //! Sources: what comes from elsewhere and is pinned by a checksum (Spark, connector jars, the operator's binary).
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{ffi::OsStr, fmt, os::unix::fs::PermissionsExt, path::PathBuf, str::FromStr};
 
+use super::ignore::escaped;
 use crate::image::Digest;
 
 /// One `[sources.NAME]`, or the Spark distribution of a chain.
@@ -15,6 +16,15 @@ pub struct Source {
     pub sha256: Option<Digest>,
     /// What becomes of a downloaded file.
     pub unpack: Unpack,
+}
+
+/// What a source that is one file, as it is, brings beside its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoneFile {
+    /// The name that it has in a build.
+    pub name: String,
+    /// Whether it can be executed there.
+    pub executable: bool,
 }
 
 /// Where a source's bytes come from.
@@ -60,6 +70,48 @@ pub struct MavenCoordinates {
     pub version: String,
     /// For example `shaded`.
     pub classifier: Option<String>,
+}
+
+impl Source {
+    /// The name that it has as a single file.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let name = match &self.origin {
+            Origin::Url(url) => {
+                let path = url.split(['?', '#']).next().unwrap_or_default();
+                let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+                path.split_once('/')
+                    .and_then(|(_, path)| path.rsplit('/').next())
+                    .map(str::to_owned)
+            }
+            Origin::Path(path) => path.file_name().and_then(OsStr::to_str).map(str::to_owned),
+            Origin::Maven(coordinates) => Some(coordinates.file_name()),
+            Origin::PythonSdist { name, version } => Some(format!("{name}-{version}.tar.gz")),
+        };
+        let usable = |name: &String| !matches!(&**name, "" | "." | "..") && *name == escaped(name);
+        name.filter(usable).unwrap_or_else(|| self.name.clone())
+    }
+
+    /// What it is as one file; nothing where it is a folder, is unpacked, or is not there.
+    #[must_use]
+    pub fn lone_file(&self) -> Option<LoneFile> {
+        if self.unpack != Unpack::No {
+            return None;
+        }
+        let executable = match &self.origin {
+            Origin::Path(path) => {
+                let metadata = fs_err::metadata(path)
+                    .ok()
+                    .filter(std::fs::Metadata::is_file)?;
+                metadata.permissions().mode() & 0o100 != 0
+            }
+            Origin::Url(_) | Origin::Maven(_) | Origin::PythonSdist { .. } => false,
+        };
+        Some(LoneFile {
+            name: self.file_name(),
+            executable,
+        })
+    }
 }
 
 impl FromStr for MavenCoordinates {

@@ -7,7 +7,6 @@ mod installers;
 mod unpack;
 
 use std::{
-    ffi::OsStr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -109,7 +108,7 @@ impl Fetcher {
                 location,
             };
             return Ok(vec![Entry {
-                path: file_name(source),
+                path: source.file_name(),
                 content,
             }]);
         };
@@ -134,7 +133,7 @@ impl Fetcher {
             location,
         };
         Ok(vec![Entry {
-            path: file_name(source),
+            path: source.file_name(),
             content,
         }])
     }
@@ -266,24 +265,6 @@ fn shown(origin: &Origin) -> String {
         Origin::Path(path) => escaped(path),
         other => other.to_string(),
     }
-}
-
-/// The name that a source has as a single file.
-fn file_name(source: &Source) -> String {
-    let name = match &source.origin {
-        Origin::Url(url) => {
-            let path = url.split(['?', '#']).next().unwrap_or_default();
-            let path = path.split_once("://").map_or(path, |(_, rest)| rest);
-            path.split_once('/')
-                .and_then(|(_, path)| path.rsplit('/').next())
-                .map(str::to_owned)
-        }
-        Origin::Path(path) => path.file_name().and_then(OsStr::to_str).map(str::to_owned),
-        Origin::Maven(coordinates) => Some(coordinates.file_name()),
-        Origin::PythonSdist { name, version } => Some(format!("{name}-{version}.tar.gz")),
-    };
-    let usable = |name: &String| !matches!(&**name, "" | "." | "..") && *name == escaped(name);
-    name.filter(usable).unwrap_or_else(|| source.name.clone())
 }
 
 /// The digest of a tree: of the sorted list of its paths, each with its kind, its executable bit and its content's digest.

@@ -733,6 +733,6 @@ fn names_come_from_the_origin() {
             "pyspark-1.tar.gz",
         ),
     ] {
-        assert_eq!(file_name(&source(origin, Unpack::No)), wanted);
+        assert_eq!(source(origin, Unpack::No).file_name(), wanted);
     }
 }

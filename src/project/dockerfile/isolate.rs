@@ -1,12 +1,13 @@
 //! Keeps what is sent beside the context out of the image.
 //!
 //! A builder takes a Dockerfile only from within the context, and what is sent differs from what a person wrote: images
-//! are named by what the daemon has. `COPY . .` would take it into the image. So the context is sent as a folder that
-//! a stage of its own holds, and every `COPY` of the context becomes a `COPY --from` that stage.
+//! are named by what the daemon has. `COPY . .` would take it into the image, and with it the registry, which no
+//! fingerprint knows. So the context is sent as a folder: a stage of its own holds what is in it, every `COPY` and every
+//! bind mount of the context reads that stage, and every `ADD` the folder, since it can read no stage.
 
 use std::ops::Range;
 
-use super::{Dockerfile, Resolution};
+use super::{Dockerfile, Instruction, Resolution, stages::is_url, words};
 
 /// The folder in which the context is sent.
 pub const CONTEXT_FOLDER: &str = ".sparkpack-context";
@@ -17,11 +18,13 @@ const CONTEXT_STAGE: &str = "sparkpack-context";
 /// The lines that [`Dockerfile::isolated`] puts before the first `FROM`.
 pub const INSERTED_LINES: usize = 2;
 
+type Replacements = Vec<(Range<usize>, String)>;
+
 impl Dockerfile {
     /// Replacements after which the Dockerfile reads the context from [`CONTEXT_FOLDER`].
     ///
-    /// `None` where that cannot be: `ADD` and mounts read the context itself, triggers that of another build, and a
-    /// stage that is named by its number would be another one.
+    /// `None` where that cannot be: a stage that is named by its number would be another one, a heredoc has no stage to
+    /// come from, and a variable may be a URL.
     #[must_use]
     pub fn isolated(
         &self,
@@ -34,30 +37,25 @@ impl Dockerfile {
         let mut replacements = Vec::new();
         let mut stages = 0_usize;
         for instruction in self.instructions() {
-            let text = instruction.arguments.as_str();
-            match instruction.keyword.as_str() {
-                "FROM" => {
-                    if stages == 0 {
-                        let stage =
-                            format!("FROM scratch AS {CONTEXT_STAGE}\nCOPY {CONTEXT_FOLDER}/ /\n");
-                        let start = instruction.span.start;
-                        replacements.push((start..start, stage));
-                    }
-                    stages += 1;
+            if instruction.keyword == "FROM" {
+                if stages == 0 {
+                    let stage =
+                        format!("FROM scratch AS {CONTEXT_STAGE}\nCOPY {CONTEXT_FOLDER}/ /\n");
+                    let start = instruction.span.start;
+                    replacements.push((start..start, stage));
                 }
-                "ADD" | "ONBUILD" => return None,
-                "RUN" if text.contains("--mount") => return None,
-                "COPY" => match from_of(text) {
-                    Some(stage) if is_number(stage) => return None,
-                    Some(_) => {}
-                    None if !instruction.heredocs.is_empty() => return None,
-                    None if !resolution.reached().contains(&(stages.checked_sub(1)?)) => {}
-                    None => {
-                        let start = instruction.span_of(&(0..1)).start;
-                        replacements.push((start..start, format!("--from={CONTEXT_STAGE} ")));
-                    }
-                },
-                _ => {}
+                stages += 1;
+                continue;
+            }
+            let reads = match instruction.keyword.as_str() {
+                "ADD" => add(instruction)?,
+                "COPY" => copy(instruction)?,
+                "RUN" => mounts(instruction)?,
+                _ => continue,
+            };
+            // What the target does not need finds no files, and is not built.
+            if resolution.reached().contains(&(stages.checked_sub(1)?)) {
+                replacements.extend(reads);
             }
         }
         Some(replacements)
@@ -75,7 +73,103 @@ impl Dockerfile {
 /// A builder's words about an instruction without what [`Dockerfile::isolated`] put into it.
 #[must_use]
 pub fn as_written(instruction: &str) -> String {
-    instruction.replace(&format!("--from={CONTEXT_STAGE} "), "")
+    let inserted = [
+        format!("--from={CONTEXT_STAGE} "),
+        format!("from={CONTEXT_STAGE},"),
+        format!("{CONTEXT_FOLDER}/"),
+    ];
+    let without = |text: String, part: &String| text.replace(part, "");
+    inserted.iter().fold(instruction.to_owned(), without)
+}
+
+fn insertion(instruction: &Instruction, offset: usize, text: String) -> (Range<usize>, String) {
+    let start = instruction.span_of(&(offset..offset + 1)).start;
+    (start..start, text)
+}
+
+/// A `COPY` of the context reads the stage that holds it.
+fn copy(instruction: &Instruction) -> Option<Replacements> {
+    match from_of(&instruction.arguments) {
+        Some(stage) if is_number(stage) => None,
+        Some(_) => Some(Vec::new()),
+        None if !instruction.heredocs.is_empty() => None,
+        None => Some(vec![insertion(
+            instruction,
+            0,
+            format!("--from={CONTEXT_STAGE} "),
+        )]),
+    }
+}
+
+/// An `ADD` of the context reads the folder that it lies in.
+fn add(instruction: &Instruction) -> Option<Replacements> {
+    let text = instruction.arguments.as_str();
+    let (flags, rest) = words::flags(text);
+    // Its patterns are those of the folder that is added.
+    if flags.iter().any(|flag| flag.name == "exclude") {
+        return None;
+    }
+    let shift = text.len() - rest.len();
+    let mut starts = match words::json_list(rest) {
+        Some(_) => quoted_starts(rest),
+        None => words::plain_words(rest)
+            .into_iter()
+            .map(|word| word.start)
+            .collect(),
+    };
+    starts.pop()?;
+    let mut replacements = Vec::new();
+    for start in starts {
+        let source = rest.get(start..)?;
+        if source.starts_with('$') || source.starts_with("\"$") {
+            return None;
+        }
+        if !is_url(source) && !source.starts_with("<<") {
+            let prefix = format!("{CONTEXT_FOLDER}/");
+            replacements.push(insertion(instruction, shift + start, prefix));
+        }
+    }
+    Some(replacements)
+}
+
+/// Where the strings of a JSON list begin.
+fn quoted_starts(list: &str) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let (mut quoted, mut escaped) = (false, false);
+    for (offset, character) in list.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => {
+                quoted = !quoted;
+                starts.extend(quoted.then_some(offset + 1));
+            }
+            _ => {}
+        }
+    }
+    starts
+}
+
+/// A bind mount of the context mounts the stage that holds it.
+fn mounts(instruction: &Instruction) -> Option<Replacements> {
+    let (flags, _) = words::flags(&instruction.arguments);
+    let mut replacements = Vec::new();
+    for flag in flags.iter().filter(|flag| flag.name == "mount") {
+        let written = instruction.arguments.get(flag.value_range.clone())?;
+        if written.contains(['"', '\'']) {
+            return None;
+        }
+        let keys = || written.split(',').map(|field| field.split_once('='));
+        let has = |key: &str| keys().flatten().any(|(name, _)| name == key);
+        let is_bind = keys()
+            .flatten()
+            .all(|(name, value)| name != "type" || value == "bind");
+        if is_bind && !has("from") {
+            let text = format!("from={CONTEXT_STAGE},");
+            replacements.push(insertion(instruction, flag.value_range.start, text));
+        }
+    }
+    Some(replacements)
 }
 
 /// The value of `--from` among the flags before the paths.
@@ -116,11 +210,45 @@ mod tests {
     }
 
     #[test]
-    fn what_reads_the_context_otherwise_is_left_alone() {
+    fn what_cannot_read_a_stage_reads_the_folder() {
+        for (written, wanted) in [
+            ("ADD . /x", "ADD .sparkpack-context/. /x"),
+            (
+                "ADD --chown=1:1 a*.tgz \\\n  /b https://h.example/c /x/",
+                "ADD --chown=1:1 .sparkpack-context/a*.tgz \\\n  .sparkpack-context//b https://h.example/c /x/",
+            ),
+            (
+                "ADD [\"a \\\" b\", \"c\", \"/x/\"]",
+                "ADD [\".sparkpack-context/a \\\" b\", \".sparkpack-context/c\", \"/x/\"]",
+            ),
+            (
+                "RUN --mount=type=bind,target=/x --mount=type=cache,target=/y true",
+                "RUN --mount=from=sparkpack-context,type=bind,target=/x --mount=type=cache,target=/y true",
+            ),
+            (
+                "RUN --mount=target=/x,from=one true",
+                "RUN --mount=target=/x,from=one true",
+            ),
+            (
+                "RUN --mount=target=/x true",
+                "RUN --mount=from=sparkpack-context,target=/x true",
+            ),
+            ("ONBUILD COPY . /x", "ONBUILD COPY . /x"),
+        ] {
+            let sent = isolated(&format!("FROM debian AS one\nFROM one\n{written}\n")).unwrap();
+            let (_, rest) = sent.split_once("FROM one\n").unwrap();
+            assert_eq!(rest, format!("{wanted}\n"));
+            assert_eq!(as_written(wanted), written, "as it was");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_left_alone() {
         for text in [
-            "FROM debian\nADD a /\n",
-            "FROM debian\nRUN --mount=type=bind,target=/x true\n",
-            "FROM debian\nONBUILD COPY a /\n",
+            "FROM debian\nARG A\nADD ${A} /\n",
+            "FROM debian\nADD --exclude=b . /\n",
+            "FROM debian\nRUN --mount=\"type=bind,target=/x\" true\n",
+            "FROM debian\nCOPY . <<E /x/\nE\n",
             "FROM debian\nFROM debian\nCOPY --from=0 /a /\nCOPY . /\n",
         ] {
             assert_eq!(isolated(text), None, "{text}");

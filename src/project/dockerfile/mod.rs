@@ -173,6 +173,22 @@ impl Dockerfile {
         arguments
     }
 
+    /// Whether nothing but the image's name in a `FROM` can use the argument: it counts by what that name stands for.
+    #[must_use]
+    pub fn only_names_images(&self, argument: &str) -> bool {
+        let declared = self.arguments();
+        let mut own = declared.iter().filter(|found| found.name == argument);
+        let mut defaults = declared.iter().filter_map(|found| found.default.as_ref());
+        let froms = self
+            .instructions
+            .iter()
+            .filter(|found| found.keyword == "FROM");
+        let mut flags = froms.flat_map(|from| words::flags(&from.arguments).0);
+        own.all(|found| found.stage.is_none())
+            && !defaults.any(|text| text.contains(argument))
+            && !flags.any(|flag| flag.value.is_some_and(|text| text.contains(argument)))
+    }
+
     /// The Dockerfile's bytes with each range replaced by a text; no line changes its number.
     #[must_use]
     pub fn substitute(&self, replacements: &[(Range<usize>, String)]) -> Vec<u8> {

@@ -362,12 +362,18 @@ impl Resolver<'_> {
             .map(|(_, sources)| sources)
             .unwrap_or_default();
         for source in sources.iter().filter(|source| !source.starts_with("<<")) {
-            if keyword == "ADD" && is_url(source) {
+            if keyword == "ADD" && self.is_fetched(source) {
                 self.note_network(instruction.line);
                 continue;
             }
             self.read_source(instruction, source, parents);
         }
+    }
+
+    fn is_fetched(&self, source: &str) -> bool {
+        let scope = self.scopes.last().unwrap_or(&self.global);
+        let expanded = words::expand(source, self.dockerfile.escape, &|name| scope.lookup(name));
+        is_url(source) || expanded.is_ok_and(|text| is_url(&text))
     }
 
     fn read_source(&mut self, instruction: &Instruction, source: &str, parents: bool) {
@@ -624,6 +630,14 @@ impl Resolution {
         self.sources
             .iter()
             .any(|source| source.pattern.matches(path))
+    }
+
+    /// Whether a reached stage takes this path by name, so that its build fails without it.
+    #[must_use]
+    pub fn names(&self, path: &str) -> bool {
+        self.sources
+            .iter()
+            .any(|source| source.pattern != Pattern::Everything && source.pattern.matches(path))
     }
 
     /// The entries of the context that a reached stage can take: [`Self::may_copy`], and what links lead to.

@@ -254,6 +254,21 @@ fn platforms_are_expanded_where_they_are_known() {
 }
 
 #[test]
+fn an_argument_that_only_names_images_is_told_from_others() {
+    for (text, wanted) in [
+        ("ARG A\nFROM ${A}\n", true),
+        ("ARG A\nFROM x:${A} AS y\nFROM y\n", true),
+        ("ARG A\nFROM ${A}\nARG A\n", false),
+        ("ARG A\nARG B=${A}\nFROM ${B}\nARG B\n", false),
+        ("ARG A\nFROM --platform=$A x\n", false),
+        ("FROM x\nARG A\n", false),
+    ] {
+        let dockerfile = Dockerfile::parse(Path::new("Dockerfile"), text.as_bytes()).unwrap();
+        assert_eq!(dockerfile.only_names_images("A"), wanted, "{text}");
+    }
+}
+
+#[test]
 fn every_argument_is_listed() {
     let dockerfile = parse("ARG A=1 B\nFROM x\nARG C='a b'\nFROM y\nARG A\n");
     let listed: Vec<(String, Option<String>, usize, Option<usize>)> = dockerfile
