@@ -35,8 +35,8 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
         images: &targets,
     };
     manifests::check(session, scope)?;
-    let outside = Outside::new(session);
-    let prepared = locks::prepare(session, &outside, Missing::Complete)?;
+    let outside = Outside::with(session, images.locks);
+    let prepared = locks::prepare(session, &outside, Missing::of(images.locks))?;
     manifests::changes(session, &prepared, scope)?;
     let packer = Packer::new(session, &outside);
     let maker = Maker::new(session, &outside, &prepared, packer, prefix);
