@@ -12,6 +12,7 @@ mod package;
 mod packing;
 mod plan;
 mod push;
+mod refreshed;
 mod report;
 mod schedule;
 mod session;

@@ -323,19 +323,15 @@ fn of_lock(
     asked: &Asked,
     platform: &Platform,
 ) -> Option<Vec<LockedWheel>> {
-    match beside(requirements) {
-        Some(file) => {
-            let lock = files.beside.get(&file).filter(|lock| asked.is_of(lock))?;
-            lock.wheels.get(platform).cloned()
-        }
-        None => {
-            let locked = files.lock.wheels.get(&image.name)?.get(platform)?;
-            let is_current = locked.requirements == asked.meaning
-                && locked.python == dotted(asked.python)
-                && locked.glibc == dotted(asked.glibc);
-            wheels_of(locked).filter(|_| is_current)
-        }
+    if let Some(file) = beside(requirements) {
+        let lock = files.beside.get(&file).filter(|lock| asked.is_of(lock))?;
+        return lock.wheels.get(platform).cloned();
     }
+    let locked = files.lock.wheels.get(&image.name)?.get(platform)?;
+    let is_current = locked.requirements == asked.meaning
+        && locked.python == dotted(asked.python)
+        && locked.glibc == dotted(asked.glibc);
+    wheels_of(locked).filter(|_| is_current)
 }
 
 /// The wheels that the locks have for any platform and for whatever was asked then.
@@ -344,18 +340,14 @@ fn all_of_lock(
     image: &Image,
     requirements: &ImageRequirements,
 ) -> Vec<(Platform, Vec<LockedWheel>)> {
-    match beside(requirements) {
-        Some(file) => {
-            let locked = files.beside.get(&file).into_iter();
-            locked.flat_map(|lock| lock.wheels.clone()).collect()
-        }
-        None => {
-            let locked = files.lock.wheels.get(&image.name).into_iter().flatten();
-            locked
-                .filter_map(|(platform, locked)| Some((platform.clone(), wheels_of(locked)?)))
-                .collect()
-        }
+    if let Some(file) = beside(requirements) {
+        let locked = files.beside.get(&file).into_iter();
+        return locked.flat_map(|lock| lock.wheels.clone()).collect();
     }
+    let locked = files.lock.wheels.get(&image.name).into_iter().flatten();
+    locked
+        .filter_map(|(platform, locked)| Some((platform.clone(), wheels_of(locked)?)))
+        .collect()
 }
 
 /// The wheels of a built-in recipe; nothing where a name is none.
