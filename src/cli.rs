@@ -42,9 +42,32 @@ pub enum Command {
   dist/site-packages/   the packages with native code, which Python cannot import from a zip
 
 Packages are installed by uv, or by pip where uv is not there, for the Python and platform of the image, from the wheels \
-that `requirements.lock` names; a missing lock is made. The same inputs give the same bytes. Prints the folders.")]
+that `requirements.lock` names; what it lacks is chosen and written. The same inputs give the same bytes. Prints the folders.")]
     Package(Locks),
     /// Make the locks, or move what they hold; says what would be retagged before it writes.
+    #[command(
+        long_about = "Make the locks, or move what they hold, without building; says what would be retagged before it writes.
+
+The locks hold what the checkout cannot know by itself. Commit them: with them the same checkout has the same tags \
+everywhere, offline.
+
+  sparkpack.lock      external images by digest and platform, checksums of sources, built-in recipes and their wheels, \
+revisions, and what each chain is of
+  requirements.lock   beside each requirements file: for every platform the wheels that were chosen, by file name and \
+SHA-256; `pip install --require-hashes -r` and `uv pip sync` take it as it is
+
+Alone it adds what is missing, for all images and platforms, and drops what nothing uses any more; versions that are \
+locked stay. `build`, `push` and `package` do the same; with --locked they refuse to, with --offline they send nothing.
+
+  --upgrade           looks everything up again: images by tag, recipes, wheels, URLs without a checksum
+  --upgrade NAME      only that: an external image, a source by its name or origin, a package, a recipe, or all that \
+an image of the project uses. Of the other packages only those move that the new version leaves no choice
+  --refresh IMAGE     has IMAGE and all that stands on it made again from the same inputs, for a security update that \
+a RUN fetches: a new revision moves the tag, and the first build of it on each machine leaves the builder's cache aside
+
+Prints what moves in the locks, and each image whose tag moves, `NAME: OLD -> NEW`, with the reasons below it. Then all \
+lock files are written together, or none. Writes nothing where nothing moves."
+    )]
     Lock(LockArguments),
     /// Say what a build would do, and why, offline.
     #[command(
@@ -110,7 +133,7 @@ An image whose tag is there with the right fingerprint is not built again; the d
 used where the daemon has it, the classic builder otherwise (`DOCKER_BUILDKIT=0` asks for it). `DOCKER_HOST` and docker's \
 contexts name the daemon.
 
-Missing lock entries are made: commit `sparkpack.lock` and `requirements.lock`.
+Missing lock entries are made, as `sparkpack lock` does: commit `sparkpack.lock` and `requirements.lock`.
 
 Prints the references, one a line. `dist/images.json` tells other programs what was made."
     )]
@@ -171,10 +194,11 @@ pub struct PushArguments {
 /// What may become of the locks.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Locks {
-    /// Refuse to change the locks: what they lack is an error.
+    /// Refuse to change the locks: what they lack is an error, as it should be in CI.
     #[arg(long)]
     pub locked: bool,
-    /// Send nothing to any registry or index: what the locks or the cache lack is an error.
+    /// Send nothing to registries and indexes, and download nothing: what the locks or the cache lack is an error. The
+    /// daemon is asked, and what a RUN does is the daemon's.
     #[arg(long)]
     pub offline: bool,
 }

@@ -231,7 +231,7 @@ impl Error {
         }
         match self.code().as_bytes() {
             // A name or version in a file of the user's that nobody has, or that contradicts another.
-            b"E623" | b"E703" | b"E706" | [b'E', b'0', ..] => 2,
+            b"E623" | b"E703" | b"E706" | b"E714" | [b'E', b'0', ..] => 2,
             [b'E', b'3', ..] => 3,
             [b'E', b'4', ..] => 4,
             [b'E', b'5', ..] => 5,

@@ -21,9 +21,9 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
         images: &targets,
     };
     manifests::check(session, scope)?;
-    let outside = Outside::new(session);
+    let outside = Outside::with(session, images.locks);
     outside.daemon()?;
-    let prepared = locks::prepare(session, &outside, Missing::Complete)?;
+    let prepared = locks::prepare(session, &outside, Missing::of(images.locks))?;
     manifests::changes(session, &prepared, scope)?;
     let packer = Packer::new(session, &outside);
     packer.pack_images(&targets, &prepared)?;

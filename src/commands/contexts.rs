@@ -181,17 +181,19 @@ impl Contexts<'_> {
                             local_id.short(12)
                         ),
                         format!(
-                            "bring that image back, or take the entry `{text}` out of sparkpack.lock to lock the one that is there"
+                            "bring that image back, or run `sparkpack lock --upgrade {text}` to lock the one that is there"
                         ),
                     ))
                 }
             },
-            Some(LockedImage::Registry { digest }) => {
+            Some(LockedImage::Registry { digest, .. }) => {
                 let reference: Reference = text
                     .parse()
                     .map_err(|error| untrue(format!("{error}"), "mend its name".to_owned()))?;
                 let pinned = reference.repository.with_digest(digest);
                 if daemon.inspect(&pinned.to_string())?.is_none() {
+                    self.outside
+                        .refuse_offline(|| format!("pulling {pinned}"))?;
                     line.step(&format!("pulling {text}"));
                     let registry_auth = self.outside.registry_auth(&pinned.repository)?;
                     daemon.pull(&pinned, &platform.platform, &registry_auth, &mut |event| {
@@ -202,7 +204,7 @@ impl Contexts<'_> {
             }
             None => Err(untrue(
                 "the lock does not have it".to_owned(),
-                "run `sparkpack build` again".to_owned(),
+                "run `sparkpack lock`".to_owned(),
             )),
         }
     }
@@ -243,7 +245,7 @@ impl Contexts<'_> {
         let missing = || Error::Untrue {
             reference: format!("source:{name}"),
             reason: "its checksum is not known".to_owned(),
-            hint: "run `sparkpack build` again".to_owned(),
+            hint: "run `sparkpack lock`".to_owned(),
         };
         let source = self.session.project.sources.get(name).ok_or_else(missing)?;
         let digest = source_digest(source, &self.prepared.lock, &self.prepared.local_sources)

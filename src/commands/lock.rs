@@ -1,11 +1,122 @@
-//! `sparkpack lock`.
+//! `sparkpack lock`: looks up what the locks lack or what may move, says what that retags, and writes them together.
 
-use super::session::Session;
-use crate::{cli::LockArguments, error::Error};
+mod moves;
+mod radius;
+mod upgrade;
 
-pub(super) fn run(_session: &Session<'_>, _arguments: &LockArguments) -> Result<(), Error> {
-    Err(Error::NotYet {
-        what: "`sparkpack lock`".to_owned(),
-        hint: "wait".to_owned(),
-    })
+use std::collections::BTreeSet;
+
+use radius::{Before, Radius};
+use upgrade::Upgrade;
+
+use super::{
+    locks::{self, Inputs, LockFiles, Settling},
+    outside::{Missing, Outside},
+    session::{self, Session},
+};
+use crate::{
+    cli::LockArguments,
+    error::Error,
+    plan::parents_first,
+    project::lock::{Lock, Revision},
+};
+
+pub(super) fn run(session: &Session<'_>, arguments: &LockArguments) -> Result<(), Error> {
+    let outside = Outside::new(session);
+    let (old, old_inputs, is_known) = read(session, arguments)?;
+    let Upgrade {
+        mut files,
+        packages,
+    } = upgrade::of(arguments.upgrade.as_deref(), session, &old_inputs, &old)?;
+    refresh(session, arguments, &mut files.lock)?;
+    let moved_recipes = files.lock.recipes != old.lock.recipes;
+    let reread = moved_recipes.then(|| locks::read_inputs(session, &files.lock));
+    let reread = reread.transpose()?;
+    let inputs = reread.as_ref().unwrap_or(&old_inputs);
+    locks::warn(session, inputs);
+
+    let settling = Settling {
+        session,
+        outside: &outside,
+        missing: Missing::Complete,
+        inputs,
+        before: &old.lock,
+        upgraded: &packages,
+    };
+    let mut settled = settling.settle(files)?;
+    settled.files.drop_unused(&session.project, inputs);
+    let new = &settled.files;
+    if *new == old {
+        session.ui.say(nothing(arguments));
+        return Ok(());
+    }
+    let plan = settled.plan(session, inputs)?;
+    let before = if is_known {
+        Before::of(session, &outside, &old_inputs, &old, &settled.local_sources)
+    } else {
+        Before::default()
+    };
+    let order = parents_first(&session.project, inputs)?;
+    let moves = moves::between(&old, new);
+    Radius::between(session, &order, &before, &plan, moves)?.print(session)?;
+    if arguments.dry_run {
+        session.ui.say("nothing was written: this was a dry run");
+        return Ok(());
+    }
+    new.write(session, &old)
+}
+
+/// The locks as they are, with the inputs, and whether this sparkpack knows all recipes that the locks name.
+///
+/// An upgrade leads out of a lock with a recipe that this sparkpack does not carry.
+fn read(
+    session: &Session<'_>,
+    arguments: &LockArguments,
+) -> Result<(LockFiles, Inputs, bool), Error> {
+    let lock = session::read_lock(&session.project.root)?;
+    let (inputs, is_known) = match locks::read_inputs(session, &lock) {
+        Err(Error::Defect(defect)) if defect.code == "E032" && arguments.upgrade.is_some() => {
+            (locks::read_inputs(session, &Lock::default())?, false)
+        }
+        read => (read?, true),
+    };
+    Ok((LockFiles::read(session, lock, &inputs)?, inputs, is_known))
+}
+
+/// Writes the revision that `--refresh` asks for.
+fn refresh(session: &Session<'_>, arguments: &LockArguments, lock: &mut Lock) -> Result<(), Error> {
+    let (Some(image), Some(reason)) = (&arguments.refresh, &arguments.reason) else {
+        return Ok(());
+    };
+    session.targets(std::slice::from_ref(image))?;
+    let reason = reason.trim();
+    if reason.is_empty() {
+        return Err(Error::Usage {
+            code: "E037",
+            message: "`--reason` says nothing".to_owned(),
+            hint: "say why, as `sparkpack why` will print it: `--reason \"CVE-2026-1234\"`"
+                .to_owned(),
+        });
+    }
+    let last = lock.revisions.get(image).map_or(0, |last| last.number);
+    let revision = Revision {
+        number: last.saturating_add(1),
+        reason: reason.to_owned(),
+    };
+    lock.revisions.insert(image.clone(), revision);
+    Ok(())
+}
+
+fn nothing(arguments: &LockArguments) -> &'static str {
+    if arguments.upgrade.is_some() {
+        "nothing to do: nothing has moved"
+    } else {
+        "nothing to do: the locks are complete"
+    }
+}
+
+/// Names that were used once, sorted, as text.
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: BTreeSet<&str> = names.into_iter().collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -1,21 +1,33 @@
-//! Reads the inputs, completes the locks where that is allowed, and makes the plan.
+//! Reads the inputs, completes the locks in memory where that is allowed, writes them together, and makes the plan.
 
-use std::collections::BTreeMap;
+mod files;
+mod lookup;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) use files::{LockFiles, beside, externals, shown};
+use lookup::Lookup;
 
 use super::{
     outside::{Missing, Outside},
-    session::Session,
+    session::{self, Session},
+    wheels::{self, Wheels},
 };
 use crate::{
     error::Error,
-    image::{Digest, Reference},
+    image::Digest,
     plan::{self, Facts, Plan, late_sources, parents_first},
     project::{
+        Project,
         inputs::{self, BaseImage, ImageInputs},
-        lock::{Lock, LockedImage, LockedSource},
+        lock::{self, Lock, LockedChain},
+        place::{Defect, Place},
         source::Origin,
     },
 };
+
+/// What was read for each image.
+pub(super) type Inputs = BTreeMap<String, ImageInputs>;
 
 /// The plan, and all that it was made from.
 pub(super) struct Prepared {
@@ -32,72 +44,213 @@ pub(super) fn prepare(
     outside: &Outside<'_>,
     missing: Missing,
 ) -> Result<Prepared, Error> {
-    let project = &session.project;
-    let mut lock = session.lock.clone();
-    let mut inputs = BTreeMap::new();
-    for (name, image) in &project.images {
-        let read = inputs::read(project, &lock, image, &session.trees)?;
-        for warning in &read.warnings {
-            session.ui.warn(warning);
-        }
-        inputs.insert(name.clone(), read);
-    }
-    let order = parents_first(project, &inputs)?;
-    let local_sources = local_sources(session, outside, &inputs)?;
-    if missing == Missing::Complete {
-        lock_recipes(&mut lock, &inputs);
-        lock_images(session, outside, &mut lock, &inputs)?;
-        lock_sources(session, outside, &mut lock, &inputs)?;
-    }
-    let wheels = super::wheels::of_all(session, outside, missing, &mut lock, &inputs)?;
-    if lock != session.lock {
-        session.keep_lock(&lock)?;
-    }
-    let facts = Facts {
-        project,
-        lock: &lock,
+    let lock = session::read_lock(&session.project.root)?;
+    let inputs = read_inputs(session, &lock)?;
+    warn(session, &inputs);
+    let order = parents_first(&session.project, &inputs)?;
+    let old = LockFiles::read(session, lock, &inputs)?;
+    let settling = Settling {
+        session,
+        outside,
+        missing,
         inputs: &inputs,
-        wheels: &wheels,
-        local_sources: &local_sources,
+        before: &old.lock,
+        upgraded: &BTreeSet::new(),
     };
-    let plan = plan::make(facts)?;
+    let settled = settling.settle(old.clone())?;
+    let plan = settled.plan(session, &inputs);
+    let plan = plan.map_err(|error| missing.explain(error))?;
+    keep(session, missing, &inputs, &old, &settled.files)?;
     Ok(Prepared {
         plan,
         order,
         inputs,
-        lock,
-        local_sources,
+        lock: settled.files.lock,
+        local_sources: settled.local_sources,
     })
 }
 
-/// The names of the sources that the images need.
-fn used_sources(session: &Session<'_>, inputs: &BTreeMap<String, ImageInputs>) -> Vec<String> {
-    let mut used = Vec::new();
-    for (name, inputs) in inputs {
-        used.extend(inputs.bases.iter().filter_map(|base| match &base.image {
-            BaseImage::Source(source) => Some(source.clone()),
-            BaseImage::Stage(_) | BaseImage::External(_) | BaseImage::Scratch => None,
-        }));
-        let image = session.project.images.get(name);
-        used.extend(
-            image
-                .into_iter()
-                .flat_map(|image| late_sources(&session.project, image))
-                .map(|late| late.source.to_owned()),
-        );
+/// The inputs and the wheels of all images, for who only packs: nothing but wheels is looked up.
+pub(super) fn wheels(
+    session: &Session<'_>,
+    outside: &Outside<'_>,
+    missing: Missing,
+) -> Result<(Inputs, Wheels), Error> {
+    let lock = session::read_lock(&session.project.root)?;
+    let inputs = read_inputs(session, &lock)?;
+    let old = LockFiles::read(session, lock, &inputs)?;
+    let mut new = old.clone();
+    let chosen = wheels::of_all(
+        session,
+        outside,
+        missing,
+        &inputs,
+        &mut new,
+        &BTreeSet::new(),
+    )?;
+    let wheels = chosen.all().map_err(|defect| missing.explain(defect))?;
+    keep(session, missing, &inputs, &old, &new)?;
+    Ok((inputs, wheels))
+}
+
+/// Writes what became more complete, without what nothing uses any more; or refuses to.
+fn keep(
+    session: &Session<'_>,
+    missing: Missing,
+    inputs: &Inputs,
+    old: &LockFiles,
+    new: &LockFiles,
+) -> Result<(), Error> {
+    if new == old {
+        return Ok(());
     }
-    used.sort();
-    used.dedup();
-    used
+    match missing {
+        Missing::Refuse => Ok(()),
+        Missing::Locked => {
+            let place = Place::of_line(lock::FILE_NAME, 1);
+            let message = "the lock is not up to date, and `--locked` forbids to change it";
+            Err(Defect::new("E034", place, message)
+                .hint("run `sparkpack lock`, and commit what it writes")
+                .into())
+        }
+        Missing::Complete | Missing::Offline => {
+            let mut new = new.clone();
+            new.drop_unused(&session.project, inputs);
+            new.write(session, old)
+        }
+    }
+}
+
+/// The inputs of all images, by the recipes that `lock` names.
+pub(super) fn read_inputs(session: &Session<'_>, lock: &Lock) -> Result<Inputs, Error> {
+    let project = &session.project;
+    let mut inputs = BTreeMap::new();
+    for (name, image) in &project.images {
+        let read = inputs::read(project, lock, image, &session.trees)?;
+        inputs.insert(name.clone(), read);
+    }
+    Ok(inputs)
+}
+
+/// Says what is odd in the Dockerfiles.
+pub(super) fn warn(session: &Session<'_>, inputs: &Inputs) {
+    let warnings = inputs.values().flat_map(|inputs| &inputs.warnings);
+    warnings.for_each(|warning| session.ui.warn(warning));
+}
+
+/// Completes locks in memory.
+pub(super) struct Settling<'a> {
+    pub(super) session: &'a Session<'a>,
+    pub(super) outside: &'a Outside<'a>,
+    pub(super) missing: Missing,
+    pub(super) inputs: &'a Inputs,
+    /// The lock before anything was taken out of it to be looked up again.
+    pub(super) before: &'a Lock,
+    /// The packages whose newest version is wanted.
+    pub(super) upgraded: &'a BTreeSet<String>,
+}
+
+/// Locks that have all that a plan needs.
+pub(super) struct Settled {
+    pub(super) files: LockFiles,
+    pub(super) wheels: Wheels,
+    pub(super) local_sources: BTreeMap<String, Digest>,
+}
+
+impl Settling<'_> {
+    pub(super) fn settle(&self, mut files: LockFiles) -> Result<Settled, Error> {
+        let project = &self.session.project;
+        let local_sources = local_sources(self.session, self.outside, self.inputs)?;
+        if self.missing != Missing::Refuse {
+            lock_recipes(&mut files.lock, self.inputs);
+            let chains = project.chains.iter();
+            files.lock.chains = chains
+                .map(|(name, chain)| (name.clone(), LockedChain::of(chain)))
+                .collect();
+            let lookup = Lookup {
+                session: self.session,
+                outside: self.outside,
+                missing: self.missing,
+                inputs: self.inputs,
+                before: self.before,
+            };
+            if self.missing != Missing::Locked {
+                lookup.images(&mut files.lock)?;
+            }
+            if self.missing == Missing::Complete {
+                lookup.sources(&mut files.lock)?;
+            }
+        }
+        let chosen = wheels::of_all(
+            self.session,
+            self.outside,
+            self.missing,
+            self.inputs,
+            &mut files,
+            self.upgraded,
+        )?;
+        let wheels = chosen
+            .all()
+            .map_err(|defect| self.missing.explain(defect))?;
+        Ok(Settled {
+            files,
+            wheels,
+            local_sources,
+        })
+    }
+}
+
+impl Settled {
+    pub(super) fn plan(&self, session: &Session<'_>, inputs: &Inputs) -> Result<Plan, Defect> {
+        plan::make(Facts {
+            project: &session.project,
+            lock: &self.files.lock,
+            inputs,
+            wheels: &self.wheels,
+            local_sources: &self.local_sources,
+        })
+    }
+}
+
+impl Missing {
+    /// What is missing, with the reason why it was not looked up.
+    fn explain(self, defect: Defect) -> Error {
+        if defect.code != "E033" {
+            return defect.into();
+        }
+        let message = defect.message + self.reason();
+        Defect { message, ..defect }.into()
+    }
+}
+
+/// The names of the sources that the images need.
+pub(super) fn used_sources(project: &Project, inputs: &Inputs) -> BTreeSet<String> {
+    let images = inputs.iter();
+    images
+        .flat_map(|(name, inputs)| sources_of(project, name, inputs))
+        .collect()
+}
+
+/// The names of the sources that one image needs.
+pub(super) fn sources_of(project: &Project, name: &str, inputs: &ImageInputs) -> BTreeSet<String> {
+    let bases = inputs.bases.iter().filter_map(|base| match &base.image {
+        BaseImage::Source(source) => Some(source.clone()),
+        BaseImage::Stage(_) | BaseImage::External(_) | BaseImage::Scratch => None,
+    });
+    let image = project.images.get(name).into_iter();
+    let late = image
+        .flat_map(|image| late_sources(project, image))
+        .map(|late| late.source.to_owned());
+    bases.chain(late).collect()
 }
 
 fn local_sources(
     session: &Session<'_>,
     outside: &Outside<'_>,
-    inputs: &BTreeMap<String, ImageInputs>,
+    inputs: &Inputs,
 ) -> Result<BTreeMap<String, Digest>, Error> {
     let mut digests = BTreeMap::new();
-    for name in used_sources(session, inputs) {
+    for name in used_sources(&session.project, inputs) {
         let Some(source) = session.project.sources.get(&name) else {
             continue;
         };
@@ -108,108 +261,10 @@ fn local_sources(
     Ok(digests)
 }
 
-fn lock_recipes(lock: &mut Lock, inputs: &BTreeMap<String, ImageInputs>) {
+fn lock_recipes(lock: &mut Lock, inputs: &Inputs) {
     let used = inputs.values().filter_map(|inputs| inputs.built_in);
     let used: BTreeMap<String, Digest> = used
         .map(|recipe| (recipe.name.to_owned(), recipe.digest()))
         .collect();
     lock.recipes = used;
-}
-
-fn lock_images(
-    session: &Session<'_>,
-    outside: &Outside<'_>,
-    lock: &mut Lock,
-    inputs: &BTreeMap<String, ImageInputs>,
-) -> Result<(), Error> {
-    for inputs in inputs.values() {
-        for base in &inputs.bases {
-            let BaseImage::External(text) = &base.image else {
-                continue;
-            };
-            if !lock.images.contains_key(text) {
-                let locked = find_image(session, outside, text)?;
-                lock.images.insert(text.clone(), locked);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The registry's digest of an image; where the registry does not have it or cannot be reached, the daemon's image ID.
-fn find_image(
-    session: &Session<'_>,
-    outside: &Outside<'_>,
-    text: &str,
-) -> Result<LockedImage, Error> {
-    let reference: Reference = text.parse().map_err(|error| Error::Untrue {
-        reference: text.to_owned(),
-        reason: format!("{error}"),
-        hint: "name the image as `docker pull` would".to_owned(),
-    })?;
-    if let Some(digest) = &reference.digest {
-        return Ok(LockedImage::Registry {
-            digest: digest.clone(),
-        });
-    }
-    let refused = match outside.registry()?.digest(&reference) {
-        Ok(Some(digest)) => {
-            session.ui.say(format!(
-                "{text}: locked by the registry's digest {}",
-                digest.short(12)
-            ));
-            return Ok(LockedImage::Registry { digest });
-        }
-        Ok(None) => None,
-        Err(error) => Some(error),
-    };
-    if let Some(facts) = outside.daemon()?.inspect(text)? {
-        let why = match &refused {
-            Some(_) => "its registry does not answer",
-            None => "its registry does not have it",
-        };
-        let id = facts.id.short(12);
-        session.ui.say(format!(
-            "{text}: locked by the image ID {id} of the local daemon, since {why}; other machines cannot build on it \
-             (to lock it again, delete its entry in sparkpack.lock)"
-        ));
-        if let Some(error) = refused {
-            session.ui.detail(format!("{text}: {error}"));
-        }
-        return Ok(LockedImage::LocalDaemon { local_id: facts.id });
-    }
-    match refused {
-        Some(error) => Err(error.into()),
-        None => Err(Error::Untrue {
-            reference: text.to_owned(),
-            reason: "neither its registry nor the local daemon has this image".to_owned(),
-            hint: "look for a typing error; `docker pull` shows what the registry says".to_owned(),
-        }),
-    }
-}
-
-fn lock_sources(
-    session: &Session<'_>,
-    outside: &Outside<'_>,
-    lock: &mut Lock,
-    inputs: &BTreeMap<String, ImageInputs>,
-) -> Result<(), Error> {
-    for name in used_sources(session, inputs) {
-        let Some(source) = session.project.sources.get(&name) else {
-            continue;
-        };
-        let key = source.origin.to_string();
-        let is_known = source.sha256.is_some() || lock.sources.contains_key(&key);
-        if is_known || matches!(source.origin, Origin::Path(_)) {
-            continue;
-        }
-        let mut line = session.ui.stage(&name);
-        line.step(&format!("fetching {key}"));
-        let sha256 = outside.fetcher().checksum(source, &mut |done, total| {
-            line.moved("fetched", done, total);
-        })?;
-        line.finish(&format!("fetched {key} in {}", line.elapsed()));
-        lock.sources.insert(key, LockedSource { sha256 });
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ use super::{
     locks::Prepared,
     outside::Outside,
     packing::Packer,
+    refreshed::Refreshed,
     session::Session,
     stages::{only_platform, reference},
 };
@@ -157,6 +158,7 @@ impl<'a> Maker<'a> {
         let platform = only_platform(stage)?;
         refuse_what_the_builder_lacks(daemon, inputs)?;
         let context = self.contexts.of(stage, image, inputs, line)?;
+        let refreshed = Refreshed::of(self.session, daemon, &self.prepared.lock, &stage.name)?;
         let request = BuildRequest {
             entries: context.entries,
             folders: context.folders,
@@ -166,10 +168,11 @@ impl<'a> Maker<'a> {
             build_arguments: inputs.build_arguments.clone(),
             target: image.target.clone(),
             platform: platform.platform.clone(),
-            no_cache: self.prepared.lock.revisions.contains_key(&stage.name),
+            no_cache: refreshed.is_due(),
         };
         let built = daemon.build(&request, &mut |event| show(line, &event));
         built.map_err(|error| located(image, inputs, daemon.builder(), error))?;
+        refreshed.done()?;
         daemon.inspect(&reference.to_string())?.ok_or_else(|| {
             untrue(
                 reference,

@@ -14,6 +14,7 @@ mod packing;
 mod plan;
 mod push;
 mod records;
+mod refreshed;
 mod report;
 mod schedule;
 mod session;

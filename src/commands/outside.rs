@@ -11,22 +11,48 @@ use crate::{
         registry::{RegistryClient, RegistrySettings},
         sources::Fetcher,
     },
+    cli::Locks,
     error::Error,
     image::Repository,
 };
 
-/// Whether what the locks lack may be found out.
+/// What becomes of what the locks lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
     /// It is looked up and written into the locks.
     Complete,
-    /// It is an error: nothing is sent anywhere.
+    /// It is an error: nothing is sent anywhere, nothing is written.
     Refuse,
+    /// The same, and so is everything else that would change the locks: `--locked`.
+    Locked,
+    /// What this checkout knows by itself is written, the rest is an error: `--offline`.
+    Offline,
+}
+
+impl Missing {
+    /// What the command line allows.
+    pub(super) fn of(locks: Locks) -> Self {
+        match locks {
+            Locks { locked: true, .. } => Self::Locked,
+            Locks { offline: true, .. } => Self::Offline,
+            Locks { .. } => Self::Complete,
+        }
+    }
+
+    /// Why a missing entry was not looked up, to be appended to what is missing.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Complete | Self::Refuse => "",
+            Self::Locked => ", and `--locked` forbids to add it",
+            Self::Offline => ", and `--offline` forbids to look it up",
+        }
+    }
 }
 
 /// The daemon, the registry and what else is outside, for one run.
 pub(super) struct Outside<'a> {
     session: &'a Session<'a>,
+    offline: bool,
     daemon: OnceLock<Daemon>,
     registry: OnceLock<RegistryClient>,
     credentials: OnceLock<Credentials>,
@@ -34,14 +60,33 @@ pub(super) struct Outside<'a> {
 
 impl<'a> Outside<'a> {
     pub(super) fn new(session: &'a Session<'a>) -> Self {
+        Self::with(session, Locks::default())
+    }
+
+    /// The outside as far as the command line allows it: `--offline` leaves the daemon and the cache.
+    pub(super) fn with(session: &'a Session<'a>, locks: Locks) -> Self {
         Self {
             session,
+            offline: locks.offline,
             daemon: OnceLock::new(),
             registry: OnceLock::new(),
             credentials: OnceLock::new(),
         }
     }
 
+    /// An error where `--offline` forbids `what`: `pulling X` and the like.
+    pub(super) fn refuse_offline(&self, what: impl FnOnce() -> String) -> Result<(), Error> {
+        if !self.offline {
+            return Ok(());
+        }
+        Err(Error::Usage {
+            code: "E035",
+            message: format!("{} is needed, and `--offline` forbids it", what()),
+            hint: "run it once without `--offline`".to_owned(),
+        })
+    }
+
+    /// The daemon, which is asked also with `--offline`: it is the user's own builder.
     pub(super) fn daemon(&self) -> Result<&Daemon, Error> {
         if let Some(daemon) = self.daemon.get() {
             return Ok(daemon);
@@ -68,6 +113,7 @@ impl<'a> Outside<'a> {
         if let Some(registry) = self.registry.get() {
             return Ok(registry);
         }
+        self.refuse_offline(|| "asking a registry".to_owned())?;
         let project = &self.session.project;
         let settings = RegistrySettings {
             ca: project.ca.clone(),
@@ -85,6 +131,7 @@ impl<'a> Outside<'a> {
             ca: project.ca.clone(),
             maven: project.mirrors.maven.clone(),
             python_index: project.mirrors.python.clone(),
+            offline: self.offline,
         }
     }
 
@@ -93,6 +140,7 @@ impl<'a> Outside<'a> {
         let fetching = Fetching {
             mirror: project.mirrors.python.clone(),
             certificates: project.ca.clone(),
+            offline: self.offline,
         };
         let preferred = project.python.installer.as_deref();
         let preferred = preferred.map(|name| if name == "uv" { Tool::Uv } else { Tool::Pip });

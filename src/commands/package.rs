@@ -1,15 +1,20 @@
 //! `sparkpack package`: packs the code and the requirements of every job into its `dist` folder.
 
-use super::{outside::Outside, packing, session::Session};
+use super::{
+    outside::{Missing, Outside},
+    packing,
+    session::Session,
+};
 use crate::{
+    cli::Locks,
     error::Error,
     project::place::{Defect, Place},
 };
 
-pub(super) fn run(session: &Session<'_>, _locks: crate::cli::Locks) -> Result<(), Error> {
-    let outside = Outside::new(session);
+pub(super) fn run(session: &Session<'_>, locks: Locks) -> Result<(), Error> {
+    let outside = Outside::with(session, locks);
     let packer = packing::Packer::new(session, &outside);
-    let packed = packer.pack_all()?;
+    let packed = packer.pack_all(Missing::of(locks))?;
     packer.remember();
     if packed.is_empty() {
         let defect = Defect::new(

@@ -8,10 +8,9 @@ use std::{
 };
 
 use super::{
-    locks::Prepared,
+    locks::{self, Prepared},
     outside::{Missing, Outside},
     session::Session,
-    wheels,
 };
 use crate::{
     adapters::{stats, store},
@@ -25,7 +24,7 @@ use crate::{
     project::{
         Image, Package,
         ignore::Digests as _,
-        inputs::{self, ImageInputs, PackageInputs},
+        inputs::{ImageInputs, PackageInputs},
         requirements::LockedWheel,
         stats::Stats,
         tree::{Content, Entry},
@@ -75,26 +74,9 @@ impl<'a> Packer<'a> {
     }
 
     /// Packs every job into its `dist` folder; gives the folders. Nothing but wheels is looked up.
-    pub(super) fn pack_all(&self) -> Result<Vec<String>, Error> {
+    pub(super) fn pack_all(&self, missing: Missing) -> Result<Vec<String>, Error> {
         let project = &self.session.project;
-        let mut lock = self.session.lock.clone();
-        let mut read = BTreeMap::new();
-        for (name, image) in &project.images {
-            read.insert(
-                name.clone(),
-                inputs::read(project, &lock, image, &self.session.trees)?,
-            );
-        }
-        let wheels = wheels::of_all(
-            self.session,
-            self.outside,
-            Missing::Complete,
-            &mut lock,
-            &read,
-        )?;
-        if lock != self.session.lock {
-            self.session.keep_lock(&lock)?;
-        }
+        let (read, wheels) = locks::wheels(self.session, self.outside, missing)?;
         let mut folders = Vec::new();
         for (name, image) in &project.images {
             let (Some(package), Some(inputs)) = (&image.package, read.get(name)) else {

@@ -39,8 +39,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<()
         images: &targets,
     };
     manifests::check(session, scope)?;
-    let outside = Outside::new(session);
-    let prepared = locks::prepare(session, &outside, Missing::Complete)?;
+    let outside = Outside::with(session, images.locks);
+    let prepared = locks::prepare(session, &outside, Missing::of(images.locks))?;
     manifests::changes(session, &prepared, scope)?;
     Strictness::of(arguments).check(session, &prepared, &targets)?;
     let packer = Packer::new(session, &outside);

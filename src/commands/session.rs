@@ -22,25 +22,22 @@ use crate::{
 pub(super) struct Session<'a> {
     pub(super) ui: &'a Ui,
     pub(super) project: Project,
-    pub(super) lock: Lock,
     pub(super) cache: PathBuf,
     pub(super) trees: Trees,
 }
 
 impl<'a> Session<'a> {
-    /// Finds the project in `directory`, or here and above, and reads its configuration and lock.
+    /// Finds the project in `directory`, or here and above, and reads its configuration.
     pub(super) fn open(directory: Option<&Path>, ui: &'a Ui) -> Result<Self, Error> {
         let root = find_root(directory)?;
         let project = project::load(&root, &store::environment)?;
         project.warnings.iter().for_each(|warning| ui.warn(warning));
-        let lock = read_lock(&root)?;
         let cache = store::cache_folder();
         let stats = stats::open(&stats::file_for(&cache, &root));
         let trees = with_bits_of_git(&root, Trees::new(stats))?;
         Ok(Self {
             ui,
             project,
-            lock,
             cache,
             trees,
         })
@@ -62,17 +59,6 @@ impl<'a> Session<'a> {
             self.ui.say(why);
         };
         Ok(store::lock(&file, waiting)?)
-    }
-
-    /// Writes a lock that has become more complete.
-    pub(super) fn keep_lock(&self, lock: &Lock) -> Result<(), Error> {
-        store::replace(
-            &self.project.root.join(lock::FILE_NAME),
-            lock.to_text().as_bytes(),
-        )?;
-        self.ui
-            .say(format!("{} updated: commit it", lock::FILE_NAME));
-        Ok(())
     }
 
     /// The images that are meant: the named ones, else all.
@@ -160,7 +146,8 @@ fn no_project(message: &str) -> Error {
     }
 }
 
-fn read_lock(root: &Path) -> Result<Lock, Error> {
+/// The lock of the project in `root` as it is now; an empty one where there is none.
+pub(super) fn read_lock(root: &Path) -> Result<Lock, Error> {
     let file = root.join(lock::FILE_NAME);
     match fs_err::read_to_string(&file) {
         Ok(text) => Ok(Lock::parse(Path::new(lock::FILE_NAME), &text)?),

@@ -1,23 +1,24 @@
-//! The wheels of every image: from the locks, or chosen now and locked.
+//! The wheels of every image: from the locks, or chosen now and locked in memory.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 use super::{
+    locks::{Inputs, LockFiles, beside, shown},
     outside::{Missing, Outside},
     session::Session,
 };
 use crate::{
-    adapters::{python::PythonError, store},
+    adapters::python::{Kept, PythonError, Resolved},
     error::Error,
-    image::Platform,
+    image::{Digest, Platform},
     plan::parents_first,
     project::{
         Image, Kind,
         inputs::{BaseImage, ImageInputs, ImageRequirements},
-        lock::{self, Lock, LockedWheels},
+        lock::{self, LockedWheels},
         place::{Defect, Place},
         requirements::{self, LockedWheel, Pin},
         wheel::{Target, normalise},
@@ -27,21 +28,48 @@ use crate::{
 /// The wheels that an image adds to its parents', by image and platform.
 pub(super) type Wheels = BTreeMap<(String, Platform), Vec<LockedWheel>>;
 
-/// The wheels of all images; `lock` gets those of built-in recipes, `requirements.lock` files the others.
+/// What came of choosing wheels.
+pub(super) struct Chosen {
+    pub(super) wheels: Wheels,
+    /// The images that lack wheels in the locks, where nothing may be looked up; parents first.
+    pub(super) unlocked: Vec<(String, Defect)>,
+}
+
+impl Chosen {
+    /// The wheels of all images.
+    ///
+    /// # Errors
+    /// The first that is missing.
+    pub(super) fn all(self) -> Result<Wheels, Defect> {
+        match self.unlocked.into_iter().next() {
+            Some((_, defect)) => Err(defect),
+            None => Ok(self.wheels),
+        }
+    }
+}
+
+/// The wheels of all images: those that `files` have, and what is chosen now, which `files` have afterwards.
+///
+/// Of `upgraded` packages the newest versions are chosen again.
 pub(super) fn of_all(
     session: &Session<'_>,
     outside: &Outside<'_>,
     missing: Missing,
-    lock: &mut Lock,
-    inputs: &BTreeMap<String, ImageInputs>,
-) -> Result<Wheels, Error> {
+    inputs: &Inputs,
+    files: &mut LockFiles,
+    upgraded: &BTreeSet<String>,
+) -> Result<Chosen, Error> {
     let mut chooser = Chooser {
         session,
         outside,
         missing,
-        lock,
+        before: files.clone(),
+        files,
+        upgraded,
         wheels: Wheels::new(),
         provided: BTreeMap::new(),
+        users: BTreeMap::new(),
+        unlocked: Vec::new(),
     };
     for name in parents_first(&session.project, inputs)? {
         if let (Some(image), Some(inputs)) = (session.project.images.get(&name), inputs.get(&name))
@@ -49,17 +77,48 @@ pub(super) fn of_all(
             chooser.image(image, inputs)?;
         }
     }
-    Ok(chooser.wheels)
+    Ok(Chosen {
+        wheels: chooser.wheels,
+        unlocked: chooser.unlocked,
+    })
 }
 
 struct Chooser<'a> {
     session: &'a Session<'a>,
     outside: &'a Outside<'a>,
     missing: Missing,
-    lock: &'a mut Lock,
+    /// The locks as they were.
+    before: LockFiles,
+    files: &'a mut LockFiles,
+    upgraded: &'a BTreeSet<String>,
     wheels: Wheels,
     /// What each image has, its parents' included.
     provided: BTreeMap<(String, Platform), Vec<Pin>>,
+    /// The first user of each lock beside a requirements file, and what it was chosen for.
+    users: BTreeMap<PathBuf, (String, Asked)>,
+    unlocked: Vec<(String, Defect)>,
+}
+
+/// What wheels are chosen for.
+#[derive(Clone, PartialEq, Eq)]
+struct Asked {
+    meaning: Digest,
+    python: (u8, u8),
+    glibc: (u8, u8),
+}
+
+impl Asked {
+    fn of(requirements: &ImageRequirements, provided: &[Pin], target: &Target) -> Self {
+        Self {
+            meaning: requirements.requirements.meaning(provided),
+            python: target.python,
+            glibc: target.glibc,
+        }
+    }
+
+    fn is_of(&self, lock: &requirements::Lock) -> bool {
+        (&self.meaning, self.python, self.glibc) == (&lock.meaning, lock.python, lock.glibc)
+    }
 }
 
 impl Chooser<'_> {
@@ -69,7 +128,10 @@ impl Chooser<'_> {
             let mut provided = self.of_parents(inputs, platform);
             if let Some(requirements) = &inputs.requirements {
                 let target = self.target(image, platform)?;
-                let chosen = self.locked_or_chosen(image, requirements, &provided, &target)?;
+                let asked = Asked::of(requirements, &provided, &target);
+                self.refuse_other_users(image, requirements, &asked)?;
+                let chosen =
+                    self.locked_or_chosen(image, requirements, &provided, &target, &asked)?;
                 provided.extend(chosen.iter().map(LockedWheel::pin));
                 self.wheels.insert(key.clone(), chosen);
             }
@@ -81,6 +143,33 @@ impl Chooser<'_> {
             self.provided.insert(key, provided);
         }
         Ok(())
+    }
+
+    /// One lock answers for one question: two would overwrite each other's for ever.
+    fn refuse_other_users(
+        &mut self,
+        image: &Image,
+        requirements: &ImageRequirements,
+        asked: &Asked,
+    ) -> Result<(), Error> {
+        // What images stand on is not known as long as something below lacks its wheels.
+        let Some(file) = beside(requirements).filter(|_| self.unlocked.is_empty()) else {
+            return Ok(());
+        };
+        let user = (image.name.clone(), asked.clone());
+        let (first, other) = self.users.entry(file.clone()).or_insert(user);
+        if other == asked {
+            return Ok(());
+        }
+        let message = format!(
+            "`{}` and `{first}` share {}, but their Pythons or what they stand on differ, and so do their wheels",
+            image.name,
+            shown(&file)
+        );
+        let hint = format!("give `{}` a requirements file of its own", image.name);
+        Err(Defect::new("E038", image.place.clone(), message)
+            .hint(hint)
+            .into())
     }
 
     fn of_parents(&self, inputs: &ImageInputs, platform: &Platform) -> Vec<Pin> {
@@ -110,20 +199,21 @@ impl Chooser<'_> {
         requirements: &ImageRequirements,
         provided: &[Pin],
         target: &Target,
+        asked: &Asked,
     ) -> Result<Vec<LockedWheel>, Error> {
-        let known = if requirements.built_in {
-            self.built_in(image, requirements, provided, target)
-        } else {
-            self.beside(requirements)?
-                .filter(|lock| lock.is_current_for(&requirements.requirements, provided, target))
-        };
-        if let Some(wheels) = known.and_then(|mut lock| lock.wheels.remove(&target.platform)) {
-            return Ok(wheels);
+        let known = of_lock(self.files, image, requirements, asked, &target.platform);
+        if let Some(wheels) = known {
+            let mut names = wheels.iter().map(|locked| &locked.wheel.name);
+            if !names.any(|name| self.upgraded.contains(name)) {
+                return Ok(wheels);
+            }
         }
-        if self.missing == Missing::Refuse {
-            return Err(unlocked(image, requirements, target).into());
+        if self.missing == Missing::Complete {
+            return self.choose(image, requirements, provided, target, asked);
         }
-        self.choose(image, requirements, provided, target)
+        let defect = unlocked(image, requirements, target);
+        self.unlocked.push((image.name.clone(), defect));
+        Ok(Vec::new())
     }
 
     fn choose(
@@ -132,124 +222,143 @@ impl Chooser<'_> {
         requirements: &ImageRequirements,
         provided: &[Pin],
         target: &Target,
+        asked: &Asked,
     ) -> Result<Vec<LockedWheel>, Error> {
         let line = self.session.ui.stage(&image.name);
         let file = described(requirements);
         line.step(&format!("choosing wheels for {file}"));
         let installer = self.outside.installer()?;
-        let resolved = installer.lock(&requirements.requirements, target, provided);
+        let kept = Kept {
+            pins: self.kept(image, requirements, &target.platform),
+            upgraded: self.upgraded.clone(),
+        };
+        let resolved = installer.lock_keeping(&requirements.requirements, target, provided, &kept);
         let resolved = resolved.map_err(|error| placed(requirements, error))?;
         let took = line.elapsed();
         line.finish(&format!(
             "chose {} wheels for {file} in {took}",
             resolved.wheels.len()
         ));
-        let mut lock = if requirements.built_in {
-            None
-        } else {
-            self.beside(requirements)?
-        };
-        // Another platform's wheels stay, if they were chosen for the same.
-        let same = |lock: &requirements::Lock| {
-            lock.meaning == requirements.requirements.meaning(provided)
-                && (lock.python, lock.glibc) == (target.python, target.glibc)
-        };
-        let mut whole = lock
-            .take()
-            .filter(same)
-            .unwrap_or_else(|| requirements::Lock {
-                meaning: requirements.requirements.meaning(provided),
-                python: target.python,
-                glibc: target.glibc,
-                wheels: BTreeMap::new(),
-                left_out: std::collections::BTreeSet::new(),
-            });
-        whole
-            .wheels
-            .insert(target.platform.clone(), resolved.wheels.clone());
-        whole.left_out.extend(resolved.left_out);
-        self.keep(image, requirements, target, &whole)?;
-        Ok(resolved.wheels)
+        let wheels = resolved.wheels.clone();
+        match beside(requirements) {
+            Some(file) => self.keep_beside(file, target, asked, resolved),
+            None => self.keep_built_in(image, target, asked, &resolved),
+        }
+        Ok(wheels)
     }
 
-    fn keep(
-        &mut self,
+    /// The versions that were chosen before: those of other platforms in this run, then those that were locked for
+    /// this platform, then for any, whatever the requirements said then.
+    fn kept(
+        &self,
         image: &Image,
         requirements: &ImageRequirements,
-        target: &Target,
-        whole: &requirements::Lock,
-    ) -> Result<(), Error> {
-        if !requirements.built_in {
-            let file = lock_file(requirements);
-            store::replace(
-                &self.session.project.root.join(&file),
-                whole.to_text().as_bytes(),
-            )?;
-            self.session
-                .ui
-                .say(format!("{} written: commit it", file.display()));
-            return Ok(());
+        platform: &Platform,
+    ) -> Vec<Pin> {
+        let mut kept: BTreeMap<String, Pin> = BTreeMap::new();
+        let before = all_of_lock(&self.before, image, requirements);
+        let now = all_of_lock(self.files, image, requirements);
+        let of_platform = before.iter().filter(|(of, _)| *of == *platform);
+        let others = before.iter().filter(|(of, _)| *of != *platform);
+        let is_new = |(of, wheels): &&(Platform, Vec<LockedWheel>)| {
+            *of != *platform && !before.iter().any(|(old, had)| old == of && had == wheels)
+        };
+        let in_order = now.iter().filter(is_new).chain(of_platform).chain(others);
+        for wheel in in_order.flat_map(|(_, wheels)| wheels) {
+            let pin = wheel.pin();
+            kept.entry(pin.name.clone()).or_insert(pin);
         }
-        let files = whole.wheels.get(&target.platform).into_iter().flatten();
+        kept.into_values().collect()
+    }
+
+    fn keep_beside(&mut self, file: PathBuf, target: &Target, asked: &Asked, resolved: Resolved) {
+        // Another platform's wheels stay, if they were chosen for the same.
+        let before = self.files.beside.remove(&file);
+        let mut whole =
+            before
+                .filter(|lock| asked.is_of(lock))
+                .unwrap_or_else(|| requirements::Lock {
+                    meaning: asked.meaning.clone(),
+                    python: asked.python,
+                    glibc: asked.glibc,
+                    wheels: BTreeMap::new(),
+                    left_out: BTreeSet::new(),
+                });
+        whole
+            .wheels
+            .insert(target.platform.clone(), resolved.wheels);
+        whole.left_out.extend(resolved.left_out);
+        self.files.beside.insert(file, whole);
+    }
+
+    fn keep_built_in(
+        &mut self,
+        image: &Image,
+        target: &Target,
+        asked: &Asked,
+        resolved: &Resolved,
+    ) {
+        let files = resolved.wheels.iter();
         let locked = LockedWheels {
-            requirements: whole.meaning.clone(),
-            python: dotted(target.python),
-            glibc: dotted(target.glibc),
+            requirements: asked.meaning.clone(),
+            python: dotted(asked.python),
+            glibc: dotted(asked.glibc),
             files: files
                 .map(|locked| (locked.wheel.file_name.clone(), locked.sha256.clone()))
                 .collect(),
         };
-        self.lock
-            .wheels
+        let wheels = &mut self.files.lock.wheels;
+        wheels
             .entry(image.name.clone())
             .or_default()
             .insert(target.platform.clone(), locked);
-        Ok(())
     }
+}
 
-    /// The lock of a built-in recipe's requirements, if it answers for this target.
-    fn built_in(
-        &self,
-        image: &Image,
-        requirements: &ImageRequirements,
-        provided: &[Pin],
-        target: &Target,
-    ) -> Option<requirements::Lock> {
-        let locked = self.lock.wheels.get(&image.name)?.get(&target.platform)?;
-        let meaning = requirements.requirements.meaning(provided);
-        if locked.requirements != meaning
-            || locked.python != dotted(target.python)
-            || locked.glibc != dotted(target.glibc)
-        {
-            return None;
-        }
-        let wheels = locked.files.iter().map(|(name, sha256)| {
-            Some(LockedWheel {
-                wheel: name.parse().ok()?,
-                sha256: sha256.clone(),
-            })
-        });
-        let wheels = wheels.collect::<Option<Vec<_>>>()?;
-        Some(requirements::Lock {
-            meaning,
-            python: target.python,
-            glibc: target.glibc,
-            wheels: BTreeMap::from([(target.platform.clone(), wheels)]),
-            left_out: std::collections::BTreeSet::new(),
+/// The wheels that the locks have for a platform, if they answer for what is asked.
+fn of_lock(
+    files: &LockFiles,
+    image: &Image,
+    requirements: &ImageRequirements,
+    asked: &Asked,
+    platform: &Platform,
+) -> Option<Vec<LockedWheel>> {
+    if let Some(file) = beside(requirements) {
+        let lock = files.beside.get(&file).filter(|lock| asked.is_of(lock))?;
+        return lock.wheels.get(platform).cloned();
+    }
+    let locked = files.lock.wheels.get(&image.name)?.get(platform)?;
+    let is_current = locked.requirements == asked.meaning
+        && locked.python == dotted(asked.python)
+        && locked.glibc == dotted(asked.glibc);
+    wheels_of(locked).filter(|_| is_current)
+}
+
+/// The wheels that the locks have for any platform and for whatever was asked then.
+fn all_of_lock(
+    files: &LockFiles,
+    image: &Image,
+    requirements: &ImageRequirements,
+) -> Vec<(Platform, Vec<LockedWheel>)> {
+    if let Some(file) = beside(requirements) {
+        let locked = files.beside.get(&file).into_iter();
+        return locked.flat_map(|lock| lock.wheels.clone()).collect();
+    }
+    let locked = files.lock.wheels.get(&image.name).into_iter().flatten();
+    locked
+        .filter_map(|(platform, locked)| Some((platform.clone(), wheels_of(locked)?)))
+        .collect()
+}
+
+/// The wheels of a built-in recipe; nothing where a name is none.
+pub(super) fn wheels_of(locked: &LockedWheels) -> Option<Vec<LockedWheel>> {
+    let wheels = locked.files.iter().map(|(name, sha256)| {
+        Some(LockedWheel {
+            wheel: name.parse().ok()?,
+            sha256: sha256.clone(),
         })
-    }
-
-    fn beside(
-        &self,
-        requirements: &ImageRequirements,
-    ) -> Result<Option<requirements::Lock>, Error> {
-        let file = lock_file(requirements);
-        match fs_err::read_to_string(self.session.project.root.join(&file)) {
-            Ok(text) => Ok(Some(requirements::Lock::parse(&file, &text)?)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
+    });
+    wheels.collect()
 }
 
 fn unlocked(image: &Image, requirements: &ImageRequirements, target: &Target) -> Defect {
@@ -262,7 +371,7 @@ fn unlocked(image: &Image, requirements: &ImageRequirements, target: &Target) ->
     let name = &image.name;
     let message = format!("`{name}` needs the wheels for {of} ({platform}), which no lock has");
     let defect = Defect::new("E033", Place::of_line(file, 1), message);
-    defect.hint("run `sparkpack build`, which completes the locks")
+    defect.hint("run `sparkpack lock`, which completes the locks")
 }
 
 /// The error with the line that wants the package, where a line does.
@@ -283,10 +392,6 @@ fn described(requirements: &ImageRequirements) -> String {
     } else {
         requirements.requirements.file.display().to_string()
     }
-}
-
-fn lock_file(requirements: &ImageRequirements) -> PathBuf {
-    requirements::lock_file_beside(Path::new(&requirements.requirements.file))
 }
 
 fn dotted((major, minor): (u8, u8)) -> String {

@@ -404,7 +404,7 @@ fn unlocked(image: &Image, what: &str) -> Defect {
         image.name
     );
     Defect::new("E033", Place::of_line(lock::FILE_NAME, 1), message)
-        .hint("run `sparkpack build`, which completes the locks")
+        .hint("run `sparkpack lock`, which completes the locks")
 }
 
 impl Plan {

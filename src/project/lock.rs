@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::place::{Defect, Place};
+use super::{
+    place::{Defect, Place},
+    settings::Chain,
+};
 use crate::image::{Digest, Platform};
 
 /// The lock's file name.
@@ -13,12 +16,15 @@ pub const FILE_NAME: &str = "sparkpack.lock";
 /// The version of the fingerprint's format that this sparkpack writes.
 pub const FORMAT: u32 = 1;
 
-/// The lock's content; what is not there yet is made by `build`.
+/// The lock's content; what is not there yet is looked up by `lock`, and by `build`, `push` and `package`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
     /// The version of the fingerprint's format.
     pub format: u32,
+    /// What the chains are of, as the configuration says it: for people and other programs, no input of anything.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub chains: BTreeMap<String, LockedChain>,
     /// The digest of each built-in recipe in use, by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recipes: BTreeMap<String, Digest>,
@@ -36,14 +42,55 @@ pub struct Lock {
     pub revisions: BTreeMap<String, Revision>,
 }
 
+/// The versions of a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedChain {
+    /// Spark's version.
+    pub spark: String,
+    /// Scala's binary version, that of Spark's own distribution.
+    pub scala: String,
+    /// Java's major version.
+    pub java: String,
+    /// Python's version, major and minor.
+    pub python: String,
+}
+
+impl LockedChain {
+    /// What the configuration says of a chain.
+    #[must_use]
+    pub fn of(chain: &Chain) -> Self {
+        let (major, minor) = chain.python;
+        Self {
+            spark: chain.spark.clone(),
+            scala: scala_of(&chain.spark).to_owned(),
+            java: chain.java.clone(),
+            python: format!("{major}.{minor}"),
+        }
+    }
+}
+
+/// The Scala of Spark's default distribution: 2.13 from Spark 4 on, 2.12 of all of Spark 3.
+fn scala_of(spark: &str) -> &'static str {
+    let major = spark.split('.').next().and_then(|major| major.parse().ok());
+    if major.is_some_and(|major: u32| major < 4) {
+        "2.12"
+    } else {
+        "2.13"
+    }
+}
+
 /// An external image, pinned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, untagged)]
 pub enum LockedImage {
     /// The digest of its manifest or index in a registry.
     Registry {
-        /// Of the bytes that the registry serves.
+        /// Of the bytes that the registry serves: it alone is in the fingerprints.
         digest: Digest,
+        /// The manifests' digests by the platforms in use, as far as they were looked up.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        platforms: BTreeMap<Platform, Digest>,
     },
     /// Only the local daemon has it: other machines cannot build on it.
     LocalDaemon {
@@ -57,7 +104,7 @@ impl LockedImage {
     #[must_use]
     pub fn digest(&self) -> &Digest {
         match self {
-            Self::Registry { digest } | Self::LocalDaemon { local_id: digest } => digest,
+            Self::Registry { digest, .. } | Self::LocalDaemon { local_id: digest } => digest,
         }
     }
 }
@@ -98,6 +145,7 @@ impl Default for Lock {
     fn default() -> Self {
         Self {
             format: FORMAT,
+            chains: BTreeMap::new(),
             recipes: BTreeMap::new(),
             images: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -117,7 +165,7 @@ impl Lock {
             let place = Place::of_offset(file, text, error.span().map_or(0, |span| span.start));
             let defect = Defect::new("E030", place, format!("not a lock: {}", error.message()));
             defect.hint(format!(
-                "take the committed file back, or delete {FILE_NAME} and run `sparkpack build`"
+                "take the committed file back, or delete {FILE_NAME} and run `sparkpack lock`"
             ))
         })?;
         if lock.format != FORMAT {
@@ -148,12 +196,22 @@ mod tests {
     #[test]
     fn text_and_lock_turn_into_each_other() {
         let mut lock = Lock::default();
+        lock.chains.insert(
+            "main".to_owned(),
+            LockedChain {
+                spark: "4.1.4".to_owned(),
+                scala: "2.13".to_owned(),
+                java: "17".to_owned(),
+                python: "3.11".to_owned(),
+            },
+        );
         let digest = Digest::of(b"x");
         lock.recipes.insert("base".to_owned(), digest.clone());
         lock.images.insert(
             "debian:bookworm-slim".to_owned(),
             LockedImage::Registry {
                 digest: digest.clone(),
+                platforms: [("linux/arm64".parse().unwrap(), digest.clone())].into(),
             },
         );
         lock.images.insert(
@@ -167,6 +225,24 @@ mod tests {
         let text = lock.to_text();
         assert_eq!(Lock::parse(Path::new(FILE_NAME), &text).unwrap(), lock);
         assert!(text.contains("[images.\"debian:bookworm-slim\"]"), "{text}");
+    }
+
+    /// A lock that knows nothing of platforms is read, and written as it was.
+    #[test]
+    fn the_platforms_of_an_image_need_not_be_known() {
+        let text = format!(
+            "format = 1\n\n[images.\"debian:bookworm-slim\"]\ndigest = \"{}\"\n",
+            Digest::of(b"x")
+        );
+        let lock = Lock::parse(Path::new(FILE_NAME), &text).unwrap();
+        assert!(lock.to_text().ends_with(&text), "{}", lock.to_text());
+    }
+
+    #[test]
+    fn scala_is_that_of_sparks_own_distribution() {
+        let known = ["2.12", "2.12", "2.13", "2.13", "2.13"];
+        let sparks = ["3.0.0", "3.5.8", "4.0.1", "4.2.0", "10.0.0"];
+        assert_eq!(sparks.map(scala_of), known);
     }
 
     #[test]

@@ -122,6 +122,12 @@ impl Daemon {
         })
     }
 
+    /// The daemon's address, as it was written.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.host.text
+    }
+
     /// The builder that [`build`](Self::build) uses: the daemon's best, or what `DOCKER_BUILDKIT` demands.
     #[must_use]
     pub fn builder(&self) -> Builder {

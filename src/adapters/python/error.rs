@@ -1,6 +1,6 @@
 //! What can go wrong with an installer and its index.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use super::Tool;
 use crate::{
@@ -92,6 +92,22 @@ pub enum PythonError {
         /// The file's name.
         wheel: String,
     },
+    /// A package that the requirements need, but do not name, though every line of them has a hash.
+    #[error("{}: `{pin}` is needed, but has no line, though every line has a hash", file.display())]
+    Unlisted {
+        /// The requirements file.
+        file: PathBuf,
+        /// What is needed.
+        pin: Pin,
+        /// The line that would be right.
+        line: String,
+    },
+    /// The wheels are in no cache, and nothing may be fetched.
+    #[error("wheels are not in the cache, and `--offline` forbids to fetch them\n{reason}")]
+    Offline {
+        /// What the installer came to without an index.
+        reason: String,
+    },
     /// The index did not answer, or not as one.
     #[error("the package index cannot be reached: {reason}")]
     Unreachable {
@@ -125,6 +141,7 @@ impl PythonError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Offline { .. } => "E035",
             Self::NoInstaller { .. } => "E701",
             Self::Failed { .. } => "E702",
             Self::NotFound { .. } => "E703",
@@ -138,8 +155,30 @@ impl PythonError {
             Self::Unsupported { .. } => "E711",
             Self::NoHash { .. } => "E712",
             Self::Io(_) => "E713",
+            Self::Unlisted { .. } => "E714",
             Self::Vendor(error) => error.code(),
         }
+    }
+
+    /// Whether other versions may be the cure.
+    pub(super) fn is_about_versions(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed { .. }
+                | Self::NotFound { .. }
+                | Self::OnlySource { .. }
+                | Self::OtherPlatforms { .. }
+                | Self::OtherPython { .. }
+                | Self::Conflict { .. }
+        )
+    }
+
+    /// Whether the wheels are there, but not as they should be.
+    pub(super) fn is_of_the_wheels(&self) -> bool {
+        matches!(
+            self,
+            Self::HashMismatch { .. } | Self::Vendor(_) | Self::Io(_)
+        )
     }
 
     /// The package of the requirement that cannot be fulfilled, where it is one's alone.
@@ -190,7 +229,7 @@ impl PythonError {
                 format!("write `{provided}`, or leave the line out: the image has it")
             }
             Self::HashMismatch { .. } => {
-                "find out who changed the file; if the change is wanted, delete the lock beside the requirements and run `sparkpack build`".to_owned()
+                "find out who changed the file; if the change is wanted, run `sparkpack lock --upgrade` with the name of the package".to_owned()
             }
             Self::NoHash { .. } => "use an index that tells the hashes of its files".to_owned(),
             Self::Unreachable { .. } => {
@@ -202,6 +241,8 @@ impl PythonError {
                     .to_owned()
             }
             Self::Unsupported { .. } => "write `installer = \"pip\"` under [python]".to_owned(),
+            Self::Unlisted { line, .. } => format!("add the line `{line}`"),
+            Self::Offline { .. } => "run it once without `--offline`".to_owned(),
             Self::Vendor(error) => return error.hint(),
             Self::Io(_) => return None,
         })

@@ -192,7 +192,9 @@ impl Index {
     }
 
     /// The lines of a requirements file that say where else to look; for uv only if it has no setting of its own.
-    pub(super) fn lines(&self, for_uv: bool) -> Vec<String> {
+    ///
+    /// Offline they are folders of this machine alone; uv has its cache beside them, pip has none that it could use.
+    pub(super) fn lines(&self, for_uv: bool, offline: bool) -> Vec<String> {
         let own = for_uv
             && (self.uv_is_configured
                 || self.variables.contains_key("UV_FIND_LINKS")
@@ -200,9 +202,10 @@ impl Index {
         if own {
             return Vec::new();
         }
+        let near = |place: &&str| !offline || !place.contains("://") || place.starts_with("file:");
         let mut lines = Vec::new();
         if let Some(places) = self.settings.get("find-links") {
-            let places = places.split_whitespace().map(|place| {
+            let places = places.split_whitespace().filter(near).map(|place| {
                 if place.contains("://") {
                     place.to_owned()
                 } else {
@@ -212,9 +215,9 @@ impl Index {
             lines.extend(places.map(|place| format!("--find-links {place}")));
         }
         let no = ["0", "false", "no", "off", "n", "f"];
-        if let Some(value) = self.settings.get("no-index")
-            && !no.contains(&value.to_ascii_lowercase().as_str())
-        {
+        let set = self.settings.get("no-index");
+        let is_set = set.is_some_and(|value| !no.contains(&value.to_ascii_lowercase().as_str()));
+        if is_set || (offline && !for_uv) {
             lines.push("--no-index".to_owned());
         }
         lines
@@ -439,9 +442,9 @@ mod tests {
             "--find-links https://w.example/x",
             "--no-index",
         ];
-        assert_eq!(read.lines(true), wanted);
+        assert_eq!(read.lines(true, false), wanted);
         assert_eq!(
-            index(&[NO_FILES, ("PIP_NO_INDEX", "0")], None).lines(false),
+            index(&[NO_FILES, ("PIP_NO_INDEX", "0")], None).lines(false, false),
             [""; 0]
         );
     }
@@ -460,7 +463,7 @@ mod tests {
             Some("https://b.example")
         );
         assert_eq!(
-            read.lines(false),
+            read.lines(false, false),
             ["--find-links file:///a", "--find-links file:///b"]
         );
         assert_eq!(value(&read.for_pip(None), "PIP_USER"), None);

@@ -25,7 +25,7 @@ use crate::{
     package::vendor::{LIBS, SITE_PACKAGES, leave_out, placement},
     project::{
         requirements::{LockedWheel, Pin, Requirement, Requirements, SPARKS_OWN, same_version},
-        wheel::{Target, choose},
+        wheel::{Target, choose, normalise},
     },
 };
 
@@ -54,6 +54,8 @@ pub struct Fetching {
     pub mirror: Option<String>,
     /// A bundle of certificates to trust.
     pub certificates: Option<PathBuf>,
+    /// No index is asked: only the installer's own cache and folders of this machine serve.
+    pub offline: bool,
 }
 
 /// An installer that is there.
@@ -62,6 +64,16 @@ pub struct Installer {
     tool: Tool,
     program: PathBuf,
     index: Index,
+    offline: bool,
+}
+
+/// What a new choice keeps of an older one, as far as the requirements allow it.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// The versions that were chosen before.
+    pub pins: Vec<Pin>,
+    /// The packages whose newest version is wanted; others move only where that needs it.
+    pub upgraded: BTreeSet<String>,
 }
 
 /// What was chosen for some requirements.
@@ -102,6 +114,7 @@ impl Installer {
             tool,
             program: program.into(),
             index: Index::of(variables, folder, fetching.mirror.clone(), certificates),
+            offline: fetching.offline,
         }
     }
 
@@ -111,7 +124,8 @@ impl Installer {
         self.tool
     }
 
-    /// Chooses the wheels for `requirements`; `provided` is what the parent image has, which is not shipped again.
+    /// Chooses the newest wheels for `requirements`; `provided` is what the parent image has, which is not shipped
+    /// again.
     ///
     /// # Errors
     /// The index cannot be asked, or there are no wheels that fulfil all requirements.
@@ -121,9 +135,61 @@ impl Installer {
         target: &Target,
         provided: &[Pin],
     ) -> Result<Resolved, PythonError> {
+        self.resolve(
+            requirements,
+            target,
+            &self::provided(requirements, provided)?,
+            &[],
+        )
+    }
+
+    /// The same, but what was chosen before stays, unless the requirements or an upgrade have no room for it.
+    ///
+    /// # Errors
+    /// Those of [`Self::lock`].
+    pub fn lock_keeping(
+        &self,
+        requirements: &Requirements,
+        target: &Target,
+        provided: &[Pin],
+        kept: &Kept,
+    ) -> Result<Resolved, PythonError> {
         let provided = self::provided(requirements, provided)?;
+        let resolve = |pins: &[Pin]| self.resolve(requirements, target, &provided, pins);
+        let mut fixed = Vec::new();
+        if !kept.upgraded.is_empty() {
+            let newest = resolve(&[])?;
+            let pins = newest.wheels.iter().map(LockedWheel::pin);
+            fixed.extend(pins.filter(|pin| kept.upgraded.contains(&pin.name)));
+        }
+        let mut free: Vec<Pin> = kept
+            .pins
+            .iter()
+            .filter(|pin| !kept.upgraded.contains(&pin.name))
+            .filter(|pin| may_stay(pin, requirements, &provided))
+            .cloned()
+            .collect();
+        loop {
+            let pins: Vec<Pin> = fixed.iter().chain(&free).cloned().collect();
+            match resolve(&pins) {
+                Err(error) if !free.is_empty() && error.is_about_versions() => {
+                    let_go(&mut free, &error);
+                }
+                Err(error) if !fixed.is_empty() && error.is_about_versions() => fixed.clear(),
+                resolved => return resolved,
+            }
+        }
+    }
+
+    fn resolve(
+        &self,
+        requirements: &Requirements,
+        target: &Target,
+        provided: &[Pin],
+        pins: &[Pin],
+    ) -> Result<Resolved, PythonError> {
         let run = Run::new(self)?;
-        let question = Question::of(requirements, &provided);
+        let question = Question::of(requirements, provided, pins);
         if question.wanted.is_empty() {
             let left_out = question.left_out;
             return Ok(Resolved {
@@ -131,7 +197,7 @@ impl Installer {
                 left_out,
             });
         }
-        for pin in &provided {
+        for pin in provided {
             stub::write(&run.folder(), pin)?;
         }
         let candidates = match self.tool {
@@ -144,15 +210,43 @@ impl Installer {
         let mut wheels = Vec::new();
         for (name, candidates) in candidates {
             if shipped(&name) {
-                wheels.push(chosen(&name, &candidates, &requirements.wanted, target)?);
+                let allowed = allowed(&name, requirements);
+                let candidates = self.among(&run, candidates, &allowed, &question, target)?;
+                let wheel = chosen(&name, &candidates, &allowed, target)?;
+                refuse_unlisted(&wheel, requirements)?;
+                wheels.push(wheel);
             } else {
                 wheels.extend(candidates.into_iter().take(1));
             }
         }
         wheels.sort_by(|left, right| left.wheel.name.cmp(&right.wheel.name));
-        let (wheels, mut left_out) = leave_out(wheels, &provided);
+        let (wheels, mut left_out) = leave_out(wheels, provided);
         left_out.extend(question.left_out);
         Ok(Resolved { wheels, left_out })
+    }
+
+    /// The candidates of one package, where only some digests are allowed; uv names all that there are, pip its best.
+    fn among(
+        &self,
+        run: &Run<'_>,
+        candidates: Vec<LockedWheel>,
+        allowed: &[Digest],
+        question: &Question,
+        target: &Target,
+    ) -> Result<Vec<LockedWheel>, PythonError> {
+        let is_allowed = |wheel: &LockedWheel| allowed.contains(&wheel.sha256);
+        match candidates.first() {
+            Some(first) if self.tool == Tool::Pip && !allowed.is_empty() => {
+                if candidates.iter().any(is_allowed) {
+                    return Ok(candidates);
+                }
+                let line = hashed_line(&first.pin(), allowed);
+                let index = question.index.as_deref();
+                let found = pip::choose_hashed(run, line, index, target)?;
+                Ok(found.into_values().flatten().collect())
+            }
+            _ => Ok(candidates),
+        }
     }
 
     /// Installs `wheels` into the new or empty folder `into`: `libs` holds what can lie in a zip, `site-packages`
@@ -179,17 +273,23 @@ impl Installer {
             .prefix(".unpacked-")
             .tempdir_in(&into)?;
         let run = Run::new(self)?;
-        let mut lines = self.index.lines(self.tool == Tool::Uv);
+        let mut lines = self.index.lines(self.tool == Tool::Uv, self.offline);
         lines.extend(
             wheels
                 .iter()
-                .map(|wheel| format!("{} --hash={}", wheel.pin(), wheel.sha256)),
+                .map(|wheel| hashed_line(&wheel.pin(), std::slice::from_ref(&wheel.sha256))),
         );
         run.write("requirements.txt", &lines)?;
-        match self.tool {
-            Tool::Uv => uv::install(&run, target, index, unpacked.path())?,
-            Tool::Pip => pip::install(&run, target, index, unpacked.path())?,
-        }
+        let installed = match self.tool {
+            Tool::Uv => uv::install(&run, target, index, unpacked.path()),
+            Tool::Pip => pip::install(&run, target, index, unpacked.path()),
+        };
+        installed.map_err(|error| match error {
+            error if self.offline && !error.is_of_the_wheels() => PythonError::Offline {
+                reason: error.to_string(),
+            },
+            error => error,
+        })?;
         let placement = placement(unpacked.path(), wheels)?;
         for (folder, paths) in [
             (LIBS, &placement.libs),
@@ -229,7 +329,8 @@ struct Question {
 }
 
 impl Question {
-    fn of(requirements: &Requirements, provided: &[Pin]) -> Self {
+    /// `pins` are versions that must not move.
+    fn of(requirements: &Requirements, provided: &[Pin], pins: &[Pin]) -> Self {
         let unknown = |wanted: &Requirement| {
             SPARKS_OWN.contains(&wanted.name.as_str())
                 && !provided.iter().any(|pin| pin.name == wanted.name)
@@ -241,7 +342,7 @@ impl Question {
             .collect();
         asked.wanted.retain(|wanted| !unknown(wanted));
         let mut constraints = asked.constraint_lines();
-        constraints.extend(provided.iter().map(ToString::to_string));
+        constraints.extend(provided.iter().chain(pins).map(ToString::to_string));
         Self {
             wanted: asked.wanted_lines(),
             constraints,
@@ -278,36 +379,97 @@ fn provided(requirements: &Requirements, given: &[Pin]) -> Result<Vec<Pin>, Pyth
     Ok(provided.into_values().collect())
 }
 
-/// The best of a package's wheels, which must have one of the digests that the requirements name.
+/// Whether a version that was chosen before is not contradicted by what is written.
+fn may_stay(pin: &Pin, requirements: &Requirements, provided: &[Pin]) -> bool {
+    let mut pinned = requirements.wanted.iter().chain(&requirements.constraints);
+    let contradicted = pinned.any(|wanted| {
+        let other = |version| !same_version(version, &pin.version);
+        wanted.name == pin.name && wanted.marker.is_none() && wanted.pinned().is_some_and(other)
+    });
+    let is_below = provided.iter().any(|below| below.name == pin.name);
+    !contradicted && !is_below && !SPARKS_OWN.contains(&pin.name.as_str())
+}
+
+/// Gives up those of `pins` that an error names; all of them where it names none.
+fn let_go(pins: &mut Vec<Pin>, error: &PythonError) {
+    let text = error.to_string();
+    let of_name = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    let named: BTreeSet<String> = text
+        .split(|character| !of_name(character))
+        .map(normalise)
+        .collect();
+    let before = pins.len();
+    pins.retain(|pin| !named.contains(&pin.name));
+    if pins.len() == before {
+        pins.clear();
+    }
+}
+
+/// `name==version` with its hashes, as a line of a requirements file.
+fn hashed_line(pin: &Pin, hashes: &[Digest]) -> String {
+    let hashes = hashes.iter().map(|digest| format!(" --hash={digest}"));
+    pin.to_string() + &hashes.collect::<String>()
+}
+
+/// The digests that a package's wheel may have; none means any.
+fn allowed(name: &str, requirements: &Requirements) -> Vec<Digest> {
+    let lines = requirements
+        .wanted
+        .iter()
+        .filter(|wanted| wanted.name == name);
+    lines.flat_map(|wanted| wanted.hashes.clone()).collect()
+}
+
+/// Where every line has hashes, a package without a line has none that it could be compared with.
+fn refuse_unlisted(wheel: &LockedWheel, requirements: &Requirements) -> Result<(), PythonError> {
+    let wanted = &requirements.wanted;
+    let is_listed = wanted.iter().any(|wanted| wanted.name == wheel.wheel.name);
+    let mut others = wanted
+        .iter()
+        .filter(|wanted| !SPARKS_OWN.contains(&wanted.name.as_str()));
+    if is_listed || others.any(|wanted| wanted.hashes.is_empty()) {
+        return Ok(());
+    }
+    Err(PythonError::Unlisted {
+        file: requirements.file.clone(),
+        pin: wheel.pin(),
+        line: hashed_line(&wheel.pin(), std::slice::from_ref(&wheel.sha256)),
+    })
+}
+
+/// The best of a package's wheels that may be taken.
 fn chosen(
     name: &str,
     candidates: &[LockedWheel],
-    wanted: &[Requirement],
+    allowed: &[Digest],
     target: &Target,
 ) -> Result<LockedWheel, PythonError> {
-    let lines = wanted.iter().filter(|wanted| wanted.name == name);
-    let allowed: Vec<Digest> = lines.flat_map(|wanted| wanted.hashes.clone()).collect();
-    let names = candidates.iter().map(|candidate| &candidate.wheel);
-    let best = choose(names, target).map_err(|none| PythonError::OtherPlatforms {
-        asked: candidates
-            .first()
-            .map_or_else(|| name.to_owned(), |first| first.pin().to_string()),
-        found: none.found,
-        wanted: none.wanted,
-    })?;
-    let best = candidates.iter().find(|candidate| candidate.wheel == *best);
-    match best {
-        Some(best) if allowed.is_empty() || allowed.contains(&best.sha256) => Ok(best.clone()),
-        Some(best) => Err(PythonError::mismatch(
-            &best.wheel.file_name,
-            &allowed,
-            &best.sha256,
-        )),
-        None => Err(PythonError::NotFound {
-            asked: name.to_owned(),
-            versions: Vec::new(),
-        }),
+    let may_be =
+        |candidate: &&LockedWheel| allowed.is_empty() || allowed.contains(&candidate.sha256);
+    let best_of = |candidates: &[&LockedWheel]| {
+        let names = candidates.iter().map(|candidate| &candidate.wheel);
+        let best = choose(names, target).map_err(|none| PythonError::OtherPlatforms {
+            asked: candidates
+                .first()
+                .map_or_else(|| name.to_owned(), |first| first.pin().to_string()),
+            found: none.found,
+            wanted: none.wanted,
+        })?;
+        let mut candidates = candidates.iter();
+        let best = candidates.find(|candidate| candidate.wheel == *best);
+        best.map(|best| (*best).clone())
+            .ok_or_else(|| PythonError::NotFound {
+                asked: name.to_owned(),
+                versions: Vec::new(),
+            })
+    };
+    let may: Vec<&LockedWheel> = candidates.iter().filter(may_be).collect();
+    if may.is_empty() && !candidates.is_empty() {
+        let best = best_of(&candidates.iter().collect::<Vec<_>>())?;
+        let file_name = &best.wheel.file_name;
+        return Err(PythonError::mismatch(file_name, allowed, &best.sha256));
     }
+    best_of(&may)
 }
 
 /// The last part of a URL or a path, decoded.

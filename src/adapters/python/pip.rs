@@ -160,6 +160,32 @@ pub(super) fn resolve(
     }
 }
 
+/// pip's best wheel for a line with hashes: it passes over files that have none of them.
+pub(super) fn choose_hashed(
+    run: &Run<'_>,
+    line: String,
+    index: Option<&str>,
+    target: &Target,
+) -> Result<Candidates, PythonError> {
+    let mut lines = run.index().lines(false, run.is_offline());
+    lines.push(line);
+    run.write("requirements.txt", &lines)?;
+    let arguments = [
+        "--dry-run",
+        "--ignore-installed",
+        "--report",
+        "report.json",
+        "--target",
+        "nowhere",
+        "--no-deps",
+        "--require-hashes",
+    ];
+    match call(run, &arguments, target, index)? {
+        Ok(()) => read_report(&run.read("report.json")?),
+        Err(complaint) => Err(understand(run, &complaint, target)),
+    }
+}
+
 pub(super) fn install(
     run: &Run<'_>,
     target: &Target,

@@ -39,6 +39,10 @@ impl<'a> Run<'a> {
         self.folder.path().to_owned()
     }
 
+    pub(super) fn is_offline(&self) -> bool {
+        self.installer.offline
+    }
+
     pub(super) fn index(&self) -> &Index {
         &self.installer.index
     }
@@ -60,7 +64,7 @@ impl<'a> Run<'a> {
         constraints: &[String],
         for_uv: bool,
     ) -> io::Result<()> {
-        let mut lines = self.index().lines(for_uv);
+        let mut lines = self.index().lines(for_uv, self.is_offline());
         let stubs = self.folder.path().join(stub::FOLDER);
         if stubs.exists() {
             lines.push(format!("--find-links {}", super::index::file_url(&stubs)));

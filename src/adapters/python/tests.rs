@@ -56,6 +56,7 @@ fn installers(mirror: Option<&str>) -> [Installer; 2] {
     let fetching = Fetching {
         mirror: mirror.map(str::to_owned),
         certificates: None,
+        offline: false,
     };
     let both = [(Tool::Uv, uv()), (Tool::Pip, pip::python().unwrap())];
     both.map(|(tool, program)| {

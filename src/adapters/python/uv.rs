@@ -51,6 +51,9 @@ fn call(
         "--only-binary",
         ":all:",
     ]);
+    if run.is_offline() {
+        all.push("--offline");
+    }
     let all: Vec<&OsStr> = all.into_iter().map(OsStr::new).collect();
     match run.call(&all, &run.index().for_uv(index))? {
         Ok(()) => Ok(()),

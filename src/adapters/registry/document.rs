@@ -161,6 +161,19 @@ pub(super) fn choose(index: &[Descriptor], platform: &Platform) -> Result<Descri
     ))
 }
 
+/// The digests of an index by their platforms; what is for none, such as attestations, is not among them.
+pub(super) fn by_platform(index: Vec<Descriptor>) -> BTreeMap<Platform, Digest> {
+    let mut found = BTreeMap::new();
+    for entry in index {
+        let platform = entry.platform.map(RawPlatform::normal);
+        if let Some(platform) = platform.filter(|platform| platform.os != "unknown") {
+            // The first is the one that is chosen.
+            found.entry(platform).or_insert(entry.digest);
+        }
+    }
+    found
+}
+
 /// The facts of the image that a manifest and its config describe.
 pub(super) fn facts(manifest: &Manifest, config: &[u8]) -> Result<ImageFacts, String> {
     let raw: RawConfig = json(config, "config")?;

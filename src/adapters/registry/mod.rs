@@ -26,11 +26,13 @@ mod attach;
 mod challenge;
 mod document;
 mod error;
+mod listing;
 mod session;
 mod transport;
 
 pub use attach::Attachment;
 pub use error::{Because, RegistryError, Trouble};
+pub use listing::Listing;
 
 /// The largest manifest or index that is read, in bytes: registries take none that is larger.
 const MANIFEST_LIMIT: usize = 4 << 20;

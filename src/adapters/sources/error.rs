@@ -22,6 +22,12 @@ pub enum SourceError {
         /// What it is.
         actual: Digest,
     },
+    /// It would have to be fetched, which is forbidden.
+    #[error("{from} is not in the cache, and `--offline` forbids to fetch it")]
+    Offline {
+        /// What would be fetched.
+        from: String,
+    },
     /// The other side does not answer, or not to the end.
     #[error("cannot fetch {from}: {reason}")]
     Unreachable {
@@ -123,6 +129,7 @@ impl SourceError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Offline { .. } => "E035",
             Self::Checksum { .. } => "E620",
             Self::Unreachable { .. } => "E621",
             Self::Denied { .. } => "E622",
@@ -150,6 +157,7 @@ impl SourceError {
             Self::Checksum { name, .. } => format!(
                 "if the change is meant, correct `sha256` of `{name}`, or delete its entry in sparkpack.lock; if not, do not build with it"
             ),
+            Self::Offline { .. } => "run it once without `--offline`".to_owned(),
             Self::Unreachable { .. } => {
                 "check the network, `HTTPS_PROXY` and `ca`; in a closed network set `[mirrors]`"
                     .to_owned()

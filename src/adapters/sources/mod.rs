@@ -38,6 +38,8 @@ pub struct Fetcher {
     pub maven: Option<String>,
     /// The URL of a Python index to use instead of the installer's own.
     pub python_index: Option<String>,
+    /// Only what lies in the cache or on this machine is given.
+    pub offline: bool,
 }
 
 impl Fetcher {
@@ -211,6 +213,10 @@ impl Fetcher {
         folder: &Path,
         progress: Progress<'_>,
     ) -> Result<PathBuf, SourceError> {
+        if self.offline && !matches!(source.origin, Origin::Path(_)) {
+            let from = shown(&source.origin);
+            return Err(SourceError::Offline { from });
+        }
         let file = folder.join("download");
         match (&source.origin, &self.maven) {
             (Origin::Url(url), _) => download::download(url, self.ca.as_deref(), &file, progress)?,

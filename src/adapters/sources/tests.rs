@@ -96,6 +96,7 @@ impl Fixture {
             ca: None,
             maven: None,
             python_index: None,
+            offline: false,
         };
         Self { folder, fetcher }
     }
@@ -243,6 +244,28 @@ fn a_download_is_kept_and_checked() {
         ["blobs"],
         "nothing temporary stays"
     );
+}
+
+#[test]
+fn offline_gives_what_the_cache_has_and_asks_nobody() {
+    let server = Server::start(vec![("/a.jar", vec![Reply::Body(b"jar".to_vec())])]);
+    let mut fixture = Fixture::new();
+    let source = source(Origin::Url(format!("{}/a.jar", server.url)), Unpack::No);
+    let digest = Digest::of(b"jar");
+    fixture.fetcher.offline = true;
+    let error = fixture.fetch(&source, &digest).unwrap_err();
+    assert_eq!(error.code(), "E035");
+    assert!(error.to_string().contains("/a.jar"), "{error}");
+    assert!(error.hint().unwrap().contains("--offline"));
+    assert_eq!(server.asked().len(), 0);
+    fixture.fetcher.offline = false;
+    fixture.fetch(&source, &digest).unwrap();
+    fixture.fetcher.offline = true;
+    assert_eq!(
+        listed(&fixture.fetch(&source, &digest).unwrap()),
+        ["a.jar=jar"]
+    );
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[test]

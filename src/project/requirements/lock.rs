@@ -161,7 +161,7 @@ impl Lock {
                 Place::of_line(file, line),
                 format!("not a lock: {message}"),
             );
-            defect.hint("take the committed file back, or delete it and run `sparkpack build`")
+            defect.hint("take the committed file back, or delete it and run `sparkpack lock`")
         })
     }
 }

@@ -225,3 +225,40 @@ fn a_mirror_is_read_instead_and_never_written() {
         ["PUT /v2/a/manifests/t", "GET /v2/a/manifests/t"]
     );
 }
+
+/// One request for an index, two for a manifest that stands alone; attestations are no platforms.
+#[test]
+fn a_listing_tells_what_each_platform_has() {
+    let (amd, arm) = (Sample::new("amd64"), Sample::new("arm64"));
+    let entries = [
+        amd.descriptor("unknown"),
+        amd.descriptor("amd64"),
+        arm.descriptor("arm64"),
+    ];
+    let mut entries = entries;
+    entries[0]["platform"]["os"] = json!("unknown");
+    let bytes = index(&entries);
+    let digest = Digest::of(&bytes);
+    let served = bytes.clone();
+    let fake = Fake::start(move |_, _| Reply::new(200, served.clone()));
+    let listing = anonymous().listing(&fake.reference("a/b:t")).unwrap();
+    let platforms = [("linux/amd64", amd.digest()), ("linux/arm64", arm.digest())];
+    let platforms = platforms.map(|(platform, digest)| (platform.parse().unwrap(), digest));
+    let wanted = Listing {
+        digest,
+        platforms: platforms.into(),
+    };
+    assert!(wanted.is_index());
+    assert_eq!(listing, Some(wanted));
+    assert_eq!(fake.lines(), ["GET /v2/a/b/manifests/t"]);
+    let fake = Fake::holding(&arm, |_, _| None);
+    let listing = anonymous().listing(&fake.reference("a/b:t")).unwrap();
+    let alone = Listing {
+        digest: arm.digest(),
+        platforms: [("linux/arm64".parse().unwrap(), arm.digest())].into(),
+    };
+    assert!(!alone.is_index());
+    assert_eq!(listing, Some(alone));
+    let fake = Fake::start(|_, _| Reply::error(404, "MANIFEST_UNKNOWN"));
+    assert_eq!(anonymous().listing(&fake.reference("a/b:t")).unwrap(), None);
+}

@@ -1,0 +1,71 @@
+//! What a tag stands for on each platform.
+
+use std::collections::BTreeMap;
+
+use super::{
+    RegistryClient, RegistryError,
+    document::{self, Document},
+    look_up,
+    session::{Request, Session, not_understood},
+};
+use crate::image::{Digest, Platform, Reference};
+
+/// The manifests behind a reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The digest that the reference has: of the index where there is one.
+    pub digest: Digest,
+    /// The digest of each platform's manifest; where there is no index, the one platform's is `digest`, if it is told.
+    pub platforms: BTreeMap<Platform, Digest>,
+}
+
+impl Listing {
+    /// Whether there is an index, which could have other platforms.
+    #[must_use]
+    pub fn is_index(&self) -> bool {
+        !self.platforms.is_empty() && self.platforms.values().all(|digest| *digest != self.digest)
+    }
+}
+
+impl RegistryClient {
+    /// The digest that a tag has, or the reference's own where the registry has it, with those of all its platforms.
+    ///
+    /// # Errors
+    /// Of any answer but the manifests and "there is none".
+    pub fn listing(&self, reference: &Reference) -> Result<Option<Listing>, RegistryError> {
+        let action = format!("look up `{reference}`");
+        let repository = self.readable(&reference.repository);
+        let request = look_up(&action, &repository, reference);
+        let wanted = reference.digest.as_ref();
+        self.runtime
+            .block_on(self.session.listing(&request, wanted))
+    }
+}
+
+impl Session {
+    async fn listing(
+        &self,
+        request: &Request<'_>,
+        wanted: Option<&Digest>,
+    ) -> Result<Option<Listing>, RegistryError> {
+        let Some(served) = self.manifest(request, wanted).await? else {
+            return Ok(None);
+        };
+        let odd = |because| not_understood(request, because);
+        let document = Document::parse(&served.bytes, &served.content_type).map_err(odd)?;
+        let platforms = match document {
+            Document::Index(entries) => document::by_platform(entries),
+            Document::Manifest(manifest) => {
+                // The digest is what counts: a config that cannot be read is told when the image is used.
+                let config = self.config(request, &manifest.config).await.ok();
+                let facts = config.and_then(|config| document::facts(&manifest, &config).ok());
+                let platform = facts.map(|facts| (facts.platform, served.digest.clone()));
+                platform.into_iter().collect()
+            }
+        };
+        Ok(Some(Listing {
+            digest: served.digest,
+            platforms,
+        }))
+    }
+}

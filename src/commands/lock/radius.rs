@@ -1,0 +1,308 @@
+//! What new locks retag, and why: every image whose record they change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    commands::{
+        locks::{Inputs, LockFiles, externals, sources_of},
+        outside::{Missing, Outside},
+        session::Session,
+        stages, wheels,
+    },
+    error::Error,
+    image::Digest,
+    plan::{self, Facts, Plan, Record, Stage, difference, parents_first, source_digest},
+    project::{
+        lock::{Lock, LockedImage, LockedSource},
+        template::TAG_DIGITS,
+    },
+};
+
+/// What the locks stood for before.
+#[derive(Default)]
+pub(super) struct Before {
+    /// Nothing where no image had a tag.
+    plan: Option<Plan>,
+    /// The images that had none, since the locks lacked something of them or of what they stand on.
+    unlocked: BTreeSet<String>,
+}
+
+impl Before {
+    pub(super) fn of(
+        session: &Session<'_>,
+        outside: &Outside<'_>,
+        inputs: &Inputs,
+        files: &LockFiles,
+        local_sources: &BTreeMap<String, Digest>,
+    ) -> Self {
+        Self::made(session, outside, inputs, files, local_sources).unwrap_or_default()
+    }
+
+    fn made(
+        session: &Session<'_>,
+        outside: &Outside<'_>,
+        inputs: &Inputs,
+        files: &LockFiles,
+        local_sources: &BTreeMap<String, Digest>,
+    ) -> Option<Self> {
+        let project = &session.project;
+        let (lock, mut unlocked) = filled(session, inputs, &files.lock, local_sources);
+        let (missing, none) = (Missing::Refuse, BTreeSet::new());
+        let mut known = files.clone();
+        let chosen = wheels::of_all(session, outside, missing, inputs, &mut known, &none);
+        let chosen = chosen.ok()?;
+        unlocked.extend(chosen.unlocked.into_iter().map(|(name, _)| name));
+        let facts = Facts {
+            project,
+            lock: &lock,
+            inputs,
+            wheels: &chosen.wheels,
+            local_sources,
+        };
+        let plan = plan::make(facts).ok()?;
+        for name in parents_first(project, inputs).ok()? {
+            let parents = &plan.stages.get(&name)?.parents;
+            if !parents.is_disjoint(&unlocked) {
+                unlocked.insert(name);
+            }
+        }
+        let plan = Some(plan);
+        Some(Self { plan, unlocked })
+    }
+
+    fn stage(&self, name: &str) -> Option<&Stage> {
+        let plan = self.plan.as_ref()?;
+        plan.stages
+            .get(name)
+            .filter(|_| !self.unlocked.contains(name))
+    }
+}
+
+/// A lock in which nothing is missing, and the images for which something was made up.
+fn filled(
+    session: &Session<'_>,
+    inputs: &Inputs,
+    lock: &Lock,
+    local_sources: &BTreeMap<String, Digest>,
+) -> (Lock, BTreeSet<String>) {
+    let (mut filled, mut unlocked) = (lock.clone(), BTreeSet::new());
+    let nothing = Digest::of(b"not locked");
+    for (name, inputs) in inputs {
+        for text in externals(inputs) {
+            if !lock.images.contains_key(text) {
+                unlocked.insert(name.clone());
+                let local_id = nothing.clone();
+                let image = LockedImage::LocalDaemon { local_id };
+                filled.images.insert(text.to_owned(), image);
+            }
+        }
+        for source in sources_of(&session.project, name, inputs) {
+            let source = session.project.sources.get(&source);
+            let lacking =
+                source.filter(|source| source_digest(source, lock, local_sources).is_none());
+            if let Some(source) = lacking {
+                unlocked.insert(name.clone());
+                let sha256 = nothing.clone();
+                let locked = LockedSource { sha256 };
+                filled.sources.insert(source.origin.to_string(), locked);
+            }
+        }
+    }
+    (filled, unlocked)
+}
+
+/// Everything that new locks change.
+pub(super) struct Radius {
+    /// What moved in the locks.
+    moves: Vec<String>,
+    /// The images with another tag than before, parents first.
+    retagged: Vec<Retagged>,
+    staying: usize,
+}
+
+struct Retagged {
+    name: String,
+    /// Nothing where it had none.
+    old: Option<String>,
+    new: String,
+    reasons: Vec<String>,
+}
+
+impl Radius {
+    pub(super) fn between(
+        session: &Session<'_>,
+        order: &[String],
+        before: &Before,
+        plan: &Plan,
+        moves: Vec<String>,
+    ) -> Result<Self, Error> {
+        let (mut retagged, mut staying) = (Vec::new(), 0);
+        for name in order {
+            let Some(stage) = plan.stages.get(name) else {
+                continue;
+            };
+            let old = before.stage(name);
+            if old.is_some_and(|old| old.fingerprint == stage.fingerprint) {
+                staying += 1;
+                continue;
+            }
+            retagged.push(Retagged {
+                old: old.map(|old| tag(session, old)).transpose()?,
+                new: tag(session, stage)?,
+                reasons: old.map(|old| reasons(old, stage)).unwrap_or_default(),
+                name: name.clone(),
+            });
+        }
+        Ok(Self {
+            moves,
+            retagged,
+            staying,
+        })
+    }
+
+    /// Prints it as data: it is what a person puts into the commit's message.
+    pub(super) fn print(&self, session: &Session<'_>) -> Result<(), Error> {
+        let ui = session.ui;
+        ui.data("locks:")?;
+        for line in &self.moves {
+            ui.data(format!("  {line}"))?;
+        }
+        ui.data("images:")?;
+        for image in &self.retagged {
+            let old = image.old.as_deref().unwrap_or("not locked before");
+            ui.data(format!("  {}: {old} -> {}", image.name, image.new))?;
+            for reason in &image.reasons {
+                ui.data(format!("    {reason}"))?;
+            }
+        }
+        match (self.retagged.len(), self.staying) {
+            (_, 0) => {}
+            (0, _) => ui.data("  all stay as they are")?,
+            (_, 1) => ui.data("  1 stays as it is")?,
+            (_, staying) => ui.data(format!("  {staying} stay as they are"))?,
+        }
+        Ok(())
+    }
+}
+
+/// The tag of a stage, which is the same in every registry.
+fn tag(session: &Session<'_>, stage: &Stage) -> Result<String, Error> {
+    let prefix = session.project.registries.values().next();
+    let prefix = prefix.map_or("", String::as_str);
+    let reference = stages::reference(session, stage, prefix)?;
+    Ok(reference.tag.unwrap_or_default())
+}
+
+/// What the records of a stage differ in, on whatever platform, each once.
+fn reasons(old: &Stage, new: &Stage) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    for stage in &new.platforms {
+        let same = |other: &&plan::PlatformStage| other.platform == stage.platform;
+        let Some(before) = old.platforms.iter().find(same) else {
+            reasons.push(format!("platform {} added", stage.platform));
+            continue;
+        };
+        let parents = changed_parents(&before.record, &stage.record);
+        let told = parents.keys().map(|parent| format!("`{parent}` changes"));
+        let others = difference::between(&before.record, &stage.record)
+            .into_iter()
+            .map(|change| change.to_string())
+            .filter(|text| {
+                !parents
+                    .values()
+                    .any(|[old, new]| is_of_parent(text, old, new))
+            });
+        for reason in told.chain(others) {
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+    }
+    reasons
+}
+
+/// The parents that both records have, with the fingerprints, where these differ.
+fn changed_parents(old: &Record, new: &Record) -> BTreeMap<String, [String; 2]> {
+    let parents = |record: &Record| {
+        let rows = record.rows().filter_map(|row| match row {
+            [kind, _, stage, fingerprint] if kind == "parent" => {
+                Some((stage.clone(), fingerprint.clone()))
+            }
+            _ => None,
+        });
+        rows.collect::<BTreeMap<String, String>>()
+    };
+    let old = parents(old);
+    let changed = parents(new).into_iter().filter_map(|(stage, new)| {
+        let old = old.get(&stage)?;
+        (*old != new).then(|| (stage, [old.clone(), new]))
+    });
+    changed.collect()
+}
+
+/// Whether a difference is that of a parent which has been told already.
+fn is_of_parent(text: &str, old: &str, new: &str) -> bool {
+    let names = |fingerprint: &str| {
+        let hex = fingerprint
+            .split_once(':')
+            .map_or(fingerprint, |(_, hex)| hex);
+        hex.get(..TAG_DIGITS).is_some_and(|hex| text.contains(hex))
+    };
+    text.starts_with("parent ") && (names(old) || names(new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        image::Platform,
+        plan::{Input, PlatformStage},
+    };
+
+    fn stage(inputs: &[Input]) -> Stage {
+        let mut record = Record::default();
+        for input in inputs {
+            record.add(input);
+        }
+        let fingerprint = record.fingerprint();
+        Stage {
+            name: "ds".to_owned(),
+            parents: BTreeSet::new(),
+            platforms: vec![PlatformStage {
+                platform: Platform::default(),
+                fingerprint: fingerprint.clone(),
+                record,
+                wheels: Vec::new(),
+            }],
+            fingerprint,
+            uses_network: false,
+        }
+    }
+
+    fn parent(stage: &str, inputs: &str) -> Input {
+        Input::Parent {
+            role: "FROM 1".to_owned(),
+            stage: stage.to_owned(),
+            fingerprint: Digest::of(inputs.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn a_parent_that_changes_is_said_once_and_plainly() {
+        let target = Input::Target("x".to_owned());
+        let old = stage(&[parent("py", "old"), parent("base", "same")]);
+        let new = stage(&[parent("py", "new"), parent("base", "same"), target]);
+        let told = reasons(&old, &new);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[0], "`py` changes");
+        assert!(told[1].contains("target"), "{told:?}");
+        assert_eq!(reasons(&old, &old), Vec::<String>::new());
+        // Another parent is no change of the one that was there.
+        let told = reasons(&old, &stage(&[parent("ds", "x"), parent("base", "same")]));
+        assert!(
+            !told.iter().any(|reason| reason.ends_with("changes")),
+            "{told:?}"
+        );
+        assert!(!told.is_empty());
+    }
+}
