@@ -173,7 +173,7 @@ impl Question<'_> {
     fn not_named(&self, stage: &Stage) -> Error {
         let name = &stage.name;
         Error::Usage {
-            code: "E100",
+            code: "E067",
             message: format!(
                 "no manifest of the registry `{}` names an image `{name}` that was built, or one that stands on it",
                 self.registry
