@@ -291,8 +291,12 @@ impl<'a> Packer<'a> {
         let folder = dist.join(name);
         let kept = stats::file_for(&self.session.cache, &folder);
         let digests = stats::open(&kept);
+        // A folder that is empty has to be there as well: that something comes into it shows in its times.
+        let is_there = folder
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_dir());
         let found = vendor::walk(&folder, &digests);
-        if found.is_ok_and(|found| listing_of(&found) == listing_of(entries)) {
+        if is_there && found.is_ok_and(|found| listing_of(&found) == listing_of(entries)) {
             stats::keep(&kept, &digests);
             return Ok(());
         }

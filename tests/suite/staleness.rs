@@ -9,7 +9,7 @@ use std::{
 
 use sparkpack::image::Digest;
 
-use crate::support::{TestProject, program, run, small};
+use crate::support::{Root, TestProject, program, remove_images, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 
@@ -353,6 +353,42 @@ fn a_run_that_changes_nothing_writes_nothing() {
     assert_ne!(everything(&cache), cached, "what has changed is kept anew");
 }
 
+/// What was written a moment ago, or lies in the future, may be written again and look the same. Whole seconds are a
+/// slow clock's, for which the moment is long enough for a test.
+#[test]
+fn what_may_change_unseen_is_not_kept() {
+    let project = project();
+    let is_kept = |text: &[u8]| {
+        let stats = cache_of(&project).join("stats");
+        let files = fs_err::read_dir(stats).into_iter().flatten();
+        let mut caches = files.map(|file| fs_err::read(file.unwrap().path()).unwrap());
+        let digest = Digest::of(text);
+        caches.any(|bytes| holds(&bytes, digest.hex()))
+    };
+    shell(
+        &project,
+        "touch -d '+1 year' $two; touch -d @1700000000 src/main.py; touch -d @$(date +%s) $one",
+    );
+    tags(&project);
+    assert!(!is_kept(b"VALUE = 1\n"), "as young as the run");
+    assert!(
+        !is_kept(b"print('main')\n"),
+        "its time was set a moment ago"
+    );
+    std::thread::sleep(SETTLED);
+    tags(&project);
+    assert!(is_kept(b"VALUE = 1\n"));
+    assert!(is_kept(b"print('main')\n"));
+    assert!(!is_kept(b"VALUE = 2\n"), "from the future");
+    shell(&project, "echo 'VALUE = 3' >$one");
+    tags(&project);
+    assert!(
+        !is_kept(b"VALUE = 1\n"),
+        "what is no longer true is forgotten"
+    );
+    assert!(!is_kept(b"VALUE = 3\n"));
+}
+
 /// A run that fails has still read the files.
 #[test]
 fn a_run_that_fails_later_keeps_what_it_has_read() {
@@ -416,12 +452,19 @@ impl Cached {
     }
 }
 
+fn holds(bytes: &[u8], text: &str) -> bool {
+    position(bytes, text).is_some()
+}
+
+fn position(bytes: &[u8], text: &str) -> Option<usize> {
+    let mut windows = bytes.windows(text.len());
+    windows.position(|window| window == text.as_bytes())
+}
+
 fn replaced(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
-    let at = bytes
-        .windows(old.len())
-        .position(|window| window == old.as_bytes());
+    let at = position(bytes, old).expect("the cache has the digest");
     let mut bytes = bytes.to_vec();
-    bytes[at.expect("the cache has the digest")..][..old.len()].copy_from_slice(new.as_bytes());
+    bytes[at..][..old.len()].copy_from_slice(new.as_bytes());
     bytes
 }
 
@@ -672,6 +715,74 @@ fn runs_at_the_same_time_do_not_spoil_the_cache() {
         cached.file,
         "nothing half-written is left"
     );
+}
+
+/// What a build finds in `dist` is looked at by its times: whatever is done to it must show in them.
+#[test]
+fn whatever_is_done_to_dist_the_next_build_mends() {
+    const DAMAGES: [(&str, &str); 12] = [
+        ("deleted", "rm -r dist"),
+        ("emptied", "rm -r dist; mkdir dist"),
+        ("the main file gone", "rm dist/main.py"),
+        (
+            "the main file changed, of the same size and time",
+            "keep dist/main.py; echo \"print('MAIN')\" >dist/main.py; back dist/main.py",
+        ),
+        (
+            "another main file renamed over it",
+            "keep dist/main.py; echo \"print('MAIN')\" >t; back t; mv t dist/main.py",
+        ),
+        (
+            "a byte of the jobs changed in place",
+            "keep dist/jobs.zip; printf X | dd of=dist/jobs.zip bs=1 seek=40 conv=notrunc status=none; back dist/jobs.zip",
+        ),
+        ("the jobs cut", "truncate -s -1 dist/jobs.zip"),
+        (
+            "the archives swapped",
+            "mv dist/jobs.zip t; mv dist/libs.zip dist/jobs.zip; mv t dist/libs.zip",
+        ),
+        ("a package too many", "echo >dist/site-packages/extra.py"),
+        (
+            "a folder too many, with the folder's old time",
+            "keep dist/site-packages; mkdir dist/site-packages/x; echo >dist/site-packages/x/y.py; back dist/site-packages",
+        ),
+        ("no folder of packages", "rmdir dist/site-packages"),
+        (
+            "a link in its place",
+            "mkdir ../packages; echo >../packages/x.py; rmdir dist/site-packages; ln -s ../../packages dist/site-packages",
+        ),
+    ];
+    let root = Root::new("staleness-dist", "dist");
+    let chain = || small::project(&root.name, "staleness-dist.example");
+    let projects: Vec<TestProject> = DAMAGES.iter().map(|_| chain()).collect();
+    projects
+        .iter()
+        .for_each(|project| drop(project.succeed(&["build"])));
+    std::thread::sleep(SETTLED);
+    for (project, (name, damage)) in projects.iter().zip(DAMAGES) {
+        let wanted = packed(project);
+        project.succeed(&["build"]);
+        let (dist, cache) = (project.root().join("dist"), cache_of(project));
+        let before = (everything(&dist), everything(&cache.join("stats")));
+        project.succeed(&["build"]);
+        let after = (everything(&dist), everything(&cache.join("stats")));
+        assert_eq!(before, after, "{name}: nothing was written");
+        shell(project, damage);
+        assert_ne!(packed(project), wanted, "{name}: the damage is none");
+        project.succeed(&["build"]);
+        assert_eq!(packed(project), wanted, "{name}");
+    }
+    remove_images("staleness-dist.example");
+}
+
+/// What `dist` holds, but for the report of the run.
+fn packed(project: &TestProject) -> String {
+    let script = "cd \"$1/dist\" 2>/dev/null && find . -not -name images.json -not -name .gitignore -type f \
+                  -exec sha256sum {} + | sort -k 2; find . -not -type f -printf '%y %p\\n' | sort; true";
+    program(
+        "sh",
+        &["-c", script, "sh", project.root().to_str().unwrap()],
+    )
 }
 
 fn cache_of(project: &TestProject) -> PathBuf {
