@@ -5,6 +5,7 @@
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `packing`: the same inputs give the same bytes
 //! - `retagging`: what moves a tag, and what does not
+//! - `locking`: what the locks hold, what moves them, and what that retags
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
 //! - `real`: the example project with real Spark, from nothing to the job's result
@@ -24,6 +25,7 @@ mod support;
 
 mod arrows;
 mod building;
+mod locking;
 mod mistakes;
 mod packing;
 mod pushing;
