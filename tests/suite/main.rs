@@ -7,6 +7,7 @@
 //! - `planning`: what a plan says is what a build does; tags for scripts; inputs that git does not have
 //! - `retagging`: what moves a tag, and what does not
 //! - `staleness`: a changed file is always seen, and a bad cache costs time only
+//! - `locking`: what the locks hold, what moves them, and what that retags
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
 //! - `why`: what makes an image differ, from wherever its record still is
@@ -27,6 +28,7 @@ mod support;
 
 mod arrows;
 mod building;
+mod locking;
 mod mistakes;
 mod packing;
 mod planning;

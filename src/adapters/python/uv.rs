@@ -81,6 +81,8 @@ pub(super) fn resolve(
         "highest",
         "--prerelease",
         "if-necessary-or-explicit",
+        // As pip does: what the index said minutes ago is not what it says.
+        "--refresh",
         "--quiet",
     ];
     call(run, &arguments, target, question.index.as_deref())?;

@@ -125,11 +125,13 @@ fn packages(inputs: &Inputs, files: &LockFiles) -> BTreeSet<String> {
 fn unknown(name: &str, project: &Project, inputs: &Inputs, files: &LockFiles) -> Error {
     let packages = packages(inputs, files);
     let recipes = inputs.values().filter_map(|inputs| inputs.built_in);
+    let images = inputs.iter();
+    let sources = images.map(|(name, inputs)| sources_of(project, name, inputs));
     let others: BTreeSet<String> = inputs
         .values()
         .flat_map(externals)
         .map(str::to_owned)
-        .chain(project.sources.keys().cloned())
+        .chain(sources.flatten())
         .chain(files.lock.sources.keys().cloned())
         .chain(files.lock.images.keys().cloned())
         .chain(recipes.map(|recipe| recipe.name.to_owned()))

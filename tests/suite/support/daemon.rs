@@ -1,5 +1,7 @@
 //! The real Docker daemon, and a root image of a few bytes in it.
 
+use std::path::Path;
+
 use super::program;
 
 /// Runs the docker client.
@@ -44,19 +46,27 @@ pub(crate) struct Root {
 
 impl Root {
     pub(crate) fn new(name: &str, text: &str) -> Self {
-        let name = format!("sparkpack-test/{name}:root");
         let folder = tempfile::tempdir().unwrap();
-        fs_err::write(folder.path().join("root.txt"), text).unwrap();
-        let archive = folder.path().join("root.tar");
+        Self::of_folder(name, text, folder.path())
+    }
+
+    /// One with a shell, so that a `RUN` can run.
+    pub(crate) fn with_shell(name: &str, text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::create_dir(folder.path().join("bin")).unwrap();
+        fs_err::copy("/bin/busybox", folder.path().join("bin/sh")).unwrap();
+        Self::of_folder(name, text, folder.path())
+    }
+
+    fn of_folder(name: &str, text: &str, folder: &Path) -> Self {
+        let name = format!("sparkpack-test/{name}:root");
+        fs_err::write(folder.join("root.txt"), text).unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let archive = outside.path().join("root.tar");
+        let tar = ["-C", folder.to_str().unwrap(), "-cf"];
         program(
             "tar",
-            &[
-                "-C",
-                folder.path().to_str().unwrap(),
-                "-cf",
-                archive.to_str().unwrap(),
-                "root.txt",
-            ],
+            &[&tar[..], &[archive.to_str().unwrap(), "."]].concat(),
         );
         docker(&[
             "import",

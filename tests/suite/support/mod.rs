@@ -1,6 +1,7 @@
 //! What tests need: a project in a folder of its own, runs of the real binary, a real registry, names in the daemon.
 
 mod daemon;
+mod index;
 mod registry;
 pub(crate) mod small;
 
@@ -12,6 +13,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 pub(crate) use daemon::{Root, docker, image_id, make_other_bytes, remove_images};
+pub(crate) use index::Index;
 pub(crate) use registry::Registry;
 use tempfile::TempDir;
 

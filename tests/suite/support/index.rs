@@ -1,0 +1,153 @@
+//! A package index of tiny wheels on the loopback, which may gain versions while it answers.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Cursor, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sparkpack::image::Digest;
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
+/// An index, PEP 503; it answers until the test's process ends.
+pub(crate) struct Index {
+    pub(crate) url: String,
+    files: Files,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Index {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let index = Self {
+            url: format!("http://{}/simple", listener.local_addr().unwrap()),
+            files: Files::default(),
+            asked: Arc::default(),
+        };
+        let (files, asked) = (index.files.clone(), index.asked.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                asked.fetch_add(1, Ordering::SeqCst);
+                answer(stream, &files);
+            }
+        });
+        index
+    }
+
+    /// Adds a wheel, named as `spk_lib-1.0-py3-none-any`, with one module and what it needs.
+    pub(crate) fn add(&self, stem: &str, requires: &[&str]) {
+        let name = stem.split('-').next().unwrap().replace('_', "-");
+        let file = format!("/simple/{name}/{stem}.whl");
+        let old = self
+            .files
+            .lock()
+            .unwrap()
+            .insert(file, wheel(stem, requires));
+        assert!(old.is_none(), "{stem} is there already");
+    }
+
+    /// The digest of a wheel.
+    pub(crate) fn digest(&self, stem: &str) -> Digest {
+        let files = self.files.lock().unwrap();
+        let end = format!("/{stem}.whl");
+        let (_, bytes) = files.iter().find(|(path, _)| path.ends_with(&end)).unwrap();
+        Digest::of(bytes)
+    }
+
+    /// How many requests there were.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+fn answer(mut stream: TcpStream, files: &Files) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    let first = lines.next().unwrap_or_default();
+    lines.take_while(|line| !line.is_empty()).for_each(drop);
+    let path = first.split(' ').nth(1).unwrap_or_default();
+    let found = body(path, &files.lock().unwrap());
+    let (status, kind, body) = match found {
+        Some((kind, body)) => ("200 OK", kind, body),
+        None => ("404 Not Found", "text/plain", Vec::new()),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    // A client that has seen enough may be gone.
+    drop(stream.write_all(head.as_bytes()));
+    if !first.starts_with("HEAD") {
+        drop(stream.write_all(&body));
+    }
+}
+
+fn body(path: &str, files: &BTreeMap<String, Vec<u8>>) -> Option<(&'static str, Vec<u8>)> {
+    if let Some(bytes) = files.get(path) {
+        return Some(("application/octet-stream", bytes.clone()));
+    }
+    let folder = format!("{}/", path.trim_end_matches('/'));
+    let links: String = files
+        .iter()
+        .filter_map(|(file, bytes)| Some((file.strip_prefix(&folder)?, bytes)))
+        .map(|(name, bytes)| {
+            format!(
+                "<a href=\"{name}#sha256={}\">{name}</a>\n",
+                Digest::of(bytes).hex()
+            )
+        })
+        .collect();
+    (!links.is_empty()).then(|| ("text/html", links.into_bytes()))
+}
+
+fn wheel(stem: &str, requires: &[&str]) -> Vec<u8> {
+    let mut parts = stem.splitn(3, '-');
+    let (name, version) = (parts.next().unwrap(), parts.next().unwrap());
+    let tag = parts.next().unwrap();
+    let information = format!("{name}-{version}.dist-info");
+    let mut metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
+    for requirement in requires {
+        metadata += &format!("Requires-Dist: {requirement}\n");
+    }
+    let pure = tag.ends_with("any");
+    let mut files = vec![
+        (
+            format!("{name}.py"),
+            format!("VERSION = \"{version}\"\nTAG = \"{tag}\"\n"),
+        ),
+        (format!("{information}/METADATA"), metadata),
+        (
+            format!("{information}/WHEEL"),
+            format!("Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: {pure}\nTag: {tag}\n"),
+        ),
+    ];
+    if !pure {
+        files.push((format!("{name}_native.so"), tag.to_owned()));
+    }
+    let mut record = String::new();
+    for (path, text) in &files {
+        let digest = Digest::of(text.as_bytes());
+        let bytes: Vec<u8> = (0..32)
+            .map(|at| u8::from_str_radix(&digest.hex()[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        let encoded = URL_SAFE_NO_PAD.encode(bytes);
+        record += &format!("{path},sha256={encoded},{}\n", text.len());
+    }
+    record += &format!("{information}/RECORD,,\n");
+    files.push((format!("{information}/RECORD"), record));
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (path, text) in files {
+        zip.start_file(path, SimpleFileOptions::default()).unwrap();
+        zip.write_all(text.as_bytes()).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
