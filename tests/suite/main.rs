@@ -3,6 +3,7 @@
 //! - `arrows`: a module uses only modules to its left
 //! - `shapes`: the four configurations that the schema must carry
 //! - `mistakes`: every mistake gives one clear message with a cure
+//! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
 //! - `retagging`: what moves a tag, and what does not
 //! - `building`: a chain of kilobyte layers through a real daemon
@@ -25,6 +26,7 @@ mod support;
 mod arrows;
 mod building;
 mod mistakes;
+mod naming;
 mod packing;
 mod pushing;
 mod real;
