@@ -120,6 +120,13 @@ impl FromStr for Reference {
 }
 
 fn parse_name(text: &str, name: &str) -> Result<Repository, ReferenceError> {
+    if name.len() == 64
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    {
+        return Err(wrong(text, "64 hex digits are an image ID, not a name"));
+    }
     let (registry, path) = match name.split_once('/') {
         Some((first, path)) if is_domain(first) => (normal_domain(first), path.to_owned()),
         Some(_) => ("docker.io".to_owned(), name.to_owned()),
@@ -174,7 +181,8 @@ fn valid_host(host: &str) -> bool {
         Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
         _ => (host, None),
     };
-    let port_is_valid = port.is_none_or(|port| port.parse::<u16>().is_ok());
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let port_is_valid = port.is_none_or(|port| digits(port) && port.parse::<u16>().is_ok());
     let label = |label: &str| {
         !label.is_empty()
             && !label.starts_with('-')
@@ -187,7 +195,8 @@ fn valid_host(host: &str) -> bool {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
     let name_is_valid = match address {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        // The grammar knows neither zones nor an IPv4 address at the end.
+        Some(address) => !address.contains('.') && address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => name.split('.').all(label),
     };
     port_is_valid && name_is_valid
@@ -232,6 +241,8 @@ impl fmt::Display for Reference {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parts(text: &str) -> (String, String, Option<String>, bool) {
@@ -336,5 +347,216 @@ mod tests {
             assert_eq!(reference.to_string(), text);
         }
         assert!("a.example/b:c".parse::<Repository>().is_err());
+    }
+
+    /// A part of the distribution grammar, matched in every way that there is.
+    enum Grammar {
+        One(fn(u8) -> bool),
+        Text(&'static str),
+        Then(Vec<Grammar>),
+        Either(Vec<Grammar>),
+        Many(Box<Grammar>),
+    }
+
+    use Grammar::{Either, Many, One, Text, Then};
+
+    impl Grammar {
+        /// Where a match can end that begins at one of `starts`; bit n is the position n.
+        fn ends(&self, text: &[u8], starts: u128) -> u128 {
+            match self {
+                One(is_wanted) => text
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, byte)| starts >> at & 1 == 1 && is_wanted(**byte))
+                    .fold(0, |ends, (at, _)| ends | 1 << (at + 1)),
+                Text(wanted) => (0..=text.len())
+                    .filter(|at| {
+                        starts >> at & 1 == 1 && text[*at..].starts_with(wanted.as_bytes())
+                    })
+                    .fold(0, |ends, at| ends | 1 << (at + wanted.len())),
+                Then(parts) => parts
+                    .iter()
+                    .fold(starts, |starts, part| part.ends(text, starts)),
+                Either(parts) => parts
+                    .iter()
+                    .fold(0, |ends, part| ends | part.ends(text, starts)),
+                Many(part) => {
+                    let mut ends = starts;
+                    loop {
+                        let more = ends | part.ends(text, ends);
+                        if more == ends {
+                            return ends;
+                        }
+                        ends = more;
+                    }
+                }
+            }
+        }
+
+        fn matches(&self, text: &str) -> bool {
+            self.ends(text.as_bytes(), 1) >> text.len() & 1 == 1
+        }
+    }
+
+    fn at_least_one(part: fn() -> Grammar) -> Grammar {
+        Then(vec![part(), Many(Box::new(part()))])
+    }
+
+    fn perhaps(part: Grammar) -> Grammar {
+        Either(vec![Text(""), part])
+    }
+
+    fn separated(part: fn() -> Grammar, separator: Grammar) -> Grammar {
+        Then(vec![part(), Many(Box::new(Then(vec![separator, part()])))])
+    }
+
+    /// `DOMAIN/PATH[:TAG][@DIGEST]` with `D` for a digest.
+    fn whole_reference() -> Grammar {
+        fn hyphen() -> Grammar {
+            Text("-")
+        }
+        fn lower() -> Grammar {
+            One(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        }
+        fn letters() -> Grammar {
+            at_least_one(lower)
+        }
+        fn component() -> Grammar {
+            let separators = vec![Text("."), Text("_"), Text("__"), at_least_one(hyphen)];
+            separated(letters, Either(separators))
+        }
+        fn digit() -> Grammar {
+            One(|byte| byte.is_ascii_digit())
+        }
+        fn letter() -> Grammar {
+            One(|byte| byte.is_ascii_alphanumeric())
+        }
+        fn label() -> Grammar {
+            let inner = One(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            Either(vec![
+                letter(),
+                Then(vec![letter(), Many(Box::new(inner)), letter()]),
+            ])
+        }
+        fn in_address() -> Grammar {
+            One(|byte| byte.is_ascii_hexdigit() || byte == b':')
+        }
+        let address = Then(vec![Text("["), at_least_one(in_address), Text("]")]);
+        let host = Either(vec![separated(label, Text(".")), address]);
+        let port = perhaps(Then(vec![Text(":"), at_least_one(digit)]));
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let later = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        let tag = Then(vec![Text(":"), One(word), Many(Box::new(One(later)))]);
+        Then(vec![
+            host,
+            port,
+            Text("/"),
+            separated(component, Text("/")),
+            perhaps(tag),
+            perhaps(Text("@D")),
+        ])
+    }
+
+    /// What a text means by the grammar: registry and the rest, if it is a reference.
+    fn meaning(grammar: &Grammar, text: &str) -> Option<(String, String)> {
+        let (domain, rest) = match text.split_once('/') {
+            Some((first, rest))
+                if first.contains(['.', ':'])
+                    || first == "localhost"
+                    || first.to_lowercase() != first =>
+            {
+                (first, rest)
+            }
+            _ => ("docker.io", text),
+        };
+        let domain = if domain == "index.docker.io" {
+            "docker.io"
+        } else {
+            domain
+        };
+        let library = if domain == "docker.io" && !rest.contains('/') {
+            "library/"
+        } else {
+            ""
+        };
+        let rest = format!("{library}{rest}");
+        // Beyond the grammar: a port and an address have to be such as exist.
+        let port = domain
+            .rsplit_once(':')
+            .filter(|(_, port)| !port.ends_with(']'));
+        let port_exists = port.is_none_or(|(_, port)| port.parse::<u16>().is_ok());
+        let address = domain
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once(']'));
+        let exists = |address: &str| address.parse::<std::net::Ipv6Addr>().is_ok();
+        let address_exists = address.is_none_or(|(address, _)| exists(address));
+        (grammar.matches(&format!("{domain}/{rest}")) && port_exists && address_exists)
+            .then(|| (domain.to_owned(), rest))
+    }
+
+    const PIECES: [&str; 24] = [
+        "a",
+        "b9",
+        "0",
+        "A",
+        "_",
+        "__",
+        "___",
+        "-",
+        "--",
+        ".",
+        "/",
+        "/",
+        ":",
+        ":5000",
+        ":70000",
+        ":t",
+        "@D",
+        "localhost",
+        "docker.io/",
+        "index.docker.io/",
+        "r.example/",
+        "[::1]",
+        "[1::2::3]",
+        "é",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100_000))]
+
+        /// Any text is a reference exactly if the grammar says so, and has the parts that it says.
+        #[test]
+        fn texts_are_read_as_the_grammar_says(pieces in proptest::collection::vec(0..24_usize, 0..7)) {
+            static GRAMMAR: std::sync::LazyLock<Grammar> = std::sync::LazyLock::new(whole_reference);
+            let text: String = pieces.iter().map(|piece| PIECES[*piece]).collect();
+            let digest = Digest::of(b"x").to_string();
+            let found = text.replace('D', &digest).parse::<Reference>().ok();
+            let found = found.map(|reference| {
+                let registry = reference.repository.registry.clone();
+                let rest = reference.to_string()[registry.len() + 1..].replace(&digest, "D");
+                (registry, rest)
+            });
+            prop_assert_eq!(found, meaning(&GRAMMAR, &text), "{}", text);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// What is put together of the grammar's parts is read as these.
+        #[test]
+        fn parts_come_back(
+            registry in "(localhost|[a-zA-Z0-9]([a-zA-Z0-9-]{0,8}[a-zA-Z0-9])?[.][a-z]{1,3}|\\[[0-9a-f]{1,4}::[0-9a-f]{1,4}\\])(:[1-9][0-9]{0,3})?",
+            path in "[a-z0-9]{1,4}(([._]|__|-{1,3})[a-z0-9]{1,3}){0,2}(/[a-z0-9]{1,4}(([._]|__|-{1,3})[a-z0-9]{1,3}){0,2}){0,3}",
+            tag in proptest::option::of("[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"),
+            with_digest in proptest::bool::ANY,
+        ) {
+            let reference = Reference {
+                repository: Repository { registry, path },
+                tag,
+                digest: with_digest.then(|| Digest::of(b"x")),
+            };
+            prop_assert_eq!(reference.to_string().parse(), Ok(reference));
+        }
     }
 }

@@ -145,6 +145,77 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        /// Any graph: circles, stages that stand on themselves, and parents outside the set, which are taken as done.
+        #[test]
+        fn what_cannot_be_ordered_is_exactly_what_leads_to_a_circle(
+            graph in proptest::collection::vec(proptest::collection::btree_set(0..9_usize, 0..3), 1..8),
+        ) {
+            let stages = graph.iter().enumerate().map(|(index, parents)| (name(index), parents.iter().map(|&parent| name(parent)).collect()));
+            let order = Order::new(stages);
+            // The model: a stage is lost when it can come back to itself, or stands on one that is lost.
+            let reaches = |from: usize| {
+                let (mut reached, mut queue) = (BTreeSet::new(), vec![from]);
+                while let Some(next) = queue.pop() {
+                    let parents = graph.get(next).into_iter().flatten();
+                    queue.extend(parents.filter(|&&parent| reached.insert(parent)));
+                }
+                reached
+            };
+            let is_lost = |index: &usize| {
+                let reached = reaches(*index);
+                reached.contains(index) || reached.iter().any(|&below| reaches(below).contains(&below))
+            };
+            let lost: BTreeSet<String> = (0..graph.len()).filter(is_lost).map(name).collect();
+            prop_assert_eq!(order.circle(), (!lost.is_empty()).then_some(lost));
+        }
+    }
+
+    #[test]
+    fn a_diamond_is_built_once_and_falls_as_one() {
+        let stages = [
+            ("job", vec!["left", "right"]),
+            ("left", vec!["base", "elsewhere"]),
+            ("right", vec!["base"]),
+            ("base", vec![]),
+        ];
+        let fresh = || {
+            Order::new(stages.iter().map(|(name, parents)| {
+                (
+                    (*name).to_owned(),
+                    parents.iter().map(|&parent| parent.to_owned()).collect(),
+                )
+            }))
+        };
+        let mut order = fresh();
+        assert_eq!(order.take_ready(), ["base"]);
+        assert!(
+            order.take_ready().is_empty(),
+            "nothing is ready while it is worked on"
+        );
+        order.done("base");
+        assert_eq!(order.take_ready(), ["left", "right"]);
+        order.done("left");
+        assert!(order.take_ready().is_empty(), "the job waits for both");
+        order.done("right");
+        assert_eq!(order.take_ready(), ["job"]);
+        assert!(order.skipped().is_empty());
+        let mut order = fresh();
+        order.take_ready();
+        order.done("base");
+        order.take_ready();
+        order.failed("left");
+        order.done("right");
+        assert!(order.take_ready().is_empty());
+        assert_eq!(
+            order.skipped().iter().collect::<Vec<_>>(),
+            ["job"],
+            "once, and not its sound parent"
+        );
+    }
+
     #[test]
     fn circles_are_found() {
         let set = |names: &[&str]| {

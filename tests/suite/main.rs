@@ -3,6 +3,7 @@
 //! - `arrows`: a module uses only modules to its left
 //! - `shapes`: the four configurations that the schema must carry
 //! - `mistakes`: every mistake gives one clear message with a cure
+//! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
 //! - `planning`: what a plan says is what a build does; tags for scripts; inputs that git does not have
 //! - `retagging`: what moves a tag, and what does not
@@ -30,6 +31,7 @@ mod arrows;
 mod building;
 mod locking;
 mod mistakes;
+mod naming;
 mod packing;
 mod planning;
 mod pushing;
