@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs::Metadata,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -23,7 +24,7 @@ use crate::{
     plan::PlatformStage,
     project::{
         Image, Package,
-        ignore::Digests as _,
+        ignore::{self, Digests as _},
         inputs::{ImageInputs, PackageInputs},
         requirements::LockedWheel,
         stats::Stats,
@@ -204,8 +205,8 @@ impl<'a> Packer<'a> {
         keep_out_of_git(&self.session.project.root.join("dist"))?;
         let installed = self.installed(wheels, target, index, line)?;
         let main = write_main(&dist, &inputs.main)?;
-        let jobs = write_zip(&dist, "jobs.zip", &inputs.modules)?;
-        let libs = write_zip(&dist, "libs.zip", &installed.libs)?;
+        let jobs = self.write_zip(&dist, "jobs.zip", &inputs.modules)?;
+        let libs = self.write_zip(&dist, "libs.zip", &installed.libs)?;
         self.write_tree(&dist, "site-packages", &installed.site_packages)?;
         let key = key_of_dist(inputs, wheels, target);
         self.keys
@@ -286,6 +287,37 @@ impl<'a> Packer<'a> {
         Ok(installed)
     }
 
+    /// Lets `dist` hold an archive of `entries`; a symbolic link has been resolved before.
+    ///
+    /// The same entries give the same bytes: where the file already has the digest that they had the last time, they
+    /// need not be compressed again.
+    fn write_zip(&self, dist: &Path, name: &str, entries: &[Entry]) -> Result<Entry, Error> {
+        let file = dist.join(name);
+        // Another way to write archives needs another number here.
+        let listing = Digest::of(format!("archive 1\n{}", listing_of(entries)).as_bytes());
+        let remembered = self.session.cache.join("archives").join(listing.hex());
+        let kept = stats::file_for(&self.session.cache, &file);
+        let digests = stats::open(&kept);
+        let made = fs_err::read_to_string(&remembered)
+            .ok()
+            .and_then(|text| text.parse::<Digest>().ok());
+        if let (Some(made), Some(there)) = (made, known_file(name, &file, &digests))
+            && digest_of(&there) == Some(&made)
+        {
+            stats::keep(&kept, &digests);
+            return Ok(there);
+        }
+        let mut zip = std::io::Cursor::new(Vec::new());
+        archive::write_zip(entries, &mut zip)?;
+        let bytes = zip.into_inner();
+        write_if_other(&file, &bytes)?;
+        let entry = Entry::held(name, bytes, false);
+        if let Some(digest) = digest_of(&entry) {
+            store::replace_unsynced(&remembered, digest.as_str().as_bytes())?;
+        }
+        Ok(entry)
+    }
+
     /// Lets `dist/name` hold these files and no others.
     fn write_tree(&self, dist: &Path, name: &str, entries: &[Entry]) -> Result<(), Error> {
         let folder = dist.join(name);
@@ -307,6 +339,17 @@ impl<'a> Packer<'a> {
         store::copy_tree(entries, &into)?;
         Ok(store::move_folder(&into, &folder)?)
     }
+}
+
+/// A regular file with its digest, read only if that is not known.
+fn known_file(name: &str, file: &Path, digests: &Stats) -> Option<Entry> {
+    let metadata = file.symlink_metadata().ok().filter(Metadata::is_file)?;
+    let files = vec![(name.to_owned(), file.to_owned(), metadata)];
+    let mut entry = ignore::read(files, digests).ok()?.pop()?;
+    if let Content::File { executable, .. } = &mut entry.content {
+        *executable = false;
+    }
+    Some(entry)
 }
 
 /// What of a `dist` folder tells by its times that something was changed: the files in it, and every folder below
@@ -404,15 +447,6 @@ fn digest_of(entry: &Entry) -> Option<&Digest> {
         Content::File { digest, .. } => Some(digest),
         Content::Symlink { .. } => None,
     }
-}
-
-/// Writes an archive of `entries` into `dist`; a symbolic link has been resolved before.
-fn write_zip(dist: &Path, name: &str, entries: &[Entry]) -> Result<Entry, Error> {
-    let mut zip = std::io::Cursor::new(Vec::new());
-    archive::write_zip(entries, &mut zip)?;
-    let bytes = zip.into_inner();
-    write_if_other(&dist.join(name), &bytes)?;
-    Ok(Entry::held(name, bytes, false))
 }
 
 fn write_if_other(file: &Path, bytes: &[u8]) -> Result<(), Error> {
