@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     ffi::OsStr,
     fmt::Write as _,
-    fs::Metadata,
+    fs::{FileType, Metadata},
     io,
     os::unix::{
         ffi::OsStrExt,
@@ -171,7 +171,8 @@ struct Found {
 
 #[derive(Debug)]
 enum FoundKind {
-    File(Metadata),
+    /// What the file system says of it, where that had to be asked already: nobody may want the file.
+    File(Option<Metadata>),
     Link(String),
     /// It can become part of no image; that is an error where somebody wants it.
     Defective(TreeError),
@@ -346,7 +347,7 @@ pub fn read(
         .map(|(path, file, metadata)| Found {
             path,
             file,
-            kind: FoundKind::File(metadata),
+            kind: FoundKind::File(Some(metadata)),
         })
         .collect();
     hash(&found.iter().collect::<Vec<_>>(), digests)
@@ -452,11 +453,11 @@ impl Lister<'_> {
         };
         let file = || folder.file.join(&name);
         let kind = entry.file_type().map_err(|error| unreadable(&path, &error));
-        let is_link = kind.as_ref().is_ok_and(std::fs::FileType::is_symlink);
+        let is_link = kind.as_ref().is_ok_and(FileType::is_symlink);
         let followed = (is_link && self.follow).then(|| fs_err::metadata(file()).ok());
         let is_folder = match &followed {
             Some(metadata) => metadata.as_ref().is_some_and(Metadata::is_dir),
-            None => kind.as_ref().is_ok_and(std::fs::FileType::is_dir),
+            None => kind.as_ref().is_ok_and(FileType::is_dir),
         };
         if !(self.keep)(&path, is_folder) {
             return;
@@ -475,14 +476,18 @@ impl Lister<'_> {
                 Ok(target) => Some(FoundKind::Link(target)),
                 Err(error) => defective(error),
             },
-            (Ok(_), None) => match entry.metadata() {
-                Ok(metadata) => Some(kind_of(&path, metadata)),
+            // All of a job's sources are wanted, and the folder that is open answers fastest.
+            (Ok(kind), None) if self.follow && kind.is_file() => match entry.metadata() {
+                Ok(metadata) => Some(kind_of(&path, metadata.file_type(), Some(metadata))),
                 Err(error) => defective(unreadable(&path, &error)),
             },
+            (Ok(kind), None) => Some(kind_of(&path, kind, None)),
             (Ok(_), Some(metadata)) => match (self.check_link(&path, &file()), metadata) {
                 (Err(error), _) => defective(error),
                 (Ok(_), Some(_)) if is_folder => self.enter(folder, path.clone(), file(), waiting),
-                (Ok(_), Some(metadata)) => Some(kind_of(&path, metadata)),
+                (Ok(_), Some(metadata)) => {
+                    Some(kind_of(&path, metadata.file_type(), Some(metadata)))
+                }
                 (Ok(target), None) => defective(TreeError::LinkDangles {
                     path: escaped(&path),
                     target: escaped(target),
@@ -555,8 +560,7 @@ impl Lister<'_> {
 }
 
 /// What something is that is neither a folder nor a link.
-fn kind_of(path: &str, metadata: Metadata) -> FoundKind {
-    let kind = metadata.file_type();
+fn kind_of(path: &str, kind: FileType, metadata: Option<Metadata>) -> FoundKind {
     let special = match () {
         () if kind.is_fifo() => "FIFO",
         () if kind.is_socket() => "socket",
@@ -606,6 +610,7 @@ fn entry_of(found: &Found, digests: &dyn Digests) -> Result<Entry, TreeError> {
             target: target.clone(),
         },
         FoundKind::File(metadata) => {
+            let metadata = &metadata_of(found, metadata.as_ref())?;
             let executable = metadata.permissions().mode() & 0o100 != 0;
             let Some(digest) = digests.known(&found.file, metadata) else {
                 let entry = Entry::of_file(&*found.path, &found.file, executable)
@@ -628,6 +633,20 @@ fn entry_of(found: &Found, digests: &dyn Digests) -> Result<Entry, TreeError> {
         path: found.path.clone(),
         content,
     })
+}
+
+/// What the file system says of a file, asked now where it was not when the file was listed.
+fn metadata_of(found: &Found, known: Option<&Metadata>) -> Result<Metadata, TreeError> {
+    if let Some(known) = known {
+        return Ok(known.clone());
+    }
+    let metadata = fs_err::symlink_metadata(&found.file);
+    let metadata = metadata.map_err(|error| unreadable(&found.path, &error))?;
+    if metadata.is_file() {
+        return Ok(metadata);
+    }
+    let changed = io::Error::other("it was a file a moment ago, and is none now");
+    Err(unreadable(&found.path, &changed))
 }
 
 fn unreadable(path: &str, error: &io::Error) -> TreeError {
