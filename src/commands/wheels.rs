@@ -13,14 +13,14 @@ use super::{
 use crate::{
     adapters::python::{Kept, PythonError, Resolved},
     error::Error,
-    image::{Digest, Platform},
+    image::Platform,
     plan::parents_first,
     project::{
         Image, Kind,
         inputs::{BaseImage, ImageInputs, ImageRequirements},
         lock::{self, LockedWheels},
         place::{Defect, Place},
-        requirements::{self, LockedWheel, Pin},
+        requirements::{self, Asked, LockedWheel, Pin},
         wheel::{Target, normalise},
     },
 };
@@ -99,28 +99,6 @@ struct Chooser<'a> {
     unlocked: Vec<(String, Defect)>,
 }
 
-/// What wheels are chosen for.
-#[derive(Clone, PartialEq, Eq)]
-struct Asked {
-    meaning: Digest,
-    python: (u8, u8),
-    glibc: (u8, u8),
-}
-
-impl Asked {
-    fn of(requirements: &ImageRequirements, provided: &[Pin], target: &Target) -> Self {
-        Self {
-            meaning: requirements.requirements.meaning(provided),
-            python: target.python,
-            glibc: target.glibc,
-        }
-    }
-
-    fn is_of(&self, lock: &requirements::Lock) -> bool {
-        (&self.meaning, self.python, self.glibc) == (&lock.meaning, lock.python, lock.glibc)
-    }
-}
-
 impl Chooser<'_> {
     fn image(&mut self, image: &Image, inputs: &ImageInputs) -> Result<(), Error> {
         for platform in &image.platforms {
@@ -128,7 +106,7 @@ impl Chooser<'_> {
             let mut provided = self.of_parents(inputs, platform);
             if let Some(requirements) = &inputs.requirements {
                 let target = self.target(image, platform)?;
-                let asked = Asked::of(requirements, &provided, &target);
+                let asked = Asked::of(&requirements.requirements, &provided, &target);
                 self.refuse_other_users(image, requirements, &asked)?;
                 let chosen =
                     self.locked_or_chosen(image, requirements, &provided, &target, &asked)?;
@@ -274,16 +252,15 @@ impl Chooser<'_> {
     fn keep_beside(&mut self, file: PathBuf, target: &Target, asked: &Asked, resolved: Resolved) {
         // Another platform's wheels stay, if they were chosen for the same.
         let before = self.files.beside.remove(&file);
-        let mut whole =
-            before
-                .filter(|lock| asked.is_of(lock))
-                .unwrap_or_else(|| requirements::Lock {
-                    meaning: asked.meaning.clone(),
-                    python: asked.python,
-                    glibc: asked.glibc,
-                    wheels: BTreeMap::new(),
-                    left_out: BTreeSet::new(),
-                });
+        let mut whole = before
+            .filter(|lock| lock.answers(asked))
+            .unwrap_or_else(|| requirements::Lock {
+                meaning: asked.meaning.clone(),
+                python: asked.python,
+                glibc: asked.glibc,
+                wheels: BTreeMap::new(),
+                left_out: BTreeSet::new(),
+            });
         whole
             .wheels
             .insert(target.platform.clone(), resolved.wheels);
@@ -324,7 +301,7 @@ fn of_lock(
     platform: &Platform,
 ) -> Option<Vec<LockedWheel>> {
     if let Some(file) = beside(requirements) {
-        let lock = files.beside.get(&file).filter(|lock| asked.is_of(lock))?;
+        let lock = files.beside.get(&file).filter(|lock| lock.answers(asked))?;
         return lock.wheels.get(platform).cloned();
     }
     let locked = files.lock.wheels.get(&image.name)?.get(platform)?;

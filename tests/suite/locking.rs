@@ -704,20 +704,17 @@ fn pip_and_uv_take_the_lock_as_it_is() {
         program("python3", &["-m", "venv", venv.to_str().unwrap()]);
         let python = venv.join("bin/python").to_str().unwrap().to_owned();
         let index = fixture.index.url.as_str();
-        match name {
-            "pip" => {
-                let pip = ["-m", "pip", "--disable-pip-version-check", "install"];
-                let rest = ["--require-hashes", "--index-url", index, "-r", lock];
-                program(&python, &[&pip[..], &rest].concat())
-            }
-            _ => {
-                let sync = ["pip", "sync", "--python", &python, "--require-hashes"];
-                program(
-                    "uv",
-                    &[&sync[..], &["--default-index", index, lock]].concat(),
-                )
-            }
-        };
+        if name == "pip" {
+            let pip = ["-m", "pip", "--disable-pip-version-check", "install"];
+            let rest = ["--require-hashes", "--index-url", index, "-r", lock];
+            program(&python, &[&pip[..], &rest].concat());
+        } else {
+            let sync = ["pip", "sync", "--python", &python, "--require-hashes"];
+            program(
+                "uv",
+                &[&sync[..], &["--default-index", index, lock]].concat(),
+            );
+        }
         let script = "import spk_app, spk_dep, spk_nat; print(spk_app.VERSION, spk_dep.VERSION, spk_nat.TAG)";
         program(&python, &["-c", script])
     };
@@ -818,10 +815,180 @@ fn an_external_image_moves_when_it_is_upgraded() {
         radius.reasons["alone"].len(),
         1 + usize::from(!radius.reasons["alone"][0].contains("->"))
     );
+    // Offline it is not pulled.
+    project.succeed(&["package"]);
+    let offline = project.run(&["build", "alone", "--offline"]);
+    assert_eq!(offline.code, 2, "{}", offline.stderr);
+    let wanted = "error[E035]: pulling ";
+    assert!(offline.stderr.contains(wanted), "{}", offline.stderr);
     // Who loses the registry does not fall back to what this machine happens to have.
     docker(&["tag", local, &root]);
     drop(registry);
     let lost = project.run(&["lock", "--upgrade", &root]);
     docker(&["rmi", &root]);
     assert_eq!(lost.code, 5, "{}", lost.stderr);
+}
+
+/// Of an index the lock has the manifest of each platform in use, and goes on to that index when more are used.
+#[test]
+fn an_index_is_locked_with_the_manifests_of_the_platforms_in_use() {
+    let registry = Registry::with_password("user", "secret");
+    let fixture = Fixture::new("lock-index");
+    let project = &fixture.project;
+    project.sign_in(&registry.host(), "user", "secret");
+    let repository = format!("{}/team/root", registry.host());
+    let single = format!("{repository}:single");
+    let config = project.home().join(".docker");
+    docker(&["tag", "sparkpack-test/lock-index:root", &single]);
+    docker(&[
+        "--config",
+        config.to_str().unwrap(),
+        "push",
+        "--quiet",
+        &single,
+    ]);
+    docker(&["rmi", &single]);
+    let curl = |arguments: &[&str]| {
+        let user = ["-sS", "--fail", "--user", "user:secret"];
+        program("curl", &[&user[..], arguments].concat())
+    };
+    let url = |tag: &str| format!("http://{}/v2/team/root/manifests/{tag}", registry.host());
+    let media_type = "application/vnd.docker.distribution.manifest.v2+json";
+    let manifest = curl(&["-H", &format!("Accept: {media_type}"), &url("single")]);
+    let digest = sparkpack::image::Digest::of(manifest.as_bytes());
+    let entry = |architecture: &str| {
+        format!(
+            r#"{{"mediaType": "{media_type}", "digest": "{digest}", "size": {}, "platform": {{"os": "linux", "architecture": "{architecture}"}}}}"#,
+            manifest.len()
+        )
+    };
+    let index_type = "application/vnd.docker.distribution.manifest.list.v2+json";
+    let index = format!(
+        r#"{{"schemaVersion": 2, "mediaType": "{index_type}", "manifests": [{}, {}]}}"#,
+        entry("amd64"),
+        entry("arm64")
+    );
+    curl(&[
+        "-X",
+        "PUT",
+        "-H",
+        &format!("Content-Type: {index_type}"),
+        "--data-binary",
+        &index,
+        &url("1"),
+    ]);
+
+    let root = format!("{repository}:1");
+    project.edit("sparkpack.toml", "sparkpack-test/lock-index:root", &root);
+    project.succeed(&["lock"]);
+    let wanted = format!(
+        "[images.\"{root}\"]\ndigest = \"{}\"\n\n[images.\"{root}\".platforms]\n\"linux/amd64\" = \"{digest}\"\n",
+        sparkpack::image::Digest::of(index.as_bytes())
+    );
+    let lock = project.read("sparkpack.lock");
+    assert!(lock.contains(&wanted), "{lock}");
+    let platforms = "format = 1\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n";
+    project.edit("sparkpack.toml", "format = 1\n", platforms);
+    let radius = told(&project.succeed(&["lock"]).stdout);
+    assert_eq!(
+        radius.locks[0],
+        format!("{root}: the same, for linux/amd64, linux/arm64")
+    );
+    let lock = project.read("sparkpack.lock");
+    let both = format!("{wanted}\"linux/arm64\" = \"{digest}\"\n");
+    assert!(lock.contains(&both), "{lock}");
+    assert_eq!(project.succeed(&["lock"]).stdout, "");
+    project.edit("sparkpack.toml", "linux/arm64", "linux/s390x");
+    let text = error(project, &["lock"]);
+    assert!(
+        text.starts_with("exit 2\nerror[E092]: sparkpack.toml:"),
+        "{text}"
+    );
+    assert!(
+        text.contains("is wanted for linux/s390x, which it does not have"),
+        "{text}"
+    );
+    assert_eq!(project.read("sparkpack.lock"), lock);
+}
+
+/// What a URL gives is locked at the first sight, and moves only when that is asked for.
+#[test]
+fn a_source_without_a_checksum_moves_when_it_is_upgraded() {
+    let fixture = Fixture::new("lock-source");
+    let project = &fixture.project;
+    fixture.index.put("/tool.bin", b"one");
+    let url = fixture.index.url.replace("/simple", "/tool.bin");
+    let text = project.read("sparkpack.toml").replace(
+        "dockerfile = \"docker/alone/Dockerfile\"\n",
+        "dockerfile = \"docker/alone/Dockerfile\"\ncontexts.tool = \"tool\"\n",
+    );
+    project.write(
+        "sparkpack.toml",
+        &format!("{text}\n[sources.tool]\nurl = \"{url}\"\n"),
+    );
+    project.edit(
+        "docker/alone/Dockerfile",
+        "COPY",
+        "COPY --from=tool tool.bin /opt/\nCOPY",
+    );
+    fixture.build();
+    assert_eq!(fixture.file_in("alone", "/opt/tool.bin"), "one");
+    fixture.index.put("/tool.bin", b"two");
+    assert_eq!(project.succeed(&["lock"]).stdout, "");
+    assert_eq!(fixture.build(), names(&[]));
+    for name in ["tool", &url, "alone"] {
+        let dry = project
+            .succeed(&["lock", "--upgrade", name, "--dry-run"])
+            .stdout;
+        let radius = told(&dry);
+        assert_eq!(
+            radius.images.keys().collect::<Vec<_>>(),
+            ["alone"],
+            "{name}"
+        );
+        let short = |text: &str| {
+            let digest = sparkpack::image::Digest::of(text.as_bytes());
+            format!("sha256:{}", digest.short(12))
+        };
+        assert_eq!(
+            radius.locks,
+            [format!("{url}: {} -> {}", short("one"), short("two"))]
+        );
+    }
+    check_radius(&fixture, &["lock", "--upgrade"], &["alone"]);
+    assert_eq!(fixture.file_in("alone", "/opt/tool.bin"), "two");
+}
+
+/// An upgrade leads out of a lock that names a recipe of some other sparkpack.
+#[test]
+fn an_unknown_recipe_is_left_behind_by_an_upgrade() {
+    let root = Root::new("lock-recipe", "root");
+    let zeros = "0".repeat(64);
+    let project = TestProject::new(&[
+        (
+            "sparkpack.toml",
+            &format!(
+                "format = 1\nproject = \"recipe\"\nregistries.main = \"recipe.example/x\"\n\n[chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\nroot = \"{}\"\n\n[images.job]\nparent = \"py\"\nsrc = \"src\"\n",
+                root.name
+            ),
+        ),
+        ("src/main.py", ""),
+        (
+            "sparkpack.lock",
+            &format!(
+                "format = 1\n\n[recipes]\nbase = \"sha256:{zeros}\"\n\n[sources.\"pyspark==4.1.4\"]\nsha256 = \"sha256:{zeros}\"\n"
+            ),
+        ),
+    ]);
+    let text = error(&project, &["lock"]);
+    assert!(text.starts_with("exit 2\nerror[E032]: "), "{text}");
+    let radius = told(&project.succeed(&["lock", "--upgrade"]).stdout);
+    assert_eq!(radius.images.len(), 3);
+    assert!(
+        radius
+            .locks
+            .iter()
+            .any(|line| line.starts_with("recipe base: sha256:000000000000 -> "))
+    );
+    assert_eq!(project.succeed(&["tags"]).stdout.lines().count(), 3);
 }

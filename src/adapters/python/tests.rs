@@ -405,6 +405,73 @@ fn an_index_that_does_not_answer_or_refuses_is_told_apart_and_no_secret_is_shown
 }
 
 #[test]
+fn offline_only_what_lies_on_this_machine_is_installed() {
+    let index = TestIndex::new();
+    let wheels = lock_by_both(Some(&index.url), "spk-old", &amd64(), &[])
+        .unwrap()
+        .wheels;
+    let [mut uv, mut pip] = installers(Some(&index.url));
+    let install = |installer: &Installer| {
+        let folder = tempfile::tempdir().unwrap();
+        installer.install(&wheels, &amd64(), None, folder.path())
+    };
+    (uv.offline, pip.offline) = (true, true);
+    for installer in [&uv, &pip] {
+        let error = install(installer).unwrap_err();
+        assert_eq!(error.code(), "E035", "{error}");
+        assert!(error.hint().unwrap().contains("--offline"));
+    }
+    uv.offline = false;
+    install(&uv).unwrap();
+    uv.offline = true;
+    install(&uv).unwrap();
+    // pip has no cache that it could use, but takes a folder.
+    let folder = tempfile::tempdir().unwrap();
+    let (path, bytes) = wheel("spk_old-1.0-py3-none-any", &[("spk_old.py", "")], &[]);
+    let file = path.rsplit('/').next().unwrap();
+    fs_err::write(folder.path().join(file), bytes).unwrap();
+    let places = format!("{} https://elsewhere.example/", folder.path().display());
+    pip.index.settings.insert("find-links", places);
+    install(&pip).unwrap();
+}
+
+/// What was chosen before stays, and gives way only where the requirements leave no room for it.
+#[test]
+fn what_was_chosen_before_stays_where_it_can() {
+    let index = TestIndex::new();
+    let kept = |pins: &[(&str, &str)], upgraded: &[&str]| Kept {
+        pins: pins
+            .iter()
+            .map(|(name, version)| Pin::new(name, version))
+            .collect(),
+        upgraded: upgraded.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let both = |text: &str, kept: &Kept| {
+        let [by_uv, by_pip] = installers(Some(&index.url)).map(|installer| {
+            let resolved = installer.lock_keeping(&requirements(text), &amd64(), &[], kept);
+            let wheels = resolved.unwrap().wheels;
+            let pins = wheels.iter().map(|wheel| wheel.pin().to_string());
+            pins.collect::<Vec<_>>()
+        });
+        assert_eq!(by_uv, by_pip);
+        by_uv
+    };
+    let two = kept(&[("spk-two", "1.0"), ("spk-old", "1.0")], &[]);
+    let old = ["spk-old==1.0", "spk-two==1.0"];
+    let new = ["spk-old==1.0", "spk-two==2.0"];
+    assert_eq!(both("spk-two\nspk-old", &two), old);
+    assert_eq!(both("spk-two>1\nspk-old", &two), new, "another range");
+    assert_eq!(both("spk-two==2.0\nspk-old", &two), new, "another pin");
+    let upgraded = kept(&[("spk-two", "1.0"), ("spk-old", "1.0")], &["spk-two"]);
+    assert_eq!(both("spk-two\nspk-old", &upgraded), new);
+    // The index has the version no longer.
+    let gone = kept(&[("spk-two", "1.5"), ("spk-old", "1.0")], &[]);
+    assert_eq!(both("spk-two\nspk-old", &gone), new);
+    // What is no longer wanted is not taken along.
+    assert_eq!(both("spk-two", &two), ["spk-two==1.0"]);
+}
+
+#[test]
 fn an_installer_that_is_not_there_is_an_error() {
     let fetching = Fetching::default();
     let absent = Installer::at(Tool::Uv, "/nowhere/uv", &fetching);

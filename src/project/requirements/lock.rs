@@ -38,6 +38,29 @@ impl LockedWheel {
     }
 }
 
+/// What wheels are chosen for, on whatever platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Of what the requirements mean: see [`Requirements::meaning`].
+    pub meaning: Digest,
+    /// Major and minor version of the image's Python.
+    pub python: (u8, u8),
+    /// Major and minor version of the image's C library.
+    pub glibc: (u8, u8),
+}
+
+impl Asked {
+    /// What is asked for these requirements, given what the parent image already has.
+    #[must_use]
+    pub fn of(requirements: &Requirements, provided: &[Pin], target: &Target) -> Self {
+        Self {
+            meaning: requirements.meaning(provided),
+            python: target.python,
+            glibc: target.glibc,
+        }
+    }
+}
+
 /// What was chosen for some requirements, for every platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
@@ -60,17 +83,10 @@ pub fn lock_file_beside(requirements: &Path) -> PathBuf {
 }
 
 impl Lock {
-    /// Whether it answers for these requirements on this target, given what the parent image already has.
+    /// Whether it was chosen for this.
     #[must_use]
-    pub fn is_current_for(
-        &self,
-        requirements: &Requirements,
-        provided: &[Pin],
-        target: &Target,
-    ) -> bool {
-        self.wheels.contains_key(&target.platform)
-            && (self.python, self.glibc) == (target.python, target.glibc)
-            && self.meaning == requirements.meaning(provided)
+    pub fn answers(&self, asked: &Asked) -> bool {
+        (&self.meaning, self.python, self.glibc) == (&asked.meaning, asked.python, asked.glibc)
     }
 
     /// The text: the same for the same content, sorted by name, without a URL.
@@ -430,8 +446,8 @@ mod tests {
             platform: Platform::default(),
             glibc: (2, 28),
         };
-        assert!(lock.is_current_for(&requirements, &provided, &target));
-        assert!(!lock.is_current_for(&requirements, &[], &target));
+        assert!(lock.answers(&Asked::of(&requirements, &provided, &target)));
+        assert!(!lock.answers(&Asked::of(&requirements, &[], &target)));
         for other in [
             Target {
                 python: (3, 12),
@@ -441,15 +457,9 @@ mod tests {
                 glibc: (2, 36),
                 ..target.clone()
             },
-            Target {
-                platform: "linux/arm64".parse().unwrap(),
-                ..target.clone()
-            },
         ] {
-            assert!(
-                !lock.is_current_for(&requirements, &provided, &other),
-                "{other}"
-            );
+            let asked = Asked::of(&requirements, &provided, &other);
+            assert!(!lock.answers(&asked), "{other}");
         }
     }
 

@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use lock::{Lock, LockedWheel, lock_file_beside};
+pub use lock::{Asked, Lock, LockedWheel, lock_file_beside};
 pub use parse::masked;
 pub use read::same_version;
 

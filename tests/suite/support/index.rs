@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     io::{BufRead, BufReader, Cursor, Write},
     net::{TcpListener, TcpStream},
     sync::{
@@ -54,6 +55,12 @@ impl Index {
         assert!(old.is_none(), "{stem} is there already");
     }
 
+    /// Serves these bytes at a path, whatever was there.
+    pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
+        let mut files = self.files.lock().unwrap();
+        files.insert(path.to_owned(), bytes.to_vec());
+    }
+
     /// The digest of a wheel.
     pub(crate) fn digest(&self, stem: &str) -> Digest {
         let files = self.files.lock().unwrap();
@@ -96,16 +103,18 @@ fn body(path: &str, files: &BTreeMap<String, Vec<u8>>) -> Option<(&'static str, 
         return Some(("application/octet-stream", bytes.clone()));
     }
     let folder = format!("{}/", path.trim_end_matches('/'));
-    let links: String = files
-        .iter()
-        .filter_map(|(file, bytes)| Some((file.strip_prefix(&folder)?, bytes)))
-        .map(|(name, bytes)| {
-            format!(
-                "<a href=\"{name}#sha256={}\">{name}</a>\n",
-                Digest::of(bytes).hex()
+    let mut links = String::new();
+    for (file, bytes) in files {
+        if let Some(name) = file.strip_prefix(&folder) {
+            let digest = Digest::of(bytes);
+            writeln!(
+                links,
+                "<a href=\"{name}#sha256={}\">{name}</a>",
+                digest.hex()
             )
-        })
-        .collect();
+            .unwrap();
+        }
+    }
     (!links.is_empty()).then(|| ("text/html", links.into_bytes()))
 }
 
@@ -116,7 +125,7 @@ fn wheel(stem: &str, requires: &[&str]) -> Vec<u8> {
     let information = format!("{name}-{version}.dist-info");
     let mut metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
     for requirement in requires {
-        metadata += &format!("Requires-Dist: {requirement}\n");
+        writeln!(metadata, "Requires-Dist: {requirement}").unwrap();
     }
     let pure = tag.ends_with("any");
     let mut files = vec![
@@ -140,9 +149,9 @@ fn wheel(stem: &str, requires: &[&str]) -> Vec<u8> {
             .map(|at| u8::from_str_radix(&digest.hex()[2 * at..2 * at + 2], 16).unwrap())
             .collect();
         let encoded = URL_SAFE_NO_PAD.encode(bytes);
-        record += &format!("{path},sha256={encoded},{}\n", text.len());
+        writeln!(record, "{path},sha256={encoded},{}", text.len()).unwrap();
     }
-    record += &format!("{information}/RECORD,,\n");
+    writeln!(record, "{information}/RECORD,,").unwrap();
     files.push((format!("{information}/RECORD"), record));
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (path, text) in files {
