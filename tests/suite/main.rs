@@ -6,6 +6,7 @@
 //! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
 //! - `retagging`: what moves a tag, and what does not
+//! - `everywhere`: the same tags by every user, in every place and order, with nobody to ask
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
 //! - `real`: the example project with real Spark, from nothing to the job's result
@@ -25,6 +26,7 @@ mod support;
 
 mod arrows;
 mod building;
+mod everywhere;
 mod mistakes;
 mod naming;
 mod packing;
