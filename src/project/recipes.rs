@@ -176,6 +176,17 @@ mod tests {
         );
     }
 
+    static ONE: [BuiltInFile; 1] = [BuiltInFile {
+        path: "a",
+        text: "b",
+        executable: false,
+    }];
+    static OTHER: [BuiltInFile; 1] = [BuiltInFile {
+        path: "ab",
+        text: "",
+        executable: false,
+    }];
+
     #[test]
     fn a_byte_anywhere_is_another_recipe() {
         let recipe = |dockerfile, files, requirements| BuiltInRecipe {
@@ -184,16 +195,6 @@ mod tests {
             files,
             requirements,
         };
-        static ONE: [BuiltInFile; 1] = [BuiltInFile {
-            path: "a",
-            text: "b",
-            executable: false,
-        }];
-        static OTHER: [BuiltInFile; 1] = [BuiltInFile {
-            path: "ab",
-            text: "",
-            executable: false,
-        }];
         let recipes = [
             recipe("FROM a", &[], None),
             recipe("FROM a ", &[], None),

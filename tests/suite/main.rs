@@ -9,6 +9,7 @@
 //! - `retagging`: what moves a tag, and what does not
 //! - `staleness`: a changed file is always seen, and a bad cache costs time only
 //! - `locking`: what the locks hold, what moves them, and what that retags
+//! - `everywhere`: the same tags by every user, in every place and order, with nobody to ask
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
 //! - `why`: what makes an image differ, from wherever its record still is
@@ -29,6 +30,7 @@ mod support;
 
 mod arrows;
 mod building;
+mod everywhere;
 mod locking;
 mod mistakes;
 mod naming;

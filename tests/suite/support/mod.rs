@@ -1,5 +1,6 @@
 //! What tests need: a project in a folder of its own, runs of the real binary, a real registry, names in the daemon.
 
+pub(crate) mod classes;
 mod daemon;
 mod index;
 mod registry;
