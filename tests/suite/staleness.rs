@@ -267,7 +267,9 @@ fn an_edit_is_seen_whatever_its_size_and_times() {
     };
     let settled = fresh();
     std::thread::sleep(SETTLED);
-    settled.iter().for_each(|each| check(each, "settled"));
+    for each in &settled {
+        check(each, "settled");
+    }
     // One after the other, so that the first run follows the writing within milliseconds.
     for edit in &EDITS {
         let project = project();
@@ -538,7 +540,8 @@ fn a_damaged_cache_is_a_miss() {
     cached.put(b"garbage");
     cached.check("garbage");
     std::thread::sleep(Duration::from_millis(10));
-    let (_, healed) = (cached.check("mended"), fs_err::read(&cached.file).unwrap());
+    cached.check("mended");
+    let healed = fs_err::read(&cached.file).unwrap();
     assert!(
         healed.starts_with(head),
         "a good cache takes the place of a bad one"
@@ -755,9 +758,9 @@ fn whatever_is_done_to_dist_the_next_build_mends() {
     let root = Root::new("staleness-dist", "dist");
     let chain = || small::project(&root.name, "staleness-dist.example");
     let projects: Vec<TestProject> = DAMAGES.iter().map(|_| chain()).collect();
-    projects
-        .iter()
-        .for_each(|project| drop(project.succeed(&["build"])));
+    for project in &projects {
+        project.succeed(&["build"]);
+    }
     std::thread::sleep(SETTLED);
     for (project, (name, damage)) in projects.iter().zip(DAMAGES) {
         let wanted = packed(project);
