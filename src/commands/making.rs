@@ -1,6 +1,9 @@
 //! Looks a stage up in the daemon, and builds it where it is not there as it should be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use super::{
     contexts::{Contexts, shape},
@@ -56,6 +59,8 @@ pub(super) struct Maker<'a> {
     prepared: &'a Prepared,
     prefix: &'a str,
     contexts: Contexts<'a>,
+    /// What the daemon had when it was asked which stages are needed.
+    seen: Mutex<BTreeMap<String, Option<ImageFacts>>>,
 }
 
 impl<'a> Maker<'a> {
@@ -79,6 +84,7 @@ impl<'a> Maker<'a> {
             prepared,
             prefix,
             contexts,
+            seen: Mutex::default(),
         }
     }
 
@@ -90,7 +96,13 @@ impl<'a> Maker<'a> {
     ) -> Result<Made, Error> {
         let reference = reference(self.session, stage, self.prefix)?;
         let daemon = self.outside.daemon()?;
-        let found = daemon.inspect(&reference.to_string())?;
+        // What was seen a moment ago holds as long as nothing was built in between.
+        let seen = self.seen().remove(&stage.name);
+        let is_fresh = below.values().all(|made| made.action == Action::Reused);
+        let found = match seen.filter(|_| is_fresh) {
+            Some(found) => found,
+            None => daemon.inspect(&reference.to_string())?,
+        };
         let (image, inputs) = self.of(stage)?;
         let parent = inputs.foundation.as_ref();
         let parent = parent.and_then(|parent| below.get(parent));
@@ -128,8 +140,15 @@ impl<'a> Maker<'a> {
         self.prepared.plan.needed(targets, |stage| {
             let reference = reference(self.session, stage, self.prefix)?;
             let found = self.outside.daemon()?.inspect(&reference.to_string())?;
-            Ok(reasons::to_build(stage, found.as_ref(), None).is_some())
+            let is_to_build = reasons::to_build(stage, found.as_ref(), None).is_some();
+            self.seen().insert(stage.name.clone(), found);
+            Ok(is_to_build)
         })
+    }
+
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<String, Option<ImageFacts>>> {
+        // Every change is one insertion: what a thread that panicked has left is whole.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn of(&self, stage: &Stage) -> Result<(&'a Image, &'a ImageInputs), Error> {

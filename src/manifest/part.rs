@@ -70,10 +70,10 @@ fn line_breaks(text: &str) -> usize {
 
 /// The results of `work` in the order of `items`, made on all cores.
 pub(super) fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    if items.len() < 2 || cores < 2 {
+    if items.len() < 2 {
         return items.iter().map(work).collect();
     }
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicUsize::new(0);
     let worker = || {
         let mut done = Vec::new();

@@ -15,7 +15,7 @@ mod tests;
 use std::{future::Future, time::Duration};
 
 use bollard::{
-    API_DEFAULT_VERSION, BollardRequest, Docker,
+    API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker,
     models::{ImageInspect, SystemVersion},
     query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder},
 };
@@ -97,9 +97,10 @@ impl Daemon {
             .build()
             .map_err(|error| host.unreachable(Unreachable::Lost(error.to_string())))?;
         let greeting = async {
-            let client = client(&host)?.negotiate_version().await?;
-            let version = client.version().await?;
-            Ok((client, version))
+            // A daemon takes milliseconds to say its version: it is asked once.
+            let version = client(&host, API_DEFAULT_VERSION)?.version().await?;
+            let spoken = spoken(&version)?;
+            Ok((client(&host, &spoken)?, version))
         };
         let answer = runtime.block_on(async { timeout(patience, greeting).await });
         let (client, version) = answer
@@ -251,13 +252,11 @@ fn match_platform(
     })
 }
 
-fn client(host: &Host) -> Result<Docker, bollard::errors::Error> {
+fn client(host: &Host, spoken: &ClientVersion) -> Result<Docker, bollard::errors::Error> {
     let seconds = QUESTION.as_secs();
     match &host.address {
-        Address::Unix(path) => {
-            Docker::connect_with_unix(&path.to_string_lossy(), seconds, API_DEFAULT_VERSION)
-        }
-        Address::Plain(address) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
+        Address::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), seconds, spoken),
+        Address::Plain(address) => Docker::connect_with_http(address, seconds, spoken),
         Address::Tls {
             address,
             certificates,
@@ -270,9 +269,25 @@ fn client(host: &Host) -> Result<Docker, bollard::errors::Error> {
                 &certificates.join("cert.pem"),
                 &certificates.join("ca.pem"),
                 seconds,
-                API_DEFAULT_VERSION,
+                spoken,
             )
         }
+    }
+}
+
+/// The version of the API that both sides speak.
+fn spoken(version: &SystemVersion) -> Result<ClientVersion, bollard::errors::Error> {
+    let text = version.api_version.as_deref().unwrap_or_default();
+    let numbers = text.split_once('.').and_then(|(major, minor)| {
+        Some(ClientVersion {
+            major_version: major.parse().ok()?,
+            minor_version: minor.parse().ok()?,
+        })
+    });
+    match numbers {
+        Some(theirs) if theirs < *API_DEFAULT_VERSION => Ok(theirs),
+        Some(_) => Ok(*API_DEFAULT_VERSION),
+        None => Err(bollard::errors::Error::APIVersionParseError {}),
     }
 }
 
