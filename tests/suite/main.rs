@@ -7,6 +7,7 @@
 //! - `packing`: the same inputs give the same bytes
 //! - `retagging`: what moves a tag, and what does not
 //! - `everywhere`: the same tags by every user, in every place and order, with nobody to ask
+//! - `ignoring`: what reaches a build, compared with docker
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
 //! - `real`: the example project with real Spark, from nothing to the job's result
@@ -27,6 +28,7 @@ mod support;
 mod arrows;
 mod building;
 mod everywhere;
+mod ignoring;
 mod mistakes;
 mod naming;
 mod packing;
