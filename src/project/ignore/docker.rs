@@ -74,12 +74,19 @@ impl DockerIgnore {
                 Some(relative) if !relative.is_empty() => relative.to_owned(),
                 _ => pattern,
             };
-            if glob(&pattern, ".").is_none() {
+            if glob(&pattern, ".").is_none() || (includes && pattern == "/") {
                 return Err(wrong(format!(
-                    "`{pattern}` is no pattern that Docker accepts"
+                    "`{trimmed}` is no pattern that Docker accepts"
                 )));
             }
             let matcher = Matcher::of(&pattern);
+            if let (Matcher::Tokens(_), Some(part)) = (&matcher, accident(&pattern)) {
+                let message = format!(
+                    "Docker takes `{part}` in `{pattern}` for a part of a regular expression"
+                );
+                let hint = "no name needs it: write `?` for one character, `*` for any, or `\\^` and `\\|` for these two";
+                return Err(wrong(message).hint(hint));
+            }
             rules.push(DockerIgnoreRule {
                 line: index + 1,
                 pattern,
@@ -120,6 +127,40 @@ impl DockerIgnore {
     pub fn rules(&self) -> &[DockerIgnoreRule] {
         &self.rules
     }
+}
+
+/// What Docker, which makes regular expressions of its patterns, forgets to escape: its meaning is an accident.
+fn accident(pattern: &str) -> Option<&str> {
+    let mut characters = pattern.char_indices().peekable();
+    let (mut in_class, mut low) = (false, None);
+    while let Some((start, character)) = characters.next() {
+        let through = |end: usize| pattern.get(start..end);
+        match character {
+            '\\' => {
+                let (at, next) = characters.next()?;
+                if next.is_ascii_alphanumeric() {
+                    return through(at + 1);
+                }
+                low = Some(next);
+            }
+            '[' if !in_class => {
+                in_class = true;
+                low = None;
+                let _ = characters.next_if(|(_, next)| *next == '^');
+            }
+            ']' if in_class => in_class = false,
+            '*' | '?' | '[' if in_class => return through(start + 1),
+            '^' | '|' if !in_class => return through(start + 1),
+            '-' if in_class => {
+                let (at, high) = characters.next()?;
+                if low.is_some_and(|low| high < low) || high == '\\' {
+                    return through(at + high.len_utf8());
+                }
+            }
+            other => low = Some(other),
+        }
+    }
+    None
 }
 
 impl DockerIgnoreRule {
@@ -336,6 +377,26 @@ mod tests {
             (
                 "a[\n",
                 ".dockerignore:1:1: `a[` is no pattern that Docker accepts",
+            ),
+            (
+                "!/\n",
+                ".dockerignore:1:1: `!/` is no pattern that Docker accepts",
+            ),
+            (
+                "*|a\n",
+                ".dockerignore:1:1: Docker takes `|` in `*|a` for a part of a regular expression",
+            ),
+            (
+                "\\d*\n",
+                ".dockerignore:1:1: Docker takes `\\d` in `\\d*` for a part of a regular expression",
+            ),
+            (
+                "[b-a]\n",
+                ".dockerignore:1:1: Docker takes `-a` in `[b-a]` for a part of a regular expression",
+            ),
+            (
+                "x[*]y\n",
+                ".dockerignore:1:1: Docker takes `*` in `x[*]y` for a part of a regular expression",
             ),
             (
                 "a\\\n",

@@ -1,0 +1,467 @@
+//! What reaches a build: `.dockerignore` and `COPY`, compared with docker itself.
+//!
+//! The rules are docker's client's, which sends a daemon what they leave: here the daemon is a listener that keeps what it
+//! is sent. What `COPY` takes is the real daemon's to say.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader, Read, Write as _},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::symlink,
+    path::Path,
+    process::Command,
+};
+
+use sparkpack::project::ignore::DockerIgnore;
+use tempfile::TempDir;
+
+use crate::support::{TestProject, docker, remove_images};
+
+/// Names in which the rules below find something to tell apart.
+const FILES: [&str; 42] = [
+    "^up",
+    "a|b",
+    "{a,b}",
+    "do$ar",
+    "a",
+    "ab",
+    "abc",
+    "a.txt",
+    "b.txt",
+    "c.md",
+    "README.md",
+    "README-secret.md",
+    "README-1.md",
+    ".env",
+    ".hidden/x",
+    "sp ace.txt",
+    "é.txt",
+    "#hash",
+    "!bang",
+    "[x].txt",
+    "x*y",
+    "a+(b)",
+    "back\\slash",
+    "dir/a",
+    "dir/a.txt",
+    "dir/b.md",
+    "dir/.env",
+    "dir/sub/a.txt",
+    "dir/sub/deep/a.txt",
+    "dir/sub/deep/b.md",
+    "dir2/a.txt",
+    "other/dir/a.txt",
+    "tmp/1",
+    "tmp/2/3",
+    "docs/x/keep",
+    "docs/x/drop",
+    "docs/keep",
+    "docs/y/z/keep",
+    "foo/bar/baz",
+    "foo/bar2",
+    "foo2/bar/baz",
+    "Upper/File",
+];
+
+/// What is written into `.dockerignore`.
+const RULES: [&str; 124] = [
+    "",
+    "\n\n",
+    "# a\n",
+    " # a\n",
+    "#hash\n",
+    "\\#hash\n",
+    "!bang\n",
+    "\\!bang\n",
+    "a",
+    "a\n",
+    "a\r\nab\r\n",
+    " a \t\n",
+    "\u{feff}a\n",
+    "/a\n",
+    "./a\n",
+    "a/\n",
+    "/dir/\n",
+    "dir\n",
+    "dir/*\n",
+    "dir/**\n",
+    "*/a.txt\n",
+    "**/a.txt\n",
+    "**a.txt\n",
+    "*.txt\n",
+    "**/*.txt\n",
+    "**/*.md\n!README.md\n",
+    "*\n",
+    "**\n",
+    "*\n!a\n",
+    "*\n!dir\n",
+    "*\n!dir/sub\n",
+    "**\n!dir/sub/**\n",
+    "dir\n!dir/a.txt\n",
+    "dir\n!dir/sub/deep\n",
+    "dir/**\n!dir/sub/deep/a.txt\n",
+    "*.md\n!README*.md\nREADME-secret.md\n",
+    "*.md\nREADME-secret.md\n!README*.md\n",
+    "!a\na\n",
+    "a\n!a\na\n",
+    "!*\n",
+    "?\n",
+    "a?\n",
+    "?b?\n",
+    "[ab]\n",
+    "[a-c].txt\n",
+    "[^a].txt\n",
+    "[!a].txt\n",
+    "\\[x\\].txt\n",
+    "x\\*y\n",
+    "x*y\n",
+    "a+(b)\n",
+    "a.c\n",
+    "é*\n",
+    "?.txt\n",
+    "sp ace.txt\n",
+    "back\\\\slash\n",
+    "upper\n",
+    "UPPER/File\n",
+    "Upper/file\n",
+    "../a\n",
+    "..\n",
+    ".\n",
+    "/\n",
+    "dir/../a\n",
+    "./dir/./sub//deep\n",
+    "docs/**/keep\n",
+    "docs/*/keep\n",
+    "**/x/**\n",
+    "**/sub/deep/**\n",
+    "foo/bar\n",
+    "foo/**/baz\n",
+    "foo*\n!foo2\n",
+    "*/*\n",
+    "**/.*\n",
+    "^up\n",
+    "{*\n",
+    "{a,b}*\n",
+    "a+*\n",
+    "(*\n",
+    "a+(*\n",
+    "do$*\n",
+    "*$ar\n",
+    "$*\n",
+    "\\*\n",
+    "[a-c-e]\n",
+    "[\\]]*\n",
+    "[\\[]*\n",
+    "[.]env\n",
+    "**/\n",
+    "**/**\n",
+    "**/*\n",
+    "dir/**/\n",
+    "a**\n",
+    "*a*\n",
+    "**a**\n",
+    "***/a.txt\n",
+    "dir/***\n",
+    "?**\n",
+    "dir?a\n",
+    "dir[/]a\n",
+    "dir[^b]a\n",
+    "!\n",
+    "a\\ \n",
+    "..a\n",
+    "...\n",
+    "a/..\n",
+    "//a\n",
+    "///\n",
+    "!//\n",
+    "! \t\n",
+    "\t!a\n",
+    "#\n",
+    "!#hash\n",
+    "*\n!#hash\n",
+    "dir/sub/..\n",
+    "*/../a\n",
+    "\u{a0}a\n",
+    "a\u{a0}\n",
+    "a\u{2003}\n",
+    "a\0b\n",
+    "link.txt\n",
+    "linked\n",
+    "linked/a.txt\n",
+    "*\n!linked\n",
+];
+
+/// Rules of which docker makes a regular expression that nobody can have meant, or none: they are refused.
+const ACCIDENTS: [&str; 14] = [
+    "^*\n",
+    "a|*\n",
+    "*|b\n",
+    "\\d\n",
+    "\\dir\n",
+    "[\\d]\n",
+    "dir\\sub\n",
+    "\\a\n",
+    "\\w\n",
+    "[[:alpha:]]\n",
+    "[*]\n",
+    "[?]\n",
+    "x[*]y\n",
+    "[b-a]\n",
+];
+
+/// What a builder is sent by BuildKit's client, and here: docker's old client never looks into a folder that is left out
+/// unless a rule that takes something back begins with its name.
+const DIFFERENT: [(&str, &[&str]); 2] = [
+    ("*\n!**/*.md\n", &["dir/b.md", "dir/sub/deep/b.md"]),
+    ("docs/**\n!**/keep\n", &["docs/x/keep", "docs/y/z/keep"]),
+];
+
+/// Rules that docker may refuse, each by itself.
+const ODD_RULES: [&str; 9] = [
+    "!\n", "[\n", "[]\n", "a[\n", "[a-\n", "a\\\n", "[-]\n", "[a-]\n", "***\n",
+];
+
+/// A context with the files, and a link to a file and one to a folder.
+fn context() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for path in FILES {
+        let file = folder.path().join(path);
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        fs_err::write(file, path).unwrap();
+    }
+    symlink("a.txt", folder.path().join("link.txt")).unwrap();
+    symlink("dir", folder.path().join("linked")).unwrap();
+    folder
+}
+
+/// The files that are left, or nothing where the rules are refused.
+type Left = Option<BTreeSet<String>>;
+
+fn left_by_sparkpack(context: &Path, rules: &str) -> Left {
+    let rules = DockerIgnore::parse(Path::new(".dockerignore"), rules).ok()?;
+    let relative = |entry: &walkdir::DirEntry| {
+        let path = entry.path().strip_prefix(context).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let entered = |entry: &walkdir::DirEntry| {
+        let is_below = entry.file_type().is_dir() && entry.depth() > 0;
+        !is_below || !rules.excludes_all_below(&relative(entry))
+    };
+    let entries = walkdir::WalkDir::new(context)
+        .into_iter()
+        .filter_entry(entered);
+    let files = entries
+        .map(Result::unwrap)
+        .filter(|entry| !entry.file_type().is_dir());
+    Some(
+        files
+            .map(|entry| relative(&entry))
+            .filter(|path| !rules.excluded(path))
+            .collect(),
+    )
+}
+
+/// A listener in the place of a daemon.
+struct Listener(TcpListener);
+
+impl Listener {
+    fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// What docker's client sends of the context; nothing where it refuses to.
+    fn left_by_docker(&self, context: &Path, rules: &str) -> Left {
+        fs_err::write(context.join(".dockerignore"), rules).unwrap();
+        fs_err::write(context.join("Dockerfile"), "FROM scratch\n").unwrap();
+        let address = format!("tcp://{}", self.0.local_addr().unwrap());
+        let mut client = Command::new("docker")
+            .args(["build", "--quiet", "."])
+            .current_dir(context)
+            .env("DOCKER_HOST", address)
+            .env("DOCKER_BUILDKIT", "0")
+            .env("DOCKER_CONFIG", context.join("nothing"))
+            .env_remove("DOCKER_CONTEXT")
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        self.0.set_nonblocking(true).unwrap();
+        let mut sent = None;
+        let status = loop {
+            if let Ok((stream, _)) = self.0.accept() {
+                stream.set_nonblocking(false).unwrap();
+                sent = answer(&stream).or(sent);
+            }
+            if let Some(status) = client.try_wait().unwrap() {
+                break status;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        };
+        let mut said = String::new();
+        client
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        for file in [".dockerignore", "Dockerfile"] {
+            fs_err::remove_file(context.join(file)).unwrap();
+        }
+        match sent {
+            Some(sent) => {
+                assert!(status.success(), "{rules:?}: {said}");
+                Some(files_of(&sent))
+            }
+            None => {
+                let refusals = ["illegal exclusion pattern", "syntax error in pattern"];
+                let is_refusal = refusals.iter().any(|words| said.contains(words));
+                assert!(is_refusal && !status.success(), "{rules:?}: {said}");
+                None
+            }
+        }
+    }
+}
+
+/// Answers the requests of one connection; gives the body of a build.
+fn answer(stream: &TcpStream) -> Option<Vec<u8>> {
+    let mut reader = BufReader::new(stream);
+    let mut sent = None;
+    loop {
+        let mut head = Vec::new();
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return sent;
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+            head.push(line.to_lowercase());
+        }
+        if head
+            .iter()
+            .any(|line| line.trim() == "transfer-encoding: chunked")
+        {
+            sent = Some(chunks(&mut reader));
+        }
+        let body = if head[0].starts_with("head") {
+            ""
+        } else {
+            "{\"stream\": \"sha256:0\"}\n"
+        };
+        let head = "Api-Version: 1.41\r\nBuilder-Version: 1\r\nOSType: linux\r\nContent-Type: application/json\r\nConnection: close";
+        let mut writer = stream;
+        write!(
+            writer,
+            "HTTP/1.1 200 OK\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        return sent;
+    }
+}
+
+fn chunks(reader: &mut impl std::io::BufRead) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let length = usize::from_str_radix(line.trim(), 16).unwrap();
+        let mut chunk = vec![0; length + 2];
+        reader.read_exact(&mut chunk).unwrap();
+        bytes.extend_from_slice(&chunk[..length]);
+        if length == 0 {
+            return bytes;
+        }
+    }
+}
+
+/// The files and links of a tar, without the Dockerfile and `.dockerignore`, which docker sends whatever the rules say and
+/// leaves to the daemon.
+fn files_of(tar: &[u8]) -> BTreeSet<String> {
+    let mut archive = tar::Archive::new(tar);
+    let entries = archive.entries().unwrap().map(Result::unwrap);
+    let files = entries.filter(|entry| !entry.header().entry_type().is_dir());
+    let paths = files.map(|entry| entry.path().unwrap().to_str().unwrap().to_owned());
+    paths
+        .filter(|path| path != "Dockerfile" && path != ".dockerignore")
+        .collect()
+}
+
+#[test]
+fn rules_leave_what_docker_sends() {
+    let context = context();
+    let listener = Listener::new();
+    let mut different = Vec::new();
+    let generated = generated_rules();
+    let rules = RULES
+        .iter()
+        .chain(&ODD_RULES)
+        .copied()
+        .chain(generated.iter().map(String::as_str));
+    let mut refused = 0;
+    for rules in rules {
+        let ours = left_by_sparkpack(context.path(), rules);
+        let dockers = listener.left_by_docker(context.path(), rules);
+        refused += usize::from(dockers.is_none());
+        if ours != dockers {
+            let [ours, dockers] =
+                [ours, dockers].map(|left| left.unwrap_or_else(|| ["refused".to_owned()].into()));
+            let only = |left: &BTreeSet<String>, right: &BTreeSet<String>| {
+                left.difference(right).cloned().collect::<Vec<_>>()
+            };
+            different.push(format!(
+                "{rules:?}: only sparkpack {:?}, only docker {:?}",
+                only(&ours, &dockers),
+                only(&dockers, &ours)
+            ));
+        }
+    }
+    assert!(
+        different.is_empty(),
+        "{} rules are read otherwise:\n{}",
+        different.len(),
+        different.join("\n")
+    );
+    assert!(refused > 5, "some are to be refused: {refused}");
+    for rules in ACCIDENTS {
+        assert_eq!(left_by_sparkpack(context.path(), rules), None, "{rules:?}");
+    }
+    for (rules, more) in DIFFERENT {
+        let ours = left_by_sparkpack(context.path(), rules).unwrap();
+        let dockers = listener.left_by_docker(context.path(), rules).unwrap();
+        assert!(ours.is_superset(&dockers), "{rules:?}");
+        assert_eq!(
+            ours.difference(&dockers).collect::<Vec<_>>(),
+            more,
+            "{rules:?}"
+        );
+    }
+}
+
+/// Up to three lines each, of pieces that mean something to the rules; the same in every run.
+fn generated_rules() -> Vec<String> {
+    const PIECES: [&str; 20] = [
+        "a", "dir", "sub", "deep", "docs", "foo", "bar", "keep", ".txt", ".md", "*", "*", "**",
+        "?", "[a-d]", "[^a]", "/", "/", "/", "\\*",
+    ];
+    let mut state = 1_u64;
+    let mut next = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let mut line = || {
+        let mut line = if next(3) == 0 {
+            "!".to_owned()
+        } else {
+            String::new()
+        };
+        (0..=next(5)).for_each(|_| line.push_str(PIECES[next(PIECES.len())]));
+        line + "\n"
+    };
+    (0..120)
+        .map(|number| (0..=number % 3).map(|_| line()).collect())
+        .collect()
+}
