@@ -237,7 +237,7 @@ impl Checkout {
         let user = self.as_user();
         let user: Vec<&str> = user.iter().map(String::as_str).collect();
         let arguments = [&user[1..], &["sh", "-c", &script, "sh"], &paths].concat();
-        program(&user[0], &arguments);
+        program(user[0], &arguments);
     }
 
     fn as_user(&self) -> Vec<String> {
