@@ -414,7 +414,7 @@ fn own_context(
     if foundation.is_some_and(|stage| has_triggers(project, stage)) {
         return Ok(listed(&|_| true)?);
     }
-    let matched = listed(&|path| resolution.may_copy(path))?;
+    let mut matched = listed(&|path| resolution.may_copy(path) || resolution.may_follow(path))?;
     let has_links = matched
         .iter()
         .any(|entry| matches!(entry.content, Content::Symlink { .. }));
@@ -422,6 +422,7 @@ fn own_context(
     if has_links {
         return Ok(resolution.select(&listed(&|_| true)?));
     }
+    matched.retain(|entry| resolution.may_copy(&entry.path));
     Ok(matched)
 }
 

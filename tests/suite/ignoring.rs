@@ -4,7 +4,8 @@
 //! is sent. What `COPY` takes is the real daemon's to say.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     io::{BufRead as _, BufReader, Read, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::fs::symlink,
@@ -12,10 +13,14 @@ use std::{
     process::Command,
 };
 
-use sparkpack::project::ignore::DockerIgnore;
+use sparkpack::project::{
+    dockerfile::Dockerfile,
+    ignore::DockerIgnore,
+    tree::{Content, Entry},
+};
 use tempfile::TempDir;
 
-use crate::support::{TestProject, docker, remove_images};
+use crate::support::{TestProject, docker, program, remove_images, run};
 
 /// Names in which the rules below find something to tell apart.
 const FILES: [&str; 42] = [
@@ -223,13 +228,17 @@ const ODD_RULES: [&str; 9] = [
 
 /// A context with the files, and a link to a file and one to a folder.
 fn context() -> TempDir {
+    context_of(&FILES, "a.txt")
+}
+
+fn context_of(files: &[&str], linked: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for path in FILES {
+    for path in files {
         let file = folder.path().join(path);
         fs_err::create_dir_all(file.parent().unwrap()).unwrap();
         fs_err::write(file, path).unwrap();
     }
-    symlink("a.txt", folder.path().join("link.txt")).unwrap();
+    symlink(linked, folder.path().join("link.txt")).unwrap();
     symlink("dir", folder.path().join("linked")).unwrap();
     folder
 }
@@ -307,58 +316,47 @@ impl Listener {
         for file in [".dockerignore", "Dockerfile"] {
             fs_err::remove_file(context.join(file)).unwrap();
         }
-        match sent {
-            Some(sent) => {
-                assert!(status.success(), "{rules:?}: {said}");
-                Some(files_of(&sent))
-            }
-            None => {
-                let refusals = ["illegal exclusion pattern", "syntax error in pattern"];
-                let is_refusal = refusals.iter().any(|words| said.contains(words));
-                assert!(is_refusal && !status.success(), "{rules:?}: {said}");
-                None
-            }
+        if let Some(sent) = sent {
+            assert!(status.success(), "{rules:?}: {said}");
+            return Some(files_of(&sent));
         }
+        let refusals = ["illegal exclusion pattern", "syntax error in pattern"];
+        let is_refusal = refusals.iter().any(|words| said.contains(words));
+        assert!(is_refusal && !status.success(), "{rules:?}: {said}");
+        None
     }
 }
 
-/// Answers the requests of one connection; gives the body of a build.
+/// Answers the one request of a connection; gives its body where it has one.
 fn answer(stream: &TcpStream) -> Option<Vec<u8>> {
     let mut reader = BufReader::new(stream);
-    let mut sent = None;
+    let mut head = Vec::new();
     loop {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return sent;
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-            head.push(line.to_lowercase());
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return None;
         }
-        if head
-            .iter()
-            .any(|line| line.trim() == "transfer-encoding: chunked")
-        {
-            sent = Some(chunks(&mut reader));
+        if line.trim().is_empty() {
+            break;
         }
-        let body = if head[0].starts_with("head") {
-            ""
-        } else {
-            "{\"stream\": \"sha256:0\"}\n"
-        };
-        let head = "Api-Version: 1.41\r\nBuilder-Version: 1\r\nOSType: linux\r\nContent-Type: application/json\r\nConnection: close";
-        let mut writer = stream;
-        write!(
-            writer,
-            "HTTP/1.1 200 OK\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        return sent;
+        head.push(line.trim().to_lowercase());
     }
+    let is_build = head.iter().any(|line| line == "transfer-encoding: chunked");
+    let sent = is_build.then(|| chunks(&mut reader));
+    let body = if head[0].starts_with("head") {
+        ""
+    } else {
+        "{\"stream\": \"sha256:0\"}\n"
+    };
+    let mut writer = stream;
+    write!(
+        writer,
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nBuilder-Version: 1\r\nOSType: linux\r\nContent-Type: \
+         application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    sent
 }
 
 fn chunks(reader: &mut impl std::io::BufRead) -> Vec<u8> {
@@ -464,4 +462,270 @@ fn generated_rules() -> Vec<String> {
     (0..120)
         .map(|number| (0..=number % 3).map(|_| line()).collect())
         .collect()
+}
+
+/// Files with a name of their own each, so that none takes another's place where folders are copied into one.
+const TREE: [&str; 25] = [
+    "one",
+    "on",
+    "two.txt",
+    "t.txt",
+    "z.txt",
+    ".four",
+    ".hid/five",
+    "dir/six",
+    "dir/seven.txt",
+    "dir/.eight",
+    "dir/sub/nine.txt",
+    "dir/sub/deep/ten.txt",
+    "dir/sub/deeper/eleven.txt",
+    "dir2/twelve.txt",
+    "other/dir3/thirteen.txt",
+    "docs/x/fourteen",
+    "docs/y/z/fifteen",
+    "foo/bar/sixteen",
+    "foo/baz",
+    "foo2/bar2/seventeen",
+    "Upper/Eighteen",
+    "sp ace.txt",
+    "é.txt",
+    "x*y",
+    "x+y",
+];
+
+/// Sources of a `COPY`, as they are written.
+const SOURCES: [&str; 44] = [
+    ".",
+    "./",
+    "/",
+    "one",
+    "/one",
+    "./one",
+    "on*",
+    "*",
+    "*.txt",
+    "?.txt",
+    ".*",
+    ".four",
+    ".hid",
+    "dir",
+    "dir/",
+    "/dir/",
+    "dir/*",
+    "dir/.*",
+    "dir/sub",
+    "dir/sub/",
+    "dir/sub/*/ten.txt",
+    "*/sub",
+    "*/*/deep",
+    "d*",
+    "di?",
+    "d??2",
+    "[a-z].txt",
+    "[^t].txt",
+    "**/seven.txt",
+    "foo/*",
+    "foo*/bar*",
+    "foo*/*",
+    "Upper",
+    "./dir/../one",
+    "dir//sub/./deep",
+    "é.txt",
+    "docs/*/z",
+    "one two.txt",
+    "one dir2",
+    "x*y",
+    "link.txt",
+    "linked/sub",
+    "linked/seven.txt",
+    "link*",
+];
+
+/// What a `COPY` of each source takes is what counts for it: every file holds its own path.
+#[test]
+fn copies_take_what_docker_takes() {
+    let context = context_of(&TREE, "two.txt");
+    let mut text = "FROM scratch\n".to_owned();
+    for (number, source) in SOURCES.iter().enumerate() {
+        writeln!(text, "COPY {source} /{number}/").unwrap();
+    }
+    fs_err::write(context.path().join("all.Dockerfile"), text).unwrap();
+    fs_err::write(
+        context.path().join(".dockerignore"),
+        "all.Dockerfile\n.dockerignore\n",
+    )
+    .unwrap();
+    let by_docker = copied_by_docker(context.path(), "all.Dockerfile");
+    for (number, source) in SOURCES.iter().enumerate() {
+        let ours = counted(context.path(), source);
+        assert_eq!(ours, by_docker[&number.to_string()], "COPY {source}");
+    }
+    for source in [
+        "UPPE*r",
+        "[!t].txtt",
+        "nothing",
+        "one/a/",
+        "*/nothing",
+        "linked/nothing",
+    ] {
+        assert_eq!(
+            counted(context.path(), source),
+            BTreeSet::new(),
+            "COPY {source}"
+        );
+    }
+}
+
+/// The contents of the files that count for a Dockerfile which copies `source`.
+fn counted(context: &Path, source: &str) -> BTreeSet<String> {
+    let dockerfile = format!("FROM scratch\nCOPY {source} /\n");
+    let dockerfile = Dockerfile::parse(Path::new("Dockerfile"), dockerfile.as_bytes()).unwrap();
+    let mut entries: Vec<Entry> = TREE.map(|path| Entry::held(path, path, false)).into();
+    for path in ["link.txt", "linked"] {
+        let target = fs_err::read_link(context.join(path)).unwrap();
+        let target = target.to_str().unwrap().to_owned();
+        entries.push(Entry {
+            path: path.to_owned(),
+            content: Content::Symlink { target },
+        });
+    }
+    let selected = dockerfile
+        .resolve(&BTreeMap::new(), None)
+        .unwrap()
+        .select(&entries);
+    let is_file = |entry: &Entry| matches!(entry.content, Content::File { .. });
+    selected
+        .into_iter()
+        .filter(is_file)
+        .map(|entry| entry.path)
+        .collect()
+}
+
+/// The contents of the files in each folder of the image.
+fn copied_by_docker(context: &Path, dockerfile: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut folders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, text) in built_by_docker(context, dockerfile) {
+        if let (Some((folder, _)), Some(text)) = (path.split_once('/'), text) {
+            folders.entry(folder.to_owned()).or_default().insert(text);
+        }
+    }
+    folders
+}
+
+/// The paths in an image that the real daemon builds, each file's with its text.
+fn built_by_docker(context: &Path, dockerfile: &str) -> BTreeMap<String, Option<String>> {
+    let reference = format!("sparkpack-test/ignoring:{}", std::process::id());
+    let file = context.join(dockerfile);
+    let output = Command::new("docker")
+        .args(["build", "--quiet", "--tag", &reference, "--file"])
+        .args([&file, context])
+        .env("DOCKER_BUILDKIT", "0")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let content = content_of(&reference);
+    docker(&["rmi", &reference]);
+    content
+}
+
+/// The paths in an image, each file's with its text, without what every container has.
+fn content_of(reference: &str) -> BTreeMap<String, Option<String>> {
+    let container = docker(&["create", reference, "nothing"]);
+    let exported = Command::new("docker")
+        .args(["export", container.trim()])
+        .output()
+        .unwrap();
+    docker(&["rm", container.trim()]);
+    let mut archive = tar::Archive::new(exported.stdout.as_slice());
+    let mut content = BTreeMap::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry
+            .path()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches('/')
+            .to_owned();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        let is_file = entry.header().entry_type().is_file();
+        content.insert(path, is_file.then_some(text));
+    }
+    let of_containers = ["dev", "etc", "proc", "sys", ".dockerenv"];
+    content.retain(|path, _| !of_containers.contains(&path.split('/').next().unwrap()));
+    content
+}
+
+/// The same Dockerfiles and contexts give the same files, whether docker or sparkpack builds them. No file is litter by
+/// sparkpack's own rules, but for those that are taken away here.
+#[test]
+fn an_image_has_the_files_that_docker_would_give_it() {
+    const REGISTRY: &str = "ignoring.example";
+    let dockerfiles = [
+        ("everything", "FROM scratch\nCOPY . /x/\n"),
+        (
+            "added",
+            "FROM scratch\nADD . /x/\nADD [\"sp ace.txt\", \"dir\", \"/y/\"]\n",
+        ),
+        ("through", "FROM scratch\nCOPY linked/sub link.txt /x/\n"),
+        (
+            "stages",
+            "FROM scratch AS one\nCOPY dir /one/\nFROM scratch\nCOPY --from=one /one /x/\nCOPY *.md /x/\n",
+        ),
+    ];
+    let ignores = [
+        "",
+        "*.md\n!README*.md\n**/.env\ndir/sub\n!dir/sub/deep\n",
+        "Dockerfile\n.dockerignore\n*\n!dir\n!a*\n!*.txt\n!linked\n!*.md\n",
+    ];
+    let mut configuration =
+        format!("format = 1\nproject = \"ignoring\"\nregistries.main = \"{REGISTRY}/x\"\n");
+    let contexts: Vec<TempDir> = ignores.map(|_| context()).into();
+    for (number, (context, rules)) in contexts.iter().zip(ignores).enumerate() {
+        fs_err::write(context.path().join(".dockerignore"), rules).unwrap();
+        for (name, text) in dockerfiles {
+            fs_err::write(context.path().join(name), text).unwrap();
+            let image = format!(
+                "\n[images.{name}-{number}]\ndockerfile = \"c{number}/{name}\"\ncontext = \"c{number}\"\n"
+            );
+            configuration.push_str(&image);
+        }
+    }
+    let project = TestProject::new(&[("sparkpack.toml", &configuration)]);
+    for (number, context) in contexts.iter().enumerate() {
+        let copy = project.root().join(format!("c{number}"));
+        program(
+            "cp",
+            &[
+                "-a",
+                context.path().to_str().unwrap(),
+                copy.to_str().unwrap(),
+            ],
+        );
+    }
+    let images = || {
+        let numbers = contexts.iter().enumerate();
+        numbers.flat_map(|(number, context)| dockerfiles.map(|(name, _)| (name, number, context)))
+    };
+    let wanted: Vec<_> = images()
+        .map(|(name, _, context)| built_by_docker(context.path(), name))
+        .collect();
+    for builder in ["classic", "BuildKit"] {
+        let mut build = project.command(&["build"]);
+        if builder == "classic" {
+            build.env("DOCKER_BUILDKIT", "0");
+        }
+        let run = run(&mut build);
+        assert_eq!(run.code, 0, "{builder}: {}", run.stderr);
+        for ((name, number, _), wanted) in images().zip(&wanted) {
+            let found = content_of(&project.reference(&format!("{name}-{number}")));
+            assert_eq!(found, *wanted, "{name} {number} by {builder}");
+        }
+        remove_images(REGISTRY);
+    }
 }

@@ -750,6 +750,61 @@ fn revise(project: &TestProject, image: &str, number: u32, reason: &str) {
 }
 
 #[test]
+fn a_comment_in_bases_dockerfile_moves_base_and_all_that_stands_on_it() {
+    let moved = moved_class(|p| p.edit("docker/base/Dockerfile", "COPY jars", "# jars\nCOPY jars"));
+    assert_eq!(
+        moved,
+        classes::IMAGES,
+        "a comment is among the Dockerfile's bytes"
+    );
+}
+
+#[test]
+fn the_exec_bit_of_a_script_moves_what_copies_it() {
+    assert_eq!(
+        moved_class(|p| mode(p, "docker/ds/data/one", 0o744)),
+        "ds job"
+    );
+    assert_eq!(moved_class(|p| mode(p, "src/run.sh", 0o644)), "job");
+    assert_eq!(
+        moved_class(|p| mode(p, "docker/ds/data/one", 0o655)),
+        "",
+        "only the owner's counts"
+    );
+}
+
+#[test]
+fn a_symlinks_target_moves_what_copies_it() {
+    let moved = moved_class(|p| link(p, "docker/base/conf/link.conf", "b.conf"));
+    assert_eq!(moved, classes::IMAGES, "its text");
+    let moved = moved_class(|p| link(p, "src/link.py", "jobs/two.py"));
+    assert_eq!(moved, "job", "in a job's code what it leads to");
+    assert_eq!(moved_class(|p| link(p, "src/link.py", "./jobs/one.py")), "");
+}
+
+#[test]
+fn the_case_of_a_files_name_moves_what_copies_it() {
+    let moved = moved_class(|p| rename(p, "docker/ds/data/one", "docker/ds/data/One"));
+    assert_eq!(moved, "ds job");
+    let moved = moved_class(|p| rename(p, "src/jobs/two.py", "src/jobs/Two.py"));
+    assert_eq!(moved, "job");
+}
+
+#[test]
+fn a_file_that_no_copy_matches_moves_nothing() {
+    for (path, text) in [
+        ("docker/base/notes.txt", "x"),
+        ("docker/base/start.sh.orig", ""),
+        ("docker/ds/data2/one", ""),
+        ("docker/ds/unfinished.txt", "x"),
+        ("folder/drop.log", "x"),
+        ("README.md", ""),
+    ] {
+        assert_eq!(moved_class(|p| p.write(path, text)), "", "{path}");
+    }
+}
+
+#[test]
 fn each_class_of_input_moves_its_images_and_what_stands_on_them() {
     let tables = [&CONTEXT_FLIPS[..], &RECIPE_FLIPS, &LOCK_FLIPS, &JOB_FLIPS];
     for (what, wanted, change) in tables.into_iter().flatten() {

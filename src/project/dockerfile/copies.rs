@@ -33,7 +33,7 @@ impl Pattern {
         match path {
             path if path.is_empty() => Self::Everything,
             path if parents && path.contains("**") => Self::Everything,
-            path if path.contains(['*', '?', '[', '\\']) => match glob(&path, "") {
+            path if is_special(&path) => match glob(&path, "") {
                 Some(_) => Self::Glob(path),
                 None => Self::Everything,
             },
@@ -59,14 +59,14 @@ impl Pattern {
     }
 
     /// Whether this leads to `link` itself, or through it, so that the link's target is wanted.
-    fn follows(&self, link: &str) -> bool {
+    pub(super) fn follows(&self, link: &str) -> bool {
         match self {
             Self::Everything => false,
             Self::Path(wanted) => wanted == link || below(wanted, link).is_some(),
+            // A builder looks for what a pattern matches without going through links, but for its first, plain part.
             Self::Glob(pattern) => {
-                let depth = link.matches('/').count() + 1;
-                let head: Vec<&str> = pattern.split('/').take(depth).collect();
-                glob(&head.join("/"), link) == Some(true)
+                let is_plain = !is_special(link) && below(pattern, link).is_some();
+                is_plain || glob(pattern, link) == Some(true)
             }
         }
     }
@@ -97,6 +97,10 @@ pub(super) fn leaves_context(source: &str) -> bool {
         }
     }
     false
+}
+
+fn is_special(path: &str) -> bool {
+    path.contains(['*', '?', '[', '\\'])
 }
 
 fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
@@ -150,6 +154,9 @@ fn followed(pattern: &Pattern, link: &str, target: &str) -> Pattern {
     match pattern {
         Pattern::Everything => Pattern::Everything,
         Pattern::Path(path) => Pattern::of(&format!("{target}/{}", rest(path)), false),
+        Pattern::Glob(path) if !is_special(&target) => {
+            Pattern::of(&format!("{target}/{}", rest(path)), false)
+        }
         // The target's own special characters would have to be escaped: its whole folder is safe.
         Pattern::Glob(_) => Pattern::of(&target, false),
     }
@@ -370,6 +377,8 @@ mod tests {
         assert_eq!(selected("below"), ["below/link"]);
         assert_eq!(selected("below/link"), ["real/a.py", "below/link"]);
         assert_eq!(selected("l*k"), ["real/a.py", "real/deep/b.py", "link"]);
+        assert_eq!(selected("link/d*"), ["real/deep/b.py", "link"]);
+        assert_eq!(selected("*/deep"), ["real/deep/b.py"]);
         assert_eq!(selected("loop"), ["loop"]);
         assert_eq!(selected("grows").len(), entries.len());
     }

@@ -632,6 +632,14 @@ impl Resolution {
             .any(|source| source.pattern.matches(path))
     }
 
+    /// Whether the file at `path`, were it a link, would be one that a reached stage goes through.
+    #[must_use]
+    pub fn may_follow(&self, path: &str) -> bool {
+        self.sources
+            .iter()
+            .any(|source| source.pattern.follows(path))
+    }
+
     /// Whether a reached stage takes this path by name, so that its build fails without it.
     #[must_use]
     pub fn names(&self, path: &str) -> bool {
@@ -649,8 +657,8 @@ impl Resolution {
     /// The sources that match none of the paths, so that a build would fail.
     pub fn unmatched<'a>(&'a self, paths: &'a [&str]) -> impl Iterator<Item = &'a ContextSource> {
         let missing = |source: &&ContextSource| {
-            source.pattern != Pattern::Everything
-                && !paths.iter().any(|path| source.pattern.matches(path))
+            let takes = |path: &&str| source.pattern.matches(path) || source.pattern.follows(path);
+            source.pattern != Pattern::Everything && !paths.iter().any(takes)
         };
         self.sources.iter().filter(missing)
     }
