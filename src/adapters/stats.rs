@@ -24,7 +24,7 @@ pub fn file_for(cache: &Path, path: &Path) -> PathBuf {
 /// The stat cache in `file`: empty where it is not there, damaged, or another user's.
 #[must_use]
 pub fn open(file: &Path) -> Stats {
-    Stats::read(&own_bytes(file).unwrap_or_default(), now())
+    Stats::read(own_bytes(file).unwrap_or_default(), now())
 }
 
 fn own_bytes(file: &Path) -> Option<Vec<u8>> {

@@ -301,7 +301,7 @@ impl<'a> Packer<'a> {
         let made = fs_err::read_to_string(&remembered)
             .ok()
             .and_then(|text| text.parse::<Digest>().ok());
-        if let (Some(made), Some(there)) = (made, known_file(name, &file, &digests))
+        if let (Some(made), Some(there)) = (made, known_file(dist, name, &digests))
             && digest_of(&there) == Some(&made)
         {
             stats::keep(&kept, &digests);
@@ -342,10 +342,11 @@ impl<'a> Packer<'a> {
 }
 
 /// A regular file with its digest, read only if that is not known.
-fn known_file(name: &str, file: &Path, digests: &Stats) -> Option<Entry> {
-    let metadata = file.symlink_metadata().ok().filter(Metadata::is_file)?;
-    let files = vec![(name.to_owned(), file.to_owned(), metadata)];
-    let mut entry = ignore::read(files, digests).ok()?.pop()?;
+fn known_file(dist: &Path, name: &str, digests: &Stats) -> Option<Entry> {
+    let metadata = dist.join(name).symlink_metadata();
+    let metadata = metadata.ok().filter(Metadata::is_file)?;
+    let files = vec![(name.to_owned(), metadata)];
+    let mut entry = ignore::read(dist, files, digests).ok()?.pop()?;
     if let Content::File { executable, .. } = &mut entry.content {
         *executable = false;
     }

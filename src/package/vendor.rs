@@ -138,14 +138,12 @@ pub fn split(installed: &Path, digests: &dyn Digests) -> Result<Vendored, Vendor
 /// # Errors
 /// A file cannot be read, or something is neither a file nor a folder.
 pub fn walk(folder: &Path, digests: &dyn Digests) -> Result<Vec<Entry>, VendorError> {
-    let mut files = Vec::new();
-    if folder.exists() {
-        for (path, metadata) in self::files(folder)? {
-            let file = folder.join(&path);
-            files.push((path, file, metadata));
-        }
-    }
-    let entries = ignore::read(files, digests);
+    let files = if folder.exists() {
+        self::files(folder)?
+    } else {
+        BTreeMap::new()
+    };
+    let entries = ignore::read(folder, files.into_iter().collect(), digests);
     Ok(entries.map_err(io::Error::other)?)
 }
 

@@ -185,7 +185,7 @@ impl Input {
     /// The row: the kind of input first.
     #[must_use]
     pub fn fields(&self) -> Vec<String> {
-        let mode = |executable: bool| if executable { "0755" } else { "0644" }.to_owned();
+        let mode = |executable: bool| if executable { "0755" } else { "0644" };
         let row = |fields: &[&dyn ToString]| fields.iter().map(|field| field.to_string()).collect();
         match self {
             Self::Format(format) => row(&[&"format", format]),
@@ -199,7 +199,7 @@ impl Input {
                 path,
                 executable,
                 digest,
-            } => row(&[&"file", path, &mode(*executable), digest]),
+            } => row(&[&"file", path, &mode(*executable), &digest.as_str()]),
             Self::Symlink { path, target } => row(&[&"symlink", path, target]),
             Self::Parent {
                 role,
@@ -217,7 +217,7 @@ impl Input {
                 path,
                 executable,
                 digest,
-            } => row(&[&"module", path, &mode(*executable), digest]),
+            } => row(&[&"module", path, &mode(*executable), &digest.as_str()]),
             Self::Wheel { file_name, sha256 } => row(&[&"wheel", file_name, sha256]),
         }
     }

@@ -9,6 +9,7 @@ use std::{
     collections::HashMap,
     ffi::OsStr,
     fs::Metadata,
+    hash::{BuildHasher as _, RandomState},
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     sync::{
@@ -29,6 +30,12 @@ const SLOW_TICK: Duration = Duration::from_secs(3);
 
 /// That of any other ticks every ten milliseconds at least.
 const TICK: Duration = Duration::from_millis(100);
+
+/// The length of a signature, in bytes.
+const SIGNATURE: usize = 7 * size_of::<u64>();
+
+/// That of a digest.
+const HEX: usize = 64;
 
 /// What the file system says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +75,8 @@ impl Signature {
         Duration::new(seconds, nanoseconds) + tick < moment
     }
 
-    fn numbers(&self) -> [[u8; 8]; 7] {
-        [
+    fn bytes(&self) -> [u8; SIGNATURE] {
+        let numbers = [
             self.size.to_le_bytes(),
             self.modified.0.to_le_bytes(),
             self.modified.1.to_le_bytes(),
@@ -77,26 +84,31 @@ impl Signature {
             self.changed.1.to_le_bytes(),
             self.inode.to_le_bytes(),
             self.device.to_le_bytes(),
-        ]
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let mut number = || Some(i64::from_le_bytes(reader.take(8)?.try_into().ok()?));
-        Some(Self {
-            size: number()?.cast_unsigned(),
-            modified: (number()?, number()?),
-            changed: (number()?, number()?),
-            inode: number()?.cast_unsigned(),
-            device: number()?.cast_unsigned(),
-        })
+        ];
+        let mut bytes = [0; SIGNATURE];
+        bytes.copy_from_slice(numbers.as_flattened());
+        bytes
     }
 }
 
-/// A file that an earlier run read.
+/// What earlier runs knew, as it lies in the cache's file: nothing is taken out of it that nobody asks for.
+#[derive(Debug, Default)]
+struct Kept {
+    /// One after the other: the length of a path, the path, its signature, its digest in hex.
+    body: Vec<u8>,
+    entries: Vec<Entry>,
+    /// An index in `entries` for the hash of each path.
+    by_path: HashMap<u64, u32>,
+    hashing: RandomState,
+}
+
+/// Where an entry is.
 #[derive(Debug)]
 struct Entry {
-    signature: Signature,
-    digest: Digest,
+    /// The path's first byte.
+    start: usize,
+    /// The byte after the path.
+    end: usize,
     is_used: AtomicBool,
 }
 
@@ -112,7 +124,7 @@ struct Learnt {
 /// The digests of one project's files.
 #[derive(Debug)]
 pub struct Stats {
-    entries: HashMap<PathBuf, Entry>,
+    kept: Kept,
     learnt: Mutex<HashMap<PathBuf, Learnt>>,
     /// The beginning of the run, since the epoch.
     now: Duration,
@@ -121,9 +133,9 @@ pub struct Stats {
 impl Stats {
     /// From the bytes of the cache's file; `now` is the time since the epoch.
     #[must_use]
-    pub fn read(bytes: &[u8], now: Duration) -> Self {
+    pub fn read(bytes: impl Into<Vec<u8>>, now: Duration) -> Self {
         Self {
-            entries: parse(bytes).unwrap_or_default(),
+            kept: Kept::parse(bytes.into()).unwrap_or_default(),
             learnt: Mutex::default(),
             now,
         }
@@ -132,13 +144,13 @@ impl Stats {
     /// Whether files and folders were learnt under this digest in an earlier run, and all of them are as they were.
     #[must_use]
     pub fn confirm(&self, digest: &Digest) -> bool {
-        let is_same = |(path, entry): (&PathBuf, &Entry)| {
-            entry.digest == *digest
-                && path
+        let is_same = |entry: &Entry| {
+            self.kept.hex(entry) == digest.hex().as_bytes()
+                && Path::new(OsStr::from_bytes(self.kept.path(entry)))
                     .symlink_metadata()
-                    .is_ok_and(|metadata| Signature::of(&metadata) == entry.signature)
+                    .is_ok_and(|metadata| self.kept.is_of(entry, &Signature::of(&metadata)))
         };
-        !self.entries.is_empty() && self.entries.iter().all(is_same)
+        !self.kept.entries.is_empty() && self.kept.entries.iter().all(is_same)
     }
 
     /// Whether something was learnt that the next run must not believe.
@@ -152,31 +164,30 @@ impl Stats {
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
         let learnt = self.learnt();
         let is_news = |(path, learnt): (&PathBuf, &Learnt)| {
-            learnt.is_certain || self.entries.contains_key(path)
+            learnt.is_certain || self.kept.find(path).is_some()
         };
         if !learnt.iter().any(is_news) {
             return None;
         }
         let used = |entry: &Entry| entry.is_used.load(Ordering::Relaxed);
-        let count = self.entries.values().filter(|entry| used(entry)).count() + learnt.len();
+        let entries = &self.kept.entries;
+        let count = entries.iter().filter(|entry| used(entry)).count() + learnt.len();
         // Other verbs may need what this one did not; what nobody needs any more is not kept for ever.
-        let keep_all = self.entries.len() <= 2 * count;
-        let old = self
-            .entries
-            .iter()
-            .filter(|(path, entry)| !learnt.contains_key(*path) && (keep_all || used(entry)))
-            .map(|(path, entry)| (path, &entry.signature, &entry.digest));
-        let new = learnt
-            .iter()
-            .filter(|(_, learnt)| learnt.is_certain)
-            .map(|(path, learnt)| (path, &learnt.signature, &learnt.digest));
+        let keep_all = entries.len() <= 2 * count;
+        let is_old = |entry: &&Entry| {
+            let path = Path::new(OsStr::from_bytes(self.kept.path(entry)));
+            !learnt.contains_key(path) && (keep_all || used(entry))
+        };
         let mut body = Vec::new();
-        for (path, signature, digest) in old.chain(new) {
+        for entry in entries.iter().filter(is_old) {
+            body.extend_from_slice(self.kept.whole(entry));
+        }
+        for (path, learnt) in learnt.iter().filter(|(_, learnt)| learnt.is_certain) {
             let path = path.as_os_str().as_bytes();
             body.extend((path.len() as u64).to_le_bytes());
-            body.extend(path);
-            body.extend(signature.numbers().concat());
-            body.extend(digest.hex().as_bytes());
+            body.extend_from_slice(path);
+            body.extend_from_slice(&learnt.signature.bytes());
+            body.extend_from_slice(learnt.digest.hex().as_bytes());
         }
         let mut bytes = MAGIC.to_vec();
         bytes.extend(Digest::of(&body).hex().as_bytes());
@@ -194,11 +205,12 @@ impl Stats {
 impl Digests for Stats {
     fn known(&self, file: &Path, metadata: &Metadata) -> Option<Digest> {
         let signature = Signature::of(metadata);
-        if let Some(entry) = self.entries.get(file)
-            && entry.signature == signature
+        if let Some(entry) = self.kept.find(file)
+            && self.kept.is_of(entry, &signature)
+            && let Some(digest) = digest_of(self.kept.hex(entry))
         {
             entry.is_used.store(true, Ordering::Relaxed);
-            return Some(entry.digest.clone());
+            return Some(digest);
         }
         let learnt = self.learnt();
         let found = learnt.get(file)?;
@@ -218,37 +230,68 @@ impl Digests for Stats {
     }
 }
 
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
+fn digest_of(hex: &[u8]) -> Option<Digest> {
+    format!("sha256:{}", std::str::from_utf8(hex).ok()?)
+        .parse()
+        .ok()
 }
 
-fn parse(bytes: &[u8]) -> Option<HashMap<PathBuf, Entry>> {
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let (digest, body) = rest.split_at_checked(65)?;
-    if Digest::of(body).hex().as_bytes() != digest.strip_suffix(b"\n")? {
-        return None;
-    }
-    let mut reader = Reader(body);
-    let mut entries = HashMap::with_capacity(body.len() / 200);
-    while !reader.0.is_empty() {
-        let length = u64::from_le_bytes(reader.take(8)?.try_into().ok()?);
-        let path = reader.take(usize::try_from(length).ok()?)?;
-        let signature = Signature::read(&mut reader)?;
-        let hex = std::str::from_utf8(reader.take(64)?).ok()?;
-        let entry = Entry {
-            signature,
-            digest: format!("sha256:{hex}").parse().ok()?,
-            is_used: AtomicBool::new(false),
+impl Kept {
+    fn parse(mut bytes: Vec<u8>) -> Option<Self> {
+        let rest = bytes.strip_prefix(MAGIC)?;
+        let (digest, body) = rest.split_at_checked(65)?;
+        if Digest::of(body).hex().as_bytes() != digest.strip_suffix(b"\n")? {
+            return None;
+        }
+        let head = bytes.len() - body.len();
+        bytes.drain(..head);
+        let mut kept = Self {
+            body: bytes,
+            ..Self::default()
         };
-        entries.insert(PathBuf::from(OsStr::from_bytes(path)), entry);
+        let mut at = 0;
+        while at < kept.body.len() {
+            let (length, _) = kept.body.get(at..)?.split_first_chunk()?;
+            let start = at + size_of::<u64>();
+            let end = start.checked_add(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+            let path = kept.body.get(start..end)?;
+            let hash = kept.hashing.hash_one(path);
+            let index = u32::try_from(kept.entries.len()).ok()?;
+            kept.by_path.insert(hash, index);
+            kept.entries.push(Entry {
+                start,
+                end,
+                is_used: AtomicBool::new(false),
+            });
+            at = end.checked_add(SIGNATURE + HEX)?;
+            kept.body.get(..at)?;
+        }
+        Some(kept)
     }
-    Some(entries)
+
+    fn find(&self, path: &Path) -> Option<&Entry> {
+        let path = path.as_os_str().as_bytes();
+        let index = *self.by_path.get(&self.hashing.hash_one(path))?;
+        let entry = self.entries.get(usize::try_from(index).ok()?)?;
+        (self.path(entry) == path).then_some(entry)
+    }
+
+    fn path(&self, entry: &Entry) -> &[u8] {
+        &self.body[entry.start..entry.end]
+    }
+
+    fn is_of(&self, entry: &Entry, signature: &Signature) -> bool {
+        self.body[entry.end..][..SIGNATURE] == signature.bytes()
+    }
+
+    fn hex(&self, entry: &Entry) -> &[u8] {
+        &self.body[entry.end + SIGNATURE..][..HEX]
+    }
+
+    /// The entry with its length.
+    fn whole(&self, entry: &Entry) -> &[u8] {
+        &self.body[entry.start - size_of::<u64>()..entry.end + SIGNATURE + HEX]
+    }
 }
 
 #[cfg(test)]
@@ -274,7 +317,7 @@ mod tests {
         assert_eq!(stats.to_bytes(), None);
         stats.learn(&file, &metadata, &Digest::of(b"a"));
         let bytes = stats.to_bytes().unwrap();
-        let again = Stats::read(&bytes, LATER);
+        let again = Stats::read(bytes, LATER);
         assert_eq!(again.known(&file, &metadata), Some(Digest::of(b"a")));
         assert_eq!(again.to_bytes(), None, "nothing new");
     }
@@ -330,7 +373,7 @@ mod tests {
                 let mut damaged = bytes.clone();
                 damaged[index] ^= bit;
                 assert_eq!(
-                    Stats::read(&damaged, LATER).known(&file, &metadata),
+                    Stats::read(damaged, LATER).known(&file, &metadata),
                     None,
                     "bit {bit} of byte {index}"
                 );

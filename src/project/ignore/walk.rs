@@ -156,6 +156,7 @@ impl TreeError {
 /// What lies below a folder, found and not yet read.
 #[derive(Debug, Default)]
 pub struct Listing {
+    root: PathBuf,
     found: Vec<Found>,
     /// A folder that cannot be read: nobody knows what lies in it.
     unreadable: Option<TreeError>,
@@ -165,17 +166,16 @@ pub struct Listing {
 #[derive(Debug)]
 struct Found {
     path: String,
-    file: PathBuf,
     kind: FoundKind,
 }
 
 #[derive(Debug)]
 enum FoundKind {
     /// What the file system says of it, where that had to be asked already: nobody may want the file.
-    File(Option<Metadata>),
+    File(Option<Box<Metadata>>),
     Link(String),
     /// It can become part of no image; that is an error where somebody wants it.
-    Defective(TreeError),
+    Defective(Box<TreeError>),
 }
 
 /// The digests of files that are known already, and those that become known.
@@ -221,6 +221,7 @@ pub fn list(root: &Path, keep: &Keep<'_>, follow: bool) -> Result<Listing, TreeE
     {
         *path = shown_root;
     }
+    listing.root = real_root;
     listing
         .found
         .sort_unstable_by(|left, right| left.path.as_bytes().cmp(right.path.as_bytes()));
@@ -326,31 +327,31 @@ impl Listing {
             .collect();
         for found in &chosen {
             if let FoundKind::Defective(error) = &found.kind {
-                return Err(error.clone());
+                return Err((**error).clone());
             }
         }
         refuse_same_but_for_case(&chosen)?;
-        hash(&chosen, digests)
+        hash(&self.root, &chosen, digests)
     }
 }
 
-/// The entries of files: path in the tree, file, and what the file system says of it.
+/// The entries of files in `folder`: their paths in it, and what the file system says of them.
 ///
 /// # Errors
 /// One of them cannot be read.
 pub fn read(
-    files: Vec<(String, PathBuf, Metadata)>,
+    folder: &Path,
+    files: Vec<(String, Metadata)>,
     digests: &dyn Digests,
 ) -> Result<Vec<Entry>, TreeError> {
     let found: Vec<Found> = files
         .into_iter()
-        .map(|(path, file, metadata)| Found {
+        .map(|(path, metadata)| Found {
             path,
-            file,
-            kind: FoundKind::File(Some(metadata)),
+            kind: FoundKind::File(Some(Box::new(metadata))),
         })
         .collect();
-    hash(&found.iter().collect::<Vec<_>>(), digests)
+    hash(folder, &found.iter().collect::<Vec<_>>(), digests)
 }
 
 /// Names, of folders too, that differ only in case.
@@ -462,7 +463,7 @@ impl Lister<'_> {
         if !(self.keep)(&path, is_folder) {
             return;
         }
-        let defective = |error| Some(FoundKind::Defective(error));
+        let defective = |error| Some(FoundKind::Defective(Box::new(error)));
         let kind = match (kind, followed) {
             (_, _) if name.to_str().is_none() => {
                 let inner = folder.file.join(&name);
@@ -495,8 +496,7 @@ impl Lister<'_> {
             },
         };
         if let Some(kind) = kind {
-            let file = file();
-            listing.found.push(Found { path, file, kind });
+            listing.found.push(Found { path, kind });
         }
     }
 
@@ -513,7 +513,9 @@ impl Lister<'_> {
         while let (Some(folder), Some(own)) = (next, &above) {
             if (folder.device, folder.inode) == (own.device, own.inode) {
                 let path = escaped(path);
-                return Some(FoundKind::Defective(TreeError::LinkLoops { path }));
+                return Some(FoundKind::Defective(Box::new(TreeError::LinkLoops {
+                    path,
+                })));
             }
             next = folder.next.as_ref();
         }
@@ -565,15 +567,15 @@ fn kind_of(path: &str, kind: FileType, metadata: Option<Metadata>) -> FoundKind 
         () if kind.is_fifo() => "FIFO",
         () if kind.is_socket() => "socket",
         () if kind.is_block_device() || kind.is_char_device() => "device",
-        () => return FoundKind::File(metadata),
+        () => return FoundKind::File(metadata.map(Box::new)),
     };
-    FoundKind::Defective(TreeError::Special {
+    FoundKind::Defective(Box::new(TreeError::Special {
         path: escaped(path),
         kind: special,
-    })
+    }))
 }
 
-fn hash(found: &[&Found], digests: &dyn Digests) -> Result<Vec<Entry>, TreeError> {
+fn hash(root: &Path, found: &[&Found], digests: &dyn Digests) -> Result<Vec<Entry>, TreeError> {
     let threads = match found.len() {
         0..=FEW_FILES => 1,
         _ => std::thread::available_parallelism().map_or(1, Into::into),
@@ -584,7 +586,7 @@ fn hash(found: &[&Found], digests: &dyn Digests) -> Result<Vec<Entry>, TreeError
         while let Some((index, found)) =
             Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, found.get(at)?)))
         {
-            done.push((index, entry_of(found, digests)));
+            done.push((index, entry_of(root, found, digests)));
         }
         done
     };
@@ -603,29 +605,35 @@ fn hash(found: &[&Found], digests: &dyn Digests) -> Result<Vec<Entry>, TreeError
     done.into_iter().map(|(_, entry)| entry).collect()
 }
 
-fn entry_of(found: &Found, digests: &dyn Digests) -> Result<Entry, TreeError> {
+fn entry_of(root: &Path, found: &Found, digests: &dyn Digests) -> Result<Entry, TreeError> {
     let content = match &found.kind {
-        FoundKind::Defective(error) => return Err(error.clone()),
+        FoundKind::Defective(error) => return Err((**error).clone()),
         FoundKind::Link(target) => Content::Symlink {
             target: target.clone(),
         },
-        FoundKind::File(metadata) => {
-            let metadata = &metadata_of(found, metadata.as_ref())?;
+        FoundKind::File(known) => {
+            let file = root.join(&found.path);
+            let now;
+            let metadata = if let Some(known) = known {
+                &**known
+            } else {
+                now = metadata_of(&found.path, &file)?;
+                &now
+            };
             let executable = metadata.permissions().mode() & 0o100 != 0;
-            let Some(digest) = digests.known(&found.file, metadata) else {
-                let entry = Entry::of_file(&*found.path, &found.file, executable)
+            let Some(digest) = digests.known(&file, metadata) else {
+                let entry = Entry::of_file(&*found.path, &file, executable)
                     .map_err(|error| unreadable(&found.path, &error))?;
                 if let Content::File { digest, .. } = &entry.content {
-                    digests.learn(&found.file, metadata, digest);
+                    digests.learn(&file, metadata, digest);
                 }
                 return Ok(entry);
             };
-            let location = Location::Disk(found.file.clone());
             Content::File {
                 digest,
                 executable,
                 size: metadata.len(),
-                location,
+                location: Location::Disk(file),
             }
         }
     };
@@ -635,18 +643,14 @@ fn entry_of(found: &Found, digests: &dyn Digests) -> Result<Entry, TreeError> {
     })
 }
 
-/// What the file system says of a file, asked now where it was not when the file was listed.
-fn metadata_of(found: &Found, known: Option<&Metadata>) -> Result<Metadata, TreeError> {
-    if let Some(known) = known {
-        return Ok(known.clone());
-    }
-    let metadata = fs_err::symlink_metadata(&found.file);
-    let metadata = metadata.map_err(|error| unreadable(&found.path, &error))?;
+/// What the file system says of something that was a file when it was listed.
+fn metadata_of(path: &str, file: &Path) -> Result<Metadata, TreeError> {
+    let metadata = fs_err::symlink_metadata(file).map_err(|error| unreadable(path, &error))?;
     if metadata.is_file() {
         return Ok(metadata);
     }
     let changed = io::Error::other("it was a file a moment ago, and is none now");
-    Err(unreadable(&found.path, &changed))
+    Err(unreadable(path, &changed))
 }
 
 fn unreadable(path: &str, error: &io::Error) -> TreeError {
