@@ -9,7 +9,7 @@
 //! | the platform | `platform, OS/ARCHITECTURE` | builders and `TARGETARCH` take it |
 //! | the Dockerfile's bytes, CRLF as LF | `dockerfile, SHA-256` | it is the recipe; a comment is a part of it, since no line says for sure that it is one |
 //! | the Dockerfile's stage that is wanted, as the configuration writes it | `target, NAME` | the last one otherwise |
-//! | the configured build arguments that the Dockerfile declares | `build-argument, NAME, VALUE` | others are not sent; one that can only name images counts by what it names |
+//! | the configured build arguments that the Dockerfile declares | `build-argument, NAME, VALUE` | others are not sent; one that can only name images counts by what it names, and so do `ROOT`, `SPARK`, `OPERATOR` and `PARENT`, which no stage is given |
 //! | a rebuild that was asked for | `revision, NUMBER, REASON` | it is what moves the tag |
 //! | each file that a `COPY`, an `ADD` or a bind mount of the wanted stage can match | `file, PATH, 0644 or 0755, SHA-256` | the context is written from these rows |
 //! | each symbolic link among them | `symlink, PATH, TARGET` | and what it leads to, by its own row |
@@ -20,10 +20,11 @@
 //! | each file of `jobs.zip` | `module, PATH, 0644 or 0755, SHA-256` | a link by what it leads to |
 //! | each wheel that its parents do not have | `wheel, FILE NAME, SHA-256` | what is installed counts by what it is installed from |
 //!
-//! ROLE says what the image is for: `FROM 1`, `COPY --from 2`, `RUN --mount 3` count the images that the Dockerfile
-//! names; `context` and `jars/NAME` are sources that become context files. Where it cannot be decided what a `COPY`
-//! matches (a variable of the parent's environment, `COPY --parents`), or where the stage below has `ONBUILD`, the whole
-//! context counts; `ONBUILD` in the Dockerfile itself counts as if it ran here.
+//! ROLE says what the image is for: `FROM 1`, `COPY --from 2`, `RUN --mount 3` count what the wanted stages stand on and
+//! copy from, the Dockerfile's own stages and `scratch` among them, which have no row; `context` and `jars/NAME` are
+//! sources that become context files. Where it cannot be decided what a `COPY` matches (a variable of the parent's
+//! environment, `COPY --parents`), or where the stage below has `ONBUILD`, the whole context counts; `ONBUILD` in the
+//! Dockerfile itself counts as if it ran here.
 //!
 //! # Out, because it must not move a tag
 //!
