@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 use super::{
     Context, Image, Project,
     ignore::{Excluded, escaped},
-    inputs::{ContextRules, ImageInputs, job_litter},
+    inputs::{ContextRules, ImageInputs, JobRules},
     place::Defect,
 };
 
@@ -84,11 +84,8 @@ pub fn of(project: &Project, image: &Image, inputs: &ImageInputs) -> Result<Vec<
         });
     }
     if let Some(package) = &image.package {
-        let litter = job_litter(package)?;
-        let why = |path: &str, is_folder: bool| {
-            let excluded = litter.excluded(path, is_folder).map(LeftOut::Excluded);
-            excluded.filter(|_| path != package.main)
-        };
+        let rules = JobRules::of(project, package)?;
+        let why = |path: &str, is_folder: bool| rules.left_out(path, is_folder);
         folders.push(Folder {
             role: "src",
             folder: package.src.clone(),

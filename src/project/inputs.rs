@@ -518,11 +518,36 @@ impl ContextRules {
     }
 }
 
-/// The rules that keep files of a job's folder out of its archive.
-pub(super) fn job_litter(package: &Package) -> Result<Litter, Defect> {
-    let patterns = package.exclude.iter().map(String::as_str);
-    let litter = Litter::of_job_sources().excluding(patterns);
-    litter.map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))
+/// What keeps files of a job's folder out of its archive.
+pub(super) struct JobRules {
+    litter: Litter,
+    /// A lock that `build` writes or a manifest that it rewrites would move the tag that it has just made.
+    never: Vec<String>,
+    main: String,
+}
+
+impl JobRules {
+    pub(super) fn of(project: &Project, package: &Package) -> Result<Self, Defect> {
+        let patterns = package.exclude.iter().map(String::as_str);
+        let litter = Litter::of_job_sources().excluding(patterns);
+        let litter = litter
+            .map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))?;
+        Ok(Self {
+            litter,
+            never: never_context(project, &project.root.join(&package.src))?,
+            main: package.main.clone(),
+        })
+    }
+
+    /// Why a file, or a folder with all that it holds, is not packed; the main file lies beside the archive.
+    pub(super) fn left_out(&self, path: &str, is_folder: bool) -> Option<LeftOut> {
+        if path == self.main {
+            return None;
+        }
+        let excluded = self.litter.excluded(path, is_folder).map(LeftOut::Excluded);
+        let is_never = || self.never.iter().any(|file| file == path);
+        excluded.or_else(|| is_never().then_some(LeftOut::NeverContext))
+    }
 }
 
 /// Files that name images, as paths below `root`: were they context, a rewritten tag would change the tag that it is.
@@ -570,10 +595,10 @@ fn read_package(
     trees: &Trees,
 ) -> Result<PackageInputs, InputError> {
     let root = project.root.join(&package.src);
-    let litter = job_litter(package)?;
+    let job = JobRules::of(project, package)?;
     let rules = Rules {
         name: format!("src {}\n{}", package.main, package.exclude.join("\n")),
-        keep: &|path, is_folder| path != package.main && litter.excluded(path, is_folder).is_none(),
+        keep: &|path, is_folder| path != package.main && job.left_out(path, is_folder).is_none(),
         follow: true,
     };
     let modules = trees.choose(&root, &rules, &|_| true)?;
