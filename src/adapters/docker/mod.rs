@@ -5,6 +5,7 @@
 mod build;
 mod context;
 mod error;
+mod greeting;
 mod host;
 mod output;
 mod transfer;
@@ -16,7 +17,7 @@ use std::{future::Future, time::Duration};
 
 use bollard::{
     API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker,
-    models::{ImageInspect, SystemVersion},
+    models::ImageInspect,
     query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder},
 };
 use tokio::{runtime::Runtime, time::timeout};
@@ -26,6 +27,7 @@ pub use error::{DockerError, Unreachable};
 pub use transfer::TransferEvent;
 
 use crate::image::{Digest, ImageFacts, Platform, Reference};
+use greeting::Greeting;
 use host::{Address, Environment, Host};
 
 /// How long a question that needs no work may take: a daemon that is stopped must not hang us.
@@ -96,21 +98,27 @@ impl Daemon {
             .enable_all()
             .build()
             .map_err(|error| host.unreachable(Unreachable::Lost(error.to_string())))?;
+        let by_ping = match &host.address {
+            Address::Unix(socket) => Greeting::by_ping(socket),
+            Address::Plain(_) | Address::Tls { .. } => None,
+        };
         let greeting = async {
-            // A daemon takes milliseconds to say its version: it is asked once.
-            let version = client(&host, API_DEFAULT_VERSION)?.version().await?;
-            let spoken = spoken(&version)?;
-            Ok((client(&host, &spoken)?, version))
+            let greeting = if let Some(greeting) = by_ping {
+                greeting
+            } else {
+                let version = client(&host, API_DEFAULT_VERSION)?.version().await?;
+                Greeting::of_version(&version)?
+            };
+            Ok((client(&host, &greeting.spoken)?, greeting))
         };
         let answer = runtime.block_on(async { timeout(patience, greeting).await });
-        let (client, version) = answer
+        let (client, greeting) = answer
             .unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
             .map_err(|error| host.unreachable(Unreachable::of(&error, &host.address)))?;
-        let podman = is_podman(&version);
         let builder = match environment.buildkit {
             Some(true) => Builder::BuildKit,
             Some(false) => Builder::Classic,
-            None => natural_builder(&client, &version, podman),
+            None => natural_builder(greeting),
         };
         let client = asking(&client, None);
         Ok(Self {
@@ -118,7 +126,7 @@ impl Daemon {
             client,
             host,
             builder,
-            podman,
+            podman: greeting.is_podman,
             patience,
         })
     }
@@ -275,22 +283,6 @@ fn client(host: &Host, spoken: &ClientVersion) -> Result<Docker, bollard::errors
     }
 }
 
-/// The version of the API that both sides speak.
-fn spoken(version: &SystemVersion) -> Result<ClientVersion, bollard::errors::Error> {
-    let text = version.api_version.as_deref().unwrap_or_default();
-    let numbers = text.split_once('.').and_then(|(major, minor)| {
-        Some(ClientVersion {
-            major_version: major.parse().ok()?,
-            minor_version: minor.parse().ok()?,
-        })
-    });
-    match numbers {
-        Some(theirs) if theirs < *API_DEFAULT_VERSION => Ok(theirs),
-        Some(_) => Ok(*API_DEFAULT_VERSION),
-        None => Err(bollard::errors::Error::APIVersionParseError {}),
-    }
-}
-
 /// The same client with `registry_auth` as its `X-Registry-Auth`, asking in the version that was negotiated.
 ///
 /// bollard encodes credentials in an alphabet that daemons do not decode, and they then go on without any;
@@ -318,16 +310,10 @@ fn asking(client: &Docker, registry_auth: Option<&str>) -> Docker {
     client.clone().with_request_modifier(modify)
 }
 
-fn is_podman(version: &SystemVersion) -> bool {
-    let components = version.components.iter().flatten();
-    let mut names = components.map(|component| component.name.as_str());
-    names.any(|name| name.contains("Podman"))
-}
-
-fn natural_builder(client: &Docker, version: &SystemVersion, podman: bool) -> Builder {
-    let api = client.client_version();
-    let recent = (api.major_version, api.minor_version) >= (1, 39);
-    if recent && version.os.as_deref() == Some("linux") && !podman {
+fn natural_builder(greeting: Greeting) -> Builder {
+    let api = greeting.spoken;
+    let is_recent = (api.major_version, api.minor_version) >= (1, 39);
+    if is_recent && greeting.is_linux && !greeting.is_podman {
         Builder::BuildKit
     } else {
         Builder::Classic

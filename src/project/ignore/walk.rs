@@ -222,9 +222,6 @@ pub fn list(root: &Path, keep: &Keep<'_>, follow: bool) -> Result<Listing, TreeE
         *path = shown_root;
     }
     listing.root = real_root;
-    listing
-        .found
-        .sort_unstable_by(|left, right| left.path.as_bytes().cmp(right.path.as_bytes()));
     Ok(listing)
 }
 
@@ -320,11 +317,12 @@ impl Listing {
         if let Some(error) = &self.unreadable {
             return Err(error.clone());
         }
-        let chosen: Vec<&Found> = self
+        let mut chosen: Vec<&Found> = self
             .found
             .iter()
             .filter(|found| wanted(&found.path))
             .collect();
+        chosen.sort_unstable_by(|left, right| left.path.as_bytes().cmp(right.path.as_bytes()));
         for found in &chosen {
             if let FoundKind::Defective(error) = &found.kind {
                 return Err((**error).clone());

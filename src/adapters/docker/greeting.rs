@@ -1,0 +1,143 @@
+//! Who a daemon says that it is.
+//!
+//! Dockerd takes ten milliseconds to tell its version, since it asks other programs for theirs; the headers of a ping
+//! say all that is needed in a fraction of one. Whatever is odd about them, the version is asked for.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use bollard::{API_DEFAULT_VERSION, ClientVersion, errors::Error, models::SystemVersion};
+
+/// How long a ping may take before the version is asked for instead.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The longest answer to a ping that is read, in bytes.
+const LIMIT: u64 = 16 * 1024;
+
+/// What a daemon says of itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Greeting {
+    /// The version of the API that both sides speak.
+    pub(super) spoken: ClientVersion,
+    pub(super) is_linux: bool,
+    pub(super) is_podman: bool,
+}
+
+impl Greeting {
+    /// From the headers of the answer to a ping at a socket of this machine.
+    pub(super) fn by_ping(socket: &Path) -> Option<Self> {
+        let begun = Instant::now();
+        let mut stream = UnixStream::connect(socket).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_write_timeout(Some(PATIENCE)).ok()?;
+        let request = b"GET /_ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).ok()?;
+        let mut answer = Vec::new();
+        let mut limited = stream.take(LIMIT);
+        let mut piece = [0; 1024];
+        while !answer.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+            match limited.read(&mut piece).ok()? {
+                0 => return None,
+                // A byte at a time could take for ever.
+                _ if begun.elapsed() > PATIENCE => return None,
+                count => answer.extend_from_slice(&piece[..count]),
+            }
+        }
+        Self::of_answer(&String::from_utf8_lossy(&answer))
+    }
+
+    fn of_answer(answer: &str) -> Option<Self> {
+        let (head, _) = answer.split_once("\r\n\r\n")?;
+        let (status, headers) = head.split_once("\r\n")?;
+        if status.split(' ').nth(1) != Some("200") {
+            return None;
+        }
+        let header = |wanted: &str| {
+            let mut pairs = headers.lines().filter_map(|line| line.split_once(':'));
+            let (_, value) = pairs.find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+            Some(value.trim())
+        };
+        let is_docker = header("Server")?.starts_with("Docker/");
+        let is_podman = header("Libpod-API-Version").is_some();
+        let system = header("OSType");
+        // Podman does not say its system, and has only one.
+        let is_linux = system.map_or(is_podman, |system| system == "linux");
+        (is_docker != is_podman).then_some(())?;
+        Some(Self {
+            spoken: spoken(header("API-Version")?)?,
+            is_linux,
+            is_podman,
+        })
+    }
+
+    /// From the version's document.
+    pub(super) fn of_version(version: &SystemVersion) -> Result<Self, Error> {
+        let components = version.components.iter().flatten();
+        let mut names = components.map(|component| component.name.as_str());
+        let text = version.api_version.as_deref().unwrap_or_default();
+        Ok(Self {
+            spoken: spoken(text).ok_or(Error::APIVersionParseError {})?,
+            is_linux: version.os.as_deref() == Some("linux"),
+            is_podman: names.any(|name| name.contains("Podman")),
+        })
+    }
+}
+
+/// The version of the API that both sides speak, where the daemon's newest is this.
+fn spoken(text: &str) -> Option<ClientVersion> {
+    let (major, minor) = text.split_once('.')?;
+    let theirs = ClientVersion {
+        major_version: major.parse().ok()?,
+        minor_version: minor.parse().ok()?,
+    };
+    Some(if theirs < *API_DEFAULT_VERSION {
+        theirs
+    } else {
+        *API_DEFAULT_VERSION
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(headers: &str) -> Option<Greeting> {
+        Greeting::of_answer(&format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\nOK"))
+    }
+
+    #[test]
+    fn a_ping_says_who_answers() {
+        let docker =
+            answer("Api-Version: 1.41\r\nOstype: linux\r\nServer: Docker/20.10.24 (linux)");
+        let docker = docker.unwrap();
+        assert_eq!(docker.spoken.to_string(), "1.41");
+        assert!(docker.is_linux && !docker.is_podman);
+        let podman =
+            "Api-Version: 1.41\r\nLibpod-Api-Version: 4.3.1\r\nServer: Libpod/4.3.1 (linux)";
+        let podman = answer(podman).unwrap();
+        assert!(podman.is_linux && podman.is_podman);
+        let newer = "Api-Version: 1.999\r\nOstype: windows\r\nServer: Docker/99 (windows)";
+        let newer = answer(newer).unwrap();
+        assert_eq!(newer.spoken, *API_DEFAULT_VERSION);
+        assert!(!newer.is_linux);
+    }
+
+    #[test]
+    fn what_a_ping_leaves_open_is_not_guessed() {
+        for headers in [
+            "Api-Version: 1.41\r\nOstype: linux",
+            "Ostype: linux\r\nServer: Docker/20",
+            "Api-Version: new\r\nOstype: linux\r\nServer: Docker/20",
+            "Api-Version: 1.41\r\nOstype: linux\r\nServer: nginx",
+        ] {
+            assert_eq!(answer(headers), None, "{headers}");
+        }
+        let refused = "HTTP/1.1 404 Not Found\r\nApi-Version: 1.41\r\nOstype: linux\r\nServer: Docker/20\r\n\r\n";
+        assert_eq!(Greeting::of_answer(refused), None);
+        assert_eq!(Greeting::by_ping(Path::new("/nonexistent/socket")), None);
+    }
+}
