@@ -490,9 +490,9 @@ impl ContextRules {
         })
     }
 
-    /// Why a file, or a folder with all that it holds, is no input.
+    /// Why a file, or a folder with all that it holds, is no input; asked in a walk, for what lies in kept folders.
     pub(super) fn left_out(&self, path: &str, is_folder: bool) -> Option<LeftOut> {
-        if let Some(excluded) = self.litter.excluded(path, is_folder) {
+        if let Some(excluded) = self.litter.excluded_itself(path, is_folder) {
             return Some(LeftOut::Excluded(excluded));
         }
         if self.has_dist && (path == "dist" || path.starts_with("dist/")) {
@@ -539,12 +539,16 @@ impl JobRules {
         })
     }
 
-    /// Why a file, or a folder with all that it holds, is not packed; the main file lies beside the archive.
+    /// Why a file, or a folder with all that it holds, is not packed; asked in a walk, for what lies in kept folders. The
+    /// main file lies beside the archive.
     pub(super) fn left_out(&self, path: &str, is_folder: bool) -> Option<LeftOut> {
         if path == self.main {
             return None;
         }
-        let excluded = self.litter.excluded(path, is_folder).map(LeftOut::Excluded);
+        let excluded = self
+            .litter
+            .excluded_itself(path, is_folder)
+            .map(LeftOut::Excluded);
         let is_never = || self.never.iter().any(|file| file == path);
         excluded.or_else(|| is_never().then_some(LeftOut::NeverContext))
     }

@@ -149,7 +149,9 @@ impl Litter {
             .find_map(|(path, folder)| self.excluded_itself(path, folder))
     }
 
-    fn excluded_itself(&self, path: &str, folder: bool) -> Option<Excluded> {
+    /// The same for a path whose folders are known to be kept, as in a walk.
+    #[must_use]
+    pub fn excluded_itself(&self, path: &str, folder: bool) -> Option<Excluded> {
         let name = path.rsplit('/').next().unwrap_or(path);
         let built_in = always(name).or_else(|| {
             let of_jobs = self.job.then(|| not_for_jobs(path, name, folder));
