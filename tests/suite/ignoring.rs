@@ -617,7 +617,15 @@ fn built_by_docker(context: &Path, dockerfile: &str) -> BTreeMap<String, Option<
     let reference = format!("sparkpack-test/ignoring:{}", std::process::id());
     let file = context.join(dockerfile);
     let output = Command::new("docker")
-        .args(["build", "--quiet", "--tag", &reference, "--file"])
+        // Its cache stumbles over an image that another test removes at that moment.
+        .args([
+            "build",
+            "--quiet",
+            "--no-cache",
+            "--tag",
+            &reference,
+            "--file",
+        ])
         .args([&file, context])
         .env("DOCKER_BUILDKIT", "0")
         .output()
@@ -628,7 +636,7 @@ fn built_by_docker(context: &Path, dockerfile: &str) -> BTreeMap<String, Option<
         String::from_utf8_lossy(&output.stderr)
     );
     let content = content_of(&reference);
-    docker(&["rmi", &reference]);
+    docker(&["rmi", "--no-prune", &reference]);
     content
 }
 

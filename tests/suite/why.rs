@@ -408,6 +408,7 @@ fn what_cannot_be_compared_is_told_with_what_to_do() {
         docker(&[
             "build",
             "--quiet",
+            "--no-cache",
             "--tag",
             &name,
             folder.path().to_str().unwrap(),
@@ -430,6 +431,7 @@ fn what_cannot_be_compared_is_told_with_what_to_do() {
     docker(&[
         "build",
         "--quiet",
+        "--no-cache",
         "--tag",
         &name,
         folder.path().to_str().unwrap(),

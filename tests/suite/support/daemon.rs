@@ -35,7 +35,14 @@ pub(crate) fn make_other_bytes(reference: &str, fingerprint: &str) {
     let label = format!("dev.sparkpack.fingerprint={fingerprint}");
     let folder = folder.path().to_str().unwrap();
     docker(&[
-        "build", "--quiet", "--label", &label, "--tag", reference, folder,
+        "build",
+        "--quiet",
+        "--no-cache",
+        "--label",
+        &label,
+        "--tag",
+        reference,
+        folder,
     ]);
 }
 
