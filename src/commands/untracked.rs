@@ -16,7 +16,7 @@ use crate::{
     project::{
         Context, FILE_NAME, Image,
         ignore::escaped,
-        inputs::ImageInputs,
+        inputs::{ImageInputs, ignore_file},
         lock,
         requirements::lock_file_beside,
         tree::{Content, Entry, Location},
@@ -69,15 +69,7 @@ impl Finder<'_> {
         if let (Some(dockerfile), Context::Folder(folder)) = (&image.dockerfile, &image.context) {
             self.file(self.root.join(dockerfile));
             let context = self.root.join(folder);
-            let names = [
-                format!("{dockerfile}.dockerignore"),
-                ".dockerignore".to_owned(),
-            ];
-            if let Some(file) = names
-                .iter()
-                .map(|name| context.join(name))
-                .find(|file| file.is_file())
-            {
+            if let Some(file) = ignore_file(self.root, &context, image) {
                 self.file(file);
             }
             for entry in &inputs.context {

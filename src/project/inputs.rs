@@ -440,20 +440,26 @@ fn has_triggers(project: &Project, stage: &str) -> bool {
     })
 }
 
-/// The name, the text and the rules of `<Dockerfile>.dockerignore`, or else of the `.dockerignore` of the context.
+/// The `<Dockerfile>.dockerignore` of an image, or else the `.dockerignore` of its context, where one of them is there.
+#[must_use]
+pub fn ignore_file(project_root: &Path, context: &Path, image: &Image) -> Option<PathBuf> {
+    let of_dockerfile = image
+        .dockerfile
+        .as_ref()
+        .map(|file| project_root.join(format!("{file}.dockerignore")));
+    let mut candidates = of_dockerfile
+        .into_iter()
+        .chain([context.join(".dockerignore")]);
+    candidates.find(|file| file.is_file())
+}
+
+/// The name, the text and the rules of an image's ignore file.
 fn docker_ignore(
     project: &Project,
     root: &Path,
     image: &Image,
 ) -> Result<(String, String, DockerIgnore), Defect> {
-    let of_dockerfile = image
-        .dockerfile
-        .as_ref()
-        .map(|file| project.root.join(format!("{file}.dockerignore")));
-    let mut candidates = of_dockerfile
-        .into_iter()
-        .chain([root.join(".dockerignore")]);
-    let Some(file) = candidates.find(|file| file.is_file()) else {
+    let Some(file) = ignore_file(&project.root, root, image) else {
         return Ok(<(String, String, DockerIgnore)>::default());
     };
     let text = fs_err::read_to_string(&file)

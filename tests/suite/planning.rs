@@ -429,6 +429,22 @@ fn untracked_inputs_are_named() {
             "src/jobs/ignored by git.py"
         ])
     );
+    // The ignore file of a Dockerfile lies beside it, wherever its context is.
+    project.write("docker/side/Dockerfile.dockerignore", "*.md\n");
+    let toml = project.read("sparkpack.toml");
+    project.edit(
+        "sparkpack.toml",
+        "[images.side]\n",
+        "[images.side]\ncontext = \"src\"\n",
+    );
+    let named = untracked(&project);
+    let named = named.as_array().unwrap();
+    assert!(
+        named.contains(&"docker/side/Dockerfile.dockerignore".into()),
+        "{named:?}"
+    );
+    project.write("sparkpack.toml", &toml);
+    fs_err::remove_file(project.root().join("docker/side/Dockerfile.dockerignore")).unwrap();
     for number in 0..30 {
         project.write(&format!("src/jobs/many{number:02}.py"), "");
     }
