@@ -42,8 +42,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &TagsArguments) -> Result<()
         }
         TagsFormat::Json => {
             let document = document(session, &prepared, registry, &references);
-            let text = serde_json::to_string_pretty(&document).map_err(std::io::Error::other)?;
-            session.ui.data(text)?;
+            session.ui.document(&document)?;
         }
     }
     Ok(())

@@ -334,14 +334,6 @@ mod tests {
 
     use super::*;
 
-    fn record(inputs: &[Input]) -> Record {
-        let mut record = Record::default();
-        for input in inputs {
-            record.add(input);
-        }
-        record
-    }
-
     fn file(path: &str, mode: &str, bytes: &str) -> Input {
         Input::File {
             path: path.to_owned(),
@@ -417,7 +409,7 @@ mod tests {
     }
 
     fn told(old: &[Input], new: &[Input]) -> Vec<String> {
-        let changes = between(&record(old), &record(new));
+        let changes = between(&Record::of(old), &Record::of(new));
         changes.iter().map(ToString::to_string).collect()
     }
 
@@ -671,7 +663,7 @@ mod tests {
     #[test]
     fn rows_of_a_newer_format_are_shown_as_they_are() {
         let with = |row: &str| {
-            let bytes = record(&[Input::Format(1)]).bytes();
+            let bytes = Record::of(&[Input::Format(1)]).bytes();
             let text = String::from_utf8(bytes).unwrap();
             Record::parse(format!("{text}{row}").as_bytes()).unwrap()
         };
@@ -698,11 +690,11 @@ mod tests {
     #[test]
     fn only_the_same_stage_with_another_fingerprint_is_a_changed_parent() {
         let changes = between(
-            &record(&[
+            &Record::of(&[
                 parent("FROM 1", "py", "1"),
                 parent("COPY --from 2", "a", "1"),
             ]),
-            &record(&[
+            &Record::of(&[
                 parent("FROM 1", "py", "2"),
                 parent("COPY --from 2", "b", "1"),
             ]),
@@ -751,7 +743,7 @@ mod tests {
     }
 
     fn any_record() -> impl Strategy<Value = Record> {
-        prop::collection::vec(any_input(), 0..12).prop_map(|inputs| record(&inputs))
+        prop::collection::vec(any_input(), 0..12).prop_map(|inputs| Record::of(&inputs))
     }
 
     /// The rows that changes speak of: each side's.

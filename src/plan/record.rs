@@ -236,6 +236,16 @@ impl Record {
         self.rows.insert(input.fields());
     }
 
+    /// The record of these inputs.
+    #[cfg(test)]
+    pub(crate) fn of(inputs: &[Input]) -> Self {
+        let mut record = Self::default();
+        for input in inputs {
+            record.add(input);
+        }
+        record
+    }
+
     /// The rows, sorted.
     pub fn rows(&self) -> impl Iterator<Item = &[String]> {
         self.rows.iter().map(Vec::as_slice)
@@ -339,14 +349,6 @@ mod tests {
 
     use super::*;
 
-    fn record(inputs: &[Input]) -> Record {
-        let mut record = Record::default();
-        for input in inputs {
-            record.add(input);
-        }
-        record
-    }
-
     fn every_kind() -> Vec<Input> {
         let text = |text: &str| text.to_owned();
         let digest = Digest::of(b"x");
@@ -427,14 +429,14 @@ mod tests {
     #[test]
     fn golden_vectors_of_format_1() {
         let every = every_kind();
-        let mut found = vec![("nothing".to_owned(), record(&[]))];
+        let mut found = vec![("nothing".to_owned(), Record::of(&[]))];
         for input in &every {
             found.push((
                 input.fields()[0].clone(),
-                record(std::slice::from_ref(input)),
+                Record::of(std::slice::from_ref(input)),
             ));
         }
-        found.push(("all of them".to_owned(), record(&every)));
+        found.push(("all of them".to_owned(), Record::of(&every)));
         let found: Vec<(&str, String)> = found
             .iter()
             .map(|(name, record)| (name.as_str(), record.fingerprint().short(16).to_owned()))
@@ -491,7 +493,7 @@ mod tests {
     fn golden_vectors_of_odd_texts_in_format_1() {
         for (wanted, inputs) in odd_texts() {
             assert_eq!(
-                record(&inputs).fingerprint().short(16),
+                Record::of(&inputs).fingerprint().short(16),
                 wanted,
                 "{inputs:?}"
             );
@@ -503,7 +505,7 @@ mod tests {
 
     #[test]
     fn the_encoding_is_the_documented_one() {
-        let record = record(&[Input::Stage("ü".to_owned()), Input::Format(1)]);
+        let record = Record::of(&[Input::Stage("ü".to_owned()), Input::Format(1)]);
         let wanted = "sparkpack-fingerprint\n2;6:format,1:1,2;5:stage,2:ü,";
         assert_eq!(String::from_utf8(record.bytes()).unwrap(), wanted);
         assert_eq!(record.fingerprint(), Digest::of(wanted.as_bytes()));
@@ -511,7 +513,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read_back_from_its_bytes_and_its_label() {
-        let record = record(&every_kind());
+        let record = Record::of(&every_kind());
         let bytes = record.bytes();
         assert_eq!(Record::parse(&bytes), Some(record.clone()));
         assert_eq!(
@@ -597,8 +599,8 @@ mod tests {
         ];
         for (left, right) in pairs {
             assert_ne!(
-                record(left).fingerprint(),
-                record(right).fingerprint(),
+                Record::of(left).fingerprint(),
+                Record::of(right).fingerprint(),
                 "{left:?} {right:?}"
             );
         }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use serde::Serialize;
 
 pub use difference::unified;
 pub use progress::StageLine;
@@ -110,6 +111,15 @@ impl Ui {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A document for programs, as JSON.
+    ///
+    /// # Errors
+    /// Those of [`Self::data`].
+    pub fn document(&self, document: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(document).map_err(io::Error::other)?;
+        self.data(text)
     }
 
     /// The live line of one image.

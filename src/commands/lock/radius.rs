@@ -11,11 +11,8 @@ use crate::{
     },
     error::Error,
     image::Digest,
-    plan::{self, Facts, Plan, Record, Stage, difference, parents_first, source_digest},
-    project::{
-        lock::{Lock, LockedImage, LockedSource},
-        template::TAG_DIGITS,
-    },
+    plan::{self, Facts, Plan, Stage, difference, parents_first, source_digest},
+    project::lock::{Lock, LockedImage, LockedSource},
 };
 
 /// What the locks stood for before.
@@ -202,17 +199,16 @@ fn reasons(old: &Stage, new: &Stage) -> Vec<String> {
             reasons.push(format!("platform {} added", stage.platform));
             continue;
         };
-        let parents = changed_parents(&before.record, &stage.record);
-        let told = parents.keys().map(|parent| format!("`{parent}` changes"));
-        let others = difference::between(&before.record, &stage.record)
-            .into_iter()
-            .map(|change| change.to_string())
-            .filter(|text| {
-                !parents
-                    .values()
-                    .any(|[old, new]| is_of_parent(text, old, new))
-            });
-        for reason in told.chain(others) {
+        let changes = difference::between(&before.record, &stage.record);
+        let parents = changes.iter().filter_map(|change| {
+            let parent = change.parent()?;
+            Some(format!("`{}` changes", parent.stage))
+        });
+        let others = changes
+            .iter()
+            .filter(|change| change.parent().is_none())
+            .map(ToString::to_string);
+        for reason in parents.chain(others) {
             if !reasons.contains(&reason) {
                 reasons.push(reason);
             }
@@ -221,49 +217,16 @@ fn reasons(old: &Stage, new: &Stage) -> Vec<String> {
     reasons
 }
 
-/// The parents that both records have, with the fingerprints, where these differ.
-fn changed_parents(old: &Record, new: &Record) -> BTreeMap<String, [String; 2]> {
-    let parents = |record: &Record| {
-        let rows = record.rows().filter_map(|row| match row {
-            [kind, _, stage, fingerprint] if kind == "parent" => {
-                Some((stage.clone(), fingerprint.clone()))
-            }
-            _ => None,
-        });
-        rows.collect::<BTreeMap<String, String>>()
-    };
-    let old = parents(old);
-    let changed = parents(new).into_iter().filter_map(|(stage, new)| {
-        let old = old.get(&stage)?;
-        (*old != new).then(|| (stage, [old.clone(), new]))
-    });
-    changed.collect()
-}
-
-/// Whether a difference is that of a parent which has been told already.
-fn is_of_parent(text: &str, old: &str, new: &str) -> bool {
-    let names = |fingerprint: &str| {
-        let hex = fingerprint
-            .split_once(':')
-            .map_or(fingerprint, |(_, hex)| hex);
-        hex.get(..TAG_DIGITS).is_some_and(|hex| text.contains(hex))
-    };
-    text.starts_with("parent ") && (names(old) || names(new))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         image::Platform,
-        plan::{Input, PlatformStage},
+        plan::{Input, PlatformStage, Record},
     };
 
     fn stage(inputs: &[Input]) -> Stage {
-        let mut record = Record::default();
-        for input in inputs {
-            record.add(input);
-        }
+        let record = Record::of(inputs);
         let fingerprint = record.fingerprint();
         Stage {
             name: "ds".to_owned(),

@@ -126,8 +126,7 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
             })
             .collect(),
     };
-    let text = serde_json::to_string_pretty(&document).map_err(std::io::Error::other)?;
-    Ok(planner.session.ui.data(text)?)
+    Ok(planner.session.ui.document(&document)?)
 }
 
 fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<Image<'a>> {
