@@ -125,6 +125,28 @@ Each is a tag of an image of this project, IMAGE:TAG, or a whole reference. Thei
 then in the daemon, then in the registry."
     )]
     Diff(DiffArguments),
+    /// Rewrite the references in the manifests, offline.
+    #[command(
+        long_about = "Rewrite the references in the manifests to those of this checkout, offline; nothing is built or sent.
+
+Only the bytes of the values change, in all files or in none. `docs/manifests.md` lists the places that are looked at. \
+With `pin = \"tag\"`, the default, a reference is its tag; with `pin = \"tag+digest\"` the digest that the last push of \
+it wrote into sparkpack.pins stands behind it. A tag that changes takes the digest beside it away, or along.
+
+With --exit-code the exit code is 1 where a file was changed: for hooks."
+    )]
+    Pin(PinArguments),
+    /// Say whether the manifests name the images of this checkout, offline.
+    #[command(
+        long_about = "Say whether the manifests name the images of this checkout, offline; nothing is changed.
+
+Exit code 1 where one does not, with a unified diff on stdout: `sparkpack pin` makes that change.
+
+--format json prints one document (`version` 1); github prints workflow commands that annotate the lines of a pull \
+request; gitlab prints a Code Quality report. --remote also asks the registry whether it has every image that the \
+manifests name, and every digest that is pinned."
+    )]
+    Check(CheckArguments),
     /// Build what is missing through the Docker daemon, and rewrite the manifests.
     #[command(
         long_about = "Build the images that the Docker daemon does not have yet, parents first, and rewrite the manifests.
@@ -307,4 +329,43 @@ pub struct DiffArguments {
     /// For which registry.
     #[command(flatten)]
     pub registry: Registry,
+}
+
+/// How manifests are rewritten.
+#[derive(Args, Debug)]
+pub struct PinArguments {
+    /// Which images, for which registry.
+    #[command(flatten)]
+    pub images: ImagesOnly,
+    /// Exit with 1 where a file was changed.
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// How manifests are checked.
+#[derive(Args, Debug)]
+pub struct CheckArguments {
+    /// Which images, for which registry.
+    #[command(flatten)]
+    pub images: ImagesOnly,
+    /// Ask the registry too whether it has what the manifests name.
+    #[arg(long)]
+    pub remote: bool,
+    /// For people, for programs, or for the review of a change.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: CheckFormat,
+}
+
+/// The form of what a check found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// A unified diff.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+    /// GitHub's workflow commands.
+    Github,
+    /// GitLab's Code Quality report.
+    Gitlab,
 }

@@ -101,6 +101,15 @@ pub enum Error {
         /// What to do instead.
         hint: String,
     },
+    /// Manifests do not name what this checkout stands for.
+    #[error("{} in the manifests {} not current", counted(*places, "reference"), if *places == 1 { "is" } else { "are" })]
+    Drift {
+        /// How many references.
+        places: usize,
+    },
+    /// A hook changed files, and its caller has to know.
+    #[error("manifests were changed")]
+    Changed,
     /// Several things went wrong, each of its own.
     #[error("{} errors", .0.len())]
     Several(Vec<Error>),
@@ -161,6 +170,8 @@ impl Error {
             Self::Conflict { .. } => "E301",
             Self::Untrue { .. } => "E606",
             Self::NotYet { .. } => "E099",
+            Self::Drift { .. } => "E100",
+            Self::Changed => "E101",
             Self::Several(errors) => errors.first().map_or("E000", Self::code),
         }
     }
@@ -218,6 +229,8 @@ impl Error {
             Self::Conflict { .. } => Some(
                 "nothing was overwritten; find out who pushed it, then delete the tag there, or change an input, which makes another tag".to_owned(),
             ),
+            Self::Drift { .. } => Some("run `sparkpack pin`".to_owned()),
+            Self::Changed => Some("review and stage them: `git add -u`".to_owned()),
             Self::Usage { hint, .. } | Self::Untrue { hint, .. } | Self::NotYet { hint, .. } => Some(hint.clone()),
             Self::Several(errors) => errors.first().and_then(Self::hint),
         }
@@ -232,6 +245,7 @@ impl Error {
         match self.code().as_bytes() {
             // A name or version in a file of the user's that nobody has, or that contradicts another.
             b"E623" | b"E703" | b"E706" | b"E714" | [b'E', b'0', ..] => 2,
+            [b'E', b'1', ..] => 1,
             [b'E', b'3', ..] => 3,
             [b'E', b'4', ..] => 4,
             [b'E', b'5', ..] => 5,
@@ -255,6 +269,13 @@ fn beginning(built_in: bool, place: &Place) -> String {
         "built-in recipe: ".to_owned()
     } else {
         format!("{place}: ")
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        several => format!("{several} {what}s"),
     }
 }
 

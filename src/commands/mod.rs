@@ -1,6 +1,7 @@
 //! The verbs, one file each, and what several of them share.
 
 mod build;
+mod check;
 mod contexts;
 mod diff;
 mod explaining;
@@ -11,6 +12,7 @@ mod manifests;
 mod outside;
 mod package;
 mod packing;
+mod pin;
 mod plan;
 mod push;
 mod records;
@@ -37,10 +39,16 @@ use crate::{
 pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
     let session = session::Session::open(cli.directory.as_deref(), ui)?;
     let _alone = match &cli.command {
-        Command::Plan(_) | Command::Tags(_) | Command::Why(_) | Command::Diff(_) => None,
-        Command::Package(_) | Command::Lock(_) | Command::Build(_) | Command::Push(_) => {
-            Some(session.alone()?)
-        }
+        Command::Plan(_)
+        | Command::Tags(_)
+        | Command::Why(_)
+        | Command::Diff(_)
+        | Command::Check(_) => None,
+        Command::Package(_)
+        | Command::Lock(_)
+        | Command::Pin(_)
+        | Command::Build(_)
+        | Command::Push(_) => Some(session.alone()?),
     };
     let result = match &cli.command {
         Command::Package(locks) => package::run(&session, *locks),
@@ -49,6 +57,8 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Tags(arguments) => tags::run(&session, arguments),
         Command::Why(arguments) => why::run(&session, arguments),
         Command::Diff(arguments) => diff::run(&session, arguments),
+        Command::Pin(arguments) => pin::run(&session, arguments),
+        Command::Check(arguments) => check::run(&session, arguments),
         Command::Build(images) => build::run(&session, images),
         Command::Push(images) => push::run(&session, images),
     };

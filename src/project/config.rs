@@ -47,6 +47,20 @@ pub(super) struct Config {
     pub(super) images: BTreeMap<String, Spanned<Image>>,
     #[serde(default)]
     pub(super) manifests: BTreeMap<String, Spanned<Vec<Text>>>,
+    pub(super) pin: Option<Text>,
+    #[serde(default)]
+    pub(super) anchors: Vec<Text>,
+    #[serde(default)]
+    pub(super) places: Vec<PlaceTable>,
+}
+
+/// `[[places]]`: where a kind of object that is not built in names its images.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct PlaceTable {
+    pub(super) group: Text,
+    pub(super) kind: Text,
+    pub(super) path: Text,
 }
 
 /// `[mirrors]`: where to fetch instead; never an input of a fingerprint.

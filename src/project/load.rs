@@ -10,7 +10,8 @@ use super::{
     images::Images,
     place::{Defect, Place, nearest},
     settings::{
-        Chain, Image, ManifestGlob, Mirrors, Operator, OperatorOrigin, Project, PythonSettings,
+        Chain, ConfiguredPlace, Image, ManifestGlob, Mirrors, Operator, OperatorOrigin, PathStep,
+        PinMode, Project, PythonSettings,
     },
     source::{Origin as SourceOrigin, Source, Unpack},
     template::ReferenceTemplate,
@@ -105,6 +106,9 @@ impl Loader<'_> {
             sources,
             images: BTreeMap::new(),
             manifests: BTreeMap::new(),
+            pin: self.pin()?,
+            anchors: self.globs(&config.anchors)?,
+            places: self.places()?,
             warnings: Vec::new(),
         };
         project.images = self.images(&project)?;
@@ -479,23 +483,56 @@ impl Loader<'_> {
                 );
                 return Err(defect.hint(format!("the registries are {}", listed(&names))));
             }
-            let mut list = Vec::new();
-            for text in globs.get_ref() {
-                glob::compile(text.get_ref()).map_err(|reason| {
-                    self.origin.defect(
-                        "E022",
-                        text,
-                        format!("`{}` is no glob: {reason}", text.get_ref()),
-                    )
-                })?;
-                list.push(ManifestGlob {
-                    place: self.origin.place(text),
-                    pattern: text.get_ref().clone(),
-                });
-            }
-            manifests.insert(registry.clone(), list);
+            manifests.insert(registry.clone(), self.globs(globs.get_ref())?);
         }
         Ok(manifests)
+    }
+
+    fn globs(&self, globs: &[Text]) -> Result<Vec<ManifestGlob>, Defect> {
+        let globs = globs.iter().map(|text| {
+            glob::compile(text.get_ref()).map_err(|reason| {
+                let message = format!("`{}` is no glob: {reason}", text.get_ref());
+                self.origin.defect("E022", text, message)
+            })?;
+            Ok(ManifestGlob {
+                place: self.origin.place(text),
+                pattern: text.get_ref().clone(),
+            })
+        });
+        globs.collect()
+    }
+
+    fn pin(&self) -> Result<PinMode, Defect> {
+        match self
+            .config
+            .pin
+            .as_ref()
+            .map(|text| (text, text.get_ref().as_str()))
+        {
+            None | Some((_, "tag")) => Ok(PinMode::Tag),
+            Some((_, "tag+digest")) => Ok(PinMode::TagAndDigest),
+            Some((text, other)) => {
+                let message = format!("`pin = \"{other}\"` is unknown");
+                let defect = self.origin.defect("E022", text, message);
+                Err(defect.hint("write `pin = \"tag\"` or `pin = \"tag+digest\"`"))
+            }
+        }
+    }
+
+    fn places(&self) -> Result<Vec<ConfiguredPlace>, Defect> {
+        let places = self.config.places.iter().map(|table| {
+            let path = path_steps(table.path.get_ref()).map_err(|reason| {
+                let message = format!("`{}` is no path: {reason}", table.path.get_ref());
+                let defect = self.origin.defect("E022", &table.path, message);
+                defect.hint("write keys with dots between, `[]` for every item of a list, and `[\"a.b\"]` for a key with dots: `spec.steps[].image`")
+            })?;
+            Ok(ConfiguredPlace {
+                group: table.group.get_ref().clone(),
+                kind: table.kind.get_ref().clone(),
+                path,
+            })
+        });
+        places.collect()
     }
 
     /// Every image must make a reference, and two images never the same.
@@ -578,4 +615,36 @@ impl Loader<'_> {
 fn two_numbers(text: &str) -> Option<(u8, u8)> {
     let (major, minor) = text.split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// `spec.steps[].image`, `spec.conf["a.b"]`: keys, `[]` for every item, quoted keys that hold dots.
+fn path_steps(text: &str) -> Result<Vec<PathStep>, String> {
+    let mut steps = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        if let Some(behind) = rest.strip_prefix("[]") {
+            steps.push(PathStep::Each);
+            rest = behind;
+        } else if let Some(behind) = rest.strip_prefix("[\"") {
+            let (key, behind) = behind.split_once("\"]").ok_or("`[\"` without `\"]`")?;
+            steps.push(PathStep::Key(key.to_owned()));
+            rest = behind;
+        } else {
+            let key = match (steps.is_empty(), rest.strip_prefix('.')) {
+                (false, Some(key)) => key,
+                (true, None) => rest,
+                _ => return Err(format!("a key was expected at `{rest}`")),
+            };
+            let end = key.find(['.', '[']).unwrap_or(key.len());
+            if end == 0 {
+                return Err(format!("a key was expected at `{rest}`"));
+            }
+            steps.push(PathStep::Key(key[..end].to_owned()));
+            rest = &key[end..];
+        }
+    }
+    if matches!(steps.first(), None | Some(PathStep::Each)) {
+        return Err("it has to begin with a key".to_owned());
+    }
+    Ok(steps)
 }

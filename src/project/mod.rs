@@ -23,6 +23,6 @@ pub mod wheel;
 pub use config::FILE_NAME;
 pub use load::{Environment, load};
 pub use settings::{
-    Chain, Context, Image, Kind, ManifestGlob, Mirrors, Operator, OperatorOrigin, Package, Project,
-    PythonSettings,
+    Chain, ConfiguredPlace, Context, Image, Kind, ManifestGlob, Mirrors, Operator, OperatorOrigin,
+    Package, PathStep, PinMode, Project, PythonSettings,
 };

@@ -39,6 +39,12 @@ pub struct Project {
     pub images: BTreeMap<String, Image>,
     /// The manifests' globs by registry.
     pub manifests: BTreeMap<String, Vec<ManifestGlob>>,
+    /// What of a reference the manifests hold.
+    pub pin: PinMode,
+    /// Globs of manifests in which the value of an anchor may change wherever it is used.
+    pub anchors: Vec<ManifestGlob>,
+    /// Where kinds of objects that are not built in name their images.
+    pub places: Vec<ConfiguredPlace>,
     /// What is odd but no mistake.
     pub warnings: Vec<Defect>,
 }
@@ -187,6 +193,36 @@ pub struct ManifestGlob {
     pub place: Place,
     /// As it is written.
     pub pattern: String,
+}
+
+/// What of a reference a manifest holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PinMode {
+    /// The tag: known from the checkout alone.
+    #[default]
+    Tag,
+    /// The tag, and the digest that a push has written into `sparkpack.pins`.
+    TagAndDigest,
+}
+
+/// `[[places]]`: a path to images in a kind of objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredPlace {
+    /// The API group, empty for the core one.
+    pub group: String,
+    /// `kind`.
+    pub kind: String,
+    /// From the object to the image.
+    pub path: Vec<PathStep>,
+}
+
+/// One step of a configured path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathStep {
+    /// The value of a mapping's key.
+    Key(String),
+    /// Every item of a sequence.
+    Each,
 }
 
 impl Kind {
