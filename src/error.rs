@@ -102,10 +102,12 @@ pub enum Error {
         hint: String,
     },
     /// Manifests do not name what this checkout stands for.
-    #[error("{} in the manifests {} not current", counted(*places, "reference"), if *places == 1 { "is" } else { "are" })]
+    #[error("{} in the manifests {} not current", counted(*places, "place"), if *places == 1 { "is" } else { "are" })]
     Drift {
-        /// How many references.
+        /// How many places.
         places: usize,
+        /// Whether `pin` mends all of them.
+        is_all_fixable: bool,
     },
     /// A hook changed files, and its caller has to know.
     #[error("manifests were changed")]
@@ -229,7 +231,8 @@ impl Error {
             Self::Conflict { .. } => Some(
                 "nothing was overwritten; find out who pushed it, then delete the tag there, or change an input, which makes another tag".to_owned(),
             ),
-            Self::Drift { .. } => Some("run `sparkpack pin`".to_owned()),
+            Self::Drift { is_all_fixable: true, .. } => Some("run `sparkpack pin`".to_owned()),
+            Self::Drift { .. } => Some("run `sparkpack pin`; the warnings say what it cannot change".to_owned()),
             Self::Changed => Some("review and stage them: `git add -u`".to_owned()),
             Self::Usage { hint, .. } | Self::Untrue { hint, .. } | Self::NotYet { hint, .. } => Some(hint.clone()),
             Self::Several(errors) => errors.first().and_then(Self::hint),

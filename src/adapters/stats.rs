@@ -27,7 +27,9 @@ pub fn open(file: &Path) -> Stats {
     Stats::read(own_bytes(file).unwrap_or_default(), now())
 }
 
-fn own_bytes(file: &Path) -> Option<Vec<u8>> {
+/// The bytes of a cache's file, if it is one, and this user's.
+#[must_use]
+pub fn own_bytes(file: &Path) -> Option<Vec<u8>> {
     // A FIFO must not be waited for.
     let metadata = fs_err::symlink_metadata(file).ok()?;
     if !metadata.is_file() || metadata.uid() != rustix::process::geteuid().as_raw() {

@@ -3,7 +3,7 @@
 use super::{
     locks,
     making::{Action, Maker},
-    manifests::{self, Scope},
+    manifests::{self, Digests, Manifests, Scope, Wants},
     outside::{Missing, Outside},
     packing::Packer,
     records,
@@ -20,11 +20,12 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
         registry: images.registry.registry.as_deref(),
         images: &targets,
     };
-    manifests::check(session, scope)?;
+    Manifests::of(session, scope.registry)?.check()?;
     let outside = Outside::with(session, images.locks);
     outside.daemon()?;
     let prepared = locks::prepare(session, &outside, Missing::of(images.locks))?;
-    manifests::changes(session, &prepared, scope)?;
+    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned)?;
+    Manifests::of(session, scope.registry)?.examine(&wants)?;
     let packer = Packer::new(session, &outside);
     packer.pack_images(&targets, &prepared)?;
     let maker = Maker::new(session, &outside, &prepared, &packer, prefix);

@@ -1,15 +1,19 @@
 //! `sparkpack check`: says whether the manifests name the images of this checkout; changes nothing.
 
+mod forms;
+
+use std::collections::BTreeMap;
+
 use super::{
     locks,
-    manifests::{self, Scope},
+    manifests::{self, Digests, Examined, Manifests, Scope, Wants},
     outside::{Missing, Outside},
     session::Session,
 };
 use crate::{
-    cli::CheckArguments,
+    cli::{CheckArguments, CheckFormat},
     error::Error,
-    ui::{Paint, unified},
+    project::place::{Defect, Place},
 };
 
 pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(), Error> {
@@ -19,19 +23,90 @@ pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(
         images: &targets,
     };
     let outside = Outside::new(session);
-    let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
-    let manifests = manifests::changes(session, &prepared, scope)?;
-    manifests::warn(session, &prepared, scope, &manifests);
-    let mut drift = 0;
-    for (file, result) in &manifests {
-        drift += result.changes.len();
-        let old = manifests::read(session, file)?;
-        for line in unified(file, &old, &result.text, Paint::of_stdout()) {
-            session.ui.data(line)?;
+    let examined = match examine(session, &outside, scope) {
+        Ok(examined) => examined,
+        Err(error) => {
+            // A review shows what is wrong at its place as well.
+            forms::print_errors(session, arguments.format, &error)?;
+            return Err(error);
+        }
+    };
+    let drift = drift(&examined);
+    match arguments.format {
+        CheckFormat::Text => forms::diff(session, &examined)?,
+        CheckFormat::Json => forms::json(session, &examined, &drift)?,
+        CheckFormat::Github => forms::github(session, &drift)?,
+        CheckFormat::Gitlab => forms::gitlab(session, &drift)?,
+    }
+    match drift.len() {
+        0 => Ok(()),
+        places => {
+            let is_all_fixable = drift.iter().all(|drift| drift.is_fixable);
+            Err(Error::Drift {
+                places,
+                is_all_fixable,
+            })
         }
     }
-    match drift {
-        0 => Ok(()),
-        places => Err(Error::Drift { places }),
+}
+
+fn examine(
+    session: &Session<'_>,
+    outside: &Outside<'_>,
+    scope: Scope<'_>,
+) -> Result<Vec<Examined>, Error> {
+    let manifests = Manifests::of(session, scope.registry)?;
+    let prepared = locks::prepare(session, outside, Missing::Refuse)?;
+    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned)?;
+    let examined = manifests.examine(&wants)?;
+    manifests::say_skipped(session, &examined);
+    if let Some(defect) = manifests::nothing_named(session, scope, &examined) {
+        return Err(defect.into());
+    }
+    manifests::warn(session, &prepared, scope, &examined);
+    Ok(examined)
+}
+
+/// One place that names what this checkout does not stand for.
+struct Drift {
+    place: Place,
+    message: String,
+    hint: Option<String>,
+    /// `sparkpack pin` mends it.
+    is_fixable: bool,
+}
+
+/// All drift, in the order of the files and of their text.
+fn drift(examined: &[Examined]) -> Vec<Drift> {
+    let mut all = Vec::new();
+    for file in examined {
+        let mut drift: BTreeMap<(usize, usize), Drift> = BTreeMap::new();
+        for change in &file.rewritten.changes {
+            let drifted = Drift {
+                place: change.place.clone(),
+                message: format!(
+                    "{} is `{}`, and has to be `{}`",
+                    change.path, change.old, change.new
+                ),
+                hint: Some("run `sparkpack pin`".to_owned()),
+                is_fixable: true,
+            };
+            drift.insert((change.place.line, change.place.column), drifted);
+        }
+        for defect in file.stale.iter().chain(&file.rewritten.pending) {
+            let place = (defect.place.line, defect.place.column);
+            drift.entry(place).or_insert_with(|| of_defect(defect));
+        }
+        all.extend(drift.into_values());
+    }
+    all
+}
+
+fn of_defect(defect: &Defect) -> Drift {
+    Drift {
+        place: defect.place.clone(),
+        message: defect.message.clone(),
+        hint: defect.hint.clone(),
+        is_fixable: false,
     }
 }

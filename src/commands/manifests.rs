@@ -1,20 +1,28 @@
-//! Rewrites the references in the manifests: all files, or none.
+//! The project's manifests: what they name, what they should name, and how they get there: all files, or none.
+
+mod elsewhere;
+mod verdicts;
+mod wants;
+mod warnings;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Range,
     path::Path,
+    sync::OnceLock,
 };
 
-use super::{locks::Prepared, session::Session, stages};
+use verdicts::Question;
+pub(super) use verdicts::Verdicts;
+pub(super) use wants::{Digests, Wants};
+
+use super::{locks::Prepared, session::Session};
 use crate::{
     adapters::store,
     error::Error,
-    image::Reference,
-    manifest::{self, Rewritten},
+    image::{Digest, Reference},
+    manifest::{self, ImagePlace, LeftAlone, Located, Object, Rewritten, Rules, on_all_cores},
     project::{
         glob,
-        inputs::stage_of,
         place::{Defect, Place},
     },
 };
@@ -28,101 +36,64 @@ pub(super) struct Scope<'a> {
     pub(super) images: &'a [String],
 }
 
-/// Reads every manifest, so that a broken one is told before anything is sent anywhere.
-pub(super) fn check(session: &Session<'_>, scope: Scope<'_>) -> Result<(), Error> {
-    let mut defects = Vec::new();
-    for (_, files) in files(session, scope)? {
-        for file in files {
-            let text = read(session, &file)?;
-            defects.extend(manifest::locate(Path::new(&file), &text).err());
-        }
-    }
-    Error::of_defects(defects)
+/// The manifests of a scope; each is read where somebody needs to know what it says.
+pub(super) struct Manifests<'s> {
+    session: &'s Session<'s>,
+    rules: Rules<'s>,
+    files: Vec<File<'s>>,
 }
 
-/// What a rewrite would come to; nothing is written.
-pub(super) fn changes(
-    session: &Session<'_>,
-    prepared: &Prepared,
-    scope: Scope<'_>,
-) -> Result<BTreeMap<String, Rewritten>, Error> {
-    let mut rewritten = BTreeMap::new();
-    let mut defects = Vec::new();
-    for (prefix, files) in files(session, scope)? {
-        for file in files {
-            let current = |value: &str| current(session, prepared, prefix, scope, value);
-            let text = read(session, &file)?;
-            match manifest::rewrite(Path::new(&file), &text, &current) {
-                Ok(result) => drop(rewritten.insert(file, result)),
-                Err(defect) => defects.push(defect),
-            }
-        }
-    }
-    Error::of_defects(defects)?;
-    Ok(rewritten)
+struct File<'s> {
+    /// Below the project's folder.
+    name: &'s str,
+    /// The name of its registry in the configuration.
+    registry: &'s str,
+    /// The consent to change the value of an anchor wherever it is used.
+    may_share: bool,
+    read: OnceLock<Read>,
 }
 
-/// Rewrites the manifests as they are now. Says whether any has changed.
-pub(super) fn rewrite(
-    session: &Session<'_>,
-    prepared: &Prepared,
-    scope: Scope<'_>,
-) -> Result<bool, Error> {
-    let all = changes(session, prepared, scope)?;
-    let changed = || all.iter().filter(|(_, result)| !result.changes.is_empty());
-    let files: Vec<_> = changed()
-        .map(|(file, result)| {
-            let path = session.project.root.join(file);
-            (path, result.text.clone().into_bytes())
-        })
-        .collect();
-    store::replace_all(&files)?;
-    for change in changed().flat_map(|(_, result)| &result.changes) {
-        session.ui.say(format!(
-            "{}: {} is now {}",
-            change.place, change.path, change.new
-        ));
-    }
-    warn(session, prepared, scope, &all);
-    Ok(!files.is_empty())
+/// A manifest as it was read.
+struct Read {
+    text: String,
+    located: Located,
 }
 
-/// What the manifests name of the project's images, by image.
-pub(super) fn named_references(
-    session: &Session<'_>,
-    all: &BTreeMap<String, Rewritten>,
-) -> BTreeMap<String, Vec<Reference>> {
-    let mut references: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
-    for place in all.values().flat_map(|result| &result.places) {
-        if let Some((name, written)) = named(session, &place.value) {
-            references.entry(name.to_owned()).or_default().push(written);
-        }
-    }
-    references
+/// What is to be said of one manifest.
+pub(super) struct Examined {
+    /// Below the project's folder.
+    pub(super) file: String,
+    /// Its text; empty where an earlier run has found it in order and it is as it was.
+    pub(super) text: String,
+    /// What would change.
+    pub(super) rewritten: Rewritten,
+    /// The images of the project that it names.
+    pub(super) named: BTreeSet<String>,
+    /// The places that are left alone: other people's images, templates, marks that say so.
+    pub(super) skipped: Vec<Skipped>,
+    /// References that are not current, where nothing is rewritten.
+    pub(super) stale: Vec<Defect>,
+    /// What is odd.
+    pub(super) warnings: Vec<Defect>,
+    /// What it has of Spark's kinds.
+    pub(super) objects: Objects,
 }
 
-/// The manifests by the prefix of their registry.
-fn files<'a>(
-    session: &'a Session<'_>,
-    scope: Scope<'_>,
-) -> Result<Vec<(&'a str, BTreeSet<String>)>, Error> {
-    let project = &session.project;
-    let mut listed = Vec::new();
-    for (name, globs) in &project.manifests {
-        let Some(prefix) = project.registries.get(name) else {
-            continue;
-        };
-        if scope.registry.is_some_and(|registry| registry != name) {
-            continue;
-        }
-        let mut files = BTreeSet::new();
-        for glob in globs {
-            let found = glob::matching(&project.root, &glob.pattern, glob::Wanted::Files);
-            files.extend(found.map_err(|reason| Defect::new("E022", glob.place.clone(), reason))?);
-        }
-        listed.push((prefix.as_str(), files));
-    }
-    Ok(listed)
+/// A place that is left alone.
+pub(super) struct Skipped {
+    pub(super) place: Place,
+    pub(super) path: String,
+    pub(super) value: String,
+    pub(super) why: &'static str,
+}
+
+/// The objects of a manifest, as far as it matters that there are any.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Objects {
+    /// Whether one is of a Spark operator's kind.
+    pub(super) has_spark: bool,
+    /// The first of a Spark operator's kind that names no image.
+    pub(super) without_image: Option<Object>,
 }
 
 /// An image of the project that a manifest names.
@@ -132,133 +103,312 @@ pub(super) struct Named {
     pub(super) place: Place,
 }
 
-/// The images of the project that the manifests of a registry name, in the order of the files.
-pub(super) fn named_images(session: &Session<'_>, registry: &str) -> Result<Vec<Named>, Error> {
-    let scope = Scope {
-        registry: Some(registry),
-        images: &[],
-    };
-    let mut images = Vec::new();
-    for (_, files) in files(session, scope)? {
-        for file in files {
-            let text = read(session, &file)?;
-            for place in manifest::locate(Path::new(&file), &text)? {
-                images.extend(
-                    named(session, &place.value).map(|(image, reference)| Named {
-                        image: image.to_owned(),
-                        reference,
-                        place: place.place.clone(),
-                    }),
-                );
+impl<'s> Manifests<'s> {
+    /// The manifests of one registry, or of all.
+    pub(super) fn of(session: &'s Session<'s>, registry: Option<&str>) -> Result<Self, Error> {
+        let project = &session.project;
+        let mut files: BTreeMap<&str, File<'_>> = BTreeMap::new();
+        let mut shared = Vec::new();
+        for glob in &project.anchors {
+            let matcher = glob::compile(&glob.pattern);
+            shared.push(matcher.map_err(|why| Defect::new("E022", glob.place.clone(), why))?);
+        }
+        for (name, globs) in &project.manifests {
+            if registry.is_some_and(|registry| registry != name) {
+                continue;
+            }
+            for (glob, file) in globs
+                .iter()
+                .flat_map(|glob| glob.files.iter().map(move |file| (glob, file)))
+            {
+                if let Some(other) = files
+                    .get(file.as_str())
+                    .filter(|other| other.registry != name)
+                {
+                    let message = format!(
+                        "`{file}` is one of the manifests of `{}` and of those of `{name}`: it can name only one",
+                        other.registry
+                    );
+                    let defect = Defect::new("E022", glob.place.clone(), message);
+                    return Err(defect.hint("let each glob match other files").into());
+                }
+                files.entry(file).or_insert_with(|| File {
+                    name: file,
+                    registry: name,
+                    may_share: shared.iter().any(|glob| glob.is_match(file)),
+                    read: OnceLock::new(),
+                });
             }
         }
+        Ok(Self {
+            session,
+            rules: Rules::new(&project.places, project.images.keys().map(String::as_str)),
+            files: files.into_values().collect(),
+        })
     }
-    Ok(images)
+
+    /// Reads every manifest that is not known, so that a broken one is told before anything is sent anywhere.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let verdicts = self.session.verdicts();
+        let unknown: Vec<&File<'_>> = self
+            .files
+            .iter()
+            .filter(|file| !verdicts.has(self.session, file.name))
+            .collect();
+        let read = on_all_cores(&unknown, |file| self.read(file).map(drop));
+        all(read).map(drop)
+    }
+
+    /// Says of every manifest what is right and wrong with it.
+    ///
+    /// # Errors
+    /// All that cannot be read, or cannot be changed where it has to be.
+    pub(super) fn examine(&self, wants: &Wants) -> Result<Vec<Examined>, Error> {
+        all(on_all_cores(&self.files, |file| {
+            self.examine_file(file, wants)
+        }))
+    }
+
+    /// The images of the project that the manifests name, in the order of the files.
+    pub(super) fn named(&self) -> Result<Vec<Named>, Error> {
+        let naming = &self.session.project.naming;
+        let mut all = Vec::new();
+        for file in &self.files {
+            let places = self.read(file)?.located.places.iter();
+            all.extend(places.filter_map(|place| {
+                let reference = place.reference()?;
+                let image = naming.named(&reference)?.to_owned();
+                Some(Named {
+                    image,
+                    reference,
+                    place: place.place.clone(),
+                })
+            }));
+        }
+        Ok(all)
+    }
+
+    fn read<'f>(&self, file: &'f File<'_>) -> Result<&'f Read, Error> {
+        if let Some(read) = file.read.get() {
+            return Ok(read);
+        }
+        let text = read(self.session, file.name)?;
+        let located = manifest::locate(Path::new(file.name), &text, &self.rules)?;
+        Ok(file.read.get_or_init(|| Read { text, located }))
+    }
+
+    fn examine_file(&self, file: &File<'_>, wants: &Wants) -> Result<Examined, Error> {
+        let verdicts = self.session.verdicts();
+        let question = Question::new(
+            self.session,
+            file.name,
+            &wants.digest_for(file.registry, file.may_share),
+        );
+        if let Some(known) = verdicts
+            .find(&question)
+            .filter(|_| !self.wants_everything())
+        {
+            return Ok(known);
+        }
+        let Read { text, located } = self.read(file)?;
+        let project = &self.session.project;
+        let decide = |place: &ImagePlace| {
+            let image = image_of(self.session, place)?;
+            wants.of(file.registry, &image).cloned()
+        };
+        let path = Path::new(file.name);
+        let rewritten =
+            manifest::rewrite(path, text, located, file.may_share, &decide).map_err(several)?;
+        let named = located
+            .places
+            .iter()
+            .filter_map(|place| image_of(self.session, place))
+            .collect();
+        let examined = Examined {
+            file: file.name.to_owned(),
+            text: text.clone(),
+            named,
+            skipped: self.skipped(located),
+            stale: elsewhere::stale(project, wants, path, text, located),
+            warnings: warnings::of(project, wants, located, &rewritten),
+            objects: objects(located),
+            rewritten,
+        };
+        verdicts.learn(question, &examined);
+        Ok(examined)
+    }
+
+    /// Whether somebody wants to see what is left alone, which no verdict holds.
+    fn wants_everything(&self) -> bool {
+        self.session.ui.verbosity() > 0
+    }
+
+    fn skipped(&self, located: &Located) -> Vec<Skipped> {
+        let skipped = located.places.iter().filter_map(|place| {
+            let why = match place.left_alone {
+                Some(LeftAlone::Template) => "something else fills it in",
+                Some(LeftAlone::Ignored) => "its mark says so",
+                None if image_of(self.session, place).is_none() => "it is no image of this project",
+                None => return None,
+            };
+            Some(Skipped {
+                place: place.place.clone(),
+                path: place.path.clone(),
+                value: place.written(),
+                why,
+            })
+        });
+        skipped.collect()
+    }
 }
 
-/// The image of the project that a reference names.
-fn named<'a>(session: &'a Session<'_>, value: &str) -> Option<(&'a str, Reference)> {
-    let written: Reference = value.parse().ok()?;
-    let tag = written.tag.as_deref();
-    let name = stage_of(&session.project, &written.repository, tag)?;
-    Some((name, written))
-}
-
-/// What a reference in a manifest must be; nothing where it is right, or not one of the images.
-fn current(
+/// Brings the manifests up to date as they are now. Says whether any has changed.
+pub(super) fn rewrite(
     session: &Session<'_>,
     prepared: &Prepared,
-    prefix: &str,
     scope: Scope<'_>,
-    value: &str,
-) -> Option<String> {
-    let (name, written) = named(session, value)?;
-    let stage = prepared.plan.stages.get(name)?;
-    let wanted = stages::reference(session, stage, prefix).ok()?;
-    let is_meant = scope.images.iter().any(|image| image == name);
-    (is_meant && wanted != written).then(|| wanted.to_string())
+) -> Result<bool, Error> {
+    let wants = Wants::of_plan(session, prepared, scope, Digests::Pinned)?;
+    let examined = Manifests::of(session, scope.registry)?.examine(&wants)?;
+    let changed = write(session, &examined)?;
+    warn(session, prepared, scope, &examined);
+    Ok(changed)
 }
 
-/// Warns where the cluster would go on with an old image: no manifest names the project's, or one does where
-/// sparkpack does not look. Only where all images are meant.
+/// Says what is left alone, for who wants to know.
+pub(super) fn say_skipped(session: &Session<'_>, examined: &[Examined]) {
+    for skipped in examined.iter().flat_map(|file| &file.skipped) {
+        session.ui.detail(format!(
+            "{}: {} is left alone, since {}: {}",
+            skipped.place, skipped.path, skipped.why, skipped.value
+        ));
+    }
+}
+
+/// Makes the changes: in all files, or in none. Says what has changed, and whether anything has.
+pub(super) fn write(session: &Session<'_>, examined: &[Examined]) -> Result<bool, Error> {
+    let changed = || {
+        let texts = examined.iter();
+        texts.filter_map(|examined| Some((examined, examined.rewritten.text.as_ref()?)))
+    };
+    let files: Vec<_> = changed()
+        .map(|(examined, text)| {
+            let path = session.project.root.join(&examined.file);
+            (path, text.clone().into_bytes())
+        })
+        .collect();
+    store::replace_all(&files)?;
+    for change in changed().flat_map(|(examined, _)| &examined.rewritten.changes) {
+        let also: Vec<String> = change.reaches.iter().map(ToString::to_string).collect();
+        let also = match also.as_slice() {
+            [] => String::new(),
+            places => format!(", and so is {}", places.join(", ")),
+        };
+        session.ui.say(format!(
+            "{}: {} is now {}{also}",
+            change.place, change.path, change.new
+        ));
+    }
+    Ok(!files.is_empty())
+}
+
+/// Warns of what is odd in the manifests, and where the cluster would go on with an old image.
 pub(super) fn warn(
     session: &Session<'_>,
     prepared: &Prepared,
     scope: Scope<'_>,
-    all: &BTreeMap<String, Rewritten>,
+    examined: &[Examined],
 ) {
-    if scope.images.len() != session.project.images.len() {
-        return;
+    for file in examined {
+        let warnings = file.warnings.iter().chain(&file.stale);
+        warnings
+            .chain(&file.rewritten.pending)
+            .for_each(|warning| session.ui.warn(warning));
     }
-    let mut is_named = false;
-    for (file, result) in all {
-        let places = &result.places;
-        is_named |= places
-            .iter()
-            .any(|place| named(session, &place.value).is_some());
-        for (offset, value) in elsewhere(session, prepared, &result.text) {
-            let place = Place::of_offset(file, &result.text, offset);
-            let message =
-                format!("`{value}` is not current, and stands where sparkpack does not rewrite");
-            let hint = "change it by hand; the README lists the places that are rewritten";
-            session
-                .ui
-                .warn(&Defect::new("W105", place, message).hint(hint));
-        }
-    }
-    if let (false, Some((file, _))) = (is_named, all.first_key_value()) {
-        let message = "no manifest names an image of this project";
-        let hint = "name one by its repository, or list the prefix that they name under `formerly`";
-        let defect = Defect::new("W104", Place::of_line(file, 1), message);
-        session.ui.warn(&defect.hint(hint));
+    for defect in warnings::unused(session, prepared, scope, examined) {
+        session.ui.warn(&defect);
     }
 }
 
-/// References of the project's images in a rewritten text that are not current: their offsets and texts.
-fn elsewhere(session: &Session<'_>, prepared: &Prepared, text: &str) -> Vec<(usize, String)> {
-    let is_part = |character: char| character.is_alphanumeric() || "._-/:@".contains(character);
-    let is_current = |name: &str, written: &Reference| {
-        let stage = prepared.plan.stages.get(name);
-        let mut prefixes = session.project.registries.values();
-        stage.is_some_and(|stage| {
-            prefixes.any(|prefix| {
-                stages::reference(session, stage, prefix).is_ok_and(|wanted| wanted == *written)
-            })
-        })
+/// What is wrong where nothing in the manifests names an image of the project: they cannot be right then.
+pub(super) fn nothing_named(
+    session: &Session<'_>,
+    scope: Scope<'_>,
+    examined: &[Examined],
+) -> Option<Defect> {
+    warnings::nothing_named(session, scope, examined)
+}
+
+/// What the manifests name of the project's images, by image.
+pub(super) fn references(named: Vec<Named>) -> BTreeMap<String, Vec<Reference>> {
+    let mut references: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
+    for named in named {
+        references
+            .entry(named.image)
+            .or_default()
+            .push(named.reference);
+    }
+    references
+}
+
+/// The image of the project at a place: the one that its mark or its reference names.
+fn image_of(session: &Session<'_>, place: &ImagePlace) -> Option<String> {
+    if place.left_alone.is_some() {
+        return None;
+    }
+    let by_mark = place.mark.clone();
+    by_mark.or_else(|| {
+        let reference = place.reference()?;
+        Some(session.project.naming.named(&reference)?.to_owned())
+    })
+}
+
+fn objects(located: &Located) -> Objects {
+    let is_spark = |group: &str| {
+        matches!(
+            group,
+            "sparkoperator.k8s.io" | "spark.apache.org" | "spark.stackable.tech"
+        )
     };
-    let words = words(text, &is_part).into_iter().filter_map(|range| {
-        let word = Some(&text[range.clone()]).filter(|word| word.contains('/'))?;
-        let (name, written) = named(session, word)?;
-        let is_old = written.tag.is_some() && !is_current(name, &written);
-        (is_old && !is_comment(text, range.start)).then(|| (range.start, word.to_owned()))
-    });
-    words.collect()
+    let spark = || {
+        located
+            .objects
+            .iter()
+            .filter(|object| is_spark(&object.group))
+    };
+    Objects {
+        has_spark: spark().next().is_some(),
+        without_image: spark().find(|object| !object.has_images).cloned(),
+    }
 }
 
-fn words(text: &str, is_part: &dyn Fn(char) -> bool) -> Vec<Range<usize>> {
-    let mut words = Vec::new();
-    let mut start = None;
-    for (offset, character) in text.char_indices().chain([(text.len(), ' ')]) {
-        match (is_part(character), start) {
-            (true, None) => start = Some(offset),
-            (false, Some(begun)) => {
-                words.push(begun..offset);
-                start = None;
-            }
-            _ => {}
+/// All results, or all errors.
+fn all<T>(results: Vec<Result<T, Error>>) -> Result<Vec<T>, Error> {
+    let mut good = Vec::with_capacity(results.len());
+    let mut errors = Vec::new();
+    for result in results {
+        match result {
+            Ok(value) => good.push(value),
+            Err(Error::Several(several)) => errors.extend(several),
+            Err(error) => errors.push(error),
         }
     }
-    words
+    match errors.len() {
+        0 => Ok(good),
+        1 => Err(errors.remove(0)),
+        _ => Err(Error::Several(errors)),
+    }
 }
 
-fn is_comment(text: &str, offset: usize) -> bool {
-    let line_start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
-    let before = &text[line_start..offset];
-    before.trim_start().starts_with('#') || before.contains(" #")
+fn several(mut defects: Vec<Defect>) -> Error {
+    match defects.len() {
+        1 => Error::Defect(defects.remove(0)),
+        _ => Error::Several(defects.into_iter().map(Error::Defect).collect()),
+    }
 }
 
 /// The text of a manifest.
-pub(super) fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
+fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
     let bytes = fs_err::read(session.project.root.join(file))?;
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
@@ -267,4 +417,14 @@ pub(super) fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
         let defect = Defect::new("E011", place, "the file is not UTF-8");
         defect.hint("save it as UTF-8").into()
     })
+}
+
+/// A digest of words, each with its length.
+fn digest_of<'a>(words: impl IntoIterator<Item = &'a str>) -> Digest {
+    let mut bytes = Vec::new();
+    for word in words {
+        bytes.extend_from_slice(&word.len().to_le_bytes());
+        bytes.extend_from_slice(word.as_bytes());
+    }
+    Digest::of(&bytes)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     locks,
-    manifests::{self, Scope},
+    manifests::{self, Digests, Manifests, Scope, Wants},
     outside::{Missing, Outside},
     session::Session,
 };
@@ -14,9 +14,17 @@ pub(super) fn run(session: &Session<'_>, arguments: &PinArguments) -> Result<(),
         registry: arguments.images.registry.registry.as_deref(),
         images: &targets,
     };
+    let manifests = Manifests::of(session, scope.registry)?;
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
-    let changed = manifests::rewrite(session, &prepared, scope)?;
+    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned)?;
+    let examined = manifests.examine(&wants)?;
+    manifests::say_skipped(session, &examined);
+    if let Some(defect) = manifests::nothing_named(session, scope, &examined) {
+        return Err(defect.into());
+    }
+    manifests::warn(session, &prepared, scope, &examined);
+    let changed = manifests::write(session, &examined)?;
     if changed && arguments.exit_code {
         return Err(Error::Changed);
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     locks::{self, Prepared},
-    manifests::{self, Scope},
+    manifests::{self, Digests, Examined, Manifests, Scope, Wants},
     outside::{Missing, Outside},
     session::Session,
     stages, untracked,
@@ -21,7 +21,6 @@ use crate::{
     cli::{PlanArguments, PlanFormat},
     error::Error,
     image::{ImageFacts, Reference},
-    manifest::Rewritten,
     plan::reasons::{self, Found, State},
     project::excluded::{self, Folder},
 };
@@ -36,8 +35,10 @@ pub(super) fn run(session: &Session<'_>, arguments: &PlanArguments) -> Result<()
     };
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
-    let manifests = manifests::changes(session, &prepared, scope)?;
-    manifests::warn(session, &prepared, scope, &manifests);
+    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned)?;
+    let manifests = Manifests::of(session, scope.registry)?;
+    let examined = manifests.examine(&wants)?;
+    manifests::warn(session, &prepared, scope, &examined);
     let planner = Planner {
         session,
         prepared: &prepared,
@@ -53,7 +54,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &PlanArguments) -> Result<()
             .transpose()?,
         states,
         daemon,
-        manifests,
+        examined,
         untracked: untracked::inputs(session, &prepared, &targets),
         left_out: planner.left_out()?,
     };
@@ -81,7 +82,7 @@ struct Known<'a> {
     daemon: Option<DockerError>,
     /// Which images the registry has, where it was asked.
     remote: Option<BTreeMap<String, Presence>>,
-    manifests: BTreeMap<String, Rewritten>,
+    examined: Vec<Examined>,
     untracked: Result<Vec<String>, NoGit>,
     /// By image; only for who wants to know.
     left_out: BTreeMap<String, Vec<Folder>>,
@@ -107,7 +108,7 @@ impl Planner<'_> {
     /// What a build would come to, and why the daemon could not be asked where it could not.
     fn states(
         &self,
-        manifests: &BTreeMap<String, Rewritten>,
+        manifests: &Manifests<'_>,
     ) -> Result<(BTreeMap<String, State>, Option<DockerError>), Error> {
         match self.states_by_daemon() {
             Ok(states) => Ok((states, None)),
@@ -144,7 +145,7 @@ impl Planner<'_> {
 
     fn states_by_manifests(
         &self,
-        manifests: &BTreeMap<String, Rewritten>,
+        manifests: &Manifests<'_>,
     ) -> Result<BTreeMap<String, State>, Error> {
         let plan = &self.prepared.plan;
         let mut wanted: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
@@ -153,7 +154,7 @@ impl Planner<'_> {
                 wanted.entry(name).or_default().push(reference);
             }
         }
-        let named = manifests::named_references(self.session, manifests);
+        let named = manifests::references(manifests.named()?);
         let states = reasons::states_by_manifests(plan, &wanted, &named);
         let is_to_build = |name: &str| states.get(name) != Some(&State::Current);
         let needed: BTreeSet<String> = plan.needed(self.targets, |stage| {

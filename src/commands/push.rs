@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     locks::{self, Prepared},
     making::{Action, Made, Maker},
-    manifests::{self, Scope},
+    manifests::{self, Digests, Manifests, Scope, Wants},
     outside::{Missing, Outside},
     packing::Packer,
     records,
@@ -38,10 +38,11 @@ pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<()
         registry: Some(registry),
         images: &targets,
     };
-    manifests::check(session, scope)?;
+    Manifests::of(session, scope.registry)?.check()?;
     let outside = Outside::with(session, images.locks);
     let prepared = locks::prepare(session, &outside, Missing::of(images.locks))?;
-    manifests::changes(session, &prepared, scope)?;
+    let wants = Wants::of_plan(session, &prepared, scope, Digests::Assumed)?;
+    Manifests::of(session, scope.registry)?.examine(&wants)?;
     Strictness::of(arguments).check(session, &prepared, &targets)?;
     let packer = Packer::new(session, &outside);
     let maker = Maker::new(session, &outside, &prepared, &packer, prefix);

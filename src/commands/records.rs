@@ -28,7 +28,6 @@ use crate::{
     plan::{Record, Stage},
     project::{
         Project,
-        inputs::stage_of,
         template::{Names, TAG_DIGITS},
     },
 };
@@ -208,7 +207,7 @@ impl Wanted {
     /// Any image.
     pub(super) fn of_reference(project: &Project, reference: &Reference) -> Self {
         let tag = reference.tag.as_deref();
-        let stage = stage_of(project, &reference.repository, tag);
+        let stage = project.naming.named(reference);
         let digits = stage.and_then(|stage| {
             let prefix = prefix_of(project, stage, reference)?;
             let recognition = project

@@ -3,8 +3,10 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
+use super::manifests::Verdicts;
 use crate::{
     adapters::{git, stats, store},
     error::Error,
@@ -24,6 +26,7 @@ pub(super) struct Session<'a> {
     pub(super) project: Project,
     pub(super) cache: PathBuf,
     pub(super) trees: Trees,
+    verdicts: OnceLock<Verdicts>,
 }
 
 impl<'a> Session<'a> {
@@ -40,11 +43,21 @@ impl<'a> Session<'a> {
             project,
             cache,
             trees,
+            verdicts: OnceLock::new(),
         })
+    }
+
+    /// What is known of the manifests.
+    pub(super) fn verdicts(&self) -> &Verdicts {
+        self.verdicts
+            .get_or_init(|| Verdicts::open(&self.cache, &self.project.root))
     }
 
     /// Keeps what is known of the files for the next run.
     pub(super) fn keep_stats(&self) {
+        if let Some(verdicts) = self.verdicts.get() {
+            verdicts.keep(&self.cache, &self.project.root);
+        }
         let file = stats::file_for(&self.cache, &self.project.root);
         stats::keep(&file, self.trees.stats());
     }

@@ -3,7 +3,7 @@
 use super::{
     explaining::{Explainer, absent, place_of, rows},
     locks::{self, Prepared},
-    manifests,
+    manifests::{self, Manifests},
     outside::{Missing, Outside},
     records::{Found, Records, Wanted, prefix_of},
     session::Session,
@@ -84,7 +84,7 @@ impl Question<'_> {
             })?;
             return Ok((wanted, format!("{tag} is")));
         }
-        let named = manifests::named_images(self.session, self.registry)?;
+        let named = Manifests::of(self.session, Some(self.registry))?.named()?;
         if let Some(reference) = self.named(&stage.name, &named) {
             let wanted = Wanted::of_reference(project, &reference);
             return Ok((wanted, "the manifests name".to_owned()));

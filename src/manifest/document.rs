@@ -11,8 +11,7 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use super::{
     part::Part,
-    places::{MERGE, known_key},
-    reading::Reading,
+    rules::{MERGE, Rules},
 };
 use crate::project::place::{Defect, Place};
 
@@ -21,12 +20,12 @@ use crate::project::place::{Defect, Place};
 pub(super) struct Spot {
     pub(super) start: usize,
     pub(super) end: usize,
-    line: usize,
-    column: usize,
+    pub(super) line: usize,
+    pub(super) column: usize,
 }
 
 impl Spot {
-    fn new(part: Part<'_>, span: Span) -> Self {
+    pub(super) fn new(part: Part<'_>, span: Span) -> Self {
         let bytes = span.byte_range().unwrap_or_default();
         Self {
             start: part.offset + bytes.start,
@@ -55,8 +54,6 @@ pub(super) type NodeId = usize;
 #[derive(Debug)]
 pub(super) struct Node<'t> {
     pub(super) spot: Spot,
-    /// The number of the event that began it.
-    pub(super) event: usize,
     /// 0 without an anchor.
     pub(super) anchor: usize,
     pub(super) body: Body<'t>,
@@ -74,12 +71,12 @@ pub(super) enum Body<'t> {
     /// The items that are no scalars, each with its index.
     Sequence(Vec<(usize, NodeId)>),
     /// The known keys.
-    Mapping(Vec<Entry>),
+    Mapping(Vec<Entry<'t>>),
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) key: &'static str,
+pub(super) struct Entry<'t> {
+    pub(super) key: &'t str,
     pub(super) key_spot: Spot,
     pub(super) value: NodeId,
 }
@@ -91,15 +88,38 @@ pub(super) struct Anchored {
     pub(super) spot: Spot,
 }
 
+/// How many aliases of an anchor are kept, to be named.
+const ALIASES: usize = 4;
+
 /// What a document holds; aliases are never expanded.
 #[derive(Debug, Default)]
 pub(super) struct Document<'t> {
     nodes: Vec<Node<'t>>,
     root: Option<NodeId>,
     anchors: HashMap<usize, Anchored>,
-    /// The first alias of each anchor that has one.
-    aliases: HashMap<usize, Spot>,
+    /// The first aliases of each anchor that has any.
+    aliases: HashMap<usize, Vec<Spot>>,
+    /// Mappings anywhere that may hold a reference in its parts.
+    pub(super) candidates: Vec<Candidate>,
+    /// Block scalars anywhere that may hold objects as text, each with its path.
+    pub(super) texts: Vec<(String, NodeId)>,
 }
+
+/// A mapping anywhere with an image, or with the parts of one: as Helm's values have them.
+#[derive(Debug, Default)]
+pub(super) struct Candidate {
+    pub(super) path: String,
+    pub(super) parts: [Option<NodeId>; PART_KEYS.len()],
+    /// A part that is there twice: the two keys.
+    pub(super) twice: Option<(&'static str, Spot, Spot)>,
+    spots: [Option<Spot>; PART_KEYS.len()],
+}
+
+/// The keys of a [`Candidate`], in the order of its parts.
+pub(super) const PART_KEYS: [&str; 5] = ["image", "registry", "repository", "tag", "digest"];
+/// Where in [`PART_KEYS`] a whole reference and a repository stand.
+const IMAGE: usize = 0;
+const REPOSITORY: usize = 2;
 
 impl<'t> Document<'t> {
     pub(super) fn root(&self) -> Option<NodeId> {
@@ -114,12 +134,12 @@ impl<'t> Document<'t> {
         self.anchors.get(&anchor).copied()
     }
 
-    pub(super) fn first_alias(&self, anchor: usize) -> Option<Spot> {
-        self.aliases.get(&anchor).copied()
+    pub(super) fn aliases(&self, anchor: usize) -> &[Spot] {
+        self.aliases.get(&anchor).map_or(&[], Vec::as_slice)
     }
 
     /// The entries with this key, two at most: a mapping keeps no more.
-    pub(super) fn entries(&self, mapping: NodeId, key: &str) -> impl Iterator<Item = Entry> {
+    pub(super) fn entries(&self, mapping: NodeId, key: &str) -> impl Iterator<Item = Entry<'t>> {
         let entries = match &self.nodes[mapping].body {
             Body::Mapping(entries) => entries.as_slice(),
             _ => &[],
@@ -135,31 +155,44 @@ impl<'t> Document<'t> {
         self.root = None;
         self.anchors.clear();
         self.aliases.clear();
+        self.candidates.clear();
+        self.texts.clear();
     }
 }
 
 /// A collection that is still open; `node` is missing where nothing of it is kept.
 #[derive(Debug)]
-struct Open {
+struct Open<'t> {
     node: Option<NodeId>,
-    at: At,
+    at: At<'t>,
+    candidate: Option<Box<Candidate>>,
 }
 
 #[derive(Debug)]
-enum At {
+enum At<'t> {
     /// The index of the next item.
     Item(usize),
     Key,
-    /// The value of a known key, or of one that leads nowhere.
-    Value(Option<(&'static str, Spot)>),
+    Value(Key<'t>),
 }
 
+/// The key whose value comes next.
 #[derive(Debug, Default)]
+struct Key<'t> {
+    text: Cow<'t, str>,
+    /// As the rules have it, if it can lead to an image.
+    known: Option<(&'t str, Spot)>,
+    /// Its number among [`PART_KEYS`].
+    part: Option<(usize, Spot)>,
+}
+
+#[derive(Debug)]
 struct Builder<'t> {
-    /// The number of the present event.
-    event: usize,
+    rules: &'t Rules<'t>,
     document: Document<'t>,
-    open: Vec<Open>,
+    open: Vec<Open<'t>>,
+    /// The object is of a known kind, so that its candidates do not matter.
+    is_known: bool,
 }
 
 impl<'t> Builder<'t> {
@@ -171,52 +204,64 @@ impl<'t> Builder<'t> {
         style: ScalarStyle,
         tag: Option<Cow<'t, Tag>>,
     ) {
-        if let Some(open) = self
-            .open
-            .last_mut()
-            .filter(|open| matches!(open.at, At::Key))
-        {
-            open.at = At::Value(open.node.and_then(|_| key(&value, style, spot)));
-            if anchor == 0 {
-                return;
+        if self.is_at_key() {
+            if anchor != 0 {
+                // Kept for the aliases that may stand for it, but in no place of the tree.
+                let body = Body::Scalar {
+                    value: value.clone(),
+                    style,
+                    tag,
+                };
+                self.keep(spot, anchor, body);
             }
-            // Kept for the aliases that may stand for it, but in no place of the tree.
-            let body = Body::Scalar { value, style, tag };
-            self.keep(spot, anchor, body);
+            self.key(value, style, spot);
             return;
         }
-        let in_sequence = matches!(
-            self.open.last(),
-            Some(Open {
-                at: At::Item(_),
-                ..
-            })
-        );
-        let wanted = !in_sequence && self.is_wanted();
-        let id = (wanted || anchor != 0)
-            .then(|| self.keep(spot, anchor, Body::Scalar { value, style, tag }));
+        let (is_item, part) = match self.open.last().map(|open| &open.at) {
+            Some(At::Item(_)) => (true, None),
+            Some(At::Value(key)) => (false, key.part),
+            _ => (false, None),
+        };
+        let is_text = style == ScalarStyle::Literal && may_hold_objects(&value);
+        let wanted = !is_item && self.is_wanted();
+        let is_kept = wanted || anchor != 0 || part.is_some() || is_text;
+        let id = is_kept.then(|| self.keep(spot, anchor, Body::Scalar { value, style, tag }));
+        if let (Some(id), true) = (id, is_text) {
+            self.document.texts.push((self.path(), id));
+        }
+        if let (Some(id), Some((part, key))) = (id, part) {
+            self.candidate(part, key, id);
+        }
         self.attach(id.filter(|_| wanted));
     }
 
     fn alias(&mut self, spot: Spot, anchor: usize) {
-        self.document.aliases.entry(anchor).or_insert(spot);
-        if let Some(open) = self
-            .open
-            .last_mut()
-            .filter(|open| matches!(open.at, At::Key))
-        {
+        let aliases = self.document.aliases.entry(anchor).or_default();
+        if aliases.len() < ALIASES {
+            aliases.push(spot);
+        }
+        if self.is_at_key() {
             let target = self.document.anchors.get(&anchor);
-            let known = match target.map(|anchored| &self.document.nodes[anchored.node].body) {
-                Some(Body::Scalar { value, style, .. }) => key(value, *style, spot),
+            let text = match target.map(|anchored| &self.document.nodes[anchored.node].body) {
+                Some(Body::Scalar { value, style, .. }) => Some((value.clone(), *style)),
                 _ => None,
             };
-            open.at = At::Value(open.node.and(known));
+            match text {
+                Some((value, style)) => self.key(value, style, spot),
+                None => self.key_that_leads_nowhere(),
+            }
             return;
         }
-        let id = self
-            .is_wanted()
-            .then(|| self.keep(spot, 0, Body::Alias(anchor)));
-        self.attach(id);
+        let part = match self.open.last().map(|open| &open.at) {
+            Some(At::Value(key)) => key.part,
+            _ => None,
+        };
+        let wanted = self.is_wanted();
+        let id = (wanted || part.is_some()).then(|| self.keep(spot, 0, Body::Alias(anchor)));
+        if let (Some(id), Some((part, key))) = (id, part) {
+            self.candidate(part, key, id);
+        }
+        self.attach(id.filter(|_| wanted));
     }
 
     fn start(&mut self, spot: Spot, anchor: usize, body: Body<'t>) {
@@ -224,36 +269,110 @@ impl<'t> Builder<'t> {
             Body::Sequence(_) => At::Item(0),
             _ => At::Key,
         };
-        let is_key = matches!(self.open.last(), Some(Open { at: At::Key, .. }));
+        let is_key = self.is_at_key();
         let wanted = !is_key && self.is_wanted();
         let node = (wanted || anchor != 0).then(|| self.keep(spot, anchor, body));
-        if is_key {
-            // A collection as a key leads nowhere.
-            if let Some(open) = self.open.last_mut() {
-                open.at = At::Value(None);
-            }
-        } else {
-            self.attach(node.filter(|_| wanted));
+        if !is_key {
+            self.attach_open(node.filter(|_| wanted));
         }
-        self.open.push(Open { node, at });
+        self.open.push(Open {
+            node,
+            at,
+            candidate: None,
+        });
+    }
+
+    fn end(&mut self) {
+        let Some(open) = self.open.pop() else {
+            return;
+        };
+        if let Some(mut candidate) = open.candidate
+            && (candidate.parts[IMAGE].is_some() || candidate.parts[REPOSITORY].is_some())
+        {
+            candidate.path = self.path();
+            self.document.candidates.push(*candidate);
+        }
+        if self.is_at_key() {
+            // A collection as a key leads nowhere.
+            self.key_that_leads_nowhere();
+        } else {
+            self.move_on();
+        }
+    }
+
+    fn is_at_key(&self) -> bool {
+        matches!(self.open.last(), Some(Open { at: At::Key, .. }))
+    }
+
+    fn key(&mut self, value: Cow<'t, str>, style: ScalarStyle, spot: Spot) {
+        let is_known = self.is_known;
+        let rules = self.rules;
+        if let Some(open) = self.open.last_mut() {
+            // Quotes make the merge key an ordinary one.
+            let is_ordinary = |key: &&str| *key != MERGE || style == ScalarStyle::Plain;
+            let known = open
+                .node
+                .and_then(|_| rules.known_key(&value).filter(is_ordinary));
+            let part = match value.len() {
+                3..=10 if !is_known => PART_KEYS.iter().position(|key| *key == value),
+                _ => None,
+            };
+            open.at = At::Value(Key {
+                text: value,
+                known: known.map(|key| (key, spot)),
+                part: part.map(|part| (part, spot)),
+            });
+        }
+    }
+
+    fn key_that_leads_nowhere(&mut self) {
+        if let Some(open) = self.open.last_mut() {
+            open.at = At::Value(Key::default());
+        }
+    }
+
+    /// Notes a part in the mapping that is open.
+    fn candidate(&mut self, part: usize, key: Spot, id: NodeId) {
+        if let Some(open) = self.open.last_mut() {
+            let candidate = open.candidate.get_or_insert_default();
+            if let Some(first) = candidate.spots[part] {
+                candidate.twice = Some((PART_KEYS[part], first, key));
+            }
+            candidate.spots[part] = Some(key);
+            candidate.parts[part] = Some(id);
+        }
+    }
+
+    /// From the document's root to the value that comes next.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for open in &self.open {
+            match &open.at {
+                At::Item(index) => path = item_path(&path, *index),
+                At::Value(key) => path = key_path(&path, &key.text),
+                At::Key => {}
+            }
+        }
+        path
     }
 
     /// Whether the node that comes next can lead to an image from here.
     fn is_wanted(&self) -> bool {
         match self.open.last() {
             None => true,
-            Some(open) => open.node.is_some() && !matches!(open.at, At::Value(None)),
+            Some(open) => {
+                let is_known = match &open.at {
+                    At::Value(key) => key.known.is_some(),
+                    _ => true,
+                };
+                open.node.is_some() && is_known
+            }
         }
     }
 
     fn keep(&mut self, spot: Spot, anchor: usize, body: Body<'t>) -> NodeId {
         let node = self.document.nodes.len();
-        self.document.nodes.push(Node {
-            spot,
-            event: self.event,
-            anchor,
-            body,
-        });
+        self.document.nodes.push(Node { spot, anchor, body });
         if anchor != 0 {
             self.document
                 .anchors
@@ -264,42 +383,65 @@ impl<'t> Builder<'t> {
 
     /// Moves on past a node, which is noted in the open collection if it is kept there.
     fn attach(&mut self, id: Option<NodeId>) {
+        self.attach_open(id);
+        self.move_on();
+    }
+
+    /// Notes a node in the open collection if it is kept there.
+    fn attach_open(&mut self, id: Option<NodeId>) {
         let Some(open) = self.open.last_mut() else {
             self.document.root = id;
             return;
         };
-        let mut parent = open.node.map(|node| &mut self.document.nodes[node].body);
-        match &mut open.at {
-            At::Item(index) => {
-                if let (Some(Body::Sequence(items)), Some(id)) = (&mut parent, id) {
-                    items.push((*index, id));
-                }
-                *index += 1;
+        let parent = open.node.map(|node| &mut self.document.nodes[node].body);
+        match (&open.at, parent, id) {
+            (At::Item(index), Some(Body::Sequence(items)), Some(id)) => items.push((*index, id)),
+            (At::Value(Key { known: Some((key, key_spot)), .. }), Some(Body::Mapping(entries)), Some(value))
+                // Two of a key are enough to tell that it is there twice.
+                if entries.iter().filter(|entry| entry.key == *key).count() < 2 =>
+            {
+                entries.push(Entry {
+                    key,
+                    key_spot: *key_spot,
+                    value,
+                });
             }
-            At::Value(known) => {
-                if let (Some(Body::Mapping(entries)), Some(value), Some((key, key_spot))) =
-                    (&mut parent, id, *known)
-                    // Two of a key are enough to tell that it is there twice.
-                    && entries.iter().filter(|entry| entry.key == key).count() < 2
-                {
-                    entries.push(Entry {
-                        key,
-                        key_spot,
-                        value,
-                    });
-                }
-                open.at = At::Key;
+            _ => {}
+        }
+    }
+
+    fn move_on(&mut self) {
+        if let Some(open) = self.open.last_mut() {
+            match &mut open.at {
+                At::Item(index) => *index += 1,
+                At::Value(_) => open.at = At::Key,
+                At::Key => {}
             }
-            At::Key => {}
+        }
+        if self.open.len() == 1 && !self.is_known {
+            let root = self.document.root;
+            self.is_known = root.is_some_and(|root| self.rules.is_known(&self.document, root));
         }
     }
 }
 
-/// The known key that a scalar is; quotes make the merge key an ordinary one.
-fn key(value: &str, style: ScalarStyle, spot: Spot) -> Option<(&'static str, Spot)> {
-    known_key(value)
-        .filter(|key| *key != MERGE || style == ScalarStyle::Plain)
-        .map(|key| (key, spot))
+/// Whether a text may be that of an object, or of Helm's values.
+fn may_hold_objects(value: &str) -> bool {
+    value.contains("apiVersion") || value.contains("repository")
+}
+
+/// The path of a key's value below `path`.
+pub(super) fn key_path(path: &str, key: &str) -> String {
+    match path {
+        _ if key.contains('.') => format!("{path}[\"{key}\"]"),
+        "" => key.to_owned(),
+        path => format!("{path}.{key}"),
+    }
+}
+
+/// The path of an item below `path`.
+pub(super) fn item_path(path: &str, index: usize) -> String {
+    format!("{path}[{index}]")
 }
 
 /// The events of a text.
@@ -315,18 +457,23 @@ pub(super) fn events(text: &str) -> Parser<'_, StrInput<'_>> {
 pub(super) fn for_each_document<'t>(
     file: &Path,
     part: Part<'t>,
+    rules: &'t Rules<'t>,
     mut each: impl FnMut(&Document<'t>) -> Result<(), Defect>,
-) -> Result<Reading, Defect> {
-    let mut builder = Builder::default();
-    let mut reading = Reading::default();
+) -> Result<(), Defect> {
+    let mut builder = Builder {
+        rules,
+        document: Document::default(),
+        open: Vec::new(),
+        is_known: false,
+    };
     for event in events(part.text) {
         let (event, span) = event.map_err(|error| not_yaml(file, part, &error))?;
-        builder.event = reading.add(&event);
         let spot = Spot::new(part, span);
         match event {
             Event::DocumentStart(..) => {
                 builder.document.clear();
                 builder.open.clear();
+                builder.is_known = false;
             }
             Event::DocumentEnd => each(&builder.document)?,
             Event::Alias(anchor) => builder.alias(spot, anchor),
@@ -344,13 +491,11 @@ pub(super) fn for_each_document<'t>(
             Event::MappingStart(_, anchor, _) => {
                 builder.start(spot, anchor, Body::Mapping(Vec::new()));
             }
-            Event::SequenceEnd | Event::MappingEnd => {
-                builder.open.pop();
-            }
+            Event::SequenceEnd | Event::MappingEnd => builder.end(),
             _ => {}
         }
     }
-    Ok(reading)
+    Ok(())
 }
 
 fn not_yaml(file: &Path, part: Part<'_>, error: &ScanError) -> Defect {

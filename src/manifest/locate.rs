@@ -5,10 +5,16 @@ use std::{collections::HashSet, ops::Range, path::Path};
 use granit_parser::ScalarStyle;
 
 use super::{
-    document::{Body, Document, Entry, Node, NodeId, Spot, for_each_document},
+    document::{
+        Body, Candidate, Document, Entry, Node, NodeId, PART_KEYS, Spot, for_each_document,
+        item_path, key_path,
+    },
+    image_place::{ImagePlace, LeftAlone, Parts, Scalar, Shared},
+    literal::Literal,
+    marked,
     part::{LEAST, Part, on_all_cores, parts},
-    places::{ITEMS, Kind, MERGE, Step, is_list, kind_of},
-    reading::Reading,
+    places::{Form, Kind, Step},
+    rules::{ITEMS, KUSTOMIZE_KEYS, Looked, MERGE, Rules, is_list},
     scalar,
 };
 use crate::project::place::{Defect, Place};
@@ -16,99 +22,148 @@ use crate::project::place::{Defect, Place};
 /// How many mappings may be merged by `<<` on the way to one key.
 const MERGE_LIMIT: usize = 64;
 
-/// How deep lists of objects may lie in each other.
-const LIST_LIMIT: usize = 8;
+/// How deep lists of objects, and texts in texts, may lie in each other.
+const DEPTH_LIMIT: usize = 8;
 
-/// One place that names an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImagePlace {
-    /// Of the scalar; of the alias (`*x`) where the image is reached by one.
-    pub place: Place,
-    /// From the document's root: `spec.driver.image`, `spec.containers[0].image`.
-    pub path: String,
-    /// The `kind` of the object.
-    pub kind: &'static str,
-    /// What the scalar says, without the final line break of a block scalar; as written where it is a template.
-    pub value: String,
-    /// The bytes of the scalar, with its quotes.
-    pub span: Range<usize>,
-    /// It holds `{{` or `${`: something else writes the image, so it is left alone.
+/// What a text holds for us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Located {
+    /// The places that name images, in the order of the text.
+    pub places: Vec<ImagePlace>,
+    /// The objects of the kinds that are looked at, in the order of the text.
+    pub objects: Vec<Object>,
+    /// The text is no YAML before something has rendered it, so that only its marks count.
     pub is_template: bool,
-    pub(super) style: ScalarStyle,
-    /// The number of the scalar's event in the part of the text.
-    pub(super) event: usize,
-    pub(super) shared: Option<Shared>,
+    /// The bytes of lines that a mark takes out.
+    pub(super) ignored: Vec<Range<usize>>,
 }
 
-/// An anchor on the scalar or around it that is used again.
+/// An object of a kind that is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shared {
-    /// As written: `&x`.
-    pub(super) anchor: String,
-    pub(super) anchor_place: Place,
-    /// The alias by which the image is reached, else the first one elsewhere.
-    pub(super) alias_place: Place,
-    /// The image is reached by the alias, and not where the anchor is.
-    pub(super) is_alias: bool,
+pub struct Object {
+    /// Of its `kind`.
+    pub place: Place,
+    /// Its `kind`.
+    pub kind: String,
+    /// Its API group.
+    pub group: String,
+    /// The Spark that it says it is for.
+    pub spark_version: Option<(Place, String)>,
+    /// Whether it names any image.
+    pub has_images: bool,
 }
 
 /// Finds the places of a text that name images, in the order of the text; other kinds of documents are passed over.
 ///
 /// # Errors
-/// The text is not YAML, a key on the way is there twice, or an image is no string: `E060`, `E061`, `E062`, `E066`.
-pub fn locate(file: &Path, text: &str) -> Result<Vec<ImagePlace>, Defect> {
-    let located = located(file, text, &parts(text, LEAST))?;
-    Ok(located
-        .into_iter()
-        .flat_map(|located| located.places)
-        .collect())
+/// The text is not YAML, a key on the way is there twice, an image is no string, or a mark is none: `E060`, `E061`,
+/// `E062`, `E066`, `E202`, `E203`.
+pub fn locate(file: &Path, text: &str, rules: &Rules<'_>) -> Result<Located, Defect> {
+    let located = if may_be_yaml(file) {
+        located(file, text, rules, 0)
+    } else {
+        Ok(Located::template())
+    };
+    marked::add(file, text, rules, located)
 }
 
-/// What was found in one part of a text.
-pub(super) struct Located {
-    pub(super) places: Vec<ImagePlace>,
-    pub(super) reading: Reading,
+/// Whether a file's name says that it may be YAML; a template says in its name that it is none, and so does code.
+fn may_be_yaml(file: &Path) -> bool {
+    let extension = file.extension().and_then(|extension| extension.to_str());
+    extension.is_none_or(|extension| {
+        let extension = extension.to_ascii_lowercase();
+        matches!(extension.as_str(), "yml" | "yaml" | "json")
+    })
 }
 
-/// The same for a text in parts, each with what it says as a whole.
-pub(super) fn located(file: &Path, text: &str, parts: &[Part<'_>]) -> Result<Vec<Located>, Defect> {
+impl Located {
+    /// Whether a mark says that the byte at `offset` is nobody's business.
+    #[must_use]
+    pub fn is_ignored(&self, offset: usize) -> bool {
+        self.ignored.iter().any(|line| line.contains(&offset))
+    }
+
+    /// The bytes of all values of places, in the order of the text.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Range<usize>> {
+        let places = self.places.iter();
+        let scalars = places.flat_map(|place| place.parts.scalars());
+        let mut spans: Vec<_> = scalars.map(|scalar| scalar.span.clone()).collect();
+        spans.sort_by_key(|span| span.start);
+        spans
+    }
+
+    pub(super) fn template() -> Self {
+        Self {
+            is_template: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// The same without marks, for a text at some depth of texts in texts.
+fn located(file: &Path, text: &str, rules: &Rules<'_>, depth: usize) -> Result<Located, Defect> {
+    located_in(file, text, &parts(text, LEAST), rules, depth)
+}
+
+/// The same for a text in parts.
+pub(super) fn located_in(
+    file: &Path,
+    text: &str,
+    parts: &[Part<'_>],
+    rules: &Rules<'_>,
+    depth: usize,
+) -> Result<Located, Defect> {
     let results = on_all_cores(parts, |part| {
-        let mut places = Vec::new();
-        let reading = for_each_document(file, *part, |document| {
-            places.extend(images(file, text, document)?);
+        let mut found = Located::default();
+        for_each_document(file, *part, rules, |document| {
+            let mut walk = Walk {
+                file,
+                text,
+                document,
+                rules,
+                depth,
+                found: Vec::new(),
+                objects: Vec::new(),
+                object: None,
+            };
+            walk.document()?;
+            let (places, objects) = walk.into_order();
+            add(&mut found, places, objects);
             Ok(())
         })?;
-        Ok(Located { places, reading })
+        Ok(found)
     });
-    results.into_iter().collect()
+    let mut all = Located::default();
+    for result in results {
+        let result: Located = result?;
+        add(&mut all, result.places, result.objects);
+    }
+    Ok(all)
 }
 
-/// The images of one document, in the order of the text.
-fn images<'t>(
-    file: &Path,
-    text: &'t str,
-    document: &Document<'t>,
-) -> Result<impl Iterator<Item = ImagePlace>, Defect> {
-    let mut walk = Walk {
-        file,
-        text,
-        document,
-        found: Vec::new(),
-    };
-    if let Some(root) = document.root() {
-        walk.object(root, &Trail::default(), 0)?;
-    }
-    let mut found = walk.found;
-    found.sort_by_key(|(start, _)| *start);
-    Ok(found.into_iter().map(|(_, place)| place))
+/// Puts what was found in one piece of a text behind what was found before.
+fn add(all: &mut Located, places: Vec<ImagePlace>, objects: Vec<Object>) {
+    let before = all.objects.len();
+    all.places
+        .extend(places.into_iter().map(|place| ImagePlace {
+            object: place.object.map(|object| object + before),
+            ..place
+        }));
+    all.objects.extend(objects);
 }
 
 struct Walk<'d, 't> {
     file: &'d Path,
     text: &'t str,
     document: &'d Document<'t>,
+    rules: &'d Rules<'t>,
+    depth: usize,
     /// Each with the byte at which its place starts.
     found: Vec<(usize, ImagePlace)>,
+    objects: Vec<Object>,
+    /// The number of the object that is being read.
+    object: Option<usize>,
 }
 
 /// How a node was reached.
@@ -123,33 +178,66 @@ struct Trail {
 
 impl Trail {
     fn key(self, key: &str) -> Self {
-        let path = match self.path.as_str() {
-            "" => key.to_owned(),
-            path if key.contains('.') => format!("{path}[\"{key}\"]"),
-            path => format!("{path}.{key}"),
-        };
+        let path = key_path(&self.path, key);
         Self { path, ..self }
     }
 
     fn item(self, index: usize) -> Self {
-        let path = format!("{}[{index}]", self.path);
+        let path = item_path(&self.path, index);
         Self { path, ..self }
+    }
+
+    fn at(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            ..Self::default()
+        }
     }
 }
 
 impl<'d, 't> Walk<'d, 't> {
+    fn document(&mut self) -> Result<(), Defect> {
+        let Some(root) = self.document.root() else {
+            return Ok(());
+        };
+        self.object(root, &Trail::default(), 0)?;
+        if !self.rules.is_known(self.document, root) {
+            self.candidates(root);
+        }
+        self.texts();
+        Ok(())
+    }
+
+    /// What was found, in the order of the text.
+    fn into_order(self) -> (Vec<ImagePlace>, Vec<Object>) {
+        let mut found = self.found;
+        found.sort_by_key(|(start, _)| *start);
+        let places = found.into_iter().map(|(_, place)| place).collect();
+        (places, self.objects)
+    }
+
     /// The images of an object, or of those that a list holds.
     fn object(&mut self, node: NodeId, trail: &Trail, depth: usize) -> Result<(), Defect> {
-        if let Some(kind) = self.kind(node)? {
-            for way in kind.ways() {
-                let segments: Vec<&[Step]> = way;
-                self.walk(kind, node, &segments, trail.clone())?;
+        if let Some(kinds) = self.kinds(node)? {
+            let before = self.found.len();
+            self.object = self.described(node, kinds).map(|object| {
+                self.objects.push(object);
+                self.objects.len() - 1
+            });
+            for looked in kinds {
+                for way in &looked.ways {
+                    self.walk(looked, node, way, trail.clone())?;
+                }
+            }
+            let has_images = self.found.len() > before;
+            if let Some(object) = self.object.take() {
+                self.objects[object].has_images = has_images;
             }
             return Ok(());
         }
-        let names: Vec<Entry> = self.document.entries(node, "kind").collect();
+        let names: Vec<Entry<'_>> = self.document.entries(node, "kind").collect();
         let mut names = names.iter().filter_map(|name| self.string(name.value));
-        if depth >= LIST_LIMIT || !names.any(is_list) {
+        if depth >= DEPTH_LIMIT || !names.any(is_list) {
             return Ok(());
         }
         let Some((list, trail)) = self.lookup(node, ITEMS, trail)? else {
@@ -172,22 +260,62 @@ impl<'d, 't> Walk<'d, 't> {
         Ok(())
     }
 
-    /// The kind in the table that the object has.
-    fn kind(&self, root: NodeId) -> Result<Option<&'static Kind>, Defect> {
-        let versions: Vec<Entry> = self.document.entries(root, "apiVersion").collect();
-        let names: Vec<Entry> = self.document.entries(root, "kind").collect();
+    /// What is looked at in the object, by its kind or by its file's name.
+    fn kinds(&self, root: NodeId) -> Result<Option<&'d [Looked<'t>]>, Defect> {
+        let versions: Vec<Entry<'_>> = self.document.entries(root, "apiVersion").collect();
+        let names: Vec<Entry<'_>> = self.document.entries(root, "kind").collect();
         let pairs = versions
             .iter()
             .flat_map(|version| names.iter().map(move |name| (version, name)));
         let known = pairs.filter_map(|(version, name)| {
-            kind_of(self.string(version.value)?, self.string(name.value)?)
+            let rules: &'d Rules<'t> = self.rules;
+            rules.kind(self.string(version.value)?, self.string(name.value)?)
         });
-        let kind = known.into_iter().next();
-        match (kind, versions.as_slice(), names.as_slice()) {
+        let kinds = known.into_iter().next();
+        match (kinds, versions.as_slice(), names.as_slice()) {
             (Some(_), [first, second], _) | (Some(_), _, [first, second]) => {
                 Err(self.twice(*first, *second))
             }
-            _ => Ok(kind),
+            (None, _, []) => Ok(self.rules.kustomization(self.file)),
+            _ => Ok(kinds),
+        }
+    }
+
+    /// An object of the table, as others have to know it.
+    fn described(&self, node: NodeId, kinds: &[Looked<'t>]) -> Option<Object> {
+        let known: &Kind = kinds.iter().find_map(|looked| looked.known)?;
+        let name = self.document.entries(node, "kind").next();
+        let spot = name.map_or(self.document.node(node).spot, |name| {
+            self.document.node(name.value).spot
+        });
+        Some(Object {
+            place: self.place(spot),
+            kind: known.name.to_owned(),
+            group: known.group.to_owned(),
+            spark_version: known
+                .spark_version
+                .and_then(|steps| self.plain_value(node, steps)),
+            has_images: false,
+        })
+    }
+
+    /// A scalar at the end of keys, where there is one.
+    fn plain_value(&self, node: NodeId, steps: &[Step<'_>]) -> Option<(Place, String)> {
+        let mut at = node;
+        for step in steps {
+            let Step::Key(key) = step else {
+                return None;
+            };
+            let (node, _) = self.follow(at, Trail::default());
+            at = self.document.entries(node, key).next()?.value;
+        }
+        let (node, _) = self.follow(at, Trail::default());
+        match &self.document.node(node).body {
+            Body::Scalar { value, .. } => {
+                let place = self.place(self.document.node(node).spot);
+                Some((place, value.clone().into_owned()))
+            }
+            _ => None,
         }
     }
 
@@ -199,35 +327,25 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
-    /// Along the segments, one after the other, to the images.
+    /// Along the steps to the images.
     fn walk(
         &mut self,
-        kind: &'static Kind,
+        looked: &Looked<'t>,
         node: NodeId,
-        segments: &[&'static [Step]],
+        steps: &[Step<'t>],
         trail: Trail,
     ) -> Result<(), Defect> {
-        let (steps, more) = match segments {
-            [] => (&[][..], segments),
-            [[], more @ ..] => return self.walk(kind, node, more, trail),
-            [steps, more @ ..] => (*steps, more),
-        };
         let (node, trail) = self.follow(node, trail);
         let document = self.document;
         match (steps, &document.node(node).body) {
-            ([], _) => self.image(kind, document.node(node), trail),
+            ([], _) => self.image(looked, node, trail),
             ([Step::Key(key), rest @ ..], Body::Mapping(_)) => {
                 match self.lookup(node, key, &trail)? {
-                    Some((value, trail)) => {
-                        let left: Vec<&[Step]> =
-                            [rest].into_iter().chain(more.iter().copied()).collect();
-                        self.walk(kind, value, &left, trail.key(key))
-                    }
+                    Some((value, trail)) => self.walk(looked, value, rest, trail.key(key)),
                     None => Ok(()),
                 }
             }
             ([Step::Each, rest @ ..], Body::Sequence(items)) => {
-                let left: Vec<&[Step]> = [rest].into_iter().chain(more.iter().copied()).collect();
                 let mut seen = HashSet::new();
                 for (index, item) in items {
                     // The same alias again is the same image again: a list of a million would only cost memory.
@@ -236,7 +354,7 @@ impl<'d, 't> Walk<'d, 't> {
                     {
                         continue;
                     }
-                    self.walk(kind, *item, &left, trail.clone().item(*index))?;
+                    self.walk(looked, *item, rest, trail.clone().item(*index))?;
                 }
                 Ok(())
             }
@@ -256,8 +374,8 @@ impl<'d, 't> Walk<'d, 't> {
             };
             return (target.unwrap_or(id), trail);
         }
-        let alias = self.document.first_alias(node.anchor);
-        let shared = alias.map(|alias| (node.anchor, alias)).or(trail.shared);
+        let alias = self.document.aliases(node.anchor).first();
+        let shared = alias.map(|alias| (node.anchor, *alias)).or(trail.shared);
         (id, Trail { shared, ..trail })
     }
 
@@ -297,7 +415,7 @@ impl<'d, 't> Walk<'d, 't> {
         Ok(None)
     }
 
-    fn own(&self, mapping: NodeId, key: &str) -> Result<Option<Entry>, Defect> {
+    fn own(&self, mapping: NodeId, key: &str) -> Result<Option<Entry<'t>>, Defect> {
         let mut entries = self.document.entries(mapping, key);
         match (entries.next(), entries.next()) {
             (Some(first), Some(second)) => Err(self.twice(first, second)),
@@ -317,32 +435,211 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
-    fn image(&mut self, kind: &Kind, node: &Node<'t>, trail: Trail) -> Result<(), Defect> {
+    /// Notes the image at the end of a way.
+    fn image(&mut self, looked: &Looked<'t>, node: NodeId, trail: Trail) -> Result<(), Defect> {
+        let is_mapping = matches!(self.document.node(node).body, Body::Mapping(_));
+        let is_template = self.template(self.document.node(node)).is_some();
+        let parts = match looked.form {
+            Form::Kustomize => self.kustomize(node, &trail)?,
+            Form::Either if is_mapping && !is_template => {
+                let nodes = ["registry", "repository", "tag", "digest"].map(|key| {
+                    self.lookup(node, key, &trail)
+                        .ok()
+                        .flatten()
+                        .map(|(value, _)| value)
+                });
+                self.values(nodes, &trail)
+            }
+            Form::Reference | Form::Either => {
+                let scalar = self.scalar(node, trail.clone());
+                self.refuse_other_types(looked, node, &scalar)?;
+                Some(Parts::Reference(scalar))
+            }
+        };
+        let is_refused = looked.known.is_some_and(|kind| kind.refuses_properties)
+            && trail.path.contains(".sparkConf[");
+        if let Some(parts) = parts {
+            self.note(looked.kind, trail.path, parts);
+            if let Some((_, place)) = self.found.last_mut() {
+                place.is_refused = is_refused;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a place, by the first of its scalars that stands in the text.
+    fn note(&mut self, kind: &str, path: String, parts: Parts) {
+        let first = parts.scalars().min_by_key(|scalar| scalar.span.start);
+        let Some((first, at)) = first.map(|first| (first.place.clone(), first.at)) else {
+            return;
+        };
+        let is_template = parts.scalars().any(|scalar| scalar.is_template);
+        let place = ImagePlace {
+            place: first,
+            path,
+            kind: kind.to_owned(),
+            object: self.object,
+            mark: None,
+            left_alone: is_template.then_some(LeftAlone::Template),
+            is_refused: false,
+            defect: None,
+            parts,
+        };
+        self.found.push((at, place));
+    }
+
+    /// Helm's values anywhere in an object of no known kind: whether they name our images, the reader has to say.
+    fn candidates(&mut self, root: NodeId) {
+        let is_object = self.document.entries(root, "kind").next().is_some();
+        for candidate in &self.document.candidates {
+            let [image, registry, repository, tag, digest] = candidate.parts;
+            let trail = Trail::at(&candidate.path);
+            if let Some(parts) = self.values([registry, repository, tag, digest], &trail) {
+                self.note("values", candidate.path.clone(), parts);
+                if let Some((_, place)) = self.found.last_mut() {
+                    place.defect = candidate_defect(self.file, candidate);
+                }
+            }
+            let image = image.filter(|_| !is_object).map(|image| {
+                let (image, trail) = self.follow(image, Trail::at(&candidate.path).key("image"));
+                (self.scalar(image, trail.clone()), trail.path)
+            });
+            if let Some((scalar, path)) =
+                image.filter(|(scalar, _)| scalar.other_type.is_none() && !scalar.is_template)
+            {
+                self.note("values", path, Parts::Reference(scalar));
+                if let Some((_, place)) = self.found.last_mut() {
+                    place.defect = candidate_defect(self.file, candidate);
+                }
+            }
+        }
+    }
+
+    /// Registry, repository, tag and digest as Helm's values have them, where there is a repository at least.
+    fn values(&self, nodes: [Option<NodeId>; 4], trail: &Trail) -> Option<Parts> {
+        let keys = &PART_KEYS[1..];
+        let mut scalars = [const { None }; 4];
+        for ((slot, node), key) in scalars.iter_mut().zip(nodes).zip(keys) {
+            *slot = match node {
+                None => None,
+                Some(node) => {
+                    let (node, trail) = self.follow(node, trail.clone().key(key));
+                    let is_template = self.template(self.document.node(node)).is_some();
+                    match self.document.node(node).body {
+                        Body::Scalar { .. } => Some(self.scalar(node, trail)),
+                        _ if is_template => Some(self.scalar(node, trail)),
+                        _ => return None,
+                    }
+                }
+            };
+        }
+        let [registry, repository, tag, digest] = scalars;
+        Some(Parts::Values {
+            registry,
+            repository: repository?,
+            tag,
+            digest,
+        })
+    }
+
+    /// An entry of kustomize's `images`.
+    fn kustomize(&self, node: NodeId, trail: &Trail) -> Result<Option<Parts>, Defect> {
+        if !matches!(self.document.node(node).body, Body::Mapping(_)) {
+            return Ok(None);
+        }
+        let mut scalars = [const { None }; 4];
+        for (slot, key) in scalars.iter_mut().zip(KUSTOMIZE_KEYS) {
+            if let Some((value, trail)) = self.lookup(node, key, trail)? {
+                let (value, trail) = self.follow(value, trail.key(key));
+                if !matches!(self.document.node(value).body, Body::Scalar { .. }) {
+                    return Ok(None);
+                }
+                *slot = Some(self.scalar(value, trail));
+            }
+        }
+        let [name, new_name, new_tag, digest] = scalars;
+        Ok(name.map(|name| Parts::Kustomize {
+            name,
+            new_name,
+            new_tag,
+            digest,
+        }))
+    }
+
+    /// The objects and values that stand as text in block scalars.
+    fn texts(&mut self) {
+        if self.depth >= DEPTH_LIMIT {
+            return;
+        }
+        for (path, node) in &self.document.texts {
+            let node = self.document.node(*node);
+            let Body::Scalar { value, .. } = &node.body else {
+                continue;
+            };
+            let Some(literal) = Literal::new(self.text, node.spot, value) else {
+                continue;
+            };
+            // What is no YAML in there is somebody else's text.
+            let Ok(inner) = located(self.file, &literal.text, self.rules, self.depth + 1) else {
+                continue;
+            };
+            let place = |place| literal.place(place);
+            let span = |span| literal.span(span);
+            let before = self.objects.len();
+            self.objects
+                .extend(inner.objects.into_iter().map(|object| Object {
+                    place: literal.place(object.place),
+                    ..object
+                }));
+            for found in inner.places {
+                let found = found.moved(&place, &span, path);
+                let start = found.parts.scalars().map(|scalar| scalar.span.start).min();
+                let object = found.object.map(|object| object + before);
+                self.found
+                    .push((start.unwrap_or_default(), ImagePlace { object, ..found }));
+            }
+        }
+    }
+
+    /// A node as a scalar of a place; of what is none, its bytes.
+    fn scalar(&self, id: NodeId, trail: Trail) -> Scalar {
+        let node = self.document.node(id);
         let spot = trail.via.unwrap_or(node.spot);
-        let mut place = ImagePlace {
+        let template = self.template(node);
+        let mut scalar = Scalar {
             place: self.place(spot),
             path: trail.path,
-            kind: kind.name,
+            at: spot.start,
             value: String::new(),
+            is_template: template.is_some(),
             span: node.spot.range(),
-            is_template: true,
             style: ScalarStyle::Plain,
-            event: node.event,
+            is_fixed: false,
+            other_type: None,
             shared: trail
                 .shared
                 .and_then(|shared| self.shared(shared, trail.via)),
         };
-        if let Some(span) = self.template(node) {
-            self.text[span.clone()].clone_into(&mut place.value);
-            place.span = span;
-        } else {
-            let (value, style) = self.value(node, &place)?;
-            value.clone_into(&mut place.value);
-            place.style = style;
-            place.is_template = false;
+        if let Some(span) = template {
+            self.text[span.clone()].clone_into(&mut scalar.value);
+            scalar.span = span;
+            return scalar;
         }
-        self.found.push((spot.start, place));
-        Ok(())
+        match &node.body {
+            Body::Scalar { value, style, tag } => {
+                scalar::trimmed(value, *style).clone_into(&mut scalar.value);
+                scalar.style = *style;
+                scalar.other_type = scalar::other_type(value, *style, tag.as_deref());
+                let (span, is_fixed) =
+                    scalar::editable(self.text, &scalar.span, &scalar.value, *style);
+                (scalar.span, scalar.is_fixed) = (span, is_fixed);
+            }
+            Body::Sequence(_) => scalar.other_type = Some("a list".to_owned()),
+            Body::Mapping(_) | Body::Alias(_) => {
+                scalar.other_type = Some("a mapping".to_owned());
+            }
+        }
+        scalar
     }
 
     /// The bytes of a value that a template engine writes; a bare `{{ … }}` reads as mappings in each other.
@@ -350,7 +647,7 @@ impl<'d, 't> Walk<'d, 't> {
         match &node.body {
             Body::Scalar { .. } => {
                 let raw = self.text.get(node.spot.range())?;
-                (raw.contains("{{") || raw.contains("${")).then(|| node.spot.range())
+                scalar::holds_expression(raw).then(|| node.spot.range())
             }
             Body::Mapping(_) => {
                 let rest = self.text.get(node.spot.start..)?;
@@ -363,54 +660,49 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
-    /// A string, without the final line break of a block scalar.
-    fn value<'n>(
+    /// In an object of a known kind an image is a string, whoever's it is.
+    fn refuse_other_types(
         &self,
-        node: &'n Node<'t>,
-        place: &ImagePlace,
-    ) -> Result<(&'n str, ScalarStyle), Defect> {
-        let (other, value) = match &node.body {
-            Body::Scalar { value, style, tag } => {
-                match scalar::other_type(value, *style, tag.as_deref()) {
-                    None => return Ok((scalar::trimmed(value, *style), *style)),
-                    Some(other) => (other, &self.text[node.spot.range()]),
-                }
-            }
-            Body::Sequence(_) => ("a list".to_owned(), ""),
-            Body::Mapping(_) | Body::Alias(_) => ("a mapping".to_owned(), ""),
+        looked: &Looked<'_>,
+        node: NodeId,
+        scalar: &Scalar,
+    ) -> Result<(), Defect> {
+        let Some(other) = scalar.other_type.as_ref() else {
+            return Ok(());
         };
-        let quoted = match value {
-            "" => String::new(),
-            value => format!(" (`{value}`)"),
+        let node = self.document.node(node);
+        let written = match node.body {
+            Body::Scalar { .. } => &self.text[node.spot.range()],
+            _ => "",
+        };
+        let (quoted, hint) = match written {
+            "" => (String::new(), "write the image's reference".to_owned()),
+            value => (
+                format!(" (`{value}`)"),
+                format!("write an image's reference, in quotes if it is `{value}`"),
+            ),
         };
         let message = format!(
             "`{}` of this {} is {other}{quoted}, not a string",
-            place.path, place.kind
+            scalar.path, looked.kind
         );
-        let hint = match value {
-            "" => "write the image's reference".to_owned(),
-            value => format!("write an image's reference, in quotes if it is `{value}`"),
-        };
-        Err(Defect::new("E062", place.place.clone(), message).hint(hint))
+        Err(Defect::new("E062", scalar.place.clone(), message).hint(hint))
     }
 
     fn shared(&self, (anchor, alias): (usize, Spot), via: Option<Spot>) -> Option<Shared> {
         let spot = self.document.anchored(anchor)?.spot;
+        let aliases = self.document.aliases(anchor).iter();
         Some(Shared {
             anchor: self.text.get(spot.range())?.to_owned(),
             anchor_place: self.place(spot),
             alias_place: self.place(via.unwrap_or(alias)),
             is_alias: via.is_some(),
+            aliases: aliases.map(|alias| self.place(*alias)).collect(),
         })
     }
 
-    fn twice(&self, first: Entry, second: Entry) -> Defect {
-        let message = format!(
-            "the key `{}` is there twice: first at {}",
-            first.key,
-            self.place(first.key_spot)
-        );
-        Defect::new("E061", self.place(second.key_spot), message).hint("remove one of the two")
+    fn twice(&self, first: Entry<'_>, second: Entry<'_>) -> Defect {
+        twice(self.file, first.key, first.key_spot, second.key_spot)
     }
 
     fn place(&self, spot: Spot) -> Place {
@@ -418,16 +710,43 @@ impl<'d, 't> Walk<'d, 't> {
     }
 }
 
+fn candidate_defect(file: &Path, candidate: &Candidate) -> Option<Defect> {
+    let (key, first, second) = candidate.twice?;
+    Some(twice(file, key, first, second))
+}
+
+fn twice(file: &Path, key: &str, first: Spot, second: Spot) -> Defect {
+    let message = format!(
+        "the key `{key}` is there twice: first at {}",
+        first.place(file)
+    );
+    Defect::new("E061", second.place(file), message).hint("remove one of the two")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::{ConfiguredPlace, PathStep};
+
+    fn rules() -> Rules<'static> {
+        Rules::new(&[], ["job", "side"])
+    }
+
+    fn found(text: &str) -> Vec<ImagePlace> {
+        let located = locate(Path::new("f.yml"), text, &rules());
+        located.unwrap().places
+    }
 
     fn places(text: &str) -> Vec<(String, String, String)> {
-        let found = locate(Path::new("f.yml"), text).unwrap();
-        found
-            .into_iter()
-            .map(|found| (found.path, found.value, found.place.to_string()))
+        let places = found(text).into_iter();
+        places
+            .map(|found| (found.path.clone(), found.written(), found.place.to_string()))
             .collect()
+    }
+
+    /// The bytes of a place's first scalar.
+    fn bytes<'t>(text: &'t str, place: &ImagePlace) -> &'t str {
+        &text[place.parts.scalars().next().unwrap().span.clone()]
     }
 
     fn paths(text: &str) -> Vec<String> {
@@ -435,7 +754,7 @@ mod tests {
     }
 
     fn defect(text: &str) -> Defect {
-        locate(Path::new("f.yml"), text).unwrap_err()
+        locate(Path::new("f.yml"), text, &rules()).unwrap_err()
     }
 
     const SPARK: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\n";
@@ -633,7 +952,6 @@ mod tests {
             "- a\n- b\n",
             "just text\n",
             "---\n---\n",
-            "spec: {image: a}\n",
             "apiVersion: spark.apache.org/v1\nkind: SparkApplication\nspec: {image: a}\n",
             "apiVersion: v1\nkind: ConfigMap\nspec: {image: a, image: b}\n",
             "apiVersion: v1\nkind: [Pod]\nspec: {containers: [{image: a}]}\n",
@@ -650,15 +968,19 @@ mod tests {
     #[test]
     fn places_and_spans_are_those_of_the_scalar() {
         let text = format!("\u{feff}{SPARK}spec:\r\n  \"image\": !!str &x  'ä:1'  # c\r\n");
-        let found = locate(Path::new("f.yml"), &text).unwrap();
+        let found = found(&text);
         let [image] = found.as_slice() else {
             panic!("{found:?}")
         };
         assert_eq!(image.place.to_string(), "f.yml:4:22");
-        assert_eq!(&text[image.span.clone()], "'ä:1'");
+        assert_eq!(bytes(&text, image), "'ä:1'");
         assert_eq!(
-            (image.value.as_str(), image.kind, image.is_template),
-            ("ä:1", "SparkApplication", false)
+            (
+                image.written().as_str(),
+                image.kind.as_str(),
+                &image.left_alone
+            ),
+            ("ä:1", "SparkApplication", &None)
         );
     }
 
@@ -711,10 +1033,10 @@ mod tests {
             ("${REGISTRY}/job:${TAG}", "${REGISTRY}/job:${TAG}"),
         ] {
             let text = format!("{SPARK}spec:\n  image: {value}\n");
-            let found = locate(Path::new("f.yml"), &text).unwrap();
-            assert!(found[0].is_template, "{value}");
-            assert_eq!(found[0].value, shown);
-            assert_eq!(&text[found[0].span.clone()], shown);
+            let found = found(&text);
+            assert_eq!(found[0].left_alone, Some(LeftAlone::Template), "{value}");
+            assert_eq!(found[0].written(), shown);
+            assert_eq!(bytes(&text, &found[0]), shown);
         }
     }
 
@@ -728,11 +1050,6 @@ mod tests {
             ),
             (format!("{POD}a: \"b\n"), "f.yml:3:4", ""),
             (format!("{POD}a: *nope\n"), "f.yml:3:4", ""),
-            (
-                format!("{POD}a: {{{{ x }}}}-{{{{ y }}}}\n"),
-                "f.yml:3:",
-                "rendering",
-            ),
             (format!("{POD}a: [\n"), "f.yml:3:4", ""),
         ];
         for (text, place, hint) in table {
@@ -741,6 +1058,160 @@ mod tests {
             assert!(defect.place.to_string().starts_with(place), "{defect}");
             assert!(defect.hint.unwrap_or_default().contains(hint), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_yaml_before_it_is_rendered_has_only_its_marks() {
+        let text = format!(
+            "{POD}a: {{{{ x }}}}-{{{{ y }}}}\nb: 'x/job:1' # sparkpack: job\nc: 1 # sparkpack: ignore\n"
+        );
+        let located = locate(Path::new("f.yml"), &text, &rules()).unwrap();
+        assert!(located.is_template);
+        let [place] = located.places.as_slice() else {
+            panic!("{located:?}")
+        };
+        assert_eq!(place.mark.as_deref(), Some("job"));
+        assert_eq!(
+            (bytes(&text, place), place.place.to_string()),
+            ("'x/job:1'", "f.yml:4:4".to_owned())
+        );
+        assert!(located.is_ignored(text.find("c: 1").unwrap()));
+        let quoted = format!("{POD}a: \"{{{{ x }}}}\"\nb: [\n");
+        assert_eq!(defect(&quoted).code, "E060");
+        let code = "image = \"x/job:1\",  # sparkpack: job\n";
+        let located = locate(Path::new("f.py"), code, &rules()).unwrap();
+        assert_eq!(bytes(code, &located.places[0]), "\"x/job:1\"");
+    }
+
+    #[test]
+    fn marks_that_mean_nothing_are_told() {
+        let table = [
+            (
+                "a: x # sparkpack: jobb\n",
+                "E202",
+                "f.yml:1:6",
+                "did you mean `job`?",
+            ),
+            (
+                "a: x # sparkpack: job image\n",
+                "E202",
+                "f.yml:1:6",
+                "write `# sparkpack: IMAGE`",
+            ),
+            ("# sparkpack: job\na: x\n", "E202", "f.yml:1:1", "same line"),
+            (
+                "a: [x, y z] # sparkpack: job\n",
+                "E202",
+                "f.yml:1:13",
+                "a line of its own",
+            ),
+            (
+                "a: '{{ x }}' # sparkpack: job\n",
+                "E203",
+                "f.yml:1:4",
+                "remove the mark",
+            ),
+        ];
+        for (text, code, place, hint) in table {
+            let defect = defect(text);
+            assert_eq!(
+                (defect.code, defect.place.to_string().as_str()),
+                (code, place)
+            );
+            assert!(defect.hint.unwrap().contains(hint), "{text}");
+        }
+        assert!(found("# sparkpack: see the README\n").is_empty());
+    }
+
+    #[test]
+    fn helms_values_have_parts_at_any_depth() {
+        let text = "a:\n  b:\n  - image:\n      registry: r:5000\n      repository: team/job\n      tag: &t '1'\n      digest: ''\n  c: {image: 'r:5000/team/job:1', repository: [x]}\nd: {repository: team/x, tag: *t}\n";
+        let found: Vec<(String, String)> = found(text)
+            .into_iter()
+            .map(|place| (place.path.clone(), place.written()))
+            .collect();
+        let expected = [
+            ("a.b[0].image", "r:5000/team/job:1"),
+            ("a.c.image", "r:5000/team/job:1"),
+            ("d", "team/x:1"),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(path, value)| (path.to_owned(), value.to_owned()))
+        );
+        let object = format!("{POD}x: {{repository: a/b, tag: c}}\n");
+        assert_eq!(paths(&object), Vec::<String>::new());
+    }
+
+    #[test]
+    fn kustomizations_have_their_entries() {
+        let entries = "images:\n- {name: job, newName: r/job, newTag: '1'}\n- name: r/side\n  digest: sha256:0\n- newTag: x\n";
+        for (file, head) in [
+            ("kustomization.yaml", ""),
+            (
+                "k.yml",
+                "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n",
+            ),
+            (
+                "c.yml",
+                "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n",
+            ),
+        ] {
+            let text = format!("{head}{entries}");
+            let located = locate(Path::new(file), &text, &rules()).unwrap();
+            let written: Vec<String> = located.places.iter().map(ImagePlace::written).collect();
+            assert_eq!(written, ["r/job:1", "r/side@sha256:0"], "{file}");
+        }
+        assert_eq!(paths(entries), Vec::<String>::new());
+    }
+
+    #[test]
+    fn objects_as_text_in_a_block_scalar_are_read_where_they_stand() {
+        let text = format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  templates:\n  - resource:\n      manifest: |\n        # {{{{x}}}}\n        {}        spec:\n          image: 'a'\n          driver: {{image: b}}\n    container: {{image: c}}\n",
+            SPARK.replace('\n', "\n        ").trim_end_matches(' ')
+        );
+        for text in [text.clone(), text.replace('\n', "\r\n")] {
+            let found = found(&text);
+            let shown: Vec<(&str, &str, usize)> = found
+                .iter()
+                .map(|place| (place.path.as_str(), bytes(&text, place), place.place.line))
+                .collect();
+            assert_eq!(
+                shown,
+                [
+                    ("spec.templates[0].resource.manifest: spec.image", "'a'", 11),
+                    (
+                        "spec.templates[0].resource.manifest: spec.driver.image",
+                        "b",
+                        12
+                    ),
+                    ("spec.templates[0].container.image", "c", 13),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn configured_places_are_looked_at() {
+        let steps = |keys: &[&str]| {
+            let steps = keys.iter().map(|key| match *key {
+                "[]" => PathStep::Each,
+                key => PathStep::Key(key.to_owned()),
+            });
+            steps.collect()
+        };
+        let places = [ConfiguredPlace {
+            group: "example.com".to_owned(),
+            kind: "SparkJob".to_owned(),
+            path: steps(&["spec", "steps", "[]", "my.image"]),
+        }];
+        let rules = Rules::new(&places, ["job"]);
+        let text = "apiVersion: example.com/v1\nkind: SparkJob\nspec: {steps: [{my.image: a/b}, {my.image: {repository: c/d, tag: e}}]}\n";
+        let located = locate(Path::new("f.yml"), text, &rules).unwrap();
+        let written: Vec<String> = located.places.iter().map(ImagePlace::written).collect();
+        assert_eq!(written, ["a/b", "c/d:e"]);
+        assert_eq!(located.places[1].path, "spec.steps[1][\"my.image\"]");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! YAML: locate the scalars that name images, and splice new ones to the byte (pure).
 //!
 //! A text is read as events and never written by a YAML library: only the bytes of the chosen scalars
-//! differ afterwards, and the result is read again to prove it: with the new values taken back, it says what it said.
+//! differ afterwards, and the result is read beside the old text to prove it: all else says what it said.
 //!
 //! | code | says |
 //! |---|---|
@@ -12,17 +12,29 @@
 //! | `E064` | the image is in a block scalar that cannot be changed without reflowing it |
 //! | `E065` | the changed text would not read back as intended: nothing is changed |
 //! | `E066` | too many mappings are merged by `<<` on the way to an image |
+//! | `E200` | a place lacks a part that its reference needs |
+//! | `E201` | kustomize's `newTag` and `digest` stand side by side |
+//! | `E202` | a mark names no image, or stands behind no value |
+//! | `E203` | a mark stands behind an expression |
 
 mod document;
+mod image_place;
+mod literal;
 mod locate;
+mod marked;
+mod marks;
 mod part;
 mod places;
-mod reading;
 mod rewrite;
+mod rules;
 mod scalar;
 
 #[cfg(test)]
 mod properties;
 
-pub use locate::{ImagePlace, locate};
+pub use image_place::{ImagePlace, LeftAlone, Parts, Scalar, Wanted, WantedDigest};
+pub use locate::{Located, Object, locate};
+pub use part::on_all_cores;
+pub use places::paths;
 pub use rewrite::{Change, Rewritten, rewrite};
+pub use rules::Rules;

@@ -1,73 +1,121 @@
 //! Where Kubernetes objects name their images: the table.
 
-use std::{collections::HashSet, sync::LazyLock};
-
 use Step::{Each, Key};
 
-/// The merge key of YAML 1.1, which Kubernetes' own readers follow.
-pub(super) const MERGE: &str = "<<";
+use super::document::key_path;
 
 /// One step from a node to a node below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Step<'a> {
     /// The value of a mapping's key.
-    Key(&'static str),
+    Key(&'a str),
     /// Every item of a sequence.
     Each,
 }
 
-/// A way through an object, in segments that several kinds share.
-pub(super) type Segments = &'static [&'static [Step]];
+type Steps = &'static [Step<'static>];
+
+/// How an image stands at the end of a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A scalar with the whole reference.
+    Reference,
+    /// An entry of kustomize's `images`: `name`, `newName`, `newTag`, `digest`.
+    Kustomize,
+    /// A scalar with the whole reference, or a mapping with its parts.
+    Either,
+}
 
 /// A kind of object and the ways through it to its images.
 #[derive(Debug)]
 pub(super) struct Kind {
     /// The API group, empty for the core one: `apiVersion` without the version.
-    group: &'static str,
+    pub(super) group: &'static str,
     /// `kind`.
     pub(super) name: &'static str,
+    pub(super) form: Form,
     /// From the object to what its groups of ways start from.
     ways: &'static [Way],
+    /// Where the object says which Spark it is for.
+    pub(super) spark_version: Option<Steps>,
+    /// Its operator refuses images in `sparkConf`.
+    pub(super) refuses_properties: bool,
 }
 
 /// Ways with a common beginning.
 #[derive(Debug)]
 struct Way {
-    prefix: Segments,
-    tails: &'static [&'static [Step]],
+    prefix: &'static [Steps],
+    tails: &'static [Steps],
 }
 
 impl Kind {
-    /// Every way, in its segments.
-    pub(super) fn ways(&self) -> impl Iterator<Item = Vec<&'static [Step]>> {
+    /// Every way from the object to an image.
+    pub(super) fn ways(&self) -> impl Iterator<Item = Vec<Step<'static>>> {
         self.ways.iter().flat_map(|way| {
-            way.tails
-                .iter()
-                .map(|tail| way.prefix.iter().chain([tail]).copied().collect())
+            way.tails.iter().map(|tail| {
+                let segments = way.prefix.iter().chain([tail]);
+                segments
+                    .flat_map(|segment| segment.iter().copied())
+                    .collect()
+            })
         })
+    }
+
+    const fn says_spark(self, steps: Steps) -> Self {
+        Self {
+            spark_version: Some(steps),
+            ..self
+        }
+    }
+
+    const fn without_properties(self) -> Self {
+        Self {
+            refuses_properties: true,
+            ..self
+        }
     }
 }
 
 const fn kind(group: &'static str, name: &'static str, ways: &'static [Way]) -> Kind {
-    Kind { group, name, ways }
+    Kind {
+        group,
+        name,
+        form: Form::Reference,
+        ways,
+        spark_version: None,
+        refuses_properties: false,
+    }
 }
 
-const fn way(prefix: Segments, tails: &'static [&'static [Step]]) -> Way {
+const fn kustomize(name: &'static str) -> Kind {
+    Kind {
+        form: Form::Kustomize,
+        ..kind(KUSTOMIZE, name, IMAGES)
+    }
+}
+
+const IMAGES: &[Way] = &[way(&[], &[&[Key("images"), Each]])];
+
+/// The group of kustomize's files, which need not say it.
+pub(super) const KUSTOMIZE: &str = "kustomize.config.k8s.io";
+
+const fn way(prefix: &'static [Steps], tails: &'static [Steps]) -> Way {
     Way { prefix, tails }
 }
 
 /// Below a pod's `spec`. `volumes[].rbd.image` is a block device, not a container's image.
-const POD: &[&[Step]] = &[
+const POD: &[Steps] = &[
     &[Key("containers"), Each, Key("image")],
     &[Key("initContainers"), Each, Key("image")],
     &[Key("ephemeralContainers"), Each, Key("image")],
     IMAGE_VOLUME,
 ];
 
-const IMAGE_VOLUME: &[Step] = &[Key("volumes"), Each, Key("image"), Key("reference")];
+const IMAGE_VOLUME: Steps = &[Key("volumes"), Each, Key("image"), Key("reference")];
 
 /// Below the `spec` of a `SparkApplication` of the kubeflow operator.
-const SPARK: &[&[Step]] = &[
+const SPARK: &[Steps] = &[
     &[Key("image")],
     &[Key("driver"), Key("image")],
     &[Key("executor"), Key("image")],
@@ -79,30 +127,30 @@ const SPARK: &[&[Step]] = &[
 ];
 
 /// Below `sparkConf`: Spark's own properties.
-const PROPERTIES: &[&[Step]] = &[
+const PROPERTIES: &[Steps] = &[
     &[Key("spark.kubernetes.container.image")],
     &[Key("spark.kubernetes.driver.container.image")],
     &[Key("spark.kubernetes.executor.container.image")],
 ];
 
-const SPEC: &[Step] = &[Key("spec")];
-const TEMPLATE: &[Step] = &[Key("spec"), Key("template")];
-const POD_TEMPLATE: &[Step] = &[Key("spec"), Key("template"), Key("spec")];
-const JOB_TEMPLATE: &[Step] = &[
+const SPEC: Steps = &[Key("spec")];
+const TEMPLATE: Steps = &[Key("spec"), Key("template")];
+const POD_TEMPLATE: Steps = &[Key("spec"), Key("template"), Key("spec")];
+const JOB_TEMPLATE: Steps = &[
     Key("spec"),
     Key("jobTemplate"),
     Key("spec"),
     Key("template"),
     Key("spec"),
 ];
-const SPARK_CONF: &[Step] = &[Key("sparkConf")];
-const DRIVER_POD: &[Step] = &[Key("driver"), Key("template"), Key("spec")];
-const EXECUTOR_POD: &[Step] = &[Key("executor"), Key("template"), Key("spec")];
-const SERVER_POD: &[Step] = &[Key("server"), Key("template"), Key("spec")];
+const SPARK_CONF: Steps = &[Key("sparkConf")];
+const DRIVER_POD: Steps = &[Key("driver"), Key("template"), Key("spec")];
+const EXECUTOR_POD: Steps = &[Key("executor"), Key("template"), Key("spec")];
+const SERVER_POD: Steps = &[Key("server"), Key("template"), Key("spec")];
 
 /// Argo's templates, below what holds them.
-const TEMPLATES: &[Step] = &[Key("templates"), Each];
-const ARGO: &[&[Step]] = &[
+const TEMPLATES: Steps = &[Key("templates"), Each];
+const ARGO: &[Steps] = &[
     &[Key("container"), Key("image")],
     &[Key("script"), Key("image")],
     &[Key("initContainers"), Each, Key("image")],
@@ -114,7 +162,7 @@ const ARGO: &[&[Step]] = &[
 const ARGO_WORKFLOW: &[Way] = &[way(&[SPEC, TEMPLATES], ARGO)];
 
 /// Group and kind decide, never the kind alone: three groups have a `SparkApplication`, each with other rules.
-const TABLE: &[Kind] = &[
+pub(super) const TABLE: &[Kind] = &[
     kind(
         "sparkoperator.k8s.io",
         "SparkApplication",
@@ -124,7 +172,9 @@ const TABLE: &[Kind] = &[
             way(&[SPEC, DRIVER_POD], POD),
             way(&[SPEC, EXECUTOR_POD], POD),
         ],
-    ),
+    )
+    .says_spark(&[Key("spec"), Key("sparkVersion")])
+    .without_properties(),
     kind(
         "sparkoperator.k8s.io",
         "ScheduledSparkApplication",
@@ -134,7 +184,9 @@ const TABLE: &[Kind] = &[
             way(&[TEMPLATE, DRIVER_POD], POD),
             way(&[TEMPLATE, EXECUTOR_POD], POD),
         ],
-    ),
+    )
+    .says_spark(&[Key("spec"), Key("template"), Key("sparkVersion")])
+    .without_properties(),
     kind(
         "sparkoperator.k8s.io",
         "SparkConnect",
@@ -144,7 +196,8 @@ const TABLE: &[Kind] = &[
             way(&[SPEC, SERVER_POD], POD),
             way(&[SPEC, EXECUTOR_POD], POD),
         ],
-    ),
+    )
+    .says_spark(&[Key("spec"), Key("sparkVersion")]),
     kind(
         "spark.apache.org",
         "SparkApplication",
@@ -165,7 +218,8 @@ const TABLE: &[Kind] = &[
                 POD,
             ),
         ],
-    ),
+    )
+    .says_spark(&[Key("spec"), Key("runtimeVersions"), Key("sparkVersion")]),
     kind(
         "spark.apache.org",
         "SparkCluster",
@@ -196,7 +250,8 @@ const TABLE: &[Kind] = &[
                 POD,
             ),
         ],
-    ),
+    )
+    .says_spark(&[Key("spec"), Key("runtimeVersions"), Key("sparkVersion")]),
     kind(
         "spark.stackable.tech",
         "SparkApplication",
@@ -204,7 +259,8 @@ const TABLE: &[Kind] = &[
             &[SPEC],
             &[&[Key("image")], &[Key("sparkImage"), Key("custom")]],
         )],
-    ),
+    )
+    .says_spark(&[Key("spec"), Key("sparkImage"), Key("productVersion")]),
     kind("", "Pod", &[way(&[SPEC], POD)]),
     kind(
         "",
@@ -226,58 +282,23 @@ const TABLE: &[Kind] = &[
         "CronWorkflow",
         &[way(&[SPEC, &[Key("workflowSpec")], TEMPLATES], ARGO)],
     ),
+    kustomize("Kustomization"),
+    kustomize("Component"),
 ];
 
-/// The list of objects that `kubectl get -o yaml` writes.
-pub(super) const ITEMS: &str = "items";
-
-/// Whether an object is a list of others: `List`, or one of a kind, `PodList`.
-pub(super) fn is_list(kind: &str) -> bool {
-    kind.ends_with("List")
-}
-
-/// The keys that a document's tree has to keep: all others lead to no image.
-static KEYS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
-    let steps = TABLE.iter().flat_map(Kind::ways).flatten().flatten();
-    let keys = steps.filter_map(|step| match step {
-        Key(key) => Some(*key),
-        Each => None,
-    });
-    keys.chain(["apiVersion", "kind", ITEMS, MERGE]).collect()
-});
-
-/// The kind with this `apiVersion` and `kind`, if it is in the table.
-pub(super) fn kind_of(api_version: &str, kind: &str) -> Option<&'static Kind> {
-    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-    TABLE
+/// The paths at which objects of a kind are looked at: `spec.driver.sidecars[].image`.
+#[must_use]
+pub fn paths(group: &str, kind: &str) -> Vec<String> {
+    let kinds = TABLE
         .iter()
-        .find(|entry| entry.group == group && entry.name == kind)
+        .filter(|entry| entry.group == group && entry.name == kind);
+    kinds.flat_map(Kind::ways).map(|way| path(&way)).collect()
 }
 
-/// The key as the table has it, if it can lead to an image.
-pub(super) fn known_key(key: &str) -> Option<&'static str> {
-    KEYS.get(key).copied()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_group_decides_with_the_kind() {
-        let name = |api_version, kind| kind_of(api_version, kind).map(|kind| kind.name);
-        assert_eq!(name("v1", "Pod"), Some("Pod"));
-        assert_eq!(name("batch/v1beta1", "CronJob"), Some("CronJob"));
-        assert_eq!(
-            name("sparkoperator.k8s.io/v1beta2", "SparkApplication"),
-            Some("SparkApplication")
-        );
-        assert_eq!(
-            name("spark.apache.org/v1", "SparkApplication"),
-            Some("SparkApplication")
-        );
-        assert_eq!(name("spark.example/v1", "SparkApplication"), None);
-        assert_eq!(name("v1", "Deployment"), None);
-        assert_eq!(name("serving.knative.dev/v1", "Pod"), None);
-    }
+/// A way as it is written in the configuration.
+fn path(way: &[Step<'_>]) -> String {
+    way.iter().fold(String::new(), |path, step| match step {
+        Key(key) => key_path(&path, key),
+        Each => format!("{path}[]"),
+    })
 }

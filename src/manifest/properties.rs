@@ -5,11 +5,13 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::{
-    locate::{ImagePlace, located},
+    image_place::{ImagePlace, Wanted, WantedDigest},
+    locate::{locate, located_in},
     part::parts,
-    rewrite::{Rewritten, rewrite},
+    rewrite::{Change, rewrite},
+    rules::Rules,
 };
-use crate::project::place::Defect;
+use crate::{image::Reference, project::place::Defect};
 
 const OURS: &str = "registry.example:5000/team/";
 
@@ -22,8 +24,36 @@ fn decide(old: &str) -> Option<String> {
         .then(|| format!("{OURS}{name}:0123456789abcdef"))
 }
 
-fn run(text: &str) -> Result<Rewritten, Defect> {
-    rewrite(Path::new("f.yml"), text, &decide)
+fn wanted(place: &ImagePlace) -> Option<Wanted> {
+    let new: Reference = decide(&place.written())?.parse().ok()?;
+    Some(Wanted {
+        image: "job".to_owned(),
+        repository: new.repository,
+        tag: new.tag?,
+        digest: WantedDigest::Never,
+    })
+}
+
+struct Run {
+    text: String,
+    changes: Vec<Change>,
+    places: Vec<ImagePlace>,
+}
+
+fn run(text: &str) -> Result<Run, Defect> {
+    let file = Path::new("f.yml");
+    let located = locate(file, text, &Rules::new(&[], ["job"]))?;
+    let result = rewrite(file, text, &located, false, &wanted);
+    let result = result.map_err(|mut defects| defects.remove(0))?;
+    Ok(Run {
+        text: result.text.unwrap_or_else(|| text.to_owned()),
+        changes: result.changes,
+        places: located.places,
+    })
+}
+
+fn span(place: &ImagePlace) -> std::ops::Range<usize> {
+    place.parts.scalars().next().unwrap().span.clone()
 }
 
 /// Decisions, one byte each; zeros when they run out.
@@ -383,18 +413,13 @@ impl Writer {
 fn shown(places: &[ImagePlace]) -> Vec<(String, String, String, std::ops::Range<usize>)> {
     let show = |place: &ImagePlace| {
         let at = place.place.to_string();
-        (
-            at,
-            place.path.clone(),
-            place.value.clone(),
-            place.span.clone(),
-        )
+        (at, place.path.clone(), place.written(), span(place))
     };
     places.iter().map(show).collect()
 }
 
-fn ours(places: &[ImagePlace]) -> Vec<&str> {
-    let values = places.iter().map(|place| place.value.as_str());
+fn ours(places: &[ImagePlace]) -> Vec<String> {
+    let values = places.iter().map(ImagePlace::written);
     values.filter(|value| value.starts_with(OURS)).collect()
 }
 
@@ -406,7 +431,7 @@ proptest! {
         let Writer { before, after, old, .. } = Writer::text(bytes);
         let once = run(&before).map_err(|defect| TestCaseError::fail(format!("{defect}\n{before}")))?;
         prop_assert_eq!(&once.text, &after);
-        prop_assert_eq!(ours(&once.places), old.iter().map(String::as_str).collect::<Vec<_>>());
+        prop_assert_eq!(ours(&once.places), old.clone());
         let new: Vec<String> = old.iter().filter_map(|old| decide(old)).collect();
         let changed = old.iter().zip(&new).filter(|(old, new)| old != new).count();
         prop_assert_eq!(once.changes.len(), changed);
@@ -414,16 +439,16 @@ proptest! {
         let twice = run(&after).unwrap();
         prop_assert_eq!(&twice.text, &after);
         prop_assert!(twice.changes.is_empty());
-        prop_assert_eq!(ours(&twice.places), new.iter().map(String::as_str).collect::<Vec<_>>());
+        prop_assert_eq!(ours(&twice.places), new);
     }
 
     #[test]
     fn parts_read_like_the_whole(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
         let text = Writer::text(bytes).before;
         let read = |least| {
-            let located = located(Path::new("f.yml"), &text, &parts(&text, least)).unwrap();
-            let places: Vec<ImagePlace> = located.into_iter().flat_map(|located| located.places).collect();
-            shown(&places)
+            let rules = Rules::new(&[], ["job"]);
+            let located = located_in(Path::new("f.yml"), &text, &parts(&text, least), &rules, 0);
+            shown(&located.unwrap().places)
         };
         prop_assert_eq!(read(1), read(usize::MAX));
     }
@@ -444,9 +469,9 @@ proptest! {
         let Ok(result) = run(&text) else {
             return Ok(());
         };
-        let decided = result.places.iter().filter(|place| !place.is_template).filter_map(|place| {
-            let new = decide(&place.value).filter(|new| *new != place.value)?;
-            Some((place.span.clone(), new))
+        let decided = result.places.iter().filter(|place| place.left_alone.is_none()).filter_map(|place| {
+            let new = decide(&place.written()).filter(|new| *new != place.written())?;
+            Some((span(place), new))
         });
         let mut new = result.text.as_str();
         let (mut copied, mut changes) = (0, result.changes.iter());

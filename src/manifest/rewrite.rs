@@ -1,14 +1,15 @@
 //! New images in the places of a text, everything else to the byte as it was.
 
-use std::{borrow::Cow, ops::Range, path::Path};
+use std::{collections::BTreeMap, ops::Range, path::Path};
 
-use granit_parser::Event;
+use granit_parser::{Event, ScalarStyle};
 
 use super::{
-    document::events,
-    locate::{ImagePlace, Shared, located},
+    document::{Spot, events},
+    image_place::{Hindrance, ImagePlace, Scalar, Shared, Wanted},
+    literal::Literal,
+    locate::Located,
     part::{LEAST, Part, on_all_cores, parts},
-    reading::Reading,
     scalar,
 };
 use crate::project::place::{Defect, Place};
@@ -16,243 +17,388 @@ use crate::project::place::{Defect, Place};
 /// A text with other images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewritten {
-    /// The whole new text.
-    pub text: String,
-    /// What differs from the old text, in its order; empty if the text is the same.
+    /// The whole new text; nothing if it is the old one.
+    pub text: Option<String>,
+    /// What differs from the old text, in its order.
     pub changes: Vec<Change>,
-    /// All places of the old text, the unchanged ones too.
-    pub places: Vec<ImagePlace>,
+    /// What can be written only once the image has been pushed.
+    pub pending: Vec<Defect>,
 }
 
-/// One image that was changed.
+/// One scalar that was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// In the old text.
     pub place: Place,
     /// From the document's root: `spec.driver.image`.
     pub path: String,
+    /// The image of the project.
+    pub image: String,
     /// The value before.
     pub old: String,
     /// The value now.
     pub new: String,
+    /// Where the change arrives as well, by aliases.
+    pub reaches: Vec<Place>,
 }
 
-/// Changes the images of a text: `decide` gets each present value and gives the new one, or `None` to leave it.
+/// Changes the images of a text: `decide` says what a place has to name, or `None` to leave it.
 ///
-/// Values that hold a template's expression are left alone without asking.
+/// Places that are left alone are not asked about. `may_share` is the consent to change the value of an anchor in all
+/// the places that use it.
 ///
 /// # Errors
-/// Those of [`locate`](super::locate); an image that shares its bytes with another place (`E063`) or lies in a block scalar of several
-/// lines (`E064`) has to change; the new text would not read back (`E065`). The text is then not changed at all.
+/// An image that shares its bytes with another place (`E063`) or lies in a block scalar of several lines (`E064`) has to
+/// change; a place lacks a part (`E200`, `E201`); the new text would not read back (`E065`). The text is then not
+/// changed at all.
 pub fn rewrite(
     file: &Path,
     text: &str,
-    decide: &dyn Fn(&str) -> Option<String>,
-) -> Result<Rewritten, Defect> {
-    let parts = parts(text, LEAST);
-    let located = located(file, text, &parts)?;
-    let mut jobs = Vec::with_capacity(parts.len());
-    for (part, located) in parts.into_iter().zip(&located) {
-        let edits = edits(text, &located.places, decide)?;
-        let text = splice(part, &edits);
-        jobs.push(Job {
-            text,
-            edits,
-            reading: located.reading,
+    located: &Located,
+    may_share: bool,
+    decide: &dyn Fn(&ImagePlace) -> Option<Wanted>,
+) -> Result<Rewritten, Vec<Defect>> {
+    let mut edits = Edits::default();
+    let mut defects = Vec::new();
+    let mut pending = Vec::new();
+    for place in located
+        .places
+        .iter()
+        .filter(|place| place.left_alone.is_none())
+    {
+        let Some(wanted) = decide(place) else {
+            continue;
+        };
+        match edits.add(place, &wanted, may_share) {
+            Ok(()) => {}
+            Err(Hindrance::Defect(defect)) => defects.push(defect),
+            Err(Hindrance::NotPushed(defect)) => pending.push(defect),
+        }
+    }
+    if !defects.is_empty() {
+        return Err(defects);
+    }
+    let edits: Vec<Edit<'_>> = edits.by_start.into_values().collect();
+    if edits.is_empty() {
+        return Ok(Rewritten {
+            text: None,
+            changes: Vec::new(),
+            pending,
         });
     }
-    let verified = on_all_cores(&jobs, Job::verify);
-    verified.into_iter().collect::<Result<(), Defect>>()?;
-    let text = jobs.iter().map(|job| job.text.as_ref()).collect();
-    let edits = jobs.iter().flat_map(|job| &job.edits);
-    let changes = edits.map(Edit::change).collect();
-    drop(jobs);
+    let new = splice(text, 0, &edits);
+    if !located.is_template {
+        verify(file, text, &edits).map_err(|defect| vec![defect])?;
+    }
     Ok(Rewritten {
-        text,
-        changes,
-        places: located
-            .into_iter()
-            .flat_map(|located| located.places)
-            .collect(),
+        text: Some(new),
+        changes: edits.iter().map(Edit::change).collect(),
+        pending,
     })
 }
 
-/// The edits of one part's places, in the order of the text.
-fn edits<'p>(
-    text: &str,
-    places: &'p [ImagePlace],
-    decide: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<Edit<'p>>, Defect> {
-    let mut edits = Vec::new();
-    for place in places.iter().filter(|place| !place.is_template) {
-        if let Some(new) = decide(&place.value).filter(|new| *new != place.value) {
-            edits.push(Edit::new(text, place, new)?);
-        }
-    }
-    edits.sort_by_key(|edit| edit.place.event);
-    Ok(edits)
+/// Other bytes for spans of a text.
+#[derive(Debug, Default)]
+struct Edits<'p> {
+    by_start: BTreeMap<usize, Edit<'p>>,
 }
 
-/// Other bytes for a place's span.
+/// Other bytes for a scalar's span.
+#[derive(Debug)]
 struct Edit<'p> {
-    place: &'p ImagePlace,
+    scalar: &'p Scalar,
+    image: String,
     new: String,
     written: String,
 }
 
-impl<'p> Edit<'p> {
-    fn new(text: &str, place: &'p ImagePlace, new: String) -> Result<Self, Defect> {
-        if let Some(shared) = &place.shared {
-            return Err(is_shared(place, shared, &new));
+impl<'p> Edits<'p> {
+    fn add(
+        &mut self,
+        place: &'p ImagePlace,
+        wanted: &Wanted,
+        may_share: bool,
+    ) -> Result<(), Hindrance> {
+        for (scalar, new) in place.changes(wanted)? {
+            let edit = Edit::new(scalar, wanted, new, may_share)?;
+            match self.by_start.get(&scalar.span.start) {
+                Some(other) if other.new != edit.new => return Err(conflict(other, &edit).into()),
+                Some(_) => {}
+                None => drop(self.by_start.insert(scalar.span.start, edit)),
+            }
         }
-        let raw = &text[place.span.clone()];
-        let written = scalar::written(place.style, raw, &place.value, &new).ok_or_else(|| {
+        Ok(())
+    }
+}
+
+impl<'p> Edit<'p> {
+    fn new(
+        scalar: &'p Scalar,
+        wanted: &Wanted,
+        new: String,
+        may_share: bool,
+    ) -> Result<Self, Defect> {
+        if let Some(shared) = scalar.shared.as_ref().filter(|_| !may_share) {
+            return Err(is_shared(scalar, shared, &new));
+        }
+        if scalar.is_fixed {
             let message = format!(
                 "`{}` is a block scalar of several lines: it cannot be changed without reflowing it",
-                place.path
+                scalar.path
             );
-            Defect::new("E064", place.place.clone(), message)
-                .hint(format!("write `image: {new}` on one line"))
-        })?;
+            let key = scalar.path.rsplit('.').next().unwrap_or("image");
+            let defect = Defect::new("E064", scalar.place.clone(), message);
+            return Err(defect.hint(format!("write `{key}: {new}` on one line")));
+        }
+        if scalar.other_type.is_some() && scalar.span.is_empty() {
+            let message = format!("`{}` has no value", scalar.path);
+            let defect = Defect::new("E062", scalar.place.clone(), message);
+            return Err(defect.hint("write `\"\"`, which sparkpack can fill"));
+        }
         Ok(Self {
-            place,
+            scalar,
+            image: wanted.image.clone(),
+            written: scalar::written(scalar.style, &new),
             new,
-            written,
         })
     }
 
     fn change(&self) -> Change {
+        let shared = self.scalar.shared.as_ref();
         Change {
-            place: self.place.place.clone(),
-            path: self.place.path.clone(),
-            old: self.place.value.clone(),
+            place: self.scalar.place.clone(),
+            path: self.scalar.path.clone(),
+            image: self.image.clone(),
+            old: self.scalar.value.clone(),
             new: self.new.clone(),
+            reaches: shared.map_or_else(Vec::new, |shared| shared.aliases.clone()),
         }
-    }
-
-    /// The old scalar's event, if the new one says what it should: a string, with the line end of a block scalar.
-    fn undone<'e>(&self, event: Event<'e>) -> Option<Event<'e>> {
-        let Event::Scalar(value, style, anchor, tag) = event else {
-            return None;
-        };
-        let line_end = value.strip_prefix(self.new.as_str())?;
-        let is_string = scalar::other_type(&value, style, tag.as_deref()).is_none();
-        let is_right = scalar::trimmed(&value, style) == self.new && is_string;
-        let old = format!("{}{line_end}", self.place.value);
-        is_right.then(|| Event::Scalar(old.into(), self.place.style, anchor, tag))
     }
 
     fn unintended(&self) -> Defect {
         let message = format!(
             "with `{}` for `{}` the text would not read back as intended",
-            self.new, self.place.path
+            self.new, self.scalar.path
         );
-        Defect::new("E065", self.place.place.clone(), message)
+        Defect::new("E065", self.scalar.place.clone(), message)
             .hint("write the present value plainly, on one line")
     }
 }
 
-fn is_shared(place: &ImagePlace, shared: &Shared, new: &str) -> Defect {
+fn conflict(first: &Edit<'_>, second: &Edit<'_>) -> Defect {
+    let message = format!(
+        "`{}` and `{}` (at {}) are one value and would have to be two: `{}` and `{}`",
+        second.scalar.path, first.scalar.path, first.scalar.place, second.new, first.new
+    );
+    Defect::new("E063", second.scalar.place.clone(), message)
+        .hint("write out what the alias stands for")
+}
+
+fn is_shared(scalar: &Scalar, shared: &Shared, new: &str) -> Defect {
     let Shared {
         anchor,
         anchor_place,
         alias_place,
         is_alias,
+        ..
     } = shared;
     let alias = anchor.replacen('&', "*", 1);
-    let message = if *is_alias {
-        format!(
+    let (message, purpose) = if *is_alias {
+        let message = format!(
             "`{}` (`{}`) comes through `{alias}` from `{anchor}` at {anchor_place}: a change would change both",
-            place.path, place.value
-        )
+            scalar.path, scalar.value
+        );
+        (message, format!("with `{new}`"))
     } else {
-        format!(
+        let message = format!(
             "`{}` (`{}`) belongs to `{anchor}`, which `{alias}` at {alias_place} uses again: a change would change both",
-            place.path, place.value
-        )
+            scalar.path, scalar.value
+        );
+        (message, "so that this image is used once".to_owned())
     };
-    let purpose = if *is_alias {
-        format!("with `{new}`")
-    } else {
-        "so that this image is used once".to_owned()
-    };
-    let hint = format!("at {alias_place}, write out what `{alias}` stands for, {purpose}");
-    Defect::new("E063", place.place.clone(), message).hint(hint)
+    let file = scalar.place.file.display();
+    let hint = format!(
+        "at {alias_place}, write out what `{alias}` stands for, {purpose}; or allow it: `anchors = [\"{file}\"]` in sparkpack.toml"
+    );
+    Defect::new("E063", scalar.place.clone(), message).hint(hint)
 }
 
-fn splice<'t>(part: Part<'t>, edits: &[Edit<'_>]) -> Cow<'t, str> {
-    if edits.is_empty() {
-        return Cow::Borrowed(part.text);
-    }
-    let added: usize = edits.iter().map(|edit| edit.written.len()).sum();
-    let mut spliced = String::with_capacity(part.text.len() + added);
+/// Some of a text from `offset` on with the edits' bytes, which are in its order.
+fn splice(text: &str, offset: usize, edits: &[Edit<'_>]) -> String {
+    let mut spliced = String::with_capacity(text.len() + edits.len() * 32);
     let mut copied = 0;
     for edit in edits {
-        let Range { start, end } = edit.place.span;
-        spliced.push_str(&part.text[copied..start - part.offset]);
+        let Range { start, end } = edit.scalar.span;
+        spliced.push_str(&text[copied..start - offset]);
         spliced.push_str(&edit.written);
-        copied = end - part.offset;
+        copied = end - offset;
     }
-    spliced.push_str(&part.text[copied..]);
-    Cow::Owned(spliced)
+    spliced.push_str(&text[copied..]);
+    spliced
 }
 
-/// A part after its edits.
-struct Job<'t, 'p> {
-    text: Cow<'t, str>,
-    edits: Vec<Edit<'p>>,
-    /// Before them.
-    reading: Reading,
+/// Reads the old and the new text side by side: but for the edited scalars they have to say the same.
+fn verify(file: &Path, text: &str, edits: &[Edit<'_>]) -> Result<(), Defect> {
+    let jobs: Vec<(Part<'_>, &[Edit<'_>])> = parts(text, LEAST)
+        .into_iter()
+        .filter_map(|part| {
+            let end = part.offset + part.text.len();
+            let first = edits.partition_point(|edit| edit.scalar.span.start < part.offset);
+            let behind = edits.partition_point(|edit| edit.scalar.span.start < end);
+            // A null at the very end of a text lies behind its last byte.
+            (first < behind).then(|| (part, &edits[first..behind]))
+        })
+        .collect();
+    let covered: usize = jobs.iter().map(|(_, edits)| edits.len()).sum();
+    if covered != edits.len() {
+        return Err(edits[0].unintended());
+    }
+    let verified = on_all_cores(&jobs, |(part, edits)| verify_part(file, *part, edits));
+    verified.into_iter().collect()
 }
 
-impl Job<'_, '_> {
-    /// Reads the new text: with each new value taken back it has to say what the old text said.
-    fn verify(&self) -> Result<(), Defect> {
-        let Some(first) = self.edits.first() else {
-            return Ok(());
+fn verify_part(file: &Path, part: Part<'_>, edits: &[Edit<'_>]) -> Result<(), Defect> {
+    let new_text = splice(part.text, part.offset, edits);
+    let mut left = edits;
+    let mut new_events = events(&new_text);
+    let last = |left: &[Edit<'_>]| left.first().or(edits.last()).map(Edit::unintended);
+    let wrong = |left: &[Edit<'_>]| {
+        let nowhere = || {
+            Defect::new(
+                "E065",
+                Place::of_line(file, 1),
+                "the text would not read back",
+            )
         };
-        let mut edits = self.edits.iter().peekable();
-        let mut reading = Reading::default();
-        let mut last = first;
-        for (number, event) in events(&self.text).enumerate() {
-            let (event, _) = event.map_err(|_| last.unintended())?;
-            let event = match edits.next_if(|edit| edit.place.event == number) {
-                None => event,
-                Some(edit) => {
-                    last = edit;
-                    edit.undone(event).ok_or_else(|| edit.unintended())?
-                }
+        Err(last(left).unwrap_or_else(nowhere))
+    };
+    for old in events(part.text) {
+        let (Ok((old, old_span)), Some(Ok((new, _)))) = (old, new_events.next()) else {
+            return wrong(left);
+        };
+        let spot = Spot::new(part, old_span);
+        let count = left
+            .iter()
+            .take_while(|edit| edit.scalar.span.start < spot.end.max(spot.start + 1))
+            .count();
+        let is_scalar = matches!(old, Event::Scalar(..));
+        let (inside, behind) = left.split_at(if is_scalar { count } else { 0 });
+        let is_right = match inside {
+            [] => old == new,
+            edits => is_edited(part, spot, edits, &old, &new),
+        };
+        if !is_right {
+            return wrong(left);
+        }
+        left = behind;
+    }
+    if left.is_empty() && new_events.next().is_none() {
+        Ok(())
+    } else {
+        wrong(left)
+    }
+}
+
+/// Whether a scalar says after its edits what it should, and is else as it was.
+fn is_edited(
+    part: Part<'_>,
+    spot: Spot,
+    edits: &[Edit<'_>],
+    old: &Event<'_>,
+    new: &Event<'_>,
+) -> bool {
+    let (
+        Event::Scalar(old_value, old_style, old_anchor, old_tag),
+        Event::Scalar(value, style, anchor, tag),
+    ) = (old, new)
+    else {
+        return false;
+    };
+    if (old_anchor, old_tag) != (anchor, tag) {
+        return false;
+    }
+    let is_block = matches!(old_style, ScalarStyle::Literal | ScalarStyle::Folded);
+    match edits {
+        [edit] if !is_block => {
+            let is_string = scalar::other_type(value, *style, tag.as_deref()).is_none();
+            let is_quoted = *style == ScalarStyle::DoubleQuoted && *old_style == ScalarStyle::Plain;
+            *value == edit.new
+                && is_string
+                && edit.scalar.span == spot.range()
+                && (style == old_style || is_quoted)
+        }
+        edits if is_block && style == old_style => {
+            let Some(raw) = part
+                .text
+                .get(spot.start - part.offset..spot.end - part.offset)
+            else {
+                return false;
             };
-            reading.add(&event);
+            let spliced = splice(raw, spot.start, edits);
+            let whole = Spot {
+                start: 0,
+                end: spliced.len(),
+                ..spot
+            };
+            let line_ends = |text: &str| text.len() - text.trim_end_matches('\n').len();
+            line_ends(value) == line_ends(old_value)
+                && !scalar::trimmed(value, *style).is_empty()
+                && Literal::new(&spliced, whole, value).is_some()
+                && edits
+                    .iter()
+                    .all(|edit| !edit.new.contains(['\n', '\r']) && value.contains(&edit.new))
         }
-        if edits.next().is_none() && reading == self.reading {
-            Ok(())
-        } else {
-            Err(last.unintended())
-        }
+        _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{image_place::WantedDigest, locate::locate, rules::Rules},
+        *,
+    };
+    use crate::image::Repository;
 
     const SPARK: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\n";
 
     /// The images of `team` get the tag `new`, with the digest gone; all others stay.
-    fn decide(old: &str) -> Option<String> {
-        let name = old.split('@').next()?;
-        let repository = match name.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => repository,
-            _ => name,
-        };
-        repository
-            .starts_with("reg:5000/team/")
-            .then(|| format!("{repository}:new"))
+    fn decide(place: &ImagePlace) -> Option<Wanted> {
+        let repository = place.reference()?.repository;
+        (repository.registry == "reg:5000" && repository.path.starts_with("team/"))
+            .then(|| wanted(repository, "new"))
     }
 
-    fn rewritten(text: &str) -> Result<Rewritten, Defect> {
-        rewrite(Path::new("f.yml"), text, &decide)
+    fn wanted(repository: Repository, tag: &str) -> Wanted {
+        Wanted {
+            image: "job".to_owned(),
+            repository,
+            tag: tag.to_owned(),
+            digest: WantedDigest::Never,
+        }
+    }
+
+    fn rules() -> Rules<'static> {
+        Rules::new(&[], ["job"])
+    }
+
+    fn rewritten_by(
+        text: &str,
+        may_share: bool,
+        decide: &dyn Fn(&ImagePlace) -> Option<Wanted>,
+    ) -> Result<(String, Rewritten), Defect> {
+        let file = Path::new("f.yml");
+        let located = locate(file, text, &rules())?;
+        let result = rewrite(file, text, &located, may_share, decide);
+        let result = result.map_err(|mut defects| defects.remove(0))?;
+        Ok((
+            result.text.clone().unwrap_or_else(|| text.to_owned()),
+            result,
+        ))
+    }
+
+    fn rewritten(text: &str) -> Result<(String, Rewritten), Defect> {
+        rewritten_by(text, false, &decide)
     }
 
     /// `text` with each `«old|new»` read as its left side before and its right side after.
@@ -270,11 +416,11 @@ mod tests {
             out + rest
         };
         let (old, new) = (side(false), side(true));
-        let once = rewritten(&old).unwrap();
-        assert_eq!(once.text, new);
+        let (text, once) = rewritten(&old).unwrap();
+        assert_eq!(text, new);
         assert_eq!(once.changes.is_empty(), old == new);
-        let twice = rewritten(&new).unwrap();
-        assert_eq!((twice.text, twice.changes), (new, Vec::new()));
+        let (text, twice) = rewritten(&new).unwrap();
+        assert_eq!((text, twice.changes), (new, Vec::new()));
     }
 
     fn spark(spec: &str) -> String {
@@ -328,7 +474,7 @@ mod tests {
     #[test]
     fn changes_tell_place_path_old_and_new() {
         let text = spark("  image: a\n  executor: {image: reg:5000/team/b}\n");
-        let result = rewritten(&text).unwrap();
+        let (_, result) = rewritten(&text).unwrap();
         assert_eq!(
             result.changes,
             [Change {
@@ -338,46 +484,38 @@ mod tests {
                     column: 21
                 },
                 path: "spec.executor.image".to_owned(),
+                image: "job".to_owned(),
                 old: "reg:5000/team/b".to_owned(),
                 new: "reg:5000/team/b:new".to_owned(),
+                reaches: Vec::new(),
             }]
         );
-        assert_eq!(result.places.len(), 2);
     }
 
     #[test]
     fn quotes_come_where_plain_text_would_be_no_string() {
-        for (new, written) in [
-            ("12:30", "\"12:30\""),
+        let tags = [
+            ("12", "\"12\""),
             ("1e5", "\"1e5\""),
             ("null", "\"null\""),
-            ("a: b", "\"a: b\""),
-            ("a\"b\\c #d", r#""a\"b\\c #d""#),
-            ("", "\"\""),
-            ("a:1e5", "a:1e5"),
-        ] {
-            for (before, after) in [("  image: ", "\n"), ("  {image: ", "}")] {
-                let text = spark(&format!("{before}x{after}"));
-                let result = rewrite(Path::new("f"), &text, &|_| Some(new.to_owned())).unwrap();
-                assert_eq!(result.text, spark(&format!("{before}{written}{after}")));
+            ("2001-12-14", "\"2001-12-14\""),
+            ("0123456789012345", "\"0123456789012345\""),
+            ("a1e5", "a1e5"),
+        ];
+        for (tag, written) in tags {
+            for (before, after) in [("image:\n  tag: ", "\n"), ("image: {tag: ", "}")] {
+                let text = format!("{before}x{after}").replace(
+                    "tag",
+                    if after == "}" {
+                        "repository: reg:5000/team/job, tag"
+                    } else {
+                        "repository: reg:5000/team/job\n  tag"
+                    },
+                );
+                let decide = |place: &ImagePlace| Some(wanted(place.reference()?.repository, tag));
+                let (new, _) = rewritten_by(&text, false, &decide).unwrap();
+                assert_eq!(new, text.replace("tag: x", &format!("tag: {written}")));
             }
-        }
-    }
-
-    #[test]
-    fn values_that_would_not_read_back_change_nothing() {
-        for (old, new) in [
-            ("x", "a\nb"),
-            ("'x'", "a\nb"),
-            ("\"x\"", "a\u{7}"),
-            ("|\n    x", ""),
-            ("|\n    x", " a"),
-            (">-\n    x", "a\n b"),
-            ("!!str x", "a\rb"),
-        ] {
-            let text = spark(&format!("  image: {old}\n"));
-            let defect = rewrite(Path::new("f"), &text, &|_| Some(new.to_owned())).unwrap_err();
-            assert_eq!(defect.code, "E065", "{old} {new:?}: {defect}");
         }
     }
 
@@ -421,6 +559,15 @@ mod tests {
                 "{defect:?}"
             );
         }
+        let shared = spark("  image: &x reg:5000/team/job\n  label: *x\n  driver: {image: *x}\n");
+        let (text, result) = rewritten_by(&shared, true, &decide).unwrap();
+        assert_eq!(text, shared.replace("/job", "/job:new"));
+        let reaches: Vec<String> = result.changes[0]
+            .reaches
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(reaches, ["f.yml:5:10", "f.yml:6:19"]);
         for unchanged in [
             "  image: &x other\n  label: *x\n",
             "  driver: &d {image: reg:5000/team/job:new}\n  executor: *d\n",
@@ -438,20 +585,25 @@ mod tests {
 
     #[test]
     fn block_scalars_of_several_lines_are_never_reflowed() {
-        let text = spark("  image: >-\n\n    reg:5000/team/job\n");
-        let all = |old: &str| Some(format!("{}:new", old.trim()));
-        let defect = rewrite(Path::new("f.yml"), &text, &all).unwrap_err();
-        assert_eq!(
-            (defect.code, defect.hint.as_deref()),
-            (
-                "E064",
-                Some("write `image: reg:5000/team/job:new` on one line")
-            )
-        );
-        let text = spark("  image: >-\n    reg:5000/team/\n    job\n");
-        assert_eq!(
-            rewrite(Path::new("f"), &text, &all).unwrap_err().code,
-            "E064"
-        );
+        for value in [
+            ">-\n\n    reg:5000/team/job\n",
+            "|\n    reg:5000/team/job\n\n    x\n",
+        ] {
+            let text = spark(&format!("  image: {value}"));
+            let all = |_: &ImagePlace| Some(wanted("reg:5000/team/job".parse().unwrap(), "new"));
+            let result = rewritten_by(&text, false, &all);
+            let Err(defect) = result else {
+                // A blank line before the text belongs to no value.
+                assert_eq!(result.unwrap().0, text.replace("/job\n", "/job:new\n"));
+                continue;
+            };
+            assert_eq!(
+                (defect.code, defect.hint.as_deref()),
+                (
+                    "E064",
+                    Some("write `image: reg:5000/team/job:new` on one line")
+                )
+            );
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Scalars: what a plain one resolves to, and how a new value is written in an old one's style.
 
+use std::ops::Range;
+
 use granit_parser::{ScalarStyle, Tag};
 
 /// What the scalar resolves to if it is no string: `null`, `a number` and the like.
@@ -114,23 +116,47 @@ pub(super) fn trimmed(value: &str, style: ScalarStyle) -> &str {
     }
 }
 
-/// What to write over a scalar's bytes for the value `new`; a block scalar of more than one line has no answer.
+/// The bytes of a scalar that a new value replaces, and whether it cannot be replaced at all.
 ///
-/// `raw` are the bytes as they are, quotes and a block scalar's line end included; `old` is the value that they
-/// stand for, without that line end.
-pub(super) fn written(style: ScalarStyle, raw: &str, old: &str, new: &str) -> Option<String> {
-    let in_double_quotes = || {
-        let escaped = new.replace('\\', "\\\\").replace('"', "\\\"");
-        format!("\"{escaped}\"")
-    };
+/// A block scalar's bytes reach to the next key; of one line, they are its text. One of several lines would have to be
+/// reflowed.
+pub(super) fn editable(
+    text: &str,
+    span: &Range<usize>,
+    value: &str,
+    style: ScalarStyle,
+) -> (Range<usize>, bool) {
+    if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+        return (span.clone(), false);
+    }
+    let is_one_line = !value.contains(['\n', '\r'])
+        && text[span.clone()]
+            .strip_prefix(value)
+            .is_some_and(|end| end.trim().is_empty());
+    if is_one_line {
+        (span.start..span.start + value.len(), false)
+    } else {
+        (span.clone(), true)
+    }
+}
+
+/// Whether the bytes of a value hold an expression that something else fills in.
+pub(super) fn holds_expression(raw: &str) -> bool {
+    ["{{", "{%", "${"]
+        .iter()
+        .any(|opening| raw.contains(opening))
+}
+
+/// What to write over a scalar's bytes for the value `new`.
+pub(super) fn written(style: ScalarStyle, new: &str) -> String {
     match style {
-        ScalarStyle::Plain if is_safe_plain(new) => Some(new.to_owned()),
-        ScalarStyle::Plain | ScalarStyle::DoubleQuoted => Some(in_double_quotes()),
-        ScalarStyle::SingleQuoted => Some(format!("'{}'", new.replace('\'', "''"))),
-        ScalarStyle::Literal | ScalarStyle::Folded => raw
-            .strip_prefix(old)
-            .filter(|end| !old.contains(['\n', '\r']) && end.trim().is_empty())
-            .map(|end| format!("{new}{end}")),
+        ScalarStyle::Plain if is_safe_plain(new) => new.to_owned(),
+        ScalarStyle::Plain | ScalarStyle::DoubleQuoted => {
+            let escaped = new.replace('\\', "\\\\").replace('"', "\\\"");
+            format!("\"{escaped}\"")
+        }
+        ScalarStyle::SingleQuoted => format!("'{}'", new.replace('\'', "''")),
+        ScalarStyle::Literal | ScalarStyle::Folded => new.to_owned(),
     }
 }
 
@@ -202,33 +228,25 @@ mod tests {
 
     #[test]
     fn the_style_is_kept() {
-        let write = |style, raw, old| written(style, raw, old, "x:1");
-        assert_eq!(write(ScalarStyle::Plain, "a", "a").unwrap(), "x:1");
+        let write = |style| written(style, "x:1");
+        assert_eq!(write(ScalarStyle::Plain), "x:1");
+        assert_eq!(write(ScalarStyle::SingleQuoted), "'x:1'");
+        assert_eq!(write(ScalarStyle::DoubleQuoted), "\"x:1\"");
+        assert_eq!(write(ScalarStyle::Folded), "x:1");
+        assert_eq!(written(ScalarStyle::SingleQuoted, "it's"), "'it''s'");
+        assert_eq!(written(ScalarStyle::Plain, "\"\\"), r#""\"\\""#);
+        assert_eq!(written(ScalarStyle::Plain, "12"), "\"12\"");
+    }
+
+    #[test]
+    fn a_block_scalar_of_one_line_is_replaced_without_its_end() {
+        let text = "a\r\n  b";
+        let of = |span, value| editable(text, &span, value, ScalarStyle::Folded);
+        assert_eq!(of(0..5, "a"), (0..1, false));
+        assert_eq!(of(0..6, "a b"), (0..6, true));
         assert_eq!(
-            write(ScalarStyle::SingleQuoted, "'a'", "a").unwrap(),
-            "'x:1'"
-        );
-        assert_eq!(
-            write(ScalarStyle::DoubleQuoted, "\"a\"", "a").unwrap(),
-            "\"x:1\""
-        );
-        assert_eq!(
-            write(ScalarStyle::Folded, "a\r\n  ", "a").unwrap(),
-            "x:1\r\n  "
-        );
-        assert_eq!(write(ScalarStyle::Folded, "a\n  b\n", "a b"), None);
-        assert_eq!(write(ScalarStyle::Literal, "a\n  b\n", "a\nb"), None);
-        assert_eq!(
-            written(ScalarStyle::SingleQuoted, "'a'", "a", "it's").unwrap(),
-            "'it''s'"
-        );
-        assert_eq!(
-            written(ScalarStyle::Plain, "a", "a", "\"\\").unwrap(),
-            r#""\"\\""#
-        );
-        assert_eq!(
-            written(ScalarStyle::Plain, "a", "a", "12").unwrap(),
-            "\"12\""
+            editable(text, &(0..6), "x", ScalarStyle::Plain),
+            (0..6, false)
         );
     }
 }

@@ -9,9 +9,9 @@ use super::{
     Context, Image, OperatorOrigin, Package, Project,
     dockerfile::{Dockerfile, Resolution, Role, Used},
     excluded::LeftOut,
-    glob,
     ignore::{DockerIgnore, Litter, TreeError},
     lock::{self, Lock},
+    pins,
     place::{Defect, Place, nearest},
     recipes::{self, BuiltInRecipe},
     requirements::{self, Requirements},
@@ -19,7 +19,7 @@ use super::{
     tree::{Content, Entry},
     trees::{Rules, Trees},
 };
-use crate::image::{Digest, Repository};
+use crate::image::Digest;
 
 /// What was read for one image.
 #[derive(Debug)]
@@ -321,36 +321,10 @@ fn meaning(project: &Project, image: &Image, text: &str) -> Result<BaseImage, St
         return Ok(BaseImage::Stage(text.to_owned()));
     }
     let reference: crate::image::Reference = text.parse().map_err(|error| format!("{error}"))?;
-    match stage_of(project, &reference.repository, reference.tag.as_deref()) {
+    match project.naming.named(&reference) {
         Some(stage) => Ok(BaseImage::Stage(stage.to_owned())),
         None => Ok(BaseImage::External(text.to_owned())),
     }
-}
-
-/// The image of the project that lies in `repository`, under a tag such as `tag` where images share a repository.
-#[must_use]
-pub fn stage_of<'a>(
-    project: &'a Project,
-    repository: &Repository,
-    tag: Option<&str>,
-) -> Option<&'a str> {
-    let prefixes = project.registries.values().chain(&project.formerly);
-    let mut named = prefixes.flat_map(|prefix| {
-        let images = project.images.values();
-        images.map(move |image| (prefix, image))
-    });
-    let (_, image) = named.find(|(prefix, image)| {
-        let names = super::template::Names {
-            registry: prefix,
-            project: &project.name,
-            image: &image.name,
-        };
-        let recognition = project.reference.recognition(names);
-        recognition.is_ok_and(|recognition| {
-            recognition.repository == *repository && tag.is_none_or(|tag| recognition.fits(tag))
-        })
-    })?;
-    Some(&image.name)
 }
 
 fn foundation(resolution: &Resolution, bases: &[Base]) -> Option<String> {
@@ -490,7 +464,7 @@ impl ContextRules {
             name: format!("context {ignore_file}\n{text}"),
             ignore_file,
             ignored,
-            never: never_context(project, &root)?,
+            never: never_context(project, &root),
             litter: Litter::anywhere(),
             has_dist: folder == ".",
         })
@@ -540,7 +514,7 @@ impl JobRules {
             .map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))?;
         Ok(Self {
             litter,
-            never: never_context(project, &project.root.join(&package.src))?,
+            never: never_context(project, &project.root.join(&package.src)),
             main: package.main.clone(),
         })
     }
@@ -561,15 +535,14 @@ impl JobRules {
 }
 
 /// Files that name images, as paths below `root`: were they context, a rewritten tag would change the tag that it is.
-fn never_context(project: &Project, root: &Path) -> Result<Vec<String>, Defect> {
+fn never_context(project: &Project, root: &Path) -> Vec<String> {
     let mut files = vec![
         super::FILE_NAME.to_owned(),
         lock::FILE_NAME.to_owned(),
-        "sparkpack.pins".to_owned(),
+        pins::FILE_NAME.to_owned(),
     ];
     for glob in project.manifests.values().flatten() {
-        let found = glob::matching(&project.root, &glob.pattern, glob::Wanted::Files);
-        files.extend(found.map_err(|reason| Defect::new("E022", glob.place.clone(), reason))?);
+        files.extend(glob.files.iter().cloned());
     }
     let requirements = project
         .images
@@ -596,7 +569,7 @@ fn never_context(project: &Project, root: &Path) -> Result<Vec<String>, Defect> 
                 .filter_map(|path| Some(path.to_str()?.to_owned())),
         );
     }
-    Ok(below)
+    below
 }
 
 fn read_package(

@@ -8,6 +8,7 @@ use super::{
     config::{self, Config, FILE_NAME, Origin, listed},
     glob::{self, Wanted},
     images::Images,
+    naming::Naming,
     place::{Defect, Place, nearest},
     settings::{
         Chain, ConfiguredPlace, Image, ManifestGlob, Mirrors, Operator, OperatorOrigin, PathStep,
@@ -106,12 +107,14 @@ impl Loader<'_> {
             sources,
             images: BTreeMap::new(),
             manifests: BTreeMap::new(),
+            naming: Naming::default(),
             pin: self.pin()?,
             anchors: self.globs(&config.anchors)?,
             places: self.places()?,
             warnings: Vec::new(),
         };
         project.images = self.images(&project)?;
+        project.naming = Naming::of(&project);
         project.manifests = self.manifests(&project)?;
         Self::check_references(&project)?;
         self.warn(&mut project);
@@ -494,9 +497,12 @@ impl Loader<'_> {
                 let message = format!("`{}` is no glob: {reason}", text.get_ref());
                 self.origin.defect("E022", text, message)
             })?;
+            let files = glob::matching(self.root, text.get_ref(), Wanted::Files)
+                .map_err(|reason| self.origin.defect("E022", text, reason))?;
             Ok(ManifestGlob {
                 place: self.origin.place(text),
                 pattern: text.get_ref().clone(),
+                files,
             })
         });
         globs.collect()
@@ -575,9 +581,7 @@ impl Loader<'_> {
     fn warn(&self, project: &mut Project) {
         for (registry, globs) in &project.manifests {
             for glob in globs {
-                if glob::matching(self.root, &glob.pattern, Wanted::Files)
-                    .is_ok_and(|files| files.is_empty())
-                {
+                if glob.files.is_empty() {
                     let message = format!(
                         "`{}` (manifests of `{registry}`) matches no file",
                         glob.pattern

@@ -9,6 +9,8 @@ mod images;
 pub mod inputs;
 mod load;
 pub mod lock;
+mod naming;
+pub mod pins;
 pub mod place;
 pub mod recipes;
 pub mod requirements;
@@ -22,6 +24,7 @@ pub mod wheel;
 
 pub use config::FILE_NAME;
 pub use load::{Environment, load};
+pub use naming::Naming;
 pub use settings::{
     Chain, ConfiguredPlace, Context, Image, Kind, ManifestGlob, Mirrors, Operator, OperatorOrigin,
     Package, PathStep, PinMode, Project, PythonSettings,

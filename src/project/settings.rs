@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
+    naming::Naming,
     place::{Defect, Place},
     source::Source,
     template::ReferenceTemplate,
@@ -39,6 +40,8 @@ pub struct Project {
     pub images: BTreeMap<String, Image>,
     /// The manifests' globs by registry.
     pub manifests: BTreeMap<String, Vec<ManifestGlob>>,
+    /// Which image a reference names.
+    pub naming: Naming,
     /// What of a reference the manifests hold.
     pub pin: PinMode,
     /// Globs of manifests in which the value of an anchor may change wherever it is used.
@@ -193,6 +196,8 @@ pub struct ManifestGlob {
     pub place: Place,
     /// As it is written.
     pub pattern: String,
+    /// The files that match it, below the project's folder, sorted.
+    pub files: Vec<String>,
 }
 
 /// What of a reference a manifest holds.

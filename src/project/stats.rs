@@ -32,7 +32,7 @@ const SLOW_TICK: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(100);
 
 /// The length of a signature, in bytes.
-const SIGNATURE: usize = 7 * size_of::<u64>();
+pub const SIGNATURE: usize = 7 * size_of::<u64>();
 
 /// That of a digest.
 const HEX: usize = 64;
@@ -75,7 +75,9 @@ impl Signature {
         Duration::new(seconds, nanoseconds) + tick < moment
     }
 
-    fn bytes(&self) -> [u8; SIGNATURE] {
+    /// All of it, to be kept.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; SIGNATURE] {
         let numbers = [
             self.size.to_le_bytes(),
             self.modified.0.to_le_bytes(),

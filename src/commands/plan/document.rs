@@ -97,9 +97,9 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
         asked: reason.is_none(),
         reason,
     };
-    let changes = known.manifests.iter().flat_map(|(file, result)| {
-        result.changes.iter().map(move |change| Change {
-            file,
+    let changes = known.examined.iter().flat_map(|examined| {
+        examined.rewritten.changes.iter().map(|change| Change {
+            file: &examined.file,
             line: change.place.line,
             column: change.place.column,
             path: &change.path,

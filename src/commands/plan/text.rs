@@ -3,7 +3,6 @@
 use super::{Known, Planner, untracked};
 use crate::{
     adapters::{docker::DockerError, registry::Presence},
-    commands::manifests,
     error::Error,
     plan::reasons::State,
     project::excluded::Folder,
@@ -14,7 +13,7 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
     let paint = Paint::of_stdout();
     let sections = [
         images(planner, known, paint),
-        differences(planner, known, paint)?,
+        differences(known, paint),
         untracked_inputs(planner, known, paint),
         left_out(planner, known, paint),
         vec![summary(known)],
@@ -121,19 +120,14 @@ fn notes_of(planner: &Planner<'_>, name: &str, state: &State) -> Vec<String> {
     notes
 }
 
-fn differences(
-    planner: &Planner<'_>,
-    known: &Known<'_>,
-    paint: Paint,
-) -> Result<Vec<String>, Error> {
-    let mut lines = Vec::new();
-    for (file, result) in &known.manifests {
-        if !result.changes.is_empty() {
-            let old = manifests::read(planner.session, file)?;
-            lines.extend(unified(file, &old, &result.text, paint));
-        }
-    }
-    Ok(lines)
+fn differences(known: &Known<'_>, paint: Paint) -> Vec<String> {
+    let changed = known
+        .examined
+        .iter()
+        .filter_map(|examined| Some((examined, examined.rewritten.text.as_ref()?)));
+    changed
+        .flat_map(|(examined, text)| unified(&examined.file, &examined.text, text, paint))
+        .collect()
 }
 
 fn untracked_inputs(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String> {
@@ -223,9 +217,9 @@ fn summary(known: &Known<'_>) -> String {
         several => format!("{several} images"),
     };
     let changes: usize = known
-        .manifests
-        .values()
-        .map(|result| result.changes.len())
+        .examined
+        .iter()
+        .map(|examined| examined.rewritten.changes.len())
         .sum();
     let manifests = match changes {
         0 => "the manifests are current".to_owned(),

@@ -1,0 +1,490 @@
+//! A place that names an image: the scalars that hold its reference, and what they have to say for another one.
+
+use std::ops::Range;
+
+use granit_parser::ScalarStyle;
+
+use crate::{
+    image::{Digest, Reference, Repository},
+    project::place::{Defect, Place},
+};
+
+/// One place that names an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImagePlace {
+    /// Of its first scalar; of the alias (`*x`) where that is reached by one.
+    pub place: Place,
+    /// From the document's root: `spec.driver.image`, `spec.containers[0].image`.
+    pub path: String,
+    /// The `kind` of the object; `values` in Helm's values, `mark` where only a mark says that it is one.
+    pub kind: String,
+    /// The object's number in the text.
+    pub object: Option<usize>,
+    /// The scalars.
+    pub parts: Parts,
+    /// The image of the project that a mark on the line names.
+    pub mark: Option<String>,
+    /// Why it is never changed, where it is not.
+    pub left_alone: Option<LeftAlone>,
+    /// The object's operator refuses an image at this place.
+    pub is_refused: bool,
+    /// What is wrong here, if the image is one of the project's.
+    pub(super) defect: Option<Defect>,
+}
+
+/// Why a place is never changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftAlone {
+    /// A value holds a template's expression: something else writes the image.
+    Template,
+    /// The mark `# sparkpack: ignore` says so.
+    Ignored,
+}
+
+/// The scalars that hold a reference together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// The whole reference.
+    Reference(Scalar),
+    /// Helm's values.
+    Values {
+        /// `registry`, the host.
+        registry: Option<Scalar>,
+        /// `repository`, with the host where there is no `registry`.
+        repository: Scalar,
+        /// `tag`.
+        tag: Option<Scalar>,
+        /// `digest`, empty where there is none.
+        digest: Option<Scalar>,
+    },
+    /// An entry of kustomize's `images`.
+    Kustomize {
+        /// `name`: which images are meant, and their repository where there is no `newName`.
+        name: Scalar,
+        /// `newName`.
+        new_name: Option<Scalar>,
+        /// `newTag`.
+        new_tag: Option<Scalar>,
+        /// `digest`.
+        digest: Option<Scalar>,
+    },
+    /// The tag alone, by a mark.
+    Tag(Scalar),
+    /// The digest alone, by a mark.
+    Digest(Scalar),
+}
+
+/// A scalar of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scalar {
+    /// Of the scalar, or of the alias that leads to it.
+    pub place: Place,
+    /// From the document's root.
+    pub path: String,
+    /// What it says, without the final line break of a block scalar; as written where it is a template.
+    pub value: String,
+    /// It holds an expression of a template.
+    pub is_template: bool,
+    /// The byte at which it stands, or the alias that leads to it.
+    pub(super) at: usize,
+    /// The bytes that a new value replaces: with quotes, without the line end of a block scalar.
+    pub(super) span: Range<usize>,
+    pub(super) style: ScalarStyle,
+    /// A block scalar that cannot be changed without reflowing it.
+    pub(super) is_fixed: bool,
+    /// What it is if it is no string.
+    pub(super) other_type: Option<String>,
+    pub(super) shared: Option<Shared>,
+}
+
+/// An anchor on the scalar or around it that is used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shared {
+    /// As written: `&x`.
+    pub(super) anchor: String,
+    pub(super) anchor_place: Place,
+    /// The alias by which the image is reached, else the first one elsewhere.
+    pub(super) alias_place: Place,
+    /// The image is reached by the alias, and not where the anchor is.
+    pub(super) is_alias: bool,
+    /// The first aliases of the anchor.
+    pub(super) aliases: Vec<Place>,
+}
+
+/// What a place has to name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The image, by its name in the project.
+    pub image: String,
+    /// Its repository.
+    pub repository: Repository,
+    /// Its tag.
+    pub tag: String,
+    /// What stands behind the tag.
+    pub digest: WantedDigest,
+}
+
+/// The digest behind a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedDigest {
+    /// None: the tag alone.
+    Never,
+    /// The one of the last push.
+    Known(Digest),
+    /// Not known: it stays beside the right tag, and goes with a wrong one.
+    Unknown,
+}
+
+/// What is to be written into one scalar.
+pub(super) type ScalarChange<'p> = (&'p Scalar, String);
+
+/// Why a place cannot say what it has to.
+#[derive(Debug)]
+pub(super) enum Hindrance {
+    /// Somebody has to change the text.
+    Defect(Defect),
+    /// It will be possible once the image has been pushed.
+    NotPushed(Defect),
+}
+
+impl From<Defect> for Hindrance {
+    fn from(defect: Defect) -> Self {
+        Self::Defect(defect)
+    }
+}
+
+impl Parts {
+    /// The scalars, in the order of a reference.
+    pub fn scalars(&self) -> impl Iterator<Item = &Scalar> {
+        let scalars = match self {
+            Self::Reference(scalar) | Self::Tag(scalar) | Self::Digest(scalar) => {
+                [Some(scalar), None, None, None]
+            }
+            Self::Values {
+                registry,
+                repository,
+                tag,
+                digest,
+            } => [
+                registry.as_ref(),
+                Some(repository),
+                tag.as_ref(),
+                digest.as_ref(),
+            ],
+            Self::Kustomize {
+                name,
+                new_name,
+                new_tag,
+                digest,
+            } => [
+                Some(name),
+                new_name.as_ref(),
+                new_tag.as_ref(),
+                digest.as_ref(),
+            ],
+        };
+        scalars.into_iter().flatten()
+    }
+
+    fn scalars_mut(&mut self) -> impl Iterator<Item = &mut Scalar> {
+        let scalars = match self {
+            Self::Reference(scalar) | Self::Tag(scalar) | Self::Digest(scalar) => {
+                [Some(scalar), None, None, None]
+            }
+            Self::Values {
+                registry,
+                repository,
+                tag,
+                digest,
+            } => [
+                registry.as_mut(),
+                Some(repository),
+                tag.as_mut(),
+                digest.as_mut(),
+            ],
+            Self::Kustomize {
+                name,
+                new_name,
+                new_tag,
+                digest,
+            } => [
+                Some(name),
+                new_name.as_mut(),
+                new_tag.as_mut(),
+                digest.as_mut(),
+            ],
+        };
+        scalars.into_iter().flatten()
+    }
+}
+
+impl ImagePlace {
+    /// The reference that the place makes, as it is written; of a tag or a digest alone, that.
+    #[must_use]
+    pub fn written(&self) -> String {
+        let text = |scalar: &Option<Scalar>| {
+            let value = scalar.as_ref().map_or("", |scalar| scalar.text());
+            value.to_owned()
+        };
+        match &self.parts {
+            Parts::Reference(scalar) | Parts::Tag(scalar) | Parts::Digest(scalar) => {
+                scalar.value.clone()
+            }
+            Parts::Values {
+                registry,
+                repository,
+                tag,
+                digest,
+            } => {
+                let registry = prefixed(text(registry), "", "/");
+                let tag = prefixed(text(tag), ":", "");
+                let digest = prefixed(text(digest), "@", "");
+                format!("{registry}{}{tag}{digest}", repository.value)
+            }
+            Parts::Kustomize {
+                name,
+                new_name,
+                new_tag,
+                digest,
+            } => {
+                let name = new_name.as_ref().map_or(&name.value, |name| &name.value);
+                let tag = prefixed(text(new_tag), ":", "");
+                let digest = prefixed(text(digest), "@", "");
+                format!("{name}{tag}{digest}")
+            }
+        }
+    }
+
+    /// The same as a reference, where it is one.
+    #[must_use]
+    pub fn reference(&self) -> Option<Reference> {
+        let repository = match &self.parts {
+            Parts::Tag(_) | Parts::Digest(_) => return None,
+            Parts::Reference(_) => None,
+            Parts::Values {
+                registry,
+                repository,
+                ..
+            } => {
+                let registry = registry.as_ref().map_or("", Scalar::text);
+                let registry = prefixed(registry.to_owned(), "", "/");
+                Some(format!("{registry}{}", repository.value))
+            }
+            Parts::Kustomize { name, new_name, .. } => {
+                Some(new_name.as_ref().unwrap_or(name).value.clone())
+            }
+        };
+        // A part that makes no reference does not hide whose image it is.
+        let whole = self.written().parse();
+        whole.ok().or_else(|| repository?.parse().ok())
+    }
+
+    /// Moves all places and spans, from a text within a text to the one around it.
+    pub(super) fn moved(
+        mut self,
+        place: &dyn Fn(Place) -> Place,
+        span: &dyn Fn(Range<usize>) -> Range<usize>,
+        path: &str,
+    ) -> Self {
+        let below = |inner: &str| format!("{path}: {inner}");
+        self.place = place(self.place);
+        self.path = below(&self.path);
+        if let Some(defect) = &mut self.defect {
+            defect.place = place(defect.place.clone());
+        }
+        for scalar in self.parts.scalars_mut() {
+            scalar.place = place(scalar.place.clone());
+            scalar.path = below(&scalar.path);
+            scalar.span = span(scalar.span.clone());
+            scalar.at = span(scalar.at..scalar.at).start;
+            if let Some(shared) = &mut scalar.shared {
+                shared.anchor_place = place(shared.anchor_place.clone());
+                shared.alias_place = place(shared.alias_place.clone());
+                for alias in &mut shared.aliases {
+                    *alias = place(alias.clone());
+                }
+            }
+        }
+        self
+    }
+
+    /// The scalars that have to change, so that the place names what is wanted.
+    pub(super) fn changes(&self, wanted: &Wanted) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
+        if let Some(defect) = &self.defect {
+            return Err(defect.clone().into());
+        }
+        let changes = match &self.parts {
+            Parts::Reference(scalar) => self.reference_change(scalar, wanted),
+            Parts::Values { .. } => self.values_changes(wanted)?,
+            Parts::Kustomize { .. } => self.kustomize_changes(wanted)?,
+            Parts::Tag(scalar) => vec![(scalar, wanted.tag.clone())],
+            Parts::Digest(scalar) => {
+                let digest = match &wanted.digest {
+                    WantedDigest::Known(digest) => digest.to_string(),
+                    WantedDigest::Never | WantedDigest::Unknown => String::new(),
+                };
+                vec![(scalar, digest)]
+            }
+        };
+        let is_new = |(scalar, new): &ScalarChange<'_>| {
+            *scalar.text() != *new || scalar.other_type.is_some() && !new.is_empty()
+        };
+        Ok(changes.into_iter().filter(is_new).collect())
+    }
+
+    /// Whether repository and tag are what they should be.
+    fn is_tagged(&self, wanted: &Wanted) -> bool {
+        self.reference().is_some_and(|present| {
+            present.repository == wanted.repository
+                && present.tag.as_deref() == Some(wanted.tag.as_str())
+        })
+    }
+
+    fn reference_change<'p>(&self, scalar: &'p Scalar, wanted: &Wanted) -> Vec<ScalarChange<'p>> {
+        let present = self.reference();
+        let before = present.as_ref().and_then(|present| present.digest.clone());
+        let is_tagged = self.is_tagged(wanted);
+        let digest = match &wanted.digest {
+            WantedDigest::Never => None,
+            WantedDigest::Known(digest) => Some(digest.clone()),
+            WantedDigest::Unknown => before.clone().filter(|_| is_tagged),
+        };
+        if is_tagged && digest == before {
+            return Vec::new();
+        }
+        let reference = Reference {
+            digest,
+            ..wanted.repository.with_tag(&wanted.tag)
+        };
+        vec![(scalar, reference.to_string())]
+    }
+
+    fn values_changes(&self, wanted: &Wanted) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
+        let Parts::Values {
+            registry,
+            repository,
+            tag,
+            digest,
+        } = &self.parts
+        else {
+            return Ok(Vec::new());
+        };
+        let present = self.reference();
+        let is_there = present.is_some_and(|present| present.repository == wanted.repository);
+        let mut changes = Vec::new();
+        if !is_there {
+            match registry {
+                Some(registry) => {
+                    changes.push((registry, wanted.repository.registry.clone()));
+                    changes.push((repository, wanted.repository.path.clone()));
+                }
+                None => changes.push((repository, wanted.repository.to_string())),
+            }
+        }
+        let tag = tag
+            .as_ref()
+            .ok_or_else(|| self.lacks("tag", "tag: \"\"", "beside `repository`"))?;
+        changes.push((tag, wanted.tag.clone()));
+        match (digest, &wanted.digest) {
+            (Some(scalar), WantedDigest::Known(known)) => changes.push((scalar, known.to_string())),
+            (None, WantedDigest::Known(_)) => {
+                return Err(self.lacks("digest", "digest: \"\"", "beside `tag`").into());
+            }
+            (Some(_), WantedDigest::Unknown) if self.is_tagged(wanted) => {}
+            (Some(scalar), _) => changes.push((scalar, String::new())),
+            (None, _) => {}
+        }
+        Ok(changes)
+    }
+
+    fn kustomize_changes(&self, wanted: &Wanted) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
+        let Parts::Kustomize {
+            new_name,
+            new_tag,
+            digest,
+            ..
+        } = &self.parts
+        else {
+            return Ok(Vec::new());
+        };
+        let mut changes = Vec::new();
+        let present = self.reference();
+        if present.is_none_or(|present| present.repository != wanted.repository) {
+            let repository = wanted.repository.to_string();
+            let new_name = new_name.as_ref().ok_or_else(|| {
+                self.lacks(
+                    "newName",
+                    &format!("newName: {repository}"),
+                    "beside `name`",
+                )
+            })?;
+            changes.push((new_name, repository));
+        }
+        let change = match (new_tag, digest, &wanted.digest) {
+            (Some(_), Some(second), _) => {
+                let message = format!(
+                    "`newTag` and `digest` of `{}` exclude each other",
+                    self.path
+                );
+                let defect = Defect::new("E201", second.place.clone(), message);
+                return Err(defect.hint("remove one of the two").into());
+            }
+            (None, None, WantedDigest::Known(_)) => {
+                return Err(self.lacks("digest", "digest: \"\"", "beside `name`").into());
+            }
+            (None, None, _) => {
+                return Err(self.lacks("newTag", "newTag: \"\"", "beside `name`").into());
+            }
+            (Some(_), None, WantedDigest::Known(_)) => {
+                let instead = "in the place of `newTag`: kustomize takes one of the two";
+                return Err(self.lacks("digest", "digest: \"\"", instead).into());
+            }
+            (Some(new_tag), None, _) => (new_tag, wanted.tag.clone()),
+            (None, Some(digest), WantedDigest::Known(known)) => (digest, known.to_string()),
+            (None, Some(_), WantedDigest::Never) => {
+                let instead = "in the place of `digest`: only a push knows that";
+                return Err(self.lacks("newTag", "newTag: \"\"", instead).into());
+            }
+            (None, Some(digest), WantedDigest::Unknown) => {
+                let message = format!(
+                    "`{}` holds a digest, and of `{}:{}` none is known yet",
+                    self.path, wanted.image, wanted.tag
+                );
+                let defect = Defect::new("W108", digest.place.clone(), message);
+                let hint = "run `sparkpack push`, which writes it";
+                return Err(Hindrance::NotPushed(defect.hint(hint)));
+            }
+        };
+        changes.push(change);
+        Ok(changes)
+    }
+
+    /// A part that is missing and would be needed.
+    fn lacks(&self, part: &str, line: &str, place: &str) -> Defect {
+        let message = format!(
+            "`{}` names `{}` and has no `{part}`",
+            self.path,
+            self.written()
+        );
+        let hint = format!("add `{line}` {place}");
+        Defect::new("E200", self.place.clone(), message).hint(hint)
+    }
+}
+
+impl Scalar {
+    /// What it says; nothing where it is null.
+    fn text(&self) -> &str {
+        match self.other_type.as_deref() {
+            Some("null") => "",
+            _ => &self.value,
+        }
+    }
+}
+
+fn prefixed(text: String, before: &str, after: &str) -> String {
+    if text.is_empty() {
+        text
+    } else {
+        format!("{before}{text}{after}")
+    }
+}

@@ -1,0 +1,93 @@
+//! A text within a text: what a literal block scalar holds, line by line where it stands.
+
+use std::ops::Range;
+
+use super::document::Spot;
+use crate::project::place::Place;
+
+/// The text of a literal block scalar, with the way back to the bytes around it.
+#[derive(Debug)]
+pub(super) struct Literal {
+    pub(super) text: String,
+    /// Of each line: its start in `text`, and that of its content in the outer text.
+    lines: Vec<(usize, usize)>,
+    first_line: usize,
+    indent: usize,
+}
+
+impl Literal {
+    /// The text at `spot`, if it reads as `value`: its lines without the indentation.
+    pub(super) fn new(outer: &str, spot: Spot, value: &str) -> Option<Self> {
+        let raw = outer.get(spot.range())?;
+        let indent = spot.column.checked_sub(1)?;
+        let mut literal = Self {
+            text: String::with_capacity(raw.len()),
+            lines: Vec::new(),
+            first_line: spot.line,
+            indent,
+        };
+        let mut offset = spot.start;
+        for (number, line) in raw.split_inclusive('\n').enumerate() {
+            let spaces = line.len() - line.trim_start_matches(' ').len();
+            let skipped = if number == 0 { 0 } else { spaces.min(indent) };
+            literal.lines.push((literal.text.len(), offset + skipped));
+            literal.text.push_str(&line[skipped..]);
+            offset += line.len();
+        }
+        let read = literal.text.replace("\r\n", "\n");
+        (read.trim_end_matches(['\n', ' ']) == value.trim_end_matches(['\n', ' ']))
+            .then_some(literal)
+    }
+
+    /// The bytes of the outer text for some of this one.
+    pub(super) fn span(&self, span: Range<usize>) -> Range<usize> {
+        self.offset(span.start)..self.offset(span.end)
+    }
+
+    fn offset(&self, offset: usize) -> usize {
+        let line = self.lines.partition_point(|(start, _)| *start <= offset);
+        let (start, outer) = self.lines[line.saturating_sub(1)];
+        outer + (offset - start)
+    }
+
+    /// The place in the outer text for one in this one.
+    pub(super) fn place(&self, place: Place) -> Place {
+        Place {
+            line: self.first_line + place.line - 1,
+            column: place.column + self.indent,
+            ..place
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_lead_back_to_where_they_stand() {
+        let outer = "a: |\r\n   b: c\r\n\r\n     d: e\r\n   f: g\r\nh: i\n";
+        let start = outer.find("b: c").unwrap();
+        let end = outer.find("h: i").unwrap();
+        let spot = Spot {
+            start,
+            end,
+            line: 2,
+            column: 4,
+        };
+        let literal = Literal::new(outer, spot, "b: c\n\n  d: e\nf: g\n").unwrap();
+        assert_eq!(literal.text, "b: c\r\n\r\n  d: e\r\nf: g\r\n");
+        for word in ["b", "c", "d", "e\r\n   f", "g"] {
+            let inner = word.replace("\n   ", "\n");
+            let at = literal.text.find(&inner).unwrap();
+            assert_eq!(&outer[literal.span(at..at + inner.len())], word);
+        }
+        let place = |line, column| Place {
+            file: "f".into(),
+            line,
+            column,
+        };
+        assert_eq!(literal.place(place(3, 3)), place(4, 6));
+        assert!(Literal::new(outer, spot, "b: c\n").is_none());
+    }
+}

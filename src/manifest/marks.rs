@@ -1,0 +1,164 @@
+//! Marks: `# sparkpack: job` behind a value, for places that no table has and for files that are not YAML yet.
+
+use std::{ops::Range, path::Path};
+
+use crate::project::place::{Defect, Place, nearest};
+
+/// What a mark begins with, behind its `#`.
+const WORD: &str = "sparkpack:";
+
+/// A mark, and the value on its line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Of the value.
+    pub(super) place: Place,
+    /// The bytes of the value, with its quotes.
+    pub(super) span: Range<usize>,
+    pub(super) says: Says,
+}
+
+/// What a mark says of the value on its line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// It is the image's reference, or a part of it.
+    Image { image: String, part: Part },
+    /// It is not to be changed.
+    Ignore,
+}
+
+/// What of a reference the value holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Whole,
+    Tag,
+    Digest,
+}
+
+/// Whether a text may have marks.
+pub(super) fn may_have(text: &str) -> bool {
+    text.contains(WORD)
+}
+
+/// The marks of a text, in its order.
+///
+/// # Errors
+/// A mark names no image of the project, or there is no value on its line: `E202`.
+pub(super) fn marks(file: &Path, text: &str, images: &[&str]) -> Result<Vec<Mark>, Defect> {
+    let mut marks = Vec::new();
+    if !may_have(text) {
+        return Ok(marks);
+    }
+    let mut offset = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        if let Some((comment, words)) = comment(line) {
+            let at = |column: usize| Place {
+                file: file.to_owned(),
+                line: number + 1,
+                column: line[..column].chars().count() + 1,
+            };
+            let is_alone = line[..comment]
+                .trim_start_matches('\u{feff}')
+                .trim()
+                .is_empty();
+            match says(words, images) {
+                // A sentence that begins like one.
+                Err(_) if is_alone => {}
+                Err(defect) => return Err(defect(at(comment))),
+                Ok(_) if is_alone => {
+                    let message = "this mark stands on a line without a value";
+                    let defect = Defect::new("E202", at(comment), message);
+                    return Err(defect.hint("put it behind the value, on the same line"));
+                }
+                Ok(says @ Says::Ignore) => marks.push(Mark {
+                    place: at(0),
+                    span: offset..offset + comment,
+                    says,
+                }),
+                Ok(says) => {
+                    let span = value(&line[..comment]).ok_or_else(|| {
+                        let message = "no single value stands before this mark";
+                        Defect::new("E202", at(comment), message).hint(
+                            "give the value a line of its own: `KEY: VALUE  # sparkpack: IMAGE`",
+                        )
+                    })?;
+                    marks.push(Mark {
+                        place: at(span.start),
+                        span: offset + span.start..offset + span.end,
+                        says,
+                    });
+                }
+            }
+        }
+        offset += line.len();
+    }
+    Ok(marks)
+}
+
+/// Where the mark's comment begins, and its words.
+fn comment(line: &str) -> Option<(usize, &str)> {
+    let word = line.rfind(WORD)?;
+    let before = line[..word].trim_end();
+    let start = before.strip_suffix('#')?.len();
+    let is_comment = line[..start]
+        .chars()
+        .next_back()
+        .is_none_or(|character| character.is_whitespace() || character == '\u{feff}');
+    is_comment.then(|| (start, line[word + WORD.len()..].trim()))
+}
+
+type DefectAt = Box<dyn Fn(Place) -> Defect>;
+
+fn says(words: &str, images: &[&str]) -> Result<Says, DefectAt> {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let (image, part) = match words.as_slice() {
+        ["ignore"] => return Ok(Says::Ignore),
+        [image] => (*image, Part::Whole),
+        [image, "tag"] => (*image, Part::Tag),
+        [image, "digest"] => (*image, Part::Digest),
+        _ => {
+            let message = format!("`{}` is no mark", words.join(" "));
+            return Err(Box::new(move |place| {
+                Defect::new("E202", place, message.clone()).hint(
+                    "write `# sparkpack: IMAGE`, `# sparkpack: IMAGE tag`, `# sparkpack: IMAGE digest` or `# sparkpack: ignore`",
+                )
+            }));
+        }
+    };
+    if images.contains(&image) {
+        let image = image.to_owned();
+        return Ok(Says::Image { image, part });
+    }
+    let message = format!("this mark names `{image}`, and the project has no such image");
+    let hint = nearest(image, images.iter().copied()).map_or_else(
+        || format!("the images are {}", images.join(", ")),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Err(Box::new(move |place| {
+        Defect::new("E202", place, message.clone()).hint(hint.clone())
+    }))
+}
+
+/// The value that ends a line: quoted, or one word behind `KEY:`, `-` or `KEY=`.
+fn value(line: &str) -> Option<Range<usize>> {
+    // Behind a value in code may stand what closes a call or a list.
+    let bare = line.trim_end();
+    let quoted = bare.trim_end_matches([',', ')', ']', '}', ';']).trim_end();
+    let quote = quoted
+        .chars()
+        .next_back()
+        .filter(|last| "'\"".contains(*last));
+    if let Some(quote) = quote {
+        let end = quoted.len();
+        let start = quoted[..end - 1].rfind(quote)?;
+        return Some(start..end);
+    }
+    let after = |separator: &str| bare.rfind(separator).map(|at| at + separator.len());
+    let start = [after(": "), after(":\t"), after("- "), after("=")]
+        .into_iter()
+        .flatten()
+        .max()?;
+    let start = start + (bare[start..].len() - bare[start..].trim_start().len());
+    let word = &bare[start..];
+    let is_one_word = !word.is_empty() && !word.contains(char::is_whitespace);
+    (is_one_word && !word.starts_with(['[', '{', '&', '*', '!'])).then_some(start..bare.len())
+}

@@ -1,0 +1,173 @@
+//! What is looked for: the table, and what the project adds to it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
+use super::{
+    document::{Body, Document, NodeId, PART_KEYS},
+    places::{Form, KUSTOMIZE, Kind, Step, TABLE},
+};
+use crate::project::{ConfiguredPlace, PathStep};
+
+/// The merge key of YAML 1.1, which Kubernetes' own readers follow.
+pub(super) const MERGE: &str = "<<";
+
+/// The list of objects that `kubectl get -o yaml` writes.
+pub(super) const ITEMS: &str = "items";
+
+/// The keys of an entry of kustomize's `images`.
+pub(super) const KUSTOMIZE_KEYS: [&str; 4] = ["name", "newName", "newTag", "digest"];
+
+/// What is looked for in manifests.
+#[derive(Debug)]
+pub struct Rules<'p> {
+    /// The images of the project, which marks can name.
+    pub(super) images: Vec<&'p str>,
+    /// What is looked at, by API group and kind.
+    groups: HashMap<&'p str, HashMap<&'p str, Vec<Looked<'p>>>>,
+    /// The keys that a document's tree has to keep: all others lead to no image.
+    keys: HashSet<&'p str>,
+}
+
+/// Ways of one kind, from the table or from the configuration.
+#[derive(Debug)]
+pub(super) struct Looked<'p> {
+    pub(super) kind: &'p str,
+    pub(super) form: Form,
+    pub(super) ways: Vec<Vec<Step<'p>>>,
+    /// The entry of the table.
+    pub(super) known: Option<&'static Kind>,
+}
+
+impl<'p> Rules<'p> {
+    /// The table, with the places that the project has configured and the names of its images.
+    #[must_use]
+    pub fn new(places: &'p [ConfiguredPlace], images: impl IntoIterator<Item = &'p str>) -> Self {
+        let mut rules = Self {
+            images: images.into_iter().collect(),
+            groups: HashMap::new(),
+            keys: ["apiVersion", "kind", ITEMS, MERGE].into_iter().collect(),
+        };
+        rules.keys.extend(KUSTOMIZE_KEYS);
+        if !places.is_empty() {
+            rules.keys.extend(PART_KEYS);
+        }
+        for kind in TABLE {
+            rules.add(
+                kind.group,
+                Looked {
+                    kind: kind.name,
+                    form: kind.form,
+                    ways: kind.ways().collect(),
+                    known: Some(kind),
+                },
+            );
+            rules.keep_keys(kind.spark_version.unwrap_or_default());
+        }
+        for place in places {
+            let steps = place.path.iter().map(|step| match step {
+                PathStep::Key(key) => Step::Key(key),
+                PathStep::Each => Step::Each,
+            });
+            rules.add(
+                &place.group,
+                Looked {
+                    kind: &place.kind,
+                    form: Form::Either,
+                    ways: vec![steps.collect()],
+                    known: None,
+                },
+            );
+        }
+        rules
+    }
+
+    fn add(&mut self, group: &'p str, looked: Looked<'p>) {
+        for way in &looked.ways {
+            self.keep_keys(way);
+        }
+        let group = self.groups.entry(group).or_default();
+        group.entry(looked.kind).or_default().push(looked);
+    }
+
+    fn keep_keys(&mut self, steps: &[Step<'p>]) {
+        self.keys.extend(steps.iter().filter_map(|step| match step {
+            Step::Key(key) => Some(*key),
+            Step::Each => None,
+        }));
+    }
+
+    /// The key as the rules have it, if it can lead to an image.
+    pub(super) fn known_key(&self, key: &str) -> Option<&'p str> {
+        self.keys.get(key).copied()
+    }
+
+    /// What is looked at in objects with this `apiVersion` and `kind`.
+    pub(super) fn kind(&self, api_version: &str, kind: &str) -> Option<&[Looked<'p>]> {
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        let group = self.groups.get(group)?;
+        group.get(kind).map(Vec::as_slice)
+    }
+
+    /// What is looked at in a file that kustomize knows by its name.
+    pub(super) fn kustomization(&self, file: &Path) -> Option<&[Looked<'p>]> {
+        let name = file.file_name()?.to_str()?;
+        matches!(
+            name,
+            "kustomization.yaml" | "kustomization.yml" | "Kustomization"
+        )
+        .then(|| {
+            self.groups
+                .get(KUSTOMIZE)?
+                .get("Kustomization")
+                .map(Vec::as_slice)
+        })?
+    }
+
+    /// Whether the object is of a kind with ways of its own, or a list of objects.
+    pub(super) fn is_known(&self, document: &Document<'_>, root: NodeId) -> bool {
+        let text = |key: &str| {
+            let value = document.entries(root, key).next()?.value;
+            match &document.node(value).body {
+                Body::Scalar { value, .. } => Some(value.as_ref()),
+                _ => None,
+            }
+        };
+        let Some(kind) = text("kind") else {
+            return false;
+        };
+        is_list(kind)
+            || text("apiVersion").is_some_and(|version| self.kind(version, kind).is_some())
+    }
+}
+
+/// Whether an object is a list of others: `List`, or one of a kind, `PodList`.
+pub(super) fn is_list(kind: &str) -> bool {
+    kind.ends_with("List")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_group_decides_with_the_kind() {
+        let rules = Rules::new(&[], []);
+        let name = |api_version, kind| rules.kind(api_version, kind).map(|looked| looked[0].kind);
+        assert_eq!(name("v1", "Pod"), Some("Pod"));
+        assert_eq!(name("batch/v1beta1", "CronJob"), Some("CronJob"));
+        assert_eq!(
+            name("sparkoperator.k8s.io/v1beta2", "SparkApplication"),
+            Some("SparkApplication")
+        );
+        assert_eq!(
+            name("spark.apache.org/v1", "SparkApplication"),
+            Some("SparkApplication")
+        );
+        assert_eq!(name("spark.example/v1", "SparkApplication"), None);
+        assert_eq!(name("v1", "Deployment"), None);
+        assert_eq!(name("serving.knative.dev/v1", "Pod"), None);
+    }
+}

@@ -1,0 +1,61 @@
+//! Which image of the project a reference names.
+
+use std::collections::HashMap;
+
+use super::{
+    settings::Project,
+    template::{Names, Recognition},
+};
+use crate::image::{Reference, Repository};
+
+/// The repositories of a project's images, under all its registries and the prefixes that it had.
+#[derive(Clone, Debug, Default)]
+pub struct Naming {
+    by_repository: HashMap<Repository, Vec<(String, Recognition)>>,
+}
+
+impl Naming {
+    /// Of all images that make a reference.
+    #[must_use]
+    pub fn of(project: &Project) -> Self {
+        let mut by_repository: HashMap<Repository, Vec<(String, Recognition)>> = HashMap::new();
+        for prefix in project.registries.values().chain(&project.formerly) {
+            for image in project.images.values() {
+                let names = Names {
+                    registry: prefix,
+                    project: &project.name,
+                    image: &image.name,
+                };
+                let Ok(recognition) = project.reference.recognition(names) else {
+                    continue;
+                };
+                let images = by_repository
+                    .entry(recognition.repository.clone())
+                    .or_default();
+                if images.iter().all(|(name, _)| *name != image.name) {
+                    images.push((image.name.clone(), recognition));
+                }
+            }
+        }
+        Self { by_repository }
+    }
+
+    /// The image that lies in `repository`, under a tag such as `tag` where images share a repository.
+    #[must_use]
+    pub fn image(&self, repository: &Repository, tag: Option<&str>) -> Option<&str> {
+        let images = self.by_repository.get(repository)?;
+        let fits = |recognition: &Recognition| match tag {
+            Some(tag) => recognition.fits(tag),
+            // Nothing else tells the images of a shared repository apart.
+            None => images.len() == 1,
+        };
+        let (name, _) = images.iter().find(|(_, recognition)| fits(recognition))?;
+        Some(name)
+    }
+
+    /// The image that a reference names.
+    #[must_use]
+    pub fn named(&self, reference: &Reference) -> Option<&str> {
+        self.image(&reference.repository, reference.tag.as_deref())
+    }
+}
