@@ -470,13 +470,15 @@ proptest! {
             return Ok(());
         };
         let decided = result.places.iter().filter(|place| place.left_alone.is_none()).filter_map(|place| {
-            let new = decide(&place.written()).filter(|new| *new != place.written())?;
-            Some((span(place), new))
+            let wanted = wanted(place)?;
+            let new = wanted.repository.with_tag(&wanted.tag).to_string();
+            (new != place.written()).then(|| (span(place), new))
         });
         let mut new = result.text.as_str();
         let (mut copied, mut changes) = (0, result.changes.iter());
         for (span, value) in decided {
-            prop_assert_eq!(&changes.next().unwrap().new, &value);
+            let change = changes.next().map(|change| &change.new);
+            prop_assert_eq!(change, Some(&value), "{}", text);
             let gap = new.find(&text[copied..span.start]).unwrap();
             let behind = &new[gap + span.start - copied..];
             let written = behind.find(&value).unwrap();
