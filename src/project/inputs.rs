@@ -12,6 +12,7 @@ use super::{
     glob,
     ignore::{DockerIgnore, Litter, TreeError},
     lock::{self, Lock},
+    pins,
     place::{Defect, Place, nearest},
     recipes::{self, BuiltInRecipe},
     requirements::{self, Requirements},
@@ -565,7 +566,7 @@ fn never_context(project: &Project, root: &Path) -> Result<Vec<String>, Defect> 
     let mut files = vec![
         super::FILE_NAME.to_owned(),
         lock::FILE_NAME.to_owned(),
-        "sparkpack.pins".to_owned(),
+        pins::FILE_NAME.to_owned(),
     ];
     for glob in project.manifests.values().flatten() {
         let found = glob::matching(&project.root, &glob.pattern, glob::Wanted::Files);

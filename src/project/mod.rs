@@ -9,6 +9,7 @@ mod images;
 pub mod inputs;
 mod load;
 pub mod lock;
+pub mod pins;
 pub mod place;
 pub mod recipes;
 pub mod requirements;
