@@ -40,7 +40,7 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
         .collect();
     records::keep(session, &prepared, &targets)?;
     let changed = manifests::rewrite(session, &prepared, scope)?;
-    report::write(session, &prepared, registry, &rows)?;
+    report::write(session, &prepared, (registry, prefix), &rows)?;
     packer.remember();
     if made.values().all(|made| made.action == Action::Reused) && !changed {
         session.ui.say(format!(

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     locks::{self, Prepared},
-    making::{Action, Made, Maker},
+    making::{self, Made, Maker},
     manifests::{self, Scope},
     outside::{Missing, Outside},
     packing::Packer,
     records,
-    report::{self, Row},
+    report::{self, Row, Size},
     schedule,
     session::Session,
     stages,
@@ -70,9 +70,9 @@ pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<()
         .iter()
         .filter_map(|name| pushed.get(name).map(|pushed| pushed.row(name)))
         .collect();
-    report::write(session, &prepared, registry, &rows)?;
+    report::write(session, &prepared, (registry, prefix), &rows)?;
     packer.remember();
-    if pushed.values().all(|pushed| !pushed.is_new) && !changed {
+    if pushed.values().all(|pushed| pushed.made.is_none()) && !changed {
         session.ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");
     }
     for row in &rows {
@@ -92,7 +92,8 @@ const PUSH_ATTEMPTS: u32 = 5;
 struct Pushed {
     reference: Reference,
     image: RegistryImage,
-    is_new: bool,
+    /// What the daemon had of it; nothing where the registry's was adopted.
+    made: Option<Made>,
 }
 
 impl Pushed {
@@ -101,8 +102,15 @@ impl Pushed {
             name: name.to_owned(),
             reference: self.reference.clone(),
             digest: Some(self.image.digest.clone()),
-            facts: self.image.facts.clone(),
-            action: if self.is_new { "pushed" } else { "adopted" },
+            id: self.image.facts.id.clone(),
+            size: Size {
+                unpacked: self.made.as_ref().map(|made| made.facts.size),
+                compressed: Some(self.image.facts.size),
+            },
+            action: match &self.made {
+                Some(made) => made.action.into(),
+                None => report::Action::Adopted,
+            },
         }
     }
 }
@@ -175,7 +183,7 @@ impl Pusher<'_> {
             return Ok(Pushed {
                 reference,
                 image: image.clone(),
-                is_new: false,
+                made: None,
             });
         }
         let mut parents = BTreeMap::new();
@@ -195,7 +203,7 @@ impl Pusher<'_> {
         let made = |facts: ImageFacts| Made {
             reference: pushed.reference.clone(),
             facts,
-            action: Action::Reused,
+            action: making::Action::Reused,
         };
         if let Some(facts) = local.filter(|facts| facts.diff_ids == pushed.image.facts.diff_ids) {
             return Ok(made(facts));
@@ -270,7 +278,7 @@ impl Pusher<'_> {
         Ok(Pushed {
             reference: made.reference.clone(),
             image,
-            is_new: true,
+            made: Some(made.clone()),
         })
     }
 }
@@ -283,7 +291,7 @@ fn adopt(made: &Made, image: RegistryImage, line: &StageLine<'_>) -> Pushed {
     Pushed {
         reference: made.reference.clone(),
         image,
-        is_new: false,
+        made: None,
     }
 }
 
