@@ -4,6 +4,7 @@ use super::{
     locks,
     manifests::{self, Scope},
     outside::{Missing, Outside},
+    remote,
     session::Session,
 };
 use crate::{
@@ -29,6 +30,9 @@ pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(
         for line in unified(file, &old, &result.text, Paint::of_stdout()) {
             session.ui.data(line)?;
         }
+    }
+    if arguments.remote {
+        Error::of_defects(remote::verify(session, &outside, &prepared, scope)?)?;
     }
     match drift {
         0 => Ok(()),

@@ -1,4 +1,4 @@
-//! `sparkpack push`: asks the registry, makes what is missing, pushes parents first, rewrites the manifests.
+//! `sparkpack push`: asks the registry, makes what is missing, pushes parents first, pins, rewrites the manifests.
 //!
 //! A registry does not protect a tag, so an image goes there under a name of its own first, `TAG-IMAGE ID`, and its
 //! manifest gets the tag only where nobody else's has it; afterwards the tag is read back. Who was too late adopts
@@ -13,6 +13,7 @@ use super::{
     manifests::{self, Scope},
     outside::{Missing, Outside},
     packing::Packer,
+    pins::{self, NewPins},
     records,
     report::{self, Row, Size},
     schedule,
@@ -39,6 +40,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<()
         images: &targets,
     };
     manifests::check(session, scope)?;
+    pins::read(session)?;
     let outside = Outside::with(session, images.locks);
     let prepared = locks::prepare(session, &outside, Missing::of(images.locks))?;
     manifests::changes(session, &prepared, scope)?;
@@ -64,15 +66,17 @@ pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<()
     })?;
 
     records::keep(session, &prepared, &targets)?;
-    let changed = manifests::rewrite(session, &prepared, scope)?;
-    let rows: Vec<Row> = prepared
-        .order
-        .iter()
+    let order = prepared.order.iter();
+    let rows: Vec<Row> = order
         .filter_map(|name| pushed.get(name).map(|pushed| pushed.row(name)))
         .collect();
+    let pins = NewPins::of_push(session, &prepared, (registry, prefix), &rows)?;
+    pins.say(session);
+    let pinned = pins.write(session)?;
+    let changed = manifests::rewrite(session, &prepared, scope)?;
     report::write(session, &prepared, (registry, prefix), &rows)?;
     packer.remember();
-    if pushed.values().all(|pushed| pushed.made.is_none()) && !changed {
+    if pushed.values().all(|pushed| pushed.made.is_none()) && !changed && !pinned {
         session.ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");
     }
     for row in &rows {
