@@ -1,6 +1,7 @@
-//! What git's index says: which files it has, and which of them may be executed. Calls the `git` program.
+//! What git says: which files its index has, which of them may be executed, and which commit a checkout stands on.
+//! Calls the `git` program.
 //!
-//! Everything but that is none of its business: no commit, no branch, no time of git's ever reaches an image.
+//! No commit, no branch, no time of git's ever reaches an image: [`source`] is for `dist/images.json` alone.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -130,6 +131,42 @@ pub fn executable_bits(root: &Path) -> Result<Option<BTreeMap<PathBuf, bool>>, N
     ))
 }
 
+/// What a checkout stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The commit's name, in full.
+    pub commit: String,
+    /// When it was committed: RFC 3339, in UTC.
+    pub time: String,
+    /// What in the project is not as in the commit, or not in it and not ignored: absolute paths.
+    pub modified: Vec<PathBuf>,
+}
+
+/// The commit that the checkout of the project in `root` stands on, and what differs from it below `root`.
+///
+/// # Errors
+/// Why git cannot be asked, among others because there is no commit yet.
+pub fn source(root: &Path) -> Result<Source, NoGit> {
+    let root = fs_err::canonicalize(root).map_err(|_| NoGit::NoWorkTree)?;
+    let git = Git::at(&root)?;
+    // Two programs at once: on a large checkout the status is what takes time.
+    let (commit, modified) = std::thread::scope(|scope| {
+        let commit = scope.spawn(|| git.commit());
+        let modified = git.modified(&root);
+        let commit = commit.join();
+        (
+            commit.unwrap_or_else(|_| Err(NoGit::Failed("its answer was lost".to_owned()))),
+            modified,
+        )
+    });
+    let (commit, time) = commit?;
+    Ok(Source {
+        commit,
+        time,
+        modified: modified?,
+    })
+}
+
 /// How git is to be called for one checkout.
 struct Git {
     /// Where it runs; nothing where the environment names the repository, relative to this process's folder.
@@ -155,8 +192,48 @@ impl Git {
         })
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<Vec<u8>, NoGit> {
+    fn run(&self, arguments: &[impl AsRef<OsStr>]) -> Result<Vec<u8>, NoGit> {
         call(self.folder.as_deref(), arguments)
+    }
+
+    /// The commit that is checked out, and its time.
+    fn commit(&self) -> Result<(String, String), NoGit> {
+        let answer = self.run(&[
+            // A signature would be printed between.
+            "-c",
+            "log.showSignature=false",
+            "log",
+            "--max-count=1",
+            "--date=format-local:%Y-%m-%dT%H:%M:%SZ",
+            "--format=%H %cd",
+            "HEAD",
+            "--",
+        ])?;
+        let answer = String::from_utf8_lossy(&answer);
+        let words = answer.trim_end().split_once(' ');
+        let (commit, time) = words.ok_or_else(|| NoGit::Failed(answer.trim_end().to_owned()))?;
+        Ok((commit.to_owned(), time.to_owned()))
+    }
+
+    /// What below `root`, a path without links, differs from the commit.
+    fn modified(&self, root: &Path) -> Result<Vec<PathBuf>, NoGit> {
+        let below = root.strip_prefix(&self.top).unwrap_or(Path::new(""));
+        let mut scope = OsString::from(":(top,literal)");
+        scope.push(below);
+        let arguments = ["status", "--porcelain", "-z", "--untracked-files=all"];
+        let arguments = arguments.map(OsStr::new);
+        let answer = self.run(
+            &[
+                &arguments[..],
+                &["--no-renames", "--"].map(OsStr::new),
+                &[&scope],
+            ]
+            .concat(),
+        )?;
+        // Two letters and a space stand before each path.
+        let paths = rows(&answer).filter_map(|row| row.get(3..));
+        let paths = paths.map(|path| self.top.join(OsStr::from_bytes(path)));
+        Ok(paths.collect())
     }
 
     /// Lists the whole index; an older git cannot look into submodules in every way.
@@ -182,11 +259,13 @@ fn top_folder(folder: Option<&Path>) -> Result<PathBuf, NoGit> {
 
 /// Runs git; in `folder` without what a hook says about another repository.
 #[expect(clippy::disallowed_methods, reason = "an adapter runs programs")]
-fn call(folder: Option<&Path>, arguments: &[&str]) -> Result<Vec<u8>, NoGit> {
+fn call(folder: Option<&Path>, arguments: &[impl AsRef<OsStr>]) -> Result<Vec<u8>, NoGit> {
     let mut command = Command::new("git");
     command.args(arguments);
     // Messages are told apart by their words, and reading an index must not write it.
     command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
+    // The same commit has the same time everywhere.
+    command.env("TZ", "UTC");
     if let Some(folder) = folder {
         command.current_dir(folder);
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_PREFIX"] {
@@ -331,19 +410,7 @@ mod tests {
     fn a_linked_work_tree_has_the_configuration_of_its_repository() {
         let (folder, root) = repository(&["a"]);
         git(&root, &["add", "."]);
-        git(
-            &root,
-            &[
-                "-c",
-                "user.name=x",
-                "-c",
-                "user.email=x@localhost",
-                "commit",
-                "--quiet",
-                "-m",
-                "x",
-            ],
-        );
+        commit(&root, "x");
         let other = root.join("other");
         git(
             &root,
@@ -360,10 +427,73 @@ mod tests {
         drop(folder);
     }
 
+    fn commit(folder: &Path, message: &str) {
+        let who = ["-c", "user.name=x", "-c", "user.email=x@localhost"];
+        let commit = ["commit", "--quiet", "--allow-empty", "-m", message];
+        git(folder, &[&who[..], &commit].concat());
+    }
+
+    #[test]
+    fn a_source_is_the_commit_and_what_differs_in_the_project() {
+        let (_folder, root) = repository(&["project/a", "project/b ü\n", "other/x", ".gitignore"]);
+        let project = root.join("project");
+        assert!(
+            matches!(source(&project), Err(NoGit::Failed(_))),
+            "no commit yet"
+        );
+        fs_err::write(root.join(".gitignore"), "*.pyc\n").unwrap();
+        git(&root, &["add", "."]);
+        commit(&root, "x");
+        let clean = source(&project).unwrap();
+        let head = call(Some(&root), &["rev-parse", "HEAD"]).unwrap();
+        assert_eq!(clean.commit.as_bytes(), head.trim_ascii());
+        assert_eq!(clean.modified, Vec::<PathBuf>::new());
+        for path in ["project/a.pyc", "other/new", "other/x"] {
+            fs_err::write(root.join(path), "new").unwrap();
+        }
+        assert_eq!(source(&project).unwrap(), clean, "ignored, or elsewhere");
+        fs_err::write(project.join("b ü\n"), "new").unwrap();
+        fs_err::create_dir(project.join("new")).unwrap();
+        fs_err::write(project.join("new/c"), "new").unwrap();
+        git(&root, &["mv", "project/a", "project/z"]);
+        let modified = source(&project).unwrap().modified;
+        let mut modified: Vec<_> = modified
+            .iter()
+            .map(|path| path.strip_prefix(&project).unwrap().to_str().unwrap())
+            .collect();
+        modified.sort_unstable();
+        assert_eq!(modified, ["a", "b ü\n", "new/c", "z"]);
+        assert_eq!(source(&root).unwrap().modified.len(), 6);
+    }
+
+    /// Whatever zone the person who committed was in, and whatever git is configured to show besides.
+    #[test]
+    fn the_time_of_a_commit_is_in_utc() {
+        let (_folder, root) = repository(&["a"]);
+        git(&root, &["add", "."]);
+        git(&root, &["config", "log.showSignature", "true"]);
+        git(&root, &["config", "status.relativePaths", "true"]);
+        git(&root, &["config", "status.branch", "true"]);
+        #[expect(clippy::disallowed_methods, reason = "a commit at a known time")]
+        let status = Command::new("git")
+            .args(["-c", "user.name=x", "-c", "user.email=x@localhost"])
+            .args(["commit", "--quiet", "-m", "x"])
+            .env("GIT_COMMITTER_DATE", "2024-02-29T23:30:00-0530")
+            .current_dir(&root)
+            .status();
+        assert!(status.unwrap().success());
+        let source = source(&root).unwrap();
+        assert_eq!(
+            (source.time.as_str(), source.modified.len()),
+            ("2024-03-01T05:00:00Z", 0)
+        );
+    }
+
     #[test]
     fn what_is_no_work_tree_is_told() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(tracked(folder.path()).unwrap_err(), NoGit::NoWorkTree);
+        assert_eq!(source(folder.path()), Err(NoGit::NoWorkTree));
         assert_eq!(executable_bits(folder.path()), Ok(None));
         let text =
             "fatal: detected dubious ownership in repository at '/srv/x'\nTo add an exception";

@@ -6,7 +6,7 @@ use super::{
     manifests::{self, Digests, Manifests, Scope, Wants},
     outside::{Missing, Outside},
     packing::Packer,
-    records,
+    pins, records,
     report::{self, Row},
     schedule,
     session::Session,
@@ -24,7 +24,8 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     let outside = Outside::with(session, images.locks);
     outside.daemon()?;
     let prepared = locks::prepare(session, &outside, Missing::of(images.locks))?;
-    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned)?;
+    let pins = pins::read(session)?;
+    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
     Manifests::of(session, scope.registry)?.examine(&wants)?;
     let packer = Packer::new(session, &outside);
     packer.pack_images(&targets, &prepared)?;
@@ -40,8 +41,8 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
         .filter_map(|name| made.get(name).map(|made| Row::of_made(name, made)))
         .collect();
     records::keep(session, &prepared, &targets)?;
-    let changed = manifests::rewrite(session, &prepared, scope)?;
-    report::write(session, &prepared, registry, &rows)?;
+    let changed = manifests::rewrite(session, &prepared, scope, &pins, None)?;
+    report::write(session, &prepared, (registry, prefix), &rows)?;
     packer.remember();
     if made.values().all(|made| made.action == Action::Reused) && !changed {
         session.ui.say(format!(

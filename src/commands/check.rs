@@ -5,9 +5,10 @@ mod forms;
 use std::collections::BTreeMap;
 
 use super::{
-    locks,
+    locks::{self, Prepared},
     manifests::{self, Digests, Examined, Manifests, Scope, Wants},
     outside::{Missing, Outside},
+    pins, remote,
     session::Session,
 };
 use crate::{
@@ -23,7 +24,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(
         images: &targets,
     };
     let outside = Outside::new(session);
-    let examined = match examine(session, &outside, scope) {
+    let (examined, prepared) = match examine(session, &outside, scope) {
         Ok(examined) => examined,
         Err(error) => {
             // A review shows what is wrong at its place as well.
@@ -31,7 +32,14 @@ pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(
             return Err(error);
         }
     };
-    let drift = drift(&examined);
+    let mut drift = drift(&examined);
+    if arguments.remote {
+        let gone = remote::verify(session, &outside, &prepared, scope)?;
+        for defect in &gone {
+            session.ui.warn(defect);
+        }
+        drift.extend(gone.iter().map(of_defect));
+    }
     match arguments.format {
         CheckFormat::Text => forms::diff(session, &examined)?,
         CheckFormat::Json => forms::json(session, &examined, &drift)?,
@@ -54,17 +62,18 @@ fn examine(
     session: &Session<'_>,
     outside: &Outside<'_>,
     scope: Scope<'_>,
-) -> Result<Vec<Examined>, Error> {
+) -> Result<(Vec<Examined>, Prepared), Error> {
     let manifests = Manifests::of(session, scope.registry)?;
     let prepared = locks::prepare(session, outside, Missing::Refuse)?;
-    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned)?;
+    let pins = pins::read(session)?;
+    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
     let examined = manifests.examine(&wants)?;
     manifests::say_skipped(session, &examined);
     if let Some(defect) = manifests::nothing_named(session, scope, &examined) {
         return Err(defect.into());
     }
     manifests::warn(session, &prepared, scope, &examined);
-    Ok(examined)
+    Ok((examined, prepared))
 }
 
 /// One place that names what this checkout does not stand for.

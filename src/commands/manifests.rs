@@ -7,7 +7,7 @@ mod warnings;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::OnceLock,
 };
 
@@ -23,6 +23,7 @@ use crate::{
     manifest::{self, ImagePlace, LeftAlone, Located, Object, Rewritten, Rules, on_all_cores},
     project::{
         glob,
+        pins::{self, Pins},
         place::{Defect, Place},
     },
 };
@@ -262,15 +263,17 @@ impl<'s> Manifests<'s> {
     }
 }
 
-/// Brings the manifests up to date as they are now. Says whether any has changed.
+/// Brings the manifests up to date as they are now, together with a file `beside` them. Says whether any has changed.
 pub(super) fn rewrite(
     session: &Session<'_>,
     prepared: &Prepared,
     scope: Scope<'_>,
+    pins: &Pins,
+    beside: Option<(PathBuf, Vec<u8>)>,
 ) -> Result<bool, Error> {
-    let wants = Wants::of_plan(session, prepared, scope, Digests::Pinned)?;
+    let wants = Wants::of_plan(session, prepared, scope, Digests::Pinned(pins))?;
     let examined = Manifests::of(session, scope.registry)?.examine(&wants)?;
-    let changed = write(session, &examined)?;
+    let changed = write(session, &examined, beside)?;
     warn(session, prepared, scope, &examined);
     Ok(changed)
 }
@@ -285,17 +288,23 @@ pub(super) fn say_skipped(session: &Session<'_>, examined: &[Examined]) {
     }
 }
 
-/// Makes the changes: in all files, or in none. Says what has changed, and whether anything has.
-pub(super) fn write(session: &Session<'_>, examined: &[Examined]) -> Result<bool, Error> {
+/// Makes the changes: in all files and the one `beside` them, or in none. Says what has changed, and whether anything has.
+pub(super) fn write(
+    session: &Session<'_>,
+    examined: &[Examined],
+    beside: Option<(PathBuf, Vec<u8>)>,
+) -> Result<bool, Error> {
     let changed = || {
         let texts = examined.iter();
         texts.filter_map(|examined| Some((examined, examined.rewritten.text.as_ref()?)))
     };
+    let pins = beside.is_some();
     let files: Vec<_> = changed()
         .map(|(examined, text)| {
             let path = session.project.root.join(&examined.file);
             (path, text.clone().into_bytes())
         })
+        .chain(beside)
         .collect();
     store::replace_all(&files)?;
     for change in changed().flat_map(|(examined, _)| &examined.rewritten.changes) {
@@ -308,6 +317,10 @@ pub(super) fn write(session: &Session<'_>, examined: &[Examined]) -> Result<bool
             "{}: {} is now {}{also}",
             change.place, change.path, change.new
         ));
+    }
+    if pins {
+        let what = "has the digests that were pushed; commit it with the manifests";
+        session.ui.say(format!("{}: {what}", pins::FILE_NAME));
     }
     Ok(!files.is_empty())
 }

@@ -4,6 +4,7 @@ use super::{
     locks,
     manifests::{self, Digests, Manifests, Scope, Wants},
     outside::{Missing, Outside},
+    pins,
     session::Session,
 };
 use crate::{cli::PinArguments, error::Error};
@@ -17,14 +18,15 @@ pub(super) fn run(session: &Session<'_>, arguments: &PinArguments) -> Result<(),
     let manifests = Manifests::of(session, scope.registry)?;
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
-    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned)?;
+    let pins = pins::read(session)?;
+    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
     let examined = manifests.examine(&wants)?;
     manifests::say_skipped(session, &examined);
     if let Some(defect) = manifests::nothing_named(session, scope, &examined) {
         return Err(defect.into());
     }
     manifests::warn(session, &prepared, scope, &examined);
-    let changed = manifests::write(session, &examined)?;
+    let changed = manifests::write(session, &examined, None)?;
     if changed && arguments.exit_code {
         return Err(Error::Changed);
     }

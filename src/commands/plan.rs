@@ -9,6 +9,7 @@ use super::{
     locks::{self, Prepared},
     manifests::{self, Digests, Examined, Manifests, Scope, Wants},
     outside::{Missing, Outside},
+    pins,
     session::Session,
     stages, untracked,
 };
@@ -35,7 +36,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &PlanArguments) -> Result<()
     };
     let outside = Outside::new(session);
     let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
-    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned)?;
+    let pins = pins::read(session)?;
+    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
     let manifests = Manifests::of(session, scope.registry)?;
     let examined = manifests.examine(&wants)?;
     manifests::warn(session, &prepared, scope, &examined);

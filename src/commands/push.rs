@@ -1,4 +1,4 @@
-//! `sparkpack push`: asks the registry, makes what is missing, pushes parents first, rewrites the manifests.
+//! `sparkpack push`: asks the registry, makes what is missing, pushes parents first, pins, rewrites the manifests.
 //!
 //! A registry does not protect a tag, so an image goes there under a name of its own first, `TAG-IMAGE ID`, and its
 //! manifest gets the tag only where nobody else's has it; afterwards the tag is read back. Who was too late adopts
@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     locks::{self, Prepared},
-    making::{Action, Made, Maker},
+    making::{self, Made, Maker},
     manifests::{self, Digests, Manifests, Scope, Wants},
     outside::{Missing, Outside},
     packing::Packer,
+    pins::{self, NewPins},
     records,
-    report::{self, Row},
+    report::{self, Row, Size},
     schedule,
     session::Session,
     stages,
@@ -39,6 +40,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<()
         images: &targets,
     };
     Manifests::of(session, scope.registry)?.check()?;
+    pins::read(session)?;
     let outside = Outside::with(session, images.locks);
     let prepared = locks::prepare(session, &outside, Missing::of(images.locks))?;
     let wants = Wants::of_plan(session, &prepared, scope, Digests::Assumed)?;
@@ -65,15 +67,16 @@ pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<()
     })?;
 
     records::keep(session, &prepared, &targets)?;
-    let changed = manifests::rewrite(session, &prepared, scope)?;
-    let rows: Vec<Row> = prepared
-        .order
-        .iter()
+    let order = prepared.order.iter();
+    let rows: Vec<Row> = order
         .filter_map(|name| pushed.get(name).map(|pushed| pushed.row(name)))
         .collect();
-    report::write(session, &prepared, registry, &rows)?;
+    let pins = NewPins::of_push(session, &prepared, (registry, prefix), &rows)?;
+    pins.say(session);
+    let changed = manifests::rewrite(session, &prepared, scope, &pins.pins, pins.file(session))?;
+    report::write(session, &prepared, (registry, prefix), &rows)?;
     packer.remember();
-    if pushed.values().all(|pushed| !pushed.is_new) && !changed {
+    if pushed.values().all(|pushed| pushed.made.is_none()) && !changed {
         session.ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");
     }
     for row in &rows {
@@ -93,7 +96,8 @@ const PUSH_ATTEMPTS: u32 = 5;
 struct Pushed {
     reference: Reference,
     image: RegistryImage,
-    is_new: bool,
+    /// What the daemon had of it; nothing where the registry's was adopted.
+    made: Option<Made>,
 }
 
 impl Pushed {
@@ -102,8 +106,15 @@ impl Pushed {
             name: name.to_owned(),
             reference: self.reference.clone(),
             digest: Some(self.image.digest.clone()),
-            facts: self.image.facts.clone(),
-            action: if self.is_new { "pushed" } else { "adopted" },
+            id: self.image.facts.id.clone(),
+            size: Size {
+                unpacked: self.made.as_ref().map(|made| made.facts.size),
+                compressed: Some(self.image.facts.size),
+            },
+            action: match &self.made {
+                Some(made) => made.action.into(),
+                None => report::Action::Adopted,
+            },
         }
     }
 }
@@ -176,7 +187,7 @@ impl Pusher<'_> {
             return Ok(Pushed {
                 reference,
                 image: image.clone(),
-                is_new: false,
+                made: None,
             });
         }
         let mut parents = BTreeMap::new();
@@ -196,7 +207,7 @@ impl Pusher<'_> {
         let made = |facts: ImageFacts| Made {
             reference: pushed.reference.clone(),
             facts,
-            action: Action::Reused,
+            action: making::Action::Reused,
         };
         if let Some(facts) = local.filter(|facts| facts.diff_ids == pushed.image.facts.diff_ids) {
             return Ok(made(facts));
@@ -271,7 +282,7 @@ impl Pusher<'_> {
         Ok(Pushed {
             reference: made.reference.clone(),
             image,
-            is_new: true,
+            made: Some(made.clone()),
         })
     }
 }
@@ -284,7 +295,7 @@ fn adopt(made: &Made, image: RegistryImage, line: &StageLine<'_>) -> Pushed {
     Pushed {
         reference: made.reference.clone(),
         image,
-        is_new: false,
+        made: None,
     }
 }
 

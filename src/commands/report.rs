@@ -1,45 +1,87 @@
-//! `dist/images.json`: what was made, for other programs.
+//! `dist/images.json`: what was made, for other programs. `docs/images.schema.json` describes it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use serde::Serialize;
 
 use super::{
     locks::Prepared,
-    making::{Action, Made},
+    making::{self, Made},
     packing,
     session::Session,
+    stages,
 };
 use crate::{
-    adapters::store,
+    adapters::{git, store},
     error::Error,
-    image::{Digest, ImageFacts, Reference},
+    image::{Digest, Reference},
+    project::{
+        glob::{self, Wanted},
+        pins,
+    },
 };
 
 /// The version of the document.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// What became of one image.
+/// What became of one image that was looked at.
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) reference: Reference,
     /// The digest in the registry, where it is known.
     pub(super) digest: Option<Digest>,
-    pub(super) facts: ImageFacts,
-    /// `built`, `reused`, `pushed` or `adopted`.
-    pub(super) action: &'static str,
+    pub(super) id: Digest,
+    pub(super) size: Size,
+    pub(super) action: Action,
+}
+
+/// How an image came to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Action {
+    /// It was built in this run.
+    Built,
+    /// The daemon had it.
+    Reused,
+    /// The registry had it, made from the same inputs by whomever.
+    Adopted,
+    /// It was not needed, or not meant.
+    Skipped,
+}
+
+/// Bytes, as far as they are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Size {
+    /// In the daemon.
+    pub(super) unpacked: Option<u64>,
+    /// All layers as the registry has them.
+    pub(super) compressed: Option<u64>,
+}
+
+impl From<making::Action> for Action {
+    fn from(action: making::Action) -> Self {
+        match action {
+            making::Action::Built => Self::Built,
+            making::Action::Reused => Self::Reused,
+        }
+    }
 }
 
 impl Row {
     pub(super) fn of_made(name: &str, made: &Made) -> Self {
-        let action = match made.action {
-            Action::Built => "built",
-            Action::Reused => "reused",
-        };
         Self {
             name: name.to_owned(),
             reference: made.reference.clone(),
             digest: None,
-            facts: made.facts.clone(),
-            action,
+            id: made.facts.id.clone(),
+            size: Size {
+                unpacked: Some(made.facts.size),
+                compressed: None,
+            },
+            action: made.action.into(),
         }
     }
 }
@@ -49,7 +91,17 @@ struct Document<'a> {
     version: u32,
     project: &'a str,
     registry: &'a str,
+    /// Null outside of git.
+    source: Option<Source>,
     images: Vec<Image<'a>>,
+}
+
+/// What the checkout stands on: input of nothing, for who wants to find the way back.
+#[derive(Serialize)]
+struct Source {
+    commit: String,
+    time: String,
+    modified: bool,
 }
 
 #[derive(Serialize)]
@@ -57,42 +109,31 @@ struct Image<'a> {
     name: &'a str,
     reference: String,
     digest: Option<&'a Digest>,
-    id: &'a Digest,
+    id: Option<&'a Digest>,
     fingerprint: &'a Digest,
     parent: Option<&'a str>,
     platforms: Vec<String>,
-    action: &'a str,
-    size: u64,
+    action: Action,
+    size: Size,
 }
 
-/// Writes the document, where it says something new.
+/// Writes the document, where it says something new. `registry` is a name and a prefix.
 pub(super) fn write(
     session: &Session<'_>,
     prepared: &Prepared,
-    registry: &str,
+    registry: (&str, &str),
     rows: &[Row],
 ) -> Result<(), Error> {
-    let images = rows.iter().filter_map(|row| {
-        let stage = prepared.plan.stages.get(&row.name)?;
-        let image = session.project.images.get(&row.name)?;
-        let inputs = prepared.inputs.get(&row.name)?;
-        Some(Image {
-            name: &row.name,
-            reference: row.reference.to_string(),
-            digest: row.digest.as_ref(),
-            id: &row.facts.id,
-            fingerprint: &stage.fingerprint,
-            parent: inputs.foundation.as_deref(),
-            platforms: image.platforms.iter().map(ToString::to_string).collect(),
-            action: row.action,
-            size: row.facts.size,
-        })
-    });
+    let (registry, prefix) = registry;
+    let rows: BTreeMap<&str, &Row> = rows.iter().map(|row| (row.name.as_str(), row)).collect();
+    let order = prepared.order.iter();
+    let images = order.map(|name| image(session, prepared, prefix, name, rows.get(name.as_str())));
     let document = Document {
         version: VERSION,
         project: &session.project.name,
         registry,
-        images: images.collect(),
+        source: source(session),
+        images: images.collect::<Result<_, _>>()?,
     };
     let mut text = serde_json::to_string_pretty(&document).map_err(std::io::Error::other)?;
     text.push('\n');
@@ -102,4 +143,57 @@ pub(super) fn write(
     }
     packing::keep_out_of_git(&session.project.root.join("dist"))?;
     Ok(store::replace(&file, text.as_bytes())?)
+}
+
+fn image<'a>(
+    session: &Session<'_>,
+    prepared: &'a Prepared,
+    prefix: &str,
+    name: &'a str,
+    row: Option<&&'a Row>,
+) -> Result<Image<'a>, Error> {
+    let stage = &prepared.plan.stages[name];
+    let reference = match row {
+        Some(row) => row.reference.clone(),
+        None => stages::reference(session, stage, prefix)?,
+    };
+    let inputs = prepared.inputs.get(name);
+    Ok(Image {
+        name,
+        reference: reference.to_string(),
+        digest: row.and_then(|row| row.digest.as_ref()),
+        id: row.map(|row| &row.id),
+        fingerprint: &stage.fingerprint,
+        parent: inputs.and_then(|inputs| inputs.foundation.as_deref()),
+        platforms: stages::platforms(stage),
+        action: row.map_or(Action::Skipped, |row| row.action),
+        size: row.map_or_else(Size::default, |row| row.size),
+    })
+}
+
+/// The commit of the checkout. What sparkpack itself writes behind an image does not make it another source.
+fn source(session: &Session<'_>) -> Option<Source> {
+    let source = git::source(&session.project.root).ok()?;
+    let ours = if source.modified.is_empty() {
+        BTreeSet::new()
+    } else {
+        naming_images(session)
+    };
+    Some(Source {
+        commit: source.commit,
+        time: source.time,
+        modified: source.modified.iter().any(|path| !ours.contains(path)),
+    })
+}
+
+/// The files that name images and are input of none, without links above them.
+fn naming_images(session: &Session<'_>) -> BTreeSet<PathBuf> {
+    let project = &session.project;
+    let globs = project.manifests.values().flatten();
+    let manifests =
+        globs.flat_map(|glob| glob::matching(&project.root, &glob.pattern, Wanted::Files));
+    let files = manifests.flatten().chain([pins::FILE_NAME.to_owned()]);
+    files
+        .filter_map(|file| fs_err::canonicalize(project.root.join(file)).ok())
+        .collect()
 }

@@ -40,6 +40,12 @@ impl Naming {
         Self { by_repository }
     }
 
+    /// Whether an image of the project lies in `repository`.
+    #[must_use]
+    pub fn has(&self, repository: &Repository) -> bool {
+        self.by_repository.contains_key(repository)
+    }
+
     /// The image that lies in `repository`, under a tag such as `tag` where images share a repository.
     #[must_use]
     pub fn image(&self, repository: &Repository, tag: Option<&str>) -> Option<&str> {

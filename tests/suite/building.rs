@@ -294,7 +294,7 @@ fn images_json_tells_what_was_made() {
     chain.project.succeed(&["build"]);
     let document: serde_json::Value =
         serde_json::from_str(&chain.project.read("dist/images.json")).unwrap();
-    assert_eq!(document["version"], 1);
+    assert_eq!(document["version"], 2);
     let images = document["images"].as_array().unwrap();
     let job = images.iter().find(|image| image["name"] == "job").unwrap();
     assert_eq!(job["reference"], chain.project.reference("job"));

@@ -13,6 +13,8 @@
 //! - `ignoring`: what reaches a build, compared with docker
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
+//! - `pins`: the digests that a push writes down, and `check --remote` asks for
+//! - `documents`: `dist/images.json` is what its schema says
 //! - `why`: what makes an image differ, from wherever its record still is
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
@@ -31,12 +33,14 @@ mod support;
 
 mod arrows;
 mod building;
+mod documents;
 mod everywhere;
 mod ignoring;
 mod locking;
 mod mistakes;
 mod naming;
 mod packing;
+mod pins;
 mod planning;
 mod pushing;
 mod real;

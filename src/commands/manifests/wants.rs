@@ -12,10 +12,10 @@ use crate::{
 };
 
 /// Which digests there are to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::commands) enum Digests {
-    /// Those in `sparkpack.pins`.
-    Pinned,
+#[derive(Clone, Copy, Debug)]
+pub(in crate::commands) enum Digests<'p> {
+    /// Those of the pushes until now.
+    Pinned(&'p Pins),
     /// One for each image, whatever it will be: to find out before a push whether it can be written.
     Assumed,
 }
@@ -38,13 +38,9 @@ impl Wants {
         session: &Session<'_>,
         prepared: &Prepared,
         scope: Scope<'_>,
-        digests: Digests,
+        digests: Digests<'_>,
     ) -> Result<Self, Error> {
         let project = &session.project;
-        let pins = match project.pin {
-            PinMode::Tag => Pins::default(),
-            PinMode::TagAndDigest => Pins::read(&project.root)?,
-        };
         let mut wants = Self {
             wanted: BTreeMap::new(),
             current: BTreeMap::new(),
@@ -66,12 +62,15 @@ impl Wants {
                     .map(|stage| stage.platform.clone())
                     .collect();
                 let repository = &reference.repository;
-                let known = pins.digest(registry, repository, &platforms, &stage.fingerprint);
-                let digest = match (project.pin, digests, known) {
-                    (PinMode::Tag, ..) => WantedDigest::Never,
-                    (_, _, Some(digest)) => WantedDigest::Known(digest.clone()),
-                    (_, Digests::Assumed, None) => WantedDigest::Known(Digest::of(b"")),
-                    (_, Digests::Pinned, None) => WantedDigest::Unknown,
+                let fingerprint = &stage.fingerprint;
+                let digest = match (project.pin, digests) {
+                    (PinMode::Tag, _) => WantedDigest::Never,
+                    (_, Digests::Assumed) => WantedDigest::Known(Digest::of(b"")),
+                    (_, Digests::Pinned(pins)) => pins
+                        .digest(registry, repository, &platforms, fingerprint)
+                        .map_or(WantedDigest::Unknown, |digest| {
+                            WantedDigest::Known(digest.clone())
+                        }),
                 };
                 let want = Wanted {
                     image: stage.name.clone(),

@@ -107,7 +107,10 @@ pub(super) fn unused(
 
 /// Whether all images and all manifests are meant, so that what is missing is missing.
 fn is_whole(session: &Session<'_>, scope: Scope<'_>) -> bool {
-    scope.registry.is_none() && scope.images.len() == session.project.images.len()
+    let project = &session.project;
+    let registries = project.manifests.keys();
+    let are_all = |only: &str| registries.clone().all(|registry| registry == only);
+    scope.registry.is_none_or(are_all) && scope.images.len() == project.images.len()
 }
 
 /// Why nothing in the manifests can be right: none of them names an image of the project.

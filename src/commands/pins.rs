@@ -1,0 +1,170 @@
+//! What a push writes into `sparkpack.pins`: the digests that the registry has now.
+
+use super::{
+    locks::Prepared,
+    manifests::{Manifests, Named},
+    report::Row,
+    session::Session,
+    stages,
+};
+use std::path::PathBuf;
+
+use crate::{
+    error::Error,
+    image::{Digest, Repository},
+    plan::Stage,
+    project::{
+        PinMode,
+        pins::{FILE_NAME, Pin, Pins},
+    },
+};
+
+/// The pins of the project; none where the manifests hold tags alone.
+pub(super) fn read(session: &Session<'_>) -> Result<Pins, Error> {
+    match session.project.pin {
+        PinMode::Tag => Ok(Pins::default()),
+        PinMode::TagAndDigest => Ok(Pins::read(&session.project.root)?),
+    }
+}
+
+/// What a push makes of the pins.
+#[derive(Default)]
+pub(super) struct NewPins {
+    pub(super) pins: Pins,
+    /// The file's new bytes; nothing where all that they say stands there.
+    bytes: Option<Vec<u8>>,
+    moved: Vec<Moved>,
+}
+
+/// An image that was made again from the same inputs.
+struct Moved {
+    image: String,
+    fingerprint: Digest,
+    old: Digest,
+    new: Digest,
+    /// Where manifests name the old digest.
+    named: Vec<Named>,
+}
+
+impl NewPins {
+    /// What `rows` make of the pins, which all must have arrived in `registry`, a name and a prefix.
+    pub(super) fn of_push(
+        session: &Session<'_>,
+        prepared: &Prepared,
+        registry: (&str, &str),
+        rows: &[Row],
+    ) -> Result<Self, Error> {
+        // With tags alone, a push of a clean checkout must leave it clean.
+        if session.project.pin == PinMode::Tag {
+            return Ok(Self::default());
+        }
+        let mut pins = read(session)?;
+        let before = pins.text();
+        let mut moved = Vec::new();
+        for row in rows {
+            let stage = &prepared.plan.stages[&row.name];
+            moved.extend(set(&mut pins, registry.0, stage, row));
+        }
+        let current = current(session, prepared, registry.1)?;
+        pins.retain(|pin| is_kept(session, registry, &current, pin));
+        let after = pins.text();
+        Ok(Self {
+            pins,
+            bytes: (after != before).then(|| after.into_bytes()),
+            moved: with_places(session, registry.0, moved)?,
+        })
+    }
+
+    /// Tells of every digest that has changed.
+    pub(super) fn say(&self, session: &Session<'_>) {
+        for moved in &self.moved {
+            session.ui.say(format!(
+                "{}: made again from the same inputs ({}): its digest changed from {} to {}",
+                moved.image,
+                moved.fingerprint.short(16),
+                moved.old,
+                moved.new
+            ));
+            for named in &moved.named {
+                session.ui.say(format!(
+                    "{}: names the digest that `{}` had",
+                    named.place, moved.image
+                ));
+            }
+        }
+    }
+
+    /// The file to be written with the manifests, if it changes.
+    pub(super) fn file(&self, session: &Session<'_>) -> Option<(PathBuf, Vec<u8>)> {
+        let bytes = self.bytes.clone()?;
+        Some((session.project.root.join(FILE_NAME), bytes))
+    }
+}
+
+/// Pins what arrived; the image, where it was pinned to another digest.
+fn set(pins: &mut Pins, registry: &str, stage: &Stage, row: &Row) -> Option<Moved> {
+    let new = row.digest.as_ref()?;
+    let platforms = stage.platforms.iter();
+    let platforms: Vec<_> = platforms.map(|stage| stage.platform.clone()).collect();
+    let repository = &row.reference.repository;
+    let old = pins.set(registry, repository, &platforms, &stage.fingerprint, new)?;
+    (old != *new).then(|| Moved {
+        image: row.name.clone(),
+        fingerprint: stage.fingerprint.clone(),
+        old,
+        new: new.clone(),
+        named: Vec::new(),
+    })
+}
+
+fn with_places(
+    session: &Session<'_>,
+    registry: &str,
+    mut moved: Vec<Moved>,
+) -> Result<Vec<Moved>, Error> {
+    if moved.is_empty() {
+        return Ok(moved);
+    }
+    for named in Manifests::of(session, Some(registry))?.named()? {
+        let is_of = |moved: &&mut Moved| {
+            moved.image == named.image && named.reference.digest.as_ref() == Some(&moved.old)
+        };
+        if let Some(moved) = moved.iter_mut().find(is_of) {
+            moved.named.push(named);
+        }
+    }
+    Ok(moved)
+}
+
+/// The repository and the fingerprint of each image of this checkout.
+fn current(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    prefix: &str,
+) -> Result<Vec<(Repository, Digest)>, Error> {
+    let stages = prepared.plan.stages.values();
+    let current = stages.map(|stage| {
+        let reference = stages::reference(session, stage, prefix)?;
+        Ok((reference.repository, stage.fingerprint.clone()))
+    });
+    current.collect()
+}
+
+/// Whether a line stays. Of the registry only what this checkout stands for; a prefix from the environment may make the
+/// same registry another elsewhere, whose lines are left alone.
+fn is_kept(
+    session: &Session<'_>,
+    registry: (&str, &str),
+    current: &[(Repository, Digest)],
+    pin: &Pin,
+) -> bool {
+    let (name, prefix) = registry;
+    let repository = pin.repository.to_string();
+    let below = repository.strip_prefix(prefix);
+    let is_ours = below.is_some_and(|below| below.starts_with('/'))
+        || session.project.naming.has(&pin.repository);
+    let is_current = |(repository, fingerprint): &(Repository, Digest)| {
+        *repository == pin.repository && *fingerprint == pin.fingerprint
+    };
+    pin.registry != name || !is_ours || current.iter().any(is_current)
+}

@@ -1,0 +1,326 @@
+//! `dist/images.json` is what `docs/images.schema.json` says, as a validator of JSON schemas sees it.
+
+use serde_json::{Value, json};
+
+use crate::support::{Registry, Root, TestProject, image_id, program, remove_images, small};
+
+const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/images.schema.json");
+
+const PASSWORD: &str = "secret";
+
+/// A project with a real registry, in no git work tree; its images are gone from the daemon afterwards.
+struct Chain {
+    project: TestProject,
+    registry: Registry,
+    _root: Root,
+}
+
+impl Chain {
+    fn new(name: &str) -> Self {
+        let root = Root::new(name, name);
+        let registry = Registry::with_password("ada", PASSWORD);
+        let project = small::project(&root.name, &registry.host());
+        project.sign_in(&registry.host(), "ada", PASSWORD);
+        Self {
+            project,
+            registry,
+            _root: root,
+        }
+    }
+
+    /// What a run of these arguments writes; it must be valid.
+    fn document(&self, arguments: &[&str]) -> Value {
+        self.project.succeed(arguments);
+        let document: Value = serde_json::from_str(&self.project.read("dist/images.json")).unwrap();
+        let errors = mistakes(std::slice::from_ref(&document)).remove(0);
+        assert_eq!(errors, Vec::<String>::new(), "{document:#}");
+        document
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        remove_images(&self.registry.host());
+    }
+}
+
+/// What the validator finds wrong in each document.
+fn mistakes(documents: &[Value]) -> Vec<Vec<String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("documents.json");
+    fs_err::write(&file, serde_json::to_vec(documents).unwrap()).unwrap();
+    let script = "
+import json, sys
+from jsonschema import Draft202012Validator
+schema = json.load(open(sys.argv[1]))
+Draft202012Validator.check_schema(schema)
+validator = Draft202012Validator(schema)
+documents = json.load(open(sys.argv[2]))
+print(json.dumps([[error.message for error in validator.iter_errors(document)] for document in documents]))
+";
+    let answer = program("python3", &["-c", script, SCHEMA, file.to_str().unwrap()]);
+    serde_json::from_str(&answer).unwrap()
+}
+
+/// Of each image what became of it, by name.
+fn actions(document: &Value) -> Vec<(&str, &str)> {
+    let images = document["images"].as_array().unwrap().iter();
+    let mut actions: Vec<_> = images
+        .map(|image| {
+            let text = |key: &str| image[key].as_str().unwrap();
+            (text("name"), text("action"))
+        })
+        .collect();
+    actions.sort_unstable();
+    actions
+}
+
+fn image<'a>(document: &'a Value, name: &str) -> &'a Value {
+    let images = document["images"].as_array().unwrap();
+    images.iter().find(|image| image["name"] == name).unwrap()
+}
+
+#[test]
+fn a_build_tells_what_the_daemon_has() {
+    let chain = Chain::new("documents-build");
+    let part = chain.document(&["build", "ds"]);
+    assert_eq!(part["source"], Value::Null, "outside of git");
+    assert_eq!(
+        actions(&part),
+        [
+            ("base", "built"),
+            ("ds", "built"),
+            ("job", "skipped"),
+            ("side", "skipped")
+        ]
+    );
+    let job = image(&part, "job");
+    assert_eq!(job["reference"], chain.project.reference("job"));
+    assert_eq!(
+        (&job["digest"], &job["id"], &job["size"]),
+        (
+            &Value::Null,
+            &Value::Null,
+            &json!({"unpacked": null, "compressed": null})
+        )
+    );
+
+    let whole = chain.document(&["build"]);
+    assert_eq!(
+        actions(&whole),
+        [
+            ("base", "reused"),
+            ("ds", "reused"),
+            ("job", "built"),
+            ("side", "built")
+        ]
+    );
+    let job = image(&whole, "job");
+    let reference = chain.project.reference("job");
+    assert_eq!(job["id"], image_id(&reference).unwrap());
+    let size = program("docker", &["inspect", "--format", "{{.Size}}", &reference]);
+    let size: u64 = size.trim().parse().unwrap();
+    assert_eq!(job["size"], json!({"unpacked": size, "compressed": null}));
+    let again = chain.document(&["build"]);
+    assert_eq!(
+        actions(&again),
+        [
+            ("base", "reused"),
+            ("ds", "reused"),
+            ("job", "reused"),
+            ("side", "reused")
+        ]
+    );
+}
+
+#[test]
+fn a_push_tells_what_the_registry_has() {
+    let chain = Chain::new("documents-push");
+    chain.project.succeed(&["build", "base"]);
+    let first = chain.document(&["push"]);
+    assert_eq!(
+        actions(&first),
+        [
+            ("base", "reused"),
+            ("ds", "built"),
+            ("job", "built"),
+            ("side", "built")
+        ]
+    );
+    let second = chain.document(&["push"]);
+    assert_eq!(
+        actions(&second),
+        [
+            ("base", "adopted"),
+            ("ds", "adopted"),
+            ("job", "adopted"),
+            ("side", "adopted")
+        ]
+    );
+    for name in ["base", "job"] {
+        let (first, second) = (image(&first, name), image(&second, name));
+        for key in ["digest", "id", "reference", "fingerprint"] {
+            assert_eq!(first[key], second[key], "{name}");
+        }
+        assert!(first["size"]["unpacked"].is_u64(), "{first}");
+        assert_eq!(second["size"]["unpacked"], Value::Null, "nobody asked");
+        assert_eq!(
+            first["size"]["compressed"], second["size"]["compressed"],
+            "{name}"
+        );
+    }
+    chain.project.edit("docker/side/side.txt", "side", "other");
+    let third = chain.document(&["push", "side"]);
+    assert_eq!(
+        actions(&third),
+        [
+            ("base", "adopted"),
+            ("ds", "skipped"),
+            ("job", "skipped"),
+            ("side", "built")
+        ]
+    );
+}
+
+/// Found again by the commit: and what sparkpack itself rewrites does not make it another.
+#[test]
+fn the_source_is_the_commit_and_its_time() {
+    let chain = Chain::new("documents-git");
+    let project = &chain.project;
+    project.begin_git();
+    assert_eq!(
+        chain.document(&["build", "base"])["source"],
+        Value::Null,
+        "no commit yet"
+    );
+    project.git(&["add", "--all"]);
+    project.git(&["commit", "--quiet", "--message", "all"]);
+    let commit = project.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    let clean = chain.document(&["build"])["source"].clone();
+    assert_eq!(
+        (&clean["commit"], &clean["modified"]),
+        (&commit.clone().into(), &false.into())
+    );
+    let time = project.git(&["log", "-1", "--date=format:%s", "--format=%cd"]);
+    let wanted = program(
+        "date",
+        &[
+            "-u",
+            "-d",
+            &format!("@{}", time.trim()),
+            "+%Y-%m-%dT%H:%M:%SZ",
+        ],
+    );
+    assert_eq!(clean["time"], wanted.trim());
+    assert_ne!(
+        project.git(&["status", "--porcelain"]),
+        "",
+        "the manifest was rewritten"
+    );
+
+    project.write("src/jobs/new.py", "");
+    assert_eq!(chain.document(&["build"])["source"]["modified"], true);
+    project.git(&["add", "--all"]);
+    assert_eq!(chain.document(&["build"])["source"]["modified"], true);
+    project.git(&["commit", "--quiet", "--message", "new"]);
+    let next = chain.document(&["push"])["source"].clone();
+    assert_eq!(next["modified"], false);
+    assert_ne!(next["commit"], commit);
+}
+
+/// Every way to spoil a valid document: a key that is missing, one that is unknown, a value of another type.
+fn spoiled(document: &Value) -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    let mut pointers = vec![String::new()];
+    while let Some(pointer) = pointers.pop() {
+        let here = document.pointer(&pointer).unwrap();
+        let mut spoil = |what: String, change: &dyn Fn(&mut Value)| {
+            let mut copy = document.clone();
+            change(copy.pointer_mut(&pointer).unwrap());
+            all.push((format!("{pointer}: {what}"), copy));
+        };
+        spoil("a number with a fraction".to_owned(), &|value| {
+            *value = json!(1.5)
+        });
+        if let Some(object) = here.as_object() {
+            spoil("an unknown key".to_owned(), &|value| {
+                value["digset"] = json!("x");
+            });
+            for key in object.keys() {
+                spoil(format!("without {key}"), &|value| {
+                    value.as_object_mut().unwrap().remove(key);
+                });
+                pointers.push(format!("{pointer}/{key}"));
+            }
+        }
+        if let Some(items) = here.as_array() {
+            pointers.extend((0..items.len()).map(|index| format!("{pointer}/{index}")));
+        }
+    }
+    all
+}
+
+#[test]
+fn the_schema_refuses_what_is_wrong() {
+    let chain = Chain::new("documents-wrong");
+    chain.project.begin_git();
+    chain
+        .project
+        .git(&["commit", "--quiet", "--message", "all"]);
+    let good = chain.document(&["push", "ds"]);
+    let mut wrong = spoiled(&good);
+    for (pointer, value) in [
+        ("/version", json!(1)),
+        ("/source/time", json!("2024-02-29T23:30:00+05:30")),
+        ("/source/commit", json!("1bdc4a7")),
+        ("/images/1/action", json!("pushed")),
+        ("/images/1/action", json!("adopted")),
+        ("/images/1/action", json!("skipped")),
+        ("/images/3/action", json!("built")),
+        ("/images/1/digest", json!("sha256:1f2e")),
+        ("/images/1/id", Value::Null),
+        ("/images/1/size/unpacked", Value::Null),
+        ("/images/1/size/compressed", json!(-1)),
+        ("/images/1/platforms", json!([])),
+        ("/images/1/reference", json!("registry.example/job")),
+        ("/images", json!([])),
+    ] {
+        let mut copy = good.clone();
+        *copy.pointer_mut(pointer).unwrap() = value.clone();
+        wrong.push((format!("{pointer} = {value}"), copy));
+    }
+    assert!(wrong.len() > 80, "{}", wrong.len());
+    let documents: Vec<Value> = wrong.iter().map(|(_, copy)| copy.clone()).collect();
+    let found = mistakes(&documents);
+    let taken: Vec<&str> = wrong
+        .iter()
+        .zip(&found)
+        .filter(|(_, errors)| errors.is_empty())
+        .map(|((what, _), _)| what.as_str())
+        .collect();
+    assert_eq!(taken, Vec::<&str>::new(), "taken as valid");
+}
+
+/// Whoever reads the schema instead of this code must find every key explained.
+#[test]
+fn every_key_is_described() {
+    fn walk(at: &str, value: &Value, silent: &mut Vec<String>) {
+        let Some(object) = value.as_object() else {
+            return;
+        };
+        if let Some(properties) = object.get("properties").and_then(Value::as_object) {
+            for (key, property) in properties {
+                if !property["description"].is_string() {
+                    silent.push(format!("{at}.{key}"));
+                }
+            }
+        }
+        for (key, child) in object.iter().filter(|(key, _)| *key != "oneOf") {
+            walk(&format!("{at}.{key}"), child, silent);
+        }
+    }
+    let schema: Value = serde_json::from_str(&fs_err::read_to_string(SCHEMA).unwrap()).unwrap();
+    let mut silent = Vec::new();
+    walk("", &schema, &mut silent);
+    assert_eq!(silent, Vec::<String>::new());
+}
