@@ -8,9 +8,9 @@ use std::{
 
 use super::{locks::Prepared, session::Session, stages};
 use crate::{
-    adapters::store,
+    adapters::journal::Replacement,
     error::Error,
-    image::Reference,
+    image::{Digest, Reference},
     manifest::{self, Rewritten},
     project::{
         glob,
@@ -75,8 +75,13 @@ pub(super) fn rewrite(
             let path = session.project.root.join(file);
             (path, result.text.clone().into_bytes())
         })
-        .collect();
-    store::replace_all(&files)?;
+        .map(|(path, bytes)| {
+            // The text that was rewritten is not kept: what is there now stands for it.
+            let old = Some(Digest::of(&fs_err::read(&path)?));
+            Ok(Replacement { path, old, bytes })
+        })
+        .collect::<Result<_, Error>>()?;
+    session.replace_together(&files)?;
     for change in changed().flat_map(|(_, result)| &result.changes) {
         session.ui.say(format!(
             "{}: {} is now {}",
