@@ -49,7 +49,7 @@ fn beside(file: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
         Ok((made, is_held))
     });
     let mut temporary = temporary.map_err(|error| named(&error, folder))?;
-    let written = temporary.write_all(bytes);
+    let written = temporary.as_file_mut().write_all(bytes);
     written.map_err(|error| named(&error, file))?;
     Ok(temporary)
 }

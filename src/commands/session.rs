@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
             };
             let message = format!("the file had {names} the old content");
             let hint = format!(
-                "`find . -samefile NAME` finds the names of a file; a symbolic link to {} would stay one",
+                "whoever replaces a file whole leaves its other names behind: make those symbolic links to {}",
                 file.display()
             );
             let defect = Defect::new("W106", Place::of_line(file, 1), message);
