@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::{
     adapters::{
-        credentials::CredentialsError, docker::DockerError, python::PythonError,
-        registry::RegistryError, sources::SourceError,
+        credentials::CredentialsError, docker::DockerError, journal::ReplaceError,
+        python::PythonError, registry::RegistryError, sources::SourceError,
     },
     image::Reference,
     package::{archive::ArchiveError, vendor::VendorError},
@@ -38,6 +38,9 @@ pub enum Error {
     /// A file could not be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// Files that change together were not replaced.
+    #[error(transparent)]
+    Replace(#[from] ReplaceError),
     /// An archive could not be written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -162,6 +165,7 @@ impl Error {
             Self::Tree(error) => error.code(),
             Self::Io(_) | Self::Archive(ArchiveError::Io(_)) => "E610",
             Self::Archive(_) => "E611",
+            Self::Replace(error) => error.code(),
             Self::Vendor(error) => error.code(),
             Self::Docker(error) => error.code(),
             Self::Registry(error) => error.code(),
@@ -217,6 +221,7 @@ impl Error {
             Self::Defect(defect) => defect.hint.clone().or_else(|| usual_hint(defect.code)),
             Self::Tree(error) => error.hint(),
             Self::Io(error) | Self::Archive(ArchiveError::Io(error)) => io_hint(error),
+            Self::Replace(error) => error.hint().or_else(|| io_hint(error.disk()?)),
             Self::Archive(_) => Some("run it again when nothing writes into the project".to_owned()),
             Self::Vendor(error) => error.hint(),
             Self::Docker(error) => error.hint(),

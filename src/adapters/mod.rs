@@ -3,6 +3,7 @@
 pub mod credentials;
 pub mod docker;
 pub mod git;
+pub mod journal;
 pub mod python;
 pub mod registry;
 pub mod sources;

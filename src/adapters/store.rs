@@ -1,11 +1,15 @@
 //! Files that are written whole or not at all, and the cache.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{File, Metadata, TryLockError},
+    hash::{BuildHasher, Hasher, RandomState},
     io::{self, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
 };
+
+use rustix::fs::OFlags;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::project::tree::{Content, Entry};
 
@@ -14,26 +18,16 @@ use crate::project::tree::{Content, Entry};
 /// # Errors
 /// The disk's; `file` is then as it was.
 pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_all(&[(file.to_owned(), bytes.to_vec())])
-}
-
-/// Replaces several files: all of them are written before the first is renamed.
-///
-/// # Errors
-/// The disk's; where it failed at writing, every file is as it was.
-pub fn replace_all(files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
-    let mut written = Vec::new();
-    for (file, bytes) in files {
-        let file = fs_err::canonicalize(file).unwrap_or_else(|_| file.clone());
-        written.push((write_beside(&file, bytes)?, file));
-    }
-    for (temporary, file) in written {
-        temporary
-            .persist(&file)
-            .map_err(|error| named(&error.error, &file))?;
-        fs_err::File::open(folder_of(&file))?.sync_all()?;
-    }
-    Ok(())
+    let file = fs_err::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let temporary = beside(&file, bytes)?;
+    take_after(temporary.as_file(), fs_err::metadata(&file).ok().as_ref())
+        .map_err(|error| named(&error, &file))?;
+    temporary
+        .as_file()
+        .sync_all()
+        .map_err(|error| named(&error, &file))?;
+    persist(temporary, &file)?;
+    fs_err::File::open(folder_of(&file))?.sync_all()
 }
 
 /// Replaces a file that can be made again: whole or not at all for whoever reads it, but not synced, and only its
@@ -42,56 +36,173 @@ pub fn replace_all(files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
 /// # Errors
 /// The disk's.
 pub fn replace_unsynced(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = folder_of(file);
-    fs_err::create_dir_all(folder)?;
-    let mut temporary = tempfile::Builder::new()
-        .prefix(TEMPORARY)
-        .tempfile_in(folder)
-        .map_err(|error| named(&error, folder))?;
-    temporary.write_all(bytes)?;
-    temporary
-        .persist(file)
-        .map_err(|error| named(&error.error, file))?;
-    Ok(())
+    persist(beside(file, bytes)?, file)
 }
 
-fn folder_of(file: &Path) -> &Path {
+/// Writes what is to become `file` into a temporary file beside it.
+fn beside(file: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let folder = folder_of(file);
+    fs_err::create_dir_all(folder)?;
+    let temporary = held(|| {
+        let made = temporaries().tempfile_in(folder)?;
+        let is_held = is_held(made.as_file());
+        Ok((made, is_held))
+    });
+    let mut temporary = temporary.map_err(|error| named(&error, folder))?;
+    let written = temporary.as_file_mut().write_all(bytes);
+    written.map_err(|error| named(&error, file))?;
+    Ok(temporary)
+}
+
+fn persist(temporary: NamedTempFile, file: &Path) -> io::Result<()> {
+    let renamed = temporary.persist(file);
+    // The lock is let go of with the handle, when nothing has the temporary name any more.
+    renamed.map(drop).map_err(|error| named(&error.error, file))
+}
+
+/// The folder that `file` lies in.
+pub(super) fn folder_of(file: &Path) -> &Path {
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
 }
 
-/// Writes what is to become `file` into a temporary file beside it.
-fn write_beside(file: &Path, bytes: &[u8]) -> io::Result<tempfile::TempPath> {
-    let folder = folder_of(file);
-    fs_err::create_dir_all(folder)?;
-    let temporary = tempfile::Builder::new()
-        .prefix(TEMPORARY)
-        .tempfile_in(folder);
-    let temporary = temporary.map_err(|error| named(&error, folder))?;
-    let (handle, path) = temporary.into_parts();
-    let mut output = fs_err::File::from_parts(handle, &*path);
-    output.write_all(bytes)?;
-    let permissions = match fs_err::metadata(file) {
-        Ok(existing) => {
-            // Only root can give a file away; anybody else owns what was there.
-            drop(std::os::unix::fs::chown(
-                &path,
-                Some(existing.uid()),
-                Some(existing.gid()),
-            ));
-            existing.permissions()
+/// Gives a new file the mode and, where that is possible, the owner of the one that it replaces.
+///
+/// # Errors
+/// The mode cannot be set.
+pub(super) fn take_after(file: &File, existing: Option<&Metadata>) -> io::Result<()> {
+    let permissions = existing.map_or_else(default_permissions, Metadata::permissions);
+    if let Some(existing) = existing {
+        let own = file.metadata()?;
+        if (own.uid(), own.gid()) != (existing.uid(), existing.gid()) {
+            // Only root can give a file away; anybody else may at least give it to a group of theirs.
+            let (user, group) = (Some(existing.uid()), Some(existing.gid()));
+            drop(fchown(file, user, group).or_else(|_| fchown(file, None, group)));
         }
-        Err(_) => default_permissions(),
-    };
-    output.set_permissions(permissions)?;
-    output.sync_all()?;
-    Ok(path)
+    }
+    file.set_permissions(permissions)
 }
 
-/// What the names of half-written files begin with: never an input of anything.
-const TEMPORARY: &str = ".sparkpack-";
+/// What the names of half-written files and folders begin with: never an input of anything.
+pub(super) const TEMPORARY: &str = ".sparkpack-";
+
+fn temporaries() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    builder
+}
+
+/// A name for a half-written file that nobody else has.
+pub(super) fn temporary_name() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{TEMPORARY}{:016x}", random())
+}
+
+/// A half-written folder, which goes with this value.
+#[derive(Debug)]
+pub struct TemporaryFolder {
+    folder: TempDir,
+    /// Tells that it has an owner who lives.
+    _handle: File,
+}
+
+impl TemporaryFolder {
+    /// A new one in `folder`.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn within(folder: &Path) -> io::Result<Self> {
+        held(|| {
+            let made = temporaries().tempdir_in(folder)?;
+            let handle = File::open(made.path())?;
+            let is_held = is_held(&handle);
+            Ok((
+                Self {
+                    folder: made,
+                    _handle: handle,
+                },
+                is_held,
+            ))
+        })
+        .map_err(|error| named(&error, folder))
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// What `make` gives and holds: another run may take a thing away in the instant before its owner holds it.
+fn held<T>(mut make: impl FnMut() -> io::Result<(T, bool)>) -> io::Result<T> {
+    loop {
+        let (made, is_held) = make()?;
+        if is_held {
+            return Ok(made);
+        }
+    }
+}
+
+/// Holds a file that was just made, so that nobody takes it for a dead process's: false where somebody already has.
+///
+/// Where the file system knows no locks nobody takes anything away.
+pub(super) fn is_held(made: &File) -> bool {
+    let is_there = || made.metadata().is_ok_and(|metadata| metadata.nlink() > 0);
+    !matches!(made.try_lock(), Err(TryLockError::WouldBlock)) && is_there()
+}
+
+/// Whose a thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Ours, as long as the handle is open; or nobody can tell.
+    Ours,
+    /// A living process's.
+    Theirs,
+    /// There is another thing at its path, or none.
+    Gone,
+}
+
+/// Tries to hold the thing that was opened at `path`.
+pub(super) fn hold(handle: &File, path: &Path) -> Hold {
+    if matches!(handle.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Hold::Theirs;
+    }
+    let now = path.symlink_metadata();
+    let opened = handle.metadata();
+    let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+    match (now, opened) {
+        (Ok(now), Ok(opened)) if identity(&now) == identity(&opened) => Hold::Ours,
+        _ => Hold::Gone,
+    }
+}
+
+/// Takes away what killed runs have left half-written in `folder`; of what still has an owner it keeps off.
+///
+/// What cannot be taken away stays: it is never an input of anything.
+pub fn sweep(folder: &Path) {
+    for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+            drop(take_away(&entry.path()));
+        }
+    }
+}
+
+fn take_away(path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    options.read(true).custom_flags(flags.cast_signed());
+    let handle = options.open(path)?;
+    handle.try_lock()?;
+    match hold(&handle, path) {
+        Hold::Ours if handle.metadata()?.is_dir() => fs_err::remove_dir_all(path),
+        Hold::Ours => fs_err::remove_file(path),
+        Hold::Theirs | Hold::Gone => Ok(()),
+    }
+}
 
 fn named(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
@@ -208,22 +319,71 @@ mod tests {
     use super::*;
 
     #[test]
-    fn several_files_change_together_or_not_at_all() {
+    fn what_cannot_be_written_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        fs_err::write(path("a"), "old").unwrap();
+        fs_err::create_dir(path("folder")).unwrap();
         fs_err::write(path("file"), "").unwrap();
-        let impossible = [
-            (path("a"), b"new".to_vec()),
-            (path("file/b"), b"new".to_vec()),
-        ];
-        replace_all(&impossible).unwrap_err();
-        assert_eq!(fs_err::read_to_string(path("a")).unwrap(), "old");
+        replace(&path("folder"), b"new").unwrap_err();
+        replace(&path("file/b"), b"new").unwrap_err();
+        replace_unsynced(&path("folder"), b"new").unwrap_err();
         let left: Vec<_> = fs_err::read_dir(folder.path()).unwrap().collect();
         assert_eq!(left.len(), 2, "nothing half-written stays: {left:?}");
-        replace_all(&[(path("a"), b"new".to_vec()), (path("b"), b"new".to_vec())]).unwrap();
-        assert_eq!(fs_err::read_to_string(path("a")).unwrap(), "new");
-        assert_eq!(fs_err::read_to_string(path("b")).unwrap(), "new");
+    }
+
+    #[test]
+    fn only_what_has_no_owner_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for file in [
+            ".sparkpack-dead",
+            "kept",
+            "sub/.sparkpack-deeper",
+            ".sparkpack-tree/a/b",
+        ] {
+            fs_err::create_dir_all(path(file).parent().unwrap()).unwrap();
+            fs_err::write(path(file), "").unwrap();
+        }
+        symlink("kept", path(".sparkpack-link")).unwrap();
+        let file = beside(&path("new"), b"half").unwrap();
+        let tree = TemporaryFolder::within(folder.path()).unwrap();
+        sweep(folder.path());
+        let names = || {
+            let entries = fs_err::read_dir(folder.path()).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.collect::<std::collections::BTreeSet<String>>()
+        };
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let living = [name(file.path()), name(tree.path())];
+        let others = ["kept", "sub", ".sparkpack-link"].map(str::to_owned);
+        assert_eq!(names(), living.into_iter().chain(others.clone()).collect());
+        persist(file, &path("new")).unwrap();
+        drop(tree);
+        let new = std::iter::once("new".to_owned());
+        assert_eq!(names(), others.into_iter().chain(new).collect());
+        assert!(path("sub/.sparkpack-deeper").exists());
+    }
+
+    #[test]
+    fn who_sweeps_takes_nothing_from_those_who_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let is_done = || done.load(std::sync::atomic::Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done() {
+                    sweep(folder.path());
+                }
+            });
+            for number in 0..2000 {
+                let text = number.to_string();
+                let file = folder.path().join(&text);
+                replace_unsynced(&file, text.as_bytes()).unwrap();
+                assert_eq!(fs_err::read_to_string(&file).unwrap(), text);
+                fs_err::remove_file(&file).unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 
     #[test]

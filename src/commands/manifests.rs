@@ -17,7 +17,7 @@ pub(super) use wants::{Digests, Wants};
 
 use super::{locks::Prepared, session::Session};
 use crate::{
-    adapters::store,
+    adapters::journal::Replacement,
     error::Error,
     image::{Digest, Reference},
     manifest::{self, ImagePlace, LeftAlone, Located, Object, Rewritten, Rules, on_all_cores},
@@ -300,13 +300,18 @@ pub(super) fn write(
     };
     let pins = beside.is_some();
     let files: Vec<_> = changed()
-        .map(|(examined, text)| {
-            let path = session.project.root.join(&examined.file);
-            (path, text.clone().into_bytes())
+        .map(|(examined, text)| Replacement {
+            path: session.project.root.join(&examined.file),
+            old: Some(Digest::of(examined.text.as_bytes())),
+            bytes: text.clone().into_bytes(),
         })
-        .chain(beside)
+        .chain(beside.map(|(path, bytes)| Replacement {
+            path,
+            old: None,
+            bytes,
+        }))
         .collect();
-    store::replace_all(&files)?;
+    session.replace_together(&files)?;
     for change in changed().flat_map(|(examined, _)| &examined.rewritten.changes) {
         let also: Vec<String> = change.reaches.iter().map(ToString::to_string).collect();
         let also = match also.as_slice() {

@@ -332,9 +332,7 @@ impl<'a> Packer<'a> {
             stats::keep(&kept, &digests);
             return Ok(());
         }
-        let temporary = tempfile::Builder::new()
-            .prefix(".sparkpack-")
-            .tempdir_in(dist)?;
+        let temporary = store::TemporaryFolder::within(dist)?;
         let into: PathBuf = temporary.path().join("tree");
         store::copy_tree(entries, &into)?;
         Ok(store::move_folder(&into, &folder)?)

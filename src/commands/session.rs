@@ -8,13 +8,17 @@ use std::{
 
 use super::manifests::Verdicts;
 use crate::{
-    adapters::{git, stats, store},
+    adapters::{
+        git,
+        journal::{self, Replacement},
+        stats, store,
+    },
     error::Error,
     image::Digest,
     project::{
-        self, FILE_NAME, Project,
+        self, FILE_NAME, Project, glob,
         lock::{self, Lock},
-        place::nearest,
+        place::{Defect, Place, nearest},
         trees::Trees,
     },
     ui::Ui,
@@ -71,7 +75,53 @@ impl<'a> Session<'a> {
             let why = "waiting for another sparkpack in this project to end";
             self.ui.say(why);
         };
-        Ok(store::lock(&file, waiting)?)
+        let alone = store::lock(&file, waiting)?;
+        self.clean_up()?;
+        Ok(alone)
+    }
+
+    /// Completes or undoes what a killed run has begun, and takes away what it has left.
+    fn clean_up(&self) -> Result<(), Error> {
+        let root = &self.project.root;
+        let globs = self.project.manifests.values().flatten();
+        let globs: Vec<_> = globs
+            .filter_map(|glob| glob::compile(&glob.pattern).ok())
+            .collect();
+        let outside = |path: &str| globs.iter().any(|glob| glob.is_match(path));
+        if let Some(recovered) = journal::recover(root, &outside)? {
+            self.ui.say(recovered);
+        }
+        for kind in ["stats", "archives", "origins", "records", "revisions"] {
+            store::sweep(&self.cache.join(kind));
+        }
+        let dist = root.join("dist");
+        store::sweep(&dist);
+        for entry in fs_err::read_dir(&dist).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                store::sweep(&entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces files of the project, all or none, and warns of those that have other names.
+    pub(super) fn replace_together(&self, files: &[Replacement]) -> Result<(), Error> {
+        let root = &self.project.root;
+        for linked in journal::replace_together(root, files)? {
+            let file = linked.path.strip_prefix(root).unwrap_or(&linked.path);
+            let names = match linked.others {
+                1 => "another name, which keeps".to_owned(),
+                several => format!("{several} other names, which keep"),
+            };
+            let message = format!("the file had {names} the old content");
+            let hint = format!(
+                "whoever replaces a file whole leaves its other names behind: make those symbolic links to {}",
+                file.display()
+            );
+            let defect = Defect::new("W111", Place::of_line(file, 1), message);
+            self.ui.warn(&defect.hint(hint));
+        }
+        Ok(())
     }
 
     /// The images that are meant: the named ones, else all.

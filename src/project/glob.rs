@@ -1,6 +1,6 @@
 //! Globs of the configuration: `*` stays in one folder, `**` crosses folders.
 
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 use globset::{GlobBuilder, GlobMatcher};
 use walkdir::WalkDir;
@@ -25,7 +25,7 @@ pub fn compile(pattern: &str) -> Result<GlobMatcher, String> {
         .map_err(|error| error.kind().to_string())
 }
 
-/// The paths below `root` that match, relative to it with `/`, sorted; version control is passed over.
+/// The paths below `root` that match, relative to it with `/`, sorted. Version control and half-written files do not.
 ///
 /// # Errors
 /// The glob is wrong, or a folder cannot be read: in words.
@@ -42,7 +42,8 @@ pub fn matching(root: &Path, pattern: &str, wanted: Wanted) -> Result<Vec<String
     }
     let mut found = Vec::new();
     let walk = WalkDir::new(&start).into_iter();
-    for entry in walk.filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git") {
+    for entry in walk.filter_entry(|entry| entry.depth() == 0 || !is_passed_over(entry.file_name()))
+    {
         let entry = entry.map_err(|error| error.to_string())?;
         let is_wanted = match wanted {
             Wanted::Files => entry.path().is_file(),
@@ -56,6 +57,11 @@ pub fn matching(root: &Path, pattern: &str, wanted: Wanted) -> Result<Vec<String
     }
     found.sort();
     Ok(found)
+}
+
+/// What no pattern means, however wide it is.
+fn is_passed_over(name: &OsStr) -> bool {
+    name == ".git" || name.as_encoded_bytes().starts_with(b".sparkpack-")
 }
 
 #[cfg(test)]
@@ -76,6 +82,8 @@ mod tests {
         assert_eq!(files("k/a.yml"), ["k/a.yml"]);
         assert_eq!(files("./k/*.yml"), ["k/a.yml"]);
         assert!(files("nothing/*").is_empty());
+        fs_err::write(folder.path().join("k/.sparkpack-half"), "").unwrap();
+        assert_eq!(files("k/*"), ["k/a.yml", "k/d.txt"]);
         assert_eq!(
             matching(folder.path(), "k/*", Wanted::Folders).unwrap(),
             ["k/once"]

@@ -2,6 +2,7 @@
 //!
 //! - `arrows`: a module uses only modules to its left
 //! - `shapes`: the four configurations that the schema must carry
+//! - `killed`: a kill or a failing disk at any system call leaves all files old or all new
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
@@ -36,6 +37,7 @@ mod building;
 mod documents;
 mod everywhere;
 mod ignoring;
+mod killed;
 mod locking;
 mod mistakes;
 mod naming;

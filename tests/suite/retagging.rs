@@ -870,7 +870,19 @@ const CHECKOUT_SAME: [Same; 20] = [
         p.write("src/jobs/.one.py.swp", "x");
     }),
     ("what a killed run left", |p| {
-        p.write("folder/.sparkpack-abc", "x")
+        for folder in [
+            "folder",
+            "src",
+            "tools/tree",
+            "docker/ds/data",
+            "kubernetes",
+        ] {
+            p.write(&format!("{folder}/.sparkpack-0123456789abcdef"), "x");
+        }
+        for journal in [".sparkpack-journal", ".sparkpack-committed"] {
+            p.write(journal, "x");
+            p.write(&format!("folder/{journal}"), "x");
+        }
     }),
     ("what is in dist", |p| p.write("dist/jobs.zip", "x")),
     ("empty folders", |p| {

@@ -7,10 +7,10 @@ use std::{
 
 use super::{Inputs, used_sources};
 use crate::{
-    adapters::store,
+    adapters::journal::{ReplaceError, Replacement},
     commands::session::Session,
     error::Error,
-    image::Platform,
+    image::{Digest, Platform},
     project::{
         Project,
         inputs::{BaseImage, ImageInputs, ImageRequirements},
@@ -69,21 +69,29 @@ impl LockFiles {
         session: &Session<'_>,
         old: &Self,
     ) -> Result<(), Error> {
+        let root = &session.project.root;
         let mut changed = Vec::new();
         if self.lock != old.lock {
-            changed.push((PathBuf::from(lock::FILE_NAME), self.lock.to_text()));
+            let file = Path::new(lock::FILE_NAME);
+            let is_old = |now: Option<&str>| {
+                let read = now.map(|text| Lock::parse(file, text).ok());
+                read.unwrap_or_else(|| Some(Lock::default())) == Some(old.lock.clone())
+            };
+            changed.push(replacement(root, file, self.lock.to_text(), is_old)?);
         }
         for (file, lock) in &self.beside {
-            if old.beside.get(file) != Some(lock) {
-                changed.push((file.clone(), lock.to_text()));
+            let was = old.beside.get(file);
+            let is_old = |now: Option<&str>| {
+                let read = now.map(|text| requirements::Lock::parse(file, text).ok());
+                read == was.map(|lock| Some(lock.clone()))
+            };
+            if was != Some(lock) {
+                changed.push(replacement(root, file, lock.to_text(), is_old)?);
             }
         }
-        let root = &session.project.root;
-        let files = changed
-            .iter()
-            .map(|(file, text)| (root.join(file), text.clone().into_bytes()));
-        store::replace_all(&files.collect::<Vec<_>>())?;
-        for (file, _) in &changed {
+        session.replace_together(&changed)?;
+        for Replacement { path, .. } in &changed {
+            let file = path.strip_prefix(root).unwrap_or(path);
             session
                 .ui
                 .say(format!("{} written: commit it", file.display()));
@@ -117,6 +125,29 @@ impl LockFiles {
                 .retain(|platform, _| wanted.is_some_and(|used| used.contains(platform)));
         }
     }
+}
+
+/// The new text of a lock file, in the place of what it holds now, which must still mean what was read.
+fn replacement(
+    root: &Path,
+    file: &Path,
+    text: String,
+    is_old: impl Fn(Option<&str>) -> bool,
+) -> Result<Replacement, Error> {
+    let path = root.join(file);
+    let now = match fs_err::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        read => Some(read?),
+    };
+    if !is_old(now.as_deref()) {
+        let path = file.to_owned();
+        return Err(ReplaceError::Changed { path }.into());
+    }
+    Ok(Replacement {
+        path,
+        old: now.map(|now| Digest::of(now.as_bytes())),
+        bytes: text.into_bytes(),
+    })
 }
 
 /// What a project uses of its locks.

@@ -1,0 +1,345 @@
+//! Files that change together or not at all, whatever instant the process is killed at or the power fails.
+//!
+//! 1. `.sparkpack-journal` in the project's root says what is to happen: each file, the name of its new content beside
+//!    it, and the digest of what it holds. Until it is on the disk nothing else is made.
+//! 2. The new contents are written beside the files, and all of it is brought to the disk.
+//! 3. Every file must still hold what its caller read.
+//! 4. The journal is renamed to `.sparkpack-committed`: from here on all files are to be new.
+//! 5. Each new content is renamed over its file. Then the journal goes.
+//!
+//! Whoever comes next and finds a journal undoes 2, or completes 5: [`recover`]. The journal is locked by the process
+//! that works on it, so that nobody takes a living one's away.
+
+mod error;
+mod record;
+mod recover;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeSet,
+    fs::{File, Metadata, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+pub use error::ReplaceError;
+use error::cannot;
+use record::Entry;
+pub use recover::{Recovered, recover};
+use rustix::fs::OFlags;
+
+use super::store;
+use crate::image::Digest;
+
+/// The journal of a change that can still be undone.
+const BEGUN: &str = ".sparkpack-journal";
+
+/// The journal of a change that has to be completed.
+const COMMITTED: &str = ".sparkpack-committed";
+
+/// What is to become of one file.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// The file; a link to it stays a link.
+    pub path: PathBuf,
+    /// The digest of what the caller read there; nothing where there was no file.
+    pub old: Option<Digest>,
+    /// The new content.
+    pub bytes: Vec<u8>,
+}
+
+/// A file that had more names than one: the others keep the old content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linked {
+    /// The file that was replaced.
+    pub path: PathBuf,
+    /// How many other names there are.
+    pub others: u64,
+}
+
+/// Replaces all files, which lie in the project in `root`, or none. Modes, owners and links are kept.
+///
+/// Gives the files that other names keep the old content of.
+///
+/// # Errors
+/// Nothing is changed then, but for [`ReplaceError::Unfinished`], which [`recover`] completes.
+pub fn replace_together(root: &Path, files: &[Replacement]) -> Result<Vec<Linked>, ReplaceError> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let targets = targets(root, files)?;
+    let linked = targets.iter().filter_map(Target::linked).collect();
+    let journal = Journal::begin(root, &targets)?;
+    let mut written = 0;
+    let ready = prepare(&targets, &mut written).and_then(|()| journal.commit());
+    if let Err(error) = ready {
+        journal.undo(&targets[..written]);
+        return Err(error);
+    }
+    let moves: Vec<_> = targets.iter().map(Target::to_move).collect();
+    let finished = sync_folder(root).and_then(|()| finish(root, &moves));
+    finished.map_err(|error| ReplaceError::Unfinished(Box::new(error)))?;
+    Ok(linked)
+}
+
+/// A file that is to be replaced.
+struct Target<'a> {
+    file: &'a Replacement,
+    /// Where it really lies.
+    real: PathBuf,
+    /// What it is now, if it is there.
+    metadata: Option<Metadata>,
+    entry: Entry,
+}
+
+/// Looks at all files; one that is named twice is taken once.
+fn targets<'a>(root: &Path, files: &'a [Replacement]) -> Result<Vec<Target<'a>>, ReplaceError> {
+    let mut targets: Vec<Target<'a>> = Vec::new();
+    for file in files {
+        let target = Target::new(root, file)?;
+        let same = targets.iter().find(|other| other.real == target.real);
+        match same {
+            None => targets.push(target),
+            Some(other) if other.file.bytes == file.bytes && other.file.old == file.old => {}
+            Some(other) => {
+                return Err(ReplaceError::Twice {
+                    first: PathBuf::from(&other.entry.path),
+                    second: PathBuf::from(&target.entry.path),
+                });
+            }
+        }
+    }
+    Ok(targets)
+}
+
+impl<'a> Target<'a> {
+    fn new(root: &Path, file: &'a Replacement) -> Result<Self, ReplaceError> {
+        let path = &file.path;
+        let relative = path.strip_prefix(root).ok().and_then(Path::to_str);
+        let Some(relative) = relative else {
+            let reason = "its name is not UTF-8, or leads out of the project";
+            return Err(cannot("replaced", path)(io::Error::other(reason)));
+        };
+        let real = real(path).map_err(cannot("found", path))?;
+        let metadata = writable(&real).map_err(cannot("opened for writing", path))?;
+        let entry = Entry {
+            path: relative.to_owned(),
+            temporary: store::temporary_name(),
+            old: file.old.clone(),
+        };
+        Ok(Self {
+            file,
+            real,
+            metadata,
+            entry,
+        })
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.real.with_file_name(&self.entry.temporary)
+    }
+
+    fn to_move(&self) -> Move {
+        Move {
+            path: self.file.path.clone(),
+            temporary: self.temporary(),
+            real: self.real.clone(),
+        }
+    }
+
+    fn linked(&self) -> Option<Linked> {
+        let others = self.metadata.as_ref()?.nlink().saturating_sub(1);
+        (others > 0).then(|| Linked {
+            path: self.file.path.clone(),
+            others,
+        })
+    }
+
+    /// Writes the new content beside the file; `was_made` where something is there now, whole or not.
+    fn write(&self, was_made: &mut bool) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let mut output = options.open(self.temporary())?;
+        *was_made = true;
+        output.write_all(&self.file.bytes)?;
+        store::take_after(&output, self.metadata.as_ref())?;
+        output.sync_all()
+    }
+
+    fn is_unchanged(&self) -> io::Result<bool> {
+        Ok(real(&self.file.path)? == self.real && digest(&self.real)? == self.file.old)
+    }
+}
+
+/// Writes all new contents, counting them, and looks whether the files are still what they were.
+fn prepare(targets: &[Target<'_>], written: &mut usize) -> Result<(), ReplaceError> {
+    for target in targets {
+        let mut was_made = false;
+        let result = target.write(&mut was_made);
+        *written += usize::from(was_made);
+        result.map_err(cannot("written", &target.file.path))?;
+    }
+    sync_folders(targets.iter().map(|target| target.real.as_path()))?;
+    for target in targets {
+        let path = &target.file.path;
+        if !target.is_unchanged().map_err(cannot("read", path))? {
+            let path = PathBuf::from(&target.entry.path);
+            return Err(ReplaceError::Changed { path });
+        }
+    }
+    Ok(())
+}
+
+/// A journal that this process holds.
+struct Journal<'a> {
+    root: &'a Path,
+    /// Locked until it is closed.
+    handle: File,
+}
+
+impl<'a> Journal<'a> {
+    /// Writes the journal; nothing stays where that fails.
+    fn begin(root: &'a Path, targets: &[Target<'_>]) -> Result<Self, ReplaceError> {
+        let file = root.join(BEGUN);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        let handle = match options.open(&file) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(ReplaceError::Busy);
+            }
+            opened => opened.map_err(cannot("written", &file))?,
+        };
+        // Who came in between took it for a dead process's, and away.
+        if !store::is_held(&handle) {
+            return Err(ReplaceError::Busy);
+        }
+        let journal = Self { root, handle };
+        let entries: Vec<&Entry> = targets.iter().map(|target| &target.entry).collect();
+        if let Err(error) = journal.write(&record::to_bytes(&entries)) {
+            journal.undo(&[]);
+            return Err(error);
+        }
+        Ok(journal)
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
+        // What is still to be completed must not be overwritten when this one is committed.
+        if self.root.join(COMMITTED).symlink_metadata().is_ok() {
+            return Err(ReplaceError::Busy);
+        }
+        let mut handle = &self.handle;
+        let written = handle.write_all(bytes).and_then(|()| handle.sync_all());
+        written.map_err(cannot("written", &self.root.join(BEGUN)))?;
+        sync_folder(self.root)
+    }
+
+    /// From here on the files are to be new.
+    fn commit(&self) -> Result<(), ReplaceError> {
+        let file = self.root.join(BEGUN);
+        std::fs::rename(&file, self.root.join(COMMITTED)).map_err(cannot("renamed", &file))
+    }
+
+    /// Takes away what was made. What the disk refuses here is left to the next run.
+    fn undo(self, written: &[Target<'_>]) {
+        let mut all_gone = true;
+        for target in written {
+            all_gone &= fs_err::remove_file(target.temporary()).is_ok();
+        }
+        if all_gone {
+            drop(fs_err::remove_file(self.root.join(BEGUN)));
+        }
+    }
+}
+
+/// A new content and the file that it is for.
+struct Move {
+    /// As people know the file.
+    path: PathBuf,
+    temporary: PathBuf,
+    real: PathBuf,
+}
+
+/// Puts the new contents in their places, and removes the journal.
+fn finish(root: &Path, moves: &[Move]) -> Result<(), ReplaceError> {
+    for each in moves {
+        let renamed = std::fs::rename(&each.temporary, &each.real);
+        renamed.map_err(cannot("replaced", &each.path))?;
+    }
+    sync_folders(moves.iter().map(|each| each.real.as_path()))?;
+    let journal = root.join(COMMITTED);
+    std::fs::remove_file(&journal).map_err(cannot("removed", &journal))?;
+    // A journal that comes back after a power failure finds nothing to do.
+    drop(sync_folder(root));
+    Ok(())
+}
+
+/// Where the file at `path` lies, or will lie, without links.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    match (std::fs::canonicalize(path), path.file_name()) {
+        (Err(error), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
+            if path.is_symlink() {
+                return Err(io::Error::new(
+                    error.kind(),
+                    "it is a link that leads nowhere",
+                ));
+            }
+            Ok(std::fs::canonicalize(store::folder_of(path))?.join(name))
+        }
+        (found, _) => found,
+    }
+}
+
+/// What the file at `real` is, if there is one, which has to be writable.
+fn writable(real: &Path) -> io::Result<Option<Metadata>> {
+    let found = match real.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        found => found?,
+    };
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(no_traps());
+    Ok(Some(options.open(real)?.metadata()?))
+}
+
+/// The digest of the file at `real`, if there is one.
+fn digest(real: &Path) -> io::Result<Option<Digest>> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(no_traps());
+    match options.open(real) {
+        Ok(mut input) => Digest::of_reader(&mut input).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Neither follows a link nor waits for the other end of a pipe.
+fn no_traps() -> i32 {
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+}
+
+/// Brings the folders of these files to the disk, each once.
+fn sync_folders<'a>(files: impl Iterator<Item = &'a Path>) -> Result<(), ReplaceError> {
+    let folders: BTreeSet<&Path> = files.map(store::folder_of).collect();
+    folders.into_iter().try_for_each(sync_folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), ReplaceError> {
+    let synced = File::open(folder).and_then(|handle| handle.sync_all());
+    match synced {
+        // Some file systems know no such thing for a folder.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced.map_err(cannot("written", folder)),
+    }
+}

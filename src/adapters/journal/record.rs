@@ -1,0 +1,143 @@
+//! A journal's bytes: a line that names the form, a line of JSON, and a line with the digest of both.
+
+use std::path::{Component, Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{adapters::store::TEMPORARY, image::Digest};
+
+const MAGIC: &str = "sparkpack journal 1\n";
+
+/// What a journal says of one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    /// Below the project's root; links are not resolved, so that a project may be moved.
+    pub(super) path: String,
+    /// The name of the new content, beside the file.
+    pub(super) temporary: String,
+    /// The digest of the content before; nothing where there was no file.
+    pub(super) old: Option<Digest>,
+}
+
+/// Why bytes are no journal.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// It was not written to its end.
+    Torn,
+    /// It is whole, and says what no run says.
+    Untrue(String),
+}
+
+pub(super) fn to_bytes(entries: &[&Entry]) -> Vec<u8> {
+    // Text, digests and lists of them always have a JSON form.
+    let json = serde_json::to_string(entries).unwrap_or_default();
+    let text = format!("{MAGIC}{json}\n");
+    let digest = Digest::of(text.as_bytes());
+    format!("{text}{digest}\n").into_bytes()
+}
+
+/// The entries of a journal, each of which stays in the folder of its file; `outside` says which files may lie outside
+/// the project.
+pub(super) fn parse(bytes: &[u8], outside: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>, Flaw> {
+    let json = checked(bytes).ok_or(Flaw::Torn)?;
+    let json = json
+        .strip_prefix(MAGIC)
+        .ok_or_else(|| Flaw::Untrue("another version of sparkpack wrote it".to_owned()))?;
+    let entries: Vec<Entry> =
+        serde_json::from_str(json).map_err(|error| Flaw::Untrue(error.to_string()))?;
+    for entry in &entries {
+        entry.check(outside).map_err(Flaw::Untrue)?;
+    }
+    Ok(entries)
+}
+
+/// The text in front of the digest, if that is right.
+fn checked(bytes: &[u8]) -> Option<&str> {
+    let text = str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+    let end = text.rfind('\n')? + 1;
+    let (text, digest) = text.split_at(end);
+    (Digest::of(text.as_bytes()).as_str() == digest).then_some(text)
+}
+
+impl Entry {
+    fn check(&self, outside: &dyn Fn(&str) -> bool) -> Result<(), String> {
+        let path = Path::new(&self.path);
+        let is_below = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        let ends_in_name = path.file_name().is_some() && !self.path.contains('\0');
+        if !ends_in_name || path.is_absolute() || !(is_below || outside(&self.path)) {
+            return Err(format!("`{}` is no file of the project", self.path));
+        }
+        let rest = self.temporary.strip_prefix(TEMPORARY).unwrap_or_default();
+        let is_name = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        // The journals' own names are made of letters as well.
+        if !is_name || [super::BEGUN, super::COMMITTED].contains(&self.temporary.as_str()) {
+            return Err(format!("`{}` is not what it would write", self.temporary));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(path: &str, temporary: &str) -> Entry {
+        Entry {
+            path: path.to_owned(),
+            temporary: temporary.to_owned(),
+            old: None,
+        }
+    }
+
+    fn nowhere(_: &str) -> bool {
+        false
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_every_shorter_or_other_journal_is_torn() {
+        let mut entries = vec![entry("k/a\n\"ü.yml", ".sparkpack-0a")];
+        entries[0].old = Some(Digest::of(b""));
+        entries.push(entry("b", ".sparkpack-0b"));
+        let bytes = to_bytes(&entries.iter().collect::<Vec<_>>());
+        assert_eq!(parse(&bytes, &nowhere).unwrap(), entries);
+        for end in 0..bytes.len() {
+            assert_eq!(parse(&bytes[..end], &nowhere), Err(Flaw::Torn), "{end}");
+            let mut other = bytes.clone();
+            other[end] ^= 1;
+            assert_eq!(parse(&other, &nowhere), Err(Flaw::Torn), "{end}");
+        }
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        let wrong = [
+            ("", ".sparkpack-0"),
+            ("/etc/passwd", ".sparkpack-0"),
+            ("../a", ".sparkpack-0"),
+            ("a/../../b", ".sparkpack-0"),
+            ("a/..", ".sparkpack-0"),
+            ("a\0", ".sparkpack-0"),
+            ("a", "a.yml"),
+            ("a", ".sparkpack-"),
+            ("a", ".sparkpack-/../b"),
+            ("a", ".sparkpack-.."),
+            ("a", "../.sparkpack-0"),
+            ("a", ".sparkpack-journal"),
+            ("a", ".sparkpack-committed"),
+        ];
+        for (path, temporary) in wrong {
+            let bytes = to_bytes(&[&entry(path, temporary)]);
+            let flaw = parse(&bytes, &nowhere).unwrap_err();
+            assert!(matches!(flaw, Flaw::Untrue(_)), "{path:?} {temporary:?}");
+        }
+        let bytes = to_bytes(&[&entry("../k/a.yml", ".sparkpack-0")]);
+        assert!(parse(&bytes, &|path| path == "../k/a.yml").is_ok());
+        let version = "sparkpack journal 2\n[]\n";
+        let bytes = format!("{version}{}\n", Digest::of(version.as_bytes()));
+        let flaw = parse(bytes.as_bytes(), &nowhere).unwrap_err();
+        assert!(matches!(flaw, Flaw::Untrue(_)));
+    }
+}

@@ -1,0 +1,522 @@
+//! A kill, or a disk that fails, at any system call of `pin` leaves all manifests old or all new, and no litter.
+//!
+//! strace records what `pin` calls. Then each call that changes anything is the last of a run of its own, or fails in it.
+
+use std::{
+    collections::BTreeMap,
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::ExitStatusExt,
+    },
+    process::{Command, Output},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
+
+use walkdir::WalkDir;
+
+use crate::support::{Run, TestProject, run, small};
+
+const ROOT: &str = "registry.example/root:1";
+
+/// The system calls that can change anything, on any machine: `?` is for those that not every one has.
+const CHANGING: &str = "openat,?open,?creat,write,?pwrite64,?writev,?pwritev,?rename,?renameat,renameat2,?unlink,unlinkat,\
+    fsync,fdatasync,?sync_file_range,?mkdir,mkdirat,?rmdir,?chmod,fchmod,fchmodat,?chown,fchown,?lchown,fchownat,truncate,\
+    ftruncate,?link,linkat,?symlink,symlinkat,?fallocate,?copy_file_range,?sendfile,utimensat,flock";
+
+/// A project with five manifests, all of which `pin` changes.
+fn project() -> TestProject {
+    let project = small::project(ROOT, "registry.example");
+    project.write("sparkpack.lock", &small::lock(ROOT));
+    let manifest = project.read("kubernetes/nightly.yml");
+    for number in 1..5 {
+        let comment = format!("# {number}\r\n").repeat(number * 400);
+        project.write(
+            &format!("kubernetes/{number}.yml"),
+            &format!("{comment}{manifest}"),
+        );
+    }
+    project.succeed(&["lock"]);
+    project
+}
+
+/// What one system call did.
+#[derive(Clone, Debug)]
+struct Call {
+    name: String,
+    /// 1 is the first of this name in its run.
+    number: usize,
+    /// As strace shows it.
+    text: String,
+}
+
+impl Call {
+    /// Only reading: nothing is there after it that was not before.
+    fn is_reading(&self) -> bool {
+        let opens = ["open", "openat"].contains(&self.name.as_str());
+        let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"];
+        opens && !writes.iter().any(|flag| self.text.contains(flag))
+    }
+
+    fn is_in_files(&self, project: &TestProject) -> bool {
+        let folder = project.root();
+        let folder = folder.parent().unwrap().to_str().unwrap();
+        self.text.contains(folder)
+    }
+}
+
+/// `sparkpack` with these arguments under strace.
+fn traced(project: &TestProject, options: &[&str], arguments: &[&str]) -> Output {
+    let own = project.command(arguments);
+    let mut command = Command::new("strace");
+    let trace = project.home().join("trace");
+    command.arg("-o").arg(trace).args(options);
+    command.arg(own.get_program()).args(own.get_args());
+    command.current_dir(project.root());
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.output();
+    output.unwrap_or_else(|error| panic!("strace cannot be run: {error}; scripts/test installs it"))
+}
+
+fn trace(project: &TestProject) -> String {
+    let bytes = fs_err::read(project.home().join("trace")).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The calls of a run, in their order, that may change anything.
+fn record(project: &TestProject, arguments: &[&str]) -> Vec<Call> {
+    let what = format!("trace={CHANGING}");
+    let output = traced(project, &["-f", "-y", "-s", "300", "-e", &what], arguments);
+    assert!(output.status.success(), "{output:?}");
+    let trace = trace(project);
+    let mut numbers = BTreeMap::new();
+    let mut calls = Vec::new();
+    let mut main = None;
+    for line in trace.lines() {
+        let (thread, text) = line.split_once(' ').unwrap();
+        let text = text.trim_start();
+        let Some((name, _)) = text.split_once('(').filter(|(name, _)| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        }) else {
+            continue;
+        };
+        let is_main = *main.get_or_insert(thread) == thread;
+        let number = numbers.entry(name).or_insert(0);
+        *number += usize::from(is_main);
+        let call = Call {
+            name: name.to_owned(),
+            number: *number,
+            text: text.to_owned(),
+        };
+        if !call.is_reading() {
+            // Another thread's would have to be counted, and stopped, by itself.
+            assert!(is_main, "not the main thread's: {line}");
+            calls.push(call);
+        }
+    }
+    calls
+}
+
+/// Does something to one call of the main thread.
+fn tampered(project: &TestProject, call: &Call, what: &str, arguments: &[&str]) -> Output {
+    let trace = format!("trace={}", call.name);
+    let inject = format!("inject={}:{what}:when={}", call.name, call.number);
+    traced(project, &["-e", &trace, "-e", &inject], arguments)
+}
+
+/// Kills a run in front of a call.
+fn kill(project: &TestProject, call: &Call, arguments: &[&str]) {
+    let output = tampered(project, call, "signal=SIGKILL", arguments);
+    assert_eq!(output.status.signal(), Some(9), "{call:?}: {output:?}");
+}
+
+/// Every file below a project's folders but the home: names that are digests of paths as one, and manifests' contents.
+fn tree(project: &TestProject) -> BTreeMap<String, Vec<u8>> {
+    let top = project.root().parent().unwrap().to_owned();
+    let mut tree = BTreeMap::new();
+    for entry in WalkDir::new(&top).into_iter().map(Result::unwrap) {
+        let path = entry.path().strip_prefix(&top).unwrap();
+        let path = path.to_str().unwrap();
+        if path.starts_with("home") || entry.file_type().is_dir() {
+            continue;
+        }
+        let (folder, name) = path.rsplit_once('/').unwrap();
+        let is_digest = name.len() >= 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let (path, bytes) = if is_digest {
+            (format!("{folder}/DIGEST"), Vec::new())
+        } else {
+            (path.to_owned(), fs_err::read(entry.path()).unwrap())
+        };
+        tree.insert(path, bytes);
+    }
+    tree
+}
+
+/// What of a tree is not the cache's.
+fn sources(tree: &BTreeMap<String, Vec<u8>>) -> BTreeMap<&str, &[u8]> {
+    let all = tree
+        .iter()
+        .map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
+    all.filter(|(path, _)| path.starts_with("project/"))
+        .collect()
+}
+
+/// What an undisturbed run makes of a project.
+struct Undisturbed {
+    old: BTreeMap<String, Vec<u8>>,
+    new: BTreeMap<String, Vec<u8>>,
+}
+
+impl Undisturbed {
+    fn run() -> Self {
+        let project = project();
+        let old = tree(&project);
+        thread::sleep(AGE);
+        project.succeed(&["pin"]);
+        project.succeed(&["lock"]);
+        let new = tree(&project);
+        let changed: Vec<_> = old
+            .iter()
+            .filter(|(path, bytes)| new[*path] != **bytes)
+            .collect();
+        assert_eq!(changed.len(), 5);
+        Self { old, new }
+    }
+
+    /// Whether all manifests are new; they must be, or all be old, and nothing else may be there.
+    fn is_new(&self, project: &TestProject, what: &impl std::fmt::Debug) -> bool {
+        let now = tree(project);
+        let litter = now.keys().find(|path| path.contains(".sparkpack-"));
+        assert_eq!(litter, None, "{what:?}");
+        let is_new = sources(&now) == sources(&self.new);
+        assert!(
+            is_new || sources(&now) == sources(&self.old),
+            "{what:?}: neither old nor new: {:?}",
+            self.differences(&now)
+        );
+        is_new
+    }
+
+    /// Runs `pin` once more: it must end well, with all that an undisturbed run leaves and nothing else.
+    fn finish(&self, project: &TestProject, what: &impl std::fmt::Debug) {
+        let Run { code, stderr, .. } = project.run(&["pin"]);
+        assert_eq!(code, 0, "{what:?}: {stderr}");
+        let now = tree(project);
+        let names = |tree: &BTreeMap<String, Vec<u8>>| tree.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&now), names(&self.new), "{what:?}");
+        assert!(self.is_new(project, what));
+    }
+
+    fn differences(&self, now: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
+        let missing = self.old.keys().filter(|path| !now.contains_key(*path));
+        let other = now.iter().filter(|(path, bytes)| {
+            self.old.get(*path) != Some(bytes) && self.new.get(*path) != Some(bytes)
+        });
+        let changed = now
+            .iter()
+            .filter(|(path, bytes)| self.old.get(*path) != Some(bytes));
+        missing
+            .map(|path| format!("missing {path}"))
+            .chain(other.map(|(path, _)| format!("unknown {path}")))
+            .chain(changed.map(|(path, _)| format!("not old {path}")))
+            .collect()
+    }
+}
+
+/// A file that was changed just now may change again within a tick, so nothing is kept of it.
+const AGE: Duration = Duration::from_millis(300);
+
+/// Gives each case a project of its own, on as many threads as there are cores.
+fn each<T: Sync>(cases: &[T], check: impl Fn(&T, &TestProject) + Sync) {
+    let projects: Vec<TestProject> = cases.iter().map(|_| project()).collect();
+    thread::sleep(AGE);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(index) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < cases.len())
+        {
+            check(&cases[index], &projects[index]);
+        }
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(2, usize::from);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+}
+
+fn calls_of_pin() -> Vec<Call> {
+    let project = project();
+    thread::sleep(AGE);
+    record(&project, &["pin"])
+}
+
+#[test]
+fn a_kill_at_any_call_leaves_all_manifests_old_or_all_new() {
+    let undisturbed = Undisturbed::run();
+    let calls = calls_of_pin();
+    assert!(calls.len() > 50, "only {} calls: {calls:#?}", calls.len());
+    let new = AtomicUsize::new(0);
+    each(&calls, |call, project| {
+        kill(project, call, &["pin"]);
+        // Nothing but recovering is to be done.
+        project.succeed(&["lock"]);
+        if undisturbed.is_new(project, call) {
+            new.fetch_add(1, Ordering::Relaxed);
+        }
+        undisturbed.finish(project, call);
+    });
+    let new = new.into_inner();
+    assert!(
+        (8..calls.len() - 30).contains(&new),
+        "{new} of {} were completed",
+        calls.len()
+    );
+}
+
+#[test]
+fn a_kill_while_recovering_is_recovered_from() {
+    let undisturbed = Undisturbed::run();
+    let pin = calls_of_pin();
+    let renames: Vec<&Call> = pin
+        .iter()
+        .filter(|call| call.name.starts_with("rename") && call.text.contains(".sparkpack-"))
+        .collect();
+    let to = |name: &str| {
+        let found = renames.iter().find(|call| call.text.contains(name));
+        *found.unwrap_or_else(|| panic!("nothing is renamed to {name}"))
+    };
+    // All is written, or all is committed and the first is done.
+    let mut cases = Vec::new();
+    for first in [to(".sparkpack-committed"), to("/kubernetes/2.yml")] {
+        let project = project();
+        kill(&project, first, &["pin"]);
+        let calls = record(&project, &["lock"]);
+        let changing = calls.iter().filter(|call| call.text.contains("sparkpack-"));
+        assert!(changing.count() > 4, "{calls:#?}");
+        cases.extend(calls.into_iter().map(|second| (first, second)));
+    }
+    each(&cases, |(first, second), project| {
+        kill(project, first, &["pin"]);
+        kill(project, second, &["lock"]);
+        project.succeed(&["lock"]);
+        let is_new = undisturbed.is_new(project, &(first, second));
+        assert_eq!(is_new, first.text.contains("2.yml"), "{first:?} {second:?}");
+        undisturbed.finish(project, second);
+    });
+}
+
+#[test]
+fn a_disk_that_fails_at_any_call_is_told_and_loses_nothing() {
+    let undisturbed = Undisturbed::run();
+    let sample = project();
+    thread::sleep(AGE);
+    let calls = record(&sample, &["pin"]);
+    let in_files = calls
+        .iter()
+        .filter(|call| call.is_in_files(&sample) && call.name != "flock");
+    let cases: Vec<(&Call, &str)> = in_files
+        .flat_map(|call| ["ENOSPC", "EIO", "EROFS"].map(|error| (call, error)))
+        .collect();
+    assert!(cases.len() > 120, "only {} cases", cases.len());
+    let told = AtomicUsize::new(0);
+    each(&cases, |case, project| {
+        let (call, error) = case;
+        let output = tampered(project, call, &format!("error={error}"), &["pin"]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let code = output.status.code();
+        assert!(trace(project).contains("(INJECTED)"), "{case:?}");
+        let is_pending = project.root().join(".sparkpack-committed").exists();
+        if code == Some(0) {
+            assert!(!is_pending && undisturbed.is_new(project, case));
+        } else {
+            told.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(code, Some(6), "{case:?}: {stderr}");
+            assert_eq!(stderr.matches("error[").count(), 1, "{case:?}: {stderr}");
+            let folder = project.root().parent().unwrap().to_owned();
+            assert!(
+                stderr.contains(folder.to_str().unwrap()) && !stderr.contains("panicked"),
+                "{case:?}: it names no path: {stderr}"
+            );
+            if is_pending {
+                project.succeed(&["lock"]);
+            }
+            assert_eq!(undisturbed.is_new(project, case), is_pending, "{case:?}");
+        }
+        undisturbed.finish(project, case);
+    });
+    let told = told.into_inner();
+    assert!(told > 90, "only {told} of {} were told", cases.len());
+}
+
+#[test]
+fn what_a_failing_disk_keeps_from_being_undone_is_undone_later() {
+    let undisturbed = Undisturbed::run();
+    let calls = calls_of_pin();
+    let syncs = calls
+        .iter()
+        .filter(|call| call.name == "fsync" && call.text.contains("/kubernetes"));
+    let syncs: Vec<&Call> = syncs.collect();
+    let unlink = &calls.iter().find(|call| call.name.starts_with("unlink"));
+    let unlink = unlink.expect("the journal is removed").name.as_str();
+    each(&syncs[..6], |call, project| {
+        let what = format!("trace=fsync,{unlink}");
+        let fails = format!("inject=fsync:error=EIO:when={}", call.number);
+        let stays = format!("inject={unlink}:error=EIO");
+        let options = ["-e", &what, "-e", &fails, "-e", &stays];
+        let output = traced(project, &options, &["pin"]);
+        assert_eq!(output.status.code(), Some(6));
+        assert!(project.root().join(".sparkpack-journal").exists());
+        let run = project.succeed(&["lock"]);
+        assert!(
+            run.stderr
+                .starts_with("a run that was killed is undone: it had changed no file\n"),
+            "{}",
+            run.stderr
+        );
+        assert!(!undisturbed.is_new(project, call));
+        undisturbed.finish(project, call);
+    });
+}
+
+#[test]
+fn everything_is_on_the_disk_before_what_depends_on_it() {
+    let calls = calls_of_pin();
+    let at = |name: &str, text: &str| {
+        let found = calls
+            .iter()
+            .position(|call| call.name.starts_with(name) && call.text.contains(text));
+        found.unwrap_or_else(|| panic!("no {name} of {text}: {calls:#?}"))
+    };
+    let after = |start: usize, name: &str, end: &str| {
+        let found = calls[start..]
+            .iter()
+            .position(|call| call.name == name && call.text.contains(end));
+        start + found.unwrap_or_else(|| panic!("no {name} of {end} after {start}: {calls:#?}"))
+    };
+    let temporary = "/kubernetes/.sparkpack-";
+    let begun = at("openat", "/.sparkpack-journal\"");
+    assert!(calls[begun].text.contains("O_CREAT|O_EXCL"));
+    let begun_is_kept = after(
+        after(begun, "fsync", "/.sparkpack-journal>"),
+        "fsync",
+        "/project>",
+    );
+    let first = at("openat", temporary);
+    assert!(begun_is_kept < first);
+    let committed = at("rename", "/.sparkpack-committed\"");
+    let written: Vec<&Call> = calls[first..committed].iter().collect();
+    let opened: Vec<&&Call> = written
+        .iter()
+        .filter(|call| call.name == "openat" && call.text.contains("O_CREAT|O_EXCL"))
+        .collect();
+    assert_eq!(opened.len(), 5);
+    for call in opened {
+        let name = call.text.split('"').nth(1).unwrap();
+        let of = |kind: &str| {
+            let found = written
+                .iter()
+                .rposition(|call| call.name == kind && call.text.contains(name));
+            found.unwrap_or_else(|| panic!("no {kind} of {name}"))
+        };
+        assert!(of("write") < of("fsync") && of("fchmod") < of("fsync"));
+    }
+    assert!(written.last().unwrap().text.ends_with("/kubernetes>) = 0"));
+    let replaced: Vec<usize> = (committed + 1..calls.len())
+        .filter(|index| calls[*index].name.starts_with("rename"))
+        .filter(|index| calls[*index].text.contains(temporary))
+        .collect();
+    assert_eq!(replaced.len(), 5);
+    let committed_is_kept = after(committed, "fsync", "/project>");
+    let replaced_are_kept = after(replaced[4], "fsync", "/kubernetes>");
+    let removed = at("unlink", "/.sparkpack-committed\"");
+    assert!(committed_is_kept < replaced[0] && replaced_are_kept < removed);
+}
+
+#[test]
+fn a_file_that_changes_meanwhile_is_not_overwritten() {
+    let project = project();
+    let sync = calls_of_pin()
+        .into_iter()
+        .find(|call| call.name == "fsync" && call.text.contains(".sparkpack-journal"))
+        .unwrap();
+    let before = tree(&project);
+    let edited = format!("{}# edited\n", project.read("kubernetes/3.yml"));
+    let output = thread::scope(|scope| {
+        let pin = scope.spawn(|| tampered(&project, &sync, "delay_enter=2s", &["pin"]));
+        while !project.root().join(".sparkpack-journal").exists() {
+            assert!(!pin.is_finished());
+            thread::sleep(Duration::from_millis(5));
+        }
+        project.write("kubernetes/3.yml", &edited);
+        pin.join().unwrap()
+    });
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    insta::assert_snapshot!(format!("exit {}\n{stderr}", output.status.code().unwrap()));
+    assert_eq!(project.read("kubernetes/3.yml"), edited);
+    project.edit("kubernetes/3.yml", "# edited\n", "");
+    assert_eq!(sources(&tree(&project)), sources(&before));
+    project.write("kubernetes/3.yml", &edited);
+    project.succeed(&["pin"]);
+    assert!(project.read("kubernetes/3.yml").ends_with("# edited\n"));
+}
+
+#[test]
+fn a_file_of_several_names_or_of_another_owner_is_told() {
+    let project = project();
+    let second = project.home().join("second");
+    fs_err::hard_link(project.root().join("kubernetes/2.yml"), &second).unwrap();
+    let old = fs_err::read(&second).unwrap();
+    let run = project.succeed(&["pin"]);
+    let warnings = run.stderr.split_inclusive('\n');
+    let warnings: String = warnings
+        .skip_while(|line| !line.starts_with("warning[W106]"))
+        .take(2)
+        .collect();
+    insta::assert_snapshot!(warnings);
+    assert_eq!(fs_err::read(&second).unwrap(), old);
+
+    if !is_root() {
+        return;
+    }
+    // Root may write anywhere.
+    let project = self::project();
+    let folder = project.root().parent().unwrap().to_owned();
+    for entry in WalkDir::new(&folder).into_iter().map(Result::unwrap) {
+        chown(entry.path(), Some(65534), Some(65534)).unwrap();
+    }
+    let file = project.root().join("kubernetes/3.yml");
+    fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o444)).unwrap();
+    let before = tree(&project);
+    let own = project.command(&["pin"]);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.arg(own.get_program()).arg("pin");
+    command.current_dir(project.root());
+    command.env("HOME", project.home());
+    command.env("SPARKPACK_CACHE", folder.join("cache"));
+    let refused = run_as(&mut command, &project);
+    insta::assert_snapshot!(refused);
+    assert_eq!(sources(&tree(&project)), sources(&before));
+}
+
+fn is_root() -> bool {
+    crate::support::program("id", &["-u"]).trim() == "0"
+}
+
+fn run_as(command: &mut Command, project: &TestProject) -> String {
+    let run = run(command);
+    let stderr = run
+        .stderr
+        .replace(project.root().to_str().unwrap(), "PROJECT");
+    format!("exit {}\n{stderr}", run.code)
+}
