@@ -13,6 +13,7 @@
 //! - `ignoring`: what reaches a build, compared with docker
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
+//! - `manifests`: they change only in their images, to the byte: hard files and files by chance, as other readers see them
 //! - `why`: what makes an image differ, from wherever its record still is
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
@@ -34,6 +35,7 @@ mod building;
 mod everywhere;
 mod ignoring;
 mod locking;
+mod manifests;
 mod mistakes;
 mod naming;
 mod packing;
