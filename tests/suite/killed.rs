@@ -479,7 +479,7 @@ fn a_file_of_several_names_or_of_another_owner_is_told() {
     let run = project.succeed(&["pin"]);
     let warnings = run.stderr.split_inclusive('\n');
     let warnings: String = warnings
-        .skip_while(|line| !line.starts_with("warning[W106]"))
+        .skip_while(|line| !line.starts_with("warning[W111]"))
         .take(2)
         .collect();
     insta::assert_snapshot!(warnings);

@@ -16,6 +16,7 @@
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
 //! - `documents`: `dist/images.json` is what its schema says
+//! - `manifests`: they change only in their images, to the byte: hard files and files by chance, as other readers see them
 //! - `why`: what makes an image differ, from wherever its record still is
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
@@ -39,6 +40,7 @@ mod everywhere;
 mod ignoring;
 mod killed;
 mod locking;
+mod manifests;
 mod mistakes;
 mod naming;
 mod packing;
