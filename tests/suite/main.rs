@@ -11,6 +11,7 @@
 //! - `locking`: what the locks hold, what moves them, and what that retags
 //! - `everywhere`: the same tags by every user, in every place and order, with nobody to ask
 //! - `ignoring`: what reaches a build, compared with docker
+//! - `hooks`: sparkpack as hooks of pre-commit, whatever git does around them
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
 //! - `why`: what makes an image differ, from wherever its record still is
@@ -32,6 +33,7 @@ mod support;
 mod arrows;
 mod building;
 mod everywhere;
+mod hooks;
 mod ignoring;
 mod locking;
 mod mistakes;
