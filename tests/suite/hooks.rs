@@ -681,8 +681,7 @@ fn markers_of_a_conflict_are_told_and_kept() {
     checkout.git(&["add", "--all"]);
     let printed = checkout.stopped(&["commit", "--no-edit"]);
     assert!(
-        printed.contains(&format!("error[E023]: {MANIFEST}:"))
-            || printed.contains(&format!("]: {MANIFEST}:")),
+        printed.contains("ZZZ") || printed.contains(&format!("]: {MANIFEST}:")),
         "{printed}"
     );
     assert!(printed.contains("- exit code: 2"), "{printed}");
@@ -718,4 +717,372 @@ fn what_a_rebase_lets_through_stops_before_the_push() {
     checkout.git(&["add", "--all"]);
     checkout.commits(&[]);
     checkout.git(&push);
+}
+
+/// A commit of a changed source that is stopped, fixed and passes, in a folder that has the project.
+fn one_round(checkout: &Checkout, folder: &Path, project: &str) {
+    let path = |path: &str| folder.join(project).join(path);
+    let file = path(ONE);
+    let text = fs_err::read_to_string(&file).unwrap();
+    fs_err::write(&file, format!("{text}MORE = 1\n")).unwrap();
+    checkout.git_in(folder, &["add", "--all"]);
+    let old = fs_err::read_to_string(path(MANIFEST)).unwrap();
+    checkout.calls();
+    let printed = checkout.stopped_in(folder, &["commit", "--message", "x"]);
+    assert_eq!(checkout.calls().len(), 2, "{printed}");
+    assert_ne!(
+        tags(&fs_err::read_to_string(path(MANIFEST)).unwrap()),
+        tags(&old),
+        "{printed}"
+    );
+    checkout.git_in(folder, &["add", "--all"]);
+    checkout.commits_in(folder, &[]);
+}
+
+#[test]
+fn a_linked_worktree_is_fixed_and_no_other() {
+    let checkout = Checkout::new();
+    checkout.distrust_modes(&checkout.top());
+    checkout.pin();
+    checkout.git(&["add", MANIFEST]);
+    checkout.commits(&[]);
+    let linked = checkout.project.home().join("linked ü");
+    checkout.git(&[
+        "worktree",
+        "add",
+        "--quiet",
+        "-b",
+        "linked",
+        linked.to_str().unwrap(),
+    ]);
+    let before = (checkout.read(MANIFEST), checkout.index(&checkout.top()));
+    one_round(&checkout, &linked, "");
+    // The index of this work tree alone knows of the executable bit.
+    let mode =
+        |sign: char| checkout.git_in(&linked, &["update-index", &format!("--chmod={sign}x"), ONE]);
+    mode('+');
+    checkout.stopped_in(&linked, &["commit", "--message", "x"]);
+    checkout.git_in(&linked, &["add", MANIFEST]);
+    checkout.commits_in(&linked, &[]);
+    mode('-');
+    checkout.stopped_in(&linked, &["commit", "--all", "--message", "x"]);
+    checkout.commits_in(&linked, &["--all"]);
+    assert_eq!(
+        before,
+        (checkout.read(MANIFEST), checkout.index(&checkout.top()))
+    );
+}
+
+/// A repository that has the checkout as its submodule `orders`, with hooks of its own in both.
+fn with_submodule(checkout: &Checkout) -> (PathBuf, PathBuf) {
+    let above = checkout.project.home().join("above");
+    checkout.git_in(
+        checkout.project.home().as_path(),
+        &["init", "--quiet", above.to_str().unwrap()],
+    );
+    let from = checkout.top();
+    checkout.git_in(
+        &above,
+        &[
+            "submodule",
+            "--quiet",
+            "add",
+            from.to_str().unwrap(),
+            "orders",
+        ],
+    );
+    let with_arguments = BOTH.replace('\n', "\n    args: [-C, orders]\n");
+    checkout.configure(&above, &checkout.ours(&with_arguments));
+    checkout.git_in(&above, &["add", "--all"]);
+    checkout.git_in(&above, &["commit", "--quiet", "--message", "above"]);
+    checkout.install(&above);
+    let orders = above.join("orders");
+    checkout.install(&orders);
+    (above, orders)
+}
+
+#[test]
+fn a_commit_inside_a_submodule_is_fixed() {
+    let checkout = Checkout::new();
+    let (above, orders) = with_submodule(&checkout);
+    one_round(&checkout, &orders, "");
+    checkout.distrust_modes(&orders);
+    checkout.stopped_in(&orders, &["commit", "--message", "x"]);
+    checkout.git_in(&orders, &["add", MANIFEST]);
+    checkout.commits_in(&orders, &[]);
+    assert_eq!(
+        checkout.git_in(&above, &["diff", "--name-only"]),
+        "orders\n"
+    );
+}
+
+#[test]
+fn a_commit_above_a_submodule_asks_the_submodules_own_index() {
+    let checkout = Checkout::new();
+    let (above, orders) = with_submodule(&checkout);
+    checkout.distrust_modes(&orders);
+    checkout.stopped_in(&orders, &["commit", "--message", "x"]);
+    checkout.git_in(&orders, &["add", MANIFEST]);
+    checkout.commits_in(&orders, &[]);
+    for arguments in [
+        &["commit", "--message", "x"][..],
+        &["commit", "--all", "--message", "x"],
+    ] {
+        fs_err::write(above.join("readme"), arguments.join(" ")).unwrap();
+        checkout.git_in(&above, &["add", "--all"]);
+        checkout.calls();
+        let run = run(&mut checkout.command(&above, "git", arguments));
+        assert_eq!(run.code, 0, "{arguments:?}\n{}{}", run.stdout, run.stderr);
+        assert_eq!(
+            checkout.calls(),
+            ["pin --exit-code -C orders", "check -C orders"]
+        );
+    }
+}
+
+#[test]
+fn a_project_in_a_folder_is_named_by_arguments() {
+    let place = "services/orders ü";
+    let folder = format!("    args: [-C, {place}]\n");
+    let hooks = format!("  - id: sparkpack-pin\n{folder}  - id: sparkpack-check\n{folder}");
+    let hooks: &'static str = Box::leak(hooks.into_boxed_str());
+    let checkout = Checkout::with("services/orders ü", hooks);
+    one_round(&checkout, &checkout.top(), place);
+    assert_eq!(
+        checkout.calls(),
+        [
+            format!("pin --exit-code -C {place}"),
+            format!("check -C {place}")
+        ]
+    );
+    checkout.distrust_modes(&checkout.top());
+    checkout.stopped(&["commit", "--all", "--message", "x"]);
+    checkout.commits(&["--all"]);
+}
+
+#[test]
+fn a_folder_without_a_project_is_told() {
+    let hooks = BOTH.replace('\n', "\n    args: [-C, elsewhere]\n");
+    let checkout = Checkout::with("", Box::leak(hooks.into_boxed_str()));
+    let printed = checkout.stopped(&["commit", "--allow-empty", "--message", "x"]);
+    assert!(
+        printed.contains("error[E010]: no sparkpack.toml in elsewhere"),
+        "{printed}"
+    );
+    assert!(printed.contains("- exit code: 2"), "{printed}");
+}
+
+#[test]
+fn hundreds_of_files_are_one_run_each() {
+    let checkout = Checkout::new();
+    // A hook that gets the files, in batches side by side, stands around ours.
+    let batches = checkout.project.home().join("batches");
+    let counting = format!(
+        "- repo: local\n  hooks:\n  - id: count\n    name: count\n    language: system\n    entry: sh -c 'echo $# >>{}'\n",
+        batches.display()
+    );
+    let repositories = format!("{counting}{}{counting}", checkout.ours(BOTH));
+    checkout.configure(&checkout.top(), &repositories);
+    for number in 0..400 {
+        let name = "long".repeat(20);
+        checkout.write(
+            &format!("src/jobs/{name}/module_{number}.py"),
+            format!("VALUE = {number}\n"),
+        );
+    }
+    checkout.git(&["add", "--all"]);
+    checkout.calls();
+    checkout.stopped(&["commit", "--message", "x"]);
+    assert_eq!(checkout.calls(), ["pin --exit-code", "check"]);
+    let seen = fs_err::read_to_string(&batches).unwrap();
+    let seen: usize = seen
+        .lines()
+        .map(|line| line.parse::<usize>().unwrap() + 1)
+        .sum();
+    assert!(seen > 800, "{seen}");
+    checkout.git(&["add", "--all"]);
+    checkout.commits(&[]);
+    assert_eq!(checkout.hooks(&["--all-files"]).code, 0);
+    assert_eq!(checkout.calls(), ["pin --exit-code", "check"].repeat(2));
+}
+
+#[test]
+fn bits_come_from_the_index_that_is_committed() {
+    let checkout = Checkout::new();
+    checkout.write("src/jobs/run.sh", "#!/bin/sh\n");
+    checkout.pin();
+    checkout.git(&["add", "--all"]);
+    checkout.commits(&[]);
+    checkout.distrust_modes(&checkout.top());
+    // The executable bit is staged, but it is not in this commit: `--only` has an index of its own.
+    checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
+    let with_bit = checkout.sparkpack(&["tags", "job"]).stdout;
+    let only = ["commit", "--message", "x", "--only", ONE];
+    checkout.stopped(&only);
+    assert!(!with_bit.contains(&checkout.tags()[0]));
+    checkout.commits(&["--only", ONE, MANIFEST]);
+    assert!(
+        checkout
+            .git(&["status", "--porcelain"])
+            .starts_with("M  src/jobs/run.sh")
+    );
+    // Now it is, and so it is with `--all`, which has another index of its own.
+    checkout.stopped(&["commit", "--all", "--message", "x"]);
+    assert!(with_bit.contains(&checkout.tags()[0]));
+    checkout.commits(&["--all"]);
+    assert!(
+        checkout
+            .git(&["ls-tree", "HEAD", "src/jobs/run.sh"])
+            .starts_with("100755")
+    );
+}
+
+#[test]
+fn commits_of_all_and_of_some_files_have_an_index_of_their_own() {
+    let checkout = Checkout::new();
+    checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
+    checkout.write("docker/side/side.txt", "other\n");
+    checkout.git(&["add", "docker/side/side.txt"]);
+    checkout.stopped(&["commit", "--message", "x", "--only", ONE]);
+    let of_job = checkout.tags();
+    checkout.commits(&["--only", ONE, MANIFEST]);
+    checkout.stopped(&["commit", "--message", "x", "--all"]);
+    assert_eq!(of_job[0], checkout.tags()[0]);
+    assert_ne!(of_job[2], checkout.tags()[2]);
+    checkout.commits(&["--all"]);
+}
+
+/// What git says to its hooks, in every form that it may have.
+#[test]
+fn whatever_git_says_of_itself_the_bits_are_those_of_the_project() {
+    let checkout = Checkout::without_hooks("services/orders");
+    checkout.distrust_modes(&checkout.top());
+    checkout.git(&["add", "--all"]);
+    checkout.git(&[
+        "update-index",
+        "--chmod=+x",
+        "services/orders/src/jobs/run.sh",
+    ]);
+    checkout.git(&["commit", "--quiet", "--message", "x"]);
+    let top = checkout.top();
+    let home = checkout.project.home();
+    let linked = home.join("linked");
+    checkout.git(&[
+        "worktree",
+        "add",
+        "--quiet",
+        "-b",
+        "linked",
+        linked.to_str().unwrap(),
+    ]);
+    let linked_git = checkout.git_in(&linked, &["rev-parse", "--git-dir"]);
+    let linked_git = linked_git.trim();
+    let (_, orders) = with_other_repository(&checkout);
+    let absolute = top.join(".git");
+    let absolute = absolute.to_str().unwrap();
+    let index = format!("{absolute}/index");
+    let foreign = home.join("other/.git");
+    let foreign = foreign.to_str().unwrap();
+    let foreign_index = format!("{foreign}/index");
+    let project = top.join("services/orders");
+    let wanted = checkout.sparkpack(&["tags", "job"]).stdout;
+    fs_err::set_permissions(
+        project.join("src/jobs/run.sh"),
+        std::fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
+    checkout.git(&["config", "core.fileMode", "true"]);
+    assert_eq!(
+        checkout.sparkpack(&["tags", "job"]).stdout,
+        wanted,
+        "as a clone has it"
+    );
+    checkout.git(&["config", "core.fileMode", "false"]);
+    fs_err::set_permissions(
+        project.join("src/jobs/run.sh"),
+        std::fs::Permissions::from_mode(0o644),
+    )
+    .unwrap();
+    type Case<'a> = (&'a Path, &'a str, &'a [(&'a str, &'a str)]);
+    let cases: [Case<'_>; 13] = [
+        (&top, "services/orders", &[]),
+        (&top, "services/orders", &[("GIT_INDEX_FILE", ".git/index")]),
+        (&top, "services/orders", &[("GIT_INDEX_FILE", &index)]),
+        (&top, "services/orders", &[("GIT_DIR", ".git")]),
+        (
+            &top,
+            "services/orders",
+            &[
+                ("GIT_DIR", ".git"),
+                ("GIT_WORK_TREE", "."),
+                ("GIT_INDEX_FILE", ".git/index"),
+            ],
+        ),
+        (
+            &top,
+            "services/orders",
+            &[
+                ("GIT_DIR", absolute),
+                ("GIT_INDEX_FILE", &index),
+                ("GIT_PREFIX", "services/"),
+            ],
+        ),
+        (&top, "services/orders", &[("GIT_LITERAL_PATHSPECS", "1")]),
+        // A hook that went into the project's folder by itself.
+        (&project, ".", &[("GIT_DIR", absolute)]),
+        (&project, ".", &[("GIT_INDEX_FILE", ".git/index")]),
+        (&linked, "services/orders", &[("GIT_DIR", linked_git)]),
+        // A hook of another repository, which works on this one.
+        (
+            &home.join("other"),
+            project.to_str().unwrap(),
+            &[("GIT_INDEX_FILE", ".git/index")],
+        ),
+        (
+            &home.join("other"),
+            project.to_str().unwrap(),
+            &[("GIT_DIR", foreign), ("GIT_INDEX_FILE", &foreign_index)],
+        ),
+        (
+            &home.join("other"),
+            orders.to_str().unwrap(),
+            &[("GIT_INDEX_FILE", &foreign_index)],
+        ),
+    ];
+    for (folder, project, variables) in cases {
+        let arguments = ["-C", project, "tags", "job"];
+        let mut command = checkout.command(folder, env!("CARGO_BIN_EXE_sparkpack"), &arguments);
+        command.envs(variables.iter().copied());
+        let run = run(&mut command);
+        assert_eq!(
+            (run.code, &run.stdout),
+            (0, &wanted),
+            "{folder:?} {project} {variables:?}\n{}",
+            run.stderr
+        );
+    }
+}
+
+/// Another repository, which has the checkout's repository as a submodule, and the project in that.
+fn with_other_repository(checkout: &Checkout) -> (PathBuf, PathBuf) {
+    let other = checkout.project.home().join("other");
+    let home = checkout.project.home();
+    checkout.git_in(&home, &["init", "--quiet", other.to_str().unwrap()]);
+    let from = checkout.top();
+    checkout.git_in(
+        &other,
+        &[
+            "submodule",
+            "--quiet",
+            "add",
+            from.to_str().unwrap(),
+            "part",
+        ],
+    );
+    let part = other.join("part");
+    checkout.git_in(&part, &["config", "core.fileMode", "false"]);
+    let file = part.join("services/orders/src/jobs/run.sh");
+    fs_err::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    checkout.git_in(&other, &["commit", "--quiet", "--message", "other"]);
+    (other, part.join("services/orders"))
 }
