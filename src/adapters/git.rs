@@ -173,7 +173,7 @@ impl Git {
     }
 
     fn in_folder(folder: Option<PathBuf>) -> Result<Self, NoGit> {
-        let top = path(call(
+        let top = path(&call(
             folder.as_deref(),
             None,
             &["rev-parse", "--show-toplevel"],
@@ -187,7 +187,7 @@ impl Git {
 
     /// The folder that git keeps for this work tree and no other.
     fn repository(&self) -> Result<PathBuf, NoGit> {
-        path(self.run(&["rev-parse", "--absolute-git-dir"])?)
+        path(&self.run(&["rev-parse", "--absolute-git-dir"])?)
     }
 
     fn run(&self, arguments: &[&str]) -> Result<Vec<u8>, NoGit> {
@@ -206,8 +206,8 @@ impl Git {
 }
 
 /// The path that git printed, without links.
-fn path(printed: Vec<u8>) -> Result<PathBuf, NoGit> {
-    let bytes = printed.strip_suffix(b"\n").unwrap_or(&printed);
+fn path(printed: &[u8]) -> Result<PathBuf, NoGit> {
+    let bytes = printed.strip_suffix(b"\n").unwrap_or(printed);
     if bytes.is_empty() {
         return Err(NoGit::NoWorkTree);
     }

@@ -35,7 +35,7 @@ impl Checkout {
     /// The project at a place, with these hooks of ours.
     fn with(place: &'static str, ours: &str) -> Self {
         let checkout = Self::without_hooks(place);
-        checkout.configure(&checkout.top(), &checkout.ours(ours));
+        configure(&checkout.top(), &checkout.ours(ours));
         checkout.git(&["add", "--all"]);
         checkout.git(&["commit", "--quiet", "--message", "the project"]);
         checkout.install(&checkout.top());
@@ -119,13 +119,6 @@ impl Checkout {
         let (address, commit) = &self.hooks;
         let (address, commit) = (address.display(), commit.trim());
         format!("- repo: '{address}'\n  rev: {commit}\n  hooks:\n{hooks}")
-    }
-
-    /// Writes pre-commit's configuration.
-    fn configure(&self, folder: &Path, repositories: &str) {
-        let text = format!("repos:\n{repositories}");
-        fs_err::write(folder.join(".pre-commit-config.yaml"), text).unwrap();
-        let _ = self;
     }
 
     fn install(&self, folder: &Path) {
@@ -284,6 +277,12 @@ impl Checkout {
         self.git_in(folder, &["add", path]);
         self.git_in(folder, &["update-index", "--chmod=+x", path]);
     }
+}
+
+/// Writes pre-commit's configuration.
+fn configure(folder: &Path, repositories: &str) {
+    let text = format!("repos:\n{repositories}");
+    fs_err::write(folder.join(".pre-commit-config.yaml"), text).unwrap();
 }
 
 /// The source of a job: lines at the top and at the end, far enough apart for two hunks.
@@ -454,8 +453,7 @@ fn whatever_is_committed_runs_the_hooks() {
     checkout.pin();
     checkout.git(&["add", "--all"]);
     checkout.commits(&[]);
-    type Edit<'a> = &'a dyn Fn(&Path);
-    let edits: [(&str, Edit<'_>); 5] = [
+    let edits: [(&str, &dyn Fn(&Path)); 5] = [
         ("src/jobs/two.py", &|file| {
             fs_err::remove_file(file).unwrap()
         }),
@@ -792,7 +790,7 @@ fn with_submodule(checkout: &Checkout) -> (PathBuf, PathBuf) {
         ],
     );
     let with_arguments = BOTH.replace('\n', "\n    args: [-C, orders]\n");
-    checkout.configure(&above, &checkout.ours(&with_arguments));
+    configure(&above, &checkout.ours(&with_arguments));
     checkout.git_in(&above, &["add", "--all"]);
     checkout.git_in(&above, &["commit", "--quiet", "--message", "above"]);
     checkout.install(&above);
@@ -845,8 +843,7 @@ fn a_project_in_a_folder_is_named_by_arguments() {
     let place = "services/orders ü";
     let folder = format!("    args: [-C, {place}]\n");
     let hooks = format!("  - id: sparkpack-pin\n{folder}  - id: sparkpack-check\n{folder}");
-    let hooks: &'static str = Box::leak(hooks.into_boxed_str());
-    let checkout = Checkout::with("services/orders ü", hooks);
+    let checkout = Checkout::with(place, &hooks);
     one_round(&checkout, &checkout.top(), place);
     assert_eq!(
         checkout.calls(),
@@ -863,7 +860,7 @@ fn a_project_in_a_folder_is_named_by_arguments() {
 #[test]
 fn a_folder_without_a_project_is_told() {
     let hooks = BOTH.replace('\n', "\n    args: [-C, elsewhere]\n");
-    let checkout = Checkout::with("", Box::leak(hooks.into_boxed_str()));
+    let checkout = Checkout::with("", &hooks);
     let printed = checkout.stopped(&["commit", "--allow-empty", "--message", "x"]);
     assert!(
         printed.contains("error[E010]: no sparkpack.toml in elsewhere"),
@@ -882,7 +879,7 @@ fn hundreds_of_files_are_one_run_each() {
         batches.display()
     );
     let repositories = format!("{counting}{}{counting}", checkout.ours(BOTH));
-    checkout.configure(&checkout.top(), &repositories);
+    configure(&checkout.top(), &repositories);
     for number in 0..400 {
         let name = "long".repeat(20);
         checkout.write(
@@ -952,7 +949,9 @@ fn commits_of_all_and_of_some_files_have_an_index_of_their_own() {
     checkout.commits(&["--all"]);
 }
 
-/// What git says to its hooks, in every form that it may have.
+/// Where a hook runs, the project as it is told of it, and what git says in the environment.
+type Case<'a> = (&'a Path, &'a str, &'a [(&'a str, &'a str)]);
+
 #[test]
 fn whatever_git_says_of_itself_the_bits_are_those_of_the_project() {
     let checkout = Checkout::without_hooks("services/orders");
@@ -1003,7 +1002,6 @@ fn whatever_git_says_of_itself_the_bits_are_those_of_the_project() {
         std::fs::Permissions::from_mode(0o644),
     )
     .unwrap();
-    type Case<'a> = (&'a Path, &'a str, &'a [(&'a str, &'a str)]);
     let cases: [Case<'_>; 13] = [
         (&top, "services/orders", &[]),
         (&top, "services/orders", &[("GIT_INDEX_FILE", ".git/index")]),
@@ -1085,4 +1083,147 @@ fn with_other_repository(checkout: &Checkout) -> (PathBuf, PathBuf) {
     fs_err::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
     checkout.git_in(&other, &["commit", "--quiet", "--message", "other"]);
     (other, part.join("services/orders"))
+}
+
+#[test]
+fn there_need_be_no_network_and_no_daemon() {
+    let checkout = Checkout::new();
+    // The lock names a root image that nobody could pull, and nothing answers at DOCKER_HOST.
+    checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
+    let alone = |arguments: &[&str]| {
+        let arguments = [&["--map-root-user", "--net", "--"], arguments].concat();
+        run(&mut checkout.command(&checkout.top(), "unshare", &arguments))
+    };
+    let reaches = alone(&["bash", "-c", "exec 3<>/dev/udp/192.0.2.1/9"]);
+    assert_ne!(reaches.code, 0, "there is a network");
+    assert_eq!(alone(&["git", "add", ONE]).code, 0);
+    let commit = ["git", "commit", "--quiet", "--message", "x"];
+    let stopped = alone(&commit);
+    assert_eq!(stopped.code, 1, "{}", stopped.stderr);
+    let printed = stopped.stdout + &stopped.stderr;
+    assert!(
+        printed.contains("- files were modified by this hook"),
+        "{printed}"
+    );
+    assert_eq!(printed.matches("error[").count(), 1, "{printed}");
+    assert!(printed.contains("error[E101]: "), "{printed}");
+    assert_eq!(alone(&["git", "add", MANIFEST]).code, 0);
+    let passed = alone(&commit);
+    assert_eq!(passed.code, 0, "{}{}", passed.stdout, passed.stderr);
+    checkout.is_right(&checkout.top());
+}
+
+#[test]
+fn inputs_that_git_does_not_have_count_until_a_clone_is_checked() {
+    let checkout = Checkout::new();
+    checkout.write("untracked.md", "no input\n");
+    checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
+    checkout.write("src/jobs/forgotten.py", "VALUE = 1\n");
+    checkout.pin();
+    checkout.git(&["add", ONE, MANIFEST]);
+    // pre-commit leaves files that git does not have where they are; the image would have them as well.
+    checkout.git(&["commit", "--quiet", "--message", "x"]);
+    assert_eq!(
+        checkout.git(&["status", "--porcelain"]),
+        "?? src/jobs/forgotten.py\n?? untracked.md\n"
+    );
+    let check = checkout.check_of_clone(&checkout.top());
+    assert_eq!(check.code, 1, "{}{}", check.stdout, check.stderr);
+    let plan = checkout.sparkpack(&["plan"]);
+    assert!(
+        plan.stdout.contains("src/jobs/forgotten.py"),
+        "{}",
+        plan.stdout
+    );
+    checkout.git(&["add", "src/jobs/forgotten.py"]);
+    checkout.commits(&[]);
+    assert_eq!(checkout.read("untracked.md"), "no input\n");
+}
+
+#[test]
+fn other_hooks_that_edit_the_manifests_lose_nothing() {
+    for ours_first in [true, false] {
+        let checkout = Checkout::new();
+        let home = checkout.project.home();
+        // It gets the files and edits them, as fixers of white space do.
+        script(
+            &home.join("bin/trim"),
+            "#!/bin/sh\nexec sed -i -E 's/[ \\t]+(\\r?)$/\\1/' \"$@\"\n",
+        );
+        let trim = "- repo: local\n  hooks:\n  - id: trim\n    name: trim\n    language: system\n    entry: trim\n    \
+                    types: [yaml]\n";
+        let ours = checkout.ours(BOTH);
+        let both = if ours_first {
+            [ours.as_str(), trim]
+        } else {
+            [trim, ours.as_str()]
+        };
+        configure(&checkout.top(), &both.concat());
+        checkout.git(&["add", "--all"]);
+        checkout.commits(&[]);
+        checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
+        let untidy = checkout
+            .read(MANIFEST)
+            .replace("spec:\r\n", "spec:  \t\r\n")
+            .replace("sparkpack\r\n", "sparkpack   \r\n");
+        checkout.write(MANIFEST, &untidy);
+        checkout.git(&["add", "--all"]);
+        checkout.calls();
+        checkout.stopped(&["commit", "--message", "x"]);
+        assert_eq!(checkout.calls(), ["pin --exit-code", "check"]);
+        let fixed = checkout.read(MANIFEST);
+        let [old, new] = [tags(&untidy), tags(&fixed)].map(|tags| tags[0].clone());
+        assert_ne!(old, new);
+        let wanted = untidy
+            .replace(&old, &new)
+            .replace("spec:  \t\r\n", "spec:\r\n");
+        assert_eq!(fixed, wanted.replace("sparkpack   \r\n", "sparkpack\r\n"));
+        checkout.git(&["add", "--all"]);
+        checkout.commits(&[]);
+    }
+}
+
+#[test]
+fn without_its_lock_a_project_is_left_as_it_is() {
+    let checkout = Checkout::new();
+    checkout.git(&["rm", "--quiet", "sparkpack.lock"]);
+    checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
+    checkout.git(&["add", "--all"]);
+    let before = checkout.read(MANIFEST);
+    let printed = checkout.stopped(&["commit", "--message", "x"]);
+    assert!(printed.contains("- exit code: 2"), "{printed}");
+    assert!(printed.contains("hint: run `sparkpack lock`"), "{printed}");
+    assert_eq!(checkout.read(MANIFEST), before);
+    assert!(!checkout.file("sparkpack.lock").exists());
+}
+
+#[test]
+fn without_an_installed_sparkpack_the_hook_says_so() {
+    let checkout = Checkout::new();
+    fs_err::remove_file(checkout.project.home().join("bin/sparkpack")).unwrap();
+    let printed = checkout.stopped(&["commit", "--allow-empty", "--message", "x"]);
+    assert!(
+        printed.contains("Executable `sparkpack` not found"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_hook_may_be_skipped_and_run_by_hand() {
+    let checkout = Checkout::new();
+    checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
+    checkout.git(&["add", "--all"]);
+    checkout.calls();
+    let mut commit = checkout.command(
+        &checkout.top(),
+        "git",
+        &["commit", "--quiet", "--message", "x"],
+    );
+    let skipped = run(commit.env("SKIP", "sparkpack-pin,sparkpack-check"));
+    assert_eq!(skipped.code, 0, "{}", skipped.stderr);
+    assert_eq!(checkout.calls(), [""; 0]);
+    let by_hand = checkout.hooks(&["--hook-stage", "manual", "sparkpack-pin"]);
+    assert_eq!(by_hand.code, 1, "{}", by_hand.stdout);
+    checkout.git(&["add", "--all"]);
+    checkout.commits(&[]);
 }
