@@ -445,6 +445,9 @@ fn the_checker_alone_stops_a_commit_and_changes_nothing() {
     checkout.commits(&[]);
 }
 
+/// A file of the project, and what is done to it.
+type Edit<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn whatever_is_committed_runs_the_hooks() {
     let checkout = Checkout::new();
@@ -453,7 +456,7 @@ fn whatever_is_committed_runs_the_hooks() {
     checkout.pin();
     checkout.git(&["add", "--all"]);
     checkout.commits(&[]);
-    let edits: [(&str, &dyn Fn(&Path)); 5] = [
+    let edits: [Edit<'_>; 5] = [
         ("src/jobs/two.py", &|file| {
             fs_err::remove_file(file).unwrap()
         }),
