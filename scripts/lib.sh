@@ -300,3 +300,12 @@ ensure_python_tools() {
     PYTHON_TOOL=pip
     say "python: there is no uv, using $(python3 -m pip --version | cut -d ' ' -f 1-2)"
 }
+
+# python_environment PACKAGE…: their programs from Python's registry, in a virtual environment in STATE, first on the PATH.
+python_environment() {
+    state_directory || return 1
+    python3 -m venv "$STATE/venv" || return 1
+    quiet "$STATE/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" || return 1
+    export PATH="$STATE/venv/bin:$PATH"
+    say "python: $* in $STATE/venv"
+}

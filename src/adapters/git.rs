@@ -131,6 +131,17 @@ pub fn executable_bits(root: &Path) -> Result<Option<BTreeMap<PathBuf, bool>>, N
     ))
 }
 
+/// What git tells its hooks of the repository that they are of.
+const ABOUT_ONE_REPOSITORY: [&str; 7] = [
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+];
+
 /// What a checkout stands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -173,27 +184,51 @@ struct Git {
     folder: Option<PathBuf>,
     /// The checkout's top folder.
     top: PathBuf,
+    /// The index that counts, where it is not the usual one of the repository.
+    index: Option<PathBuf>,
 }
 
 impl Git {
+    /// The checkout that `root` lies in, with the index that a hook of git's is told of: a commit of some files or of
+    /// all has one of its own. A hook may as well be another repository's, or have gone into a folder below.
     fn at(root: &Path) -> Result<Self, NoGit> {
         let root = fs_err::canonicalize(root).map_err(|_| NoGit::NoWorkTree)?;
-        // A hook of git's names its repository; it means this project only if that lies in it.
-        if variable("GIT_DIR").is_some()
-            && let Ok(top) = top_folder(None)
-            && root.starts_with(&top)
-        {
-            return Ok(Self { folder: None, top });
+        let found = Self::in_folder(Some(root.clone()));
+        let index = variable("GIT_INDEX_FILE");
+        if variable("GIT_DIR").is_none() && index.is_none() {
+            return found;
         }
-        let top = top_folder(Some(&root))?;
+        match (found, Self::in_folder(None)) {
+            (Ok(found), Ok(named)) if found.repository()? == named.repository()? => Ok(Self {
+                index: index.map(|index| found.top.join(index)),
+                ..found
+            }),
+            (Ok(found), Ok(named)) if !named.top.starts_with(&found.top) => Ok(found),
+            (_, Ok(named)) if root.starts_with(&named.top) => Ok(named),
+            (found, _) => found,
+        }
+    }
+
+    fn in_folder(folder: Option<PathBuf>) -> Result<Self, NoGit> {
+        let top = path(&call(
+            folder.as_deref(),
+            None,
+            &["rev-parse", "--show-toplevel"],
+        )?)?;
         Ok(Self {
-            folder: Some(root),
+            folder,
             top,
+            index: None,
         })
     }
 
+    /// The folder that git keeps for this work tree and no other.
+    fn repository(&self) -> Result<PathBuf, NoGit> {
+        path(&self.run(&["rev-parse", "--absolute-git-dir"])?)
+    }
+
     fn run(&self, arguments: &[impl AsRef<OsStr>]) -> Result<Vec<u8>, NoGit> {
-        call(self.folder.as_deref(), arguments)
+        call(self.folder.as_deref(), self.index.as_deref(), arguments)
     }
 
     /// The commit that is checked out, and its time.
@@ -247,33 +282,39 @@ impl Git {
     }
 }
 
-fn top_folder(folder: Option<&Path>) -> Result<PathBuf, NoGit> {
-    let answer = call(folder, &["rev-parse", "--show-toplevel"])?;
-    let path = answer.strip_suffix(b"\n").unwrap_or(&answer);
-    if path.is_empty() {
+/// The path that git printed, without links.
+fn path(printed: &[u8]) -> Result<PathBuf, NoGit> {
+    let bytes = printed.strip_suffix(b"\n").unwrap_or(printed);
+    if bytes.is_empty() {
         return Err(NoGit::NoWorkTree);
     }
-    let path = PathBuf::from(OsStr::from_bytes(path));
+    let path = PathBuf::from(OsStr::from_bytes(bytes));
     Ok(fs_err::canonicalize(&path).unwrap_or(path))
 }
 
-/// Runs git; in `folder` without what a hook says about another repository.
+/// Runs git; in `folder` without what a hook is told of its repository, but with this index.
 #[expect(clippy::disallowed_methods, reason = "an adapter runs programs")]
-fn call(folder: Option<&Path>, arguments: &[impl AsRef<OsStr>]) -> Result<Vec<u8>, NoGit> {
+fn call(
+    folder: Option<&Path>,
+    index: Option<&Path>,
+    arguments: &[impl AsRef<OsStr>],
+) -> Result<Vec<u8>, NoGit> {
     let mut command = Command::new("git");
     command.args(arguments);
     // Messages are told apart by their words, and reading an index must not write it.
     command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
+    // `git --literal-pathspecs commit` would have its hooks find nothing at `:/`.
+    command.env_remove("GIT_LITERAL_PATHSPECS");
     // The same commit has the same time everywhere.
     command.env("TZ", "UTC");
     if let Some(folder) = folder {
         command.current_dir(folder);
-        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_PREFIX"] {
+        for name in ABOUT_ONE_REPOSITORY {
             command.env_remove(name);
         }
-        if variable("GIT_DIR").is_some() {
-            command.env_remove("GIT_INDEX_FILE");
-        }
+    }
+    if let Some(index) = index {
+        command.env("GIT_INDEX_FILE", index);
     }
     let output = command.output().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => NoGit::NotInstalled,
@@ -312,15 +353,19 @@ fn rows(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == 0).filter(|row| !row.is_empty())
 }
 
-/// The texts of the configuration files of the checkout that `folder` lies in, without asking git.
+/// The texts of the configuration files of the checkout that `folder` lies in, and of the one that a hook is told of,
+/// without asking git.
 fn configurations(folder: &Path) -> Vec<String> {
     let named = variable("GIT_DIR").map(PathBuf::from);
-    let Some(git_folder) = named.or_else(|| folder.ancestors().find_map(git_folder)) else {
-        return Vec::new();
-    };
+    let found = folder.ancestors().find_map(git_folder);
+    let both = [named, found].into_iter().flatten();
+    both.flat_map(|folder| configurations_in(&folder)).collect()
+}
+
+fn configurations_in(git_folder: &Path) -> Vec<String> {
     let common = fs_err::read_to_string(git_folder.join("commondir"));
     let common = common.map_or_else(
-        |_| git_folder.clone(),
+        |_| git_folder.to_owned(),
         |text| git_folder.join(text.trim_end()),
     );
     let files = [common.join("config"), git_folder.join("config.worktree")];
@@ -356,7 +401,7 @@ mod tests {
     use super::*;
 
     fn git(folder: &Path, arguments: &[&str]) {
-        call(Some(folder), arguments).unwrap();
+        call(Some(folder), None, arguments).unwrap();
     }
 
     fn repository(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
@@ -445,7 +490,7 @@ mod tests {
         git(&root, &["add", "."]);
         commit(&root, "x");
         let clean = source(&project).unwrap();
-        let head = call(Some(&root), &["rev-parse", "HEAD"]).unwrap();
+        let head = call(Some(&root), None, &["rev-parse", "HEAD"]).unwrap();
         assert_eq!(clean.commit.as_bytes(), head.trim_ascii());
         assert_eq!(clean.modified, Vec::<PathBuf>::new());
         for path in ["project/a.pyc", "other/new", "other/x"] {

@@ -1,6 +1,7 @@
 //! The tests that need more registries than Debian's, Python's and Rust's. Run by `scripts/test-more`.
 //!
 //! - `connectors`: a connector's jar comes from Maven, is checked, and Spark in the job image finds its classes
+//! - `hooks`: pre-commit compiles sparkpack from a clone of this repository, and runs it
 //! - `operator`: the real Spark operator, built from its Go module, runs in the operator image
 
 #![expect(
@@ -20,4 +21,5 @@ mod support;
 
 mod connectors;
 mod example;
+mod hooks;
 mod operator;

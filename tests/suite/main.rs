@@ -12,6 +12,7 @@
 //! - `locking`: what the locks hold, what moves them, and what that retags
 //! - `everywhere`: the same tags by every user, in every place and order, with nobody to ask
 //! - `ignoring`: what reaches a build, compared with docker
+//! - `hooks`: sparkpack as hooks of pre-commit, whatever git does around them
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: the same into a real registry: adopted, conflicting, with a password
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
@@ -37,6 +38,7 @@ mod arrows;
 mod building;
 mod documents;
 mod everywhere;
+mod hooks;
 mod ignoring;
 mod killed;
 mod locking;
