@@ -109,8 +109,8 @@ pub enum Error {
     Drift {
         /// How many places.
         places: usize,
-        /// Whether `pin` mends all of them.
-        is_all_fixable: bool,
+        /// Those of them that `pin` mends.
+        fixable: usize,
     },
     /// A hook changed files, and its caller has to know.
     #[error("manifests were changed")]
@@ -236,7 +236,8 @@ impl Error {
             Self::Conflict { .. } => Some(
                 "nothing was overwritten; find out who pushed it, then delete the tag there, or change an input, which makes another tag".to_owned(),
             ),
-            Self::Drift { is_all_fixable: true, .. } => Some("run `sparkpack pin`".to_owned()),
+            Self::Drift { places, fixable } if places == fixable => Some("run `sparkpack pin`".to_owned()),
+            Self::Drift { fixable: 0, .. } => Some("the warnings say what to do".to_owned()),
             Self::Drift { .. } => Some("run `sparkpack pin`; the warnings say what it cannot change".to_owned()),
             Self::Changed => Some("review and stage them: `git add -u`".to_owned()),
             Self::Usage { hint, .. } | Self::Untrue { hint, .. } | Self::NotYet { hint, .. } => Some(hint.clone()),

@@ -49,10 +49,10 @@ pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(
     match drift.len() {
         0 => Ok(()),
         places => {
-            let is_all_fixable = drift.iter().all(|drift| drift.is_fixable);
+            let fixable = drift.iter().filter(|drift| drift.is_fixable);
             Err(Error::Drift {
                 places,
-                is_all_fixable,
+                fixable: fixable.count(),
             })
         }
     }

@@ -7,7 +7,7 @@ mod warnings;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
     sync::OnceLock,
 };
 
@@ -269,7 +269,7 @@ pub(super) fn rewrite(
     prepared: &Prepared,
     scope: Scope<'_>,
     pins: &Pins,
-    beside: Option<(PathBuf, Vec<u8>)>,
+    beside: Option<Replacement>,
 ) -> Result<bool, Error> {
     let wants = Wants::of_plan(session, prepared, scope, Digests::Pinned(pins))?;
     let examined = Manifests::of(session, scope.registry)?.examine(&wants)?;
@@ -292,7 +292,7 @@ pub(super) fn say_skipped(session: &Session<'_>, examined: &[Examined]) {
 pub(super) fn write(
     session: &Session<'_>,
     examined: &[Examined],
-    beside: Option<(PathBuf, Vec<u8>)>,
+    beside: Option<Replacement>,
 ) -> Result<bool, Error> {
     let changed = || {
         let texts = examined.iter();
@@ -305,11 +305,7 @@ pub(super) fn write(
             old: Some(Digest::of(examined.text.as_bytes())),
             bytes: text.clone().into_bytes(),
         })
-        .chain(beside.map(|(path, bytes)| Replacement {
-            path,
-            old: None,
-            bytes,
-        }))
+        .chain(beside)
         .collect();
     session.replace_together(&files)?;
     for change in changed().flat_map(|(examined, _)| &examined.rewritten.changes) {

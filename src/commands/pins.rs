@@ -7,9 +7,8 @@ use super::{
     session::Session,
     stages,
 };
-use std::path::PathBuf;
-
 use crate::{
+    adapters::journal::Replacement,
     error::Error,
     image::{Digest, Repository},
     plan::Stage,
@@ -33,6 +32,8 @@ pub(super) struct NewPins {
     pub(super) pins: Pins,
     /// The file's new bytes; nothing where all that they say stands there.
     bytes: Option<Vec<u8>>,
+    /// Of the file's bytes before; nothing where there is none.
+    old: Option<Digest>,
     moved: Vec<Moved>,
 }
 
@@ -58,6 +59,7 @@ impl NewPins {
         if session.project.pin == PinMode::Tag {
             return Ok(Self::default());
         }
+        let file = fs_err::read(session.project.root.join(FILE_NAME));
         let mut pins = read(session)?;
         let before = pins.text();
         let mut moved = Vec::new();
@@ -70,6 +72,7 @@ impl NewPins {
         let after = pins.text();
         Ok(Self {
             pins,
+            old: file.ok().map(|bytes| Digest::of(&bytes)),
             bytes: (after != before).then(|| after.into_bytes()),
             moved: with_places(session, registry.0, moved)?,
         })
@@ -95,9 +98,13 @@ impl NewPins {
     }
 
     /// The file to be written with the manifests, if it changes.
-    pub(super) fn file(&self, session: &Session<'_>) -> Option<(PathBuf, Vec<u8>)> {
+    pub(super) fn file(&self, session: &Session<'_>) -> Option<Replacement> {
         let bytes = self.bytes.clone()?;
-        Some((session.project.root.join(FILE_NAME), bytes))
+        Some(Replacement {
+            path: session.project.root.join(FILE_NAME),
+            old: self.old.clone(),
+            bytes,
+        })
     }
 }
 

@@ -209,7 +209,12 @@ impl Undisturbed {
         let Run { code, stderr, .. } = project.run(&["pin"]);
         assert_eq!(code, 0, "{what:?}: {stderr}");
         let now = tree(project);
-        let names = |tree: &BTreeMap<String, Vec<u8>>| tree.keys().cloned().collect::<Vec<_>>();
+        // What is known of manifests in order depends on how old they are.
+        let is_verdict = |path: &&String| path.starts_with("cache/manifests/");
+        let names = |tree: &BTreeMap<String, Vec<u8>>| {
+            let names = tree.keys().filter(|path| !is_verdict(path));
+            names.cloned().collect::<Vec<_>>()
+        };
         assert_eq!(names(&now), names(&self.new), "{what:?}");
         assert!(self.is_new(project, what));
     }

@@ -215,10 +215,14 @@ fn what_the_registry_has_lost_is_found() {
     let column = line.rfind(' ').unwrap() + 2;
     for wanted in [
         format!(
-            "error[E102]: sparkpack.pins:4:{column}: `{repository}@{digest}` is no longer in the registry `main`"
+            "warning[W109]: sparkpack.pins:4:{column}: `{repository}@{digest}` is no longer in the registry `main`"
         ),
-        format!("error[E102]: kubernetes/nightly.yml:6:17: `{job}` is not in the registry `main`"),
-        format!("error[E102]: kubernetes/nightly.yml:8:14: `{job}` is not in the registry `main`"),
+        format!(
+            "warning[W109]: kubernetes/nightly.yml:6:17: `{job}` is not in the registry `main`"
+        ),
+        format!(
+            "warning[W109]: kubernetes/nightly.yml:8:14: `{job}` is not in the registry `main`"
+        ),
         "hint: `sparkpack push job` makes it again".to_owned(),
     ] {
         assert!(
@@ -321,7 +325,7 @@ fn a_tag_that_was_set_again_is_found_at_the_manifest() {
     let wanted = format!("`{side}` has the digest sha256:");
     assert!(
         run.stderr
-            .contains("error[E102]: kubernetes/nightly.yml:18:16: ")
+            .contains("warning[W109]: kubernetes/nightly.yml:18:16: ")
             && run.stderr.contains(&wanted)
             && run
                 .stderr
