@@ -248,9 +248,9 @@ fn each<T: Sync>(cases: &[T], check: impl Fn(&T, &TestProject) + Sync) {
     thread::scope(|scope| {
         let cores = thread::available_parallelism().map_or(2, usize::from);
         let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+        for worker in workers {
+            worker.join().unwrap();
+        }
     });
 }
 
@@ -313,6 +313,32 @@ fn a_kill_while_recovering_is_recovered_from() {
         assert_eq!(is_new, first.text.contains("2.yml"), "{first:?} {second:?}");
         undisturbed.finish(project, second);
     });
+}
+
+#[test]
+fn manifests_beside_the_project_are_recovered_too() {
+    let project = || {
+        let project = project();
+        let manifest = project.read("kubernetes/nightly.yml");
+        project.write("../beside/a.yml", &manifest);
+        let patterns = "\"kubernetes/*.yml\", \"../beside/*.yml\"";
+        project.edit("sparkpack.toml", "\"kubernetes/*.yml\"", patterns);
+        project
+    };
+    let calls = record(&project(), &["pin"]);
+    let renamed = |call: &&Call| call.name.starts_with("rename") && call.text.contains("beside/");
+    let call = calls.iter().find(renamed).expect("it is renamed");
+    let project = project();
+    kill(&project, call, &["pin"]);
+    assert!(project.read("../beside/a.yml").contains(":unbuilt"));
+    let stderr = project.succeed(&["lock"]).stderr;
+    assert!(stderr.contains("../beside/a.yml"), "{stderr}");
+    assert!(!project.read("../beside/a.yml").contains(":unbuilt"));
+    assert!(
+        !tree(&project)
+            .keys()
+            .any(|path| path.contains(".sparkpack-"))
+    );
 }
 
 #[test]
