@@ -321,6 +321,32 @@ fn a_kill_while_recovering_is_recovered_from() {
 }
 
 #[test]
+fn manifests_beside_the_project_are_recovered_too() {
+    let project = || {
+        let project = project();
+        let manifest = project.read("kubernetes/nightly.yml");
+        project.write("../beside/a.yml", &manifest);
+        let patterns = "\"kubernetes/*.yml\", \"../beside/*.yml\"";
+        project.edit("sparkpack.toml", "\"kubernetes/*.yml\"", patterns);
+        project
+    };
+    let calls = record(&project(), &["pin"]);
+    let renamed = |call: &&Call| call.name.starts_with("rename") && call.text.contains("beside/");
+    let call = calls.iter().find(renamed).expect("it is renamed");
+    let project = project();
+    kill(&project, call, &["pin"]);
+    assert!(project.read("../beside/a.yml").contains(":unbuilt"));
+    let stderr = project.succeed(&["lock"]).stderr;
+    assert!(stderr.contains("../beside/a.yml"), "{stderr}");
+    assert!(!project.read("../beside/a.yml").contains(":unbuilt"));
+    assert!(
+        !tree(&project)
+            .keys()
+            .any(|path| path.contains(".sparkpack-"))
+    );
+}
+
+#[test]
 fn a_disk_that_fails_at_any_call_is_told_and_loses_nothing() {
     let undisturbed = Undisturbed::run();
     let sample = project();
