@@ -117,6 +117,8 @@ pub(super) struct Candidate {
 
 /// The keys of a [`Candidate`], in the order of its parts.
 pub(super) const PART_KEYS: [&str; 5] = ["image", "registry", "repository", "tag", "digest"];
+const ANNOTATIONS: &str = "metadata.annotations";
+
 /// Where in [`PART_KEYS`] a whole reference and a repository stand.
 const IMAGE: usize = 0;
 const REPOSITORY: usize = 2;
@@ -227,7 +229,11 @@ impl<'t> Builder<'t> {
         let is_kept = wanted || anchor != 0 || part.is_some() || is_text;
         let id = is_kept.then(|| self.keep(spot, anchor, Body::Scalar { value, style, tag }));
         if let (Some(id), true) = (id, is_text) {
-            self.document.texts.push((self.path(), id));
+            let path = self.path();
+            // What kubectl notes there of itself is not what it applies.
+            if !path.contains(ANNOTATIONS) {
+                self.document.texts.push((path, id));
+            }
         }
         if let (Some(id), Some((part, key))) = (id, part) {
             self.candidate(part, key, id);

@@ -490,7 +490,8 @@ impl<'d, 't> Walk<'d, 't> {
 
     /// Helm's values anywhere in an object of no known kind: whether they name our images, the reader has to say.
     fn candidates(&mut self, root: NodeId) {
-        let is_object = self.document.entries(root, "kind").next().is_some();
+        let mut entries = ["kind", "apiVersion"].into_iter();
+        let is_object = entries.any(|key| self.document.entries(root, key).next().is_some());
         for candidate in &self.document.candidates {
             let [image, registry, repository, tag, digest] = candidate.parts;
             let trail = Trail::at(&candidate.path);

@@ -327,7 +327,11 @@ fn is_edited(
                 && edit.scalar.span == spot.range()
                 && (style == old_style || is_quoted)
         }
-        edits if is_block && style == old_style => {
+        _ if style != old_style || line_ends(value) != line_ends(old_value) => false,
+        [edit] if edit.scalar.span.start == spot.start => {
+            scalar::trimmed(value, *style) == edit.new && !edit.new.is_empty()
+        }
+        edits => {
             let Some(raw) = part
                 .text
                 .get(spot.start - part.offset..spot.end - part.offset)
@@ -340,16 +344,17 @@ fn is_edited(
                 end: spliced.len(),
                 ..spot
             };
-            let line_ends = |text: &str| text.len() - text.trim_end_matches('\n').len();
-            line_ends(value) == line_ends(old_value)
-                && !scalar::trimmed(value, *style).is_empty()
-                && Literal::new(&spliced, whole, value).is_some()
+            Literal::new(&spliced, whole, value).is_some()
                 && edits
                     .iter()
                     .all(|edit| !edit.new.contains(['\n', '\r']) && value.contains(&edit.new))
         }
-        _ => false,
     }
+}
+
+/// How many line ends a value has behind its text.
+fn line_ends(value: &str) -> usize {
+    value.len() - value.trim_end_matches('\n').len()
 }
 
 #[cfg(test)]

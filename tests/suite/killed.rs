@@ -69,7 +69,9 @@ impl Call {
 /// `sparkpack` with these arguments under strace.
 fn traced(project: &TestProject, options: &[&str], arguments: &[&str]) -> Output {
     let own = project.command(arguments);
-    let mut command = Command::new("strace");
+    // On one core, so that the calls of a run have the same numbers in the next one.
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", "0", "strace"]);
     let trace = project.home().join("trace");
     command.arg("-o").arg(trace).args(options);
     command.arg(own.get_program()).args(own.get_args());
