@@ -333,6 +333,16 @@ fn pre_commit_accepts_the_manifest_of_the_hooks() {
             "sparkpack-check-from-source"
         ]
     );
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pre-commit.md");
+    let manual = fs_err::read_to_string(manual).unwrap();
+    assert!(
+        names
+            .iter()
+            .all(|name| manual.contains(&format!("`{name}`")))
+    );
+    let shown = manual.split("- id: ").skip(1);
+    let mut shown = shown.map(|after| after.lines().next().unwrap());
+    assert!(shown.all(|name| names.contains(&name)));
     // The two that are compiled differ from the two that are installed in nothing that counts.
     let rest = |hook: &str| {
         let lines = hook.lines().skip(1);
