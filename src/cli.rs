@@ -24,7 +24,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "Exit codes:
   0 done                                     4 credentials
-  1 drift found                              5 network, after retries
+  1 drift found, or files changed            5 network, after retries
   2 bad usage, configuration or lock         6 work failed (a build, a disk)
   3 registry conflict
 
@@ -133,7 +133,8 @@ Only the bytes of the values change, in all files or in none. `docs/manifests.md
 With `pin = \"tag\"`, the default, a reference is its tag; with `pin = \"tag+digest\"` the digest that the last push of \
 it wrote into sparkpack.pins stands behind it. A tag that changes takes the digest beside it away, or along.
 
-With --exit-code the exit code is 1 where a file was changed: for hooks."
+With --exit-code the exit code is 1 where a file was changed: for hooks. --strict refuses inputs that git's index does \
+not have: the commit would not have the tag that they make."
     )]
     Pin(PinArguments),
     /// Say whether the manifests name the images of this checkout, offline.
@@ -340,6 +341,9 @@ pub struct PinArguments {
     /// Exit with 1 where a file was changed.
     #[arg(long)]
     pub exit_code: bool,
+    /// Refuse inputs that git's index does not have: no other checkout gets their tag.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// How manifests are checked.
@@ -351,6 +355,9 @@ pub struct CheckArguments {
     /// Ask the registry too whether it has what the manifests name.
     #[arg(long)]
     pub remote: bool,
+    /// Refuse inputs that git's index does not have: no other checkout gets their tag.
+    #[arg(long)]
+    pub strict: bool,
     /// For people, for programs, or for the review of a change.
     #[arg(long, value_enum, default_value_t)]
     pub format: CheckFormat,

@@ -142,6 +142,19 @@ const ABOUT_ONE_REPOSITORY: [&str; 7] = [
     "GIT_WORK_TREE",
 ];
 
+/// Where the project in `root` lies in its repository: what stands before its paths for who reads them from there.
+///
+/// Nothing where git knows of no repository.
+#[must_use]
+pub fn folder(root: &Path) -> PathBuf {
+    let root = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let top = Git::at(&root).map(|git| git.top);
+    let below = top
+        .ok()
+        .and_then(|top| root.strip_prefix(top).map(Path::to_owned).ok());
+    below.unwrap_or_default()
+}
+
 /// What a checkout stands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {

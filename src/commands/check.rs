@@ -10,6 +10,7 @@ use super::{
     outside::{Missing, Outside},
     pins, remote,
     session::Session,
+    untracked::Strictness,
 };
 use crate::{
     cli::{CheckArguments, CheckFormat},
@@ -32,6 +33,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(
             return Err(error);
         }
     };
+    Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;
     let mut drift = drift(&examined);
     if arguments.remote {
         let gone = remote::verify(session, &outside, &prepared, scope)?;

@@ -225,13 +225,19 @@ impl<'s> Manifests<'s> {
             .iter()
             .filter_map(|place| image_of(self.session, place))
             .collect();
+        let (stale, mentioned): (Vec<_>, Vec<_>) =
+            elsewhere::stale(project, wants, path, text, located)
+                .into_iter()
+                .partition(|(_, is_whole)| *is_whole);
+        let mut warnings = warnings::of(project, wants, located, &rewritten);
+        warnings.extend(mentioned.into_iter().map(|(defect, _)| defect));
         let examined = Examined {
             file: file.name.to_owned(),
             text: text.clone(),
             named,
             skipped: self.skipped(located),
-            stale: elsewhere::stale(project, wants, path, text, located),
-            warnings: warnings::of(project, wants, located, &rewritten),
+            stale: stale.into_iter().map(|(defect, _)| defect).collect(),
+            warnings,
             objects: objects(located),
             rewritten,
         };

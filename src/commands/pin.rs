@@ -6,6 +6,7 @@ use super::{
     outside::{Missing, Outside},
     pins,
     session::Session,
+    untracked::Strictness,
 };
 use crate::{cli::PinArguments, error::Error};
 
@@ -25,6 +26,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &PinArguments) -> Result<(),
     if let Some(defect) = manifests::nothing_named(session, scope, &examined) {
         return Err(defect.into());
     }
+    Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;
     manifests::warn(session, &prepared, scope, &examined);
     let changed = manifests::write(session, &examined, None)?;
     if changed && arguments.exit_code {

@@ -132,6 +132,8 @@ impl Finder<'_> {
 pub(super) enum Strictness {
     /// They are refused, and so is a project of which git knows nothing.
     Asked,
+    /// The same for a verb that pushes nothing.
+    Named,
     /// They are refused, since this is a CI's run.
     OfCi,
     /// They are pushed.
@@ -139,6 +141,11 @@ pub(super) enum Strictness {
 }
 
 impl Strictness {
+    /// Of a verb that says what other checkouts will say too: only where somebody asks for it.
+    pub(super) fn if_asked(strict: bool) -> Self {
+        if strict { Self::Named } else { Self::Off }
+    }
+
     pub(super) fn of(arguments: &PushArguments) -> Self {
         let is_ci = || {
             let value = store::environment("CI").unwrap_or_default();
@@ -165,8 +172,8 @@ impl Strictness {
         }
         match inputs(session, prepared, targets) {
             Ok(untracked) if untracked.is_empty() => Ok(()),
-            Ok(untracked) => Err(refused(&untracked)),
-            Err(reason) if self == Self::Asked => Err(Error::Usage {
+            Ok(untracked) => Err(refused(&untracked, self)),
+            Err(reason) if matches!(self, Self::Asked | Self::Named) => Err(Error::Usage {
                 code: "E097",
                 message: format!(
                     "`--strict` refuses inputs that git's index does not have, but {reason}"
@@ -183,7 +190,13 @@ impl Strictness {
     }
 }
 
-fn refused(untracked: &[String]) -> Error {
+fn refused(untracked: &[String], strictness: Strictness) -> Error {
+    let otherwise = match strictness {
+        Strictness::Named => "without `--strict` they count",
+        Strictness::Asked | Strictness::OfCi | Strictness::Off => {
+            "`--no-strict` pushes them all the same"
+        }
+    };
     let mut message = match untracked {
         [_] => "an input is not in git's index, so that no commit stands for the tags".to_owned(),
         several => format!(
@@ -198,7 +211,9 @@ fn refused(untracked: &[String]) -> Error {
     Error::Usage {
         code: "E098",
         message,
-        hint: "`git add` them, or leave them out by `.dockerignore` or `exclude`; `--no-strict` pushes them all the same".to_owned(),
+        hint: format!(
+            "`git add` them, or leave them out by `.dockerignore` or `exclude`; {otherwise}"
+        ),
     }
 }
 

@@ -1,9 +1,12 @@
 //! What a check found, for people, programs and reviews.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::Drift;
 use crate::{
+    adapters::git,
     cli::CheckFormat,
     commands::{manifests::Examined, session::Session},
     error::Error,
@@ -140,21 +143,24 @@ fn warning(defect: Defect) -> Warning {
 
 /// Workflow commands, which GitHub shows beside the lines of a pull request.
 pub(super) fn github(session: &Session<'_>, drift: &[Drift]) -> Result<(), Error> {
+    let folder = git::folder(&session.project.root);
     for drift in drift {
-        session.ui.data(github_command("error", drift))?;
+        session.ui.data(github_command("error", &folder, drift))?;
     }
     for warning in session.ui.warnings() {
         let is_told = drift.iter().any(|drift| drift.place == warning.place);
         if !is_told {
-            session
-                .ui
-                .data(github_command("warning", &super::of_defect(&warning)))?;
+            session.ui.data(github_command(
+                "warning",
+                &folder,
+                &super::of_defect(&warning),
+            ))?;
         }
     }
     Ok(())
 }
 
-fn github_command(level: &str, drift: &Drift) -> String {
+fn github_command(level: &str, folder: &Path, drift: &Drift) -> String {
     // `%`, line ends, and in properties also `:` and `,` would end them.
     let escaped = |text: &str| {
         text.replace('%', "%25")
@@ -169,7 +175,7 @@ fn github_command(level: &str, drift: &Drift) -> String {
         .map_or_else(String::new, |hint| format!("; {hint}"));
     format!(
         "::{level} file={},line={},col={},title=sparkpack::{}{}",
-        property(&place.file.display().to_string()),
+        property(&folder.join(&place.file).display().to_string()),
         place.line,
         place.column,
         escaped(&drift.message),
@@ -200,18 +206,20 @@ struct Lines {
 
 /// A Code Quality report, which GitLab shows in a merge request.
 pub(super) fn gitlab(session: &Session<'_>, drift: &[Drift]) -> Result<(), Error> {
-    let mut issues: Vec<Issue<'_>> = drift.iter().map(|drift| issue("major", drift)).collect();
+    let folder = git::folder(&session.project.root);
+    let issues = drift.iter().map(|drift| issue("major", &folder, drift));
+    let mut issues: Vec<Issue<'_>> = issues.collect();
     for warning in session.ui.warnings() {
         let is_told = drift.iter().any(|drift| drift.place == warning.place);
         if !is_told {
-            issues.push(issue("minor", &super::of_defect(&warning)));
+            issues.push(issue("minor", &folder, &super::of_defect(&warning)));
         }
     }
     Ok(session.ui.document(&issues)?)
 }
 
-fn issue(severity: &'static str, drift: &Drift) -> Issue<'static> {
-    let path = drift.place.file.display().to_string();
+fn issue(severity: &'static str, folder: &Path, drift: &Drift) -> Issue<'static> {
+    let path = folder.join(&drift.place.file).display().to_string();
     let hint = drift
         .hint
         .as_deref()

@@ -11,14 +11,15 @@ use crate::{
     },
 };
 
-/// What a text names of the project's images outside of its places, and under a tag that is not current.
+/// What a text names of the project's images outside of its places, and under a tag that is not current; whether it is a
+/// whole value, which some program may run, or only words in one.
 pub(super) fn stale(
     project: &Project,
     wants: &Wants,
     file: &Path,
     text: &str,
     located: &Located,
-) -> Vec<Defect> {
+) -> Vec<(Defect, bool)> {
     let spans = located.spans();
     let words = words(text).filter_map(|range| {
         let word = &text[range.clone()];
@@ -33,9 +34,11 @@ pub(super) fn stale(
             let place = Place::of_offset(file, text, range.start);
             let message =
                 format!("`{word}` is not current, and stands where sparkpack does not rewrite");
-            Defect::new("W105", place, message).hint(format!(
+            let hint = format!(
                 "put `# sparkpack: {image}` behind it, or `# sparkpack: ignore`; a kind's place is told by `[[places]]`"
-            ))
+            );
+            let defect = Defect::new("W105", place, message).hint(hint);
+            (defect, is_whole(text, &range))
         })
     });
     words.collect()
@@ -59,6 +62,24 @@ fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
         }
         None
     })
+}
+
+/// Whether a word is a whole value, as far as its line tells.
+fn is_whole(text: &str, word: &Range<usize>) -> bool {
+    let is_quote = |character: char| "'\"".contains(character);
+    let line_start = text[..word.start]
+        .rfind(['\n', '\r'])
+        .map_or(0, |at| at + 1);
+    let before = text[line_start..word.start]
+        .trim_end_matches(is_quote)
+        .trim_end();
+    let behind = &text[word.end..];
+    let line_end = behind.find(['\n', '\r']).unwrap_or(behind.len());
+    let behind = behind[..line_end].trim_start_matches(is_quote);
+    let ends = behind.trim().is_empty()
+        || behind.trim_start().starts_with([',', ']', '}'])
+        || behind.trim_start().starts_with('#') && behind.starts_with([' ', '\t']);
+    ends && (before.is_empty() || before.ends_with([':', '-', '[', '{', ',', '=']))
 }
 
 fn is_comment(text: &str, offset: usize) -> bool {

@@ -105,7 +105,6 @@ const SCALARS: &[&str] = &[
     "'- a'",
     "\"{{ x }}\"",
     "'®/jobs:unbuilt'",
-    "®/job-other:1",
     "\"registry.example:5000/xteam/job:1\"",
     "'# ®/jobs'",
     "[]",
@@ -137,17 +136,20 @@ const TEXTS: &[&[&str]] = &[
 const COMMENTS: &[&str] = &[
     "",
     "#",
-    "# image: ®/job:unbuilt",
-    "#®/job:unbuilt",
+    "# image: job:unbuilt",
+    "#x",
     "# {a: [\t'b",
     "# \"🚀 𝔘",
     "# ---",
     "# %YAML",
-    "#: ®/side@x",
+    "#: @x",
+    "# - &a1 *a1 !t",
+    "#\u{feff}",
+    "# ®/job:unbuilt",
 ];
 
 fn containers(chance: &mut Chance) -> Node {
-    let count = 1 + chance.below(2);
+    let count = 1 + chance.below(4) / 3;
     let container = |chance: &mut Chance| {
         let mut entries = vec![("name", Node::Raw("a"))];
         for (key, value) in [
@@ -155,7 +157,7 @@ fn containers(chance: &mut Chance) -> Node {
             ("env", Node::Labels),
             ("args", Node::Elsewhere),
         ] {
-            if !chance.one_in(3) {
+            if key == "image" || chance.one_in(4) {
                 entries.push((key, value));
             }
         }
@@ -167,10 +169,10 @@ fn containers(chance: &mut Chance) -> Node {
 
 fn pod(chance: &mut Chance) -> Node {
     let mut entries = vec![("containers", containers(chance))];
-    if chance.one_in(3) {
+    if chance.one_in(5) {
         entries.push(("initContainers", containers(chance)));
     }
-    if chance.one_in(3) {
+    if chance.one_in(6) {
         let block = Node::Map(vec![("image", Node::Raw("®/jobs:1"))]);
         let model = Node::Map(vec![("reference", Node::Image)]);
         let volumes = [("rbd", block), ("image", model)]
@@ -187,7 +189,7 @@ fn pod(chance: &mut Chance) -> Node {
 fn spark(chance: &mut Chance) -> Node {
     let mut entries = vec![("image", Node::Image), ("type", Node::Raw("Python"))];
     for key in ["driver", "executor"] {
-        if chance.one_in(2) {
+        if chance.one_in(3) {
             let mut side = vec![("image", Node::Image), ("cores", Node::Raw("1"))];
             if chance.one_in(3) {
                 side.push(("sidecars", containers(chance)));
@@ -216,7 +218,7 @@ fn below(key: &'static str, value: Node) -> Node {
 
 fn object(chance: &mut Chance) -> Node {
     let template = |value| below("template", below("spec", value));
-    let (version, kind, spec) = match chance.below(9) {
+    let (version, kind, spec) = match chance.below(11) {
         0 | 1 => ("v1", "Pod", pod(chance)),
         2 => ("apps/v1", "Deployment", template(pod(chance))),
         3 => (
@@ -234,7 +236,7 @@ fn object(chance: &mut Chance) -> Node {
             "ScheduledSparkApplication",
             below("template", spark(chance)),
         ),
-        7 => (
+        7 | 8 => (
             "argoproj.io/v1alpha1",
             "Workflow",
             below(
@@ -256,7 +258,7 @@ fn object(chance: &mut Chance) -> Node {
         ("kind", Node::Raw(kind)),
         ("spec", spec),
     ];
-    if !chance.one_in(3) {
+    if chance.one_in(3) {
         let metadata = vec![
             ("name", Node::Raw("a")),
             ("labels", Node::Labels),
@@ -274,9 +276,9 @@ fn object(chance: &mut Chance) -> Node {
 }
 
 fn document(chance: &mut Chance) -> Node {
-    match chance.below(12) {
+    match chance.below(16) {
         0 => {
-            let items = (0..=chance.below(3)).map(|_| object(chance)).collect();
+            let items = (0..=chance.below(2)).map(|_| object(chance)).collect();
             Node::Map(vec![
                 ("apiVersion", Node::Raw("v1")),
                 ("kind", Node::Raw("List")),
@@ -363,7 +365,7 @@ impl<'a> Writer<'a> {
 
     /// What may stand behind a value, and the line's end.
     fn line_end(&mut self) {
-        if self.chance.one_in(4) {
+        if self.chance.one_in(6) {
             let blanks: &[&str] = if self.wish.has_oddities {
                 &[" ", "   ", "\t", " \t "]
             } else {
@@ -379,7 +381,7 @@ impl<'a> Writer<'a> {
 
     /// Lines between values, not deeper than what follows: below a block scalar they would be its content.
     fn comment_lines(&mut self, column: usize) {
-        while self.chance.one_in(8) {
+        while self.chance.one_in(12) {
             let column = self.chance.below(column + 1);
             self.pad(column);
             let comment = self.chance.of(COMMENTS);
@@ -663,13 +665,13 @@ impl<'a> Writer<'a> {
         } else {
             self.anchor()
         };
-        self.push(&format!("&{anchor} {{app: orders, \"a\": '®/jobs'}}"));
+        self.push(&format!("&{anchor} {{app: orders, \"a\": 'b'}}"));
         self.labels.push(anchor);
     }
 
     /// An image of the project before and after, without quotes.
     fn image(&mut self) -> (String, String) {
-        let name = self.chance.of(&["job", "job", "job", "side", "ds", "base"]);
+        let name = self.chance.of(&["job", "job", "side"]);
         let new = (self.wish.reference)(name);
         let prefix = self.chance.of(&[
             REGISTRY,
@@ -681,7 +683,7 @@ impl<'a> Writer<'a> {
         let tag = self
             .chance
             .of(&["", ":unbuilt", ":1.10", ":0123456789abcdef", ":latest"]);
-        let digest = if self.chance.one_in(4) {
+        let digest = if self.chance.one_in(8) {
             format!("@sha256:{}", "5f".repeat(32))
         } else {
             String::new()
