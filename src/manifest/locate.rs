@@ -201,7 +201,8 @@ impl<'d, 't> Walk<'d, 't> {
             return Ok(());
         };
         self.object(root, &Trail::default(), 0)?;
-        if !self.rules.is_known(self.document, root) {
+        let is_mapping = matches!(self.document.node(root).body, Body::Mapping(_));
+        if is_mapping && !self.rules.is_known(self.document, root) {
             self.candidates(root);
         }
         self.texts();

@@ -364,7 +364,10 @@ fn all_files_that_are_right_pass_in_silence() {
     let run = checkout.hooks(&["--all-files"]);
     assert_eq!(run.code, 0, "{}", run.stdout);
     assert_eq!(run.stdout.lines().count(), 2, "{}", run.stdout);
-    assert_eq!(checkout.calls(), ["pin --exit-code", "check"]);
+    assert_eq!(
+        checkout.calls(),
+        ["pin --exit-code --strict", "check --strict"]
+    );
     assert!(checkout.project.files() == before);
     for arguments in [&["pin", "--exit-code"][..], &["check"]] {
         let run = checkout.sparkpack(arguments);
@@ -496,7 +499,11 @@ fn whatever_is_committed_runs_the_hooks() {
         );
         checkout.calls();
         checkout.stopped(&["commit", "--message", "x"]);
-        assert_eq!(checkout.calls(), ["pin --exit-code", "check"], "{path}");
+        assert_eq!(
+            checkout.calls(),
+            ["pin --exit-code --strict", "check --strict"],
+            "{path}"
+        );
         checkout.git(&["add", "--all"]);
         checkout.commits(&[]);
     }
@@ -504,7 +511,10 @@ fn whatever_is_committed_runs_the_hooks() {
     checkout.git(&["add", "--all"]);
     checkout.calls();
     checkout.commits(&[]);
-    assert_eq!(checkout.calls(), ["pin --exit-code", "check"]);
+    assert_eq!(
+        checkout.calls(),
+        ["pin --exit-code --strict", "check --strict"]
+    );
 }
 
 #[test]
@@ -614,7 +624,10 @@ fn a_merge_that_git_makes_alone_is_checked() {
     let merge =
         run(&mut checkout.command(&checkout.top(), "git", &["merge", "--no-edit", "other"]));
     assert_ne!(merge.code, 0, "{}{}", merge.stdout, merge.stderr);
-    assert_eq!(checkout.calls(), ["pin --exit-code", "check"]);
+    assert_eq!(
+        checkout.calls(),
+        ["pin --exit-code --strict", "check --strict"]
+    );
     assert_eq!(
         tags(&checkout.read("kubernetes/weekly.yml")),
         checkout.tags()
@@ -636,7 +649,10 @@ fn a_merge_that_git_makes_alone_is_checked() {
     checkout.git(&["commit", "--quiet", "--all", "--message", "third"]);
     checkout.calls();
     checkout.git(&["merge", "--quiet", "--no-edit", "main"]);
-    assert_eq!(checkout.calls(), ["pin --exit-code", "check"]);
+    assert_eq!(
+        checkout.calls(),
+        ["pin --exit-code --strict", "check --strict"]
+    );
     checkout.is_right(&checkout.top());
 }
 
@@ -721,7 +737,7 @@ fn what_a_rebase_lets_through_stops_before_the_push() {
     );
     let push = ["push", "--quiet", "origin", "other"];
     checkout.stopped(&push);
-    assert_eq!(checkout.calls(), ["check"]);
+    assert_eq!(checkout.calls(), ["check --strict"]);
     let branches = checkout.git_in(&remote, &["for-each-ref", "--format=%(refname:short)"]);
     assert_eq!(branches, "main\n");
     checkout.pin();
@@ -846,7 +862,10 @@ fn a_commit_above_a_submodule_asks_the_submodules_own_index() {
         assert_eq!(run.code, 0, "{arguments:?}\n{}{}", run.stdout, run.stderr);
         assert_eq!(
             checkout.calls(),
-            ["pin --exit-code -C orders", "check -C orders"]
+            [
+                "pin --exit-code --strict -C orders",
+                "check --strict -C orders"
+            ]
         );
     }
 }
@@ -861,8 +880,8 @@ fn a_project_in_a_folder_is_named_by_arguments() {
     assert_eq!(
         checkout.calls(),
         [
-            format!("pin --exit-code -C {place}"),
-            format!("check -C {place}")
+            format!("pin --exit-code --strict -C {place}"),
+            format!("check --strict -C {place}")
         ]
     );
     checkout.distrust_modes(&checkout.top());
@@ -903,7 +922,10 @@ fn hundreds_of_files_are_one_run_each() {
     checkout.git(&["add", "--all"]);
     checkout.calls();
     checkout.stopped(&["commit", "--message", "x"]);
-    assert_eq!(checkout.calls(), ["pin --exit-code", "check"]);
+    assert_eq!(
+        checkout.calls(),
+        ["pin --exit-code --strict", "check --strict"]
+    );
     let seen = fs_err::read_to_string(&batches).unwrap();
     let seen: usize = seen
         .lines()
@@ -913,7 +935,10 @@ fn hundreds_of_files_are_one_run_each() {
     checkout.git(&["add", "--all"]);
     checkout.commits(&[]);
     assert_eq!(checkout.hooks(&["--all-files"]).code, 0);
-    assert_eq!(checkout.calls(), ["pin --exit-code", "check"].repeat(2));
+    assert_eq!(
+        checkout.calls(),
+        ["pin --exit-code --strict", "check --strict"].repeat(2)
+    );
 }
 
 #[test]
@@ -1127,7 +1152,7 @@ fn there_need_be_no_network_and_no_daemon() {
 }
 
 #[test]
-fn inputs_that_git_does_not_have_count_until_a_clone_is_checked() {
+fn inputs_that_git_does_not_have_stop_a_commit() {
     let checkout = Checkout::new();
     checkout.write("untracked.md", "no input\n");
     checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
@@ -1135,13 +1160,11 @@ fn inputs_that_git_does_not_have_count_until_a_clone_is_checked() {
     checkout.pin();
     checkout.git(&["add", ONE, MANIFEST]);
     // pre-commit leaves files that git does not have where they are; the image would have them as well.
-    checkout.git(&["commit", "--quiet", "--message", "x"]);
-    assert_eq!(
-        checkout.git(&["status", "--porcelain"]),
-        "?? src/jobs/forgotten.py\n?? untracked.md\n"
-    );
-    let check = checkout.check_of_clone(&checkout.top());
-    assert_eq!(check.code, 1, "{}{}", check.stdout, check.stderr);
+    let printed = checkout.stopped(&["commit", "--message", "x"]);
+    for part in ["E098", "src/jobs/forgotten.py", "`git add` them"] {
+        assert!(printed.contains(part), "{printed}");
+    }
+    assert!(!printed.contains("untracked.md"), "{printed}");
     let plan = checkout.sparkpack(&["plan"]);
     assert!(
         plan.stdout.contains("src/jobs/forgotten.py"),
@@ -1183,7 +1206,10 @@ fn other_hooks_that_edit_the_manifests_lose_nothing() {
         checkout.git(&["add", "--all"]);
         checkout.calls();
         checkout.stopped(&["commit", "--message", "x"]);
-        assert_eq!(checkout.calls(), ["pin --exit-code", "check"]);
+        assert_eq!(
+            checkout.calls(),
+            ["pin --exit-code --strict", "check --strict"]
+        );
         let fixed = checkout.read(MANIFEST);
         let [old, new] = [tags(&untidy), tags(&fixed)].map(|tags| tags[0].clone());
         assert_ne!(old, new);

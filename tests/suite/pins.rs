@@ -231,7 +231,13 @@ fn what_the_registry_has_lost_is_found() {
             run.stderr
         );
     }
-    assert_eq!(run.stderr.matches("error[").count(), 3, "{}", run.stderr);
+    assert_eq!(
+        run.stderr.matches("warning[W109]").count(),
+        3,
+        "{}",
+        run.stderr
+    );
+    assert_eq!(run.code, 1, "{}", run.stderr);
 
     // A scope without the job has nothing to say.
     project.succeed(&["check", "--remote", "side", "base"]);
