@@ -28,6 +28,7 @@ mod places;
 mod rewrite;
 mod rules;
 mod scalar;
+mod table;
 
 #[cfg(test)]
 mod properties;
@@ -38,3 +39,4 @@ pub use part::on_all_cores;
 pub use places::paths;
 pub use rewrite::{Change, Rewritten, rewrite};
 pub use rules::Rules;
+pub use table::Table;

@@ -13,7 +13,7 @@ pub(super) enum Step<'a> {
     Each,
 }
 
-type Steps = &'static [Step<'static>];
+pub(super) type Steps = &'static [Step<'static>];
 
 /// How an image stands at the end of a way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,15 @@ impl Kind {
         })
     }
 
+    /// The ways by what they begin with.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (Vec<Step<'static>>, &'static [Steps])> {
+        self.ways.iter().map(|way| {
+            let prefix = way.prefix.iter();
+            let prefix = prefix.flat_map(|segment| segment.iter().copied());
+            (prefix.collect(), way.tails)
+        })
+    }
+
     const fn says_spark(self, steps: Steps) -> Self {
         Self {
             spark_version: Some(steps),
@@ -105,7 +114,7 @@ const fn way(prefix: &'static [Steps], tails: &'static [Steps]) -> Way {
 }
 
 /// Below a pod's `spec`. `volumes[].rbd.image` is a block device, not a container's image.
-const POD: &[Steps] = &[
+pub(super) const POD: &[Steps] = &[
     &[Key("containers"), Each, Key("image")],
     &[Key("initContainers"), Each, Key("image")],
     &[Key("ephemeralContainers"), Each, Key("image")],
@@ -296,7 +305,7 @@ pub fn paths(group: &str, kind: &str) -> Vec<String> {
 }
 
 /// A way as it is written in the configuration.
-fn path(way: &[Step<'_>]) -> String {
+pub(super) fn path(way: &[Step<'_>]) -> String {
     way.iter().fold(String::new(), |path, step| match step {
         Key(key) => key_path(&path, key),
         Each => format!("{path}[]"),

@@ -36,6 +36,7 @@ mod support;
 
 mod arrows;
 mod building;
+mod documentation;
 mod documents;
 mod everywhere;
 mod hooks;

@@ -1,0 +1,49 @@
+//! What the documentation says of the code is what the code says.
+
+use std::path::Path;
+
+use sparkpack::manifest::Table;
+
+const BEGIN: &str = "<!-- table: generated from the code; a test compares them -->\n";
+const END: &str = "<!-- table -->\n";
+
+/// `UPDATE_DOCS=1` writes the table anew.
+#[test]
+fn the_table_of_places_is_the_codes() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/manifests.md");
+    let text = fs_err::read_to_string(&file).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (table, after) = rest.split_once(END).unwrap();
+    let wanted = Table.to_string();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs_err::write(&file, format!("{before}{BEGIN}{wanted}{END}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(table, wanted, "run it with UPDATE_DOCS=1");
+}
+
+/// A place that the table has and no fixture fills would be a claim without a test.
+#[test]
+fn every_kind_of_the_table_has_a_fixture() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/in");
+    let names = fs_err::read_dir(folder).unwrap();
+    let texts: Vec<String> = names
+        .filter_map(|entry| fs_err::read_to_string(entry.unwrap().path()).ok())
+        .collect();
+    let table = Table.to_string();
+    let rows = table.lines().skip(2).take_while(|line| !line.is_empty());
+    let mut count = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let group = if cells[1] == "core" { "" } else { cells[1] };
+        let kind = cells[2].trim_matches('`');
+        let has = |text: &String| {
+            let is_kind = text.contains(&format!("kind: {kind}\n"))
+                || text.contains(&format!("kind: {kind},"));
+            is_kind && (group.is_empty() || text.contains(&format!("{group}/")))
+        };
+        assert!(texts.iter().any(has), "no fixture has a {kind} of {group}");
+        count += 1;
+    }
+    assert!(count > 20, "{table}");
+}
