@@ -112,6 +112,8 @@ pub(super) struct Candidate {
     pub(super) parts: [Option<NodeId>; PART_KEYS.len()],
     /// A part that is there twice: the two keys.
     pub(super) twice: Option<(&'static str, Spot, Spot)>,
+    /// The anchors of the collections around it, from the inside.
+    pub(super) anchors: Vec<usize>,
     spots: [Option<Spot>; PART_KEYS.len()],
 }
 
@@ -166,6 +168,8 @@ impl<'t> Document<'t> {
 #[derive(Debug)]
 struct Open<'t> {
     node: Option<NodeId>,
+    /// 0 without an anchor.
+    anchor: usize,
     at: At<'t>,
     candidate: Option<Box<Candidate>>,
 }
@@ -283,6 +287,7 @@ impl<'t> Builder<'t> {
         }
         self.open.push(Open {
             node,
+            anchor,
             at,
             candidate: None,
         });
@@ -296,6 +301,9 @@ impl<'t> Builder<'t> {
             && (candidate.parts[IMAGE].is_some() || candidate.parts[REPOSITORY].is_some())
         {
             candidate.path = self.path();
+            let around = self.open.iter().rev().map(|open| open.anchor);
+            let anchors = std::iter::once(open.anchor).chain(around);
+            candidate.anchors = anchors.filter(|anchor| *anchor != 0).collect();
             self.document.candidates.push(*candidate);
         }
         if self.is_at_key() {
@@ -516,6 +524,10 @@ fn not_yaml(file: &Path, part: Part<'_>, error: &ScanError) -> Defect {
         .lines()
         .nth(line.saturating_sub(1))
         .unwrap_or_default();
+    if error.info().contains("recursion limit") {
+        let message = "more collections lie in each other here than sparkpack reads: 255";
+        return Defect::new("E060", place, message).hint("lay it out flatter");
+    }
     let defect = Defect::new("E060", place, format!("not YAML: {}", error.info()));
     if text.contains("{{") || text.contains("{%") {
         return defect

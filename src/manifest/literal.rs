@@ -35,8 +35,12 @@ impl Literal {
             offset += line.len();
         }
         let read = literal.text.replace("\r\n", "\n");
-        (read.trim_end_matches(['\n', ' ']) == value.trim_end_matches(['\n', ' ']))
-            .then_some(literal)
+        // Empty lines before the text belong to the value, and not to its bytes.
+        let core = |text: &str| {
+            let text = text.trim_start_matches('\n');
+            text.trim_end_matches(['\n', ' ']).to_owned()
+        };
+        (core(&read) == core(value)).then_some(literal)
     }
 
     /// The bytes of the outer text for some of this one.

@@ -495,7 +495,14 @@ impl<'d, 't> Walk<'d, 't> {
         let is_object = entries.any(|key| self.document.entries(root, key).next().is_some());
         for candidate in &self.document.candidates {
             let [image, registry, repository, tag, digest] = candidate.parts;
-            let trail = Trail::at(&candidate.path);
+            let mut anchors = candidate.anchors.iter();
+            let trail = Trail {
+                shared: anchors.find_map(|anchor| {
+                    let alias = self.document.aliases(*anchor).first()?;
+                    Some((*anchor, *alias))
+                }),
+                ..Trail::at(&candidate.path)
+            };
             if let Some(parts) = self.values([registry, repository, tag, digest], &trail) {
                 self.note("values", candidate.path.clone(), parts);
                 if let Some((_, place)) = self.found.last_mut() {
@@ -503,7 +510,7 @@ impl<'d, 't> Walk<'d, 't> {
                 }
             }
             let image = image.filter(|_| !is_object).map(|image| {
-                let (image, trail) = self.follow(image, Trail::at(&candidate.path).key("image"));
+                let (image, trail) = self.follow(image, trail.clone().key("image"));
                 (self.scalar(image, trail.clone()), trail.path)
             });
             if let Some((scalar, path)) =
@@ -1113,6 +1120,30 @@ mod tests {
                 "f.yml:1:4",
                 "remove the mark",
             ),
+            (
+                "a: {b: x, c: y} # sparkpack: job\n",
+                "E202",
+                "f.yml:1:17",
+                "a line of its own",
+            ),
+            (
+                "a: hello # sparkpack: job digest\n",
+                "E202",
+                "f.yml:1:4",
+                "write a digest",
+            ),
+            (
+                "a: 'a b' # sparkpack: job tag\n",
+                "E202",
+                "f.yml:1:4",
+                "write a tag",
+            ),
+            (
+                "image: x # sparkpack: job tag\n",
+                "E202",
+                "f.yml:1:8",
+                "write `# sparkpack: job`",
+            ),
         ];
         for (text, code, place, hint) in table {
             let defect = defect(text);
@@ -1122,7 +1153,22 @@ mod tests {
             );
             assert!(defect.hint.unwrap().contains(hint), "{text}");
         }
-        assert!(found("# sparkpack: see the README\n").is_empty());
+    }
+
+    #[test]
+    fn words_like_a_mark_in_a_text_are_words() {
+        for prose in [
+            "# sparkpack: see the README\n",
+            "note: \"see # sparkpack: jobb\"\n",
+            "note: |\n  a: x # sparkpack: IMAGE\n",
+            "note: \"b\n  a: x # sparkpack: IMAGE\n  c\"\n",
+        ] {
+            assert!(found(prose).is_empty(), "{prose}");
+        }
+        let second = found("a: x # c # sparkpack: job\n");
+        assert_eq!(second[0].mark.as_deref(), Some("job"));
+        let within = found("a: |\n  b: x # sparkpack: job\n");
+        assert_eq!(within[0].mark.as_deref(), Some("job"));
     }
 
     #[test]
@@ -1141,6 +1187,18 @@ mod tests {
             found,
             expected.map(|(path, value)| (path.to_owned(), value.to_owned()))
         );
+        let shared = |text: &str| {
+            let places = self::found(text);
+            places
+                .iter()
+                .all(|place| place.parts.scalars().all(|scalar| scalar.shared.is_some()))
+        };
+        assert!(shared(
+            "image: &i\n  repository: r/job\n  tag: x\nother: *i\n"
+        ));
+        assert!(shared(
+            "a: &i\n- image: {repository: r/job, tag: x}\nother: *i\n"
+        ));
         let object = format!("{POD}x: {{repository: a/b, tag: c}}\n");
         assert_eq!(paths(&object), Vec::<String>::new());
     }

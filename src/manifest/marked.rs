@@ -1,8 +1,8 @@
 //! What the marks of a text make of its places.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
-use granit_parser::ScalarStyle;
+use granit_parser::{Event, Parser, ScalarStyle};
 
 use super::{
     image_place::{ImagePlace, LeftAlone, Parts, Scalar},
@@ -11,7 +11,10 @@ use super::{
     rules::Rules,
     scalar,
 };
-use crate::project::place::Defect;
+use crate::{
+    image::{Digest, is_tag},
+    project::place::Defect,
+};
 
 /// Adds the marks of a text to what was found in it as YAML; a template has nothing but its marks.
 pub(super) fn add(
@@ -20,11 +23,24 @@ pub(super) fn add(
     rules: &Rules<'_>,
     located: Result<Located, Defect>,
 ) -> Result<Located, Defect> {
-    let marks = marks::marks(file, text, &rules.images)?;
     let mut located = match located {
         Err(defect) if defect.code == "E060" && is_template(text) => Located::template(),
         located => located?,
     };
+    if !marks::may_have(text) {
+        return Ok(located);
+    }
+    let comments = if located.is_template {
+        None
+    } else {
+        Some(comments(text))
+    };
+    let is_comment = |at: usize| {
+        comments
+            .as_ref()
+            .is_none_or(|comments| comments.contains(&at))
+    };
+    let marks = marks::marks(file, text, &rules.images, &is_comment)?;
     for mark in marks {
         apply(&mut located, text, mark)?;
     }
@@ -32,6 +48,17 @@ pub(super) fn add(
         .places
         .sort_by_key(|place| place.parts.scalars().map(|scalar| scalar.at).min());
     Ok(located)
+}
+
+/// Where the comments of a YAML text begin.
+fn comments(text: &str) -> HashSet<usize> {
+    let options = granit_parser::options! { emit_comments: true };
+    let events = Parser::new_from_str_with_options(text, options);
+    let comments = events.filter_map(|event| match event {
+        Ok((Event::Comment(..), span)) => Some(span.byte_range()?.start),
+        _ => None,
+    });
+    comments.collect()
 }
 
 /// Whether expressions of a template engine stand outside of quotes and comments.
@@ -73,10 +100,41 @@ fn apply(located: &mut Located, text: &str, mark: Mark) -> Result<(), Defect> {
         ));
     }
     match located.places.iter_mut().find(|place| touched(place)) {
-        Some(place) => place.mark = Some(image),
-        None => located.places.push(marked(text, &mark, image, part)),
+        Some(place) if part != Part::Whole && matches!(place.parts, Parts::Reference(_)) => {
+            let message = format!(
+                "`{}` holds a whole reference, not a part of one",
+                place.path
+            );
+            let defect = Defect::new("E202", mark.place, message);
+            Err(defect.hint(format!("write `# sparkpack: {image}`")))
+        }
+        Some(place) => {
+            place.mark = Some(image);
+            Ok(())
+        }
+        None => {
+            let place = marked(text, &mark, image, part);
+            refuse_other_values(&place, part)?;
+            located.places.push(place);
+            Ok(())
+        }
     }
-    Ok(())
+}
+
+/// A tag or a digest is written over nothing but a tag or a digest.
+fn refuse_other_values(place: &ImagePlace, part: Part) -> Result<(), Defect> {
+    let value = place.written();
+    let (is_one, what) = match part {
+        Part::Whole => return Ok(()),
+        Part::Tag => (is_tag(&value), "tag"),
+        Part::Digest => (value.parse::<Digest>().is_ok(), "digest"),
+    };
+    if is_one || value.is_empty() {
+        return Ok(());
+    }
+    let message = format!("`{value}` is no {what}, as the mark behind it says");
+    let hint = format!("write a {what} or `\"\"`, or put the mark behind the right value");
+    Err(Defect::new("E202", place.place.clone(), message).hint(hint))
 }
 
 /// A place that only its mark tells.

@@ -2,6 +2,7 @@
 
 use std::{ops::Range, path::Path};
 
+use super::comment::comment_start;
 use crate::project::place::{Defect, Place, nearest};
 
 /// What a mark begins with, behind its `#`.
@@ -43,7 +44,14 @@ pub(super) fn may_have(text: &str) -> bool {
 ///
 /// # Errors
 /// A mark names no image of the project, or there is no value on its line: `E202`.
-pub(super) fn marks(file: &Path, text: &str, images: &[&str]) -> Result<Vec<Mark>, Defect> {
+/// `is_comment` says of a byte where a comment seems to begin whether one does: within a text, a mark that is none is
+/// only words.
+pub(super) fn marks(
+    file: &Path,
+    text: &str,
+    images: &[&str],
+    is_comment: &dyn Fn(usize) -> bool,
+) -> Result<Vec<Mark>, Defect> {
     let mut marks = Vec::new();
     if !may_have(text) {
         return Ok(marks);
@@ -62,7 +70,7 @@ pub(super) fn marks(file: &Path, text: &str, images: &[&str]) -> Result<Vec<Mark
                 .is_empty();
             match says(words, images) {
                 // A sentence that begins like one.
-                Err(_) if is_alone => {}
+                Err(_) if is_alone || !is_comment(offset + comment) => {}
                 Err(defect) => return Err(defect(at(comment))),
                 Ok(_) if is_alone => {
                     let message = "this mark stands on a line without a value";
@@ -96,14 +104,10 @@ pub(super) fn marks(file: &Path, text: &str, images: &[&str]) -> Result<Vec<Mark
 
 /// Where the mark's comment begins, and its words.
 fn comment(line: &str) -> Option<(usize, &str)> {
-    let word = line.rfind(WORD)?;
-    let before = line[..word].trim_end();
-    let start = before.strip_suffix('#')?.len();
-    let is_comment = line[..start]
-        .chars()
-        .next_back()
-        .is_none_or(|character| character.is_whitespace() || character == '\u{feff}');
-    is_comment.then(|| (start, line[word + WORD.len()..].trim()))
+    let start = comment_start(line)?;
+    let word = start + line[start..].rfind(WORD)?;
+    let is_mark = line[start..word].trim_end().ends_with('#');
+    is_mark.then(|| (start, line[word + WORD.len()..].trim()))
 }
 
 type DefectAt = Box<dyn Fn(Place) -> Defect>;
@@ -159,6 +163,9 @@ fn value(line: &str) -> Option<Range<usize>> {
         .max()?;
     let start = start + (bare[start..].len() - bare[start..].trim_start().len());
     let word = &bare[start..];
-    let is_one_word = !word.is_empty() && !word.contains(char::is_whitespace);
-    (is_one_word && !word.starts_with(['[', '{', '&', '*', '!'])).then_some(start..bare.len())
+    let is_one_word = !word.is_empty()
+        && !word.contains(|character: char| {
+            character.is_whitespace() || "[]{},&*!|>".contains(character)
+        });
+    is_one_word.then_some(start..bare.len())
 }

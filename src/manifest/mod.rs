@@ -17,6 +17,7 @@
 //! | `E202` | a mark names no image, or stands behind no value |
 //! | `E203` | a mark stands behind an expression |
 
+mod comment;
 mod document;
 mod image_place;
 mod literal;
@@ -33,6 +34,7 @@ mod table;
 #[cfg(test)]
 mod properties;
 
+pub use comment::comment_start;
 pub use image_place::{ImagePlace, LeftAlone, Parts, Scalar, Wanted, WantedDigest};
 pub use locate::{Located, Object, locate};
 pub use part::on_all_cores;

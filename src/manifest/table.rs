@@ -29,7 +29,11 @@ impl Display for Table {
             )?;
         }
         writeln!(formatter)?;
-        writeln!(formatter, "A pod's places: {}.", list(POD.iter().map(|tail| path(tail))))
+        writeln!(
+            formatter,
+            "A pod's places: {}.",
+            list(POD.iter().map(|tail| path(tail)))
+        )
     }
 }
 

@@ -26,8 +26,8 @@ fn the_table_of_places_is_the_codes() {
 #[test]
 fn every_kind_of_the_table_has_a_fixture() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/in");
-    let names = fs_err::read_dir(folder).unwrap();
-    let texts: Vec<String> = names
+    let texts: Vec<String> = walkdir::WalkDir::new(folder)
+        .into_iter()
         .filter_map(|entry| fs_err::read_to_string(entry.unwrap().path()).ok())
         .collect();
     let table = Table.to_string();

@@ -139,12 +139,10 @@ impl Tags {
     }
 }
 
-/// The files below a folder by their paths in it; not those in `later`.
+/// The files below a folder by their paths in it.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let walk = walkdir::WalkDir::new(folder)
+    let entries = walkdir::WalkDir::new(folder)
         .into_iter()
-        .filter_entry(|entry| entry.file_name() != "later");
-    let entries = walk
         .map(Result::unwrap)
         .filter(|entry| entry.file_type().is_file());
     entries
@@ -290,9 +288,9 @@ fn corpus(side: &str) -> BTreeMap<String, Vec<u8>> {
     )
 }
 
-/// Whether it has to be rendered before it is YAML.
+/// Whether it is no YAML, or only after rendering.
 fn is_template(name: &str) -> bool {
-    name.contains("/templates/") || name.contains(".j2") || name.contains(".tpl")
+    name.contains("/templates/") || [".j2", ".tpl", ".py"].iter().any(|end| name.ends_with(end))
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{ops::Range, path::Path};
 
 use super::Wants;
 use crate::{
-    manifest::Located,
+    manifest::{Located, comment_start},
     project::{
         Project,
         place::{Defect, Place},
@@ -83,7 +83,6 @@ fn is_whole(text: &str, word: &Range<usize>) -> bool {
 }
 
 fn is_comment(text: &str, offset: usize) -> bool {
-    let line_start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
-    let before = &text[line_start..offset];
-    before.trim_start().starts_with('#') || before.contains(" #")
+    let line_start = text[..offset].rfind(['\n', '\r']).map_or(0, |at| at + 1);
+    comment_start(&text[line_start..offset]).is_some()
 }
