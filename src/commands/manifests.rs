@@ -220,23 +220,29 @@ impl<'s> Manifests<'s> {
         let path = Path::new(file.name);
         let rewritten =
             manifest::rewrite(path, text, located, file.may_share, &decide).map_err(several)?;
-        let named = located
-            .places
-            .iter()
+        let is_ours = |place: &ImagePlace| {
+            place.left_alone.is_some() || image_of(self.session, place).is_some()
+        };
+        let mentions = elsewhere::mentions(project, wants, (path, text), located, &is_ours);
+        let whole = mentions.iter().filter(|mention| mention.is_whole);
+        let places = located.places.iter();
+        let named = places
             .filter_map(|place| image_of(self.session, place))
+            .chain(whole.map(|mention| mention.image.clone()))
             .collect();
-        let (stale, mentioned): (Vec<_>, Vec<_>) =
-            elsewhere::stale(project, wants, path, text, located)
-                .into_iter()
-                .partition(|(_, is_whole)| *is_whole);
+        let (stale, in_prose): (Vec<_>, Vec<_>) =
+            mentions.into_iter().partition(|mention| mention.is_whole);
         let mut warnings = warnings::of(project, wants, located, &rewritten);
-        warnings.extend(mentioned.into_iter().map(|(defect, _)| defect));
+        warnings.extend(in_prose.into_iter().filter_map(|mention| mention.stale));
         let examined = Examined {
             file: file.name.to_owned(),
             text: text.clone(),
             named,
-            skipped: self.skipped(located),
-            stale: stale.into_iter().map(|(defect, _)| defect).collect(),
+            skipped: self.skipped(text, located),
+            stale: stale
+                .into_iter()
+                .filter_map(|mention| mention.stale)
+                .collect(),
             warnings,
             objects: objects(located),
             rewritten,
@@ -250,8 +256,14 @@ impl<'s> Manifests<'s> {
         self.session.ui.verbosity() > 0
     }
 
-    fn skipped(&self, located: &Located) -> Vec<Skipped> {
-        let skipped = located.places.iter().filter_map(|place| {
+    fn skipped(&self, text: &str, located: &Located) -> Vec<Skipped> {
+        let template = located.not_yaml.iter().map(|place| Skipped {
+            place: place.clone(),
+            path: "all but its marks".to_owned(),
+            value: line(text, place).to_owned(),
+            why: "it is no YAML before something renders it",
+        });
+        let places = located.places.iter().filter_map(|place| {
             let why = match place.left_alone {
                 Some(LeftAlone::Template) => "something else fills it in",
                 Some(LeftAlone::Ignored) => "its mark says so",
@@ -265,8 +277,14 @@ impl<'s> Manifests<'s> {
                 why,
             })
         });
-        skipped.collect()
+        template.chain(places).collect()
     }
+}
+
+/// The line of a place, without what surrounds its words.
+fn line<'t>(text: &'t str, place: &Place) -> &'t str {
+    let line = text.lines().nth(place.line.saturating_sub(1));
+    line.unwrap_or_default().trim()
 }
 
 /// Brings the manifests up to date as they are now, together with a file `beside` them. Says whether any has changed.

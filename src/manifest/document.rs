@@ -7,9 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::{
+    not_yaml::not_yaml,
     part::Part,
     rules::{MERGE, Rules},
 };
@@ -502,27 +503,4 @@ pub(super) fn for_each_document<'t>(
         }
     }
     Ok(())
-}
-
-fn not_yaml(file: &Path, part: Part<'_>, error: &ScanError) -> Defect {
-    let line = error.marker().line();
-    let place = Place {
-        file: PathBuf::from(file),
-        line: part.line + line,
-        column: error.marker().col() + 1,
-    };
-    let text = part
-        .text
-        .lines()
-        .nth(line.saturating_sub(1))
-        .unwrap_or_default();
-    let defect = Defect::new("E060", place, format!("not YAML: {}", error.info()));
-    if text.contains("{{") || text.contains("{%") {
-        return defect
-            .hint("a template is YAML only after rendering, or with its expressions in quotes");
-    }
-    if text.trim_start_matches(' ').starts_with('\t') {
-        return defect.hint("indent with spaces: YAML allows no tabs there");
-    }
-    defect
 }

@@ -34,6 +34,8 @@ pub struct Located {
     pub objects: Vec<Object>,
     /// The text is no YAML before something has rendered it, so that only its marks count.
     pub is_template: bool,
+    /// Where it stops being YAML, if its name does not say that it is none.
+    pub not_yaml: Option<Place>,
     /// The bytes of lines that a mark takes out.
     pub(super) ignored: Vec<Range<usize>>,
 }
@@ -83,10 +85,10 @@ impl Located {
         self.ignored.iter().any(|line| line.contains(&offset))
     }
 
-    /// The bytes of all values of places, in the order of the text.
+    /// The bytes of all values of those places that `is_meant` says, in the order of the text.
     #[must_use]
-    pub fn spans(&self) -> Vec<Range<usize>> {
-        let places = self.places.iter();
+    pub fn spans(&self, is_meant: &dyn Fn(&ImagePlace) -> bool) -> Vec<Range<usize>> {
+        let places = self.places.iter().filter(|place| is_meant(place));
         let scalars = places.flat_map(|place| place.parts.scalars());
         let mut spans: Vec<_> = scalars.map(|scalar| scalar.span.clone()).collect();
         spans.sort_by_key(|span| span.start);
@@ -408,9 +410,11 @@ impl<'d, 't> Walk<'d, 't> {
                     .map(|source| self.follow(source, trail.clone())),
             );
             if left.len() + seen.len() > MERGE_LIMIT {
-                let message = format!("more than {MERGE_LIMIT} mappings are merged here");
+                let message = format!(
+                    "more than {MERGE_LIMIT} mappings are merged (`<<`) on the way to `{key}`"
+                );
                 return Err(Defect::new("E066", self.place(merge.key_spot), message)
-                    .hint(format!("write `{key}` out")));
+                    .hint(format!("write `{key}: ...` out where it is meant")));
             }
         }
         Ok(None)
@@ -677,11 +681,18 @@ impl<'d, 't> Walk<'d, 't> {
             Body::Scalar { .. } => &self.text[node.spot.range()],
             _ => "",
         };
-        let (quoted, hint) = match written {
-            "" => (String::new(), "write the image's reference".to_owned()),
-            value => (
-                format!(" (`{value}`)"),
-                format!("write an image's reference, in quotes if it is `{value}`"),
+        let quoted = match written {
+            "" => String::new(),
+            value => format!(" (`{value}`)"),
+        };
+        let hint = match (other.as_str(), written) {
+            ("null", _) => "write the image's reference there, or remove the key".to_owned(),
+            ("a list" | "a mapping", _) => "write one reference, HOST/PATH:TAG".to_owned(),
+            (other, _) if other.contains('!') => {
+                "remove the tag, and write the image's reference, HOST/PATH:TAG".to_owned()
+            }
+            (_, value) => format!(
+                "write the image's reference, HOST/PATH:TAG; if its name is no more than that, put it in quotes: `\"{value}\"`"
             ),
         };
         let message = format!(

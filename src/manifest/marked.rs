@@ -22,7 +22,10 @@ pub(super) fn add(
 ) -> Result<Located, Defect> {
     let marks = marks::marks(file, text, &rules.images)?;
     let mut located = match located {
-        Err(defect) if defect.code == "E060" && is_template(text) => Located::template(),
+        Err(defect) if defect.code == "E060" && is_template(text) => Located {
+            not_yaml: Some(defect.place),
+            ..Located::template()
+        },
         located => located?,
     };
     for mark in marks {
