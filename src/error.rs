@@ -133,6 +133,9 @@ impl From<InputError> for Error {
 }
 
 impl Error {
+    /// The code of a manifest that is not current.
+    pub const DRIFT: &str = "E100";
+
     /// Nothing where there are no defects, else all of them.
     ///
     /// # Errors
@@ -176,7 +179,7 @@ impl Error {
             Self::Conflict { .. } => "E301",
             Self::Untrue { .. } => "E606",
             Self::NotYet { .. } => "E099",
-            Self::Drift { .. } => "E100",
+            Self::Drift { .. } => Self::DRIFT,
             Self::Changed => "E101",
             Self::Several(errors) => errors.first().map_or("E000", Self::code),
         }

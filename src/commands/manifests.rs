@@ -42,6 +42,8 @@ pub(super) struct Manifests<'s> {
     session: &'s Session<'s>,
     rules: Rules<'s>,
     files: Vec<File<'s>>,
+    /// Somebody wants to see what is left alone, which no verdict holds.
+    is_full: bool,
 }
 
 struct File<'s> {
@@ -145,7 +147,16 @@ impl<'s> Manifests<'s> {
             session,
             rules: Rules::new(&project.places, project.images.keys().map(String::as_str)),
             files: files.into_values().collect(),
+            is_full: session.ui.verbosity() > 0,
         })
+    }
+
+    /// The same, with all that is left alone.
+    pub(super) fn in_full(self) -> Self {
+        Self {
+            is_full: true,
+            ..self
+        }
     }
 
     /// Reads every manifest that is not known, so that a broken one is told before anything is sent anywhere.
@@ -205,10 +216,7 @@ impl<'s> Manifests<'s> {
             file.name,
             &wants.digest_for(file.registry, file.may_share),
         );
-        if let Some(known) = verdicts
-            .find(&question)
-            .filter(|_| !self.wants_everything())
-        {
+        if let Some(known) = verdicts.find(&question).filter(|_| !self.is_full) {
             return Ok(known);
         }
         let Read { text, located } = self.read(file)?;
@@ -249,11 +257,6 @@ impl<'s> Manifests<'s> {
         };
         verdicts.learn(question, &examined);
         Ok(examined)
-    }
-
-    /// Whether somebody wants to see what is left alone, which no verdict holds.
-    fn wants_everything(&self) -> bool {
-        self.session.ui.verbosity() > 0
     }
 
     fn skipped(&self, text: &str, located: &Located) -> Vec<Skipped> {
