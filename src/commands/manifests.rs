@@ -205,7 +205,8 @@ impl<'s> Manifests<'s> {
             return Ok(read);
         }
         let text = read(self.session, file.name)?;
-        let located = manifest::locate(Path::new(file.name), &text, &self.rules)?;
+        let located = manifest::locate(Path::new(file.name), &text, &self.rules);
+        let located = located.map_err(several)?;
         Ok(file.read.get_or_init(|| Read { text, located }))
     }
 
@@ -451,12 +452,17 @@ fn several(mut defects: Vec<Defect>) -> Error {
 /// The text of a manifest.
 fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
     let bytes = fs_err::read(session.project.root.join(file))?;
+    let hint = "save it as UTF-8, or let no glob of `[manifests]` match it";
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        let defect = Defect::new("E011", Place::of_line(file, 1), "the file is UTF-16");
+        return Err(defect.hint(hint).into());
+    }
     String::from_utf8(bytes).map_err(|error| {
-        let offset = error.utf8_error().valid_up_to();
-        let valid = String::from_utf8_lossy(&error.as_bytes()[..offset]);
-        let place = Place::of_line(file, valid.matches('\n').count() + 1);
-        let defect = Defect::new("E011", place, "the file is not UTF-8");
-        defect.hint("save it as UTF-8").into()
+        let (offset, bytes) = (error.utf8_error().valid_up_to(), error.as_bytes());
+        let valid = String::from_utf8_lossy(&bytes[..offset]);
+        let place = Place::of_offset(file, &valid, offset);
+        let message = format!("the byte 0x{:02x} is not UTF-8", bytes[offset]);
+        Defect::new("E011", place, message).hint(hint).into()
     })
 }
 

@@ -460,12 +460,12 @@ pub(super) fn events(text: &str) -> Parser<'_, StrInput<'_>> {
 /// Calls `each` with every document of a part, one after another.
 ///
 /// # Errors
-/// The text is not YAML (`E060`); what `each` says.
+/// The text is not YAML: `E060`.
 pub(super) fn for_each_document<'t>(
     file: &Path,
     part: Part<'t>,
     rules: &'t Rules<'t>,
-    mut each: impl FnMut(&Document<'t>) -> Result<(), Defect>,
+    mut each: impl FnMut(&Document<'t>),
 ) -> Result<(), Defect> {
     let mut builder = Builder {
         rules,
@@ -482,7 +482,7 @@ pub(super) fn for_each_document<'t>(
                 builder.open.clear();
                 builder.is_known = false;
             }
-            Event::DocumentEnd => each(&builder.document)?,
+            Event::DocumentEnd => each(&builder.document),
             Event::Alias(anchor) => builder.alias(spot, anchor),
             Event::Anchor(anchor, _) => {
                 if let Some(anchored) = builder.document.anchors.get_mut(&anchor) {

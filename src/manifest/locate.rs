@@ -58,15 +58,23 @@ pub struct Object {
 /// Finds the places of a text that name images, in the order of the text; other kinds of documents are passed over.
 ///
 /// # Errors
-/// The text is not YAML, a key on the way is there twice, an image is no string, or a mark is none: `E060`, `E061`,
-/// `E062`, `E066`, `E202`, `E203`.
-pub fn locate(file: &Path, text: &str, rules: &Rules<'_>) -> Result<Located, Defect> {
-    let located = if may_be_yaml(file) {
+/// All that is wrong, in the order of the text: it is not YAML, a key on the way is there twice, an image is no string,
+/// or a mark is none: `E060`, `E061`, `E062`, `E066`, `E202`, `E203`.
+pub fn locate(file: &Path, text: &str, rules: &Rules<'_>) -> Result<Located, Vec<Defect>> {
+    let (located, defects) = if may_be_yaml(file) {
         located(file, text, rules, 0)
     } else {
-        Ok(Located::template())
+        (Located::template(), Vec::new())
     };
-    marked::add(file, text, rules, located)
+    let (located, mut defects) = marked::add(file, text, rules, located, defects);
+    defects.sort_by_key(|defect| (defect.place.line, defect.place.column, defect.code));
+    // What is wrong before several ways part is found on each of them.
+    defects.dedup_by(|second, first| (second.code, &second.place) == (first.code, &first.place));
+    if defects.is_empty() {
+        Ok(located)
+    } else {
+        Err(defects)
+    }
 }
 
 /// Whether a file's name says that it may be YAML; a template says in its name that it is none, and so does code.
@@ -103,8 +111,11 @@ impl Located {
     }
 }
 
+/// What was found, and what is wrong.
+pub(super) type Found = (Located, Vec<Defect>);
+
 /// The same without marks, for a text at some depth of texts in texts.
-fn located(file: &Path, text: &str, rules: &Rules<'_>, depth: usize) -> Result<Located, Defect> {
+fn located(file: &Path, text: &str, rules: &Rules<'_>, depth: usize) -> Found {
     located_in(file, text, &parts(text, LEAST), rules, depth)
 }
 
@@ -115,10 +126,11 @@ pub(super) fn located_in(
     parts: &[Part<'_>],
     rules: &Rules<'_>,
     depth: usize,
-) -> Result<Located, Defect> {
+) -> Found {
     let results = on_all_cores(parts, |part| {
         let mut found = Located::default();
-        for_each_document(file, *part, rules, |document| {
+        let mut defects = Vec::new();
+        let read = for_each_document(file, *part, rules, |document| {
             let mut walk = Walk {
                 file,
                 text,
@@ -128,20 +140,22 @@ pub(super) fn located_in(
                 found: Vec::new(),
                 objects: Vec::new(),
                 object: None,
+                defects: Vec::new(),
             };
-            walk.document()?;
+            walk.document();
+            defects.append(&mut walk.defects);
             let (places, objects) = walk.into_order();
             add(&mut found, places, objects);
-            Ok(())
-        })?;
-        Ok(found)
+        });
+        defects.extend(read.err());
+        (found, defects)
     });
-    let mut all = Located::default();
-    for result in results {
-        let result: Located = result?;
-        add(&mut all, result.places, result.objects);
+    let mut all = Found::default();
+    for (found, defects) in results {
+        add(&mut all.0, found.places, found.objects);
+        all.1.extend(defects);
     }
-    Ok(all)
+    all
 }
 
 /// Puts what was found in one piece of a text behind what was found before.
@@ -166,6 +180,7 @@ struct Walk<'d, 't> {
     objects: Vec<Object>,
     /// The number of the object that is being read.
     object: Option<usize>,
+    defects: Vec<Defect>,
 }
 
 /// How a node was reached.
@@ -198,17 +213,17 @@ impl Trail {
 }
 
 impl<'d, 't> Walk<'d, 't> {
-    fn document(&mut self) -> Result<(), Defect> {
+    fn document(&mut self) {
         let Some(root) = self.document.root() else {
-            return Ok(());
+            return;
         };
-        self.object(root, &Trail::default(), 0)?;
+        let read = self.object(root, &Trail::default(), 0);
+        self.defects.extend(read.err());
         let is_mapping = matches!(self.document.node(root).body, Body::Mapping(_));
         if is_mapping && !self.rules.is_known(self.document, root) {
             self.candidates(root);
         }
         self.texts();
-        Ok(())
     }
 
     /// What was found, in the order of the text.
@@ -229,7 +244,8 @@ impl<'d, 't> Walk<'d, 't> {
             });
             for looked in kinds {
                 for way in &looked.ways {
-                    self.walk(looked, node, way, trail.clone())?;
+                    let walked = self.walk(looked, node, way, trail.clone());
+                    self.defects.extend(walked.err());
                 }
             }
             let has_images = self.found.len() > before;
@@ -258,7 +274,8 @@ impl<'d, 't> Walk<'d, 't> {
                 continue;
             }
             let (item, trail) = self.follow(*item, trail.clone().item(*index));
-            self.object(item, &trail, depth + 1)?;
+            let read = self.object(item, &trail, depth + 1);
+            self.defects.extend(read.err());
         }
         Ok(())
     }
@@ -357,7 +374,8 @@ impl<'d, 't> Walk<'d, 't> {
                     {
                         continue;
                     }
-                    self.walk(looked, *item, rest, trail.clone().item(*index))?;
+                    let walked = self.walk(looked, *item, rest, trail.clone().item(*index));
+                    self.defects.extend(walked.err());
                 }
                 Ok(())
             }
@@ -585,10 +603,16 @@ impl<'d, 't> Walk<'d, 't> {
             let Some(literal) = Literal::new(self.text, node.spot, value) else {
                 continue;
             };
+            let (inner, defects) = located(self.file, &literal.text, self.rules, self.depth + 1);
             // What is no YAML in there is somebody else's text.
-            let Ok(inner) = located(self.file, &literal.text, self.rules, self.depth + 1) else {
+            if defects.iter().any(|defect| defect.code == "E060") {
                 continue;
-            };
+            }
+            self.defects
+                .extend(defects.into_iter().map(|defect| Defect {
+                    place: literal.place(defect.place),
+                    ..defect
+                }));
             let place = |place| literal.place(place);
             let span = |span| literal.span(span);
             let before = self.objects.len();
@@ -766,8 +790,11 @@ mod tests {
         places(text).into_iter().map(|(path, ..)| path).collect()
     }
 
+    /// The only one.
     fn defect(text: &str) -> Defect {
-        locate(Path::new("f.yml"), text, &rules()).unwrap_err()
+        let mut defects = locate(Path::new("f.yml"), text, &rules()).unwrap_err();
+        assert_eq!(defects.len(), 1, "{defects:?}");
+        defects.remove(0)
     }
 
     const SPARK: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\n";
@@ -1274,6 +1301,31 @@ mod tests {
             "{SPARK}spec:\n  image: a\n  labels: 1\n  labels: 2\n  template: 1\n  template: 2\n"
         );
         assert_eq!(paths(&aside), ["spec.image"]);
+    }
+
+    #[test]
+    fn all_that_is_wrong_in_a_text_is_told_at_once() {
+        let text = format!(
+            "{POD}spec:\n  containers: [{{image: ~}}, {{image: 1}}]\n---\n{SPARK}spec: {{}}\nspec: {{}}\nx: y # sparkpack: jbo\n---\n{POD}data:\n  x: |\n    {}    spec: {{image: [a]}}\n---\na: *x\n",
+            SPARK.replace('\n', "\n    ").trim_end_matches(' ')
+        );
+        let defects = locate(Path::new("f.yml"), &text, &rules()).unwrap_err();
+        let shown: Vec<(&str, String)> = defects
+            .iter()
+            .map(|defect| (defect.code, defect.place.to_string()))
+            .collect();
+        let expected = [
+            ("E062", "f.yml:4:24"),
+            ("E062", "f.yml:4:36"),
+            ("E061", "f.yml:9:1"),
+            ("E202", "f.yml:10:6"),
+            ("E062", "f.yml:18:19"),
+            ("E060", "f.yml:20:4"),
+        ];
+        assert_eq!(
+            shown,
+            expected.map(|(code, place)| (code, place.to_owned()))
+        );
     }
 
     #[test]

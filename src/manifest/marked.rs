@@ -6,7 +6,7 @@ use granit_parser::ScalarStyle;
 
 use super::{
     image_place::{ImagePlace, LeftAlone, Parts, Scalar},
-    locate::Located,
+    locate::{Found, Located},
     marks::{self, Mark, Part, Says},
     rules::Rules,
     scalar,
@@ -18,23 +18,26 @@ pub(super) fn add(
     file: &Path,
     text: &str,
     rules: &Rules<'_>,
-    located: Result<Located, Defect>,
-) -> Result<Located, Defect> {
-    let marks = marks::marks(file, text, &rules.images)?;
-    let mut located = match located {
-        Err(defect) if defect.code == "E060" && is_template(text) => Located {
-            not_yaml: Some(defect.place),
+    mut located: Located,
+    mut defects: Vec<Defect>,
+) -> Found {
+    let (marks, wrong) = marks::marks(file, text, &rules.images);
+    let not_yaml = defects.iter().find(|defect| defect.code == "E060");
+    if let Some(not_yaml) = not_yaml.filter(|_| is_template(text)) {
+        located = Located {
+            not_yaml: Some(not_yaml.place.clone()),
             ..Located::template()
-        },
-        located => located?,
-    };
+        };
+        defects.clear();
+    }
+    defects.extend(wrong);
     for mark in marks {
-        apply(&mut located, text, mark)?;
+        defects.extend(apply(&mut located, text, mark).err());
     }
     located
         .places
         .sort_by_key(|place| place.parts.scalars().map(|scalar| scalar.at).min());
-    Ok(located)
+    (located, defects)
 }
 
 /// Whether expressions of a template engine stand outside of quotes and comments.

@@ -165,7 +165,8 @@ mod tests {
             ("a:\r- b\r c\r- @d\r", "4:3", "at `@d`"),
         ];
         for (text, place, message) in table {
-            let defect = locate(Path::new("f.yml"), text, &Rules::new(&[], [])).unwrap_err();
+            let defects = locate(Path::new("f.yml"), text, &Rules::new(&[], [])).unwrap_err();
+            let defect = &defects[0];
             let shown = defect.to_string();
             assert!(
                 shown.starts_with(&format!("f.yml:{place}: not YAML: ")) && shown.contains(message),
@@ -174,8 +175,8 @@ mod tests {
             assert!(defect.hint.is_some() && defect.code == "E060", "{shown}");
         }
         let deep = format!("a: {}", "[".repeat(100_000));
-        let defect = locate(Path::new("f.yml"), &deep, &Rules::new(&[], [])).unwrap_err();
-        let shown = defect.to_string();
+        let defects = locate(Path::new("f.yml"), &deep, &Rules::new(&[], [])).unwrap_err();
+        let shown = defects[0].to_string();
         assert!(
             shown.ends_with("[…` is nested too deeply") && shown.len() < 120,
             "{shown}"

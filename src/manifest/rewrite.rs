@@ -396,9 +396,9 @@ mod tests {
         decide: &dyn Fn(&ImagePlace) -> Option<Wanted>,
     ) -> Result<(String, Rewritten), Defect> {
         let file = Path::new("f.yml");
-        let located = locate(file, text, &rules())?;
-        let result = rewrite(file, text, &located, may_share, decide);
-        let result = result.map_err(|mut defects| defects.remove(0))?;
+        let first = |mut defects: Vec<Defect>| defects.remove(0);
+        let located = locate(file, text, &rules()).map_err(first)?;
+        let result = rewrite(file, text, &located, may_share, decide).map_err(first)?;
         Ok((
             result.text.clone().unwrap_or_else(|| text.to_owned()),
             result,
