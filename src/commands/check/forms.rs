@@ -82,7 +82,9 @@ struct Skipped<'a> {
 #[derive(Serialize)]
 struct Warning {
     code: &'static str,
-    place: String,
+    file: String,
+    line: usize,
+    column: usize,
     message: String,
     hint: Option<String>,
 }
@@ -140,7 +142,9 @@ fn row(drift: &Drift) -> Row<'_> {
 fn warning(defect: Defect) -> Warning {
     Warning {
         code: defect.code,
-        place: defect.place.to_string(),
+        file: defect.place.file.display().to_string(),
+        line: defect.place.line,
+        column: defect.place.column,
         message: defect.message,
         hint: defect.hint,
     }
