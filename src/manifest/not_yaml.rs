@@ -50,9 +50,16 @@ pub(super) fn not_yaml(file: &Path, part: Part<'_>, error: &ScanError) -> Defect
     } else {
         hint
     };
+    // The scalar that holds the character may have begun before it.
+    let inside = match error.kind() {
+        ErrorKind::UnexpectedCharacter { character } => {
+            rest.chars().position(|other| other == *character)
+        }
+        _ => None,
+    };
     let defect = Defect::new(
         "E060",
-        at(0, marker.col() + 1),
+        at(0, marker.col() + 1 + inside.unwrap_or(0)),
         format!("not YAML: {message}"),
     );
     defect.hint(hint)
@@ -94,6 +101,14 @@ fn words(error: &ScanError, line: &str, rest: &str) -> (String, String) {
         | ErrorKind::UnexpectedEofFlowSequence => (
             unclosed(&quoted),
             "write a comma between entries, and `}` or `]` behind the last".to_owned(),
+        ),
+        ErrorKind::UnexpectedCharacter { character } if character.is_control() => (
+            format!("the control character U+{:04X}", u32::from(*character)),
+            "remove it; where a value needs it, write `\"\\uXXXX\"`".to_owned(),
+        ),
+        ErrorKind::UnexpectedCharacter { character } => (
+            format!("nothing begins with `{character}`, as `{quoted}` does"),
+            "put the value in quotes".to_owned(),
         ),
         ErrorKind::RecursionLimitExceeded => (
             format!("`{quoted}` is nested too deeply"),
@@ -160,9 +175,12 @@ mod tests {
                 "a comma or a closing bracket is missing before `: 1`",
             ),
             ("a: [b, c\n", "1:4", "what `[b, c` opens is not closed"),
+            ("a: b\u{7}\n", "1:5", "the control character U+0007"),
+            ("a: b\n c: d\n", "2:3", "`c: d` has a second `: `"),
+            ("a: b\n- c\n", "2:3", "at `c`"),
             ("a: b: c\n", "1:5", "`a: b: c` has a second `: `"),
-            ("a: @b\n", "1:4", "at `@b`"),
-            ("a:\r- b\r c\r- @d\r", "4:3", "at `@d`"),
+            ("a: @b\n", "1:4", "nothing begins with `@`, as `@b` does"),
+            ("a:\r- b\r c\r- @d\r", "4:3", "as `@d` does"),
         ];
         for (text, place, message) in table {
             let defects = locate(Path::new("f.yml"), text, &Rules::new(&[], [])).unwrap_err();
