@@ -251,8 +251,10 @@ impl Error {
     /// The exit code, as the README lists them.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if let Self::Defect(_) = self {
-            return 2;
+        match self {
+            Self::Defect(_) => return 2,
+            Self::Several(errors) => return errors.first().map_or(6, Self::exit_code),
+            _ => {}
         }
         match self.code().as_bytes() {
             // A name or version in a file of the user's that nobody has, or that contradicts another.

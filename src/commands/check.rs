@@ -93,9 +93,7 @@ fn examine(
     let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
     let examined = manifests.examine(&wants)?;
     manifests::say_skipped(session, &examined);
-    if let Some(defect) = manifests::nothing_named(session, scope, &examined) {
-        return Err(defect.into());
-    }
+    manifests::refuse_nothing_named(session, scope, &examined)?;
     manifests::warn(session, &prepared, scope, &examined);
     Ok((examined, prepared))
 }
@@ -123,8 +121,10 @@ fn drift(examined: &[Examined]) -> Vec<Drift> {
                 place: change.place.clone(),
                 about: change.path.clone(),
                 message: format!(
-                    "{} is `{}`, and has to be `{}`",
-                    change.path, change.old, change.new
+                    "{} is {}, and has to be {}",
+                    change.path,
+                    value(&change.old),
+                    value(&change.new)
                 ),
                 hint: Some("run `sparkpack pin`".to_owned()),
                 is_fixable: true,
@@ -138,6 +138,13 @@ fn drift(examined: &[Examined]) -> Vec<Drift> {
         all.extend(drift.into_values());
     }
     all
+}
+
+fn value(text: &str) -> String {
+    match text {
+        "" => "empty".to_owned(),
+        text => format!("`{text}`"),
+    }
 }
 
 fn of_defect(defect: &Defect) -> Drift {

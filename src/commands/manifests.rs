@@ -110,6 +110,9 @@ impl<'s> Manifests<'s> {
     /// The manifests of one registry, or of all.
     pub(super) fn of(session: &'s Session<'s>, registry: Option<&str>) -> Result<Self, Error> {
         let project = &session.project;
+        if registry.is_some() {
+            session.registry(registry)?;
+        }
         let mut files: BTreeMap<&str, File<'_>> = BTreeMap::new();
         let mut shared = Vec::new();
         for glob in &project.anchors {
@@ -260,6 +263,13 @@ impl<'s> Manifests<'s> {
         Ok(examined)
     }
 
+    /// Whether a place names a repository of the project, which other images may share.
+    fn is_ours(&self, place: &ImagePlace) -> bool {
+        let naming = &self.session.project.naming;
+        let reference = place.reference();
+        reference.is_some_and(|reference| naming.has(&reference.repository))
+    }
+
     fn skipped(&self, text: &str, located: &Located) -> Vec<Skipped> {
         let template = located.not_yaml.iter().map(|place| Skipped {
             place: place.clone(),
@@ -271,8 +281,9 @@ impl<'s> Manifests<'s> {
             let why = match place.left_alone {
                 Some(LeftAlone::Template) => "something else fills it in",
                 Some(LeftAlone::Ignored) => "its mark says so",
-                None if image_of(self.session, place).is_none() => "it is no image of this project",
-                None => return None,
+                None if image_of(self.session, place).is_some() => return None,
+                None if self.is_ours(place) => "its tag is that of no image of this project",
+                None => "it is no image of this project",
             };
             Some(Skipped {
                 place: place.place.clone(),
@@ -342,9 +353,13 @@ pub(super) fn write(
             [] => String::new(),
             places => format!(", and so is {}", places.join(", ")),
         };
+        let new = match change.new.as_str() {
+            "" => "empty",
+            new => new,
+        };
         session.ui.say(format!(
-            "{}: {} is now {}{also}",
-            change.place, change.path, change.new
+            "{}: {} is now {new}{also}",
+            change.place, change.path
         ));
     }
     if pins {
@@ -361,24 +376,35 @@ pub(super) fn warn(
     scope: Scope<'_>,
     examined: &[Examined],
 ) {
-    for file in examined {
-        let warnings = file.warnings.iter().chain(&file.stale);
-        warnings
-            .chain(&file.rewritten.pending)
-            .for_each(|warning| session.ui.warn(warning));
-    }
+    warn_of(session, examined);
     for defect in warnings::unused(session, prepared, scope, examined) {
         session.ui.warn(&defect);
     }
 }
 
-/// What is wrong where nothing in the manifests names an image of the project: they cannot be right then.
-pub(super) fn nothing_named(
+/// Warns of what is odd in each manifest, in the order of its text.
+fn warn_of(session: &Session<'_>, examined: &[Examined]) {
+    for file in examined {
+        let warnings = file.warnings.iter().chain(&file.stale);
+        let mut warnings: Vec<&Defect> = warnings.chain(&file.rewritten.pending).collect();
+        warnings.sort_by_key(|warning| (warning.place.line, warning.place.column));
+        for warning in warnings {
+            session.ui.warn(warning);
+        }
+    }
+}
+
+/// Refuses manifests of which none names an image of the project: they cannot be right then.
+pub(super) fn refuse_nothing_named(
     session: &Session<'_>,
     scope: Scope<'_>,
     examined: &[Examined],
-) -> Option<Defect> {
-    warnings::nothing_named(session, scope, examined)
+) -> Result<(), Error> {
+    let Some(defect) = warnings::nothing_named(session, scope, examined) else {
+        return Ok(());
+    };
+    warn_of(session, examined);
+    Err(defect.into())
 }
 
 /// What the manifests name of the project's images, by image.

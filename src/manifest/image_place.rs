@@ -421,13 +421,19 @@ impl ImagePlace {
             changes.push((new_name, repository));
         }
         let change = match (new_tag, digest, &wanted.digest) {
-            (Some(_), Some(second), _) => {
+            (Some(_), Some(second), mode) => {
                 let message = format!(
                     "`newTag` and `digest` of `{}` exclude each other",
                     self.path
                 );
                 let defect = Defect::new("E201", second.place.clone(), message);
-                return Err(defect.hint("remove one of the two").into());
+                let hint = match mode {
+                    WantedDigest::Never => "remove `digest`: with `pin = \"tag\"` the tag says all",
+                    WantedDigest::Known(_) | WantedDigest::Unknown => {
+                        "remove `newTag`: the digest says more"
+                    }
+                };
+                return Err(defect.hint(hint).into());
             }
             (None, None, WantedDigest::Known(_)) => {
                 return Err(self.lacks("digest", "digest: \"\"", "beside `name`").into());

@@ -79,7 +79,10 @@ pub fn locate(file: &Path, text: &str, rules: &Rules<'_>) -> Result<Located, Vec
 
 /// Whether a file's name says that it may be YAML; a template says in its name that it is none, and so does code.
 fn may_be_yaml(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str());
+    // `.env` is all extension.
     let extension = file.extension().and_then(|extension| extension.to_str());
+    let extension = extension.or_else(|| name?.strip_prefix('.'));
     extension.is_none_or(|extension| {
         let extension = extension.to_ascii_lowercase();
         matches!(extension.as_str(), "yml" | "yaml" | "json")

@@ -94,7 +94,7 @@ fn mark(
     let span = value(&line[..comment]).ok_or_else(|| {
         let message = "no single value stands before this mark";
         Defect::new("E202", at(comment), message)
-            .hint("give the value a line of its own: `KEY: VALUE  # sparkpack: IMAGE`")
+            .hint("give the value a line of its own, with no anchor or tag: `KEY: VALUE  # sparkpack: IMAGE`")
     })?;
     Ok(Some(Mark {
         place: at(span.start),
