@@ -133,6 +133,9 @@ impl From<InputError> for Error {
 }
 
 impl Error {
+    /// The code of a manifest that is not current.
+    pub const DRIFT: &str = "E100";
+
     /// Nothing where there are no defects, else all of them.
     ///
     /// # Errors
@@ -176,7 +179,7 @@ impl Error {
             Self::Conflict { .. } => "E301",
             Self::Untrue { .. } => "E606",
             Self::NotYet { .. } => "E099",
-            Self::Drift { .. } => "E100",
+            Self::Drift { .. } => Self::DRIFT,
             Self::Changed => "E101",
             Self::Several(errors) => errors.first().map_or("E000", Self::code),
         }
@@ -248,8 +251,10 @@ impl Error {
     /// The exit code, as the README lists them.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if let Self::Defect(_) = self {
-            return 2;
+        match self {
+            Self::Defect(_) => return 2,
+            Self::Several(errors) => return errors.first().map_or(6, Self::exit_code),
+            _ => {}
         }
         match self.code().as_bytes() {
             // A name or version in a file of the user's that nobody has, or that contradicts another.

@@ -2,7 +2,7 @@
 
 mod forms;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
     locks::{self, Prepared},
@@ -15,24 +15,45 @@ use super::{
 use crate::{
     cli::{CheckArguments, CheckFormat},
     error::Error,
-    project::place::{Defect, Place},
+    project::{
+        FILE_NAME,
+        place::{Defect, Place},
+    },
+    ui::Ui,
 };
 
 pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(), Error> {
+    let result = check(session, arguments);
+    match &result {
+        Ok(()) | Err(Error::Drift { .. }) => {}
+        Err(error) => tell(session.ui, &session.project.root, arguments.format, error)?,
+    }
+    result
+}
+
+/// Tells a review, at its place, of what kept the project in `root` from being checked.
+pub(super) fn tell(ui: &Ui, root: &Path, format: CheckFormat, error: &Error) -> Result<(), Error> {
+    let errors: Vec<Drift> = error.each().into_iter().map(of_error).collect();
+    match format {
+        CheckFormat::Text | CheckFormat::Json => Ok(()),
+        CheckFormat::Github => forms::github(ui, root, &errors),
+        CheckFormat::Gitlab => forms::gitlab(ui, root, &errors),
+    }
+}
+
+fn check(session: &Session<'_>, arguments: &CheckArguments) -> Result<(), Error> {
     let targets = session.targets(&arguments.images.images)?;
     let scope = Scope {
         registry: arguments.images.registry.registry.as_deref(),
         images: &targets,
     };
     let outside = Outside::new(session);
-    let (examined, prepared) = match examine(session, &outside, scope) {
-        Ok(examined) => examined,
-        Err(error) => {
-            // A review shows what is wrong at its place as well.
-            forms::print_errors(session, arguments.format, &error)?;
-            return Err(error);
-        }
+    let manifests = Manifests::of(session, scope.registry)?;
+    let manifests = match arguments.format {
+        CheckFormat::Json => manifests.in_full(),
+        _ => manifests,
     };
+    let (examined, prepared) = examine(session, &manifests, &outside, scope)?;
     Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;
     let mut drift = drift(&examined);
     if arguments.remote {
@@ -42,11 +63,12 @@ pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(
         }
         drift.extend(gone.iter().map(of_defect));
     }
+    let root = &session.project.root;
     match arguments.format {
-        CheckFormat::Text => forms::diff(session, &examined)?,
+        CheckFormat::Text => forms::diff(session.ui, &examined)?,
         CheckFormat::Json => forms::json(session, &examined, &drift)?,
-        CheckFormat::Github => forms::github(session, &drift)?,
-        CheckFormat::Gitlab => forms::gitlab(session, &drift)?,
+        CheckFormat::Github => forms::github(session.ui, root, &drift)?,
+        CheckFormat::Gitlab => forms::gitlab(session.ui, root, &drift)?,
     }
     match drift.len() {
         0 => Ok(()),
@@ -62,27 +84,28 @@ pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(
 
 fn examine(
     session: &Session<'_>,
+    manifests: &Manifests<'_>,
     outside: &Outside<'_>,
     scope: Scope<'_>,
 ) -> Result<(Vec<Examined>, Prepared), Error> {
-    let manifests = Manifests::of(session, scope.registry)?;
     let prepared = locks::prepare(session, outside, Missing::Refuse)?;
     let pins = pins::read(session)?;
     let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
     let examined = manifests.examine(&wants)?;
     manifests::say_skipped(session, &examined);
-    if let Some(defect) = manifests::nothing_named(session, scope, &examined) {
-        return Err(defect.into());
-    }
+    manifests::refuse_nothing_named(session, scope, &examined)?;
     manifests::warn(session, &prepared, scope, &examined);
     Ok((examined, prepared))
 }
 
-/// One place that names what this checkout does not stand for.
+/// One place that names what this checkout does not stand for, or what keeps it from being known.
 struct Drift {
+    code: &'static str,
     place: Place,
     message: String,
     hint: Option<String>,
+    /// What it is about, whatever the tags are.
+    about: String,
     /// `sparkpack pin` mends it.
     is_fixable: bool,
 }
@@ -94,10 +117,14 @@ fn drift(examined: &[Examined]) -> Vec<Drift> {
         let mut drift: BTreeMap<(usize, usize), Drift> = BTreeMap::new();
         for change in &file.rewritten.changes {
             let drifted = Drift {
+                code: Error::DRIFT,
                 place: change.place.clone(),
+                about: change.path.clone(),
                 message: format!(
-                    "{} is `{}`, and has to be `{}`",
-                    change.path, change.old, change.new
+                    "{} is {}, and has to be {}",
+                    change.path,
+                    value(&change.old),
+                    value(&change.new)
                 ),
                 hint: Some("run `sparkpack pin`".to_owned()),
                 is_fixable: true,
@@ -113,11 +140,35 @@ fn drift(examined: &[Examined]) -> Vec<Drift> {
     all
 }
 
+fn value(text: &str) -> String {
+    match text {
+        "" => "empty".to_owned(),
+        text => format!("`{text}`"),
+    }
+}
+
 fn of_defect(defect: &Defect) -> Drift {
     Drift {
+        code: defect.code,
         place: defect.place.clone(),
+        about: defect.message.clone(),
         message: defect.message.clone(),
         hint: defect.hint.clone(),
         is_fixable: false,
+    }
+}
+
+/// What has no place of its own is told at the beginning of the configuration.
+fn of_error(error: &Error) -> Drift {
+    match error {
+        Error::Defect(defect) => of_defect(defect),
+        error => Drift {
+            code: error.code(),
+            place: Place::of_line(FILE_NAME, 1),
+            about: error.to_string(),
+            message: error.to_string(),
+            hint: error.hint(),
+            is_fixable: false,
+        },
     }
 }

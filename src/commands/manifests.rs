@@ -42,6 +42,8 @@ pub(super) struct Manifests<'s> {
     session: &'s Session<'s>,
     rules: Rules<'s>,
     files: Vec<File<'s>>,
+    /// Somebody wants to see what is left alone, which no verdict holds.
+    is_full: bool,
 }
 
 struct File<'s> {
@@ -108,6 +110,9 @@ impl<'s> Manifests<'s> {
     /// The manifests of one registry, or of all.
     pub(super) fn of(session: &'s Session<'s>, registry: Option<&str>) -> Result<Self, Error> {
         let project = &session.project;
+        if registry.is_some() {
+            session.registry(registry)?;
+        }
         let mut files: BTreeMap<&str, File<'_>> = BTreeMap::new();
         let mut shared = Vec::new();
         for glob in &project.anchors {
@@ -145,7 +150,16 @@ impl<'s> Manifests<'s> {
             session,
             rules: Rules::new(&project.places, project.images.keys().map(String::as_str)),
             files: files.into_values().collect(),
+            is_full: session.ui.verbosity() > 0,
         })
+    }
+
+    /// The same, with all that is left alone.
+    pub(super) fn in_full(self) -> Self {
+        Self {
+            is_full: true,
+            ..self
+        }
     }
 
     /// Reads every manifest that is not known, so that a broken one is told before anything is sent anywhere.
@@ -194,7 +208,8 @@ impl<'s> Manifests<'s> {
             return Ok(read);
         }
         let text = read(self.session, file.name)?;
-        let located = manifest::locate(Path::new(file.name), &text, &self.rules)?;
+        let located = manifest::locate(Path::new(file.name), &text, &self.rules);
+        let located = located.map_err(several)?;
         Ok(file.read.get_or_init(|| Read { text, located }))
     }
 
@@ -205,10 +220,7 @@ impl<'s> Manifests<'s> {
             file.name,
             &wants.digest_for(file.registry, file.may_share),
         );
-        if let Some(known) = verdicts
-            .find(&question)
-            .filter(|_| !self.wants_everything())
-        {
+        if let Some(known) = verdicts.find(&question).filter(|_| !self.is_full) {
             return Ok(known);
         }
         let Read { text, located } = self.read(file)?;
@@ -220,23 +232,29 @@ impl<'s> Manifests<'s> {
         let path = Path::new(file.name);
         let rewritten =
             manifest::rewrite(path, text, located, file.may_share, &decide).map_err(several)?;
-        let named = located
-            .places
-            .iter()
+        let is_ours = |place: &ImagePlace| {
+            place.left_alone.is_some() || image_of(self.session, place).is_some()
+        };
+        let mentions = elsewhere::mentions(project, wants, (path, text), located, &is_ours);
+        let whole = mentions.iter().filter(|mention| mention.is_whole);
+        let places = located.places.iter();
+        let named = places
             .filter_map(|place| image_of(self.session, place))
+            .chain(whole.map(|mention| mention.image.clone()))
             .collect();
-        let (stale, mentioned): (Vec<_>, Vec<_>) =
-            elsewhere::stale(project, wants, path, text, located)
-                .into_iter()
-                .partition(|(_, is_whole)| *is_whole);
+        let (stale, in_prose): (Vec<_>, Vec<_>) =
+            mentions.into_iter().partition(|mention| mention.is_whole);
         let mut warnings = warnings::of(project, wants, located, &rewritten);
-        warnings.extend(mentioned.into_iter().map(|(defect, _)| defect));
+        warnings.extend(in_prose.into_iter().filter_map(|mention| mention.stale));
         let examined = Examined {
             file: file.name.to_owned(),
             text: text.clone(),
             named,
-            skipped: self.skipped(located),
-            stale: stale.into_iter().map(|(defect, _)| defect).collect(),
+            skipped: self.skipped(text, located),
+            stale: stale
+                .into_iter()
+                .filter_map(|mention| mention.stale)
+                .collect(),
             warnings,
             objects: objects(located),
             rewritten,
@@ -245,18 +263,27 @@ impl<'s> Manifests<'s> {
         Ok(examined)
     }
 
-    /// Whether somebody wants to see what is left alone, which no verdict holds.
-    fn wants_everything(&self) -> bool {
-        self.session.ui.verbosity() > 0
+    /// Whether a place names a repository of the project, which other images may share.
+    fn is_ours(&self, place: &ImagePlace) -> bool {
+        let naming = &self.session.project.naming;
+        let reference = place.reference();
+        reference.is_some_and(|reference| naming.has(&reference.repository))
     }
 
-    fn skipped(&self, located: &Located) -> Vec<Skipped> {
-        let skipped = located.places.iter().filter_map(|place| {
+    fn skipped(&self, text: &str, located: &Located) -> Vec<Skipped> {
+        let template = located.not_yaml.iter().map(|place| Skipped {
+            place: place.clone(),
+            path: "all but its marks".to_owned(),
+            value: line(text, place).to_owned(),
+            why: "it is no YAML before something renders it",
+        });
+        let places = located.places.iter().filter_map(|place| {
             let why = match place.left_alone {
                 Some(LeftAlone::Template) => "something else fills it in",
                 Some(LeftAlone::Ignored) => "its mark says so",
-                None if image_of(self.session, place).is_none() => "it is no image of this project",
-                None => return None,
+                None if image_of(self.session, place).is_some() => return None,
+                None if self.is_ours(place) => "its tag is that of no image of this project",
+                None => "it is no image of this project",
             };
             Some(Skipped {
                 place: place.place.clone(),
@@ -265,8 +292,14 @@ impl<'s> Manifests<'s> {
                 why,
             })
         });
-        skipped.collect()
+        template.chain(places).collect()
     }
+}
+
+/// The line of a place, without what surrounds its words.
+fn line<'t>(text: &'t str, place: &Place) -> &'t str {
+    let line = text.lines().nth(place.line.saturating_sub(1));
+    line.unwrap_or_default().trim()
 }
 
 /// Brings the manifests up to date as they are now, together with a file `beside` them. Says whether any has changed.
@@ -320,9 +353,13 @@ pub(super) fn write(
             [] => String::new(),
             places => format!(", and so is {}", places.join(", ")),
         };
+        let new = match change.new.as_str() {
+            "" => "empty",
+            new => new,
+        };
         session.ui.say(format!(
-            "{}: {} is now {}{also}",
-            change.place, change.path, change.new
+            "{}: {} is now {new}{also}",
+            change.place, change.path
         ));
     }
     if pins {
@@ -339,24 +376,35 @@ pub(super) fn warn(
     scope: Scope<'_>,
     examined: &[Examined],
 ) {
-    for file in examined {
-        let warnings = file.warnings.iter().chain(&file.stale);
-        warnings
-            .chain(&file.rewritten.pending)
-            .for_each(|warning| session.ui.warn(warning));
-    }
+    warn_of(session, examined);
     for defect in warnings::unused(session, prepared, scope, examined) {
         session.ui.warn(&defect);
     }
 }
 
-/// What is wrong where nothing in the manifests names an image of the project: they cannot be right then.
-pub(super) fn nothing_named(
+/// Warns of what is odd in each manifest, in the order of its text.
+fn warn_of(session: &Session<'_>, examined: &[Examined]) {
+    for file in examined {
+        let warnings = file.warnings.iter().chain(&file.stale);
+        let mut warnings: Vec<&Defect> = warnings.chain(&file.rewritten.pending).collect();
+        warnings.sort_by_key(|warning| (warning.place.line, warning.place.column));
+        for warning in warnings {
+            session.ui.warn(warning);
+        }
+    }
+}
+
+/// Refuses manifests of which none names an image of the project: they cannot be right then.
+pub(super) fn refuse_nothing_named(
     session: &Session<'_>,
     scope: Scope<'_>,
     examined: &[Examined],
-) -> Option<Defect> {
-    warnings::nothing_named(session, scope, examined)
+) -> Result<(), Error> {
+    let Some(defect) = warnings::nothing_named(session, scope, examined) else {
+        return Ok(());
+    };
+    warn_of(session, examined);
+    Err(defect.into())
 }
 
 /// What the manifests name of the project's images, by image.
@@ -430,12 +478,17 @@ fn several(mut defects: Vec<Defect>) -> Error {
 /// The text of a manifest.
 fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
     let bytes = fs_err::read(session.project.root.join(file))?;
+    let hint = "save it as UTF-8, or let no glob of `[manifests]` match it";
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        let defect = Defect::new("E011", Place::of_line(file, 1), "the file is UTF-16");
+        return Err(defect.hint(hint).into());
+    }
     String::from_utf8(bytes).map_err(|error| {
-        let offset = error.utf8_error().valid_up_to();
-        let valid = String::from_utf8_lossy(&error.as_bytes()[..offset]);
-        let place = Place::of_line(file, valid.matches('\n').count() + 1);
-        let defect = Defect::new("E011", place, "the file is not UTF-8");
-        defect.hint("save it as UTF-8").into()
+        let (offset, bytes) = (error.utf8_error().valid_up_to(), error.as_bytes());
+        let valid = String::from_utf8_lossy(&bytes[..offset]);
+        let place = Place::of_offset(file, &valid, offset);
+        let message = format!("the byte 0x{:02x} is not UTF-8", bytes[offset]);
+        Defect::new("E011", place, message).hint(hint).into()
     })
 }
 

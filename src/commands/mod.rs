@@ -39,7 +39,14 @@ use crate::{
 /// # Errors
 /// Whatever stopped it.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
-    let session = session::Session::open(cli.directory.as_deref(), ui)?;
+    let directory = cli.directory.as_deref();
+    let session = session::Session::open(directory, ui).inspect_err(|error| {
+        if let Command::Check(arguments) = &cli.command {
+            let root = session::find_root(directory).unwrap_or_default();
+            // Where that cannot be written either, the error itself says what matters.
+            drop(check::tell(ui, &root, arguments.format, error));
+        }
+    })?;
     let _alone = match &cli.command {
         Command::Plan(_)
         | Command::Tags(_)

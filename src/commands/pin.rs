@@ -23,9 +23,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &PinArguments) -> Result<(),
     let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
     let examined = manifests.examine(&wants)?;
     manifests::say_skipped(session, &examined);
-    if let Some(defect) = manifests::nothing_named(session, scope, &examined) {
-        return Err(defect.into());
-    }
+    manifests::refuse_nothing_named(session, scope, &examined)?;
     Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;
     manifests::warn(session, &prepared, scope, &examined);
     let changed = manifests::write(session, &examined, None)?;

@@ -176,7 +176,8 @@ fn with_bits_of_git(root: &Path, trees: Trees) -> Result<Trees, Error> {
     }
 }
 
-fn find_root(directory: Option<&Path>) -> Result<PathBuf, Error> {
+/// The folder of the project in `directory`, or here or above.
+pub(super) fn find_root(directory: Option<&Path>) -> Result<PathBuf, Error> {
     if let Some(directory) = directory {
         return if directory.join(FILE_NAME).exists() {
             Ok(directory.to_owned())

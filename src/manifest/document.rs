@@ -7,9 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::{
+    not_yaml::not_yaml,
     part::Part,
     rules::{MERGE, Rules},
 };
@@ -467,12 +468,12 @@ pub(super) fn events(text: &str) -> Parser<'_, StrInput<'_>> {
 /// Calls `each` with every document of a part, one after another.
 ///
 /// # Errors
-/// The text is not YAML (`E060`); what `each` says.
+/// The text is not YAML: `E060`.
 pub(super) fn for_each_document<'t>(
     file: &Path,
     part: Part<'t>,
     rules: &'t Rules<'t>,
-    mut each: impl FnMut(&Document<'t>) -> Result<(), Defect>,
+    mut each: impl FnMut(&Document<'t>),
 ) -> Result<(), Defect> {
     let mut builder = Builder {
         rules,
@@ -489,7 +490,7 @@ pub(super) fn for_each_document<'t>(
                 builder.open.clear();
                 builder.is_known = false;
             }
-            Event::DocumentEnd => each(&builder.document)?,
+            Event::DocumentEnd => each(&builder.document),
             Event::Alias(anchor) => builder.alias(spot, anchor),
             Event::Anchor(anchor, _) => {
                 if let Some(anchored) = builder.document.anchors.get_mut(&anchor) {
@@ -510,31 +511,4 @@ pub(super) fn for_each_document<'t>(
         }
     }
     Ok(())
-}
-
-fn not_yaml(file: &Path, part: Part<'_>, error: &ScanError) -> Defect {
-    let line = error.marker().line();
-    let place = Place {
-        file: PathBuf::from(file),
-        line: part.line + line,
-        column: error.marker().col() + 1,
-    };
-    let text = part
-        .text
-        .lines()
-        .nth(line.saturating_sub(1))
-        .unwrap_or_default();
-    if error.info().contains("recursion limit") {
-        let message = "more collections lie in each other here than sparkpack reads: 255";
-        return Defect::new("E060", place, message).hint("lay it out flatter");
-    }
-    let defect = Defect::new("E060", place, format!("not YAML: {}", error.info()));
-    if text.contains("{{") || text.contains("{%") {
-        return defect
-            .hint("a template is YAML only after rendering, or with its expressions in quotes");
-    }
-    if text.trim_start_matches(' ').starts_with('\t') {
-        return defect.hint("indent with spaces: YAML allows no tabs there");
-    }
-    defect
 }

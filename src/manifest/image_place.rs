@@ -420,30 +420,45 @@ impl ImagePlace {
             })?;
             changes.push((new_name, repository));
         }
-        let change = match (new_tag, digest, &wanted.digest) {
-            (Some(_), Some(second), _) => {
+        changes.push(self.kustomize_version(new_tag.as_ref(), digest.as_ref(), wanted)?);
+        Ok(changes)
+    }
+
+    /// What says which image of the repository: `newTag` or `digest`.
+    fn kustomize_version<'p>(
+        &self,
+        new_tag: Option<&'p Scalar>,
+        digest: Option<&'p Scalar>,
+        wanted: &Wanted,
+    ) -> Result<ScalarChange<'p>, Hindrance> {
+        match (new_tag, digest, &wanted.digest) {
+            (Some(_), Some(second), mode) => {
                 let message = format!(
                     "`newTag` and `digest` of `{}` exclude each other",
                     self.path
                 );
                 let defect = Defect::new("E201", second.place.clone(), message);
-                return Err(defect.hint("remove one of the two").into());
+                let hint = match mode {
+                    WantedDigest::Never => "remove `digest`: with `pin = \"tag\"` the tag says all",
+                    WantedDigest::Known(_) | WantedDigest::Unknown => {
+                        "remove `newTag`: the digest says more"
+                    }
+                };
+                Err(defect.hint(hint).into())
             }
             (None, None, WantedDigest::Known(_)) => {
-                return Err(self.lacks("digest", "digest: \"\"", "beside `name`").into());
+                Err(self.lacks("digest", "digest: \"\"", "beside `name`").into())
             }
-            (None, None, _) => {
-                return Err(self.lacks("newTag", "newTag: \"\"", "beside `name`").into());
-            }
+            (None, None, _) => Err(self.lacks("newTag", "newTag: \"\"", "beside `name`").into()),
             (Some(_), None, WantedDigest::Known(_)) => {
                 let instead = "in the place of `newTag`: kustomize takes one of the two";
-                return Err(self.lacks("digest", "digest: \"\"", instead).into());
+                Err(self.lacks("digest", "digest: \"\"", instead).into())
             }
-            (Some(new_tag), None, _) => (new_tag, wanted.tag.clone()),
-            (None, Some(digest), WantedDigest::Known(known)) => (digest, known.to_string()),
+            (Some(new_tag), None, _) => Ok((new_tag, wanted.tag.clone())),
+            (None, Some(digest), WantedDigest::Known(known)) => Ok((digest, known.to_string())),
             (None, Some(_), WantedDigest::Never) => {
                 let instead = "in the place of `digest`: only a push knows that";
-                return Err(self.lacks("newTag", "newTag: \"\"", instead).into());
+                Err(self.lacks("newTag", "newTag: \"\"", instead).into())
             }
             (None, Some(digest), WantedDigest::Unknown) => {
                 let message = format!(
@@ -452,11 +467,9 @@ impl ImagePlace {
                 );
                 let defect = Defect::new("W108", digest.place.clone(), message);
                 let hint = "run `sparkpack push`, which writes it";
-                return Err(Hindrance::NotPushed(defect.hint(hint)));
+                Err(Hindrance::NotPushed(defect.hint(hint)))
             }
-        };
-        changes.push(change);
-        Ok(changes)
+        }
     }
 
     /// A part that is missing and would be needed.

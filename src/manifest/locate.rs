@@ -34,6 +34,8 @@ pub struct Located {
     pub objects: Vec<Object>,
     /// The text is no YAML before something has rendered it, so that only its marks count.
     pub is_template: bool,
+    /// Where it stops being YAML, if its name does not say that it is none.
+    pub not_yaml: Option<Place>,
     /// The bytes of lines that a mark takes out.
     pub(super) ignored: Vec<Range<usize>>,
 }
@@ -56,20 +58,31 @@ pub struct Object {
 /// Finds the places of a text that name images, in the order of the text; other kinds of documents are passed over.
 ///
 /// # Errors
-/// The text is not YAML, a key on the way is there twice, an image is no string, or a mark is none: `E060`, `E061`,
-/// `E062`, `E066`, `E202`, `E203`.
-pub fn locate(file: &Path, text: &str, rules: &Rules<'_>) -> Result<Located, Defect> {
-    let located = if may_be_yaml(file) {
+/// All that is wrong, in the order of the text: it is not YAML, a key on the way is there twice, an image is no string,
+/// or a mark is none: `E060`, `E061`, `E062`, `E066`, `E202`, `E203`.
+pub fn locate(file: &Path, text: &str, rules: &Rules<'_>) -> Result<Located, Vec<Defect>> {
+    let (located, defects) = if may_be_yaml(file) {
         located(file, text, rules, 0)
     } else {
-        Ok(Located::template())
+        (Located::template(), Vec::new())
     };
-    marked::add(file, text, rules, located)
+    let (located, mut defects) = marked::add(file, text, rules, located, defects);
+    defects.sort_by_key(|defect| (defect.place.line, defect.place.column, defect.code));
+    // What is wrong before several ways part is found on each of them.
+    defects.dedup_by(|second, first| (second.code, &second.place) == (first.code, &first.place));
+    if defects.is_empty() {
+        Ok(located)
+    } else {
+        Err(defects)
+    }
 }
 
 /// Whether a file's name says that it may be YAML; a template says in its name that it is none, and so does code.
 fn may_be_yaml(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str());
+    // `.env` is all extension.
     let extension = file.extension().and_then(|extension| extension.to_str());
+    let extension = extension.or_else(|| name?.strip_prefix('.'));
     extension.is_none_or(|extension| {
         let extension = extension.to_ascii_lowercase();
         matches!(extension.as_str(), "yml" | "yaml" | "json")
@@ -83,10 +96,10 @@ impl Located {
         self.ignored.iter().any(|line| line.contains(&offset))
     }
 
-    /// The bytes of all values of places, in the order of the text.
+    /// The bytes of all values of those places that `is_meant` says, in the order of the text.
     #[must_use]
-    pub fn spans(&self) -> Vec<Range<usize>> {
-        let places = self.places.iter();
+    pub fn spans(&self, is_meant: &dyn Fn(&ImagePlace) -> bool) -> Vec<Range<usize>> {
+        let places = self.places.iter().filter(|place| is_meant(place));
         let scalars = places.flat_map(|place| place.parts.scalars());
         let mut spans: Vec<_> = scalars.map(|scalar| scalar.span.clone()).collect();
         spans.sort_by_key(|span| span.start);
@@ -101,8 +114,11 @@ impl Located {
     }
 }
 
+/// What was found, and what is wrong.
+pub(super) type Found = (Located, Vec<Defect>);
+
 /// The same without marks, for a text at some depth of texts in texts.
-fn located(file: &Path, text: &str, rules: &Rules<'_>, depth: usize) -> Result<Located, Defect> {
+fn located(file: &Path, text: &str, rules: &Rules<'_>, depth: usize) -> Found {
     located_in(file, text, &parts(text, LEAST), rules, depth)
 }
 
@@ -113,10 +129,11 @@ pub(super) fn located_in(
     parts: &[Part<'_>],
     rules: &Rules<'_>,
     depth: usize,
-) -> Result<Located, Defect> {
+) -> Found {
     let results = on_all_cores(parts, |part| {
         let mut found = Located::default();
-        for_each_document(file, *part, rules, |document| {
+        let mut defects = Vec::new();
+        let read = for_each_document(file, *part, rules, |document| {
             let mut walk = Walk {
                 file,
                 text,
@@ -126,20 +143,22 @@ pub(super) fn located_in(
                 found: Vec::new(),
                 objects: Vec::new(),
                 object: None,
+                defects: Vec::new(),
             };
-            walk.document()?;
+            walk.document();
+            defects.append(&mut walk.defects);
             let (places, objects) = walk.into_order();
             add(&mut found, places, objects);
-            Ok(())
-        })?;
-        Ok(found)
+        });
+        defects.extend(read.err());
+        (found, defects)
     });
-    let mut all = Located::default();
-    for result in results {
-        let result: Located = result?;
-        add(&mut all, result.places, result.objects);
+    let mut all = Found::default();
+    for (found, defects) in results {
+        add(&mut all.0, found.places, found.objects);
+        all.1.extend(defects);
     }
-    Ok(all)
+    all
 }
 
 /// Puts what was found in one piece of a text behind what was found before.
@@ -164,6 +183,7 @@ struct Walk<'d, 't> {
     objects: Vec<Object>,
     /// The number of the object that is being read.
     object: Option<usize>,
+    defects: Vec<Defect>,
 }
 
 /// How a node was reached.
@@ -196,17 +216,17 @@ impl Trail {
 }
 
 impl<'d, 't> Walk<'d, 't> {
-    fn document(&mut self) -> Result<(), Defect> {
+    fn document(&mut self) {
         let Some(root) = self.document.root() else {
-            return Ok(());
+            return;
         };
-        self.object(root, &Trail::default(), 0)?;
+        let read = self.object(root, &Trail::default(), 0);
+        self.defects.extend(read.err());
         let is_mapping = matches!(self.document.node(root).body, Body::Mapping(_));
         if is_mapping && !self.rules.is_known(self.document, root) {
             self.candidates(root);
         }
         self.texts();
-        Ok(())
     }
 
     /// What was found, in the order of the text.
@@ -227,7 +247,8 @@ impl<'d, 't> Walk<'d, 't> {
             });
             for looked in kinds {
                 for way in &looked.ways {
-                    self.walk(looked, node, way, trail.clone())?;
+                    let walked = self.walk(looked, node, way, trail.clone());
+                    self.defects.extend(walked.err());
                 }
             }
             let has_images = self.found.len() > before;
@@ -256,7 +277,8 @@ impl<'d, 't> Walk<'d, 't> {
                 continue;
             }
             let (item, trail) = self.follow(*item, trail.clone().item(*index));
-            self.object(item, &trail, depth + 1)?;
+            let read = self.object(item, &trail, depth + 1);
+            self.defects.extend(read.err());
         }
         Ok(())
     }
@@ -355,7 +377,8 @@ impl<'d, 't> Walk<'d, 't> {
                     {
                         continue;
                     }
-                    self.walk(looked, *item, rest, trail.clone().item(*index))?;
+                    let walked = self.walk(looked, *item, rest, trail.clone().item(*index));
+                    self.defects.extend(walked.err());
                 }
                 Ok(())
             }
@@ -408,9 +431,11 @@ impl<'d, 't> Walk<'d, 't> {
                     .map(|source| self.follow(source, trail.clone())),
             );
             if left.len() + seen.len() > MERGE_LIMIT {
-                let message = format!("more than {MERGE_LIMIT} mappings are merged here");
+                let message = format!(
+                    "more than {MERGE_LIMIT} mappings are merged (`<<`) on the way to `{key}`"
+                );
                 return Err(Defect::new("E066", self.place(merge.key_spot), message)
-                    .hint(format!("write `{key}` out")));
+                    .hint(format!("write `{key}: ...` out where it is meant")));
             }
         }
         Ok(None)
@@ -588,10 +613,16 @@ impl<'d, 't> Walk<'d, 't> {
             let Some(literal) = Literal::new(self.text, node.spot, value) else {
                 continue;
             };
+            let (inner, defects) = located(self.file, &literal.text, self.rules, self.depth + 1);
             // What is no YAML in there is somebody else's text.
-            let Ok(inner) = located(self.file, &literal.text, self.rules, self.depth + 1) else {
+            if defects.iter().any(|defect| defect.code == "E060") {
                 continue;
-            };
+            }
+            self.defects
+                .extend(defects.into_iter().map(|defect| Defect {
+                    place: literal.place(defect.place),
+                    ..defect
+                }));
             let place = |place| literal.place(place);
             let span = |span| literal.span(span);
             let before = self.objects.len();
@@ -684,11 +715,18 @@ impl<'d, 't> Walk<'d, 't> {
             Body::Scalar { .. } => &self.text[node.spot.range()],
             _ => "",
         };
-        let (quoted, hint) = match written {
-            "" => (String::new(), "write the image's reference".to_owned()),
-            value => (
-                format!(" (`{value}`)"),
-                format!("write an image's reference, in quotes if it is `{value}`"),
+        let quoted = match written {
+            "" => String::new(),
+            value => format!(" (`{value}`)"),
+        };
+        let hint = match (other.as_str(), written) {
+            ("null", _) => "write the image's reference there, or remove the key".to_owned(),
+            ("a list" | "a mapping", _) => "write one reference, HOST/PATH:TAG".to_owned(),
+            (other, _) if other.contains('!') => {
+                "remove the tag, and write the image's reference, HOST/PATH:TAG".to_owned()
+            }
+            (_, value) => format!(
+                "write the image's reference, HOST/PATH:TAG; if its name is no more than that, put it in quotes: `\"{value}\"`"
             ),
         };
         let message = format!(
@@ -762,8 +800,11 @@ mod tests {
         places(text).into_iter().map(|(path, ..)| path).collect()
     }
 
+    /// The only one.
     fn defect(text: &str) -> Defect {
-        locate(Path::new("f.yml"), text, &rules()).unwrap_err()
+        let mut defects = locate(Path::new("f.yml"), text, &rules()).unwrap_err();
+        assert_eq!(defects.len(), 1, "{defects:?}");
+        defects.remove(0)
     }
 
     const SPARK: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\n";
@@ -1321,6 +1362,31 @@ mod tests {
             "{SPARK}spec:\n  image: a\n  labels: 1\n  labels: 2\n  template: 1\n  template: 2\n"
         );
         assert_eq!(paths(&aside), ["spec.image"]);
+    }
+
+    #[test]
+    fn all_that_is_wrong_in_a_text_is_told_at_once() {
+        let text = format!(
+            "{POD}spec:\n  containers: [{{image: ~}}, {{image: 1}}]\n---\n{SPARK}spec: {{}}\nspec: {{}}\nx: y # sparkpack: jbo\n---\n{POD}data:\n  x: |\n    {}    spec: {{image: [a]}}\n---\na: *x\n",
+            SPARK.replace('\n', "\n    ").trim_end_matches(' ')
+        );
+        let defects = locate(Path::new("f.yml"), &text, &rules()).unwrap_err();
+        let shown: Vec<(&str, String)> = defects
+            .iter()
+            .map(|defect| (defect.code, defect.place.to_string()))
+            .collect();
+        let expected = [
+            ("E062", "f.yml:4:24"),
+            ("E062", "f.yml:4:36"),
+            ("E061", "f.yml:9:1"),
+            ("E202", "f.yml:10:6"),
+            ("E062", "f.yml:18:19"),
+            ("E060", "f.yml:20:4"),
+        ];
+        assert_eq!(
+            shown,
+            expected.map(|(code, place)| (code, place.to_owned()))
+        );
     }
 
     #[test]

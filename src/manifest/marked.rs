@@ -6,7 +6,7 @@ use granit_parser::{Event, Parser, ScalarStyle};
 
 use super::{
     image_place::{ImagePlace, LeftAlone, Parts, Scalar},
-    locate::Located,
+    locate::{Found, Located},
     marks::{self, Mark, Part, Says},
     rules::Rules,
     scalar,
@@ -21,33 +21,34 @@ pub(super) fn add(
     file: &Path,
     text: &str,
     rules: &Rules<'_>,
-    located: Result<Located, Defect>,
-) -> Result<Located, Defect> {
-    let mut located = match located {
-        Err(defect) if defect.code == "E060" && is_template(text) => Located::template(),
-        located => located?,
-    };
-    if !marks::may_have(text) {
-        return Ok(located);
+    mut located: Located,
+    mut defects: Vec<Defect>,
+) -> Found {
+    let not_yaml = defects.iter().find(|defect| defect.code == "E060");
+    if let Some(not_yaml) = not_yaml.filter(|_| is_template(text)) {
+        located = Located {
+            not_yaml: Some(not_yaml.place.clone()),
+            ..Located::template()
+        };
+        defects.clear();
     }
-    let comments = if located.is_template {
-        None
-    } else {
-        Some(comments(text))
-    };
+    if !marks::may_have(text) {
+        return (located, defects);
+    }
+    let comments = (!located.is_template).then(|| comments(text));
     let is_comment = |at: usize| {
-        comments
-            .as_ref()
-            .is_none_or(|comments| comments.contains(&at))
+        let comments = comments.as_ref();
+        comments.is_none_or(|comments| comments.contains(&at))
     };
-    let marks = marks::marks(file, text, &rules.images, &is_comment)?;
+    let (marks, wrong) = marks::marks(file, text, &rules.images, &is_comment);
+    defects.extend(wrong);
     for mark in marks {
-        apply(&mut located, text, mark)?;
+        defects.extend(apply(&mut located, text, mark).err());
     }
     located
         .places
         .sort_by_key(|place| place.parts.scalars().map(|scalar| scalar.at).min());
-    Ok(located)
+    (located, defects)
 }
 
 /// Where the comments of a YAML text begin.

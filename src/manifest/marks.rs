@@ -40,10 +40,9 @@ pub(super) fn may_have(text: &str) -> bool {
     text.contains(WORD)
 }
 
-/// The marks of a text, in its order.
+/// The marks of a text, in its order, and what is wrong with others: they name no image of the project, or there is no
+/// value on their line (`E202`).
 ///
-/// # Errors
-/// A mark names no image of the project, or there is no value on its line: `E202`.
 /// `is_comment` says of a byte where a comment seems to begin whether one does: within a text, a mark that is none is
 /// only words.
 pub(super) fn marks(
@@ -51,55 +50,67 @@ pub(super) fn marks(
     text: &str,
     images: &[&str],
     is_comment: &dyn Fn(usize) -> bool,
-) -> Result<Vec<Mark>, Defect> {
-    let mut marks = Vec::new();
+) -> (Vec<Mark>, Vec<Defect>) {
+    let mut all = (Vec::new(), Vec::new());
     if !may_have(text) {
-        return Ok(marks);
+        return all;
     }
     let mut offset = 0;
     for (number, line) in text.split_inclusive('\n').enumerate() {
-        if let Some((comment, words)) = comment(line) {
-            let at = |column: usize| Place {
-                file: file.to_owned(),
-                line: number + 1,
-                column: line[..column].chars().count() + 1,
-            };
-            let is_alone = line[..comment]
-                .trim_start_matches('\u{feff}')
-                .trim()
-                .is_empty();
-            match says(words, images) {
-                // A sentence that begins like one.
-                Err(_) if is_alone || !is_comment(offset + comment) => {}
-                Err(defect) => return Err(defect(at(comment))),
-                Ok(_) if is_alone => {
-                    let message = "this mark stands on a line without a value";
-                    let defect = Defect::new("E202", at(comment), message);
-                    return Err(defect.hint("put it behind the value, on the same line"));
-                }
-                Ok(says @ Says::Ignore) => marks.push(Mark {
-                    place: at(0),
-                    span: offset..offset + comment,
-                    says,
-                }),
-                Ok(says) => {
-                    let span = value(&line[..comment]).ok_or_else(|| {
-                        let message = "no single value stands before this mark";
-                        Defect::new("E202", at(comment), message).hint(
-                            "give the value a line of its own: `KEY: VALUE  # sparkpack: IMAGE`",
-                        )
-                    })?;
-                    marks.push(Mark {
-                        place: at(span.start),
-                        span: offset + span.start..offset + span.end,
-                        says,
-                    });
-                }
-            }
+        let at = |column: usize| Place {
+            file: file.to_owned(),
+            line: number + 1,
+            column: line[..column].chars().count() + 1,
+        };
+        match mark(line, offset, &at, images, is_comment) {
+            Ok(mark) => all.0.extend(mark),
+            Err(defect) => all.1.push(defect),
         }
         offset += line.len();
     }
-    Ok(marks)
+    all
+}
+
+/// The mark of the line that begins at `offset`, if it has one; `at` gives the place of a byte of it.
+fn mark(
+    line: &str,
+    offset: usize,
+    at: &dyn Fn(usize) -> Place,
+    images: &[&str],
+    is_comment: &dyn Fn(usize) -> bool,
+) -> Result<Option<Mark>, Defect> {
+    let Some((comment, words)) = comment(line) else {
+        return Ok(None);
+    };
+    let before = line[..comment].trim_start_matches('\u{feff}').trim();
+    let says = match says(words, images) {
+        // A sentence that begins like one.
+        Err(_) if before.is_empty() || !is_comment(offset + comment) => return Ok(None),
+        Err(defect) => return Err(defect(at(comment))),
+        Ok(says) => says,
+    };
+    if before.is_empty() {
+        let message = "this mark stands on a line without a value";
+        let defect = Defect::new("E202", at(comment), message);
+        return Err(defect.hint("put it behind the value, on the same line"));
+    }
+    if says == Says::Ignore {
+        return Ok(Some(Mark {
+            place: at(0),
+            span: offset..offset + comment,
+            says,
+        }));
+    }
+    let span = value(&line[..comment]).ok_or_else(|| {
+        let message = "no single value stands before this mark";
+        Defect::new("E202", at(comment), message)
+            .hint("give the value a line of its own, with no anchor or tag: `KEY: VALUE  # sparkpack: IMAGE`")
+    })?;
+    Ok(Some(Mark {
+        place: at(span.start),
+        span: offset + span.start..offset + span.end,
+        says,
+    }))
 }
 
 /// Where the mark's comment begins, and its words.

@@ -24,6 +24,7 @@ mod literal;
 mod locate;
 mod marked;
 mod marks;
+mod not_yaml;
 mod part;
 mod places;
 mod rewrite;

@@ -42,9 +42,9 @@ struct Run {
 
 fn run(text: &str) -> Result<Run, Defect> {
     let file = Path::new("f.yml");
-    let located = locate(file, text, &Rules::new(&[], ["job"]))?;
-    let result = rewrite(file, text, &located, false, &wanted);
-    let result = result.map_err(|mut defects| defects.remove(0))?;
+    let first = |mut defects: Vec<Defect>| defects.remove(0);
+    let located = locate(file, text, &Rules::new(&[], ["job"])).map_err(first)?;
+    let result = rewrite(file, text, &located, false, &wanted).map_err(first)?;
     Ok(Run {
         text: result.text.unwrap_or_else(|| text.to_owned()),
         changes: result.changes,
@@ -447,8 +447,9 @@ proptest! {
         let text = Writer::text(bytes).before;
         let read = |least| {
             let rules = Rules::new(&[], ["job"]);
-            let located = located_in(Path::new("f.yml"), &text, &parts(&text, least), &rules, 0);
-            shown(&located.unwrap().places)
+            let (located, defects) =
+                located_in(Path::new("f.yml"), &text, &parts(&text, least), &rules, 0);
+            (shown(&located.places), defects)
         };
         prop_assert_eq!(read(1), read(usize::MAX));
     }

@@ -200,26 +200,29 @@ fn is_shared(scalar: &Scalar, shared: &Shared, new: &str) -> Defect {
         anchor_place,
         alias_place,
         is_alias,
-        ..
+        aliases,
     } = shared;
     let alias = anchor.replacen('&', "*", 1);
-    let (message, purpose) = if *is_alias {
+    let Scalar { path, value, .. } = scalar;
+    let listed: Vec<String> = aliases.iter().map(ToString::to_string).collect();
+    let listed = listed.join(", ");
+    let (message, cure) = if *is_alias {
         let message = format!(
-            "`{}` (`{}`) comes through `{alias}` from `{anchor}` at {anchor_place}: a change would change both",
-            scalar.path, scalar.value
+            "`{path}` (`{value}`) comes through `{alias}` from `{anchor}` at {anchor_place}: a change would change both"
         );
-        (message, format!("with `{new}`"))
+        let cure = format!("at {alias_place}, write out what `{alias}` stands for, with `{new}`");
+        (message, cure)
     } else {
         let message = format!(
-            "`{}` (`{}`) belongs to `{anchor}`, which `{alias}` at {alias_place} uses again: a change would change both",
-            scalar.path, scalar.value
+            "`{path}` (`{value}`) belongs to `{anchor}`, which is used again as `{alias}` at {listed}: a change would change those too"
         );
-        (message, "so that this image is used once".to_owned())
+        let cure = format!(
+            "at {listed}, write out what `{alias}` stands for, so that this image is used once"
+        );
+        (message, cure)
     };
     let file = scalar.place.file.display();
-    let hint = format!(
-        "at {alias_place}, write out what `{alias}` stands for, {purpose}; or allow it: `anchors = [\"{file}\"]` in sparkpack.toml"
-    );
+    let hint = format!("{cure}; or allow it: `anchors = [\"{file}\"]` in sparkpack.toml");
     Defect::new("E063", scalar.place.clone(), message).hint(hint)
 }
 
@@ -393,9 +396,9 @@ mod tests {
         decide: &dyn Fn(&ImagePlace) -> Option<Wanted>,
     ) -> Result<(String, Rewritten), Defect> {
         let file = Path::new("f.yml");
-        let located = locate(file, text, &rules())?;
-        let result = rewrite(file, text, &located, may_share, decide);
-        let result = result.map_err(|mut defects| defects.remove(0))?;
+        let first = |mut defects: Vec<Defect>| defects.remove(0);
+        let located = locate(file, text, &rules()).map_err(first)?;
+        let result = rewrite(file, text, &located, may_share, decide).map_err(first)?;
         Ok((
             result.text.clone().unwrap_or_else(|| text.to_owned()),
             result,
@@ -530,7 +533,7 @@ mod tests {
             (
                 "  image: &x reg:5000/team/job\n  label: *x\n",
                 "f.yml:4:13",
-                "`spec.image` (`reg:5000/team/job`) belongs to `&x`, which `*x` at f.yml:5:10 uses again",
+                "`spec.image` (`reg:5000/team/job`) belongs to `&x`, which is used again as `*x` at f.yml:5:10",
                 "at f.yml:5:10, write out what `*x` stands for, so that",
             ),
             (
@@ -542,7 +545,7 @@ mod tests {
             (
                 "  driver: &d\n    image: reg:5000/team/job\n  executor: *d\n",
                 "f.yml:5:12",
-                "belongs to `&d`, which `*d` at f.yml:6:13 uses again",
+                "belongs to `&d`, which is used again as `*d` at f.yml:6:13",
                 "at f.yml:6:13",
             ),
             (

@@ -116,6 +116,14 @@ impl ReferenceTemplate {
         self.fill(names, fingerprint.short(TAG_DIGITS)).parse()
     }
 
+    /// The reference that stands in a manifest before the image has ever been built.
+    ///
+    /// # Errors
+    /// The names and the template do not make a reference.
+    pub fn unbuilt(&self, names: Names<'_>) -> Result<Reference, ReferenceError> {
+        self.fill(names, UNBUILT).parse()
+    }
+
     /// How the image is told from others in a manifest.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Two texts as a unified diff.
 
+use std::io::{self, IsTerminal};
+
 use super::{Paint, Style, report::visible};
 
 /// Unchanged lines around a change.
@@ -8,6 +10,70 @@ const CONTEXT: usize = 2;
 /// How far a replaced piece of text is looked for, in lines.
 const REACH: usize = 200;
 
+/// What stands behind a last line that no line end ends.
+const NO_NEWLINE: &str = "\\ No newline at end of file";
+
+/// Who reads a diff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Somebody at a terminal, whom no control character must reach.
+    Person,
+    /// A program such as `git apply`, which needs every byte of every line.
+    Program,
+}
+
+impl Reader {
+    /// Of standard output.
+    #[must_use]
+    pub fn of_stdout() -> Self {
+        if io::stdout().is_terminal() {
+            Self::Person
+        } else {
+            Self::Program
+        }
+    }
+
+    /// A line with or without its line end, as it is to be read.
+    fn line(self, line: &str) -> String {
+        let text = line.strip_suffix('\n').unwrap_or(line);
+        match self {
+            Self::Person => visible(text.strip_suffix('\r').unwrap_or(text)),
+            Self::Program => text.to_owned(),
+        }
+    }
+
+    /// A file's name behind `a/` or `b/`.
+    fn name(self, prefix: &str, file: &str) -> String {
+        let is_odd = |character: char| character.is_control() || "\"\\".contains(character);
+        match self {
+            Self::Person => format!("{prefix}{}", visible(file)),
+            Self::Program if file.contains(is_odd) => quoted(&format!("{prefix}{file}")),
+            // What comes behind a tab is no part of the name, and a name with a blank needs an end.
+            Self::Program if file.contains(' ') => format!("{prefix}{file}\t"),
+            Self::Program => format!("{prefix}{file}"),
+        }
+    }
+}
+
+/// As git writes a name that would not be one word: in quotes, and escaped as in C.
+fn quoted(name: &str) -> String {
+    let mut quoted = String::from("\"");
+    for byte in name.bytes() {
+        match byte {
+            b'"' | b'\\' => quoted.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => quoted.push(char::from(byte)),
+            _ => {
+                quoted.push('\\');
+                for shift in [6, 3, 0] {
+                    quoted.push(char::from(b'0' + (byte >> shift & 7)));
+                }
+            }
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// A piece of the old text and what stands in its place; line numbers from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Piece {
@@ -15,26 +81,28 @@ struct Piece {
     new: (usize, usize),
 }
 
-/// The lines of a unified diff of a file, without control characters; none where the texts are the same.
+/// The lines of a unified diff of a file; none where the texts are the same.
 #[must_use]
-pub fn unified(file: &str, old: &str, new: &str, paint: Paint) -> Vec<String> {
+pub fn unified(file: &str, old: &str, new: &str, paint: Paint, reader: Reader) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (lines(old), lines(new));
     let pieces = pieces(&old, &new);
     let mut shown = Vec::new();
     if pieces.is_empty() {
         return shown;
     }
-    let file = visible(file);
-    shown.push(paint.paint(Style::Bold, &format!("--- a/{file}")));
-    shown.push(paint.paint(Style::Bold, &format!("+++ b/{file}")));
+    for (mark, prefix) in [("---", "a/"), ("+++", "b/")] {
+        let name = reader.name(prefix, file);
+        shown.push(paint.paint(Style::Bold, &format!("{mark} {name}")));
+    }
     for hunk in hunks(&pieces) {
-        show(hunk, &old, &new, paint, &mut shown);
+        show(hunk, &old, &new, (paint, reader), &mut shown);
     }
     shown
 }
 
+/// The lines of a text with their ends.
 fn lines(text: &str) -> Vec<&str> {
-    text.lines().collect()
+    text.split_inclusive('\n').collect()
 }
 
 /// What differs, found line by line: the two go on together where they are equal, else at the nearest line where they
@@ -82,7 +150,13 @@ fn hunks(pieces: &[Piece]) -> impl Iterator<Item = &[Piece]> {
     pieces.chunk_by(|left, right| right.old.0 - left.old.1 <= 2 * CONTEXT)
 }
 
-fn show(hunk: &[Piece], old: &[&str], new: &[&str], paint: Paint, shown: &mut Vec<String>) {
+fn show(
+    hunk: &[Piece],
+    old: &[&str],
+    new: &[&str],
+    (paint, reader): (Paint, Reader),
+    shown: &mut Vec<String>,
+) {
     let (Some(first), Some(last)) = (hunk.first(), hunk.last()) else {
         return;
     };
@@ -97,7 +171,10 @@ fn show(hunk: &[Piece], old: &[&str], new: &[&str], paint: Paint, shown: &mut Ve
     );
     shown.push(paint.paint(Style::Place, &head));
     let mut line = |mark: char, style, text: &str| {
-        shown.push(paint.paint(style, &format!("{mark}{}", visible(text))));
+        shown.push(paint.paint(style, &format!("{mark}{}", reader.line(text))));
+        if !text.ends_with('\n') {
+            shown.push(NO_NEWLINE.to_owned());
+        }
     };
     let mut at = start.0;
     for piece in hunk {
@@ -133,7 +210,7 @@ mod tests {
 
     fn plain(old: &str, new: &str) -> Vec<String> {
         let paint = Paint::of(false, &|_| None);
-        unified("f.yml", old, new, paint)
+        unified("f.yml", old, new, paint, Reader::Person)
     }
 
     #[test]
@@ -176,6 +253,36 @@ mod tests {
                 "+\"z\"",
                 " b\\u{1b}"
             ]
+        );
+    }
+
+    #[test]
+    fn programs_get_every_byte() {
+        let paint = Paint::of(false, &|_| None);
+        let shown = |file: &str, old: &str, new: &str| {
+            unified(file, old, new, paint, Reader::Program).join("\n")
+        };
+        assert_eq!(
+            shown(
+                "f.yml",
+                "a\u{1b}\r\nold\r\nb\r\nc",
+                "a\u{1b}\r\nnew\r\nb\r\nc"
+            ),
+            "--- a/f.yml\n+++ b/f.yml\n@@ -1,4 +1,4 @@\n a\u{1b}\r\n-old\r\n+new\r\n b\r\n c\n\\ No newline at end of file"
+        );
+        assert_eq!(
+            shown("f.yml", "old", "old\n"),
+            "--- a/f.yml\n+++ b/f.yml\n@@ -1 +1 @@\n-old\n\\ No newline at end of file\n+old"
+        );
+        let names = |file| {
+            let shown = shown(file, "a\n", "b\n");
+            shown.split("\n+++").next().unwrap().to_owned()
+        };
+        assert_eq!(names("ü.yml"), "--- a/ü.yml");
+        assert_eq!(names("x y.yml"), "--- a/x y.yml\t");
+        assert_eq!(
+            names("\"é\\\t.yml"),
+            "--- \"a/\\\"\\303\\251\\\\\\011.yml\""
         );
     }
 

@@ -14,7 +14,7 @@ use std::{
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde::Serialize;
 
-pub use difference::unified;
+pub use difference::{Reader, unified};
 pub use progress::StageLine;
 pub use report::{bytes, error_text, seconds};
 pub use style::{Cell, Paint, Style, table};

@@ -3,6 +3,7 @@
 //! - `arrows`: a module uses only modules to its left
 //! - `shapes`: the four configurations that the schema must carry
 //! - `killed`: a kill or a failing disk at any system call leaves all files old or all new
+//! - `drift`: what is said of each bad manifest, with its place and a cure
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
@@ -38,6 +39,7 @@ mod arrows;
 mod building;
 mod documentation;
 mod documents;
+mod drift;
 mod everywhere;
 mod hooks;
 mod ignoring;

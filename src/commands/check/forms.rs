@@ -1,30 +1,32 @@
 //! What a check found, for people, programs and reviews.
 
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    path::{Component, Path, PathBuf},
+};
 
 use serde::Serialize;
 
-use super::Drift;
+use super::{Drift, of_defect};
 use crate::{
     adapters::git,
-    cli::CheckFormat,
     commands::{manifests::Examined, session::Session},
     error::Error,
     image::Digest,
     project::place::Defect,
-    ui::{Paint, unified},
+    ui::{Paint, Reader, Ui, unified},
 };
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
 
 /// A unified diff, which `git apply` takes.
-pub(super) fn diff(session: &Session<'_>, examined: &[Examined]) -> Result<(), Error> {
-    let paint = Paint::of_stdout();
+pub(super) fn diff(ui: &Ui, examined: &[Examined]) -> Result<(), Error> {
+    let (paint, reader) = (Paint::of_stdout(), Reader::of_stdout());
     for file in examined {
         if let Some(text) = &file.rewritten.text {
-            for line in unified(&file.file, &file.text, text, paint) {
-                session.ui.data(line)?;
+            for line in unified(&file.file, &file.text, text, paint, reader) {
+                ui.data(line)?;
             }
         }
     }
@@ -41,6 +43,7 @@ struct Document<'a> {
     /// Everything that is not current, whether or not `pin` can change it.
     drift: Vec<Row<'a>>,
     skipped: Vec<Skipped<'a>>,
+    /// What is odd, but no drift.
     warnings: Vec<Warning>,
 }
 
@@ -57,6 +60,7 @@ struct Change<'a> {
 
 #[derive(Serialize)]
 struct Row<'a> {
+    code: &'static str,
     file: String,
     line: usize,
     column: usize,
@@ -78,7 +82,9 @@ struct Skipped<'a> {
 #[derive(Serialize)]
 struct Warning {
     code: &'static str,
-    place: String,
+    file: String,
+    line: usize,
+    column: usize,
     message: String,
     hint: Option<String>,
 }
@@ -116,13 +122,14 @@ pub(super) fn json(
                 reason: skipped.why,
             })
             .collect(),
-        warnings: session.ui.warnings().into_iter().map(warning).collect(),
+        warnings: untold(session.ui, drift).map(warning).collect(),
     };
     Ok(session.ui.document(&document)?)
 }
 
 fn row(drift: &Drift) -> Row<'_> {
     Row {
+        code: drift.code,
         file: drift.place.file.display().to_string(),
         line: drift.place.line,
         column: drift.place.column,
@@ -135,27 +142,34 @@ fn row(drift: &Drift) -> Row<'_> {
 fn warning(defect: Defect) -> Warning {
     Warning {
         code: defect.code,
-        place: defect.place.to_string(),
+        file: defect.place.file.display().to_string(),
+        line: defect.place.line,
+        column: defect.place.column,
         message: defect.message,
         hint: defect.hint,
     }
 }
 
+/// What this run has warned of that is no drift.
+fn untold(ui: &Ui, drift: &[Drift]) -> impl Iterator<Item = Defect> {
+    let is_told = |warning: &Defect| {
+        drift
+            .iter()
+            .any(|drift| drift.place == warning.place && drift.message == warning.message)
+    };
+    ui.warnings()
+        .into_iter()
+        .filter(move |warning| !is_told(warning))
+}
+
 /// Workflow commands, which GitHub shows beside the lines of a pull request.
-pub(super) fn github(session: &Session<'_>, drift: &[Drift]) -> Result<(), Error> {
-    let folder = git::folder(&session.project.root);
+pub(super) fn github(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error> {
+    let folder = git::folder(root);
     for drift in drift {
-        session.ui.data(github_command("error", &folder, drift))?;
+        ui.data(github_command("error", &folder, drift))?;
     }
-    for warning in session.ui.warnings() {
-        let is_told = drift.iter().any(|drift| drift.place == warning.place);
-        if !is_told {
-            session.ui.data(github_command(
-                "warning",
-                &folder,
-                &super::of_defect(&warning),
-            ))?;
-        }
+    for warning in untold(ui, drift) {
+        ui.data(github_command("warning", &folder, &of_defect(&warning)))?;
     }
     Ok(())
 }
@@ -169,27 +183,47 @@ fn github_command(level: &str, folder: &Path, drift: &Drift) -> String {
     };
     let property = |text: &str| escaped(text).replace(':', "%3A").replace(',', "%2C");
     let place = &drift.place;
-    let hint = drift
-        .hint
-        .as_deref()
-        .map_or_else(String::new, |hint| format!("; {hint}"));
     format!(
-        "::{level} file={},line={},col={},title=sparkpack::{}{}",
-        property(&folder.join(&place.file).display().to_string()),
+        "::{level} file={},line={},col={},title=sparkpack {}::{}",
+        property(&below(folder, &place.file).display().to_string()),
         place.line,
         place.column,
-        escaped(&drift.message),
-        escaped(&hint)
+        drift.code,
+        escaped(&with_hint(drift))
     )
+}
+
+/// A file of the project as its repository knows it, whose folder the project lies in.
+fn below(folder: &Path, file: &Path) -> PathBuf {
+    let mut path = PathBuf::new();
+    for component in folder.join(file).components() {
+        let is_up = component == Component::ParentDir;
+        let is_below = path
+            .components()
+            .next_back()
+            .is_some_and(|last| last != Component::ParentDir);
+        if is_up && is_below {
+            path.pop();
+        } else {
+            path.push(component);
+        }
+    }
+    path
+}
+
+fn with_hint(drift: &Drift) -> String {
+    let hint = drift.hint.as_ref();
+    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+    format!("{}{hint}", drift.message)
 }
 
 /// An issue of GitLab's Code Quality report.
 #[derive(Serialize)]
-struct Issue<'a> {
+struct Issue {
     description: String,
-    check_name: &'a str,
+    check_name: String,
     fingerprint: String,
-    severity: &'a str,
+    severity: &'static str,
     location: Location,
 }
 
@@ -205,32 +239,41 @@ struct Lines {
 }
 
 /// A Code Quality report, which GitLab shows in a merge request.
-pub(super) fn gitlab(session: &Session<'_>, drift: &[Drift]) -> Result<(), Error> {
-    let folder = git::folder(&session.project.root);
-    let issues = drift.iter().map(|drift| issue("major", &folder, drift));
-    let mut issues: Vec<Issue<'_>> = issues.collect();
-    for warning in session.ui.warnings() {
-        let is_told = drift.iter().any(|drift| drift.place == warning.place);
-        if !is_told {
-            issues.push(issue("minor", &folder, &super::of_defect(&warning)));
-        }
-    }
-    Ok(session.ui.document(&issues)?)
+pub(super) fn gitlab(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error> {
+    let folder = git::folder(root);
+    let mut seen = HashMap::new();
+    let issues = drift
+        .iter()
+        .map(|drift| issue("major", &folder, drift, &mut seen));
+    let mut issues: Vec<Issue> = issues.collect();
+    let warnings: Vec<Drift> = untold(ui, drift)
+        .map(|warning| of_defect(&warning))
+        .collect();
+    issues.extend(
+        warnings
+            .iter()
+            .map(|warning| issue("minor", &folder, warning, &mut seen)),
+    );
+    Ok(ui.document(&issues)?)
 }
 
-fn issue(severity: &'static str, folder: &Path, drift: &Drift) -> Issue<'static> {
-    let path = folder.join(&drift.place.file).display().to_string();
-    let hint = drift
-        .hint
-        .as_deref()
-        .map_or_else(String::new, |hint| format!("; {hint}"));
-    let description = format!("{}{hint}", drift.message);
-    // The same finding has to be the same in the next report.
-    let identity = format!("{path}\n{}\n{}", drift.place.line, drift.message);
+/// The same finding has to be the same in the next report, wherever its line is then and whatever the tags are; and no
+/// two in one report may be: those that are alike are counted in `seen`.
+fn issue(
+    severity: &'static str,
+    folder: &Path,
+    drift: &Drift,
+    seen: &mut HashMap<String, usize>,
+) -> Issue {
+    let path = below(folder, &drift.place.file).display().to_string();
+    let identity = format!("{path}\n{}\n{}", drift.code, drift.about);
+    let count = seen.entry(identity.clone()).or_default();
+    *count += 1;
+    let fingerprint = Digest::of(format!("{identity}\n{count}").as_bytes());
     Issue {
-        description,
-        check_name: "sparkpack",
-        fingerprint: Digest::of(identity.as_bytes()).hex().to_owned(),
+        description: with_hint(drift),
+        check_name: format!("sparkpack {}", drift.code),
+        fingerprint: fingerprint.hex().to_owned(),
         severity,
         location: Location {
             path,
@@ -238,23 +281,5 @@ fn issue(severity: &'static str, folder: &Path, drift: &Drift) -> Issue<'static>
                 begin: drift.place.line,
             },
         },
-    }
-}
-
-/// What stopped the check, for a review; people read it on stderr.
-pub(super) fn print_errors(
-    session: &Session<'_>,
-    format: CheckFormat,
-    error: &Error,
-) -> Result<(), Error> {
-    let defects = error.each().into_iter().filter_map(|error| match error {
-        Error::Defect(defect) => Some(super::of_defect(defect)),
-        _ => None,
-    });
-    let drift: Vec<Drift> = defects.collect();
-    match format {
-        CheckFormat::Text | CheckFormat::Json => Ok(()),
-        CheckFormat::Github => github(session, &drift),
-        CheckFormat::Gitlab => gitlab(session, &drift),
     }
 }

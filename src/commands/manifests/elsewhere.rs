@@ -1,47 +1,73 @@
-//! References of the project's images that are not current and stand where nothing is rewritten.
+//! References to the project's images that stand where nothing is rewritten.
 
 use std::{ops::Range, path::Path};
 
 use super::Wants;
 use crate::{
-    manifest::{Located, comment_start},
+    image::Reference,
+    manifest::{ImagePlace, Located, comment_start},
     project::{
         Project,
         place::{Defect, Place},
     },
 };
 
-/// What a text names of the project's images outside of its places, and under a tag that is not current; whether it is a
-/// whole value, which some program may run, or only words in one.
-pub(super) fn stale(
+/// A reference to an image of the project outside of the places that are rewritten.
+pub(super) struct Mention {
+    pub(super) image: String,
+    /// It is a whole value, which some program may run, and not only words in one.
+    pub(super) is_whole: bool,
+    /// What is wrong, if it is not current.
+    pub(super) stale: Option<Defect>,
+}
+
+/// What a text names of the project's images outside of the places that `is_rewritten` says, and in no comment.
+pub(super) fn mentions(
     project: &Project,
     wants: &Wants,
-    file: &Path,
-    text: &str,
+    (file, text): (&Path, &str),
     located: &Located,
-) -> Vec<(Defect, bool)> {
-    let spans = located.spans();
-    let words = words(text).filter_map(|range| {
+    is_rewritten: &dyn Fn(&ImagePlace) -> bool,
+) -> Vec<Mention> {
+    let rewritten = located.spans(is_rewritten);
+    let others = located.spans(&|place| !is_rewritten(place));
+    let mentions = words(text).filter_map(|range| {
         let word = &text[range.clone()];
-        let written: crate::image::Reference = word.parse().ok()?;
+        let written: Reference = word.parse().ok()?;
         let image = project.naming.named(&written)?;
+        let is_silenced = is_within(&rewritten, &range)
+            || is_comment(text, range.start)
+            || located.is_ignored(range.start);
+        if is_silenced {
+            return None;
+        }
         let is_old = written.tag.is_some() && !wants.is_current(image, &written);
-        let next = spans.get(spans.partition_point(|span| span.end <= range.start));
-        let is_elsewhere = next.is_none_or(|span| span.start >= range.end);
-        let is_meant = is_old && is_elsewhere && wants.is_meant(image);
-        let is_silenced = || is_comment(text, range.start) || located.is_ignored(range.start);
-        (is_meant && !is_silenced()).then(|| {
+        let stale = (is_old && wants.is_meant(image)).then(|| {
             let place = Place::of_offset(file, text, range.start);
             let message =
                 format!("`{word}` is not current, and stands where sparkpack does not rewrite");
-            let hint = format!(
-                "put `# sparkpack: {image}` behind it, or `# sparkpack: ignore`; a kind's place is told by `[[places]]`"
-            );
-            let defect = Defect::new("W105", place, message).hint(hint);
-            (defect, is_whole(text, &range))
+            let hint = if is_within(&others, &range) {
+                "let the value be this reference and nothing else, on one line".to_owned()
+            } else {
+                format!(
+                    "put `# sparkpack: {image}` behind it, or `# sparkpack: ignore`; a kind's place is told by `[[places]]`"
+                )
+            };
+            Defect::new("W105", place, message).hint(hint)
+        });
+        Some(Mention {
+            image: image.to_owned(),
+            is_whole: is_whole(text, &range) || is_within(&others, &range),
+            stale,
         })
     });
-    words.collect()
+    mentions.collect()
+}
+
+/// Whether a word touches one of the spans, which are in the order of the text.
+fn is_within(spans: &[Range<usize>], word: &Range<usize>) -> bool {
+    let next = spans.get(spans.partition_point(|span| span.end <= word.start));
+    next.is_some_and(|span| span.start < word.end)
 }
 
 /// The pieces of a text that may be references: with a slash and a colon.

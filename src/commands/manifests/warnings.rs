@@ -9,6 +9,7 @@ use crate::{
     project::{
         FILE_NAME, Project,
         place::{Defect, Place},
+        template::Names,
     },
 };
 
@@ -25,7 +26,10 @@ pub(super) fn of(
             "`{}`: the Spark operator refuses images in `sparkConf` since 2.5.2",
             place.path
         );
-        let hint = "name it as `spec.image`, `spec.driver.image` or `spec.executor.image`, and remove it here";
+        let spec = place.path.split(".sparkConf").next().unwrap_or("spec");
+        let hint = format!(
+            "name it as `{spec}.image`, `{spec}.driver.image` or `{spec}.executor.image`, and remove it here"
+        );
         warnings.push(Defect::new("W106", place.place.clone(), message).hint(hint));
     }
     let mut told = HashSet::new();
@@ -129,19 +133,22 @@ pub(super) fn nothing_named(
     let without_image = examined
         .iter()
         .find_map(|file| file.objects.without_image.clone());
+    let example = example(session, scope);
     if let Some(object) = without_image {
         let paths: Vec<String> = manifest::paths(&object.group, &object.kind)
             .iter()
             .map(|path| format!("`{path}`"))
             .collect();
         let message = format!(
-            "this {} names no image; looked at {}",
+            "this {} names no image\nlooked at {}",
             object.kind,
             paths.join(", ")
         );
-        return Some(Defect::new("E204", object.place, message).hint(
-            "add it, for example `image: REGISTRY/IMAGE:unbuilt`, or tell its place under `[[places]]` in sparkpack.toml",
-        ));
+        let first = paths.first().map_or("`image`", String::as_str);
+        let hint = format!(
+            "write `{example}` at {first}, or tell another place by `[[places]]` in sparkpack.toml"
+        );
+        return Some(Defect::new("E204", object.place, message).hint(hint));
     }
     let files: Vec<String> = examined
         .iter()
@@ -154,10 +161,8 @@ pub(super) fn nothing_named(
     };
     let listed = format!("{}{more}", files.join(", "));
     let place = Place::of_line(&first.file, 1);
-    let repository = session.project.images.keys().next_back();
     let hint = format!(
-        "name one by its repository, for example `image: REGISTRY/{}:unbuilt`; or list the prefix that they name under `formerly`",
-        repository.map_or("job", String::as_str)
+        "write `image: {example}` where it is to run, or list the prefix that stands there under `formerly`; `sparkpack check -v` lists what is left alone"
     );
     let has_spark = examined.iter().any(|file| file.objects.has_spark);
     let message = if has_spark {
@@ -166,4 +171,29 @@ pub(super) fn nothing_named(
         format!("no SparkApplication in {listed}, and nothing there names an image of this project")
     };
     Some(Defect::new("E205", place, message).hint(hint))
+}
+
+/// A reference that `sparkpack pin` would rewrite: to the image that nothing stands on, if possible one with code.
+fn example(session: &Session<'_>, scope: Scope<'_>) -> String {
+    let project = &session.project;
+    let is_parent = |name: &str| {
+        let mut images = project.images.values();
+        images.any(|image| image.parent.as_deref() == Some(name))
+    };
+    let images = project.images.values();
+    let best = images.max_by_key(|image| (!is_parent(&image.name), image.package.is_some()));
+    let registry = scope
+        .registry
+        .or(project.manifests.keys().next().map(String::as_str));
+    let prefix = registry.and_then(|registry| project.registries.get(registry));
+    let names = Names {
+        registry: prefix.map_or("REGISTRY", String::as_str),
+        project: &project.name,
+        image: best.map_or("IMAGE", |image| &image.name),
+    };
+    let unbuilt = project.reference.unbuilt(names);
+    unbuilt.map_or_else(
+        |_| "REGISTRY/IMAGE:unbuilt".to_owned(),
+        |reference| reference.to_string(),
+    )
 }

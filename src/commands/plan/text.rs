@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     plan::reasons::State,
     project::excluded::Folder,
-    ui::{Cell, Paint, Style, table, unified},
+    ui::{Cell, Paint, Reader, Style, table, unified},
 };
 
 pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Error> {
@@ -126,7 +126,9 @@ fn differences(known: &Known<'_>, paint: Paint) -> Vec<String> {
         .iter()
         .filter_map(|examined| Some((examined, examined.rewritten.text.as_ref()?)));
     changed
-        .flat_map(|(examined, text)| unified(&examined.file, &examined.text, text, paint))
+        .flat_map(|(examined, text)| {
+            unified(&examined.file, &examined.text, text, paint, Reader::Person)
+        })
         .collect()
 }
 
