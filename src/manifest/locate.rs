@@ -34,7 +34,7 @@ pub struct Located {
     pub objects: Vec<Object>,
     /// The text is no YAML before something has rendered it, so that only its marks count.
     pub is_template: bool,
-    /// The bytes of lines that a mark takes out.
+    /// The bytes of lines that a mark takes out, in the order of the text.
     pub(super) ignored: Vec<Range<usize>>,
 }
 
@@ -80,7 +80,9 @@ impl Located {
     /// Whether a mark says that the byte at `offset` is nobody's business.
     #[must_use]
     pub fn is_ignored(&self, offset: usize) -> bool {
-        self.ignored.iter().any(|line| line.contains(&offset))
+        let line = self.ignored.partition_point(|line| line.end <= offset);
+        let line = self.ignored.get(line);
+        line.is_some_and(|line| line.contains(&offset))
     }
 
     /// The bytes of all values of places, in the order of the text.
@@ -123,14 +125,10 @@ pub(super) fn located_in(
                 document,
                 rules,
                 depth,
-                found: Vec::new(),
-                objects: Vec::new(),
+                found: &mut found,
                 object: None,
             };
-            walk.document()?;
-            let (places, objects) = walk.into_order();
-            add(&mut found, places, objects);
-            Ok(())
+            walk.document()
         })?;
         Ok(found)
     });
@@ -139,6 +137,7 @@ pub(super) fn located_in(
         let result: Located = result?;
         add(&mut all, result.places, result.objects);
     }
+    all.places.sort_by_key(ImagePlace::start);
     Ok(all)
 }
 
@@ -159,9 +158,7 @@ struct Walk<'d, 't> {
     document: &'d Document<'t>,
     rules: &'d Rules<'t>,
     depth: usize,
-    /// Each with the byte at which its place starts.
-    found: Vec<(usize, ImagePlace)>,
-    objects: Vec<Object>,
+    found: &'d mut Located,
     /// The number of the object that is being read.
     object: Option<usize>,
 }
@@ -209,30 +206,22 @@ impl<'d, 't> Walk<'d, 't> {
         Ok(())
     }
 
-    /// What was found, in the order of the text.
-    fn into_order(self) -> (Vec<ImagePlace>, Vec<Object>) {
-        let mut found = self.found;
-        found.sort_by_key(|(start, _)| *start);
-        let places = found.into_iter().map(|(_, place)| place).collect();
-        (places, self.objects)
-    }
-
     /// The images of an object, or of those that a list holds.
     fn object(&mut self, node: NodeId, trail: &Trail, depth: usize) -> Result<(), Defect> {
         if let Some(kinds) = self.kinds(node)? {
-            let before = self.found.len();
+            let before = self.found.places.len();
             self.object = self.described(node, kinds).map(|object| {
-                self.objects.push(object);
-                self.objects.len() - 1
+                self.found.objects.push(object);
+                self.found.objects.len() - 1
             });
             for looked in kinds {
                 for way in &looked.ways {
                     self.walk(looked, node, way, trail.clone())?;
                 }
             }
-            let has_images = self.found.len() > before;
+            let has_images = self.found.places.len() > before;
             if let Some(object) = self.object.take() {
-                self.objects[object].has_images = has_images;
+                self.found.objects[object].has_images = has_images;
             }
             return Ok(());
         }
@@ -461,7 +450,7 @@ impl<'d, 't> Walk<'d, 't> {
             && trail.path.contains(".sparkConf[");
         if let Some(parts) = parts {
             self.note(looked.kind, trail.path, parts);
-            if let Some((_, place)) = self.found.last_mut() {
+            if let Some(place) = self.found.places.last_mut() {
                 place.is_refused = is_refused;
             }
         }
@@ -471,7 +460,7 @@ impl<'d, 't> Walk<'d, 't> {
     /// Notes a place, by the first of its scalars that stands in the text.
     fn note(&mut self, kind: &str, path: String, parts: Parts) {
         let first = parts.scalars().min_by_key(|scalar| scalar.span.start);
-        let Some((first, at)) = first.map(|first| (first.place.clone(), first.at)) else {
+        let Some(first) = first.map(|first| first.place.clone()) else {
             return;
         };
         let is_template = parts.scalars().any(|scalar| scalar.is_template);
@@ -486,7 +475,7 @@ impl<'d, 't> Walk<'d, 't> {
             defect: None,
             parts,
         };
-        self.found.push((at, place));
+        self.found.places.push(place);
     }
 
     /// Helm's values anywhere in an object of no known kind: whether they name our images, the reader has to say.
@@ -498,8 +487,8 @@ impl<'d, 't> Walk<'d, 't> {
             let trail = Trail::at(&candidate.path);
             if let Some(parts) = self.values([registry, repository, tag, digest], &trail) {
                 self.note("values", candidate.path.clone(), parts);
-                if let Some((_, place)) = self.found.last_mut() {
-                    place.defect = candidate_defect(self.file, candidate);
+                if let Some(place) = self.found.places.last_mut() {
+                    place.defect = candidate_defect(self.file, candidate).map(Box::new);
                 }
             }
             let image = image.filter(|_| !is_object).map(|image| {
@@ -510,8 +499,8 @@ impl<'d, 't> Walk<'d, 't> {
                 image.filter(|(scalar, _)| scalar.other_type.is_none() && !scalar.is_template)
             {
                 self.note("values", path, Parts::Reference(scalar));
-                if let Some((_, place)) = self.found.last_mut() {
-                    place.defect = candidate_defect(self.file, candidate);
+                if let Some(place) = self.found.places.last_mut() {
+                    place.defect = candidate_defect(self.file, candidate).map(Box::new);
                 }
             }
         }
@@ -587,19 +576,13 @@ impl<'d, 't> Walk<'d, 't> {
             };
             let place = |place| literal.place(place);
             let span = |span| literal.span(span);
-            let before = self.objects.len();
-            self.objects
-                .extend(inner.objects.into_iter().map(|object| Object {
-                    place: literal.place(object.place),
-                    ..object
-                }));
-            for found in inner.places {
-                let found = found.moved(&place, &span, path);
-                let start = found.parts.scalars().map(|scalar| scalar.span.start).min();
-                let object = found.object.map(|object| object + before);
-                self.found
-                    .push((start.unwrap_or_default(), ImagePlace { object, ..found }));
-            }
+            let objects = inner.objects.into_iter().map(|object| Object {
+                place: literal.place(object.place),
+                ..object
+            });
+            let places = inner.places.into_iter();
+            let places = places.map(|found| found.moved(&place, &span, path));
+            add(self.found, places.collect(), objects.collect());
         }
     }
 
@@ -620,7 +603,8 @@ impl<'d, 't> Walk<'d, 't> {
             other_type: None,
             shared: trail
                 .shared
-                .and_then(|shared| self.shared(shared, trail.via)),
+                .and_then(|shared| self.shared(shared, trail.via))
+                .map(Box::new),
         };
         if let Some(span) = template {
             self.text[span.clone()].clone_into(&mut scalar.value);

@@ -21,6 +21,7 @@ pub(super) fn stale(
     located: &Located,
 ) -> Vec<(Defect, bool)> {
     let spans = located.spans();
+    let mut lines = Lines::of(text);
     let words = words(text).filter_map(|range| {
         let word = &text[range.clone()];
         let written: crate::image::Reference = word.parse().ok()?;
@@ -31,7 +32,7 @@ pub(super) fn stale(
         let is_meant = is_old && is_elsewhere && wants.is_meant(image);
         let is_silenced = || is_comment(text, range.start) || located.is_ignored(range.start);
         (is_meant && !is_silenced()).then(|| {
-            let place = Place::of_offset(file, text, range.start);
+            let place = lines.place(file, range.start);
             let message =
                 format!("`{word}` is not current, and stands where sparkpack does not rewrite");
             let hint = format!(
@@ -42,6 +43,42 @@ pub(super) fn stale(
         })
     });
     words.collect()
+}
+
+/// Counts the lines of a text once, however many places are asked for.
+struct Lines<'t> {
+    text: &'t str,
+    /// What is counted, in bytes.
+    counted: usize,
+    /// The line breaks in that.
+    breaks: usize,
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t str) -> Self {
+        Self {
+            text,
+            counted: 0,
+            breaks: 0,
+        }
+    }
+
+    /// The place of a byte that does not lie before the one that was asked for last.
+    fn place(&mut self, file: &Path, offset: usize) -> Place {
+        self.breaks += self.text[self.counted..offset].matches('\n').count();
+        self.counted = offset;
+        let line = &self.text[line_start(self.text, offset)..];
+        let in_line = offset - (self.text.len() - line.len());
+        let place = Place::of_offset(file, line, in_line);
+        Place {
+            line: place.line + self.breaks,
+            ..place
+        }
+    }
+}
+
+fn line_start(text: &str, offset: usize) -> usize {
+    text[..offset].rfind('\n').map_or(0, |newline| newline + 1)
 }
 
 /// The pieces of a text that may be references: with a slash and a colon.
@@ -83,7 +120,6 @@ fn is_whole(text: &str, word: &Range<usize>) -> bool {
 }
 
 fn is_comment(text: &str, offset: usize) -> bool {
-    let line_start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
-    let before = &text[line_start..offset];
+    let before = &text[line_start(text, offset)..offset];
     before.trim_start().starts_with('#') || before.contains(" #")
 }
