@@ -25,7 +25,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(
         images: &targets,
     };
     let outside = Outside::new(session);
-    let (examined, prepared) = match examine(session, &outside, scope) {
+    let (examined, prepared) = match examine(session, &outside, scope, arguments.format) {
         Ok(examined) => examined,
         Err(error) => {
             // A review shows what is wrong at its place as well.
@@ -64,8 +64,12 @@ fn examine(
     session: &Session<'_>,
     outside: &Outside<'_>,
     scope: Scope<'_>,
+    format: CheckFormat,
 ) -> Result<(Vec<Examined>, Prepared), Error> {
-    let manifests = Manifests::of(session, scope.registry)?;
+    let mut manifests = Manifests::of(session, scope.registry)?;
+    if matches!(format, CheckFormat::Json) {
+        manifests = manifests.in_full();
+    }
     let prepared = locks::prepare(session, outside, Missing::Refuse)?;
     let pins = pins::read(session)?;
     let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;

@@ -42,6 +42,8 @@ pub(super) struct Manifests<'s> {
     session: &'s Session<'s>,
     rules: Rules<'s>,
     files: Vec<File<'s>>,
+    /// Whether somebody wants to see what is left alone, which no verdict holds.
+    in_full: bool,
 }
 
 struct File<'s> {
@@ -145,7 +147,16 @@ impl<'s> Manifests<'s> {
             session,
             rules: Rules::new(&project.places, project.images.keys().map(String::as_str)),
             files: files.into_values().collect(),
+            in_full: session.ui.verbosity() > 0,
         })
+    }
+
+    /// The same, with what is left alone in every manifest, though earlier runs have found it in order.
+    pub(super) fn in_full(self) -> Self {
+        Self {
+            in_full: true,
+            ..self
+        }
     }
 
     /// Reads every manifest that is not known, so that a broken one is told before anything is sent anywhere.
@@ -205,10 +216,7 @@ impl<'s> Manifests<'s> {
             file.name,
             &wants.digest_for(file.registry, file.may_share),
         );
-        if let Some(known) = verdicts
-            .find(&question)
-            .filter(|_| !self.wants_everything())
-        {
+        if let Some(known) = verdicts.find(&question).filter(|_| !self.in_full) {
             return Ok(known);
         }
         let Read { text, located } = self.read(file)?;
@@ -246,11 +254,6 @@ impl<'s> Manifests<'s> {
         };
         verdicts.learn(question, &examined);
         Ok(examined)
-    }
-
-    /// Whether somebody wants to see what is left alone, which no verdict holds.
-    fn wants_everything(&self) -> bool {
-        self.session.ui.verbosity() > 0
     }
 
     fn skipped(&self, located: &Located) -> Vec<Skipped> {
