@@ -66,7 +66,7 @@ struct Read {
 pub(super) struct Examined {
     /// Below the project's folder.
     pub(super) file: String,
-    /// Its text; empty where an earlier run has found it in order and it is as it was.
+    /// Its text, if that is to change; else empty.
     pub(super) text: String,
     /// What would change.
     pub(super) rewritten: Rewritten,
@@ -248,7 +248,10 @@ impl<'s> Manifests<'s> {
         warnings.extend(in_prose.into_iter().filter_map(|mention| mention.stale));
         let examined = Examined {
             file: file.name.to_owned(),
-            text: text.clone(),
+            text: rewritten
+                .text
+                .as_ref()
+                .map_or_else(String::new, |_| text.clone()),
             named,
             skipped: self.skipped(text, located),
             stale: stale

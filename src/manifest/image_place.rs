@@ -29,7 +29,7 @@ pub struct ImagePlace {
     /// The object's operator refuses an image at this place.
     pub is_refused: bool,
     /// What is wrong here, if the image is one of the project's.
-    pub(super) defect: Option<Defect>,
+    pub(super) defect: Option<Box<Defect>>,
 }
 
 /// Why a place is never changed.
@@ -94,7 +94,7 @@ pub struct Scalar {
     pub(super) is_fixed: bool,
     /// What it is if it is no string.
     pub(super) other_type: Option<String>,
-    pub(super) shared: Option<Shared>,
+    pub(super) shared: Option<Box<Shared>>,
 }
 
 /// An anchor on the scalar or around it that is used again.
@@ -279,6 +279,12 @@ impl ImagePlace {
         whole.ok().or_else(|| repository?.parse().ok())
     }
 
+    /// The byte at which it stands: its first scalar, or the alias that leads to one.
+    pub(super) fn start(&self) -> usize {
+        let scalars = self.parts.scalars().map(|scalar| scalar.at);
+        scalars.min().unwrap_or_default()
+    }
+
     /// Moves all places and spans, from a text within a text to the one around it.
     pub(super) fn moved(
         mut self,
@@ -311,7 +317,7 @@ impl ImagePlace {
     /// The scalars that have to change, so that the place names what is wanted.
     pub(super) fn changes(&self, wanted: &Wanted) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
         if let Some(defect) = &self.defect {
-            return Err(defect.clone().into());
+            return Err(Hindrance::Defect((**defect).clone()));
         }
         let changes = match &self.parts {
             Parts::Reference(scalar) => self.reference_change(scalar, wanted),

@@ -36,7 +36,7 @@ pub struct Located {
     pub is_template: bool,
     /// Where it stops being YAML, if its name does not say that it is none.
     pub not_yaml: Option<Place>,
-    /// The bytes of lines that a mark takes out.
+    /// The bytes of lines that a mark takes out, in the order of the text.
     pub(super) ignored: Vec<Range<usize>>,
 }
 
@@ -93,7 +93,9 @@ impl Located {
     /// Whether a mark says that the byte at `offset` is nobody's business.
     #[must_use]
     pub fn is_ignored(&self, offset: usize) -> bool {
-        self.ignored.iter().any(|line| line.contains(&offset))
+        let line = self.ignored.partition_point(|line| line.end <= offset);
+        let line = self.ignored.get(line);
+        line.is_some_and(|line| line.contains(&offset))
     }
 
     /// The bytes of all values of those places that `is_meant` says, in the order of the text.
@@ -140,15 +142,12 @@ pub(super) fn located_in(
                 document,
                 rules,
                 depth,
-                found: Vec::new(),
-                objects: Vec::new(),
+                found: &mut found,
                 object: None,
                 defects: Vec::new(),
             };
             walk.document();
             defects.append(&mut walk.defects);
-            let (places, objects) = walk.into_order();
-            add(&mut found, places, objects);
         });
         defects.extend(read.err());
         (found, defects)
@@ -158,6 +157,7 @@ pub(super) fn located_in(
         add(&mut all.0, found.places, found.objects);
         all.1.extend(defects);
     }
+    all.0.places.sort_by_key(ImagePlace::start);
     all
 }
 
@@ -178,9 +178,7 @@ struct Walk<'d, 't> {
     document: &'d Document<'t>,
     rules: &'d Rules<'t>,
     depth: usize,
-    /// Each with the byte at which its place starts.
-    found: Vec<(usize, ImagePlace)>,
-    objects: Vec<Object>,
+    found: &'d mut Located,
     /// The number of the object that is being read.
     object: Option<usize>,
     defects: Vec<Defect>,
@@ -229,21 +227,13 @@ impl<'d, 't> Walk<'d, 't> {
         self.texts();
     }
 
-    /// What was found, in the order of the text.
-    fn into_order(self) -> (Vec<ImagePlace>, Vec<Object>) {
-        let mut found = self.found;
-        found.sort_by_key(|(start, _)| *start);
-        let places = found.into_iter().map(|(_, place)| place).collect();
-        (places, self.objects)
-    }
-
     /// The images of an object, or of those that a list holds.
     fn object(&mut self, node: NodeId, trail: &Trail, depth: usize) -> Result<(), Defect> {
         if let Some(kinds) = self.kinds(node)? {
-            let before = self.found.len();
+            let before = self.found.places.len();
             self.object = self.described(node, kinds).map(|object| {
-                self.objects.push(object);
-                self.objects.len() - 1
+                self.found.objects.push(object);
+                self.found.objects.len() - 1
             });
             for looked in kinds {
                 for way in &looked.ways {
@@ -251,9 +241,9 @@ impl<'d, 't> Walk<'d, 't> {
                     self.defects.extend(walked.err());
                 }
             }
-            let has_images = self.found.len() > before;
+            let has_images = self.found.places.len() > before;
             if let Some(object) = self.object.take() {
-                self.objects[object].has_images = has_images;
+                self.found.objects[object].has_images = has_images;
             }
             return Ok(());
         }
@@ -486,7 +476,7 @@ impl<'d, 't> Walk<'d, 't> {
             && trail.path.contains(".sparkConf[");
         if let Some(parts) = parts {
             self.note(looked.kind, trail.path, parts);
-            if let Some((_, place)) = self.found.last_mut() {
+            if let Some(place) = self.found.places.last_mut() {
                 place.is_refused = is_refused;
             }
         }
@@ -496,7 +486,7 @@ impl<'d, 't> Walk<'d, 't> {
     /// Notes a place, by the first of its scalars that stands in the text.
     fn note(&mut self, kind: &str, path: String, parts: Parts) {
         let first = parts.scalars().min_by_key(|scalar| scalar.span.start);
-        let Some((first, at)) = first.map(|first| (first.place.clone(), first.at)) else {
+        let Some(first) = first.map(|first| first.place.clone()) else {
             return;
         };
         let is_template = parts.scalars().any(|scalar| scalar.is_template);
@@ -511,7 +501,7 @@ impl<'d, 't> Walk<'d, 't> {
             defect: None,
             parts,
         };
-        self.found.push((at, place));
+        self.found.places.push(place);
     }
 
     /// Helm's values anywhere in an object of no known kind: whether they name our images, the reader has to say.
@@ -530,8 +520,8 @@ impl<'d, 't> Walk<'d, 't> {
             };
             if let Some(parts) = self.values([registry, repository, tag, digest], &trail) {
                 self.note("values", candidate.path.clone(), parts);
-                if let Some((_, place)) = self.found.last_mut() {
-                    place.defect = candidate_defect(self.file, candidate);
+                if let Some(place) = self.found.places.last_mut() {
+                    place.defect = candidate_defect(self.file, candidate).map(Box::new);
                 }
             }
             let image = image.filter(|_| !is_object).map(|image| {
@@ -542,8 +532,8 @@ impl<'d, 't> Walk<'d, 't> {
                 image.filter(|(scalar, _)| scalar.other_type.is_none() && !scalar.is_template)
             {
                 self.note("values", path, Parts::Reference(scalar));
-                if let Some((_, place)) = self.found.last_mut() {
-                    place.defect = candidate_defect(self.file, candidate);
+                if let Some(place) = self.found.places.last_mut() {
+                    place.defect = candidate_defect(self.file, candidate).map(Box::new);
                 }
             }
         }
@@ -625,19 +615,13 @@ impl<'d, 't> Walk<'d, 't> {
                 }));
             let place = |place| literal.place(place);
             let span = |span| literal.span(span);
-            let before = self.objects.len();
-            self.objects
-                .extend(inner.objects.into_iter().map(|object| Object {
-                    place: literal.place(object.place),
-                    ..object
-                }));
-            for found in inner.places {
-                let found = found.moved(&place, &span, path);
-                let start = found.parts.scalars().map(|scalar| scalar.span.start).min();
-                let object = found.object.map(|object| object + before);
-                self.found
-                    .push((start.unwrap_or_default(), ImagePlace { object, ..found }));
-            }
+            let objects = inner.objects.into_iter().map(|object| Object {
+                place: literal.place(object.place),
+                ..object
+            });
+            let places = inner.places.into_iter();
+            let places = places.map(|found| found.moved(&place, &span, path));
+            add(self.found, places.collect(), objects.collect());
         }
     }
 
@@ -658,7 +642,8 @@ impl<'d, 't> Walk<'d, 't> {
             other_type: None,
             shared: trail
                 .shared
-                .and_then(|shared| self.shared(shared, trail.via)),
+                .and_then(|shared| self.shared(shared, trail.via))
+                .map(Box::new),
         };
         if let Some(span) = template {
             self.text[span.clone()].clone_into(&mut scalar.value);

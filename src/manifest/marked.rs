@@ -1,6 +1,6 @@
 //! What the marks of a text make of its places.
 
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, ops::Range, path::Path};
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
@@ -42,12 +42,11 @@ pub(super) fn add(
     };
     let (marks, wrong) = marks::marks(file, text, &rules.images, &is_comment);
     defects.extend(wrong);
+    let scalars = scalars(&located);
     for mark in marks {
-        defects.extend(apply(&mut located, text, mark).err());
+        defects.extend(apply(&mut located, &scalars, text, mark).err());
     }
-    located
-        .places
-        .sort_by_key(|place| place.parts.scalars().map(|scalar| scalar.at).min());
+    located.places.sort_by_key(ImagePlace::start);
     (located, defects)
 }
 
@@ -60,6 +59,35 @@ fn comments(text: &str) -> HashSet<usize> {
         _ => None,
     });
     comments.collect()
+}
+
+/// The bytes of a value, and the number of its place.
+type ValueOf = (Range<usize>, usize);
+
+/// The values of all places, in the order of the text.
+fn scalars(located: &Located) -> Vec<ValueOf> {
+    let places = located.places.iter().enumerate();
+    let mut scalars: Vec<ValueOf> = places
+        .flat_map(|(number, place)| {
+            let scalars = place.parts.scalars();
+            scalars.map(move |scalar| (scalar.span.clone(), number))
+        })
+        .collect();
+    scalars.sort_by_key(|(span, _)| span.start);
+    scalars
+}
+
+/// The places that have a value within `span`.
+fn touched<'s>(
+    scalars: &'s [ValueOf],
+    span: &Range<usize>,
+) -> impl Iterator<Item = usize> + use<'s> {
+    let Range { start, end } = *span;
+    let first = scalars.partition_point(|(value, _)| value.start < start);
+    let near = scalars[first..].iter();
+    near.take_while(move |(value, _)| value.start <= end)
+        .filter(move |(value, _)| value.end <= end)
+        .map(|(_, number)| *number)
 }
 
 /// Whether expressions of a template engine stand outside of quotes and comments.
@@ -77,16 +105,11 @@ fn is_template(text: &str) -> bool {
     })
 }
 
-fn apply(located: &mut Located, text: &str, mark: Mark) -> Result<(), Defect> {
-    let touched = |place: &ImagePlace| {
-        let mut scalars = place.parts.scalars();
-        scalars
-            .any(|scalar| mark.span.start <= scalar.span.start && scalar.span.end <= mark.span.end)
-    };
+fn apply(located: &mut Located, scalars: &[ValueOf], text: &str, mark: Mark) -> Result<(), Defect> {
     let (image, part) = match &mark.says {
         Says::Ignore => {
-            for place in located.places.iter_mut().filter(|place| touched(place)) {
-                place.left_alone = Some(LeftAlone::Ignored);
+            for number in touched(scalars, &mark.span) {
+                located.places[number].left_alone = Some(LeftAlone::Ignored);
             }
             located.ignored.push(mark.span);
             return Ok(());
@@ -100,7 +123,8 @@ fn apply(located: &mut Located, text: &str, mark: Mark) -> Result<(), Defect> {
             "write the part that sparkpack is to change as a value of its own, or remove the mark",
         ));
     }
-    match located.places.iter_mut().find(|place| touched(place)) {
+    let touched = touched(scalars, &mark.span).min();
+    match touched.map(|number| &mut located.places[number]) {
         Some(place) if part != Part::Whole && matches!(place.parts, Parts::Reference(_)) => {
             let message = format!(
                 "`{}` holds a whole reference, not a part of one",

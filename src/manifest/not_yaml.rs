@@ -102,10 +102,6 @@ fn words(error: &ScanError, line: &str, rest: &str) -> (String, String) {
             unclosed(&quoted),
             "write a comma between entries, and `}` or `]` behind the last".to_owned(),
         ),
-        ErrorKind::RecursionLimitExceeded => (
-            "more collections lie in each other than sparkpack reads: 255".to_owned(),
-            "lay it out flatter".to_owned(),
-        ),
         ErrorKind::UnexpectedCharacter { character } if character.is_control() => (
             format!("the control character U+{:04X}", u32::from(*character)),
             "remove it; where a value needs it, write `\"\\uXXXX\"`".to_owned(),

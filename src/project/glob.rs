@@ -45,13 +45,17 @@ pub fn matching(root: &Path, pattern: &str, wanted: Wanted) -> Result<Vec<String
     for entry in walk.filter_entry(|entry| entry.depth() == 0 || !is_passed_over(entry.file_name()))
     {
         let entry = entry.map_err(|error| error.to_string())?;
-        let is_wanted = match wanted {
-            Wanted::Files => entry.path().is_file(),
-            Wanted::Folders => entry.file_type().is_dir(),
-        };
         let relative = entry.path().strip_prefix(root).ok().and_then(Path::to_str);
-        if let Some(relative) = relative.filter(|relative| is_wanted && matcher.is_match(relative))
-        {
+        let Some(relative) = relative.filter(|relative| matcher.is_match(relative)) else {
+            continue;
+        };
+        let kind = entry.file_type();
+        let is_wanted = match wanted {
+            // A folder's list tells what most entries are, without a look at each.
+            Wanted::Files => kind.is_file() || kind.is_symlink() && entry.path().is_file(),
+            Wanted::Folders => kind.is_dir(),
+        };
+        if is_wanted {
             found.push(relative.to_owned());
         }
     }

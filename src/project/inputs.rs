@@ -1,7 +1,7 @@
 //! What a stage is made from, as it lies on this disk: its Dockerfile, its context, the job's code.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -450,7 +450,7 @@ pub(super) struct ContextRules {
     /// The name of the `.dockerignore`, below the project where it lies there.
     ignore_file: String,
     ignored: DockerIgnore,
-    never: Vec<String>,
+    never: HashSet<String>,
     litter: Litter,
     has_dist: bool,
 }
@@ -478,7 +478,7 @@ impl ContextRules {
         if self.has_dist && (path == "dist" || path.starts_with("dist/")) {
             return Some(LeftOut::Output);
         }
-        if self.never.iter().any(|file| file == path) {
+        if self.never.contains(path) {
             return Some(LeftOut::NeverContext);
         }
         let is_ignored = if is_folder {
@@ -502,7 +502,7 @@ impl ContextRules {
 pub(super) struct JobRules {
     litter: Litter,
     /// A lock that `build` writes or a manifest that it rewrites would move the tag that it has just made.
-    never: Vec<String>,
+    never: HashSet<String>,
     main: String,
 }
 
@@ -529,13 +529,13 @@ impl JobRules {
             .litter
             .excluded_itself(path, is_folder)
             .map(LeftOut::Excluded);
-        let is_never = || self.never.iter().any(|file| file == path);
+        let is_never = || self.never.contains(path);
         excluded.or_else(|| is_never().then_some(LeftOut::NeverContext))
     }
 }
 
 /// Files that name images, as paths below `root`: were they context, a rewritten tag would change the tag that it is.
-fn never_context(project: &Project, root: &Path) -> Vec<String> {
+fn never_context(project: &Project, root: &Path) -> HashSet<String> {
     let mut files = vec![
         super::FILE_NAME.to_owned(),
         lock::FILE_NAME.to_owned(),
@@ -550,12 +550,13 @@ fn never_context(project: &Project, root: &Path) -> Vec<String> {
         .filter_map(|image| image.requirements.as_ref());
     let locks = requirements.map(|file| requirements::lock_file_beside(Path::new(file)));
     files.extend(locks.filter_map(|file| Some(file.to_str()?.to_owned())));
-    let mut below = Vec::new();
+    let mut below = HashSet::new();
+    let real_root = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let mut real_folders = HashMap::new();
     for file in files {
         // A manifest may be a link: what is rewritten is the file that it leads to.
         let path = project.root.join(&file);
-        let target = fs_err::canonicalize(&path).ok();
-        let real_root = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+        let target = real(&path, &mut real_folders);
         let paths = [
             path.strip_prefix(root).ok(),
             target
@@ -570,6 +571,19 @@ fn never_context(project: &Project, root: &Path) -> Vec<String> {
         );
     }
     below
+}
+
+/// The path without links, of which there may be thousands in one folder.
+fn real(path: &Path, folders: &mut HashMap<PathBuf, Option<PathBuf>>) -> Option<PathBuf> {
+    if fs_err::read_link(path).is_ok() {
+        return fs_err::canonicalize(path).ok();
+    }
+    let (folder, name) = (path.parent()?, path.file_name()?);
+    if !folders.contains_key(folder) {
+        folders.insert(folder.to_owned(), fs_err::canonicalize(folder).ok());
+    }
+    let folder = folders.get(folder)?.as_ref()?;
+    Some(folder.join(name))
 }
 
 fn read_package(

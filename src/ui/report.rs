@@ -31,18 +31,20 @@ pub fn error_text(error: &Error) -> String {
 
 /// Control characters of names and of other programs' output must not reach the terminal.
 pub(super) fn visible(text: &str) -> String {
-    let shown = |character: char| match character {
-        '\n' | '\t' => character.to_string(),
-        hidden
-            if hidden.is_control()
-                || ('\u{202a}'..='\u{202e}').contains(&hidden)
-                || ('\u{2066}'..='\u{2069}').contains(&hidden) =>
-        {
-            hidden.escape_unicode().to_string()
-        }
-        other => other.to_string(),
+    let is_hidden = |character: char| {
+        character.is_control() && !"\n\t".contains(character)
+            || ('\u{202a}'..='\u{202e}').contains(&character)
+            || ('\u{2066}'..='\u{2069}').contains(&character)
     };
-    text.chars().map(shown).collect()
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hidden(character) {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 /// A size with a decimal unit, as docker prints it.

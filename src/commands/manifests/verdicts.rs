@@ -86,7 +86,7 @@ impl Verdicts {
     /// Those of the project in `root`.
     pub(in crate::commands) fn open(cache: &Path, root: &Path) -> Self {
         let document = stats::own_bytes(&file_for(cache, root))
-            .and_then(|bytes| serde_json::from_slice::<Document>(&bytes).ok())
+            .and_then(|bytes| serde_json::from_slice::<Document>(undamaged(&bytes)?).ok())
             .filter(|document| {
                 document.reader == READER && document.version == env!("CARGO_PKG_VERSION")
             });
@@ -112,8 +112,12 @@ impl Verdicts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             verdicts,
         };
-        if let Ok(bytes) = serde_json::to_vec(&document) {
-            drop(store::replace_unsynced(&file_for(cache, root), &bytes));
+        if let Ok(text) = serde_json::to_string(&document) {
+            let bytes = format!("{}\n{text}", Digest::of(text.as_bytes()).hex());
+            drop(store::replace_unsynced(
+                &file_for(cache, root),
+                bytes.as_bytes(),
+            ));
         }
     }
 
@@ -177,6 +181,13 @@ impl Verdicts {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// The text behind its own digest.
+fn undamaged(bytes: &[u8]) -> Option<&[u8]> {
+    let newline = bytes.iter().position(|byte| *byte == b'\n')?;
+    let (digest, text) = (&bytes[..newline], &bytes[newline + 1..]);
+    (Digest::of(text).hex().as_bytes() == digest).then_some(text)
 }
 
 fn file_for(cache: &Path, root: &Path) -> PathBuf {
