@@ -65,7 +65,7 @@ fn opened(project: &TestProject, arguments: &[&str]) -> (Run, Vec<String>) {
         let (name, _) = behind.split_once('"')?;
         Some(name.to_owned())
     });
-    let mut names: Vec<_> = names.filter(|name| name.ends_with(".yml")).collect();
+    let mut names: Vec<_> = names.collect();
     names.sort();
     (run, names)
 }
