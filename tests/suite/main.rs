@@ -19,6 +19,7 @@
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
 //! - `documents`: `dist/images.json` is what its schema says
 //! - `manifests`: they change only in their images, to the byte: hard files and files by chance, as other readers see them
+//! - `verdicts`: a manifest that is in order is not read again, until anything has changed
 //! - `why`: what makes an image differ, from wherever its record still is
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
@@ -56,4 +57,5 @@ mod real;
 mod retagging;
 mod shapes;
 mod staleness;
+mod verdicts;
 mod why;
