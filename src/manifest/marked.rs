@@ -72,11 +72,7 @@ fn apply(located: &mut Located, text: &str, mark: Mark) -> Result<(), Defect> {
         Says::Image { image, part } => (image.clone(), *part),
     };
     if scalar::holds_expression(&text[mark.span.clone()]) {
-        let message =
-            "the value before this mark holds an expression, which something else fills in";
-        return Err(Defect::new("E203", mark.place, message).hint(
-            "write the part that sparkpack is to change as a value of its own, or remove the mark",
-        ));
+        return Err(marks::of_expression(mark.place));
     }
     match located.places.iter_mut().find(|place| touched(place)) {
         Some(place) => place.mark = Some(image),

@@ -4,6 +4,7 @@
 //! - `shapes`: the four configurations that the schema must carry
 //! - `killed`: a kill or a failing disk at any system call leaves all files old or all new
 //! - `drift`: what is said of each bad manifest, with its place and a cure
+//! - `places`: every form that a place of an image has, in both pin modes
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
@@ -49,6 +50,7 @@ mod mistakes;
 mod naming;
 mod packing;
 mod pins;
+mod places;
 mod planning;
 mod pushing;
 mod real;

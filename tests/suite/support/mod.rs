@@ -3,6 +3,7 @@
 pub(crate) mod classes;
 mod daemon;
 mod index;
+mod offline;
 mod registry;
 pub(crate) mod small;
 
@@ -15,6 +16,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 pub(crate) use daemon::{Root, docker, image_id, make_other_bytes, remove_images};
 pub(crate) use index::Index;
+pub(crate) use offline::{OLD, Offline, SPARK, tree};
 pub(crate) use registry::Registry;
 use tempfile::TempDir;
 
