@@ -173,16 +173,15 @@ fn value(line: &str, part: Part) -> Option<Range<usize>> {
         .chars()
         .next_back()
         .filter(|last| "'\"".contains(*last));
-    let start = match quote {
-        Some(quote) => bare[..end - 1].rfind(quote)?,
-        None => {
-            let after = |separator: &str| bare.rfind(separator).map(|at| at + separator.len());
-            let start = [after(": "), after(":\t"), after("- "), after("=")]
-                .into_iter()
-                .flatten()
-                .max()?;
-            start + (bare[start..].len() - bare[start..].trim_start().len())
-        }
+    let start = if let Some(quote) = quote {
+        bare[..end - 1].rfind(quote)?
+    } else {
+        let after = |separator: &str| bare.rfind(separator).map(|at| at + separator.len());
+        let start = [after(": "), after(":\t"), after("- "), after("=")]
+            .into_iter()
+            .flatten()
+            .max()?;
+        start + (bare[start..].len() - bare[start..].trim_start().len())
     };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@+~".contains(&byte);
     let is_value = quote.is_some() || start < end && bare[start..].bytes().all(is_plain);
