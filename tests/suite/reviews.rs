@@ -377,8 +377,8 @@ fn applies(repository: &Repository) -> usize {
     }
     assert_eq!(applied.len(), pinned.len());
     assert_eq!(project.run(&["check"]).stdout, "");
-    let differ = |((_, old), (_, new)): &(&(String, Vec<u8>), &(String, Vec<u8>))| old != new;
-    before.iter().zip(&pinned).filter(differ).count()
+    let pairs = before.iter().zip(&pinned);
+    pairs.filter(|(old, new)| old.1 != new.1).count()
 }
 
 #[test]
