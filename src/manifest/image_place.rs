@@ -421,7 +421,20 @@ impl ImagePlace {
             changes.push((new_name, repository));
         }
         let change = match (new_tag, digest, &wanted.digest) {
-            (Some(_), Some(second), mode) => return Err(self.excluded(second, mode).into()),
+            (Some(_), Some(second), mode) => {
+                let message = format!(
+                    "`newTag` and `digest` of `{}` exclude each other",
+                    self.path
+                );
+                let defect = Defect::new("E201", second.place.clone(), message);
+                let hint = match mode {
+                    WantedDigest::Never => "remove `digest`: with `pin = \"tag\"` the tag says all",
+                    WantedDigest::Known(_) | WantedDigest::Unknown => {
+                        "remove `newTag`: the digest says more"
+                    }
+                };
+                return Err(defect.hint(hint).into());
+            }
             (None, None, WantedDigest::Known(_)) => {
                 return Err(self.lacks("digest", "digest: \"\"", "beside `name`").into());
             }
@@ -450,21 +463,6 @@ impl ImagePlace {
         };
         changes.push(change);
         Ok(changes)
-    }
-
-    /// A tag and, at `second`, a digest, of which kustomize takes one.
-    fn excluded(&self, second: &Scalar, mode: &WantedDigest) -> Defect {
-        let message = format!(
-            "`newTag` and `digest` of `{}` exclude each other",
-            self.path
-        );
-        let hint = match mode {
-            WantedDigest::Never => "remove `digest`: with `pin = \"tag\"` the tag says all",
-            WantedDigest::Known(_) | WantedDigest::Unknown => {
-                "remove `newTag`: the digest says more"
-            }
-        };
-        Defect::new("E201", second.place.clone(), message).hint(hint)
     }
 
     /// A part that is missing and would be needed.

@@ -34,7 +34,7 @@ root = "registry.example/root:1"
 main = ["kubernetes/**"]
 "#;
 
-pub(crate) const FOUR_IMAGES: &str = r#"
+const FOUR_IMAGES: &str = r#"
 [images.base]
 dockerfile = "docker/base/Dockerfile"
 
@@ -63,7 +63,7 @@ dockerfile = "docker/job/Dockerfile"
 src = "src"
 "#;
 
-pub(crate) fn project(images: &str) -> TestProject {
+fn project(images: &str) -> TestProject {
     let on_parent = "ARG PARENT\nFROM ${PARENT}\n";
     let project = TestProject::new(&[
         ("sparkpack.toml", &format!("{CONFIGURATION}{images}")),
@@ -140,7 +140,7 @@ impl Tags {
 }
 
 /// The files below a folder by their paths in it; not those in `later`.
-pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let walk = walkdir::WalkDir::new(folder)
         .into_iter()
         .filter_entry(|entry| entry.file_name() != "later");

@@ -8,10 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    manifests,
-    support::{OLD, Offline, Run, SPARK, Schema, TestProject, program, run, spoiled},
-};
+use crate::support::{OLD, Offline, Run, SPARK, Schema, TestProject, program, run, spoiled};
 
 const SCHEMA: Schema = Schema("check.schema.json");
 
@@ -413,10 +410,25 @@ fn git_applies_the_diff() {
 
 #[test]
 fn git_applies_the_diff_of_the_corpus() {
-    let project = manifests::project(manifests::FOUR_IMAGES);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/in");
-    for (path, bytes) in manifests::files(&folder) {
-        fs_err::write(project.root().join("kubernetes").join(path), bytes).unwrap();
+    let keys = "formerly = [\"old.example/team\", \"127.0.0.1:5000/deep/er\"]\n";
+    let case = Offline::new(&[]).with(keys, "");
+    case.project.edit(
+        "sparkpack.toml",
+        "\"registry.example/small\"",
+        "\"registry.example:5000/team\"",
+    );
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/in");
+    for entry in walkdir::WalkDir::new(&corpus)
+        .into_iter()
+        .map(Result::unwrap)
+    {
+        let path = entry.path().strip_prefix(&corpus).unwrap();
+        let is_later = path.starts_with("later");
+        if entry.file_type().is_file() && !is_later {
+            let file = case.project.root().join("kubernetes").join(path);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::copy(entry.path(), file).unwrap();
+        }
     }
-    assert!(applies(&Repository::new(project)) > 60);
+    assert!(applies(&Repository::new(case.project)) > 60);
 }
