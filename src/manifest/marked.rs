@@ -117,11 +117,7 @@ fn apply(located: &mut Located, scalars: &[ValueOf], text: &str, mark: Mark) -> 
         Says::Image { image, part } => (image.clone(), *part),
     };
     if scalar::holds_expression(&text[mark.span.clone()]) {
-        let message =
-            "the value before this mark holds an expression, which something else fills in";
-        return Err(Defect::new("E203", mark.place, message).hint(
-            "write the part that sparkpack is to change as a value of its own, or remove the mark",
-        ));
+        return Err(marks::of_expression(mark.place));
     }
     let touched = touched(scalars, &mark.span).min();
     match touched.map(|number| &mut located.places[number]) {

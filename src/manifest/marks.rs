@@ -2,7 +2,7 @@
 
 use std::{ops::Range, path::Path};
 
-use super::comment::comment_start;
+use super::{comment::comment_start, scalar};
 use crate::project::place::{Defect, Place, nearest};
 
 /// What a mark begins with, behind its `#`.
@@ -94,23 +94,36 @@ fn mark(
         let defect = Defect::new("E202", at(comment), message);
         return Err(defect.hint("put it behind the value, on the same line"));
     }
-    if says == Says::Ignore {
-        return Ok(Some(Mark {
-            place: at(0),
-            span: offset..offset + comment,
-            says,
-        }));
-    }
-    let span = value(&line[..comment]).ok_or_else(|| {
-        let message = "no single value stands before this mark";
-        Defect::new("E202", at(comment), message)
-            .hint("give the value a line of its own, with no anchor or tag: `KEY: VALUE  # sparkpack: IMAGE`")
-    })?;
+    let span = match &says {
+        Says::Ignore => 0..comment,
+        Says::Image { part, .. } => {
+            value(&line[..comment], *part).ok_or_else(|| no_value(&line[..comment], at(comment)))?
+        }
+    };
     Ok(Some(Mark {
         place: at(span.start),
         span: offset + span.start..offset + span.end,
         says,
     }))
+}
+
+/// What is wrong where no value stands before the mark at `place`.
+fn no_value(before: &str, place: Place) -> Defect {
+    if scalar::holds_expression(before) {
+        return of_expression(place);
+    }
+    let message = "no single value stands before this mark";
+    Defect::new("E202", place, message).hint(
+        "give the value a line of its own, with no anchor or tag: `KEY: VALUE  # sparkpack: IMAGE`",
+    )
+}
+
+/// What is wrong where a template engine fills in the value at `place`.
+pub(super) fn of_expression(place: Place) -> Defect {
+    let message = "the value before this mark holds an expression, which something else fills in";
+    Defect::new("E203", place, message).hint(
+        "write the part that sparkpack is to change as a value of its own, or remove the mark",
+    )
 }
 
 /// Where the mark's comment begins, and its words.
@@ -154,29 +167,31 @@ fn says(words: &str, images: &[&str]) -> Result<Says, DefectAt> {
 }
 
 /// The value that ends a line: quoted, or one word behind `KEY:`, `-` or `KEY=`.
-fn value(line: &str) -> Option<Range<usize>> {
+///
+/// Nothing where another value of the line may be meant: one with a slash before it, by a mark for a whole reference.
+fn value(line: &str, part: Part) -> Option<Range<usize>> {
     // Behind a value in code may stand what closes a call or a list.
-    let bare = line.trim_end();
-    let quoted = bare.trim_end_matches([',', ')', ']', '}', ';']).trim_end();
-    let quote = quoted
+    let is_closing = |last: char| last.is_whitespace() || ",)]};".contains(last);
+    let bare = line.trim_end_matches(is_closing);
+    let end = bare.len();
+    let quote = bare
         .chars()
         .next_back()
         .filter(|last| "'\"".contains(*last));
-    if let Some(quote) = quote {
-        let end = quoted.len();
-        let start = quoted[..end - 1].rfind(quote)?;
-        return Some(start..end);
-    }
-    let after = |separator: &str| bare.rfind(separator).map(|at| at + separator.len());
-    let start = [after(": "), after(":\t"), after("- "), after("=")]
-        .into_iter()
-        .flatten()
-        .max()?;
-    let start = start + (bare[start..].len() - bare[start..].trim_start().len());
-    let word = &bare[start..];
-    let is_one_word = !word.is_empty()
-        && !word.contains(|character: char| {
-            character.is_whitespace() || "[]{},&*!|>".contains(character)
-        });
-    is_one_word.then_some(start..bare.len())
+    let start = if let Some(quote) = quote {
+        bare[..end - 1].rfind(quote)?
+    } else {
+        let after = |separator: &str| bare.rfind(separator).map(|at| at + separator.len());
+        let start = [after(": "), after(":\t"), after("- "), after("=")]
+            .into_iter()
+            .flatten()
+            .max()?;
+        start + (bare[start..].len() - bare[start..].trim_start().len())
+    };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@+~".contains(&byte);
+    let is_value = quote.is_some() || start < end && bare[start..].bytes().all(is_plain);
+    // Of a collection in one line any value may be meant.
+    let is_alone = !line[..start].contains(['{', '['])
+        && (part != Part::Whole || !line[..start].contains('/'));
+    (is_value && is_alone).then_some(start..end)
 }

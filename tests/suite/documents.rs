@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Registry, Root, TestProject, image_id, program, remove_images, small};
+use crate::support::{
+    Registry, Root, Schema, TestProject, image_id, program, remove_images, small, spoiled,
+};
 
-const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/images.schema.json");
+const SCHEMA: &str = "images.schema.json";
 
 const PASSWORD: &str = "secret";
 
@@ -32,7 +34,9 @@ impl Chain {
     fn document(&self, arguments: &[&str]) -> Value {
         self.project.succeed(arguments);
         let document: Value = serde_json::from_str(&self.project.read("dist/images.json")).unwrap();
-        let errors = mistakes(std::slice::from_ref(&document)).remove(0);
+        let errors = Schema(SCHEMA)
+            .mistakes(std::slice::from_ref(&document))
+            .remove(0);
         assert_eq!(errors, Vec::<String>::new(), "{document:#}");
         document
     }
@@ -42,24 +46,6 @@ impl Drop for Chain {
     fn drop(&mut self) {
         remove_images(&self.registry.host());
     }
-}
-
-/// What the validator finds wrong in each document.
-fn mistakes(documents: &[Value]) -> Vec<Vec<String>> {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("documents.json");
-    fs_err::write(&file, serde_json::to_vec(documents).unwrap()).unwrap();
-    let script = "
-import json, sys
-from jsonschema import Draft202012Validator
-schema = json.load(open(sys.argv[1]))
-Draft202012Validator.check_schema(schema)
-validator = Draft202012Validator(schema)
-documents = json.load(open(sys.argv[2]))
-print(json.dumps([[error.message for error in validator.iter_errors(document)] for document in documents]))
-";
-    let answer = program("python3", &["-c", script, SCHEMA, file.to_str().unwrap()]);
-    serde_json::from_str(&answer).unwrap()
 }
 
 /// Of each image what became of it, by name.
@@ -228,38 +214,6 @@ fn the_source_is_the_commit_and_its_time() {
     assert_ne!(next["commit"], commit);
 }
 
-/// Every way to spoil a valid document: a key that is missing, one that is unknown, a value of another type.
-fn spoiled(document: &Value) -> Vec<(String, Value)> {
-    let mut all = Vec::new();
-    let mut pointers = vec![String::new()];
-    while let Some(pointer) = pointers.pop() {
-        let here = document.pointer(&pointer).unwrap();
-        let mut spoil = |what: String, change: &dyn Fn(&mut Value)| {
-            let mut copy = document.clone();
-            change(copy.pointer_mut(&pointer).unwrap());
-            all.push((format!("{pointer}: {what}"), copy));
-        };
-        spoil("a number with a fraction".to_owned(), &|value| {
-            *value = json!(1.5)
-        });
-        if let Some(object) = here.as_object() {
-            spoil("an unknown key".to_owned(), &|value| {
-                value["digset"] = json!("x");
-            });
-            for key in object.keys() {
-                spoil(format!("without {key}"), &|value| {
-                    value.as_object_mut().unwrap().remove(key);
-                });
-                pointers.push(format!("{pointer}/{key}"));
-            }
-        }
-        if let Some(items) = here.as_array() {
-            pointers.extend((0..items.len()).map(|index| format!("{pointer}/{index}")));
-        }
-    }
-    all
-}
-
 #[test]
 fn the_schema_refuses_what_is_wrong() {
     let chain = Chain::new("documents-wrong");
@@ -291,7 +245,7 @@ fn the_schema_refuses_what_is_wrong() {
     }
     assert!(wrong.len() > 80, "{}", wrong.len());
     let documents: Vec<Value> = wrong.iter().map(|(_, copy)| copy.clone()).collect();
-    let found = mistakes(&documents);
+    let found = Schema(SCHEMA).mistakes(&documents);
     let taken: Vec<&str> = wrong
         .iter()
         .zip(&found)
@@ -304,23 +258,5 @@ fn the_schema_refuses_what_is_wrong() {
 /// Whoever reads the schema instead of this code must find every key explained.
 #[test]
 fn every_key_is_described() {
-    fn walk(at: &str, value: &Value, silent: &mut Vec<String>) {
-        let Some(object) = value.as_object() else {
-            return;
-        };
-        if let Some(properties) = object.get("properties").and_then(Value::as_object) {
-            for (key, property) in properties {
-                if !property["description"].is_string() {
-                    silent.push(format!("{at}.{key}"));
-                }
-            }
-        }
-        for (key, child) in object.iter().filter(|(key, _)| *key != "oneOf") {
-            walk(&format!("{at}.{key}"), child, silent);
-        }
-    }
-    let schema: Value = serde_json::from_str(&fs_err::read_to_string(SCHEMA).unwrap()).unwrap();
-    let mut silent = Vec::new();
-    walk("", &schema, &mut silent);
-    assert_eq!(silent, Vec::<String>::new());
+    assert_eq!(Schema(SCHEMA).silent_keys(), Vec::<String>::new());
 }

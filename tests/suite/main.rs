@@ -4,6 +4,8 @@
 //! - `shapes`: the four configurations that the schema must carry
 //! - `killed`: a kill or a failing disk at any system call leaves all files old or all new
 //! - `drift`: what is said of each bad manifest, with its place and a cure
+//! - `places`: every form that a place of an image has, in both pin modes
+//! - `reviews`: what `check` tells reviews and programs: a diff that git applies, GitHub's commands, GitLab's report, JSON
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
@@ -51,10 +53,12 @@ mod mistakes;
 mod naming;
 mod packing;
 mod pins;
+mod places;
 mod planning;
 mod pushing;
 mod real;
 mod retagging;
+mod reviews;
 mod shapes;
 mod staleness;
 mod verdicts;

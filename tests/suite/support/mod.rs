@@ -3,7 +3,9 @@
 pub(crate) mod classes;
 mod daemon;
 mod index;
+mod offline;
 mod registry;
+mod schema;
 pub(crate) mod small;
 
 use std::{
@@ -15,7 +17,9 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 pub(crate) use daemon::{Root, docker, image_id, make_other_bytes, remove_images};
 pub(crate) use index::Index;
+pub(crate) use offline::{OLD, Offline, SPARK, tree};
 pub(crate) use registry::Registry;
+pub(crate) use schema::{Schema, spoiled};
 use tempfile::TempDir;
 
 /// A project in a temporary folder, with a home and, unless it is shared, a cache of its own.
