@@ -90,6 +90,8 @@ pub struct Scalar {
     /// The bytes that a new value replaces: with quotes, without the line end of a block scalar.
     pub(super) span: Range<usize>,
     pub(super) style: ScalarStyle,
+    /// The end of a scalar, or of a line in code: written without quotes of its own.
+    pub(super) is_part: bool,
     /// A block scalar that cannot be changed without reflowing it.
     pub(super) is_fixed: bool,
     /// What it is if it is no string.

@@ -80,7 +80,10 @@ impl Located {
     /// Whether a mark says that the byte at `offset` is nobody's business.
     #[must_use]
     pub fn is_ignored(&self, offset: usize) -> bool {
-        self.ignored.iter().any(|line| line.contains(&offset))
+        let line = self.ignored.partition_point(|line| line.end <= offset);
+        self.ignored
+            .get(line)
+            .is_some_and(|line| line.contains(&offset))
     }
 
     /// The bytes of all values of places, in the order of the text.
@@ -616,6 +619,7 @@ impl<'d, 't> Walk<'d, 't> {
             is_template: template.is_some(),
             span: node.spot.range(),
             style: ScalarStyle::Plain,
+            is_part: false,
             is_fixed: false,
             other_type: None,
             shared: trail

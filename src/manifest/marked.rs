@@ -1,6 +1,6 @@
 //! What the marks of a text make of its places.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use granit_parser::ScalarStyle;
 
@@ -25,8 +25,9 @@ pub(super) fn add(
         Err(defect) if defect.code == "E060" && is_template(text) => Located::template(),
         located => located?,
     };
+    let spans = Spans::of(&located.places);
     for mark in marks {
-        apply(&mut located, text, mark)?;
+        apply(&mut located, text, &spans, mark)?;
     }
     located
         .places
@@ -49,16 +50,40 @@ fn is_template(text: &str) -> bool {
     })
 }
 
-fn apply(located: &mut Located, text: &str, mark: Mark) -> Result<(), Defect> {
-    let touched = |place: &ImagePlace| {
-        let mut scalars = place.parts.scalars();
-        scalars
-            .any(|scalar| mark.span.start <= scalar.span.start && scalar.span.end <= mark.span.end)
-    };
+/// The bytes of the places' scalars in the order of the text, each with the number of its place.
+struct Spans {
+    sorted: Vec<(Range<usize>, usize)>,
+}
+
+impl Spans {
+    fn of(places: &[ImagePlace]) -> Self {
+        let scalars = places.iter().enumerate().flat_map(|(number, place)| {
+            let scalars = place.parts.scalars();
+            scalars.map(move |scalar| (scalar.span.clone(), number))
+        });
+        let mut sorted: Vec<_> = scalars.collect();
+        sorted.sort_by_key(|(span, _)| span.start);
+        Self { sorted }
+    }
+
+    /// The places that a mark touches.
+    fn touched(&self, mark: &Mark) -> impl Iterator<Item = usize> {
+        let first = self
+            .sorted
+            .partition_point(|(span, _)| span.end <= mark.span.start);
+        let end = mark.span.end;
+        let behind = self.sorted[first..].iter();
+        behind
+            .take_while(move |(span, _)| span.start < end)
+            .map(|(_, number)| *number)
+    }
+}
+
+fn apply(located: &mut Located, text: &str, spans: &Spans, mark: Mark) -> Result<(), Defect> {
     let (image, part) = match &mark.says {
         Says::Ignore => {
-            for place in located.places.iter_mut().filter(|place| touched(place)) {
-                place.left_alone = Some(LeftAlone::Ignored);
+            for place in spans.touched(&mark) {
+                located.places[place].left_alone = Some(LeftAlone::Ignored);
             }
             located.ignored.push(mark.span);
             return Ok(());
@@ -72,9 +97,13 @@ fn apply(located: &mut Located, text: &str, mark: Mark) -> Result<(), Defect> {
             "write the part that sparkpack is to change as a value of its own, or remove the mark",
         ));
     }
-    match located.places.iter_mut().find(|place| touched(place)) {
-        Some(place) => place.mark = Some(image),
-        None => located.places.push(marked(text, &mark, image, part)),
+    let touched: Vec<usize> = spans.touched(&mark).collect();
+    if touched.is_empty() {
+        located.places.push(marked(text, &mark, image, part));
+        return Ok(());
+    }
+    for place in touched {
+        located.places[place].mark = Some(image.clone());
     }
     Ok(())
 }
@@ -82,14 +111,11 @@ fn apply(located: &mut Located, text: &str, mark: Mark) -> Result<(), Defect> {
 /// A place that only its mark tells.
 fn marked(text: &str, mark: &Mark, image: String, part: Part) -> ImagePlace {
     let raw = &text[mark.span.clone()];
-    let unquoted = |quote: char| {
-        raw.strip_prefix(quote)
-            .and_then(|raw| raw.strip_suffix(quote))
-    };
-    let (value, style) = match (unquoted('"'), unquoted('\'')) {
-        (Some(value), _) => (value, ScalarStyle::DoubleQuoted),
-        (_, Some(value)) => (value, ScalarStyle::SingleQuoted),
-        _ => (raw, ScalarStyle::Plain),
+    let value = match mark.style {
+        ScalarStyle::DoubleQuoted | ScalarStyle::SingleQuoted if !mark.is_part => {
+            &raw[1..raw.len() - 1]
+        }
+        _ => raw,
     };
     let (parts, path): (fn(Scalar) -> Parts, &str) = match part {
         Part::Whole => (Parts::Reference, "the reference"),
@@ -104,7 +130,8 @@ fn marked(text: &str, mark: &Mark, image: String, part: Part) -> ImagePlace {
         is_template: false,
         at: mark.span.start,
         span: mark.span.clone(),
-        style,
+        style: mark.style,
+        is_part: mark.is_part,
         is_fixed: false,
         other_type: None,
         shared: None,

@@ -18,6 +18,7 @@
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
 //! - `documents`: `dist/images.json` is what its schema says
 //! - `manifests`: they change only in their images, to the byte: hard files and files by chance, as other readers see them
+//! - `attacked`: manifests that somebody wrote to mislead change in their images only, or are refused
 //! - `why`: what makes an image differ, from wherever its record still is
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
@@ -35,6 +36,7 @@
 mod support;
 
 mod arrows;
+mod attacked;
 mod building;
 mod documents;
 mod everywhere;

@@ -1,0 +1,189 @@
+//! Manifests that somebody wrote to mislead: nothing but the images changes, and nobody says that wrong is right.
+
+use crate::support::TestProject;
+
+const CONFIGURATION: &str = r#"format = 1
+project = "attacked"
+registries.main = "registry.example:5000/team"
+formerly = ["old.example/team"]
+
+[chains.main]
+spark = "4.1.4"
+python = "3.11"
+root = "registry.example/root:1"
+
+[images.side]
+dockerfile = "docker/side/Dockerfile"
+
+[images.job]
+parent = "side"
+dockerfile = "docker/job/Dockerfile"
+src = "src"
+
+[manifests]
+main = ["kubernetes/**"]
+"#;
+
+/// A project with one right manifest, and what its words stand for.
+struct Attacked {
+    project: TestProject,
+    tag: String,
+}
+
+impl Attacked {
+    fn new() -> Self {
+        Self::with(CONFIGURATION)
+    }
+
+    fn with(configuration: &str) -> Self {
+        let on_parent = "ARG PARENT\nFROM ${PARENT}\n";
+        let project = TestProject::new(&[
+            ("sparkpack.toml", configuration),
+            (
+                "docker/side/Dockerfile",
+                "ARG ROOT\nFROM ${ROOT}\nCOPY docker/side/side.txt /opt/\n",
+            ),
+            ("docker/side/side.txt", "side\n"),
+            (
+                "docker/job/Dockerfile",
+                &format!("{on_parent}COPY dist/jobs.zip dist/main.py /opt/job/\n"),
+            ),
+            ("src/main.py", "print('main')\n"),
+            ("src/jobs/__init__.py", ""),
+            (
+                "sparkpack.lock",
+                &crate::support::small::lock("registry.example/root:1"),
+            ),
+            (
+                "kubernetes/right.yml",
+                "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\nspec:\n  image: registry.example:5000/team/job:unbuilt\n  driver: {image: registry.example:5000/team/side:unbuilt}\n",
+            ),
+        ]);
+        project.succeed(&["pin"]);
+        let reference = project.reference("job");
+        let tag = reference.rsplit_once(':').unwrap().1.to_owned();
+        Self { project, tag }
+    }
+
+    /// `JOB` and `SIDE` are repositories, `TAG` is that of the job, and `ZERO` a digest.
+    fn filled(&self, text: &str) -> String {
+        text.replace("JOB", "registry.example:5000/team/job")
+            .replace("SIDE", "registry.example:5000/team/side")
+            .replace("TAG", &self.tag)
+            .replace("ZERO", &format!("sha256:{}", "0".repeat(64)))
+    }
+
+    /// Pins `text`, in which `«old|new»` says what is to change, and nothing else may.
+    fn assert_pins(&self, name: &str, text: &str) {
+        let file = &format!("kubernetes/{name}");
+        let (mut old, mut new) = (String::new(), String::new());
+        let mut rest = text;
+        while let Some((before, found)) = rest.split_once('«') {
+            let (inside, behind) = found.split_once('»').unwrap();
+            let (left, right) = inside.split_once('|').unwrap();
+            old.extend([before, left]);
+            new.extend([before, right]);
+            rest = behind;
+        }
+        let (old, new) = (self.filled(&(old + rest)), self.filled(&(new + rest)));
+        self.project.write(file, &old);
+        let before = self.project.run(&["check"]);
+        let pin = self.project.succeed(&["pin"]);
+        assert_eq!(self.project.read(file), new, "{text}\n{}", pin.stderr);
+        let code = i32::from(old != new);
+        assert_eq!(before.code, code, "{text}\n{}", before.stderr);
+        let after = self.project.succeed(&["check"]);
+        assert_eq!(after.stderr, "", "{text}");
+        self.project.succeed(&["pin"]);
+        assert_eq!(self.project.read(file), new, "twice: {text}");
+        fs_err::remove_file(self.project.root().join(file)).unwrap();
+    }
+
+    /// What both verbs say of `text`, which stays as it is.
+    fn refusal(&self, name: &str, text: &str) -> String {
+        let file = &format!("kubernetes/{name}");
+        let text = self.filled(text);
+        self.project.write(file, &text);
+        let check = self.project.run(&["check"]);
+        let pin = self.project.run(&["pin"]);
+        assert_eq!(
+            (check.code, pin.code),
+            (2, 2),
+            "{text}\n{}{}",
+            check.stderr,
+            pin.stderr
+        );
+        assert_eq!(self.project.read(file), text);
+        fs_err::remove_file(self.project.root().join(file)).unwrap();
+        pin.stderr
+    }
+}
+
+/// Where a text is no YAML, nobody reads it again: the value has to be found, or there is none.
+#[test]
+fn a_mark_changes_its_value_and_nothing_around_it() {
+    let attacked = Attacked::new();
+    for text in [
+        "args:\n- --image=«JOB:old|JOB:TAG» # sparkpack: job\n",
+        "args:\n- \"--image=«JOB:old|JOB:TAG»\" # sparkpack: job\n",
+        "args: ['--a', '--image=«JOB:old|JOB:TAG»'] # sparkpack: job\n",
+        "args: [--tag=«old|TAG»] # sparkpack: job tag\n",
+        "x: \"a: «JOB:old|JOB:TAG»\" # sparkpack: job\n",
+        "x: {a: b, c: «JOB:old|JOB:TAG»} # sparkpack: job\n",
+        "x: [a, [«JOB:old|JOB:TAG»]] # sparkpack: job\n",
+        "x: &a !!str «JOB:old|JOB:TAG» # sparkpack: job\n",
+        "x: |\n  a\n  «JOB:old|JOB:TAG»\n",
+        "# x: JOB:old # sparkpack: job\n  # - JOB:old # sparkpack: nobody\n",
+        "x: 'JOB:old' # sparkpack: ignore\n",
+        "a: 1\rx: «JOB:old|JOB:TAG» # sparkpack: job\rb: JOB:old # sparkpack: ignore\r",
+    ] {
+        // As it is, and in a template.
+        let body = text.replace(
+            "  «JOB:old|JOB:TAG»\n",
+            "  v=«JOB:old|JOB:TAG» # sparkpack: job\n",
+        );
+        attacked.assert_pins("a.yaml", &body);
+        attacked.assert_pins("a.yaml", &format!("{{{{- if .x }}}}\n{body}"));
+    }
+    for text in [
+        "op = Op(image=\"«JOB:old|JOB:TAG»\")  # sparkpack: job\n",
+        "IMAGE=«JOB:old|JOB:TAG» # sparkpack: job\nexport TAG_OF=«old|TAG» # sparkpack: job tag\n",
+        "image = \"«JOB:old|JOB:TAG»\"  # sparkpack: job\n",
+        "x = [\"--image=«JOB:old|JOB:TAG»\"],  # sparkpack: job\n",
+    ] {
+        attacked.assert_pins("a.py", text);
+    }
+}
+
+#[test]
+fn a_mark_behind_what_is_no_value_is_refused() {
+    let attacked = Attacked::new();
+    for text in [
+        "a: \"x \\\"JOB:old\\\"\" # sparkpack: job\n",
+        "a: | # sparkpack: job\n  JOB:old\n",
+        "a: $TAG # sparkpack: job tag\n",
+        "a: 'x' # 'y' # sparkpack: side\n",
+        "a: x # y: z # sparkpack: side\n",
+        "a: 'x' # sparkpack: job # sparkpack: side\n",
+        "a: {{ .x }} # sparkpack: job\n",
+        "a: {{ .x }}/job:old # sparkpack: job\n",
+        "a: 'some words' # sparkpack: job\n",
+        "op = Op(image=IMAGE)  # sparkpack: job\n",
+        "op = {'image': IMAGE}  # sparkpack: job\n",
+        "op = Op(image=f'{REG}/job:old')  # sparkpack: job\n",
+        "image = var.image # sparkpack: job\n",
+        "a: JOB:old # sparkpack: job tag\n",
+        "a: JOB@ZERO # sparkpack: job digest\n",
+        "a: # sparkpack: ignore\n  JOB:old\n",
+        "a: >- # sparkpack: ignore\n  JOB:old\n",
+        "- # sparkpack: ignore\n  JOB:old\n",
+    ] {
+        let said = attacked.refusal("a.tpl", text);
+        assert!(said.contains("error[E202]"), "{text}\n{said}");
+    }
+    let said = attacked.refusal("a.tpl", "a: '--x=${A}' # sparkpack: job\n");
+    assert!(said.contains("error[E203]"), "{said}");
+    let digest = "x = ['--digest=ZERO']  # sparkpack: job digest\n";
+    let said = attacked.refusal("a.py", digest);
+    assert!(said.contains("error[E065]"), "{said}");
+}
