@@ -26,6 +26,8 @@ pub struct ImagePlace {
     pub mark: Option<String>,
     /// Why it is never changed, where it is not.
     pub left_alone: Option<LeftAlone>,
+    /// Its mark speaks of the tag or the digest alone, so that the repository stays what it is.
+    pub(super) keeps_repository: bool,
     /// The object's operator refuses an image at this place.
     pub is_refused: bool,
     /// What is wrong here, if the image is one of the project's.
@@ -334,8 +336,29 @@ impl ImagePlace {
         Ok(changes.into_iter().filter(is_new).collect())
     }
 
+    /// Takes a mark for the tag or the digest alone of a place that has both apart.
+    pub(super) fn keep_repository(&mut self) {
+        let (tag, digest) = match &self.parts {
+            Parts::Values { tag, digest, .. } => (tag, digest),
+            Parts::Kustomize {
+                new_tag, digest, ..
+            } => (new_tag, digest),
+            Parts::Reference(_) | Parts::Tag(_) | Parts::Digest(_) => return,
+        };
+        self.keeps_repository = true;
+        let mut changing = tag.iter().chain(digest);
+        if self.left_alone == Some(LeftAlone::Template) && !changing.any(|part| part.is_template) {
+            self.left_alone = None;
+        }
+    }
+
     /// Whether repository and tag are what they should be.
     fn is_tagged(&self, wanted: &Wanted) -> bool {
+        if let Parts::Values { tag: Some(tag), .. } = &self.parts
+            && self.keeps_repository
+        {
+            return tag.text() == wanted.tag;
+        }
         self.reference().is_some_and(|present| {
             present.repository == wanted.repository
                 && present.tag.as_deref() == Some(wanted.tag.as_str())
@@ -374,7 +397,7 @@ impl ImagePlace {
         let present = self.reference();
         let is_there = present.is_some_and(|present| present.repository == wanted.repository);
         let mut changes = Vec::new();
-        if !is_there {
+        if !is_there && !self.keeps_repository {
             match registry {
                 Some(registry) => {
                     changes.push((registry, wanted.repository.registry.clone()));
@@ -383,13 +406,14 @@ impl ImagePlace {
                 None => changes.push((repository, wanted.repository.to_string())),
             }
         }
-        let tag = tag
-            .as_ref()
-            .ok_or_else(|| self.lacks("tag", "tag: \"\"", "beside `repository`"))?;
-        changes.push((tag, wanted.tag.clone()));
+        match tag {
+            Some(tag) => changes.push((tag, wanted.tag.clone())),
+            None if self.keeps_repository => {}
+            None => return Err(self.lacks("tag", "tag: \"\"", "beside `repository`").into()),
+        }
         match (digest, &wanted.digest) {
             (Some(scalar), WantedDigest::Known(known)) => changes.push((scalar, known.to_string())),
-            (None, WantedDigest::Known(_)) => {
+            (None, WantedDigest::Known(_)) if !self.keeps_repository => {
                 return Err(self.lacks("digest", "digest: \"\"", "beside `tag`").into());
             }
             (Some(_), WantedDigest::Unknown) if self.is_tagged(wanted) => {}
@@ -411,7 +435,8 @@ impl ImagePlace {
         };
         let mut changes = Vec::new();
         let present = self.reference();
-        if present.is_none_or(|present| present.repository != wanted.repository) {
+        let is_there = present.is_some_and(|present| present.repository == wanted.repository);
+        if !is_there && !self.keeps_repository {
             let repository = wanted.repository.to_string();
             let new_name = new_name.as_ref().ok_or_else(|| {
                 self.lacks(

@@ -485,6 +485,7 @@ impl<'d, 't> Walk<'d, 't> {
             object: self.object,
             mark: None,
             left_alone: is_template.then_some(LeftAlone::Template),
+            keeps_repository: false,
             is_refused: false,
             defect: None,
             parts,

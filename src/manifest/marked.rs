@@ -103,7 +103,11 @@ fn apply(located: &mut Located, text: &str, spans: &Spans, mark: Mark) -> Result
         return Ok(());
     }
     for place in touched {
-        located.places[place].mark = Some(image.clone());
+        let place = &mut located.places[place];
+        place.mark = Some(image.clone());
+        if part != Part::Whole {
+            place.keep_repository();
+        }
     }
     Ok(())
 }
@@ -144,6 +148,7 @@ fn marked(text: &str, mark: &Mark, image: String, part: Part) -> ImagePlace {
         parts: parts(scalar),
         mark: Some(image),
         left_alone: None,
+        keeps_repository: false,
         is_refused: false,
         defect: None,
     }

@@ -187,3 +187,25 @@ fn a_mark_behind_what_is_no_value_is_refused() {
     let said = attacked.refusal("a.py", digest);
     assert!(said.contains("error[E065]"), "{said}");
 }
+
+/// A pull-through cache, a repository that something else fills in, kustomize's placeholder.
+#[test]
+fn a_mark_for_the_tag_leaves_the_repository_alone() {
+    let attacked = Attacked::new();
+    for text in [
+        "image:\n  repository: mirror.example/job\n  tag: «old|TAG» # sparkpack: job tag\n",
+        "image:\n  repository: old.example/team/job\n  tag: «old|TAG» # sparkpack: job tag\n",
+        "image:\n  repository: '{{ .x }}/job'\n  tag: «old|TAG» # sparkpack: job tag\n",
+        "image:\n  repository: mirror.example/job\n  digest: «ZERO|\"\"»\n  tag: «old|TAG» # sparkpack: job tag\n",
+        "image:\n  repository: mirror.example/job\n  digest: «ZERO|\"\"» # sparkpack: job digest\n",
+        "image:\n  repository: mirror.example/job\n  tag: TAG # sparkpack: job tag\n",
+        "image:\n  repository: «mirror.example/job|JOB»\n  tag: «old|TAG» # sparkpack: job\n",
+        "kind: Kustomization\napiVersion: kustomize.config.k8s.io/v1beta1\nimages:\n- name: job\n  newTag: «old|TAG» # sparkpack: job tag\n",
+        "kind: Kustomization\napiVersion: kustomize.config.k8s.io/v1beta1\nimages:\n- newTag: «old|TAG» # sparkpack: job tag\n  newName: mirror.example/job\n  name: x\n",
+    ] {
+        attacked.assert_pins("a.yaml", text);
+    }
+    let template =
+        "image:\n  repository: JOB\n  tag: '{{ .x }}'\n  digest: '' # sparkpack: job digest\n";
+    attacked.assert_pins("a.yaml", template);
+}
