@@ -86,6 +86,8 @@ pub(super) struct Entry<'t> {
 pub(super) struct Anchored {
     pub(super) node: NodeId,
     pub(super) spot: Spot,
+    /// The byte behind the node, or behind the blanks that follow it.
+    end: usize,
 }
 
 /// How many aliases of an anchor are kept, to be named.
@@ -138,6 +140,16 @@ impl<'t> Document<'t> {
 
     pub(super) fn aliases(&self, anchor: usize) -> &[Spot] {
         self.aliases.get(&anchor).map_or(&[], Vec::as_slice)
+    }
+
+    /// The anchors that are used again, each with the bytes of what it names.
+    pub(super) fn shared(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let anchors = self.aliases.keys();
+        anchors.filter_map(|anchor| {
+            let anchored = self.anchors.get(anchor)?;
+            let start = self.nodes[anchored.node].spot.start;
+            Some((start..anchored.end.max(start), *anchor))
+        })
     }
 
     /// The entries with this key, two at most: a mapping keeps no more.
@@ -288,10 +300,14 @@ impl<'t> Builder<'t> {
         });
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, spot: Spot) {
         let Some(open) = self.open.pop() else {
             return;
         };
+        let anchor = open.node.map(|node| self.document.nodes[node].anchor);
+        if let Some(anchored) = anchor.and_then(|anchor| self.document.anchors.get_mut(&anchor)) {
+            anchored.end = spot.start;
+        }
         if let Some(mut candidate) = open.candidate
             && (candidate.parts[IMAGE].is_some() || candidate.parts[REPOSITORY].is_some())
         {
@@ -378,11 +394,12 @@ impl<'t> Builder<'t> {
 
     fn keep(&mut self, spot: Spot, anchor: usize, body: Body<'t>) -> NodeId {
         let node = self.document.nodes.len();
+        let end = spot.end;
         self.document.nodes.push(Node { spot, anchor, body });
         if anchor != 0 {
             self.document
                 .anchors
-                .insert(anchor, Anchored { node, spot });
+                .insert(anchor, Anchored { node, spot, end });
         }
         node
     }
@@ -497,7 +514,7 @@ pub(super) fn for_each_document<'t>(
             Event::MappingStart(_, anchor, _) => {
                 builder.start(spot, anchor, Body::Mapping(Vec::new()));
             }
-            Event::SequenceEnd | Event::MappingEnd => builder.end(),
+            Event::SequenceEnd | Event::MappingEnd => builder.end(spot),
             _ => {}
         }
     }

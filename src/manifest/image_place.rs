@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use granit_parser::ScalarStyle;
 
+use super::shared::Shared;
 use crate::{
     image::{Digest, Reference, Repository},
     project::place::{Defect, Place},
@@ -101,20 +102,6 @@ pub struct Scalar {
     pub(super) shared: Option<Shared>,
 }
 
-/// An anchor on the scalar or around it that is used again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shared {
-    /// As written: `&x`.
-    pub(super) anchor: String,
-    pub(super) anchor_place: Place,
-    /// The alias by which the image is reached, else the first one elsewhere.
-    pub(super) alias_place: Place,
-    /// The image is reached by the alias, and not where the anchor is.
-    pub(super) is_alias: bool,
-    /// The first aliases of the anchor.
-    pub(super) aliases: Vec<Place>,
-}
-
 /// What a place has to name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -190,7 +177,7 @@ impl Parts {
         scalars.into_iter().flatten()
     }
 
-    fn scalars_mut(&mut self) -> impl Iterator<Item = &mut Scalar> {
+    pub(super) fn scalars_mut(&mut self) -> impl Iterator<Item = &mut Scalar> {
         let scalars = match self {
             Self::Reference(scalar) | Self::Tag(scalar) | Self::Digest(scalar) => {
                 [Some(scalar), None, None, None]
@@ -302,11 +289,7 @@ impl ImagePlace {
             scalar.span = span(scalar.span.clone());
             scalar.at = span(scalar.at..scalar.at).start;
             if let Some(shared) = &mut scalar.shared {
-                shared.anchor_place = place(shared.anchor_place.clone());
-                shared.alias_place = place(shared.alias_place.clone());
-                for alias in &mut shared.aliases {
-                    *alias = place(alias.clone());
-                }
+                shared.move_by(place);
             }
         }
         self

@@ -9,13 +9,14 @@ use super::{
         Body, Candidate, Document, Entry, Node, NodeId, PART_KEYS, Spot, for_each_document,
         item_path, key_path,
     },
-    image_place::{ImagePlace, LeftAlone, Parts, Scalar, Shared},
+    image_place::{ImagePlace, LeftAlone, Parts, Scalar},
     literal::Literal,
     marked,
     part::{LEAST, Part, on_all_cores, parts},
     places::{Form, Kind, Step},
     rules::{ITEMS, KUSTOMIZE_KEYS, Looked, MERGE, Rules, is_list},
     scalar,
+    shared::{Shared, SharedRanges},
 };
 use crate::project::place::{Defect, Place};
 
@@ -36,6 +37,8 @@ pub struct Located {
     pub is_template: bool,
     /// The bytes of lines that a mark takes out.
     pub(super) ignored: Vec<Range<usize>>,
+    /// The bytes of what is used again by an alias.
+    pub(super) shared: Vec<(Range<usize>, Shared)>,
 }
 
 /// An object of a kind that is looked at.
@@ -129,31 +132,31 @@ pub(super) fn located_in(
                 found: Vec::new(),
                 objects: Vec::new(),
                 object: None,
+                shared: Vec::new(),
             };
             walk.document()?;
-            let (places, objects) = walk.into_order();
-            add(&mut found, places, objects);
+            add(&mut found, walk.into_order());
             Ok(())
         })?;
         Ok(found)
     });
     let mut all = Located::default();
     for result in results {
-        let result: Located = result?;
-        add(&mut all, result.places, result.objects);
+        add(&mut all, result?);
     }
     Ok(all)
 }
 
 /// Puts what was found in one piece of a text behind what was found before.
-fn add(all: &mut Located, places: Vec<ImagePlace>, objects: Vec<Object>) {
+fn add(all: &mut Located, found: Located) {
     let before = all.objects.len();
     all.places
-        .extend(places.into_iter().map(|place| ImagePlace {
+        .extend(found.places.into_iter().map(|place| ImagePlace {
             object: place.object.map(|object| object + before),
             ..place
         }));
-    all.objects.extend(objects);
+    all.objects.extend(found.objects);
+    all.shared.extend(found.shared);
 }
 
 struct Walk<'d, 't> {
@@ -167,6 +170,8 @@ struct Walk<'d, 't> {
     objects: Vec<Object>,
     /// The number of the object that is being read.
     object: Option<usize>,
+    /// What is used again by an alias.
+    shared: Vec<(Range<usize>, Shared)>,
 }
 
 /// How a node was reached.
@@ -209,15 +214,42 @@ impl<'d, 't> Walk<'d, 't> {
             self.candidates(root);
         }
         self.texts();
+        self.share();
         Ok(())
     }
 
+    /// Notes the anchors around values that were not reached from the root: a change there changes elsewhere too.
+    fn share(&mut self) {
+        let anchors = self.document.shared();
+        let ranges = anchors.filter_map(|(span, anchor)| {
+            let alias = *self.document.aliases(anchor).first()?;
+            Some((span, self.shared((anchor, alias), None)?))
+        });
+        self.shared.extend(ranges.collect::<Vec<_>>());
+        if self.shared.is_empty() {
+            return;
+        }
+        let ranges = SharedRanges::of(self.shared.clone());
+        for scalar in self
+            .found
+            .iter_mut()
+            .flat_map(|(_, place)| place.parts.scalars_mut())
+            .filter(|scalar| scalar.shared.is_none())
+        {
+            scalar.shared = ranges.around(&scalar.span).cloned();
+        }
+    }
+
     /// What was found, in the order of the text.
-    fn into_order(self) -> (Vec<ImagePlace>, Vec<Object>) {
+    fn into_order(self) -> Located {
         let mut found = self.found;
         found.sort_by_key(|(start, _)| *start);
-        let places = found.into_iter().map(|(_, place)| place).collect();
-        (places, self.objects)
+        Located {
+            places: found.into_iter().map(|(_, place)| place).collect(),
+            objects: self.objects,
+            shared: self.shared,
+            ..Located::default()
+        }
     }
 
     /// The images of an object, or of those that a list holds.
@@ -591,6 +623,11 @@ impl<'d, 't> Walk<'d, 't> {
             };
             let place = |place| literal.place(place);
             let span = |span| literal.span(span);
+            self.shared
+                .extend(inner.shared.into_iter().map(|(range, mut shared)| {
+                    shared.move_by(&place);
+                    (span(range), shared)
+                }));
             let before = self.objects.len();
             self.objects
                 .extend(inner.objects.into_iter().map(|object| Object {

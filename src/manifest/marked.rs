@@ -10,6 +10,7 @@ use super::{
     marks::{self, Mark, Part, Says},
     rules::Rules,
     scalar,
+    shared::SharedRanges,
 };
 use crate::project::place::Defect;
 
@@ -25,9 +26,15 @@ pub(super) fn add(
         Err(defect) if defect.code == "E060" && is_template(text) => Located::template(),
         located => located?,
     };
+    let known = located.places.len();
     let spans = Spans::of(&located.places);
     for mark in marks {
         apply(&mut located, text, &spans, mark)?;
+    }
+    let shared = SharedRanges::of(std::mem::take(&mut located.shared));
+    let marked = located.places[known..].iter_mut();
+    for scalar in marked.flat_map(|place| place.parts.scalars_mut()) {
+        scalar.shared = shared.around(&scalar.span).cloned();
     }
     located
         .places

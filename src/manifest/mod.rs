@@ -28,6 +28,7 @@ mod places;
 mod rewrite;
 mod rules;
 mod scalar;
+mod shared;
 
 #[cfg(test)]
 mod properties;

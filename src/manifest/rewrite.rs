@@ -6,11 +6,12 @@ use granit_parser::{Event, ScalarStyle};
 
 use super::{
     document::{Spot, events},
-    image_place::{Hindrance, ImagePlace, Scalar, Shared, Wanted},
+    image_place::{Hindrance, ImagePlace, Scalar, Wanted},
     literal::Literal,
     locate::Located,
     part::{LEAST, Part, on_all_cores, parts},
     scalar,
+    shared::Shared,
 };
 use crate::project::place::{Defect, Place};
 

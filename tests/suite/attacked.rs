@@ -209,3 +209,48 @@ fn a_mark_for_the_tag_leaves_the_repository_alone() {
         "image:\n  repository: JOB\n  tag: '{{ .x }}'\n  digest: '' # sparkpack: job digest\n";
     attacked.assert_pins("a.yaml", template);
 }
+
+/// Helm's values, texts in block scalars and marks are no way from the root, where the anchors would be seen.
+#[test]
+fn what_an_alias_uses_again_needs_consent_wherever_it_stands() {
+    let pod = |indent: &str| {
+        format!(
+            "{indent}apiVersion: v1\n{indent}kind: Pod\n{indent}spec: {{containers: [{{image: «JOB:old|JOB:TAG»}}]}}\n"
+        )
+    };
+    let texts = [
+        "a: &x\n  repository: JOB\n  tag: «old|TAG»\nb: *x\n".to_owned(),
+        "a: &x {c: [{repository: JOB, tag: «old|TAG»}], d: &y {e: f}}\nb: *x\ng: *y\n".to_owned(),
+        "- &x {repository: JOB, tag: «old|TAG»}\n- *x\n"
+            .replace("- ", "x:\n- ")
+            .replace("\nx:\n- *", "\n- *"),
+        "a: &x '«JOB:old|JOB:TAG»' # sparkpack: job\nb: *x\n".to_owned(),
+        "a: &x\n  c: '«JOB:old|JOB:TAG»' # sparkpack: job\nb: *x\n".to_owned(),
+        format!("a: &x |\n{}b: *x\n", pod("  ")),
+        format!("a: &x\n  t: |\n{}b: {{<<: *x}}\n", pod("    ")),
+        "t: |\n  a: &x\n    c: «JOB:old|JOB:TAG» # sparkpack: job\n  repository: y\n  b: *x\n"
+            .to_owned(),
+    ];
+    let attacked = Attacked::new();
+    for text in &texts {
+        let old = text.replace(['«', '»'], "");
+        let old = old.replace("|JOB:TAG", "").replace("|TAG", "");
+        let said = attacked.refusal("a.yaml", &old);
+        assert!(said.contains("error[E063]"), "{text}\n{said}");
+        assert!(said.contains("`&x`"), "{text}\n{said}");
+    }
+    let consent = format!("anchors = [\"kubernetes/a.yaml\"]\n{CONFIGURATION}");
+    let attacked = Attacked::with(&consent);
+    for text in &texts {
+        attacked.assert_pins("a.yaml", text);
+    }
+    // Beside what is shared, and used where it stands.
+    let attacked = Attacked::new();
+    for text in [
+        "a: &x {b: c}\nd: {<<: *x, repository: JOB, tag: «old|TAG»}\n",
+        "a: &x {b: c}\nd: *x\ne: «JOB:old|JOB:TAG» # sparkpack: job\n",
+        "a: &x {repository: JOB, tag: «old|TAG»}\n",
+    ] {
+        attacked.assert_pins("a.yaml", text);
+    }
+}
