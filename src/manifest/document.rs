@@ -112,6 +112,8 @@ pub(super) struct Document<'t> {
 pub(super) struct Candidate {
     pub(super) path: String,
     pub(super) parts: [Option<NodeId>; PART_KEYS.len()],
+    /// What the mapping merges by `<<`.
+    pub(super) merge: Option<NodeId>,
     /// A part that is there twice: the two keys.
     pub(super) twice: Option<(&'static str, Spot, Spot)>,
     spots: [Option<Spot>; PART_KEYS.len()],
@@ -121,9 +123,20 @@ pub(super) struct Candidate {
 pub(super) const PART_KEYS: [&str; 5] = ["image", "registry", "repository", "tag", "digest"];
 const ANNOTATIONS: &str = "metadata.annotations";
 
-/// Where in [`PART_KEYS`] a whole reference and a repository stand.
+/// Where in [`PART_KEYS`] a whole reference stands.
 const IMAGE: usize = 0;
-const REPOSITORY: usize = 2;
+
+/// Behind the last of them: what is merged.
+const MERGED: usize = PART_KEYS.len();
+
+impl Candidate {
+    /// Whether it may name an image: its name, or a part of one that may be merged, stands there.
+    fn may_name(&self) -> bool {
+        let [image, _, repository, others @ ..] = self.parts;
+        let has_others = self.merge.is_some() && others.iter().any(Option::is_some);
+        image.is_some() || repository.is_some() || has_others
+    }
+}
 
 impl<'t> Document<'t> {
     pub(super) fn root(&self) -> Option<NodeId> {
@@ -289,7 +302,16 @@ impl<'t> Builder<'t> {
         };
         let is_key = self.is_at_key();
         let wanted = !is_key && self.is_wanted();
-        let node = (wanted || anchor != 0).then(|| self.keep(spot, anchor, body));
+        // An expression without quotes reads as a mapping; whole images in parts are found by these.
+        let part = match self.open.last().map(|open| &open.at) {
+            Some(At::Value(key)) => key.part.filter(|(part, _)| *part != IMAGE),
+            _ => None,
+        };
+        let is_kept = wanted || anchor != 0 || part.is_some();
+        let node = is_kept.then(|| self.keep(spot, anchor, body));
+        if let (Some(id), Some((part, key))) = (node, part) {
+            self.candidate(part, key, id);
+        }
         if !is_key {
             self.attach_open(node.filter(|_| wanted));
         }
@@ -309,7 +331,7 @@ impl<'t> Builder<'t> {
             anchored.end = spot.start;
         }
         if let Some(mut candidate) = open.candidate
-            && (candidate.parts[IMAGE].is_some() || candidate.parts[REPOSITORY].is_some())
+            && candidate.may_name()
         {
             candidate.path = self.path();
             self.document.candidates.push(*candidate);
@@ -336,6 +358,7 @@ impl<'t> Builder<'t> {
                 .node
                 .and_then(|_| rules.known_key(&value).filter(is_ordinary));
             let part = match value.len() {
+                2 if !is_known && value == MERGE && style == ScalarStyle::Plain => Some(MERGED),
                 3..=10 if !is_known => PART_KEYS.iter().position(|key| *key == value),
                 _ => None,
             };
@@ -357,6 +380,10 @@ impl<'t> Builder<'t> {
     fn candidate(&mut self, part: usize, key: Spot, id: NodeId) {
         if let Some(open) = self.open.last_mut() {
             let candidate = open.candidate.get_or_insert_default();
+            if part == MERGED {
+                candidate.merge = candidate.merge.or(Some(id));
+                return;
+            }
             if let Some(first) = candidate.spots[part] {
                 candidate.twice = Some((PART_KEYS[part], first, key));
             }

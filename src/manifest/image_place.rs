@@ -221,27 +221,37 @@ impl ImagePlace {
             Parts::Reference(scalar) | Parts::Tag(scalar) | Parts::Digest(scalar) => {
                 scalar.value.clone()
             }
+            Parts::Values { tag, digest, .. }
+            | Parts::Kustomize {
+                new_tag: tag,
+                digest,
+                ..
+            } => {
+                let tag = prefixed(text(tag), ":", "");
+                let digest = prefixed(text(digest), "@", "");
+                format!("{}{tag}{digest}", self.name().unwrap_or_default())
+            }
+        }
+    }
+
+    /// What stands where the repository does, if that is a part of its own.
+    fn name(&self) -> Option<String> {
+        match &self.parts {
+            Parts::Reference(_) | Parts::Tag(_) | Parts::Digest(_) => None,
             Parts::Values {
                 registry,
                 repository,
-                tag,
-                digest,
+                ..
             } => {
-                let registry = prefixed(text(registry), "", "/");
-                let tag = prefixed(text(tag), ":", "");
-                let digest = prefixed(text(digest), "@", "");
-                format!("{registry}{}{tag}{digest}", repository.value)
+                // Some charts put the slash between the two, some want it written.
+                let registry = registry.as_ref().map_or("", Scalar::text);
+                Some(match registry.trim_end_matches('/') {
+                    "" => repository.value.clone(),
+                    registry => format!("{registry}/{}", repository.value.trim_start_matches('/')),
+                })
             }
-            Parts::Kustomize {
-                name,
-                new_name,
-                new_tag,
-                digest,
-            } => {
-                let name = new_name.as_ref().map_or(&name.value, |name| &name.value);
-                let tag = prefixed(text(new_tag), ":", "");
-                let digest = prefixed(text(digest), "@", "");
-                format!("{name}{tag}{digest}")
+            Parts::Kustomize { name, new_name, .. } => {
+                Some(new_name.as_ref().unwrap_or(name).value.clone())
             }
         }
     }
@@ -249,25 +259,12 @@ impl ImagePlace {
     /// The same as a reference, where it is one.
     #[must_use]
     pub fn reference(&self) -> Option<Reference> {
-        let repository = match &self.parts {
-            Parts::Tag(_) | Parts::Digest(_) => return None,
-            Parts::Reference(_) => None,
-            Parts::Values {
-                registry,
-                repository,
-                ..
-            } => {
-                let registry = registry.as_ref().map_or("", Scalar::text);
-                let registry = prefixed(registry.to_owned(), "", "/");
-                Some(format!("{registry}{}", repository.value))
-            }
-            Parts::Kustomize { name, new_name, .. } => {
-                Some(new_name.as_ref().unwrap_or(name).value.clone())
-            }
-        };
+        if matches!(self.parts, Parts::Tag(_) | Parts::Digest(_)) {
+            return None;
+        }
         // A part that makes no reference does not hide whose image it is.
         let whole = self.written().parse();
-        whole.ok().or_else(|| repository?.parse().ok())
+        whole.ok().or_else(|| self.name()?.parse().ok())
     }
 
     /// Moves all places and spans, from a text within a text to the one around it.
@@ -335,6 +332,12 @@ impl ImagePlace {
         }
     }
 
+    /// Whether the name is that of the repository, and no more.
+    fn is_named(&self, wanted: &Wanted) -> bool {
+        let name = self.name().and_then(|name| name.parse().ok());
+        self.keeps_repository || name.as_ref() == Some(&wanted.repository)
+    }
+
     /// Whether repository and tag are what they should be.
     fn is_tagged(&self, wanted: &Wanted) -> bool {
         if let Parts::Values { tag: Some(tag), .. } = &self.parts
@@ -377,14 +380,19 @@ impl ImagePlace {
         else {
             return Ok(Vec::new());
         };
-        let present = self.reference();
-        let is_there = present.is_some_and(|present| present.repository == wanted.repository);
         let mut changes = Vec::new();
-        if !is_there && !self.keeps_repository {
+        if !self.is_named(wanted) {
+            let slash = |is_there: bool| if is_there { "/" } else { "" };
             match registry {
                 Some(registry) => {
-                    changes.push((registry, wanted.repository.registry.clone()));
-                    changes.push((repository, wanted.repository.path.clone()));
+                    let behind = slash(registry.text().ends_with('/'));
+                    let before = slash(repository.value.starts_with('/'));
+                    let Repository {
+                        registry: host,
+                        path,
+                    } = &wanted.repository;
+                    changes.push((registry, format!("{host}{behind}")));
+                    changes.push((repository, format!("{before}{path}")));
                 }
                 None => changes.push((repository, wanted.repository.to_string())),
             }
@@ -417,9 +425,7 @@ impl ImagePlace {
             return Ok(Vec::new());
         };
         let mut changes = Vec::new();
-        let present = self.reference();
-        let is_there = present.is_some_and(|present| present.repository == wanted.repository);
-        if !is_there && !self.keeps_repository {
+        if !self.is_named(wanted) {
             let repository = wanted.repository.to_string();
             let new_name = new_name.as_ref().ok_or_else(|| {
                 self.lacks(

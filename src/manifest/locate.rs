@@ -18,10 +18,16 @@ use super::{
     scalar,
     shared::{Shared, SharedRanges},
 };
-use crate::project::place::{Defect, Place};
+use crate::{
+    image::Repository,
+    project::place::{Defect, Place},
+};
 
 /// How many mappings may be merged by `<<` on the way to one key.
 const MERGE_LIMIT: usize = 64;
+
+/// The parts of Helm's values, in the order of a reference.
+const VALUES: [&str; 4] = ["registry", "repository", "tag", "digest"];
 
 /// How deep lists of objects, and texts in texts, may lie in each other.
 const DEPTH_LIMIT: usize = 8;
@@ -478,13 +484,11 @@ impl<'d, 't> Walk<'d, 't> {
         let parts = match looked.form {
             Form::Kustomize => self.kustomize(node, &trail)?,
             Form::Either if is_mapping && !is_template => {
-                let nodes = ["registry", "repository", "tag", "digest"].map(|key| {
-                    self.lookup(node, key, &trail)
-                        .ok()
-                        .flatten()
-                        .map(|(value, _)| value)
-                });
-                self.values(nodes, &trail)
+                let mut parts = [const { None }; 4];
+                for (part, key) in parts.iter_mut().zip(VALUES) {
+                    *part = self.lookup(node, key, &trail)?;
+                }
+                self.values(parts, VALUES)
             }
             Form::Reference | Form::Either => {
                 let scalar = self.scalar(node, trail.clone());
@@ -530,16 +534,25 @@ impl<'d, 't> Walk<'d, 't> {
         let mut entries = ["kind", "apiVersion"].into_iter();
         let is_object = entries.any(|key| self.document.entries(root, key).next().is_some());
         for candidate in &self.document.candidates {
-            let [image, registry, repository, tag, digest] = candidate.parts;
             let trail = Trail::at(&candidate.path);
-            if let Some(parts) = self.values([registry, repository, tag, digest], &trail) {
+            let [image, registry, repository, tag, digest] = self.parts(candidate, &trail);
+            let is_name = tag.is_some() || digest.is_some();
+            let name = image.clone().filter(|image| is_name && self.is_name(image));
+            let parts = if repository.is_none() && name.is_some() {
+                let keys = ["registry", "image", "tag", "digest"];
+                self.values([registry, name.clone(), tag, digest], keys)
+            } else {
+                self.values([registry, repository, tag, digest], VALUES)
+            };
+            if let Some(parts) = parts {
                 self.note("values", candidate.path.clone(), parts);
                 if let Some((_, place)) = self.found.last_mut() {
                     place.defect = candidate_defect(self.file, candidate);
                 }
             }
-            let image = image.filter(|_| !is_object).map(|image| {
-                let (image, trail) = self.follow(image, Trail::at(&candidate.path).key("image"));
+            let image = image.filter(|_| !is_object && name.is_none());
+            let image = image.map(|(image, trail)| {
+                let (image, trail) = self.follow(image, trail.key("image"));
                 (self.scalar(image, trail.clone()), trail.path)
             });
             if let Some((scalar, path)) =
@@ -553,23 +566,57 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
-    /// Registry, repository, tag and digest as Helm's values have them, where there is a repository at least.
-    fn values(&self, nodes: [Option<NodeId>; 4], trail: &Trail) -> Option<Parts> {
-        let keys = &PART_KEYS[1..];
-        let mut scalars = [const { None }; 4];
-        for ((slot, node), key) in scalars.iter_mut().zip(nodes).zip(keys) {
-            *slot = match node {
-                None => None,
-                Some(node) => {
-                    let (node, trail) = self.follow(node, trail.clone().key(key));
-                    let is_template = self.template(self.document.node(node)).is_some();
-                    match self.document.node(node).body {
-                        Body::Scalar { .. } => Some(self.scalar(node, trail)),
-                        _ if is_template => Some(self.scalar(node, trail)),
-                        _ => return None,
-                    }
-                }
+    /// The parts of a candidate in the order of their keys, its own or those that it merges.
+    fn parts(
+        &self,
+        candidate: &Candidate,
+        trail: &Trail,
+    ) -> [Option<(NodeId, Trail)>; PART_KEYS.len()] {
+        let mut parts = candidate
+            .parts
+            .map(|part| part.map(|node| (node, trail.clone())));
+        let Some(merge) = candidate.merge else {
+            return parts;
+        };
+        for (part, key) in parts.iter_mut().zip(PART_KEYS) {
+            let mut sources = self.sources(merge).into_iter();
+            let merged = || {
+                sources.find_map(|source| {
+                    let (mapping, trail) = self.follow(source, trail.clone());
+                    // What is wrong with it is told where it stands.
+                    self.lookup(mapping, key, &trail).ok().flatten()
+                })
             };
+            *part = part.take().or_else(merged);
+        }
+        parts
+    }
+
+    /// Whether an image is named without a tag, so that one that stands beside it may be its own.
+    fn is_name(&self, (image, trail): &(NodeId, Trail)) -> bool {
+        let (image, _) = self.follow(*image, trail.clone());
+        match &self.document.node(image).body {
+            Body::Scalar { value, style, .. } => {
+                scalar::trimmed(value, *style).parse::<Repository>().is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    /// Registry, repository, tag and digest as Helm's values have them, where there is a repository at least.
+    fn values(&self, parts: [Option<(NodeId, Trail)>; 4], keys: [&str; 4]) -> Option<Parts> {
+        let mut scalars = [const { None }; 4];
+        for ((slot, part), key) in scalars.iter_mut().zip(parts).zip(keys) {
+            let Some((node, trail)) = part else {
+                continue;
+            };
+            let (node, trail) = self.follow(node, trail.key(key));
+            let node_of = self.document.node(node);
+            let is_scalar = matches!(node_of.body, Body::Scalar { .. });
+            if !is_scalar && self.template(node_of).is_none() {
+                return None;
+            }
+            *slot = Some(self.scalar(node, trail));
         }
         let [registry, repository, tag, digest] = scalars;
         Some(Parts::Values {

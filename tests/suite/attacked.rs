@@ -221,9 +221,7 @@ fn what_an_alias_uses_again_needs_consent_wherever_it_stands() {
     let texts = [
         "a: &x\n  repository: JOB\n  tag: «old|TAG»\nb: *x\n".to_owned(),
         "a: &x {c: [{repository: JOB, tag: «old|TAG»}], d: &y {e: f}}\nb: *x\ng: *y\n".to_owned(),
-        "- &x {repository: JOB, tag: «old|TAG»}\n- *x\n"
-            .replace("- ", "x:\n- ")
-            .replace("\nx:\n- *", "\n- *"),
+        "x:\n- &x {repository: JOB, tag: «old|TAG»}\n- *x\n".to_owned(),
         "a: &x '«JOB:old|JOB:TAG»' # sparkpack: job\nb: *x\n".to_owned(),
         "a: &x\n  c: '«JOB:old|JOB:TAG»' # sparkpack: job\nb: *x\n".to_owned(),
         format!("a: &x |\n{}b: *x\n", pod("  ")),
@@ -253,4 +251,51 @@ fn what_an_alias_uses_again_needs_consent_wherever_it_stands() {
     ] {
         attacked.assert_pins("a.yaml", text);
     }
+}
+
+/// Helm's values are nobody's kind: what a chart makes of them is known from the keys alone.
+#[test]
+fn values_are_found_however_they_are_put_together() {
+    let attacked = Attacked::new();
+    for text in [
+        // An image that stands beside its tag is no whole reference.
+        "image: JOB\ntag: «old|TAG»\n",
+        "a: {image: «old.example/team/job|JOB», tag: «old|TAG»}\n",
+        "a: {registry: registry.example:5000, image: team/job, tag: «old|TAG»}\n",
+        "a: {image: «JOB:old|JOB:TAG», tag: other}\n",
+        "a: {image: «JOB|JOB:TAG», repository: https://example.com}\n",
+        // The tag of a repository that is merged.
+        "a: &x {repository: JOB, tag: TAG}\nb: {<<: *x, tag: «old|TAG»}\n",
+        "a: &x {repository: JOB, tag: TAG}\nb: &y {tag: none}\nc: {<<: [*y, *x], tag: «old|TAG»}\n",
+        "a: &x {registry: other.example, repository: team/job, tag: x}\nb: {<<: *x, registry: registry.example:5000, tag: «old|TAG»}\n",
+        "a: {<<: {repository: JOB, tag: TAG}, tag: «old|TAG»}\n",
+        "a: {'<<': {x: JOB}, tag: old}\n",
+        // A tag that something else fills in.
+        "a: {repository: JOB, tag: {{ .Values.tag }} }\n",
+        "a:\n  repository: JOB\n  tag: {{ .Values.tag }}\n",
+        "a: {repository: JOB, tag: $TAG_OF_IT}\n",
+        "a: {repository: JOB, tag: $(params.tag)}\n",
+        "a: {repository: JOB, tag: '<% tag %>'}\n",
+        "a: {repository: JOB, tag: '[[ tag ]]'}\n",
+        // Too much in one part.
+        "a: {repository: '«JOB:old|JOB»', tag: «x|TAG»}\n",
+        "a: {repository: «JOB@ZERO|JOB», tag: TAG}\n",
+        "a: {registry: registry.example:5000, repository: «team/job:old|team/job», tag: «x|TAG»}\n",
+        "a: {registry: registry.example:5000/, repository: team/job, tag: «x|TAG»}\n",
+        "a: {registry: «old.example/|registry.example:5000/», repository: /team/job, tag: «x|TAG»}\n",
+        "kind: Kustomization\napiVersion: kustomize.config.k8s.io/v1beta1\nimages:\n- {name: x, newName: «JOB:x|JOB», newTag: «y|TAG»}\n",
+        // In a list of objects that nobody knows, and in what only looks like a list.
+        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: helm.toolkit.fluxcd.io/v2\n  kind: HelmRelease\n  spec: {values: {image: {repository: JOB, tag: «old|TAG»}}}\n",
+        "apiVersion: example.com/v1\nkind: AllowList\nspec: {image: {repository: JOB, tag: «old|TAG»}}\n",
+        "apiVersion: example.com/v1\nkind: Thing\nspec: {image: JOB, tag: «old|TAG»}\n",
+        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  spec: {containers: [{image: «JOB:old|JOB:TAG», tag: x}]}\n",
+    ] {
+        attacked.assert_pins("a.yaml", text);
+    }
+    let shared = "a: &x {repository: SIDE, tag: x}\nb: {<<: *x, repository: JOB}\n";
+    let said = attacked.refusal("a.yaml", shared);
+    assert!(
+        said.contains("error[E063]") && !said.contains("E200"),
+        "{said}"
+    );
 }
