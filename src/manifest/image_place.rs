@@ -31,8 +31,24 @@ pub struct ImagePlace {
     pub(super) keeps_repository: bool,
     /// The object's operator refuses an image at this place.
     pub is_refused: bool,
-    /// What is wrong here, if the image is one of the project's.
-    pub(super) defect: Option<Defect>,
+    /// The key that is there twice, which matters if the image is one of the project's.
+    pub(super) twice: Option<Twice>,
+}
+
+/// A key that a mapping has twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Twice {
+    pub(super) key: String,
+    pub(super) first: Place,
+    pub(super) second: Place,
+}
+
+impl Twice {
+    pub(super) fn defect(&self) -> Defect {
+        let Self { key, first, second } = self;
+        let message = format!("the key `{key}` is there twice: first at {first}");
+        Defect::new("E061", second.clone(), message).hint("remove one of the two")
+    }
 }
 
 /// Why a place is never changed.
@@ -277,8 +293,9 @@ impl ImagePlace {
         let below = |inner: &str| format!("{path}: {inner}");
         self.place = place(self.place);
         self.path = below(&self.path);
-        if let Some(defect) = &mut self.defect {
-            defect.place = place(defect.place.clone());
+        if let Some(twice) = &mut self.twice {
+            twice.first = place(twice.first.clone());
+            twice.second = place(twice.second.clone());
         }
         for scalar in self.parts.scalars_mut() {
             scalar.place = place(scalar.place.clone());
@@ -294,8 +311,8 @@ impl ImagePlace {
 
     /// The scalars that have to change, so that the place names what is wanted.
     pub(super) fn changes(&self, wanted: &Wanted) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
-        if let Some(defect) = &self.defect {
-            return Err(defect.clone().into());
+        if let Some(twice) = &self.twice {
+            return Err(twice.defect().into());
         }
         let changes = match &self.parts {
             Parts::Reference(scalar) => self.reference_change(scalar, wanted),

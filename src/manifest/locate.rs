@@ -9,7 +9,7 @@ use super::{
         Body, Candidate, Document, Entry, Node, NodeId, PART_KEYS, Spot, for_each_document,
         item_path, key_path,
     },
-    image_place::{ImagePlace, LeftAlone, Parts, Scalar},
+    image_place::{ImagePlace, LeftAlone, Parts, Scalar, Twice},
     literal::Literal,
     marked,
     part::{LEAST, Part, on_all_cores, parts},
@@ -523,7 +523,7 @@ impl<'d, 't> Walk<'d, 't> {
             left_alone: is_template.then_some(LeftAlone::Template),
             keeps_repository: false,
             is_refused: false,
-            defect: None,
+            twice: None,
             parts,
         };
         self.found.push((at, place));
@@ -547,7 +547,7 @@ impl<'d, 't> Walk<'d, 't> {
             if let Some(parts) = parts {
                 self.note("values", candidate.path.clone(), parts);
                 if let Some((_, place)) = self.found.last_mut() {
-                    place.defect = candidate_defect(self.file, candidate);
+                    place.twice = candidate_twice(self.file, candidate);
                 }
             }
             let image = image.filter(|_| !is_object && name.is_none());
@@ -560,7 +560,7 @@ impl<'d, 't> Walk<'d, 't> {
             {
                 self.note("values", path, Parts::Reference(scalar));
                 if let Some((_, place)) = self.found.last_mut() {
-                    place.defect = candidate_defect(self.file, candidate);
+                    place.twice = candidate_twice(self.file, candidate);
                 }
             }
         }
@@ -793,7 +793,7 @@ impl<'d, 't> Walk<'d, 't> {
     }
 
     fn twice(&self, first: Entry<'_>, second: Entry<'_>) -> Defect {
-        twice(self.file, first.key, first.key_spot, second.key_spot)
+        twice(self.file, first.key, first.key_spot, second.key_spot).defect()
     }
 
     fn place(&self, spot: Spot) -> Place {
@@ -801,17 +801,17 @@ impl<'d, 't> Walk<'d, 't> {
     }
 }
 
-fn candidate_defect(file: &Path, candidate: &Candidate) -> Option<Defect> {
+fn candidate_twice(file: &Path, candidate: &Candidate) -> Option<Twice> {
     let (key, first, second) = candidate.twice?;
     Some(twice(file, key, first, second))
 }
 
-fn twice(file: &Path, key: &str, first: Spot, second: Spot) -> Defect {
-    let message = format!(
-        "the key `{key}` is there twice: first at {}",
-        first.place(file)
-    );
-    Defect::new("E061", second.place(file), message).hint("remove one of the two")
+fn twice(file: &Path, key: &str, first: Spot, second: Spot) -> Twice {
+    Twice {
+        key: key.to_owned(),
+        first: first.place(file),
+        second: second.place(file),
+    }
 }
 
 #[cfg(test)]

@@ -157,6 +157,6 @@ fn marked(text: &str, mark: &Mark, image: String, part: Part) -> ImagePlace {
         left_alone: None,
         keeps_repository: false,
         is_refused: false,
-        defect: None,
+        twice: None,
     }
 }

@@ -299,3 +299,38 @@ fn values_are_found_however_they_are_put_together() {
         "{said}"
     );
 }
+
+#[test]
+fn a_text_is_read_whatever_lines_stand_around_it() {
+    let attacked = Attacked::new();
+    let values = "    image:\n      repository: JOB\n      tag: «old|TAG»\n";
+    let pod = "    apiVersion: v1\n    kind: Pod\n    spec: {containers: [{image: '«JOB:old|JOB:TAG»'}]}\n";
+    for text in [values, pod] {
+        let mut documents = String::new();
+        for head in ["|", "|2", "|-", "|+2"] {
+            for before in ["", "\n", "\n\n", "  \n", "    \n\n", "    # c\n\n"] {
+                for behind in ["", "\n", "      \n", "# c\n", "\n  # c\n"] {
+                    let document = format!("---\nx: {head}\n{before}{text}{behind}y: 1\n");
+                    documents.push_str(&document);
+                }
+            }
+        }
+        attacked.assert_pins("a.yaml", &documents);
+        let text = format!("x: |\n{text}y: |\n\n{text}");
+        attacked.assert_pins("a.yaml", &text.replace('\n', "\r\n"));
+        attacked.assert_pins("a.yaml", &text.replace('\n', "\r"));
+        attacked.assert_pins("a.yaml", text.trim_end());
+    }
+}
+
+#[test]
+fn a_key_that_is_twice_in_a_text_is_told_with_both_its_places() {
+    let attacked = Attacked::new();
+    let text = "a: 1\nx: |\n  repository: JOB\n  tag: a\n  tag: b\n";
+    let said = attacked.refusal("a.yaml", text);
+    let first = "the key `tag` is there twice: first at kubernetes/a.yaml:4:3";
+    assert!(
+        said.contains("kubernetes/a.yaml:5:3: ") && said.contains(first),
+        "{said}"
+    );
+}
