@@ -112,8 +112,11 @@ fn apply(located: &mut Located, text: &str, spans: &Spans, mark: Mark) -> Result
     for place in touched {
         let place = &mut located.places[place];
         place.mark = Some(image.clone());
-        if part != Part::Whole {
-            place.keep_repository();
+        match (part, &place.parts) {
+            (Part::Whole, _) => {}
+            (Part::Tag, Parts::Reference(scalar)) => place.parts = Parts::Tag(scalar.clone()),
+            (Part::Digest, Parts::Reference(scalar)) => place.parts = Parts::Digest(scalar.clone()),
+            _ => place.keep_repository(),
         }
     }
     Ok(())

@@ -293,6 +293,10 @@ fn is_word(word: &str) -> bool {
 
 /// Whether a value can begin behind `before`.
 fn separates(before: &str) -> bool {
+    let glued = ['&', '*', '!'];
+    if before.ends_with(glued) {
+        return false;
+    }
     let mut before = before.trim_end();
     while let Some((rest, property)) = before.rsplit_once(char::is_whitespace)
         && property.starts_with(['&', '!'])

@@ -330,7 +330,11 @@ fn is_edited(
     else {
         return false;
     };
-    if (old_anchor, old_tag) != (anchor, tag) {
+    let is_inside = |edit: &Edit<'_>| {
+        let Range { start, end } = edit.scalar.span;
+        spot.start <= start && end <= spot.end
+    };
+    if (old_anchor, old_tag) != (anchor, tag) || !edits.iter().all(is_inside) {
         return false;
     }
     let is_block = matches!(old_style, ScalarStyle::Literal | ScalarStyle::Folded);
