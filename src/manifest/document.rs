@@ -87,6 +87,8 @@ pub(super) struct Entry<'t> {
 pub(super) struct Anchored {
     pub(super) node: NodeId,
     pub(super) spot: Spot,
+    /// The byte behind the node, or behind the blanks that follow it.
+    end: usize,
 }
 
 /// How many aliases of an anchor are kept, to be named.
@@ -111,6 +113,8 @@ pub(super) struct Document<'t> {
 pub(super) struct Candidate {
     pub(super) path: String,
     pub(super) parts: [Option<NodeId>; PART_KEYS.len()],
+    /// What the mapping merges by `<<`.
+    pub(super) merge: Option<NodeId>,
     /// A part that is there twice: the two keys.
     pub(super) twice: Option<(&'static str, Spot, Spot)>,
     /// The anchors of the collections around it, from the inside.
@@ -122,9 +126,20 @@ pub(super) struct Candidate {
 pub(super) const PART_KEYS: [&str; 5] = ["image", "registry", "repository", "tag", "digest"];
 const ANNOTATIONS: &str = "metadata.annotations";
 
-/// Where in [`PART_KEYS`] a whole reference and a repository stand.
+/// Where in [`PART_KEYS`] a whole reference stands.
 const IMAGE: usize = 0;
-const REPOSITORY: usize = 2;
+
+/// Behind the last of them: what is merged.
+const MERGED: usize = PART_KEYS.len();
+
+impl Candidate {
+    /// Whether it may name an image: its name, or a part of one that may be merged, stands there.
+    fn may_name(&self) -> bool {
+        let [image, _, repository, others @ ..] = self.parts;
+        let has_others = self.merge.is_some() && others.iter().any(Option::is_some);
+        image.is_some() || repository.is_some() || has_others
+    }
+}
 
 impl<'t> Document<'t> {
     pub(super) fn root(&self) -> Option<NodeId> {
@@ -141,6 +156,16 @@ impl<'t> Document<'t> {
 
     pub(super) fn aliases(&self, anchor: usize) -> &[Spot] {
         self.aliases.get(&anchor).map_or(&[], Vec::as_slice)
+    }
+
+    /// The anchors that are used again, each with the bytes of what it names.
+    pub(super) fn shared(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let anchors = self.aliases.keys();
+        anchors.filter_map(|anchor| {
+            let anchored = self.anchors.get(anchor)?;
+            let start = self.nodes[anchored.node].spot.start;
+            Some((start..anchored.end.max(start), *anchor))
+        })
     }
 
     /// The entries with this key, two at most: a mapping keeps no more.
@@ -282,7 +307,16 @@ impl<'t> Builder<'t> {
         };
         let is_key = self.is_at_key();
         let wanted = !is_key && self.is_wanted();
-        let node = (wanted || anchor != 0).then(|| self.keep(spot, anchor, body));
+        // An expression without quotes reads as a mapping; whole images in parts are found by these.
+        let part = match self.open.last().map(|open| &open.at) {
+            Some(At::Value(key)) => key.part.filter(|(part, _)| *part != IMAGE),
+            _ => None,
+        };
+        let is_kept = wanted || anchor != 0 || part.is_some();
+        let node = is_kept.then(|| self.keep(spot, anchor, body));
+        if let (Some(id), Some((part, key))) = (node, part) {
+            self.candidate(part, key, id);
+        }
         if !is_key {
             self.attach_open(node.filter(|_| wanted));
         }
@@ -294,12 +328,16 @@ impl<'t> Builder<'t> {
         });
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, spot: Spot) {
         let Some(open) = self.open.pop() else {
             return;
         };
+        let anchor = open.node.map(|node| self.document.nodes[node].anchor);
+        if let Some(anchored) = anchor.and_then(|anchor| self.document.anchors.get_mut(&anchor)) {
+            anchored.end = spot.start;
+        }
         if let Some(mut candidate) = open.candidate
-            && (candidate.parts[IMAGE].is_some() || candidate.parts[REPOSITORY].is_some())
+            && candidate.may_name()
         {
             candidate.path = self.path();
             let around = self.open.iter().rev().map(|open| open.anchor);
@@ -329,6 +367,7 @@ impl<'t> Builder<'t> {
                 .node
                 .and_then(|_| rules.known_key(&value).filter(is_ordinary));
             let part = match value.len() {
+                2 if !is_known && value == MERGE && style == ScalarStyle::Plain => Some(MERGED),
                 3..=10 if !is_known => PART_KEYS.iter().position(|key| *key == value),
                 _ => None,
             };
@@ -350,6 +389,10 @@ impl<'t> Builder<'t> {
     fn candidate(&mut self, part: usize, key: Spot, id: NodeId) {
         if let Some(open) = self.open.last_mut() {
             let candidate = open.candidate.get_or_insert_default();
+            if part == MERGED {
+                candidate.merge = candidate.merge.or(Some(id));
+                return;
+            }
             if let Some(first) = candidate.spots[part] {
                 candidate.twice = Some((PART_KEYS[part], first, key));
             }
@@ -387,11 +430,12 @@ impl<'t> Builder<'t> {
 
     fn keep(&mut self, spot: Spot, anchor: usize, body: Body<'t>) -> NodeId {
         let node = self.document.nodes.len();
+        let end = spot.end;
         self.document.nodes.push(Node { spot, anchor, body });
         if anchor != 0 {
             self.document
                 .anchors
-                .insert(anchor, Anchored { node, spot });
+                .insert(anchor, Anchored { node, spot, end });
         }
         node
     }
@@ -506,7 +550,7 @@ pub(super) fn for_each_document<'t>(
             Event::MappingStart(_, anchor, _) => {
                 builder.start(spot, anchor, Body::Mapping(Vec::new()));
             }
-            Event::SequenceEnd | Event::MappingEnd => builder.end(),
+            Event::SequenceEnd | Event::MappingEnd => builder.end(spot),
             _ => {}
         }
     }

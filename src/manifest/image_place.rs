@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use granit_parser::ScalarStyle;
 
+use super::shared::Shared;
 use crate::{
     image::{Digest, Reference, Repository},
     project::place::{Defect, Place},
@@ -26,10 +27,28 @@ pub struct ImagePlace {
     pub mark: Option<String>,
     /// Why it is never changed, where it is not.
     pub left_alone: Option<LeftAlone>,
+    /// Its mark speaks of the tag or the digest alone, so that the repository stays what it is.
+    pub(super) keeps_repository: bool,
     /// The object's operator refuses an image at this place.
     pub is_refused: bool,
-    /// What is wrong here, if the image is one of the project's.
-    pub(super) defect: Option<Box<Defect>>,
+    /// The key that is there twice, which matters if the image is one of the project's.
+    pub(super) twice: Option<Twice>,
+}
+
+/// A key that a mapping has twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Twice {
+    pub(super) key: String,
+    pub(super) first: Place,
+    pub(super) second: Place,
+}
+
+impl Twice {
+    pub(super) fn defect(&self) -> Defect {
+        let Self { key, first, second } = self;
+        let message = format!("the key `{key}` is there twice: first at {first}");
+        Defect::new("E061", second.clone(), message).hint("remove one of the two")
+    }
 }
 
 /// Why a place is never changed.
@@ -90,25 +109,13 @@ pub struct Scalar {
     /// The bytes that a new value replaces: with quotes, without the line end of a block scalar.
     pub(super) span: Range<usize>,
     pub(super) style: ScalarStyle,
+    /// The end of a scalar, or of a line in code: written without quotes of its own.
+    pub(super) is_part: bool,
     /// A block scalar that cannot be changed without reflowing it.
     pub(super) is_fixed: bool,
     /// What it is if it is no string.
     pub(super) other_type: Option<String>,
     pub(super) shared: Option<Box<Shared>>,
-}
-
-/// An anchor on the scalar or around it that is used again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shared {
-    /// As written: `&x`.
-    pub(super) anchor: String,
-    pub(super) anchor_place: Place,
-    /// The alias by which the image is reached, else the first one elsewhere.
-    pub(super) alias_place: Place,
-    /// The image is reached by the alias, and not where the anchor is.
-    pub(super) is_alias: bool,
-    /// The first aliases of the anchor.
-    pub(super) aliases: Vec<Place>,
 }
 
 /// What a place has to name.
@@ -186,7 +193,7 @@ impl Parts {
         scalars.into_iter().flatten()
     }
 
-    fn scalars_mut(&mut self) -> impl Iterator<Item = &mut Scalar> {
+    pub(super) fn scalars_mut(&mut self) -> impl Iterator<Item = &mut Scalar> {
         let scalars = match self {
             Self::Reference(scalar) | Self::Tag(scalar) | Self::Digest(scalar) => {
                 [Some(scalar), None, None, None]
@@ -230,27 +237,37 @@ impl ImagePlace {
             Parts::Reference(scalar) | Parts::Tag(scalar) | Parts::Digest(scalar) => {
                 scalar.value.clone()
             }
+            Parts::Values { tag, digest, .. }
+            | Parts::Kustomize {
+                new_tag: tag,
+                digest,
+                ..
+            } => {
+                let tag = prefixed(text(tag), ":", "");
+                let digest = prefixed(text(digest), "@", "");
+                format!("{}{tag}{digest}", self.name().unwrap_or_default())
+            }
+        }
+    }
+
+    /// What stands where the repository does, if that is a part of its own.
+    fn name(&self) -> Option<String> {
+        match &self.parts {
+            Parts::Reference(_) | Parts::Tag(_) | Parts::Digest(_) => None,
             Parts::Values {
                 registry,
                 repository,
-                tag,
-                digest,
+                ..
             } => {
-                let registry = prefixed(text(registry), "", "/");
-                let tag = prefixed(text(tag), ":", "");
-                let digest = prefixed(text(digest), "@", "");
-                format!("{registry}{}{tag}{digest}", repository.value)
+                // Some charts put the slash between the two, some want it written.
+                let registry = registry.as_ref().map_or("", Scalar::text);
+                Some(match registry.trim_end_matches('/') {
+                    "" => repository.value.clone(),
+                    registry => format!("{registry}/{}", repository.value.trim_start_matches('/')),
+                })
             }
-            Parts::Kustomize {
-                name,
-                new_name,
-                new_tag,
-                digest,
-            } => {
-                let name = new_name.as_ref().map_or(&name.value, |name| &name.value);
-                let tag = prefixed(text(new_tag), ":", "");
-                let digest = prefixed(text(digest), "@", "");
-                format!("{name}{tag}{digest}")
+            Parts::Kustomize { name, new_name, .. } => {
+                Some(new_name.as_ref().unwrap_or(name).value.clone())
             }
         }
     }
@@ -258,25 +275,12 @@ impl ImagePlace {
     /// The same as a reference, where it is one.
     #[must_use]
     pub fn reference(&self) -> Option<Reference> {
-        let repository = match &self.parts {
-            Parts::Tag(_) | Parts::Digest(_) => return None,
-            Parts::Reference(_) => None,
-            Parts::Values {
-                registry,
-                repository,
-                ..
-            } => {
-                let registry = registry.as_ref().map_or("", Scalar::text);
-                let registry = prefixed(registry.to_owned(), "", "/");
-                Some(format!("{registry}{}", repository.value))
-            }
-            Parts::Kustomize { name, new_name, .. } => {
-                Some(new_name.as_ref().unwrap_or(name).value.clone())
-            }
-        };
+        if matches!(self.parts, Parts::Tag(_) | Parts::Digest(_)) {
+            return None;
+        }
         // A part that makes no reference does not hide whose image it is.
         let whole = self.written().parse();
-        whole.ok().or_else(|| repository?.parse().ok())
+        whole.ok().or_else(|| self.name()?.parse().ok())
     }
 
     /// The byte at which it stands: its first scalar, or the alias that leads to one.
@@ -295,8 +299,9 @@ impl ImagePlace {
         let below = |inner: &str| format!("{path}: {inner}");
         self.place = place(self.place);
         self.path = below(&self.path);
-        if let Some(defect) = &mut self.defect {
-            defect.place = place(defect.place.clone());
+        if let Some(twice) = &mut self.twice {
+            twice.first = place(twice.first.clone());
+            twice.second = place(twice.second.clone());
         }
         for scalar in self.parts.scalars_mut() {
             scalar.place = place(scalar.place.clone());
@@ -304,11 +309,7 @@ impl ImagePlace {
             scalar.span = span(scalar.span.clone());
             scalar.at = span(scalar.at..scalar.at).start;
             if let Some(shared) = &mut scalar.shared {
-                shared.anchor_place = place(shared.anchor_place.clone());
-                shared.alias_place = place(shared.alias_place.clone());
-                for alias in &mut shared.aliases {
-                    *alias = place(alias.clone());
-                }
+                shared.move_by(place);
             }
         }
         self
@@ -316,8 +317,8 @@ impl ImagePlace {
 
     /// The scalars that have to change, so that the place names what is wanted.
     pub(super) fn changes(&self, wanted: &Wanted) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
-        if let Some(defect) = &self.defect {
-            return Err(Hindrance::Defect((**defect).clone()));
+        if let Some(twice) = &self.twice {
+            return Err(twice.defect().into());
         }
         let changes = match &self.parts {
             Parts::Reference(scalar) => self.reference_change(scalar, wanted),
@@ -338,8 +339,35 @@ impl ImagePlace {
         Ok(changes.into_iter().filter(is_new).collect())
     }
 
+    /// Takes a mark for the tag or the digest alone of a place that has both apart.
+    pub(super) fn keep_repository(&mut self) {
+        let (tag, digest) = match &self.parts {
+            Parts::Values { tag, digest, .. } => (tag, digest),
+            Parts::Kustomize {
+                new_tag, digest, ..
+            } => (new_tag, digest),
+            Parts::Reference(_) | Parts::Tag(_) | Parts::Digest(_) => return,
+        };
+        self.keeps_repository = true;
+        let mut changing = tag.iter().chain(digest);
+        if self.left_alone == Some(LeftAlone::Template) && !changing.any(|part| part.is_template) {
+            self.left_alone = None;
+        }
+    }
+
+    /// Whether the name is that of the repository, and no more.
+    fn is_named(&self, wanted: &Wanted) -> bool {
+        let name = self.name().and_then(|name| name.parse().ok());
+        self.keeps_repository || name.as_ref() == Some(&wanted.repository)
+    }
+
     /// Whether repository and tag are what they should be.
     fn is_tagged(&self, wanted: &Wanted) -> bool {
+        if let Parts::Values { tag: Some(tag), .. } = &self.parts
+            && self.keeps_repository
+        {
+            return tag.text() == wanted.tag;
+        }
         self.reference().is_some_and(|present| {
             present.repository == wanted.repository
                 && present.tag.as_deref() == Some(wanted.tag.as_str())
@@ -375,25 +403,31 @@ impl ImagePlace {
         else {
             return Ok(Vec::new());
         };
-        let present = self.reference();
-        let is_there = present.is_some_and(|present| present.repository == wanted.repository);
         let mut changes = Vec::new();
-        if !is_there {
+        if !self.is_named(wanted) {
+            let slash = |is_there: bool| if is_there { "/" } else { "" };
             match registry {
                 Some(registry) => {
-                    changes.push((registry, wanted.repository.registry.clone()));
-                    changes.push((repository, wanted.repository.path.clone()));
+                    let behind = slash(registry.text().ends_with('/'));
+                    let before = slash(repository.value.starts_with('/'));
+                    let Repository {
+                        registry: host,
+                        path,
+                    } = &wanted.repository;
+                    changes.push((registry, format!("{host}{behind}")));
+                    changes.push((repository, format!("{before}{path}")));
                 }
                 None => changes.push((repository, wanted.repository.to_string())),
             }
         }
-        let tag = tag
-            .as_ref()
-            .ok_or_else(|| self.lacks("tag", "tag: \"\"", "beside `repository`"))?;
-        changes.push((tag, wanted.tag.clone()));
+        match tag {
+            Some(tag) => changes.push((tag, wanted.tag.clone())),
+            None if self.keeps_repository => {}
+            None => return Err(self.lacks("tag", "tag: \"\"", "beside `repository`").into()),
+        }
         match (digest, &wanted.digest) {
             (Some(scalar), WantedDigest::Known(known)) => changes.push((scalar, known.to_string())),
-            (None, WantedDigest::Known(_)) => {
+            (None, WantedDigest::Known(_)) if !self.keeps_repository => {
                 return Err(self.lacks("digest", "digest: \"\"", "beside `tag`").into());
             }
             (Some(_), WantedDigest::Unknown) if self.is_tagged(wanted) => {}
@@ -414,8 +448,7 @@ impl ImagePlace {
             return Ok(Vec::new());
         };
         let mut changes = Vec::new();
-        let present = self.reference();
-        if present.is_none_or(|present| present.repository != wanted.repository) {
+        if !self.is_named(wanted) {
             let repository = wanted.repository.to_string();
             let new_name = new_name.as_ref().ok_or_else(|| {
                 self.lacks(

@@ -27,14 +27,14 @@ impl Literal {
             indent,
         };
         let mut offset = spot.start;
-        for (number, line) in raw.split_inclusive('\n').enumerate() {
+        for (number, line) in raw.split_inclusive(['\n', '\r']).enumerate() {
             let spaces = line.len() - line.trim_start_matches(' ').len();
             let skipped = if number == 0 { 0 } else { spaces.min(indent) };
             literal.lines.push((literal.text.len(), offset + skipped));
             literal.text.push_str(&line[skipped..]);
             offset += line.len();
         }
-        let read = literal.text.replace("\r\n", "\n");
+        let read = literal.text.replace("\r\n", "\n").replace('\r', "\n");
         // Empty lines before the text belong to the value, and not to its bytes.
         let core = |text: &str| {
             let text = text.trim_start_matches('\n');

@@ -9,18 +9,25 @@ use super::{
         Body, Candidate, Document, Entry, Node, NodeId, PART_KEYS, Spot, for_each_document,
         item_path, key_path,
     },
-    image_place::{ImagePlace, LeftAlone, Parts, Scalar, Shared},
+    image_place::{ImagePlace, LeftAlone, Parts, Scalar, Twice},
     literal::Literal,
     marked,
     part::{LEAST, Part, on_all_cores, parts},
     places::{Form, Kind, Step},
     rules::{ITEMS, KUSTOMIZE_KEYS, Looked, MERGE, Rules, is_list},
     scalar,
+    shared::{Shared, SharedRanges},
 };
-use crate::project::place::{Defect, Place};
+use crate::{
+    image::Repository,
+    project::place::{Defect, Place},
+};
 
 /// How many mappings may be merged by `<<` on the way to one key.
 const MERGE_LIMIT: usize = 64;
+
+/// The parts of Helm's values, in the order of a reference.
+const VALUES: [&str; 4] = ["registry", "repository", "tag", "digest"];
 
 /// How deep lists of objects, and texts in texts, may lie in each other.
 const DEPTH_LIMIT: usize = 8;
@@ -38,6 +45,8 @@ pub struct Located {
     pub not_yaml: Option<Place>,
     /// The bytes of lines that a mark takes out, in the order of the text.
     pub(super) ignored: Vec<Range<usize>>,
+    /// The bytes of what is used again by an alias.
+    pub(super) shared: Vec<(Range<usize>, Shared)>,
 }
 
 /// An object of a kind that is looked at.
@@ -145,6 +154,8 @@ pub(super) fn located_in(
                 found: &mut found,
                 object: None,
                 defects: Vec::new(),
+                first: 0,
+                inner: Vec::new(),
             };
             walk.document();
             defects.append(&mut walk.defects);
@@ -154,7 +165,7 @@ pub(super) fn located_in(
     });
     let mut all = Found::default();
     for (found, defects) in results {
-        add(&mut all.0, found.places, found.objects);
+        add(&mut all.0, found);
         all.1.extend(defects);
     }
     all.0.places.sort_by_key(ImagePlace::start);
@@ -162,14 +173,15 @@ pub(super) fn located_in(
 }
 
 /// Puts what was found in one piece of a text behind what was found before.
-fn add(all: &mut Located, places: Vec<ImagePlace>, objects: Vec<Object>) {
+fn add(all: &mut Located, found: Located) {
     let before = all.objects.len();
     all.places
-        .extend(places.into_iter().map(|place| ImagePlace {
+        .extend(found.places.into_iter().map(|place| ImagePlace {
             object: place.object.map(|object| object + before),
             ..place
         }));
-    all.objects.extend(objects);
+    all.objects.extend(found.objects);
+    all.shared.extend(found.shared);
 }
 
 struct Walk<'d, 't> {
@@ -182,6 +194,10 @@ struct Walk<'d, 't> {
     /// The number of the object that is being read.
     object: Option<usize>,
     defects: Vec<Defect>,
+    /// The number of the document's first place.
+    first: usize,
+    /// What texts within the document use again by an alias.
+    inner: Vec<(Range<usize>, Shared)>,
 }
 
 /// How a node was reached.
@@ -218,6 +234,7 @@ impl<'d, 't> Walk<'d, 't> {
         let Some(root) = self.document.root() else {
             return;
         };
+        self.first = self.found.places.len();
         let read = self.object(root, &Trail::default(), 0);
         self.defects.extend(read.err());
         let is_mapping = matches!(self.document.node(root).body, Body::Mapping(_));
@@ -225,6 +242,30 @@ impl<'d, 't> Walk<'d, 't> {
             self.candidates(root);
         }
         self.texts();
+        self.share();
+    }
+
+    /// Notes the anchors around values that were not reached from the root: a change there changes elsewhere too.
+    fn share(&mut self) {
+        let anchors = self.document.shared();
+        let ranges = anchors.filter_map(|(span, anchor)| {
+            let alias = *self.document.aliases(anchor).first()?;
+            Some((span, self.shared((anchor, alias), None)?))
+        });
+        let mut ranges: Vec<(Range<usize>, Shared)> = ranges.collect();
+        ranges.append(&mut self.inner);
+        if ranges.is_empty() {
+            return;
+        }
+        let around = SharedRanges::of(ranges.clone());
+        self.found.shared.extend(ranges);
+        for scalar in self.found.places[self.first..]
+            .iter_mut()
+            .flat_map(|place| place.parts.scalars_mut())
+            .filter(|scalar| scalar.shared.is_none())
+        {
+            scalar.shared = around.around(&scalar.span).cloned().map(Box::new);
+        }
     }
 
     /// The images of an object, or of those that a list holds.
@@ -458,13 +499,11 @@ impl<'d, 't> Walk<'d, 't> {
         let parts = match looked.form {
             Form::Kustomize => self.kustomize(node, &trail)?,
             Form::Either if is_mapping && !is_template => {
-                let nodes = ["registry", "repository", "tag", "digest"].map(|key| {
-                    self.lookup(node, key, &trail)
-                        .ok()
-                        .flatten()
-                        .map(|(value, _)| value)
-                });
-                self.values(nodes, &trail)
+                let mut parts = [const { None }; 4];
+                for (part, key) in parts.iter_mut().zip(VALUES) {
+                    *part = self.lookup(node, key, &trail)?;
+                }
+                self.values(parts, VALUES)
             }
             Form::Reference | Form::Either => {
                 let scalar = self.scalar(node, trail.clone());
@@ -497,8 +536,9 @@ impl<'d, 't> Walk<'d, 't> {
             object: self.object,
             mark: None,
             left_alone: is_template.then_some(LeftAlone::Template),
+            keeps_repository: false,
             is_refused: false,
-            defect: None,
+            twice: None,
             parts,
         };
         self.found.places.push(place);
@@ -509,23 +549,25 @@ impl<'d, 't> Walk<'d, 't> {
         let mut entries = ["kind", "apiVersion"].into_iter();
         let is_object = entries.any(|key| self.document.entries(root, key).next().is_some());
         for candidate in &self.document.candidates {
-            let [image, registry, repository, tag, digest] = candidate.parts;
-            let mut anchors = candidate.anchors.iter();
-            let trail = Trail {
-                shared: anchors.find_map(|anchor| {
-                    let alias = self.document.aliases(*anchor).first()?;
-                    Some((*anchor, *alias))
-                }),
-                ..Trail::at(&candidate.path)
+            let trail = Trail::at(&candidate.path);
+            let [image, registry, repository, tag, digest] = self.parts(candidate, &trail);
+            let is_name = tag.is_some() || digest.is_some();
+            let name = image.clone().filter(|image| is_name && self.is_name(image));
+            let parts = if repository.is_none() && name.is_some() {
+                let keys = ["registry", "image", "tag", "digest"];
+                self.values([registry, name.clone(), tag, digest], keys)
+            } else {
+                self.values([registry, repository, tag, digest], VALUES)
             };
-            if let Some(parts) = self.values([registry, repository, tag, digest], &trail) {
+            if let Some(parts) = parts {
                 self.note("values", candidate.path.clone(), parts);
                 if let Some(place) = self.found.places.last_mut() {
-                    place.defect = candidate_defect(self.file, candidate).map(Box::new);
+                    place.twice = candidate_twice(self.file, candidate);
                 }
             }
-            let image = image.filter(|_| !is_object).map(|image| {
-                let (image, trail) = self.follow(image, trail.clone().key("image"));
+            let image = image.filter(|_| !is_object && name.is_none());
+            let image = image.map(|(image, trail)| {
+                let (image, trail) = self.follow(image, trail.key("image"));
                 (self.scalar(image, trail.clone()), trail.path)
             });
             if let Some((scalar, path)) =
@@ -533,29 +575,63 @@ impl<'d, 't> Walk<'d, 't> {
             {
                 self.note("values", path, Parts::Reference(scalar));
                 if let Some(place) = self.found.places.last_mut() {
-                    place.defect = candidate_defect(self.file, candidate).map(Box::new);
+                    place.twice = candidate_twice(self.file, candidate);
                 }
             }
         }
     }
 
-    /// Registry, repository, tag and digest as Helm's values have them, where there is a repository at least.
-    fn values(&self, nodes: [Option<NodeId>; 4], trail: &Trail) -> Option<Parts> {
-        let keys = &PART_KEYS[1..];
-        let mut scalars = [const { None }; 4];
-        for ((slot, node), key) in scalars.iter_mut().zip(nodes).zip(keys) {
-            *slot = match node {
-                None => None,
-                Some(node) => {
-                    let (node, trail) = self.follow(node, trail.clone().key(key));
-                    let is_template = self.template(self.document.node(node)).is_some();
-                    match self.document.node(node).body {
-                        Body::Scalar { .. } => Some(self.scalar(node, trail)),
-                        _ if is_template => Some(self.scalar(node, trail)),
-                        _ => return None,
-                    }
-                }
+    /// The parts of a candidate in the order of their keys, its own or those that it merges.
+    fn parts(
+        &self,
+        candidate: &Candidate,
+        trail: &Trail,
+    ) -> [Option<(NodeId, Trail)>; PART_KEYS.len()] {
+        let mut parts = candidate
+            .parts
+            .map(|part| part.map(|node| (node, trail.clone())));
+        let Some(merge) = candidate.merge else {
+            return parts;
+        };
+        for (part, key) in parts.iter_mut().zip(PART_KEYS) {
+            let mut sources = self.sources(merge).into_iter();
+            let merged = || {
+                sources.find_map(|source| {
+                    let (mapping, trail) = self.follow(source, trail.clone());
+                    // What is wrong with it is told where it stands.
+                    self.lookup(mapping, key, &trail).ok().flatten()
+                })
             };
+            *part = part.take().or_else(merged);
+        }
+        parts
+    }
+
+    /// Whether an image is named without a tag, so that one that stands beside it may be its own.
+    fn is_name(&self, (image, trail): &(NodeId, Trail)) -> bool {
+        let (image, _) = self.follow(*image, trail.clone());
+        match &self.document.node(image).body {
+            Body::Scalar { value, style, .. } => {
+                scalar::trimmed(value, *style).parse::<Repository>().is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    /// Registry, repository, tag and digest as Helm's values have them, where there is a repository at least.
+    fn values(&self, parts: [Option<(NodeId, Trail)>; 4], keys: [&str; 4]) -> Option<Parts> {
+        let mut scalars = [const { None }; 4];
+        for ((slot, part), key) in scalars.iter_mut().zip(parts).zip(keys) {
+            let Some((node, trail)) = part else {
+                continue;
+            };
+            let (node, trail) = self.follow(node, trail.key(key));
+            let node_of = self.document.node(node);
+            let is_scalar = matches!(node_of.body, Body::Scalar { .. });
+            if !is_scalar && self.template(node_of).is_none() {
+                return None;
+            }
+            *slot = Some(self.scalar(node, trail));
         }
         let [registry, repository, tag, digest] = scalars;
         Some(Parts::Values {
@@ -621,7 +697,17 @@ impl<'d, 't> Walk<'d, 't> {
             });
             let places = inner.places.into_iter();
             let places = places.map(|found| found.moved(&place, &span, path));
-            add(self.found, places.collect(), objects.collect());
+            let shared = inner.shared.into_iter().map(|(range, mut shared)| {
+                shared.move_by(&place);
+                (span(range), shared)
+            });
+            self.inner.extend(shared);
+            let inner = Located {
+                places: places.collect(),
+                objects: objects.collect(),
+                ..Located::default()
+            };
+            add(self.found, inner);
         }
     }
 
@@ -638,6 +724,7 @@ impl<'d, 't> Walk<'d, 't> {
             is_template: template.is_some(),
             span: node.spot.range(),
             style: ScalarStyle::Plain,
+            is_part: false,
             is_fixed: false,
             other_type: None,
             shared: trail
@@ -734,7 +821,7 @@ impl<'d, 't> Walk<'d, 't> {
     }
 
     fn twice(&self, first: Entry<'_>, second: Entry<'_>) -> Defect {
-        twice(self.file, first.key, first.key_spot, second.key_spot)
+        twice(self.file, first.key, first.key_spot, second.key_spot).defect()
     }
 
     fn place(&self, spot: Spot) -> Place {
@@ -742,17 +829,17 @@ impl<'d, 't> Walk<'d, 't> {
     }
 }
 
-fn candidate_defect(file: &Path, candidate: &Candidate) -> Option<Defect> {
+fn candidate_twice(file: &Path, candidate: &Candidate) -> Option<Twice> {
     let (key, first, second) = candidate.twice?;
     Some(twice(file, key, first, second))
 }
 
-fn twice(file: &Path, key: &str, first: Spot, second: Spot) -> Defect {
-    let message = format!(
-        "the key `{key}` is there twice: first at {}",
-        first.place(file)
-    );
-    Defect::new("E061", second.place(file), message).hint("remove one of the two")
+fn twice(file: &Path, key: &str, first: Spot, second: Spot) -> Twice {
+    Twice {
+        key: key.to_owned(),
+        first: first.place(file),
+        second: second.place(file),
+    }
 }
 
 #[cfg(test)]

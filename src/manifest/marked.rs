@@ -10,6 +10,7 @@ use super::{
     marks::{self, Mark, Part, Says},
     rules::Rules,
     scalar,
+    shared::SharedRanges,
 };
 use crate::{
     image::{Digest, is_tag},
@@ -42,9 +43,15 @@ pub(super) fn add(
     };
     let (marks, wrong) = marks::marks(file, text, &rules.images, &is_comment);
     defects.extend(wrong);
-    let scalars = scalars(&located);
+    let known = located.places.len();
+    let spans = Spans::of(&located.places);
     for mark in marks {
-        defects.extend(apply(&mut located, &scalars, text, mark).err());
+        defects.extend(apply(&mut located, text, &spans, mark).err());
+    }
+    let shared = SharedRanges::of(std::mem::take(&mut located.shared));
+    let marked = located.places[known..].iter_mut();
+    for scalar in marked.flat_map(|place| place.parts.scalars_mut()) {
+        scalar.shared = shared.around(&scalar.span).cloned().map(Box::new);
     }
     located.places.sort_by_key(ImagePlace::start);
     (located, defects)
@@ -59,35 +66,6 @@ fn comments(text: &str) -> HashSet<usize> {
         _ => None,
     });
     comments.collect()
-}
-
-/// The bytes of a value, and the number of its place.
-type ValueOf = (Range<usize>, usize);
-
-/// The values of all places, in the order of the text.
-fn scalars(located: &Located) -> Vec<ValueOf> {
-    let places = located.places.iter().enumerate();
-    let mut scalars: Vec<ValueOf> = places
-        .flat_map(|(number, place)| {
-            let scalars = place.parts.scalars();
-            scalars.map(move |scalar| (scalar.span.clone(), number))
-        })
-        .collect();
-    scalars.sort_by_key(|(span, _)| span.start);
-    scalars
-}
-
-/// The places that have a value within `span`.
-fn touched<'s>(
-    scalars: &'s [ValueOf],
-    span: &Range<usize>,
-) -> impl Iterator<Item = usize> + use<'s> {
-    let Range { start, end } = *span;
-    let first = scalars.partition_point(|(value, _)| value.start < start);
-    let near = scalars[first..].iter();
-    near.take_while(move |(value, _)| value.start <= end)
-        .filter(move |(value, _)| value.end <= end)
-        .map(|(_, number)| *number)
 }
 
 /// Whether expressions of a template engine stand outside of quotes and comments.
@@ -105,11 +83,40 @@ fn is_template(text: &str) -> bool {
     })
 }
 
-fn apply(located: &mut Located, scalars: &[ValueOf], text: &str, mark: Mark) -> Result<(), Defect> {
+/// The bytes of the places' scalars in the order of the text, each with the number of its place.
+struct Spans {
+    sorted: Vec<(Range<usize>, usize)>,
+}
+
+impl Spans {
+    fn of(places: &[ImagePlace]) -> Self {
+        let scalars = places.iter().enumerate().flat_map(|(number, place)| {
+            let scalars = place.parts.scalars();
+            scalars.map(move |scalar| (scalar.span.clone(), number))
+        });
+        let mut sorted: Vec<_> = scalars.collect();
+        sorted.sort_by_key(|(span, _)| span.start);
+        Self { sorted }
+    }
+
+    /// The places that a mark touches.
+    fn touched(&self, mark: &Mark) -> impl Iterator<Item = usize> {
+        let first = self
+            .sorted
+            .partition_point(|(span, _)| span.end <= mark.span.start);
+        let end = mark.span.end;
+        let behind = self.sorted[first..].iter();
+        behind
+            .take_while(move |(span, _)| span.start < end)
+            .map(|(_, number)| *number)
+    }
+}
+
+fn apply(located: &mut Located, text: &str, spans: &Spans, mark: Mark) -> Result<(), Defect> {
     let (image, part) = match &mark.says {
         Says::Ignore => {
-            for number in touched(scalars, &mark.span) {
-                located.places[number].left_alone = Some(LeftAlone::Ignored);
+            for place in spans.touched(&mark) {
+                located.places[place].left_alone = Some(LeftAlone::Ignored);
             }
             located.ignored.push(mark.span);
             return Ok(());
@@ -119,27 +126,24 @@ fn apply(located: &mut Located, scalars: &[ValueOf], text: &str, mark: Mark) -> 
     if scalar::holds_expression(&text[mark.span.clone()]) {
         return Err(marks::of_expression(mark.place));
     }
-    let touched = touched(scalars, &mark.span).min();
-    match touched.map(|number| &mut located.places[number]) {
-        Some(place) if part != Part::Whole && matches!(place.parts, Parts::Reference(_)) => {
-            let message = format!(
-                "`{}` holds a whole reference, not a part of one",
-                place.path
-            );
-            let defect = Defect::new("E202", mark.place, message);
-            Err(defect.hint(format!("write `# sparkpack: {image}`")))
-        }
-        Some(place) => {
-            place.mark = Some(image);
-            Ok(())
-        }
-        None => {
-            let place = marked(text, &mark, image, part);
-            refuse_other_values(&place, part)?;
-            located.places.push(place);
-            Ok(())
+    let touched: Vec<usize> = spans.touched(&mark).collect();
+    if touched.is_empty() {
+        let place = marked(text, &mark, image, part);
+        refuse_other_values(&place, part)?;
+        located.places.push(place);
+        return Ok(());
+    }
+    for place in touched {
+        let place = &mut located.places[place];
+        place.mark = Some(image.clone());
+        match (part, &place.parts) {
+            (Part::Whole, _) => {}
+            (Part::Tag, Parts::Reference(scalar)) => place.parts = Parts::Tag(scalar.clone()),
+            (Part::Digest, Parts::Reference(scalar)) => place.parts = Parts::Digest(scalar.clone()),
+            _ => place.keep_repository(),
         }
     }
+    Ok(())
 }
 
 /// A tag or a digest is written over nothing but a tag or a digest.
@@ -150,7 +154,7 @@ fn refuse_other_values(place: &ImagePlace, part: Part) -> Result<(), Defect> {
         Part::Tag => (is_tag(&value), "tag"),
         Part::Digest => (value.parse::<Digest>().is_ok(), "digest"),
     };
-    if is_one || value.is_empty() {
+    if is_one || value.is_empty() || value == "~" {
         return Ok(());
     }
     let message = format!("`{value}` is no {what}, as the mark behind it says");
@@ -161,14 +165,11 @@ fn refuse_other_values(place: &ImagePlace, part: Part) -> Result<(), Defect> {
 /// A place that only its mark tells.
 fn marked(text: &str, mark: &Mark, image: String, part: Part) -> ImagePlace {
     let raw = &text[mark.span.clone()];
-    let unquoted = |quote: char| {
-        raw.strip_prefix(quote)
-            .and_then(|raw| raw.strip_suffix(quote))
-    };
-    let (value, style) = match (unquoted('"'), unquoted('\'')) {
-        (Some(value), _) => (value, ScalarStyle::DoubleQuoted),
-        (_, Some(value)) => (value, ScalarStyle::SingleQuoted),
-        _ => (raw, ScalarStyle::Plain),
+    let value = match mark.style {
+        ScalarStyle::DoubleQuoted | ScalarStyle::SingleQuoted if !mark.is_part => {
+            &raw[1..raw.len() - 1]
+        }
+        _ => raw,
     };
     let (parts, path): (fn(Scalar) -> Parts, &str) = match part {
         Part::Whole => (Parts::Reference, "the reference"),
@@ -183,7 +184,8 @@ fn marked(text: &str, mark: &Mark, image: String, part: Part) -> ImagePlace {
         is_template: false,
         at: mark.span.start,
         span: mark.span.clone(),
-        style,
+        style: mark.style,
+        is_part: mark.is_part,
         is_fixed: false,
         other_type: None,
         shared: None,
@@ -196,7 +198,8 @@ fn marked(text: &str, mark: &Mark, image: String, part: Part) -> ImagePlace {
         parts: parts(scalar),
         mark: Some(image),
         left_alone: None,
+        keeps_repository: false,
         is_refused: false,
-        defect: None,
+        twice: None,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{ops::Range, path::Path};
 
+use granit_parser::ScalarStyle;
+
 use super::{comment::comment_start, scalar};
 use crate::project::place::{Defect, Place, nearest};
 
@@ -15,6 +17,9 @@ pub(super) struct Mark {
     pub(super) place: Place,
     /// The bytes of the value, with its quotes.
     pub(super) span: Range<usize>,
+    pub(super) style: ScalarStyle,
+    /// The value ends a longer one, as in `--image=VALUE`: no quotes are its own.
+    pub(super) is_part: bool,
     pub(super) says: Says,
 }
 
@@ -51,60 +56,121 @@ pub(super) fn marks(
     images: &[&str],
     is_comment: &dyn Fn(usize) -> bool,
 ) -> (Vec<Mark>, Vec<Defect>) {
-    let mut all = (Vec::new(), Vec::new());
-    if !may_have(text) {
-        return all;
-    }
-    let mut offset = 0;
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        let at = |column: usize| Place {
-            file: file.to_owned(),
-            line: number + 1,
-            column: line[..column].chars().count() + 1,
+    let (mut marks, mut defects) = (Vec::new(), Vec::new());
+    let (mut offset, mut number) = (0, 0);
+    for line in text.split_inclusive(['\n', '\r']) {
+        // The second half of `\r\n` is no line.
+        number += usize::from(line != "\n" || !text[..offset].ends_with('\r'));
+        let line = Line {
+            file,
+            number,
+            text: line,
+            offset,
         };
-        match mark(line, offset, &at, images, is_comment) {
-            Ok(mark) => all.0.extend(mark),
-            Err(defect) => all.1.push(defect),
+        match line.mark(images, is_comment) {
+            Ok(mark) => marks.extend(mark),
+            Err(defect) => defects.push(defect),
         }
-        offset += line.len();
+        offset += line.text.len();
     }
-    all
+    (marks, defects)
 }
 
-/// The mark of the line that begins at `offset`, if it has one; `at` gives the place of a byte of it.
-fn mark(
-    line: &str,
+/// A line of a text.
+struct Line<'t> {
+    file: &'t Path,
+    number: usize,
+    text: &'t str,
+    /// Bytes before it.
     offset: usize,
-    at: &dyn Fn(usize) -> Place,
-    images: &[&str],
-    is_comment: &dyn Fn(usize) -> bool,
-) -> Result<Option<Mark>, Defect> {
-    let Some((comment, words)) = comment(line) else {
-        return Ok(None);
-    };
-    let before = line[..comment].trim_start_matches('\u{feff}').trim();
-    let says = match says(words, images) {
-        // A sentence that begins like one.
-        Err(_) if before.is_empty() || !is_comment(offset + comment) => return Ok(None),
-        Err(defect) => return Err(defect(at(comment))),
-        Ok(says) => says,
-    };
-    if before.is_empty() {
-        let message = "this mark stands on a line without a value";
-        let defect = Defect::new("E202", at(comment), message);
-        return Err(defect.hint("put it behind the value, on the same line"));
-    }
-    let span = match &says {
-        Says::Ignore => 0..comment,
-        Says::Image { part, .. } => {
-            value(&line[..comment], *part).ok_or_else(|| no_value(&line[..comment], at(comment)))?
+}
+
+impl Line<'_> {
+    fn mark(
+        &self,
+        images: &[&str],
+        is_comment: &dyn Fn(usize) -> bool,
+    ) -> Result<Option<Mark>, Defect> {
+        let Some((comment, words)) = comment(self.text) else {
+            return Ok(None);
+        };
+        let before = &self.text[..comment];
+        let bare = before.trim_start_matches('\u{feff}').trim();
+        // What is commented out is marked for the day when it comes back.
+        if bare.starts_with('#') {
+            return Ok(None);
         }
-    };
-    Ok(Some(Mark {
-        place: at(span.start),
-        span: offset + span.start..offset + span.end,
-        says,
-    }))
+        let says = match says(words, images) {
+            // A sentence that begins like one.
+            Err(_) if bare.is_empty() || !is_comment(self.offset + comment) => return Ok(None),
+            Err(defect) => return Err(defect(self.place(comment))),
+            Ok(says) => says,
+        };
+        if bare.is_empty() {
+            return Err(self.misplaced(comment, "this mark stands on a line without a value"));
+        }
+        match says {
+            Says::Ignore if begins_value(bare) => {
+                Err(self.misplaced(comment, "the value that this mark is for begins below it"))
+            }
+            Says::Ignore => Ok(Some(Mark {
+                place: self.place(0),
+                span: self.offset..self.offset + comment,
+                style: ScalarStyle::Plain,
+                is_part: false,
+                says,
+            })),
+            Says::Image { image, part } => self.of_image(comment, image, part).map(Some),
+        }
+    }
+
+    fn of_image(&self, comment: usize, image: String, part: Part) -> Result<Mark, Defect> {
+        let before = &self.text[..comment];
+        let value = value(before, part).ok_or_else(|| no_value(before, self.place(comment)))?;
+        let raw = &self.text[value.span.clone()];
+        let more = match part {
+            Part::Tag if raw.contains(['/', ':']) => Some("a tag"),
+            Part::Digest if raw.contains('/') => Some("a digest"),
+            _ => None,
+        };
+        if let Some(part) = more.filter(|_| !scalar::holds_expression(raw)) {
+            let message = format!("`{raw}` is more than {part}");
+            let defect = Defect::new("E202", self.place(value.span.start), message);
+            return Err(defect.hint(format!(
+                "of a whole reference the mark is `# sparkpack: {image}`"
+            )));
+        }
+        Ok(Mark {
+            place: self.place(value.span.start),
+            span: self.offset + value.span.start..self.offset + value.span.end,
+            style: value.style,
+            is_part: value.is_part,
+            says: Says::Image { image, part },
+        })
+    }
+
+    fn misplaced(&self, comment: usize, message: &str) -> Defect {
+        Defect::new("E202", self.place(comment), message)
+            .hint("put it behind the value, on the same line")
+    }
+
+    fn place(&self, column: usize) -> Place {
+        Place {
+            file: self.file.to_owned(),
+            line: self.number,
+            column: self.text[..column].chars().count() + 1,
+        }
+    }
+}
+
+/// Whether a line ends with a key, an item's dash or the head of a block scalar, so that its value stands below.
+fn begins_value(bare: &str) -> bool {
+    let word = bare.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let is_head = word.starts_with(['|', '>'])
+        && word[1..]
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"+-".contains(&byte));
+    word.ends_with(':') || word == "-" || is_head
 }
 
 /// What is wrong where no value stands before the mark at `place`.
@@ -166,32 +232,98 @@ fn says(words: &str, images: &[&str]) -> Result<Says, DefectAt> {
     }))
 }
 
-/// The value that ends a line: quoted, or one word behind `KEY:`, `-` or `KEY=`.
+/// A value on a line.
+struct Value {
+    span: Range<usize>,
+    style: ScalarStyle,
+    is_part: bool,
+}
+
+/// The value that ends a line: quoted or one word, alone or behind `KEY:`, `-`, `KEY=` and the like.
 ///
-/// Nothing where another value of the line may be meant: one with a slash before it, by a mark for a whole reference.
-fn value(line: &str, part: Part) -> Option<Range<usize>> {
+/// Nobody reads a template again to prove what became of it, so what is not surely a value is none.
+fn value(line: &str, part: Part) -> Option<Value> {
+    let bare = line.trim_end();
+    let has_comment = [" #", "\t#"].iter().any(|comment| bare.contains(comment));
     // Behind a value in code may stand what closes a call or a list.
-    let is_closing = |last: char| last.is_whitespace() || ",)]};".contains(last);
-    let bare = line.trim_end_matches(is_closing);
-    let end = bare.len();
-    let quote = bare
-        .chars()
-        .next_back()
-        .filter(|last| "'\"".contains(*last));
-    let start = if let Some(quote) = quote {
-        bare[..end - 1].rfind(quote)?
+    let closed = bare.trim_end_matches(|behind: char| ",)]};".contains(behind) || behind == ' ');
+    match closed.chars().next_back()? {
+        _ if has_comment => None,
+        '"' => quoted(closed, '"', ScalarStyle::DoubleQuoted),
+        '\'' => quoted(closed, '\'', ScalarStyle::SingleQuoted),
+        _ => plain(closed, &bare[closed.len()..], part),
+    }
+}
+
+fn quoted(closed: &str, quote: char, style: ScalarStyle) -> Option<Value> {
+    let end = closed.len();
+    let start = closed[..end - 1].rfind(quote)?;
+    // A quote in quotes, or code with a quote of a kind of its own: `f"…"`.
+    let is_no_opening =
+        |before: char| before == '\\' || before == quote || before.is_alphanumeric();
+    if closed[..start].ends_with(is_no_opening) {
+        return None;
+    }
+    let inside = &closed[start + 1..end - 1];
+    let last = last_word(inside);
+    let is_whole = last == 0 || scalar::holds_expression(inside);
+    let span = if is_whole {
+        start..end
     } else {
-        let after = |separator: &str| bare.rfind(separator).map(|at| at + separator.len());
-        let start = [after(": "), after(":\t"), after("- "), after("=")]
-            .into_iter()
-            .flatten()
-            .max()?;
-        start + (bare[start..].len() - bare[start..].trim_start().len())
+        start + 1 + last..end - 1
     };
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@+~".contains(&byte);
-    let is_value = quote.is_some() || start < end && bare[start..].bytes().all(is_plain);
-    // Of a collection in one line any value may be meant.
-    let is_alone = !line[..start].contains(['{', '['])
-        && (part != Part::Whole || !line[..start].contains('/'));
-    (is_value && is_alone).then_some(start..end)
+    let is_value = is_whole || separates(&inside[..last]) && is_word(&inside[last..]);
+    is_value.then_some(Value {
+        span,
+        style,
+        is_part: !is_whole,
+    })
+}
+
+fn plain(closed: &str, behind: &str, part: Part) -> Option<Value> {
+    let start = last_word(closed);
+    let (before, word) = closed.split_at(start);
+    let is_open = before.matches("{{").count() > before.matches("}}").count();
+    // Without quotes it is no text in a call of code.
+    if is_open || behind.contains([')', ';']) || !is_word(word) || !separates(before) {
+        return None;
+    }
+    let is_assigned = before.trim_end().ends_with('=');
+    let may_be_name = is_assigned || !behind.is_empty();
+    if part == Part::Whole && may_be_name && !word.contains(['/', ':']) {
+        return None;
+    }
+    Some(Value {
+        span: start..closed.len(),
+        style: ScalarStyle::Plain,
+        is_part: is_assigned,
+    })
+}
+
+/// Where the characters that a reference can have begin at a text's end.
+fn last_word(text: &str) -> usize {
+    let is_part = |character: char| {
+        character.is_ascii_alphanumeric() || character == '~' || "._-/:@".contains(character)
+    };
+    text.trim_end_matches(is_part).len()
+}
+
+fn is_word(word: &str) -> bool {
+    let has_letters = word.contains(|character: char| character.is_ascii_alphanumeric());
+    (has_letters || word == "~") && !word.ends_with(':')
+}
+
+/// Whether a value can begin behind `before`.
+fn separates(before: &str) -> bool {
+    let glued = ['&', '*', '!'];
+    if before.ends_with(glued) {
+        return false;
+    }
+    let mut before = before.trim_end();
+    while let Some((rest, property)) = before.rsplit_once(char::is_whitespace)
+        && property.starts_with(['&', '!'])
+    {
+        before = rest.trim_end();
+    }
+    before.is_empty() || before.ends_with([':', '-', '[', '{', '(', ',', '='])
 }

@@ -30,6 +30,7 @@ mod places;
 mod rewrite;
 mod rules;
 mod scalar;
+mod shared;
 mod table;
 
 #[cfg(test)]

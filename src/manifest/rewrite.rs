@@ -6,11 +6,12 @@ use granit_parser::{Event, ScalarStyle};
 
 use super::{
     document::{Spot, events},
-    image_place::{Hindrance, ImagePlace, Scalar, Shared, Wanted},
+    image_place::{Hindrance, ImagePlace, Scalar, Wanted},
     literal::Literal,
     locate::Located,
     part::{LEAST, Part, on_all_cores, parts},
     scalar,
+    shared::Shared,
 };
 use crate::project::place::{Defect, Place};
 
@@ -86,6 +87,12 @@ pub fn rewrite(
             pending,
         });
     }
+    let mut pairs = edits.iter().zip(edits.iter().skip(1));
+    if let Some((_, second)) =
+        pairs.find(|(first, second)| second.scalar.span.start < first.scalar.span.end)
+    {
+        return Err(vec![second.unintended()]);
+    }
     let new = splice(text, 0, &edits);
     if !located.is_template {
         verify(file, text, &edits).map_err(|defect| vec![defect])?;
@@ -155,12 +162,21 @@ impl<'p> Edit<'p> {
             let defect = Defect::new("E062", scalar.place.clone(), message);
             return Err(defect.hint("write `\"\"`, which sparkpack can fill"));
         }
-        Ok(Self {
+        let written = if scalar.is_part && !new.is_empty() {
+            new.clone()
+        } else {
+            scalar::written(scalar.style, &new)
+        };
+        let edit = Self {
             scalar,
             image: wanted.image.clone(),
-            written: scalar::written(scalar.style, &new),
+            written,
             new,
-        })
+        };
+        if scalar.is_part && scalar.style != ScalarStyle::Plain && edit.new.is_empty() {
+            return Err(edit.unintended());
+        }
+        Ok(edit)
     }
 
     fn change(&self) -> Change {
@@ -317,7 +333,11 @@ fn is_edited(
     else {
         return false;
     };
-    if (old_anchor, old_tag) != (anchor, tag) {
+    let is_inside = |edit: &Edit<'_>| {
+        let Range { start, end } = edit.scalar.span;
+        spot.start <= start && end <= spot.end
+    };
+    if (old_anchor, old_tag) != (anchor, tag) || !edits.iter().all(is_inside) {
         return false;
     }
     let is_block = matches!(old_style, ScalarStyle::Literal | ScalarStyle::Folded);
@@ -325,6 +345,11 @@ fn is_edited(
         [edit] if !is_block => {
             let is_string = scalar::other_type(value, *style, tag.as_deref()).is_none();
             let is_quoted = *style == ScalarStyle::DoubleQuoted && *old_style == ScalarStyle::Plain;
+            if edit.scalar.is_part {
+                let before = old_value.strip_suffix(edit.scalar.value.as_str());
+                let new = before.map(|before| format!("{before}{}", edit.new));
+                return is_string && style == old_style && new.as_deref() == Some(&**value);
+            }
             *value == edit.new
                 && is_string
                 && edit.scalar.span == spot.range()

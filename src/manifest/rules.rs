@@ -51,9 +51,7 @@ impl<'p> Rules<'p> {
             keys: ["apiVersion", "kind", ITEMS, MERGE].into_iter().collect(),
         };
         rules.keys.extend(KUSTOMIZE_KEYS);
-        if !places.is_empty() {
-            rules.keys.extend(PART_KEYS);
-        }
+        rules.keys.extend(PART_KEYS);
         for kind in TABLE {
             rules.add(
                 kind.group,
@@ -126,7 +124,7 @@ impl<'p> Rules<'p> {
         })?
     }
 
-    /// Whether the object is of a kind with ways of its own, or a list of objects.
+    /// Whether the object is of a kind with ways of its own.
     pub(super) fn is_known(&self, document: &Document<'_>, root: NodeId) -> bool {
         let text = |key: &str| {
             let value = document.entries(root, key).next()?.value;
@@ -138,8 +136,7 @@ impl<'p> Rules<'p> {
         let Some(kind) = text("kind") else {
             return false;
         };
-        is_list(kind)
-            || text("apiVersion").is_some_and(|version| self.kind(version, kind).is_some())
+        text("apiVersion").is_some_and(|version| self.kind(version, kind).is_some())
     }
 }
 

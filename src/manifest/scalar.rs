@@ -142,9 +142,11 @@ pub(super) fn editable(
 
 /// Whether the bytes of a value hold an expression that something else fills in.
 pub(super) fn holds_expression(raw: &str) -> bool {
-    ["{{", "{%", "${"]
-        .iter()
-        .any(|opening| raw.contains(opening))
+    let openings = ["{{", "{%", "${", "$(", "<%", "[["];
+    let is_name = |behind: &str| {
+        behind.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+    };
+    openings.iter().any(|opening| raw.contains(opening)) || raw.split('$').skip(1).any(is_name)
 }
 
 /// What to write over a scalar's bytes for the value `new`.

@@ -22,6 +22,7 @@
 //! - `documents`: `dist/images.json` is what its schema says
 //! - `manifests`: they change only in their images, to the byte: hard files and files by chance, as other readers see them
 //! - `verdicts`: a manifest that is in order is not read again, until anything has changed
+//! - `attacked`: manifests that somebody wrote to mislead change in their images only, or are refused
 //! - `why`: what makes an image differ, from wherever its record still is
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
@@ -39,6 +40,7 @@
 mod support;
 
 mod arrows;
+mod attacked;
 mod building;
 mod documentation;
 mod documents;

@@ -1,0 +1,338 @@
+//! Manifests that somebody wrote to mislead: nothing but the images changes, and nobody says that wrong is right.
+
+use crate::support::TestProject;
+
+const CONFIGURATION: &str = r#"format = 1
+project = "attacked"
+registries.main = "registry.example:5000/team"
+formerly = ["old.example/team"]
+
+[chains.main]
+spark = "4.1.4"
+python = "3.11"
+root = "registry.example/root:1"
+
+[images.side]
+dockerfile = "docker/side/Dockerfile"
+
+[images.job]
+parent = "side"
+dockerfile = "docker/job/Dockerfile"
+src = "src"
+
+[manifests]
+main = ["kubernetes/**"]
+"#;
+
+/// A project with one right manifest, and what its words stand for.
+struct Attacked {
+    project: TestProject,
+    tag: String,
+}
+
+impl Attacked {
+    fn new() -> Self {
+        Self::with(CONFIGURATION)
+    }
+
+    fn with(configuration: &str) -> Self {
+        let on_parent = "ARG PARENT\nFROM ${PARENT}\n";
+        let project = TestProject::new(&[
+            ("sparkpack.toml", configuration),
+            (
+                "docker/side/Dockerfile",
+                "ARG ROOT\nFROM ${ROOT}\nCOPY docker/side/side.txt /opt/\n",
+            ),
+            ("docker/side/side.txt", "side\n"),
+            (
+                "docker/job/Dockerfile",
+                &format!("{on_parent}COPY dist/jobs.zip dist/main.py /opt/job/\n"),
+            ),
+            ("src/main.py", "print('main')\n"),
+            ("src/jobs/__init__.py", ""),
+            (
+                "sparkpack.lock",
+                &crate::support::small::lock("registry.example/root:1"),
+            ),
+            (
+                "kubernetes/right.yml",
+                "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\nspec:\n  image: registry.example:5000/team/job:unbuilt\n  driver: {image: registry.example:5000/team/side:unbuilt}\n",
+            ),
+        ]);
+        project.succeed(&["pin"]);
+        let reference = project.reference("job");
+        let tag = reference.rsplit_once(':').unwrap().1.to_owned();
+        Self { project, tag }
+    }
+
+    /// `JOB` and `SIDE` are repositories, `TAG` is that of the job, and `ZERO` a digest.
+    fn filled(&self, text: &str) -> String {
+        text.replace("JOB", "registry.example:5000/team/job")
+            .replace("SIDE", "registry.example:5000/team/side")
+            .replace("TAG", &self.tag)
+            .replace("ZERO", &format!("sha256:{}", "0".repeat(64)))
+    }
+
+    /// Pins `text`, in which `«old|new»` says what is to change, and nothing else may.
+    fn assert_pins(&self, name: &str, text: &str) {
+        let file = &format!("kubernetes/{name}");
+        let (mut old, mut new) = (String::new(), String::new());
+        let mut rest = text;
+        while let Some((before, found)) = rest.split_once('«') {
+            let (inside, behind) = found.split_once('»').unwrap();
+            let (left, right) = inside.split_once('|').unwrap();
+            old.extend([before, left]);
+            new.extend([before, right]);
+            rest = behind;
+        }
+        let (old, new) = (self.filled(&(old + rest)), self.filled(&(new + rest)));
+        self.project.write(file, &old);
+        let before = self.project.run(&["check"]);
+        let pin = self.project.succeed(&["pin"]);
+        assert_eq!(self.project.read(file), new, "{text}\n{}", pin.stderr);
+        let code = i32::from(old != new);
+        assert_eq!(before.code, code, "{text}\n{}", before.stderr);
+        let after = self.project.succeed(&["check"]);
+        assert_eq!(after.stderr, "", "{text}");
+        self.project.succeed(&["pin"]);
+        assert_eq!(self.project.read(file), new, "twice: {text}");
+        fs_err::remove_file(self.project.root().join(file)).unwrap();
+    }
+
+    /// What both verbs say of `text`, which stays as it is.
+    fn refusal(&self, name: &str, text: &str) -> String {
+        let file = &format!("kubernetes/{name}");
+        let text = self.filled(text);
+        self.project.write(file, &text);
+        let check = self.project.run(&["check"]);
+        let pin = self.project.run(&["pin"]);
+        assert_eq!(
+            (check.code, pin.code),
+            (2, 2),
+            "{text}\n{}{}",
+            check.stderr,
+            pin.stderr
+        );
+        assert_eq!(self.project.read(file), text);
+        fs_err::remove_file(self.project.root().join(file)).unwrap();
+        pin.stderr
+    }
+}
+
+/// Where a text is no YAML, nobody reads it again: the value has to be found, or there is none.
+#[test]
+fn a_mark_changes_its_value_and_nothing_around_it() {
+    let attacked = Attacked::new();
+    for text in [
+        "args:\n- --image=«JOB:old|JOB:TAG» # sparkpack: job\n",
+        "args:\n- \"--image=«JOB:old|JOB:TAG»\" # sparkpack: job\n",
+        "args: ['--a', '--image=«JOB:old|JOB:TAG»'] # sparkpack: job\n",
+        "args: [--tag=«old|TAG»] # sparkpack: job tag\n",
+        "x: \"a: «JOB:old|JOB:TAG»\" # sparkpack: job\n",
+        "x: {a: b, c: «JOB:old|JOB:TAG»} # sparkpack: job\n",
+        "x: [a, [«JOB:old|JOB:TAG»]] # sparkpack: job\n",
+        "x: &a !!str «JOB:old|JOB:TAG» # sparkpack: job\n",
+        "x: |\n  a\n  «JOB:old|JOB:TAG»\n",
+        "image: «old|TAG» # sparkpack: job tag\n",
+        "# x: JOB:old # sparkpack: job\n  # - JOB:old # sparkpack: nobody\n",
+        "x: 'JOB:old' # sparkpack: ignore\n",
+        "a: 1\rx: «JOB:old|JOB:TAG» # sparkpack: job\rb: JOB:old # sparkpack: ignore\r",
+    ] {
+        // As it is, and in a template.
+        let body = text.replace(
+            "  «JOB:old|JOB:TAG»\n",
+            "  v=«JOB:old|JOB:TAG» # sparkpack: job\n",
+        );
+        attacked.assert_pins("a.yaml", &body);
+        attacked.assert_pins("a.yaml", &format!("{{{{- if .x }}}}\n{body}"));
+    }
+    for text in [
+        "op = Op(image=\"«JOB:old|JOB:TAG»\")  # sparkpack: job\n",
+        "IMAGE=«JOB:old|JOB:TAG» # sparkpack: job\nexport TAG_OF=«old|TAG» # sparkpack: job tag\n",
+        "image = \"«JOB:old|JOB:TAG»\"  # sparkpack: job\n",
+        "x = [\"--image=«JOB:old|JOB:TAG»\"],  # sparkpack: job\n",
+    ] {
+        attacked.assert_pins("a.py", text);
+    }
+}
+
+#[test]
+fn a_mark_behind_what_is_no_value_is_refused() {
+    let attacked = Attacked::new();
+    for text in [
+        "a: \"x \\\"JOB:old\\\"\" # sparkpack: job\n",
+        "a: | # sparkpack: job\n  JOB:old\n",
+        "a: $TAG # sparkpack: job tag\n",
+        "a: 'x' # 'y' # sparkpack: side\n",
+        "a: x # y: z # sparkpack: side\n",
+        "a: 'x' # sparkpack: job # sparkpack: side\n",
+        "a: {{ .x }} # sparkpack: job\n",
+        "a: {{ .x }}/job:old # sparkpack: job\n",
+        "a: 'some words' # sparkpack: job\n",
+        "a: &old/b # sparkpack: job\n  JOB:old # sparkpack: job\n",
+        "op = Op(image=IMAGE)  # sparkpack: job\n",
+        "op = {'image': IMAGE}  # sparkpack: job\n",
+        "op = Op(image=f'{REG}/job:old')  # sparkpack: job\n",
+        "image = var.image # sparkpack: job\n",
+        "a: JOB:old # sparkpack: job tag\n",
+        "a: JOB@ZERO # sparkpack: job digest\n",
+        "a: # sparkpack: ignore\n  JOB:old\n",
+        "a: >- # sparkpack: ignore\n  JOB:old\n",
+        "- # sparkpack: ignore\n  JOB:old\n",
+    ] {
+        let said = attacked.refusal("a.tpl", text);
+        assert!(said.contains("error[E202]"), "{text}\n{said}");
+    }
+    let said = attacked.refusal("a.tpl", "a: '--x=${A}' # sparkpack: job\n");
+    assert!(said.contains("error[E203]"), "{said}");
+    let digest = "x = ['--digest=ZERO']  # sparkpack: job digest\n";
+    let said = attacked.refusal("a.py", digest);
+    assert!(said.contains("error[E065]"), "{said}");
+}
+
+/// A pull-through cache, a repository that something else fills in, kustomize's placeholder.
+#[test]
+fn a_mark_for_the_tag_leaves_the_repository_alone() {
+    let attacked = Attacked::new();
+    for text in [
+        "image:\n  repository: mirror.example/job\n  tag: «old|TAG» # sparkpack: job tag\n",
+        "image:\n  repository: old.example/team/job\n  tag: «old|TAG» # sparkpack: job tag\n",
+        "image:\n  repository: '{{ .x }}/job'\n  tag: «old|TAG» # sparkpack: job tag\n",
+        "image:\n  repository: mirror.example/job\n  digest: «ZERO|\"\"»\n  tag: «old|TAG» # sparkpack: job tag\n",
+        "image:\n  repository: mirror.example/job\n  digest: «ZERO|\"\"» # sparkpack: job digest\n",
+        "image:\n  repository: mirror.example/job\n  tag: TAG # sparkpack: job tag\n",
+        "image:\n  repository: «mirror.example/job|JOB»\n  tag: «old|TAG» # sparkpack: job\n",
+        "kind: Kustomization\napiVersion: kustomize.config.k8s.io/v1beta1\nimages:\n- name: job\n  newTag: «old|TAG» # sparkpack: job tag\n",
+        "kind: Kustomization\napiVersion: kustomize.config.k8s.io/v1beta1\nimages:\n- newTag: «old|TAG» # sparkpack: job tag\n  newName: mirror.example/job\n  name: x\n",
+    ] {
+        attacked.assert_pins("a.yaml", text);
+    }
+    let template =
+        "image:\n  repository: JOB\n  tag: '{{ .x }}'\n  digest: '' # sparkpack: job digest\n";
+    attacked.assert_pins("a.yaml", template);
+}
+
+/// Helm's values, texts in block scalars and marks are no way from the root, where the anchors would be seen.
+#[test]
+fn what_an_alias_uses_again_needs_consent_wherever_it_stands() {
+    let pod = |indent: &str| {
+        format!(
+            "{indent}apiVersion: v1\n{indent}kind: Pod\n{indent}spec: {{containers: [{{image: «JOB:old|JOB:TAG»}}]}}\n"
+        )
+    };
+    let texts = [
+        "a: &x\n  repository: JOB\n  tag: «old|TAG»\nb: *x\n".to_owned(),
+        "a: &x {c: [{repository: JOB, tag: «old|TAG»}], d: &y {e: f}}\nb: *x\ng: *y\n".to_owned(),
+        "x:\n- &x {repository: JOB, tag: «old|TAG»}\n- *x\n".to_owned(),
+        "a: &x '«JOB:old|JOB:TAG»' # sparkpack: job\nb: *x\n".to_owned(),
+        "a: &x\n  c: '«JOB:old|JOB:TAG»' # sparkpack: job\nb: *x\n".to_owned(),
+        format!("a: &x |\n{}b: *x\n", pod("  ")),
+        format!("a: &x\n  t: |\n{}b: {{<<: *x}}\n", pod("    ")),
+        "t: |\n  a: &x\n    c: «JOB:old|JOB:TAG» # sparkpack: job\n  repository: y\n  b: *x\n"
+            .to_owned(),
+    ];
+    let attacked = Attacked::new();
+    for text in &texts {
+        let old = text.replace(['«', '»'], "");
+        let old = old.replace("|JOB:TAG", "").replace("|TAG", "");
+        let said = attacked.refusal("a.yaml", &old);
+        assert!(said.contains("error[E063]"), "{text}\n{said}");
+        assert!(said.contains("`&x`"), "{text}\n{said}");
+    }
+    let consent = format!("anchors = [\"kubernetes/a.yaml\"]\n{CONFIGURATION}");
+    let attacked = Attacked::with(&consent);
+    for text in &texts {
+        attacked.assert_pins("a.yaml", text);
+    }
+    // Beside what is shared, and used where it stands.
+    let attacked = Attacked::new();
+    for text in [
+        "a: &x {b: c}\nd: {<<: *x, repository: JOB, tag: «old|TAG»}\n",
+        "a: &x {b: c}\nd: *x\ne: «JOB:old|JOB:TAG» # sparkpack: job\n",
+        "a: &x {repository: JOB, tag: «old|TAG»}\n",
+    ] {
+        attacked.assert_pins("a.yaml", text);
+    }
+}
+
+/// Helm's values are nobody's kind: what a chart makes of them is known from the keys alone.
+#[test]
+fn values_are_found_however_they_are_put_together() {
+    let attacked = Attacked::new();
+    for text in [
+        // An image that stands beside its tag is no whole reference.
+        "image: JOB\ntag: «old|TAG»\n",
+        "a: {image: «old.example/team/job|JOB», tag: «old|TAG»}\n",
+        "a: {registry: registry.example:5000, image: team/job, tag: «old|TAG»}\n",
+        "a: {image: «JOB:old|JOB:TAG», tag: other}\n",
+        "a: {image: «JOB|JOB:TAG», repository: https://example.com}\n",
+        // The tag of a repository that is merged.
+        "a: &x {repository: JOB, tag: TAG}\nb: {<<: *x, tag: «old|TAG»}\n",
+        "a: &x {repository: JOB, tag: TAG}\nb: &y {tag: none}\nc: {<<: [*y, *x], tag: «old|TAG»}\n",
+        "a: &x {registry: other.example, repository: team/job, tag: x}\nb: {<<: *x, registry: registry.example:5000, tag: «old|TAG»}\n",
+        "a: {<<: {repository: JOB, tag: TAG}, tag: «old|TAG»}\n",
+        "a: {'<<': {x: JOB}, tag: old}\n",
+        // A tag that something else fills in.
+        "a: {repository: JOB, tag: {{ .Values.tag }} }\n",
+        "a:\n  repository: JOB\n  tag: {{ .Values.tag }}\n",
+        "a: {repository: JOB, tag: $TAG_OF_IT}\n",
+        "a: {repository: JOB, tag: $(params.tag)}\n",
+        "a: {repository: JOB, tag: '<% tag %>'}\n",
+        "a: {repository: JOB, tag: '[[ tag ]]'}\n",
+        // Too much in one part.
+        "a: {repository: '«JOB:old|JOB»', tag: «x|TAG»}\n",
+        "a: {repository: «JOB@ZERO|JOB», tag: TAG}\n",
+        "a: {registry: registry.example:5000, repository: «team/job:old|team/job», tag: «x|TAG»}\n",
+        "a: {registry: registry.example:5000/, repository: team/job, tag: «x|TAG»}\n",
+        "a: {registry: «old.example/|registry.example:5000/», repository: /team/job, tag: «x|TAG»}\n",
+        "kind: Kustomization\napiVersion: kustomize.config.k8s.io/v1beta1\nimages:\n- {name: x, newName: «JOB:x|JOB», newTag: «y|TAG»}\n",
+        // In a list of objects that nobody knows, and in what only looks like a list.
+        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: helm.toolkit.fluxcd.io/v2\n  kind: HelmRelease\n  spec: {values: {image: {repository: JOB, tag: «old|TAG»}}}\n",
+        "apiVersion: example.com/v1\nkind: AllowList\nspec: {image: {repository: JOB, tag: «old|TAG»}}\n",
+        "apiVersion: example.com/v1\nkind: Thing\nspec: {image: JOB, tag: «old|TAG»}\n",
+        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  spec: {containers: [{image: «JOB:old|JOB:TAG», tag: x}]}\n",
+    ] {
+        attacked.assert_pins("a.yaml", text);
+    }
+    let shared = "a: &x {repository: SIDE, tag: x}\nb: {<<: *x, repository: JOB}\n";
+    let said = attacked.refusal("a.yaml", shared);
+    assert!(
+        said.contains("error[E063]") && !said.contains("E200"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_text_is_read_whatever_lines_stand_around_it() {
+    let attacked = Attacked::new();
+    let values = "    image:\n      repository: JOB\n      tag: «old|TAG»\n";
+    let pod = "    apiVersion: v1\n    kind: Pod\n    spec: {containers: [{image: '«JOB:old|JOB:TAG»'}]}\n";
+    for text in [values, pod] {
+        let mut documents = String::new();
+        for head in ["|", "|2", "|-", "|+2"] {
+            for before in ["", "\n", "\n\n", "  \n", "    \n\n", "    # c\n\n"] {
+                for behind in ["", "\n", "      \n", "# c\n", "\n  # c\n"] {
+                    let document = format!("---\nx: {head}\n{before}{text}{behind}y: 1\n");
+                    documents.push_str(&document);
+                }
+            }
+        }
+        attacked.assert_pins("a.yaml", &documents);
+        let text = format!("x: |\n{text}y: |\n\n{text}");
+        attacked.assert_pins("a.yaml", &text.replace('\n', "\r\n"));
+        attacked.assert_pins("a.yaml", &text.replace('\n', "\r"));
+        attacked.assert_pins("a.yaml", text.trim_end());
+    }
+}
+
+#[test]
+fn a_key_that_is_twice_in_a_text_is_told_with_both_its_places() {
+    let attacked = Attacked::new();
+    let text = "a: 1\nx: |\n  repository: JOB\n  tag: a\n  tag: b\n";
+    let said = attacked.refusal("a.yaml", text);
+    let first = "the key `tag` is there twice: first at kubernetes/a.yaml:4:3";
+    assert!(
+        said.contains("kubernetes/a.yaml:5:3: ") && said.contains(first),
+        "{said}"
+    );
+}
