@@ -165,26 +165,26 @@ fn says(words: &str, images: &[&str]) -> Result<Says, DefectAt> {
 ///
 /// Nothing where another value of the line may be meant: one with a slash before it, by a mark for a whole reference.
 fn value(line: &str, part: Part) -> Option<Range<usize>> {
-    // Behind a value in code may stand what closes a call or a list.
+    let bare = line.trim_end();
+    // Behind a value in quotes may stand what closes a call or a list.
     let is_closing = |last: char| last.is_whitespace() || ",)]};".contains(last);
-    let bare = line.trim_end_matches(is_closing);
-    let end = bare.len();
-    let quote = bare
-        .chars()
-        .next_back()
-        .filter(|last| "'\"".contains(*last));
-    let start = if let Some(quote) = quote {
-        bare[..end - 1].rfind(quote)?
+    let quoted = bare.trim_end_matches(is_closing);
+    let quote = quoted.chars().next_back();
+    let quote = quote.filter(|last| "'\"".contains(*last));
+    let span = if let Some(quote) = quote {
+        let end = quoted.len();
+        quoted[..end - 1].rfind(quote)?..end
     } else {
         let after = |separator: &str| bare.rfind(separator).map(|at| at + separator.len());
         let start = [after(": "), after(":\t"), after("- "), after("=")]
             .into_iter()
             .flatten()
             .max()?;
-        start + (bare[start..].len() - bare[start..].trim_start().len())
+        start + (bare[start..].len() - bare[start..].trim_start().len())..bare.len()
     };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@+~".contains(&byte);
-    let is_value = quote.is_some() || start < end && bare[start..].bytes().all(is_plain);
-    let is_alone = part != Part::Whole || !line[..start].contains('/');
-    (is_value && is_alone).then_some(start..end)
+    let is_value =
+        !span.is_empty() && (quote.is_some() || bare[span.clone()].bytes().all(is_plain));
+    let is_alone = part != Part::Whole || !line[..span.start].contains('/');
+    (is_value && is_alone).then_some(span)
 }
