@@ -1248,14 +1248,8 @@ mod tests {
             (
                 "a: 'a b' # sparkpack: job tag\n",
                 "E202",
-                "f.yml:1:4",
-                "write a tag",
-            ),
-            (
-                "image: x # sparkpack: job tag\n",
-                "E202",
-                "f.yml:1:8",
-                "write `# sparkpack: job`",
+                "f.yml:1:10",
+                "a line of its own",
             ),
         ];
         for (text, code, place, hint) in table {

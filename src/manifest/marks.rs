@@ -96,10 +96,6 @@ impl Line<'_> {
         };
         let before = &self.text[..comment];
         let bare = before.trim_start_matches('\u{feff}').trim();
-        // What is commented out is marked for the day when it comes back.
-        if bare.starts_with('#') {
-            return Ok(None);
-        }
         let says = match says(words, images) {
             // A sentence that begins like one.
             Err(_) if bare.is_empty() || !is_comment(self.offset + comment) => return Ok(None),
@@ -195,9 +191,11 @@ pub(super) fn of_expression(place: Place) -> Defect {
 /// Where the mark's comment begins, and its words.
 fn comment(line: &str) -> Option<(usize, &str)> {
     let start = comment_start(line)?;
-    let word = start + line[start..].rfind(WORD)?;
-    let is_mark = line[start..word].trim_end().ends_with('#');
-    is_mark.then(|| (start, line[word + WORD.len()..].trim()))
+    let word = start + line[start..].find(WORD)?;
+    let before = line[start..word].trim_end().strip_suffix('#')?;
+    // What is commented out is marked for the day when it comes back.
+    let is_out = !before.trim().is_empty() && line[..start].trim().is_empty();
+    (!is_out).then(|| (start, line[word + WORD.len()..].trim()))
 }
 
 type DefectAt = Box<dyn Fn(Place) -> Defect>;
@@ -247,12 +245,18 @@ fn value(line: &str, part: Part) -> Option<Value> {
     let has_comment = [" #", "\t#"].iter().any(|comment| bare.contains(comment));
     // Behind a value in code may stand what closes a call or a list.
     let closed = bare.trim_end_matches(|behind: char| ",)]};".contains(behind) || behind == ' ');
-    match closed.chars().next_back()? {
+    let behind = &bare[closed.len()..];
+    let value = match closed.chars().next_back()? {
         _ if has_comment => None,
         '"' => quoted(closed, '"', ScalarStyle::DoubleQuoted),
         '\'' => quoted(closed, '\'', ScalarStyle::SingleQuoted),
-        _ => plain(closed, &bare[closed.len()..], part),
-    }
+        _ => plain(closed, behind, part),
+    }?;
+    // Of several values on a line the mark may mean another one.
+    let is_in_collection = behind.contains(['}', ']']);
+    let may_be_other = line[..value.span.start].contains('/')
+        || is_in_collection && !line[value.span.clone()].contains(['/', ':']);
+    (part != Part::Whole || !may_be_other).then_some(value)
 }
 
 fn quoted(closed: &str, quote: char, style: ScalarStyle) -> Option<Value> {

@@ -284,8 +284,9 @@ f: ‹old|«job»› # sparkpack: job tag
 "
     );
     pins(&pushed(), VALUES, &values);
-    let marked =
-        format!("a: ‹old|«job»› # sparkpack: job tag\nb: ‹x|{known}› # sparkpack: job digest\n");
+    let marked = format!(
+        "a: ‹old|«job»› # sparkpack: job tag\nb: ‹{other}|{known}› # sparkpack: job digest\n"
+    );
     pins(&pushed(), VALUES, &marked);
     // With tags alone every digest goes.
     let bare = format!("{SPARK}spec:\n  image: R/job:«job»‹@{other}|›\n");
@@ -329,7 +330,7 @@ spec:
 ";
     pins(&case(), "kubernetes/chart/templates/pod.yaml", templates);
     pins(&case(), "kubernetes/chart/templates/pod.tpl", templates);
-    let flow = "{{ if x }}\n- {name: x, image: ‹R/job:old|R/job:«job»›} # sparkpack: job\n- [{tag: ‹old|«job»›}] # sparkpack: job tag\n{{ end }}\n";
+    let flow = "{{ if x }}\n- {name: x, image: '‹R/job:old|R/job:«job»›'} # sparkpack: job\n- [{tag: \"‹old|«job»›\"} ] # sparkpack: job tag\n{{ end }}\n";
     pins(&case(), "kubernetes/flow.yml", flow);
     let jinja = "{% for job in jobs %}
 image: '‹R/job:old|R/job:«job»›'  # sparkpack: job
@@ -382,7 +383,7 @@ fn marks_that_mean_nothing() {
             &case(),
             "several values",
             file,
-            "a: {image: R/job:old, name: web} # sparkpack: job\nb: &x R/job:old # sparkpack: job\nc: {image: 'R/job:old', name: \"web\"} # sparkpack: job\nd: {image: R/job:old, path: a/b} # sparkpack: job\n",
+            "c: {image: 'R/job:old', name: \"web\"} # sparkpack: job\nd: {image: R/job:old, path: a/b} # sparkpack: job\n",
         ),
         refused(
             &case(),
