@@ -69,14 +69,16 @@ impl Pins {
     /// The first line that is wrong, or that says what another has said: `E069`.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Defect> {
         let mut pins = Self::default();
-        let mut offset = text.len() - text.trim_start_matches('\u{feff}').len();
-        for line in text[offset..].split_inclusive('\n') {
-            let at = |column: usize| Place::of_offset(file, text, offset + column);
+        let text = text.trim_start_matches('\u{feff}');
+        for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+            let at = |column: usize| Place {
+                line: number,
+                ..Place::of_offset(file, line, column)
+            };
             let is_said = line.trim().is_empty() || line.starts_with('#');
             if let Some(pin) = (!is_said).then(|| Pin::parse(line, &at)).transpose()? {
                 pins.add(pin)?;
             }
-            offset += line.len();
         }
         Ok(pins)
     }
@@ -102,7 +104,8 @@ impl Pins {
             pin.fingerprint.short(16)
         );
         let place = pin.place.unwrap_or_else(|| Place::of_line(FILE_NAME, 1));
-        let hint = "remove one of them; `sparkpack check --remote` says which digest is right";
+        let hint =
+            "remove one of them, then `sparkpack check --remote` says whether the other is right";
         Err(Defect::new("E069", place, message).hint(hint))
     }
 

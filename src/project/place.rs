@@ -45,6 +45,45 @@ impl Place {
     }
 }
 
+/// The places of a text that are asked for in its order, so that no line is counted twice.
+#[derive(Debug)]
+pub struct Places<'t> {
+    text: &'t str,
+    line: usize,
+    /// The byte at which the line begins.
+    start: usize,
+}
+
+impl<'t> Places<'t> {
+    /// Those of `text`.
+    #[must_use]
+    pub fn of(text: &'t str) -> Self {
+        Self {
+            text,
+            line: 1,
+            start: 0,
+        }
+    }
+
+    /// The place of the byte `offset`.
+    pub fn at(&mut self, file: impl Into<PathBuf>, offset: usize) -> Place {
+        if let Some(between) = self.text.get(self.start..offset)
+            && let Some(newline) = between.rfind('\n')
+        {
+            self.line += between.matches('\n').count();
+            self.start += newline + 1;
+        }
+        let Some(rest) = self.text.get(self.start..).filter(|_| self.start <= offset) else {
+            return Place::of_offset(file, self.text, offset);
+        };
+        let place = Place::of_offset(file, rest, offset - self.start);
+        Place {
+            line: self.line + place.line - 1,
+            ..place
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -110,6 +149,16 @@ pub fn nearest<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_in_the_order_of_a_text_are_those_of_its_bytes() {
+        let text = "\u{feff}a\r\n\nü = x\n\u{feff}b\n";
+        let mut places = Places::of(text);
+        for offset in (0..text.len() + 3).chain([4, 0, 9]) {
+            let place = Place::of_offset("f", text, offset);
+            assert_eq!(places.at("f", offset), place, "{offset}");
+        }
+    }
 
     #[test]
     fn places_count_characters_and_ignore_a_byte_order_mark() {

@@ -8,7 +8,7 @@ use crate::{
     manifest::{ImagePlace, Located, comment_start},
     project::{
         Project,
-        place::{Defect, Place},
+        place::{Defect, Places},
     },
 };
 
@@ -31,7 +31,7 @@ pub(super) fn mentions(
 ) -> Vec<Mention> {
     let rewritten = located.spans(is_rewritten);
     let others = located.spans(&|place| !is_rewritten(place));
-    let mut lines = Lines::of(text);
+    let mut places = Places::of(text);
     let mentions = words(text).filter_map(|range| {
         let word = &text[range.clone()];
         let written: Reference = word.parse().ok()?;
@@ -44,7 +44,7 @@ pub(super) fn mentions(
         }
         let is_old = written.tag.is_some() && !wants.is_current(image, &written);
         let stale = (is_old && wants.is_meant(image)).then(|| {
-            let place = lines.place(file, range.start);
+            let place = places.at(file, range.start);
             let message =
                 format!("`{word}` is not current, and stands where sparkpack does not rewrite");
             let hint = if is_within(&others, &range) {
@@ -69,38 +69,6 @@ pub(super) fn mentions(
 fn is_within(spans: &[Range<usize>], word: &Range<usize>) -> bool {
     let next = spans.get(spans.partition_point(|span| span.end <= word.start));
     next.is_some_and(|span| span.start < word.end)
-}
-
-/// Counts the lines of a text once, however many places are asked for.
-struct Lines<'t> {
-    text: &'t str,
-    /// What is counted, in bytes.
-    counted: usize,
-    /// The line breaks in that.
-    breaks: usize,
-}
-
-impl<'t> Lines<'t> {
-    fn of(text: &'t str) -> Self {
-        Self {
-            text,
-            counted: 0,
-            breaks: 0,
-        }
-    }
-
-    /// The place of a byte that does not lie before the one that was asked for last.
-    fn place(&mut self, file: &Path, offset: usize) -> Place {
-        self.breaks += self.text[self.counted..offset].matches('\n').count();
-        self.counted = offset;
-        let line = &self.text[line_start(self.text, offset)..];
-        let in_line = offset - (self.text.len() - line.len());
-        let place = Place::of_offset(file, line, in_line);
-        Place {
-            line: place.line + self.breaks,
-            ..place
-        }
-    }
 }
 
 fn line_start(text: &str, offset: usize) -> usize {
