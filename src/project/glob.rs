@@ -45,6 +45,14 @@ pub fn matching(root: &Path, pattern: &str, wanted: Wanted) -> Result<Vec<String
     for entry in walk.filter_entry(|entry| entry.depth() == 0 || !is_passed_over(entry.file_name()))
     {
         let entry = entry.map_err(|error| error.to_string())?;
+        if let Some(name) = without_name(root, entry.path())
+            && matcher.is_match(name)
+        {
+            return Err(format!(
+                "`{}` matches `{pattern}`, and its name is not UTF-8: rename it",
+                name.display()
+            ));
+        }
         let relative = entry.path().strip_prefix(root).ok().and_then(Path::to_str);
         let Some(relative) = relative.filter(|relative| matcher.is_match(relative)) else {
             continue;
@@ -61,6 +69,12 @@ pub fn matching(root: &Path, pattern: &str, wanted: Wanted) -> Result<Vec<String
     }
     found.sort();
     Ok(found)
+}
+
+/// A path below `root` that cannot be written, if it is such a one.
+fn without_name<'p>(root: &Path, path: &'p Path) -> Option<&'p Path> {
+    let relative = path.strip_prefix(root).ok()?;
+    relative.to_str().is_none().then_some(relative)
 }
 
 /// What no pattern means, however wide it is.
@@ -93,5 +107,17 @@ mod tests {
             ["k/once"]
         );
         assert!(compile("[a-").is_err());
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_written_is_told_and_not_passed_over() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(OsStr::from_bytes(b"a\xff.yml"));
+        fs_err::write(file, "").unwrap();
+        let why = matching(folder.path(), "*.yml", Wanted::Files).unwrap_err();
+        assert!(why.contains("is not UTF-8: rename it"), "{why}");
+        let others = matching(folder.path(), "*.txt", Wanted::Files).unwrap();
+        assert!(others.is_empty());
     }
 }
