@@ -72,7 +72,7 @@ pub(crate) fn spoiled(document: &Value) -> Vec<(String, Value)> {
             all.push((format!("{pointer}: {what}"), copy));
         };
         spoil("a number with a fraction".to_owned(), &|value| {
-            *value = json!(1.5)
+            *value = json!(1.5);
         });
         if let Some(object) = here.as_object() {
             spoil("an unknown key".to_owned(), &|value| {
