@@ -64,4 +64,18 @@ impl Naming {
     pub fn named(&self, reference: &Reference) -> Option<&str> {
         self.image(&reference.repository, reference.tag.as_deref())
     }
+
+    /// The image that a reference to a shared repository seems to mean, under a tag that cannot be that image's.
+    #[must_use]
+    pub fn resembling(&self, reference: &Reference) -> Option<&str> {
+        if self.named(reference).is_some() {
+            return None;
+        }
+        let images = self.by_repository.get(&reference.repository)?;
+        let tag = reference.tag.as_deref()?;
+        // Of `job` and `job-b`, it is the one of which more is there.
+        let like = images.iter().filter(|(_, image)| image.resembles(tag));
+        let nearest = like.max_by_key(|(_, image)| image.tag_prefix.len() + image.tag_suffix.len());
+        nearest.map(|(name, _)| name.as_str())
+    }
 }

@@ -51,6 +51,16 @@ impl Recognition {
     }
 }
 
+impl Recognition {
+    /// Whether a tag of a shared repository begins and ends like this image's, without being such a one.
+    #[must_use]
+    pub fn resembles(&self, tag: &str) -> bool {
+        let rest = tag.strip_prefix(&self.tag_prefix);
+        let is_like = rest.is_some_and(|rest| rest.ends_with(&self.tag_suffix));
+        is_like && !self.fits(tag)
+    }
+}
+
 /// What stands for a fingerprint in a manifest that was never rewritten.
 pub const UNBUILT: &str = "unbuilt";
 
@@ -184,6 +194,8 @@ mod tests {
             ("e3b0c44298fc1c14", false),
         ] {
             assert_eq!(recognition.fits(tag), fits, "{tag}");
+            let resembles = tag.starts_with("job-") && !fits;
+            assert_eq!(recognition.resembles(tag), resembles, "{tag}");
         }
         assert!(plain.recognition(NAMES).unwrap().fits("v1"));
         assert_eq!(

@@ -335,3 +335,86 @@ fn a_key_that_is_twice_in_a_text_is_told_with_both_its_places() {
         "{said}"
     );
 }
+
+#[test]
+fn git_applies_what_a_check_prints() {
+    let attacked = Attacked::new();
+    let text = "# a\nimage:\n  repository: JOB\n  tag: old\n# b\n# c\n# d\n";
+    let many = text.repeat(3).replace("image", "a").replacen("a:", "b:", 1);
+    for text in [
+        text,
+        text.trim_end(),
+        "image: {repository: JOB, tag: old}",
+        &many,
+    ] {
+        for end in ["\n", "\r\n"] {
+            let old = attacked.filled(text).replace('\n', end);
+            attacked.project.write("kubernetes/a.yaml", &old);
+            let check = attacked.project.run(&["check"]);
+            attacked.project.write("diff.patch", &check.stdout);
+            let mut apply = std::process::Command::new("git");
+            apply.args(["apply", "diff.patch"]);
+            apply.current_dir(attacked.project.root());
+            let applied = apply.output().unwrap();
+            assert!(applied.status.success(), "{applied:?}\n{}", check.stdout);
+            let new = old.replace("old", &attacked.tag);
+            assert_eq!(attacked.project.read("kubernetes/a.yaml"), new);
+        }
+    }
+}
+
+#[test]
+fn the_manifests_of_no_registry_are_not_right() {
+    let attacked = Attacked::new();
+    for verb in ["check", "pin", "plan"] {
+        let run = attacked.project.run(&[verb, "--registry", "prod"]);
+        assert_eq!(run.code, 2, "{verb}: {}", run.stderr);
+        let said = "error[E087]: there is no registry `prod`; configured: `main`";
+        assert!(run.stderr.starts_with(said), "{verb}: {}", run.stderr);
+    }
+}
+
+/// By the fixed part of `reference` alone, `job-b-…` of a neighbour would be the job as well.
+#[test]
+fn a_tag_in_a_shared_repository_that_is_nearly_one_of_ours_is_not_passed_over_in_silence() {
+    let attacked = Attacked::new();
+    attacked.project.edit(
+        "sparkpack.toml",
+        "project =",
+        "reference = \"{registry}/spark:{image}-{fingerprint}\"\nproject =",
+    );
+    attacked.project.write(
+        "kubernetes/right.yml",
+        "a: {repository: registry.example:5000/team/spark, tag: job-unbuilt}\nb: {image: registry.example:5000/team/spark:side-unbuilt}\n",
+    );
+    attacked.project.succeed(&["pin"]);
+    let text = "a: {image: registry.example:5000/team/spark:TAGS}\n";
+    for (tag, image) in [
+        ("job-latest", "job"),
+        ("side-v1", "side"),
+        ("job-b-0123456789abcdef", "job"),
+    ] {
+        attacked
+            .project
+            .write("kubernetes/a.yaml", &text.replace("TAGS", tag));
+        let run = attacked.project.succeed(&["check"]);
+        let said = format!(
+            "warning[W112]: kubernetes/a.yaml:1:12: `registry.example:5000/team/spark:{tag}` is left alone: its tag begins like one of `{image}`, and is none\n"
+        );
+        assert!(run.stderr.starts_with(&said), "{}", run.stderr);
+        // Nor from the verdicts of an earlier run.
+        assert!(
+            attacked
+                .project
+                .succeed(&["check"])
+                .stderr
+                .starts_with(&said)
+        );
+    }
+    for other in ["latest", "other-0123456789abcdef", "jobs-1"] {
+        attacked
+            .project
+            .write("kubernetes/a.yaml", &text.replace("TAGS", other));
+        assert_eq!(attacked.project.succeed(&["check"]).stderr, "");
+    }
+}

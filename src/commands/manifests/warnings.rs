@@ -53,6 +53,7 @@ pub(super) fn of(
             warnings.push(Defect::new("W107", place.clone(), message).hint(hint));
         }
     }
+    warnings.extend(of_other_tags(project, located));
     for change in &rewritten.changes {
         if let [_, ..] = change.reaches.as_slice() {
             let also: Vec<String> = change.reaches.iter().map(ToString::to_string).collect();
@@ -68,6 +69,24 @@ pub(super) fn of(
         }
     }
     warnings
+}
+
+/// The places that name the repository which all images share, under a tag that only begins like one of theirs.
+fn of_other_tags(project: &Project, located: &Located) -> Vec<Defect> {
+    let places = located.places.iter();
+    let places = places.filter(|place| place.mark.is_none() && place.left_alone.is_none());
+    let defects = places.filter_map(|place| {
+        let reference = place.reference()?;
+        let image = project.naming.resembling(&reference)?;
+        let message = format!(
+            "`{reference}` is left alone: its tag begins like one of `{image}`, and is none"
+        );
+        let hint = format!(
+            "if it is `{image}`, put `# sparkpack: {image}` behind it, else `# sparkpack: ignore`"
+        );
+        Some(Defect::new("W112", place.place.clone(), message).hint(hint))
+    });
+    defects.collect()
 }
 
 /// The images that nothing stands on and no manifest names, where others are named; or that none is.
