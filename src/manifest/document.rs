@@ -117,8 +117,6 @@ pub(super) struct Candidate {
     pub(super) merge: Option<NodeId>,
     /// A part that is there twice: the two keys.
     pub(super) twice: Option<(&'static str, Spot, Spot)>,
-    /// The anchors of the collections around it, from the inside.
-    pub(super) anchors: Vec<usize>,
     spots: [Option<Spot>; PART_KEYS.len()],
 }
 
@@ -194,8 +192,6 @@ impl<'t> Document<'t> {
 #[derive(Debug)]
 struct Open<'t> {
     node: Option<NodeId>,
-    /// 0 without an anchor.
-    anchor: usize,
     at: At<'t>,
     candidate: Option<Box<Candidate>>,
 }
@@ -322,7 +318,6 @@ impl<'t> Builder<'t> {
         }
         self.open.push(Open {
             node,
-            anchor,
             at,
             candidate: None,
         });
@@ -340,9 +335,6 @@ impl<'t> Builder<'t> {
             && candidate.may_name()
         {
             candidate.path = self.path();
-            let around = self.open.iter().rev().map(|open| open.anchor);
-            let anchors = std::iter::once(open.anchor).chain(around);
-            candidate.anchors = anchors.filter(|anchor| *anchor != 0).collect();
             self.document.candidates.push(*candidate);
         }
         if self.is_at_key() {
