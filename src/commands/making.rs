@@ -18,8 +18,8 @@ use crate::{
     adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon, DockerError},
     error::Error,
     image::{
-        ImageFacts, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST,
-        LABEL_STAGE, Reference,
+        ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
+        Reference,
     },
     plan::{PlatformStage, Stage, reasons},
     project::{
@@ -39,7 +39,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Made {
     pub(super) reference: Reference,
-    pub(super) facts: ImageFacts,
+    pub(super) facts: ImageInfo,
     pub(super) action: Action,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Maker<'a> {
     prefix: &'a str,
     contexts: Contexts<'a>,
     /// What the daemon had when it was asked which stages are needed.
-    seen: Mutex<BTreeMap<String, Option<ImageFacts>>>,
+    seen: Mutex<BTreeMap<String, Option<ImageInfo>>>,
 }
 
 impl<'a> Maker<'a> {
@@ -146,7 +146,7 @@ impl<'a> Maker<'a> {
         })
     }
 
-    fn seen(&self) -> MutexGuard<'_, BTreeMap<String, Option<ImageFacts>>> {
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<String, Option<ImageInfo>>> {
         // Every change is one insertion: what a thread that panicked has left is whole.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -173,7 +173,7 @@ impl<'a> Maker<'a> {
         inputs: &ImageInputs,
         reference: &Reference,
         line: &mut StageLine<'_>,
-    ) -> Result<ImageFacts, Error> {
+    ) -> Result<ImageInfo, Error> {
         let platform = only_platform(stage)?;
         refuse_what_the_builder_lacks(daemon, inputs)?;
         let context = self.contexts.of(stage, image, inputs, line)?;
@@ -318,7 +318,7 @@ fn untrue(reference: &Reference, reason: &str) -> Error {
 fn check(
     stage: &Stage,
     reference: &Reference,
-    facts: &ImageFacts,
+    facts: &ImageInfo,
     parent: Option<&Made>,
 ) -> Result<(), Error> {
     let wanted = &only_platform(stage)?.platform;

@@ -21,7 +21,7 @@ use crate::{
     },
     cli::{PlanArguments, PlanFormat},
     error::Error,
-    image::{ImageFacts, Reference},
+    image::{ImageInfo, Reference},
     plan::reasons::{self, Found, State},
     project::excluded::{self, Folder},
 };
@@ -121,7 +121,7 @@ impl Planner<'_> {
     fn states_by_daemon(&self) -> Result<BTreeMap<String, State>, DockerError> {
         let daemon = Daemon::connect_at_once()?;
         let plan = &self.prepared.plan;
-        let mut images: BTreeMap<String, Option<ImageFacts>> = BTreeMap::new();
+        let mut images: BTreeMap<String, Option<ImageInfo>> = BTreeMap::new();
         let needed = plan.needed(self.targets, |stage| {
             let found = daemon.inspect(&self.references[&stage.name].to_string())?;
             let is_to_build = reasons::to_build(stage, found.as_ref(), None).is_some();

@@ -25,7 +25,7 @@ use crate::{
     adapters::registry::{RegistryError, RegistryImage},
     cli::PushArguments,
     error::Error,
-    image::{ImageFacts, LABEL_FINGERPRINT, Reference},
+    image::{ImageInfo, LABEL_FINGERPRINT, Reference},
     plan::Stage,
     ui::StageLine,
 };
@@ -204,7 +204,7 @@ impl Pusher<'_> {
     fn align(&self, name: &str, pushed: &Pushed) -> Result<Made, Error> {
         let daemon = self.outside.daemon()?;
         let local = daemon.inspect(&pushed.reference.to_string())?;
-        let made = |facts: ImageFacts| Made {
+        let made = |facts: ImageInfo| Made {
             reference: pushed.reference.clone(),
             facts,
             action: making::Action::Reused,
@@ -315,7 +315,7 @@ fn lost(reference: &Reference) -> Error {
     }
 }
 
-fn refuse_conflict(stage: &Stage, reference: &Reference, facts: &ImageFacts) -> Result<(), Error> {
+fn refuse_conflict(stage: &Stage, reference: &Reference, facts: &ImageInfo) -> Result<(), Error> {
     let found = match facts.fingerprint() {
         Some(same) if same == stage.fingerprint.hex() => return Ok(()),
         Some(other) => format!(

@@ -22,7 +22,7 @@ use crate::{
     },
     error::Error,
     image::{
-        Digest, ImageFacts, LABEL_FINGERPRINT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
+        Digest, ImageInfo, LABEL_FINGERPRINT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
         Platform, Reference, is_tag,
     },
     plan::{Record, Stage},
@@ -534,7 +534,7 @@ impl<'a> Records<'a> {
     /// The record that an image's labels give, if they are its own.
     fn of_facts(
         &self,
-        facts: &ImageFacts,
+        facts: &ImageInfo,
         wanted: &Wanted,
         whose: &str,
         fetch: &dyn Fn(&Digest) -> Result<Record, Said>,

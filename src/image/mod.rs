@@ -3,13 +3,13 @@
 //! Pure: nothing here reads a file, a daemon or a registry.
 
 mod digest;
-mod facts;
+mod info;
 mod platform;
 mod reference;
 
 pub use digest::{Digest, DigestError, Hasher};
-pub use facts::{
-    ImageFacts, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
+pub use info::{
+    ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
 };
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError, Repository, is_tag};

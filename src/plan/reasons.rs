@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Plan, Stage};
-use crate::image::{ImageFacts, Reference};
+use crate::image::{ImageInfo, Reference};
 
 /// Why what is there does not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +45,8 @@ impl fmt::Display for Reason {
 #[must_use]
 pub fn to_build(
     stage: &Stage,
-    found: Option<&ImageFacts>,
-    parent: Option<(&Reference, &ImageFacts)>,
+    found: Option<&ImageInfo>,
+    parent: Option<(&Reference, &ImageInfo)>,
 ) -> Option<Reason> {
     let Some(found) = found else {
         return Some(Reason::Missing);
@@ -82,7 +82,7 @@ pub struct Found<'a> {
     /// Its reference.
     pub reference: &'a Reference,
     /// What the daemon has under it.
-    pub image: Option<&'a ImageFacts>,
+    pub image: Option<&'a ImageInfo>,
     /// The stage of the project whose layers are its lowest.
     pub foundation: Option<&'a str>,
 }
@@ -197,14 +197,14 @@ mod tests {
         }
     }
 
-    fn image(fingerprint: Option<&str>, layers: &[&str]) -> ImageFacts {
+    fn image(fingerprint: Option<&str>, layers: &[&str]) -> ImageInfo {
         let label = |name: &str| {
             (
                 LABEL_FINGERPRINT.to_owned(),
                 Digest::of(name.as_bytes()).hex().to_owned(),
             )
         };
-        ImageFacts {
+        ImageInfo {
             id: Digest::of(b"id"),
             platform: Platform::default(),
             diff_ids: layers
@@ -233,7 +233,7 @@ mod tests {
     }
 
     /// The states of base, ds and job when the daemon has these.
-    fn judged(images: &[Option<ImageFacts>; 3]) -> Vec<State> {
+    fn judged(images: &[Option<ImageInfo>; 3]) -> Vec<State> {
         let plan = plan();
         let names = ["base", "ds", "job"].map(str::to_owned);
         let references = names.clone().map(|name| reference(&name));

@@ -26,7 +26,7 @@ pub use build::{BuildEvent, BuildRequest};
 pub use error::{DockerError, Unreachable};
 pub use transfer::TransferEvent;
 
-use crate::image::{Digest, ImageFacts, Platform, Reference};
+use crate::image::{Digest, ImageInfo, Platform, Reference};
 use greeting::Greeting;
 use host::{Address, Environment, Host};
 
@@ -147,7 +147,7 @@ impl Daemon {
     ///
     /// # Errors
     /// The daemon is gone, or answers with something else than an image.
-    pub fn inspect(&self, name: &str) -> Result<Option<ImageFacts>, DockerError> {
+    pub fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DockerError> {
         let doing = || format!("inspect `{name}`");
         match self.ask(self.client.inspect_image(name)) {
             Ok(answer) => match facts(answer) {
@@ -233,7 +233,7 @@ impl Daemon {
         id: &Digest,
         platform: &Platform,
         reference: &Reference,
-    ) -> Result<ImageFacts, DockerError> {
+    ) -> Result<ImageInfo, DockerError> {
         let Some(facts) = self.inspect(id.as_str())? else {
             return Err(DockerError::Answer {
                 doing: format!("look at the image made for `{reference}`"),
@@ -246,7 +246,7 @@ impl Daemon {
 }
 
 fn match_platform(
-    facts: &ImageFacts,
+    facts: &ImageInfo,
     platform: &Platform,
     reference: &Reference,
 ) -> Result<(), DockerError> {
@@ -321,7 +321,7 @@ fn natural_builder(greeting: Greeting) -> Builder {
 }
 
 /// The daemon's answer in our words; the error says what is missing in it.
-fn facts(answer: ImageInspect) -> Result<ImageFacts, String> {
+fn facts(answer: ImageInspect) -> Result<ImageInfo, String> {
     let id = answer.id.ok_or("the answer has no image ID")?;
     let layers = answer.root_fs.and_then(|root| root.layers);
     let diff_ids = layers
@@ -329,7 +329,7 @@ fn facts(answer: ImageInspect) -> Result<ImageFacts, String> {
         .iter()
         .map(|layer| layer.parse().map_err(|error| format!("a layer: {error}")))
         .collect::<Result<_, _>>()?;
-    Ok(ImageFacts {
+    Ok(ImageInfo {
         id: image_id(&id).ok_or_else(|| format!("`{id}` is not an image ID"))?,
         platform: platform(answer.os, answer.architecture, answer.variant),
         diff_ids,

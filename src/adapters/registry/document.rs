@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::image::{Digest, ImageFacts, Platform};
+use crate::image::{Digest, ImageInfo, Platform};
 
 /// The media types that are asked for.
 pub(super) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
@@ -175,7 +175,7 @@ pub(super) fn by_platform(index: Vec<Descriptor>) -> BTreeMap<Platform, Digest> 
 }
 
 /// The facts of the image that a manifest and its config describe.
-pub(super) fn facts(manifest: &Manifest, config: &[u8]) -> Result<ImageFacts, String> {
+pub(super) fn facts(manifest: &Manifest, config: &[u8]) -> Result<ImageInfo, String> {
     let raw: RawConfig = json(config, "config")?;
     let diff_ids = raw.rootfs.diff_ids;
     if diff_ids.len() != manifest.layers.len() {
@@ -184,7 +184,7 @@ pub(super) fn facts(manifest: &Manifest, config: &[u8]) -> Result<ImageFacts, St
             "the manifest has {layers} layers, its config {named}"
         ));
     }
-    Ok(ImageFacts {
+    Ok(ImageInfo {
         id: manifest.config.digest.clone(),
         platform: raw.platform.normal(),
         diff_ids,

@@ -20,7 +20,7 @@ use self::{
     transport::{Answer, Patience},
 };
 use super::credentials::Credentials;
-use crate::image::{Digest, ImageFacts, Platform, Reference, Repository};
+use crate::image::{Digest, ImageInfo, Platform, Reference, Repository};
 
 mod attach;
 mod challenge;
@@ -63,7 +63,7 @@ pub struct RegistryImage {
     /// The manifest as it is served, byte for byte.
     pub manifest: Vec<u8>,
     /// What the manifest and the config say.
-    pub facts: ImageFacts,
+    pub facts: ImageInfo,
 }
 
 /// What a HEAD request says of a reference.

@@ -15,7 +15,7 @@ pub const LABEL_RECORD_DIGEST: &str = "dev.sparkpack.record-digest";
 
 /// What is known of one image, whether a daemon or a registry holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageFacts {
+pub struct ImageInfo {
     /// The digest of the image's config, which a daemon calls the image ID.
     pub id: Digest,
     /// The platform in the config.
@@ -30,7 +30,7 @@ pub struct ImageFacts {
     pub size: u64,
 }
 
-impl ImageFacts {
+impl ImageInfo {
     /// The fingerprint that the image says it was made from.
     #[must_use]
     pub fn fingerprint(&self) -> Option<&str> {
