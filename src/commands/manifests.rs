@@ -20,12 +20,12 @@ use crate::{
     adapters::journal::Replacement,
     error::Error,
     image::{Digest, Reference},
-    manifest::{self, ImagePlace, LeftAlone, Located, Object, Rewritten, Rules, on_all_cores},
     project::{
         glob,
         pins::{self, Pins},
         place::{Defect, Place},
     },
+    yaml::{self, ImagePlace, LeftAlone, Located, Object, Rewritten, Rules, on_all_cores},
 };
 
 /// Which manifests, and whose references in them.
@@ -208,7 +208,7 @@ impl<'s> Manifests<'s> {
             return Ok(read);
         }
         let text = read(self.session, file.name)?;
-        let located = manifest::locate(Path::new(file.name), &text, &self.rules);
+        let located = yaml::locate(Path::new(file.name), &text, &self.rules);
         let located = located.map_err(several)?;
         Ok(file.read.get_or_init(|| Read { text, located }))
     }
@@ -231,7 +231,7 @@ impl<'s> Manifests<'s> {
         };
         let path = Path::new(file.name);
         let rewritten =
-            manifest::rewrite(path, text, located, file.may_share, &decide).map_err(several)?;
+            yaml::rewrite(path, text, located, file.may_share, &decide).map_err(several)?;
         let is_ours = |place: &ImagePlace| {
             place.left_alone.is_some() || image_of(self.session, place).is_some()
         };

@@ -3,7 +3,7 @@
 use walkdir::WalkDir;
 
 const LAYERS: [&str; 9] = [
-    "image", "project", "package", "plan", "manifest", "adapters", "error", "ui", "commands",
+    "image", "project", "package", "plan", "yaml", "adapters", "error", "ui", "commands",
 ];
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sparkpack::manifest::Table;
+use sparkpack::yaml::Table;
 
 const BEGIN: &str = "<!-- table: generated from the code; a test compares them -->\n";
 const END: &str = "<!-- table -->\n";

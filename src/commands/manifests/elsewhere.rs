@@ -5,11 +5,11 @@ use std::{ops::Range, path::Path};
 use super::Wants;
 use crate::{
     image::Reference,
-    manifest::{ImagePlace, Located, comment_start},
     project::{
         Project,
         place::{Defect, Places},
     },
+    yaml::{ImagePlace, Located, comment_start},
 };
 
 /// A reference to an image of the project outside of the places that are rewritten.

@@ -17,8 +17,8 @@ use crate::{
     adapters::{stats, store},
     commands::session::Session,
     image::Digest,
-    manifest::Rewritten,
     project::stats::Signature,
+    yaml::Rewritten,
 };
 
 /// Changes when a text may be read in another way than before.

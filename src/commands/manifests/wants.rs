@@ -7,8 +7,8 @@ use crate::{
     commands::{locks::Prepared, session::Session, stages},
     error::Error,
     image::{Digest, Reference},
-    manifest::{Wanted, WantedDigest},
     project::{PinMode, pins::Pins},
+    yaml::{Wanted, WantedDigest},
 };
 
 /// Which digests there are to write.

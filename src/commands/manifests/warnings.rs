@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashSet};
 use super::{Examined, Scope, Wants};
 use crate::{
     commands::{locks::Prepared, session::Session},
-    manifest::{self, Located, Rewritten},
     project::{
         FILE_NAME, Project,
         place::{Defect, Place},
         template::Names,
     },
+    yaml::{self, Located, Rewritten},
 };
 
 /// The oddities of one manifest.
@@ -154,7 +154,7 @@ pub(super) fn nothing_named(
         .find_map(|file| file.objects.without_image.clone());
     let example = example(session, scope);
     if let Some(object) = without_image {
-        let paths: Vec<String> = manifest::paths(&object.group, &object.kind)
+        let paths: Vec<String> = yaml::paths(&object.group, &object.kind)
             .iter()
             .map(|path| format!("`{path}`"))
             .collect();
