@@ -8,7 +8,7 @@
 //! The layers, each of which uses only those to its left:
 //!
 //! ```text
-//! image ← project ← package ← plan ← yaml ← adapters ← error ← ui ← commands ← main
+//! image ← project ← package ← plan ← yaml ← adapters ← error ← ui ← operations ← commands ← main
 //! ```
 
 pub mod adapters;
@@ -16,6 +16,7 @@ pub mod cli;
 pub mod commands;
 pub mod error;
 pub mod image;
+pub mod operations;
 pub mod package;
 pub mod plan;
 pub mod project;

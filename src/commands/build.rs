@@ -1,17 +1,16 @@
 //! `sparkpack build`: packs, makes what the daemon does not have, rewrites the manifests, says what was made.
 
-use super::{
-    locks,
-    making::{Action, Maker},
-    manifests::{self, Digests, Manifests, Scope, Wants},
-    outside::{Missing, Outside},
-    packing::Packer,
-    pins, records,
-    report::{self, Row},
-    schedule,
-    session::Session,
+use crate::{
+    cli::Images,
+    error::Error,
+    operations::{
+        build::{self, StageBuilder},
+        dist::{self, Action, ImageResult, Packer},
+        manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
+        provenance, publish, resolution,
+        workspace::{LockPolicy, Services, Session},
+    },
 };
-use crate::{cli::Images, error::Error};
 
 pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     let (registry, prefix) = session.registry(images.registry.registry.as_deref())?;
@@ -21,28 +20,28 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
         images: &targets,
     };
     Manifests::of(session, scope.registry)?.check()?;
-    let outside = Outside::with(session, images.locks);
-    outside.daemon()?;
-    let prepared = locks::prepare(session, &outside, Missing::of(images.locks))?;
-    let pins = pins::read(session)?;
-    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
-    Manifests::of(session, scope.registry)?.examine(&wants)?;
-    let packer = Packer::new(session, &outside);
+    let services = Services::with(session, images.locks);
+    services.daemon()?;
+    let prepared = resolution::prepare(session, &services, LockPolicy::of(images.locks))?;
+    let pins = publish::read_pins(session)?;
+    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
+    Manifests::of(session, scope.registry)?.examine(&expected)?;
+    let packer = Packer::new(session, &services);
     packer.pack_images(&targets, &prepared)?;
-    let maker = Maker::new(session, &outside, &prepared, &packer, prefix);
+    let maker = StageBuilder::new(session, &services, &prepared, &packer, prefix);
     let names = maker.needed(&targets)?;
-    let made = schedule::run(session, &prepared.plan, &names, &|name, below| {
+    let made = build::run_on_stages(session, &prepared.plan, &names, &|name, below| {
         maker.make(&prepared.plan.stages[name], below)
     })?;
 
-    let rows: Vec<Row> = prepared
+    let rows: Vec<ImageResult> = prepared
         .order
         .iter()
-        .filter_map(|name| made.get(name).map(|made| Row::of_made(name, made)))
+        .filter_map(|name| made.get(name).map(|made| ImageResult::of_made(name, made)))
         .collect();
-    records::keep(session, &prepared, &targets)?;
+    provenance::keep_records(session, &prepared, &targets)?;
     let changed = manifests::rewrite(session, &prepared, scope, &pins, None)?;
-    report::write(session, &prepared, (registry, prefix), &rows)?;
+    dist::write_images_json(session, &prepared, (registry, prefix), &rows)?;
     packer.remember();
     if made.values().all(|made| made.action == Action::Reused) && !changed {
         session.ui.say(format!(

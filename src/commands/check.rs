@@ -1,20 +1,18 @@
 //! `sparkpack check`: says whether the manifests name the images of this checkout; changes nothing.
 
-mod forms;
+mod formats;
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{
-    locks::{self, Prepared},
-    manifests::{self, Digests, Examined, Manifests, Scope, Wants},
-    outside::{Missing, Outside},
-    pins, remote,
-    session::Session,
-    untracked::Strictness,
-};
 use crate::{
     cli::{CheckArguments, CheckFormat},
     error::Error,
+    operations::{
+        manifests::{self, Digests, Examined, ExpectedReferences, Manifests, Scope},
+        publish,
+        resolution::{self, Prepared, Strictness},
+        workspace::{LockPolicy, Services, Session},
+    },
     project::{
         FILE_NAME,
         place::{Defect, Place},
@@ -36,8 +34,8 @@ pub(super) fn tell(ui: &Ui, root: &Path, format: CheckFormat, error: &Error) -> 
     let errors: Vec<Drift> = error.each().into_iter().map(of_error).collect();
     match format {
         CheckFormat::Text | CheckFormat::Json => Ok(()),
-        CheckFormat::Github => forms::github(ui, root, &errors),
-        CheckFormat::Gitlab => forms::gitlab(ui, root, &errors),
+        CheckFormat::Github => formats::github(ui, root, &errors),
+        CheckFormat::Gitlab => formats::gitlab(ui, root, &errors),
     }
 }
 
@@ -47,17 +45,17 @@ fn check(session: &Session<'_>, arguments: &CheckArguments) -> Result<(), Error>
         registry: arguments.images.registry.registry.as_deref(),
         images: &targets,
     };
-    let outside = Outside::new(session);
+    let services = Services::new(session);
     let manifests = Manifests::of(session, scope.registry)?;
     let manifests = match arguments.format {
         CheckFormat::Json => manifests.in_full(),
         _ => manifests,
     };
-    let (examined, prepared) = examine(session, &manifests, &outside, scope)?;
+    let (examined, prepared) = examine(session, &manifests, &services, scope)?;
     Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;
     let mut drift = drift(&examined);
     if arguments.remote {
-        let gone = remote::verify(session, &outside, &prepared, scope)?;
+        let gone = publish::verify(session, &services, &prepared, scope)?;
         for defect in &gone {
             session.ui.warn(defect);
         }
@@ -65,10 +63,10 @@ fn check(session: &Session<'_>, arguments: &CheckArguments) -> Result<(), Error>
     }
     let root = &session.project.root;
     match arguments.format {
-        CheckFormat::Text => forms::diff(session.ui, &examined)?,
-        CheckFormat::Json => forms::json(session, &examined, &drift)?,
-        CheckFormat::Github => forms::github(session.ui, root, &drift)?,
-        CheckFormat::Gitlab => forms::gitlab(session.ui, root, &drift)?,
+        CheckFormat::Text => formats::diff(session.ui, &examined)?,
+        CheckFormat::Json => formats::json(session, &examined, &drift)?,
+        CheckFormat::Github => formats::github(session.ui, root, &drift)?,
+        CheckFormat::Gitlab => formats::gitlab(session.ui, root, &drift)?,
     }
     match drift.len() {
         0 => Ok(()),
@@ -85,13 +83,13 @@ fn check(session: &Session<'_>, arguments: &CheckArguments) -> Result<(), Error>
 fn examine(
     session: &Session<'_>,
     manifests: &Manifests<'_>,
-    outside: &Outside<'_>,
+    services: &Services<'_>,
     scope: Scope<'_>,
 ) -> Result<(Vec<Examined>, Prepared), Error> {
-    let prepared = locks::prepare(session, outside, Missing::Refuse)?;
-    let pins = pins::read(session)?;
-    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
-    let examined = manifests.examine(&wants)?;
+    let prepared = resolution::prepare(session, services, LockPolicy::ReadOnly)?;
+    let pins = publish::read_pins(session)?;
+    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
+    let examined = manifests.examine(&expected)?;
     manifests::say_skipped(session, &examined);
     manifests::refuse_nothing_named(session, scope, &examined)?;
     manifests::warn(session, &prepared, scope, &examined);

@@ -1,16 +1,14 @@
 //! `sparkpack diff`: says what makes two images differ.
 
-use super::{
-    explaining::{Explainer, absent, place_of},
-    outside::Outside,
-    records::{Found, Records, Wanted, prefix_of},
-    session::Session,
-    why,
-};
+use super::why;
 use crate::{
     cli::DiffArguments,
     error::Error,
     image::{Reference, is_tag},
+    operations::{
+        provenance::{Explainer, FoundRecord, RecordQuery, Records, absent, place_of, prefix_of},
+        workspace::{Services, Session},
+    },
     project::template::TAG_DIGITS,
 };
 
@@ -18,14 +16,14 @@ const HINT: &str = "write the older and the newer as IMAGE:TAG, as a whole refer
 
 pub(super) fn run(session: &Session<'_>, arguments: &DiffArguments) -> Result<(), Error> {
     let (_, prefix) = session.registry(arguments.registry.registry.as_deref())?;
-    let outside = Outside::new(session);
+    let services = Services::new(session);
     let platform = session
         .project
         .images
         .values()
         .find_map(|image| image.platforms.first());
     let platform = platform.cloned().unwrap_or_default();
-    let records = Records::new(session, &outside, platform, None);
+    let records = Records::new(session, &services, platform, None);
     let find = |text: &str| {
         let found = records.find(&wanted(session, prefix, text)?);
         found.map_err(|said| absent(&format!("`{text}`"), &said, HINT))
@@ -40,7 +38,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &DiffArguments) -> Result<()
         let headline = format!("{name}: nothing differs: both were made from the same inputs");
         return why::print(session, &headline, &[], &both[..1]);
     }
-    let prefix_of = |found: &Found| {
+    let prefix_of = |found: &FoundRecord| {
         prefix_of(&session.project, found.stage(), &found.wanted.reference).unwrap_or(prefix)
     };
     let explainer = Explainer {
@@ -59,15 +57,15 @@ pub(super) fn run(session: &Session<'_>, arguments: &DiffArguments) -> Result<()
 }
 
 /// The images that a text may mean, the likeliest first.
-fn wanted(session: &Session<'_>, prefix: &str, text: &str) -> Result<Vec<Wanted>, Error> {
+fn wanted(session: &Session<'_>, prefix: &str, text: &str) -> Result<Vec<RecordQuery>, Error> {
     let project = &session.project;
     if is_tag(text) {
-        let of_image = |image: &String| Wanted::of_tag(project, prefix, image, text);
+        let of_image = |image: &String| RecordQuery::of_tag(project, prefix, image, text);
         return Ok(project.images.keys().filter_map(of_image).collect());
     }
     if let Some((image, tag)) = text.split_once(':')
         && project.images.contains_key(image)
-        && let Some(wanted) = Wanted::of_tag(project, prefix, image, tag)
+        && let Some(wanted) = RecordQuery::of_tag(project, prefix, image, tag)
     {
         return Ok(vec![wanted]);
     }
@@ -76,5 +74,5 @@ fn wanted(session: &Session<'_>, prefix: &str, text: &str) -> Result<Vec<Wanted>
         message: format!("{error}"),
         hint: HINT.to_owned(),
     })?;
-    Ok(vec![Wanted::of_reference(project, &reference)])
+    Ok(vec![RecordQuery::of_reference(project, &reference)])
 }

@@ -1,64 +1,63 @@
 //! `sparkpack lock`: looks up what the locks lack or what may move, says what that retags, and writes them together.
 
-mod moves;
-mod radius;
-mod upgrade;
-
-use std::collections::BTreeSet;
-
-use radius::{Before, Radius};
-use upgrade::Upgrade;
-
-use super::{
-    locks::{self, Inputs, LockFiles, Settling},
-    outside::{Missing, Outside},
-    session::{self, Session},
-};
 use crate::{
     cli::LockArguments,
     error::Error,
+    operations::{
+        resolution::{self, Before, Impact, LockFiles, Resolver, Upgrade},
+        workspace::{self, LockPolicy, Services, Session},
+    },
     plan::parents_first,
-    project::lock::{Lock, Revision},
+    project::{
+        inputs::Inputs,
+        lock::{Lock, Revision},
+    },
 };
 
 pub(super) fn run(session: &Session<'_>, arguments: &LockArguments) -> Result<(), Error> {
-    let outside = Outside::new(session);
+    let services = Services::new(session);
     let (old, old_inputs, is_known) = read(session, arguments)?;
     let Upgrade {
         mut files,
         packages,
-    } = upgrade::of(arguments.upgrade.as_deref(), session, &old_inputs, &old)?;
+    } = resolution::upgrade(arguments.upgrade.as_deref(), session, &old_inputs, &old)?;
     refresh(session, arguments, &mut files.lock)?;
     let moved_recipes = files.lock.recipes != old.lock.recipes;
-    let reread = moved_recipes.then(|| locks::read_inputs(session, &files.lock));
+    let reread = moved_recipes.then(|| resolution::read_inputs(session, &files.lock));
     let reread = reread.transpose()?;
     let inputs = reread.as_ref().unwrap_or(&old_inputs);
-    locks::warn(session, inputs);
+    resolution::warn_of_inputs(session, inputs);
 
-    let settling = Settling {
+    let resolver = Resolver {
         session,
-        outside: &outside,
-        missing: Missing::Complete,
+        services: &services,
+        missing: LockPolicy::Update,
         inputs,
         before: &old.lock,
         upgraded: &packages,
     };
-    let mut settled = settling.settle(files)?;
-    settled.files.drop_unused(&session.project, inputs);
-    let new = &settled.files;
+    let mut resolved = resolver.settle(files)?;
+    resolved.files.drop_unused(&session.project, inputs);
+    let new = &resolved.files;
     if *new == old {
         session.ui.say(nothing(arguments));
         return Ok(());
     }
-    let plan = settled.plan(session, inputs)?;
+    let plan = resolved.plan(session, inputs)?;
     let before = if is_known {
-        Before::of(session, &outside, &old_inputs, &old, &settled.local_sources)
+        Before::of(
+            session,
+            &services,
+            &old_inputs,
+            &old,
+            &resolved.local_sources,
+        )
     } else {
         Before::default()
     };
     let order = parents_first(&session.project, inputs)?;
-    let moves = moves::between(&old, new);
-    Radius::between(session, &order, &before, &plan, moves)?.print(session)?;
+    let moves = resolution::lock_changes(&old, new);
+    Impact::between(session, &order, &before, &plan, moves)?.print(session)?;
     if arguments.dry_run {
         session.ui.say("nothing was written: this was a dry run");
         return Ok(());
@@ -73,10 +72,10 @@ fn read(
     session: &Session<'_>,
     arguments: &LockArguments,
 ) -> Result<(LockFiles, Inputs, bool), Error> {
-    let lock = session::read_lock(&session.project.root)?;
-    let (inputs, is_known) = match locks::read_inputs(session, &lock) {
+    let lock = workspace::read_lock(&session.project.root)?;
+    let (inputs, is_known) = match resolution::read_inputs(session, &lock) {
         Err(Error::Defect(defect)) if defect.code == "E032" && arguments.upgrade.is_some() => {
-            (locks::read_inputs(session, &Lock::default())?, false)
+            (resolution::read_inputs(session, &Lock::default())?, false)
         }
         read => (read?, true),
     };
@@ -113,10 +112,4 @@ fn nothing(arguments: &LockArguments) -> &'static str {
     } else {
         "nothing to do: the locks are complete"
     }
-}
-
-/// Names that were used once, sorted, as text.
-fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let names: BTreeSet<&str> = names.into_iter().collect();
-    names.into_iter().collect::<Vec<_>>().join(", ")
 }

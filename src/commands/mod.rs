@@ -2,35 +2,19 @@
 
 mod build;
 mod check;
-mod contexts;
 mod diff;
-mod explaining;
 mod lock;
-mod locks;
-mod making;
-mod manifests;
-mod outside;
 mod package;
-mod packing;
 mod pin;
-mod pins;
 mod plan;
 mod push;
-mod records;
-mod refreshed;
-mod remote;
-mod report;
-mod schedule;
-mod session;
-mod stages;
 mod tags;
-mod untracked;
-mod wheels;
 mod why;
 
 use crate::{
     cli::{Cli, Command},
     error::Error,
+    operations::workspace,
     ui::Ui,
 };
 
@@ -40,9 +24,9 @@ use crate::{
 /// Whatever stopped it.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
     let directory = cli.directory.as_deref();
-    let session = session::Session::open(directory, ui).inspect_err(|error| {
+    let session = workspace::Session::open(directory, ui).inspect_err(|error| {
         if let Command::Check(arguments) = &cli.command {
-            let root = session::find_root(directory).unwrap_or_default();
+            let root = workspace::find_root(directory).unwrap_or_default();
             // Where that cannot be written either, the error itself says what matters.
             drop(check::tell(ui, &root, arguments.format, error));
         }

@@ -1,20 +1,19 @@
 //! `sparkpack package`: packs the code and the requirements of every job into its `dist` folder.
 
-use super::{
-    outside::{Missing, Outside},
-    packing,
-    session::Session,
-};
 use crate::{
     cli::Locks,
     error::Error,
+    operations::{
+        dist::Packer,
+        workspace::{LockPolicy, Services, Session},
+    },
     project::place::{Defect, Place},
 };
 
 pub(super) fn run(session: &Session<'_>, locks: Locks) -> Result<(), Error> {
-    let outside = Outside::with(session, locks);
-    let packer = packing::Packer::new(session, &outside);
-    let packed = packer.pack_all(Missing::of(locks))?;
+    let services = Services::with(session, locks);
+    let packer = Packer::new(session, &services);
+    let packed = packer.pack_all(LockPolicy::of(locks))?;
     packer.remember();
     if packed.is_empty() {
         let defect = Defect::new(

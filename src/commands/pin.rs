@@ -1,14 +1,15 @@
 //! `sparkpack pin`: rewrites the references in the manifests, offline.
 
-use super::{
-    locks,
-    manifests::{self, Digests, Manifests, Scope, Wants},
-    outside::{Missing, Outside},
-    pins,
-    session::Session,
-    untracked::Strictness,
+use crate::{
+    cli::PinArguments,
+    error::Error,
+    operations::{
+        manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
+        publish,
+        resolution::{self, Strictness},
+        workspace::{LockPolicy, Services, Session},
+    },
 };
-use crate::{cli::PinArguments, error::Error};
 
 pub(super) fn run(session: &Session<'_>, arguments: &PinArguments) -> Result<(), Error> {
     let targets = session.targets(&arguments.images.images)?;
@@ -17,11 +18,11 @@ pub(super) fn run(session: &Session<'_>, arguments: &PinArguments) -> Result<(),
         images: &targets,
     };
     let manifests = Manifests::of(session, scope.registry)?;
-    let outside = Outside::new(session);
-    let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
-    let pins = pins::read(session)?;
-    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
-    let examined = manifests.examine(&wants)?;
+    let services = Services::new(session);
+    let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
+    let pins = publish::read_pins(session)?;
+    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
+    let examined = manifests.examine(&expected)?;
     manifests::say_skipped(session, &examined);
     manifests::refuse_nothing_named(session, scope, &examined)?;
     Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;

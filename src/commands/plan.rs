@@ -5,14 +5,6 @@ mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    locks::{self, Prepared},
-    manifests::{self, Digests, Examined, Manifests, Scope, Wants},
-    outside::{Missing, Outside},
-    pins,
-    session::Session,
-    stages, untracked,
-};
 use crate::{
     adapters::{
         docker::{Daemon, DockerError},
@@ -22,6 +14,12 @@ use crate::{
     cli::{PlanArguments, PlanFormat},
     error::Error,
     image::{ImageInfo, Reference},
+    operations::{
+        manifests::{self, Digests, Examined, ExpectedReferences, Manifests, Scope},
+        publish,
+        resolution::{self, Prepared},
+        workspace::{LockPolicy, Services, Session},
+    },
     plan::reasons::{self, Found, State},
     project::excluded::{self, Folder},
 };
@@ -34,12 +32,12 @@ pub(super) fn run(session: &Session<'_>, arguments: &PlanArguments) -> Result<()
         registry: chosen,
         images: &targets,
     };
-    let outside = Outside::new(session);
-    let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
-    let pins = pins::read(session)?;
-    let wants = Wants::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
+    let services = Services::new(session);
+    let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
+    let pins = publish::read_pins(session)?;
+    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
     let manifests = Manifests::of(session, scope.registry)?;
-    let examined = manifests.examine(&wants)?;
+    let examined = manifests.examine(&expected)?;
     manifests::warn(session, &prepared, scope, &examined);
     let planner = Planner {
         session,
@@ -52,12 +50,12 @@ pub(super) fn run(session: &Session<'_>, arguments: &PlanArguments) -> Result<()
         registry,
         remote: arguments
             .remote
-            .then(|| planner.remote(&outside, states.keys()))
+            .then(|| planner.remote(&services, states.keys()))
             .transpose()?,
         states,
         daemon,
         examined,
-        untracked: untracked::inputs(session, &prepared, &targets),
+        untracked: resolution::untracked_inputs(session, &prepared, &targets),
         left_out: planner.left_out()?,
     };
     match arguments.format {
@@ -86,7 +84,7 @@ struct Known<'a> {
     remote: Option<BTreeMap<String, Presence>>,
     examined: Vec<Examined>,
     untracked: Result<Vec<String>, NoGit>,
-    /// By image; only for who wants to know.
+    /// By image; only for who expected to know.
     left_out: BTreeMap<String, Vec<Folder>>,
 }
 
@@ -100,7 +98,7 @@ fn references(
         .map(|stage| {
             Ok((
                 stage.name.clone(),
-                stages::reference(session, stage, prefix)?,
+                resolution::reference(session, stage, prefix)?,
             ))
         })
         .collect()
@@ -171,12 +169,12 @@ impl Planner<'_> {
     /// What the registry has, by HEAD requests alone.
     fn remote<'b>(
         &self,
-        outside: &Outside<'_>,
+        services: &Services<'_>,
         names: impl Iterator<Item = &'b String>,
     ) -> Result<BTreeMap<String, Presence>, Error> {
         names
             .map(|name| {
-                let presence = outside.registry()?.presence(&self.references[name])?;
+                let presence = services.registry()?.presence(&self.references[name])?;
                 Ok((name.clone(), presence))
             })
             .collect()

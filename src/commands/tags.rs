@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{
-    locks::{self, Prepared},
-    outside::{Missing, Outside},
-    session::Session,
-    stages,
-};
 use crate::{
     cli::{TagsArguments, TagsFormat},
     error::Error,
     image::{Digest, Reference},
+    operations::{
+        resolution::{self, Prepared},
+        workspace::{LockPolicy, Services, Session},
+    },
 };
 
 /// The version of the document.
@@ -22,12 +20,15 @@ const VERSION: u32 = 1;
 pub(super) fn run(session: &Session<'_>, arguments: &TagsArguments) -> Result<(), Error> {
     let (registry, prefix) = session.registry(arguments.images.registry.registry.as_deref())?;
     let targets = session.targets(&arguments.images.images)?;
-    let outside = Outside::new(session);
-    let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
+    let services = Services::new(session);
+    let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
     let mut references = Vec::new();
     for name in prepared.order.iter().filter(|name| targets.contains(name)) {
         let stage = &prepared.plan.stages[name];
-        references.push((name.as_str(), stages::reference(session, stage, prefix)?));
+        references.push((
+            name.as_str(),
+            resolution::reference(session, stage, prefix)?,
+        ));
     }
     match arguments.format {
         TagsFormat::Lines => {
@@ -84,15 +85,15 @@ fn variable(image: &str) -> String {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct TagsDocument<'a> {
     version: u32,
     project: &'a str,
     registry: &'a str,
-    images: Vec<Image<'a>>,
+    images: Vec<TaggedImage<'a>>,
 }
 
 #[derive(Serialize)]
-struct Image<'a> {
+struct TaggedImage<'a> {
     name: &'a str,
     reference: String,
     repository: String,
@@ -106,19 +107,19 @@ fn document<'a>(
     prepared: &'a Prepared,
     registry: &'a str,
     references: &'a [(&str, Reference)],
-) -> Document<'a> {
+) -> TagsDocument<'a> {
     let images = references.iter().map(|(name, reference)| {
         let stage = &prepared.plan.stages[*name];
-        Image {
+        TaggedImage {
             name,
             reference: reference.to_string(),
             repository: reference.repository.to_string(),
             tag: reference.tag.as_deref(),
             fingerprint: &stage.fingerprint,
-            platforms: stages::platforms(stage),
+            platforms: resolution::platforms(stage),
         }
     });
-    Document {
+    TagsDocument {
         version: VERSION,
         project: &session.project.name,
         registry,

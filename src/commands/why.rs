@@ -1,18 +1,17 @@
 //! `sparkpack why`: says what makes an image differ from the one that is in use.
 
-use super::{
-    explaining::{Explainer, absent, place_of, rows},
-    locks::{self, Prepared},
-    manifests::{self, Manifests},
-    outside::{Missing, Outside},
-    records::{Found, Records, Wanted, prefix_of},
-    session::Session,
-    stages::only_platform,
-};
 use crate::{
     cli::WhyArguments,
     error::Error,
     image::{Digest, Reference},
+    operations::{
+        manifests::{self, Manifests},
+        provenance::{
+            Explainer, FoundRecord, RecordQuery, Records, absent, place_of, prefix_of, rows,
+        },
+        resolution::{self, Prepared, only_platform},
+        workspace::{LockPolicy, Services, Session},
+    },
     plan::{Record, Stage},
     project::template::{TAG_DIGITS, UNBUILT},
 };
@@ -20,24 +19,24 @@ use crate::{
 pub(super) fn run(session: &Session<'_>, arguments: &WhyArguments) -> Result<(), Error> {
     let name = &session.targets(std::slice::from_ref(&arguments.image))?[0];
     let (registry, prefix) = session.registry(arguments.registry.registry.as_deref())?;
-    let outside = Outside::new(session);
-    let prepared = locks::prepare(session, &outside, Missing::Refuse)?;
+    let services = Services::new(session);
+    let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
     let stage = &prepared.plan.stages[name];
     let platform = only_platform(stage)?;
     let records = Records::new(
         session,
-        &outside,
+        &services,
         platform.platform.clone(),
         Some(&prepared),
     );
-    let question = Question {
+    let comparison = Comparison {
         session,
         records: &records,
         prepared: &prepared,
         registry,
         prefix,
     };
-    let (against, whose) = question.against(stage, arguments)?;
+    let (against, whose) = comparison.against(stage, arguments)?;
     if against.is_tagged_by(name, &platform.fingerprint) {
         let unchanged = format!("{name}: nothing changed: {whose} the tag of this checkout");
         return print(session, &unchanged, &[], &[&platform.record]);
@@ -47,14 +46,14 @@ pub(super) fn run(session: &Session<'_>, arguments: &WhyArguments) -> Result<(),
     session
         .ui
         .say(format!("{name}: compared with {}", place_of(&old)));
-    question.print(stage, &old)
+    comparison.print(stage, &old)
 }
 
 const HINT: &str = "name another with `--against TAG` or `--against-image REFERENCE`: of an image that was removed everywhere, \
                     or that has no record, nobody can say why it differs";
 
 /// What is asked, and where.
-struct Question<'a> {
+struct Comparison<'a> {
     session: &'a Session<'a>,
     records: &'a Records<'a>,
     prepared: &'a Prepared,
@@ -62,9 +61,13 @@ struct Question<'a> {
     prefix: &'a str,
 }
 
-impl Question<'_> {
+impl Comparison<'_> {
     /// The image that is compared with, and the words for what names it.
-    fn against(&self, stage: &Stage, arguments: &WhyArguments) -> Result<(Wanted, String), Error> {
+    fn against(
+        &self,
+        stage: &Stage,
+        arguments: &WhyArguments,
+    ) -> Result<(RecordQuery, String), Error> {
         let project = &self.session.project;
         if let Some(text) = &arguments.against_image {
             let reference: Reference = text.parse().map_err(|error| Error::Usage {
@@ -72,11 +75,11 @@ impl Question<'_> {
                 message: format!("{error}"),
                 hint: "write HOST[:PORT]/PATH:TAG".to_owned(),
             })?;
-            let wanted = Wanted::of_reference(project, &reference);
+            let wanted = RecordQuery::of_reference(project, &reference);
             return Ok((wanted, format!("{text} is")));
         }
         if let Some(tag) = &arguments.against {
-            let wanted = Wanted::of_tag(project, self.prefix, &stage.name, tag);
+            let wanted = RecordQuery::of_tag(project, self.prefix, &stage.name, tag);
             let wanted = wanted.ok_or_else(|| Error::Usage {
                 code: "E080",
                 message: format!("`{tag}` is not a tag"),
@@ -86,7 +89,7 @@ impl Question<'_> {
         }
         let named = Manifests::of(self.session, Some(self.registry))?.named()?;
         if let Some(reference) = self.named(&stage.name, &named) {
-            let wanted = Wanted::of_reference(project, &reference);
+            let wanted = RecordQuery::of_reference(project, &reference);
             return Ok((wanted, "the manifests name".to_owned()));
         }
         let below = self
@@ -126,7 +129,7 @@ impl Question<'_> {
     }
 
     /// A stage that no manifest names, as it is below an image that one does.
-    fn below(&self, stage: &Stage, named: &[manifests::Named]) -> Option<Wanted> {
+    fn below(&self, stage: &Stage, named: &[manifests::Named]) -> Option<RecordQuery> {
         let plan = &self.prepared.plan;
         for name in self.prepared.order.iter().rev() {
             let stands_on = plan.with_parents(std::slice::from_ref(name));
@@ -137,13 +140,13 @@ impl Question<'_> {
                 continue;
             };
             let project = &self.session.project;
-            let wanted = Wanted::of_reference(project, &reference);
+            let wanted = RecordQuery::of_reference(project, &reference);
             let prefix = prefix_of(project, name, &reference).unwrap_or(self.prefix);
             let found = self.records.find(&[wanted]).ok();
             let fingerprint =
                 found.and_then(|found| self.parent_in(&found.record, &stage.name, prefix));
             if let Some(fingerprint) = fingerprint {
-                return Wanted::of_stage(project, prefix, &stage.name, &fingerprint);
+                return RecordQuery::of_stage(project, prefix, &stage.name, &fingerprint);
             }
         }
         None
@@ -164,7 +167,7 @@ impl Question<'_> {
             return Some(fingerprint.clone());
         }
         parents.iter().find_map(|(name, fingerprint)| {
-            let wanted = Wanted::of_stage(&self.session.project, prefix, name, fingerprint)?;
+            let wanted = RecordQuery::of_stage(&self.session.project, prefix, name, fingerprint)?;
             let found = self.records.find(&[wanted]).ok()?;
             self.parent_in(&found.record, stage, prefix)
         })
@@ -184,7 +187,7 @@ impl Question<'_> {
         }
     }
 
-    fn print(&self, stage: &Stage, old: &Found) -> Result<(), Error> {
+    fn print(&self, stage: &Stage, old: &FoundRecord) -> Result<(), Error> {
         let new = only_platform(stage)?;
         let name = &stage.name;
         if old.fingerprint == new.fingerprint {

@@ -21,6 +21,9 @@ use super::{
 };
 use crate::image::Digest;
 
+/// What was read for each image, by its name.
+pub type Inputs = BTreeMap<String, ImageInputs>;
+
 /// What was read for one image.
 #[derive(Debug)]
 pub struct ImageInputs {

@@ -2,8 +2,17 @@
 
 use walkdir::WalkDir;
 
-const LAYERS: [&str; 9] = [
-    "image", "project", "package", "plan", "yaml", "adapters", "error", "ui", "commands",
+const LAYERS: [&str; 10] = [
+    "image",
+    "project",
+    "package",
+    "plan",
+    "yaml",
+    "adapters",
+    "error",
+    "ui",
+    "operations",
+    "commands",
 ];
 
 #[test]

@@ -2,23 +2,23 @@
 
 use serde::Serialize;
 
-use super::{Known, Planner, stages};
+use super::Planner;
 use crate::{
-    adapters::registry::Presence, error::Error, image::Digest, plan::reasons::State,
-    project::excluded::Folder,
+    adapters::registry::Presence, commands::plan::Known, error::Error, image::Digest,
+    operations::resolution, plan::reasons::State, project::excluded::Folder,
 };
 
 /// The version of the document.
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct PlanDocument<'a> {
     version: u32,
     project: &'a str,
     registry: &'a str,
     daemon: Asked,
-    images: Vec<Image<'a>>,
-    manifests: Vec<Change<'a>>,
+    images: Vec<PlannedImage<'a>>,
+    manifests: Vec<ManifestChange<'a>>,
     git: Asked,
     /// Null where git could not be asked.
     untracked: Option<&'a [String]>,
@@ -33,7 +33,7 @@ struct Asked {
 }
 
 #[derive(Serialize)]
-struct Image<'a> {
+struct PlannedImage<'a> {
     name: &'a str,
     reference: String,
     repository: String,
@@ -75,7 +75,7 @@ struct LeftOut<'a> {
 }
 
 #[derive(Serialize)]
-struct Change<'a> {
+struct ManifestChange<'a> {
     file: &'a str,
     line: usize,
     column: usize,
@@ -98,17 +98,21 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
         reason,
     };
     let changes = known.examined.iter().flat_map(|examined| {
-        examined.rewritten.changes.iter().map(|change| Change {
-            file: &examined.file,
-            line: change.place.line,
-            column: change.place.column,
-            path: &change.path,
-            old: &change.old,
-            new: &change.new,
-        })
+        examined
+            .rewritten
+            .changes
+            .iter()
+            .map(|change| ManifestChange {
+                file: &examined.file,
+                line: change.place.line,
+                column: change.place.column,
+                path: &change.path,
+                old: &change.old,
+                new: &change.new,
+            })
     });
     let warnings = planner.session.ui.warnings().into_iter();
-    let document = Document {
+    let document = PlanDocument {
         version: VERSION,
         project: &planner.session.project.name,
         registry: known.registry,
@@ -129,7 +133,7 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
     Ok(planner.session.ui.document(&document)?)
 }
 
-fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<Image<'a>> {
+fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImage<'a>> {
     let order = planner.prepared.order.iter();
     let images = order.filter_map(|name| {
         let state = known.states.get(name)?;
@@ -141,7 +145,7 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<Image<'a>> 
             built_in: network.is_built_in,
         });
         let presence = known.remote.as_ref().and_then(|remote| remote.get(name));
-        Some(Image {
+        Some(PlannedImage {
             name,
             reference: reference.to_string(),
             repository: reference.repository.to_string(),
@@ -152,7 +156,7 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<Image<'a>> 
             reproducible: !stage.uses_network,
             network,
             parents: stage.parents.iter().map(String::as_str).collect(),
-            platforms: stages::platforms(stage),
+            platforms: resolution::platforms(stage),
             remote: presence.map(remote),
             left_out: known.left_out.get(name).map(|folders| left_out(folders)),
         })

@@ -1,9 +1,11 @@
 //! A plan for people.
 
-use super::{Known, Planner, untracked};
+use super::Planner;
 use crate::{
     adapters::{docker::DockerError, registry::Presence},
+    commands::plan::Known,
     error::Error,
+    operations::resolution,
     plan::reasons::State,
     project::excluded::Folder,
     ui::{Cell, Paint, Reader, Style, table, unified},
@@ -146,12 +148,12 @@ fn untracked_inputs(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> V
         paths.len()
     );
     let limit = match planner.session.ui.verbosity() {
-        0 => untracked::SHOWN,
+        0 => resolution::SHOWN_PATHS,
         _ => usize::MAX,
     };
     let mut lines = vec![paint.paint(Style::Notable, &head)];
     lines.extend(
-        untracked::shown(paths, limit)
+        resolution::shown_paths(paths, limit)
             .iter()
             .map(|path| format!("  {path}")),
     );

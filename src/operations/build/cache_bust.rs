@@ -1,0 +1,65 @@
+//! `lock --refresh`: a revision leaves the builder's cache aside once.
+//!
+//! The builder's cache on a machine may hold what the revision is to leave behind, until the first build of the image
+//! there has been made without it; from then on its steps are those of after the revision, and may be reused when
+//! another input changes. Which builds were made is remembered in the cache by daemon and project; where that is lost,
+//! one more build goes without the builder's cache.
+
+use std::path::PathBuf;
+
+use crate::{
+    adapters::{docker::Daemon, store},
+    error::Error,
+    image::Digest,
+    operations::workspace::Session,
+    project::lock::Lock,
+};
+
+/// A revision of an image, as one daemon knows it.
+pub(crate) struct CacheBust {
+    /// Where it is remembered that it was built; nothing where the image has no revision.
+    mark: Option<PathBuf>,
+}
+
+impl CacheBust {
+    pub(crate) fn of(
+        session: &Session<'_>,
+        daemon: &Daemon,
+        lock: &Lock,
+        image: &str,
+    ) -> Result<Self, Error> {
+        let Some(revision) = lock.revisions.get(image) else {
+            return Ok(Self { mark: None });
+        };
+        let root = fs_err::canonicalize(&session.project.root)?;
+        let number = revision.number.to_string();
+        let fields: [&[u8]; 5] = [
+            daemon.address().as_bytes(),
+            root.as_os_str().as_encoded_bytes(),
+            image.as_bytes(),
+            number.as_bytes(),
+            revision.reason.as_bytes(),
+        ];
+        let mut key = Vec::new();
+        for field in fields {
+            key.extend_from_slice(format!("{}:", field.len()).as_bytes());
+            key.extend_from_slice(field);
+        }
+        let name = Digest::of(&key);
+        let mark = session.cache.join("revisions").join(name.hex());
+        Ok(Self { mark: Some(mark) })
+    }
+
+    /// Whether a build has to do without the builder's cache.
+    pub(crate) fn is_needed(&self) -> bool {
+        self.mark.as_ref().is_some_and(|mark| !mark.exists())
+    }
+
+    /// It was built.
+    pub(crate) fn done(&self) -> Result<(), Error> {
+        match &self.mark {
+            Some(mark) if !mark.exists() => Ok(store::replace(mark, b"")?),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The build context of a stage, written from its record: nothing else reaches the builder.
+
+use crate::{
+    adapters::{docker::Builder, store},
+    error::Error,
+    image::{Digest, LABEL_FINGERPRINT, Reference, Repository},
+    operations::{
+        dist::Packer,
+        resolution::{Prepared, only_platform, reference},
+        workspace::{Services, Session},
+    },
+    plan::{PlatformStage, Record, Stage, late_sources, source_digest},
+    project::{
+        self, Image,
+        dockerfile::isolate::CONTEXT_FOLDER,
+        inputs::{BaseImage, ImageInputs},
+        lock::LockedImage,
+        place::{Defect, Place},
+        source::{LoneFile, Source},
+        tree::Entry,
+    },
+    ui::StageLine,
+};
+
+/// The Dockerfile's name in the context that is sent: no file of a project is called so.
+const DOCKERFILE: &str = ".sparkpack.Dockerfile";
+
+/// What is sent to the builder.
+pub(crate) struct BuildContext {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) folders: Vec<String>,
+    pub(crate) dockerfile: String,
+}
+
+/// Writes contexts.
+pub(crate) struct ContextWriter<'a> {
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) services: &'a Services<'a>,
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) packer: &'a Packer<'a>,
+    pub(crate) prefix: &'a str,
+}
+
+impl ContextWriter<'_> {
+    /// The context of `stage`; the images that its Dockerfile names are in the daemon afterwards.
+    pub(crate) fn of(
+        &self,
+        stage: &Stage,
+        image: &Image,
+        inputs: &ImageInputs,
+        line: &mut StageLine<'_>,
+    ) -> Result<BuildContext, Error> {
+        let platform = only_platform(stage)?;
+        let mut entries = inputs.context.clone();
+        let mut folders = Vec::new();
+        for late in late_sources(&self.session.project, image) {
+            let fetched = self.fetch(late.source, line)?;
+            entries.extend(fetched.into_iter().map(|entry| entry.under(late.folder)));
+        }
+        if inputs.built_in.is_some() {
+            folders.push("jars".to_owned());
+        }
+        if let Some(packed) = self.packer.pack_stage(image, inputs, platform, line)? {
+            entries.extend(packed.entries());
+            folders.push("dist/site-packages".to_owned());
+        } else if inputs.requirements.is_some() {
+            entries.extend(self.packer.site_packages(image, inputs, platform, line)?);
+            folders.extend(
+                inputs
+                    .resolution
+                    .names("site-packages")
+                    .then(|| "site-packages".to_owned()),
+            );
+        }
+        if inputs.built_in.is_none() {
+            self.refuse_unmatched(image, inputs, &entries, &folders)?;
+        }
+        let edits = dockerfile_edits(image, inputs, self.services.daemon()?.builder());
+        let dockerfile = self.dockerfile(inputs, &edits, platform, line)?;
+        if edits.is_isolated {
+            let moved = entries.into_iter().map(|entry| entry.under(CONTEXT_FOLDER));
+            entries = moved.collect();
+            for folder in &mut folders {
+                *folder = format!("{CONTEXT_FOLDER}/{folder}");
+            }
+            folders.push(CONTEXT_FOLDER.to_owned());
+        }
+        entries.push(Entry::held(DOCKERFILE, dockerfile, false));
+        Ok(BuildContext {
+            entries,
+            folders,
+            dockerfile: DOCKERFILE.to_owned(),
+        })
+    }
+
+    /// A `COPY` that matches nothing is told with the reason, which the builder does not know.
+    fn refuse_unmatched(
+        &self,
+        image: &Image,
+        inputs: &ImageInputs,
+        entries: &[Entry],
+        folders: &[String],
+    ) -> Result<(), Error> {
+        let paths: Vec<&str> = entries
+            .iter()
+            .map(|entry| entry.path.as_str())
+            .chain(folders.iter().map(String::as_str))
+            .collect();
+        let Some(source) = inputs.resolution.unmatched(&paths).next() else {
+            return Ok(());
+        };
+        let text = source.text.trim_start_matches(['.', '/']);
+        let root = match &image.context {
+            project::Context::Folder(folder) => self.session.project.root.join(folder),
+            project::Context::Source(_) => return Ok(()),
+        };
+        let reason = if text == "dist" || text.starts_with("dist/") {
+            "`dist` is what sparkpack makes: only an image with `src` has it, and nothing else in it is an input"
+        } else if root.join(text).exists() {
+            "what is there is no input: an empty folder, or left out by .dockerignore or the built-in rules"
+        } else {
+            "there is no such file in its context"
+        };
+        let place = Place::of_line(inputs.dockerfile.file(), source.line);
+        let message = format!("`{}` matches nothing: {reason}", source.text);
+        let hint = "correct the path, which is below the image's `context`";
+        Err(Defect::new("E096", place, message).hint(hint).into())
+    }
+
+    /// The Dockerfile with its images' names replaced by names under which the daemon surely has them.
+    fn dockerfile(
+        &self,
+        inputs: &ImageInputs,
+        edits: &DockerfileEdits,
+        platform: &PlatformStage,
+        line: &mut StageLine<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        let mut replacements = edits.replacements.clone();
+        for base in &inputs.bases {
+            let name = match &base.image {
+                BaseImage::Scratch => continue,
+                BaseImage::Stage(name) => {
+                    reference(self.session, &self.prepared.plan.stages[name], self.prefix)?
+                        .to_string()
+                }
+                BaseImage::External(text) => self.external(text, platform, line)?,
+                BaseImage::Source(name) => {
+                    let file = inputs.lone_files.get(name);
+                    self.source_image(name, file, platform, line)?
+                }
+            };
+            replacements.push((base.span.clone(), name));
+        }
+        Ok(inputs.dockerfile.substitute(&replacements))
+    }
+
+    /// The name of an external image, which the daemon then has exactly as the lock expected it.
+    fn external(
+        &self,
+        text: &str,
+        platform: &PlatformStage,
+        line: &mut StageLine<'_>,
+    ) -> Result<String, Error> {
+        let daemon = self.services.daemon()?;
+        let untrue = |reason: String, hint: String| Error::Untrue {
+            reference: text.to_owned(),
+            reason,
+            hint,
+        };
+        match self.prepared.lock.images.get(text) {
+            Some(LockedImage::LocalDaemon { local_id }) => match daemon.inspect(text)? {
+                Some(facts) if facts.id == *local_id => Ok(text.to_owned()),
+                found => {
+                    let what = found.map_or("it is not in the local daemon".to_owned(), |facts| {
+                        format!(
+                            "the local daemon has {} under that name",
+                            facts.id.short(12)
+                        )
+                    });
+                    Err(untrue(
+                        format!(
+                            "the lock expected the image ID {}, but {what}",
+                            local_id.short(12)
+                        ),
+                        format!(
+                            "bring that image back, or run `sparkpack lock --upgrade {text}` to lock the one that is there"
+                        ),
+                    ))
+                }
+            },
+            Some(LockedImage::Registry { digest, .. }) => {
+                let reference: Reference = text
+                    .parse()
+                    .map_err(|error| untrue(format!("{error}"), "mend its name".to_owned()))?;
+                let pinned = reference.repository.with_digest(digest);
+                if daemon.inspect(&pinned.to_string())?.is_none() {
+                    self.services
+                        .refuse_offline(|| format!("pulling {pinned}"))?;
+                    line.step(&format!("pulling {text}"));
+                    let registry_auth = self.services.registry_auth(&pinned.repository)?;
+                    daemon.pull(&pinned, &platform.platform, &registry_auth, &mut |event| {
+                        line.transferred("pulled", &event);
+                    })?;
+                }
+                Ok(pinned.to_string())
+            }
+            None => Err(untrue(
+                "the lock does not have it".to_owned(),
+                "run `sparkpack lock`".to_owned(),
+            )),
+        }
+    }
+
+    /// The name of the image that holds a source; it is made once and serves every build.
+    fn source_image(
+        &self,
+        name: &str,
+        file: Option<&LoneFile>,
+        platform: &PlatformStage,
+        line: &mut StageLine<'_>,
+    ) -> Result<String, Error> {
+        let daemon = self.services.daemon()?;
+        let (source, digest) = self.source(name)?;
+        let (unpack, platform_name) = (source.unpack, &platform.platform);
+        let key = Digest::of(format!("{unpack:?} {digest} {platform_name} {file:?}").as_bytes());
+        let repository = Repository {
+            registry: "sparkpack.source".to_owned(),
+            path: source_path(name),
+        };
+        let reference = repository.with_tag(key.short(16));
+        let is_there = daemon
+            .inspect(&reference.to_string())?
+            .is_some_and(|facts| facts.fingerprint() == Some(key.hex()));
+        if !is_there {
+            let entries = self.fetch(name, line)?;
+            line.step(&format!("handing the source {name} to the daemon"));
+            let labels = std::collections::BTreeMap::from([(
+                LABEL_FINGERPRINT.to_owned(),
+                key.hex().to_owned(),
+            )]);
+            daemon.import(&entries, &labels, &platform.platform, &reference)?;
+        }
+        Ok(reference.to_string())
+    }
+
+    fn source(&self, name: &str) -> Result<(&Source, Digest), Error> {
+        let missing = || Error::Untrue {
+            reference: format!("source:{name}"),
+            reason: "its checksum is not known".to_owned(),
+            hint: "run `sparkpack lock`".to_owned(),
+        };
+        let source = self.session.project.sources.get(name).ok_or_else(missing)?;
+        let digest = source_digest(source, &self.prepared.lock, &self.prepared.local_sources)
+            .ok_or_else(missing)?;
+        Ok((source, digest))
+    }
+
+    fn fetch(&self, name: &str, line: &mut StageLine<'_>) -> Result<Vec<Entry>, Error> {
+        let (source, digest) = self.source(name)?;
+        line.step(&format!("fetching the source {name}"));
+        Ok(self
+            .services
+            .fetcher()
+            .fetch(source, &digest, &mut |done, total| {
+                line.moved("fetched", done, total);
+            })?)
+    }
+
+    /// Keeps a record that is too large for a label, by its digest.
+    pub(crate) fn keep_record(&self, record: &Record) -> Result<Digest, Error> {
+        let bytes = record.bytes();
+        let digest = Digest::of(&bytes);
+        store::replace(
+            &self.session.cache.join("records").join(digest.hex()),
+            &bytes,
+        )?;
+        Ok(digest)
+    }
+}
+
+/// How the Dockerfile that is sent differs from the one that was written, but for the images' names.
+pub(crate) struct DockerfileEdits {
+    pub(crate) replacements: Vec<(std::ops::Range<usize>, String)>,
+    /// Whether the context lies in a folder, out of which a stage of its own takes it.
+    pub(crate) is_isolated: bool,
+}
+
+/// The edits in which a Dockerfile is sent to a builder.
+pub(crate) fn dockerfile_edits(
+    image: &Image,
+    inputs: &ImageInputs,
+    builder: Builder,
+) -> DockerfileEdits {
+    let mut replacements = Vec::new();
+    if builder == Builder::Classic {
+        // It would build the stages that the target does not need, whose files the context does not have.
+        replacements.extend(inputs.resolution.without_unreached());
+    }
+    let isolated = Some(&inputs.resolution)
+        .filter(|resolution| resolution.may_copy(DOCKERFILE))
+        .and_then(|resolution| {
+            inputs
+                .dockerfile
+                .isolated(resolution, image.target.as_deref())
+        });
+    let is_isolated = isolated.is_some();
+    replacements.extend(isolated.into_iter().flatten());
+    DockerfileEdits {
+        replacements,
+        is_isolated,
+    }
+}
+
+/// A source's name as a part of a repository.
+fn source_path(name: &str) -> String {
+    let plain = |character: char| {
+        if character.is_ascii_lowercase() || character.is_ascii_digit() {
+            character
+        } else {
+            '-'
+        }
+    };
+    let path: String = name.to_lowercase().chars().map(plain).collect();
+    path.trim_matches('-').to_owned()
+}

@@ -1,0 +1,100 @@
+//! A failed build, with its line in the Dockerfile.
+
+use super::context::dockerfile_edits;
+use crate::{
+    adapters::docker::{Builder, DockerError},
+    error::Error,
+    project::{
+        Image,
+        dockerfile::{
+            Dockerfile,
+            isolate::{INSERTED_LINES, as_written},
+        },
+        inputs::ImageInputs,
+        place::Place,
+    },
+};
+
+/// A failed build with its line in the Dockerfile.
+pub(crate) fn located(
+    image: &Image,
+    inputs: &ImageInputs,
+    builder: Builder,
+    error: DockerError,
+) -> Error {
+    let DockerError::BuildFailed {
+        instruction,
+        step,
+        last_lines,
+        message,
+    } = error
+    else {
+        return error.into();
+    };
+    let instruction = instruction.unwrap_or_default();
+    let line = line_of(image, inputs, builder, step, &instruction).or_else(|| told_line(&message));
+    let shown = line.and_then(|line| text_of_line(inputs, line));
+    Error::Build {
+        stage: image.name.clone(),
+        place: Place::of_line(inputs.dockerfile.file(), line.unwrap_or(1)),
+        instruction: shown.unwrap_or(instruction),
+        output: last_lines,
+        message,
+        built_in: inputs.built_in.is_some(),
+    }
+}
+
+/// The line that a builder's own parser names: `parse error line 3`.
+fn told_line(message: &str) -> Option<usize> {
+    let (_, rest) = message.split_once("parse error line ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+/// The line, as it was written, of the step that a builder names; the classic one counts the steps of what it was sent.
+fn line_of(
+    image: &Image,
+    inputs: &ImageInputs,
+    builder: Builder,
+    step: Option<(usize, usize)>,
+    instruction: &str,
+) -> Option<usize> {
+    let dockerfile = &inputs.dockerfile;
+    if builder == Builder::BuildKit {
+        return dockerfile.line_of(step, &as_written(instruction), true);
+    }
+    let edits = dockerfile_edits(image, inputs, builder);
+    let sent = dockerfile.substitute(&edits.replacements);
+    let sent = Dockerfile::parse(dockerfile.file(), &sent).ok()?;
+    let line = sent.line_of(step, instruction, false)?;
+    let is_below = edits.is_isolated && line >= dockerfile.first_from_line() + INSERTED_LINES;
+    Some(if is_below {
+        line - INSERTED_LINES
+    } else {
+        line
+    })
+}
+
+/// The instruction that begins on a line, cut to what a message can hold.
+fn text_of_line(inputs: &ImageInputs, line: usize) -> Option<String> {
+    let instruction = inputs
+        .dockerfile
+        .instructions()
+        .iter()
+        .find(|instruction| instruction.line == line)?;
+    Some(cut(&format!(
+        "{} {}",
+        instruction.keyword, instruction.arguments
+    )))
+}
+
+/// A text on one line, at most 100 characters long.
+pub(crate) fn cut(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    if text.chars().count() > 100 {
+        text.chars().take(99).chain(['…']).collect()
+    } else {
+        text
+    }
+}

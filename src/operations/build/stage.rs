@@ -1,0 +1,283 @@
+//! Looks a stage up in the daemon, and builds it where it is not there as it should be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    cache_bust::CacheBust,
+    context::ContextWriter,
+    failure::{cut, located},
+};
+use crate::{
+    adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon},
+    error::Error,
+    image::{
+        ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
+        Reference,
+    },
+    operations::{
+        dist::{Action, BuiltImage, Packer},
+        resolution::{Prepared, only_platform, reference},
+        workspace::{Services, Session},
+    },
+    plan::{PlatformStage, Stage, reasons},
+    project::{
+        Image,
+        inputs::ImageInputs,
+        lock,
+        place::{Defect, Place},
+    },
+    ui::{StageLine, bytes},
+};
+
+/// Makes stages through the daemon.
+pub(crate) struct StageBuilder<'a> {
+    session: &'a Session<'a>,
+    services: &'a Services<'a>,
+    prepared: &'a Prepared,
+    prefix: &'a str,
+    contexts: ContextWriter<'a>,
+    /// What the daemon had when it was asked which stages are needed.
+    seen: Mutex<BTreeMap<String, Option<ImageInfo>>>,
+}
+
+impl<'a> StageBuilder<'a> {
+    pub(crate) fn new(
+        session: &'a Session<'a>,
+        services: &'a Services<'a>,
+        prepared: &'a Prepared,
+        packer: &'a Packer<'a>,
+        prefix: &'a str,
+    ) -> Self {
+        let contexts = ContextWriter {
+            session,
+            services,
+            prepared,
+            packer,
+            prefix,
+        };
+        Self {
+            session,
+            services,
+            prepared,
+            prefix,
+            contexts,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Makes `stage`; `below` has what its parents have become in this run.
+    pub(crate) fn make(
+        &self,
+        stage: &Stage,
+        below: &BTreeMap<String, BuiltImage>,
+    ) -> Result<BuiltImage, Error> {
+        let reference = reference(self.session, stage, self.prefix)?;
+        let daemon = self.services.daemon()?;
+        // What was seen a moment ago holds as long as nothing was built in between.
+        let seen = self.seen().remove(&stage.name);
+        let is_fresh = below.values().all(|made| made.action == Action::Reused);
+        let found = match seen.filter(|_| is_fresh) {
+            Some(found) => found,
+            None => daemon.inspect(&reference.to_string())?,
+        };
+        let (image, inputs) = self.of(stage)?;
+        let parent = inputs.foundation.as_ref();
+        let parent = parent.and_then(|parent| below.get(parent));
+        let standing = parent.map(|parent| (&parent.reference, &parent.facts));
+        let Some(reason) = reasons::to_build(stage, found.as_ref(), standing) else {
+            let facts = found.ok_or_else(|| untrue(&reference, "it has gone"))?;
+            self.session.ui.say(format!(
+                "{}: current: {reference} is there, with the fingerprint of this checkout",
+                stage.name
+            ));
+            return Ok(BuiltImage {
+                reference,
+                facts,
+                action: Action::Reused,
+            });
+        };
+        let mut line = self.session.ui.stage(&stage.name);
+        line.step(&format!("building, since {reason}"));
+        let facts = self.build(daemon, stage, image, inputs, &reference, &mut line)?;
+        check(stage, &reference, &facts, parent)?;
+        let took = line.elapsed();
+        line.finish(&format!(
+            "built {reference} in {took} ({})",
+            bytes(facts.size)
+        ));
+        Ok(BuiltImage {
+            reference,
+            facts,
+            action: Action::Built,
+        })
+    }
+
+    /// The targets, and of what they stand on that which is needed because something above is missing.
+    pub(crate) fn needed(&self, targets: &[String]) -> Result<BTreeSet<String>, Error> {
+        self.prepared.plan.needed(targets, |stage| {
+            let reference = reference(self.session, stage, self.prefix)?;
+            let found = self.services.daemon()?.inspect(&reference.to_string())?;
+            let is_to_build = reasons::to_build(stage, found.as_ref(), None).is_some();
+            self.seen().insert(stage.name.clone(), found);
+            Ok(is_to_build)
+        })
+    }
+
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<String, Option<ImageInfo>>> {
+        // Every change is one insertion: what a thread that panicked has left is whole.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, stage: &Stage) -> Result<(&'a Image, &'a ImageInputs), Error> {
+        let image = self.session.project.images.get(&stage.name);
+        image
+            .zip(self.prepared.inputs.get(&stage.name))
+            .ok_or_else(|| {
+                Defect::new(
+                    "E084",
+                    Place::of_line(crate::project::FILE_NAME, 1),
+                    format!("there is no image `{}`", stage.name),
+                )
+                .into()
+            })
+    }
+
+    fn build(
+        &self,
+        daemon: &Daemon,
+        stage: &Stage,
+        image: &Image,
+        inputs: &ImageInputs,
+        reference: &Reference,
+        line: &mut StageLine<'_>,
+    ) -> Result<ImageInfo, Error> {
+        let platform = only_platform(stage)?;
+        refuse_what_the_builder_lacks(daemon, inputs)?;
+        let context = self.contexts.of(stage, image, inputs, line)?;
+        let refreshed = CacheBust::of(self.session, daemon, &self.prepared.lock, &stage.name)?;
+        let request = BuildRequest {
+            entries: context.entries,
+            folders: context.folders,
+            dockerfile: context.dockerfile,
+            reference: reference.clone(),
+            labels: self.labels(stage, platform)?,
+            build_arguments: inputs.build_arguments.clone(),
+            target: image.target.clone(),
+            platform: platform.platform.clone(),
+            no_cache: refreshed.is_needed(),
+        };
+        let built = daemon.build(&request, &mut |event| show(line, &event));
+        built.map_err(|error| located(image, inputs, daemon.builder(), error))?;
+        refreshed.done()?;
+        daemon.inspect(&reference.to_string())?.ok_or_else(|| {
+            untrue(
+                reference,
+                "the daemon says that it built it, and does not have it",
+            )
+        })
+    }
+
+    fn labels(
+        &self,
+        stage: &Stage,
+        platform: &PlatformStage,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut labels = BTreeMap::from([
+            (LABEL_STAGE.to_owned(), stage.name.clone()),
+            (LABEL_FORMAT.to_owned(), lock::FORMAT.to_string()),
+            (
+                LABEL_FINGERPRINT.to_owned(),
+                stage.fingerprint.hex().to_owned(),
+            ),
+        ]);
+        // An empty label hides one that the parent may have.
+        let (record, digest) = match platform.record.label() {
+            Some(record) => (record, String::new()),
+            None => (
+                String::new(),
+                self.contexts.keep_record(&platform.record)?.to_string(),
+            ),
+        };
+        labels.insert(LABEL_RECORD.to_owned(), record);
+        labels.insert(LABEL_RECORD_DIGEST.to_owned(), digest);
+        Ok(labels)
+    }
+}
+
+fn untrue(reference: &Reference, reason: &str) -> Error {
+    Error::Untrue {
+        reference: reference.to_string(),
+        reason: reason.to_owned(),
+        hint: "run it again; if it stays so, the daemon is at fault: `docker image inspect` shows what it has".to_owned(),
+    }
+}
+
+/// An image counts as built only if it is what was asked for.
+fn check(
+    stage: &Stage,
+    reference: &Reference,
+    facts: &ImageInfo,
+    parent: Option<&BuiltImage>,
+) -> Result<(), Error> {
+    let wanted = &only_platform(stage)?.platform;
+    if facts.platform != *wanted {
+        return Err(untrue(
+            reference,
+            &format!("it was built for {} instead of {wanted}", facts.platform),
+        ));
+    }
+    if facts.fingerprint() != Some(stage.fingerprint.hex()) {
+        return Err(untrue(
+            reference,
+            "the daemon did not label it with its fingerprint",
+        ));
+    }
+    match parent {
+        Some(parent) if !facts.stands_on(&parent.facts) => Err(untrue(
+            reference,
+            &format!("its layers do not begin with those of {}", parent.reference),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What only BuildKit knows is refused before the first step, not after the tenth.
+fn refuse_what_the_builder_lacks(daemon: &Daemon, inputs: &ImageInputs) -> Result<(), Error> {
+    if daemon.builder() == Builder::BuildKit {
+        return Ok(());
+    }
+    match inputs.dockerfile.features().first() {
+        None => Ok(()),
+        Some(feature) => {
+            let place = Place::of_line(inputs.dockerfile.file(), feature.line);
+            let defect = Defect::new(
+                "E095",
+                place,
+                format!(
+                    "{} needs BuildKit, and the classic builder is in use",
+                    feature.name
+                ),
+            );
+            Err(defect.hint("use a daemon with BuildKit, without `DOCKER_BUILDKIT=0`, or write it the old way").into())
+        }
+    }
+}
+
+fn show(line: &mut StageLine<'_>, event: &BuildEvent) {
+    match event {
+        BuildEvent::Step {
+            number,
+            total,
+            instruction,
+            cached,
+        } => {
+            let cached = if *cached { " (cached)" } else { "" };
+            line.step(&format!("[{number}/{total}] {}{cached}", cut(instruction)));
+        }
+        BuildEvent::Log(text) => line.output(text),
+        BuildEvent::Sent(count) => line.moved("sent", *count, None),
+    }
+}

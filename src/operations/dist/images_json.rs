@@ -1,0 +1,196 @@
+//! `dist/images.json`: what was made, for other programs. `docs/images.schema.json` describes it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use serde::Serialize;
+
+use crate::{
+    adapters::{git, store},
+    error::Error,
+    image::{Digest, ImageInfo, Reference},
+    operations::{
+        resolution::{self, Prepared},
+        workspace::{Session, keep_out_of_git},
+    },
+    project::{
+        glob::{self, Wanted},
+        pins,
+    },
+};
+
+/// The version of the document.
+const VERSION: u32 = 2;
+
+/// What became of one image that was looked at.
+pub(crate) struct ImageResult {
+    pub(crate) name: String,
+    pub(crate) reference: Reference,
+    /// The digest in the registry, where it is known.
+    pub(crate) digest: Option<Digest>,
+    pub(crate) id: Digest,
+    pub(crate) size: Size,
+    pub(crate) action: Action,
+}
+
+/// How an image came to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Action {
+    /// It was built in this run.
+    Built,
+    /// The daemon had it.
+    Reused,
+    /// The registry had it, made from the same inputs by whomever.
+    Adopted,
+    /// It was not needed, or not meant.
+    Skipped,
+}
+
+/// Bytes, as far as they are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Size {
+    /// In the daemon.
+    pub(crate) unpacked: Option<u64>,
+    /// All layers as the registry has them.
+    pub(crate) compressed: Option<u64>,
+}
+
+impl ImageResult {
+    pub(crate) fn of_made(name: &str, made: &BuiltImage) -> Self {
+        Self {
+            name: name.to_owned(),
+            reference: made.reference.clone(),
+            digest: None,
+            id: made.facts.id.clone(),
+            size: Size {
+                unpacked: Some(made.facts.size),
+                compressed: None,
+            },
+            action: made.action,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ImagesDocument<'a> {
+    version: u32,
+    project: &'a str,
+    registry: &'a str,
+    /// Null outside of git.
+    source: Option<Checkout>,
+    images: Vec<ListedImage<'a>>,
+}
+
+/// What the checkout stands on: input of nothing, for who expected to find the way back.
+#[derive(Serialize)]
+struct Checkout {
+    commit: String,
+    time: String,
+    modified: bool,
+}
+
+#[derive(Serialize)]
+struct ListedImage<'a> {
+    name: &'a str,
+    reference: String,
+    digest: Option<&'a Digest>,
+    id: Option<&'a Digest>,
+    fingerprint: &'a Digest,
+    parent: Option<&'a str>,
+    platforms: Vec<String>,
+    action: Action,
+    size: Size,
+}
+
+/// Writes the document, where it says something new. `registry` is a name and a prefix.
+pub(crate) fn write_images_json(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    registry: (&str, &str),
+    rows: &[ImageResult],
+) -> Result<(), Error> {
+    let (registry, prefix) = registry;
+    let rows: BTreeMap<&str, &ImageResult> =
+        rows.iter().map(|row| (row.name.as_str(), row)).collect();
+    let order = prepared.order.iter();
+    let images = order.map(|name| image(session, prepared, prefix, name, rows.get(name.as_str())));
+    let document = ImagesDocument {
+        version: VERSION,
+        project: &session.project.name,
+        registry,
+        source: source(session),
+        images: images.collect::<Result<_, _>>()?,
+    };
+    let mut text = serde_json::to_string_pretty(&document).map_err(std::io::Error::other)?;
+    text.push('\n');
+    let file = session.project.root.join("dist/images.json");
+    if fs_err::read(&file).is_ok_and(|old| old == text.as_bytes()) {
+        return Ok(());
+    }
+    keep_out_of_git(&session.project.root.join("dist"))?;
+    Ok(store::replace(&file, text.as_bytes())?)
+}
+
+fn image<'a>(
+    session: &Session<'_>,
+    prepared: &'a Prepared,
+    prefix: &str,
+    name: &'a str,
+    row: Option<&&'a ImageResult>,
+) -> Result<ListedImage<'a>, Error> {
+    let stage = &prepared.plan.stages[name];
+    let reference = match row {
+        Some(row) => row.reference.clone(),
+        None => resolution::reference(session, stage, prefix)?,
+    };
+    let inputs = prepared.inputs.get(name);
+    Ok(ListedImage {
+        name,
+        reference: reference.to_string(),
+        digest: row.and_then(|row| row.digest.as_ref()),
+        id: row.map(|row| &row.id),
+        fingerprint: &stage.fingerprint,
+        parent: inputs.and_then(|inputs| inputs.foundation.as_deref()),
+        platforms: resolution::platforms(stage),
+        action: row.map_or(Action::Skipped, |row| row.action),
+        size: row.map_or_else(Size::default, |row| row.size),
+    })
+}
+
+/// The commit of the checkout. What sparkpack itself writes behind an image does not make it another source.
+fn source(session: &Session<'_>) -> Option<Checkout> {
+    let source = git::source(&session.project.root).ok()?;
+    let ours = if source.modified.is_empty() {
+        BTreeSet::new()
+    } else {
+        naming_images(session)
+    };
+    Some(Checkout {
+        commit: source.commit,
+        time: source.time,
+        modified: source.modified.iter().any(|path| !ours.contains(path)),
+    })
+}
+
+/// The files that name images and are input of none, without links above them.
+fn naming_images(session: &Session<'_>) -> BTreeSet<PathBuf> {
+    let project = &session.project;
+    let globs = project.manifests.values().flatten();
+    let manifests =
+        globs.flat_map(|glob| glob::matching(&project.root, &glob.pattern, Wanted::Files));
+    let files = manifests.flatten().chain([pins::FILE_NAME.to_owned()]);
+    files
+        .filter_map(|file| fs_err::canonicalize(project.root.join(file)).ok())
+        .collect()
+}
+
+/// What became of a stage.
+#[derive(Clone, Debug)]
+pub(crate) struct BuiltImage {
+    pub(crate) reference: Reference,
+    pub(crate) facts: ImageInfo,
+    pub(crate) action: Action,
+}

@@ -1,0 +1,7 @@
+//! What lies in the project's `dist/`: packed jobs and `images.json`.
+
+mod images_json;
+mod package;
+
+pub(crate) use images_json::{Action, BuiltImage, ImageResult, Size, write_images_json};
+pub(crate) use package::Packer;

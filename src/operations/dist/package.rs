@@ -1,0 +1,446 @@
+//! Packs a job: its code into `jobs.zip`, its pure packages into `libs.zip`, those with native code into
+//! `site-packages/`. Installed packages are kept in the cache by what they were installed from.
+
+use std::{
+    collections::BTreeMap,
+    fs::Metadata,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    adapters::{stats, store},
+    error::Error,
+    image::{Digest, Platform},
+    operations::{
+        resolution::{self, Prepared},
+        workspace::{LockPolicy, Services, Session, keep_out_of_git},
+    },
+    package::{
+        archive,
+        vendor::{self, Vendored},
+    },
+    plan::PlatformStage,
+    project::{
+        Image, Package,
+        ignore::{self, Digests as _},
+        inputs::{ImageInputs, PackageInputs},
+        requirements::LockedWheel,
+        stats::Stats,
+        tree::{Content, Entry},
+        wheel::Target,
+    },
+    ui::StageLine,
+};
+
+/// Packs jobs, each once in a run.
+pub(crate) struct Packer<'a> {
+    session: &'a Session<'a>,
+    services: &'a Services<'a>,
+    packed: Mutex<BTreeMap<(String, Platform), Packed>>,
+    /// The `dist` folders that were packed, with what they were packed from.
+    keys: Mutex<BTreeMap<PathBuf, Digest>>,
+}
+
+/// What lies in a `dist` folder, with paths below it.
+#[derive(Clone)]
+pub(crate) struct Packed {
+    main: Entry,
+    jobs: Entry,
+    libs: Entry,
+    site_packages: Vec<Entry>,
+}
+
+impl Packed {
+    /// Everything, as it lies in the build context.
+    pub(crate) fn entries(self) -> Vec<Entry> {
+        let mut entries = vec![self.main, self.jobs, self.libs];
+        entries.extend(self.site_packages);
+        entries
+            .into_iter()
+            .map(|entry| entry.under("dist"))
+            .collect()
+    }
+}
+
+impl<'a> Packer<'a> {
+    pub(crate) fn new(session: &'a Session<'a>, services: &'a Services<'a>) -> Self {
+        Self {
+            session,
+            services,
+            packed: Mutex::default(),
+            keys: Mutex::default(),
+        }
+    }
+
+    /// Packs every job into its `dist` folder; gives the folders. Nothing but wheels is looked up.
+    pub(crate) fn pack_all(&self, missing: LockPolicy) -> Result<Vec<String>, Error> {
+        let project = &self.session.project;
+        let (read, wheels) = resolution::inputs_and_wheels(self.session, self.services, missing)?;
+        let mut folders = Vec::new();
+        for (name, image) in &project.images {
+            let (Some(package), Some(inputs)) = (&image.package, read.get(name)) else {
+                continue;
+            };
+            let Some(sources) = &inputs.package else {
+                continue;
+            };
+            // dist holds one platform's packages: the first's.
+            let Some(platform) = image.platforms.first() else {
+                continue;
+            };
+            let wheels = wheels
+                .get(&(name.clone(), platform.clone()))
+                .cloned()
+                .unwrap_or_default();
+            let target = project.target(image, platform);
+            let mut line = self.session.ui.stage(name);
+            self.pack(
+                (package, sources),
+                &wheels,
+                target.as_ref(),
+                index_of(inputs),
+                &mut line,
+            )?;
+            line.finish(&format!("packed into {}", package.dist));
+            folders.push(package.dist.clone());
+        }
+        Ok(folders)
+    }
+
+    /// Packs those of `images` that are jobs and whose `dist` is not what it was after it was packed from the same.
+    pub(crate) fn pack_images(&self, images: &[String], prepared: &Prepared) -> Result<(), Error> {
+        for name in images {
+            let (Some(image), Some(inputs), Some(stage)) = (
+                self.session.project.images.get(name),
+                prepared.inputs.get(name),
+                prepared.plan.stages.get(name),
+            ) else {
+                continue;
+            };
+            if let Some(platform) = stage.platforms.first().filter(|_| image.package.is_some()) {
+                if self.is_packed(image, inputs, platform) {
+                    continue;
+                }
+                let mut line = self.session.ui.stage(name);
+                self.pack_stage(image, inputs, platform, &mut line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs a job for one platform, unless it is no job.
+    pub(crate) fn pack_stage(
+        &self,
+        image: &Image,
+        inputs: &ImageInputs,
+        platform: &PlatformStage,
+        line: &mut StageLine<'_>,
+    ) -> Result<Option<Packed>, Error> {
+        let Some(job) = image.package.as_ref().zip(inputs.package.as_ref()) else {
+            return Ok(None);
+        };
+        let key = (image.name.clone(), platform.platform.clone());
+        if let Some(packed) = self.packed().get(&key) {
+            return Ok(Some(packed.clone()));
+        }
+        let target = self.session.project.target(image, &platform.platform);
+        let packed = self.pack(
+            job,
+            &platform.wheels,
+            target.as_ref(),
+            index_of(inputs),
+            line,
+        )?;
+        self.packed().insert(key, packed.clone());
+        Ok(Some(packed))
+    }
+
+    /// Whether `dist` holds what would be packed; changed bytes below `site-packages` are left to `sparkpack package`.
+    fn is_packed(&self, image: &Image, inputs: &ImageInputs, platform: &PlatformStage) -> bool {
+        let (Some(package), Some(sources)) = (&image.package, &inputs.package) else {
+            return false;
+        };
+        let target = self.session.project.target(image, &platform.platform);
+        let key = key_of_dist(sources, &platform.wheels, target.as_ref());
+        let dist = self.session.project.root.join(&package.dist);
+        stats::open(&stats::file_for(&self.session.cache, &dist)).confirm(&key)
+    }
+
+    /// Remembers what lies in the `dist` folders that were packed in this run, so that the next need not look at it.
+    pub(crate) fn remember(&self) {
+        for (dist, key) in self
+            .keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
+            let known = Stats::read(b"", stats::now());
+            for path in signs_of_change(dist) {
+                if let Ok(metadata) = path.symlink_metadata() {
+                    known.learn(&path, &metadata, key);
+                }
+            }
+            if !known.has_doubts() {
+                stats::keep(&stats::file_for(&self.session.cache, dist), &known);
+            }
+        }
+    }
+
+    fn packed(&self) -> MutexGuard<'_, BTreeMap<(String, Platform), Packed>> {
+        // What a thread that panicked has put in is whole.
+        self.packed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pack(
+        &self,
+        (package, inputs): (&Package, &PackageInputs),
+        wheels: &[LockedWheel],
+        target: Option<&Target>,
+        index: Option<&str>,
+        line: &mut StageLine<'_>,
+    ) -> Result<Packed, Error> {
+        let dist = self.session.project.root.join(&package.dist);
+        keep_out_of_git(&self.session.project.root.join("dist"))?;
+        let installed = self.installed(wheels, target, index, line)?;
+        let main = write_main(&dist, &inputs.main)?;
+        let jobs = self.write_zip(&dist, "jobs.zip", &inputs.modules)?;
+        let libs = self.write_zip(&dist, "libs.zip", &installed.libs)?;
+        self.write_tree(&dist, "site-packages", &installed.site_packages)?;
+        let key = key_of_dist(inputs, wheels, target);
+        self.keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(dist, key);
+        let site_packages = installed.site_packages.into_iter();
+        Ok(Packed {
+            main,
+            jobs,
+            libs,
+            site_packages: site_packages
+                .map(|entry| entry.under("site-packages"))
+                .collect(),
+        })
+    }
+
+    /// Installed packages of an image that is no job, below `site-packages/`.
+    pub(crate) fn site_packages(
+        &self,
+        image: &Image,
+        inputs: &ImageInputs,
+        platform: &PlatformStage,
+        line: &mut StageLine<'_>,
+    ) -> Result<Vec<Entry>, Error> {
+        let target = self.session.project.target(image, &platform.platform);
+        let installed =
+            self.installed(&platform.wheels, target.as_ref(), index_of(inputs), line)?;
+        let all = installed.libs.into_iter().chain(installed.site_packages);
+        let by_path: BTreeMap<String, Entry> =
+            all.map(|entry| (entry.path.clone(), entry)).collect();
+        Ok(by_path
+            .into_values()
+            .map(|entry| entry.under("site-packages"))
+            .collect())
+    }
+
+    /// The files of installed wheels, from the cache where they are there unharmed.
+    fn installed(
+        &self,
+        wheels: &[LockedWheel],
+        target: Option<&Target>,
+        index: Option<&str>,
+        line: &mut StageLine<'_>,
+    ) -> Result<Vendored, Error> {
+        let Some(target) = target.filter(|_| !wheels.is_empty()) else {
+            return Ok(Vendored::default());
+        };
+        let folder = self.session.cache.join("packages");
+        let key = key_of(wheels, target);
+        let tree = folder.join(key.hex());
+        let listing = folder.join(format!("{}.listing", key.hex()));
+        let waiting = || {
+            let why = "waiting for another run that installs the same packages";
+            self.session.ui.detail(why);
+        };
+        let _alone = store::lock(&folder.join(format!("{}.lock", key.hex())), waiting)?;
+        let kept = stats::file_for(&self.session.cache, &tree);
+        let digests = stats::open(&kept);
+        if let (Ok(found), Ok(known)) = (vendor::split(&tree, &digests), fs_err::read(&listing))
+            && listing_of_both(&found).as_bytes() == known
+        {
+            stats::keep(&kept, &digests);
+            return Ok(found);
+        }
+        line.step(&format!("installing {} wheels", wheels.len()));
+        fs_err::create_dir_all(&folder)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(".installing-")
+            .tempdir_in(&folder)?;
+        let into = temporary.path().join("tree");
+        self.services
+            .installer()?
+            .install(wheels, target, index, &into)?;
+        store::move_folder(&into, &tree)?;
+        let installed = vendor::split(&tree, &digests)?;
+        store::replace(&listing, listing_of_both(&installed).as_bytes())?;
+        Ok(installed)
+    }
+
+    /// Lets `dist` hold an archive of `entries`; a symbolic link has been resolved before.
+    ///
+    /// The same entries give the same bytes: where the file already has the digest that they had the last time, they
+    /// need not be compressed again.
+    fn write_zip(&self, dist: &Path, name: &str, entries: &[Entry]) -> Result<Entry, Error> {
+        let file = dist.join(name);
+        // Another way to write archives needs another number here.
+        let listing = Digest::of(format!("archive 1\n{}", listing_of(entries)).as_bytes());
+        let remembered = self.session.cache.join("archives").join(listing.hex());
+        let kept = stats::file_for(&self.session.cache, &file);
+        let digests = stats::open(&kept);
+        let made = fs_err::read_to_string(&remembered)
+            .ok()
+            .and_then(|text| text.parse::<Digest>().ok());
+        if let (Some(made), Some(there)) = (made, known_file(dist, name, &digests))
+            && digest_of(&there) == Some(&made)
+        {
+            stats::keep(&kept, &digests);
+            return Ok(there);
+        }
+        let mut zip = std::io::Cursor::new(Vec::new());
+        archive::write_zip(entries, &mut zip)?;
+        let bytes = zip.into_inner();
+        write_if_other(&file, &bytes)?;
+        let entry = Entry::held(name, bytes, false);
+        if let Some(digest) = digest_of(&entry) {
+            store::replace_unsynced(&remembered, digest.as_str().as_bytes())?;
+        }
+        Ok(entry)
+    }
+
+    /// Lets `dist/name` hold these files and no others.
+    fn write_tree(&self, dist: &Path, name: &str, entries: &[Entry]) -> Result<(), Error> {
+        let folder = dist.join(name);
+        let kept = stats::file_for(&self.session.cache, &folder);
+        let digests = stats::open(&kept);
+        // A folder that is empty has to be there as well: that something comes into it shows in its times.
+        let is_there = folder
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_dir());
+        let found = vendor::walk(&folder, &digests);
+        if is_there && found.is_ok_and(|found| listing_of(&found) == listing_of(entries)) {
+            stats::keep(&kept, &digests);
+            return Ok(());
+        }
+        let temporary = store::TemporaryFolder::within(dist)?;
+        let into: PathBuf = temporary.path().join("tree");
+        store::copy_tree(entries, &into)?;
+        Ok(store::move_folder(&into, &folder)?)
+    }
+}
+
+/// A regular file with its digest, read only if that is not known.
+fn known_file(dist: &Path, name: &str, digests: &Stats) -> Option<Entry> {
+    let metadata = dist.join(name).symlink_metadata();
+    let metadata = metadata.ok().filter(Metadata::is_file)?;
+    let files = vec![(name.to_owned(), metadata)];
+    let mut entry = ignore::read(dist, files, digests).ok()?.pop()?;
+    if let Content::File { executable, .. } = &mut entry.content {
+        *executable = false;
+    }
+    Some(entry)
+}
+
+/// What of a `dist` folder tells by its times that something was changed: the files in it, and every folder below
+/// `site-packages`, whose times tell that a file has come or gone.
+fn signs_of_change(dist: &Path) -> Vec<PathBuf> {
+    let files = ["main.py", "jobs.zip", "libs.zip"].map(|name| dist.join(name));
+    let walk = walkdir::WalkDir::new(dist.join("site-packages")).into_iter();
+    let folders = walk
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_dir());
+    files
+        .into_iter()
+        .chain(folders.map(walkdir::DirEntry::into_path))
+        .collect()
+}
+
+/// What `dist` is packed from.
+fn key_of_dist(inputs: &PackageInputs, wheels: &[LockedWheel], target: Option<&Target>) -> Digest {
+    let mut key = format!("dist 1\nmain {}\n", inputs.main_digest());
+    if let Some(target) = target {
+        key.extend([key_of(wheels, target).to_string(), "\n".to_owned()]);
+    }
+    key.push_str(&listing_of(&inputs.modules));
+    Digest::of(key.as_bytes())
+}
+
+/// The package index that an image's requirements name.
+fn index_of(inputs: &ImageInputs) -> Option<&str> {
+    inputs
+        .requirements
+        .as_ref()
+        .and_then(|known| known.requirements.index.as_deref())
+}
+
+fn key_of(wheels: &[LockedWheel], target: &Target) -> Digest {
+    let (major, minor) = target.python;
+    let mut key = format!(
+        "packages 1\npython {major}.{minor}\nplatform {}\n",
+        target.platform
+    );
+    let mut rows: Vec<String> = wheels
+        .iter()
+        .map(|locked| format!("{} {}\n", locked.wheel.file_name, locked.sha256))
+        .collect();
+    rows.sort();
+    key.extend(rows);
+    Digest::of(key.as_bytes())
+}
+
+fn listing_of_both(installed: &Vendored) -> String {
+    format!(
+        "{}\n{}",
+        listing_of(&installed.libs),
+        listing_of(&installed.site_packages)
+    )
+}
+
+fn listing_of(entries: &[Entry]) -> String {
+    let row = |entry: &Entry| match &entry.content {
+        Content::File {
+            digest, executable, ..
+        } => format!("{digest} {executable} {}\n", entry.path),
+        Content::Symlink { target } => format!("link {target} {}\n", entry.path),
+    };
+    entries.iter().map(row).collect()
+}
+
+fn write_main(dist: &Path, main: &Entry) -> Result<Entry, Error> {
+    let mut bytes = Vec::new();
+    if let Content::File { location, .. } = &main.content {
+        std::io::Read::read_to_end(&mut location.open()?, &mut bytes)?;
+    }
+    let entry = Entry::held("main.py", bytes.clone(), false);
+    if digest_of(&entry) != digest_of(main) {
+        return Err(archive::ArchiveError::Changed {
+            path: main.path.clone(),
+        }
+        .into());
+    }
+    write_if_other(&dist.join("main.py"), &bytes)?;
+    Ok(entry)
+}
+
+fn digest_of(entry: &Entry) -> Option<&Digest> {
+    match &entry.content {
+        Content::File { digest, .. } => Some(digest),
+        Content::Symlink { .. } => None,
+    }
+}
+
+fn write_if_other(file: &Path, bytes: &[u8]) -> Result<(), Error> {
+    if fs_err::read(file).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    Ok(store::replace(file, bytes)?)
+}

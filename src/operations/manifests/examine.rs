@@ -1,0 +1,422 @@
+//! The project's manifests: what they name, what they should name, and how they get there: all files, or none.
+
+use std::{collections::BTreeMap, path::Path, sync::OnceLock};
+
+use super::{
+    cache::CacheKey,
+    examined::{Examined, Named, Scope, Skipped, objects},
+    expected::{Digests, ExpectedReferences},
+    unmanaged::unmanaged_references,
+    warnings,
+};
+use crate::{
+    adapters::journal::Replacement,
+    error::Error,
+    image::{Digest, Reference},
+    operations::{resolution::Prepared, workspace::Session},
+    project::{
+        glob,
+        pins::{self, Pins},
+        place::{Defect, Place},
+    },
+    yaml::{self, ImagePlace, LeftAlone, Located, Rules, on_all_cores},
+};
+
+/// The manifests of a scope; each is read where somebody needs to know what it says.
+pub(crate) struct Manifests<'s> {
+    session: &'s Session<'s>,
+    rules: Rules<'s>,
+    files: Vec<File<'s>>,
+    /// Somebody expected to see what is left alone, which no verdict holds.
+    is_full: bool,
+}
+
+struct File<'s> {
+    /// Below the project's folder.
+    name: &'s str,
+    /// The name of its registry in the configuration.
+    registry: &'s str,
+    /// The consent to change the value of an anchor wherever it is used.
+    may_share: bool,
+    read: OnceLock<Read>,
+}
+
+/// A manifest as it was read.
+struct Read {
+    text: String,
+    located: Located,
+}
+
+impl<'s> Manifests<'s> {
+    /// The manifests of one registry, or of all.
+    pub(crate) fn of(session: &'s Session<'s>, registry: Option<&str>) -> Result<Self, Error> {
+        let project = &session.project;
+        if registry.is_some() {
+            session.registry(registry)?;
+        }
+        let mut files: BTreeMap<&str, File<'_>> = BTreeMap::new();
+        let mut shared = Vec::new();
+        for glob in &project.anchors {
+            let matcher = glob::compile(&glob.pattern);
+            shared.push(matcher.map_err(|why| Defect::new("E022", glob.place.clone(), why))?);
+        }
+        for (name, globs) in &project.manifests {
+            if registry.is_some_and(|registry| registry != name) {
+                continue;
+            }
+            for (glob, file) in globs
+                .iter()
+                .flat_map(|glob| glob.files.iter().map(move |file| (glob, file)))
+            {
+                if let Some(other) = files
+                    .get(file.as_str())
+                    .filter(|other| other.registry != name)
+                {
+                    let message = format!(
+                        "`{file}` is one of the manifests of `{}` and of those of `{name}`: it can name only one",
+                        other.registry
+                    );
+                    let defect = Defect::new("E022", glob.place.clone(), message);
+                    return Err(defect.hint("let each glob match other files").into());
+                }
+                files.entry(file).or_insert_with(|| File {
+                    name: file,
+                    registry: name,
+                    may_share: shared.iter().any(|glob| glob.is_match(file)),
+                    read: OnceLock::new(),
+                });
+            }
+        }
+        Ok(Self {
+            session,
+            rules: Rules::new(&project.places, project.images.keys().map(String::as_str)),
+            files: files.into_values().collect(),
+            is_full: session.ui.verbosity() > 0,
+        })
+    }
+
+    /// The same, with all that is left alone.
+    pub(crate) fn in_full(self) -> Self {
+        Self {
+            is_full: true,
+            ..self
+        }
+    }
+
+    /// Reads every manifest that is not known, so that a broken one is told before anything is sent anywhere.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let manifest_cache = self.session.manifest_cache();
+        let unknown: Vec<&File<'_>> = self
+            .files
+            .iter()
+            .filter(|file| !manifest_cache.has(self.session, file.name))
+            .collect();
+        let read = on_all_cores(&unknown, |file| self.read(file).map(drop));
+        all(read).map(drop)
+    }
+
+    /// Says of every manifest what is right and wrong with it.
+    ///
+    /// # Errors
+    /// All that cannot be read, or cannot be changed where it has to be.
+    pub(crate) fn examine(&self, expected: &ExpectedReferences) -> Result<Vec<Examined>, Error> {
+        all(on_all_cores(&self.files, |file| {
+            self.examine_file(file, expected)
+        }))
+    }
+
+    /// The images of the project that the manifests name, in the order of the files.
+    pub(crate) fn named(&self) -> Result<Vec<Named>, Error> {
+        let naming = &self.session.project.naming;
+        let mut all = Vec::new();
+        for file in &self.files {
+            let places = self.read(file)?.located.places.iter();
+            all.extend(places.filter_map(|place| {
+                let reference = place.reference()?;
+                let image = naming.named(&reference)?.to_owned();
+                Some(Named {
+                    image,
+                    reference,
+                    place: place.place.clone(),
+                })
+            }));
+        }
+        Ok(all)
+    }
+
+    fn read<'f>(&self, file: &'f File<'_>) -> Result<&'f Read, Error> {
+        if let Some(read) = file.read.get() {
+            return Ok(read);
+        }
+        let text = read(self.session, file.name)?;
+        let located = yaml::locate(Path::new(file.name), &text, &self.rules);
+        let located = located.map_err(several)?;
+        Ok(file.read.get_or_init(|| Read { text, located }))
+    }
+
+    fn examine_file(
+        &self,
+        file: &File<'_>,
+        expected: &ExpectedReferences,
+    ) -> Result<Examined, Error> {
+        let manifest_cache = self.session.manifest_cache();
+        let key = CacheKey::new(
+            self.session,
+            file.name,
+            &expected.digest_for(file.registry, file.may_share),
+        );
+        if let Some(known) = manifest_cache.find(&key).filter(|_| !self.is_full) {
+            return Ok(known);
+        }
+        let Read { text, located } = self.read(file)?;
+        let project = &self.session.project;
+        let decide = |place: &ImagePlace| {
+            let image = image_of(self.session, place)?;
+            expected.of(file.registry, &image).cloned()
+        };
+        let path = Path::new(file.name);
+        let rewritten =
+            yaml::rewrite(path, text, located, file.may_share, &decide).map_err(several)?;
+        let is_ours = |place: &ImagePlace| {
+            place.left_alone.is_some() || image_of(self.session, place).is_some()
+        };
+        let mentions = unmanaged_references(project, expected, (path, text), located, &is_ours);
+        let whole = mentions.iter().filter(|mention| mention.is_whole);
+        let places = located.places.iter();
+        let named = places
+            .filter_map(|place| image_of(self.session, place))
+            .chain(whole.map(|mention| mention.image.clone()))
+            .collect();
+        let (stale, in_prose): (Vec<_>, Vec<_>) =
+            mentions.into_iter().partition(|mention| mention.is_whole);
+        let mut warnings = warnings::of(project, expected, located, &rewritten);
+        warnings.extend(in_prose.into_iter().filter_map(|mention| mention.stale));
+        let examined = Examined {
+            file: file.name.to_owned(),
+            text: rewritten
+                .text
+                .as_ref()
+                .map_or_else(String::new, |_| text.clone()),
+            named,
+            skipped: self.skipped(text, located),
+            stale: stale
+                .into_iter()
+                .filter_map(|mention| mention.stale)
+                .collect(),
+            warnings,
+            objects: objects(located),
+            rewritten,
+        };
+        manifest_cache.learn(key, &examined);
+        Ok(examined)
+    }
+
+    /// Whether a place names a repository of the project, which other images may share.
+    fn is_ours(&self, place: &ImagePlace) -> bool {
+        let naming = &self.session.project.naming;
+        let reference = place.reference();
+        reference.is_some_and(|reference| naming.has(&reference.repository))
+    }
+
+    fn skipped(&self, text: &str, located: &Located) -> Vec<Skipped> {
+        let template = located.not_yaml.iter().map(|place| Skipped {
+            place: place.clone(),
+            path: "all but its marks".to_owned(),
+            value: line(text, place).to_owned(),
+            why: "it is no YAML before something renders it",
+        });
+        let places = located.places.iter().filter_map(|place| {
+            let why = match place.left_alone {
+                Some(LeftAlone::Template) => "something else fills it in",
+                Some(LeftAlone::Ignored) => "its mark says so",
+                None if image_of(self.session, place).is_some() => return None,
+                None if self.is_ours(place) => "its tag is that of no image of this project",
+                None => "it is no image of this project",
+            };
+            Some(Skipped {
+                place: place.place.clone(),
+                path: place.path.clone(),
+                value: place.written(),
+                why,
+            })
+        });
+        template.chain(places).collect()
+    }
+}
+
+/// The line of a place, without what surrounds its words.
+fn line<'t>(text: &'t str, place: &Place) -> &'t str {
+    let line = text.lines().nth(place.line.saturating_sub(1));
+    line.unwrap_or_default().trim()
+}
+
+/// Brings the manifests up to date as they are now, together with a file `beside` them. Says whether any has changed.
+pub(crate) fn rewrite(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    scope: Scope<'_>,
+    pins: &Pins,
+    beside: Option<Replacement>,
+) -> Result<bool, Error> {
+    let expected = ExpectedReferences::of_plan(session, prepared, scope, Digests::Pinned(pins))?;
+    let examined = Manifests::of(session, scope.registry)?.examine(&expected)?;
+    let changed = write(session, &examined, beside)?;
+    warn(session, prepared, scope, &examined);
+    Ok(changed)
+}
+
+/// Says what is left alone, for who expected to know.
+pub(crate) fn say_skipped(session: &Session<'_>, examined: &[Examined]) {
+    for skipped in examined.iter().flat_map(|file| &file.skipped) {
+        session.ui.detail(format!(
+            "{}: {} is left alone, since {}: {}",
+            skipped.place, skipped.path, skipped.why, skipped.value
+        ));
+    }
+}
+
+/// Makes the changes: in all files and the one `beside` them, or in none. Says what has changed, and whether anything has.
+pub(crate) fn write(
+    session: &Session<'_>,
+    examined: &[Examined],
+    beside: Option<Replacement>,
+) -> Result<bool, Error> {
+    let changed = || {
+        let texts = examined.iter();
+        texts.filter_map(|examined| Some((examined, examined.rewritten.text.as_ref()?)))
+    };
+    let pins = beside.is_some();
+    let files: Vec<_> = changed()
+        .map(|(examined, text)| Replacement {
+            path: session.project.root.join(&examined.file),
+            old: Some(Digest::of(examined.text.as_bytes())),
+            bytes: text.clone().into_bytes(),
+        })
+        .chain(beside)
+        .collect();
+    session.replace_together(&files)?;
+    for change in changed().flat_map(|(examined, _)| &examined.rewritten.changes) {
+        let also: Vec<String> = change.reaches.iter().map(ToString::to_string).collect();
+        let also = match also.as_slice() {
+            [] => String::new(),
+            places => format!(", and so is {}", places.join(", ")),
+        };
+        let new = match change.new.as_str() {
+            "" => "empty",
+            new => new,
+        };
+        session.ui.say(format!(
+            "{}: {} is now {new}{also}",
+            change.place, change.path
+        ));
+    }
+    if pins {
+        let what = "has the digests that were pushed; commit it with the manifests";
+        session.ui.say(format!("{}: {what}", pins::FILE_NAME));
+    }
+    Ok(!files.is_empty())
+}
+
+/// Warns of what is odd in the manifests, and where the cluster would go on with an old image.
+pub(crate) fn warn(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    scope: Scope<'_>,
+    examined: &[Examined],
+) {
+    warn_of(session, examined);
+    for defect in warnings::unused(session, prepared, scope, examined) {
+        session.ui.warn(&defect);
+    }
+}
+
+/// Warns of what is odd in each manifest, in the order of its text.
+fn warn_of(session: &Session<'_>, examined: &[Examined]) {
+    for file in examined {
+        let warnings = file.warnings.iter().chain(&file.stale);
+        let mut warnings: Vec<&Defect> = warnings.chain(&file.rewritten.pending).collect();
+        warnings.sort_by_key(|warning| (warning.place.line, warning.place.column));
+        for warning in warnings {
+            session.ui.warn(warning);
+        }
+    }
+}
+
+/// Refuses manifests of which none names an image of the project: they cannot be right then.
+pub(crate) fn refuse_nothing_named(
+    session: &Session<'_>,
+    scope: Scope<'_>,
+    examined: &[Examined],
+) -> Result<(), Error> {
+    let Some(defect) = warnings::nothing_named(session, scope, examined) else {
+        return Ok(());
+    };
+    warn_of(session, examined);
+    Err(defect.into())
+}
+
+/// What the manifests name of the project's images, by image.
+pub(crate) fn references(named: Vec<Named>) -> BTreeMap<String, Vec<Reference>> {
+    let mut references: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
+    for named in named {
+        references
+            .entry(named.image)
+            .or_default()
+            .push(named.reference);
+    }
+    references
+}
+
+/// The image of the project at a place: the one that its mark or its reference names.
+fn image_of(session: &Session<'_>, place: &ImagePlace) -> Option<String> {
+    if place.left_alone.is_some() {
+        return None;
+    }
+    let by_mark = place.mark.clone();
+    by_mark.or_else(|| {
+        let reference = place.reference()?;
+        Some(session.project.naming.named(&reference)?.to_owned())
+    })
+}
+
+/// All results, or all errors.
+fn all<T>(results: Vec<Result<T, Error>>) -> Result<Vec<T>, Error> {
+    let mut good = Vec::with_capacity(results.len());
+    let mut errors = Vec::new();
+    for result in results {
+        match result {
+            Ok(value) => good.push(value),
+            Err(Error::Several(several)) => errors.extend(several),
+            Err(error) => errors.push(error),
+        }
+    }
+    match errors.len() {
+        0 => Ok(good),
+        1 => Err(errors.remove(0)),
+        _ => Err(Error::Several(errors)),
+    }
+}
+
+fn several(mut defects: Vec<Defect>) -> Error {
+    match defects.len() {
+        1 => Error::Defect(defects.remove(0)),
+        _ => Error::Several(defects.into_iter().map(Error::Defect).collect()),
+    }
+}
+
+/// The text of a manifest.
+fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
+    let bytes = fs_err::read(session.project.root.join(file))?;
+    let hint = "save it as UTF-8, or let no glob of `[manifests]` match it";
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        let defect = Defect::new("E011", Place::of_line(file, 1), "the file is UTF-16");
+        return Err(defect.hint(hint).into());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let (offset, bytes) = (error.utf8_error().valid_up_to(), error.as_bytes());
+        let valid = String::from_utf8_lossy(&bytes[..offset]);
+        let place = Place::of_offset(file, &valid, offset);
+        let message = format!("the byte 0x{:02x} is not UTF-8", bytes[offset]);
+        Defect::new("E011", place, message).hint(hint).into()
+    })
+}

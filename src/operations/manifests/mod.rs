@@ -1,0 +1,15 @@
+//! What the project's manifests name, what they should name, and how all of them get there or none.
+
+mod cache;
+mod examine;
+mod examined;
+mod expected;
+mod unmanaged;
+mod warnings;
+
+pub(crate) use cache::ManifestCache;
+pub(crate) use examine::{
+    Manifests, references, refuse_nothing_named, rewrite, say_skipped, warn, write,
+};
+pub(crate) use examined::{Examined, Named, Scope};
+pub(crate) use expected::{Digests, ExpectedReferences};

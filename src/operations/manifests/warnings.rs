@@ -1,0 +1,221 @@
+//! What is odd in the manifests, though nothing in them is out of date.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::{
+    examined::{Examined, Scope},
+    expected::ExpectedReferences,
+};
+use crate::{
+    operations::{resolution::Prepared, workspace::Session},
+    project::{
+        FILE_NAME, Project,
+        place::{Defect, Place},
+        template::Names,
+    },
+    yaml::{self, Located, Rewritten},
+};
+
+/// The oddities of one manifest.
+pub(crate) fn of(
+    project: &Project,
+    expected: &ExpectedReferences,
+    located: &Located,
+    rewritten: &Rewritten,
+) -> Vec<Defect> {
+    let mut warnings = Vec::new();
+    for place in located.places.iter().filter(|place| place.is_refused) {
+        let message = format!(
+            "`{}`: the Spark operator refuses images in `sparkConf` since 2.5.2",
+            place.path
+        );
+        let spec = place.path.split(".sparkConf").next().unwrap_or("spec");
+        let hint = format!(
+            "name it as `{spec}.image`, `{spec}.driver.image` or `{spec}.executor.image`, and remove it here"
+        );
+        warnings.push(Defect::new("W106", place.place.clone(), message).hint(hint));
+    }
+    let mut told = HashSet::new();
+    for place in &located.places {
+        let named = place.mark.clone().or_else(|| {
+            let reference = place.reference()?;
+            Some(project.naming.named(&reference)?.to_owned())
+        });
+        let Some((image, object)) = named.zip(place.object) else {
+            continue;
+        };
+        let spark = expected.sparks.get(&image);
+        let version = located.objects[object].spark_version.as_ref();
+        if let Some(((place, version), spark)) = version.zip(spark)
+            && version != spark
+            && told.insert(object)
+        {
+            let message =
+                format!("this object is for Spark {version}, and `{image}` has Spark {spark}");
+            let hint = format!("write \"{spark}\", unless the operator needs the other");
+            warnings.push(Defect::new("W107", place.clone(), message).hint(hint));
+        }
+    }
+    warnings.extend(of_other_tags(project, located));
+    for change in &rewritten.changes {
+        if let [_, ..] = change.reaches.as_slice() {
+            let also: Vec<String> = change.reaches.iter().map(ToString::to_string).collect();
+            let message = format!(
+                "`{}` belongs to an anchor: with it changes what stands at {}",
+                change.path,
+                also.join(", ")
+            );
+            warnings.push(
+                Defect::new("W110", change.place.clone(), message)
+                    .hint("`anchors` in sparkpack.toml allows it"),
+            );
+        }
+    }
+    warnings
+}
+
+/// The places that name the repository which all images share, under a tag that only begins like one of theirs.
+fn of_other_tags(project: &Project, located: &Located) -> Vec<Defect> {
+    let places = located.places.iter();
+    let places = places.filter(|place| place.mark.is_none() && place.left_alone.is_none());
+    let defects = places.filter_map(|place| {
+        let reference = place.reference()?;
+        let image = project.naming.resembling(&reference)?;
+        let message = format!(
+            "`{reference}` is left alone: its tag begins like one of `{image}`, and is none"
+        );
+        let hint = format!(
+            "if it is `{image}`, put `# sparkpack: {image}` behind it, else `# sparkpack: ignore`"
+        );
+        Some(Defect::new("W112", place.place.clone(), message).hint(hint))
+    });
+    defects.collect()
+}
+
+/// The images that nothing stands on and no manifest names, where others are named; or that none is.
+pub(crate) fn unused(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    scope: Scope<'_>,
+    examined: &[Examined],
+) -> Vec<Defect> {
+    let project = &session.project;
+    let Some(first) = examined.first().filter(|_| is_whole(session, scope)) else {
+        return Vec::new();
+    };
+    let named: BTreeSet<&String> = examined.iter().flat_map(|file| &file.named).collect();
+    if named.is_empty() {
+        let message = "no manifest names an image of this project";
+        let hint = "name one by its repository, or list the prefix that they name under `formerly`";
+        return vec![Defect::new("W104", Place::of_line(&first.file, 1), message).hint(hint)];
+    }
+    let parents: BTreeSet<&String> = prepared
+        .plan
+        .stages
+        .values()
+        .flat_map(|stage| &stage.parents)
+        .collect();
+    let unused = project
+        .images
+        .values()
+        .filter(|image| !parents.contains(&image.name) && !named.contains(&image.name));
+    let unused = unused.map(|image| {
+        let message = format!("no manifest names `{}`", image.name);
+        let place = match image.place.line {
+            0 => Place::of_line(FILE_NAME, 1),
+            _ => image.place.clone(),
+        };
+        let hint = "nothing runs it then: name it by its repository, or let `[manifests]` match the file that does";
+        Defect::new("W104", place, message).hint(hint)
+    });
+    unused.collect()
+}
+
+/// Whether all images and all manifests are meant, so that what is missing is missing.
+fn is_whole(session: &Session<'_>, scope: Scope<'_>) -> bool {
+    let project = &session.project;
+    let registries = project.manifests.keys();
+    let are_all = |only: &str| registries.clone().all(|registry| registry == only);
+    scope.registry.is_none_or(are_all) && scope.images.len() == project.images.len()
+}
+
+/// Why nothing in the manifests can be right: none of them names an image of the project.
+pub(crate) fn nothing_named(
+    session: &Session<'_>,
+    scope: Scope<'_>,
+    examined: &[Examined],
+) -> Option<Defect> {
+    let first = examined.first().filter(|_| is_whole(session, scope))?;
+    if examined
+        .iter()
+        .any(|file| !file.named.is_empty() || !file.stale.is_empty())
+    {
+        return None;
+    }
+    let without_image = examined
+        .iter()
+        .find_map(|file| file.objects.without_image.clone());
+    let example = example(session, scope);
+    if let Some(object) = without_image {
+        let paths: Vec<String> = yaml::paths(&object.group, &object.kind)
+            .iter()
+            .map(|path| format!("`{path}`"))
+            .collect();
+        let message = format!(
+            "this {} names no image\nlooked at {}",
+            object.kind,
+            paths.join(", ")
+        );
+        let first = paths.first().map_or("`image`", String::as_str);
+        let hint = format!(
+            "write `{example}` at {first}, or tell another place by `[[places]]` in sparkpack.toml"
+        );
+        return Some(Defect::new("E204", object.place, message).hint(hint));
+    }
+    let files: Vec<String> = examined
+        .iter()
+        .take(3)
+        .map(|file| format!("`{}`", file.file))
+        .collect();
+    let more = match examined.len() {
+        0..=3 => String::new(),
+        several => format!(" and {} more", several - 3),
+    };
+    let listed = format!("{}{more}", files.join(", "));
+    let place = Place::of_line(&first.file, 1);
+    let hint = format!(
+        "write `image: {example}` where it is to run, or list the prefix that stands there under `formerly`; `sparkpack check -v` lists what is left alone"
+    );
+    let has_spark = examined.iter().any(|file| file.objects.has_spark);
+    let message = if has_spark {
+        format!("nothing in {listed} names an image of this project")
+    } else {
+        format!("no SparkApplication in {listed}, and nothing there names an image of this project")
+    };
+    Some(Defect::new("E205", place, message).hint(hint))
+}
+
+/// A reference that `sparkpack pin` would rewrite: to the image that nothing stands on, if possible one with code.
+fn example(session: &Session<'_>, scope: Scope<'_>) -> String {
+    let project = &session.project;
+    let is_parent = |name: &str| {
+        let mut images = project.images.values();
+        images.any(|image| image.parent.as_deref() == Some(name))
+    };
+    let images = project.images.values();
+    let best = images.max_by_key(|image| (!is_parent(&image.name), image.package.is_some()));
+    let registry = scope
+        .registry
+        .or(project.manifests.keys().next().map(String::as_str));
+    let prefix = registry.and_then(|registry| project.registries.get(registry));
+    let names = Names {
+        registry: prefix.map_or("REGISTRY", String::as_str),
+        project: &project.name,
+        image: best.map_or("IMAGE", |image| &image.name),
+    };
+    let unbuilt = project.reference.unbuilt(names);
+    unbuilt.map_or_else(
+        |_| "REGISTRY/IMAGE:unbuilt".to_owned(),
+        |reference| reference.to_string(),
+    )
+}

@@ -1,0 +1,15 @@
+//! What a run does.
+//!
+//! The rooms, each of which uses only those to its left:
+//!
+//! ```text
+//! workspace ← resolution ← { dist, provenance, manifests } ← build ← publish
+//! ```
+
+pub(crate) mod build;
+pub(crate) mod dist;
+pub(crate) mod manifests;
+pub(crate) mod provenance;
+pub(crate) mod publish;
+pub(crate) mod resolution;
+pub(crate) mod workspace;

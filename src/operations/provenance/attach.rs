@@ -1,0 +1,63 @@
+//! A record that is too large for a label lies beside its image in the registry.
+
+use crate::{
+    adapters::registry::{Attachment, RegistryImage},
+    error::Error,
+    image::{Digest, LABEL_RECORD_DIGEST, Reference, is_tag},
+    operations::{resolution::only_platform, workspace::Services},
+    plan::Stage,
+};
+
+/// The media type of a record beside an image: its canonical bytes.
+pub(crate) const MEDIA_TYPE: &str = "application/vnd.sparkpack.record.v1";
+
+/// Puts the record of an image beside it, where it is too large for a label.
+pub(crate) fn push_beside(
+    services: &Services<'_>,
+    stage: &Stage,
+    image: &RegistryImage,
+    reference: &Reference,
+) -> Result<(), Error> {
+    let record = &only_platform(stage)?.record;
+    let says = image.facts.labels.get(LABEL_RECORD_DIGEST);
+    if says.is_none_or(String::is_empty) {
+        return Ok(());
+    }
+    let attachment = Attachment {
+        media_type: MEDIA_TYPE,
+        bytes: &record.bytes(),
+        subject: image,
+    };
+    let beside = beside(reference, &record.fingerprint());
+    Ok(services.registry()?.attach(attachment, &beside)?)
+}
+
+/// The reference of the record that belongs to an image.
+pub(crate) fn beside(reference: &Reference, fingerprint: &Digest) -> Reference {
+    let tag = tag_beside(reference).unwrap_or_else(|| format!("{}.record", fingerprint.hex()));
+    reference.repository.with_tag(&tag)
+}
+
+/// Nothing where the image's own tag leaves no room.
+pub(crate) fn tag_beside(reference: &Reference) -> Option<String> {
+    let tag = format!("{}.record", reference.tag.as_deref()?);
+    is_tag(&tag).then_some(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_a_tag_whatever_the_images_is() {
+        let fingerprint = Digest::of(b"x");
+        let beside = |tag: &str| {
+            let reference: Reference = format!("reg.example/a:{tag}").parse().unwrap();
+            beside(&reference, &fingerprint).tag.unwrap()
+        };
+        assert_eq!(beside("0123456789abcdef"), "0123456789abcdef.record");
+        assert_eq!(beside(&"t".repeat(121)).len(), 128);
+        let named = format!("{}.record", fingerprint.hex());
+        assert_eq!(beside(&"t".repeat(122)), named);
+    }
+}

@@ -1,0 +1,143 @@
+//! What `why` and `diff` print: the differences of two images, down to the root cause.
+
+use std::collections::BTreeSet;
+
+use super::find::{FoundRecord, LookupFailure, RecordQuery, RecordSource, Records};
+use crate::{
+    error::Error,
+    image::Digest,
+    operations::workspace::Session,
+    plan::{
+        Record,
+        difference::{self, ChangedParent},
+    },
+    project::{ignore::escaped, template::TAG_DIGITS},
+};
+
+/// Explains differences between records.
+pub(crate) struct Explainer<'a> {
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) records: &'a Records<'a>,
+    /// The prefixes of the registries below which the older's parents and the newer's are looked for.
+    pub(crate) prefixes: [&'a str; 2],
+}
+
+impl Explainer<'_> {
+    /// The lines below the headline: each difference, and below a parent that changed its own differences.
+    pub(crate) fn lines(&self, old: &Record, new: &Record) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.explain(old, new, 1, &mut BTreeSet::new(), &mut lines);
+        lines
+    }
+
+    fn explain(
+        &self,
+        old: &Record,
+        new: &Record,
+        depth: usize,
+        told: &mut BTreeSet<(Digest, Digest)>,
+        lines: &mut Vec<String>,
+    ) {
+        let indent = "  ".repeat(depth);
+        for change in difference::between(old, new) {
+            let Some(parent) = change.parent() else {
+                lines.push(format!("{indent}{change}"));
+                continue;
+            };
+            if !told.insert((parent.old.clone(), parent.new.clone())) {
+                lines.push(format!("{indent}{change}, as told above"));
+                continue;
+            }
+            lines.push(format!("{indent}{change}, because"));
+            match self.parents(parent) {
+                Ok([old, new]) => self.explain(&old, &new, depth + 1, told, lines),
+                Err(missing) => lines.push(format!("{indent}  {}", escaped(missing))),
+            }
+        }
+    }
+
+    /// The records of a parent as it was and as it is.
+    fn parents(&self, parent: ChangedParent<'_>) -> Result<[Record; 2], String> {
+        let [old, new] = self.prefixes;
+        Ok([
+            self.parent(old, parent.stage, parent.old)?,
+            self.parent(new, parent.stage, parent.new)?,
+        ])
+    }
+
+    pub(crate) fn parent(
+        &self,
+        prefix: &str,
+        stage: &str,
+        fingerprint: &Digest,
+    ) -> Result<Record, String> {
+        let project = &self.session.project;
+        let wanted = RecordQuery::of_stage(project, prefix, stage, fingerprint);
+        let said = match wanted.map(|wanted| self.records.find(&[wanted])) {
+            Some(Ok(found)) => return Ok(found.record),
+            Some(Err(said)) => lines(&said),
+            None => Vec::new(),
+        };
+        let short = fingerprint.short(TAG_DIGITS);
+        let mut text = format!("what {stage} {short} was made of is not known");
+        if !said.is_empty() {
+            text = format!("{text}: {}", said.join("; "));
+        }
+        Err(text)
+    }
+}
+
+/// The rows of a record, indented.
+pub(crate) fn rows(record: &Record) -> Vec<String> {
+    let rows = record.rows().map(|row| row.join(" "));
+    rows.map(|row| format!("  {}", escaped(row))).collect()
+}
+
+/// Where a record was, for people.
+pub(crate) fn place_of(found: &FoundRecord) -> String {
+    let reference = &found.wanted.reference;
+    match found.place {
+        RecordSource::Checkout => format!("{reference}, which is that of this checkout"),
+        RecordSource::Kept => format!("{reference}, by the record in dist or the cache"),
+        RecordSource::Daemon => format!("{reference}, by the record in the daemon's image"),
+        RecordSource::Registry => format!("{reference}, by the record in the registry"),
+    }
+}
+
+/// What the places said, each once.
+fn lines(said: &[LookupFailure]) -> Vec<String> {
+    let mut lines: Vec<String> = said.iter().map(ToString::to_string).collect();
+    lines.dedup();
+    lines
+}
+
+/// No place has the record.
+pub(crate) fn absent(what: &str, said: &[LookupFailure], hint: &str) -> Error {
+    let mut code = "E081";
+    let mut hint = hint.to_owned();
+    let mut headline = format!("{what} is not known anywhere");
+    if said
+        .iter()
+        .any(|answer| matches!(answer, LookupFailure::Failed(_)))
+    {
+        headline = format!("what {what} was made of cannot be found out");
+    }
+    for answer in said {
+        match answer {
+            LookupFailure::NoRecord(_) => {
+                code = "E082";
+                headline = format!("what {what} was made of is not known");
+            }
+            LookupFailure::Failed(Error::Registry(error)) if code == "E081" => {
+                code = error.code();
+                hint = error.hint().unwrap_or(hint);
+            }
+            LookupFailure::Failed(_) | LookupFailure::Nothing(_) => {}
+        }
+    }
+    Error::Usage {
+        code,
+        message: format!("{headline}\n{}", lines(said).join("\n")),
+        hint,
+    }
+}

@@ -1,0 +1,535 @@
+//! The records of images: kept by every build and push, and found again behind a tag.
+//!
+//! A record is looked for where it costs least: in `dist/records` and the cache, then in the daemon, then in the
+//! registry. Wherever it comes from it is believed only if its SHA-256 is the fingerprint that is wanted or that the
+//! image's label says. That a place cannot be asked matters only if no other has the record.
+//!
+//! A record that is too large for a label lies beside the image as an artifact, under `TAG.record`: registries without
+//! the referrers API would not find it by the image. It is not compressed: the digest of its blob is the fingerprint.
+
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    attach::{MEDIA_TYPE, tag_beside},
+    keep::{FOLDER, digest_of_hex, names},
+};
+use crate::{
+    adapters::registry::RegistryError,
+    error::Error,
+    image::{
+        Digest, ImageInfo, LABEL_FINGERPRINT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
+        Platform, Reference, is_tag,
+    },
+    operations::{
+        resolution::Prepared,
+        workspace::{Services, Session},
+    },
+    plan::Record,
+    project::{
+        Project,
+        template::{Names, TAG_DIGITS},
+    },
+};
+
+/// The largest record that is fetched, in bytes.
+const FETCH_LIMIT: usize = 64 << 20;
+
+/// An image whose record is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordQuery {
+    pub(crate) reference: Reference,
+    /// The image of the project that it must be.
+    stage: Option<String>,
+    fingerprint: KnownFingerprint,
+}
+
+/// What is known of a fingerprint.
+#[derive(Clone, Debug)]
+enum KnownFingerprint {
+    Whole(Digest),
+    /// Its first hex digits, which are in the tag.
+    Beginning(String),
+    Nothing,
+}
+
+impl KnownFingerprint {
+    fn fits(&self, fingerprint: &Digest) -> bool {
+        match self {
+            Self::Whole(whole) => whole == fingerprint,
+            Self::Beginning(beginning) => fingerprint.hex().starts_with(beginning),
+            Self::Nothing => true,
+        }
+    }
+}
+
+impl RecordQuery {
+    /// The image `stage` with a fingerprint, below the prefix of a registry.
+    pub(crate) fn of_stage(
+        project: &Project,
+        prefix: &str,
+        stage: &str,
+        fingerprint: &Digest,
+    ) -> Option<Self> {
+        let reference = project
+            .reference
+            .reference(names_of(project, prefix, stage), fingerprint)
+            .ok()?;
+        Some(Self {
+            reference,
+            stage: Some(stage.to_owned()),
+            fingerprint: KnownFingerprint::Whole(fingerprint.clone()),
+        })
+    }
+
+    /// The image `stage` under a tag, or under the tag that these digits of a fingerprint make.
+    pub(crate) fn of_tag(project: &Project, prefix: &str, stage: &str, tag: &str) -> Option<Self> {
+        let names = names_of(project, prefix, stage);
+        let recognition = project.reference.recognition(names).ok()?;
+        let tag = if is_beginning(tag) {
+            format!("{}{tag}{}", recognition.tag_prefix, recognition.tag_suffix)
+        } else {
+            tag.to_owned()
+        };
+        is_tag(&tag).then(|| Self::of_reference(project, &recognition.repository.with_tag(&tag)))
+    }
+
+    /// Whether its tag is the one that this fingerprint makes for the image `stage`.
+    pub(crate) fn is_tagged_by(&self, stage: &str, fingerprint: &Digest) -> bool {
+        let is_known = !matches!(self.fingerprint, KnownFingerprint::Nothing);
+        is_known
+            && self.reference.digest.is_none()
+            && self.stage.as_deref() == Some(stage)
+            && self.fingerprint.fits(fingerprint)
+    }
+
+    /// Any image.
+    pub(crate) fn of_reference(project: &Project, reference: &Reference) -> Self {
+        let tag = reference.tag.as_deref();
+        let stage = project.naming.named(reference);
+        let digits = stage.and_then(|stage| {
+            let prefix = prefix_of(project, stage, reference)?;
+            let recognition = project
+                .reference
+                .recognition(names_of(project, prefix, stage))
+                .ok()?;
+            let rest = tag?.strip_prefix(&recognition.tag_prefix)?;
+            let digits = rest.strip_suffix(&recognition.tag_suffix)?;
+            is_beginning(digits).then(|| digits.to_owned())
+        });
+        Self {
+            reference: reference.clone(),
+            stage: stage.map(str::to_owned),
+            fingerprint: digits.map_or(KnownFingerprint::Nothing, KnownFingerprint::Beginning),
+        }
+    }
+}
+
+fn names_of<'a>(project: &'a Project, prefix: &'a str, stage: &'a str) -> Names<'a> {
+    Names {
+        registry: prefix,
+        project: &project.name,
+        image: stage,
+    }
+}
+
+/// Whether a text can be the part of a tag that is a fingerprint's.
+fn is_beginning(text: &str) -> bool {
+    let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == TAG_DIGITS && text.bytes().all(lower_hex)
+}
+
+/// The prefix below which a reference is that of an image of the project.
+pub(crate) fn prefix_of<'a>(
+    project: &'a Project,
+    stage: &str,
+    reference: &Reference,
+) -> Option<&'a str> {
+    let mut prefixes = project.registries.values().chain(&project.formerly);
+    let prefix = prefixes.find(|prefix| {
+        let recognition = project
+            .reference
+            .recognition(names_of(project, prefix, stage));
+        recognition.is_ok_and(|recognition| recognition.repository == reference.repository)
+    });
+    prefix.map(String::as_str)
+}
+
+/// A record, and what is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundRecord {
+    pub(crate) record: Record,
+    pub(crate) fingerprint: Digest,
+    pub(crate) place: RecordSource,
+    pub(crate) wanted: RecordQuery,
+}
+
+impl FoundRecord {
+    /// The name of the image that the record is of.
+    pub(crate) fn stage(&self) -> &str {
+        stage_in(&self.record).unwrap_or("image")
+    }
+}
+
+fn stage_in(record: &Record) -> Option<&str> {
+    record.rows().find_map(|row| match row {
+        [kind, name] if kind == "stage" => Some(name.as_str()),
+        _ => None,
+    })
+}
+
+/// Where records are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordSource {
+    /// In the plan of this checkout.
+    Checkout,
+    Kept,
+    Daemon,
+    Registry,
+}
+
+/// What a place said that gave no record.
+#[derive(Debug)]
+pub(crate) enum LookupFailure {
+    /// It does not have the image, or nothing by its fingerprint.
+    Nothing(String),
+    /// It has the image, which has no record that can be believed.
+    NoRecord(String),
+    /// It cannot be asked.
+    Failed(Error),
+}
+
+impl fmt::Display for LookupFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing(text) | Self::NoRecord(text) => formatter.write_str(text),
+            Self::Failed(error) => {
+                let because = error.because().map(|because| format!(": {because}"));
+                let line = format!("{}{}", error.headline(), because.unwrap_or_default());
+                formatter.write_str(&line.replace('\n', " "))
+            }
+        }
+    }
+}
+
+/// Finds records.
+pub(crate) struct Records<'a> {
+    session: &'a Session<'a>,
+    services: &'a Services<'a>,
+    /// The records of this checkout.
+    checkout: BTreeMap<Digest, Record>,
+    platform: Platform,
+    /// Who does not answer is not asked again.
+    daemon_fails: OnceCell<String>,
+    registries_fail: RefCell<BTreeMap<String, String>>,
+}
+
+impl<'a> Records<'a> {
+    pub(crate) fn new(
+        session: &'a Session<'a>,
+        services: &'a Services<'a>,
+        platform: Platform,
+        prepared: Option<&Prepared>,
+    ) -> Self {
+        let stages = prepared
+            .iter()
+            .flat_map(|prepared| prepared.plan.stages.values());
+        let checkout = stages
+            .flat_map(|stage| &stage.platforms)
+            .map(|stage| (stage.fingerprint.clone(), stage.record.clone()))
+            .collect();
+        Self {
+            session,
+            services,
+            checkout,
+            platform,
+            daemon_fails: OnceCell::new(),
+            registries_fail: RefCell::default(),
+        }
+    }
+
+    /// The record of the first of these images that is found, or what each place said.
+    pub(crate) fn find(&self, wanted: &[RecordQuery]) -> Result<FoundRecord, Vec<LookupFailure>> {
+        let mut places = vec![
+            RecordSource::Checkout,
+            RecordSource::Kept,
+            RecordSource::Daemon,
+            RecordSource::Registry,
+        ];
+        if wanted
+            .iter()
+            .any(|wanted| wanted.reference.digest.is_some())
+        {
+            // A digest says what it is of, whatever stands in the tag beside it.
+            places.rotate_left(2);
+        }
+        let mut said = Vec::new();
+        for place in places {
+            for wanted in wanted {
+                match self.ask(place, wanted) {
+                    Ok((record, fingerprint)) => {
+                        return Ok(FoundRecord {
+                            record,
+                            fingerprint,
+                            place,
+                            wanted: wanted.clone(),
+                        });
+                    }
+                    Err(None) => {}
+                    Err(Some(answer)) => said.push(answer),
+                }
+            }
+        }
+        Err(said)
+    }
+
+    fn ask(
+        &self,
+        place: RecordSource,
+        wanted: &RecordQuery,
+    ) -> Result<(Record, Digest), Option<LookupFailure>> {
+        match place {
+            RecordSource::Checkout => self.in_checkout(wanted).ok_or(None),
+            RecordSource::Kept => self.kept(wanted),
+            RecordSource::Daemon => self.in_daemon(wanted).map_err(Some),
+            RecordSource::Registry => self.in_registry(wanted).map_err(Some),
+        }
+    }
+
+    fn in_checkout(&self, wanted: &RecordQuery) -> Option<(Record, Digest)> {
+        let KnownFingerprint::Whole(fingerprint) = &wanted.fingerprint else {
+            return None;
+        };
+        let record = self.checkout.get(fingerprint)?;
+        Some((record.clone(), fingerprint.clone()))
+    }
+
+    /// The folders in which records lie by their fingerprints.
+    fn folders(&self) -> [PathBuf; 2] {
+        [
+            self.session.project.root.join(FOLDER),
+            self.session.cache.join("records"),
+        ]
+    }
+
+    fn kept(&self, wanted: &RecordQuery) -> Result<(Record, Digest), Option<LookupFailure>> {
+        let beginning = match &wanted.fingerprint {
+            KnownFingerprint::Whole(whole) => whole.hex(),
+            KnownFingerprint::Beginning(beginning) => beginning,
+            KnownFingerprint::Nothing => return Err(None),
+        };
+        let mut is_damaged = false;
+        for folder in self.folders() {
+            for name in names(&folder, beginning) {
+                match read(&folder, &name) {
+                    Some((record, _)) if !is_of(&record, wanted) => {}
+                    Some(found) => return Ok(found),
+                    None => is_damaged = true,
+                }
+            }
+        }
+        let what = if is_damaged {
+            "a damaged record"
+        } else {
+            "no record"
+        };
+        Err(Some(LookupFailure::Nothing(format!(
+            "{FOLDER} and the cache have {what} of {}",
+            &beginning[..TAG_DIGITS]
+        ))))
+    }
+
+    fn in_daemon(&self, wanted: &RecordQuery) -> Result<(Record, Digest), LookupFailure> {
+        if let Some(fails) = self.daemon_fails.get() {
+            return Err(LookupFailure::Nothing(fails.clone()));
+        }
+        let name = match &wanted.reference.digest {
+            Some(digest) => wanted.reference.repository.with_digest(digest),
+            None => wanted.reference.clone(),
+        };
+        let inspected = self
+            .services
+            .daemon()
+            .and_then(|daemon| Ok(daemon.inspect(&name.to_string())?));
+        let facts = inspected.map_err(|error| {
+            let said = LookupFailure::Failed(error);
+            self.daemon_fails.get_or_init(|| said.to_string());
+            said
+        })?;
+        let facts = facts
+            .ok_or_else(|| LookupFailure::Nothing(format!("the daemon does not have {name}")))?;
+        self.of_facts(&facts, wanted, "the daemon's image", &|fingerprint| {
+            Err(LookupFailure::Nothing(format!(
+                "the record of the daemon's image, {}, is too large for its label",
+                fingerprint.short(TAG_DIGITS)
+            )))
+        })
+    }
+
+    fn in_registry(&self, wanted: &RecordQuery) -> Result<(Record, Digest), LookupFailure> {
+        let reference = &wanted.reference;
+        let host = &reference.repository.registry;
+        if let Some(fails) = self.registries_fail.borrow().get(host) {
+            return Err(LookupFailure::Nothing(fails.clone()));
+        }
+        let failed = |error: Error| {
+            let lasts = matches!(
+                error,
+                Error::Registry(
+                    RegistryError::Unreachable { .. }
+                        | RegistryError::WrongPassword { .. }
+                        | RegistryError::Credentials { .. }
+                )
+            );
+            let said = LookupFailure::Failed(error);
+            if lasts {
+                let mut fail = self.registries_fail.borrow_mut();
+                fail.insert(host.clone(), said.to_string());
+            }
+            said
+        };
+        let registry = self.services.registry().map_err(&failed)?;
+        let found = registry.find(reference, &self.platform);
+        match found.map_err(|error| failed(error.into()))? {
+            Some(image) => self.of_facts(
+                &image.facts,
+                wanted,
+                "the registry's image",
+                &|fingerprint| self.blob(reference, fingerprint),
+            ),
+            None => self.beside(wanted),
+        }
+    }
+
+    /// The record that stayed in the registry when its image was removed.
+    fn beside(&self, wanted: &RecordQuery) -> Result<(Record, Digest), LookupFailure> {
+        let reference = &wanted.reference;
+        let none = || {
+            let registry = &reference.repository.registry;
+            LookupFailure::Nothing(format!("the registry {registry} does not have {reference}"))
+        };
+        let tag = tag_beside(reference).filter(|_| reference.digest.is_none());
+        let beside = reference.repository.with_tag(&tag.ok_or_else(none)?);
+        let registry = self.services.registry().map_err(LookupFailure::Failed)?;
+        // Whatever else has that tag is not the record.
+        let attached = registry.attached(&beside, MEDIA_TYPE).ok().flatten();
+        let fingerprint = attached.ok_or_else(none)?;
+        if !wanted.fingerprint.fits(&fingerprint) {
+            return Err(none());
+        }
+        let record = self.blob(reference, &fingerprint)?;
+        if is_of(&record, wanted) {
+            Ok((record, fingerprint))
+        } else {
+            Err(none())
+        }
+    }
+
+    fn blob(&self, reference: &Reference, fingerprint: &Digest) -> Result<Record, LookupFailure> {
+        let fetched = self
+            .services
+            .registry()
+            .and_then(|registry| Ok(registry.blob(reference, fingerprint, FETCH_LIMIT)?));
+        let bytes = fetched.map_err(LookupFailure::Failed)?;
+        let record = bytes.as_deref().and_then(Record::parse);
+        record.ok_or_else(|| {
+            LookupFailure::NoRecord(format!(
+                "the registry does not have the record of {reference}, which is too large for its label"
+            ))
+        })
+    }
+
+    /// The record that an image's labels give, if they are its own.
+    fn of_facts(
+        &self,
+        facts: &ImageInfo,
+        wanted: &RecordQuery,
+        whose: &str,
+        fetch: &dyn Fn(&Digest) -> Result<Record, LookupFailure>,
+    ) -> Result<(Record, Digest), LookupFailure> {
+        let reference = &wanted.reference;
+        let no_record = |why: String| LookupFailure::NoRecord(format!("{whose} {reference} {why}"));
+        let label = |name: &str| facts.labels.get(name).filter(|label| !label.is_empty());
+        let fingerprint = facts.fingerprint().ok_or_else(|| {
+            no_record(format!(
+                "was not made by sparkpack: it has no label {LABEL_FINGERPRINT}"
+            ))
+        })?;
+        let fingerprint = digest_of_hex(fingerprint)
+            .ok_or_else(|| no_record("has a fingerprint that is none".to_owned()))?;
+        if let (Some(wanted), Some(stage)) = (&wanted.stage, label(LABEL_STAGE))
+            && wanted != stage
+        {
+            return Err(no_record(format!(
+                "has the labels of `{stage}`, on which it was built by other means: it has no record of its own"
+            )));
+        }
+        if !wanted.fingerprint.fits(&fingerprint) {
+            let short = fingerprint.short(TAG_DIGITS);
+            return Err(no_record(format!("was made from something else, {short}")));
+        }
+        let record = match (label(LABEL_RECORD), label(LABEL_RECORD_DIGEST)) {
+            (Some(text), _) => Record::of_label(text),
+            (None, Some(_)) => {
+                let exact = RecordQuery {
+                    fingerprint: KnownFingerprint::Whole(fingerprint.clone()),
+                    ..wanted.clone()
+                };
+                match self.kept(&exact) {
+                    Ok((record, _)) => Some(record),
+                    Err(_) => Some(fetch(&fingerprint)?),
+                }
+            }
+            (None, None) => return Err(no_record(format!("has no label {LABEL_RECORD}"))),
+        };
+        record
+            .filter(|record| record.fingerprint() == fingerprint)
+            .map(|record| (record, fingerprint))
+            .ok_or_else(|| {
+                no_record("has a record without the fingerprint that its label says".to_owned())
+            })
+    }
+}
+
+/// Whether a record can be that of the image which is wanted.
+fn is_of(record: &Record, wanted: &RecordQuery) -> bool {
+    let stage = wanted.stage.as_deref();
+    stage.is_none() || stage_in(record) == stage
+}
+
+/// A kept record, whose bytes are what its name says.
+fn read(folder: &Path, name: &str) -> Option<(Record, Digest)> {
+    let bytes = fs_err::read(folder.join(name)).ok()?;
+    let digest = Digest::of(&bytes);
+    let record = Record::parse(&bytes).filter(|_| digest.hex() == name)?;
+    Some((record, digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_its_name_says_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = Record::default();
+        let name = record.fingerprint().hex().to_owned();
+        let write = |name: &str, bytes: &[u8]| {
+            fs_err::write(folder.path().join(name), bytes).unwrap();
+            read(folder.path(), name).map(|(record, _)| record)
+        };
+        assert_eq!(write(&name, &record.bytes()), Some(record.clone()));
+        assert_eq!(write(&name, b"other"), None);
+        // Its bytes are as its name says, but no record.
+        assert_eq!(write(Digest::of(b"other").hex(), b"other"), None);
+        assert_eq!(names(folder.path(), &name[..16]), [name]);
+        assert_eq!(names(folder.path(), "").len(), 2);
+        fs_err::write(folder.path().join("notes.txt"), "").unwrap();
+        assert_eq!(names(folder.path(), "").len(), 2);
+        assert!(names(&folder.path().join("nowhere"), "").is_empty());
+    }
+}

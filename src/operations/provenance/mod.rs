@@ -1,0 +1,11 @@
+//! What an image was made of: kept, put beside it, found again, explained.
+
+mod attach;
+mod explain;
+mod find;
+mod keep;
+
+pub(crate) use attach::push_beside;
+pub(crate) use explain::{Explainer, absent, place_of, rows};
+pub(crate) use find::{FoundRecord, RecordQuery, Records, prefix_of};
+pub(crate) use keep::keep_records;

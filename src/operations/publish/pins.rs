@@ -1,0 +1,176 @@
+//! What a push writes into `sparkpack.pins`: the digests that the registry has now.
+
+use crate::{
+    adapters::journal::Replacement,
+    error::Error,
+    image::{Digest, Repository},
+    operations::{
+        dist::ImageResult,
+        manifests::{Manifests, Named},
+        resolution::{self, Prepared},
+        workspace::Session,
+    },
+    plan::Stage,
+    project::{
+        PinMode,
+        pins::{FILE_NAME, Pin, Pins},
+    },
+};
+
+/// The pins of the project; none where the manifests hold tags alone.
+pub(crate) fn read_pins(session: &Session<'_>) -> Result<Pins, Error> {
+    match session.project.pin {
+        PinMode::Tag => Ok(Pins::default()),
+        PinMode::TagAndDigest => Ok(Pins::read(&session.project.root)?),
+    }
+}
+
+/// What a push makes of the pins.
+#[derive(Default)]
+pub(crate) struct NewPins {
+    pub(crate) pins: Pins,
+    /// The file's new bytes; nothing where all that they say stands there.
+    bytes: Option<Vec<u8>>,
+    /// Of the file's bytes before; nothing where there is none.
+    old: Option<Digest>,
+    moved: Vec<Moved>,
+}
+
+/// An image that was made again from the same inputs.
+struct Moved {
+    image: String,
+    fingerprint: Digest,
+    old: Digest,
+    new: Digest,
+    /// Where manifests name the old digest.
+    named: Vec<Named>,
+}
+
+impl NewPins {
+    /// What `rows` make of the pins, which all must have arrived in `registry`, a name and a prefix.
+    pub(crate) fn of_push(
+        session: &Session<'_>,
+        prepared: &Prepared,
+        registry: (&str, &str),
+        rows: &[ImageResult],
+    ) -> Result<Self, Error> {
+        // With tags alone, a push of a clean checkout must leave it clean.
+        if session.project.pin == PinMode::Tag {
+            return Ok(Self::default());
+        }
+        let file = fs_err::read(session.project.root.join(FILE_NAME));
+        let mut pins = read_pins(session)?;
+        let before = pins.text();
+        let mut moved = Vec::new();
+        for row in rows {
+            let stage = &prepared.plan.stages[&row.name];
+            moved.extend(set(&mut pins, registry.0, stage, row));
+        }
+        let current = current(session, prepared, registry.1)?;
+        pins.retain(|pin| is_kept(session, registry, &current, pin));
+        let after = pins.text();
+        Ok(Self {
+            pins,
+            old: file.ok().map(|bytes| Digest::of(&bytes)),
+            bytes: (after != before).then(|| after.into_bytes()),
+            moved: with_places(session, registry.0, moved)?,
+        })
+    }
+
+    /// Tells of every digest that has changed.
+    pub(crate) fn say(&self, session: &Session<'_>) {
+        for moved in &self.moved {
+            session.ui.say(format!(
+                "{}: made again from the same inputs ({}): its digest changed from {} to {}",
+                moved.image,
+                moved.fingerprint.short(16),
+                moved.old,
+                moved.new
+            ));
+            for named in &moved.named {
+                session.ui.say(format!(
+                    "{}: names the digest that `{}` had",
+                    named.place, moved.image
+                ));
+            }
+        }
+    }
+
+    /// The file to be written with the manifests, if it changes.
+    pub(crate) fn file(&self, session: &Session<'_>) -> Option<Replacement> {
+        let bytes = self.bytes.clone()?;
+        Some(Replacement {
+            path: session.project.root.join(FILE_NAME),
+            old: self.old.clone(),
+            bytes,
+        })
+    }
+}
+
+/// Pins what arrived; the image, where it was pinned to another digest.
+fn set(pins: &mut Pins, registry: &str, stage: &Stage, row: &ImageResult) -> Option<Moved> {
+    let new = row.digest.as_ref()?;
+    let platforms = stage.platforms.iter();
+    let platforms: Vec<_> = platforms.map(|stage| stage.platform.clone()).collect();
+    let repository = &row.reference.repository;
+    let old = pins.set(registry, repository, &platforms, &stage.fingerprint, new)?;
+    (old != *new).then(|| Moved {
+        image: row.name.clone(),
+        fingerprint: stage.fingerprint.clone(),
+        old,
+        new: new.clone(),
+        named: Vec::new(),
+    })
+}
+
+fn with_places(
+    session: &Session<'_>,
+    registry: &str,
+    mut moved: Vec<Moved>,
+) -> Result<Vec<Moved>, Error> {
+    if moved.is_empty() {
+        return Ok(moved);
+    }
+    for named in Manifests::of(session, Some(registry))?.named()? {
+        let is_of = |moved: &&mut Moved| {
+            moved.image == named.image && named.reference.digest.as_ref() == Some(&moved.old)
+        };
+        if let Some(moved) = moved.iter_mut().find(is_of) {
+            moved.named.push(named);
+        }
+    }
+    Ok(moved)
+}
+
+/// The repository and the fingerprint of each image of this checkout.
+fn current(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    prefix: &str,
+) -> Result<Vec<(Repository, Digest)>, Error> {
+    let stages = prepared.plan.stages.values();
+    let current = stages.map(|stage| {
+        let reference = resolution::reference(session, stage, prefix)?;
+        Ok((reference.repository, stage.fingerprint.clone()))
+    });
+    current.collect()
+}
+
+/// Whether a line stays. Of the registry only what this checkout stands for; a prefix from the environment may make the
+/// same registry another elsewhere, whose lines are left alone.
+fn is_kept(
+    session: &Session<'_>,
+    registry: (&str, &str),
+    current: &[(Repository, Digest)],
+    pin: &Pin,
+) -> bool {
+    let (name, prefix) = registry;
+    let repository = pin.repository.to_string();
+    let below = repository.strip_prefix(prefix);
+    let is_ours = below.is_some_and(|below| below.starts_with('/'))
+        || session.project.naming.has(&pin.repository);
+    let is_current = |(repository, fingerprint): &(Repository, Digest)| {
+        *repository == pin.repository && *fingerprint == pin.fingerprint
+    };
+    pin.registry != name || !is_ours || current.iter().any(is_current)
+}

@@ -1,0 +1,271 @@
+//! Gives a registry the stages that it lacks, parents first.
+//!
+//! A registry does not protect a tag, so an image goes there under a staging tag first, `TAG-IMAGE ID`, and its
+//! manifest gets the tag only where nobody else's has it; afterwards the tag is read back. Who was too late adopts
+//! the image that won, and both stay pullable. A record that is too large for a label is put beside the image before the
+//! image has its tag: who finds the tag finds what it was made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    adapters::registry::{RegistryError, RegistryImage},
+    error::Error,
+    image::{ImageInfo, LABEL_FINGERPRINT, Reference},
+    operations::{
+        build::StageBuilder,
+        dist::{Action, BuiltImage, ImageResult, Size},
+        provenance,
+        resolution::{self, Prepared},
+        workspace::{Services, Session},
+    },
+    plan::Stage,
+    ui::StageLine,
+};
+
+/// How often a push is begun whose tag in the daemon another push takes away.
+const PUSH_ATTEMPTS: u32 = 5;
+
+/// An image as the registry has it.
+#[derive(Clone)]
+pub(crate) struct Pushed {
+    reference: Reference,
+    pub(crate) image: RegistryImage,
+    /// What the daemon had of it; nothing where the registry's was adopted.
+    pub(crate) made: Option<BuiltImage>,
+}
+
+impl Pushed {
+    pub(crate) fn row(&self, name: &str) -> ImageResult {
+        ImageResult {
+            name: name.to_owned(),
+            reference: self.reference.clone(),
+            digest: Some(self.image.digest.clone()),
+            id: self.image.facts.id.clone(),
+            size: Size {
+                unpacked: self.made.as_ref().map(|made| made.facts.size),
+                compressed: Some(self.image.facts.size),
+            },
+            action: match &self.made {
+                Some(made) => made.action,
+                None => Action::Adopted,
+            },
+        }
+    }
+}
+
+pub(crate) struct Pusher<'a> {
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) services: &'a Services<'a>,
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) prefix: &'a str,
+    pub(crate) maker: StageBuilder<'a>,
+}
+
+impl Pusher<'_> {
+    fn say_without_record(&self, reference: &Reference, error: &Error) {
+        let because = error.because().unwrap_or_default();
+        self.session.ui.say(format!(
+            "{reference}: its record is not beside it, so that `why` cannot explain it elsewhere: {error}: {because}"
+        ));
+    }
+
+    /// What the registry has of `targets` and all that they stand on; a conflict anywhere stops before anything is built.
+    pub(crate) fn look_up(
+        &self,
+        targets: &[String],
+    ) -> Result<BTreeMap<String, Option<RegistryImage>>, Error> {
+        let mut there = BTreeMap::new();
+        for name in self.prepared.plan.with_parents(targets) {
+            let stage = &self.prepared.plan.stages[&name];
+            let reference = resolution::reference(self.session, stage, self.prefix)?;
+            there.insert(name, self.find(stage, &reference)?);
+        }
+        Ok(there)
+    }
+
+    fn find(&self, stage: &Stage, reference: &Reference) -> Result<Option<RegistryImage>, Error> {
+        let platform = &resolution::only_platform(stage)?.platform;
+        let found = self.services.registry()?.find(reference, platform)?;
+        match &found {
+            Some(image) => refuse_conflict(stage, reference, &image.facts).map(|()| found),
+            None => Ok(None),
+        }
+    }
+
+    /// The targets, and of what they stand on that which is needed to make the missing ones.
+    pub(crate) fn wanted(
+        &self,
+        targets: &[String],
+        there: &BTreeMap<String, Option<RegistryImage>>,
+    ) -> Result<BTreeSet<String>, Error> {
+        let is_missing = |stage: &Stage| Ok(there.get(&stage.name).is_some_and(Option::is_none));
+        self.prepared.plan.needed(targets, is_missing)
+    }
+
+    pub(crate) fn push(
+        &self,
+        stage: &Stage,
+        there: Option<&RegistryImage>,
+        below: &BTreeMap<String, Pushed>,
+    ) -> Result<Pushed, Error> {
+        let reference = resolution::reference(self.session, stage, self.prefix)?;
+        if let Some(image) = there {
+            // Who may not write there can still adopt what is there.
+            if let Err(error) = provenance::push_beside(self.services, stage, image, &reference) {
+                self.say_without_record(&reference, &error);
+            }
+            self.session.ui.say(format!(
+                "{}: current: the registry has {reference}, made from the same inputs",
+                stage.name
+            ));
+            return Ok(Pushed {
+                reference,
+                image: image.clone(),
+                made: None,
+            });
+        }
+        let mut parents = BTreeMap::new();
+        for parent in &stage.parents {
+            if let Some(pushed) = below.get(parent) {
+                parents.insert(parent.clone(), self.align(parent, pushed)?);
+            }
+        }
+        let made = self.maker.make(stage, &parents)?;
+        self.send(stage, &made)
+    }
+
+    /// Lets the daemon have a parent exactly as the registry has it, so that its children stand on that.
+    fn align(&self, name: &str, pushed: &Pushed) -> Result<BuiltImage, Error> {
+        let daemon = self.services.daemon()?;
+        let local = daemon.inspect(&pushed.reference.to_string())?;
+        let made = |facts: ImageInfo| BuiltImage {
+            reference: pushed.reference.clone(),
+            facts,
+            action: Action::Reused,
+        };
+        if let Some(facts) = local.filter(|facts| facts.diff_ids == pushed.image.facts.diff_ids) {
+            return Ok(made(facts));
+        }
+        let mut line = self.session.ui.stage(name);
+        line.step("pulling it, since the registry's has other layers than the daemon's");
+        let pinned = pushed
+            .reference
+            .repository
+            .with_digest(&pushed.image.digest);
+        daemon.pull(
+            &pinned,
+            &pushed.image.facts.platform,
+            &self.services.registry_auth(&pinned.repository)?,
+            &mut |event| line.transferred("pulled", &event),
+        )?;
+        daemon.tag(&pushed.image.facts.id, &pushed.reference)?;
+        let took = line.elapsed();
+        line.finish(&format!("pulled {pinned} in {took}"));
+        Ok(made(pushed.image.facts.clone()))
+    }
+
+    /// Pushes an image under `own`, a tag that the daemon has only meanwhile.
+    fn send_as(
+        &self,
+        made: &BuiltImage,
+        own: &Reference,
+        line: &mut StageLine<'_>,
+    ) -> Result<(), Error> {
+        let daemon = self.services.daemon()?;
+        let registry_auth = self.services.registry_auth(&own.repository)?;
+        for attempt in 1.. {
+            daemon.tag(&made.facts.id, own)?;
+            let sent = daemon.push(own, &registry_auth, &mut |event| {
+                line.transferred("pushed", &event);
+            });
+            // Another push of the same image on this daemon may have taken the tag away under our hands.
+            let is_gone = sent.is_err() && daemon.inspect(&own.to_string())?.is_none();
+            if is_gone && attempt < PUSH_ATTEMPTS {
+                continue;
+            }
+            let untagged = daemon.untag(own);
+            sent?;
+            untagged?;
+            break;
+        }
+        Ok(())
+    }
+
+    /// Sends an image under a name of its own, then gives it the tag unless somebody was faster.
+    fn send(&self, stage: &Stage, made: &BuiltImage) -> Result<Pushed, Error> {
+        let registry = self.services.registry()?;
+        let mut line = self.session.ui.stage(&stage.name);
+        line.step(&format!("pushing {}", made.reference));
+        let own = staging_tag(made);
+        self.send_as(made, &own, &mut line)?;
+        let image = self.find(stage, &own)?.ok_or_else(|| lost(&own))?;
+        match provenance::push_beside(self.services, stage, &image, &made.reference) {
+            // A registry that takes no artifacts can still have the image.
+            Err(error @ Error::Registry(RegistryError::Refused { .. })) => {
+                self.say_without_record(&made.reference, &error);
+            }
+            pushed => pushed?,
+        }
+        if let Some(other) = self.find(stage, &made.reference)? {
+            return Ok(adopt(made, other, &line));
+        }
+        let digest = registry.tag(&image, &made.reference)?;
+        if digest != image.digest {
+            let other = self
+                .find(stage, &made.reference)?
+                .ok_or_else(|| lost(&made.reference))?;
+            return Ok(adopt(made, other, &line));
+        }
+        let took = line.elapsed();
+        line.finish(&format!("pushed {}@{digest} in {took}", made.reference));
+        Ok(Pushed {
+            reference: made.reference.clone(),
+            image,
+            made: Some(made.clone()),
+        })
+    }
+}
+
+fn adopt(made: &BuiltImage, image: RegistryImage, line: &StageLine<'_>) -> Pushed {
+    line.finish(&format!(
+        "somebody else pushed {} from the same inputs at the same time: theirs is taken",
+        made.reference
+    ));
+    Pushed {
+        reference: made.reference.clone(),
+        image,
+        made: None,
+    }
+}
+
+/// The tag that is only this image's: nobody else's bytes have its ID.
+fn staging_tag(made: &BuiltImage) -> Reference {
+    let tag = made.reference.tag.as_deref().unwrap_or_default();
+    made.reference
+        .repository
+        .with_tag(&format!("{tag}-{}", made.facts.id.short(12)))
+}
+
+fn lost(reference: &Reference) -> Error {
+    Error::Untrue {
+        reference: reference.to_string(),
+        reason: "the registry took it and does not have it".to_owned(),
+        hint: "run it again; if it stays so, the registry is at fault".to_owned(),
+    }
+}
+
+fn refuse_conflict(stage: &Stage, reference: &Reference, facts: &ImageInfo) -> Result<(), Error> {
+    let found = match facts.fingerprint() {
+        Some(same) if same == stage.fingerprint.hex() => return Ok(()),
+        Some(other) => format!(
+            "another fingerprint: {} instead of {}",
+            other.get(..16).unwrap_or(other),
+            stage.fingerprint.short(16)
+        ),
+        None => format!("no label `{LABEL_FINGERPRINT}`: it was not made by sparkpack"),
+    };
+    Err(Error::Conflict {
+        reference: reference.clone(),
+        found,
+    })
+}

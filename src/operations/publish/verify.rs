@@ -1,0 +1,201 @@
+//! `sparkpack check --remote`: whether the registry has what is pinned, and what the manifests name.
+//!
+//! It is asked by HEAD requests; only a registry that answers those with no digest, or not at all, gets a GET.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use super::pins::read_pins;
+use crate::{
+    adapters::registry::{Presence, RegistryError},
+    error::Error,
+    image::{Digest, Platform, Reference},
+    operations::{
+        manifests::{Manifests, Named, Scope},
+        resolution::{self, Prepared},
+        workspace::{Services, Session},
+    },
+    plan::Stage,
+    project::{
+        pins::{Pin, Pins},
+        place::Defect,
+    },
+};
+
+/// What of `scope` the registries do not have, or have otherwise: `W109`.
+pub(crate) fn verify(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    prepared: &Prepared,
+    scope: Scope<'_>,
+) -> Result<Vec<Defect>, Error> {
+    let pins = read_pins(session)?;
+    let mut verifier = Verifier {
+        services,
+        pins: &pins,
+        answers: BTreeMap::new(),
+        defects: Vec::new(),
+    };
+    for (registry, prefix) in &session.project.registries {
+        if scope.registry.is_some_and(|only| only != registry) {
+            continue;
+        }
+        let mut wanted = BTreeMap::new();
+        for name in scope.images {
+            let stage = &prepared.plan.stages[name];
+            wanted.insert(
+                name.as_str(),
+                ExpectedTag {
+                    stage,
+                    reference: resolution::reference(session, stage, prefix)?,
+                },
+            );
+        }
+        let are_all = wanted.len() == session.project.images.len();
+        let of_registry = pins.iter().filter(|pin| pin.registry == *registry);
+        for pin in of_registry {
+            let wanted = wanted.values().find(|wanted| wanted.is_pinned_by(pin));
+            if are_all || wanted.is_some() {
+                verifier.pin(pin, wanted)?;
+            }
+        }
+        for named in Manifests::of(session, Some(registry))?.named()? {
+            if let Some(wanted) = wanted.get(named.image.as_str()) {
+                verifier.named(registry, &named, wanted)?;
+            }
+        }
+    }
+    Ok(verifier.defects)
+}
+
+/// An image of this checkout, as a registry should have it.
+struct ExpectedTag<'a> {
+    stage: &'a Stage,
+    reference: Reference,
+}
+
+impl ExpectedTag<'_> {
+    fn is_pinned_by(&self, pin: &Pin) -> bool {
+        self.reference.repository == pin.repository && self.stage.fingerprint == pin.fingerprint
+    }
+
+    fn platforms(&self) -> Vec<Platform> {
+        let platforms = self.stage.platforms.iter();
+        platforms.map(|stage| stage.platform.clone()).collect()
+    }
+}
+
+struct Verifier<'a> {
+    services: &'a Services<'a>,
+    pins: &'a Pins,
+    /// What was asked before: several manifests may name one image.
+    answers: BTreeMap<Reference, Option<Digest>>,
+    defects: Vec<Defect>,
+}
+
+impl Verifier<'_> {
+    /// Whether the registry still has the digest of a line.
+    fn pin(&mut self, pin: &Pin, wanted: Option<&ExpectedTag<'_>>) -> Result<(), Error> {
+        let pinned = pin.repository.with_digest(&pin.digest);
+        let Some(place) = pin.place.clone() else {
+            return Ok(());
+        };
+        if self.digest(&pinned)?.is_some() {
+            return Ok(());
+        }
+        let hint = match wanted {
+            Some(wanted) => format!(
+                "`sparkpack push {}` makes it again, and pins the digest that it has then",
+                wanted.stage.name
+            ),
+            None => {
+                "no image of this checkout has that fingerprint: `sparkpack push` removes the line"
+                    .to_owned()
+            }
+        };
+        let message = format!("`{pinned}` is no longer in the registry `{}`", pin.registry);
+        self.defects
+            .push(Defect::new("W109", place, message).hint(hint));
+        Ok(())
+    }
+
+    /// Whether the registry has what a manifest names, if that is what it should name.
+    fn named(
+        &mut self,
+        registry: &str,
+        named: &Named,
+        wanted: &ExpectedTag<'_>,
+    ) -> Result<(), Error> {
+        let tagged = &wanted.reference;
+        let written = &named.reference;
+        if (&written.repository, &written.tag) != (&tagged.repository, &tagged.tag) {
+            return Ok(());
+        }
+        let platforms = wanted.platforms();
+        let (repository, fingerprint) = (&tagged.repository, &wanted.stage.fingerprint);
+        let pinned = self
+            .pins
+            .digest(registry, repository, &platforms, fingerprint);
+        let pinned = pinned.or(written.digest.as_ref());
+        let (message, hint) = match (self.digest(tagged)?, pinned) {
+            (None, _) => (
+                format!("`{tagged}` is not in the registry `{registry}`"),
+                format!("run `sparkpack push {}`", named.image),
+            ),
+            (Some(found), Some(pinned))
+                if found != *pinned && !self.is_among(tagged, &platforms, pinned)? =>
+            {
+                (
+                    format!(
+                        "`{tagged}` has the digest {found} in the registry `{registry}`, and {pinned} is pinned"
+                    ),
+                    format!(
+                        "somebody set the tag again from the same inputs: `sparkpack push {}` pins what it has now",
+                        named.image
+                    ),
+                )
+            }
+            (Some(_), _) => return Ok(()),
+        };
+        let defect = Defect::new("W109", named.place.clone(), message).hint(hint);
+        self.defects.push(defect);
+        Ok(())
+    }
+
+    /// Whether a tag that has another digest is an index, copied from elsewhere, of the image that is pinned.
+    fn is_among(
+        &self,
+        tagged: &Reference,
+        platforms: &[Platform],
+        pinned: &Digest,
+    ) -> Result<bool, Error> {
+        let [platform] = platforms else {
+            return Ok(false);
+        };
+        match self.services.registry()?.find(tagged, platform) {
+            Ok(found) => Ok(found.is_some_and(|image| image.digest == *pinned)),
+            // An index of other platforms.
+            Err(RegistryError::Refused { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The digest that a reference has in the registry; nothing where there is none.
+    fn digest(&mut self, reference: &Reference) -> Result<Option<Digest>, Error> {
+        let entry = match self.answers.entry(reference.clone()) {
+            Entry::Occupied(known) => return Ok(known.get().clone()),
+            Entry::Vacant(entry) => entry,
+        };
+        let registry = self.services.registry()?;
+        let digest = match registry.presence(reference) {
+            Ok(Presence::Absent) => None,
+            Ok(Presence::There(Some(digest))) => Some(digest),
+            // Some do not name the digest, some do not allow a HEAD.
+            Ok(Presence::There(None))
+            | Err(RegistryError::Denied { .. } | RegistryError::Refused { .. }) => {
+                registry.digest(reference)?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(entry.insert(digest).clone())
+    }
+}

@@ -1,0 +1,274 @@
+//! What new locks retag, and why: every image whose record they change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    lock_files::{LockFiles, externals, sources_of},
+    references::reference,
+    wheels,
+};
+use crate::{
+    error::Error,
+    image::Digest,
+    operations::workspace::{LockPolicy, Services, Session},
+    plan::{self, Facts, Plan, Stage, difference, parents_first, source_digest},
+    project::{
+        inputs::Inputs,
+        lock::{Lock, LockedImage, LockedSource},
+    },
+};
+
+/// What the locks stood for before.
+#[derive(Default)]
+pub(crate) struct Before {
+    /// Nothing where no image had a tag.
+    plan: Option<Plan>,
+    /// The images that had none, since the locks lacked something of them or of what they stand on.
+    unlocked: BTreeSet<String>,
+}
+
+impl Before {
+    pub(crate) fn of(
+        session: &Session<'_>,
+        services: &Services<'_>,
+        inputs: &Inputs,
+        files: &LockFiles,
+        local_sources: &BTreeMap<String, Digest>,
+    ) -> Self {
+        Self::made(session, services, inputs, files, local_sources).unwrap_or_default()
+    }
+
+    fn made(
+        session: &Session<'_>,
+        services: &Services<'_>,
+        inputs: &Inputs,
+        files: &LockFiles,
+        local_sources: &BTreeMap<String, Digest>,
+    ) -> Option<Self> {
+        let project = &session.project;
+        let (lock, mut unlocked) = filled(session, inputs, &files.lock, local_sources);
+        let (missing, none) = (LockPolicy::ReadOnly, BTreeSet::new());
+        let mut known = files.clone();
+        let chosen = wheels::of_all(session, services, missing, inputs, &mut known, &none);
+        let chosen = chosen.ok()?;
+        unlocked.extend(chosen.unlocked.into_iter().map(|(name, _)| name));
+        let facts = Facts {
+            project,
+            lock: &lock,
+            inputs,
+            wheels: &chosen.wheels,
+            local_sources,
+        };
+        let plan = plan::make(facts).ok()?;
+        for name in parents_first(project, inputs).ok()? {
+            let parents = &plan.stages.get(&name)?.parents;
+            if !parents.is_disjoint(&unlocked) {
+                unlocked.insert(name);
+            }
+        }
+        let plan = Some(plan);
+        Some(Self { plan, unlocked })
+    }
+
+    fn stage(&self, name: &str) -> Option<&Stage> {
+        let plan = self.plan.as_ref()?;
+        plan.stages
+            .get(name)
+            .filter(|_| !self.unlocked.contains(name))
+    }
+}
+
+/// A lock in which nothing is missing, and the images for which something was made up.
+fn filled(
+    session: &Session<'_>,
+    inputs: &Inputs,
+    lock: &Lock,
+    local_sources: &BTreeMap<String, Digest>,
+) -> (Lock, BTreeSet<String>) {
+    let (mut filled, mut unlocked) = (lock.clone(), BTreeSet::new());
+    let nothing = Digest::of(b"not locked");
+    for (name, inputs) in inputs {
+        for text in externals(inputs) {
+            if !lock.images.contains_key(text) {
+                unlocked.insert(name.clone());
+                let local_id = nothing.clone();
+                let image = LockedImage::LocalDaemon { local_id };
+                filled.images.insert(text.to_owned(), image);
+            }
+        }
+        for source in sources_of(&session.project, name, inputs) {
+            let source = session.project.sources.get(&source);
+            let lacking =
+                source.filter(|source| source_digest(source, lock, local_sources).is_none());
+            if let Some(source) = lacking {
+                unlocked.insert(name.clone());
+                let sha256 = nothing.clone();
+                let locked = LockedSource { sha256 };
+                filled.sources.insert(source.origin.to_string(), locked);
+            }
+        }
+    }
+    (filled, unlocked)
+}
+
+/// Everything that new locks change.
+pub(crate) struct Impact {
+    /// What moved in the locks.
+    moves: Vec<String>,
+    /// The images with another tag than before, parents first.
+    retagged: Vec<Retagged>,
+    staying: usize,
+}
+
+struct Retagged {
+    name: String,
+    /// Nothing where it had none.
+    old: Option<String>,
+    new: String,
+    reasons: Vec<String>,
+}
+
+impl Impact {
+    pub(crate) fn between(
+        session: &Session<'_>,
+        order: &[String],
+        before: &Before,
+        plan: &Plan,
+        moves: Vec<String>,
+    ) -> Result<Self, Error> {
+        let (mut retagged, mut staying) = (Vec::new(), 0);
+        for name in order {
+            let Some(stage) = plan.stages.get(name) else {
+                continue;
+            };
+            let old = before.stage(name);
+            if old.is_some_and(|old| old.fingerprint == stage.fingerprint) {
+                staying += 1;
+                continue;
+            }
+            retagged.push(Retagged {
+                old: old.map(|old| tag(session, old)).transpose()?,
+                new: tag(session, stage)?,
+                reasons: old.map(|old| reasons(old, stage)).unwrap_or_default(),
+                name: name.clone(),
+            });
+        }
+        Ok(Self {
+            moves,
+            retagged,
+            staying,
+        })
+    }
+
+    /// Prints it as data: it is what a person puts into the commit's message.
+    pub(crate) fn print(&self, session: &Session<'_>) -> Result<(), Error> {
+        let ui = session.ui;
+        ui.data("locks:")?;
+        for line in &self.moves {
+            ui.data(format!("  {line}"))?;
+        }
+        ui.data("images:")?;
+        for image in &self.retagged {
+            let old = image.old.as_deref().unwrap_or("not locked before");
+            ui.data(format!("  {}: {old} -> {}", image.name, image.new))?;
+            for reason in &image.reasons {
+                ui.data(format!("    {reason}"))?;
+            }
+        }
+        match (self.retagged.len(), self.staying) {
+            (_, 0) => {}
+            (0, _) => ui.data("  all stay as they are")?,
+            (_, 1) => ui.data("  1 stays as it is")?,
+            (_, staying) => ui.data(format!("  {staying} stay as they are"))?,
+        }
+        Ok(())
+    }
+}
+
+/// The tag of a stage, which is the same in every registry.
+fn tag(session: &Session<'_>, stage: &Stage) -> Result<String, Error> {
+    let prefix = session.project.registries.values().next();
+    let prefix = prefix.map_or("", String::as_str);
+    let reference = reference(session, stage, prefix)?;
+    Ok(reference.tag.unwrap_or_default())
+}
+
+/// What the records of a stage differ in, on whatever platform, each once.
+fn reasons(old: &Stage, new: &Stage) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    for stage in &new.platforms {
+        let same = |other: &&plan::PlatformStage| other.platform == stage.platform;
+        let Some(before) = old.platforms.iter().find(same) else {
+            reasons.push(format!("platform {} added", stage.platform));
+            continue;
+        };
+        let changes = difference::between(&before.record, &stage.record);
+        let parents = changes.iter().filter_map(|change| {
+            let parent = change.parent()?;
+            Some(format!("`{}` changes", parent.stage))
+        });
+        let others = changes
+            .iter()
+            .filter(|change| change.parent().is_none())
+            .map(ToString::to_string);
+        for reason in parents.chain(others) {
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        image::Platform,
+        plan::{Input, PlatformStage, Record},
+    };
+
+    fn stage(inputs: &[Input]) -> Stage {
+        let record = Record::of(inputs);
+        let fingerprint = record.fingerprint();
+        Stage {
+            name: "ds".to_owned(),
+            parents: BTreeSet::new(),
+            platforms: vec![PlatformStage {
+                platform: Platform::default(),
+                fingerprint: fingerprint.clone(),
+                record,
+                wheels: Vec::new(),
+            }],
+            fingerprint,
+            uses_network: false,
+        }
+    }
+
+    fn parent(stage: &str, inputs: &str) -> Input {
+        Input::Parent {
+            role: "FROM 1".to_owned(),
+            stage: stage.to_owned(),
+            fingerprint: Digest::of(inputs.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn a_parent_that_changes_is_said_once_and_plainly() {
+        let target = Input::Target("x".to_owned());
+        let old = stage(&[parent("py", "old"), parent("base", "same")]);
+        let new = stage(&[parent("py", "new"), parent("base", "same"), target]);
+        let told = reasons(&old, &new);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[0], "`py` changes");
+        assert!(told[1].contains("target"), "{told:?}");
+        assert_eq!(reasons(&old, &old), Vec::<String>::new());
+        // Another parent is no change of the one that was there.
+        let told = reasons(&old, &stage(&[parent("ds", "x"), parent("base", "same")]));
+        assert!(
+            !told.iter().any(|reason| reason.ends_with("changes")),
+            "{told:?}"
+        );
+        assert!(!told.is_empty());
+    }
+}

@@ -1,0 +1,222 @@
+//! The lock files of a project: read at once, changed in memory, written together or not at all.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    adapters::journal::{ReplaceError, Replacement},
+    error::Error,
+    image::{Digest, Platform},
+    operations::workspace::Session,
+    plan::late_sources,
+    project::{
+        Project,
+        inputs::{BaseImage, ImageInputs, ImageRequirements, Inputs},
+        lock::{self, Lock},
+        requirements::{self, lock_file_beside},
+        source::Origin,
+    },
+};
+
+/// Everything that is locked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LockFiles {
+    /// `sparkpack.lock`.
+    pub(crate) lock: Lock,
+    /// The locks beside requirements files, by their paths below the project's folder.
+    pub(crate) beside: BTreeMap<PathBuf, requirements::Lock>,
+}
+
+/// The lock beside a requirements file, below the project's folder; nothing for a built-in recipe's.
+pub(crate) fn beside(requirements: &ImageRequirements) -> Option<PathBuf> {
+    let file = &requirements.requirements.file;
+    (!requirements.built_in).then(|| lock_file_beside(file))
+}
+
+impl LockFiles {
+    /// `lock`, and those beside requirements files that are there.
+    pub(crate) fn read(session: &Session<'_>, lock: Lock, inputs: &Inputs) -> Result<Self, Error> {
+        let root = &session.project.root;
+        let mut files = BTreeMap::new();
+        let requirements = inputs
+            .values()
+            .filter_map(|inputs| inputs.requirements.as_ref());
+        for file in requirements.filter_map(beside) {
+            match fs_err::read_to_string(root.join(&file)) {
+                Ok(text) => {
+                    let lock = requirements::Lock::parse(&file, &text)?;
+                    files.insert(file, lock);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Self {
+            lock,
+            beside: files,
+        })
+    }
+
+    /// Writes those that differ from `old`: all of them or, where one cannot be written, none.
+    pub(crate) fn write(&self, session: &Session<'_>, old: &Self) -> Result<(), Error> {
+        let root = &session.project.root;
+        let mut changed = Vec::new();
+        if self.lock != old.lock {
+            let file = Path::new(lock::FILE_NAME);
+            let is_old = |now: Option<&str>| {
+                let read = now.map(|text| Lock::parse(file, text).ok());
+                read.unwrap_or_else(|| Some(Lock::default())) == Some(old.lock.clone())
+            };
+            changed.push(replacement(root, file, self.lock.to_text(), is_old)?);
+        }
+        for (file, lock) in &self.beside {
+            let was = old.beside.get(file);
+            let is_old = |now: Option<&str>| {
+                let read = now.map(|text| requirements::Lock::parse(file, text).ok());
+                read == was.map(|lock| Some(lock.clone()))
+            };
+            if was != Some(lock) {
+                changed.push(replacement(root, file, lock.to_text(), is_old)?);
+            }
+        }
+        session.replace_together(&changed)?;
+        for Replacement { path, .. } in &changed {
+            let file = path.strip_prefix(root).unwrap_or(path);
+            session
+                .ui
+                .say(format!("{} written: commit it", file.display()));
+        }
+        Ok(())
+    }
+
+    /// Drops what nothing in the project uses any more.
+    pub(crate) fn drop_unused(&mut self, project: &Project, inputs: &Inputs) {
+        let used = Used::of(project, inputs);
+        let lock = &mut self.lock;
+        lock.images.retain(|text, image| {
+            if let lock::LockedImage::Registry { platforms, .. } = image {
+                let wanted = used.images.get(text.as_str());
+                platforms.retain(|platform, _| wanted.is_some_and(|used| used.contains(platform)));
+            }
+            used.images.contains_key(text.as_str())
+        });
+        lock.sources
+            .retain(|origin, _| used.sources.contains(origin));
+        lock.wheels.retain(|name, platforms| {
+            let wanted = used.wheels.get(name.as_str());
+            platforms.retain(|platform, _| wanted.is_some_and(|used| used.contains(platform)));
+            !platforms.is_empty()
+        });
+        lock.revisions
+            .retain(|name, _| project.images.contains_key(name));
+        for (file, lock) in &mut self.beside {
+            let wanted = used.beside.get(file);
+            lock.wheels
+                .retain(|platform, _| wanted.is_some_and(|used| used.contains(platform)));
+        }
+    }
+}
+
+/// The new text of a lock file, in the place of what it holds now, which must still mean what was read.
+fn replacement(
+    root: &Path,
+    file: &Path,
+    text: String,
+    is_old: impl Fn(Option<&str>) -> bool,
+) -> Result<Replacement, Error> {
+    let path = root.join(file);
+    let now = match fs_err::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        read => Some(read?),
+    };
+    if !is_old(now.as_deref()) {
+        let path = file.to_owned();
+        return Err(ReplaceError::Changed { path }.into());
+    }
+    Ok(Replacement {
+        path,
+        old: now.map(|now| Digest::of(now.as_bytes())),
+        bytes: text.into_bytes(),
+    })
+}
+
+/// What a project uses of its locks.
+pub(crate) struct Used<'a> {
+    /// The external images, as they are written, with the platforms that they are used for.
+    pub(crate) images: BTreeMap<&'a str, BTreeSet<&'a Platform>>,
+    /// The origins of sources that the configuration does not pin.
+    sources: BTreeSet<String>,
+    /// The images whose wheels are locked in `sparkpack.lock`.
+    wheels: BTreeMap<&'a str, BTreeSet<&'a Platform>>,
+    beside: BTreeMap<PathBuf, BTreeSet<&'a Platform>>,
+}
+
+impl<'a> Used<'a> {
+    pub(crate) fn of(project: &'a Project, inputs: &'a Inputs) -> Self {
+        let sources = used_sources(project, inputs)
+            .into_iter()
+            .filter_map(|name| project.sources.get(&name))
+            .filter(|source| source.sha256.is_none() && !matches!(source.origin, Origin::Path(_)))
+            .map(|source| source.origin.to_string());
+        let mut used = Self {
+            images: BTreeMap::new(),
+            sources: sources.collect(),
+            wheels: BTreeMap::new(),
+            beside: BTreeMap::new(),
+        };
+        for (name, inputs) in inputs {
+            let Some(image) = project.images.get(name) else {
+                continue;
+            };
+            for text in externals(inputs) {
+                used.images
+                    .entry(text)
+                    .or_default()
+                    .extend(&image.platforms);
+            }
+            match inputs.requirements.as_ref().map(beside) {
+                Some(Some(file)) => used.beside.entry(file).or_default(),
+                Some(None) => used.wheels.entry(name).or_default(),
+                None => continue,
+            }
+            .extend(&image.platforms);
+        }
+        used
+    }
+}
+
+/// The external images that a Dockerfile names, as they are written.
+pub(crate) fn externals(inputs: &ImageInputs) -> impl Iterator<Item = &str> {
+    inputs.bases.iter().filter_map(|base| match &base.image {
+        BaseImage::External(text) => Some(text.as_str()),
+        BaseImage::Stage(_) | BaseImage::Source(_) | BaseImage::Scratch => None,
+    })
+}
+
+/// A lock's path for people.
+pub(crate) fn shown(file: &Path) -> String {
+    file.display().to_string()
+}
+
+/// The names of the sources that the images need.
+pub(crate) fn used_sources(project: &Project, inputs: &Inputs) -> BTreeSet<String> {
+    let images = inputs.iter();
+    images
+        .flat_map(|(name, inputs)| sources_of(project, name, inputs))
+        .collect()
+}
+
+/// The names of the sources that one image needs.
+pub(crate) fn sources_of(project: &Project, name: &str, inputs: &ImageInputs) -> BTreeSet<String> {
+    let bases = inputs.bases.iter().filter_map(|base| match &base.image {
+        BaseImage::Source(source) => Some(source.clone()),
+        BaseImage::Stage(_) | BaseImage::External(_) | BaseImage::Scratch => None,
+    });
+    let image = project.images.get(name).into_iter();
+    let late = image
+        .flat_map(|image| late_sources(project, image))
+        .map(|late| late.source.to_owned());
+    bases.chain(late).collect()
+}

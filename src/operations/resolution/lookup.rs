@@ -1,0 +1,210 @@
+//! What the locks lack and the outside knows: digests of external images, checksums of sources.
+
+use std::collections::BTreeSet;
+
+use super::lock_files::{Used, externals, used_sources};
+use crate::{
+    adapters::registry::Listing,
+    error::Error,
+    image::{Digest, Platform, Reference},
+    operations::workspace::{LockPolicy, Services, Session},
+    project::{
+        Project,
+        inputs::Inputs,
+        lock::{Lock, LockedImage, LockedSource},
+        place::{Defect, Place},
+        source::Origin,
+    },
+};
+
+/// Looks up what is missing.
+pub(crate) struct Lookup<'a> {
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) services: &'a Services<'a>,
+    pub(crate) missing: LockPolicy,
+    pub(crate) inputs: &'a Inputs,
+    /// As it was before anything was taken out to be looked up again.
+    pub(crate) before: &'a Lock,
+}
+
+impl Lookup<'_> {
+    /// Adds the external images that `lock` lacks, and platforms that are new to an index.
+    pub(crate) fn images(&self, lock: &mut Lock) -> Result<(), Error> {
+        for (text, platforms) in Used::of(&self.session.project, self.inputs).images {
+            match lock.images.get(text) {
+                None => {
+                    if let Some(found) = self.image(text, &platforms)? {
+                        lock.images.insert(text.to_owned(), found);
+                    }
+                }
+                Some(LockedImage::Registry {
+                    digest,
+                    platforms: known,
+                }) => {
+                    let is_index = !known.values().any(|manifest| manifest == digest);
+                    let is_whole = platforms.iter().all(|used| known.contains_key(*used));
+                    // Of an index that was never looked into nothing is known, and nothing is needed.
+                    let is_known = known.is_empty() || !is_index || is_whole;
+                    if !is_known && self.missing == LockPolicy::Update {
+                        let pinned = reference(text)?.repository.with_digest(digest);
+                        if let Some(listing) = self.services.registry()?.listing(&pinned)? {
+                            let found = self.locked(text, &platforms, listing)?;
+                            lock.images.insert(text.to_owned(), found);
+                        }
+                    }
+                }
+                Some(LockedImage::LocalDaemon { .. }) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The registry's digest of an image; where the registry does not have it or cannot be reached, the daemon's image
+    /// ID. Nothing where it would have to be looked up and may not.
+    fn image(
+        &self,
+        text: &str,
+        platforms: &BTreeSet<&Platform>,
+    ) -> Result<Option<LockedImage>, Error> {
+        let reference = reference(text)?;
+        if let Some(digest) = reference.digest {
+            return Ok(Some(LockedImage::Registry {
+                digest,
+                platforms: std::collections::BTreeMap::new(),
+            }));
+        }
+        if self.missing != LockPolicy::Update {
+            return Ok(None);
+        }
+        let refused = match self.services.registry()?.listing(&reference) {
+            Ok(Some(listing)) => {
+                let digest = listing.digest.short(12).to_owned();
+                let locked = self.locked(text, platforms, listing)?;
+                let said = format!("{text}: locked by the registry's digest {digest}");
+                self.session.ui.say(said);
+                return Ok(Some(locked));
+            }
+            Ok(None) => None,
+            Err(error) => Some(Error::from(error)),
+        };
+        let had_it = matches!(
+            self.before.images.get(text),
+            Some(LockedImage::Registry { .. })
+        );
+        if had_it {
+            // That this machine has an image of that name is no reason to lock out all others.
+            return Err(refused.unwrap_or_else(|| absent(text, "its registry has it no longer")));
+        }
+        self.local(text, refused).map(Some)
+    }
+
+    fn local(&self, text: &str, refused: Option<Error>) -> Result<LockedImage, Error> {
+        if let Some(facts) = self.services.daemon()?.inspect(text)? {
+            let why = match &refused {
+                Some(_) => "its registry does not answer",
+                None => "its registry does not have it",
+            };
+            let id = facts.id.short(12);
+            self.session.ui.say(format!(
+                "{text}: locked by the image ID {id} of the local daemon, since {why}; other machines cannot build on it \
+                 (`sparkpack lock --upgrade {text}` looks it up again)"
+            ));
+            if let Some(error) = refused {
+                self.session.ui.detail(format!("{text}: {error}"));
+            }
+            return Ok(LockedImage::LocalDaemon { local_id: facts.id });
+        }
+        Err(refused.unwrap_or_else(|| {
+            absent(
+                text,
+                "neither its registry nor the local daemon has this image",
+            )
+        }))
+    }
+
+    /// The entry for what the registry has, if it has all platforms that are used.
+    fn locked(
+        &self,
+        text: &str,
+        platforms: &BTreeSet<&Platform>,
+        mut listing: Listing,
+    ) -> Result<LockedImage, Error> {
+        let absent = platforms
+            .iter()
+            .find(|platform| !listing.platforms.contains_key(**platform));
+        if let Some(platform) = absent.filter(|_| listing.is_index()) {
+            let there: Vec<String> = listing.platforms.keys().map(ToString::to_string).collect();
+            let message = format!(
+                "`{text}` is wanted for {platform}, which it does not have; it has {}",
+                there.join(", ")
+            );
+            return Err(Defect::new("E092", self.place(text, platform), message)
+                .hint("correct `platforms`, or name another image")
+                .into());
+        }
+        listing
+            .platforms
+            .retain(|platform, _| platforms.contains(platform));
+        Ok(LockedImage::Registry {
+            digest: listing.digest,
+            platforms: listing.platforms,
+        })
+    }
+
+    /// Where the image that uses an external image on a platform is configured.
+    fn place(&self, text: &str, platform: &Platform) -> Place {
+        let project: &Project = &self.session.project;
+        let users = self
+            .inputs
+            .iter()
+            .filter(|(_, inputs)| externals(inputs).any(|used| used == text));
+        let mut images = users.filter_map(|(name, _)| project.images.get(name));
+        let image = images.find(|image| image.platforms.contains(platform));
+        image.map_or_else(
+            || Place::of_line(crate::project::FILE_NAME, 1),
+            |image| image.place.clone(),
+        )
+    }
+
+    /// Adds the checksums of sources that neither `lock` nor the configuration has.
+    pub(crate) fn sources(&self, lock: &mut Lock) -> Result<(), Error> {
+        for name in used_sources(&self.session.project, self.inputs) {
+            let Some(source) = self.session.project.sources.get(&name) else {
+                continue;
+            };
+            let key = source.origin.to_string();
+            let is_known = source.sha256.is_some() || lock.sources.contains_key(&key);
+            if is_known || matches!(source.origin, Origin::Path(_)) {
+                continue;
+            }
+            let mut line = self.session.ui.stage(&name);
+            line.step(&format!("fetching {key}"));
+            let fetched = self
+                .services
+                .fetcher()
+                .checksum(source, &mut |done, total| {
+                    line.moved("fetched", done, total);
+                });
+            let sha256: Digest = fetched?;
+            line.finish(&format!("fetched {key} in {}", line.elapsed()));
+            lock.sources.insert(key, LockedSource { sha256 });
+        }
+        Ok(())
+    }
+}
+
+fn reference(text: &str) -> Result<Reference, Error> {
+    text.parse().map_err(|error| Error::Untrue {
+        reference: text.to_owned(),
+        reason: format!("{error}"),
+        hint: "name the image as `docker pull` would".to_owned(),
+    })
+}
+
+fn absent(text: &str, reason: &str) -> Error {
+    Error::Untrue {
+        reference: text.to_owned(),
+        reason: reason.to_owned(),
+        hint: "look for a typing error; `docker pull` shows what the registry says".to_owned(),
+    }
+}

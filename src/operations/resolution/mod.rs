@@ -1,0 +1,21 @@
+//! From the checkout and the locks to a plan; looks up what is missing where that is allowed.
+
+mod changes;
+mod impact;
+mod lock_files;
+mod lookup;
+mod prepare;
+mod references;
+mod untracked;
+mod upgrade;
+mod wheels;
+
+pub(crate) use changes::lock_changes;
+pub(crate) use impact::{Before, Impact};
+pub(crate) use lock_files::LockFiles;
+pub(crate) use prepare::{
+    Prepared, Resolver, inputs_and_wheels, prepare, read_inputs, warn_of_inputs,
+};
+pub(crate) use references::{only_platform, platforms, reference};
+pub(crate) use untracked::{SHOWN_PATHS, Strictness, shown_paths, untracked_inputs};
+pub(crate) use upgrade::{Upgrade, upgrade};

@@ -1,0 +1,240 @@
+//! Reads the inputs, completes the locks in memory where that is allowed, writes them together, and makes the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    lock_files::{LockFiles, used_sources},
+    lookup::Lookup,
+    wheels::{self, Wheels},
+};
+use crate::{
+    error::Error,
+    image::Digest,
+    operations::workspace::{self, LockPolicy, Services, Session},
+    plan::{self, Facts, Plan, parents_first},
+    project::{
+        inputs::{self, ImageInputs, Inputs},
+        lock::{self, Lock, LockedChain},
+        place::{Defect, Place},
+        source::Origin,
+    },
+};
+
+/// The plan, and all that it was made from.
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    pub(crate) order: Vec<String>,
+    pub(crate) inputs: BTreeMap<String, ImageInputs>,
+    pub(crate) lock: Lock,
+    pub(crate) local_sources: BTreeMap<String, Digest>,
+}
+
+/// Makes the plan of the whole project.
+pub(crate) fn prepare(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    missing: LockPolicy,
+) -> Result<Prepared, Error> {
+    let lock = workspace::read_lock(&session.project.root)?;
+    let inputs = read_inputs(session, &lock)?;
+    warn_of_inputs(session, &inputs);
+    let order = parents_first(&session.project, &inputs)?;
+    let old = LockFiles::read(session, lock, &inputs)?;
+    let resolver = Resolver {
+        session,
+        services,
+        missing,
+        inputs: &inputs,
+        before: &old.lock,
+        upgraded: &BTreeSet::new(),
+    };
+    let resolved = resolver.settle(old.clone())?;
+    let plan = resolved.plan(session, &inputs);
+    let plan = plan.map_err(|error| missing.explain(error))?;
+    keep(session, missing, &inputs, &old, &resolved.files)?;
+    Ok(Prepared {
+        plan,
+        order,
+        inputs,
+        lock: resolved.files.lock,
+        local_sources: resolved.local_sources,
+    })
+}
+
+/// The inputs and the wheels of all images, for who only packs: nothing but wheels is looked up.
+pub(crate) fn inputs_and_wheels(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    missing: LockPolicy,
+) -> Result<(Inputs, Wheels), Error> {
+    let lock = workspace::read_lock(&session.project.root)?;
+    let inputs = read_inputs(session, &lock)?;
+    let old = LockFiles::read(session, lock, &inputs)?;
+    let mut new = old.clone();
+    let chosen = wheels::of_all(
+        session,
+        services,
+        missing,
+        &inputs,
+        &mut new,
+        &BTreeSet::new(),
+    )?;
+    let wheels = chosen.all().map_err(|defect| missing.explain(defect))?;
+    keep(session, missing, &inputs, &old, &new)?;
+    Ok((inputs, wheels))
+}
+
+/// Writes what became more complete, without what nothing uses any more; or refuses to.
+fn keep(
+    session: &Session<'_>,
+    missing: LockPolicy,
+    inputs: &Inputs,
+    old: &LockFiles,
+    new: &LockFiles,
+) -> Result<(), Error> {
+    if new == old {
+        return Ok(());
+    }
+    match missing {
+        LockPolicy::ReadOnly => Ok(()),
+        LockPolicy::Locked => {
+            let place = Place::of_line(lock::FILE_NAME, 1);
+            let message = "the lock is not up to date, and `--locked` forbids to change it";
+            Err(Defect::new("E034", place, message)
+                .hint("run `sparkpack lock`, and commit what it writes")
+                .into())
+        }
+        LockPolicy::Update | LockPolicy::Offline => {
+            let mut new = new.clone();
+            new.drop_unused(&session.project, inputs);
+            new.write(session, old)
+        }
+    }
+}
+
+/// The inputs of all images, by the recipes that `lock` names.
+pub(crate) fn read_inputs(session: &Session<'_>, lock: &Lock) -> Result<Inputs, Error> {
+    let project = &session.project;
+    let mut inputs = BTreeMap::new();
+    for (name, image) in &project.images {
+        let read = inputs::read(project, lock, image, &session.trees)?;
+        inputs.insert(name.clone(), read);
+    }
+    Ok(inputs)
+}
+
+/// Says what is odd in the Dockerfiles.
+pub(crate) fn warn_of_inputs(session: &Session<'_>, inputs: &Inputs) {
+    let warnings = inputs.values().flat_map(|inputs| &inputs.warnings);
+    warnings.for_each(|warning| session.ui.warn(warning));
+}
+
+/// Completes locks in memory.
+pub(crate) struct Resolver<'a> {
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) services: &'a Services<'a>,
+    pub(crate) missing: LockPolicy,
+    pub(crate) inputs: &'a Inputs,
+    /// The lock before anything was taken out of it to be looked up again.
+    pub(crate) before: &'a Lock,
+    /// The packages whose newest version is wanted.
+    pub(crate) upgraded: &'a BTreeSet<String>,
+}
+
+/// Locks that have all that a plan needs.
+pub(crate) struct ResolvedLocks {
+    pub(crate) files: LockFiles,
+    pub(crate) wheels: Wheels,
+    pub(crate) local_sources: BTreeMap<String, Digest>,
+}
+
+impl Resolver<'_> {
+    pub(crate) fn settle(&self, mut files: LockFiles) -> Result<ResolvedLocks, Error> {
+        let project = &self.session.project;
+        let local_sources = local_sources(self.session, self.services, self.inputs)?;
+        if self.missing != LockPolicy::ReadOnly {
+            lock_recipes(&mut files.lock, self.inputs);
+            let chains = project.chains.iter();
+            files.lock.chains = chains
+                .map(|(name, chain)| (name.clone(), LockedChain::of(chain)))
+                .collect();
+            let lookup = Lookup {
+                session: self.session,
+                services: self.services,
+                missing: self.missing,
+                inputs: self.inputs,
+                before: self.before,
+            };
+            if self.missing != LockPolicy::Locked {
+                lookup.images(&mut files.lock)?;
+            }
+            if self.missing == LockPolicy::Update {
+                lookup.sources(&mut files.lock)?;
+            }
+        }
+        let chosen = wheels::of_all(
+            self.session,
+            self.services,
+            self.missing,
+            self.inputs,
+            &mut files,
+            self.upgraded,
+        )?;
+        let wheels = chosen
+            .all()
+            .map_err(|defect| self.missing.explain(defect))?;
+        Ok(ResolvedLocks {
+            files,
+            wheels,
+            local_sources,
+        })
+    }
+}
+
+impl ResolvedLocks {
+    pub(crate) fn plan(&self, session: &Session<'_>, inputs: &Inputs) -> Result<Plan, Defect> {
+        plan::make(Facts {
+            project: &session.project,
+            lock: &self.files.lock,
+            inputs,
+            wheels: &self.wheels,
+            local_sources: &self.local_sources,
+        })
+    }
+}
+
+impl LockPolicy {
+    /// What is missing, with the reason why it was not looked up.
+    fn explain(self, defect: Defect) -> Error {
+        if defect.code != "E033" {
+            return defect.into();
+        }
+        let message = defect.message + self.reason();
+        Defect { message, ..defect }.into()
+    }
+}
+
+fn local_sources(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    inputs: &Inputs,
+) -> Result<BTreeMap<String, Digest>, Error> {
+    let mut digests = BTreeMap::new();
+    for name in used_sources(&session.project, inputs) {
+        let Some(source) = session.project.sources.get(&name) else {
+            continue;
+        };
+        if let Origin::Path(_) = source.origin {
+            digests.insert(name, services.fetcher().checksum(source, &mut |_, _| ())?);
+        }
+    }
+    Ok(digests)
+}
+
+fn lock_recipes(lock: &mut Lock, inputs: &Inputs) {
+    let used = inputs.values().filter_map(|inputs| inputs.built_in);
+    let used: BTreeMap<String, Digest> = used
+        .map(|recipe| (recipe.name.to_owned(), recipe.digest()))
+        .collect();
+    lock.recipes = used;
+}

@@ -1,0 +1,228 @@
+//! Inputs that git's index does not have: no commit stands for a tag that is made from them.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use super::prepare::Prepared;
+use crate::{
+    adapters::{
+        git::{self, NoGit, Tracked},
+        store,
+    },
+    cli::PushArguments,
+    error::Error,
+    operations::workspace::Session,
+    project::{
+        Context, FILE_NAME, Image,
+        ignore::escaped,
+        inputs::{ImageInputs, ignore_file},
+        lock,
+        requirements::lock_file_beside,
+        tree::{Content, Entry, Location},
+    },
+};
+
+/// How many are named where nobody asked for all.
+pub(crate) const SHOWN_PATHS: usize = 20;
+
+/// The inputs of `targets` and of what they stand on that git's index does not have, sorted, below the project's folder.
+///
+/// `[sources]` are not among them: they come from elsewhere.
+///
+/// # Errors
+/// Why git cannot be asked.
+pub(crate) fn untracked_inputs(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    targets: &[String],
+) -> Result<Vec<String>, NoGit> {
+    let root = &session.project.root;
+    let root = fs_err::canonicalize(root).unwrap_or_else(|_| root.clone());
+    let tracked = git::tracked(&root)?;
+    let mut finder = Finder {
+        root: &root,
+        tracked: &tracked,
+        seen: BTreeSet::new(),
+        untracked: BTreeSet::new(),
+    };
+    finder.file(root.join(FILE_NAME));
+    finder.file(root.join(lock::FILE_NAME));
+    for name in prepared.plan.with_parents(targets) {
+        let image = session.project.images.get(&name);
+        if let Some((image, inputs)) = image.zip(prepared.inputs.get(&name)) {
+            finder.image(image, inputs);
+        }
+    }
+    Ok(finder.untracked.into_iter().collect())
+}
+
+struct Finder<'a> {
+    root: &'a Path,
+    tracked: &'a Tracked,
+    seen: BTreeSet<PathBuf>,
+    untracked: BTreeSet<String>,
+}
+
+impl Finder<'_> {
+    fn image(&mut self, image: &Image, inputs: &ImageInputs) {
+        if let (Some(dockerfile), Context::Folder(folder)) = (&image.dockerfile, &image.context) {
+            self.file(self.root.join(dockerfile));
+            let context = self.root.join(folder);
+            if let Some(file) = ignore_file(self.root, &context, image) {
+                self.file(file);
+            }
+            for entry in &inputs.context {
+                self.entry(&context, entry);
+            }
+        }
+        if let Some((package, settings)) = inputs.package.as_ref().zip(image.package.as_ref()) {
+            let src = self.root.join(&settings.src);
+            self.file(src.join(&settings.main));
+            for entry in &package.modules {
+                self.entry(&src, entry);
+            }
+        }
+        if let Some(requirements) = inputs.requirements.as_ref().filter(|own| !own.built_in) {
+            for file in &requirements.requirements.files {
+                self.file(self.root.join(file));
+            }
+            self.file(
+                self.root
+                    .join(lock_file_beside(&requirements.requirements.file)),
+            );
+        }
+    }
+
+    fn entry(&mut self, folder: &Path, entry: &Entry) {
+        match &entry.content {
+            Content::File {
+                location: Location::Disk(file),
+                ..
+            } => self.file(file.clone()),
+            Content::File { .. } => {}
+            Content::Symlink { .. } => {
+                let link = folder.join(&entry.path);
+                if !self.tracked.has_link(&link) {
+                    self.name(&link);
+                }
+            }
+        }
+    }
+
+    /// Notes a file, if it is there: a lock may not have been made yet.
+    fn file(&mut self, file: PathBuf) {
+        if self.seen.contains(&file) {
+            return;
+        }
+        if !self.tracked.has(&file) && file.exists() {
+            self.name(&file);
+        }
+        self.seen.insert(file);
+    }
+
+    fn name(&mut self, path: &Path) {
+        let below = path.strip_prefix(self.root).unwrap_or(path);
+        self.untracked.insert(escaped(below.as_os_str()));
+    }
+}
+
+/// What a push does about untracked inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    /// They are refused, and so is a project of which git knows nothing.
+    Flag,
+    /// The same for a verb that pushes nothing.
+    HookFlag,
+    /// They are refused, since this is a CI's run.
+    Ci,
+    /// They are pushed.
+    Off,
+}
+
+impl Strictness {
+    /// Of a verb that says what other checkouts will say too: only where somebody asks for it.
+    pub(crate) fn if_asked(strict: bool) -> Self {
+        if strict { Self::HookFlag } else { Self::Off }
+    }
+
+    pub(crate) fn of(arguments: &PushArguments) -> Self {
+        let is_ci = || {
+            let value = store::environment("CI").unwrap_or_default();
+            !["", "false", "0"].contains(&value.to_lowercase().as_str())
+        };
+        match arguments {
+            PushArguments { strict: true, .. } => Self::Flag,
+            PushArguments {
+                no_strict: false, ..
+            } if is_ci() => Self::Ci,
+            PushArguments { .. } => Self::Off,
+        }
+    }
+
+    /// Refuses untracked inputs, where they are to be refused.
+    pub(crate) fn check(
+        self,
+        session: &Session<'_>,
+        prepared: &Prepared,
+        targets: &[String],
+    ) -> Result<(), Error> {
+        if self == Self::Off {
+            return Ok(());
+        }
+        match untracked_inputs(session, prepared, targets) {
+            Ok(untracked) if untracked.is_empty() => Ok(()),
+            Ok(untracked) => Err(refused(&untracked, self)),
+            Err(reason) if matches!(self, Self::Flag | Self::HookFlag) => Err(Error::Usage {
+                code: "E097",
+                message: format!(
+                    "`--strict` refuses inputs that git's index does not have, but {reason}"
+                ),
+                hint: reason.hint(),
+            }),
+            Err(reason) => {
+                session.ui.say(format!(
+                    "untracked inputs: not checked (CI is set), since {reason}"
+                ));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn refused(untracked: &[String], strictness: Strictness) -> Error {
+    let otherwise = match strictness {
+        Strictness::HookFlag => "without `--strict` they count",
+        Strictness::Flag | Strictness::Ci | Strictness::Off => {
+            "`--no-strict` pushes them all the same"
+        }
+    };
+    let mut message = match untracked {
+        [_] => "an input is not in git's index, so that no commit stands for the tags".to_owned(),
+        several => format!(
+            "{} inputs are not in git's index, so that no commit stands for the tags",
+            several.len()
+        ),
+    };
+    for path in shown_paths(untracked, SHOWN_PATHS) {
+        message.push('\n');
+        message.push_str(&path);
+    }
+    Error::Usage {
+        code: "E098",
+        message,
+        hint: format!(
+            "`git add` them, or leave them out by `.dockerignore` or `exclude`; {otherwise}"
+        ),
+    }
+}
+
+/// The first `limit` paths, and how many there are besides.
+pub(crate) fn shown_paths(paths: &[String], limit: usize) -> Vec<String> {
+    let mut shown: Vec<String> = paths.iter().take(limit).cloned().collect();
+    if paths.len() > limit {
+        shown.push(format!("… and {} more", paths.len() - limit));
+    }
+    shown
+}

@@ -1,0 +1,167 @@
+//! What `--upgrade` looks up again: it is taken out of the locks, and what is missing is looked up anyway.
+
+use std::collections::BTreeSet;
+
+use super::{
+    lock_files::{LockFiles, beside, externals, sources_of},
+    wheels::wheels_of,
+};
+use crate::{
+    error::Error,
+    operations::workspace::Session,
+    project::{
+        Project,
+        inputs::{ImageInputs, Inputs},
+        place::nearest,
+        wheel::normalise,
+    },
+};
+
+/// The locks without what is looked up again.
+pub(crate) struct Upgrade {
+    pub(crate) files: LockFiles,
+    /// The packages whose newest version is wanted; the others of their locks stay where they can.
+    pub(crate) packages: BTreeSet<String>,
+}
+
+/// What `--upgrade` asks for: nothing, everything (an empty name), or one thing.
+pub(crate) fn upgrade(
+    name: Option<&str>,
+    session: &Session<'_>,
+    inputs: &Inputs,
+    old: &LockFiles,
+) -> Result<Upgrade, Error> {
+    let mut upgrade = Upgrade {
+        files: old.clone(),
+        packages: BTreeSet::new(),
+    };
+    match name {
+        None => {}
+        Some("") => upgrade.everything(),
+        Some(name) if upgrade.one(name, &session.project, inputs) => {}
+        Some(name) => return Err(unknown(name, &session.project, inputs, old)),
+    }
+    Ok(upgrade)
+}
+
+impl Upgrade {
+    /// Whatever may move: an artifact of Maven or the Python index that has a version does not.
+    fn everything(&mut self) {
+        let is_url = |origin: &str| origin.starts_with("http://") || origin.starts_with("https://");
+        let lock = &mut self.files.lock;
+        lock.images.clear();
+        lock.recipes.clear();
+        lock.wheels.clear();
+        lock.sources.retain(|origin, _| !is_url(origin));
+        self.files.beside.clear();
+    }
+
+    /// All that has this name; whether anything has it.
+    fn one(&mut self, name: &str, project: &Project, inputs: &Inputs) -> bool {
+        let mut is_known = false;
+        if let Some(inputs) = inputs.get(name) {
+            self.image(name, project, inputs);
+            is_known = true;
+        }
+        let mut all = inputs.values().flat_map(externals);
+        if all.any(|text| text == name) || self.files.lock.images.contains_key(name) {
+            self.files.lock.images.remove(name);
+            is_known = true;
+        }
+        let mut sources = project.sources.values();
+        let source =
+            sources.find(|source| source.name == name || source.origin.to_string() == name);
+        let origin = source.map(|source| source.origin.to_string());
+        if origin.is_some() || self.files.lock.sources.contains_key(name) {
+            let origin = origin.unwrap_or_else(|| name.to_owned());
+            self.files.lock.sources.remove(&origin);
+            is_known = true;
+        }
+        let mut built_in = inputs.values().filter_map(|inputs| inputs.built_in);
+        if built_in.any(|recipe| recipe.name == name) {
+            self.files.lock.recipes.remove(name);
+            is_known = true;
+        }
+        let package = normalise(name);
+        if packages(inputs, &self.files).contains(&package) {
+            self.packages.insert(package);
+            is_known = true;
+        }
+        is_known
+    }
+
+    /// Everything of an image of the project: what its Dockerfile names, its recipe, its wheels.
+    fn image(&mut self, name: &str, project: &Project, inputs: &ImageInputs) {
+        let lock = &mut self.files.lock;
+        for text in externals(inputs) {
+            lock.images.remove(text);
+        }
+        for source in sources_of(project, name, inputs) {
+            if let Some(source) = project.sources.get(&source) {
+                lock.sources.remove(&source.origin.to_string());
+            }
+        }
+        if let Some(recipe) = inputs.built_in {
+            lock.recipes.remove(recipe.name);
+        }
+        lock.wheels.remove(name);
+        if let Some(file) = inputs.requirements.as_ref().and_then(beside) {
+            self.files.beside.remove(&file);
+        }
+    }
+}
+
+/// The names of all packages that are wanted or locked.
+fn packages(inputs: &Inputs, files: &LockFiles) -> BTreeSet<String> {
+    let requirements = inputs
+        .values()
+        .filter_map(|inputs| inputs.requirements.as_ref());
+    let wanted = requirements.flat_map(|of| of.requirements.names());
+    let beside = files.beside.values().flat_map(|lock| lock.wheels.values());
+    let built_in = files.lock.wheels.values().flat_map(|of| of.values());
+    let locked = beside.flatten().map(|locked| locked.wheel.name.clone());
+    let built_in = built_in.filter_map(wheels_of).flatten();
+    let built_in = built_in.map(|locked| locked.wheel.name);
+    let wanted = wanted.map(|(name, _)| name.to_owned());
+    wanted.chain(locked).chain(built_in).collect()
+}
+
+fn unknown(name: &str, project: &Project, inputs: &Inputs, files: &LockFiles) -> Error {
+    let packages = packages(inputs, files);
+    let recipes = inputs.values().filter_map(|inputs| inputs.built_in);
+    let images = inputs.iter();
+    let sources = images.map(|(name, inputs)| sources_of(project, name, inputs));
+    let others: BTreeSet<String> = inputs
+        .values()
+        .flat_map(externals)
+        .map(str::to_owned)
+        .chain(sources.flatten())
+        .chain(files.lock.sources.keys().cloned())
+        .chain(files.lock.images.keys().cloned())
+        .chain(recipes.map(|recipe| recipe.name.to_owned()))
+        .collect();
+    let images = inputs.keys().map(String::as_str);
+    let all = images
+        .clone()
+        .chain(others.iter().map(String::as_str))
+        .chain(packages.iter().map(String::as_str));
+    let hint = match nearest(name, all) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
+            "it may be an image ({}), what one stands on ({}), or a package of a requirements file",
+            listed(images),
+            listed(others.iter().map(String::as_str))
+        ),
+    };
+    Error::Usage {
+        code: "E036",
+        message: format!("`{name}` is nothing that the locks have"),
+        hint,
+    }
+}
+
+/// Names that were used once, sorted, as text.
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: BTreeSet<&str> = names.into_iter().collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,373 @@
+//! The wheels of every image: from the locks, or chosen now and locked in memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use super::lock_files::{LockFiles, beside, shown};
+use crate::{
+    adapters::python::{Kept, PythonError, Resolved},
+    error::Error,
+    image::Platform,
+    operations::workspace::{LockPolicy, Services, Session},
+    plan::parents_first,
+    project::{
+        Image, Kind,
+        inputs::{BaseImage, ImageInputs, ImageRequirements, Inputs},
+        lock::{self, LockedWheels},
+        place::{Defect, Place},
+        requirements::{self, Asked, LockedWheel, Pin},
+        wheel::{Target, normalise},
+    },
+};
+
+/// The wheels that an image adds to its parents', by image and platform.
+pub(crate) type Wheels = BTreeMap<(String, Platform), Vec<LockedWheel>>;
+
+/// What came of choosing wheels.
+pub(crate) struct Chosen {
+    pub(crate) wheels: Wheels,
+    /// The images that lack wheels in the locks, where nothing may be looked up; parents first.
+    pub(crate) unlocked: Vec<(String, Defect)>,
+}
+
+impl Chosen {
+    /// The wheels of all images.
+    ///
+    /// # Errors
+    /// The first that is missing.
+    pub(crate) fn all(self) -> Result<Wheels, Defect> {
+        match self.unlocked.into_iter().next() {
+            Some((_, defect)) => Err(defect),
+            None => Ok(self.wheels),
+        }
+    }
+}
+
+/// The wheels of all images: those that `files` have, and what is chosen now, which `files` have afterwards.
+///
+/// Of `upgraded` packages the newest versions are chosen again.
+pub(crate) fn of_all(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    missing: LockPolicy,
+    inputs: &Inputs,
+    files: &mut LockFiles,
+    upgraded: &BTreeSet<String>,
+) -> Result<Chosen, Error> {
+    let mut chooser = Chooser {
+        session,
+        services,
+        missing,
+        before: files.clone(),
+        files,
+        upgraded,
+        wheels: Wheels::new(),
+        provided: BTreeMap::new(),
+        users: BTreeMap::new(),
+        unlocked: Vec::new(),
+    };
+    for name in parents_first(&session.project, inputs)? {
+        if let (Some(image), Some(inputs)) = (session.project.images.get(&name), inputs.get(&name))
+        {
+            chooser.image(image, inputs)?;
+        }
+    }
+    Ok(Chosen {
+        wheels: chooser.wheels,
+        unlocked: chooser.unlocked,
+    })
+}
+
+struct Chooser<'a> {
+    session: &'a Session<'a>,
+    services: &'a Services<'a>,
+    missing: LockPolicy,
+    /// The locks as they were.
+    before: LockFiles,
+    files: &'a mut LockFiles,
+    upgraded: &'a BTreeSet<String>,
+    wheels: Wheels,
+    /// What each image has, its parents' included.
+    provided: BTreeMap<(String, Platform), Vec<Pin>>,
+    /// The first user of each lock beside a requirements file, and what it was chosen for.
+    users: BTreeMap<PathBuf, (String, Asked)>,
+    unlocked: Vec<(String, Defect)>,
+}
+
+impl Chooser<'_> {
+    fn image(&mut self, image: &Image, inputs: &ImageInputs) -> Result<(), Error> {
+        for platform in &image.platforms {
+            let key = (image.name.clone(), platform.clone());
+            let mut provided = self.of_parents(inputs, platform);
+            if let Some(requirements) = &inputs.requirements {
+                let target = self.target(image, platform)?;
+                let asked = Asked::of(&requirements.requirements, &provided, &target);
+                self.refuse_other_users(image, requirements, &asked)?;
+                let chosen =
+                    self.locked_or_chosen(image, requirements, &provided, &target, &asked)?;
+                provided.extend(chosen.iter().map(LockedWheel::pin));
+                self.wheels.insert(key.clone(), chosen);
+            }
+            if let (Kind::Py, Some(chain)) = (image.kind, self.session.project.chain_of(image)) {
+                provided.push(Pin::new("pyspark", &chain.spark));
+            }
+            provided.sort();
+            provided.dedup();
+            self.provided.insert(key, provided);
+        }
+        Ok(())
+    }
+
+    /// One lock answers for one question: two would overwrite each other's for ever.
+    fn refuse_other_users(
+        &mut self,
+        image: &Image,
+        requirements: &ImageRequirements,
+        asked: &Asked,
+    ) -> Result<(), Error> {
+        // What images stand on is not known as long as something below lacks its wheels.
+        let Some(file) = beside(requirements).filter(|_| self.unlocked.is_empty()) else {
+            return Ok(());
+        };
+        let user = (image.name.clone(), asked.clone());
+        let (first, other) = self.users.entry(file.clone()).or_insert(user);
+        if other == asked {
+            return Ok(());
+        }
+        let message = format!(
+            "`{}` and `{first}` share {}, but their Pythons or what they stand on differ, and so do their wheels",
+            image.name,
+            shown(&file)
+        );
+        let hint = format!("give `{}` a requirements file of its own", image.name);
+        Err(Defect::new("E038", image.place.clone(), message)
+            .hint(hint)
+            .into())
+    }
+
+    fn of_parents(&self, inputs: &ImageInputs, platform: &Platform) -> Vec<Pin> {
+        let parents = inputs.bases.iter().filter_map(|base| match &base.image {
+            BaseImage::Stage(name) => self.provided.get(&(name.clone(), platform.clone())),
+            BaseImage::External(_) | BaseImage::Source(_) | BaseImage::Scratch => None,
+        });
+        parents.flatten().cloned().collect()
+    }
+
+    fn target(&self, image: &Image, platform: &Platform) -> Result<Target, Error> {
+        let target = self.session.project.target(image, platform);
+        target.ok_or_else(|| {
+            let message = format!(
+                "`{}` has requirements, but no chain says for which Python",
+                image.name
+            );
+            let defect = Defect::new("E023", image.place.clone(), message);
+            let hint = "add `[chains.main]` with `spark` and `python`";
+            defect.hint(hint).into()
+        })
+    }
+
+    fn locked_or_chosen(
+        &mut self,
+        image: &Image,
+        requirements: &ImageRequirements,
+        provided: &[Pin],
+        target: &Target,
+        asked: &Asked,
+    ) -> Result<Vec<LockedWheel>, Error> {
+        let known = of_lock(self.files, image, requirements, asked, &target.platform);
+        if let Some(wheels) = known {
+            let mut names = wheels.iter().map(|locked| &locked.wheel.name);
+            if !names.any(|name| self.upgraded.contains(name)) {
+                return Ok(wheels);
+            }
+        }
+        if self.missing == LockPolicy::Update {
+            return self.choose(image, requirements, provided, target, asked);
+        }
+        let defect = unlocked(image, requirements, target);
+        self.unlocked.push((image.name.clone(), defect));
+        Ok(Vec::new())
+    }
+
+    fn choose(
+        &mut self,
+        image: &Image,
+        requirements: &ImageRequirements,
+        provided: &[Pin],
+        target: &Target,
+        asked: &Asked,
+    ) -> Result<Vec<LockedWheel>, Error> {
+        let line = self.session.ui.stage(&image.name);
+        let file = described(requirements);
+        line.step(&format!("choosing wheels for {file}"));
+        let installer = self.services.installer()?;
+        let kept = Kept {
+            pins: self.kept(image, requirements, &target.platform),
+            upgraded: self.upgraded.clone(),
+        };
+        let resolved = installer.lock_keeping(&requirements.requirements, target, provided, &kept);
+        let resolved = resolved.map_err(|error| placed(requirements, error))?;
+        let took = line.elapsed();
+        line.finish(&format!(
+            "chose {} wheels for {file} in {took}",
+            resolved.wheels.len()
+        ));
+        let wheels = resolved.wheels.clone();
+        match beside(requirements) {
+            Some(file) => self.keep_beside(file, target, asked, resolved),
+            None => self.keep_built_in(image, target, asked, &resolved),
+        }
+        Ok(wheels)
+    }
+
+    /// The versions that were chosen before: those of other platforms in this run, then those that were locked for
+    /// this platform, then for any, whatever the requirements said then.
+    fn kept(
+        &self,
+        image: &Image,
+        requirements: &ImageRequirements,
+        platform: &Platform,
+    ) -> Vec<Pin> {
+        let mut kept: BTreeMap<String, Pin> = BTreeMap::new();
+        let before = all_of_lock(&self.before, image, requirements);
+        let now = all_of_lock(self.files, image, requirements);
+        let of_platform = before.iter().filter(|(of, _)| *of == *platform);
+        let others = before.iter().filter(|(of, _)| *of != *platform);
+        let is_new = |(of, wheels): &&(Platform, Vec<LockedWheel>)| {
+            *of != *platform && !before.iter().any(|(old, had)| old == of && had == wheels)
+        };
+        let in_order = now.iter().filter(is_new).chain(of_platform).chain(others);
+        for wheel in in_order.flat_map(|(_, wheels)| wheels) {
+            let pin = wheel.pin();
+            kept.entry(pin.name.clone()).or_insert(pin);
+        }
+        kept.into_values().collect()
+    }
+
+    fn keep_beside(&mut self, file: PathBuf, target: &Target, asked: &Asked, resolved: Resolved) {
+        // Another platform's wheels stay, if they were chosen for the same.
+        let before = self.files.beside.remove(&file);
+        let mut whole = before
+            .filter(|lock| lock.answers(asked))
+            .unwrap_or_else(|| requirements::Lock {
+                meaning: asked.meaning.clone(),
+                python: asked.python,
+                glibc: asked.glibc,
+                wheels: BTreeMap::new(),
+                left_out: BTreeSet::new(),
+            });
+        whole
+            .wheels
+            .insert(target.platform.clone(), resolved.wheels);
+        whole.left_out.extend(resolved.left_out);
+        self.files.beside.insert(file, whole);
+    }
+
+    fn keep_built_in(
+        &mut self,
+        image: &Image,
+        target: &Target,
+        asked: &Asked,
+        resolved: &Resolved,
+    ) {
+        let files = resolved.wheels.iter();
+        let locked = LockedWheels {
+            requirements: asked.meaning.clone(),
+            python: dotted(asked.python),
+            glibc: dotted(asked.glibc),
+            files: files
+                .map(|locked| (locked.wheel.file_name.clone(), locked.sha256.clone()))
+                .collect(),
+        };
+        let wheels = &mut self.files.lock.wheels;
+        wheels
+            .entry(image.name.clone())
+            .or_default()
+            .insert(target.platform.clone(), locked);
+    }
+}
+
+/// The wheels that the locks have for a platform, if they answer for what is asked.
+fn of_lock(
+    files: &LockFiles,
+    image: &Image,
+    requirements: &ImageRequirements,
+    asked: &Asked,
+    platform: &Platform,
+) -> Option<Vec<LockedWheel>> {
+    if let Some(file) = beside(requirements) {
+        let lock = files.beside.get(&file).filter(|lock| lock.answers(asked))?;
+        return lock.wheels.get(platform).cloned();
+    }
+    let locked = files.lock.wheels.get(&image.name)?.get(platform)?;
+    let is_current = locked.requirements == asked.meaning
+        && locked.python == dotted(asked.python)
+        && locked.glibc == dotted(asked.glibc);
+    wheels_of(locked).filter(|_| is_current)
+}
+
+/// The wheels that the locks have for any platform and for whatever was asked then.
+fn all_of_lock(
+    files: &LockFiles,
+    image: &Image,
+    requirements: &ImageRequirements,
+) -> Vec<(Platform, Vec<LockedWheel>)> {
+    if let Some(file) = beside(requirements) {
+        let locked = files.beside.get(&file).into_iter();
+        return locked.flat_map(|lock| lock.wheels.clone()).collect();
+    }
+    let locked = files.lock.wheels.get(&image.name).into_iter().flatten();
+    locked
+        .filter_map(|(platform, locked)| Some((platform.clone(), wheels_of(locked)?)))
+        .collect()
+}
+
+/// The wheels of a built-in recipe; nothing where a name is none.
+pub(crate) fn wheels_of(locked: &LockedWheels) -> Option<Vec<LockedWheel>> {
+    let wheels = locked.files.iter().map(|(name, sha256)| {
+        Some(LockedWheel {
+            wheel: name.parse().ok()?,
+            sha256: sha256.clone(),
+        })
+    });
+    wheels.collect()
+}
+
+fn unlocked(image: &Image, requirements: &ImageRequirements, target: &Target) -> Defect {
+    let file = if requirements.built_in {
+        Path::new(lock::FILE_NAME)
+    } else {
+        &requirements.requirements.file
+    };
+    let (of, platform) = (described(requirements), &target.platform);
+    let name = &image.name;
+    let message = format!("`{name}` needs the wheels for {of} ({platform}), which no lock has");
+    let defect = Defect::new("E033", Place::of_line(file, 1), message);
+    defect.hint("run `sparkpack lock`, which completes the locks")
+}
+
+/// The error with the line that expected the package, where a line does.
+fn placed(requirements: &ImageRequirements, error: PythonError) -> Error {
+    let package = error.package().map(normalise);
+    let mut names = requirements.requirements.names();
+    let Some((_, place)) = names.find(|(name, _)| Some(*name) == package.as_deref()) else {
+        return error.into();
+    };
+    let defect = Defect::new(error.code(), place.clone(), error.to_string());
+    let hint = error.hint();
+    Defect { hint, ..defect }.into()
+}
+
+fn described(requirements: &ImageRequirements) -> String {
+    if requirements.built_in {
+        "its built-in requirements".to_owned()
+    } else {
+        requirements.requirements.file.display().to_string()
+    }
+}
+
+fn dotted((major, minor): (u8, u8)) -> String {
+    format!("{major}.{minor}")
+}

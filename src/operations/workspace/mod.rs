@@ -1,0 +1,11 @@
+//! Everything a run has at hand: the project, its caches and locks, the services outside, each opened once.
+
+mod dist_folder;
+mod policy;
+mod services;
+mod session;
+
+pub(crate) use dist_folder::keep_out_of_git;
+pub(crate) use policy::LockPolicy;
+pub(crate) use services::Services;
+pub(crate) use session::{Session, find_root, read_lock};

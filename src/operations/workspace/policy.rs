@@ -1,0 +1,36 @@
+//! What becomes of what the locks lack.
+
+use crate::cli::Locks;
+
+/// What becomes of what the locks lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockPolicy {
+    /// It is looked up and written into the locks.
+    Update,
+    /// It is an error: nothing is sent anywhere, nothing is written.
+    ReadOnly,
+    /// The same, and so is everything else that would change the locks: `--locked`.
+    Locked,
+    /// What this checkout knows by itself is written, the rest is an error: `--offline`.
+    Offline,
+}
+
+impl LockPolicy {
+    /// What the command line allows.
+    pub(crate) fn of(locks: Locks) -> Self {
+        match locks {
+            Locks { locked: true, .. } => Self::Locked,
+            Locks { offline: true, .. } => Self::Offline,
+            Locks { .. } => Self::Update,
+        }
+    }
+
+    /// Why a missing entry was not looked up, to be appended to what is missing.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Update | Self::ReadOnly => "",
+            Self::Locked => ", and `--locked` forbids to add it",
+            Self::Offline => ", and `--offline` forbids to look it up",
+        }
+    }
+}
