@@ -117,7 +117,7 @@ impl Planner<'_> {
     }
 
     fn states_by_daemon(&self) -> Result<BTreeMap<String, State>, DockerError> {
-        let daemon = Daemon::connect_at_once()?;
+        let daemon = Daemon::try_connect_local()?;
         let plan = &self.prepared.plan;
         let mut images: BTreeMap<String, Option<ImageInfo>> = BTreeMap::new();
         let needed = plan.needed(self.targets, |stage| {

@@ -16,10 +16,9 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::{
-    Builder, Daemon, DockerError, WORK,
-    context::{self, Body},
-    error,
+    Builder, Daemon, DockerError, WORK, error,
     output::{self, Output},
+    tar_body::{self, TarBody},
 };
 use crate::{
     image::{Digest, Platform, Reference},
@@ -105,7 +104,7 @@ impl Daemon {
     ) -> Result<Digest, DockerError> {
         let options = options(request, self.builder);
         let folders: Vec<&str> = request.folders.iter().map(String::as_str).collect();
-        let (answer, written) = context::send(&request.entries, &folders, |body| {
+        let (answer, written) = tar_body::send(&request.entries, &folders, |body| {
             self.runtime.block_on(self.follow(options, body, events))
         });
         written.map_err(|error| archive_error(&request.reference, error))?;
@@ -120,7 +119,7 @@ impl Daemon {
     async fn follow(
         &self,
         options: BuildImageOptions,
-        body: Body,
+        body: TarBody,
         events: &mut dyn FnMut(BuildEvent),
     ) -> Result<Digest, DockerError> {
         let client = self.client.clone().with_timeout(WORK);
@@ -176,7 +175,7 @@ impl Daemon {
             .platform(&platform.to_string())
             .changes(label_instructions(reference, labels)?)
             .build();
-        let (answer, written) = context::send(entries, &[], |body| {
+        let (answer, written) = tar_body::send(entries, &[], |body| {
             let client = self.client.clone().with_timeout(WORK);
             let body = body_try_stream(body);
             self.runtime.block_on(async {

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt, future::ready};
 
-use super::host::{Address, is_socket};
+use super::address::{Address, is_socket};
 use crate::{image::Reference, package::archive::ArchiveError};
 
 /// Why the daemon could not do what was asked.

@@ -1,20 +1,20 @@
 //! Which daemon is meant, by the rules of the `docker` command.
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{net::IpAddr, path::PathBuf};
 
 use serde::Deserialize;
 
-use super::error::{DockerError, Unreachable};
+use super::{
+    address::{Address, is_socket},
+    error::{DockerError, Unreachable},
+};
 use crate::image::Digest;
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
 /// What of the process's environment decides about the daemon.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Environment {
+pub(super) struct DockerEnvironment {
     /// `DOCKER_HOST`.
     pub(super) host: Option<String>,
     /// `DOCKER_CONTEXT`.
@@ -45,30 +45,16 @@ pub(super) struct Host {
     pub(super) other_socket: Option<PathBuf>,
 }
 
-/// Where requests go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Address {
-    Unix(PathBuf),
-    /// `host:port`.
-    Plain(String),
-    Tls {
-        /// `host:port`.
-        address: String,
-        /// The folder of `ca.pem`, `cert.pem` and `key.pem`.
-        certificates: PathBuf,
-    },
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Configuration {
+struct ConfigFile {
     #[serde(rename = "currentContext")]
     current_context: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Context {
+struct ContextFile {
     endpoints: Endpoints,
 }
 
@@ -83,7 +69,7 @@ struct Endpoint {
     host: String,
 }
 
-impl Environment {
+impl DockerEnvironment {
     /// That of this process.
     #[expect(
         clippy::disallowed_methods,
@@ -137,7 +123,7 @@ impl Environment {
             let file = self.configuration.as_ref()?.join("config.json");
             // A broken file is told of by those who look for credentials in it.
             let text = fs_err::read_to_string(file).ok()?;
-            let configuration: Configuration = serde_json::from_str(&text).ok()?;
+            let configuration: ConfigFile = serde_json::from_str(&text).ok()?;
             configuration.current_context
         };
         let name = self.context.clone().or_else(configured);
@@ -153,7 +139,7 @@ impl Environment {
         let parsed = fs_err::read_to_string(&file)
             .map_err(|error| error.to_string())
             .and_then(|text| {
-                serde_json::from_str::<Context>(&text)
+                serde_json::from_str::<ContextFile>(&text)
                     .map_err(|error| format!("{}: {error}", file.display()))
             });
         match parsed {
@@ -247,13 +233,6 @@ impl Host {
     }
 }
 
-/// Whether a socket lies at `path`; `None` where nothing does.
-pub(super) fn is_socket(path: &Path) -> Option<bool> {
-    use std::os::unix::fs::FileTypeExt;
-    let metadata = fs_err::metadata(path).ok()?;
-    Some(metadata.file_type().is_socket())
-}
-
 fn with_port(address: &str, port: u16) -> String {
     let has_port = address
         .rsplit_once(':')
@@ -277,14 +256,14 @@ fn is_loopback(address: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn with_host(host: &str) -> Environment {
-        Environment {
+    fn with_host(host: &str) -> DockerEnvironment {
+        DockerEnvironment {
             host: Some(host.to_owned()),
-            ..Environment::default()
+            ..DockerEnvironment::default()
         }
     }
 
-    fn reason(environment: &Environment) -> Unreachable {
+    fn reason(environment: &DockerEnvironment) -> Unreachable {
         match environment.host().unwrap_err() {
             DockerError::Unreachable { reason, .. } => reason,
             other => panic!("{other}"),
@@ -306,7 +285,7 @@ mod tests {
             assert_eq!(host.address, address, "{text}");
             assert_eq!(host.named_by.as_deref(), Some("DOCKER_HOST"));
         }
-        let default = Environment::default().host().unwrap();
+        let default = DockerEnvironment::default().host().unwrap();
         assert_eq!(default.address, Address::Unix(DEFAULT_SOCKET.into()));
         assert_eq!(default.named_by, None);
     }
@@ -321,13 +300,13 @@ mod tests {
         ] {
             assert_eq!(reason(&with_host(text)), Unreachable::Plain, "{text}");
         }
-        let asked = Environment {
+        let asked = DockerEnvironment {
             plain: true,
             ..with_host("tcp://docker:2375")
         };
         let address = asked.host().unwrap().address;
         assert_eq!(address, Address::Plain("docker:2375".into()));
-        let tls = Environment {
+        let tls = DockerEnvironment {
             tls: true,
             certificates: Some("/certs".into()),
             ..with_host("tcp://docker")
@@ -365,9 +344,9 @@ mod tests {
             r#"{"auths": {}, "currentContext": "rootless"}"#,
         )
         .unwrap();
-        let environment = Environment {
+        let environment = DockerEnvironment {
             configuration: Some(configuration.clone()),
-            ..Environment::default()
+            ..DockerEnvironment::default()
         };
         assert!(matches!(reason(&environment), Unreachable::NoContext(_)));
         let digest = Digest::of(b"rootless");
@@ -384,12 +363,12 @@ mod tests {
             Address::Unix("/run/user/7/docker.sock".into())
         );
         assert_eq!(host.named_by.unwrap(), "the Docker context `rootless`");
-        let other = Environment {
+        let other = DockerEnvironment {
             host: Some("unix:///x".to_owned()),
             ..environment.clone()
         };
         assert_eq!(other.host().unwrap().address, Address::Unix("/x".into()));
-        let default = Environment {
+        let default = DockerEnvironment {
             context: Some("default".to_owned()),
             ..environment
         };

@@ -2,12 +2,13 @@
 //!
 //! Blocking outside; the futures run on a runtime of its own inside.
 
+mod address;
 mod build;
-mod context;
 mod error;
-mod greeting;
 mod host;
 mod output;
+mod ping;
+mod tar_body;
 mod transfer;
 
 #[cfg(test)]
@@ -27,14 +28,15 @@ pub use error::{DockerError, Unreachable};
 pub use transfer::TransferEvent;
 
 use crate::image::{Digest, ImageInfo, Platform, Reference};
-use greeting::Greeting;
-use host::{Address, Environment, Host};
+use address::Address;
+use host::{DockerEnvironment, Host};
+use ping::Ping;
 
 /// How long a question that needs no work may take: a daemon that is stopped must not hang us.
 const QUESTION: Duration = Duration::from_secs(60);
 
 /// The same for an answer that is welcome and not needed.
-const AT_ONCE: Duration = Duration::from_secs(2);
+const LOCAL_QUESTION: Duration = Duration::from_secs(2);
 
 /// How long a build, a push or a pull may stay without any answer.
 const WORK: Duration = Duration::from_secs(12 * 3600);
@@ -67,28 +69,28 @@ impl Daemon {
     /// # Errors
     /// [`DockerError::Unreachable`], with what to do about it.
     pub fn connect() -> Result<Self, DockerError> {
-        Self::connect_in(&Environment::of_process())
+        Self::connect_in(&DockerEnvironment::of_process())
     }
 
     /// [`Self::connect`], but only to a daemon of this machine that answers at once.
     ///
     /// # Errors
     /// [`DockerError::Unreachable`]; also where asking would send something over the network.
-    pub fn connect_at_once() -> Result<Self, DockerError> {
-        let environment = Environment::of_process();
+    pub fn try_connect_local() -> Result<Self, DockerError> {
+        let environment = DockerEnvironment::of_process();
         let host = environment.host()?;
         match &host.address {
-            Address::Unix(_) => Self::connect_to(&environment, host, AT_ONCE),
+            Address::Unix(_) => Self::connect_to(&environment, host, LOCAL_QUESTION),
             Address::Plain(_) | Address::Tls { .. } => Err(host.unreachable(Unreachable::Network)),
         }
     }
 
-    fn connect_in(environment: &Environment) -> Result<Self, DockerError> {
+    fn connect_in(environment: &DockerEnvironment) -> Result<Self, DockerError> {
         Self::connect_to(environment, environment.host()?, QUESTION)
     }
 
     fn connect_to(
-        environment: &Environment,
+        environment: &DockerEnvironment,
         host: Host,
         patience: Duration,
     ) -> Result<Self, DockerError> {
@@ -99,26 +101,26 @@ impl Daemon {
             .build()
             .map_err(|error| host.unreachable(Unreachable::Lost(error.to_string())))?;
         let by_ping = match &host.address {
-            Address::Unix(socket) => Greeting::by_ping(socket),
+            Address::Unix(socket) => Ping::by_ping(socket),
             Address::Plain(_) | Address::Tls { .. } => None,
         };
-        let greeting = async {
-            let greeting = if let Some(greeting) = by_ping {
-                greeting
+        let ping = async {
+            let ping = if let Some(ping) = by_ping {
+                ping
             } else {
                 let version = client(&host, API_DEFAULT_VERSION)?.version().await?;
-                Greeting::of_version(&version)?
+                Ping::of_version(&version)?
             };
-            Ok((client(&host, &greeting.spoken)?, greeting))
+            Ok((client(&host, &ping.api_version)?, ping))
         };
-        let answer = runtime.block_on(async { timeout(patience, greeting).await });
-        let (client, greeting) = answer
+        let answer = runtime.block_on(async { timeout(patience, ping).await });
+        let (client, ping) = answer
             .unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
             .map_err(|error| host.unreachable(Unreachable::of(&error, &host.address)))?;
         let builder = match environment.buildkit {
             Some(true) => Builder::BuildKit,
             Some(false) => Builder::Classic,
-            None => natural_builder(greeting),
+            None => natural_builder(ping),
         };
         let client = asking(&client, None);
         Ok(Self {
@@ -126,7 +128,7 @@ impl Daemon {
             client,
             host,
             builder,
-            podman: greeting.is_podman,
+            podman: ping.is_podman,
             patience,
         })
     }
@@ -260,11 +262,13 @@ fn match_platform(
     })
 }
 
-fn client(host: &Host, spoken: &ClientVersion) -> Result<Docker, bollard::errors::Error> {
+fn client(host: &Host, api_version: &ClientVersion) -> Result<Docker, bollard::errors::Error> {
     let seconds = QUESTION.as_secs();
     match &host.address {
-        Address::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), seconds, spoken),
-        Address::Plain(address) => Docker::connect_with_http(address, seconds, spoken),
+        Address::Unix(path) => {
+            Docker::connect_with_unix(&path.to_string_lossy(), seconds, api_version)
+        }
+        Address::Plain(address) => Docker::connect_with_http(address, seconds, api_version),
         Address::Tls {
             address,
             certificates,
@@ -277,7 +281,7 @@ fn client(host: &Host, spoken: &ClientVersion) -> Result<Docker, bollard::errors
                 &certificates.join("cert.pem"),
                 &certificates.join("ca.pem"),
                 seconds,
-                spoken,
+                api_version,
             )
         }
     }
@@ -310,10 +314,10 @@ fn asking(client: &Docker, registry_auth: Option<&str>) -> Docker {
     client.clone().with_request_modifier(modify)
 }
 
-fn natural_builder(greeting: Greeting) -> Builder {
-    let api = greeting.spoken;
+fn natural_builder(ping: Ping) -> Builder {
+    let api = ping.api_version;
     let is_recent = (api.major_version, api.minor_version) >= (1, 39);
-    if is_recent && greeting.is_linux && !greeting.is_podman {
+    if is_recent && ping.is_linux && !ping.is_podman {
         Builder::BuildKit
     } else {
         Builder::Classic

@@ -1,7 +1,7 @@
 //! What a builder says while it builds: steps, lines, the image, and which step failed.
 
-mod buildkit;
-mod classic;
+mod log;
+mod trace;
 
 use std::collections::VecDeque;
 
@@ -21,14 +21,14 @@ pub(super) trait Output {
     fn image(&self) -> Option<&str>;
 
     /// The step that failed, as far as it is known.
-    fn failing(&mut self) -> Option<&Step>;
+    fn failing(&mut self) -> Option<&BuildStep>;
 }
 
 /// The reader for `builder`.
 pub(super) fn reader(builder: Builder) -> Box<dyn Output> {
     match builder {
-        Builder::BuildKit => Box::<buildkit::Trace>::default(),
-        Builder::Classic => Box::<classic::Lines>::default(),
+        Builder::BuildKit => Box::<trace::BuildKitTrace>::default(),
+        Builder::Classic => Box::<log::ClassicLog>::default(),
     }
 }
 
@@ -45,14 +45,14 @@ pub(super) fn failure(output: &mut dyn Output, message: String) -> DockerError {
 
 /// One instruction of a Dockerfile at work.
 #[derive(Debug, Default)]
-pub(super) struct Step {
+pub(super) struct BuildStep {
     instruction: String,
     number: usize,
     total: usize,
     printed: Printed,
 }
 
-impl Step {
+impl BuildStep {
     fn event(&self, cached: bool) -> BuildEvent {
         BuildEvent::Step {
             number: self.number,

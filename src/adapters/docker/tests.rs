@@ -3,7 +3,7 @@
 //! `scripts/test` installs and starts what they need. Images carry names of `dockertest` and are removed.
 
 mod misbehaving;
-mod registry;
+mod transfer;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,9 +27,9 @@ struct Fixture {
 impl Fixture {
     /// The daemon must be there: `scripts/test` starts one.
     fn new(builder: Option<Builder>) -> Self {
-        let environment = Environment {
+        let environment = DockerEnvironment {
             buildkit: builder.map(|builder| builder == Builder::BuildKit),
-            ..Environment::of_process()
+            ..DockerEnvironment::of_process()
         };
         Self {
             daemon: Daemon::connect_in(&environment).unwrap(),

@@ -45,7 +45,7 @@ impl Daemon {
         };
         let options = PushImageOptionsBuilder::default().tag(tag).build();
         let client = self.client_with(registry_auth);
-        let mut progress = Progress::default();
+        let mut progress = LayerProgress::default();
         let mut arrived = self.podman;
         let end = format!("{tag}: digest: ");
         let outcome = self.runtime.block_on(async {
@@ -102,7 +102,7 @@ impl Daemon {
             .platform(&platform.to_string())
             .build();
         let client = self.client_with(registry_auth);
-        let mut progress = Progress::default();
+        let mut progress = LayerProgress::default();
         let outcome = self.runtime.block_on(async {
             let messages = client.create_image(Some(options), None, None);
             let mut messages = error::messages(messages);
@@ -179,11 +179,11 @@ fn is_about_credentials(message: &str) -> bool {
 
 /// Bytes of each layer.
 #[derive(Default)]
-struct Progress {
+struct LayerProgress {
     layers: BTreeMap<String, (u64, u64)>,
 }
 
-impl Progress {
+impl LayerProgress {
     /// Takes one message about `layer`. A push does not name it: its size tells it from others well enough for a bar.
     fn take(
         &mut self,
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn bytes_are_summed_over_the_layers() {
-        let mut progress = Progress::default();
+        let mut progress = LayerProgress::default();
         let mut events = Vec::new();
         let mut take = |layer: Option<&str>, status: &str, bytes: Option<(i64, i64)>| {
             let detail = bytes.map(|(current, total)| ProgressDetail {

@@ -37,16 +37,16 @@ impl Pretender {
         Self { folder, paths }
     }
 
-    fn environment(&self) -> Environment {
+    fn environment(&self) -> DockerEnvironment {
         environment(&self.folder.path().join("docker.sock"))
     }
 }
 
-fn environment(socket: &Path) -> Environment {
-    Environment {
+fn environment(socket: &Path) -> DockerEnvironment {
+    DockerEnvironment {
         host: Some(format!("unix://{}", socket.display())),
         buildkit: Some(false),
-        ..Environment::default()
+        ..DockerEnvironment::default()
     }
 }
 
@@ -87,7 +87,7 @@ fn chunked(body: &str, size: usize, ended: bool) -> Vec<u8> {
     bytes
 }
 
-fn refusal(environment: &Environment) -> DockerError {
+fn refusal(environment: &DockerEnvironment) -> DockerError {
     let error = Daemon::connect_in(environment).err().unwrap();
     assert_eq!(error.code(), "E601");
     error
@@ -97,7 +97,7 @@ fn refusal(environment: &Environment) -> DockerError {
 fn a_daemon_that_is_not_there_is_told_with_the_cure() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let hint = |environment: &Environment, text: &str| {
+    let hint = |environment: &DockerEnvironment, text: &str| {
         let error = refusal(environment);
         assert!(error.to_string().contains(text), "{error}");
         error.hint().unwrap()
@@ -108,7 +108,7 @@ fn a_daemon_that_is_not_there_is_told_with_the_cure() {
 
     fs_err::create_dir(path("run")).unwrap();
     let _other = UnixListener::bind(path("run/docker.sock")).unwrap();
-    let rootless = Environment {
+    let rootless = DockerEnvironment {
         configuration: Some(folder.path().to_owned()),
         ..missing
     };
@@ -126,9 +126,9 @@ fn a_daemon_that_is_not_there_is_told_with_the_cure() {
     let dead = environment(&path("dead.sock"));
     assert_eq!(hint(&dead, "connection refused"), start);
 
-    let port = Environment {
+    let port = DockerEnvironment {
         host: Some("tcp://127.0.0.1:1".to_owned()),
-        ..Environment::default()
+        ..DockerEnvironment::default()
     };
     assert_eq!(hint(&port, "connection refused"), start);
 }

@@ -35,14 +35,14 @@ const WAITING: usize = 8;
 pub(super) fn send<T>(
     entries: &[Entry],
     folders: &[&str],
-    exchange: impl FnOnce(Body) -> T,
+    exchange: impl FnOnce(TarBody) -> T,
 ) -> (T, Result<(), ArchiveError>) {
     let (writer, body) = pipe();
-    let line = Closing(Arc::clone(&body.line));
+    let pipe = Closing(Arc::clone(&body.pipe));
     thread::scope(|scope| {
         let written = scope.spawn(move || write(entries, folders, writer));
         let answer = exchange(body);
-        drop(line);
+        drop(pipe);
         let written = written
             .join()
             .unwrap_or_else(|cause| panic::resume_unwind(cause));
@@ -55,21 +55,21 @@ fn write(entries: &[Entry], folders: &[&str], mut writer: ChunkWriter) -> Result
         Err(_) if writer.refused => Ok(()),
         Err(error) => Err(error),
         Ok(()) => {
-            writer.line.whole.store(true, Ordering::Release);
+            writer.pipe.whole.store(true, Ordering::Release);
             Ok(())
         }
     }
 }
 
 /// What the two ends of a pipe share.
-struct Line {
+struct Pipe {
     receiver: Mutex<Receiver<Bytes>>,
     whole: AtomicBool,
     sent: AtomicU64,
 }
 
 /// Closes a pipe when dropped, so that no writer waits for a daemon that has stopped reading.
-struct Closing(Arc<Line>);
+struct Closing(Arc<Pipe>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
@@ -82,23 +82,23 @@ impl Drop for Closing {
 struct ChunkWriter {
     sender: Sender<Bytes>,
     buffer: BytesMut,
-    line: Arc<Line>,
+    pipe: Arc<Pipe>,
     /// Whether the other end takes no more.
     refused: bool,
 }
 
 /// The end of the pipe that a request reads from.
-pub(super) struct Body {
-    line: Arc<Line>,
+pub(super) struct TarBody {
+    pipe: Arc<Pipe>,
     ended: bool,
 }
 
 /// Says how much of a body was sent.
-pub(super) struct Meter(Arc<Line>);
+pub(super) struct Meter(Arc<Pipe>);
 
-fn pipe() -> (ChunkWriter, Body) {
+fn pipe() -> (ChunkWriter, TarBody) {
     let (sender, receiver) = channel(WAITING);
-    let line = Arc::new(Line {
+    let pipe = Arc::new(Pipe {
         receiver: Mutex::new(receiver),
         whole: AtomicBool::new(false),
         sent: AtomicU64::new(0),
@@ -106,16 +106,16 @@ fn pipe() -> (ChunkWriter, Body) {
     let writer = ChunkWriter {
         sender,
         buffer: BytesMut::with_capacity(CHUNK),
-        line: Arc::clone(&line),
+        pipe: Arc::clone(&pipe),
         refused: false,
     };
-    (writer, Body { line, ended: false })
+    (writer, TarBody { pipe, ended: false })
 }
 
-impl Body {
+impl TarBody {
     /// A meter that outlives the body.
     pub(super) fn meter(&self) -> Meter {
-        Meter(Arc::clone(&self.line))
+        Meter(Arc::clone(&self.pipe))
     }
 }
 
@@ -126,7 +126,7 @@ impl Meter {
     }
 }
 
-impl Stream for Body {
+impl Stream for TarBody {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -134,17 +134,17 @@ impl Stream for Body {
             return Poll::Ready(None);
         }
         let next = {
-            let receiver = self.line.receiver.lock();
+            let receiver = self.pipe.receiver.lock();
             let mut receiver = receiver.unwrap_or_else(PoisonError::into_inner);
             std::task::ready!(receiver.poll_recv(context))
         };
         Poll::Ready(match next {
             Some(chunk) => {
                 let count = chunk.len() as u64;
-                self.line.sent.fetch_add(count, Ordering::Relaxed);
+                self.pipe.sent.fetch_add(count, Ordering::Relaxed);
                 Some(Ok(chunk))
             }
-            None if self.line.whole.load(Ordering::Acquire) => None,
+            None if self.pipe.whole.load(Ordering::Acquire) => None,
             None => {
                 self.ended = true;
                 Some(Err(io::Error::other("the tar was cut short")))
@@ -234,7 +234,7 @@ mod tests {
                 writer.write_all(&block).unwrap();
                 count.fetch_add(block.len() as u64, Ordering::SeqCst);
             }
-            writer.line.whole.store(true, Ordering::Release);
+            writer.pipe.whole.store(true, Ordering::Release);
         });
         thread::sleep(Duration::from_millis(200));
         let bound = (CHUNK * (WAITING + 2)) as u64;

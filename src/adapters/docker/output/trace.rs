@@ -7,24 +7,24 @@ use bollard::{
     models::{BuildInfo, BuildInfoAux},
 };
 
-use super::{BuildEvent, Output, Step, fraction};
+use super::{BuildEvent, BuildStep, Output, fraction};
 
 /// What was said so far.
 #[derive(Default)]
-pub(super) struct Trace {
+pub(super) struct BuildKitTrace {
     /// By the vertex's digest.
-    vertices: BTreeMap<String, Seen>,
+    vertices: BTreeMap<String, VertexState>,
     failing: Option<String>,
     image: Option<String>,
 }
 
 #[derive(Default)]
-struct Seen {
-    step: Step,
+struct VertexState {
+    step: BuildStep,
     told: bool,
 }
 
-impl Output for Trace {
+impl Output for BuildKitTrace {
     fn take(&mut self, message: BuildInfo, events: &mut dyn FnMut(BuildEvent)) {
         match message.aux {
             Some(BuildInfoAux::BuildKit(trace)) => self.take_trace(trace, events),
@@ -37,13 +37,13 @@ impl Output for Trace {
         self.image.as_deref()
     }
 
-    fn failing(&mut self) -> Option<&Step> {
+    fn failing(&mut self) -> Option<&BuildStep> {
         let seen = self.vertices.get(self.failing.as_ref()?)?;
         Some(&seen.step).filter(|step| step.total > 0)
     }
 }
 
-impl Trace {
+impl BuildKitTrace {
     fn take_trace(&mut self, trace: StatusResponse, events: &mut dyn FnMut(BuildEvent)) {
         // A step that comes from the cache starts and is done in one message: its last state is the true one.
         let latest: BTreeMap<&str, &Vertex> = trace
@@ -122,7 +122,11 @@ mod tests {
         }
     }
 
-    fn take(trace: &mut Trace, vertexes: Vec<Vertex>, logs: Vec<VertexLog>) -> Vec<BuildEvent> {
+    fn take(
+        trace: &mut BuildKitTrace,
+        vertexes: Vec<Vertex>,
+        logs: Vec<VertexLog>,
+    ) -> Vec<BuildEvent> {
         let status = StatusResponse {
             vertexes,
             logs,
@@ -149,7 +153,7 @@ mod tests {
     #[test]
     fn each_step_is_told_once_and_the_failing_one_is_not_one_that_was_called_off() {
         let (first, second, third) = ("[1/3] FROM x", "[2/3] COPY a /", "[b 3/3] RUN false");
-        let mut trace = Trace::default();
+        let mut trace = BuildKitTrace::default();
         let not_yet = vec![
             vertex(first, false, false, ""),
             vertex("[internal] x", true, false, ""),

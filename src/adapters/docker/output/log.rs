@@ -2,20 +2,20 @@
 
 use bollard::models::{BuildInfo, BuildInfoAux};
 
-use super::{BuildEvent, Output, Printed, Step, fraction};
+use super::{BuildEvent, BuildStep, Output, Printed, fraction};
 
 /// What was said so far.
 #[derive(Default)]
-pub(super) struct Lines {
+pub(super) struct ClassicLog {
     text: Printed,
-    step: Option<Step>,
+    step: Option<BuildStep>,
     /// Whether the step was told: that waits for the line which says whether it comes from the cache.
     told: bool,
     image: Option<String>,
     done: bool,
 }
 
-impl Output for Lines {
+impl Output for ClassicLog {
     fn take(&mut self, message: BuildInfo, events: &mut dyn FnMut(BuildEvent)) {
         if let Some(BuildInfoAux::Default(image)) = message.aux {
             self.image = image.id.or(self.image.take());
@@ -32,7 +32,7 @@ impl Output for Lines {
         self.image.as_deref().filter(|_| self.done)
     }
 
-    fn failing(&mut self) -> Option<&Step> {
+    fn failing(&mut self) -> Option<&BuildStep> {
         let open = self.text.take_open();
         if let Some(step) = &mut self.step {
             step.printed.keep(open.as_slice());
@@ -41,7 +41,7 @@ impl Output for Lines {
     }
 }
 
-impl Lines {
+impl ClassicLog {
     fn take_line(&mut self, line: String, events: &mut dyn FnMut(BuildEvent)) {
         if let Some(step) = parse_step(&line) {
             self.tell(false, events);
@@ -68,13 +68,13 @@ impl Lines {
 }
 
 /// `Step 3/7 : RUN make`, or Podman's `STEP 3/7: RUN make`.
-fn parse_step(line: &str) -> Option<Step> {
+fn parse_step(line: &str) -> Option<BuildStep> {
     let rest = line
         .strip_prefix("Step ")
         .or_else(|| line.strip_prefix("STEP "))?;
     let (place, instruction) = rest.split_once(':')?;
     let (number, total) = fraction(place.trim())?;
-    Some(Step {
+    Some(BuildStep {
         instruction: instruction.trim().to_owned(),
         number,
         total,
@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    fn take(lines: &mut Lines, texts: &[&str]) -> Vec<BuildEvent> {
+    fn take(lines: &mut ClassicLog, texts: &[&str]) -> Vec<BuildEvent> {
         let mut events = Vec::new();
         for text in texts {
             let message = BuildInfo {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn steps_are_told_once_and_the_output_belongs_to_them() {
-        let mut lines = Lines::default();
+        let mut lines = ClassicLog::default();
         let events = take(
             &mut lines,
             &[
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn an_image_counts_only_once_the_builder_is_done() {
-        let mut lines = Lines::default();
+        let mut lines = ClassicLog::default();
         let image = BuildInfo {
             aux: Some(BuildInfoAux::Default(ImageId {
                 id: Some("sha256:1".to_owned()),

@@ -20,14 +20,14 @@ const LIMIT: u64 = 16 * 1024;
 
 /// What a daemon says of itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Greeting {
+pub(super) struct Ping {
     /// The version of the API that both sides speak.
-    pub(super) spoken: ClientVersion,
+    pub(super) api_version: ClientVersion,
     pub(super) is_linux: bool,
     pub(super) is_podman: bool,
 }
 
-impl Greeting {
+impl Ping {
     /// From the headers of the answer to a ping at a socket of this machine.
     pub(super) fn by_ping(socket: &Path) -> Option<Self> {
         let begun = Instant::now();
@@ -68,7 +68,7 @@ impl Greeting {
         let is_linux = system.map_or(is_podman, |system| system == "linux");
         (is_docker != is_podman).then_some(())?;
         Some(Self {
-            spoken: spoken(header("API-Version")?)?,
+            api_version: api_version(header("API-Version")?)?,
             is_linux,
             is_podman,
         })
@@ -80,7 +80,7 @@ impl Greeting {
         let mut names = components.map(|component| component.name.as_str());
         let text = version.api_version.as_deref().unwrap_or_default();
         Ok(Self {
-            spoken: spoken(text).ok_or(Error::APIVersionParseError {})?,
+            api_version: api_version(text).ok_or(Error::APIVersionParseError {})?,
             is_linux: version.os.as_deref() == Some("linux"),
             is_podman: names.any(|name| name.contains("Podman")),
         })
@@ -88,7 +88,7 @@ impl Greeting {
 }
 
 /// The version of the API that both sides speak, where the daemon's newest is this.
-fn spoken(text: &str) -> Option<ClientVersion> {
+fn api_version(text: &str) -> Option<ClientVersion> {
     let (major, minor) = text.split_once('.')?;
     let theirs = ClientVersion {
         major_version: major.parse().ok()?,
@@ -105,8 +105,8 @@ fn spoken(text: &str) -> Option<ClientVersion> {
 mod tests {
     use super::*;
 
-    fn answer(headers: &str) -> Option<Greeting> {
-        Greeting::of_answer(&format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\nOK"))
+    fn answer(headers: &str) -> Option<Ping> {
+        Ping::of_answer(&format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\nOK"))
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
         let docker =
             answer("Api-Version: 1.41\r\nOstype: linux\r\nServer: Docker/20.10.24 (linux)");
         let docker = docker.unwrap();
-        assert_eq!(docker.spoken.to_string(), "1.41");
+        assert_eq!(docker.api_version.to_string(), "1.41");
         assert!(docker.is_linux && !docker.is_podman);
         let podman =
             "Api-Version: 1.41\r\nLibpod-Api-Version: 4.3.1\r\nServer: Libpod/4.3.1 (linux)";
@@ -122,7 +122,7 @@ mod tests {
         assert!(podman.is_linux && podman.is_podman);
         let newer = "Api-Version: 1.999\r\nOstype: windows\r\nServer: Docker/99 (windows)";
         let newer = answer(newer).unwrap();
-        assert_eq!(newer.spoken, *API_DEFAULT_VERSION);
+        assert_eq!(newer.api_version, *API_DEFAULT_VERSION);
         assert!(!newer.is_linux);
     }
 
@@ -137,7 +137,7 @@ mod tests {
             assert_eq!(answer(headers), None, "{headers}");
         }
         let refused = "HTTP/1.1 404 Not Found\r\nApi-Version: 1.41\r\nOstype: linux\r\nServer: Docker/20\r\n\r\n";
-        assert_eq!(Greeting::of_answer(refused), None);
-        assert_eq!(Greeting::by_ping(Path::new("/nonexistent/socket")), None);
+        assert_eq!(Ping::of_answer(refused), None);
+        assert_eq!(Ping::by_ping(Path::new("/nonexistent/socket")), None);
     }
 }

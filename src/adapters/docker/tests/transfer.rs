@@ -19,13 +19,13 @@ const PASSWORD: &str = "a>b?c~d>e?f~";
 /// `tester` with [`PASSWORD`], as `htpasswd -Bbn` writes it.
 const HTPASSWD: &str = "tester:$2y$05$aadIqh5VG1mbcqCtYtxZd.v7pHNFIzW15Byq6ZhPjsS8sCW15ZqBi\n";
 
-struct Registry {
+struct PasswordRegistry {
     address: String,
     process: Child,
     _folder: tempfile::TempDir,
 }
 
-impl Registry {
+impl PasswordRegistry {
     /// `None` where no registry is installed.
     #[expect(clippy::disallowed_methods, reason = "the test's own registry")]
     fn start() -> Self {
@@ -62,7 +62,7 @@ impl Registry {
     }
 }
 
-impl Drop for Registry {
+impl Drop for PasswordRegistry {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -76,7 +76,7 @@ fn credentials(password: &str) -> String {
 #[test]
 fn an_odd_password_pushes_and_pulls_and_a_wrong_one_does_not() {
     let mut fixture = Fixture::new(None);
-    let registry = Registry::start();
+    let registry = PasswordRegistry::start();
     let plain = STANDARD.encode(credentials(PASSWORD));
     assert!(plain.contains(['+', '/']), "the password tests nothing");
     let right = URL_SAFE.encode(credentials(PASSWORD));
