@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sparkpack::{
+    adapters::store::environment,
     cli::Cli,
     commands,
     ui::{self, Ui},
@@ -11,7 +12,7 @@ use sparkpack::{
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ui = Ui::new(cli.quiet, cli.verbose);
+    let ui = Ui::new(cli.quiet, cli.verbose, &environment);
     match commands::run(&cli, &ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -27,13 +27,16 @@ pub struct Ui {
     verbose: u8,
     bars: Option<MultiProgress>,
     paint: Paint,
+    data_paint: Paint,
     warnings: Mutex<Vec<Defect>>,
 }
 
 impl Ui {
     /// Live lines on a terminal, plain lines elsewhere, nothing but errors when `quiet`.
+    ///
+    /// `environment` gives the value of an environment variable.
     #[must_use]
-    pub fn new(quiet: bool, verbose: u8) -> Self {
+    pub fn new(quiet: bool, verbose: u8, environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let live = io::stderr().is_terminal() && !quiet;
         let bars =
             live.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
@@ -41,7 +44,8 @@ impl Ui {
             quiet,
             verbose,
             bars,
-            paint: Paint::of_stderr(),
+            paint: Paint::of(io::stderr().is_terminal(), environment),
+            data_paint: Paint::of(io::stdout().is_terminal(), environment),
             warnings: Mutex::default(),
         }
     }
@@ -120,6 +124,12 @@ impl Ui {
     pub fn document(&self, document: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_string_pretty(document).map_err(io::Error::other)?;
         self.data(text)
+    }
+
+    /// The colours of data.
+    #[must_use]
+    pub fn data_paint(&self) -> Paint {
+        self.data_paint
     }
 
     /// The live line of one image.

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Ui, bytes, seconds};
-use crate::adapters::docker::TransferEvent;
 
 /// Bytes between two plain lines about a transfer.
 const PLAIN_STRIDE: u64 = 256 << 20;
@@ -71,14 +70,6 @@ impl<'a> StageLine<'a> {
                 self.ui.say(format!("{}: {text}", self.name));
             }
             None => {}
-        }
-    }
-
-    /// A push or a pull has come further.
-    pub fn transferred(&mut self, what: &str, event: &TransferEvent) {
-        match event {
-            TransferEvent::Status(text) => self.output(text),
-            TransferEvent::Bytes { done, total } => self.moved(what, *done, Some(*total)),
         }
     }
 

@@ -1,9 +1,5 @@
 //! Colours where a terminal shows them; no meaning is carried by colour alone.
 
-use std::io::{self, IsTerminal};
-
-use crate::adapters::store::environment;
-
 /// How a text is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
@@ -30,18 +26,6 @@ pub struct Paint {
 }
 
 impl Paint {
-    /// For standard output.
-    #[must_use]
-    pub fn of_stdout() -> Self {
-        Self::of(io::stdout().is_terminal(), &environment)
-    }
-
-    /// For standard error.
-    #[must_use]
-    pub fn of_stderr() -> Self {
-        Self::of(io::stderr().is_terminal(), &environment)
-    }
-
     /// The usual rules: `NO_COLOR` forbids, `CLICOLOR_FORCE` demands, else a terminal decides that is not dumb.
     pub(super) fn of(is_terminal: bool, environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| environment(name).filter(|value| !value.is_empty());

@@ -14,7 +14,7 @@ use crate::{
     image::Digest,
     operations::{manifests::Examined, workspace::Session},
     project::place::Defect,
-    ui::{Paint, Reader, Ui, unified},
+    ui::{Reader, Ui, unified},
 };
 
 /// The version of the JSON document.
@@ -22,7 +22,7 @@ const VERSION: u32 = 1;
 
 /// A unified diff, which `git apply` takes.
 pub(super) fn diff(ui: &Ui, examined: &[Examined]) -> Result<(), Error> {
-    let (paint, reader) = (Paint::of_stdout(), Reader::of_stdout());
+    let (paint, reader) = (ui.data_paint(), Reader::of_stdout());
     for file in examined {
         if let Some(text) = &file.rewritten.text {
             for line in unified(&file.file, &file.text, text, paint, reader) {

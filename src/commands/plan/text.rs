@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Error> {
-    let paint = Paint::of_stdout();
+    let paint = planner.session.ui.data_paint();
     let sections = [
         images(planner, known, paint),
         differences(known, paint),

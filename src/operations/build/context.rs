@@ -1,5 +1,6 @@
 //! The build context of a stage, written from its record: nothing else reaches the builder.
 
+use super::stage::show_transfer;
 use crate::{
     adapters::{docker::Builder, store},
     error::Error,
@@ -199,7 +200,7 @@ impl ContextWriter<'_> {
                     line.step(&format!("pulling {text}"));
                     let registry_auth = self.services.registry_auth(&pinned.repository)?;
                     daemon.pull(&pinned, &platform.platform, &registry_auth, &mut |event| {
-                        line.transferred("pulled", &event);
+                        show_transfer(line, "pulled", &event);
                     })?;
                 }
                 Ok(pinned.to_string())

@@ -11,7 +11,7 @@ use super::{
     failure::{cut, located},
 };
 use crate::{
-    adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon},
+    adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon, TransferEvent},
     error::Error,
     image::{
         ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
@@ -263,6 +263,14 @@ fn refuse_what_the_builder_lacks(daemon: &Daemon, inputs: &ImageInputs) -> Resul
             );
             Err(defect.hint("use a daemon with BuildKit, without `DOCKER_BUILDKIT=0`, or write it the old way").into())
         }
+    }
+}
+
+/// A push or a pull has come further.
+pub(crate) fn show_transfer(line: &mut StageLine<'_>, what: &str, event: &TransferEvent) {
+    match event {
+        TransferEvent::Status(text) => line.output(text),
+        TransferEvent::Bytes { done, total } => line.moved(what, *done, Some(*total)),
     }
 }
 

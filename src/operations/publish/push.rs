@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     image::{ImageInfo, LABEL_FINGERPRINT, Reference},
     operations::{
-        build::StageBuilder,
+        build::{StageBuilder, show_transfer},
         dist::{Action, BuiltImage, ImageResult, Size},
         provenance,
         resolution::{self, Prepared},
@@ -156,7 +156,7 @@ impl Pusher<'_> {
             &pinned,
             &pushed.image.facts.platform,
             &self.services.registry_auth(&pinned.repository)?,
-            &mut |event| line.transferred("pulled", &event),
+            &mut |event| show_transfer(&mut line, "pulled", &event),
         )?;
         daemon.tag(&pushed.image.facts.id, &pushed.reference)?;
         let took = line.elapsed();
@@ -176,7 +176,7 @@ impl Pusher<'_> {
         for attempt in 1.. {
             daemon.tag(&made.facts.id, own)?;
             let sent = daemon.push(own, &registry_auth, &mut |event| {
-                line.transferred("pushed", &event);
+                show_transfer(line, "pushed", &event);
             });
             // Another push of the same image on this daemon may have taken the tag away under our hands.
             let is_gone = sent.is_err() && daemon.inspect(&own.to_string())?.is_none();
