@@ -132,7 +132,7 @@ impl Planner<'_> {
                 stage: &plan.stages[name],
                 reference: &self.references[name],
                 image: image.as_ref(),
-                foundation: inputs.and_then(|inputs| inputs.foundation.as_deref()),
+                base: inputs.and_then(|inputs| inputs.base.as_deref()),
             };
             (name.clone(), found)
         });

@@ -207,8 +207,8 @@ mod tests {
             target: "b.py".to_owned(),
         };
         vec![
-            Entry::held("jobs/b.py", "b = 1\n", false),
-            Entry::held("jobs/a.sh", "#!/bin/sh\n", true),
+            Entry::in_memory("jobs/b.py", "b = 1\n", false),
+            Entry::in_memory("jobs/a.sh", "#!/bin/sh\n", true),
             Entry {
                 path: "jobs/c.py".to_owned(),
                 content: link,

@@ -169,7 +169,7 @@ fn files(folder: &Path) -> Result<BTreeMap<String, Metadata>, VendorError> {
     Ok(files)
 }
 
-/// Which files of a fresh installation go where; those in neither are litter.
+/// Which files of a fresh installation go where; those in neither are left out.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     /// Paths for [`LIBS`].
@@ -386,8 +386,8 @@ fn needs_folder(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     /// A cache that knows no file.
-    fn nothing() -> crate::project::stats::Stats {
-        crate::project::stats::Stats::read(b"", std::time::Duration::ZERO)
+    fn nothing() -> crate::project::digest_cache::DigestCache {
+        crate::project::digest_cache::DigestCache::read(b"", std::time::Duration::ZERO)
     }
 
     use super::*;

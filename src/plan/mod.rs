@@ -8,5 +8,6 @@ mod stages;
 
 pub use record::{Input, Record};
 pub use stages::{
-    Facts, LateSource, Plan, PlatformStage, Stage, late_sources, make, parents_first, source_digest,
+    ContextSource, Plan, PlanInputs, PlatformStage, Stage, fetched_into_context, make,
+    parents_first, source_digest,
 };

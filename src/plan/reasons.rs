@@ -84,7 +84,7 @@ pub struct Found<'a> {
     /// What the daemon has under it.
     pub image: Option<&'a ImageInfo>,
     /// The stage of the project whose layers are its lowest.
-    pub foundation: Option<&'a str>,
+    pub base: Option<&'a str>,
 }
 
 /// What a build that finds this would come to, for the stages of `needed`.
@@ -99,7 +99,7 @@ pub fn states<'a>(
         let Some(own) = found.get(name) else {
             continue;
         };
-        let below = own.foundation.filter(|below| needed.contains(*below));
+        let below = own.base.filter(|below| needed.contains(*below));
         let parent = below.and_then(|below| found.get(below));
         let facts = parent.and_then(|parent| Some((parent.reference, parent.image?)));
         let is_settled = |below: &str| states.get(below) == Some(&State::Current);
@@ -243,7 +243,7 @@ mod tests {
                 stage: &plan.stages[name],
                 reference: &references[index],
                 image: images[index].as_ref(),
-                foundation: index.checked_sub(1).map(|below| names[below].as_str()),
+                base: index.checked_sub(1).map(|below| names[below].as_str()),
             };
             found.insert(name.clone(), own);
         }

@@ -10,7 +10,7 @@ use crate::{
     image::{Digest, Platform},
     project::{
         Chain, Context, Image, Kind, Project,
-        inputs::{Base, BaseImage, ImageInputs},
+        inputs::{ImageInputs, ImageUse, UsedImage},
         lock::{self, Lock},
         place::{Defect, Place},
         requirements::LockedWheel,
@@ -53,9 +53,9 @@ pub struct PlatformStage {
     pub wheels: Vec<LockedWheel>,
 }
 
-/// The facts that a plan is made from.
+/// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct PlanInputs<'a> {
     /// The configuration.
     pub project: &'a Project,
     /// The lock.
@@ -112,7 +112,7 @@ pub fn parents_first(
 ///
 /// # Errors
 /// The lock lacks a fact, or stages stand on each other in a circle.
-pub fn make(facts: Facts<'_>) -> Result<Plan, Defect> {
+pub fn make(facts: PlanInputs<'_>) -> Result<Plan, Defect> {
     let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
     for name in parents_first(facts.project, facts.inputs)? {
         let (Some(image), Some(inputs)) =
@@ -127,7 +127,7 @@ pub fn make(facts: Facts<'_>) -> Result<Plan, Defect> {
 }
 
 fn stage(
-    facts: Facts<'_>,
+    facts: PlanInputs<'_>,
     image: &Image,
     inputs: &ImageInputs,
     below: &BTreeMap<String, Stage>,
@@ -175,15 +175,18 @@ fn stage(
 }
 
 fn stages_below(inputs: &ImageInputs) -> BTreeSet<String> {
-    let stages = inputs.bases.iter().filter_map(|base| match &base.image {
-        BaseImage::Stage(name) => Some(name.clone()),
-        BaseImage::External(_) | BaseImage::Source(_) | BaseImage::Scratch => None,
-    });
+    let stages = inputs
+        .image_uses
+        .iter()
+        .filter_map(|used| match &used.image {
+            UsedImage::Stage(name) => Some(name.clone()),
+            UsedImage::External(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
+        });
     stages.collect()
 }
 
 struct RecordBuilder<'a> {
-    facts: Facts<'a>,
+    facts: PlanInputs<'a>,
     image: &'a Image,
     inputs: &'a ImageInputs,
     platform: &'a Platform,
@@ -219,14 +222,14 @@ impl RecordBuilder<'_> {
             .context
             .iter()
             .for_each(|entry| record.add(&Input::of_context(entry)));
-        for base in &self.inputs.bases {
-            self.base(base)
+        for used in &self.inputs.image_uses {
+            self.used_image(used)
                 .transpose()?
                 .iter()
                 .for_each(|input| record.add(input));
         }
-        for late in late_sources(self.facts.project, self.image) {
-            record.add(&self.source(late.source, late.role)?);
+        for fetched in fetched_into_context(self.facts.project, self.image) {
+            record.add(&self.source(fetched.source, fetched.role)?);
         }
         if let Some(package) = &self.inputs.package {
             record.add(&Input::Main {
@@ -248,12 +251,12 @@ impl RecordBuilder<'_> {
         Ok(record)
     }
 
-    fn base(&self, base: &Base) -> Option<Result<Input, Defect>> {
-        let role = base.role.clone();
-        match &base.image {
-            BaseImage::Scratch => None,
-            BaseImage::Source(name) => Some(self.source(name, role)),
-            BaseImage::External(text) => {
+    fn used_image(&self, used: &ImageUse) -> Option<Result<Input, Defect>> {
+        let role = used.role.clone();
+        match &used.image {
+            UsedImage::Scratch => None,
+            UsedImage::Source(name) => Some(self.source(name, role)),
+            UsedImage::External(text) => {
                 let locked = self.facts.lock.images.get(text);
                 let missing = || unlocked(self.image, &format!("the digest of the image `{text}`"));
                 Some(
@@ -265,7 +268,7 @@ impl RecordBuilder<'_> {
                         .ok_or_else(missing),
                 )
             }
-            BaseImage::Stage(name) => {
+            UsedImage::Stage(name) => {
                 let same_platform = |stage: &Stage| {
                     stage
                         .platforms
@@ -300,7 +303,7 @@ impl RecordBuilder<'_> {
         let source = self.facts.project.sources.get(name).ok_or_else(missing)?;
         let sha256 =
             source_digest(source, self.facts.lock, self.facts.local_sources).ok_or_else(missing)?;
-        let unpack = match (source.unpack, self.inputs.lone_files.get(name)) {
+        let unpack = match (source.unpack, self.inputs.single_files.get(name)) {
             (Unpack::No, Some(file)) => {
                 let mode = if file.executable { "0755" } else { "0644" };
                 format!("file {mode} {}", file.name)
@@ -352,7 +355,7 @@ pub fn source_digest(
 
 /// A source whose files become context files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LateSource<'a> {
+pub struct ContextSource<'a> {
     /// Its name.
     pub source: &'a str,
     /// Its row in the record.
@@ -363,10 +366,10 @@ pub struct LateSource<'a> {
 
 /// The sources that are fetched into the context of `image` when it is built.
 #[must_use]
-pub fn late_sources<'a>(project: &'a Project, image: &'a Image) -> Vec<LateSource<'a>> {
-    let mut late = Vec::new();
+pub fn fetched_into_context<'a>(project: &'a Project, image: &'a Image) -> Vec<ContextSource<'a>> {
+    let mut fetched = Vec::new();
     if let (Context::Source(source), Some(_)) = (&image.context, &image.dockerfile) {
-        late.push(LateSource {
+        fetched.push(ContextSource {
             source,
             role: "context".to_owned(),
             folder: "",
@@ -375,19 +378,19 @@ pub fn late_sources<'a>(project: &'a Project, image: &'a Image) -> Vec<LateSourc
     let jars = project
         .chain_of(image)
         .map_or(&[][..], |chain| jars_of(chain, image.kind));
-    late.extend(jars.iter().map(|source| {
+    fetched.extend(jars.iter().map(|source| {
         let name = project
             .sources
             .get(source)
             .map(Source::file_name)
             .unwrap_or_default();
-        LateSource {
+        ContextSource {
             source,
             role: format!("jars/{name}"),
             folder: "jars",
         }
     }));
-    late
+    fetched
 }
 
 fn jars_of(chain: &Chain, kind: Kind) -> &[String] {

@@ -10,7 +10,7 @@ use serde_spanned::Spanned;
 use super::{
     config,
     glob::{self, Wanted},
-    ignore::Litter,
+    ignore::DefaultExcludes,
     load::Loader,
     place::{Defect, Place, nearest},
     settings::{Chain, Context, Image, Kind, Package, Project},
@@ -130,10 +130,10 @@ impl Images<'_> {
             );
             return Err(defect.hint("`each` makes one image of every folder that it matches"));
         }
-        let litter = Litter::anywhere();
+        let excludes = DefaultExcludes::anywhere();
         let wanted = folders.iter().filter(|folder| {
             let name = folder.rsplit('/').next().unwrap_or(folder);
-            !name.starts_with('.') && litter.excluded(folder, true).is_none()
+            !name.starts_with('.') && excludes.excluded(folder, true).is_none()
         });
         wanted
             .map(|folder| self.image(key, table, Some(folder)))
@@ -250,7 +250,7 @@ impl Images<'_> {
         let excludes = self.loader.config.exclude.iter().chain(&settings.exclude);
         let checked = excludes.map(|text| {
             let pattern = text.get_ref();
-            match Litter::of_job_sources().excluding([pattern.as_str()]) {
+            match DefaultExcludes::of_job_sources().excluding([pattern.as_str()]) {
                 Ok(_) => Ok(pattern.clone()),
                 Err(error) => {
                     let hint = error.hint();

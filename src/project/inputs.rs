@@ -9,15 +9,15 @@ use super::{
     Context, Image, OperatorOrigin, Package, Project,
     dockerfile::{Dockerfile, Resolution, Role, Used},
     excluded::LeftOut,
-    ignore::{DockerIgnore, Litter, TreeError},
+    file_trees::{FileTrees, Rules},
+    ignore::{DefaultExcludes, DockerIgnore, TreeError},
     lock::{self, Lock},
     pins,
     place::{Defect, Place, nearest},
     recipes::{self, BuiltInRecipe},
     requirements::{self, Requirements},
-    source::LoneFile,
+    source::SingleFile,
     tree::{Content, Entry},
-    trees::{Rules, Trees},
 };
 use crate::image::Digest;
 
@@ -38,9 +38,9 @@ pub struct ImageInputs {
     /// The values of the build arguments that the Dockerfile declares.
     pub build_arguments: BTreeMap<String, String>,
     /// The images that it names, in their order.
-    pub bases: Vec<Base>,
+    pub image_uses: Vec<ImageUse>,
     /// The stage of the project whose layers are its lowest: what its last `FROM` comes down to.
-    pub foundation: Option<String>,
+    pub base: Option<String>,
     /// The files of the context that it can copy, but for what is generated or fetched.
     pub context: Vec<Entry>,
     /// What is odd in its Dockerfile, but no mistake.
@@ -50,23 +50,23 @@ pub struct ImageInputs {
     /// Its requirements, where it has any.
     pub requirements: Option<ImageRequirements>,
     /// The project's sources that are one file each.
-    pub lone_files: BTreeMap<String, LoneFile>,
+    pub single_files: BTreeMap<String, SingleFile>,
 }
 
 /// An image that a Dockerfile names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Base {
+pub struct ImageUse {
     /// Which of the Dockerfile's images it is: `FROM 1`, `COPY --from 3`.
     pub role: String,
     /// Where its name stands in the Dockerfile, in bytes.
     pub span: std::ops::Range<usize>,
     /// What it stands for.
-    pub image: BaseImage,
+    pub image: UsedImage,
 }
 
 /// What an image's name in a Dockerfile stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BaseImage {
+pub enum UsedImage {
     /// Another stage of the project.
     Stage(String),
     /// An image from elsewhere, as it is written.
@@ -117,7 +117,7 @@ pub fn read(
     project: &Project,
     lock: &Lock,
     image: &Image,
-    trees: &Trees,
+    trees: &FileTrees,
 ) -> Result<ImageInputs, InputError> {
     let (bytes, file, built_in) = dockerfile(project, lock, image)?;
     // What is sent has to be what is counted: a heredoc would take carriage returns into the image.
@@ -129,16 +129,16 @@ pub fn read(
         .resolve(&arguments, image.target.as_deref())
         .map_err(InputError::Defects)?;
     let build_arguments = declared(&dockerfile, &arguments);
-    let bases = bases(project, image, &dockerfile, &resolution)?;
-    refuse_unused_parent(image, &dockerfile, &resolution, &bases)?;
-    let foundation = foundation(&resolution, &bases);
+    let image_uses = image_uses(project, image, &dockerfile, &resolution)?;
+    refuse_unused_parent(image, &dockerfile, &resolution, &image_uses)?;
+    let base = base(&resolution, &image_uses);
     let context = match built_in {
         Some(recipe) => recipe
             .files
             .iter()
-            .map(|file| Entry::held(file.path, file.text, file.executable))
+            .map(|file| Entry::in_memory(file.path, file.text, file.executable))
             .collect(),
-        None => own_context(project, image, &resolution, foundation.as_deref(), trees)?,
+        None => own_context(project, image, &resolution, base.as_deref(), trees)?,
     };
     let package = image
         .package
@@ -154,20 +154,20 @@ pub fn read(
         dockerfile_digest,
         built_in,
         build_arguments,
-        bases,
-        foundation,
+        image_uses,
+        base,
         context,
         warnings,
         package,
         requirements,
-        lone_files: lone_files(project),
+        single_files: single_files(project),
     })
 }
 
-fn lone_files(project: &Project) -> BTreeMap<String, LoneFile> {
+fn single_files(project: &Project) -> BTreeMap<String, SingleFile> {
     let sources = project.sources.iter();
     sources
-        .filter_map(|(name, source)| Some((name.clone(), source.lone_file()?)))
+        .filter_map(|(name, source)| Some((name.clone(), source.single_file()?)))
         .collect()
 }
 
@@ -276,13 +276,13 @@ fn undeclared(image: &Image, dockerfile: &Dockerfile) -> Vec<Defect> {
     unknown.map(warning).collect()
 }
 
-fn bases(
+fn image_uses(
     project: &Project,
     image: &Image,
     dockerfile: &Dockerfile,
     resolution: &Resolution,
-) -> Result<Vec<Base>, Defect> {
-    let mut bases = Vec::new();
+) -> Result<Vec<ImageUse>, Defect> {
+    let mut image_uses = Vec::new();
     for (index, used) in resolution.uses().enumerate() {
         let keyword = match used.role {
             Role::From => "FROM",
@@ -291,54 +291,56 @@ fn bases(
         };
         let meant = match &used.used {
             Used::Stage(_) => continue,
-            Used::Scratch => BaseImage::Scratch,
+            Used::Scratch => UsedImage::Scratch,
             Used::Image(text) => meaning(project, image, text).map_err(|reason| {
                 Defect::new("E093", Place::of_line(dockerfile.file(), used.line), reason)
             })?,
         };
-        bases.push(Base {
+        image_uses.push(ImageUse {
             role: format!("{keyword} {}", index + 1),
             span: used.span.clone(),
             image: meant,
         });
     }
-    Ok(bases)
+    Ok(image_uses)
 }
 
 /// What an image's name in a Dockerfile stands for: a context, a stage of the project, or an image from elsewhere.
-fn meaning(project: &Project, image: &Image, text: &str) -> Result<BaseImage, String> {
+fn meaning(project: &Project, image: &Image, text: &str) -> Result<UsedImage, String> {
     if text == "scratch" {
-        return Ok(BaseImage::Scratch);
+        return Ok(UsedImage::Scratch);
     }
     if let Some(source) = text
         .strip_prefix("source:")
         .or_else(|| image.contexts.get(text).map(String::as_str))
     {
         return if project.sources.contains_key(source) {
-            Ok(BaseImage::Source(source.to_owned()))
+            Ok(UsedImage::Source(source.to_owned()))
         } else {
             Err(format!("there is no source `{source}`"))
         };
     }
     if project.images.contains_key(text) {
-        return Ok(BaseImage::Stage(text.to_owned()));
+        return Ok(UsedImage::Stage(text.to_owned()));
     }
     let reference: crate::image::Reference = text.parse().map_err(|error| format!("{error}"))?;
-    match project.naming.named(&reference) {
-        Some(stage) => Ok(BaseImage::Stage(stage.to_owned())),
-        None => Ok(BaseImage::External(text.to_owned())),
+    match project.image_matcher.named(&reference) {
+        Some(stage) => Ok(UsedImage::Stage(stage.to_owned())),
+        None => Ok(UsedImage::External(text.to_owned())),
     }
 }
 
-fn foundation(resolution: &Resolution, bases: &[Base]) -> Option<String> {
+fn base(resolution: &Resolution, image_uses: &[ImageUse]) -> Option<String> {
     let mut stage = resolution.stages().get(resolution.target())?;
     while let Used::Stage(below) = stage.base.used {
         stage = resolution.stages().get(below)?;
     }
-    let base = bases.iter().find(|base| base.span == stage.base.span)?;
-    match &base.image {
-        BaseImage::Stage(name) => Some(name.clone()),
-        BaseImage::External(_) | BaseImage::Source(_) | BaseImage::Scratch => None,
+    let used = image_uses
+        .iter()
+        .find(|used| used.span == stage.base.span)?;
+    match &used.image {
+        UsedImage::Stage(name) => Some(name.clone()),
+        UsedImage::External(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
     }
 }
 
@@ -346,14 +348,14 @@ fn refuse_unused_parent(
     image: &Image,
     dockerfile: &Dockerfile,
     resolution: &Resolution,
-    bases: &[Base],
+    image_uses: &[ImageUse],
 ) -> Result<(), Defect> {
     let Some(parent) = &image.parent else {
         return Ok(());
     };
-    if bases
+    if image_uses
         .iter()
-        .any(|base| base.image == BaseImage::Stage(parent.clone()))
+        .any(|used| used.image == UsedImage::Stage(parent.clone()))
     {
         return Ok(());
     }
@@ -374,8 +376,8 @@ fn own_context(
     project: &Project,
     image: &Image,
     resolution: &Resolution,
-    foundation: Option<&str>,
-    trees: &Trees,
+    base: Option<&str>,
+    trees: &FileTrees,
 ) -> Result<Vec<Entry>, InputError> {
     let Context::Folder(folder) = &image.context else {
         return Ok(Vec::new());
@@ -388,7 +390,7 @@ fn own_context(
         follow: false,
     };
     let listed = |wanted: &dyn Fn(&str) -> bool| trees.choose(&root, &kept, wanted);
-    if foundation.is_some_and(|stage| has_triggers(project, stage)) {
+    if base.is_some_and(|stage| has_triggers(project, stage)) {
         return Ok(listed(&|_| true)?);
     }
     let mut matched = listed(&|path| resolution.may_copy(path) || resolution.may_follow(path))?;
@@ -454,7 +456,7 @@ pub(super) struct ContextRules {
     ignore_file: String,
     ignored: DockerIgnore,
     never: HashSet<String>,
-    litter: Litter,
+    excludes: DefaultExcludes,
     has_dist: bool,
 }
 
@@ -468,14 +470,14 @@ impl ContextRules {
             ignore_file,
             ignored,
             never: never_context(project, &root),
-            litter: Litter::anywhere(),
+            excludes: DefaultExcludes::anywhere(),
             has_dist: folder == ".",
         })
     }
 
     /// Why a file, or a folder with all that it holds, is no input; asked in a walk, for what lies in kept folders.
     pub(super) fn left_out(&self, path: &str, is_folder: bool) -> Option<LeftOut> {
-        if let Some(excluded) = self.litter.excluded_itself(path, is_folder) {
+        if let Some(excluded) = self.excludes.excluded_itself(path, is_folder) {
             return Some(LeftOut::Excluded(excluded));
         }
         if self.has_dist && (path == "dist" || path.starts_with("dist/")) {
@@ -503,7 +505,7 @@ impl ContextRules {
 
 /// What keeps files of a job's folder out of its archive.
 pub(super) struct JobRules {
-    litter: Litter,
+    excludes: DefaultExcludes,
     /// A lock that `build` writes or a manifest that it rewrites would move the tag that it has just made.
     never: HashSet<String>,
     main: String,
@@ -512,11 +514,11 @@ pub(super) struct JobRules {
 impl JobRules {
     pub(super) fn of(project: &Project, package: &Package) -> Result<Self, Defect> {
         let patterns = package.exclude.iter().map(String::as_str);
-        let litter = Litter::of_job_sources().excluding(patterns);
-        let litter = litter
+        let excludes = DefaultExcludes::of_job_sources().excluding(patterns);
+        let excludes = excludes
             .map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))?;
         Ok(Self {
-            litter,
+            excludes,
             never: never_context(project, &project.root.join(&package.src)),
             main: package.main.clone(),
         })
@@ -529,7 +531,7 @@ impl JobRules {
             return None;
         }
         let excluded = self
-            .litter
+            .excludes
             .excluded_itself(path, is_folder)
             .map(LeftOut::Excluded);
         let is_never = || self.never.contains(path);
@@ -592,7 +594,7 @@ fn real(path: &Path, folders: &mut HashMap<PathBuf, Option<PathBuf>>) -> Option<
 fn read_package(
     project: &Project,
     package: &Package,
-    trees: &Trees,
+    trees: &FileTrees,
 ) -> Result<PackageInputs, InputError> {
     let root = project.root.join(&package.src);
     let job = JobRules::of(project, package)?;

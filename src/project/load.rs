@@ -7,8 +7,8 @@ use serde_spanned::Spanned;
 use super::{
     config::{self, Config, FILE_NAME, Origin, listed},
     glob::{self, Wanted},
+    image_matcher::ImageMatcher,
     images::Images,
-    naming::Naming,
     place::{Defect, Place, nearest},
     settings::{
         Chain, ConfiguredPlace, Image, ManifestGlob, Mirrors, Operator, OperatorOrigin, PathStep,
@@ -107,14 +107,14 @@ impl Loader<'_> {
             sources,
             images: BTreeMap::new(),
             manifests: BTreeMap::new(),
-            naming: Naming::default(),
+            image_matcher: ImageMatcher::default(),
             pin: self.pin()?,
             anchors: self.globs(&config.anchors)?,
             places: self.places()?,
             warnings: Vec::new(),
         };
         project.images = self.images(&project)?;
-        project.naming = Naming::of(&project);
+        project.image_matcher = ImageMatcher::of(&project);
         project.manifests = self.manifests(&project)?;
         Self::check_references(&project)?;
         self.warn(&mut project);

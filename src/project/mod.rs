@@ -1,30 +1,30 @@
 //! What the user has: configuration, locks, sources and requirements. Reads files, writes none.
 
 mod config;
+pub mod digest_cache;
 pub mod dockerfile;
 pub mod excluded;
+pub mod file_trees;
 pub mod glob;
 pub mod ignore;
+mod image_matcher;
 mod images;
 pub mod inputs;
 mod load;
 pub mod lock;
-mod naming;
 pub mod pins;
 pub mod place;
 pub mod recipes;
 pub mod requirements;
 mod settings;
 pub mod source;
-pub mod stats;
 pub mod template;
 pub mod tree;
-pub mod trees;
 pub mod wheel;
 
 pub use config::FILE_NAME;
+pub use image_matcher::ImageMatcher;
 pub use load::{Environment, load};
-pub use naming::Naming;
 pub use settings::{
     Chain, ConfiguredPlace, Context, Image, Kind, ManifestGlob, Mirrors, Operator, OperatorOrigin,
     Package, PathStep, PinMode, Project, PythonSettings,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    naming::Naming,
+    image_matcher::ImageMatcher,
     place::{Defect, Place},
     source::Source,
     template::ReferenceTemplate,
@@ -41,7 +41,7 @@ pub struct Project {
     /// The manifests' globs by registry.
     pub manifests: BTreeMap<String, Vec<ManifestGlob>>,
     /// Which image a reference names.
-    pub naming: Naming,
+    pub image_matcher: ImageMatcher,
     /// What of a reference the manifests hold.
     pub pin: PinMode,
     /// Globs of manifests in which the value of an anchor may change wherever it is used.
@@ -183,7 +183,7 @@ pub struct Package {
     pub src: String,
     /// The file in `src` that `spark-submit` runs.
     pub main: String,
-    /// Globs of what is left out, besides litter and tests.
+    /// Globs of what is left out, besides the default excludes and tests.
     pub exclude: Vec<String>,
     /// Where the archives go.
     pub dist: String,

@@ -20,7 +20,7 @@ pub struct Source {
 
 /// What a source that is one file, as it is, brings beside its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoneFile {
+pub struct SingleFile {
     /// The name that it has in a build.
     pub name: String,
     /// Whether it can be executed there.
@@ -94,7 +94,7 @@ impl Source {
 
     /// What it is as one file; nothing where it is a folder, is unpacked, or is not there.
     #[must_use]
-    pub fn lone_file(&self) -> Option<LoneFile> {
+    pub fn single_file(&self) -> Option<SingleFile> {
         if self.unpack != Unpack::No {
             return None;
         }
@@ -107,7 +107,7 @@ impl Source {
             }
             Origin::Url(_) | Origin::Maven(_) | Origin::PythonSdist { .. } => false,
         };
-        Some(LoneFile {
+        Some(SingleFile {
             name: self.file_name(),
             executable,
         })

@@ -23,7 +23,7 @@ pub struct Names<'a> {
 
 /// How an image is recognised in a manifest: its repository, and what surrounds the fingerprint in its tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recognition {
+pub struct TagPattern {
     /// The reference with an empty fingerprint's place taken by a stand-in; only its repository counts.
     pub repository: crate::image::Repository,
     /// What the tag begins with.
@@ -32,7 +32,7 @@ pub struct Recognition {
     pub tag_suffix: String,
 }
 
-impl Recognition {
+impl TagPattern {
     /// Whether a tag can be this image's.
     ///
     /// A repository of its own makes every tag its own. In a shared one only what stands in the fingerprint's place
@@ -51,7 +51,7 @@ impl Recognition {
     }
 }
 
-impl Recognition {
+impl TagPattern {
     /// Whether a tag of a shared repository begins and ends like this image's, without being such a one.
     #[must_use]
     pub fn resembles(&self, tag: &str) -> bool {
@@ -138,12 +138,12 @@ impl ReferenceTemplate {
     ///
     /// # Errors
     /// The names and the template do not make a reference.
-    pub fn recognition(&self, names: Names<'_>) -> Result<Recognition, ReferenceError> {
+    pub fn tag_pattern(&self, names: Names<'_>) -> Result<TagPattern, ReferenceError> {
         let stand_in = "0".repeat(TAG_DIGITS);
         let reference: Reference = self.fill(names, &stand_in).parse()?;
         let tag_template = self.text.rsplit_once(':').map_or("", |(_, tag)| tag);
         let (before, after) = tag_template.split_once("{fingerprint}").unwrap_or_default();
-        Ok(Recognition {
+        Ok(TagPattern {
             repository: reference.repository,
             tag_prefix: fill(before, names),
             tag_suffix: fill(after, names),
@@ -184,8 +184,8 @@ mod tests {
             shared.reference(NAMES, &fingerprint).unwrap().to_string(),
             "reg.example/acme/spark:job-e3b0c44298fc1c14"
         );
-        let recognition = shared.recognition(NAMES).unwrap();
-        assert_eq!(recognition.repository.to_string(), "reg.example/acme/spark");
+        let tag_pattern = shared.tag_pattern(NAMES).unwrap();
+        assert_eq!(tag_pattern.repository.to_string(), "reg.example/acme/spark");
         for (tag, fits) in [
             ("job-e3b0c44298fc1c14", true),
             ("job-unbuilt", true),
@@ -193,15 +193,15 @@ mod tests {
             ("job-v2-legacy", false),
             ("e3b0c44298fc1c14", false),
         ] {
-            assert_eq!(recognition.fits(tag), fits, "{tag}");
+            assert_eq!(tag_pattern.fits(tag), fits, "{tag}");
             let resembles = tag.starts_with("job-") && !fits;
-            assert_eq!(recognition.resembles(tag), resembles, "{tag}");
+            assert_eq!(tag_pattern.resembles(tag), resembles, "{tag}");
         }
-        assert!(plain.recognition(NAMES).unwrap().fits("v1"));
+        assert!(plain.tag_pattern(NAMES).unwrap().fits("v1"));
         assert_eq!(
             (
-                recognition.tag_prefix.as_str(),
-                recognition.tag_suffix.as_str()
+                tag_pattern.tag_prefix.as_str(),
+                tag_pattern.tag_suffix.as_str()
             ),
             ("job-", "")
         );

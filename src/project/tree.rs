@@ -51,7 +51,7 @@ pub enum Location {
 impl Entry {
     /// A regular file whose bytes are held in memory.
     #[must_use]
-    pub fn held(path: impl Into<String>, bytes: impl Into<Vec<u8>>, executable: bool) -> Self {
+    pub fn in_memory(path: impl Into<String>, bytes: impl Into<Vec<u8>>, executable: bool) -> Self {
         let bytes = bytes.into();
         let content = Content::File {
             digest: Digest::of(&bytes),
@@ -85,9 +85,9 @@ impl Entry {
         })
     }
 
-    /// The same under `folder/`.
+    /// The same entry in `folder`.
     #[must_use]
-    pub fn under(self, folder: &str) -> Self {
+    pub fn prefixed(self, folder: &str) -> Self {
         let path = match folder {
             "" => self.path,
             _ => format!("{folder}/{}", self.path),

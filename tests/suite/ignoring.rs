@@ -580,7 +580,7 @@ fn copies_take_what_docker_takes() {
 fn counted(context: &Path, source: &str) -> BTreeSet<String> {
     let dockerfile = format!("FROM scratch\nCOPY {source} /\n");
     let dockerfile = Dockerfile::parse(Path::new("Dockerfile"), dockerfile.as_bytes()).unwrap();
-    let mut entries: Vec<Entry> = TREE.map(|path| Entry::held(path, path, false)).into();
+    let mut entries: Vec<Entry> = TREE.map(|path| Entry::in_memory(path, path, false)).into();
     for path in ["link.txt", "linked"] {
         let target = fs_err::read_link(context.join(path)).unwrap();
         let target = target.to_str().unwrap().to_owned();

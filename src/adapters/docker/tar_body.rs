@@ -201,8 +201,8 @@ mod tests {
     #[test]
     fn what_is_received_is_the_tar() {
         let entries = [
-            Entry::held("a/b", vec![7; 3 * CHUNK + 5], true),
-            Entry::held("c", "", false),
+            Entry::in_memory("a/b", vec![7; 3 * CHUNK + 5], true),
+            Entry::in_memory("c", "", false),
         ];
         let (chunks, written) = received(&entries, &["empty"]);
         let bytes = chunks.into_iter().map(Result::unwrap).collect::<Vec<_>>();
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_leaves_ends_the_writing_without_an_error() {
-        let entries = [Entry::held("a", vec![0; 64 * CHUNK], false)];
+        let entries = [Entry::in_memory("a", vec![0; 64 * CHUNK], false)];
         let ((), written) = send(&entries, &[], drop);
         assert!(written.is_ok());
     }

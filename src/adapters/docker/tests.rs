@@ -121,7 +121,7 @@ impl Drop for Fixture {
 }
 
 fn request(reference: &Reference, dockerfile: &str, mut entries: Vec<Entry>) -> BuildRequest {
-    entries.push(Entry::held("Dockerfile", dockerfile, false));
+    entries.push(Entry::in_memory("Dockerfile", dockerfile, false));
     BuildRequest {
         entries,
         folders: Vec::new(),
@@ -173,7 +173,7 @@ fn both_builders_make_the_image_that_was_asked_for() {
         let mut request = request(
             &name,
             &dockerfile,
-            vec![Entry::held("files/a", "a\n", false)],
+            vec![Entry::in_memory("files/a", "a\n", false)],
         );
         let nonce = format!("{builder:?} \"$HOME\" \\ + / = ü {}", std::process::id());
         request.folders.push("nothing".to_owned());
@@ -292,7 +292,7 @@ fn a_parent_is_named_by_a_tag_that_holds_its_image_id() {
     for builder in BUILDERS {
         let mut fixture = Fixture::new(Some(builder));
         let parent = fixture.name("parent");
-        let entries = [Entry::held("a", "a", false)];
+        let entries = [Entry::in_memory("a", "a", false)];
         let id = fixture
             .daemon
             .import(&entries, &BTreeMap::new(), &Platform::default(), &parent)
@@ -371,8 +371,8 @@ fn an_imported_image_can_be_copied_from() {
         let mut fixture = Fixture::new(Some(builder));
         let source = fixture.name("imported");
         let entries = [
-            Entry::held("folder/tool", "#!/bin/sh\n", true),
-            Entry::held("folder/text", "text\n", false),
+            Entry::in_memory("folder/tool", "#!/bin/sh\n", true),
+            Entry::in_memory("folder/text", "text\n", false),
         ];
         let labels = BTreeMap::from([
             ("dev.sparkpack.stage".to_owned(), "source".to_owned()),
@@ -418,7 +418,7 @@ fn an_image_of_another_platform_gets_no_name() {
         let mut fixture = Fixture::new(Some(builder));
         let labels = fixture.labels();
         let source = fixture.name("native");
-        let entries = [Entry::held("a", "a", false)];
+        let entries = [Entry::in_memory("a", "a", false)];
         let native = Platform::default();
         let foreign: Platform = "linux/s390x".parse().unwrap();
         fixture

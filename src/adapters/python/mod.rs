@@ -69,7 +69,7 @@ pub struct Installer {
 
 /// What a new choice keeps of an older one, as far as the requirements allow it.
 #[derive(Clone, Debug, Default)]
-pub struct Kept {
+pub struct Preferences {
     /// The versions that were chosen before.
     pub pins: Vec<Pin>,
     /// The packages whose newest version is wanted; others move only where that needs it.
@@ -152,20 +152,20 @@ impl Installer {
         requirements: &Requirements,
         target: &Target,
         provided: &[Pin],
-        kept: &Kept,
+        preferences: &Preferences,
     ) -> Result<Resolved, PythonError> {
         let provided = self::provided(requirements, provided)?;
         let resolve = |pins: &[Pin]| self.resolve(requirements, target, &provided, pins);
         let mut fixed = Vec::new();
-        if !kept.upgraded.is_empty() {
+        if !preferences.upgraded.is_empty() {
             let newest = resolve(&[])?;
             let pins = newest.wheels.iter().map(LockedWheel::pin);
-            fixed.extend(pins.filter(|pin| kept.upgraded.contains(&pin.name)));
+            fixed.extend(pins.filter(|pin| preferences.upgraded.contains(&pin.name)));
         }
-        let mut free: Vec<Pin> = kept
+        let mut free: Vec<Pin> = preferences
             .pins
             .iter()
-            .filter(|pin| !kept.upgraded.contains(&pin.name))
+            .filter(|pin| !preferences.upgraded.contains(&pin.name))
             .filter(|pin| may_stay(pin, requirements, &provided))
             .cloned()
             .collect();

@@ -151,8 +151,8 @@ fn install_by_both(mirror: Option<&str>, wheels: &[LockedWheel], target: &Target
 }
 
 /// A cache that knows no file.
-fn nothing() -> crate::project::stats::Stats {
-    crate::project::stats::Stats::read(b"", std::time::Duration::ZERO)
+fn nothing() -> crate::project::digest_cache::DigestCache {
+    crate::project::digest_cache::DigestCache::read(b"", std::time::Duration::ZERO)
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn both_installers_give_the_same_lock_and_the_same_bytes() {
 fn the_lock_is_a_requirements_file_for_both() {
     let index = TestIndex::new();
     let mut lock = Lock {
-        meaning: requirements("spk-app").meaning(&[]),
+        requirements_digest: requirements("spk-app").digest(&[]),
         python: (3, 11),
         glibc: (2, 28),
         wheels: BTreeMap::new(),
@@ -439,14 +439,14 @@ fn offline_only_what_lies_on_this_machine_is_installed() {
 #[test]
 fn what_was_chosen_before_stays_where_it_can() {
     let index = TestIndex::new();
-    let kept = |pins: &[(&str, &str)], upgraded: &[&str]| Kept {
+    let kept = |pins: &[(&str, &str)], upgraded: &[&str]| Preferences {
         pins: pins
             .iter()
             .map(|(name, version)| Pin::new(name, version))
             .collect(),
         upgraded: upgraded.iter().map(|name| (*name).to_owned()).collect(),
     };
-    let both = |text: &str, kept: &Kept| {
+    let both = |text: &str, kept: &Preferences| {
         let [by_uv, by_pip] = installers(Some(&index.url)).map(|installer| {
             let resolved = installer.lock_keeping(&requirements(text), &amd64(), &[], kept);
             let wheels = resolved.unwrap().wheels;

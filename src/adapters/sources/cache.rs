@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::SourceError;
 use crate::{
-    adapters::{stats, store},
+    adapters::{digest_cache, store},
     image::Digest,
     project::{
         ignore::Digests as _,
@@ -126,15 +126,15 @@ impl<'a> Cache<'a> {
 
     /// The digest of a file outside the cache, read only if it may have changed.
     pub(super) fn digest_of(&self, file: &Path) -> io::Result<Digest> {
-        let kept = stats::file_for(self.folder, file);
-        let known = stats::open(&kept);
+        let kept = digest_cache::file_for(self.folder, file);
+        let known = digest_cache::open(&kept);
         let metadata = fs_err::metadata(file)?;
         if let Some(digest) = known.known(file, &metadata) {
             return Ok(digest);
         }
         let digest = Digest::of_reader(&mut fs_err::File::open(file)?)?;
         known.learn(file, &metadata, &digest);
-        stats::keep(&kept, &known);
+        digest_cache::keep(&kept, &known);
         Ok(digest)
     }
 }

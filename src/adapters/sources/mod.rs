@@ -14,10 +14,10 @@ use std::{
 pub use error::SourceError;
 
 use crate::{
-    adapters::stats,
+    adapters::digest_cache,
     image::{Digest, Hasher},
     project::{
-        ignore::{self, Litter, escaped},
+        ignore::{self, DefaultExcludes, escaped},
         source::{Origin, Source, Unpack},
         tree::{Content, Entry, Location},
     },
@@ -78,7 +78,7 @@ impl Fetcher {
                 Ok(entries)
             }
             Origin::Path(path) if source.unpack == Unpack::No => {
-                self.lone_file(source, path, expected)
+                self.single_file(source, path, expected)
             }
             _ => self.cached(source, expected, progress),
         }
@@ -117,7 +117,7 @@ impl Fetcher {
         tree.make(|folder| unpack::unpack(&blob, &shown(&source.origin), source.unpack, folder))
     }
 
-    fn lone_file(
+    fn single_file(
         &self,
         source: &Source,
         path: &Path,
@@ -150,12 +150,12 @@ impl Fetcher {
     }
 
     fn folder(&self, path: &Path) -> Result<Vec<Entry>, SourceError> {
-        let litter = Litter::anywhere();
-        let keep = |path: &str, folder: bool| litter.excluded(path, folder).is_none();
-        let kept = stats::file_for(&self.cache, path);
-        let known = stats::open(&kept);
+        let excludes = DefaultExcludes::anywhere();
+        let keep = |path: &str, folder: bool| excludes.excluded(path, folder).is_none();
+        let kept = digest_cache::file_for(&self.cache, path);
+        let known = digest_cache::open(&kept);
         let entries = ignore::list(path, &keep, false)?.choose(&|_| true, &known)?;
-        stats::keep(&kept, &known);
+        digest_cache::keep(&kept, &known);
         Ok(entries)
     }
 

@@ -10,14 +10,14 @@ use crate::{
         resolution::{Prepared, only_platform, reference},
         workspace::{Services, Session},
     },
-    plan::{PlatformStage, Record, Stage, late_sources, source_digest},
+    plan::{PlatformStage, Record, Stage, fetched_into_context, source_digest},
     project::{
         self, Image,
         dockerfile::isolate::CONTEXT_FOLDER,
-        inputs::{BaseImage, ImageInputs},
+        inputs::{ImageInputs, UsedImage},
         lock::LockedImage,
         place::{Defect, Place},
-        source::{LoneFile, Source},
+        source::{SingleFile, Source},
         tree::Entry,
     },
     ui::StageLine,
@@ -54,9 +54,13 @@ impl ContextWriter<'_> {
         let platform = only_platform(stage)?;
         let mut entries = inputs.context.clone();
         let mut folders = Vec::new();
-        for late in late_sources(&self.session.project, image) {
-            let fetched = self.fetch(late.source, line)?;
-            entries.extend(fetched.into_iter().map(|entry| entry.under(late.folder)));
+        for wanted in fetched_into_context(&self.session.project, image) {
+            let fetched = self.fetch(wanted.source, line)?;
+            entries.extend(
+                fetched
+                    .into_iter()
+                    .map(|entry| entry.prefixed(wanted.folder)),
+            );
         }
         if inputs.built_in.is_some() {
             folders.push("jars".to_owned());
@@ -79,14 +83,16 @@ impl ContextWriter<'_> {
         let edits = dockerfile_edits(image, inputs, self.services.daemon()?.builder());
         let dockerfile = self.dockerfile(inputs, &edits, platform, line)?;
         if edits.is_isolated {
-            let moved = entries.into_iter().map(|entry| entry.under(CONTEXT_FOLDER));
+            let moved = entries
+                .into_iter()
+                .map(|entry| entry.prefixed(CONTEXT_FOLDER));
             entries = moved.collect();
             for folder in &mut folders {
                 *folder = format!("{CONTEXT_FOLDER}/{folder}");
             }
             folders.push(CONTEXT_FOLDER.to_owned());
         }
-        entries.push(Entry::held(DOCKERFILE, dockerfile, false));
+        entries.push(Entry::in_memory(DOCKERFILE, dockerfile, false));
         Ok(BuildContext {
             entries,
             folders,
@@ -137,20 +143,20 @@ impl ContextWriter<'_> {
         line: &mut StageLine<'_>,
     ) -> Result<Vec<u8>, Error> {
         let mut replacements = edits.replacements.clone();
-        for base in &inputs.bases {
-            let name = match &base.image {
-                BaseImage::Scratch => continue,
-                BaseImage::Stage(name) => {
+        for used in &inputs.image_uses {
+            let name = match &used.image {
+                UsedImage::Scratch => continue,
+                UsedImage::Stage(name) => {
                     reference(self.session, &self.prepared.plan.stages[name], self.prefix)?
                         .to_string()
                 }
-                BaseImage::External(text) => self.external(text, platform, line)?,
-                BaseImage::Source(name) => {
-                    let file = inputs.lone_files.get(name);
+                UsedImage::External(text) => self.external(text, platform, line)?,
+                UsedImage::Source(name) => {
+                    let file = inputs.single_files.get(name);
                     self.source_image(name, file, platform, line)?
                 }
             };
-            replacements.push((base.span.clone(), name));
+            replacements.push((used.span.clone(), name));
         }
         Ok(inputs.dockerfile.substitute(&replacements))
     }
@@ -216,7 +222,7 @@ impl ContextWriter<'_> {
     fn source_image(
         &self,
         name: &str,
-        file: Option<&LoneFile>,
+        file: Option<&SingleFile>,
         platform: &PlatformStage,
         line: &mut StageLine<'_>,
     ) -> Result<String, Error> {

@@ -84,7 +84,7 @@ impl<'a> StageBuilder<'a> {
             None => daemon.inspect(&reference.to_string())?,
         };
         let (image, inputs) = self.of(stage)?;
-        let parent = inputs.foundation.as_ref();
+        let parent = inputs.base.as_ref();
         let parent = parent.and_then(|parent| below.get(parent));
         let standing = parent.map(|parent| (&parent.reference, &parent.facts));
         let Some(reason) = reasons::to_build(stage, found.as_ref(), standing) else {

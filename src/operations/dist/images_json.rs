@@ -153,7 +153,7 @@ fn image<'a>(
         digest: row.and_then(|row| row.digest.as_ref()),
         id: row.map(|row| &row.id),
         fingerprint: &stage.fingerprint,
-        parent: inputs.and_then(|inputs| inputs.foundation.as_deref()),
+        parent: inputs.and_then(|inputs| inputs.base.as_deref()),
         platforms: resolution::platforms(stage),
         action: row.map_or(Action::Skipped, |row| row.action),
         size: row.map_or_else(Size::default, |row| row.size),

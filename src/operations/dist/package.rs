@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    adapters::{stats, store},
+    adapters::{digest_cache, store},
     error::Error,
     image::{Digest, Platform},
     operations::{
@@ -23,10 +23,10 @@ use crate::{
     plan::PlatformStage,
     project::{
         Image, Package,
+        digest_cache::DigestCache,
         ignore::{self, Digests as _},
         inputs::{ImageInputs, PackageInputs},
         requirements::LockedWheel,
-        stats::Stats,
         tree::{Content, Entry},
         wheel::Target,
     },
@@ -58,7 +58,7 @@ impl Packed {
         entries.extend(self.site_packages);
         entries
             .into_iter()
-            .map(|entry| entry.under("dist"))
+            .map(|entry| entry.prefixed("dist"))
             .collect()
     }
 }
@@ -164,7 +164,7 @@ impl<'a> Packer<'a> {
         let target = self.session.project.target(image, &platform.platform);
         let key = key_of_dist(sources, &platform.wheels, target.as_ref());
         let dist = self.session.project.root.join(&package.dist);
-        stats::open(&stats::file_for(&self.session.cache, &dist)).confirm(&key)
+        digest_cache::open(&digest_cache::file_for(&self.session.cache, &dist)).confirm(&key)
     }
 
     /// Remembers what lies in the `dist` folders that were packed in this run, so that the next need not look at it.
@@ -175,14 +175,14 @@ impl<'a> Packer<'a> {
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
         {
-            let known = Stats::read(b"", stats::now());
+            let known = DigestCache::read(b"", digest_cache::now());
             for path in signs_of_change(dist) {
                 if let Ok(metadata) = path.symlink_metadata() {
                     known.learn(&path, &metadata, key);
                 }
             }
             if !known.has_doubts() {
-                stats::keep(&stats::file_for(&self.session.cache, dist), &known);
+                digest_cache::keep(&digest_cache::file_for(&self.session.cache, dist), &known);
             }
         }
     }
@@ -218,7 +218,7 @@ impl<'a> Packer<'a> {
             jobs,
             libs,
             site_packages: site_packages
-                .map(|entry| entry.under("site-packages"))
+                .map(|entry| entry.prefixed("site-packages"))
                 .collect(),
         })
     }
@@ -239,7 +239,7 @@ impl<'a> Packer<'a> {
             all.map(|entry| (entry.path.clone(), entry)).collect();
         Ok(by_path
             .into_values()
-            .map(|entry| entry.under("site-packages"))
+            .map(|entry| entry.prefixed("site-packages"))
             .collect())
     }
 
@@ -263,12 +263,12 @@ impl<'a> Packer<'a> {
             self.session.ui.detail(why);
         };
         let _alone = store::lock(&folder.join(format!("{}.lock", key.hex())), waiting)?;
-        let kept = stats::file_for(&self.session.cache, &tree);
-        let digests = stats::open(&kept);
+        let kept = digest_cache::file_for(&self.session.cache, &tree);
+        let digests = digest_cache::open(&kept);
         if let (Ok(found), Ok(known)) = (vendor::split(&tree, &digests), fs_err::read(&listing))
             && listing_of_both(&found).as_bytes() == known
         {
-            stats::keep(&kept, &digests);
+            digest_cache::keep(&kept, &digests);
             return Ok(found);
         }
         line.step(&format!("installing {} wheels", wheels.len()));
@@ -295,22 +295,22 @@ impl<'a> Packer<'a> {
         // Another way to write archives needs another number here.
         let listing = Digest::of(format!("archive 1\n{}", listing_of(entries)).as_bytes());
         let remembered = self.session.cache.join("archives").join(listing.hex());
-        let kept = stats::file_for(&self.session.cache, &file);
-        let digests = stats::open(&kept);
+        let kept = digest_cache::file_for(&self.session.cache, &file);
+        let digests = digest_cache::open(&kept);
         let made = fs_err::read_to_string(&remembered)
             .ok()
             .and_then(|text| text.parse::<Digest>().ok());
         if let (Some(made), Some(there)) = (made, known_file(dist, name, &digests))
             && digest_of(&there) == Some(&made)
         {
-            stats::keep(&kept, &digests);
+            digest_cache::keep(&kept, &digests);
             return Ok(there);
         }
         let mut zip = std::io::Cursor::new(Vec::new());
         archive::write_zip(entries, &mut zip)?;
         let bytes = zip.into_inner();
         write_if_other(&file, &bytes)?;
-        let entry = Entry::held(name, bytes, false);
+        let entry = Entry::in_memory(name, bytes, false);
         if let Some(digest) = digest_of(&entry) {
             store::replace_unsynced(&remembered, digest.as_str().as_bytes())?;
         }
@@ -320,15 +320,15 @@ impl<'a> Packer<'a> {
     /// Lets `dist/name` hold these files and no others.
     fn write_tree(&self, dist: &Path, name: &str, entries: &[Entry]) -> Result<(), Error> {
         let folder = dist.join(name);
-        let kept = stats::file_for(&self.session.cache, &folder);
-        let digests = stats::open(&kept);
+        let kept = digest_cache::file_for(&self.session.cache, &folder);
+        let digests = digest_cache::open(&kept);
         // A folder that is empty has to be there as well: that something comes into it shows in its times.
         let is_there = folder
             .symlink_metadata()
             .is_ok_and(|metadata| metadata.is_dir());
         let found = vendor::walk(&folder, &digests);
         if is_there && found.is_ok_and(|found| listing_of(&found) == listing_of(entries)) {
-            stats::keep(&kept, &digests);
+            digest_cache::keep(&kept, &digests);
             return Ok(());
         }
         let temporary = store::TemporaryFolder::within(dist)?;
@@ -339,7 +339,7 @@ impl<'a> Packer<'a> {
 }
 
 /// A regular file with its digest, read only if that is not known.
-fn known_file(dist: &Path, name: &str, digests: &Stats) -> Option<Entry> {
+fn known_file(dist: &Path, name: &str, digests: &DigestCache) -> Option<Entry> {
     let metadata = dist.join(name).symlink_metadata();
     let metadata = metadata.ok().filter(Metadata::is_file)?;
     let files = vec![(name.to_owned(), metadata)];
@@ -420,7 +420,7 @@ fn write_main(dist: &Path, main: &Entry) -> Result<Entry, Error> {
     if let Content::File { location, .. } = &main.content {
         std::io::Read::read_to_end(&mut location.open()?, &mut bytes)?;
     }
-    let entry = Entry::held("main.py", bytes.clone(), false);
+    let entry = Entry::in_memory("main.py", bytes.clone(), false);
     if digest_of(&entry) != digest_of(main) {
         return Err(archive::ArchiveError::Changed {
             path: main.path.clone(),

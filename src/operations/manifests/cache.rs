@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::examined::{Examined, Objects};
 use crate::{
-    adapters::{stats, store},
+    adapters::{digest_cache, store},
     image::Digest,
     operations::workspace::Session,
-    project::stats::Signature,
+    project::digest_cache::FileIdentity,
     yaml::Rewritten,
 };
 
@@ -54,7 +54,7 @@ struct CacheFile {
 pub(crate) struct CacheKey {
     file: String,
     /// As the file is now; nothing where that cannot be said.
-    signature: Option<Signature>,
+    signature: Option<FileIdentity>,
     digest: Digest,
 }
 
@@ -69,12 +69,12 @@ impl CacheKey {
     }
 }
 
-fn signature(path: &Path) -> Option<Signature> {
+fn signature(path: &Path) -> Option<FileIdentity> {
     let metadata = fs_err::metadata(path).ok()?;
-    Some(Signature::of(&metadata))
+    Some(FileIdentity::of(&metadata))
 }
 
-fn hex(signature: &Signature) -> String {
+fn hex(signature: &FileIdentity) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
     let bytes = signature.bytes().into_iter();
     bytes
@@ -85,7 +85,7 @@ fn hex(signature: &Signature) -> String {
 impl ManifestCache {
     /// Those of the project in `root`.
     pub(crate) fn open(cache: &Path, root: &Path) -> Self {
-        let document = stats::own_bytes(&file_for(cache, root))
+        let document = digest_cache::own_bytes(&file_for(cache, root))
             .and_then(|bytes| serde_json::from_slice::<CacheFile>(undamaged(&bytes)?).ok())
             .filter(|document| {
                 document.reader == READER && document.version == env!("CARGO_PKG_VERSION")
@@ -93,7 +93,7 @@ impl ManifestCache {
         Self {
             kept: document.map_or_else(BTreeMap::new, |document| document.manifest_cache),
             learnt: Mutex::default(),
-            now: stats::now(),
+            now: digest_cache::now(),
         }
     }
 

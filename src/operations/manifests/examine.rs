@@ -127,13 +127,13 @@ impl<'s> Manifests<'s> {
 
     /// The images of the project that the manifests name, in the order of the files.
     pub(crate) fn named(&self) -> Result<Vec<Named>, Error> {
-        let naming = &self.session.project.naming;
+        let image_matcher = &self.session.project.image_matcher;
         let mut all = Vec::new();
         for file in &self.files {
             let places = self.read(file)?.located.places.iter();
             all.extend(places.filter_map(|place| {
                 let reference = place.reference()?;
-                let image = naming.named(&reference)?.to_owned();
+                let image = image_matcher.named(&reference)?.to_owned();
                 Some(Named {
                     image,
                     reference,
@@ -213,9 +213,9 @@ impl<'s> Manifests<'s> {
 
     /// Whether a place names a repository of the project, which other images may share.
     fn is_ours(&self, place: &ImagePlace) -> bool {
-        let naming = &self.session.project.naming;
+        let image_matcher = &self.session.project.image_matcher;
         let reference = place.reference();
-        reference.is_some_and(|reference| naming.has(&reference.repository))
+        reference.is_some_and(|reference| image_matcher.has(&reference.repository))
     }
 
     fn skipped(&self, text: &str, located: &Located) -> Vec<Skipped> {
@@ -375,7 +375,7 @@ fn image_of(session: &Session<'_>, place: &ImagePlace) -> Option<String> {
     let by_mark = place.mark.clone();
     by_mark.or_else(|| {
         let reference = place.reference()?;
-        Some(session.project.naming.named(&reference)?.to_owned())
+        Some(session.project.image_matcher.named(&reference)?.to_owned())
     })
 }
 

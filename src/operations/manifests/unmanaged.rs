@@ -35,7 +35,7 @@ pub(crate) fn unmanaged_references(
     let mentions = words(text).filter_map(|range| {
         let word = &text[range.clone()];
         let written: Reference = word.parse().ok()?;
-        let image = project.naming.named(&written)?;
+        let image = project.image_matcher.named(&written)?;
         let is_silenced = is_within(&rewritten, &range)
             || is_comment(text, range.start)
             || located.is_ignored(range.start);

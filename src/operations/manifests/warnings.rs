@@ -39,7 +39,7 @@ pub(crate) fn of(
     for place in &located.places {
         let named = place.mark.clone().or_else(|| {
             let reference = place.reference()?;
-            Some(project.naming.named(&reference)?.to_owned())
+            Some(project.image_matcher.named(&reference)?.to_owned())
         });
         let Some((image, object)) = named.zip(place.object) else {
             continue;
@@ -80,7 +80,7 @@ fn of_other_tags(project: &Project, located: &Located) -> Vec<Defect> {
     let places = places.filter(|place| place.mark.is_none() && place.left_alone.is_none());
     let defects = places.filter_map(|place| {
         let reference = place.reference()?;
-        let image = project.naming.resembling(&reference)?;
+        let image = project.image_matcher.near_miss(&reference)?;
         let message = format!(
             "`{reference}` is left alone: its tag begins like one of `{image}`, and is none"
         );

@@ -89,13 +89,13 @@ impl RecordQuery {
     /// The image `stage` under a tag, or under the tag that these digits of a fingerprint make.
     pub(crate) fn of_tag(project: &Project, prefix: &str, stage: &str, tag: &str) -> Option<Self> {
         let names = names_of(project, prefix, stage);
-        let recognition = project.reference.recognition(names).ok()?;
+        let tag_pattern = project.reference.tag_pattern(names).ok()?;
         let tag = if is_beginning(tag) {
-            format!("{}{tag}{}", recognition.tag_prefix, recognition.tag_suffix)
+            format!("{}{tag}{}", tag_pattern.tag_prefix, tag_pattern.tag_suffix)
         } else {
             tag.to_owned()
         };
-        is_tag(&tag).then(|| Self::of_reference(project, &recognition.repository.with_tag(&tag)))
+        is_tag(&tag).then(|| Self::of_reference(project, &tag_pattern.repository.with_tag(&tag)))
     }
 
     /// Whether its tag is the one that this fingerprint makes for the image `stage`.
@@ -110,15 +110,15 @@ impl RecordQuery {
     /// Any image.
     pub(crate) fn of_reference(project: &Project, reference: &Reference) -> Self {
         let tag = reference.tag.as_deref();
-        let stage = project.naming.named(reference);
+        let stage = project.image_matcher.named(reference);
         let digits = stage.and_then(|stage| {
             let prefix = prefix_of(project, stage, reference)?;
-            let recognition = project
+            let tag_pattern = project
                 .reference
-                .recognition(names_of(project, prefix, stage))
+                .tag_pattern(names_of(project, prefix, stage))
                 .ok()?;
-            let rest = tag?.strip_prefix(&recognition.tag_prefix)?;
-            let digits = rest.strip_suffix(&recognition.tag_suffix)?;
+            let rest = tag?.strip_prefix(&tag_pattern.tag_prefix)?;
+            let digits = rest.strip_suffix(&tag_pattern.tag_suffix)?;
             is_beginning(digits).then(|| digits.to_owned())
         });
         Self {
@@ -151,10 +151,10 @@ pub(crate) fn prefix_of<'a>(
 ) -> Option<&'a str> {
     let mut prefixes = project.registries.values().chain(&project.formerly);
     let prefix = prefixes.find(|prefix| {
-        let recognition = project
+        let tag_pattern = project
             .reference
-            .recognition(names_of(project, prefix, stage));
-        recognition.is_ok_and(|recognition| recognition.repository == reference.repository)
+            .tag_pattern(names_of(project, prefix, stage));
+        tag_pattern.is_ok_and(|tag_pattern| tag_pattern.repository == reference.repository)
     });
     prefix.map(String::as_str)
 }

@@ -168,7 +168,7 @@ fn is_kept(
     let repository = pin.repository.to_string();
     let below = repository.strip_prefix(prefix);
     let is_ours = below.is_some_and(|below| below.starts_with('/'))
-        || session.project.naming.has(&pin.repository);
+        || session.project.image_matcher.has(&pin.repository);
     let is_current = |(repository, fingerprint): &(Repository, Digest)| {
         *repository == pin.repository && *fingerprint == pin.fingerprint
     };

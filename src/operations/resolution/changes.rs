@@ -189,7 +189,10 @@ impl Wheels {
     fn beside(lock: &requirements::Lock) -> Self {
         let platforms: Vec<String> = lock.wheels.keys().map(ToString::to_string).collect();
         let (python, glibc) = (lock.python, lock.glibc);
-        let asked = format!("{} {python:?} {glibc:?} {platforms:?}", lock.meaning);
+        let asked = format!(
+            "{} {python:?} {glibc:?} {platforms:?}",
+            lock.requirements_digest
+        );
         Self::of(asked, lock.wheels.values().flatten())
     }
 
@@ -255,7 +258,7 @@ mod tests {
             sha256: Digest::of(stem.as_bytes()),
         });
         let lock = requirements::Lock {
-            meaning: Digest::of(b"m"),
+            requirements_digest: Digest::of(b"m"),
             python: (3, 11),
             glibc: (2, 28),
             wheels: [(Platform::default(), wheels.collect())].into(),
@@ -281,7 +284,7 @@ mod tests {
         );
         let mut other = old.clone();
         let lock = other.beside.values_mut().next().unwrap();
-        lock.meaning = Digest::of(b"other");
+        lock.requirements_digest = Digest::of(b"other");
         let lines = lock_changes(&old, &other);
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].starts_with("jobs/a/requirements.lock: the same packages"));

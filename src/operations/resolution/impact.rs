@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     image::Digest,
     operations::workspace::{LockPolicy, Services, Session},
-    plan::{self, Facts, Plan, Stage, difference, parents_first, source_digest},
+    plan::{self, Plan, PlanInputs, Stage, difference, parents_first, source_digest},
     project::{
         inputs::Inputs,
         lock::{Lock, LockedImage, LockedSource},
@@ -52,7 +52,7 @@ impl Before {
         let chosen = wheels::of_all(session, services, missing, inputs, &mut known, &none);
         let chosen = chosen.ok()?;
         unlocked.extend(chosen.unlocked.into_iter().map(|(name, _)| name));
-        let facts = Facts {
+        let facts = PlanInputs {
             project,
             lock: &lock,
             inputs,

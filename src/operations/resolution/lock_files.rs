@@ -10,10 +10,10 @@ use crate::{
     error::Error,
     image::{Digest, Platform},
     operations::workspace::Session,
-    plan::late_sources,
+    plan::fetched_into_context,
     project::{
         Project,
-        inputs::{BaseImage, ImageInputs, ImageRequirements, Inputs},
+        inputs::{ImageInputs, ImageRequirements, Inputs, UsedImage},
         lock::{self, Lock},
         requirements::{self, lock_file_beside},
         source::Origin,
@@ -189,10 +189,13 @@ impl<'a> Used<'a> {
 
 /// The external images that a Dockerfile names, as they are written.
 pub(crate) fn externals(inputs: &ImageInputs) -> impl Iterator<Item = &str> {
-    inputs.bases.iter().filter_map(|base| match &base.image {
-        BaseImage::External(text) => Some(text.as_str()),
-        BaseImage::Stage(_) | BaseImage::Source(_) | BaseImage::Scratch => None,
-    })
+    inputs
+        .image_uses
+        .iter()
+        .filter_map(|used| match &used.image {
+            UsedImage::External(text) => Some(text.as_str()),
+            UsedImage::Stage(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
+        })
 }
 
 /// A lock's path for people.
@@ -210,13 +213,16 @@ pub(crate) fn used_sources(project: &Project, inputs: &Inputs) -> BTreeSet<Strin
 
 /// The names of the sources that one image needs.
 pub(crate) fn sources_of(project: &Project, name: &str, inputs: &ImageInputs) -> BTreeSet<String> {
-    let bases = inputs.bases.iter().filter_map(|base| match &base.image {
-        BaseImage::Source(source) => Some(source.clone()),
-        BaseImage::Stage(_) | BaseImage::External(_) | BaseImage::Scratch => None,
-    });
+    let image_uses = inputs
+        .image_uses
+        .iter()
+        .filter_map(|used| match &used.image {
+            UsedImage::Source(source) => Some(source.clone()),
+            UsedImage::Stage(_) | UsedImage::External(_) | UsedImage::Scratch => None,
+        });
     let image = project.images.get(name).into_iter();
-    let late = image
-        .flat_map(|image| late_sources(project, image))
-        .map(|late| late.source.to_owned());
-    bases.chain(late).collect()
+    let fetched = image
+        .flat_map(|image| fetched_into_context(project, image))
+        .map(|fetched| fetched.source.to_owned());
+    image_uses.chain(fetched).collect()
 }

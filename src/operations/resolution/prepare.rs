@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     image::Digest,
     operations::workspace::{self, LockPolicy, Services, Session},
-    plan::{self, Facts, Plan, parents_first},
+    plan::{self, Plan, PlanInputs, parents_first},
     project::{
         inputs::{self, ImageInputs, Inputs},
         lock::{self, Lock, LockedChain},
@@ -193,7 +193,7 @@ impl Resolver<'_> {
 
 impl ResolvedLocks {
     pub(crate) fn plan(&self, session: &Session<'_>, inputs: &Inputs) -> Result<Plan, Defect> {
-        plan::make(Facts {
+        plan::make(PlanInputs {
             project: &session.project,
             lock: &self.files.lock,
             inputs,

@@ -7,17 +7,17 @@ use std::{
 
 use super::lock_files::{LockFiles, beside, shown};
 use crate::{
-    adapters::python::{Kept, PythonError, Resolved},
+    adapters::python::{Preferences, PythonError, Resolved},
     error::Error,
     image::Platform,
     operations::workspace::{LockPolicy, Services, Session},
     plan::parents_first,
     project::{
         Image, Kind,
-        inputs::{BaseImage, ImageInputs, ImageRequirements, Inputs},
+        inputs::{ImageInputs, ImageRequirements, Inputs, UsedImage},
         lock::{self, LockedWheels},
         place::{Defect, Place},
-        requirements::{self, Asked, LockedWheel, Pin},
+        requirements::{self, LockedWheel, Pin, ResolveRequest},
         wheel::{Target, normalise},
     },
 };
@@ -92,7 +92,7 @@ struct Chooser<'a> {
     /// What each image has, its parents' included.
     provided: BTreeMap<(String, Platform), Vec<Pin>>,
     /// The first user of each lock beside a requirements file, and what it was chosen for.
-    users: BTreeMap<PathBuf, (String, Asked)>,
+    users: BTreeMap<PathBuf, (String, ResolveRequest)>,
     unlocked: Vec<(String, Defect)>,
 }
 
@@ -103,7 +103,7 @@ impl Chooser<'_> {
             let mut provided = self.of_parents(inputs, platform);
             if let Some(requirements) = &inputs.requirements {
                 let target = self.target(image, platform)?;
-                let asked = Asked::of(&requirements.requirements, &provided, &target);
+                let asked = ResolveRequest::of(&requirements.requirements, &provided, &target);
                 self.refuse_other_users(image, requirements, &asked)?;
                 let chosen =
                     self.locked_or_chosen(image, requirements, &provided, &target, &asked)?;
@@ -125,7 +125,7 @@ impl Chooser<'_> {
         &mut self,
         image: &Image,
         requirements: &ImageRequirements,
-        asked: &Asked,
+        asked: &ResolveRequest,
     ) -> Result<(), Error> {
         // What images stand on is not known as long as something below lacks its wheels.
         let Some(file) = beside(requirements).filter(|_| self.unlocked.is_empty()) else {
@@ -148,10 +148,13 @@ impl Chooser<'_> {
     }
 
     fn of_parents(&self, inputs: &ImageInputs, platform: &Platform) -> Vec<Pin> {
-        let parents = inputs.bases.iter().filter_map(|base| match &base.image {
-            BaseImage::Stage(name) => self.provided.get(&(name.clone(), platform.clone())),
-            BaseImage::External(_) | BaseImage::Source(_) | BaseImage::Scratch => None,
-        });
+        let parents = inputs
+            .image_uses
+            .iter()
+            .filter_map(|used| match &used.image {
+                UsedImage::Stage(name) => self.provided.get(&(name.clone(), platform.clone())),
+                UsedImage::External(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
+            });
         parents.flatten().cloned().collect()
     }
 
@@ -174,7 +177,7 @@ impl Chooser<'_> {
         requirements: &ImageRequirements,
         provided: &[Pin],
         target: &Target,
-        asked: &Asked,
+        asked: &ResolveRequest,
     ) -> Result<Vec<LockedWheel>, Error> {
         let known = of_lock(self.files, image, requirements, asked, &target.platform);
         if let Some(wheels) = known {
@@ -197,17 +200,18 @@ impl Chooser<'_> {
         requirements: &ImageRequirements,
         provided: &[Pin],
         target: &Target,
-        asked: &Asked,
+        asked: &ResolveRequest,
     ) -> Result<Vec<LockedWheel>, Error> {
         let line = self.session.ui.stage(&image.name);
         let file = described(requirements);
         line.step(&format!("choosing wheels for {file}"));
         let installer = self.services.installer()?;
-        let kept = Kept {
+        let preferences = Preferences {
             pins: self.kept(image, requirements, &target.platform),
             upgraded: self.upgraded.clone(),
         };
-        let resolved = installer.lock_keeping(&requirements.requirements, target, provided, &kept);
+        let resolved =
+            installer.lock_keeping(&requirements.requirements, target, provided, &preferences);
         let resolved = resolved.map_err(|error| placed(requirements, error))?;
         let took = line.elapsed();
         line.finish(&format!(
@@ -246,13 +250,19 @@ impl Chooser<'_> {
         kept.into_values().collect()
     }
 
-    fn keep_beside(&mut self, file: PathBuf, target: &Target, asked: &Asked, resolved: Resolved) {
+    fn keep_beside(
+        &mut self,
+        file: PathBuf,
+        target: &Target,
+        asked: &ResolveRequest,
+        resolved: Resolved,
+    ) {
         // Another platform's wheels stay, if they were chosen for the same.
         let before = self.files.beside.remove(&file);
         let mut whole = before
             .filter(|lock| lock.answers(asked))
             .unwrap_or_else(|| requirements::Lock {
-                meaning: asked.meaning.clone(),
+                requirements_digest: asked.requirements_digest.clone(),
                 python: asked.python,
                 glibc: asked.glibc,
                 wheels: BTreeMap::new(),
@@ -269,12 +279,12 @@ impl Chooser<'_> {
         &mut self,
         image: &Image,
         target: &Target,
-        asked: &Asked,
+        asked: &ResolveRequest,
         resolved: &Resolved,
     ) {
         let files = resolved.wheels.iter();
         let locked = LockedWheels {
-            requirements: asked.meaning.clone(),
+            requirements: asked.requirements_digest.clone(),
             python: dotted(asked.python),
             glibc: dotted(asked.glibc),
             files: files
@@ -294,7 +304,7 @@ fn of_lock(
     files: &LockFiles,
     image: &Image,
     requirements: &ImageRequirements,
-    asked: &Asked,
+    asked: &ResolveRequest,
     platform: &Platform,
 ) -> Option<Vec<LockedWheel>> {
     if let Some(file) = beside(requirements) {
@@ -302,7 +312,7 @@ fn of_lock(
         return lock.wheels.get(platform).cloned();
     }
     let locked = files.lock.wheels.get(&image.name)?.get(platform)?;
-    let is_current = locked.requirements == asked.meaning
+    let is_current = locked.requirements == asked.requirements_digest
         && locked.python == dotted(asked.python)
         && locked.glibc == dotted(asked.glibc);
     wheels_of(locked).filter(|_| is_current)

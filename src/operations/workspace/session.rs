@@ -8,18 +8,19 @@ use std::{
 
 use crate::{
     adapters::{
-        git,
+        digest_cache, git,
         journal::{self, Replacement},
-        stats, store,
+        store,
     },
     error::Error,
     image::Digest,
     operations::manifests::ManifestCache,
     project::{
-        self, FILE_NAME, Project, glob,
+        self, FILE_NAME, Project,
+        file_trees::FileTrees,
+        glob,
         lock::{self, Lock},
         place::{Defect, Place, nearest},
-        trees::Trees,
     },
     ui::Ui,
 };
@@ -29,7 +30,7 @@ pub(crate) struct Session<'a> {
     pub(crate) ui: &'a Ui,
     pub(crate) project: Project,
     pub(crate) cache: PathBuf,
-    pub(crate) trees: Trees,
+    pub(crate) trees: FileTrees,
     manifest_cache: OnceLock<ManifestCache>,
 }
 
@@ -40,8 +41,8 @@ impl<'a> Session<'a> {
         let project = project::load(&root, &store::environment)?;
         project.warnings.iter().for_each(|warning| ui.warn(warning));
         let cache = store::cache_folder();
-        let stats = stats::open(&stats::file_for(&cache, &root));
-        let trees = with_bits_of_git(&root, Trees::new(stats))?;
+        let digests = digest_cache::open(&digest_cache::file_for(&cache, &root));
+        let trees = with_bits_of_git(&root, FileTrees::new(digests))?;
         Ok(Self {
             ui,
             project,
@@ -62,8 +63,8 @@ impl<'a> Session<'a> {
         if let Some(manifest_cache) = self.manifest_cache.get() {
             manifest_cache.keep(&self.cache, &self.project.root);
         }
-        let file = stats::file_for(&self.cache, &self.project.root);
-        stats::keep(&file, self.trees.stats());
+        let file = digest_cache::file_for(&self.cache, &self.project.root);
+        digest_cache::keep(&file, self.trees.digests());
     }
 
     /// Keeps other runs that write out of this project until the result is dropped.
@@ -162,7 +163,7 @@ impl<'a> Session<'a> {
 }
 
 /// Where git does not trust the disk's executable bits, nor must a tag: those of its index count.
-fn with_bits_of_git(root: &Path, trees: Trees) -> Result<Trees, Error> {
+fn with_bits_of_git(root: &Path, trees: FileTrees) -> Result<FileTrees, Error> {
     match git::executable_bits(root) {
         Ok(None) => Ok(trees),
         Ok(Some(bits)) => Ok(trees.with_executable_bits(bits)),

@@ -354,8 +354,8 @@ mod tests {
             },
         };
         let entries = [
-            Entry::held("real/a.py", "a", false),
-            Entry::held("real/deep/b.py", "b", false),
+            Entry::in_memory("real/a.py", "a", false),
+            Entry::in_memory("real/deep/b.py", "b", false),
             link("link", "real"),
             link("below/link", "../real/a.py"),
             link("loop", "loop"),

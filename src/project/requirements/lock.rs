@@ -40,21 +40,21 @@ impl LockedWheel {
 
 /// What wheels are chosen for, on whatever platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// Of what the requirements mean: see [`Requirements::meaning`].
-    pub meaning: Digest,
+pub struct ResolveRequest {
+    /// Of what the requirements mean: see [`Requirements::digest`].
+    pub requirements_digest: Digest,
     /// Major and minor version of the image's Python.
     pub python: (u8, u8),
     /// Major and minor version of the image's C library.
     pub glibc: (u8, u8),
 }
 
-impl Asked {
+impl ResolveRequest {
     /// What is asked for these requirements, given what the parent image already has.
     #[must_use]
     pub fn of(requirements: &Requirements, provided: &[Pin], target: &Target) -> Self {
         Self {
-            meaning: requirements.meaning(provided),
+            requirements_digest: requirements.digest(provided),
             python: target.python,
             glibc: target.glibc,
         }
@@ -64,8 +64,8 @@ impl Asked {
 /// What was chosen for some requirements, for every platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
-    /// Of what the requirements meant: see [`Requirements::meaning`].
-    pub meaning: Digest,
+    /// Of what the requirements meant: see [`Requirements::digest`].
+    pub requirements_digest: Digest,
     /// Major and minor version of the image's Python.
     pub python: (u8, u8),
     /// Major and minor version of the image's C library.
@@ -85,8 +85,9 @@ pub fn lock_file_beside(requirements: &Path) -> PathBuf {
 impl Lock {
     /// Whether it was chosen for this.
     #[must_use]
-    pub fn answers(&self, asked: &Asked) -> bool {
-        (&self.meaning, self.python, self.glibc) == (&asked.meaning, asked.python, asked.glibc)
+    pub fn answers(&self, asked: &ResolveRequest) -> bool {
+        (&self.requirements_digest, self.python, self.glibc)
+            == (&asked.requirements_digest, asked.python, asked.glibc)
     }
 
     /// The text: the same for the same content, sorted by name, without a URL.
@@ -97,7 +98,7 @@ impl Lock {
         let mut text = format!(
             "# Written by sparkpack: the wheels that were chosen. Commit it.\n# format: {FORMAT}\n\
              # requirements: {}\n# python: {}\n# glibc: {}\n# platforms: {}\n",
-            self.meaning,
+            self.requirements_digest,
             version(self.python),
             version(self.glibc),
             platforms.join(" ")
@@ -293,7 +294,7 @@ impl Reader {
             platforms
         })?;
         let mut lock = Lock {
-            meaning: self.header("requirements", |value| value.parse().ok())?,
+            requirements_digest: self.header("requirements", |value| value.parse().ok())?,
             python: self.header("python", version)?,
             glibc: self.header("glibc", version)?,
             wheels: platforms
@@ -340,7 +341,7 @@ mod tests {
             )
         });
         Lock {
-            meaning: Digest::of(b"x"),
+            requirements_digest: Digest::of(b"x"),
             python: (3, 11),
             glibc: (2, 28),
             wheels: wheels.collect(),
@@ -440,14 +441,14 @@ mod tests {
         let requirements = Requirements::read(folder.path(), Path::new("r.txt")).unwrap();
         let provided = [Pin::new("numpy", "2.0")];
         let mut lock = lock(&[("linux/amd64", &[ANY])]);
-        lock.meaning = requirements.meaning(&provided);
+        lock.requirements_digest = requirements.digest(&provided);
         let target = Target {
             python: (3, 11),
             platform: Platform::default(),
             glibc: (2, 28),
         };
-        assert!(lock.answers(&Asked::of(&requirements, &provided, &target)));
-        assert!(!lock.answers(&Asked::of(&requirements, &[], &target)));
+        assert!(lock.answers(&ResolveRequest::of(&requirements, &provided, &target)));
+        assert!(!lock.answers(&ResolveRequest::of(&requirements, &[], &target)));
         for other in [
             Target {
                 python: (3, 12),
@@ -458,7 +459,7 @@ mod tests {
                 ..target.clone()
             },
         ] {
-            let asked = Asked::of(&requirements, &provided, &other);
+            let asked = ResolveRequest::of(&requirements, &provided, &other);
             assert!(!lock.answers(&asked), "{other}");
         }
     }

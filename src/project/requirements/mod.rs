@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use lock::{Asked, Lock, LockedWheel, lock_file_beside};
+pub use lock::{Lock, LockedWheel, ResolveRequest, lock_file_beside};
 pub use parse::masked;
 pub use read::same_version;
 
@@ -123,20 +123,20 @@ impl Requirements {
     ///
     /// Comments, line ends, the order of lines and the split into files change nothing.
     #[must_use]
-    pub fn meaning(&self, provided: &[Pin]) -> Digest {
-        let mut meaning = BTreeSet::new();
+    pub fn digest(&self, provided: &[Pin]) -> Digest {
+        let mut rows = BTreeSet::new();
         let mut add = |kind: &str, requirements: &[Requirement]| {
             for requirement in requirements {
                 let mut hashes: Vec<&str> = requirement.hashes.iter().map(Digest::as_str).collect();
                 hashes.sort_unstable();
-                meaning.insert(format!("{kind} {requirement} {}", hashes.join(" ")));
+                rows.insert(format!("{kind} {requirement} {}", hashes.join(" ")));
             }
         };
         add("wanted", &self.wanted);
         add("constraint", &self.constraints);
-        meaning.extend(self.index.iter().map(|url| format!("index {url}")));
-        meaning.extend(provided.iter().map(|pin| format!("provided {pin}")));
-        let lines: Vec<String> = meaning.into_iter().collect();
+        rows.extend(self.index.iter().map(|url| format!("index {url}")));
+        rows.extend(provided.iter().map(|pin| format!("provided {pin}")));
+        let lines: Vec<String> = rows.into_iter().collect();
         Digest::of(format!("requirements 1\n{}\n", lines.join("\n")).as_bytes())
     }
 }

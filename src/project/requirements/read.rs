@@ -475,11 +475,11 @@ mod tests {
 
     #[test]
     fn the_meaning_survives_what_changes_nothing() {
-        let meaning = |text: &str| read_text(text).unwrap().meaning(&[]);
-        let plain = meaning("six==1.0\nPandas>=2,<3; python_version > '3'\n");
+        let digest = |text: &str| read_text(text).unwrap().digest(&[]);
+        let plain = digest("six==1.0\nPandas>=2,<3; python_version > '3'\n");
         assert_eq!(
             plain,
-            meaning("# x\r\npandas <3, >=2 ;python_version>\"3\"\r\n\r\nSIX==1.0 # y")
+            digest("# x\r\npandas <3, >=2 ;python_version>\"3\"\r\n\r\nSIX==1.0 # y")
         );
         let others = [
             "six==1.0\npandas>=2,<3; python_version > '4'",
@@ -488,11 +488,11 @@ mod tests {
             "six[x]==1.0\npandas>=2,<3; python_version > '3'",
         ];
         for other in others {
-            assert_ne!(plain, meaning(other), "{other}");
+            assert_ne!(plain, digest(other), "{other}");
         }
         let requirements = read_text("six").unwrap();
         let provided = [super::super::Pin::new("NumPy", "2.0")];
-        assert_ne!(requirements.meaning(&[]), requirements.meaning(&provided));
+        assert_ne!(requirements.digest(&[]), requirements.digest(&provided));
     }
 
     #[test]

@@ -258,7 +258,7 @@ pub(crate) fn lock_requirements(
         sha256: format!("sha256:{sha256}").parse().unwrap(),
     });
     let lock = Lock {
-        meaning: requirements.meaning(&[Pin::new("pyspark", spark)]),
+        requirements_digest: requirements.digest(&[Pin::new("pyspark", spark)]),
         python: (3, 11),
         glibc: (2, 28),
         wheels: [("linux/amd64".parse().unwrap(), wheels.collect())].into(),

@@ -85,7 +85,7 @@ fn an_odd_password_pushes_and_pulls_and_a_wrong_one_does_not() {
     let name = format!("{}/dockertest/pushed:v1", registry.address);
     fixture.images.push(name.clone());
     let name: Reference = name.parse().unwrap();
-    let entries = [Entry::held("a", vec![b'a'; 3 << 20], false)];
+    let entries = [Entry::in_memory("a", vec![b'a'; 3 << 20], false)];
     let platform = Platform::default();
     let daemon = &fixture.daemon;
     let id = daemon
@@ -168,7 +168,7 @@ fn a_registry_that_is_not_there_is_told() {
     fixture.images.push(name.clone());
     let name: Reference = name.parse().unwrap();
     let platform = Platform::default();
-    let entries = [Entry::held("a", "a", false)];
+    let entries = [Entry::in_memory("a", "a", false)];
     let daemon = &fixture.daemon;
     daemon
         .import(&entries, &BTreeMap::new(), &platform, &name)

@@ -45,7 +45,7 @@ const ALWAYS_ENDS: [(&str, &str, &str); 5] = [
 
 /// The rules that keep files out of a tree.
 #[derive(Clone, Debug, Default)]
-pub struct Litter {
+pub struct DefaultExcludes {
     job: bool,
     configured: Vec<Configured>,
 }
@@ -104,7 +104,7 @@ struct Configured {
     folders_only: bool,
 }
 
-impl Litter {
+impl DefaultExcludes {
     /// What is never an input of anything.
     #[must_use]
     pub fn anywhere() -> Self {
@@ -279,8 +279,8 @@ mod tests {
 
     #[test]
     fn litter_is_known_by_its_name() {
-        let anywhere = Litter::anywhere();
-        let job = Litter::of_job_sources();
+        let anywhere = DefaultExcludes::anywhere();
+        let job = DefaultExcludes::of_job_sources();
         for (path, folder, in_any, in_job) in [
             ("a/.git/config", false, true, true),
             ("a/__pycache__", true, true, true),
@@ -326,8 +326,8 @@ mod tests {
             ("a\\*", "a*", false, true),
             ("a\\*", "ab", false, false),
         ] {
-            let litter = Litter::anywhere().excluding([pattern]).unwrap();
-            let found = litter.excluded(path, folder);
+            let excludes = DefaultExcludes::anywhere().excluding([pattern]).unwrap();
+            let found = excludes.excluded(path, folder);
             assert_eq!(
                 found,
                 wanted.then(|| Excluded::Configured(pattern.to_owned())),
@@ -349,7 +349,9 @@ mod tests {
             ("!a", 0),
             ("/", 0),
         ] {
-            let error = Litter::anywhere().excluding(["fine", pattern]).unwrap_err();
+            let error = DefaultExcludes::anywhere()
+                .excluding(["fine", pattern])
+                .unwrap_err();
             assert_eq!((error.index, error.offset), (1, offset), "{pattern}");
         }
     }

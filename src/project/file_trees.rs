@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
+    digest_cache::DigestCache,
     ignore::{Keep, Listing, TreeError, list},
-    stats::Stats,
     tree::{Content, Entry, Location},
 };
 
@@ -17,8 +17,8 @@ type Key = (PathBuf, String, bool);
 
 /// Walks folders, and remembers what it found.
 #[derive(Debug)]
-pub struct Trees {
-    stats: Stats,
+pub struct FileTrees {
+    digests: DigestCache,
     executable: Option<BTreeMap<PathBuf, bool>>,
     listings: Mutex<HashMap<Key, Arc<Listing>>>,
 }
@@ -33,12 +33,12 @@ pub struct Rules<'a> {
     pub follow: bool,
 }
 
-impl Trees {
+impl FileTrees {
     /// Trees whose files may be known already.
     #[must_use]
-    pub fn new(stats: Stats) -> Self {
+    pub fn new(digests: DigestCache) -> Self {
         Self {
-            stats,
+            digests,
             executable: None,
             listings: Mutex::default(),
         }
@@ -55,8 +55,8 @@ impl Trees {
 
     /// What is known of the files now.
     #[must_use]
-    pub fn stats(&self) -> &Stats {
-        &self.stats
+    pub fn digests(&self) -> &DigestCache {
+        &self.digests
     }
 
     /// The files and links below `root` that the rules keep and `wanted` wants.
@@ -70,7 +70,7 @@ impl Trees {
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<Entry>, TreeError> {
         let listing = self.listing(root, rules)?;
-        Ok(self.with_known_bits(listing.choose(wanted, &self.stats)?))
+        Ok(self.with_known_bits(listing.choose(wanted, &self.digests)?))
     }
 
     fn listing(&self, root: &Path, rules: &Rules<'_>) -> Result<Arc<Listing>, TreeError> {
@@ -120,7 +120,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs_err::write(folder.path().join("a"), "").unwrap();
         fs_err::write(folder.path().join("b"), "").unwrap();
-        let trees = Trees::new(Stats::read(b"", Duration::ZERO));
+        let trees = FileTrees::new(DigestCache::read(b"", Duration::ZERO));
         let asked = AtomicUsize::new(0);
         let keep = |_: &str, _: bool| {
             asked.fetch_add(1, Ordering::Relaxed);

@@ -4,21 +4,21 @@ use std::collections::HashMap;
 
 use super::{
     settings::Project,
-    template::{Names, Recognition},
+    template::{Names, TagPattern},
 };
 use crate::image::{Reference, Repository};
 
 /// The repositories of a project's images, under all its registries and the prefixes that it had.
 #[derive(Clone, Debug, Default)]
-pub struct Naming {
-    by_repository: HashMap<Repository, Vec<(String, Recognition)>>,
+pub struct ImageMatcher {
+    by_repository: HashMap<Repository, Vec<(String, TagPattern)>>,
 }
 
-impl Naming {
+impl ImageMatcher {
     /// Of all images that make a reference.
     #[must_use]
     pub fn of(project: &Project) -> Self {
-        let mut by_repository: HashMap<Repository, Vec<(String, Recognition)>> = HashMap::new();
+        let mut by_repository: HashMap<Repository, Vec<(String, TagPattern)>> = HashMap::new();
         for prefix in project.registries.values().chain(&project.formerly) {
             for image in project.images.values() {
                 let names = Names {
@@ -26,14 +26,14 @@ impl Naming {
                     project: &project.name,
                     image: &image.name,
                 };
-                let Ok(recognition) = project.reference.recognition(names) else {
+                let Ok(tag_pattern) = project.reference.tag_pattern(names) else {
                     continue;
                 };
                 let images = by_repository
-                    .entry(recognition.repository.clone())
+                    .entry(tag_pattern.repository.clone())
                     .or_default();
                 if images.iter().all(|(name, _)| *name != image.name) {
-                    images.push((image.name.clone(), recognition));
+                    images.push((image.name.clone(), tag_pattern));
                 }
             }
         }
@@ -50,12 +50,12 @@ impl Naming {
     #[must_use]
     pub fn image(&self, repository: &Repository, tag: Option<&str>) -> Option<&str> {
         let images = self.by_repository.get(repository)?;
-        let fits = |recognition: &Recognition| match tag {
-            Some(tag) => recognition.fits(tag),
+        let fits = |tag_pattern: &TagPattern| match tag {
+            Some(tag) => tag_pattern.fits(tag),
             // Nothing else tells the images of a shared repository apart.
             None => images.len() == 1,
         };
-        let (name, _) = images.iter().find(|(_, recognition)| fits(recognition))?;
+        let (name, _) = images.iter().find(|(_, tag_pattern)| fits(tag_pattern))?;
         Some(name)
     }
 
@@ -67,7 +67,7 @@ impl Naming {
 
     /// The image that a reference to a shared repository seems to mean, under a tag that cannot be that image's.
     #[must_use]
-    pub fn resembling(&self, reference: &Reference) -> Option<&str> {
+    pub fn near_miss(&self, reference: &Reference) -> Option<&str> {
         if self.named(reference).is_some() {
             return None;
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::store;
-use crate::{image::Digest, project::stats::Stats};
+use crate::{image::Digest, project::digest_cache::DigestCache};
 
 /// A larger file is no cache of ours, in bytes.
 const LIMIT: u64 = 1 << 30;
@@ -23,8 +23,8 @@ pub fn file_for(cache: &Path, path: &Path) -> PathBuf {
 
 /// The stat cache in `file`: empty where it is not there, damaged, or another user's.
 #[must_use]
-pub fn open(file: &Path) -> Stats {
-    Stats::read(own_bytes(file).unwrap_or_default(), now())
+pub fn open(file: &Path) -> DigestCache {
+    DigestCache::read(own_bytes(file).unwrap_or_default(), now())
 }
 
 /// The bytes of a cache's file, if it is one, and this user's.
@@ -42,8 +42,8 @@ pub fn own_bytes(file: &Path) -> Option<Vec<u8>> {
 }
 
 /// Writes what is new; a failure only costs the next run its time.
-pub fn keep(file: &Path, stats: &Stats) {
-    if let Some(bytes) = stats.to_bytes() {
+pub fn keep(file: &Path, digests: &DigestCache) {
+    if let Some(bytes) = digests.to_bytes() {
         drop(store::replace_unsynced(file, &bytes));
     }
 }

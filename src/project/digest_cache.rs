@@ -31,15 +31,15 @@ const SLOW_TICK: Duration = Duration::from_secs(3);
 /// That of any other ticks every ten milliseconds at least.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The length of a signature, in bytes.
-pub const SIGNATURE: usize = 7 * size_of::<u64>();
+/// The length of an identity, in bytes.
+pub const IDENTITY: usize = 7 * size_of::<u64>();
 
 /// That of a digest.
 const HEX: usize = 64;
 
 /// What the file system says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signature {
+pub struct FileIdentity {
     size: u64,
     /// Since the epoch.
     modified: (i64, i64),
@@ -49,7 +49,7 @@ pub struct Signature {
     device: u64,
 }
 
-impl Signature {
+impl FileIdentity {
     /// Of a file or folder.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
@@ -77,7 +77,7 @@ impl Signature {
 
     /// All of it, to be kept.
     #[must_use]
-    pub fn bytes(&self) -> [u8; SIGNATURE] {
+    pub fn bytes(&self) -> [u8; IDENTITY] {
         let numbers = [
             self.size.to_le_bytes(),
             self.modified.0.to_le_bytes(),
@@ -87,7 +87,7 @@ impl Signature {
             self.inode.to_le_bytes(),
             self.device.to_le_bytes(),
         ];
-        let mut bytes = [0; SIGNATURE];
+        let mut bytes = [0; IDENTITY];
         bytes.copy_from_slice(numbers.as_flattened());
         bytes
     }
@@ -95,10 +95,10 @@ impl Signature {
 
 /// What earlier runs knew, as it lies in the cache's file: nothing is taken out of it that nobody asks for.
 #[derive(Debug, Default)]
-struct Kept {
-    /// One after the other: the length of a path, the path, its signature, its digest in hex.
+struct EarlierRuns {
+    /// One after the other: the length of a path, the path, its identity, its digest in hex.
     body: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<CachedDigest>,
     /// An index in `entries` for the hash of each path.
     by_path: HashMap<u64, u32>,
     hashing: RandomState,
@@ -106,7 +106,7 @@ struct Kept {
 
 /// Where an entry is.
 #[derive(Debug)]
-struct Entry {
+struct CachedDigest {
     /// The path's first byte.
     start: usize,
     /// The byte after the path.
@@ -117,7 +117,7 @@ struct Entry {
 /// A file that this run read.
 #[derive(Clone, Debug)]
 struct Learnt {
-    signature: Signature,
+    identity: FileIdentity,
     digest: Digest,
     /// Whether the next run may believe it.
     is_certain: bool,
@@ -125,19 +125,19 @@ struct Learnt {
 
 /// The digests of one project's files.
 #[derive(Debug)]
-pub struct Stats {
-    kept: Kept,
+pub struct DigestCache {
+    earlier: EarlierRuns,
     learnt: Mutex<HashMap<PathBuf, Learnt>>,
     /// The beginning of the run, since the epoch.
     now: Duration,
 }
 
-impl Stats {
+impl DigestCache {
     /// From the bytes of the cache's file; `now` is the time since the epoch.
     #[must_use]
     pub fn read(bytes: impl Into<Vec<u8>>, now: Duration) -> Self {
         Self {
-            kept: Kept::parse(bytes.into()).unwrap_or_default(),
+            earlier: EarlierRuns::parse(bytes.into()).unwrap_or_default(),
             learnt: Mutex::default(),
             now,
         }
@@ -146,13 +146,13 @@ impl Stats {
     /// Whether files and folders were learnt under this digest in an earlier run, and all of them are as they were.
     #[must_use]
     pub fn confirm(&self, digest: &Digest) -> bool {
-        let is_same = |entry: &Entry| {
-            self.kept.hex(entry) == digest.hex().as_bytes()
-                && Path::new(OsStr::from_bytes(self.kept.path(entry)))
+        let is_same = |entry: &CachedDigest| {
+            self.earlier.hex(entry) == digest.hex().as_bytes()
+                && Path::new(OsStr::from_bytes(self.earlier.path(entry)))
                     .symlink_metadata()
-                    .is_ok_and(|metadata| self.kept.is_of(entry, &Signature::of(&metadata)))
+                    .is_ok_and(|metadata| self.earlier.is_of(entry, &FileIdentity::of(&metadata)))
         };
-        !self.kept.entries.is_empty() && self.kept.entries.iter().all(is_same)
+        !self.earlier.entries.is_empty() && self.earlier.entries.iter().all(is_same)
     }
 
     /// Whether something was learnt that the next run must not believe.
@@ -166,29 +166,29 @@ impl Stats {
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
         let learnt = self.learnt();
         let is_news = |(path, learnt): (&PathBuf, &Learnt)| {
-            learnt.is_certain || self.kept.find(path).is_some()
+            learnt.is_certain || self.earlier.find(path).is_some()
         };
         if !learnt.iter().any(is_news) {
             return None;
         }
-        let used = |entry: &Entry| entry.is_used.load(Ordering::Relaxed);
-        let entries = &self.kept.entries;
+        let used = |entry: &CachedDigest| entry.is_used.load(Ordering::Relaxed);
+        let entries = &self.earlier.entries;
         let count = entries.iter().filter(|entry| used(entry)).count() + learnt.len();
         // Other verbs may need what this one did not; what nobody needs any more is not kept for ever.
         let keep_all = entries.len() <= 2 * count;
-        let is_old = |entry: &&Entry| {
-            let path = Path::new(OsStr::from_bytes(self.kept.path(entry)));
+        let is_old = |entry: &&CachedDigest| {
+            let path = Path::new(OsStr::from_bytes(self.earlier.path(entry)));
             !learnt.contains_key(path) && (keep_all || used(entry))
         };
         let mut body = Vec::new();
         for entry in entries.iter().filter(is_old) {
-            body.extend_from_slice(self.kept.whole(entry));
+            body.extend_from_slice(self.earlier.whole(entry));
         }
         for (path, learnt) in learnt.iter().filter(|(_, learnt)| learnt.is_certain) {
             let path = path.as_os_str().as_bytes();
             body.extend((path.len() as u64).to_le_bytes());
             body.extend_from_slice(path);
-            body.extend_from_slice(&learnt.signature.bytes());
+            body.extend_from_slice(&learnt.identity.bytes());
             body.extend_from_slice(learnt.digest.hex().as_bytes());
         }
         let mut bytes = MAGIC.to_vec();
@@ -204,29 +204,29 @@ impl Stats {
     }
 }
 
-impl Digests for Stats {
+impl Digests for DigestCache {
     fn known(&self, file: &Path, metadata: &Metadata) -> Option<Digest> {
-        let signature = Signature::of(metadata);
-        if let Some(entry) = self.kept.find(file)
-            && self.kept.is_of(entry, &signature)
-            && let Some(digest) = digest_of(self.kept.hex(entry))
+        let identity = FileIdentity::of(metadata);
+        if let Some(entry) = self.earlier.find(file)
+            && self.earlier.is_of(entry, &identity)
+            && let Some(digest) = digest_of(self.earlier.hex(entry))
         {
             entry.is_used.store(true, Ordering::Relaxed);
             return Some(digest);
         }
         let learnt = self.learnt();
         let found = learnt.get(file)?;
-        (found.signature == signature).then(|| found.digest.clone())
+        (found.identity == identity).then(|| found.digest.clone())
     }
 
     fn learn(&self, file: &Path, metadata: &Metadata, digest: &Digest) {
-        let signature = Signature::of(metadata);
+        let identity = FileIdentity::of(metadata);
         let after = fs_err::metadata(file).ok();
-        let is_steady = after.is_some_and(|after| Signature::of(&after) == signature);
+        let is_steady = after.is_some_and(|after| FileIdentity::of(&after) == identity);
         let learnt = Learnt {
-            signature,
+            identity,
             digest: digest.clone(),
-            is_certain: is_steady && signature.is_older_than(self.now),
+            is_certain: is_steady && identity.is_older_than(self.now),
         };
         self.learnt().insert(file.to_owned(), learnt);
     }
@@ -238,7 +238,7 @@ fn digest_of(hex: &[u8]) -> Option<Digest> {
         .ok()
 }
 
-impl Kept {
+impl EarlierRuns {
     fn parse(mut bytes: Vec<u8>) -> Option<Self> {
         let rest = bytes.strip_prefix(MAGIC)?;
         let (digest, body) = rest.split_at_checked(65)?;
@@ -247,52 +247,52 @@ impl Kept {
         }
         let head = bytes.len() - body.len();
         bytes.drain(..head);
-        let mut kept = Self {
+        let mut earlier = Self {
             body: bytes,
             ..Self::default()
         };
         let mut at = 0;
-        while at < kept.body.len() {
-            let (length, _) = kept.body.get(at..)?.split_first_chunk()?;
+        while at < earlier.body.len() {
+            let (length, _) = earlier.body.get(at..)?.split_first_chunk()?;
             let start = at + size_of::<u64>();
             let end = start.checked_add(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-            let path = kept.body.get(start..end)?;
-            let hash = kept.hashing.hash_one(path);
-            let index = u32::try_from(kept.entries.len()).ok()?;
-            kept.by_path.insert(hash, index);
-            kept.entries.push(Entry {
+            let path = earlier.body.get(start..end)?;
+            let hash = earlier.hashing.hash_one(path);
+            let index = u32::try_from(earlier.entries.len()).ok()?;
+            earlier.by_path.insert(hash, index);
+            earlier.entries.push(CachedDigest {
                 start,
                 end,
                 is_used: AtomicBool::new(false),
             });
-            at = end.checked_add(SIGNATURE + HEX)?;
-            kept.body.get(..at)?;
+            at = end.checked_add(IDENTITY + HEX)?;
+            earlier.body.get(..at)?;
         }
-        Some(kept)
+        Some(earlier)
     }
 
-    fn find(&self, path: &Path) -> Option<&Entry> {
+    fn find(&self, path: &Path) -> Option<&CachedDigest> {
         let path = path.as_os_str().as_bytes();
         let index = *self.by_path.get(&self.hashing.hash_one(path))?;
         let entry = self.entries.get(usize::try_from(index).ok()?)?;
         (self.path(entry) == path).then_some(entry)
     }
 
-    fn path(&self, entry: &Entry) -> &[u8] {
+    fn path(&self, entry: &CachedDigest) -> &[u8] {
         &self.body[entry.start..entry.end]
     }
 
-    fn is_of(&self, entry: &Entry, signature: &Signature) -> bool {
-        self.body[entry.end..][..SIGNATURE] == signature.bytes()
+    fn is_of(&self, entry: &CachedDigest, identity: &FileIdentity) -> bool {
+        self.body[entry.end..][..IDENTITY] == identity.bytes()
     }
 
-    fn hex(&self, entry: &Entry) -> &[u8] {
-        &self.body[entry.end + SIGNATURE..][..HEX]
+    fn hex(&self, entry: &CachedDigest) -> &[u8] {
+        &self.body[entry.end + IDENTITY..][..HEX]
     }
 
     /// The entry with its length.
-    fn whole(&self, entry: &Entry) -> &[u8] {
-        &self.body[entry.start - size_of::<u64>()..entry.end + SIGNATURE + HEX]
+    fn whole(&self, entry: &CachedDigest) -> &[u8] {
+        &self.body[entry.start - size_of::<u64>()..entry.end + IDENTITY + HEX]
     }
 }
 
@@ -314,12 +314,12 @@ mod tests {
     fn what_was_learnt_is_known_the_next_time_and_written_once() {
         let (_folder, file) = file("a");
         let metadata = fs_err::metadata(&file).unwrap();
-        let stats = Stats::read(b"", LATER);
-        assert_eq!(stats.known(&file, &metadata), None);
-        assert_eq!(stats.to_bytes(), None);
-        stats.learn(&file, &metadata, &Digest::of(b"a"));
-        let bytes = stats.to_bytes().unwrap();
-        let again = Stats::read(bytes, LATER);
+        let digests = DigestCache::read(b"", LATER);
+        assert_eq!(digests.known(&file, &metadata), None);
+        assert_eq!(digests.to_bytes(), None);
+        digests.learn(&file, &metadata, &Digest::of(b"a"));
+        let bytes = digests.to_bytes().unwrap();
+        let again = DigestCache::read(bytes, LATER);
         assert_eq!(again.known(&file, &metadata), Some(Digest::of(b"a")));
         assert_eq!(again.to_bytes(), None, "nothing new");
     }
@@ -333,10 +333,10 @@ mod tests {
         let (seconds, nanoseconds) = latest;
         let latest = Duration::new(seconds.try_into().unwrap(), nanoseconds.try_into().unwrap());
         for (age, is_kept) in [(0, false), (50, false), (100, false), (101, true)] {
-            let stats = Stats::read(b"", latest + Duration::from_millis(age));
-            stats.learn(&file, &metadata, &Digest::of(b"a"));
-            assert_eq!(stats.to_bytes().is_some(), is_kept, "{age} ms old");
-            assert!(stats.known(&file, &metadata).is_some(), "within the run");
+            let digests = DigestCache::read(b"", latest + Duration::from_millis(age));
+            digests.learn(&file, &metadata, &Digest::of(b"a"));
+            assert_eq!(digests.to_bytes().is_some(), is_kept, "{age} ms old");
+            assert!(digests.known(&file, &metadata).is_some(), "within the run");
         }
     }
 
@@ -346,11 +346,11 @@ mod tests {
         let whole = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33);
         let handle = fs_err::File::options().write(true).open(&file).unwrap();
         handle.set_modified(whole).unwrap();
-        let signature = Signature::of(&fs_err::metadata(&file).unwrap());
+        let identity = FileIdentity::of(&fs_err::metadata(&file).unwrap());
         let after = |millis| Duration::from_secs(1 << 33) + Duration::from_millis(millis);
-        assert!(!signature.is_older_than(after(2_999)));
-        assert!(signature.is_older_than(after(3_001)));
-        assert!(!signature.is_older_than(Duration::ZERO), "of the future");
+        assert!(!identity.is_older_than(after(2_999)));
+        assert!(identity.is_older_than(after(3_001)));
+        assert!(!identity.is_older_than(Duration::ZERO), "of the future");
     }
 
     #[test]
@@ -358,29 +358,29 @@ mod tests {
         let (_folder, file) = file("a");
         let before = fs_err::metadata(&file).unwrap();
         fs_err::write(&file, "bb").unwrap();
-        let stats = Stats::read(b"", LATER);
-        stats.learn(&file, &before, &Digest::of(b"a"));
-        assert_eq!(stats.to_bytes(), None);
+        let digests = DigestCache::read(b"", LATER);
+        digests.learn(&file, &before, &Digest::of(b"a"));
+        assert_eq!(digests.to_bytes(), None);
     }
 
     #[test]
     fn no_damage_is_believed() {
         let (_folder, file) = file("a");
         let metadata = fs_err::metadata(&file).unwrap();
-        let stats = Stats::read(b"", LATER);
-        stats.learn(&file, &metadata, &Digest::of(b"a"));
-        let bytes = stats.to_bytes().unwrap();
+        let digests = DigestCache::read(b"", LATER);
+        digests.learn(&file, &metadata, &Digest::of(b"a"));
+        let bytes = digests.to_bytes().unwrap();
         for index in 0..bytes.len() {
             for bit in [1, 0x20, 0x80] {
                 let mut damaged = bytes.clone();
                 damaged[index] ^= bit;
                 assert_eq!(
-                    Stats::read(damaged, LATER).known(&file, &metadata),
+                    DigestCache::read(damaged, LATER).known(&file, &metadata),
                     None,
                     "bit {bit} of byte {index}"
                 );
             }
-            let cut = Stats::read(&bytes[..index], LATER);
+            let cut = DigestCache::read(&bytes[..index], LATER);
             assert_eq!(cut.known(&file, &metadata), None, "cut at {index}");
         }
     }
