@@ -10,9 +10,11 @@ use std::{
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::{
+    keys::{MERGE, PART_KEYS},
     not_yaml::not_yaml,
     part::Part,
-    rules::{MERGE, Rules},
+    path::{item_path, key_path},
+    rules::Rules,
 };
 use crate::project::place::{Defect, Place};
 
@@ -120,8 +122,6 @@ pub(super) struct Candidate {
     spots: [Option<Spot>; PART_KEYS.len()],
 }
 
-/// The keys of a [`Candidate`], in the order of its parts.
-pub(super) const PART_KEYS: [&str; 5] = ["image", "registry", "repository", "tag", "digest"];
 const ANNOTATIONS: &str = "metadata.annotations";
 
 /// Where in [`PART_KEYS`] a whole reference stands.
@@ -176,6 +176,21 @@ impl<'t> Document<'t> {
             .iter()
             .copied()
             .filter(move |entry| entry.key == key)
+    }
+
+    /// Whether the object at `root` is of a kind that the rules know.
+    pub(super) fn is_of_known_kind(&self, root: NodeId, rules: &Rules<'_>) -> bool {
+        let text = |key: &str| {
+            let value = self.entries(root, key).next()?.value;
+            match &self.node(value).body {
+                Body::Scalar { value, .. } => Some(value.as_ref()),
+                _ => None,
+            }
+        };
+        let Some(kind) = text("kind") else {
+            return false;
+        };
+        text("apiVersion").is_some_and(|version| rules.kind(version, kind).is_some())
     }
 
     fn clear(&mut self) {
@@ -471,7 +486,8 @@ impl<'t> Builder<'t> {
         }
         if self.open.len() == 1 && !self.is_known {
             let root = self.document.root;
-            self.is_known = root.is_some_and(|root| self.rules.is_known(&self.document, root));
+            self.is_known =
+                root.is_some_and(|root| self.document.is_of_known_kind(root, self.rules));
         }
     }
 }
@@ -479,20 +495,6 @@ impl<'t> Builder<'t> {
 /// Whether a text may be that of an object, or of Helm's values.
 fn may_hold_objects(value: &str) -> bool {
     value.contains("apiVersion") || value.contains("repository")
-}
-
-/// The path of a key's value below `path`.
-pub(super) fn key_path(path: &str, key: &str) -> String {
-    match path {
-        _ if key.contains('.') => format!("{path}[\"{key}\"]"),
-        "" => key.to_owned(),
-        path => format!("{path}.{key}"),
-    }
-}
-
-/// The path of an item below `path`.
-pub(super) fn item_path(path: &str, index: usize) -> String {
-    format!("{path}[{index}]")
 }
 
 /// The events of a text.

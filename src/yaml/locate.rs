@@ -1,68 +1,22 @@
 //! The places of a text that name images.
 
-use std::{collections::HashSet, ops::Range, path::Path};
-
-use granit_parser::ScalarStyle;
+use std::path::Path;
 
 use super::{
-    document::{
-        Body, Candidate, Document, Entry, Node, NodeId, PART_KEYS, Spot, for_each_document,
-        item_path, key_path,
-    },
-    image_place::{ImagePlace, LeftAlone, Parts, Scalar, Twice},
+    document::{Body, for_each_document},
+    image_place::ImagePlace,
     literal::Literal,
+    located::{Findings, Located, Object},
     marked,
     part::{LEAST, Part, on_all_cores, parts},
-    places::{Form, Kind, Step},
-    rules::{ITEMS, KUSTOMIZE_KEYS, Looked, MERGE, Rules, is_list},
-    scalar,
-    shared::{Shared, SharedRanges},
+    rules::Rules,
+    view::View,
+    walk::Walk,
 };
-use crate::{
-    image::Repository,
-    project::place::{Defect, Place},
-};
+use crate::project::place::Defect;
 
-/// How many mappings may be merged by `<<` on the way to one key.
-const MERGE_LIMIT: usize = 64;
-
-/// The parts of Helm's values, in the order of a reference.
-const VALUES: [&str; 4] = ["registry", "repository", "tag", "digest"];
-
-/// How deep lists of objects, and texts in texts, may lie in each other.
+/// How deep texts may lie in each other.
 const DEPTH_LIMIT: usize = 8;
-
-/// What a text holds for us.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Located {
-    /// The places that name images, in the order of the text.
-    pub places: Vec<ImagePlace>,
-    /// The objects of the kinds that are looked at, in the order of the text.
-    pub objects: Vec<Object>,
-    /// The text is no YAML before something has rendered it, so that only its marks count.
-    pub is_template: bool,
-    /// Where it stops being YAML, if its name does not say that it is none.
-    pub not_yaml: Option<Place>,
-    /// The bytes of lines that a mark takes out, in the order of the text.
-    pub(super) ignored: Vec<Range<usize>>,
-    /// The bytes of what is used again by an alias.
-    pub(super) shared: Vec<(Range<usize>, Shared)>,
-}
-
-/// An object of a kind that is looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
-    /// Of its `kind`.
-    pub place: Place,
-    /// Its `kind`.
-    pub kind: String,
-    /// Its API group.
-    pub group: String,
-    /// The Spark that it says it is for.
-    pub spark_version: Option<(Place, String)>,
-    /// Whether it names any image.
-    pub has_images: bool,
-}
 
 /// Finds the places of a text that name images, in the order of the text; other kinds of documents are passed over.
 ///
@@ -70,12 +24,16 @@ pub struct Object {
 /// All that is wrong, in the order of the text: it is not YAML, a key on the way is there twice, an image is no string,
 /// or a mark is none: `E060`, `E061`, `E062`, `E066`, `E202`, `E203`.
 pub fn locate(file: &Path, text: &str, rules: &Rules<'_>) -> Result<Located, Vec<Defect>> {
-    let (located, defects) = if may_be_yaml(file) {
-        located(file, text, rules, 0)
+    let found = if may_be_yaml(file) {
+        find(file, text, rules, 0)
     } else {
-        (Located::template(), Vec::new())
+        Findings::template()
     };
-    let (located, mut defects) = marked::add(file, text, rules, located, defects);
+    let Findings {
+        located,
+        mut defects,
+        ..
+    } = marked::add(file, text, rules, found);
     defects.sort_by_key(|defect| (defect.place.line, defect.place.column, defect.code));
     // What is wrong before several ways part is found on each of them.
     defects.dedup_by(|second, first| (second.code, &second.place) == (first.code, &first.place));
@@ -98,753 +56,107 @@ fn may_be_yaml(file: &Path) -> bool {
     })
 }
 
-impl Located {
-    /// Whether a mark says that the byte at `offset` is nobody's business.
-    #[must_use]
-    pub fn is_ignored(&self, offset: usize) -> bool {
-        let line = self.ignored.partition_point(|line| line.end <= offset);
-        let line = self.ignored.get(line);
-        line.is_some_and(|line| line.contains(&offset))
-    }
-
-    /// The bytes of all values of those places that `is_meant` says, in the order of the text.
-    #[must_use]
-    pub fn spans(&self, is_meant: &dyn Fn(&ImagePlace) -> bool) -> Vec<Range<usize>> {
-        let places = self.places.iter().filter(|place| is_meant(place));
-        let scalars = places.flat_map(|place| place.parts.scalars());
-        let mut spans: Vec<_> = scalars.map(|scalar| scalar.span.clone()).collect();
-        spans.sort_by_key(|span| span.start);
-        spans
-    }
-
-    pub(super) fn template() -> Self {
-        Self {
-            is_template: true,
-            ..Self::default()
-        }
-    }
+/// What a text holds, but for what its marks say; `depth` counts the texts around it.
+fn find(file: &Path, text: &str, rules: &Rules<'_>, depth: usize) -> Findings {
+    find_in_parts(file, text, &parts(text, LEAST), rules, depth)
 }
 
-/// What was found, and what is wrong.
-pub(super) type Found = (Located, Vec<Defect>);
-
-/// The same without marks, for a text at some depth of texts in texts.
-fn located(file: &Path, text: &str, rules: &Rules<'_>, depth: usize) -> Found {
-    located_in(file, text, &parts(text, LEAST), rules, depth)
-}
-
-/// The same for a text in parts.
-pub(super) fn located_in(
+/// Like [`find`], with the text split already.
+pub(super) fn find_in_parts(
     file: &Path,
     text: &str,
     parts: &[Part<'_>],
     rules: &Rules<'_>,
     depth: usize,
-) -> Found {
-    let results = on_all_cores(parts, |part| {
-        let mut found = Located::default();
-        let mut defects = Vec::new();
+) -> Findings {
+    let findings = on_all_cores(parts, |part| {
+        let mut found = Findings::default();
         let read = for_each_document(file, *part, rules, |document| {
-            let mut walk = Walk {
+            let view = View {
                 file,
                 text,
                 document,
-                rules,
-                depth,
-                found: &mut found,
-                object: None,
-                defects: Vec::new(),
-                first: 0,
-                inner: Vec::new(),
             };
-            walk.document();
-            defects.append(&mut walk.defects);
+            let nested = find_in_block_scalars(view, rules, depth);
+            Walk::new(view, rules, &mut found).document(nested);
         });
-        defects.extend(read.err());
-        (found, defects)
+        if let Err(defect) = read {
+            found.not_yaml = Some(defect.place.clone());
+            found.defects.push(defect);
+        }
+        found
     });
-    let mut all = Found::default();
-    for (found, defects) in results {
-        add(&mut all.0, found);
-        all.1.extend(defects);
+    let mut all = Findings::default();
+    for found in findings {
+        all.append(found);
     }
-    all.0.places.sort_by_key(ImagePlace::start);
+    all.located.places.sort_by_key(ImagePlace::start);
     all
 }
 
-/// Puts what was found in one piece of a text behind what was found before.
-fn add(all: &mut Located, found: Located) {
-    let before = all.objects.len();
-    all.places
-        .extend(found.places.into_iter().map(|place| ImagePlace {
-            object: place.object.map(|object| object + before),
-            ..place
-        }));
-    all.objects.extend(found.objects);
-    all.shared.extend(found.shared);
+/// The objects and values that stand as text in a document's block scalars.
+fn find_in_block_scalars(view: View<'_, '_>, rules: &Rules<'_>, depth: usize) -> Findings {
+    let mut all = Findings::default();
+    if depth >= DEPTH_LIMIT {
+        return all;
+    }
+    for (path, node) in &view.document.texts {
+        let node = view.document.node(*node);
+        let Body::Scalar { value, .. } = &node.body else {
+            continue;
+        };
+        let Some(literal) = Literal::new(view.text, node.spot, value) else {
+            continue;
+        };
+        let inner = find(view.file, &literal.text, rules, depth + 1);
+        // Not every text is YAML, and what another program reads there is none of our business.
+        if inner.not_yaml.is_none() {
+            all.append(moved(inner, &literal, path));
+        }
+    }
+    all
 }
 
-struct Walk<'d, 't> {
-    file: &'d Path,
-    text: &'t str,
-    document: &'d Document<'t>,
-    rules: &'d Rules<'t>,
-    depth: usize,
-    found: &'d mut Located,
-    /// The number of the object that is being read.
-    object: Option<usize>,
-    defects: Vec<Defect>,
-    /// The number of the document's first place.
-    first: usize,
-    /// What texts within the document use again by an alias.
-    inner: Vec<(Range<usize>, Shared)>,
-}
-
-/// How a node was reached.
-#[derive(Clone, Debug, Default)]
-struct Trail {
-    path: String,
-    /// The first alias on the way.
-    via: Option<Spot>,
-    /// The innermost anchor on the way that has aliases.
-    shared: Option<(usize, Spot)>,
-}
-
-impl Trail {
-    fn key(self, key: &str) -> Self {
-        let path = key_path(&self.path, key);
-        Self { path, ..self }
-    }
-
-    fn item(self, index: usize) -> Self {
-        let path = item_path(&self.path, index);
-        Self { path, ..self }
-    }
-
-    fn at(path: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            ..Self::default()
-        }
-    }
-}
-
-impl<'d, 't> Walk<'d, 't> {
-    fn document(&mut self) {
-        let Some(root) = self.document.root() else {
-            return;
-        };
-        self.first = self.found.places.len();
-        let read = self.object(root, &Trail::default(), 0);
-        self.defects.extend(read.err());
-        let is_mapping = matches!(self.document.node(root).body, Body::Mapping(_));
-        if is_mapping && !self.rules.is_known(self.document, root) {
-            self.candidates(root);
-        }
-        self.texts();
-        self.share();
-    }
-
-    /// Notes the anchors around values that were not reached from the root: a change there changes elsewhere too.
-    fn share(&mut self) {
-        let anchors = self.document.shared();
-        let ranges = anchors.filter_map(|(span, anchor)| {
-            let alias = *self.document.aliases(anchor).first()?;
-            Some((span, self.shared((anchor, alias), None)?))
-        });
-        let mut ranges: Vec<(Range<usize>, Shared)> = ranges.collect();
-        ranges.append(&mut self.inner);
-        if ranges.is_empty() {
-            return;
-        }
-        let around = SharedRanges::of(ranges.clone());
-        self.found.shared.extend(ranges);
-        for scalar in self.found.places[self.first..]
-            .iter_mut()
-            .flat_map(|place| place.parts.scalars_mut())
-            .filter(|scalar| scalar.shared.is_none())
-        {
-            scalar.shared = around.around(&scalar.span).cloned().map(Box::new);
-        }
-    }
-
-    /// The images of an object, or of those that a list holds.
-    fn object(&mut self, node: NodeId, trail: &Trail, depth: usize) -> Result<(), Defect> {
-        if let Some(kinds) = self.kinds(node)? {
-            let before = self.found.places.len();
-            self.object = self.described(node, kinds).map(|object| {
-                self.found.objects.push(object);
-                self.found.objects.len() - 1
-            });
-            for looked in kinds {
-                for way in &looked.ways {
-                    let walked = self.walk(looked, node, way, trail.clone());
-                    self.defects.extend(walked.err());
-                }
-            }
-            let has_images = self.found.places.len() > before;
-            if let Some(object) = self.object.take() {
-                self.found.objects[object].has_images = has_images;
-            }
-            return Ok(());
-        }
-        let names: Vec<Entry<'_>> = self.document.entries(node, "kind").collect();
-        let mut names = names.iter().filter_map(|name| self.string(name.value));
-        if depth >= DEPTH_LIMIT || !names.any(is_list) {
-            return Ok(());
-        }
-        let Some((list, trail)) = self.lookup(node, ITEMS, trail)? else {
-            return Ok(());
-        };
-        let (list, trail) = self.follow(list, trail.key(ITEMS));
-        let Body::Sequence(items) = &self.document.node(list).body else {
-            return Ok(());
-        };
-        let mut seen = HashSet::new();
-        for (index, item) in items {
-            if let Body::Alias(anchor) = self.document.node(*item).body
-                && !seen.insert(anchor)
-            {
-                continue;
-            }
-            let (item, trail) = self.follow(*item, trail.clone().item(*index));
-            let read = self.object(item, &trail, depth + 1);
-            self.defects.extend(read.err());
-        }
-        Ok(())
-    }
-
-    /// What is looked at in the object, by its kind or by its file's name.
-    fn kinds(&self, root: NodeId) -> Result<Option<&'d [Looked<'t>]>, Defect> {
-        let versions: Vec<Entry<'_>> = self.document.entries(root, "apiVersion").collect();
-        let names: Vec<Entry<'_>> = self.document.entries(root, "kind").collect();
-        let pairs = versions
-            .iter()
-            .flat_map(|version| names.iter().map(move |name| (version, name)));
-        let known = pairs.filter_map(|(version, name)| {
-            let rules: &'d Rules<'t> = self.rules;
-            rules.kind(self.string(version.value)?, self.string(name.value)?)
-        });
-        let kinds = known.into_iter().next();
-        match (kinds, versions.as_slice(), names.as_slice()) {
-            (Some(_), [first, second], _) | (Some(_), _, [first, second]) => {
-                Err(self.twice(*first, *second))
-            }
-            (None, _, []) => Ok(self.rules.kustomization(self.file)),
-            _ => Ok(kinds),
-        }
-    }
-
-    /// An object of the table, as others have to know it.
-    fn described(&self, node: NodeId, kinds: &[Looked<'t>]) -> Option<Object> {
-        let known: &Kind = kinds.iter().find_map(|looked| looked.known)?;
-        let name = self.document.entries(node, "kind").next();
-        let spot = name.map_or(self.document.node(node).spot, |name| {
-            self.document.node(name.value).spot
-        });
-        Some(Object {
-            place: self.place(spot),
-            kind: known.name.to_owned(),
-            group: known.group.to_owned(),
-            spark_version: known
-                .spark_version
-                .and_then(|steps| self.plain_value(node, steps)),
-            has_images: false,
-        })
-    }
-
-    /// A scalar at the end of keys, where there is one.
-    fn plain_value(&self, node: NodeId, steps: &[Step<'_>]) -> Option<(Place, String)> {
-        let mut at = node;
-        for step in steps {
-            let Step::Key(key) = step else {
-                return None;
-            };
-            let (node, _) = self.follow(at, Trail::default());
-            at = self.document.entries(node, key).next()?.value;
-        }
-        let (node, _) = self.follow(at, Trail::default());
-        match &self.document.node(node).body {
-            Body::Scalar { value, .. } => {
-                let place = self.place(self.document.node(node).spot);
-                Some((place, value.clone().into_owned()))
-            }
-            _ => None,
-        }
-    }
-
-    fn string(&self, id: NodeId) -> Option<&'d str> {
-        let (node, _) = self.follow(id, Trail::default());
-        match &self.document.node(node).body {
-            Body::Scalar { value, .. } => Some(value),
-            _ => None,
-        }
-    }
-
-    /// Along the steps to the images.
-    fn walk(
-        &mut self,
-        looked: &Looked<'t>,
-        node: NodeId,
-        steps: &[Step<'t>],
-        trail: Trail,
-    ) -> Result<(), Defect> {
-        let (node, trail) = self.follow(node, trail);
-        let document = self.document;
-        match (steps, &document.node(node).body) {
-            ([], _) => self.image(looked, node, trail),
-            ([Step::Key(key), rest @ ..], Body::Mapping(_)) => {
-                match self.lookup(node, key, &trail)? {
-                    Some((value, trail)) => self.walk(looked, value, rest, trail.key(key)),
-                    None => Ok(()),
-                }
-            }
-            ([Step::Each, rest @ ..], Body::Sequence(items)) => {
-                let mut seen = HashSet::new();
-                for (index, item) in items {
-                    // The same alias again is the same image again: a list of a million would only cost memory.
-                    if let Body::Alias(anchor) = document.node(*item).body
-                        && !seen.insert(anchor)
-                    {
-                        continue;
-                    }
-                    let walked = self.walk(looked, *item, rest, trail.clone().item(*index));
-                    self.defects.extend(walked.err());
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Through an alias to what it stands for, noting anchors that have aliases.
-    fn follow(&self, id: NodeId, trail: Trail) -> (NodeId, Trail) {
-        let node = self.document.node(id);
-        if let Body::Alias(anchor) = node.body {
-            let target = self.document.anchored(anchor).map(|anchored| anchored.node);
-            let trail = Trail {
-                via: trail.via.or(Some(node.spot)),
-                shared: Some((anchor, node.spot)),
-                ..trail
-            };
-            return (target.unwrap_or(id), trail);
-        }
-        let alias = self.document.aliases(node.anchor).first();
-        let shared = alias.map(|alias| (node.anchor, *alias)).or(trail.shared);
-        (id, Trail { shared, ..trail })
-    }
-
-    /// The value of a key: the mapping's own, else the first among those that it merges.
-    fn lookup(
-        &self,
-        mapping: NodeId,
-        key: &str,
-        trail: &Trail,
-    ) -> Result<Option<(NodeId, Trail)>, Defect> {
-        let mut left = vec![(mapping, trail.clone())];
-        let mut seen = HashSet::new();
-        while let Some((mapping, trail)) = left.pop() {
-            if !seen.insert(mapping) {
-                continue;
-            }
-            if let Some(own) = self.own(mapping, key)? {
-                return Ok(Some((own.value, trail)));
-            }
-            let Some(merge) = self.own(mapping, MERGE)? else {
-                continue;
-            };
-            // The first of a list is the strongest, so it has to be the next that is popped.
-            let sources = self.sources(merge.value);
-            left.extend(
-                sources
-                    .into_iter()
-                    .rev()
-                    .map(|source| self.follow(source, trail.clone())),
-            );
-            if left.len() + seen.len() > MERGE_LIMIT {
-                let message = format!(
-                    "more than {MERGE_LIMIT} mappings are merged (`<<`) on the way to `{key}`"
-                );
-                return Err(Defect::new("E066", self.place(merge.key_spot), message)
-                    .hint(format!("write `{key}: ...` out where it is meant")));
-            }
-        }
-        Ok(None)
-    }
-
-    fn own(&self, mapping: NodeId, key: &str) -> Result<Option<Entry<'t>>, Defect> {
-        let mut entries = self.document.entries(mapping, key);
-        match (entries.next(), entries.next()) {
-            (Some(first), Some(second)) => Err(self.twice(first, second)),
-            (first, _) => Ok(first),
-        }
-    }
-
-    /// The mappings that a merge key names, a few more than are allowed at most.
-    fn sources(&self, value: NodeId) -> Vec<NodeId> {
-        let (node, _) = self.follow(value, Trail::default());
-        match &self.document.node(node).body {
-            Body::Sequence(items) => {
-                let items = items.iter().take(MERGE_LIMIT + 1);
-                items.map(|(_, item)| *item).collect()
-            }
-            _ => vec![value],
-        }
-    }
-
-    /// Notes the image at the end of a way.
-    fn image(&mut self, looked: &Looked<'t>, node: NodeId, trail: Trail) -> Result<(), Defect> {
-        let is_mapping = matches!(self.document.node(node).body, Body::Mapping(_));
-        let is_template = self.template(self.document.node(node)).is_some();
-        let parts = match looked.form {
-            Form::Kustomize => self.kustomize(node, &trail)?,
-            Form::Either if is_mapping && !is_template => {
-                let mut parts = [const { None }; 4];
-                for (part, key) in parts.iter_mut().zip(VALUES) {
-                    *part = self.lookup(node, key, &trail)?;
-                }
-                self.values(parts, VALUES)
-            }
-            Form::Reference | Form::Either => {
-                let scalar = self.scalar(node, trail.clone());
-                self.refuse_other_types(looked, node, &scalar)?;
-                Some(Parts::Reference(scalar))
-            }
-        };
-        let is_refused = looked.known.is_some_and(|kind| kind.refuses_properties)
-            && trail.path.contains(".sparkConf[");
-        if let Some(parts) = parts {
-            self.note(looked.kind, trail.path, parts);
-            if let Some(place) = self.found.places.last_mut() {
-                place.is_refused = is_refused;
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes a place, by the first of its scalars that stands in the text.
-    fn note(&mut self, kind: &str, path: String, parts: Parts) {
-        let first = parts.scalars().min_by_key(|scalar| scalar.span.start);
-        let Some(first) = first.map(|first| first.place.clone()) else {
-            return;
-        };
-        let is_template = parts.scalars().any(|scalar| scalar.is_template);
-        let place = ImagePlace {
-            place: first,
-            path,
-            kind: kind.to_owned(),
-            object: self.object,
-            mark: None,
-            left_alone: is_template.then_some(LeftAlone::Template),
-            keeps_repository: false,
-            is_refused: false,
-            twice: None,
-            parts,
-        };
-        self.found.places.push(place);
-    }
-
-    /// Helm's values anywhere in an object of no known kind: whether they name our images, the reader has to say.
-    fn candidates(&mut self, root: NodeId) {
-        let mut entries = ["kind", "apiVersion"].into_iter();
-        let is_object = entries.any(|key| self.document.entries(root, key).next().is_some());
-        for candidate in &self.document.candidates {
-            let trail = Trail::at(&candidate.path);
-            let [image, registry, repository, tag, digest] = self.parts(candidate, &trail);
-            let is_name = tag.is_some() || digest.is_some();
-            let name = image.clone().filter(|image| is_name && self.is_name(image));
-            let parts = if repository.is_none() && name.is_some() {
-                let keys = ["registry", "image", "tag", "digest"];
-                self.values([registry, name.clone(), tag, digest], keys)
-            } else {
-                self.values([registry, repository, tag, digest], VALUES)
-            };
-            if let Some(parts) = parts {
-                self.note("values", candidate.path.clone(), parts);
-                if let Some(place) = self.found.places.last_mut() {
-                    place.twice = candidate_twice(self.file, candidate);
-                }
-            }
-            let image = image.filter(|_| !is_object && name.is_none());
-            let image = image.map(|(image, trail)| {
-                let (image, trail) = self.follow(image, trail.key("image"));
-                (self.scalar(image, trail.clone()), trail.path)
-            });
-            if let Some((scalar, path)) =
-                image.filter(|(scalar, _)| scalar.other_type.is_none() && !scalar.is_template)
-            {
-                self.note("values", path, Parts::Reference(scalar));
-                if let Some(place) = self.found.places.last_mut() {
-                    place.twice = candidate_twice(self.file, candidate);
-                }
-            }
-        }
-    }
-
-    /// The parts of a candidate in the order of their keys, its own or those that it merges.
-    fn parts(
-        &self,
-        candidate: &Candidate,
-        trail: &Trail,
-    ) -> [Option<(NodeId, Trail)>; PART_KEYS.len()] {
-        let mut parts = candidate
-            .parts
-            .map(|part| part.map(|node| (node, trail.clone())));
-        let Some(merge) = candidate.merge else {
-            return parts;
-        };
-        for (part, key) in parts.iter_mut().zip(PART_KEYS) {
-            let mut sources = self.sources(merge).into_iter();
-            let merged = || {
-                sources.find_map(|source| {
-                    let (mapping, trail) = self.follow(source, trail.clone());
-                    // What is wrong with it is told where it stands.
-                    self.lookup(mapping, key, &trail).ok().flatten()
-                })
-            };
-            *part = part.take().or_else(merged);
-        }
-        parts
-    }
-
-    /// Whether an image is named without a tag, so that one that stands beside it may be its own.
-    fn is_name(&self, (image, trail): &(NodeId, Trail)) -> bool {
-        let (image, _) = self.follow(*image, trail.clone());
-        match &self.document.node(image).body {
-            Body::Scalar { value, style, .. } => {
-                scalar::trimmed(value, *style).parse::<Repository>().is_ok()
-            }
-            _ => false,
-        }
-    }
-
-    /// Registry, repository, tag and digest as Helm's values have them, where there is a repository at least.
-    fn values(&self, parts: [Option<(NodeId, Trail)>; 4], keys: [&str; 4]) -> Option<Parts> {
-        let mut scalars = [const { None }; 4];
-        for ((slot, part), key) in scalars.iter_mut().zip(parts).zip(keys) {
-            let Some((node, trail)) = part else {
-                continue;
-            };
-            let (node, trail) = self.follow(node, trail.key(key));
-            let node_of = self.document.node(node);
-            let is_scalar = matches!(node_of.body, Body::Scalar { .. });
-            if !is_scalar && self.template(node_of).is_none() {
-                return None;
-            }
-            *slot = Some(self.scalar(node, trail));
-        }
-        let [registry, repository, tag, digest] = scalars;
-        Some(Parts::Values {
-            registry,
-            repository: repository?,
-            tag,
-            digest,
-        })
-    }
-
-    /// An entry of kustomize's `images`.
-    fn kustomize(&self, node: NodeId, trail: &Trail) -> Result<Option<Parts>, Defect> {
-        if !matches!(self.document.node(node).body, Body::Mapping(_)) {
-            return Ok(None);
-        }
-        let mut scalars = [const { None }; 4];
-        for (slot, key) in scalars.iter_mut().zip(KUSTOMIZE_KEYS) {
-            if let Some((value, trail)) = self.lookup(node, key, trail)? {
-                let (value, trail) = self.follow(value, trail.key(key));
-                if !matches!(self.document.node(value).body, Body::Scalar { .. }) {
-                    return Ok(None);
-                }
-                *slot = Some(self.scalar(value, trail));
-            }
-        }
-        let [name, new_name, new_tag, digest] = scalars;
-        Ok(name.map(|name| Parts::Kustomize {
-            name,
-            new_name,
-            new_tag,
-            digest,
-        }))
-    }
-
-    /// The objects and values that stand as text in block scalars.
-    fn texts(&mut self) {
-        if self.depth >= DEPTH_LIMIT {
-            return;
-        }
-        for (path, node) in &self.document.texts {
-            let node = self.document.node(*node);
-            let Body::Scalar { value, .. } = &node.body else {
-                continue;
-            };
-            let Some(literal) = Literal::new(self.text, node.spot, value) else {
-                continue;
-            };
-            let (inner, defects) = located(self.file, &literal.text, self.rules, self.depth + 1);
-            // What is no YAML in there is somebody else's text.
-            if defects.iter().any(|defect| defect.code == "E060") {
-                continue;
-            }
-            self.defects
-                .extend(defects.into_iter().map(|defect| Defect {
-                    place: literal.place(defect.place),
-                    ..defect
-                }));
-            let place = |place| literal.place(place);
-            let span = |span| literal.span(span);
-            let objects = inner.objects.into_iter().map(|object| Object {
-                place: literal.place(object.place),
-                ..object
-            });
-            let places = inner.places.into_iter();
-            let places = places.map(|found| found.moved(&place, &span, path));
-            let shared = inner.shared.into_iter().map(|(range, mut shared)| {
-                shared.move_by(&place);
-                (span(range), shared)
-            });
-            self.inner.extend(shared);
-            let inner = Located {
-                places: places.collect(),
-                objects: objects.collect(),
-                ..Located::default()
-            };
-            add(self.found, inner);
-        }
-    }
-
-    /// A node as a scalar of a place; of what is none, its bytes.
-    fn scalar(&self, id: NodeId, trail: Trail) -> Scalar {
-        let node = self.document.node(id);
-        let spot = trail.via.unwrap_or(node.spot);
-        let template = self.template(node);
-        let mut scalar = Scalar {
-            place: self.place(spot),
-            path: trail.path,
-            at: spot.start,
-            value: String::new(),
-            is_template: template.is_some(),
-            span: node.spot.range(),
-            style: ScalarStyle::Plain,
-            is_part: false,
-            is_fixed: false,
-            other_type: None,
-            shared: trail
-                .shared
-                .and_then(|shared| self.shared(shared, trail.via))
-                .map(Box::new),
-        };
-        if let Some(span) = template {
-            self.text[span.clone()].clone_into(&mut scalar.value);
-            scalar.span = span;
-            return scalar;
-        }
-        match &node.body {
-            Body::Scalar { value, style, tag } => {
-                scalar::trimmed(value, *style).clone_into(&mut scalar.value);
-                scalar.style = *style;
-                scalar.other_type = scalar::other_type(value, *style, tag.as_deref());
-                let (span, is_fixed) =
-                    scalar::editable(self.text, &scalar.span, &scalar.value, *style);
-                (scalar.span, scalar.is_fixed) = (span, is_fixed);
-            }
-            Body::Sequence(_) => scalar.other_type = Some("a list".to_owned()),
-            Body::Mapping(_) | Body::Alias(_) => {
-                scalar.other_type = Some("a mapping".to_owned());
-            }
-        }
-        scalar
-    }
-
-    /// The bytes of a value that a template engine writes; a bare `{{ … }}` reads as mappings in each other.
-    fn template(&self, node: &Node<'_>) -> Option<Range<usize>> {
-        match &node.body {
-            Body::Scalar { .. } => {
-                let raw = self.text.get(node.spot.range())?;
-                scalar::holds_expression(raw).then(|| node.spot.range())
-            }
-            Body::Mapping(_) => {
-                let rest = self.text.get(node.spot.start..)?;
-                let line = rest.lines().next().unwrap_or_default();
-                let end = line.rfind("}}").map_or(line.len(), |end| end + 2);
-                line.starts_with("{{")
-                    .then_some(node.spot.start..node.spot.start + end)
-            }
-            _ => None,
-        }
-    }
-
-    /// In an object of a known kind an image is a string, whoever's it is.
-    fn refuse_other_types(
-        &self,
-        looked: &Looked<'_>,
-        node: NodeId,
-        scalar: &Scalar,
-    ) -> Result<(), Defect> {
-        let Some(other) = scalar.other_type.as_ref() else {
-            return Ok(());
-        };
-        let node = self.document.node(node);
-        let written = match node.body {
-            Body::Scalar { .. } => &self.text[node.spot.range()],
-            _ => "",
-        };
-        let quoted = match written {
-            "" => String::new(),
-            value => format!(" (`{value}`)"),
-        };
-        let hint = match (other.as_str(), written) {
-            ("null", _) => "write the image's reference there, or remove the key".to_owned(),
-            ("a list" | "a mapping", _) => "write one reference, HOST/PATH:TAG".to_owned(),
-            (other, _) if other.contains('!') => {
-                "remove the tag, and write the image's reference, HOST/PATH:TAG".to_owned()
-            }
-            (_, value) => format!(
-                "write the image's reference, HOST/PATH:TAG; if its name is no more than that, put it in quotes: `\"{value}\"`"
-            ),
-        };
-        let message = format!(
-            "`{}` of this {} is {other}{quoted}, not a string",
-            scalar.path, looked.kind
-        );
-        Err(Defect::new("E062", scalar.place.clone(), message).hint(hint))
-    }
-
-    fn shared(&self, (anchor, alias): (usize, Spot), via: Option<Spot>) -> Option<Shared> {
-        let spot = self.document.anchored(anchor)?.spot;
-        let aliases = self.document.aliases(anchor).iter();
-        Some(Shared {
-            anchor: self.text.get(spot.range())?.to_owned(),
-            anchor_place: self.place(spot),
-            alias_place: self.place(via.unwrap_or(alias)),
-            is_alias: via.is_some(),
-            aliases: aliases.map(|alias| self.place(*alias)).collect(),
-        })
-    }
-
-    fn twice(&self, first: Entry<'_>, second: Entry<'_>) -> Defect {
-        twice(self.file, first.key, first.key_spot, second.key_spot).defect()
-    }
-
-    fn place(&self, spot: Spot) -> Place {
-        spot.place(self.file)
-    }
-}
-
-fn candidate_twice(file: &Path, candidate: &Candidate) -> Option<Twice> {
-    let (key, first, second) = candidate.twice?;
-    Some(twice(file, key, first, second))
-}
-
-fn twice(file: &Path, key: &str, first: Spot, second: Spot) -> Twice {
-    Twice {
-        key: key.to_owned(),
-        first: first.place(file),
-        second: second.place(file),
+/// What was found in a block scalar at `path`, with the places and bytes of the text around it.
+fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
+    let place = |place| literal.place(place);
+    let span = |span| literal.span(span);
+    let Located {
+        places,
+        objects,
+        shared,
+        ..
+    } = inner.located;
+    let places = places.into_iter();
+    let objects = objects.into_iter().map(|object| Object {
+        place: place(object.place),
+        ..object
+    });
+    let shared = shared.into_iter().map(|(range, mut shared)| {
+        shared.move_by(&place);
+        (span(range), shared)
+    });
+    let defects = inner.defects.into_iter().map(|defect| Defect {
+        place: place(defect.place),
+        ..defect
+    });
+    Findings {
+        located: Located {
+            places: places
+                .map(|found| found.moved(&place, &span, path))
+                .collect(),
+            objects: objects.collect(),
+            shared: shared.collect(),
+            ..Located::default()
+        },
+        defects: defects.collect(),
+        not_yaml: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::image_place::LeftAlone, *};
     use crate::project::{ConfiguredPlace, PathStep};
 
     fn rules() -> Rules<'static> {

@@ -6,7 +6,7 @@ use granit_parser::{Event, Parser, ScalarStyle};
 
 use super::{
     image_place::{ImagePlace, LeftAlone, Parts, Scalar},
-    locate::{Found, Located},
+    located::{Findings, Located},
     marks::{self, Mark, Part, Says},
     rules::Rules,
     scalar,
@@ -18,24 +18,17 @@ use crate::{
 };
 
 /// Adds the marks of a text to what was found in it as YAML; a template has nothing but its marks.
-pub(super) fn add(
-    file: &Path,
-    text: &str,
-    rules: &Rules<'_>,
-    mut located: Located,
-    mut defects: Vec<Defect>,
-) -> Found {
-    let not_yaml = defects.iter().find(|defect| defect.code == "E060");
-    if let Some(not_yaml) = not_yaml.filter(|_| is_template(text)) {
-        located = Located {
-            not_yaml: Some(not_yaml.place.clone()),
-            ..Located::template()
-        };
-        defects.clear();
+pub(super) fn add(file: &Path, text: &str, rules: &Rules<'_>, mut found: Findings) -> Findings {
+    if let Some(place) = found.not_yaml.take_if(|_| is_template(text)) {
+        found = Findings::template();
+        found.located.not_yaml = Some(place);
     }
     if !marks::may_have(text) {
-        return (located, defects);
+        return found;
     }
+    let Findings {
+        located, defects, ..
+    } = &mut found;
     let comments = (!located.is_template).then(|| comments(text));
     let is_comment = |at: usize| {
         let comments = comments.as_ref();
@@ -46,7 +39,7 @@ pub(super) fn add(
     let known = located.places.len();
     let spans = Spans::of(&located.places);
     for mark in marks {
-        defects.extend(apply(&mut located, text, &spans, mark).err());
+        defects.extend(apply(located, text, &spans, mark).err());
     }
     let shared = SharedRanges::of(std::mem::take(&mut located.shared));
     let marked = located.places[known..].iter_mut();
@@ -54,7 +47,7 @@ pub(super) fn add(
         scalar.shared = shared.around(&scalar.span).cloned().map(Box::new);
     }
     located.places.sort_by_key(ImagePlace::start);
-    (located, defects)
+    found
 }
 
 /// Where the comments of a YAML text begin.

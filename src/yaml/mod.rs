@@ -20,25 +20,31 @@
 mod comment;
 mod document;
 mod image_place;
+mod keys;
 mod literal;
 mod locate;
+mod located;
 mod marked;
 mod marks;
 mod not_yaml;
 mod part;
+mod path;
 mod places;
 mod rewrite;
 mod rules;
 mod scalar;
 mod shared;
 mod table;
+mod view;
+mod walk;
 
 #[cfg(test)]
 mod properties;
 
 pub use comment::comment_start;
 pub use image_place::{ImagePlace, LeftAlone, Parts, Scalar, Wanted, WantedDigest};
-pub use locate::{Located, Object, locate};
+pub use locate::locate;
+pub use located::{Located, Object};
 pub use part::on_all_cores;
 pub use places::paths;
 pub use rewrite::{Change, Rewritten, rewrite};

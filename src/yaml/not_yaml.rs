@@ -151,7 +151,15 @@ fn beginning(line: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::super::{locate::locate, rules::Rules};
+    use granit_parser::Parser;
+
+    use super::{super::part, not_yaml};
+    use crate::project::place::Defect;
+
+    fn defect(text: &str) -> Defect {
+        let error = Parser::new_from_str(text).find_map(Result::err).unwrap();
+        not_yaml(Path::new("f.yml"), part::parts(text, usize::MAX)[0], &error)
+    }
 
     #[test]
     fn each_mistake_is_told_in_words_with_its_place_and_a_cure() {
@@ -183,8 +191,7 @@ mod tests {
             ("a:\r- b\r c\r- @d\r", "4:3", "as `@d` does"),
         ];
         for (text, place, message) in table {
-            let defects = locate(Path::new("f.yml"), text, &Rules::new(&[], [])).unwrap_err();
-            let defect = &defects[0];
+            let defect = defect(text);
             let shown = defect.to_string();
             assert!(
                 shown.starts_with(&format!("f.yml:{place}: not YAML: ")) && shown.contains(message),
@@ -193,8 +200,7 @@ mod tests {
             assert!(defect.hint.is_some() && defect.code == "E060", "{shown}");
         }
         let deep = format!("a: {}", "[".repeat(100_000));
-        let defects = locate(Path::new("f.yml"), &deep, &Rules::new(&[], [])).unwrap_err();
-        let shown = defects[0].to_string();
+        let shown = defect(&deep).to_string();
         assert!(
             shown.ends_with("[…` is nested too deeply") && shown.len() < 120,
             "{shown}"

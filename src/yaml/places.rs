@@ -2,7 +2,7 @@
 
 use Step::{Each, Key};
 
-use super::document::key_path;
+use super::path::key_path;
 
 /// One step from a node to a node below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::{
     image_place::{ImagePlace, Wanted, WantedDigest},
-    locate::{locate, located_in},
+    locate::{find_in_parts, locate},
+    located::Findings,
     part::parts,
     rewrite::{Change, rewrite},
     rules::Rules,
@@ -447,8 +448,8 @@ proptest! {
         let text = Writer::text(bytes).before;
         let read = |least| {
             let rules = Rules::new(&[], ["job"]);
-            let (located, defects) =
-                located_in(Path::new("f.yml"), &text, &parts(&text, least), &rules, 0);
+            let Findings { located, defects, .. } =
+                find_in_parts(Path::new("f.yml"), &text, &parts(&text, least), &rules, 0);
             (shown(&located.places), defects)
         };
         prop_assert_eq!(read(1), read(usize::MAX));

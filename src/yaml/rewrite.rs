@@ -8,7 +8,7 @@ use super::{
     document::{Spot, events},
     image_place::{Hindrance, ImagePlace, Scalar, Wanted},
     literal::Literal,
-    locate::Located,
+    located::Located,
     part::{LEAST, Part, on_all_cores, parts},
     scalar,
     shared::Shared,

@@ -6,19 +6,10 @@ use std::{
 };
 
 use super::{
-    document::{Body, Document, NodeId, PART_KEYS},
+    keys::{ITEMS, KUSTOMIZE_KEYS, MERGE, PART_KEYS},
     places::{Form, KUSTOMIZE, Kind, Step, TABLE},
 };
 use crate::project::{ConfiguredPlace, PathStep};
-
-/// The merge key of YAML 1.1, which Kubernetes' own readers follow.
-pub(super) const MERGE: &str = "<<";
-
-/// The list of objects that `kubectl get -o yaml` writes.
-pub(super) const ITEMS: &str = "items";
-
-/// The keys of an entry of kustomize's `images`.
-pub(super) const KUSTOMIZE_KEYS: [&str; 4] = ["name", "newName", "newTag", "digest"];
 
 /// What is looked for in manifests.
 #[derive(Debug)]
@@ -122,21 +113,6 @@ impl<'p> Rules<'p> {
                 .get("Kustomization")
                 .map(Vec::as_slice)
         })?
-    }
-
-    /// Whether the object is of a kind with ways of its own.
-    pub(super) fn is_known(&self, document: &Document<'_>, root: NodeId) -> bool {
-        let text = |key: &str| {
-            let value = document.entries(root, key).next()?.value;
-            match &document.node(value).body {
-                Body::Scalar { value, .. } => Some(value.as_ref()),
-                _ => None,
-            }
-        };
-        let Some(kind) = text("kind") else {
-            return false;
-        };
-        text("apiVersion").is_some_and(|version| self.kind(version, kind).is_some())
     }
 }
 

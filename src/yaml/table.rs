@@ -3,8 +3,8 @@
 use std::fmt::{self, Display};
 
 use super::{
+    keys::KUSTOMIZE_KEYS,
     places::{Form, Kind, POD, TABLE, path},
-    rules::KUSTOMIZE_KEYS,
 };
 
 /// The table of kinds and of their places, in Markdown, as `docs/manifests.md` holds it.

@@ -1,0 +1,16 @@
+//! The keys that mean something to us wherever they stand.
+
+/// The merge key of YAML 1.1, which Kubernetes' own readers follow.
+pub(super) const MERGE: &str = "<<";
+
+/// The list of objects that `kubectl get -o yaml` writes.
+pub(super) const ITEMS: &str = "items";
+
+/// The keys of an entry of kustomize's `images`.
+pub(super) const KUSTOMIZE_KEYS: [&str; 4] = ["name", "newName", "newTag", "digest"];
+
+/// The keys by which Helm's values name an image: whole, or in parts.
+pub(super) const PART_KEYS: [&str; 5] = ["image", "registry", "repository", "tag", "digest"];
+
+/// Those of an image in parts, in the order of a reference.
+pub(super) const VALUES: [&str; 4] = ["registry", "repository", "tag", "digest"];

@@ -1,0 +1,100 @@
+//! What is found in a text.
+
+use std::ops::Range;
+
+use super::{image_place::ImagePlace, shared::Shared};
+use crate::project::place::{Defect, Place};
+
+/// What a text holds for us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Located {
+    /// The places that name images, in the order of the text.
+    pub places: Vec<ImagePlace>,
+    /// The objects of the kinds that are looked at, in the order of the text.
+    pub objects: Vec<Object>,
+    /// The text is no YAML before something has rendered it, so that only its marks count.
+    pub is_template: bool,
+    /// Where it stops being YAML, if its name does not say that it is none.
+    pub not_yaml: Option<Place>,
+    /// The bytes of lines that a mark takes out, in the order of the text.
+    pub(super) ignored: Vec<Range<usize>>,
+    /// The bytes of what is used again by an alias.
+    pub(super) shared: Vec<(Range<usize>, Shared)>,
+}
+
+/// An object of a kind that is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Of its `kind`.
+    pub place: Place,
+    /// Its `kind`.
+    pub kind: String,
+    /// Its API group.
+    pub group: String,
+    /// The Spark that it says it is for.
+    pub spark_version: Option<(Place, String)>,
+    /// Whether it names any image.
+    pub has_images: bool,
+}
+
+impl Located {
+    /// Whether a mark says that the byte at `offset` is nobody's business.
+    #[must_use]
+    pub fn is_ignored(&self, offset: usize) -> bool {
+        let line = self.ignored.partition_point(|line| line.end <= offset);
+        let line = self.ignored.get(line);
+        line.is_some_and(|line| line.contains(&offset))
+    }
+
+    /// The bytes of all values of those places that `is_meant` says, in the order of the text.
+    #[must_use]
+    pub fn spans(&self, is_meant: &dyn Fn(&ImagePlace) -> bool) -> Vec<Range<usize>> {
+        let places = self.places.iter().filter(|place| is_meant(place));
+        let scalars = places.flat_map(|place| place.parts.scalars());
+        let mut spans: Vec<_> = scalars.map(|scalar| scalar.span.clone()).collect();
+        spans.sort_by_key(|span| span.start);
+        spans
+    }
+
+    /// Appends what was found in the text behind.
+    fn append(&mut self, behind: Self) {
+        let before = self.objects.len();
+        let places = behind.places.into_iter().map(|place| ImagePlace {
+            object: place.object.map(|object| object + before),
+            ..place
+        });
+        self.places.extend(places);
+        self.objects.extend(behind.objects);
+        self.shared.extend(behind.shared);
+    }
+}
+
+/// What was found in a text, and what is wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) located: Located,
+    pub(super) defects: Vec<Defect>,
+    /// Where the text first stops being YAML, which is one of the defects.
+    pub(super) not_yaml: Option<Place>,
+}
+
+impl Findings {
+    /// Nothing yet: of a template only the marks count.
+    pub(super) fn template() -> Self {
+        let located = Located {
+            is_template: true,
+            ..Located::default()
+        };
+        Self {
+            located,
+            ..Self::default()
+        }
+    }
+
+    /// Appends what was found in the text behind.
+    pub(super) fn append(&mut self, behind: Self) {
+        self.located.append(behind.located);
+        self.defects.extend(behind.defects);
+        self.not_yaml = self.not_yaml.take().or(behind.not_yaml);
+    }
+}

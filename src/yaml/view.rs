@@ -1,0 +1,351 @@
+//! A document as seen on the way to an image: through aliases and merges, down to the scalars of a place.
+
+use std::{collections::HashSet, ops::Range, path::Path};
+
+use granit_parser::ScalarStyle;
+
+use super::{
+    document::{Body, Candidate, Document, Entry, Node, NodeId, Spot},
+    image_place::{Parts, Scalar, Twice},
+    keys::{KUSTOMIZE_KEYS, MERGE, PART_KEYS},
+    path::{item_path, key_path},
+    places::Step,
+    scalar,
+    shared::Shared,
+};
+use crate::{
+    image::Repository,
+    project::place::{Defect, Place},
+};
+
+/// How many mappings may be merged by `<<` on the way to one key.
+const MERGE_LIMIT: usize = 64;
+
+/// How a node was reached.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trail {
+    pub(super) path: String,
+    /// The first alias on the way.
+    pub(super) via: Option<Spot>,
+    /// The innermost anchor on the way that has aliases.
+    pub(super) shared: Option<(usize, Spot)>,
+}
+
+impl Trail {
+    pub(super) fn key(self, key: &str) -> Self {
+        let path = key_path(&self.path, key);
+        Self { path, ..self }
+    }
+
+    pub(super) fn item(self, index: usize) -> Self {
+        let path = item_path(&self.path, index);
+        Self { path, ..self }
+    }
+
+    pub(super) fn at(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A document with the text that it was read from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'d, 't> {
+    pub(super) file: &'d Path,
+    pub(super) text: &'t str,
+    pub(super) document: &'d Document<'t>,
+}
+
+impl<'d, 't> View<'d, 't> {
+    /// A scalar at the end of keys, where there is one.
+    pub(super) fn plain_value(&self, node: NodeId, steps: &[Step<'_>]) -> Option<(Place, String)> {
+        let mut at = node;
+        for step in steps {
+            let Step::Key(key) = step else {
+                return None;
+            };
+            let (node, _) = self.follow(at, Trail::default());
+            at = self.document.entries(node, key).next()?.value;
+        }
+        let (node, _) = self.follow(at, Trail::default());
+        match &self.document.node(node).body {
+            Body::Scalar { value, .. } => {
+                let place = self.place(self.document.node(node).spot);
+                Some((place, value.clone().into_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn string(&self, id: NodeId) -> Option<&'d str> {
+        let (node, _) = self.follow(id, Trail::default());
+        match &self.document.node(node).body {
+            Body::Scalar { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Through an alias to what it stands for, noting anchors that have aliases.
+    pub(super) fn follow(&self, id: NodeId, trail: Trail) -> (NodeId, Trail) {
+        let node = self.document.node(id);
+        if let Body::Alias(anchor) = node.body {
+            let target = self.document.anchored(anchor).map(|anchored| anchored.node);
+            let trail = Trail {
+                via: trail.via.or(Some(node.spot)),
+                shared: Some((anchor, node.spot)),
+                ..trail
+            };
+            return (target.unwrap_or(id), trail);
+        }
+        let alias = self.document.aliases(node.anchor).first();
+        let shared = alias.map(|alias| (node.anchor, *alias)).or(trail.shared);
+        (id, Trail { shared, ..trail })
+    }
+
+    /// The value of a key: the mapping's own, else the first among those that it merges.
+    pub(super) fn lookup(
+        &self,
+        mapping: NodeId,
+        key: &str,
+        trail: &Trail,
+    ) -> Result<Option<(NodeId, Trail)>, Defect> {
+        let mut left = vec![(mapping, trail.clone())];
+        let mut seen = HashSet::new();
+        while let Some((mapping, trail)) = left.pop() {
+            if !seen.insert(mapping) {
+                continue;
+            }
+            if let Some(own) = self.own(mapping, key)? {
+                return Ok(Some((own.value, trail)));
+            }
+            let Some(merge) = self.own(mapping, MERGE)? else {
+                continue;
+            };
+            // The first of a list is the strongest, so it has to be the next that is popped.
+            let sources = self.sources(merge.value);
+            left.extend(
+                sources
+                    .into_iter()
+                    .rev()
+                    .map(|source| self.follow(source, trail.clone())),
+            );
+            if left.len() + seen.len() > MERGE_LIMIT {
+                let message = format!(
+                    "more than {MERGE_LIMIT} mappings are merged (`<<`) on the way to `{key}`"
+                );
+                return Err(Defect::new("E066", self.place(merge.key_spot), message)
+                    .hint(format!("write `{key}: ...` out where it is meant")));
+            }
+        }
+        Ok(None)
+    }
+
+    fn own(&self, mapping: NodeId, key: &str) -> Result<Option<Entry<'t>>, Defect> {
+        let mut entries = self.document.entries(mapping, key);
+        match (entries.next(), entries.next()) {
+            (Some(first), Some(second)) => Err(self.twice(first, second)),
+            (first, _) => Ok(first),
+        }
+    }
+
+    /// The mappings that a merge key names, a few more than are allowed at most.
+    fn sources(&self, value: NodeId) -> Vec<NodeId> {
+        let (node, _) = self.follow(value, Trail::default());
+        match &self.document.node(node).body {
+            Body::Sequence(items) => {
+                let items = items.iter().take(MERGE_LIMIT + 1);
+                items.map(|(_, item)| *item).collect()
+            }
+            _ => vec![value],
+        }
+    }
+
+    /// The parts of a candidate in the order of their keys, its own or those that it merges.
+    pub(super) fn parts(
+        &self,
+        candidate: &Candidate,
+        trail: &Trail,
+    ) -> [Option<(NodeId, Trail)>; PART_KEYS.len()] {
+        let mut parts = candidate
+            .parts
+            .map(|part| part.map(|node| (node, trail.clone())));
+        let Some(merge) = candidate.merge else {
+            return parts;
+        };
+        for (part, key) in parts.iter_mut().zip(PART_KEYS) {
+            let mut sources = self.sources(merge).into_iter();
+            let merged = || {
+                sources.find_map(|source| {
+                    let (mapping, trail) = self.follow(source, trail.clone());
+                    // What is wrong with it is told where it stands.
+                    self.lookup(mapping, key, &trail).ok().flatten()
+                })
+            };
+            *part = part.take().or_else(merged);
+        }
+        parts
+    }
+
+    /// Whether an image is named without a tag, so that one that stands beside it may be its own.
+    pub(super) fn is_name(&self, (image, trail): &(NodeId, Trail)) -> bool {
+        let (image, _) = self.follow(*image, trail.clone());
+        match &self.document.node(image).body {
+            Body::Scalar { value, style, .. } => {
+                scalar::trimmed(value, *style).parse::<Repository>().is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    /// Registry, repository, tag and digest as Helm's values have them, where there is a repository at least.
+    pub(super) fn values(
+        &self,
+        parts: [Option<(NodeId, Trail)>; 4],
+        keys: [&str; 4],
+    ) -> Option<Parts> {
+        let mut scalars = [const { None }; 4];
+        for ((slot, part), key) in scalars.iter_mut().zip(parts).zip(keys) {
+            let Some((node, trail)) = part else {
+                continue;
+            };
+            let (node, trail) = self.follow(node, trail.key(key));
+            let node_of = self.document.node(node);
+            let is_scalar = matches!(node_of.body, Body::Scalar { .. });
+            if !is_scalar && self.template(node_of).is_none() {
+                return None;
+            }
+            *slot = Some(self.scalar(node, trail));
+        }
+        let [registry, repository, tag, digest] = scalars;
+        Some(Parts::Values {
+            registry,
+            repository: repository?,
+            tag,
+            digest,
+        })
+    }
+
+    /// An entry of kustomize's `images`.
+    pub(super) fn kustomize(&self, node: NodeId, trail: &Trail) -> Result<Option<Parts>, Defect> {
+        if !matches!(self.document.node(node).body, Body::Mapping(_)) {
+            return Ok(None);
+        }
+        let mut scalars = [const { None }; 4];
+        for (slot, key) in scalars.iter_mut().zip(KUSTOMIZE_KEYS) {
+            if let Some((value, trail)) = self.lookup(node, key, trail)? {
+                let (value, trail) = self.follow(value, trail.key(key));
+                if !matches!(self.document.node(value).body, Body::Scalar { .. }) {
+                    return Ok(None);
+                }
+                *slot = Some(self.scalar(value, trail));
+            }
+        }
+        let [name, new_name, new_tag, digest] = scalars;
+        Ok(name.map(|name| Parts::Kustomize {
+            name,
+            new_name,
+            new_tag,
+            digest,
+        }))
+    }
+
+    /// A node as a scalar of a place; of what is none, its bytes.
+    pub(super) fn scalar(&self, id: NodeId, trail: Trail) -> Scalar {
+        let node = self.document.node(id);
+        let spot = trail.via.unwrap_or(node.spot);
+        let template = self.template(node);
+        let mut scalar = Scalar {
+            place: self.place(spot),
+            path: trail.path,
+            at: spot.start,
+            value: String::new(),
+            is_template: template.is_some(),
+            span: node.spot.range(),
+            style: ScalarStyle::Plain,
+            is_part: false,
+            is_fixed: false,
+            other_type: None,
+            shared: trail
+                .shared
+                .and_then(|shared| self.shared(shared, trail.via))
+                .map(Box::new),
+        };
+        if let Some(span) = template {
+            self.text[span.clone()].clone_into(&mut scalar.value);
+            scalar.span = span;
+            return scalar;
+        }
+        match &node.body {
+            Body::Scalar { value, style, tag } => {
+                scalar::trimmed(value, *style).clone_into(&mut scalar.value);
+                scalar.style = *style;
+                scalar.other_type = scalar::other_type(value, *style, tag.as_deref());
+                let (span, is_fixed) =
+                    scalar::editable(self.text, &scalar.span, &scalar.value, *style);
+                (scalar.span, scalar.is_fixed) = (span, is_fixed);
+            }
+            Body::Sequence(_) => scalar.other_type = Some("a list".to_owned()),
+            Body::Mapping(_) | Body::Alias(_) => {
+                scalar.other_type = Some("a mapping".to_owned());
+            }
+        }
+        scalar
+    }
+
+    /// The bytes of a value that a template engine writes; a bare `{{ … }}` reads as mappings in each other.
+    pub(super) fn template(&self, node: &Node<'_>) -> Option<Range<usize>> {
+        match &node.body {
+            Body::Scalar { .. } => {
+                let raw = self.text.get(node.spot.range())?;
+                scalar::holds_expression(raw).then(|| node.spot.range())
+            }
+            Body::Mapping(_) => {
+                let rest = self.text.get(node.spot.start..)?;
+                let line = rest.lines().next().unwrap_or_default();
+                let end = line.rfind("}}").map_or(line.len(), |end| end + 2);
+                line.starts_with("{{")
+                    .then_some(node.spot.start..node.spot.start + end)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn shared(
+        &self,
+        (anchor, alias): (usize, Spot),
+        via: Option<Spot>,
+    ) -> Option<Shared> {
+        let spot = self.document.anchored(anchor)?.spot;
+        let aliases = self.document.aliases(anchor).iter();
+        Some(Shared {
+            anchor: self.text.get(spot.range())?.to_owned(),
+            anchor_place: self.place(spot),
+            alias_place: self.place(via.unwrap_or(alias)),
+            is_alias: via.is_some(),
+            aliases: aliases.map(|alias| self.place(*alias)).collect(),
+        })
+    }
+
+    pub(super) fn twice(&self, first: Entry<'_>, second: Entry<'_>) -> Defect {
+        twice(self.file, first.key, first.key_spot, second.key_spot).defect()
+    }
+
+    pub(super) fn candidate_twice(&self, candidate: &Candidate) -> Option<Twice> {
+        let (key, first, second) = candidate.twice?;
+        Some(twice(self.file, key, first, second))
+    }
+
+    pub(super) fn place(&self, spot: Spot) -> Place {
+        spot.place(self.file)
+    }
+}
+
+fn twice(file: &Path, key: &str, first: Spot, second: Spot) -> Twice {
+    Twice {
+        key: key.to_owned(),
+        first: first.place(file),
+        second: second.place(file),
+    }
+}
