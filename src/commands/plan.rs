@@ -21,7 +21,7 @@ use crate::{
         workspace::{LockPolicy, Services, Session},
     },
     plan::reasons::{self, Found, State},
-    project::excluded::{self, Folder},
+    project::left_out::{self, Folder},
 };
 
 pub(super) fn run(session: &Session<'_>, arguments: &PlanArguments) -> Result<(), Error> {
@@ -193,7 +193,7 @@ impl Planner<'_> {
                 .get(&name)
                 .zip(self.prepared.inputs.get(&name));
             if let Some((image, inputs)) = image {
-                left_out.insert(name, excluded::of(project, image, inputs)?);
+                left_out.insert(name, left_out::of(project, image, inputs)?);
             }
         }
         Ok(left_out)

@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{
-    settings::Project,
-    template::{Names, TagPattern},
-};
+use super::template::{Names, ReferenceTemplate, TagPattern};
 use crate::image::{Reference, Repository};
 
 /// The repositories of a project's images, under all its registries and the prefixes that it had.
@@ -15,25 +12,29 @@ pub struct ImageMatcher {
 }
 
 impl ImageMatcher {
-    /// Of all images that make a reference.
+    /// Of the images of a project under all of `prefixes`.
     #[must_use]
-    pub fn of(project: &Project) -> Self {
+    pub fn of<'a>(
+        project: &str,
+        prefixes: impl IntoIterator<Item = &'a String>,
+        images: impl IntoIterator<Item = &'a String, IntoIter: Clone>,
+        template: &ReferenceTemplate,
+    ) -> Self {
+        let images = images.into_iter();
         let mut by_repository: HashMap<Repository, Vec<(String, TagPattern)>> = HashMap::new();
-        for prefix in project.registries.values().chain(&project.formerly) {
-            for image in project.images.values() {
+        for registry in prefixes {
+            for image in images.clone() {
                 let names = Names {
-                    registry: prefix,
-                    project: &project.name,
-                    image: &image.name,
+                    registry,
+                    project,
+                    image,
                 };
-                let Ok(tag_pattern) = project.reference.tag_pattern(names) else {
+                let Ok(pattern) = template.tag_pattern(names) else {
                     continue;
                 };
-                let images = by_repository
-                    .entry(tag_pattern.repository.clone())
-                    .or_default();
-                if images.iter().all(|(name, _)| *name != image.name) {
-                    images.push((image.name.clone(), tag_pattern));
+                let known = by_repository.entry(pattern.repository.clone()).or_default();
+                if known.iter().all(|(name, _)| name != image) {
+                    known.push((image.clone(), pattern));
                 }
             }
         }
@@ -73,7 +74,7 @@ impl ImageMatcher {
         }
         let images = self.by_repository.get(&reference.repository)?;
         let tag = reference.tag.as_deref()?;
-        // Of `job` and `job-b`, it is the one of which more is there.
+        // The longest prefix and suffix win: `job-b` over `job`.
         let like = images.iter().filter(|(_, image)| image.resembles(tag));
         let nearest = like.max_by_key(|(_, image)| image.tag_prefix.len() + image.tag_suffix.len());
         nearest.map(|(name, _)| name.as_str())

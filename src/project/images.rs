@@ -11,7 +11,7 @@ use super::{
     config,
     glob::{self, Wanted},
     ignore::DefaultExcludes,
-    load::Loader,
+    loader::Loader,
     place::{Defect, Place, nearest},
     settings::{Chain, Context, Image, Kind, Package, Project},
 };

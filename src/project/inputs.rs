@@ -1,21 +1,20 @@
 //! What a stage is made from, as it lies on this disk: its Dockerfile, its context, the job's code.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
 use super::{
     Context, Image, OperatorOrigin, Package, Project,
     dockerfile::{Dockerfile, Resolution, Role, Used},
-    excluded::LeftOut,
+    exclusions::{ContextRules, JobRules},
     file_trees::{FileTrees, Rules},
-    ignore::{DefaultExcludes, DockerIgnore, TreeError},
+    ignore::TreeError,
     lock::{self, Lock},
-    pins,
     place::{Defect, Place, nearest},
     recipes::{self, BuiltInRecipe},
-    requirements::{self, Requirements},
+    requirements::Requirements,
     source::SingleFile,
     tree::{Content, Entry},
 };
@@ -417,178 +416,6 @@ fn has_triggers(project: &Project, stage: &str) -> bool {
         let mut instructions = dockerfile.instructions().iter();
         instructions.any(|instruction| instruction.keyword == "ONBUILD")
     })
-}
-
-/// The `<Dockerfile>.dockerignore` of an image, or else the `.dockerignore` of its context, where one of them is there.
-#[must_use]
-pub fn ignore_file(project_root: &Path, context: &Path, image: &Image) -> Option<PathBuf> {
-    let of_dockerfile = image
-        .dockerfile
-        .as_ref()
-        .map(|file| project_root.join(format!("{file}.dockerignore")));
-    let mut candidates = of_dockerfile
-        .into_iter()
-        .chain([context.join(".dockerignore")]);
-    candidates.find(|file| file.is_file())
-}
-
-/// The name, the text and the rules of an image's ignore file.
-fn docker_ignore(
-    project: &Project,
-    root: &Path,
-    image: &Image,
-) -> Result<(String, String, DockerIgnore), Defect> {
-    let Some(file) = ignore_file(&project.root, root, image) else {
-        return Ok(<(String, String, DockerIgnore)>::default());
-    };
-    let text = fs_err::read_to_string(&file)
-        .map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
-    let name = file.strip_prefix(&project.root).unwrap_or(&file);
-    let rules = DockerIgnore::parse(name, &text)?;
-    Ok((name.to_string_lossy().into_owned(), text, rules))
-}
-
-/// What keeps files of a folder out of an image's context, before any `COPY` is looked at.
-pub(super) struct ContextRules {
-    /// For the same folder, other rules have another.
-    name: String,
-    /// The name of the `.dockerignore`, below the project where it lies there.
-    ignore_file: String,
-    ignored: DockerIgnore,
-    never: HashSet<String>,
-    excludes: DefaultExcludes,
-    has_dist: bool,
-}
-
-impl ContextRules {
-    /// The rules for the context `folder` of `image`.
-    pub(super) fn of(project: &Project, image: &Image, folder: &str) -> Result<Self, Defect> {
-        let root = project.root.join(folder);
-        let (ignore_file, text, ignored) = docker_ignore(project, &root, image)?;
-        Ok(Self {
-            name: format!("context {ignore_file}\n{text}"),
-            ignore_file,
-            ignored,
-            never: never_context(project, &root),
-            excludes: DefaultExcludes::anywhere(),
-            has_dist: folder == ".",
-        })
-    }
-
-    /// Why a file, or a folder with all that it holds, is no input; asked in a walk, for what lies in kept folders.
-    pub(super) fn left_out(&self, path: &str, is_folder: bool) -> Option<LeftOut> {
-        if let Some(excluded) = self.excludes.excluded_itself(path, is_folder) {
-            return Some(LeftOut::Excluded(excluded));
-        }
-        if self.has_dist && (path == "dist" || path.starts_with("dist/")) {
-            return Some(LeftOut::Output);
-        }
-        if self.never.contains(path) {
-            return Some(LeftOut::NeverContext);
-        }
-        let is_ignored = if is_folder {
-            self.ignored.excludes_all_below(path)
-        } else {
-            self.ignored.excluded(path)
-        };
-        if !is_ignored {
-            return None;
-        }
-        let rule = self.ignored.deciding(path)?;
-        Some(LeftOut::DockerIgnore {
-            file: self.ignore_file.clone(),
-            line: rule.line,
-            pattern: rule.pattern.clone(),
-        })
-    }
-}
-
-/// What keeps files of a job's folder out of its archive.
-pub(super) struct JobRules {
-    excludes: DefaultExcludes,
-    /// A lock that `build` writes or a manifest that it rewrites would move the tag that it has just made.
-    never: HashSet<String>,
-    main: String,
-}
-
-impl JobRules {
-    pub(super) fn of(project: &Project, package: &Package) -> Result<Self, Defect> {
-        let patterns = package.exclude.iter().map(String::as_str);
-        let excludes = DefaultExcludes::of_job_sources().excluding(patterns);
-        let excludes = excludes
-            .map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))?;
-        Ok(Self {
-            excludes,
-            never: never_context(project, &project.root.join(&package.src)),
-            main: package.main.clone(),
-        })
-    }
-
-    /// Why a file, or a folder with all that it holds, is not packed; asked in a walk, for what lies in kept folders. The
-    /// main file lies beside the archive.
-    pub(super) fn left_out(&self, path: &str, is_folder: bool) -> Option<LeftOut> {
-        if path == self.main {
-            return None;
-        }
-        let excluded = self
-            .excludes
-            .excluded_itself(path, is_folder)
-            .map(LeftOut::Excluded);
-        let is_never = || self.never.contains(path);
-        excluded.or_else(|| is_never().then_some(LeftOut::NeverContext))
-    }
-}
-
-/// Files that name images, as paths below `root`: were they context, a rewritten tag would change the tag that it is.
-fn never_context(project: &Project, root: &Path) -> HashSet<String> {
-    let mut files = vec![
-        super::FILE_NAME.to_owned(),
-        lock::FILE_NAME.to_owned(),
-        pins::FILE_NAME.to_owned(),
-    ];
-    for glob in project.manifests.values().flatten() {
-        files.extend(glob.files.iter().cloned());
-    }
-    let requirements = project
-        .images
-        .values()
-        .filter_map(|image| image.requirements.as_ref());
-    let locks = requirements.map(|file| requirements::lock_file_beside(Path::new(file)));
-    files.extend(locks.filter_map(|file| Some(file.to_str()?.to_owned())));
-    let mut below = HashSet::new();
-    let real_root = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-    let mut real_folders = HashMap::new();
-    for file in files {
-        // A manifest may be a link: what is rewritten is the file that it leads to.
-        let path = project.root.join(&file);
-        let target = real(&path, &mut real_folders);
-        let paths = [
-            path.strip_prefix(root).ok(),
-            target
-                .as_deref()
-                .and_then(|target| target.strip_prefix(&real_root).ok()),
-        ];
-        below.extend(
-            paths
-                .into_iter()
-                .flatten()
-                .filter_map(|path| Some(path.to_str()?.to_owned())),
-        );
-    }
-    below
-}
-
-/// The path without links, of which there may be thousands in one folder.
-fn real(path: &Path, folders: &mut HashMap<PathBuf, Option<PathBuf>>) -> Option<PathBuf> {
-    if fs_err::read_link(path).is_ok() {
-        return fs_err::canonicalize(path).ok();
-    }
-    let (folder, name) = (path.parent()?, path.file_name()?);
-    if !folders.contains_key(folder) {
-        folders.insert(folder.to_owned(), fs_err::canonicalize(folder).ok());
-    }
-    let folder = folders.get(folder)?.as_ref()?;
-    Some(folder.join(name))
 }
 
 fn read_package(

@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, path::Path};
 use serde_spanned::Spanned;
 
 use super::{
-    config::{self, Config, FILE_NAME, Origin, listed},
+    config::{self, FILE_NAME, Origin, listed},
     glob::{self, Wanted},
     image_matcher::ImageMatcher,
     images::Images,
-    place::{Defect, Place, nearest},
+    loader::{Environment, Loader},
+    place::{Defect, Place},
     settings::{
         Chain, ConfiguredPlace, Image, ManifestGlob, Mirrors, Operator, OperatorOrigin, PathStep,
         PinMode, Project, PythonSettings,
@@ -24,9 +25,6 @@ const JAVA: &str = "17";
 const OPERATOR_PATH: &str = "/usr/bin/spark-operator";
 /// The glibc of the oldest distribution that current wheels are made for.
 const GLIBC: (u8, u8) = (2, 28);
-
-/// Gives the value of an environment variable.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Reads the configuration in `root`.
 ///
@@ -52,13 +50,6 @@ pub fn load(root: &Path, environment: Environment<'_>) -> Result<Project, Defect
         config: &config,
     }
     .project()
-}
-
-pub(super) struct Loader<'a> {
-    pub(super) origin: Origin<'a>,
-    pub(super) root: &'a Path,
-    environment: Environment<'a>,
-    pub(super) config: &'a Config,
 }
 
 type Text = Spanned<String>;
@@ -114,7 +105,10 @@ impl Loader<'_> {
             warnings: Vec::new(),
         };
         project.images = self.images(&project)?;
-        project.image_matcher = ImageMatcher::of(&project);
+        let prefixes = project.registries.values().chain(&project.formerly);
+        let images = project.images.keys();
+        project.image_matcher =
+            ImageMatcher::of(&project.name, prefixes, images, &project.reference);
         project.manifests = self.manifests(&project)?;
         Self::check_references(&project)?;
         self.warn(&mut project);
@@ -290,25 +284,6 @@ impl Loader<'_> {
         Err(self.origin.defect("E022", text, message))
     }
 
-    pub(super) fn known_source(&self, text: &Text) -> Result<String, Defect> {
-        let name = text
-            .get_ref()
-            .strip_prefix("source:")
-            .unwrap_or(text.get_ref());
-        if self.config.sources.contains_key(name) {
-            return Ok(name.to_owned());
-        }
-        let defect = self
-            .origin
-            .defect("E086", text, format!("there is no source `{name}`"));
-        Err(
-            match nearest(name, self.config.sources.keys().map(String::as_str)) {
-                Some(near) => defect.hint(format!("did you mean `{near}`?")),
-                None => defect.hint(format!("add a table `[sources.{name}]`")),
-            },
-        )
-    }
-
     fn operator(&self, table: &Spanned<config::Operator>) -> Result<Operator, Defect> {
         let operator = table.get_ref();
         let origin = match (&operator.image, &operator.source) {
@@ -465,13 +440,6 @@ impl Loader<'_> {
                 )
                 .hint("use lower-case letters, digits and `-`"))
         }
-    }
-
-    pub(super) fn is_name(name: &str) -> bool {
-        format!("registry.example/{name}")
-            .parse::<Repository>()
-            .is_ok()
-            && !name.contains('/')
     }
 
     fn manifests(&self, project: &Project) -> Result<BTreeMap<String, Vec<ManifestGlob>>, Defect> {

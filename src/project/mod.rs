@@ -3,14 +3,16 @@
 mod config;
 pub mod digest_cache;
 pub mod dockerfile;
-pub mod excluded;
+pub mod exclusions;
 pub mod file_trees;
 pub mod glob;
 pub mod ignore;
 mod image_matcher;
 mod images;
 pub mod inputs;
+pub mod left_out;
 mod load;
+mod loader;
 pub mod lock;
 pub mod pins;
 pub mod place;
@@ -24,7 +26,8 @@ pub mod wheel;
 
 pub use config::FILE_NAME;
 pub use image_matcher::ImageMatcher;
-pub use load::{Environment, load};
+pub use load::load;
+pub use loader::Environment;
 pub use settings::{
     Chain, ConfiguredPlace, Context, Image, Kind, ManifestGlob, Mirrors, Operator, OperatorOrigin,
     Package, PathStep, PinMode, Project, PythonSettings,

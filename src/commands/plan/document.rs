@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Planner;
 use crate::{
     adapters::registry::Presence, commands::plan::Known, error::Error, image::Digest,
-    operations::resolution, plan::reasons::State, project::excluded::Folder,
+    operations::resolution, plan::reasons::State, project::left_out::Folder,
 };
 
 /// The version of the document.

@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     operations::resolution,
     plan::reasons::State,
-    project::excluded::Folder,
+    project::left_out::Folder,
     ui::{Cell, Paint, Reader, Style, table, unified},
 };
 

@@ -16,8 +16,9 @@ use crate::{
     operations::workspace::Session,
     project::{
         Context, FILE_NAME, Image,
+        exclusions::ignore_file,
         ignore::escaped,
-        inputs::{ImageInputs, ignore_file},
+        inputs::ImageInputs,
         lock,
         requirements::lock_file_beside,
         tree::{Content, Entry, Location},

@@ -2,55 +2,17 @@
 //!
 //! The rules are asked by the same functions that choose the inputs, so that the two cannot disagree.
 
-use std::{collections::BTreeSet, fmt, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
 use walkdir::WalkDir;
 
 use super::{
     Context, Image, Project,
-    ignore::{Excluded, escaped},
-    inputs::{ContextRules, ImageInputs, JobRules},
+    exclusions::{ContextRules, JobRules, LeftOut},
+    ignore::escaped,
+    inputs::ImageInputs,
     place::Defect,
 };
-
-/// Why a path is no input.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LeftOut {
-    /// What is never an input, or what the project excludes.
-    Excluded(Excluded),
-    /// `dist`, which sparkpack makes itself.
-    Output,
-    /// A manifest, a lock or the configuration: it names images, so that it can be in none.
-    NeverContext,
-    /// A rule of a `.dockerignore`.
-    DockerIgnore {
-        /// The file's name, below the project.
-        file: String,
-        /// 1 is the first.
-        line: usize,
-        /// The pattern, as Docker tidies it.
-        pattern: String,
-    },
-    /// No `COPY` or `ADD` of this Dockerfile can match it.
-    NoCopy(String),
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Excluded(excluded) => write!(formatter, "{excluded}"),
-            Self::Output => formatter.write_str("built-in `/dist/` (what sparkpack makes)"),
-            Self::NeverContext => formatter
-                .write_str("built-in: manifests, locks and sparkpack.toml are never context"),
-            Self::DockerIgnore {
-                file,
-                line,
-                pattern,
-            } => write!(formatter, "{file}:{line}: {pattern}"),
-            Self::NoCopy(file) => write!(formatter, "no COPY of {file} can match it"),
-        }
-    }
-}
 
 /// A folder of an image, and what of it is no input.
 #[derive(Clone, Debug, PartialEq, Eq)]
