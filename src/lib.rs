@@ -8,7 +8,7 @@
 //! The layers, each of which uses only those to its left:
 //!
 //! ```text
-//! image ← project ← package ← plan ← yaml ← adapters ← error ← ui ← operations ← commands ← main
+//! image ← project ← package ← plan ← yaml ← adapters ← error ← operations ← ui ← commands ← main
 //! ```
 
 pub mod adapters;

@@ -10,9 +10,10 @@ use crate::{
         provenance, publish, resolution,
         workspace::{LockPolicy, Services, Session},
     },
+    ui::Ui,
 };
 
-pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, ui: &Ui, images: &Images) -> Result<(), Error> {
     let (registry, prefix) = session.registry(images.registry.registry.as_deref())?;
     let targets = session.targets(&images.images)?;
     let scope = Scope {
@@ -44,13 +45,13 @@ pub(super) fn run(session: &Session<'_>, images: &Images) -> Result<(), Error> {
     dist::write_images_json(session, &prepared, (registry, prefix), &rows)?;
     packer.remember();
     if made.values().all(|made| made.action == Action::Reused) && !changed {
-        session.ui.say(format!(
+        ui.say(format!(
             "nothing to do: {} and the manifests are current",
             counted(made.len())
         ));
     }
     for row in &rows {
-        session.ui.data(&row.reference)?;
+        ui.data(&row.reference)?;
     }
     Ok(())
 }

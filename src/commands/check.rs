@@ -20,11 +20,11 @@ use crate::{
     ui::Ui,
 };
 
-pub(super) fn run(session: &Session<'_>, arguments: &CheckArguments) -> Result<(), Error> {
-    let result = check(session, arguments);
+pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<(), Error> {
+    let result = check(session, ui, arguments);
     match &result {
         Ok(()) | Err(Error::Drift { .. }) => {}
-        Err(error) => tell(session.ui, &session.project.root, arguments.format, error)?,
+        Err(error) => tell(ui, &session.project.root, arguments.format, error)?,
     }
     result
 }
@@ -39,7 +39,7 @@ pub(super) fn tell(ui: &Ui, root: &Path, format: CheckFormat, error: &Error) -> 
     }
 }
 
-fn check(session: &Session<'_>, arguments: &CheckArguments) -> Result<(), Error> {
+fn check(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<(), Error> {
     let targets = session.targets(&arguments.images.images)?;
     let scope = Scope {
         registry: arguments.images.registry.registry.as_deref(),
@@ -47,9 +47,10 @@ fn check(session: &Session<'_>, arguments: &CheckArguments) -> Result<(), Error>
     };
     let services = Services::new(session);
     let manifests = Manifests::of(session, scope.registry)?;
-    let manifests = match arguments.format {
-        CheckFormat::Json => manifests.in_full(),
-        _ => manifests,
+    let manifests = if arguments.format == CheckFormat::Json || ui.verbosity() > 0 {
+        manifests.in_full()
+    } else {
+        manifests
     };
     let (examined, prepared) = examine(session, &manifests, &services, scope)?;
     Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;
@@ -57,16 +58,16 @@ fn check(session: &Session<'_>, arguments: &CheckArguments) -> Result<(), Error>
     if arguments.remote {
         let gone = publish::verify(session, &services, &prepared, scope)?;
         for defect in &gone {
-            session.ui.warn(defect);
+            ui.warn(defect);
         }
         drift.extend(gone.iter().map(of_defect));
     }
     let root = &session.project.root;
     match arguments.format {
-        CheckFormat::Text => formats::diff(session.ui, &examined)?,
-        CheckFormat::Json => formats::json(session, &examined, &drift)?,
-        CheckFormat::Github => formats::github(session.ui, root, &drift)?,
-        CheckFormat::Gitlab => formats::gitlab(session.ui, root, &drift)?,
+        CheckFormat::Text => formats::diff(ui, &examined)?,
+        CheckFormat::Json => formats::json(session, ui, &examined, &drift)?,
+        CheckFormat::Github => formats::github(ui, root, &drift)?,
+        CheckFormat::Gitlab => formats::gitlab(ui, root, &drift)?,
     }
     match drift.len() {
         0 => Ok(()),

@@ -10,11 +10,12 @@ use crate::{
         workspace::{Services, Session},
     },
     project::template::TAG_DIGITS,
+    ui::Ui,
 };
 
 const HINT: &str = "write the older and the newer as IMAGE:TAG, as a whole reference, or as a tag of an image of this project";
 
-pub(super) fn run(session: &Session<'_>, arguments: &DiffArguments) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &DiffArguments) -> Result<(), Error> {
     let (_, prefix) = session.registry(arguments.registry.registry.as_deref())?;
     let services = Services::new(session);
     let platform = session
@@ -30,13 +31,13 @@ pub(super) fn run(session: &Session<'_>, arguments: &DiffArguments) -> Result<()
     };
     let (old, new) = (find(&arguments.left)?, find(&arguments.right)?);
     for found in [&old, &new] {
-        session.ui.say(place_of(found));
+        ui.say(place_of(found));
     }
     let both = [&old.record, &new.record];
     let (name, other) = (old.stage(), new.stage());
     if old.fingerprint == new.fingerprint {
         let headline = format!("{name}: nothing differs: both were made from the same inputs");
-        return why::print(session, &headline, &[], &both[..1]);
+        return why::print(ui, &headline, &[], &both[..1]);
     }
     let prefix_of = |found: &FoundRecord| {
         prefix_of(&session.project, found.stage(), &found.wanted.reference).unwrap_or(prefix)
@@ -53,7 +54,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &DiffArguments) -> Result<()
         format!("{name} {left} -> {other} {right}, because")
     };
     let lines = explainer.lines(&old.record, &new.record);
-    why::print(session, &headline, &lines, &both)
+    why::print(ui, &headline, &lines, &both)
 }
 
 /// The images that a text may mean, the likeliest first.

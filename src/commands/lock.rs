@@ -12,9 +12,10 @@ use crate::{
         inputs::Inputs,
         lock::{Lock, Revision},
     },
+    ui::Ui,
 };
 
-pub(super) fn run(session: &Session<'_>, arguments: &LockArguments) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &LockArguments) -> Result<(), Error> {
     let services = Services::new(session);
     let (old, old_inputs, is_known) = read(session, arguments)?;
     let Upgrade {
@@ -40,7 +41,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &LockArguments) -> Result<()
     resolved.files.drop_unused(&session.project, inputs);
     let new = &resolved.files;
     if *new == old {
-        session.ui.say(nothing(arguments));
+        ui.say(nothing(arguments));
         return Ok(());
     }
     let plan = resolved.plan(session, inputs)?;
@@ -57,9 +58,10 @@ pub(super) fn run(session: &Session<'_>, arguments: &LockArguments) -> Result<()
     };
     let order = parents_first(&session.project, inputs)?;
     let moves = resolution::lock_changes(&old, new);
-    Impact::between(session, &order, &before, &plan, moves)?.print(session)?;
+    let impact = Impact::between(session, &order, &before, &plan, moves)?;
+    print(ui, &impact)?;
     if arguments.dry_run {
-        session.ui.say("nothing was written: this was a dry run");
+        ui.say("nothing was written: this was a dry run");
         return Ok(());
     }
     new.write(session, &old)
@@ -112,4 +114,27 @@ fn nothing(arguments: &LockArguments) -> &'static str {
     } else {
         "nothing to do: the locks are complete"
     }
+}
+
+/// Prints it as data: it is what a person puts into the commit's message.
+fn print(ui: &Ui, impact: &Impact) -> Result<(), Error> {
+    ui.data("locks:")?;
+    for line in &impact.moves {
+        ui.data(format!("  {line}"))?;
+    }
+    ui.data("images:")?;
+    for image in &impact.retagged {
+        let old = image.old.as_deref().unwrap_or("not locked before");
+        ui.data(format!("  {}: {old} -> {}", image.name, image.new))?;
+        for reason in &image.reasons {
+            ui.data(format!("    {reason}"))?;
+        }
+    }
+    match (impact.retagged.len(), impact.staying) {
+        (_, 0) => {}
+        (0, _) => ui.data("  all stay as they are")?,
+        (_, 1) => ui.data("  1 stays as it is")?,
+        (_, staying) => ui.data(format!("  {staying} stay as they are"))?,
+    }
+    Ok(())
 }

@@ -44,16 +44,16 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         | Command::Push(_) => Some(session.alone()?),
     };
     let result = match &cli.command {
-        Command::Package(locks) => package::run(&session, *locks),
-        Command::Lock(arguments) => lock::run(&session, arguments),
-        Command::Plan(arguments) => plan::run(&session, arguments),
-        Command::Tags(arguments) => tags::run(&session, arguments),
-        Command::Why(arguments) => why::run(&session, arguments),
-        Command::Diff(arguments) => diff::run(&session, arguments),
-        Command::Pin(arguments) => pin::run(&session, arguments),
-        Command::Check(arguments) => check::run(&session, arguments),
-        Command::Build(images) => build::run(&session, images),
-        Command::Push(images) => push::run(&session, images),
+        Command::Package(locks) => package::run(&session, ui, *locks),
+        Command::Lock(arguments) => lock::run(&session, ui, arguments),
+        Command::Plan(arguments) => plan::run(&session, ui, arguments),
+        Command::Tags(arguments) => tags::run(&session, ui, arguments),
+        Command::Why(arguments) => why::run(&session, ui, arguments),
+        Command::Diff(arguments) => diff::run(&session, ui, arguments),
+        Command::Pin(arguments) => pin::run(&session, ui, arguments),
+        Command::Check(arguments) => check::run(&session, ui, arguments),
+        Command::Build(images) => build::run(&session, ui, images),
+        Command::Push(images) => push::run(&session, ui, images),
     };
     session.keep_stats();
     result

@@ -8,9 +8,10 @@ use crate::{
         workspace::{LockPolicy, Services, Session},
     },
     project::place::{Defect, Place},
+    ui::Ui,
 };
 
-pub(super) fn run(session: &Session<'_>, locks: Locks) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, ui: &Ui, locks: Locks) -> Result<(), Error> {
     let services = Services::with(session, locks);
     let packer = Packer::new(session, &services);
     let packed = packer.pack_all(LockPolicy::of(locks))?;
@@ -26,7 +27,7 @@ pub(super) fn run(session: &Session<'_>, locks: Locks) -> Result<(), Error> {
             .into());
     }
     for dist in packed {
-        session.ui.data(dist)?;
+        ui.data(dist)?;
     }
     Ok(())
 }

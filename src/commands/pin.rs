@@ -9,15 +9,21 @@ use crate::{
         resolution::{self, Strictness},
         workspace::{LockPolicy, Services, Session},
     },
+    ui::Ui,
 };
 
-pub(super) fn run(session: &Session<'_>, arguments: &PinArguments) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PinArguments) -> Result<(), Error> {
     let targets = session.targets(&arguments.images.images)?;
     let scope = Scope {
         registry: arguments.images.registry.registry.as_deref(),
         images: &targets,
     };
     let manifests = Manifests::of(session, scope.registry)?;
+    let manifests = if ui.verbosity() > 0 {
+        manifests.in_full()
+    } else {
+        manifests
+    };
     let services = Services::new(session);
     let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
     let pins = publish::read_pins(session)?;

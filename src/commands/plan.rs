@@ -22,9 +22,10 @@ use crate::{
     },
     plan::reasons::{self, Found, State},
     project::left_out::{self, Folder},
+    ui::Ui,
 };
 
-pub(super) fn run(session: &Session<'_>, arguments: &PlanArguments) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> Result<(), Error> {
     let chosen = arguments.images.registry.registry.as_deref();
     let (registry, prefix) = session.registry(chosen)?;
     let targets = session.targets(&arguments.images.images)?;
@@ -40,6 +41,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &PlanArguments) -> Result<()
     let examined = manifests.examine(&expected)?;
     manifests::warn(session, &prepared, scope, &examined);
     let planner = Planner {
+        ui,
         session,
         prepared: &prepared,
         targets: &targets,
@@ -66,6 +68,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &PlanArguments) -> Result<()
 
 /// What a plan is made from.
 struct Planner<'a> {
+    ui: &'a Ui,
     session: &'a Session<'a>,
     prepared: &'a Prepared,
     targets: &'a [String],
@@ -84,7 +87,7 @@ struct Known<'a> {
     remote: Option<BTreeMap<String, Presence>>,
     examined: Vec<Examined>,
     untracked: Result<Vec<String>, NoGit>,
-    /// By image; only for who expected to know.
+    /// By image; only for who wants to know.
     left_out: BTreeMap<String, Vec<Folder>>,
 }
 
@@ -183,7 +186,7 @@ impl Planner<'_> {
     /// What is no input, for who asked with `-vv`.
     fn left_out(&self) -> Result<BTreeMap<String, Vec<Folder>>, Error> {
         let mut left_out = BTreeMap::new();
-        if self.session.ui.verbosity() < 2 {
+        if self.ui.verbosity() < 2 {
             return Ok(left_out);
         }
         let project = &self.session.project;

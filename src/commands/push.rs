@@ -12,9 +12,10 @@ use crate::{
         resolution::{self, Strictness},
         workspace::{LockPolicy, Services, Session},
     },
+    ui::Ui,
 };
 
-pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PushArguments) -> Result<(), Error> {
     let images = &arguments.images;
     let (registry, prefix) = session.registry(images.registry.registry.as_deref())?;
     let targets = session.targets(&images.images)?;
@@ -61,10 +62,10 @@ pub(super) fn run(session: &Session<'_>, arguments: &PushArguments) -> Result<()
     dist::write_images_json(session, &prepared, (registry, prefix), &rows)?;
     packer.remember();
     if pushed.values().all(|pushed| pushed.made.is_none()) && !changed {
-        session.ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");
+        ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");
     }
     for row in &rows {
-        session.ui.data(format!(
+        ui.data(format!(
             "{}@{}",
             row.reference, pushed[&row.name].image.digest
         ))?;

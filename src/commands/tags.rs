@@ -12,12 +12,13 @@ use crate::{
         resolution::{self, Prepared},
         workspace::{LockPolicy, Services, Session},
     },
+    ui::Ui,
 };
 
 /// The version of the document.
 const VERSION: u32 = 1;
 
-pub(super) fn run(session: &Session<'_>, arguments: &TagsArguments) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &TagsArguments) -> Result<(), Error> {
     let (registry, prefix) = session.registry(arguments.images.registry.registry.as_deref())?;
     let targets = session.targets(&arguments.images.images)?;
     let services = Services::new(session);
@@ -33,17 +34,17 @@ pub(super) fn run(session: &Session<'_>, arguments: &TagsArguments) -> Result<()
     match arguments.format {
         TagsFormat::Lines => {
             for (_, reference) in &references {
-                session.ui.data(reference)?;
+                ui.data(reference)?;
             }
         }
         TagsFormat::Env => {
             for line in variables(&references)? {
-                session.ui.data(line)?;
+                ui.data(line)?;
             }
         }
         TagsFormat::Json => {
             let document = document(session, &prepared, registry, &references);
-            session.ui.document(&document)?;
+            ui.document(&document)?;
         }
     }
     Ok(())

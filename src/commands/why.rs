@@ -14,9 +14,10 @@ use crate::{
     },
     plan::{Record, Stage},
     project::template::{TAG_DIGITS, UNBUILT},
+    ui::Ui,
 };
 
-pub(super) fn run(session: &Session<'_>, arguments: &WhyArguments) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &WhyArguments) -> Result<(), Error> {
     let name = &session.targets(std::slice::from_ref(&arguments.image))?[0];
     let (registry, prefix) = session.registry(arguments.registry.registry.as_deref())?;
     let services = Services::new(session);
@@ -30,6 +31,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &WhyArguments) -> Result<(),
         Some(&prepared),
     );
     let comparison = Comparison {
+        ui,
         session,
         records: &records,
         prepared: &prepared,
@@ -39,13 +41,11 @@ pub(super) fn run(session: &Session<'_>, arguments: &WhyArguments) -> Result<(),
     let (against, whose) = comparison.against(stage, arguments)?;
     if against.is_tagged_by(name, &platform.fingerprint) {
         let unchanged = format!("{name}: nothing changed: {whose} the tag of this checkout");
-        return print(session, &unchanged, &[], &[&platform.record]);
+        return print(ui, &unchanged, &[], &[&platform.record]);
     }
     let found = records.find(std::slice::from_ref(&against));
     let old = found.map_err(|said| absent(&format!("`{}`", against.reference), &said, HINT))?;
-    session
-        .ui
-        .say(format!("{name}: compared with {}", place_of(&old)));
+    ui.say(format!("{name}: compared with {}", place_of(&old)));
     comparison.print(stage, &old)
 }
 
@@ -54,6 +54,7 @@ const HINT: &str = "name another with `--against TAG` or `--against-image REFERE
 
 /// What is asked, and where.
 struct Comparison<'a> {
+    ui: &'a Ui,
     session: &'a Session<'a>,
     records: &'a Records<'a>,
     prepared: &'a Prepared,
@@ -119,7 +120,7 @@ impl Comparison<'_> {
             let listed = several
                 .iter()
                 .map(|named| format!("{} ({})", named.reference, named.place));
-            self.session.ui.say(format!(
+            self.ui.say(format!(
                 "{image}: the manifests name {} images: {}; the first is taken",
                 several.len(),
                 listed.collect::<Vec<_>>().join(", ")
@@ -195,7 +196,7 @@ impl Comparison<'_> {
                 "{name}: nothing changed: {} was made from the same inputs",
                 old.wanted.reference
             );
-            return print(self.session, &unchanged, &[], &[&new.record]);
+            return print(self.ui, &unchanged, &[], &[&new.record]);
         }
         let of_old = prefix_of(&self.session.project, old.stage(), &old.wanted.reference);
         let explainer = Explainer {
@@ -209,29 +210,27 @@ impl Comparison<'_> {
             new.fingerprint.short(TAG_DIGITS)
         );
         let lines = explainer.lines(&old.record, &new.record);
-        print(self.session, &headline, &lines, &[&old.record, &new.record])
+        print(self.ui, &headline, &lines, &[&old.record, &new.record])
     }
 }
 
 /// Prints the answer; with `-v` the records as well.
 pub(super) fn print(
-    session: &Session<'_>,
+    ui: &Ui,
     headline: &str,
     lines: &[String],
     records: &[&Record],
 ) -> Result<(), Error> {
-    session.ui.data(headline)?;
+    ui.data(headline)?;
     for line in lines {
-        session.ui.data(line)?;
+        ui.data(line)?;
     }
-    if session.ui.verbosity() > 0 {
+    if ui.verbosity() > 0 {
         for record in records {
             let short = record.fingerprint();
-            session
-                .ui
-                .data(format!("\nrecord {}", short.short(TAG_DIGITS)))?;
+            ui.data(format!("\nrecord {}", short.short(TAG_DIGITS)))?;
             for row in rows(record) {
-                session.ui.data(row)?;
+                ui.data(row)?;
             }
         }
     }

@@ -6,6 +6,8 @@
 //! workspace ← resolution ← { dist, provenance, manifests } ← build ← publish
 //! ```
 
+pub mod events;
+
 pub(crate) mod build;
 pub(crate) mod dist;
 pub(crate) mod manifests;

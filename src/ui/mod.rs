@@ -1,6 +1,7 @@
 //! All printing: data to stdout, everything for people to stderr.
 
 mod difference;
+mod events;
 mod progress;
 mod report;
 mod style;

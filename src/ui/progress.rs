@@ -41,7 +41,7 @@ impl<'a> StageLine<'a> {
     }
 
     /// A step has begun.
-    pub fn step(&self, text: &str) {
+    pub(super) fn begin_step(&self, text: &str) {
         let first_line = text.lines().next().unwrap_or_default();
         match &self.bar {
             Some(bar) => bar.set_message(first_line.to_owned()),
@@ -50,7 +50,7 @@ impl<'a> StageLine<'a> {
     }
 
     /// Output of a step: shown on a terminal while it lasts, kept from plain output.
-    pub fn output(&self, line: &str) {
+    pub(super) fn show_output(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(line.to_owned()),
             None => self.ui.detail(format!("{}: {line}", self.name)),
@@ -58,7 +58,7 @@ impl<'a> StageLine<'a> {
     }
 
     /// Bytes moved so far.
-    pub fn moved(&mut self, what: &str, done: u64, total: Option<u64>) {
+    pub(super) fn show_moved(&mut self, what: &str, done: u64, total: Option<u64>) {
         let of = total
             .map(|total| format!(" of {}", bytes(total)))
             .unwrap_or_default();
@@ -74,7 +74,7 @@ impl<'a> StageLine<'a> {
     }
 
     /// The work has ended; the line that stays says how.
-    pub fn finish(&self, text: &str) {
+    pub(super) fn finish(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -82,8 +82,7 @@ impl<'a> StageLine<'a> {
     }
 
     /// How long the work has taken, for people.
-    #[must_use]
-    pub fn elapsed(&self) -> String {
+    pub(super) fn elapsed(&self) -> String {
         seconds(self.begun.elapsed())
     }
 }

@@ -10,8 +10,8 @@ const LAYERS: [&str; 10] = [
     "yaml",
     "adapters",
     "error",
-    "ui",
     "operations",
+    "ui",
     "commands",
 ];
 

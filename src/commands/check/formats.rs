@@ -91,6 +91,7 @@ struct Warning {
 
 pub(super) fn json(
     session: &Session<'_>,
+    ui: &Ui,
     examined: &[Examined],
     drift: &[Drift],
 ) -> Result<(), Error> {
@@ -122,9 +123,9 @@ pub(super) fn json(
                 reason: skipped.why,
             })
             .collect(),
-        warnings: untold(session.ui, drift).map(warning).collect(),
+        warnings: untold(ui, drift).map(warning).collect(),
     };
-    Ok(session.ui.document(&document)?)
+    Ok(ui.document(&document)?)
 }
 
 fn row(drift: &Drift) -> Row<'_> {

@@ -111,7 +111,7 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
                 new: &change.new,
             })
     });
-    let warnings = planner.session.ui.warnings().into_iter();
+    let warnings = planner.ui.warnings().into_iter();
     let document = PlanDocument {
         version: VERSION,
         project: &planner.session.project.name,
@@ -130,7 +130,7 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
             })
             .collect(),
     };
-    Ok(planner.session.ui.document(&document)?)
+    Ok(planner.ui.document(&document)?)
 }
 
 fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImage<'a>> {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Error> {
-    let paint = planner.session.ui.data_paint();
+    let paint = planner.ui.data_paint();
     let sections = [
         images(planner, known, paint),
         differences(known, paint),
@@ -23,11 +23,11 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
     let mut is_first = true;
     for section in sections.iter().filter(|section| !section.is_empty()) {
         if !is_first {
-            planner.session.ui.data("")?;
+            planner.ui.data("")?;
         }
         is_first = false;
         for line in section {
-            planner.session.ui.data(line)?;
+            planner.ui.data(line)?;
         }
     }
     Ok(())
@@ -147,7 +147,7 @@ fn untracked_inputs(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> V
         "untracked inputs, which no other checkout has ({}):",
         paths.len()
     );
-    let limit = match planner.session.ui.verbosity() {
+    let limit = match planner.ui.verbosity() {
         0 => resolution::SHOWN_PATHS,
         _ => usize::MAX,
     };

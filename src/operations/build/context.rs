@@ -1,12 +1,12 @@
 //! The build context of a stage, written from its record: nothing else reaches the builder.
 
-use super::stage::show_transfer;
 use crate::{
     adapters::{docker::Builder, store},
     error::Error,
     image::{Digest, LABEL_FINGERPRINT, Reference, Repository},
     operations::{
         dist::Packer,
+        events::{Progress, Step, Transfer, transferred},
         resolution::{Prepared, only_platform, reference},
         workspace::{Services, Session},
     },
@@ -20,7 +20,6 @@ use crate::{
         source::{SingleFile, Source},
         tree::Entry,
     },
-    ui::StageLine,
 };
 
 /// The Dockerfile's name in the context that is sent: no file of a project is called so.
@@ -49,13 +48,13 @@ impl ContextWriter<'_> {
         stage: &Stage,
         image: &Image,
         inputs: &ImageInputs,
-        line: &mut StageLine<'_>,
+        progress: &mut dyn Progress,
     ) -> Result<BuildContext, Error> {
         let platform = only_platform(stage)?;
         let mut entries = inputs.context.clone();
         let mut folders = Vec::new();
         for wanted in fetched_into_context(&self.session.project, image) {
-            let fetched = self.fetch(wanted.source, line)?;
+            let fetched = self.fetch(wanted.source, progress)?;
             entries.extend(
                 fetched
                     .into_iter()
@@ -65,11 +64,14 @@ impl ContextWriter<'_> {
         if inputs.built_in.is_some() {
             folders.push("jars".to_owned());
         }
-        if let Some(packed) = self.packer.pack_stage(image, inputs, platform, line)? {
+        if let Some(packed) = self.packer.pack_stage(image, inputs, platform, progress)? {
             entries.extend(packed.entries());
             folders.push("dist/site-packages".to_owned());
         } else if inputs.requirements.is_some() {
-            entries.extend(self.packer.site_packages(image, inputs, platform, line)?);
+            entries.extend(
+                self.packer
+                    .site_packages(image, inputs, platform, progress)?,
+            );
             folders.extend(
                 inputs
                     .resolution
@@ -81,7 +83,7 @@ impl ContextWriter<'_> {
             self.refuse_unmatched(image, inputs, &entries, &folders)?;
         }
         let edits = dockerfile_edits(image, inputs, self.services.daemon()?.builder());
-        let dockerfile = self.dockerfile(inputs, &edits, platform, line)?;
+        let dockerfile = self.dockerfile(inputs, &edits, platform, progress)?;
         if edits.is_isolated {
             let moved = entries
                 .into_iter()
@@ -140,7 +142,7 @@ impl ContextWriter<'_> {
         inputs: &ImageInputs,
         edits: &DockerfileEdits,
         platform: &PlatformStage,
-        line: &mut StageLine<'_>,
+        progress: &mut dyn Progress,
     ) -> Result<Vec<u8>, Error> {
         let mut replacements = edits.replacements.clone();
         for used in &inputs.image_uses {
@@ -150,10 +152,10 @@ impl ContextWriter<'_> {
                     reference(self.session, &self.prepared.plan.stages[name], self.prefix)?
                         .to_string()
                 }
-                UsedImage::External(text) => self.external(text, platform, line)?,
+                UsedImage::External(text) => self.external(text, platform, progress)?,
                 UsedImage::Source(name) => {
                     let file = inputs.single_files.get(name);
-                    self.source_image(name, file, platform, line)?
+                    self.source_image(name, file, platform, progress)?
                 }
             };
             replacements.push((used.span.clone(), name));
@@ -161,12 +163,12 @@ impl ContextWriter<'_> {
         Ok(inputs.dockerfile.substitute(&replacements))
     }
 
-    /// The name of an external image, which the daemon then has exactly as the lock expected it.
+    /// The name of an external image, which the daemon then has exactly as the lock has it.
     fn external(
         &self,
         text: &str,
         platform: &PlatformStage,
-        line: &mut StageLine<'_>,
+        progress: &mut dyn Progress,
     ) -> Result<String, Error> {
         let daemon = self.services.daemon()?;
         let untrue = |reason: String, hint: String| Error::Untrue {
@@ -186,7 +188,7 @@ impl ContextWriter<'_> {
                     });
                     Err(untrue(
                         format!(
-                            "the lock expected the image ID {}, but {what}",
+                            "the lock wants the image ID {}, but {what}",
                             local_id.short(12)
                         ),
                         format!(
@@ -203,10 +205,10 @@ impl ContextWriter<'_> {
                 if daemon.inspect(&pinned.to_string())?.is_none() {
                     self.services
                         .refuse_offline(|| format!("pulling {pinned}"))?;
-                    line.step(&format!("pulling {text}"));
+                    progress.step(Step::PullImage(text));
                     let registry_auth = self.services.registry_auth(&pinned.repository)?;
                     daemon.pull(&pinned, &platform.platform, &registry_auth, &mut |event| {
-                        show_transfer(line, "pulled", &event);
+                        transferred(progress, Transfer::Pulled, &event);
                     })?;
                 }
                 Ok(pinned.to_string())
@@ -224,7 +226,7 @@ impl ContextWriter<'_> {
         name: &str,
         file: Option<&SingleFile>,
         platform: &PlatformStage,
-        line: &mut StageLine<'_>,
+        progress: &mut dyn Progress,
     ) -> Result<String, Error> {
         let daemon = self.services.daemon()?;
         let (source, digest) = self.source(name)?;
@@ -239,8 +241,8 @@ impl ContextWriter<'_> {
             .inspect(&reference.to_string())?
             .is_some_and(|facts| facts.fingerprint() == Some(key.hex()));
         if !is_there {
-            let entries = self.fetch(name, line)?;
-            line.step(&format!("handing the source {name} to the daemon"));
+            let entries = self.fetch(name, progress)?;
+            progress.step(Step::ImportSource(name));
             let labels = std::collections::BTreeMap::from([(
                 LABEL_FINGERPRINT.to_owned(),
                 key.hex().to_owned(),
@@ -262,14 +264,14 @@ impl ContextWriter<'_> {
         Ok((source, digest))
     }
 
-    fn fetch(&self, name: &str, line: &mut StageLine<'_>) -> Result<Vec<Entry>, Error> {
+    fn fetch(&self, name: &str, progress: &mut dyn Progress) -> Result<Vec<Entry>, Error> {
         let (source, digest) = self.source(name)?;
-        line.step(&format!("fetching the source {name}"));
+        progress.step(Step::FetchSource(name));
         Ok(self
             .services
             .fetcher()
             .fetch(source, &digest, &mut |done, total| {
-                line.moved("fetched", done, total);
+                progress.moved(Transfer::Fetched, done, total);
             })?)
     }
 

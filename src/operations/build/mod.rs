@@ -7,4 +7,4 @@ mod schedule;
 mod stage;
 
 pub(crate) use schedule::run_on_stages;
-pub(crate) use stage::{StageBuilder, show_transfer};
+pub(crate) use stage::StageBuilder;

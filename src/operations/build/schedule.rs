@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     error::Error,
-    operations::workspace::Session,
+    operations::{events::Note, workspace::Session},
     plan::{Plan, order::Order},
 };
 
@@ -66,8 +66,7 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
         }
     });
     for name in order.skipped() {
-        let why = "skipped, since an image that it stands on failed";
-        session.ui.say(format!("{name}: {why}"));
+        session.events.note(Note::Skipped { stage: name });
     }
     match errors.len() {
         0 => Ok(results),

@@ -11,7 +11,7 @@ use super::{
     failure::{cut, located},
 };
 use crate::{
-    adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon, TransferEvent},
+    adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon},
     error::Error,
     image::{
         ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
@@ -19,6 +19,7 @@ use crate::{
     },
     operations::{
         dist::{Action, BuiltImage, Packer},
+        events::{Note, Outcome, Progress, Step, Transfer},
         resolution::{Prepared, only_platform, reference},
         workspace::{Services, Session},
     },
@@ -29,7 +30,6 @@ use crate::{
         lock,
         place::{Defect, Place},
     },
-    ui::{StageLine, bytes},
 };
 
 /// Makes stages through the daemon.
@@ -89,25 +89,24 @@ impl<'a> StageBuilder<'a> {
         let standing = parent.map(|parent| (&parent.reference, &parent.facts));
         let Some(reason) = reasons::to_build(stage, found.as_ref(), standing) else {
             let facts = found.ok_or_else(|| untrue(&reference, "it has gone"))?;
-            self.session.ui.say(format!(
-                "{}: current: {reference} is there, with the fingerprint of this checkout",
-                stage.name
-            ));
+            self.session.events.note(Note::InDaemon {
+                stage: &stage.name,
+                reference: &reference,
+            });
             return Ok(BuiltImage {
                 reference,
                 facts,
                 action: Action::Reused,
             });
         };
-        let mut line = self.session.ui.stage(&stage.name);
-        line.step(&format!("building, since {reason}"));
-        let facts = self.build(daemon, stage, image, inputs, &reference, &mut line)?;
+        let mut progress = self.session.events.begin(&stage.name);
+        progress.step(Step::Build(&reason));
+        let facts = self.build(daemon, stage, image, inputs, &reference, progress.as_mut())?;
         check(stage, &reference, &facts, parent)?;
-        let took = line.elapsed();
-        line.finish(&format!(
-            "built {reference} in {took} ({})",
-            bytes(facts.size)
-        ));
+        progress.end(Outcome::Built {
+            reference: &reference,
+            size: facts.size,
+        });
         Ok(BuiltImage {
             reference,
             facts,
@@ -152,11 +151,11 @@ impl<'a> StageBuilder<'a> {
         image: &Image,
         inputs: &ImageInputs,
         reference: &Reference,
-        line: &mut StageLine<'_>,
+        progress: &mut dyn Progress,
     ) -> Result<ImageInfo, Error> {
         let platform = only_platform(stage)?;
         refuse_what_the_builder_lacks(daemon, inputs)?;
-        let context = self.contexts.of(stage, image, inputs, line)?;
+        let context = self.contexts.of(stage, image, inputs, progress)?;
         let refreshed = CacheBust::of(self.session, daemon, &self.prepared.lock, &stage.name)?;
         let request = BuildRequest {
             entries: context.entries,
@@ -169,7 +168,7 @@ impl<'a> StageBuilder<'a> {
             platform: platform.platform.clone(),
             no_cache: refreshed.is_needed(),
         };
-        let built = daemon.build(&request, &mut |event| show(line, &event));
+        let built = daemon.build(&request, &mut |event| show(progress, &event));
         built.map_err(|error| located(image, inputs, daemon.builder(), error))?;
         refreshed.done()?;
         daemon.inspect(&reference.to_string())?.ok_or_else(|| {
@@ -266,15 +265,7 @@ fn refuse_what_the_builder_lacks(daemon: &Daemon, inputs: &ImageInputs) -> Resul
     }
 }
 
-/// A push or a pull has come further.
-pub(crate) fn show_transfer(line: &mut StageLine<'_>, what: &str, event: &TransferEvent) {
-    match event {
-        TransferEvent::Status(text) => line.output(text),
-        TransferEvent::Bytes { done, total } => line.moved(what, *done, Some(*total)),
-    }
-}
-
-fn show(line: &mut StageLine<'_>, event: &BuildEvent) {
+fn show(progress: &mut dyn Progress, event: &BuildEvent) {
     match event {
         BuildEvent::Step {
             number,
@@ -282,10 +273,14 @@ fn show(line: &mut StageLine<'_>, event: &BuildEvent) {
             instruction,
             cached,
         } => {
-            let cached = if *cached { " (cached)" } else { "" };
-            line.step(&format!("[{number}/{total}] {}{cached}", cut(instruction)));
+            progress.step(Step::Instruction {
+                number: *number,
+                total: *total,
+                text: &cut(instruction),
+                cached: *cached,
+            });
         }
-        BuildEvent::Log(text) => line.output(text),
-        BuildEvent::Sent(count) => line.moved("sent", *count, None),
+        BuildEvent::Log(text) => progress.output(text),
+        BuildEvent::Sent(count) => progress.moved(Transfer::Sent, *count, None),
     }
 }

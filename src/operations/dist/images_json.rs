@@ -84,7 +84,7 @@ struct ImagesDocument<'a> {
     images: Vec<ListedImage<'a>>,
 }
 
-/// What the checkout stands on: input of nothing, for who expected to find the way back.
+/// What the checkout stands on: input of nothing, for who wants to find the way back.
 #[derive(Serialize)]
 struct Checkout {
     commit: String,

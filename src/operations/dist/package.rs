@@ -13,6 +13,7 @@ use crate::{
     error::Error,
     image::{Digest, Platform},
     operations::{
+        events::{Note, Outcome, Progress, Step},
         resolution::{self, Prepared},
         workspace::{LockPolicy, Services, Session, keep_out_of_git},
     },
@@ -30,7 +31,6 @@ use crate::{
         tree::{Content, Entry},
         wheel::Target,
     },
-    ui::StageLine,
 };
 
 /// Packs jobs, each once in a run.
@@ -94,15 +94,15 @@ impl<'a> Packer<'a> {
                 .cloned()
                 .unwrap_or_default();
             let target = project.target(image, platform);
-            let mut line = self.session.ui.stage(name);
+            let mut progress = self.session.events.begin(name);
             self.pack(
                 (package, sources),
                 &wheels,
                 target.as_ref(),
                 index_of(inputs),
-                &mut line,
+                progress.as_mut(),
             )?;
-            line.finish(&format!("packed into {}", package.dist));
+            progress.end(Outcome::Packed(&package.dist));
             folders.push(package.dist.clone());
         }
         Ok(folders)
@@ -122,8 +122,8 @@ impl<'a> Packer<'a> {
                 if self.is_packed(image, inputs, platform) {
                     continue;
                 }
-                let mut line = self.session.ui.stage(name);
-                self.pack_stage(image, inputs, platform, &mut line)?;
+                let mut progress = self.session.events.begin(name);
+                self.pack_stage(image, inputs, platform, progress.as_mut())?;
             }
         }
         Ok(())
@@ -135,7 +135,7 @@ impl<'a> Packer<'a> {
         image: &Image,
         inputs: &ImageInputs,
         platform: &PlatformStage,
-        line: &mut StageLine<'_>,
+        progress: &mut dyn Progress,
     ) -> Result<Option<Packed>, Error> {
         let Some(job) = image.package.as_ref().zip(inputs.package.as_ref()) else {
             return Ok(None);
@@ -150,7 +150,7 @@ impl<'a> Packer<'a> {
             &platform.wheels,
             target.as_ref(),
             index_of(inputs),
-            line,
+            progress,
         )?;
         self.packed().insert(key, packed.clone());
         Ok(Some(packed))
@@ -198,11 +198,11 @@ impl<'a> Packer<'a> {
         wheels: &[LockedWheel],
         target: Option<&Target>,
         index: Option<&str>,
-        line: &mut StageLine<'_>,
+        progress: &mut dyn Progress,
     ) -> Result<Packed, Error> {
         let dist = self.session.project.root.join(&package.dist);
         keep_out_of_git(&self.session.project.root.join("dist"))?;
-        let installed = self.installed(wheels, target, index, line)?;
+        let installed = self.installed(wheels, target, index, progress)?;
         let main = write_main(&dist, &inputs.main)?;
         let jobs = self.write_zip(&dist, "jobs.zip", &inputs.modules)?;
         let libs = self.write_zip(&dist, "libs.zip", &installed.libs)?;
@@ -229,11 +229,15 @@ impl<'a> Packer<'a> {
         image: &Image,
         inputs: &ImageInputs,
         platform: &PlatformStage,
-        line: &mut StageLine<'_>,
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Entry>, Error> {
         let target = self.session.project.target(image, &platform.platform);
-        let installed =
-            self.installed(&platform.wheels, target.as_ref(), index_of(inputs), line)?;
+        let installed = self.installed(
+            &platform.wheels,
+            target.as_ref(),
+            index_of(inputs),
+            progress,
+        )?;
         let all = installed.libs.into_iter().chain(installed.site_packages);
         let by_path: BTreeMap<String, Entry> =
             all.map(|entry| (entry.path.clone(), entry)).collect();
@@ -249,7 +253,7 @@ impl<'a> Packer<'a> {
         wheels: &[LockedWheel],
         target: Option<&Target>,
         index: Option<&str>,
-        line: &mut StageLine<'_>,
+        progress: &mut dyn Progress,
     ) -> Result<Vendored, Error> {
         let Some(target) = target.filter(|_| !wheels.is_empty()) else {
             return Ok(Vendored::default());
@@ -258,10 +262,7 @@ impl<'a> Packer<'a> {
         let key = key_of(wheels, target);
         let tree = folder.join(key.hex());
         let listing = folder.join(format!("{}.listing", key.hex()));
-        let waiting = || {
-            let why = "waiting for another run that installs the same packages";
-            self.session.ui.detail(why);
-        };
+        let waiting = || self.session.events.note(Note::WaitingForPackages);
         let _alone = store::lock(&folder.join(format!("{}.lock", key.hex())), waiting)?;
         let kept = digest_cache::file_for(&self.session.cache, &tree);
         let digests = digest_cache::open(&kept);
@@ -271,7 +272,7 @@ impl<'a> Packer<'a> {
             digest_cache::keep(&kept, &digests);
             return Ok(found);
         }
-        line.step(&format!("installing {} wheels", wheels.len()));
+        progress.step(Step::InstallWheels(wheels.len()));
         fs_err::create_dir_all(&folder)?;
         let temporary = tempfile::Builder::new()
             .prefix(".installing-")

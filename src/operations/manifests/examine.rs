@@ -13,10 +13,14 @@ use crate::{
     adapters::journal::Replacement,
     error::Error,
     image::{Digest, Reference},
-    operations::{resolution::Prepared, workspace::Session},
+    operations::{
+        events::{ManifestNote, Note},
+        resolution::Prepared,
+        workspace::Session,
+    },
     project::{
         glob,
-        pins::{self, Pins},
+        pins::Pins,
         place::{Defect, Place},
     },
     yaml::{self, ImagePlace, LeftAlone, Located, Rules, on_all_cores},
@@ -27,7 +31,7 @@ pub(crate) struct Manifests<'s> {
     session: &'s Session<'s>,
     rules: Rules<'s>,
     files: Vec<File<'s>>,
-    /// Somebody expected to see what is left alone, which no verdict holds.
+    /// Somebody wants to see what is left alone, which no verdict holds.
     is_full: bool,
 }
 
@@ -91,7 +95,7 @@ impl<'s> Manifests<'s> {
             session,
             rules: Rules::new(&project.places, project.images.keys().map(String::as_str)),
             files: files.into_values().collect(),
-            is_full: session.ui.verbosity() > 0,
+            is_full: false,
         })
     }
 
@@ -265,13 +269,15 @@ pub(crate) fn rewrite(
     Ok(changed)
 }
 
-/// Says what is left alone, for who expected to know.
+/// Says what is left alone, for who wants to know.
 pub(crate) fn say_skipped(session: &Session<'_>, examined: &[Examined]) {
     for skipped in examined.iter().flat_map(|file| &file.skipped) {
-        session.ui.detail(format!(
-            "{}: {} is left alone, since {}: {}",
-            skipped.place, skipped.path, skipped.why, skipped.value
-        ));
+        session.events.note(Note::Manifest(ManifestNote::LeftAlone {
+            place: &skipped.place,
+            path: &skipped.path,
+            why: skipped.why,
+            value: &skipped.value,
+        }));
     }
 }
 
@@ -296,23 +302,17 @@ pub(crate) fn write(
         .collect();
     session.replace_together(&files)?;
     for change in changed().flat_map(|(examined, _)| &examined.rewritten.changes) {
-        let also: Vec<String> = change.reaches.iter().map(ToString::to_string).collect();
-        let also = match also.as_slice() {
-            [] => String::new(),
-            places => format!(", and so is {}", places.join(", ")),
-        };
-        let new = match change.new.as_str() {
-            "" => "empty",
-            new => new,
-        };
-        session.ui.say(format!(
-            "{}: {} is now {new}{also}",
-            change.place, change.path
-        ));
+        session.events.note(Note::Manifest(ManifestNote::Rewritten {
+            place: &change.place,
+            path: &change.path,
+            new: &change.new,
+            also: &change.reaches,
+        }));
     }
     if pins {
-        let what = "has the digests that were pushed; commit it with the manifests";
-        session.ui.say(format!("{}: {what}", pins::FILE_NAME));
+        session
+            .events
+            .note(Note::Manifest(ManifestNote::PinsWritten));
     }
     Ok(!files.is_empty())
 }
@@ -326,7 +326,7 @@ pub(crate) fn warn(
 ) {
     warn_of(session, examined);
     for defect in warnings::unused(session, prepared, scope, examined) {
-        session.ui.warn(&defect);
+        session.events.warn(&defect);
     }
 }
 
@@ -337,7 +337,7 @@ fn warn_of(session: &Session<'_>, examined: &[Examined]) {
         let mut warnings: Vec<&Defect> = warnings.chain(&file.rewritten.pending).collect();
         warnings.sort_by_key(|warning| (warning.place.line, warning.place.column));
         for warning in warnings {
-            session.ui.warn(warning);
+            session.events.warn(warning);
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     image::{Digest, Repository},
     operations::{
         dist::ImageResult,
+        events::{ManifestNote, Note},
         manifests::{Manifests, Named},
         resolution::{self, Prepared},
         workspace::Session,
@@ -80,18 +81,21 @@ impl NewPins {
     /// Tells of every digest that has changed.
     pub(crate) fn say(&self, session: &Session<'_>) {
         for moved in &self.moved {
-            session.ui.say(format!(
-                "{}: made again from the same inputs ({}): its digest changed from {} to {}",
-                moved.image,
-                moved.fingerprint.short(16),
-                moved.old,
-                moved.new
-            ));
+            session
+                .events
+                .note(Note::Manifest(ManifestNote::DigestMoved {
+                    image: &moved.image,
+                    fingerprint: &moved.fingerprint,
+                    old: &moved.old,
+                    new: &moved.new,
+                }));
             for named in &moved.named {
-                session.ui.say(format!(
-                    "{}: names the digest that `{}` had",
-                    named.place, moved.image
-                ));
+                session
+                    .events
+                    .note(Note::Manifest(ManifestNote::OldDigestNamed {
+                        place: &named.place,
+                        image: &moved.image,
+                    }));
             }
         }
     }

@@ -12,14 +12,14 @@ use crate::{
     error::Error,
     image::{ImageInfo, LABEL_FINGERPRINT, Reference},
     operations::{
-        build::{StageBuilder, show_transfer},
+        build::StageBuilder,
         dist::{Action, BuiltImage, ImageResult, Size},
+        events::{Note, Outcome, Progress, Step, Transfer, transferred},
         provenance,
         resolution::{self, Prepared},
         workspace::{Services, Session},
     },
     plan::Stage,
-    ui::StageLine,
 };
 
 /// How often a push is begun whose tag in the daemon another push takes away.
@@ -63,10 +63,9 @@ pub(crate) struct Pusher<'a> {
 
 impl Pusher<'_> {
     fn say_without_record(&self, reference: &Reference, error: &Error) {
-        let because = error.because().unwrap_or_default();
-        self.session.ui.say(format!(
-            "{reference}: its record is not beside it, so that `why` cannot explain it elsewhere: {error}: {because}"
-        ));
+        self.session
+            .events
+            .note(Note::WithoutRecord { reference, error });
     }
 
     /// What the registry has of `targets` and all that they stand on; a conflict anywhere stops before anything is built.
@@ -114,10 +113,10 @@ impl Pusher<'_> {
             if let Err(error) = provenance::push_beside(self.services, stage, image, &reference) {
                 self.say_without_record(&reference, &error);
             }
-            self.session.ui.say(format!(
-                "{}: current: the registry has {reference}, made from the same inputs",
-                stage.name
-            ));
+            self.session.events.note(Note::InRegistry {
+                stage: &stage.name,
+                reference: &reference,
+            });
             return Ok(Pushed {
                 reference,
                 image: image.clone(),
@@ -146,8 +145,8 @@ impl Pusher<'_> {
         if let Some(facts) = local.filter(|facts| facts.diff_ids == pushed.image.facts.diff_ids) {
             return Ok(made(facts));
         }
-        let mut line = self.session.ui.stage(name);
-        line.step("pulling it, since the registry's has other layers than the daemon's");
+        let mut progress = self.session.events.begin(name);
+        progress.step(Step::PullParent);
         let pinned = pushed
             .reference
             .repository
@@ -156,11 +155,10 @@ impl Pusher<'_> {
             &pinned,
             &pushed.image.facts.platform,
             &self.services.registry_auth(&pinned.repository)?,
-            &mut |event| show_transfer(&mut line, "pulled", &event),
+            &mut |event| transferred(progress.as_mut(), Transfer::Pulled, &event),
         )?;
         daemon.tag(&pushed.image.facts.id, &pushed.reference)?;
-        let took = line.elapsed();
-        line.finish(&format!("pulled {pinned} in {took}"));
+        progress.end(Outcome::Pulled(&pinned));
         Ok(made(pushed.image.facts.clone()))
     }
 
@@ -169,14 +167,14 @@ impl Pusher<'_> {
         &self,
         made: &BuiltImage,
         own: &Reference,
-        line: &mut StageLine<'_>,
+        progress: &mut dyn Progress,
     ) -> Result<(), Error> {
         let daemon = self.services.daemon()?;
         let registry_auth = self.services.registry_auth(&own.repository)?;
         for attempt in 1.. {
             daemon.tag(&made.facts.id, own)?;
             let sent = daemon.push(own, &registry_auth, &mut |event| {
-                show_transfer(line, "pushed", &event);
+                transferred(progress, Transfer::Pushed, &event);
             });
             // Another push of the same image on this daemon may have taken the tag away under our hands.
             let is_gone = sent.is_err() && daemon.inspect(&own.to_string())?.is_none();
@@ -194,10 +192,10 @@ impl Pusher<'_> {
     /// Sends an image under a name of its own, then gives it the tag unless somebody was faster.
     fn send(&self, stage: &Stage, made: &BuiltImage) -> Result<Pushed, Error> {
         let registry = self.services.registry()?;
-        let mut line = self.session.ui.stage(&stage.name);
-        line.step(&format!("pushing {}", made.reference));
+        let mut progress = self.session.events.begin(&stage.name);
+        progress.step(Step::Push(&made.reference));
         let own = staging_tag(made);
-        self.send_as(made, &own, &mut line)?;
+        self.send_as(made, &own, progress.as_mut())?;
         let image = self.find(stage, &own)?.ok_or_else(|| lost(&own))?;
         match provenance::push_beside(self.services, stage, &image, &made.reference) {
             // A registry that takes no artifacts can still have the image.
@@ -207,17 +205,19 @@ impl Pusher<'_> {
             pushed => pushed?,
         }
         if let Some(other) = self.find(stage, &made.reference)? {
-            return Ok(adopt(made, other, &line));
+            return Ok(adopt(made, other, progress.as_mut()));
         }
         let digest = registry.tag(&image, &made.reference)?;
         if digest != image.digest {
             let other = self
                 .find(stage, &made.reference)?
                 .ok_or_else(|| lost(&made.reference))?;
-            return Ok(adopt(made, other, &line));
+            return Ok(adopt(made, other, progress.as_mut()));
         }
-        let took = line.elapsed();
-        line.finish(&format!("pushed {}@{digest} in {took}", made.reference));
+        progress.end(Outcome::Pushed {
+            reference: &made.reference,
+            digest: &digest,
+        });
         Ok(Pushed {
             reference: made.reference.clone(),
             image,
@@ -226,11 +226,8 @@ impl Pusher<'_> {
     }
 }
 
-fn adopt(made: &BuiltImage, image: RegistryImage, line: &StageLine<'_>) -> Pushed {
-    line.finish(&format!(
-        "somebody else pushed {} from the same inputs at the same time: theirs is taken",
-        made.reference
-    ));
+fn adopt(made: &BuiltImage, image: RegistryImage, progress: &mut dyn Progress) -> Pushed {
+    progress.end(Outcome::Adopted(&made.reference));
     Pushed {
         reference: made.reference.clone(),
         image,

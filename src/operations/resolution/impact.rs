@@ -114,18 +114,20 @@ fn filled(
 /// Everything that new locks change.
 pub(crate) struct Impact {
     /// What moved in the locks.
-    moves: Vec<String>,
+    pub(crate) moves: Vec<String>,
     /// The images with another tag than before, parents first.
-    retagged: Vec<Retagged>,
-    staying: usize,
+    pub(crate) retagged: Vec<Retagged>,
+    /// How many keep their tags.
+    pub(crate) staying: usize,
 }
 
-struct Retagged {
-    name: String,
+/// An image that gets another tag.
+pub(crate) struct Retagged {
+    pub(crate) name: String,
     /// Nothing where it had none.
-    old: Option<String>,
-    new: String,
-    reasons: Vec<String>,
+    pub(crate) old: Option<String>,
+    pub(crate) new: String,
+    pub(crate) reasons: Vec<String>,
 }
 
 impl Impact {
@@ -158,30 +160,6 @@ impl Impact {
             retagged,
             staying,
         })
-    }
-
-    /// Prints it as data: it is what a person puts into the commit's message.
-    pub(crate) fn print(&self, session: &Session<'_>) -> Result<(), Error> {
-        let ui = session.ui;
-        ui.data("locks:")?;
-        for line in &self.moves {
-            ui.data(format!("  {line}"))?;
-        }
-        ui.data("images:")?;
-        for image in &self.retagged {
-            let old = image.old.as_deref().unwrap_or("not locked before");
-            ui.data(format!("  {}: {old} -> {}", image.name, image.new))?;
-            for reason in &image.reasons {
-                ui.data(format!("    {reason}"))?;
-            }
-        }
-        match (self.retagged.len(), self.staying) {
-            (_, 0) => {}
-            (0, _) => ui.data("  all stay as they are")?,
-            (_, 1) => ui.data("  1 stays as it is")?,
-            (_, staying) => ui.data(format!("  {staying} stay as they are"))?,
-        }
-        Ok(())
     }
 }
 

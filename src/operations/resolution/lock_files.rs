@@ -9,7 +9,7 @@ use crate::{
     adapters::journal::{ReplaceError, Replacement},
     error::Error,
     image::{Digest, Platform},
-    operations::workspace::Session,
+    operations::{events::Note, workspace::Session},
     plan::fetched_into_context,
     project::{
         Project,
@@ -84,9 +84,7 @@ impl LockFiles {
         session.replace_together(&changed)?;
         for Replacement { path, .. } in &changed {
             let file = path.strip_prefix(root).unwrap_or(path);
-            session
-                .ui
-                .say(format!("{} written: commit it", file.display()));
+            session.events.note(Note::LockWritten(file));
         }
         Ok(())
     }

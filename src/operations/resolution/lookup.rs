@@ -7,7 +7,10 @@ use crate::{
     adapters::registry::Listing,
     error::Error,
     image::{Digest, Platform, Reference},
-    operations::workspace::{LockPolicy, Services, Session},
+    operations::{
+        events::{Note, Outcome, Step, Transfer},
+        workspace::{LockPolicy, Services, Session},
+    },
     project::{
         Project,
         inputs::Inputs,
@@ -78,10 +81,12 @@ impl Lookup<'_> {
         }
         let refused = match self.services.registry()?.listing(&reference) {
             Ok(Some(listing)) => {
-                let digest = listing.digest.short(12).to_owned();
+                let digest = listing.digest.clone();
                 let locked = self.locked(text, platforms, listing)?;
-                let said = format!("{text}: locked by the registry's digest {digest}");
-                self.session.ui.say(said);
+                self.session.events.note(Note::LockedByRegistry {
+                    image: text,
+                    digest: &digest,
+                });
                 return Ok(Some(locked));
             }
             Ok(None) => None,
@@ -100,18 +105,11 @@ impl Lookup<'_> {
 
     fn local(&self, text: &str, refused: Option<Error>) -> Result<LockedImage, Error> {
         if let Some(facts) = self.services.daemon()?.inspect(text)? {
-            let why = match &refused {
-                Some(_) => "its registry does not answer",
-                None => "its registry does not have it",
-            };
-            let id = facts.id.short(12);
-            self.session.ui.say(format!(
-                "{text}: locked by the image ID {id} of the local daemon, since {why}; other machines cannot build on it \
-                 (`sparkpack lock --upgrade {text}` looks it up again)"
-            ));
-            if let Some(error) = refused {
-                self.session.ui.detail(format!("{text}: {error}"));
-            }
+            self.session.events.note(Note::LockedByDaemon {
+                image: text,
+                id: &facts.id,
+                refused: refused.as_ref(),
+            });
             return Ok(LockedImage::LocalDaemon { local_id: facts.id });
         }
         Err(refused.unwrap_or_else(|| {
@@ -177,16 +175,16 @@ impl Lookup<'_> {
             if is_known || matches!(source.origin, Origin::Path(_)) {
                 continue;
             }
-            let mut line = self.session.ui.stage(&name);
-            line.step(&format!("fetching {key}"));
+            let mut progress = self.session.events.begin(&name);
+            progress.step(Step::Fetch(&key));
             let fetched = self
                 .services
                 .fetcher()
                 .checksum(source, &mut |done, total| {
-                    line.moved("fetched", done, total);
+                    progress.moved(Transfer::Fetched, done, total);
                 });
             let sha256: Digest = fetched?;
-            line.finish(&format!("fetched {key} in {}", line.elapsed()));
+            progress.end(Outcome::Fetched(&key));
             lock.sources.insert(key, LockedSource { sha256 });
         }
         Ok(())

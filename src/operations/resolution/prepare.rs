@@ -126,7 +126,7 @@ pub(crate) fn read_inputs(session: &Session<'_>, lock: &Lock) -> Result<Inputs, 
 /// Says what is odd in the Dockerfiles.
 pub(crate) fn warn_of_inputs(session: &Session<'_>, inputs: &Inputs) {
     let warnings = inputs.values().flat_map(|inputs| &inputs.warnings);
-    warnings.for_each(|warning| session.ui.warn(warning));
+    warnings.for_each(|warning| session.events.warn(warning));
 }
 
 /// Completes locks in memory.

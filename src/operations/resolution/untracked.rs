@@ -13,7 +13,7 @@ use crate::{
     },
     cli::PushArguments,
     error::Error,
-    operations::workspace::Session,
+    operations::{events::Note, workspace::Session},
     project::{
         Context, FILE_NAME, Image,
         exclusions::ignore_file,
@@ -183,9 +183,7 @@ impl Strictness {
                 hint: reason.hint(),
             }),
             Err(reason) => {
-                session.ui.say(format!(
-                    "untracked inputs: not checked (CI is set), since {reason}"
-                ));
+                session.events.note(Note::UntrackedNotChecked(&reason));
                 Ok(())
             }
         }

@@ -10,7 +10,10 @@ use crate::{
     adapters::python::{Preferences, PythonError, Resolved},
     error::Error,
     image::Platform,
-    operations::workspace::{LockPolicy, Services, Session},
+    operations::{
+        events::{Outcome, Step},
+        workspace::{LockPolicy, Services, Session},
+    },
     plan::parents_first,
     project::{
         Image, Kind,
@@ -202,9 +205,9 @@ impl Chooser<'_> {
         target: &Target,
         asked: &ResolveRequest,
     ) -> Result<Vec<LockedWheel>, Error> {
-        let line = self.session.ui.stage(&image.name);
+        let mut progress = self.session.events.begin(&image.name);
         let file = described(requirements);
-        line.step(&format!("choosing wheels for {file}"));
+        progress.step(Step::ChooseWheels(&file));
         let installer = self.services.installer()?;
         let preferences = Preferences {
             pins: self.kept(image, requirements, &target.platform),
@@ -213,11 +216,10 @@ impl Chooser<'_> {
         let resolved =
             installer.lock_keeping(&requirements.requirements, target, provided, &preferences);
         let resolved = resolved.map_err(|error| placed(requirements, error))?;
-        let took = line.elapsed();
-        line.finish(&format!(
-            "chose {} wheels for {file} in {took}",
-            resolved.wheels.len()
-        ));
+        progress.end(Outcome::ChoseWheels {
+            count: resolved.wheels.len(),
+            of: &file,
+        });
         let wheels = resolved.wheels.clone();
         match beside(requirements) {
             Some(file) => self.keep_beside(file, target, asked, resolved),
@@ -358,7 +360,7 @@ fn unlocked(image: &Image, requirements: &ImageRequirements, target: &Target) ->
     defect.hint("run `sparkpack lock`, which completes the locks")
 }
 
-/// The error with the line that expected the package, where a line does.
+/// The error with the line that asks for the package, where a line does.
 fn placed(requirements: &ImageRequirements, error: PythonError) -> Error {
     let package = error.package().map(normalise);
     let mut names = requirements.requirements.names();

@@ -14,7 +14,10 @@ use crate::{
     },
     error::Error,
     image::Digest,
-    operations::manifests::ManifestCache,
+    operations::{
+        events::{Events, Note},
+        manifests::ManifestCache,
+    },
     project::{
         self, FILE_NAME, Project,
         file_trees::FileTrees,
@@ -22,12 +25,11 @@ use crate::{
         lock::{self, Lock},
         place::{Defect, Place, nearest},
     },
-    ui::Ui,
 };
 
 /// What every verb has at hand.
 pub(crate) struct Session<'a> {
-    pub(crate) ui: &'a Ui,
+    pub(crate) events: &'a dyn Events,
     pub(crate) project: Project,
     pub(crate) cache: PathBuf,
     pub(crate) trees: FileTrees,
@@ -36,15 +38,18 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Finds the project in `directory`, or here and above, and reads its configuration.
-    pub(crate) fn open(directory: Option<&Path>, ui: &'a Ui) -> Result<Self, Error> {
+    pub(crate) fn open(directory: Option<&Path>, events: &'a dyn Events) -> Result<Self, Error> {
         let root = find_root(directory)?;
         let project = project::load(&root, &store::environment)?;
-        project.warnings.iter().for_each(|warning| ui.warn(warning));
+        project
+            .warnings
+            .iter()
+            .for_each(|warning| events.warn(warning));
         let cache = store::cache_folder();
         let digests = digest_cache::open(&digest_cache::file_for(&cache, &root));
         let trees = with_bits_of_git(&root, FileTrees::new(digests))?;
         Ok(Self {
-            ui,
+            events,
             project,
             cache,
             trees,
@@ -72,10 +77,7 @@ impl<'a> Session<'a> {
         let root = fs_err::canonicalize(&self.project.root)?;
         let name = Digest::of(root.as_os_str().as_encoded_bytes());
         let file = self.cache.join("locks").join(name.short(32));
-        let waiting = || {
-            let why = "waiting for another sparkpack in this project to end";
-            self.ui.say(why);
-        };
+        let waiting = || self.events.note(Note::WaitingForProject);
         let alone = store::lock(&file, waiting)?;
         self.clean_up()?;
         Ok(alone)
@@ -90,7 +92,7 @@ impl<'a> Session<'a> {
             .collect();
         let services = |path: &str| globs.iter().any(|glob| glob.is_match(path));
         if let Some(recovered) = journal::recover(root, &services)? {
-            self.ui.say(recovered);
+            self.events.note(Note::Recovered(&recovered));
         }
         for kind in ["stats", "archives", "origins", "records", "revisions"] {
             store::sweep(&self.cache.join(kind));
@@ -120,7 +122,7 @@ impl<'a> Session<'a> {
                 file.display()
             );
             let defect = Defect::new("W111", Place::of_line(file, 1), message);
-            self.ui.warn(&defect.hint(hint));
+            self.events.warn(&defect.hint(hint));
         }
         Ok(())
     }

@@ -1,0 +1,226 @@
+//! What operations tell while they work.
+//!
+//! They print nothing: they tell facts to a sink. `ui` puts them into words; a recorder keeps them for tests.
+
+use std::{fmt, path::Path};
+
+use crate::{
+    adapters::docker::TransferEvent,
+    error::Error,
+    image::{Digest, Reference},
+    plan::reasons::Reason,
+    project::place::{Defect, Place},
+};
+
+/// Who wants to know what operations do.
+pub trait Events: Sync {
+    /// Something has happened.
+    fn note(&self, note: Note<'_>);
+    /// Something is odd that is no mistake.
+    fn warn(&self, warning: &Defect);
+    /// Work begins on the image or the source `name`; it has ended when the result is dropped.
+    fn begin(&self, name: &str) -> Box<dyn Progress + '_>;
+}
+
+/// Who follows the work on one image or source.
+pub trait Progress {
+    /// A step of it begins.
+    fn step(&mut self, step: Step<'_>);
+    /// A program that does the step has printed a line.
+    fn output(&mut self, line: &str);
+    /// Bytes have moved, `done` until now.
+    fn moved(&mut self, transfer: Transfer, done: u64, total: Option<u64>);
+    /// It has ended well.
+    fn end(&mut self, outcome: Outcome<'_>);
+}
+
+/// Passes on how far a push or a pull has come.
+pub(crate) fn transferred(progress: &mut dyn Progress, transfer: Transfer, event: &TransferEvent) {
+    match event {
+        TransferEvent::Status(text) => progress.output(text),
+        TransferEvent::Bytes { done, total } => progress.moved(transfer, *done, Some(*total)),
+    }
+}
+
+/// Which way bytes move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// A build context, to the builder.
+    Sent,
+    /// A source, to this machine.
+    Fetched,
+    /// An image, to the daemon.
+    Pulled,
+    /// An image, to the registry.
+    Pushed,
+}
+
+/// Something that has happened.
+pub enum Note<'a> {
+    /// Another run of sparkpack works in this project: this one waits for its end.
+    WaitingForProject,
+    /// Another run installs the same packages: this one waits for its end.
+    WaitingForPackages,
+    /// What a killed run had begun was completed or undone.
+    Recovered(&'a dyn fmt::Display),
+    /// A lock file was written.
+    LockWritten(&'a Path),
+    /// An external image was locked by the digest that its registry has.
+    LockedByRegistry {
+        /// The image, as it is written.
+        image: &'a str,
+        /// The registry's digest.
+        digest: &'a Digest,
+    },
+    /// An external image was locked by its ID in the local daemon.
+    LockedByDaemon {
+        /// The image, as it is written.
+        image: &'a str,
+        /// The image ID.
+        id: &'a Digest,
+        /// Why the registry could not be asked; nothing where it does not have the image.
+        refused: Option<&'a Error>,
+    },
+    /// Nobody could say which inputs git does not have, in a CI's run.
+    UntrackedNotChecked(&'a dyn fmt::Display),
+    /// The daemon has the image of a stage, made from the same inputs.
+    InDaemon {
+        /// The stage.
+        stage: &'a str,
+        /// Its reference.
+        reference: &'a Reference,
+    },
+    /// The registry has the image of a stage, made from the same inputs.
+    InRegistry {
+        /// The stage.
+        stage: &'a str,
+        /// Its reference.
+        reference: &'a Reference,
+    },
+    /// A stage was not looked at, since one that it stands on failed.
+    Skipped {
+        /// The stage.
+        stage: &'a str,
+    },
+    /// The registry did not take a record that is too large for a label.
+    WithoutRecord {
+        /// The image.
+        reference: &'a Reference,
+        /// Why not.
+        error: &'a Error,
+    },
+    /// Something of the project's manifests or its pins.
+    Manifest(ManifestNote<'a>),
+}
+
+/// Something of the project's manifests or its pins.
+pub enum ManifestNote<'a> {
+    /// A value in a manifest is left as it is.
+    LeftAlone {
+        /// Where it stands.
+        place: &'a Place,
+        /// Its path in the object.
+        path: &'a str,
+        /// Why it is left alone.
+        why: &'a str,
+        /// The value.
+        value: &'a str,
+    },
+    /// A value in a manifest was changed.
+    Rewritten {
+        /// Where it stands.
+        place: &'a Place,
+        /// Its path in the object.
+        path: &'a str,
+        /// The new value.
+        new: &'a str,
+        /// The other places that an anchor gives the same value.
+        also: &'a [Place],
+    },
+    /// `sparkpack.pins` was written.
+    PinsWritten,
+    /// An image was made again from the same inputs, with other bytes.
+    DigestMoved {
+        /// The image's name.
+        image: &'a str,
+        /// Its fingerprint.
+        fingerprint: &'a Digest,
+        /// The digest that was pinned.
+        old: &'a Digest,
+        /// The digest that is pinned now.
+        new: &'a Digest,
+    },
+    /// A manifest names the digest that an image had before.
+    OldDigestNamed {
+        /// Where it stands.
+        place: &'a Place,
+        /// The image's name.
+        image: &'a str,
+    },
+}
+
+/// A step of the work on an image or a source.
+pub enum Step<'a> {
+    /// A build begins.
+    Build(&'a Reason),
+    /// The builder has come to an instruction.
+    Instruction {
+        /// Its number, from 1.
+        number: usize,
+        /// How many there are.
+        total: usize,
+        /// Its text.
+        text: &'a str,
+        /// Whether the builder has its result already.
+        cached: bool,
+    },
+    /// An external image is pulled.
+    PullImage(&'a str),
+    /// A parent is pulled, since the daemon's has other layers than the registry's.
+    PullParent,
+    /// A source is made an image of the daemon.
+    ImportSource(&'a str),
+    /// A source is fetched, by its name or its origin.
+    FetchSource(&'a str),
+    /// The checksum of a source is found out by fetching its origin.
+    Fetch(&'a str),
+    /// Wheels are chosen for requirements.
+    ChooseWheels(&'a str),
+    /// Wheels are installed, so many.
+    InstallWheels(usize),
+    /// An image is pushed.
+    Push(&'a Reference),
+}
+
+/// How work ended.
+pub enum Outcome<'a> {
+    /// An image was built.
+    Built {
+        /// Its reference.
+        reference: &'a Reference,
+        /// Its bytes in the daemon.
+        size: u64,
+    },
+    /// A job was packed into a folder.
+    Packed(&'a str),
+    /// A source was fetched from its origin.
+    Fetched(&'a str),
+    /// Wheels were chosen.
+    ChoseWheels {
+        /// How many.
+        count: usize,
+        /// For which requirements.
+        of: &'a str,
+    },
+    /// A parent was pulled.
+    Pulled(&'a Reference),
+    /// An image was pushed.
+    Pushed {
+        /// Its reference.
+        reference: &'a Reference,
+        /// The registry's digest.
+        digest: &'a Digest,
+    },
+    /// Somebody else pushed the same image meanwhile, and theirs is taken.
+    Adopted(&'a Reference),
+}

@@ -1,0 +1,192 @@
+//! The words for what operations tell.
+
+use super::{StageLine, Ui, bytes};
+use crate::{
+    operations::events::{Events, ManifestNote, Note, Outcome, Progress, Step, Transfer},
+    project::{
+        pins,
+        place::{Defect, Place},
+    },
+};
+
+impl Events for Ui {
+    fn note(&self, note: Note<'_>) {
+        match note {
+            Note::WaitingForPackages | Note::Manifest(ManifestNote::LeftAlone { .. }) => {
+                self.detail(words(&note));
+            }
+            _ => self.say(words(&note)),
+        }
+        if let Note::LockedByDaemon {
+            image,
+            refused: Some(error),
+            ..
+        } = note
+        {
+            self.detail(format!("{image}: {error}"));
+        }
+    }
+
+    fn warn(&self, warning: &Defect) {
+        Ui::warn(self, warning);
+    }
+
+    fn begin(&self, name: &str) -> Box<dyn Progress + '_> {
+        Box::new(self.stage(name))
+    }
+}
+
+impl Progress for StageLine<'_> {
+    fn step(&mut self, step: Step<'_>) {
+        self.begin_step(&step_words(&step));
+    }
+
+    fn output(&mut self, line: &str) {
+        self.show_output(line);
+    }
+
+    fn moved(&mut self, transfer: Transfer, done: u64, total: Option<u64>) {
+        let what = match transfer {
+            Transfer::Sent => "sent",
+            Transfer::Fetched => "fetched",
+            Transfer::Pulled => "pulled",
+            Transfer::Pushed => "pushed",
+        };
+        self.show_moved(what, done, total);
+    }
+
+    fn end(&mut self, outcome: Outcome<'_>) {
+        let took = self.elapsed();
+        self.finish(&outcome_words(&outcome, &took));
+    }
+}
+
+fn words(note: &Note<'_>) -> String {
+    match note {
+        Note::WaitingForProject => {
+            "waiting for another sparkpack in this project to end".to_owned()
+        }
+        Note::WaitingForPackages => {
+            "waiting for another run that installs the same packages".to_owned()
+        }
+        Note::Recovered(what) => what.to_string(),
+        Note::Skipped { stage } => {
+            format!("{stage}: skipped, since an image that it stands on failed")
+        }
+        Note::InDaemon { stage, reference } => {
+            format!("{stage}: current: {reference} is there, with the fingerprint of this checkout")
+        }
+        Note::InRegistry { stage, reference } => {
+            format!("{stage}: current: the registry has {reference}, made from the same inputs")
+        }
+        Note::WithoutRecord { reference, error } => format!(
+            "{reference}: its record is not beside it, so that `why` cannot explain it elsewhere: {error}: {}",
+            error.because().unwrap_or_default()
+        ),
+        Note::LockWritten(file) => format!("{} written: commit it", file.display()),
+        Note::LockedByRegistry { image, digest } => {
+            format!(
+                "{image}: locked by the registry's digest {}",
+                digest.short(12)
+            )
+        }
+        Note::LockedByDaemon { image, id, refused } => {
+            let why = match refused {
+                Some(_) => "its registry does not answer",
+                None => "its registry does not have it",
+            };
+            format!(
+                "{image}: locked by the image ID {} of the local daemon, since {why}; other machines cannot build on it \
+                 (`sparkpack lock --upgrade {image}` looks it up again)",
+                id.short(12)
+            )
+        }
+        Note::UntrackedNotChecked(reason) => {
+            format!("untracked inputs: not checked (CI is set), since {reason}")
+        }
+        Note::Manifest(note) => manifest_words(note),
+    }
+}
+
+/// What is said of the manifests and the pins.
+fn manifest_words(note: &ManifestNote<'_>) -> String {
+    match note {
+        ManifestNote::LeftAlone {
+            place,
+            path,
+            why,
+            value,
+        } => format!("{place}: {path} is left alone, since {why}: {value}"),
+        ManifestNote::Rewritten {
+            place,
+            path,
+            new,
+            also,
+        } => {
+            let also: Vec<String> = also.iter().map(Place::to_string).collect();
+            let also = match also.as_slice() {
+                [] => String::new(),
+                places => format!(", and so is {}", places.join(", ")),
+            };
+            let new = if new.is_empty() { "empty" } else { new };
+            format!("{place}: {path} is now {new}{also}")
+        }
+        ManifestNote::PinsWritten => format!(
+            "{}: has the digests that were pushed; commit it with the manifests",
+            pins::FILE_NAME
+        ),
+        ManifestNote::DigestMoved {
+            image,
+            fingerprint,
+            old,
+            new,
+        } => format!(
+            "{image}: made again from the same inputs ({}): its digest changed from {old} to {new}",
+            fingerprint.short(16)
+        ),
+        ManifestNote::OldDigestNamed { place, image } => {
+            format!("{place}: names the digest that `{image}` had")
+        }
+    }
+}
+
+fn step_words(step: &Step<'_>) -> String {
+    match step {
+        Step::Build(reason) => format!("building, since {reason}"),
+        Step::Instruction {
+            number,
+            total,
+            text,
+            cached,
+        } => {
+            let cached = if *cached { " (cached)" } else { "" };
+            format!("[{number}/{total}] {text}{cached}")
+        }
+        Step::PullImage(image) => format!("pulling {image}"),
+        Step::PullParent => {
+            "pulling it, since the registry's has other layers than the daemon's".to_owned()
+        }
+        Step::ImportSource(name) => format!("handing the source {name} to the daemon"),
+        Step::FetchSource(name) => format!("fetching the source {name}"),
+        Step::Fetch(origin) => format!("fetching {origin}"),
+        Step::ChooseWheels(of) => format!("choosing wheels for {of}"),
+        Step::InstallWheels(count) => format!("installing {count} wheels"),
+        Step::Push(reference) => format!("pushing {reference}"),
+    }
+}
+
+fn outcome_words(outcome: &Outcome<'_>, took: &str) -> String {
+    match outcome {
+        Outcome::Built { reference, size } => {
+            format!("built {reference} in {took} ({})", bytes(*size))
+        }
+        Outcome::Packed(folder) => format!("packed into {folder}"),
+        Outcome::Fetched(origin) => format!("fetched {origin} in {took}"),
+        Outcome::ChoseWheels { count, of } => format!("chose {count} wheels for {of} in {took}"),
+        Outcome::Pulled(reference) => format!("pulled {reference} in {took}"),
+        Outcome::Pushed { reference, digest } => format!("pushed {reference}@{digest} in {took}"),
+        Outcome::Adopted(reference) => format!(
+            "somebody else pushed {reference} from the same inputs at the same time: theirs is taken"
+        ),
+    }
+}
