@@ -10,11 +10,11 @@ use std::{
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::{
+    chunks::Chunk,
     keys::{MERGE, PART_KEYS},
     not_yaml::not_yaml,
-    part::Part,
     path::{item_path, key_path},
-    rules::Rules,
+    rules::PlaceRules,
 };
 use crate::project::place::{Defect, Place};
 
@@ -28,12 +28,12 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    pub(super) fn new(part: Part<'_>, span: Span) -> Self {
+    pub(super) fn new(chunk: Chunk<'_>, span: Span) -> Self {
         let bytes = span.byte_range().unwrap_or_default();
         Self {
-            start: part.offset + bytes.start,
-            end: part.offset + bytes.end,
-            line: part.line + span.start.line(),
+            start: chunk.offset + bytes.start,
+            end: chunk.offset + bytes.end,
+            line: chunk.line + span.start.line(),
             column: span.start.col() + 1,
         }
     }
@@ -59,11 +59,11 @@ pub(super) struct Node<'t> {
     pub(super) spot: Spot,
     /// 0 without an anchor.
     pub(super) anchor: usize,
-    pub(super) body: Body<'t>,
+    pub(super) body: NodeBody<'t>,
 }
 
 #[derive(Debug)]
-pub(super) enum Body<'t> {
+pub(super) enum NodeBody<'t> {
     Scalar {
         value: Cow<'t, str>,
         style: ScalarStyle,
@@ -74,11 +74,11 @@ pub(super) enum Body<'t> {
     /// The items that are no scalars, each with its index.
     Sequence(Vec<(usize, NodeId)>),
     /// The known keys.
-    Mapping(Vec<Entry<'t>>),
+    Mapping(Vec<MappingEntry<'t>>),
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'t> {
+pub(super) struct MappingEntry<'t> {
     pub(super) key: &'t str,
     pub(super) key_spot: Spot,
     pub(super) value: NodeId,
@@ -118,8 +118,8 @@ pub(super) struct Candidate {
     /// What the mapping merges by `<<`.
     pub(super) merge: Option<NodeId>,
     /// A part that is there twice: the two keys.
-    pub(super) twice: Option<(&'static str, Spot, Spot)>,
-    spots: [Option<Spot>; PART_KEYS.len()],
+    pub(super) duplicate_key: Option<(&'static str, Spot, Spot)>,
+    key_spots: [Option<Spot>; PART_KEYS.len()],
 }
 
 const ANNOTATIONS: &str = "metadata.annotations";
@@ -167,9 +167,13 @@ impl<'t> Document<'t> {
     }
 
     /// The entries with this key, two at most: a mapping keeps no more.
-    pub(super) fn entries(&self, mapping: NodeId, key: &str) -> impl Iterator<Item = Entry<'t>> {
+    pub(super) fn entries(
+        &self,
+        mapping: NodeId,
+        key: &str,
+    ) -> impl Iterator<Item = MappingEntry<'t>> {
         let entries = match &self.nodes[mapping].body {
-            Body::Mapping(entries) => entries.as_slice(),
+            NodeBody::Mapping(entries) => entries.as_slice(),
             _ => &[],
         };
         entries
@@ -179,11 +183,11 @@ impl<'t> Document<'t> {
     }
 
     /// Whether the object at `root` is of a kind that the rules know.
-    pub(super) fn is_of_known_kind(&self, root: NodeId, rules: &Rules<'_>) -> bool {
+    pub(super) fn is_of_known_kind(&self, root: NodeId, rules: &PlaceRules<'_>) -> bool {
         let text = |key: &str| {
             let value = self.entries(root, key).next()?.value;
             match &self.node(value).body {
-                Body::Scalar { value, .. } => Some(value.as_ref()),
+                NodeBody::Scalar { value, .. } => Some(value.as_ref()),
                 _ => None,
             }
         };
@@ -205,23 +209,23 @@ impl<'t> Document<'t> {
 
 /// A collection that is still open; `node` is missing where nothing of it is kept.
 #[derive(Debug)]
-struct Open<'t> {
+struct OpenCollection<'t> {
     node: Option<NodeId>,
-    at: At<'t>,
+    at: Position<'t>,
     candidate: Option<Box<Candidate>>,
 }
 
 #[derive(Debug)]
-enum At<'t> {
+enum Position<'t> {
     /// The index of the next item.
     Item(usize),
     Key,
-    Value(Key<'t>),
+    Value(PendingKey<'t>),
 }
 
 /// The key whose value comes next.
 #[derive(Debug, Default)]
-struct Key<'t> {
+struct PendingKey<'t> {
     text: Cow<'t, str>,
     /// As the rules have it, if it can lead to an image.
     known: Option<(&'t str, Spot)>,
@@ -230,15 +234,15 @@ struct Key<'t> {
 }
 
 #[derive(Debug)]
-struct Builder<'t> {
-    rules: &'t Rules<'t>,
+struct TreeBuilder<'t> {
+    rules: &'t PlaceRules<'t>,
     document: Document<'t>,
-    open: Vec<Open<'t>>,
+    open: Vec<OpenCollection<'t>>,
     /// The object is of a known kind, so that its candidates do not matter.
     is_known: bool,
 }
 
-impl<'t> Builder<'t> {
+impl<'t> TreeBuilder<'t> {
     fn scalar(
         &mut self,
         spot: Spot,
@@ -250,7 +254,7 @@ impl<'t> Builder<'t> {
         if self.is_at_key() {
             if anchor != 0 {
                 // Kept for the aliases that may stand for it, but in no place of the tree.
-                let body = Body::Scalar {
+                let body = NodeBody::Scalar {
                     value: value.clone(),
                     style,
                     tag,
@@ -261,14 +265,14 @@ impl<'t> Builder<'t> {
             return;
         }
         let (is_item, part) = match self.open.last().map(|open| &open.at) {
-            Some(At::Item(_)) => (true, None),
-            Some(At::Value(key)) => (false, key.part),
+            Some(Position::Item(_)) => (true, None),
+            Some(Position::Value(key)) => (false, key.part),
             _ => (false, None),
         };
         let is_text = style == ScalarStyle::Literal && may_hold_objects(&value);
-        let wanted = !is_item && self.is_wanted();
-        let is_kept = wanted || anchor != 0 || part.is_some() || is_text;
-        let id = is_kept.then(|| self.keep(spot, anchor, Body::Scalar { value, style, tag }));
+        let is_in_tree = !is_item && self.may_lead_to_image();
+        let is_kept = is_in_tree || anchor != 0 || part.is_some() || is_text;
+        let id = is_kept.then(|| self.keep(spot, anchor, NodeBody::Scalar { value, style, tag }));
         if let (Some(id), true) = (id, is_text) {
             let path = self.path();
             // What kubectl notes there of itself is not what it applies.
@@ -277,9 +281,9 @@ impl<'t> Builder<'t> {
             }
         }
         if let (Some(id), Some((part, key))) = (id, part) {
-            self.candidate(part, key, id);
+            self.add_part(part, key, id);
         }
-        self.attach(id.filter(|_| wanted));
+        self.attach(id.filter(|_| is_in_tree));
     }
 
     fn alias(&mut self, spot: Spot, anchor: usize) {
@@ -290,48 +294,49 @@ impl<'t> Builder<'t> {
         if self.is_at_key() {
             let target = self.document.anchors.get(&anchor);
             let text = match target.map(|anchored| &self.document.nodes[anchored.node].body) {
-                Some(Body::Scalar { value, style, .. }) => Some((value.clone(), *style)),
+                Some(NodeBody::Scalar { value, style, .. }) => Some((value.clone(), *style)),
                 _ => None,
             };
             match text {
                 Some((value, style)) => self.key(value, style, spot),
-                None => self.key_that_leads_nowhere(),
+                None => self.unknown_key(),
             }
             return;
         }
         let part = match self.open.last().map(|open| &open.at) {
-            Some(At::Value(key)) => key.part,
+            Some(Position::Value(key)) => key.part,
             _ => None,
         };
-        let wanted = self.is_wanted();
-        let id = (wanted || part.is_some()).then(|| self.keep(spot, 0, Body::Alias(anchor)));
+        let is_in_tree = self.may_lead_to_image();
+        let id =
+            (is_in_tree || part.is_some()).then(|| self.keep(spot, 0, NodeBody::Alias(anchor)));
         if let (Some(id), Some((part, key))) = (id, part) {
-            self.candidate(part, key, id);
+            self.add_part(part, key, id);
         }
-        self.attach(id.filter(|_| wanted));
+        self.attach(id.filter(|_| is_in_tree));
     }
 
-    fn start(&mut self, spot: Spot, anchor: usize, body: Body<'t>) {
+    fn start(&mut self, spot: Spot, anchor: usize, body: NodeBody<'t>) {
         let at = match body {
-            Body::Sequence(_) => At::Item(0),
-            _ => At::Key,
+            NodeBody::Sequence(_) => Position::Item(0),
+            _ => Position::Key,
         };
         let is_key = self.is_at_key();
-        let wanted = !is_key && self.is_wanted();
+        let is_in_tree = !is_key && self.may_lead_to_image();
         // An expression without quotes reads as a mapping; whole images in parts are found by these.
         let part = match self.open.last().map(|open| &open.at) {
-            Some(At::Value(key)) => key.part.filter(|(part, _)| *part != IMAGE),
+            Some(Position::Value(key)) => key.part.filter(|(part, _)| *part != IMAGE),
             _ => None,
         };
-        let is_kept = wanted || anchor != 0 || part.is_some();
+        let is_kept = is_in_tree || anchor != 0 || part.is_some();
         let node = is_kept.then(|| self.keep(spot, anchor, body));
         if let (Some(id), Some((part, key))) = (node, part) {
-            self.candidate(part, key, id);
+            self.add_part(part, key, id);
         }
         if !is_key {
-            self.attach_open(node.filter(|_| wanted));
+            self.attach_open(node.filter(|_| is_in_tree));
         }
-        self.open.push(Open {
+        self.open.push(OpenCollection {
             node,
             at,
             candidate: None,
@@ -354,14 +359,20 @@ impl<'t> Builder<'t> {
         }
         if self.is_at_key() {
             // A collection as a key leads nowhere.
-            self.key_that_leads_nowhere();
+            self.unknown_key();
         } else {
             self.move_on();
         }
     }
 
     fn is_at_key(&self) -> bool {
-        matches!(self.open.last(), Some(Open { at: At::Key, .. }))
+        matches!(
+            self.open.last(),
+            Some(OpenCollection {
+                at: Position::Key,
+                ..
+            })
+        )
     }
 
     fn key(&mut self, value: Cow<'t, str>, style: ScalarStyle, spot: Spot) {
@@ -378,7 +389,7 @@ impl<'t> Builder<'t> {
                 3..=10 if !is_known => PART_KEYS.iter().position(|key| *key == value),
                 _ => None,
             };
-            open.at = At::Value(Key {
+            open.at = Position::Value(PendingKey {
                 text: value,
                 known: known.map(|key| (key, spot)),
                 part: part.map(|part| (part, spot)),
@@ -386,24 +397,24 @@ impl<'t> Builder<'t> {
         }
     }
 
-    fn key_that_leads_nowhere(&mut self) {
+    fn unknown_key(&mut self) {
         if let Some(open) = self.open.last_mut() {
-            open.at = At::Value(Key::default());
+            open.at = Position::Value(PendingKey::default());
         }
     }
 
     /// Notes a part in the mapping that is open.
-    fn candidate(&mut self, part: usize, key: Spot, id: NodeId) {
+    fn add_part(&mut self, part: usize, key: Spot, id: NodeId) {
         if let Some(open) = self.open.last_mut() {
             let candidate = open.candidate.get_or_insert_default();
             if part == MERGED {
                 candidate.merge = candidate.merge.or(Some(id));
                 return;
             }
-            if let Some(first) = candidate.spots[part] {
-                candidate.twice = Some((PART_KEYS[part], first, key));
+            if let Some(first) = candidate.key_spots[part] {
+                candidate.duplicate_key = Some((PART_KEYS[part], first, key));
             }
-            candidate.spots[part] = Some(key);
+            candidate.key_spots[part] = Some(key);
             candidate.parts[part] = Some(id);
         }
     }
@@ -413,21 +424,21 @@ impl<'t> Builder<'t> {
         let mut path = String::new();
         for open in &self.open {
             match &open.at {
-                At::Item(index) => path = item_path(&path, *index),
-                At::Value(key) => path = key_path(&path, &key.text),
-                At::Key => {}
+                Position::Item(index) => path = item_path(&path, *index),
+                Position::Value(key) => path = key_path(&path, &key.text),
+                Position::Key => {}
             }
         }
         path
     }
 
     /// Whether the node that comes next can lead to an image from here.
-    fn is_wanted(&self) -> bool {
+    fn may_lead_to_image(&self) -> bool {
         match self.open.last() {
             None => true,
             Some(open) => {
                 let is_known = match &open.at {
-                    At::Value(key) => key.known.is_some(),
+                    Position::Value(key) => key.known.is_some(),
                     _ => true,
                 };
                 open.node.is_some() && is_known
@@ -435,7 +446,7 @@ impl<'t> Builder<'t> {
         }
     }
 
-    fn keep(&mut self, spot: Spot, anchor: usize, body: Body<'t>) -> NodeId {
+    fn keep(&mut self, spot: Spot, anchor: usize, body: NodeBody<'t>) -> NodeId {
         let node = self.document.nodes.len();
         let end = spot.end;
         self.document.nodes.push(Node { spot, anchor, body });
@@ -461,12 +472,12 @@ impl<'t> Builder<'t> {
         };
         let parent = open.node.map(|node| &mut self.document.nodes[node].body);
         match (&open.at, parent, id) {
-            (At::Item(index), Some(Body::Sequence(items)), Some(id)) => items.push((*index, id)),
-            (At::Value(Key { known: Some((key, key_spot)), .. }), Some(Body::Mapping(entries)), Some(value))
+            (Position::Item(index), Some(NodeBody::Sequence(items)), Some(id)) => items.push((*index, id)),
+            (Position::Value(PendingKey { known: Some((key, key_spot)), .. }), Some(NodeBody::Mapping(entries)), Some(value))
                 // Two of a key are enough to tell that it is there twice.
                 if entries.iter().filter(|entry| entry.key == *key).count() < 2 =>
             {
-                entries.push(Entry {
+                entries.push(MappingEntry {
                     key,
                     key_spot: *key_spot,
                     value,
@@ -479,9 +490,9 @@ impl<'t> Builder<'t> {
     fn move_on(&mut self) {
         if let Some(open) = self.open.last_mut() {
             match &mut open.at {
-                At::Item(index) => *index += 1,
-                At::Value(_) => open.at = At::Key,
-                At::Key => {}
+                Position::Item(index) => *index += 1,
+                Position::Value(_) => open.at = Position::Key,
+                Position::Key => {}
             }
         }
         if self.open.len() == 1 && !self.is_known {
@@ -503,25 +514,25 @@ pub(super) fn events(text: &str) -> Parser<'_, StrInput<'_>> {
     Parser::new_from_str_with_options(text, options)
 }
 
-/// Calls `each` with every document of a part, one after another.
+/// Calls `each` with every document of a chunk, one after another.
 ///
 /// # Errors
 /// The text is not YAML: `E060`.
 pub(super) fn for_each_document<'t>(
     file: &Path,
-    part: Part<'t>,
-    rules: &'t Rules<'t>,
+    chunk: Chunk<'t>,
+    rules: &'t PlaceRules<'t>,
     mut each: impl FnMut(&Document<'t>),
 ) -> Result<(), Defect> {
-    let mut builder = Builder {
+    let mut builder = TreeBuilder {
         rules,
         document: Document::default(),
         open: Vec::new(),
         is_known: false,
     };
-    for event in events(part.text) {
-        let (event, span) = event.map_err(|error| not_yaml(file, part, &error))?;
-        let spot = Spot::new(part, span);
+    for event in events(chunk.text) {
+        let (event, span) = event.map_err(|error| not_yaml(file, chunk, &error))?;
+        let spot = Spot::new(chunk, span);
         match event {
             Event::DocumentStart(..) => {
                 builder.document.clear();
@@ -539,10 +550,10 @@ pub(super) fn for_each_document<'t>(
                 builder.scalar(spot, anchor, value, style, tag);
             }
             Event::SequenceStart(_, anchor, _) => {
-                builder.start(spot, anchor, Body::Sequence(Vec::new()));
+                builder.start(spot, anchor, NodeBody::Sequence(Vec::new()));
             }
             Event::MappingStart(_, anchor, _) => {
-                builder.start(spot, anchor, Body::Mapping(Vec::new()));
+                builder.start(spot, anchor, NodeBody::Mapping(Vec::new()));
             }
             Event::SequenceEnd | Event::MappingEnd => builder.end(spot),
             _ => {}

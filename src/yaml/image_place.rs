@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use granit_parser::ScalarStyle;
 
-use super::shared::Shared;
+use super::shared::SharedAnchor;
 use crate::{
     image::{Digest, Reference, Repository},
     project::place::{Defect, Place},
@@ -22,7 +22,7 @@ pub struct ImagePlace {
     /// The object's number in the text.
     pub object: Option<usize>,
     /// The scalars.
-    pub parts: Parts,
+    pub parts: ReferenceParts,
     /// The image of the project that a mark on the line names.
     pub mark: Option<String>,
     /// Why it is never changed, where it is not.
@@ -32,18 +32,18 @@ pub struct ImagePlace {
     /// The object's operator refuses an image at this place.
     pub is_refused: bool,
     /// The key that is there twice, which matters if the image is one of the project's.
-    pub(super) twice: Option<Twice>,
+    pub(super) duplicate_key: Option<DuplicateKey>,
 }
 
 /// A key that a mapping has twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Twice {
+pub(super) struct DuplicateKey {
     pub(super) key: String,
     pub(super) first: Place,
     pub(super) second: Place,
 }
 
-impl Twice {
+impl DuplicateKey {
     pub(super) fn defect(&self) -> Defect {
         let Self { key, first, second } = self;
         let message = format!("the key `{key}` is there twice: first at {first}");
@@ -62,7 +62,7 @@ pub enum LeftAlone {
 
 /// The scalars that hold a reference together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Parts {
+pub enum ReferenceParts {
     /// The whole reference.
     Reference(Scalar),
     /// Helm's values.
@@ -105,22 +105,22 @@ pub struct Scalar {
     /// It holds an expression of a template.
     pub is_template: bool,
     /// The byte at which it stands, or the alias that leads to it.
-    pub(super) at: usize,
+    pub(super) offset: usize,
     /// The bytes that a new value replaces: with quotes, without the line end of a block scalar.
     pub(super) span: Range<usize>,
     pub(super) style: ScalarStyle,
     /// The end of a scalar, or of a line in code: written without quotes of its own.
-    pub(super) is_part: bool,
+    pub(super) is_suffix: bool,
     /// A block scalar that cannot be changed without reflowing it.
-    pub(super) is_fixed: bool,
+    pub(super) needs_reflow: bool,
     /// What it is if it is no string.
     pub(super) other_type: Option<String>,
-    pub(super) shared: Option<Box<Shared>>,
+    pub(super) shared: Option<Box<SharedAnchor>>,
 }
 
 /// What a place has to name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Expected {
     /// The image, by its name in the project.
     pub image: String,
     /// Its repository.
@@ -128,12 +128,12 @@ pub struct Wanted {
     /// Its tag.
     pub tag: String,
     /// What stands behind the tag.
-    pub digest: WantedDigest,
+    pub digest: ExpectedDigest,
 }
 
 /// The digest behind a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WantedDigest {
+pub enum ExpectedDigest {
     /// None: the tag alone.
     Never,
     /// The one of the last push.
@@ -160,7 +160,7 @@ impl From<Defect> for Hindrance {
     }
 }
 
-impl Parts {
+impl ReferenceParts {
     /// The scalars, in the order of a reference.
     pub fn scalars(&self) -> impl Iterator<Item = &Scalar> {
         let scalars = match self {
@@ -234,11 +234,11 @@ impl ImagePlace {
             value.to_owned()
         };
         match &self.parts {
-            Parts::Reference(scalar) | Parts::Tag(scalar) | Parts::Digest(scalar) => {
-                scalar.value.clone()
-            }
-            Parts::Values { tag, digest, .. }
-            | Parts::Kustomize {
+            ReferenceParts::Reference(scalar)
+            | ReferenceParts::Tag(scalar)
+            | ReferenceParts::Digest(scalar) => scalar.value.clone(),
+            ReferenceParts::Values { tag, digest, .. }
+            | ReferenceParts::Kustomize {
                 new_tag: tag,
                 digest,
                 ..
@@ -253,8 +253,10 @@ impl ImagePlace {
     /// What stands where the repository does, if that is a part of its own.
     fn name(&self) -> Option<String> {
         match &self.parts {
-            Parts::Reference(_) | Parts::Tag(_) | Parts::Digest(_) => None,
-            Parts::Values {
+            ReferenceParts::Reference(_) | ReferenceParts::Tag(_) | ReferenceParts::Digest(_) => {
+                None
+            }
+            ReferenceParts::Values {
                 registry,
                 repository,
                 ..
@@ -266,7 +268,7 @@ impl ImagePlace {
                     registry => format!("{registry}/{}", repository.value.trim_start_matches('/')),
                 })
             }
-            Parts::Kustomize { name, new_name, .. } => {
+            ReferenceParts::Kustomize { name, new_name, .. } => {
                 Some(new_name.as_ref().unwrap_or(name).value.clone())
             }
         }
@@ -275,7 +277,10 @@ impl ImagePlace {
     /// The same as a reference, where it is one.
     #[must_use]
     pub fn reference(&self) -> Option<Reference> {
-        if matches!(self.parts, Parts::Tag(_) | Parts::Digest(_)) {
+        if matches!(
+            self.parts,
+            ReferenceParts::Tag(_) | ReferenceParts::Digest(_)
+        ) {
             return None;
         }
         // A part that makes no reference does not hide whose image it is.
@@ -285,7 +290,7 @@ impl ImagePlace {
 
     /// The byte at which it stands: its first scalar, or the alias that leads to one.
     pub(super) fn start(&self) -> usize {
-        let scalars = self.parts.scalars().map(|scalar| scalar.at);
+        let scalars = self.parts.scalars().map(|scalar| scalar.offset);
         scalars.min().unwrap_or_default()
     }
 
@@ -299,7 +304,7 @@ impl ImagePlace {
         let below = |inner: &str| format!("{path}: {inner}");
         self.place = place(self.place);
         self.path = below(&self.path);
-        if let Some(twice) = &mut self.twice {
+        if let Some(twice) = &mut self.duplicate_key {
             twice.first = place(twice.first.clone());
             twice.second = place(twice.second.clone());
         }
@@ -307,7 +312,7 @@ impl ImagePlace {
             scalar.place = place(scalar.place.clone());
             scalar.path = below(&scalar.path);
             scalar.span = span(scalar.span.clone());
-            scalar.at = span(scalar.at..scalar.at).start;
+            scalar.offset = span(scalar.offset..scalar.offset).start;
             if let Some(shared) = &mut scalar.shared {
                 shared.move_by(place);
             }
@@ -315,20 +320,20 @@ impl ImagePlace {
         self
     }
 
-    /// The scalars that have to change, so that the place names what is wanted.
-    pub(super) fn changes(&self, wanted: &Wanted) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
-        if let Some(twice) = &self.twice {
+    /// The scalars that have to change, so that the place names what is expected.
+    pub(super) fn changes(&self, expected: &Expected) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
+        if let Some(twice) = &self.duplicate_key {
             return Err(twice.defect().into());
         }
         let changes = match &self.parts {
-            Parts::Reference(scalar) => self.reference_change(scalar, wanted),
-            Parts::Values { .. } => self.values_changes(wanted)?,
-            Parts::Kustomize { .. } => self.kustomize_changes(wanted)?,
-            Parts::Tag(scalar) => vec![(scalar, wanted.tag.clone())],
-            Parts::Digest(scalar) => {
-                let digest = match &wanted.digest {
-                    WantedDigest::Known(digest) => digest.to_string(),
-                    WantedDigest::Never | WantedDigest::Unknown => String::new(),
+            ReferenceParts::Reference(scalar) => self.reference_change(scalar, expected),
+            ReferenceParts::Values { .. } => self.values_changes(expected)?,
+            ReferenceParts::Kustomize { .. } => self.kustomize_changes(expected)?,
+            ReferenceParts::Tag(scalar) => vec![(scalar, expected.tag.clone())],
+            ReferenceParts::Digest(scalar) => {
+                let digest = match &expected.digest {
+                    ExpectedDigest::Known(digest) => digest.to_string(),
+                    ExpectedDigest::Never | ExpectedDigest::Unknown => String::new(),
                 };
                 vec![(scalar, digest)]
             }
@@ -342,11 +347,13 @@ impl ImagePlace {
     /// Takes a mark for the tag or the digest alone of a place that has both apart.
     pub(super) fn keep_repository(&mut self) {
         let (tag, digest) = match &self.parts {
-            Parts::Values { tag, digest, .. } => (tag, digest),
-            Parts::Kustomize {
+            ReferenceParts::Values { tag, digest, .. } => (tag, digest),
+            ReferenceParts::Kustomize {
                 new_tag, digest, ..
             } => (new_tag, digest),
-            Parts::Reference(_) | Parts::Tag(_) | Parts::Digest(_) => return,
+            ReferenceParts::Reference(_) | ReferenceParts::Tag(_) | ReferenceParts::Digest(_) => {
+                return;
+            }
         };
         self.keeps_repository = true;
         let mut changing = tag.iter().chain(digest);
@@ -356,45 +363,49 @@ impl ImagePlace {
     }
 
     /// Whether the name is that of the repository, and no more.
-    fn is_named(&self, wanted: &Wanted) -> bool {
+    fn is_named(&self, expected: &Expected) -> bool {
         let name = self.name().and_then(|name| name.parse().ok());
-        self.keeps_repository || name.as_ref() == Some(&wanted.repository)
+        self.keeps_repository || name.as_ref() == Some(&expected.repository)
     }
 
     /// Whether repository and tag are what they should be.
-    fn is_tagged(&self, wanted: &Wanted) -> bool {
-        if let Parts::Values { tag: Some(tag), .. } = &self.parts
+    fn is_tagged(&self, expected: &Expected) -> bool {
+        if let ReferenceParts::Values { tag: Some(tag), .. } = &self.parts
             && self.keeps_repository
         {
-            return tag.text() == wanted.tag;
+            return tag.text() == expected.tag;
         }
         self.reference().is_some_and(|present| {
-            present.repository == wanted.repository
-                && present.tag.as_deref() == Some(wanted.tag.as_str())
+            present.repository == expected.repository
+                && present.tag.as_deref() == Some(expected.tag.as_str())
         })
     }
 
-    fn reference_change<'p>(&self, scalar: &'p Scalar, wanted: &Wanted) -> Vec<ScalarChange<'p>> {
+    fn reference_change<'p>(
+        &self,
+        scalar: &'p Scalar,
+        expected: &Expected,
+    ) -> Vec<ScalarChange<'p>> {
         let present = self.reference();
         let before = present.as_ref().and_then(|present| present.digest.clone());
-        let is_tagged = self.is_tagged(wanted);
-        let digest = match &wanted.digest {
-            WantedDigest::Never => None,
-            WantedDigest::Known(digest) => Some(digest.clone()),
-            WantedDigest::Unknown => before.clone().filter(|_| is_tagged),
+        let is_tagged = self.is_tagged(expected);
+        let digest = match &expected.digest {
+            ExpectedDigest::Never => None,
+            ExpectedDigest::Known(digest) => Some(digest.clone()),
+            ExpectedDigest::Unknown => before.clone().filter(|_| is_tagged),
         };
         if is_tagged && digest == before {
             return Vec::new();
         }
         let reference = Reference {
             digest,
-            ..wanted.repository.with_tag(&wanted.tag)
+            ..expected.repository.with_tag(&expected.tag)
         };
         vec![(scalar, reference.to_string())]
     }
 
-    fn values_changes(&self, wanted: &Wanted) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
-        let Parts::Values {
+    fn values_changes(&self, expected: &Expected) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
+        let ReferenceParts::Values {
             registry,
             repository,
             tag,
@@ -404,7 +415,7 @@ impl ImagePlace {
             return Ok(Vec::new());
         };
         let mut changes = Vec::new();
-        if !self.is_named(wanted) {
+        if !self.is_named(expected) {
             let slash = |is_there: bool| if is_there { "/" } else { "" };
             match registry {
                 Some(registry) => {
@@ -413,32 +424,34 @@ impl ImagePlace {
                     let Repository {
                         registry: host,
                         path,
-                    } = &wanted.repository;
+                    } = &expected.repository;
                     changes.push((registry, format!("{host}{behind}")));
                     changes.push((repository, format!("{before}{path}")));
                 }
-                None => changes.push((repository, wanted.repository.to_string())),
+                None => changes.push((repository, expected.repository.to_string())),
             }
         }
         match tag {
-            Some(tag) => changes.push((tag, wanted.tag.clone())),
+            Some(tag) => changes.push((tag, expected.tag.clone())),
             None if self.keeps_repository => {}
             None => return Err(self.lacks("tag", "tag: \"\"", "beside `repository`").into()),
         }
-        match (digest, &wanted.digest) {
-            (Some(scalar), WantedDigest::Known(known)) => changes.push((scalar, known.to_string())),
-            (None, WantedDigest::Known(_)) if !self.keeps_repository => {
+        match (digest, &expected.digest) {
+            (Some(scalar), ExpectedDigest::Known(known)) => {
+                changes.push((scalar, known.to_string()));
+            }
+            (None, ExpectedDigest::Known(_)) if !self.keeps_repository => {
                 return Err(self.lacks("digest", "digest: \"\"", "beside `tag`").into());
             }
-            (Some(_), WantedDigest::Unknown) if self.is_tagged(wanted) => {}
+            (Some(_), ExpectedDigest::Unknown) if self.is_tagged(expected) => {}
             (Some(scalar), _) => changes.push((scalar, String::new())),
             (None, _) => {}
         }
         Ok(changes)
     }
 
-    fn kustomize_changes(&self, wanted: &Wanted) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
-        let Parts::Kustomize {
+    fn kustomize_changes(&self, expected: &Expected) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
+        let ReferenceParts::Kustomize {
             new_name,
             new_tag,
             digest,
@@ -448,8 +461,8 @@ impl ImagePlace {
             return Ok(Vec::new());
         };
         let mut changes = Vec::new();
-        if !self.is_named(wanted) {
-            let repository = wanted.repository.to_string();
+        if !self.is_named(expected) {
+            let repository = expected.repository.to_string();
             let new_name = new_name.as_ref().ok_or_else(|| {
                 self.lacks(
                     "newName",
@@ -459,7 +472,7 @@ impl ImagePlace {
             })?;
             changes.push((new_name, repository));
         }
-        changes.push(self.kustomize_version(new_tag.as_ref(), digest.as_ref(), wanted)?);
+        changes.push(self.kustomize_version(new_tag.as_ref(), digest.as_ref(), expected)?);
         Ok(changes)
     }
 
@@ -468,9 +481,9 @@ impl ImagePlace {
         &self,
         new_tag: Option<&'p Scalar>,
         digest: Option<&'p Scalar>,
-        wanted: &Wanted,
+        expected: &Expected,
     ) -> Result<ScalarChange<'p>, Hindrance> {
-        match (new_tag, digest, &wanted.digest) {
+        match (new_tag, digest, &expected.digest) {
             (Some(_), Some(second), mode) => {
                 let message = format!(
                     "`newTag` and `digest` of `{}` exclude each other",
@@ -478,31 +491,33 @@ impl ImagePlace {
                 );
                 let defect = Defect::new("E201", second.place.clone(), message);
                 let hint = match mode {
-                    WantedDigest::Never => "remove `digest`: with `pin = \"tag\"` the tag says all",
-                    WantedDigest::Known(_) | WantedDigest::Unknown => {
+                    ExpectedDigest::Never => {
+                        "remove `digest`: with `pin = \"tag\"` the tag says all"
+                    }
+                    ExpectedDigest::Known(_) | ExpectedDigest::Unknown => {
                         "remove `newTag`: the digest says more"
                     }
                 };
                 Err(defect.hint(hint).into())
             }
-            (None, None, WantedDigest::Known(_)) => {
+            (None, None, ExpectedDigest::Known(_)) => {
                 Err(self.lacks("digest", "digest: \"\"", "beside `name`").into())
             }
             (None, None, _) => Err(self.lacks("newTag", "newTag: \"\"", "beside `name`").into()),
-            (Some(_), None, WantedDigest::Known(_)) => {
+            (Some(_), None, ExpectedDigest::Known(_)) => {
                 let instead = "in the place of `newTag`: kustomize takes one of the two";
                 Err(self.lacks("digest", "digest: \"\"", instead).into())
             }
-            (Some(new_tag), None, _) => Ok((new_tag, wanted.tag.clone())),
-            (None, Some(digest), WantedDigest::Known(known)) => Ok((digest, known.to_string())),
-            (None, Some(_), WantedDigest::Never) => {
+            (Some(new_tag), None, _) => Ok((new_tag, expected.tag.clone())),
+            (None, Some(digest), ExpectedDigest::Known(known)) => Ok((digest, known.to_string())),
+            (None, Some(_), ExpectedDigest::Never) => {
                 let instead = "in the place of `digest`: only a push knows that";
                 Err(self.lacks("newTag", "newTag: \"\"", instead).into())
             }
-            (None, Some(digest), WantedDigest::Unknown) => {
+            (None, Some(digest), ExpectedDigest::Unknown) => {
                 let message = format!(
                     "`{}` holds a digest, and of `{}:{}` none is known yet",
-                    self.path, wanted.image, wanted.tag
+                    self.path, expected.image, expected.tag
                 );
                 let defect = Defect::new("W108", digest.place.clone(), message);
                 let hint = "run `sparkpack push`, which writes it";

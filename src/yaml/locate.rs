@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::{
-    document::{Body, for_each_document},
+    chunks::{Chunk, MIN_BYTES, chunks, on_all_cores},
+    document::{NodeBody, for_each_document},
     image_place::ImagePlace,
     literal::Literal,
     located::{Findings, Located, Object},
     marked,
-    part::{LEAST, Part, on_all_cores, parts},
-    rules::Rules,
+    rules::PlaceRules,
     view::View,
     walk::Walk,
 };
@@ -23,7 +23,7 @@ const DEPTH_LIMIT: usize = 8;
 /// # Errors
 /// All that is wrong, in the order of the text: it is not YAML, a key on the way is there twice, an image is no string,
 /// or a mark is none: `E060`, `E061`, `E062`, `E066`, `E202`, `E203`.
-pub fn locate(file: &Path, text: &str, rules: &Rules<'_>) -> Result<Located, Vec<Defect>> {
+pub fn locate(file: &Path, text: &str, rules: &PlaceRules<'_>) -> Result<Located, Vec<Defect>> {
     let found = if may_be_yaml(file) {
         find(file, text, rules, 0)
     } else {
@@ -57,21 +57,21 @@ fn may_be_yaml(file: &Path) -> bool {
 }
 
 /// What a text holds, but for what its marks say; `depth` counts the texts around it.
-fn find(file: &Path, text: &str, rules: &Rules<'_>, depth: usize) -> Findings {
-    find_in_parts(file, text, &parts(text, LEAST), rules, depth)
+fn find(file: &Path, text: &str, rules: &PlaceRules<'_>, depth: usize) -> Findings {
+    find_in_chunks(file, text, &chunks(text, MIN_BYTES), rules, depth)
 }
 
 /// Like [`find`], with the text split already.
-pub(super) fn find_in_parts(
+pub(super) fn find_in_chunks(
     file: &Path,
     text: &str,
-    parts: &[Part<'_>],
-    rules: &Rules<'_>,
+    chunks: &[Chunk<'_>],
+    rules: &PlaceRules<'_>,
     depth: usize,
 ) -> Findings {
-    let findings = on_all_cores(parts, |part| {
+    let findings = on_all_cores(chunks, |chunk| {
         let mut found = Findings::default();
-        let read = for_each_document(file, *part, rules, |document| {
+        let read = for_each_document(file, *chunk, rules, |document| {
             let view = View {
                 file,
                 text,
@@ -95,14 +95,14 @@ pub(super) fn find_in_parts(
 }
 
 /// The objects and values that stand as text in a document's block scalars.
-fn find_in_block_scalars(view: View<'_, '_>, rules: &Rules<'_>, depth: usize) -> Findings {
+fn find_in_block_scalars(view: View<'_, '_>, rules: &PlaceRules<'_>, depth: usize) -> Findings {
     let mut all = Findings::default();
     if depth >= DEPTH_LIMIT {
         return all;
     }
     for (path, node) in &view.document.texts {
         let node = view.document.node(*node);
-        let Body::Scalar { value, .. } = &node.body else {
+        let NodeBody::Scalar { value, .. } = &node.body else {
             continue;
         };
         let Some(literal) = Literal::new(view.text, node.spot, value) else {
@@ -159,8 +159,8 @@ mod tests {
     use super::{super::image_place::LeftAlone, *};
     use crate::project::{ConfiguredPlace, PathStep};
 
-    fn rules() -> Rules<'static> {
-        Rules::new(&[], ["job", "side"])
+    fn rules() -> PlaceRules<'static> {
+        PlaceRules::new(&[], ["job", "side"])
     }
 
     fn found(text: &str) -> Vec<ImagePlace> {
@@ -685,7 +685,7 @@ mod tests {
             kind: "SparkJob".to_owned(),
             path: steps(&["spec", "steps", "[]", "my.image"]),
         }];
-        let rules = Rules::new(&places, ["job"]);
+        let rules = PlaceRules::new(&places, ["job"]);
         let text = "apiVersion: example.com/v1\nkind: SparkJob\nspec: {steps: [{my.image: a/b}, {my.image: {repository: c/d, tag: e}}]}\n";
         let located = locate(Path::new("f.yml"), text, &rules).unwrap();
         let written: Vec<String> = located.places.iter().map(ImagePlace::written).collect();

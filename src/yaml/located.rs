@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{image_place::ImagePlace, shared::Shared};
+use super::{image_place::ImagePlace, shared::SharedAnchor};
 use crate::project::place::{Defect, Place};
 
 /// What a text holds for us.
@@ -19,7 +19,7 @@ pub struct Located {
     /// The bytes of lines that a mark takes out, in the order of the text.
     pub(super) ignored: Vec<Range<usize>>,
     /// The bytes of what is used again by an alias.
-    pub(super) shared: Vec<(Range<usize>, Shared)>,
+    pub(super) shared: Vec<(Range<usize>, SharedAnchor)>,
 }
 
 /// An object of a kind that is looked at.

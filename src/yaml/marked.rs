@@ -5,12 +5,12 @@ use std::{collections::HashSet, ops::Range, path::Path};
 use granit_parser::{Event, Parser, ScalarStyle};
 
 use super::{
-    image_place::{ImagePlace, LeftAlone, Parts, Scalar},
+    image_place::{ImagePlace, LeftAlone, ReferenceParts, Scalar},
     located::{Findings, Located},
-    marks::{self, Mark, Part, Says},
-    rules::Rules,
+    marks::{self, Mark, MarkKind, ReferencePart},
+    rules::PlaceRules,
     scalar,
-    shared::SharedRanges,
+    shared::AnchorRanges,
 };
 use crate::{
     image::{Digest, is_tag},
@@ -18,12 +18,17 @@ use crate::{
 };
 
 /// Adds the marks of a text to what was found in it as YAML; a template has nothing but its marks.
-pub(super) fn add(file: &Path, text: &str, rules: &Rules<'_>, mut found: Findings) -> Findings {
+pub(super) fn add(
+    file: &Path,
+    text: &str,
+    rules: &PlaceRules<'_>,
+    mut found: Findings,
+) -> Findings {
     if let Some(place) = found.not_yaml.take_if(|_| is_template(text)) {
         found = Findings::template();
         found.located.not_yaml = Some(place);
     }
-    if !marks::may_have(text) {
+    if !marks::may_contain(text) {
         return found;
     }
     let Findings {
@@ -41,7 +46,7 @@ pub(super) fn add(file: &Path, text: &str, rules: &Rules<'_>, mut found: Finding
     for mark in marks {
         defects.extend(apply(located, text, &spans, mark).err());
     }
-    let shared = SharedRanges::of(std::mem::take(&mut located.shared));
+    let shared = AnchorRanges::of(std::mem::take(&mut located.shared));
     let marked = located.places[known..].iter_mut();
     for scalar in marked.flat_map(|place| place.parts.scalars_mut()) {
         scalar.shared = shared.around(&scalar.span).cloned().map(Box::new);
@@ -106,18 +111,18 @@ impl Spans {
 }
 
 fn apply(located: &mut Located, text: &str, spans: &Spans, mark: Mark) -> Result<(), Defect> {
-    let (image, part) = match &mark.says {
-        Says::Ignore => {
+    let (image, part) = match &mark.kind {
+        MarkKind::Ignore => {
             for place in spans.touched(&mark) {
                 located.places[place].left_alone = Some(LeftAlone::Ignored);
             }
             located.ignored.push(mark.span);
             return Ok(());
         }
-        Says::Image { image, part } => (image.clone(), *part),
+        MarkKind::Image { image, part } => (image.clone(), *part),
     };
     if scalar::holds_expression(&text[mark.span.clone()]) {
-        return Err(marks::of_expression(mark.place));
+        return Err(marks::expression_defect(mark.place));
     }
     let touched: Vec<usize> = spans.touched(&mark).collect();
     if touched.is_empty() {
@@ -130,9 +135,13 @@ fn apply(located: &mut Located, text: &str, spans: &Spans, mark: Mark) -> Result
         let place = &mut located.places[place];
         place.mark = Some(image.clone());
         match (part, &place.parts) {
-            (Part::Whole, _) => {}
-            (Part::Tag, Parts::Reference(scalar)) => place.parts = Parts::Tag(scalar.clone()),
-            (Part::Digest, Parts::Reference(scalar)) => place.parts = Parts::Digest(scalar.clone()),
+            (ReferencePart::Whole, _) => {}
+            (ReferencePart::Tag, ReferenceParts::Reference(scalar)) => {
+                place.parts = ReferenceParts::Tag(scalar.clone());
+            }
+            (ReferencePart::Digest, ReferenceParts::Reference(scalar)) => {
+                place.parts = ReferenceParts::Digest(scalar.clone());
+            }
             _ => place.keep_repository(),
         }
     }
@@ -140,12 +149,12 @@ fn apply(located: &mut Located, text: &str, spans: &Spans, mark: Mark) -> Result
 }
 
 /// A tag or a digest is written over nothing but a tag or a digest.
-fn refuse_other_values(place: &ImagePlace, part: Part) -> Result<(), Defect> {
+fn refuse_other_values(place: &ImagePlace, part: ReferencePart) -> Result<(), Defect> {
     let value = place.written();
     let (is_one, what) = match part {
-        Part::Whole => return Ok(()),
-        Part::Tag => (is_tag(&value), "tag"),
-        Part::Digest => (value.parse::<Digest>().is_ok(), "digest"),
+        ReferencePart::Whole => return Ok(()),
+        ReferencePart::Tag => (is_tag(&value), "tag"),
+        ReferencePart::Digest => (value.parse::<Digest>().is_ok(), "digest"),
     };
     if is_one || value.is_empty() || value == "~" {
         return Ok(());
@@ -156,18 +165,18 @@ fn refuse_other_values(place: &ImagePlace, part: Part) -> Result<(), Defect> {
 }
 
 /// A place that only its mark tells.
-fn marked(text: &str, mark: &Mark, image: String, part: Part) -> ImagePlace {
+fn marked(text: &str, mark: &Mark, image: String, part: ReferencePart) -> ImagePlace {
     let raw = &text[mark.span.clone()];
     let value = match mark.style {
-        ScalarStyle::DoubleQuoted | ScalarStyle::SingleQuoted if !mark.is_part => {
+        ScalarStyle::DoubleQuoted | ScalarStyle::SingleQuoted if !mark.is_suffix => {
             &raw[1..raw.len() - 1]
         }
         _ => raw,
     };
-    let (parts, path): (fn(Scalar) -> Parts, &str) = match part {
-        Part::Whole => (Parts::Reference, "the reference"),
-        Part::Tag => (Parts::Tag, "the tag"),
-        Part::Digest => (Parts::Digest, "the digest"),
+    let (parts, path): (fn(Scalar) -> ReferenceParts, &str) = match part {
+        ReferencePart::Whole => (ReferenceParts::Reference, "the reference"),
+        ReferencePart::Tag => (ReferenceParts::Tag, "the tag"),
+        ReferencePart::Digest => (ReferenceParts::Digest, "the digest"),
     };
     let path = format!("{path} of {image}");
     let scalar = Scalar {
@@ -175,11 +184,11 @@ fn marked(text: &str, mark: &Mark, image: String, part: Part) -> ImagePlace {
         path: path.clone(),
         value: value.to_owned(),
         is_template: false,
-        at: mark.span.start,
+        offset: mark.span.start,
         span: mark.span.clone(),
         style: mark.style,
-        is_part: mark.is_part,
-        is_fixed: false,
+        is_suffix: mark.is_suffix,
+        needs_reflow: false,
         other_type: None,
         shared: None,
     };
@@ -193,6 +202,6 @@ fn marked(text: &str, mark: &Mark, image: String, part: Part) -> ImagePlace {
         left_alone: None,
         keeps_repository: false,
         is_refused: false,
-        twice: None,
+        duplicate_key: None,
     }
 }

@@ -19,29 +19,29 @@ pub(super) struct Mark {
     pub(super) span: Range<usize>,
     pub(super) style: ScalarStyle,
     /// The value ends a longer one, as in `--image=VALUE`: no quotes are its own.
-    pub(super) is_part: bool,
-    pub(super) says: Says,
+    pub(super) is_suffix: bool,
+    pub(super) kind: MarkKind,
 }
 
 /// What a mark says of the value on its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Says {
+pub(super) enum MarkKind {
     /// It is the image's reference, or a part of it.
-    Image { image: String, part: Part },
+    Image { image: String, part: ReferencePart },
     /// It is not to be changed.
     Ignore,
 }
 
 /// What of a reference the value holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum ReferencePart {
     Whole,
     Tag,
     Digest,
 }
 
 /// Whether a text may have marks.
-pub(super) fn may_have(text: &str) -> bool {
+pub(super) fn may_contain(text: &str) -> bool {
     text.contains(WORD)
 }
 
@@ -61,7 +61,7 @@ pub(super) fn marks(
     for line in text.split_inclusive(['\n', '\r']) {
         // The second half of `\r\n` is no line.
         number += usize::from(line != "\n" || !text[..offset].ends_with('\r'));
-        let line = Line {
+        let line = TextLine {
             file,
             number,
             text: line,
@@ -77,7 +77,7 @@ pub(super) fn marks(
 }
 
 /// A line of a text.
-struct Line<'t> {
+struct TextLine<'t> {
     file: &'t Path,
     number: usize,
     text: &'t str,
@@ -85,7 +85,7 @@ struct Line<'t> {
     offset: usize,
 }
 
-impl Line<'_> {
+impl TextLine<'_> {
     fn mark(
         &self,
         images: &[&str],
@@ -96,37 +96,37 @@ impl Line<'_> {
         };
         let before = &self.text[..comment];
         let bare = before.trim_start_matches('\u{feff}').trim();
-        let says = match says(words, images) {
+        let kind = match mark_kind(words, images) {
             // A sentence that begins like one.
             Err(_) if bare.is_empty() || !is_comment(self.offset + comment) => return Ok(None),
             Err(defect) => return Err(defect(self.place(comment))),
-            Ok(says) => says,
+            Ok(kind) => kind,
         };
         if bare.is_empty() {
             return Err(self.misplaced(comment, "this mark stands on a line without a value"));
         }
-        match says {
-            Says::Ignore if begins_value(bare) => {
+        match kind {
+            MarkKind::Ignore if begins_value(bare) => {
                 Err(self.misplaced(comment, "the value that this mark is for begins below it"))
             }
-            Says::Ignore => Ok(Some(Mark {
+            MarkKind::Ignore => Ok(Some(Mark {
                 place: self.place(0),
                 span: self.offset..self.offset + comment,
                 style: ScalarStyle::Plain,
-                is_part: false,
-                says,
+                is_suffix: false,
+                kind,
             })),
-            Says::Image { image, part } => self.of_image(comment, image, part).map(Some),
+            MarkKind::Image { image, part } => self.of_image(comment, image, part).map(Some),
         }
     }
 
-    fn of_image(&self, comment: usize, image: String, part: Part) -> Result<Mark, Defect> {
+    fn of_image(&self, comment: usize, image: String, part: ReferencePart) -> Result<Mark, Defect> {
         let before = &self.text[..comment];
         let value = value(before, part).ok_or_else(|| no_value(before, self.place(comment)))?;
         let raw = &self.text[value.span.clone()];
         let more = match part {
-            Part::Tag if raw.contains(['/', ':']) => Some("a tag"),
-            Part::Digest if raw.contains('/') => Some("a digest"),
+            ReferencePart::Tag if raw.contains(['/', ':']) => Some("a tag"),
+            ReferencePart::Digest if raw.contains('/') => Some("a digest"),
             _ => None,
         };
         if let Some(part) = more.filter(|_| !scalar::holds_expression(raw)) {
@@ -140,8 +140,8 @@ impl Line<'_> {
             place: self.place(value.span.start),
             span: self.offset + value.span.start..self.offset + value.span.end,
             style: value.style,
-            is_part: value.is_part,
-            says: Says::Image { image, part },
+            is_suffix: value.is_suffix,
+            kind: MarkKind::Image { image, part },
         })
     }
 
@@ -172,7 +172,7 @@ fn begins_value(bare: &str) -> bool {
 /// What is wrong where no value stands before the mark at `place`.
 fn no_value(before: &str, place: Place) -> Defect {
     if scalar::holds_expression(before) {
-        return of_expression(place);
+        return expression_defect(place);
     }
     let message = "no single value stands before this mark";
     Defect::new("E202", place, message).hint(
@@ -181,7 +181,7 @@ fn no_value(before: &str, place: Place) -> Defect {
 }
 
 /// What is wrong where a template engine fills in the value at `place`.
-pub(super) fn of_expression(place: Place) -> Defect {
+pub(super) fn expression_defect(place: Place) -> Defect {
     let message = "the value before this mark holds an expression, which something else fills in";
     Defect::new("E203", place, message).hint(
         "write the part that sparkpack is to change as a value of its own, or remove the mark",
@@ -200,13 +200,13 @@ fn comment(line: &str) -> Option<(usize, &str)> {
 
 type DefectAt = Box<dyn Fn(Place) -> Defect>;
 
-fn says(words: &str, images: &[&str]) -> Result<Says, DefectAt> {
+fn mark_kind(words: &str, images: &[&str]) -> Result<MarkKind, DefectAt> {
     let words: Vec<&str> = words.split_whitespace().collect();
     let (image, part) = match words.as_slice() {
-        ["ignore"] => return Ok(Says::Ignore),
-        [image] => (*image, Part::Whole),
-        [image, "tag"] => (*image, Part::Tag),
-        [image, "digest"] => (*image, Part::Digest),
+        ["ignore"] => return Ok(MarkKind::Ignore),
+        [image] => (*image, ReferencePart::Whole),
+        [image, "tag"] => (*image, ReferencePart::Tag),
+        [image, "digest"] => (*image, ReferencePart::Digest),
         _ => {
             let message = format!("`{}` is no mark", words.join(" "));
             return Err(Box::new(move |place| {
@@ -218,7 +218,7 @@ fn says(words: &str, images: &[&str]) -> Result<Says, DefectAt> {
     };
     if images.contains(&image) {
         let image = image.to_owned();
-        return Ok(Says::Image { image, part });
+        return Ok(MarkKind::Image { image, part });
     }
     let message = format!("this mark names `{image}`, and the project has no such image");
     let hint = nearest(image, images.iter().copied()).map_or_else(
@@ -231,16 +231,16 @@ fn says(words: &str, images: &[&str]) -> Result<Says, DefectAt> {
 }
 
 /// A value on a line.
-struct Value {
+struct LineValue {
     span: Range<usize>,
     style: ScalarStyle,
-    is_part: bool,
+    is_suffix: bool,
 }
 
 /// The value that ends a line: quoted or one word, alone or behind `KEY:`, `-`, `KEY=` and the like.
 ///
 /// Nobody reads a template again to prove what became of it, so what is not surely a value is none.
-fn value(line: &str, part: Part) -> Option<Value> {
+fn value(line: &str, part: ReferencePart) -> Option<LineValue> {
     let bare = line.trim_end();
     let has_comment = [" #", "\t#"].iter().any(|comment| bare.contains(comment));
     // Behind a value in code may stand what closes a call or a list.
@@ -256,10 +256,10 @@ fn value(line: &str, part: Part) -> Option<Value> {
     let is_in_collection = behind.contains(['}', ']']);
     let may_be_other = line[..value.span.start].contains('/')
         || is_in_collection && !line[value.span.clone()].contains(['/', ':']);
-    (part != Part::Whole || !may_be_other).then_some(value)
+    (part != ReferencePart::Whole || !may_be_other).then_some(value)
 }
 
-fn quoted(closed: &str, quote: char, style: ScalarStyle) -> Option<Value> {
+fn quoted(closed: &str, quote: char, style: ScalarStyle) -> Option<LineValue> {
     let end = closed.len();
     let start = closed[..end - 1].rfind(quote)?;
     // A quote in quotes, or code with a quote of a kind of its own: `f"…"`.
@@ -277,14 +277,14 @@ fn quoted(closed: &str, quote: char, style: ScalarStyle) -> Option<Value> {
         start + 1 + last..end - 1
     };
     let is_value = is_whole || separates(&inside[..last]) && is_word(&inside[last..]);
-    is_value.then_some(Value {
+    is_value.then_some(LineValue {
         span,
         style,
-        is_part: !is_whole,
+        is_suffix: !is_whole,
     })
 }
 
-fn plain(closed: &str, behind: &str, part: Part) -> Option<Value> {
+fn plain(closed: &str, behind: &str, part: ReferencePart) -> Option<LineValue> {
     let start = last_word(closed);
     let (before, word) = closed.split_at(start);
     let is_open = before.matches("{{").count() > before.matches("}}").count();
@@ -294,22 +294,22 @@ fn plain(closed: &str, behind: &str, part: Part) -> Option<Value> {
     }
     let is_assigned = before.trim_end().ends_with('=');
     let may_be_name = is_assigned || !behind.is_empty();
-    if part == Part::Whole && may_be_name && !word.contains(['/', ':']) {
+    if part == ReferencePart::Whole && may_be_name && !word.contains(['/', ':']) {
         return None;
     }
-    Some(Value {
+    Some(LineValue {
         span: start..closed.len(),
         style: ScalarStyle::Plain,
-        is_part: is_assigned,
+        is_suffix: is_assigned,
     })
 }
 
 /// Where the characters that a reference can have begin at a text's end.
 fn last_word(text: &str) -> usize {
-    let is_part = |character: char| {
+    let is_suffix = |character: char| {
         character.is_ascii_alphanumeric() || character == '~' || "._-/:@".contains(character)
     };
-    text.trim_end_matches(is_part).len()
+    text.trim_end_matches(is_suffix).len()
 }
 
 fn is_word(word: &str) -> bool {

@@ -17,6 +17,7 @@
 //! | `E202` | a mark names no image, or stands behind no value |
 //! | `E203` | a mark stands behind an expression |
 
+mod chunks;
 mod comment;
 mod document;
 mod image_place;
@@ -27,7 +28,6 @@ mod located;
 mod marked;
 mod marks;
 mod not_yaml;
-mod part;
 mod path;
 mod places;
 mod rewrite;
@@ -41,12 +41,12 @@ mod walk;
 #[cfg(test)]
 mod properties;
 
+pub use chunks::on_all_cores;
 pub use comment::comment_start;
-pub use image_place::{ImagePlace, LeftAlone, Parts, Scalar, Wanted, WantedDigest};
+pub use image_place::{Expected, ExpectedDigest, ImagePlace, LeftAlone, ReferenceParts, Scalar};
 pub use locate::locate;
 pub use located::{Located, Object};
-pub use part::on_all_cores;
 pub use places::paths;
-pub use rewrite::{Change, Rewritten, rewrite};
-pub use rules::Rules;
-pub use table::Table;
+pub use rewrite::{ImageChange, Rewritten, rewrite};
+pub use rules::PlaceRules;
+pub use table::PlacesTable;

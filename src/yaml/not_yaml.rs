@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use granit_parser::{ErrorKind, ScanError};
 
-use super::part::Part;
+use super::chunks::Chunk;
 use crate::project::place::{Defect, Place};
 
 /// How much of the text is quoted, in characters.
@@ -14,10 +14,10 @@ const QUOTED: usize = 40;
 const REACH: usize = 16;
 
 /// The error as a defect of the file.
-pub(super) fn not_yaml(file: &Path, part: Part<'_>, error: &ScanError) -> Defect {
+pub(super) fn not_yaml(file: &Path, chunk: Chunk<'_>, error: &ScanError) -> Defect {
     let marker = error.marker();
     // A carriage return alone ends a line too.
-    let text = part.text.replace("\r\n", "\n").replace('\r', "\n");
+    let text = chunk.text.replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text
         .split('\n')
         .skip(marker.line().saturating_sub(1))
@@ -26,7 +26,7 @@ pub(super) fn not_yaml(file: &Path, part: Part<'_>, error: &ScanError) -> Defect
     let line = lines.first().copied().unwrap_or_default();
     let at = |lines: usize, column: usize| Place {
         file: PathBuf::from(file),
-        line: part.line + marker.line() + lines,
+        line: chunk.line + marker.line() + lines,
         column,
     };
     let is_template = line.contains("{{") || line.contains("{%");
@@ -38,13 +38,13 @@ pub(super) fn not_yaml(file: &Path, part: Part<'_>, error: &ScanError) -> Defect
         let indent = lines[number].chars().take_while(|space| *space == ' ');
         let message = format!(
             "not YAML: a tab indents `{}`",
-            beginning(lines[number].trim_start_matches([' ', '\t']))
+            excerpt(lines[number].trim_start_matches([' ', '\t']))
         );
         return Defect::new("E060", at(number, indent.count() + 1), message)
             .hint("indent with spaces: YAML allows no tabs there");
     }
     let rest: String = line.chars().skip(marker.col()).collect();
-    let (message, hint) = words(error, line, &rest);
+    let (message, hint) = message_and_hint(error, line, &rest);
     let hint = if is_template {
         "a template is YAML only after rendering, or with its expressions in quotes".to_owned()
     } else {
@@ -77,11 +77,11 @@ fn is_about_tabs(kind: &ErrorKind) -> bool {
 }
 
 /// What is wrong with the `line`, from the place of the error the `rest`, and what to write.
-fn words(error: &ScanError, line: &str, rest: &str) -> (String, String) {
-    let quoted = beginning(rest);
+fn message_and_hint(error: &ScanError, line: &str, rest: &str) -> (String, String) {
+    let quoted = excerpt(rest);
     match error.kind() {
         ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => (
-            format!("the quote that opens before `{}` is never closed", beginning(rest.trim_start_matches(['"', '\'']))),
+            format!("the quote that opens before `{}` is never closed", excerpt(rest.trim_start_matches(['"', '\'']))),
             "close it where the value ends; within single quotes, write a quote twice".to_owned(),
         ),
         ErrorKind::UnknownAnchor => {
@@ -115,11 +115,11 @@ fn words(error: &ScanError, line: &str, rest: &str) -> (String, String) {
             "no manifest needs that depth: keep the file out of `[manifests]`".to_owned(),
         ),
         ErrorKind::MappingValueNotAllowed => (
-            format!("`{}` has a second `: `, or ends with a `:`", beginning(line.trim())),
+            format!("`{}` has a second `: `, or ends with a `:`", excerpt(line.trim())),
             "put a value in quotes that holds `: ` or ends with `:`; a mapping begins on a line of its own".to_owned(),
         ),
         _ => {
-            let shown = if quoted.is_empty() { beginning(line.trim()) } else { quoted };
+            let shown = if quoted.is_empty() { excerpt(line.trim()) } else { quoted };
             let message = match shown.as_str() {
                 "" => error.info(),
                 shown => format!("{} at `{shown}`", error.info()),
@@ -139,7 +139,7 @@ fn unclosed(rest: &str) -> String {
 }
 
 /// As much of a line as a message has room for.
-fn beginning(line: &str) -> String {
+fn excerpt(line: &str) -> String {
     let line = line.trim_end();
     match line.char_indices().nth(QUOTED) {
         Some((end, _)) => format!("{}…", &line[..end]),
@@ -153,12 +153,16 @@ mod tests {
 
     use granit_parser::Parser;
 
-    use super::{super::part, not_yaml};
+    use super::{super::chunks, not_yaml};
     use crate::project::place::Defect;
 
     fn defect(text: &str) -> Defect {
         let error = Parser::new_from_str(text).find_map(Result::err).unwrap();
-        not_yaml(Path::new("f.yml"), part::parts(text, usize::MAX)[0], &error)
+        not_yaml(
+            Path::new("f.yml"),
+            chunks::chunks(text, usize::MAX)[0],
+            &error,
+        )
     }
 
     #[test]

@@ -28,14 +28,14 @@ pub(super) enum Form {
 
 /// A kind of object and the ways through it to its images.
 #[derive(Debug)]
-pub(super) struct Kind {
+pub(super) struct ObjectKind {
     /// The API group, empty for the core one: `apiVersion` without the version.
     pub(super) group: &'static str,
     /// `kind`.
     pub(super) name: &'static str,
     pub(super) form: Form,
     /// From the object to what its groups of ways start from.
-    ways: &'static [Way],
+    groups: &'static [PathGroup],
     /// Where the object says which Spark it is for.
     pub(super) spark_version: Option<Steps>,
     /// Its operator refuses images in `sparkConf`.
@@ -44,17 +44,17 @@ pub(super) struct Kind {
 
 /// Ways with a common beginning.
 #[derive(Debug)]
-struct Way {
+struct PathGroup {
     prefix: &'static [Steps],
     tails: &'static [Steps],
 }
 
-impl Kind {
+impl ObjectKind {
     /// Every way from the object to an image.
-    pub(super) fn ways(&self) -> impl Iterator<Item = Vec<Step<'static>>> {
-        self.ways.iter().flat_map(|way| {
-            way.tails.iter().map(|tail| {
-                let segments = way.prefix.iter().chain([tail]);
+    pub(super) fn paths(&self) -> impl Iterator<Item = Vec<Step<'static>>> {
+        self.groups.iter().flat_map(|group| {
+            group.tails.iter().map(|tail| {
+                let segments = group.prefix.iter().chain([tail]);
                 segments
                     .flat_map(|segment| segment.iter().copied())
                     .collect()
@@ -64,21 +64,21 @@ impl Kind {
 
     /// The ways by what they begin with.
     pub(super) fn groups(&self) -> impl Iterator<Item = (Vec<Step<'static>>, &'static [Steps])> {
-        self.ways.iter().map(|way| {
-            let prefix = way.prefix.iter();
+        self.groups.iter().map(|group| {
+            let prefix = group.prefix.iter();
             let prefix = prefix.flat_map(|segment| segment.iter().copied());
-            (prefix.collect(), way.tails)
+            (prefix.collect(), group.tails)
         })
     }
 
-    const fn says_spark(self, steps: Steps) -> Self {
+    const fn with_spark_version(self, steps: Steps) -> Self {
         Self {
             spark_version: Some(steps),
             ..self
         }
     }
 
-    const fn without_properties(self) -> Self {
+    const fn refusing_properties(self) -> Self {
         Self {
             refuses_properties: true,
             ..self
@@ -86,31 +86,31 @@ impl Kind {
     }
 }
 
-const fn kind(group: &'static str, name: &'static str, ways: &'static [Way]) -> Kind {
-    Kind {
+const fn kind(group: &'static str, name: &'static str, groups: &'static [PathGroup]) -> ObjectKind {
+    ObjectKind {
         group,
         name,
         form: Form::Reference,
-        ways,
+        groups,
         spark_version: None,
         refuses_properties: false,
     }
 }
 
-const fn kustomize(name: &'static str) -> Kind {
-    Kind {
+const fn kustomize(name: &'static str) -> ObjectKind {
+    ObjectKind {
         form: Form::Kustomize,
         ..kind(KUSTOMIZE, name, IMAGES)
     }
 }
 
-const IMAGES: &[Way] = &[way(&[], &[&[Key("images"), Each]])];
+const IMAGES: &[PathGroup] = &[paths_below(&[], &[&[Key("images"), Each]])];
 
 /// The group of kustomize's files, which need not say it.
 pub(super) const KUSTOMIZE: &str = "kustomize.config.k8s.io";
 
-const fn way(prefix: &'static [Steps], tails: &'static [Steps]) -> Way {
-    Way { prefix, tails }
+const fn paths_below(prefix: &'static [Steps], tails: &'static [Steps]) -> PathGroup {
+    PathGroup { prefix, tails }
 }
 
 /// Below a pod's `spec`. `volumes[].rbd.image` is a block device, not a container's image.
@@ -168,58 +168,58 @@ const ARGO: &[Steps] = &[
     IMAGE_VOLUME,
 ];
 
-const ARGO_WORKFLOW: &[Way] = &[way(&[SPEC, TEMPLATES], ARGO)];
+const ARGO_WORKFLOW: &[PathGroup] = &[paths_below(&[SPEC, TEMPLATES], ARGO)];
 
 /// Group and kind decide, never the kind alone: three groups have a `SparkApplication`, each with other rules.
-pub(super) const TABLE: &[Kind] = &[
+pub(super) const TABLE: &[ObjectKind] = &[
     kind(
         "sparkoperator.k8s.io",
         "SparkApplication",
         &[
-            way(&[SPEC], SPARK),
-            way(&[SPEC, SPARK_CONF], PROPERTIES),
-            way(&[SPEC, DRIVER_POD], POD),
-            way(&[SPEC, EXECUTOR_POD], POD),
+            paths_below(&[SPEC], SPARK),
+            paths_below(&[SPEC, SPARK_CONF], PROPERTIES),
+            paths_below(&[SPEC, DRIVER_POD], POD),
+            paths_below(&[SPEC, EXECUTOR_POD], POD),
         ],
     )
-    .says_spark(&[Key("spec"), Key("sparkVersion")])
-    .without_properties(),
+    .with_spark_version(&[Key("spec"), Key("sparkVersion")])
+    .refusing_properties(),
     kind(
         "sparkoperator.k8s.io",
         "ScheduledSparkApplication",
         &[
-            way(&[TEMPLATE], SPARK),
-            way(&[TEMPLATE, SPARK_CONF], PROPERTIES),
-            way(&[TEMPLATE, DRIVER_POD], POD),
-            way(&[TEMPLATE, EXECUTOR_POD], POD),
+            paths_below(&[TEMPLATE], SPARK),
+            paths_below(&[TEMPLATE, SPARK_CONF], PROPERTIES),
+            paths_below(&[TEMPLATE, DRIVER_POD], POD),
+            paths_below(&[TEMPLATE, EXECUTOR_POD], POD),
         ],
     )
-    .says_spark(&[Key("spec"), Key("template"), Key("sparkVersion")])
-    .without_properties(),
+    .with_spark_version(&[Key("spec"), Key("template"), Key("sparkVersion")])
+    .refusing_properties(),
     kind(
         "sparkoperator.k8s.io",
         "SparkConnect",
         &[
-            way(&[SPEC], &[&[Key("image")]]),
-            way(&[SPEC, SPARK_CONF], PROPERTIES),
-            way(&[SPEC, SERVER_POD], POD),
-            way(&[SPEC, EXECUTOR_POD], POD),
+            paths_below(&[SPEC], &[&[Key("image")]]),
+            paths_below(&[SPEC, SPARK_CONF], PROPERTIES),
+            paths_below(&[SPEC, SERVER_POD], POD),
+            paths_below(&[SPEC, EXECUTOR_POD], POD),
         ],
     )
-    .says_spark(&[Key("spec"), Key("sparkVersion")]),
+    .with_spark_version(&[Key("spec"), Key("sparkVersion")]),
     kind(
         "spark.apache.org",
         "SparkApplication",
         &[
-            way(&[SPEC, SPARK_CONF], PROPERTIES),
-            way(
+            paths_below(&[SPEC, SPARK_CONF], PROPERTIES),
+            paths_below(
                 &[
                     SPEC,
                     &[Key("driverSpec"), Key("podTemplateSpec"), Key("spec")],
                 ],
                 POD,
             ),
-            way(
+            paths_below(
                 &[
                     SPEC,
                     &[Key("executorSpec"), Key("podTemplateSpec"), Key("spec")],
@@ -228,13 +228,13 @@ pub(super) const TABLE: &[Kind] = &[
             ),
         ],
     )
-    .says_spark(&[Key("spec"), Key("runtimeVersions"), Key("sparkVersion")]),
+    .with_spark_version(&[Key("spec"), Key("runtimeVersions"), Key("sparkVersion")]),
     kind(
         "spark.apache.org",
         "SparkCluster",
         &[
-            way(&[SPEC, SPARK_CONF], PROPERTIES),
-            way(
+            paths_below(&[SPEC, SPARK_CONF], PROPERTIES),
+            paths_below(
                 &[
                     SPEC,
                     &[
@@ -246,7 +246,7 @@ pub(super) const TABLE: &[Kind] = &[
                 ],
                 POD,
             ),
-            way(
+            paths_below(
                 &[
                     SPEC,
                     &[
@@ -260,36 +260,43 @@ pub(super) const TABLE: &[Kind] = &[
             ),
         ],
     )
-    .says_spark(&[Key("spec"), Key("runtimeVersions"), Key("sparkVersion")]),
+    .with_spark_version(&[Key("spec"), Key("runtimeVersions"), Key("sparkVersion")]),
     kind(
         "spark.stackable.tech",
         "SparkApplication",
-        &[way(
+        &[paths_below(
             &[SPEC],
             &[&[Key("image")], &[Key("sparkImage"), Key("custom")]],
         )],
     )
-    .says_spark(&[Key("spec"), Key("sparkImage"), Key("productVersion")]),
-    kind("", "Pod", &[way(&[SPEC], POD)]),
+    .with_spark_version(&[Key("spec"), Key("sparkImage"), Key("productVersion")]),
+    kind("", "Pod", &[paths_below(&[SPEC], POD)]),
     kind(
         "",
         "PodTemplate",
-        &[way(&[&[Key("template"), Key("spec")]], POD)],
+        &[paths_below(&[&[Key("template"), Key("spec")]], POD)],
     ),
-    kind("", "ReplicationController", &[way(&[POD_TEMPLATE], POD)]),
-    kind("apps", "Deployment", &[way(&[POD_TEMPLATE], POD)]),
-    kind("apps", "StatefulSet", &[way(&[POD_TEMPLATE], POD)]),
-    kind("apps", "DaemonSet", &[way(&[POD_TEMPLATE], POD)]),
-    kind("apps", "ReplicaSet", &[way(&[POD_TEMPLATE], POD)]),
-    kind("batch", "Job", &[way(&[POD_TEMPLATE], POD)]),
-    kind("batch", "CronJob", &[way(&[JOB_TEMPLATE], POD)]),
+    kind(
+        "",
+        "ReplicationController",
+        &[paths_below(&[POD_TEMPLATE], POD)],
+    ),
+    kind("apps", "Deployment", &[paths_below(&[POD_TEMPLATE], POD)]),
+    kind("apps", "StatefulSet", &[paths_below(&[POD_TEMPLATE], POD)]),
+    kind("apps", "DaemonSet", &[paths_below(&[POD_TEMPLATE], POD)]),
+    kind("apps", "ReplicaSet", &[paths_below(&[POD_TEMPLATE], POD)]),
+    kind("batch", "Job", &[paths_below(&[POD_TEMPLATE], POD)]),
+    kind("batch", "CronJob", &[paths_below(&[JOB_TEMPLATE], POD)]),
     kind("argoproj.io", "Workflow", ARGO_WORKFLOW),
     kind("argoproj.io", "WorkflowTemplate", ARGO_WORKFLOW),
     kind("argoproj.io", "ClusterWorkflowTemplate", ARGO_WORKFLOW),
     kind(
         "argoproj.io",
         "CronWorkflow",
-        &[way(&[SPEC, &[Key("workflowSpec")], TEMPLATES], ARGO)],
+        &[paths_below(
+            &[SPEC, &[Key("workflowSpec")], TEMPLATES],
+            ARGO,
+        )],
     ),
     kustomize("Kustomization"),
     kustomize("Component"),
@@ -301,12 +308,15 @@ pub fn paths(group: &str, kind: &str) -> Vec<String> {
     let kinds = TABLE
         .iter()
         .filter(|entry| entry.group == group && entry.name == kind);
-    kinds.flat_map(Kind::ways).map(|way| path(&way)).collect()
+    kinds
+        .flat_map(ObjectKind::paths)
+        .map(|steps| path(&steps))
+        .collect()
 }
 
 /// A way as it is written in the configuration.
-pub(super) fn path(way: &[Step<'_>]) -> String {
-    way.iter().fold(String::new(), |path, step| match step {
+pub(super) fn path(steps: &[Step<'_>]) -> String {
+    steps.iter().fold(String::new(), |path, step| match step {
         Key(key) => key_path(&path, key),
         Each => format!("{path}[]"),
     })

@@ -5,12 +5,12 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::{
-    image_place::{ImagePlace, Wanted, WantedDigest},
-    locate::{find_in_parts, locate},
+    chunks::chunks,
+    image_place::{Expected, ExpectedDigest, ImagePlace},
+    locate::{find_in_chunks, locate},
     located::Findings,
-    part::parts,
-    rewrite::{Change, rewrite},
-    rules::Rules,
+    rewrite::{ImageChange, rewrite},
+    rules::PlaceRules,
 };
 use crate::{image::Reference, project::place::Defect};
 
@@ -25,28 +25,28 @@ fn decide(old: &str) -> Option<String> {
         .then(|| format!("{OURS}{name}:0123456789abcdef"))
 }
 
-fn wanted(place: &ImagePlace) -> Option<Wanted> {
+fn expected(place: &ImagePlace) -> Option<Expected> {
     let new: Reference = decide(&place.written())?.parse().ok()?;
-    Some(Wanted {
+    Some(Expected {
         image: "job".to_owned(),
         repository: new.repository,
         tag: new.tag?,
-        digest: WantedDigest::Never,
+        digest: ExpectedDigest::Never,
     })
 }
 
-struct Run {
+struct RewriteRun {
     text: String,
-    changes: Vec<Change>,
+    changes: Vec<ImageChange>,
     places: Vec<ImagePlace>,
 }
 
-fn run(text: &str) -> Result<Run, Defect> {
+fn run(text: &str) -> Result<RewriteRun, Defect> {
     let file = Path::new("f.yml");
     let first = |mut defects: Vec<Defect>| defects.remove(0);
-    let located = locate(file, text, &Rules::new(&[], ["job"])).map_err(first)?;
-    let result = rewrite(file, text, &located, false, &wanted).map_err(first)?;
-    Ok(Run {
+    let located = locate(file, text, &PlaceRules::new(&[], ["job"])).map_err(first)?;
+    let result = rewrite(file, text, &located, false, &expected).map_err(first)?;
+    Ok(RewriteRun {
         text: result.text.unwrap_or_else(|| text.to_owned()),
         changes: result.changes,
         places: located.places,
@@ -447,9 +447,9 @@ proptest! {
     fn parts_read_like_the_whole(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
         let text = Writer::text(bytes).before;
         let read = |least| {
-            let rules = Rules::new(&[], ["job"]);
+            let rules = PlaceRules::new(&[], ["job"]);
             let Findings { located, defects, .. } =
-                find_in_parts(Path::new("f.yml"), &text, &parts(&text, least), &rules, 0);
+                find_in_chunks(Path::new("f.yml"), &text, &chunks(&text, least), &rules, 0);
             (shown(&located.places), defects)
         };
         prop_assert_eq!(read(1), read(usize::MAX));
@@ -472,8 +472,8 @@ proptest! {
             return Ok(());
         };
         let decided = result.places.iter().filter(|place| place.left_alone.is_none()).filter_map(|place| {
-            let wanted = wanted(place)?;
-            let new = wanted.repository.with_tag(&wanted.tag).to_string();
+            let expected = expected(place)?;
+            let new = expected.repository.with_tag(&expected.tag).to_string();
             (new != place.written()).then(|| (span(place), new))
         });
         let mut new = result.text.as_str();

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, ops::Range, path::Path};
 use granit_parser::{Event, ScalarStyle};
 
 use super::{
+    chunks::{Chunk, MIN_BYTES, chunks, on_all_cores},
     document::{Spot, events},
-    image_place::{Hindrance, ImagePlace, Scalar, Wanted},
+    image_place::{Expected, Hindrance, ImagePlace, Scalar},
     literal::Literal,
     located::Located,
-    part::{LEAST, Part, on_all_cores, parts},
     scalar,
-    shared::Shared,
+    shared::SharedAnchor,
 };
 use crate::project::place::{Defect, Place};
 
@@ -21,14 +21,14 @@ pub struct Rewritten {
     /// The whole new text; nothing if it is the old one.
     pub text: Option<String>,
     /// What differs from the old text, in its order.
-    pub changes: Vec<Change>,
+    pub changes: Vec<ImageChange>,
     /// What can be written only once the image has been pushed.
     pub pending: Vec<Defect>,
 }
 
 /// One scalar that was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ImageChange {
     /// In the old text.
     pub place: Place,
     /// From the document's root: `spec.driver.image`.
@@ -57,7 +57,7 @@ pub fn rewrite(
     text: &str,
     located: &Located,
     may_share: bool,
-    decide: &dyn Fn(&ImagePlace) -> Option<Wanted>,
+    decide: &dyn Fn(&ImagePlace) -> Option<Expected>,
 ) -> Result<Rewritten, Vec<Defect>> {
     let mut edits = Edits::default();
     let mut defects = Vec::new();
@@ -67,10 +67,10 @@ pub fn rewrite(
         .iter()
         .filter(|place| place.left_alone.is_none())
     {
-        let Some(wanted) = decide(place) else {
+        let Some(expected) = decide(place) else {
             continue;
         };
-        match edits.add(place, &wanted, may_share) {
+        match edits.add(place, &expected, may_share) {
             Ok(()) => {}
             Err(Hindrance::Defect(defect)) => defects.push(defect),
             Err(Hindrance::NotPushed(defect)) => pending.push(defect),
@@ -123,11 +123,11 @@ impl<'p> Edits<'p> {
     fn add(
         &mut self,
         place: &'p ImagePlace,
-        wanted: &Wanted,
+        expected: &Expected,
         may_share: bool,
     ) -> Result<(), Hindrance> {
-        for (scalar, new) in place.changes(wanted)? {
-            let edit = Edit::new(scalar, wanted, new, may_share)?;
+        for (scalar, new) in place.changes(expected)? {
+            let edit = Edit::new(scalar, expected, new, may_share)?;
             match self.by_start.get(&scalar.span.start) {
                 Some(other) if other.new != edit.new => return Err(conflict(other, &edit).into()),
                 Some(_) => {}
@@ -141,14 +141,14 @@ impl<'p> Edits<'p> {
 impl<'p> Edit<'p> {
     fn new(
         scalar: &'p Scalar,
-        wanted: &Wanted,
+        expected: &Expected,
         new: String,
         may_share: bool,
     ) -> Result<Self, Defect> {
         if let Some(shared) = scalar.shared.as_ref().filter(|_| !may_share) {
             return Err(is_shared(scalar, shared, &new));
         }
-        if scalar.is_fixed {
+        if scalar.needs_reflow {
             let message = format!(
                 "`{}` is a block scalar of several lines: it cannot be changed without reflowing it",
                 scalar.path
@@ -162,26 +162,26 @@ impl<'p> Edit<'p> {
             let defect = Defect::new("E062", scalar.place.clone(), message);
             return Err(defect.hint("write `\"\"`, which sparkpack can fill"));
         }
-        let written = if scalar.is_part && !new.is_empty() {
+        let written = if scalar.is_suffix && !new.is_empty() {
             new.clone()
         } else {
-            scalar::written(scalar.style, &new)
+            scalar::encoded(scalar.style, &new)
         };
         let edit = Self {
             scalar,
-            image: wanted.image.clone(),
+            image: expected.image.clone(),
             written,
             new,
         };
-        if scalar.is_part && scalar.style != ScalarStyle::Plain && edit.new.is_empty() {
+        if scalar.is_suffix && scalar.style != ScalarStyle::Plain && edit.new.is_empty() {
             return Err(edit.unintended());
         }
         Ok(edit)
     }
 
-    fn change(&self) -> Change {
+    fn change(&self) -> ImageChange {
         let shared = self.scalar.shared.as_ref();
-        Change {
+        ImageChange {
             place: self.scalar.place.clone(),
             path: self.scalar.path.clone(),
             image: self.image.clone(),
@@ -210,8 +210,8 @@ fn conflict(first: &Edit<'_>, second: &Edit<'_>) -> Defect {
         .hint("write out what the alias stands for")
 }
 
-fn is_shared(scalar: &Scalar, shared: &Shared, new: &str) -> Defect {
-    let Shared {
+fn is_shared(scalar: &Scalar, shared: &SharedAnchor, new: &str) -> Defect {
+    let SharedAnchor {
         anchor,
         anchor_place,
         alias_place,
@@ -258,26 +258,26 @@ fn splice(text: &str, offset: usize, edits: &[Edit<'_>]) -> String {
 
 /// Reads the old and the new text side by side: but for the edited scalars they have to say the same.
 fn verify(file: &Path, text: &str, edits: &[Edit<'_>]) -> Result<(), Defect> {
-    let jobs: Vec<(Part<'_>, &[Edit<'_>])> = parts(text, LEAST)
+    let jobs: Vec<(Chunk<'_>, &[Edit<'_>])> = chunks(text, MIN_BYTES)
         .into_iter()
-        .filter_map(|part| {
-            let end = part.offset + part.text.len();
-            let first = edits.partition_point(|edit| edit.scalar.span.start < part.offset);
+        .filter_map(|chunk| {
+            let end = chunk.offset + chunk.text.len();
+            let first = edits.partition_point(|edit| edit.scalar.span.start < chunk.offset);
             let behind = edits.partition_point(|edit| edit.scalar.span.start < end);
             // A null at the very end of a text lies behind its last byte.
-            (first < behind).then(|| (part, &edits[first..behind]))
+            (first < behind).then(|| (chunk, &edits[first..behind]))
         })
         .collect();
     let covered: usize = jobs.iter().map(|(_, edits)| edits.len()).sum();
     if covered != edits.len() {
         return Err(edits[0].unintended());
     }
-    let verified = on_all_cores(&jobs, |(part, edits)| verify_part(file, *part, edits));
+    let verified = on_all_cores(&jobs, |(chunk, edits)| verify_chunk(file, *chunk, edits));
     verified.into_iter().collect()
 }
 
-fn verify_part(file: &Path, part: Part<'_>, edits: &[Edit<'_>]) -> Result<(), Defect> {
-    let new_text = splice(part.text, part.offset, edits);
+fn verify_chunk(file: &Path, chunk: Chunk<'_>, edits: &[Edit<'_>]) -> Result<(), Defect> {
+    let new_text = splice(chunk.text, chunk.offset, edits);
     let mut left = edits;
     let mut new_events = events(&new_text);
     let last = |left: &[Edit<'_>]| left.first().or(edits.last()).map(Edit::unintended);
@@ -291,11 +291,11 @@ fn verify_part(file: &Path, part: Part<'_>, edits: &[Edit<'_>]) -> Result<(), De
         };
         Err(last(left).unwrap_or_else(nowhere))
     };
-    for old in events(part.text) {
+    for old in events(chunk.text) {
         let (Ok((old, old_span)), Some(Ok((new, _)))) = (old, new_events.next()) else {
             return wrong(left);
         };
-        let spot = Spot::new(part, old_span);
+        let spot = Spot::new(chunk, old_span);
         let count = left
             .iter()
             .take_while(|edit| edit.scalar.span.start < spot.end.max(spot.start + 1))
@@ -304,7 +304,7 @@ fn verify_part(file: &Path, part: Part<'_>, edits: &[Edit<'_>]) -> Result<(), De
         let (inside, behind) = left.split_at(if is_scalar { count } else { 0 });
         let is_right = match inside {
             [] => old == new,
-            edits => is_edited(part, spot, edits, &old, &new),
+            edits => is_edited(chunk, spot, edits, &old, &new),
         };
         if !is_right {
             return wrong(left);
@@ -320,7 +320,7 @@ fn verify_part(file: &Path, part: Part<'_>, edits: &[Edit<'_>]) -> Result<(), De
 
 /// Whether a scalar says after its edits what it should, and is else as it was.
 fn is_edited(
-    part: Part<'_>,
+    chunk: Chunk<'_>,
     spot: Spot,
     edits: &[Edit<'_>],
     old: &Event<'_>,
@@ -345,7 +345,7 @@ fn is_edited(
         [edit] if !is_block => {
             let is_string = scalar::other_type(value, *style, tag.as_deref()).is_none();
             let is_quoted = *style == ScalarStyle::DoubleQuoted && *old_style == ScalarStyle::Plain;
-            if edit.scalar.is_part {
+            if edit.scalar.is_suffix {
                 let before = old_value.strip_suffix(edit.scalar.value.as_str());
                 let new = before.map(|before| format!("{before}{}", edit.new));
                 return is_string && style == old_style && new.as_deref() == Some(&**value);
@@ -360,9 +360,9 @@ fn is_edited(
             scalar::trimmed(value, *style) == edit.new && !edit.new.is_empty()
         }
         edits => {
-            let Some(raw) = part
+            let Some(raw) = chunk
                 .text
-                .get(spot.start - part.offset..spot.end - part.offset)
+                .get(spot.start - chunk.offset..spot.end - chunk.offset)
             else {
                 return false;
             };
@@ -388,7 +388,7 @@ fn line_ends(value: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{image_place::WantedDigest, locate::locate, rules::Rules},
+        super::{image_place::ExpectedDigest, locate::locate, rules::PlaceRules},
         *,
     };
     use crate::image::Repository;
@@ -396,29 +396,29 @@ mod tests {
     const SPARK: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\n";
 
     /// The images of `team` get the tag `new`, with the digest gone; all others stay.
-    fn decide(place: &ImagePlace) -> Option<Wanted> {
+    fn decide(place: &ImagePlace) -> Option<Expected> {
         let repository = place.reference()?.repository;
         (repository.registry == "reg:5000" && repository.path.starts_with("team/"))
-            .then(|| wanted(repository, "new"))
+            .then(|| expected(repository, "new"))
     }
 
-    fn wanted(repository: Repository, tag: &str) -> Wanted {
-        Wanted {
+    fn expected(repository: Repository, tag: &str) -> Expected {
+        Expected {
             image: "job".to_owned(),
             repository,
             tag: tag.to_owned(),
-            digest: WantedDigest::Never,
+            digest: ExpectedDigest::Never,
         }
     }
 
-    fn rules() -> Rules<'static> {
-        Rules::new(&[], ["job"])
+    fn rules() -> PlaceRules<'static> {
+        PlaceRules::new(&[], ["job"])
     }
 
     fn rewritten_by(
         text: &str,
         may_share: bool,
-        decide: &dyn Fn(&ImagePlace) -> Option<Wanted>,
+        decide: &dyn Fn(&ImagePlace) -> Option<Expected>,
     ) -> Result<(String, Rewritten), Defect> {
         let file = Path::new("f.yml");
         let first = |mut defects: Vec<Defect>| defects.remove(0);
@@ -510,7 +510,7 @@ mod tests {
         let (_, result) = rewritten(&text).unwrap();
         assert_eq!(
             result.changes,
-            [Change {
+            [ImageChange {
                 place: Place {
                     file: "f.yml".into(),
                     line: 5,
@@ -545,7 +545,8 @@ mod tests {
                         "repository: reg:5000/team/job\n  tag"
                     },
                 );
-                let decide = |place: &ImagePlace| Some(wanted(place.reference()?.repository, tag));
+                let decide =
+                    |place: &ImagePlace| Some(expected(place.reference()?.repository, tag));
                 let (new, _) = rewritten_by(&text, false, &decide).unwrap();
                 assert_eq!(new, text.replace("tag: x", &format!("tag: {written}")));
             }
@@ -623,7 +624,7 @@ mod tests {
             "|\n    reg:5000/team/job\n\n    x\n",
         ] {
             let text = spark(&format!("  image: {value}"));
-            let all = |_: &ImagePlace| Some(wanted("reg:5000/team/job".parse().unwrap(), "new"));
+            let all = |_: &ImagePlace| Some(expected("reg:5000/team/job".parse().unwrap(), "new"));
             let result = rewritten_by(&text, false, &all);
             let Err(defect) = result else {
                 // A blank line before the text belongs to no value.

@@ -7,32 +7,32 @@ use std::{
 
 use super::{
     keys::{ITEMS, KUSTOMIZE_KEYS, MERGE, PART_KEYS},
-    places::{Form, KUSTOMIZE, Kind, Step, TABLE},
+    places::{Form, KUSTOMIZE, ObjectKind, Step, TABLE},
 };
 use crate::project::{ConfiguredPlace, PathStep};
 
 /// What is looked for in manifests.
 #[derive(Debug)]
-pub struct Rules<'p> {
+pub struct PlaceRules<'p> {
     /// The images of the project, which marks can name.
     pub(super) images: Vec<&'p str>,
     /// What is looked at, by API group and kind.
-    groups: HashMap<&'p str, HashMap<&'p str, Vec<Looked<'p>>>>,
+    groups: HashMap<&'p str, HashMap<&'p str, Vec<KindRule<'p>>>>,
     /// The keys that a document's tree has to keep: all others lead to no image.
     keys: HashSet<&'p str>,
 }
 
 /// Ways of one kind, from the table or from the configuration.
 #[derive(Debug)]
-pub(super) struct Looked<'p> {
+pub(super) struct KindRule<'p> {
     pub(super) kind: &'p str,
     pub(super) form: Form,
-    pub(super) ways: Vec<Vec<Step<'p>>>,
+    pub(super) paths: Vec<Vec<Step<'p>>>,
     /// The entry of the table.
-    pub(super) known: Option<&'static Kind>,
+    pub(super) entry: Option<&'static ObjectKind>,
 }
 
-impl<'p> Rules<'p> {
+impl<'p> PlaceRules<'p> {
     /// The table, with the places that the project has configured and the names of its images.
     #[must_use]
     pub fn new(places: &'p [ConfiguredPlace], images: impl IntoIterator<Item = &'p str>) -> Self {
@@ -46,11 +46,11 @@ impl<'p> Rules<'p> {
         for kind in TABLE {
             rules.add(
                 kind.group,
-                Looked {
+                KindRule {
                     kind: kind.name,
                     form: kind.form,
-                    ways: kind.ways().collect(),
-                    known: Some(kind),
+                    paths: kind.paths().collect(),
+                    entry: Some(kind),
                 },
             );
             rules.keep_keys(kind.spark_version.unwrap_or_default());
@@ -62,23 +62,23 @@ impl<'p> Rules<'p> {
             });
             rules.add(
                 &place.group,
-                Looked {
+                KindRule {
                     kind: &place.kind,
                     form: Form::Either,
-                    ways: vec![steps.collect()],
-                    known: None,
+                    paths: vec![steps.collect()],
+                    entry: None,
                 },
             );
         }
         rules
     }
 
-    fn add(&mut self, group: &'p str, looked: Looked<'p>) {
-        for way in &looked.ways {
-            self.keep_keys(way);
+    fn add(&mut self, group: &'p str, rule: KindRule<'p>) {
+        for path in &rule.paths {
+            self.keep_keys(path);
         }
         let group = self.groups.entry(group).or_default();
-        group.entry(looked.kind).or_default().push(looked);
+        group.entry(rule.kind).or_default().push(rule);
     }
 
     fn keep_keys(&mut self, steps: &[Step<'p>]) {
@@ -94,14 +94,14 @@ impl<'p> Rules<'p> {
     }
 
     /// What is looked at in objects with this `apiVersion` and `kind`.
-    pub(super) fn kind(&self, api_version: &str, kind: &str) -> Option<&[Looked<'p>]> {
+    pub(super) fn kind(&self, api_version: &str, kind: &str) -> Option<&[KindRule<'p>]> {
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
         let group = self.groups.get(group)?;
         group.get(kind).map(Vec::as_slice)
     }
 
     /// What is looked at in a file that kustomize knows by its name.
-    pub(super) fn kustomization(&self, file: &Path) -> Option<&[Looked<'p>]> {
+    pub(super) fn kustomization(&self, file: &Path) -> Option<&[KindRule<'p>]> {
         let name = file.file_name()?.to_str()?;
         matches!(
             name,
@@ -127,8 +127,8 @@ mod tests {
 
     #[test]
     fn the_group_decides_with_the_kind() {
-        let rules = Rules::new(&[], []);
-        let name = |api_version, kind| rules.kind(api_version, kind).map(|looked| looked[0].kind);
+        let rules = PlaceRules::new(&[], []);
+        let name = |api_version, kind| rules.kind(api_version, kind).map(|rule| rule[0].kind);
         assert_eq!(name("v1", "Pod"), Some("Pod"));
         assert_eq!(name("batch/v1beta1", "CronJob"), Some("CronJob"));
         assert_eq!(

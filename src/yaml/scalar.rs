@@ -150,7 +150,7 @@ pub(super) fn holds_expression(raw: &str) -> bool {
 }
 
 /// What to write over a scalar's bytes for the value `new`.
-pub(super) fn written(style: ScalarStyle, new: &str) -> String {
+pub(super) fn encoded(style: ScalarStyle, new: &str) -> String {
     match style {
         ScalarStyle::Plain if is_safe_plain(new) => new.to_owned(),
         ScalarStyle::Plain | ScalarStyle::DoubleQuoted => {
@@ -230,14 +230,14 @@ mod tests {
 
     #[test]
     fn the_style_is_kept() {
-        let write = |style| written(style, "x:1");
+        let write = |style| encoded(style, "x:1");
         assert_eq!(write(ScalarStyle::Plain), "x:1");
         assert_eq!(write(ScalarStyle::SingleQuoted), "'x:1'");
         assert_eq!(write(ScalarStyle::DoubleQuoted), "\"x:1\"");
         assert_eq!(write(ScalarStyle::Folded), "x:1");
-        assert_eq!(written(ScalarStyle::SingleQuoted, "it's"), "'it''s'");
-        assert_eq!(written(ScalarStyle::Plain, "\"\\"), r#""\"\\""#);
-        assert_eq!(written(ScalarStyle::Plain, "12"), "\"12\"");
+        assert_eq!(encoded(ScalarStyle::SingleQuoted, "it's"), "'it''s'");
+        assert_eq!(encoded(ScalarStyle::Plain, "\"\\"), r#""\"\\""#);
+        assert_eq!(encoded(ScalarStyle::Plain, "12"), "\"12\"");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::project::place::Place;
 
 /// An anchor on the scalar or around it that is used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shared {
+pub(super) struct SharedAnchor {
     /// As written: `&x`.
     pub(super) anchor: String,
     pub(super) anchor_place: Place,
@@ -18,7 +18,7 @@ pub(super) struct Shared {
     pub(super) aliases: Vec<Place>,
 }
 
-impl Shared {
+impl SharedAnchor {
     /// Moves all places, from a text within a text to the one around it.
     pub(super) fn move_by(&mut self, place: &dyn Fn(Place) -> Place) {
         self.anchor_place = place(self.anchor_place.clone());
@@ -31,28 +31,28 @@ impl Shared {
 
 /// What the anchors of a text that are used again stand before: values in the text, or in each other.
 #[derive(Debug)]
-pub(super) struct SharedRanges {
-    sorted: Vec<SharedRange>,
+pub(super) struct AnchorRanges {
+    sorted: Vec<AnchorRange>,
 }
 
 #[derive(Debug)]
-struct SharedRange {
+struct AnchorRange {
     span: Range<usize>,
-    shared: Shared,
+    shared: SharedAnchor,
     /// The number of the next one around it.
     around: Option<usize>,
 }
 
-impl SharedRanges {
-    pub(super) fn of(mut ranges: Vec<(Range<usize>, Shared)>) -> Self {
+impl AnchorRanges {
+    pub(super) fn of(mut ranges: Vec<(Range<usize>, SharedAnchor)>) -> Self {
         ranges.sort_by_key(|(span, _)| (span.start, Reverse(span.end)));
-        let mut sorted: Vec<SharedRange> = Vec::with_capacity(ranges.len());
+        let mut sorted: Vec<AnchorRange> = Vec::with_capacity(ranges.len());
         let mut around: Option<usize> = None;
         for (span, shared) in ranges {
             while let Some(outer) = around.filter(|outer| sorted[*outer].span.end < span.end) {
                 around = sorted[outer].around;
             }
-            sorted.push(SharedRange {
+            sorted.push(AnchorRange {
                 span,
                 shared,
                 around,
@@ -63,7 +63,7 @@ impl SharedRanges {
     }
 
     /// The innermost anchor around some bytes.
-    pub(super) fn around(&self, span: &Range<usize>) -> Option<&Shared> {
+    pub(super) fn around(&self, span: &Range<usize>) -> Option<&SharedAnchor> {
         let behind = self
             .sorted
             .partition_point(|range| range.span.start <= span.start);
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_innermost_anchor_around_some_bytes_is_found() {
-        let shared = |anchor: &str| Shared {
+        let shared = |anchor: &str| SharedAnchor {
             anchor: anchor.to_owned(),
             anchor_place: Place::of_line("f", 1),
             alias_place: Place::of_line("f", 2),
@@ -90,7 +90,7 @@ mod tests {
         };
         let spans = [(20, 30), (0, 10), (2, 8), (2, 4), (5, 8), (20, 22)];
         let ranges = spans.map(|(start, end)| (start..end, shared(&format!("{start}-{end}"))));
-        let ranges = SharedRanges::of(ranges.to_vec());
+        let ranges = AnchorRanges::of(ranges.to_vec());
         let table = [
             (0..1, "0-10"),
             (2..3, "2-4"),

@@ -4,14 +4,14 @@ use std::fmt::{self, Display};
 
 use super::{
     keys::KUSTOMIZE_KEYS,
-    places::{Form, Kind, POD, TABLE, path},
+    places::{Form, ObjectKind, POD, TABLE, path},
 };
 
 /// The table of kinds and of their places, in Markdown, as `docs/manifests.md` holds it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Table;
+pub struct PlacesTable;
 
-impl Display for Table {
+impl Display for PlacesTable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "| API group | kind | places | what they hold |")?;
         writeln!(formatter, "|---|---|---|---|")?;
@@ -37,7 +37,7 @@ impl Display for Table {
     }
 }
 
-fn places(kind: &Kind) -> Vec<String> {
+fn places(kind: &ObjectKind) -> Vec<String> {
     let mut places = Vec::new();
     for (prefix, tails) in kind.groups() {
         if tails == POD {
@@ -53,7 +53,7 @@ fn places(kind: &Kind) -> Vec<String> {
     places
 }
 
-fn holds(kind: &Kind) -> String {
+fn holds(kind: &ObjectKind) -> String {
     let mut holds = match kind.form {
         Form::Reference | Form::Either => "a whole reference".to_owned(),
         Form::Kustomize => {

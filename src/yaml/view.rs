@@ -5,13 +5,13 @@ use std::{collections::HashSet, ops::Range, path::Path};
 use granit_parser::ScalarStyle;
 
 use super::{
-    document::{Body, Candidate, Document, Entry, Node, NodeId, Spot},
-    image_place::{Parts, Scalar, Twice},
+    document::{Candidate, Document, MappingEntry, Node, NodeBody, NodeId, Spot},
+    image_place::{DuplicateKey, ReferenceParts, Scalar},
     keys::{KUSTOMIZE_KEYS, MERGE, PART_KEYS},
     path::{item_path, key_path},
     places::Step,
     scalar,
-    shared::Shared,
+    shared::SharedAnchor,
 };
 use crate::{
     image::Repository,
@@ -71,7 +71,7 @@ impl<'d, 't> View<'d, 't> {
         }
         let (node, _) = self.follow(at, Trail::default());
         match &self.document.node(node).body {
-            Body::Scalar { value, .. } => {
+            NodeBody::Scalar { value, .. } => {
                 let place = self.place(self.document.node(node).spot);
                 Some((place, value.clone().into_owned()))
             }
@@ -82,7 +82,7 @@ impl<'d, 't> View<'d, 't> {
     pub(super) fn string(&self, id: NodeId) -> Option<&'d str> {
         let (node, _) = self.follow(id, Trail::default());
         match &self.document.node(node).body {
-            Body::Scalar { value, .. } => Some(value),
+            NodeBody::Scalar { value, .. } => Some(value),
             _ => None,
         }
     }
@@ -90,7 +90,7 @@ impl<'d, 't> View<'d, 't> {
     /// Through an alias to what it stands for, noting anchors that have aliases.
     pub(super) fn follow(&self, id: NodeId, trail: Trail) -> (NodeId, Trail) {
         let node = self.document.node(id);
-        if let Body::Alias(anchor) = node.body {
+        if let NodeBody::Alias(anchor) = node.body {
             let target = self.document.anchored(anchor).map(|anchored| anchored.node);
             let trail = Trail {
                 via: trail.via.or(Some(node.spot)),
@@ -117,14 +117,14 @@ impl<'d, 't> View<'d, 't> {
             if !seen.insert(mapping) {
                 continue;
             }
-            if let Some(own) = self.own(mapping, key)? {
+            if let Some(own) = self.own_entry(mapping, key)? {
                 return Ok(Some((own.value, trail)));
             }
-            let Some(merge) = self.own(mapping, MERGE)? else {
+            let Some(merge) = self.own_entry(mapping, MERGE)? else {
                 continue;
             };
             // The first of a list is the strongest, so it has to be the next that is popped.
-            let sources = self.sources(merge.value);
+            let sources = self.merge_sources(merge.value);
             left.extend(
                 sources
                     .into_iter()
@@ -142,19 +142,19 @@ impl<'d, 't> View<'d, 't> {
         Ok(None)
     }
 
-    fn own(&self, mapping: NodeId, key: &str) -> Result<Option<Entry<'t>>, Defect> {
+    fn own_entry(&self, mapping: NodeId, key: &str) -> Result<Option<MappingEntry<'t>>, Defect> {
         let mut entries = self.document.entries(mapping, key);
         match (entries.next(), entries.next()) {
-            (Some(first), Some(second)) => Err(self.twice(first, second)),
+            (Some(first), Some(second)) => Err(self.duplicate(first, second)),
             (first, _) => Ok(first),
         }
     }
 
     /// The mappings that a merge key names, a few more than are allowed at most.
-    fn sources(&self, value: NodeId) -> Vec<NodeId> {
+    fn merge_sources(&self, value: NodeId) -> Vec<NodeId> {
         let (node, _) = self.follow(value, Trail::default());
         match &self.document.node(node).body {
-            Body::Sequence(items) => {
+            NodeBody::Sequence(items) => {
                 let items = items.iter().take(MERGE_LIMIT + 1);
                 items.map(|(_, item)| *item).collect()
             }
@@ -163,7 +163,7 @@ impl<'d, 't> View<'d, 't> {
     }
 
     /// The parts of a candidate in the order of their keys, its own or those that it merges.
-    pub(super) fn parts(
+    pub(super) fn candidate_parts(
         &self,
         candidate: &Candidate,
         trail: &Trail,
@@ -175,7 +175,7 @@ impl<'d, 't> View<'d, 't> {
             return parts;
         };
         for (part, key) in parts.iter_mut().zip(PART_KEYS) {
-            let mut sources = self.sources(merge).into_iter();
+            let mut sources = self.merge_sources(merge).into_iter();
             let merged = || {
                 sources.find_map(|source| {
                     let (mapping, trail) = self.follow(source, trail.clone());
@@ -192,7 +192,7 @@ impl<'d, 't> View<'d, 't> {
     pub(super) fn is_name(&self, (image, trail): &(NodeId, Trail)) -> bool {
         let (image, _) = self.follow(*image, trail.clone());
         match &self.document.node(image).body {
-            Body::Scalar { value, style, .. } => {
+            NodeBody::Scalar { value, style, .. } => {
                 scalar::trimmed(value, *style).parse::<Repository>().is_ok()
             }
             _ => false,
@@ -204,7 +204,7 @@ impl<'d, 't> View<'d, 't> {
         &self,
         parts: [Option<(NodeId, Trail)>; 4],
         keys: [&str; 4],
-    ) -> Option<Parts> {
+    ) -> Option<ReferenceParts> {
         let mut scalars = [const { None }; 4];
         for ((slot, part), key) in scalars.iter_mut().zip(parts).zip(keys) {
             let Some((node, trail)) = part else {
@@ -212,14 +212,14 @@ impl<'d, 't> View<'d, 't> {
             };
             let (node, trail) = self.follow(node, trail.key(key));
             let node_of = self.document.node(node);
-            let is_scalar = matches!(node_of.body, Body::Scalar { .. });
+            let is_scalar = matches!(node_of.body, NodeBody::Scalar { .. });
             if !is_scalar && self.template(node_of).is_none() {
                 return None;
             }
             *slot = Some(self.scalar(node, trail));
         }
         let [registry, repository, tag, digest] = scalars;
-        Some(Parts::Values {
+        Some(ReferenceParts::Values {
             registry,
             repository: repository?,
             tag,
@@ -228,22 +228,26 @@ impl<'d, 't> View<'d, 't> {
     }
 
     /// An entry of kustomize's `images`.
-    pub(super) fn kustomize(&self, node: NodeId, trail: &Trail) -> Result<Option<Parts>, Defect> {
-        if !matches!(self.document.node(node).body, Body::Mapping(_)) {
+    pub(super) fn kustomize(
+        &self,
+        node: NodeId,
+        trail: &Trail,
+    ) -> Result<Option<ReferenceParts>, Defect> {
+        if !matches!(self.document.node(node).body, NodeBody::Mapping(_)) {
             return Ok(None);
         }
         let mut scalars = [const { None }; 4];
         for (slot, key) in scalars.iter_mut().zip(KUSTOMIZE_KEYS) {
             if let Some((value, trail)) = self.lookup(node, key, trail)? {
                 let (value, trail) = self.follow(value, trail.key(key));
-                if !matches!(self.document.node(value).body, Body::Scalar { .. }) {
+                if !matches!(self.document.node(value).body, NodeBody::Scalar { .. }) {
                     return Ok(None);
                 }
                 *slot = Some(self.scalar(value, trail));
             }
         }
         let [name, new_name, new_tag, digest] = scalars;
-        Ok(name.map(|name| Parts::Kustomize {
+        Ok(name.map(|name| ReferenceParts::Kustomize {
             name,
             new_name,
             new_tag,
@@ -259,13 +263,13 @@ impl<'d, 't> View<'d, 't> {
         let mut scalar = Scalar {
             place: self.place(spot),
             path: trail.path,
-            at: spot.start,
+            offset: spot.start,
             value: String::new(),
             is_template: template.is_some(),
             span: node.spot.range(),
             style: ScalarStyle::Plain,
-            is_part: false,
-            is_fixed: false,
+            is_suffix: false,
+            needs_reflow: false,
             other_type: None,
             shared: trail
                 .shared
@@ -278,16 +282,16 @@ impl<'d, 't> View<'d, 't> {
             return scalar;
         }
         match &node.body {
-            Body::Scalar { value, style, tag } => {
+            NodeBody::Scalar { value, style, tag } => {
                 scalar::trimmed(value, *style).clone_into(&mut scalar.value);
                 scalar.style = *style;
                 scalar.other_type = scalar::other_type(value, *style, tag.as_deref());
-                let (span, is_fixed) =
+                let (span, needs_reflow) =
                     scalar::editable(self.text, &scalar.span, &scalar.value, *style);
-                (scalar.span, scalar.is_fixed) = (span, is_fixed);
+                (scalar.span, scalar.needs_reflow) = (span, needs_reflow);
             }
-            Body::Sequence(_) => scalar.other_type = Some("a list".to_owned()),
-            Body::Mapping(_) | Body::Alias(_) => {
+            NodeBody::Sequence(_) => scalar.other_type = Some("a list".to_owned()),
+            NodeBody::Mapping(_) | NodeBody::Alias(_) => {
                 scalar.other_type = Some("a mapping".to_owned());
             }
         }
@@ -297,11 +301,11 @@ impl<'d, 't> View<'d, 't> {
     /// The bytes of a value that a template engine writes; a bare `{{ … }}` reads as mappings in each other.
     pub(super) fn template(&self, node: &Node<'_>) -> Option<Range<usize>> {
         match &node.body {
-            Body::Scalar { .. } => {
+            NodeBody::Scalar { .. } => {
                 let raw = self.text.get(node.spot.range())?;
                 scalar::holds_expression(raw).then(|| node.spot.range())
             }
-            Body::Mapping(_) => {
+            NodeBody::Mapping(_) => {
                 let rest = self.text.get(node.spot.start..)?;
                 let line = rest.lines().next().unwrap_or_default();
                 let end = line.rfind("}}").map_or(line.len(), |end| end + 2);
@@ -316,10 +320,10 @@ impl<'d, 't> View<'d, 't> {
         &self,
         (anchor, alias): (usize, Spot),
         via: Option<Spot>,
-    ) -> Option<Shared> {
+    ) -> Option<SharedAnchor> {
         let spot = self.document.anchored(anchor)?.spot;
         let aliases = self.document.aliases(anchor).iter();
-        Some(Shared {
+        Some(SharedAnchor {
             anchor: self.text.get(spot.range())?.to_owned(),
             anchor_place: self.place(spot),
             alias_place: self.place(via.unwrap_or(alias)),
@@ -328,13 +332,13 @@ impl<'d, 't> View<'d, 't> {
         })
     }
 
-    pub(super) fn twice(&self, first: Entry<'_>, second: Entry<'_>) -> Defect {
-        twice(self.file, first.key, first.key_spot, second.key_spot).defect()
+    pub(super) fn duplicate(&self, first: MappingEntry<'_>, second: MappingEntry<'_>) -> Defect {
+        duplicate_key(self.file, first.key, first.key_spot, second.key_spot).defect()
     }
 
-    pub(super) fn candidate_twice(&self, candidate: &Candidate) -> Option<Twice> {
-        let (key, first, second) = candidate.twice?;
-        Some(twice(self.file, key, first, second))
+    pub(super) fn duplicate_of(&self, candidate: &Candidate) -> Option<DuplicateKey> {
+        let (key, first, second) = candidate.duplicate_key?;
+        Some(duplicate_key(self.file, key, first, second))
     }
 
     pub(super) fn place(&self, spot: Spot) -> Place {
@@ -342,8 +346,8 @@ impl<'d, 't> View<'d, 't> {
     }
 }
 
-fn twice(file: &Path, key: &str, first: Spot, second: Spot) -> Twice {
-    Twice {
+fn duplicate_key(file: &Path, key: &str, first: Spot, second: Spot) -> DuplicateKey {
+    DuplicateKey {
         key: key.to_owned(),
         first: first.place(file),
         second: second.place(file),

@@ -3,13 +3,13 @@
 use std::{collections::HashSet, ops::Range};
 
 use super::{
-    document::{Body, Entry, NodeId},
-    image_place::{ImagePlace, LeftAlone, Parts, Scalar},
+    document::{MappingEntry, NodeBody, NodeId},
+    image_place::{ImagePlace, LeftAlone, ReferenceParts, Scalar},
     keys::{ITEMS, VALUES},
     located::{Findings, Object},
-    places::{Form, Kind, Step},
-    rules::{Looked, Rules, is_list},
-    shared::{Shared, SharedRanges},
+    places::{Form, ObjectKind, Step},
+    rules::{KindRule, PlaceRules, is_list},
+    shared::{AnchorRanges, SharedAnchor},
     view::{Trail, View},
 };
 use crate::project::place::Defect;
@@ -20,7 +20,7 @@ const DEPTH_LIMIT: usize = 8;
 /// Finds the images of one document.
 pub(super) struct Walk<'d, 't> {
     view: View<'d, 't>,
-    rules: &'d Rules<'t>,
+    rules: &'d PlaceRules<'t>,
     found: &'d mut Findings,
     /// The number of the object that is being read.
     object: Option<usize>,
@@ -28,7 +28,11 @@ pub(super) struct Walk<'d, 't> {
     first: usize,
 }
 impl<'d, 't> Walk<'d, 't> {
-    pub(super) fn new(view: View<'d, 't>, rules: &'d Rules<'t>, found: &'d mut Findings) -> Self {
+    pub(super) fn new(
+        view: View<'d, 't>,
+        rules: &'d PlaceRules<'t>,
+        found: &'d mut Findings,
+    ) -> Self {
         let first = found.located.places.len();
         Self {
             view,
@@ -46,7 +50,7 @@ impl<'d, 't> Walk<'d, 't> {
         };
         let read = self.object(root, &Trail::default(), 0);
         self.found.defects.extend(read.err());
-        let is_mapping = matches!(self.view.document.node(root).body, Body::Mapping(_));
+        let is_mapping = matches!(self.view.document.node(root).body, NodeBody::Mapping(_));
         if is_mapping && !self.view.document.is_of_known_kind(root, self.rules) {
             self.candidates(root);
         }
@@ -63,12 +67,12 @@ impl<'d, 't> Walk<'d, 't> {
             let alias = *self.view.document.aliases(anchor).first()?;
             Some((span, self.view.shared((anchor, alias), None)?))
         });
-        let mut ranges: Vec<(Range<usize>, Shared)> = ranges.collect();
+        let mut ranges: Vec<(Range<usize>, SharedAnchor)> = ranges.collect();
         ranges.append(&mut inner);
         if ranges.is_empty() {
             return;
         }
-        let around = SharedRanges::of(ranges.clone());
+        let around = AnchorRanges::of(ranges.clone());
         self.found.located.shared.extend(ranges);
         for scalar in self.found.located.places[self.first..]
             .iter_mut()
@@ -81,15 +85,15 @@ impl<'d, 't> Walk<'d, 't> {
 
     /// The images of an object, or of those that a list holds.
     fn object(&mut self, node: NodeId, trail: &Trail, depth: usize) -> Result<(), Defect> {
-        if let Some(kinds) = self.kinds(node)? {
+        if let Some(rules) = self.kinds(node)? {
             let before = self.found.located.places.len();
-            self.object = self.described(node, kinds).map(|object| {
+            self.object = self.describe(node, rules).map(|object| {
                 self.found.located.objects.push(object);
                 self.found.located.objects.len() - 1
             });
-            for looked in kinds {
-                for way in &looked.ways {
-                    let walked = self.walk(looked, node, way, trail.clone());
+            for rule in rules {
+                for path in &rule.paths {
+                    let walked = self.walk(rule, node, path, trail.clone());
                     self.found.defects.extend(walked.err());
                 }
             }
@@ -99,7 +103,7 @@ impl<'d, 't> Walk<'d, 't> {
             }
             return Ok(());
         }
-        let names: Vec<Entry<'_>> = self.view.document.entries(node, "kind").collect();
+        let names: Vec<MappingEntry<'_>> = self.view.document.entries(node, "kind").collect();
         let mut names = names.iter().filter_map(|name| self.view.string(name.value));
         if depth >= DEPTH_LIMIT || !names.any(is_list) {
             return Ok(());
@@ -108,12 +112,12 @@ impl<'d, 't> Walk<'d, 't> {
             return Ok(());
         };
         let (list, trail) = self.view.follow(list, trail.key(ITEMS));
-        let Body::Sequence(items) = &self.view.document.node(list).body else {
+        let NodeBody::Sequence(items) = &self.view.document.node(list).body else {
             return Ok(());
         };
         let mut seen = HashSet::new();
         for (index, item) in items {
-            if let Body::Alias(anchor) = self.view.document.node(*item).body
+            if let NodeBody::Alias(anchor) = self.view.document.node(*item).body
                 && !seen.insert(anchor)
             {
                 continue;
@@ -125,33 +129,34 @@ impl<'d, 't> Walk<'d, 't> {
         Ok(())
     }
 
-    /// What is looked at in the object, by its kind or by its file's name.
-    fn kinds(&self, root: NodeId) -> Result<Option<&'d [Looked<'t>]>, Defect> {
-        let versions: Vec<Entry<'_>> = self.view.document.entries(root, "apiVersion").collect();
-        let names: Vec<Entry<'_>> = self.view.document.entries(root, "kind").collect();
+    /// What is rule at in the object, by its kind or by its file's name.
+    fn kinds(&self, root: NodeId) -> Result<Option<&'d [KindRule<'t>]>, Defect> {
+        let versions: Vec<MappingEntry<'_>> =
+            self.view.document.entries(root, "apiVersion").collect();
+        let names: Vec<MappingEntry<'_>> = self.view.document.entries(root, "kind").collect();
         let pairs = versions
             .iter()
             .flat_map(|version| names.iter().map(move |name| (version, name)));
         let known = pairs.filter_map(|(version, name)| {
-            let rules: &'d Rules<'t> = self.rules;
+            let rules: &'d PlaceRules<'t> = self.rules;
             rules.kind(
                 self.view.string(version.value)?,
                 self.view.string(name.value)?,
             )
         });
-        let kinds = known.into_iter().next();
-        match (kinds, versions.as_slice(), names.as_slice()) {
+        let rules = known.into_iter().next();
+        match (rules, versions.as_slice(), names.as_slice()) {
             (Some(_), [first, second], _) | (Some(_), _, [first, second]) => {
-                Err(self.view.twice(*first, *second))
+                Err(self.view.duplicate(*first, *second))
             }
             (None, _, []) => Ok(self.rules.kustomization(self.view.file)),
-            _ => Ok(kinds),
+            _ => Ok(rules),
         }
     }
 
     /// An object of the table, as others have to know it.
-    fn described(&self, node: NodeId, kinds: &[Looked<'t>]) -> Option<Object> {
-        let known: &Kind = kinds.iter().find_map(|looked| looked.known)?;
+    fn describe(&self, node: NodeId, rules: &[KindRule<'t>]) -> Option<Object> {
+        let known: &ObjectKind = rules.iter().find_map(|rule| rule.entry)?;
         let name = self.view.document.entries(node, "kind").next();
         let spot = name.map_or(self.view.document.node(node).spot, |name| {
             self.view.document.node(name.value).spot
@@ -170,7 +175,7 @@ impl<'d, 't> Walk<'d, 't> {
     /// Along the steps to the images.
     fn walk(
         &mut self,
-        looked: &Looked<'t>,
+        rule: &KindRule<'t>,
         node: NodeId,
         steps: &[Step<'t>],
         trail: Trail,
@@ -178,23 +183,23 @@ impl<'d, 't> Walk<'d, 't> {
         let (node, trail) = self.view.follow(node, trail);
         let document = self.view.document;
         match (steps, &document.node(node).body) {
-            ([], _) => self.image(looked, node, trail),
-            ([Step::Key(key), rest @ ..], Body::Mapping(_)) => {
+            ([], _) => self.image(rule, node, trail),
+            ([Step::Key(key), rest @ ..], NodeBody::Mapping(_)) => {
                 match self.view.lookup(node, key, &trail)? {
-                    Some((value, trail)) => self.walk(looked, value, rest, trail.key(key)),
+                    Some((value, trail)) => self.walk(rule, value, rest, trail.key(key)),
                     None => Ok(()),
                 }
             }
-            ([Step::Each, rest @ ..], Body::Sequence(items)) => {
+            ([Step::Each, rest @ ..], NodeBody::Sequence(items)) => {
                 let mut seen = HashSet::new();
                 for (index, item) in items {
                     // The same alias again is the same image again: a list of a million would only cost memory.
-                    if let Body::Alias(anchor) = document.node(*item).body
+                    if let NodeBody::Alias(anchor) = document.node(*item).body
                         && !seen.insert(anchor)
                     {
                         continue;
                     }
-                    let walked = self.walk(looked, *item, rest, trail.clone().item(*index));
+                    let walked = self.walk(rule, *item, rest, trail.clone().item(*index));
                     self.found.defects.extend(walked.err());
                 }
                 Ok(())
@@ -204,10 +209,10 @@ impl<'d, 't> Walk<'d, 't> {
     }
 
     /// Notes the image at the end of a way.
-    fn image(&mut self, looked: &Looked<'t>, node: NodeId, trail: Trail) -> Result<(), Defect> {
-        let is_mapping = matches!(self.view.document.node(node).body, Body::Mapping(_));
+    fn image(&mut self, rule: &KindRule<'t>, node: NodeId, trail: Trail) -> Result<(), Defect> {
+        let is_mapping = matches!(self.view.document.node(node).body, NodeBody::Mapping(_));
         let is_template = self.view.template(self.view.document.node(node)).is_some();
-        let parts = match looked.form {
+        let parts = match rule.form {
             Form::Kustomize => self.view.kustomize(node, &trail)?,
             Form::Either if is_mapping && !is_template => {
                 let mut parts = [const { None }; 4];
@@ -218,14 +223,14 @@ impl<'d, 't> Walk<'d, 't> {
             }
             Form::Reference | Form::Either => {
                 let scalar = self.view.scalar(node, trail.clone());
-                self.refuse_other_types(looked, node, &scalar)?;
-                Some(Parts::Reference(scalar))
+                self.refuse_other_types(rule, node, &scalar)?;
+                Some(ReferenceParts::Reference(scalar))
             }
         };
-        let is_refused = looked.known.is_some_and(|kind| kind.refuses_properties)
+        let is_refused = rule.entry.is_some_and(|kind| kind.refuses_properties)
             && trail.path.contains(".sparkConf[");
         if let Some(parts) = parts {
-            self.note(looked.kind, trail.path, parts);
+            self.add_place(rule.kind, trail.path, parts);
             if let Some(place) = self.found.located.places.last_mut() {
                 place.is_refused = is_refused;
             }
@@ -234,7 +239,7 @@ impl<'d, 't> Walk<'d, 't> {
     }
 
     /// Notes a place, by the first of its scalars that stands in the text.
-    fn note(&mut self, kind: &str, path: String, parts: Parts) {
+    fn add_place(&mut self, kind: &str, path: String, parts: ReferenceParts) {
         let first = parts.scalars().min_by_key(|scalar| scalar.span.start);
         let Some(first) = first.map(|first| first.place.clone()) else {
             return;
@@ -249,7 +254,7 @@ impl<'d, 't> Walk<'d, 't> {
             left_alone: is_template.then_some(LeftAlone::Template),
             keeps_repository: false,
             is_refused: false,
-            twice: None,
+            duplicate_key: None,
             parts,
         };
         self.found.located.places.push(place);
@@ -261,7 +266,8 @@ impl<'d, 't> Walk<'d, 't> {
         let is_object = entries.any(|key| self.view.document.entries(root, key).next().is_some());
         for candidate in &self.view.document.candidates {
             let trail = Trail::at(&candidate.path);
-            let [image, registry, repository, tag, digest] = self.view.parts(candidate, &trail);
+            let [image, registry, repository, tag, digest] =
+                self.view.candidate_parts(candidate, &trail);
             let is_name = tag.is_some() || digest.is_some();
             let name = image
                 .clone()
@@ -275,9 +281,9 @@ impl<'d, 't> Walk<'d, 't> {
                     .values([registry, repository, tag, digest], VALUES)
             };
             if let Some(parts) = parts {
-                self.note("values", candidate.path.clone(), parts);
+                self.add_place("values", candidate.path.clone(), parts);
                 if let Some(place) = self.found.located.places.last_mut() {
-                    place.twice = self.view.candidate_twice(candidate);
+                    place.duplicate_key = self.view.duplicate_of(candidate);
                 }
             }
             let image = image.filter(|_| !is_object && name.is_none());
@@ -288,9 +294,9 @@ impl<'d, 't> Walk<'d, 't> {
             if let Some((scalar, path)) =
                 image.filter(|(scalar, _)| scalar.other_type.is_none() && !scalar.is_template)
             {
-                self.note("values", path, Parts::Reference(scalar));
+                self.add_place("values", path, ReferenceParts::Reference(scalar));
                 if let Some(place) = self.found.located.places.last_mut() {
-                    place.twice = self.view.candidate_twice(candidate);
+                    place.duplicate_key = self.view.duplicate_of(candidate);
                 }
             }
         }
@@ -299,7 +305,7 @@ impl<'d, 't> Walk<'d, 't> {
     /// In an object of a known kind an image is a string, whoever's it is.
     fn refuse_other_types(
         &self,
-        looked: &Looked<'_>,
+        rule: &KindRule<'_>,
         node: NodeId,
         scalar: &Scalar,
     ) -> Result<(), Defect> {
@@ -308,7 +314,7 @@ impl<'d, 't> Walk<'d, 't> {
         };
         let node = self.view.document.node(node);
         let written = match node.body {
-            Body::Scalar { .. } => &self.view.text[node.spot.range()],
+            NodeBody::Scalar { .. } => &self.view.text[node.spot.range()],
             _ => "",
         };
         let quoted = match written {
@@ -327,7 +333,7 @@ impl<'d, 't> Walk<'d, 't> {
         };
         let message = format!(
             "`{}` of this {} is {other}{quoted}, not a string",
-            scalar.path, looked.kind
+            scalar.path, rule.kind
         );
         Err(Defect::new("E062", scalar.place.clone(), message).hint(hint))
     }

@@ -23,13 +23,13 @@ use crate::{
         pins::Pins,
         place::{Defect, Place},
     },
-    yaml::{self, ImagePlace, LeftAlone, Located, Rules, on_all_cores},
+    yaml::{self, ImagePlace, LeftAlone, Located, PlaceRules, on_all_cores},
 };
 
 /// The manifests of a scope; each is read where somebody needs to know what it says.
 pub(crate) struct Manifests<'s> {
     session: &'s Session<'s>,
-    rules: Rules<'s>,
+    rules: PlaceRules<'s>,
     files: Vec<File<'s>>,
     /// Somebody wants to see what is left alone, which no verdict holds.
     is_full: bool,
@@ -93,7 +93,7 @@ impl<'s> Manifests<'s> {
         }
         Ok(Self {
             session,
-            rules: Rules::new(&project.places, project.images.keys().map(String::as_str)),
+            rules: PlaceRules::new(&project.places, project.images.keys().map(String::as_str)),
             files: files.into_values().collect(),
             is_full: false,
         })

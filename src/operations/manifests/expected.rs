@@ -11,7 +11,7 @@ use crate::{
         workspace::Session,
     },
     project::{PinMode, pins::Pins},
-    yaml::{Wanted, WantedDigest},
+    yaml::{Expected, ExpectedDigest},
 };
 
 /// Which digests there are to write.
@@ -26,7 +26,7 @@ pub(crate) enum Digests<'p> {
 /// What each image has to be called in the manifests of each registry.
 pub(crate) struct ExpectedReferences {
     /// By registry and image: the images that are meant.
-    wanted: BTreeMap<String, BTreeMap<String, Wanted>>,
+    wanted: BTreeMap<String, BTreeMap<String, Expected>>,
     /// The references of all images in all registries.
     current: BTreeMap<String, Vec<Reference>>,
     /// The Spark of each image's chain.
@@ -67,15 +67,15 @@ impl ExpectedReferences {
                 let repository = &reference.repository;
                 let fingerprint = &stage.fingerprint;
                 let digest = match (project.pin, digests) {
-                    (PinMode::Tag, _) => WantedDigest::Never,
-                    (_, Digests::Assumed) => WantedDigest::Known(Digest::of(b"")),
+                    (PinMode::Tag, _) => ExpectedDigest::Never,
+                    (_, Digests::Assumed) => ExpectedDigest::Known(Digest::of(b"")),
                     (_, Digests::Pinned(pins)) => pins
                         .digest(registry, repository, &platforms, fingerprint)
-                        .map_or(WantedDigest::Unknown, |digest| {
-                            WantedDigest::Known(digest.clone())
+                        .map_or(ExpectedDigest::Unknown, |digest| {
+                            ExpectedDigest::Known(digest.clone())
                         }),
                 };
-                let want = Wanted {
+                let want = Expected {
                     image: stage.name.clone(),
                     repository: reference.repository.clone(),
                     tag: reference.tag.clone().unwrap_or_default(),
@@ -97,7 +97,7 @@ impl ExpectedReferences {
     }
 
     /// What an image has to be called in the manifests of a registry; nothing where it is not meant.
-    pub(crate) fn of(&self, registry: &str, image: &str) -> Option<&Wanted> {
+    pub(crate) fn of(&self, registry: &str, image: &str) -> Option<&Expected> {
         self.wanted.get(registry)?.get(image)
     }
 

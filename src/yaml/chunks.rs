@@ -6,12 +6,12 @@ use std::{
     thread,
 };
 
-/// Bytes that a part has at least: a manifest of ordinary size is one part.
-pub(super) const LEAST: usize = 256 * 1024;
+/// Bytes that a chunk has at least: a manifest of ordinary size is one chunk.
+pub(super) const MIN_BYTES: usize = 256 * 1024;
 
 /// Some whole documents of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part<'t> {
+pub(super) struct Chunk<'t> {
     pub(super) text: &'t str,
     /// Bytes before it.
     pub(super) offset: usize,
@@ -22,10 +22,10 @@ pub(super) struct Part<'t> {
 /// Splits a text before lines that begin a document, into parts of `least` bytes or more.
 ///
 /// `---` at a line's start begins a document whatever comes before it, even within quotes; only directives (`%TAG`)
-/// belong to the document behind it, so a text that may have some is one part.
-pub(super) fn parts(text: &str, least: usize) -> Vec<Part<'_>> {
-    let mut parts = Vec::new();
-    let mut rest = Part {
+/// belong to the document behind it, so a text that may have some is one chunk.
+pub(super) fn chunks(text: &str, least: usize) -> Vec<Chunk<'_>> {
+    let mut chunks = Vec::new();
+    let mut rest = Chunk {
         text,
         offset: 0,
         line: 0,
@@ -36,15 +36,15 @@ pub(super) fn parts(text: &str, least: usize) -> Vec<Part<'_>> {
         && !text.contains("\r%");
     while let Some(length) = boundary(rest.text, least).filter(|_| may_split) {
         let (text, behind) = rest.text.split_at(length);
-        parts.push(Part { text, ..rest });
-        rest = Part {
+        chunks.push(Chunk { text, ..rest });
+        rest = Chunk {
             text: behind,
             offset: rest.offset + length,
             line: rest.line + line_breaks(text),
         };
     }
-    parts.push(rest);
-    parts
+    chunks.push(rest);
+    chunks
 }
 
 /// The first start of a document at or behind `least`.
@@ -109,9 +109,9 @@ mod tests {
     #[test]
     fn parts_begin_where_documents_begin() {
         let text = "a: ü\n--- \nb\r---\r\n---x\n  ---\n---\r\nc\n---";
-        let split: Vec<(&str, usize)> = parts(text, 1)
+        let split: Vec<(&str, usize)> = chunks(text, 1)
             .iter()
-            .map(|part| (part.text, part.line))
+            .map(|chunk| (chunk.text, chunk.line))
             .collect();
         assert_eq!(
             split,
@@ -123,13 +123,13 @@ mod tests {
             ]
         );
         assert!(
-            parts(text, 1)
+            chunks(text, 1)
                 .iter()
-                .all(|part| text[part.offset..].starts_with(part.text))
+                .all(|chunk| text[chunk.offset..].starts_with(chunk.text))
         );
-        assert_eq!(parts(text, 100).len(), 1);
-        assert_eq!(parts("a\n...\n%YAML 1.2\n---\nb\n---\nc", 1).len(), 1);
-        assert_eq!(parts("", 0).len(), 1);
+        assert_eq!(chunks(text, 100).len(), 1);
+        assert_eq!(chunks("a\n...\n%YAML 1.2\n---\nb\n---\nc", 1).len(), 1);
+        assert_eq!(chunks("", 0).len(), 1);
     }
 
     #[test]
