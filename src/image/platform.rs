@@ -63,15 +63,20 @@ impl FromStr for Platform {
             parts.next().unwrap_or_default(),
             parts.next().unwrap_or_default(),
         );
-        // v8 is the only variant of arm64, and OCI's normal form leaves it out.
-        let variant = parts
-            .next()
-            .filter(|variant| !(architecture == "arm64" && variant == "v8"));
-        Ok(Self {
+        Ok(Self::normal(os, architecture, parts.next()))
+    }
+}
+
+impl Platform {
+    /// OCI's normal form: v8 is the only variant of arm64, and left out.
+    pub(super) fn normal(os: String, architecture: String, variant: Option<String>) -> Self {
+        let redundant = if architecture == "arm64" { "v8" } else { "" };
+        let variant = variant.filter(|variant| !variant.is_empty() && variant != redundant);
+        Self {
             os,
             architecture,
             variant,
-        })
+        }
     }
 }
 

@@ -1,0 +1,143 @@
+use oci_spec::image::MediaType;
+
+use super::{
+    ConfigChanges, Descriptor, Digest, Family, ImageConfig, ImageError, ImageInfo, ImageManifest,
+    Layer,
+};
+
+/// The image to build on, as its registry serves it.
+#[derive(Clone, Copy, Debug)]
+pub struct ParentImage<'a> {
+    /// The manifest, byte for byte.
+    pub manifest: &'a [u8],
+    /// The config, byte for byte.
+    pub config: &'a [u8],
+}
+
+/// An image that was put together: its two documents, and what they say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssembledImage {
+    /// The digest of the manifest.
+    pub digest: Digest,
+    /// The manifest's media type.
+    pub media_type: MediaType,
+    /// The manifest.
+    pub manifest: Vec<u8>,
+    /// The config.
+    pub config: Vec<u8>,
+    /// What is known of the image.
+    pub info: ImageInfo,
+}
+
+/// Puts layers on a parent, and makes changes to its config.
+///
+/// All else of the parent's config stays: its fields, known or not, its history and the time of its creation. Equal
+/// images and layers make equal bytes. The media types are those of the parent's family.
+///
+/// # Errors
+/// The parent's documents or a layer are not what they have to be.
+pub fn assemble(
+    parent: ParentImage<'_>,
+    layers: &[Layer],
+    changes: &ConfigChanges,
+) -> Result<AssembledImage, ImageError> {
+    let of_parent = |error| ImageError::Parent(Box::new(error));
+    let (base, mut config) = agreeing(parent.manifest, parent.config).map_err(of_parent)?;
+    let family = family_of(&base).map_err(of_parent)?;
+    check_history(&config, usize::gt).map_err(of_parent)?;
+
+    config.add_layers(layers)?;
+    config.change(changes)?;
+    let config = config.to_bytes()?;
+    let descriptor = Descriptor::of(family.config(), &config);
+    let added: Vec<&Descriptor> = layers.iter().map(|layer| &layer.descriptor).collect();
+    let manifest = base.with_layers(family, &descriptor, &added)?;
+    let info = validate(&manifest, &config)?;
+    Ok(AssembledImage {
+        digest: Digest::of(&manifest),
+        media_type: family.manifest(),
+        manifest,
+        config,
+        info,
+    })
+}
+
+/// Whether a manifest and a config make an image: they agree on sizes, digests and the number of layers, the config
+/// names a platform, the history tells of every layer or of none, and all media types are of one family.
+///
+/// # Errors
+/// The first of these that is not so.
+pub fn validate(manifest: &[u8], config: &[u8]) -> Result<ImageInfo, ImageError> {
+    let (manifest, config) = agreeing(manifest, config)?;
+    let family = family_of(&manifest)?;
+    check_family(&manifest, family)?;
+    check_history(&config, usize::ne)?;
+    config.info(&manifest)
+}
+
+/// The documents of an image, if they agree.
+fn agreeing(manifest: &[u8], config: &[u8]) -> Result<(ImageManifest, ImageConfig), ImageError> {
+    let manifest = ImageManifest::parse(manifest)?;
+    manifest.config.check(config, "config")?;
+    let config = ImageConfig::parse(config)?;
+    if config.platform.os.is_empty() || config.platform.architecture.is_empty() {
+        return Err(ImageError::NoPlatform);
+    }
+    config.info(&manifest)?;
+    Ok((manifest, config))
+}
+
+/// The family of an image; the manifest of something else has none.
+fn family_of(manifest: &ImageManifest) -> Result<Family, ImageError> {
+    let config = &manifest.config.media_type;
+    let is_config = |family: &Family| family.config() == *config;
+    if ![Family::Oci, Family::Docker].iter().any(is_config) {
+        return Err(wrong("config", config, "OCI or Docker"));
+    }
+    match (manifest.family(), &manifest.media_type) {
+        (Some(family), None) => Ok(family),
+        (Some(family), Some(own)) if *own == family.manifest() => Ok(family),
+        (_, own) => {
+            let own = own.as_ref().unwrap_or(config);
+            Err(wrong("manifest", own, "OCI or Docker"))
+        }
+    }
+}
+
+fn wrong(what: &'static str, media_type: &MediaType, family: &'static str) -> ImageError {
+    ImageError::MediaType {
+        what,
+        media_type: media_type.to_string(),
+        family,
+    }
+}
+
+fn check_family(manifest: &ImageManifest, family: Family) -> Result<(), ImageError> {
+    if manifest.config.media_type != family.config() {
+        let config = &manifest.config.media_type;
+        return Err(wrong("config", config, family.name()));
+    }
+    for layer in &manifest.layers {
+        if family.layer(&layer.media_type)? != layer.media_type {
+            return Err(wrong("layer", &layer.media_type, family.name()));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a history whose number of layers compares with that of the image in the way given.
+fn check_history(
+    config: &ImageConfig,
+    is_wrong: impl Fn(&usize, &usize) -> bool,
+) -> Result<(), ImageError> {
+    let diff_ids = config.diff_ids.len();
+    match config.layers_in_history()? {
+        Some(history) if is_wrong(&history, &diff_ids) => {
+            Err(ImageError::HistoryCount { diff_ids, history })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,321 @@
+use std::collections::BTreeMap;
+
+use oci_spec::image::{History, ImageConfiguration};
+use serde::Deserialize as _;
+use serde_json::{Map, Value, value::RawValue};
+
+use super::{
+    Digest, ImageError, ImageInfo, ImageManifest, Layer, Platform,
+    fields::{Fields, bytes, json},
+};
+
+const WHAT: &str = "config";
+
+/// An image's config, with all that is written in it.
+#[derive(Clone, Debug)]
+pub struct ImageConfig {
+    /// The digests of the uncompressed layers, lowest first.
+    pub diff_ids: Vec<Digest>,
+    /// What the image runs on.
+    pub platform: Platform,
+    /// The labels.
+    pub labels: BTreeMap<String, String>,
+    fields: Fields,
+}
+
+/// What an image is to have in its config other than its parent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigChanges {
+    /// Variables to set; the others stay.
+    pub env: BTreeMap<String, String>,
+    /// Labels to set; the others stay.
+    pub labels: BTreeMap<String, String>,
+    /// The entry point. As in a Dockerfile, the parent's command goes with the parent's entry point.
+    pub entrypoint: Option<Vec<String>>,
+    /// The command.
+    pub cmd: Option<Vec<String>>,
+    /// The user.
+    pub user: Option<String>,
+    /// The folder that processes start in.
+    pub working_dir: Option<String>,
+}
+
+impl ImageConfig {
+    /// Reads a config; only what is needed of it has to be as OCI wants it.
+    ///
+    /// # Errors
+    /// It names no platform or no layers, or is another document.
+    pub fn parse(config: &[u8]) -> Result<Self, ImageError> {
+        let fields: Fields = json(config, WHAT)?;
+        let read = needed(&fields)?;
+        let diff_ids = read.rootfs().diff_ids().iter().map(|text| text.parse());
+        let diff_ids = diff_ids.collect::<Result<_, _>>();
+        let labels = read.labels_of_config().into_iter().flatten();
+        Ok(Self {
+            diff_ids: diff_ids.map_err(|because| ImageError::Digest {
+                what: WHAT,
+                because,
+            })?,
+            platform: Platform::normal(
+                read.os().to_string(),
+                read.architecture().to_string(),
+                read.variant().clone(),
+            ),
+            labels: labels
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+            fields,
+        })
+    }
+
+    /// What is known of the image that has this config and a manifest.
+    ///
+    /// # Errors
+    /// They count the layers differently.
+    pub fn info(&self, manifest: &ImageManifest) -> Result<ImageInfo, ImageError> {
+        let (layers, diff_ids) = (manifest.layers.len(), self.diff_ids.len());
+        if layers != diff_ids {
+            return Err(ImageError::LayerCount { layers, diff_ids });
+        }
+        let sizes = manifest.layers.iter().map(|layer| layer.size);
+        Ok(ImageInfo {
+            id: manifest.config.digest.clone(),
+            platform: self.platform.clone(),
+            diff_ids: self.diff_ids.clone(),
+            labels: self.labels.clone(),
+            repo_digests: Vec::new(),
+            size: sizes.fold(0, u64::saturating_add),
+        })
+    }
+
+    /// How many layers the history tells of; `None` where there is no history.
+    ///
+    /// # Errors
+    /// The history is not one.
+    pub fn layers_in_history(&self) -> Result<Option<usize>, ImageError> {
+        let history: Option<Vec<History>> = self.fields.get("history", WHAT)?;
+        let history = history.filter(|history| !history.is_empty());
+        let made = |entry: &&History| entry.empty_layer() != Some(true);
+        Ok(history.map(|history| history.iter().filter(made).count()))
+    }
+
+    /// Puts layers on top of those that there are.
+    pub(super) fn add_layers(&mut self, layers: &[Layer]) -> Result<(), ImageError> {
+        let history = self.history_with(layers)?;
+        self.fields.set("history", &history, WHAT)?;
+        let added = layers.iter().map(|layer| layer.diff_id.clone());
+        self.diff_ids.extend(added);
+        let mut rootfs: Fields = self.fields.get("rootfs", WHAT)?.unwrap_or_default();
+        if !rootfs.contains("type") {
+            rootfs.set("type", "layers", WHAT)?;
+        }
+        rootfs.set("diff_ids", &self.diff_ids, WHAT)?;
+        self.fields.set("rootfs", &rootfs, WHAT)
+    }
+
+    /// The history with an entry for each layer. What it leaves out of the layers below is said in its last place, since
+    /// programs take the entries for the layers one by one.
+    fn history_with(&self, layers: &[Layer]) -> Result<Vec<Box<RawValue>>, ImageError> {
+        let mut history: Vec<Box<RawValue>> = self.fields.get("history", WHAT)?.unwrap_or_default();
+        let created: Option<String> = self.fields.get("created", WHAT)?;
+        let told = self.layers_in_history()?.unwrap_or_default();
+        let untold = self.diff_ids.len().saturating_sub(told);
+        let mut nothing = History::default();
+        nothing.set_comment(Some("a layer without a history".to_owned()));
+        let entries = layers.iter().map(|layer| layer.history.clone());
+        for mut entry in std::iter::repeat_n(nothing, untold).chain(entries) {
+            if entry.created().is_none() {
+                entry.set_created(created.clone());
+            }
+            entry.set_empty_layer(None);
+            let raw = serde_json::value::to_raw_value(&entry);
+            history.push(raw.map_err(|because| ImageError::Json {
+                what: WHAT,
+                because,
+            })?);
+        }
+        Ok(history)
+    }
+
+    /// Makes changes to what containers of the image are started with.
+    pub(super) fn change(&mut self, changes: &ConfigChanges) -> Result<(), ImageError> {
+        if *changes == ConfigChanges::default() {
+            return Ok(());
+        }
+        let mut run: Fields = self.fields.get("config", WHAT)?.unwrap_or_default();
+        if !changes.env.is_empty() {
+            let env = run.get("Env", WHAT)?.unwrap_or_default();
+            run.set("Env", &with_variables(env, &changes.env), WHAT)?;
+        }
+        if !changes.labels.is_empty() {
+            let mut labels: Fields = run.get("Labels", WHAT)?.unwrap_or_default();
+            for (name, value) in &changes.labels {
+                labels.set(name, value, WHAT)?;
+            }
+            run.set("Labels", &labels, WHAT)?;
+            self.labels.extend(changes.labels.clone());
+        }
+        if let Some(entrypoint) = &changes.entrypoint {
+            run.set("Entrypoint", entrypoint, WHAT)?;
+            run.remove("Cmd");
+        }
+        if let Some(cmd) = &changes.cmd {
+            run.set("Cmd", cmd, WHAT)?;
+        }
+        if let Some(user) = &changes.user {
+            run.set("User", user, WHAT)?;
+        }
+        if let Some(folder) = &changes.working_dir {
+            run.set("WorkingDir", folder, WHAT)?;
+        }
+        self.fields.set("config", &run, WHAT)
+    }
+
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, ImageError> {
+        bytes(&self.fields, WHAT)
+    }
+}
+
+/// The part of a config that is needed, in OCI's type: what else is odd in it is no matter of ours.
+fn needed(fields: &Fields) -> Result<ImageConfiguration, ImageError> {
+    let mut kept: Map<String, Value> = Map::new();
+    for key in ["os", "architecture", "variant", "rootfs"] {
+        if let Some(value) = fields.get(key, WHAT)? {
+            kept.insert(key.to_owned(), value);
+        }
+    }
+    if let Some(Value::Object(rootfs)) = kept.get_mut("rootfs") {
+        rootfs.entry("type").or_insert_with(|| "layers".into());
+    }
+    let run: Option<Fields> = fields.get("config", WHAT)?;
+    if let Some(run) = run {
+        let labels: Option<Value> = run.get("Labels", WHAT)?;
+        kept.insert("config".to_owned(), serde_json::json!({"Labels": labels}));
+    }
+    let read = ImageConfiguration::deserialize(Value::Object(kept));
+    read.map_err(|because| ImageError::Json {
+        what: WHAT,
+        because,
+    })
+}
+
+/// Sets variables where they stand, and the new ones after them.
+fn with_variables(env: Vec<String>, changes: &BTreeMap<String, String>) -> Vec<String> {
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let present: Vec<String> = env.iter().map(|entry| name(entry)).collect();
+    let changed = env.into_iter().map(|entry| {
+        let name = name(&entry);
+        changes
+            .get(&name)
+            .map_or(entry, |value| format!("{name}={value}"))
+    });
+    let new = changes.iter().filter(|(name, _)| !present.contains(name));
+    let new = new.map(|(name, value)| format!("{name}={value}"));
+    changed.chain(new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(config: &Value) -> Result<ImageConfig, String> {
+        ImageConfig::parse(config.to_string().as_bytes()).map_err(|error| error.to_string())
+    }
+
+    fn changed(config: &Value, changes: &ConfigChanges) -> Value {
+        let mut config = parse(config).unwrap();
+        config.change(changes).unwrap();
+        serde_json::from_slice(&config.to_bytes().unwrap()).unwrap()
+    }
+
+    fn with_run(run: &Value) -> Value {
+        json!({"os": "linux", "architecture": "amd64", "config": run, "rootfs": {"diff_ids": []}})
+    }
+
+    #[test]
+    fn only_what_is_needed_has_to_be_right() {
+        let config = json!({
+            "os": "linux", "architecture": "arm64", "variant": "v8", "created": 12, "history": "none",
+            "rootfs": {"diff_ids": [Digest::of(b"a")]},
+            "config": {"Entrypoint": "a text", "Volumes": {"/a": null}, "Labels": {"a": "b"}},
+        });
+        let read = parse(&config).unwrap();
+        assert_eq!(read.platform.to_string(), "linux/arm64");
+        assert_eq!(read.diff_ids, [Digest::of(b"a")]);
+        assert_eq!(read.labels["a"], "b");
+        for (key, value, said) in [
+            ("os", json!(null), "missing field `os`"),
+            ("architecture", json!(1), "invalid type"),
+            ("rootfs", json!(null), "missing field `rootfs`"),
+            ("rootfs", json!({"diff_ids": ["x"]}), "`x` is not a digest"),
+            ("config", json!({"Labels": {"a": 1}}), "invalid type"),
+        ] {
+            let mut config = config.clone();
+            config[key] = value;
+            let error = parse(&config).unwrap_err();
+            assert!(error.starts_with("the config is none: "), "{error}");
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn variables_keep_their_places() {
+        let env = ["PATH=/bin", "A=1", "EMPTY=", "ODD", "A=2"];
+        let changes = [("A", "x=y"), ("ODD", "1"), ("NEW", ""), ("B", "b")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let env = env.map(str::to_owned).to_vec();
+        assert_eq!(
+            with_variables(env, &changes),
+            [
+                "PATH=/bin",
+                "A=x=y",
+                "EMPTY=",
+                "ODD=1",
+                "A=x=y",
+                "B=b",
+                "NEW="
+            ]
+        );
+    }
+
+    #[test]
+    fn an_entry_point_takes_the_parents_command_away() {
+        let before = with_run(&json!({"Entrypoint": ["a"], "Cmd": ["b"], "User": "u"}));
+        let words = |words: &[&str]| Some(words.iter().map(|&word| word.to_owned()).collect());
+        let changes = ConfigChanges {
+            entrypoint: words(&["c"]),
+            ..ConfigChanges::default()
+        };
+        let after = changed(&before, &changes);
+        assert_eq!(after["config"], json!({"Entrypoint": ["c"], "User": "u"}));
+        let changes = ConfigChanges {
+            cmd: words(&["d"]),
+            ..changes
+        };
+        let after = changed(&before, &changes);
+        assert_eq!(
+            after["config"],
+            json!({"Entrypoint": ["c"], "Cmd": ["d"], "User": "u"})
+        );
+    }
+
+    #[test]
+    fn a_config_without_settings_gets_them() {
+        for run in [json!(null), json!({}), json!({"Env": null, "Labels": null})] {
+            let changes = ConfigChanges {
+                env: [("A".to_owned(), "1".to_owned())].into(),
+                labels: [("l".to_owned(), "m".to_owned())].into(),
+                user: Some("185".to_owned()),
+                working_dir: Some("/opt".to_owned()),
+                ..ConfigChanges::default()
+            };
+            let after = changed(&with_run(&run), &changes);
+            let expected =
+                json!({"Env": ["A=1"], "Labels": {"l": "m"}, "User": "185", "WorkingDir": "/opt"});
+            assert_eq!(after["config"], expected);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use oci_spec::image as oci;
+
+use super::{
+    Descriptor, Digest, Family, ImageError, Platform,
+    fields::{Fields, bytes, json},
+    manifest::{check_schema, missing},
+};
+
+const WHAT: &str = "index";
+
+/// An index: manifests, each for a platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageIndex {
+    /// The manifests, in the index's order.
+    pub entries: Vec<Descriptor>,
+}
+
+/// The platform of an entry that is one of an image; attestations are for `unknown/unknown`.
+fn platform_of(entry: &Descriptor) -> Option<&Platform> {
+    entry
+        .platform
+        .as_ref()
+        .filter(|platform| platform.os != "unknown")
+}
+
+impl ImageIndex {
+    /// Reads an index.
+    ///
+    /// # Errors
+    /// It is another document, or of a schema that is not read.
+    pub fn parse(index: &[u8]) -> Result<Self, ImageError> {
+        let fields: Fields = json(index, WHAT)?;
+        check_schema(&fields, WHAT)?;
+        let entries = fields.get("manifests", WHAT)?;
+        let entries = entries.ok_or_else(|| missing("manifests", WHAT))?;
+        Ok(Self { entries })
+    }
+
+    /// The bytes of an index over manifests, in the order of their platforms.
+    ///
+    /// # Errors
+    /// An entry is for no platform, or two are for the same.
+    pub fn assemble(family: Family, entries: &[Descriptor]) -> Result<Vec<u8>, ImageError> {
+        let mut ordered: BTreeMap<&Platform, &Descriptor> = BTreeMap::new();
+        for entry in entries {
+            let platform = platform_of(entry);
+            let none = || ImageError::EntryWithoutPlatform(entry.digest.clone());
+            let platform = platform.ok_or_else(none)?;
+            if ordered.insert(platform, entry).is_some() {
+                return Err(ImageError::PlatformTwice(platform.clone()));
+            }
+        }
+        let manifests: Result<Vec<_>, _> = ordered.into_values().map(Descriptor::to_oci).collect();
+        let index = oci::ImageIndexBuilder::default()
+            .schema_version(oci::SCHEMA_VERSION)
+            .media_type(family.index())
+            .manifests(manifests?)
+            .build();
+        let index = index.map_err(|error| ImageError::Json {
+            what: WHAT,
+            because: serde::ser::Error::custom(error),
+        })?;
+        bytes(&index, WHAT)
+    }
+
+    /// The entry for a platform; the first, where there are several.
+    ///
+    /// # Errors
+    /// There is none; the error names the platforms that there are.
+    pub fn choose(&self, platform: &Platform) -> Result<&Descriptor, ImageError> {
+        let mut entries = self.entries.iter();
+        let found = entries.find(|entry| entry.platform.as_ref() == Some(platform));
+        found.ok_or_else(|| ImageError::PlatformMissing {
+            wanted: platform.clone(),
+            platforms: self
+                .entries
+                .iter()
+                .filter_map(platform_of)
+                .cloned()
+                .collect(),
+        })
+    }
+
+    /// The digests by platform; what is for none, such as attestations, is not among them.
+    #[must_use]
+    pub fn by_platform(&self) -> BTreeMap<Platform, Digest> {
+        let mut found = BTreeMap::new();
+        for entry in &self.entries {
+            if let Some(platform) = platform_of(entry) {
+                // The first is the one that is chosen.
+                found
+                    .entry(platform.clone())
+                    .or_insert_with(|| entry.digest.clone());
+            }
+        }
+        found
+    }
+}
+
+/// Whether an index says the truth of `manifests`, and names each of them.
+///
+/// # Errors
+/// It names one that is not there, or says another size of it.
+pub fn validate_index(index: &[u8], manifests: &[&[u8]]) -> Result<ImageIndex, ImageError> {
+    let index = ImageIndex::parse(index)?;
+    let mut named = BTreeSet::new();
+    for entry in &index.entries {
+        let found = manifests
+            .iter()
+            .find(|manifest| Digest::of(manifest) == entry.digest);
+        let found = found.ok_or_else(|| ImageError::ManifestMissing(entry.digest.clone()))?;
+        entry.check(found, "manifest")?;
+        named.insert(entry.digest.clone());
+    }
+    let left_out = manifests.iter().map(|manifest| Digest::of(manifest));
+    match left_out.into_iter().find(|digest| !named.contains(digest)) {
+        Some(digest) => Err(ImageError::EntryMissing(digest)),
+        None => Ok(index),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn entry(platform: Option<&str>) -> Descriptor {
+        Descriptor {
+            platform: platform.map(|platform| platform.parse().unwrap()),
+            ..Descriptor::of(Family::Oci.manifest(), manifest(platform).as_bytes())
+        }
+    }
+
+    fn manifest(platform: Option<&str>) -> String {
+        format!("the manifest of {platform:?}")
+    }
+
+    #[test]
+    fn an_index_is_the_same_in_whatever_order_its_manifests_come() {
+        let (amd, arm) = (entry(Some("linux/amd64")), entry(Some("linux/arm64")));
+        for family in [Family::Oci, Family::Docker] {
+            let index = ImageIndex::assemble(family, &[arm.clone(), amd.clone()]).unwrap();
+            let other = ImageIndex::assemble(family, &[amd.clone(), arm.clone()]).unwrap();
+            assert_eq!(index, other);
+            let read = ImageIndex::parse(&index).unwrap();
+            assert_eq!(read.entries, [amd.clone(), arm.clone()]);
+            assert_eq!(read.choose(&"linux/arm64".parse().unwrap()).unwrap(), &arm);
+            let value: Value = serde_json::from_slice(&index).unwrap();
+            assert_eq!(
+                value["manifests"][0],
+                json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": amd.digest,
+                    "size": amd.size, "platform": {"os": "linux", "architecture": "amd64"}})
+            );
+            assert_eq!(value["schemaVersion"], 2);
+            assert_eq!(value["mediaType"], family.index().as_ref());
+        }
+    }
+
+    #[test]
+    fn an_index_is_made_only_of_what_can_be_chosen() {
+        let said = |entries: &[Descriptor]| {
+            ImageIndex::assemble(Family::Oci, entries)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(said(&[entry(None)]).ends_with("is for no platform"));
+        let amd = entry(Some("linux/amd64"));
+        assert_eq!(
+            said(&[amd.clone(), amd]),
+            "two manifests are for `linux/amd64`"
+        );
+    }
+
+    #[test]
+    fn an_index_is_compared_with_its_manifests() {
+        let platforms = [Some("linux/amd64"), Some("linux/s390x")];
+        let texts = platforms.map(manifest);
+        let manifests: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+        let mut entries = platforms.map(entry);
+        let index = ImageIndex::assemble(Family::Oci, &entries).unwrap();
+        let read = validate_index(&index, &manifests).unwrap();
+        assert_eq!(read.by_platform().len(), 2);
+        let said = |index: &[u8], manifests: &[&[u8]]| {
+            validate_index(index, manifests).unwrap_err().to_string()
+        };
+        assert!(said(&index, &manifests[1..]).ends_with("is not there"));
+        let extra = [&manifests[..], &[b"another"]].concat();
+        assert!(said(&index, &extra).ends_with("is not in the index"));
+        entries[0].size += 1;
+        let wrong = ImageIndex::assemble(Family::Oci, &entries).unwrap();
+        assert!(said(&wrong, &manifests).contains("bytes, its descriptor says"));
+    }
+}

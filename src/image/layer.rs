@@ -1,0 +1,124 @@
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+use oci_spec::image::History;
+
+use super::{Compression, Descriptor, Digest, Hasher, ImageError};
+
+/// A layer that an image is to have on top of its parent's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// The compressed bytes; of either family's media type.
+    pub descriptor: Descriptor,
+    /// The digest of the tar in them.
+    pub diff_id: Digest,
+    /// What made it. Without a time of its own it gets that of the parent.
+    pub history: History,
+}
+
+impl Layer {
+    /// Reads the compressed bytes to their end, and compares size, digest and diff ID.
+    ///
+    /// # Errors
+    /// They differ, or cannot be unpacked.
+    pub fn check(&self, compressed: impl Read) -> Result<(), ImageError> {
+        let media_type = &self.descriptor.media_type;
+        let wrong = || ImageError::Compression(media_type.to_string());
+        let mut counted = Counted {
+            inner: compressed,
+            size: 0,
+            hasher: Hasher::default(),
+        };
+        let diff_id = match Compression::of(media_type).ok_or_else(wrong)? {
+            Compression::None => Digest::of_reader(&mut counted),
+            Compression::Gzip => Digest::of_reader(&mut MultiGzDecoder::new(&mut counted)),
+            Compression::Zstd => return Err(wrong()),
+        };
+        let rest = io::copy(&mut counted, &mut io::sink());
+        let Counted { size, hasher, .. } = counted;
+        // Damaged bytes are told as such: that they cannot be unpacked either is only what follows.
+        rest.map_err(ImageError::Unpack)?;
+        self.descriptor.compare(size, hasher.finish(), "layer")?;
+        let diff_id = diff_id.map_err(ImageError::Unpack)?;
+        if diff_id == self.diff_id {
+            return Ok(());
+        }
+        Err(ImageError::OtherDigest {
+            what: "layer's tar",
+            expected: self.diff_id.clone(),
+            actual: diff_id,
+        })
+    }
+}
+
+/// Notes what passes through.
+struct Counted<R> {
+    inner: R,
+    size: u64,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(tar: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(tar).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn layer(compression: Compression, compressed: &[u8], tar: &[u8]) -> Layer {
+        Layer {
+            descriptor: Descriptor::of(compression.media_type(), compressed),
+            diff_id: Digest::of(tar),
+            history: History::default(),
+        }
+    }
+
+    #[test]
+    fn a_layer_is_compared_with_its_bytes() {
+        let tar = b"a tar".repeat(1000);
+        let two_members = [gzip(b"a "), gzip(b"tar")].concat();
+        for (compression, compressed, tar) in [
+            (Compression::None, &tar, &tar[..]),
+            (Compression::Gzip, &gzip(&tar), &tar),
+            (Compression::Gzip, &two_members, b"a tar"),
+        ] {
+            layer(compression, compressed, tar)
+                .check(&compressed[..])
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_layer_is_told() {
+        let (tar, compressed) = (b"a tar", gzip(b"a tar"));
+        let said = |layer: &Layer, bytes: &[u8]| layer.check(bytes).unwrap_err().to_string();
+        let right = layer(Compression::Gzip, &compressed, tar);
+        let longer = [&compressed[..], b"x"].concat();
+        assert!(said(&right, &longer).starts_with("the layer has 26 bytes"));
+        let mut damaged = compressed.clone();
+        damaged[12] ^= 1;
+        assert!(said(&right, &damaged).starts_with("the layer has the digest"));
+        let other = layer(Compression::Gzip, &compressed, b"another");
+        assert!(said(&other, &compressed).starts_with("the layer's tar has the digest"));
+        let no_gzip = layer(Compression::Gzip, tar, tar);
+        assert_eq!(said(&no_gzip, tar), "the layer cannot be unpacked");
+        let zstd = layer(Compression::Zstd, tar, tar);
+        assert!(said(&zstd, tar).ends_with("tar+zstd` cannot be unpacked"));
+    }
+}

@@ -1,0 +1,208 @@
+use oci_spec::image::MediaType;
+
+use super::ImageError;
+
+/// The two sets of media types that say the same: an image uses one of them throughout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// The Open Container Initiative's.
+    Oci,
+    /// Those of Docker's schema 2, from which OCI's were made.
+    Docker,
+}
+
+/// How a layer's tar is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// By gzip.
+    Gzip,
+    /// By Zstandard.
+    Zstd,
+}
+
+/// The media types of layers, OCI's beside Docker's, with their compression.
+///
+/// Docker has no Zstandard of its own, but some tools write it in Docker's manner: what has it may be built on, and
+/// nothing else gets it.
+const LAYERS: [(Compression, &str, &str); 6] = [
+    (
+        Compression::None,
+        "application/vnd.oci.image.layer.v1.tar",
+        "application/vnd.docker.image.rootfs.diff.tar",
+    ),
+    (
+        Compression::Gzip,
+        "application/vnd.oci.image.layer.v1.tar+gzip",
+        "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    ),
+    (Compression::Zstd, OCI_ZSTD, DOCKER_ZSTD),
+    (
+        Compression::None,
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    ),
+    (
+        Compression::Gzip,
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    ),
+    (
+        Compression::Zstd,
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.zstd",
+    ),
+];
+const OCI_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+const DOCKER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
+
+impl Family {
+    const BOTH: [Self; 2] = [Self::Oci, Self::Docker];
+
+    /// The family that has a media type of a manifest, an index or a config.
+    #[must_use]
+    pub fn of(media_type: &str) -> Option<Self> {
+        Self::BOTH.into_iter().find(|family| {
+            [family.manifest(), family.index(), family.config()]
+                .iter()
+                .any(|own| own.as_ref() == media_type)
+        })
+    }
+
+    /// The media type of a manifest of one image.
+    #[must_use]
+    pub fn manifest(self) -> MediaType {
+        match self {
+            Self::Oci => MediaType::ImageManifest,
+            Self::Docker => "application/vnd.docker.distribution.manifest.v2+json".into(),
+        }
+    }
+
+    /// The media type of an index over several.
+    #[must_use]
+    pub fn index(self) -> MediaType {
+        match self {
+            Self::Oci => MediaType::ImageIndex,
+            Self::Docker => "application/vnd.docker.distribution.manifest.list.v2+json".into(),
+        }
+    }
+
+    /// The media type of a config.
+    #[must_use]
+    pub fn config(self) -> MediaType {
+        match self {
+            Self::Oci => MediaType::ImageConfig,
+            Self::Docker => "application/vnd.docker.container.image.v1+json".into(),
+        }
+    }
+
+    /// This family's media type for a layer that has one of either family.
+    ///
+    /// # Errors
+    /// It is not the media type of a layer, or this family has no such.
+    pub fn layer(self, media_type: &MediaType) -> Result<MediaType, ImageError> {
+        let text = media_type.as_ref();
+        let wrong = |family| ImageError::MediaType {
+            what: "layer",
+            media_type: text.to_owned(),
+            family,
+        };
+        let (compression, oci, docker) = LAYERS
+            .into_iter()
+            .find(|(_, oci, docker)| [*oci, *docker].contains(&text))
+            .ok_or_else(|| wrong("OCI or Docker"))?;
+        match self {
+            Self::Oci => Ok(oci.into()),
+            Self::Docker if compression == Compression::Zstd && text == oci => {
+                Err(wrong(self.name()))
+            }
+            Self::Docker => Ok(docker.into()),
+        }
+    }
+
+    /// The name that people know it by.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Oci => "OCI",
+            Self::Docker => "Docker",
+        }
+    }
+}
+
+impl Compression {
+    /// How a layer of this media type is compressed, if it is one of a layer.
+    #[must_use]
+    pub fn of(media_type: &MediaType) -> Option<Self> {
+        let text = media_type.as_ref();
+        let found = LAYERS
+            .into_iter()
+            .find(|(_, oci, docker)| [*oci, *docker].contains(&text));
+        found.map(|(compression, ..)| compression)
+    }
+
+    /// The media type of a layer of this compression; OCI's, which every image can be given.
+    #[must_use]
+    pub fn media_type(self) -> MediaType {
+        match self {
+            Self::None => MediaType::ImageLayer,
+            Self::Gzip => MediaType::ImageLayerGzip,
+            Self::Zstd => MediaType::ImageLayerZstd,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layers_media_type_is_said_in_either_family() {
+        for (compression, oci, docker) in LAYERS {
+            let (oci, docker) = (MediaType::from(oci), MediaType::from(docker));
+            assert_eq!(Compression::of(&oci), Some(compression));
+            assert_eq!(Compression::of(&docker), Some(compression));
+            for own in [&oci, &docker] {
+                assert_eq!(Family::Oci.layer(own).unwrap(), oci);
+            }
+            assert_eq!(Family::Docker.layer(&docker).unwrap(), docker);
+            match Family::Docker.layer(&oci) {
+                Ok(same) => assert_eq!(same, docker),
+                Err(error) => {
+                    assert_eq!(compression, Compression::Zstd);
+                    assert_eq!(
+                        error.to_string(),
+                        format!("`{oci}` is not the media type of a layer in the Docker format")
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_layer_has_no_media_type_of_one() {
+        let helm = MediaType::from("application/vnd.cncf.helm.chart.content.v1.tar+gzip");
+        assert_eq!(Compression::of(&helm), None);
+        for family in Family::BOTH {
+            let error = family.layer(&helm).unwrap_err();
+            assert!(error.to_string().contains("OCI or Docker"), "{error}");
+        }
+    }
+
+    #[test]
+    fn documents_tell_their_family() {
+        for family in Family::BOTH {
+            for own in [family.manifest(), family.index(), family.config()] {
+                assert_eq!(Family::of(own.as_ref()), Some(family));
+            }
+        }
+        assert_eq!(Family::of("application/json"), None);
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            assert_eq!(
+                Compression::of(&compression.media_type()),
+                Some(compression)
+            );
+        }
+    }
+}
