@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::{
     adapters::{
-        credentials::CredentialsError, docker::DockerError, journal::ReplaceError,
-        python::PythonError, registry::RegistryError, sources::SourceError,
+        credentials::CredentialsError, destination::DestinationError, docker::DockerError,
+        journal::ReplaceError, python::PythonError, registry::RegistryError, sources::SourceError,
     },
-    image::Reference,
+    image::{ImageMismatch, Reference},
     package::{archive::ArchiveError, vendor::VendorError},
     project::{
         ignore::TreeError,
@@ -77,7 +77,12 @@ pub enum Error {
         message: String,
         /// Whether the Dockerfile is sparkpack's, which nobody can mend.
         built_in: bool,
+        /// What to do, where the reason is not in the Dockerfile.
+        hint: Option<String>,
     },
+    /// An image is another than the one that was asked for.
+    #[error(transparent)]
+    Mismatch(#[from] ImageMismatch),
     /// A registry's tag stands for something else.
     #[error("`{reference}` is in the registry with {found}")]
     Conflict {
@@ -132,6 +137,15 @@ impl From<InputError> for Error {
     }
 }
 
+impl From<DestinationError> for Error {
+    fn from(error: DestinationError) -> Self {
+        match error {
+            DestinationError::Docker(error) => Self::Docker(error),
+            DestinationError::Registry(error) => Self::Registry(error),
+        }
+    }
+}
+
 impl Error {
     /// The code of a manifest that is not current.
     pub const DRIFT: &str = "E100";
@@ -177,7 +191,7 @@ impl Error {
             Self::Source(error) => error.code(),
             Self::Build { .. } => "E602",
             Self::Conflict { .. } => "E301",
-            Self::Untrue { .. } => "E606",
+            Self::Untrue { .. } | Self::Mismatch(_) => "E606",
             Self::NotYet { .. } => "E099",
             Self::Drift { .. } => Self::DRIFT,
             Self::Changed => "E101",
@@ -232,6 +246,11 @@ impl Error {
             Self::Credentials(error) => error.hint(),
             Self::Python(error) => error.hint(),
             Self::Source(error) => error.hint(),
+            Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
+            Self::Build { hint: Some(hint), .. }
+            | Self::Usage { hint, .. }
+            | Self::Untrue { hint, .. }
+            | Self::NotYet { hint, .. } => Some(hint.clone()),
             Self::Build { built_in: true, stage, .. } => Some(format!(
                 "the recipe of `{stage}` is built in: change what it is given, `[chains]` in sparkpack.toml, or give it a `dockerfile` of your own"
             )),
@@ -243,7 +262,6 @@ impl Error {
             Self::Drift { fixable: 0, .. } => Some("the warnings say what to do".to_owned()),
             Self::Drift { .. } => Some("run `sparkpack pin`; the warnings say what it cannot change".to_owned()),
             Self::Changed => Some("review and stage them: `git add -u`".to_owned()),
-            Self::Usage { hint, .. } | Self::Untrue { hint, .. } | Self::NotYet { hint, .. } => Some(hint.clone()),
             Self::Several(errors) => errors.first().and_then(Self::hint),
         }
     }

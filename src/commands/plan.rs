@@ -127,7 +127,7 @@ impl Planner<'_> {
             let found = daemon.inspect(&self.references[&stage.name].to_string())?;
             let is_to_build = reasons::to_build(stage, found.as_ref(), None).is_some();
             images.insert(stage.name.clone(), found);
-            Ok(is_to_build)
+            Ok::<_, DockerError>(is_to_build)
         })?;
         let found = images.iter().map(|(name, image)| {
             let inputs = self.prepared.inputs.get(name);

@@ -15,6 +15,7 @@ mod info;
 mod layer;
 mod manifest;
 mod media_type;
+mod mismatch;
 mod platform;
 mod reference;
 
@@ -30,6 +31,7 @@ pub use info::{
 pub use layer::Layer;
 pub use manifest::ImageManifest;
 pub use media_type::{Compression, Family};
+pub use mismatch::{ExpectedBase, ImageMismatch};
 pub use oci_spec::image::{History, MediaType};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError, Repository, is_tag};

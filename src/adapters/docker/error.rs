@@ -9,7 +9,10 @@ use std::{
 use futures_util::{Stream, StreamExt, future::ready};
 
 use super::address::{Address, is_socket};
-use crate::{image::Reference, package::archive::ArchiveError};
+use crate::{
+    image::{ImageMismatch, Reference},
+    package::archive::ArchiveError,
+};
 
 /// Why the daemon could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -23,18 +26,6 @@ pub enum DockerError {
         named_by: Option<String>,
         /// Why.
         reason: Unreachable,
-    },
-    /// A step of a Dockerfile failed, or the build as a whole.
-    #[error("the build failed{}: {message}", at(step.as_ref(), instruction.as_deref()))]
-    BuildFailed {
-        /// The failing step as the daemon names it.
-        instruction: Option<String>,
-        /// Its number and how many its stage has.
-        step: Option<(usize, usize)>,
-        /// At most the last 20 lines that it printed.
-        last_lines: Vec<String>,
-        /// The daemon's words.
-        message: String,
     },
     /// A registry wants to know who asks, or does not let them.
     #[error("cannot {verb} `{reference}`: not signed in to `{}`, or not allowed: {message}", reference.repository.registry)]
@@ -71,15 +62,8 @@ pub enum DockerError {
         message: String,
     },
     /// The image is another than the one that was asked for.
-    #[error("`{reference}` is not what was asked for: wanted {wanted}, found {found}")]
-    Mismatch {
-        /// Under which name it was asked for.
-        reference: Box<Reference>,
-        /// For example a platform.
-        wanted: String,
-        /// The same of the image.
-        found: String,
-    },
+    #[error(transparent)]
+    Mismatch(#[from] ImageMismatch),
     /// The labels cannot be handed to a daemon.
     #[error("`{reference}` cannot have its labels: {message}")]
     Labels {
@@ -150,11 +134,10 @@ impl DockerError {
         match self {
             Self::Unauthorized { .. } => "E401",
             Self::Unreachable { .. } => "E601",
-            Self::BuildFailed { .. } => "E602",
             Self::Push { .. } => "E603",
             Self::Pull { .. } => "E604",
             Self::Answer { .. } => "E605",
-            Self::Mismatch { .. } => "E606",
+            Self::Mismatch(_) => "E606",
             Self::Labels { .. } => "E607",
             Self::Archive { .. } => "E608",
         }
@@ -177,11 +160,7 @@ impl DockerError {
             Self::Push { reference, message } | Self::Pull { reference, message } => {
                 transfer_hint(reference, message)
             }
-            Self::BuildFailed { message, .. } => build_hint(message),
-            Self::Mismatch { .. } => Some(
-                "a `FROM` may name an image of another platform, or the daemon may be too old to build for a foreign one"
-                    .to_owned(),
-            ),
+            Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
             Self::Archive {
                 error: ArchiveError::Changed { .. },
                 ..
@@ -189,12 +168,6 @@ impl DockerError {
             Self::Answer { .. } | Self::Labels { .. } | Self::Archive { .. } => None,
         }
     }
-}
-
-fn at(step: Option<&(usize, usize)>, instruction: Option<&str>) -> String {
-    let number = step.map(|(number, total)| format!(" at step {number} of {total}"));
-    let text = instruction.map(|text| format!(", `{text}`"));
-    number.unwrap_or_default() + &text.unwrap_or_default()
 }
 
 fn transfer_hint(reference: &Reference, message: &str) -> Option<String> {
@@ -219,14 +192,6 @@ fn transfer_hint(reference: &Reference, message: &str) -> Option<String> {
     } else {
         None
     }
-}
-
-fn build_hint(message: &str) -> Option<String> {
-    let full = message.contains("no space left on device");
-    full.then(|| {
-        "the daemon's disk is full: `docker system df` says of what, `docker builder prune` frees some"
-            .to_owned()
-    })
 }
 
 impl Unreachable {

@@ -4,8 +4,11 @@
 
 mod address;
 mod build;
-mod error;
+mod buildkit;
+mod classic;
+pub(super) mod error;
 mod host;
+mod import;
 mod output;
 mod ping;
 mod tar_body;
@@ -23,12 +26,14 @@ use bollard::{
 };
 use tokio::{runtime::Runtime, time::timeout};
 
-pub use build::{BuildEvent, BuildRequest};
 pub use error::{DockerError, Unreachable};
 pub use transfer::TransferEvent;
 
+use super::builder::Builder;
 use crate::image::{Digest, ImageInfo, Platform, Reference};
 use address::Address;
+use buildkit::BuildKit;
+use classic::ClassicBuilder;
 use host::{DockerEnvironment, Host};
 use ping::Ping;
 
@@ -46,7 +51,7 @@ pub struct Daemon {
     runtime: Runtime,
     client: Docker,
     host: Host,
-    builder: Builder,
+    builder: BuilderKind,
     podman: bool,
     /// How long a question may take.
     patience: Duration,
@@ -54,8 +59,8 @@ pub struct Daemon {
 
 /// The two ways in which daemons build Dockerfiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Builder {
-    /// Builds steps side by side and knows cache and bind mounts.
+enum BuilderKind {
+    /// Steps side by side, with mounts and heredocs.
     BuildKit,
     /// One step after the other: old daemons, and Podman.
     Classic,
@@ -118,8 +123,8 @@ impl Daemon {
             .unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
             .map_err(|error| host.unreachable(Unreachable::of(&error, &host.address)))?;
         let builder = match environment.buildkit {
-            Some(true) => Builder::BuildKit,
-            Some(false) => Builder::Classic,
+            Some(true) => BuilderKind::BuildKit,
+            Some(false) => BuilderKind::Classic,
             None => natural_builder(ping),
         };
         let client = asking(&client, None);
@@ -139,10 +144,13 @@ impl Daemon {
         &self.host.text
     }
 
-    /// The builder that [`build`](Self::build) uses: the daemon's best, or what `DOCKER_BUILDKIT` demands.
+    /// The builder in use: the daemon's best, or what `DOCKER_BUILDKIT` demands.
     #[must_use]
-    pub fn builder(&self) -> Builder {
-        self.builder
+    pub fn builder(&self) -> Box<dyn Builder + '_> {
+        match self.builder {
+            BuilderKind::BuildKit => Box::new(BuildKit(self)),
+            BuilderKind::Classic => Box::new(ClassicBuilder(self)),
+        }
     }
 
     /// What the daemon knows of the image `name`, a reference or an image ID; `None` where it has none of that name.
@@ -229,37 +237,14 @@ impl Daemon {
         }
     }
 
-    /// Fails unless the image `id` is there and made for `platform`.
-    fn verify(
-        &self,
-        id: &Digest,
-        platform: &Platform,
-        reference: &Reference,
-    ) -> Result<ImageInfo, DockerError> {
-        let Some(facts) = self.inspect(id.as_str())? else {
-            return Err(DockerError::Answer {
+    /// The image `id`, which the daemon says that it made for `reference`.
+    fn inspect_made(&self, id: &Digest, reference: &Reference) -> Result<ImageInfo, DockerError> {
+        self.inspect(id.as_str())?
+            .ok_or_else(|| DockerError::Answer {
                 doing: format!("look at the image made for `{reference}`"),
                 message: format!("it named the image `{id}`, and has none of that name"),
-            });
-        };
-        match_platform(&facts, platform, reference)?;
-        Ok(facts)
+            })
     }
-}
-
-fn match_platform(
-    facts: &ImageInfo,
-    platform: &Platform,
-    reference: &Reference,
-) -> Result<(), DockerError> {
-    if facts.platform == *platform {
-        return Ok(());
-    }
-    Err(DockerError::Mismatch {
-        reference: Box::new(reference.clone()),
-        wanted: format!("the platform {platform}"),
-        found: facts.platform.to_string(),
-    })
 }
 
 fn client(host: &Host, api_version: &ClientVersion) -> Result<Docker, bollard::errors::Error> {
@@ -314,13 +299,13 @@ fn asking(client: &Docker, registry_auth: Option<&str>) -> Docker {
     client.clone().with_request_modifier(modify)
 }
 
-fn natural_builder(ping: Ping) -> Builder {
+fn natural_builder(ping: Ping) -> BuilderKind {
     let api = ping.api_version;
     let is_recent = (api.major_version, api.minor_version) >= (1, 39);
     if is_recent && ping.is_linux && !ping.is_podman {
-        Builder::BuildKit
+        BuilderKind::BuildKit
     } else {
-        Builder::Classic
+        BuilderKind::Classic
     }
 }
 

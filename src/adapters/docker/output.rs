@@ -7,7 +7,10 @@ use std::collections::VecDeque;
 
 use bollard::models::BuildInfo;
 
-use super::{BuildEvent, Builder, DockerError};
+pub(super) use log::ClassicLog;
+pub(super) use trace::BuildKitTrace;
+
+use crate::adapters::builder::{BuildError, BuildEvent};
 
 /// Lines of a failed step that are kept for the person.
 const LAST_LINES: usize = 20;
@@ -24,23 +27,24 @@ pub(super) trait Output {
     fn failing(&mut self) -> Option<&BuildStep>;
 }
 
-/// The reader for `builder`.
-pub(super) fn reader(builder: Builder) -> Box<dyn Output> {
-    match builder {
-        Builder::BuildKit => Box::<trace::BuildKitTrace>::default(),
-        Builder::Classic => Box::<log::ClassicLog>::default(),
-    }
-}
-
 /// The error of a build that ended with `message`.
-pub(super) fn failure(output: &mut dyn Output, message: String) -> DockerError {
+pub(super) fn failure(output: &mut dyn Output, message: String) -> BuildError {
     let step = output.failing();
-    DockerError::BuildFailed {
+    BuildError::Failed {
         instruction: step.map(|step| step.instruction.clone()),
         step: step.map(|step| (step.number, step.total)),
         last_lines: step.map(|step| step.printed.last()).unwrap_or_default(),
+        hint: hint(&message),
         message,
     }
+}
+
+fn hint(message: &str) -> Option<String> {
+    let is_full = message.contains("no space left on device");
+    is_full.then(|| {
+        "the daemon's disk is full: `docker system df` says of what, `docker builder prune` frees some"
+            .to_owned()
+    })
 }
 
 /// One instruction of a Dockerfile at work.

@@ -13,9 +13,12 @@ use std::{
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 
 use super::*;
-use crate::project::tree::{Content, Entry};
+use crate::{
+    adapters::builder::{BuildError, BuildEvent, BuildRequest},
+    project::tree::{Content, Entry},
+};
 
-const BUILDERS: [Builder; 2] = [Builder::BuildKit, Builder::Classic];
+const BUILDERS: [BuilderKind; 2] = [BuilderKind::BuildKit, BuilderKind::Classic];
 
 /// The daemon, and the images that are removed again.
 struct Fixture {
@@ -26,9 +29,9 @@ struct Fixture {
 
 impl Fixture {
     /// The daemon must be there: `scripts/test` starts one.
-    fn new(builder: Option<Builder>) -> Self {
+    fn new(builder: Option<BuilderKind>) -> Self {
         let environment = DockerEnvironment {
-            buildkit: builder.map(|builder| builder == Builder::BuildKit),
+            buildkit: builder.map(|builder| builder == BuilderKind::BuildKit),
             ..DockerEnvironment::of_process()
         };
         Self {
@@ -41,8 +44,8 @@ impl Fixture {
     /// A name for an image of this test and this run.
     fn name(&mut self, test: &str) -> Reference {
         let builder = match self.daemon.builder {
-            Builder::BuildKit => "buildkit",
-            Builder::Classic => "classic",
+            BuilderKind::BuildKit => "buildkit",
+            BuilderKind::Classic => "classic",
         };
         let repository = format!("127.0.0.1:5000/dockertest/{test}");
         let tag = format!("{builder}-{}", std::process::id());
@@ -102,9 +105,10 @@ impl Fixture {
         name
     }
 
-    fn build(&self, request: &BuildRequest) -> (Result<Digest, DockerError>, Vec<BuildEvent>) {
+    fn build(&self, request: &BuildRequest) -> (Result<ImageInfo, BuildError>, Vec<BuildEvent>) {
         let mut events = Vec::new();
-        let result = self.daemon.build(request, &mut |event| events.push(event));
+        let builder = self.daemon.builder();
+        let result = builder.build(request, &mut |event| events.push(event));
         (result, events)
     }
 }
@@ -131,7 +135,17 @@ fn request(reference: &Reference, dockerfile: &str, mut entries: Vec<Entry>) -> 
         build_arguments: BTreeMap::new(),
         target: None,
         platform: Platform::default(),
+        base: None,
         no_cache: false,
+    }
+}
+
+/// The code of what stopped a build.
+fn code(error: &BuildError) -> &'static str {
+    match error {
+        BuildError::Failed { .. } => "E602",
+        BuildError::Mismatch(_) => "E606",
+        BuildError::Docker(error) => error.code(),
     }
 }
 
@@ -185,9 +199,9 @@ fn both_builders_make_the_image_that_was_asked_for() {
             .build_arguments
             .insert("TEXT".to_owned(), nonce.clone());
         let (result, events) = fixture.build(&request);
-        let id = result.unwrap();
+        let built = result.unwrap();
         let facts = fixture.daemon.inspect(&name.to_string()).unwrap().unwrap();
-        assert_eq!((&facts.id, &facts.platform), (&id, &Platform::default()));
+        assert_eq!((&facts, &facts.platform), (&built, &Platform::default()));
         assert_eq!((facts.diff_ids.len(), facts.size), (2, 2), "{builder:?}");
         assert_eq!(facts.labels["dev.sparkpack.test"], nonce);
         assert_eq!(facts.labels["text"], nonce);
@@ -202,7 +216,7 @@ fn both_builders_make_the_image_that_was_asked_for() {
             .any(|event| matches!(event, BuildEvent::Sent(bytes) if *bytes >= 1024));
         assert!(sent, "{builder:?}: {events:?}");
         let (again, events) = fixture.build(&request);
-        assert_eq!(again.unwrap(), id);
+        assert_eq!(again.unwrap().id, built.id);
         let copy = steps(&events)
             .into_iter()
             .find(|step| step.2 == "COPY files/a /a");
@@ -218,8 +232,8 @@ fn a_copy_of_what_is_not_there_names_its_instruction() {
         let request = request(&name, "FROM scratch\nCOPY missing /\n", Vec::new());
         let (result, events) = fixture.build(&request);
         let error = result.unwrap_err();
-        assert_eq!(error.code(), "E602");
-        let DockerError::BuildFailed {
+        assert_eq!(code(&error), "E602");
+        let BuildError::Failed {
             instruction,
             message,
             ..
@@ -250,11 +264,12 @@ fn a_command_that_fails_shows_its_last_lines() {
             Vec::new(),
         ));
         let error = result.unwrap_err();
-        let DockerError::BuildFailed {
+        let BuildError::Failed {
             instruction,
             step,
             last_lines,
             message,
+            ..
         } = &error
         else {
             panic!("{error}")
@@ -282,7 +297,7 @@ fn a_dockerfile_that_is_none_is_a_failed_build() {
         for dockerfile in ["FRO scratch\n", "", "FROM scratch\nCOPY\n"] {
             let (result, _) = fixture.build(&request(&name, dockerfile, Vec::new()));
             let error = result.unwrap_err();
-            assert_eq!(error.code(), "E602", "{builder:?}: {error:?}");
+            assert_eq!(code(&error), "E602", "{builder:?}: {error:?}");
         }
     }
 }
@@ -296,7 +311,8 @@ fn a_parent_is_named_by_a_tag_that_holds_its_image_id() {
         let id = fixture
             .daemon
             .import(&entries, &BTreeMap::new(), &Platform::default(), &parent)
-            .unwrap();
+            .unwrap()
+            .id;
         // BuildKit takes a bare image ID for a name on Docker Hub.
         let exact = parent.repository.with_tag(id.hex());
         fixture.images.push(exact.to_string());
@@ -305,7 +321,7 @@ fn a_parent_is_named_by_a_tag_that_holds_its_image_id() {
         let dockerfile = format!("FROM {exact}\nCOPY Dockerfile /\n");
         let (result, _) = fixture.build(&request(&name, &dockerfile, Vec::new()));
         let facts = |name: &str| fixture.daemon.inspect(name).unwrap().unwrap();
-        let child = facts(result.unwrap().as_str());
+        let child = facts(result.unwrap().id.as_str());
         assert!(child.stands_on(&facts(id.as_str())), "{child:?}");
         assert_eq!(child.diff_ids.len(), 2);
     }
@@ -322,7 +338,7 @@ fn a_large_context_is_streamed_from_the_disk() {
     let name = fixture.name("large");
     let (result, events) =
         fixture.build(&request(&name, "FROM scratch\nCOPY large /\n", vec![entry]));
-    let id = result.unwrap();
+    let built = result.unwrap();
     let sent: Vec<u64> = events
         .iter()
         .filter_map(|event| match event {
@@ -331,8 +347,7 @@ fn a_large_context_is_streamed_from_the_disk() {
         })
         .collect();
     assert!(sent.is_sorted() && *sent.last().unwrap() > size, "{sent:?}");
-    let facts = fixture.daemon.inspect(id.as_str()).unwrap().unwrap();
-    assert_eq!(facts.size, size);
+    assert_eq!(built.size, size);
 }
 
 #[test]
@@ -351,7 +366,7 @@ fn a_context_that_changed_is_told_by_its_own_error() {
             vec![entry.clone()],
         ));
         let error = result.unwrap_err();
-        assert_eq!(error.code(), "E608", "{builder:?}: {error:?}");
+        assert_eq!(code(&error), "E608", "{builder:?}: {error:?}");
         assert!(
             error.to_string().contains("`a` changed during the run"),
             "{error}"
@@ -382,7 +397,7 @@ fn an_imported_image_can_be_copied_from() {
             ),
         ]);
         let platform = Platform::default();
-        let id = fixture
+        let imported = fixture
             .daemon
             .import(&entries, &labels, &platform, &source)
             .unwrap();
@@ -391,14 +406,14 @@ fn an_imported_image_can_be_copied_from() {
             .inspect(&source.to_string())
             .unwrap()
             .unwrap();
-        assert_eq!((&facts.id, facts.diff_ids.len()), (&id, 1));
+        assert_eq!((&facts, facts.diff_ids.len()), (&imported, 1));
         assert_eq!((facts.labels, facts.size), (labels, 15));
         let name = fixture.name("copies");
         let dockerfile = format!("FROM scratch\nCOPY --from={source} /folder/text /text\n");
         let (result, _) = fixture.build(&request(&name, &dockerfile, Vec::new()));
         let copied = fixture
             .daemon
-            .inspect(result.unwrap().as_str())
+            .inspect(result.unwrap().id.as_str())
             .unwrap()
             .unwrap();
         assert_eq!(copied.size, 5);
@@ -432,14 +447,11 @@ fn an_image_of_another_platform_gets_no_name() {
         let (result, _) = fixture.build(&request);
         // One takes the native parent, the other looks for a foreign one in the registry, which is not there.
         let error = result.unwrap_err();
-        let wanted = ["E602", "E606"][usize::from(builder == Builder::Classic)];
-        assert_eq!(error.code(), wanted, "{builder:?}: {error:?}");
+        let wanted = ["E602", "E606"][usize::from(builder == BuilderKind::Classic)];
+        assert_eq!(code(&error), wanted, "{builder:?}: {error:?}");
         assert_eq!(fixture.daemon.inspect(&name.to_string()).unwrap(), None);
         match fixture.daemon.import(&entries, &labels, &foreign, &name) {
-            Ok(id) => {
-                let facts = fixture.daemon.inspect(id.as_str()).unwrap().unwrap();
-                assert_eq!(facts.platform, foreign);
-            }
+            Ok(imported) => assert_eq!(imported.platform, foreign),
             // Old daemons import only for their own platform.
             Err(error) => {
                 assert_eq!(error.code(), "E606", "{error:?}");
@@ -464,7 +476,7 @@ fn labels_that_no_url_holds_are_refused_before_anything_is_sent() {
         .insert("record".to_owned(), "+".repeat(21 << 10));
     let (result, events) = fixture.build(&request);
     let error = result.unwrap_err();
-    assert_eq!((error.code(), events.len()), ("E607", 0), "{error}");
+    assert_eq!((code(&error), events.len()), ("E607", 0), "{error}");
     let broken = BTreeMap::from([("a".to_owned(), "b\nENV X=y".to_owned())]);
     let imported = fixture
         .daemon

@@ -8,8 +8,8 @@ use bollard::{
 };
 use futures_util::StreamExt;
 
-use super::{Daemon, DockerError, WORK, asking, error, match_platform};
-use crate::image::{Platform, Reference};
+use super::{Daemon, DockerError, WORK, asking, error};
+use crate::image::{ImageMismatch, Platform, Reference};
 
 /// `{}`: daemons want the header even where there is nothing to say.
 const ANONYMOUS: &str = "e30=";
@@ -122,7 +122,7 @@ impl Daemon {
                 "the daemon says it is there, and has it not".to_owned(),
             ));
         };
-        match_platform(&facts, platform, reference)
+        Ok(ImageMismatch::of_platform(&facts, platform, reference)?)
     }
 
     fn client_with(&self, registry_auth: &str) -> bollard::Docker {

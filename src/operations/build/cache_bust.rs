@@ -2,20 +2,20 @@
 //!
 //! The builder's cache on a machine may hold what the revision is to leave behind, until the first build of the image
 //! there has been made without it; from then on its steps are those of after the revision, and may be reused when
-//! another input changes. Which builds were made is remembered in the cache by daemon and project; where that is lost,
+//! another input changes. Which builds were made is remembered in the cache by builder and project; where that is lost,
 //! one more build goes without the builder's cache.
 
 use std::path::PathBuf;
 
 use crate::{
-    adapters::{docker::Daemon, store},
+    adapters::{builder::Builder, store},
     error::Error,
     image::Digest,
     operations::workspace::Session,
     project::lock::Lock,
 };
 
-/// A revision of an image, as one daemon knows it.
+/// A revision of an image, as one builder's cache knows it.
 pub(crate) struct CacheBust {
     /// Where it is remembered that it was built; nothing where the image has no revision.
     mark: Option<PathBuf>,
@@ -24,7 +24,7 @@ pub(crate) struct CacheBust {
 impl CacheBust {
     pub(crate) fn of(
         session: &Session<'_>,
-        daemon: &Daemon,
+        builder: &dyn Builder,
         lock: &Lock,
         image: &str,
     ) -> Result<Self, Error> {
@@ -32,9 +32,10 @@ impl CacheBust {
             return Ok(Self { mark: None });
         };
         let root = fs_err::canonicalize(&session.project.root)?;
+        let cache_id = builder.cache_id();
         let number = revision.number.to_string();
         let fields: [&[u8]; 5] = [
-            daemon.address().as_bytes(),
+            cache_id.as_bytes(),
             root.as_os_str().as_encoded_bytes(),
             image.as_bytes(),
             number.as_bytes(),

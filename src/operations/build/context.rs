@@ -1,7 +1,7 @@
 //! The build context of a stage, written from its record: nothing else reaches the builder.
 
 use crate::{
-    adapters::{docker::Builder, store},
+    adapters::{builder::Features, store},
     error::Error,
     image::{Digest, LABEL_FINGERPRINT, Reference, Repository},
     operations::{
@@ -48,6 +48,7 @@ impl ContextWriter<'_> {
         stage: &Stage,
         image: &Image,
         inputs: &ImageInputs,
+        features: Features,
         progress: &mut dyn Progress,
     ) -> Result<BuildContext, Error> {
         let platform = only_platform(stage)?;
@@ -82,7 +83,7 @@ impl ContextWriter<'_> {
         if inputs.built_in.is_none() {
             self.refuse_unmatched(image, inputs, &entries, &folders)?;
         }
-        let edits = dockerfile_edits(image, inputs, self.services.daemon()?.builder());
+        let edits = dockerfile_edits(image, inputs, features);
         let dockerfile = self.dockerfile(inputs, &edits, platform, progress)?;
         if edits.is_isolated {
             let moved = entries
@@ -298,11 +299,11 @@ pub(crate) struct DockerfileEdits {
 pub(crate) fn dockerfile_edits(
     image: &Image,
     inputs: &ImageInputs,
-    builder: Builder,
+    features: Features,
 ) -> DockerfileEdits {
     let mut replacements = Vec::new();
-    if builder == Builder::Classic {
-        // It would build the stages that the target does not need, whose files the context does not have.
+    if !features.skips_unneeded_stages {
+        // The context does not have the files of the stages that the target does not need.
         replacements.extend(inputs.resolution.without_unreached());
     }
     let isolated = Some(&inputs.resolution)

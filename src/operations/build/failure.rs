@@ -2,7 +2,7 @@
 
 use super::context::dockerfile_edits;
 use crate::{
-    adapters::docker::{Builder, DockerError},
+    adapters::builder::{BuildError, Features, StepNumbers},
     error::Error,
     project::{
         Image,
@@ -19,20 +19,22 @@ use crate::{
 pub(crate) fn located(
     image: &Image,
     inputs: &ImageInputs,
-    builder: Builder,
-    error: DockerError,
+    features: Features,
+    error: BuildError,
 ) -> Error {
-    let DockerError::BuildFailed {
-        instruction,
-        step,
-        last_lines,
-        message,
-    } = error
-    else {
-        return error.into();
+    let (instruction, step, last_lines, message, hint) = match error {
+        BuildError::Failed {
+            instruction,
+            step,
+            last_lines,
+            message,
+            hint,
+        } => (instruction, step, last_lines, message, hint),
+        BuildError::Mismatch(mismatch) => return mismatch.into(),
+        BuildError::Docker(error) => return error.into(),
     };
     let instruction = instruction.unwrap_or_default();
-    let line = line_of(image, inputs, builder, step, &instruction).or_else(|| told_line(&message));
+    let line = line_of(image, inputs, features, step, &instruction).or_else(|| told_line(&message));
     let shown = line.and_then(|line| text_of_line(inputs, line));
     Error::Build {
         stage: image.name.clone(),
@@ -41,6 +43,7 @@ pub(crate) fn located(
         output: last_lines,
         message,
         built_in: inputs.built_in.is_some(),
+        hint,
     }
 }
 
@@ -51,19 +54,19 @@ fn told_line(message: &str) -> Option<usize> {
     digits.parse().ok()
 }
 
-/// The line, as it was written, of the step that a builder names; the classic one counts the steps of what it was sent.
+/// The line, as it was written, of the step that a builder names.
 fn line_of(
     image: &Image,
     inputs: &ImageInputs,
-    builder: Builder,
+    features: Features,
     step: Option<(usize, usize)>,
     instruction: &str,
 ) -> Option<usize> {
     let dockerfile = &inputs.dockerfile;
-    if builder == Builder::BuildKit {
+    if features.step_numbers == StepNumbers::PerStage {
         return dockerfile.line_of(step, &as_written(instruction), true);
     }
-    let edits = dockerfile_edits(image, inputs, builder);
+    let edits = dockerfile_edits(image, inputs, features);
     let sent = dockerfile.substitute(&edits.replacements);
     let sent = Dockerfile::parse(dockerfile.file(), &sent).ok()?;
     let line = sent.line_of(step, instruction, false)?;

@@ -7,15 +7,18 @@ use std::{
 
 use super::{
     cache_bust::CacheBust,
-    context::ContextWriter,
+    context::{BuildContext, ContextWriter},
     failure::{cut, located},
 };
 use crate::{
-    adapters::docker::{BuildEvent, BuildRequest, Builder, Daemon},
+    adapters::{
+        builder::{BuildEvent, BuildRequest, Builder},
+        destination::Destination,
+    },
     error::Error,
     image::{
-        ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
-        Reference,
+        ExpectedBase, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD,
+        LABEL_RECORD_DIGEST, LABEL_STAGE, Reference,
     },
     operations::{
         dist::{Action, BuiltImage, Packer},
@@ -74,14 +77,25 @@ impl<'a> StageBuilder<'a> {
         stage: &Stage,
         below: &BTreeMap<String, BuiltImage>,
     ) -> Result<BuiltImage, Error> {
-        let reference = reference(self.session, stage, self.prefix)?;
         let daemon = self.services.daemon()?;
+        self.make_with(daemon, &*daemon.builder(), stage, below)
+    }
+
+    /// [`Self::make`] by `builder`, which puts its images into `daemon`.
+    fn make_with(
+        &self,
+        daemon: &dyn Destination<Image = ImageInfo>,
+        builder: &dyn Builder,
+        stage: &Stage,
+        below: &BTreeMap<String, BuiltImage>,
+    ) -> Result<BuiltImage, Error> {
+        let reference = reference(self.session, stage, self.prefix)?;
         // What was seen a moment ago holds as long as nothing was built in between.
         let seen = self.seen().remove(&stage.name);
         let is_fresh = below.values().all(|made| made.action == Action::Reused);
         let found = match seen.filter(|_| is_fresh) {
             Some(found) => found,
-            None => daemon.inspect(&reference.to_string())?,
+            None => daemon.find(&reference, &only_platform(stage)?.platform)?,
         };
         let (image, inputs) = self.of(stage)?;
         let parent = inputs.base.as_ref();
@@ -101,8 +115,9 @@ impl<'a> StageBuilder<'a> {
         };
         let mut progress = self.session.events.begin(&stage.name);
         progress.step(Step::Build(&reason));
-        let facts = self.build(daemon, stage, image, inputs, &reference, progress.as_mut())?;
-        check(stage, &reference, &facts, parent)?;
+        let request = |context| self.request(stage, (image, inputs), &reference, parent, context);
+        let of_image = (image, inputs);
+        let facts = self.build(builder, stage, of_image, &request, progress.as_mut())?;
         progress.end(Outcome::Built {
             reference: &reference,
             size: facts.size,
@@ -116,9 +131,18 @@ impl<'a> StageBuilder<'a> {
 
     /// The targets, and of what they stand on that which is needed because something above is missing.
     pub(crate) fn needed(&self, targets: &[String]) -> Result<BTreeSet<String>, Error> {
+        self.needed_in(self.services.daemon()?, targets)
+    }
+
+    /// [`Self::needed`] where `daemon` has the images.
+    fn needed_in(
+        &self,
+        daemon: &dyn Destination<Image = ImageInfo>,
+        targets: &[String],
+    ) -> Result<BTreeSet<String>, Error> {
         self.prepared.plan.needed(targets, |stage| {
             let reference = reference(self.session, stage, self.prefix)?;
-            let found = self.services.daemon()?.inspect(&reference.to_string())?;
+            let found = daemon.find(&reference, &only_platform(stage)?.platform)?;
             let is_to_build = reasons::to_build(stage, found.as_ref(), None).is_some();
             self.seen().insert(stage.name.clone(), found);
             Ok(is_to_build)
@@ -146,18 +170,36 @@ impl<'a> StageBuilder<'a> {
 
     fn build(
         &self,
-        daemon: &Daemon,
+        builder: &dyn Builder,
         stage: &Stage,
-        image: &Image,
-        inputs: &ImageInputs,
-        reference: &Reference,
+        (image, inputs): (&Image, &ImageInputs),
+        request: &dyn Fn(BuildContext) -> Result<BuildRequest, Error>,
         progress: &mut dyn Progress,
     ) -> Result<ImageInfo, Error> {
-        let platform = only_platform(stage)?;
-        refuse_what_the_builder_lacks(daemon, inputs)?;
-        let context = self.contexts.of(stage, image, inputs, progress)?;
-        let refreshed = CacheBust::of(self.session, daemon, &self.prepared.lock, &stage.name)?;
+        refuse_what_the_builder_lacks(builder, inputs)?;
+        let features = builder.features();
+        let context = self.contexts.of(stage, image, inputs, features, progress)?;
+        let cache_bust = CacheBust::of(self.session, builder, &self.prepared.lock, &stage.name)?;
         let request = BuildRequest {
+            no_cache: cache_bust.is_needed(),
+            ..request(context)?
+        };
+        let built = builder.build(&request, &mut |event| show(progress, &event));
+        let built = built.map_err(|error| located(image, inputs, features, error))?;
+        cache_bust.done()?;
+        Ok(built)
+    }
+
+    fn request(
+        &self,
+        stage: &Stage,
+        (image, inputs): (&Image, &ImageInputs),
+        reference: &Reference,
+        parent: Option<&BuiltImage>,
+        context: BuildContext,
+    ) -> Result<BuildRequest, Error> {
+        let platform = only_platform(stage)?;
+        Ok(BuildRequest {
             entries: context.entries,
             folders: context.folders,
             dockerfile: context.dockerfile,
@@ -166,16 +208,11 @@ impl<'a> StageBuilder<'a> {
             build_arguments: inputs.build_arguments.clone(),
             target: image.target.clone(),
             platform: platform.platform.clone(),
-            no_cache: refreshed.is_needed(),
-        };
-        let built = daemon.build(&request, &mut |event| show(progress, &event));
-        built.map_err(|error| located(image, inputs, daemon.builder(), error))?;
-        refreshed.done()?;
-        daemon.inspect(&reference.to_string())?.ok_or_else(|| {
-            untrue(
-                reference,
-                "the daemon says that it built it, and does not have it",
-            )
+            base: parent.map(|parent| ExpectedBase {
+                reference: parent.reference.clone(),
+                diff_ids: parent.facts.diff_ids.clone(),
+            }),
+            no_cache: false,
         })
     }
 
@@ -214,38 +251,9 @@ fn untrue(reference: &Reference, reason: &str) -> Error {
     }
 }
 
-/// An image counts as built only if it is what was asked for.
-fn check(
-    stage: &Stage,
-    reference: &Reference,
-    facts: &ImageInfo,
-    parent: Option<&BuiltImage>,
-) -> Result<(), Error> {
-    let wanted = &only_platform(stage)?.platform;
-    if facts.platform != *wanted {
-        return Err(untrue(
-            reference,
-            &format!("it was built for {} instead of {wanted}", facts.platform),
-        ));
-    }
-    if facts.fingerprint() != Some(stage.fingerprint.hex()) {
-        return Err(untrue(
-            reference,
-            "the daemon did not label it with its fingerprint",
-        ));
-    }
-    match parent {
-        Some(parent) if !facts.stands_on(&parent.facts) => Err(untrue(
-            reference,
-            &format!("its layers do not begin with those of {}", parent.reference),
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// What only BuildKit knows is refused before the first step, not after the tenth.
-fn refuse_what_the_builder_lacks(daemon: &Daemon, inputs: &ImageInputs) -> Result<(), Error> {
-    if daemon.builder() == Builder::BuildKit {
+fn refuse_what_the_builder_lacks(builder: &dyn Builder, inputs: &ImageInputs) -> Result<(), Error> {
+    if builder.features().extended_syntax {
         return Ok(());
     }
     match inputs.dockerfile.features().first() {
@@ -256,8 +264,9 @@ fn refuse_what_the_builder_lacks(daemon: &Daemon, inputs: &ImageInputs) -> Resul
                 "E095",
                 place,
                 format!(
-                    "{} needs BuildKit, and the classic builder is in use",
-                    feature.name
+                    "{} needs BuildKit, and {} is in use",
+                    feature.name,
+                    builder.name()
                 ),
             );
             Err(defect.hint("use a daemon with BuildKit, without `DOCKER_BUILDKIT=0`, or write it the old way").into())

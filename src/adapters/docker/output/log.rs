@@ -2,11 +2,12 @@
 
 use bollard::models::{BuildInfo, BuildInfoAux};
 
-use super::{BuildEvent, BuildStep, Output, Printed, fraction};
+use super::{BuildStep, Output, Printed, fraction};
+use crate::adapters::builder::BuildEvent;
 
 /// What was said so far.
 #[derive(Default)]
-pub(super) struct ClassicLog {
+pub(in crate::adapters::docker) struct ClassicLog {
     text: Printed,
     step: Option<BuildStep>,
     /// Whether the step was told: that waits for the line which says whether it comes from the cache.

@@ -7,11 +7,12 @@ use bollard::{
     models::{BuildInfo, BuildInfoAux},
 };
 
-use super::{BuildEvent, BuildStep, Output, fraction};
+use super::{BuildStep, Output, fraction};
+use crate::adapters::builder::BuildEvent;
 
 /// What was said so far.
 #[derive(Default)]
-pub(super) struct BuildKitTrace {
+pub(in crate::adapters::docker) struct BuildKitTrace {
     /// By the vertex's digest.
     vertices: BTreeMap<String, VertexState>,
     failing: Option<String>,

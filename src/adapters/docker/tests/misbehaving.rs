@@ -184,14 +184,14 @@ fn messages() -> Vec<String> {
 }
 
 /// Builds with a daemon that answers the request with `answer`, and knows the image if `known`.
-fn build(answer: Vec<u8>, known: bool) -> (Result<Digest, DockerError>, Vec<String>) {
+fn build(answer: Vec<u8>, known: bool) -> (Result<ImageInfo, BuildError>, Vec<String>) {
     build_with(move || answer.clone(), known)
 }
 
 fn build_with(
     answer: impl Fn() -> Vec<u8> + Send + 'static,
     known: bool,
-) -> (Result<Digest, DockerError>, Vec<String>) {
+) -> (Result<ImageInfo, BuildError>, Vec<String>) {
     let facts = format!(
         r#"{{"Id":"{ID}","Os":"linux","Architecture":"amd64","Size":1,"RootFS":{{"Type":"layers","Layers":[]}},"Config":{{}}}}"#
     );
@@ -210,7 +210,9 @@ fn build_with(
     });
     let daemon = Daemon::connect_in(&pretender.environment()).unwrap();
     let name = "127.0.0.1:5000/dockertest/pretended:x".parse().unwrap();
-    let result = daemon.build(&request(&name, "FROM x\n", Vec::new()), &mut |_| ());
+    let result = daemon
+        .builder()
+        .build(&request(&name, "FROM x\n", Vec::new()), &mut |_| ());
     let paths = pretender.paths.lock().unwrap().clone();
     (result, paths)
 }
@@ -219,7 +221,7 @@ fn build_with(
 fn a_build_that_ends_well_is_one_in_any_pieces() {
     for size in [1, 7, 10_000] {
         let (result, paths) = build(chunked(&messages().concat(), size, true), true);
-        assert_eq!(result.unwrap().as_str(), ID);
+        assert_eq!(result.unwrap().id.as_str(), ID);
         // bollard would set versions itself otherwise.
         assert_eq!(paths[..2], ["/_ping", "/version"]);
         assert!(
@@ -273,14 +275,14 @@ fn a_build_that_is_cut_anywhere_is_none() {
     for (answer, what) in answers {
         let (result, paths) = build(answer, true);
         let error = result.err().unwrap_or_else(|| panic!("{what}"));
-        assert!(matches!(error.code(), "E601" | "E602"), "{what}: {error:?}");
+        assert!(matches!(code(&error), "E601" | "E602"), "{what}: {error:?}");
         assert!(
             !paths.iter().any(|path| path.contains("/tag?")),
             "{what}: {paths:?}"
         );
     }
     let (result, _) = build(chunked(&messages.concat(), 100, true), false);
-    assert_eq!(result.unwrap_err().code(), "E605");
+    assert_eq!(code(&result.unwrap_err()), "E605");
 }
 
 /// The classic builder stumbles over an image, whosever it is, that is removed while it looks for cached ones.
@@ -298,7 +300,7 @@ fn a_build_that_stumbled_over_a_removed_image_is_begun_again() {
         1,
         r#"{"errorDetail":{"message":"no such file"},"error":"x"}"#,
     );
-    assert!(matches!(result, Err(DockerError::BuildFailed { .. })));
+    assert!(matches!(result, Err(BuildError::Failed { .. })));
     assert_eq!(
         paths.iter().filter(|path| path.contains("/build?")).count(),
         1
@@ -306,7 +308,7 @@ fn a_build_that_stumbled_over_a_removed_image_is_begun_again() {
 }
 
 /// A build whose first answers fail with a message.
-fn build_after(failures: usize, message: &str) -> (Result<Digest, DockerError>, Vec<String>) {
+fn build_after(failures: usize, message: &str) -> (Result<ImageInfo, BuildError>, Vec<String>) {
     let failed = chunked(message, 100, true);
     let well = chunked(&messages().concat(), 100, true);
     let begun = std::sync::atomic::AtomicUsize::new(0);

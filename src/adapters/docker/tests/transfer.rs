@@ -90,7 +90,8 @@ fn an_odd_password_pushes_and_pulls_and_a_wrong_one_does_not() {
     let daemon = &fixture.daemon;
     let id = daemon
         .import(&entries, &BTreeMap::new(), &platform, &name)
-        .unwrap();
+        .unwrap()
+        .id;
 
     for registry_auth in ["", &wrong, &plain] {
         let error = daemon.push(&name, registry_auth, &mut |_| ()).unwrap_err();

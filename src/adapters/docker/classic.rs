@@ -1,0 +1,56 @@
+//! The classic builder of old daemons, and Podman's, which answers like it: one step after the other.
+
+use super::{Daemon, build, output::ClassicLog};
+use crate::{
+    adapters::builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
+    image::ImageInfo,
+};
+
+/// How often a build is begun that fails because somebody removes images at the same time.
+const ATTEMPTS: u32 = 5;
+
+/// The daemon's classic builder.
+pub(super) struct ClassicBuilder<'a>(pub(super) &'a Daemon);
+
+impl Builder for ClassicBuilder<'_> {
+    fn name(&self) -> &'static str {
+        "the classic builder"
+    }
+
+    fn cache_id(&self) -> String {
+        format!("{} classic", self.0.address())
+    }
+
+    fn features(&self) -> Features {
+        Features {
+            extended_syntax: false,
+            skips_unneeded_stages: false,
+            step_numbers: StepNumbers::PerFile,
+        }
+    }
+
+    fn build(
+        &self,
+        request: &BuildRequest,
+        events: &mut dyn FnMut(BuildEvent),
+    ) -> Result<ImageInfo, BuildError> {
+        build::limit_request(request)?;
+        let mut attempt = 1;
+        loop {
+            let options = build::options(request).build();
+            let mut log = ClassicLog::default();
+            match self.0.run_build(request, options, &mut log, events) {
+                Ok(id) => return self.0.accept(&id, request),
+                Err(error) if attempt < ATTEMPTS && lost_an_image(&error) => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Whether the builder failed because an image was removed while it read all images for its cache.
+///
+/// It does so whoever's image that is.
+fn lost_an_image(error: &BuildError) -> bool {
+    matches!(error, BuildError::Failed { message, .. } if message.starts_with("unable to find image \"sha256:"))
+}

@@ -1,0 +1,299 @@
+//! A builder and a destination in memory, for tests that need neither a daemon nor a registry.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+};
+
+use super::{
+    builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
+    destination::{Destination, DestinationError},
+    registry::RegistryImage,
+};
+use crate::image::{Digest, ImageInfo, Platform, Reference};
+
+/// An image of one layer, both named after `content`.
+pub(crate) fn image(content: &str) -> ImageInfo {
+    ImageInfo {
+        id: Digest::of(format!("config of {content}").as_bytes()),
+        platform: Platform::default(),
+        diff_ids: vec![Digest::of(format!("layer of {content}").as_bytes())],
+        labels: BTreeMap::new(),
+        repo_digests: Vec::new(),
+        size: 1,
+    }
+}
+
+/// `info` as a registry has it.
+pub(crate) fn registry_image(info: ImageInfo) -> RegistryImage {
+    let manifest = info.id.to_string().into_bytes();
+    RegistryImage {
+        digest: Digest::of(&manifest),
+        media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+        manifest,
+        facts: info,
+    }
+}
+
+/// A build of nothing, for the platform of [`image`].
+pub(crate) fn request(reference: &str) -> BuildRequest {
+    BuildRequest {
+        entries: Vec::new(),
+        folders: Vec::new(),
+        dockerfile: "Dockerfile".to_owned(),
+        reference: reference.parse().unwrap(),
+        labels: BTreeMap::new(),
+        build_arguments: BTreeMap::new(),
+        target: None,
+        platform: Platform::default(),
+        base: None,
+        no_cache: false,
+    }
+}
+
+/// Images by their references.
+///
+/// Clones have the same images, as two connections to one daemon do.
+pub(crate) struct InMemory<I> {
+    state: Arc<Mutex<State<I>>>,
+}
+
+struct State<I> {
+    images: BTreeMap<String, I>,
+    /// The references that were looked up, in sequence.
+    looked_up: Vec<String>,
+    /// What the next look-ups and tags fail with, first come first served.
+    errors: VecDeque<DestinationError>,
+    /// An image that somebody else gives the next tag at the same moment.
+    rival: Option<I>,
+}
+
+impl<I> Default for InMemory<I> {
+    fn default() -> Self {
+        let state = State {
+            images: BTreeMap::new(),
+            looked_up: Vec::new(),
+            errors: VecDeque::new(),
+            rival: None,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+}
+
+impl<I> Clone for InMemory<I> {
+    fn clone(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+        }
+    }
+}
+
+impl<I: Clone> InMemory<I> {
+    /// Puts an image under a reference.
+    pub(crate) fn put(&self, reference: &str, image: I) {
+        let mut state = self.state.lock().unwrap();
+        state.images.insert(reference.to_owned(), image);
+    }
+
+    /// The image under a reference; it does not count as looked up.
+    pub(crate) fn get(&self, reference: &str) -> Option<I> {
+        self.state.lock().unwrap().images.get(reference).cloned()
+    }
+
+    /// The references that were looked up, in sequence.
+    pub(crate) fn looked_up(&self) -> Vec<String> {
+        self.state.lock().unwrap().looked_up.clone()
+    }
+
+    /// Lets the next look-up or tag fail.
+    pub(crate) fn fail_next(&self, error: impl Into<DestinationError>) {
+        self.state.lock().unwrap().errors.push_back(error.into());
+    }
+
+    /// Lets somebody else give `image` the next tag at the same moment.
+    pub(crate) fn be_beaten_by(&self, image: I) {
+        self.state.lock().unwrap().rival = Some(image);
+    }
+}
+
+impl<I: AsRef<ImageInfo> + Clone + Send> Destination for InMemory<I> {
+    type Image = I;
+
+    fn find(
+        &self,
+        reference: &Reference,
+        _platform: &Platform,
+    ) -> Result<Option<I>, DestinationError> {
+        let mut state = self.state.lock().unwrap();
+        let name = reference.to_string();
+        state.looked_up.push(name.clone());
+        match state.errors.pop_front() {
+            Some(error) => Err(error),
+            None => Ok(state.images.get(&name).cloned()),
+        }
+    }
+
+    fn tag(&self, image: &I, reference: &Reference) -> Result<bool, DestinationError> {
+        let mut state = self.state.lock().unwrap();
+        if let Some(error) = state.errors.pop_front() {
+            return Err(error);
+        }
+        let rival = state.rival.take();
+        let is_ours = rival.is_none();
+        let winner = rival.unwrap_or_else(|| image.clone());
+        state.images.insert(reference.to_string(), winner);
+        Ok(is_ours)
+    }
+}
+
+/// Makes an image of what it is asked for, puts it into a daemon in memory, and keeps the request.
+pub(crate) struct RecordingBuilder {
+    features: Features,
+    daemon: InMemory<ImageInfo>,
+    requests: Mutex<Vec<BuildRequest>>,
+    errors: Mutex<VecDeque<BuildError>>,
+}
+
+impl RecordingBuilder {
+    /// A builder that can do all, as BuildKit does.
+    pub(crate) fn new(daemon: &InMemory<ImageInfo>) -> Self {
+        Self::with_features(
+            daemon,
+            Features {
+                extended_syntax: true,
+                skips_unneeded_stages: true,
+                step_numbers: StepNumbers::PerStage,
+            },
+        )
+    }
+
+    /// A builder that can do what the classic one does.
+    pub(crate) fn classic(daemon: &InMemory<ImageInfo>) -> Self {
+        Self::with_features(
+            daemon,
+            Features {
+                extended_syntax: false,
+                skips_unneeded_stages: false,
+                step_numbers: StepNumbers::PerFile,
+            },
+        )
+    }
+
+    fn with_features(daemon: &InMemory<ImageInfo>, features: Features) -> Self {
+        Self {
+            features,
+            daemon: daemon.clone(),
+            requests: Mutex::default(),
+            errors: Mutex::default(),
+        }
+    }
+
+    /// What was asked for, in sequence.
+    pub(crate) fn requests(&self) -> Vec<BuildRequest> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// Lets the next build fail.
+    pub(crate) fn fail_next(&self, error: impl Into<BuildError>) {
+        self.errors.lock().unwrap().push_back(error.into());
+    }
+}
+
+impl Builder for RecordingBuilder {
+    fn name(&self) -> &'static str {
+        "the builder in memory"
+    }
+
+    fn cache_id(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn features(&self) -> Features {
+        self.features
+    }
+
+    fn build(
+        &self,
+        request: &BuildRequest,
+        events: &mut dyn FnMut(BuildEvent),
+    ) -> Result<ImageInfo, BuildError> {
+        self.requests.lock().unwrap().push(request.clone());
+        if let Some(error) = self.errors.lock().unwrap().pop_front() {
+            return Err(error);
+        }
+        events(BuildEvent::Step {
+            number: 1,
+            total: 1,
+            instruction: "FROM scratch".to_owned(),
+            cached: false,
+        });
+        let mut made = image(&request.reference.to_string());
+        made.platform = request.platform.clone();
+        made.labels = request.labels.clone();
+        let base = request.base.iter().flat_map(|base| base.diff_ids.clone());
+        made.diff_ids = base.chain(made.diff_ids).collect();
+        request.verify(&made)?;
+        self.daemon
+            .put(&request.reference.to_string(), made.clone());
+        Ok(made)
+    }
+}
+
+mod tests {
+    use super::*;
+
+    fn reference(text: &str) -> Reference {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_built_image_is_found_under_its_reference() {
+        let daemon = InMemory::default();
+        let builder = RecordingBuilder::new(&daemon);
+        let request = request("reg.example/job:1");
+        let built = builder.build(&request, &mut |_| ()).unwrap();
+        let found = daemon.find(&request.reference, &request.platform);
+        assert_eq!(found.unwrap(), Some(built));
+        assert_eq!(builder.requests().len(), 1);
+        let other = daemon.find(&reference("reg.example/job:2"), &request.platform);
+        assert_eq!(other.unwrap(), None);
+        assert_eq!(
+            daemon.looked_up(),
+            ["reg.example/job:1", "reg.example/job:2"]
+        );
+    }
+
+    #[test]
+    fn a_tag_goes_to_the_image_or_to_a_rival() {
+        let registry = InMemory::default();
+        let (ours, theirs) = (
+            registry_image(image("ours")),
+            registry_image(image("theirs")),
+        );
+        assert!(registry.tag(&ours, &reference("a.example/b:1")).unwrap());
+        assert_eq!(registry.get("a.example/b:1"), Some(ours.clone()));
+        registry.be_beaten_by(theirs.clone());
+        assert!(!registry.tag(&ours, &reference("a.example/b:2")).unwrap());
+        assert_eq!(registry.get("a.example/b:2"), Some(theirs));
+    }
+
+    #[test]
+    fn an_error_is_told_once() {
+        let daemon: InMemory<ImageInfo> = InMemory::default();
+        let refusal = |doing: &str| super::super::docker::DockerError::Answer {
+            doing: doing.to_owned(),
+            message: "no".to_owned(),
+        };
+        daemon.fail_next(refusal("look"));
+        let builder = RecordingBuilder::classic(&daemon);
+        builder.fail_next(refusal("build"));
+        let request = request("reg.example/job:1");
+        assert!(daemon.find(&request.reference, &request.platform).is_err());
+        assert!(daemon.find(&request.reference, &request.platform).is_ok());
+        assert!(builder.build(&request, &mut |_| ()).is_err());
+        assert!(builder.build(&request, &mut |_| ()).is_ok());
+        assert_eq!(builder.requests().len(), 2);
+    }
+}
