@@ -1,10 +1,6 @@
 //! Parts of a long text that can be read apart from each other, so that every core has work.
 
-use std::{
-    num::NonZero,
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-};
+use rayon::prelude::*;
 
 /// Bytes that a chunk has at least: a manifest of ordinary size is one chunk.
 pub(super) const MIN_BYTES: usize = 256 * 1024;
@@ -69,37 +65,12 @@ fn line_breaks(text: &str) -> usize {
 }
 
 /// The results of `work` in the order of `items`, made on all cores.
-pub fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+    // One item alone is not worth the start of rayon's threads.
     if items.len() < 2 {
         return items.iter().map(work).collect();
     }
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            match items.get(index) {
-                Some(item) => done.push((index, work(item))),
-                None => return done,
-            }
-        }
-    };
-    let mut results: Vec<(usize, R)> = thread::scope(|scope| {
-        let others: Vec<_> = (1..cores.min(items.len()))
-            .map(|_| scope.spawn(worker))
-            .collect();
-        let mut results = worker();
-        for other in others {
-            match other.join() {
-                Ok(done) => results.extend(done),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        results
-    });
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
+    items.par_iter().map(work).collect()
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use std::{
     },
 };
 
+use rayon::prelude::*;
+
 use crate::{
     image::Digest,
     project::tree::{Content, Entry, Location},
@@ -574,33 +576,14 @@ fn kind_of(path: &str, kind: FileType, metadata: Option<Metadata>) -> FoundKind 
 }
 
 fn hash(root: &Path, found: &[&Found], digests: &dyn Digests) -> Result<Vec<Entry>, TreeError> {
-    let threads = match found.len() {
-        0..=FEW_FILES => 1,
-        _ => std::thread::available_parallelism().map_or(1, Into::into),
-    };
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        while let Some((index, found)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, found.get(at)?)))
-        {
-            done.push((index, entry_of(root, found, digests)));
-        }
-        done
-    };
-    let mut done = if threads == 1 {
-        work()
-    } else {
-        std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            running
-                .into_iter()
-                .flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
-                .collect()
-        })
-    };
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, entry)| entry).collect()
+    let entry = |found: &&Found| entry_of(root, found, digests);
+    // A few files are hashed before rayon's threads have started.
+    if found.len() <= FEW_FILES {
+        return found.iter().map(entry).collect();
+    }
+    // Of several errors the first in the order of the paths is told, not the first that some thread meets.
+    let entries: Vec<_> = found.par_iter().map(entry).collect();
+    entries.into_iter().collect()
 }
 
 fn entry_of(root: &Path, found: &Found, digests: &dyn Digests) -> Result<Entry, TreeError> {
