@@ -9,7 +9,7 @@ use crate::image::{ImageInfo, Platform, Reference};
 /// A place that has images by name.
 pub trait Destination: Send + Sync {
     /// An image as the place has it.
-    type Image: AsRef<ImageInfo> + Clone;
+    type Image: AsRef<ImageInfo>;
 
     /// The image of a reference; where the place has an index under it, the image of the platform.
     ///

@@ -1,5 +1,6 @@
 //! Gives a registry what a plan names, never overwriting a tag, and says what it has.
 
+mod claim;
 mod pins;
 mod push;
 mod verify;

@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::claim::{Claim, StageTags};
 use crate::{
     adapters::registry::{RegistryError, RegistryImage},
     error::Error,
-    image::{ImageInfo, LABEL_FINGERPRINT, Reference},
+    image::{ImageInfo, Reference},
     operations::{
         build::StageBuilder,
         dist::{Action, BuiltImage, ImageResult, Size},
@@ -77,18 +78,17 @@ impl Pusher<'_> {
         for name in self.prepared.plan.with_parents(targets) {
             let stage = &self.prepared.plan.stages[&name];
             let reference = resolution::reference(self.session, stage, self.prefix)?;
-            there.insert(name, self.find(stage, &reference)?);
+            there.insert(name, self.tags(stage)?.find(&reference)?);
         }
         Ok(there)
     }
 
-    fn find(&self, stage: &Stage, reference: &Reference) -> Result<Option<RegistryImage>, Error> {
-        let platform = &resolution::only_platform(stage)?.platform;
-        let found = self.services.registry()?.find(reference, platform)?;
-        match &found {
-            Some(image) => refuse_conflict(stage, reference, &image.facts).map(|()| found),
-            None => Ok(None),
-        }
+    fn tags<'s>(&'s self, stage: &'s Stage) -> Result<StageTags<'s, RegistryImage>, Error> {
+        Ok(StageTags {
+            destination: self.services.registry()?,
+            platform: &resolution::only_platform(stage)?.platform,
+            fingerprint: &stage.fingerprint,
+        })
     }
 
     /// The targets, and of what they stand on that which is needed to make the missing ones.
@@ -191,12 +191,13 @@ impl Pusher<'_> {
 
     /// Sends an image under a name of its own, then gives it the tag unless somebody was faster.
     fn send(&self, stage: &Stage, made: &BuiltImage) -> Result<Pushed, Error> {
-        let registry = self.services.registry()?;
+        let tags = self.tags(stage)?;
         let mut progress = self.session.events.begin(&stage.name);
         progress.step(Step::Push(&made.reference));
+        let reference = made.reference.clone();
         let own = staging_tag(made);
         self.send_as(made, &own, progress.as_mut())?;
-        let image = self.find(stage, &own)?.ok_or_else(|| lost(&own))?;
+        let image = tags.read_back(&own)?;
         match provenance::push_beside(self.services, stage, &image, &made.reference) {
             // A registry that takes no artifacts can still have the image.
             Err(error @ Error::Registry(RegistryError::Refused { .. })) => {
@@ -204,34 +205,24 @@ impl Pusher<'_> {
             }
             pushed => pushed?,
         }
-        if let Some(other) = self.find(stage, &made.reference)? {
-            return Ok(adopt(made, other, progress.as_mut()));
-        }
-        let digest = registry.tag(&image, &made.reference)?;
-        if digest != image.digest {
-            let other = self
-                .find(stage, &made.reference)?
-                .ok_or_else(|| lost(&made.reference))?;
-            return Ok(adopt(made, other, progress.as_mut()));
-        }
-        progress.end(Outcome::Pushed {
-            reference: &made.reference,
-            digest: &digest,
-        });
+        let (image, made) = match tags.claim(&image, &made.reference)? {
+            Claim::Ours => {
+                progress.end(Outcome::Pushed {
+                    reference: &made.reference,
+                    digest: &image.digest,
+                });
+                (image, Some(made.clone()))
+            }
+            Claim::Theirs(theirs) => {
+                progress.end(Outcome::Adopted(&made.reference));
+                (theirs, None)
+            }
+        };
         Ok(Pushed {
-            reference: made.reference.clone(),
+            reference,
             image,
-            made: Some(made.clone()),
+            made,
         })
-    }
-}
-
-fn adopt(made: &BuiltImage, image: RegistryImage, progress: &mut dyn Progress) -> Pushed {
-    progress.end(Outcome::Adopted(&made.reference));
-    Pushed {
-        reference: made.reference.clone(),
-        image,
-        made: None,
     }
 }
 
@@ -241,28 +232,4 @@ fn staging_tag(made: &BuiltImage) -> Reference {
     made.reference
         .repository
         .with_tag(&format!("{tag}-{}", made.facts.id.short(12)))
-}
-
-fn lost(reference: &Reference) -> Error {
-    Error::Untrue {
-        reference: reference.to_string(),
-        reason: "the registry took it and does not have it".to_owned(),
-        hint: "run it again; if it stays so, the registry is at fault".to_owned(),
-    }
-}
-
-fn refuse_conflict(stage: &Stage, reference: &Reference, facts: &ImageInfo) -> Result<(), Error> {
-    let found = match facts.fingerprint() {
-        Some(same) if same == stage.fingerprint.hex() => return Ok(()),
-        Some(other) => format!(
-            "another fingerprint: {} instead of {}",
-            other.get(..16).unwrap_or(other),
-            stage.fingerprint.short(16)
-        ),
-        None => format!("no label `{LABEL_FINGERPRINT}`: it was not made by sparkpack"),
-    };
-    Err(Error::Conflict {
-        reference: reference.clone(),
-        found,
-    })
 }
