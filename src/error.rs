@@ -164,6 +164,26 @@ impl Error {
         }
     }
 
+    /// All values, or all errors.
+    ///
+    /// # Errors
+    /// The only one, or all of them as one.
+    pub fn collect<T>(results: impl IntoIterator<Item = Result<T, Self>>) -> Result<Vec<T>, Self> {
+        let (mut values, mut errors) = (Vec::new(), Vec::new());
+        for result in results {
+            match result {
+                Ok(value) => values.push(value),
+                Err(Self::Several(several)) => errors.extend(several),
+                Err(error) => errors.push(error),
+            }
+        }
+        match errors.len() {
+            0 => Ok(values),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+
     /// The errors that this one stands for.
     #[must_use]
     pub fn each(&self) -> Vec<&Self> {

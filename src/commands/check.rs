@@ -88,7 +88,7 @@ fn examine(
     scope: Scope<'_>,
 ) -> Result<(Vec<Examined>, Prepared), Error> {
     let prepared = resolution::prepare(session, services, LockPolicy::ReadOnly)?;
-    let pins = publish::read_pins(session)?;
+    let pins = session.pins()?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
     let examined = manifests.examine(&expected)?;
     manifests::say_skipped(session, &examined);

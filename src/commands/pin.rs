@@ -5,7 +5,6 @@ use crate::{
     error::Error,
     operations::{
         manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
-        publish,
         resolution::{self, Strictness},
         workspace::{LockPolicy, Services, Session},
     },
@@ -26,7 +25,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PinArguments) -> R
     };
     let services = Services::new(session);
     let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
-    let pins = publish::read_pins(session)?;
+    let pins = session.pins()?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
     let examined = manifests.examine(&expected)?;
     manifests::say_skipped(session, &examined);

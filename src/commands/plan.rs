@@ -1,26 +1,22 @@
-//! `sparkpack plan`: says what a build would do, and why; changes nothing, and sends nothing over the network.
+//! `sparkpack plan`: says what a build would do, and why; changes nothing, and sends nothing over the
+//! network without `--remote`, which only reads.
 
 mod document;
 mod text;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
-    adapters::{
-        docker::{Daemon, DockerError},
-        git::NoGit,
-        registry::Presence,
-    },
+    adapters::git::NoGit,
     cli::{PlanArguments, PlanFormat},
     error::Error,
-    image::{ImageInfo, Reference},
     operations::{
+        build::Run,
         manifests::{self, Digests, Examined, ExpectedReferences, Manifests, Scope},
-        publish,
+        publish::{self, Preview, PushPreview},
         resolution::{self, Prepared},
         workspace::{LockPolicy, Services, Session},
     },
-    plan::reasons::{self, Found, State},
     project::left_out::{self, Folder},
     ui::Ui,
 };
@@ -35,27 +31,22 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
     };
     let services = Services::new(session);
     let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
-    let pins = publish::read_pins(session)?;
+    let pins = session.pins()?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
     let manifests = Manifests::of(session, scope.registry)?;
     let examined = manifests.examine(&expected)?;
     manifests::warn(session, &prepared, scope, &examined);
+    let run = Run::new(session, &services, &prepared, prefix)?;
     let planner = Planner {
         ui,
         session,
         prepared: &prepared,
         targets: &targets,
-        references: references(session, &prepared, prefix)?,
+        run: &run,
     };
-    let (states, daemon) = planner.states(&manifests)?;
     let known = Known {
         registry,
-        remote: arguments
-            .remote
-            .then(|| planner.remote(&services, states.keys()))
-            .transpose()?,
-        states,
-        daemon,
+        preview: publish::preview(&run, &targets, &manifests, arguments.remote)?,
         examined,
         untracked: resolution::untracked_inputs(session, &prepared, &targets),
         left_out: planner.left_out()?,
@@ -72,117 +63,34 @@ struct Planner<'a> {
     session: &'a Session<'a>,
     prepared: &'a Prepared,
     targets: &'a [String],
-    references: BTreeMap<String, Reference>,
+    run: &'a Run<'a>,
 }
 
 /// What was found out.
 struct Known<'a> {
     /// The name of the registry in the configuration.
     registry: &'a str,
-    /// Of the images that a build would look at.
-    states: BTreeMap<String, State>,
-    /// Why the daemon was not asked, where it was not.
-    daemon: Option<DockerError>,
-    /// Which images the registry has, where it was asked.
-    remote: Option<BTreeMap<String, Presence>>,
+    preview: Preview,
     examined: Vec<Examined>,
     untracked: Result<Vec<String>, NoGit>,
     /// By image; only for who wants to know.
     left_out: BTreeMap<String, Vec<Folder>>,
 }
 
-fn references(
-    session: &Session<'_>,
-    prepared: &Prepared,
-    prefix: &str,
-) -> Result<BTreeMap<String, Reference>, Error> {
-    let stages = prepared.plan.stages.values();
-    stages
-        .map(|stage| {
-            Ok((
-                stage.name.clone(),
-                resolution::reference(session, stage, prefix)?,
-            ))
-        })
-        .collect()
+impl Known<'_> {
+    /// Whether a build or a push would look at an image.
+    fn has(&self, name: &str) -> bool {
+        let is_pushed = |push: &BTreeMap<String, PushPreview>| push.contains_key(name);
+        self.preview.build.contains_key(name) || self.preview.push.as_ref().is_some_and(is_pushed)
+    }
+
+    /// What a push would do for an image, where the registry was asked.
+    fn push(&self, name: &str) -> Option<&PushPreview> {
+        self.preview.push.as_ref()?.get(name)
+    }
 }
 
 impl Planner<'_> {
-    /// What a build would come to, and why the daemon could not be asked where it could not.
-    fn states(
-        &self,
-        manifests: &Manifests<'_>,
-    ) -> Result<(BTreeMap<String, State>, Option<DockerError>), Error> {
-        match self.states_by_daemon() {
-            Ok(states) => Ok((states, None)),
-            Err(error) => Ok((self.states_by_manifests(manifests)?, Some(error))),
-        }
-    }
-
-    fn states_by_daemon(&self) -> Result<BTreeMap<String, State>, DockerError> {
-        let daemon = Daemon::try_connect_local()?;
-        let plan = &self.prepared.plan;
-        let mut images: BTreeMap<String, Option<ImageInfo>> = BTreeMap::new();
-        let needed = plan.needed(self.targets, |stage| {
-            let found = daemon.inspect(&self.references[&stage.name].to_string())?;
-            let is_to_build = reasons::to_build(stage, found.as_ref(), None).is_some();
-            images.insert(stage.name.clone(), found);
-            Ok::<_, DockerError>(is_to_build)
-        })?;
-        let found = images.iter().map(|(name, image)| {
-            let inputs = self.prepared.inputs.get(name);
-            let found = Found {
-                stage: &plan.stages[name],
-                reference: &self.references[name],
-                image: image.as_ref(),
-                base: inputs.and_then(|inputs| inputs.base.as_deref()),
-            };
-            (name.clone(), found)
-        });
-        Ok(reasons::states(
-            &self.prepared.order,
-            &needed,
-            &found.collect(),
-        ))
-    }
-
-    fn states_by_manifests(
-        &self,
-        manifests: &Manifests<'_>,
-    ) -> Result<BTreeMap<String, State>, Error> {
-        let plan = &self.prepared.plan;
-        let mut wanted: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
-        for prefix in self.session.project.registries.values() {
-            for (name, reference) in references(self.session, self.prepared, prefix)? {
-                wanted.entry(name).or_default().push(reference);
-            }
-        }
-        let named = manifests::references(manifests.named()?);
-        let states = reasons::states_by_manifests(plan, &wanted, &named);
-        let is_to_build = |name: &str| states.get(name) != Some(&State::Current);
-        let needed: BTreeSet<String> = plan.needed(self.targets, |stage| {
-            Ok::<_, Error>(is_to_build(&stage.name))
-        })?;
-        Ok(states
-            .into_iter()
-            .filter(|(name, _)| needed.contains(name))
-            .collect())
-    }
-
-    /// What the registry has, by HEAD requests alone.
-    fn remote<'b>(
-        &self,
-        services: &Services<'_>,
-        names: impl Iterator<Item = &'b String>,
-    ) -> Result<BTreeMap<String, Presence>, Error> {
-        names
-            .map(|name| {
-                let presence = services.registry()?.presence(&self.references[name])?;
-                Ok((name.clone(), presence))
-            })
-            .collect()
-    }
-
     /// What is no input, for who asked with `-vv`.
     fn left_out(&self) -> Result<BTreeMap<String, Vec<Folder>>, Error> {
         let mut left_out = BTreeMap::new();

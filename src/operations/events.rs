@@ -8,7 +8,7 @@ use crate::{
     adapters::docker::TransferEvent,
     error::Error,
     image::{Digest, Reference},
-    plan::reasons::Reason,
+    plan::decision::Reason,
     project::place::{Defect, Place},
 };
 

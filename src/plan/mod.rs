@@ -1,8 +1,8 @@
-//! Stages, fingerprints, the graph and the reasons (pure).
+//! Stages, fingerprints, the graph and the decision (pure).
 
+pub mod decision;
 pub mod difference;
 pub mod order;
-pub mod reasons;
 pub mod record;
 mod stages;
 

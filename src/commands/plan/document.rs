@@ -4,12 +4,16 @@ use serde::Serialize;
 
 use super::Planner;
 use crate::{
-    adapters::registry::Presence, commands::plan::Known, error::Error, image::Digest,
-    operations::resolution, plan::reasons::State, project::left_out::Folder,
+    commands::plan::Known,
+    error::Error,
+    image::Digest,
+    operations::resolution,
+    plan::decision::{Decision, Reason},
+    project::left_out::Folder,
 };
 
 /// The version of the document.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Serialize)]
 struct PlanDocument<'a> {
@@ -39,16 +43,17 @@ struct PlannedImage<'a> {
     repository: String,
     tag: Option<&'a str>,
     fingerprint: &'a Digest,
-    /// `current`, `to-build`, `undecided` or `unknown`.
-    state: &'static str,
+    /// What a build does: `reuse`, `build`, `rebuild` (on another parent), `undecided` or `unknown`; null where it does not
+    /// need the image.
+    decision: Option<&'static str>,
     reasons: Vec<String>,
+    /// Null where the registry was not asked, or a push does not need the image.
+    push: Option<Push<'a>>,
     reproducible: bool,
     /// The first instruction that may use the network.
     network: Option<Network>,
     parents: Vec<&'a str>,
     platforms: Vec<String>,
-    /// Null where the registry was not asked.
-    remote: Option<Remote<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<Vec<LeftOut<'a>>>,
 }
@@ -60,9 +65,13 @@ struct Network {
     built_in: bool,
 }
 
+/// What a push does.
 #[derive(Serialize)]
-struct Remote<'a> {
-    present: bool,
+struct Push<'a> {
+    /// `adopt`, `push`, `build`, `rebuild` (on the registry's parent), `undecided`, `unknown` or `conflict`.
+    decision: &'static str,
+    reasons: Vec<String>,
+    /// What the registry has under the tag.
     digest: Option<&'a Digest>,
 }
 
@@ -116,7 +125,7 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
         version: VERSION,
         project: &planner.session.project.name,
         registry: known.registry,
-        daemon: asked(known.daemon.as_ref().map(ToString::to_string)),
+        daemon: asked(known.preview.daemon.as_ref().map(ToString::to_string)),
         images: images(planner, known),
         manifests: changes.collect(),
         git: asked(known.untracked.as_ref().err().map(ToString::to_string)),
@@ -135,54 +144,57 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
 
 fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImage<'a>> {
     let order = planner.prepared.order.iter();
-    let images = order.filter_map(|name| {
-        let state = known.states.get(name)?;
+    let images = order.filter(|name| known.has(name)).filter_map(|name| {
         let stage = planner.prepared.plan.stages.get(name)?;
-        let reference = planner.references.get(name)?;
+        let reference = planner.run.reference(stage);
+        let decision = known.preview.build.get(name);
         let network = planner.network(name).map(|network| Network {
             file: network.file,
             line: network.line,
             built_in: network.is_built_in,
         });
-        let presence = known.remote.as_ref().and_then(|remote| remote.get(name));
         Some(PlannedImage {
             name,
             reference: reference.to_string(),
             repository: reference.repository.to_string(),
             tag: reference.tag.as_deref(),
             fingerprint: &stage.fingerprint,
-            state: state_name(state),
-            reasons: super::text::reason(state).into_iter().collect(),
+            decision: decision.map(decision_name),
+            reasons: decision.and_then(super::text::reason).into_iter().collect(),
+            push: known.push(name).map(|push| Push {
+                decision: decision_name(&push.decision),
+                reasons: push_reason(&push.decision).into_iter().collect(),
+                digest: push.digest.as_ref(),
+            }),
             reproducible: !stage.uses_network,
             network,
             parents: stage.parents.iter().map(String::as_str).collect(),
             platforms: resolution::platforms(stage),
-            remote: presence.map(remote),
             left_out: known.left_out.get(name).map(|folders| left_out(folders)),
         })
     });
     images.collect()
 }
 
-fn state_name(state: &State) -> &'static str {
-    match state {
-        State::Current => "current",
-        State::ToBuild(_) => "to-build",
-        State::Undecided(_) => "undecided",
-        State::Unknown => "unknown",
+fn push_reason(decision: &Decision) -> Option<String> {
+    match decision {
+        Decision::Unknown => Some(
+            "the registry does not have it, and what the daemon has could not be asked".to_owned(),
+        ),
+        other => super::text::reason(other),
     }
 }
 
-fn remote(presence: &Presence) -> Remote<'_> {
-    match presence {
-        Presence::Absent => Remote {
-            present: false,
-            digest: None,
-        },
-        Presence::There(digest) => Remote {
-            present: true,
-            digest: digest.as_ref(),
-        },
+fn decision_name(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Reuse => "reuse",
+        Decision::Build(Reason::OtherParent(_)) => "rebuild",
+        Decision::Build(_) => "build",
+        Decision::Undecided(_) => "undecided",
+        Decision::Unknown => "unknown",
+        Decision::Adopt => "adopt",
+        Decision::Push => "push",
+        Decision::Conflict(_) => "conflict",
     }
 }
 

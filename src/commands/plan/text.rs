@@ -2,11 +2,11 @@
 
 use super::Planner;
 use crate::{
-    adapters::{docker::DockerError, registry::Presence},
+    adapters::docker::DockerError,
     commands::plan::Known,
     error::Error,
-    operations::resolution,
-    plan::reasons::State,
+    operations::{publish::PushPreview, resolution},
+    plan::decision::Decision,
     project::left_out::Folder,
     ui::{Cell, Paint, Reader, Style, table, unified},
 };
@@ -37,21 +37,17 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
 fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String> {
     let order = planner.prepared.order.iter();
     let (mut rows, mut notes) = (Vec::new(), Vec::new());
-    for (name, state) in order.filter_map(|name| Some((name, known.states.get(name)?))) {
+    for name in order.filter(|name| known.has(name)) {
+        let decision = known.preview.build.get(name);
+        let reference = planner.run.reference(&planner.prepared.plan.stages[name]);
         let mut row = vec![
             (name.clone(), Style::Bold),
-            state_cell(state),
-            (planner.references[name].to_string(), Style::Plain),
+            build_cell(decision),
+            (reference.to_string(), Style::Plain),
         ];
-        row.extend(
-            known
-                .remote
-                .as_ref()
-                .and_then(|remote| remote.get(name))
-                .map(remote_cell),
-        );
+        row.extend(known.push(name).map(push_cell));
         rows.push(row);
-        notes.push(notes_of(planner, name, state));
+        notes.push(notes_of(planner, known, name));
     }
     let indent = rows
         .iter()
@@ -65,9 +61,11 @@ fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String>
         let notes = notes.iter().map(|note| paint.paint(Style::Dim, note));
         lines.extend(notes.map(|note| format!("{}{note}", " ".repeat(indent))));
     }
-    lines.extend(known.daemon.as_ref().map(|error| {
+    lines.extend(known.preview.daemon.as_ref().map(|error| {
         let reason = match error {
-            DockerError::Unreachable { host, reason, .. } => format!("{host}: {reason}"),
+            Error::Docker(DockerError::Unreachable { host, reason, .. }) => {
+                format!("{host}: {reason}")
+            }
             other => other.to_string(),
         };
         let line = format!("daemon not asked: {reason}; the states are what the manifests say");
@@ -76,38 +74,54 @@ fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String>
     lines
 }
 
-fn state_cell(state: &State) -> Cell {
-    let (text, style) = match state {
-        State::Current => ("current", Style::Good),
-        State::ToBuild(_) => ("to build", Style::Notable),
-        State::Undecided(_) => ("undecided", Style::Notable),
-        State::Unknown => ("unknown", Style::Dim),
+fn build_cell(decision: Option<&Decision>) -> Cell {
+    let (text, style) = match decision {
+        None => ("not needed", Style::Dim),
+        Some(Decision::Reuse | Decision::Adopt | Decision::Push) => ("current", Style::Good),
+        Some(Decision::Build(_)) => ("to build", Style::Notable),
+        Some(Decision::Undecided(_)) => ("undecided", Style::Notable),
+        Some(Decision::Unknown) => ("unknown", Style::Dim),
+        Some(Decision::Conflict(_)) => ("conflict", Style::Notable),
     };
     (text.to_owned(), style)
 }
 
-fn remote_cell(presence: &Presence) -> Cell {
-    match presence {
-        Presence::Absent => ("not in the registry".to_owned(), Style::Notable),
-        Presence::There(None) => ("in the registry".to_owned(), Style::Good),
-        Presence::There(Some(digest)) => (format!("in the registry: {digest}"), Style::Good),
+fn push_cell(push: &PushPreview) -> Cell {
+    match (&push.decision, &push.digest) {
+        (Decision::Conflict(_), _) => ("conflict in the registry".to_owned(), Style::Notable),
+        (_, Some(digest)) => (format!("in the registry: {digest}"), Style::Good),
+        (_, None) => ("not in the registry".to_owned(), Style::Notable),
     }
 }
 
-/// What is behind a state.
-pub(super) fn reason(state: &State) -> Option<String> {
-    match state {
-        State::Current => None,
-        State::ToBuild(reason) => Some(reason.to_string()),
-        State::Undecided(parent) => Some(format!(
+/// What is behind a decision.
+pub(super) fn reason(decision: &Decision) -> Option<String> {
+    match decision {
+        Decision::Reuse | Decision::Adopt | Decision::Push => None,
+        Decision::Build(reason) => Some(reason.to_string()),
+        Decision::Undecided(parent) => Some(format!(
             "it is there, and is built again if `{parent}` comes out with other layers"
         )),
-        State::Unknown => Some("no manifest names it, and nobody else could be asked".to_owned()),
+        Decision::Unknown => {
+            Some("no manifest names it, and nobody else could be asked".to_owned())
+        }
+        Decision::Conflict(conflict) => Some(format!("a push stops: the registry has {conflict}")),
     }
 }
 
-fn notes_of(planner: &Planner<'_>, name: &str, state: &State) -> Vec<String> {
-    let mut notes: Vec<String> = reason(state).into_iter().collect();
+fn notes_of(planner: &Planner<'_>, known: &Known<'_>, name: &str) -> Vec<String> {
+    let decision = known.preview.build.get(name);
+    let mut notes: Vec<String> = decision.and_then(reason).into_iter().collect();
+    if let Some(push) = known.push(name) {
+        // What only a push would do is told apart from what a build would do as well.
+        let is_other =
+            !matches!(push.decision, Decision::Unknown) && Some(&push.decision) != decision;
+        let reason = reason(&push.decision).filter(|reason| is_other && !notes.contains(reason));
+        notes.extend(reason.map(|reason| match push.decision {
+            Decision::Conflict(_) => reason,
+            _ => format!("for a push: {reason}"),
+        }));
+    }
     if let Some(network) = planner.network(name) {
         let recipe = if network.is_built_in {
             "built-in recipe, "
@@ -194,19 +208,25 @@ fn left_out_of(name: &str, folder: &Folder, paint: Paint) -> Vec<String> {
 
 /// The last line: what there is to do.
 fn summary(known: &Known<'_>) -> String {
-    let count = |wanted: &dyn Fn(&State) -> bool| {
-        known.states.values().filter(|state| wanted(state)).count()
+    let build = &known.preview.build;
+    let count = |wanted: &dyn Fn(&Decision) -> bool| {
+        build.values().filter(|decision| wanted(decision)).count()
     };
+    let push = known.preview.push.iter().flat_map(|push| push.values());
+    let conflicts = push
+        .filter(|push| matches!(push.decision, Decision::Conflict(_)))
+        .count();
     let parts = [
         (
-            count(&|state| matches!(state, State::ToBuild(_))),
+            count(&|decision| matches!(decision, Decision::Build(_))),
             "to build",
         ),
         (
-            count(&|state| matches!(state, State::Undecided(_))),
+            count(&|decision| matches!(decision, Decision::Undecided(_))),
             "undecided",
         ),
-        (count(&|state| *state == State::Unknown), "unknown"),
+        (count(&|decision| *decision == Decision::Unknown), "unknown"),
+        (conflicts, "in conflict with the registry"),
     ];
     let mut told: Vec<String> = parts
         .iter()
@@ -216,7 +236,7 @@ fn summary(known: &Known<'_>) -> String {
     if told.is_empty() {
         told.push("all current".to_owned());
     }
-    let images = match known.states.len() {
+    let images = match build.len() {
         1 => "1 image".to_owned(),
         several => format!("{several} images"),
     };

@@ -1,5 +1,6 @@
 //! The build context of a stage, written from its record: nothing else reaches the builder.
 
+use super::run::Run;
 use crate::{
     adapters::{builder::Features, store},
     error::Error,
@@ -7,8 +8,7 @@ use crate::{
     operations::{
         dist::Packer,
         events::{Progress, Step, Transfer, transferred},
-        resolution::{Prepared, only_platform, reference},
-        workspace::{Services, Session},
+        resolution::only_platform,
     },
     plan::{PlatformStage, Record, Stage, fetched_into_context, source_digest},
     project::{
@@ -34,11 +34,8 @@ pub(crate) struct BuildContext {
 
 /// Writes contexts.
 pub(crate) struct ContextWriter<'a> {
-    pub(crate) session: &'a Session<'a>,
-    pub(crate) services: &'a Services<'a>,
-    pub(crate) prepared: &'a Prepared,
+    pub(crate) run: &'a Run<'a>,
     pub(crate) packer: &'a Packer<'a>,
-    pub(crate) prefix: &'a str,
 }
 
 impl ContextWriter<'_> {
@@ -54,7 +51,7 @@ impl ContextWriter<'_> {
         let platform = only_platform(stage)?;
         let mut entries = inputs.context.clone();
         let mut folders = Vec::new();
-        for wanted in fetched_into_context(&self.session.project, image) {
+        for wanted in fetched_into_context(&self.run.session.project, image) {
             let fetched = self.fetch(wanted.source, progress)?;
             entries.extend(
                 fetched
@@ -121,7 +118,7 @@ impl ContextWriter<'_> {
         };
         let text = source.text.trim_start_matches(['.', '/']);
         let root = match &image.context {
-            project::Context::Folder(folder) => self.session.project.root.join(folder),
+            project::Context::Folder(folder) => self.run.session.project.root.join(folder),
             project::Context::Source(_) => return Ok(()),
         };
         let reason = if text == "dist" || text.starts_with("dist/") {
@@ -149,10 +146,10 @@ impl ContextWriter<'_> {
         for used in &inputs.image_uses {
             let name = match &used.image {
                 UsedImage::Scratch => continue,
-                UsedImage::Stage(name) => {
-                    reference(self.session, &self.prepared.plan.stages[name], self.prefix)?
-                        .to_string()
-                }
+                UsedImage::Stage(name) => self
+                    .run
+                    .reference(&self.run.prepared.plan.stages[name])
+                    .to_string(),
                 UsedImage::External(text) => self.external(text, platform, progress)?,
                 UsedImage::Source(name) => {
                     let file = inputs.single_files.get(name);
@@ -171,13 +168,13 @@ impl ContextWriter<'_> {
         platform: &PlatformStage,
         progress: &mut dyn Progress,
     ) -> Result<String, Error> {
-        let daemon = self.services.daemon()?;
+        let daemon = self.run.services.daemon()?;
         let untrue = |reason: String, hint: String| Error::Untrue {
             reference: text.to_owned(),
             reason,
             hint,
         };
-        match self.prepared.lock.images.get(text) {
+        match self.run.prepared.lock.images.get(text) {
             Some(LockedImage::LocalDaemon { local_id }) => match daemon.inspect(text)? {
                 Some(facts) if facts.id == *local_id => Ok(text.to_owned()),
                 found => {
@@ -204,10 +201,11 @@ impl ContextWriter<'_> {
                     .map_err(|error| untrue(format!("{error}"), "mend its name".to_owned()))?;
                 let pinned = reference.repository.with_digest(digest);
                 if daemon.inspect(&pinned.to_string())?.is_none() {
-                    self.services
+                    self.run
+                        .services
                         .refuse_offline(|| format!("pulling {pinned}"))?;
                     progress.step(Step::PullImage(text));
-                    let registry_auth = self.services.registry_auth(&pinned.repository)?;
+                    let registry_auth = self.run.services.registry_auth(&pinned.repository)?;
                     daemon.pull(&pinned, &platform.platform, &registry_auth, &mut |event| {
                         transferred(progress, Transfer::Pulled, &event);
                     })?;
@@ -229,7 +227,7 @@ impl ContextWriter<'_> {
         platform: &PlatformStage,
         progress: &mut dyn Progress,
     ) -> Result<String, Error> {
-        let daemon = self.services.daemon()?;
+        let daemon = self.run.services.daemon()?;
         let (source, digest) = self.source(name)?;
         let (unpack, platform_name) = (source.unpack, &platform.platform);
         let key = Digest::of(format!("{unpack:?} {digest} {platform_name} {file:?}").as_bytes());
@@ -259,9 +257,19 @@ impl ContextWriter<'_> {
             reason: "its checksum is not known".to_owned(),
             hint: "run `sparkpack lock`".to_owned(),
         };
-        let source = self.session.project.sources.get(name).ok_or_else(missing)?;
-        let digest = source_digest(source, &self.prepared.lock, &self.prepared.local_sources)
+        let source = self
+            .run
+            .session
+            .project
+            .sources
+            .get(name)
             .ok_or_else(missing)?;
+        let digest = source_digest(
+            source,
+            &self.run.prepared.lock,
+            &self.run.prepared.local_sources,
+        )
+        .ok_or_else(missing)?;
         Ok((source, digest))
     }
 
@@ -269,6 +277,7 @@ impl ContextWriter<'_> {
         let (source, digest) = self.source(name)?;
         progress.step(Step::FetchSource(name));
         Ok(self
+            .run
             .services
             .fetcher()
             .fetch(source, &digest, &mut |done, total| {
@@ -281,7 +290,7 @@ impl ContextWriter<'_> {
         let bytes = record.bytes();
         let digest = Digest::of(&bytes);
         store::replace(
-            &self.session.cache.join("records").join(digest.hex()),
+            &self.run.session.cache.join("records").join(digest.hex()),
             &bytes,
         )?;
         Ok(digest)

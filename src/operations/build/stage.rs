@@ -1,14 +1,12 @@
 //! Looks a stage up in the daemon, and builds it where it is not there as it should be.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::BTreeMap;
 
 use super::{
     cache_bust::CacheBust,
     context::{BuildContext, ContextWriter},
     failure::{cut, located},
+    run::Run,
 };
 use crate::{
     adapters::{
@@ -23,10 +21,12 @@ use crate::{
     operations::{
         dist::{Action, BuiltImage, Packer},
         events::{Note, Outcome, Progress, Step, Transfer},
-        resolution::{Prepared, only_platform, reference},
-        workspace::{Services, Session},
+        resolution::only_platform,
     },
-    plan::{PlatformStage, Stage, reasons},
+    plan::{
+        PlatformStage, Stage,
+        decision::{self, Answers, Reason},
+    },
     project::{
         Image,
         inputs::ImageInputs,
@@ -37,37 +37,19 @@ use crate::{
 
 /// Makes stages through the daemon.
 pub(crate) struct StageBuilder<'a> {
-    session: &'a Session<'a>,
-    services: &'a Services<'a>,
-    prepared: &'a Prepared,
-    prefix: &'a str,
+    run: &'a Run<'a>,
     contexts: ContextWriter<'a>,
-    /// What the daemon had when it was asked which stages are needed.
-    seen: Mutex<BTreeMap<String, Option<ImageInfo>>>,
+    /// What the daemon had when decisions were made.
+    answers: Answers,
 }
 
 impl<'a> StageBuilder<'a> {
-    pub(crate) fn new(
-        session: &'a Session<'a>,
-        services: &'a Services<'a>,
-        prepared: &'a Prepared,
-        packer: &'a Packer<'a>,
-        prefix: &'a str,
-    ) -> Self {
-        let contexts = ContextWriter {
-            session,
-            services,
-            prepared,
-            packer,
-            prefix,
-        };
+    /// `answers` are what the daemon said of stages a moment ago.
+    pub(crate) fn new(run: &'a Run<'a>, packer: &'a Packer<'a>, answers: Answers) -> Self {
         Self {
-            session,
-            services,
-            prepared,
-            prefix,
-            contexts,
-            seen: Mutex::default(),
+            run,
+            contexts: ContextWriter { run, packer },
+            answers,
         }
     }
 
@@ -77,7 +59,7 @@ impl<'a> StageBuilder<'a> {
         stage: &Stage,
         below: &BTreeMap<String, BuiltImage>,
     ) -> Result<BuiltImage, Error> {
-        let daemon = self.services.daemon()?;
+        let daemon = self.run.services.daemon()?;
         self.make_with(daemon, &*daemon.builder(), stage, below)
     }
 
@@ -89,75 +71,48 @@ impl<'a> StageBuilder<'a> {
         stage: &Stage,
         below: &BTreeMap<String, BuiltImage>,
     ) -> Result<BuiltImage, Error> {
-        let reference = reference(self.session, stage, self.prefix)?;
-        // What was seen a moment ago holds as long as nothing was built in between.
-        let seen = self.seen().remove(&stage.name);
+        let reference = self.run.reference(stage);
+        // What was said a moment ago holds as long as nothing was built in between.
         let is_fresh = below.values().all(|made| made.action == Action::Reused);
-        let found = match seen.filter(|_| is_fresh) {
-            Some(found) => found,
-            None => daemon.find(&reference, &only_platform(stage)?.platform)?,
+        let found = match self.answers.get(&stage.name).filter(|_| is_fresh) {
+            Some(found) => found.clone(),
+            None => daemon.find(reference, &only_platform(stage)?.platform)?,
         };
-        let (image, inputs) = self.of(stage)?;
-        let parent = inputs.base.as_ref();
+        let of_image = self.of(stage)?;
+        let parent = of_image.1.base.as_ref();
         let parent = parent.and_then(|parent| below.get(parent));
         let standing = parent.map(|parent| (&parent.reference, &parent.facts));
-        let Some(reason) = reasons::to_build(stage, found.as_ref(), standing) else {
-            let facts = found.ok_or_else(|| untrue(&reference, "it has gone"))?;
-            self.session.events.note(Note::InDaemon {
-                stage: &stage.name,
-                reference: &reference,
-            });
-            return Ok(BuiltImage {
-                reference,
-                facts,
-                action: Action::Reused,
-            });
+        let reason = decision::to_build(stage, found.as_ref(), standing);
+        let (facts, action) = match (reason, found) {
+            (None, Some(facts)) => {
+                self.run.session.events.note(Note::InDaemon {
+                    stage: &stage.name,
+                    reference,
+                });
+                (facts, Action::Reused)
+            }
+            (reason, _) => {
+                let mut progress = self.run.session.events.begin(&stage.name);
+                progress.step(Step::Build(&reason.unwrap_or(Reason::Missing)));
+                let request = |context| self.request(stage, of_image, reference, parent, context);
+                let facts = self.build(builder, stage, of_image, &request, progress.as_mut())?;
+                let size = facts.size;
+                progress.end(Outcome::Built { reference, size });
+                (facts, Action::Built)
+            }
         };
-        let mut progress = self.session.events.begin(&stage.name);
-        progress.step(Step::Build(&reason));
-        let request = |context| self.request(stage, (image, inputs), &reference, parent, context);
-        let of_image = (image, inputs);
-        let facts = self.build(builder, stage, of_image, &request, progress.as_mut())?;
-        progress.end(Outcome::Built {
-            reference: &reference,
-            size: facts.size,
-        });
         Ok(BuiltImage {
-            reference,
+            reference: reference.clone(),
             facts,
-            action: Action::Built,
+            action,
         })
-    }
-
-    /// The targets, and of what they stand on that which is needed because something above is missing.
-    pub(crate) fn needed(&self, targets: &[String]) -> Result<BTreeSet<String>, Error> {
-        self.needed_in(self.services.daemon()?, targets)
-    }
-
-    /// [`Self::needed`] where `daemon` has the images.
-    fn needed_in(
-        &self,
-        daemon: &dyn Destination<Image = ImageInfo>,
-        targets: &[String],
-    ) -> Result<BTreeSet<String>, Error> {
-        self.prepared.plan.needed(targets, |stage| {
-            let reference = reference(self.session, stage, self.prefix)?;
-            let found = daemon.find(&reference, &only_platform(stage)?.platform)?;
-            let is_to_build = reasons::to_build(stage, found.as_ref(), None).is_some();
-            self.seen().insert(stage.name.clone(), found);
-            Ok(is_to_build)
-        })
-    }
-
-    fn seen(&self) -> MutexGuard<'_, BTreeMap<String, Option<ImageInfo>>> {
-        // Every change is one insertion: what a thread that panicked has left is whole.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn of(&self, stage: &Stage) -> Result<(&'a Image, &'a ImageInputs), Error> {
-        let image = self.session.project.images.get(&stage.name);
+        let run = self.run;
+        let image = run.session.project.images.get(&stage.name);
         image
-            .zip(self.prepared.inputs.get(&stage.name))
+            .zip(run.prepared.inputs.get(&stage.name))
             .ok_or_else(|| {
                 Defect::new(
                     "E084",
@@ -179,7 +134,8 @@ impl<'a> StageBuilder<'a> {
         refuse_what_the_builder_lacks(builder, inputs)?;
         let features = builder.features();
         let context = self.contexts.of(stage, image, inputs, features, progress)?;
-        let cache_bust = CacheBust::of(self.session, builder, &self.prepared.lock, &stage.name)?;
+        let run = self.run;
+        let cache_bust = CacheBust::of(run.session, builder, &run.prepared.lock, &stage.name)?;
         let request = BuildRequest {
             no_cache: cache_bust.is_needed(),
             ..request(context)?
@@ -240,14 +196,6 @@ impl<'a> StageBuilder<'a> {
         labels.insert(LABEL_RECORD.to_owned(), record);
         labels.insert(LABEL_RECORD_DIGEST.to_owned(), digest);
         Ok(labels)
-    }
-}
-
-fn untrue(reference: &Reference, reason: &str) -> Error {
-    Error::Untrue {
-        reference: reference.to_string(),
-        reason: reason.to_owned(),
-        hint: "run it again; if it stays so, the daemon is at fault: `docker image inspect` shows what it has".to_owned(),
     }
 }
 

@@ -116,7 +116,7 @@ impl<'s> Manifests<'s> {
             .filter(|file| !manifest_cache.has(self.session, file.name))
             .collect();
         let read = on_all_cores(&unknown, |file| self.read(file).map(drop));
-        all(read).map(drop)
+        Error::collect(read).map(drop)
     }
 
     /// Says of every manifest what is right and wrong with it.
@@ -124,7 +124,7 @@ impl<'s> Manifests<'s> {
     /// # Errors
     /// All that cannot be read, or cannot be changed where it has to be.
     pub(crate) fn examine(&self, expected: &ExpectedReferences) -> Result<Vec<Examined>, Error> {
-        all(on_all_cores(&self.files, |file| {
+        Error::collect(on_all_cores(&self.files, |file| {
             self.examine_file(file, expected)
         }))
     }
@@ -377,24 +377,6 @@ fn image_of(session: &Session<'_>, place: &ImagePlace) -> Option<String> {
         let reference = place.reference()?;
         Some(session.project.image_matcher.named(&reference)?.to_owned())
     })
-}
-
-/// All results, or all errors.
-fn all<T>(results: Vec<Result<T, Error>>) -> Result<Vec<T>, Error> {
-    let mut good = Vec::with_capacity(results.len());
-    let mut errors = Vec::new();
-    for result in results {
-        match result {
-            Ok(value) => good.push(value),
-            Err(Error::Several(several)) => errors.extend(several),
-            Err(error) => errors.push(error),
-        }
-    }
-    match errors.len() {
-        0 => Ok(good),
-        1 => Err(errors.remove(0)),
-        _ => Err(Error::Several(errors)),
-    }
 }
 
 fn several(mut defects: Vec<Defect>) -> Error {

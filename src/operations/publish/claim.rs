@@ -3,7 +3,8 @@
 use crate::{
     adapters::destination::Destination,
     error::Error,
-    image::{Digest, ImageInfo, LABEL_FINGERPRINT, Platform, Reference},
+    image::{Digest, ImageInfo, Platform, Reference},
+    plan::decision,
 };
 
 /// The tags of one stage in a destination.
@@ -63,19 +64,13 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
     }
 
     fn refuse_conflict(&self, reference: &Reference, image: &ImageInfo) -> Result<(), Error> {
-        let found = match image.fingerprint() {
-            Some(same) if same == self.fingerprint.hex() => return Ok(()),
-            Some(other) => format!(
-                "another fingerprint: {} instead of {}",
-                other.get(..16).unwrap_or(other),
-                self.fingerprint.short(16)
-            ),
-            None => format!("no label `{LABEL_FINGERPRINT}`: it was not made by sparkpack"),
-        };
-        Err(Error::Conflict {
-            reference: reference.clone(),
-            found,
-        })
+        match decision::conflict(self.fingerprint, image) {
+            Some(conflict) => Err(Error::Conflict {
+                reference: reference.clone(),
+                found: conflict.to_string(),
+            }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -87,6 +82,7 @@ mod tests {
         fakes::{InMemory, image, registry_image},
         registry::RegistryImage,
     };
+    use crate::image::LABEL_FINGERPRINT;
 
     const TAG: &str = "reg.example/team/job:1";
     const STAGING: &str = "reg.example/team/job:1-0123";

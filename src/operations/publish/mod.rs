@@ -2,9 +2,83 @@
 
 mod claim;
 mod pins;
+mod preview;
 mod push;
 mod verify;
 
-pub(crate) use pins::{NewPins, read_pins};
-pub(crate) use push::Pusher;
+pub(crate) use preview::{Preview, PushPreview, preview};
 pub(crate) use verify::verify;
+
+use pins::NewPins;
+use push::{Pusher, answers, refuse_conflicts};
+
+use crate::{
+    error::Error,
+    operations::{
+        build::{Finished, Run, StageBuilder, run_on_stages},
+        dist::{self, Action, ImageResult, Packer},
+        manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
+        provenance,
+        resolution::{self, Strictness},
+        workspace::{LockPolicy, Services, Session},
+    },
+    plan::decision::Answers,
+};
+
+/// Makes what the registry lacks, pushes it, parents first, and lets the manifests and the pins name it. `registry` is
+/// its name in the configuration and its prefix.
+///
+/// # Errors
+/// Whatever stopped it; the manifests and the pins are then as they were.
+pub(crate) fn push(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    policy: LockPolicy,
+    strictness: Strictness,
+    registry: (&str, &str),
+    targets: &[String],
+) -> Result<Finished, Error> {
+    // What was not pushed there must not be named there: other registries' manifests stay.
+    let scope = Scope {
+        registry: Some(registry.0),
+        images: targets,
+    };
+    Manifests::of(session, scope.registry)?.check()?;
+    // Pins that cannot be read are told before anything is built.
+    session.pins()?;
+    let prepared = resolution::prepare(session, services, policy)?;
+    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed)?;
+    Manifests::of(session, scope.registry)?.examine(&expected)?;
+    strictness.check(session, &prepared, targets)?;
+    for name in prepared.plan.with_parents(targets) {
+        resolution::only_platform(&prepared.plan.stages[&name])?;
+    }
+    let run = Run::new(session, services, &prepared, registry.1)?;
+    let there = run.ask(prepared.plan.with_parents(targets), services.registry()?)?;
+    let asked = run.asked(targets);
+    refuse_conflicts(&run, &asked.for_registry(&answers(&there), &Answers::new()))?;
+    let packer = Packer::new(session, services);
+    let pusher = Pusher {
+        run: &run,
+        builder: StageBuilder::new(&run, &packer, Answers::new()),
+    };
+    let names = asked.needed(&answers(&there));
+    let pushed = run_on_stages(session, &prepared.plan, &names, &|name, below| {
+        let there = there.get(name).and_then(Option::as_ref);
+        pusher.push(&prepared.plan.stages[name], there, below)
+    })?;
+    provenance::keep_records(session, &prepared, targets)?;
+    let order = prepared.order.iter();
+    let images: Vec<ImageResult> = order
+        .filter_map(|name| pushed.get(name).map(|pushed| pushed.result(name)))
+        .collect();
+    let pins = NewPins::of_push(session, &prepared, registry, &images)?;
+    pins.tell(session);
+    let changed = manifests::rewrite(session, &prepared, scope, &pins.pins, pins.file(session))?;
+    dist::write_images_json(session, &prepared, registry, &images)?;
+    packer.remember();
+    Ok(Finished {
+        was_current: !changed && images.iter().all(|image| image.action == Action::Adopted),
+        images,
+    })
+}

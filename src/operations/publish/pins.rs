@@ -18,14 +18,6 @@ use crate::{
     },
 };
 
-/// The pins of the project; none where the manifests hold tags alone.
-pub(crate) fn read_pins(session: &Session<'_>) -> Result<Pins, Error> {
-    match session.project.pin {
-        PinMode::Tag => Ok(Pins::default()),
-        PinMode::TagAndDigest => Ok(Pins::read(&session.project.root)?),
-    }
-}
-
 /// What a push makes of the pins.
 #[derive(Default)]
 pub(crate) struct NewPins {
@@ -60,7 +52,7 @@ impl NewPins {
             return Ok(Self::default());
         }
         let file = fs_err::read(session.project.root.join(FILE_NAME));
-        let mut pins = read_pins(session)?;
+        let mut pins = session.pins()?;
         let before = pins.text();
         let mut moved = Vec::new();
         for row in rows {
@@ -79,7 +71,7 @@ impl NewPins {
     }
 
     /// Tells of every digest that has changed.
-    pub(crate) fn say(&self, session: &Session<'_>) {
+    pub(crate) fn tell(&self, session: &Session<'_>) {
         for moved in &self.moved {
             session
                 .events

@@ -5,7 +5,7 @@
 //! the image that won, and both stay pullable. A record that is too large for a label is put beside the image before the
 //! image has its tag: who finds the tag finds what it was made of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::claim::{Claim, StageTags};
 use crate::{
@@ -13,14 +13,15 @@ use crate::{
     error::Error,
     image::{ImageInfo, Reference},
     operations::{
-        build::StageBuilder,
+        build::{Run, StageBuilder},
         dist::{Action, BuiltImage, ImageResult, Size},
         events::{Note, Outcome, Progress, Step, Transfer, transferred},
-        provenance,
-        resolution::{self, Prepared},
-        workspace::{Services, Session},
+        provenance, resolution,
     },
-    plan::Stage,
+    plan::{
+        Stage,
+        decision::{Answers, Decision},
+    },
 };
 
 /// How often a push is begun whose tag in the daemon another push takes away.
@@ -36,7 +37,7 @@ pub(crate) struct Pushed {
 }
 
 impl Pushed {
-    pub(crate) fn row(&self, name: &str) -> ImageResult {
+    pub(crate) fn result(&self, name: &str) -> ImageResult {
         ImageResult {
             name: name.to_owned(),
             reference: self.reference.clone(),
@@ -54,66 +55,72 @@ impl Pushed {
     }
 }
 
+/// What the registry has of stages, by their names.
+pub(crate) type InRegistry = BTreeMap<String, Option<RegistryImage>>;
+
+/// The answers that decisions are made from.
+pub(crate) fn answers(there: &InRegistry) -> Answers {
+    let info = |image: &Option<RegistryImage>| image.as_ref().map(|image| image.facts.clone());
+    let answers = there.iter();
+    answers
+        .map(|(name, image)| (name.clone(), info(image)))
+        .collect()
+}
+
+/// Refuses to overwrite what others have pushed.
+///
+/// # Errors
+/// Every conflict.
+pub(crate) fn refuse_conflicts(
+    run: &Run<'_>,
+    decisions: &BTreeMap<String, Decision>,
+) -> Result<(), Error> {
+    let order = run.prepared.order.iter();
+    let refused = order.map(|name| match decisions.get(name) {
+        Some(Decision::Conflict(conflict)) => Err(Error::Conflict {
+            reference: run.reference(&run.prepared.plan.stages[name]).clone(),
+            found: conflict.to_string(),
+        }),
+        _ => Ok(()),
+    });
+    Error::collect(refused).map(drop)
+}
+
+/// Pushes stages.
 pub(crate) struct Pusher<'a> {
-    pub(crate) session: &'a Session<'a>,
-    pub(crate) services: &'a Services<'a>,
-    pub(crate) prepared: &'a Prepared,
-    pub(crate) prefix: &'a str,
-    pub(crate) maker: StageBuilder<'a>,
+    pub(crate) run: &'a Run<'a>,
+    pub(crate) builder: StageBuilder<'a>,
 }
 
 impl Pusher<'_> {
-    fn say_without_record(&self, reference: &Reference, error: &Error) {
-        self.session
-            .events
-            .note(Note::WithoutRecord { reference, error });
-    }
-
-    /// What the registry has of `targets` and all that they stand on; a conflict anywhere stops before anything is built.
-    pub(crate) fn look_up(
-        &self,
-        targets: &[String],
-    ) -> Result<BTreeMap<String, Option<RegistryImage>>, Error> {
-        let mut there = BTreeMap::new();
-        for name in self.prepared.plan.with_parents(targets) {
-            let stage = &self.prepared.plan.stages[&name];
-            let reference = resolution::reference(self.session, stage, self.prefix)?;
-            there.insert(name, self.tags(stage)?.find(&reference)?);
-        }
-        Ok(there)
+    fn without_record(&self, reference: &Reference, error: &Error) {
+        let events = self.run.session.events;
+        events.note(Note::WithoutRecord { reference, error });
     }
 
     fn tags<'s>(&'s self, stage: &'s Stage) -> Result<StageTags<'s, RegistryImage>, Error> {
         Ok(StageTags {
-            destination: self.services.registry()?,
+            destination: self.run.services.registry()?,
             platform: &resolution::only_platform(stage)?.platform,
             fingerprint: &stage.fingerprint,
         })
     }
 
-    /// The targets, and of what they stand on that which is needed to make the missing ones.
-    pub(crate) fn wanted(
-        &self,
-        targets: &[String],
-        there: &BTreeMap<String, Option<RegistryImage>>,
-    ) -> Result<BTreeSet<String>, Error> {
-        let is_missing = |stage: &Stage| Ok(there.get(&stage.name).is_some_and(Option::is_none));
-        self.prepared.plan.needed(targets, is_missing)
-    }
-
+    /// Takes what the registry has of a stage, or makes and sends it; `below` has what became of its parents.
     pub(crate) fn push(
         &self,
         stage: &Stage,
         there: Option<&RegistryImage>,
         below: &BTreeMap<String, Pushed>,
     ) -> Result<Pushed, Error> {
-        let reference = resolution::reference(self.session, stage, self.prefix)?;
+        let reference = self.run.reference(stage).clone();
         if let Some(image) = there {
             // Who may not write there can still adopt what is there.
-            if let Err(error) = provenance::push_beside(self.services, stage, image, &reference) {
-                self.say_without_record(&reference, &error);
+            if let Err(error) = provenance::push_beside(self.run.services, stage, image, &reference)
+            {
+                self.without_record(&reference, &error);
             }
-            self.session.events.note(Note::InRegistry {
+            self.run.session.events.note(Note::InRegistry {
                 stage: &stage.name,
                 reference: &reference,
             });
@@ -129,13 +136,13 @@ impl Pusher<'_> {
                 parents.insert(parent.clone(), self.align(parent, pushed)?);
             }
         }
-        let made = self.maker.make(stage, &parents)?;
+        let made = self.builder.make(stage, &parents)?;
         self.send(stage, &made)
     }
 
     /// Lets the daemon have a parent exactly as the registry has it, so that its children stand on that.
     fn align(&self, name: &str, pushed: &Pushed) -> Result<BuiltImage, Error> {
-        let daemon = self.services.daemon()?;
+        let daemon = self.run.services.daemon()?;
         let local = daemon.inspect(&pushed.reference.to_string())?;
         let made = |facts: ImageInfo| BuiltImage {
             reference: pushed.reference.clone(),
@@ -145,7 +152,7 @@ impl Pusher<'_> {
         if let Some(facts) = local.filter(|facts| facts.diff_ids == pushed.image.facts.diff_ids) {
             return Ok(made(facts));
         }
-        let mut progress = self.session.events.begin(name);
+        let mut progress = self.run.session.events.begin(name);
         progress.step(Step::PullParent);
         let pinned = pushed
             .reference
@@ -154,7 +161,7 @@ impl Pusher<'_> {
         daemon.pull(
             &pinned,
             &pushed.image.facts.platform,
-            &self.services.registry_auth(&pinned.repository)?,
+            &self.run.services.registry_auth(&pinned.repository)?,
             &mut |event| transferred(progress.as_mut(), Transfer::Pulled, &event),
         )?;
         daemon.tag(&pushed.image.facts.id, &pushed.reference)?;
@@ -169,8 +176,8 @@ impl Pusher<'_> {
         own: &Reference,
         progress: &mut dyn Progress,
     ) -> Result<(), Error> {
-        let daemon = self.services.daemon()?;
-        let registry_auth = self.services.registry_auth(&own.repository)?;
+        let daemon = self.run.services.daemon()?;
+        let registry_auth = self.run.services.registry_auth(&own.repository)?;
         for attempt in 1.. {
             daemon.tag(&made.facts.id, own)?;
             let sent = daemon.push(own, &registry_auth, &mut |event| {
@@ -192,16 +199,16 @@ impl Pusher<'_> {
     /// Sends an image under a name of its own, then gives it the tag unless somebody was faster.
     fn send(&self, stage: &Stage, made: &BuiltImage) -> Result<Pushed, Error> {
         let tags = self.tags(stage)?;
-        let mut progress = self.session.events.begin(&stage.name);
+        let mut progress = self.run.session.events.begin(&stage.name);
         progress.step(Step::Push(&made.reference));
         let reference = made.reference.clone();
         let own = staging_tag(made);
         self.send_as(made, &own, progress.as_mut())?;
         let image = tags.read_back(&own)?;
-        match provenance::push_beside(self.services, stage, &image, &made.reference) {
+        match provenance::push_beside(self.run.services, stage, &image, &made.reference) {
             // A registry that takes no artifacts can still have the image.
             Err(error @ Error::Registry(RegistryError::Refused { .. })) => {
-                self.say_without_record(&made.reference, &error);
+                self.without_record(&made.reference, &error);
             }
             pushed => pushed?,
         }

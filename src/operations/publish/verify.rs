@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use super::pins::read_pins;
 use crate::{
     adapters::registry::{Presence, RegistryError},
     error::Error,
@@ -28,7 +27,7 @@ pub(crate) fn verify(
     prepared: &Prepared,
     scope: Scope<'_>,
 ) -> Result<Vec<Defect>, Error> {
-    let pins = read_pins(session)?;
+    let pins = session.pins()?;
     let mut verifier = Verifier {
         services,
         pins: &pins,

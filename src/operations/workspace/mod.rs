@@ -4,8 +4,10 @@ mod dist_folder;
 mod policy;
 mod services;
 mod session;
+mod side_by_side;
 
 pub(crate) use dist_folder::keep_out_of_git;
 pub(crate) use policy::LockPolicy;
 pub(crate) use services::Services;
 pub(crate) use session::{Session, find_root, read_lock};
+pub(crate) use side_by_side::side_by_side;

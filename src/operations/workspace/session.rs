@@ -19,10 +19,11 @@ use crate::{
         manifests::ManifestCache,
     },
     project::{
-        self, FILE_NAME, Project,
+        self, FILE_NAME, PinMode, Project,
         file_trees::FileTrees,
         glob,
         lock::{self, Lock},
+        pins::Pins,
         place::{Defect, Place, nearest},
     },
 };
@@ -148,6 +149,14 @@ impl<'a> Session<'a> {
         } else {
             named.to_vec()
         })
+    }
+
+    /// The pins of the project; none where the manifests hold tags alone.
+    pub(crate) fn pins(&self) -> Result<Pins, Error> {
+        match self.project.pin {
+            PinMode::Tag => Ok(Pins::default()),
+            PinMode::TagAndDigest => Ok(Pins::read(&self.project.root)?),
+        }
     }
 
     /// The name and the prefix of the registry that is meant.

@@ -1,0 +1,109 @@
+//! What a run works on: the plan, what it was made from, and the registry that its references name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    adapters::destination::Destination,
+    error::Error,
+    image::{ImageInfo, Reference},
+    operations::{
+        resolution::{self, Prepared},
+        workspace::{Services, Session, side_by_side},
+    },
+    plan::{
+        Stage,
+        decision::{Answers, Asked},
+    },
+};
+
+/// A plan on its way to one registry's references.
+pub(crate) struct Run<'a> {
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) services: &'a Services<'a>,
+    pub(crate) prepared: &'a Prepared,
+    references: BTreeMap<String, Reference>,
+    bases: BTreeMap<String, String>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        session: &'a Session<'a>,
+        services: &'a Services<'a>,
+        prepared: &'a Prepared,
+        prefix: &str,
+    ) -> Result<Self, Error> {
+        let mut references = BTreeMap::new();
+        for stage in prepared.plan.stages.values() {
+            let reference = resolution::reference(session, stage, prefix)?;
+            references.insert(stage.name.clone(), reference);
+        }
+        let inputs = prepared.inputs.iter();
+        let bases = inputs.filter_map(|(name, inputs)| Some((name.clone(), inputs.base.clone()?)));
+        Ok(Self {
+            session,
+            services,
+            prepared,
+            references,
+            bases: bases.collect(),
+        })
+    }
+
+    /// The reference of a stage of the plan.
+    pub(crate) fn reference(&self, stage: &Stage) -> &Reference {
+        &self.references[&stage.name]
+    }
+
+    /// What decisions on `targets` are made from.
+    pub(crate) fn asked<'b>(&'b self, targets: &'b [String]) -> Asked<'b> {
+        Asked {
+            plan: &self.prepared.plan,
+            order: &self.prepared.order,
+            references: &self.references,
+            bases: &self.bases,
+            targets,
+        }
+    }
+
+    /// What a destination says of the targets and, where they are missing, of what they stand on, side by side.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub(crate) fn ask_for_needed(
+        &self,
+        targets: &[String],
+        destination: &dyn Destination<Image = ImageInfo>,
+    ) -> Result<Answers, Error> {
+        let asked = self.asked(targets);
+        let mut answers = Answers::new();
+        loop {
+            let names = asked.unanswered(&answers);
+            if names.is_empty() {
+                return Ok(answers);
+            }
+            answers.extend(self.ask(names, destination)?);
+        }
+    }
+
+    /// What a destination has of these stages, side by side.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub(crate) fn ask<I>(
+        &self,
+        names: BTreeSet<String>,
+        destination: &dyn Destination<Image = I>,
+    ) -> Result<BTreeMap<String, Option<I>>, Error>
+    where
+        I: AsRef<ImageInfo> + Clone + Send,
+    {
+        let names: Vec<String> = names.into_iter().collect();
+        let found = side_by_side(&names, &|name: &String| {
+            let stage = &self.prepared.plan.stages[name];
+            // Of a stage for several platforms nothing is made yet: one of its images stands for all.
+            let platform = stage.platforms.first().map(|stage| stage.platform.clone());
+            destination.find(&self.references[name], &platform.unwrap_or_default())
+        });
+        let found = Error::collect(found.into_iter().map(|found| found.map_err(Error::from)))?;
+        Ok(names.into_iter().zip(found).collect())
+    }
+}

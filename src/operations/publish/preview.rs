@@ -1,0 +1,120 @@
+//! What a build, and a push, would come to: the decisions that they carry out, and nothing more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::push::answers;
+use crate::{
+    adapters::docker::Daemon,
+    error::Error,
+    image::{Digest, ImageInfo, Reference},
+    operations::{
+        build::Run,
+        manifests::{self, Manifests},
+        resolution,
+    },
+    plan::decision::{self, Decision},
+};
+
+/// What is known before anything is done.
+pub(crate) struct Preview {
+    /// What a build would do for each image that it would look at.
+    pub(crate) build: BTreeMap<String, Decision>,
+    /// What a push would do for each image that it would look at; nothing where the registry was not asked.
+    pub(crate) push: Option<BTreeMap<String, PushPreview>>,
+    /// Why the daemon was not asked, where it was not.
+    pub(crate) daemon: Option<Error>,
+}
+
+/// What a push would do for one image.
+pub(crate) struct PushPreview {
+    pub(crate) decision: Decision,
+    /// The digest that the registry has under its tag.
+    pub(crate) digest: Option<Digest>,
+}
+
+/// What a build of `targets` would do by what the daemon has, or, where that does not answer, by what the manifests name;
+/// and what a push would do, where the registry may be asked.
+///
+/// # Errors
+/// A manifest cannot be read, or the registry cannot be asked.
+pub(crate) fn preview(
+    run: &Run<'_>,
+    targets: &[String],
+    manifests: &Manifests<'_>,
+    is_remote: bool,
+) -> Result<Preview, Error> {
+    let asked = run.asked(targets);
+    // Nobody waits for a daemon elsewhere to find out what would be done.
+    let daemon = Daemon::try_connect_local();
+    let (daemon, known) = match daemon {
+        Ok(daemon) => {
+            let known = run.ask_for_needed(targets, &daemon);
+            (Some(daemon), known)
+        }
+        Err(error) => (None, Err(error.into())),
+    };
+    let (build, failure) = match known {
+        Ok(answers) => (asked.for_daemon(&answers), None),
+        Err(error) => (by_manifests(run, targets, manifests)?, Some(error)),
+    };
+    let push = is_remote.then(|| of_push(run, targets, daemon.as_ref()));
+    Ok(Preview {
+        build,
+        push: push.transpose()?,
+        daemon: failure,
+    })
+}
+
+fn of_push(
+    run: &Run<'_>,
+    targets: &[String],
+    daemon: Option<&Daemon>,
+) -> Result<BTreeMap<String, PushPreview>, Error> {
+    let asked = run.asked(targets);
+    let names = run.prepared.plan.with_parents(targets);
+    let there = run.ask(names, run.services.registry()?)?;
+    let in_registry = answers(&there);
+    let missing = there.iter().filter(|(_, image)| image.is_none());
+    let missing: BTreeSet<String> = missing.map(|(name, _)| name.clone()).collect();
+    let in_daemon = daemon.map(|daemon| run.ask::<ImageInfo>(missing, daemon));
+    // A daemon that stops answering leaves open what it has.
+    let in_daemon = in_daemon.and_then(Result::ok).unwrap_or_default();
+    let needed = asked.needed(&in_registry);
+    let decisions = asked.for_registry(&in_registry, &in_daemon).into_iter();
+    let is_looked_at = |name: &String, decision: &Decision| {
+        needed.contains(name) || matches!(decision, Decision::Conflict(_))
+    };
+    Ok(decisions
+        .filter(|(name, decision)| is_looked_at(name, decision))
+        .map(|(name, decision)| {
+            let image = there.get(&name).and_then(Option::as_ref);
+            let digest = image.map(|image| image.digest.clone());
+            (name, PushPreview { decision, digest })
+        })
+        .collect())
+}
+
+/// What a build would do if everything that the manifests name was made.
+fn by_manifests(
+    run: &Run<'_>,
+    targets: &[String],
+    manifests: &Manifests<'_>,
+) -> Result<BTreeMap<String, Decision>, Error> {
+    let (plan, session) = (&run.prepared.plan, run.session);
+    let mut expected: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
+    for prefix in session.project.registries.values() {
+        for stage in plan.stages.values() {
+            let reference = resolution::reference(session, stage, prefix)?;
+            let references = expected.entry(stage.name.clone()).or_default();
+            references.push(reference);
+        }
+    }
+    let named = manifests::references(manifests.named()?);
+    let decisions = decision::by_manifests(plan, &expected, &named);
+    let is_to_build = |name: &str| decisions.get(name) != Some(&Decision::Reuse);
+    let needed: BTreeSet<String> = plan.needed(targets, |stage| is_to_build(&stage.name));
+    let decisions = decisions.into_iter();
+    Ok(decisions
+        .filter(|(name, _)| needed.contains(name))
+        .collect())
+}

@@ -1,0 +1,533 @@
+//! What is to be done so that a destination has a stage, and why: computed here from what the destinations have, shown by
+//! `plan`, carried out by `build` and `push`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use super::{Plan, Stage};
+use crate::image::{Digest, ImageInfo, LABEL_FINGERPRINT, Reference};
+
+/// Why what is there does not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The daemon has nothing under the tag.
+    Missing,
+    /// What has the tag says nothing about its inputs.
+    NotOurs,
+    /// What has the tag says that it has other inputs.
+    OtherInputs,
+    /// Its layers do not begin with those that its parent has now.
+    OtherParent(Reference),
+    /// The manifests, which were all that could be asked, name another tag.
+    OtherInManifests(Reference),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => formatter.write_str("the daemon does not have it"),
+            Self::NotOurs => {
+                formatter.write_str("what has its tag in the daemon was not made by sparkpack")
+            }
+            Self::OtherInputs => {
+                formatter.write_str("what has its tag in the daemon was made from something else")
+            }
+            Self::OtherParent(parent) => {
+                write!(formatter, "it does not stand on {parent} as it is now")
+            }
+            Self::OtherInManifests(named) => write!(formatter, "the manifests name {named}"),
+        }
+    }
+}
+
+/// Why the daemon's image does not do; nothing where it does. `parent` is what the stage's layers have to begin with.
+#[must_use]
+pub fn to_build(
+    stage: &Stage,
+    found: Option<&ImageInfo>,
+    parent: Option<(&Reference, &ImageInfo)>,
+) -> Option<Reason> {
+    let Some(found) = found else {
+        return Some(Reason::Missing);
+    };
+    match (found.fingerprint(), parent) {
+        (None, _) => Some(Reason::NotOurs),
+        (Some(other), _) if other != stage.fingerprint.hex() => Some(Reason::OtherInputs),
+        (Some(_), Some((reference, facts))) if !found.stands_on(facts) => {
+            Some(Reason::OtherParent(reference.clone()))
+        }
+        (Some(_), _) => None,
+    }
+}
+
+/// What is to be done so that a destination has the image of a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing: the daemon has it, made from the inputs of this checkout.
+    Reuse,
+    /// It has to be built.
+    Build(Reason),
+    /// The daemon has it, and it stays if this parent, which is to be built, comes out with the layers that it had.
+    Undecided(String),
+    /// Nobody could be asked.
+    Unknown,
+    /// Nothing: the registry has it, made from the same inputs by whomever, and its digest is taken.
+    Adopt,
+    /// The daemon has it as it should be, and the registry does not have it.
+    Push,
+    /// The registry has something else under its tag, which is not overwritten.
+    Conflict(Conflict),
+}
+
+/// What a registry has under the tag of a stage that was not made from the stage's inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// It says that it was made from other inputs.
+    OtherInputs {
+        /// The fingerprint that its label says.
+        found: String,
+        /// The stage's own.
+        wanted: Digest,
+    },
+    /// It says nothing about its inputs.
+    NotOurs,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherInputs { found, wanted } => write!(
+                formatter,
+                "another fingerprint: {} instead of {}",
+                found.get(..16).unwrap_or(found),
+                wanted.short(16)
+            ),
+            Self::NotOurs => write!(
+                formatter,
+                "no label `{LABEL_FINGERPRINT}`: it was not made by sparkpack"
+            ),
+        }
+    }
+}
+
+/// What a registry's image has against being taken for the one of a fingerprint; nothing where it can be adopted.
+#[must_use]
+pub fn conflict(fingerprint: &Digest, found: &ImageInfo) -> Option<Conflict> {
+    match found.fingerprint() {
+        Some(same) if same == fingerprint.hex() => None,
+        Some(other) => Some(Conflict::OtherInputs {
+            found: other.to_owned(),
+            wanted: fingerprint.clone(),
+        }),
+        None => Some(Conflict::NotOurs),
+    }
+}
+
+/// What a destination said of stages, by their names: nothing where it does not have the image.
+pub type Answers = BTreeMap<String, Option<ImageInfo>>;
+
+/// What decisions are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The stages.
+    pub plan: &'a Plan,
+    /// The names of the stages, parents first.
+    pub order: &'a [String],
+    /// The stages' references.
+    pub references: &'a BTreeMap<String, Reference>,
+    /// For each stage the one of the project whose layers are its lowest.
+    pub bases: &'a BTreeMap<String, String>,
+    /// The images that are meant.
+    pub targets: &'a [String],
+}
+
+impl Asked<'_> {
+    /// The stages that a destination has still to be asked for: the targets, and what missing ones stand on.
+    #[must_use]
+    pub fn unanswered(&self, answers: &Answers) -> BTreeSet<String> {
+        let needed = self.needed(answers);
+        needed
+            .into_iter()
+            .filter(|name| !answers.contains_key(name))
+            .collect()
+    }
+
+    /// The targets, and of what they stand on that which is needed because something above has to be made.
+    #[must_use]
+    pub fn needed(&self, answers: &Answers) -> BTreeSet<String> {
+        self.plan.needed(self.targets, |stage| {
+            let answer = answers.get(&stage.name);
+            answer.is_some_and(|found| to_build(stage, found.as_ref(), None).is_some())
+        })
+    }
+
+    /// What a build comes to for the stages that it needs, by what the daemon has.
+    #[must_use]
+    pub fn for_daemon(&self, answers: &Answers) -> BTreeMap<String, Decision> {
+        let needed = self.needed(answers);
+        let mut decisions: BTreeMap<String, Decision> = BTreeMap::new();
+        for name in self.order.iter().filter(|name| needed.contains(*name)) {
+            let (Some(stage), Some(found)) = (self.plan.stages.get(name), answers.get(name)) else {
+                continue;
+            };
+            let below = self.bases.get(name).filter(|below| needed.contains(*below));
+            let is_settled = |below: &String| decisions.get(below) == Some(&Decision::Reuse);
+            let decision = match (to_build(stage, found.as_ref(), None), below) {
+                (Some(reason), _) => Decision::Build(reason),
+                (None, Some(below)) if !is_settled(below) => Decision::Undecided(below.clone()),
+                (None, below) => {
+                    let parent = below.and_then(|below| self.parent(below, answers));
+                    to_build(stage, found.as_ref(), parent).map_or(Decision::Reuse, Decision::Build)
+                }
+            };
+            decisions.insert(name.clone(), decision);
+        }
+        decisions
+    }
+
+    /// What a push comes to: what the registry has is adopted or a conflict, and what it lacks has to stand on what it
+    /// has. A stage that it lacks and for which the daemon was not asked is unknown.
+    #[must_use]
+    pub fn for_registry(&self, registry: &Answers, daemon: &Answers) -> BTreeMap<String, Decision> {
+        let mut decisions: BTreeMap<String, Decision> = BTreeMap::new();
+        for name in self.order {
+            let (Some(stage), Some(found)) = (self.plan.stages.get(name), registry.get(name))
+            else {
+                continue;
+            };
+            let decision = match (found, daemon.get(name)) {
+                (Some(image), _) => {
+                    conflict(&stage.fingerprint, image).map_or(Decision::Adopt, Decision::Conflict)
+                }
+                (None, None) => Decision::Unknown,
+                (None, Some(local)) => self.for_push(stage, local.as_ref(), registry, &decisions),
+            };
+            decisions.insert(name.clone(), decision);
+        }
+        decisions
+    }
+
+    /// What becomes of a stage that the registry lacks.
+    fn for_push(
+        &self,
+        stage: &Stage,
+        local: Option<&ImageInfo>,
+        registry: &Answers,
+        decisions: &BTreeMap<String, Decision>,
+    ) -> Decision {
+        let below = self.bases.get(&stage.name);
+        let parent = below.and_then(|below| self.parent(below, registry));
+        if let Some(reason) = to_build(stage, local, parent) {
+            return Decision::Build(reason);
+        }
+        match below.map(|below| (below, decisions.get(below))) {
+            // The daemon's own parent is pushed as it is, with the layers that its children stand on.
+            None | Some((_, None | Some(Decision::Adopt | Decision::Push))) => Decision::Push,
+            Some((below, Some(_))) => Decision::Undecided(below.clone()),
+        }
+    }
+
+    fn parent<'a>(
+        &'a self,
+        name: &str,
+        answers: &'a Answers,
+    ) -> Option<(&'a Reference, &'a ImageInfo)> {
+        let image = answers.get(name)?.as_ref()?;
+        Some((self.references.get(name)?, image))
+    }
+}
+
+/// What the manifests alone say: an image whose reference stands in one was made, and so was all that it stands on.
+///
+/// `wanted` has each stage's references by this checkout, `named` those in the manifests.
+#[must_use]
+pub fn by_manifests(
+    plan: &Plan,
+    wanted: &BTreeMap<String, Vec<Reference>>,
+    named: &BTreeMap<String, Vec<Reference>>,
+) -> BTreeMap<String, Decision> {
+    let is_current = |name: &String, reference: &Reference| {
+        let mut wanted = wanted.get(name).into_iter().flatten();
+        wanted
+            .any(|wanted| wanted.repository == reference.repository && wanted.tag == reference.tag)
+    };
+    let state = |name: &String| {
+        let references = named.get(name).map_or(&[][..], Vec::as_slice);
+        match references
+            .iter()
+            .find(|reference| !is_current(name, reference))
+        {
+            Some(other) => Decision::Build(Reason::OtherInManifests(other.clone())),
+            None if references.is_empty() => Decision::Unknown,
+            None => Decision::Reuse,
+        }
+    };
+    let mut states: BTreeMap<String, Decision> = plan
+        .stages
+        .keys()
+        .map(|name| (name.clone(), state(name)))
+        .collect();
+    let current = states
+        .iter()
+        .filter(|(_, state)| **state == Decision::Reuse);
+    let current: Vec<String> = current.map(|(name, _)| name.clone()).collect();
+    for name in plan.with_parents(&current) {
+        if let Some(state) = states
+            .get_mut(&name)
+            .filter(|state| **state == Decision::Unknown)
+        {
+            *state = Decision::Reuse;
+        }
+    }
+    states
+}
+
+impl Plan {
+    /// The targets, and of what they stand on that which is needed because something above has to be made.
+    pub fn needed(
+        &self,
+        targets: &[String],
+        has_to_be_made: impl Fn(&Stage) -> bool,
+    ) -> BTreeSet<String> {
+        let (mut needed, mut queue) = (BTreeSet::new(), targets.to_vec());
+        while let Some(name) = queue.pop() {
+            let Some(stage) = self.stages.get(&name).filter(|_| !needed.contains(&name)) else {
+                continue;
+            };
+            if has_to_be_made(stage) {
+                queue.extend(stage.parents.iter().cloned());
+            }
+            needed.insert(name);
+        }
+        needed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Digest, LABEL_FINGERPRINT, Platform};
+
+    fn stage(name: &str, parents: &[&str]) -> Stage {
+        Stage {
+            name: name.to_owned(),
+            parents: parents.iter().map(|&parent| parent.to_owned()).collect(),
+            platforms: Vec::new(),
+            fingerprint: Digest::of(name.as_bytes()),
+            uses_network: false,
+        }
+    }
+
+    fn image(fingerprint: Option<&str>, layers: &[&str]) -> ImageInfo {
+        let label = |name: &str| {
+            (
+                LABEL_FINGERPRINT.to_owned(),
+                Digest::of(name.as_bytes()).hex().to_owned(),
+            )
+        };
+        ImageInfo {
+            id: Digest::of(b"id"),
+            platform: Platform::default(),
+            diff_ids: layers
+                .iter()
+                .map(|layer| Digest::of(layer.as_bytes()))
+                .collect(),
+            labels: fingerprint.map(label).into_iter().collect(),
+            repo_digests: Vec::new(),
+            size: 0,
+        }
+    }
+
+    fn reference(name: &str) -> Reference {
+        format!("registry.example/{name}:1").parse().unwrap()
+    }
+
+    fn plan() -> Plan {
+        let stages = [
+            stage("base", &[]),
+            stage("ds", &["base"]),
+            stage("job", &["ds"]),
+        ];
+        Plan {
+            stages: stages.map(|stage| (stage.name.clone(), stage)).into(),
+        }
+    }
+
+    const NAMES: [&str; 3] = ["base", "ds", "job"];
+
+    /// What is asked for: the images `targets` of a chain of base, ds and job.
+    fn asked<T>(targets: &[&str], work: impl FnOnce(Asked<'_>) -> T) -> T {
+        let references = NAMES.map(|name| (name.to_owned(), reference(name)));
+        let bases = [("ds", "base"), ("job", "ds")];
+        work(Asked {
+            plan: &plan(),
+            order: &NAMES.map(str::to_owned),
+            references: &references.into(),
+            bases: &bases
+                .map(|(name, below)| (name.to_owned(), below.to_owned()))
+                .into(),
+            targets: &targets
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>(),
+        })
+    }
+
+    fn answers(images: &[Option<ImageInfo>; 3]) -> Answers {
+        let names = NAMES.map(str::to_owned).into_iter();
+        names.zip(images.iter().cloned()).collect()
+    }
+
+    fn listed(decisions: &BTreeMap<String, Decision>) -> Vec<Decision> {
+        NAMES.map(|name| decisions[name].clone()).into()
+    }
+
+    /// What is decided for base, ds and job when the daemon has these.
+    fn judged(images: &[Option<ImageInfo>; 3]) -> Vec<Decision> {
+        asked(&NAMES, |asked| listed(&asked.for_daemon(&answers(images))))
+    }
+
+    #[test]
+    fn what_a_registry_has_is_adopted_or_a_conflict() {
+        let base = || Some(image(Some("base"), &["a"]));
+        let pushed = |registry: &[Option<ImageInfo>; 3], daemon: &[Option<ImageInfo>; 3]| {
+            asked(&NAMES, |asked| {
+                listed(&asked.for_registry(&answers(registry), &answers(daemon)))
+            })
+        };
+        let ds = || Some(image(Some("ds"), &["a", "b"]));
+        let other = Some(image(Some("x"), &[]));
+        let found = Digest::of(b"x").hex().to_owned();
+        let wanted = Digest::of(b"job");
+        assert_eq!(
+            pushed(
+                &[base(), Some(image(None, &[])), other],
+                &[None, None, None]
+            ),
+            [
+                Decision::Adopt,
+                Decision::Conflict(Conflict::NotOurs),
+                Decision::Conflict(Conflict::OtherInputs { found, wanted })
+            ]
+        );
+        let job = || Some(image(Some("job"), &["a", "b", "c"]));
+        assert_eq!(
+            pushed(&[base(), None, None], &[base(), ds(), job()]),
+            [Decision::Adopt, Decision::Push, Decision::Push]
+        );
+        // The registry's base has other layers than the one that this machine's ds stands on.
+        let moved = Some(image(Some("base"), &["other"]));
+        assert_eq!(
+            pushed(&[moved, None, None], &[base(), ds(), job()]),
+            [
+                Decision::Adopt,
+                Decision::Build(Reason::OtherParent(reference("base"))),
+                Decision::Undecided("ds".to_owned())
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_daemon_was_not_asked_for_is_unknown() {
+        asked(&["base"], |asked| {
+            let registry = Answers::from([("base".to_owned(), None)]);
+            let decisions = asked.for_registry(&registry, &Answers::new());
+            assert_eq!(decisions["base"], Decision::Unknown);
+            assert_eq!(decisions.len(), 1, "nobody asked for the others");
+        });
+    }
+
+    #[test]
+    fn parents_are_asked_for_only_where_a_child_is_missing() {
+        let names = |set: BTreeSet<String>| set.into_iter().collect::<Vec<_>>().join(" ");
+        asked(&["job"], |asked| {
+            let mut answers = Answers::new();
+            assert_eq!(names(asked.unanswered(&answers)), "job");
+            answers.insert("job".to_owned(), None);
+            assert_eq!(names(asked.unanswered(&answers)), "ds");
+            answers.insert("ds".to_owned(), Some(image(Some("ds"), &[])));
+            assert_eq!(names(asked.unanswered(&answers)), "");
+            assert_eq!(names(asked.needed(&answers)), "ds job");
+        });
+    }
+
+    #[test]
+    fn each_reason_has_its_state() {
+        let base = || Some(image(Some("base"), &["a"]));
+        let ds = || Some(image(Some("ds"), &["a", "b"]));
+        let job = || Some(image(Some("job"), &["a", "b", "c"]));
+        let current = || Decision::Reuse;
+        assert_eq!(
+            judged(&[base(), ds(), job()]),
+            [current(), current(), current()]
+        );
+        assert_eq!(
+            judged(&[base(), ds(), None]),
+            [current(), current(), Decision::Build(Reason::Missing)]
+        );
+        assert_eq!(
+            judged(&[None, ds(), job()]),
+            [
+                Decision::Build(Reason::Missing),
+                Decision::Undecided("base".to_owned()),
+                Decision::Undecided("ds".to_owned())
+            ]
+        );
+        assert_eq!(
+            judged(&[base(), Some(image(None, &[])), Some(image(Some("x"), &[]))]),
+            [
+                current(),
+                Decision::Build(Reason::NotOurs),
+                Decision::Build(Reason::OtherInputs)
+            ]
+        );
+        let moved = Some(image(Some("base"), &["other"]));
+        assert_eq!(
+            judged(&[moved, ds(), job()])[1],
+            Decision::Build(Reason::OtherParent(reference("base")))
+        );
+    }
+
+    #[test]
+    fn manifests_say_what_was_made() {
+        let of = |name: &str, tags: &[&str]| {
+            let parse = |tag: &&str| format!("registry.example/{name}:{tag}").parse().unwrap();
+            (
+                name.to_owned(),
+                tags.iter().map(parse).collect::<Vec<Reference>>(),
+            )
+        };
+        let wanted = ["base", "ds", "job"].map(|name| of(name, &["1"])).into();
+        let states = |named: &[(String, Vec<Reference>)]| {
+            let named = named.iter().cloned().collect();
+            let states = by_manifests(&plan(), &wanted, &named);
+            ["base", "ds", "job"].map(|name| states[name].clone())
+        };
+        let unknown = || Decision::Unknown;
+        let other = Decision::Build(Reason::OtherInManifests(of("job", &["0"]).1.remove(0)));
+        assert_eq!(states(&[]), [unknown(), unknown(), unknown()]);
+        assert_eq!(
+            states(&[of("job", &["1", "0"])]),
+            [unknown(), unknown(), other]
+        );
+        assert_eq!(
+            states(&[of("ds", &["1"])]),
+            [Decision::Reuse, Decision::Reuse, unknown()]
+        );
+    }
+
+    #[test]
+    fn what_nothing_needs_is_left_out() {
+        let needed = |missing: &[&str]| {
+            let has_to_be_made = |stage: &Stage| missing.contains(&stage.name.as_str());
+            let names = plan().needed(&["job".to_owned()], has_to_be_made);
+            names.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(needed(&[]), "job");
+        assert_eq!(needed(&["base"]), "job", "nobody asks for base");
+        assert_eq!(needed(&["job"]), "ds job");
+        assert_eq!(needed(&["job", "ds"]), "base ds job");
+    }
+}
