@@ -7,6 +7,9 @@ mod run;
 mod schedule;
 mod stage;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use run::Run;
 pub(crate) use schedule::run_on_stages;
 pub(crate) use stage::StageBuilder;

@@ -64,7 +64,7 @@ impl<'a> StageBuilder<'a> {
     }
 
     /// [`Self::make`] by `builder`, which puts its images into `daemon`.
-    fn make_with(
+    pub(super) fn make_with(
         &self,
         daemon: &dyn Destination<Image = ImageInfo>,
         builder: &dyn Builder,

@@ -1,0 +1,344 @@
+//! Stages are looked up and built without a daemon.
+
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, sync::Mutex};
+
+use super::{Run, StageBuilder};
+use crate::{
+    adapters::{
+        builder::{BuildError, BuildRequest, Builder},
+        docker::DockerError,
+        fakes::{InMemory, RecordingBuilder, image},
+    },
+    error::Error,
+    image::{ImageInfo, LABEL_FINGERPRINT, LABEL_STAGE},
+    operations::{
+        dist::{Action, BuiltImage, Packer},
+        events::{Events, Note, Outcome, Progress, Step, Transfer},
+        resolution::{Prepared, prepare},
+        workspace::{LockPolicy, Services, Session},
+    },
+    plan::decision::Answers,
+    project::{place::Defect, tree::Content},
+};
+
+const CONFIGURATION: &str = r#"format = 1
+project = "small"
+registries.main = "reg.example/team"
+
+[images.base]
+dockerfile = "base.Dockerfile"
+
+[images.job]
+parent = "base"
+dockerfile = "job.Dockerfile"
+"#;
+
+/// What was told, a line each.
+#[derive(Default)]
+struct ToldLines(Mutex<String>);
+
+impl ToldLines {
+    fn line(&self, line: &str) {
+        writeln!(self.0.lock().unwrap(), "{line}").unwrap();
+    }
+}
+
+impl Events for ToldLines {
+    fn note(&self, note: Note<'_>) {
+        if let Note::InDaemon { stage, .. } = note {
+            self.line(&format!("{stage} is there"));
+        }
+    }
+
+    fn warn(&self, warning: &Defect) {
+        self.line(warning.code);
+    }
+
+    fn begin(&self, name: &str) -> Box<dyn Progress + '_> {
+        Box::new(ToldWork(self, name.to_owned()))
+    }
+}
+
+/// The work on one image.
+struct ToldWork<'a>(&'a ToldLines, String);
+
+impl Progress for ToldWork<'_> {
+    fn step(&mut self, step: Step<'_>) {
+        match step {
+            Step::Build(reason) => self.0.line(&format!("{}: {reason}", self.1)),
+            Step::Instruction { text, .. } => self.0.line(&format!("{}: {text}", self.1)),
+            _ => {}
+        }
+    }
+
+    fn output(&mut self, _line: &str) {}
+
+    fn moved(&mut self, _transfer: Transfer, _done: u64, _total: Option<u64>) {}
+
+    fn end(&mut self, outcome: Outcome<'_>) {
+        if let Outcome::Built { reference, .. } = outcome {
+            let repository = &reference.repository;
+            self.0.line(&format!("{}: built {repository}", self.1));
+        }
+    }
+}
+
+/// A run on a project of two images, `job` on `base`.
+struct BuildRun<'a> {
+    run: &'a Run<'a>,
+    packer: &'a Packer<'a>,
+    prepared: &'a Prepared,
+    daemon: InMemory<ImageInfo>,
+    told: &'a ToldLines,
+}
+
+impl BuildRun<'_> {
+    /// Makes `base`, then `job`.
+    fn make(&self, builder: &dyn Builder) -> Result<BTreeMap<String, BuiltImage>, Error> {
+        let stages = self.stages();
+        let mut made = BTreeMap::new();
+        for name in &self.prepared.order {
+            let stage = &self.prepared.plan.stages[name];
+            let image = stages.make_with(&self.daemon, builder, stage, &made)?;
+            made.insert(name.clone(), image);
+        }
+        Ok(made)
+    }
+
+    /// Makes stages, of which nobody has said yet whether they are there.
+    fn stages(&self) -> StageBuilder<'_> {
+        StageBuilder::new(self.run, self.packer, Answers::new())
+    }
+
+    fn needed(&self, target: &str) -> Result<Vec<String>, Error> {
+        let targets = [target.to_owned()];
+        let answers = self.run.ask_for_needed(&targets, &self.daemon)?;
+        let needed = self.run.asked(&targets).needed(&answers);
+        Ok(needed.into_iter().collect())
+    }
+
+    /// What was told since the last time.
+    fn told(&self) -> String {
+        std::mem::take(&mut self.told.0.lock().unwrap())
+    }
+}
+
+/// Runs `work` on the project, whose `job` has this Dockerfile.
+fn with_job<T>(dockerfile: &str, work: impl FnOnce(&BuildRun<'_>) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs_err::write(folder.path().join(name), text).unwrap();
+    write("sparkpack.toml", CONFIGURATION);
+    write("base.Dockerfile", "FROM scratch\nCOPY text /text\n");
+    write("job.Dockerfile", dockerfile);
+    write("text", "text\n");
+    work_in(folder.path(), work)
+}
+
+fn work_in<T>(root: &Path, work: impl FnOnce(&BuildRun<'_>) -> T) -> T {
+    let told = ToldLines::default();
+    let mut session = Session::open(Some(root), &told).unwrap();
+    session.cache = root.join("cache");
+    let services = Services::new(&session);
+    let prepared = prepare(&session, &services, LockPolicy::ReadOnly).unwrap();
+    let packer = Packer::new(&session, &services);
+    let run = Run::new(&session, &services, &prepared, "reg.example/team").unwrap();
+    work(&BuildRun {
+        run: &run,
+        packer: &packer,
+        prepared: &prepared,
+        daemon: InMemory::default(),
+        told: &told,
+    })
+}
+
+const JOB: &str = "FROM base\nCOPY text /job\n";
+
+fn names(requests: &[BuildRequest]) -> Vec<&str> {
+    let labels = requests.iter().map(|request| &request.labels);
+    labels.map(|labels| labels[LABEL_STAGE].as_str()).collect()
+}
+
+#[test]
+fn what_is_missing_is_built_and_then_found() {
+    with_job(JOB, |run| {
+        assert_eq!(run.needed("job").unwrap(), ["base", "job"]);
+        let builder = RecordingBuilder::new(&run.daemon);
+        let first = run.make(&builder).unwrap();
+        assert!(first.values().all(|made| made.action == Action::Built));
+        assert_eq!(names(&builder.requests()), ["base", "job"]);
+        let told = run.told();
+        assert!(told.contains("base: built reg.example/team/"), "{told}");
+        assert!(told.contains("job: FROM scratch"), "{told}");
+
+        assert_eq!(run.needed("job").unwrap(), ["job"]);
+        let second = run.make(&builder).unwrap();
+        assert!(second.values().all(|made| made.action == Action::Reused));
+        assert_eq!(second["job"].facts, first["job"].facts);
+        assert_eq!(builder.requests().len(), 2);
+        assert_eq!(run.told(), "base is there\njob is there\n");
+    });
+}
+
+#[test]
+fn the_builder_is_handed_the_context_the_labels_and_the_base() {
+    with_job(JOB, |run| {
+        let builder = RecordingBuilder::new(&run.daemon);
+        let made = run.make(&builder).unwrap();
+        let requests = builder.requests();
+        let [base, job] = &requests[..] else {
+            panic!("{requests:?}")
+        };
+        let paths = job.entries.iter().map(|entry| entry.path.as_str());
+        assert_eq!(paths.collect::<Vec<_>>(), ["text", &job.dockerfile]);
+        let stage = &run.prepared.plan.stages["job"];
+        assert_eq!(job.labels[LABEL_FINGERPRINT], stage.fingerprint.hex());
+        assert_eq!(base.base, None);
+        let expected = job.base.as_ref().unwrap();
+        assert_eq!(expected.reference, base.reference);
+        assert_eq!(expected.diff_ids, made["base"].facts.diff_ids);
+        assert!(!job.no_cache);
+    });
+}
+
+#[test]
+fn a_stage_on_another_parent_is_built_again() {
+    with_job(JOB, |run| {
+        let builder = RecordingBuilder::new(&run.daemon);
+        let first = run.make(&builder).unwrap();
+        let mut other = image("another base");
+        other.labels = first["base"].facts.labels.clone();
+        let base = first["base"].reference.to_string();
+        run.daemon.put(&base, other.clone());
+        let second = run.make(&builder).unwrap();
+        assert_eq!(second["base"].action, Action::Reused);
+        assert_eq!(second["job"].action, Action::Built);
+        assert!(second["job"].facts.stands_on(&other));
+    });
+}
+
+#[test]
+fn a_strangers_image_under_the_tag_is_built_again() {
+    with_job(JOB, |run| {
+        let builder = RecordingBuilder::new(&run.daemon);
+        let first = run.make(&builder).unwrap();
+        let job = first["job"].reference.to_string();
+        run.daemon.put(&job, image("stranger"));
+        assert_eq!(run.make(&builder).unwrap()["job"].action, Action::Built);
+        assert_eq!(names(&builder.requests()), ["base", "job", "job"]);
+    });
+}
+
+fn failed(step: (usize, usize), instruction: &str, hint: Option<&str>) -> BuildError {
+    BuildError::Failed {
+        instruction: Some(instruction.to_owned()),
+        step: Some(step),
+        last_lines: vec!["no".to_owned()],
+        message: "exit code: 1".to_owned(),
+        hint: hint.map(str::to_owned),
+    }
+}
+
+#[test]
+fn a_failed_step_is_told_with_its_line_and_nothing_is_made_of_it() {
+    with_job("FROM base\n\n# why\nCOPY text /job\n", |run| {
+        for (builder, step) in [
+            (RecordingBuilder::new(&run.daemon), (2, 2)),
+            (RecordingBuilder::classic(&run.daemon), (2, 2)),
+        ] {
+            run.make(&builder).unwrap();
+            let job = &run.prepared.plan.stages["job"];
+            builder.fail_next(failed(step, "COPY text /job", None));
+            let base = "reg.example/team/none:1";
+            let below = BTreeMap::from([("base".to_owned(), rebuilt(base))]);
+            let made = run.stages().make_with(&run.daemon, &builder, job, &below);
+            let error = made.unwrap_err();
+            let Error::Build { place, output, .. } = &error else {
+                panic!("{error}")
+            };
+            assert_eq!((place.line, output.len()), (4, 1), "{error}");
+            assert_eq!(error.code(), "E602");
+            let hint = error.hint().unwrap();
+            assert!(hint.starts_with("mend line 4 of job.Dockerfile"), "{hint}");
+        }
+    });
+}
+
+/// A parent that was just built.
+fn rebuilt(reference: &str) -> BuiltImage {
+    BuiltImage {
+        reference: reference.parse().unwrap(),
+        facts: image(reference),
+        action: Action::Built,
+    }
+}
+
+#[test]
+fn the_builders_own_hint_outdoes_that_on_the_line() {
+    with_job(JOB, |run| {
+        let builder = RecordingBuilder::new(&run.daemon);
+        builder.fail_next(failed((2, 2), "COPY text /text", Some("make room")));
+        let error = run.make(&builder).unwrap_err();
+        assert_eq!(error.hint().as_deref(), Some("make room"));
+        assert!(!run.told().contains("built"));
+    });
+}
+
+#[test]
+fn errors_of_the_builder_and_of_the_daemon_stay_what_they_are() {
+    let refusal = || DockerError::Answer {
+        doing: "answer".to_owned(),
+        message: "busy".to_owned(),
+    };
+    with_job(JOB, |run| {
+        let builder = RecordingBuilder::new(&run.daemon);
+        builder.fail_next(refusal());
+        let error = run.make(&builder).unwrap_err();
+        assert!(matches!(error, Error::Docker(_)), "{error}");
+        run.daemon.fail_next(refusal());
+        let error = run.make(&builder).unwrap_err();
+        assert!(matches!(error, Error::Docker(_)), "{error}");
+        run.daemon.fail_next(refusal());
+        let error = run.needed("job").unwrap_err();
+        assert!(matches!(error, Error::Docker(_)), "{error}");
+    });
+}
+
+#[test]
+fn what_only_buildkit_knows_is_refused_before_anything_is_sent() {
+    with_job("FROM base\nCOPY --link text /job\n", |run| {
+        let builder = RecordingBuilder::classic(&run.daemon);
+        let error = run.make(&builder).unwrap_err();
+        assert_eq!(error.code(), "E095");
+        let text = error.to_string();
+        assert!(
+            text.contains("needs BuildKit, and the builder in memory is in use"),
+            "{text}"
+        );
+        assert_eq!(names(&builder.requests()), ["base"]);
+        run.make(&RecordingBuilder::new(&run.daemon)).unwrap();
+    });
+}
+
+#[test]
+fn stages_that_the_target_does_not_need_are_left_to_a_builder_that_skips_them() {
+    let dockerfile = "FROM scratch AS unneeded\nCOPY nowhere /\nFROM base\nCOPY text /job\n";
+    with_job(dockerfile, |run| {
+        let sent = |builder: &RecordingBuilder| {
+            run.make(builder).unwrap();
+            let requests = builder.requests();
+            let job = requests.last().unwrap();
+            let mut entries = job.entries.iter();
+            let file = entries.find(|entry| entry.path == job.dockerfile).unwrap();
+            let Content::File { location, .. } = &file.content else {
+                panic!("{file:?}")
+            };
+            std::io::read_to_string(location.open().unwrap()).unwrap()
+        };
+        assert!(sent(&RecordingBuilder::new(&run.daemon)).contains("COPY nowhere /"));
+        let job = run.make(&RecordingBuilder::new(&run.daemon)).unwrap();
+        let reference = job["job"].reference.to_string();
+        run.daemon.put(&reference, image("stranger"));
+        let sent = sent(&RecordingBuilder::classic(&run.daemon));
+        assert!(!sent.contains("COPY nowhere /"), "{sent}");
+    });
+}
