@@ -83,8 +83,8 @@ image whose reference stands in one was made, of others the state is `unknown`.
 Then the diff of each manifest that would change, and the inputs that git's index does not have: no other checkout has \
 those (the first 20; with -v all). With -vv also every path that is no input of an image, with the rule that leaves it out.
 
---remote also asks the registry which images it has, by HEAD requests alone. --format json prints one document: \
-`version` 1, `images`, `manifests`, `untracked`, `warnings`, `daemon` and `git`.
+--remote also asks the registry, only reading: what a push would adopt, send, build or refuse. --format json prints one \
+document: `version` 2, `images`, `manifests`, `untracked`, `warnings`, `daemon` and `git`.
 
 Colours are for terminals; NO_COLOR and TERM=dumb switch them off, CLICOLOR_FORCE=1 on. Exit code 0 also where there \
 is something to do."

@@ -28,10 +28,10 @@ fn image<'a>(document: &'a Value, name: &str) -> &'a Value {
     images.iter().find(|image| image["name"] == name).unwrap()
 }
 
-/// The names of the images in a state.
-fn in_state(document: &Value, state: &str) -> BTreeSet<String> {
+/// The names of the images with a decision of a build.
+fn decided(document: &Value, decision: &str) -> BTreeSet<String> {
     let images = document["images"].as_array().unwrap().iter();
-    let wanted = images.filter(|image| image["state"] == state);
+    let wanted = images.filter(|image| image["decision"] == decision);
     wanted
         .map(|image| image["name"].as_str().unwrap().to_owned())
         .collect()
@@ -126,7 +126,7 @@ fn the_document_says_what_the_text_says() {
     let text = project.succeed(&["plan"]);
     let document = json(&project, &["plan"]);
     assert_eq!(project.files(), before, "a plan writes nothing");
-    assert_eq!(document["version"], 1);
+    assert_eq!(document["version"], 2);
     assert_eq!(document["project"], "small");
     assert_eq!(document["registry"], "main");
     assert_eq!(document["daemon"]["asked"], false);
@@ -136,7 +136,11 @@ fn the_document_says_what_the_text_says() {
     let images = document["images"].as_array().unwrap();
     assert_eq!(images.len(), 4);
     for image in images {
-        let state = image["state"].as_str().unwrap().replace('-', " ");
+        let state = match image["decision"].as_str().unwrap() {
+            "build" => "to build",
+            "reuse" => "current",
+            other => other,
+        };
         let row = format!(
             "{:<6}{state:<10}{}\n",
             image["name"].as_str().unwrap(),
@@ -146,7 +150,7 @@ fn the_document_says_what_the_text_says() {
         for reason in image["reasons"].as_array().unwrap() {
             assert!(text.stdout.contains(reason.as_str().unwrap()));
         }
-        assert_eq!(image["remote"], Value::Null);
+        assert_eq!(image["push"], Value::Null);
         assert_eq!(image["platforms"], serde_json::json!(["linux/amd64"]));
         let tag = image["tag"].as_str().unwrap();
         assert!(image["fingerprint"].as_str().unwrap().contains(tag));
@@ -288,8 +292,8 @@ impl Chain {
             .lines()
             .filter_map(|line| line.split_once(": built ").map(|(name, _)| name.to_owned()))
             .collect();
-        let must = in_state(&document, "to-build");
-        let may = &must | &in_state(&document, "undecided");
+        let must = decided(&document, "build");
+        let may = &must | &decided(&document, "undecided");
         assert!(
             built.is_superset(&must) && built.is_subset(&may),
             "{document:#}\n{}",
@@ -312,14 +316,14 @@ fn a_plan_is_what_a_build_then_does() {
     project.run(&["build"]);
     project.edit("docker/ds/ds.txt", "ds", "other");
     let moved = chain.plan_and_build(&[]);
-    assert_eq!(in_state(&moved, "to-build"), names(&["ds", "job"]));
-    assert_eq!(in_state(&moved, "current"), names(&["base", "side"]));
+    assert_eq!(decided(&moved, "build"), names(&["ds", "job"]));
+    assert_eq!(decided(&moved, "reuse"), names(&["base", "side"]));
     let reasons = &image(&moved, "ds")["reasons"];
     assert_eq!(*reasons, serde_json::json!(["the daemon does not have it"]));
 
     let done = chain.plan_and_build(&[]);
     assert_eq!(
-        in_state(&done, "current"),
+        decided(&done, "reuse"),
         names(&["base", "ds", "side", "job"])
     );
     assert_eq!(done["manifests"], serde_json::json!([]));
@@ -327,10 +331,10 @@ fn a_plan_is_what_a_build_then_does() {
     // Nothing that is there needs base, unless somebody asks for it.
     remove_images(&format!("{}/small/base", chain.registry));
     let alone = chain.plan_and_build(&["job"]);
-    assert_eq!(in_state(&alone, "current"), names(&["job"]));
+    assert_eq!(decided(&alone, "reuse"), names(&["job"]));
     let all = chain.plan_and_build(&[]);
-    assert_eq!(in_state(&all, "to-build"), names(&["base"]));
-    assert_eq!(in_state(&all, "undecided"), names(&["ds", "side", "job"]));
+    assert_eq!(decided(&all, "build"), names(&["base"]));
+    assert_eq!(decided(&all, "undecided"), names(&["ds", "side", "job"]));
     let text = project.succeed(&["plan"]).stdout;
     assert!(!text.contains("daemon not asked"), "{text}");
 }
@@ -357,7 +361,7 @@ fn a_daemon_that_does_not_answer_is_not_waited_for() {
 }
 
 #[test]
-fn the_registry_is_asked_by_head_alone_and_only_for_remote() {
+fn the_registry_is_only_read_and_only_for_remote() {
     const PASSWORD: &str = "a>b?c~d>e?f~";
     let root = Root::new("plan-remote", "plan-remote");
     let registry = Registry::with_password("ada", PASSWORD);
@@ -378,21 +382,22 @@ fn the_registry_is_asked_by_head_alone_and_only_for_remote() {
     assert!(
         requests
             .iter()
-            .all(|request| request.starts_with("HEAD /v2/small/")),
+            .all(|request| request.starts_with("GET /v2/")),
         "{requests:?}"
     );
     for name in ["base", "side"] {
-        let remote = &image(&document, name)["remote"];
-        assert_eq!(remote["present"], true);
+        let push = &image(&document, name)["push"];
+        assert_eq!(push["decision"], "adopt");
         let row = format!(
             "  in the registry: {}\n",
-            remote["digest"].as_str().unwrap()
+            push["digest"].as_str().unwrap()
         );
         assert!(text.contains(&row), "{text}");
     }
     for name in ["ds", "job"] {
-        let remote = serde_json::json!({"present": false, "digest": null});
-        assert_eq!(image(&document, name)["remote"], remote);
+        let push = &image(&document, name)["push"];
+        assert_eq!(push["decision"], "build", "{push}");
+        assert_eq!(push["digest"], Value::Null);
     }
     assert_eq!(text.matches("  not in the registry\n").count(), 2, "{text}");
 }
