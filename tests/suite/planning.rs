@@ -388,10 +388,7 @@ fn the_registry_is_only_read_and_only_for_remote() {
     for name in ["base", "side"] {
         let push = &image(&document, name)["push"];
         assert_eq!(push["decision"], "adopt");
-        let row = format!(
-            "  in the registry: {}\n",
-            push["digest"].as_str().unwrap()
-        );
+        let row = format!("  in the registry: {}\n", push["digest"].as_str().unwrap());
         assert!(text.contains(&row), "{text}");
     }
     for name in ["ds", "job"] {

@@ -103,7 +103,8 @@ impl<'a> Run<'a> {
             let platform = stage.platforms.first().map(|stage| stage.platform.clone());
             destination.find(&self.references[name], &platform.unwrap_or_default())
         });
-        let found = Error::collect(found.into_iter().map(|found| found.map_err(Error::from)))?;
+        // A destination that fails fails for all: it is told once.
+        let found: Vec<Option<I>> = found.into_iter().collect::<Result<_, _>>()?;
         Ok(names.into_iter().zip(found).collect())
     }
 }
