@@ -23,10 +23,10 @@ use crate::{
     package::archive::ArchiveError,
 };
 
-/// How often the progress of a context is told.
+/// How often the progress of sending a context is told.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Bytes of labels and build arguments in a URL: the client takes none of 64 KiB, daemons none of a megabyte.
+/// The most bytes that labels and build arguments may take in a URL: the HTTP client refuses 64 KiB.
 const URL_LIMIT: usize = 60 << 10;
 
 impl Daemon {
@@ -128,7 +128,7 @@ pub(super) fn archive_error(reference: &Reference, error: ArchiveError) -> Docke
     }
 }
 
-/// Fails where labels and arguments would make a URL that daemons refuse without a word about the reason.
+/// Fails where labels and arguments would make the URL too long: daemons refuse such a URL without saying why.
 pub(super) fn limit(
     reference: &Reference,
     maps: &[&BTreeMap<String, String>],

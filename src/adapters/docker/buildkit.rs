@@ -1,4 +1,4 @@
-//! BuildKit by the daemon's API: steps of one Dockerfile run side by side.
+//! The BuildKit inside the daemon, by the daemon's API. It runs independent steps of a Dockerfile side by side.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -46,7 +46,7 @@ impl Builder for BuildKit<'_> {
     }
 }
 
-/// A name that no other build session of the daemon has.
+/// An ID that no other build session of the daemon has.
 fn build_session_id() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("sparkpack-{:016x}{:016x}", random(), random())

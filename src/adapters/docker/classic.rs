@@ -1,4 +1,4 @@
-//! The classic builder of old daemons, and Podman's, which answers like it: one step after the other.
+//! The classic builder of old daemons, and Podman's, which answers in the same way. It runs one step after the other.
 
 use super::{Daemon, build, output::ClassicLog};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     image::ImageInfo,
 };
 
-/// How often a build is begun that fails because somebody removes images at the same time.
+/// How often a build is tried that fails because somebody removes images at the same time.
 const ATTEMPTS: u32 = 5;
 
 /// The daemon's classic builder.
@@ -50,7 +50,7 @@ impl Builder for ClassicBuilder<'_> {
 
 /// Whether the builder failed because an image was removed while it read all images for its cache.
 ///
-/// It does so whoever's image that is.
+/// It fails even if the image has nothing to do with the build.
 fn lost_an_image(error: &BuildError) -> bool {
     matches!(error, BuildError::Failed { message, .. } if message.starts_with("unable to find image \"sha256:"))
 }

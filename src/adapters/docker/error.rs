@@ -1,4 +1,4 @@
-//! What can go wrong with a daemon, and what to type then.
+//! The errors of a daemon, each with what to do about it.
 
 use std::{
     io::ErrorKind,
@@ -27,7 +27,7 @@ pub enum DockerError {
         /// Why.
         reason: Unreachable,
     },
-    /// A registry wants to know who asks, or does not let them.
+    /// A registry demands other credentials, or its user may not do this.
     #[error("cannot {verb} `{reference}`: not signed in to `{}`, or not allowed: {message}", reference.repository.registry)]
     Unauthorized {
         /// `push` or `pull`.
@@ -72,10 +72,10 @@ pub enum DockerError {
         /// What is wrong with them.
         message: String,
     },
-    /// The context could not be read; what the daemon said to a cut one says nothing.
+    /// The context could not be read. This comes instead of the daemon's complaint about the half that it got.
     #[error("cannot send the files of `{reference}`: {error}")]
     Archive {
-        /// The image that they were for.
+        /// The image that the context is for.
         reference: Box<Reference>,
         /// What is wrong with them.
         #[source]
@@ -92,25 +92,25 @@ pub enum Unreachable {
         /// A socket of a daemon without root that is there.
         other: Option<PathBuf>,
     },
-    /// The socket is there, for others.
+    /// The socket is there, but this user may not connect to it.
     #[error("permission denied")]
     Denied,
     /// Nobody listens.
     #[error("connection refused")]
     Refused,
-    /// Something else than a socket lies there.
+    /// The path of the socket is something else, such as a file.
     #[error("it is not a socket")]
     NotASocket,
-    /// Somebody answers, but not as a daemon.
+    /// Something answers that is not a daemon.
     #[error("what answers there is not Docker's API ({0})")]
     NotDocker(String),
-    /// It would go over the network for all to read and to change.
+    /// The connection to another machine would not be encrypted.
     #[error("it is on another machine, and the connection would not be encrypted")]
     Plain,
-    /// It would be asked over the network, by a command that sends nothing.
+    /// The daemon is on another machine, and the command must not use the network.
     #[error("it is asked over the network")]
     Network,
-    /// No address that is understood.
+    /// The address has no form that is understood.
     #[error("it is not an address of the forms `unix://PATH` and `tcp://HOST:PORT`")]
     NotAnAddress,
     /// The Docker context in use cannot be read.
@@ -119,10 +119,10 @@ pub enum Unreachable {
     /// No answer in time.
     #[error("no answer in time")]
     Silent,
-    /// The certificates are not accepted, here or there.
+    /// One side does not accept the other's certificate.
     #[error("no TLS connection ({0})")]
     Tls(String),
-    /// Anything else: most often a daemon that ended in the middle of its work.
+    /// Anything else: most often the daemon was stopped while it worked.
     #[error("the connection broke ({0})")]
     Lost(String),
 }
@@ -283,7 +283,7 @@ impl Unreachable {
     }
 }
 
-/// A path that a look-up does not find may also lie in a folder that is closed to us.
+/// Why there is no socket at `path`: it is missing, or it lies in a folder that this user may not read.
 fn missing(path: &Path) -> Unreachable {
     match fs_err::metadata(path) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Unreachable::Denied,
@@ -292,7 +292,7 @@ fn missing(path: &Path) -> Unreachable {
 }
 
 fn causes(error: &bollard::errors::Error) -> Vec<&(dyn std::error::Error + 'static)> {
-    // bollard's variant shows through to the cause's cause, and would hide the cause itself.
+    // `source` of these two variants of bollard skips the cause, and returns the cause's own cause.
     let first: &(dyn std::error::Error + 'static) = match error {
         bollard::errors::Error::IOError { err } => err,
         bollard::errors::Error::HyperResponseError { err } => err,
@@ -301,10 +301,10 @@ fn causes(error: &bollard::errors::Error) -> Vec<&(dyn std::error::Error + 'stat
     iter::successors(Some(first), |cause| cause.source()).collect()
 }
 
-/// The messages of a stream, without an error that only says that the last line's end came apart from the line.
+/// The messages of a stream, without bollard's error for a last line end that comes in a packet of its own.
 ///
-/// bollard takes such a line end for the beginning of another line. A connection that is cut gives another error, and
-/// whether all was said is judged by what was said.
+/// bollard takes that line end for the beginning of another line. A connection that is cut gives another error. Callers
+/// judge by the messages themselves whether the last one came.
 pub(super) fn messages<T>(
     stream: impl Stream<Item = Result<T, bollard::errors::Error>>,
 ) -> impl Stream<Item = Result<T, bollard::errors::Error>> {
@@ -318,7 +318,7 @@ pub(super) fn messages<T>(
     Box::pin(stream.take_while(move |item| ready(goes_on(item))))
 }
 
-/// What the daemon itself said; `None` where it was the connection that failed.
+/// The daemon's own message; `None` where the connection failed.
 pub(super) fn said(error: &bollard::errors::Error) -> Option<String> {
     use bollard::errors::Error;
     let message = match error {

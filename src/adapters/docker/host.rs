@@ -12,7 +12,7 @@ use crate::image::Digest;
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
-/// What of the process's environment decides about the daemon.
+/// The environment variables that decide which daemon is used, and how.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DockerEnvironment {
     /// `DOCKER_HOST`.
@@ -27,9 +27,9 @@ pub(super) struct DockerEnvironment {
     pub(super) configuration: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`: daemons without root put their sockets there.
     pub(super) runtime_folder: Option<PathBuf>,
-    /// `DOCKER_BUILDKIT`, where it is a truth value.
+    /// `DOCKER_BUILDKIT`; `None` where it is not a truth value.
     pub(super) buildkit: Option<bool>,
-    /// `SPARKPACK_PLAIN_DOCKER`: TCP without TLS to another machine is wanted.
+    /// `SPARKPACK_PLAIN_DOCKER`: whether TCP without TLS to another machine is allowed.
     pub(super) plain: bool,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Host {
     pub(super) text: String,
     /// `DOCKER_HOST` or a context; `None` for the default socket.
     pub(super) named_by: Option<String>,
-    /// A socket of a daemon without root that is there beside the one that was named.
+    /// The socket of a rootless daemon that exists beside the one that was named.
     pub(super) other_socket: Option<PathBuf>,
 }
 
@@ -70,7 +70,7 @@ struct Endpoint {
 }
 
 impl DockerEnvironment {
-    /// That of this process.
+    /// The variables of this process.
     #[expect(
         clippy::disallowed_methods,
         reason = "an adapter reads the environment"
@@ -121,7 +121,7 @@ impl DockerEnvironment {
     fn context_name(&self) -> Option<String> {
         let configured = || {
             let file = self.configuration.as_ref()?.join("config.json");
-            // A broken file is told of by those who look for credentials in it.
+            // A broken file is an error of `adapters::credentials`, which reads it too.
             let text = fs_err::read_to_string(file).ok()?;
             let configuration: ConfigFile = serde_json::from_str(&text).ok()?;
             configuration.current_context

@@ -18,7 +18,7 @@ use crate::{
 impl Daemon {
     /// Makes an image of one layer that holds `entries`, without running anything.
     ///
-    /// The daemon writes the time into it: the image ID is another one every time, the layer's is not.
+    /// The daemon writes the time into the config: each import has another image ID, but the same layer.
     ///
     /// # Errors
     /// [`DockerError::Archive`] where an entry cannot be read, [`DockerError::Mismatch`] where the daemon is too old to
@@ -65,7 +65,7 @@ impl Daemon {
     }
 }
 
-/// A `LABEL` instruction for each label; its quotes are Dockerfile's, where `$` begins a variable.
+/// A `LABEL` instruction for each label, quoted as in a Dockerfile, where `$` begins a variable.
 fn label_instructions(
     reference: &Reference,
     labels: &BTreeMap<String, String>,

@@ -1,6 +1,9 @@
-//! The Docker daemon, or what answers as one: builds, imports, pushes, pulls, tags and facts.
+//! The Docker daemon, or a program with its API such as Podman: builds, imports, pushes, pulls, tags, inspects.
 //!
-//! Blocking outside; the futures run on a runtime of its own inside.
+//! Files: `host` finds the daemon, `ping` learns what it is, `buildkit` and `classic` are its two builders, `output` reads
+//! what they tell, `transfer` pushes and pulls.
+//!
+//! Its methods block. Inside, the futures run on a runtime of the daemon's own.
 
 mod address;
 mod build;
@@ -37,13 +40,13 @@ use classic::ClassicBuilder;
 use host::{DockerEnvironment, Host};
 use ping::Ping;
 
-/// How long a question that needs no work may take: a daemon that is stopped must not hang us.
+/// How long an answer may take that needs no work, so that a daemon that hangs does not hang us.
 const QUESTION: Duration = Duration::from_secs(60);
 
-/// The same for an answer that is welcome and not needed.
+/// How long the answer of a daemon may take that is not needed.
 const LOCAL_QUESTION: Duration = Duration::from_secs(2);
 
-/// How long a build, a push or a pull may stay without any answer.
+/// How long a build, a push or a pull may tell nothing.
 const WORK: Duration = Duration::from_secs(12 * 3600);
 
 /// A daemon that answers.
@@ -53,7 +56,7 @@ pub struct Daemon {
     host: Host,
     builder: BuilderKind,
     podman: bool,
-    /// How long a question may take.
+    /// How long an answer may take that needs no work.
     patience: Duration,
 }
 
@@ -77,10 +80,10 @@ impl Daemon {
         Self::connect_in(&DockerEnvironment::of_process())
     }
 
-    /// [`Self::connect`], but only to a daemon of this machine that answers at once.
+    /// [`Self::connect`], but only to a daemon of this machine, and only if it answers within two seconds.
     ///
     /// # Errors
-    /// [`DockerError::Unreachable`]; also where asking would send something over the network.
+    /// [`DockerError::Unreachable`]; also where the daemon is reached by TCP.
     pub fn try_connect_local() -> Result<Self, DockerError> {
         let environment = DockerEnvironment::of_process();
         let host = environment.host()?;
@@ -153,7 +156,7 @@ impl Daemon {
         }
     }
 
-    /// What the daemon knows of the image `name`, a reference or an image ID; `None` where it has none of that name.
+    /// Inspects the image `name`, a reference or an image ID; `None` where the daemon has none of that name.
     ///
     /// # Errors
     /// The daemon is gone, or answers with something else than an image.
@@ -174,7 +177,7 @@ impl Daemon {
         }
     }
 
-    /// Gives the image `id` the tag of `reference`; whatever had it loses it.
+    /// Gives the image `id` the tag of `reference`, and takes it from the image that had it.
     ///
     /// # Errors
     /// `reference` has no tag, the daemon has no such image, or it is gone.
@@ -220,7 +223,7 @@ impl Daemon {
             .unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
     }
 
-    /// What the daemon said while `doing`, or that it is gone.
+    /// The error of a request: the daemon's own message, or why it cannot be reached.
     fn failed(
         &self,
         error: &bollard::errors::Error,
@@ -258,7 +261,7 @@ fn client(host: &Host, api_version: &ClientVersion) -> Result<Docker, bollard::e
             address,
             certificates,
         } => {
-            // Fails where one is installed already, which serves as well.
+            // This fails where a provider is installed already, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
             Docker::connect_with_ssl(
                 address,
@@ -272,10 +275,10 @@ fn client(host: &Host, api_version: &ClientVersion) -> Result<Docker, bollard::e
     }
 }
 
-/// The same client with `registry_auth` as its `X-Registry-Auth`, asking in the version that was negotiated.
+/// The same client with `registry_auth` as its `X-Registry-Auth` and the negotiated API version in its paths.
 ///
-/// bollard encodes credentials in an alphabet that daemons do not decode, and they then go on without any;
-/// and it leaves the version out of the path, which would mean the newest that the daemon speaks.
+/// bollard does neither well: it encodes credentials in a base64 alphabet that daemons do not decode, whereupon they go
+/// on without credentials; and it leaves the version out of the path, which means the daemon's newest version.
 fn asking(client: &Docker, registry_auth: Option<&str>) -> Docker {
     let version = client.client_version();
     let registry_auth = registry_auth.map(str::to_owned);
@@ -309,7 +312,7 @@ fn natural_builder(ping: Ping) -> BuilderKind {
     }
 }
 
-/// The daemon's answer in our words; the error says what is missing in it.
+/// What an inspection answered; the error says what is missing in it.
 fn facts(answer: ImageInspect) -> Result<ImageInfo, String> {
     let id = answer.id.ok_or("the answer has no image ID")?;
     let layers = answer.root_fs.and_then(|root| root.layers);
@@ -333,7 +336,7 @@ fn facts(answer: ImageInspect) -> Result<ImageInfo, String> {
     })
 }
 
-/// Podman leaves the algorithm out.
+/// An image ID, which Podman writes without `sha256:`.
 fn image_id(text: &str) -> Option<Digest> {
     let text = text.trim();
     text.parse()
@@ -341,7 +344,7 @@ fn image_id(text: &str) -> Option<Digest> {
         .ok()
 }
 
-/// Not parsed: a daemon may hold images of platforms that we make none for.
+/// A platform from its parts. It is not parsed, since a daemon may have images of platforms that we cannot build for.
 fn platform(os: Option<String>, architecture: Option<String>, variant: Option<String>) -> Platform {
     let architecture = architecture.unwrap_or_default();
     let variant = variant

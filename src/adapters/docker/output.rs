@@ -1,4 +1,4 @@
-//! What a builder says while it builds: steps, lines, the image, and which step failed.
+//! Reads a builder's messages: steps, lines that they print, the image that was made, the step that failed.
 
 mod log;
 mod trace;
@@ -12,12 +12,12 @@ pub(super) use trace::BuildKitTrace;
 
 use crate::adapters::builder::{BuildError, BuildEvent};
 
-/// Lines of a failed step that are kept for the person.
+/// How many of the last lines of a failed step are shown.
 const LAST_LINES: usize = 20;
 
 /// A reader of one builder's messages.
 pub(super) trait Output {
-    /// Takes one message, and tells what is new in it.
+    /// Reads one message, and sends what is new in it to `events`.
     fn take(&mut self, message: BuildInfo, events: &mut dyn FnMut(BuildEvent));
 
     /// The image that was made, once the builder has said that it is done.
@@ -47,7 +47,7 @@ fn hint(message: &str) -> Option<String> {
     })
 }
 
-/// One instruction of a Dockerfile at work.
+/// One instruction of a Dockerfile that runs or has run.
 #[derive(Debug, Default)]
 pub(super) struct BuildStep {
     instruction: String,
@@ -97,13 +97,13 @@ impl Printed {
         self.lines.drain(..surplus);
     }
 
-    /// The line that was never ended.
+    /// The last line, where it has no line end.
     fn take_open(&mut self) -> Option<String> {
         let open = std::mem::take(&mut self.open);
         Some(line(&open)).filter(|line| !line.is_empty())
     }
 
-    /// The last lines, with one that was never ended.
+    /// The last lines, also one that has no line end.
     fn last(&self) -> Vec<String> {
         let open = Some(line(&self.open)).filter(|line| !line.is_empty());
         let lines: Vec<String> = self.lines.iter().cloned().chain(open).collect();
@@ -111,7 +111,7 @@ impl Printed {
     }
 }
 
-/// A line as a terminal would leave it: of what a carriage return overwrites, only the last.
+/// A line as a terminal shows it: what stands after its last carriage return.
 fn line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end();

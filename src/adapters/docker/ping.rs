@@ -1,7 +1,7 @@
-//! Who a daemon says that it is.
+//! Asks a daemon what it is: its API version, its system, whether it is Podman.
 //!
-//! Dockerd takes ten milliseconds to tell its version, since it asks other programs for theirs; the headers of a ping
-//! say all that is needed in a fraction of one. Whatever is odd about them, the version is asked for.
+//! `/version` takes dockerd ten milliseconds, since it asks other programs for their versions. The headers of `/_ping`
+//! say all that is needed in less than one. Where anything about them is odd, `/version` is asked after all.
 
 use std::{
     io::{Read, Write},
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// The longest answer to a ping that is read, in bytes.
 const LIMIT: u64 = 16 * 1024;
 
-/// What a daemon says of itself.
+/// What a daemon is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ping {
     /// The version of the API that both sides speak.
@@ -28,7 +28,7 @@ pub(super) struct Ping {
 }
 
 impl Ping {
-    /// From the headers of the answer to a ping at a socket of this machine.
+    /// From the headers that answer a ping at a socket; `None` where they do not say everything.
     pub(super) fn by_ping(socket: &Path) -> Option<Self> {
         let begun = Instant::now();
         let mut stream = UnixStream::connect(socket).ok()?;
@@ -42,7 +42,7 @@ impl Ping {
         while !answer.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
             match limited.read(&mut piece).ok()? {
                 0 => return None,
-                // A byte at a time could take for ever.
+                // The timeout of a read does not end an answer that comes byte by byte.
                 _ if begun.elapsed() > PATIENCE => return None,
                 count => answer.extend_from_slice(&piece[..count]),
             }
@@ -64,7 +64,7 @@ impl Ping {
         let is_docker = header("Server")?.starts_with("Docker/");
         let is_podman = header("Libpod-API-Version").is_some();
         let system = header("OSType");
-        // Podman does not say its system, and has only one.
+        // Podman does not name its system, which is always Linux.
         let is_linux = system.map_or(is_podman, |system| system == "linux");
         (is_docker != is_podman).then_some(())?;
         Some(Self {
@@ -74,7 +74,7 @@ impl Ping {
         })
     }
 
-    /// From the version's document.
+    /// From the answer to `/version`.
     pub(super) fn of_version(version: &SystemVersion) -> Result<Self, Error> {
         let components = version.components.iter().flatten();
         let mut names = components.map(|component| component.name.as_str());
@@ -87,7 +87,7 @@ impl Ping {
     }
 }
 
-/// The version of the API that both sides speak, where the daemon's newest is this.
+/// The newest version of the API that both sides speak; `text` is the daemon's newest.
 fn api_version(text: &str) -> Option<ClientVersion> {
     let (major, minor) = text.split_once('.')?;
     let theirs = ClientVersion {

@@ -1,4 +1,4 @@
-//! Tars that are sent while they are written: a context of any size takes one mebibyte of memory.
+//! Request bodies that are a tar, sent while it is written: a context of any size takes one mebibyte of memory.
 
 use std::{
     io::{self, Write},
@@ -21,10 +21,10 @@ use crate::{
     project::tree::Entry,
 };
 
-/// Bytes that are sent at once.
+/// The bytes of one chunk.
 const CHUNK: usize = 128 << 10;
 
-/// Chunks that wait for the daemon.
+/// How many chunks may wait for the daemon.
 const WAITING: usize = 8;
 
 /// Lets `exchange` send a tar of `entries` and `folders` as the body that it is given.

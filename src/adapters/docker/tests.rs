@@ -14,7 +14,10 @@ use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuil
 
 use super::*;
 use crate::{
-    adapters::builder::{BuildError, BuildEvent, BuildRequest},
+    adapters::{
+        builder::{BuildError, BuildEvent, BuildRequest},
+        destination::Destination,
+    },
     project::tree::{Content, Entry},
 };
 
@@ -76,7 +79,7 @@ impl Fixture {
     fn remove(&self, name: &str) {
         let options = RemoveImageOptionsBuilder::default().force(true).build();
         let client = self.daemon.client.clone();
-        // It need not be there.
+        // It may be gone already.
         let _ = self
             .daemon
             .ask(client.remove_image(name, Some(options), None));
@@ -482,6 +485,23 @@ fn labels_that_no_url_holds_are_refused_before_anything_is_sent() {
         .daemon
         .import(&[], &broken, &Platform::default(), &name);
     assert_eq!(imported.unwrap_err().code(), "E607");
+}
+
+#[test]
+fn a_daemon_is_a_destination() {
+    let mut fixture = Fixture::new(None);
+    let (name, other) = (fixture.name("found"), fixture.name("renamed"));
+    let platform = Platform::default();
+    let entries = [Entry::in_memory("a", "a", false)];
+    let imported = fixture
+        .daemon
+        .import(&entries, &BTreeMap::new(), &platform, &name);
+    let imported = imported.unwrap();
+    let daemon: &dyn Destination<Image = ImageInfo> = &fixture.daemon;
+    let find = |reference| daemon.find(reference, &platform).unwrap();
+    assert_eq!((find(&name), find(&other)), (Some(imported.clone()), None));
+    assert!(daemon.tag(&imported, &other).unwrap());
+    assert_eq!(find(&other), Some(imported));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use super::{Daemon, DockerError, WORK, asking, error};
 use crate::image::{ImageMismatch, Platform, Reference};
 
-/// `{}`: daemons want the header even where there is nothing to say.
+/// `{}` in base64: daemons demand the header also where there are no credentials.
 const ANONYMOUS: &str = "e30=";
 
 /// What a push or a pull tells while it runs.
@@ -19,11 +19,11 @@ const ANONYMOUS: &str = "e30=";
 pub enum TransferEvent {
     /// A line for people, of one layer or of the whole.
     Status(String),
-    /// Bytes moved so far, of the layers that are known of by now.
+    /// The bytes of all layers that are known so far.
     Bytes {
-        /// Moved.
+        /// Moved so far.
         done: u64,
-        /// Of so many; it grows while layers are still found.
+        /// To be moved; it grows while the daemon finds more layers.
         total: u64,
     },
 }
@@ -162,7 +162,7 @@ fn push_error(reference: &Reference, message: String) -> DockerError {
     }
 }
 
-/// Daemons give a registry's refusal only as a text.
+/// Whether a registry refused the credentials, which daemons say only by a text.
 fn is_about_credentials(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     let texts = [
@@ -184,7 +184,8 @@ struct LayerProgress {
 }
 
 impl LayerProgress {
-    /// Takes one message about `layer`. A push does not name it: its size tells it from others well enough for a bar.
+    /// Counts one message about `layer`. A push does not name the layer; its size then stands for its name, which is
+    /// good enough for a progress bar.
     fn take(
         &mut self,
         layer: Option<String>,

@@ -10,7 +10,7 @@ use crate::adapters::builder::BuildEvent;
 pub(in crate::adapters::docker) struct ClassicLog {
     text: Printed,
     step: Option<BuildStep>,
-    /// Whether the step was told: that waits for the line which says whether it comes from the cache.
+    /// Whether the step was told. That waits for the next line, which says whether the step comes from the cache.
     told: bool,
     image: Option<String>,
     done: bool,
@@ -22,7 +22,7 @@ impl Output for ClassicLog {
             self.image = image.id.or(self.image.take());
         }
         let text = message.stream.unwrap_or_default();
-        // The builder prints what went to the standard error in red.
+        // The builder colours what a step printed to its standard error.
         let text = text.replace("\u{1b}[91m", "").replace("\u{1b}[0m", "");
         for line in self.text.push(text.as_bytes()) {
             self.take_line(line, events);
@@ -87,7 +87,7 @@ fn is_cache_note(line: &str) -> bool {
     line.trim_start().starts_with("---> Using cache") || line.starts_with("--> Using cache")
 }
 
-/// Whether a line is the builder's own talk of intermediate images and containers.
+/// Whether a line is the builder's own, about intermediate images and containers.
 fn is_note(line: &str) -> bool {
     let hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let arrow = line
@@ -100,7 +100,7 @@ fn is_note(line: &str) -> bool {
         || is_end(line)
 }
 
-/// `Successfully built` and a short image ID; with other words after it, it is an installer inside a step that speaks.
+/// Whether a line is `Successfully built` and a short image ID. pip prints `Successfully built` and names of packages.
 fn is_end(line: &str) -> bool {
     let id = line.strip_prefix("Successfully built ");
     id.is_some_and(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))

@@ -46,7 +46,7 @@ impl Output for BuildKitTrace {
 
 impl BuildKitTrace {
     fn take_trace(&mut self, trace: StatusResponse, events: &mut dyn FnMut(BuildEvent)) {
-        // A step that comes from the cache starts and is done in one message: its last state is the true one.
+        // A message may have a step twice, as started and as cached: the last one counts.
         let latest: BTreeMap<&str, &Vertex> = trace
             .vertexes
             .iter()
@@ -73,7 +73,7 @@ impl BuildKitTrace {
                 events(seen.step.event(cached));
             }
         }
-        // One that fails takes those beside it along.
+        // A step that fails cancels those beside it.
         if !vertex.error.is_empty() && !vertex.error.contains("context canceled") {
             self.failing = Some(vertex.digest.clone());
         }

@@ -285,7 +285,7 @@ fn a_build_that_is_cut_anywhere_is_none() {
     assert_eq!(code(&result.unwrap_err()), "E605");
 }
 
-/// The classic builder stumbles over an image, whosever it is, that is removed while it looks for cached ones.
+/// The classic builder fails if any image is removed while it looks for cached ones.
 #[test]
 fn a_build_that_stumbled_over_a_removed_image_is_begun_again() {
     let lost =

@@ -26,7 +26,6 @@ struct PasswordRegistry {
 }
 
 impl PasswordRegistry {
-    /// `None` where no registry is installed.
     #[expect(clippy::disallowed_methods, reason = "the test's own registry")]
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
