@@ -1,11 +1,11 @@
-//! Parts of a long text that can be read apart from each other, so that every core has work.
+//! Long texts are split into chunks of whole documents, which several cores parse at the same time.
 
 use rayon::prelude::*;
 
-/// Bytes that a chunk has at least: a manifest of ordinary size is one chunk.
+/// The minimal size of a chunk in bytes: a manifest of ordinary size is one chunk.
 pub(super) const MIN_BYTES: usize = 256 * 1024;
 
-/// Some whole documents of a text.
+/// A piece of a text that consists of whole documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chunk<'t> {
     pub(super) text: &'t str,
@@ -15,10 +15,10 @@ pub(super) struct Chunk<'t> {
     pub(super) line: usize,
 }
 
-/// Splits a text before lines that begin a document, into parts of `least` bytes or more.
+/// Splits a text before lines that begin a document, into chunks of at least `least` bytes.
 ///
 /// `---` at a line's start begins a document whatever comes before it, even within quotes; only directives (`%TAG`)
-/// belong to the document behind it, so a text that may have some is one chunk.
+/// belong to the document after them, so a text that may contain directives is one chunk.
 pub(super) fn chunks(text: &str, least: usize) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
     let mut rest = Chunk {
@@ -54,7 +54,7 @@ fn boundary(text: &str, least: usize) -> Option<usize> {
     starts.filter(is_marker).map(|at| at + 1).next()
 }
 
-/// As YAML counts them: a carriage return alone ends a line too.
+/// The number of line breaks as YAML counts them: a carriage return alone is one, too.
 fn line_breaks(text: &str) -> usize {
     let feeds = text.matches('\n').count();
     let returns = text.matches('\r').count();

@@ -1,4 +1,4 @@
-//! Comments, as far as a single line tells.
+//! Finds the comment of a line without parsing the text around it.
 
 /// Where the comment of a line begins: at a `#` behind white space or at the line's start, outside of quotes.
 #[must_use]
@@ -18,7 +18,7 @@ pub fn comment_start(line: &str) -> Option<usize> {
             }
             (Some(open), close) if open == close => quote = None,
             (None, '#') if before.is_whitespace() || before == '\u{feff}' => return Some(at),
-            // Within a word a quote is a letter: `it's`.
+            // A quote inside a word does not open a string: `it's`.
             (None, '"' | '\'') if before.is_whitespace() || "[{(,:=".contains(before) => {
                 quote = Some(character);
             }

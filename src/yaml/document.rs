@@ -69,11 +69,11 @@ pub(super) enum NodeBody<'t> {
         style: ScalarStyle,
         tag: Option<Cow<'t, Tag>>,
     },
-    /// The anchor that it stands for.
+    /// The ID of the anchor that the alias refers to.
     Alias(usize),
-    /// The items that are no scalars, each with its index.
+    /// The items that are kept, each with its index.
     Sequence(Vec<(usize, NodeId)>),
-    /// The known keys.
+    /// The entries whose key can lead to an image.
     Mapping(Vec<MappingEntry<'t>>),
 }
 
@@ -89,11 +89,11 @@ pub(super) struct MappingEntry<'t> {
 pub(super) struct Anchored {
     pub(super) node: NodeId,
     pub(super) spot: Spot,
-    /// The byte behind the node, or behind the blanks that follow it.
+    /// The first byte after the node, or after the white space that follows it.
     end: usize,
 }
 
-/// How many aliases of an anchor are kept, to be named.
+/// How many aliases of an anchor are kept: messages list no more.
 const ALIASES: usize = 4;
 
 /// What a document holds; aliases are never expanded.
@@ -104,34 +104,34 @@ pub(super) struct Document<'t> {
     anchors: HashMap<usize, Anchored>,
     /// The first aliases of each anchor that has any.
     aliases: HashMap<usize, Vec<Spot>>,
-    /// Mappings anywhere that may hold a reference in its parts.
+    /// Mappings, wherever they stand, that may name an image as Helm's values do.
     pub(super) candidates: Vec<Candidate>,
-    /// Block scalars anywhere that may hold objects as text, each with its path.
+    /// Block scalars, wherever they stand, whose text may be YAML with images; each with its path.
     pub(super) texts: Vec<(String, NodeId)>,
 }
 
-/// A mapping anywhere with an image, or with the parts of one: as Helm's values have them.
+/// A mapping with the keys by which Helm's values name an image, wherever it stands.
 #[derive(Debug, Default)]
 pub(super) struct Candidate {
     pub(super) path: String,
     pub(super) parts: [Option<NodeId>; PART_KEYS.len()],
-    /// What the mapping merges by `<<`.
+    /// The value of the mapping's merge key `<<`.
     pub(super) merge: Option<NodeId>,
-    /// A part that is there twice: the two keys.
+    /// A key that the mapping has twice, and where the two stand.
     pub(super) duplicate_key: Option<(&'static str, Spot, Spot)>,
     key_spots: [Option<Spot>; PART_KEYS.len()],
 }
 
 const ANNOTATIONS: &str = "metadata.annotations";
 
-/// Where in [`PART_KEYS`] a whole reference stands.
+/// The index in [`PART_KEYS`] of the key whose value is a whole reference.
 const IMAGE: usize = 0;
 
-/// Behind the last of them: what is merged.
+/// The index after the last of [`PART_KEYS`] stands for the merge key.
 const MERGED: usize = PART_KEYS.len();
 
 impl Candidate {
-    /// Whether it may name an image: its name, or a part of one that may be merged, stands there.
+    /// Whether the mapping may name an image: it has the name, or merges another mapping that may have it.
     fn may_name(&self) -> bool {
         let [image, _, repository, others @ ..] = self.parts;
         let has_others = self.merge.is_some() && others.iter().any(Option::is_some);
@@ -156,7 +156,7 @@ impl<'t> Document<'t> {
         self.aliases.get(&anchor).map_or(&[], Vec::as_slice)
     }
 
-    /// The anchors that are used again, each with the bytes of what it names.
+    /// The anchors that have aliases, each with the bytes of the node that it names.
     pub(super) fn shared(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
         let anchors = self.aliases.keys();
         anchors.filter_map(|anchor| {
@@ -166,7 +166,7 @@ impl<'t> Document<'t> {
         })
     }
 
-    /// The entries with this key, two at most: a mapping keeps no more.
+    /// The entries with this key: at most two, since more are not kept.
     pub(super) fn entries(
         &self,
         mapping: NodeId,
@@ -207,7 +207,7 @@ impl<'t> Document<'t> {
     }
 }
 
-/// A collection that is still open; `node` is missing where nothing of it is kept.
+/// A collection whose end has not been read; it has no `node` if nothing of it is kept.
 #[derive(Debug)]
 struct OpenCollection<'t> {
     node: Option<NodeId>,
@@ -227,9 +227,9 @@ enum Position<'t> {
 #[derive(Debug, Default)]
 struct PendingKey<'t> {
     text: Cow<'t, str>,
-    /// As the rules have it, if it can lead to an image.
+    /// The rules' own copy of the key, if it can lead to an image.
     known: Option<(&'t str, Spot)>,
-    /// Its number among [`PART_KEYS`].
+    /// Its index in [`PART_KEYS`].
     part: Option<(usize, Spot)>,
 }
 
@@ -238,7 +238,7 @@ struct TreeBuilder<'t> {
     rules: &'t PlaceRules<'t>,
     document: Document<'t>,
     open: Vec<OpenCollection<'t>>,
-    /// The object is of a known kind, so that its candidates do not matter.
+    /// The object is of a known kind, so mappings like Helm's values are not looked for in it.
     is_known: bool,
 }
 
@@ -253,7 +253,7 @@ impl<'t> TreeBuilder<'t> {
     ) {
         if self.is_at_key() {
             if anchor != 0 {
-                // Kept for the aliases that may stand for it, but in no place of the tree.
+                // An alias may refer to the key later, so it is kept, though not as a part of the tree.
                 let body = NodeBody::Scalar {
                     value: value.clone(),
                     style,
@@ -275,7 +275,7 @@ impl<'t> TreeBuilder<'t> {
         let id = is_kept.then(|| self.keep(spot, anchor, NodeBody::Scalar { value, style, tag }));
         if let (Some(id), true) = (id, is_text) {
             let path = self.path();
-            // What kubectl notes there of itself is not what it applies.
+            // kubectl keeps a copy of the object in an annotation; that copy is never applied.
             if !path.contains(ANNOTATIONS) {
                 self.document.texts.push((path, id));
             }
@@ -323,7 +323,7 @@ impl<'t> TreeBuilder<'t> {
         };
         let is_key = self.is_at_key();
         let is_in_tree = !is_key && self.may_lead_to_image();
-        // An expression without quotes reads as a mapping; whole images in parts are found by these.
+        // `{{ … }}` without quotes parses as a mapping, so a part of a reference may be one.
         let part = match self.open.last().map(|open| &open.at) {
             Some(Position::Value(key)) => key.part.filter(|(part, _)| *part != IMAGE),
             _ => None,
@@ -358,7 +358,7 @@ impl<'t> TreeBuilder<'t> {
             self.document.candidates.push(*candidate);
         }
         if self.is_at_key() {
-            // A collection as a key leads nowhere.
+            // No path leads through a key that is a collection.
             self.unknown_key();
         } else {
             self.move_on();
@@ -403,7 +403,7 @@ impl<'t> TreeBuilder<'t> {
         }
     }
 
-    /// Notes a part in the mapping that is open.
+    /// Records a part of a reference for the mapping that is being read.
     fn add_part(&mut self, part: usize, key: Spot, id: NodeId) {
         if let Some(open) = self.open.last_mut() {
             let candidate = open.candidate.get_or_insert_default();
@@ -419,7 +419,7 @@ impl<'t> TreeBuilder<'t> {
         }
     }
 
-    /// From the document's root to the value that comes next.
+    /// The path from the document's root to the next value.
     fn path(&self) -> String {
         let mut path = String::new();
         for open in &self.open {
@@ -432,7 +432,7 @@ impl<'t> TreeBuilder<'t> {
         path
     }
 
-    /// Whether the node that comes next can lead to an image from here.
+    /// Whether the next node can lie on the path to an image.
     fn may_lead_to_image(&self) -> bool {
         match self.open.last() {
             None => true,
@@ -458,13 +458,13 @@ impl<'t> TreeBuilder<'t> {
         node
     }
 
-    /// Moves on past a node, which is noted in the open collection if it is kept there.
+    /// Adds a node to the collection that is being read, if the node is kept, and moves to the next position.
     fn attach(&mut self, id: Option<NodeId>) {
         self.attach_open(id);
         self.move_on();
     }
 
-    /// Notes a node in the open collection if it is kept there.
+    /// Adds a node to the collection that is being read, if the node is kept.
     fn attach_open(&mut self, id: Option<NodeId>) {
         let Some(open) = self.open.last_mut() else {
             self.document.root = id;
@@ -474,7 +474,7 @@ impl<'t> TreeBuilder<'t> {
         match (&open.at, parent, id) {
             (Position::Item(index), Some(NodeBody::Sequence(items)), Some(id)) => items.push((*index, id)),
             (Position::Value(PendingKey { known: Some((key, key_spot)), .. }), Some(NodeBody::Mapping(entries)), Some(value))
-                // Two of a key are enough to tell that it is there twice.
+                // Two entries are enough to see that a key is there twice.
                 if entries.iter().filter(|entry| entry.key == *key).count() < 2 =>
             {
                 entries.push(MappingEntry {
@@ -503,12 +503,12 @@ impl<'t> TreeBuilder<'t> {
     }
 }
 
-/// Whether a text may be that of an object, or of Helm's values.
+/// Whether a text may contain Kubernetes objects or Helm's values.
 fn may_hold_objects(value: &str) -> bool {
     value.contains("apiVersion") || value.contains("repository")
 }
 
-/// The events of a text.
+/// The events of a text. [`for_each_document`] and the proof of a rewrite are the only callers.
 pub(super) fn events(text: &str) -> Parser<'_, StrInput<'_>> {
     let options = granit_parser::options! { emit_comments: false, emit_anchor_events: true };
     Parser::new_from_str_with_options(text, options)

@@ -1,4 +1,4 @@
-//! A place that names an image: the scalars that hold its reference, and what they have to say for another one.
+//! A place that names an image: the scalars that make up its reference, and how they change for another reference.
 
 use std::ops::Range;
 
@@ -13,25 +13,25 @@ use crate::{
 /// One place that names an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImagePlace {
-    /// Of its first scalar; of the alias (`*x`) where that is reached by one.
+    /// Where its first scalar stands, or the alias (`*x`) that leads to it.
     pub place: Place,
     /// From the document's root: `spec.driver.image`, `spec.containers[0].image`.
     pub path: String,
     /// The `kind` of the object; `values` in Helm's values, `mark` where only a mark says that it is one.
     pub kind: String,
-    /// The object's number in the text.
+    /// The index of its object in `Located::objects`.
     pub object: Option<usize>,
     /// The scalars.
     pub parts: ReferenceParts,
     /// The image of the project that a mark on the line names.
     pub mark: Option<String>,
-    /// Why it is never changed, where it is not.
+    /// Why the place is never changed; `None` if it may be.
     pub left_alone: Option<LeftAlone>,
-    /// Its mark speaks of the tag or the digest alone, so that the repository stays what it is.
+    /// The mark covers only the tag or the digest, so the repository is not changed.
     pub(super) keeps_repository: bool,
     /// The object's operator refuses an image at this place.
     pub is_refused: bool,
-    /// The key that is there twice, which matters if the image is one of the project's.
+    /// A key that is there twice, which is an error only if the image is one of the project's.
     pub(super) duplicate_key: Option<DuplicateKey>,
 }
 
@@ -60,7 +60,7 @@ pub enum LeftAlone {
     Ignored,
 }
 
-/// The scalars that hold a reference together.
+/// The scalars that together make up a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReferenceParts {
     /// The whole reference.
@@ -100,20 +100,20 @@ pub struct Scalar {
     pub place: Place,
     /// From the document's root.
     pub path: String,
-    /// What it says, without the final line break of a block scalar; as written where it is a template.
+    /// The value, without the final line break of a block scalar; the raw bytes if it is a template.
     pub value: String,
     /// It holds an expression of a template.
     pub is_template: bool,
-    /// The byte at which it stands, or the alias that leads to it.
+    /// The byte offset of the scalar, or of the alias that leads to it.
     pub(super) offset: usize,
-    /// The bytes that a new value replaces: with quotes, without the line end of a block scalar.
+    /// The bytes that a new value replaces, including quotes but not the line end of a block scalar.
     pub(super) span: Range<usize>,
     pub(super) style: ScalarStyle,
-    /// The end of a scalar, or of a line in code: written without quotes of its own.
+    /// Only the end of a longer scalar or line is replaced, so a new value gets no quotes of its own.
     pub(super) is_suffix: bool,
     /// A block scalar that cannot be changed without reflowing it.
     pub(super) needs_reflow: bool,
-    /// What it is if it is no string.
+    /// The type of the value if it is not a string.
     pub(super) other_type: Option<String>,
     pub(super) shared: Option<Box<SharedAnchor>>,
 }
@@ -138,14 +138,14 @@ pub enum ExpectedDigest {
     Never,
     /// The one of the last push.
     Known(Digest),
-    /// Not known: it stays beside the right tag, and goes with a wrong one.
+    /// Not known: a present digest is kept if the tag is right, and removed with a wrong tag.
     Unknown,
 }
 
 /// What is to be written into one scalar.
 pub(super) type ScalarChange<'p> = (&'p Scalar, String);
 
-/// Why a place cannot say what it has to.
+/// Why a place cannot be changed to the expected reference.
 #[derive(Debug)]
 pub(super) enum Hindrance {
     /// Somebody has to change the text.
@@ -226,7 +226,7 @@ impl ReferenceParts {
 }
 
 impl ImagePlace {
-    /// The reference that the place makes, as it is written; of a tag or a digest alone, that.
+    /// The reference as it is written; if the place holds only a tag or a digest, only that.
     #[must_use]
     pub fn written(&self) -> String {
         let text = |scalar: &Option<Scalar>| {
@@ -250,7 +250,7 @@ impl ImagePlace {
         }
     }
 
-    /// What stands where the repository does, if that is a part of its own.
+    /// The repository as it is written, if it is a part of its own.
     fn name(&self) -> Option<String> {
         match &self.parts {
             ReferenceParts::Reference(_) | ReferenceParts::Tag(_) | ReferenceParts::Digest(_) => {
@@ -261,7 +261,7 @@ impl ImagePlace {
                 repository,
                 ..
             } => {
-                // Some charts put the slash between the two, some want it written.
+                // Some charts join the two with a slash, others expect the slash in one of the values.
                 let registry = registry.as_ref().map_or("", Scalar::text);
                 Some(match registry.trim_end_matches('/') {
                     "" => repository.value.clone(),
@@ -274,7 +274,7 @@ impl ImagePlace {
         }
     }
 
-    /// The same as a reference, where it is one.
+    /// The reference of the place, if what is written is one.
     #[must_use]
     pub fn reference(&self) -> Option<Reference> {
         if matches!(
@@ -283,12 +283,12 @@ impl ImagePlace {
         ) {
             return None;
         }
-        // A part that makes no reference does not hide whose image it is.
+        // Even if tag or digest are invalid, the repository tells whose image it is.
         let whole = self.written().parse();
         whole.ok().or_else(|| self.name()?.parse().ok())
     }
 
-    /// The byte at which it stands: its first scalar, or the alias that leads to one.
+    /// The byte offset of its first scalar, or of the alias that leads to that.
     pub(super) fn start(&self) -> usize {
         let scalars = self.parts.scalars().map(|scalar| scalar.offset);
         scalars.min().unwrap_or_default()
@@ -344,7 +344,7 @@ impl ImagePlace {
         Ok(changes.into_iter().filter(is_new).collect())
     }
 
-    /// Takes a mark for the tag or the digest alone of a place that has both apart.
+    /// Applies a mark for only the tag or the digest to a place that has them in scalars of their own.
     pub(super) fn keep_repository(&mut self) {
         let (tag, digest) = match &self.parts {
             ReferenceParts::Values { tag, digest, .. } => (tag, digest),
@@ -362,7 +362,7 @@ impl ImagePlace {
         }
     }
 
-    /// Whether the name is that of the repository, and no more.
+    /// Whether the repository is the expected one, or is not to be changed.
     fn is_named(&self, expected: &Expected) -> bool {
         let name = self.name().and_then(|name| name.parse().ok());
         self.keeps_repository || name.as_ref() == Some(&expected.repository)
@@ -476,7 +476,7 @@ impl ImagePlace {
         Ok(changes)
     }
 
-    /// What says which image of the repository: `newTag` or `digest`.
+    /// The change of `newTag` or `digest`, whichever of the two is there.
     fn kustomize_version<'p>(
         &self,
         new_tag: Option<&'p Scalar>,
@@ -526,7 +526,7 @@ impl ImagePlace {
         }
     }
 
-    /// A part that is missing and would be needed.
+    /// The defect that a required part is missing.
     fn lacks(&self, part: &str, line: &str, place: &str) -> Defect {
         let message = format!(
             "`{}` names `{}` and has no `{part}`",
@@ -539,7 +539,7 @@ impl ImagePlace {
 }
 
 impl Scalar {
-    /// What it says; nothing where it is null.
+    /// The value, empty if it is null.
     fn text(&self) -> &str {
         match self.other_type.as_deref() {
             Some("null") => "",

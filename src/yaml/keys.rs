@@ -12,5 +12,5 @@ pub(super) const KUSTOMIZE_KEYS: [&str; 4] = ["name", "newName", "newTag", "dige
 /// The keys by which Helm's values name an image: whole, or in parts.
 pub(super) const PART_KEYS: [&str; 5] = ["image", "registry", "repository", "tag", "digest"];
 
-/// Those of an image in parts, in the order of a reference.
+/// The keys of an image in parts, in the order of a reference.
 pub(super) const VALUES: [&str; 4] = ["registry", "repository", "tag", "digest"];

@@ -1,22 +1,22 @@
-//! A text within a text: what a literal block scalar holds, line by line where it stands.
+//! The text in a literal block scalar, with a map from its bytes to those of the text around it.
 
 use std::ops::Range;
 
 use super::document::Spot;
 use crate::project::place::Place;
 
-/// The text of a literal block scalar, with the way back to the bytes around it.
+/// The text of a literal block scalar; offsets and places in it can be mapped to the outer text.
 #[derive(Debug)]
 pub(super) struct Literal {
     pub(super) text: String,
-    /// Of each line: its start in `text`, and that of its content in the outer text.
+    /// For each line: where it starts in `text`, and where its content starts in the outer text.
     lines: Vec<(usize, usize)>,
     first_line: usize,
     indent: usize,
 }
 
 impl Literal {
-    /// The text at `spot`, if it reads as `value`: its lines without the indentation.
+    /// The lines at `spot` without their indentation, if they make up the scalar's `value`.
     pub(super) fn new(outer: &str, spot: Spot, value: &str) -> Option<Self> {
         let raw = outer.get(spot.range())?;
         let indent = spot.column.checked_sub(1)?;
@@ -35,7 +35,7 @@ impl Literal {
             offset += line.len();
         }
         let read = literal.text.replace("\r\n", "\n").replace('\r', "\n");
-        // Empty lines before the text belong to the value, and not to its bytes.
+        // Empty lines before the text belong to the value, but the parser leaves them out of its bytes.
         let core = |text: &str| {
             let text = text.trim_start_matches('\n');
             text.trim_end_matches(['\n', ' ']).to_owned()
@@ -43,7 +43,7 @@ impl Literal {
         (core(&read) == core(value)).then_some(literal)
     }
 
-    /// The bytes of the outer text for some of this one.
+    /// Maps a range of bytes to the outer text.
     pub(super) fn span(&self, span: Range<usize>) -> Range<usize> {
         self.offset(span.start)..self.offset(span.end)
     }
@@ -54,7 +54,7 @@ impl Literal {
         outer + (offset - start)
     }
 
-    /// The place in the outer text for one in this one.
+    /// Maps a place to the outer text.
     pub(super) fn place(&self, place: Place) -> Place {
         Place {
             line: self.first_line + place.line - 1,

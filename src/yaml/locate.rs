@@ -15,10 +15,12 @@ use super::{
 };
 use crate::project::place::Defect;
 
-/// How deep texts may lie in each other.
+/// How many block scalars that are YAML may be nested in each other.
 const DEPTH_LIMIT: usize = 8;
 
-/// Finds the places of a text that name images, in the order of the text; other kinds of documents are passed over.
+/// Finds the places of a text that name images, in the order of the text; documents of other kinds are ignored.
+///
+/// The text is parsed once, and a second time for its comments if it contains marks.
 ///
 /// # Errors
 /// All that is wrong, in the order of the text: it is not YAML, a key on the way is there twice, an image is no string,
@@ -35,7 +37,7 @@ pub fn locate(file: &Path, text: &str, rules: &PlaceRules<'_>) -> Result<Located
         ..
     } = marked::add(file, text, rules, found);
     defects.sort_by_key(|defect| (defect.place.line, defect.place.column, defect.code));
-    // What is wrong before several ways part is found on each of them.
+    // Several paths can share a beginning: a defect there is found once for each of them.
     defects.dedup_by(|second, first| (second.code, &second.place) == (first.code, &first.place));
     if defects.is_empty() {
         Ok(located)
@@ -44,10 +46,10 @@ pub fn locate(file: &Path, text: &str, rules: &PlaceRules<'_>) -> Result<Located
     }
 }
 
-/// Whether a file's name says that it may be YAML; a template says in its name that it is none, and so does code.
+/// Whether a file may be YAML by its name: templates and code have other extensions.
 fn may_be_yaml(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str());
-    // `.env` is all extension.
+    // `Path` sees no extension in `.env`.
     let extension = file.extension().and_then(|extension| extension.to_str());
     let extension = extension.or_else(|| name?.strip_prefix('.'));
     extension.is_none_or(|extension| {
@@ -56,12 +58,12 @@ fn may_be_yaml(file: &Path) -> bool {
     })
 }
 
-/// What a text holds, but for what its marks say; `depth` counts the texts around it.
+/// Finds what a text holds, without its marks; `depth` counts the block scalars around the text.
 fn find(file: &Path, text: &str, rules: &PlaceRules<'_>, depth: usize) -> Findings {
     find_in_chunks(file, text, &chunks(text, MIN_BYTES), rules, depth)
 }
 
-/// Like [`find`], with the text split already.
+/// Like [`find`], for a text that is already split into chunks.
 pub(super) fn find_in_chunks(
     file: &Path,
     text: &str,
@@ -94,7 +96,7 @@ pub(super) fn find_in_chunks(
     all
 }
 
-/// The objects and values that stand as text in a document's block scalars.
+/// Finds the objects and values in the texts of a document's block scalars.
 fn find_in_block_scalars(view: View<'_, '_>, rules: &PlaceRules<'_>, depth: usize) -> Findings {
     let mut all = Findings::default();
     if depth >= DEPTH_LIMIT {
@@ -109,7 +111,7 @@ fn find_in_block_scalars(view: View<'_, '_>, rules: &PlaceRules<'_>, depth: usiz
             continue;
         };
         let inner = find(view.file, &literal.text, rules, depth + 1);
-        // Not every text is YAML, and what another program reads there is none of our business.
+        // A text that is not YAML is meant for another program.
         if inner.not_yaml.is_none() {
             all.append(moved(inner, &literal, path));
         }
@@ -117,7 +119,7 @@ fn find_in_block_scalars(view: View<'_, '_>, rules: &PlaceRules<'_>, depth: usiz
     all
 }
 
-/// What was found in a block scalar at `path`, with the places and bytes of the text around it.
+/// Maps what was found in the block scalar at `path` to places and bytes of the text around it.
 fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
     let place = |place| literal.place(place);
     let span = |span| literal.span(span);

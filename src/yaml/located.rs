@@ -12,33 +12,33 @@ pub struct Located {
     pub places: Vec<ImagePlace>,
     /// The objects of the kinds that are looked at, in the order of the text.
     pub objects: Vec<Object>,
-    /// The text is no YAML before something has rendered it, so that only its marks count.
+    /// The text is a template, which is YAML only after rendering: only its marks count.
     pub is_template: bool,
-    /// Where it stops being YAML, if its name does not say that it is none.
+    /// Where a template with the name of a YAML file stops being YAML.
     pub not_yaml: Option<Place>,
-    /// The bytes of lines that a mark takes out, in the order of the text.
+    /// The bytes of the lines that a mark says to ignore, in the order of the text.
     pub(super) ignored: Vec<Range<usize>>,
-    /// The bytes of what is used again by an alias.
+    /// The bytes of the values whose anchor has aliases.
     pub(super) shared: Vec<(Range<usize>, SharedAnchor)>,
 }
 
 /// An object of a kind that is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// Of its `kind`.
+    /// Where its `kind` stands.
     pub place: Place,
     /// Its `kind`.
     pub kind: String,
     /// Its API group.
     pub group: String,
-    /// The Spark that it says it is for.
+    /// The Spark version that it states, and where.
     pub spark_version: Option<(Place, String)>,
     /// Whether it names any image.
     pub has_images: bool,
 }
 
 impl Located {
-    /// Whether a mark says that the byte at `offset` is nobody's business.
+    /// Whether a mark says to ignore the line with the byte at `offset`.
     #[must_use]
     pub fn is_ignored(&self, offset: usize) -> bool {
         let line = self.ignored.partition_point(|line| line.end <= offset);
@@ -46,7 +46,7 @@ impl Located {
         line.is_some_and(|line| line.contains(&offset))
     }
 
-    /// The bytes of all values of those places that `is_meant` says, in the order of the text.
+    /// The bytes of the scalars of all places that `is_meant` selects, in the order of the text.
     #[must_use]
     pub fn spans(&self, is_meant: &dyn Fn(&ImagePlace) -> bool) -> Vec<Range<usize>> {
         let places = self.places.iter().filter(|place| is_meant(place));
@@ -56,7 +56,7 @@ impl Located {
         spans
     }
 
-    /// Appends what was found in the text behind.
+    /// Appends what was found further down in the text.
     fn append(&mut self, behind: Self) {
         let before = self.objects.len();
         let places = behind.places.into_iter().map(|place| ImagePlace {
@@ -79,7 +79,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Nothing yet: of a template only the marks count.
+    /// What is found in a template before its marks are read.
     pub(super) fn template() -> Self {
         let located = Located {
             is_template: true,
@@ -91,7 +91,7 @@ impl Findings {
         }
     }
 
-    /// Appends what was found in the text behind.
+    /// Appends what was found further down in the text.
     pub(super) fn append(&mut self, behind: Self) {
         self.located.append(behind.located);
         self.defects.extend(behind.defects);

@@ -1,4 +1,4 @@
-//! What the marks of a text make of its places.
+//! Applies the marks of a text to its places.
 
 use std::{collections::HashSet, ops::Range, path::Path};
 
@@ -17,7 +17,7 @@ use crate::{
     project::place::Defect,
 };
 
-/// Adds the marks of a text to what was found in it as YAML; a template has nothing but its marks.
+/// Applies the marks of a text to what was found in it as YAML; a template has only its marks.
 pub(super) fn add(
     file: &Path,
     text: &str,
@@ -55,7 +55,7 @@ pub(super) fn add(
     found
 }
 
-/// Where the comments of a YAML text begin.
+/// The byte offsets at which the comments of a YAML text begin: a parse of its own, only for texts with marks.
 fn comments(text: &str) -> HashSet<usize> {
     let options = granit_parser::options! { emit_comments: true };
     let events = Parser::new_from_str_with_options(text, options);
@@ -81,7 +81,7 @@ fn is_template(text: &str) -> bool {
     })
 }
 
-/// The bytes of the places' scalars in the order of the text, each with the number of its place.
+/// The bytes of all scalars in the order of the text, each with the index of its place.
 struct Spans {
     sorted: Vec<(Range<usize>, usize)>,
 }
@@ -97,7 +97,7 @@ impl Spans {
         Self { sorted }
     }
 
-    /// The places that a mark touches.
+    /// The indices of the places whose scalars overlap the bytes of a mark.
     fn touched(&self, mark: &Mark) -> impl Iterator<Item = usize> {
         let first = self
             .sorted
@@ -148,7 +148,7 @@ fn apply(located: &mut Located, text: &str, spans: &Spans, mark: Mark) -> Result
     Ok(())
 }
 
-/// A tag or a digest is written over nothing but a tag or a digest.
+/// Refuses a mark for a tag or a digest behind a value that is not one: it would be overwritten.
 fn refuse_other_values(place: &ImagePlace, part: ReferencePart) -> Result<(), Defect> {
     let value = place.written();
     let (is_one, what) = match part {
@@ -164,7 +164,7 @@ fn refuse_other_values(place: &ImagePlace, part: ReferencePart) -> Result<(), De
     Err(Defect::new("E202", place.place.clone(), message).hint(hint))
 }
 
-/// A place that only its mark tells.
+/// A place that is known only by its mark.
 fn marked(text: &str, mark: &Mark, image: String, part: ReferencePart) -> ImagePlace {
     let raw = &text[mark.span.clone()];
     let value = match mark.style {

@@ -7,18 +7,18 @@ use granit_parser::ScalarStyle;
 use super::{comment::comment_start, scalar};
 use crate::project::place::{Defect, Place, nearest};
 
-/// What a mark begins with, behind its `#`.
+/// The first word of a mark, after its `#`.
 const WORD: &str = "sparkpack:";
 
 /// A mark, and the value on its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// Of the value.
+    /// Where the value stands.
     pub(super) place: Place,
     /// The bytes of the value, with its quotes.
     pub(super) span: Range<usize>,
     pub(super) style: ScalarStyle,
-    /// The value ends a longer one, as in `--image=VALUE`: no quotes are its own.
+    /// The value is the end of a longer one, as in `--image=VALUE`, and has no quotes of its own.
     pub(super) is_suffix: bool,
     pub(super) kind: MarkKind,
 }
@@ -32,7 +32,7 @@ pub(super) enum MarkKind {
     Ignore,
 }
 
-/// What of a reference the value holds.
+/// The part of a reference that a value holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReferencePart {
     Whole,
@@ -45,11 +45,10 @@ pub(super) fn may_contain(text: &str) -> bool {
     text.contains(WORD)
 }
 
-/// The marks of a text, in its order, and what is wrong with others: they name no image of the project, or there is no
-/// value on their line (`E202`).
+/// The marks of a text in its order, and the defects of invalid ones (`E202`): a mark that names no image of the
+/// project, or has no value on its line.
 ///
-/// `is_comment` says of a byte where a comment seems to begin whether one does: within a text, a mark that is none is
-/// only words.
+/// `is_comment` says whether a comment really begins at a byte: words in a block scalar can look like an invalid mark.
 pub(super) fn marks(
     file: &Path,
     text: &str,
@@ -59,7 +58,7 @@ pub(super) fn marks(
     let (mut marks, mut defects) = (Vec::new(), Vec::new());
     let (mut offset, mut number) = (0, 0);
     for line in text.split_inclusive(['\n', '\r']) {
-        // The second half of `\r\n` is no line.
+        // `\r\n` is one line break, not two.
         number += usize::from(line != "\n" || !text[..offset].ends_with('\r'));
         let line = TextLine {
             file,
@@ -97,7 +96,7 @@ impl TextLine<'_> {
         let before = &self.text[..comment];
         let bare = before.trim_start_matches('\u{feff}').trim();
         let kind = match mark_kind(words, images) {
-            // A sentence that begins like one.
+            // A sentence that begins like a mark, or a block scalar's text.
             Err(_) if bare.is_empty() || !is_comment(self.offset + comment) => return Ok(None),
             Err(defect) => return Err(defect(self.place(comment))),
             Ok(kind) => kind,
@@ -159,7 +158,7 @@ impl TextLine<'_> {
     }
 }
 
-/// Whether a line ends with a key, an item's dash or the head of a block scalar, so that its value stands below.
+/// Whether the value of a line begins on the next one: it ends with a key, a dash or the head of a block scalar.
 fn begins_value(bare: &str) -> bool {
     let word = bare.rsplit(char::is_whitespace).next().unwrap_or_default();
     let is_head = word.starts_with(['|', '>'])
@@ -193,7 +192,7 @@ fn comment(line: &str) -> Option<(usize, &str)> {
     let start = comment_start(line)?;
     let word = start + line[start..].find(WORD)?;
     let before = line[start..word].trim_end().strip_suffix('#')?;
-    // What is commented out is marked for the day when it comes back.
+    // The mark of a line that is commented out counts once the line is used again.
     let is_out = !before.trim().is_empty() && line[..start].trim().is_empty();
     (!is_out).then(|| (start, line[word + WORD.len()..].trim()))
 }
@@ -239,11 +238,11 @@ struct LineValue {
 
 /// The value that ends a line: quoted or one word, alone or behind `KEY:`, `-`, `KEY=` and the like.
 ///
-/// Nobody reads a template again to prove what became of it, so what is not surely a value is none.
+/// The rewrite of a template cannot be proved by parsing it, so only what is certainly a value counts as one.
 fn value(line: &str, part: ReferencePart) -> Option<LineValue> {
     let bare = line.trim_end();
     let has_comment = [" #", "\t#"].iter().any(|comment| bare.contains(comment));
-    // Behind a value in code may stand what closes a call or a list.
+    // In code, the end of a call or a list may follow the value.
     let closed = bare.trim_end_matches(|behind: char| ",)]};".contains(behind) || behind == ' ');
     let behind = &bare[closed.len()..];
     let value = match closed.chars().next_back()? {
@@ -252,7 +251,7 @@ fn value(line: &str, part: ReferencePart) -> Option<LineValue> {
         '\'' => quoted(closed, '\'', ScalarStyle::SingleQuoted),
         _ => plain(closed, behind, part),
     }?;
-    // Of several values on a line the mark may mean another one.
+    // With several values on a line, it is not clear which one the mark is for.
     let is_in_collection = behind.contains(['}', ']']);
     let may_be_other = line[..value.span.start].contains('/')
         || is_in_collection && !line[value.span.clone()].contains(['/', ':']);
@@ -262,7 +261,7 @@ fn value(line: &str, part: ReferencePart) -> Option<LineValue> {
 fn quoted(closed: &str, quote: char, style: ScalarStyle) -> Option<LineValue> {
     let end = closed.len();
     let start = closed[..end - 1].rfind(quote)?;
-    // A quote in quotes, or code with a quote of a kind of its own: `f"…"`.
+    // A quote within quotes, or a prefixed string of code: `f"…"`.
     let is_no_opening =
         |before: char| before == '\\' || before == quote || before.is_alphanumeric();
     if closed[..start].ends_with(is_no_opening) {
@@ -288,7 +287,7 @@ fn plain(closed: &str, behind: &str, part: ReferencePart) -> Option<LineValue> {
     let start = last_word(closed);
     let (before, word) = closed.split_at(start);
     let is_open = before.matches("{{").count() > before.matches("}}").count();
-    // Without quotes it is no text in a call of code.
+    // In a call in code, a word without quotes is not a string.
     if is_open || behind.contains([')', ';']) || !is_word(word) || !separates(before) {
         return None;
     }

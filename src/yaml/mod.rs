@@ -1,7 +1,10 @@
 //! YAML: locate the scalars that name images, and splice new ones to the byte (pure).
 //!
-//! A text is read as events and never written by a YAML library: only the bytes of the chosen scalars
-//! differ afterwards, and the result is read beside the old text to prove it: all else says what it said.
+//! A YAML library only parses, it never writes: a rewrite replaces the bytes of the chosen scalars. To prove that
+//! nothing else has changed, the old and the new text are then parsed side by side.
+//!
+//! A text is parsed at two places only: [`locate()`] parses it once (and again for its comments, if it contains
+//! marks), and [`rewrite()`] parses it once more beside the new text, if there are edits.
 //!
 //! | code | says |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What to say of a text that is not YAML: where, what, and what to write instead.
+//! The message for a text that is not YAML: where the error is, what it is, and what to write instead.
 
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,13 @@ use crate::project::place::{Defect, Place};
 /// How much of the text is quoted, in characters.
 const QUOTED: usize = 40;
 
-/// How many lines behind the error's place a tab is looked for: a scalar may have begun before it.
+/// How many lines from the error on are searched for a tab: the parser may report where the scalar began.
 const REACH: usize = 16;
 
 /// The error as a defect of the file.
 pub(super) fn not_yaml(file: &Path, chunk: Chunk<'_>, error: &ScanError) -> Defect {
     let marker = error.marker();
-    // A carriage return alone ends a line too.
+    // In YAML a carriage return alone ends a line, too.
     let text = chunk.text.replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text
         .split('\n')
@@ -76,7 +76,7 @@ fn is_about_tabs(kind: &ErrorKind) -> bool {
     )
 }
 
-/// What is wrong with the `line`, from the place of the error the `rest`, and what to write.
+/// What is wrong with the `line`, and what to write instead; `rest` is the line from the error on.
 fn message_and_hint(error: &ScanError, line: &str, rest: &str) -> (String, String) {
     let quoted = excerpt(rest);
     match error.kind() {

@@ -15,7 +15,7 @@ pub(super) enum Step<'a> {
 
 pub(super) type Steps = &'static [Step<'static>];
 
-/// How an image stands at the end of a way.
+/// How an image is written at the end of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// A scalar with the whole reference.
@@ -26,7 +26,7 @@ pub(super) enum Form {
     Either,
 }
 
-/// A kind of object and the ways through it to its images.
+/// A kind of object and the paths to its images.
 #[derive(Debug)]
 pub(super) struct ObjectKind {
     /// The API group, empty for the core one: `apiVersion` without the version.
@@ -34,15 +34,15 @@ pub(super) struct ObjectKind {
     /// `kind`.
     pub(super) name: &'static str,
     pub(super) form: Form,
-    /// From the object to what its groups of ways start from.
+    /// The paths to its images, grouped by their beginning.
     groups: &'static [PathGroup],
-    /// Where the object says which Spark it is for.
+    /// The path to the Spark version that the object states.
     pub(super) spark_version: Option<Steps>,
     /// Its operator refuses images in `sparkConf`.
     pub(super) refuses_properties: bool,
 }
 
-/// Ways with a common beginning.
+/// Paths with a common beginning.
 #[derive(Debug)]
 struct PathGroup {
     prefix: &'static [Steps],
@@ -50,7 +50,7 @@ struct PathGroup {
 }
 
 impl ObjectKind {
-    /// Every way from the object to an image.
+    /// Every path from the object to an image.
     pub(super) fn paths(&self) -> impl Iterator<Item = Vec<Step<'static>>> {
         self.groups.iter().flat_map(|group| {
             group.tails.iter().map(|tail| {
@@ -62,7 +62,7 @@ impl ObjectKind {
         })
     }
 
-    /// The ways by what they begin with.
+    /// The groups of paths: the beginning, and what follows it.
     pub(super) fn groups(&self) -> impl Iterator<Item = (Vec<Step<'static>>, &'static [Steps])> {
         self.groups.iter().map(|group| {
             let prefix = group.prefix.iter();
@@ -106,7 +106,7 @@ const fn kustomize(name: &'static str) -> ObjectKind {
 
 const IMAGES: &[PathGroup] = &[paths_below(&[], &[&[Key("images"), Each]])];
 
-/// The group of kustomize's files, which need not say it.
+/// The API group of kustomize's files, in which `apiVersion` is optional.
 pub(super) const KUSTOMIZE: &str = "kustomize.config.k8s.io";
 
 const fn paths_below(prefix: &'static [Steps], tails: &'static [Steps]) -> PathGroup {
@@ -314,7 +314,7 @@ pub fn paths(group: &str, kind: &str) -> Vec<String> {
         .collect()
 }
 
-/// A way as it is written in the configuration.
+/// A path as it is written in the configuration.
 pub(super) fn path(steps: &[Step<'_>]) -> String {
     steps.iter().fold(String::new(), |path, step| match step {
         Key(key) => key_path(&path, key),

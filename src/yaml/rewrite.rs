@@ -1,4 +1,4 @@
-//! New images in the places of a text, everything else to the byte as it was.
+//! Writes new references into the places of a text; every other byte stays as it was.
 
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
@@ -20,9 +20,9 @@ use crate::project::place::{Defect, Place};
 pub struct Rewritten {
     /// The whole new text; nothing if it is the old one.
     pub text: Option<String>,
-    /// What differs from the old text, in its order.
+    /// The changes in the order of the old text.
     pub changes: Vec<ImageChange>,
-    /// What can be written only once the image has been pushed.
+    /// Changes that are possible only once the image has been pushed.
     pub pending: Vec<Defect>,
 }
 
@@ -39,14 +39,14 @@ pub struct ImageChange {
     pub old: String,
     /// The value now.
     pub new: String,
-    /// Where the change arrives as well, by aliases.
+    /// The aliases through which other places change as well.
     pub reaches: Vec<Place>,
 }
 
 /// Changes the images of a text: `decide` says what a place has to name, or `None` to leave it.
 ///
-/// Places that are left alone are not asked about. `may_share` is the consent to change the value of an anchor in all
-/// the places that use it.
+/// It is not called for places that are left alone. `may_share` allows a change of an anchor's value, and with it of all
+/// the places that use the anchor.
 ///
 /// # Errors
 /// An image that shares its bytes with another place (`E063`) or lies in a block scalar of several lines (`E064`) has to
@@ -242,7 +242,7 @@ fn is_shared(scalar: &Scalar, shared: &SharedAnchor, new: &str) -> Defect {
     Defect::new("E063", scalar.place.clone(), message).hint(hint)
 }
 
-/// Some of a text from `offset` on with the edits' bytes, which are in its order.
+/// Applies edits, which are in the order of the text, to the piece `text` that begins at byte `offset`.
 fn splice(text: &str, offset: usize, edits: &[Edit<'_>]) -> String {
     let mut spliced = String::with_capacity(text.len() + edits.len() * 32);
     let mut copied = 0;
@@ -256,7 +256,7 @@ fn splice(text: &str, offset: usize, edits: &[Edit<'_>]) -> String {
     spliced
 }
 
-/// Reads the old and the new text side by side: but for the edited scalars they have to say the same.
+/// Parses the old and the new text side by side: all events but those of the edited scalars have to be equal.
 fn verify(file: &Path, text: &str, edits: &[Edit<'_>]) -> Result<(), Defect> {
     let jobs: Vec<(Chunk<'_>, &[Edit<'_>])> = chunks(text, MIN_BYTES)
         .into_iter()
@@ -264,7 +264,7 @@ fn verify(file: &Path, text: &str, edits: &[Edit<'_>]) -> Result<(), Defect> {
             let end = chunk.offset + chunk.text.len();
             let first = edits.partition_point(|edit| edit.scalar.span.start < chunk.offset);
             let behind = edits.partition_point(|edit| edit.scalar.span.start < end);
-            // A null at the very end of a text lies behind its last byte.
+            // The bytes of a null at the very end of a text lie after its last byte, in no chunk.
             (first < behind).then(|| (chunk, &edits[first..behind]))
         })
         .collect();
@@ -318,7 +318,7 @@ fn verify_chunk(file: &Path, chunk: Chunk<'_>, edits: &[Edit<'_>]) -> Result<(),
     }
 }
 
-/// Whether a scalar says after its edits what it should, and is else as it was.
+/// Whether a scalar has the intended value after its edits, and is otherwise unchanged.
 fn is_edited(
     chunk: Chunk<'_>,
     spot: Spot,

@@ -22,13 +22,13 @@ pub struct PlaceRules<'p> {
     keys: HashSet<&'p str>,
 }
 
-/// Ways of one kind, from the table or from the configuration.
+/// The paths to the images of one kind, from the table or from the configuration.
 #[derive(Debug)]
 pub(super) struct KindRule<'p> {
     pub(super) kind: &'p str,
     pub(super) form: Form,
     pub(super) paths: Vec<Vec<Step<'p>>>,
-    /// The entry of the table.
+    /// The entry of the table; `None` for a configured place.
     pub(super) entry: Option<&'static ObjectKind>,
 }
 
@@ -88,7 +88,7 @@ impl<'p> PlaceRules<'p> {
         }));
     }
 
-    /// The key as the rules have it, if it can lead to an image.
+    /// The rules' own copy of the key, if it can lead to an image.
     pub(super) fn known_key(&self, key: &str) -> Option<&'p str> {
         self.keys.get(key).copied()
     }

@@ -1,4 +1,4 @@
-//! Scalars: what a plain one resolves to, and how a new value is written in an old one's style.
+//! Scalars: the type that a plain one resolves to, and how a new value is written in the style of the old one.
 
 use std::ops::Range;
 
@@ -118,8 +118,8 @@ pub(super) fn trimmed(value: &str, style: ScalarStyle) -> &str {
 
 /// The bytes of a scalar that a new value replaces, and whether it cannot be replaced at all.
 ///
-/// A block scalar's bytes reach to the next key; of one line, they are its text. One of several lines would have to be
-/// reflowed.
+/// The parser's span of a block scalar reaches to the next key, so of a single line only its text is replaced. Several
+/// lines would have to be reflowed, which is refused.
 pub(super) fn editable(
     text: &str,
     span: &Range<usize>,

@@ -1,18 +1,18 @@
-//! Anchors that are used again, and the bytes that a change of theirs would change elsewhere too.
+//! Anchors that have aliases: a change of the bytes of their values changes other places, too.
 
 use std::{cmp::Reverse, ops::Range};
 
 use crate::project::place::Place;
 
-/// An anchor on the scalar or around it that is used again.
+/// An anchor with aliases, on a scalar or on a collection around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SharedAnchor {
     /// As written: `&x`.
     pub(super) anchor: String,
     pub(super) anchor_place: Place,
-    /// The alias by which the image is reached, else the first one elsewhere.
+    /// The alias that leads to the image; else the anchor's first alias.
     pub(super) alias_place: Place,
-    /// The image is reached by the alias, and not where the anchor is.
+    /// The image is found through the alias, not where the anchor stands.
     pub(super) is_alias: bool,
     /// The first aliases of the anchor.
     pub(super) aliases: Vec<Place>,
@@ -29,7 +29,7 @@ impl SharedAnchor {
     }
 }
 
-/// What the anchors of a text that are used again stand before: values in the text, or in each other.
+/// The byte ranges of a text whose anchors have aliases; they may be nested.
 #[derive(Debug)]
 pub(super) struct AnchorRanges {
     sorted: Vec<AnchorRange>,
@@ -39,7 +39,7 @@ pub(super) struct AnchorRanges {
 struct AnchorRange {
     span: Range<usize>,
     shared: SharedAnchor,
-    /// The number of the next one around it.
+    /// The index of the next larger range around it.
     around: Option<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! A document as seen on the way to an image: through aliases and merges, down to the scalars of a place.
+//! Looks things up in a document: follows aliases and merges, and reads the scalars of a place.
 
 use std::{collections::HashSet, ops::Range, path::Path};
 
@@ -27,7 +27,7 @@ pub(super) struct Trail {
     pub(super) path: String,
     /// The first alias on the way.
     pub(super) via: Option<Spot>,
-    /// The innermost anchor on the way that has aliases.
+    /// The innermost anchor on the way that has aliases, and one of these.
     pub(super) shared: Option<(usize, Spot)>,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct View<'d, 't> {
 }
 
 impl<'d, 't> View<'d, 't> {
-    /// A scalar at the end of keys, where there is one.
+    /// The scalar at the end of a path of keys, if there is one.
     pub(super) fn plain_value(&self, node: NodeId, steps: &[Step<'_>]) -> Option<(Place, String)> {
         let mut at = node;
         for step in steps {
@@ -87,7 +87,7 @@ impl<'d, 't> View<'d, 't> {
         }
     }
 
-    /// Through an alias to what it stands for, noting anchors that have aliases.
+    /// Follows an alias to its node, and records in the trail any anchor that has aliases.
     pub(super) fn follow(&self, id: NodeId, trail: Trail) -> (NodeId, Trail) {
         let node = self.document.node(id);
         if let NodeBody::Alias(anchor) = node.body {
@@ -123,7 +123,7 @@ impl<'d, 't> View<'d, 't> {
             let Some(merge) = self.own_entry(mapping, MERGE)? else {
                 continue;
             };
-            // The first of a list is the strongest, so it has to be the next that is popped.
+            // The first mapping of a list wins, so it has to be popped next.
             let sources = self.merge_sources(merge.value);
             left.extend(
                 sources
@@ -150,7 +150,7 @@ impl<'d, 't> View<'d, 't> {
         }
     }
 
-    /// The mappings that a merge key names, a few more than are allowed at most.
+    /// The mappings that a merge key names, cut off just above the limit.
     fn merge_sources(&self, value: NodeId) -> Vec<NodeId> {
         let (node, _) = self.follow(value, Trail::default());
         match &self.document.node(node).body {
@@ -162,7 +162,7 @@ impl<'d, 't> View<'d, 't> {
         }
     }
 
-    /// The parts of a candidate in the order of their keys, its own or those that it merges.
+    /// The parts of a candidate, its own or merged ones, in the order of [`PART_KEYS`].
     pub(super) fn candidate_parts(
         &self,
         candidate: &Candidate,
@@ -179,7 +179,7 @@ impl<'d, 't> View<'d, 't> {
             let merged = || {
                 sources.find_map(|source| {
                     let (mapping, trail) = self.follow(source, trail.clone());
-                    // What is wrong with it is told where it stands.
+                    // A defect of the merged mapping is reported where that mapping is read.
                     self.lookup(mapping, key, &trail).ok().flatten()
                 })
             };
@@ -188,7 +188,7 @@ impl<'d, 't> View<'d, 't> {
         parts
     }
 
-    /// Whether an image is named without a tag, so that one that stands beside it may be its own.
+    /// Whether an image is named without a tag, so that a `tag` beside it can belong to it.
     pub(super) fn is_name(&self, (image, trail): &(NodeId, Trail)) -> bool {
         let (image, _) = self.follow(*image, trail.clone());
         match &self.document.node(image).body {
@@ -255,7 +255,7 @@ impl<'d, 't> View<'d, 't> {
         }))
     }
 
-    /// A node as a scalar of a place; of what is none, its bytes.
+    /// Describes a node as a scalar of a place; a collection gets its raw bytes and type.
     pub(super) fn scalar(&self, id: NodeId, trail: Trail) -> Scalar {
         let node = self.document.node(id);
         let spot = trail.via.unwrap_or(node.spot);
@@ -298,7 +298,7 @@ impl<'d, 't> View<'d, 't> {
         scalar
     }
 
-    /// The bytes of a value that a template engine writes; a bare `{{ … }}` reads as mappings in each other.
+    /// The bytes of a value that a template engine fills in; `{{ … }}` without quotes parses as nested mappings.
     pub(super) fn template(&self, node: &Node<'_>) -> Option<Range<usize>> {
         match &node.body {
             NodeBody::Scalar { .. } => {

@@ -1,4 +1,4 @@
-//! The way through a document to all the images that it names.
+//! Walks through a document to all the images that it names.
 
 use std::{collections::HashSet, ops::Range};
 
@@ -22,9 +22,9 @@ pub(super) struct Walk<'d, 't> {
     view: View<'d, 't>,
     rules: &'d PlaceRules<'t>,
     found: &'d mut Findings,
-    /// The number of the object that is being read.
+    /// The index of the object that is being read.
     object: Option<usize>,
-    /// The number of the document's first place.
+    /// The index of the document's first place.
     first: usize,
 }
 impl<'d, 't> Walk<'d, 't> {
@@ -43,7 +43,7 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
-    /// Finds the images of the document; those in texts within it are `nested`.
+    /// Finds the images of the document; `nested` was found in the texts of its block scalars.
     pub(super) fn document(&mut self, nested: Findings) {
         let Some(root) = self.view.document.root() else {
             return;
@@ -57,8 +57,8 @@ impl<'d, 't> Walk<'d, 't> {
         self.finish(nested);
     }
 
-    /// Adds what texts within the document hold, and tells each value of the anchors around it: a value that was not
-    /// reached from the root does not know them yet, and a change of it would change other places too.
+    /// Adds what was found in block scalars, and sets the anchor around each scalar that was not reached by a path from
+    /// the root: a change of such a scalar would change the aliases, too.
     fn finish(&mut self, mut nested: Findings) {
         let mut inner = std::mem::take(&mut nested.located.shared);
         self.found.append(nested);
@@ -129,7 +129,7 @@ impl<'d, 't> Walk<'d, 't> {
         Ok(())
     }
 
-    /// What is rule at in the object, by its kind or by its file's name.
+    /// The rules for the object, by its kind or by its file's name.
     fn kinds(&self, root: NodeId) -> Result<Option<&'d [KindRule<'t>]>, Defect> {
         let versions: Vec<MappingEntry<'_>> =
             self.view.document.entries(root, "apiVersion").collect();
@@ -154,7 +154,7 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
-    /// An object of the table, as others have to know it.
+    /// Describes an object of a kind in the table; `None` for a configured kind.
     fn describe(&self, node: NodeId, rules: &[KindRule<'t>]) -> Option<Object> {
         let known: &ObjectKind = rules.iter().find_map(|rule| rule.entry)?;
         let name = self.view.document.entries(node, "kind").next();
@@ -172,7 +172,7 @@ impl<'d, 't> Walk<'d, 't> {
         })
     }
 
-    /// Along the steps to the images.
+    /// Follows the steps of a path to the images at its end.
     fn walk(
         &mut self,
         rule: &KindRule<'t>,
@@ -193,7 +193,7 @@ impl<'d, 't> Walk<'d, 't> {
             ([Step::Each, rest @ ..], NodeBody::Sequence(items)) => {
                 let mut seen = HashSet::new();
                 for (index, item) in items {
-                    // The same alias again is the same image again: a list of a million would only cost memory.
+                    // The same alias is the same image: a list with a million of them would only cost memory.
                     if let NodeBody::Alias(anchor) = document.node(*item).body
                         && !seen.insert(anchor)
                     {
@@ -208,7 +208,7 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
-    /// Notes the image at the end of a way.
+    /// Adds the image at the end of a path.
     fn image(&mut self, rule: &KindRule<'t>, node: NodeId, trail: Trail) -> Result<(), Defect> {
         let is_mapping = matches!(self.view.document.node(node).body, NodeBody::Mapping(_));
         let is_template = self.view.template(self.view.document.node(node)).is_some();
@@ -238,7 +238,7 @@ impl<'d, 't> Walk<'d, 't> {
         Ok(())
     }
 
-    /// Notes a place, by the first of its scalars that stands in the text.
+    /// Adds a place; it stands where its first scalar does.
     fn add_place(&mut self, kind: &str, path: String, parts: ReferenceParts) {
         let first = parts.scalars().min_by_key(|scalar| scalar.span.start);
         let Some(first) = first.map(|first| first.place.clone()) else {
@@ -260,7 +260,7 @@ impl<'d, 't> Walk<'d, 't> {
         self.found.located.places.push(place);
     }
 
-    /// Helm's values anywhere in an object of no known kind: whether they name our images, the reader has to say.
+    /// Adds all mappings like Helm's values in an object of unknown kind; the caller decides whose images they name.
     fn candidates(&mut self, root: NodeId) {
         let mut entries = ["kind", "apiVersion"].into_iter();
         let is_object = entries.any(|key| self.view.document.entries(root, key).next().is_some());
@@ -302,7 +302,7 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
-    /// In an object of a known kind an image is a string, whoever's it is.
+    /// Refuses an image that is not a string: in a known kind that is wrong for anybody's image.
     fn refuse_other_types(
         &self,
         rule: &KindRule<'_>,
