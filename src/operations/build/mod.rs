@@ -61,7 +61,7 @@ pub(crate) fn build(
     let answers = run.ask_for_needed(targets, services.daemon()?)?;
     let names = run.asked(targets).needed(&answers);
     let builder = StageBuilder::new(&run, &packer, answers);
-    let made = run_on_stages(session, &prepared.plan, &names, &|name, below| {
+    let made = run_on_stages(session.events, &prepared.plan, &names, &|name, below| {
         builder.make(&prepared.plan.stages[name], below)
     })?;
     let order = prepared.order.iter();

@@ -8,19 +8,19 @@ use std::{
 
 use crate::{
     error::Error,
-    operations::{events::Note, workspace::Session},
+    operations::events::{Events, Note},
     plan::{Plan, order::Order},
 };
 
-/// What is done with a stage, given the results of the stages below it.
+/// What is done with a stage, given the results of the stages that it stands on.
 pub(crate) type Work<'a, T> = dyn Fn(&str, &BTreeMap<String, T>) -> Result<T, Error> + Sync + 'a;
 
-/// Runs `work` on each of `names`; it is handed the results of all that has ended before.
+/// Runs `work` on each of `names`; it is handed the results of those that the stage stands on.
 ///
 /// # Errors
 /// Those of the work, all of them.
 pub(crate) fn run_on_stages<T: Clone + Send>(
-    session: &Session<'_>,
+    events: &dyn Events,
     plan: &Plan,
     names: &BTreeSet<String>,
     work: &Work<'_, T>,
@@ -31,6 +31,12 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
             .map(|stage| stage.parents.clone())
             .unwrap_or_default()
     };
+    let below = |name: &String, results: &BTreeMap<String, T>| -> BTreeMap<String, T> {
+        let parents = parents(name).into_iter();
+        parents
+            .filter_map(|parent| Some((parent.clone(), results.get(&parent)?.clone())))
+            .collect()
+    };
     let mut order = Order::new(names.iter().map(|name| (name.clone(), parents(name))));
     let (mut results, mut errors) = (BTreeMap::new(), Vec::new());
     let (sender, receiver) = mpsc::channel();
@@ -39,7 +45,7 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
         loop {
             for name in order.take_ready() {
                 running += 1;
-                let (sender, below) = (sender.clone(), results.clone());
+                let (sender, below) = (sender.clone(), below(&name, &results));
                 scope.spawn(move || {
                     let result = work(&name, &below);
                     // The receiver lives until every worker has sent.
@@ -66,11 +72,103 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
         }
     });
     for name in order.skipped() {
-        session.events.note(Note::Skipped { stage: name });
+        events.note(Note::Skipped { stage: name });
     }
-    match errors.len() {
-        0 => Ok(results),
-        1 => Err(errors.remove(0)),
-        _ => Err(Error::Several(errors)),
+    if errors.is_empty() {
+        return Ok(results);
+    }
+    Error::collect(errors.into_iter().map(Err)).map(|_: Vec<()>| results)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{image::Digest, operations::events::Progress, plan::Stage, project::place::Defect};
+
+    /// The names of the stages that were told to be skipped.
+    #[derive(Default)]
+    struct Skipped(Mutex<Vec<String>>);
+
+    impl Events for Skipped {
+        fn note(&self, note: Note<'_>) {
+            let Note::Skipped { stage } = note else {
+                panic!("only skipped stages are told");
+            };
+            self.0.lock().unwrap().push(stage.to_owned());
+        }
+
+        fn warn(&self, warning: &Defect) {
+            panic!("{warning}");
+        }
+
+        fn begin(&self, name: &str) -> Box<dyn Progress + '_> {
+            panic!("{name} has no work of its own to tell");
+        }
+    }
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    /// A diamond: `job` on `left` and `right`, both on `base`.
+    fn plan() -> Plan {
+        let stage = |name: &str, parents: &[&str]| Stage {
+            name: name.to_owned(),
+            parents: names(parents),
+            platforms: Vec::new(),
+            fingerprint: Digest::of(name.as_bytes()),
+            uses_network: false,
+        };
+        let stages = [
+            stage("base", &[]),
+            stage("left", &["base"]),
+            stage("right", &["base"]),
+            stage("job", &["left", "right"]),
+        ];
+        Plan {
+            stages: stages.map(|stage| (stage.name.clone(), stage)).into(),
+        }
+    }
+
+    /// Runs all stages, of which those named fail; the results, or the errors and the stages that were skipped.
+    fn run(failing: &[&str]) -> Result<BTreeMap<String, String>, (Error, Vec<String>)> {
+        let skipped = Skipped::default();
+        let all = names(&["base", "left", "right", "job"]);
+        let result = run_on_stages(&skipped, &plan(), &all, &|name, below| {
+            if failing.contains(&name) {
+                return Err(std::io::Error::other(name).into());
+            }
+            let below: Vec<&str> = below.values().map(String::as_str).collect();
+            Ok(format!("{name}({})", below.join(" ")))
+        });
+        result.map_err(|error| (error, skipped.0.into_inner().unwrap()))
+    }
+
+    #[test]
+    fn each_stage_is_handed_what_became_of_its_parents() {
+        let results = run(&[]).unwrap();
+        assert_eq!(results["base"], "base()");
+        assert_eq!(results["job"], "job(left(base()) right(base()))");
+    }
+
+    #[test]
+    fn a_failure_stops_only_what_stands_on_it() {
+        let (error, skipped) = run(&["left"]).unwrap_err();
+        assert_eq!(error.to_string(), "left");
+        assert_eq!(skipped, ["job"]);
+        let (error, skipped) = run(&["base"]).unwrap_err();
+        assert_eq!(error.to_string(), "base");
+        assert_eq!(skipped, ["job", "left", "right"]);
+    }
+
+    #[test]
+    fn all_failures_are_told() {
+        let (error, skipped) = run(&["left", "right"]).unwrap_err();
+        let mut told: Vec<String> = error.each().iter().map(ToString::to_string).collect();
+        told.sort();
+        assert_eq!(told, ["left", "right"]);
+        assert_eq!(skipped, ["job"]);
     }
 }

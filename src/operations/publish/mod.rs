@@ -63,7 +63,7 @@ pub(crate) fn push(
         builder: StageBuilder::new(&run, &packer, Answers::new()),
     };
     let names = asked.needed(&answers(&there));
-    let pushed = run_on_stages(session, &prepared.plan, &names, &|name, below| {
+    let pushed = run_on_stages(session.events, &prepared.plan, &names, &|name, below| {
         let there = there.get(name).and_then(Option::as_ref);
         pusher.push(&prepared.plan.stages[name], there, below)
     })?;
