@@ -8,8 +8,8 @@ use crate::image::{ImageInfo, Platform, Reference};
 
 /// A place that has images by name.
 pub trait Destination: Send + Sync {
-    /// An image as the place has it.
-    type Image: AsRef<ImageInfo>;
+    /// What the place has of an image.
+    type Stored: AsRef<ImageInfo>;
 
     /// The image of a reference; where the place has an index under it, the image of the platform.
     ///
@@ -21,7 +21,7 @@ pub trait Destination: Send + Sync {
         &self,
         reference: &Reference,
         platform: &Platform,
-    ) -> Result<Option<Self::Image>, DestinationError>;
+    ) -> Result<Option<Self::Stored>, DestinationError>;
 
     /// Gives an image that is there the reference's tag; whether the tag is the image's afterwards.
     ///
@@ -29,7 +29,7 @@ pub trait Destination: Send + Sync {
     ///
     /// # Errors
     /// The tag could not be set.
-    fn tag(&self, image: &Self::Image, reference: &Reference) -> Result<bool, DestinationError>;
+    fn tag(&self, image: &Self::Stored, reference: &Reference) -> Result<bool, DestinationError>;
 }
 
 /// Why a place could not say what it has, or not do what it was asked for.
@@ -56,7 +56,7 @@ impl AsRef<ImageInfo> for RegistryImage {
 }
 
 impl Destination for Daemon {
-    type Image = ImageInfo;
+    type Stored = ImageInfo;
 
     /// A daemon has one image under a name: of which platform, the answer says.
     fn find(
@@ -75,7 +75,7 @@ impl Destination for Daemon {
 }
 
 impl Destination for RegistryClient {
-    type Image = RegistryImage;
+    type Stored = RegistryImage;
 
     fn find(
         &self,

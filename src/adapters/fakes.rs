@@ -55,10 +55,10 @@ pub(crate) fn request(reference: &str) -> BuildRequest {
 ///
 /// Clones have the same images, as two connections to one daemon do.
 pub(crate) struct InMemory<I> {
-    state: Arc<Mutex<State<I>>>,
+    state: Arc<Mutex<InMemoryState<I>>>,
 }
 
-struct State<I> {
+struct InMemoryState<I> {
     images: BTreeMap<String, I>,
     /// The references that were looked up, in sequence.
     looked_up: Vec<String>,
@@ -70,7 +70,7 @@ struct State<I> {
 
 impl<I> Default for InMemory<I> {
     fn default() -> Self {
-        let state = State {
+        let state = InMemoryState {
             images: BTreeMap::new(),
             looked_up: Vec::new(),
             errors: VecDeque::new(),
@@ -119,7 +119,7 @@ impl<I: Clone> InMemory<I> {
 }
 
 impl<I: AsRef<ImageInfo> + Clone + Send> Destination for InMemory<I> {
-    type Image = I;
+    type Stored = I;
 
     fn find(
         &self,

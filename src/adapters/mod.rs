@@ -1,4 +1,8 @@
 //! The outside world: the Docker daemon, git, registries, Python's installers, downloads, files. Nothing here prints.
+//!
+//! Operations see two traits where they build or look for images: [`builder::Builder`], which the daemon's two builders
+//! implement, and [`destination::Destination`], which the daemon and the registry client implement. Another builder or
+//! another destination is one more implementation. Tests have both in memory (`fakes`).
 
 pub mod builder;
 pub mod credentials;

@@ -24,13 +24,13 @@ use crate::{
 const BUILDERS: [BuilderKind; 2] = [BuilderKind::BuildKit, BuilderKind::Classic];
 
 /// The daemon, and the images that are removed again.
-struct Fixture {
+struct DaemonFixture {
     daemon: Daemon,
     images: Vec<String>,
     label: Option<String>,
 }
 
-impl Fixture {
+impl DaemonFixture {
     /// The daemon must be there: `scripts/test` starts one.
     fn new(builder: Option<BuilderKind>) -> Self {
         let environment = DockerEnvironment {
@@ -116,7 +116,7 @@ impl Fixture {
     }
 }
 
-impl Drop for Fixture {
+impl Drop for DaemonFixture {
     fn drop(&mut self) {
         // Children first: a parent with children only loses its name.
         self.images.iter().rev().for_each(|name| self.remove(name));
@@ -182,7 +182,7 @@ fn a_daemon_can_be_shared_by_threads() {
 #[test]
 fn both_builders_make_the_image_that_was_asked_for() {
     for builder in BUILDERS {
-        let mut fixture = Fixture::new(Some(builder));
+        let mut fixture = DaemonFixture::new(Some(builder));
         let name = fixture.name("plain");
         let dockerfile = "FROM scratch AS first\nARG TEXT\nCOPY files/a /a\nLABEL text=$TEXT\nFROM first\nCOPY nothing /nothing\nFROM none\n";
         // The last stage cannot be built: the target leaves it out.
@@ -230,7 +230,7 @@ fn both_builders_make_the_image_that_was_asked_for() {
 #[test]
 fn a_copy_of_what_is_not_there_names_its_instruction() {
     for builder in BUILDERS {
-        let mut fixture = Fixture::new(Some(builder));
+        let mut fixture = DaemonFixture::new(Some(builder));
         let name = fixture.name("missing");
         let request = request(&name, "FROM scratch\nCOPY missing /\n", Vec::new());
         let (result, events) = fixture.build(&request);
@@ -257,7 +257,7 @@ fn a_copy_of_what_is_not_there_names_its_instruction() {
 #[test]
 fn a_command_that_fails_shows_its_last_lines() {
     for builder in BUILDERS {
-        let mut fixture = Fixture::new(Some(builder));
+        let mut fixture = DaemonFixture::new(Some(builder));
         let shell = fixture.shell("fails");
         let name = fixture.name("fails");
         let run = "RUN for n in $(busybox seq 1 30); do echo line $n; done; sleep 1; echo to the error output >&2; exit 7";
@@ -295,7 +295,7 @@ fn a_command_that_fails_shows_its_last_lines() {
 #[test]
 fn a_dockerfile_that_is_none_is_a_failed_build() {
     for builder in BUILDERS {
-        let mut fixture = Fixture::new(Some(builder));
+        let mut fixture = DaemonFixture::new(Some(builder));
         let name = fixture.name("broken");
         for dockerfile in ["FRO scratch\n", "", "FROM scratch\nCOPY\n"] {
             let (result, _) = fixture.build(&request(&name, dockerfile, Vec::new()));
@@ -308,7 +308,7 @@ fn a_dockerfile_that_is_none_is_a_failed_build() {
 #[test]
 fn a_parent_is_named_by_a_tag_that_holds_its_image_id() {
     for builder in BUILDERS {
-        let mut fixture = Fixture::new(Some(builder));
+        let mut fixture = DaemonFixture::new(Some(builder));
         let parent = fixture.name("parent");
         let entries = [Entry::in_memory("a", "a", false)];
         let id = fixture
@@ -332,7 +332,7 @@ fn a_parent_is_named_by_a_tag_that_holds_its_image_id() {
 
 #[test]
 fn a_large_context_is_streamed_from_the_disk() {
-    let mut fixture = Fixture::new(None);
+    let mut fixture = DaemonFixture::new(None);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("large");
     let size = 50 << 20;
@@ -356,7 +356,7 @@ fn a_large_context_is_streamed_from_the_disk() {
 #[test]
 fn a_context_that_changed_is_told_by_its_own_error() {
     for builder in BUILDERS {
-        let mut fixture = Fixture::new(Some(builder));
+        let mut fixture = DaemonFixture::new(Some(builder));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
         fs_err::write(&file, vec![1; 1 << 20]).unwrap();
@@ -386,7 +386,7 @@ fn a_context_that_changed_is_told_by_its_own_error() {
 #[test]
 fn an_imported_image_can_be_copied_from() {
     for builder in BUILDERS {
-        let mut fixture = Fixture::new(Some(builder));
+        let mut fixture = DaemonFixture::new(Some(builder));
         let source = fixture.name("imported");
         let entries = [
             Entry::in_memory("folder/tool", "#!/bin/sh\n", true),
@@ -433,7 +433,7 @@ fn an_imported_image_can_be_copied_from() {
 #[test]
 fn an_image_of_another_platform_gets_no_name() {
     for builder in BUILDERS {
-        let mut fixture = Fixture::new(Some(builder));
+        let mut fixture = DaemonFixture::new(Some(builder));
         let labels = fixture.labels();
         let source = fixture.name("native");
         let entries = [Entry::in_memory("a", "a", false)];
@@ -466,7 +466,7 @@ fn an_image_of_another_platform_gets_no_name() {
 
 #[test]
 fn labels_that_no_url_holds_are_refused_before_anything_is_sent() {
-    let mut fixture = Fixture::new(None);
+    let mut fixture = DaemonFixture::new(None);
     let name = fixture.name("labels");
     let mut request = request(&name, "FROM scratch\nCOPY Dockerfile /\n", Vec::new());
     request
@@ -489,7 +489,7 @@ fn labels_that_no_url_holds_are_refused_before_anything_is_sent() {
 
 #[test]
 fn a_daemon_is_a_destination() {
-    let mut fixture = Fixture::new(None);
+    let mut fixture = DaemonFixture::new(None);
     let (name, other) = (fixture.name("found"), fixture.name("renamed"));
     let platform = Platform::default();
     let entries = [Entry::in_memory("a", "a", false)];
@@ -497,7 +497,7 @@ fn a_daemon_is_a_destination() {
         .daemon
         .import(&entries, &BTreeMap::new(), &platform, &name);
     let imported = imported.unwrap();
-    let daemon: &dyn Destination<Image = ImageInfo> = &fixture.daemon;
+    let daemon: &dyn Destination<Stored = ImageInfo> = &fixture.daemon;
     let find = |reference| daemon.find(reference, &platform).unwrap();
     assert_eq!((find(&name), find(&other)), (Some(imported.clone()), None));
     assert!(daemon.tag(&imported, &other).unwrap());
@@ -506,7 +506,7 @@ fn a_daemon_is_a_destination() {
 
 #[test]
 fn tags_and_facts_of_what_is_not_there() {
-    let mut fixture = Fixture::new(None);
+    let mut fixture = DaemonFixture::new(None);
     let name = fixture.name("nowhere");
     let id = Digest::of(b"no image");
     assert_eq!(fixture.daemon.inspect(&name.to_string()).unwrap(), None);

@@ -71,7 +71,7 @@ impl<'a> Run<'a> {
     pub(crate) fn ask_for_needed(
         &self,
         targets: &[String],
-        destination: &dyn Destination<Image = ImageInfo>,
+        destination: &dyn Destination<Stored = ImageInfo>,
     ) -> Result<Answers, Error> {
         let asked = self.asked(targets);
         let mut answers = Answers::new();
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
     pub(crate) fn ask<I>(
         &self,
         names: BTreeSet<String>,
-        destination: &dyn Destination<Image = I>,
+        destination: &dyn Destination<Stored = I>,
     ) -> Result<BTreeMap<String, Option<I>>, Error>
     where
         I: AsRef<ImageInfo> + Clone + Send,

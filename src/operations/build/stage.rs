@@ -66,7 +66,7 @@ impl<'a> StageBuilder<'a> {
     /// [`Self::make`] by `builder`, which puts its images into `daemon`.
     pub(super) fn make_with(
         &self,
-        daemon: &dyn Destination<Image = ImageInfo>,
+        daemon: &dyn Destination<Stored = ImageInfo>,
         builder: &dyn Builder,
         stage: &Stage,
         below: &BTreeMap<String, BuiltImage>,

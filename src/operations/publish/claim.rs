@@ -9,7 +9,7 @@ use crate::{
 
 /// The tags of one stage in a destination.
 pub(super) struct StageTags<'a, I> {
-    pub(super) destination: &'a dyn Destination<Image = I>,
+    pub(super) destination: &'a dyn Destination<Stored = I>,
     pub(super) platform: &'a Platform,
     /// What every image under a tag of the stage must be labelled with.
     pub(super) fingerprint: &'a Digest,

@@ -74,7 +74,7 @@ fn credentials(password: &str) -> String {
 
 #[test]
 fn an_odd_password_pushes_and_pulls_and_a_wrong_one_does_not() {
-    let mut fixture = Fixture::new(None);
+    let mut fixture = DaemonFixture::new(None);
     let registry = PasswordRegistry::start();
     let plain = STANDARD.encode(credentials(PASSWORD));
     assert!(plain.contains(['+', '/']), "the password tests nothing");
@@ -118,7 +118,7 @@ fn an_odd_password_pushes_and_pulls_and_a_wrong_one_does_not() {
 }
 
 fn pulls(
-    fixture: &mut Fixture,
+    fixture: &mut DaemonFixture,
     name: &Reference,
     pinned: &Reference,
     id: &Digest,
@@ -163,7 +163,7 @@ fn pulls(
 
 #[test]
 fn a_registry_that_is_not_there_is_told() {
-    let mut fixture = Fixture::new(None);
+    let mut fixture = DaemonFixture::new(None);
     let name = "127.0.0.1:1/dockertest/nowhere:v1".to_owned();
     fixture.images.push(name.clone());
     let name: Reference = name.parse().unwrap();
