@@ -13,7 +13,8 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::{
-    Daemon, DockerError, WORK, error,
+    daemon::{Daemon, WORK, image_id},
+    error::{self, DockerError},
     output::{self, Output},
     tar_body::{self, TarBody},
 };
@@ -85,7 +86,7 @@ impl Daemon {
             }
         }
         let named = output.image().map(str::to_owned);
-        named.as_deref().and_then(super::image_id).ok_or_else(|| {
+        named.as_deref().and_then(image_id).ok_or_else(|| {
             let message = "the daemon stopped talking before it named an image".to_owned();
             output::failure(output, message)
         })

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use bollard::query_parameters::BuilderVersion;
 
-use super::{Daemon, build, output::BuildKitTrace};
+use super::{build, daemon::Daemon, output::trace::BuildKitTrace};
 use crate::{
     adapters::builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
     image::ImageInfo,

@@ -1,6 +1,6 @@
 //! The classic builder of old daemons, and Podman's, which answers in the same way. It runs one step after the other.
 
-use super::{Daemon, build, output::ClassicLog};
+use super::{build, daemon::Daemon, output::log::ClassicLog};
 use crate::{
     adapters::builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
     image::ImageInfo,

@@ -6,9 +6,10 @@ use bollard::{body_try_stream, query_parameters::CreateImageOptionsBuilder};
 use futures_util::StreamExt;
 
 use super::{
-    Daemon, DockerError, WORK,
     build::{archive_error, limit},
-    error, image_id, tar_body,
+    daemon::{Daemon, WORK, image_id},
+    error::{self, DockerError},
+    tar_body,
 };
 use crate::{
     image::{ImageInfo, ImageMismatch, Platform, Reference},

@@ -1,14 +1,11 @@
 //! Reads a builder's messages: steps, lines that they print, the image that was made, the step that failed.
 
-mod log;
-mod trace;
+pub(super) mod log;
+pub(super) mod trace;
 
 use std::collections::VecDeque;
 
 use bollard::models::BuildInfo;
-
-pub(super) use log::ClassicLog;
-pub(super) use trace::BuildKitTrace;
 
 use crate::adapters::builder::{BuildError, BuildEvent};
 

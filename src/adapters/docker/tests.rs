@@ -12,12 +12,13 @@ use std::{
 
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 
-use super::*;
+use super::{daemon::BuilderKind, host::DockerEnvironment, *};
 use crate::{
     adapters::{
         builder::{BuildError, BuildEvent, BuildRequest},
         destination::Destination,
     },
+    image::{Digest, ImageInfo, Platform, Reference},
     project::tree::{Content, Entry},
 };
 

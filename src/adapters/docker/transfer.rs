@@ -8,7 +8,10 @@ use bollard::{
 };
 use futures_util::StreamExt;
 
-use super::{Daemon, DockerError, WORK, asking, error};
+use super::{
+    daemon::{Daemon, WORK, asking},
+    error::{self, DockerError},
+};
 use crate::image::{ImageMismatch, Platform, Reference};
 
 /// `{}` in base64: daemons demand the header also where there are no credentials.

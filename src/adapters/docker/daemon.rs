@@ -1,0 +1,331 @@
+//! A connection to a daemon, and the questions that need no work.
+//!
+//! Its methods block. Inside, the futures run on a runtime of the daemon's own.
+
+use std::{future::Future, time::Duration};
+
+use bollard::{
+    API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker,
+    models::ImageInspect,
+    query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder},
+};
+use tokio::{runtime::Runtime, time::timeout};
+
+use super::{
+    address::Address,
+    error::{self, DockerError, Unreachable},
+    host::{DockerEnvironment, Host},
+    ping::Ping,
+};
+use crate::image::{Digest, ImageInfo, Platform, Reference};
+
+/// How long an answer may take that needs no work, so that a daemon that hangs does not hang us.
+const QUESTION: Duration = Duration::from_secs(60);
+
+/// How long the answer of a daemon may take that is not needed.
+const LOCAL_QUESTION: Duration = Duration::from_secs(2);
+
+/// How long a build, a push or a pull may tell nothing.
+pub(super) const WORK: Duration = Duration::from_secs(12 * 3600);
+
+/// A daemon that answers.
+pub struct Daemon {
+    pub(super) runtime: Runtime,
+    pub(super) client: Docker,
+    pub(super) host: Host,
+    pub(super) builder: BuilderKind,
+    pub(super) podman: bool,
+    /// How long an answer may take that needs no work.
+    patience: Duration,
+}
+
+/// The two ways in which daemons build Dockerfiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BuilderKind {
+    /// Steps side by side, with mounts and heredocs.
+    BuildKit,
+    /// One step after the other: old daemons, and Podman.
+    Classic,
+}
+
+impl Daemon {
+    /// Connects to the daemon that `DOCKER_HOST`, the Docker context or the default socket names.
+    ///
+    /// A TCP address without TLS is taken only on this machine, or where `SPARKPACK_PLAIN_DOCKER=1` asks for it.
+    ///
+    /// # Errors
+    /// [`DockerError::Unreachable`], with what to do about it.
+    pub fn connect() -> Result<Self, DockerError> {
+        Self::connect_in(&DockerEnvironment::of_process())
+    }
+
+    /// [`Self::connect`], but only to a daemon of this machine, and only if it answers within two seconds.
+    ///
+    /// # Errors
+    /// [`DockerError::Unreachable`]; also where the daemon is reached by TCP.
+    pub fn try_connect_local() -> Result<Self, DockerError> {
+        let environment = DockerEnvironment::of_process();
+        let host = environment.host()?;
+        match &host.address {
+            Address::Unix(_) => Self::connect_to(&environment, host, LOCAL_QUESTION),
+            Address::Plain(_) | Address::Tls { .. } => Err(host.unreachable(Unreachable::Network)),
+        }
+    }
+
+    pub(super) fn connect_in(environment: &DockerEnvironment) -> Result<Self, DockerError> {
+        Self::connect_to(environment, environment.host()?, QUESTION)
+    }
+
+    fn connect_to(
+        environment: &DockerEnvironment,
+        host: Host,
+        patience: Duration,
+    ) -> Result<Self, DockerError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("docker")
+            .enable_all()
+            .build()
+            .map_err(|error| host.unreachable(Unreachable::Lost(error.to_string())))?;
+        let by_ping = match &host.address {
+            Address::Unix(socket) => Ping::by_ping(socket),
+            Address::Plain(_) | Address::Tls { .. } => None,
+        };
+        let ping = async {
+            let ping = if let Some(ping) = by_ping {
+                ping
+            } else {
+                let version = client(&host, API_DEFAULT_VERSION)?.version().await?;
+                Ping::of_version(&version)?
+            };
+            Ok((client(&host, &ping.api_version)?, ping))
+        };
+        let answer = runtime.block_on(async { timeout(patience, ping).await });
+        let (client, ping) = answer
+            .unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
+            .map_err(|error| host.unreachable(Unreachable::of(&error, &host.address)))?;
+        let builder = match environment.buildkit {
+            Some(true) => BuilderKind::BuildKit,
+            Some(false) => BuilderKind::Classic,
+            None => natural_builder(ping),
+        };
+        let client = asking(&client, None);
+        Ok(Self {
+            runtime,
+            client,
+            host,
+            builder,
+            podman: ping.is_podman,
+            patience,
+        })
+    }
+
+    /// The daemon's address, as it was written.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.host.text
+    }
+
+    /// Inspects the image `name`, a reference or an image ID; `None` where the daemon has none of that name.
+    ///
+    /// # Errors
+    /// The daemon is gone, or answers with something else than an image.
+    pub fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DockerError> {
+        let doing = || format!("inspect `{name}`");
+        match self.ask(self.client.inspect_image(name)) {
+            Ok(answer) => match facts(answer) {
+                Ok(facts) => Ok(Some(facts)),
+                Err(message) => Err(DockerError::Answer {
+                    doing: doing(),
+                    message,
+                }),
+            },
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(None),
+            Err(error) => Err(self.failed(&error, doing)),
+        }
+    }
+
+    /// Gives the image `id` the tag of `reference`, and takes it from the image that had it.
+    ///
+    /// # Errors
+    /// `reference` has no tag, the daemon has no such image, or it is gone.
+    pub fn tag(&self, id: &Digest, reference: &Reference) -> Result<(), DockerError> {
+        let doing = || format!("tag `{id}` as `{reference}`");
+        let Some(tag) = &reference.tag else {
+            return Err(DockerError::Answer {
+                doing: doing(),
+                message: "the reference has no tag".to_owned(),
+            });
+        };
+        let options = TagImageOptionsBuilder::default()
+            .repo(&reference.repository.to_string())
+            .tag(tag)
+            .build();
+        self.ask(self.client.tag_image(id.as_str(), Some(options)))
+            .map_err(|error| self.failed(&error, doing))
+    }
+
+    /// Takes the tag of `reference` away, if it is there; the image stays as long as it has another.
+    ///
+    /// # Errors
+    /// The daemon refuses, or is gone.
+    pub fn untag(&self, reference: &Reference) -> Result<(), DockerError> {
+        let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+        let name = reference.to_string();
+        match self.ask(self.client.remove_image(&name, Some(options), None)) {
+            Ok(_)
+            | Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(()),
+            Err(error) => Err(self.failed(&error, || format!("untag `{reference}`"))),
+        }
+    }
+
+    /// Waits for the answer to a question that needs no work.
+    pub(super) fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, bollard::errors::Error> {
+        self.runtime
+            .block_on(async { timeout(self.patience, question).await })
+            .unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
+    }
+
+    /// The error of a request: the daemon's own message, or why it cannot be reached.
+    pub(super) fn failed(
+        &self,
+        error: &bollard::errors::Error,
+        doing: impl FnOnce() -> String,
+    ) -> DockerError {
+        match error::said(error) {
+            Some(message) => DockerError::Answer {
+                doing: doing(),
+                message,
+            },
+            None => self
+                .host
+                .unreachable(Unreachable::of(error, &self.host.address)),
+        }
+    }
+
+    /// The image `id`, which the daemon says that it made for `reference`.
+    pub(super) fn inspect_made(
+        &self,
+        id: &Digest,
+        reference: &Reference,
+    ) -> Result<ImageInfo, DockerError> {
+        self.inspect(id.as_str())?
+            .ok_or_else(|| DockerError::Answer {
+                doing: format!("look at the image made for `{reference}`"),
+                message: format!("it named the image `{id}`, and has none of that name"),
+            })
+    }
+}
+
+fn client(host: &Host, api_version: &ClientVersion) -> Result<Docker, bollard::errors::Error> {
+    let seconds = QUESTION.as_secs();
+    match &host.address {
+        Address::Unix(path) => {
+            Docker::connect_with_unix(&path.to_string_lossy(), seconds, api_version)
+        }
+        Address::Plain(address) => Docker::connect_with_http(address, seconds, api_version),
+        Address::Tls {
+            address,
+            certificates,
+        } => {
+            // This fails where a provider is installed already, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            Docker::connect_with_ssl(
+                address,
+                &certificates.join("key.pem"),
+                &certificates.join("cert.pem"),
+                &certificates.join("ca.pem"),
+                seconds,
+                api_version,
+            )
+        }
+    }
+}
+
+/// The same client with `registry_auth` as its `X-Registry-Auth` and the negotiated API version in its paths.
+///
+/// bollard does neither well: it encodes credentials in a base64 alphabet that daemons do not decode, whereupon they go
+/// on without credentials; and it leaves the version out of the path, which means the daemon's newest version.
+pub(super) fn asking(client: &Docker, registry_auth: Option<&str>) -> Docker {
+    let version = client.client_version();
+    let registry_auth = registry_auth.map(str::to_owned);
+    let modify = move |mut request: BollardRequest| {
+        let mut parts = request.uri().clone().into_parts();
+        let versioned = parts
+            .path_and_query
+            .as_ref()
+            .and_then(|path| format!("/v{version}{path}").parse().ok());
+        if versioned.is_some() {
+            parts.path_and_query = versioned;
+            if let Ok(uri) = parts.try_into() {
+                *request.uri_mut() = uri;
+            }
+        }
+        if let Some(Ok(value)) = registry_auth.as_ref().map(|value| value.parse()) {
+            request.headers_mut().insert("X-Registry-Auth", value);
+        }
+        request
+    };
+    client.clone().with_request_modifier(modify)
+}
+
+fn natural_builder(ping: Ping) -> BuilderKind {
+    let api = ping.api_version;
+    let is_recent = (api.major_version, api.minor_version) >= (1, 39);
+    if is_recent && ping.is_linux && !ping.is_podman {
+        BuilderKind::BuildKit
+    } else {
+        BuilderKind::Classic
+    }
+}
+
+/// What an inspection answered; the error says what is missing in it.
+fn facts(answer: ImageInspect) -> Result<ImageInfo, String> {
+    let id = answer.id.ok_or("the answer has no image ID")?;
+    let layers = answer.root_fs.and_then(|root| root.layers);
+    let diff_ids = layers
+        .unwrap_or_default()
+        .iter()
+        .map(|layer| layer.parse().map_err(|error| format!("a layer: {error}")))
+        .collect::<Result<_, _>>()?;
+    Ok(ImageInfo {
+        id: image_id(&id).ok_or_else(|| format!("`{id}` is not an image ID"))?,
+        platform: platform(answer.os, answer.architecture, answer.variant),
+        diff_ids,
+        labels: answer
+            .config
+            .and_then(|config| config.labels)
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
+        repo_digests: answer.repo_digests.unwrap_or_default(),
+        size: u64::try_from(answer.size.unwrap_or_default()).unwrap_or_default(),
+    })
+}
+
+/// An image ID, which Podman writes without `sha256:`.
+pub(super) fn image_id(text: &str) -> Option<Digest> {
+    let text = text.trim();
+    text.parse()
+        .or_else(|_| format!("sha256:{text}").parse())
+        .ok()
+}
+
+/// A platform from its parts. It is not parsed, since a daemon may have images of platforms that we cannot build for.
+fn platform(os: Option<String>, architecture: Option<String>, variant: Option<String>) -> Platform {
+    let architecture = architecture.unwrap_or_default();
+    let variant = variant
+        .filter(|variant| !variant.is_empty() && (architecture != "arm64" || variant != "v8"));
+    Platform {
+        os: os.unwrap_or_default(),
+        architecture,
+        variant,
+    }
+}
