@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::store;
+use super::{
+    cache::{Cache, CacheKind},
+    store,
+};
 use crate::{image::Digest, project::digest_cache::DigestCache};
 
 /// A larger file is no cache of ours, in bytes.
@@ -15,10 +18,10 @@ const LIMIT: u64 = 1 << 30;
 
 /// Where the stat cache for what lies below `path` is kept.
 #[must_use]
-pub fn file_for(cache: &Path, path: &Path) -> PathBuf {
+pub fn file_for(cache: &Cache, path: &Path) -> PathBuf {
     let real = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let name = Digest::of(real.as_os_str().as_encoded_bytes());
-    cache.join("stats").join(name.hex())
+    cache.entry(CacheKind::Digests, name.hex())
 }
 
 /// The stat cache in `file`: empty where it is not there, damaged, or another user's.

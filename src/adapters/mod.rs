@@ -5,6 +5,7 @@
 //! another destination is one more implementation. Tests have both in memory (`fakes`).
 
 pub mod builder;
+pub mod cache;
 pub mod credentials;
 pub mod destination;
 pub mod digest_cache;

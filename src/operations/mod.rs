@@ -14,4 +14,6 @@ pub(crate) mod manifests;
 pub(crate) mod provenance;
 pub(crate) mod publish;
 pub(crate) mod resolution;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod workspace;

@@ -14,7 +14,7 @@ use std::{
 pub use error::SourceError;
 
 use crate::{
-    adapters::digest_cache,
+    adapters::{cache::Cache, digest_cache},
     image::{Digest, Hasher},
     project::{
         ignore::{self, DefaultExcludes, escaped},
@@ -22,7 +22,7 @@ use crate::{
         tree::{Content, Entry, Location},
     },
 };
-use cache::Cache;
+use cache::SourceCache;
 
 /// Told how many bytes have come, and how many there are where that is known.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, Option<u64>);
@@ -30,8 +30,8 @@ pub type Progress<'a> = &'a mut dyn FnMut(u64, Option<u64>);
 /// Gets sources; what it gets lies in the cache from then on.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
-    /// The cache's folder; made when it is needed.
-    pub cache: PathBuf,
+    /// What it gets lies there.
+    pub cache: Cache,
     /// Certificates to trust besides the system's: a PEM file.
     pub ca: Option<PathBuf>,
     /// The URL of a Maven repository to use instead of `mvn`.
@@ -90,7 +90,7 @@ impl Fetcher {
         expected: &Digest,
         progress: Progress<'_>,
     ) -> Result<Vec<Entry>, SourceError> {
-        let cache = Cache::new(&self.cache);
+        let cache = SourceCache::new(&self.cache);
         let tree = cache.tree(expected, source.unpack);
         if let Some(entries) = tree.as_ref().and_then(cache::Tree::entries) {
             if let Origin::Path(path) = &source.origin {
@@ -144,7 +144,7 @@ impl Fetcher {
         if path.is_dir() {
             return Ok(tree_digest(&self.folder(path)?));
         }
-        Cache::new(&self.cache)
+        SourceCache::new(&self.cache)
             .digest_of(path)
             .map_err(|error| SourceError::reading(path, error))
     }
@@ -169,7 +169,7 @@ impl Fetcher {
         if let Origin::Path(path) = &source.origin {
             return Ok((self.path_checksum(path)?, path.clone()));
         }
-        let cache = Cache::new(&self.cache);
+        let cache = SourceCache::new(&self.cache);
         let remembered = self
             .unchanging(&source.origin)
             .and_then(|name| cache.remembered(&name));
@@ -180,7 +180,7 @@ impl Fetcher {
         {
             return Ok(found);
         }
-        let folder = cache.temporary()?;
+        let folder = cache.unfinished_blob()?;
         let file = self.download(source, expected, folder.path(), progress)?;
         let actual = Digest::of_reader(&mut fs_err::File::open(&file)?)?;
         expected.map_or(Ok(()), |expected| same(source, expected, &actual))?;

@@ -8,7 +8,7 @@ use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
 
 use super::*;
-use crate::project::source::MavenCoordinates;
+use crate::{adapters::cache::CacheKind, project::source::MavenCoordinates};
 
 /// A server on loopback that answers each path with the next of its replies, the last one again and again.
 struct Server {
@@ -92,7 +92,7 @@ impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let fetcher = Fetcher {
-            cache: folder.path().join("cache"),
+            cache: Cache::new(folder.path().join("cache")),
             ca: None,
             maven: None,
             python_index: None,
@@ -117,7 +117,7 @@ impl Fixture {
     }
 
     fn blobs(&self) -> usize {
-        fs_err::read_dir(self.fetcher.cache.join("blobs/sha256")).map_or(0, Iterator::count)
+        fs_err::read_dir(self.fetcher.cache.folder(CacheKind::Blobs)).map_or(0, Iterator::count)
     }
 }
 
@@ -223,11 +223,7 @@ fn a_download_is_kept_and_checked() {
     }
     assert_eq!(server.asked().len(), 1);
     fs_err::write(
-        fixture
-            .fetcher
-            .cache
-            .join("blobs/sha256")
-            .join(digest.hex()),
+        fixture.fetcher.cache.entry(CacheKind::Blobs, digest.hex()),
         "bad",
     )
     .unwrap();
@@ -236,12 +232,12 @@ fn a_download_is_kept_and_checked() {
         ["b.jar=jar"]
     );
     assert_eq!(server.asked().len(), 2);
-    let left = fs_err::read_dir(&fixture.fetcher.cache)
+    let left = fs_err::read_dir(fixture.fetcher.cache.folder(CacheKind::Blobs))
         .unwrap()
         .map(|entry| entry.unwrap().file_name());
     assert_eq!(
         left.collect::<Vec<_>>(),
-        ["blobs"],
+        [digest.hex()],
         "nothing temporary stays"
     );
 }
@@ -508,8 +504,8 @@ fn what_is_no_archive_is_told() {
         let error = fixture.fetch(&source, &Digest::of(bytes)).unwrap_err();
         assert_eq!(error.code(), "E625", "{error}");
         assert!(
-            !fixture.fetcher.cache.join("trees").exists()
-                || fs_err::read_dir(fixture.fetcher.cache.join("trees"))
+            !fixture.fetcher.cache.folder(CacheKind::Trees).exists()
+                || fs_err::read_dir(fixture.fetcher.cache.folder(CacheKind::Trees))
                     .unwrap()
                     .next()
                     .is_none()
@@ -624,7 +620,7 @@ fn a_damaged_tree_is_made_again() {
         &|| fs_err::write(&file, "evil").unwrap(),
         &|| fs_err::remove_file(&file).unwrap(),
         &|| fs_err::write(&index, "[").unwrap(),
-        &|| fs_err::remove_dir_all(fixture.fetcher.cache.join("trees")).unwrap(),
+        &|| fs_err::remove_dir_all(fixture.fetcher.cache.folder(CacheKind::Trees)).unwrap(),
     ];
     for damage in damages {
         damage();
@@ -634,7 +630,7 @@ fn a_damaged_tree_is_made_again() {
     }
     assert_eq!(server.asked().len(), 1, "the blob is enough");
     fs_err::write(&file, "good").unwrap();
-    fs_err::remove_dir_all(fixture.fetcher.cache.join("blobs")).unwrap();
+    fs_err::remove_dir_all(fixture.fetcher.cache.folder(CacheKind::Blobs)).unwrap();
     assert_eq!(
         listed(&fixture.fetch(&source, &digest).unwrap()),
         ["a=good", "b=b"]

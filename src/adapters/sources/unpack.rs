@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::{
     SourceError,
-    cache::{Stat, Unpacked, UnpackedContent},
+    cache::{Unpacked, UnpackedContent},
 };
 use crate::{
     image::Hasher,
@@ -297,11 +297,9 @@ impl Unpacker<'_> {
             hasher.update(&buffer[..count]);
             output.write_all(&buffer[..count])?;
         }
-        let stat = Stat::of(&output.metadata()?);
         Ok(UnpackedContent::File {
             digest: hasher.finish(),
             executable,
-            stat,
         })
     }
 

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    adapters::{builder::Builder, store},
+    adapters::{builder::Builder, cache::CacheKind, store},
     error::Error,
     image::Digest,
     operations::workspace::Session,
@@ -47,7 +47,7 @@ impl CacheBust {
             key.extend_from_slice(field);
         }
         let name = Digest::of(&key);
-        let mark = session.cache.join("revisions").join(name.hex());
+        let mark = session.cache.entry(CacheKind::Revisions, name.hex());
         Ok(Self { mark: Some(mark) })
     }
 

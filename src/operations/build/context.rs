@@ -2,7 +2,7 @@
 
 use super::run::Run;
 use crate::{
-    adapters::{builder::Features, store},
+    adapters::{builder::Features, cache::CacheKind, store},
     error::Error,
     image::{Digest, LABEL_FINGERPRINT, Reference, Repository},
     operations::{
@@ -290,7 +290,11 @@ impl ContextWriter<'_> {
         let bytes = record.bytes();
         let digest = Digest::of(&bytes);
         store::replace(
-            &self.run.session.cache.join("records").join(digest.hex()),
+            &self
+                .run
+                .session
+                .cache
+                .entry(CacheKind::Records, digest.hex()),
             &bytes,
         )?;
         Ok(digest)

@@ -6,6 +6,7 @@ use super::{Run, StageBuilder};
 use crate::{
     adapters::{
         builder::{BuildError, BuildRequest, Builder},
+        cache::Cache,
         docker::DockerError,
         fakes::{InMemory, RecordingBuilder, image},
     },
@@ -137,7 +138,7 @@ fn with_job<T>(dockerfile: &str, work: impl FnOnce(&BuildRun<'_>) -> T) -> T {
 fn work_in<T>(root: &Path, work: impl FnOnce(&BuildRun<'_>) -> T) -> T {
     let told = ToldLines::default();
     let mut session = Session::open(Some(root), &told).unwrap();
-    session.cache = root.join("cache");
+    session.cache = Cache::new(root.join("cache"));
     let services = Services::new(&session);
     let prepared = prepare(&session, &services, LockPolicy::ReadOnly).unwrap();
     let packer = Packer::new(&session, &services);

@@ -13,7 +13,7 @@ use crate::{
     image::{Digest, ImageInfo, Reference},
     operations::{
         resolution::{self, Prepared},
-        workspace::{Session, keep_out_of_git},
+        workspace::Session,
     },
     project::{
         glob::{self, Wanted},
@@ -126,11 +126,11 @@ pub(crate) fn write_images_json(
     };
     let mut text = serde_json::to_string_pretty(&document).map_err(std::io::Error::other)?;
     text.push('\n');
-    let file = session.project.root.join("dist/images.json");
+    let file = session.dist().images_json();
     if fs_err::read(&file).is_ok_and(|old| old == text.as_bytes()) {
         return Ok(());
     }
-    keep_out_of_git(&session.project.root.join("dist"))?;
+    session.dist().keep_out_of_git()?;
     Ok(store::replace(&file, text.as_bytes())?)
 }
 

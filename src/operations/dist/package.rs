@@ -9,13 +9,13 @@ use std::{
 };
 
 use crate::{
-    adapters::{digest_cache, store},
+    adapters::{cache::CacheKind, digest_cache, store},
     error::Error,
     image::{Digest, Platform},
     operations::{
         events::{Note, Outcome, Progress, Step},
         resolution::{self, Prepared},
-        workspace::{LockPolicy, Services, Session, keep_out_of_git},
+        workspace::{LockPolicy, Services, Session},
     },
     package::{
         archive,
@@ -163,7 +163,7 @@ impl<'a> Packer<'a> {
         };
         let target = self.session.project.target(image, &platform.platform);
         let key = key_of_dist(sources, &platform.wheels, target.as_ref());
-        let dist = self.session.project.root.join(&package.dist);
+        let dist = self.session.dist().job(package);
         digest_cache::open(&digest_cache::file_for(&self.session.cache, &dist)).confirm(&key)
     }
 
@@ -200,13 +200,13 @@ impl<'a> Packer<'a> {
         index: Option<&str>,
         progress: &mut dyn Progress,
     ) -> Result<Packed, Error> {
-        let dist = self.session.project.root.join(&package.dist);
-        keep_out_of_git(&self.session.project.root.join("dist"))?;
+        let dist = self.session.dist().job(package);
+        self.session.dist().keep_out_of_git()?;
         let installed = self.installed(wheels, target, index, progress)?;
         let main = write_main(&dist, &inputs.main)?;
         let jobs = self.write_zip(&dist, "jobs.zip", &inputs.modules)?;
         let libs = self.write_zip(&dist, "libs.zip", &installed.libs)?;
-        self.write_tree(&dist, "site-packages", &installed.site_packages)?;
+        self.write_site_packages(package, &installed.site_packages)?;
         let key = key_of_dist(inputs, wheels, target);
         self.keys
             .lock()
@@ -258,12 +258,12 @@ impl<'a> Packer<'a> {
         let Some(target) = target.filter(|_| !wheels.is_empty()) else {
             return Ok(Vendored::default());
         };
-        let folder = self.session.cache.join("packages");
+        let cache = &self.session.cache;
         let key = key_of(wheels, target);
-        let tree = folder.join(key.hex());
-        let listing = folder.join(format!("{}.listing", key.hex()));
+        let name = |end: &str| cache.entry(CacheKind::Packages, &format!("{}{end}", key.hex()));
+        let (tree, listing) = (name(""), name(".listing"));
         let waiting = || self.session.events.note(Note::WaitingForPackages);
-        let _alone = store::lock(&folder.join(format!("{}.lock", key.hex())), waiting)?;
+        let _alone = store::lock(&name(".lock"), waiting)?;
         let kept = digest_cache::file_for(&self.session.cache, &tree);
         let digests = digest_cache::open(&kept);
         if let (Ok(found), Ok(known)) = (vendor::split(&tree, &digests), fs_err::read(&listing))
@@ -273,10 +273,7 @@ impl<'a> Packer<'a> {
             return Ok(found);
         }
         progress.step(Step::InstallWheels(wheels.len()));
-        fs_err::create_dir_all(&folder)?;
-        let temporary = tempfile::Builder::new()
-            .prefix(".installing-")
-            .tempdir_in(&folder)?;
+        let temporary = cache.unfinished(CacheKind::Packages)?;
         let into = temporary.path().join("tree");
         self.services
             .installer()?
@@ -295,7 +292,7 @@ impl<'a> Packer<'a> {
         let file = dist.join(name);
         // Another way to write archives needs another number here.
         let listing = Digest::of(format!("archive 1\n{}", listing_of(entries)).as_bytes());
-        let remembered = self.session.cache.join("archives").join(listing.hex());
+        let remembered = self.session.cache.entry(CacheKind::Archives, listing.hex());
         let kept = digest_cache::file_for(&self.session.cache, &file);
         let digests = digest_cache::open(&kept);
         let made = fs_err::read_to_string(&remembered)
@@ -318,9 +315,9 @@ impl<'a> Packer<'a> {
         Ok(entry)
     }
 
-    /// Lets `dist/name` hold these files and no others.
-    fn write_tree(&self, dist: &Path, name: &str, entries: &[Entry]) -> Result<(), Error> {
-        let folder = dist.join(name);
+    /// Lets `site-packages` hold these files and no others.
+    fn write_site_packages(&self, package: &Package, entries: &[Entry]) -> Result<(), Error> {
+        let folder = self.session.dist().job(package).join("site-packages");
         let kept = digest_cache::file_for(&self.session.cache, &folder);
         let digests = digest_cache::open(&kept);
         // A folder that is empty has to be there as well: that something comes into it shows in its times.
@@ -332,7 +329,7 @@ impl<'a> Packer<'a> {
             digest_cache::keep(&kept, &digests);
             return Ok(());
         }
-        let temporary = store::TemporaryFolder::within(dist)?;
+        let temporary = self.session.dist().unfinished(package)?;
         let into: PathBuf = temporary.path().join("tree");
         store::copy_tree(entries, &into)?;
         Ok(store::move_folder(&into, &folder)?)

@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::examined::{Examined, Objects};
 use crate::{
-    adapters::{digest_cache, store},
+    adapters::{
+        cache::{Cache, CacheKind},
+        digest_cache, store,
+    },
     image::Digest,
     operations::workspace::Session,
     project::digest_cache::FileIdentity,
@@ -84,7 +87,7 @@ fn hex(signature: &FileIdentity) -> String {
 
 impl ManifestCache {
     /// Those of the project in `root`.
-    pub(crate) fn open(cache: &Path, root: &Path) -> Self {
+    pub(crate) fn open(cache: &Cache, root: &Path) -> Self {
         let document = digest_cache::own_bytes(&file_for(cache, root))
             .and_then(|bytes| serde_json::from_slice::<CacheFile>(undamaged(&bytes)?).ok())
             .filter(|document| {
@@ -98,7 +101,7 @@ impl ManifestCache {
     }
 
     /// Keeps what is new; a failure only costs the next run its time.
-    pub(crate) fn keep(&self, cache: &Path, root: &Path) {
+    pub(crate) fn keep(&self, cache: &Cache, root: &Path) {
         let learnt = self.learnt();
         let is_news =
             |(file, verdict): (&String, &CachedManifest)| self.kept.get(file) != Some(verdict);
@@ -191,8 +194,8 @@ fn undamaged(bytes: &[u8]) -> Option<&[u8]> {
     (Digest::of(text).hex().as_bytes() == digest).then_some(text)
 }
 
-fn file_for(cache: &Path, root: &Path) -> PathBuf {
+fn file_for(cache: &Cache, root: &Path) -> PathBuf {
     let real = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     let name = Digest::of(real.as_os_str().as_encoded_bytes());
-    cache.join("manifests").join(name.hex())
+    cache.entry(CacheKind::Manifests, name.hex())
 }

@@ -16,10 +16,10 @@ use std::{
 
 use super::{
     attach::{MEDIA_TYPE, tag_beside},
-    keep::{FOLDER, digest_of_hex, names},
+    keep::{digest_of_hex, names},
 };
 use crate::{
-    adapters::registry::RegistryError,
+    adapters::{cache::CacheKind, registry::RegistryError},
     error::Error,
     image::{
         Digest, ImageInfo, LABEL_FINGERPRINT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
@@ -27,7 +27,7 @@ use crate::{
     },
     operations::{
         resolution::Prepared,
-        workspace::{Services, Session},
+        workspace::{DistFolder, Services, Session},
     },
     plan::Record,
     project::{
@@ -311,8 +311,8 @@ impl<'a> Records<'a> {
     /// The folders in which records lie by their fingerprints.
     fn folders(&self) -> [PathBuf; 2] {
         [
-            self.session.project.root.join(FOLDER),
-            self.session.cache.join("records"),
+            self.session.dist().records(),
+            self.session.cache.folder(CacheKind::Records),
         ]
     }
 
@@ -338,7 +338,8 @@ impl<'a> Records<'a> {
             "no record"
         };
         Err(Some(LookupFailure::Nothing(format!(
-            "{FOLDER} and the cache have {what} of {}",
+            "{} and the cache have {what} of {}",
+            DistFolder::RECORDS,
             &beginning[..TAG_DIGITS]
         ))))
     }

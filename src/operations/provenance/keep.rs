@@ -6,17 +6,11 @@ use crate::{
     adapters::store,
     error::Error,
     image::Digest,
-    operations::{
-        resolution::Prepared,
-        workspace::{Session, keep_out_of_git},
-    },
+    operations::{resolution::Prepared, workspace::Session},
 };
 
 /// How many records are kept at least, the newest; those of the last run always are.
 const KEPT: usize = 200;
-
-/// Below the project.
-pub(crate) const FOLDER: &str = "dist/records";
 
 /// Keeps the records of `targets` and of all that they stand on.
 pub(crate) fn keep_records(
@@ -24,7 +18,7 @@ pub(crate) fn keep_records(
     prepared: &Prepared,
     targets: &[String],
 ) -> Result<(), Error> {
-    let folder = session.project.root.join(FOLDER);
+    let folder = session.dist().records();
     let mut current = BTreeSet::new();
     let mut is_new = false;
     for name in prepared.plan.with_parents(targets) {
@@ -33,7 +27,7 @@ pub(crate) fn keep_records(
             let bytes = stage.record.bytes();
             // One that was damaged is written anew.
             if !fs_err::read(&file).is_ok_and(|old| old == bytes) {
-                keep_out_of_git(&session.project.root.join("dist"))?;
+                session.dist().keep_out_of_git()?;
                 store::replace(&file, &bytes)?;
                 is_new = true;
             }

@@ -6,7 +6,7 @@ mod services;
 mod session;
 mod side_by_side;
 
-pub(crate) use dist_folder::keep_out_of_git;
+pub(crate) use dist_folder::DistFolder;
 pub(crate) use policy::LockPolicy;
 pub(crate) use services::Services;
 pub(crate) use session::{Session, find_root, read_lock};

@@ -6,8 +6,10 @@ use std::{
     sync::OnceLock,
 };
 
+use super::dist_folder::DistFolder;
 use crate::{
     adapters::{
+        cache::{Cache, CacheKind},
         digest_cache, git,
         journal::{self, Replacement},
         store,
@@ -32,7 +34,7 @@ use crate::{
 pub(crate) struct Session<'a> {
     pub(crate) events: &'a dyn Events,
     pub(crate) project: Project,
-    pub(crate) cache: PathBuf,
+    pub(crate) cache: Cache,
     pub(crate) trees: FileTrees,
     manifest_cache: OnceLock<ManifestCache>,
 }
@@ -40,13 +42,21 @@ pub(crate) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Finds the project in `directory`, or here and above, and reads its configuration.
     pub(crate) fn open(directory: Option<&Path>, events: &'a dyn Events) -> Result<Self, Error> {
+        Self::open_with(directory, Cache::of_user(), events)
+    }
+
+    /// The same with a cache that need not be this user's.
+    pub(crate) fn open_with(
+        directory: Option<&Path>,
+        cache: Cache,
+        events: &'a dyn Events,
+    ) -> Result<Self, Error> {
         let root = find_root(directory)?;
         let project = project::load(&root, &store::environment)?;
         project
             .warnings
             .iter()
             .for_each(|warning| events.warn(warning));
-        let cache = store::cache_folder();
         let digests = digest_cache::open(&digest_cache::file_for(&cache, &root));
         let trees = with_bits_of_git(&root, FileTrees::new(digests))?;
         Ok(Self {
@@ -64,6 +74,11 @@ impl<'a> Session<'a> {
             .get_or_init(|| ManifestCache::open(&self.cache, &self.project.root))
     }
 
+    /// The project's `dist`.
+    pub(crate) fn dist(&self) -> DistFolder {
+        DistFolder::of(&self.project.root)
+    }
+
     /// Keeps what is known of the files for the next run.
     pub(crate) fn keep_stats(&self) {
         if let Some(manifest_cache) = self.manifest_cache.get() {
@@ -77,7 +92,7 @@ impl<'a> Session<'a> {
     pub(crate) fn alone(&self) -> Result<File, Error> {
         let root = fs_err::canonicalize(&self.project.root)?;
         let name = Digest::of(root.as_os_str().as_encoded_bytes());
-        let file = self.cache.join("locks").join(name.short(32));
+        let file = self.cache.entry(CacheKind::Locks, name.short(32));
         let waiting = || self.events.note(Note::WaitingForProject);
         let alone = store::lock(&file, waiting)?;
         self.clean_up()?;
@@ -95,16 +110,8 @@ impl<'a> Session<'a> {
         if let Some(recovered) = journal::recover(root, &services)? {
             self.events.note(Note::Recovered(&recovered));
         }
-        for kind in ["stats", "archives", "origins", "records", "revisions"] {
-            store::sweep(&self.cache.join(kind));
-        }
-        let dist = root.join("dist");
-        store::sweep(&dist);
-        for entry in fs_err::read_dir(&dist).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                store::sweep(&entry.path());
-            }
-        }
+        self.cache.sweep();
+        self.dist().sweep();
         Ok(())
     }
 
@@ -229,5 +236,170 @@ pub(crate) fn read_lock(root: &Path) -> Result<Lock, Error> {
         Ok(text) => Ok(Lock::parse(Path::new(lock::FILE_NAME), &text)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::testing::{Project as TestProject, Recorder};
+
+    fn code<T>(result: Result<T, Error>) -> &'static str {
+        result.map(drop).unwrap_err().code()
+    }
+
+    #[test]
+    fn a_session_is_of_the_project_in_its_folder() {
+        let (project, events) = (TestProject::small(), Recorder::default());
+        let session = project.session(&events);
+        assert_eq!(session.project.name, "small");
+        assert_eq!(session.cache, project.cache());
+        assert!(events.told().is_empty());
+    }
+
+    #[test]
+    fn without_a_configuration_there_is_no_project() {
+        let (project, events) = (TestProject::new(&[]), Recorder::default());
+        assert_eq!(code(project.open(&events)), "E010");
+    }
+
+    #[test]
+    fn a_wrong_configuration_opens_nothing() {
+        let (project, events) = (TestProject::small(), Recorder::default());
+        project.edit("sparkpack.toml", "base.Dockerfile", "nowhere.Dockerfile");
+        assert!(project.open(&events).is_err());
+        project.write("sparkpack.toml", "format = 1\nproject = 7\n");
+        assert!(project.open(&events).is_err());
+    }
+
+    #[test]
+    fn bits_of_an_index_that_cannot_be_read_are_an_error() {
+        let (project, events) = (TestProject::small(), Recorder::default());
+        project.git(&["init", "--quiet"]);
+        project.git(&["add", "--all"]);
+        project.git(&["config", "core.fileMode", "false"]);
+        project.session(&events);
+        fs_err::write(project.path(".git/index"), "no index").unwrap();
+        assert_eq!(code(project.open(&events)), "E097");
+    }
+
+    #[test]
+    fn targets_are_the_named_images_or_all() {
+        let (project, events) = (TestProject::small(), Recorder::default());
+        let session = project.session(&events);
+        assert_eq!(session.targets(&[]).unwrap(), ["base", "job"]);
+        assert_eq!(session.targets(&["job".to_owned()]).unwrap(), ["job"]);
+        let Err(Error::Usage { code, hint, .. }) = session.targets(&["jbo".to_owned()]) else {
+            panic!("there is no such image");
+        };
+        assert_eq!((code, hint.as_str()), ("E084", "did you mean `job`?"));
+        let Err(Error::Usage { hint, .. }) = session.targets(&["zzzzzz".to_owned()]) else {
+            panic!("there is no such image");
+        };
+        assert_eq!(hint, "the images are base, job");
+    }
+
+    #[test]
+    fn the_registry_is_the_named_one_or_the_only_one() {
+        let (project, events) = (TestProject::small(), Recorder::default());
+        let session = project.session(&events);
+        let main = ("main", "registry.example/small");
+        assert_eq!(session.registry(None).unwrap(), main);
+        assert_eq!(session.registry(Some("main")).unwrap(), main);
+        assert_eq!(code(session.registry(Some("other"))), "E087");
+    }
+
+    #[test]
+    fn a_lock_is_read_and_its_lack_is_an_empty_one() {
+        let project = TestProject::small();
+        let lock = read_lock(&project.root()).unwrap();
+        assert!(lock.images.contains_key("registry.example/root:1"));
+        project.write("sparkpack.lock", "format = \n");
+        read_lock(&project.root()).unwrap_err();
+        fs_err::remove_file(project.path("sparkpack.lock")).unwrap();
+        assert_eq!(read_lock(&project.root()).unwrap(), Lock::default());
+        fs_err::create_dir(project.path("sparkpack.lock")).unwrap();
+        assert!(matches!(read_lock(&project.root()), Err(Error::Io(_))));
+    }
+
+    #[test]
+    fn a_second_writer_waits_for_the_first() {
+        let (project, first, second) = (
+            TestProject::small(),
+            Recorder::default(),
+            Recorder::default(),
+        );
+        let alone = project.session(&first).alone().unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| drop(project.session(&second).alone().unwrap()));
+            while second.told() != ["waits for the project"] {
+                assert!(!waiter.is_finished());
+                std::thread::yield_now();
+            }
+            drop(alone);
+        });
+        assert!(first.told().is_empty());
+    }
+
+    #[test]
+    fn a_writer_takes_away_what_a_killed_one_left() {
+        let (project, events) = (TestProject::small(), Recorder::default());
+        let tree = project.cache().entry(CacheKind::Packages, ".sparkpack-x");
+        let left = [
+            tree.join("wheel/a.py"),
+            project.path("dist/job/.sparkpack-y/z"),
+        ];
+        for file in &left {
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, "half").unwrap();
+        }
+        drop(project.session(&events).alone().unwrap());
+        assert!(!tree.exists());
+        assert_eq!(
+            fs_err::read_dir(project.path("dist/job")).unwrap().count(),
+            0
+        );
+    }
+
+    #[test]
+    fn what_a_killed_writer_began_is_told_and_undone() {
+        let (project, events) = (TestProject::small(), Recorder::default());
+        project.write(".sparkpack-journal", "");
+        drop(project.session(&events).alone().unwrap());
+        assert!(!project.path(".sparkpack-journal").exists());
+        assert_eq!(events.told().len(), 1);
+    }
+
+    #[test]
+    fn a_file_with_another_name_is_replaced_and_warned_of() {
+        let (project, events) = (TestProject::small(), Recorder::default());
+        fs_err::hard_link(project.path("base.txt"), project.path("other.txt")).unwrap();
+        let session = project.session(&events);
+        let replacement = Replacement {
+            path: project.path("base.txt"),
+            old: Some(Digest::of(b"base\n")),
+            bytes: b"new\n".to_vec(),
+        };
+        session.replace_together(&[replacement]).unwrap();
+        assert_eq!(project.read("base.txt"), "new\n");
+        assert_eq!(project.read("other.txt"), "base\n");
+        let told = events.told();
+        assert!(
+            matches!(&told[..], [told] if told.starts_with("W111")),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn what_changed_meanwhile_is_not_replaced() {
+        let (project, events) = (TestProject::small(), Recorder::default());
+        let session = project.session(&events);
+        let replacement = Replacement {
+            path: project.path("base.txt"),
+            old: Some(Digest::of(b"what was read\n")),
+            bytes: b"new\n".to_vec(),
+        };
+        session.replace_together(&[replacement]).unwrap_err();
+        assert_eq!(project.read("base.txt"), "base\n");
     }
 }

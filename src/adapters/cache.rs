@@ -1,0 +1,209 @@
+//! The cache's folder: the kinds of things that are kept in it, and where. All of it can be deleted at any time.
+//!
+//! What is not yet whole lies beside the whole things of its kind, under one prefix. It is held by the process that
+//! makes it, so that what a killed one has left can be told from it, and taken away.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::store::{self, TemporaryFolder};
+
+/// The cache of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    folder: PathBuf,
+}
+
+/// What is kept, each kind in a folder of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CacheKind {
+    /// Digests of files that were read, by what the file system says of them.
+    Digests,
+    /// Digests of the archives that were made, by what is in them.
+    Archives,
+    /// Downloaded files, by their digest.
+    Blobs,
+    /// Digests that origins had, where their bytes never change.
+    Origins,
+    /// Unpacked sources.
+    Trees,
+    /// Installed wheels.
+    Packages,
+    /// Records that are too large for a label, by their digest.
+    Records,
+    /// Which builds have left the builder's cache aside.
+    Revisions,
+    /// Manifests that were found in order.
+    Manifests,
+    /// The files by whose locks runs on one project wait for each other.
+    Locks,
+}
+
+impl CacheKind {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::Digests,
+        Self::Archives,
+        Self::Blobs,
+        Self::Origins,
+        Self::Trees,
+        Self::Packages,
+        Self::Records,
+        Self::Revisions,
+        Self::Manifests,
+        Self::Locks,
+    ];
+
+    /// Its folder in the cache.
+    #[must_use]
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Digests => "stats",
+            Self::Archives => "archives",
+            Self::Blobs => "blobs/sha256",
+            Self::Origins => "origins",
+            Self::Trees => "trees",
+            Self::Packages => "packages",
+            Self::Records => "records",
+            Self::Revisions => "revisions",
+            Self::Manifests => "manifests",
+            Self::Locks => "locks",
+        }
+    }
+}
+
+impl Cache {
+    /// The cache in a folder, which is made when something is kept.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    /// That of this user: `SPARKPACK_CACHE`, else `sparkpack` in `XDG_CACHE_HOME`, in `~/.cache`, or in the temporary
+    /// folder.
+    #[must_use]
+    pub fn of_user() -> Self {
+        Self::new(store::cache_folder())
+    }
+
+    /// Where a kind is kept.
+    #[must_use]
+    pub fn folder(&self, kind: CacheKind) -> PathBuf {
+        self.folder.join(kind.folder())
+    }
+
+    /// Where one thing of a kind is kept.
+    #[must_use]
+    pub fn entry(&self, kind: CacheKind, name: &str) -> PathBuf {
+        self.folder(kind).join(name)
+    }
+
+    /// A folder to make a thing of a kind in. It goes with its value, or is swept when its process is killed.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn unfinished(&self, kind: CacheKind) -> io::Result<TemporaryFolder> {
+        let folder = self.folder(kind);
+        fs_err::create_dir_all(&folder)?;
+        TemporaryFolder::within(&folder)
+    }
+
+    /// Takes away what killed runs have left unfinished, files and folders; of what is still being made it keeps off.
+    pub fn sweep(&self) {
+        for kind in CacheKind::ALL {
+            store::sweep(&self.folder(kind));
+        }
+    }
+
+    /// How many bytes each kind has on the disk.
+    #[must_use]
+    pub fn sizes(&self) -> Vec<(CacheKind, u64)> {
+        let kinds = CacheKind::ALL.into_iter();
+        kinds.map(|kind| (kind, size(&self.folder(kind)))).collect()
+    }
+}
+
+/// The bytes of all files below a folder; what vanishes meanwhile has none.
+fn size(folder: &Path) -> u64 {
+    let files = walkdir::WalkDir::new(folder).into_iter();
+    let metadata = files.filter_map(|entry| entry.ok()?.metadata().ok());
+    metadata
+        .filter(std::fs::Metadata::is_file)
+        .map(|metadata| metadata.len())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(file: &Path, text: &str) {
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        fs_err::write(file, text).unwrap();
+    }
+
+    #[test]
+    fn every_kind_has_a_folder_of_its_own() {
+        let folders = CacheKind::ALL.map(CacheKind::folder);
+        let different: std::collections::BTreeSet<&str> = folders.into_iter().collect();
+        assert_eq!(different.len(), CacheKind::ALL.len());
+        let cache = Cache::new("/cache");
+        assert_eq!(
+            cache.entry(CacheKind::Blobs, "0a"),
+            Path::new("/cache/blobs/sha256/0a")
+        );
+    }
+
+    #[test]
+    fn what_killed_runs_left_is_swept_in_every_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let left = |kind| {
+            [
+                cache.entry(kind, ".sparkpack-file"),
+                cache.entry(kind, ".sparkpack-folder/a/b"),
+            ]
+        };
+        for kind in CacheKind::ALL {
+            for file in left(kind) {
+                write(&file, "half");
+            }
+            write(&cache.entry(kind, "whole"), "whole");
+        }
+        let living = CacheKind::ALL.map(|kind| cache.unfinished(kind).unwrap());
+        cache.sweep();
+        for kind in CacheKind::ALL {
+            assert!(left(kind).iter().all(|file| !file.exists()), "{kind:?}");
+            assert!(!cache.entry(kind, ".sparkpack-folder").exists());
+            assert!(cache.entry(kind, "whole").exists(), "{kind:?}");
+        }
+        for folder in &living {
+            assert!(folder.path().is_dir(), "somebody still works in it");
+        }
+        drop(living);
+        for kind in CacheKind::ALL {
+            assert_eq!(fs_err::read_dir(cache.folder(kind)).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_size_is_that_of_all_files_of_a_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        write(&cache.entry(CacheKind::Trees, "a/files/x"), "12345");
+        write(&cache.entry(CacheKind::Trees, "a/index.json"), "{}");
+        write(&cache.entry(CacheKind::Records, "r"), "1");
+        for (kind, size) in cache.sizes() {
+            let wanted = match kind {
+                CacheKind::Trees => 7,
+                CacheKind::Records => 1,
+                _ => 0,
+            };
+            assert_eq!(size, wanted, "{kind:?}");
+        }
+    }
+}
