@@ -180,7 +180,7 @@ Prints the references with their digests, one a line."
 
 /// Which registry.
 #[derive(Args, Debug)]
-pub struct Registry {
+pub struct RegistryArguments {
     /// The registry, by its name under `[registries]`; by default the only one, or `main`.
     #[arg(long, value_name = "NAME")]
     pub registry: Option<String>,
@@ -194,7 +194,7 @@ pub struct Images {
     pub images: Vec<String>,
     /// For which registry.
     #[command(flatten)]
-    pub registry: Registry,
+    pub registry: RegistryArguments,
     /// What may become of the locks.
     #[command(flatten)]
     pub locks: Locks,
@@ -286,7 +286,7 @@ pub struct ImagesOnly {
     pub images: Vec<String>,
     /// For which registry.
     #[command(flatten)]
-    pub registry: Registry,
+    pub registry: RegistryArguments,
 }
 
 /// The form of references.
@@ -315,7 +315,7 @@ pub struct WhyArguments {
     pub against_image: Option<String>,
     /// For which registry.
     #[command(flatten)]
-    pub registry: Registry,
+    pub registry: RegistryArguments,
 }
 
 /// Two images.
@@ -329,7 +329,7 @@ pub struct DiffArguments {
     pub right: String,
     /// For which registry.
     #[command(flatten)]
-    pub registry: Registry,
+    pub registry: RegistryArguments,
 }
 
 /// How manifests are rewritten.

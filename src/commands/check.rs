@@ -89,7 +89,7 @@ fn examine(
 ) -> Result<(Vec<Examined>, Prepared), Error> {
     let prepared = resolution::prepare(session, services, LockPolicy::ReadOnly)?;
     let pins = session.pins()?;
-    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
+    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
     let examined = manifests.examine(&expected)?;
     manifests::say_skipped(session, &examined);
     manifests::refuse_nothing_named(session, scope, &examined)?;

@@ -16,7 +16,8 @@ use crate::{
 const HINT: &str = "write the older and the newer as IMAGE:TAG, as a whole reference, or as a tag of an image of this project";
 
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &DiffArguments) -> Result<(), Error> {
-    let (_, prefix) = session.registry(arguments.registry.registry.as_deref())?;
+    let registry = session.registry(arguments.registry.registry.as_deref())?;
+    let prefix = &*registry.prefix;
     let services = Services::new(session);
     let platform = session
         .project

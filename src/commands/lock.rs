@@ -7,11 +7,8 @@ use crate::{
         resolution::{self, Before, Impact, LockFiles, Resolver, Upgrade},
         workspace::{self, LockPolicy, Services, Session},
     },
-    plan::parents_first,
-    project::{
-        inputs::Inputs,
-        lock::{Lock, Revision},
-    },
+    plan::Inputs,
+    project::lock::{Lock, Revision},
     ui::Ui,
 };
 
@@ -56,9 +53,8 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &LockArguments) -> 
     } else {
         Before::default()
     };
-    let order = parents_first(&session.project, inputs)?;
     let moves = resolution::lock_changes(&old, new);
-    let impact = Impact::between(session, &order, &before, &plan, moves)?;
+    let impact = Impact::between(&before, &plan, moves);
     print(ui, &impact)?;
     if arguments.dry_run {
         ui.say("nothing was written: this was a dry run");

@@ -26,7 +26,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PinArguments) -> R
     let services = Services::new(session);
     let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
     let pins = session.pins()?;
-    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
+    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
     let examined = manifests.examine(&expected)?;
     manifests::say_skipped(session, &examined);
     manifests::refuse_nothing_named(session, scope, &examined)?;

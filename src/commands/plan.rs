@@ -17,13 +17,16 @@ use crate::{
         resolution::{self, Prepared},
         workspace::{LockPolicy, Services, Session},
     },
-    project::left_out::{self, Folder},
+    project::{
+        exclusions::NeverContext,
+        left_out::{self, Folder},
+    },
     ui::Ui,
 };
 
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> Result<(), Error> {
     let chosen = arguments.images.registry.registry.as_deref();
-    let (registry, prefix) = session.registry(chosen)?;
+    let registry = session.registry(chosen)?;
     let targets = session.targets(&arguments.images.images)?;
     let scope = Scope {
         registry: chosen,
@@ -32,11 +35,16 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
     let services = Services::new(session);
     let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
     let pins = session.pins()?;
-    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
+    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
     let manifests = Manifests::of(session, scope.registry)?;
     let examined = manifests.examine(&expected)?;
     manifests::warn(session, &prepared, scope, &examined);
-    let run = Run::new(session, &services, &prepared, prefix)?;
+    let run = Run {
+        session,
+        services: &services,
+        prepared: &prepared,
+        registry,
+    };
     let planner = Planner {
         ui,
         session,
@@ -45,7 +53,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
         run: &run,
     };
     let known = Known {
-        registry,
+        registry: &registry.name,
         preview: publish::preview(&run, &targets, &manifests, arguments.remote)?,
         examined,
         untracked: resolution::untracked_inputs(session, &prepared, &targets),
@@ -98,32 +106,13 @@ impl Planner<'_> {
             return Ok(left_out);
         }
         let project = &self.session.project;
+        let never = NeverContext::of(project);
         for name in self.prepared.plan.with_parents(self.targets) {
-            let image = project
-                .images
-                .get(&name)
-                .zip(self.prepared.inputs.get(&name));
-            if let Some((image, inputs)) = image {
-                left_out.insert(name, left_out::of(project, image, inputs)?);
-            }
+            let stage = &self.prepared.plan.stages[&name];
+            let context = stage.inputs.recipe.files();
+            let folders = left_out::of(project, &stage.image, context, &never)?;
+            left_out.insert(name, folders);
         }
         Ok(left_out)
     }
-
-    /// Where an instruction that may use the network stands, in words.
-    fn network(&self, name: &str) -> Option<Network> {
-        let inputs = self.prepared.inputs.get(name)?;
-        Some(Network {
-            file: inputs.dockerfile.file().display().to_string(),
-            line: inputs.resolution.network()?,
-            is_built_in: inputs.built_in.is_some(),
-        })
-    }
-}
-
-/// The first instruction of a Dockerfile that may use the network.
-struct Network {
-    file: String,
-    line: usize,
-    is_built_in: bool,
 }

@@ -1,6 +1,6 @@
 //! `sparkpack tags`: prints the reference of every image of this checkout, offline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -19,17 +19,15 @@ use crate::{
 const VERSION: u32 = 1;
 
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &TagsArguments) -> Result<(), Error> {
-    let (registry, prefix) = session.registry(arguments.images.registry.registry.as_deref())?;
+    let registry = session.registry(arguments.images.registry.registry.as_deref())?;
     let targets = session.targets(&arguments.images.images)?;
     let services = Services::new(session);
     let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
     let mut references = Vec::new();
-    for name in prepared.order.iter().filter(|name| targets.contains(name)) {
-        let stage = &prepared.plan.stages[name];
-        references.push((
-            name.as_str(),
-            resolution::reference(session, stage, prefix)?,
-        ));
+    let targets: BTreeSet<&String> = targets.iter().collect();
+    let stages = prepared.plan.parents_first();
+    for stage in stages.filter(|stage| targets.contains(&stage.name)) {
+        references.push((stage.name.as_str(), stage.reference(registry).clone()));
     }
     match arguments.format {
         TagsFormat::Lines => {
@@ -43,7 +41,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &TagsArguments) -> 
             }
         }
         TagsFormat::Json => {
-            let document = document(session, &prepared, registry, &references);
+            let document = document(session, &prepared, &registry.name, &references);
             ui.document(&document)?;
         }
     }

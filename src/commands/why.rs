@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &WhyArguments) -> Result<(), Error> {
     let name = &session.targets(std::slice::from_ref(&arguments.image))?[0];
-    let (registry, prefix) = session.registry(arguments.registry.registry.as_deref())?;
+    let registry = session.registry(arguments.registry.registry.as_deref())?;
     let services = Services::new(session);
     let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
     let stage = &prepared.plan.stages[name];
@@ -35,8 +35,8 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &WhyArguments) -> R
         session,
         records: &records,
         prepared: &prepared,
-        registry,
-        prefix,
+        registry: &registry.name,
+        prefix: &registry.prefix,
     };
     let (against, whose) = comparison.against(stage, arguments)?;
     if against.is_tagged_by(name, &platform.fingerprint) {
@@ -132,7 +132,7 @@ impl Comparison<'_> {
     /// A stage that no manifest names, as it is below an image that one does.
     fn below(&self, stage: &Stage, named: &[manifests::Named]) -> Option<RecordQuery> {
         let plan = &self.prepared.plan;
-        for name in self.prepared.order.iter().rev() {
+        for name in plan.order.iter().rev() {
             let stands_on = plan.with_parents(std::slice::from_ref(name));
             if name == &stage.name || !stands_on.contains(&stage.name) {
                 continue;

@@ -6,8 +6,11 @@ use std::{
     fmt,
 };
 
-use super::{Plan, Stage};
-use crate::image::{Digest, ImageInfo, LABEL_FINGERPRINT, Reference};
+use super::{Plan, PlatformStage, Stage};
+use crate::{
+    image::{Digest, ImageInfo, LABEL_FINGERPRINT, Reference},
+    project::Registry,
+};
 
 /// Why what is there does not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +48,7 @@ impl fmt::Display for Reason {
 /// Why the daemon's image does not do; nothing where it does. `parent` is what the stage's layers have to begin with.
 #[must_use]
 pub fn to_build(
-    stage: &Stage,
+    stage: &PlatformStage,
     found: Option<&ImageInfo>,
     parent: Option<(&Reference, &ImageInfo)>,
 ) -> Option<Reason> {
@@ -133,12 +136,8 @@ pub type Answers = BTreeMap<String, Option<ImageInfo>>;
 pub struct Asked<'a> {
     /// The stages.
     pub plan: &'a Plan,
-    /// The names of the stages, parents first.
-    pub order: &'a [String],
-    /// The stages' references.
-    pub references: &'a BTreeMap<String, Reference>,
-    /// For each stage the one of the project whose layers are its lowest.
-    pub bases: &'a BTreeMap<String, String>,
+    /// The registry that their references name.
+    pub registry: &'a Registry,
     /// The images that are meant.
     pub targets: &'a [String],
 }
@@ -159,6 +158,7 @@ impl Asked<'_> {
     pub fn needed(&self, answers: &Answers) -> BTreeSet<String> {
         self.plan.needed(self.targets, |stage| {
             let answer = answers.get(&stage.name);
+            let stage = stage.first();
             answer.is_some_and(|found| to_build(stage, found.as_ref(), None).is_some())
         })
     }
@@ -168,21 +168,22 @@ impl Asked<'_> {
     pub fn for_daemon(&self, answers: &Answers) -> BTreeMap<String, Decision> {
         let needed = self.needed(answers);
         let mut decisions: BTreeMap<String, Decision> = BTreeMap::new();
-        for name in self.order.iter().filter(|name| needed.contains(*name)) {
-            let (Some(stage), Some(found)) = (self.plan.stages.get(name), answers.get(name)) else {
+        let stages = self.plan.parents_first().map(Stage::first);
+        for stage in stages.filter(|stage| needed.contains(&stage.name)) {
+            let Some(found) = answers.get(&stage.name) else {
                 continue;
             };
-            let below = self.bases.get(name).filter(|below| needed.contains(*below));
-            let is_settled = |below: &String| decisions.get(below) == Some(&Decision::Reuse);
+            let below = stage.base().filter(|below| needed.contains(*below));
+            let is_settled = |below: &str| decisions.get(below) == Some(&Decision::Reuse);
             let decision = match (to_build(stage, found.as_ref(), None), below) {
                 (Some(reason), _) => Decision::Build(reason),
-                (None, Some(below)) if !is_settled(below) => Decision::Undecided(below.clone()),
+                (None, Some(below)) if !is_settled(below) => Decision::Undecided(below.to_owned()),
                 (None, below) => {
                     let parent = below.and_then(|below| self.parent(below, answers));
                     to_build(stage, found.as_ref(), parent).map_or(Decision::Reuse, Decision::Build)
                 }
             };
-            decisions.insert(name.clone(), decision);
+            decisions.insert(stage.name.clone(), decision);
         }
         decisions
     }
@@ -192,19 +193,18 @@ impl Asked<'_> {
     #[must_use]
     pub fn for_registry(&self, registry: &Answers, daemon: &Answers) -> BTreeMap<String, Decision> {
         let mut decisions: BTreeMap<String, Decision> = BTreeMap::new();
-        for name in self.order {
-            let (Some(stage), Some(found)) = (self.plan.stages.get(name), registry.get(name))
-            else {
+        for stage in self.plan.parents_first().map(Stage::first) {
+            let Some(found) = registry.get(&stage.name) else {
                 continue;
             };
-            let decision = match (found, daemon.get(name)) {
+            let decision = match (found, daemon.get(&stage.name)) {
                 (Some(image), _) => {
                     conflict(&stage.fingerprint, image).map_or(Decision::Adopt, Decision::Conflict)
                 }
                 (None, None) => Decision::Unknown,
                 (None, Some(local)) => self.for_push(stage, local.as_ref(), registry, &decisions),
             };
-            decisions.insert(name.clone(), decision);
+            decisions.insert(stage.name.clone(), decision);
         }
         decisions
     }
@@ -212,12 +212,12 @@ impl Asked<'_> {
     /// What becomes of a stage that the registry lacks.
     fn for_push(
         &self,
-        stage: &Stage,
+        stage: &PlatformStage,
         local: Option<&ImageInfo>,
         registry: &Answers,
         decisions: &BTreeMap<String, Decision>,
     ) -> Decision {
-        let below = self.bases.get(&stage.name);
+        let below = stage.base();
         let parent = below.and_then(|below| self.parent(below, registry));
         if let Some(reason) = to_build(stage, local, parent) {
             return Decision::Build(reason);
@@ -225,7 +225,7 @@ impl Asked<'_> {
         match below.map(|below| (below, decisions.get(below))) {
             // The daemon's own parent is pushed as it is, with the layers that its children stand on.
             None | Some((_, None | Some(Decision::Adopt | Decision::Push))) => Decision::Push,
-            Some((below, Some(_))) => Decision::Undecided(below.clone()),
+            Some((below, Some(_))) => Decision::Undecided(below.to_owned()),
         }
     }
 
@@ -235,7 +235,8 @@ impl Asked<'_> {
         answers: &'a Answers,
     ) -> Option<(&'a Reference, &'a ImageInfo)> {
         let image = answers.get(name)?.as_ref()?;
-        Some((self.references.get(name)?, image))
+        let stage = self.plan.stages.get(name)?.first();
+        Some((stage.reference(self.registry), image))
     }
 }
 
@@ -308,24 +309,19 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Digest, LABEL_FINGERPRINT, Platform};
+    use crate::{
+        image::{Digest, LABEL_FINGERPRINT, Platform},
+        plan::{Input, examples},
+    };
 
-    fn stage(name: &str, parents: &[&str]) -> Stage {
-        Stage {
-            name: name.to_owned(),
-            parents: parents.iter().map(|&parent| parent.to_owned()).collect(),
-            platforms: Vec::new(),
-            fingerprint: Digest::of(name.as_bytes()),
-            uses_network: false,
-        }
+    fn stage(name: &str, base: Option<&str>) -> Stage {
+        examples::stage(name, base, &[Input::Stage(name.to_owned())])
     }
 
     fn image(fingerprint: Option<&str>, layers: &[&str]) -> ImageInfo {
         let label = |name: &str| {
-            (
-                LABEL_FINGERPRINT.to_owned(),
-                Digest::of(name.as_bytes()).hex().to_owned(),
-            )
+            let fingerprint = stage(name, None).fingerprint;
+            (LABEL_FINGERPRINT.to_owned(), fingerprint.hex().to_owned())
         };
         ImageInfo {
             id: Digest::of(b"id"),
@@ -341,33 +337,24 @@ mod tests {
     }
 
     fn reference(name: &str) -> Reference {
-        format!("registry.example/{name}:1").parse().unwrap()
+        stage(name, None).reference(&examples::registry()).clone()
     }
 
     fn plan() -> Plan {
-        let stages = [
-            stage("base", &[]),
-            stage("ds", &["base"]),
-            stage("job", &["ds"]),
-        ];
-        Plan {
-            stages: stages.map(|stage| (stage.name.clone(), stage)).into(),
-        }
+        examples::plan([
+            stage("base", None),
+            stage("ds", Some("base")),
+            stage("job", Some("ds")),
+        ])
     }
 
     const NAMES: [&str; 3] = ["base", "ds", "job"];
 
     /// What is asked for: the images `targets` of a chain of base, ds and job.
     fn asked<T>(targets: &[&str], work: impl FnOnce(Asked<'_>) -> T) -> T {
-        let references = NAMES.map(|name| (name.to_owned(), reference(name)));
-        let bases = [("ds", "base"), ("job", "ds")];
         work(Asked {
             plan: &plan(),
-            order: &NAMES.map(str::to_owned),
-            references: &references.into(),
-            bases: &bases
-                .map(|(name, below)| (name.to_owned(), below.to_owned()))
-                .into(),
+            registry: &examples::registry(),
             targets: &targets
                 .iter()
                 .map(|&name| name.to_owned())
@@ -399,8 +386,8 @@ mod tests {
         };
         let ds = || Some(image(Some("ds"), &["a", "b"]));
         let other = Some(image(Some("x"), &[]));
-        let found = Digest::of(b"x").hex().to_owned();
-        let wanted = Digest::of(b"job");
+        let found = stage("x", None).fingerprint.hex().to_owned();
+        let wanted = stage("job", None).fingerprint;
         assert_eq!(
             pushed(
                 &[base(), Some(image(None, &[])), other],

@@ -1,13 +1,16 @@
-//! Stages, fingerprints, the graph and the decision (pure).
+//! Stages, recipes, fingerprints, order, references and decisions (pure).
 
 pub mod decision;
 pub mod difference;
+#[cfg(test)]
+pub(crate) mod examples;
+mod inputs;
 pub mod order;
+mod recipe;
 pub mod record;
 mod stages;
 
+pub use inputs::{Inputs, StageInputs};
+pub use recipe::{FilesInputs, NetworkUse, Recipe};
 pub use record::{Input, Record};
-pub use stages::{
-    ContextSource, Plan, PlanInputs, PlatformStage, Stage, fetched_into_context, make,
-    parents_first, source_digest,
-};
+pub use stages::{Plan, PlanInputs, PlatformStage, Stage, make, source_digest};

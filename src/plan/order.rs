@@ -3,10 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of the work on a set of stages that stand on each other.
+///
+/// Each step costs as much as the stages that it concerns have parents and children, however many others wait.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
-    waiting: BTreeMap<String, BTreeSet<String>>,
-    failed: BTreeSet<String>,
+    /// For each stage that waits, how many parents are not done.
+    waiting: BTreeMap<String, usize>,
+    /// The stages that stand on each of those that are not done.
+    children: BTreeMap<String, Vec<String>>,
+    ready: BTreeSet<String>,
     skipped: BTreeSet<String>,
 }
 
@@ -14,54 +19,53 @@ impl Order {
     /// Each stage with the stages that it stands on; parents outside the set are taken as done.
     #[must_use]
     pub fn new(stages: impl IntoIterator<Item = (String, BTreeSet<String>)>) -> Self {
-        let mut waiting: BTreeMap<String, BTreeSet<String>> = stages.into_iter().collect();
-        let names: BTreeSet<String> = waiting.keys().cloned().collect();
-        for parents in waiting.values_mut() {
-            parents.retain(|parent| names.contains(parent));
+        let stages: BTreeMap<String, BTreeSet<String>> = stages.into_iter().collect();
+        let mut order = Self::default();
+        for (name, parents) in &stages {
+            let inside = parents.iter().filter(|parent| stages.contains_key(*parent));
+            let mut count = 0;
+            for parent in inside {
+                count += 1;
+                let children = order.children.entry(parent.clone()).or_default();
+                children.push(name.clone());
+            }
+            if count == 0 {
+                order.ready.insert(name.clone());
+            } else {
+                order.waiting.insert(name.clone(), count);
+            }
         }
-        Self {
-            waiting,
-            ..Self::default()
-        }
+        order
     }
 
-    /// Takes the stages on which work can begin now.
+    /// Takes the stages on which work can begin now, by name.
     pub fn take_ready(&mut self) -> Vec<String> {
-        let is_ready = |parents: &BTreeSet<String>| parents.is_empty();
-        let ready: Vec<String> = self
-            .waiting
-            .iter()
-            .filter(|(_, parents)| is_ready(parents))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in &ready {
-            self.waiting.remove(name);
-        }
-        ready
+        std::mem::take(&mut self.ready).into_iter().collect()
     }
 
     /// The work on a stage has ended well.
     pub fn done(&mut self, name: &str) {
-        for parents in self.waiting.values_mut() {
-            parents.remove(name);
+        for child in self.children.remove(name).unwrap_or_default() {
+            let Some(count) = self.waiting.get_mut(&child) else {
+                continue;
+            };
+            *count -= 1;
+            if *count == 0 {
+                self.waiting.remove(&child);
+                self.ready.insert(child);
+            }
         }
     }
 
     /// The work on a stage has failed: what stands on it is skipped.
     pub fn failed(&mut self, name: &str) {
-        self.failed.insert(name.to_owned());
         let mut lost = vec![name.to_owned()];
         while let Some(parent) = lost.pop() {
-            let children: Vec<String> = self
-                .waiting
-                .iter()
-                .filter(|(_, parents)| parents.contains(&parent))
-                .map(|(name, _)| name.clone())
-                .collect();
-            for child in children {
-                self.waiting.remove(&child);
-                self.skipped.insert(child.clone());
-                lost.push(child);
+            for child in self.children.remove(&parent).unwrap_or_default() {
+                if self.waiting.remove(&child).is_some() {
+                    self.skipped.insert(child.clone());
+                    lost.push(child);
+                }
             }
         }
     }
@@ -72,19 +76,26 @@ impl Order {
         &self.skipped
     }
 
-    /// The stages that stand on each other in a circle, if any do.
-    #[must_use]
-    pub fn circle(&self) -> Option<BTreeSet<String>> {
-        let mut rest = self.clone();
+    /// The names of all stages, parents first: those on which work can begin at the same time together, by name.
+    ///
+    /// # Errors
+    /// The stages that stand on each other in a circle, or on one that does.
+    pub fn parents_first(mut self) -> Result<Vec<String>, BTreeSet<String>> {
+        let mut sorted = Vec::new();
         loop {
-            let ready = rest.take_ready();
+            let ready = self.take_ready();
             if ready.is_empty() {
-                let names: BTreeSet<String> = rest.waiting.into_keys().collect();
-                return (!names.is_empty()).then_some(names);
+                break;
             }
             for name in &ready {
-                rest.done(name);
+                self.done(name);
             }
+            sorted.extend(ready);
+        }
+        if self.waiting.is_empty() {
+            Ok(sorted)
+        } else {
+            Err(self.waiting.into_keys().collect())
         }
     }
 }
@@ -169,7 +180,7 @@ mod tests {
                 reached.contains(index) || reached.iter().any(|&below| reaches(below).contains(&below))
             };
             let lost: BTreeSet<String> = (0..graph.len()).filter(is_lost).map(name).collect();
-            prop_assert_eq!(order.circle(), (!lost.is_empty()).then_some(lost));
+            prop_assert_eq!(order.parents_first().err(), (!lost.is_empty()).then_some(lost));
         }
     }
 
@@ -229,10 +240,10 @@ mod tests {
             ("b".to_owned(), set(&["a"])),
             ("c".to_owned(), set(&[])),
         ]);
-        assert_eq!(order.circle(), Some(set(&["a", "b"])));
+        assert_eq!(order.parents_first(), Err(set(&["a", "b"])));
         assert_eq!(
-            Order::new([("a".to_owned(), set(&["outside"]))]).circle(),
-            None
+            Order::new([("a".to_owned(), set(&["outside"]))]).parents_first(),
+            Ok(vec!["a".to_owned()])
         );
     }
 }

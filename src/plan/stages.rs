@@ -1,57 +1,163 @@
-//! The stages of a project: each with its record, its fingerprint and what it stands on.
+//! The stages of a project: each with its record, its fingerprint, its references, and all that it is made from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
-    order::Order,
+    inputs::{Inputs, StageInputs},
+    recipe::Recipe,
     record::{self, Input, Record},
 };
 use crate::{
-    image::{Digest, Platform},
+    image::{Digest, Platform, Reference},
     project::{
-        Chain, Context, Image, Kind, Project,
-        inputs::{ImageInputs, ImageUse, UsedImage},
+        FILE_NAME, Image, Project, Registry,
+        inputs::{DockerfileInputs, UsedImage},
         lock::{self, Lock},
         place::{Defect, Place},
         requirements::LockedWheel,
-        source::{Origin, Source, Unpack},
+        source::{Origin, SingleFile, Source, Unpack},
+        template::Names,
+        wheel::Target,
     },
 };
 
 /// All stages of a project.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
+    /// The names of the stages, parents first.
+    pub order: Vec<String>,
     /// The stages by name.
     pub stages: BTreeMap<String, Stage>,
 }
 
-/// One image to be made.
+/// One image to be made, on all its platforms.
 #[derive(Debug)]
 pub struct Stage {
     /// The image's name.
     pub name: String,
-    /// The stages that it stands on.
+    /// The image as it is configured.
+    pub image: Arc<Image>,
+    /// What it is made from.
+    pub inputs: Arc<StageInputs>,
+    /// The stages that it stands on or copies from.
     pub parents: BTreeSet<String>,
-    /// For each platform its record.
+    /// The stage on each platform.
     pub platforms: Vec<PlatformStage>,
-    /// What makes the tag.
+    /// What makes the tag: with one platform its fingerprint, else that of the index over all of them.
     pub fingerprint: Digest,
-    /// Whether a `RUN` may bring in what no input says.
-    pub uses_network: bool,
+    pub(super) references: References,
 }
 
-/// A stage on one platform.
+/// A stage on one platform: what is built, labelled, looked up and recorded.
 #[derive(Debug)]
 pub struct PlatformStage {
+    /// The image's name.
+    pub name: String,
     /// The platform.
     pub platform: Platform,
-    /// Its inputs.
+    /// The image as it is configured.
+    pub image: Arc<Image>,
+    /// What it is made from, but for what differs between platforms.
+    pub inputs: Arc<StageInputs>,
+    /// The stages that it stands on or copies from, each on the same platform.
+    pub parents: BTreeSet<String>,
+    /// The Python that its wheels are for; nothing where no chain says which.
+    pub target: Option<Target>,
+    /// The wheels that are installed for it.
+    pub wheels: Vec<LockedWheel>,
+    /// Its inputs, as they count.
     pub record: Record,
     /// The record's fingerprint.
     pub fingerprint: Digest,
-    /// The wheels that are installed for it.
-    pub wheels: Vec<LockedWheel>,
+    pub(super) references: References,
 }
+
+/// The references of one image by the registry's name: made for all registries when the plan is made, so that nobody
+/// who asks for one later can meet an error.
+#[derive(Clone, Debug, Default)]
+pub(super) struct References(pub(super) BTreeMap<String, Reference>);
+
+impl References {
+    fn new(project: &Project, image: &str, fingerprint: &Digest) -> Result<Self, Defect> {
+        let of_registry = |registry: &Registry| {
+            let names = Names {
+                registry: &registry.prefix,
+                project: &project.name,
+                image,
+            };
+            let made = project.reference.reference(names, fingerprint);
+            made.map(|reference| (registry.name.clone(), reference))
+                .map_err(|error| {
+                    Defect::new("E025", Place::of_line(FILE_NAME, 1), error.to_string())
+                })
+        };
+        let registries = project.registries.values();
+        Ok(Self(registries.map(of_registry).collect::<Result<_, _>>()?))
+    }
+}
+
+impl Stage {
+    /// The stage on its first platform, which stands for all where only one can be told of.
+    ///
+    /// # Panics
+    /// It has no platform, with which no plan is made.
+    #[must_use]
+    pub fn first(&self) -> &PlatformStage {
+        &self.platforms[0]
+    }
+
+    /// The stage on a platform, if it is made for that.
+    #[must_use]
+    pub fn on(&self, platform: &Platform) -> Option<&PlatformStage> {
+        let mut platforms = self.platforms.iter();
+        platforms.find(|stage| stage.platform == *platform)
+    }
+
+    /// Its reference in a registry of the project.
+    ///
+    /// # Panics
+    /// The registry is another project's.
+    #[must_use]
+    pub fn reference(&self, registry: &Registry) -> &Reference {
+        &self.references.0[&registry.name]
+    }
+
+    /// Its references in all registries of the project.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.references.0.values()
+    }
+
+    /// Its tag, which is the same in every registry.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        let mut references = self.references.0.values();
+        let tag = references.next().and_then(|first| first.tag.as_deref());
+        tag.unwrap_or_default()
+    }
+}
+
+impl PlatformStage {
+    /// Its reference in a registry of the project: the stage's, where that has no other platform.
+    ///
+    /// # Panics
+    /// The registry is another project's.
+    #[must_use]
+    pub fn reference(&self, registry: &Registry) -> &Reference {
+        &self.references.0[&registry.name]
+    }
+
+    /// The stage of the project whose layers are its lowest.
+    #[must_use]
+    pub fn base(&self) -> Option<&str> {
+        self.inputs.recipe.base()
+    }
+}
+
+/// The role of what files are put on: a Dockerfile's `FROM` says the same.
+const FILES_ROLE: &str = "FROM 1";
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -60,98 +166,65 @@ pub struct PlanInputs<'a> {
     pub project: &'a Project,
     /// The lock.
     pub lock: &'a Lock,
-    /// What was read, by image.
-    pub inputs: &'a BTreeMap<String, ImageInputs>,
+    /// What was read.
+    pub inputs: &'a Inputs,
     /// The chosen wheels, by image and platform, without those that its parents have.
     pub wheels: &'a BTreeMap<(String, Platform), Vec<LockedWheel>>,
     /// The digests of sources that are files or folders of this machine.
     pub local_sources: &'a BTreeMap<String, Digest>,
 }
 
-/// The names of the stages, parents first.
-///
-/// # Errors
-/// Stages stand on each other in a circle.
-pub fn parents_first(
-    project: &Project,
-    inputs: &BTreeMap<String, ImageInputs>,
-) -> Result<Vec<String>, Defect> {
-    let parents = inputs
-        .iter()
-        .map(|(name, inputs)| (name.clone(), stages_below(inputs)));
-    let mut order = Order::new(parents);
-    if let Some(circle) = order.circle() {
-        let names: Vec<String> = circle.iter().map(|name| format!("`{name}`")).collect();
-        let place = circle
-            .first()
-            .and_then(|name| project.images.get(name))
-            .map(|image| image.place.clone());
-        let place = place.unwrap_or_else(|| Place::of_line(crate::project::FILE_NAME, 1));
-        let message = format!(
-            "images stand on each other in a circle: {}",
-            names.join(", ")
-        );
-        return Err(
-            Defect::new("E085", place, message).hint("take one `FROM` or `COPY --from` away")
-        );
-    }
-    let mut sorted = Vec::new();
-    loop {
-        let ready = order.take_ready();
-        if ready.is_empty() {
-            return Ok(sorted);
-        }
-        for name in &ready {
-            order.done(name);
-        }
-        sorted.extend(ready);
-    }
-}
-
 /// Makes the plan.
 ///
 /// # Errors
-/// The lock lacks a fact, or stages stand on each other in a circle.
-pub fn make(facts: PlanInputs<'_>) -> Result<Plan, Defect> {
+/// The lock lacks a fact, a stage lacks a platform that one above it has, or a reference cannot be made.
+pub fn make(given: PlanInputs<'_>) -> Result<Plan, Defect> {
     let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
-    for name in parents_first(facts.project, facts.inputs)? {
-        let (Some(image), Some(inputs)) =
-            (facts.project.images.get(&name), facts.inputs.get(&name))
+    for name in given.inputs.order() {
+        let (Some(image), Some(inputs)) = (given.project.images.get(name), given.inputs.get(name))
         else {
             continue;
         };
-        let stage = stage(facts, image, inputs, &stages)?;
-        stages.insert(name, stage);
+        let stage = stage(given, image, inputs, &stages)?;
+        stages.insert(name.clone(), stage);
     }
-    Ok(Plan { stages })
+    Ok(Plan {
+        order: given.inputs.order().to_vec(),
+        stages,
+    })
 }
 
 fn stage(
-    facts: PlanInputs<'_>,
-    image: &Image,
-    inputs: &ImageInputs,
+    given: PlanInputs<'_>,
+    image: &Arc<Image>,
+    inputs: &Arc<StageInputs>,
     below: &BTreeMap<String, Stage>,
 ) -> Result<Stage, Defect> {
+    let parents = inputs.recipe.parents();
     let mut platforms = Vec::new();
     for platform in &image.platforms {
-        let wheels = facts
-            .wheels
-            .get(&(image.name.clone(), platform.clone()))
-            .cloned()
-            .unwrap_or_default();
+        let key = (image.name.clone(), platform.clone());
+        let wheels = given.wheels.get(&key).cloned().unwrap_or_default();
         let builder = RecordBuilder {
-            facts,
+            given,
             image,
             inputs,
             platform,
             below,
         };
         let record = builder.record(&wheels)?;
+        let fingerprint = record.fingerprint();
         platforms.push(PlatformStage {
+            name: image.name.clone(),
             platform: platform.clone(),
-            fingerprint: record.fingerprint(),
-            record,
+            image: Arc::clone(image),
+            inputs: Arc::clone(inputs),
+            parents: parents.clone(),
+            target: given.project.target(image, platform),
             wheels,
+            record,
+            references: References::new(given.project, &image.name, &fingerprint)?,
+            fingerprint,
         });
     }
     let each: Vec<(Platform, Digest)> = platforms
@@ -159,36 +232,24 @@ fn stage(
         .map(|stage| (stage.platform.clone(), stage.fingerprint.clone()))
         .collect();
     let fingerprint = record::combined(&each).ok_or_else(|| {
-        Defect::new(
-            "E022",
-            image.place.clone(),
-            format!("`{}` has no platform", image.name),
-        )
+        let message = format!("`{}` has no platform", image.name);
+        Defect::new("E022", image.place.clone(), message)
     })?;
     Ok(Stage {
         name: image.name.clone(),
-        parents: stages_below(inputs),
+        image: Arc::clone(image),
+        inputs: Arc::clone(inputs),
+        parents,
         platforms,
+        references: References::new(given.project, &image.name, &fingerprint)?,
         fingerprint,
-        uses_network: inputs.resolution.uses_network(),
     })
 }
 
-fn stages_below(inputs: &ImageInputs) -> BTreeSet<String> {
-    let stages = inputs
-        .image_uses
-        .iter()
-        .filter_map(|used| match &used.image {
-            UsedImage::Stage(name) => Some(name.clone()),
-            UsedImage::External(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
-        });
-    stages.collect()
-}
-
 struct RecordBuilder<'a> {
-    facts: PlanInputs<'a>,
+    given: PlanInputs<'a>,
     image: &'a Image,
-    inputs: &'a ImageInputs,
+    inputs: &'a StageInputs,
     platform: &'a Platform,
     below: &'a BTreeMap<String, Stage>,
 }
@@ -199,48 +260,30 @@ impl RecordBuilder<'_> {
         record.add(&Input::Format(lock::FORMAT));
         record.add(&Input::Stage(self.image.name.clone()));
         record.add(&Input::Platform(self.platform.clone()));
-        record.add(&Input::Dockerfile(self.inputs.dockerfile_digest.clone()));
-        if let Some(target) = &self.image.target {
-            record.add(&Input::Target(target.clone()));
-        }
-        let arguments = self.inputs.build_arguments.iter();
-        for (name, value) in
-            arguments.filter(|(name, _)| !self.inputs.dockerfile.only_names_images(name))
-        {
-            record.add(&Input::BuildArgument {
-                name: name.clone(),
-                value: value.clone(),
-            });
-        }
-        if let Some(revision) = self.facts.lock.revisions.get(&self.image.name) {
+        if let Some(revision) = self.given.lock.revisions.get(&self.image.name) {
             record.add(&Input::Revision {
                 number: revision.number,
                 reason: revision.reason.clone(),
             });
         }
-        self.inputs
-            .context
-            .iter()
-            .for_each(|entry| record.add(&Input::of_context(entry)));
-        for used in &self.inputs.image_uses {
-            self.used_image(used)
-                .transpose()?
-                .iter()
-                .for_each(|input| record.add(input));
-        }
-        for fetched in fetched_into_context(self.facts.project, self.image) {
-            record.add(&self.source(fetched.source, fetched.role)?);
+        let files = self.inputs.recipe.files().iter();
+        files.for_each(|entry| record.add(&Input::of_context(entry)));
+        match &self.inputs.recipe {
+            Recipe::Dockerfile(dockerfile) => self.dockerfile(dockerfile, &mut record)?,
+            Recipe::Files(files) => {
+                let base = self.used_image(&files.base, FILES_ROLE, None)?;
+                if let Some(input) = base {
+                    record.add(&input);
+                }
+            }
         }
         if let Some(package) = &self.inputs.package {
             record.add(&Input::Main {
                 name: package.main.path.clone(),
                 digest: package.main_digest(),
             });
-            package
-                .modules
-                .iter()
-                .map(module)
-                .for_each(|input| record.add(&input));
+            let modules = package.modules.iter().map(module);
+            modules.for_each(|input| record.add(&input));
         }
         for wheel in wheels {
             record.add(&Input::Wheel {
@@ -251,59 +294,81 @@ impl RecordBuilder<'_> {
         Ok(record)
     }
 
-    fn used_image(&self, used: &ImageUse) -> Option<Result<Input, Defect>> {
-        let role = used.role.clone();
-        match &used.image {
-            UsedImage::Scratch => None,
-            UsedImage::Source(name) => Some(self.source(name, role)),
-            UsedImage::External(text) => {
-                let locked = self.facts.lock.images.get(text);
-                let missing = || unlocked(self.image, &format!("the digest of the image `{text}`"));
-                Some(
-                    locked
-                        .map(|image| Input::External {
-                            role,
-                            digest: image.digest().clone(),
-                        })
-                        .ok_or_else(missing),
-                )
-            }
-            UsedImage::Stage(name) => {
-                let same_platform = |stage: &Stage| {
-                    stage
-                        .platforms
-                        .iter()
-                        .find(|stage| stage.platform == *self.platform)
-                        .map(|stage| stage.fingerprint.clone())
-                };
-                let fingerprint = self.below.get(name).and_then(same_platform);
-                let missing = || {
-                    let message = format!(
-                        "`{}` is made for {}, but `{name}`, which it stands on, is not",
-                        self.image.name, self.platform
-                    );
-                    Defect::new("E092", self.image.place.clone(), message)
-                        .hint(format!("give `{name}` the same `platforms`"))
-                };
-                Some(
-                    fingerprint
-                        .map(|fingerprint| Input::Parent {
-                            role,
-                            stage: name.clone(),
-                            fingerprint,
-                        })
-                        .ok_or_else(missing),
-                )
+    fn dockerfile(&self, inputs: &DockerfileInputs, record: &mut Record) -> Result<(), Defect> {
+        record.add(&Input::Dockerfile(inputs.digest.clone()));
+        if let Some(target) = &inputs.target {
+            record.add(&Input::Target(target.clone()));
+        }
+        let arguments = inputs.build_arguments.iter();
+        for (name, value) in
+            arguments.filter(|(name, _)| !inputs.dockerfile.only_names_images(name))
+        {
+            record.add(&Input::BuildArgument {
+                name: name.clone(),
+                value: value.clone(),
+            });
+        }
+        for used in &inputs.image_uses {
+            let file = match &used.image {
+                UsedImage::Source(name) => inputs.single_files.get(name),
+                UsedImage::Stage(_) | UsedImage::External(_) | UsedImage::Scratch => None,
+            };
+            let input = self.used_image(&used.image, &used.role, file)?;
+            if let Some(input) = input {
+                record.add(&input);
             }
         }
+        for wanted in &inputs.context_sources {
+            let file = inputs.single_files.get(&wanted.source);
+            record.add(&self.source(&wanted.source, &wanted.role, file)?);
+        }
+        Ok(())
     }
 
-    fn source(&self, name: &str, role: String) -> Result<Input, Defect> {
+    fn used_image(
+        &self,
+        image: &UsedImage,
+        role: &str,
+        file: Option<&SingleFile>,
+    ) -> Result<Option<Input>, Defect> {
+        Ok(match image {
+            UsedImage::Scratch => None,
+            UsedImage::Source(name) => Some(self.source(name, role, file)?),
+            UsedImage::External(text) => {
+                let locked = self.given.lock.images.get(text);
+                let missing = || unlocked(self.image, &format!("the digest of the image `{text}`"));
+                let digest = locked.ok_or_else(missing)?.digest().clone();
+                let role = role.to_owned();
+                Some(Input::External { role, digest })
+            }
+            UsedImage::Stage(name) => Some(Input::Parent {
+                role: role.to_owned(),
+                stage: name.clone(),
+                fingerprint: self.parent(name)?.fingerprint.clone(),
+            }),
+        })
+    }
+
+    /// A stage below, on the same platform.
+    fn parent(&self, name: &str) -> Result<&PlatformStage, Defect> {
+        let below = self.below.get(name);
+        let same = below.and_then(|stage| stage.on(self.platform));
+        same.ok_or_else(|| {
+            let message = format!(
+                "`{}` is made for {}, but `{name}`, which it stands on, is not",
+                self.image.name, self.platform
+            );
+            Defect::new("E092", self.image.place.clone(), message)
+                .hint(format!("give `{name}` the same `platforms`"))
+        })
+    }
+
+    fn source(&self, name: &str, role: &str, file: Option<&SingleFile>) -> Result<Input, Defect> {
         let missing = || unlocked(self.image, &format!("the checksum of the source `{name}`"));
-        let source = self.facts.project.sources.get(name).ok_or_else(missing)?;
+        let source = self.given.project.sources.get(name).ok_or_else(missing)?;
         let sha256 =
-            source_digest(source, self.facts.lock, self.facts.local_sources).ok_or_else(missing)?;
-        let unpack = match (source.unpack, self.inputs.single_files.get(name)) {
+            source_digest(source, self.given.lock, self.given.local_sources).ok_or_else(missing)?;
+        let unpack = match (source.unpack, file) {
             (Unpack::No, Some(file)) => {
                 let mode = if file.executable { "0755" } else { "0644" };
                 format!("file {mode} {}", file.name)
@@ -313,7 +378,7 @@ impl RecordBuilder<'_> {
             (Unpack::Spark, _) => "spark".to_owned(),
         };
         Ok(Input::Source {
-            role,
+            role: role.to_owned(),
             unpack,
             sha256,
         })
@@ -353,54 +418,6 @@ pub fn source_digest(
     source.sha256.clone().or(locked)
 }
 
-/// A source whose files become context files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContextSource<'a> {
-    /// Its name.
-    pub source: &'a str,
-    /// Its row in the record.
-    pub role: String,
-    /// The folder of the context that its files go to.
-    pub folder: &'static str,
-}
-
-/// The sources that are fetched into the context of `image` when it is built.
-#[must_use]
-pub fn fetched_into_context<'a>(project: &'a Project, image: &'a Image) -> Vec<ContextSource<'a>> {
-    let mut fetched = Vec::new();
-    if let (Context::Source(source), Some(_)) = (&image.context, &image.dockerfile) {
-        fetched.push(ContextSource {
-            source,
-            role: "context".to_owned(),
-            folder: "",
-        });
-    }
-    let jars = project
-        .chain_of(image)
-        .map_or(&[][..], |chain| jars_of(chain, image.kind));
-    fetched.extend(jars.iter().map(|source| {
-        let name = project
-            .sources
-            .get(source)
-            .map(Source::file_name)
-            .unwrap_or_default();
-        ContextSource {
-            source,
-            role: format!("jars/{name}"),
-            folder: "jars",
-        }
-    }));
-    fetched
-}
-
-fn jars_of(chain: &Chain, kind: Kind) -> &[String] {
-    match kind {
-        Kind::Base => &chain.base_jars,
-        Kind::Ds => &chain.ds_jars,
-        Kind::Py | Kind::Operator | Kind::Job | Kind::Own => &[],
-    }
-}
-
 fn unlocked(image: &Image, what: &str) -> Defect {
     let message = format!(
         "`{}` needs {what}, which the lock does not have",
@@ -411,6 +428,11 @@ fn unlocked(image: &Image, what: &str) -> Defect {
 }
 
 impl Plan {
+    /// All stages, parents first.
+    pub fn parents_first(&self) -> impl Iterator<Item = &Stage> {
+        self.order.iter().filter_map(|name| self.stages.get(name))
+    }
+
     /// The names of all stages that `wanted` stand on, and their own.
     #[must_use]
     pub fn with_parents(&self, wanted: &[String]) -> BTreeSet<String> {

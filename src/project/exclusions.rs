@@ -1,8 +1,9 @@
 //! The rules by which files of an image's folders are no input: asked by who chooses the inputs, and by who lists the rest.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
+    ops::Bound,
     path::{Path, PathBuf},
 };
 
@@ -96,14 +97,19 @@ pub(super) struct ContextRules {
 
 impl ContextRules {
     /// The rules for the context `folder` of `image`.
-    pub(super) fn of(project: &Project, image: &Image, folder: &str) -> Result<Self, Defect> {
+    pub(super) fn of(
+        project: &Project,
+        image: &Image,
+        folder: &str,
+        never: &NeverContext,
+    ) -> Result<Self, Defect> {
         let root = project.root.join(folder);
         let (ignore_file, text, ignored) = docker_ignore(project, &root, image)?;
         Ok(Self {
             name: format!("context {ignore_file}\n{text}"),
             ignore_file,
             ignored,
-            never: never_context(project, &root),
+            never: never.below(&root),
             excludes: DefaultExcludes::anywhere(),
             has_dist: folder == ".",
         })
@@ -146,14 +152,18 @@ pub(super) struct JobRules {
 }
 
 impl JobRules {
-    pub(super) fn of(project: &Project, package: &Package) -> Result<Self, Defect> {
+    pub(super) fn of(
+        project: &Project,
+        package: &Package,
+        never: &NeverContext,
+    ) -> Result<Self, Defect> {
         let patterns = package.exclude.iter().map(String::as_str);
         let excludes = DefaultExcludes::of_job_sources().excluding(patterns);
         let excludes = excludes
             .map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))?;
         Ok(Self {
             excludes,
-            never: never_context(project, &project.root.join(&package.src)),
+            never: never.below(&project.root.join(&package.src)),
             main: package.main.clone(),
         })
     }
@@ -173,43 +183,58 @@ impl JobRules {
     }
 }
 
-/// Files that name images, as paths below `root`: were they context, a rewritten tag would change the tag that it is.
-fn never_context(project: &Project, root: &Path) -> HashSet<String> {
-    let mut files = vec![
-        super::FILE_NAME.to_owned(),
-        lock::FILE_NAME.to_owned(),
-        pins::FILE_NAME.to_owned(),
-    ];
-    for glob in project.manifests.values().flatten() {
-        files.extend(glob.files.iter().cloned());
-    }
-    let requirements = project
-        .images
-        .values()
-        .filter_map(|image| image.requirements.as_ref());
-    let locks = requirements.map(|file| requirements::lock_file_beside(Path::new(file)));
-    files.extend(locks.filter_map(|file| Some(file.to_str()?.to_owned())));
-    let mut below = HashSet::new();
-    let real_root = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-    let mut real_folders = HashMap::new();
-    for file in files {
-        // A manifest may be a link: what is rewritten is the file that it leads to.
-        let path = project.root.join(&file);
-        let target = real(&path, &mut real_folders);
-        let paths = [
-            path.strip_prefix(root).ok(),
-            target
-                .as_deref()
-                .and_then(|target| target.strip_prefix(&real_root).ok()),
+/// The files that name images: were they context, a rewritten tag would change the tag that it is.
+///
+/// They are found once for all images: looked for again below the folder of each, the time would grow with the product
+/// of images and manifests.
+pub struct NeverContext {
+    /// As the configuration names them.
+    named: BTreeSet<PathBuf>,
+    /// Without links: what is rewritten is the file that a link leads to.
+    real: BTreeSet<PathBuf>,
+}
+
+impl NeverContext {
+    /// The files of a project that name images.
+    #[must_use]
+    pub fn of(project: &Project) -> Self {
+        let mut files = vec![
+            super::FILE_NAME.to_owned(),
+            lock::FILE_NAME.to_owned(),
+            pins::FILE_NAME.to_owned(),
         ];
-        below.extend(
-            paths
-                .into_iter()
-                .flatten()
-                .filter_map(|path| Some(path.to_str()?.to_owned())),
-        );
+        for glob in project.manifests.values().flatten() {
+            files.extend(glob.files.iter().cloned());
+        }
+        let requirements = project
+            .images
+            .values()
+            .filter_map(|image| image.requirements.as_ref());
+        let locks = requirements.map(|file| requirements::lock_file_beside(Path::new(file)));
+        files.extend(locks.filter_map(|file| Some(file.to_str()?.to_owned())));
+        let named: BTreeSet<PathBuf> = files.iter().map(|file| project.root.join(file)).collect();
+        let mut folders = HashMap::new();
+        let real = named
+            .iter()
+            .filter_map(|path| real(path, &mut folders))
+            .collect();
+        Self { named, real }
     }
-    below
+
+    /// Those below `root`, as paths below it.
+    fn below(&self, root: &Path) -> HashSet<String> {
+        let real_root = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+        let named = paths_below(&self.named, root);
+        named.chain(paths_below(&self.real, &real_root)).collect()
+    }
+}
+
+/// The members of `files` below `root`: paths are sorted by their parts, so that they lie beside each other.
+fn paths_below(files: &BTreeSet<PathBuf>, root: &Path) -> impl Iterator<Item = String> {
+    files
+        .range::<Path, _>((Bound::Included(root), Bound::Unbounded))
+        .map_while(move |file| file.strip_prefix(root).ok())
+        .filter_map(|path| Some(path.to_str()?.to_owned()))
 }
 
 /// The path without links, of which there may be thousands in one folder.

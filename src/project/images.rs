@@ -512,7 +512,7 @@ fn default_parent(role: &Role<'_>) -> Option<String> {
 
 /// The chain `main` has the bare names; another chain's images have its name before them.
 fn chain_image_name(chain: &Chain, kind: Kind) -> String {
-    let kind = kind.recipe().unwrap_or_default();
+    let kind = kind.built_in().unwrap_or_default();
     if chain.name == "main" {
         kind.to_owned()
     } else {

@@ -6,35 +6,34 @@ use std::{
 };
 
 use super::{
-    Context, Image, OperatorOrigin, Package, Project,
+    Chain, Context, Image, Kind, OperatorOrigin, Project,
+    built_in::{self, BuiltInDockerfile},
     dockerfile::{Dockerfile, Resolution, Role, Used},
-    exclusions::{ContextRules, JobRules},
+    exclusions::{ContextRules, JobRules, NeverContext},
     file_trees::{FileTrees, Rules},
     ignore::TreeError,
     lock::{self, Lock},
     place::{Defect, Place, nearest},
-    recipes::{self, BuiltInRecipe},
     requirements::Requirements,
-    source::SingleFile,
+    source::{SingleFile, Source},
     tree::{Content, Entry},
 };
 use crate::image::Digest;
 
-/// What was read for each image, by its name.
-pub type Inputs = BTreeMap<String, ImageInputs>;
-
-/// What was read for one image.
+/// What was read for an image that is made by a Dockerfile.
 #[derive(Debug)]
-pub struct ImageInputs {
-    /// Its Dockerfile.
+pub struct DockerfileInputs {
+    /// The Dockerfile.
     pub dockerfile: Dockerfile,
-    /// The Dockerfile's stages for the build arguments and the target.
+    /// Its stages for the build arguments and the target.
     pub resolution: Resolution,
-    /// Of the Dockerfile's bytes, CRLF as LF.
-    pub dockerfile_digest: Digest,
-    /// The built-in recipe, where it is one.
-    pub built_in: Option<&'static BuiltInRecipe>,
-    /// The values of the build arguments that the Dockerfile declares.
+    /// Of its bytes, CRLF as LF.
+    pub digest: Digest,
+    /// The built-in Dockerfile, where it is one.
+    pub built_in: Option<&'static BuiltInDockerfile>,
+    /// The stage of the Dockerfile that is wanted.
+    pub target: Option<String>,
+    /// The values of the build arguments that it declares.
     pub build_arguments: BTreeMap<String, String>,
     /// The images that it names, in their order.
     pub image_uses: Vec<ImageUse>,
@@ -42,14 +41,12 @@ pub struct ImageInputs {
     pub base: Option<String>,
     /// The files of the context that it can copy, but for what is generated or fetched.
     pub context: Vec<Entry>,
-    /// What is odd in its Dockerfile, but no mistake.
-    pub warnings: Vec<Defect>,
-    /// The job's code.
-    pub package: Option<PackageInputs>,
-    /// Its requirements, where it has any.
-    pub requirements: Option<ImageRequirements>,
-    /// The project's sources that are one file each.
+    /// The sources that are fetched into its context when it is built.
+    pub context_sources: Vec<ContextSource>,
+    /// Of the sources that it uses, those that are one file each.
     pub single_files: BTreeMap<String, SingleFile>,
+    /// What is odd in it, but no mistake.
+    pub warnings: Vec<Defect>,
 }
 
 /// An image that a Dockerfile names.
@@ -76,6 +73,17 @@ pub enum UsedImage {
     Scratch,
 }
 
+/// A source whose files become files of a build context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextSource {
+    /// The source's name.
+    pub source: String,
+    /// Its row in the record.
+    pub role: String,
+    /// The folder of the context that its files go to.
+    pub folder: &'static str,
+}
+
 /// What `package` packs.
 #[derive(Debug)]
 pub struct PackageInputs {
@@ -90,7 +98,7 @@ pub struct PackageInputs {
 pub struct ImageRequirements {
     /// What they say.
     pub requirements: Requirements,
-    /// Whether they belong to a built-in recipe: their wheels are then locked in `sparkpack.lock`.
+    /// Whether they belong to a built-in Dockerfile: their wheels are then locked in `sparkpack.lock`.
     pub built_in: bool,
 }
 
@@ -108,90 +116,238 @@ pub enum InputError {
     Tree(#[from] TreeError),
 }
 
-/// Reads the inputs of `image`.
-///
-/// # Errors
-/// A Dockerfile or a tree that cannot be read, or is wrong.
-pub fn read(
-    project: &Project,
-    lock: &Lock,
-    image: &Image,
-    trees: &FileTrees,
-) -> Result<ImageInputs, InputError> {
-    let (bytes, file, built_in) = dockerfile(project, lock, image)?;
-    // What is sent has to be what is counted: a heredoc would take carriage returns into the image.
-    let bytes = without_carriage_returns(&bytes);
-    let dockerfile = Dockerfile::parse(&file, &bytes).map_err(InputError::Defects)?;
-    let dockerfile_digest = Digest::of(&bytes);
-    let arguments = build_arguments(project, image);
-    let resolution = dockerfile
-        .resolve(&arguments, image.target.as_deref())
-        .map_err(InputError::Defects)?;
-    let build_arguments = declared(&dockerfile, &arguments);
-    let image_uses = image_uses(project, image, &dockerfile, &resolution)?;
-    refuse_unused_parent(image, &dockerfile, &resolution, &image_uses)?;
-    let base = base(&resolution, &image_uses);
-    let context = match built_in {
-        Some(recipe) => recipe
-            .files
-            .iter()
-            .map(|file| Entry::in_memory(file.path, file.text, file.executable))
-            .collect(),
-        None => own_context(project, image, &resolution, base.as_deref(), trees)?,
-    };
-    let package = image
-        .package
-        .as_ref()
-        .map(|package| read_package(project, package, trees))
-        .transpose()?;
-    let requirements = requirements(project, image, built_in)?;
-    let mut warnings = dockerfile.warnings().to_vec();
-    warnings.extend(undeclared(image, &dockerfile));
-    Ok(ImageInputs {
-        dockerfile,
-        resolution,
-        dockerfile_digest,
-        built_in,
-        build_arguments,
-        image_uses,
-        base,
-        context,
-        warnings,
-        package,
-        requirements,
-        single_files: single_files(project),
-    })
+/// Reads what the images of a project are made from.
+pub struct InputReader<'a> {
+    project: &'a Project,
+    lock: &'a Lock,
+    trees: &'a FileTrees,
+    never: NeverContext,
 }
 
-fn single_files(project: &Project) -> BTreeMap<String, SingleFile> {
-    let sources = project.sources.iter();
-    sources
-        .filter_map(|(name, source)| Some((name.clone(), source.single_file()?)))
+impl<'a> InputReader<'a> {
+    /// Reads by the built-in Dockerfiles that `lock` names; folders are walked by `trees`.
+    #[must_use]
+    pub fn new(project: &'a Project, lock: &'a Lock, trees: &'a FileTrees) -> Self {
+        Self {
+            project,
+            lock,
+            trees,
+            never: NeverContext::of(project),
+        }
+    }
+
+    /// The Dockerfile of `image`, and what it may copy.
+    ///
+    /// # Errors
+    /// The Dockerfile or its context cannot be read, or is wrong.
+    pub fn dockerfile(&self, image: &Image) -> Result<DockerfileInputs, InputError> {
+        let project = self.project;
+        let (bytes, file, built_in) = dockerfile(project, self.lock, image)?;
+        // What is sent has to be what is counted: a heredoc would take carriage returns into the image.
+        let bytes = without_carriage_returns(&bytes);
+        let dockerfile = Dockerfile::parse(&file, &bytes).map_err(InputError::Defects)?;
+        let arguments = build_arguments(project, image);
+        let resolution = dockerfile
+            .resolve(&arguments, image.target.as_deref())
+            .map_err(InputError::Defects)?;
+        let image_uses = image_uses(project, image, &dockerfile, &resolution)?;
+        refuse_unused_parent(image, &dockerfile, &resolution, &image_uses)?;
+        let base = base(&resolution, &image_uses);
+        let context = match built_in {
+            Some(built_in) => built_in
+                .files
+                .iter()
+                .map(|file| Entry::in_memory(file.path, file.text, file.executable))
+                .collect(),
+            None => self.own_context(image, &resolution, base.as_deref())?,
+        };
+        let mut warnings = dockerfile.warnings().to_vec();
+        warnings.extend(undeclared(image, &dockerfile));
+        let context_sources = context_sources(project, image);
+        Ok(DockerfileInputs {
+            digest: Digest::of(&bytes),
+            target: image.target.clone(),
+            build_arguments: declared(&dockerfile, &arguments),
+            single_files: single_files(project, &image_uses, &context_sources),
+            dockerfile,
+            resolution,
+            built_in,
+            image_uses,
+            base,
+            context,
+            context_sources,
+            warnings,
+        })
+    }
+
+    /// The code of `image`, where it is a job.
+    ///
+    /// # Errors
+    /// The code cannot be read, or its rules are wrong.
+    pub fn package(&self, image: &Image) -> Result<Option<PackageInputs>, InputError> {
+        let Some(package) = &image.package else {
+            return Ok(None);
+        };
+        let root = self.project.root.join(&package.src);
+        let job = JobRules::of(self.project, package, &self.never)?;
+        let rules = Rules {
+            name: format!("src {}\n{}", package.main, package.exclude.join("\n")),
+            keep: &|path, is_folder| {
+                path != package.main && job.left_out(path, is_folder).is_none()
+            },
+            follow: true,
+        };
+        let modules = self.trees.choose(&root, &rules, &|_| true)?;
+        let main = root.join(&package.main);
+        let unreadable =
+            |error: std::io::Error| Defect::new("E089", package.place.clone(), error.to_string());
+        let name = package.main.rsplit('/').next().unwrap_or(&package.main);
+        let main = Entry::of_file(name, &main, false).map_err(unreadable)?;
+        Ok(Some(PackageInputs { main, modules }))
+    }
+
+    /// The requirements of `image`: its own file's, or else those of its built-in Dockerfile.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is wrong.
+    pub fn requirements(
+        &self,
+        image: &Image,
+        built_in: Option<&'static BuiltInDockerfile>,
+    ) -> Result<Option<ImageRequirements>, InputError> {
+        if let Some(file) = &image.requirements {
+            let requirements = Requirements::read(&self.project.root, Path::new(file))
+                .map_err(InputError::Defects)?;
+            return Ok(Some(ImageRequirements {
+                requirements,
+                built_in: false,
+            }));
+        }
+        let Some((built_in, text)) =
+            built_in.and_then(|built_in| Some((built_in, built_in.requirements?)))
+        else {
+            return Ok(None);
+        };
+        let file = format!("dockerfiles/{}/requirements.txt", built_in.name);
+        let requirements =
+            Requirements::of_text(Path::new(&file), text).map_err(InputError::Defects)?;
+        Ok(Some(ImageRequirements {
+            requirements,
+            built_in: true,
+        }))
+    }
+
+    fn own_context(
+        &self,
+        image: &Image,
+        resolution: &Resolution,
+        base: Option<&str>,
+    ) -> Result<Vec<Entry>, InputError> {
+        let Context::Folder(folder) = &image.context else {
+            return Ok(Vec::new());
+        };
+        let root = self.project.root.join(folder);
+        let rules = ContextRules::of(self.project, image, folder, &self.never)?;
+        let kept = Rules {
+            name: rules.name.clone(),
+            keep: &|path, is_folder| rules.left_out(path, is_folder).is_none(),
+            follow: false,
+        };
+        let listed = |wanted: &dyn Fn(&str) -> bool| self.trees.choose(&root, &kept, wanted);
+        if base.is_some_and(|stage| has_triggers(self.project, stage)) {
+            return Ok(listed(&|_| true)?);
+        }
+        let mut matched = listed(&|path| resolution.may_copy(path) || resolution.may_follow(path))?;
+        let has_links = matched
+            .iter()
+            .any(|entry| matches!(entry.content, Content::Symlink { .. }));
+        // What a copied link leads to may be matched by no COPY itself: then the whole folder has to be read.
+        if has_links {
+            return Ok(resolution.select(&listed(&|_| true)?));
+        }
+        matched.retain(|entry| resolution.may_copy(&entry.path));
+        Ok(matched)
+    }
+}
+
+/// What each source that a Dockerfile uses is as one file; a source that is none has no entry.
+fn single_files(
+    project: &Project,
+    image_uses: &[ImageUse],
+    context_sources: &[ContextSource],
+) -> BTreeMap<String, SingleFile> {
+    let copied = image_uses.iter().filter_map(|used| match &used.image {
+        UsedImage::Source(name) => Some(name),
+        UsedImage::Stage(_) | UsedImage::External(_) | UsedImage::Scratch => None,
+    });
+    let names = copied.chain(context_sources.iter().map(|wanted| &wanted.source));
+    names
+        .filter_map(|name| Some((name.clone(), project.sources.get(name)?.single_file()?)))
         .collect()
 }
 
-type Recipe = (Vec<u8>, PathBuf, Option<&'static BuiltInRecipe>);
+/// The sources that are fetched into the context of `image` when it is built.
+fn context_sources(project: &Project, image: &Image) -> Vec<ContextSource> {
+    let mut wanted = Vec::new();
+    if let (Context::Source(source), Some(_)) = (&image.context, &image.dockerfile) {
+        wanted.push(ContextSource {
+            source: source.clone(),
+            role: "context".to_owned(),
+            folder: "",
+        });
+    }
+    let jars = project
+        .chain_of(image)
+        .map_or(&[][..], |chain| jars_of(chain, image.kind));
+    wanted.extend(jars.iter().map(|source| {
+        let name = project
+            .sources
+            .get(source)
+            .map(Source::file_name)
+            .unwrap_or_default();
+        ContextSource {
+            source: source.clone(),
+            role: format!("jars/{name}"),
+            folder: "jars",
+        }
+    }));
+    wanted
+}
 
-/// The Dockerfile's bytes, its name, and the built-in recipe where it is one.
-fn dockerfile(project: &Project, lock: &Lock, image: &Image) -> Result<Recipe, Defect> {
+fn jars_of(chain: &Chain, kind: Kind) -> &[String] {
+    match kind {
+        Kind::Base => &chain.base_jars,
+        Kind::Ds => &chain.ds_jars,
+        Kind::Py | Kind::Operator | Kind::Job | Kind::Own => &[],
+    }
+}
+
+/// A Dockerfile's bytes, its name, and the built-in one where it is that.
+type NamedDockerfile = (Vec<u8>, PathBuf, Option<&'static BuiltInDockerfile>);
+
+fn dockerfile(project: &Project, lock: &Lock, image: &Image) -> Result<NamedDockerfile, Defect> {
     if let Some(file) = &image.dockerfile {
         let bytes = fs_err::read(project.root.join(file))
             .map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
         return Ok((bytes, PathBuf::from(file), None));
     }
-    let name = image.kind.recipe().unwrap_or_default();
-    let recipe = match lock.recipes.get(name) {
-        None => recipes::newest(name),
-        Some(digest) => recipes::locked(name, digest),
+    let name = image.kind.built_in().unwrap_or_default();
+    let built_in = match lock.recipes.get(name) {
+        None => built_in::newest(name),
+        Some(digest) => built_in::locked(name, digest),
     };
-    let recipe = recipe.ok_or_else(|| {
+    let built_in = built_in.ok_or_else(|| {
         let message =
             format!("the lock names a built-in recipe `{name}` that this sparkpack does not carry");
         let defect = Defect::new("E032", Place::of_line(lock::FILE_NAME, 1), message);
         defect.hint("install the sparkpack that wrote the lock, or a newer one")
     })?;
     let file = PathBuf::from(format!("dockerfiles/{name}/Dockerfile"));
-    Ok((recipe.dockerfile.as_bytes().to_vec(), file, Some(recipe)))
+    Ok((
+        built_in.dockerfile.as_bytes().to_vec(),
+        file,
+        Some(built_in),
+    ))
 }
 
 /// Git may check text out with CRLF: that must not move a tag.
@@ -291,7 +447,7 @@ fn image_uses(
         let meant = match &used.used {
             Used::Stage(_) => continue,
             Used::Scratch => UsedImage::Scratch,
-            Used::Image(text) => meaning(project, image, text).map_err(|reason| {
+            Used::Image(text) => used_image(project, image, text).map_err(|reason| {
                 Defect::new("E093", Place::of_line(dockerfile.file(), used.line), reason)
             })?,
         };
@@ -305,7 +461,7 @@ fn image_uses(
 }
 
 /// What an image's name in a Dockerfile stands for: a context, a stage of the project, or an image from elsewhere.
-fn meaning(project: &Project, image: &Image, text: &str) -> Result<UsedImage, String> {
+fn used_image(project: &Project, image: &Image, text: &str) -> Result<UsedImage, String> {
     if text == "scratch" {
         return Ok(UsedImage::Scratch);
     }
@@ -371,39 +527,6 @@ fn refuse_unused_parent(
         .hint("write `ARG PARENT` at the top and `FROM ${PARENT}`"))
 }
 
-fn own_context(
-    project: &Project,
-    image: &Image,
-    resolution: &Resolution,
-    base: Option<&str>,
-    trees: &FileTrees,
-) -> Result<Vec<Entry>, InputError> {
-    let Context::Folder(folder) = &image.context else {
-        return Ok(Vec::new());
-    };
-    let root = project.root.join(folder);
-    let rules = ContextRules::of(project, image, folder)?;
-    let kept = Rules {
-        name: rules.name.clone(),
-        keep: &|path, is_folder| rules.left_out(path, is_folder).is_none(),
-        follow: false,
-    };
-    let listed = |wanted: &dyn Fn(&str) -> bool| trees.choose(&root, &kept, wanted);
-    if base.is_some_and(|stage| has_triggers(project, stage)) {
-        return Ok(listed(&|_| true)?);
-    }
-    let mut matched = listed(&|path| resolution.may_copy(path) || resolution.may_follow(path))?;
-    let has_links = matched
-        .iter()
-        .any(|entry| matches!(entry.content, Content::Symlink { .. }));
-    // What a copied link leads to may be matched by no COPY itself: then the whole folder has to be read.
-    if has_links {
-        return Ok(resolution.select(&listed(&|_| true)?));
-    }
-    matched.retain(|entry| resolution.may_copy(&entry.path));
-    Ok(matched)
-}
-
 /// Whether the Dockerfile of a stage has `ONBUILD`: its children then copy what their own Dockerfiles do not say.
 fn has_triggers(project: &Project, stage: &str) -> bool {
     let file = project
@@ -416,55 +539,6 @@ fn has_triggers(project: &Project, stage: &str) -> bool {
         let mut instructions = dockerfile.instructions().iter();
         instructions.any(|instruction| instruction.keyword == "ONBUILD")
     })
-}
-
-fn read_package(
-    project: &Project,
-    package: &Package,
-    trees: &FileTrees,
-) -> Result<PackageInputs, InputError> {
-    let root = project.root.join(&package.src);
-    let job = JobRules::of(project, package)?;
-    let rules = Rules {
-        name: format!("src {}\n{}", package.main, package.exclude.join("\n")),
-        keep: &|path, is_folder| path != package.main && job.left_out(path, is_folder).is_none(),
-        follow: true,
-    };
-    let modules = trees.choose(&root, &rules, &|_| true)?;
-    let main = root.join(&package.main);
-    let unreadable =
-        |error: std::io::Error| Defect::new("E089", package.place.clone(), error.to_string());
-    let name = package.main.rsplit('/').next().unwrap_or(&package.main);
-    let main = Entry::of_file(name, &main, false).map_err(unreadable)?;
-    Ok(PackageInputs { main, modules })
-}
-
-fn requirements(
-    project: &Project,
-    image: &Image,
-    built_in: Option<&'static BuiltInRecipe>,
-) -> Result<Option<ImageRequirements>, InputError> {
-    if let Some(file) = &image.requirements {
-        let requirements =
-            Requirements::read(&project.root, Path::new(file)).map_err(InputError::Defects)?;
-        return Ok(Some(ImageRequirements {
-            requirements,
-            built_in: false,
-        }));
-    }
-    let Some(text) = built_in.and_then(|recipe| recipe.requirements) else {
-        return Ok(None);
-    };
-    let file = format!(
-        "dockerfiles/{}/requirements.txt",
-        image.kind.recipe().unwrap_or_default()
-    );
-    let requirements =
-        Requirements::of_text(Path::new(&file), text).map_err(InputError::Defects)?;
-    Ok(Some(ImageRequirements {
-        requirements,
-        built_in: true,
-    }))
 }
 
 impl PackageInputs {

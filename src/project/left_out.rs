@@ -8,10 +8,10 @@ use walkdir::WalkDir;
 
 use super::{
     Context, Image, Project,
-    exclusions::{ContextRules, JobRules, LeftOut},
+    exclusions::{ContextRules, JobRules, LeftOut, NeverContext},
     ignore::escaped,
-    inputs::ImageInputs,
     place::Defect,
+    tree::Entry,
 };
 
 /// A folder of an image, and what of it is no input.
@@ -25,15 +25,21 @@ pub struct Folder {
     pub paths: Vec<(String, LeftOut)>,
 }
 
-/// What of an image's folders is no input; nothing for a built-in recipe, which sees no folder.
+/// What of an image's folders is no input, where `context` is what of its context folder is; nothing for a built-in
+/// Dockerfile, which sees no folder.
 ///
 /// # Errors
 /// The rules cannot be read.
-pub fn of(project: &Project, image: &Image, inputs: &ImageInputs) -> Result<Vec<Folder>, Defect> {
+pub fn of(
+    project: &Project,
+    image: &Image,
+    context: &[Entry],
+    never: &NeverContext,
+) -> Result<Vec<Folder>, Defect> {
     let mut folders = Vec::new();
     if let (Context::Folder(folder), Some(file)) = (&image.context, &image.dockerfile) {
-        let rules = ContextRules::of(project, image, folder)?;
-        let inputs: BTreeSet<&str> = inputs.context.iter().map(|entry| &*entry.path).collect();
+        let rules = ContextRules::of(project, image, folder, never)?;
+        let inputs: BTreeSet<&str> = context.iter().map(|entry| &*entry.path).collect();
         let why = |path: &str, is_folder: bool| {
             let no_copy =
                 || (!is_folder && !inputs.contains(path)).then(|| LeftOut::NoCopy(file.clone()));
@@ -46,7 +52,7 @@ pub fn of(project: &Project, image: &Image, inputs: &ImageInputs) -> Result<Vec<
         });
     }
     if let Some(package) = &image.package {
-        let rules = JobRules::of(project, package)?;
+        let rules = JobRules::of(project, package, never)?;
         let why = |path: &str, is_folder: bool| rules.left_out(path, is_folder);
         folders.push(Folder {
             role: "src",

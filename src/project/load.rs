@@ -1,6 +1,6 @@
 //! Turns `sparkpack.toml` as it is written into the [`Project`] that it means.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde_spanned::Spanned;
 
@@ -13,7 +13,7 @@ use super::{
     place::{Defect, Place},
     settings::{
         Chain, ConfiguredPlace, Image, ManifestGlob, Mirrors, Operator, OperatorOrigin, PathStep,
-        PinMode, Project, PythonSettings,
+        PinMode, Project, PythonSettings, Registry,
     },
     source::{Origin as SourceOrigin, Source, Unpack},
     template::ReferenceTemplate,
@@ -105,17 +105,14 @@ impl Loader<'_> {
             warnings: Vec::new(),
         };
         project.images = self.images(&project)?;
-        let prefixes = project.registries.values().chain(&project.formerly);
-        let images = project.images.keys();
-        project.image_matcher =
-            ImageMatcher::of(&project.name, prefixes, images, &project.reference);
+        project.image_matcher = matcher(&project);
         project.manifests = self.manifests(&project)?;
         Self::check_references(&project)?;
         self.warn(&mut project);
         Ok(project)
     }
 
-    fn registries(&self) -> Result<BTreeMap<String, String>, Defect> {
+    fn registries(&self) -> Result<BTreeMap<String, Registry>, Defect> {
         if self.config.registries.is_empty() {
             let defect = Defect::new(
                 "E023",
@@ -126,7 +123,13 @@ impl Loader<'_> {
         }
         let registries = self.config.registries.iter();
         registries
-            .map(|(name, text)| Ok((name.clone(), self.registry_prefix(text)?)))
+            .map(|(name, text)| {
+                let registry = Registry {
+                    name: name.clone(),
+                    prefix: self.registry_prefix(text)?,
+                };
+                Ok((name.clone(), registry))
+            })
             .collect()
     }
 
@@ -513,10 +516,10 @@ impl Loader<'_> {
     fn check_references(project: &Project) -> Result<(), Defect> {
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
         let digest = crate::image::Digest::of(b"");
-        for prefix in project.registries.values() {
+        for registry in project.registries.values() {
             for image in project.images.values() {
                 let names = super::template::Names {
-                    registry: prefix,
+                    registry: &registry.prefix,
                     project: &project.name,
                     image: &image.name,
                 };
@@ -574,13 +577,28 @@ impl Loader<'_> {
         }
     }
 
-    fn images(&self, project: &Project) -> Result<BTreeMap<String, Image>, Defect> {
-        Images {
+    fn images(&self, project: &Project) -> Result<BTreeMap<String, Arc<Image>>, Defect> {
+        let images = Images {
             loader: self,
             project,
-        }
-        .all()
+        };
+        let images = images.all()?.into_iter();
+        Ok(images
+            .map(|(name, image)| (name, Arc::new(image)))
+            .collect())
     }
+}
+
+/// Recognises the images of a project under all its registries, and the prefixes that it had.
+fn matcher(project: &Project) -> ImageMatcher {
+    let current = project.registries.values().map(|registry| &registry.prefix);
+    let prefixes = current.chain(&project.formerly);
+    ImageMatcher::of(
+        &project.name,
+        prefixes,
+        project.images.keys(),
+        &project.reference,
+    )
 }
 
 /// `3.11` as (3, 11).

@@ -1,5 +1,6 @@
 //! What the user has: configuration, locks, sources and requirements. Reads files, writes none.
 
+pub mod built_in;
 mod config;
 pub mod digest_cache;
 pub mod dockerfile;
@@ -16,7 +17,6 @@ mod loader;
 pub mod lock;
 pub mod pins;
 pub mod place;
-pub mod recipes;
 pub mod requirements;
 mod settings;
 pub mod source;
@@ -30,5 +30,5 @@ pub use load::load;
 pub use loader::Environment;
 pub use settings::{
     Chain, ConfiguredPlace, Context, Image, Kind, ManifestGlob, Mirrors, Operator, OperatorOrigin,
-    Package, PathStep, PinMode, Project, PythonSettings,
+    Package, PathStep, PinMode, Project, PythonSettings, Registry,
 };

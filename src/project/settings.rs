@@ -1,6 +1,6 @@
 //! The project as its configuration means it: names resolved, defaults filled in, every mistake named.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use super::{
     image_matcher::ImageMatcher,
@@ -18,8 +18,8 @@ pub struct Project {
     pub root: PathBuf,
     /// Its name.
     pub name: String,
-    /// Prefixes of references by the registry's name in the configuration: host and what comes before the image.
-    pub registries: BTreeMap<String, String>,
+    /// The registries by their names in the configuration.
+    pub registries: BTreeMap<String, Registry>,
     /// How references are put together.
     pub reference: ReferenceTemplate,
     /// Prefixes that manifests may still name.
@@ -37,7 +37,7 @@ pub struct Project {
     /// The sources by name, with each chain's Spark.
     pub sources: BTreeMap<String, Source>,
     /// The images by name: the configured ones, and of the chains' those that are needed.
-    pub images: BTreeMap<String, Image>,
+    pub images: BTreeMap<String, Arc<Image>>,
     /// The manifests' globs by registry.
     pub manifests: BTreeMap<String, Vec<ManifestGlob>>,
     /// Which image a reference names.
@@ -50,6 +50,15 @@ pub struct Project {
     pub places: Vec<ConfiguredPlace>,
     /// What is odd but no mistake.
     pub warnings: Vec<Defect>,
+}
+
+/// Where images go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What references begin with: the host, and what comes before the image.
+    pub prefix: String,
 }
 
 /// `[mirrors]`: never an input of a fingerprint.
@@ -147,7 +156,7 @@ pub struct Image {
     pub chain: Option<String>,
     /// The image that it stands on.
     pub parent: Option<String>,
-    /// Its own Dockerfile, below the project's folder; the built-in recipe of its kind serves where there is none.
+    /// Its own Dockerfile, below the project's folder; the built-in one of its kind serves where there is none.
     pub dockerfile: Option<String>,
     /// What its own Dockerfile may copy from.
     pub context: Context,
@@ -231,9 +240,9 @@ pub enum PathStep {
 }
 
 impl Kind {
-    /// The name of the built-in recipe.
+    /// The name of the built-in Dockerfile, by which a chain's images are called as well.
     #[must_use]
-    pub fn recipe(self) -> Option<&'static str> {
+    pub fn built_in(self) -> Option<&'static str> {
         match self {
             Self::Base => Some("base"),
             Self::Py => Some("py"),
@@ -250,14 +259,14 @@ impl Project {
     ///
     /// # Errors
     /// There is no such registry, or the choice is open; in words.
-    pub fn registry<'a>(&'a self, name: Option<&'a str>) -> Result<(&'a str, &'a str), String> {
+    pub fn registry(&self, name: Option<&str>) -> Result<&Registry, String> {
         let name = match (name, self.registries.len()) {
             (Some(name), _) => name,
             (None, 1) => self.registries.keys().next().map_or("main", String::as_str),
             (None, _) => "main",
         };
-        if let Some((name, prefix)) = self.registries.get_key_value(name) {
-            Ok((name, prefix))
+        if let Some(registry) = self.registries.get(name) {
+            Ok(registry)
         } else {
             let names: Vec<&str> = self.registries.keys().map(String::as_str).collect();
             Err(format!(

@@ -143,17 +143,18 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
 }
 
 fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImage<'a>> {
-    let order = planner.prepared.order.iter();
-    let images = order.filter(|name| known.has(name)).filter_map(|name| {
-        let stage = planner.prepared.plan.stages.get(name)?;
-        let reference = planner.run.reference(stage);
+    let stages = planner.prepared.plan.parents_first();
+    let images = stages.filter(|stage| known.has(&stage.name)).map(|stage| {
+        let name = &stage.name;
+        let reference = stage.reference(planner.run.registry);
         let decision = known.preview.build.get(name);
-        let network = planner.network(name).map(|network| Network {
+        let network = stage.inputs.recipe.network();
+        let network = network.map(|network| Network {
             file: network.file,
             line: network.line,
             built_in: network.is_built_in,
         });
-        Some(PlannedImage {
+        PlannedImage {
             name,
             reference: reference.to_string(),
             repository: reference.repository.to_string(),
@@ -166,12 +167,12 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImag
                 reasons: push_reason(&push.decision).into_iter().collect(),
                 digest: push.digest.as_ref(),
             }),
-            reproducible: !stage.uses_network,
+            reproducible: network.is_none(),
             network,
             parents: stage.parents.iter().map(String::as_str).collect(),
             platforms: resolution::platforms(stage),
             left_out: known.left_out.get(name).map(|folders| left_out(folders)),
-        })
+        }
     });
     images.collect()
 }

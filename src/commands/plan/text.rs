@@ -6,7 +6,7 @@ use crate::{
     commands::plan::Known,
     error::Error,
     operations::{publish::PushPreview, resolution},
-    plan::decision::Decision,
+    plan::{Stage, decision::Decision},
     project::left_out::Folder,
     ui::{Cell, Paint, Reader, Style, table, unified},
 };
@@ -35,11 +35,12 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
 
 /// One row an image, and below it what is behind its state.
 fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String> {
-    let order = planner.prepared.order.iter();
+    let stages = planner.prepared.plan.parents_first();
     let (mut rows, mut notes) = (Vec::new(), Vec::new());
-    for name in order.filter(|name| known.has(name)) {
+    for stage in stages.filter(|stage| known.has(&stage.name)) {
+        let name = &stage.name;
         let decision = known.preview.build.get(name);
-        let reference = planner.run.reference(&planner.prepared.plan.stages[name]);
+        let reference = stage.reference(planner.run.registry);
         let mut row = vec![
             (name.clone(), Style::Bold),
             build_cell(decision),
@@ -47,7 +48,7 @@ fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String>
         ];
         row.extend(known.push(name).map(push_cell));
         rows.push(row);
-        notes.push(notes_of(planner, known, name));
+        notes.push(notes_of(known, stage));
     }
     let indent = rows
         .iter()
@@ -109,7 +110,8 @@ pub(super) fn reason(decision: &Decision) -> Option<String> {
     }
 }
 
-fn notes_of(planner: &Planner<'_>, known: &Known<'_>, name: &str) -> Vec<String> {
+fn notes_of(known: &Known<'_>, stage: &Stage) -> Vec<String> {
+    let name = &stage.name;
     let decision = known.preview.build.get(name);
     let mut notes: Vec<String> = decision.and_then(reason).into_iter().collect();
     if let Some(push) = known.push(name) {
@@ -122,7 +124,7 @@ fn notes_of(planner: &Planner<'_>, known: &Known<'_>, name: &str) -> Vec<String>
             _ => format!("for a push: {reason}"),
         }));
     }
-    if let Some(network) = planner.network(name) {
+    if let Some(network) = stage.inputs.recipe.network() {
         let recipe = if network.is_built_in {
             "built-in recipe, "
         } else {
@@ -175,7 +177,7 @@ fn untracked_inputs(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> V
 }
 
 fn left_out(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String> {
-    let order = planner.prepared.order.iter();
+    let order = planner.prepared.plan.order.iter();
     let folders = order.filter_map(|name| Some((name, known.left_out.get(name)?)));
     let mut lines = Vec::new();
     for (name, folder) in

@@ -4,17 +4,16 @@ use super::run::Run;
 use crate::{
     adapters::{builder::Features, cache::CacheKind, store},
     error::Error,
-    image::{Digest, LABEL_FINGERPRINT, Reference, Repository},
+    image::{Digest, LABEL_FINGERPRINT, Platform, Reference, Repository},
     operations::{
         dist::Packer,
         events::{Progress, Step, Transfer, transferred},
-        resolution::only_platform,
     },
-    plan::{PlatformStage, Record, Stage, fetched_into_context, source_digest},
+    plan::{PlatformStage, Record, source_digest},
     project::{
         self, Image,
         dockerfile::isolate::CONTEXT_FOLDER,
-        inputs::{ImageInputs, UsedImage},
+        inputs::{DockerfileInputs, UsedImage},
         lock::LockedImage,
         place::{Defect, Place},
         source::{SingleFile, Source},
@@ -42,17 +41,15 @@ impl ContextWriter<'_> {
     /// The context of `stage`; the images that its Dockerfile names are in the daemon afterwards.
     pub(crate) fn of(
         &self,
-        stage: &Stage,
-        image: &Image,
-        inputs: &ImageInputs,
+        stage: &PlatformStage,
+        inputs: &DockerfileInputs,
         features: Features,
         progress: &mut dyn Progress,
     ) -> Result<BuildContext, Error> {
-        let platform = only_platform(stage)?;
         let mut entries = inputs.context.clone();
         let mut folders = Vec::new();
-        for wanted in fetched_into_context(&self.run.session.project, image) {
-            let fetched = self.fetch(wanted.source, progress)?;
+        for wanted in &inputs.context_sources {
+            let fetched = self.fetch(&wanted.source, progress)?;
             entries.extend(
                 fetched
                     .into_iter()
@@ -62,14 +59,11 @@ impl ContextWriter<'_> {
         if inputs.built_in.is_some() {
             folders.push("jars".to_owned());
         }
-        if let Some(packed) = self.packer.pack_stage(image, inputs, platform, progress)? {
+        if let Some(packed) = self.packer.pack_stage(stage, progress)? {
             entries.extend(packed.entries());
             folders.push("dist/site-packages".to_owned());
-        } else if inputs.requirements.is_some() {
-            entries.extend(
-                self.packer
-                    .site_packages(image, inputs, platform, progress)?,
-            );
+        } else if stage.inputs.requirements.is_some() {
+            entries.extend(self.packer.site_packages(stage, progress)?);
             folders.extend(
                 inputs
                     .resolution
@@ -78,10 +72,10 @@ impl ContextWriter<'_> {
             );
         }
         if inputs.built_in.is_none() {
-            self.refuse_unmatched(image, inputs, &entries, &folders)?;
+            self.refuse_unmatched(&stage.image, inputs, &entries, &folders)?;
         }
-        let edits = dockerfile_edits(image, inputs, features);
-        let dockerfile = self.dockerfile(inputs, &edits, platform, progress)?;
+        let edits = dockerfile_edits(inputs, features);
+        let dockerfile = self.dockerfile(inputs, &edits, &stage.platform, progress)?;
         if edits.is_isolated {
             let moved = entries
                 .into_iter()
@@ -104,7 +98,7 @@ impl ContextWriter<'_> {
     fn refuse_unmatched(
         &self,
         image: &Image,
-        inputs: &ImageInputs,
+        inputs: &DockerfileInputs,
         entries: &[Entry],
         folders: &[String],
     ) -> Result<(), Error> {
@@ -137,19 +131,16 @@ impl ContextWriter<'_> {
     /// The Dockerfile with its images' names replaced by names under which the daemon surely has them.
     fn dockerfile(
         &self,
-        inputs: &ImageInputs,
+        inputs: &DockerfileInputs,
         edits: &DockerfileEdits,
-        platform: &PlatformStage,
+        platform: &Platform,
         progress: &mut dyn Progress,
     ) -> Result<Vec<u8>, Error> {
         let mut replacements = edits.replacements.clone();
         for used in &inputs.image_uses {
             let name = match &used.image {
                 UsedImage::Scratch => continue,
-                UsedImage::Stage(name) => self
-                    .run
-                    .reference(&self.run.prepared.plan.stages[name])
-                    .to_string(),
+                UsedImage::Stage(name) => self.parent(name, platform).to_string(),
                 UsedImage::External(text) => self.external(text, platform, progress)?,
                 UsedImage::Source(name) => {
                     let file = inputs.single_files.get(name);
@@ -161,11 +152,20 @@ impl ContextWriter<'_> {
         Ok(inputs.dockerfile.substitute(&replacements))
     }
 
+    /// The reference of a stage below, on the same platform: without that platform there would be no plan.
+    fn parent(&self, name: &str, platform: &Platform) -> &Reference {
+        let stage = &self.run.prepared.plan.stages[name];
+        match stage.on(platform) {
+            Some(same) => same.reference(self.run.registry),
+            None => stage.reference(self.run.registry),
+        }
+    }
+
     /// The name of an external image, which the daemon then has exactly as the lock has it.
     fn external(
         &self,
         text: &str,
-        platform: &PlatformStage,
+        platform: &Platform,
         progress: &mut dyn Progress,
     ) -> Result<String, Error> {
         let daemon = self.run.services.daemon()?;
@@ -206,7 +206,7 @@ impl ContextWriter<'_> {
                         .refuse_offline(|| format!("pulling {pinned}"))?;
                     progress.step(Step::PullImage(text));
                     let registry_auth = self.run.services.registry_auth(&pinned.repository)?;
-                    daemon.pull(&pinned, &platform.platform, &registry_auth, &mut |event| {
+                    daemon.pull(&pinned, platform, &registry_auth, &mut |event| {
                         transferred(progress, Transfer::Pulled, &event);
                     })?;
                 }
@@ -224,12 +224,12 @@ impl ContextWriter<'_> {
         &self,
         name: &str,
         file: Option<&SingleFile>,
-        platform: &PlatformStage,
+        platform: &Platform,
         progress: &mut dyn Progress,
     ) -> Result<String, Error> {
         let daemon = self.run.services.daemon()?;
         let (source, digest) = self.source(name)?;
-        let (unpack, platform_name) = (source.unpack, &platform.platform);
+        let (unpack, platform_name) = (source.unpack, platform);
         let key = Digest::of(format!("{unpack:?} {digest} {platform_name} {file:?}").as_bytes());
         let repository = Repository {
             registry: "sparkpack.source".to_owned(),
@@ -246,7 +246,7 @@ impl ContextWriter<'_> {
                 LABEL_FINGERPRINT.to_owned(),
                 key.hex().to_owned(),
             )]);
-            daemon.import(&entries, &labels, &platform.platform, &reference)?;
+            daemon.import(&entries, &labels, platform, &reference)?;
         }
         Ok(reference.to_string())
     }
@@ -309,11 +309,7 @@ pub(crate) struct DockerfileEdits {
 }
 
 /// The edits in which a Dockerfile is sent to a builder.
-pub(crate) fn dockerfile_edits(
-    image: &Image,
-    inputs: &ImageInputs,
-    features: Features,
-) -> DockerfileEdits {
+pub(crate) fn dockerfile_edits(inputs: &DockerfileInputs, features: Features) -> DockerfileEdits {
     let mut replacements = Vec::new();
     if !features.skips_unneeded_stages {
         // The context does not have the files of the stages that the target does not need.
@@ -324,7 +320,7 @@ pub(crate) fn dockerfile_edits(
         .and_then(|resolution| {
             inputs
                 .dockerfile
-                .isolated(resolution, image.target.as_deref())
+                .isolated(resolution, inputs.target.as_deref())
         });
     let is_isolated = isolated.is_some();
     replacements.extend(isolated.into_iter().flatten());

@@ -5,20 +5,19 @@ use crate::{
     adapters::builder::{BuildError, Features, StepNumbers},
     error::Error,
     project::{
-        Image,
         dockerfile::{
             Dockerfile,
             isolate::{INSERTED_LINES, as_written},
         },
-        inputs::ImageInputs,
+        inputs::DockerfileInputs,
         place::Place,
     },
 };
 
 /// A failed build with its line in the Dockerfile.
 pub(crate) fn located(
-    image: &Image,
-    inputs: &ImageInputs,
+    stage: &str,
+    inputs: &DockerfileInputs,
     features: Features,
     error: BuildError,
 ) -> Error {
@@ -34,10 +33,10 @@ pub(crate) fn located(
         BuildError::Docker(error) => return error.into(),
     };
     let instruction = instruction.unwrap_or_default();
-    let line = line_of(image, inputs, features, step, &instruction).or_else(|| told_line(&message));
+    let line = line_of(inputs, features, step, &instruction).or_else(|| told_line(&message));
     let shown = line.and_then(|line| text_of_line(inputs, line));
     Error::Build {
-        stage: image.name.clone(),
+        stage: stage.to_owned(),
         place: Place::of_line(inputs.dockerfile.file(), line.unwrap_or(1)),
         instruction: shown.unwrap_or(instruction),
         output: last_lines,
@@ -56,8 +55,7 @@ fn told_line(message: &str) -> Option<usize> {
 
 /// The line, as it was written, of the step that a builder names.
 fn line_of(
-    image: &Image,
-    inputs: &ImageInputs,
+    inputs: &DockerfileInputs,
     features: Features,
     step: Option<(usize, usize)>,
     instruction: &str,
@@ -66,7 +64,7 @@ fn line_of(
     if features.step_numbers == StepNumbers::PerStage {
         return dockerfile.line_of(step, &as_written(instruction), true);
     }
-    let edits = dockerfile_edits(image, inputs, features);
+    let edits = dockerfile_edits(inputs, features);
     let sent = dockerfile.substitute(&edits.replacements);
     let sent = Dockerfile::parse(dockerfile.file(), &sent).ok()?;
     let line = sent.line_of(step, instruction, false)?;
@@ -79,7 +77,7 @@ fn line_of(
 }
 
 /// The instruction that begins on a line, cut to what a message can hold.
-fn text_of_line(inputs: &ImageInputs, line: usize) -> Option<String> {
+fn text_of_line(inputs: &DockerfileInputs, line: usize) -> Option<String> {
     let instruction = inputs
         .dockerfile
         .instructions()

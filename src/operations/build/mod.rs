@@ -53,18 +53,23 @@ pub(crate) fn build(
     services.daemon()?;
     let prepared = resolution::prepare(session, services, policy)?;
     let pins = session.pins()?;
-    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins))?;
+    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
     Manifests::of(session, registry)?.examine(&expected)?;
     let packer = Packer::new(session, services);
     packer.pack_images(targets, &prepared)?;
-    let run = Run::new(session, services, &prepared, chosen.1)?;
+    let run = Run {
+        session,
+        services,
+        prepared: &prepared,
+        registry: chosen,
+    };
     let answers = run.ask_for_needed(targets, services.daemon()?)?;
     let names = run.asked(targets).needed(&answers);
     let builder = StageBuilder::new(&run, &packer, answers);
-    let made = run_on_stages(session.events, &prepared.plan, &names, &|name, below| {
-        builder.make(&prepared.plan.stages[name], below)
+    let made = run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
+        builder.make(stage, below)
     })?;
-    let order = prepared.order.iter();
+    let order = prepared.plan.order.iter();
     let images: Vec<ImageResult> = order
         .filter_map(|name| made.get(name).map(|made| ImageResult::of_made(name, made)))
         .collect();

@@ -5,15 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     adapters::destination::Destination,
     error::Error,
-    image::{ImageInfo, Reference},
+    image::ImageInfo,
     operations::{
-        resolution::{self, Prepared},
+        resolution::Prepared,
         workspace::{Services, Session, side_by_side},
     },
-    plan::{
-        Stage,
-        decision::{Answers, Asked},
-    },
+    plan::decision::{Answers, Asked},
+    project::Registry,
 };
 
 /// A plan on its way to one registry's references.
@@ -21,45 +19,15 @@ pub(crate) struct Run<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) services: &'a Services<'a>,
     pub(crate) prepared: &'a Prepared,
-    references: BTreeMap<String, Reference>,
-    bases: BTreeMap<String, String>,
+    pub(crate) registry: &'a Registry,
 }
 
-impl<'a> Run<'a> {
-    pub(crate) fn new(
-        session: &'a Session<'a>,
-        services: &'a Services<'a>,
-        prepared: &'a Prepared,
-        prefix: &str,
-    ) -> Result<Self, Error> {
-        let mut references = BTreeMap::new();
-        for stage in prepared.plan.stages.values() {
-            let reference = resolution::reference(session, stage, prefix)?;
-            references.insert(stage.name.clone(), reference);
-        }
-        let inputs = prepared.inputs.iter();
-        let bases = inputs.filter_map(|(name, inputs)| Some((name.clone(), inputs.base.clone()?)));
-        Ok(Self {
-            session,
-            services,
-            prepared,
-            references,
-            bases: bases.collect(),
-        })
-    }
-
-    /// The reference of a stage of the plan.
-    pub(crate) fn reference(&self, stage: &Stage) -> &Reference {
-        &self.references[&stage.name]
-    }
-
+impl Run<'_> {
     /// What decisions on `targets` are made from.
     pub(crate) fn asked<'b>(&'b self, targets: &'b [String]) -> Asked<'b> {
         Asked {
             plan: &self.prepared.plan,
-            order: &self.prepared.order,
-            references: &self.references,
-            bases: &self.bases,
+            registry: self.registry,
             targets,
         }
     }
@@ -98,10 +66,9 @@ impl<'a> Run<'a> {
     {
         let names: Vec<String> = names.into_iter().collect();
         let found = side_by_side(&names, &|name: &String| {
-            let stage = &self.prepared.plan.stages[name];
             // Of a stage for several platforms nothing is made yet: one of its images stands for all.
-            let platform = stage.platforms.first().map(|stage| stage.platform.clone());
-            destination.find(&self.references[name], &platform.unwrap_or_default())
+            let stage = self.prepared.plan.stages[name].first();
+            destination.find(stage.reference(self.registry), &stage.platform)
         });
         // A destination that fails fails for all: it is told once.
         let found: Vec<Option<I>> = found.into_iter().collect::<Result<_, _>>()?;

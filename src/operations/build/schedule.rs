@@ -8,12 +8,16 @@ use std::{
 
 use crate::{
     error::Error,
-    operations::events::{Events, Note},
-    plan::{Plan, order::Order},
+    operations::{
+        events::{Events, Note},
+        resolution::only_platform,
+    },
+    plan::{Plan, PlatformStage, order::Order},
 };
 
 /// What is done with a stage, given the results of the stages that it stands on.
-pub(crate) type Work<'a, T> = dyn Fn(&str, &BTreeMap<String, T>) -> Result<T, Error> + Sync + 'a;
+pub(crate) type Work<'a, T> =
+    dyn Fn(&PlatformStage, &BTreeMap<String, T>) -> Result<T, Error> + Sync + 'a;
 
 /// Runs `work` on each of `names`; it is handed the results of those that the stage stands on.
 ///
@@ -47,7 +51,8 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
                 running += 1;
                 let (sender, below) = (sender.clone(), below(&name, &results));
                 scope.spawn(move || {
-                    let result = work(&name, &below);
+                    let stage = only_platform(&plan.stages[&name]);
+                    let result = stage.and_then(|stage| work(stage, &below));
                     // The receiver lives until every worker has sent.
                     drop(sender.send((name, result)));
                 });
@@ -85,7 +90,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::{image::Digest, operations::events::Progress, plan::Stage, project::place::Defect};
+    use crate::{operations::events::Progress, plan::examples, project::place::Defect};
 
     /// The names of the stages that were told to be skipped.
     #[derive(Default)]
@@ -114,29 +119,25 @@ mod tests {
 
     /// A diamond: `job` on `left` and `right`, both on `base`.
     fn plan() -> Plan {
-        let stage = |name: &str, parents: &[&str]| Stage {
-            name: name.to_owned(),
-            parents: names(parents),
-            platforms: Vec::new(),
-            fingerprint: Digest::of(name.as_bytes()),
-            uses_network: false,
+        let stage = |name: &str, parents: &[&str]| {
+            let mut stage = examples::stage(name, None, &[]);
+            stage.parents = names(parents);
+            stage
         };
-        let stages = [
+        examples::plan([
             stage("base", &[]),
             stage("left", &["base"]),
             stage("right", &["base"]),
             stage("job", &["left", "right"]),
-        ];
-        Plan {
-            stages: stages.map(|stage| (stage.name.clone(), stage)).into(),
-        }
+        ])
     }
 
     /// Runs all stages, of which those named fail; the results, or the errors and the stages that were skipped.
     fn run(failing: &[&str]) -> Result<BTreeMap<String, String>, (Error, Vec<String>)> {
         let skipped = Skipped::default();
         let all = names(&["base", "left", "right", "job"]);
-        let result = run_on_stages(&skipped, &plan(), &all, &|name, below| {
+        let result = run_on_stages(&skipped, &plan(), &all, &|stage, below| {
+            let name = &*stage.name;
             if failing.contains(&name) {
                 return Err(std::io::Error::other(name).into());
             }

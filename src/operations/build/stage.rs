@@ -16,20 +16,18 @@ use crate::{
     error::Error,
     image::{
         ExpectedBase, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD,
-        LABEL_RECORD_DIGEST, LABEL_STAGE, Reference,
+        LABEL_RECORD_DIGEST, LABEL_STAGE,
     },
     operations::{
         dist::{Action, BuiltImage, Packer},
         events::{Note, Outcome, Progress, Step, Transfer},
-        resolution::only_platform,
     },
     plan::{
-        PlatformStage, Stage,
+        PlatformStage, Recipe,
         decision::{self, Answers, Reason},
     },
     project::{
-        Image,
-        inputs::ImageInputs,
+        inputs::DockerfileInputs,
         lock,
         place::{Defect, Place},
     },
@@ -56,7 +54,7 @@ impl<'a> StageBuilder<'a> {
     /// Makes `stage`; `below` has what its parents have become in this run.
     pub(crate) fn make(
         &self,
-        stage: &Stage,
+        stage: &PlatformStage,
         below: &BTreeMap<String, BuiltImage>,
     ) -> Result<BuiltImage, Error> {
         let daemon = self.run.services.daemon()?;
@@ -68,19 +66,17 @@ impl<'a> StageBuilder<'a> {
         &self,
         daemon: &dyn Destination<Stored = ImageInfo>,
         builder: &dyn Builder,
-        stage: &Stage,
+        stage: &PlatformStage,
         below: &BTreeMap<String, BuiltImage>,
     ) -> Result<BuiltImage, Error> {
-        let reference = self.run.reference(stage);
+        let reference = stage.reference(self.run.registry);
         // What was said a moment ago holds as long as nothing was built in between.
         let is_fresh = below.values().all(|made| made.action == Action::Reused);
         let found = match self.answers.get(&stage.name).filter(|_| is_fresh) {
             Some(found) => found.clone(),
-            None => daemon.find(reference, &only_platform(stage)?.platform)?,
+            None => daemon.find(reference, &stage.platform)?,
         };
-        let of_image = self.of(stage)?;
-        let parent = of_image.1.base.as_ref();
-        let parent = parent.and_then(|parent| below.get(parent));
+        let parent = stage.base().and_then(|parent| below.get(parent));
         let standing = parent.map(|parent| (&parent.reference, &parent.facts));
         let reason = decision::to_build(stage, found.as_ref(), standing);
         let (facts, action) = match (reason, found) {
@@ -94,8 +90,13 @@ impl<'a> StageBuilder<'a> {
             (reason, _) => {
                 let mut progress = self.run.session.events.begin(&stage.name);
                 progress.step(Step::Build(&reason.unwrap_or(Reason::Missing)));
-                let request = |context| self.request(stage, of_image, reference, parent, context);
-                let facts = self.build(builder, stage, of_image, &request, progress.as_mut())?;
+                let facts = match &stage.inputs.recipe {
+                    Recipe::Dockerfile(inputs) => {
+                        let request = |context| self.request(stage, inputs, parent, context);
+                        self.build(builder, stage, inputs, &request, progress.as_mut())?
+                    }
+                    Recipe::Files(_) => return Err(not_from_files(stage)),
+                };
                 let size = facts.size;
                 progress.end(Outcome::Built { reference, size });
                 (facts, Action::Built)
@@ -108,32 +109,17 @@ impl<'a> StageBuilder<'a> {
         })
     }
 
-    fn of(&self, stage: &Stage) -> Result<(&'a Image, &'a ImageInputs), Error> {
-        let run = self.run;
-        let image = run.session.project.images.get(&stage.name);
-        image
-            .zip(run.prepared.inputs.get(&stage.name))
-            .ok_or_else(|| {
-                Defect::new(
-                    "E084",
-                    Place::of_line(crate::project::FILE_NAME, 1),
-                    format!("there is no image `{}`", stage.name),
-                )
-                .into()
-            })
-    }
-
     fn build(
         &self,
         builder: &dyn Builder,
-        stage: &Stage,
-        (image, inputs): (&Image, &ImageInputs),
+        stage: &PlatformStage,
+        inputs: &DockerfileInputs,
         request: &dyn Fn(BuildContext) -> Result<BuildRequest, Error>,
         progress: &mut dyn Progress,
     ) -> Result<ImageInfo, Error> {
         refuse_what_the_builder_lacks(builder, inputs)?;
         let features = builder.features();
-        let context = self.contexts.of(stage, image, inputs, features, progress)?;
+        let context = self.contexts.of(stage, inputs, features, progress)?;
         let run = self.run;
         let cache_bust = CacheBust::of(run.session, builder, &run.prepared.lock, &stage.name)?;
         let request = BuildRequest {
@@ -141,29 +127,27 @@ impl<'a> StageBuilder<'a> {
             ..request(context)?
         };
         let built = builder.build(&request, &mut |event| show(progress, &event));
-        let built = built.map_err(|error| located(image, inputs, features, error))?;
+        let built = built.map_err(|error| located(&stage.name, inputs, features, error))?;
         cache_bust.done()?;
         Ok(built)
     }
 
     fn request(
         &self,
-        stage: &Stage,
-        (image, inputs): (&Image, &ImageInputs),
-        reference: &Reference,
+        stage: &PlatformStage,
+        inputs: &DockerfileInputs,
         parent: Option<&BuiltImage>,
         context: BuildContext,
     ) -> Result<BuildRequest, Error> {
-        let platform = only_platform(stage)?;
         Ok(BuildRequest {
             entries: context.entries,
             folders: context.folders,
             dockerfile: context.dockerfile,
-            reference: reference.clone(),
-            labels: self.labels(stage, platform)?,
+            reference: stage.reference(self.run.registry).clone(),
+            labels: self.labels(stage)?,
             build_arguments: inputs.build_arguments.clone(),
-            target: image.target.clone(),
-            platform: platform.platform.clone(),
+            target: inputs.target.clone(),
+            platform: stage.platform.clone(),
             base: parent.map(|parent| ExpectedBase {
                 reference: parent.reference.clone(),
                 diff_ids: parent.facts.diff_ids.clone(),
@@ -172,11 +156,7 @@ impl<'a> StageBuilder<'a> {
         })
     }
 
-    fn labels(
-        &self,
-        stage: &Stage,
-        platform: &PlatformStage,
-    ) -> Result<BTreeMap<String, String>, Error> {
+    fn labels(&self, stage: &PlatformStage) -> Result<BTreeMap<String, String>, Error> {
         let mut labels = BTreeMap::from([
             (LABEL_STAGE.to_owned(), stage.name.clone()),
             (LABEL_FORMAT.to_owned(), lock::FORMAT.to_string()),
@@ -186,11 +166,11 @@ impl<'a> StageBuilder<'a> {
             ),
         ]);
         // An empty label hides one that the parent may have.
-        let (record, digest) = match platform.record.label() {
+        let (record, digest) = match stage.record.label() {
             Some(record) => (record, String::new()),
             None => (
                 String::new(),
-                self.contexts.keep_record(&platform.record)?.to_string(),
+                self.contexts.keep_record(&stage.record)?.to_string(),
             ),
         };
         labels.insert(LABEL_RECORD.to_owned(), record);
@@ -199,8 +179,18 @@ impl<'a> StageBuilder<'a> {
     }
 }
 
+fn not_from_files(stage: &PlatformStage) -> Error {
+    Error::NotYet {
+        what: format!("making `{}` from files alone", stage.name),
+        hint: "give it a Dockerfile".to_owned(),
+    }
+}
+
 /// What only BuildKit knows is refused before the first step, not after the tenth.
-fn refuse_what_the_builder_lacks(builder: &dyn Builder, inputs: &ImageInputs) -> Result<(), Error> {
+fn refuse_what_the_builder_lacks(
+    builder: &dyn Builder,
+    inputs: &DockerfileInputs,
+) -> Result<(), Error> {
     if builder.features().extended_syntax {
         return Ok(());
     }

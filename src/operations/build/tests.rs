@@ -98,9 +98,9 @@ impl BuildRun<'_> {
     fn make(&self, builder: &dyn Builder) -> Result<BTreeMap<String, BuiltImage>, Error> {
         let stages = self.stages();
         let mut made = BTreeMap::new();
-        for name in &self.prepared.order {
+        for name in &self.prepared.plan.order {
             let stage = &self.prepared.plan.stages[name];
-            let image = stages.make_with(&self.daemon, builder, stage, &made)?;
+            let image = stages.make_with(&self.daemon, builder, stage.first(), &made)?;
             made.insert(name.clone(), image);
         }
         Ok(made)
@@ -142,7 +142,12 @@ fn work_in<T>(root: &Path, work: impl FnOnce(&BuildRun<'_>) -> T) -> T {
     let services = Services::new(&session);
     let prepared = prepare(&session, &services, LockPolicy::ReadOnly).unwrap();
     let packer = Packer::new(&session, &services);
-    let run = Run::new(&session, &services, &prepared, "reg.example/team").unwrap();
+    let run = Run {
+        session: &session,
+        services: &services,
+        prepared: &prepared,
+        registry: session.registry(None).unwrap(),
+    };
     work(&BuildRun {
         run: &run,
         packer: &packer,
@@ -251,7 +256,9 @@ fn a_failed_step_is_told_with_its_line_and_nothing_is_made_of_it() {
             builder.fail_next(failed(step, "COPY text /job", None));
             let base = "reg.example/team/none:1";
             let below = BTreeMap::from([("base".to_owned(), rebuilt(base))]);
-            let made = run.stages().make_with(&run.daemon, &builder, job, &below);
+            let made = run
+                .stages()
+                .make_with(&run.daemon, &builder, job.first(), &below);
             let error = made.unwrap_err();
             let Error::Build { place, output, .. } = &error else {
                 panic!("{error}")

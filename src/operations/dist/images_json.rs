@@ -15,7 +15,9 @@ use crate::{
         resolution::{self, Prepared},
         workspace::Session,
     },
+    plan::Stage,
     project::{
+        Registry,
         glob::{self, Wanted},
         pins,
     },
@@ -105,24 +107,23 @@ struct ListedImage<'a> {
     size: Size,
 }
 
-/// Writes the document, where it says something new. `registry` is a name and a prefix.
+/// Writes the document, where it says something new.
 pub(crate) fn write_images_json(
     session: &Session<'_>,
     prepared: &Prepared,
-    registry: (&str, &str),
+    registry: &Registry,
     rows: &[ImageResult],
 ) -> Result<(), Error> {
-    let (registry, prefix) = registry;
     let rows: BTreeMap<&str, &ImageResult> =
         rows.iter().map(|row| (row.name.as_str(), row)).collect();
-    let order = prepared.order.iter();
-    let images = order.map(|name| image(session, prepared, prefix, name, rows.get(name.as_str())));
+    let stages = prepared.plan.parents_first();
+    let images = stages.map(|stage| image(stage, registry, rows.get(stage.name.as_str())));
     let document = ImagesDocument {
         version: VERSION,
         project: &session.project.name,
-        registry,
+        registry: &registry.name,
         source: source(session),
-        images: images.collect::<Result<_, _>>()?,
+        images: images.collect(),
     };
     let mut text = serde_json::to_string_pretty(&document).map_err(std::io::Error::other)?;
     text.push('\n');
@@ -135,29 +136,22 @@ pub(crate) fn write_images_json(
 }
 
 fn image<'a>(
-    session: &Session<'_>,
-    prepared: &'a Prepared,
-    prefix: &str,
-    name: &'a str,
+    stage: &'a Stage,
+    registry: &Registry,
     row: Option<&&'a ImageResult>,
-) -> Result<ListedImage<'a>, Error> {
-    let stage = &prepared.plan.stages[name];
-    let reference = match row {
-        Some(row) => row.reference.clone(),
-        None => resolution::reference(session, stage, prefix)?,
-    };
-    let inputs = prepared.inputs.get(name);
-    Ok(ListedImage {
-        name,
+) -> ListedImage<'a> {
+    let reference = row.map_or_else(|| stage.reference(registry), |row| &row.reference);
+    ListedImage {
+        name: &stage.name,
         reference: reference.to_string(),
         digest: row.and_then(|row| row.digest.as_ref()),
         id: row.map(|row| &row.id),
         fingerprint: &stage.fingerprint,
-        parent: inputs.and_then(|inputs| inputs.base.as_deref()),
+        parent: stage.inputs.recipe.base(),
         platforms: resolution::platforms(stage),
         action: row.map_or(Action::Skipped, |row| row.action),
         size: row.map_or_else(Size::default, |row| row.size),
-    })
+    }
 }
 
 /// The commit of the checkout. What sparkpack itself writes behind an image does not make it another source.

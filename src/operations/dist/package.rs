@@ -21,12 +21,12 @@ use crate::{
         archive,
         vendor::{self, Vendored},
     },
-    plan::PlatformStage,
+    plan::{PlatformStage, StageInputs},
     project::{
-        Image, Package,
+        Package,
         digest_cache::DigestCache,
         ignore::{self, Digests as _},
-        inputs::{ImageInputs, PackageInputs},
+        inputs::PackageInputs,
         requirements::LockedWheel,
         tree::{Content, Entry},
         wheel::Target,
@@ -111,20 +111,16 @@ impl<'a> Packer<'a> {
     /// Packs those of `images` that are jobs and whose `dist` is not what it was after it was packed from the same.
     pub(crate) fn pack_images(&self, images: &[String], prepared: &Prepared) -> Result<(), Error> {
         for name in images {
-            let (Some(image), Some(inputs), Some(stage)) = (
-                self.session.project.images.get(name),
-                prepared.inputs.get(name),
-                prepared.plan.stages.get(name),
-            ) else {
+            let stage = prepared.plan.stages.get(name);
+            // dist holds one platform's packages: the first's.
+            let Some(stage) = stage.and_then(|stage| stage.platforms.first()) else {
                 continue;
             };
-            if let Some(platform) = stage.platforms.first().filter(|_| image.package.is_some()) {
-                if self.is_packed(image, inputs, platform) {
-                    continue;
-                }
-                let mut progress = self.session.events.begin(name);
-                self.pack_stage(image, inputs, platform, progress.as_mut())?;
+            if stage.image.package.is_none() || self.is_packed(stage) {
+                continue;
             }
+            let mut progress = self.session.events.begin(name);
+            self.pack_stage(stage, progress.as_mut())?;
         }
         Ok(())
     }
@@ -132,37 +128,29 @@ impl<'a> Packer<'a> {
     /// Packs a job for one platform, unless it is no job.
     pub(crate) fn pack_stage(
         &self,
-        image: &Image,
-        inputs: &ImageInputs,
-        platform: &PlatformStage,
+        stage: &PlatformStage,
         progress: &mut dyn Progress,
     ) -> Result<Option<Packed>, Error> {
+        let (image, inputs) = (&stage.image, &stage.inputs);
         let Some(job) = image.package.as_ref().zip(inputs.package.as_ref()) else {
             return Ok(None);
         };
-        let key = (image.name.clone(), platform.platform.clone());
+        let key = (stage.name.clone(), stage.platform.clone());
         if let Some(packed) = self.packed().get(&key) {
             return Ok(Some(packed.clone()));
         }
-        let target = self.session.project.target(image, &platform.platform);
-        let packed = self.pack(
-            job,
-            &platform.wheels,
-            target.as_ref(),
-            index_of(inputs),
-            progress,
-        )?;
+        let (target, index) = (stage.target.as_ref(), index_of(inputs));
+        let packed = self.pack(job, &stage.wheels, target, index, progress)?;
         self.packed().insert(key, packed.clone());
         Ok(Some(packed))
     }
 
     /// Whether `dist` holds what would be packed; changed bytes below `site-packages` are left to `sparkpack package`.
-    fn is_packed(&self, image: &Image, inputs: &ImageInputs, platform: &PlatformStage) -> bool {
-        let (Some(package), Some(sources)) = (&image.package, &inputs.package) else {
+    fn is_packed(&self, stage: &PlatformStage) -> bool {
+        let (Some(package), Some(sources)) = (&stage.image.package, &stage.inputs.package) else {
             return false;
         };
-        let target = self.session.project.target(image, &platform.platform);
-        let key = key_of_dist(sources, &platform.wheels, target.as_ref());
+        let key = key_of_dist(sources, &stage.wheels, stage.target.as_ref());
         let dist = self.session.dist().job(package);
         digest_cache::open(&digest_cache::file_for(&self.session.cache, &dist)).confirm(&key)
     }
@@ -226,18 +214,11 @@ impl<'a> Packer<'a> {
     /// Installed packages of an image that is no job, below `site-packages/`.
     pub(crate) fn site_packages(
         &self,
-        image: &Image,
-        inputs: &ImageInputs,
-        platform: &PlatformStage,
+        stage: &PlatformStage,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Entry>, Error> {
-        let target = self.session.project.target(image, &platform.platform);
-        let installed = self.installed(
-            &platform.wheels,
-            target.as_ref(),
-            index_of(inputs),
-            progress,
-        )?;
+        let (target, index) = (stage.target.as_ref(), index_of(&stage.inputs));
+        let installed = self.installed(&stage.wheels, target, index, progress)?;
         let all = installed.libs.into_iter().chain(installed.site_packages);
         let by_path: BTreeMap<String, Entry> =
             all.map(|entry| (entry.path.clone(), entry)).collect();
@@ -373,7 +354,7 @@ fn key_of_dist(inputs: &PackageInputs, wheels: &[LockedWheel], target: Option<&T
 }
 
 /// The package index that an image's requirements name.
-fn index_of(inputs: &ImageInputs) -> Option<&str> {
+fn index_of(inputs: &StageInputs) -> Option<&str> {
     inputs
         .requirements
         .as_ref()

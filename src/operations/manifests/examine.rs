@@ -262,7 +262,7 @@ pub(crate) fn rewrite(
     pins: &Pins,
     beside: Option<Replacement>,
 ) -> Result<bool, Error> {
-    let expected = ExpectedReferences::of_plan(session, prepared, scope, Digests::Pinned(pins))?;
+    let expected = ExpectedReferences::of_plan(session, prepared, scope, Digests::Pinned(pins));
     let examined = Manifests::of(session, scope.registry)?.examine(&expected)?;
     let changed = write(session, &examined, beside)?;
     warn(session, prepared, scope, &examined);

@@ -1,15 +1,11 @@
 //! What the manifests have to name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::examined::Scope;
 use crate::{
-    error::Error,
     image::{Digest, Reference},
-    operations::{
-        resolution::{self, Prepared},
-        workspace::Session,
-    },
+    operations::{resolution::Prepared, workspace::Session},
     project::{PinMode, pins::Pins},
     yaml::{Expected, ExpectedDigest},
 };
@@ -42,7 +38,7 @@ impl ExpectedReferences {
         prepared: &Prepared,
         scope: Scope<'_>,
         digests: Digests<'_>,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let project = &session.project;
         let mut expected = Self {
             wanted: BTreeMap::new(),
@@ -50,13 +46,14 @@ impl ExpectedReferences {
             sparks: BTreeMap::new(),
             digest: Digest::of(b""),
         };
-        for (registry, prefix) in &project.registries {
+        let meant: BTreeSet<&String> = scope.images.iter().collect();
+        for registry in project.registries.values() {
             let mut wanted = BTreeMap::new();
             for stage in prepared.plan.stages.values() {
-                let reference = resolution::reference(session, stage, prefix)?;
+                let reference = stage.reference(registry);
                 let current = expected.current.entry(stage.name.clone()).or_default();
                 current.push(reference.clone());
-                if !scope.images.contains(&stage.name) {
+                if !meant.contains(&stage.name) {
                     continue;
                 }
                 let platforms: Vec<_> = stage
@@ -70,7 +67,7 @@ impl ExpectedReferences {
                     (PinMode::Tag, _) => ExpectedDigest::Never,
                     (_, Digests::Assumed) => ExpectedDigest::Known(Digest::of(b"")),
                     (_, Digests::Pinned(pins)) => pins
-                        .digest(registry, repository, &platforms, fingerprint)
+                        .digest(&registry.name, repository, &platforms, fingerprint)
                         .map_or(ExpectedDigest::Unknown, |digest| {
                             ExpectedDigest::Known(digest.clone())
                         }),
@@ -83,7 +80,7 @@ impl ExpectedReferences {
                 };
                 wanted.insert(stage.name.clone(), want);
             }
-            expected.wanted.insert(registry.clone(), wanted);
+            expected.wanted.insert(registry.name.clone(), wanted);
         }
         for image in project.images.values() {
             if let Some(chain) = project.chain_of(image) {
@@ -93,7 +90,7 @@ impl ExpectedReferences {
             }
         }
         expected.digest = expected.everything(session);
-        Ok(expected)
+        expected
     }
 
     /// What an image has to be called in the manifests of a registry; nothing where it is not meant.

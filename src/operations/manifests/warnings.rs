@@ -198,18 +198,19 @@ pub(crate) fn nothing_named(
 /// A reference that `sparkpack pin` would rewrite: to the image that nothing stands on, if possible one with code.
 fn example(session: &Session<'_>, scope: Scope<'_>) -> String {
     let project = &session.project;
-    let is_parent = |name: &str| {
-        let mut images = project.images.values();
-        images.any(|image| image.parent.as_deref() == Some(name))
-    };
     let images = project.images.values();
-    let best = images.max_by_key(|image| (!is_parent(&image.name), image.package.is_some()));
+    let parents: BTreeSet<&str> = images
+        .clone()
+        .filter_map(|image| image.parent.as_deref())
+        .collect();
+    let best =
+        images.max_by_key(|image| (!parents.contains(&*image.name), image.package.is_some()));
     let registry = scope
         .registry
         .or(project.manifests.keys().next().map(String::as_str));
-    let prefix = registry.and_then(|registry| project.registries.get(registry));
+    let registry = registry.and_then(|registry| project.registries.get(registry));
     let names = Names {
-        registry: prefix.map_or("REGISTRY", String::as_str),
+        registry: registry.map_or("REGISTRY", |registry| &registry.prefix),
         project: &project.name,
         image: best.map_or("IMAGE", |image| &image.name),
     };

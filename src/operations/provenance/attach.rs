@@ -4,8 +4,8 @@ use crate::{
     adapters::registry::{Attachment, RegistryImage},
     error::Error,
     image::{Digest, LABEL_RECORD_DIGEST, Reference, is_tag},
-    operations::{resolution::only_platform, workspace::Services},
-    plan::Stage,
+    operations::workspace::Services,
+    plan::PlatformStage,
 };
 
 /// The media type of a record beside an image: its canonical bytes.
@@ -14,21 +14,20 @@ pub(crate) const MEDIA_TYPE: &str = "application/vnd.sparkpack.record.v1";
 /// Puts the record of an image beside it, where it is too large for a label.
 pub(crate) fn push_beside(
     services: &Services<'_>,
-    stage: &Stage,
+    stage: &PlatformStage,
     image: &RegistryImage,
     reference: &Reference,
 ) -> Result<(), Error> {
-    let record = &only_platform(stage)?.record;
     let says = image.facts.labels.get(LABEL_RECORD_DIGEST);
     if says.is_none_or(String::is_empty) {
         return Ok(());
     }
     let attachment = Attachment {
         media_type: MEDIA_TYPE,
-        bytes: &record.bytes(),
+        bytes: &stage.record.bytes(),
         subject: image,
     };
-    let beside = beside(reference, &record.fingerprint());
+    let beside = beside(reference, &stage.fingerprint);
     Ok(services.registry()?.attach(attachment, &beside)?)
 }
 

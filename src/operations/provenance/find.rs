@@ -149,7 +149,8 @@ pub(crate) fn prefix_of<'a>(
     stage: &str,
     reference: &Reference,
 ) -> Option<&'a str> {
-    let mut prefixes = project.registries.values().chain(&project.formerly);
+    let current = project.registries.values().map(|registry| &registry.prefix);
+    let mut prefixes = current.chain(&project.formerly);
     let prefix = prefixes.find(|prefix| {
         let tag_pattern = project
             .reference

@@ -23,10 +23,10 @@ use crate::{
         workspace::{LockPolicy, Services, Session},
     },
     plan::decision::Answers,
+    project::Registry,
 };
 
-/// Makes what the registry lacks, pushes it, parents first, and lets the manifests and the pins name it. `registry` is
-/// its name in the configuration and its prefix.
+/// Makes what the registry lacks, pushes it, parents first, and lets the manifests and the pins name it.
 ///
 /// # Errors
 /// Whatever stopped it; the manifests and the pins are then as they were.
@@ -35,25 +35,30 @@ pub(crate) fn push(
     services: &Services<'_>,
     policy: LockPolicy,
     strictness: Strictness,
-    registry: (&str, &str),
+    registry: &Registry,
     targets: &[String],
 ) -> Result<Finished, Error> {
     // What was not pushed there must not be named there: other registries' manifests stay.
     let scope = Scope {
-        registry: Some(registry.0),
+        registry: Some(&registry.name),
         images: targets,
     };
     Manifests::of(session, scope.registry)?.check()?;
     // Pins that cannot be read are told before anything is built.
     session.pins()?;
     let prepared = resolution::prepare(session, services, policy)?;
-    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed)?;
+    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed);
     Manifests::of(session, scope.registry)?.examine(&expected)?;
     strictness.check(session, &prepared, targets)?;
     for name in prepared.plan.with_parents(targets) {
         resolution::only_platform(&prepared.plan.stages[&name])?;
     }
-    let run = Run::new(session, services, &prepared, registry.1)?;
+    let run = Run {
+        session,
+        services,
+        prepared: &prepared,
+        registry,
+    };
     let there = run.ask(prepared.plan.with_parents(targets), services.registry()?)?;
     let asked = run.asked(targets);
     refuse_conflicts(&run, &asked.for_registry(&answers(&there), &Answers::new()))?;
@@ -63,12 +68,12 @@ pub(crate) fn push(
         builder: StageBuilder::new(&run, &packer, Answers::new()),
     };
     let names = asked.needed(&answers(&there));
-    let pushed = run_on_stages(session.events, &prepared.plan, &names, &|name, below| {
-        let there = there.get(name).and_then(Option::as_ref);
-        pusher.push(&prepared.plan.stages[name], there, below)
+    let pushed = run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
+        let there = there.get(&stage.name).and_then(Option::as_ref);
+        pusher.push(stage, there, below)
     })?;
     provenance::keep_records(session, &prepared, targets)?;
-    let order = prepared.order.iter();
+    let order = prepared.plan.order.iter();
     let images: Vec<ImageResult> = order
         .filter_map(|name| pushed.get(name).map(|pushed| pushed.result(name)))
         .collect();

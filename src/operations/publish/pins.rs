@@ -1,5 +1,7 @@
 //! What a push writes into `sparkpack.pins`: the digests that the registry has now.
 
+use std::collections::HashSet;
+
 use crate::{
     adapters::journal::Replacement,
     error::Error,
@@ -8,12 +10,12 @@ use crate::{
         dist::ImageResult,
         events::{ManifestNote, Note},
         manifests::{Manifests, Named},
-        resolution::{self, Prepared},
+        resolution::Prepared,
         workspace::Session,
     },
     plan::Stage,
     project::{
-        PinMode,
+        PinMode, Registry,
         pins::{FILE_NAME, Pin, Pins},
     },
 };
@@ -40,11 +42,11 @@ struct Moved {
 }
 
 impl NewPins {
-    /// What `rows` make of the pins, which all must have arrived in `registry`, a name and a prefix.
+    /// What `rows` make of the pins, which all must have arrived in `registry`.
     pub(crate) fn of_push(
         session: &Session<'_>,
         prepared: &Prepared,
-        registry: (&str, &str),
+        registry: &Registry,
         rows: &[ImageResult],
     ) -> Result<Self, Error> {
         // With tags alone, a push of a clean checkout must leave it clean.
@@ -57,16 +59,22 @@ impl NewPins {
         let mut moved = Vec::new();
         for row in rows {
             let stage = &prepared.plan.stages[&row.name];
-            moved.extend(set(&mut pins, registry.0, stage, row));
+            moved.extend(set(&mut pins, &registry.name, stage, row));
         }
-        let current = current(session, prepared, registry.1)?;
+        let stages = prepared.plan.stages.values();
+        let current: HashSet<(&Repository, &Digest)> = stages
+            .map(|stage| {
+                let repository = &stage.reference(registry).repository;
+                (repository, &stage.fingerprint)
+            })
+            .collect();
         pins.retain(|pin| is_kept(session, registry, &current, pin));
         let after = pins.text();
         Ok(Self {
             pins,
             old: file.ok().map(|bytes| Digest::of(&bytes)),
             bytes: (after != before).then(|| after.into_bytes()),
-            moved: with_places(session, registry.0, moved)?,
+            moved: with_places(session, &registry.name, moved)?,
         })
     }
 
@@ -138,35 +146,18 @@ fn with_places(
     Ok(moved)
 }
 
-/// The repository and the fingerprint of each image of this checkout.
-fn current(
-    session: &Session<'_>,
-    prepared: &Prepared,
-    prefix: &str,
-) -> Result<Vec<(Repository, Digest)>, Error> {
-    let stages = prepared.plan.stages.values();
-    let current = stages.map(|stage| {
-        let reference = resolution::reference(session, stage, prefix)?;
-        Ok((reference.repository, stage.fingerprint.clone()))
-    });
-    current.collect()
-}
-
 /// Whether a line stays. Of the registry only what this checkout stands for; a prefix from the environment may make the
 /// same registry another elsewhere, whose lines are left alone.
 fn is_kept(
     session: &Session<'_>,
-    registry: (&str, &str),
-    current: &[(Repository, Digest)],
+    registry: &Registry,
+    current: &HashSet<(&Repository, &Digest)>,
     pin: &Pin,
 ) -> bool {
-    let (name, prefix) = registry;
     let repository = pin.repository.to_string();
-    let below = repository.strip_prefix(prefix);
+    let below = repository.strip_prefix(&registry.prefix);
     let is_ours = below.is_some_and(|below| below.starts_with('/'))
         || session.project.image_matcher.has(&pin.repository);
-    let is_current = |(repository, fingerprint): &(Repository, Digest)| {
-        *repository == pin.repository && *fingerprint == pin.fingerprint
-    };
-    pin.registry != name || !is_ours || current.iter().any(is_current)
+    let is_current = current.contains(&(&pin.repository, &pin.fingerprint));
+    pin.registry != registry.name || !is_ours || is_current
 }

@@ -10,7 +10,6 @@ use crate::{
     operations::{
         build::Run,
         manifests::{self, Manifests},
-        resolution,
     },
     plan::decision::{self, Decision},
 };
@@ -100,15 +99,11 @@ fn by_manifests(
     targets: &[String],
     manifests: &Manifests<'_>,
 ) -> Result<BTreeMap<String, Decision>, Error> {
-    let (plan, session) = (&run.prepared.plan, run.session);
-    let mut expected: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
-    for prefix in session.project.registries.values() {
-        for stage in plan.stages.values() {
-            let reference = resolution::reference(session, stage, prefix)?;
-            let references = expected.entry(stage.name.clone()).or_default();
-            references.push(reference);
-        }
-    }
+    let plan = &run.prepared.plan;
+    let stages = plan.stages.values();
+    let expected: BTreeMap<String, Vec<Reference>> = stages
+        .map(|stage| (stage.name.clone(), stage.references().cloned().collect()))
+        .collect();
     let named = manifests::references(manifests.named()?);
     let decisions = decision::by_manifests(plan, &expected, &named);
     let is_to_build = |name: &str| decisions.get(name) != Some(&Decision::Reuse);

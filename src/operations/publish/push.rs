@@ -16,10 +16,10 @@ use crate::{
         build::{Run, StageBuilder},
         dist::{Action, BuiltImage, ImageResult, Size},
         events::{Note, Outcome, Progress, Step, Transfer, transferred},
-        provenance, resolution,
+        provenance,
     },
     plan::{
-        Stage,
+        PlatformStage,
         decision::{Answers, Decision},
     },
 };
@@ -75,10 +75,10 @@ pub(crate) fn refuse_conflicts(
     run: &Run<'_>,
     decisions: &BTreeMap<String, Decision>,
 ) -> Result<(), Error> {
-    let order = run.prepared.order.iter();
-    let refused = order.map(|name| match decisions.get(name) {
+    let stages = run.prepared.plan.parents_first();
+    let refused = stages.map(|stage| match decisions.get(&stage.name) {
         Some(Decision::Conflict(conflict)) => Err(Error::Conflict {
-            reference: run.reference(&run.prepared.plan.stages[name]).clone(),
+            reference: stage.reference(run.registry).clone(),
             found: conflict.to_string(),
         }),
         _ => Ok(()),
@@ -98,10 +98,10 @@ impl Pusher<'_> {
         events.note(Note::WithoutRecord { reference, error });
     }
 
-    fn tags<'s>(&'s self, stage: &'s Stage) -> Result<StageTags<'s, RegistryImage>, Error> {
+    fn tags<'s>(&'s self, stage: &'s PlatformStage) -> Result<StageTags<'s, RegistryImage>, Error> {
         Ok(StageTags {
             destination: self.run.services.registry()?,
-            platform: &resolution::only_platform(stage)?.platform,
+            platform: &stage.platform,
             fingerprint: &stage.fingerprint,
         })
     }
@@ -109,11 +109,11 @@ impl Pusher<'_> {
     /// Takes what the registry has of a stage, or makes and sends it; `below` has what became of its parents.
     pub(crate) fn push(
         &self,
-        stage: &Stage,
+        stage: &PlatformStage,
         there: Option<&RegistryImage>,
         below: &BTreeMap<String, Pushed>,
     ) -> Result<Pushed, Error> {
-        let reference = self.run.reference(stage).clone();
+        let reference = stage.reference(self.run.registry).clone();
         if let Some(image) = there {
             // Who may not write there can still adopt what is there.
             if let Err(error) = provenance::push_beside(self.run.services, stage, image, &reference)
@@ -197,7 +197,7 @@ impl Pusher<'_> {
     }
 
     /// Sends an image under a name of its own, then gives it the tag unless somebody was faster.
-    fn send(&self, stage: &Stage, made: &BuiltImage) -> Result<Pushed, Error> {
+    fn send(&self, stage: &PlatformStage, made: &BuiltImage) -> Result<Pushed, Error> {
         let tags = self.tags(stage)?;
         let mut progress = self.run.session.events.begin(&stage.name);
         progress.step(Step::Push(&made.reference));

@@ -2,7 +2,7 @@
 //!
 //! It is asked by HEAD requests; only a registry that answers those with no digest, or not at all, gets a GET.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
 use crate::{
     adapters::registry::{Presence, RegistryError},
@@ -10,7 +10,7 @@ use crate::{
     image::{Digest, Platform, Reference},
     operations::{
         manifests::{Manifests, Named, Scope},
-        resolution::{self, Prepared},
+        resolution::Prepared,
         workspace::{Services, Session},
     },
     plan::Stage,
@@ -34,32 +34,30 @@ pub(crate) fn verify(
         answers: BTreeMap::new(),
         defects: Vec::new(),
     };
-    for (registry, prefix) in &session.project.registries {
-        if scope.registry.is_some_and(|only| only != registry) {
+    for registry in session.project.registries.values() {
+        let name = &registry.name;
+        if scope.registry.is_some_and(|only| only != name) {
             continue;
         }
-        let mut wanted = BTreeMap::new();
-        for name in scope.images {
-            let stage = &prepared.plan.stages[name];
-            wanted.insert(
-                name.as_str(),
-                ExpectedTag {
-                    stage,
-                    reference: resolution::reference(session, stage, prefix)?,
-                },
-            );
+        let (mut wanted, mut by_content) = (BTreeMap::new(), HashMap::new());
+        for image in scope.images {
+            let stage = &prepared.plan.stages[image];
+            let reference = stage.reference(registry);
+            wanted.insert(image.as_str(), ExpectedTag { stage, reference });
+            by_content.insert((&reference.repository, &stage.fingerprint), image.as_str());
         }
         let are_all = wanted.len() == session.project.images.len();
-        let of_registry = pins.iter().filter(|pin| pin.registry == *registry);
+        let of_registry = pins.iter().filter(|pin| pin.registry == *name);
         for pin in of_registry {
-            let wanted = wanted.values().find(|wanted| wanted.is_pinned_by(pin));
+            let image = by_content.get(&(&pin.repository, &pin.fingerprint));
+            let wanted = image.and_then(|image| wanted.get(image));
             if are_all || wanted.is_some() {
                 verifier.pin(pin, wanted)?;
             }
         }
-        for named in Manifests::of(session, Some(registry))?.named()? {
+        for named in Manifests::of(session, Some(name))?.named()? {
             if let Some(wanted) = wanted.get(named.image.as_str()) {
-                verifier.named(registry, &named, wanted)?;
+                verifier.named(name, &named, wanted)?;
             }
         }
     }
@@ -69,14 +67,10 @@ pub(crate) fn verify(
 /// An image of this checkout, as a registry should have it.
 struct ExpectedTag<'a> {
     stage: &'a Stage,
-    reference: Reference,
+    reference: &'a Reference,
 }
 
 impl ExpectedTag<'_> {
-    fn is_pinned_by(&self, pin: &Pin) -> bool {
-        self.reference.repository == pin.repository && self.stage.fingerprint == pin.fingerprint
-    }
-
     fn platforms(&self) -> Vec<Platform> {
         let platforms = self.stage.platforms.iter();
         platforms.map(|stage| stage.platform.clone()).collect()
@@ -124,7 +118,7 @@ impl Verifier<'_> {
         named: &Named,
         wanted: &ExpectedTag<'_>,
     ) -> Result<(), Error> {
-        let tagged = &wanted.reference;
+        let tagged = wanted.reference;
         let written = &named.reference;
         if (&written.repository, &written.tag) != (&tagged.repository, &tagged.tag) {
             return Ok(());

@@ -2,20 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    lock_files::{LockFiles, externals, sources_of},
-    references::reference,
-    wheels,
-};
+use super::{lock_files::LockFiles, wheels};
 use crate::{
-    error::Error,
     image::Digest,
     operations::workspace::{LockPolicy, Services, Session},
-    plan::{self, Plan, PlanInputs, Stage, difference, parents_first, source_digest},
-    project::{
-        inputs::Inputs,
-        lock::{Lock, LockedImage, LockedSource},
-    },
+    plan::{self, Inputs, Plan, PlanInputs, Stage, difference, source_digest},
+    project::lock::{Lock, LockedImage, LockedSource},
 };
 
 /// What the locks stood for before.
@@ -52,18 +44,18 @@ impl Before {
         let chosen = wheels::of_all(session, services, missing, inputs, &mut known, &none);
         let chosen = chosen.ok()?;
         unlocked.extend(chosen.unlocked.into_iter().map(|(name, _)| name));
-        let facts = PlanInputs {
+        let given = PlanInputs {
             project,
             lock: &lock,
             inputs,
             wheels: &chosen.wheels,
             local_sources,
         };
-        let plan = plan::make(facts).ok()?;
-        for name in parents_first(project, inputs).ok()? {
-            let parents = &plan.stages.get(&name)?.parents;
+        let plan = plan::make(given).ok()?;
+        for name in &plan.order {
+            let parents = &plan.stages.get(name)?.parents;
             if !parents.is_disjoint(&unlocked) {
-                unlocked.insert(name);
+                unlocked.insert(name.clone());
             }
         }
         let plan = Some(plan);
@@ -87,8 +79,8 @@ fn filled(
 ) -> (Lock, BTreeSet<String>) {
     let (mut filled, mut unlocked) = (lock.clone(), BTreeSet::new());
     let nothing = Digest::of(b"not locked");
-    for (name, inputs) in inputs {
-        for text in externals(inputs) {
+    for (name, inputs) in inputs.iter() {
+        for text in inputs.recipe.external_images() {
             if !lock.images.contains_key(text) {
                 unlocked.insert(name.clone());
                 let local_id = nothing.clone();
@@ -96,7 +88,7 @@ fn filled(
                 filled.images.insert(text.to_owned(), image);
             }
         }
-        for source in sources_of(&session.project, name, inputs) {
+        for source in inputs.recipe.sources() {
             let source = session.project.sources.get(&source);
             let lacking =
                 source.filter(|source| source_digest(source, lock, local_sources).is_none());
@@ -131,52 +123,35 @@ pub(crate) struct Retagged {
 }
 
 impl Impact {
-    pub(crate) fn between(
-        session: &Session<'_>,
-        order: &[String],
-        before: &Before,
-        plan: &Plan,
-        moves: Vec<String>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn between(before: &Before, plan: &Plan, moves: Vec<String>) -> Self {
         let (mut retagged, mut staying) = (Vec::new(), 0);
-        for name in order {
-            let Some(stage) = plan.stages.get(name) else {
-                continue;
-            };
+        for stage in plan.parents_first() {
+            let name = &stage.name;
             let old = before.stage(name);
             if old.is_some_and(|old| old.fingerprint == stage.fingerprint) {
                 staying += 1;
                 continue;
             }
             retagged.push(Retagged {
-                old: old.map(|old| tag(session, old)).transpose()?,
-                new: tag(session, stage)?,
+                old: old.map(|old| old.tag().to_owned()),
+                new: stage.tag().to_owned(),
                 reasons: old.map(|old| reasons(old, stage)).unwrap_or_default(),
                 name: name.clone(),
             });
         }
-        Ok(Self {
+        Self {
             moves,
             retagged,
             staying,
-        })
+        }
     }
-}
-
-/// The tag of a stage, which is the same in every registry.
-fn tag(session: &Session<'_>, stage: &Stage) -> Result<String, Error> {
-    let prefix = session.project.registries.values().next();
-    let prefix = prefix.map_or("", String::as_str);
-    let reference = reference(session, stage, prefix)?;
-    Ok(reference.tag.unwrap_or_default())
 }
 
 /// What the records of a stage differ in, on whatever platform, each once.
 fn reasons(old: &Stage, new: &Stage) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     for stage in &new.platforms {
-        let same = |other: &&plan::PlatformStage| other.platform == stage.platform;
-        let Some(before) = old.platforms.iter().find(same) else {
+        let Some(before) = old.on(&stage.platform) else {
             reasons.push(format!("platform {} added", stage.platform));
             continue;
         };
@@ -201,26 +176,10 @@ fn reasons(old: &Stage, new: &Stage) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        image::Platform,
-        plan::{Input, PlatformStage, Record},
-    };
+    use crate::plan::{Input, examples};
 
     fn stage(inputs: &[Input]) -> Stage {
-        let record = Record::of(inputs);
-        let fingerprint = record.fingerprint();
-        Stage {
-            name: "ds".to_owned(),
-            parents: BTreeSet::new(),
-            platforms: vec![PlatformStage {
-                platform: Platform::default(),
-                fingerprint: fingerprint.clone(),
-                record,
-                wheels: Vec::new(),
-            }],
-            fingerprint,
-            uses_network: false,
-        }
+        examples::stage("ds", None, inputs)
     }
 
     fn parent(stage: &str, inputs: &str) -> Input {

@@ -10,10 +10,10 @@ use crate::{
     error::Error,
     image::{Digest, Platform},
     operations::{events::Note, workspace::Session},
-    plan::fetched_into_context,
+    plan::Inputs,
     project::{
         Project,
-        inputs::{ImageInputs, ImageRequirements, Inputs, UsedImage},
+        inputs::ImageRequirements,
         lock::{self, Lock},
         requirements::{self, lock_file_beside},
         source::Origin,
@@ -41,8 +41,8 @@ impl LockFiles {
         let root = &session.project.root;
         let mut files = BTreeMap::new();
         let requirements = inputs
-            .values()
-            .filter_map(|inputs| inputs.requirements.as_ref());
+            .iter()
+            .filter_map(|(_, inputs)| inputs.requirements.as_ref());
         for file in requirements.filter_map(beside) {
             match fs_err::read_to_string(root.join(&file)) {
                 Ok(text) => {
@@ -153,7 +153,7 @@ pub(crate) struct Used<'a> {
 
 impl<'a> Used<'a> {
     pub(crate) fn of(project: &'a Project, inputs: &'a Inputs) -> Self {
-        let sources = used_sources(project, inputs)
+        let sources = used_sources(inputs)
             .into_iter()
             .filter_map(|name| project.sources.get(&name))
             .filter(|source| source.sha256.is_none() && !matches!(source.origin, Origin::Path(_)))
@@ -164,11 +164,11 @@ impl<'a> Used<'a> {
             wheels: BTreeMap::new(),
             beside: BTreeMap::new(),
         };
-        for (name, inputs) in inputs {
+        for (name, inputs) in inputs.iter() {
             let Some(image) = project.images.get(name) else {
                 continue;
             };
-            for text in externals(inputs) {
+            for text in inputs.recipe.external_images() {
                 used.images
                     .entry(text)
                     .or_default()
@@ -185,42 +185,15 @@ impl<'a> Used<'a> {
     }
 }
 
-/// The external images that a Dockerfile names, as they are written.
-pub(crate) fn externals(inputs: &ImageInputs) -> impl Iterator<Item = &str> {
-    inputs
-        .image_uses
-        .iter()
-        .filter_map(|used| match &used.image {
-            UsedImage::External(text) => Some(text.as_str()),
-            UsedImage::Stage(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
-        })
-}
-
 /// A lock's path for people.
 pub(crate) fn shown(file: &Path) -> String {
     file.display().to_string()
 }
 
 /// The names of the sources that the images need.
-pub(crate) fn used_sources(project: &Project, inputs: &Inputs) -> BTreeSet<String> {
-    let images = inputs.iter();
-    images
-        .flat_map(|(name, inputs)| sources_of(project, name, inputs))
-        .collect()
-}
-
-/// The names of the sources that one image needs.
-pub(crate) fn sources_of(project: &Project, name: &str, inputs: &ImageInputs) -> BTreeSet<String> {
-    let image_uses = inputs
-        .image_uses
+pub(crate) fn used_sources(inputs: &Inputs) -> BTreeSet<String> {
+    inputs
         .iter()
-        .filter_map(|used| match &used.image {
-            UsedImage::Source(source) => Some(source.clone()),
-            UsedImage::Stage(_) | UsedImage::External(_) | UsedImage::Scratch => None,
-        });
-    let image = project.images.get(name).into_iter();
-    let fetched = image
-        .flat_map(|image| fetched_into_context(project, image))
-        .map(|fetched| fetched.source.to_owned());
-    image_uses.chain(fetched).collect()
+        .flat_map(|(_, inputs)| inputs.recipe.sources())
+        .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::lock_files::{Used, externals, used_sources};
+use super::lock_files::{Used, used_sources};
 use crate::{
     adapters::registry::Listing,
     error::Error,
@@ -11,9 +11,9 @@ use crate::{
         events::{Note, Outcome, Step, Transfer},
         workspace::{LockPolicy, Services, Session},
     },
+    plan::Inputs,
     project::{
         Project,
-        inputs::Inputs,
         lock::{Lock, LockedImage, LockedSource},
         place::{Defect, Place},
         source::Origin,
@@ -155,7 +155,7 @@ impl Lookup<'_> {
         let users = self
             .inputs
             .iter()
-            .filter(|(_, inputs)| externals(inputs).any(|used| used == text));
+            .filter(|(_, inputs)| inputs.recipe.external_images().any(|used| used == text));
         let mut images = users.filter_map(|(name, _)| project.images.get(name));
         let image = images.find(|image| image.platforms.contains(platform));
         image.map_or_else(
@@ -166,7 +166,7 @@ impl Lookup<'_> {
 
     /// Adds the checksums of sources that neither `lock` nor the configuration has.
     pub(crate) fn sources(&self, lock: &mut Lock) -> Result<(), Error> {
-        for name in used_sources(&self.session.project, self.inputs) {
+        for name in used_sources(self.inputs) {
             let Some(source) = self.session.project.sources.get(&name) else {
                 continue;
             };

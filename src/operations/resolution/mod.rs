@@ -4,8 +4,8 @@ mod changes;
 mod impact;
 mod lock_files;
 mod lookup;
+mod platforms;
 mod prepare;
-mod references;
 mod untracked;
 mod upgrade;
 mod wheels;
@@ -13,9 +13,9 @@ mod wheels;
 pub(crate) use changes::lock_changes;
 pub(crate) use impact::{Before, Impact};
 pub(crate) use lock_files::LockFiles;
+pub(crate) use platforms::{only_platform, platforms};
 pub(crate) use prepare::{
     Prepared, Resolver, inputs_and_wheels, prepare, read_inputs, warn_of_inputs,
 };
-pub(crate) use references::{only_platform, platforms, reference};
 pub(crate) use untracked::{SHOWN_PATHS, Strictness, shown_paths, untracked_inputs};
 pub(crate) use upgrade::{Upgrade, upgrade};

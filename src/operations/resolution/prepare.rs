@@ -11,9 +11,10 @@ use crate::{
     error::Error,
     image::Digest,
     operations::workspace::{self, LockPolicy, Services, Session},
-    plan::{self, Plan, PlanInputs, parents_first},
+    plan::{self, Inputs, Plan, PlanInputs, Recipe, StageInputs},
     project::{
-        inputs::{self, ImageInputs, Inputs},
+        built_in::BuiltInDockerfile,
+        inputs::InputReader,
         lock::{self, Lock, LockedChain},
         place::{Defect, Place},
         source::Origin,
@@ -23,8 +24,6 @@ use crate::{
 /// The plan, and all that it was made from.
 pub(crate) struct Prepared {
     pub(crate) plan: Plan,
-    pub(crate) order: Vec<String>,
-    pub(crate) inputs: BTreeMap<String, ImageInputs>,
     pub(crate) lock: Lock,
     pub(crate) local_sources: BTreeMap<String, Digest>,
 }
@@ -38,7 +37,6 @@ pub(crate) fn prepare(
     let lock = workspace::read_lock(&session.project.root)?;
     let inputs = read_inputs(session, &lock)?;
     warn_of_inputs(session, &inputs);
-    let order = parents_first(&session.project, &inputs)?;
     let old = LockFiles::read(session, lock, &inputs)?;
     let resolver = Resolver {
         session,
@@ -54,8 +52,6 @@ pub(crate) fn prepare(
     keep(session, missing, &inputs, &old, &resolved.files)?;
     Ok(Prepared {
         plan,
-        order,
-        inputs,
         lock: resolved.files.lock,
         local_sources: resolved.local_sources,
     })
@@ -115,17 +111,25 @@ fn keep(
 /// The inputs of all images, by the recipes that `lock` names.
 pub(crate) fn read_inputs(session: &Session<'_>, lock: &Lock) -> Result<Inputs, Error> {
     let project = &session.project;
+    let reader = InputReader::new(project, lock, &session.trees);
     let mut inputs = BTreeMap::new();
     for (name, image) in &project.images {
-        let read = inputs::read(project, lock, image, &session.trees)?;
+        let dockerfile = reader.dockerfile(image)?;
+        let read = StageInputs {
+            requirements: reader.requirements(image, dockerfile.built_in)?,
+            package: reader.package(image)?,
+            recipe: Recipe::Dockerfile(Box::new(dockerfile)),
+        };
         inputs.insert(name.clone(), read);
     }
-    Ok(inputs)
+    Ok(Inputs::new(project, inputs)?)
 }
 
 /// Says what is odd in the Dockerfiles.
 pub(crate) fn warn_of_inputs(session: &Session<'_>, inputs: &Inputs) {
-    let warnings = inputs.values().flat_map(|inputs| &inputs.warnings);
+    let warnings = inputs
+        .iter()
+        .flat_map(|(_, inputs)| inputs.recipe.warnings());
     warnings.for_each(|warning| session.events.warn(warning));
 }
 
@@ -220,7 +224,7 @@ fn local_sources(
     inputs: &Inputs,
 ) -> Result<BTreeMap<String, Digest>, Error> {
     let mut digests = BTreeMap::new();
-    for name in used_sources(&session.project, inputs) {
+    for name in used_sources(inputs) {
         let Some(source) = session.project.sources.get(&name) else {
             continue;
         };
@@ -232,9 +236,13 @@ fn local_sources(
 }
 
 fn lock_recipes(lock: &mut Lock, inputs: &Inputs) {
-    let used = inputs.values().filter_map(|inputs| inputs.built_in);
-    let used: BTreeMap<String, Digest> = used
-        .map(|recipe| (recipe.name.to_owned(), recipe.digest()))
+    let used: BTreeMap<&str, &BuiltInDockerfile> = inputs
+        .iter()
+        .filter_map(|(_, inputs)| inputs.recipe.built_in())
+        .map(|built_in| (built_in.name, built_in))
         .collect();
-    lock.recipes = used;
+    lock.recipes = used
+        .into_iter()
+        .map(|(name, built_in)| (name.to_owned(), built_in.digest()))
+        .collect();
 }

@@ -14,11 +14,11 @@ use crate::{
     cli::PushArguments,
     error::Error,
     operations::{events::Note, workspace::Session},
+    plan::Stage,
     project::{
-        Context, FILE_NAME, Image,
+        Context, FILE_NAME,
         exclusions::ignore_file,
         ignore::escaped,
-        inputs::ImageInputs,
         lock,
         requirements::lock_file_beside,
         tree::{Content, Entry, Location},
@@ -51,10 +51,7 @@ pub(crate) fn untracked_inputs(
     finder.file(root.join(FILE_NAME));
     finder.file(root.join(lock::FILE_NAME));
     for name in prepared.plan.with_parents(targets) {
-        let image = session.project.images.get(&name);
-        if let Some((image, inputs)) = image.zip(prepared.inputs.get(&name)) {
-            finder.image(image, inputs);
-        }
+        finder.stage(&prepared.plan.stages[&name]);
     }
     Ok(finder.untracked.into_iter().collect())
 }
@@ -67,14 +64,15 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    fn image(&mut self, image: &Image, inputs: &ImageInputs) {
+    fn stage(&mut self, stage: &Stage) {
+        let (image, inputs) = (&stage.image, &stage.inputs);
         if let (Some(dockerfile), Context::Folder(folder)) = (&image.dockerfile, &image.context) {
             self.file(self.root.join(dockerfile));
             let context = self.root.join(folder);
             if let Some(file) = ignore_file(self.root, &context, image) {
                 self.file(file);
             }
-            for entry in &inputs.context {
+            for entry in inputs.recipe.files() {
                 self.entry(&context, entry);
             }
         }

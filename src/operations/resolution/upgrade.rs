@@ -3,18 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::{
-    lock_files::{LockFiles, beside, externals, sources_of},
+    lock_files::{LockFiles, beside, used_sources},
     wheels::wheels_of,
 };
 use crate::{
     error::Error,
     operations::workspace::Session,
-    project::{
-        Project,
-        inputs::{ImageInputs, Inputs},
-        place::nearest,
-        wheel::normalise,
-    },
+    plan::{Inputs, StageInputs},
+    project::{Project, place::nearest, wheel::normalise},
 };
 
 /// The locks without what is looked up again.
@@ -39,7 +35,7 @@ pub(crate) fn upgrade(
         None => {}
         Some("") => upgrade.everything(),
         Some(name) if upgrade.one(name, &session.project, inputs) => {}
-        Some(name) => return Err(unknown(name, &session.project, inputs, old)),
+        Some(name) => return Err(unknown(name, inputs, old)),
     }
     Ok(upgrade)
 }
@@ -63,7 +59,9 @@ impl Upgrade {
             self.image(name, project, inputs);
             is_known = true;
         }
-        let mut all = inputs.values().flat_map(externals);
+        let mut all = inputs
+            .iter()
+            .flat_map(|(_, inputs)| inputs.recipe.external_images());
         if all.any(|text| text == name) || self.files.lock.images.contains_key(name) {
             self.files.lock.images.remove(name);
             is_known = true;
@@ -77,8 +75,10 @@ impl Upgrade {
             self.files.lock.sources.remove(&origin);
             is_known = true;
         }
-        let mut built_in = inputs.values().filter_map(|inputs| inputs.built_in);
-        if built_in.any(|recipe| recipe.name == name) {
+        let mut built_in = inputs
+            .iter()
+            .filter_map(|(_, inputs)| inputs.recipe.built_in());
+        if built_in.any(|built_in| built_in.name == name) {
             self.files.lock.recipes.remove(name);
             is_known = true;
         }
@@ -91,18 +91,18 @@ impl Upgrade {
     }
 
     /// Everything of an image of the project: what its Dockerfile names, its recipe, its wheels.
-    fn image(&mut self, name: &str, project: &Project, inputs: &ImageInputs) {
+    fn image(&mut self, name: &str, project: &Project, inputs: &StageInputs) {
         let lock = &mut self.files.lock;
-        for text in externals(inputs) {
+        for text in inputs.recipe.external_images() {
             lock.images.remove(text);
         }
-        for source in sources_of(project, name, inputs) {
+        for source in inputs.recipe.sources() {
             if let Some(source) = project.sources.get(&source) {
                 lock.sources.remove(&source.origin.to_string());
             }
         }
-        if let Some(recipe) = inputs.built_in {
-            lock.recipes.remove(recipe.name);
+        if let Some(built_in) = inputs.recipe.built_in() {
+            lock.recipes.remove(built_in.name);
         }
         lock.wheels.remove(name);
         if let Some(file) = inputs.requirements.as_ref().and_then(beside) {
@@ -114,8 +114,8 @@ impl Upgrade {
 /// The names of all packages that are wanted or locked.
 fn packages(inputs: &Inputs, files: &LockFiles) -> BTreeSet<String> {
     let requirements = inputs
-        .values()
-        .filter_map(|inputs| inputs.requirements.as_ref());
+        .iter()
+        .filter_map(|(_, inputs)| inputs.requirements.as_ref());
     let wanted = requirements.flat_map(|of| of.requirements.names());
     let beside = files.beside.values().flat_map(|lock| lock.wheels.values());
     let built_in = files.lock.wheels.values().flat_map(|of| of.values());
@@ -126,21 +126,21 @@ fn packages(inputs: &Inputs, files: &LockFiles) -> BTreeSet<String> {
     wanted.chain(locked).chain(built_in).collect()
 }
 
-fn unknown(name: &str, project: &Project, inputs: &Inputs, files: &LockFiles) -> Error {
+fn unknown(name: &str, inputs: &Inputs, files: &LockFiles) -> Error {
     let packages = packages(inputs, files);
-    let recipes = inputs.values().filter_map(|inputs| inputs.built_in);
-    let images = inputs.iter();
-    let sources = images.map(|(name, inputs)| sources_of(project, name, inputs));
+    let built_in = inputs
+        .iter()
+        .filter_map(|(_, inputs)| inputs.recipe.built_in());
     let others: BTreeSet<String> = inputs
-        .values()
-        .flat_map(externals)
+        .iter()
+        .flat_map(|(_, inputs)| inputs.recipe.external_images())
         .map(str::to_owned)
-        .chain(sources.flatten())
+        .chain(used_sources(inputs))
         .chain(files.lock.sources.keys().cloned())
         .chain(files.lock.images.keys().cloned())
-        .chain(recipes.map(|recipe| recipe.name.to_owned()))
+        .chain(built_in.map(|built_in| built_in.name.to_owned()))
         .collect();
-    let images = inputs.keys().map(String::as_str);
+    let images = inputs.iter().map(|(name, _)| name.as_str());
     let all = images
         .clone()
         .chain(others.iter().map(String::as_str))

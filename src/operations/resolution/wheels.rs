@@ -14,10 +14,10 @@ use crate::{
         events::{Outcome, Step},
         workspace::{LockPolicy, Services, Session},
     },
-    plan::parents_first,
+    plan::{Inputs, StageInputs},
     project::{
         Image, Kind,
-        inputs::{ImageInputs, ImageRequirements, Inputs, UsedImage},
+        inputs::ImageRequirements,
         lock::{self, LockedWheels},
         place::{Defect, Place},
         requirements::{self, LockedWheel, Pin, ResolveRequest},
@@ -71,9 +71,8 @@ pub(crate) fn of_all(
         users: BTreeMap::new(),
         unlocked: Vec::new(),
     };
-    for name in parents_first(&session.project, inputs)? {
-        if let (Some(image), Some(inputs)) = (session.project.images.get(&name), inputs.get(&name))
-        {
+    for name in inputs.order() {
+        if let (Some(image), Some(inputs)) = (session.project.images.get(name), inputs.get(name)) {
             chooser.image(image, inputs)?;
         }
     }
@@ -100,7 +99,7 @@ struct Chooser<'a> {
 }
 
 impl Chooser<'_> {
-    fn image(&mut self, image: &Image, inputs: &ImageInputs) -> Result<(), Error> {
+    fn image(&mut self, image: &Image, inputs: &StageInputs) -> Result<(), Error> {
         for platform in &image.platforms {
             let key = (image.name.clone(), platform.clone());
             let mut provided = self.of_parents(inputs, platform);
@@ -150,14 +149,9 @@ impl Chooser<'_> {
             .into())
     }
 
-    fn of_parents(&self, inputs: &ImageInputs, platform: &Platform) -> Vec<Pin> {
-        let parents = inputs
-            .image_uses
-            .iter()
-            .filter_map(|used| match &used.image {
-                UsedImage::Stage(name) => self.provided.get(&(name.clone(), platform.clone())),
-                UsedImage::External(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
-            });
+    fn of_parents(&self, inputs: &StageInputs, platform: &Platform) -> Vec<Pin> {
+        let parents = inputs.recipe.parents().into_iter();
+        let parents = parents.filter_map(|name| self.provided.get(&(name, platform.clone())));
         parents.flatten().cloned().collect()
     }
 

@@ -21,7 +21,7 @@ use crate::{
         manifests::ManifestCache,
     },
     project::{
-        self, FILE_NAME, PinMode, Project,
+        self, FILE_NAME, PinMode, Project, Registry,
         file_trees::FileTrees,
         glob,
         lock::{self, Lock},
@@ -166,11 +166,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The name and the prefix of the registry that is meant.
-    pub(crate) fn registry<'b>(
-        &'b self,
-        name: Option<&'b str>,
-    ) -> Result<(&'b str, &'b str), Error> {
+    /// The registry that is meant.
+    pub(crate) fn registry(&self, name: Option<&str>) -> Result<&Registry, Error> {
         let registry = self.project.registry(name);
         registry.map_err(|message| Error::Usage {
             code: "E087",
@@ -303,9 +300,12 @@ mod tests {
     fn the_registry_is_the_named_one_or_the_only_one() {
         let (project, events) = (TestProject::small(), Recorder::default());
         let session = project.session(&events);
-        let main = ("main", "registry.example/small");
-        assert_eq!(session.registry(None).unwrap(), main);
-        assert_eq!(session.registry(Some("main")).unwrap(), main);
+        let main = Registry {
+            name: "main".to_owned(),
+            prefix: "registry.example/small".to_owned(),
+        };
+        assert_eq!(session.registry(None).unwrap(), &main);
+        assert_eq!(session.registry(Some("main")).unwrap(), &main);
         assert_eq!(code(session.registry(Some("other"))), "E087");
     }
 

@@ -10,7 +10,7 @@ use std::{
 use super::*;
 
 /// A registry of its own for one test, ended with it.
-struct Registry {
+struct RunningRegistry {
     child: Child,
     host: String,
     folder: tempfile::TempDir,
@@ -31,7 +31,7 @@ fn output(command: &mut Command) -> Vec<u8> {
     output.stdout
 }
 
-impl Registry {
+impl RunningRegistry {
     /// Starts one; `settings` is YAML that is given the registry's folder.
     fn start(settings: impl Fn(&Path) -> (String, String)) -> Self {
         // Between finding a free port and using it somebody else may take it.
@@ -98,7 +98,7 @@ impl Registry {
     }
 }
 
-impl Drop for Registry {
+impl Drop for RunningRegistry {
     fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -146,7 +146,7 @@ fn push(client: &RegistryClient, target: &Reference, sample: &Sample) {
 
 #[test]
 fn an_image_is_found_and_tagged_with_the_password() {
-    let registry = Registry::with_password();
+    let registry = RunningRegistry::with_password();
     let client = client(password(&registry.host, "ann", "right!"));
     let sample = Sample::new("amd64");
     push(&client, &registry.reference("team/job:one"), &sample);
@@ -179,7 +179,7 @@ fn an_image_is_found_and_tagged_with_the_password() {
 #[test]
 fn a_document_lies_beside_its_image_under_a_tag_of_its_own() {
     const MEDIA_TYPE: &str = "application/vnd.example.record.v1";
-    let registry = Registry::with_password();
+    let registry = RunningRegistry::with_password();
     let client = client(password(&registry.host, "ann", "right!"));
     let sample = Sample::new("amd64");
     let target = registry.reference("team/job:one");
@@ -230,7 +230,7 @@ fn a_document_lies_beside_its_image_under_a_tag_of_its_own() {
 
 #[test]
 fn a_wrong_password_and_none_are_told_apart() {
-    let registry = Registry::with_password();
+    let registry = RunningRegistry::with_password();
     let target = registry.reference("team/job:one");
     for (credentials, expected) in [
         (
@@ -264,7 +264,7 @@ fn a_wrong_password_and_none_are_told_apart() {
 
 #[test]
 fn an_index_gives_the_platforms_image() {
-    let registry = Registry::start(|_| (String::new(), String::new()));
+    let registry = RunningRegistry::start(|_| (String::new(), String::new()));
     let client = anonymous();
     let samples = ["amd64", "arm64"].map(|architecture| (architecture, Sample::new(architecture)));
     let entries = samples
@@ -330,7 +330,7 @@ fn with_tls(folder: &Path) -> (String, String) {
 
 #[test]
 fn tls_is_noticed_and_its_certificate_checked() {
-    let registry = Registry::start(with_tls);
+    let registry = RunningRegistry::start(with_tls);
     let ca = Some(registry.folder.path().join("ca.pem"));
     let trusting = client_with(
         RegistrySettings {

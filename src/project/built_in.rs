@@ -1,21 +1,21 @@
-//! The built-in recipes, carried by digest: a project's lock names the one it uses.
+//! The built-in Dockerfiles, carried by digest: a project's lock names those it uses.
 
 use crate::image::{Digest, Hasher};
 
-/// A recipe that is part of sparkpack: a Dockerfile and the files beside it.
+/// A Dockerfile that is part of sparkpack, and the files beside it.
 #[derive(Debug)]
-pub struct BuiltInRecipe {
+pub struct BuiltInDockerfile {
     /// `base`, `py`, `ds`, `operator` or `job`.
     pub name: &'static str,
     /// The Dockerfile's text.
     pub dockerfile: &'static str,
     /// The files that the Dockerfile copies.
     pub files: &'static [BuiltInFile],
-    /// The recipe's own requirements file, where it installs packages.
+    /// Its requirements file, where it installs packages.
     pub requirements: Option<&'static str>,
 }
 
-/// A file of a built-in recipe.
+/// A file beside a built-in Dockerfile.
 #[derive(Debug)]
 pub struct BuiltInFile {
     /// Its path in the build context.
@@ -26,9 +26,9 @@ pub struct BuiltInFile {
     pub executable: bool,
 }
 
-/// Every published built-in recipe; the newest of a name comes last.
-pub static BUILT_IN: [BuiltInRecipe; 5] = [
-    BuiltInRecipe {
+/// Every published built-in Dockerfile; the newest of a name comes last.
+pub static BUILT_IN: [BuiltInDockerfile; 5] = [
+    BuiltInDockerfile {
         name: "base",
         dockerfile: include_str!("../../dockerfiles/base/Dockerfile"),
         files: &[
@@ -45,25 +45,25 @@ pub static BUILT_IN: [BuiltInRecipe; 5] = [
         ],
         requirements: None,
     },
-    BuiltInRecipe {
+    BuiltInDockerfile {
         name: "py",
         dockerfile: include_str!("../../dockerfiles/py/Dockerfile"),
         files: &[],
         requirements: None,
     },
-    BuiltInRecipe {
+    BuiltInDockerfile {
         name: "ds",
         dockerfile: include_str!("../../dockerfiles/ds/Dockerfile"),
         files: &[],
         requirements: Some(include_str!("../../dockerfiles/ds/requirements.txt")),
     },
-    BuiltInRecipe {
+    BuiltInDockerfile {
         name: "operator",
         dockerfile: include_str!("../../dockerfiles/operator/Dockerfile"),
         files: &[],
         requirements: None,
     },
-    BuiltInRecipe {
+    BuiltInDockerfile {
         name: "job",
         dockerfile: include_str!("../../dockerfiles/job/Dockerfile"),
         files: &[],
@@ -71,8 +71,8 @@ pub static BUILT_IN: [BuiltInRecipe; 5] = [
     },
 ];
 
-impl BuiltInRecipe {
-    /// The digest of all of the recipe's files, each with its path and its length before it.
+impl BuiltInDockerfile {
+    /// The digest of all of its files, each with its path and its length before it.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
@@ -89,25 +89,25 @@ impl BuiltInRecipe {
     }
 }
 
-/// The newest recipe of a name.
+/// The newest of a name.
 #[must_use]
-pub fn newest(name: &str) -> Option<&'static BuiltInRecipe> {
-    BUILT_IN.iter().rev().find(|recipe| recipe.name == name)
+pub fn newest(name: &str) -> Option<&'static BuiltInDockerfile> {
+    BUILT_IN.iter().rev().find(|built_in| built_in.name == name)
 }
 
-/// The recipe of a name that has the given digest.
+/// The one of a name that has the given digest.
 #[must_use]
-pub fn locked(name: &str, digest: &Digest) -> Option<&'static BuiltInRecipe> {
+pub fn locked(name: &str, digest: &Digest) -> Option<&'static BuiltInDockerfile> {
     BUILT_IN
         .iter()
-        .find(|recipe| recipe.name == name && recipe.digest() == *digest)
+        .find(|built_in| built_in.name == name && built_in.digest() == *digest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Every built-in recipe that was ever published. Lines are only ever added: a lock that names one of these has to
+    /// Every built-in Dockerfile that was ever published. Lines are only ever added: a lock that names one of these has to
     /// be built as long as there is a sparkpack that knows its format.
     const PUBLISHED: [(&str, &str); 5] = [
         (
@@ -136,7 +136,7 @@ mod tests {
     fn every_published_recipe_is_carried_as_it_was() {
         for (name, hex) in PUBLISHED {
             let digest: Digest = format!("sha256:{hex}").parse().unwrap();
-            let found = locked(name, &digest).map(|recipe| recipe.name);
+            let found = locked(name, &digest).map(|built_in| built_in.name);
             assert_eq!(
                 found,
                 Some(name),
@@ -164,7 +164,7 @@ mod tests {
     fn the_newest_of_a_name_is_the_last() {
         for recipe in &BUILT_IN {
             let last = BUILT_IN.iter().rfind(|other| other.name == recipe.name);
-            let digest = |recipe: Option<&BuiltInRecipe>| recipe.map(BuiltInRecipe::digest);
+            let digest = |recipe: Option<&BuiltInDockerfile>| recipe.map(BuiltInDockerfile::digest);
             assert_eq!(digest(newest(recipe.name)), digest(last));
         }
         assert!(newest("nothing").is_none());
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_byte_anywhere_is_another_recipe() {
-        let recipe = |dockerfile, files, requirements| BuiltInRecipe {
+        let recipe = |dockerfile, files, requirements| BuiltInDockerfile {
             name: "x",
             dockerfile,
             files,
@@ -204,7 +204,7 @@ mod tests {
             recipe("FROM a", &[], Some("six")),
         ];
         let digests: std::collections::BTreeSet<Digest> =
-            recipes.iter().map(BuiltInRecipe::digest).collect();
+            recipes.iter().map(BuiltInDockerfile::digest).collect();
         assert_eq!(digests.len(), recipes.len());
     }
 }
