@@ -1,11 +1,12 @@
 //! `sparkpack build`: packs, makes what the daemon does not have, rewrites the manifests, says what was made.
 
+use super::policy::policy_of;
 use crate::{
     cli::Images,
     error::Error,
     operations::{
         build,
-        workspace::{LockPolicy, Services, Session},
+        workspace::{Services, Session},
     },
     ui::Ui,
 };
@@ -14,9 +15,8 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, images: &Images) -> Result<(),
     let registry = images.registry.registry.as_deref();
     session.registry(registry)?;
     let targets = session.targets(&images.images)?;
-    let services = Services::with(session, images.locks);
-    let policy = LockPolicy::of(images.locks);
-    let finished = build::build(session, &services, policy, registry, &targets)?;
+    let services = Services::new(session, policy_of(images.locks));
+    let finished = build::build(session, &services, registry, &targets)?;
     if finished.was_current {
         let what = match finished.images.len() {
             1 => "the image".to_owned(),

@@ -45,7 +45,7 @@ fn check(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<(
         registry: arguments.images.registry.registry.as_deref(),
         images: &targets,
     };
-    let services = Services::new(session);
+    let services = Services::new(session, LockPolicy::ReadOnly);
     let manifests = Manifests::of(session, scope.registry)?;
     let manifests = if arguments.format == CheckFormat::Json || ui.verbosity() > 0 {
         manifests.in_full()
@@ -87,7 +87,7 @@ fn examine(
     services: &Services<'_>,
     scope: Scope<'_>,
 ) -> Result<(Vec<Examined>, Prepared), Error> {
-    let prepared = resolution::prepare(session, services, LockPolicy::ReadOnly)?;
+    let prepared = resolution::prepare(session, services)?;
     let pins = session.pins()?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
     let examined = manifests.examine(&expected)?;

@@ -7,7 +7,7 @@ use crate::{
     image::{Reference, is_tag},
     operations::{
         provenance::{Explainer, FoundRecord, RecordQuery, Records, absent, place_of, prefix_of},
-        workspace::{Services, Session},
+        workspace::{LockPolicy, Services, Session},
     },
     project::template::TAG_DIGITS,
     ui::Ui,
@@ -18,7 +18,7 @@ const HINT: &str = "write the older and the newer as IMAGE:TAG, as a whole refer
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &DiffArguments) -> Result<(), Error> {
     let registry = session.registry(arguments.registry.registry.as_deref())?;
     let prefix = &*registry.prefix;
-    let services = Services::new(session);
+    let services = Services::new(session, LockPolicy::ReadOnly);
     let platform = session
         .project
         .images

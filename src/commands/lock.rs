@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &LockArguments) -> Result<(), Error> {
-    let services = Services::new(session);
+    let services = Services::new(session, LockPolicy::Update);
     let (old, old_inputs, is_known) = read(session, arguments)?;
     let Upgrade {
         mut files,

@@ -7,6 +7,7 @@ mod lock;
 mod package;
 mod pin;
 mod plan;
+mod policy;
 mod push;
 mod tags;
 mod why;

@@ -1,20 +1,21 @@
 //! `sparkpack package`: packs the code and the requirements of every job into its `dist` folder.
 
+use super::policy::policy_of;
 use crate::{
     cli::Locks,
     error::Error,
     operations::{
         dist::Packer,
-        workspace::{LockPolicy, Services, Session},
+        workspace::{Services, Session},
     },
     project::place::{Defect, Place},
     ui::Ui,
 };
 
 pub(super) fn run(session: &Session<'_>, ui: &Ui, locks: Locks) -> Result<(), Error> {
-    let services = Services::with(session, locks);
+    let services = Services::new(session, policy_of(locks));
     let packer = Packer::new(session, &services);
-    let packed = packer.pack_all(LockPolicy::of(locks))?;
+    let packed = packer.pack_all()?;
     packer.remember();
     if packed.is_empty() {
         let defect = Defect::new(

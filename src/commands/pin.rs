@@ -23,8 +23,8 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PinArguments) -> R
     } else {
         manifests
     };
-    let services = Services::new(session);
-    let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
+    let services = Services::new(session, LockPolicy::ReadOnly);
+    let prepared = resolution::prepare(session, &services)?;
     let pins = session.pins()?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
     let examined = manifests.examine(&expected)?;

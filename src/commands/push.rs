@@ -1,12 +1,13 @@
 //! `sparkpack push`: asks the registry, makes what is missing, pushes parents first, pins, rewrites the manifests.
 
+use super::policy::policy_of;
 use crate::{
     cli::PushArguments,
     error::Error,
     operations::{
         publish,
         resolution::Strictness,
-        workspace::{LockPolicy, Services, Session},
+        workspace::{Services, Session},
     },
     ui::Ui,
 };
@@ -15,10 +16,10 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PushArguments) -> 
     let images = &arguments.images;
     let registry = session.registry(images.registry.registry.as_deref())?;
     let targets = session.targets(&images.images)?;
-    let services = Services::with(session, images.locks);
-    let policy = LockPolicy::of(images.locks);
-    let strictness = Strictness::of(arguments);
-    let finished = publish::push(session, &services, policy, strictness, registry, &targets)?;
+    let services = Services::new(session, policy_of(images.locks));
+    let asked = (arguments.strict || arguments.no_strict).then_some(arguments.strict);
+    let strictness = Strictness::of_push(asked);
+    let finished = publish::push(session, &services, strictness, registry, &targets)?;
     if finished.was_current {
         ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");
     }

@@ -21,8 +21,8 @@ const VERSION: u32 = 1;
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &TagsArguments) -> Result<(), Error> {
     let registry = session.registry(arguments.images.registry.registry.as_deref())?;
     let targets = session.targets(&arguments.images.images)?;
-    let services = Services::new(session);
-    let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
+    let services = Services::new(session, LockPolicy::ReadOnly);
+    let prepared = resolution::prepare(session, &services)?;
     let mut references = Vec::new();
     let targets: BTreeSet<&String> = targets.iter().collect();
     let stages = prepared.plan.parents_first();

@@ -20,8 +20,8 @@ use crate::{
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &WhyArguments) -> Result<(), Error> {
     let name = &session.targets(std::slice::from_ref(&arguments.image))?[0];
     let registry = session.registry(arguments.registry.registry.as_deref())?;
-    let services = Services::new(session);
-    let prepared = resolution::prepare(session, &services, LockPolicy::ReadOnly)?;
+    let services = Services::new(session, LockPolicy::ReadOnly);
+    let prepared = resolution::prepare(session, &services)?;
     let stage = &prepared.plan.stages[name];
     let platform = only_platform(stage)?;
     let records = Records::new(

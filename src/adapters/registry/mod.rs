@@ -3,7 +3,7 @@
 //! Nothing that a registry says is believed unless it can be checked: every pulled byte is compared with its digest,
 //! and a tag is read back after it was set. What may go better the next time is tried again; what will not is not.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use reqwest::{
@@ -96,14 +96,14 @@ impl RegistryClient {
     /// The file of certificates cannot be read or holds none.
     pub fn new(
         settings: RegistrySettings,
-        credentials: Credentials,
+        credentials: impl Into<Arc<Credentials>>,
     ) -> Result<Self, RegistryError> {
         Self::with_patience(settings, credentials, Patience::default())
     }
 
     fn with_patience(
         settings: RegistrySettings,
-        credentials: Credentials,
+        credentials: impl Into<Arc<Credentials>>,
         patience: Patience,
     ) -> Result<Self, RegistryError> {
         let runtime = Builder::new_multi_thread()
@@ -113,7 +113,7 @@ impl RegistryClient {
         let runtime = runtime.map_err(|error| RegistryError::Settings {
             because: Because(error.to_string()),
         })?;
-        let session = Session::new(&settings, credentials, patience)?;
+        let session = Session::new(&settings, credentials.into(), patience)?;
         Ok(Self {
             runtime,
             session,

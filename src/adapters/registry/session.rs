@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -121,7 +121,7 @@ fn unreachable(action: &str, attempts: u32, passing: Passing) -> RegistryError {
 
 pub(super) struct Session {
     transport: Transport,
-    credentials: Credentials,
+    credentials: Arc<Credentials>,
     pub(super) patience: Patience,
     /// What the registries gave or want, until they no longer accept it.
     passes: Mutex<BTreeMap<(Repository, Actions), HeaderValue>>,
@@ -138,7 +138,7 @@ struct Pass {
 impl Session {
     pub(super) fn new(
         settings: &RegistrySettings,
-        credentials: Credentials,
+        credentials: Arc<Credentials>,
         patience: Patience,
     ) -> Result<Self, RegistryError> {
         let transport = Transport::new(settings, &patience)?;

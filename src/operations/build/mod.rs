@@ -20,7 +20,7 @@ use crate::{
         dist::{self, Action, ImageResult, Packer},
         manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
         provenance, resolution,
-        workspace::{LockPolicy, Services, Session},
+        workspace::{Services, Session},
     },
 };
 
@@ -39,7 +39,6 @@ pub(crate) struct Finished {
 pub(crate) fn build(
     session: &Session<'_>,
     services: &Services<'_>,
-    policy: LockPolicy,
     registry: Option<&str>,
     targets: &[String],
 ) -> Result<Finished, Error> {
@@ -51,7 +50,7 @@ pub(crate) fn build(
     Manifests::of(session, registry)?.check()?;
     // What cannot be built is told before anything is looked up or packed.
     services.daemon()?;
-    let prepared = resolution::prepare(session, services, policy)?;
+    let prepared = resolution::prepare(session, services)?;
     let pins = session.pins()?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
     Manifests::of(session, registry)?.examine(&expected)?;

@@ -139,8 +139,8 @@ fn work_in<T>(root: &Path, work: impl FnOnce(&BuildRun<'_>) -> T) -> T {
     let told = ToldLines::default();
     let mut session = Session::open(Some(root), &told).unwrap();
     session.cache = Cache::new(root.join("cache"));
-    let services = Services::new(&session);
-    let prepared = prepare(&session, &services, LockPolicy::ReadOnly).unwrap();
+    let services = Services::new(&session, LockPolicy::ReadOnly);
+    let prepared = prepare(&session, &services).unwrap();
     let packer = Packer::new(&session, &services);
     let run = Run {
         session: &session,

@@ -15,7 +15,7 @@ use crate::{
     operations::{
         events::{Note, Outcome, Progress, Step},
         resolution::{self, Prepared},
-        workspace::{LockPolicy, Services, Session},
+        workspace::{Services, Session},
     },
     package::{
         archive,
@@ -74,9 +74,9 @@ impl<'a> Packer<'a> {
     }
 
     /// Packs every job into its `dist` folder; gives the folders. Nothing but wheels is looked up.
-    pub(crate) fn pack_all(&self, missing: LockPolicy) -> Result<Vec<String>, Error> {
+    pub(crate) fn pack_all(&self) -> Result<Vec<String>, Error> {
         let project = &self.session.project;
-        let (read, wheels) = resolution::inputs_and_wheels(self.session, self.services, missing)?;
+        let (read, wheels) = resolution::inputs_and_wheels(self.session, self.services)?;
         let mut folders = Vec::new();
         for (name, image) in &project.images {
             let (Some(package), Some(inputs)) = (&image.package, read.get(name)) else {

@@ -20,7 +20,7 @@ use crate::{
         manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
         provenance,
         resolution::{self, Strictness},
-        workspace::{LockPolicy, Services, Session},
+        workspace::{Services, Session},
     },
     plan::decision::Answers,
     project::Registry,
@@ -33,7 +33,6 @@ use crate::{
 pub(crate) fn push(
     session: &Session<'_>,
     services: &Services<'_>,
-    policy: LockPolicy,
     strictness: Strictness,
     registry: &Registry,
     targets: &[String],
@@ -46,7 +45,7 @@ pub(crate) fn push(
     Manifests::of(session, scope.registry)?.check()?;
     // Pins that cannot be read are told before anything is built.
     session.pins()?;
-    let prepared = resolution::prepare(session, services, policy)?;
+    let prepared = resolution::prepare(session, services)?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed);
     Manifests::of(session, scope.registry)?.examine(&expected)?;
     strictness.check(session, &prepared, targets)?;

@@ -29,11 +29,8 @@ pub(crate) struct Prepared {
 }
 
 /// Makes the plan of the whole project.
-pub(crate) fn prepare(
-    session: &Session<'_>,
-    services: &Services<'_>,
-    missing: LockPolicy,
-) -> Result<Prepared, Error> {
+pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<Prepared, Error> {
+    let missing = services.policy();
     let lock = workspace::read_lock(&session.project.root)?;
     let inputs = read_inputs(session, &lock)?;
     warn_of_inputs(session, &inputs);
@@ -61,8 +58,8 @@ pub(crate) fn prepare(
 pub(crate) fn inputs_and_wheels(
     session: &Session<'_>,
     services: &Services<'_>,
-    missing: LockPolicy,
 ) -> Result<(Inputs, Wheels), Error> {
+    let missing = services.policy();
     let lock = workspace::read_lock(&session.project.root)?;
     let inputs = read_inputs(session, &lock)?;
     let old = LockFiles::read(session, lock, &inputs)?;

@@ -11,7 +11,6 @@ use crate::{
         git::{self, NoGit, Tracked},
         store,
     },
-    cli::PushArguments,
     error::Error,
     operations::{events::Note, workspace::Session},
     plan::Stage,
@@ -146,17 +145,16 @@ impl Strictness {
         if strict { Self::HookFlag } else { Self::Off }
     }
 
-    pub(crate) fn of(arguments: &PushArguments) -> Self {
+    /// Of a push: what is asked for, else what suits a CI's run or a person's.
+    pub(crate) fn of_push(asked: Option<bool>) -> Self {
         let is_ci = || {
             let value = store::environment("CI").unwrap_or_default();
             !["", "false", "0"].contains(&value.to_lowercase().as_str())
         };
-        match arguments {
-            PushArguments { strict: true, .. } => Self::Flag,
-            PushArguments {
-                no_strict: false, ..
-            } if is_ci() => Self::Ci,
-            PushArguments { .. } => Self::Off,
+        match asked {
+            Some(true) => Self::Flag,
+            None if is_ci() => Self::Ci,
+            Some(false) | None => Self::Off,
         }
     }
 

@@ -1,7 +1,5 @@
 //! What becomes of what the locks lack.
 
-use crate::cli::Locks;
-
 /// What becomes of what the locks lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LockPolicy {
@@ -16,15 +14,6 @@ pub(crate) enum LockPolicy {
 }
 
 impl LockPolicy {
-    /// What the command line allows.
-    pub(crate) fn of(locks: Locks) -> Self {
-        match locks {
-            Locks { locked: true, .. } => Self::Locked,
-            Locks { offline: true, .. } => Self::Offline,
-            Locks { .. } => Self::Update,
-        }
-    }
-
     /// Why a missing entry was not looked up, to be appended to what is missing.
     pub(crate) fn reason(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
 //! The outside world, reached when it is first needed.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use super::session::Session;
+use super::{policy::LockPolicy, session::Session};
 use crate::{
     adapters::{
         credentials::{Credentials, registry_auth},
@@ -11,7 +11,6 @@ use crate::{
         registry::{RegistryClient, RegistrySettings},
         sources::Fetcher,
     },
-    cli::Locks,
     error::Error,
     image::Repository,
 };
@@ -19,31 +18,36 @@ use crate::{
 /// The daemon, the registry and what else is services, for one run.
 pub(crate) struct Services<'a> {
     session: &'a Session<'a>,
-    offline: bool,
+    policy: LockPolicy,
     daemon: OnceLock<Daemon>,
     registry: OnceLock<RegistryClient>,
-    credentials: OnceLock<Credentials>,
+    credentials: OnceLock<Arc<Credentials>>,
 }
 
 impl<'a> Services<'a> {
-    pub(crate) fn new(session: &'a Session<'a>) -> Self {
-        Self::with(session, Locks::default())
-    }
-
-    /// The outside as far as the command line allows it: `--offline` leaves the daemon and the cache.
-    pub(crate) fn with(session: &'a Session<'a>, locks: Locks) -> Self {
+    /// The outside as far as it is allowed: `--offline` leaves the daemon and the cache.
+    pub(crate) fn new(session: &'a Session<'a>, policy: LockPolicy) -> Self {
         Self {
             session,
-            offline: locks.offline,
+            policy,
             daemon: OnceLock::new(),
             registry: OnceLock::new(),
             credentials: OnceLock::new(),
         }
     }
 
+    /// What becomes of what the locks lack.
+    pub(crate) fn policy(&self) -> LockPolicy {
+        self.policy
+    }
+
+    fn is_offline(&self) -> bool {
+        self.policy == LockPolicy::Offline
+    }
+
     /// An error where `--offline` forbids `what`: `pulling X` and the like.
     pub(crate) fn refuse_offline(&self, what: impl FnOnce() -> String) -> Result<(), Error> {
-        if !self.offline {
+        if !self.is_offline() {
             return Ok(());
         }
         Err(Error::Usage {
@@ -62,11 +66,12 @@ impl<'a> Services<'a> {
         Ok(self.daemon.get_or_init(|| daemon))
     }
 
-    fn credentials(&self) -> Result<&Credentials, Error> {
+    /// Read once: programs that keep credentials are asked for one only the first time that anybody needs it.
+    fn credentials(&self) -> Result<&Arc<Credentials>, Error> {
         if let Some(credentials) = self.credentials.get() {
             return Ok(credentials);
         }
-        let credentials = Credentials::load()?;
+        let credentials = Arc::new(Credentials::load()?);
         Ok(self.credentials.get_or_init(|| credentials))
     }
 
@@ -87,7 +92,7 @@ impl<'a> Services<'a> {
             insecure: project.insecure.clone(),
             mirrors: project.mirrors.registries.clone(),
         };
-        let registry = RegistryClient::new(settings, Credentials::load()?)?;
+        let registry = RegistryClient::new(settings, Arc::clone(self.credentials()?))?;
         Ok(self.registry.get_or_init(|| registry))
     }
 
@@ -98,7 +103,7 @@ impl<'a> Services<'a> {
             ca: project.ca.clone(),
             maven: project.mirrors.maven.clone(),
             python_index: project.mirrors.python.clone(),
-            offline: self.offline,
+            offline: self.is_offline(),
         }
     }
 
@@ -107,7 +112,7 @@ impl<'a> Services<'a> {
         let fetching = Fetching {
             mirror: project.mirrors.python.clone(),
             certificates: project.ca.clone(),
-            offline: self.offline,
+            offline: self.is_offline(),
         };
         let preferred = project.python.installer.as_deref();
         let preferred = preferred.map(|name| if name == "uv" { Tool::Uv } else { Tool::Pip });
