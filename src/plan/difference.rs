@@ -15,21 +15,21 @@ use crate::{image::Digest, project::wheel::WheelName};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// A row that only the older has.
-    Removed(Row),
+    Removed(RecordRow),
     /// A row that only the newer has.
-    Added(Row),
+    Added(RecordRow),
     /// Two rows about the same thing.
     Changed {
         /// The older's.
-        old: Row,
+        old: RecordRow,
         /// The newer's.
-        new: Row,
+        new: RecordRow,
     },
 }
 
 /// A row of a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Row {
+pub enum RecordRow {
     /// An input that this version knows.
     Known(Input),
     /// One of a newer format.
@@ -57,8 +57,14 @@ pub fn between(old: &Record, new: &Record) -> Vec<Change> {
             .collect::<BTreeSet<_>>()
     };
     let (left, right) = (rows(old), rows(new));
-    let mut removed: Vec<Row> = left.difference(&right).map(|row| Row::of(row)).collect();
-    let mut added: Vec<Row> = right.difference(&left).map(|row| Row::of(row)).collect();
+    let mut removed: Vec<RecordRow> = left
+        .difference(&right)
+        .map(|row| RecordRow::of(row))
+        .collect();
+    let mut added: Vec<RecordRow> = right
+        .difference(&left)
+        .map(|row| RecordRow::of(row))
+        .collect();
     let mut changes = Vec::new();
     for key in PASSES {
         changes.extend(paired(&mut removed, &mut added, key));
@@ -72,14 +78,14 @@ pub fn between(old: &Record, new: &Record) -> Vec<Change> {
 /// What rows are paired by; rows without a key wait for the next pass.
 type Key = Vec<String>;
 
-const PASSES: [fn(&Row) -> Option<Key>; 4] =
+const PASSES: [fn(&RecordRow) -> Option<Key>; 4] =
     [same_place, same_content_and_name, same_content, same_role];
 
 /// Takes out of both what has the same key.
 fn paired(
-    removed: &mut Vec<Row>,
-    added: &mut Vec<Row>,
-    key: fn(&Row) -> Option<Key>,
+    removed: &mut Vec<RecordRow>,
+    added: &mut Vec<RecordRow>,
+    key: fn(&RecordRow) -> Option<Key>,
 ) -> Vec<Change> {
     let (old, old_rest) = by_key(std::mem::take(removed), key);
     let (mut new, new_rest) = by_key(std::mem::take(added), key);
@@ -103,8 +109,11 @@ fn paired(
     changes
 }
 
-fn by_key(rows: Vec<Row>, key: fn(&Row) -> Option<Key>) -> (BTreeMap<Key, Vec<Row>>, Vec<Row>) {
-    let (mut keyed, mut rest) = (BTreeMap::<Key, Vec<Row>>::new(), Vec::new());
+fn by_key(
+    rows: Vec<RecordRow>,
+    key: fn(&RecordRow) -> Option<Key>,
+) -> (BTreeMap<Key, Vec<RecordRow>>, Vec<RecordRow>) {
+    let (mut keyed, mut rest) = (BTreeMap::<Key, Vec<RecordRow>>::new(), Vec::new());
     for row in rows {
         match key(&row) {
             Some(key) => keyed.entry(key).or_default().push(row),
@@ -118,8 +127,8 @@ fn key(parts: &[&str]) -> Key {
     parts.iter().map(|part| (*part).to_owned()).collect()
 }
 
-fn same_place(row: &Row) -> Option<Key> {
-    let Row::Known(input) = row else {
+fn same_place(row: &RecordRow) -> Option<Key> {
+    let RecordRow::Known(input) = row else {
         return None;
     };
     let wheel: Option<WheelName>;
@@ -150,8 +159,8 @@ fn same_place(row: &Row) -> Option<Key> {
 }
 
 /// Empty files are alike without one having become the other, unless the name stayed.
-fn same_content_and_name(row: &Row) -> Option<Key> {
-    let Row::Known(input) = row else {
+fn same_content_and_name(row: &RecordRow) -> Option<Key> {
+    let RecordRow::Known(input) = row else {
         return None;
     };
     let named = |kind: &str, content: &str, path: &str| {
@@ -166,8 +175,8 @@ fn same_content_and_name(row: &Row) -> Option<Key> {
     }
 }
 
-fn same_content(row: &Row) -> Option<Key> {
-    let Row::Known(input) = row else {
+fn same_content(row: &RecordRow) -> Option<Key> {
+    let RecordRow::Known(input) = row else {
         return None;
     };
     let of = |kind: &str, digest: &Digest| {
@@ -186,16 +195,16 @@ fn same_content(row: &Row) -> Option<Key> {
     }
 }
 
-fn same_role(row: &Row) -> Option<Key> {
+fn same_role(row: &RecordRow) -> Option<Key> {
     match row {
-        Row::Known(
+        RecordRow::Known(
             Input::Parent { role, .. } | Input::External { role, .. } | Input::Source { role, .. },
         ) => Some(key(&[role])),
         _ => None,
     }
 }
 
-impl Row {
+impl RecordRow {
     fn of(fields: &[String]) -> Self {
         known(fields)
             // Only what is written back as it was has been understood.
@@ -293,13 +302,13 @@ impl Change {
     pub fn parent(&self) -> Option<ChangedParent<'_>> {
         let Self::Changed {
             old:
-                Row::Known(Input::Parent {
+                RecordRow::Known(Input::Parent {
                     stage: old_stage,
                     fingerprint: old,
                     ..
                 }),
             new:
-                Row::Known(Input::Parent {
+                RecordRow::Known(Input::Parent {
                     stage,
                     fingerprint: new,
                     ..
@@ -311,17 +320,7 @@ impl Change {
         (stage == old_stage && old != new).then_some(ChangedParent { stage, old, new })
     }
 
-    /// The same, seen from the newer record.
-    #[must_use]
-    pub fn reversed(self) -> Self {
-        match self {
-            Self::Removed(row) => Self::Added(row),
-            Self::Added(row) => Self::Removed(row),
-            Self::Changed { old, new } => Self::Changed { old: new, new: old },
-        }
-    }
-
-    fn row(&self) -> &Row {
+    fn row(&self) -> &RecordRow {
         match self {
             Self::Removed(row) | Self::Added(row) | Self::Changed { new: row, .. } => row,
         }
@@ -333,6 +332,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// A change, seen from the newer record.
+    fn reversed(change: Change) -> Change {
+        match change {
+            Change::Removed(row) => Change::Added(row),
+            Change::Added(row) => Change::Removed(row),
+            Change::Changed { old, new } => Change::Changed { old: new, new: old },
+        }
+    }
 
     fn file(path: &str, mode: &str, bytes: &str) -> Input {
         Input::File {
@@ -670,7 +678,7 @@ mod tests {
         let (old, new) = (with(""), with("2;6:secret,5:TOKEN,"));
         assert_eq!(
             between(&old, &new),
-            [Change::Added(Row::Unknown(vec![
+            [Change::Added(RecordRow::Unknown(vec![
                 "secret".to_owned(),
                 "TOKEN".to_owned()
             ]))]
@@ -747,7 +755,7 @@ mod tests {
     }
 
     /// The rows that changes speak of: each side's.
-    fn rows(changes: &[Change]) -> (Vec<Row>, Vec<Row>) {
+    fn rows(changes: &[Change]) -> (Vec<RecordRow>, Vec<RecordRow>) {
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for change in changes.iter().cloned() {
             match change {
@@ -776,7 +784,7 @@ mod tests {
             let only = |one: &Record, other: &Record| {
                 let others: Vec<_> = other.rows().collect();
                 let mut rows: Vec<_> =
-                    one.rows().filter(|row| !others.contains(row)).map(Row::of).collect();
+                    one.rows().filter(|row| !others.contains(row)).map(RecordRow::of).collect();
                 rows.sort();
                 rows
             };
@@ -791,7 +799,7 @@ mod tests {
         fn the_other_way_round_is_the_mirror(old in any_record(), new in any_record()) {
             let mut forth = between(&old, &new);
             let mut back: Vec<_> =
-                between(&new, &old).into_iter().map(Change::reversed).collect();
+                between(&new, &old).into_iter().map(reversed).collect();
             forth.sort();
             back.sort();
             prop_assert_eq!(forth, back);

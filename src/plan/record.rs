@@ -7,7 +7,7 @@
 //! | the format | `format, N` | the rules below are those of one format |
 //! | the stage's name | `stage, NAME` | it is a label of the image |
 //! | the platform | `platform, OS/ARCHITECTURE` | builders and `TARGETARCH` take it |
-//! | the Dockerfile's bytes, CRLF as LF | `dockerfile, SHA-256` | it is the recipe; a comment is a part of it, since no line says for sure that it is one |
+//! | the Dockerfile's bytes, CRLF as LF | `dockerfile, SHA-256` | it says how the image is made; a comment is a part of it, since no line says for sure that it is one |
 //! | the Dockerfile's stage that is wanted, as the configuration writes it | `target, NAME` | the last one otherwise |
 //! | the configured build arguments that the Dockerfile declares | `build-argument, NAME, VALUE` | others are not sent; one that can only name images counts by what it names, and so do `ROOT`, `SPARK`, `OPERATOR` and `PARENT`, which no stage is given |
 //! | a rebuild that was asked for | `revision, NUMBER, REASON` | it is what moves the tag |
@@ -115,7 +115,7 @@ pub enum Input {
     },
     /// Another stage.
     Parent {
-        /// `FROM`, `COPY --from`, or the build argument's name.
+        /// What it is for: `FROM 1`, `COPY --from 2`, `RUN --mount 3`.
         role: String,
         /// The stage's name.
         stage: String,
@@ -124,14 +124,14 @@ pub enum Input {
     },
     /// An image from elsewhere.
     External {
-        /// `FROM`, `COPY --from`, or the build argument's name.
+        /// What it is for: `FROM 1`, `COPY --from 2`, `RUN --mount 3`.
         role: String,
         /// As the lock has it.
         digest: Digest,
     },
     /// A source.
     Source {
-        /// The build argument's or context's name, or the folder that its files go to.
+        /// What it is for: `FROM 1`, `COPY --from 2`, `RUN --mount 3`, `context`, `jars/NAME`.
         role: String,
         /// How it is unpacked, or what the file is called.
         unpack: String,

@@ -446,3 +446,107 @@ impl Plan {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        plan::{FilesInputs, examples},
+        project,
+        project::tree::Entry,
+    };
+
+    const CONFIGURATION: &str = "format = 1\nproject = 'demo'\nregistries.main = 'registry.example/team'\n\
+        registries.other = 'other.example'\n\
+        [images.base]\ndockerfile = 'Dockerfile'\n[images.job]\ndockerfile = 'Dockerfile'\nparent = 'base'\n";
+
+    fn project() -> (tempfile::TempDir, Project) {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join("sparkpack.toml"), CONFIGURATION).unwrap();
+        fs_err::write(folder.path().join("Dockerfile"), "FROM scratch\n").unwrap();
+        let project = project::load(folder.path(), &|_| None).unwrap();
+        (folder, project)
+    }
+
+    /// The plan of `base`, which puts a file on nothing, and `job`, which puts one on `base`.
+    fn planned(project: &Project, of_base: &str) -> Plan {
+        let files = |base: UsedImage, text: &str| StageInputs {
+            recipe: Recipe::Files(FilesInputs {
+                base,
+                files: vec![Entry::in_memory("a", text, false)],
+            }),
+            ..examples::files_on(UsedImage::Scratch)
+        };
+        let below = UsedImage::Stage("base".to_owned());
+        let inputs = BTreeMap::from([
+            ("base".to_owned(), files(UsedImage::Scratch, of_base)),
+            ("job".to_owned(), files(below, "job")),
+        ]);
+        let inputs = Inputs::new(project, inputs).unwrap();
+        make(PlanInputs {
+            project,
+            lock: &Lock::default(),
+            inputs: &inputs,
+            wheels: &BTreeMap::new(),
+            local_sources: &BTreeMap::new(),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_stage_of_files_counts_by_its_files_and_by_what_they_are_put_on() {
+        let (_folder, project) = project();
+        let (plan, other) = (planned(&project, "1"), planned(&project, "2"));
+        let rows: Vec<Vec<String>> = plan.stages["job"].platforms[0]
+            .record
+            .rows()
+            .map(<[String]>::to_vec)
+            .collect();
+        let kinds: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+        assert_eq!(kinds, ["file", "format", "parent", "platform", "stage"]);
+        let base = &plan.stages["base"];
+        assert_eq!(rows[2][1..3], ["FROM 1", "base"]);
+        assert_eq!(rows[2][3], base.first().fingerprint.to_string());
+        for name in ["base", "job"] {
+            let [one, two] = [&plan, &other].map(|plan| &plan.stages[name].fingerprint);
+            assert_ne!(one, two, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_plan_has_the_order_and_a_reference_in_every_registry() {
+        let (_folder, project) = project();
+        let plan = planned(&project, "1");
+        assert_eq!(plan.order, ["base", "job"]);
+        let job = &plan.stages["job"];
+        assert_eq!((job.parents.len(), job.first().base()), (1, Some("base")));
+        for registry in project.registries.values() {
+            let wanted = format!("{}/job:{}", registry.prefix, job.fingerprint.short(16));
+            assert_eq!(job.reference(registry).to_string(), wanted);
+            assert_eq!(job.first().reference(registry), job.reference(registry));
+        }
+        assert_eq!(job.tag(), job.fingerprint.short(16));
+        assert_eq!(job.references().count(), 2);
+    }
+
+    #[test]
+    fn a_parent_without_the_platform_and_a_circle_are_refused() {
+        let (_folder, project) = project();
+        let on = |name: &str| examples::files_on(UsedImage::Stage(name.to_owned()));
+        let circle = BTreeMap::from([
+            ("base".to_owned(), on("job")),
+            ("job".to_owned(), on("base")),
+        ]);
+        assert_eq!(Inputs::new(&project, circle).unwrap_err().code, "E085");
+        let nowhere = BTreeMap::from([("job".to_owned(), on("elsewhere"))]);
+        let inputs = Inputs::new(&project, nowhere).unwrap();
+        let made = make(PlanInputs {
+            project: &project,
+            lock: &Lock::default(),
+            inputs: &inputs,
+            wheels: &BTreeMap::new(),
+            local_sources: &BTreeMap::new(),
+        });
+        assert_eq!(made.unwrap_err().code, "E092");
+    }
+}

@@ -44,7 +44,7 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) sources: BTreeMap<String, Spanned<SourceTable>>,
     #[serde(default)]
-    pub(super) images: BTreeMap<String, Spanned<Image>>,
+    pub(super) images: BTreeMap<String, Spanned<ImageTable>>,
     #[serde(default)]
     pub(super) manifests: BTreeMap<String, Spanned<Vec<Text>>>,
     pub(super) pin: Option<Text>,
@@ -131,7 +131,7 @@ pub(super) struct SourceTable {
 /// `[images.NAME]`: an image of the project, or another way to make one of a chain's.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Image {
+pub(super) struct ImageTable {
     pub(super) parent: Option<Text>,
     pub(super) dockerfile: Option<Text>,
     pub(super) context: Option<Text>,

@@ -7,7 +7,7 @@ use walkdir::WalkDir;
 
 /// What a glob looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum PathKind {
     /// Regular files and links to them.
     Files,
     /// Folders.
@@ -29,7 +29,7 @@ pub fn compile(pattern: &str) -> Result<GlobMatcher, String> {
 ///
 /// # Errors
 /// The glob is wrong, or a folder cannot be read: in words.
-pub fn matching(root: &Path, pattern: &str, wanted: Wanted) -> Result<Vec<String>, String> {
+pub fn matching(root: &Path, pattern: &str, wanted: PathKind) -> Result<Vec<String>, String> {
     let pattern = pattern.trim_start_matches("./");
     let matcher = compile(pattern)?;
     let fixed: Vec<&str> = pattern
@@ -60,8 +60,8 @@ pub fn matching(root: &Path, pattern: &str, wanted: Wanted) -> Result<Vec<String
         let kind = entry.file_type();
         let is_wanted = match wanted {
             // A folder's list tells what most entries are, without a look at each.
-            Wanted::Files => kind.is_file() || kind.is_symlink() && entry.path().is_file(),
-            Wanted::Folders => kind.is_dir(),
+            PathKind::Files => kind.is_file() || kind.is_symlink() && entry.path().is_file(),
+            PathKind::Folders => kind.is_dir(),
         };
         if is_wanted {
             found.push(relative.to_owned());
@@ -94,7 +94,7 @@ mod tests {
             fs_err::create_dir_all(file.parent().unwrap()).unwrap();
             fs_err::write(file, "").unwrap();
         }
-        let files = |pattern| matching(folder.path(), pattern, Wanted::Files).unwrap();
+        let files = |pattern| matching(folder.path(), pattern, PathKind::Files).unwrap();
         assert_eq!(files("k/**/*.yml"), ["k/a.yml", "k/once/b.yml"]);
         assert_eq!(files("k/*.yml"), ["k/a.yml"]);
         assert_eq!(files("k/a.yml"), ["k/a.yml"]);
@@ -103,7 +103,7 @@ mod tests {
         fs_err::write(folder.path().join("k/.sparkpack-half"), "").unwrap();
         assert_eq!(files("k/*"), ["k/a.yml", "k/d.txt"]);
         assert_eq!(
-            matching(folder.path(), "k/*", Wanted::Folders).unwrap(),
+            matching(folder.path(), "k/*", PathKind::Folders).unwrap(),
             ["k/once"]
         );
         assert!(compile("[a-").is_err());
@@ -115,9 +115,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(OsStr::from_bytes(b"a\xff.yml"));
         fs_err::write(file, "").unwrap();
-        let why = matching(folder.path(), "*.yml", Wanted::Files).unwrap_err();
+        let why = matching(folder.path(), "*.yml", PathKind::Files).unwrap_err();
         assert!(why.contains("is not UTF-8: rename it"), "{why}");
-        let others = matching(folder.path(), "*.txt", Wanted::Files).unwrap();
+        let others = matching(folder.path(), "*.txt", PathKind::Files).unwrap();
         assert!(others.is_empty());
     }
 }

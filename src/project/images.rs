@@ -9,7 +9,7 @@ use serde_spanned::Spanned;
 
 use super::{
     config,
-    glob::{self, Wanted},
+    glob::{self, PathKind},
     ignore::DefaultExcludes,
     loader::Loader,
     place::{Defect, Place, nearest},
@@ -18,7 +18,7 @@ use super::{
 use crate::image::{Platform, PlatformError};
 
 type Text = Spanned<String>;
-type Table = Spanned<config::Image>;
+type Table = Spanned<config::ImageTable>;
 
 /// What the images are made from.
 pub(super) struct Images<'a> {
@@ -27,7 +27,7 @@ pub(super) struct Images<'a> {
 }
 
 /// A chain's image by its name.
-struct Role<'a> {
+struct ChainImage<'a> {
     chain: &'a Chain,
     kind: Kind,
 }
@@ -120,7 +120,7 @@ impl Images<'_> {
         let Some(each) = &table.get_ref().each else {
             return Ok(vec![self.image(key, table, None)?]);
         };
-        let found = glob::matching(self.loader.root, each.get_ref(), Wanted::Folders);
+        let found = glob::matching(self.loader.root, each.get_ref(), PathKind::Folders);
         let folders = found.map_err(|reason| self.loader.origin.defect("E022", each, reason))?;
         if folders.is_empty() {
             let defect = self.loader.origin.defect(
@@ -193,7 +193,7 @@ impl Images<'_> {
 
     fn package(
         &self,
-        settings: &config::Image,
+        settings: &config::ImageTable,
         src: &Text,
         fill: &dyn Fn(&Text) -> String,
         name: &str,
@@ -233,7 +233,12 @@ impl Images<'_> {
         })
     }
 
-    fn main(&self, settings: &config::Image, src: &Text, folder: &str) -> Result<String, Defect> {
+    fn main(
+        &self,
+        settings: &config::ImageTable,
+        src: &Text,
+        folder: &str,
+    ) -> Result<String, Defect> {
         let main = settings.main.as_ref().map(|main| main.get_ref().clone());
         let main = main.unwrap_or_else(|| "main.py".to_owned());
         if self.loader.root.join(folder).join(&main).is_file() {
@@ -246,7 +251,7 @@ impl Images<'_> {
         Err(defect.hint(hint))
     }
 
-    fn exclude(&self, settings: &config::Image) -> Result<Vec<String>, Defect> {
+    fn exclude(&self, settings: &config::ImageTable) -> Result<Vec<String>, Defect> {
         let excludes = self.loader.config.exclude.iter().chain(&settings.exclude);
         let checked = excludes.map(|text| {
             let pattern = text.get_ref();
@@ -264,7 +269,7 @@ impl Images<'_> {
 
     fn context(
         &self,
-        settings: &config::Image,
+        settings: &config::ImageTable,
         fill: &dyn Fn(&Text) -> String,
     ) -> Result<Context, Defect> {
         match &settings.context {
@@ -287,7 +292,7 @@ impl Images<'_> {
         }
     }
 
-    fn contexts(&self, settings: &config::Image) -> Result<BTreeMap<String, String>, Defect> {
+    fn contexts(&self, settings: &config::ImageTable) -> Result<BTreeMap<String, String>, Defect> {
         let contexts = settings.contexts.iter();
         contexts
             .map(|(name, text)| Ok((name.clone(), self.loader.known_source(text)?)))
@@ -362,13 +367,13 @@ impl Images<'_> {
     }
 
     /// Which of a chain's images the name stands for.
-    fn role(&self, name: &str) -> Option<Role<'_>> {
+    fn role(&self, name: &str) -> Option<ChainImage<'_>> {
         let kinds = [Kind::Base, Kind::Py, Kind::Ds, Kind::Operator];
         self.project.chains.values().find_map(|chain| {
             let kind = kinds
                 .into_iter()
                 .find(|kind| chain_image_name(chain, *kind) == name)?;
-            Some(Role { chain, kind })
+            Some(ChainImage { chain, kind })
         })
     }
 
@@ -445,8 +450,8 @@ fn image_name<'a>(key: &'a str, folder: Option<&'a str>, place: &Place) -> Resul
 
 fn kind(
     name: &str,
-    role: Option<&Role<'_>>,
-    settings: &config::Image,
+    role: Option<&ChainImage<'_>>,
+    settings: &config::ImageTable,
     place: &Place,
 ) -> Result<Kind, Defect> {
     match (role, &settings.src, &settings.dockerfile) {
@@ -501,7 +506,7 @@ fn inherit_chains(images: &mut BTreeMap<String, Image>, project: &Project) {
     }
 }
 
-fn default_parent(role: &Role<'_>) -> Option<String> {
+fn default_parent(role: &ChainImage<'_>) -> Option<String> {
     let below = match role.kind {
         Kind::Py | Kind::Operator => Kind::Base,
         Kind::Ds => Kind::Py,

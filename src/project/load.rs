@@ -6,7 +6,7 @@ use serde_spanned::Spanned;
 
 use super::{
     config::{self, FILE_NAME, Origin, listed},
-    glob::{self, Wanted},
+    glob::{self, PathKind},
     image_matcher::ImageMatcher,
     images::Images,
     loader::{Environment, Loader},
@@ -468,7 +468,7 @@ impl Loader<'_> {
                 let message = format!("`{}` is no glob: {reason}", text.get_ref());
                 self.origin.defect("E022", text, message)
             })?;
-            let files = glob::matching(self.root, text.get_ref(), Wanted::Files)
+            let files = glob::matching(self.root, text.get_ref(), PathKind::Files)
                 .map_err(|reason| self.origin.defect("E022", text, reason))?;
             Ok(ManifestGlob {
                 place: self.origin.place(text),

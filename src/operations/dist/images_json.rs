@@ -18,7 +18,7 @@ use crate::{
     plan::Stage,
     project::{
         Registry,
-        glob::{self, Wanted},
+        glob::{self, PathKind},
         pins,
     },
 };
@@ -174,7 +174,7 @@ fn naming_images(session: &Session<'_>) -> BTreeSet<PathBuf> {
     let project = &session.project;
     let globs = project.manifests.values().flatten();
     let manifests =
-        globs.flat_map(|glob| glob::matching(&project.root, &glob.pattern, Wanted::Files));
+        globs.flat_map(|glob| glob::matching(&project.root, &glob.pattern, PathKind::Files));
     let files = manifests.flatten().chain([pins::FILE_NAME.to_owned()]);
     files
         .filter_map(|file| fs_err::canonicalize(project.root.join(file)).ok())

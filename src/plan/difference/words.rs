@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Change, Row};
+use super::{Change, RecordRow};
 use crate::{
     image::Digest,
     plan::Input,
@@ -12,17 +12,17 @@ use crate::{
 impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
-            Self::Removed(Row::Known(Input::Revision { number, reason })) => {
+            Self::Removed(RecordRow::Known(Input::Revision { number, reason })) => {
                 format!("revision {number} taken back: {reason}")
             }
-            Self::Added(Row::Known(Input::Revision { number, reason })) => {
+            Self::Added(RecordRow::Known(Input::Revision { number, reason })) => {
                 format!("revision {number}: {reason}")
             }
             Self::Removed(row) => format!("{} removed", thing(row)),
             Self::Added(row) => format!("{} added", thing(row)),
             Self::Changed {
-                old: Row::Known(old),
-                new: Row::Known(new),
+                old: RecordRow::Known(old),
+                new: RecordRow::Known(new),
             } => turned(old, new),
             Self::Changed { old, new } => format!("{} -> {}", thing(old), thing(new)),
         };
@@ -32,10 +32,10 @@ impl fmt::Display for Change {
 }
 
 /// A row as a thing that is there or not.
-fn thing(row: &Row) -> String {
+fn thing(row: &RecordRow) -> String {
     let input = match row {
-        Row::Known(input) => input,
-        Row::Unknown(fields) => return format!("{} (of a newer format)", fields.join(" ")),
+        RecordRow::Known(input) => input,
+        RecordRow::Unknown(fields) => return format!("{} (of a newer format)", fields.join(" ")),
     };
     match input {
         Input::Format(format) => format!("fingerprint format {format}"),
@@ -305,8 +305,8 @@ fn paths(old: &Input, new: &Input) -> String {
         }
         _ => format!(
             "{} -> {}",
-            thing(&Row::Known(old.clone())),
-            thing(&Row::Known(new.clone()))
+            thing(&RecordRow::Known(old.clone())),
+            thing(&RecordRow::Known(new.clone()))
         ),
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Scan {
 }
 
 #[derive(Clone, Copy)]
-struct Line {
+struct PhysicalLine {
     number: usize,
     start: usize,
     /// Without `\r` and `\n`.
@@ -76,7 +76,7 @@ pub(super) fn scan(text: &str) -> Scan {
     scan
 }
 
-fn lines(text: &str) -> Vec<Line> {
+fn lines(text: &str) -> Vec<PhysicalLine> {
     let mut start = if text.starts_with('\u{feff}') { 3 } else { 0 };
     let mut lines = Vec::new();
     while start < text.len() {
@@ -84,7 +84,7 @@ fn lines(text: &str) -> Vec<Line> {
             .find('\n')
             .map_or(text.len(), |end| start + end + 1);
         let end = start + text[start..next].trim_end_matches(['\r', '\n']).len();
-        lines.push(Line {
+        lines.push(PhysicalLine {
             number: lines.len() + 1,
             start,
             end,
@@ -100,7 +100,7 @@ fn is_comment(line: &str) -> bool {
 
 impl Scan {
     /// `# name=value` lines count only at the very top.
-    fn read_directives(&mut self, text: &str, lines: &[Line]) {
+    fn read_directives(&mut self, text: &str, lines: &[PhysicalLine]) {
         let mut seen: Vec<String> = Vec::new();
         for line in lines {
             let content = &text[line.start..line.end];
@@ -133,7 +133,7 @@ impl Scan {
     }
 
     /// Reads what begins at the line `index`; gives the first line that was not used up.
-    fn read_instruction(&mut self, text: &str, lines: &[Line], index: usize) -> usize {
+    fn read_instruction(&mut self, text: &str, lines: &[PhysicalLine], index: usize) -> usize {
         let first = lines[index];
         let content = &text[first.start..first.end];
         if is_comment(content) || content.trim().is_empty() {
@@ -165,7 +165,7 @@ impl Scan {
     fn read_heredocs(
         &mut self,
         text: &str,
-        lines: &[Line],
+        lines: &[PhysicalLine],
         mut next: usize,
         instruction: &mut Instruction,
     ) -> usize {

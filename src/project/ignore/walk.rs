@@ -159,20 +159,20 @@ impl TreeError {
 #[derive(Debug, Default)]
 pub struct Listing {
     root: PathBuf,
-    found: Vec<Found>,
+    found: Vec<Walked>,
     /// A folder that cannot be read: nobody knows what lies in it.
     unreadable: Option<TreeError>,
 }
 
 /// Something that the walk found.
 #[derive(Debug)]
-struct Found {
+struct Walked {
     path: String,
-    kind: FoundKind,
+    kind: WalkedKind,
 }
 
 #[derive(Debug)]
-enum FoundKind {
+enum WalkedKind {
     /// What the file system says of it, where that had to be asked already: nobody may want the file.
     File(Option<Box<Metadata>>),
     Link(String),
@@ -319,14 +319,14 @@ impl Listing {
         if let Some(error) = &self.unreadable {
             return Err(error.clone());
         }
-        let mut chosen: Vec<&Found> = self
+        let mut chosen: Vec<&Walked> = self
             .found
             .iter()
             .filter(|found| wanted(&found.path))
             .collect();
         chosen.sort_unstable_by(|left, right| left.path.as_bytes().cmp(right.path.as_bytes()));
         for found in &chosen {
-            if let FoundKind::Defective(error) = &found.kind {
+            if let WalkedKind::Defective(error) = &found.kind {
                 return Err((**error).clone());
             }
         }
@@ -344,18 +344,18 @@ pub fn read(
     files: Vec<(String, Metadata)>,
     digests: &dyn Digests,
 ) -> Result<Vec<Entry>, TreeError> {
-    let found: Vec<Found> = files
+    let found: Vec<Walked> = files
         .into_iter()
-        .map(|(path, metadata)| Found {
+        .map(|(path, metadata)| Walked {
             path,
-            kind: FoundKind::File(Some(Box::new(metadata))),
+            kind: WalkedKind::File(Some(Box::new(metadata))),
         })
         .collect();
     hash(folder, &found.iter().collect::<Vec<_>>(), digests)
 }
 
 /// Names, of folders too, that differ only in case.
-fn refuse_same_but_for_case(chosen: &[&Found]) -> Result<(), TreeError> {
+fn refuse_same_but_for_case(chosen: &[&Walked]) -> Result<(), TreeError> {
     let refuse = |other: &str, name: &str| {
         let mut both = [other, name];
         both.sort_unstable();
@@ -463,7 +463,7 @@ impl Lister<'_> {
         if !(self.keep)(&path, is_folder) {
             return;
         }
-        let defective = |error| Some(FoundKind::Defective(Box::new(error)));
+        let defective = |error| Some(WalkedKind::Defective(Box::new(error)));
         let kind = match (kind, followed) {
             (_, _) if name.to_str().is_none() => {
                 let inner = folder.file.join(&name);
@@ -474,7 +474,7 @@ impl Lister<'_> {
             (Err(error), _) => defective(error),
             (Ok(_), None) if is_folder => self.enter(folder, path.clone(), file(), waiting),
             (Ok(kind), None) if kind.is_symlink() => match self.check_link(&path, &file()) {
-                Ok(target) => Some(FoundKind::Link(target)),
+                Ok(target) => Some(WalkedKind::Link(target)),
                 Err(error) => defective(error),
             },
             // All of a job's sources are wanted, and the folder that is open answers fastest.
@@ -496,7 +496,7 @@ impl Lister<'_> {
             },
         };
         if let Some(kind) = kind {
-            listing.found.push(Found { path, kind });
+            listing.found.push(Walked { path, kind });
         }
     }
 
@@ -507,13 +507,13 @@ impl Lister<'_> {
         path: String,
         file: PathBuf,
         waiting: &mut Vec<Folder>,
-    ) -> Option<FoundKind> {
+    ) -> Option<WalkedKind> {
         let above = self.above(&file, parent.above.clone());
         let mut next = parent.above.as_ref();
         while let (Some(folder), Some(own)) = (next, &above) {
             if (folder.device, folder.inode) == (own.device, own.inode) {
                 let path = escaped(path);
-                return Some(FoundKind::Defective(Box::new(TreeError::LinkLoops {
+                return Some(WalkedKind::Defective(Box::new(TreeError::LinkLoops {
                     path,
                 })));
             }
@@ -562,21 +562,21 @@ impl Lister<'_> {
 }
 
 /// What something is that is neither a folder nor a link.
-fn kind_of(path: &str, kind: FileType, metadata: Option<Metadata>) -> FoundKind {
+fn kind_of(path: &str, kind: FileType, metadata: Option<Metadata>) -> WalkedKind {
     let special = match () {
         () if kind.is_fifo() => "FIFO",
         () if kind.is_socket() => "socket",
         () if kind.is_block_device() || kind.is_char_device() => "device",
-        () => return FoundKind::File(metadata.map(Box::new)),
+        () => return WalkedKind::File(metadata.map(Box::new)),
     };
-    FoundKind::Defective(Box::new(TreeError::Special {
+    WalkedKind::Defective(Box::new(TreeError::Special {
         path: escaped(path),
         kind: special,
     }))
 }
 
-fn hash(root: &Path, found: &[&Found], digests: &dyn Digests) -> Result<Vec<Entry>, TreeError> {
-    let entry = |found: &&Found| entry_of(root, found, digests);
+fn hash(root: &Path, found: &[&Walked], digests: &dyn Digests) -> Result<Vec<Entry>, TreeError> {
+    let entry = |found: &&Walked| entry_of(root, found, digests);
     // A few files are hashed before rayon's threads have started.
     if found.len() <= FEW_FILES {
         return found.iter().map(entry).collect();
@@ -586,13 +586,13 @@ fn hash(root: &Path, found: &[&Found], digests: &dyn Digests) -> Result<Vec<Entr
     entries.into_iter().collect()
 }
 
-fn entry_of(root: &Path, found: &Found, digests: &dyn Digests) -> Result<Entry, TreeError> {
+fn entry_of(root: &Path, found: &Walked, digests: &dyn Digests) -> Result<Entry, TreeError> {
     let content = match &found.kind {
-        FoundKind::Defective(error) => return Err((**error).clone()),
-        FoundKind::Link(target) => Content::Symlink {
+        WalkedKind::Defective(error) => return Err((**error).clone()),
+        WalkedKind::Link(target) => Content::Symlink {
             target: target.clone(),
         },
-        FoundKind::File(known) => {
+        WalkedKind::File(known) => {
             let file = root.join(&found.path);
             let now;
             let metadata = if let Some(known) = known {

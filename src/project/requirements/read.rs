@@ -17,7 +17,7 @@ const LINE_LIMIT: usize = 64 << 10;
 pub(super) fn read(root: &Path, file: &Path) -> Result<Requirements, Vec<Defect>> {
     let mut reading = Reading::new(root, file);
     match load(root, file) {
-        Ok(text) => reading.file(file, &text, Kind::Wanted),
+        Ok(text) => reading.file(file, &text, ListedAs::Wanted),
         Err(reason) => reading.defects.push(
             Defect::new(
                 "E040",
@@ -33,12 +33,12 @@ pub(super) fn read(root: &Path, file: &Path) -> Result<Requirements, Vec<Defect>
 /// Reads a text that includes no other.
 pub(super) fn read_text(file: &Path, text: &str) -> Result<Requirements, Vec<Defect>> {
     let mut reading = Reading::new(Path::new(""), file);
-    reading.file(file, text.as_bytes(), Kind::Wanted);
+    reading.file(file, text.as_bytes(), ListedAs::Wanted);
     reading.end()
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum ListedAs {
     Wanted,
     Constraint,
 }
@@ -76,7 +76,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn file(&mut self, file: &Path, bytes: &[u8], kind: Kind) {
+    fn file(&mut self, file: &Path, bytes: &[u8], kind: ListedAs) {
         let text = match decode(file, bytes) {
             Ok(text) => text,
             Err(defect) => return self.defects.push(defect),
@@ -91,7 +91,7 @@ impl<'a> Reading<'a> {
         self.open.pop();
     }
 
-    fn line(&mut self, file: &Path, logical: &Logical, kind: Kind) {
+    fn line(&mut self, file: &Path, logical: &Logical, kind: ListedAs) {
         let read = if logical.text.len() > LINE_LIMIT {
             Err(Wrong::new(
                 "E040",
@@ -111,15 +111,15 @@ impl<'a> Reading<'a> {
                     ..requirement
                 };
                 match kind {
-                    Kind::Wanted => self.found.wanted.push(requirement),
-                    Kind::Constraint => self.found.constraints.push(requirement),
+                    ListedAs::Wanted => self.found.wanted.push(requirement),
+                    ListedAs::Constraint => self.found.constraints.push(requirement),
                 }
             }
             Ok(Line::Include(name, offset)) => {
                 self.include(&name, logical.place(file, offset), kind);
             }
             Ok(Line::Constrain(name, offset)) => {
-                self.include(&name, logical.place(file, offset), Kind::Constraint);
+                self.include(&name, logical.place(file, offset), ListedAs::Constraint);
             }
             Ok(Line::Index(url)) => self.found.index = Some(url),
             Err(wrong) => {
@@ -133,7 +133,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn include(&mut self, name: &str, place: Place, kind: Kind) {
+    fn include(&mut self, name: &str, place: Place, kind: ListedAs) {
         let Some(file) = beside(&place.file, name) else {
             let message = format!("`{name}` is not a file of the project");
             self.defects
