@@ -7,6 +7,7 @@ use crate::{
         credentials::CredentialsError, destination::DestinationError, docker::DockerError,
         journal::ReplaceError, python::PythonError, registry::RegistryError, sources::SourceError,
     },
+    code::Code,
     image::{ImageMismatch, Reference},
     package::{archive::ArchiveError, vendor::VendorError},
     project::{
@@ -26,7 +27,7 @@ pub enum Error {
     #[error("{message}")]
     Usage {
         /// `E084` and the like.
-        code: &'static str,
+        code: Code,
         /// What is wrong.
         message: String,
         /// What to type.
@@ -148,7 +149,7 @@ impl From<DestinationError> for Error {
 
 impl Error {
     /// The code of a manifest that is not current.
-    pub const DRIFT: &str = "E100";
+    pub const DRIFT: Code = Code::E100;
 
     /// Nothing where there are no defects, else all of them.
     ///
@@ -195,13 +196,13 @@ impl Error {
 
     /// The code that documentation and scripts can name.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
             Self::Defect(defect) => defect.code,
-            Self::Usage { code, .. } => code,
+            Self::Usage { code, .. } => *code,
             Self::Tree(error) => error.code(),
-            Self::Io(_) | Self::Archive(ArchiveError::Io(_)) => "E610",
-            Self::Archive(_) => "E611",
+            Self::Io(_) | Self::Archive(ArchiveError::Io(_)) => Code::E610,
+            Self::Archive(_) => Code::E611,
             Self::Replace(error) => error.code(),
             Self::Vendor(error) => error.code(),
             Self::Docker(error) => error.code(),
@@ -209,13 +210,13 @@ impl Error {
             Self::Credentials(error) => error.code(),
             Self::Python(error) => error.code(),
             Self::Source(error) => error.code(),
-            Self::Build { .. } => "E602",
-            Self::Conflict { .. } => "E301",
-            Self::Untrue { .. } | Self::Mismatch(_) => "E606",
-            Self::NotYet { .. } => "E099",
+            Self::Build { .. } => Code::E602,
+            Self::Conflict { .. } => Code::E301,
+            Self::Untrue { .. } | Self::Mismatch(_) => Code::E606,
+            Self::NotYet { .. } => Code::E099,
             Self::Drift { .. } => Self::DRIFT,
-            Self::Changed => "E101",
-            Self::Several(errors) => errors.first().map_or("E000", Self::code),
+            Self::Changed => Code::E101,
+            Self::Several(errors) => errors.first().map_or(Code::E610, Self::code),
         }
     }
 
@@ -294,15 +295,7 @@ impl Error {
             Self::Several(errors) => return errors.first().map_or(6, Self::exit_code),
             _ => {}
         }
-        match self.code().as_bytes() {
-            // A name or version in a file of the user's that nobody has, or that contradicts another.
-            b"E623" | b"E703" | b"E706" | b"E714" | [b'E', b'0', ..] => 2,
-            [b'E', b'1', ..] => 1,
-            [b'E', b'3', ..] => 3,
-            [b'E', b'4', ..] => 4,
-            [b'E', b'5', ..] => 5,
-            _ => 6,
-        }
+        self.code().exit_code()
     }
 
     /// An I/O error that names its file.
@@ -340,15 +333,9 @@ fn at(instruction: &str) -> String {
 }
 
 /// What mends most defects of a code, where the place itself knows nothing better.
-fn usual_hint(code: &str) -> Option<String> {
-    let hint = match code {
-        "E022" => "correct the value: the README's configuration table has every key",
-        "E025" => "a reference is HOST[:PORT]/PATH:TAG, in lower case up to the tag",
-        "E028" => "give what `sha256sum FILE` prints",
-        "E089" => "create it, or correct the path",
-        _ => return None,
-    };
-    Some(hint.to_owned())
+fn usual_hint(code: Code) -> Option<String> {
+    let is_usual = matches!(code, Code::E022 | Code::E025 | Code::E028 | Code::E089);
+    is_usual.then(|| code.cure().to_owned())
 }
 
 fn io_hint(error: &std::io::Error) -> Option<String> {

@@ -8,11 +8,12 @@
 //! The layers, each of which uses only those to its left:
 //!
 //! ```text
-//! image ← project ← package ← plan ← yaml ← adapters ← error ← operations ← ui ← commands ← main
+//! code ← image ← project ← package ← plan ← yaml ← adapters ← error ← operations ← ui ← commands ← main
 //! ```
 
 pub mod adapters;
 pub mod cli;
+pub mod code;
 pub mod commands;
 pub mod error;
 pub mod image;

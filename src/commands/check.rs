@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use crate::{
     cli::{CheckArguments, CheckFormat},
+    code::Code,
     error::Error,
     operations::{
         manifests::{self, Digests, Examined, ExpectedReferences, Manifests, Scope},
@@ -99,7 +100,7 @@ fn examine(
 
 /// One place that names what this checkout does not stand for, or what keeps it from being known.
 struct Drift {
-    code: &'static str,
+    code: Code,
     place: Place,
     message: String,
     hint: Option<String>,

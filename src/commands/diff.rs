@@ -3,6 +3,7 @@
 use super::why;
 use crate::{
     cli::DiffArguments,
+    code::Code,
     error::Error,
     image::{Reference, is_tag},
     operations::{
@@ -72,7 +73,7 @@ fn wanted(session: &Session<'_>, prefix: &str, text: &str) -> Result<Vec<RecordQ
         return Ok(vec![wanted]);
     }
     let reference: Reference = text.parse().map_err(|error| Error::Usage {
-        code: "E080",
+        code: Code::E080,
         message: format!("{error}"),
         hint: HINT.to_owned(),
     })?;

@@ -2,6 +2,7 @@
 
 use crate::{
     cli::LockArguments,
+    code::Code,
     error::Error,
     operations::{
         resolution::{self, Before, Impact, LockFiles, Resolver, Upgrade},
@@ -72,7 +73,7 @@ fn read(
 ) -> Result<(LockFiles, Inputs, bool), Error> {
     let lock = workspace::read_lock(&session.project.root)?;
     let (inputs, is_known) = match resolution::read_inputs(session, &lock) {
-        Err(Error::Defect(defect)) if defect.code == "E032" && arguments.upgrade.is_some() => {
+        Err(Error::Defect(defect)) if defect.code == Code::E032 && arguments.upgrade.is_some() => {
             (resolution::read_inputs(session, &Lock::default())?, false)
         }
         read => (read?, true),
@@ -89,7 +90,7 @@ fn refresh(session: &Session<'_>, arguments: &LockArguments, lock: &mut Lock) ->
     let reason = reason.trim();
     if reason.is_empty() {
         return Err(Error::Usage {
-            code: "E037",
+            code: Code::E037,
             message: "`--reason` says nothing".to_owned(),
             hint: "say why, as `sparkpack why` will print it: `--reason \"CVE-2026-1234\"`"
                 .to_owned(),

@@ -3,6 +3,7 @@
 use super::policy::policy_of;
 use crate::{
     cli::Locks,
+    code::Code,
     error::Error,
     operations::{
         dist::Packer,
@@ -19,7 +20,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, locks: Locks) -> Result<(), Er
     packer.remember();
     if packed.is_empty() {
         let defect = Defect::new(
-            "E023",
+            Code::E023,
             Place::of_line(crate::project::FILE_NAME, 1),
             "no image has a `src`: there is nothing to pack",
         );

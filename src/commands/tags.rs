@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{TagsArguments, TagsFormat},
+    code::Code,
     error::Error,
     image::{Digest, Reference},
     operations::{
@@ -56,7 +57,7 @@ fn variables(references: &[(&str, Reference)]) -> Result<Vec<String>, Error> {
         let variable = variable(name);
         if let Some(other) = taken.insert(variable.clone(), name) {
             return Err(Error::Usage {
-                code: "E079",
+                code: Code::E079,
                 message: format!("`{other}` and `{name}` would both be the variable `{variable}`"),
                 hint: format!(
                     "print one of them: `sparkpack tags --format env {name}`, or rename an image"

@@ -2,6 +2,7 @@
 
 use crate::{
     cli::WhyArguments,
+    code::Code,
     error::Error,
     image::{Digest, Reference},
     operations::{
@@ -72,7 +73,7 @@ impl Comparison<'_> {
         let project = &self.session.project;
         if let Some(text) = &arguments.against_image {
             let reference: Reference = text.parse().map_err(|error| Error::Usage {
-                code: "E080",
+                code: Code::E080,
                 message: format!("{error}"),
                 hint: "write HOST[:PORT]/PATH:TAG".to_owned(),
             })?;
@@ -82,7 +83,7 @@ impl Comparison<'_> {
         if let Some(tag) = &arguments.against {
             let wanted = RecordQuery::of_tag(project, self.prefix, &stage.name, tag);
             let wanted = wanted.ok_or_else(|| Error::Usage {
-                code: "E080",
+                code: Code::E080,
                 message: format!("`{tag}` is not a tag"),
                 hint: "for a whole reference there is `--against-image REFERENCE`".to_owned(),
             })?;
@@ -177,7 +178,7 @@ impl Comparison<'_> {
     fn not_named(&self, stage: &Stage) -> Error {
         let name = &stage.name;
         Error::Usage {
-            code: "E067",
+            code: Code::E067,
             message: format!(
                 "no manifest of the registry `{}` names an image `{name}` that was built, or one that stands on it",
                 self.registry

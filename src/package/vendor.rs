@@ -5,6 +5,7 @@
 //! code or data files goes into the folder with all its files, and so does one that shares a top-level package with
 //! it, since a regular package cannot be imported from two places. What is left is plain Python, for the zip.
 
+use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::Metadata,
@@ -79,14 +80,14 @@ pub enum VendorError {
 impl VendorError {
     /// The code of the message.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Io(_) => "E720",
-            Self::Kind { .. } => "E721",
-            Self::Name { .. } => "E722",
-            Self::Collision { .. } => "E723",
-            Self::Missing { .. } => "E724",
-            Self::Unowned { .. } => "E725",
+            Self::Io(_) => Code::E720,
+            Self::Kind { .. } => Code::E721,
+            Self::Name { .. } => Code::E722,
+            Self::Collision { .. } => Code::E723,
+            Self::Missing { .. } => Code::E724,
+            Self::Unowned { .. } => Code::E725,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the stages of a project are made from, and the order that follows from it.
 
+use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -83,5 +84,5 @@ fn refused(project: &Project, circle: &BTreeSet<String>) -> Defect {
         "images stand on each other in a circle: {}",
         names.join(", ")
     );
-    Defect::new("E085", place, message).hint("take one `FROM` or `COPY --from` away")
+    Defect::new(Code::E085, place, message).hint("take one `FROM` or `COPY --from` away")
 }

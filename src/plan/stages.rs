@@ -1,5 +1,6 @@
 //! The stages of a project: each with its record, its fingerprint, its references, and all that it is made from.
 
+use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -91,7 +92,7 @@ impl References {
             let made = project.reference.reference(names, fingerprint);
             made.map(|reference| (registry.name.clone(), reference))
                 .map_err(|error| {
-                    Defect::new("E025", Place::of_line(FILE_NAME, 1), error.to_string())
+                    Defect::new(Code::E025, Place::of_line(FILE_NAME, 1), error.to_string())
                 })
         };
         let registries = project.registries.values();
@@ -233,7 +234,7 @@ fn stage(
         .collect();
     let fingerprint = record::combined(&each).ok_or_else(|| {
         let message = format!("`{}` has no platform", image.name);
-        Defect::new("E022", image.place.clone(), message)
+        Defect::new(Code::E022, image.place.clone(), message)
     })?;
     Ok(Stage {
         name: image.name.clone(),
@@ -358,7 +359,7 @@ impl RecordBuilder<'_> {
                 "`{}` is made for {}, but `{name}`, which it stands on, is not",
                 self.image.name, self.platform
             );
-            Defect::new("E092", self.image.place.clone(), message)
+            Defect::new(Code::E092, self.image.place.clone(), message)
                 .hint(format!("give `{name}` the same `platforms`"))
         })
     }
@@ -423,7 +424,7 @@ fn unlocked(image: &Image, what: &str) -> Defect {
         "`{}` needs {what}, which the lock does not have",
         image.name
     );
-    Defect::new("E033", Place::of_line(lock::FILE_NAME, 1), message)
+    Defect::new(Code::E033, Place::of_line(lock::FILE_NAME, 1), message)
         .hint("run `sparkpack lock`, which completes the locks")
 }
 

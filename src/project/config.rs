@@ -1,5 +1,6 @@
 //! `sparkpack.toml` as it is written: the schema, and where each value stands.
 
+use crate::code::Code;
 use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
@@ -163,7 +164,7 @@ impl Origin<'_> {
 
     pub(super) fn defect<T>(
         &self,
-        code: &'static str,
+        code: Code,
         spanned: &Spanned<T>,
         message: impl Into<String>,
     ) -> Defect {
@@ -176,13 +177,13 @@ pub(super) fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect
     let start = Place::of_line(file, 1);
     if bytes.len() > SIZE_LIMIT {
         return Err(Defect::new(
-            "E012",
+            Code::E012,
             start,
             "more than 1 MiB: this is no sparkpack configuration",
         ));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(Defect::new("E011", start, "the file is UTF-16").hint("save it as UTF-8"));
+        return Err(Defect::new(Code::E011, start, "the file is UTF-16").hint("save it as UTF-8"));
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
@@ -194,7 +195,7 @@ pub(super) fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect
                 bytes[offset]
             );
             Err(
-                Defect::new("E011", Place::of_offset(file, &valid, offset), message)
+                Defect::new(Code::E011, Place::of_offset(file, &valid, offset), message)
                     .hint("save the file as UTF-8"),
             )
         }
@@ -207,14 +208,14 @@ pub(super) fn parse(origin: Origin<'_>) -> Result<Config, Defect> {
     match *config.format.get_ref() {
         FORMAT => Ok(config),
         0 => Err(origin
-            .defect("E022", &config.format, "`format = 0` has never been")
+            .defect(Code::E022, &config.format, "`format = 0` has never been")
             .hint("write `format = 1`")),
         newer => {
             let message = format!(
                 "`format = {newer}` is newer than this sparkpack, which knows format {FORMAT}"
             );
             Err(origin
-                .defect("E026", &config.format, message)
+                .defect(Code::E026, &config.format, message)
                 .hint("install a newer sparkpack"))
         }
     }
@@ -229,7 +230,7 @@ fn translate(origin: Origin<'_>, error: &toml::de::Error) -> Defect {
         let (key, known) = quoted
             .split_first()
             .map_or(("", &[][..]), |(key, known)| (*key, known));
-        let defect = Defect::new("E021", place, format!("unknown key `{key}`"));
+        let defect = Defect::new(Code::E021, place, format!("unknown key `{key}`"));
         return match nearest(key, known.iter().copied()) {
             Some(near) => defect.hint(format!("did you mean `{near}`?")),
             None => defect.hint(format!("the keys here are {}", listed(known))),
@@ -237,11 +238,11 @@ fn translate(origin: Origin<'_>, error: &toml::de::Error) -> Defect {
     }
     if message.starts_with("missing field") {
         let key = quoted.first().copied().unwrap_or_default();
-        return Defect::new("E023", place, format!("the key `{key}` is missing"))
+        return Defect::new(Code::E023, place, format!("the key `{key}` is missing"))
             .hint(missing_hint(key));
     }
     if message.starts_with("invalid type") || message.starts_with("invalid value") {
-        let defect = Defect::new("E022", place, message.to_owned());
+        let defect = Defect::new(Code::E022, place, message.to_owned());
         let wanted = message
             .rsplit_once("expected ")
             .map_or("", |(_, wanted)| wanted);
@@ -260,7 +261,11 @@ fn translate(origin: Origin<'_>, error: &toml::de::Error) -> Defect {
         .unwrap_or_default()
         .trim_end();
     let shown: String = line.chars().take(120).collect();
-    let defect = Defect::new("E020", place, format!("{} in `{shown}`", message.trim()));
+    let defect = Defect::new(
+        Code::E020,
+        place,
+        format!("{} in `{shown}`", message.trim()),
+    );
     defect.hint("mend that line: the file is TOML")
 }
 

@@ -1,5 +1,6 @@
 //! The rules by which files of an image's folders are no input: asked by who chooses the inputs, and by who lists the rest.
 
+use crate::code::Code;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fmt,
@@ -77,7 +78,7 @@ fn docker_ignore(
         return Ok(<(String, String, DockerIgnore)>::default());
     };
     let text = fs_err::read_to_string(&file)
-        .map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
+        .map_err(|error| Defect::new(Code::E089, image.place.clone(), error.to_string()))?;
     let name = file.strip_prefix(&project.root).unwrap_or(&file);
     let rules = DockerIgnore::parse(name, &text)?;
     Ok((name.to_string_lossy().into_owned(), text, rules))
@@ -160,7 +161,7 @@ impl JobRules {
         let patterns = package.exclude.iter().map(String::as_str);
         let excludes = DefaultExcludes::of_job_sources().excluding(patterns);
         let excludes = excludes
-            .map_err(|error| Defect::new("E022", package.place.clone(), error.to_string()))?;
+            .map_err(|error| Defect::new(Code::E022, package.place.clone(), error.to_string()))?;
         Ok(Self {
             excludes,
             never: never.below(&project.root.join(&package.src)),

@@ -1,5 +1,6 @@
 //! The images of a project: the configured ones, one for each folder of an `each`, and what they stand on of the chains'.
 
+use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -62,7 +63,7 @@ impl Images<'_> {
         }
         if images.is_empty() {
             let defect = Defect::new(
-                "E023",
+                Code::E023,
                 Place::of_line(self.loader.origin.file, 1),
                 "no image is configured",
             );
@@ -77,7 +78,7 @@ impl Images<'_> {
         let same = |other: &&Image| other.name.eq_ignore_ascii_case(&image.name);
         if let Some(other) = images.values().find(same) {
             let message = format!("`{}` is an image already, at {}", image.name, other.place);
-            return Err(Defect::new("E083", image.place.clone(), message)
+            return Err(Defect::new(Code::E083, image.place.clone(), message)
                 .hint("give each image a name of its own"));
         }
         images.insert(image.name.clone(), image);
@@ -121,10 +122,11 @@ impl Images<'_> {
             return Ok(vec![self.image(key, table, None)?]);
         };
         let found = glob::matching(self.loader.root, each.get_ref(), PathKind::Folders);
-        let folders = found.map_err(|reason| self.loader.origin.defect("E022", each, reason))?;
+        let folders =
+            found.map_err(|reason| self.loader.origin.defect(Code::E022, each, reason))?;
         if folders.is_empty() {
             let defect = self.loader.origin.defect(
-                "E088",
+                Code::E088,
                 each,
                 format!("`{}` matches no folder", each.get_ref()),
             );
@@ -201,15 +203,16 @@ impl Images<'_> {
     ) -> Result<Package, Defect> {
         let folder = self.inside(src, &fill(src))?;
         if !self.loader.root.join(&folder).is_dir() {
-            let defect =
-                self.loader
-                    .origin
-                    .defect("E089", src, format!("there is no folder `{folder}`"));
+            let defect = self.loader.origin.defect(
+                Code::E089,
+                src,
+                format!("there is no folder `{folder}`"),
+            );
             return Err(defect.hint("`src` is the folder with the job's code"));
         }
         if folder == "." || Path::new("dist").starts_with(&folder) {
             let defect = self.loader.origin.defect(
-                "E090",
+                Code::E090,
                 src,
                 format!("`src = \"{folder}\"` would pack `dist` into itself"),
             );
@@ -246,7 +249,7 @@ impl Images<'_> {
         }
         let at = settings.main.as_ref().unwrap_or(src);
         let message = format!("there is no file `{folder}/{main}`");
-        let defect = self.loader.origin.defect("E089", at, message);
+        let defect = self.loader.origin.defect(Code::E089, at, message);
         let hint = "`main` is the file that spark-submit runs, in `src`: `main = \"main.py\"`";
         Err(defect.hint(hint))
     }
@@ -259,7 +262,10 @@ impl Images<'_> {
                 Ok(_) => Ok(pattern.clone()),
                 Err(error) => {
                     let hint = error.hint();
-                    let defect = self.loader.origin.defect("E022", text, error.to_string());
+                    let defect = self
+                        .loader
+                        .origin
+                        .defect(Code::E022, text, error.to_string());
                     Err(Defect { hint, ..defect })
                 }
             }
@@ -283,7 +289,7 @@ impl Images<'_> {
                     Ok(Context::Folder(folder))
                 } else {
                     Err(self.loader.origin.defect(
-                        "E089",
+                        Code::E089,
                         text,
                         format!("there is no folder `{folder}`"),
                     ))
@@ -306,7 +312,10 @@ impl Images<'_> {
         let parse = |text: &Text| {
             let parsed = text.get_ref().parse();
             parsed.map_err(|error: PlatformError| {
-                let defect = self.loader.origin.defect("E022", text, error.to_string());
+                let defect = self
+                    .loader
+                    .origin
+                    .defect(Code::E022, text, error.to_string());
                 defect.hint(error.hint())
             })
         };
@@ -324,7 +333,7 @@ impl Images<'_> {
             Ok(path)
         } else {
             Err(self.loader.origin.defect(
-                "E089",
+                Code::E089,
                 text,
                 format!("`{key}`: there is no file `{path}`"),
             ))
@@ -335,7 +344,7 @@ impl Images<'_> {
     fn inside(&self, text: &Text, path: &str) -> Result<String, Defect> {
         let outside = || {
             let defect = self.loader.origin.defect(
-                "E091",
+                Code::E091,
                 text,
                 format!("`{path}` is outside the project's folder"),
             );
@@ -398,7 +407,7 @@ impl Images<'_> {
         }
         known.remove(&image.name);
         let defect = Defect::new(
-            "E084",
+            Code::E084,
             place,
             format!(
                 "`{}` stands on `{parent}`, which is no image of the project",
@@ -445,7 +454,8 @@ fn image_name<'a>(key: &'a str, folder: Option<&'a str>, place: &Place) -> Resul
         return Ok(name);
     }
     let message = format!("`{name}` cannot name an image: it is a part of the reference");
-    Err(Defect::new("E029", place.clone(), message).hint("use lower-case letters, digits and `-`"))
+    Err(Defect::new(Code::E029, place.clone(), message)
+        .hint("use lower-case letters, digits and `-`"))
 }
 
 fn kind(
@@ -462,7 +472,7 @@ fn kind(
             let message =
                 format!("`{name}` has neither `src` nor `dockerfile`: nothing says what is in it");
             let hint = "a job has `src = \"src\"`, any other image a `dockerfile = \"…\"`";
-            Err(Defect::new("E023", place.clone(), message).hint(hint))
+            Err(Defect::new(Code::E023, place.clone(), message).hint(hint))
         }
     }
 }
@@ -477,7 +487,7 @@ fn cycle(path: &[&Image]) -> Defect {
         "images stand on each other in a circle: {}",
         names.join(" → ")
     );
-    Defect::new("E085", path[0].place.clone(), message).hint("take one `parent` away")
+    Defect::new(Code::E085, path[0].place.clone(), message).hint("take one `parent` away")
 }
 
 /// An image without a chain of its own has its parent's, or the only one that there is.

@@ -1,5 +1,6 @@
 //! What a stage is made from, as it lies on this disk: its Dockerfile, its context, the job's code.
 
+use crate::code::Code;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -199,8 +200,9 @@ impl<'a> InputReader<'a> {
         };
         let modules = self.trees.choose(&root, &rules, &|_| true)?;
         let main = root.join(&package.main);
-        let unreadable =
-            |error: std::io::Error| Defect::new("E089", package.place.clone(), error.to_string());
+        let unreadable = |error: std::io::Error| {
+            Defect::new(Code::E089, package.place.clone(), error.to_string())
+        };
         let name = package.main.rsplit('/').next().unwrap_or(&package.main);
         let main = Entry::of_file(name, &main, false).map_err(unreadable)?;
         Ok(Some(PackageInputs { main, modules }))
@@ -328,7 +330,7 @@ type NamedDockerfile = (Vec<u8>, PathBuf, Option<&'static BuiltInDockerfile>);
 fn dockerfile(project: &Project, lock: &Lock, image: &Image) -> Result<NamedDockerfile, Defect> {
     if let Some(file) = &image.dockerfile {
         let bytes = fs_err::read(project.root.join(file))
-            .map_err(|error| Defect::new("E089", image.place.clone(), error.to_string()))?;
+            .map_err(|error| Defect::new(Code::E089, image.place.clone(), error.to_string()))?;
         return Ok((bytes, PathBuf::from(file), None));
     }
     let name = image.kind.built_in().unwrap_or_default();
@@ -339,7 +341,7 @@ fn dockerfile(project: &Project, lock: &Lock, image: &Image) -> Result<NamedDock
     let built_in = built_in.ok_or_else(|| {
         let message =
             format!("the lock names a built-in recipe `{name}` that this sparkpack does not carry");
-        let defect = Defect::new("E032", Place::of_line(lock::FILE_NAME, 1), message);
+        let defect = Defect::new(Code::E032, Place::of_line(lock::FILE_NAME, 1), message);
         defect.hint("install the sparkpack that wrote the lock, or a newer one")
     })?;
     let file = PathBuf::from(format!("dockerfiles/{name}/Dockerfile"));
@@ -420,7 +422,7 @@ fn undeclared(image: &Image, dockerfile: &Dockerfile) -> Vec<Defect> {
             "`{}` has the build argument `{name}`, which its Dockerfile does not declare",
             image.name
         );
-        let defect = Defect::new("W103", image.place.clone(), message);
+        let defect = Defect::new(Code::W103, image.place.clone(), message);
         match nearest(name, declared.iter().map(String::as_str)) {
             Some(near) => defect.hint(format!("did you mean `{near}`?")),
             None => defect.hint(format!(
@@ -448,7 +450,11 @@ fn image_uses(
             Used::Stage(_) => continue,
             Used::Scratch => UsedImage::Scratch,
             Used::Image(text) => used_image(project, image, text).map_err(|reason| {
-                Defect::new("E093", Place::of_line(dockerfile.file(), used.line), reason)
+                Defect::new(
+                    Code::E093,
+                    Place::of_line(dockerfile.file(), used.line),
+                    reason,
+                )
             })?,
         };
         image_uses.push(ImageUse {
@@ -523,7 +529,7 @@ fn refuse_unused_parent(
         .get(resolution.target())
         .map_or(1, |stage| stage.line);
     let place = Place::of_line(dockerfile.file(), line);
-    Err(Defect::new("E094", place, message)
+    Err(Defect::new(Code::E094, place, message)
         .hint("write `ARG PARENT` at the top and `FROM ${PARENT}`"))
 }
 

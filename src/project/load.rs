@@ -1,5 +1,6 @@
 //! Turns `sparkpack.toml` as it is written into the [`Project`] that it means.
 
+use crate::code::Code;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde_spanned::Spanned;
@@ -33,7 +34,7 @@ const GLIBC: (u8, u8) = (2, 28);
 pub fn load(root: &Path, environment: Environment<'_>) -> Result<Project, Defect> {
     let file = Path::new(FILE_NAME);
     let path = root.join(FILE_NAME);
-    let unreadable = |reason: String| Defect::new("E010", Place::of_line(file, 1), reason);
+    let unreadable = |reason: String| Defect::new(Code::E010, Place::of_line(file, 1), reason);
     let metadata = fs_err::metadata(&path).map_err(|error| unreadable(error.to_string()))?;
     if !metadata.is_file() {
         return Err(unreadable(format!("`{FILE_NAME}` is not a file"))
@@ -64,7 +65,7 @@ impl Loader<'_> {
                 let parsed = ReferenceTemplate::parse(text.get_ref());
                 parsed.map_err(|reason| {
                     let message = format!("`reference`: {reason}");
-                    let defect = self.origin.defect("E024", text, message);
+                    let defect = self.origin.defect(Code::E024, text, message);
                     defect.hint(
                         "write `reference = \"{registry}/{image}:{fingerprint}\"`, or the like",
                     )
@@ -115,7 +116,7 @@ impl Loader<'_> {
     fn registries(&self) -> Result<BTreeMap<String, Registry>, Defect> {
         if self.config.registries.is_empty() {
             let defect = Defect::new(
-                "E023",
+                Code::E023,
                 Place::of_line(self.origin.file, 1),
                 "no registry is configured",
             );
@@ -147,7 +148,7 @@ impl Loader<'_> {
             Err(error) => {
                 let defect =
                     self.origin
-                        .defect("E025", text, error.to_string().replace("/image`", "`"));
+                        .defect(Code::E025, text, error.to_string().replace("/image`", "`"));
                 Err(if prefix.starts_with("http://") {
                     defect.hint("drop the scheme, and list the host under `insecure`")
                 } else {
@@ -178,7 +179,7 @@ impl Loader<'_> {
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) = after.split_once('}').ok_or_else(|| {
                 self.origin.defect(
-                    "E022",
+                    Code::E022,
                     text,
                     format!("`{}` has a `${{` without `}}`", text.get_ref()),
                 )
@@ -186,7 +187,7 @@ impl Loader<'_> {
             let value = (self.environment)(name).filter(|value| !value.is_empty());
             let value = value.ok_or_else(|| {
                 let defect = self.origin.defect(
-                    "E027",
+                    Code::E027,
                     text,
                     format!("the environment variable `{name}` is not set"),
                 );
@@ -207,7 +208,7 @@ impl Loader<'_> {
             .map(|text| match text.get_ref().as_str() {
                 "uv" | "pip" => Ok(text.get_ref().clone()),
                 other => Err(self.origin.defect(
-                    "E022",
+                    Code::E022,
                     text,
                     format!("`{other}` is no installer: `uv` or `pip`"),
                 )),
@@ -215,7 +216,7 @@ impl Loader<'_> {
         let glibc = python.glibc.as_ref().map(|text| {
             two_numbers(text.get_ref()).ok_or_else(|| {
                 self.origin.defect(
-                    "E022",
+                    Code::E022,
                     text,
                     format!("`{}` is no glibc version such as `2.36`", text.get_ref()),
                 )
@@ -242,7 +243,7 @@ impl Loader<'_> {
                 chain.python.get_ref()
             );
             self.origin
-                .defect("E022", &chain.python, message)
+                .defect(Code::E022, &chain.python, message)
                 .hint("give major and minor only: `python = \"3.11\"`")
         })?;
         let spark = self.spark_version(&chain.spark)?;
@@ -284,7 +285,7 @@ impl Loader<'_> {
             return Ok(spark.clone());
         }
         let message = format!("`{spark}` is no Spark version such as `4.1.4`");
-        Err(self.origin.defect("E022", text, message))
+        Err(self.origin.defect(Code::E022, text, message))
     }
 
     fn operator(&self, table: &Spanned<config::Operator>) -> Result<Operator, Defect> {
@@ -297,7 +298,7 @@ impl Loader<'_> {
             (None, Some(source)) => OperatorOrigin::Source(self.known_source(source)?),
             _ => {
                 let defect = self.origin.defect(
-                    "E023",
+                    Code::E023,
                     table,
                     "an operator comes from either an `image` or a `source`",
                 );
@@ -319,7 +320,7 @@ impl Loader<'_> {
         let parsed = text.get_ref().parse::<crate::image::Reference>();
         parsed
             .map(|_| ())
-            .map_err(|error| self.origin.defect("E025", text, error.to_string()))
+            .map_err(|error| self.origin.defect(Code::E025, text, error.to_string()))
     }
 
     fn sources(
@@ -358,7 +359,7 @@ impl Loader<'_> {
             let digest = format!("sha256:{}", text.get_ref().trim_start_matches("sha256:"));
             let wrong = || {
                 self.origin.defect(
-                    "E028",
+                    Code::E028,
                     text,
                     format!(
                         "`{}` is no SHA-256: 64 hex digits are wanted",
@@ -393,7 +394,7 @@ impl Loader<'_> {
                     Err(self
                         .origin
                         .defect(
-                            "E022",
+                            Code::E022,
                             url,
                             format!("`{}` is no http or https URL", url.get_ref()),
                         )
@@ -405,7 +406,7 @@ impl Loader<'_> {
             }
             (None, None, Some(maven), None) => {
                 let parsed = maven.get_ref().parse().map(SourceOrigin::Maven);
-                parsed.map_err(|reason| self.origin.defect("E022", maven, reason))
+                parsed.map_err(|reason| self.origin.defect(Code::E022, maven, reason))
             }
             (None, None, None, Some(pypi)) => match pypi.get_ref().split_once("==") {
                 Some((name, version)) => Ok(SourceOrigin::PythonSdist {
@@ -413,14 +414,14 @@ impl Loader<'_> {
                     version: version.to_owned(),
                 }),
                 None => Err(self.origin.defect(
-                    "E022",
+                    Code::E022,
                     pypi,
                     format!("`{}` is not `name==version`", pypi.get_ref()),
                 )),
             },
             _ => {
                 let defect = self.origin.defect(
-                    "E023",
+                    Code::E023,
                     table,
                     "a source has exactly one of `url`, `path`, `maven` and `pypi`",
                 );
@@ -437,7 +438,7 @@ impl Loader<'_> {
             Err(self
                 .origin
                 .defect(
-                    "E029",
+                    Code::E029,
                     text,
                     format!("`{}` cannot name {what}", text.get_ref()),
                 )
@@ -451,7 +452,7 @@ impl Loader<'_> {
             if !project.registries.contains_key(registry) {
                 let names: Vec<&String> = project.registries.keys().collect();
                 let defect = self.origin.defect(
-                    "E087",
+                    Code::E087,
                     globs,
                     format!("manifests of the registry `{registry}`, which is not configured"),
                 );
@@ -466,10 +467,10 @@ impl Loader<'_> {
         let globs = globs.iter().map(|text| {
             glob::compile(text.get_ref()).map_err(|reason| {
                 let message = format!("`{}` is no glob: {reason}", text.get_ref());
-                self.origin.defect("E022", text, message)
+                self.origin.defect(Code::E022, text, message)
             })?;
             let files = glob::matching(self.root, text.get_ref(), PathKind::Files)
-                .map_err(|reason| self.origin.defect("E022", text, reason))?;
+                .map_err(|reason| self.origin.defect(Code::E022, text, reason))?;
             Ok(ManifestGlob {
                 place: self.origin.place(text),
                 pattern: text.get_ref().clone(),
@@ -490,7 +491,7 @@ impl Loader<'_> {
             Some((_, "tag+digest")) => Ok(PinMode::TagAndDigest),
             Some((text, other)) => {
                 let message = format!("`pin = \"{other}\"` is unknown");
-                let defect = self.origin.defect("E022", text, message);
+                let defect = self.origin.defect(Code::E022, text, message);
                 Err(defect.hint("write `pin = \"tag\"` or `pin = \"tag+digest\"`"))
             }
         }
@@ -500,7 +501,7 @@ impl Loader<'_> {
         let places = self.config.places.iter().map(|table| {
             let path = path_steps(table.path.get_ref()).map_err(|reason| {
                 let message = format!("`{}` is no path: {reason}", table.path.get_ref());
-                let defect = self.origin.defect("E022", &table.path, message);
+                let defect = self.origin.defect(Code::E022, &table.path, message);
                 defect.hint("write keys with dots between, `[]` for every item of a list, and `[\"a.b\"]` for a key with dots: `spec.steps[].image`")
             })?;
             Ok(ConfiguredPlace {
@@ -528,7 +529,7 @@ impl Loader<'_> {
                     .reference(names, &digest)
                     .map_err(|error| {
                         Defect::new(
-                            "E025",
+                            Code::E025,
                             image.place.clone(),
                             format!("the reference of `{}`: {error}", image.name),
                         )
@@ -541,7 +542,7 @@ impl Loader<'_> {
                         "`{}` and `{other}` would have the same references",
                         image.name
                     );
-                    return Err(Defect::new("E024", image.place.clone(), message)
+                    return Err(Defect::new(Code::E024, image.place.clone(), message)
                         .hint("put `{image}` into `reference`"));
                 }
             }
@@ -559,7 +560,7 @@ impl Loader<'_> {
                     );
                     project
                         .warnings
-                        .push(Defect::new("W101", glob.place.clone(), message));
+                        .push(Defect::new(Code::W101, glob.place.clone(), message));
                 }
             }
         }
@@ -573,7 +574,7 @@ impl Loader<'_> {
             let message = "`mirrors.debian` has no effect yet: builds use the root image's own package sources";
             project
                 .warnings
-                .extend(place.map(|place| Defect::new("W102", place, message)));
+                .extend(place.map(|place| Defect::new(Code::W102, place, message)));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What every part of loading has at hand: the configuration as it is written, and the folder that it lies in.
 
+use crate::code::Code;
 use std::path::Path;
 
 use serde_spanned::Spanned;
@@ -33,7 +34,7 @@ impl Loader<'_> {
         }
         let defect = self
             .origin
-            .defect("E086", text, format!("there is no source `{name}`"));
+            .defect(Code::E086, text, format!("there is no source `{name}`"));
         Err(
             match nearest(name, self.config.sources.keys().map(String::as_str)) {
                 Some(near) => defect.hint(format!("did you mean `{near}`?")),

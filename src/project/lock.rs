@@ -1,5 +1,6 @@
 //! `sparkpack.lock`: the resolved facts that a checkout cannot know by itself.
 
+use crate::code::Code;
 use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
@@ -163,7 +164,11 @@ impl Lock {
     pub fn parse(file: &Path, text: &str) -> Result<Self, Defect> {
         let lock: Self = toml::from_str(text).map_err(|error| {
             let place = Place::of_offset(file, text, error.span().map_or(0, |span| span.start));
-            let defect = Defect::new("E030", place, format!("not a lock: {}", error.message()));
+            let defect = Defect::new(
+                Code::E030,
+                place,
+                format!("not a lock: {}", error.message()),
+            );
             defect.hint(format!(
                 "take the committed file back, or delete {FILE_NAME} and run `sparkpack lock`"
             ))
@@ -173,7 +178,7 @@ impl Lock {
                 "`format = {}` is not known to this sparkpack, which knows {FORMAT}",
                 lock.format
             );
-            return Err(Defect::new("E031", Place::of_line(file, 1), message)
+            return Err(Defect::new(Code::E031, Place::of_line(file, 1), message)
                 .hint("install a newer sparkpack"));
         }
         Ok(lock)

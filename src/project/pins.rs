@@ -3,6 +3,7 @@
 //! One line each, in the order of their bytes: registry, repository, platforms, fingerprint, digest. A line holds all
 //! that is known of one image in one registry, so that two branches which push different images merge without a word.
 
+use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
@@ -57,7 +58,7 @@ impl Pins {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => {
                 let message = format!("it cannot be read: {error}");
-                let defect = Defect::new("E069", Place::of_line(file, 1), message);
+                let defect = Defect::new(Code::E069, Place::of_line(file, 1), message);
                 Err(defect.hint("make it a file that you may read"))
             }
         }
@@ -106,7 +107,7 @@ impl Pins {
         let place = pin.place.unwrap_or_else(|| Place::of_line(FILE_NAME, 1));
         let hint =
             "remove one of them, then `sparkpack check --remote` says whether the other is right";
-        Err(Defect::new("E069", place, message).hint(hint))
+        Err(Defect::new(Code::E069, place, message).hint(hint))
     }
 
     /// The digest of what was made from `fingerprint` for `platforms`.
@@ -176,7 +177,7 @@ impl Pin {
             return Err(wrong_line(line, at(0), fields.len()));
         };
         let wrong = |field: (usize, &str), message: String| {
-            let defect = Defect::new("E069", at(field.0), message);
+            let defect = Defect::new(Code::E069, at(field.0), message);
             defect.hint(hint())
         };
         let platforms_of = |text: &str| text.split(',').map(str::parse).collect();
@@ -206,12 +207,12 @@ impl Pin {
 fn wrong_line(line: &str, place: Place, fields: usize) -> Defect {
     let markers = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
     if markers.iter().any(|marker| line.starts_with(marker)) {
-        let defect = Defect::new("E069", place, "a merge left its conflict here");
+        let defect = Defect::new(Code::E069, place, "a merge left its conflict here");
         return defect
             .hint("keep the lines of one side, remove the markers, then run `sparkpack push`");
     }
     let message = format!("five fields are wanted ({FIELDS}), and this line has {fields}");
-    Defect::new("E069", place, message).hint(hint())
+    Defect::new(Code::E069, place, message).hint(hint())
 }
 
 fn hint() -> String {
@@ -293,7 +294,7 @@ fn utf8(file: &Path, bytes: &[u8]) -> Result<String, Defect> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         let place = Place::of_offset(file, &valid, valid.len());
-        Defect::new("E069", place, "the file is not UTF-8").hint(hint())
+        Defect::new(Code::E069, place, "the file is not UTF-8").hint(hint())
     })?;
     Ok(text.to_owned())
 }

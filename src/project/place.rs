@@ -1,5 +1,6 @@
 //! Places in files that a person wrote, and what is wrong there.
 
+use crate::code::Code;
 use std::{fmt, path::PathBuf};
 
 /// A place in a file that a person wrote; lines and columns count from 1, columns in characters.
@@ -101,7 +102,7 @@ impl fmt::Display for Place {
 #[error("{place}: {message}")]
 pub struct Defect {
     /// `E021` and the like.
-    pub code: &'static str,
+    pub code: Code,
     /// Where.
     pub place: Place,
     /// What, quoting the offending text.
@@ -113,7 +114,7 @@ pub struct Defect {
 impl Defect {
     /// A defect without a hint.
     #[must_use]
-    pub fn new(code: &'static str, place: Place, message: impl Into<String>) -> Self {
+    pub fn new(code: Code, place: Place, message: impl Into<String>) -> Self {
         Self {
             code,
             place,

@@ -1,5 +1,6 @@
 //! A place that names an image: the scalars that make up its reference, and how they change for another reference.
 
+use crate::code::Code;
 use std::ops::Range;
 
 use granit_parser::ScalarStyle;
@@ -47,7 +48,7 @@ impl DuplicateKey {
     pub(super) fn defect(&self) -> Defect {
         let Self { key, first, second } = self;
         let message = format!("the key `{key}` is there twice: first at {first}");
-        Defect::new("E061", second.clone(), message).hint("remove one of the two")
+        Defect::new(Code::E061, second.clone(), message).hint("remove one of the two")
     }
 }
 
@@ -489,7 +490,7 @@ impl ImagePlace {
                     "`newTag` and `digest` of `{}` exclude each other",
                     self.path
                 );
-                let defect = Defect::new("E201", second.place.clone(), message);
+                let defect = Defect::new(Code::E201, second.place.clone(), message);
                 let hint = match mode {
                     ExpectedDigest::Never => {
                         "remove `digest`: with `pin = \"tag\"` the tag says all"
@@ -519,7 +520,7 @@ impl ImagePlace {
                     "`{}` holds a digest, and of `{}:{}` none is known yet",
                     self.path, expected.image, expected.tag
                 );
-                let defect = Defect::new("W108", digest.place.clone(), message);
+                let defect = Defect::new(Code::W108, digest.place.clone(), message);
                 let hint = "run `sparkpack push`, which writes it";
                 Err(Hindrance::NotPushed(defect.hint(hint)))
             }
@@ -534,7 +535,7 @@ impl ImagePlace {
             self.written()
         );
         let hint = format!("add `{line}` {place}");
-        Defect::new("E200", self.place.clone(), message).hint(hint)
+        Defect::new(Code::E200, self.place.clone(), message).hint(hint)
     }
 }
 

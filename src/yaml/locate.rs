@@ -569,7 +569,7 @@ mod tests {
         for (text, code, place, hint) in table {
             let defect = defect(text);
             assert_eq!(
-                (defect.code, defect.place.to_string().as_str()),
+                (defect.code.as_str(), defect.place.to_string().as_str()),
                 (code, place)
             );
             assert!(defect.hint.unwrap().contains(hint), "{text}");
@@ -753,7 +753,7 @@ mod tests {
         let defects = locate(Path::new("f.yml"), &text, &rules()).unwrap_err();
         let shown: Vec<(&str, String)> = defects
             .iter()
-            .map(|defect| (defect.code, defect.place.to_string()))
+            .map(|defect| (defect.code.as_str(), defect.place.to_string()))
             .collect();
         let expected = [
             ("E062", "f.yml:4:24"),

@@ -1,5 +1,6 @@
 //! Applies the marks of a text to its places.
 
+use crate::code::Code;
 use std::{collections::HashSet, ops::Range, path::Path};
 
 use granit_parser::{Event, Parser, ScalarStyle};
@@ -161,7 +162,7 @@ fn refuse_other_values(place: &ImagePlace, part: ReferencePart) -> Result<(), De
     }
     let message = format!("`{value}` is no {what}, as the mark behind it says");
     let hint = format!("write a {what} or `\"\"`, or put the mark behind the right value");
-    Err(Defect::new("E202", place.place.clone(), message).hint(hint))
+    Err(Defect::new(Code::E202, place.place.clone(), message).hint(hint))
 }
 
 /// A place that is known only by its mark.

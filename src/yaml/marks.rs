@@ -1,5 +1,6 @@
 //! Marks: `# sparkpack: job` behind a value, for places that no table has and for files that are not YAML yet.
 
+use crate::code::Code;
 use std::{ops::Range, path::Path};
 
 use granit_parser::ScalarStyle;
@@ -130,7 +131,7 @@ impl TextLine<'_> {
         };
         if let Some(part) = more.filter(|_| !scalar::holds_expression(raw)) {
             let message = format!("`{raw}` is more than {part}");
-            let defect = Defect::new("E202", self.place(value.span.start), message);
+            let defect = Defect::new(Code::E202, self.place(value.span.start), message);
             return Err(defect.hint(format!(
                 "of a whole reference the mark is `# sparkpack: {image}`"
             )));
@@ -145,7 +146,7 @@ impl TextLine<'_> {
     }
 
     fn misplaced(&self, comment: usize, message: &str) -> Defect {
-        Defect::new("E202", self.place(comment), message)
+        Defect::new(Code::E202, self.place(comment), message)
             .hint("put it behind the value, on the same line")
     }
 
@@ -174,7 +175,7 @@ fn no_value(before: &str, place: Place) -> Defect {
         return expression_defect(place);
     }
     let message = "no single value stands before this mark";
-    Defect::new("E202", place, message).hint(
+    Defect::new(Code::E202, place, message).hint(
         "give the value a line of its own, with no anchor or tag: `KEY: VALUE  # sparkpack: IMAGE`",
     )
 }
@@ -182,7 +183,7 @@ fn no_value(before: &str, place: Place) -> Defect {
 /// What is wrong where a template engine fills in the value at `place`.
 pub(super) fn expression_defect(place: Place) -> Defect {
     let message = "the value before this mark holds an expression, which something else fills in";
-    Defect::new("E203", place, message).hint(
+    Defect::new(Code::E203, place, message).hint(
         "write the part that sparkpack is to change as a value of its own, or remove the mark",
     )
 }
@@ -209,7 +210,7 @@ fn mark_kind(words: &str, images: &[&str]) -> Result<MarkKind, DefectAt> {
         _ => {
             let message = format!("`{}` is no mark", words.join(" "));
             return Err(Box::new(move |place| {
-                Defect::new("E202", place, message.clone()).hint(
+                Defect::new(Code::E202, place, message.clone()).hint(
                     "write `# sparkpack: IMAGE`, `# sparkpack: IMAGE tag`, `# sparkpack: IMAGE digest` or `# sparkpack: ignore`",
                 )
             }));
@@ -225,7 +226,7 @@ fn mark_kind(words: &str, images: &[&str]) -> Result<MarkKind, DefectAt> {
         |near| format!("did you mean `{near}`?"),
     );
     Err(Box::new(move |place| {
-        Defect::new("E202", place, message.clone()).hint(hint.clone())
+        Defect::new(Code::E202, place, message.clone()).hint(hint.clone())
     }))
 }
 

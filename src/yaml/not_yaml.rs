@@ -1,5 +1,6 @@
 //! The message for a text that is not YAML: where the error is, what it is, and what to write instead.
 
+use crate::code::Code;
 use std::path::{Path, PathBuf};
 
 use granit_parser::{ErrorKind, ScanError};
@@ -40,7 +41,7 @@ pub(super) fn not_yaml(file: &Path, chunk: Chunk<'_>, error: &ScanError) -> Defe
             "not YAML: a tab indents `{}`",
             excerpt(lines[number].trim_start_matches([' ', '\t']))
         );
-        return Defect::new("E060", at(number, indent.count() + 1), message)
+        return Defect::new(Code::E060, at(number, indent.count() + 1), message)
             .hint("indent with spaces: YAML allows no tabs there");
     }
     let rest: String = line.chars().skip(marker.col()).collect();
@@ -58,7 +59,7 @@ pub(super) fn not_yaml(file: &Path, chunk: Chunk<'_>, error: &ScanError) -> Defe
         _ => None,
     };
     let defect = Defect::new(
-        "E060",
+        Code::E060,
         at(0, marker.col() + 1 + inside.unwrap_or(0)),
         format!("not YAML: {message}"),
     );

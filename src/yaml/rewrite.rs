@@ -1,5 +1,6 @@
 //! Writes new references into the places of a text; every other byte stays as it was.
 
+use crate::code::Code;
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use granit_parser::{Event, ScalarStyle};
@@ -154,12 +155,12 @@ impl<'p> Edit<'p> {
                 scalar.path
             );
             let key = scalar.path.rsplit('.').next().unwrap_or("image");
-            let defect = Defect::new("E064", scalar.place.clone(), message);
+            let defect = Defect::new(Code::E064, scalar.place.clone(), message);
             return Err(defect.hint(format!("write `{key}: {new}` on one line")));
         }
         if scalar.other_type.is_some() && scalar.span.is_empty() {
             let message = format!("`{}` has no value", scalar.path);
-            let defect = Defect::new("E062", scalar.place.clone(), message);
+            let defect = Defect::new(Code::E062, scalar.place.clone(), message);
             return Err(defect.hint("write `\"\"`, which sparkpack can fill"));
         }
         let written = if scalar.is_suffix && !new.is_empty() {
@@ -196,7 +197,7 @@ impl<'p> Edit<'p> {
             "with `{}` for `{}` the text would not read back as intended",
             self.new, self.scalar.path
         );
-        Defect::new("E065", self.scalar.place.clone(), message)
+        Defect::new(Code::E065, self.scalar.place.clone(), message)
             .hint("write the present value plainly, on one line")
     }
 }
@@ -206,7 +207,7 @@ fn conflict(first: &Edit<'_>, second: &Edit<'_>) -> Defect {
         "`{}` and `{}` (at {}) are one value and would have to be two: `{}` and `{}`",
         second.scalar.path, first.scalar.path, first.scalar.place, second.new, first.new
     );
-    Defect::new("E063", second.scalar.place.clone(), message)
+    Defect::new(Code::E063, second.scalar.place.clone(), message)
         .hint("write out what the alias stands for")
 }
 
@@ -239,7 +240,7 @@ fn is_shared(scalar: &Scalar, shared: &SharedAnchor, new: &str) -> Defect {
     };
     let file = scalar.place.file.display();
     let hint = format!("{cure}; or allow it: `anchors = [\"{file}\"]` in sparkpack.toml");
-    Defect::new("E063", scalar.place.clone(), message).hint(hint)
+    Defect::new(Code::E063, scalar.place.clone(), message).hint(hint)
 }
 
 /// Applies edits, which are in the order of the text, to the piece `text` that begins at byte `offset`.
@@ -284,7 +285,7 @@ fn verify_chunk(file: &Path, chunk: Chunk<'_>, edits: &[Edit<'_>]) -> Result<(),
     let wrong = |left: &[Edit<'_>]| {
         let nowhere = || {
             Defect::new(
-                "E065",
+                Code::E065,
                 Place::of_line(file, 1),
                 "the text would not read back",
             )
@@ -584,7 +585,7 @@ mod tests {
         for (spec, place, message, hint) in table {
             let defect = rewritten(&spark(spec)).unwrap_err();
             assert_eq!(
-                (defect.code, defect.place.to_string()),
+                (defect.code.as_str(), defect.place.to_string()),
                 ("E063", place.to_owned())
             );
             assert!(defect.message.contains(message), "{defect}");
@@ -632,7 +633,7 @@ mod tests {
                 continue;
             };
             assert_eq!(
-                (defect.code, defect.hint.as_deref()),
+                (defect.code.as_str(), defect.hint.as_deref()),
                 (
                     "E064",
                     Some("write `image: reg:5000/team/job:new` on one line")

@@ -1,5 +1,6 @@
 //! Looks things up in a document: follows aliases and merges, and reads the scalars of a place.
 
+use crate::code::Code;
 use std::{collections::HashSet, ops::Range, path::Path};
 
 use granit_parser::ScalarStyle;
@@ -135,7 +136,7 @@ impl<'d, 't> View<'d, 't> {
                 let message = format!(
                     "more than {MERGE_LIMIT} mappings are merged (`<<`) on the way to `{key}`"
                 );
-                return Err(Defect::new("E066", self.place(merge.key_spot), message)
+                return Err(Defect::new(Code::E066, self.place(merge.key_spot), message)
                     .hint(format!("write `{key}: ...` out where it is meant")));
             }
         }

@@ -1,5 +1,6 @@
 //! Walks through a document to all the images that it names.
 
+use crate::code::Code;
 use std::{collections::HashSet, ops::Range};
 
 use super::{
@@ -335,6 +336,6 @@ impl<'d, 't> Walk<'d, 't> {
             "`{}` of this {} is {other}{quoted}, not a string",
             scalar.path, rule.kind
         );
-        Err(Defect::new("E062", scalar.place.clone(), message).hint(hint))
+        Err(Defect::new(Code::E062, scalar.place.clone(), message).hint(hint))
     }
 }

@@ -2,7 +2,8 @@
 
 use walkdir::WalkDir;
 
-const LAYERS: [&str; 10] = [
+const LAYERS: [&str; 11] = [
+    "code",
     "image",
     "project",
     "package",

@@ -22,6 +22,40 @@ fn the_table_of_places_is_the_codes() {
     assert_eq!(table, wanted, "run it with UPDATE_DOCS=1");
 }
 
+/// `UPDATE_DOCS=1` writes the page anew.
+#[test]
+fn the_page_of_codes_is_the_codes() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
+    let wanted = sparkpack::code::documentation();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs_err::write(&file, wanted).unwrap();
+        return;
+    }
+    let page = fs_err::read_to_string(&file).unwrap();
+    assert!(page == wanted, "run it with UPDATE_DOCS=1");
+}
+
+/// A code that nothing gives would be documentation of nothing.
+#[test]
+fn every_code_is_given_somewhere() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let texts: Vec<String> = walkdir::WalkDir::new(&source)
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| entry.file_name() != "code.rs" && entry.file_type().is_file())
+        .map(|entry| fs_err::read_to_string(entry.path()).unwrap())
+        .collect();
+    let is_given = |code: &sparkpack::code::Code| {
+        let written = format!("Code::{code}");
+        texts.iter().any(|text| text.contains(&written))
+    };
+    let unused: Vec<_> = sparkpack::code::Code::ALL
+        .iter()
+        .filter(|code| !is_given(code))
+        .collect();
+    assert!(unused.is_empty(), "{unused:?}");
+}
+
 /// A place that the table has and no fixture fills would be a claim without a test.
 #[test]
 fn every_kind_of_the_table_has_a_fixture() {

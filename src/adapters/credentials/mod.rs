@@ -3,6 +3,7 @@
 //! Asked in this order, the first that has something for the repository answers: `DOCKER_AUTH_CONFIG` (the content
 //! itself), `REGISTRY_AUTH_FILE`, docker's `config.json`, podman's `auth.json` of the session, then of the home.
 
+use crate::code::Code;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -99,8 +100,8 @@ pub enum CredentialsError {
 impl CredentialsError {
     /// The code that a message begins with.
     #[must_use]
-    pub fn code(&self) -> &'static str {
-        "E401"
+    pub fn code(&self) -> Code {
+        Code::E401
     }
 
     /// What to type.
@@ -450,7 +451,7 @@ fn parse(file: &Path, text: &str) -> Result<Content, CredentialsError> {
             column: error.column().max(1),
         };
         let hint = "correct it, or move the file away and run `docker login` again";
-        CredentialsError::Malformed(Defect::new("E401", place, message).hint(hint))
+        CredentialsError::Malformed(Defect::new(Code::E401, place, message).hint(hint))
     })
 }
 

@@ -1,5 +1,6 @@
 //! The errors of a daemon, each with what to do about it.
 
+use crate::code::Code;
 use std::{
     io::ErrorKind,
     iter,
@@ -130,16 +131,16 @@ pub enum Unreachable {
 impl DockerError {
     /// `E601` and the like.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Unauthorized { .. } => "E401",
-            Self::Unreachable { .. } => "E601",
-            Self::Push { .. } => "E603",
-            Self::Pull { .. } => "E604",
-            Self::Answer { .. } => "E605",
-            Self::Mismatch(_) => "E606",
-            Self::Labels { .. } => "E607",
-            Self::Archive { .. } => "E608",
+            Self::Unauthorized { .. } => Code::E401,
+            Self::Unreachable { .. } => Code::E601,
+            Self::Push { .. } => Code::E603,
+            Self::Pull { .. } => Code::E604,
+            Self::Answer { .. } => Code::E605,
+            Self::Mismatch(_) => Code::E606,
+            Self::Labels { .. } => Code::E607,
+            Self::Archive { .. } => Code::E608,
         }
     }
 

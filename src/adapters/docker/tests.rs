@@ -149,7 +149,7 @@ fn code(error: &BuildError) -> &'static str {
     match error {
         BuildError::Failed { .. } => "E602",
         BuildError::Mismatch(_) => "E606",
-        BuildError::Docker(error) => error.code(),
+        BuildError::Docker(error) => error.code().as_str(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why files were not replaced.
 
+use crate::code::Code;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -84,14 +85,14 @@ fn room(free: u64) -> String {
 impl ReplaceError {
     /// The code that documentation and scripts can name.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Disk { .. } => "E610",
+            Self::Disk { .. } => Code::E610,
             Self::Unfinished(error) => error.code(),
-            Self::Changed { .. } => "E102",
-            Self::Twice { .. } => "E069",
-            Self::Busy => "E612",
-            Self::Journal { .. } => "E613",
+            Self::Changed { .. } => Code::E102,
+            Self::Twice { .. } => Code::E069,
+            Self::Busy => Code::E612,
+            Self::Journal { .. } => Code::E613,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What can go wrong with an installer and its index.
 
+use crate::code::Code;
 use std::{io, path::PathBuf};
 
 use super::Tool;
@@ -139,23 +140,23 @@ pub enum PythonError {
 impl PythonError {
     /// The code of the message.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Offline { .. } => "E035",
-            Self::NoInstaller { .. } => "E701",
-            Self::Failed { .. } => "E702",
-            Self::NotFound { .. } => "E703",
-            Self::OnlySource { .. } => "E704",
-            Self::OtherPlatforms { .. } => "E705",
-            Self::Conflict { .. } | Self::Provided { .. } => "E706",
-            Self::HashMismatch { .. } => "E707",
-            Self::Unreachable { .. } => "E708",
-            Self::Denied { .. } => "E709",
-            Self::OtherPython { .. } => "E710",
-            Self::Unsupported { .. } => "E711",
-            Self::NoHash { .. } => "E712",
-            Self::Io(_) => "E713",
-            Self::Unlisted { .. } => "E714",
+            Self::Offline { .. } => Code::E035,
+            Self::NoInstaller { .. } => Code::E701,
+            Self::Failed { .. } => Code::E702,
+            Self::NotFound { .. } => Code::E703,
+            Self::OnlySource { .. } => Code::E704,
+            Self::OtherPlatforms { .. } => Code::E705,
+            Self::Conflict { .. } | Self::Provided { .. } => Code::E706,
+            Self::HashMismatch { .. } => Code::E707,
+            Self::Unreachable { .. } => Code::E708,
+            Self::Denied { .. } => Code::E709,
+            Self::OtherPython { .. } => Code::E710,
+            Self::Unsupported { .. } => Code::E711,
+            Self::NoHash { .. } => Code::E712,
+            Self::Io(_) => Code::E713,
+            Self::Unlisted { .. } => Code::E714,
             Self::Vendor(error) => error.code(),
         }
     }

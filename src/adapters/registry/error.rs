@@ -2,6 +2,7 @@
 
 use super::{session::api_host, transport::is_loopback};
 use crate::adapters::credentials::CredentialsError;
+use crate::code::Code;
 
 /// Why a registry did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -148,16 +149,16 @@ fn spelled(count: u32) -> String {
 impl RegistryError {
     /// The code that a message begins with.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
             Self::NotSignedIn { .. } | Self::WrongPassword { .. } | Self::Credentials { .. } => {
-                "E401"
+                Code::E401
             }
-            Self::Denied { .. } => "E402",
-            Self::Unreachable { .. } => "E501",
-            Self::Refused { .. } | Self::NotUnderstood { .. } => "E502",
-            Self::Untrue { .. } => "E503",
-            Self::Settings { .. } => "E504",
+            Self::Denied { .. } => Code::E402,
+            Self::Unreachable { .. } => Code::E501,
+            Self::Refused { .. } | Self::NotUnderstood { .. } => Code::E502,
+            Self::Untrue { .. } => Code::E503,
+            Self::Settings { .. } => Code::E504,
         }
     }
 

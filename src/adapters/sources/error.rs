@@ -1,3 +1,4 @@
+use crate::code::Code;
 use std::{io, path::Path};
 
 use crate::{
@@ -127,20 +128,20 @@ impl SourceError {
 
     /// The code of the message.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Offline { .. } => "E035",
-            Self::Checksum { .. } => "E620",
-            Self::Unreachable { .. } => "E621",
-            Self::Denied { .. } => "E622",
-            Self::NotFound { .. } => "E623",
-            Self::UnsafeMember { .. } => "E624",
-            Self::BadArchive { .. } => "E625",
-            Self::DiskFull { .. } => "E626",
-            Self::MissingTool { .. } => "E627",
-            Self::Tool { .. } => "E628",
+            Self::Offline { .. } => Code::E035,
+            Self::Checksum { .. } => Code::E620,
+            Self::Unreachable { .. } => Code::E621,
+            Self::Denied { .. } => Code::E622,
+            Self::NotFound { .. } => Code::E623,
+            Self::UnsafeMember { .. } => Code::E624,
+            Self::BadArchive { .. } => Code::E625,
+            Self::DiskFull { .. } => Code::E626,
+            Self::MissingTool { .. } => Code::E627,
+            Self::Tool { .. } => Code::E628,
             Self::Tree(error) => error.code(),
-            Self::Io(_) => "E629",
+            Self::Io(_) => Code::E629,
         }
     }
 

@@ -280,7 +280,10 @@ fn other_bytes_than_the_pinned_ones_are_refused() {
         "the source `thing` is not what was pinned: {}/x has {evil}, wanted is {wanted}",
         server.url
     );
-    assert_eq!((error.code(), error.to_string()), ("E620", message));
+    assert_eq!(
+        (error.code().as_str(), error.to_string()),
+        ("E620", message)
+    );
     assert!(error.hint().is_some());
     assert_eq!(fixture.blobs(), 0);
     source.sha256 = Some(wanted.clone());

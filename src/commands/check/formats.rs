@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Drift, of_defect};
 use crate::{
     adapters::git,
+    code::Code,
     error::Error,
     image::Digest,
     operations::{manifests::Examined, workspace::Session},
@@ -60,7 +61,7 @@ struct Change<'a> {
 
 #[derive(Serialize)]
 struct Row<'a> {
-    code: &'static str,
+    code: Code,
     file: String,
     line: usize,
     column: usize,
@@ -81,7 +82,7 @@ struct Skipped<'a> {
 
 #[derive(Serialize)]
 struct Warning {
-    code: &'static str,
+    code: Code,
     file: String,
     line: usize,
     column: usize,

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Planner;
 use crate::{
+    code::Code,
     commands::plan::Known,
     error::Error,
     image::Digest,
@@ -95,7 +96,7 @@ struct ManifestChange<'a> {
 
 #[derive(Serialize)]
 struct Warning {
-    code: &'static str,
+    code: Code,
     place: String,
     message: String,
     hint: Option<String>,

@@ -3,6 +3,7 @@
 use super::run::Run;
 use crate::{
     adapters::{builder::Features, cache::CacheKind, store},
+    code::Code,
     error::Error,
     image::{Digest, LABEL_FINGERPRINT, Platform, Reference, Repository},
     operations::{
@@ -125,7 +126,7 @@ impl ContextWriter<'_> {
         let place = Place::of_line(inputs.dockerfile.file(), source.line);
         let message = format!("`{}` matches nothing: {reason}", source.text);
         let hint = "correct the path, which is below the image's `context`";
-        Err(Defect::new("E096", place, message).hint(hint).into())
+        Err(Defect::new(Code::E096, place, message).hint(hint).into())
     }
 
     /// The Dockerfile with its images' names replaced by names under which the daemon surely has them.

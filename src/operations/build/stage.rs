@@ -13,6 +13,7 @@ use crate::{
         builder::{BuildEvent, BuildRequest, Builder},
         destination::Destination,
     },
+    code::Code,
     error::Error,
     image::{
         ExpectedBase, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD,
@@ -199,7 +200,7 @@ fn refuse_what_the_builder_lacks(
         Some(feature) => {
             let place = Place::of_line(inputs.dockerfile.file(), feature.line);
             let defect = Defect::new(
-                "E095",
+                Code::E095,
                 place,
                 format!(
                     "{} needs BuildKit, and {} is in use",

@@ -52,7 +52,7 @@ impl Events for ToldLines {
     }
 
     fn warn(&self, warning: &Defect) {
-        self.line(warning.code);
+        self.line(warning.code.as_str());
     }
 
     fn begin(&self, name: &str) -> Box<dyn Progress + '_> {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     adapters::journal::Replacement,
+    code::Code,
     error::Error,
     image::{Digest, Reference},
     operations::{
@@ -62,7 +63,7 @@ impl<'s> Manifests<'s> {
         let mut shared = Vec::new();
         for glob in &project.anchors {
             let matcher = glob::compile(&glob.pattern);
-            shared.push(matcher.map_err(|why| Defect::new("E022", glob.place.clone(), why))?);
+            shared.push(matcher.map_err(|why| Defect::new(Code::E022, glob.place.clone(), why))?);
         }
         for (name, globs) in &project.manifests {
             if registry.is_some_and(|registry| registry != name) {
@@ -80,7 +81,7 @@ impl<'s> Manifests<'s> {
                         "`{file}` is one of the manifests of `{}` and of those of `{name}`: it can name only one",
                         other.registry
                     );
-                    let defect = Defect::new("E022", glob.place.clone(), message);
+                    let defect = Defect::new(Code::E022, glob.place.clone(), message);
                     return Err(defect.hint("let each glob match other files").into());
                 }
                 files.entry(file).or_insert_with(|| File {
@@ -391,7 +392,7 @@ fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
     let bytes = fs_err::read(session.project.root.join(file))?;
     let hint = "save it as UTF-8, or let no glob of `[manifests]` match it";
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        let defect = Defect::new("E011", Place::of_line(file, 1), "the file is UTF-16");
+        let defect = Defect::new(Code::E011, Place::of_line(file, 1), "the file is UTF-16");
         return Err(defect.hint(hint).into());
     }
     String::from_utf8(bytes).map_err(|error| {
@@ -399,6 +400,6 @@ fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
         let valid = String::from_utf8_lossy(&bytes[..offset]);
         let place = Place::of_offset(file, &valid, offset);
         let message = format!("the byte 0x{:02x} is not UTF-8", bytes[offset]);
-        Defect::new("E011", place, message).hint(hint).into()
+        Defect::new(Code::E011, place, message).hint(hint).into()
     })
 }

@@ -4,6 +4,7 @@ use std::{ops::Range, path::Path};
 
 use super::expected::ExpectedReferences;
 use crate::{
+    code::Code,
     image::Reference,
     project::{
         Project,
@@ -54,7 +55,7 @@ pub(crate) fn unmanaged_references(
                     "put `# sparkpack: {image}` behind it, or `# sparkpack: ignore`; a kind's place is told by `[[places]]`"
                 )
             };
-            Defect::new("W105", place, message).hint(hint)
+            Defect::new(Code::W105, place, message).hint(hint)
         });
         Some(UnmanagedReference {
             image: image.to_owned(),

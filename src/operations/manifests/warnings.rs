@@ -7,6 +7,7 @@ use super::{
     expected::ExpectedReferences,
 };
 use crate::{
+    code::Code,
     operations::{resolution::Prepared, workspace::Session},
     project::{
         FILE_NAME, Project,
@@ -33,7 +34,7 @@ pub(crate) fn of(
         let hint = format!(
             "name it as `{spec}.image`, `{spec}.driver.image` or `{spec}.executor.image`, and remove it here"
         );
-        warnings.push(Defect::new("W106", place.place.clone(), message).hint(hint));
+        warnings.push(Defect::new(Code::W106, place.place.clone(), message).hint(hint));
     }
     let mut told = HashSet::new();
     for place in &located.places {
@@ -53,7 +54,7 @@ pub(crate) fn of(
             let message =
                 format!("this object is for Spark {version}, and `{image}` has Spark {spark}");
             let hint = format!("write \"{spark}\", unless the operator needs the other");
-            warnings.push(Defect::new("W107", place.clone(), message).hint(hint));
+            warnings.push(Defect::new(Code::W107, place.clone(), message).hint(hint));
         }
     }
     warnings.extend(of_other_tags(project, located));
@@ -66,7 +67,7 @@ pub(crate) fn of(
                 also.join(", ")
             );
             warnings.push(
-                Defect::new("W110", change.place.clone(), message)
+                Defect::new(Code::W110, change.place.clone(), message)
                     .hint("`anchors` in sparkpack.toml allows it"),
             );
         }
@@ -87,7 +88,7 @@ fn of_other_tags(project: &Project, located: &Located) -> Vec<Defect> {
         let hint = format!(
             "if it is `{image}`, put `# sparkpack: {image}` behind it, else `# sparkpack: ignore`"
         );
-        Some(Defect::new("W112", place.place.clone(), message).hint(hint))
+        Some(Defect::new(Code::W112, place.place.clone(), message).hint(hint))
     });
     defects.collect()
 }
@@ -107,7 +108,7 @@ pub(crate) fn unused(
     if named.is_empty() {
         let message = "no manifest names an image of this project";
         let hint = "name one by its repository, or list the prefix that they name under `formerly`";
-        return vec![Defect::new("W104", Place::of_line(&first.file, 1), message).hint(hint)];
+        return vec![Defect::new(Code::W104, Place::of_line(&first.file, 1), message).hint(hint)];
     }
     let parents: BTreeSet<&String> = prepared
         .plan
@@ -126,7 +127,7 @@ pub(crate) fn unused(
             _ => image.place.clone(),
         };
         let hint = "nothing runs it then: name it by its repository, or let `[manifests]` match the file that does";
-        Defect::new("W104", place, message).hint(hint)
+        Defect::new(Code::W104, place, message).hint(hint)
     });
     unused.collect()
 }
@@ -170,7 +171,7 @@ pub(crate) fn nothing_named(
         let hint = format!(
             "write `{example}` at {first}, or tell another place by `[[places]]` in sparkpack.toml"
         );
-        return Some(Defect::new("E204", object.place, message).hint(hint));
+        return Some(Defect::new(Code::E204, object.place, message).hint(hint));
     }
     let files: Vec<String> = examined
         .iter()
@@ -192,7 +193,7 @@ pub(crate) fn nothing_named(
     } else {
         format!("no SparkApplication in {listed}, and nothing there names an image of this project")
     };
-    Some(Defect::new("E205", place, message).hint(hint))
+    Some(Defect::new(Code::E205, place, message).hint(hint))
 }
 
 /// A reference that `sparkpack pin` would rewrite: to the image that nothing stands on, if possible one with code.

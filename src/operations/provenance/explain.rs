@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::find::{FoundRecord, LookupFailure, RecordQuery, RecordSource, Records};
 use crate::{
+    code::Code,
     error::Error,
     image::Digest,
     operations::workspace::Session,
@@ -113,7 +114,7 @@ fn lines(said: &[LookupFailure]) -> Vec<String> {
 
 /// No place has the record.
 pub(crate) fn absent(what: &str, said: &[LookupFailure], hint: &str) -> Error {
-    let mut code = "E081";
+    let mut code = Code::E081;
     let mut hint = hint.to_owned();
     let mut headline = format!("{what} is not known anywhere");
     if said
@@ -125,10 +126,10 @@ pub(crate) fn absent(what: &str, said: &[LookupFailure], hint: &str) -> Error {
     for answer in said {
         match answer {
             LookupFailure::NoRecord(_) => {
-                code = "E082";
+                code = Code::E082;
                 headline = format!("what {what} was made of is not known");
             }
-            LookupFailure::Failed(Error::Registry(error)) if code == "E081" => {
+            LookupFailure::Failed(Error::Registry(error)) if code == Code::E081 => {
                 code = error.code();
                 hint = error.hint().unwrap_or(hint);
             }

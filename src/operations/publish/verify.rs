@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
 use crate::{
     adapters::registry::{Presence, RegistryError},
+    code::Code,
     error::Error,
     image::{Digest, Platform, Reference},
     operations::{
@@ -107,7 +108,7 @@ impl Verifier<'_> {
         };
         let message = format!("`{pinned}` is no longer in the registry `{}`", pin.registry);
         self.defects
-            .push(Defect::new("W109", place, message).hint(hint));
+            .push(Defect::new(Code::W109, place, message).hint(hint));
         Ok(())
     }
 
@@ -149,7 +150,7 @@ impl Verifier<'_> {
             }
             (Some(_), _) => return Ok(()),
         };
-        let defect = Defect::new("W109", named.place.clone(), message).hint(hint);
+        let defect = Defect::new(Code::W109, named.place.clone(), message).hint(hint);
         self.defects.push(defect);
         Ok(())
     }

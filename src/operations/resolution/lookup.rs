@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::lock_files::{Used, used_sources};
 use crate::{
     adapters::registry::Listing,
+    code::Code,
     error::Error,
     image::{Digest, Platform, Reference},
     operations::{
@@ -136,7 +137,7 @@ impl Lookup<'_> {
                 "`{text}` is wanted for {platform}, which it does not have; it has {}",
                 there.join(", ")
             );
-            return Err(Defect::new("E092", self.place(text, platform), message)
+            return Err(Defect::new(Code::E092, self.place(text, platform), message)
                 .hint("correct `platforms`, or name another image")
                 .into());
         }

@@ -8,6 +8,7 @@ use super::{
     wheels::{self, Wheels},
 };
 use crate::{
+    code::Code,
     error::Error,
     image::Digest,
     operations::workspace::{self, LockPolicy, Services, Session},
@@ -93,7 +94,7 @@ fn keep(
         LockPolicy::Locked => {
             let place = Place::of_line(lock::FILE_NAME, 1);
             let message = "the lock is not up to date, and `--locked` forbids to change it";
-            Err(Defect::new("E034", place, message)
+            Err(Defect::new(Code::E034, place, message)
                 .hint("run `sparkpack lock`, and commit what it writes")
                 .into())
         }
@@ -207,7 +208,7 @@ impl ResolvedLocks {
 impl LockPolicy {
     /// What is missing, with the reason why it was not looked up.
     fn explain(self, defect: Defect) -> Error {
-        if defect.code != "E033" {
+        if defect.code != Code::E033 {
             return defect.into();
         }
         let message = defect.message + self.reason();

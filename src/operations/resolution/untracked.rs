@@ -1,5 +1,6 @@
 //! Inputs that git's index does not have: no commit stands for a tag that is made from them.
 
+use crate::code::Code;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -172,7 +173,7 @@ impl Strictness {
             Ok(untracked) if untracked.is_empty() => Ok(()),
             Ok(untracked) => Err(refused(&untracked, self)),
             Err(reason) if matches!(self, Self::Flag | Self::HookFlag) => Err(Error::Usage {
-                code: "E097",
+                code: Code::E097,
                 message: format!(
                     "`--strict` refuses inputs that git's index does not have, but {reason}"
                 ),
@@ -205,7 +206,7 @@ fn refused(untracked: &[String], strictness: Strictness) -> Error {
         message.push_str(&path);
     }
     Error::Usage {
-        code: "E098",
+        code: Code::E098,
         message,
         hint: format!(
             "`git add` them, or leave them out by `.dockerignore` or `exclude`; {otherwise}"

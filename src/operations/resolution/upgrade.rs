@@ -7,6 +7,7 @@ use super::{
     wheels::wheels_of,
 };
 use crate::{
+    code::Code,
     error::Error,
     operations::workspace::Session,
     plan::{Inputs, StageInputs},
@@ -154,7 +155,7 @@ fn unknown(name: &str, inputs: &Inputs, files: &LockFiles) -> Error {
         ),
     };
     Error::Usage {
-        code: "E036",
+        code: Code::E036,
         message: format!("`{name}` is nothing that the locks have"),
         hint,
     }

@@ -8,6 +8,7 @@ use std::{
 use super::lock_files::{LockFiles, beside, shown};
 use crate::{
     adapters::python::{Preferences, PythonError, Resolved},
+    code::Code,
     error::Error,
     image::Platform,
     operations::{
@@ -144,7 +145,7 @@ impl Chooser<'_> {
             shown(&file)
         );
         let hint = format!("give `{}` a requirements file of its own", image.name);
-        Err(Defect::new("E038", image.place.clone(), message)
+        Err(Defect::new(Code::E038, image.place.clone(), message)
             .hint(hint)
             .into())
     }
@@ -162,7 +163,7 @@ impl Chooser<'_> {
                 "`{}` has requirements, but no chain says for which Python",
                 image.name
             );
-            let defect = Defect::new("E023", image.place.clone(), message);
+            let defect = Defect::new(Code::E023, image.place.clone(), message);
             let hint = "add `[chains.main]` with `spark` and `python`";
             defect.hint(hint).into()
         })
@@ -350,7 +351,7 @@ fn unlocked(image: &Image, requirements: &ImageRequirements, target: &Target) ->
     let (of, platform) = (described(requirements), &target.platform);
     let name = &image.name;
     let message = format!("`{name}` needs the wheels for {of} ({platform}), which no lock has");
-    let defect = Defect::new("E033", Place::of_line(file, 1), message);
+    let defect = Defect::new(Code::E033, Place::of_line(file, 1), message);
     defect.hint("run `sparkpack lock`, which completes the locks")
 }
 

@@ -1,5 +1,6 @@
 //! The outside world, reached when it is first needed.
 
+use crate::code::Code;
 use std::sync::{Arc, OnceLock};
 
 use super::{policy::LockPolicy, session::Session};
@@ -51,7 +52,7 @@ impl<'a> Services<'a> {
             return Ok(());
         }
         Err(Error::Usage {
-            code: "E035",
+            code: Code::E035,
             message: format!("{} is needed, and `--offline` forbids it", what()),
             hint: "run it once without `--offline`".to_owned(),
         })

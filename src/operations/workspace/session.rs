@@ -14,6 +14,7 @@ use crate::{
         journal::{self, Replacement},
         store,
     },
+    code::Code,
     error::Error,
     image::Digest,
     operations::{
@@ -129,7 +130,7 @@ impl<'a> Session<'a> {
                 "whoever replaces a file whole leaves its other names behind: make those symbolic links to {}",
                 file.display()
             );
-            let defect = Defect::new("W111", Place::of_line(file, 1), message);
+            let defect = Defect::new(Code::W111, Place::of_line(file, 1), message);
             self.events.warn(&defect.hint(hint));
         }
         Ok(())
@@ -146,7 +147,7 @@ impl<'a> Session<'a> {
             );
             let message = format!("there is no image `{name}`");
             return Err(Error::Usage {
-                code: "E084",
+                code: Code::E084,
                 message,
                 hint,
             });
@@ -170,7 +171,7 @@ impl<'a> Session<'a> {
     pub(crate) fn registry(&self, name: Option<&str>) -> Result<&Registry, Error> {
         let registry = self.project.registry(name);
         registry.map_err(|message| Error::Usage {
-            code: "E087",
+            code: Code::E087,
             message,
             hint: "choose one with `--registry NAME`".to_owned(),
         })
@@ -183,7 +184,7 @@ fn with_bits_of_git(root: &Path, trees: FileTrees) -> Result<FileTrees, Error> {
         Ok(None) => Ok(trees),
         Ok(Some(bits)) => Ok(trees.with_executable_bits(bits)),
         Err(reason) => Err(Error::Usage {
-            code: "E097",
+            code: Code::E097,
             message: format!(
                 "`core.fileMode` is off, so executable bits come from git's index, but {reason}"
             ),
@@ -218,7 +219,7 @@ pub(crate) fn find_root(directory: Option<&Path>) -> Result<PathBuf, Error> {
 
 fn no_project(message: &str) -> Error {
     Error::Usage {
-        code: "E010",
+        code: Code::E010,
         message: message.to_owned(),
         hint:
             "go to the project's folder, or write one: the README shows the ten lines that it needs"
@@ -242,7 +243,7 @@ mod tests {
     use crate::operations::testing::{Project as TestProject, Recorder};
 
     fn code<T>(result: Result<T, Error>) -> &'static str {
-        result.map(drop).unwrap_err().code()
+        result.map(drop).unwrap_err().code().as_str()
     }
 
     #[test]
@@ -289,7 +290,10 @@ mod tests {
         let Err(Error::Usage { code, hint, .. }) = session.targets(&["jbo".to_owned()]) else {
             panic!("there is no such image");
         };
-        assert_eq!((code, hint.as_str()), ("E084", "did you mean `job`?"));
+        assert_eq!(
+            (code.as_str(), hint.as_str()),
+            ("E084", "did you mean `job`?")
+        );
         let Err(Error::Usage { hint, .. }) = session.targets(&["zzzzzz".to_owned()]) else {
             panic!("there is no such image");
         };

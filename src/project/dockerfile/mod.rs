@@ -10,6 +10,7 @@ mod stages;
 mod steps;
 mod words;
 
+use crate::code::Code;
 use std::{
     ops::Range,
     path::{Path, PathBuf},
@@ -85,7 +86,7 @@ impl Dockerfile {
     /// Everything that is wrong with it without knowing the build arguments.
     pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, Vec<Defect>> {
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            let defect = Defect::new("E050", Place::of_line(file, 1), "the file is UTF-16");
+            let defect = Defect::new(Code::E050, Place::of_line(file, 1), "the file is UTF-16");
             return Err(vec![defect.hint("save it as UTF-8")]);
         }
         let (text, invalid) = sanitised(bytes);
@@ -103,7 +104,7 @@ impl Dockerfile {
         let mut defects: Vec<Defect> = scan
             .faults
             .into_iter()
-            .map(|(offset, message)| Defect::new("E057", dockerfile.place(offset), message))
+            .map(|(offset, message)| Defect::new(Code::E057, dockerfile.place(offset), message))
             .collect();
         defects.extend(dockerfile.undecodable(&invalid));
         defects.extend(dockerfile.misplaced());
@@ -220,7 +221,7 @@ impl Dockerfile {
         Place::of_offset(&self.file, &self.text, offset)
     }
 
-    fn defect(&self, code: &'static str, offset: usize, message: impl Into<String>) -> Defect {
+    fn defect(&self, code: Code, offset: usize, message: impl Into<String>) -> Defect {
         Defect::new(code, self.place(offset), message)
     }
 
@@ -239,7 +240,7 @@ impl Dockerfile {
             self.bytes[offset]
         );
         Some(
-            self.defect("E050", offset, message)
+            self.defect(Code::E050, offset, message)
                 .hint("save the file as UTF-8"),
         )
     }
@@ -255,7 +256,7 @@ impl Dockerfile {
                 keyword if !KEYWORDS.contains(&keyword) => {
                     let shown: String = keyword.chars().take(40).collect();
                     let defect =
-                        self.defect("E051", start, format!("unknown instruction `{shown}`"));
+                        self.defect(Code::E051, start, format!("unknown instruction `{shown}`"));
                     defects.push(match nearest(keyword, KEYWORDS) {
                         Some(near) => defect.hint(format!("did you mean `{near}`?")),
                         None => defect.hint("does the line before need a continuation?"),
@@ -265,7 +266,7 @@ impl Dockerfile {
                 keyword if !in_stage => {
                     let message = format!("`{keyword}` stands before the first `FROM`");
                     defects.push(
-                        self.defect("E052", start, message)
+                        self.defect(Code::E052, start, message)
                             .hint("only `ARG` may come before `FROM`"),
                     );
                     in_stage = true;
@@ -274,14 +275,18 @@ impl Dockerfile {
             }
             if instruction.arguments.is_empty() {
                 defects.push(self.defect(
-                    "E057",
+                    Code::E057,
                     start,
                     format!("`{}` needs arguments", instruction.keyword),
                 ));
             }
         }
         if !in_stage && defects.is_empty() {
-            let defect = Defect::new("E052", Place::of_line(&self.file, 1), "there is no `FROM`");
+            let defect = Defect::new(
+                Code::E052,
+                Place::of_line(&self.file, 1),
+                "there is no `FROM`",
+            );
             defects.push(defect.hint("begin with `FROM IMAGE`"));
         }
         defects
@@ -301,7 +306,7 @@ impl Dockerfile {
                     "`FROM {}` is not `FROM IMAGE` or `FROM IMAGE AS NAME`",
                     instruction.arguments
                 );
-                defects.push(self.defect("E057", start, message));
+                defects.push(self.defect(Code::E057, start, message));
                 continue;
             };
             let Some((name, range)) = from.name else {
@@ -321,10 +326,10 @@ impl Dockerfile {
                 let message = format!(
                     "`{name}` is no name of a stage: a letter, then letters, digits, `-`, `_`, `.`"
                 );
-                defects.push(self.defect("E057", offset, message));
+                defects.push(self.defect(Code::E057, offset, message));
             } else if let Some((_, line)) = names.iter().find(|(other, _)| *other == name) {
                 let message = format!("the stage name `{name}` is taken by line {line}");
-                defects.push(self.defect("E053", offset, message));
+                defects.push(self.defect(Code::E053, offset, message));
             } else {
                 names.push((name, instruction.line));
             }
@@ -364,7 +369,7 @@ impl Dockerfile {
                 let message = format!(
                     "`ADD {url}` without `--checksum`: what it fetches may change unnoticed"
                 );
-                let defect = self.defect("E059", instruction.span.start, message);
+                let defect = self.defect(Code::E059, instruction.span.start, message);
                 warnings.push(
                     defect.hint("name it under `[sources]` with its `sha256`, and `COPY` it"),
                 );

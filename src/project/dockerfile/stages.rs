@@ -1,5 +1,6 @@
 //! The stages of a Dockerfile for given build arguments and a target.
 
+use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
@@ -298,7 +299,7 @@ impl Resolver<'_> {
                 (format!("`{part}` in `{text}` cannot be expanded"), None)
             }
         };
-        let defect = self.dockerfile.defect("E055", offset, message);
+        let defect = self.dockerfile.defect(Code::E055, offset, message);
         match hint {
             Some(hint) => defect.hint(hint),
             None => defect,
@@ -385,9 +386,9 @@ impl Resolver<'_> {
             match &expanded {
                 Ok(path) if copies::leaves_context(path) => {
                     let message = format!("`{source}` lies outside the build context");
-                    let defect = self
-                        .dockerfile
-                        .defect("E057", instruction.span.start, message);
+                    let defect =
+                        self.dockerfile
+                            .defect(Code::E057, instruction.span.start, message);
                     self.defects.push(defect.hint(
                         "a build sees only its `context`: choose a larger one, or `contexts`",
                     ));
@@ -464,7 +465,7 @@ impl Resolver<'_> {
     ) {
         let span = instruction.span_of(range);
         let current = self.stages.len().saturating_sub(1);
-        let wrong = |message: String| self.dockerfile.defect("E054", span.start, message);
+        let wrong = |message: String| self.dockerfile.defect(Code::E054, span.start, message);
         let named = self.names.iter().position(|name| {
             name.as_ref()
                 .is_some_and(|name| name.eq_ignore_ascii_case(value))
@@ -521,9 +522,9 @@ impl Resolver<'_> {
         });
         let numbered = target.parse().ok().filter(|&number| number <= last);
         named.or(numbered).unwrap_or_else(|| {
-            let defect = self
-                .dockerfile
-                .defect("E056", 0, format!("there is no stage `{target}`"));
+            let defect =
+                self.dockerfile
+                    .defect(Code::E056, 0, format!("there is no stage `{target}`"));
             let defect = match self.dockerfile.nearest_stage(target) {
                 Some(near) => defect.hint(format!("did you mean `{near}`?")),
                 None => defect,

@@ -337,7 +337,7 @@ fn a_target_reaches_what_it_needs() {
         .resolve(&BTreeMap::new(), Some("biuld"))
         .unwrap_err();
     assert_eq!(
-        (unknown[0].code, unknown[0].hint.as_deref()),
+        (unknown[0].code.as_str(), unknown[0].hint.as_deref()),
         ("E056", Some("did you mean `build`?"))
     );
 }

@@ -1,5 +1,6 @@
 //! `.dockerignore`, rule by rule as Docker reads it: not what git does with the same text.
 
+use crate::code::Code;
 use std::path::Path;
 
 use crate::project::{
@@ -62,7 +63,7 @@ impl DockerIgnore {
                 continue;
             }
             let wrong =
-                |message: String| Defect::new("E058", Place::of_line(file, index + 1), message);
+                |message: String| Defect::new(Code::E058, Place::of_line(file, index + 1), message);
             let (pattern, includes) = trimmed
                 .strip_prefix('!')
                 .map_or((trimmed, false), |rest| (rest.trim(), true));

@@ -1,5 +1,6 @@
 //! The walk over a folder: every file with its digest, in an order that no machine changes.
 
+use crate::code::Code;
 use std::{
     collections::HashMap,
     ffi::OsStr,
@@ -110,17 +111,17 @@ pub enum TreeError {
 impl TreeError {
     /// The code of the message.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Unreadable { .. } => "E070",
-            Self::NoFolder { .. } => "E071",
-            Self::Special { .. } => "E072",
-            Self::NotUtf8 { .. } => "E073",
-            Self::SameButForCase { .. } => "E074",
-            Self::LinkLeaves { .. } => "E075",
-            Self::LinkDangles { .. } => "E076",
-            Self::LinkLoops { .. } => "E077",
-            Self::TooMany { .. } => "E078",
+            Self::Unreadable { .. } => Code::E070,
+            Self::NoFolder { .. } => Code::E071,
+            Self::Special { .. } => Code::E072,
+            Self::NotUtf8 { .. } => Code::E073,
+            Self::SameButForCase { .. } => Code::E074,
+            Self::LinkLeaves { .. } => Code::E075,
+            Self::LinkDangles { .. } => Code::E076,
+            Self::LinkLoops { .. } => Code::E077,
+            Self::TooMany { .. } => Code::E078,
         }
     }
 
@@ -862,7 +863,10 @@ mod tests {
             let folder = folder(&["d/a"]);
             damage(folder.path());
             let error = walk(folder.path(), &all).unwrap_err();
-            assert_eq!((error.code(), &*error.to_string()), (code, message));
+            assert_eq!(
+                (error.code().as_str(), &*error.to_string()),
+                (code, message)
+            );
             assert!(error.hint().is_some());
         }
     }

@@ -1,5 +1,6 @@
 //! `requirements.lock`: the wheels that were chosen, in a text that pip and uv install as it is.
 
+use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -174,7 +175,7 @@ impl Lock {
     pub fn parse(file: &Path, text: &str) -> Result<Self, Defect> {
         Reader::default().read(text).map_err(|(line, message)| {
             let defect = Defect::new(
-                "E049",
+                Code::E049,
                 Place::of_line(file, line),
                 format!("not a lock: {message}"),
             );
@@ -427,7 +428,7 @@ mod tests {
         for (text, line) in broken {
             let defect = Lock::parse(Path::new("requirements.lock"), &text).unwrap_err();
             assert_eq!(
-                (defect.code, defect.place.line),
+                (defect.code.as_str(), defect.place.line),
                 ("E049", line),
                 "{defect}\n{text}"
             );

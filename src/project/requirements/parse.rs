@@ -1,6 +1,7 @@
 //! One logical line of a requirements file (pure).
 
 use super::Requirement;
+use crate::code::Code;
 use crate::{
     image::Digest,
     project::{
@@ -12,14 +13,14 @@ use crate::{
 /// What is wrong in a line, and at which byte of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
-    pub(super) code: &'static str,
+    pub(super) code: Code,
     pub(super) offset: usize,
     pub(super) message: String,
     pub(super) hint: Option<String>,
 }
 
 impl Wrong {
-    pub(super) fn new(code: &'static str, offset: usize, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, offset: usize, message: impl Into<String>) -> Self {
         Self {
             code,
             offset,
@@ -134,7 +135,11 @@ fn read_option(text: &str, start: usize) -> Result<Line, Wrong> {
         _ => body.len().min(2),
     };
     let Some((name, rest)) = body.split_at_checked(end) else {
-        return Err(Wrong::new("E047", start, format!("`{body}` is no option")));
+        return Err(Wrong::new(
+            Code::E047,
+            start,
+            format!("`{body}` is no option"),
+        ));
     };
     let value =
         rest.trim_start_matches(|character: char| character == '=' || character.is_whitespace());
@@ -145,7 +150,11 @@ fn read_option(text: &str, start: usize) -> Result<Line, Wrong> {
         "-r" | "--requirement" | "-c" | "--constraint" | "-i" | "--index-url" | "--pypi-url"
             if value.is_empty() =>
         {
-            Err(Wrong::new("E047", start, format!("`{name}` names nothing")))
+            Err(Wrong::new(
+                Code::E047,
+                start,
+                format!("`{name}` names nothing"),
+            ))
         }
         "-r" | "--requirement" => Ok(Line::Include(value, offset)),
         "-c" | "--constraint" => Ok(Line::Constrain(value, offset)),
@@ -158,7 +167,7 @@ fn read_option(text: &str, start: usize) -> Result<Line, Wrong> {
 fn index(url: String, offset: usize) -> Result<Line, Wrong> {
     if has_credentials(&url) {
         let message = format!("`{}` holds a user or a password", masked(&url));
-        return Err(Wrong::new("E042", offset, message).hint(
+        return Err(Wrong::new(Code::E042, offset, message).hint(
             "take it out of the file: put the URL into the variable PIP_INDEX_URL, or the password into ~/.netrc",
         ));
     }
@@ -167,7 +176,7 @@ fn index(url: String, offset: usize) -> Result<Line, Wrong> {
 
 fn unhonoured(name: &str, offset: usize) -> Wrong {
     let wrong = Wrong::new(
-        "E043",
+        Code::E043,
         offset,
         format!("the option `{name}` cannot be honoured by a lock"),
     );
@@ -187,7 +196,7 @@ fn unhonoured(name: &str, offset: usize) -> Wrong {
 
 fn unpinnable(shown: &str, offset: usize) -> Wrong {
     Wrong::new(
-        "E041",
+        Code::E041,
         offset,
         format!("`{shown}` names no version on an index, so it cannot be locked"),
     )
@@ -208,7 +217,7 @@ fn package(text: &str, start: usize) -> Result<Requirement, Wrong> {
     let name = &head[start..name_end];
     if name.is_empty() || !name.ends_with(|last: char| last.is_ascii_alphanumeric()) {
         return Err(Wrong::new(
-            "E047",
+            Code::E047,
             start,
             format!(
                 "`{}` does not begin with the name of a package",
@@ -231,11 +240,14 @@ fn package(text: &str, start: usize) -> Result<Requirement, Wrong> {
         place: Place::of_line("", 1),
     };
     if !requirement.hashes.is_empty() && requirement.pinned().is_none() {
-        return Err(
-            Wrong::new("E048", start, format!("`{name}` has a hash but no version")).hint(format!(
-                "pin it: `{name}==…`, or take the hash away: the lock holds it"
-            )),
-        );
+        return Err(Wrong::new(
+            Code::E048,
+            start,
+            format!("`{name}` has a hash but no version"),
+        )
+        .hint(format!(
+            "pin it: `{name}==…`, or take the hash away: the lock holds it"
+        )));
     }
     Ok(requirement)
 }
@@ -271,7 +283,7 @@ fn extras(head: &str, from: usize) -> Result<(Vec<String>, usize), Wrong> {
     };
     let Some(close) = inner.find(']') else {
         return Err(Wrong::new(
-            "E047",
+            Code::E047,
             open,
             "the `[` of the extras is not closed",
         ));
@@ -284,7 +296,7 @@ fn extras(head: &str, from: usize) -> Result<(Vec<String>, usize), Wrong> {
     {
         if name_length(extra) != extra.len() {
             return Err(Wrong::new(
-                "E047",
+                Code::E047,
                 open,
                 format!("`{extra}` is not the name of an extra"),
             ));
@@ -313,15 +325,17 @@ fn specifiers(head: &str, from: usize) -> Result<Vec<String>, Wrong> {
         let (operator, version) = (&part[..operator], part[operator..].trim());
         let of_version = |byte: u8| byte.is_ascii_alphanumeric() || b"._*+!-".contains(&byte);
         if operator == "=" {
-            return Err(
-                Wrong::new("E047", offset, format!("`{part}`: `=` compares nothing"))
-                    .hint(format!("write `=={version}`")),
-            );
+            return Err(Wrong::new(
+                Code::E047,
+                offset,
+                format!("`{part}`: `=` compares nothing"),
+            )
+            .hint(format!("write `=={version}`")));
         }
         let known = ["==", "===", "~=", "!=", "<=", ">=", "<", ">"].contains(&operator);
         if !known || version.is_empty() || !version.bytes().all(of_version) {
             return Err(Wrong::new(
-                "E047",
+                Code::E047,
                 offset,
                 format!("`{part}` is no condition on a version"),
             )
@@ -367,7 +381,7 @@ fn marker(text: &str, offset: usize) -> Result<String, Wrong> {
                 Some(end) => end + 2,
                 None => {
                     return Err(Wrong::new(
-                        "E047",
+                        Code::E047,
                         at,
                         "a quote in the marker is not closed",
                     ));
@@ -378,7 +392,7 @@ fn marker(text: &str, offset: usize) -> Result<String, Wrong> {
             _ if of_word(first) => rest.find(|next| !of_word(next)).unwrap_or(rest.len()),
             other => {
                 return Err(Wrong::new(
-                    "E047",
+                    Code::E047,
                     at,
                     format!("`{other}` has no meaning in a marker"),
                 ));
@@ -386,7 +400,11 @@ fn marker(text: &str, offset: usize) -> Result<String, Wrong> {
         };
         let word = &rest[..length];
         if of_word(first) && !MARKER_WORDS.contains(&word) {
-            let wrong = Wrong::new("E047", at, format!("`{word}` has no meaning in a marker"));
+            let wrong = Wrong::new(
+                Code::E047,
+                at,
+                format!("`{word}` has no meaning in a marker"),
+            );
             let near = nearest(word, MARKER_WORDS);
             return Err(match near {
                 Some(near) => wrong.hint(format!("did you mean `{near}`?")),
@@ -403,7 +421,7 @@ fn marker(text: &str, offset: usize) -> Result<String, Wrong> {
         rest = rest[length..].trim_start();
     }
     if words.is_empty() {
-        return Err(Wrong::new("E047", offset, "nothing follows the `;`"));
+        return Err(Wrong::new(Code::E047, offset, "nothing follows the `;`"));
     }
     Ok(words.join(" "))
 }
@@ -441,13 +459,13 @@ fn next_word(text: &str, from: usize) -> Option<(&str, usize)> {
 fn wrong_hash(value: &str, offset: usize) -> Wrong {
     match value.split_once(':') {
         Some((algorithm, _)) if algorithm != "sha256" => Wrong::new(
-            "E048",
+            Code::E048,
             offset,
             format!("a hash of `{algorithm}` is not taken"),
         )
         .hint("write the SHA-256: `--hash=sha256:…`, or leave it out: the lock holds it"),
         _ => Wrong::new(
-            "E048",
+            Code::E048,
             offset,
             format!("`{value}` is no hash: `sha256:` and 64 hex digits are wanted"),
         ),

@@ -1,5 +1,6 @@
 //! Reads a requirements file and all that it includes.
 
+use crate::code::Code;
 use std::path::{Component, Path, PathBuf};
 
 use super::{
@@ -20,7 +21,7 @@ pub(super) fn read(root: &Path, file: &Path) -> Result<Requirements, Vec<Defect>
         Ok(text) => reading.file(file, &text, ListedAs::Wanted),
         Err(reason) => reading.defects.push(
             Defect::new(
-                "E040",
+                Code::E040,
                 Place::of_line(file, 1),
                 format!("cannot be read: {reason}"),
             )
@@ -94,7 +95,7 @@ impl<'a> Reading<'a> {
     fn line(&mut self, file: &Path, logical: &Logical, kind: ListedAs) {
         let read = if logical.text.len() > LINE_LIMIT {
             Err(Wrong::new(
-                "E040",
+                Code::E040,
                 0,
                 "a line of more than 64 KiB: this is no requirement",
             ))
@@ -137,7 +138,7 @@ impl<'a> Reading<'a> {
         let Some(file) = beside(&place.file, name) else {
             let message = format!("`{name}` is not a file of the project");
             self.defects
-                .push(Defect::new("E044", place, message).hint("copy it into the project"));
+                .push(Defect::new(Code::E044, place, message).hint("copy it into the project"));
             return;
         };
         if let Some(last) = self.open.last_mut() {
@@ -154,7 +155,7 @@ impl<'a> Reading<'a> {
                 file.display()
             );
             self.defects
-                .push(Defect::new("E045", place, message).hint("remove one of these lines"));
+                .push(Defect::new(Code::E045, place, message).hint("remove one of these lines"));
             return;
         }
         match load(self.root, &file) {
@@ -162,7 +163,7 @@ impl<'a> Reading<'a> {
             Err(reason) => {
                 let message = format!("`{name}` cannot be read as `{}`: {reason}", file.display());
                 self.defects.push(
-                    Defect::new("E044", place, message)
+                    Defect::new(Code::E044, place, message)
                         .hint("the path is taken from the folder of the file that includes it"),
                 );
             }
@@ -212,21 +213,21 @@ fn reason(error: &std::io::Error) -> String {
 
 fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        let defect = Defect::new("E040", Place::of_line(file, 1), "the file is UTF-16");
+        let defect = Defect::new(Code::E040, Place::of_line(file, 1), "the file is UTF-16");
         return Err(defect.hint("save it as UTF-8"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let offset = error.valid_up_to();
         let valid = String::from_utf8_lossy(&bytes[..offset]);
         let message = format!("the byte 0x{:02x} is not UTF-8", bytes[offset]);
-        Defect::new("E040", Place::of_offset(file, &valid, offset), message)
+        Defect::new(Code::E040, Place::of_offset(file, &valid, offset), message)
             .hint("save the file as UTF-8")
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.find('\0') {
         Some(offset) => {
             let defect = Defect::new(
-                "E040",
+                Code::E040,
                 Place::of_offset(file, text, offset),
                 "a NUL character",
             );
@@ -258,7 +259,8 @@ fn contradictions(wanted: &[Requirement]) -> Vec<Defect> {
                 earlier.pinned().unwrap_or_default()
             );
             defects.push(
-                Defect::new("E046", later.place.clone(), message).hint("keep one of the two lines"),
+                Defect::new(Code::E046, later.place.clone(), message)
+                    .hint("keep one of the two lines"),
             );
         }
     }

@@ -1,0 +1,613 @@
+//! The codes of errors and warnings: what each means, what to do about it, and the exit code that it gives.
+//!
+//! `docs/errors.md` is made from this table.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($code:ident $exit:literal $meaning:literal $cure:literal)*) => {
+        /// The code of an error (`E`) or a warning (`W`), which documentation and scripts can name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $code,)*
+        }
+
+        impl Code {
+            /// All codes, in their order.
+            pub const ALL: &'static [Self] = &[$(Self::$code),*];
+
+            /// As it is written in messages: `E084`.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => stringify!($code),)*
+                }
+            }
+
+            /// The exit code of a run that it stops; 0 where it stops none. What stands in a file of the user's gives 2.
+            #[must_use]
+            pub fn exit_code(self) -> u8 {
+                match self {
+                    $(Self::$code => $exit,)*
+                }
+            }
+
+            /// What it means, in one sentence.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$code => $meaning,)*
+                }
+            }
+
+            /// What mostly mends it.
+            #[must_use]
+            pub fn cure(self) -> &'static str {
+                match self {
+                    $(Self::$code => $cure,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    E010 2
+        "There is no `sparkpack.toml`, or it is not a regular file."
+        "go to the project's folder, or write one: the README shows the ten lines that it needs"
+    E011 2
+        "A file is not UTF-8."
+        "save it as UTF-8"
+    E012 2
+        "`sparkpack.toml` is larger than 1 MiB, or nested too deeply."
+        "keep only sparkpack's configuration in it"
+    E020 2
+        "`sparkpack.toml` is not TOML."
+        "correct the syntax where the place points"
+    E021 2
+        "`sparkpack.toml` has a key that there is not."
+        "look for a typing error: the README's configuration table has every key"
+    E022 2
+        "A value in `sparkpack.toml` has the wrong type or is not one of those that are allowed."
+        "correct the value: the README's configuration table has every key"
+    E023 2
+        "Something that is needed is missing in `sparkpack.toml`."
+        "add the key that the message names"
+    E024 2
+        "`reference` is no template for references, or gives two images the same ones."
+        "write `reference = \"{registry}/{image}:{fingerprint}\"`, or the like"
+    E025 2
+        "What would be a reference is none by the rules of registries."
+        "a reference is HOST[:PORT]/PATH:TAG, in lower case up to the tag"
+    E026 2
+        "`format` is missing or one that this sparkpack does not know."
+        "write `format = 1`, or install a newer sparkpack"
+    E027 2
+        "A placeholder names a variable of the environment that is not set, or stands where none is allowed."
+        "set the variable, or write the value out"
+    E028 2
+        "A checksum is no SHA-256."
+        "give what `sha256sum FILE` prints"
+    E029 2
+        "A name cannot be part of a reference."
+        "use lower-case letters, digits and `-`"
+    E030 2
+        "`sparkpack.lock` cannot be read."
+        "take the committed file back, or delete it and run `sparkpack lock`"
+    E031 2
+        "`sparkpack.lock` has a format that this sparkpack does not know."
+        "install a newer sparkpack"
+    E032 2
+        "`sparkpack.lock` names a built-in recipe that this sparkpack does not carry."
+        "install the sparkpack that wrote the lock, or a newer one, or run `sparkpack lock --upgrade`"
+    E033 2
+        "The locks lack something that a tag needs."
+        "run `sparkpack lock`, which completes the locks"
+    E034 2
+        "The locks are not up to date, and `--locked` forbids to change them."
+        "run `sparkpack lock`, and commit what it writes"
+    E035 2
+        "Something has to be fetched, and `--offline` forbids it."
+        "run it once without `--offline`"
+    E036 2
+        "`lock --upgrade` names nothing that the locks have."
+        "name an image, what one stands on, a source or a package"
+    E037 2
+        "`lock --refresh` has a reason that says nothing."
+        "say why: `--reason \"CVE-2026-1234\"`"
+    E038 2
+        "Two images share a requirements file, but not what its wheels are chosen for."
+        "give one of them a requirements file of its own"
+    E040 2
+        "A requirements file cannot be read."
+        "create the file, or correct `requirements` in sparkpack.toml"
+    E041 2
+        "A requirement cannot be pinned: a folder, a URL or a repository."
+        "name a package and a version of the index"
+    E042 2
+        "A requirements file holds a user or a password."
+        "take it out: put the URL into the variable PIP_INDEX_URL, or the password into ~/.netrc"
+    E043 2
+        "A requirements file has an option that a lock cannot honour."
+        "take the option out; one index is named by `[mirrors] python`"
+    E044 2
+        "A file that a requirements file includes is not there, or not in the project."
+        "correct the path, which is taken from the folder of the file that includes it"
+    E045 2
+        "Requirements files include each other in a circle."
+        "remove one of these lines"
+    E046 2
+        "Two lines pin one package to different versions."
+        "keep one of the two lines"
+    E047 2
+        "A line of a requirements file is not a requirement."
+        "write `NAME==VERSION`, as pip does"
+    E048 2
+        "A hash in a requirements file is none, or stands at no version."
+        "write `NAME==VERSION --hash=sha256:…`, or leave the hash out: the lock holds it"
+    E049 2
+        "The lock beside a requirements file cannot be read."
+        "take the committed file back, or delete it and run `sparkpack lock`"
+    E050 2
+        "A Dockerfile is not UTF-8."
+        "save it as UTF-8"
+    E051 2
+        "A Dockerfile has an instruction that there is not."
+        "look for a typing error"
+    E052 2
+        "A Dockerfile has no `FROM`, or something before it."
+        "begin with `FROM IMAGE`"
+    E053 2
+        "Two stages of a Dockerfile have the same name."
+        "rename one of them"
+    E054 2
+        "A `COPY --from`, a mount or a variable in a Dockerfile names nothing."
+        "correct the name, or declare it"
+    E055 2
+        "An image's name in a Dockerfile cannot be known before it is built."
+        "declare the `ARG` before the first `FROM`, with a default"
+    E056 2
+        "A Dockerfile has no stage of the name that is wanted."
+        "correct `target` in sparkpack.toml"
+    E057 2
+        "An instruction of a Dockerfile is not complete or not well formed."
+        "correct the line"
+    E058 2
+        "A pattern in a `.dockerignore` is not well formed."
+        "correct the line"
+    E059 0
+        "A Dockerfile fetches something over the network without a checksum."
+        "name it under `[sources]` with its `sha256`, and `COPY` it"
+    E060 2
+        "A manifest is not YAML."
+        "correct the syntax; what is YAML only after rendering is handled by marks: docs/manifests.md"
+    E061 2
+        "A mapping in a manifest has a key twice."
+        "remove one of the two"
+    E062 2
+        "A place for an image in a manifest holds something else than a string."
+        "write the image's reference, or `\"\"`"
+    E063 2
+        "An anchor's value would have to become two values."
+        "write out what the alias stands for, or list the file under `anchors` in sparkpack.toml"
+    E064 2
+        "An image stands in a block scalar of several lines."
+        "write the value on one line"
+    E065 2
+        "A manifest would not read back as intended after the change."
+        "write the present value plainly, on one line"
+    E066 2
+        "A manifest merges too many mappings."
+        "write the value out where it is meant"
+    E067 2
+        "No manifest names an image that was built, so that `why` has nothing to compare with."
+        "say what to compare with: `--against TAG`, or `--against-image REFERENCE`"
+    E069 2
+        "`sparkpack.pins` cannot be read, or two paths lead to one file that would have to differ."
+        "take the committed file back, or remove the line: `sparkpack push` writes it again"
+    E070 2
+        "A file or folder cannot be read."
+        "give yourself the right to read it, or leave it out by `exclude` or `.dockerignore`"
+    E071 2
+        "A path is not a folder."
+        "correct the path"
+    E072 2
+        "A FIFO, socket or device lies among the files."
+        "remove it, or leave it out by `exclude` or `.dockerignore`"
+    E073 2
+        "A file's name is not UTF-8."
+        "rename it, or leave it out"
+    E074 2
+        "Two names differ only in case."
+        "rename one: macOS and Windows keep only one of them"
+    E075 2
+        "A symbolic link leads out of the tree."
+        "copy what it leads to, or leave the link out"
+    E076 2
+        "A symbolic link leads nowhere."
+        "remove it, or bring back what it leads to"
+    E077 2
+        "A symbolic link leads back to where it came from."
+        "remove it, or leave it out"
+    E078 2
+        "A tree has too many files."
+        "leave out what no image needs, by `exclude` or `.dockerignore`"
+    E079 2
+        "Two images would have the same variable in `tags --format env`."
+        "print one of them, or rename an image"
+    E080 2
+        "What was typed is neither a reference nor a tag."
+        "write HOST[:PORT]/PATH:TAG, or a tag of an image of this project"
+    E081 2
+        "What an image was made of is not known anywhere."
+        "name another image: of one that was removed everywhere nobody can say why it differs"
+    E082 2
+        "An image is there, but has no record that can be believed."
+        "name another image, which sparkpack has made"
+    E083 2
+        "Two images have the same name."
+        "give each image a name of its own"
+    E084 2
+        "There is no image of that name."
+        "look for a typing error: the images are those of sparkpack.toml"
+    E085 2
+        "Images stand on each other in a circle."
+        "take one `parent`, `FROM` or `COPY --from` away"
+    E086 2
+        "There is no source of that name."
+        "add a table `[sources.NAME]`, or correct the name"
+    E087 2
+        "There is no registry of that name, or several and none was chosen."
+        "choose one with `--registry NAME`"
+    E088 2
+        "A glob of `each` matches no folder."
+        "correct the glob: `each` makes one image of every folder that it matches"
+    E089 2
+        "A file or folder that sparkpack.toml names is not there, or cannot be read."
+        "create it, or correct the path"
+    E090 2
+        "A job's `src` holds `dist`, into which it is packed."
+        "put the code into a folder of its own, such as `src`"
+    E091 2
+        "A path leads out of the project's folder."
+        "what lies elsewhere is a source: `[sources.NAME]` with `path = \"…\"`"
+    E092 2
+        "An image is wanted for a platform that what it stands on does not have."
+        "correct `platforms`, or name another image"
+    E093 2
+        "An image's name in a Dockerfile is none, or names a source that there is not."
+        "correct the name"
+    E094 2
+        "An image is to stand on a `parent` that its Dockerfile does not name."
+        "write `ARG PARENT` at the top and `FROM ${PARENT}`"
+    E095 2
+        "A Dockerfile needs something that the builder in use does not know."
+        "use a daemon with BuildKit, without `DOCKER_BUILDKIT=0`, or write it the old way"
+    E096 2
+        "A `COPY` or `ADD` matches nothing."
+        "correct the path, which is below the image's `context`"
+    E097 2
+        "Git is needed and cannot be asked."
+        "follow the hint: it says what git lacks"
+    E098 2
+        "Inputs are not in git's index, and `--strict` refuses them."
+        "`git add` them, or leave them out by `.dockerignore` or `exclude`"
+    E099 2
+        "Something cannot be done yet."
+        "follow the hint: it says what to do instead"
+    E100 1
+        "A manifest does not name what this checkout stands for."
+        "run `sparkpack pin`"
+    E101 1
+        "Manifests were changed, and `--exit-code` tells a hook."
+        "review and stage them: `git add -u`"
+    E102 1
+        "A file was changed while sparkpack ran; nothing was written."
+        "run it again"
+    E200 2
+        "A part of a reference is missing in a manifest, and cannot be added."
+        "add the line that the message names"
+    E201 2
+        "kustomize's `newTag` and `digest` exclude each other."
+        "remove one of the two"
+    E202 2
+        "A mark does not fit the value that it stands behind, or stands behind none."
+        "put it behind the value, on the same line"
+    E203 2
+        "A template fills in a value that a mark names."
+        "put the mark behind a value that is written out"
+    E204 2
+        "An object of a Spark operator names no image."
+        "name one where the operator looks for it, or tell another place by `[[places]]`"
+    E205 2
+        "No manifest names an image of this project."
+        "write a reference where the image is to run, or list the prefix that stands there under `formerly`"
+    E301 3
+        "A registry has something else under a tag."
+        "nothing was overwritten; find out who pushed it, then delete the tag there, or change an input, which makes another tag"
+    E401 4
+        "A registry wants credentials, or does not accept those that it got."
+        "run `docker login HOST`"
+    E402 4
+        "A registry does not allow it."
+        "check the repository's name, and ask for the right to write there"
+    E501 5
+        "A registry does not answer."
+        "is it running, and is the way there free? try `curl https://HOST/v2/`"
+    E502 5
+        "A registry refuses, or its answer is not understood."
+        "the reason is the registry's own"
+    E503 5
+        "A registry's answer is not true: other bytes than the digest says."
+        "look for a proxy on the way; the registry or its storage may be damaged"
+    E504 5
+        "Registries cannot be spoken to: the certificates or the settings are not usable."
+        "correct `ca` in sparkpack.toml"
+    E601 6
+        "The Docker daemon cannot be reached."
+        "start Docker, or set DOCKER_HOST"
+    E602 6
+        "A build failed."
+        "mend the line of the Dockerfile, then run it again: what is done is kept"
+    E603 6
+        "The daemon could not push."
+        "the reason is the daemon's own; run it again"
+    E604 6
+        "The daemon could not pull."
+        "check the image's name; the reason is the daemon's own"
+    E605 6
+        "The daemon could not do something else."
+        "the reason is the daemon's own"
+    E606 6
+        "An image is not what it should be."
+        "run it again; if it stays so, the daemon or the registry is at fault"
+    E607 6
+        "An image cannot have its labels."
+        "shorten what is in them"
+    E608 6
+        "A build context cannot be sent."
+        "run it again when nothing writes into the project"
+    E610 6
+        "A file cannot be read or written."
+        "make room (`df -h`), or give yourself the right to that path"
+    E611 6
+        "A file changed while it was packed."
+        "run it again when nothing writes into the project"
+    E612 6
+        "Another sparkpack changes files in this project."
+        "wait for its end, then run it again"
+    E613 6
+        "The journal of an interrupted run cannot be trusted."
+        "look at the files that it names, then remove it"
+    E620 6
+        "A source is not what was pinned."
+        "find out why it changed; `sparkpack lock --upgrade NAME` takes the new one"
+    E621 6
+        "A source cannot be fetched: nobody answers."
+        "run it again, or set a mirror"
+    E622 6
+        "A source's server wants credentials."
+        "put them into ~/.netrc, or fetch the file and name it by `path`"
+    E623 2
+        "A source does not exist where it is looked for."
+        "correct its name or version"
+    E624 6
+        "An archive is not safe to unpack."
+        "do not use it; ask whoever made it"
+    E625 6
+        "An archive cannot be unpacked."
+        "it may be cut short: remove it from the cache and run it again"
+    E626 6
+        "The disk is full."
+        "make room (`df -h`), then run it again: nothing old was lost"
+    E627 6
+        "A program that fetches or unpacks is not there."
+        "install it"
+    E628 6
+        "A program that fetches or unpacks failed."
+        "the reason is the program's own"
+    E629 6
+        "A source's file or folder cannot be read or written."
+        "give yourself the right to that path"
+    E701 6
+        "There is neither uv nor pip."
+        "install uv, or pip for the Python that is there"
+    E702 6
+        "The installer of Python packages failed."
+        "the reason is the installer's own"
+    E703 2
+        "A package or its version is not on the index."
+        "correct the name or the version"
+    E704 6
+        "A package has only a source distribution, which would run code."
+        "choose a version that has a wheel"
+    E705 6
+        "A package has no wheel for the image's platform."
+        "choose a version that has one, or another platform"
+    E706 2
+        "Requirements contradict each other, or what the parent image has."
+        "change one of the requirements"
+    E707 6
+        "A wheel is not what was locked."
+        "find out why it changed; `sparkpack lock --upgrade PACKAGE` chooses again"
+    E708 6
+        "The package index cannot be reached."
+        "run it again, or set `[mirrors] python`"
+    E709 6
+        "The package index denies access."
+        "put the credentials into ~/.netrc or PIP_INDEX_URL"
+    E710 6
+        "A package needs another Python than the image has."
+        "choose another version, or another `python` for the chain"
+    E711 6
+        "The installer cannot choose wheels for the image's Python and platform."
+        "install uv, which can"
+    E712 6
+        "The package index tells no SHA-256 of a wheel."
+        "use an index that does"
+    E713 6
+        "The installer's files cannot be read or written."
+        "give yourself the right to that path"
+    E714 2
+        "A requirements file with hashes lacks a line for a package that is needed."
+        "add the line, or take the hashes away: the lock holds them"
+    E720 6
+        "Installed packages cannot be read."
+        "give yourself the right to that path"
+    E721 6
+        "A package brings something that is neither a file nor a folder."
+        "leave the package out, or ask its maintainers for a sound wheel"
+    E722 6
+        "A package brings a file whose name is not UTF-8."
+        "leave the package out, or ask its maintainers for a sound wheel"
+    E723 6
+        "Two packages bring other content for one path."
+        "leave one of the two out"
+    E724 6
+        "A wheel was not installed."
+        "leave the package out, or ask its maintainers for a sound wheel"
+    E725 6
+        "A package brings a file that no wheel lists."
+        "leave the package out, or ask its maintainers for a sound wheel"
+    W101 0
+        "A glob of `[manifests]` matches no file."
+        "correct the glob"
+    W102 0
+        "`mirrors.debian` has no effect yet."
+        "let the root image name the package sources"
+    W103 0
+        "A build argument is set that the Dockerfile does not declare."
+        "write `ARG NAME` in the Dockerfile, or leave the argument out"
+    W104 0
+        "No manifest names an image, so that nothing runs it."
+        "name it by its repository, or let `[manifests]` match the file that does"
+    W105 0
+        "A reference that is not current stands where sparkpack does not rewrite."
+        "put `# sparkpack: IMAGE` behind it, or `# sparkpack: ignore`"
+    W106 0
+        "The Spark operator refuses images in `sparkConf`."
+        "name it as `spec.image`, `spec.driver.image` or `spec.executor.image`"
+    W107 0
+        "A manifest is for another Spark than the image has."
+        "write the image's version, unless the operator needs the other"
+    W108 0
+        "A manifest holds a digest, and of the new tag none is known yet."
+        "run `sparkpack push`, which writes it"
+    W109 0
+        "A registry does not have what is named or pinned, or has it otherwise."
+        "run `sparkpack push IMAGE`"
+    W110 0
+        "A change reaches other places, through an anchor."
+        "`anchors` in sparkpack.toml allows it"
+    W111 0
+        "A file that was replaced has other names, which keep the old content."
+        "make those symbolic links"
+    W112 0
+        "A tag in a shared repository only begins like one of an image."
+        "put `# sparkpack: IMAGE` behind it, or `# sparkpack: ignore`"
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl serde::Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// Tests compare codes with what a person reads.
+#[cfg(test)]
+impl PartialEq<&str> for Code {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+#[cfg(test)]
+impl PartialEq<Code> for &str {
+    fn eq(&self, other: &Code) -> bool {
+        *self == other.as_str()
+    }
+}
+
+/// The text of `docs/errors.md`.
+#[must_use]
+pub fn documentation() -> String {
+    let groups = [
+        (
+            2,
+            "Exit code 2: the command line, the configuration, a file of the project or a lock",
+        ),
+        (1, "Exit code 1: drift"),
+        (3, "Exit code 3: a conflict in a registry"),
+        (4, "Exit code 4: credentials"),
+        (5, "Exit code 5: the network, after retries"),
+        (6, "Exit code 6: the work itself failed"),
+        (0, "Warnings"),
+    ];
+    let mut text = String::from(
+        "# Errors and warnings\n\n\
+         Every message has a code. Its first line says what happened and where, `because` says why, and `hint`\n\
+         what to type. This page has what each code means and what mostly mends it. An error that points into a file of\n\
+         yours gives exit code 2, whatever its code.\n\n\
+         This page is made from `src/code.rs`: `UPDATE_DOCS=1 cargo test documentation` makes it again.\n",
+    );
+    for (exit, headline) in groups {
+        text.extend([
+            "\n## ",
+            headline,
+            "\n\n| code | what it means | what to do |\n|---|---|---|\n",
+        ]);
+        for code in Code::ALL.iter().filter(|code| code.exit_code() == exit) {
+            text.extend([
+                "| ",
+                code.as_str(),
+                " | ",
+                code.meaning(),
+                " | ",
+                code.cure(),
+                " |\n",
+            ]);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_say_what_they_are() {
+        assert!(Code::ALL.is_sorted());
+        assert!(Code::ALL.len() > 100);
+        for code in Code::ALL {
+            // E059 has been a warning from the beginning.
+            let is_warning = code.as_str().starts_with('W') || *code == Code::E059;
+            assert_eq!(is_warning, code.exit_code() == 0, "{code}");
+            assert!(code.exit_code() <= 6, "{code}");
+            assert!(code.meaning().ends_with('.'), "{code}");
+            assert!(!code.cure().ends_with('.'), "{code}");
+        }
+    }
+
+    #[test]
+    fn no_two_codes_mean_the_same() {
+        let meanings: BTreeSet<&str> = Code::ALL.iter().map(|code| code.meaning()).collect();
+        assert_eq!(meanings.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn every_code_is_documented() {
+        let text = documentation();
+        for code in Code::ALL {
+            assert_eq!(text.matches(&format!("| {code} |")).count(), 1, "{code}");
+        }
+    }
+}
