@@ -22,6 +22,18 @@ impl Digest {
         hasher.finish()
     }
 
+    /// The digest of fields, each with its length before it: what moves from one field to another makes another digest.
+    #[must_use]
+    pub fn of_fields<F: AsRef<[u8]>>(fields: impl IntoIterator<Item = F>) -> Self {
+        let mut hasher = Hasher::default();
+        for field in fields {
+            let field = field.as_ref();
+            hasher.update(format!("{}:", field.len()).as_bytes());
+            hasher.update(field);
+        }
+        hasher.finish()
+    }
+
     /// The digest of all that `reader` still gives.
     ///
     /// # Errors
@@ -123,6 +135,16 @@ mod tests {
         assert_eq!(Digest::of(b"").as_str(), empty);
         assert_eq!(Digest::of_reader(&mut &b""[..]).unwrap().as_str(), empty);
         assert_eq!(Digest::of(b"").short(12), "e3b0c44298fc");
+    }
+
+    #[test]
+    fn fields_are_told_apart_by_their_lengths() {
+        assert_eq!(Digest::of_fields(["ab", "", "c"]), Digest::of(b"2:ab0:1:c"));
+        assert_ne!(
+            Digest::of_fields(["ab", "c"]),
+            Digest::of_fields(["a", "bc"])
+        );
+        assert_ne!(Digest::of_fields(["a"]), Digest::of_fields(["a", ""]));
     }
 
     #[test]

@@ -41,12 +41,7 @@ impl CacheBust {
             number.as_bytes(),
             revision.reason.as_bytes(),
         ];
-        let mut key = Vec::new();
-        for field in fields {
-            key.extend_from_slice(format!("{}:", field.len()).as_bytes());
-            key.extend_from_slice(field);
-        }
-        let name = Digest::of(&key);
+        let name = Digest::of_fields(fields);
         let mark = session.cache.entry(CacheKind::Revisions, name.hex());
         Ok(Self { mark: Some(mark) })
     }

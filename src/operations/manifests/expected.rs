@@ -118,7 +118,7 @@ impl ExpectedReferences {
     /// All that the verdict on a manifest of `registry` depends on, but for the manifest.
     pub(crate) fn digest_for(&self, registry: &str, may_share: bool) -> Digest {
         let may_share = if may_share { "share" } else { "" };
-        digest_of([self.digest.hex(), registry, may_share])
+        Digest::of_fields([self.digest.hex(), registry, may_share])
     }
 
     fn everything(&self, session: &Session<'_>) -> Digest {
@@ -132,16 +132,6 @@ impl ExpectedReferences {
             format!("{:?}", project.formerly),
             format!("{:?} {}", project.reference, project.name),
         ];
-        digest_of(written.iter().map(String::as_str))
+        Digest::of_fields(written)
     }
-}
-
-/// A digest of words, each with its length.
-fn digest_of<'a>(words: impl IntoIterator<Item = &'a str>) -> Digest {
-    let mut bytes = Vec::new();
-    for word in words {
-        bytes.extend_from_slice(&word.len().to_le_bytes());
-        bytes.extend_from_slice(word.as_bytes());
-    }
-    Digest::of(&bytes)
 }
