@@ -6,8 +6,9 @@ use std::{
     collections::BTreeMap,
     os::unix::{
         fs::{PermissionsExt, chown},
-        process::ExitStatusExt,
+        process::{CommandExt, ExitStatusExt},
     },
+    path::PathBuf,
     process::{Command, Output},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -16,7 +17,7 @@ use std::{
 
 use walkdir::WalkDir;
 
-use crate::support::{Run, TestProject, run, small};
+use crate::support::{Index, Run, TestProject, program, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 
@@ -554,4 +555,87 @@ fn run_as(command: &mut Command, project: &TestProject) -> String {
         .stderr
         .replace(project.root().to_str().unwrap(), "PROJECT");
     format!("exit {}\n{stderr}", run.code)
+}
+
+/// What lies in the cache of a project and is not whole.
+fn unfinished(project: &TestProject) -> Vec<PathBuf> {
+    let cache = project.root().with_file_name("cache");
+    let entries = WalkDir::new(cache).into_iter().map(Result::unwrap);
+    let paths = entries.map(walkdir::DirEntry::into_path);
+    // What is whole has names that are digests, or those of files in a wheel or an archive.
+    let is_unfinished = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with('.')
+    };
+    paths.filter(is_unfinished).collect()
+}
+
+/// Kills a run, with all programs that it called, when it has half of a file.
+fn kill_at_half(project: &TestProject, index: &Index, file: &str, arguments: &[&str]) {
+    index.stalling(file, || {
+        let mut command = project.command(arguments);
+        let mut run = command.process_group(0).spawn().unwrap();
+        while !index.keeps_waiting() {
+            assert_eq!(run.try_wait().unwrap(), None, "it ended by itself");
+            thread::sleep(Duration::from_millis(5));
+        }
+        program("kill", &["-KILL", "--", &format!("-{}", run.id())]);
+        assert_eq!(run.wait().unwrap().signal(), Some(9));
+    });
+    let left = unfinished(project);
+    assert!(!left.is_empty(), "it was killed too early or too late");
+}
+
+#[test]
+fn a_kill_while_wheels_are_installed_leaves_nothing_for_long() {
+    let index = Index::new();
+    index.add("spk_one-1.0-py3-none-any", &[]);
+    let configuration = format!(
+        "format = 1\nproject = \"packed\"\nregistries.main = \"registry.example/packed\"\n\n[mirrors]\npython = \"{}\"\n\n\
+         [chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\n\n\
+         [images.job]\nparent = \"py\"\nsrc = \"src\"\nrequirements = \"requirements.txt\"\n",
+        index.url
+    );
+    let project = TestProject::new(&[
+        ("sparkpack.toml", &configuration),
+        ("requirements.txt", "spk-one\n"),
+        ("src/main.py", "print('main')\n"),
+        ("src/jobs/__init__.py", ""),
+    ]);
+    project.succeed(&["package"]);
+    // What is installed, and what the installer itself keeps.
+    fs_err::remove_dir_all(project.root().with_file_name("cache")).unwrap();
+    fs_err::remove_dir_all(project.home()).unwrap();
+    fs_err::create_dir(project.home()).unwrap();
+    kill_at_half(&project, &index, ".whl", &["package"]);
+    project.succeed(&["package"]);
+    assert_eq!(unfinished(&project), [PathBuf::new(); 0]);
+}
+
+#[test]
+fn a_kill_while_a_source_is_fetched_leaves_nothing_for_long() {
+    let index = Index::new();
+    index.put("/tool.bin", &[7; 1 << 16]);
+    let project = small::project(ROOT, "registry.example");
+    project.write("sparkpack.lock", &small::lock(ROOT));
+    let url = index.url.replace("/simple", "/tool.bin");
+    let text = project.read("sparkpack.toml").replace(
+        "dockerfile = \"docker/base/Dockerfile\"\n",
+        "dockerfile = \"docker/base/Dockerfile\"\ncontexts.tool = \"tool\"\n",
+    );
+    project.write(
+        "sparkpack.toml",
+        &format!("{text}\n[sources.tool]\nurl = \"{url}\"\n"),
+    );
+    project.edit(
+        "docker/base/Dockerfile",
+        "COPY",
+        "COPY --from=tool tool.bin /opt/\nCOPY",
+    );
+    kill_at_half(&project, &index, "/tool.bin", &["lock"]);
+    // A run that needs nothing of the source sweeps as well.
+    project.succeed(&["package"]);
+    assert_eq!(unfinished(&project), [PathBuf::new(); 0]);
+    project.succeed(&["lock"]);
+    assert_eq!(unfinished(&project), [PathBuf::new(); 0]);
 }

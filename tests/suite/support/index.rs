@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -23,6 +24,23 @@ pub(crate) struct Index {
     pub(crate) url: String,
     files: Files,
     asked: Arc<AtomicUsize>,
+    stall: Arc<Stall>,
+}
+
+/// A file of which only one half is sent.
+#[derive(Default)]
+struct Stall {
+    /// How its path ends.
+    end: Mutex<Option<String>>,
+    /// How many got that half and wait for the rest.
+    waiting: AtomicUsize,
+}
+
+impl Stall {
+    fn is_of(&self, path: &str) -> bool {
+        let end = self.end.lock().unwrap();
+        end.as_ref().is_some_and(|end| path.ends_with(end))
+    }
 }
 
 impl Index {
@@ -32,12 +50,15 @@ impl Index {
             url: format!("http://{}/simple", listener.local_addr().unwrap()),
             files: Files::default(),
             asked: Arc::default(),
+            stall: Arc::default(),
         };
         let (files, asked) = (index.files.clone(), index.asked.clone());
+        let stall = index.stall.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 asked.fetch_add(1, Ordering::SeqCst);
-                answer(stream, &files);
+                let (files, stall) = (files.clone(), stall.clone());
+                thread::spawn(move || answer(stream, &files, &stall));
             }
         });
         index
@@ -61,6 +82,19 @@ impl Index {
         files.insert(path.to_owned(), bytes.to_vec());
     }
 
+    /// Sends only the first half of files whose path ends so, and nothing more until `work` is done.
+    pub(crate) fn stalling<T>(&self, end: &str, work: impl FnOnce() -> T) -> T {
+        *self.stall.end.lock().unwrap() = Some(end.to_owned());
+        let done = work();
+        *self.stall.end.lock().unwrap() = None;
+        done
+    }
+
+    /// Whether somebody has got the first half of a file and waits for the rest.
+    pub(crate) fn keeps_waiting(&self) -> bool {
+        self.stall.waiting.load(Ordering::SeqCst) > 0
+    }
+
     /// The digest of a wheel.
     pub(crate) fn digest(&self, stem: &str) -> Digest {
         let files = self.files.lock().unwrap();
@@ -75,7 +109,7 @@ impl Index {
     }
 }
 
-fn answer(mut stream: TcpStream, files: &Files) {
+fn answer(mut stream: TcpStream, files: &Files, stall: &Stall) {
     let mut lines = BufReader::new(stream.try_clone().unwrap())
         .lines()
         .map_while(Result::ok);
@@ -93,9 +127,19 @@ fn answer(mut stream: TcpStream, files: &Files) {
     );
     // A client that has seen enough may be gone.
     drop(stream.write_all(head.as_bytes()));
-    if !first.starts_with("HEAD") {
-        drop(stream.write_all(&body));
+    if first.starts_with("HEAD") {
+        return;
     }
+    let (sent, rest) = body.split_at(if stall.is_of(path) { body.len() / 2 } else { 0 });
+    drop(stream.write_all(sent));
+    if stall.is_of(path) {
+        stall.waiting.fetch_add(1, Ordering::SeqCst);
+        while stall.is_of(path) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        stall.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+    drop(stream.write_all(rest));
 }
 
 fn body(path: &str, files: &BTreeMap<String, Vec<u8>>) -> Option<(&'static str, Vec<u8>)> {
