@@ -76,6 +76,12 @@ impl Default for ReferenceTemplate {
 }
 
 impl ReferenceTemplate {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Checks the template's placeholders.
     ///
     /// # Errors

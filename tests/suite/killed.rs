@@ -609,13 +609,13 @@ fn a_kill_while_wheels_are_installed_leaves_nothing_for_long() {
     fs_err::create_dir(project.home()).unwrap();
     kill_at_half(&project, &index, ".whl", &["package"]);
     project.succeed(&["package"]);
-    assert_eq!(unfinished(&project), [PathBuf::new(); 0]);
+    assert_eq!(unfinished(&project), Vec::<PathBuf>::new());
 }
 
 #[test]
 fn a_kill_while_a_source_is_fetched_leaves_nothing_for_long() {
     let index = Index::new();
-    index.put("/tool.bin", &[7; 1 << 16]);
+    index.put("/tool.bin", "x".repeat(1 << 16).as_bytes());
     let project = small::project(ROOT, "registry.example");
     project.write("sparkpack.lock", &small::lock(ROOT));
     let url = index.url.replace("/simple", "/tool.bin");
@@ -635,7 +635,7 @@ fn a_kill_while_a_source_is_fetched_leaves_nothing_for_long() {
     kill_at_half(&project, &index, "/tool.bin", &["lock"]);
     // A run that needs nothing of the source sweeps as well.
     project.succeed(&["package"]);
-    assert_eq!(unfinished(&project), [PathBuf::new(); 0]);
+    assert_eq!(unfinished(&project), Vec::<PathBuf>::new());
     project.succeed(&["lock"]);
-    assert_eq!(unfinished(&project), [PathBuf::new(); 0]);
+    assert_eq!(unfinished(&project), Vec::<PathBuf>::new());
 }

@@ -17,7 +17,7 @@ use crate::{
         inputs::{DockerfileInputs, UsedImage},
         lock::LockedImage,
         place::{Defect, Place},
-        source::{SingleFile, Source},
+        source::{SingleFile, Source, Unpack},
         tree::Entry,
     },
 };
@@ -230,8 +230,7 @@ impl ContextWriter<'_> {
     ) -> Result<String, Error> {
         let daemon = self.run.services.daemon()?;
         let (source, digest) = self.source(name)?;
-        let (unpack, platform_name) = (source.unpack, platform);
-        let key = Digest::of(format!("{unpack:?} {digest} {platform_name} {file:?}").as_bytes());
+        let key = key_of_source_image(source.unpack, &digest, platform, file);
         let repository = Repository {
             registry: "sparkpack.source".to_owned(),
             path: source_path(name),
@@ -300,6 +299,27 @@ impl ContextWriter<'_> {
         )?;
         Ok(digest)
     }
+}
+
+/// What an image that holds a source is made from.
+fn key_of_source_image(
+    unpack: Unpack,
+    digest: &Digest,
+    platform: &Platform,
+    file: Option<&SingleFile>,
+) -> Digest {
+    let unpack = match unpack {
+        Unpack::No => "as it is".to_owned(),
+        Unpack::Archive { strip } => format!("archive {strip}"),
+        Unpack::Spark => "spark".to_owned(),
+    };
+    let platform = platform.to_string();
+    let mut fields = vec![unpack.as_str(), digest.as_str(), &platform];
+    if let Some(file) = file {
+        let executable = if file.executable { "executable" } else { "" };
+        fields.extend([file.name.as_str(), executable]);
+    }
+    Digest::of_fields(fields)
 }
 
 /// How the Dockerfile that is sent differs from the one that was written, but for the images' names.

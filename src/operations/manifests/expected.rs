@@ -6,7 +6,7 @@ use super::examined::Scope;
 use crate::{
     image::{Digest, Reference},
     operations::{resolution::Prepared, workspace::Session},
-    project::{PinMode, pins::Pins},
+    project::{ConfiguredPlace, PathStep, PinMode, pins::Pins},
     yaml::{Expected, ExpectedDigest},
 };
 
@@ -121,17 +121,66 @@ impl ExpectedReferences {
         Digest::of_fields([self.digest.hex(), registry, may_share])
     }
 
+    /// A digest of rows, each of which begins with what it is.
     fn everything(&self, session: &Session<'_>) -> Digest {
         let project = &session.project;
-        let written = [
-            format!("{:?}", self.wanted),
-            format!("{:?}", self.current),
-            format!("{:?}", self.sparks),
-            format!("{:?}", project.places),
-            format!("{:?}", project.registries),
-            format!("{:?}", project.formerly),
-            format!("{:?} {}", project.reference, project.name),
-        ];
-        Digest::of_fields(written)
+        let mut rows = Fields::default();
+        for (registry, wanted) in &self.wanted {
+            for (image, expected) in wanted {
+                rows.expected(registry, image, expected);
+            }
+        }
+        for (image, references) in &self.current {
+            for reference in references {
+                rows.row(["current", image, &reference.to_string()]);
+            }
+        }
+        for (image, spark) in &self.sparks {
+            rows.row(["spark", image, spark]);
+        }
+        for place in &project.places {
+            rows.place(place);
+        }
+        for (name, registry) in &project.registries {
+            rows.row(["registry", name, &registry.prefix]);
+        }
+        for prefix in &project.formerly {
+            rows.row(["formerly", prefix]);
+        }
+        rows.row(["reference", project.reference.as_str()]);
+        rows.row(["project", &project.name]);
+        Digest::of_fields(rows.0)
+    }
+}
+
+/// The fields of a digest.
+#[derive(Default)]
+struct Fields(Vec<String>);
+
+impl Fields {
+    fn row<'a>(&mut self, row: impl IntoIterator<Item = &'a str>) {
+        self.0.extend(row.into_iter().map(str::to_owned));
+    }
+
+    fn expected(&mut self, registry: &str, image: &str, expected: &Expected) {
+        let digest = match &expected.digest {
+            ExpectedDigest::Never => "never",
+            ExpectedDigest::Unknown => "unknown",
+            ExpectedDigest::Known(digest) => digest.as_str(),
+        };
+        let repository = expected.repository.to_string();
+        let (name, tag) = (&expected.image, &expected.tag);
+        self.row(["expected", registry, image, name, &repository, tag, digest]);
+    }
+
+    fn place(&mut self, place: &ConfiguredPlace) {
+        let count = place.path.len().to_string();
+        self.row(["place", &place.group, &place.kind, &count]);
+        for step in &place.path {
+            match step {
+                PathStep::Key(key) => self.row(["key", key]),
+                PathStep::Each => self.row(["each", ""]),
+            }
+        }
     }
 }
