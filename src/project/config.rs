@@ -17,7 +17,7 @@ pub(super) const FORMAT: u32 = 1;
 /// The largest configuration that is read, in bytes: a larger one is a mistake.
 const SIZE_LIMIT: usize = 1 << 20;
 
-type Text = Spanned<String>;
+pub(super) type Text = Spanned<String>;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -41,7 +41,7 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) python: Python,
     #[serde(default)]
-    pub(super) chains: BTreeMap<String, Spanned<Chain>>,
+    pub(super) chains: BTreeMap<String, Spanned<ChainTable>>,
     #[serde(default)]
     pub(super) sources: BTreeMap<String, Spanned<SourceTable>>,
     #[serde(default)]
@@ -86,7 +86,7 @@ pub(super) struct Python {
 /// `[chains.NAME]`: one Spark, one Python, and the images that stand on them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Chain {
+pub(super) struct ChainTable {
     pub(super) spark: Text,
     pub(super) python: Text,
     pub(super) java: Option<Text>,

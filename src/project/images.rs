@@ -9,7 +9,7 @@ use std::{
 use serde_spanned::Spanned;
 
 use super::{
-    config,
+    config::{self, Text},
     glob::{self, PathKind},
     ignore::DefaultExcludes,
     loader::Loader,
@@ -18,7 +18,6 @@ use super::{
 };
 use crate::image::{Platform, PlatformError};
 
-type Text = Spanned<String>;
 type Table = Spanned<config::ImageTable>;
 
 /// What the images are made from.

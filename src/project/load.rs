@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use serde_spanned::Spanned;
 
 use super::{
-    config::{self, FILE_NAME, Origin, listed},
+    config::{self, FILE_NAME, Origin, Text, listed},
     glob::{self, PathKind},
     image_matcher::ImageMatcher,
     images::Images,
@@ -52,8 +52,6 @@ pub fn load(root: &Path, environment: Environment<'_>) -> Result<Project, Defect
     }
     .project()
 }
-
-type Text = Spanned<String>;
 
 impl Loader<'_> {
     fn project(&self) -> Result<Project, Defect> {
@@ -235,7 +233,7 @@ impl Loader<'_> {
             .collect()
     }
 
-    fn chain(&self, name: &str, table: &Spanned<config::Chain>) -> Result<Chain, Defect> {
+    fn chain(&self, name: &str, table: &Spanned<config::ChainTable>) -> Result<Chain, Defect> {
         let chain = table.get_ref();
         let python = two_numbers(chain.python.get_ref()).ok_or_else(|| {
             let message = format!(
