@@ -1,7 +1,14 @@
-//! The layers: a module uses only modules to its left.
+//! The house: which layer, room and file uses which, what a name stands for, who prints, how long a verb is.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use syn::visit::{self, Visit};
 use walkdir::WalkDir;
 
+/// Each layer uses only those before it.
 const LAYERS: [&str; 11] = [
     "code",
     "image",
@@ -16,88 +23,361 @@ const LAYERS: [&str; 11] = [
     "commands",
 ];
 
-#[test]
-fn arrows_between_modules_point_left() {
-    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut checked = 0;
-    let mut wrong = Vec::new();
-    for entry in WalkDir::new(&source)
-        .into_iter()
-        .map(Result::unwrap)
-        .filter(|entry| entry.path().extension().is_some_and(|end| end == "rs"))
-    {
-        let relative = entry.path().strip_prefix(&source).unwrap();
-        let first = relative
-            .components()
-            .next()
-            .unwrap()
-            .as_os_str()
-            .to_str()
-            .unwrap()
-            .trim_end_matches(".rs")
-            .to_owned();
-        let Some(own) = LAYERS.iter().position(|layer| *layer == first) else {
-            continue;
-        };
-        let text = fs_err::read_to_string(entry.path()).unwrap();
-        for used in uses(&text) {
-            checked += 1;
-            if LAYERS
-                .iter()
-                .position(|layer| *layer == used)
-                .is_some_and(|layer| layer > own)
-            {
-                wrong.push(format!("{} uses {used}", relative.display()));
+/// The rooms of `operations/` by their floors: each uses only rooms of the floors before its own.
+const ROOMS: [(&str, usize); 8] = [
+    ("events", 0),
+    ("workspace", 1),
+    ("resolution", 2),
+    ("dist", 3),
+    ("provenance", 3),
+    ("manifests", 3),
+    ("build", 4),
+    ("publish", 5),
+];
+
+/// Names that once stood for up to seven things.
+const WORST: [&str; 12] = [
+    "Document", "Image", "Found", "Entry", "Wanted", "Change", "Line", "Source", "Context", "Kind",
+    "Question", "Row",
+];
+
+/// A source file, with what it names and defines outside of its tests.
+#[derive(Default)]
+struct File {
+    /// Below `src`.
+    path: String,
+    /// Its module path, as `operations::build::stage`.
+    module: Vec<String>,
+    /// The paths that it uses, from the root of the crate.
+    uses: BTreeSet<Vec<String>>,
+    /// What it hands on: the name here, and the path from the root of the crate.
+    exports: BTreeMap<String, Vec<String>>,
+    types: Vec<String>,
+    lines: usize,
+}
+
+struct Visitor<'a> {
+    file: &'a mut File,
+    /// The modules of this file that the visitor is in.
+    inner: Vec<String>,
+}
+
+impl Visitor<'_> {
+    /// A path from the root of the crate; nothing for another crate's or a local name's.
+    fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
+        let mut module = [self.file.module.clone(), self.inner.clone()].concat();
+        let mut rest = path;
+        match path.first()?.as_str() {
+            "crate" => module.clear(),
+            "self" => {}
+            "super" => {
+                while rest.first().is_some_and(|segment| segment == "super") {
+                    module.pop();
+                    rest = &rest[1..];
+                }
+                return Some([module, rest.to_vec()].concat());
+            }
+            _ => return None,
+        }
+        Some([module, rest[1..].to_vec()].concat())
+    }
+
+    fn leaves(prefix: &[String], tree: &syn::UseTree, found: &mut Vec<(Vec<String>, String)>) {
+        let with = |name: String| [prefix.to_vec(), vec![name]].concat();
+        match tree {
+            syn::UseTree::Path(path) => {
+                Self::leaves(&with(path.ident.to_string()), &path.tree, found);
+            }
+            syn::UseTree::Name(name) if name.ident == "self" => {
+                found.push((prefix.to_vec(), prefix.last().cloned().unwrap_or_default()));
+            }
+            syn::UseTree::Name(name) => {
+                found.push((with(name.ident.to_string()), name.ident.to_string()));
+            }
+            syn::UseTree::Rename(rename) => {
+                found.push((with(rename.ident.to_string()), rename.rename.to_string()));
+            }
+            syn::UseTree::Glob(_) => found.push((prefix.to_vec(), String::new())),
+            syn::UseTree::Group(group) => {
+                for tree in &group.items {
+                    Self::leaves(prefix, tree, found);
+                }
             }
         }
     }
-    assert!(
-        checked > 50,
-        "only {checked} uses found: the test no longer reads the code"
-    );
+}
+
+fn is_test(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        let is_test = |meta: &syn::MetaList| meta.tokens.to_string().contains("test");
+        attribute.path().is_ident("cfg") && attribute.meta.require_list().is_ok_and(is_test)
+    })
+}
+
+impl<'ast> Visit<'ast> for Visitor<'_> {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        let attributes = match item {
+            syn::Item::Mod(item) => &item.attrs,
+            syn::Item::Use(item) => &item.attrs,
+            syn::Item::Fn(item) => &item.attrs,
+            syn::Item::Impl(item) => &item.attrs,
+            _ => return self.visit_others(item),
+        };
+        if !is_test(attributes) {
+            self.visit_others(item);
+        }
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        self.inner.push(item.ident.to_string());
+        visit::visit_item_mod(self, item);
+        self.inner.pop();
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        let mut leaves = Vec::new();
+        Self::leaves(&[], &item.tree, &mut leaves);
+        for (path, name) in leaves {
+            let own = [self.file.module.clone(), path.clone()].concat();
+            match (self.absolute(&path), &item.vis) {
+                (found, syn::Visibility::Inherited) => {
+                    // A child of the file's own module may be named without `self`.
+                    self.file.uses.insert(found.unwrap_or(own));
+                }
+                (found, _) => {
+                    self.file.exports.insert(name, found.unwrap_or(own));
+                }
+            }
+        }
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments = path.segments.iter();
+        let segments: Vec<String> = segments.map(|segment| segment.ident.to_string()).collect();
+        self.file.uses.extend(self.absolute(&segments));
+        visit::visit_path(self, path);
+    }
+}
+
+impl Visitor<'_> {
+    fn visit_others(&mut self, item: &syn::Item) {
+        let name = match item {
+            syn::Item::Struct(item) => Some(&item.ident),
+            syn::Item::Enum(item) => Some(&item.ident),
+            syn::Item::Trait(item) => Some(&item.ident),
+            syn::Item::Type(item) => Some(&item.ident),
+            _ => None,
+        };
+        self.file.types.extend(name.map(ToString::to_string));
+        visit::visit_item(self, item);
+    }
+}
+
+/// All files of the crate but those that are tests as a whole.
+fn files() -> Vec<File> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    for entry in WalkDir::new(&source).sort_by_file_name() {
+        let entry = entry.unwrap();
+        let path = entry.path().strip_prefix(&source).unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        let is_tests =
+            path.contains("/tests") || path.ends_with("testing.rs") || path.ends_with("fakes.rs");
+        if !path.ends_with(".rs") || is_tests {
+            continue;
+        }
+        let text = fs_err::read_to_string(entry.path()).unwrap();
+        let mut module: Vec<String> = path
+            .trim_end_matches(".rs")
+            .split('/')
+            .map(str::to_owned)
+            .collect();
+        if ["mod", "lib", "main"].contains(&module.last().unwrap().as_str()) {
+            module.pop();
+        }
+        let mut file = File {
+            path,
+            module,
+            lines: code_lines(&text),
+            ..File::default()
+        };
+        let tree = syn::parse_file(&text).unwrap();
+        let mut visitor = Visitor {
+            file: &mut file,
+            inner: Vec::new(),
+        };
+        visitor.visit_file(&tree);
+        files.push(file);
+    }
+    assert!(files.len() > 150, "only {} files were found", files.len());
+    files
+}
+
+/// The lines that are neither empty nor comments, without the tests at the end.
+fn code_lines(text: &str) -> usize {
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let lines = text.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with("//"))
+        .count()
+}
+
+/// The file that a path leads to, through what others hand on.
+fn target<'f>(files: &'f [File], path: &[String]) -> Option<&'f File> {
+    let mut path = path.to_vec();
+    for _ in 0..8 {
+        let within = files
+            .iter()
+            .filter(|file| !file.module.is_empty() && path.starts_with(&file.module))
+            .max_by_key(|file| file.module.len())?;
+        let next = path.get(within.module.len());
+        match next.and_then(|name| within.exports.get(name)) {
+            Some(exported) if *exported != path => {
+                let rest = path[within.module.len() + 1..].to_vec();
+                path = [exported.clone(), rest].concat();
+            }
+            _ => return Some(within),
+        }
+    }
+    None
+}
+
+/// The files that each file uses.
+fn edges(files: &[File]) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for file in files {
+        let used = file.uses.iter().filter_map(|path| target(files, path));
+        let used = used.map(|used| used.path.as_str());
+        let used = used.filter(|used| *used != file.path);
+        edges.entry(&file.path).or_default().extend(used);
+    }
+    edges
+}
+
+/// All files that a file leads to.
+fn reached<'e>(edges: &BTreeMap<&'e str, BTreeSet<&'e str>>, from: &'e str) -> BTreeSet<&'e str> {
+    let (mut reached, mut queue) = (BTreeSet::new(), vec![from]);
+    while let Some(next) = queue.pop() {
+        let used = edges.get(next).into_iter().flatten();
+        queue.extend(used.filter(|used| reached.insert(**used)));
+    }
+    reached
+}
+
+#[test]
+fn a_layer_uses_only_layers_before_it() {
+    let files = files();
+    let position = |name: &str| LAYERS.iter().position(|layer| *layer == name);
+    let (mut wrong, mut checked) = (Vec::new(), 0);
+    for file in &files {
+        let Some(own) = file.module.first().and_then(|name| position(name)) else {
+            continue;
+        };
+        for path in &file.uses {
+            checked += 1;
+            let used = path.first().and_then(|name| position(name));
+            let is_cli = path.first().is_some_and(|name| name == "cli");
+            if used.is_some_and(|used| used > own) || is_cli && own < LAYERS.len() - 1 {
+                wrong.push(format!("{} uses {}", file.path, path.join("::")));
+            }
+        }
+    }
+    assert!(checked > 1_000, "only {checked} uses were found");
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The first path segments behind `crate::`, those in a nested `use crate::{…}` among them.
-fn uses(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for (at, _) in text.match_indices("crate::") {
-        let rest = &text[at + "crate::".len()..];
-        if let Some(list) = rest.strip_prefix('{') {
-            let mut depth = 1;
-            let mut word = String::new();
-            for character in list.chars() {
-                match character {
-                    '{' => depth += 1,
-                    '}' => depth -= 1,
-                    _ => {}
-                }
-                if depth == 1 && (character.is_alphanumeric() || character == '_') {
-                    word.push(character);
-                } else if !word.is_empty() {
-                    found.push(std::mem::take(&mut word));
-                }
-                if depth == 0 {
-                    break;
-                }
-            }
-        } else {
-            found.push(
-                rest.chars()
-                    .take_while(|character| character.is_alphanumeric() || *character == '_')
-                    .collect(),
+#[test]
+fn a_room_of_operations_uses_only_rooms_of_floors_below() {
+    let files = files();
+    let floor = |path: &[String]| {
+        let room = (path.first()? == "operations").then(|| path.get(1))??;
+        ROOMS.iter().find(|(name, _)| name == room)
+    };
+    let (mut wrong, mut checked) = (Vec::new(), 0);
+    for file in &files {
+        let Some((own, own_floor)) = floor(&file.module) else {
+            let is_room = file.module.first().is_some_and(|name| name == "operations");
+            assert!(
+                !is_room || file.module.len() < 2,
+                "{} is in no room",
+                file.path
             );
+            continue;
+        };
+        for path in &file.uses {
+            let Some((used, used_floor)) = floor(path).filter(|(used, _)| used != own) else {
+                continue;
+            };
+            checked += 1;
+            if used_floor >= own_floor {
+                wrong.push(format!("{} uses {used}: {}", file.path, path.join("::")));
+            }
         }
     }
-    found
+    assert!(checked > 30, "only {checked} uses were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
-fn uses_are_read_from_code() {
-    let code =
-        "use crate::{\n    image::{Digest, x},\n    project::Y,\n};\nlet z = crate::plan::make();";
-    let found = uses(code);
-    for wanted in ["image", "project", "plan"] {
-        assert!(found.contains(&wanted.to_owned()), "{found:?}");
+fn no_file_imports_itself_through_others() {
+    let files = files();
+    let edges = edges(&files);
+    assert!(edges.values().map(BTreeSet::len).sum::<usize>() > 500);
+    let mut circles: BTreeSet<Vec<&str>> = BTreeSet::new();
+    for file in edges.keys() {
+        let own = reached(&edges, file);
+        if own.contains(file) {
+            let circle = own
+                .iter()
+                .filter(|other| reached(&edges, other).contains(file));
+            circles.insert(circle.copied().collect());
+        }
     }
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn a_type_name_stands_for_at_most_two_things() {
+    let files = files();
+    let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for file in &files {
+        for name in &file.types {
+            places.entry(name).or_default().push(&file.path);
+        }
+    }
+    assert!(places.len() > 300, "only {} types were found", places.len());
+    let allowed = |name: &str| if WORST.contains(&name) { 1 } else { 2 };
+    let wrong: Vec<_> = places
+        .iter()
+        .filter(|(name, places)| places.len() > allowed(name))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_verb_is_short() {
+    let files = files();
+    let verbs = files
+        .iter()
+        .filter(|file| file.path.starts_with("commands/"));
+    let verbs: Vec<_> = verbs.map(|file| (file.lines, &file.path)).collect();
+    let sum: usize = verbs.iter().map(|(lines, _)| lines).sum();
+    assert!(verbs.len() > 10 && sum <= 2_300, "{sum} lines in {verbs:?}");
+    let long: Vec<_> = verbs.iter().filter(|(lines, _)| *lines > 250).collect();
+    assert!(long.is_empty(), "{long:?}");
+}
+
+/// Lints keep `print!` out of all but `ui`; what writes to the standard streams by hand is found here.
+#[test]
+fn only_ui_prints() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for file in files() {
+        let text = fs_err::read_to_string(source.join(&file.path)).unwrap();
+        let prints = ["io::stdout(", "io::stderr(", "println!(", "eprint!("];
+        if !file.path.starts_with("ui/") && prints.iter().any(|print| text.contains(print)) {
+            wrong.push(file.path);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
