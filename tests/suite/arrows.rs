@@ -151,6 +151,9 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
         }
     }
 
+    /// `pub(super)` names the parent without using it.
+    fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
+
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments = path.segments.iter();
         let segments: Vec<String> = segments.map(|segment| segment.ident.to_string()).collect();
