@@ -157,7 +157,7 @@ pub fn folder(root: &Path) -> PathBuf {
 
 /// What a checkout stands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct CheckoutSource {
     /// The commit's name, in full.
     pub commit: String,
     /// When it was committed: RFC 3339, in UTC.
@@ -170,7 +170,7 @@ pub struct Source {
 ///
 /// # Errors
 /// Why git cannot be asked, among others because there is no commit yet.
-pub fn source(root: &Path) -> Result<Source, NoGit> {
+pub fn source(root: &Path) -> Result<CheckoutSource, NoGit> {
     let root = fs_err::canonicalize(root).map_err(|_| NoGit::NoWorkTree)?;
     let git = Git::at(&root)?;
     // Two programs at once: on a large checkout the status is what takes time.
@@ -184,7 +184,7 @@ pub fn source(root: &Path) -> Result<Source, NoGit> {
         )
     });
     let (commit, time) = commit?;
-    Ok(Source {
+    Ok(CheckoutSource {
         commit,
         time,
         modified: modified?,

@@ -11,6 +11,7 @@
 //! that works on it, so that nobody takes a living one's away.
 
 mod error;
+mod names;
 mod record;
 mod recover;
 
@@ -27,18 +28,13 @@ use std::{
 
 pub use error::ReplaceError;
 use error::cannot;
-use record::Entry;
+use names::{BEGUN, COMMITTED};
+use record::JournalEntry;
 pub use recover::{Recovered, recover};
 use rustix::fs::OFlags;
 
 use super::store;
 use crate::image::Digest;
-
-/// The journal of a change that can still be undone.
-const BEGUN: &str = ".sparkpack-journal";
-
-/// The journal of a change that has to be completed.
-const COMMITTED: &str = ".sparkpack-committed";
 
 /// What is to become of one file.
 #[derive(Clone, Debug)]
@@ -92,7 +88,7 @@ struct Target<'a> {
     real: PathBuf,
     /// What it is now, if it is there.
     metadata: Option<Metadata>,
-    entry: Entry,
+    entry: JournalEntry,
 }
 
 /// Looks at all files; one that is named twice is taken once.
@@ -125,7 +121,7 @@ impl<'a> Target<'a> {
         };
         let real = real(path).map_err(cannot("found", path))?;
         let metadata = writable(&real).map_err(cannot("opened for writing", path))?;
-        let entry = Entry {
+        let entry = JournalEntry {
             path: relative.to_owned(),
             temporary: store::temporary_name(),
             old: file.old.clone(),
@@ -217,7 +213,7 @@ impl<'a> Journal<'a> {
             return Err(ReplaceError::Busy);
         }
         let journal = Self { root, handle };
-        let entries: Vec<&Entry> = targets.iter().map(|target| &target.entry).collect();
+        let entries: Vec<&JournalEntry> = targets.iter().map(|target| &target.entry).collect();
         if let Err(error) = journal.write(&record::to_bytes(&entries)) {
             journal.undo(&[]);
             return Err(error);

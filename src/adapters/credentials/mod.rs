@@ -156,13 +156,13 @@ struct CredentialsFile {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Content {
-    auths: Option<BTreeMap<String, Option<Entry>>>,
+    auths: Option<BTreeMap<String, Option<StoredEntry>>>,
     cred_helpers: Option<BTreeMap<String, String>>,
     creds_store: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
-struct Entry {
+struct StoredEntry {
     auth: Option<String>,
     username: Option<String>,
     password: Option<String>,
@@ -344,7 +344,11 @@ impl CredentialsFile {
         self.by_docker.then_some(0)
     }
 
-    fn credential(&self, key: &str, entry: &Entry) -> Result<Option<Credential>, CredentialsError> {
+    fn credential(
+        &self,
+        key: &str,
+        entry: &StoredEntry,
+    ) -> Result<Option<Credential>, CredentialsError> {
         let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         if let Some(token) = filled(&entry.identitytoken) {
             return Ok(Some(Credential::IdentityToken(token)));

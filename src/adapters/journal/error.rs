@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::COMMITTED;
+use super::names::COMMITTED;
 
 /// Why files were not replaced, or not all yet.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,7 @@ pub(super) fn cannot(
 
 /// The bytes that are free where `path` lies.
 fn free(path: &Path) -> Option<u64> {
-    let folder = super::store::folder_of(path);
+    let folder = crate::adapters::store::folder_of(path);
     let found = rustix::fs::statvfs(folder).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }

@@ -4,6 +4,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
+use super::names::{BEGUN, COMMITTED};
 use crate::{adapters::store::TEMPORARY, image::Digest};
 
 const MAGIC: &str = "sparkpack journal 1\n";
@@ -11,7 +12,7 @@ const MAGIC: &str = "sparkpack journal 1\n";
 /// What a journal says of one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Entry {
+pub(super) struct JournalEntry {
     /// Below the project's root; links are not resolved, so that a project may be moved.
     pub(super) path: String,
     /// The name of the new content, beside the file.
@@ -29,7 +30,7 @@ pub(super) enum Flaw {
     Untrue(String),
 }
 
-pub(super) fn to_bytes(entries: &[&Entry]) -> Vec<u8> {
+pub(super) fn to_bytes(entries: &[&JournalEntry]) -> Vec<u8> {
     // Text, digests and lists of them always have a JSON form.
     let json = serde_json::to_string(entries).unwrap_or_default();
     let text = format!("{MAGIC}{json}\n");
@@ -39,12 +40,15 @@ pub(super) fn to_bytes(entries: &[&Entry]) -> Vec<u8> {
 
 /// The entries of a journal, each of which stays in the folder of its file; `outside` says which files may lie outside
 /// the project.
-pub(super) fn parse(bytes: &[u8], outside: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>, Flaw> {
+pub(super) fn parse(
+    bytes: &[u8],
+    outside: &dyn Fn(&str) -> bool,
+) -> Result<Vec<JournalEntry>, Flaw> {
     let json = checked(bytes).ok_or(Flaw::Torn)?;
     let json = json
         .strip_prefix(MAGIC)
         .ok_or_else(|| Flaw::Untrue("another version of sparkpack wrote it".to_owned()))?;
-    let entries: Vec<Entry> =
+    let entries: Vec<JournalEntry> =
         serde_json::from_str(json).map_err(|error| Flaw::Untrue(error.to_string()))?;
     for entry in &entries {
         entry.check(outside).map_err(Flaw::Untrue)?;
@@ -60,7 +64,7 @@ fn checked(bytes: &[u8]) -> Option<&str> {
     (Digest::of(text.as_bytes()).as_str() == digest).then_some(text)
 }
 
-impl Entry {
+impl JournalEntry {
     fn check(&self, outside: &dyn Fn(&str) -> bool) -> Result<(), String> {
         let path = Path::new(&self.path);
         let is_below = path
@@ -73,7 +77,7 @@ impl Entry {
         let rest = self.temporary.strip_prefix(TEMPORARY).unwrap_or_default();
         let is_name = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
         // The journals' own names are made of letters as well.
-        if !is_name || [super::BEGUN, super::COMMITTED].contains(&self.temporary.as_str()) {
+        if !is_name || [BEGUN, COMMITTED].contains(&self.temporary.as_str()) {
             return Err(format!("`{}` is not what it would write", self.temporary));
         }
         Ok(())
@@ -84,8 +88,8 @@ impl Entry {
 mod tests {
     use super::*;
 
-    fn entry(path: &str, temporary: &str) -> Entry {
-        Entry {
+    fn entry(path: &str, temporary: &str) -> JournalEntry {
+        JournalEntry {
             path: path.to_owned(),
             temporary: temporary.to_owned(),
             old: None,

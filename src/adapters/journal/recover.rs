@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     BEGUN, COMMITTED, Move, ReplaceError, cannot, digest, finish, no_traps, real,
-    record::{self, Entry, Flaw},
+    record::{self, Flaw, JournalEntry},
     sync_folder,
 };
 use crate::adapters::store::{self, Hold};
@@ -82,7 +82,7 @@ struct Found {
 
 /// What a journal says of one file, and what the disk says.
 struct State {
-    entry: Entry,
+    entry: JournalEntry,
     to_move: Move,
 }
 
@@ -112,7 +112,7 @@ impl Found {
         Err(ReplaceError::Busy)
     }
 
-    fn entries(&self, outside: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>, Flaw> {
+    fn entries(&self, outside: &dyn Fn(&str) -> bool) -> Result<Vec<JournalEntry>, Flaw> {
         let mut bytes = Vec::new();
         let mut input = (&self.handle).take(LIMIT);
         match input.read_to_end(&mut bytes) {
@@ -167,7 +167,7 @@ impl Found {
     }
 
     /// The entries whose new content still lies beside its file.
-    fn states(&self, root: &Path, entries: Vec<Entry>) -> Result<Vec<State>, ReplaceError> {
+    fn states(&self, root: &Path, entries: Vec<JournalEntry>) -> Result<Vec<State>, ReplaceError> {
         let mut states = Vec::new();
         for entry in entries {
             let path = root.join(&entry.path);

@@ -87,7 +87,7 @@ impl Project {
 
     /// What a killed run leaves: a journal under this name, and the new content of each file, whose texts are old.
     fn leave(&self, journal: &str, files: &[&str]) {
-        let entries: Vec<Entry> = files
+        let entries: Vec<JournalEntry> = files
             .iter()
             .enumerate()
             .map(|(number, path)| {
@@ -95,7 +95,7 @@ impl Project {
                 let real = fs_err::canonicalize(self.path(path)).unwrap();
                 let beside = real.with_file_name(&temporary);
                 fs_err::write(beside, "new").unwrap();
-                Entry {
+                JournalEntry {
                     path: (*path).to_owned(),
                     temporary,
                     old: Some(Digest::of(b"old")),
@@ -390,7 +390,7 @@ fn a_hostile_journal_reaches_nothing() {
     let outer = Project::new(&[(".sparkpack-0", "precious"), ("victim", "old")]);
     outer.write("project/a", "old");
     let root = outer.path("project");
-    let entry = |path: &str, temporary: &str| Entry {
+    let entry = |path: &str, temporary: &str| JournalEntry {
         path: path.to_owned(),
         temporary: temporary.to_owned(),
         old: Some(Digest::of(b"old")),

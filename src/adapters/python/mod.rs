@@ -8,17 +8,18 @@ mod index;
 mod pip;
 mod run;
 mod stub;
+mod tool;
 mod uv;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     path::{Path, PathBuf},
 };
 
 pub use error::PythonError;
 use index::Index;
-use run::Run;
+use run::ToolRun;
+pub use tool::{Installer, Tool};
 
 use crate::{
     image::Digest,
@@ -29,24 +30,6 @@ use crate::{
     },
 };
 
-/// A program that installs Python packages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tool {
-    /// `uv`.
-    Uv,
-    /// `python3 -m pip`.
-    Pip,
-}
-
-impl fmt::Display for Tool {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Uv => "uv",
-            Self::Pip => "pip",
-        })
-    }
-}
-
 /// Where packages are fetched; never an input of a fingerprint.
 #[derive(Clone, Debug, Default)]
 pub struct Fetching {
@@ -56,15 +39,6 @@ pub struct Fetching {
     pub certificates: Option<PathBuf>,
     /// No index is asked: only the installer's own cache and folders of this machine serve.
     pub offline: bool,
-}
-
-/// An installer that is there.
-#[derive(Clone, Debug)]
-pub struct Installer {
-    tool: Tool,
-    program: PathBuf,
-    index: Index,
-    offline: bool,
 }
 
 /// What a new choice keeps of an older one, as far as the requirements allow it.
@@ -188,7 +162,7 @@ impl Installer {
         provided: &[Pin],
         pins: &[Pin],
     ) -> Result<Resolved, PythonError> {
-        let run = Run::new(self)?;
+        let run = ToolRun::new(self)?;
         let question = Question::of(requirements, provided, pins);
         if question.wanted.is_empty() {
             let left_out = question.left_out;
@@ -228,7 +202,7 @@ impl Installer {
     /// The candidates of one package, where only some digests are allowed; uv names all that there are, pip its best.
     fn among(
         &self,
-        run: &Run<'_>,
+        run: &ToolRun<'_>,
         candidates: Vec<LockedWheel>,
         allowed: &[Digest],
         question: &Question,
@@ -272,7 +246,7 @@ impl Installer {
         let unpacked = tempfile::Builder::new()
             .prefix(".unpacked-")
             .tempdir_in(&into)?;
-        let run = Run::new(self)?;
+        let run = ToolRun::new(self)?;
         let mut lines = self.index.lines(self.tool == Tool::Uv, self.offline);
         lines.extend(
             wheels

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     Candidates, PythonError, Question, Tool,
-    run::{Complaint, Run, between, command, on_path},
+    run::{Complaint, ToolRun, between, command, on_path},
 };
 use crate::{
     image::Digest,
@@ -100,7 +100,7 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 }
 
 fn call(
-    run: &Run<'_>,
+    run: &ToolRun<'_>,
     arguments: &[&str],
     target: &Target,
     index: Option<&str>,
@@ -139,7 +139,7 @@ fn call(
 }
 
 pub(super) fn resolve(
-    run: &Run<'_>,
+    run: &ToolRun<'_>,
     question: &Question,
     target: &Target,
 ) -> Result<Candidates, PythonError> {
@@ -162,7 +162,7 @@ pub(super) fn resolve(
 
 /// pip's best wheel for a line with hashes: it passes over files that have none of them.
 pub(super) fn choose_hashed(
-    run: &Run<'_>,
+    run: &ToolRun<'_>,
     line: String,
     index: Option<&str>,
     target: &Target,
@@ -187,7 +187,7 @@ pub(super) fn choose_hashed(
 }
 
 pub(super) fn install(
-    run: &Run<'_>,
+    run: &ToolRun<'_>,
     target: &Target,
     index: Option<&str>,
     into: &Path,
@@ -249,7 +249,7 @@ fn read_report(text: &str) -> Result<Candidates, PythonError> {
 }
 
 /// What a complaint means; the words are pip's and may change, so the fallback shows them.
-fn understand(run: &Run<'_>, complaint: &Complaint, target: &Target) -> PythonError {
+fn understand(run: &ToolRun<'_>, complaint: &Complaint, target: &Target) -> PythonError {
     let text = complaint.text.as_str();
     let log = run.without_secrets(&run.read("pip.log").unwrap_or_default());
     if text.contains(NO_MARKERS) {

@@ -15,7 +15,7 @@ use crate::project::requirements::masked;
 const SHOWN_LINES: usize = 10;
 
 /// A folder in which an installer is called; it goes when the run ends.
-pub(super) struct Run<'a> {
+pub(super) struct ToolRun<'a> {
     installer: &'a Installer,
     folder: tempfile::TempDir,
 }
@@ -27,7 +27,7 @@ pub(super) struct Complaint {
     pub(super) text: String,
 }
 
-impl<'a> Run<'a> {
+impl<'a> ToolRun<'a> {
     pub(super) fn new(installer: &'a Installer) -> io::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("sparkpack-python-")

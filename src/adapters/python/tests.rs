@@ -212,7 +212,7 @@ fn the_lock_is_a_requirements_file_for_both() {
         "{text}"
     );
     for installer in installers(Some(&index.url)) {
-        let run = Run::new(&installer).unwrap();
+        let run = ToolRun::new(&installer).unwrap();
         let file = lock_file_beside(Path::new("requirements.txt"));
         run.write(file.to_str().unwrap(), std::slice::from_ref(&text))
             .unwrap();

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     Candidates, PythonError, Question, Tool,
-    run::{Complaint, Run, between, word_before},
+    run::{Complaint, ToolRun, between, word_before},
 };
 use crate::{
     image::Digest,
@@ -34,7 +34,7 @@ fn platform(target: &Target) -> Result<String, PythonError> {
 }
 
 fn call(
-    run: &Run<'_>,
+    run: &ToolRun<'_>,
     arguments: &[&str],
     target: &Target,
     index: Option<&str>,
@@ -62,7 +62,7 @@ fn call(
 }
 
 pub(super) fn resolve(
-    run: &Run<'_>,
+    run: &ToolRun<'_>,
     question: &Question,
     target: &Target,
 ) -> Result<Candidates, PythonError> {
@@ -90,7 +90,7 @@ pub(super) fn resolve(
 }
 
 pub(super) fn install(
-    run: &Run<'_>,
+    run: &ToolRun<'_>,
     target: &Target,
     index: Option<&str>,
     into: &Path,

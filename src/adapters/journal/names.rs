@@ -1,0 +1,7 @@
+//! The names of a journal, before and after it is decided.
+
+/// The journal of a change that can still be undone.
+pub(super) const BEGUN: &str = ".sparkpack-journal";
+
+/// The journal of a change that has to be completed.
+pub(super) const COMMITTED: &str = ".sparkpack-committed";

@@ -1,0 +1,32 @@
+//! What installs Python packages.
+
+use std::{fmt, path::PathBuf};
+
+use super::index::Index;
+
+/// A program that installs Python packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// `uv`.
+    Uv,
+    /// `python3 -m pip`.
+    Pip,
+}
+
+impl fmt::Display for Tool {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Uv => "uv",
+            Self::Pip => "pip",
+        })
+    }
+}
+
+/// An installer that is there.
+#[derive(Clone, Debug)]
+pub struct Installer {
+    pub(super) tool: Tool,
+    pub(super) program: PathBuf,
+    pub(super) index: Index,
+    pub(super) offline: bool,
+}
