@@ -10,6 +10,27 @@
 //! ```text
 //! code ← image ← project ← package ← plan ← yaml ← adapters ← error ← operations ← ui ← commands ← main
 //! ```
+//!
+//! - `code`: the codes of errors and warnings, with exit code, meaning and cure
+//! - `image`: what an image is: reference, digest, descriptor, config, manifest, index, layer, and its assembly
+//! - `project`: what the user has: configuration, locks, sources, requirements, Dockerfiles
+//! - `package`: archives and the layout of Python packages, the same bytes everywhere
+//! - `plan`: stages, their recipes, fingerprints and references, decisions, differences: nothing in it asks or writes
+//! - `yaml`: the places of images in manifests, found by parsing and changed by splicing
+//! - `adapters`: the outside world: daemon, registry, sources, installers, git, the disk
+//! - `error`: one enum over the layers' errors
+//! - `operations`: what a run does; it prints nothing and tells events
+//! - `ui`: all printing
+//! - `commands`: the verbs: flags, one operation, its result
+//!
+//! The rooms of `operations`, each of which uses only those to its left:
+//!
+//! ```text
+//! events ← workspace ← resolution ← { dist, provenance, manifests } ← build ← publish
+//! ```
+//!
+//! Where to begin with a new operator kind, error, destination, builder, recipe, input, format or event is a table in the
+//! README's "Working on sparkpack".
 
 pub mod adapters;
 pub mod cli;

@@ -184,9 +184,12 @@ fn files() -> Vec<File> {
         let entry = entry.unwrap();
         let path = entry.path().strip_prefix(&source).unwrap();
         let path = path.to_str().unwrap().to_owned();
-        let is_tests =
-            path.contains("/tests") || path.ends_with("testing.rs") || path.ends_with("fakes.rs");
-        if !path.ends_with(".rs") || is_tests {
+        let is_tests = path.contains("/tests")
+            || ["testing", "fakes", "examples"]
+                .iter()
+                .any(|end| path.ends_with(&format!("{end}.rs")));
+        let is_rust = entry.path().extension().is_some_and(|end| end == "rs");
+        if !is_rust || is_tests {
             continue;
         }
         let text = fs_err::read_to_string(entry.path()).unwrap();
