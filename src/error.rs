@@ -23,7 +23,8 @@ pub enum Error {
     /// Something is wrong in a file that a person wrote.
     #[error(transparent)]
     Defect(#[from] Defect),
-    /// The command line names what is not there.
+    /// What was asked for cannot be done: a name that there is not, something that an option forbids, a git that does not
+    /// answer.
     #[error("{message}")]
     Usage {
         /// `E084` and the like.
@@ -94,7 +95,7 @@ pub enum Error {
     },
     /// An image is not what it should be.
     #[error("`{reference}`: {reason}")]
-    Untrue {
+    UnexpectedImage {
         /// The image.
         reference: String,
         /// What is wrong.
@@ -151,20 +152,6 @@ impl Error {
     /// The code of a manifest that is not current.
     pub const DRIFT: Code = Code::E100;
 
-    /// Nothing where there are no defects, else all of them.
-    ///
-    /// # Errors
-    /// The defects.
-    pub fn of_defects(mut defects: Vec<Defect>) -> Result<(), Self> {
-        match defects.len() {
-            0 => Ok(()),
-            1 => Err(Self::Defect(defects.remove(0))),
-            _ => Err(Self::Several(
-                defects.into_iter().map(Self::Defect).collect(),
-            )),
-        }
-    }
-
     /// All values, or all errors.
     ///
     /// # Errors
@@ -212,7 +199,7 @@ impl Error {
             Self::Source(error) => error.code(),
             Self::Build { .. } => Code::E602,
             Self::Conflict { .. } => Code::E301,
-            Self::Untrue { .. } | Self::Mismatch(_) => Code::E606,
+            Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::NotYet { .. } => Code::E099,
             Self::Drift { .. } => Self::DRIFT,
             Self::Changed => Code::E101,
@@ -270,7 +257,7 @@ impl Error {
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
             Self::Build { hint: Some(hint), .. }
             | Self::Usage { hint, .. }
-            | Self::Untrue { hint, .. }
+            | Self::UnexpectedImage { hint, .. }
             | Self::NotYet { hint, .. } => Some(hint.clone()),
             Self::Build { built_in: true, stage, .. } => Some(format!(
                 "the recipe of `{stage}` is built in: change what it is given, `[chains]` in sparkpack.toml, or give it a `dockerfile` of your own"

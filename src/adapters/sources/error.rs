@@ -145,12 +145,6 @@ impl SourceError {
         }
     }
 
-    /// Whether it is the network's fault, so that another try may help.
-    #[must_use]
-    pub fn is_network(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
-    }
-
     /// What to type.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -336,7 +336,7 @@ fn faults_are_retried_or_told() {
             Unpack::No,
         ))
         .unwrap_err();
-    assert!(error.is_network(), "{error}");
+    assert!(matches!(error, SourceError::Unreachable { .. }), "{error}");
     let message = error.to_string();
     assert!(
         message.starts_with(&format!(

@@ -170,7 +170,7 @@ impl ContextWriter<'_> {
         progress: &mut dyn Progress,
     ) -> Result<String, Error> {
         let daemon = self.run.services.daemon()?;
-        let untrue = |reason: String, hint: String| Error::Untrue {
+        let unexpected = |reason: String, hint: String| Error::UnexpectedImage {
             reference: text.to_owned(),
             reason,
             hint,
@@ -185,7 +185,7 @@ impl ContextWriter<'_> {
                             facts.id.short(12)
                         )
                     });
-                    Err(untrue(
+                    Err(unexpected(
                         format!(
                             "the lock wants the image ID {}, but {what}",
                             local_id.short(12)
@@ -199,7 +199,7 @@ impl ContextWriter<'_> {
             Some(LockedImage::Registry { digest, .. }) => {
                 let reference: Reference = text
                     .parse()
-                    .map_err(|error| untrue(format!("{error}"), "mend its name".to_owned()))?;
+                    .map_err(|error| unexpected(format!("{error}"), "mend its name".to_owned()))?;
                 let pinned = reference.repository.with_digest(digest);
                 if daemon.inspect(&pinned.to_string())?.is_none() {
                     self.run
@@ -213,7 +213,7 @@ impl ContextWriter<'_> {
                 }
                 Ok(pinned.to_string())
             }
-            None => Err(untrue(
+            None => Err(unexpected(
                 "the lock does not have it".to_owned(),
                 "run `sparkpack lock`".to_owned(),
             )),
@@ -252,7 +252,7 @@ impl ContextWriter<'_> {
     }
 
     fn source(&self, name: &str) -> Result<(&Source, Digest), Error> {
-        let missing = || Error::Untrue {
+        let missing = || Error::UnexpectedImage {
             reference: format!("source:{name}"),
             reason: "its checksum is not known".to_owned(),
             hint: "run `sparkpack lock`".to_owned(),

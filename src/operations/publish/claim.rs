@@ -40,9 +40,9 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
     /// The stage's image under a reference that was just given to it.
     ///
     /// # Errors
-    /// [`Error::Untrue`] where there is none, and those of [`Self::find`].
+    /// [`Error::UnexpectedImage`] where there is none, and those of [`Self::find`].
     pub(super) fn read_back(&self, reference: &Reference) -> Result<I, Error> {
-        self.find(reference)?.ok_or_else(|| Error::Untrue {
+        self.find(reference)?.ok_or_else(|| Error::UnexpectedImage {
             reference: reference.to_string(),
             reason: "the registry took it and does not have it".to_owned(),
             hint: "run it again; if it stays so, the registry is at fault".to_owned(),
@@ -187,7 +187,7 @@ mod tests {
             with_tags(registry, |tags| tags.read_back(&STAGING.parse().unwrap()))
         };
         let error = read_back(&registry).unwrap_err();
-        assert!(matches!(error, Error::Untrue { .. }), "{error}");
+        assert!(matches!(error, Error::UnexpectedImage { .. }), "{error}");
         let ours = made_from("inputs", "ours");
         registry.put(STAGING, ours.clone());
         assert_eq!(read_back(&registry).unwrap(), ours);

@@ -193,7 +193,7 @@ impl Lookup<'_> {
 }
 
 fn reference(text: &str) -> Result<Reference, Error> {
-    text.parse().map_err(|error| Error::Untrue {
+    text.parse().map_err(|error| Error::UnexpectedImage {
         reference: text.to_owned(),
         reason: format!("{error}"),
         hint: "name the image as `docker pull` would".to_owned(),
@@ -201,7 +201,7 @@ fn reference(text: &str) -> Result<Reference, Error> {
 }
 
 fn absent(text: &str, reason: &str) -> Error {
-    Error::Untrue {
+    Error::UnexpectedImage {
         reference: text.to_owned(),
         reason: reason.to_owned(),
         hint: "look for a typing error; `docker pull` shows what the registry says".to_owned(),
