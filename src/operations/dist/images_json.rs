@@ -188,3 +188,130 @@ pub(crate) struct BuiltImage {
     pub(crate) facts: ImageInfo,
     pub(crate) action: Action,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::operations::{
+        testing::{Project, Recorder},
+        workspace::{LockPolicy, Services},
+    };
+
+    /// Writes the document of a project, with what became of `job` where it was looked at.
+    fn write(project: &Project, action: Option<Action>) -> Result<Value, Error> {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let prepared = resolution::prepare(&session, &services)?;
+        let registry = session.registry(None)?;
+        let reference: Reference = "registry.example/small/job:made".parse().unwrap();
+        let result = action.map(|action| ImageResult {
+            name: "job".to_owned(),
+            reference: reference.clone(),
+            digest: Some(Digest::of(b"pushed")),
+            id: Digest::of(b"id"),
+            size: Size {
+                unpacked: Some(7),
+                compressed: None,
+            },
+            action,
+        });
+        write_images_json(&session, &prepared, registry, result.as_slice())?;
+        Ok(serde_json::from_str(&project.read("dist/images.json")).unwrap())
+    }
+
+    #[test]
+    fn images_that_were_not_looked_at_are_skipped() {
+        let project = Project::small();
+        let document = write(&project, None).unwrap();
+        assert_eq!(document["version"], 2);
+        assert_eq!(
+            (&document["project"], &document["registry"]),
+            (&json!("small"), &json!("main"))
+        );
+        assert_eq!(document["source"], Value::Null, "it is no checkout of git");
+        let [base, job] = &document["images"].as_array().unwrap()[..] else {
+            panic!("{document}");
+        };
+        assert_eq!(
+            (&base["name"], &base["parent"]),
+            (&json!("base"), &Value::Null)
+        );
+        assert_eq!(
+            (&job["name"], &job["parent"]),
+            (&json!("job"), &json!("base"))
+        );
+        for image in [base, job] {
+            assert_eq!(image["action"], "skipped");
+            assert_eq!(
+                (&image["id"], &image["digest"]),
+                (&Value::Null, &Value::Null)
+            );
+        }
+    }
+
+    #[test]
+    fn what_became_of_an_image_stands_in_its_row() {
+        for (action, text) in [
+            (Action::Built, "built"),
+            (Action::Reused, "reused"),
+            (Action::Adopted, "adopted"),
+        ] {
+            let document = write(&Project::small(), Some(action)).unwrap();
+            let job = &document["images"][1];
+            assert_eq!(job["action"], text);
+            assert_eq!(job["reference"], "registry.example/small/job:made");
+            assert_eq!(job["digest"], Digest::of(b"pushed").as_str());
+            assert_eq!(job["id"], Digest::of(b"id").as_str());
+            assert_eq!(job["size"], json!({"unpacked": 7, "compressed": null}));
+        }
+    }
+
+    #[test]
+    fn nothing_new_is_not_written_again() {
+        let project = Project::small();
+        write(&project, None).unwrap();
+        let inode = || {
+            fs_err::metadata(project.path("dist/images.json"))
+                .unwrap()
+                .ino()
+        };
+        let first = inode();
+        write(&project, None).unwrap();
+        assert_eq!(inode(), first);
+        write(&project, Some(Action::Built)).unwrap();
+        assert_ne!(inode(), first);
+    }
+
+    #[test]
+    fn only_what_names_no_images_makes_it_another_source() {
+        let project = Project::small();
+        project.write(".gitignore", "dist\n");
+        project.write("k/a.yml", "kind: Pod\n");
+        let configuration = project.read("sparkpack.toml");
+        project.write(
+            "sparkpack.toml",
+            &(configuration + "\n[manifests]\nmain = [\"k/*.yml\"]\n"),
+        );
+        project.git(&["init", "--quiet"]);
+        project.git(&["add", "--all"]);
+        project.git(&["commit", "--quiet", "--message", "all"]);
+        let is_modified = || write(&project, None).unwrap()["source"]["modified"].clone();
+        assert_eq!(is_modified(), false);
+        project.write("k/a.yml", "kind: Job\n");
+        assert_eq!(is_modified(), false);
+        project.write("base.txt", "other\n");
+        assert_eq!(is_modified(), true);
+    }
+
+    #[test]
+    fn a_disk_that_does_not_take_it_is_an_error() {
+        let project = Project::small();
+        project.write("dist", "a file");
+        assert!(matches!(write(&project, None), Err(Error::Io(_))));
+    }
+}

@@ -423,3 +423,202 @@ fn write_if_other(file: &Path, bytes: &[u8]) -> Result<(), Error> {
     }
     Ok(store::replace(file, bytes)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::MetadataExt, time::Duration};
+
+    use super::*;
+    use crate::{
+        code::Code,
+        operations::{
+            events::Events as _,
+            testing::{Project, Recorder},
+            workspace::LockPolicy,
+        },
+    };
+
+    /// Does something with a packer of a project, and what a plan of it was made from.
+    fn with<T>(project: &Project, work: impl FnOnce(&Packer<'_>, &Prepared, &Recorder) -> T) -> T {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let prepared = resolution::prepare(&session, &services).unwrap();
+        work(&Packer::new(&session, &services), &prepared, &events)
+    }
+
+    fn job(prepared: &Prepared) -> &PlatformStage {
+        &prepared.plan.stages["job"].platforms[0]
+    }
+
+    const FILES: [&str; 3] = ["dist/main.py", "dist/jobs.zip", "dist/libs.zip"];
+
+    #[test]
+    fn every_job_is_packed_into_its_folder() {
+        let project = Project::small();
+        let told = with(&project, |packer, _, events| {
+            assert_eq!(packer.pack_all().unwrap(), ["dist"]);
+            events.told()
+        });
+        assert_eq!(told, ["job: packed into dist"]);
+        assert_eq!(project.read("dist/main.py"), "print('main')\n");
+        assert!(FILES.iter().all(|file| project.path(file).is_file()));
+        assert!(project.path("dist/site-packages").is_dir());
+        assert_eq!(project.read("dist/.gitignore"), "*\n");
+    }
+
+    #[test]
+    fn what_has_no_code_is_not_packed() {
+        let project = Project::small();
+        project.edit("sparkpack.toml", "src = \"src\"\n", "");
+        with(&project, |packer, prepared, events| {
+            assert!(packer.pack_all().unwrap().is_empty());
+            let base = &prepared.plan.stages["base"].platforms[0];
+            let mut progress = events.begin("base");
+            assert!(
+                packer
+                    .pack_stage(base, progress.as_mut())
+                    .unwrap()
+                    .is_none()
+            );
+        });
+        assert!(!project.path("dist").exists());
+    }
+
+    #[test]
+    fn the_same_again_writes_nothing() {
+        let project = Project::small();
+        let inodes = || FILES.map(|file| fs_err::metadata(project.path(file)).unwrap().ino());
+        with(&project, |packer, _, _| packer.pack_all().unwrap());
+        let first = inodes();
+        with(&project, |packer, _, _| packer.pack_all().unwrap());
+        assert_eq!(inodes(), first);
+        project.write("src/jobs/one.py", "VALUE = 2\n");
+        with(&project, |packer, _, _| packer.pack_all().unwrap());
+        let second = inodes();
+        assert_eq!((second[0], second[2]), (first[0], first[2]));
+        assert_ne!(second[1], first[1], "only jobs.zip has other files");
+    }
+
+    #[test]
+    fn what_somebody_put_into_dist_goes() {
+        let project = Project::small();
+        with(&project, |packer, _, _| packer.pack_all().unwrap());
+        project.write("dist/main.py", "print('other')\n");
+        project.write("dist/jobs.zip", "no zip");
+        project.write("dist/site-packages/stray.py", "");
+        with(&project, |packer, _, _| packer.pack_all().unwrap());
+        assert_eq!(project.read("dist/main.py"), "print('main')\n");
+        assert!(
+            fs_err::read(project.path("dist/jobs.zip"))
+                .unwrap()
+                .starts_with(b"PK")
+        );
+        assert!(!project.path("dist/site-packages/stray.py").exists());
+    }
+
+    #[test]
+    fn a_stage_is_packed_once_in_a_run() {
+        let project = Project::small();
+        with(&project, |packer, prepared, events| {
+            let pack = || {
+                let mut progress = events.begin("job");
+                let packed = packer.pack_stage(job(prepared), progress.as_mut());
+                packed.unwrap().unwrap().entries()
+            };
+            let first = pack();
+            let paths: Vec<&str> = first.iter().map(|entry| entry.path.as_str()).collect();
+            assert_eq!(paths, FILES);
+            fs_err::remove_dir_all(project.path("dist")).unwrap();
+            assert_eq!(pack(), first);
+            assert!(!project.path("dist").exists(), "it was not packed again");
+        });
+    }
+
+    #[test]
+    fn what_is_packed_is_remembered_until_something_changes() {
+        let project = Project::small();
+        let targets = ["base".to_owned(), "job".to_owned()];
+        with(&project, |packer, prepared, _| {
+            packer.pack_images(&targets, prepared).unwrap();
+            assert!(!packer.is_packed(job(prepared)), "nobody has said so yet");
+            // What was written just now may change again within a tick.
+            std::thread::sleep(Duration::from_millis(300));
+            packer.remember();
+        });
+        let is_packed = || {
+            with(&project, |packer, prepared, _| {
+                packer.is_packed(job(prepared))
+            })
+        };
+        assert!(is_packed());
+        project.write("src/jobs/one.py", "VALUE = 2\n");
+        assert!(!is_packed());
+        project.write("src/jobs/one.py", "VALUE = 1\n");
+        assert!(is_packed());
+        project.write("dist/site-packages/stray.py", "");
+        assert!(!is_packed());
+    }
+
+    #[test]
+    fn a_main_that_changes_meanwhile_is_an_error() {
+        let project = Project::small();
+        let error = with(&project, |packer, prepared, events| {
+            project.write("src/main.py", "print('late')\n");
+            let mut progress = events.begin("job");
+            packer.pack_stage(job(prepared), progress.as_mut()).err()
+        });
+        let error = error.unwrap();
+        assert!(matches!(
+            &error,
+            Error::Archive(archive::ArchiveError::Changed { .. })
+        ));
+        assert_eq!(error.code(), Code::E611);
+        assert!(!project.path("dist/main.py").exists());
+    }
+
+    #[test]
+    fn a_module_that_changes_meanwhile_is_an_error() {
+        let project = Project::small();
+        let error = with(&project, |packer, prepared, events| {
+            project.write("src/jobs/one.py", "VALUE = 3\n");
+            let mut progress = events.begin("job");
+            packer.pack_stage(job(prepared), progress.as_mut()).err()
+        });
+        assert_eq!(error.unwrap().code(), Code::E611);
+        assert!(!project.path("dist/jobs.zip").exists());
+    }
+
+    #[test]
+    fn a_disk_that_does_not_take_it_is_an_error() {
+        let project = Project::small();
+        project.write("dist", "a file");
+        let error = with(&project, |packer, _, _| packer.pack_all().unwrap_err());
+        assert!(matches!(error, Error::Io(_)));
+    }
+
+    #[test]
+    fn wheels_that_are_not_locked_are_not_chosen_where_that_is_forbidden() {
+        let project = Project::small();
+        project.write("requirements.txt", "numpy\n");
+        project.edit(
+            "sparkpack.toml",
+            "src = \"src\"\n",
+            "src = \"src\"\nrequirements = \"requirements.txt\"\n",
+        );
+        for (policy, flag) in [
+            (LockPolicy::ReadOnly, ""),
+            (LockPolicy::Locked, "`--locked`"),
+            (LockPolicy::Offline, "`--offline`"),
+        ] {
+            let events = Recorder::default();
+            let session = project.session(&events);
+            let services = Services::new(&session, policy);
+            let packed = Packer::new(&session, &services).pack_all();
+            let error = packed.unwrap_err();
+            assert_eq!(error.code(), Code::E033, "{policy:?}");
+            assert!(error.headline().contains(flag), "{}", error.headline());
+        }
+        assert!(!project.path("dist").exists());
+    }
+}

@@ -69,3 +69,60 @@ impl DistFolder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::testing::Project;
+
+    #[test]
+    fn git_is_told_once_to_leave_it_out() {
+        let project = Project::new(&[]);
+        let dist = DistFolder::of(&project.root());
+        dist.keep_out_of_git().unwrap();
+        assert_eq!(project.read("dist/.gitignore"), "*\n");
+        project.write("dist/.gitignore", "!main.py\n");
+        dist.keep_out_of_git().unwrap();
+        assert_eq!(project.read("dist/.gitignore"), "!main.py\n");
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_an_error() {
+        let project = Project::new(&[("dist", "a file")]);
+        let dist = DistFolder::of(&project.root());
+        assert!(matches!(dist.keep_out_of_git(), Err(Error::Io(_))));
+        dist.sweep();
+        assert_eq!(project.read("dist"), "a file");
+    }
+
+    #[test]
+    fn only_what_nobody_makes_any_more_is_swept() {
+        let project = Project::new(&[
+            ("dist/.sparkpack-a", ""),
+            ("dist/records/.sparkpack-b", ""),
+            ("dist/job/.sparkpack-c/tree/x.py", ""),
+            ("dist/job/main.py", ""),
+            ("dist/images.json", ""),
+        ]);
+        let living = TemporaryFolder::within(&project.path("dist/job")).unwrap();
+        let dist = DistFolder::of(&project.root());
+        dist.sweep();
+        let walk = walkdir::WalkDir::new(project.path("dist")).sort_by_file_name();
+        let left: Vec<PathBuf> = walk
+            .into_iter()
+            .map(|entry| entry.unwrap().into_path())
+            .filter(|path| path != living.path())
+            .collect();
+        let all = [
+            "dist",
+            "dist/images.json",
+            "dist/job",
+            "dist/job/main.py",
+            "dist/records",
+        ];
+        assert_eq!(left, all.map(|path| project.path(path)));
+        assert!(living.path().exists());
+        assert_eq!(dist.images_json(), left[1]);
+        assert_eq!(dist.records(), left[4]);
+    }
+}

@@ -23,3 +23,20 @@ impl LockPolicy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_flag_is_a_reason() {
+        for (policy, flag) in [
+            (LockPolicy::Locked, "`--locked`"),
+            (LockPolicy::Offline, "`--offline`"),
+        ] {
+            assert!(policy.reason().contains(flag));
+        }
+        assert_eq!(LockPolicy::Update.reason(), "");
+        assert_eq!(LockPolicy::ReadOnly.reason(), "");
+    }
+}

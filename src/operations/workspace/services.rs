@@ -120,3 +120,60 @@ impl<'a> Services<'a> {
         Ok(Installer::find(preferred, &fetching)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        code::Code,
+        operations::testing::{Project, Recorder},
+    };
+
+    #[test]
+    fn offline_forbids_registries_and_downloads() {
+        let (project, events) = (Project::small(), Recorder::default());
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::Offline);
+        assert_eq!(services.policy(), LockPolicy::Offline);
+        let error = services.registry().err().unwrap();
+        assert_eq!(error.code(), Code::E035);
+        let error = services.refuse_offline(|| "pulling x".to_owned());
+        let headline = error.unwrap_err().headline();
+        assert!(headline.starts_with("pulling x is needed"), "{headline}");
+        assert!(services.fetcher().offline);
+        assert_eq!(services.fetcher().cache, project.cache());
+    }
+
+    #[test]
+    fn whatever_else_the_locks_allow_registries_may_be_asked() {
+        let (project, events) = (Project::small(), Recorder::default());
+        let session = project.session(&events);
+        for policy in [LockPolicy::Update, LockPolicy::ReadOnly, LockPolicy::Locked] {
+            let services = Services::new(&session, policy);
+            services
+                .refuse_offline(|| panic!("nothing is forbidden"))
+                .unwrap();
+            assert!(!services.fetcher().offline);
+        }
+    }
+
+    #[test]
+    fn a_registry_client_and_its_credentials_are_made_once() {
+        let (project, events) = (Project::small(), Recorder::default());
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let first: *const RegistryClient = services.registry().unwrap();
+        assert!(std::ptr::eq(first, services.registry().unwrap()));
+        let credentials = services.credentials().unwrap();
+        assert_eq!(Arc::strong_count(credentials), 2, "the client's and ours");
+    }
+
+    #[test]
+    fn certificates_that_are_not_there_are_an_error() {
+        let (project, events) = (Project::small(), Recorder::default());
+        let mut session = project.session(&events);
+        session.project.ca = Some(project.path("nowhere.pem"));
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        assert!(matches!(services.registry(), Err(Error::Registry(_))));
+    }
+}
