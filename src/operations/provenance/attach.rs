@@ -46,6 +46,36 @@ pub(crate) fn tag_beside(reference: &Reference) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        adapters::fakes::{image, registry_image},
+        code::Code,
+        operations::{
+            resolution,
+            testing::{Project, Recorder},
+            workspace::LockPolicy,
+        },
+    };
+
+    #[test]
+    fn only_a_record_too_large_for_its_label_is_put_beside_its_image() {
+        let (project, events) = (Project::small(), Recorder::default());
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::Offline);
+        let prepared = resolution::prepare(&session, &services).unwrap();
+        let stage = &prepared.plan.stages["job"].platforms[0];
+        let reference = "registry.example/small/job:1".parse().unwrap();
+        let push = |label: Option<&str>| {
+            let mut facts = image("job");
+            let label = label.map(|label| (LABEL_RECORD_DIGEST.to_owned(), label.to_owned()));
+            facts.labels.extend(label);
+            push_beside(&services, stage, &registry_image(facts), &reference)
+        };
+        // The registry would have to be asked, which is forbidden.
+        push(None).unwrap();
+        push(Some("")).unwrap();
+        let error = push(Some(stage.fingerprint.as_str())).unwrap_err();
+        assert_eq!(error.code(), Code::E035);
+    }
 
     #[test]
     fn a_record_has_a_tag_whatever_the_images_is() {

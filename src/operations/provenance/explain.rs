@@ -142,3 +142,157 @@ pub(crate) fn absent(what: &str, said: &[LookupFailure], hint: &str) -> Error {
         hint,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        adapters::{
+            credentials::Credentials,
+            registry::{RegistryClient, RegistrySettings},
+        },
+        operations::{
+            resolution::{self, Prepared},
+            testing::{Project, Recorder},
+            workspace::{LockPolicy, Services},
+        },
+    };
+
+    /// Does something with what explains the differences of a project, as it was when `before` kept its records.
+    fn with<T>(project: &Project, work: impl FnOnce(&Explainer<'_>, &Prepared) -> T) -> T {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::Offline);
+        let prepared = resolution::prepare(&session, &services).unwrap();
+        let records = Records::new(
+            &session,
+            &services,
+            crate::image::Platform::default(),
+            Some(&prepared),
+        );
+        let explainer = Explainer {
+            session: &session,
+            records: &records,
+            prefixes: ["registry.example/small"; 2],
+        };
+        work(&explainer, &prepared)
+    }
+
+    fn record(prepared: &Prepared, stage: &str) -> Record {
+        prepared.plan.stages[stage].platforms[0].record.clone()
+    }
+
+    #[test]
+    fn a_difference_is_told_down_to_the_file_that_changed() {
+        let project = Project::small();
+        let old = with(&project, |explainer, prepared| {
+            let all = ["job".to_owned()];
+            crate::operations::provenance::keep_records(explainer.session, prepared, &all).unwrap();
+            record(prepared, "job")
+        });
+        project.write("base.txt", "other\n");
+        with(&project, |explainer, prepared| {
+            let new = record(prepared, "job");
+            let lines = explainer.lines(&old, &new);
+            let [parent, file] = &lines[..] else {
+                panic!("{lines:?}");
+            };
+            assert!(
+                parent.contains("base") && parent.ends_with(", because"),
+                "{parent}"
+            );
+            assert!(
+                file.starts_with("    ") && file.contains("base.txt"),
+                "{file}"
+            );
+            assert!(explainer.lines(&new, &new).is_empty());
+        });
+    }
+
+    #[test]
+    fn a_record_is_shown_row_by_row() {
+        with(&Project::small(), |_, prepared| {
+            let record = record(prepared, "base");
+            let rows = rows(&record);
+            assert_eq!(rows.len(), record.rows().count());
+            assert!(rows.contains(&"  stage base".to_owned()), "{rows:?}");
+        });
+    }
+
+    #[test]
+    fn where_a_record_was_is_said() {
+        with(&Project::small(), |explainer, prepared| {
+            let stage = &prepared.plan.stages["job"];
+            let project = &explainer.session.project;
+            let wanted =
+                RecordQuery::of_stage(project, "registry.example/small", "job", &stage.fingerprint);
+            let mut found = explainer.records.find(&[wanted.unwrap()]).unwrap();
+            for (place, words) in [
+                (RecordSource::Checkout, "which is that of this checkout"),
+                (RecordSource::Kept, "by the record in dist or the cache"),
+                (RecordSource::Daemon, "by the record in the daemon's image"),
+                (RecordSource::Registry, "by the record in the registry"),
+            ] {
+                found.place = place;
+                assert!(place_of(&found).ends_with(words));
+            }
+        });
+    }
+
+    #[test]
+    fn what_no_place_has_is_an_error_that_says_what_they_said() {
+        let nothing = || LookupFailure::Nothing("nothing here".to_owned());
+        let no_record = || LookupFailure::NoRecord("no record there".to_owned());
+        let refused = || {
+            let settings = RegistrySettings {
+                ca: Some("nowhere.pem".into()),
+                ..RegistrySettings::default()
+            };
+            let client = RegistryClient::new(settings, Credentials::default());
+            LookupFailure::Failed(client.err().unwrap().into())
+        };
+        let disk = || LookupFailure::Failed(Error::Io(std::io::Error::other("broken")));
+        for (said, code, headline) in [
+            (
+                vec![nothing(), nothing()],
+                Code::E081,
+                "x is not known anywhere",
+            ),
+            (
+                vec![nothing(), no_record()],
+                Code::E082,
+                "what x was made of is not known",
+            ),
+            (
+                vec![disk()],
+                Code::E081,
+                "what x was made of cannot be found out",
+            ),
+            (
+                vec![nothing(), refused()],
+                Code::E504,
+                "what x was made of cannot be found out",
+            ),
+            (
+                vec![no_record(), refused()],
+                Code::E082,
+                "what x was made of is not known",
+            ),
+        ] {
+            let Error::Usage {
+                code: own, message, ..
+            } = absent("x", &said, "hint")
+            else {
+                panic!("it is a mistake in usage");
+            };
+            assert_eq!(own, code);
+            assert_eq!(message.lines().next(), Some(headline));
+        }
+        let Error::Usage { message, hint, .. } = absent("x", &[nothing(), nothing()], "hint")
+        else {
+            panic!("it is a mistake in usage");
+        };
+        assert_eq!(message.matches("nothing here").count(), 1, "each once");
+        assert_eq!(hint, "hint");
+    }
+}

@@ -514,6 +514,251 @@ fn read(folder: &Path, name: &str) -> Option<(Record, Digest)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        adapters::fakes::image,
+        code::Code,
+        operations::{
+            resolution,
+            testing::{Project as TestProject, Recorder},
+            workspace::LockPolicy,
+        },
+    };
+
+    const PREFIX: &str = "registry.example/small";
+
+    /// Does something with the records of a project, of which nothing leaves this machine.
+    fn with<T>(project: &TestProject, work: impl FnOnce(&Records<'_>, &Prepared) -> T) -> T {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::Offline);
+        let prepared = resolution::prepare(&session, &services).unwrap();
+        let platform = Platform::default();
+        work(
+            &Records::new(&session, &services, platform, Some(&prepared)),
+            &prepared,
+        )
+    }
+
+    fn of_stage(prepared: &Prepared, stage: &str) -> (Record, Digest) {
+        let stage = &prepared.plan.stages[stage].platforms[0];
+        (stage.record.clone(), stage.fingerprint.clone())
+    }
+
+    fn query(records: &Records<'_>, stage: &str, fingerprint: &Digest) -> RecordQuery {
+        RecordQuery::of_stage(&records.session.project, PREFIX, stage, fingerprint).unwrap()
+    }
+
+    #[test]
+    fn the_records_of_this_checkout_are_at_hand() {
+        with(&TestProject::small(), |records, prepared| {
+            let (record, fingerprint) = of_stage(prepared, "job");
+            let found = records
+                .find(&[query(records, "job", &fingerprint)])
+                .unwrap();
+            assert_eq!((&found.record, &found.fingerprint), (&record, &fingerprint));
+            assert_eq!(found.place, RecordSource::Checkout);
+            assert_eq!(found.stage(), "job");
+        });
+    }
+
+    #[test]
+    fn kept_records_are_found_in_dist_and_in_the_cache() {
+        let project = TestProject::small();
+        let (old, fingerprint) = with(&project, |_, prepared| of_stage(prepared, "job"));
+        project.edit("src/main.py", "main", "changed");
+        let in_cache = project.cache().entry(CacheKind::Records, fingerprint.hex());
+        let in_dist = project.path("dist/records").join(fingerprint.hex());
+        for file in [in_dist, in_cache] {
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(&file, old.bytes()).unwrap();
+            with(&project, |records, _| {
+                let tag = fingerprint.short(TAG_DIGITS);
+                let project = &records.session.project;
+                let by_tag = RecordQuery::of_tag(project, PREFIX, "job", tag).unwrap();
+                for wanted in [by_tag, query(records, "job", &fingerprint)] {
+                    let found = records.find(&[wanted]).unwrap();
+                    assert_eq!(
+                        (found.record, found.place),
+                        (old.clone(), RecordSource::Kept)
+                    );
+                }
+                let of_another = query(records, "base", &fingerprint);
+                assert!(records.kept(&of_another).is_err(), "it is of another image");
+            });
+            fs_err::remove_file(file).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_kept_record_that_is_damaged_is_none() {
+        let project = TestProject::small();
+        let lost = Digest::of(b"lost");
+        project.write(&format!("dist/records/{}", lost.hex()), "damaged");
+        with(&project, |records, _| {
+            let Err(Some(LookupFailure::Nothing(text))) =
+                records.kept(&query(records, "job", &lost))
+            else {
+                panic!("it is damaged");
+            };
+            assert!(text.contains("a damaged record"), "{text}");
+            let Err(Some(LookupFailure::Nothing(text))) =
+                records.kept(&query(records, "job", &Digest::of(b"never")))
+            else {
+                panic!("it was never there");
+            };
+            assert!(text.contains("no record"), "{text}");
+            let reference = "other.example/x:1".parse().unwrap();
+            let any = RecordQuery::of_reference(&records.session.project, &reference);
+            assert!(
+                matches!(records.kept(&any), Err(None)),
+                "nobody knows what to look for"
+            );
+        });
+    }
+
+    #[test]
+    fn a_tag_says_which_fingerprint_is_meant() {
+        with(&TestProject::small(), |records, prepared| {
+            let project = &records.session.project;
+            let (_, fingerprint) = of_stage(prepared, "job");
+            let tag = fingerprint.short(TAG_DIGITS);
+            let by_tag = RecordQuery::of_tag(project, PREFIX, "job", tag).unwrap();
+            assert!(by_tag.is_tagged_by("job", &fingerprint));
+            assert!(!by_tag.is_tagged_by("base", &fingerprint));
+            assert!(!by_tag.is_tagged_by("job", &Digest::of(b"other")));
+            let free = RecordQuery::of_tag(project, PREFIX, "job", "v1").unwrap();
+            assert_eq!(free.reference.to_string(), format!("{PREFIX}/job:v1"));
+            assert!(
+                !free.is_tagged_by("job", &fingerprint),
+                "its tag says nothing"
+            );
+            assert!(RecordQuery::of_tag(project, PREFIX, "job", "no tag").is_none());
+        });
+    }
+
+    #[test]
+    fn a_reference_is_of_an_image_below_a_prefix_of_the_project() {
+        with(&TestProject::small(), |records, _| {
+            let project = &records.session.project;
+            let prefix = |text: &str| prefix_of(project, "job", &text.parse().unwrap());
+            assert_eq!(prefix("registry.example/small/job:1"), Some(PREFIX));
+            assert_eq!(prefix("registry.example/small/base:1"), None);
+            assert_eq!(prefix("other.example/small/job:1"), None);
+        });
+    }
+
+    #[test]
+    fn offline_a_registry_is_not_asked_and_says_so() {
+        with(&TestProject::small(), |records, _| {
+            let wanted = query(records, "job", &Digest::of(b"never"));
+            for _ in 0..2 {
+                let said = records.in_registry(&wanted).unwrap_err();
+                assert!(
+                    matches!(&said, LookupFailure::Failed(error) if error.code() == Code::E035)
+                );
+                assert!(!said.to_string().contains('\n'));
+            }
+            assert!(matches!(
+                records.blob(&wanted.reference, &Digest::of(b"never")),
+                Err(LookupFailure::Failed(_))
+            ));
+        });
+    }
+
+    /// What an image with these labels gives, where the registry has no blob.
+    fn labelled(
+        records: &Records<'_>,
+        wanted: &RecordQuery,
+        labels: &[(&str, &str)],
+    ) -> Result<(Record, Digest), LookupFailure> {
+        let mut facts = image("any");
+        facts.labels = labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        records.of_facts(&facts, wanted, "the image", &|_| {
+            Err(LookupFailure::Nothing("fetched in vain".to_owned()))
+        })
+    }
+
+    #[test]
+    fn the_record_in_a_label_is_believed_if_it_has_its_fingerprint() {
+        with(&TestProject::small(), |records, prepared| {
+            let (record, fingerprint) = of_stage(prepared, "job");
+            let wanted = query(records, "job", &fingerprint);
+            let label = record.label().unwrap();
+            let own = [
+                (LABEL_FINGERPRINT, fingerprint.hex()),
+                (LABEL_STAGE, "job"),
+                (LABEL_RECORD, &label),
+            ];
+            let found = labelled(records, &wanted, &own).unwrap();
+            assert_eq!(found, (record, fingerprint.clone()));
+            let other = of_stage(prepared, "base").0.label().unwrap();
+            let labels = [own[0], own[1], (LABEL_RECORD, other.as_str())];
+            let said = labelled(records, &wanted, &labels).unwrap_err().to_string();
+            assert!(
+                said.contains("without the fingerprint that its label says"),
+                "{said}"
+            );
+            let labels = [own[0], own[1], (LABEL_RECORD, "no record")];
+            assert!(matches!(
+                labelled(records, &wanted, &labels),
+                Err(LookupFailure::NoRecord(_))
+            ));
+        });
+    }
+
+    #[test]
+    fn a_record_too_large_for_its_label_is_looked_for_at_hand_then_fetched() {
+        let project = TestProject::small();
+        with(&project, |records, prepared| {
+            let (record, fingerprint) = of_stage(prepared, "job");
+            let wanted = query(records, "job", &fingerprint);
+            let labels = [
+                (LABEL_FINGERPRINT, fingerprint.hex()),
+                (LABEL_RECORD_DIGEST, fingerprint.as_str()),
+            ];
+            let said = labelled(records, &wanted, &labels).unwrap_err();
+            assert_eq!(said.to_string(), "fetched in vain");
+            let file = project.cache().entry(CacheKind::Records, fingerprint.hex());
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, record.bytes()).unwrap();
+            let found = labelled(records, &wanted, &labels).unwrap();
+            assert_eq!(found.0, record);
+        });
+    }
+
+    #[test]
+    fn an_image_without_a_record_of_its_own_says_why() {
+        with(&TestProject::small(), |records, prepared| {
+            let (_, fingerprint) = of_stage(prepared, "job");
+            let wanted = query(records, "job", &fingerprint);
+            let (hex, other) = (fingerprint.hex(), Digest::of(b"other"));
+            let cases: [(&[(&str, &str)], &str); 5] = [
+                (&[], "was not made by sparkpack"),
+                (
+                    &[(LABEL_FINGERPRINT, "zz")],
+                    "has a fingerprint that is none",
+                ),
+                (
+                    &[(LABEL_FINGERPRINT, hex), (LABEL_STAGE, "base")],
+                    "has the labels of `base`",
+                ),
+                (
+                    &[(LABEL_FINGERPRINT, other.hex())],
+                    "was made from something else",
+                ),
+                (&[(LABEL_FINGERPRINT, hex)], "has no label"),
+            ];
+            for (labels, why) in cases {
+                match labelled(records, &wanted, labels) {
+                    Err(LookupFailure::NoRecord(text)) => assert!(text.contains(why), "{text}"),
+                    other => panic!("{why}: {other:?}"),
+                }
+            }
+        });
+    }
 
     #[test]
     fn only_what_its_name_says_is_read() {

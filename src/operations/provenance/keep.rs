@@ -70,3 +70,92 @@ pub(crate) fn names(folder: &Path, beginning: &str) -> Vec<String> {
 pub(crate) fn digest_of_hex(hex: &str) -> Option<Digest> {
     format!("sha256:{hex}").parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::operations::{
+        resolution,
+        testing::{Project, Recorder},
+        workspace::{LockPolicy, Services},
+    };
+
+    /// Keeps the records of `target`; gives the fingerprints of `base` and `job`.
+    fn keep(project: &Project, target: &str) -> Result<[Digest; 2], Error> {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let prepared = resolution::prepare(&session, &services)?;
+        keep_records(&session, &prepared, &[target.to_owned()])?;
+        Ok(["base", "job"].map(|name| prepared.plan.stages[name].fingerprint.clone()))
+    }
+
+    fn kept(project: &Project) -> Vec<String> {
+        names(&project.path("dist/records"), "")
+    }
+
+    #[test]
+    fn the_records_of_an_image_and_of_what_it_stands_on_are_kept() {
+        let project = Project::small();
+        let [base, job] = keep(&project, "base").unwrap();
+        assert_eq!(kept(&project), [base.hex()]);
+        assert_eq!(project.read("dist/.gitignore"), "*\n");
+        keep(&project, "job").unwrap();
+        let mut both = [base.hex(), job.hex()];
+        both.sort_unstable();
+        assert_eq!(kept(&project), both);
+        for name in both {
+            let bytes = fs_err::read(project.path("dist/records").join(name)).unwrap();
+            assert_eq!(Digest::of(&bytes).hex(), name);
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_is_written_anew() {
+        let project = Project::small();
+        let [base, _] = keep(&project, "base").unwrap();
+        let file = format!("dist/records/{}", base.hex());
+        project.write(&file, "damaged");
+        keep(&project, "base").unwrap();
+        assert_eq!(&Digest::of(project.read(&file).as_bytes()), &base);
+    }
+
+    #[test]
+    fn only_the_newest_are_kept_and_always_those_of_this_run() {
+        let project = Project::small();
+        let name = |number: u64| Digest::of(&number.to_le_bytes());
+        for number in 0..210_u64 {
+            let file = format!("dist/records/{}", name(number).hex());
+            project.write(&file, "old");
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + number);
+            let handle = fs_err::File::options()
+                .write(true)
+                .open(project.path(&file));
+            handle.unwrap().set_modified(time).unwrap();
+        }
+        project.write("dist/records/notes.txt", "mine");
+        let current = keep(&project, "job").unwrap();
+        let left = kept(&project);
+        assert_eq!(left.len(), KEPT);
+        let is_there = |digest: &Digest| left.iter().any(|name| name == digest.hex());
+        assert!(current.iter().all(is_there));
+        assert!(!is_there(&name(11)) && is_there(&name(12)), "the oldest go");
+        assert_eq!(project.read("dist/records/notes.txt"), "mine");
+    }
+
+    #[test]
+    fn a_disk_that_does_not_take_them_is_an_error() {
+        let project = Project::small();
+        project.write("dist/records", "a file");
+        assert!(matches!(keep(&project, "job"), Err(Error::Io(_))));
+    }
+
+    #[test]
+    fn only_64_hex_digits_are_a_digest() {
+        let digest = Digest::of(b"x");
+        assert_eq!(digest_of_hex(digest.hex()), Some(digest));
+        assert_eq!(digest_of_hex("12"), None);
+    }
+}
