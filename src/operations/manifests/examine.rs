@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::OnceLock};
 
 use super::{
-    cache::CacheKey,
+    cache::{self, CacheKey},
     examined::{Examined, Named, Scope, Skipped, objects},
     expected::{Digests, ExpectedReferences},
     unmanaged::unmanaged_references,
@@ -110,11 +110,10 @@ impl<'s> Manifests<'s> {
 
     /// Reads every manifest that is not known, so that a broken one is told before anything is sent anywhere.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let manifest_cache = self.session.manifest_cache();
         let unknown: Vec<&File<'_>> = self
             .files
             .iter()
-            .filter(|file| !manifest_cache.has(self.session, file.name))
+            .filter(|file| !cache::has(self.session, file.name))
             .collect();
         let read = on_all_cores(&unknown, |file| self.read(file).map(drop));
         Error::collect(read).map(drop)
@@ -170,7 +169,7 @@ impl<'s> Manifests<'s> {
             file.name,
             &expected.digest_for(file.registry, file.may_share),
         );
-        if let Some(known) = manifest_cache.find(&key).filter(|_| !self.is_full) {
+        if let Some(known) = cache::find(manifest_cache, &key).filter(|_| !self.is_full) {
             return Ok(known);
         }
         let Read { text, located } = self.read(file)?;
@@ -212,7 +211,7 @@ impl<'s> Manifests<'s> {
             objects: objects(located),
             rewritten,
         };
-        manifest_cache.learn(key, &examined);
+        cache::learn(manifest_cache, key, &examined);
         Ok(examined)
     }
 

@@ -7,7 +7,6 @@ mod expected;
 mod unmanaged;
 mod warnings;
 
-pub(crate) use cache::ManifestCache;
 pub(crate) use examine::{
     Manifests, references, refuse_nothing_named, rewrite, say_skipped, warn, write,
 };

@@ -1,12 +1,14 @@
 //! Everything a run has at hand: the project, its caches and locks, the services outside, each opened once.
 
 mod dist_folder;
+mod manifest_cache;
 mod policy;
 mod services;
 mod session;
 mod side_by_side;
 
 pub(crate) use dist_folder::DistFolder;
+pub(crate) use manifest_cache::{CachedManifest, ManifestCache};
 pub(crate) use policy::LockPolicy;
 pub(crate) use services::Services;
 pub(crate) use session::{Session, find_root, read_lock};

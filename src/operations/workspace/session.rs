@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use super::dist_folder::DistFolder;
+use super::{dist_folder::DistFolder, manifest_cache::ManifestCache};
 use crate::{
     adapters::{
         cache::{Cache, CacheKind},
@@ -17,10 +17,7 @@ use crate::{
     code::Code,
     error::Error,
     image::Digest,
-    operations::{
-        events::{Events, Note},
-        manifests::ManifestCache,
-    },
+    operations::events::{Events, Note},
     project::{
         self, FILE_NAME, PinMode, Project, Registry,
         file_trees::FileTrees,
