@@ -758,3 +758,34 @@ fn names_come_from_the_origin() {
         assert_eq!(source(origin, Unpack::No).file_name(), wanted);
     }
 }
+
+#[test]
+fn the_same_size_and_time_do_not_make_a_file_the_same() {
+    let archive = tar(&[Member::File("a", 0o644, "good")]);
+    let server = Server::start(vec![("/x.tar", vec![Reply::Body(archive.clone())])]);
+    let fixture = Fixture::new();
+    let source = source(
+        Origin::Url(format!("{}/x.tar", server.url)),
+        Unpack::Archive { strip: 0 },
+    );
+    let digest = Digest::of(&archive);
+    let entries = fixture.fetch(&source, &digest).unwrap();
+    let Content::File {
+        location: Location::Disk(file),
+        ..
+    } = &entries[0].content
+    else {
+        panic!("{entries:?}");
+    };
+    // Old enough to be believed from now on.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    fixture.fetch(&source, &digest).unwrap();
+    let time = fs_err::metadata(file).unwrap().modified().unwrap();
+    fs_err::write(file, "evil").unwrap();
+    let handle = fs_err::File::options().write(true).open(file).unwrap();
+    handle.set_modified(time).unwrap();
+    assert_eq!(
+        listed(&fixture.fetch(&source, &digest).unwrap()),
+        ["a=good"]
+    );
+}
