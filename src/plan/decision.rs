@@ -506,6 +506,39 @@ mod tests {
     }
 
     #[test]
+    fn reasons_and_conflicts_are_told_in_words() {
+        let told = [
+            Reason::Missing,
+            Reason::NotOurs,
+            Reason::OtherInputs,
+            Reason::OtherParent(reference("base")),
+            Reason::OtherInManifests(reference("job")),
+        ]
+        .map(|reason| reason.to_string());
+        assert_eq!(
+            told,
+            [
+                "the daemon does not have it",
+                "what has its tag in the daemon was not made by sparkpack",
+                "what has its tag in the daemon was made from something else",
+                "it does not stand on registry.example/base:1 as it is now",
+                "the manifests name registry.example/job:1",
+            ]
+        );
+        let wanted = Digest::of(b"job");
+        let conflict = Conflict::OtherInputs {
+            found: "0123456789abcdef0123".to_owned(),
+            wanted: wanted.clone(),
+        };
+        let short = wanted.short(16);
+        assert_eq!(
+            conflict.to_string(),
+            format!("another fingerprint: 0123456789abcdef instead of {short}")
+        );
+        assert!(Conflict::NotOurs.to_string().contains(LABEL_FINGERPRINT));
+    }
+
+    #[test]
     fn what_nothing_needs_is_left_out() {
         let needed = |missing: &[&str]| {
             let has_to_be_made = |stage: &Stage| missing.contains(&stage.name.as_str());
