@@ -521,8 +521,8 @@ mod tests {
                 "the daemon does not have it",
                 "what has its tag in the daemon was not made by sparkpack",
                 "what has its tag in the daemon was made from something else",
-                "it does not stand on registry.example/base:1 as it is now",
-                "the manifests name registry.example/job:1",
+                &format!("it does not stand on {} as it is now", reference("base")),
+                &format!("the manifests name {}", reference("job")),
             ]
         );
         let wanted = Digest::of(b"job");
