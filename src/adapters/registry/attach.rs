@@ -11,9 +11,9 @@ use reqwest::{
 use serde_json::json;
 
 use super::{
-    MANIFEST_LIMIT, RegistryClient, RegistryError, RegistryImage, Served,
-    document::{Document, OCI_MANIFEST},
-    look_up,
+    client::{MANIFEST_LIMIT, RegistryClient, RegistryImage, Served, look_up},
+    document::{ManifestOrIndex, OCI_MANIFEST},
+    error::RegistryError,
     session::untrue,
     session::{
         Actions, Failure, Onward, Request, Session, Tries, describe, not_understood, refused,
@@ -62,7 +62,7 @@ impl RegistryClient {
             .block_on(self.session.attach(&request, attachment))
     }
 
-    /// The digest and size of the document of this media type that has the tag of `reference`; nothing where there is
+    /// The digest of the document of this media type that has the tag of `reference`; nothing where there is
     /// none.
     ///
     /// # Errors
@@ -145,12 +145,12 @@ impl Session {
             return Ok(None);
         };
         let other = || refused(request, format!("what has the tag is no `{media_type}`"));
-        match Document::parse(&served.bytes, &served.content_type) {
-            Ok(Document::Manifest(manifest)) => match manifest.layers.as_slice() {
+        match ManifestOrIndex::parse(&served.bytes, &served.content_type) {
+            Ok(ManifestOrIndex::Manifest(manifest)) => match manifest.layers.as_slice() {
                 [layer] if layer.media_type == media_type => Ok(Some(layer.digest.clone())),
                 _ => Err(other()),
             },
-            Ok(Document::Index(_)) => Err(other()),
+            Ok(ManifestOrIndex::Index(_)) => Err(other()),
             Err(because) => Err(not_understood(request, because)),
         }
     }

@@ -16,7 +16,7 @@ pub(super) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+jso
 
 /// A manifest of one image, or an index of several.
 #[derive(Debug)]
-pub(super) enum Document {
+pub(super) enum ManifestOrIndex {
     Manifest(Manifest),
     Index(Vec<Descriptor>),
 }
@@ -96,7 +96,7 @@ fn json<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|error| format!("the {what} is none: {error}"))
 }
 
-impl Document {
+impl ManifestOrIndex {
     /// Reads a body that was served as `content_type`.
     pub(super) fn parse(bytes: &[u8], content_type: &str) -> Result<Self, String> {
         let raw: RawDocument = json(bytes, "manifest")?;
@@ -219,9 +219,9 @@ mod tests {
         };
         let entries: Vec<_> = platforms.iter().map(entry).collect();
         let text = json!({"schemaVersion": 2, "manifests": entries}).to_string();
-        match Document::parse(text.as_bytes(), "").unwrap() {
-            Document::Index(entries) => entries,
-            Document::Manifest(_) => panic!("an index"),
+        match ManifestOrIndex::parse(text.as_bytes(), "").unwrap() {
+            ManifestOrIndex::Index(entries) => entries,
+            ManifestOrIndex::Manifest(_) => panic!("an index"),
         }
     }
 
@@ -255,9 +255,9 @@ mod tests {
         let descriptor = json!({"digest": digest("c"), "size": 1});
         let of = |media_type: Option<&str>, content_type: &str| {
             let text = json!({"schemaVersion": 2, "mediaType": media_type, "config": descriptor, "layers": []});
-            match Document::parse(text.to_string().as_bytes(), content_type).unwrap() {
-                Document::Manifest(manifest) => manifest.media_type,
-                Document::Index(_) => panic!("a manifest"),
+            match ManifestOrIndex::parse(text.to_string().as_bytes(), content_type).unwrap() {
+                ManifestOrIndex::Manifest(manifest) => manifest.media_type,
+                ManifestOrIndex::Index(_) => panic!("a manifest"),
             }
         };
         let docker = "application/vnd.docker.distribution.manifest.v2+json";
@@ -281,7 +281,7 @@ mod tests {
                 "is not a digest",
             ),
         ] {
-            let error = Document::parse(text.as_bytes(), "").unwrap_err();
+            let error = ManifestOrIndex::parse(text.as_bytes(), "").unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
         }
     }

@@ -1,6 +1,6 @@
 //! What goes wrong with a registry, and what to type then.
 
-use super::{session::api_host, transport::is_loopback};
+use super::address::{api_host, is_loopback};
 use crate::adapters::credentials::CredentialsError;
 use crate::code::Code;
 

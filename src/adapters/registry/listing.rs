@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    RegistryClient, RegistryError,
-    document::{self, Document},
-    look_up,
+    client::{RegistryClient, look_up},
+    document::{self, ManifestOrIndex},
+    error::RegistryError,
     session::{Request, Session, not_understood},
 };
 use crate::image::{Digest, Platform, Reference};
@@ -52,10 +52,10 @@ impl Session {
             return Ok(None);
         };
         let odd = |because| not_understood(request, because);
-        let document = Document::parse(&served.bytes, &served.content_type).map_err(odd)?;
+        let document = ManifestOrIndex::parse(&served.bytes, &served.content_type).map_err(odd)?;
         let platforms = match document {
-            Document::Index(entries) => document::by_platform(entries),
-            Document::Manifest(manifest) => {
+            ManifestOrIndex::Index(entries) => document::by_platform(entries),
+            ManifestOrIndex::Manifest(manifest) => {
                 // The digest is what counts: a config that cannot be read is told when the image is used.
                 let config = self.config(request, &manifest.config).await.ok();
                 let facts = config.and_then(|config| document::facts(&manifest, &config).ok());

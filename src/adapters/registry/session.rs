@@ -15,8 +15,10 @@ use reqwest::{
 use serde::Deserialize;
 
 use super::{
-    Because, RegistryError, RegistrySettings, Trouble,
+    address::api_host,
     challenge::{self, Challenge},
+    error::{Because, RegistryError, Trouble},
+    settings::RegistrySettings,
     transport::{Answer, Call, Fault, FaultKind, Patience, Transport, secret},
 };
 use crate::{
@@ -435,15 +437,6 @@ fn basic_header(
     let encoded = STANDARD.encode(format!("{username}:{password}"));
     secret(&format!("Basic {encoded}"))
         .ok_or_else(|| not_understood(request, "the credential is too long".to_owned()))
-}
-
-/// Docker Hub's API has another host than its references.
-pub(super) fn api_host(registry: &str) -> &str {
-    if registry == "docker.io" {
-        "registry-1.docker.io"
-    } else {
-        registry
-    }
 }
 
 fn failed(action: &str, registry: &str, fault: Fault) -> Failure {

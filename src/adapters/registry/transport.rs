@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     error::Error,
-    net::{Ipv4Addr, Ipv6Addr},
     path::Path,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -16,7 +15,11 @@ use reqwest::{
     redirect::Policy,
 };
 
-use super::{Because, RegistryError, RegistrySettings, Trouble};
+use super::{
+    address::is_loopback,
+    error::{Because, RegistryError, Trouble},
+    settings::RegistrySettings,
+};
 
 /// More redirects than this are a circle.
 const REDIRECTS: usize = 5;
@@ -357,22 +360,6 @@ pub(super) fn same_host(from: &Url, to: &Url) -> bool {
     let both_default = from.port().is_none() && to.port().is_none();
     from.host() == to.host()
         && (from.scheme() == to.scheme() && same_port || upgraded && (same_port || both_default))
-}
-
-/// Whether a host, with or without a port, is this machine by its name.
-pub(super) fn is_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => name,
-        _ => host,
-    };
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost"
-        || name
-            .parse::<Ipv4Addr>()
-            .is_ok_and(|address| address.is_loopback())
-        || bare
-            .parse::<Ipv6Addr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// A header's value that is not shown by `Debug`.

@@ -35,21 +35,21 @@ pub(super) fn diff(ui: &Ui, examined: &[Examined]) -> Result<(), Error> {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct CheckDocument<'a> {
     version: u32,
     project: &'a str,
     /// Whether the manifests name what this checkout stands for.
     current: bool,
-    changes: Vec<Change<'a>>,
+    changes: Vec<CheckedChange<'a>>,
     /// Everything that is not current, whether or not `pin` can change it.
-    drift: Vec<Row<'a>>,
+    drift: Vec<CheckedPlace<'a>>,
     skipped: Vec<Skipped<'a>>,
     /// What is odd, but no drift.
     warnings: Vec<Warning>,
 }
 
 #[derive(Serialize)]
-struct Change<'a> {
+struct CheckedChange<'a> {
     file: &'a str,
     line: usize,
     column: usize,
@@ -60,7 +60,7 @@ struct Change<'a> {
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct CheckedPlace<'a> {
     code: Code,
     file: String,
     line: usize,
@@ -97,7 +97,7 @@ pub(super) fn json(
     drift: &[Drift],
 ) -> Result<(), Error> {
     let changes = examined.iter().flat_map(|file| {
-        file.rewritten.changes.iter().map(|change| Change {
+        file.rewritten.changes.iter().map(|change| CheckedChange {
             file: &file.file,
             line: change.place.line,
             column: change.place.column,
@@ -108,7 +108,7 @@ pub(super) fn json(
         })
     });
     let skipped = examined.iter().flat_map(|file| &file.skipped);
-    let document = Document {
+    let document = CheckDocument {
         version: VERSION,
         project: &session.project.name,
         current: drift.is_empty(),
@@ -129,8 +129,8 @@ pub(super) fn json(
     Ok(ui.document(&document)?)
 }
 
-fn row(drift: &Drift) -> Row<'_> {
-    Row {
+fn row(drift: &Drift) -> CheckedPlace<'_> {
+    CheckedPlace {
         code: drift.code,
         file: drift.place.file.display().to_string(),
         line: drift.place.line,

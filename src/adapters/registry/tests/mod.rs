@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::adapters::credentials::Credentials;
+use crate::adapters::registry::{Attachment, Listing, Trouble};
 
 mod attach;
 mod fake;
@@ -56,7 +57,9 @@ impl Sample {
     }
 
     fn image(&self) -> RegistryImage {
-        let Document::Manifest(manifest) = Document::parse(&self.manifest, "").unwrap() else {
+        let ManifestOrIndex::Manifest(manifest) =
+            ManifestOrIndex::parse(&self.manifest, "").unwrap()
+        else {
             panic!("a manifest");
         };
         RegistryImage {

@@ -1,0 +1,478 @@
+//! The client: manifests are looked up, read, and given their tags.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use reqwest::{
+    Method, StatusCode,
+    header::{CONTENT_TYPE, HeaderValue},
+};
+use tokio::runtime::{Builder, Runtime};
+
+use super::{
+    document::{self, Descriptor, ManifestOrIndex},
+    error::{Because, RegistryError},
+    session::{
+        Actions, Failure, Request, Session, Tries, codes, describe, not_understood, refused, untrue,
+    },
+    settings::RegistrySettings,
+    transport::{Answer, Patience},
+};
+use crate::adapters::credentials::Credentials;
+use crate::image::{Digest, ImageInfo, Platform, Reference, Repository};
+
+/// The largest manifest or index that is read, in bytes: registries take none that is larger.
+pub(super) const MANIFEST_LIMIT: usize = 4 << 20;
+/// The largest config that is read, in bytes.
+pub(super) const CONFIG_LIMIT: usize = 16 << 20;
+
+/// The name of the digest that a registry says an answer has.
+const DIGEST_HEADER: &str = "docker-content-digest";
+
+/// An image in a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryImage {
+    /// The digest of the manifest.
+    pub digest: Digest,
+    /// The manifest's media type, OCI's or Docker's.
+    pub media_type: String,
+    /// The manifest as it is served, byte for byte.
+    pub manifest: Vec<u8>,
+    /// What the manifest and the config say.
+    pub facts: ImageInfo,
+}
+
+/// What a HEAD request says of a reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The registry has nothing under it.
+    Absent,
+    /// The registry has it, with this digest where it names one.
+    There(Option<Digest>),
+}
+
+/// Speaks to registries; may be shared by threads, but not called from asynchronous code.
+pub struct RegistryClient {
+    pub(super) runtime: Runtime,
+    pub(super) session: Session,
+    pub(super) mirrors: BTreeMap<String, String>,
+}
+
+/// A manifest or an index as it was served.
+pub(super) struct Served {
+    pub(super) digest: Digest,
+    pub(super) content_type: String,
+    pub(super) bytes: Bytes,
+}
+
+impl RegistryClient {
+    /// A client that is not connected to anything yet.
+    ///
+    /// # Errors
+    /// The file of certificates cannot be read or holds none.
+    pub fn new(
+        settings: RegistrySettings,
+        credentials: impl Into<Arc<Credentials>>,
+    ) -> Result<Self, RegistryError> {
+        Self::with_patience(settings, credentials, Patience::default())
+    }
+
+    fn with_patience(
+        settings: RegistrySettings,
+        credentials: impl Into<Arc<Credentials>>,
+        patience: Patience,
+    ) -> Result<Self, RegistryError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| RegistryError::Settings {
+            because: Because(error.to_string()),
+        })?;
+        let session = Session::new(&settings, credentials.into(), patience)?;
+        Ok(Self {
+            runtime,
+            session,
+            mirrors: settings.mirrors,
+        })
+    }
+
+    /// The digest that a tag has, or the reference's own where the registry has it; of an index, the index's.
+    ///
+    /// # Errors
+    /// Of any answer but the digest and "there is none".
+    pub fn digest(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError> {
+        let action = format!("look up `{reference}`");
+        let repository = self.readable(&reference.repository);
+        let request = look_up(&action, &repository, reference);
+        self.runtime
+            .block_on(self.session.digest(request, reference.digest.as_ref()))
+    }
+
+    /// Whether the registry has a reference, by HEAD requests alone: nothing but what a HEAD's answer says is known.
+    ///
+    /// # Errors
+    /// Of any answer but "it is there" and "there is none".
+    pub fn presence(&self, reference: &Reference) -> Result<Presence, RegistryError> {
+        let action = format!("look up `{reference}`");
+        let repository = self.readable(&reference.repository);
+        let head = Request {
+            method: Method::HEAD,
+            ..look_up(&action, &repository, reference)
+        };
+        let answer = self.runtime.block_on(self.session.exchange(&head))?;
+        match answer.status {
+            StatusCode::OK => Ok(Presence::There(named_digest(&answer))),
+            StatusCode::NOT_FOUND => Ok(Presence::Absent),
+            _ => Err(refused(&head, describe(&answer))),
+        }
+    }
+
+    /// The image of a reference: that of the platform where there is an index.
+    ///
+    /// A manifest that stands alone is given whatever its platform is, which is among its facts.
+    ///
+    /// # Errors
+    /// Of any answer but the image and "there is none"; an index without the platform; bytes of another digest.
+    pub fn find(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<RegistryImage>, RegistryError> {
+        let action = format!("look up `{reference}`");
+        let repository = self.readable(&reference.repository);
+        let request = look_up(&action, &repository, reference);
+        self.runtime.block_on(
+            self.session
+                .find(request, reference.digest.as_ref(), platform),
+        )
+    }
+
+    /// Gives an image of the same repository the reference's tag; the digest that the tag has afterwards.
+    ///
+    /// It is another than the image's where somebody else set the tag at the same moment.
+    ///
+    /// # Errors
+    /// The tag could not be set: among others because it is immutable and has another digest.
+    pub fn tag(
+        &self,
+        image: &RegistryImage,
+        reference: &Reference,
+    ) -> Result<Digest, RegistryError> {
+        let action = format!("tag `{reference}`");
+        let plain = Reference {
+            digest: None,
+            ..reference.clone()
+        };
+        let request = Request {
+            actions: Actions::PullPush,
+            ..look_up(&action, &plain.repository, &plain)
+        };
+        if plain.tag.is_none() {
+            return Err(refused(&request, "no tag is named".to_owned()));
+        }
+        let served = Served {
+            digest: image.digest.clone(),
+            content_type: image.media_type.clone(),
+            bytes: Bytes::from(image.manifest.clone()),
+        };
+        self.runtime.block_on(self.session.tag(&request, &served))
+    }
+
+    /// Where a repository is read.
+    pub(super) fn readable(&self, repository: &Repository) -> Repository {
+        let Some(mirror) = self.mirrors.get(&repository.registry) else {
+            return repository.clone();
+        };
+        let (registry, folder) = mirror.split_once('/').unwrap_or((mirror, ""));
+        let folder = folder.trim_end_matches('/');
+        let path = if folder.is_empty() {
+            repository.path.clone()
+        } else {
+            format!("{folder}/{}", repository.path)
+        };
+        Repository {
+            registry: registry.to_owned(),
+            path,
+        }
+    }
+}
+
+pub(super) fn look_up<'a>(
+    action: &'a str,
+    repository: &'a Repository,
+    reference: &Reference,
+) -> Request<'a> {
+    let tag = reference.tag.as_deref().unwrap_or("latest");
+    Request {
+        action,
+        repository,
+        actions: Actions::Pull,
+        method: Method::GET,
+        path: format!(
+            "manifests/{}",
+            reference.digest.as_ref().map_or(tag, Digest::as_str)
+        ),
+        accept: document::ACCEPT,
+        onward: None,
+        content: None,
+        limit: MANIFEST_LIMIT,
+    }
+}
+
+impl Session {
+    async fn digest(
+        &self,
+        request: Request<'_>,
+        wanted: Option<&Digest>,
+    ) -> Result<Option<Digest>, RegistryError> {
+        let head = Request {
+            method: Method::HEAD,
+            ..request.clone()
+        };
+        let named = match self.exchange(&head).await {
+            Ok(answer) if answer.status == StatusCode::OK => named_digest(&answer),
+            // The answer to a HEAD has no body, in which the reason would stand.
+            Ok(_) | Err(RegistryError::Denied { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(digest) = named {
+            expect(&request, wanted, &digest)?;
+            return Ok(Some(digest));
+        }
+        let served = self.manifest(&request, wanted).await?;
+        Ok(served.map(|served| served.digest))
+    }
+
+    /// A manifest or index, its bytes checked against every digest that is known for it.
+    pub(super) async fn manifest(
+        &self,
+        request: &Request<'_>,
+        wanted: Option<&Digest>,
+    ) -> Result<Option<Served>, RegistryError> {
+        let answer = self.exchange(request).await?;
+        if !found(request, &answer)? {
+            return Ok(None);
+        }
+        let digest = Digest::of(&answer.body);
+        expect(request, wanted, &digest)?;
+        expect(request, named_digest(&answer).as_ref(), &digest)?;
+        let content_type = answer
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_owned();
+        Ok(Some(Served {
+            digest,
+            content_type,
+            bytes: answer.body,
+        }))
+    }
+
+    async fn find(
+        &self,
+        request: Request<'_>,
+        wanted: Option<&Digest>,
+        platform: &Platform,
+    ) -> Result<Option<RegistryImage>, RegistryError> {
+        let Some(served) = self.manifest(&request, wanted).await? else {
+            return Ok(None);
+        };
+        let odd = |because| not_understood(&request, because);
+        let parse = |served: &Served| {
+            ManifestOrIndex::parse(&served.bytes, &served.content_type).map_err(odd)
+        };
+        let (served, document) = match parse(&served)? {
+            ManifestOrIndex::Index(entries) => {
+                let entry = document::choose(&entries, platform)
+                    .map_err(|because| refused(&request, because))?;
+                let served = self.entry(&request, &entry).await?;
+                let document = parse(&served)?;
+                (served, document)
+            }
+            document @ ManifestOrIndex::Manifest(_) => (served, document),
+        };
+        let ManifestOrIndex::Manifest(manifest) = document else {
+            return Err(odd("an index in an index".to_owned()));
+        };
+        let config = self.config(&request, &manifest.config).await?;
+        let facts = document::facts(&manifest, &config).map_err(odd)?;
+        Ok(Some(RegistryImage {
+            digest: served.digest,
+            media_type: manifest.media_type,
+            manifest: served.bytes.to_vec(),
+            facts,
+        }))
+    }
+
+    async fn entry(
+        &self,
+        request: &Request<'_>,
+        entry: &Descriptor,
+    ) -> Result<Served, RegistryError> {
+        let digest = &entry.digest;
+        let below = Request {
+            path: format!("manifests/{digest}"),
+            ..request.clone()
+        };
+        let served = self.manifest(&below, Some(digest)).await?;
+        served.ok_or_else(|| {
+            untrue(
+                request,
+                format!("its index names {digest}, which it does not have"),
+            )
+        })
+    }
+
+    pub(super) async fn config(
+        &self,
+        request: &Request<'_>,
+        config: &Descriptor,
+    ) -> Result<Bytes, RegistryError> {
+        let Descriptor { digest, size, .. } = config;
+        let bytes = self.blob(request, digest, CONFIG_LIMIT).await?;
+        let bytes = bytes.ok_or_else(|| {
+            let because = format!("its manifest names the config {digest}, which it does not have");
+            untrue(request, because)
+        })?;
+        if bytes.len() as u64 != *size {
+            let because = format!(
+                "the config has {} bytes, its manifest says {size}",
+                bytes.len()
+            );
+            return Err(untrue(request, because));
+        }
+        Ok(bytes)
+    }
+
+    /// A blob, compared with its digest; nothing where there is none.
+    pub(super) async fn blob(
+        &self,
+        request: &Request<'_>,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Option<Bytes>, RegistryError> {
+        let below = Request {
+            path: format!("blobs/{digest}"),
+            accept: "*/*",
+            limit,
+            ..request.clone()
+        };
+        let answer = self.exchange(&below).await?;
+        match answer.status {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            _ => return Err(refused(request, describe(&answer))),
+        }
+        expect(request, Some(digest), &Digest::of(&answer.body))?;
+        Ok(Some(answer.body))
+    }
+
+    /// Sets a tag; where an answer got lost, looks before it asks again, so that the tag is set once.
+    pub(super) async fn tag(
+        &self,
+        request: &Request<'_>,
+        wanted: &Served,
+    ) -> Result<Digest, RegistryError> {
+        let put = put(request, wanted)?;
+        let is_there = async || {
+            let digest = self
+                .manifest(request, None)
+                .await?
+                .map(|served| served.digest);
+            Ok::<bool, RegistryError>(digest.as_ref() == Some(&wanted.digest))
+        };
+        let mut tries = Tries::default();
+        loop {
+            let error = match self.attempt(&put).await {
+                Ok(answer) if answer.status.is_success() => {
+                    expect(request, named_digest(&answer).as_ref(), &wanted.digest)?;
+                    break;
+                }
+                Ok(answer) => refused(request, describe(&answer)),
+                Err(Failure::Final(error)) => error,
+                Err(Failure::Passing(passing)) => {
+                    let waited = tries.again(&self.patience, request.action, passing).await;
+                    if matches!(is_there().await, Ok(true)) {
+                        return Ok(wanted.digest.clone());
+                    }
+                    waited?;
+                    continue;
+                }
+            };
+            // An immutable tag cannot be set to what it is, which is no reason to fail.
+            let may_be_immutable = matches!(
+                error,
+                RegistryError::Refused { .. } | RegistryError::Denied { .. }
+            );
+            if may_be_immutable && matches!(is_there().await, Ok(true)) {
+                return Ok(wanted.digest.clone());
+            }
+            return Err(error);
+        }
+        let served = self.manifest(request, None).await?;
+        let nothing = || {
+            untrue(
+                request,
+                "it says that the tag is set, but has none".to_owned(),
+            )
+        };
+        served.map(|served| served.digest).ok_or_else(nothing)
+    }
+}
+
+fn put<'a>(request: &Request<'a>, served: &Served) -> Result<Request<'a>, RegistryError> {
+    let media_type = HeaderValue::from_str(&served.content_type);
+    let media_type =
+        media_type.map_err(|_| not_understood(request, "the media type is none".to_owned()))?;
+    Ok(Request {
+        method: Method::PUT,
+        content: Some((media_type, served.bytes.clone())),
+        ..request.clone()
+    })
+}
+
+/// The digest that the registry says the answer has, if it is one that can be compared.
+fn named_digest(answer: &Answer) -> Option<Digest> {
+    answer
+        .headers
+        .get(DIGEST_HEADER)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+fn expect(
+    request: &Request<'_>,
+    wanted: Option<&Digest>,
+    digest: &Digest,
+) -> Result<(), RegistryError> {
+    match wanted {
+        Some(wanted) if wanted != digest => Err(untrue(
+            request,
+            format!("{wanted} is wanted, and {digest} was given"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an answer brings what was asked for, or says in a registry's words that there is none.
+fn found(request: &Request<'_>, answer: &Answer) -> Result<bool, RegistryError> {
+    let absent = |code: &String| {
+        matches!(
+            code.as_str(),
+            "MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "NOT_FOUND"
+        )
+    };
+    match (answer.status, codes(answer)) {
+        (StatusCode::OK, _) => Ok(true),
+        (StatusCode::NOT_FOUND, Some(codes)) if codes.iter().any(absent) => Ok(false),
+        (_, Some(_)) => Err(refused(request, describe(answer))),
+        (_, None) => Err(not_understood(request, describe(answer))),
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/mod.rs"]
+mod tests;
