@@ -15,7 +15,6 @@ use crate::support::{OLD, Offline, SPARK, program, run, tree};
 /// An alias bomb may take so long in a debug build on a busy machine; unbounded, it would take for ever.
 const BOUNDED: Duration = Duration::from_secs(10);
 
-/// Bad input 67.
 #[test]
 fn tabs() {
     let indented = Offline::spark(&format!("spec:\n\timage: {OLD}\n"));
@@ -31,7 +30,6 @@ fn tabs() {
     );
 }
 
-/// Bad input 68.
 #[test]
 fn quotes_and_anchors_that_lead_nowhere() {
     let cases = [
@@ -51,7 +49,6 @@ fn quotes_and_anchors_that_lead_nowhere() {
     insta::assert_snapshot!(said.join("\n"));
 }
 
-/// Bad input 69.
 #[test]
 fn no_image_anywhere() {
     let kinds = [
@@ -102,7 +99,6 @@ fn the_example_of_a_reference_works() {
     }
 }
 
-/// Bad input 70.
 #[test]
 fn no_application_at_all() {
     let deployment = "apiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n      - {name: web, image: 'registry.example/other/web:1'}\n";
@@ -121,7 +117,6 @@ fn no_application_at_all() {
     Offline::new(&[("kubernetes/web.yml", &ours)]).pin("a Deployment with our image");
 }
 
-/// Bad input 71.
 #[test]
 fn images_of_another_repository() {
     let spec = format!(
@@ -172,7 +167,6 @@ fn what_is_left_alone_is_told_every_time() {
     assert_eq!((skipped(), told()), (2, 2));
 }
 
-/// Bad input 72.
 #[test]
 fn images_that_are_no_strings() {
     let values = [
@@ -201,7 +195,6 @@ fn images_that_are_no_strings() {
     );
 }
 
-/// Bad input 73.
 #[test]
 fn keys_that_are_there_twice() {
     let image = format!("spec:\n  image: {OLD}\n  mode: cluster\n  image: {OLD}\n");
@@ -222,7 +215,6 @@ fn keys_that_are_there_twice() {
     Offline::spark(&aside).pin("aside");
 }
 
-/// Bad input 74.
 #[test]
 fn values_that_something_else_fills_in() {
     let values = [
@@ -263,7 +255,6 @@ fn values_that_something_else_fills_in() {
     );
 }
 
-/// Bad input 75.
 #[test]
 fn anchors_that_are_used_again() {
     let spec = format!(
@@ -291,7 +282,6 @@ fn anchors_that_are_used_again() {
     );
 }
 
-/// Bad input 76.
 #[test]
 fn values_over_several_lines() {
     let edited = [
@@ -346,7 +336,6 @@ fn values_over_several_lines() {
     insta::assert_snapshot!([edited.join("\n"), refused.join("\n")].join("\n"));
 }
 
-/// Bad input 77.
 #[test]
 fn the_same_image_at_every_place() {
     let spec = |indent: &str| {
@@ -396,7 +385,6 @@ volumes:
     insta::assert_snapshot!(said);
 }
 
-/// Bad input 78.
 #[test]
 fn every_form_of_a_reference() {
     let digest = format!("sha256:{}", "a".repeat(64));
@@ -460,7 +448,6 @@ fn a_port_is_no_tag() {
     }
 }
 
-/// Bad input 79.
 #[test]
 fn bombs_are_bounded() {
     let bomb = |line: &dyn Fn(usize, &str) -> String| {
@@ -503,7 +490,7 @@ fn bombs_are_bounded() {
     insta::assert_snapshot!(refused.join("\n"));
 }
 
-/// Bad input 80. The corpus in `tests/manifests` has many more.
+/// The corpus in `tests/manifests` has many more.
 #[test]
 fn everything_else_stays_to_the_byte() {
     let text = format!(
@@ -517,7 +504,7 @@ fn everything_else_stays_to_the_byte() {
     case.say_only(&["pin"]);
 }
 
-/// Bad input 81. A file that is replaced during the run, and a read-only one among five, are in `killed`.
+/// A file that is replaced during the run, and a read-only one among five, are in `killed`.
 #[test]
 fn links_are_followed_and_kept() {
     let text = format!("{SPARK}spec:\n  image: {OLD}\n");
@@ -564,7 +551,6 @@ fn links_are_followed_and_kept() {
     insta::assert_snapshot!(said);
 }
 
-/// Bad input 81.
 #[test]
 fn files_that_may_not_be_read_or_written() {
     let text = format!("{SPARK}spec:\n  image: {OLD}\n");
@@ -638,7 +624,6 @@ fn files_that_are_no_text() {
     assert!(pin.wait().unwrap().success());
 }
 
-/// Bad input 82.
 #[test]
 fn large_files_take_a_bounded_time() {
     let bounded = Duration::from_mins(1);

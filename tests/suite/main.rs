@@ -24,7 +24,22 @@
 //! - `verdicts`: a manifest that is in order is not read again, until anything has changed
 //! - `attacked`: manifests that somebody wrote to mislead change in their images only, or are refused
 //! - `why`: what makes an image differ, from wherever its record still is
+//! - `documentation`: the pages that are made from the code are what the code says
 //! - `real`: the example project with real Spark, from nothing to the job's result
+//!
+//! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
+//! `everywhere` · `why`, `diff`: `why` · `build`: `building`, `ignoring`, `shapes` · `push`: `pushing`, `pins` · `pin`:
+//! `manifests`, `killed`, `hooks` · `check`: `drift`, `places`, `reviews`, `verdicts`, `attacked`, `pins` · all: `mistakes`,
+//! `naming`.
+//!
+//! What needs a Docker daemon or a registry stands here, by the beginnings of the tests' names; `scripts/test --fast` leaves
+//! it out.
+//!
+//! fast leaves out `adapters::docker::tests` `adapters::registry::client::tests::real`
+//! fast leaves out `building::` `documents::` `everywhere::` `ignoring::` `pins::` `pushing::` `real::` `why::` `locking::`
+//! fast leaves out `mistakes::a_broken_dockerfile_shows_the_failing_line` `naming::docker_and_skopeo_read_the_same`
+//! fast leaves out `staleness::whatever_is_done_to_dist_` `planning::a_plan_is_what_a_build_then_does`
+//! fast leaves out `planning::the_registry_is_only_read_and_only_for_remote` `planning::a_strict_push_`
 //!
 //! `tests/more/main.rs` is for those that need the registries of Maven and Go.
 

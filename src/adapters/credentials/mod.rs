@@ -3,8 +3,8 @@
 //! Asked in this order, the first that has something for the repository answers: `DOCKER_AUTH_CONFIG` (the content
 //! itself), `REGISTRY_AUTH_FILE`, docker's `config.json`, podman's `auth.json` of the session, then of the home.
 //!
-//! They are read by our own code, and not by `docker_credential`: that one does not look at the stores in the order of
-//! docker, podman and kubelet, and reads no `DOCKER_AUTH_CONFIG`.
+//! They are read by our own code, and not by `docker_credential`: that one has another order, and reads no
+//! `DOCKER_AUTH_CONFIG`.
 
 use crate::code::Code;
 use std::{
