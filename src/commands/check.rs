@@ -2,7 +2,7 @@
 
 mod formats;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
     cli::{CheckArguments, CheckFormat},
@@ -87,7 +87,7 @@ fn examine(
     manifests: &Manifests<'_>,
     services: &Services<'_>,
     scope: Scope<'_>,
-) -> Result<(Vec<Examined>, Prepared), Error> {
+) -> Result<(Vec<Arc<Examined>>, Prepared), Error> {
     let prepared = resolution::prepare(session, services)?;
     let pins = session.pins()?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
@@ -111,7 +111,7 @@ struct Drift {
 }
 
 /// All drift, in the order of the files and of their text.
-fn drift(examined: &[Examined]) -> Vec<Drift> {
+fn drift(examined: &[Arc<Examined>]) -> Vec<Drift> {
     let mut all = Vec::new();
     for file in examined {
         let mut drift: BTreeMap<(usize, usize), Drift> = BTreeMap::new();

@@ -4,7 +4,7 @@
 mod document;
 mod text;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     adapters::git::NoGit,
@@ -79,7 +79,7 @@ struct Known<'a> {
     /// The name of the registry in the configuration.
     registry: &'a str,
     preview: Preview,
-    examined: Vec<Examined>,
+    examined: Vec<Arc<Examined>>,
     untracked: Result<Vec<String>, NoGit>,
     /// By image; only for who wants to know.
     left_out: BTreeMap<String, Vec<Folder>>,

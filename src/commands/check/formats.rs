@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::Serialize;
@@ -22,7 +23,7 @@ use crate::{
 const VERSION: u32 = 1;
 
 /// A unified diff, which `git apply` takes.
-pub(super) fn diff(ui: &Ui, examined: &[Examined]) -> Result<(), Error> {
+pub(super) fn diff(ui: &Ui, examined: &[Arc<Examined>]) -> Result<(), Error> {
     let (paint, reader) = (ui.data_paint(), Reader::of_stdout());
     for file in examined {
         if let Some(text) = &file.rewritten.text {
@@ -93,7 +94,7 @@ struct Warning {
 pub(super) fn json(
     session: &Session<'_>,
     ui: &Ui,
-    examined: &[Examined],
+    examined: &[Arc<Examined>],
     drift: &[Drift],
 ) -> Result<(), Error> {
     let changes = examined.iter().flat_map(|file| {

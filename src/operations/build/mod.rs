@@ -47,13 +47,14 @@ pub(crate) fn build(
         images: targets,
     };
     let chosen = session.registry(registry)?;
-    Manifests::of(session, registry)?.check()?;
+    let manifests = Manifests::of(session, registry)?;
+    manifests.check()?;
     // What cannot be built is told before anything is looked up or packed.
     services.daemon()?;
     let prepared = resolution::prepare(session, services)?;
     let pins = session.pins()?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
-    Manifests::of(session, registry)?.examine(&expected)?;
+    manifests.examine(&expected)?;
     let packer = Packer::new(session, services);
     packer.pack_images(targets, &prepared)?;
     let run = Run {
@@ -73,7 +74,7 @@ pub(crate) fn build(
         .filter_map(|name| made.get(name).map(|made| ImageResult::of_made(name, made)))
         .collect();
     provenance::keep_records(session, &prepared, targets)?;
-    let changed = manifests::rewrite(session, &prepared, scope, &pins, None)?;
+    let changed = manifests::rewrite(&manifests, &prepared, scope, &pins, None)?;
     dist::write_images_json(session, &prepared, chosen, &images)?;
     packer.remember();
     Ok(Finished {

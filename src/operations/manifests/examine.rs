@@ -1,6 +1,13 @@
 //! The project's manifests: what they name, what they should name, and how they get there: all files, or none.
 
-use std::{collections::BTreeMap, path::Path, sync::OnceLock};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use super::{
     cache::{self, CacheKey},
@@ -10,7 +17,7 @@ use super::{
     warnings,
 };
 use crate::{
-    adapters::journal::Replacement,
+    adapters::{digest_cache, journal::Replacement},
     code::Code,
     error::Error,
     image::{Digest, Reference},
@@ -20,6 +27,7 @@ use crate::{
         workspace::Session,
     },
     project::{
+        digest_cache::FileIdentity,
         glob,
         pins::Pins,
         place::{Defect, Place},
@@ -34,6 +42,8 @@ pub(crate) struct Manifests<'s> {
     files: Vec<File<'s>>,
     /// Somebody wants to see what is left alone, which no verdict holds.
     is_full: bool,
+    /// How often a text was parsed: to find its places, or to prove that a rewritten one says what it should.
+    parses: AtomicUsize,
 }
 
 struct File<'s> {
@@ -43,13 +53,30 @@ struct File<'s> {
     registry: &'s str,
     /// The consent to change the value of an anchor wherever it is used.
     may_share: bool,
-    read: OnceLock<Read>,
+    known: Mutex<Known>,
+}
+
+/// What this run knows of a file; it is read again only if it may have changed since.
+#[derive(Default)]
+struct Known {
+    read: Option<Arc<Read>>,
+    /// What was said of it, and the digest of what it had to name.
+    examined: Option<(Digest, Arc<Examined>)>,
 }
 
 /// A manifest as it was read.
 struct Read {
     text: String,
     located: Located,
+    /// The file, where it was clearly older than the look at it: while it stays so, so does its text.
+    identity: Option<FileIdentity>,
+}
+
+impl File<'_> {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // What a thread that panicked has left is whole.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<'s> Manifests<'s> {
@@ -88,7 +115,7 @@ impl<'s> Manifests<'s> {
                     name: file,
                     registry: name,
                     may_share: shared.iter().any(|glob| glob.is_match(file)),
-                    read: OnceLock::new(),
+                    known: Mutex::default(),
                 });
             }
         }
@@ -97,6 +124,7 @@ impl<'s> Manifests<'s> {
             rules: PlaceRules::new(&project.places, project.images.keys().map(String::as_str)),
             files: files.into_values().collect(),
             is_full: false,
+            parses: AtomicUsize::new(0),
         })
     }
 
@@ -123,7 +151,10 @@ impl<'s> Manifests<'s> {
     ///
     /// # Errors
     /// All that cannot be read, or cannot be changed where it has to be.
-    pub(crate) fn examine(&self, expected: &ExpectedReferences) -> Result<Vec<Examined>, Error> {
+    pub(crate) fn examine(
+        &self,
+        expected: &ExpectedReferences,
+    ) -> Result<Vec<Arc<Examined>>, Error> {
         Error::collect(on_all_cores(&self.files, |file| {
             self.examine_file(file, expected)
         }))
@@ -134,7 +165,8 @@ impl<'s> Manifests<'s> {
         let image_matcher = &self.session.project.image_matcher;
         let mut all = Vec::new();
         for file in &self.files {
-            let places = self.read(file)?.located.places.iter();
+            let read = self.read(file)?;
+            let places = read.located.places.iter();
             all.extend(places.filter_map(|place| {
                 let reference = place.reference()?;
                 let image = image_matcher.named(&reference)?.to_owned();
@@ -148,31 +180,67 @@ impl<'s> Manifests<'s> {
         Ok(all)
     }
 
-    fn read<'f>(&self, file: &'f File<'_>) -> Result<&'f Read, Error> {
-        if let Some(read) = file.read.get() {
-            return Ok(read);
+    /// The file as it is now.
+    fn read(&self, file: &File<'_>) -> Result<Arc<Read>, Error> {
+        let path = self.session.project.root.join(file.name);
+        let now = digest_cache::now();
+        let identity = fs_err::metadata(&path).ok();
+        let identity = identity.map(|metadata| FileIdentity::of(&metadata));
+        let known = file.known().read.clone();
+        if let Some(known) =
+            known.filter(|known| known.identity.is_some() && known.identity == identity)
+        {
+            return Ok(known);
         }
         let text = read(self.session, file.name)?;
+        let identity = identity.filter(|identity| identity.is_older_than(now));
+        let mut state = file.known();
+        if let Some(known) = state.read.as_ref().filter(|known| known.text == text) {
+            return Ok(Arc::clone(known));
+        }
+        self.parses.fetch_add(1, Ordering::Relaxed);
         let located = yaml::locate(Path::new(file.name), &text, &self.rules);
-        let located = located.map_err(several)?;
-        Ok(file.read.get_or_init(|| Read { text, located }))
+        let read = Arc::new(Read {
+            located: located.map_err(several)?,
+            text,
+            identity,
+        });
+        *state = Known {
+            read: Some(Arc::clone(&read)),
+            examined: None,
+        };
+        Ok(read)
     }
 
     fn examine_file(
         &self,
         file: &File<'_>,
         expected: &ExpectedReferences,
-    ) -> Result<Examined, Error> {
+    ) -> Result<Arc<Examined>, Error> {
         let manifest_cache = self.session.manifest_cache();
-        let key = CacheKey::new(
-            self.session,
-            file.name,
-            &expected.digest_for(file.registry, file.may_share),
-        );
+        let digest = expected.digest_for(file.registry, file.may_share);
+        let key = CacheKey::new(self.session, file.name, &digest);
         if let Some(known) = cache::find(manifest_cache, &key).filter(|_| !self.is_full) {
-            return Ok(known);
+            return Ok(Arc::new(known));
         }
-        let Read { text, located } = self.read(file)?;
+        let read = self.read(file)?;
+        // Reading forgets what was said of another text.
+        let known = file.known().examined.clone();
+        let examined = match known.filter(|(of, _)| *of == digest) {
+            Some((_, known)) => known,
+            None => Arc::new(self.examine_text(file, &read, expected)?),
+        };
+        file.known().examined = Some((digest, Arc::clone(&examined)));
+        cache::learn(manifest_cache, key, &examined);
+        Ok(examined)
+    }
+
+    fn examine_text(
+        &self,
+        file: &File<'_>,
+        Read { text, located, .. }: &Read,
+        expected: &ExpectedReferences,
+    ) -> Result<Examined, Error> {
         let project = &self.session.project;
         let decide = |place: &ImagePlace| {
             let image = image_of(self.session, place)?;
@@ -181,6 +249,9 @@ impl<'s> Manifests<'s> {
         let path = Path::new(file.name);
         let rewritten =
             yaml::rewrite(path, text, located, file.may_share, &decide).map_err(several)?;
+        if rewritten.text.is_some() {
+            self.parses.fetch_add(1, Ordering::Relaxed);
+        }
         let is_ours = |place: &ImagePlace| {
             place.left_alone.is_some() || image_of(self.session, place).is_some()
         };
@@ -195,7 +266,7 @@ impl<'s> Manifests<'s> {
             mentions.into_iter().partition(|mention| mention.is_whole);
         let mut warnings = warnings::of(project, expected, located, &rewritten);
         warnings.extend(in_prose.into_iter().filter_map(|mention| mention.stale));
-        let examined = Examined {
+        Ok(Examined {
             file: file.name.to_owned(),
             text: rewritten
                 .text
@@ -210,9 +281,7 @@ impl<'s> Manifests<'s> {
             warnings,
             objects: objects(located),
             rewritten,
-        };
-        cache::learn(manifest_cache, key, &examined);
-        Ok(examined)
+        })
     }
 
     /// Whether a place names a repository of the project, which other images may share.
@@ -256,21 +325,22 @@ fn line<'t>(text: &'t str, place: &Place) -> &'t str {
 
 /// Brings the manifests up to date as they are now, together with a file `beside` them. Says whether any has changed.
 pub(crate) fn rewrite(
-    session: &Session<'_>,
+    manifests: &Manifests<'_>,
     prepared: &Prepared,
     scope: Scope<'_>,
     pins: &Pins,
     beside: Option<Replacement>,
 ) -> Result<bool, Error> {
+    let session = manifests.session;
     let expected = ExpectedReferences::of_plan(session, prepared, scope, Digests::Pinned(pins));
-    let examined = Manifests::of(session, scope.registry)?.examine(&expected)?;
+    let examined = manifests.examine(&expected)?;
     let changed = write(session, &examined, beside)?;
     warn(session, prepared, scope, &examined);
     Ok(changed)
 }
 
 /// Says what is left alone, for who wants to know.
-pub(crate) fn say_skipped(session: &Session<'_>, examined: &[Examined]) {
+pub(crate) fn say_skipped(session: &Session<'_>, examined: &[Arc<Examined>]) {
     for skipped in examined.iter().flat_map(|file| &file.skipped) {
         session.events.note(Note::Manifest(ManifestNote::LeftAlone {
             place: &skipped.place,
@@ -284,7 +354,7 @@ pub(crate) fn say_skipped(session: &Session<'_>, examined: &[Examined]) {
 /// Makes the changes: in all files and the one `beside` them, or in none. Says what has changed, and whether anything has.
 pub(crate) fn write(
     session: &Session<'_>,
-    examined: &[Examined],
+    examined: &[Arc<Examined>],
     beside: Option<Replacement>,
 ) -> Result<bool, Error> {
     let changed = || {
@@ -322,7 +392,7 @@ pub(crate) fn warn(
     session: &Session<'_>,
     prepared: &Prepared,
     scope: Scope<'_>,
-    examined: &[Examined],
+    examined: &[Arc<Examined>],
 ) {
     warn_of(session, examined);
     for defect in warnings::unused(session, prepared, scope, examined) {
@@ -331,7 +401,7 @@ pub(crate) fn warn(
 }
 
 /// Warns of what is odd in each manifest, in the order of its text.
-fn warn_of(session: &Session<'_>, examined: &[Examined]) {
+fn warn_of(session: &Session<'_>, examined: &[Arc<Examined>]) {
     for file in examined {
         let warnings = file.warnings.iter().chain(&file.stale);
         let mut warnings: Vec<&Defect> = warnings.chain(&file.rewritten.pending).collect();
@@ -346,7 +416,7 @@ fn warn_of(session: &Session<'_>, examined: &[Examined]) {
 pub(crate) fn refuse_nothing_named(
     session: &Session<'_>,
     scope: Scope<'_>,
-    examined: &[Examined],
+    examined: &[Arc<Examined>],
 ) -> Result<(), Error> {
     let Some(defect) = warnings::nothing_named(session, scope, examined) else {
         return Ok(());
@@ -401,4 +471,122 @@ fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
         let message = format!("the byte 0x{:02x} is not UTF-8", bytes[offset]);
         Defect::new(Code::E011, place, message).hint(hint).into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::operations::{
+        resolution::prepare,
+        testing::{Project as TestProject, Recorder},
+        workspace::{LockPolicy, Services},
+    };
+
+    const MANIFEST: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\nmetadata: {name: a}\n\
+                            spec:\n  image: IMAGE\n";
+
+    /// Runs `work` on the manifests of a project of which one names `job` by this text.
+    fn with_manifest(
+        image: &str,
+        work: impl FnOnce(&TestProject, &Manifests<'_>, &ExpectedReferences),
+    ) {
+        let (project, events) = (TestProject::small(), Recorder::default());
+        let toml = fs_err::read_to_string(project.root().join("sparkpack.toml")).unwrap();
+        project.write(
+            "sparkpack.toml",
+            &format!("{toml}\n[manifests]\nmain = [\"a.yml\"]\n"),
+        );
+        project.write("a.yml", "");
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let prepared = prepare(&session, &services).unwrap();
+        let registry = session.registry(None).unwrap();
+        let current = prepared.plan.stages["job"].reference(registry).to_string();
+        let image = image.replace("CURRENT", &current);
+        project.write("a.yml", &MANIFEST.replace("IMAGE", &image));
+        // What was written a moment ago may still change unseen.
+        std::thread::sleep(Duration::from_millis(50));
+        let targets = ["base".to_owned(), "job".to_owned()];
+        let scope = Scope {
+            registry: None,
+            images: &targets,
+        };
+        let expected = ExpectedReferences::of_plan(&session, &prepared, scope, Digests::Assumed);
+        work(&project, &Manifests::of(&session, None).unwrap(), &expected);
+    }
+
+    fn parses(manifests: &Manifests<'_>) -> usize {
+        manifests.parses.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_manifest_that_is_current_is_parsed_once_a_run() {
+        with_manifest("CURRENT", |_, manifests, expected| {
+            manifests.check().unwrap();
+            for _ in 0..2 {
+                let examined = manifests.examine(expected).unwrap();
+                assert_eq!(examined.len(), 1);
+                assert!(examined[0].rewritten.text.is_none());
+            }
+            assert_eq!(manifests.named().unwrap().len(), 1);
+            assert_eq!(parses(manifests), 1);
+        });
+    }
+
+    #[test]
+    fn a_manifest_that_is_rewritten_is_parsed_twice_a_run() {
+        with_manifest(
+            "registry.example/small/job:old",
+            |_, manifests, expected| {
+                manifests.check().unwrap();
+                for _ in 0..2 {
+                    let examined = manifests.examine(expected).unwrap();
+                    assert!(examined[0].rewritten.text.is_some());
+                }
+                assert_eq!(parses(manifests), 2, "before, and to prove the splice");
+            },
+        );
+    }
+
+    #[test]
+    fn a_manifest_that_changes_during_the_run_is_seen_as_it_is() {
+        with_manifest("CURRENT", |project, manifests, expected| {
+            manifests.check().unwrap();
+            manifests.examine(expected).unwrap();
+            project.write(
+                "a.yml",
+                &MANIFEST.replace("IMAGE", "registry.example/small/job:old"),
+            );
+            let examined = manifests.examine(expected).unwrap();
+            assert!(examined[0].rewritten.text.is_some());
+            assert!(examined[0].text.contains("job:old"));
+            project.write("a.yml", "a: [");
+            let error = manifests.examine(expected).err().unwrap();
+            assert_eq!(error.code(), Code::E060);
+        });
+    }
+
+    #[test]
+    fn a_manifest_that_is_written_again_as_it_was_is_not_parsed_again() {
+        with_manifest("CURRENT", |project, manifests, expected| {
+            manifests.examine(expected).unwrap();
+            let text = fs_err::read_to_string(project.root().join("a.yml")).unwrap();
+            project.write("a.yml", &text);
+            manifests.examine(expected).unwrap();
+            assert_eq!(parses(manifests), 1);
+        });
+    }
+
+    #[test]
+    fn a_manifest_that_is_gone_or_no_text_is_told() {
+        with_manifest("CURRENT", |project, manifests, _| {
+            fs_err::write(project.root().join("a.yml"), b"a: \xff").unwrap();
+            let error = manifests.check().unwrap_err();
+            assert_eq!(error.code(), Code::E011);
+            fs_err::remove_file(project.root().join("a.yml")).unwrap();
+            assert_eq!(manifests.check().unwrap_err().code(), Code::E610);
+        });
+    }
 }

@@ -1,6 +1,9 @@
 //! What is odd in the manifests, though nothing in them is out of date.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use super::{
     examined::{Examined, Scope},
@@ -98,7 +101,7 @@ pub(crate) fn unused(
     session: &Session<'_>,
     prepared: &Prepared,
     scope: Scope<'_>,
-    examined: &[Examined],
+    examined: &[Arc<Examined>],
 ) -> Vec<Defect> {
     let project = &session.project;
     let Some(first) = examined.first().filter(|_| is_whole(session, scope)) else {
@@ -144,7 +147,7 @@ fn is_whole(session: &Session<'_>, scope: Scope<'_>) -> bool {
 pub(crate) fn nothing_named(
     session: &Session<'_>,
     scope: Scope<'_>,
-    examined: &[Examined],
+    examined: &[Arc<Examined>],
 ) -> Option<Defect> {
     let first = examined.first().filter(|_| is_whole(session, scope))?;
     if examined

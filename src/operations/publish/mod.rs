@@ -42,12 +42,13 @@ pub(crate) fn push(
         registry: Some(&registry.name),
         images: targets,
     };
-    Manifests::of(session, scope.registry)?.check()?;
+    let manifests = Manifests::of(session, scope.registry)?;
+    manifests.check()?;
     // Pins that cannot be read are told before anything is built.
     session.pins()?;
     let prepared = resolution::prepare(session, services)?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed);
-    Manifests::of(session, scope.registry)?.examine(&expected)?;
+    manifests.examine(&expected)?;
     strictness.check(session, &prepared, targets)?;
     for name in prepared.plan.with_parents(targets) {
         resolution::only_platform(&prepared.plan.stages[&name])?;
@@ -76,9 +77,9 @@ pub(crate) fn push(
     let images: Vec<ImageResult> = order
         .filter_map(|name| pushed.get(name).map(|pushed| pushed.result(name)))
         .collect();
-    let pins = NewPins::of_push(session, &prepared, registry, &images)?;
+    let pins = NewPins::of_push(session, &prepared, registry, &images, &manifests)?;
     pins.tell(session);
-    let changed = manifests::rewrite(session, &prepared, scope, &pins.pins, pins.file(session))?;
+    let changed = manifests::rewrite(&manifests, &prepared, scope, &pins.pins, pins.file(session))?;
     dist::write_images_json(session, &prepared, registry, &images)?;
     packer.remember();
     Ok(Finished {

@@ -48,6 +48,7 @@ impl NewPins {
         prepared: &Prepared,
         registry: &Registry,
         rows: &[ImageResult],
+        manifests: &Manifests<'_>,
     ) -> Result<Self, Error> {
         // With tags alone, a push of a clean checkout must leave it clean.
         if session.project.pin == PinMode::Tag {
@@ -74,7 +75,7 @@ impl NewPins {
             pins,
             old: file.ok().map(|bytes| Digest::of(&bytes)),
             bytes: (after != before).then(|| after.into_bytes()),
-            moved: with_places(session, &registry.name, moved)?,
+            moved: with_places(manifests, moved)?,
         })
     }
 
@@ -127,15 +128,11 @@ fn set(pins: &mut Pins, registry: &str, stage: &Stage, row: &ImageResult) -> Opt
     })
 }
 
-fn with_places(
-    session: &Session<'_>,
-    registry: &str,
-    mut moved: Vec<Moved>,
-) -> Result<Vec<Moved>, Error> {
+fn with_places(manifests: &Manifests<'_>, mut moved: Vec<Moved>) -> Result<Vec<Moved>, Error> {
     if moved.is_empty() {
         return Ok(moved);
     }
-    for named in Manifests::of(session, Some(registry))?.named()? {
+    for named in manifests.named()? {
         let is_of = |moved: &&mut Moved| {
             moved.image == named.image && named.reference.digest.as_ref() == Some(&moved.old)
         };

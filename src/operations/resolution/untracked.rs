@@ -1,6 +1,5 @@
 //! Inputs that git's index does not have: no commit stands for a tag that is made from them.
 
-use crate::code::Code;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -12,6 +11,7 @@ use crate::{
         git::{self, NoGit, Tracked},
         store,
     },
+    code::Code,
     error::Error,
     operations::{events::Note, workspace::Session},
     plan::Stage,

@@ -1,6 +1,5 @@
 //! The outside world, reached when it is first needed.
 
-use crate::code::Code;
 use std::sync::{Arc, OnceLock};
 
 use super::{policy::LockPolicy, session::Session};
@@ -12,6 +11,7 @@ use crate::{
         registry::{RegistryClient, RegistrySettings},
         sources::Fetcher,
     },
+    code::Code,
     error::Error,
     image::Repository,
 };
