@@ -1,6 +1,7 @@
 //! `sparkpack check`: says whether the manifests name the images of this checkout; changes nothing.
 
 mod formats;
+mod reviews;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -35,8 +36,8 @@ pub(super) fn tell(ui: &Ui, root: &Path, format: CheckFormat, error: &Error) -> 
     let errors: Vec<Drift> = error.each().into_iter().map(of_error).collect();
     match format {
         CheckFormat::Text | CheckFormat::Json => Ok(()),
-        CheckFormat::Github => formats::github(ui, root, &errors),
-        CheckFormat::Gitlab => formats::gitlab(ui, root, &errors),
+        CheckFormat::Github => reviews::github(ui, root, &errors),
+        CheckFormat::Gitlab => reviews::gitlab(ui, root, &errors),
     }
 }
 
@@ -67,8 +68,8 @@ fn check(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<(
     match arguments.format {
         CheckFormat::Text => formats::diff(ui, &examined)?,
         CheckFormat::Json => formats::json(session, ui, &examined, &drift)?,
-        CheckFormat::Github => formats::github(ui, root, &drift)?,
-        CheckFormat::Gitlab => formats::gitlab(ui, root, &drift)?,
+        CheckFormat::Github => reviews::github(ui, root, &drift)?,
+        CheckFormat::Gitlab => reviews::gitlab(ui, root, &drift)?,
     }
     match drift.len() {
         0 => Ok(()),
@@ -171,4 +172,16 @@ fn of_error(error: &Error) -> Drift {
             is_fixable: false,
         },
     }
+}
+
+/// What this run has warned of that is no drift.
+fn untold(ui: &Ui, drift: &[Drift]) -> impl Iterator<Item = Defect> {
+    let is_told = |warning: &Defect| {
+        drift
+            .iter()
+            .any(|drift| drift.place == warning.place && drift.message == warning.message)
+    };
+    ui.warnings()
+        .into_iter()
+        .filter(move |warning| !is_told(warning))
 }

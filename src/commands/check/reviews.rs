@@ -1,0 +1,134 @@
+//! What a check found, as comments of a review: GitHub's commands and GitLab's report.
+
+use std::{
+    collections::HashMap,
+    path::{Component, Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{Drift, of_defect, untold};
+
+use crate::{adapters::git, error::Error, image::Digest, ui::Ui};
+
+/// Workflow commands, which GitHub shows beside the lines of a pull request.
+pub(super) fn github(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error> {
+    let folder = git::folder(root);
+    for drift in drift {
+        ui.data(github_command("error", &folder, drift))?;
+    }
+    for warning in untold(ui, drift) {
+        ui.data(github_command("warning", &folder, &of_defect(&warning)))?;
+    }
+    Ok(())
+}
+
+fn github_command(level: &str, folder: &Path, drift: &Drift) -> String {
+    // `%`, line ends, and in properties also `:` and `,` would end them.
+    let escaped = |text: &str| {
+        text.replace('%', "%25")
+            .replace('\r', "%0D")
+            .replace('\n', "%0A")
+    };
+    let property = |text: &str| escaped(text).replace(':', "%3A").replace(',', "%2C");
+    let place = &drift.place;
+    format!(
+        "::{level} file={},line={},col={},title=sparkpack {}::{}",
+        property(&below(folder, &place.file).display().to_string()),
+        place.line,
+        place.column,
+        drift.code,
+        escaped(&with_hint(drift))
+    )
+}
+
+/// A file of the project as its repository knows it, whose folder the project lies in.
+fn below(folder: &Path, file: &Path) -> PathBuf {
+    let mut path = PathBuf::new();
+    for component in folder.join(file).components() {
+        let is_up = component == Component::ParentDir;
+        let is_below = path
+            .components()
+            .next_back()
+            .is_some_and(|last| last != Component::ParentDir);
+        if is_up && is_below {
+            path.pop();
+        } else {
+            path.push(component);
+        }
+    }
+    path
+}
+
+fn with_hint(drift: &Drift) -> String {
+    let hint = drift.hint.as_ref();
+    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+    format!("{}{hint}", drift.message)
+}
+
+/// An issue of GitLab's Code Quality report.
+#[derive(Serialize)]
+struct Issue {
+    description: String,
+    check_name: String,
+    fingerprint: String,
+    severity: &'static str,
+    location: Location,
+}
+
+#[derive(Serialize)]
+struct Location {
+    path: String,
+    lines: Lines,
+}
+
+#[derive(Serialize)]
+struct Lines {
+    begin: usize,
+}
+
+/// A Code Quality report, which GitLab shows in a merge request.
+pub(super) fn gitlab(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error> {
+    let folder = git::folder(root);
+    let mut seen = HashMap::new();
+    let issues = drift
+        .iter()
+        .map(|drift| issue("major", &folder, drift, &mut seen));
+    let mut issues: Vec<Issue> = issues.collect();
+    let warnings: Vec<Drift> = untold(ui, drift)
+        .map(|warning| of_defect(&warning))
+        .collect();
+    issues.extend(
+        warnings
+            .iter()
+            .map(|warning| issue("minor", &folder, warning, &mut seen)),
+    );
+    Ok(ui.document(&issues)?)
+}
+
+/// The same finding has to be the same in the next report, wherever its line is then and whatever the tags are; and no
+/// two in one report may be: those that are alike are counted in `seen`.
+fn issue(
+    severity: &'static str,
+    folder: &Path,
+    drift: &Drift,
+    seen: &mut HashMap<String, usize>,
+) -> Issue {
+    let path = below(folder, &drift.place.file).display().to_string();
+    let identity = format!("{path}\n{}\n{}", drift.code, drift.about);
+    let count = seen.entry(identity.clone()).or_default();
+    *count += 1;
+    let fingerprint = Digest::of(format!("{identity}\n{count}").as_bytes());
+    Issue {
+        description: with_hint(drift),
+        check_name: format!("sparkpack {}", drift.code),
+        fingerprint: fingerprint.hex().to_owned(),
+        severity,
+        location: Location {
+            path,
+            lines: Lines {
+                begin: drift.place.line,
+            },
+        },
+    }
+}
