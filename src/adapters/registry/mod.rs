@@ -16,6 +16,7 @@ mod listing;
 mod session;
 mod settings;
 mod transport;
+mod upload;
 
 pub use attach::Attachment;
 pub use client::{Presence, RegistryClient, RegistryImage};

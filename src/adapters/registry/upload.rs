@@ -1,0 +1,107 @@
+//! Blobs are uploaded: begun by a POST, sent by one PUT, begun anew where that broke off.
+
+use bytes::Bytes;
+
+use reqwest::{
+    Method, StatusCode, Url,
+    header::{HeaderValue, LOCATION},
+};
+
+use super::{
+    client::MANIFEST_LIMIT,
+    error::RegistryError,
+    session::{Failure, Onward, Request, Session, Tries, describe, not_understood, refused},
+    transport::{Answer, same_host},
+};
+
+use crate::image::Digest;
+
+impl Session {
+    /// Lets the repository have a blob, unless it has it.
+    pub(super) async fn upload(
+        &self,
+        request: &Request<'_>,
+        bytes: &[u8],
+    ) -> Result<(), RegistryError> {
+        let bytes = Bytes::copy_from_slice(bytes);
+        let mut tries = Tries::default();
+        loop {
+            // An upload that broke off is begun anew: where it stands is known to nobody.
+            match self.try_upload(request, &bytes).await {
+                Ok(()) => return Ok(()),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(passing)) => {
+                    tries.again(&self.patience, request.action, passing).await?;
+                }
+            }
+        }
+    }
+
+    async fn try_upload(&self, request: &Request<'_>, bytes: &Bytes) -> Result<(), Failure> {
+        let digest = Digest::of(bytes);
+        let head = Request {
+            method: Method::HEAD,
+            path: format!("blobs/{digest}"),
+            accept: "*/*",
+            ..request.clone()
+        };
+        if self.attempt(&head).await?.status == StatusCode::OK {
+            return Ok(());
+        }
+        let start = Request {
+            method: Method::POST,
+            path: "blobs/uploads/".to_owned(),
+            accept: "*/*",
+            content: Some((octets(), Bytes::new())),
+            ..request.clone()
+        };
+        let started = self.attempt(&start).await?;
+        if started.status != StatusCode::ACCEPTED {
+            return Err(refused(request, describe(&started)).into());
+        }
+        let put = Request {
+            method: Method::PUT,
+            onward: Some(onward(request, &started, &digest)?),
+            content: Some((octets(), bytes.clone())),
+            limit: MANIFEST_LIMIT,
+            ..start
+        };
+        let answer = self.attempt(&put).await?;
+        if answer.status.is_success() {
+            Ok(())
+        } else {
+            Err(refused(request, describe(&answer)).into())
+        }
+    }
+}
+
+/// Where an upload goes on.
+fn onward(
+    request: &Request<'_>,
+    started: &Answer,
+    digest: &Digest,
+) -> Result<Onward, RegistryError> {
+    let odd = || {
+        let because = "it begins an upload without saying where it goes on".to_owned();
+        not_understood(request, because)
+    };
+    let location = started.headers.get(LOCATION).ok_or_else(odd)?;
+    let location = location.to_str().map_err(|_| odd())?;
+    let mut url = started.url.join(location).map_err(|_| odd())?;
+    if forgets_tls(&started.url, &url) {
+        url.set_scheme("https").map_err(|()| odd())?;
+    }
+    url.query_pairs_mut().append_pair("digest", digest.as_str());
+    let own = started.own && same_host(&started.url, &url);
+    Ok(Onward { url, own })
+}
+
+fn octets() -> HeaderValue {
+    HeaderValue::from_static("application/octet-stream")
+}
+
+/// A registry behind a proxy that speaks TLS for it may not know that it does.
+fn forgets_tls(asked: &Url, named: &Url) -> bool {
+    let same_host = asked.host() == named.host() && asked.port() == named.port();
+    same_host && asked.scheme() == "https" && named.scheme() == "http"
+}
