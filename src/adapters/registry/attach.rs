@@ -11,7 +11,7 @@ use super::{
     document::{ManifestOrIndex, OCI_MANIFEST},
     error::RegistryError,
     session::untrue,
-    session::{Actions, Request, Session, not_understood, refused},
+    session::{Actions, RegistrySession, Request, not_understood, refused},
 };
 use crate::image::{Digest, Reference};
 
@@ -93,7 +93,7 @@ impl RegistryClient {
     }
 }
 
-impl Session {
+impl RegistrySession {
     async fn attach(
         &self,
         request: &Request<'_>,

@@ -11,9 +11,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{
     document::{self, Descriptor, ManifestOrIndex},
-    error::{Because, RegistryError},
+    error::{Cause, RegistryError},
     session::{
-        Actions, Failure, Request, Session, Tries, codes, describe, not_understood, refused, untrue,
+        Actions, Attempts, Failure, RegistrySession, Request, codes, describe, not_understood,
+        refused, untrue,
     },
     settings::RegistrySettings,
     transport::{Answer, Patience},
@@ -54,7 +55,7 @@ pub enum Presence {
 /// Speaks to registries; may be shared by threads, but not called from asynchronous code.
 pub struct RegistryClient {
     pub(super) runtime: Runtime,
-    pub(super) session: Session,
+    pub(super) session: RegistrySession,
     pub(super) mirrors: BTreeMap<String, String>,
 }
 
@@ -87,9 +88,9 @@ impl RegistryClient {
             .enable_all()
             .build();
         let runtime = runtime.map_err(|error| RegistryError::Settings {
-            because: Because(error.to_string()),
+            because: Cause(error.to_string()),
         })?;
-        let session = Session::new(&settings, credentials.into(), patience)?;
+        let session = RegistrySession::new(&settings, credentials.into(), patience)?;
         Ok(Self {
             runtime,
             session,
@@ -214,13 +215,13 @@ pub(super) fn look_up<'a>(
             reference.digest.as_ref().map_or(tag, Digest::as_str)
         ),
         accept: document::ACCEPT,
-        onward: None,
+        upload_url: None,
         content: None,
         limit: MANIFEST_LIMIT,
     }
 }
 
-impl Session {
+impl RegistrySession {
     async fn digest(
         &self,
         request: Request<'_>,
@@ -382,7 +383,7 @@ impl Session {
                 .map(|served| served.digest);
             Ok::<bool, RegistryError>(digest.as_ref() == Some(&wanted.digest))
         };
-        let mut tries = Tries::default();
+        let mut attempts = Attempts::default();
         loop {
             let error = match self.attempt(&put).await {
                 Ok(answer) if answer.status.is_success() => {
@@ -391,8 +392,10 @@ impl Session {
                 }
                 Ok(answer) => refused(request, describe(&answer)),
                 Err(Failure::Final(error)) => error,
-                Err(Failure::Passing(passing)) => {
-                    let waited = tries.again(&self.patience, request.action, passing).await;
+                Err(Failure::Transient(transient)) => {
+                    let waited = attempts
+                        .again(&self.patience, request.action, transient)
+                        .await;
                     if matches!(is_there().await, Ok(true)) {
                         return Ok(wanted.digest.clone());
                     }

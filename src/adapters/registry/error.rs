@@ -16,7 +16,7 @@ pub enum RegistryError {
         registry: String,
         /// The registry's answer.
         #[source]
-        because: Because,
+        because: Cause,
     },
     /// The registry does not know this user with this password.
     #[error("cannot {action}: `{registry}` does not accept the password of `{username}`")]
@@ -29,7 +29,7 @@ pub enum RegistryError {
         username: String,
         /// The registry's answer.
         #[source]
-        because: Because,
+        because: Cause,
     },
     /// The credential could not be found out.
     #[error("cannot {action}: the credentials of `{registry}` are not known")]
@@ -51,7 +51,7 @@ pub enum RegistryError {
         registry: String,
         /// The registry's answer.
         #[source]
-        because: Because,
+        because: Cause,
     },
     /// No answer of use, after as many attempts as make sense.
     #[error("cannot {action}: no answer from `{registry}` {}", spelled(*attempts))]
@@ -63,10 +63,10 @@ pub enum RegistryError {
         /// How often it was asked.
         attempts: u32,
         /// What stands in the way.
-        trouble: Trouble,
+        kind: FailureKind,
         /// The last fault.
         #[source]
-        because: Because,
+        because: Cause,
     },
     /// The registry understood, and said no.
     #[error("cannot {action}: `{registry}` refuses it")]
@@ -77,7 +77,7 @@ pub enum RegistryError {
         registry: String,
         /// The registry's answer.
         #[source]
-        because: Because,
+        because: Cause,
     },
     /// An answer that no registry gives.
     #[error("cannot {action}: the answer of `{registry}` is not understood")]
@@ -88,7 +88,7 @@ pub enum RegistryError {
         registry: String,
         /// What is odd.
         #[source]
-        because: Because,
+        because: Cause,
     },
     /// An answer that contradicts itself or what was asked for.
     #[error("cannot {action}: the answer of `{registry}` is not true")]
@@ -99,25 +99,25 @@ pub enum RegistryError {
         registry: String,
         /// What contradicts what.
         #[source]
-        because: Because,
+        because: Cause,
     },
     /// Nothing was asked yet: certificates could not be read, or no thread started.
     #[error("registries cannot be spoken to")]
     Settings {
         /// What is wrong.
         #[source]
-        because: Because,
+        because: Cause,
     },
 }
 
 /// A reason in words, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Because(pub String);
+pub struct Cause(pub String);
 
 /// What stands between here and a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum FailureKind {
     /// No connection, a broken one, or silence.
     Network,
     /// The registry's certificate is not trusted.
@@ -174,7 +174,7 @@ impl RegistryError {
             Self::Denied { registry, .. } => format!(
                 "check the repository's name, ask for the right to it, or run `docker login {registry}` as another user"
             ),
-            Self::Unreachable { registry, trouble, .. } => trouble.hint(registry),
+            Self::Unreachable { registry, kind, .. } => kind.hint(registry),
             Self::Refused { .. } => return None,
             Self::NotUnderstood { registry, .. } => format!(
                 "is `{registry}` a registry? look at `curl -i {}`: a proxy or a login page may stand before it",
@@ -191,7 +191,7 @@ impl RegistryError {
     }
 }
 
-impl Trouble {
+impl FailureKind {
     fn hint(self, registry: &str) -> String {
         match self {
             Self::Network if is_loopback(registry) => {

@@ -6,7 +6,7 @@ use super::{
     client::{RegistryClient, look_up},
     document::{self, ManifestOrIndex},
     error::RegistryError,
-    session::{Request, Session, not_understood},
+    session::{RegistrySession, Request, not_understood},
 };
 use crate::image::{Digest, Platform, Reference};
 
@@ -42,7 +42,7 @@ impl RegistryClient {
     }
 }
 
-impl Session {
+impl RegistrySession {
     async fn listing(
         &self,
         request: &Request<'_>,

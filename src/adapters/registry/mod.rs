@@ -20,6 +20,6 @@ mod upload;
 
 pub use attach::Attachment;
 pub use client::{Presence, RegistryClient, RegistryImage};
-pub use error::{Because, RegistryError, Trouble};
+pub use error::{Cause, FailureKind, RegistryError};
 pub use listing::Listing;
 pub use settings::RegistrySettings;

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::{
     address::api_host,
     challenge::{self, Challenge},
-    error::{Because, RegistryError, Trouble},
+    error::{Cause, FailureKind, RegistryError},
     settings::RegistrySettings,
     transport::{Answer, Call, Fault, FaultKind, Patience, Transport, secret},
 };
@@ -47,7 +47,7 @@ pub(super) struct Request<'a> {
     /// Below the repository.
     pub(super) path: String,
     /// Where the registry has said that an upload goes on, instead of the path.
-    pub(super) onward: Option<Onward>,
+    pub(super) upload_url: Option<UploadUrl>,
     pub(super) accept: &'static str,
     /// A media type and bytes.
     pub(super) content: Option<(HeaderValue, Bytes)>,
@@ -56,7 +56,7 @@ pub(super) struct Request<'a> {
 
 /// A place that a registry has named.
 #[derive(Clone, Debug)]
-pub(super) struct Onward {
+pub(super) struct UploadUrl {
     pub(super) url: Url,
     /// Whether it is the registry's own host, which may know who asks.
     pub(super) own: bool,
@@ -66,15 +66,15 @@ pub(super) struct Onward {
 #[derive(Debug)]
 pub(super) enum Failure {
     /// May go better the next time.
-    Passing(Passing),
+    Transient(Transient),
     /// Will not.
     Final(RegistryError),
 }
 
 #[derive(Debug)]
-pub(super) struct Passing {
+pub(super) struct Transient {
     registry: String,
-    trouble: Trouble,
+    kind: FailureKind,
     because: String,
     /// As the registry asked for.
     wait: Option<Duration>,
@@ -88,56 +88,59 @@ impl From<RegistryError> for Failure {
 
 /// Counts the attempts of one request.
 #[derive(Default)]
-pub(super) struct Tries(u32);
+pub(super) struct Attempts(u32);
 
-impl Tries {
+impl Attempts {
     /// Waits before the next attempt, or gives up.
     pub(super) async fn again(
         &mut self,
         patience: &Patience,
         action: &str,
-        passing: Passing,
+        transient: Transient,
     ) -> Result<(), RegistryError> {
         self.0 += 1;
         if self.0 >= patience.attempts {
-            return Err(unreachable(action, self.0, passing));
+            return Err(unreachable(action, self.0, transient));
         }
         let doubled = patience
             .first_delay
             .saturating_mul(1 << (self.0 - 1).min(16));
-        let wait = passing.wait.unwrap_or(doubled).min(patience.longest_delay);
+        let wait = transient
+            .wait
+            .unwrap_or(doubled)
+            .min(patience.longest_delay);
         tokio::time::sleep(wait).await;
         Ok(())
     }
 }
 
-fn unreachable(action: &str, attempts: u32, passing: Passing) -> RegistryError {
+fn unreachable(action: &str, attempts: u32, transient: Transient) -> RegistryError {
     RegistryError::Unreachable {
         action: action.to_owned(),
-        registry: passing.registry,
+        registry: transient.registry,
         attempts,
-        trouble: passing.trouble,
-        because: Because(passing.because),
+        kind: transient.kind,
+        because: Cause(transient.because),
     }
 }
 
-pub(super) struct Session {
+pub(super) struct RegistrySession {
     transport: Transport,
     credentials: Arc<Credentials>,
     pub(super) patience: Patience,
     /// What the registries gave or want, until they no longer accept it.
-    passes: Mutex<BTreeMap<(Repository, Actions), HeaderValue>>,
+    authorizations: Mutex<BTreeMap<(Repository, Actions), HeaderValue>>,
 }
 
 /// What to say with a request, and who says it.
-struct Pass {
+struct Authorization {
     header: HeaderValue,
     /// Whether a token server has accepted who asks.
     token: bool,
     user: Option<String>,
 }
 
-impl Session {
+impl RegistrySession {
     pub(super) fn new(
         settings: &RegistrySettings,
         credentials: Arc<Credentials>,
@@ -148,19 +151,21 @@ impl Session {
             transport,
             credentials,
             patience,
-            passes: Mutex::default(),
+            authorizations: Mutex::default(),
         })
     }
 
     /// Asks until there is an answer, as often as patience allows.
     pub(super) async fn exchange(&self, request: &Request<'_>) -> Result<Answer, RegistryError> {
-        let mut tries = Tries::default();
+        let mut attempts = Attempts::default();
         loop {
             match self.attempt(request).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing(passing)) => {
-                    tries.again(&self.patience, request.action, passing).await?;
+                Err(Failure::Transient(transient)) => {
+                    attempts
+                        .again(&self.patience, request.action, transient)
+                        .await?;
                 }
             }
         }
@@ -168,39 +173,49 @@ impl Session {
 
     /// Asks once, and once more where the registry first wants to know who asks.
     pub(super) async fn attempt(&self, request: &Request<'_>) -> Result<Answer, Failure> {
-        let known = self.known_pass(request);
+        let known = self.known_authorization(request);
         let answer = self.ask(request, known.as_ref()).await?;
         if answer.status != StatusCode::UNAUTHORIZED || !answer.own {
             return judge(request, answer);
         }
-        let pass = self.sign_in(request, &answer).await?;
-        let answer = self.ask(request, Some(&pass.header)).await?;
+        let authorization = self.sign_in(request, &answer).await?;
+        let answer = self.ask(request, Some(&authorization.header)).await?;
         let key = (request.repository.clone(), request.actions);
-        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut authorizations = self
+            .authorizations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if answer.status == StatusCode::UNAUTHORIZED && answer.own {
-            passes.remove(&key);
-            return Err(not_accepted(request, pass, &answer).into());
+            authorizations.remove(&key);
+            return Err(not_accepted(request, authorization, &answer).into());
         }
-        passes.insert(key, pass.header);
+        authorizations.insert(key, authorization.header);
         judge(request, answer)
     }
 
-    /// A pass to push is one to pull as well.
-    fn known_pass(&self, request: &Request<'_>) -> Option<HeaderValue> {
-        let passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |actions| passes.get(&(request.repository.clone(), actions)).cloned();
+    /// An authorization to push is one to pull as well.
+    fn known_authorization(&self, request: &Request<'_>) -> Option<HeaderValue> {
+        let authorizations = self
+            .authorizations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let of = |actions| {
+            authorizations
+                .get(&(request.repository.clone(), actions))
+                .cloned()
+        };
         of(request.actions).or_else(|| of(Actions::PullPush))
     }
 
     async fn ask(
         &self,
         request: &Request<'_>,
-        pass: Option<&HeaderValue>,
+        authorization: Option<&HeaderValue>,
     ) -> Result<Answer, Failure> {
         let Repository { registry, path } = request.repository;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(request.accept));
-        headers.extend(pass.map(|pass| (AUTHORIZATION, pass.clone())));
+        headers.extend(authorization.map(|authorization| (AUTHORIZATION, authorization.clone())));
         headers.extend(
             request
                 .content
@@ -215,24 +230,28 @@ impl Session {
             body: request.content.as_ref().map(|(_, bytes)| bytes.clone()),
             limit: request.limit,
         };
-        let answer = match &request.onward {
+        let answer = match &request.upload_url {
             None => self.transport.ask(api_host(registry), &path, call).await,
-            Some(onward) => self.go_on(onward, call(onward.url.clone())).await,
+            Some(upload_url) => self.go_on(upload_url, call(upload_url.url.clone())).await,
         };
         answer.map_err(|fault| failed(request.action, registry, fault))
     }
 
     /// Asks where a registry said: another host than its own is not told who asks.
-    async fn go_on(&self, onward: &Onward, mut call: Call) -> Result<Answer, Fault> {
-        if !onward.own {
+    async fn go_on(&self, upload_url: &UploadUrl, mut call: Call) -> Result<Answer, Fault> {
+        if !upload_url.own {
             call.headers.remove(AUTHORIZATION);
         }
         let mut answer = self.transport.follow_named(call).await?;
-        answer.own &= onward.own;
+        answer.own &= upload_url.own;
         Ok(answer)
     }
 
-    async fn sign_in(&self, request: &Request<'_>, answer: &Answer) -> Result<Pass, Failure> {
+    async fn sign_in(
+        &self,
+        request: &Request<'_>,
+        answer: &Answer,
+    ) -> Result<Authorization, Failure> {
         let registry = &request.repository.registry;
         let credential = self.credentials.of(request.repository).map_err(|error| {
             RegistryError::Credentials {
@@ -255,7 +274,7 @@ impl Session {
             Some(Challenge::Basic) => match credential {
                 Credential::Basic { username, password } => {
                     let header = basic_header(request, &username, &password)?;
-                    Ok(Pass {
+                    Ok(Authorization {
                         header,
                         token: false,
                         user: Some(username),
@@ -280,7 +299,7 @@ impl Session {
         service: Option<&str>,
         scope: &str,
         credential: Credential,
-    ) -> Result<Pass, Failure> {
+    ) -> Result<Authorization, Failure> {
         let call = self.token_call(request, realm, service, scope, &credential)?;
         let host = call.url.host_str().unwrap_or_default().to_owned();
         let answer = self.transport.follow(call).await;
@@ -317,7 +336,7 @@ impl Session {
             .filter(|token| !token.is_empty())
             .ok_or_else(none)?;
         let header = secret(&format!("Bearer {token}")).ok_or_else(none)?;
-        Ok(Pass {
+        Ok(Authorization {
             header,
             token: true,
             user,
@@ -441,20 +460,20 @@ fn basic_header(
 
 fn failed(action: &str, registry: &str, fault: Fault) -> Failure {
     let Fault { because, kind } = fault;
-    let passing = |trouble, because| Passing {
+    let transient = |kind, because| Transient {
         registry: registry.to_owned(),
-        trouble,
+        kind,
         because,
         wait: None,
     };
     match kind {
-        FaultKind::Passing(trouble) => Failure::Passing(passing(trouble, because)),
-        FaultKind::NotHttp => Failure::Passing(passing(Trouble::Network, because)),
-        FaultKind::Lasting(trouble) => unreachable(action, 1, passing(trouble, because)).into(),
+        FaultKind::Transient(kind) => Failure::Transient(transient(kind, because)),
+        FaultKind::NotHttp => Failure::Transient(transient(FailureKind::Network, because)),
+        FaultKind::Lasting(kind) => unreachable(action, 1, transient(kind, because)).into(),
         FaultKind::Odd => RegistryError::NotUnderstood {
             action: action.to_owned(),
             registry: registry.to_owned(),
-            because: Because(because),
+            because: Cause(because),
         }
         .into(),
     }
@@ -462,19 +481,19 @@ fn failed(action: &str, registry: &str, fault: Fault) -> Failure {
 
 /// Tells the answers that may be others the next time, and those about who asks, from the rest.
 fn judge(request: &Request<'_>, answer: Answer) -> Result<Answer, Failure> {
-    let trouble = match answer.status.as_u16() {
-        429 => Some(Trouble::TooManyRequests),
-        408 | 500 | 502 | 503 | 504 => Some(Trouble::Server),
+    let kind = match answer.status.as_u16() {
+        429 => Some(FailureKind::TooManyRequests),
+        408 | 500 | 502 | 503 | 504 => Some(FailureKind::Server),
         _ => None,
     };
-    if let Some(trouble) = trouble {
+    if let Some(kind) = kind {
         let wait = answer
             .headers
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        return Err(Failure::Passing(Passing {
+        return Err(Failure::Transient(Transient {
             registry: request.repository.registry.clone(),
-            trouble,
+            kind,
             because: describe(&answer),
             wait: wait.map(Duration::from_secs),
         }));
@@ -490,11 +509,15 @@ fn judge(request: &Request<'_>, answer: Answer) -> Result<Answer, Failure> {
 }
 
 /// A registry that still does not know who asks: a password it does not accept, or a token that is not enough.
-fn not_accepted(request: &Request<'_>, pass: Pass, answer: &Answer) -> RegistryError {
+fn not_accepted(
+    request: &Request<'_>,
+    authorization: Authorization,
+    answer: &Answer,
+) -> RegistryError {
     let because = describe(answer);
-    match pass.user {
+    match authorization.user {
         None => not_signed_in(request, because),
-        Some(_) if pass.token => denied(request, because),
+        Some(_) if authorization.token => denied(request, because),
         Some(username) => wrong_password(request, username, because),
     }
 }
@@ -609,11 +632,11 @@ pub(super) fn untrue(request: &Request<'_>, because: String) -> RegistryError {
 }
 
 impl Request<'_> {
-    fn context(&self, because: String) -> (String, String, Because) {
+    fn context(&self, because: String) -> (String, String, Cause) {
         (
             self.action.to_owned(),
             self.repository.registry.clone(),
-            Because(because),
+            Cause(because),
         )
     }
 }

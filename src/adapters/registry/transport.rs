@@ -17,7 +17,7 @@ use reqwest::{
 
 use super::{
     address::is_loopback,
-    error::{Because, RegistryError, Trouble},
+    error::{Cause, FailureKind, RegistryError},
     settings::RegistrySettings,
 };
 
@@ -84,9 +84,9 @@ pub(super) struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultKind {
     /// May go better the next time.
-    Passing(Trouble),
+    Transient(FailureKind),
     /// Will not.
-    Lasting(Trouble),
+    Lasting(FailureKind),
     /// Something came, but not HTTP.
     NotHttp,
     /// Something came that is not to be followed or read.
@@ -154,7 +154,7 @@ impl Transport {
             if encrypted.is_ok() {
                 known().insert(host.to_owned(), "https");
             }
-            let untrusted = FaultKind::Lasting(Trouble::Certificate);
+            let untrusted = FaultKind::Lasting(FailureKind::Certificate);
             if !matches!(&encrypted, Err(fault) if fault.kind != untrusted) {
                 return encrypted;
             }
@@ -225,7 +225,7 @@ impl Transport {
 
 fn read_authorities(file: &Path) -> Result<Vec<Certificate>, RegistryError> {
     let wrong = |because: String| RegistryError::Settings {
-        because: Because(because),
+        because: Cause(because),
     };
     let bytes = fs_err::read(file).map_err(|error| wrong(error.to_string()))?;
     let none = || {
@@ -262,7 +262,7 @@ fn client(
         other => other,
     };
     client.map_err(|error| RegistryError::Settings {
-        because: Because(root_cause(&error)),
+        because: Cause(root_cause(&error)),
     })
 }
 
@@ -316,10 +316,10 @@ fn fault(error: &reqwest::Error) -> Fault {
     let because = root_cause(error);
     let tls = sources(error).find_map(tls_error);
     let kind = match tls {
-        Some(rustls::Error::InvalidCertificate(_)) => FaultKind::Lasting(Trouble::Certificate),
-        Some(_) => FaultKind::Lasting(Trouble::Tls),
+        Some(rustls::Error::InvalidCertificate(_)) => FaultKind::Lasting(FailureKind::Certificate),
+        Some(_) => FaultKind::Lasting(FailureKind::Tls),
         None if because.starts_with("invalid HTTP") => FaultKind::NotHttp,
-        None => FaultKind::Passing(Trouble::Network),
+        None => FaultKind::Transient(FailureKind::Network),
     };
     Fault { because, kind }
 }

@@ -10,13 +10,15 @@ use reqwest::{
 use super::{
     client::MANIFEST_LIMIT,
     error::RegistryError,
-    session::{Failure, Onward, Request, Session, Tries, describe, not_understood, refused},
+    session::{
+        Attempts, Failure, RegistrySession, Request, UploadUrl, describe, not_understood, refused,
+    },
     transport::{Answer, same_host},
 };
 
 use crate::image::Digest;
 
-impl Session {
+impl RegistrySession {
     /// Lets the repository have a blob, unless it has it.
     pub(super) async fn upload(
         &self,
@@ -24,14 +26,16 @@ impl Session {
         bytes: &[u8],
     ) -> Result<(), RegistryError> {
         let bytes = Bytes::copy_from_slice(bytes);
-        let mut tries = Tries::default();
+        let mut attempts = Attempts::default();
         loop {
             // An upload that broke off is begun anew: where it stands is known to nobody.
             match self.try_upload(request, &bytes).await {
                 Ok(()) => return Ok(()),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing(passing)) => {
-                    tries.again(&self.patience, request.action, passing).await?;
+                Err(Failure::Transient(transient)) => {
+                    attempts
+                        .again(&self.patience, request.action, transient)
+                        .await?;
                 }
             }
         }
@@ -61,7 +65,7 @@ impl Session {
         }
         let put = Request {
             method: Method::PUT,
-            onward: Some(onward(request, &started, &digest)?),
+            upload_url: Some(upload_url(request, &started, &digest)?),
             content: Some((octets(), bytes.clone())),
             limit: MANIFEST_LIMIT,
             ..start
@@ -76,11 +80,11 @@ impl Session {
 }
 
 /// Where an upload goes on.
-fn onward(
+fn upload_url(
     request: &Request<'_>,
     started: &Answer,
     digest: &Digest,
-) -> Result<Onward, RegistryError> {
+) -> Result<UploadUrl, RegistryError> {
     let odd = || {
         let because = "it begins an upload without saying where it goes on".to_owned();
         not_understood(request, because)
@@ -93,7 +97,7 @@ fn onward(
     }
     url.query_pairs_mut().append_pair("digest", digest.as_str());
     let own = started.own && same_host(&started.url, &url);
-    Ok(Onward { url, own })
+    Ok(UploadUrl { url, own })
 }
 
 fn octets() -> HeaderValue {

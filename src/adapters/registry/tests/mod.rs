@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::adapters::credentials::Credentials;
-use crate::adapters::registry::{Attachment, Listing, Trouble};
+use crate::adapters::registry::{Attachment, FailureKind, Listing};
 
 mod attach;
 mod fake;

@@ -353,7 +353,7 @@ fn tls_is_noticed_and_its_certificate_checked() {
         error,
         RegistryError::Unreachable {
             attempts: 1,
-            trouble: Trouble::Certificate,
+            kind: FailureKind::Certificate,
             ..
         }
     );
