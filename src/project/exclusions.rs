@@ -6,6 +6,7 @@ use std::{
     fmt,
     ops::Bound,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{
@@ -91,7 +92,7 @@ pub(super) struct ContextRules {
     /// The name of the `.dockerignore`, below the project where it lies there.
     ignore_file: String,
     ignored: DockerIgnore,
-    never: HashSet<String>,
+    never: Arc<HashSet<String>>,
     excludes: DefaultExcludes,
     has_dist: bool,
 }
@@ -148,7 +149,7 @@ impl ContextRules {
 pub(super) struct JobRules {
     excludes: DefaultExcludes,
     /// A lock that `build` writes or a manifest that it rewrites would move the tag that it has just made.
-    never: HashSet<String>,
+    never: Arc<HashSet<String>>,
     main: String,
 }
 
@@ -193,6 +194,8 @@ pub struct NeverContext {
     named: BTreeSet<PathBuf>,
     /// Without links: what is rewritten is the file that a link leads to.
     real: BTreeSet<PathBuf>,
+    /// Below the folders that were asked for: many images may have one context.
+    below: Mutex<HashMap<PathBuf, Arc<HashSet<String>>>>,
 }
 
 impl NeverContext {
@@ -219,14 +222,26 @@ impl NeverContext {
             .iter()
             .filter_map(|path| real(path, &mut folders))
             .collect();
-        Self { named, real }
+        Self {
+            named,
+            real,
+            below: Mutex::default(),
+        }
     }
 
     /// Those below `root`, as paths below it.
-    fn below(&self, root: &Path) -> HashSet<String> {
+    fn below(&self, root: &Path) -> Arc<HashSet<String>> {
+        // What a thread that panicked has left is whole.
+        let mut known = self.below.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(below) = known.get(root) {
+            return Arc::clone(below);
+        }
         let real_root = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
         let named = paths_below(&self.named, root);
-        named.chain(paths_below(&self.real, &real_root)).collect()
+        let below: HashSet<String> = named.chain(paths_below(&self.real, &real_root)).collect();
+        let below = Arc::new(below);
+        known.insert(root.to_owned(), Arc::clone(&below));
+        below
     }
 }
 

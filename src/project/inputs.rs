@@ -2,8 +2,9 @@
 
 use crate::code::Code;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use super::{
@@ -123,6 +124,20 @@ pub struct InputReader<'a> {
     lock: &'a Lock,
     trees: &'a FileTrees,
     never: NeverContext,
+    /// What was chosen of contexts: many images may be made by one Dockerfile in one folder.
+    contexts: Mutex<HashMap<ContextChoice, Vec<Entry>>>,
+}
+
+/// What decides which files of a folder are the context of an image.
+#[derive(PartialEq, Eq, Hash)]
+struct ContextChoice {
+    root: PathBuf,
+    /// The name of the rules that leave files out.
+    rules: String,
+    dockerfile: Digest,
+    target: Option<String>,
+    build_arguments: BTreeMap<String, String>,
+    has_triggers: bool,
 }
 
 impl<'a> InputReader<'a> {
@@ -134,6 +149,7 @@ impl<'a> InputReader<'a> {
             lock,
             trees,
             never: NeverContext::of(project),
+            contexts: Mutex::default(),
         }
     }
 
@@ -160,7 +176,7 @@ impl<'a> InputReader<'a> {
                 .iter()
                 .map(|file| Entry::in_memory(file.path, file.text, file.executable))
                 .collect(),
-            None => self.own_context(image, &resolution, base.as_deref())?,
+            None => self.own_context(image, &resolution, base.as_deref(), (&bytes, &arguments))?,
         };
         let mut warnings = dockerfile.warnings().to_vec();
         warnings.extend(undeclared(image, &dockerfile));
@@ -244,6 +260,7 @@ impl<'a> InputReader<'a> {
         image: &Image,
         resolution: &Resolution,
         base: Option<&str>,
+        (dockerfile, build_arguments): (&[u8], &BTreeMap<String, String>),
     ) -> Result<Vec<Entry>, InputError> {
         let Context::Folder(folder) = &image.context else {
             return Ok(Vec::new());
@@ -255,8 +272,33 @@ impl<'a> InputReader<'a> {
             keep: &|path, is_folder| rules.left_out(path, is_folder).is_none(),
             follow: false,
         };
-        let listed = |wanted: &dyn Fn(&str) -> bool| self.trees.choose(&root, &kept, wanted);
-        if base.is_some_and(|stage| has_triggers(self.project, stage)) {
+        let choice = ContextChoice {
+            root: root.clone(),
+            rules: rules.name.clone(),
+            dockerfile: Digest::of(dockerfile),
+            target: image.target.clone(),
+            build_arguments: build_arguments.clone(),
+            has_triggers: base.is_some_and(|stage| has_triggers(self.project, stage)),
+        };
+        let known = || self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(chosen) = known().get(&choice) {
+            return Ok(chosen.clone());
+        }
+        let chosen = self.choose(&root, &kept, resolution, choice.has_triggers)?;
+        known().insert(choice, chosen.clone());
+        Ok(chosen)
+    }
+
+    /// The files of a folder that a Dockerfile may copy.
+    fn choose(
+        &self,
+        root: &Path,
+        kept: &Rules<'_>,
+        resolution: &Resolution,
+        has_triggers: bool,
+    ) -> Result<Vec<Entry>, InputError> {
+        let listed = |wanted: &dyn Fn(&str) -> bool| self.trees.choose(root, kept, wanted);
+        if has_triggers {
             return Ok(listed(&|_| true)?);
         }
         let mut matched = listed(&|path| resolution.may_copy(path) || resolution.may_follow(path))?;
