@@ -1,11 +1,11 @@
 //! The integration tests. Each module is one promise seen from outside.
 //!
-//! - `arrows`: a module uses only modules to its left
-//! - `shapes`: the four configurations that the schema must carry
+//! - `arrows`: the house: layers, rooms, circles of files, names, who prints, how long a verb is
+//! - `layouts`: the four configurations that the schema must carry
 //! - `killed`: a kill or a failing disk at any system call leaves all files old or all new
 //! - `drift`: what is said of each bad manifest, with its place and a cure
 //! - `places`: every form that a place of an image has, in both pin modes
-//! - `reviews`: what `check` tells reviews and programs: a diff that git applies, GitHub's commands, GitLab's report, JSON
+//! - `check_formats`: what `check` tells reviews and programs: a diff that git applies, GitHub's commands, GitLab's report, JSON
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
@@ -13,7 +13,7 @@
 //! - `retagging`: what moves a tag, and what does not
 //! - `staleness`: a changed file is always seen, and a bad cache costs time only
 //! - `locking`: what the locks hold, what moves them, and what that retags
-//! - `everywhere`: the same tags by every user, in every place and order, with nobody to ask
+//! - `portability`: the same tags by every user, in every place and order, with nobody to ask
 //! - `ignoring`: what reaches a build, compared with docker
 //! - `hooks`: sparkpack as hooks of pre-commit, whatever git does around them
 //! - `building`: a chain of kilobyte layers through a real daemon
@@ -21,22 +21,22 @@
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
 //! - `documents`: `dist/images.json` is what its schema says
 //! - `manifests`: they change only in their images, to the byte: hard files and files by chance, as other readers see them
-//! - `verdicts`: a manifest that is in order is not read again, until anything has changed
-//! - `attacked`: manifests that somebody wrote to mislead change in their images only, or are refused
+//! - `manifest_cache`: a manifest that is in order is not read again, until anything has changed
+//! - `hostile_input`: manifests that somebody wrote to mislead change in their images only, or are refused
 //! - `why`: what makes an image differ, from wherever its record still is
 //! - `documentation`: the pages that are made from the code are what the code says
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
-//! `everywhere` · `why`, `diff`: `why` · `build`: `building`, `ignoring`, `shapes` · `push`: `pushing`, `pins` · `pin`:
-//! `manifests`, `killed`, `hooks` · `check`: `drift`, `places`, `reviews`, `verdicts`, `attacked`, `pins` · all: `mistakes`,
+//! `portability` · `why`, `diff`: `why` · `build`: `building`, `ignoring`, `layouts` · `push`: `pushing`, `pins` · `pin`:
+//! `manifests`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!
 //! What needs a Docker daemon or a registry stands here, by the beginnings of the tests' names; `scripts/test --fast` leaves
 //! it out.
 //!
 //! fast leaves out `adapters::docker::tests` `adapters::registry::client::tests::real`
-//! fast leaves out `building::` `documents::` `everywhere::` `ignoring::` `pins::` `pushing::` `real::` `why::` `locking::`
+//! fast leaves out `building::` `documents::` `portability::` `ignoring::` `pins::` `pushing::` `real::` `why::` `locking::`
 //! fast leaves out `mistakes::a_broken_dockerfile_shows_the_failing_line` `naming::docker_and_skopeo_read_the_same`
 //! fast leaves out `staleness::whatever_is_done_to_dist_` `planning::a_plan_is_what_a_build_then_does`
 //! fast leaves out `planning::the_registry_is_only_read_and_only_for_remote` `planning::a_strict_push_`
@@ -55,16 +55,18 @@
 mod support;
 
 mod arrows;
-mod attacked;
 mod building;
+mod check_formats;
 mod documentation;
 mod documents;
 mod drift;
-mod everywhere;
 mod hooks;
+mod hostile_input;
 mod ignoring;
 mod killed;
+mod layouts;
 mod locking;
+mod manifest_cache;
 mod manifests;
 mod mistakes;
 mod naming;
@@ -72,11 +74,9 @@ mod packing;
 mod pins;
 mod places;
 mod planning;
+mod portability;
 mod pushing;
 mod real;
 mod retagging;
-mod reviews;
-mod shapes;
 mod staleness;
-mod verdicts;
 mod why;
