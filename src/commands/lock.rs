@@ -30,12 +30,12 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &LockArguments) -> 
     let resolver = Resolver {
         session,
         services: &services,
-        missing: LockPolicy::Update,
+        policy: LockPolicy::Update,
         inputs,
         before: &old.lock,
         upgraded: &packages,
     };
-    let mut resolved = resolver.settle(files)?;
+    let mut resolved = resolver.resolve(files)?;
     resolved.files.drop_unused(&session.project, inputs);
     let new = &resolved.files;
     if *new == old {

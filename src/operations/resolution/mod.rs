@@ -6,6 +6,8 @@ mod lock_files;
 mod lookup;
 mod platforms;
 mod prepare;
+#[cfg(test)]
+mod tests;
 mod untracked;
 mod upgrade;
 mod wheels;

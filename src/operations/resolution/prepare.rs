@@ -31,7 +31,7 @@ pub(crate) struct Prepared {
 
 /// Makes the plan of the whole project.
 pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<Prepared, Error> {
-    let missing = services.policy();
+    let policy = services.policy();
     let lock = workspace::read_lock(&session.project.root)?;
     let inputs = read_inputs(session, &lock)?;
     warn_of_inputs(session, &inputs);
@@ -39,15 +39,15 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
     let resolver = Resolver {
         session,
         services,
-        missing,
+        policy,
         inputs: &inputs,
         before: &old.lock,
         upgraded: &BTreeSet::new(),
     };
-    let resolved = resolver.settle(old.clone())?;
+    let resolved = resolver.resolve(old.clone())?;
     let plan = resolved.plan(session, &inputs);
-    let plan = plan.map_err(|error| missing.explain(error))?;
-    keep(session, missing, &inputs, &old, &resolved.files)?;
+    let plan = plan.map_err(|error| policy.explain(error))?;
+    keep(session, policy, &inputs, &old, &resolved.files)?;
     Ok(Prepared {
         plan,
         lock: resolved.files.lock,
@@ -60,7 +60,7 @@ pub(crate) fn inputs_and_wheels(
     session: &Session<'_>,
     services: &Services<'_>,
 ) -> Result<(Inputs, Wheels), Error> {
-    let missing = services.policy();
+    let policy = services.policy();
     let lock = workspace::read_lock(&session.project.root)?;
     let inputs = read_inputs(session, &lock)?;
     let old = LockFiles::read(session, lock, &inputs)?;
@@ -68,20 +68,20 @@ pub(crate) fn inputs_and_wheels(
     let chosen = wheels::of_all(
         session,
         services,
-        missing,
+        policy,
         &inputs,
         &mut new,
         &BTreeSet::new(),
     )?;
-    let wheels = chosen.all().map_err(|defect| missing.explain(defect))?;
-    keep(session, missing, &inputs, &old, &new)?;
+    let wheels = chosen.all().map_err(|defect| policy.explain(defect))?;
+    keep(session, policy, &inputs, &old, &new)?;
     Ok((inputs, wheels))
 }
 
 /// Writes what became more complete, without what nothing uses any more; or refuses to.
 fn keep(
     session: &Session<'_>,
-    missing: LockPolicy,
+    policy: LockPolicy,
     inputs: &Inputs,
     old: &LockFiles,
     new: &LockFiles,
@@ -89,7 +89,7 @@ fn keep(
     if new == old {
         return Ok(());
     }
-    match missing {
+    match policy {
         LockPolicy::ReadOnly => Ok(()),
         LockPolicy::Locked => {
             let place = Place::of_line(lock::FILE_NAME, 1);
@@ -135,7 +135,7 @@ pub(crate) fn warn_of_inputs(session: &Session<'_>, inputs: &Inputs) {
 pub(crate) struct Resolver<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) services: &'a Services<'a>,
-    pub(crate) missing: LockPolicy,
+    pub(crate) policy: LockPolicy,
     pub(crate) inputs: &'a Inputs,
     /// The lock before anything was taken out of it to be looked up again.
     pub(crate) before: &'a Lock,
@@ -151,10 +151,10 @@ pub(crate) struct ResolvedLocks {
 }
 
 impl Resolver<'_> {
-    pub(crate) fn settle(&self, mut files: LockFiles) -> Result<ResolvedLocks, Error> {
+    pub(crate) fn resolve(&self, mut files: LockFiles) -> Result<ResolvedLocks, Error> {
         let project = &self.session.project;
         let local_sources = local_sources(self.session, self.services, self.inputs)?;
-        if self.missing != LockPolicy::ReadOnly {
+        if self.policy != LockPolicy::ReadOnly {
             lock_recipes(&mut files.lock, self.inputs);
             let chains = project.chains.iter();
             files.lock.chains = chains
@@ -163,28 +163,26 @@ impl Resolver<'_> {
             let lookup = Lookup {
                 session: self.session,
                 services: self.services,
-                missing: self.missing,
+                policy: self.policy,
                 inputs: self.inputs,
                 before: self.before,
             };
-            if self.missing != LockPolicy::Locked {
+            if self.policy != LockPolicy::Locked {
                 lookup.images(&mut files.lock)?;
             }
-            if self.missing == LockPolicy::Update {
+            if self.policy == LockPolicy::Update {
                 lookup.sources(&mut files.lock)?;
             }
         }
         let chosen = wheels::of_all(
             self.session,
             self.services,
-            self.missing,
+            self.policy,
             self.inputs,
             &mut files,
             self.upgraded,
         )?;
-        let wheels = chosen
-            .all()
-            .map_err(|defect| self.missing.explain(defect))?;
+        let wheels = chosen.all().map_err(|defect| self.policy.explain(defect))?;
         Ok(ResolvedLocks {
             files,
             wheels,

@@ -55,7 +55,7 @@ impl Chosen {
 pub(crate) fn of_all(
     session: &Session<'_>,
     services: &Services<'_>,
-    missing: LockPolicy,
+    policy: LockPolicy,
     inputs: &Inputs,
     files: &mut LockFiles,
     upgraded: &BTreeSet<String>,
@@ -63,7 +63,7 @@ pub(crate) fn of_all(
     let mut chooser = Chooser {
         session,
         services,
-        missing,
+        policy,
         before: files.clone(),
         files,
         upgraded,
@@ -86,7 +86,7 @@ pub(crate) fn of_all(
 struct Chooser<'a> {
     session: &'a Session<'a>,
     services: &'a Services<'a>,
-    missing: LockPolicy,
+    policy: LockPolicy,
     /// The locks as they were.
     before: LockFiles,
     files: &'a mut LockFiles,
@@ -184,7 +184,7 @@ impl Chooser<'_> {
                 return Ok(wheels);
             }
         }
-        if self.missing == LockPolicy::Update {
+        if self.policy == LockPolicy::Update {
             return self.choose(image, requirements, provided, target, asked);
         }
         let defect = unlocked(image, requirements, target);

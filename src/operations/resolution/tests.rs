@@ -1,0 +1,223 @@
+//! From the checkout and the locks to a plan, without a network.
+
+use super::{
+    LockFiles, Prepared, Strictness, only_platform, prepare, read_inputs, untracked_inputs, upgrade,
+};
+use crate::{
+    code::Code,
+    error::Error,
+    operations::{
+        testing::{CONFIGURATION, Project, Recorder},
+        workspace::{LockPolicy, Services, Session, read_lock},
+    },
+};
+
+const ALL: [LockPolicy; 4] = [
+    LockPolicy::Update,
+    LockPolicy::ReadOnly,
+    LockPolicy::Locked,
+    LockPolicy::Offline,
+];
+
+fn prepared(session: &Session<'_>, policy: LockPolicy) -> Result<Prepared, Error> {
+    prepare(session, &Services::new(session, policy))
+}
+
+/// The error of a plan of `project`.
+fn refused(project: &Project, policy: LockPolicy) -> Error {
+    let events = Recorder::default();
+    prepared(&project.session(&events), policy).err().unwrap()
+}
+
+#[test]
+fn a_plan_has_all_stages_parents_first_and_writes_nothing_where_it_may_not() {
+    let (project, events) = (Project::small(), Recorder::default());
+    let lock = project.read("sparkpack.lock");
+    let session = project.session(&events);
+    let prepared = prepared(&session, LockPolicy::ReadOnly).unwrap();
+    assert_eq!(prepared.plan.order, ["base", "job"]);
+    assert!(prepared.plan.stages["job"].parents.contains("base"));
+    let registry = session.registry(None).unwrap();
+    let reference = prepared.plan.stages["job"].reference(registry).to_string();
+    assert!(
+        reference.starts_with("registry.example/small/job:"),
+        "{reference}"
+    );
+    assert_eq!(project.read("sparkpack.lock"), lock);
+}
+
+#[test]
+fn what_the_checkout_knows_by_itself_is_written_into_the_lock() {
+    let (project, events) = (Project::small(), Recorder::default());
+    let before = project.read("sparkpack.lock");
+    prepared(&project.session(&events), LockPolicy::Offline).unwrap();
+    let after = project.read("sparkpack.lock");
+    assert_ne!(before, after);
+    assert!(after.contains("[chains.main]"), "{after}");
+    assert_eq!(events.told(), ["wrote sparkpack.lock"]);
+    // What is complete stays as it is.
+    prepared(&project.session(&events), LockPolicy::Offline).unwrap();
+    assert_eq!(events.told(), [""; 0]);
+    prepared(&project.session(&events), LockPolicy::Locked).unwrap();
+}
+
+#[test]
+fn locked_refuses_a_lock_that_is_not_up_to_date() {
+    let project = Project::small();
+    let before = project.read("sparkpack.lock");
+    let error = refused(&project, LockPolicy::Locked);
+    assert_eq!(error.code(), Code::E034);
+    assert_eq!(error.exit_code(), 2);
+    assert_eq!(project.read("sparkpack.lock"), before);
+}
+
+#[test]
+fn what_the_lock_lacks_is_told_with_the_option_that_forbids_to_look_it_up() {
+    let said = [
+        (LockPolicy::ReadOnly, "does not have"),
+        (
+            LockPolicy::Locked,
+            "does not have, and `--locked` forbids to add it",
+        ),
+        (
+            LockPolicy::Offline,
+            "does not have, and `--offline` forbids to look it up",
+        ),
+    ];
+    for (policy, end) in said {
+        let project = Project::small();
+        project.write("sparkpack.lock", "format = 1\n");
+        let error = refused(&project, policy);
+        assert_eq!(error.code(), Code::E033, "{policy:?}");
+        assert!(error.headline().ends_with(end), "{}", error.headline());
+        assert_eq!(project.read("sparkpack.lock"), "format = 1\n");
+    }
+}
+
+#[test]
+fn an_image_that_is_pinned_by_digest_is_locked_without_asking_anybody() {
+    let (project, events) = (Project::small(), Recorder::default());
+    let pinned = format!("registry.example/root@sha256:{}", "1".repeat(64));
+    project.edit("sparkpack.toml", "registry.example/root:1", &pinned);
+    project.write("sparkpack.lock", "format = 1\n");
+    prepared(&project.session(&events), LockPolicy::Offline).unwrap();
+    assert!(project.read("sparkpack.lock").contains(&pinned));
+}
+
+#[test]
+fn a_lock_that_cannot_be_read_stops_whoever_plans() {
+    for policy in ALL {
+        let project = Project::small();
+        project.write("sparkpack.lock", "format = [");
+        assert_eq!(refused(&project, policy).code(), Code::E030);
+        project.write("sparkpack.lock", "format = 99\n");
+        assert_eq!(refused(&project, policy).code(), Code::E031);
+    }
+}
+
+#[test]
+fn images_that_stand_on_each_other_are_told_before_anything_is_looked_up() {
+    let project = Project::small();
+    project.write(
+        "base.Dockerfile",
+        "ARG ROOT\nFROM ${ROOT}\nCOPY --from=job /opt /opt\n",
+    );
+    assert_eq!(refused(&project, LockPolicy::Update).code(), Code::E085);
+}
+
+#[test]
+fn several_platforms_are_planned_and_not_built_yet() {
+    let (project, events) = (Project::small(), Recorder::default());
+    let platforms = "format = 1\nplatforms = [\"linux/amd64\", \"linux/arm64\"]";
+    project.edit("sparkpack.toml", "format = 1", platforms);
+    let prepared = prepared(&project.session(&events), LockPolicy::ReadOnly).unwrap();
+    let stage = &prepared.plan.stages["job"];
+    assert_eq!(stage.platforms.len(), 2);
+    let error = only_platform(stage).err().unwrap();
+    assert_eq!(error.code(), Code::E099);
+    assert!(
+        error.headline().contains("linux/amd64, linux/arm64"),
+        "{error}"
+    );
+}
+
+/// The locks after an upgrade of `name`, or why there is nothing to upgrade.
+fn upgraded(project: &Project, name: Option<&str>) -> Result<LockFiles, Error> {
+    let events = Recorder::default();
+    let session = project.session(&events);
+    let lock = read_lock(&session.project.root).unwrap();
+    let inputs = read_inputs(&session, &lock).unwrap();
+    let files = LockFiles::read(&session, lock, &inputs).unwrap();
+    Ok(upgrade(name, &session, &inputs, &files)?.files)
+}
+
+#[test]
+fn an_upgrade_forgets_what_is_looked_up_again_and_nothing_else() {
+    let project = Project::small();
+    let images = |name| upgraded(&project, name).unwrap().lock.images.len();
+    assert_eq!(images(None), 1, "nothing is asked for");
+    assert_eq!(images(Some("registry.example/root:1")), 0);
+    assert_eq!(images(Some("base")), 0, "what an image stands on");
+    assert_eq!(images(Some("job")), 1, "job stands on base alone");
+    assert_eq!(images(Some("")), 0, "everything");
+}
+
+#[test]
+fn an_upgrade_of_nothing_that_is_locked_is_refused_with_what_is_near() {
+    let error = upgraded(&Project::small(), Some("bse")).err().unwrap();
+    assert_eq!(error.code(), Code::E036);
+    assert_eq!(error.hint().as_deref(), Some("did you mean `base`?"));
+    let error = upgraded(&Project::small(), Some("zzzzzz")).err().unwrap();
+    assert!(error.hint().unwrap().contains("base, job"), "{error}");
+}
+
+#[test]
+fn untracked_inputs_are_listed_and_refused_by_who_is_strict() {
+    let (project, events) = (Project::small(), Recorder::default());
+    let session = project.session(&events);
+    let prepared = prepared(&session, LockPolicy::ReadOnly).unwrap();
+    let targets = ["job".to_owned()];
+    // No git: who asked for it stops, a CI's run is told, and others do not care.
+    let check = |strictness: Strictness| strictness.check(&session, &prepared, &targets);
+    assert!(untracked_inputs(&session, &prepared, &targets).is_err());
+    assert_eq!(check(Strictness::Flag).unwrap_err().code(), Code::E097);
+    assert_eq!(check(Strictness::HookFlag).unwrap_err().code(), Code::E097);
+    check(Strictness::Off).unwrap();
+    assert_eq!(events.told(), [""; 0]);
+    check(Strictness::Ci).unwrap();
+    assert!(events.told()[0].starts_with("untracked not checked"));
+
+    project.git(&["init", "-q"]);
+    project.git(&["add", "."]);
+    project.git(&["commit", "-qm", "all"]);
+    assert_eq!(
+        untracked_inputs(&session, &prepared, &targets).unwrap(),
+        [""; 0]
+    );
+    check(Strictness::Ci).unwrap();
+    project.git(&["rm", "-q", "--cached", "src/jobs/one.py"]);
+    let untracked = untracked_inputs(&session, &prepared, &targets).unwrap();
+    assert_eq!(untracked, ["src/jobs/one.py"]);
+    for strictness in [Strictness::Flag, Strictness::HookFlag, Strictness::Ci] {
+        let error = check(strictness).unwrap_err();
+        assert_eq!(error.code(), Code::E098);
+        assert!(error.because().unwrap().contains("src/jobs/one.py"));
+    }
+    check(Strictness::Off).unwrap();
+}
+
+#[test]
+fn the_wheels_of_requirements_need_a_lock_and_a_chain() {
+    let project = Project::small();
+    project.write("requirements.txt", "six==1.16.0\n");
+    let with = |toml: &str| {
+        toml.replace(
+            "src = \"src\"\n",
+            "src = \"src\"\nrequirements = \"requirements.txt\"\n",
+        )
+    };
+    project.write("sparkpack.toml", &with(CONFIGURATION));
+    let error = refused(&project, LockPolicy::ReadOnly);
+    assert_eq!(error.code(), Code::E033);
+    assert!(error.headline().contains("requirements.txt"), "{error}");
+}
