@@ -5,7 +5,6 @@
 //! code or data files goes into the folder with all its files, and so does one that shares a top-level package with
 //! it, since a regular package cannot be imported from two places. What is left is plain Python, for the zip.
 
-use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::Metadata,
@@ -13,11 +12,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::project::{
-    ignore::{self, Digests},
-    requirements::{LockedWheel, Pin, SPARKS_OWN},
-    tree::Entry,
-    wheel::normalise,
+use crate::{
+    code::Code,
+    project::{
+        ignore::{self, Digests},
+        requirements::{LockedWheel, Pin, SPARKS_OWN},
+        tree::Entry,
+        wheel::normalise,
+    },
 };
 
 /// The folder of an installation that holds what goes into `libs.zip`.

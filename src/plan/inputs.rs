@@ -1,16 +1,18 @@
 //! What the stages of a project are made from, and the order that follows from it.
 
-use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use super::{order::Order, recipe::Recipe};
-use crate::project::{
-    FILE_NAME, Project,
-    inputs::{ImageRequirements, PackageInputs},
-    place::{Defect, Place},
+use crate::{
+    code::Code,
+    project::{
+        FILE_NAME, Project,
+        inputs::{ImageRequirements, PackageInputs},
+        place::{Defect, Place},
+    },
 };
 
 /// What was read for one stage.

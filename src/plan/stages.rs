@@ -1,6 +1,5 @@
 //! The stages of a project: each with its record, its fingerprint, its references, and all that it is made from.
 
-use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -12,6 +11,7 @@ use super::{
     record::{self, Input, Record},
 };
 use crate::{
+    code::Code,
     image::{Digest, Platform, Reference},
     project::{
         FILE_NAME, Image, Project, Registry,

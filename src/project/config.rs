@@ -1,12 +1,12 @@
 //! `sparkpack.toml` as it is written: the schema, and where each value stands.
 
-use crate::code::Code;
 use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
 use super::place::{Defect, Place, nearest};
+use crate::code::Code;
 
 /// The name of the configuration file.
 pub const FILE_NAME: &str = "sparkpack.toml";

@@ -1,6 +1,5 @@
 //! The rules by which files of an image's folders are no input: asked by who chooses the inputs, and by who lists the rest.
 
-use crate::code::Code;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fmt,
@@ -16,6 +15,7 @@ use super::{
     place::Defect,
     requirements,
 };
+use crate::code::Code;
 
 /// Why a path is no input.
 #[derive(Clone, Debug, PartialEq, Eq)]

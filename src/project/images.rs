@@ -1,6 +1,5 @@
 //! The images of a project: the configured ones, one for each folder of an `each`, and what they stand on of the chains'.
 
-use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -16,7 +15,10 @@ use super::{
     place::{Defect, Place, nearest},
     settings::{Chain, Context, Image, Kind, Package, Project},
 };
-use crate::image::{Platform, PlatformError};
+use crate::{
+    code::Code,
+    image::{Platform, PlatformError},
+};
 
 type Table = Spanned<config::ImageTable>;
 

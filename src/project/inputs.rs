@@ -1,6 +1,5 @@
 //! What a stage is made from, as it lies on this disk: its Dockerfile, its context, the job's code.
 
-use crate::code::Code;
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -20,7 +19,7 @@ use super::{
     source::{SingleFile, Source},
     tree::{Content, Entry},
 };
-use crate::image::Digest;
+use crate::{code::Code, image::Digest};
 
 /// What was read for an image that is made by a Dockerfile.
 #[derive(Debug)]

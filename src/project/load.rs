@@ -1,6 +1,5 @@
 //! Turns `sparkpack.toml` as it is written into the [`Project`] that it means.
 
-use crate::code::Code;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde_spanned::Spanned;
@@ -19,7 +18,7 @@ use super::{
     source::{Origin as SourceOrigin, Source, Unpack},
     template::ReferenceTemplate,
 };
-use crate::image::Repository;
+use crate::{code::Code, image::Repository};
 
 const ROOT_IMAGE: &str = "debian:bookworm-slim";
 const JAVA: &str = "17";

@@ -1,6 +1,5 @@
 //! What every part of loading has at hand: the configuration as it is written, and the folder that it lies in.
 
-use crate::code::Code;
 use std::path::Path;
 
 use serde_spanned::Spanned;
@@ -9,7 +8,7 @@ use super::{
     config::{Config, Origin},
     place::{Defect, nearest},
 };
-use crate::image::Repository;
+use crate::{code::Code, image::Repository};
 
 /// Gives the value of an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -1,6 +1,5 @@
 //! `sparkpack.lock`: the resolved facts that a checkout cannot know by itself.
 
-use crate::code::Code;
 use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,10 @@ use super::{
     place::{Defect, Place},
     settings::Chain,
 };
-use crate::image::{Digest, Platform};
+use crate::{
+    code::Code,
+    image::{Digest, Platform},
+};
 
 /// The lock's file name.
 pub const FILE_NAME: &str = "sparkpack.lock";

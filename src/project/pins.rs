@@ -3,7 +3,6 @@
 //! One line each, in the order of their bytes: registry, repository, platforms, fingerprint, digest. A line holds all
 //! that is known of one image in one registry, so that two branches which push different images merge without a word.
 
-use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
@@ -12,7 +11,10 @@ use std::{
 };
 
 use super::place::{Defect, Place};
-use crate::image::{Digest, Platform, Repository};
+use crate::{
+    code::Code,
+    image::{Digest, Platform, Repository},
+};
 
 /// The file's name.
 pub const FILE_NAME: &str = "sparkpack.pins";

@@ -1,7 +1,8 @@
 //! Places in files that a person wrote, and what is wrong there.
 
-use crate::code::Code;
 use std::{fmt, path::PathBuf};
+
+use crate::code::Code;
 
 /// A place in a file that a person wrote; lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! A place that names an image: the scalars that make up its reference, and how they change for another reference.
 
-use crate::code::Code;
 use std::ops::Range;
 
 use granit_parser::ScalarStyle;
 
 use super::shared::SharedAnchor;
 use crate::{
+    code::Code,
     image::{Digest, Reference, Repository},
     project::place::{Defect, Place},
 };

@@ -1,6 +1,5 @@
 //! Applies the marks of a text to its places.
 
-use crate::code::Code;
 use std::{collections::HashSet, ops::Range, path::Path};
 
 use granit_parser::{Event, Parser, ScalarStyle};
@@ -14,6 +13,7 @@ use super::{
     shared::AnchorRanges,
 };
 use crate::{
+    code::Code,
     image::{Digest, is_tag},
     project::place::Defect,
 };

@@ -1,12 +1,14 @@
 //! Marks: `# sparkpack: job` behind a value, for places that no table has and for files that are not YAML yet.
 
-use crate::code::Code;
 use std::{ops::Range, path::Path};
 
 use granit_parser::ScalarStyle;
 
 use super::{comment::comment_start, scalar};
-use crate::project::place::{Defect, Place, nearest};
+use crate::{
+    code::Code,
+    project::place::{Defect, Place, nearest},
+};
 
 /// The first word of a mark, after its `#`.
 const WORD: &str = "sparkpack:";

@@ -1,12 +1,14 @@
 //! The message for a text that is not YAML: where the error is, what it is, and what to write instead.
 
-use crate::code::Code;
 use std::path::{Path, PathBuf};
 
 use granit_parser::{ErrorKind, ScanError};
 
 use super::chunks::Chunk;
-use crate::project::place::{Defect, Place};
+use crate::{
+    code::Code,
+    project::place::{Defect, Place},
+};
 
 /// How much of the text is quoted, in characters.
 const QUOTED: usize = 40;

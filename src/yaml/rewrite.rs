@@ -1,6 +1,5 @@
 //! Writes new references into the places of a text; every other byte stays as it was.
 
-use crate::code::Code;
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use granit_parser::{Event, ScalarStyle};
@@ -14,7 +13,10 @@ use super::{
     scalar,
     shared::SharedAnchor,
 };
-use crate::project::place::{Defect, Place};
+use crate::{
+    code::Code,
+    project::place::{Defect, Place},
+};
 
 /// A text with other images.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! Looks things up in a document: follows aliases and merges, and reads the scalars of a place.
 
-use crate::code::Code;
 use std::{collections::HashSet, ops::Range, path::Path};
 
 use granit_parser::ScalarStyle;
@@ -15,6 +14,7 @@ use super::{
     shared::SharedAnchor,
 };
 use crate::{
+    code::Code,
     image::Repository,
     project::place::{Defect, Place},
 };

@@ -1,6 +1,5 @@
 //! Walks through a document to all the images that it names.
 
-use crate::code::Code;
 use std::{collections::HashSet, ops::Range};
 
 use super::{
@@ -13,7 +12,7 @@ use super::{
     shared::{AnchorRanges, SharedAnchor},
     view::{Trail, View},
 };
-use crate::project::place::Defect;
+use crate::{code::Code, project::place::Defect};
 
 /// How deep lists of objects may lie in each other.
 const DEPTH_LIMIT: usize = 8;

@@ -6,7 +6,6 @@
 //! They are read by our own code, and not by `docker_credential`: that one has another order, and reads no
 //! `DOCKER_AUTH_CONFIG`.
 
-use crate::code::Code;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -27,6 +26,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
+    code::Code,
     image::Repository,
     project::place::{Defect, Place},
 };

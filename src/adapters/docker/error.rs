@@ -1,6 +1,5 @@
 //! The errors of a daemon, each with what to do about it.
 
-use crate::code::Code;
 use std::{
     io::ErrorKind,
     iter,
@@ -11,6 +10,7 @@ use futures_util::{Stream, StreamExt, future::ready};
 
 use super::address::{Address, is_socket};
 use crate::{
+    code::Code,
     image::{ImageMismatch, Reference},
     package::archive::ArchiveError,
 };

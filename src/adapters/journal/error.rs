@@ -1,12 +1,12 @@
 //! Why files were not replaced.
 
-use crate::code::Code;
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
 use super::names::COMMITTED;
+use crate::code::Code;
 
 /// Why files were not replaced, or not all yet.
 #[derive(Debug, thiserror::Error)]

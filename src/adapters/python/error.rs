@@ -1,10 +1,10 @@
 //! What can go wrong with an installer and its index.
 
-use crate::code::Code;
 use std::{io, path::PathBuf};
 
 use super::Tool;
 use crate::{
+    code::Code,
     image::Digest,
     package::vendor::VendorError,
     project::{place::Place, requirements::Pin},

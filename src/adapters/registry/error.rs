@@ -1,8 +1,7 @@
 //! What goes wrong with a registry, and what to type then.
 
 use super::address::{api_host, is_loopback};
-use crate::adapters::credentials::CredentialsError;
-use crate::code::Code;
+use crate::{adapters::credentials::CredentialsError, code::Code};
 
 /// Why a registry did not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
-use crate::code::Code;
 use std::{io, path::Path};
 
 use crate::{
+    code::Code,
     image::Digest,
     project::ignore::{TreeError, escaped},
 };

@@ -10,18 +10,18 @@ mod stages;
 mod steps;
 mod words;
 
-use crate::code::Code;
 use std::{
     ops::Range,
     path::{Path, PathBuf},
 };
 
+use super::place::{Defect, Place, nearest};
+use crate::code::Code;
+
 pub(in crate::project) use copies::{CharacterClass, glob};
 pub use copies::{ContextSource, Pattern};
 pub use scan::Instruction;
 pub use stages::{ImageUse, Resolution, Role, Stage, Used};
-
-use super::place::{Defect, Place, nearest};
 
 const KEYWORDS: [&str; 18] = [
     "ADD",

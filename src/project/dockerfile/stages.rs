@@ -1,6 +1,5 @@
 //! The stages of a Dockerfile for given build arguments and a target.
 
-use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
@@ -10,9 +9,12 @@ use super::{
     ContextSource, Dockerfile, Instruction, Pattern, copies, unwrapped,
     words::{self, Flag, Unexpanded, Variable},
 };
-use crate::project::{
-    place::{Defect, nearest},
-    tree::Entry,
+use crate::{
+    code::Code,
+    project::{
+        place::{Defect, nearest},
+        tree::Entry,
+    },
 };
 
 /// What `BuildKit` knows before the first `FROM` without an `ARG`.

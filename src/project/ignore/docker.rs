@@ -1,11 +1,13 @@
 //! `.dockerignore`, rule by rule as Docker reads it: not what git does with the same text.
 
-use crate::code::Code;
 use std::path::Path;
 
-use crate::project::{
-    dockerfile::{CharacterClass, glob},
-    place::{Defect, Place},
+use crate::{
+    code::Code,
+    project::{
+        dockerfile::{CharacterClass, glob},
+        place::{Defect, Place},
+    },
 };
 
 /// The rules of a `.dockerignore`.

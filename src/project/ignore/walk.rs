@@ -1,6 +1,5 @@
 //! The walk over a folder: every file with its digest, in an order that no machine changes.
 
-use crate::code::Code;
 use std::{
     collections::HashMap,
     ffi::OsStr,
@@ -22,6 +21,7 @@ use std::{
 use rayon::prelude::*;
 
 use crate::{
+    code::Code,
     image::Digest,
     project::tree::{Content, Entry, Location},
 };

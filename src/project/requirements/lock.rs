@@ -1,6 +1,5 @@
 //! `requirements.lock`: the wheels that were chosen, in a text that pip and uv install as it is.
 
-use crate::code::Code;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -9,6 +8,7 @@ use std::{
 
 use super::{Pin, Requirements};
 use crate::{
+    code::Code,
     image::{Digest, Platform},
     project::{
         place::{Defect, Place},

@@ -1,8 +1,8 @@
 //! One logical line of a requirements file (pure).
 
 use super::Requirement;
-use crate::code::Code;
 use crate::{
+    code::Code,
     image::Digest,
     project::{
         place::{Place, nearest},

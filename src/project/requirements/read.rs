@@ -1,13 +1,15 @@
 //! Reads a requirements file and all that it includes.
 
-use crate::code::Code;
 use std::path::{Component, Path, PathBuf};
 
 use super::{
     Requirement, Requirements,
     parse::{Line, Logical, Wrong, line},
 };
-use crate::project::place::{Defect, Place};
+use crate::{
+    code::Code,
+    project::place::{Defect, Place},
+};
 
 /// The longest file that is read, in bytes: a longer one is no list of requirements.
 const SIZE_LIMIT: u64 = 4 << 20;
