@@ -26,39 +26,35 @@ impl CacheKey {
     pub(crate) fn new(session: &Session<'_>, file: &str, digest: &Digest) -> Self {
         Self {
             file: file.to_owned(),
-            signature: signature(&session.project.root.join(file)),
+            signature: identity(&session.project.root.join(file)),
             digest: digest.clone(),
         }
     }
 }
 
-fn signature(path: &Path) -> Option<FileIdentity> {
+fn identity(path: &Path) -> Option<FileIdentity> {
     let metadata = fs_err::metadata(path).ok()?;
     Some(FileIdentity::of(&metadata))
 }
 
-fn hex(signature: &FileIdentity) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    let bytes = signature.bytes().into_iter();
-    bytes
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
+fn hex(identity: &FileIdentity) -> String {
+    hex::encode(identity.bytes())
 }
 
 /// Whether a manifest has been in order once and is as it was then, whatever it had to name.
 pub(crate) fn has(session: &Session<'_>, file: &str) -> bool {
-    let Some(verdict) = session.manifest_cache().get(file) else {
+    let Some(cached) = session.manifest_cache().get(file) else {
         return false;
     };
-    let signature = signature(&session.project.root.join(file));
-    signature.is_some_and(|signature| hex(&signature) == verdict.signature)
+    let signature = identity(&session.project.root.join(file));
+    signature.is_some_and(|signature| hex(&signature) == cached.signature)
 }
 
 /// What an earlier run said of a manifest that is in order.
 pub(crate) fn find(cache: &ManifestCache, key: &CacheKey) -> Option<Examined> {
-    let verdict = cache.get(&key.file)?;
-    let is_same = key.digest == verdict.key
-        && key.signature.as_ref().map(hex).as_ref() == Some(&verdict.signature);
+    let cached = cache.get(&key.file)?;
+    let is_same = key.digest == cached.key
+        && key.signature.as_ref().map(hex).as_ref() == Some(&cached.signature);
     is_same.then(|| Examined {
         file: key.file.clone(),
         text: String::new(),
@@ -67,12 +63,12 @@ pub(crate) fn find(cache: &ManifestCache, key: &CacheKey) -> Option<Examined> {
             changes: Vec::new(),
             pending: Vec::new(),
         },
-        named: verdict.named.iter().cloned().collect(),
+        named: cached.named.iter().cloned().collect(),
         skipped: Vec::new(),
         stale: Vec::new(),
         warnings: Vec::new(),
         objects: Objects {
-            has_spark: verdict.has_spark,
+            has_spark: cached.has_spark,
             without_image: None,
         },
     })
@@ -91,11 +87,11 @@ pub(crate) fn learn(cache: &ManifestCache, key: CacheKey, examined: &Examined) {
     else {
         return;
     };
-    let verdict = CachedManifest {
+    let cached = CachedManifest {
         signature: hex(&signature),
         key: key.digest,
         named: examined.named.iter().cloned().collect(),
         has_spark: examined.objects.has_spark,
     };
-    cache.insert(key.file, verdict);
+    cache.insert(key.file, cached);
 }

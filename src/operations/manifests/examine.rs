@@ -40,7 +40,7 @@ pub(crate) struct Manifests<'s> {
     session: &'s Session<'s>,
     rules: PlaceRules<'s>,
     files: Vec<File<'s>>,
-    /// Somebody wants to see what is left alone, which no verdict holds.
+    /// Somebody wants to see what is left alone, which the cache does not hold.
     is_full: bool,
     /// How often a text was parsed: to find its places, or to prove that a rewritten one says what it should.
     parses: AtomicUsize,

@@ -27,7 +27,7 @@ pub(crate) struct ExpectedReferences {
     current: BTreeMap<String, Vec<Reference>>,
     /// The Spark of each image's chain.
     pub(crate) sparks: BTreeMap<String, String>,
-    /// All that a verdict depends on besides a manifest's text.
+    /// All that an answer depends on besides a manifest's text.
     digest: Digest,
 }
 
@@ -115,7 +115,7 @@ impl ExpectedReferences {
         })
     }
 
-    /// All that the verdict on a manifest of `registry` depends on, but for the manifest.
+    /// All that the answer on a manifest of `registry` depends on, but for the manifest.
     pub(crate) fn digest_for(&self, registry: &str, may_share: bool) -> Digest {
         let may_share = if may_share { "share" } else { "" };
         Digest::of_fields([self.digest.hex(), registry, may_share])

@@ -70,7 +70,7 @@ impl ManifestCache {
     pub(crate) fn keep(&self, cache: &Cache, root: &Path) {
         let learnt = self.learnt();
         let is_news =
-            |(file, verdict): (&String, &CachedManifest)| self.kept.get(file) != Some(verdict);
+            |(file, manifest): (&String, &CachedManifest)| self.kept.get(file) != Some(manifest);
         if !learnt.iter().any(is_news) {
             return;
         }
