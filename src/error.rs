@@ -131,9 +131,7 @@ impl From<InputError> for Error {
     fn from(error: InputError) -> Self {
         match error {
             InputError::Defect(defect) => Self::Defect(defect),
-            InputError::Defects(defects) => {
-                Self::Several(defects.into_iter().map(Self::Defect).collect())
-            }
+            InputError::Defects(defects) => Self::of_all(defects),
             InputError::Tree(error) => Self::Tree(error),
         }
     }
@@ -161,14 +159,28 @@ impl Error {
         for result in results {
             match result {
                 Ok(value) => values.push(value),
-                Err(Self::Several(several)) => errors.extend(several),
                 Err(error) => errors.push(error),
             }
         }
-        match errors.len() {
-            0 => Ok(values),
-            1 => Err(errors.remove(0)),
-            _ => Err(Self::Several(errors)),
+        if errors.is_empty() {
+            return Ok(values);
+        }
+        Err(Self::of_all(errors))
+    }
+
+    /// The only error, or all of them as one.
+    #[must_use]
+    pub fn of_all<E: Into<Self>>(errors: impl IntoIterator<Item = E>) -> Self {
+        let mut all = Vec::new();
+        for error in errors {
+            match error.into() {
+                Self::Several(several) => all.extend(several),
+                error => all.push(error),
+            }
+        }
+        match all.len() {
+            1 => all.remove(0),
+            _ => Self::Several(all),
         }
     }
 

@@ -82,7 +82,7 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
     if errors.is_empty() {
         return Ok(results);
     }
-    Error::collect(errors.into_iter().map(Err)).map(|_: Vec<()>| results)
+    Err(Error::of_all(errors))
 }
 
 #[cfg(test)]

@@ -201,7 +201,7 @@ impl<'s> Manifests<'s> {
         self.parses.fetch_add(1, Ordering::Relaxed);
         let located = yaml::locate(Path::new(file.name), &text, &self.rules);
         let read = Arc::new(Read {
-            located: located.map_err(several)?,
+            located: located.map_err(Error::of_all)?,
             text,
             identity,
         });
@@ -248,7 +248,7 @@ impl<'s> Manifests<'s> {
         };
         let path = Path::new(file.name);
         let rewritten =
-            yaml::rewrite(path, text, located, file.may_share, &decide).map_err(several)?;
+            yaml::rewrite(path, text, located, file.may_share, &decide).map_err(Error::of_all)?;
         if rewritten.text.is_some() {
             self.parses.fetch_add(1, Ordering::Relaxed);
         }
@@ -447,13 +447,6 @@ fn image_of(session: &Session<'_>, place: &ImagePlace) -> Option<String> {
         let reference = place.reference()?;
         Some(session.project.image_matcher.named(&reference)?.to_owned())
     })
-}
-
-fn several(mut defects: Vec<Defect>) -> Error {
-    match defects.len() {
-        1 => Error::Defect(defects.remove(0)),
-        _ => Error::Several(defects.into_iter().map(Error::Defect).collect()),
-    }
 }
 
 /// The text of a manifest.
