@@ -10,6 +10,7 @@ use crate::{
     code::Code,
     image::{ImageMismatch, Reference},
     package::{archive::ArchiveError, vendor::VendorError},
+    plan::decision::Conflict,
     project::{
         ignore::TreeError,
         inputs::InputError,
@@ -91,7 +92,7 @@ pub enum Error {
         /// The tag.
         reference: Reference,
         /// What it was made from.
-        found: String,
+        found: Conflict,
     },
     /// An image is not what it should be.
     #[error("`{reference}`: {reason}")]

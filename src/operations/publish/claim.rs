@@ -65,9 +65,9 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
 
     fn refuse_conflict(&self, reference: &Reference, image: &ImageInfo) -> Result<(), Error> {
         match decision::conflict(self.fingerprint, image) {
-            Some(conflict) => Err(Error::Conflict {
+            Some(found) => Err(Error::Conflict {
                 reference: reference.clone(),
-                found: conflict.to_string(),
+                found,
             }),
             None => Ok(()),
         }

@@ -61,13 +61,14 @@ pub(crate) fn push(
     };
     let there = run.ask(prepared.plan.with_parents(targets), services.registry()?)?;
     let asked = run.asked(targets);
-    refuse_conflicts(&run, &asked.for_registry(&answers(&there), &Answers::new()))?;
+    let in_registry = answers(&there);
+    refuse_conflicts(&run, &asked.for_registry(&in_registry, &Answers::new()))?;
     let packer = Packer::new(session, services);
     let pusher = Pusher {
         run: &run,
         builder: StageBuilder::new(&run, &packer, Answers::new()),
     };
-    let names = asked.needed(&answers(&there));
+    let names = asked.needed(&in_registry);
     let pushed = run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
         let there = there.get(&stage.name).and_then(Option::as_ref);
         pusher.push(stage, there, below)

@@ -77,9 +77,9 @@ pub(crate) fn refuse_conflicts(
 ) -> Result<(), Error> {
     let stages = run.prepared.plan.parents_first();
     let refused = stages.map(|stage| match decisions.get(&stage.name) {
-        Some(Decision::Conflict(conflict)) => Err(Error::Conflict {
+        Some(Decision::Conflict(found)) => Err(Error::Conflict {
             reference: stage.reference(run.registry).clone(),
-            found: conflict.to_string(),
+            found: found.clone(),
         }),
         _ => Ok(()),
     });
