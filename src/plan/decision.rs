@@ -242,23 +242,21 @@ impl Asked<'_> {
 
 /// What the manifests alone say: an image whose reference stands in one was made, and so was all that it stands on.
 ///
-/// `wanted` has each stage's references by this checkout, `named` those in the manifests.
+/// `named` has the references in the manifests, by image.
 #[must_use]
 pub fn by_manifests(
     plan: &Plan,
-    wanted: &BTreeMap<String, Vec<Reference>>,
     named: &BTreeMap<String, Vec<Reference>>,
 ) -> BTreeMap<String, Decision> {
-    let is_current = |name: &String, reference: &Reference| {
-        let mut wanted = wanted.get(name).into_iter().flatten();
-        wanted
-            .any(|wanted| wanted.repository == reference.repository && wanted.tag == reference.tag)
+    let is_current = |stage: &Stage, named: &Reference| {
+        let mut wanted = stage.references();
+        wanted.any(|wanted| wanted.repository == named.repository && wanted.tag == named.tag)
     };
-    let state = |name: &String| {
-        let references = named.get(name).map_or(&[][..], Vec::as_slice);
+    let state = |stage: &Stage| {
+        let references = named.get(&stage.name).map_or(&[][..], Vec::as_slice);
         match references
             .iter()
-            .find(|reference| !is_current(name, reference))
+            .find(|reference| !is_current(stage, reference))
         {
             Some(other) => Decision::Build(Reason::OtherInManifests(other.clone())),
             None if references.is_empty() => Decision::Unknown,
@@ -267,8 +265,8 @@ pub fn by_manifests(
     };
     let mut states: BTreeMap<String, Decision> = plan
         .stages
-        .keys()
-        .map(|name| (name.clone(), state(name)))
+        .values()
+        .map(|stage| (stage.name.clone(), state(stage)))
         .collect();
     let current = states
         .iter()
@@ -479,28 +477,25 @@ mod tests {
 
     #[test]
     fn manifests_say_what_was_made() {
-        let of = |name: &str, tags: &[&str]| {
-            let parse = |tag: &&str| format!("registry.example/{name}:{tag}").parse().unwrap();
-            (
-                name.to_owned(),
-                tags.iter().map(parse).collect::<Vec<Reference>>(),
-            )
-        };
-        let wanted = ["base", "ds", "job"].map(|name| of(name, &["1"])).into();
-        let states = |named: &[(String, Vec<Reference>)]| {
-            let named = named.iter().cloned().collect();
-            let states = by_manifests(&plan(), &wanted, &named);
-            ["base", "ds", "job"].map(|name| states[name].clone())
+        let states = |named: &[(&str, &[&Reference])]| {
+            let named = named.iter().map(|(name, references)| {
+                let references = references.iter().copied().cloned().collect();
+                ((*name).to_owned(), references)
+            });
+            let states = by_manifests(&plan(), &named.collect());
+            NAMES.map(|name| states[name].clone())
         };
         let unknown = || Decision::Unknown;
-        let other = Decision::Build(Reason::OtherInManifests(of("job", &["0"]).1.remove(0)));
+        let [ds, job] = ["ds", "job"].map(reference);
+        let old = job.repository.with_tag("0");
+        let other = Decision::Build(Reason::OtherInManifests(old.clone()));
         assert_eq!(states(&[]), [unknown(), unknown(), unknown()]);
         assert_eq!(
-            states(&[of("job", &["1", "0"])]),
+            states(&[("job", &[&job, &old])]),
             [unknown(), unknown(), other]
         );
         assert_eq!(
-            states(&[of("ds", &["1"])]),
+            states(&[("ds", &[&ds])]),
             [Decision::Reuse, Decision::Reuse, unknown()]
         );
     }

@@ -6,7 +6,7 @@ use super::push::answers;
 use crate::{
     adapters::docker::Daemon,
     error::Error,
-    image::{Digest, ImageInfo, Reference},
+    image::{Digest, ImageInfo},
     operations::{
         build::Run,
         manifests::{self, Manifests},
@@ -100,12 +100,8 @@ fn by_manifests(
     manifests: &Manifests<'_>,
 ) -> Result<BTreeMap<String, Decision>, Error> {
     let plan = &run.prepared.plan;
-    let stages = plan.stages.values();
-    let expected: BTreeMap<String, Vec<Reference>> = stages
-        .map(|stage| (stage.name.clone(), stage.references().cloned().collect()))
-        .collect();
     let named = manifests::references(manifests.named()?);
-    let decisions = decision::by_manifests(plan, &expected, &named);
+    let decisions = decision::by_manifests(plan, &named);
     let is_to_build = |name: &str| decisions.get(name) != Some(&Decision::Reuse);
     let needed: BTreeSet<String> = plan.needed(targets, |stage| is_to_build(&stage.name));
     let decisions = decisions.into_iter();
