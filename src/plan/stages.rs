@@ -131,6 +131,13 @@ impl Stage {
         self.references.0.values()
     }
 
+    /// The platforms that it is made for.
+    #[must_use]
+    pub fn each_platform(&self) -> Vec<Platform> {
+        let platforms = self.platforms.iter();
+        platforms.map(|stage| stage.platform.clone()).collect()
+    }
+
     /// Its tag, which is the same in every registry.
     #[must_use]
     pub fn tag(&self) -> &str {

@@ -115,8 +115,7 @@ impl NewPins {
 /// Pins what arrived; the image, where it was pinned to another digest.
 fn set(pins: &mut Pins, registry: &str, stage: &Stage, row: &ImageResult) -> Option<Moved> {
     let new = row.digest.as_ref()?;
-    let platforms = stage.platforms.iter();
-    let platforms: Vec<_> = platforms.map(|stage| stage.platform.clone()).collect();
+    let platforms = stage.each_platform();
     let repository = &row.reference.repository;
     let old = pins.set(registry, repository, &platforms, &stage.fingerprint, new)?;
     (old != *new).then(|| Moved {

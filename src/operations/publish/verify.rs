@@ -71,13 +71,6 @@ struct ExpectedTag<'a> {
     reference: &'a Reference,
 }
 
-impl ExpectedTag<'_> {
-    fn platforms(&self) -> Vec<Platform> {
-        let platforms = self.stage.platforms.iter();
-        platforms.map(|stage| stage.platform.clone()).collect()
-    }
-}
-
 struct Verifier<'a> {
     services: &'a Services<'a>,
     pins: &'a Pins,
@@ -124,7 +117,7 @@ impl Verifier<'_> {
         if (&written.repository, &written.tag) != (&tagged.repository, &tagged.tag) {
             return Ok(());
         }
-        let platforms = wanted.platforms();
+        let platforms = wanted.stage.each_platform();
         let (repository, fingerprint) = (&tagged.repository, &wanted.stage.fingerprint);
         let pinned = self
             .pins
