@@ -10,7 +10,7 @@ use crate::{
     code::Code,
     error::Error,
     operations::{
-        manifests::{self, Digests, Examined, ExpectedReferences, Manifests, Scope},
+        manifests::{self, Examined, ExpectedReferences, Manifests, Scope},
         publish,
         resolution::{self, Prepared, Strictness},
         workspace::{LockPolicy, Services, Session},
@@ -49,11 +49,7 @@ fn check(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<(
     };
     let services = Services::new(session, LockPolicy::ReadOnly);
     let manifests = Manifests::of(session, scope.registry)?;
-    let manifests = if arguments.format == CheckFormat::Json || ui.verbosity() > 0 {
-        manifests.in_full()
-    } else {
-        manifests
-    };
+    let manifests = manifests.in_full(arguments.format == CheckFormat::Json || ui.verbosity() > 0);
     let (examined, prepared) = examine(session, &manifests, &services, scope)?;
     Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;
     let mut drift = drift(&examined);
@@ -90,8 +86,7 @@ fn examine(
     scope: Scope<'_>,
 ) -> Result<(Vec<Arc<Examined>>, Prepared), Error> {
     let prepared = resolution::prepare(session, services)?;
-    let pins = session.pins()?;
-    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
+    let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     let examined = manifests.examine(&expected)?;
     manifests::say_skipped(session, &examined);
     manifests::refuse_nothing_named(session, scope, &examined)?;

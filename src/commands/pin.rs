@@ -4,7 +4,7 @@ use crate::{
     cli::PinArguments,
     error::Error,
     operations::{
-        manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
+        manifests::{self, ExpectedReferences, Manifests, Scope},
         resolution::{self, Strictness},
         workspace::{LockPolicy, Services, Session},
     },
@@ -17,16 +17,10 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PinArguments) -> R
         registry: arguments.images.registry.registry.as_deref(),
         images: &targets,
     };
-    let manifests = Manifests::of(session, scope.registry)?;
-    let manifests = if ui.verbosity() > 0 {
-        manifests.in_full()
-    } else {
-        manifests
-    };
+    let manifests = Manifests::of(session, scope.registry)?.in_full(ui.verbosity() > 0);
     let services = Services::new(session, LockPolicy::ReadOnly);
     let prepared = resolution::prepare(session, &services)?;
-    let pins = session.pins()?;
-    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
+    let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     let examined = manifests.examine(&expected)?;
     manifests::say_skipped(session, &examined);
     manifests::refuse_nothing_named(session, scope, &examined)?;

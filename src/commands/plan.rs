@@ -12,9 +12,9 @@ use crate::{
     error::Error,
     operations::{
         build::Run,
-        manifests::{self, Digests, Examined, ExpectedReferences, Manifests, Scope},
+        manifests::{self, Examined, ExpectedReferences, Manifests, Scope},
         publish::{self, Preview, PushPreview},
-        resolution::{self, Prepared},
+        resolution,
         workspace::{LockPolicy, Services, Session},
     },
     project::{
@@ -34,8 +34,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
     };
     let services = Services::new(session, LockPolicy::ReadOnly);
     let prepared = resolution::prepare(session, &services)?;
-    let pins = session.pins()?;
-    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
+    let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     let manifests = Manifests::of(session, scope.registry)?;
     let examined = manifests.examine(&expected)?;
     manifests::warn(session, &prepared, scope, &examined);
@@ -47,8 +46,6 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
     };
     let planner = Planner {
         ui,
-        session,
-        prepared: &prepared,
         targets: &targets,
         run: &run,
     };
@@ -68,8 +65,6 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
 /// What a plan is made from.
 struct Planner<'a> {
     ui: &'a Ui,
-    session: &'a Session<'a>,
-    prepared: &'a Prepared,
     targets: &'a [String],
     run: &'a Run<'a>,
 }
@@ -105,10 +100,10 @@ impl Planner<'_> {
         if self.ui.verbosity() < 2 {
             return Ok(left_out);
         }
-        let project = &self.session.project;
+        let project = &self.run.session.project;
         let never = NeverContext::of(project);
-        for name in self.prepared.plan.with_parents(self.targets) {
-            let stage = &self.prepared.plan.stages[&name];
+        for name in self.run.prepared.plan.with_parents(self.targets) {
+            let stage = &self.run.prepared.plan.stages[&name];
             let context = stage.inputs.recipe.files();
             let folders = left_out::of(project, &stage.image, context, &never)?;
             left_out.insert(name, folders);

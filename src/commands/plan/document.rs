@@ -124,7 +124,7 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
     let warnings = planner.ui.warnings().into_iter();
     let document = PlanDocument {
         version: VERSION,
-        project: &planner.session.project.name,
+        project: &planner.run.session.project.name,
         registry: known.registry,
         daemon: asked(known.preview.daemon.as_ref().map(ToString::to_string)),
         images: images(planner, known),
@@ -144,7 +144,7 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
 }
 
 fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImage<'a>> {
-    let stages = planner.prepared.plan.parents_first();
+    let stages = planner.run.prepared.plan.parents_first();
     let images = stages.filter(|stage| known.has(&stage.name)).map(|stage| {
         let name = &stage.name;
         let reference = stage.reference(planner.run.registry);

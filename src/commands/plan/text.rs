@@ -35,7 +35,7 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
 
 /// One row an image, and below it what is behind its state.
 fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String> {
-    let stages = planner.prepared.plan.parents_first();
+    let stages = planner.run.prepared.plan.parents_first();
     let (mut rows, mut notes) = (Vec::new(), Vec::new());
     for stage in stages.filter(|stage| known.has(&stage.name)) {
         let name = &stage.name;
@@ -177,7 +177,7 @@ fn untracked_inputs(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> V
 }
 
 fn left_out(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String> {
-    let order = planner.prepared.plan.order.iter();
+    let order = planner.run.prepared.plan.order.iter();
     let folders = order.filter_map(|name| Some((name, known.left_out.get(name)?)));
     let mut lines = Vec::new();
     for (name, folder) in

@@ -18,7 +18,7 @@ use crate::{
     error::Error,
     operations::{
         dist::{self, Action, ImageResult, Packer},
-        manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
+        manifests::{self, ExpectedReferences, Manifests, Scope},
         provenance, resolution,
         workspace::{Services, Session},
     },
@@ -52,8 +52,7 @@ pub(crate) fn build(
     // What cannot be built is told before anything is looked up or packed.
     services.daemon()?;
     let prepared = resolution::prepare(session, services)?;
-    let pins = session.pins()?;
-    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins));
+    let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     manifests.examine(&expected)?;
     let packer = Packer::new(session, services);
     packer.pack_images(targets, &prepared)?;
@@ -74,7 +73,7 @@ pub(crate) fn build(
         .filter_map(|name| made.get(name).map(|made| ImageResult::of_made(name, made)))
         .collect();
     provenance::keep_records(session, &prepared, targets)?;
-    let changed = manifests::rewrite(&manifests, &prepared, scope, &pins, None)?;
+    let changed = manifests::rewrite(&manifests, &prepared, scope, &expected, None)?;
     dist::write_images_json(session, &prepared, chosen, &images)?;
     packer.remember();
     Ok(Finished {

@@ -12,7 +12,7 @@ use std::{
 use super::{
     cache::{self, CacheKey},
     examined::{Examined, Named, Scope, Skipped, objects},
-    expected::{Digests, ExpectedReferences},
+    expected::ExpectedReferences,
     unmanaged::unmanaged_references,
     warnings,
 };
@@ -29,7 +29,6 @@ use crate::{
     project::{
         digest_cache::FileIdentity,
         glob,
-        pins::Pins,
         place::{Defect, Place},
     },
     yaml::{self, ImagePlace, LeftAlone, Located, PlaceRules, on_all_cores},
@@ -128,12 +127,9 @@ impl<'s> Manifests<'s> {
         })
     }
 
-    /// The same, with all that is left alone.
-    pub(crate) fn in_full(self) -> Self {
-        Self {
-            is_full: true,
-            ..self
-        }
+    /// The same; with all that is left alone, if somebody wants to see that.
+    pub(crate) fn in_full(self, is_full: bool) -> Self {
+        Self { is_full, ..self }
     }
 
     /// Reads every manifest that is not known, so that a broken one is told before anything is sent anywhere.
@@ -328,12 +324,11 @@ pub(crate) fn rewrite(
     manifests: &Manifests<'_>,
     prepared: &Prepared,
     scope: Scope<'_>,
-    pins: &Pins,
+    expected: &ExpectedReferences,
     beside: Option<Replacement>,
 ) -> Result<bool, Error> {
     let session = manifests.session;
-    let expected = ExpectedReferences::of_plan(session, prepared, scope, Digests::Pinned(pins));
-    let examined = manifests.examine(&expected)?;
+    let examined = manifests.examine(expected)?;
     let changed = write(session, &examined, beside)?;
     warn(session, prepared, scope, &examined);
     Ok(changed)
@@ -472,6 +467,7 @@ mod tests {
 
     use super::*;
     use crate::operations::{
+        manifests::Digests,
         resolution::prepare,
         testing::{Project as TestProject, Recorder},
         workspace::{LockPolicy, Services},

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::examined::Scope;
 use crate::{
+    error::Error,
     image::{Digest, Reference},
     operations::{resolution::Prepared, workspace::Session},
     project::{ConfiguredPlace, PathStep, PinMode, pins::Pins},
@@ -32,6 +33,20 @@ pub(crate) struct ExpectedReferences {
 }
 
 impl ExpectedReferences {
+    /// The references that the plan gives, with the digests that stand in `sparkpack.pins`.
+    ///
+    /// # Errors
+    /// The pins cannot be read.
+    pub(crate) fn pinned(
+        session: &Session<'_>,
+        prepared: &Prepared,
+        scope: Scope<'_>,
+    ) -> Result<Self, Error> {
+        let pins = session.pins()?;
+        let digests = Digests::Pinned(&pins);
+        Ok(Self::of_plan(session, prepared, scope, digests))
+    }
+
     /// The references that the plan gives.
     pub(crate) fn of_plan(
         session: &Session<'_>,
@@ -56,11 +71,7 @@ impl ExpectedReferences {
                 if !meant.contains(&stage.name) {
                     continue;
                 }
-                let platforms: Vec<_> = stage
-                    .platforms
-                    .iter()
-                    .map(|stage| stage.platform.clone())
-                    .collect();
+                let platforms = stage.each_platform();
                 let repository = &reference.repository;
                 let fingerprint = &stage.fingerprint;
                 let digest = match (project.pin, digests) {
@@ -75,7 +86,7 @@ impl ExpectedReferences {
                 let want = Expected {
                     image: stage.name.clone(),
                     repository: reference.repository.clone(),
-                    tag: reference.tag.clone().unwrap_or_default(),
+                    tag: stage.tag().to_owned(),
                     digest,
                 };
                 wanted.insert(stage.name.clone(), want);

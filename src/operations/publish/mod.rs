@@ -80,7 +80,9 @@ pub(crate) fn push(
         .collect();
     let pins = NewPins::of_push(session, &prepared, registry, &images, &manifests)?;
     pins.tell(session);
-    let changed = manifests::rewrite(&manifests, &prepared, scope, &pins.pins, pins.file(session))?;
+    let expected =
+        ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins.pins));
+    let changed = manifests::rewrite(&manifests, &prepared, scope, &expected, pins.file(session))?;
     dist::write_images_json(session, &prepared, registry, &images)?;
     packer.remember();
     Ok(Finished {
