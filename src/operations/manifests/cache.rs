@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct CacheKey {
     file: String,
     /// As the file is now; nothing where that cannot be said.
-    signature: Option<FileIdentity>,
+    identity: Option<FileIdentity>,
     digest: Digest,
 }
 
@@ -26,13 +26,13 @@ impl CacheKey {
     pub(crate) fn new(session: &Session<'_>, file: &str, digest: &Digest) -> Self {
         Self {
             file: file.to_owned(),
-            signature: identity(&session.project.root.join(file)),
+            identity: identity_of(&session.project.root.join(file)),
             digest: digest.clone(),
         }
     }
 }
 
-fn identity(path: &Path) -> Option<FileIdentity> {
+fn identity_of(path: &Path) -> Option<FileIdentity> {
     let metadata = fs_err::metadata(path).ok()?;
     Some(FileIdentity::of(&metadata))
 }
@@ -46,15 +46,15 @@ pub(crate) fn has(session: &Session<'_>, file: &str) -> bool {
     let Some(cached) = session.manifest_cache().get(file) else {
         return false;
     };
-    let signature = identity(&session.project.root.join(file));
-    signature.is_some_and(|signature| hex(&signature) == cached.signature)
+    let identity = identity_of(&session.project.root.join(file));
+    identity.is_some_and(|identity| hex(&identity) == cached.identity)
 }
 
 /// What an earlier run said of a manifest that is in order.
 pub(crate) fn find(cache: &ManifestCache, key: &CacheKey) -> Option<Examined> {
     let cached = cache.get(&key.file)?;
     let is_same = key.digest == cached.key
-        && key.signature.as_ref().map(hex).as_ref() == Some(&cached.signature);
+        && key.identity.as_ref().map(hex).as_ref() == Some(&cached.identity);
     is_same.then(|| Examined {
         file: key.file.clone(),
         text: String::new(),
@@ -81,14 +81,14 @@ pub(crate) fn learn(cache: &ManifestCache, key: CacheKey, examined: &Examined) {
         && examined.stale.is_empty()
         && examined.warnings.is_empty()
         && examined.objects.without_image.is_none();
-    let Some(signature) = key
-        .signature
-        .filter(|signature| is_in_order && signature.is_older_than(cache.now()))
+    let Some(identity) = key
+        .identity
+        .filter(|identity| is_in_order && identity.is_older_than(cache.now()))
     else {
         return;
     };
     let cached = CachedManifest {
-        signature: hex(&signature),
+        identity: hex(&identity),
         key: key.digest,
         named: examined.named.iter().cloned().collect(),
         has_spark: examined.objects.has_spark,

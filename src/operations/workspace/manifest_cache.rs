@@ -35,7 +35,7 @@ pub(crate) struct ManifestCache {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CachedManifest {
     /// What the file system said of the file, in hex.
-    pub(crate) signature: String,
+    pub(crate) identity: String,
     /// Of all else that the answer depends on.
     pub(crate) key: Digest,
     /// The images that it names.
@@ -48,7 +48,7 @@ pub(crate) struct CachedManifest {
 struct CacheFile {
     reader: u32,
     version: String,
-    manifest_cache: BTreeMap<String, CachedManifest>,
+    manifests: BTreeMap<String, CachedManifest>,
 }
 
 impl ManifestCache {
@@ -60,7 +60,7 @@ impl ManifestCache {
                 document.reader == READER && document.version == env!("CARGO_PKG_VERSION")
             });
         Self {
-            kept: document.map_or_else(BTreeMap::new, |document| document.manifest_cache),
+            kept: document.map_or_else(BTreeMap::new, |document| document.manifests),
             learnt: Mutex::default(),
             now: digest_cache::now(),
         }
@@ -74,13 +74,13 @@ impl ManifestCache {
         if !learnt.iter().any(is_news) {
             return;
         }
-        let mut manifest_cache = self.kept.clone();
-        manifest_cache.extend(learnt.clone());
-        manifest_cache.retain(|file, _| root.join(file).exists());
+        let mut manifests = self.kept.clone();
+        manifests.extend(learnt.clone());
+        manifests.retain(|file, _| root.join(file).exists());
         let document = CacheFile {
             reader: READER,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            manifest_cache,
+            manifests,
         };
         if let Ok(text) = serde_json::to_string(&document) {
             let bytes = format!("{}\n{text}", Digest::of(text.as_bytes()).hex());

@@ -16,7 +16,7 @@ use crate::{
     image::Repository,
 };
 
-/// The daemon, the registry and what else is services, for one run.
+/// The daemon, the registry and what else is outside the project, for one run.
 pub(crate) struct Services<'a> {
     session: &'a Session<'a>,
     policy: LockPolicy,

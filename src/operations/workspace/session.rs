@@ -104,8 +104,8 @@ impl<'a> Session<'a> {
         let globs: Vec<_> = globs
             .filter_map(|glob| glob::compile(&glob.pattern).ok())
             .collect();
-        let services = |path: &str| globs.iter().any(|glob| glob.is_match(path));
-        if let Some(recovered) = journal::recover(root, &services)? {
+        let outside = |path: &str| globs.iter().any(|glob| glob.is_match(path));
+        if let Some(recovered) = journal::recover(root, &outside)? {
             self.events.note(Note::Recovered(&recovered));
         }
         self.cache.sweep();
