@@ -30,7 +30,6 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &LockArguments) -> 
     let resolver = Resolver {
         session,
         services: &services,
-        policy: LockPolicy::Update,
         inputs,
         before: &old.lock,
         upgraded: &packages,

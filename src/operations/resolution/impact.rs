@@ -39,9 +39,9 @@ impl Before {
     ) -> Option<Self> {
         let project = &session.project;
         let (lock, mut unlocked) = filled(session, inputs, &files.lock, local_sources);
-        let (missing, none) = (LockPolicy::ReadOnly, BTreeSet::new());
+        let (policy, none) = (LockPolicy::ReadOnly, BTreeSet::new());
         let mut known = files.clone();
-        let chosen = wheels::of_all(session, services, missing, inputs, &mut known, &none);
+        let chosen = wheels::of_all(session, services, policy, inputs, &mut known, &none);
         let chosen = chosen.ok()?;
         unlocked.extend(chosen.unlocked.into_iter().map(|(name, _)| name));
         let given = PlanInputs {

@@ -25,7 +25,6 @@ use crate::{
 pub(crate) struct Lookup<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) services: &'a Services<'a>,
-    pub(crate) policy: LockPolicy,
     pub(crate) inputs: &'a Inputs,
     /// As it was before anything was taken out to be looked up again.
     pub(crate) before: &'a Lock,
@@ -49,7 +48,7 @@ impl Lookup<'_> {
                     let is_whole = platforms.iter().all(|used| known.contains_key(*used));
                     // Of an index that was never looked into nothing is known, and nothing is needed.
                     let is_known = known.is_empty() || !is_index || is_whole;
-                    if !is_known && self.policy == LockPolicy::Update {
+                    if !is_known && self.services.policy() == LockPolicy::Update {
                         let pinned = reference(text)?.repository.with_digest(digest);
                         if let Some(listing) = self.services.registry()?.listing(&pinned)? {
                             let found = self.locked(text, &platforms, listing)?;
@@ -77,7 +76,7 @@ impl Lookup<'_> {
                 platforms: std::collections::BTreeMap::new(),
             }));
         }
-        if self.policy != LockPolicy::Update {
+        if self.services.policy() != LockPolicy::Update {
             return Ok(None);
         }
         let refused = match self.services.registry()?.listing(&reference) {

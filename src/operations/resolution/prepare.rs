@@ -39,7 +39,6 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
     let resolver = Resolver {
         session,
         services,
-        policy,
         inputs: &inputs,
         before: &old.lock,
         upgraded: &BTreeSet::new(),
@@ -47,7 +46,7 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
     let resolved = resolver.resolve(old.clone())?;
     let plan = resolved.plan(session, &inputs);
     let plan = plan.map_err(|error| policy.explain(error))?;
-    keep(session, policy, &inputs, &old, &resolved.files)?;
+    keep(session, services, &inputs, &old, &resolved.files)?;
     Ok(Prepared {
         plan,
         lock: resolved.files.lock,
@@ -74,14 +73,14 @@ pub(crate) fn inputs_and_wheels(
         &BTreeSet::new(),
     )?;
     let wheels = chosen.all().map_err(|defect| policy.explain(defect))?;
-    keep(session, policy, &inputs, &old, &new)?;
+    keep(session, services, &inputs, &old, &new)?;
     Ok((inputs, wheels))
 }
 
 /// Writes what became more complete, without what nothing uses any more; or refuses to.
 fn keep(
     session: &Session<'_>,
-    policy: LockPolicy,
+    services: &Services<'_>,
     inputs: &Inputs,
     old: &LockFiles,
     new: &LockFiles,
@@ -89,7 +88,7 @@ fn keep(
     if new == old {
         return Ok(());
     }
-    match policy {
+    match services.policy() {
         LockPolicy::ReadOnly => Ok(()),
         LockPolicy::Locked => {
             let place = Place::of_line(lock::FILE_NAME, 1);
@@ -135,7 +134,6 @@ pub(crate) fn warn_of_inputs(session: &Session<'_>, inputs: &Inputs) {
 pub(crate) struct Resolver<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) services: &'a Services<'a>,
-    pub(crate) policy: LockPolicy,
     pub(crate) inputs: &'a Inputs,
     /// The lock before anything was taken out of it to be looked up again.
     pub(crate) before: &'a Lock,
@@ -152,9 +150,9 @@ pub(crate) struct ResolvedLocks {
 
 impl Resolver<'_> {
     pub(crate) fn resolve(&self, mut files: LockFiles) -> Result<ResolvedLocks, Error> {
-        let project = &self.session.project;
+        let (project, policy) = (&self.session.project, self.services.policy());
         let local_sources = local_sources(self.session, self.services, self.inputs)?;
-        if self.policy != LockPolicy::ReadOnly {
+        if policy != LockPolicy::ReadOnly {
             lock_recipes(&mut files.lock, self.inputs);
             let chains = project.chains.iter();
             files.lock.chains = chains
@@ -163,26 +161,25 @@ impl Resolver<'_> {
             let lookup = Lookup {
                 session: self.session,
                 services: self.services,
-                policy: self.policy,
                 inputs: self.inputs,
                 before: self.before,
             };
-            if self.policy != LockPolicy::Locked {
+            if policy != LockPolicy::Locked {
                 lookup.images(&mut files.lock)?;
             }
-            if self.policy == LockPolicy::Update {
+            if policy == LockPolicy::Update {
                 lookup.sources(&mut files.lock)?;
             }
         }
         let chosen = wheels::of_all(
             self.session,
             self.services,
-            self.policy,
+            policy,
             self.inputs,
             &mut files,
             self.upgraded,
         )?;
-        let wheels = chosen.all().map_err(|defect| self.policy.explain(defect))?;
+        let wheels = chosen.all().map_err(|defect| policy.explain(defect))?;
         Ok(ResolvedLocks {
             files,
             wheels,
