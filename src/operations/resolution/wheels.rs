@@ -99,6 +99,17 @@ struct Chooser<'a> {
     unlocked: Vec<(String, Defect)>,
 }
 
+/// What wheels are wanted for: an image on a platform.
+struct Wanted<'a> {
+    image: &'a Image,
+    requirements: &'a ImageRequirements,
+    /// What the image's parents have.
+    provided: &'a [Pin],
+    target: &'a Target,
+    /// What a lock that answers was asked.
+    asked: &'a ResolveRequest,
+}
+
 impl Chooser<'_> {
     fn image(&mut self, image: &Image, inputs: &StageInputs) -> Result<(), Error> {
         for platform in &image.platforms {
@@ -108,8 +119,13 @@ impl Chooser<'_> {
                 let target = self.target(image, platform)?;
                 let asked = ResolveRequest::of(&requirements.requirements, &provided, &target);
                 self.refuse_other_users(image, requirements, &asked)?;
-                let chosen =
-                    self.locked_or_chosen(image, requirements, &provided, &target, &asked)?;
+                let chosen = self.locked_or_chosen(&Wanted {
+                    image,
+                    requirements,
+                    provided: &provided,
+                    target: &target,
+                    asked: &asked,
+                })?;
                 provided.extend(chosen.iter().map(LockedWheel::pin));
                 self.wheels.insert(key.clone(), chosen);
             }
@@ -169,15 +185,8 @@ impl Chooser<'_> {
         })
     }
 
-    fn locked_or_chosen(
-        &mut self,
-        image: &Image,
-        requirements: &ImageRequirements,
-        provided: &[Pin],
-        target: &Target,
-        asked: &ResolveRequest,
-    ) -> Result<Vec<LockedWheel>, Error> {
-        let known = of_lock(self.files, image, requirements, asked, &target.platform);
+    fn locked_or_chosen(&mut self, wanted: &Wanted<'_>) -> Result<Vec<LockedWheel>, Error> {
+        let known = of_lock(self.files, wanted);
         if let Some(wheels) = known {
             let mut names = wheels.iter().map(|locked| &locked.wheel.name);
             if !names.any(|name| self.upgraded.contains(name)) {
@@ -185,31 +194,35 @@ impl Chooser<'_> {
             }
         }
         if self.policy == LockPolicy::Update {
-            return self.choose(image, requirements, provided, target, asked);
+            return self.choose(wanted);
         }
-        let defect = unlocked(image, requirements, target);
-        self.unlocked.push((image.name.clone(), defect));
+        self.unlocked
+            .push((wanted.image.name.clone(), unlocked(wanted)));
         Ok(Vec::new())
     }
 
-    fn choose(
-        &mut self,
-        image: &Image,
-        requirements: &ImageRequirements,
-        provided: &[Pin],
-        target: &Target,
-        asked: &ResolveRequest,
-    ) -> Result<Vec<LockedWheel>, Error> {
+    fn choose(&mut self, wanted: &Wanted<'_>) -> Result<Vec<LockedWheel>, Error> {
+        let Wanted {
+            image,
+            requirements,
+            target,
+            asked,
+            ..
+        } = *wanted;
         let mut progress = self.session.events.begin(&image.name);
         let file = described(requirements);
         progress.step(Step::ChooseWheels(&file));
         let installer = self.services.installer()?;
         let preferences = Preferences {
-            pins: self.kept(image, requirements, &target.platform),
+            pins: self.kept(wanted),
             upgraded: self.upgraded.clone(),
         };
-        let resolved =
-            installer.lock_keeping(&requirements.requirements, target, provided, &preferences);
+        let resolved = installer.lock_keeping(
+            &requirements.requirements,
+            target,
+            wanted.provided,
+            &preferences,
+        );
         let resolved = resolved.map_err(|error| placed(requirements, error))?;
         progress.end(Outcome::ChoseWheels {
             count: resolved.wheels.len(),
@@ -225,15 +238,11 @@ impl Chooser<'_> {
 
     /// The versions that were chosen before: those of other platforms in this run, then those that were locked for
     /// this platform, then for any, whatever the requirements said then.
-    fn kept(
-        &self,
-        image: &Image,
-        requirements: &ImageRequirements,
-        platform: &Platform,
-    ) -> Vec<Pin> {
+    fn kept(&self, wanted: &Wanted<'_>) -> Vec<Pin> {
+        let platform = &wanted.target.platform;
         let mut kept: BTreeMap<String, Pin> = BTreeMap::new();
-        let before = all_of_lock(&self.before, image, requirements);
-        let now = all_of_lock(self.files, image, requirements);
+        let before = all_of_lock(&self.before, wanted);
+        let now = all_of_lock(self.files, wanted);
         let of_platform = before.iter().filter(|(of, _)| *of == *platform);
         let others = before.iter().filter(|(of, _)| *of != *platform);
         let is_new = |(of, wheels): &&(Platform, Vec<LockedWheel>)| {
@@ -297,18 +306,13 @@ impl Chooser<'_> {
 }
 
 /// The wheels that the locks have for a platform, if they answer for what is asked.
-fn of_lock(
-    files: &LockFiles,
-    image: &Image,
-    requirements: &ImageRequirements,
-    asked: &ResolveRequest,
-    platform: &Platform,
-) -> Option<Vec<LockedWheel>> {
-    if let Some(file) = beside(requirements) {
+fn of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Option<Vec<LockedWheel>> {
+    let (asked, platform) = (wanted.asked, &wanted.target.platform);
+    if let Some(file) = beside(wanted.requirements) {
         let lock = files.beside.get(&file).filter(|lock| lock.answers(asked))?;
         return lock.wheels.get(platform).cloned();
     }
-    let locked = files.lock.wheels.get(&image.name)?.get(platform)?;
+    let locked = files.lock.wheels.get(&wanted.image.name)?.get(platform)?;
     let is_current = locked.requirements == asked.requirements_digest
         && locked.python == dotted(asked.python)
         && locked.glibc == dotted(asked.glibc);
@@ -316,16 +320,17 @@ fn of_lock(
 }
 
 /// The wheels that the locks have for any platform and for whatever was asked then.
-fn all_of_lock(
-    files: &LockFiles,
-    image: &Image,
-    requirements: &ImageRequirements,
-) -> Vec<(Platform, Vec<LockedWheel>)> {
-    if let Some(file) = beside(requirements) {
+fn all_of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Vec<(Platform, Vec<LockedWheel>)> {
+    if let Some(file) = beside(wanted.requirements) {
         let locked = files.beside.get(&file).into_iter();
         return locked.flat_map(|lock| lock.wheels.clone()).collect();
     }
-    let locked = files.lock.wheels.get(&image.name).into_iter().flatten();
+    let locked = files
+        .lock
+        .wheels
+        .get(&wanted.image.name)
+        .into_iter()
+        .flatten();
     locked
         .filter_map(|(platform, locked)| Some((platform.clone(), wheels_of(locked)?)))
         .collect()
@@ -342,14 +347,15 @@ pub(crate) fn wheels_of(locked: &LockedWheels) -> Option<Vec<LockedWheel>> {
     wheels.collect()
 }
 
-fn unlocked(image: &Image, requirements: &ImageRequirements, target: &Target) -> Defect {
+fn unlocked(wanted: &Wanted<'_>) -> Defect {
+    let requirements = wanted.requirements;
     let file = if requirements.built_in {
         Path::new(lock::FILE_NAME)
     } else {
         &requirements.requirements.file
     };
-    let (of, platform) = (described(requirements), &target.platform);
-    let name = &image.name;
+    let (of, platform) = (described(requirements), &wanted.target.platform);
+    let name = &wanted.image.name;
     let message = format!("`{name}` needs the wheels for {of} ({platform}), which no lock has");
     let defect = Defect::new(Code::E033, Place::of_line(file, 1), message);
     defect.hint("run `sparkpack lock`, which completes the locks")
