@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 
 use oci_spec::image::{History, ImageConfiguration};
 use serde::Deserialize as _;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Value, value::RawValue};
 
 use super::{
     Digest, ImageError, ImageInfo, ImageManifest, Layer, Platform,
+    descriptor::PLATFORM_KEYS,
     fields::{Fields, bytes, json},
 };
 
@@ -106,7 +107,7 @@ impl ImageConfig {
         let added = layers.iter().map(|layer| layer.diff_id.clone());
         self.diff_ids.extend(added);
         let mut rootfs: Fields = self.fields.get("rootfs", WHAT)?.unwrap_or_default();
-        if !rootfs.contains("type") {
+        if !rootfs.has("type") {
             rootfs.set("type", "layers", WHAT)?;
         }
         rootfs.set("diff_ids", &self.diff_ids, WHAT)?;
@@ -178,25 +179,22 @@ impl ImageConfig {
 
 /// The part of a config that is needed, in OCI's type: what else is odd in it is no matter of ours.
 fn needed(fields: &Fields) -> Result<ImageConfiguration, ImageError> {
-    let mut kept: Map<String, Value> = Map::new();
-    for key in ["os", "architecture", "variant", "rootfs"] {
-        if let Some(value) = fields.get(key, WHAT)? {
-            kept.insert(key.to_owned(), value);
-        }
-    }
-    if let Some(Value::Object(rootfs)) = kept.get_mut("rootfs") {
-        rootfs.entry("type").or_insert_with(|| "layers".into());
-    }
-    let run: Option<Fields> = fields.get("config", WHAT)?;
-    if let Some(run) = run {
-        let labels: Option<Value> = run.get("Labels", WHAT)?;
-        kept.insert("config".to_owned(), serde_json::json!({"Labels": labels}));
-    }
-    let read = ImageConfiguration::deserialize(Value::Object(kept));
-    read.map_err(|because| ImageError::Json {
+    let wrong = |because| ImageError::Json {
         what: WHAT,
         because,
-    })
+    };
+    let mut kept = fields.only(&PLATFORM_KEYS).map_err(wrong)?;
+    kept.retain(|_, value| !value.is_null());
+    if let Some(rootfs) = fields.get::<Fields>("rootfs", WHAT)? {
+        let mut rootfs = rootfs.only(&["diff_ids"]).map_err(wrong)?;
+        rootfs.insert("type".to_owned(), "layers".into());
+        kept.insert("rootfs".to_owned(), rootfs.into());
+    }
+    if let Some(run) = fields.get::<Fields>("config", WHAT)? {
+        let labels = run.only(&["Labels"]).map_err(wrong)?;
+        kept.insert("config".to_owned(), labels.into());
+    }
+    ImageConfiguration::deserialize(Value::Object(kept)).map_err(wrong)
 }
 
 /// Sets variables where they stand, and the new ones after them.

@@ -1,9 +1,11 @@
 use oci_spec::image as oci;
 use oci_spec::image::MediaType;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{Digest, ImageError, Platform};
+use super::{Digest, ImageError, Platform, fields::Fields};
+
+const WHAT: &str = "descriptor";
 
 /// What an index says of a manifest, or a manifest of a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +21,9 @@ pub struct Descriptor {
 }
 
 /// The keys that are read. What else stands in a descriptor is for others, and no reason not to read it.
-const KEYS: [&str; 4] = ["mediaType", "digest", "size", "platform"];
+const KEYS: [&str; 3] = ["mediaType", "digest", "size"];
+/// Those of its platform.
+pub(super) const PLATFORM_KEYS: [&str; 3] = ["os", "architecture", "variant"];
 
 impl Descriptor {
     /// The descriptor of `bytes`.
@@ -94,8 +98,13 @@ impl Serialize for Descriptor {
 
 impl<'de> Deserialize<'de> for Descriptor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut fields: Map<String, Value> = Map::deserialize(deserializer)?;
-        fields.retain(|key, _| KEYS.contains(&key.as_str()));
+        let fields = Fields::deserialize(deserializer)?;
+        let platform: Option<Fields> = fields.get("platform", WHAT).map_err(de::Error::custom)?;
+        let mut fields = fields.only(&KEYS).map_err(de::Error::custom)?;
+        if let Some(platform) = platform {
+            let platform = platform.only(&PLATFORM_KEYS).map_err(de::Error::custom)?;
+            fields.insert("platform".to_owned(), platform.into());
+        }
         fields.entry("mediaType").or_insert_with(|| "".into());
         // OCI's types take digests of other algorithms too, which nothing here could compare.
         let digest = fields

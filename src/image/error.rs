@@ -30,6 +30,9 @@ pub enum ImageError {
     /// A manifest of Docker's first schema, or of one that does not exist yet.
     #[error("the manifest is of schema {0}, long out of use")]
     Schema(u32),
+    /// Neither of what a reference stands for, or both at once.
+    #[error("the manifest is neither that of an image nor an index")]
+    NeitherManifestNorIndex,
     /// The bytes have another size than the descriptor says.
     #[error("the {what} has {actual} bytes, its descriptor says {expected}")]
     Size {

@@ -33,6 +33,10 @@ impl ImageIndex {
     pub fn parse(index: &[u8]) -> Result<Self, ImageError> {
         let fields: Fields = json(index, WHAT)?;
         check_schema(&fields, WHAT)?;
+        Self::of(&fields)
+    }
+
+    pub(super) fn of(fields: &Fields) -> Result<Self, ImageError> {
         let entries = fields.get("manifests", WHAT)?;
         let entries = entries.ok_or_else(|| missing("manifests", WHAT))?;
         Ok(Self { entries })
@@ -192,5 +196,46 @@ mod tests {
         entries[0].size += 1;
         let wrong = ImageIndex::assemble(Family::Oci, &entries).unwrap();
         assert!(said(&wrong, &manifests).contains("bytes, its descriptor says"));
+    }
+
+    #[test]
+    fn the_platforms_entry_is_chosen_and_attestations_are_not() {
+        let digest = |text: &str| Digest::of(text.as_bytes());
+        let index = |platforms: &[(&str, &str, Option<&str>)]| {
+            let entry = |(os, architecture, variant): &(&str, &str, Option<&str>)| {
+                let name = format!("{os}/{architecture}/{}", variant.unwrap_or(""));
+                json!({"digest": digest(&name), "size": 1,
+                    "platform": {"os": os, "architecture": architecture, "variant": variant}})
+            };
+            let entries: Vec<_> = platforms.iter().map(entry).collect();
+            let text = json!({"schemaVersion": 2, "manifests": entries}).to_string();
+            ImageIndex::parse(text.as_bytes()).unwrap()
+        };
+        let entries = index(&[
+            ("unknown", "unknown", None),
+            ("linux", "amd64", Some("v3")),
+            ("linux", "amd64", None),
+            ("linux", "arm64", Some("v8")),
+        ]);
+        let chosen = |platform: &str| {
+            let entry = entries.choose(&platform.parse().unwrap());
+            entry
+                .map(|entry| entry.digest.clone())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(chosen("linux/amd64"), Ok(digest("linux/amd64/")));
+        assert_eq!(chosen("linux/arm64"), Ok(digest("linux/arm64/v8")));
+        let error = chosen("linux/s390x").unwrap_err();
+        assert_eq!(
+            error,
+            "there is no image for `linux/s390x`; the platforms are `linux/amd64/v3`, `linux/amd64`, `linux/arm64`"
+        );
+        assert!(
+            index(&[])
+                .choose(&Platform::default())
+                .unwrap_err()
+                .to_string()
+                .ends_with("are none")
+        );
     }
 }

@@ -42,6 +42,10 @@ impl ImageManifest {
     pub fn parse(manifest: &[u8]) -> Result<Self, ImageError> {
         let fields: Fields = json(manifest, WHAT)?;
         check_schema(&fields, WHAT)?;
+        Self::of(&fields)
+    }
+
+    pub(super) fn of(fields: &Fields) -> Result<Self, ImageError> {
         Ok(Self {
             media_type: fields.get("mediaType", WHAT)?,
             config: fields

@@ -14,6 +14,7 @@ mod index;
 mod info;
 mod layer;
 mod manifest;
+mod manifest_or_index;
 mod media_type;
 mod mismatch;
 mod platform;
@@ -30,6 +31,7 @@ pub use info::{
 };
 pub use layer::Layer;
 pub use manifest::ImageManifest;
+pub use manifest_or_index::ManifestOrIndex;
 pub use media_type::{Compression, Family};
 pub use mismatch::{ExpectedBase, ImageMismatch};
 pub use oci_spec::image::{History, MediaType};

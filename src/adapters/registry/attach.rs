@@ -8,12 +8,11 @@ use serde_json::json;
 
 use super::{
     client::{RegistryClient, RegistryImage, Served, look_up},
-    document::{ManifestOrIndex, OCI_MANIFEST},
+    document::OCI_MANIFEST,
     error::RegistryError,
-    session::untrue,
-    session::{Actions, RegistrySession, Request, not_understood, refused},
+    session::{Actions, RegistrySession, Request, not_understood, refused, untrue},
 };
-use crate::image::{Digest, Reference};
+use crate::image::{Digest, ManifestOrIndex, Reference};
 
 /// The media type of a config that says nothing.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
@@ -138,13 +137,15 @@ impl RegistrySession {
             return Ok(None);
         };
         let other = || refused(request, format!("what has the tag is no `{media_type}`"));
-        match ManifestOrIndex::parse(&served.bytes, &served.content_type) {
+        match ManifestOrIndex::parse(&served.bytes) {
             Ok(ManifestOrIndex::Manifest(manifest)) => match manifest.layers.as_slice() {
-                [layer] if layer.media_type == media_type => Ok(Some(layer.digest.clone())),
+                [layer] if layer.media_type.as_ref() == media_type => {
+                    Ok(Some(layer.digest.clone()))
+                }
                 _ => Err(other()),
             },
             Ok(ManifestOrIndex::Index(_)) => Err(other()),
-            Err(because) => Err(not_understood(request, because)),
+            Err(error) => Err(not_understood(request, error.to_string())),
         }
     }
 }

@@ -10,7 +10,7 @@ use reqwest::{
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    document::{self, Descriptor, ManifestOrIndex},
+    document,
     error::{Cause, RegistryError},
     session::{
         Actions, Attempts, Failure, RegistrySession, Request, codes, describe, not_understood,
@@ -20,7 +20,10 @@ use super::{
     transport::{Answer, Patience},
 };
 use crate::adapters::credentials::Credentials;
-use crate::image::{Digest, ImageInfo, Platform, Reference, Repository};
+use crate::image::{
+    Descriptor, Digest, ImageConfig, ImageError, ImageInfo, ManifestOrIndex, Platform, Reference,
+    Repository,
+};
 
 /// The largest manifest or index that is read, in bytes: registries take none that is larger.
 pub(super) const MANIFEST_LIMIT: usize = 4 << 20;
@@ -279,28 +282,26 @@ impl RegistrySession {
         let Some(served) = self.manifest(&request, wanted).await? else {
             return Ok(None);
         };
-        let odd = |because| not_understood(&request, because);
-        let parse = |served: &Served| {
-            ManifestOrIndex::parse(&served.bytes, &served.content_type).map_err(odd)
-        };
-        let (served, document) = match parse(&served)? {
-            ManifestOrIndex::Index(entries) => {
-                let entry = document::choose(&entries, platform)
-                    .map_err(|because| refused(&request, because))?;
-                let served = self.entry(&request, &entry).await?;
-                let document = parse(&served)?;
+        let odd = |error: ImageError| not_understood(&request, error.to_string());
+        let (served, document) = match ManifestOrIndex::parse(&served.bytes).map_err(odd)? {
+            ManifestOrIndex::Index(index) => {
+                let entry = index.choose(platform);
+                let entry = entry.map_err(|error| refused(&request, error.to_string()))?;
+                let served = self.entry(&request, entry).await?;
+                let document = ManifestOrIndex::parse(&served.bytes).map_err(odd)?;
                 (served, document)
             }
             document @ ManifestOrIndex::Manifest(_) => (served, document),
         };
         let ManifestOrIndex::Manifest(manifest) = document else {
-            return Err(odd("an index in an index".to_owned()));
+            return Err(not_understood(&request, "an index in an index".to_owned()));
         };
         let config = self.config(&request, &manifest.config).await?;
-        let facts = document::facts(&manifest, &config).map_err(odd)?;
+        let config = ImageConfig::parse(&config).map_err(odd)?;
+        let facts = config.info(&manifest).map_err(odd)?;
         Ok(Some(RegistryImage {
             digest: served.digest,
-            media_type: manifest.media_type,
+            media_type: document::media_type(&manifest, &served.content_type),
             manifest: served.bytes.to_vec(),
             facts,
         }))

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{
     client::{RegistryClient, look_up},
-    document::{self, ManifestOrIndex},
     error::RegistryError,
     session::{RegistrySession, Request, not_understood},
 };
-use crate::image::{Digest, Platform, Reference};
+use crate::image::{Digest, ImageConfig, ManifestOrIndex, Platform, Reference};
 
 /// The manifests behind a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,14 +50,15 @@ impl RegistrySession {
         let Some(served) = self.manifest(request, wanted).await? else {
             return Ok(None);
         };
-        let odd = |because| not_understood(request, because);
-        let document = ManifestOrIndex::parse(&served.bytes, &served.content_type).map_err(odd)?;
+        let document = ManifestOrIndex::parse(&served.bytes);
+        let document = document.map_err(|error| not_understood(request, error.to_string()))?;
         let platforms = match document {
-            ManifestOrIndex::Index(entries) => document::by_platform(entries),
+            ManifestOrIndex::Index(index) => index.by_platform(),
             ManifestOrIndex::Manifest(manifest) => {
                 // The digest is what counts: a config that cannot be read is told when the image is used.
                 let config = self.config(request, &manifest.config).await.ok();
-                let facts = config.and_then(|config| document::facts(&manifest, &config).ok());
+                let config = config.and_then(|config| ImageConfig::parse(&config).ok());
+                let facts = config.and_then(|config| config.info(&manifest).ok());
                 let platform = facts.map(|facts| (facts.platform, served.digest.clone()));
                 platform.into_iter().collect()
             }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::adapters::credentials::Credentials;
 use crate::adapters::registry::{Attachment, FailureKind, Listing};
+use crate::image::ImageManifest;
 
 mod attach;
 mod fake;
@@ -57,16 +58,13 @@ impl Sample {
     }
 
     fn image(&self) -> RegistryImage {
-        let ManifestOrIndex::Manifest(manifest) =
-            ManifestOrIndex::parse(&self.manifest, "").unwrap()
-        else {
-            panic!("a manifest");
-        };
+        let manifest = ImageManifest::parse(&self.manifest).unwrap();
+        let config = ImageConfig::parse(&self.config).unwrap();
         RegistryImage {
             digest: self.digest(),
-            media_type: manifest.media_type.clone(),
+            media_type: document::media_type(&manifest, ""),
             manifest: self.manifest.clone(),
-            facts: document::facts(&manifest, &self.config).unwrap(),
+            facts: config.info(&manifest).unwrap(),
         }
     }
 
