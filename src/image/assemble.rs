@@ -92,34 +92,30 @@ fn family_of(manifest: &ImageManifest) -> Result<Family, ImageError> {
     let config = &manifest.config.media_type;
     let is_config = |family: &Family| family.config() == *config;
     if ![Family::Oci, Family::Docker].iter().any(is_config) {
-        return Err(wrong("config", config, "OCI or Docker"));
+        return Err(ImageError::media_type("config", config, "OCI or Docker"));
     }
     match (manifest.family(), &manifest.media_type) {
         (Some(family), None) => Ok(family),
         (Some(family), Some(own)) if *own == family.manifest() => Ok(family),
         (_, own) => {
             let own = own.as_ref().unwrap_or(config);
-            Err(wrong("manifest", own, "OCI or Docker"))
+            Err(ImageError::media_type("manifest", own, "OCI or Docker"))
         }
-    }
-}
-
-fn wrong(what: &'static str, media_type: &MediaType, family: &'static str) -> ImageError {
-    ImageError::MediaType {
-        what,
-        media_type: media_type.to_string(),
-        family,
     }
 }
 
 fn check_family(manifest: &ImageManifest, family: Family) -> Result<(), ImageError> {
     if manifest.config.media_type != family.config() {
         let config = &manifest.config.media_type;
-        return Err(wrong("config", config, family.name()));
+        return Err(ImageError::media_type("config", config, family.name()));
     }
     for layer in &manifest.layers {
         if family.layer(&layer.media_type)? != layer.media_type {
-            return Err(wrong("layer", &layer.media_type, family.name()));
+            return Err(ImageError::media_type(
+                "layer",
+                &layer.media_type,
+                family.name(),
+            ));
         }
     }
     Ok(())

@@ -1,3 +1,5 @@
+use oci_spec::image::MediaType;
+
 use super::{Digest, DigestError, Platform};
 
 /// Why a manifest, an index or a config is not what it has to be.
@@ -111,6 +113,20 @@ pub enum ImageError {
     /// What is wrong is wrong with the image that was to be built on.
     #[error("the parent is no image to build on: {0}")]
     Parent(Box<ImageError>),
+}
+
+impl ImageError {
+    pub(super) fn media_type(
+        what: &'static str,
+        media_type: &MediaType,
+        family: &'static str,
+    ) -> Self {
+        Self::MediaType {
+            what,
+            media_type: media_type.to_string(),
+            family,
+        }
+    }
 }
 
 fn listed(platforms: &[Platform]) -> String {

@@ -57,6 +57,12 @@ const LAYERS: [(Compression, &str, &str); 6] = [
 const OCI_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 const DOCKER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 
+/// The row of [`LAYERS`] that has a media type.
+fn layer(media_type: &str) -> Option<(Compression, &'static str, &'static str)> {
+    let mut rows = LAYERS.into_iter();
+    rows.find(|(_, oci, docker)| [*oci, *docker].contains(&media_type))
+}
+
 impl Family {
     const BOTH: [Self; 2] = [Self::Oci, Self::Docker];
 
@@ -103,15 +109,8 @@ impl Family {
     /// It is not the media type of a layer, or this family has no such.
     pub fn layer(self, media_type: &MediaType) -> Result<MediaType, ImageError> {
         let text = media_type.as_ref();
-        let wrong = |family| ImageError::MediaType {
-            what: "layer",
-            media_type: text.to_owned(),
-            family,
-        };
-        let (compression, oci, docker) = LAYERS
-            .into_iter()
-            .find(|(_, oci, docker)| [*oci, *docker].contains(&text))
-            .ok_or_else(|| wrong("OCI or Docker"))?;
+        let wrong = |family| ImageError::media_type("layer", media_type, family);
+        let (compression, oci, docker) = layer(text).ok_or_else(|| wrong("OCI or Docker"))?;
         match self {
             Self::Oci => Ok(oci.into()),
             Self::Docker if compression == Compression::Zstd && text == oci => {
@@ -135,11 +134,7 @@ impl Compression {
     /// How a layer of this media type is compressed, if it is one of a layer.
     #[must_use]
     pub fn of(media_type: &MediaType) -> Option<Self> {
-        let text = media_type.as_ref();
-        let found = LAYERS
-            .into_iter()
-            .find(|(_, oci, docker)| [*oci, *docker].contains(&text));
-        found.map(|(compression, ..)| compression)
+        layer(media_type.as_ref()).map(|(compression, ..)| compression)
     }
 
     /// The media type of a layer of this compression; OCI's, which every image can be given.
