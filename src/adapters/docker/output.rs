@@ -122,6 +122,17 @@ fn fraction(text: &str) -> Option<(usize, usize)> {
     Some((number.parse().ok()?, total.parse().ok()?))
 }
 
+/// The event of a step of three, for the tests of both readers.
+#[cfg(test)]
+fn step(number: usize, instruction: &str, cached: bool) -> BuildEvent {
+    BuildEvent::Step {
+        number,
+        total: 3,
+        instruction: instruction.to_owned(),
+        cached,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,7 @@ use crate::{
     adapters::{
         builder::{BuildError, BuildEvent, BuildRequest},
         destination::Destination,
+        fakes,
     },
     image::{Digest, ImageInfo, Platform, Reference},
     project::tree::{Content, Entry},
@@ -132,15 +133,7 @@ fn request(reference: &Reference, dockerfile: &str, mut entries: Vec<Entry>) -> 
     entries.push(Entry::in_memory("Dockerfile", dockerfile, false));
     BuildRequest {
         entries,
-        folders: Vec::new(),
-        dockerfile: "Dockerfile".to_owned(),
-        reference: reference.clone(),
-        labels: BTreeMap::new(),
-        build_arguments: BTreeMap::new(),
-        target: None,
-        platform: Platform::default(),
-        base: None,
-        no_cache: false,
+        ..fakes::request(&reference.to_string())
     }
 }
 

@@ -597,6 +597,17 @@ fn assert_refused(cases: &[(&[Member<'_>], &str)]) {
     }
 }
 
+/// Where the content of the first entry lies.
+fn on_disk(entries: &[Entry]) -> PathBuf {
+    match &entries[0].content {
+        Content::File {
+            location: Location::Disk(file),
+            ..
+        } => file.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_damaged_tree_is_made_again() {
     let archive = tar(&[
@@ -610,14 +621,7 @@ fn a_damaged_tree_is_made_again() {
         Unpack::Archive { strip: 0 },
     );
     let digest = Digest::of(&archive);
-    let location = |entries: &[Entry]| match &entries[0].content {
-        Content::File {
-            location: Location::Disk(file),
-            ..
-        } => file.clone(),
-        other => panic!("{other:?}"),
-    };
-    let file = location(&fixture.fetch(&source, &digest).unwrap());
+    let file = on_disk(&fixture.fetch(&source, &digest).unwrap());
     let index = file.with_file_name("../index.json");
     let damages: [&dyn Fn(); 4] = [
         &|| fs_err::write(&file, "evil").unwrap(),
@@ -629,7 +633,7 @@ fn a_damaged_tree_is_made_again() {
         damage();
         let entries = fixture.fetch(&source, &digest).unwrap();
         assert_eq!(listed(&entries), ["a=good", "b=b"]);
-        assert_eq!(location(&entries), file);
+        assert_eq!(on_disk(&entries), file);
     }
     assert_eq!(server.asked().len(), 1, "the blob is enough");
     fs_err::write(&file, "good").unwrap();
@@ -770,13 +774,7 @@ fn the_same_size_and_time_do_not_make_a_file_the_same() {
     );
     let digest = Digest::of(&archive);
     let entries = fixture.fetch(&source, &digest).unwrap();
-    let Content::File {
-        location: Location::Disk(file),
-        ..
-    } = &entries[0].content
-    else {
-        panic!("{entries:?}");
-    };
+    let file = &on_disk(&entries);
     // Old enough to be believed from now on.
     std::thread::sleep(std::time::Duration::from_millis(300));
     fixture.fetch(&source, &digest).unwrap();

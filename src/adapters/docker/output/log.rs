@@ -110,7 +110,7 @@ fn is_end(line: &str) -> bool {
 mod tests {
     use bollard::models::ImageId;
 
-    use super::*;
+    use super::{super::step, *};
 
     fn take(lines: &mut ClassicLog, texts: &[&str]) -> Vec<BuildEvent> {
         let mut events = Vec::new();
@@ -122,15 +122,6 @@ mod tests {
             lines.take(message, &mut |event| events.push(event));
         }
         events
-    }
-
-    fn step(number: usize, instruction: &str, cached: bool) -> BuildEvent {
-        BuildEvent::Step {
-            number,
-            total: 3,
-            instruction: instruction.to_owned(),
-            cached,
-        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn parse_name(name: &str) -> Option<(usize, usize, &str)> {
 mod tests {
     use bollard::{moby::buildkit::v1::VertexLog, models::ImageId};
 
-    use super::*;
+    use super::{super::step, *};
 
     #[test]
     fn names_of_steps_have_numbers() {
@@ -140,15 +140,6 @@ mod tests {
         let mut events = Vec::new();
         trace.take(message, &mut |event| events.push(event));
         events
-    }
-
-    fn step(number: usize, instruction: &str, cached: bool) -> BuildEvent {
-        BuildEvent::Step {
-            number,
-            total: 3,
-            instruction: instruction.to_owned(),
-            cached,
-        }
     }
 
     #[test]
