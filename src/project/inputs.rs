@@ -162,6 +162,7 @@ impl<'a> InputReader<'a> {
         // What is sent has to be what is counted: a heredoc would take carriage returns into the image.
         let bytes = without_carriage_returns(&bytes);
         let dockerfile = Dockerfile::parse(&file, &bytes).map_err(InputError::Defects)?;
+        let digest = Digest::of(&bytes);
         let arguments = build_arguments(project, image);
         let resolution = dockerfile
             .resolve(&arguments, image.target.as_deref())
@@ -175,13 +176,13 @@ impl<'a> InputReader<'a> {
                 .iter()
                 .map(|file| Entry::in_memory(file.path, file.text, file.executable))
                 .collect(),
-            None => self.own_context(image, &resolution, base.as_deref(), (&bytes, &arguments))?,
+            None => self.own_context(image, &resolution, base.as_deref(), (&digest, &arguments))?,
         };
         let mut warnings = dockerfile.warnings().to_vec();
         warnings.extend(undeclared(image, &dockerfile));
         let context_sources = context_sources(project, image);
         Ok(DockerfileInputs {
-            digest: Digest::of(&bytes),
+            digest,
             target: image.target.clone(),
             build_arguments: declared(&dockerfile, &arguments),
             single_files: single_files(project, &image_uses, &context_sources),
@@ -259,7 +260,7 @@ impl<'a> InputReader<'a> {
         image: &Image,
         resolution: &Resolution,
         base: Option<&str>,
-        (dockerfile, build_arguments): (&[u8], &BTreeMap<String, String>),
+        (dockerfile, build_arguments): (&Digest, &BTreeMap<String, String>),
     ) -> Result<Vec<Entry>, InputError> {
         let Context::Folder(folder) = &image.context else {
             return Ok(Vec::new());
@@ -274,7 +275,7 @@ impl<'a> InputReader<'a> {
         let choice = ContextChoice {
             root: root.clone(),
             rules: rules.name.clone(),
-            dockerfile: Digest::of(dockerfile),
+            dockerfile: dockerfile.clone(),
             target: image.target.clone(),
             build_arguments: build_arguments.clone(),
             has_triggers: base.is_some_and(|stage| has_triggers(self.project, stage)),
