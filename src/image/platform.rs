@@ -69,7 +69,8 @@ impl FromStr for Platform {
 
 impl Platform {
     /// OCI's normal form: v8 is the only variant of arm64, and left out.
-    pub(super) fn normal(os: String, architecture: String, variant: Option<String>) -> Self {
+    #[must_use]
+    pub fn normal(os: String, architecture: String, variant: Option<String>) -> Self {
         let redundant = if architecture == "arm64" { "v8" } else { "" };
         let variant = variant.filter(|variant| !variant.is_empty() && variant != redundant);
         Self {

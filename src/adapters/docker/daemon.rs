@@ -297,7 +297,12 @@ fn facts(answer: ImageInspect) -> Result<ImageInfo, String> {
         .collect::<Result<_, _>>()?;
     Ok(ImageInfo {
         id: image_id(&id).ok_or_else(|| format!("`{id}` is not an image ID"))?,
-        platform: platform(answer.os, answer.architecture, answer.variant),
+        // Not parsed: a daemon may have images of platforms that nobody can build for.
+        platform: Platform::normal(
+            answer.os.unwrap_or_default(),
+            answer.architecture.unwrap_or_default(),
+            answer.variant,
+        ),
         diff_ids,
         labels: answer
             .config
@@ -316,16 +321,4 @@ pub(super) fn image_id(text: &str) -> Option<Digest> {
     text.parse()
         .or_else(|_| format!("sha256:{text}").parse())
         .ok()
-}
-
-/// A platform from its parts. It is not parsed, since a daemon may have images of platforms that we cannot build for.
-fn platform(os: Option<String>, architecture: Option<String>, variant: Option<String>) -> Platform {
-    let architecture = architecture.unwrap_or_default();
-    let variant = variant
-        .filter(|variant| !variant.is_empty() && (architecture != "arm64" || variant != "v8"));
-    Platform {
-        os: os.unwrap_or_default(),
-        architecture,
-        variant,
-    }
 }
