@@ -125,6 +125,40 @@ impl fmt::Display for Digest {
     }
 }
 
+/// Counts and hashes what is read through it.
+pub struct HashedReader<R> {
+    reader: R,
+    size: u64,
+    hasher: Hasher,
+}
+
+impl<R> HashedReader<R> {
+    /// Nothing is read yet.
+    #[must_use]
+    pub fn new(reader: R) -> Self {
+        Self {
+            reader,
+            size: 0,
+            hasher: Hasher::default(),
+        }
+    }
+
+    /// How many bytes were read, and their digest.
+    #[must_use]
+    pub fn finish(self) -> (u64, Digest) {
+        (self.size, self.hasher.finish())
+    }
+}
+
+impl<R: io::Read> io::Read for HashedReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

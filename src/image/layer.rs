@@ -3,7 +3,7 @@ use std::io::{self, Read};
 use flate2::read::MultiGzDecoder;
 use oci_spec::image::History;
 
-use super::{Compression, Descriptor, Digest, Hasher, ImageError};
+use super::{Compression, Descriptor, Digest, HashedReader, ImageError};
 
 /// A layer that an image is to have on top of its parent's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,21 +24,17 @@ impl Layer {
     pub fn check(&self, compressed: impl Read) -> Result<(), ImageError> {
         let media_type = &self.descriptor.media_type;
         let wrong = || ImageError::Compression(media_type.to_string());
-        let mut counted = Counted {
-            inner: compressed,
-            size: 0,
-            hasher: Hasher::default(),
-        };
+        let mut hashed = HashedReader::new(compressed);
         let diff_id = match Compression::of(media_type).ok_or_else(wrong)? {
-            Compression::None => Digest::of_reader(&mut counted),
-            Compression::Gzip => Digest::of_reader(&mut MultiGzDecoder::new(&mut counted)),
+            Compression::None => Digest::of_reader(&mut hashed),
+            Compression::Gzip => Digest::of_reader(&mut MultiGzDecoder::new(&mut hashed)),
             Compression::Zstd => return Err(wrong()),
         };
-        let rest = io::copy(&mut counted, &mut io::sink());
-        let Counted { size, hasher, .. } = counted;
+        let rest = io::copy(&mut hashed, &mut io::sink());
+        let (size, digest) = hashed.finish();
         // Damaged bytes are told as such: that they cannot be unpacked either is only what follows.
         rest.map_err(ImageError::Unpack)?;
-        self.descriptor.compare(size, hasher.finish(), "layer")?;
+        self.descriptor.compare(size, digest, "layer")?;
         let diff_id = diff_id.map_err(ImageError::Unpack)?;
         if diff_id == self.diff_id {
             return Ok(());
@@ -48,22 +44,6 @@ impl Layer {
             expected: self.diff_id.clone(),
             actual: diff_id,
         })
-    }
-}
-
-/// Notes what passes through.
-struct Counted<R> {
-    inner: R,
-    size: u64,
-    hasher: Hasher,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        self.size += count as u64;
-        Ok(count)
     }
 }
 

@@ -23,7 +23,7 @@ mod reference;
 pub use assemble::{AssembledImage, ParentImage, assemble, validate};
 pub use config::{ConfigChanges, ImageConfig};
 pub use descriptor::Descriptor;
-pub use digest::{Digest, DigestError, Hasher};
+pub use digest::{Digest, DigestError, HashedReader, Hasher};
 pub use error::ImageError;
 pub use index::{ImageIndex, validate_index};
 pub use info::{

@@ -8,7 +8,7 @@ use std::{
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use crate::{
-    image::{Digest, Hasher},
+    image::{Digest, HashedReader},
     project::tree::{Content, Entry, Location},
 };
 
@@ -97,9 +97,9 @@ pub fn write_tar(
                 let mut header = header(tar::EntryType::Regular, mode(*executable));
                 header.set_size(*size);
                 let reader = location.open()?;
-                let mut verified = Verified::new(reader.take(*size));
-                tar.append_data(&mut header, &entry.path, &mut verified)?;
-                verified.check(&entry.path, digest, *size)?;
+                let mut hashed = HashedReader::new(reader.take(*size));
+                tar.append_data(&mut header, &entry.path, &mut hashed)?;
+                verify(hashed.finish(), &entry.path, digest, *size)?;
             }
             Content::Symlink { target } => {
                 let mut header = header(tar::EntryType::Symlink, 0o777);
@@ -155,44 +155,24 @@ fn copy_verified(
     location: &Location,
     output: &mut impl Write,
 ) -> Result<(), ArchiveError> {
-    let mut verified = Verified::new(location.open()?);
-    io::copy(&mut verified, output)?;
-    verified.check(path, digest, size)
+    let mut hashed = HashedReader::new(location.open()?);
+    io::copy(&mut hashed, output)?;
+    verify(hashed.finish(), path, digest, size)
 }
 
-/// Hashes what is read, so that bytes which changed since they were listed are noticed.
-struct Verified<R> {
-    reader: R,
-    hasher: Hasher,
-    count: u64,
-}
-
-impl<R: Read> Verified<R> {
-    fn new(reader: R) -> Self {
-        Self {
-            reader,
-            hasher: Hasher::default(),
-            count: 0,
-        }
-    }
-
-    fn check(self, path: &str, digest: &Digest, size: u64) -> Result<(), ArchiveError> {
-        if self.count == size && self.hasher.finish() == *digest {
-            Ok(())
-        } else {
-            Err(ArchiveError::Changed {
-                path: path.to_owned(),
-            })
-        }
-    }
-}
-
-impl<R: Read> Read for Verified<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.reader.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        self.count += count as u64;
-        Ok(count)
+/// Notices bytes that have changed since they were listed.
+fn verify(
+    (count, actual): (u64, Digest),
+    path: &str,
+    digest: &Digest,
+    size: u64,
+) -> Result<(), ArchiveError> {
+    if count == size && actual == *digest {
+        Ok(())
+    } else {
+        Err(ArchiveError::Changed {
+            path: path.to_owned(),
+        })
     }
 }
 
