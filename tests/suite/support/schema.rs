@@ -33,6 +33,18 @@ print(json.dumps([[error.message for error in validator.iter_errors(document)] f
         serde_json::from_str(&answer).unwrap()
     }
 
+    /// Those of the documents that the validator finds nothing wrong with, by what was spoiled in them.
+    pub(crate) fn taken<'w>(&self, wrong: &'w [(String, Value)]) -> Vec<&'w str> {
+        let documents: Vec<Value> = wrong.iter().map(|(_, copy)| copy.clone()).collect();
+        let found = self.mistakes(&documents);
+        assert_eq!(found.len(), wrong.len());
+        let taken = wrong.iter().zip(&found);
+        taken
+            .filter(|(_, errors)| errors.is_empty())
+            .map(|((what, _), _)| what.as_str())
+            .collect()
+    }
+
     /// The keys without a description.
     pub(crate) fn silent_keys(&self) -> Vec<String> {
         let schema: Value =
