@@ -3,8 +3,8 @@
 //! Asked in this order, the first that has something for the repository answers: `DOCKER_AUTH_CONFIG` (the content
 //! itself), `REGISTRY_AUTH_FILE`, docker's `config.json`, podman's `auth.json` of the session, then of the home.
 //!
-//! They are read by our own code, and not by `docker_credential`: that one has another order, and reads no
-//! `DOCKER_AUTH_CONFIG`.
+//! They are read by our own code, and not by `docker_credential`: that one takes an entry of the file itself before it
+//! asks `credsStore`, where docker asks the store first, and it reads no `DOCKER_AUTH_CONFIG`.
 
 use std::{
     collections::BTreeMap,

@@ -14,29 +14,29 @@ fn basic(username: &str, password: &str) -> String {
     )
 }
 
-/// A token server that gives `pass-1`, `pass-2` and so on to who comes with the given header.
+/// A token server that gives `token-1`, `token-2` and so on to who comes with the given header.
 fn token_server(authorization: &str) -> Fake {
     let authorization = authorization.to_owned();
     Fake::start(move |index, seen| {
         if seen.header("authorization") == authorization {
-            Reply::new(200, format!("{{\"token\":\"pass-{}\"}}", index + 1))
+            Reply::new(200, format!("{{\"token\":\"token-{}\"}}", index + 1))
         } else {
             Reply::new(401, "{\"details\":\"incorrect username or password\"}")
         }
     })
 }
 
-/// A registry that holds a sample for who comes with one of the passes.
-fn guarded(sample: &Sample, realm: String, passes: &'static [&'static str]) -> Fake {
+/// A registry that holds a sample for who comes with one of the tokens.
+fn guarded(sample: &Sample, realm: String, tokens: &'static [&'static str]) -> Fake {
     Fake::holding(sample, move |_, seen| {
-        let pass = seen
+        let token = seen
             .header("authorization")
             .strip_prefix("Bearer ")
             .unwrap_or_default();
         let challenge =
             format!("Bearer realm=\"{realm}\",service=\"reg\",scope=\"repository:a/b:pull\"");
         let denied = || Reply::error(401, "UNAUTHORIZED").with("WWW-Authenticate", challenge);
-        (!passes.contains(&pass)).then(denied)
+        (!tokens.contains(&token)).then(denied)
     })
 }
 
@@ -48,7 +48,7 @@ fn realm(server: &Fake) -> String {
 fn a_token_is_fetched_once_for_a_repository_and_its_actions() {
     let sample = Sample::new("amd64");
     let server = token_server(&basic("ann", "pa:ss"));
-    let fake = guarded(&sample, realm(&server), &["pass-1", "pass-2"]);
+    let fake = guarded(&sample, realm(&server), &["token-1", "token-2"]);
     let client = client(password(&fake.host, "ann", "pa:ss"));
     let image = client
         .find(&fake.reference("a/b:t"), &Platform::default())
@@ -74,7 +74,7 @@ fn a_token_is_fetched_once_for_a_repository_and_its_actions() {
 fn a_token_that_ran_out_is_renewed_once() {
     let sample = Sample::new("amd64");
     let server = token_server("");
-    let accepted = std::sync::Arc::new(std::sync::Mutex::new("pass-1"));
+    let accepted = std::sync::Arc::new(std::sync::Mutex::new("token-1"));
     let (now, url) = (std::sync::Arc::clone(&accepted), realm(&server));
     let fake = Fake::holding(&sample, move |_, seen: &Seen| {
         let challenge = format!("Bearer realm=\"{url}\"");
@@ -83,7 +83,7 @@ fn a_token_that_ran_out_is_renewed_once() {
     });
     let client = anonymous();
     assert!(client.digest(&fake.reference("a/b:t")).unwrap().is_some());
-    *accepted.lock().unwrap() = "pass-2";
+    *accepted.lock().unwrap() = "token-2";
     assert!(client.digest(&fake.reference("a/b:t")).unwrap().is_some());
     assert_eq!((server.seen().len(), fake.seen().len()), (2, 4));
     *accepted.lock().unwrap() = "none";
@@ -98,10 +98,10 @@ fn a_token_that_ran_out_is_renewed_once() {
 fn an_identity_token_is_exchanged_and_goes_nowhere_else() {
     let sample = Sample::new("amd64");
     let server = Fake::start(|_, seen| match seen.method.as_str() {
-        "POST" => Reply::new(200, "{\"access_token\":\"pass-1\",\"expires_in\":0}"),
+        "POST" => Reply::new(200, "{\"access_token\":\"token-1\",\"expires_in\":0}"),
         _ => Reply::new(405, ""),
     });
-    let fake = guarded(&sample, realm(&server), &["pass-1"]);
+    let fake = guarded(&sample, realm(&server), &["token-1"]);
     let credentials = Credentials::of_text(
         &json!({"auths": {&fake.host: {"identitytoken": "re&fresh"}}}).to_string(),
     );
@@ -130,7 +130,7 @@ fn an_identity_token_is_exchanged_and_goes_nowhere_else() {
 fn who_is_not_known_is_told_what_to_type() {
     let sample = Sample::new("amd64");
     let server = token_server(&basic("ann", "right"));
-    let fake = guarded(&sample, realm(&server), &["pass-1"]);
+    let fake = guarded(&sample, realm(&server), &["token-1"]);
     let host = fake.host.clone();
     let digest = |credentials| {
         client(credentials)
@@ -182,9 +182,9 @@ fn a_broken_token_server_is_tried_again_and_a_strange_one_is_not() {
     let server = Fake::start(|index, _| match index {
         0 => Reply::Reset,
         1 => Reply::new(503, ""),
-        _ => Reply::new(200, "{\"token\":\"pass-1\"}"),
+        _ => Reply::new(200, "{\"token\":\"token-1\"}"),
     });
-    let fake = guarded(&sample, realm(&server), &["pass-1"]);
+    let fake = guarded(&sample, realm(&server), &["token-1"]);
     assert!(
         anonymous()
             .digest(&fake.reference("a/b:t"))
@@ -193,7 +193,7 @@ fn a_broken_token_server_is_tried_again_and_a_strange_one_is_not() {
     );
     for strange in ["{}", "<html>", "{\"token\":\"\"}", "{\"token\":\"a\\nb\"}"] {
         let server = Fake::start(move |_, _| Reply::new(200, strange));
-        let fake = guarded(&sample, realm(&server), &["pass-1"]);
+        let fake = guarded(&sample, realm(&server), &["token-1"]);
         let error = anonymous().digest(&fake.reference("a/b:t")).unwrap_err();
         assert!(
             shown(&error).ends_with("its token server gave no token"),
