@@ -16,6 +16,7 @@ mod listing;
 mod session;
 mod settings;
 mod transport;
+mod trials;
 mod upload;
 
 pub use attach::Attachment;

@@ -20,6 +20,7 @@ use super::{
     error::{Cause, FailureKind, RegistryError},
     settings::RegistrySettings,
     transport::{Answer, Call, Fault, FaultKind, Patience, Transport, secret},
+    trials::{Refusal, Trial, Trials},
 };
 use crate::{
     adapters::credentials::{Credential, Credentials},
@@ -130,6 +131,7 @@ pub(super) struct RegistrySession {
     pub(super) patience: Patience,
     /// What the registries gave or want, until they no longer accept it.
     authorizations: Mutex<BTreeMap<(Repository, Actions), HeaderValue>>,
+    trials: Trials,
 }
 
 /// What to say with a request, and who says it.
@@ -152,6 +154,7 @@ impl RegistrySession {
             credentials,
             patience,
             authorizations: Mutex::default(),
+            trials: Trials::default(),
         })
     }
 
@@ -178,7 +181,36 @@ impl RegistrySession {
         if answer.status != StatusCode::UNAUTHORIZED || !answer.own {
             return judge(request, answer);
         }
-        let authorization = self.sign_in(request, &answer).await?;
+        let credential = self.credential(request)?;
+        let registry = &request.repository.registry;
+        let begun = self.trials.begin(registry, &credential).await;
+        let mut trial = begun.map_err(|refusal| wrong_password(request, refusal))?;
+        let answer = self
+            .ask_signed_in(request, &answer, credential, &mut trial)
+            .await;
+        if let Err(Failure::Final(RegistryError::WrongPassword {
+            username, because, ..
+        })) = &answer
+        {
+            trial.refused(Refusal {
+                username: username.clone(),
+                because: because.clone(),
+            });
+        }
+        judge(request, answer?)
+    }
+
+    async fn ask_signed_in(
+        &self,
+        request: &Request<'_>,
+        challenge: &Answer,
+        credential: Credential,
+        trial: &mut Trial,
+    ) -> Result<Answer, Failure> {
+        let authorization = self.sign_in(request, challenge, credential).await?;
+        if authorization.token {
+            trial.accepted();
+        }
         let answer = self.ask(request, Some(&authorization.header)).await?;
         let key = (request.repository.clone(), request.actions);
         let mut authorizations = self
@@ -190,7 +222,17 @@ impl RegistrySession {
             return Err(not_accepted(request, authorization, &answer).into());
         }
         authorizations.insert(key, authorization.header);
-        judge(request, answer)
+        trial.accepted();
+        Ok(answer)
+    }
+
+    fn credential(&self, request: &Request<'_>) -> Result<Credential, RegistryError> {
+        let credential = self.credentials.of(request.repository);
+        credential.map_err(|error| RegistryError::Credentials {
+            action: request.action.to_owned(),
+            registry: request.repository.registry.clone(),
+            because: Box::new(error),
+        })
     }
 
     /// An authorization to push is one to pull as well.
@@ -251,15 +293,8 @@ impl RegistrySession {
         &self,
         request: &Request<'_>,
         answer: &Answer,
+        credential: Credential,
     ) -> Result<Authorization, Failure> {
-        let registry = &request.repository.registry;
-        let credential = self.credentials.of(request.repository).map_err(|error| {
-            RegistryError::Credentials {
-                action: request.action.to_owned(),
-                registry: registry.clone(),
-                because: Box::new(error),
-            }
-        })?;
         let not_signed_in = |because: String| not_signed_in(request, because).into();
         match challenge::read(&answer.headers) {
             Some(Challenge::Bearer {
@@ -314,7 +349,7 @@ impl RegistrySession {
             // OAuth 2 says so of a refresh token that is no longer valid.
             StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => {
                 return Err(match user {
-                    Some(username) => wrong_password(request, username, describe(&answer)),
+                    Some(username) => refused_password(request, username, &answer),
                     None => not_signed_in(request, describe(&answer)),
                 }
                 .into());
@@ -518,7 +553,7 @@ fn not_accepted(
     match authorization.user {
         None => not_signed_in(request, because),
         Some(_) if authorization.token => denied(request, because),
-        Some(username) => wrong_password(request, username, because),
+        Some(username) => refused_password(request, username, answer),
     }
 }
 
@@ -585,11 +620,16 @@ pub(super) fn not_signed_in(request: &Request<'_>, because: String) -> RegistryE
     }
 }
 
-fn wrong_password(request: &Request<'_>, username: String, because: String) -> RegistryError {
-    let (action, registry, because) = request.context(because);
+fn refused_password(request: &Request<'_>, username: String, answer: &Answer) -> RegistryError {
+    let because = Cause(describe(answer));
+    wrong_password(request, Refusal { username, because })
+}
+
+fn wrong_password(request: &Request<'_>, refusal: Refusal) -> RegistryError {
+    let Refusal { username, because } = refusal;
     RegistryError::WrongPassword {
-        action,
-        registry,
+        action: request.action.to_owned(),
+        registry: request.repository.registry.clone(),
         username,
         because,
     }

@@ -297,3 +297,82 @@ fn another_host_that_asks_who_we_are_is_not_told() {
     assert_eq!(thief.seen().len(), 1);
     assert_eq!(thief.seen()[0].header("authorization"), "");
 }
+
+/// What eight threads get that ask about a repository each, at once.
+fn ask_side_by_side(client: &RegistryClient, fake: &Fake) -> Vec<Result<bool, RegistryError>> {
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..8)
+            .map(|number| {
+                let reference = fake.reference(&format!("a/b{number}:t"));
+                scope.spawn(move || client.digest(&reference).map(|digest| digest.is_some()))
+            })
+            .collect();
+        let joined = asked.into_iter().map(|thread| thread.join().unwrap());
+        joined.collect()
+    })
+}
+
+/// A registry that has nothing, for `ann` with the password `right` alone.
+fn empty_for_ann() -> Fake {
+    Fake::start(|_, seen| {
+        if seen.header("authorization") == basic("ann", "right") {
+            Reply::error(404, "MANIFEST_UNKNOWN")
+        } else {
+            Reply::error(401, "UNAUTHORIZED").with("WWW-Authenticate", "Basic realm=\"r\"")
+        }
+    })
+}
+
+fn passwords(fake: &Fake) -> usize {
+    let basic = |seen: &&Seen| seen.header("authorization").starts_with("Basic");
+    fake.seen().iter().filter(basic).count()
+}
+
+#[test]
+fn a_wrong_password_is_tried_once_however_many_images_are_asked_about() {
+    let sample = Sample::new("amd64");
+    let with_password = empty_for_ann();
+    let server = token_server(&basic("ann", "right"));
+    let with_token = guarded(&sample, realm(&server), &["token-1"]);
+    for (fake, who_sees_it) in [(&with_password, &with_password), (&with_token, &server)] {
+        let client = client(password(&fake.host, "ann", "wrong"));
+        for answer in ask_side_by_side(&client, fake) {
+            let error = answer.unwrap_err();
+            assert!(
+                matches!(&error, RegistryError::WrongPassword { username, .. } if username == "ann"),
+                "{}",
+                shown(&error)
+            );
+        }
+        assert_eq!(passwords(who_sees_it), 1);
+    }
+}
+
+#[test]
+fn an_accepted_password_serves_all_who_waited_for_it() {
+    let fake = empty_for_ann();
+    let client = client(password(&fake.host, "ann", "right"));
+    let answers = ask_side_by_side(&client, &fake);
+    assert!(answers.iter().all(|answer| matches!(answer, Ok(false))));
+    // A HEAD and a GET about each.
+    assert_eq!(passwords(&fake), 16);
+}
+
+#[test]
+fn a_password_that_nobody_has_judged_is_tried_by_the_next() {
+    let sample = Sample::new("amd64");
+    // The first question brings no answer, however often it is repeated.
+    let server = Fake::start(|index, _| match index {
+        0..4 => Reply::new(503, ""),
+        _ => Reply::new(401, ""),
+    });
+    let fake = guarded(&sample, realm(&server), &[]);
+    let client = client(password(&fake.host, "ann", "wrong"));
+    let first = client.digest(&fake.reference("a/b:t")).unwrap_err();
+    assert!(matches!(first, RegistryError::Unreachable { .. }));
+    let second = client.digest(&fake.reference("a/b:t")).unwrap_err();
+    assert!(matches!(second, RegistryError::WrongPassword { .. }));
+    let third = client.digest(&fake.reference("a/c:t")).unwrap_err();
+    assert!(matches!(third, RegistryError::WrongPassword { .. }));
+    assert_eq!(server.seen().len(), 5);
+}
