@@ -1,5 +1,7 @@
 //! One enum over the layers' errors: what happened, why, what to type, and the exit code.
 
+mod usage;
+
 use std::path::Path;
 
 use crate::{
@@ -18,6 +20,9 @@ use crate::{
     },
 };
 
+pub use usage::{Comparing, NetworkUse, RecordLack, UsageError};
+pub(crate) use usage::{SHOWN_PATHS, shown_paths};
+
 /// Everything that can stop sparkpack.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,15 +31,8 @@ pub enum Error {
     Defect(#[from] Defect),
     /// What was asked for cannot be done: a name that there is not, something that an option forbids, a git that does not
     /// answer.
-    #[error("{message}")]
-    Usage {
-        /// `E084` and the like.
-        code: Code,
-        /// What is wrong.
-        message: String,
-        /// What to type.
-        hint: String,
-    },
+    #[error(transparent)]
+    Usage(#[from] UsageError),
     /// Something is wrong with a tree of files.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -199,7 +197,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Defect(defect) => defect.code,
-            Self::Usage { code, .. } => *code,
+            Self::Usage(error) => error.code(),
             Self::Tree(error) => error.code(),
             Self::Io(_) | Self::Archive(ArchiveError::Io(_)) => Code::E610,
             Self::Archive(_) => Code::E611,
@@ -257,6 +255,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Defect(defect) => defect.hint.clone().or_else(|| usual_hint(defect.code)),
+            Self::Usage(error) => Some(error.hint()),
             Self::Tree(error) => error.hint(),
             Self::Io(error) | Self::Archive(ArchiveError::Io(error)) => io_hint(error),
             Self::Replace(error) => error.hint().or_else(|| io_hint(error.disk()?)),
@@ -269,7 +268,6 @@ impl Error {
             Self::Source(error) => error.hint(),
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
             Self::Build { hint: Some(hint), .. }
-            | Self::Usage { hint, .. }
             | Self::UnexpectedImage { hint, .. }
             | Self::NotYet { hint, .. } => Some(hint.clone()),
             Self::Build { built_in: true, stage, .. } => Some(format!(

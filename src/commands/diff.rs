@@ -3,18 +3,17 @@
 use super::why;
 use crate::{
     cli::DiffArguments,
-    code::Code,
-    error::Error,
+    error::{Comparing, Error, UsageError},
     image::{Reference, is_tag},
     operations::{
-        provenance::{Explainer, FoundRecord, RecordQuery, Records, absent, place_of, prefix_of},
+        provenance::{
+            Explainer, FoundRecord, RecordQuery, Records, place_of, prefix_of, unknown_record,
+        },
         workspace::{LockPolicy, Services, Session},
     },
     project::template::TAG_DIGITS,
     ui::Ui,
 };
-
-const HINT: &str = "write the older and the newer as IMAGE:TAG, as a whole reference, or as a tag of an image of this project";
 
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &DiffArguments) -> Result<(), Error> {
     let registry = session.registry(arguments.registry.registry.as_deref())?;
@@ -29,7 +28,8 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &DiffArguments) -> 
     let records = Records::new(session, &services, platform, None);
     let find = |text: &str| {
         let found = records.find(&wanted(session, prefix, text)?);
-        found.map_err(|said| absent(&format!("`{text}`"), &said, HINT))
+        let unknown = |said| unknown_record(format!("`{text}`"), said, Comparing::Diff);
+        Ok::<_, Error>(found.map_err(unknown)?)
     };
     let (old, new) = (find(&arguments.left)?, find(&arguments.right)?);
     for found in [&old, &new] {
@@ -72,10 +72,9 @@ fn wanted(session: &Session<'_>, prefix: &str, text: &str) -> Result<Vec<RecordQ
     {
         return Ok(vec![wanted]);
     }
-    let reference: Reference = text.parse().map_err(|error| Error::Usage {
-        code: Code::E080,
-        message: format!("{error}"),
-        hint: HINT.to_owned(),
-    })?;
+    let by = Comparing::Diff;
+    let reference: Reference = text
+        .parse()
+        .map_err(|error| UsageError::NotAReference { error, by })?;
     Ok(vec![RecordQuery::of_reference(project, &reference)])
 }

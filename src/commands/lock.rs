@@ -3,7 +3,7 @@
 use crate::{
     cli::LockArguments,
     code::Code,
-    error::Error,
+    error::{Error, UsageError},
     operations::{
         resolution::{self, Before, Impact, LockFiles, Resolver, Upgrade},
         workspace::{self, LockPolicy, Services, Session},
@@ -88,12 +88,7 @@ fn refresh(session: &Session<'_>, arguments: &LockArguments, lock: &mut Lock) ->
     session.targets(std::slice::from_ref(image))?;
     let reason = reason.trim();
     if reason.is_empty() {
-        return Err(Error::Usage {
-            code: Code::E037,
-            message: "`--reason` says nothing".to_owned(),
-            hint: "say why, as `sparkpack why` will print it: `--reason \"CVE-2026-1234\"`"
-                .to_owned(),
-        });
+        return Err(UsageError::NoReason.into());
     }
     let last = lock.revisions.get(image).map_or(0, |last| last.number);
     let revision = Revision {

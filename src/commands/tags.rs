@@ -6,8 +6,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{TagsArguments, TagsFormat},
-    code::Code,
-    error::Error,
+    error::{Error, UsageError},
     image::{Digest, Reference},
     operations::{
         resolution::{self, Prepared},
@@ -56,13 +55,8 @@ fn variables(references: &[(&str, Reference)]) -> Result<Vec<String>, Error> {
     for (name, reference) in references {
         let variable = variable(name);
         if let Some(other) = taken.insert(variable.clone(), name) {
-            return Err(Error::Usage {
-                code: Code::E079,
-                message: format!("`{other}` and `{name}` would both be the variable `{variable}`"),
-                hint: format!(
-                    "print one of them: `sparkpack tags --format env {name}`, or rename an image"
-                ),
-            });
+            let images = [other, name].map(str::to_owned);
+            return Err(UsageError::SameVariable { variable, images }.into());
         }
         lines.push(format!("{variable}={reference}"));
     }

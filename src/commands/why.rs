@@ -2,13 +2,12 @@
 
 use crate::{
     cli::WhyArguments,
-    code::Code,
-    error::Error,
+    error::{Comparing, Error, UsageError},
     image::{Digest, Reference},
     operations::{
         manifests::{self, Manifests},
         provenance::{
-            Explainer, FoundRecord, RecordQuery, Records, absent, place_of, prefix_of, rows,
+            Explainer, FoundRecord, RecordQuery, Records, place_of, prefix_of, rows, unknown_record,
         },
         resolution::{self, Prepared, only_platform},
         workspace::{LockPolicy, Services, Session},
@@ -45,13 +44,11 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &WhyArguments) -> R
         return print(ui, &unchanged, &[], &[&platform.record]);
     }
     let found = records.find(std::slice::from_ref(&against));
-    let old = found.map_err(|said| absent(&format!("`{}`", against.reference), &said, HINT))?;
+    let old = found
+        .map_err(|said| unknown_record(format!("`{}`", against.reference), said, Comparing::Why))?;
     ui.say(format!("{name}: compared with {}", place_of(&old)));
     comparison.print(stage, &old)
 }
-
-const HINT: &str = "name another with `--against TAG` or `--against-image REFERENCE`: of an image that was removed everywhere, \
-                    or that has no record, nobody can say why it differs";
 
 /// What is asked, and where.
 struct Comparison<'a> {
@@ -72,21 +69,16 @@ impl Comparison<'_> {
     ) -> Result<(RecordQuery, String), Error> {
         let project = &self.session.project;
         if let Some(text) = &arguments.against_image {
-            let reference: Reference = text.parse().map_err(|error| Error::Usage {
-                code: Code::E080,
-                message: format!("{error}"),
-                hint: "write HOST[:PORT]/PATH:TAG".to_owned(),
-            })?;
+            let by = Comparing::Why;
+            let reference: Reference = text
+                .parse()
+                .map_err(|error| UsageError::NotAReference { error, by })?;
             let wanted = RecordQuery::of_reference(project, &reference);
             return Ok((wanted, format!("{text} is")));
         }
         if let Some(tag) = &arguments.against {
             let wanted = RecordQuery::of_tag(project, self.prefix, &stage.name, tag);
-            let wanted = wanted.ok_or_else(|| Error::Usage {
-                code: Code::E080,
-                message: format!("`{tag}` is not a tag"),
-                hint: "for a whole reference there is `--against-image REFERENCE`".to_owned(),
-            })?;
+            let wanted = wanted.ok_or_else(|| UsageError::NotATag(tag.clone()))?;
             return Ok((wanted, format!("{tag} is")));
         }
         let named = Manifests::of(self.session, Some(self.registry))?.named()?;
@@ -96,7 +88,10 @@ impl Comparison<'_> {
         }
         let below = self
             .below(stage, &named)
-            .ok_or_else(|| self.not_named(stage))?;
+            .ok_or_else(|| UsageError::NotNamed {
+                registry: self.registry.to_owned(),
+                image: stage.name.clone(),
+            })?;
         Ok((below, "what the manifests name stands on".to_owned()))
     }
 
@@ -173,20 +168,6 @@ impl Comparison<'_> {
             let found = self.records.find(&[wanted]).ok()?;
             self.parent_in(&found.record, stage, prefix)
         })
-    }
-
-    fn not_named(&self, stage: &Stage) -> Error {
-        let name = &stage.name;
-        Error::Usage {
-            code: Code::E067,
-            message: format!(
-                "no manifest of the registry `{}` names an image `{name}` that was built, or one that stands on it",
-                self.registry
-            ),
-            hint: format!(
-                "say what to compare with: `sparkpack why {name} --against TAG`, or `--against-image REFERENCE`"
-            ),
-        }
     }
 
     fn print(&self, stage: &Stage, old: &FoundRecord) -> Result<(), Error> {

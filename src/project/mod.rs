@@ -30,5 +30,5 @@ pub use load::load;
 pub use loader::Environment;
 pub use settings::{
     Chain, ConfiguredPlace, Context, Image, Kind, ManifestGlob, Mirrors, Operator, OperatorOrigin,
-    Package, PathStep, PinMode, Project, PythonSettings, Registry,
+    Package, PathStep, PinMode, Project, PythonSettings, Registry, UnknownRegistry,
 };

@@ -254,26 +254,34 @@ impl Kind {
     }
 }
 
+/// There is no registry of this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "there is no registry `{name}`; configured: {}",
+    super::config::listed(registries)
+)]
+pub struct UnknownRegistry {
+    /// The name that was typed, or the one that stands for all.
+    pub name: String,
+    /// Those that there are.
+    pub registries: Vec<String>,
+}
+
 impl Project {
     /// The registry that is meant: the named one, else the only one, else `main`.
     ///
     /// # Errors
-    /// There is no such registry, or the choice is open; in words.
-    pub fn registry(&self, name: Option<&str>) -> Result<&Registry, String> {
+    /// There is no such registry, or the choice is open.
+    pub fn registry(&self, name: Option<&str>) -> Result<&Registry, UnknownRegistry> {
         let name = match (name, self.registries.len()) {
             (Some(name), _) => name,
             (None, 1) => self.registries.keys().next().map_or("main", String::as_str),
             (None, _) => "main",
         };
-        if let Some(registry) = self.registries.get(name) {
-            Ok(registry)
-        } else {
-            let names: Vec<&str> = self.registries.keys().map(String::as_str).collect();
-            Err(format!(
-                "there is no registry `{name}`; configured: {}",
-                super::config::listed(&names)
-            ))
-        }
+        self.registries.get(name).ok_or_else(|| UnknownRegistry {
+            name: name.to_owned(),
+            registries: self.registries.keys().cloned().collect(),
+        })
     }
 
     /// What an image's wheels are chosen for; nothing where no chain says for which Python.

@@ -4,8 +4,8 @@ use super::Planner;
 use crate::{
     adapters::docker::DockerError,
     commands::plan::Known,
-    error::Error,
-    operations::{publish::PushPreview, resolution},
+    error::{self, Error},
+    operations::publish::PushPreview,
     plan::{Stage, decision::Decision},
     project::left_out::Folder,
     ui::{Cell, Paint, Reader, Style, table, unified},
@@ -164,12 +164,12 @@ fn untracked_inputs(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> V
         paths.len()
     );
     let limit = match planner.ui.verbosity() {
-        0 => resolution::SHOWN_PATHS,
+        0 => error::SHOWN_PATHS,
         _ => usize::MAX,
     };
     let mut lines = vec![paint.paint(Style::Notable, &head)];
     lines.extend(
-        resolution::shown_paths(paths, limit)
+        error::shown_paths(paths, limit)
             .iter()
             .map(|path| format!("  {path}")),
     );

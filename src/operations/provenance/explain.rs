@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::find::{FoundRecord, LookupFailure, RecordQuery, RecordSource, Records};
 use crate::{
-    code::Code,
-    error::Error,
+    error::{Comparing, Error, RecordLack, UsageError},
     image::Digest,
     operations::workspace::Session,
     plan::{
@@ -112,34 +111,26 @@ fn lines(said: &[LookupFailure]) -> Vec<String> {
     lines
 }
 
-/// No place has the record.
-pub(crate) fn absent(what: &str, said: &[LookupFailure], hint: &str) -> Error {
-    let mut code = Code::E081;
-    let mut hint = hint.to_owned();
-    let mut headline = format!("{what} is not known anywhere");
-    if said
-        .iter()
-        .any(|answer| matches!(answer, LookupFailure::Failed(_)))
-    {
-        headline = format!("what {what} was made of cannot be found out");
-    }
+/// No place has the record of `what`: the most telling of what the places said is why.
+pub(crate) fn unknown_record(what: String, said: Vec<LookupFailure>, by: Comparing) -> UsageError {
+    let lines = lines(&said);
+    let mut lack = RecordLack::Nowhere;
     for answer in said {
-        match answer {
-            LookupFailure::NoRecord(_) => {
-                code = Code::E082;
-                headline = format!("what {what} was made of is not known");
-            }
-            LookupFailure::Failed(Error::Registry(error)) if code == Code::E081 => {
-                code = error.code();
-                hint = error.hint().unwrap_or(hint);
-            }
-            LookupFailure::Failed(_) | LookupFailure::Nothing(_) => {}
-        }
+        lack = match (lack, answer) {
+            (_, LookupFailure::NoRecord(_)) | (RecordLack::NoRecord, _) => RecordLack::NoRecord,
+            (
+                RecordLack::Nowhere | RecordLack::NotAsked,
+                LookupFailure::Failed(Error::Registry(error)),
+            ) => RecordLack::Refused(Box::new(error)),
+            (RecordLack::Nowhere, LookupFailure::Failed(_)) => RecordLack::NotAsked,
+            (lack, LookupFailure::Failed(_) | LookupFailure::Nothing(_)) => lack,
+        };
     }
-    Error::Usage {
-        code,
-        message: format!("{headline}\n{}", lines(said).join("\n")),
-        hint,
+    UsageError::UnknownRecord {
+        what,
+        lack,
+        said: lines,
+        by,
     }
 }
 
@@ -151,6 +142,7 @@ mod tests {
             credentials::Credentials,
             registry::{RegistryClient, RegistrySettings},
         },
+        code::Code,
         operations::{
             resolution::{self, Prepared},
             testing::{Project, Recorder},
@@ -279,20 +271,13 @@ mod tests {
                 "what x was made of is not known",
             ),
         ] {
-            let Error::Usage {
-                code: own, message, ..
-            } = absent("x", &said, "hint")
-            else {
-                panic!("it is a mistake in usage");
-            };
-            assert_eq!(own, code);
-            assert_eq!(message.lines().next(), Some(headline));
+            let error = Error::from(unknown_record("x".to_owned(), said, Comparing::Why));
+            assert_eq!(error.code(), code);
+            assert_eq!(error.headline(), headline);
         }
-        let Error::Usage { message, hint, .. } = absent("x", &[nothing(), nothing()], "hint")
-        else {
-            panic!("it is a mistake in usage");
-        };
-        assert_eq!(message.matches("nothing here").count(), 1, "each once");
-        assert_eq!(hint, "hint");
+        let error = unknown_record("x".to_owned(), vec![nothing(), nothing()], Comparing::Why);
+        let text = error.to_string();
+        assert_eq!(text.matches("nothing here").count(), 1, "each once");
+        assert!(error.hint().contains("--against"));
     }
 }

@@ -19,5 +19,5 @@ pub(crate) use platforms::{only_platform, platforms};
 pub(crate) use prepare::{
     Prepared, Resolver, inputs_and_wheels, prepare, read_inputs, warn_of_inputs,
 };
-pub(crate) use untracked::{SHOWN_PATHS, Strictness, shown_paths, untracked_inputs};
+pub(crate) use untracked::{Strictness, untracked_inputs};
 pub(crate) use upgrade::{Upgrade, upgrade};

@@ -11,8 +11,7 @@ use crate::{
         git::{self, NoGit, Tracked},
         store,
     },
-    code::Code,
-    error::Error,
+    error::{Error, UsageError},
     operations::{events::Note, workspace::Session},
     plan::Stage,
     project::{
@@ -24,9 +23,6 @@ use crate::{
         tree::{Content, Entry, Location},
     },
 };
-
-/// How many are named where nobody asked for all.
-pub(crate) const SHOWN_PATHS: usize = 20;
 
 /// The inputs of `targets` and of what they stand on that git's index does not have, sorted, below the project's folder.
 ///
@@ -171,54 +167,17 @@ impl Strictness {
         }
         match untracked_inputs(session, prepared, targets) {
             Ok(untracked) if untracked.is_empty() => Ok(()),
-            Ok(untracked) => Err(refused(&untracked, self)),
-            Err(reason) if matches!(self, Self::Flag | Self::HookFlag) => Err(Error::Usage {
-                code: Code::E097,
-                message: format!(
-                    "`--strict` refuses inputs that git's index does not have, but {reason}"
-                ),
-                hint: reason.hint(),
-            }),
+            Ok(paths) => {
+                let is_push = self != Self::HookFlag;
+                Err(UsageError::Untracked { paths, is_push }.into())
+            }
+            Err(reason) if matches!(self, Self::Flag | Self::HookFlag) => {
+                Err(UsageError::NotStrict(reason).into())
+            }
             Err(reason) => {
                 session.events.note(Note::UntrackedNotChecked(&reason));
                 Ok(())
             }
         }
     }
-}
-
-fn refused(untracked: &[String], strictness: Strictness) -> Error {
-    let otherwise = match strictness {
-        Strictness::HookFlag => "without `--strict` they count",
-        Strictness::Flag | Strictness::Ci | Strictness::Off => {
-            "`--no-strict` pushes them all the same"
-        }
-    };
-    let mut message = match untracked {
-        [_] => "an input is not in git's index, so that no commit stands for the tags".to_owned(),
-        several => format!(
-            "{} inputs are not in git's index, so that no commit stands for the tags",
-            several.len()
-        ),
-    };
-    for path in shown_paths(untracked, SHOWN_PATHS) {
-        message.push('\n');
-        message.push_str(&path);
-    }
-    Error::Usage {
-        code: Code::E098,
-        message,
-        hint: format!(
-            "`git add` them, or leave them out by `.dockerignore` or `exclude`; {otherwise}"
-        ),
-    }
-}
-
-/// The first `limit` paths, and how many there are besides.
-pub(crate) fn shown_paths(paths: &[String], limit: usize) -> Vec<String> {
-    let mut shown: Vec<String> = paths.iter().take(limit).cloned().collect();
-    if paths.len() > limit {
-        shown.push(format!("… and {} more", paths.len() - limit));
-    }
-    shown
 }

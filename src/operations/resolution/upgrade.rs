@@ -7,11 +7,10 @@ use super::{
     wheels::wheels_of,
 };
 use crate::{
-    code::Code,
-    error::Error,
+    error::{Error, UsageError},
     operations::workspace::Session,
     plan::{Inputs, StageInputs},
-    project::{Project, place::nearest, wheel::normalise},
+    project::{Project, wheel::normalise},
 };
 
 /// The locks without what is looked up again.
@@ -36,7 +35,7 @@ pub(crate) fn upgrade(
         None => {}
         Some("") => upgrade.everything(),
         Some(name) if upgrade.one(name, &session.project, inputs) => {}
-        Some(name) => return Err(unknown(name, inputs, old)),
+        Some(name) => return Err(unknown(name, inputs, old).into()),
     }
     Ok(upgrade)
 }
@@ -127,8 +126,7 @@ fn packages(inputs: &Inputs, files: &LockFiles) -> BTreeSet<String> {
     wanted.chain(locked).chain(built_in).collect()
 }
 
-fn unknown(name: &str, inputs: &Inputs, files: &LockFiles) -> Error {
-    let packages = packages(inputs, files);
+fn unknown(name: &str, inputs: &Inputs, files: &LockFiles) -> UsageError {
     let built_in = inputs
         .iter()
         .filter_map(|(_, inputs)| inputs.recipe.built_in());
@@ -141,28 +139,10 @@ fn unknown(name: &str, inputs: &Inputs, files: &LockFiles) -> Error {
         .chain(files.lock.images.keys().cloned())
         .chain(built_in.map(|built_in| built_in.name.to_owned()))
         .collect();
-    let images = inputs.iter().map(|(name, _)| name.as_str());
-    let all = images
-        .clone()
-        .chain(others.iter().map(String::as_str))
-        .chain(packages.iter().map(String::as_str));
-    let hint = match nearest(name, all) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!(
-            "it may be an image ({}), what one stands on ({}), or a package of a requirements file",
-            listed(images),
-            listed(others.iter().map(String::as_str))
-        ),
-    };
-    Error::Usage {
-        code: Code::E036,
-        message: format!("`{name}` is nothing that the locks have"),
-        hint,
+    UsageError::NotLocked {
+        name: name.to_owned(),
+        images: inputs.iter().map(|(name, _)| name.to_owned()).collect(),
+        others,
+        packages: packages(inputs, files),
     }
-}
-
-/// Names that were used once, sorted, as text.
-fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let names: BTreeSet<&str> = names.into_iter().collect();
-    names.into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -11,8 +11,7 @@ use crate::{
         registry::{RegistryClient, RegistrySettings},
         sources::Fetcher,
     },
-    code::Code,
-    error::Error,
+    error::{Error, NetworkUse, UsageError},
     image::Repository,
 };
 
@@ -46,16 +45,12 @@ impl<'a> Services<'a> {
         self.policy == LockPolicy::Offline
     }
 
-    /// An error where `--offline` forbids `what`: `pulling X` and the like.
-    pub(crate) fn refuse_offline(&self, what: impl FnOnce() -> String) -> Result<(), Error> {
+    /// An error where `--offline` forbids what a network is needed for.
+    pub(crate) fn refuse_offline(&self, what: impl FnOnce() -> NetworkUse) -> Result<(), Error> {
         if !self.is_offline() {
             return Ok(());
         }
-        Err(Error::Usage {
-            code: Code::E035,
-            message: format!("{} is needed, and `--offline` forbids it", what()),
-            hint: "run it once without `--offline`".to_owned(),
-        })
+        Err(UsageError::Offline(what()).into())
     }
 
     /// The daemon, which is asked also with `--offline`: it is the user's own builder.
@@ -86,7 +81,7 @@ impl<'a> Services<'a> {
         if let Some(registry) = self.registry.get() {
             return Ok(registry);
         }
-        self.refuse_offline(|| "asking a registry".to_owned())?;
+        self.refuse_offline(|| NetworkUse::AskRegistry)?;
         let project = &self.session.project;
         let settings = RegistrySettings {
             ca: project.ca.clone(),
@@ -137,9 +132,13 @@ mod tests {
         assert_eq!(services.policy(), LockPolicy::Offline);
         let error = services.registry().err().unwrap();
         assert_eq!(error.code(), Code::E035);
-        let error = services.refuse_offline(|| "pulling x".to_owned());
-        let headline = error.unwrap_err().headline();
-        assert!(headline.starts_with("pulling x is needed"), "{headline}");
+        let pull = NetworkUse::Pull("registry.example/x:1".parse().unwrap());
+        let error = services.refuse_offline(|| pull).unwrap_err();
+        let headline = error.headline();
+        assert!(
+            headline.starts_with("pulling registry.example/x:1 is needed"),
+            "{headline}"
+        );
         assert!(services.fetcher().offline);
         assert_eq!(services.fetcher().cache, project.cache());
     }

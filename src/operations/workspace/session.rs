@@ -15,7 +15,7 @@ use crate::{
         store,
     },
     code::Code,
-    error::Error,
+    error::{Error, UsageError},
     image::Digest,
     operations::events::{Events, Note},
     project::{
@@ -24,7 +24,7 @@ use crate::{
         glob,
         lock::{self, Lock},
         pins::Pins,
-        place::{Defect, Place, nearest},
+        place::{Defect, Place},
     },
 };
 
@@ -137,17 +137,11 @@ impl<'a> Session<'a> {
     pub(crate) fn targets(&self, named: &[String]) -> Result<Vec<String>, Error> {
         let images = &self.project.images;
         if let Some(name) = named.iter().find(|name| !images.contains_key(*name)) {
-            let known: Vec<&str> = images.keys().map(String::as_str).collect();
-            let hint = nearest(name, known.iter().copied()).map_or_else(
-                || format!("the images are {}", known.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            let message = format!("there is no image `{name}`");
-            return Err(Error::Usage {
-                code: Code::E084,
-                message,
-                hint,
-            });
+            let unknown = UsageError::UnknownImage {
+                name: name.clone(),
+                images: images.keys().cloned().collect(),
+            };
+            return Err(unknown.into());
         }
         Ok(if named.is_empty() {
             images.keys().cloned().collect()
@@ -166,12 +160,7 @@ impl<'a> Session<'a> {
 
     /// The registry that is meant.
     pub(crate) fn registry(&self, name: Option<&str>) -> Result<&Registry, Error> {
-        let registry = self.project.registry(name);
-        registry.map_err(|message| Error::Usage {
-            code: Code::E087,
-            message,
-            hint: "choose one with `--registry NAME`".to_owned(),
-        })
+        Ok(self.project.registry(name).map_err(UsageError::from)?)
     }
 }
 
@@ -180,13 +169,7 @@ fn with_bits_of_git(root: &Path, trees: FileTrees) -> Result<FileTrees, Error> {
     match git::executable_bits(root) {
         Ok(None) => Ok(trees),
         Ok(Some(bits)) => Ok(trees.with_executable_bits(bits)),
-        Err(reason) => Err(Error::Usage {
-            code: Code::E097,
-            message: format!(
-                "`core.fileMode` is off, so executable bits come from git's index, but {reason}"
-            ),
-            hint: reason.hint(),
-        }),
+        Err(reason) => Err(UsageError::NoExecutableBits(reason).into()),
     }
 }
 
@@ -196,32 +179,24 @@ pub(crate) fn find_root(directory: Option<&Path>) -> Result<PathBuf, Error> {
         return if directory.join(FILE_NAME).exists() {
             Ok(directory.to_owned())
         } else {
-            Err(no_project(&format!(
-                "no {FILE_NAME} in {}",
-                directory.display()
-            )))
+            Err(no_project(directory, false))
         };
     }
     let here = store::current_folder()?;
     let above = here
         .ancestors()
         .find(|folder| folder.join(FILE_NAME).exists());
-    above.map(Path::to_owned).ok_or_else(|| {
-        no_project(&format!(
-            "no {FILE_NAME} in {} or its parents",
-            here.display()
-        ))
-    })
+    let above = above.map(Path::to_owned);
+    above.ok_or_else(|| no_project(&here, true))
 }
 
-fn no_project(message: &str) -> Error {
-    Error::Usage {
-        code: Code::E010,
-        message: message.to_owned(),
-        hint:
-            "go to the project's folder, or write one: the README shows the ten lines that it needs"
-                .to_owned(),
+fn no_project(folder: &Path, with_parents: bool) -> Error {
+    let folder = folder.to_owned();
+    UsageError::NoProject {
+        folder,
+        with_parents,
     }
+    .into()
 }
 
 /// The lock of the project in `root` as it is now; an empty one where there is none.
@@ -284,17 +259,14 @@ mod tests {
         let session = project.session(&events);
         assert_eq!(session.targets(&[]).unwrap(), ["base", "job"]);
         assert_eq!(session.targets(&["job".to_owned()]).unwrap(), ["job"]);
-        let Err(Error::Usage { code, hint, .. }) = session.targets(&["jbo".to_owned()]) else {
-            panic!("there is no such image");
-        };
-        assert_eq!(
-            (code.as_str(), hint.as_str()),
-            ("E084", "did you mean `job`?")
-        );
-        let Err(Error::Usage { hint, .. }) = session.targets(&["zzzzzz".to_owned()]) else {
-            panic!("there is no such image");
-        };
-        assert_eq!(hint, "the images are base, job");
+        for (name, hint) in [
+            ("jbo", "did you mean `job`?"),
+            ("zzzzzz", "the images are base, job"),
+        ] {
+            let error = session.targets(&[name.to_owned()]).unwrap_err();
+            assert_eq!(error.code(), Code::E084);
+            assert_eq!(error.hint().as_deref(), Some(hint));
+        }
     }
 
     #[test]

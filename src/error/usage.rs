@@ -1,0 +1,493 @@
+//! What was asked for and cannot be done: what is wrong, and what to type instead.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use crate::{
+    adapters::{git::NoGit, registry::RegistryError},
+    code::Code,
+    image::{Reference, ReferenceError},
+    project::{FILE_NAME, UnknownRegistry, place::nearest},
+};
+
+/// How many paths are named where nobody asked for all.
+pub(crate) const SHOWN_PATHS: usize = 20;
+
+/// Why what was asked for cannot be done: a name that there is not, something that an option forbids, a git that does not
+/// answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// There is no project.
+    #[error("no {FILE_NAME} in {}{}", folder.display(), if *with_parents { " or its parents" } else { "" })]
+    NoProject {
+        /// Where one was looked for.
+        folder: PathBuf,
+        /// Whether in the folders above as well.
+        with_parents: bool,
+    },
+    /// There is no such image.
+    #[error("there is no image `{name}`")]
+    UnknownImage {
+        /// What was typed.
+        name: String,
+        /// Those that there are.
+        images: Vec<String>,
+    },
+    /// There is no such registry, or several to choose from.
+    #[error(transparent)]
+    UnknownRegistry(#[from] UnknownRegistry),
+    /// Nothing in the locks has the name that is to be upgraded.
+    #[error("`{name}` is nothing that the locks have")]
+    NotLocked {
+        /// What was typed.
+        name: String,
+        /// The images of the project.
+        images: Vec<String>,
+        /// The images, sources and recipes that those stand on.
+        others: BTreeSet<String>,
+        /// The packages that are wanted or locked.
+        packages: BTreeSet<String>,
+    },
+    /// The reason of a refresh has no word in it.
+    #[error("`--reason` says nothing")]
+    NoReason,
+    /// `--offline` forbids what is needed.
+    #[error("{} is needed, and `--offline` forbids it", .0.what())]
+    Offline(NetworkUse),
+    /// Executable bits come from git's index, and git does not tell them.
+    #[error("`core.fileMode` is off, so executable bits come from git's index, but {0}")]
+    NoExecutableBits(NoGit),
+    /// Untracked inputs are to be refused, and git does not tell which they are.
+    #[error("`--strict` refuses inputs that git's index does not have, but {0}")]
+    NotStrict(NoGit),
+    /// Inputs are not in git's index, and are refused.
+    #[error("{}", untracked(paths))]
+    Untracked {
+        /// The inputs, below the project's folder.
+        paths: Vec<String>,
+        /// Whether a push refuses them, which has an option to push them.
+        is_push: bool,
+    },
+    /// What names an image to compare is not a reference.
+    #[error("{error}")]
+    NotAReference {
+        /// Why it is none.
+        error: ReferenceError,
+        /// Which verb compares.
+        by: Comparing,
+    },
+    /// What names an image to compare is not a tag.
+    #[error("`{0}` is not a tag")]
+    NotATag(String),
+    /// No manifest names what an image can be compared with.
+    #[error(
+        "no manifest of the registry `{registry}` names an image `{image}` that was built, or one that stands on it"
+    )]
+    NotNamed {
+        /// The name of the registry.
+        registry: String,
+        /// The image.
+        image: String,
+    },
+    /// Nobody knows what an image was made of.
+    #[error("{}\n{}", lack.headline(what), said.join("\n"))]
+    UnknownRecord {
+        /// The image, as it was asked for.
+        what: String,
+        /// Why nobody knows it.
+        lack: RecordLack,
+        /// What each place that was asked said.
+        said: Vec<String>,
+        /// Which verb compares.
+        by: Comparing,
+    },
+    /// Two images would give one variable of an environment.
+    #[error("`{}` and `{}` would both be the variable `{variable}`", images[0], images[1])]
+    SameVariable {
+        /// The variable.
+        variable: String,
+        /// The images, in the plan's order.
+        images: [String; 2],
+    },
+}
+
+/// What a network is needed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkUse {
+    /// A registry is to be asked.
+    AskRegistry,
+    /// An image is to be pulled.
+    Pull(Reference),
+}
+
+impl NetworkUse {
+    fn what(&self) -> String {
+        match self {
+            Self::AskRegistry => "asking a registry".to_owned(),
+            Self::Pull(reference) => format!("pulling {reference}"),
+        }
+    }
+}
+
+/// Which verb compares images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparing {
+    /// `why`: this checkout's image with another.
+    Why,
+    /// `diff`: any two images.
+    Diff,
+}
+
+impl Comparing {
+    /// How to name another image.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Why => {
+                "name another with `--against TAG` or `--against-image REFERENCE`: of an image that was removed everywhere, \
+                 or that has no record, nobody can say why it differs"
+            }
+            Self::Diff => {
+                "write the older and the newer as IMAGE:TAG, as a whole reference, or as a tag of an image of this project"
+            }
+        }
+    }
+}
+
+/// Why nobody knows what an image was made of.
+#[derive(Debug)]
+pub enum RecordLack {
+    /// No place has the image.
+    Nowhere,
+    /// The image is there, without a record that can be believed.
+    NoRecord,
+    /// A place could not be asked.
+    NotAsked,
+    /// The registry did not answer as it should.
+    Refused(Box<RegistryError>),
+}
+
+impl RecordLack {
+    fn headline(&self, what: &str) -> String {
+        match self {
+            Self::Nowhere => format!("{what} is not known anywhere"),
+            Self::NoRecord => format!("what {what} was made of is not known"),
+            Self::NotAsked | Self::Refused(_) => {
+                format!("what {what} was made of cannot be found out")
+            }
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Self::Nowhere | Self::NotAsked => Code::E081,
+            Self::NoRecord => Code::E082,
+            Self::Refused(error) => error.code(),
+        }
+    }
+}
+
+impl UsageError {
+    /// The code that documentation and scripts can name.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NoProject { .. } => Code::E010,
+            Self::UnknownImage { .. } => Code::E084,
+            Self::UnknownRegistry(_) => Code::E087,
+            Self::NotLocked { .. } => Code::E036,
+            Self::NoReason => Code::E037,
+            Self::Offline(_) => Code::E035,
+            Self::NoExecutableBits(_) | Self::NotStrict(_) => Code::E097,
+            Self::Untracked { .. } => Code::E098,
+            Self::NotAReference { .. } | Self::NotATag(_) => Code::E080,
+            Self::NotNamed { .. } => Code::E067,
+            Self::UnknownRecord { lack, .. } => lack.code(),
+            Self::SameVariable { .. } => Code::E079,
+        }
+    }
+
+    /// What to type.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoProject { .. } => {
+                "go to the project's folder, or write one: the README shows the ten lines that it needs"
+                    .to_owned()
+            }
+            Self::UnknownImage { name, images } => did_you_mean(name, strs(images))
+                .unwrap_or_else(|| format!("the images are {}", images.join(", "))),
+            Self::UnknownRegistry(_) => "choose one with `--registry NAME`".to_owned(),
+            Self::NotLocked {
+                name,
+                images,
+                others,
+                packages,
+            } => {
+                let all = strs(images).chain(strs(others)).chain(strs(packages));
+                did_you_mean(name, all).unwrap_or_else(|| {
+                    format!(
+                        "it may be an image ({}), what one stands on ({}), or a package of a requirements file",
+                        sorted(images),
+                        sorted(others)
+                    )
+                })
+            }
+            Self::NoReason => {
+                "say why, as `sparkpack why` will print it: `--reason \"CVE-2026-1234\"`".to_owned()
+            }
+            Self::Offline(_) => "run it once without `--offline`".to_owned(),
+            Self::NoExecutableBits(reason) | Self::NotStrict(reason) => reason.hint(),
+            Self::Untracked { is_push, .. } => format!(
+                "`git add` them, or leave them out by `.dockerignore` or `exclude`; {}",
+                if *is_push {
+                    "`--no-strict` pushes them all the same"
+                } else {
+                    "without `--strict` they count"
+                }
+            ),
+            Self::NotAReference { by: Comparing::Why, .. } => "write HOST[:PORT]/PATH:TAG".to_owned(),
+            Self::NotATag(_) => {
+                "for a whole reference there is `--against-image REFERENCE`".to_owned()
+            }
+            Self::NotNamed { image, .. } => format!(
+                "say what to compare with: `sparkpack why {image} --against TAG`, or `--against-image REFERENCE`"
+            ),
+            Self::UnknownRecord {
+                lack: RecordLack::Refused(error),
+                by,
+                ..
+            } => error.hint().unwrap_or_else(|| by.hint().to_owned()),
+            Self::NotAReference { by, .. } | Self::UnknownRecord { by, .. } => by.hint().to_owned(),
+            Self::SameVariable { images, .. } => format!(
+                "print one of them: `sparkpack tags --format env {}`, or rename an image",
+                images[1]
+            ),
+        }
+    }
+}
+
+fn strs<'a>(names: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = &'a str> {
+    names.into_iter().map(String::as_str)
+}
+
+fn did_you_mean<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Option<String> {
+    nearest(name, all).map(|near| format!("did you mean `{near}`?"))
+}
+
+fn sorted<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: BTreeSet<&str> = strs(names).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+fn untracked(paths: &[String]) -> String {
+    let mut lines = vec![match paths {
+        [_] => "an input is not in git's index, so that no commit stands for the tags".to_owned(),
+        several => format!(
+            "{} inputs are not in git's index, so that no commit stands for the tags",
+            several.len()
+        ),
+    }];
+    lines.extend(shown_paths(paths, SHOWN_PATHS));
+    lines.join("\n")
+}
+
+/// The first `limit` paths, and how many there are besides.
+pub(crate) fn shown_paths(paths: &[String], limit: usize) -> Vec<String> {
+    let mut shown: Vec<String> = paths.iter().take(limit).cloned().collect();
+    if paths.len() > limit {
+        shown.push(format!("… and {} more", paths.len() - limit));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{adapters::registry::Cause, error::Error};
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// What is printed of an error, on one line.
+    fn printed(error: UsageError) -> String {
+        let (text, hint) = (error.to_string(), error.hint());
+        let error = Error::from(error);
+        assert_eq!(error.exit_code(), 2);
+        assert_eq!(error.hint().as_ref(), Some(&hint));
+        format!("{} {} => {hint}", error.code(), text.replace('\n', " | "))
+    }
+
+    fn not_locked(name: &str) -> UsageError {
+        UsageError::NotLocked {
+            name: name.to_owned(),
+            images: names(&["job", "base"]),
+            others: names(&["debian:12", "a-jar"]).into_iter().collect(),
+            packages: names(&["pandas"]).into_iter().collect(),
+        }
+    }
+
+    fn unknown_record(lack: RecordLack, by: Comparing) -> UsageError {
+        UsageError::UnknownRecord {
+            what: "`x`".to_owned(),
+            lack,
+            said: names(&["not here", "nor there"]),
+            by,
+        }
+    }
+
+    #[test]
+    fn a_name_that_there_is_not_is_told_with_the_nearest() {
+        let (name, images) = ("jbo".to_owned(), names(&["base", "job"]));
+        assert_eq!(
+            printed(UsageError::UnknownImage { name, images }),
+            "E084 there is no image `jbo` => did you mean `job`?"
+        );
+        let (name, images) = ("zzzzzz".to_owned(), names(&["base", "job"]));
+        assert_eq!(
+            printed(UsageError::UnknownImage { name, images }),
+            "E084 there is no image `zzzzzz` => the images are base, job"
+        );
+        assert_eq!(
+            printed(not_locked("pandsa")),
+            "E036 `pandsa` is nothing that the locks have => did you mean `pandas`?"
+        );
+        assert_eq!(
+            printed(not_locked("zzzzzzzzzz")),
+            "E036 `zzzzzzzzzz` is nothing that the locks have => it may be an image (base, job), \
+             what one stands on (a-jar, debian:12), or a package of a requirements file"
+        );
+        let registry = UnknownRegistry {
+            name: "x".to_owned(),
+            registries: names(&["main", "test"]),
+        };
+        assert_eq!(
+            printed(registry.into()),
+            "E087 there is no registry `x`; configured: `main`, `test` => choose one with `--registry NAME`"
+        );
+    }
+
+    #[test]
+    fn a_project_is_looked_for_in_a_folder_or_above() {
+        let no_project = |with_parents| UsageError::NoProject {
+            folder: PathBuf::from("/a"),
+            with_parents,
+        };
+        let hint = "go to the project's folder, or write one: the README shows the ten lines that it needs";
+        assert_eq!(
+            printed(no_project(false)),
+            format!("E010 no sparkpack.toml in /a => {hint}")
+        );
+        assert_eq!(
+            printed(no_project(true)),
+            format!("E010 no sparkpack.toml in /a or its parents => {hint}")
+        );
+    }
+
+    #[test]
+    fn what_an_option_forbids_is_told_with_the_way_around_it() {
+        assert_eq!(
+            printed(UsageError::NoReason),
+            "E037 `--reason` says nothing => say why, as `sparkpack why` will print it: `--reason \"CVE-2026-1234\"`"
+        );
+        assert_eq!(
+            printed(UsageError::Offline(NetworkUse::AskRegistry)),
+            "E035 asking a registry is needed, and `--offline` forbids it => run it once without `--offline`"
+        );
+        let (paths, is_push) = (names(&["a.py"]), false);
+        assert_eq!(
+            printed(UsageError::Untracked { paths, is_push }),
+            "E098 an input is not in git's index, so that no commit stands for the tags | a.py => \
+             `git add` them, or leave them out by `.dockerignore` or `exclude`; without `--strict` they count"
+        );
+        let paths = (0..22).map(|number| number.to_string()).collect();
+        let text = printed(UsageError::Untracked {
+            paths,
+            is_push: true,
+        });
+        assert!(text.starts_with("E098 22 inputs are not"), "{text}");
+        assert!(text.contains(" | 19 | … and 2 more => "), "{text}");
+        assert!(
+            text.ends_with("; `--no-strict` pushes them all the same"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_git_that_does_not_answer_has_its_own_hint() {
+        assert_eq!(
+            printed(UsageError::NotStrict(NoGit::NotInstalled)),
+            "E097 `--strict` refuses inputs that git's index does not have, but git is not installed => install git"
+        );
+        assert_eq!(
+            printed(UsageError::NoExecutableBits(NoGit::NotInstalled)),
+            "E097 `core.fileMode` is off, so executable bits come from git's index, but git is not installed => install git"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_told_with_another_way_to_name_it() {
+        let not_a_reference = |by| UsageError::NotAReference {
+            error: "http://a/b".parse::<Reference>().unwrap_err(),
+            by,
+        };
+        let text = "E080 `http://a/b` is not an image reference: leave out `http://`";
+        assert_eq!(
+            printed(not_a_reference(Comparing::Why)),
+            format!("{text} => write HOST[:PORT]/PATH:TAG")
+        );
+        assert_eq!(
+            printed(not_a_reference(Comparing::Diff)),
+            format!("{text} => {}", Comparing::Diff.hint())
+        );
+        assert_eq!(
+            printed(UsageError::NotATag("a:b".to_owned())),
+            "E080 `a:b` is not a tag => for a whole reference there is `--against-image REFERENCE`"
+        );
+        let (registry, image) = ("main".to_owned(), "job".to_owned());
+        assert_eq!(
+            printed(UsageError::NotNamed { registry, image }),
+            "E067 no manifest of the registry `main` names an image `job` that was built, or one that stands on it => \
+             say what to compare with: `sparkpack why job --against TAG`, or `--against-image REFERENCE`"
+        );
+        let (variable, images) = ("A_B_IMAGE".to_owned(), ["a-b", "a.b"].map(str::to_owned));
+        assert_eq!(
+            printed(UsageError::SameVariable { variable, images }),
+            "E079 `a-b` and `a.b` would both be the variable `A_B_IMAGE` => \
+             print one of them: `sparkpack tags --format env a.b`, or rename an image"
+        );
+    }
+
+    #[test]
+    fn why_a_record_is_not_known_makes_its_text() {
+        let said = "not here | nor there";
+        for (lack, text) in [
+            (RecordLack::Nowhere, "E081 `x` is not known anywhere"),
+            (
+                RecordLack::NoRecord,
+                "E082 what `x` was made of is not known",
+            ),
+            (
+                RecordLack::NotAsked,
+                "E081 what `x` was made of cannot be found out",
+            ),
+        ] {
+            assert_eq!(
+                printed(unknown_record(lack, Comparing::Why)),
+                format!("{text} | {said} => {}", Comparing::Why.hint())
+            );
+        }
+        let refused = RegistryError::Denied {
+            action: "look up x".to_owned(),
+            registry: "registry.example".to_owned(),
+            because: Cause("no".to_owned()),
+        };
+        let hint = refused.hint();
+        let error = unknown_record(RecordLack::Refused(Box::new(refused)), Comparing::Diff);
+        assert_eq!(error.code(), Code::E402);
+        assert_eq!(Some(error.hint()), hint);
+        assert_eq!(
+            error.to_string(),
+            "what `x` was made of cannot be found out\nnot here\nnor there"
+        );
+    }
+}
