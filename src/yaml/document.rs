@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -508,13 +508,18 @@ fn may_hold_objects(value: &str) -> bool {
     value.contains("apiVersion") || value.contains("repository")
 }
 
-/// The events of a text. [`for_each_document`] and the proof of a rewrite are the only callers.
-pub(super) fn events(text: &str) -> Parser<'_, StrInput<'_>> {
-    let options = granit_parser::options! { emit_comments: false, emit_anchor_events: true };
+/// The events of a text, with its comments or without. [`for_each_document`] and the proof of a rewrite are the only
+/// callers, and the parser is started nowhere else.
+pub(super) fn events(text: &str, emit_comments: bool) -> Parser<'_, StrInput<'_>> {
+    #[cfg(test)]
+    super::parses::count(text);
+    let options =
+        granit_parser::options! { emit_comments: emit_comments, emit_anchor_events: true };
     Parser::new_from_str_with_options(text, options)
 }
 
-/// Calls `each` with every document of a chunk, one after another.
+/// Calls `each` with every document of a chunk, one after another, and adds to `comments`, if they are wanted, the bytes
+/// at which comments begin.
 ///
 /// # Errors
 /// The text is not YAML: `E060`.
@@ -522,6 +527,7 @@ pub(super) fn for_each_document<'t>(
     file: &Path,
     chunk: Chunk<'t>,
     rules: &'t PlaceRules<'t>,
+    mut comments: Option<&mut HashSet<usize>>,
     mut each: impl FnMut(&Document<'t>),
 ) -> Result<(), Defect> {
     let mut builder = TreeBuilder {
@@ -530,7 +536,7 @@ pub(super) fn for_each_document<'t>(
         open: Vec::new(),
         is_known: false,
     };
-    for event in events(chunk.text) {
+    for event in events(chunk.text, comments.is_some()) {
         let (event, span) = event.map_err(|error| not_yaml(file, chunk, &error))?;
         let spot = Spot::new(chunk, span);
         match event {
@@ -556,6 +562,11 @@ pub(super) fn for_each_document<'t>(
                 builder.start(spot, anchor, NodeBody::Mapping(Vec::new()));
             }
             Event::SequenceEnd | Event::MappingEnd => builder.end(spot),
+            Event::Comment(..) => {
+                if let Some(comments) = &mut comments {
+                    comments.insert(spot.start);
+                }
+            }
             _ => {}
         }
     }

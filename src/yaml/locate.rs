@@ -1,6 +1,6 @@
 //! The places of a text that name images.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use super::{
     chunks::{Chunk, MIN_BYTES, chunks, on_all_cores},
@@ -8,7 +8,7 @@ use super::{
     image_place::ImagePlace,
     literal::Literal,
     located::{Findings, Located, Object},
-    marked,
+    marked, marks,
     rules::PlaceRules,
     view::View,
     walk::Walk,
@@ -20,7 +20,7 @@ const DEPTH_LIMIT: usize = 8;
 
 /// Finds the places of a text that name images, in the order of the text; documents of other kinds are ignored.
 ///
-/// The text is parsed once, and a second time for its comments if it contains marks.
+/// The text is parsed once.
 ///
 /// # Errors
 /// All that is wrong, in the order of the text: it is not YAML, a key on the way is there twice, an image is no string,
@@ -71,9 +71,12 @@ pub(super) fn find_in_chunks(
     rules: &PlaceRules<'_>,
     depth: usize,
 ) -> Findings {
+    // A mark in a block scalar is a word of that text.
+    let has_marks = depth == 0 && marks::may_contain(text);
     let findings = on_all_cores(chunks, |chunk| {
         let mut found = Findings::default();
-        let read = for_each_document(file, *chunk, rules, |document| {
+        let mut comments = has_marks.then(HashSet::new);
+        let read = for_each_document(file, *chunk, rules, comments.as_mut(), |document| {
             let view = View {
                 file,
                 text,
@@ -82,6 +85,7 @@ pub(super) fn find_in_chunks(
             let nested = find_in_block_scalars(view, rules, depth);
             Walk::new(view, rules, &mut found).document(nested);
         });
+        found.comments = comments.unwrap_or_default();
         if let Err(defect) = read {
             found.not_yaml = Some(defect.place.clone());
             found.defects.push(defect);
@@ -152,7 +156,7 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
             ..Located::default()
         },
         defects: defects.collect(),
-        not_yaml: None,
+        ..Findings::default()
     }
 }
 
@@ -574,6 +578,17 @@ mod tests {
             );
             assert!(defect.hint.unwrap().contains(hint), "{text}");
         }
+    }
+
+    #[test]
+    fn marks_are_found_behind_the_first_chunk() {
+        let long = format!("{SPARK}metadata: {{name: \"{}\"}}\n", "y".repeat(MIN_BYTES));
+        let text = format!(
+            "{long}---\ntext: |\n  key: r/job:1 # sparkpack: nosuch\nkey: r/job:1 # sparkpack: job\n"
+        );
+        assert_eq!(chunks(&text, MIN_BYTES).len(), 2);
+        assert_eq!(places(&text).len(), 1);
+        assert_eq!(found(&text)[0].mark.as_deref(), Some("job"));
     }
 
     #[test]

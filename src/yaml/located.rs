@@ -1,6 +1,6 @@
 //! What is found in a text.
 
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 use super::{image_place::ImagePlace, shared::SharedAnchor};
 use crate::project::place::{Defect, Place};
@@ -76,6 +76,8 @@ pub(super) struct Findings {
     pub(super) defects: Vec<Defect>,
     /// Where the text first stops being YAML, which is one of the defects.
     pub(super) not_yaml: Option<Place>,
+    /// The bytes at which comments begin; only of a text that may have marks.
+    pub(super) comments: HashSet<usize>,
 }
 
 impl Findings {
@@ -96,5 +98,6 @@ impl Findings {
         self.located.append(behind.located);
         self.defects.extend(behind.defects);
         self.not_yaml = self.not_yaml.take().or(behind.not_yaml);
+        self.comments.extend(behind.comments);
     }
 }

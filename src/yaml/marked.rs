@@ -1,8 +1,8 @@
 //! Applies the marks of a text to its places.
 
-use std::{collections::HashSet, ops::Range, path::Path};
+use std::{ops::Range, path::Path};
 
-use granit_parser::{Event, Parser, ScalarStyle};
+use granit_parser::ScalarStyle;
 
 use super::{
     image_place::{ImagePlace, LeftAlone, ReferenceParts, Scalar},
@@ -33,13 +33,13 @@ pub(super) fn add(
         return found;
     }
     let Findings {
-        located, defects, ..
+        located,
+        defects,
+        comments,
+        ..
     } = &mut found;
-    let comments = (!located.is_template).then(|| comments(text));
-    let is_comment = |at: usize| {
-        let comments = comments.as_ref();
-        comments.is_none_or(|comments| comments.contains(&at))
-    };
+    let is_template = located.is_template;
+    let is_comment = |at: usize| is_template || comments.contains(&at);
     let (marks, wrong) = marks::marks(file, text, &rules.images, &is_comment);
     defects.extend(wrong);
     let known = located.places.len();
@@ -54,17 +54,6 @@ pub(super) fn add(
     }
     located.places.sort_by_key(ImagePlace::start);
     found
-}
-
-/// The byte offsets at which the comments of a YAML text begin: a parse of its own, only for texts with marks.
-fn comments(text: &str) -> HashSet<usize> {
-    let options = granit_parser::options! { emit_comments: true };
-    let events = Parser::new_from_str_with_options(text, options);
-    let comments = events.filter_map(|event| match event {
-        Ok((Event::Comment(..), span)) => Some(span.byte_range()?.start),
-        _ => None,
-    });
-    comments.collect()
 }
 
 /// Whether expressions of a template engine stand outside of quotes and comments.

@@ -3,8 +3,8 @@
 //! A YAML library only parses, it never writes: a rewrite replaces the bytes of the chosen scalars. To prove that
 //! nothing else has changed, the old and the new text are then parsed side by side.
 //!
-//! A text is parsed at two places only: [`locate()`] parses it once (and again for its comments, if it contains
-//! marks), and [`rewrite()`] parses it once more beside the new text, if there are edits.
+//! A text is parsed at two places only: [`locate()`] parses it once, and [`rewrite()`] parses it once more beside the new
+//! text, if there are edits.
 //!
 //! | code | says |
 //! |---|---|
@@ -31,6 +31,8 @@ mod located;
 mod marked;
 mod marks;
 mod not_yaml;
+#[cfg(test)]
+pub(crate) mod parses;
 mod path;
 mod places;
 mod rewrite;

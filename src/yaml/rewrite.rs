@@ -282,7 +282,7 @@ fn verify(file: &Path, text: &str, edits: &[Edit<'_>]) -> Result<(), Defect> {
 fn verify_chunk(file: &Path, chunk: Chunk<'_>, edits: &[Edit<'_>]) -> Result<(), Defect> {
     let new_text = splice(chunk.text, chunk.offset, edits);
     let mut left = edits;
-    let mut new_events = events(&new_text);
+    let mut new_events = events(&new_text, false);
     let last = |left: &[Edit<'_>]| left.first().or(edits.last()).map(Edit::unintended);
     let wrong = |left: &[Edit<'_>]| {
         let nowhere = || {
@@ -294,7 +294,7 @@ fn verify_chunk(file: &Path, chunk: Chunk<'_>, edits: &[Edit<'_>]) -> Result<(),
         };
         Err(last(left).unwrap_or_else(nowhere))
     };
-    for old in events(chunk.text) {
+    for old in events(chunk.text, false) {
         let (Ok((old, old_span)), Some(Ok((new, _)))) = (old, new_events.next()) else {
             return wrong(left);
         };

@@ -3,10 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
@@ -41,8 +38,6 @@ pub(crate) struct Manifests<'s> {
     files: Vec<File<'s>>,
     /// Somebody wants to see what is left alone, which the cache does not hold.
     is_full: bool,
-    /// How often a text was parsed: to find its places, or to prove that a rewritten one says what it should.
-    parses: AtomicUsize,
 }
 
 struct File<'s> {
@@ -123,7 +118,6 @@ impl<'s> Manifests<'s> {
             rules: PlaceRules::new(&project.places, project.images.keys().map(String::as_str)),
             files: files.into_values().collect(),
             is_full: false,
-            parses: AtomicUsize::new(0),
         })
     }
 
@@ -194,7 +188,6 @@ impl<'s> Manifests<'s> {
         if let Some(known) = state.read.as_ref().filter(|known| known.text == text) {
             return Ok(Arc::clone(known));
         }
-        self.parses.fetch_add(1, Ordering::Relaxed);
         let located = yaml::locate(Path::new(file.name), &text, &self.rules);
         let read = Arc::new(Read {
             located: located.map_err(Error::of_all)?,
@@ -245,9 +238,6 @@ impl<'s> Manifests<'s> {
         let path = Path::new(file.name);
         let rewritten =
             yaml::rewrite(path, text, located, file.may_share, &decide).map_err(Error::of_all)?;
-        if rewritten.text.is_some() {
-            self.parses.fetch_add(1, Ordering::Relaxed);
-        }
         let is_ours = |place: &ImagePlace| {
             place.left_alone.is_some() || image_of(self.session, place).is_some()
         };
@@ -472,6 +462,7 @@ mod tests {
         testing::{Project as TestProject, Recorder},
         workspace::{LockPolicy, Services},
     };
+    use crate::yaml::parses;
 
     const MANIFEST: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\nmetadata: {name: a}\n\
                             spec:\n  image: IMAGE\n";
@@ -506,37 +497,42 @@ mod tests {
         work(&project, &Manifests::of(&session, None).unwrap(), &expected);
     }
 
-    fn parses(manifests: &Manifests<'_>) -> usize {
-        manifests.parses.load(Ordering::Relaxed)
-    }
-
     #[test]
     fn a_manifest_that_is_current_is_parsed_once_a_run() {
-        with_manifest("CURRENT", |_, manifests, expected| {
-            manifests.check().unwrap();
-            for _ in 0..2 {
-                let examined = manifests.examine(expected).unwrap();
-                assert_eq!(examined.len(), 1);
-                assert!(examined[0].rewritten.text.is_none());
-            }
-            assert_eq!(manifests.named().unwrap().len(), 1);
-            assert_eq!(parses(manifests), 1);
-        });
+        for comment in ["current", "sparkpack: ignore", "sparkpack: job"] {
+            with_manifest(
+                &format!("CURRENT # {comment}"),
+                |project, manifests, expected| {
+                    let text = project.read("a.yml");
+                    manifests.check().unwrap();
+                    for _ in 0..2 {
+                        let examined = manifests.examine(expected).unwrap();
+                        assert_eq!(examined.len(), 1);
+                        assert!(examined[0].rewritten.text.is_none());
+                    }
+                    manifests.named().unwrap();
+                    assert_eq!(parses::of(&text), 1, "{comment}");
+                },
+            );
+        }
     }
 
     #[test]
     fn a_manifest_that_is_rewritten_is_parsed_twice_a_run() {
-        with_manifest(
-            "registry.example/small/job:old",
-            |_, manifests, expected| {
+        for comment in ["\n# without", " # sparkpack: job\n# with"] {
+            let image = format!("registry.example/small/job:parsed{comment}");
+            with_manifest(&image, |project, manifests, expected| {
+                let old = project.read("a.yml");
                 manifests.check().unwrap();
+                let mut new = String::new();
                 for _ in 0..2 {
                     let examined = manifests.examine(expected).unwrap();
-                    assert!(examined[0].rewritten.text.is_some());
+                    new.clone_from(examined[0].rewritten.text.as_ref().unwrap());
                 }
-                assert_eq!(parses(manifests), 2, "before, and to prove the splice");
-            },
-        );
+                assert_eq!(parses::of(&old), 2, "before, and to prove the splice");
+                assert_eq!(parses::of(&new), 1, "beside the old one");
+            });
+        }
     }
 
     #[test]
@@ -559,12 +555,12 @@ mod tests {
 
     #[test]
     fn a_manifest_that_is_written_again_as_it_was_is_not_parsed_again() {
-        with_manifest("CURRENT", |project, manifests, expected| {
+        with_manifest("CURRENT # again", |project, manifests, expected| {
             manifests.examine(expected).unwrap();
-            let text = fs_err::read_to_string(project.root().join("a.yml")).unwrap();
+            let text = project.read("a.yml");
             project.write("a.yml", &text);
             manifests.examine(expected).unwrap();
-            assert_eq!(parses(manifests), 1);
+            assert_eq!(parses::of(&text), 1);
         });
     }
 
