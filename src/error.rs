@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-pub use usage::{Comparing, NetworkUse, RecordLack, UsageError};
+pub use usage::{Comparing, OnlineWork, RecordLack, UsageError};
 pub(crate) use usage::{SHOWN_PATHS, shown_paths};
 
 /// Everything that can stop sparkpack.
@@ -132,6 +132,7 @@ impl From<InputError> for Error {
             InputError::Defect(defect) => Self::Defect(defect),
             InputError::Defects(defects) => Self::of_all(defects),
             InputError::Tree(error) => Self::Tree(error),
+            InputError::UnknownRecipe(error) => Self::Defect(error.defect()),
         }
     }
 }
@@ -146,9 +147,6 @@ impl From<DestinationError> for Error {
 }
 
 impl Error {
-    /// The code of a manifest that is not current.
-    pub const DRIFT: Code = Code::E100;
-
     /// All values, or all errors.
     ///
     /// # Errors
@@ -212,7 +210,7 @@ impl Error {
             Self::Conflict { .. } => Code::E301,
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::NotYet { .. } => Code::E099,
-            Self::Drift { .. } => Self::DRIFT,
+            Self::Drift { .. } => Code::E100,
             Self::Changed => Code::E101,
             Self::Several(errors) => errors.first().map_or(Code::E610, Self::code),
         }

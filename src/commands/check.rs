@@ -113,7 +113,7 @@ fn drift(examined: &[Arc<Examined>]) -> Vec<Drift> {
         let mut drift: BTreeMap<(usize, usize), Drift> = BTreeMap::new();
         for change in &file.rewritten.changes {
             let drifted = Drift {
-                code: Error::DRIFT,
+                code: Code::E100,
                 place: change.place.clone(),
                 about: change.path.clone(),
                 message: format!(

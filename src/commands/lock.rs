@@ -2,14 +2,16 @@
 
 use crate::{
     cli::LockArguments,
-    code::Code,
     error::{Error, UsageError},
     operations::{
         resolution::{self, Before, Impact, LockFiles, Resolver, Upgrade},
         workspace::{self, LockPolicy, Services, Session},
     },
     plan::Inputs,
-    project::lock::{Lock, Revision},
+    project::{
+        inputs::InputError,
+        lock::{Lock, Revision},
+    },
     ui::Ui,
 };
 
@@ -41,7 +43,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &LockArguments) -> 
         ui.say(nothing(arguments));
         return Ok(());
     }
-    let plan = resolved.plan(session, inputs)?;
+    let plan = resolved.plan(session, &services, inputs)?;
     let before = if is_known {
         Before::of(
             session,
@@ -72,7 +74,7 @@ fn read(
 ) -> Result<(LockFiles, Inputs, bool), Error> {
     let lock = workspace::read_lock(&session.project.root)?;
     let (inputs, is_known) = match resolution::read_inputs(session, &lock) {
-        Err(Error::Defect(defect)) if defect.code == Code::E032 && arguments.upgrade.is_some() => {
+        Err(InputError::UnknownRecipe(_)) if arguments.upgrade.is_some() => {
             (resolution::read_inputs(session, &Lock::default())?, false)
         }
         read => (read?, true),

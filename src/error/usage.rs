@@ -52,7 +52,7 @@ pub enum UsageError {
     NoReason,
     /// `--offline` forbids what is needed.
     #[error("{} is needed, and `--offline` forbids it", .0.what())]
-    Offline(NetworkUse),
+    Offline(OnlineWork),
     /// Executable bits come from git's index, and git does not tell them.
     #[error("`core.fileMode` is off, so executable bits come from git's index, but {0}")]
     NoExecutableBits(NoGit),
@@ -112,14 +112,14 @@ pub enum UsageError {
 
 /// What a network is needed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NetworkUse {
+pub enum OnlineWork {
     /// A registry is to be asked.
     AskRegistry,
     /// An image is to be pulled.
     Pull(Reference),
 }
 
-impl NetworkUse {
+impl OnlineWork {
     fn what(&self) -> String {
         match self {
             Self::AskRegistry => "asking a registry".to_owned(),
@@ -390,7 +390,7 @@ mod tests {
             "E037 `--reason` says nothing => say why, as `sparkpack why` will print it: `--reason \"CVE-2026-1234\"`"
         );
         assert_eq!(
-            printed(UsageError::Offline(NetworkUse::AskRegistry)),
+            printed(UsageError::Offline(OnlineWork::AskRegistry)),
             "E035 asking a registry is needed, and `--offline` forbids it => run it once without `--offline`"
         );
         let (paths, is_push) = (names(&["a.py"]), false);

@@ -13,4 +13,4 @@ mod stages;
 pub use inputs::{Inputs, StageInputs};
 pub use recipe::{FilesInputs, NetworkUse, Recipe};
 pub use record::{Input, Record};
-pub use stages::{Plan, PlanInputs, PlatformStage, Stage, make, source_digest};
+pub use stages::{Plan, PlanError, PlanInputs, PlatformStage, Stage, make, source_digest};

@@ -16,7 +16,7 @@ use crate::{
     project::{
         FILE_NAME, Image, Project, Registry,
         inputs::{DockerfileInputs, UsedImage},
-        lock::{self, Lock},
+        lock::{self, Lock, Unlocked, UnlockedInput},
         place::{Defect, Place},
         requirements::LockedWheel,
         source::{Origin, SingleFile, Source, Unpack},
@@ -182,11 +182,32 @@ pub struct PlanInputs<'a> {
     pub local_sources: &'a BTreeMap<String, Digest>,
 }
 
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanError {
+    /// The locks lack something.
+    Unlocked(Unlocked),
+    /// A stage lacks a platform that one above it has, or a reference cannot be made.
+    Defect(Defect),
+}
+
+impl From<Unlocked> for PlanError {
+    fn from(unlocked: Unlocked) -> Self {
+        Self::Unlocked(unlocked)
+    }
+}
+
+impl From<Defect> for PlanError {
+    fn from(defect: Defect) -> Self {
+        Self::Defect(defect)
+    }
+}
+
 /// Makes the plan.
 ///
 /// # Errors
 /// The lock lacks a fact, a stage lacks a platform that one above it has, or a reference cannot be made.
-pub fn make(given: PlanInputs<'_>) -> Result<Plan, Defect> {
+pub fn make(given: PlanInputs<'_>) -> Result<Plan, PlanError> {
     let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
     for name in given.inputs.order() {
         let (Some(image), Some(inputs)) = (given.project.images.get(name), given.inputs.get(name))
@@ -207,7 +228,7 @@ fn stage(
     image: &Arc<Image>,
     inputs: &Arc<StageInputs>,
     below: &BTreeMap<String, Stage>,
-) -> Result<Stage, Defect> {
+) -> Result<Stage, PlanError> {
     let parents = inputs.recipe.parents();
     let mut platforms = Vec::new();
     for platform in &image.platforms {
@@ -263,7 +284,7 @@ struct RecordBuilder<'a> {
 }
 
 impl RecordBuilder<'_> {
-    fn record(&self, wheels: &[LockedWheel]) -> Result<Record, Defect> {
+    fn record(&self, wheels: &[LockedWheel]) -> Result<Record, PlanError> {
         let mut record = Record::default();
         record.add(&Input::Format(lock::FORMAT));
         record.add(&Input::Stage(self.image.name.clone()));
@@ -302,7 +323,7 @@ impl RecordBuilder<'_> {
         Ok(record)
     }
 
-    fn dockerfile(&self, inputs: &DockerfileInputs, record: &mut Record) -> Result<(), Defect> {
+    fn dockerfile(&self, inputs: &DockerfileInputs, record: &mut Record) -> Result<(), PlanError> {
         record.add(&Input::Dockerfile(inputs.digest.clone()));
         if let Some(target) = &inputs.target {
             record.add(&Input::Target(target.clone()));
@@ -338,13 +359,13 @@ impl RecordBuilder<'_> {
         image: &UsedImage,
         role: &str,
         file: Option<&SingleFile>,
-    ) -> Result<Option<Input>, Defect> {
+    ) -> Result<Option<Input>, PlanError> {
         Ok(match image {
             UsedImage::Scratch => None,
             UsedImage::Source(name) => Some(self.source(name, role, file)?),
             UsedImage::External(text) => {
                 let locked = self.given.lock.images.get(text);
-                let missing = || unlocked(self.image, &format!("the digest of the image `{text}`"));
+                let missing = || self.unlocked(UnlockedInput::Image(text.clone()));
                 let digest = locked.ok_or_else(missing)?.digest().clone();
                 let role = role.to_owned();
                 Some(Input::External { role, digest })
@@ -371,8 +392,18 @@ impl RecordBuilder<'_> {
         })
     }
 
-    fn source(&self, name: &str, role: &str, file: Option<&SingleFile>) -> Result<Input, Defect> {
-        let missing = || unlocked(self.image, &format!("the checksum of the source `{name}`"));
+    fn unlocked(&self, what: UnlockedInput) -> Unlocked {
+        let image = self.image.name.clone();
+        Unlocked { image, what }
+    }
+
+    fn source(
+        &self,
+        name: &str,
+        role: &str,
+        file: Option<&SingleFile>,
+    ) -> Result<Input, PlanError> {
+        let missing = || self.unlocked(UnlockedInput::Source(name.to_owned()));
         let source = self.given.project.sources.get(name).ok_or_else(missing)?;
         let sha256 =
             source_digest(source, self.given.lock, self.given.local_sources).ok_or_else(missing)?;
@@ -424,15 +455,6 @@ pub fn source_digest(
         .get(&source.origin.to_string())
         .map(|source| source.sha256.clone());
     source.sha256.clone().or(locked)
-}
-
-fn unlocked(image: &Image, what: &str) -> Defect {
-    let message = format!(
-        "`{}` needs {what}, which the lock does not have",
-        image.name
-    );
-    Defect::new(Code::E033, Place::of_line(lock::FILE_NAME, 1), message)
-        .hint("run `sparkpack lock`, which completes the locks")
 }
 
 impl Plan {
@@ -538,6 +560,34 @@ mod tests {
     }
 
     #[test]
+    fn what_the_lock_lacks_is_named() {
+        let (_folder, project) = project();
+        for (base, what) in [
+            (
+                UsedImage::External("debian:12".to_owned()),
+                UnlockedInput::Image("debian:12".to_owned()),
+            ),
+            (
+                UsedImage::Source("jar".to_owned()),
+                UnlockedInput::Source("jar".to_owned()),
+            ),
+        ] {
+            let inputs = BTreeMap::from([("job".to_owned(), examples::files_on(base))]);
+            let inputs = Inputs::new(&project, inputs).unwrap();
+            let made = make(PlanInputs {
+                project: &project,
+                lock: &Lock::default(),
+                inputs: &inputs,
+                wheels: &BTreeMap::new(),
+                local_sources: &BTreeMap::new(),
+            });
+            let image = "job".to_owned();
+            let unlocked = Unlocked { image, what };
+            assert_eq!(made.unwrap_err(), PlanError::Unlocked(unlocked));
+        }
+    }
+
+    #[test]
     fn a_parent_without_the_platform_and_a_circle_are_refused() {
         let (_folder, project) = project();
         let on = |name: &str| examples::files_on(UsedImage::Stage(name.to_owned()));
@@ -555,6 +605,9 @@ mod tests {
             wheels: &BTreeMap::new(),
             local_sources: &BTreeMap::new(),
         });
-        assert_eq!(made.unwrap_err().code, "E092");
+        let Err(PlanError::Defect(defect)) = made else {
+            panic!("the parent has no platform: {made:?}");
+        };
+        assert_eq!(defect.code, "E092");
     }
 }

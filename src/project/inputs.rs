@@ -115,6 +115,27 @@ pub enum InputError {
     /// Something is wrong with a file in a tree.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// The lock names a built-in recipe that this sparkpack does not carry.
+    #[error(transparent)]
+    UnknownRecipe(#[from] UnknownRecipe),
+}
+
+/// The lock names a built-in recipe of this name that this sparkpack does not carry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lock names a built-in recipe `{0}` that this sparkpack does not carry")]
+pub struct UnknownRecipe(pub String);
+
+impl UnknownRecipe {
+    /// The same as a defect of the lock.
+    #[must_use]
+    pub fn defect(&self) -> Defect {
+        Defect::new(
+            Code::E032,
+            Place::of_line(lock::FILE_NAME, 1),
+            self.to_string(),
+        )
+        .hint("install the sparkpack that wrote the lock, or a newer one")
+    }
 }
 
 /// Reads what the images of a project are made from.
@@ -369,7 +390,11 @@ fn jars_of(chain: &Chain, kind: Kind) -> &[String] {
 /// A Dockerfile's bytes, its name, and the built-in one where it is that.
 type NamedDockerfile = (Vec<u8>, PathBuf, Option<&'static BuiltInDockerfile>);
 
-fn dockerfile(project: &Project, lock: &Lock, image: &Image) -> Result<NamedDockerfile, Defect> {
+fn dockerfile(
+    project: &Project,
+    lock: &Lock,
+    image: &Image,
+) -> Result<NamedDockerfile, InputError> {
     if let Some(file) = &image.dockerfile {
         let bytes = fs_err::read(project.root.join(file))
             .map_err(|error| Defect::new(Code::E089, image.place.clone(), error.to_string()))?;
@@ -380,12 +405,7 @@ fn dockerfile(project: &Project, lock: &Lock, image: &Image) -> Result<NamedDock
         None => built_in::newest(name),
         Some(digest) => built_in::locked(name, digest),
     };
-    let built_in = built_in.ok_or_else(|| {
-        let message =
-            format!("the lock names a built-in recipe `{name}` that this sparkpack does not carry");
-        let defect = Defect::new(Code::E032, Place::of_line(lock::FILE_NAME, 1), message);
-        defect.hint("install the sparkpack that wrote the lock, or a newer one")
-    })?;
+    let built_in = built_in.ok_or_else(|| UnknownRecipe(name.to_owned()))?;
     let file = PathBuf::from(format!("dockerfiles/{name}/Dockerfile"));
     Ok((
         built_in.dockerfile.as_bytes().to_vec(),

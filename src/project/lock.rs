@@ -1,6 +1,9 @@
 //! `sparkpack.lock`: the resolved facts that a checkout cannot know by itself.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +21,67 @@ pub const FILE_NAME: &str = "sparkpack.lock";
 
 /// The version of the fingerprint's format that this sparkpack writes.
 pub const FORMAT: u32 = 1;
+
+/// Something that the locks lack, and that a plan cannot do without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlocked {
+    /// The image that needs it.
+    pub image: String,
+    /// What it is.
+    pub what: UnlockedInput,
+}
+
+/// What the locks can lack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnlockedInput {
+    /// The digest of an external image, by its name in the project.
+    Image(String),
+    /// The checksum of a source, by its name.
+    Source(String),
+    /// Wheels.
+    Wheels {
+        /// The requirements, in words.
+        requirements: String,
+        /// For which platform.
+        platform: Platform,
+        /// The file that a person is sent to.
+        file: PathBuf,
+    },
+}
+
+impl Unlocked {
+    /// The same as a defect, with the reason why it was not looked up appended.
+    #[must_use]
+    pub fn defect(self, reason: &str) -> Defect {
+        let Self { image, what } = self;
+        let (file, message) = match what {
+            UnlockedInput::Image(name) => (
+                PathBuf::from(FILE_NAME),
+                format!(
+                    "`{image}` needs the digest of the image `{name}`, which the lock does not have"
+                ),
+            ),
+            UnlockedInput::Source(name) => (
+                PathBuf::from(FILE_NAME),
+                format!(
+                    "`{image}` needs the checksum of the source `{name}`, which the lock does not have"
+                ),
+            ),
+            UnlockedInput::Wheels {
+                requirements,
+                platform,
+                file,
+            } => (
+                file,
+                format!(
+                    "`{image}` needs the wheels for {requirements} ({platform}), which no lock has"
+                ),
+            ),
+        };
+        Defect::new(Code::E033, Place::of_line(file, 1), message + reason)
+            .hint("run `sparkpack lock`, which completes the locks")
+    }
+}
 
 /// The lock's content; what is not there yet is looked up by `lock`, and by `build`, `push` and `package`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,5 @@
-//! The house: which layer, room and file uses which, what a name stands for, who prints, how long a verb is.
+//! The house: which layer, room and file uses which, what a name stands for, who prints, how long a verb is, that codes
+//! are only told.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -386,4 +387,136 @@ fn only_ui_prints() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// The places where something depends on which code an error or a warning has.
+#[derive(Default)]
+struct CodeComparisons(Vec<String>);
+
+/// Whether something names a code: as a path, or as a text.
+#[derive(Default)]
+struct NamesCode(bool);
+
+/// `E084` and the like.
+fn is_code(text: &str) -> bool {
+    let digits = text.strip_prefix(['E', 'W']);
+    digits.is_some_and(|rest| rest.len() == 3 && rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Whether a macro's tokens name a code.
+fn tokens_name_code(tokens: &impl ToString) -> bool {
+    let text = tokens.to_string();
+    let mut words = text.split(|character: char| !character.is_ascii_alphanumeric());
+    words.any(is_code)
+}
+
+impl<'ast> Visit<'ast> for NamesCode {
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let last = path.segments.last();
+        self.0 |= last.is_some_and(|last| is_code(&last.ident.to_string()));
+        visit::visit_path(self, path);
+    }
+
+    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
+        self.0 |= is_code(&text.value());
+    }
+
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        self.0 |= tokens_name_code(&call.tokens);
+    }
+}
+
+fn names_code(expression: &syn::Expr) -> bool {
+    let mut names = NamesCode::default();
+    names.visit_expr(expression);
+    names.0
+}
+
+impl<'ast> Visit<'ast> for CodeComparisons {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        let attributes = match item {
+            syn::Item::Mod(item) => &item.attrs[..],
+            syn::Item::Fn(item) => &item.attrs,
+            syn::Item::Impl(item) => &item.attrs,
+            _ => &[],
+        };
+        if !is_test(attributes) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_expr_binary(&mut self, binary: &'ast syn::ExprBinary) {
+        use syn::BinOp::{Eq, Ge, Gt, Le, Lt, Ne};
+        let compares = matches!(binary.op, Eq(_) | Ne(_) | Lt(_) | Le(_) | Gt(_) | Ge(_));
+        if compares && (names_code(&binary.left) || names_code(&binary.right)) {
+            self.0.push("a comparison".to_owned());
+        }
+        visit::visit_expr_binary(self, binary);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        let compares = ["contains", "eq", "ne", "cmp", "starts_with", "ends_with"];
+        let name = call.method.to_string();
+        let is_about_codes = || names_code(&call.receiver) || call.args.iter().any(names_code);
+        if compares.contains(&name.as_str()) && is_about_codes() {
+            self.0.push(format!("`{name}`"));
+        }
+        visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_pat(&mut self, pattern: &'ast syn::Pat) {
+        let mut names = NamesCode::default();
+        names.visit_pat(pattern);
+        if names.0 {
+            self.0.push("a pattern".to_owned());
+        }
+    }
+
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        if call.path.is_ident("matches") && tokens_name_code(&call.tokens) {
+            self.0.push("`matches!`".to_owned());
+        }
+    }
+}
+
+/// What is wrong in a text outside of its tests.
+fn code_comparisons(text: &str) -> Vec<String> {
+    let mut comparisons = CodeComparisons::default();
+    comparisons.visit_file(&syn::parse_file(text).unwrap());
+    comparisons.0
+}
+
+/// A code is for people and scripts: what a run does depends on types. Only the table of codes, and the hints that are
+/// made from it, know one code from another. That two are the same may be asked.
+#[test]
+fn nothing_depends_on_which_code_an_error_has() {
+    for wrong in [
+        "fn f() -> bool { defect.code != Code::E033 }",
+        "fn f() -> bool { error.code() == super::Code::E035 }",
+        "fn f() -> bool { error.code().as_str() == \"E035\" }",
+        "fn f() -> bool { [Code::E001, Code::W101].contains(&code) }",
+        "fn f() -> bool { matches!(code, Code::E022 | Code::E025) }",
+        "fn f() { match code { Code::E022 => {} _ => {} } }",
+        "fn f() { if let Some(Code::E022) = code {} }",
+    ] {
+        assert_eq!(code_comparisons(wrong).len(), 1, "{wrong}");
+    }
+    for right in [
+        "fn f() -> Code { match error { Error::A => Code::E022, Error::B => Code::E023 } }",
+        "#[cfg(test)] mod tests { fn f() -> bool { error.code() == Code::E035 } }",
+        "fn f() -> bool { one.code == other.code }",
+    ] {
+        assert!(code_comparisons(right).is_empty(), "{right}");
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for file in files() {
+        if ["code.rs", "error.rs"].contains(&file.path.as_str()) {
+            continue;
+        }
+        let text = fs_err::read_to_string(source.join(&file.path)).unwrap();
+        let found = code_comparisons(&text);
+        wrong.extend(found.iter().map(|what| format!("{}: {what}", file.path)));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

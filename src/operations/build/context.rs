@@ -4,7 +4,7 @@ use super::run::Run;
 use crate::{
     adapters::{builder::Features, cache::CacheKind, store},
     code::Code,
-    error::{Error, NetworkUse},
+    error::{Error, OnlineWork},
     image::{Digest, LABEL_FINGERPRINT, Platform, Reference, Repository},
     operations::{
         dist::Packer,
@@ -204,7 +204,7 @@ impl ContextWriter<'_> {
                 if daemon.inspect(&pinned.to_string())?.is_none() {
                     self.run
                         .services
-                        .refuse_offline(|| NetworkUse::Pull(pinned.clone()))?;
+                        .refuse_offline(|| OnlineWork::Pull(pinned.clone()))?;
                     progress.step(Step::PullImage(text));
                     let registry_auth = self.run.services.registry_auth(&pinned.repository)?;
                     daemon.pull(&pinned, platform, &registry_auth, &mut |event| {

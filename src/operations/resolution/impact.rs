@@ -43,7 +43,7 @@ impl Before {
         let mut known = files.clone();
         let chosen = wheels::of_all(session, services, policy, inputs, &mut known, &none);
         let chosen = chosen.ok()?;
-        unlocked.extend(chosen.unlocked.into_iter().map(|(name, _)| name));
+        unlocked.extend(chosen.unlocked.into_iter().map(|lacking| lacking.image));
         let given = PlanInputs {
             project,
             lock: &lock,

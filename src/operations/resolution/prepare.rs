@@ -12,10 +12,10 @@ use crate::{
     error::Error,
     image::Digest,
     operations::workspace::{self, LockPolicy, Services, Session},
-    plan::{self, Inputs, Plan, PlanInputs, Recipe, StageInputs},
+    plan::{self, Inputs, Plan, PlanError, PlanInputs, Recipe, StageInputs},
     project::{
         built_in::BuiltInDockerfile,
-        inputs::InputReader,
+        inputs::{InputError, InputReader},
         lock::{self, Lock, LockedChain},
         place::{Defect, Place},
         source::Origin,
@@ -31,7 +31,6 @@ pub(crate) struct Prepared {
 
 /// Makes the plan of the whole project.
 pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<Prepared, Error> {
-    let policy = services.policy();
     let lock = workspace::read_lock(&session.project.root)?;
     let inputs = read_inputs(session, &lock)?;
     warn_of_inputs(session, &inputs);
@@ -44,8 +43,7 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
         upgraded: &BTreeSet::new(),
     };
     let resolved = resolver.resolve(old.clone())?;
-    let plan = resolved.plan(session, &inputs);
-    let plan = plan.map_err(|error| policy.explain(error))?;
+    let plan = resolved.plan(session, services, &inputs)?;
     keep(session, services, &inputs, &old, &resolved.files)?;
     Ok(Prepared {
         plan,
@@ -72,7 +70,7 @@ pub(crate) fn inputs_and_wheels(
         &mut new,
         &BTreeSet::new(),
     )?;
-    let wheels = chosen.all().map_err(|defect| policy.explain(defect))?;
+    let wheels = chosen.all().map_err(|missing| policy.explain(missing))?;
     keep(session, services, &inputs, &old, &new)?;
     Ok((inputs, wheels))
 }
@@ -106,7 +104,7 @@ fn keep(
 }
 
 /// The inputs of all images, by the recipes that `lock` names.
-pub(crate) fn read_inputs(session: &Session<'_>, lock: &Lock) -> Result<Inputs, Error> {
+pub(crate) fn read_inputs(session: &Session<'_>, lock: &Lock) -> Result<Inputs, InputError> {
     let project = &session.project;
     let reader = InputReader::new(project, lock, &session.trees);
     let mut inputs = BTreeMap::new();
@@ -179,7 +177,7 @@ impl Resolver<'_> {
             &mut files,
             self.upgraded,
         )?;
-        let wheels = chosen.all().map_err(|defect| policy.explain(defect))?;
+        let wheels = chosen.all().map_err(|missing| policy.explain(missing))?;
         Ok(ResolvedLocks {
             files,
             wheels,
@@ -189,25 +187,31 @@ impl Resolver<'_> {
 }
 
 impl ResolvedLocks {
-    pub(crate) fn plan(&self, session: &Session<'_>, inputs: &Inputs) -> Result<Plan, Defect> {
-        plan::make(PlanInputs {
+    /// The plan that they make.
+    pub(crate) fn plan(
+        &self,
+        session: &Session<'_>,
+        services: &Services<'_>,
+        inputs: &Inputs,
+    ) -> Result<Plan, Error> {
+        let plan = plan::make(PlanInputs {
             project: &session.project,
             lock: &self.files.lock,
             inputs,
             wheels: &self.wheels,
             local_sources: &self.local_sources,
-        })
+        });
+        plan.map_err(|error| services.policy().explain(error))
     }
 }
 
 impl LockPolicy {
-    /// What is missing, with the reason why it was not looked up.
-    fn explain(self, defect: Defect) -> Error {
-        if defect.code != Code::E033 {
-            return defect.into();
+    /// What stops a plan; of what is missing, with the reason why it was not looked up.
+    fn explain(self, error: impl Into<PlanError>) -> Error {
+        match error.into() {
+            PlanError::Unlocked(unlocked) => unlocked.defect(self.reason()).into(),
+            PlanError::Defect(defect) => defect.into(),
         }
-        let message = defect.message + self.reason();
-        Defect { message, ..defect }.into()
     }
 }
 

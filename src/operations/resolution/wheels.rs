@@ -19,8 +19,8 @@ use crate::{
     project::{
         Image, Kind,
         inputs::ImageRequirements,
-        lock::{self, LockedWheels},
-        place::{Defect, Place},
+        lock::{self, LockedWheels, Unlocked, UnlockedInput},
+        place::Defect,
         requirements::{self, LockedWheel, Pin, ResolveRequest},
         wheel::{Target, normalise},
     },
@@ -33,7 +33,7 @@ pub(crate) type Wheels = BTreeMap<(String, Platform), Vec<LockedWheel>>;
 pub(crate) struct Chosen {
     pub(crate) wheels: Wheels,
     /// The images that lack wheels in the locks, where nothing may be looked up; parents first.
-    pub(crate) unlocked: Vec<(String, Defect)>,
+    pub(crate) unlocked: Vec<Unlocked>,
 }
 
 impl Chosen {
@@ -41,9 +41,9 @@ impl Chosen {
     ///
     /// # Errors
     /// The first that is missing.
-    pub(crate) fn all(self) -> Result<Wheels, Defect> {
+    pub(crate) fn all(self) -> Result<Wheels, Unlocked> {
         match self.unlocked.into_iter().next() {
-            Some((_, defect)) => Err(defect),
+            Some(first) => Err(first),
             None => Ok(self.wheels),
         }
     }
@@ -96,7 +96,7 @@ struct Chooser<'a> {
     provided: BTreeMap<(String, Platform), Vec<Pin>>,
     /// The first user of each lock beside a requirements file, and what it was chosen for.
     users: BTreeMap<PathBuf, (String, ResolveRequest)>,
-    unlocked: Vec<(String, Defect)>,
+    unlocked: Vec<Unlocked>,
 }
 
 /// What wheels are wanted for: an image on a platform.
@@ -196,8 +196,7 @@ impl Chooser<'_> {
         if self.policy == LockPolicy::Update {
             return self.choose(wanted);
         }
-        self.unlocked
-            .push((wanted.image.name.clone(), unlocked(wanted)));
+        self.unlocked.push(unlocked(wanted));
         Ok(Vec::new())
     }
 
@@ -347,18 +346,21 @@ pub(crate) fn wheels_of(locked: &LockedWheels) -> Option<Vec<LockedWheel>> {
     wheels.collect()
 }
 
-fn unlocked(wanted: &Wanted<'_>) -> Defect {
+fn unlocked(wanted: &Wanted<'_>) -> Unlocked {
     let requirements = wanted.requirements;
     let file = if requirements.built_in {
         Path::new(lock::FILE_NAME)
     } else {
         &requirements.requirements.file
     };
-    let (of, platform) = (described(requirements), &wanted.target.platform);
-    let name = &wanted.image.name;
-    let message = format!("`{name}` needs the wheels for {of} ({platform}), which no lock has");
-    let defect = Defect::new(Code::E033, Place::of_line(file, 1), message);
-    defect.hint("run `sparkpack lock`, which completes the locks")
+    Unlocked {
+        image: wanted.image.name.clone(),
+        what: UnlockedInput::Wheels {
+            requirements: described(requirements),
+            platform: wanted.target.platform.clone(),
+            file: file.to_owned(),
+        },
+    }
 }
 
 /// The error with the line that asks for the package, where a line does.

@@ -11,7 +11,7 @@ use crate::{
         registry::{RegistryClient, RegistrySettings},
         sources::Fetcher,
     },
-    error::{Error, NetworkUse, UsageError},
+    error::{Error, OnlineWork, UsageError},
     image::Repository,
 };
 
@@ -46,7 +46,7 @@ impl<'a> Services<'a> {
     }
 
     /// An error where `--offline` forbids what a network is needed for.
-    pub(crate) fn refuse_offline(&self, what: impl FnOnce() -> NetworkUse) -> Result<(), Error> {
+    pub(crate) fn refuse_offline(&self, what: impl FnOnce() -> OnlineWork) -> Result<(), Error> {
         if !self.is_offline() {
             return Ok(());
         }
@@ -81,7 +81,7 @@ impl<'a> Services<'a> {
         if let Some(registry) = self.registry.get() {
             return Ok(registry);
         }
-        self.refuse_offline(|| NetworkUse::AskRegistry)?;
+        self.refuse_offline(|| OnlineWork::AskRegistry)?;
         let project = &self.session.project;
         let settings = RegistrySettings {
             ca: project.ca.clone(),
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(services.policy(), LockPolicy::Offline);
         let error = services.registry().err().unwrap();
         assert_eq!(error.code(), Code::E035);
-        let pull = NetworkUse::Pull("registry.example/x:1".parse().unwrap());
+        let pull = OnlineWork::Pull("registry.example/x:1".parse().unwrap());
         let error = services.refuse_offline(|| pull).unwrap_err();
         let headline = error.headline();
         assert!(
