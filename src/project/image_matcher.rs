@@ -2,13 +2,74 @@
 
 use std::collections::HashMap;
 
-use super::template::{Names, ReferenceTemplate, TagPattern};
+use super::template::{Names, ReferenceTemplate, TAG_DIGITS, TagPattern, UNBUILT, is_fingerprint};
 use crate::image::{Reference, Repository};
 
 /// The repositories of a project's images, under all its registries and the prefixes that it had.
 #[derive(Clone, Debug, Default)]
 pub struct ImageMatcher {
-    by_repository: HashMap<Repository, Vec<(String, TagPattern)>>,
+    by_repository: HashMap<Repository, Images>,
+}
+
+/// The images that lie in one repository, which only their tags tell apart.
+///
+/// A project may have a thousand of them: a tag is looked up by what it begins and ends with, not compared with each.
+#[derive(Clone, Debug, Default)]
+struct Images {
+    names: Vec<String>,
+    /// The index of a name by what stands before the fingerprint in its tags, and by what stands behind it.
+    by_ends: HashMap<String, HashMap<String, usize>>,
+}
+
+impl Images {
+    fn add(&mut self, image: &str, pattern: TagPattern) {
+        if self.names.last().is_some_and(|last| last == image) {
+            return;
+        }
+        let behind = self.by_ends.entry(pattern.tag_prefix).or_default();
+        behind.entry(pattern.tag_suffix).or_insert(self.names.len());
+        self.names.push(image.to_owned());
+    }
+
+    fn name(&self, before: &str, behind: &str) -> Option<&str> {
+        let index = self.by_ends.get(before)?.get(behind)?;
+        Some(&self.names[*index])
+    }
+
+    /// The image whose tag this can be.
+    ///
+    /// A repository of its own makes every tag the image's own. In a shared one only what stands in the fingerprint's
+    /// place tells `job-…` from `job-b-…`: 16 hex digits, or [`UNBUILT`] in a manifest that was never rewritten.
+    fn of_tag(&self, tag: &str) -> Option<&str> {
+        if let Some(only) = self.name("", "") {
+            return Some(only);
+        }
+        [TAG_DIGITS, UNBUILT.len()].into_iter().find_map(|length| {
+            (0..=tag.len().checked_sub(length)?).find_map(|start| {
+                let (before, rest) = tag.split_at_checked(start)?;
+                let (middle, behind) = rest.split_at_checked(length)?;
+                is_fingerprint(middle).then(|| self.name(before, behind))?
+            })
+        })
+    }
+
+    /// The image whose tags begin and end like this one; of several the one with the longest ends: `job-b` over `job`.
+    fn resembling(&self, tag: &str) -> Option<&str> {
+        let mut nearest = None;
+        for (start, _) in tag.char_indices() {
+            let (before, rest) = tag.split_at(start);
+            let Some(by_behind) = self.by_ends.get(before) else {
+                continue;
+            };
+            let ends = rest.char_indices().map(|(at, _)| &rest[at..]);
+            let longest = ends.chain([""]).find_map(|behind| {
+                let index = by_behind.get(behind)?;
+                Some((before.len() + behind.len(), *index))
+            });
+            nearest = nearest.max(longest);
+        }
+        nearest.map(|(_, index)| self.names[index].as_str())
+    }
 }
 
 impl ImageMatcher {
@@ -16,14 +77,14 @@ impl ImageMatcher {
     #[must_use]
     pub fn of<'a>(
         project: &str,
-        prefixes: impl IntoIterator<Item = &'a String>,
-        images: impl IntoIterator<Item = &'a String, IntoIter: Clone>,
+        prefixes: impl IntoIterator<Item = &'a String, IntoIter: Clone>,
+        images: impl IntoIterator<Item = &'a String>,
         template: &ReferenceTemplate,
     ) -> Self {
-        let images = images.into_iter();
-        let mut by_repository: HashMap<Repository, Vec<(String, TagPattern)>> = HashMap::new();
-        for registry in prefixes {
-            for image in images.clone() {
+        let prefixes = prefixes.into_iter();
+        let mut by_repository: HashMap<Repository, Images> = HashMap::new();
+        for image in images {
+            for registry in prefixes.clone() {
                 let names = Names {
                     registry,
                     project,
@@ -32,10 +93,8 @@ impl ImageMatcher {
                 let Ok(pattern) = template.tag_pattern(names) else {
                     continue;
                 };
-                let known = by_repository.entry(pattern.repository.clone()).or_default();
-                if known.iter().all(|(name, _)| name != image) {
-                    known.push((image.clone(), pattern));
-                }
+                let images = by_repository.entry(pattern.repository.clone());
+                images.or_default().add(image, pattern);
             }
         }
         Self { by_repository }
@@ -51,13 +110,12 @@ impl ImageMatcher {
     #[must_use]
     pub fn image(&self, repository: &Repository, tag: Option<&str>) -> Option<&str> {
         let images = self.by_repository.get(repository)?;
-        let fits = |tag_pattern: &TagPattern| match tag {
-            Some(tag) => tag_pattern.fits(tag),
+        match (tag, images.names.as_slice()) {
+            (Some(tag), _) => images.of_tag(tag),
+            (None, [only]) => Some(only),
             // Nothing else tells the images of a shared repository apart.
-            None => images.len() == 1,
-        };
-        let (name, _) = images.iter().find(|(_, tag_pattern)| fits(tag_pattern))?;
-        Some(name)
+            (None, _) => None,
+        }
     }
 
     /// The image that a reference names.
@@ -73,10 +131,89 @@ impl ImageMatcher {
             return None;
         }
         let images = self.by_repository.get(&reference.repository)?;
-        let tag = reference.tag.as_deref()?;
-        // The longest prefix and suffix win: `job-b` over `job`.
-        let like = images.iter().filter(|(_, image)| image.resembles(tag));
-        let nearest = like.max_by_key(|(_, image)| image.tag_prefix.len() + image.tag_suffix.len());
-        nearest.map(|(name, _)| name.as_str())
+        images.resembling(reference.tag.as_deref()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The images of a project whose references are made by this template.
+    fn matcher(template: &str, images: &[&str]) -> ImageMatcher {
+        let images: Vec<String> = images.iter().map(ToString::to_string).collect();
+        let prefixes = ["reg.example/now", "reg.example/before"].map(str::to_owned);
+        let template = ReferenceTemplate::parse(template).unwrap();
+        ImageMatcher::of("orders", &prefixes, &images, &template)
+    }
+
+    fn reference(text: &str) -> Reference {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_repository_of_its_own_makes_every_tag_the_images() {
+        let matcher = matcher("{registry}/{image}:{fingerprint}", &["base", "job"]);
+        for (text, image) in [
+            ("reg.example/now/job:e3b0c44298fc1c14", Some("job")),
+            ("reg.example/before/base:v1", Some("base")),
+            ("reg.example/now/job", Some("job")),
+            ("reg.example/now/other:v1", None),
+            ("reg.example/job:v1", None),
+        ] {
+            assert_eq!(matcher.named(&reference(text)), image, "{text}");
+            assert_eq!(matcher.has(&reference(text).repository), image.is_some());
+            assert_eq!(matcher.near_miss(&reference(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn images_of_one_repository_are_told_apart_by_their_tags() {
+        let images = ["b-job", "job", "job-b"];
+        for (template, tags) in [
+            (
+                "{registry}/spark:{image}-{fingerprint}",
+                [
+                    ("job-e3b0c44298fc1c14", Some("job"), None),
+                    ("job-unbuilt", Some("job"), None),
+                    ("job-b-e3b0c44298fc1c14", Some("job-b"), None),
+                    ("job-b-v2", None, Some("job-b")),
+                    ("job-v2", None, Some("job")),
+                    ("job-E3B0C44298FC1C14", None, Some("job")),
+                    ("e3b0c44298fc1c14", None, None),
+                    ("job", None, None),
+                ],
+            ),
+            (
+                "reg.example/spark:v1.{fingerprint}-{image}",
+                [
+                    ("v1.e3b0c44298fc1c14-job", Some("job"), None),
+                    ("v1.unbuilt-job", Some("job"), None),
+                    ("v1.e3b0c44298fc1c14-b-job", Some("b-job"), None),
+                    ("v1.2-b-job", None, Some("b-job")),
+                    ("v1.-job", None, Some("job")),
+                    ("v1.e3b0c44298fc1c1-job-b", None, Some("job-b")),
+                    ("e3b0c44298fc1c14-job", None, None),
+                    ("v1.", None, None),
+                ],
+            ),
+        ] {
+            let matcher = matcher(template, &images);
+            let repository = template.split_once(':').unwrap().0;
+            let repository = repository.replace("{registry}", "reg.example/before");
+            for (tag, named, near) in tags {
+                let reference = reference(&format!("{repository}:{tag}"));
+                assert_eq!(matcher.named(&reference), named, "{reference}");
+                assert_eq!(matcher.near_miss(&reference), near, "{reference}");
+            }
+            assert_eq!(matcher.named(&reference(&repository)), None);
+        }
+    }
+
+    #[test]
+    fn an_image_alone_in_a_shared_repository_needs_no_tag() {
+        let matcher = matcher("reg.example/spark:{image}-{fingerprint}", &["job"]);
+        assert_eq!(matcher.named(&reference("reg.example/spark")), Some("job"));
+        assert_eq!(matcher.named(&reference("reg.example/spark:v1")), None);
     }
 }
