@@ -59,7 +59,8 @@ impl FileTrees {
         &self.digests
     }
 
-    /// The files and links below `root` that the rules keep and `wanted` wants.
+    /// The files and links below `root` that the rules keep and `wanted` wants, near some paths: see
+    /// [`Listing::choose`].
     ///
     /// # Errors
     /// Those of [`list`] and [`Listing::choose`].
@@ -67,10 +68,11 @@ impl FileTrees {
         &self,
         root: &Path,
         rules: &Rules<'_>,
+        near: &[&str],
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<Entry>, TreeError> {
         let listing = self.listing(root, rules)?;
-        Ok(self.with_known_bits(listing.choose(wanted, &self.digests)?))
+        Ok(self.with_known_bits(listing.choose(near, wanted, &self.digests)?))
     }
 
     fn listing(&self, root: &Path, rules: &Rules<'_>) -> Result<Arc<Listing>, TreeError> {
@@ -132,7 +134,7 @@ mod tests {
                 keep: &keep,
                 follow: false,
             };
-            let entries = trees.choose(folder.path(), &rules, &|path| path == wanted);
+            let entries = trees.choose(folder.path(), &rules, &[""], &|path| path == wanted);
             entries.unwrap().len()
         };
         assert_eq!((chosen("x", "a"), chosen("x", "b")), (1, 1));

@@ -235,7 +235,7 @@ impl<'a> InputReader<'a> {
             },
             follow: true,
         };
-        let modules = self.trees.choose(&root, &rules, &|_| true)?;
+        let modules = self.trees.choose(&root, &rules, &[""], &|_| true)?;
         let main = root.join(&package.main);
         let unreadable = |error: std::io::Error| {
             Defect::new(Code::E089, package.place.clone(), error.to_string())
@@ -318,17 +318,19 @@ impl<'a> InputReader<'a> {
         resolution: &Resolution,
         has_triggers: bool,
     ) -> Result<Vec<Entry>, InputError> {
-        let listed = |wanted: &dyn Fn(&str) -> bool| self.trees.choose(root, kept, wanted);
+        let everything = || self.trees.choose(root, kept, &[""], &|_| true);
         if has_triggers {
-            return Ok(listed(&|_| true)?);
+            return Ok(everything()?);
         }
-        let mut matched = listed(&|path| resolution.may_copy(path) || resolution.may_follow(path))?;
+        let wanted = |path: &str| resolution.may_copy(path) || resolution.may_follow(path);
+        let near = resolution.roots();
+        let mut matched = self.trees.choose(root, kept, &near, &wanted)?;
         let has_links = matched
             .iter()
             .any(|entry| matches!(entry.content, Content::Symlink { .. }));
         // What a copied link leads to may be matched by no COPY itself: then the whole folder has to be read.
         if has_links {
-            return Ok(resolution.select(&listed(&|_| true)?));
+            return Ok(resolution.select(&everything()?));
         }
         matched.retain(|entry| resolution.may_copy(&entry.path));
         Ok(matched)

@@ -154,7 +154,7 @@ impl Fetcher {
         let keep = |path: &str, folder: bool| excludes.excluded(path, folder).is_none();
         let kept = digest_cache::file_for(&self.cache, path);
         let known = digest_cache::open(&kept);
-        let entries = ignore::list(path, &keep, false)?.choose(&|_| true, &known)?;
+        let entries = ignore::list(path, &keep, false)?.choose(&[""], &|_| true, &known)?;
         digest_cache::keep(&kept, &known);
         Ok(entries)
     }

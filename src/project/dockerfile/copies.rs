@@ -58,6 +58,20 @@ impl Pattern {
         }
     }
 
+    /// The path at which, or below which, everything lies that is matched; empty for the context itself. The links that
+    /// this goes through lie there too, or on the way.
+    pub(super) fn root(&self) -> &str {
+        match self {
+            Self::Everything => "",
+            Self::Path(path) => path,
+            Self::Glob(pattern) => {
+                let plain = pattern.split(['*', '?', '[', '\\']).next();
+                let folders = plain.and_then(|plain| plain.rsplit_once('/'));
+                folders.map_or("", |(folders, _)| folders)
+            }
+        }
+    }
+
     /// Whether this leads to `link` itself, or through it, so that the link's target is wanted.
     pub(super) fn follows(&self, link: &str) -> bool {
         match self {
@@ -323,13 +337,30 @@ mod tests {
             ("*/lib", "lib/x", false),
             ("[a-", "anything", true),
         ] {
-            assert_eq!(
-                Pattern::of(source, false).matches(path),
-                wanted,
-                "{source} {path}"
-            );
+            let pattern = Pattern::of(source, false);
+            assert_eq!(pattern.matches(path), wanted, "{source} {path}");
+            let root = pattern.root();
+            let is_near = root.is_empty() || path == root || below(path, root).is_some();
+            assert!(is_near || !wanted, "{source} {path}");
         }
         assert_eq!(Pattern::of("**/*.txt", true), Pattern::Everything);
+    }
+
+    #[test]
+    fn a_pattern_has_a_root_for_all_that_it_matches() {
+        for (source, root) in [
+            (".", ""),
+            ("src", "src"),
+            ("src/a.py", "src/a.py"),
+            ("*.txt", ""),
+            ("s*/x", ""),
+            ("src/*", "src"),
+            ("src/lib/a?/[x]", "src/lib"),
+            ("src/\\*", "src"),
+            ("src/[", ""),
+        ] {
+            assert_eq!(Pattern::of(source, false).root(), root, "{source}");
+        }
     }
 
     #[test]

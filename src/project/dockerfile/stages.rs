@@ -643,6 +643,14 @@ impl Resolution {
             .any(|source| source.pattern.follows(path))
     }
 
+    /// Paths such that all of which [`Self::may_copy`] or [`Self::may_follow`] is true lies at one of them, below, or on
+    /// the way to one.
+    #[must_use]
+    pub fn roots(&self) -> Vec<&str> {
+        let roots = self.sources.iter().map(|source| source.pattern.root());
+        roots.collect()
+    }
+
     /// Whether a reached stage takes this path by name, so that its build fails without it.
     #[must_use]
     pub fn names(&self, path: &str) -> bool {

@@ -6,6 +6,7 @@ use std::{
     fmt::Write as _,
     fs::{FileType, Metadata},
     io,
+    ops::Range,
     os::unix::{
         ffi::OsStrExt,
         fs::{FileTypeExt, MetadataExt, PermissionsExt},
@@ -160,6 +161,7 @@ impl TreeError {
 #[derive(Debug, Default)]
 pub struct Listing {
     root: PathBuf,
+    /// Sorted by the bytes of their paths, once the walk is done.
     found: Vec<Walked>,
     /// A folder that cannot be read: nobody knows what lies in it.
     unreadable: Option<TreeError>,
@@ -216,6 +218,12 @@ pub fn list(root: &Path, keep: &Keep<'_>, follow: bool) -> Result<Listing, TreeE
         above,
     };
     let mut listing = everything(&lister, first);
+    let in_order = |left: &Walked, right: &Walked| left.path.as_bytes().cmp(right.path.as_bytes());
+    if listing.found.len() > FEW_FILES {
+        listing.found.par_sort_unstable_by(in_order);
+    } else {
+        listing.found.sort_unstable_by(in_order);
+    }
     if listing.found.len() > ENTRIES_LIMIT {
         return Err(TreeError::TooMany { path: shown_root });
     }
@@ -308,24 +316,23 @@ impl Queue {
 
 impl Listing {
     /// The entries whose paths are wanted, sorted by the bytes of their paths; only files whose digest is not known are
-    /// read.
+    /// read. Looked at is only what lies at one of `roots`, below or on the way to it; the empty root is the folder
+    /// itself.
     ///
     /// # Errors
     /// Whatever is wanted and cannot become part of an image: see [`TreeError`].
     pub fn choose(
         &self,
+        roots: &[&str],
         wanted: &dyn Fn(&str) -> bool,
         digests: &dyn Digests,
     ) -> Result<Vec<Entry>, TreeError> {
         if let Some(error) = &self.unreadable {
             return Err(error.clone());
         }
-        let mut chosen: Vec<&Walked> = self
-            .found
-            .iter()
-            .filter(|found| wanted(&found.path))
-            .collect();
-        chosen.sort_unstable_by(|left, right| left.path.as_bytes().cmp(right.path.as_bytes()));
+        let near = self.near(roots);
+        let found = near.into_iter().flat_map(|range| &self.found[range]);
+        let chosen: Vec<&Walked> = found.filter(|found| wanted(&found.path)).collect();
         for found in &chosen {
             if let WalkedKind::Defective(error) = &found.kind {
                 return Err((**error).clone());
@@ -333,6 +340,35 @@ impl Listing {
         }
         refuse_same_but_for_case(&chosen)?;
         hash(&self.root, &chosen, digests)
+    }
+
+    /// Where the entries at these paths, below and on the way to them are; in order, none twice.
+    fn near(&self, roots: &[&str]) -> Vec<Range<usize>> {
+        if roots.contains(&"") {
+            return Vec::from([0..self.found.len()]);
+        }
+        let start = |path: &str| {
+            let before = |found: &Walked| found.path.as_bytes() < path.as_bytes();
+            self.found.partition_point(before)
+        };
+        let mut ranges = Vec::new();
+        for root in roots {
+            let ends = root.match_indices('/').map(|(end, _)| end);
+            ranges.extend(ends.chain([root.len()]).filter_map(|end| {
+                let at = start(&root[..end]);
+                (self.found.get(at)?.path == root[..end]).then_some(at..at + 1)
+            }));
+            // `0` is what comes behind `/`.
+            ranges.push(start(&format!("{root}/"))..start(&format!("{root}0")));
+        }
+        ranges.sort_by_key(|range| (range.start, range.end));
+        let mut end = 0;
+        for range in &mut ranges {
+            range.start = range.start.max(end);
+            range.end = range.end.max(range.start);
+            end = range.end;
+        }
+        ranges
     }
 }
 
@@ -703,11 +739,11 @@ mod tests {
     }
 
     fn walk(root: &Path, keep: &Keep<'_>) -> Result<Vec<Entry>, TreeError> {
-        list(root, keep, false)?.choose(&|_| true, &Known(None))
+        list(root, keep, false)?.choose(&[""], &|_| true, &Known(None))
     }
 
     fn walk_following(root: &Path, keep: &Keep<'_>) -> Result<Vec<Entry>, TreeError> {
-        list(root, keep, true)?.choose(&|_| true, &Known(None))
+        list(root, keep, true)?.choose(&[""], &|_| true, &Known(None))
     }
 
     fn paths(entries: &[Entry]) -> Vec<&str> {
@@ -778,8 +814,35 @@ mod tests {
         assert!(entries.is_sorted_by(|left, right| left.path < right.path));
         let listing = list(folder.path(), &all, false).unwrap();
         let known = Known(Some(Digest::of(b"known")));
-        let known = listing.choose(&|_| true, &known).unwrap();
+        let known = listing.choose(&[""], &|_| true, &known).unwrap();
         assert!(known.iter().all(|entry| matches!(&entry.content, Content::File { digest, .. } if *digest == Digest::of(b"known"))));
+    }
+
+    #[test]
+    fn only_what_is_near_the_roots_is_looked_at() {
+        let folder = folder(&["a", "d-x", "d/e/x", "d/e/y", "d/f", "d0", "e/x"]);
+        let listing = list(folder.path(), &all, false).unwrap();
+        for (roots, looked_at) in [
+            (&["d/e"][..], &["d/e/x", "d/e/y"][..]),
+            (&["d"], &["d/e/x", "d/e/y", "d/f"]),
+            (&["d/e/x", "d", "d/f", "d"], &["d/e/x", "d/e/y", "d/f"]),
+            (&["e/x", "a"], &["a", "e/x"]),
+            (&["a/below", "nothing"], &["a"]),
+            (
+                &["", "a"],
+                &["a", "d-x", "d/e/x", "d/e/y", "d/f", "d0", "e/x"],
+            ),
+            (&[], &[]),
+        ] {
+            let asked = Mutex::new(Vec::new());
+            let wanted = |path: &str| {
+                asked.lock().unwrap().push(path.to_owned());
+                true
+            };
+            let entries = listing.choose(roots, &wanted, &Known(None)).unwrap();
+            assert_eq!(paths(&entries), looked_at, "{roots:?}");
+            assert_eq!(asked.into_inner().unwrap(), looked_at, "{roots:?}");
+        }
     }
 
     #[test]
@@ -791,11 +854,11 @@ mod tests {
         fs_err::write(folder.path().join(OsStr::from_bytes(b"\xff")), "").unwrap();
         for follow in [false, true] {
             let listing = list(folder.path(), &all, follow).unwrap();
-            let entries = listing.choose(&|path| path == "a" || path == "d/x", &Known(None));
+            let entries = listing.choose(&[""], &|path| path == "a" || path == "d/x", &Known(None));
             assert_eq!(paths(&entries.unwrap()), ["a", "d/x"]);
             for (wanted, code) in [("a", "E074"), ("socket", "E072"), ("link", "E075")] {
                 let both = |path: &str| path.eq_ignore_ascii_case(wanted);
-                let error = listing.choose(&both, &Known(None)).unwrap_err();
+                let error = listing.choose(&[""], &both, &Known(None)).unwrap_err();
                 assert_eq!(error.code(), code);
             }
         }
@@ -803,7 +866,7 @@ mod tests {
         fs_err::write(folder.path().join("D/y"), "").unwrap();
         let listing = list(folder.path(), &all, false).unwrap();
         let folders = |path: &str| path.eq_ignore_ascii_case("d/x") || path == "D/y";
-        let error = listing.choose(&folders, &Known(None)).unwrap_err();
+        let error = listing.choose(&[""], &folders, &Known(None)).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`D` and `d` differ only in case: macOS and Windows keep only one of them"
