@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use walkdir::WalkDir;
 
-use crate::support::{OLD, Offline, SPARK, program, run, tree};
+use crate::support::{OLD, Offline, SETTLED, SPARK, program, run, tree};
 
 /// An alias bomb may take so long in a debug build on a busy machine; unbounded, it would take for ever.
 const BOUNDED: Duration = Duration::from_secs(10);
@@ -149,8 +149,8 @@ fn what_is_left_alone_is_told_every_time() {
         &format!("{SPARK}spec: {{image: registry.example/small/side:x}}\n"),
     );
     case.project.succeed(&["pin"]);
-    // What is known of a file counts once the file is older than the clocks of all disks are coarse.
-    std::thread::sleep(Duration::from_millis(3_200));
+    // What is known of a file counts once the file is clearly older than the run that read it.
+    std::thread::sleep(SETTLED);
     let skipped = || {
         let json = case.project.succeed(&["check", "--format", "json"]).stdout;
         let document: Value = serde_json::from_str(&json).unwrap();

@@ -10,14 +10,17 @@ use std::{
     },
     path::PathBuf,
     process::{Command, Output},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use walkdir::WalkDir;
 
-use crate::support::{Index, Run, TestProject, program, run, small};
+use crate::support::{Index, Run, SETTLED, TestProject, program, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 
@@ -28,6 +31,19 @@ const CHANGING: &str = "openat,?open,?creat,write,?pwrite64,?writev,?pwritev,?re
 
 /// A project with five manifests, all of which `pin` changes.
 fn project() -> TestProject {
+    projects(1).remove(0)
+}
+
+/// So many of them.
+fn projects(count: usize) -> Vec<TestProject> {
+    let projects: Vec<_> = (0..count).map(|_| unlocked()).collect();
+    // Whether what `lock` reads is kept depends on how old it is, and the next run writes what was not.
+    thread::sleep(SETTLED);
+    each(&projects, |project| drop(project.succeed(&["lock"])));
+    projects
+}
+
+fn unlocked() -> TestProject {
     let project = small::project(ROOT, "registry.example");
     project.write("sparkpack.lock", &small::lock(ROOT));
     let manifest = project.read("kubernetes/nightly.yml");
@@ -38,9 +54,6 @@ fn project() -> TestProject {
             &format!("{comment}{manifest}"),
         );
     }
-    // Whether what `lock` reads is kept depends on how old it is, and the next run writes what was not.
-    thread::sleep(AGE);
-    project.succeed(&["lock"]);
     project
 }
 
@@ -60,12 +73,6 @@ impl Call {
         let opens = ["open", "openat"].contains(&self.name.as_str());
         let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"];
         opens && !writes.iter().any(|flag| self.text.contains(flag))
-    }
-
-    fn is_in_files(&self, project: &TestProject) -> bool {
-        let folder = project.root();
-        let folder = folder.parent().unwrap().to_str().unwrap();
-        self.text.contains(folder)
     }
 }
 
@@ -173,18 +180,24 @@ fn sources(tree: &BTreeMap<String, Vec<u8>>) -> BTreeMap<&str, &[u8]> {
         .collect()
 }
 
-/// What an undisturbed run makes of a project.
+/// What an undisturbed run does, and makes of a project.
 struct Undisturbed {
     old: BTreeMap<String, Vec<u8>>,
     new: BTreeMap<String, Vec<u8>>,
+    /// What `pin` calls, and the folder of the project in which it did.
+    calls: Vec<Call>,
+    folder: String,
 }
+
+/// One for all tests: every undisturbed run is the same.
+static UNDISTURBED: LazyLock<Undisturbed> = LazyLock::new(Undisturbed::run);
 
 impl Undisturbed {
     fn run() -> Self {
         let project = project();
         let old = tree(&project);
-        thread::sleep(AGE);
-        project.succeed(&["pin"]);
+        thread::sleep(SETTLED);
+        let calls = record(&project, &["pin"]);
         project.succeed(&["lock"]);
         let new = tree(&project);
         let changed: Vec<_> = old
@@ -192,7 +205,13 @@ impl Undisturbed {
             .filter(|(path, bytes)| new[*path] != **bytes)
             .collect();
         assert_eq!(changed.len(), 5);
-        Self { old, new }
+        let folder = project.root().parent().unwrap().to_owned();
+        Self {
+            old,
+            new,
+            calls,
+            folder: folder.to_str().unwrap().to_owned(),
+        }
     }
 
     /// Whether all manifests are new; they must be, or all be old, and nothing else may be there.
@@ -240,19 +259,20 @@ impl Undisturbed {
     }
 }
 
-/// A file that was changed just now may change again within a tick, so nothing is kept of it.
-const AGE: Duration = Duration::from_millis(300);
+/// Gives each case a project of its own.
+fn each_in_its_project<T: Sync>(cases: &[T], check: impl Fn(&T, &TestProject) + Sync) {
+    let projects = projects(cases.len());
+    thread::sleep(SETTLED);
+    let pairs: Vec<_> = cases.iter().zip(&projects).collect();
+    each(&pairs, |(case, project)| check(case, project));
+}
 
-/// Gives each case a project of its own, on as many threads as there are cores.
-fn each<T: Sync>(cases: &[T], check: impl Fn(&T, &TestProject) + Sync) {
-    let projects: Vec<TestProject> = cases.iter().map(|_| project()).collect();
-    thread::sleep(AGE);
+/// Works on as many threads as there are cores.
+fn each<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     let work = || {
-        while let Some(index) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < cases.len())
-        {
-            check(&cases[index], &projects[index]);
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(item);
         }
     };
     thread::scope(|scope| {
@@ -264,19 +284,13 @@ fn each<T: Sync>(cases: &[T], check: impl Fn(&T, &TestProject) + Sync) {
     });
 }
 
-fn calls_of_pin() -> Vec<Call> {
-    let project = project();
-    thread::sleep(AGE);
-    record(&project, &["pin"])
-}
-
 #[test]
 fn a_kill_at_any_call_leaves_all_manifests_old_or_all_new() {
-    let undisturbed = Undisturbed::run();
-    let calls = calls_of_pin();
+    let undisturbed = &*UNDISTURBED;
+    let calls = &undisturbed.calls;
     assert!(calls.len() > 50, "only {} calls: {calls:#?}", calls.len());
     let new = AtomicUsize::new(0);
-    each(&calls, |call, project| {
+    each_in_its_project(calls, |call, project| {
         kill(project, call, &["pin"]);
         // Nothing but recovering is to be done.
         project.succeed(&["lock"]);
@@ -295,9 +309,9 @@ fn a_kill_at_any_call_leaves_all_manifests_old_or_all_new() {
 
 #[test]
 fn a_kill_while_recovering_is_recovered_from() {
-    let undisturbed = Undisturbed::run();
-    let pin = calls_of_pin();
-    let renames: Vec<&Call> = pin
+    let undisturbed = &*UNDISTURBED;
+    let renames: Vec<&Call> = undisturbed
+        .calls
         .iter()
         .filter(|call| call.name.starts_with("rename") && call.text.contains(".sparkpack-"))
         .collect();
@@ -315,7 +329,7 @@ fn a_kill_while_recovering_is_recovered_from() {
         assert!(changing.count() > 4, "{calls:#?}");
         cases.extend(calls.into_iter().map(|second| (first, second)));
     }
-    each(&cases, |(first, second), project| {
+    each_in_its_project(&cases, |(first, second), project| {
         kill(project, first, &["pin"]);
         kill(project, second, &["lock"]);
         project.succeed(&["lock"]);
@@ -353,19 +367,17 @@ fn manifests_beside_the_project_are_recovered_too() {
 
 #[test]
 fn a_disk_that_fails_at_any_call_is_told_and_loses_nothing() {
-    let undisturbed = Undisturbed::run();
-    let sample = project();
-    thread::sleep(AGE);
-    let calls = record(&sample, &["pin"]);
-    let in_files = calls
+    let undisturbed = &*UNDISTURBED;
+    let in_files = undisturbed
+        .calls
         .iter()
-        .filter(|call| call.is_in_files(&sample) && call.name != "flock");
+        .filter(|call| call.text.contains(&undisturbed.folder) && call.name != "flock");
     let cases: Vec<(&Call, &str)> = in_files
         .flat_map(|call| ["ENOSPC", "EIO", "EROFS"].map(|error| (call, error)))
         .collect();
     assert!(cases.len() > 120, "only {} cases", cases.len());
     let told = AtomicUsize::new(0);
-    each(&cases, |case, project| {
+    each_in_its_project(&cases, |case, project| {
         let (call, error) = case;
         let output = tampered(project, call, &format!("error={error}"), &["pin"]);
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -396,15 +408,15 @@ fn a_disk_that_fails_at_any_call_is_told_and_loses_nothing() {
 
 #[test]
 fn what_a_failing_disk_keeps_from_being_undone_is_undone_later() {
-    let undisturbed = Undisturbed::run();
-    let calls = calls_of_pin();
+    let undisturbed = &*UNDISTURBED;
+    let calls = &undisturbed.calls;
     let syncs = calls
         .iter()
         .filter(|call| call.name == "fsync" && call.text.contains("/kubernetes"));
     let syncs: Vec<&Call> = syncs.collect();
     let unlink = &calls.iter().find(|call| call.name.starts_with("unlink"));
     let unlink = unlink.expect("the journal is removed").name.as_str();
-    each(&syncs[..6], |call, project| {
+    each_in_its_project(&syncs[..6], |call, project| {
         let what = format!("trace=fsync,{unlink}");
         let fails = format!("inject=fsync:error=EIO:when={}", call.number);
         let stays = format!("inject={unlink}:error=EIO");
@@ -426,7 +438,7 @@ fn what_a_failing_disk_keeps_from_being_undone_is_undone_later() {
 
 #[test]
 fn everything_is_on_the_disk_before_what_depends_on_it() {
-    let calls = calls_of_pin();
+    let calls = &UNDISTURBED.calls;
     let at = |name: &str, text: &str| {
         let found = calls
             .iter()
@@ -481,14 +493,15 @@ fn everything_is_on_the_disk_before_what_depends_on_it() {
 #[test]
 fn a_file_that_changes_meanwhile_is_not_overwritten() {
     let project = project();
-    let sync = calls_of_pin()
-        .into_iter()
+    let sync = UNDISTURBED
+        .calls
+        .iter()
         .find(|call| call.name == "fsync" && call.text.contains(".sparkpack-journal"))
         .unwrap();
     let before = tree(&project);
     let edited = format!("{}# edited\n", project.read("kubernetes/3.yml"));
     let output = thread::scope(|scope| {
-        let pin = scope.spawn(|| tampered(&project, &sync, "delay_enter=2s", &["pin"]));
+        let pin = scope.spawn(|| tampered(&project, sync, "delay_enter=1s", &["pin"]));
         while !project.root().join(".sparkpack-journal").exists() {
             assert!(!pin.is_finished());
             thread::sleep(Duration::from_millis(5));

@@ -2,18 +2,13 @@
 //!
 //! strace tells which manifests a run opens.
 
-use std::{
-    os::unix::fs::MetadataExt, path::PathBuf, process::Command, thread::sleep, time::Duration,
-};
+use std::{os::unix::fs::MetadataExt, path::PathBuf, process::Command, thread::sleep};
 
 use sparkpack::image::Digest;
 
-use crate::support::{Run, TestProject, program, run, small};
+use crate::support::{Run, SETTLED, TestProject, program, run, small};
 
 const ROOT: &str = "registry.example/root:1";
-
-/// More than the age that a file must have before what was said of it is believed.
-const SETTLED: Duration = Duration::from_millis(300);
 
 /// The small project, pinned, with one more manifest that is none of our business, checked once when all was old enough.
 fn project(more: &[(&str, &str)]) -> TestProject {

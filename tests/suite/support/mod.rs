@@ -12,6 +12,7 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -21,6 +22,10 @@ pub(crate) use offline::{OLD, Offline, SPARK, tree};
 pub(crate) use registry::Registry;
 pub(crate) use schema::{Schema, spoiled};
 use tempfile::TempDir;
+
+/// Clearly more than the age that a file must have before what was read of it is kept, on any file system whose clock has
+/// fractions of a second.
+pub(crate) const SETTLED: Duration = Duration::from_millis(300);
 
 /// A project in a temporary folder, with a home and, unless it is shared, a cache of its own.
 pub(crate) struct TestProject {
