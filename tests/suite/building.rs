@@ -2,27 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Root, TestProject, docker, image_id, make_other_bytes, remove_images, small};
-
-/// A project on a root of its own, whose images are gone from the daemon afterwards.
-struct Chain {
-    project: TestProject,
-    registry: String,
-    root: Root,
-}
+use crate::support::{Chain, docker, image_id, make_other_bytes};
 
 impl Chain {
-    fn new(name: &str) -> Self {
-        let root = Root::new(name, name);
-        let registry = format!("{name}.example");
-        let project = small::project(&root.name, &registry);
-        Self {
-            project,
-            registry,
-            root,
-        }
-    }
-
     /// The image IDs by image, as the daemon has them under this checkout's references.
     fn ids(&self) -> BTreeMap<String, Option<String>> {
         let references = self.project.succeed(&["tags"]).stdout;
@@ -30,12 +12,6 @@ impl Chain {
             .lines()
             .map(|reference| (reference.to_owned(), image_id(reference)))
             .collect()
-    }
-}
-
-impl Drop for Chain {
-    fn drop(&mut self) {
-        remove_images(&self.registry);
     }
 }
 
@@ -269,11 +245,7 @@ fn an_image_that_stands_on_other_layers_than_its_parent_is_built_again() {
     let chain = Chain::new("build-moved");
     chain.project.succeed(&["build"]);
     let base = chain.project.reference("base");
-    let label = "{{index .Config.Labels \"dev.sparkpack.fingerprint\"}}";
-    let fingerprint = docker(&["inspect", "--format", label, &base])
-        .trim()
-        .to_owned();
-    make_other_bytes(&base, &fingerprint);
+    make_other_bytes(&base, &chain.fingerprint("base"));
     let run = chain.project.succeed(&["build"]);
     assert_eq!(
         built(&run.stderr),
@@ -345,7 +317,7 @@ fn a_shared_repository_tells_images_apart_by_their_whole_tag() {
     let reference = "project = \"small\"\nreference = \"{registry}/spark:{image}-{fingerprint}\"";
     let configuration = configuration.replace("project = \"small\"", reference);
     chain.project.write("sparkpack.toml", &configuration);
-    let host = &chain.registry;
+    let host = &chain.host;
     let others = [
         "job-b-63b85971aa439878",
         "job-v2-legacy",
@@ -410,14 +382,14 @@ fn what_is_wrong_in_a_manifest_is_told_before_anything_is_built() {
         failure.starts_with("exit 2\nerror[E060]: kubernetes/broken.yml:"),
         "{failure}"
     );
-    assert_eq!(image_id(&format!("{}/small/base", chain.registry)), None);
+    assert_eq!(image_id(&format!("{}/small/base", chain.host)), None);
 }
 
 #[test]
 fn images_that_no_manifest_rewrites_are_told() {
     let chain = Chain::new("build-told");
     let text = chain.project.read("kubernetes/nightly.yml");
-    let host = &chain.registry;
+    let host = &chain.host;
     let left = format!(
         "---\nkind: List\nitems: [{{image: \"{host}/small/side:old\"}}] # {host}/small/side:fine\n"
     );
@@ -483,7 +455,7 @@ fn a_context_that_is_copied_whole_holds_nothing_else() {
         .project
         .write("docker/side/Dockerfile", "FROM base\nCOPY . /all/\n");
     let listings = ["1", "0"].map(|buildkit| {
-        remove_images(&chain.registry);
+        chain.forget_images();
         let mut command = chain.project.command(&["build", "side"]);
         let run = crate::support::run(command.env("DOCKER_BUILDKIT", buildkit));
         assert_eq!(run.code, 0, "{}", run.stderr);

@@ -2,34 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    Registry, Root, Schema, TestProject, image_id, program, remove_images, small, spoiled,
-};
+use crate::support::{Chain, Schema, image_id, program, spoiled};
 
 const SCHEMA: &str = "images.schema.json";
 
-const PASSWORD: &str = "secret";
-
-/// A project with a real registry, in no git work tree; its images are gone from the daemon afterwards.
-struct Chain {
-    project: TestProject,
-    registry: Registry,
-    _root: Root,
-}
-
 impl Chain {
-    fn new(name: &str) -> Self {
-        let root = Root::new(name, name);
-        let registry = Registry::with_password("ada", PASSWORD);
-        let project = small::project(&root.name, &registry.host());
-        project.sign_in(&registry.host(), "ada", PASSWORD);
-        Self {
-            project,
-            registry,
-            _root: root,
-        }
-    }
-
     /// What a run of these arguments writes; it must be valid.
     fn document(&self, arguments: &[&str]) -> Value {
         self.project.succeed(arguments);
@@ -39,12 +16,6 @@ impl Chain {
             .remove(0);
         assert_eq!(errors, Vec::<String>::new(), "{document:#}");
         document
-    }
-}
-
-impl Drop for Chain {
-    fn drop(&mut self) {
-        remove_images(&self.registry.host());
     }
 }
 
@@ -68,7 +39,7 @@ fn image<'a>(document: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 fn a_build_tells_what_the_daemon_has() {
-    let chain = Chain::new("documents-build");
+    let chain = Chain::with_registry("documents-build");
     let part = chain.document(&["build", "ds"]);
     assert_eq!(part["source"], Value::Null, "outside of git");
     assert_eq!(
@@ -121,7 +92,7 @@ fn a_build_tells_what_the_daemon_has() {
 
 #[test]
 fn a_push_tells_what_the_registry_has() {
-    let chain = Chain::new("documents-push");
+    let chain = Chain::with_registry("documents-push");
     chain.project.succeed(&["build", "base"]);
     let first = chain.document(&["push"]);
     assert_eq!(
@@ -171,7 +142,7 @@ fn a_push_tells_what_the_registry_has() {
 /// Found again by the commit: and what sparkpack itself rewrites does not make it another.
 #[test]
 fn the_source_is_the_commit_and_its_time() {
-    let chain = Chain::new("documents-git");
+    let chain = Chain::with_registry("documents-git");
     let project = &chain.project;
     project.begin_git();
     assert_eq!(
@@ -216,7 +187,7 @@ fn the_source_is_the_commit_and_its_time() {
 
 #[test]
 fn the_schema_refuses_what_is_wrong() {
-    let chain = Chain::new("documents-wrong");
+    let chain = Chain::with_registry("documents-wrong");
     chain.project.begin_git();
     chain
         .project

@@ -1,6 +1,6 @@
 //! Every mistake gives one clear message with a cure, exit code 2 where it is the user's, and changes nothing.
 
-use crate::support::{Root, TestProject, remove_images, small};
+use crate::support::{Chain, TestProject, small};
 
 const ROOT: &str = "registry.example/root:1";
 
@@ -263,15 +263,14 @@ fn a_daemon_that_is_not_there() {
 
 #[test]
 fn a_broken_dockerfile_shows_the_failing_line() {
-    let root = Root::new("mistake-dockerfile", "x");
-    let project = small::project(&root.name, "mistake-dockerfile.example");
+    let chain = Chain::new("mistake-dockerfile");
+    let project = &chain.project;
     project.edit(
         "docker/side/Dockerfile",
         "COPY docker/side/side.txt /opt/\n",
         "COPY docker/side/side.txt /opt/\n\nCOPY --chown=nobody-such \\\n    docker/side/side.txt /opt/\n",
     );
     let failure = project.failure(&["build", "side"]);
-    remove_images("mistake-dockerfile.example");
     // What was built before the failure is told with times and sizes: only the error is the snapshot.
     let error = &failure[failure.find("error[").unwrap()..];
     assert!(failure.starts_with("exit 6\n"), "{failure}");

@@ -2,37 +2,20 @@
 
 use std::{collections::BTreeMap, os::unix::fs::MetadataExt};
 
-use crate::support::{
-    Registry, Root, Run, TestProject, docker, make_other_bytes, program, remove_images, small,
-};
+use crate::support::{Chain, Run, docker, make_other_bytes, program};
 
-const PASSWORD: &str = "secret";
-
-/// A project with `pin = "tag+digest"` and a real registry; its images are gone from the daemon afterwards.
-struct Chain {
-    project: TestProject,
-    registry: Registry,
-    _root: Root,
+/// A project with `pin = "tag+digest"` and a registry.
+fn chain(name: &str) -> Chain {
+    let chain = Chain::with_registry(name);
+    chain.project.edit(
+        "sparkpack.toml",
+        "project = \"small\"\n",
+        "project = \"small\"\npin = \"tag+digest\"\n",
+    );
+    chain
 }
 
 impl Chain {
-    fn new(name: &str) -> Self {
-        let root = Root::new(name, name);
-        let registry = Registry::with_password("ada", PASSWORD);
-        let project = small::project(&root.name, &registry.host());
-        project.sign_in(&registry.host(), "ada", PASSWORD);
-        project.edit(
-            "sparkpack.toml",
-            "project = \"small\"\n",
-            "project = \"small\"\npin = \"tag+digest\"\n",
-        );
-        Self {
-            project,
-            registry,
-            _root: root,
-        }
-    }
-
     /// A line as a push must write it, from what `tags` and the push printed.
     fn line(&self, image: &str, push: &Run) -> String {
         let tags: serde_json::Value =
@@ -59,22 +42,13 @@ impl Chain {
     /// Takes an image's manifest out of the registry, as a clean-up does.
     fn delete(&self, repository: &str, digest: &str) {
         let path = repository.split_once('/').unwrap().1;
-        let url = format!(
-            "http://{}/v2/{path}/manifests/{digest}",
-            self.registry.host()
-        );
-        let credentials = format!("ada:{PASSWORD}");
+        let url = format!("http://{}/v2/{path}/manifests/{digest}", self.host);
+        let credentials = Self::credentials();
         let request = ["--fail", "--silent", "--show-error", "--request", "DELETE"];
         program(
             "curl",
             &[&request[..], &["--user", &credentials, &url]].concat(),
         );
-    }
-}
-
-impl Drop for Chain {
-    fn drop(&mut self) {
-        remove_images(&self.registry.host());
     }
 }
 
@@ -91,7 +65,7 @@ fn digests(push: &Run) -> BTreeMap<String, String> {
 
 #[test]
 fn a_push_pins_what_arrived_and_a_second_one_changes_no_byte() {
-    let chain = Chain::new("pins-push");
+    let chain = chain("pins-push");
     let project = &chain.project;
     let part = project.succeed(&["push", "side"]);
     assert_eq!(
@@ -128,7 +102,7 @@ fn a_push_pins_what_arrived_and_a_second_one_changes_no_byte() {
 /// A push of a clean checkout must leave it clean where the tag says all.
 #[test]
 fn with_tags_alone_nothing_is_pinned() {
-    let chain = Chain::new("pins-tags");
+    let chain = chain("pins-tags");
     chain.project.edit("sparkpack.toml", "tag+digest", "tag");
     chain.project.succeed(&["push"]);
     assert!(!chain.project.root().join("sparkpack.pins").exists());
@@ -140,12 +114,12 @@ fn with_tags_alone_nothing_is_pinned() {
 
 #[test]
 fn only_lines_of_this_registry_that_nothing_stands_for_are_dropped() {
-    let chain = Chain::new("pins-dropped");
+    let chain = chain("pins-dropped");
     let project = &chain.project;
     let first = project.succeed(&["push"]);
     let old = chain.line("side", &first);
     let foreign = old.replacen("main ", "prod ", 1);
-    let elsewhere = old.replacen(&chain.registry.host(), "elsewhere.example", 1);
+    let elsewhere = old.replacen(&chain.host, "elsewhere.example", 1);
     let gone = old.replacen("/side ", "/gone ", 1);
     let text = project.read("sparkpack.pins");
     project.write(
@@ -171,7 +145,7 @@ fn only_lines_of_this_registry_that_nothing_stands_for_are_dropped() {
 
 #[test]
 fn a_push_that_fails_pins_nothing() {
-    let chain = Chain::new("pins-failed");
+    let chain = chain("pins-failed");
     chain.project.write(
         "docker/side/Dockerfile",
         "FROM base\nCOPY docker/side/nothing.txt /opt/\n",
@@ -182,7 +156,7 @@ fn a_push_that_fails_pins_nothing() {
 
 #[test]
 fn a_broken_line_stops_a_push_before_anything_is_sent() {
-    let chain = Chain::new("pins-broken");
+    let chain = chain("pins-broken");
     chain.project.write("sparkpack.pins", "# x\n<<<<<<< ours\n");
     let failure = chain.project.failure(&["push"]);
     assert_eq!(
@@ -190,17 +164,17 @@ fn a_broken_line_stops_a_push_before_anything_is_sent() {
         "exit 2\nerror[E069]: sparkpack.pins:2:1: a merge left its conflict here\n\
          hint: keep the lines of one side, remove the markers, then run `sparkpack push`\n"
     );
-    assert_eq!(chain.registry.requests(), Vec::<String>::new());
+    assert_eq!(chain.registry().requests(), Vec::<String>::new());
 }
 
 #[test]
 fn what_the_registry_has_lost_is_found() {
-    let chain = Chain::new("pins-lost");
+    let chain = chain("pins-lost");
     let project = &chain.project;
     let push = project.succeed(&["push"]);
-    let before = chain.registry.requests().len();
+    let before = chain.registry().requests().len();
     project.succeed(&["check", "--remote"]);
-    let mut requests = chain.registry.requests().split_off(before);
+    let mut requests = chain.registry().requests().split_off(before);
     requests.retain(|request| !request.starts_with("HEAD /v2/small/"));
     assert_eq!(requests, Vec::<String>::new(), "only HEAD");
 
@@ -249,7 +223,7 @@ fn what_the_registry_has_lost_is_found() {
 /// A line that no image of this checkout has any more is verified as well: something may still run it.
 #[test]
 fn a_line_of_an_older_checkout_is_verified_too() {
-    let chain = Chain::new("pins-older");
+    let chain = chain("pins-older");
     let project = &chain.project;
     let push = project.succeed(&["push"]);
     let side = project.reference("side");
@@ -269,7 +243,7 @@ fn a_line_of_an_older_checkout_is_verified_too() {
 
 #[test]
 fn an_image_that_is_made_again_moves_its_pin_and_says_who_names_the_old_one() {
-    let chain = Chain::new("pins-again");
+    let chain = chain("pins-again");
     let project = &chain.project;
     let first = project.succeed(&["push"]);
     let base = project.reference("base");
@@ -281,10 +255,7 @@ fn an_image_that_is_made_again_moves_its_pin_and_says_who_names_the_old_one() {
     project.write("kubernetes/pod.yml", &pod);
     chain.delete(repository, &old);
     // The daemon's other image has the fingerprint too: another machine's build of the same inputs.
-    let label = "{{index .Config.Labels \"dev.sparkpack.fingerprint\"}}";
-    let fingerprint = docker(&["inspect", "--format", label, &base])
-        .trim()
-        .to_owned();
+    let fingerprint = chain.fingerprint("base");
     make_other_bytes(&base, &fingerprint);
 
     let second = project.succeed(&["push", "base"]);
@@ -312,16 +283,12 @@ fn an_image_that_is_made_again_moves_its_pin_and_says_who_names_the_old_one() {
 /// Somebody set the tag anew from the same inputs: the pinned digest is there, and no longer what the tag means.
 #[test]
 fn a_tag_that_was_set_again_is_found_at_the_manifest() {
-    let chain = Chain::new("pins-moved");
+    let chain = chain("pins-moved");
     let project = &chain.project;
     let first = project.succeed(&["push"]);
     let side = project.reference("side");
-    let label = "{{index .Config.Labels \"dev.sparkpack.fingerprint\"}}";
-    let fingerprint = docker(&["inspect", "--format", label, &side])
-        .trim()
-        .to_owned();
-    make_other_bytes(&side, &fingerprint);
-    let credentials = format!("ada:{PASSWORD}");
+    make_other_bytes(&side, &chain.fingerprint("side"));
+    let credentials = Chain::credentials();
     let (from, to) = (format!("docker-daemon:{side}"), format!("docker://{side}"));
     let copy = ["copy", "--dest-tls-verify=false", "--dest-creds"];
     program("skopeo", &[&copy[..], &[&credentials, &from, &to]].concat());
@@ -354,7 +321,7 @@ fn a_tag_that_was_set_again_is_found_at_the_manifest() {
 /// A pin says what became of the inputs, so that it must not be one itself.
 #[test]
 fn pins_are_input_of_nothing() {
-    let chain = Chain::new("pins-inputs");
+    let chain = chain("pins-inputs");
     let project = &chain.project;
     project.edit(
         "docker/side/Dockerfile",

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, os::unix::fs::PermissionsExt, process::Command}
 
 use serde_json::Value;
 
-use crate::support::{Registry, Root, TestProject, program, remove_images, run, small};
+use crate::support::{Chain, TestProject, program, remove_images, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 const NO_DAEMON: &str = "unix:///nonexistent/docker.sock";
@@ -263,25 +263,7 @@ fn a_terminal_has_colours_unless_it_or_somebody_does_not_want_them() {
     assert_eq!(run(forced.env("CLICOLOR_FORCE", "1")).stdout, coloured);
 }
 
-/// A project whose root image is in the daemon, and whose own images are gone from it afterwards.
-struct Chain {
-    project: TestProject,
-    registry: String,
-    _root: Root,
-}
-
 impl Chain {
-    fn new(name: &str) -> Self {
-        let root = Root::new(name, name);
-        let registry = format!("{name}.example");
-        let project = small::project(&root.name, &registry);
-        Self {
-            project,
-            registry,
-            _root: root,
-        }
-    }
-
     /// Plans, builds, and compares: what had to be built was, and what was current was not.
     fn plan_and_build(&self, arguments: &[&str]) -> Value {
         let document = json(&self.project, &[&["plan"], arguments].concat());
@@ -300,12 +282,6 @@ impl Chain {
             build.stderr
         );
         document
-    }
-}
-
-impl Drop for Chain {
-    fn drop(&mut self) {
-        remove_images(&self.registry);
     }
 }
 
@@ -329,7 +305,7 @@ fn a_plan_is_what_a_build_then_does() {
     assert_eq!(done["manifests"], serde_json::json!([]));
 
     // Nothing that is there needs base, unless somebody asks for it.
-    remove_images(&format!("{}/small/base", chain.registry));
+    remove_images(&format!("{}/small/base", chain.host));
     let alone = chain.plan_and_build(&["job"]);
     assert_eq!(decided(&alone, "reuse"), names(&["job"]));
     let all = chain.plan_and_build(&[]);
@@ -362,11 +338,8 @@ fn a_daemon_that_does_not_answer_is_not_waited_for() {
 
 #[test]
 fn the_registry_is_only_read_and_only_for_remote() {
-    const PASSWORD: &str = "a>b?c~d>e?f~";
-    let root = Root::new("plan-remote", "plan-remote");
-    let registry = Registry::with_password("ada", PASSWORD);
-    let project = small::project(&root.name, &registry.host());
-    project.sign_in(&registry.host(), "ada", PASSWORD);
+    let chain = Chain::with_registry("plan-remote");
+    let (project, registry) = (&chain.project, chain.registry());
     project.succeed(&["push", "side"]);
     let pushed = registry.requests().len();
     assert!(pushed > 0, "the registry writes no log of requests");
@@ -374,10 +347,9 @@ fn the_registry_is_only_read_and_only_for_remote() {
     project.succeed(&["tags"]);
     assert_eq!(registry.requests().len(), pushed, "nothing is sent offline");
 
-    let document = json(&project, &["plan", "--remote"]);
+    let document = json(project, &["plan", "--remote"]);
     let text = project.succeed(&["plan", "--remote"]).stdout;
     let requests = registry.requests().split_off(pushed);
-    remove_images(&registry.host());
     assert!(requests.len() >= 8, "{requests:?}");
     assert!(
         requests
@@ -476,11 +448,8 @@ fn untracked_inputs_are_named() {
 
 #[test]
 fn a_strict_push_sends_nothing_that_no_commit_stands_for() {
-    const PASSWORD: &str = "a>b?c~d>e?f~";
-    let root = Root::new("plan-strict", "plan-strict");
-    let registry = Registry::with_password("ada", PASSWORD);
-    let project = small::project(&root.name, &registry.host());
-    project.sign_in(&registry.host(), "ada", PASSWORD);
+    let chain = Chain::with_registry("plan-strict");
+    let (project, registry) = (&chain.project, chain.registry());
     project.succeed(&["build"]);
     let outside = project.failure(&["push", "--strict"]);
     assert_eq!(
@@ -512,7 +481,6 @@ fn a_strict_push_sends_nothing_that_no_commit_stands_for() {
     assert_eq!(in_ci(&["push"], "true").code, 0);
     fs_err::remove_dir_all(project.root().join(".git")).unwrap();
     let tarball = in_ci(&["push"], "true");
-    remove_images(&registry.host());
     assert_eq!(tarball.code, 0, "{}", tarball.stderr);
     let line =
         "untracked inputs: not checked (CI is set), since the project is not in a git work tree\n";

@@ -1,37 +1,13 @@
 //! Pushing into a real registry: parents first, adopted, conflicting, with a password.
 
 use crate::support::{
-    Registry, Root, TestProject, docker, image_id, make_other_bytes, program, remove_images, small,
+    Chain, PASSWORD, Root, USER, docker, image_id, make_other_bytes, program, remove_images,
 };
 
-/// A project whose registry is a real one, with images that are gone from the daemon afterwards.
-struct Chain {
-    project: TestProject,
-    registry: Registry,
-    _root: Root,
-}
-
-const PASSWORD: &str = "a>b?c~d>e?f~";
-
 impl Chain {
-    fn new(name: &str) -> Self {
-        let root = Root::new(name, name);
-        let registry = Registry::with_password("ada", PASSWORD);
-        let project = small::project(&root.name, &registry.host());
-        let chain = Self {
-            project,
-            registry,
-            _root: root,
-        };
-        chain
-            .project
-            .sign_in(&chain.registry.host(), "ada", PASSWORD);
-        chain
-    }
-
     /// What a second client says of a reference in the registry.
     fn inspect(reference: &str) -> serde_json::Value {
-        let credentials = format!("ada:{PASSWORD}");
+        let credentials = Chain::credentials();
         let arguments = [
             "inspect",
             "--tls-verify=false",
@@ -49,20 +25,33 @@ impl Chain {
             .to_owned()
     }
 
-    fn forget_images(&self) {
-        remove_images(&format!("{}/", self.registry.host()));
+    /// The reference after a first build has completed the lock.
+    fn reference_after_lock(&self, image: &str) -> String {
+        self.project.succeed(&["build", "base"]);
+        self.project.reference(image)
     }
-}
 
-impl Drop for Chain {
-    fn drop(&mut self) {
-        self.forget_images();
+    /// The diff IDs that the registry's config of an image has, as docker prints them.
+    fn layers(&self, image: &str) -> String {
+        let credentials = Chain::credentials();
+        let reference = format!("docker://{}", self.project.reference(image));
+        let arguments = [
+            "inspect",
+            "--config",
+            "--tls-verify=false",
+            "--creds",
+            &credentials,
+            &reference,
+        ];
+        let config: serde_json::Value =
+            serde_json::from_str(&program("skopeo", &arguments)).unwrap();
+        config["rootfs"]["diff_ids"].to_string()
     }
 }
 
 #[test]
 fn everything_arrives_under_its_tag_and_a_second_push_has_nothing_to_do() {
-    let chain = Chain::new("push-all");
+    let chain = Chain::with_registry("push-all");
     let run = chain.project.succeed(&["push"]);
     for image in ["base", "ds", "side", "job"] {
         let reference = chain.project.reference(image);
@@ -108,12 +97,12 @@ fn everything_arrives_under_its_tag_and_a_second_push_has_nothing_to_do() {
 
 #[test]
 fn a_tag_with_another_fingerprint_is_a_conflict_and_stays() {
-    let chain = Chain::new("push-conflict");
+    let chain = Chain::with_registry("push-conflict");
     chain.project.succeed(&["push"]);
     let old = chain.project.reference("side");
     chain.project.edit("docker/side/side.txt", "side", "other");
     let new = chain.project.reference("side");
-    let credentials = format!("ada:{PASSWORD}");
+    let credentials = Chain::credentials();
     let from = format!("docker://{old}");
     let to = format!("docker://{new}");
     program(
@@ -146,11 +135,11 @@ fn a_tag_with_another_fingerprint_is_a_conflict_and_stays() {
 
 #[test]
 fn a_tag_without_a_label_is_a_conflict() {
-    let chain = Chain::new("push-unlabelled");
+    let chain = Chain::with_registry("push-unlabelled");
     let reference = chain.reference_after_lock("side");
     let root = Root::new("push-unlabelled-foreign", "foreign");
     docker(&["tag", &root.name, &reference]);
-    let credentials = format!("ada:{PASSWORD}");
+    let credentials = Chain::credentials();
     program(
         "skopeo",
         &[
@@ -171,7 +160,7 @@ fn a_tag_without_a_label_is_a_conflict() {
 
 #[test]
 fn the_same_fingerprint_with_other_bytes_is_adopted_and_children_stand_on_it() {
-    let chain = Chain::new("push-adopt");
+    let chain = Chain::with_registry("push-adopt");
     // Another machine builds and pushes the parents: its bytes differ from those of a later build here.
     chain.project.succeed(&["push", "base"]);
     let theirs = chain.digest("base");
@@ -207,34 +196,9 @@ fn the_same_fingerprint_with_other_bytes_is_adopted_and_children_stand_on_it() {
     );
 }
 
-impl Chain {
-    /// The reference after a first build has completed the lock.
-    fn reference_after_lock(&self, image: &str) -> String {
-        self.project.succeed(&["build", "base"]);
-        self.project.reference(image)
-    }
-
-    /// The diff IDs that the registry's config of an image has, as docker prints them.
-    fn layers(&self, image: &str) -> String {
-        let credentials = format!("ada:{PASSWORD}");
-        let reference = format!("docker://{}", self.project.reference(image));
-        let arguments = [
-            "inspect",
-            "--config",
-            "--tls-verify=false",
-            "--creds",
-            &credentials,
-            &reference,
-        ];
-        let config: serde_json::Value =
-            serde_json::from_str(&program("skopeo", &arguments)).unwrap();
-        config["rootfs"]["diff_ids"].to_string()
-    }
-}
-
 #[test]
 fn two_first_pushes_at_once_both_end_well() {
-    let chain = Chain::new("push-race");
+    let chain = Chain::with_registry("push-race");
     chain.project.succeed(&["build"]);
     let runs = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..2)
@@ -265,16 +229,14 @@ fn two_first_pushes_at_once_both_end_well() {
 
 #[test]
 fn a_wrong_password_and_a_registry_that_is_down_are_told_apart() {
-    let chain = Chain::new("push-refused");
+    let chain = Chain::with_registry("push-refused");
     chain.project.succeed(&["build"]);
-    chain
-        .project
-        .sign_in(&chain.registry.host(), "ada", "wrong");
-    let host = chain.registry.host();
-    let wrong = chain.project.failure(&["push"]).replace(&host, "REGISTRY");
+    let host = &chain.host;
+    chain.project.sign_in(host, USER, "wrong");
+    let wrong = chain.project.failure(&["push"]).replace(host, "REGISTRY");
     assert!(!wrong.contains(&PASSWORD[1..]), "{wrong}");
 
-    chain.project.edit("sparkpack.toml", &host, "127.0.0.1:1");
+    chain.project.edit("sparkpack.toml", host, "127.0.0.1:1");
     let down = chain.project.failure(&["push"]);
     remove_images("127.0.0.1:1/");
     insta::with_settings!({filters => vec![(r":[0-9a-f]{16}\b", ":TAG")]}, {
@@ -284,11 +246,11 @@ fn a_wrong_password_and_a_registry_that_is_down_are_told_apart() {
 
 #[test]
 fn nothing_but_the_tag_and_its_own_name_stay_in_the_repository() {
-    let chain = Chain::new("push-tags");
+    let chain = Chain::with_registry("push-tags");
     chain.project.succeed(&["push", "base"]);
     let reference = chain.project.reference("base");
     let (repository, tag) = reference.rsplit_once(':').unwrap();
-    let credentials = format!("ada:{PASSWORD}");
+    let credentials = Chain::credentials();
     let listed = program(
         "skopeo",
         &[
@@ -321,7 +283,7 @@ fn nothing_but_the_tag_and_its_own_name_stay_in_the_repository() {
 /// What was not pushed to a registry must not be named there.
 #[test]
 fn a_push_leaves_the_manifests_of_other_registries() {
-    let chain = Chain::new("push-scope");
+    let chain = Chain::with_registry("push-scope");
     let configuration = chain.project.read("sparkpack.toml");
     let prod = "[manifests]\nprod = [\"prod/*.yml\"]\n";
     let configuration = configuration.replace("[manifests]\n", prod);

@@ -7,79 +7,36 @@ use sparkpack::{
     plan::{Input, Record},
 };
 
-use crate::support::{
-    Registry, Root, Run, TestProject, docker, program, remove_images, run, small,
-};
+use crate::support::{Chain, PASSWORD, Run, TestProject, USER, docker, program, run, small};
 
-const PASSWORD: &str = "right!";
-
-/// The small project with a script, a link and a source, on a registry that is real or not there at all.
-struct Chain {
-    project: TestProject,
-    host: String,
-    _registry: Option<Registry>,
-    root: Root,
+/// A chain with a script, a link and a source.
+fn with_all_inputs(chain: Chain) -> Chain {
+    let project = &chain.project;
+    project.edit(
+        "sparkpack.toml",
+        "[images.job]",
+        "[sources.tool]\npath = \"vendor\"\n\n[images.job]",
+    );
+    project.write("vendor/tool.txt", "tool\n");
+    let dockerfile =
+        "FROM base\nCOPY docker/side/side.txt /opt/\nCOPY --from=source:tool tool.txt /opt/\n";
+    project.write("docker/side/Dockerfile", dockerfile);
+    project.write("docker/ds/run.txt", "#!/bin/sh\n");
+    project.write("docker/ds/two.txt", "two\n");
+    symlink("ds.txt", project.root().join("docker/ds/link.txt")).unwrap();
+    chain
 }
 
 impl Chain {
-    /// Without a registry.
-    fn new(name: &str) -> Self {
-        Self::on(name, format!("{name}.example"), None)
-    }
-
-    fn with_registry(name: &str) -> Self {
-        let registry = Registry::with_password("ada", PASSWORD);
-        Self::on(name, registry.host(), Some(registry))
-    }
-
-    fn on(name: &str, host: String, registry: Option<Registry>) -> Self {
-        let root = Root::new(name, name);
-        let project = small::project(&root.name, &host);
-        project.edit(
-            "sparkpack.toml",
-            "[images.job]",
-            "[sources.tool]\npath = \"vendor\"\n\n[images.job]",
-        );
-        project.write("vendor/tool.txt", "tool\n");
-        let dockerfile =
-            "FROM base\nCOPY docker/side/side.txt /opt/\nCOPY --from=source:tool tool.txt /opt/\n";
-        project.write("docker/side/Dockerfile", dockerfile);
-        project.write("docker/ds/run.txt", "#!/bin/sh\n");
-        project.write("docker/ds/two.txt", "two\n");
-        symlink("ds.txt", project.root().join("docker/ds/link.txt")).unwrap();
-        project.sign_in(&host, "ada", PASSWORD);
-        Self {
-            project,
-            host,
-            _registry: registry,
-            root,
-        }
-    }
-
     /// What another machine has of it: the files that are committed, and neither images nor caches.
     fn elsewhere(&self) -> TestProject {
         let other = TestProject::new(&[]);
         self.project.check_out(&other.root());
         // The copy takes files only.
         symlink("ds.txt", other.root().join("docker/ds/link.txt")).unwrap();
-        other.sign_in(&self.host, "ada", PASSWORD);
+        other.sign_in(&self.host, USER, PASSWORD);
         self.forget_images();
         other
-    }
-
-    fn forget_images(&self) {
-        remove_images(&format!("{}/", self.host));
-    }
-
-    fn tag(&self, image: &str) -> String {
-        let reference = self.project.reference(image);
-        reference.rsplit_once(':').unwrap().1.to_owned()
-    }
-}
-
-impl Drop for Chain {
-    fn drop(&mut self) {
-        self.forget_images();
     }
 }
 
@@ -113,7 +70,7 @@ fn kept(project: &TestProject, image: &str) -> Record {
 
 #[test]
 fn every_class_of_change_is_told_down_to_the_root_cause() {
-    let chain = Chain::new("why-classes");
+    let chain = with_all_inputs(Chain::new("why-classes"));
     let project = &chain.project;
     project.succeed(&["build"]);
     let nothing = project.succeed(&["why", "job"]);
@@ -228,7 +185,7 @@ fn every_class_of_change_is_told_down_to_the_root_cause() {
 /// Two stages on one parent: its reasons are told once.
 #[test]
 fn a_parent_on_two_ways_is_told_once() {
-    let chain = Chain::new("why-diamond");
+    let chain = with_all_inputs(Chain::new("why-diamond"));
     let project = &chain.project;
     project.edit(
         "sparkpack.toml",
@@ -254,7 +211,7 @@ fn plant(project: &TestProject, record: &Record) -> String {
 
 #[test]
 fn wheels_are_told_by_their_packages() {
-    let chain = Chain::new("why-wheels");
+    let chain = with_all_inputs(Chain::new("why-wheels"));
     let project = &chain.project;
     project.succeed(&["build"]);
     // As if the job had been built with these wheels.
@@ -293,7 +250,7 @@ fn wheels_are_told_by_their_packages() {
 /// Another machine, with an empty cache and no image, learns it from the registry.
 #[test]
 fn a_tag_that_another_machine_pushed_is_explained() {
-    let chain = Chain::with_registry("why-pushed");
+    let chain = with_all_inputs(Chain::with_registry("why-pushed"));
     chain.project.succeed(&["push"]);
     let other = chain.elsewhere();
     other.edit("docker/base/base.txt", "base", "new");
@@ -327,7 +284,7 @@ fn a_tag_that_another_machine_pushed_is_explained() {
 /// What was built here is explained from `dist` when its images are gone, and without a registry from the daemon.
 #[test]
 fn dist_answers_first_then_the_daemon() {
-    let chain = Chain::with_registry("why-local");
+    let chain = with_all_inputs(Chain::with_registry("why-local"));
     let project = &chain.project;
     project.succeed(&["build"]);
     project.edit("docker/base/base.txt", "base", "new");
@@ -369,7 +326,7 @@ fn dist_answers_first_then_the_daemon() {
 
 #[test]
 fn what_cannot_be_compared_is_told_with_what_to_do() {
-    let chain = Chain::with_registry("why-nothing");
+    let chain = with_all_inputs(Chain::with_registry("why-nothing"));
     let project = &chain.project;
     let mut all = Vec::new();
     let mut fails = |title: &str, arguments: &[&str]| {
@@ -446,7 +403,7 @@ fn what_cannot_be_compared_is_told_with_what_to_do() {
 /// What does not fit into a label lies beside the image; any machine finds it there, even when the image is gone.
 #[test]
 fn a_large_record_travels_as_an_artifact() {
-    let chain = Chain::with_registry("why-large");
+    let chain = with_all_inputs(Chain::with_registry("why-large"));
     for number in 0..1500 {
         let text = format!("{number}\n");
         chain
@@ -455,8 +412,7 @@ fn a_large_record_travels_as_an_artifact() {
     }
     chain.project.succeed(&["push"]);
     let reference = chain.project.reference("ds");
-    let credentials =
-        ["--tls-verify=false", "--creds", &format!("ada:{PASSWORD}")].map(str::to_owned);
+    let credentials = ["--tls-verify=false", "--creds", &Chain::credentials()].map(str::to_owned);
     let skopeo = |verb: &[&str], reference: &str| {
         let mut arguments: Vec<String> = verb.iter().map(|word| (*word).to_owned()).collect();
         arguments.extend(credentials.clone());
@@ -507,7 +463,7 @@ fn a_large_record_travels_as_an_artifact() {
 
 #[test]
 fn two_images_are_compared_however_they_are_named() {
-    let chain = Chain::with_registry("why-diff");
+    let chain = with_all_inputs(Chain::with_registry("why-diff"));
     let project = &chain.project;
     project.succeed(&["push"]);
     let (old, old_side) = (chain.tag("job"), chain.tag("side"));
@@ -535,7 +491,7 @@ fn two_images_are_compared_however_they_are_named() {
                 "--raw",
                 "--tls-verify=false",
                 "--creds",
-                &format!("ada:{PASSWORD}"),
+                &Chain::credentials(),
                 &format!("docker://{reference}"),
             ],
         )
@@ -569,7 +525,7 @@ fn two_images_are_compared_however_they_are_named() {
 
 #[test]
 fn the_record_itself_is_shown_to_who_asks_for_more() {
-    let chain = Chain::new("why-verbose");
+    let chain = with_all_inputs(Chain::new("why-verbose"));
     let project = &chain.project;
     project.succeed(&["build"]);
     let shown = offline(project, &["why", "side", "-v"]);
@@ -581,7 +537,7 @@ fn the_record_itself_is_shown_to_who_asks_for_more() {
 
 #[test]
 fn manifests_that_name_several_are_compared_by_the_first() {
-    let chain = Chain::new("why-several");
+    let chain = with_all_inputs(Chain::new("why-several"));
     let project = &chain.project;
     project.succeed(&["build"]);
     let job = project.reference("job");
@@ -605,7 +561,7 @@ fn manifests_that_name_several_are_compared_by_the_first() {
 /// `dist/records` keeps what the last runs used, writes nothing twice, and does not grow for ever.
 #[test]
 fn records_are_kept_once_and_not_for_ever() {
-    let chain = Chain::new("why-kept");
+    let chain = with_all_inputs(Chain::new("why-kept"));
     let project = &chain.project;
     let folder = project.root().join("dist/records");
     fs_err::create_dir_all(&folder).unwrap();

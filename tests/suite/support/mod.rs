@@ -1,5 +1,6 @@
 //! What tests need: a project in a folder of its own, runs of the real binary, a real registry, names in the daemon.
 
+mod chain;
 pub(crate) mod classes;
 mod daemon;
 mod index;
@@ -16,6 +17,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+pub(crate) use chain::{Chain, PASSWORD, USER};
 pub(crate) use daemon::{Root, docker, image_id, make_other_bytes, remove_images};
 pub(crate) use index::Index;
 pub(crate) use offline::{OLD, Offline, SPARK, tree};

@@ -1,0 +1,75 @@
+//! The small project on a root image of its own in the real daemon, with a registry that is real or only a name.
+
+use super::{Registry, Root, TestProject, docker, remove_images, small};
+
+/// The user of every real registry, and a password whose base64 has each of the characters that are not letters.
+pub(crate) const USER: &str = "ada";
+pub(crate) const PASSWORD: &str = "a>b?c~d>e?f~";
+
+/// The project; its images are gone from the daemon afterwards.
+pub(crate) struct Chain {
+    pub(crate) project: TestProject,
+    /// The registry's host, with which the names of all its images begin.
+    pub(crate) host: String,
+    pub(crate) root: Root,
+    registry: Option<Registry>,
+}
+
+impl Chain {
+    /// With a registry that is not there.
+    pub(crate) fn new(name: &str) -> Self {
+        Self::on(name, format!("{name}.example"), None)
+    }
+
+    /// With a registry of its own, and the password for it.
+    pub(crate) fn with_registry(name: &str) -> Self {
+        let registry = Registry::with_password(USER, PASSWORD);
+        Self::on(name, registry.host(), Some(registry))
+    }
+
+    fn on(name: &str, host: String, registry: Option<Registry>) -> Self {
+        let root = Root::new(name, name);
+        let project = small::project(&root.name, &host);
+        project.sign_in(&host, USER, PASSWORD);
+        Self {
+            project,
+            host,
+            root,
+            registry,
+        }
+    }
+
+    /// The user and the password, as clients of registries take them.
+    pub(crate) fn credentials() -> String {
+        format!("{USER}:{PASSWORD}")
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        self.registry.as_ref().expect("it has a registry")
+    }
+
+    /// The tag of an image of this checkout.
+    pub(crate) fn tag(&self, image: &str) -> String {
+        let reference = self.project.reference(image);
+        reference.rsplit_once(':').unwrap().1.to_owned()
+    }
+
+    /// The fingerprint in the label of an image that the daemon has.
+    pub(crate) fn fingerprint(&self, image: &str) -> String {
+        let label = "{{index .Config.Labels \"dev.sparkpack.fingerprint\"}}";
+        let reference = self.project.reference(image);
+        let printed = docker(&["inspect", "--format", label, &reference]);
+        printed.trim().to_owned()
+    }
+
+    /// Removes its images from the daemon.
+    pub(crate) fn forget_images(&self) {
+        remove_images(&format!("{}/", self.host));
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        self.forget_images();
+    }
+}
