@@ -345,7 +345,7 @@ impl Listing {
     /// Where the entries at these paths, below and on the way to them are; in order, none twice.
     fn near(&self, roots: &[&str]) -> Vec<Range<usize>> {
         if roots.contains(&"") {
-            return Vec::from([0..self.found.len()]);
+            return std::iter::once(0..self.found.len()).collect();
         }
         let start = |path: &str| {
             let before = |found: &Walked| found.path.as_bytes() < path.as_bytes();
