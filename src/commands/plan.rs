@@ -17,10 +17,7 @@ use crate::{
         resolution,
         workspace::{LockPolicy, Services, Session},
     },
-    project::{
-        exclusions::NeverContext,
-        left_out::{self, Folder},
-    },
+    project::left_out::Folder,
     ui::Ui,
 };
 
@@ -44,17 +41,17 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
         prepared: &prepared,
         registry,
     };
-    let planner = Planner {
-        ui,
-        targets: &targets,
-        run: &run,
-    };
+    let planner = Planner { ui, run: &run };
     let known = Known {
         registry: &registry.name,
         preview: publish::preview(&run, &targets, &manifests, arguments.remote)?,
         examined,
         untracked: resolution::untracked_inputs(session, &prepared, &targets),
-        left_out: planner.left_out()?,
+        left_out: if ui.verbosity() < 2 {
+            BTreeMap::new()
+        } else {
+            resolution::left_out(session, &prepared, &targets)?
+        },
     };
     match arguments.format {
         PlanFormat::Text => text::print(&planner, &known),
@@ -65,7 +62,6 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
 /// What a plan is made from.
 struct Planner<'a> {
     ui: &'a Ui,
-    targets: &'a [String],
     run: &'a Run<'a>,
 }
 
@@ -90,24 +86,5 @@ impl Known<'_> {
     /// What a push would do for an image, where the registry was asked.
     fn push(&self, name: &str) -> Option<&PushPreview> {
         self.preview.push.as_ref()?.get(name)
-    }
-}
-
-impl Planner<'_> {
-    /// What is no input, for who asked with `-vv`.
-    fn left_out(&self) -> Result<BTreeMap<String, Vec<Folder>>, Error> {
-        let mut left_out = BTreeMap::new();
-        if self.ui.verbosity() < 2 {
-            return Ok(left_out);
-        }
-        let project = &self.run.session.project;
-        let never = NeverContext::of(project);
-        for name in self.run.prepared.plan.with_parents(self.targets) {
-            let stage = &self.run.prepared.plan.stages[&name];
-            let context = stage.inputs.recipe.files();
-            let folders = left_out::of(project, &stage.image, context, &never)?;
-            left_out.insert(name, folders);
-        }
-        Ok(left_out)
     }
 }

@@ -2,22 +2,21 @@
 
 mod changes;
 mod impact;
+mod left_out;
 mod lock_files;
 mod lookup;
 mod platforms;
 mod prepare;
+mod relock;
 #[cfg(test)]
 mod tests;
 mod untracked;
 mod upgrade;
 mod wheels;
 
-pub(crate) use changes::lock_changes;
-pub(crate) use impact::{Before, Impact};
-pub(crate) use lock_files::LockFiles;
+pub(crate) use impact::Impact;
+pub(crate) use left_out::left_out;
 pub(crate) use platforms::{only_platform, platforms};
-pub(crate) use prepare::{
-    Prepared, Resolver, inputs_and_wheels, prepare, read_inputs, warn_of_inputs,
-};
+pub(crate) use prepare::{Prepared, inputs_and_wheels, prepare};
+pub(crate) use relock::{LockRequest, relock};
 pub(crate) use untracked::{Strictness, untracked_inputs};
-pub(crate) use upgrade::{Upgrade, upgrade};

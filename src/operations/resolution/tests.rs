@@ -1,7 +1,8 @@
 //! From the checkout and the locks to a plan, without a network.
 
 use super::{
-    LockFiles, Prepared, Strictness, only_platform, prepare, read_inputs, untracked_inputs, upgrade,
+    Prepared, Strictness, lock_files::LockFiles, only_platform, prepare, prepare::read_inputs,
+    untracked_inputs, upgrade::upgrade,
 };
 use crate::{
     code::Code,
