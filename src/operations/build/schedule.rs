@@ -1,7 +1,7 @@
 //! Runs work on stages: parents first, siblings at the same time, a failure stops only what stands on it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::mpsc,
     thread,
 };
@@ -11,6 +11,7 @@ use crate::{
     operations::{
         events::{Events, Note},
         resolution::only_platform,
+        workspace::AT_ONCE,
     },
     plan::{Plan, PlatformStage, order::Order},
 };
@@ -19,7 +20,8 @@ use crate::{
 pub(crate) type Work<'a, T> =
     dyn Fn(&PlatformStage, &BTreeMap<String, T>) -> Result<T, Error> + Sync + 'a;
 
-/// Runs `work` on each of `names`; it is handed the results of those that the stage stands on.
+/// Runs `work` on each of `names`; it is handed the results of those that the stage stands on. A daemon or a registry is
+/// given no more than [`AT_ONCE`] of them at the same time: a project may have a thousand jobs on one parent.
 ///
 /// # Errors
 /// Those of the work, all of them.
@@ -43,11 +45,15 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
     };
     let mut order = Order::new(names.iter().map(|name| (name.clone(), parents(name))));
     let (mut results, mut errors) = (BTreeMap::new(), Vec::new());
+    let mut waiting = VecDeque::new();
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
         let mut running = 0;
         loop {
-            for name in order.take_ready() {
+            waiting.extend(order.take_ready());
+            while running < AT_ONCE
+                && let Some(name) = waiting.pop_front()
+            {
                 running += 1;
                 let (sender, below) = (sender.clone(), below(&name, &results));
                 scope.spawn(move || {
@@ -87,7 +93,10 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{
+        Barrier, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    };
 
     use super::*;
     use crate::{operations::events::Progress, plan::examples, project::place::Defect};
@@ -162,6 +171,27 @@ mod tests {
         let (error, skipped) = run(&["base"]).unwrap_err();
         assert_eq!(error.to_string(), "base");
         assert_eq!(skipped, ["job", "left", "right"]);
+    }
+
+    #[test]
+    fn of_many_siblings_only_some_run_at_once() {
+        let siblings: Vec<String> = (0..3 * AT_ONCE)
+            .map(|number| format!("s{number}"))
+            .collect();
+        let plan = examples::plan(siblings.iter().map(|name| examples::stage(name, None, &[])));
+        let all = siblings.iter().cloned().collect();
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        // Nobody ends before as many have begun as may run.
+        let full = Barrier::new(AT_ONCE);
+        let results = run_on_stages(&Skipped::default(), &plan, &all, &|_, _| {
+            let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+            full.wait();
+            running.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        });
+        assert_eq!(results.unwrap().len(), siblings.len());
+        assert_eq!(most.into_inner(), AT_ONCE);
     }
 
     #[test]

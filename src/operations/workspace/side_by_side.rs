@@ -8,8 +8,8 @@ use std::{
     thread,
 };
 
-/// How many are asked at once: registries limit how many connections one client may have.
-const AT_ONCE: usize = 16;
+/// How many questions are asked, or images made, at once: registries limit how many connections one client may have.
+pub(crate) const AT_ONCE: usize = 16;
 
 /// The results of `work` on each of `items`, in their order.
 pub(crate) fn side_by_side<T: Sync, R: Send>(
