@@ -325,11 +325,11 @@ impl<'a> InputReader<'a> {
         let wanted = |path: &str| resolution.may_copy(path) || resolution.may_follow(path);
         let near = resolution.roots();
         let mut matched = self.trees.choose(root, kept, &near, &wanted)?;
-        let has_links = matched
-            .iter()
-            .any(|entry| matches!(entry.content, Content::Symlink { .. }));
-        // What a copied link leads to may be matched by no COPY itself: then the whole folder has to be read.
-        if has_links {
+        let follows = |entry: &Entry| {
+            matches!(entry.content, Content::Symlink { .. }) && resolution.may_follow(&entry.path)
+        };
+        // What a link on the way to a source leads to may be matched by no COPY itself: then the whole folder is read.
+        if matched.iter().any(follows) {
             return Ok(resolution.select(&everything()?));
         }
         matched.retain(|entry| resolution.may_copy(&entry.path));
@@ -619,5 +619,61 @@ impl PackageInputs {
             Content::File { digest, .. } => digest.clone(),
             Content::Symlink { target } => Digest::of(target.as_bytes()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::symlink, time::Duration};
+
+    use super::*;
+    use crate::project::{digest_cache::DigestCache, load};
+
+    /// The context that an image has whose Dockerfile copies `source`, in a folder with links and with a socket, which
+    /// can be part of no image.
+    fn context(source: &str) -> Result<Vec<String>, InputError> {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+        fs_err::create_dir_all(root.join("lib/deep")).unwrap();
+        for file in ["lib/a.py", "lib/deep/b.py", "other.py"] {
+            fs_err::write(root.join(file), file).unwrap();
+        }
+        symlink("../other.py", root.join("lib/link.py")).unwrap();
+        symlink("lib", root.join("linked")).unwrap();
+        fs_err::write(
+            root.join("Dockerfile"),
+            format!("FROM scratch\nCOPY {source} /\n"),
+        )
+        .unwrap();
+        let configuration = "format = 1\nproject = \"p\"\nregistries.main = \"r.example/t\"\n\n\
+                             [images.own]\ndockerfile = \"Dockerfile\"\n";
+        fs_err::write(root.join("sparkpack.toml"), configuration).unwrap();
+        let project = load::load(root, &|_| None).unwrap();
+        let trees = FileTrees::new(DigestCache::read(b"", Duration::ZERO));
+        let lock = Lock::default();
+        let reader = InputReader::new(&project, &lock, &trees);
+        let inputs = reader.dockerfile(&project.images["own"])?;
+        Ok(inputs.context.into_iter().map(|entry| entry.path).collect())
+    }
+
+    #[test]
+    fn a_link_below_what_is_copied_has_nothing_else_read() {
+        assert_eq!(
+            context("lib").unwrap(),
+            ["lib/a.py", "lib/deep/b.py", "lib/link.py"]
+        );
+    }
+
+    #[test]
+    fn a_link_on_the_way_has_the_whole_context_read() {
+        let error = context("linked/deep").unwrap_err();
+        let InputError::Tree(error) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(
+            error.to_string(),
+            "`socket` is a socket: only files, folders and symbolic links can be packed"
+        );
     }
 }
