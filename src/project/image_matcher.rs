@@ -8,20 +8,20 @@ use crate::image::{Reference, Repository};
 /// The repositories of a project's images, under all its registries and the prefixes that it had.
 #[derive(Clone, Debug, Default)]
 pub struct ImageMatcher {
-    by_repository: HashMap<Repository, Images>,
+    by_repository: HashMap<Repository, RepositoryImages>,
 }
 
 /// The images that lie in one repository, which only their tags tell apart.
 ///
 /// A project may have a thousand of them: a tag is looked up by what it begins and ends with, not compared with each.
 #[derive(Clone, Debug, Default)]
-struct Images {
+struct RepositoryImages {
     names: Vec<String>,
     /// The index of a name by what stands before the fingerprint in its tags, and by what stands behind it.
     by_ends: HashMap<String, HashMap<String, usize>>,
 }
 
-impl Images {
+impl RepositoryImages {
     fn add(&mut self, image: &str, pattern: TagPattern) {
         if self.names.last().is_some_and(|last| last == image) {
             return;
@@ -82,7 +82,7 @@ impl ImageMatcher {
         template: &ReferenceTemplate,
     ) -> Self {
         let prefixes = prefixes.into_iter();
-        let mut by_repository: HashMap<Repository, Images> = HashMap::new();
+        let mut by_repository: HashMap<Repository, RepositoryImages> = HashMap::new();
         for image in images {
             for registry in prefixes.clone() {
                 let names = Names {
