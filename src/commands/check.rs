@@ -3,22 +3,18 @@
 mod formats;
 mod reviews;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::path::Path;
 
 use crate::{
     cli::{CheckArguments, CheckFormat},
-    code::Code,
     error::Error,
     operations::{
-        manifests::{self, Examined, ExpectedReferences, Manifests, Scope},
-        publish,
-        resolution::{self, Prepared, Strictness},
+        manifests::{Drift, Scope},
+        publish::{self, CheckRequest},
+        resolution::Strictness,
         workspace::{LockPolicy, Services, Session},
     },
-    project::{
-        FILE_NAME,
-        place::{Defect, Place},
-    },
+    project::place::Defect,
     ui::Ui,
 };
 
@@ -33,7 +29,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) ->
 
 /// Tells a review, at its place, of what kept the project in `root` from being checked.
 pub(super) fn tell(ui: &Ui, root: &Path, format: CheckFormat, error: &Error) -> Result<(), Error> {
-    let errors: Vec<Drift> = error.each().into_iter().map(of_error).collect();
+    let errors: Vec<Drift> = error.each().into_iter().map(Drift::of_error).collect();
     match format {
         CheckFormat::Text | CheckFormat::Json => Ok(()),
         CheckFormat::Github => reviews::github(ui, root, &errors),
@@ -43,130 +39,25 @@ pub(super) fn tell(ui: &Ui, root: &Path, format: CheckFormat, error: &Error) -> 
 
 fn check(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<(), Error> {
     let targets = session.targets(&arguments.images.images)?;
-    let scope = Scope {
-        registry: arguments.images.registry.registry.as_deref(),
-        images: &targets,
+    let request = CheckRequest {
+        scope: Scope {
+            registry: arguments.images.registry.registry.as_deref(),
+            images: &targets,
+        },
+        strictness: Strictness::if_asked(arguments.strict),
+        is_remote: arguments.remote,
+        is_full: arguments.format == CheckFormat::Json || ui.verbosity() > 0,
     };
     let services = Services::new(session, LockPolicy::ReadOnly);
-    let manifests = Manifests::of(session, scope.registry)?;
-    let manifests = manifests.in_full(arguments.format == CheckFormat::Json || ui.verbosity() > 0);
-    let (examined, prepared) = examine(session, &manifests, &services, scope)?;
-    Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;
-    let mut drift = drift(&examined);
-    if arguments.remote {
-        let gone = publish::verify(session, &services, &prepared, scope)?;
-        for defect in &gone {
-            ui.warn(defect);
-        }
-        drift.extend(gone.iter().map(of_defect));
-    }
-    let root = &session.project.root;
+    let checked = publish::check(session, &services, request)?;
+    let (root, drift) = (&session.project.root, &checked.drift);
     match arguments.format {
-        CheckFormat::Text => formats::diff(ui, &examined)?,
-        CheckFormat::Json => formats::json(session, ui, &examined, &drift)?,
-        CheckFormat::Github => reviews::github(ui, root, &drift)?,
-        CheckFormat::Gitlab => reviews::gitlab(ui, root, &drift)?,
+        CheckFormat::Text => formats::diff(ui, &checked.examined)?,
+        CheckFormat::Json => formats::json(session, ui, &checked.examined, drift)?,
+        CheckFormat::Github => reviews::github(ui, root, drift)?,
+        CheckFormat::Gitlab => reviews::gitlab(ui, root, drift)?,
     }
-    match drift.len() {
-        0 => Ok(()),
-        places => {
-            let fixable = drift.iter().filter(|drift| drift.is_fixable);
-            Err(Error::Drift {
-                places,
-                fixable: fixable.count(),
-            })
-        }
-    }
-}
-
-fn examine(
-    session: &Session<'_>,
-    manifests: &Manifests<'_>,
-    services: &Services<'_>,
-    scope: Scope<'_>,
-) -> Result<(Vec<Arc<Examined>>, Prepared), Error> {
-    let prepared = resolution::prepare(session, services)?;
-    let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
-    let examined = manifests.examine(&expected)?;
-    manifests::say_skipped(session, &examined);
-    manifests::refuse_nothing_named(session, scope, &examined)?;
-    manifests::warn(session, &prepared, scope, &examined);
-    Ok((examined, prepared))
-}
-
-/// One place that names what this checkout does not stand for, or what keeps it from being known.
-struct Drift {
-    code: Code,
-    place: Place,
-    message: String,
-    hint: Option<String>,
-    /// What it is about, whatever the tags are.
-    about: String,
-    /// `sparkpack pin` mends it.
-    is_fixable: bool,
-}
-
-/// All drift, in the order of the files and of their text.
-fn drift(examined: &[Arc<Examined>]) -> Vec<Drift> {
-    let mut all = Vec::new();
-    for file in examined {
-        let mut drift: BTreeMap<(usize, usize), Drift> = BTreeMap::new();
-        for change in &file.rewritten.changes {
-            let drifted = Drift {
-                code: Code::E100,
-                place: change.place.clone(),
-                about: change.path.clone(),
-                message: format!(
-                    "{} is {}, and has to be {}",
-                    change.path,
-                    value(&change.old),
-                    value(&change.new)
-                ),
-                hint: Some("run `sparkpack pin`".to_owned()),
-                is_fixable: true,
-            };
-            drift.insert((change.place.line, change.place.column), drifted);
-        }
-        for defect in file.stale.iter().chain(&file.rewritten.pending) {
-            let place = (defect.place.line, defect.place.column);
-            drift.entry(place).or_insert_with(|| of_defect(defect));
-        }
-        all.extend(drift.into_values());
-    }
-    all
-}
-
-fn value(text: &str) -> String {
-    match text {
-        "" => "empty".to_owned(),
-        text => format!("`{text}`"),
-    }
-}
-
-fn of_defect(defect: &Defect) -> Drift {
-    Drift {
-        code: defect.code,
-        place: defect.place.clone(),
-        about: defect.message.clone(),
-        message: defect.message.clone(),
-        hint: defect.hint.clone(),
-        is_fixable: false,
-    }
-}
-
-/// What has no place of its own is told at the beginning of the configuration.
-fn of_error(error: &Error) -> Drift {
-    match error {
-        Error::Defect(defect) => of_defect(defect),
-        error => Drift {
-            code: error.code(),
-            place: Place::of_line(FILE_NAME, 1),
-            about: error.to_string(),
-            message: error.to_string(),
-            hint: error.hint(),
-            is_fixable: false,
-        },
-    }
+    checked.result()
 }
 
 /// What this run has warned of that is no drift.

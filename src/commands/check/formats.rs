@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Drift, untold};
+use super::untold;
 use crate::{
     code::Code,
     error::Error,
-    operations::{manifests::Examined, workspace::Session},
+    operations::{
+        manifests::{Drift, Examined},
+        workspace::Session,
+    },
     project::place::Defect,
     ui::{Reader, Ui, unified},
 };

@@ -7,9 +7,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Drift, of_defect, untold};
-
-use crate::{adapters::git, error::Error, image::Digest, ui::Ui};
+use super::untold;
+use crate::{adapters::git, error::Error, image::Digest, operations::manifests::Drift, ui::Ui};
 
 /// Workflow commands, which GitHub shows beside the lines of a pull request.
 pub(super) fn github(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error> {
@@ -18,7 +17,11 @@ pub(super) fn github(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error>
         ui.data(github_command("error", &folder, drift))?;
     }
     for warning in untold(ui, drift) {
-        ui.data(github_command("warning", &folder, &of_defect(&warning)))?;
+        ui.data(github_command(
+            "warning",
+            &folder,
+            &Drift::of_defect(&warning),
+        ))?;
     }
     Ok(())
 }
@@ -96,7 +99,7 @@ pub(super) fn gitlab(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error>
         .map(|drift| issue("major", &folder, drift, &mut seen));
     let mut issues: Vec<Issue> = issues.collect();
     let warnings: Vec<Drift> = untold(ui, drift)
-        .map(|warning| of_defect(&warning))
+        .map(|warning| Drift::of_defect(&warning))
         .collect();
     issues.extend(
         warnings

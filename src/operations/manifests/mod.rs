@@ -1,12 +1,14 @@
 //! What the project's manifests name, what they should name, and how all of them get there or none.
 
 mod cache;
+mod drift;
 mod examine;
 mod examined;
 mod expected;
 mod unmanaged;
 mod warnings;
 
+pub(crate) use drift::Drift;
 pub(crate) use examine::{
     Manifests, references, refuse_nothing_named, rewrite, say_skipped, warn, write,
 };

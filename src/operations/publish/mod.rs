@@ -1,13 +1,14 @@
 //! Gives a registry what a plan names, never overwriting a tag, and says what it has.
 
+mod check;
 mod claim;
 mod pins;
 mod preview;
 mod push;
 mod verify;
 
+pub(crate) use check::{CheckRequest, check};
 pub(crate) use preview::{Preview, PushPreview, preview};
-pub(crate) use verify::verify;
 
 use pins::NewPins;
 use push::{Pusher, answers, refuse_conflicts};

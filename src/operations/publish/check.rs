@@ -1,0 +1,205 @@
+//! `sparkpack check`: whether the manifests name the images of this checkout. Changes nothing.
+
+use std::sync::Arc;
+
+use super::verify::verify;
+use crate::{
+    error::Error,
+    operations::{
+        manifests::{self, Drift, Examined, ExpectedReferences, Manifests, Scope},
+        resolution::{self, Strictness},
+        workspace::{Services, Session},
+    },
+};
+
+/// What is to be checked.
+#[derive(Clone, Copy)]
+pub(crate) struct CheckRequest<'a> {
+    pub(crate) scope: Scope<'a>,
+    /// Whether inputs that git's index does not have are refused.
+    pub(crate) strictness: Strictness,
+    /// Whether the registries are asked what they have.
+    pub(crate) is_remote: bool,
+    /// Whether somebody wants to see what is left alone.
+    pub(crate) is_full: bool,
+}
+
+/// What was found.
+pub(crate) struct Checked {
+    pub(crate) examined: Vec<Arc<Examined>>,
+    pub(crate) drift: Vec<Drift>,
+}
+
+impl Checked {
+    /// An error where there is drift.
+    pub(crate) fn result(&self) -> Result<(), Error> {
+        let fixable = self.drift.iter().filter(|drift| drift.is_fixable).count();
+        match self.drift.len() {
+            0 => Ok(()),
+            places => Err(Error::Drift { places, fixable }),
+        }
+    }
+}
+
+/// Examines the manifests, and warns of what is odd in them.
+///
+/// # Errors
+/// Whatever keeps the answer from being known; drift is a result.
+pub(crate) fn check(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    request: CheckRequest<'_>,
+) -> Result<Checked, Error> {
+    let scope = request.scope;
+    let manifests = Manifests::of(session, scope.registry)?.in_full(request.is_full);
+    let prepared = resolution::prepare(session, services)?;
+    let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
+    let examined = manifests.examine(&expected)?;
+    manifests::say_skipped(session, &examined);
+    manifests::refuse_nothing_named(session, scope, &examined)?;
+    manifests::warn(session, &prepared, scope, &examined);
+    request.strictness.check(session, &prepared, scope.images)?;
+    let mut drift = Drift::of_all(&examined);
+    if request.is_remote {
+        let gone = verify(session, services, &prepared, scope)?;
+        gone.iter().for_each(|defect| session.events.warn(defect));
+        drift.extend(gone.iter().map(Drift::of_defect));
+    }
+    Ok(Checked { examined, drift })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        code::Code,
+        operations::{
+            testing::{Project, Recorder},
+            workspace::LockPolicy,
+        },
+    };
+
+    /// A project with a manifest of these images.
+    fn project(images: &[&str]) -> Project {
+        let project = Project::small();
+        let toml = project.read("sparkpack.toml");
+        let toml = format!("{toml}\n[manifests]\nmain = [\"a.yml\"]\n");
+        project.write("sparkpack.toml", &toml);
+        let pods = images.iter().map(|image| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - name: a\n      image: {image}\n"
+            )
+        });
+        project.write("a.yml", &pods.collect::<Vec<_>>().join("---\n"));
+        project
+    }
+
+    /// The reference that a manifest has to have.
+    fn current(image: &str) -> String {
+        let (project, events) = (project(&[]), Recorder::default());
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let prepared = resolution::prepare(&session, &services).unwrap();
+        let registry = session.registry(None).unwrap();
+        let reference = prepared.plan.stages[image].reference(registry);
+        reference.to_string()
+    }
+
+    fn checked(
+        project: &Project,
+        strictness: Strictness,
+        is_remote: bool,
+    ) -> (Result<Checked, Error>, Vec<String>) {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let policy = if is_remote {
+            LockPolicy::Offline
+        } else {
+            LockPolicy::ReadOnly
+        };
+        let services = Services::new(&session, policy);
+        let images = session.targets(&[]).unwrap();
+        let scope = Scope {
+            registry: None,
+            images: &images,
+        };
+        let request = CheckRequest {
+            scope,
+            strictness,
+            is_remote,
+            is_full: false,
+        };
+        (check(&session, &services, request), events.told())
+    }
+
+    #[test]
+    fn manifests_that_name_this_checkout_have_no_drift() {
+        let project = project(&[&current("base"), &current("job")]);
+        let (checked, told) = checked(&project, Strictness::Off, false);
+        let checked = checked.unwrap();
+        assert!(checked.drift.is_empty());
+        checked.result().unwrap();
+        assert_eq!(checked.examined.len(), 1);
+        assert_eq!(told, [""; 0]);
+    }
+
+    #[test]
+    fn drift_is_told_in_the_order_of_the_text_and_says_whether_pin_mends_it() {
+        let old = "registry.example/small/job:0123456789abcdef";
+        let project = project(&[&current("base"), old]);
+        let stale = format!("{}  note: {old}\n", project.read("a.yml"));
+        project.write("a.yml", &stale);
+        let (checked, _) = checked(&project, Strictness::Off, false);
+        let checked = checked.unwrap();
+        let drift: Vec<_> = checked
+            .drift
+            .iter()
+            .map(|drift| (drift.code, drift.place.line, drift.is_fixable))
+            .collect();
+        assert_eq!(drift, [(Code::E100, 13, true), (Code::W105, 14, false)]);
+        let drift = &checked.drift[0];
+        let wanted = format!(
+            "spec.containers[0].image is `{old}`, and has to be `{}`",
+            current("job")
+        );
+        assert_eq!(drift.message, wanted);
+        let error = checked.result().unwrap_err();
+        let counts = matches!(
+            error,
+            Error::Drift {
+                places: 2,
+                fixable: 1
+            }
+        );
+        assert!(counts, "{error:?}");
+        assert_eq!(project.read("a.yml"), stale);
+    }
+
+    #[test]
+    fn manifests_that_name_no_image_of_the_project_are_refused() {
+        let (checked, _) = checked(&project(&["other.example/x:1"]), Strictness::Off, false);
+        assert_eq!(checked.err().unwrap().code(), Code::E205);
+    }
+
+    #[test]
+    fn a_manifest_that_is_not_yaml_is_an_error() {
+        let project = project(&[]);
+        project.write("a.yml", "kind: [\n");
+        let (checked, _) = checked(&project, Strictness::Off, false);
+        assert!(matches!(checked, Err(Error::Defect(_))));
+    }
+
+    #[test]
+    fn who_is_strict_needs_git() {
+        let project = project(&[&current("job")]);
+        let (checked, _) = checked(&project, Strictness::HookFlag, false);
+        assert_eq!(checked.err().unwrap().code(), Code::E097);
+    }
+
+    #[test]
+    fn a_registry_that_may_not_be_asked_is_an_error() {
+        let project = project(&[&current("job")]);
+        let (checked, _) = checked(&project, Strictness::Off, true);
+        assert_eq!(checked.err().unwrap().code(), Code::E035);
+    }
+}
