@@ -26,7 +26,7 @@
 //! The rooms of `operations`, each of which uses only those to its left:
 //!
 //! ```text
-//! events ← workspace ← resolution ← { dist, provenance, manifests } ← build ← publish
+//! events ← workspace ← resolution ← { dist, provenance, manifests } ← { build, compare } ← publish
 //! ```
 //!
 //! Where to begin with a new operator kind, error, destination, builder, recipe, input, format or event is a table in the

@@ -115,6 +115,13 @@ pub enum Note<'a> {
 
 /// Something of the project's manifests or its pins.
 pub enum ManifestNote<'a> {
+    /// The manifests name several references of an image, of which the first is taken.
+    SeveralNamed {
+        /// The image's name.
+        image: &'a str,
+        /// The references, each with its first place.
+        named: &'a [(&'a Reference, &'a Place)],
+    },
     /// A value in a manifest is left as it is.
     LeftAlone {
         /// Where it stands.

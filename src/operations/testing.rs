@@ -183,6 +183,13 @@ impl Events for Recorder {
 
 fn of_manifest(note: &ManifestNote<'_>) -> String {
     match note {
+        ManifestNote::SeveralNamed { image, named } => {
+            let named = named
+                .iter()
+                .map(|(reference, place)| format!("{reference} ({place})"));
+            let named: Vec<String> = named.collect();
+            format!("{image}: the manifests name {}", named.join(", "))
+        }
         ManifestNote::LeftAlone { place, value, .. } => format!("{place}: left {value}"),
         ManifestNote::Rewritten { place, new, .. } => format!("{place}: now {new}"),
         ManifestNote::PinsWritten => "wrote the pins".to_owned(),

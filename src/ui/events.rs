@@ -111,6 +111,16 @@ fn words(note: &Note<'_>) -> String {
 /// What is said of the manifests and the pins.
 fn manifest_words(note: &ManifestNote<'_>) -> String {
     match note {
+        ManifestNote::SeveralNamed { image, named } => {
+            let listed = named
+                .iter()
+                .map(|(reference, place)| format!("{reference} ({place})"));
+            format!(
+                "{image}: the manifests name {} images: {}; the first is taken",
+                named.len(),
+                listed.collect::<Vec<_>>().join(", ")
+            )
+        }
         ManifestNote::LeftAlone {
             place,
             path,

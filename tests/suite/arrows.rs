@@ -25,7 +25,7 @@ const LAYERS: [&str; 11] = [
 ];
 
 /// The rooms of `operations/` by their floors: each uses only rooms of the floors before its own.
-const ROOMS: [(&str, usize); 8] = [
+const ROOMS: [(&str, usize); 9] = [
     ("events", 0),
     ("workspace", 1),
     ("resolution", 2),
@@ -33,6 +33,7 @@ const ROOMS: [(&str, usize); 8] = [
     ("provenance", 3),
     ("manifests", 3),
     ("build", 4),
+    ("compare", 4),
     ("publish", 5),
 ];
 

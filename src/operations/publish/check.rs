@@ -62,7 +62,9 @@ pub(crate) fn check(
     let mut drift = Drift::of_all(&examined);
     if request.is_remote {
         let gone = verify(session, services, &prepared, scope)?;
-        gone.iter().for_each(|defect| session.events.warn(defect));
+        for defect in &gone {
+            session.events.warn(defect);
+        }
         drift.extend(gone.iter().map(Drift::of_defect));
     }
     Ok(Checked { examined, drift })

@@ -1,0 +1,147 @@
+//! `sparkpack diff`: any two images.
+
+use crate::{
+    error::{Comparing, Error, UsageError},
+    image::{Reference, is_tag},
+    operations::{
+        provenance::{Explainer, FoundRecord, RecordQuery, Records, prefix_of, unknown_record},
+        workspace::{Services, Session},
+    },
+    project::Registry,
+};
+
+/// Two images, and the lines that say what makes them differ; none where both were made from the same inputs.
+pub(crate) struct Differences {
+    pub(crate) old: FoundRecord,
+    pub(crate) new: FoundRecord,
+    pub(crate) lines: Vec<String>,
+}
+
+/// Compares two images, each named by a reference, or by a tag of an image of the project.
+pub(crate) fn diff(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    registry: &Registry,
+    [old, new]: [&str; 2],
+) -> Result<Differences, Error> {
+    let prefix = &*registry.prefix;
+    let mut images = session.project.images.values();
+    let platform = images.find_map(|image| image.platforms.first());
+    let platform = platform.cloned().unwrap_or_default();
+    let records = Records::new(session, services, platform, None);
+    let find = |text: &str| {
+        let found = records.find(&queries(session, prefix, text)?);
+        let unknown = |said| unknown_record(format!("`{text}`"), said, Comparing::Diff);
+        Ok::<_, Error>(found.map_err(unknown)?)
+    };
+    let (old, new) = (find(old)?, find(new)?);
+    let mut lines = Vec::new();
+    if old.fingerprint != new.fingerprint {
+        let prefix_of = |found: &FoundRecord| {
+            prefix_of(&session.project, found.stage(), &found.wanted.reference).unwrap_or(prefix)
+        };
+        let explainer = Explainer {
+            session,
+            records: &records,
+            prefixes: [prefix_of(&old), prefix_of(&new)],
+        };
+        lines = explainer.lines(&old.record, &new.record);
+    }
+    Ok(Differences { old, new, lines })
+}
+
+/// The images that a text may mean, the likeliest first.
+fn queries(session: &Session<'_>, prefix: &str, text: &str) -> Result<Vec<RecordQuery>, Error> {
+    let project = &session.project;
+    if is_tag(text) {
+        let of_image = |image: &String| RecordQuery::of_tag(project, prefix, image, text);
+        return Ok(project.images.keys().filter_map(of_image).collect());
+    }
+    if let Some((image, tag)) = text.split_once(':')
+        && project.images.contains_key(image)
+        && let Some(query) = RecordQuery::of_tag(project, prefix, image, tag)
+    {
+        return Ok(vec![query]);
+    }
+    let by = Comparing::Diff;
+    let reference: Reference = text
+        .parse()
+        .map_err(|error| UsageError::NotAReference { error, by })?;
+    Ok(vec![RecordQuery::of_reference(project, &reference)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        code::Code,
+        operations::{
+            provenance::keep_records,
+            resolution,
+            testing::{Project, Recorder},
+            workspace::LockPolicy,
+        },
+    };
+
+    /// Keeps the records of a project as it is; the tag of `job`.
+    fn kept(project: &Project) -> String {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let prepared = resolution::prepare(&session, &services).unwrap();
+        keep_records(&session, &prepared, &["job".to_owned()]).unwrap();
+        prepared.plan.stages["job"].tag().to_owned()
+    }
+
+    fn differences(project: &Project, texts: [&str; 2]) -> Result<Differences, Error> {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::Offline);
+        diff(&session, &services, session.registry(None).unwrap(), texts)
+    }
+
+    /// A project whose `job` was made twice, from two versions of what `base` copies; both tags of `job`.
+    fn changed() -> (Project, String, String) {
+        let project = Project::small();
+        let old = kept(&project);
+        project.write("base.txt", "other\n");
+        let new = kept(&project);
+        (project, old, new)
+    }
+
+    #[test]
+    fn images_are_compared_however_they_are_named() {
+        let (project, old, new) = changed();
+        let reference = format!("registry.example/small/job:{old}");
+        for old in [&old, &format!("job:{old}"), &reference] {
+            let found = differences(&project, [old, &new]).unwrap();
+            assert_eq!((found.old.stage(), found.new.stage()), ("job", "job"));
+            assert_ne!(found.old.fingerprint, found.new.fingerprint);
+            let last = found.lines.last().unwrap();
+            assert!(last.contains("base.txt"), "{last}");
+        }
+    }
+
+    #[test]
+    fn images_of_the_same_inputs_do_not_differ() {
+        let (project, old, _) = changed();
+        let found = differences(&project, [&old, &format!("job:{old}")]).unwrap();
+        assert_eq!(found.old.fingerprint, found.new.fingerprint);
+        assert!(found.lines.is_empty());
+    }
+
+    #[test]
+    fn what_no_place_has_and_what_names_no_image_are_errors() {
+        let (project, old, _) = changed();
+        let unknown = differences(&project, [&old, "job:0123456789abcdef"]).err();
+        assert!(matches!(
+            unknown,
+            Some(Error::Usage(UsageError::UnknownRecord {
+                by: Comparing::Diff,
+                ..
+            }))
+        ));
+        let no_name = differences(&project, ["http://a/b", &old]).err().unwrap();
+        assert_eq!(no_name.code(), Code::E080);
+    }
+}

@@ -1,0 +1,381 @@
+//! `sparkpack why`: the image of this checkout, and the one that is in use or that somebody names.
+
+use crate::{
+    error::{Comparing, Error, UsageError},
+    image::{Digest, Reference},
+    operations::{
+        events::{ManifestNote, Note},
+        manifests::{Manifests, Named},
+        provenance::{Explainer, FoundRecord, RecordQuery, Records, prefix_of, unknown_record},
+        resolution::{self, Prepared, only_platform},
+        workspace::{Services, Session},
+    },
+    plan::{PlatformStage, Record, Stage},
+    project::{Registry, place::Place, template::UNBUILT},
+};
+
+/// What an image is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Against<'a> {
+    /// What the manifests name.
+    Manifests,
+    /// A tag of the image.
+    Tag(&'a str),
+    /// Any image, by its reference.
+    Reference(&'a str),
+}
+
+/// What has named the image that is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NamedBy {
+    /// A person, by this text.
+    Person(String),
+    /// The manifests.
+    Manifests,
+    /// The manifests, by naming an image that stands on it.
+    ManifestsAbove,
+}
+
+/// Why an image differs from another.
+pub(crate) struct Why {
+    /// Of this checkout's image.
+    pub(crate) new: Record,
+    pub(crate) answer: WhyAnswer,
+}
+
+/// How the other image differs.
+pub(crate) enum WhyAnswer {
+    /// It has the tag of this checkout: there was nothing to look up.
+    SameTag(NamedBy),
+    /// It was made from other inputs, as these lines say; or, where there are none, from the same.
+    Compared {
+        old: Box<FoundRecord>,
+        lines: Vec<String>,
+    },
+}
+
+/// Compares the image `name` of this checkout with another.
+pub(crate) fn why(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    registry: &Registry,
+    name: &str,
+    against: Against<'_>,
+) -> Result<Why, Error> {
+    let prepared = resolution::prepare(session, services)?;
+    let stage = &prepared.plan.stages[name];
+    let new = only_platform(stage)?;
+    let platform = new.platform.clone();
+    let records = Records::new(session, services, platform, Some(&prepared));
+    let comparison = Comparison {
+        session,
+        records: &records,
+        prepared: &prepared,
+        registry,
+    };
+    let (query, named_by) = comparison.query(stage, against)?;
+    let answer = if query.is_tagged_by(name, &new.fingerprint) {
+        WhyAnswer::SameTag(named_by)
+    } else {
+        let found = records.find(std::slice::from_ref(&query));
+        let old = found.map_err(|said| {
+            unknown_record(format!("`{}`", query.reference), said, Comparing::Why)
+        })?;
+        let lines = comparison.lines(&old, new);
+        let old = Box::new(old);
+        WhyAnswer::Compared { old, lines }
+    };
+    let new = new.record.clone();
+    Ok(Why { new, answer })
+}
+
+struct Comparison<'a> {
+    session: &'a Session<'a>,
+    records: &'a Records<'a>,
+    prepared: &'a Prepared,
+    registry: &'a Registry,
+}
+
+impl Comparison<'_> {
+    /// The image that is compared with, and what names it.
+    fn query(&self, stage: &Stage, against: Against<'_>) -> Result<(RecordQuery, NamedBy), Error> {
+        let (project, name) = (&self.session.project, &stage.name);
+        let named = match against {
+            Against::Reference(text) => {
+                let by = Comparing::Why;
+                let reference: Reference = text
+                    .parse()
+                    .map_err(|error| UsageError::NotAReference { error, by })?;
+                let query = RecordQuery::of_reference(project, &reference);
+                return Ok((query, NamedBy::Person(text.to_owned())));
+            }
+            Against::Tag(tag) => {
+                let query = RecordQuery::of_tag(project, &self.registry.prefix, name, tag);
+                let query = query.ok_or_else(|| UsageError::NotATag(tag.to_owned()))?;
+                return Ok((query, NamedBy::Person(tag.to_owned())));
+            }
+            Against::Manifests => {
+                Manifests::of(self.session, Some(&self.registry.name))?.named()?
+            }
+        };
+        if let Some(reference) = self.named(name, &named) {
+            let query = RecordQuery::of_reference(project, &reference);
+            return Ok((query, NamedBy::Manifests));
+        }
+        let below = self.below(stage, &named);
+        let below = below.ok_or_else(|| UsageError::NotNamed {
+            registry: self.registry.name.clone(),
+            image: name.clone(),
+        })?;
+        Ok((below, NamedBy::ManifestsAbove))
+    }
+
+    /// What the manifests name: the first, where they do not agree.
+    fn named(&self, image: &str, named: &[Named]) -> Option<Reference> {
+        let is_built = |named: &&Named| {
+            let tag = named.reference.tag.as_deref();
+            named.image == image
+                && (named.reference.digest.is_some()
+                    || tag.is_some_and(|tag| !tag.ends_with(UNBUILT)))
+        };
+        let mut several: Vec<(&Reference, &Place)> = Vec::new();
+        for named in named.iter().filter(is_built) {
+            if several.iter().all(|(other, _)| **other != named.reference) {
+                several.push((&named.reference, &named.place));
+            }
+        }
+        if several.len() > 1 {
+            let note = ManifestNote::SeveralNamed {
+                image,
+                named: &several,
+            };
+            self.session.events.note(Note::Manifest(note));
+        }
+        several.first().map(|(reference, _)| (*reference).clone())
+    }
+
+    /// A stage that no manifest names, as it is below an image that one does.
+    fn below(&self, stage: &Stage, named: &[Named]) -> Option<RecordQuery> {
+        let plan = &self.prepared.plan;
+        for name in plan.order.iter().rev() {
+            let stands_on = plan.with_parents(std::slice::from_ref(name));
+            if name == &stage.name || !stands_on.contains(&stage.name) {
+                continue;
+            }
+            let Some(reference) = self.named(name, named) else {
+                continue;
+            };
+            let project = &self.session.project;
+            let query = RecordQuery::of_reference(project, &reference);
+            let prefix = prefix_of(project, name, &reference).unwrap_or(&self.registry.prefix);
+            let found = self.records.find(&[query]).ok();
+            let fingerprint =
+                found.and_then(|found| self.parent_in(&found.record, &stage.name, prefix));
+            if let Some(fingerprint) = fingerprint {
+                return RecordQuery::of_stage(project, prefix, &stage.name, &fingerprint);
+            }
+        }
+        None
+    }
+
+    /// The fingerprint that a stage had below the image of a record.
+    fn parent_in(&self, record: &Record, stage: &str, prefix: &str) -> Option<Digest> {
+        let parents: Vec<(&str, Digest)> = record
+            .rows()
+            .filter_map(|row| match row {
+                [kind, _, name, fingerprint] if kind == "parent" => {
+                    Some((name.as_str(), fingerprint.parse().ok()?))
+                }
+                _ => None,
+            })
+            .collect();
+        if let Some((_, fingerprint)) = parents.iter().find(|(name, _)| *name == stage) {
+            return Some(fingerprint.clone());
+        }
+        parents.iter().find_map(|(name, fingerprint)| {
+            let query = RecordQuery::of_stage(&self.session.project, prefix, name, fingerprint)?;
+            let found = self.records.find(&[query]).ok()?;
+            self.parent_in(&found.record, stage, prefix)
+        })
+    }
+
+    /// What makes the two differ.
+    fn lines(&self, old: &FoundRecord, new: &PlatformStage) -> Vec<String> {
+        if old.fingerprint == new.fingerprint {
+            return Vec::new();
+        }
+        let of_old = prefix_of(&self.session.project, old.stage(), &old.wanted.reference);
+        let prefix = &*self.registry.prefix;
+        let explainer = Explainer {
+            session: self.session,
+            records: self.records,
+            prefixes: [of_old.unwrap_or(prefix), prefix],
+        };
+        explainer.lines(&old.record, &new.record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::{
+        provenance::keep_records,
+        testing::{Project, Recorder},
+        workspace::LockPolicy,
+    };
+
+    /// A project with a manifest that names nothing yet.
+    fn project() -> Project {
+        let project = Project::small();
+        let toml = project.read("sparkpack.toml");
+        let toml = format!("{toml}\n[manifests]\nmain = [\"a.yml\"]\n");
+        project.write("sparkpack.toml", &toml);
+        project.write("a.yml", "");
+        project
+    }
+
+    fn name_in_manifest(project: &Project, images: &[&str]) {
+        let pods = images.iter().map(|image| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - name: a\n      image: {image}\n"
+            )
+        });
+        project.write("a.yml", &pods.collect::<Vec<_>>().join("---\n"));
+    }
+
+    /// Keeps the records of a project as it is; the tag of an image.
+    fn kept(project: &Project, image: &str) -> String {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let prepared = resolution::prepare(&session, &services).unwrap();
+        keep_records(&session, &prepared, &["job".to_owned()]).unwrap();
+        prepared.plan.stages[image].tag().to_owned()
+    }
+
+    /// The answer, and what was told besides.
+    fn asked(
+        project: &Project,
+        image: &str,
+        against: Against<'_>,
+    ) -> (Result<Why, Error>, Vec<String>) {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::Offline);
+        let registry = session.registry(None).unwrap();
+        let why = why(&session, &services, registry, image, against);
+        let told = events.told().into_iter();
+        let told = told.filter(|line| line != "wrote sparkpack.lock");
+        (why, told.collect())
+    }
+
+    fn usage(project: &Project, against: Against<'_>) -> UsageError {
+        match asked(project, "job", against).0.err() {
+            Some(Error::Usage(error)) => error,
+            other => panic!("it is no error of usage: {other:?}"),
+        }
+    }
+
+    fn same_tag(project: &Project, image: &str, against: Against<'_>) -> NamedBy {
+        match asked(project, image, against).0.unwrap().answer {
+            WhyAnswer::SameTag(named_by) => named_by,
+            WhyAnswer::Compared { old, lines } => {
+                panic!("compared with {}: {lines:?}", old.wanted.reference)
+            }
+        }
+    }
+
+    #[test]
+    fn the_tag_of_this_checkout_needs_no_record() {
+        let project = project();
+        let tag = kept(&project, "job");
+        let reference = format!("registry.example/small/job:{tag}");
+        name_in_manifest(&project, &[&reference]);
+        assert_eq!(
+            same_tag(&project, "base", Against::Manifests),
+            NamedBy::ManifestsAbove,
+            "which the record of what the manifests name says"
+        );
+        fs_err::remove_dir_all(project.path("dist")).unwrap();
+        let person = |text: &str| NamedBy::Person(text.to_owned());
+        assert_eq!(
+            same_tag(&project, "job", Against::Manifests),
+            NamedBy::Manifests
+        );
+        let tagged = same_tag(&project, "job", Against::Tag(&tag));
+        assert_eq!(tagged, person(&tag));
+        let referred = same_tag(&project, "job", Against::Reference(&reference));
+        assert_eq!(referred, person(&reference));
+    }
+
+    #[test]
+    fn what_changed_is_told_down_to_the_file() {
+        let project = project();
+        let (job, base) = (kept(&project, "job"), kept(&project, "base"));
+        name_in_manifest(&project, &[&format!("registry.example/small/job:{job}")]);
+        project.write("base.txt", "other\n");
+        for (image, old_tag) in [("job", job), ("base", base)] {
+            let (why, told) = asked(&project, image, Against::Manifests);
+            let why = why.unwrap();
+            assert_eq!(told, [""; 0]);
+            let WhyAnswer::Compared { old, lines } = why.answer else {
+                panic!("{image} has changed");
+            };
+            assert_eq!(old.wanted.reference.tag.as_deref(), Some(&*old_tag));
+            assert_ne!(old.fingerprint, why.new.fingerprint());
+            let last = lines.last().unwrap();
+            assert!(last.contains("base.txt"), "{last}");
+        }
+    }
+
+    #[test]
+    fn of_several_that_the_manifests_name_the_first_is_taken_and_all_are_told() {
+        let project = project();
+        let tag = kept(&project, "job");
+        let reference = format!("registry.example/small/job:{tag}");
+        let other = "registry.example/small/job:0123456789abcdef";
+        name_in_manifest(&project, &[&reference, other, &reference]);
+        let (why, told) = asked(&project, "job", Against::Manifests);
+        assert!(matches!(why.unwrap().answer, WhyAnswer::SameTag(_)));
+        assert_eq!(
+            told,
+            [format!(
+                "job: the manifests name {reference} (a.yml:6:14), {other} (a.yml:13:14)"
+            )]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_an_error() {
+        let project = project();
+        assert!(matches!(
+            usage(&project, Against::Reference("http://a/b")),
+            UsageError::NotAReference {
+                by: Comparing::Why,
+                ..
+            }
+        ));
+        assert!(matches!(
+            usage(&project, Against::Tag("a:b")),
+            UsageError::NotATag(tag) if tag == "a:b"
+        ));
+        assert!(matches!(
+            usage(&project, Against::Manifests),
+            UsageError::NotNamed { registry, image } if registry == "main" && image == "job"
+        ));
+        // What was never rewritten names no image that was built.
+        let unbuilt = format!("registry.example/small/job:{UNBUILT}");
+        name_in_manifest(&project, &[&unbuilt]);
+        assert!(matches!(
+            usage(&project, Against::Manifests),
+            UsageError::NotNamed { .. }
+        ));
+        assert!(matches!(
+            usage(&project, Against::Tag("0123456789abcdef")),
+            UsageError::UnknownRecord {
+                by: Comparing::Why,
+                ..
+            }
+        ));
+    }
+}
