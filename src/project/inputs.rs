@@ -318,22 +318,15 @@ impl<'a> InputReader<'a> {
         resolution: &Resolution,
         has_triggers: bool,
     ) -> Result<Vec<Entry>, InputError> {
-        let everything = || self.trees.choose(root, kept, &[""], &|_| true);
-        if has_triggers {
-            return Ok(everything()?);
-        }
-        let wanted = |path: &str| resolution.may_copy(path) || resolution.may_follow(path);
-        let near = resolution.roots();
-        let mut matched = self.trees.choose(root, kept, &near, &wanted)?;
-        let follows = |entry: &Entry| {
-            matches!(entry.content, Content::Symlink { .. }) && resolution.may_follow(&entry.path)
+        let mut list = |near: &[&str], wanted: &dyn Fn(&str) -> bool| {
+            self.trees.choose(root, kept, near, wanted)
         };
-        // What a link on the way to a source leads to may be matched by no COPY itself: then the whole folder is read.
-        if matched.iter().any(follows) {
-            return Ok(resolution.select(&everything()?));
-        }
-        matched.retain(|entry| resolution.may_copy(&entry.path));
-        Ok(matched)
+        let chosen = if has_triggers {
+            list(&[""], &|_| true)
+        } else {
+            resolution.select(&mut list)
+        };
+        Ok(chosen?)
     }
 }
 
@@ -658,18 +651,18 @@ mod tests {
     }
 
     #[test]
-    fn a_link_below_what_is_copied_has_nothing_else_read() {
-        assert_eq!(
-            context("lib").unwrap(),
-            ["lib/a.py", "lib/deep/b.py", "lib/link.py"]
-        );
+    fn links_on_the_way_are_followed_and_what_nothing_leads_to_is_not_read() {
+        let lib = ["lib/a.py", "lib/deep/b.py", "lib/link.py"];
+        assert_eq!(context("lib").unwrap(), lib);
+        assert_eq!(context("lib/link.py").unwrap(), ["lib/link.py", "other.py"]);
+        assert_eq!(context("linked/deep").unwrap(), ["lib/deep/b.py", "linked"]);
+        assert_eq!(context("linked").unwrap(), [&lib[..], &["linked"]].concat());
     }
 
     #[test]
-    fn a_link_on_the_way_has_the_whole_context_read() {
-        let error = context("linked/deep").unwrap_err();
-        let InputError::Tree(error) = error else {
-            panic!("{error:?}");
+    fn what_cannot_be_part_of_an_image_is_told_where_it_is_copied() {
+        let InputError::Tree(error) = context(".").unwrap_err() else {
+            panic!("no error of a tree");
         };
         assert_eq!(
             error.to_string(),

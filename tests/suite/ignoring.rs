@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     fmt::Write as _,
     io::{BufRead as _, BufReader, Read, Write as _},
     net::{TcpListener, TcpStream},
@@ -589,10 +590,19 @@ fn counted(context: &Path, source: &str) -> BTreeSet<String> {
             content: Content::Symlink { target },
         });
     }
-    let selected = dockerfile
-        .resolve(&BTreeMap::new(), None)
-        .unwrap()
-        .select(&entries);
+    let mut list = |near: &[&str], wanted: &dyn Fn(&str) -> bool| {
+        let listed = entries.iter().filter(|Entry { path, .. }| {
+            let is_near = |root: &&str| {
+                let at_or_below =
+                    root.is_empty() || format!("{path}/").starts_with(&format!("{root}/"));
+                at_or_below || root.starts_with(&format!("{path}/"))
+            };
+            near.iter().any(is_near) && wanted(path)
+        });
+        Ok::<Vec<Entry>, Infallible>(listed.cloned().collect())
+    };
+    let resolution = dockerfile.resolve(&BTreeMap::new(), None).unwrap();
+    let selected = resolution.select(&mut list).unwrap();
     let is_file = |entry: &Entry| matches!(entry.content, Content::File { .. });
     selected
         .into_iter()

@@ -1,6 +1,6 @@
 //! What an `ADD`, a `COPY` or a bind mount can take from the build context.
 
-use std::{collections::BTreeSet, iter::Peekable, str::Chars};
+use std::{iter::Peekable, str::Chars};
 
 use crate::project::tree::{Content, Entry};
 
@@ -124,36 +124,44 @@ fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
 /// More links than this in one source are a loop that grows: then everything is taken.
 const LINKS_LIMIT: usize = 256;
 
+/// Lists the entries of a context that a test wants, at some paths, below or on the way to them; the empty path is the
+/// context itself.
+pub type List<'a, E> = dyn FnMut(&[&str], &dyn Fn(&str) -> bool) -> Result<Vec<Entry>, E> + 'a;
+
 /// The entries that `sources` can match, and what the symbolic links that they lead through point to.
-pub(super) fn select(sources: &[ContextSource], entries: &[Entry]) -> Vec<Entry> {
-    let mut patterns: Vec<Pattern> = sources
-        .iter()
-        .map(|source| source.pattern.clone())
-        .collect();
-    let (mut seen, mut links) = (BTreeSet::new(), BTreeSet::new());
-    let mut next = 0;
-    while let Some(pattern) = patterns.get(next).cloned() {
-        next += 1;
-        for entry in entries {
+pub(super) fn select<E>(
+    sources: &[ContextSource],
+    list: &mut List<'_, E>,
+) -> Result<Vec<Entry>, E> {
+    let patterns = sources.iter().map(|source| source.pattern.clone());
+    let mut patterns: Vec<Pattern> = patterns.collect();
+    while patterns.len() <= LINKS_LIMIT + sources.len() {
+        let roots: Vec<&str> = patterns.iter().map(Pattern::root).collect();
+        let matches = |path: &str| patterns.iter().any(|pattern| pattern.matches(path));
+        let follows = |path: &str| patterns.iter().any(|pattern| pattern.follows(path));
+        let mut entries = list(&roots, &|path| matches(path) || follows(path))?;
+        let mut targets = Vec::new();
+        entries.retain(|entry| {
             let Content::Symlink { target } = &entry.content else {
-                continue;
+                return matches(&entry.path);
             };
-            if pattern.follows(&entry.path) {
-                links.insert(&entry.path);
-                let wanted = followed(&pattern, &entry.path, target);
-                if seen.insert(format!("{wanted:?}")) {
-                    patterns.push(wanted);
-                }
+            let following = patterns
+                .iter()
+                .filter(|pattern| pattern.follows(&entry.path));
+            targets.extend(following.map(|pattern| followed(pattern, &entry.path, target)));
+            true
+        });
+        let known = patterns.len();
+        for target in targets {
+            if !patterns.contains(&target) {
+                patterns.push(target);
             }
         }
-        if patterns.len() > LINKS_LIMIT + sources.len() {
-            return entries.to_vec();
+        if patterns.len() == known {
+            return Ok(entries);
         }
     }
-    let wanted = |entry: &&Entry| {
-        links.contains(&entry.path) || patterns.iter().any(|pattern| pattern.matches(&entry.path))
-    };
-    entries.iter().filter(wanted).cloned().collect()
+    list(&[""], &|_| true)
 }
 
 /// What `pattern` wants once the link at `link` is replaced by its target.
@@ -287,6 +295,8 @@ impl CharacterClass {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     #[test]
@@ -398,7 +408,12 @@ mod tests {
                 line: 1,
                 pattern: Pattern::of(source, false),
             };
-            select(&[source], &entries)
+            let mut list = |_: &[&str], wanted: &dyn Fn(&str) -> bool| {
+                let wanted = entries.iter().filter(|entry| wanted(&entry.path));
+                Ok::<_, Infallible>(wanted.cloned().collect())
+            };
+            let selected = select(&[source], &mut list).unwrap();
+            selected
                 .into_iter()
                 .map(|entry| entry.path)
                 .collect::<Vec<_>>()

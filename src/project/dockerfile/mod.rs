@@ -19,7 +19,7 @@ use super::place::{Defect, Place, nearest};
 use crate::code::Code;
 
 pub(in crate::project) use copies::{CharacterClass, glob};
-pub use copies::{ContextSource, Pattern};
+pub use copies::{ContextSource, List, Pattern};
 pub use scan::Instruction;
 pub use stages::{ImageUse, Resolution, Role, Stage, Used};
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    ContextSource, Dockerfile, Instruction, Pattern, copies, unwrapped,
+    ContextSource, Dockerfile, Instruction, List, Pattern, copies, unwrapped,
     words::{self, Flag, Unexpanded, Variable},
 };
 use crate::{
@@ -635,22 +635,6 @@ impl Resolution {
             .any(|source| source.pattern.matches(path))
     }
 
-    /// Whether the file at `path`, were it a link, would be one that a reached stage goes through.
-    #[must_use]
-    pub fn may_follow(&self, path: &str) -> bool {
-        self.sources
-            .iter()
-            .any(|source| source.pattern.follows(path))
-    }
-
-    /// Paths such that all of which [`Self::may_copy`] or [`Self::may_follow`] is true lies at one of them, below, or on
-    /// the way to one.
-    #[must_use]
-    pub fn roots(&self) -> Vec<&str> {
-        let roots = self.sources.iter().map(|source| source.pattern.root());
-        roots.collect()
-    }
-
     /// Whether a reached stage takes this path by name, so that its build fails without it.
     #[must_use]
     pub fn names(&self, path: &str) -> bool {
@@ -660,9 +644,11 @@ impl Resolution {
     }
 
     /// The entries of the context that a reached stage can take: [`Self::may_copy`], and what links lead to.
-    #[must_use]
-    pub fn select(&self, entries: &[Entry]) -> Vec<Entry> {
-        copies::select(&self.sources, entries)
+    ///
+    /// # Errors
+    /// Those of `list`.
+    pub fn select<E>(&self, list: &mut List<'_, E>) -> Result<Vec<Entry>, E> {
+        copies::select(&self.sources, list)
     }
 
     /// The sources that match none of the paths, so that a build would fail.
