@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::Path};
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
-use super::place::{Defect, Place, nearest};
+use super::{
+    place::{Defect, Place, nearest},
+    utf8,
+};
 use crate::code::Code;
 
 /// The name of the configuration file.
@@ -174,32 +177,15 @@ impl Origin<'_> {
 
 /// Decodes the bytes of a configuration: UTF-8, with or without a byte-order mark.
 pub(super) fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect> {
-    let start = Place::of_line(file, 1);
     if bytes.len() > SIZE_LIMIT {
         return Err(Defect::new(
             Code::E012,
-            start,
+            Place::of_line(file, 1),
             "more than 1 MiB: this is no sparkpack configuration",
         ));
     }
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(Defect::new(Code::E011, start, "the file is UTF-16").hint("save it as UTF-8"));
-    }
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
-        Err(error) => {
-            let offset = error.valid_up_to();
-            let valid = String::from_utf8_lossy(&bytes[..offset]);
-            let message = format!(
-                "the byte 0x{:02x} at offset {offset} is not UTF-8",
-                bytes[offset]
-            );
-            Err(
-                Defect::new(Code::E011, Place::of_offset(file, &valid, offset), message)
-                    .hint("save the file as UTF-8"),
-            )
-        }
-    }
+    let text = utf8::decode(file, bytes).map_err(|error| error.defect(Code::E011))?;
+    Ok(utf8::without_mark(text))
 }
 
 /// Reads the schema; the first thing wrong is the error.

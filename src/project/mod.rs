@@ -22,6 +22,7 @@ mod settings;
 pub mod source;
 pub mod template;
 pub mod tree;
+pub mod utf8;
 pub mod wheel;
 
 pub use config::FILE_NAME;

@@ -10,7 +10,10 @@ use std::{
     path::Path,
 };
 
-use super::place::{Defect, Place};
+use super::{
+    place::{Defect, Place},
+    utf8,
+};
 use crate::{
     code::Code,
     image::{Digest, Platform, Repository},
@@ -56,7 +59,13 @@ impl Pins {
     pub fn read(root: &Path) -> Result<Self, Defect> {
         let file = Path::new(FILE_NAME);
         match fs_err::read(root.join(file)) {
-            Ok(bytes) => Self::parse(file, &utf8(file, &bytes)?),
+            Ok(bytes) => {
+                let text = utf8::decode(file, &bytes);
+                Self::parse(
+                    file,
+                    text.map_err(|error| error.defect(Code::E069).hint(hint()))?,
+                )
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => {
                 let message = format!("it cannot be read: {error}");
@@ -292,15 +301,6 @@ fn decoded(field: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn utf8(file: &Path, bytes: &[u8]) -> Result<String, Defect> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        let place = Place::of_offset(file, &valid, valid.len());
-        Defect::new(Code::E069, place, "the file is not UTF-8").hint(hint())
-    })?;
-    Ok(text.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -491,7 +491,7 @@ mod tests {
         let defect = Pins::read(folder.path()).unwrap_err();
         assert_eq!(
             defect.to_string(),
-            "sparkpack.pins:2:3: the file is not UTF-8"
+            "sparkpack.pins:2:3: the byte 0xff is not UTF-8"
         );
         fs_err::write(&file, line("job", "a", "1")).unwrap();
         assert_eq!(Pins::read(folder.path()).unwrap().iter().count(), 1);

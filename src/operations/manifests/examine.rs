@@ -27,6 +27,7 @@ use crate::{
         digest_cache::FileIdentity,
         glob,
         place::{Defect, Place},
+        utf8,
     },
     yaml::{self, ImagePlace, LeftAlone, Located, PlaceRules, on_all_cores},
 };
@@ -438,17 +439,9 @@ fn image_of(session: &Session<'_>, place: &ImagePlace) -> Option<String> {
 fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
     let bytes = fs_err::read(session.project.root.join(file))?;
     let hint = "save it as UTF-8, or let no glob of `[manifests]` match it";
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        let defect = Defect::new(Code::E011, Place::of_line(file, 1), "the file is UTF-16");
-        return Err(defect.hint(hint).into());
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let (offset, bytes) = (error.utf8_error().valid_up_to(), error.as_bytes());
-        let valid = String::from_utf8_lossy(&bytes[..offset]);
-        let place = Place::of_offset(file, &valid, offset);
-        let message = format!("the byte 0x{:02x} is not UTF-8", bytes[offset]);
-        Defect::new(Code::E011, place, message).hint(hint).into()
-    })
+    let text = utf8::decode(Path::new(file), &bytes);
+    let text = text.map_err(|error| error.defect(Code::E011).hint(hint))?;
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -15,7 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::place::{Defect, Place, nearest};
+use super::{
+    place::{Defect, Place, nearest},
+    utf8::OtherEncoding,
+};
 use crate::code::Code;
 
 pub(in crate::project) use copies::{CharacterClass, glob};
@@ -85,9 +88,8 @@ impl Dockerfile {
     /// # Errors
     /// Everything that is wrong with it without knowing the build arguments.
     pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, Vec<Defect>> {
-        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            let defect = Defect::new(Code::E050, Place::of_line(file, 1), "the file is UTF-16");
-            return Err(vec![defect.hint("save it as UTF-8")]);
+        if let Some(found) = OtherEncoding::beginning(bytes) {
+            return Err(vec![found.defect(Code::E050, Place::of_line(file, 1))]);
         }
         let (text, invalid) = sanitised(bytes);
         let scan = scan::scan(&text);
@@ -235,14 +237,8 @@ impl Dockerfile {
             before.is_some_and(|instruction| instruction.span.contains(&offset))
         };
         let offset = *invalid.iter().find(|&&offset| held(offset))?;
-        let message = format!(
-            "the byte 0x{:02x} at offset {offset} is not UTF-8",
-            self.bytes[offset]
-        );
-        Some(
-            self.defect(Code::E050, offset, message)
-                .hint("save the file as UTF-8"),
-        )
+        let found = OtherEncoding::Byte(self.bytes[offset]);
+        Some(found.defect(Code::E050, self.place(offset)))
     }
 
     fn misplaced(&self) -> Vec<Defect> {

@@ -213,7 +213,7 @@ fn other_bytes_than_utf8_are_refused_outside_comments_only() {
     let error = Dockerfile::parse(name, b"FROM a\nRUN caf\xe9\n").unwrap_err();
     assert_eq!(
         error[0].to_string(),
-        "Dockerfile:2:8: the byte 0xe9 at offset 14 is not UTF-8"
+        "Dockerfile:2:8: the byte 0xe9 is not UTF-8"
     );
     let error = Dockerfile::parse(name, b"\xff\xfeF\0R\0").unwrap_err();
     assert_eq!(error[0].code, "E050");

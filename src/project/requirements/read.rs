@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     code::Code,
-    project::place::{Defect, Place},
+    project::{
+        place::{Defect, Place},
+        utf8,
+    },
 };
 
 /// The longest file that is read, in bytes: a longer one is no list of requirements.
@@ -214,18 +217,8 @@ fn reason(error: &std::io::Error) -> String {
 }
 
 fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect> {
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        let defect = Defect::new(Code::E040, Place::of_line(file, 1), "the file is UTF-16");
-        return Err(defect.hint("save it as UTF-8"));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let offset = error.valid_up_to();
-        let valid = String::from_utf8_lossy(&bytes[..offset]);
-        let message = format!("the byte 0x{:02x} is not UTF-8", bytes[offset]);
-        Defect::new(Code::E040, Place::of_offset(file, &valid, offset), message)
-            .hint("save the file as UTF-8")
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = utf8::decode(file, bytes).map_err(|error| error.defect(Code::E040))?;
+    let text = utf8::without_mark(text);
     match text.find('\0') {
         Some(offset) => {
             let defect = Defect::new(
