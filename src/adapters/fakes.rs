@@ -1,9 +1,15 @@
-//! A builder and a destination in memory, for tests that need neither a daemon nor a registry.
+//! A builder, a daemon and a registry in memory, for tests that need none of them.
+
+mod daemon;
+mod registry;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
 };
+
+pub(crate) use daemon::DaemonInMemory;
+pub(crate) use registry::{RegistryInMemory, denied, refused, unreachable};
 
 use super::{
     builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
@@ -62,8 +68,8 @@ struct InMemoryState<I> {
     images: BTreeMap<String, I>,
     /// The references that were looked up, in sequence.
     looked_up: Vec<String>,
-    /// What the next look-ups and tags fail with, first come first served.
-    errors: VecDeque<DestinationError>,
+    /// What the next look-ups and tags fail with, if they do, first come first served.
+    errors: VecDeque<Option<DestinationError>>,
     /// An image that somebody else gives the next tag at the same moment.
     rival: Option<I>,
 }
@@ -102,6 +108,32 @@ impl<I: Clone> InMemory<I> {
         self.state.lock().unwrap().images.get(reference).cloned()
     }
 
+    /// All images, in the order of their references.
+    pub(crate) fn all(&self) -> Vec<I> {
+        self.state
+            .lock()
+            .unwrap()
+            .images
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    /// Takes a reference away.
+    pub(crate) fn remove(&self, reference: &str) {
+        self.state.lock().unwrap().images.remove(reference);
+    }
+
+    /// The image under a reference, by a look-up that counts.
+    pub(crate) fn look_up(&self, name: &str) -> Result<Option<I>, DestinationError> {
+        let mut state = self.state.lock().unwrap();
+        state.looked_up.push(name.to_owned());
+        match state.errors.pop_front().flatten() {
+            Some(error) => Err(error),
+            None => Ok(state.images.get(name).cloned()),
+        }
+    }
+
     /// The references that were looked up, in sequence.
     pub(crate) fn looked_up(&self) -> Vec<String> {
         self.state.lock().unwrap().looked_up.clone()
@@ -109,7 +141,14 @@ impl<I: Clone> InMemory<I> {
 
     /// Lets the next look-up or tag fail.
     pub(crate) fn fail_next(&self, error: impl Into<DestinationError>) {
-        self.state.lock().unwrap().errors.push_back(error.into());
+        let mut state = self.state.lock().unwrap();
+        state.errors.push_back(Some(error.into()));
+    }
+
+    /// Lets the next look-ups and tags succeed, so that one after them can fail.
+    pub(crate) fn pass_next(&self, count: usize) {
+        let mut state = self.state.lock().unwrap();
+        state.errors.extend((0..count).map(|_| None));
     }
 
     /// Lets somebody else give `image` the next tag at the same moment.
@@ -126,18 +165,12 @@ impl<I: AsRef<ImageInfo> + Clone + Send> Destination for InMemory<I> {
         reference: &Reference,
         _platform: &Platform,
     ) -> Result<Option<I>, DestinationError> {
-        let mut state = self.state.lock().unwrap();
-        let name = reference.to_string();
-        state.looked_up.push(name.clone());
-        match state.errors.pop_front() {
-            Some(error) => Err(error),
-            None => Ok(state.images.get(&name).cloned()),
-        }
+        self.look_up(&reference.to_string())
     }
 
     fn tag(&self, image: &I, reference: &Reference) -> Result<bool, DestinationError> {
         let mut state = self.state.lock().unwrap();
-        if let Some(error) = state.errors.pop_front() {
+        if let Some(error) = state.errors.pop_front().flatten() {
             return Err(error);
         }
         let rival = state.rival.take();
@@ -149,11 +182,14 @@ impl<I: AsRef<ImageInfo> + Clone + Send> Destination for InMemory<I> {
 }
 
 /// Makes an image of what it is asked for, puts it into a daemon in memory, and keeps the request.
+///
+/// Clones have the same requests.
+#[derive(Clone)]
 pub(crate) struct RecordingBuilder {
     features: Features,
     daemon: InMemory<ImageInfo>,
-    requests: Mutex<Vec<BuildRequest>>,
-    errors: Mutex<VecDeque<BuildError>>,
+    requests: Arc<Mutex<Vec<BuildRequest>>>,
+    errors: Arc<Mutex<VecDeque<BuildError>>>,
 }
 
 impl RecordingBuilder {
@@ -185,8 +221,8 @@ impl RecordingBuilder {
         Self {
             features,
             daemon: daemon.clone(),
-            requests: Mutex::default(),
-            errors: Mutex::default(),
+            requests: Arc::default(),
+            errors: Arc::default(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! The outside world: the Docker daemon, git, registries, Python's installers, downloads, files. Nothing here prints.
 //!
-//! Operations see two traits where they build or look for images: [`builder::Builder`], which the daemon's two builders
-//! implement, and [`destination::Destination`], which the daemon and the registry client implement. Another builder or
-//! another destination is one more implementation. Tests have both in memory (`fakes`).
+//! Operations see traits where they build, look for and move images: [`builder::Builder`], which the daemon's two builders
+//! implement, and [`destination::Destination`], which the daemon and the registry client implement, each with what only it
+//! can do ([`destination::ImageDaemon`], [`destination::ImageRegistry`]). Another builder or another destination is one
+//! more implementation. Tests have all in memory (`fakes`).
 
 pub mod builder;
 pub mod cache;

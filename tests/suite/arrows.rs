@@ -187,6 +187,7 @@ fn files() -> Vec<File> {
         let path = entry.path().strip_prefix(&source).unwrap();
         let path = path.to_str().unwrap().to_owned();
         let is_tests = path.contains("/tests")
+            || path.contains("/fakes/")
             || ["testing", "fakes", "examples"]
                 .iter()
                 .any(|end| path.ends_with(&format!("{end}.rs")));

@@ -7,6 +7,9 @@ mod preview;
 mod push;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use check::{CheckRequest, check};
 pub(crate) use preview::{Preview, PushPreview, preview};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::push::answers;
 use crate::{
-    adapters::docker::Daemon,
+    adapters::destination::ImageDaemon,
     error::Error,
     image::{Digest, ImageInfo},
     operations::{
@@ -43,20 +43,15 @@ pub(crate) fn preview(
     is_remote: bool,
 ) -> Result<Preview, Error> {
     let asked = run.asked(targets);
-    // Nobody waits for a daemon elsewhere to find out what would be done.
-    let daemon = Daemon::try_connect_local();
-    let (daemon, known) = match daemon {
-        Ok(daemon) => {
-            let known = run.ask_for_needed(targets, &daemon);
-            (Some(daemon), known)
-        }
-        Err(error) => (None, Err(error.into())),
+    let (daemon, known) = match run.services.local_daemon() {
+        Ok(daemon) => (Some(daemon), run.ask_for_needed(targets, daemon)),
+        Err(error) => (None, Err(error)),
     };
     let (build, failure) = match known {
         Ok(answers) => (asked.for_daemon(&answers), None),
         Err(error) => (by_manifests(run, targets, manifests)?, Some(error)),
     };
-    let push = is_remote.then(|| of_push(run, targets, daemon.as_ref()));
+    let push = is_remote.then(|| of_push(run, targets, daemon));
     Ok(Preview {
         build,
         push: push.transpose()?,
@@ -67,7 +62,7 @@ pub(crate) fn preview(
 fn of_push(
     run: &Run<'_>,
     targets: &[String],
-    daemon: Option<&Daemon>,
+    daemon: Option<&dyn ImageDaemon>,
 ) -> Result<BTreeMap<String, PushPreview>, Error> {
     let asked = run.asked(targets);
     let names = run.prepared.plan.with_parents(targets);

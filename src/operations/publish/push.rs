@@ -164,7 +164,7 @@ impl Pusher<'_> {
             &self.run.services.registry_auth(&pinned.repository)?,
             &mut |event| transferred(progress.as_mut(), Transfer::Pulled, &event),
         )?;
-        daemon.tag(&pushed.image.facts.id, &pushed.reference)?;
+        daemon.tag(&pushed.image.facts, &pushed.reference)?;
         progress.end(Outcome::Pulled(&pinned));
         Ok(made(pushed.image.facts.clone()))
     }
@@ -179,7 +179,7 @@ impl Pusher<'_> {
         let daemon = self.run.services.daemon()?;
         let registry_auth = self.run.services.registry_auth(&own.repository)?;
         for attempt in 1.. {
-            daemon.tag(&made.facts.id, own)?;
+            daemon.tag(&made.facts, own)?;
             let sent = daemon.push(own, &registry_auth, &mut |event| {
                 transferred(progress, Transfer::Pushed, &event);
             });

@@ -5,7 +5,10 @@
 use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
 use crate::{
-    adapters::registry::{Presence, RegistryError},
+    adapters::{
+        destination::DestinationError,
+        registry::{Presence, RegistryError},
+    },
     code::Code,
     error::Error,
     image::{Digest, Platform, Reference},
@@ -161,7 +164,7 @@ impl Verifier<'_> {
         match self.services.registry()?.find(tagged, platform) {
             Ok(found) => Ok(found.is_some_and(|image| image.digest == *pinned)),
             // An index of other platforms.
-            Err(RegistryError::Refused { .. }) => Ok(false),
+            Err(DestinationError::Registry(RegistryError::Refused { .. })) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

@@ -6,6 +6,7 @@ use super::{policy::LockPolicy, session::Session};
 use crate::{
     adapters::{
         credentials::{Credentials, registry_auth},
+        destination::{ImageDaemon, ImageRegistry},
         docker::Daemon,
         python::{Fetching, Installer, Tool},
         registry::{RegistryClient, RegistrySettings},
@@ -19,8 +20,9 @@ use crate::{
 pub(crate) struct Services<'a> {
     session: &'a Session<'a>,
     policy: LockPolicy,
-    daemon: OnceLock<Daemon>,
-    registry: OnceLock<RegistryClient>,
+    daemon: OnceLock<Box<dyn ImageDaemon>>,
+    local_daemon: OnceLock<Box<dyn ImageDaemon>>,
+    registry: OnceLock<Box<dyn ImageRegistry>>,
     credentials: OnceLock<Arc<Credentials>>,
 }
 
@@ -31,6 +33,7 @@ impl<'a> Services<'a> {
             session,
             policy,
             daemon: OnceLock::new(),
+            local_daemon: OnceLock::new(),
             registry: OnceLock::new(),
             credentials: OnceLock::new(),
         }
@@ -54,12 +57,21 @@ impl<'a> Services<'a> {
     }
 
     /// The daemon, which is asked also with `--offline`: it is the user's own builder.
-    pub(crate) fn daemon(&self) -> Result<&Daemon, Error> {
+    pub(crate) fn daemon(&self) -> Result<&dyn ImageDaemon, Error> {
         if let Some(daemon) = self.daemon.get() {
-            return Ok(daemon);
+            return Ok(&**daemon);
         }
         let daemon = Daemon::connect()?;
-        Ok(self.daemon.get_or_init(|| daemon))
+        Ok(&**self.daemon.get_or_init(|| Box::new(daemon)))
+    }
+
+    /// The daemon, where it is this machine's and answers at once: for questions that nobody waits for.
+    pub(crate) fn local_daemon(&self) -> Result<&dyn ImageDaemon, Error> {
+        if let Some(daemon) = self.local_daemon.get() {
+            return Ok(&**daemon);
+        }
+        let daemon = Daemon::try_connect_local()?;
+        Ok(&**self.local_daemon.get_or_init(|| Box::new(daemon)))
     }
 
     /// Read once: programs that keep credentials are asked for one only the first time that anybody needs it.
@@ -77,11 +89,11 @@ impl<'a> Services<'a> {
         Ok(registry_auth(&credential, &repository.registry))
     }
 
-    pub(crate) fn registry(&self) -> Result<&RegistryClient, Error> {
-        if let Some(registry) = self.registry.get() {
-            return Ok(registry);
-        }
+    pub(crate) fn registry(&self) -> Result<&dyn ImageRegistry, Error> {
         self.refuse_offline(|| OnlineWork::AskRegistry)?;
+        if let Some(registry) = self.registry.get() {
+            return Ok(&**registry);
+        }
         let project = &self.session.project;
         let settings = RegistrySettings {
             ca: project.ca.clone(),
@@ -89,7 +101,7 @@ impl<'a> Services<'a> {
             mirrors: project.mirrors.registries.clone(),
         };
         let registry = RegistryClient::new(settings, Arc::clone(self.credentials()?))?;
-        Ok(self.registry.get_or_init(|| registry))
+        Ok(&**self.registry.get_or_init(|| Box::new(registry)))
     }
 
     pub(crate) fn fetcher(&self) -> Fetcher {
@@ -113,6 +125,25 @@ impl<'a> Services<'a> {
         let preferred = project.python.installer.as_deref();
         let preferred = preferred.map(|name| if name == "uv" { Tool::Uv } else { Tool::Pip });
         Ok(Installer::find(preferred, &fetching)?)
+    }
+}
+
+#[cfg(test)]
+impl<'a> Services<'a> {
+    /// Services that are in memory, for a user who has no credentials.
+    pub(crate) fn in_memory(
+        session: &'a Session<'a>,
+        policy: LockPolicy,
+        daemon: impl ImageDaemon + Clone + 'static,
+        registry: impl ImageRegistry + 'static,
+    ) -> Self {
+        Self {
+            daemon: OnceLock::from(Box::new(daemon.clone()) as Box<dyn ImageDaemon>),
+            local_daemon: OnceLock::from(Box::new(daemon) as Box<dyn ImageDaemon>),
+            registry: OnceLock::from(Box::new(registry) as Box<dyn ImageRegistry>),
+            credentials: OnceLock::from(Arc::new(Credentials::default())),
+            ..Self::new(session, policy)
+        }
     }
 }
 
@@ -161,8 +192,8 @@ mod tests {
         let (project, events) = (Project::small(), Recorder::default());
         let session = project.session(&events);
         let services = Services::new(&session, LockPolicy::ReadOnly);
-        let first: *const RegistryClient = services.registry().unwrap();
-        assert!(std::ptr::eq(first, services.registry().unwrap()));
+        let first: *const dyn ImageRegistry = services.registry().unwrap();
+        assert!(std::ptr::addr_eq(first, services.registry().unwrap()));
         let credentials = services.credentials().unwrap();
         assert_eq!(Arc::strong_count(credentials), 2, "the client's and ours");
     }

@@ -1,0 +1,177 @@
+//! A daemon in memory, beside a registry in memory.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+};
+
+use super::{InMemory, RecordingBuilder, image, registry_image};
+use crate::{
+    adapters::{
+        builder::Builder,
+        destination::{Destination, DestinationError, ImageDaemon},
+        docker::{DockerError, TransferEvent},
+        registry::RegistryImage,
+    },
+    image::{ImageInfo, Platform, Reference},
+    project::tree::Entry,
+};
+
+/// A daemon whose pushes and pulls reach one registry, whatever a reference says.
+#[derive(Clone)]
+pub(crate) struct DaemonInMemory {
+    pub(crate) images: InMemory<ImageInfo>,
+    pub(crate) builder: RecordingBuilder,
+    registry: InMemory<RegistryImage>,
+    state: Arc<Mutex<DaemonState>>,
+}
+
+#[derive(Default)]
+struct DaemonState {
+    /// What was moved or taken away, in sequence.
+    moved: Vec<String>,
+    /// What the next pushes and pulls fail with, and whether the tag is gone afterwards.
+    faults: VecDeque<(DockerError, bool)>,
+}
+
+impl DaemonInMemory {
+    /// An empty daemon beside `registry`.
+    pub(crate) fn beside(registry: &InMemory<RegistryImage>) -> Self {
+        let images = InMemory::default();
+        Self {
+            builder: RecordingBuilder::new(&images),
+            images,
+            registry: registry.clone(),
+            state: Arc::default(),
+        }
+    }
+
+    /// What was pushed, pulled, imported and untagged since the last call, in sequence.
+    pub(crate) fn moved(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().moved)
+    }
+
+    /// Lets the next push or pull fail.
+    pub(crate) fn fail_next_move(&self, error: DockerError) {
+        self.state.lock().unwrap().faults.push_back((error, false));
+    }
+
+    /// Lets the next push fail because somebody took its tag away.
+    pub(crate) fn lose_next_tag(&self) {
+        let error = DockerError::Answer {
+            doing: "push".to_owned(),
+            message: "no such tag".to_owned(),
+        };
+        self.state.lock().unwrap().faults.push_back((error, true));
+    }
+
+    /// Notes a move of `reference`, or fails.
+    fn note_move(&self, verb: &str, reference: &Reference) -> Result<(), DockerError> {
+        let mut state = self.state.lock().unwrap();
+        state.moved.push(format!("{verb} {reference}"));
+        match state.faults.pop_front() {
+            None => Ok(()),
+            Some((error, is_gone)) => {
+                if is_gone {
+                    self.images.remove(&reference.to_string());
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Destination for DaemonInMemory {
+    type Stored = ImageInfo;
+
+    fn find(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<ImageInfo>, DestinationError> {
+        self.images.find(reference, platform)
+    }
+
+    fn tag(&self, image: &ImageInfo, reference: &Reference) -> Result<bool, DestinationError> {
+        self.images.tag(image, reference)
+    }
+}
+
+impl ImageDaemon for DaemonInMemory {
+    fn builder(&self) -> Box<dyn Builder + '_> {
+        Box::new(self.builder.clone())
+    }
+
+    fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DockerError> {
+        self.images.look_up(name).map_err(|error| match error {
+            DestinationError::Docker(error) => error,
+            DestinationError::Registry(error) => DockerError::Answer {
+                doing: "answer as a daemon".to_owned(),
+                message: error.to_string(),
+            },
+        })
+    }
+
+    fn import(
+        &self,
+        _entries: &[Entry],
+        labels: &BTreeMap<String, String>,
+        platform: &Platform,
+        reference: &Reference,
+    ) -> Result<ImageInfo, DockerError> {
+        self.note_move("import", reference)?;
+        let mut made = image(&reference.to_string());
+        made.labels = labels.clone();
+        made.platform = platform.clone();
+        self.images.put(&reference.to_string(), made.clone());
+        Ok(made)
+    }
+
+    fn push(
+        &self,
+        reference: &Reference,
+        _registry_auth: &str,
+        events: &mut dyn FnMut(TransferEvent),
+    ) -> Result<(), DockerError> {
+        self.note_move("push", reference)?;
+        let name = reference.to_string();
+        let Some(info) = self.images.get(&name) else {
+            return Err(DockerError::Push {
+                reference: Box::new(reference.clone()),
+                message: "tag does not exist".to_owned(),
+            });
+        };
+        events(TransferEvent::Status("Pushed".to_owned()));
+        self.registry.put(&name, registry_image(info));
+        Ok(())
+    }
+
+    fn pull(
+        &self,
+        reference: &Reference,
+        _platform: &Platform,
+        _registry_auth: &str,
+        _events: &mut dyn FnMut(TransferEvent),
+    ) -> Result<(), DockerError> {
+        self.note_move("pull", reference)?;
+        let mut images = self.registry.all().into_iter();
+        let found = images.find(|image| match &reference.digest {
+            Some(digest) => image.digest == *digest,
+            None => self.registry.get(&reference.to_string()).as_ref() == Some(image),
+        });
+        let Some(found) = found else {
+            return Err(DockerError::Pull {
+                reference: Box::new(reference.clone()),
+                message: "manifest unknown".to_owned(),
+            });
+        };
+        self.images.put(&reference.to_string(), found.facts);
+        Ok(())
+    }
+
+    fn untag(&self, reference: &Reference) -> Result<(), DockerError> {
+        self.note_move("untag", reference)?;
+        self.images.remove(&reference.to_string());
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! A registry in memory.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use super::InMemory;
+use crate::{
+    adapters::{
+        destination::{Destination, DestinationError, ImageRegistry},
+        registry::{
+            Attachment, Cause, FailureKind, Listing, Presence, RegistryError, RegistryImage,
+        },
+    },
+    image::{Digest, Platform, Reference},
+};
+
+/// A registry that has images, documents beside them, and indexes of which only the listing is known.
+#[derive(Clone, Default)]
+pub(crate) struct RegistryInMemory {
+    pub(crate) images: InMemory<RegistryImage>,
+    state: Arc<Mutex<RegistryState>>,
+}
+
+#[derive(Default)]
+struct RegistryState {
+    listings: BTreeMap<String, Listing>,
+    documents: BTreeMap<String, Vec<u8>>,
+    /// The references whose digests were asked for, in sequence: by a HEAD, or by a GET.
+    asked: Vec<String>,
+    /// What the next questions for digests and the next documents fail with.
+    errors: VecDeque<RegistryError>,
+    names_no_digest: bool,
+}
+
+/// What a registry says that does not allow something.
+pub(crate) fn denied() -> RegistryError {
+    RegistryError::Denied {
+        action: "do it".to_owned(),
+        registry: "registry.example".to_owned(),
+        because: Cause("not yours".to_owned()),
+    }
+}
+
+/// What is said of a registry that does not answer.
+pub(crate) fn unreachable() -> RegistryError {
+    RegistryError::Unreachable {
+        action: "do it".to_owned(),
+        registry: "registry.example".to_owned(),
+        attempts: 3,
+        kind: FailureKind::Network,
+        because: Cause("connection reset".to_owned()),
+    }
+}
+
+/// What a registry says that does not take something.
+pub(crate) fn refused() -> RegistryError {
+    RegistryError::Refused {
+        action: "do it".to_owned(),
+        registry: "registry.example".to_owned(),
+        because: Cause("no".to_owned()),
+    }
+}
+
+impl RegistryInMemory {
+    fn state(&self) -> MutexGuard<'_, RegistryState> {
+        self.state.lock().unwrap()
+    }
+
+    /// Lets a reference stand for an index, or for one manifest.
+    pub(crate) fn list(&self, reference: &str, listing: Listing) {
+        self.state().listings.insert(reference.to_owned(), listing);
+    }
+
+    /// Lets the next question for a digest, or the next document, fail.
+    pub(crate) fn fail_next(&self, error: RegistryError) {
+        self.state().errors.push_back(error);
+    }
+
+    /// Lets the answers to HEAD requests name no digest.
+    pub(crate) fn name_no_digest(&self) {
+        self.state().names_no_digest = true;
+    }
+
+    /// The references whose digests were asked for since the last call.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().asked)
+    }
+
+    /// The references of the documents.
+    pub(crate) fn documents(&self) -> Vec<String> {
+        self.state().documents.keys().cloned().collect()
+    }
+
+    fn next_error(&self) -> Result<(), RegistryError> {
+        self.state().errors.pop_front().map_or(Ok(()), Err)
+    }
+
+    fn digest_of(&self, reference: &Reference) -> Option<Digest> {
+        if let Some(digest) = &reference.digest {
+            let mut images = self.images.all().into_iter();
+            return images
+                .any(|image| image.digest == *digest)
+                .then(|| digest.clone());
+        }
+        let name = reference.to_string();
+        let listed = self.state().listings.get(&name).cloned();
+        listed
+            .map(|listing| listing.digest)
+            .or_else(|| Some(self.images.get(&name)?.digest))
+    }
+}
+
+impl Destination for RegistryInMemory {
+    type Stored = RegistryImage;
+
+    fn find(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<RegistryImage>, DestinationError> {
+        self.images.find(reference, platform)
+    }
+
+    fn tag(&self, image: &RegistryImage, reference: &Reference) -> Result<bool, DestinationError> {
+        self.images.tag(image, reference)
+    }
+}
+
+impl ImageRegistry for RegistryInMemory {
+    fn listing(&self, reference: &Reference) -> Result<Option<Listing>, RegistryError> {
+        self.next_error()?;
+        Ok(self.state().listings.get(&reference.to_string()).cloned())
+    }
+
+    fn presence(&self, reference: &Reference) -> Result<Presence, RegistryError> {
+        self.state().asked.push(format!("HEAD {reference}"));
+        self.next_error()?;
+        let names_digest = !self.state().names_no_digest;
+        Ok(match self.digest_of(reference) {
+            None => Presence::Absent,
+            Some(digest) => Presence::There(Some(digest).filter(|_| names_digest)),
+        })
+    }
+
+    fn digest(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError> {
+        self.state().asked.push(format!("GET {reference}"));
+        self.next_error()?;
+        Ok(self.digest_of(reference))
+    }
+
+    fn attach(
+        &self,
+        attachment: Attachment<'_>,
+        reference: &Reference,
+    ) -> Result<(), RegistryError> {
+        self.next_error()?;
+        let (name, bytes) = (reference.to_string(), attachment.bytes.to_vec());
+        self.state().documents.insert(name, bytes);
+        Ok(())
+    }
+
+    fn attached(
+        &self,
+        reference: &Reference,
+        _media_type: &str,
+    ) -> Result<Option<Digest>, RegistryError> {
+        let state = self.state();
+        let document = state.documents.get(&reference.to_string());
+        Ok(document.map(|bytes| Digest::of(bytes)))
+    }
+
+    fn blob(
+        &self,
+        _reference: &Reference,
+        digest: &Digest,
+        _limit: usize,
+    ) -> Result<Option<Vec<u8>>, RegistryError> {
+        self.next_error()?;
+        let state = self.state();
+        let mut documents = state.documents.values();
+        Ok(documents
+            .find(|bytes| Digest::of(bytes) == *digest)
+            .cloned())
+    }
+}

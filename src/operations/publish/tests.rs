@@ -1,0 +1,636 @@
+//! Whole pushes, from a checkout to a daemon and a registry in memory.
+
+mod pins;
+mod preview;
+mod verify;
+
+use std::collections::BTreeMap;
+
+use super::push;
+use crate::{
+    adapters::{
+        builder::BuildError,
+        docker::DockerError,
+        fakes::{DaemonInMemory, RegistryInMemory, denied, image, refused, registry_image},
+        registry::RegistryImage,
+    },
+    code::Code,
+    error::Error,
+    image::{Digest, ImageInfo, LABEL_FINGERPRINT, LABEL_RECORD_DIGEST, Reference},
+    operations::{
+        build::Finished,
+        dist::Action,
+        resolution::{Strictness, prepare},
+        testing::{Project, Recorder},
+        workspace::{LockPolicy, Services},
+    },
+    plan::Stage,
+};
+
+const MANIFEST: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\n\
+                        metadata: {name: a}\nspec:\n  image: registry.example/small/job:unbuilt\n";
+
+/// A project, and a daemon and a registry in memory.
+pub(super) struct Pushing {
+    pub(super) project: Project,
+    pub(super) daemon: DaemonInMemory,
+    pub(super) registry: RegistryInMemory,
+    pub(super) events: Recorder,
+    pub(super) policy: LockPolicy,
+    pub(super) strictness: Strictness,
+    /// The stages of the plan, by their names.
+    stages: BTreeMap<String, Stage>,
+}
+
+impl Pushing {
+    /// `job` on `base`, and a manifest that names `job`; nothing is made yet.
+    pub(super) fn new() -> Self {
+        let project = Project::small();
+        project.edit(
+            "sparkpack.toml",
+            "[chains.main]",
+            "[manifests]\nmain = [\"*.yml\"]\n\n[chains.main]",
+        );
+        project.write("a.yml", MANIFEST);
+        Self::of(project)
+    }
+
+    /// The same, with digests in the manifest.
+    pub(super) fn with_pins() -> Self {
+        let pushing = Self::new();
+        let name = "project = \"small\"\n";
+        let pinned = format!("{name}pin = \"tag+digest\"\n");
+        pushing.project.edit("sparkpack.toml", name, &pinned);
+        pushing
+    }
+
+    fn of(project: Project) -> Self {
+        let registry = RegistryInMemory::default();
+        let daemon = DaemonInMemory::beside(&registry.images);
+        let mut root = image("root");
+        root.id = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        daemon.images.put("registry.example/root:1", root);
+        let mut pushing = Self {
+            project,
+            daemon,
+            registry,
+            events: Recorder::default(),
+            policy: LockPolicy::ReadOnly,
+            strictness: Strictness::Off,
+            stages: BTreeMap::new(),
+        };
+        pushing.plan();
+        pushing
+    }
+
+    /// Looks at the checkout again.
+    pub(super) fn plan(&mut self) {
+        let events = Recorder::default();
+        let session = self.project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        self.stages = prepare(&session, &services).unwrap().plan.stages;
+    }
+
+    pub(super) fn push(&self, targets: &[&str]) -> Result<Finished, Error> {
+        let session = self.project.session(&self.events);
+        let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
+        let services = Services::in_memory(&session, self.policy, daemon, registry);
+        let targets: Vec<String> = targets.iter().map(|&name| name.to_owned()).collect();
+        let chosen = session.registry(None).unwrap();
+        push(&session, &services, self.strictness, chosen, &targets)
+    }
+
+    pub(super) fn refused(&self, targets: &[&str]) -> Error {
+        self.push(targets).err().unwrap()
+    }
+
+    pub(super) fn stage(&self, name: &str) -> &Stage {
+        &self.stages[name]
+    }
+
+    /// The reference that this checkout's image has.
+    pub(super) fn reference(&self, name: &str) -> Reference {
+        let events = Recorder::default();
+        let session = self.project.session(&events);
+        let registry = session.registry(None).unwrap();
+        self.stage(name).reference(registry).clone()
+    }
+
+    /// An image as somebody else would make it of the stage's inputs.
+    pub(super) fn of_others(&self, name: &str) -> ImageInfo {
+        let mut info = image(&format!("{name} of others"));
+        let fingerprint = self.stage(name).fingerprint.hex().to_owned();
+        info.labels
+            .insert(LABEL_FINGERPRINT.to_owned(), fingerprint);
+        info
+    }
+
+    /// Puts an image into the registry, as that of a stage.
+    pub(super) fn put(&self, name: &str, info: ImageInfo) -> RegistryImage {
+        let pushed = registry_image(info);
+        let reference = self.reference(name).to_string();
+        self.registry.images.put(&reference, pushed.clone());
+        pushed
+    }
+
+    /// The names of what was built, in sequence.
+    fn built(&self) -> Vec<String> {
+        let requests = self.daemon.builder.requests();
+        let repositories = requests.iter().map(|request| &request.reference.repository);
+        let paths = repositories.map(|repository| repository.path.clone());
+        paths.map(|path| path.replace("small/", "")).collect()
+    }
+
+    /// Nothing was built or sent, and the checkout stayed as it was.
+    fn assert_untouched(&self, what: &str) {
+        assert_eq!(self.built(), [""; 0], "{what}");
+        assert_eq!(self.daemon.moved(), [""; 0], "{what}");
+        self.assert_not_named(what);
+    }
+
+    fn assert_not_named(&self, what: &str) {
+        let named = self.project.read("a.yml");
+        assert!(named.contains("job:unbuilt"), "{what}: {named}");
+        assert!(!self.project.path("sparkpack.pins").exists(), "{what}");
+        assert!(!self.project.path("dist/images.json").exists(), "{what}");
+    }
+}
+
+fn actions(finished: &Finished) -> Vec<(&str, Action)> {
+    let images = finished.images.iter();
+    images
+        .map(|image| (image.name.as_str(), image.action))
+        .collect()
+}
+
+/// The tag under which an image is sent before it has its own.
+fn staging(reference: &Reference, image: &ImageInfo) -> String {
+    format!("{reference}-{}", image.id.short(12))
+}
+
+fn answer(message: &str) -> DockerError {
+    DockerError::Answer {
+        doing: "answer".to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+fn push_error() -> DockerError {
+    DockerError::Push {
+        reference: Box::new("registry.example/x:1".parse().unwrap()),
+        message: "broken pipe".to_owned(),
+    }
+}
+
+fn pull_error() -> DockerError {
+    DockerError::Pull {
+        reference: Box::new("registry.example/x:1".parse().unwrap()),
+        message: "broken pipe".to_owned(),
+    }
+}
+
+fn unauthorized() -> DockerError {
+    DockerError::Unauthorized {
+        verb: "push",
+        reference: Box::new("registry.example/x:1".parse().unwrap()),
+        message: "who are you".to_owned(),
+    }
+}
+
+#[test]
+fn what_the_registry_lacks_is_built_sent_and_named() {
+    let pushing = Pushing::new();
+    let finished = pushing.push(&["job"]).unwrap();
+    assert!(!finished.was_current);
+    assert_eq!(
+        actions(&finished),
+        [("base", Action::Built), ("job", Action::Built)]
+    );
+    let [base, job] = ["base", "job"].map(|name| pushing.reference(name));
+    let images = [&base, &job].map(|of| pushing.daemon.images.get(&of.to_string()).unwrap());
+    let [base_staging, job_staging] = [staging(&base, &images[0]), staging(&job, &images[1])];
+    assert_eq!(
+        pushing.daemon.moved(),
+        [
+            format!("push {base_staging}"),
+            format!("untag {base_staging}"),
+            format!("push {job_staging}"),
+            format!("untag {job_staging}"),
+        ]
+    );
+    for (reference, image) in [&base, &job].into_iter().zip(&images) {
+        let pushed = pushing.registry.images.get(&reference.to_string());
+        assert_eq!(&pushed.unwrap().facts, image);
+    }
+    assert_eq!(
+        finished.images[1].digest.as_ref().unwrap(),
+        &registry_image(images[1].clone()).digest
+    );
+    let named = pushing.project.read("a.yml");
+    assert!(named.contains(&format!("image: {job}\n")), "{named}");
+    let listed = pushing.project.read("dist/images.json");
+    assert!(listed.contains(&job.to_string()), "{listed}");
+    let told = pushing.events.told();
+    let at = |line: &str| told.iter().position(|told| told == line).expect(line);
+    let lines = [
+        format!("base: push {base}"),
+        "base: | Pushed".to_owned(),
+        format!("base: pushed {base}"),
+        format!("job: push {job}"),
+        format!("job: pushed {job}"),
+        format!("a.yml:5:10: now {job}"),
+    ];
+    assert!(lines.map(|line| at(&line)).is_sorted(), "{told:?}");
+}
+
+#[test]
+fn what_the_registry_has_is_adopted_without_a_daemon() {
+    let pushing = Pushing::new();
+    pushing.push(&["job"]).unwrap();
+    pushing.events.told();
+    pushing.daemon.moved();
+    let (built, looked_up) = (pushing.built(), pushing.daemon.images.looked_up());
+    let finished = pushing.push(&["job"]).unwrap();
+    assert!(finished.was_current);
+    // What it stands on was asked for, and is not needed.
+    assert_eq!(actions(&finished), [("job", Action::Adopted)]);
+    assert_eq!(pushing.daemon.moved(), [""; 0]);
+    assert_eq!(pushing.built(), built);
+    assert_eq!(pushing.daemon.images.looked_up(), looked_up);
+    let job = pushing.reference("job");
+    assert_eq!(pushing.events.told(), [format!("job: registry has {job}")]);
+}
+
+#[test]
+fn a_registry_with_other_images_is_a_conflict_and_nothing_is_made() {
+    let mut others = image("others");
+    let fingerprint = Digest::of(b"other inputs").hex().to_owned();
+    others
+        .labels
+        .insert(LABEL_FINGERPRINT.to_owned(), fingerprint);
+    for other in [others, image("stranger")] {
+        let pushing = Pushing::new();
+        for name in ["base", "job"] {
+            pushing.put(name, other.clone());
+        }
+        let error = pushing.refused(&["job"]);
+        let conflicts = error.each();
+        assert_eq!(conflicts.len(), 2, "all are told: {error}");
+        for conflict in conflicts {
+            assert_eq!(conflict.code(), Code::E301);
+        }
+        pushing.assert_untouched("a conflict");
+        let base = pushing.reference("base").to_string();
+        assert_eq!(pushing.registry.images.get(&base).unwrap().facts, other);
+    }
+}
+
+#[test]
+fn who_is_beaten_to_a_tag_takes_the_image_that_has_it() {
+    let pushing = Pushing::new();
+    let theirs = registry_image(pushing.of_others("base"));
+    pushing.registry.images.be_beaten_by(theirs.clone());
+    let finished = pushing.push(&["base"]).unwrap();
+    assert_eq!(actions(&finished), [("base", Action::Adopted)]);
+    assert_eq!(finished.images[0].digest.as_ref(), Some(&theirs.digest));
+    let told = pushing.events.told();
+    let base = pushing.reference("base");
+    assert!(told.contains(&format!("base: adopted {base}")), "{told:?}");
+}
+
+#[test]
+fn who_is_beaten_to_a_tag_by_other_inputs_overwrites_nothing() {
+    let pushing = Pushing::new();
+    let theirs = registry_image(image("stranger"));
+    pushing.registry.images.be_beaten_by(theirs.clone());
+    assert_eq!(pushing.refused(&["base"]).code(), Code::E301);
+    let base = pushing.reference("base").to_string();
+    assert_eq!(pushing.registry.images.get(&base), Some(theirs));
+    pushing.assert_not_named("a conflict");
+}
+
+#[test]
+fn a_child_is_built_on_the_parent_that_the_registry_has() {
+    let pushing = Pushing::new();
+    let theirs = pushing.put("base", pushing.of_others("base"));
+    let finished = pushing.push(&["job"]).unwrap();
+    assert_eq!(
+        actions(&finished),
+        [("base", Action::Adopted), ("job", Action::Built)]
+    );
+    let base = pushing.reference("base");
+    let pinned = base.repository.with_digest(&theirs.digest);
+    let moved = pushing.daemon.moved();
+    assert_eq!(moved[0], format!("pull {pinned}"));
+    let in_daemon = pushing.daemon.images.get(&base.to_string()).unwrap();
+    assert_eq!(in_daemon.diff_ids, theirs.facts.diff_ids);
+    let requests = pushing.daemon.builder.requests();
+    let below = requests[0].base.as_ref().unwrap();
+    assert_eq!(below.diff_ids, theirs.facts.diff_ids);
+    let told = pushing.events.told();
+    let base_told: Vec<&String> = told
+        .iter()
+        .filter(|line| line.starts_with("base"))
+        .collect();
+    assert_eq!(
+        base_told,
+        [
+            &format!("base: registry has {base}"),
+            &"base: pull the parent".to_owned(),
+            &format!("base: pulled {pinned}"),
+        ]
+    );
+}
+
+#[test]
+fn a_parent_that_the_daemon_has_as_the_registry_is_not_pulled() {
+    let pushing = Pushing::new();
+    let base = pushing.of_others("base");
+    let reference = pushing.reference("base").to_string();
+    pushing.daemon.images.put(&reference, base.clone());
+    pushing.put("base", base);
+    pushing.push(&["job"]).unwrap();
+    let moved = pushing.daemon.moved();
+    assert!(moved[0].starts_with("push "), "{moved:?}");
+    assert_eq!(pushing.built(), ["job"]);
+}
+
+/// How something goes wrong once a push has begun.
+type Fault = fn(&Pushing);
+
+fn faults() -> [(&'static str, Fault, Code); 9] {
+    [
+        (
+            "the registry allows no look-up",
+            |to| to.registry.images.fail_next(denied()),
+            Code::E402,
+        ),
+        (
+            "the registry refuses a look-up",
+            |to| to.registry.images.fail_next(refused()),
+            Code::E502,
+        ),
+        (
+            "the daemon is lost",
+            |to| to.daemon.images.fail_next(answer("gone")),
+            Code::E605,
+        ),
+        (
+            "the builder fails",
+            |to| to.daemon.builder.fail_next(answer("busy")),
+            Code::E605,
+        ),
+        (
+            "a step fails",
+            |to| to.daemon.builder.fail_next(failed_step()),
+            Code::E602,
+        ),
+        (
+            "the push breaks",
+            |to| to.daemon.fail_next_move(push_error()),
+            Code::E603,
+        ),
+        (
+            "nobody is signed in",
+            |to| to.daemon.fail_next_move(unauthorized()),
+            Code::E401,
+        ),
+        (
+            "the parent is not pulled",
+            |to| {
+                to.put("base", to.of_others("base"));
+                to.daemon.fail_next_move(pull_error());
+            },
+            Code::E604,
+        ),
+        (
+            "the image on which it stands is not there",
+            |to| {
+                to.daemon.images.remove("registry.example/root:1");
+            },
+            Code::E606,
+        ),
+    ]
+}
+
+#[test]
+fn every_fault_of_a_push_has_its_code_and_names_nothing() {
+    for (what, fault, code) in faults() {
+        let pushing = Pushing::with_pins();
+        fault(&pushing);
+        let error = pushing.refused(&["job"]);
+        assert_eq!(error.code(), code, "{what}: {error}");
+        pushing.assert_not_named(what);
+        let job = pushing.reference("job").to_string();
+        assert_eq!(pushing.registry.images.get(&job), None, "{what}");
+        let told = pushing.events.told();
+        assert!(
+            !told.iter().any(|line| line.contains(": pushed ")),
+            "{what}: {told:?}"
+        );
+    }
+}
+
+fn failed_step() -> BuildError {
+    BuildError::Failed {
+        instruction: Some("COPY base.txt /opt/".to_owned()),
+        step: Some((2, 2)),
+        last_lines: Vec::new(),
+        message: "exit code: 1".to_owned(),
+        hint: None,
+    }
+}
+
+#[test]
+fn what_stands_on_a_failed_push_is_skipped() {
+    let pushing = Pushing::new();
+    pushing.daemon.fail_next_move(push_error());
+    assert_eq!(pushing.refused(&["job"]).code(), Code::E603);
+    assert_eq!(pushing.built(), ["base"]);
+    let told = pushing.events.told();
+    assert_eq!(told.last().unwrap(), "job: skipped", "{told:?}");
+    // The tag that was only for the way is gone all the same.
+    let moved = pushing.daemon.moved();
+    assert!(moved.last().unwrap().starts_with("untag "), "{moved:?}");
+}
+
+#[test]
+fn a_registry_that_does_not_have_what_it_took_is_told() {
+    let mut pushing = Pushing::new();
+    let elsewhere = RegistryInMemory::default();
+    let root = pushing
+        .daemon
+        .images
+        .get("registry.example/root:1")
+        .unwrap();
+    pushing.daemon = DaemonInMemory::beside(&elsewhere.images);
+    pushing.daemon.images.put("registry.example/root:1", root);
+    let error = pushing.refused(&["base"]);
+    assert_eq!(error.code(), Code::E606);
+    assert!(
+        error.to_string().ends_with("took it and does not have it"),
+        "{error}"
+    );
+    pushing.assert_not_named("it is not there");
+}
+
+#[test]
+fn a_tag_that_another_push_takes_away_is_set_again_a_few_times() {
+    let pushing = Pushing::new();
+    for _ in 0..4 {
+        pushing.daemon.lose_next_tag();
+    }
+    pushing.push(&["base"]).unwrap();
+    let moved = pushing.daemon.moved();
+    let pushes = moved.iter().filter(|line| line.starts_with("push "));
+    assert_eq!(pushes.count(), 5, "{moved:?}");
+
+    let pushing = Pushing::new();
+    for _ in 0..5 {
+        pushing.daemon.lose_next_tag();
+    }
+    assert_eq!(pushing.refused(&["base"]).code(), Code::E605);
+}
+
+/// A push of `base`, whose record is too large for a label.
+fn with_large_record() -> Pushing {
+    let mut pushing = Pushing::new();
+    for number in 0..1000 {
+        let path = format!("many/{number}.txt");
+        pushing.project.write(&path, &number.to_string());
+    }
+    let copy = "COPY base.txt /opt/\n";
+    let more = format!("{copy}COPY many /opt/many\n");
+    pushing.project.edit("base.Dockerfile", copy, &more);
+    pushing.plan();
+    let record = &pushing.stage("base").first().record;
+    assert!(record.label().is_none(), "it is too large");
+    pushing
+}
+
+#[test]
+fn a_record_too_large_for_a_label_is_there_before_the_tag() {
+    let pushing = with_large_record();
+    pushing.push(&["base"]).unwrap();
+    let base = pushing.reference("base");
+    assert_eq!(pushing.registry.documents(), [format!("{base}.record")]);
+
+    // What a registry refuses is no reason to have no image.
+    let pushing = with_large_record();
+    pushing.registry.fail_next(refused());
+    pushing.push(&["base"]).unwrap();
+    let told = pushing.events.told();
+    let without = format!("{base}: without record: ");
+    assert!(
+        told.iter().any(|line| line.starts_with(&without)),
+        "{told:?}"
+    );
+    assert_eq!(pushing.registry.documents(), [""; 0]);
+
+    // Any other error is one, and the image has no tag.
+    let pushing = with_large_record();
+    pushing.registry.fail_next(denied());
+    assert_eq!(pushing.refused(&["base"]).code(), Code::E402);
+    assert_eq!(pushing.registry.images.get(&base.to_string()), None);
+}
+
+#[test]
+fn who_may_not_write_a_record_can_still_adopt_the_image() {
+    let pushing = Pushing::new();
+    let mut info = pushing.of_others("base");
+    let fingerprint = pushing.stage("base").fingerprint.to_string();
+    info.labels
+        .insert(LABEL_RECORD_DIGEST.to_owned(), fingerprint);
+    pushing.put("base", info);
+    pushing.registry.fail_next(denied());
+    let finished = pushing.push(&["base"]).unwrap();
+    assert_eq!(actions(&finished), [("base", Action::Adopted)]);
+    let base = pushing.reference("base");
+    let told = pushing.events.told();
+    assert!(
+        told[0].starts_with(&format!("{base}: without record: ")),
+        "{told:?}"
+    );
+    // Who may puts it there.
+    pushing.push(&["base"]).unwrap();
+    assert_eq!(pushing.registry.documents(), [format!("{base}.record")]);
+}
+
+/// What is wrong with a project before a push.
+type Mistake = fn(&mut Pushing);
+
+#[test]
+fn what_is_wrong_with_the_project_is_told_before_anything_is_sent() {
+    let mistakes: [(&str, Mistake, Code); 7] = [
+        (
+            "a broken manifest",
+            |to| to.project.write("b.yml", "a: ["),
+            Code::E060,
+        ),
+        (
+            "pins that cannot be read",
+            |to| {
+                let name = "project = \"small\"\n";
+                let pinned = format!("{name}pin = \"tag+digest\"\n");
+                to.project.edit("sparkpack.toml", name, &pinned);
+                to.project.write("sparkpack.pins", "nonsense\n");
+            },
+            Code::E069,
+        ),
+        (
+            "a lock that lacks an image",
+            |to| {
+                to.project.write("sparkpack.lock", "format = 1\n");
+            },
+            Code::E033,
+        ),
+        (
+            "a lock that is not up to date",
+            |to| to.policy = LockPolicy::Locked,
+            Code::E034,
+        ),
+        (
+            "no git to ask what is tracked",
+            |to| to.strictness = Strictness::Flag,
+            Code::E097,
+        ),
+        (
+            "several platforms",
+            |to| {
+                let platforms = "format = 1\nplatforms = [\"linux/amd64\", \"linux/arm64\"]";
+                to.project.edit("sparkpack.toml", "format = 1", platforms);
+            },
+            Code::E099,
+        ),
+        (
+            "no network",
+            |to| to.policy = LockPolicy::Offline,
+            Code::E035,
+        ),
+    ];
+    for (what, mistake, code) in mistakes {
+        let mut pushing = Pushing::new();
+        mistake(&mut pushing);
+        let error = pushing.refused(&["job"]);
+        assert_eq!(error.code(), code, "{what}: {error}");
+        assert_eq!(pushing.registry.images.looked_up(), [""; 0], "{what}");
+        assert_eq!(pushing.built(), [""; 0], "{what}");
+        assert!(
+            pushing.project.read("a.yml").contains("job:unbuilt"),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn untracked_inputs_are_not_pushed_by_who_is_strict() {
+    let mut pushing = Pushing::new();
+    pushing.strictness = Strictness::Ci;
+    pushing.project.git(&["init", "-q"]);
+    pushing.project.git(&["add", "."]);
+    pushing.project.git(&["rm", "-q", "--cached", "base.txt"]);
+    assert_eq!(pushing.refused(&["job"]).code(), Code::E098);
+    assert_eq!(pushing.registry.images.looked_up(), [""; 0]);
+    pushing.project.git(&["add", "base.txt"]);
+    pushing.push(&["job"]).unwrap();
+}

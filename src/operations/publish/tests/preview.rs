@@ -1,0 +1,147 @@
+//! What a build and a push would do, before anything is done.
+
+use std::collections::BTreeMap;
+
+use super::{Pushing, answer};
+use crate::{
+    adapters::{fakes::denied, fakes::image},
+    code::Code,
+    error::Error,
+    image::Digest,
+    operations::{
+        build::{self, Run},
+        manifests::Manifests,
+        publish::{Preview, preview},
+        resolution::prepare,
+        workspace::{LockPolicy, Services},
+    },
+    plan::decision::{Conflict, Decision, Reason},
+};
+
+impl Pushing {
+    fn preview(&self, is_remote: bool) -> Result<Preview, Error> {
+        let session = self.project.session(&self.events);
+        let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
+        let services = Services::in_memory(&session, self.policy, daemon, registry);
+        let prepared = prepare(&session, &Services::new(&session, LockPolicy::ReadOnly))?;
+        let run = Run {
+            session: &session,
+            services: &services,
+            prepared: &prepared,
+            registry: session.registry(None)?,
+        };
+        let manifests = Manifests::of(&session, None)?;
+        preview(&run, &["job".to_owned()], &manifests, is_remote)
+    }
+
+    /// What a push would do, with the digests that the registry has.
+    fn push_preview(&self) -> BTreeMap<String, (Decision, Option<Digest>)> {
+        let preview = self.preview(true).unwrap();
+        let push = preview.push.unwrap().into_iter();
+        push.map(|(name, of)| (name, (of.decision, of.digest)))
+            .collect()
+    }
+
+    fn build(&self) {
+        let session = self.project.session(&self.events);
+        let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
+        let services = Services::in_memory(&session, self.policy, daemon, registry);
+        build::build(&session, &services, None, &["job".to_owned()]).unwrap();
+    }
+}
+
+/// Decisions on `base` and `job`.
+fn both<T>(base: T, job: T) -> BTreeMap<String, T> {
+    BTreeMap::from([("base".to_owned(), base), ("job".to_owned(), job)])
+}
+
+fn only_job<T>(job: T) -> BTreeMap<String, T> {
+    BTreeMap::from([("job".to_owned(), job)])
+}
+
+#[test]
+fn what_nobody_has_is_to_be_built_and_what_the_daemon_has_is_to_be_pushed() {
+    let pushing = Pushing::new();
+    let missing = || Decision::Build(Reason::Missing);
+    let seen = pushing.preview(false).unwrap();
+    assert_eq!(seen.build, both(missing(), missing()));
+    assert!(seen.push.is_none() && seen.daemon.is_none());
+    assert_eq!(
+        pushing.registry.images.looked_up(),
+        [""; 0],
+        "nobody asked for it"
+    );
+    let to_build = both((missing(), None), (missing(), None));
+    assert_eq!(pushing.push_preview(), to_build);
+
+    pushing.build();
+    let seen = pushing.preview(false).unwrap();
+    assert_eq!(seen.build, only_job(Decision::Reuse));
+    let to_push = both((Decision::Push, None), (Decision::Push, None));
+    assert_eq!(pushing.push_preview(), to_push);
+
+    let pushed = pushing.push(&["job"]).unwrap();
+    let digest = pushed.images[1].digest.clone();
+    assert_eq!(pushing.push_preview(), only_job((Decision::Adopt, digest)));
+    let moved = pushing.daemon.moved();
+    pushing.preview(true).unwrap();
+    assert!(
+        !moved.is_empty() && pushing.daemon.moved().is_empty(),
+        "a preview moves nothing"
+    );
+}
+
+#[test]
+fn a_conflict_is_shown_even_where_nothing_needs_the_image() {
+    let pushing = Pushing::new();
+    let base = pushing.put("base", image("stranger"));
+    let job = pushing.put("job", pushing.of_others("job"));
+    assert_eq!(
+        pushing.push_preview(),
+        both(
+            (Decision::Conflict(Conflict::NotOurs), Some(base.digest)),
+            (Decision::Adopt, Some(job.digest)),
+        )
+    );
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_leaves_what_the_manifests_say() {
+    let pushing = Pushing::new();
+    pushing.daemon.images.fail_next(answer("gone"));
+    let seen = pushing.preview(false).unwrap();
+    assert_eq!(seen.daemon.unwrap().code(), Code::E605);
+    let named = "registry.example/small/job:unbuilt".parse().unwrap();
+    let other = Decision::Build(Reason::OtherInManifests(named));
+    assert_eq!(seen.build, both(Decision::Unknown, other));
+
+    pushing.build();
+    pushing.daemon.images.fail_next(answer("gone"));
+    let seen = pushing.preview(false).unwrap();
+    assert_eq!(
+        seen.build,
+        only_job(Decision::Reuse),
+        "the manifest names it"
+    );
+
+    // One that stops answering leaves open what is to be pushed.
+    let pushing = Pushing::new();
+    pushing.daemon.images.pass_next(2);
+    pushing.daemon.images.fail_next(answer("gone"));
+    let unknown = || (Decision::Unknown, None);
+    assert_eq!(pushing.push_preview(), both(unknown(), unknown()));
+}
+
+#[test]
+fn manifests_and_registries_that_do_not_answer_are_errors() {
+    let mut pushing = Pushing::new();
+    pushing.registry.images.fail_next(denied());
+    assert_eq!(pushing.preview(true).err().unwrap().code(), Code::E402);
+    pushing.project.write("a.yml", "a: [");
+    pushing.preview(false).unwrap();
+    pushing.daemon.images.fail_next(answer("gone"));
+    assert_eq!(pushing.preview(false).err().unwrap().code(), Code::E060);
+    pushing.policy = LockPolicy::Offline;
+    assert_eq!(pushing.preview(true).err().unwrap().code(), Code::E035);
+    pushing.preview(false).unwrap();
+}

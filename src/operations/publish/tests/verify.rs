@@ -1,0 +1,211 @@
+//! What a registry lacks of what is pinned and named.
+
+use super::Pushing;
+use crate::{
+    adapters::{
+        fakes::{denied, image, refused, unreachable},
+        registry::Listing,
+    },
+    code::Code,
+    error::Error,
+    image::Digest,
+    operations::{
+        manifests::Scope,
+        publish::verify,
+        resolution::prepare,
+        workspace::{LockPolicy, Services},
+    },
+    project::place::Defect,
+};
+
+impl Pushing {
+    /// What is wrong with these images, or with all.
+    fn verified(&self, images: &[&str]) -> Result<Vec<Defect>, Error> {
+        self.verified_in(None, images)
+    }
+
+    fn verified_in(&self, only: Option<&str>, images: &[&str]) -> Result<Vec<Defect>, Error> {
+        let session = self.project.session(&self.events);
+        let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
+        let services = Services::in_memory(&session, self.policy, daemon, registry);
+        let prepared = prepare(&session, &Services::new(&session, LockPolicy::ReadOnly))?;
+        let images: Vec<String> = images.iter().map(|&name| name.to_owned()).collect();
+        let scope = Scope {
+            registry: only,
+            images: &images,
+        };
+        verify::verify(&session, &services, &prepared, scope)
+    }
+
+    /// Message and hint of each, of which all are `W109`.
+    fn lacks(&self, images: &[&str]) -> Vec<(String, String)> {
+        let defects = self.verified(images).unwrap().into_iter();
+        let texts = defects.map(|defect| {
+            assert_eq!(defect.code, Code::W109);
+            (defect.message, defect.hint.unwrap())
+        });
+        texts.collect()
+    }
+}
+
+/// A project whose images were pushed, with pins.
+fn pushed() -> Pushing {
+    let pushing = Pushing::with_pins();
+    pushing.push(&["base", "job"]).unwrap();
+    pushing
+}
+
+const ALL: [&str; 2] = ["base", "job"];
+
+#[test]
+fn what_was_pushed_is_there_and_asked_for_once() {
+    let pushing = pushed();
+    let job = pushing.reference("job");
+    let manifest = pushing.project.read("a.yml");
+    pushing.project.write("b.yml", &manifest);
+    assert_eq!(pushing.lacks(&ALL), []);
+    let asked = pushing.registry.asked();
+    let tag = format!("HEAD {job}");
+    let tags: Vec<&String> = asked.iter().filter(|line| **line == tag).collect();
+    assert_eq!(tags.len(), 1, "two manifests name it: {asked:?}");
+    assert!(
+        asked.iter().all(|line| line.starts_with("HEAD ")),
+        "{asked:?}"
+    );
+    assert_eq!(asked.len(), 3, "two pins and a tag: {asked:?}");
+}
+
+#[test]
+fn what_is_gone_is_told_with_the_push_that_makes_it_again() {
+    let pushing = pushed();
+    let job = pushing.reference("job");
+    let gone = pushing.registry.images.get(&job.to_string()).unwrap();
+    let staging = super::staging(&job, &gone.facts);
+    // The bytes are still there by their digest, under the tag by which they came.
+    pushing.registry.images.remove(&job.to_string());
+    let no_tag = (
+        format!("`{job}` is not in the registry `main`"),
+        "run `sparkpack push job`".to_owned(),
+    );
+    assert_eq!(
+        pushing.lacks(&ALL).as_slice(),
+        std::slice::from_ref(&no_tag)
+    );
+    pushing.registry.images.remove(&staging);
+    let pinned = job.repository.with_digest(&gone.digest);
+    let no_digest = (
+        format!("`{pinned}` is no longer in the registry `main`"),
+        "`sparkpack push job` makes it again, and pins the digest that it has then".to_owned(),
+    );
+    assert_eq!(pushing.lacks(&ALL), [no_digest, no_tag]);
+    let defects = pushing.verified(&ALL).unwrap();
+    let files = defects
+        .iter()
+        .map(|defect| defect.place.file.to_str().unwrap());
+    assert_eq!(files.collect::<Vec<_>>(), ["sparkpack.pins", "a.yml"]);
+}
+
+#[test]
+fn a_pin_of_no_image_of_this_checkout_is_told_where_all_are_meant() {
+    let pushing = pushed();
+    let pins = pushing.project.read("sparkpack.pins");
+    let fingerprint = Digest::of(b"old inputs");
+    let digest = Digest::of(b"old image");
+    let old = format!("main registry.example/small/job linux/amd64 {fingerprint} {digest}\n");
+    pushing
+        .project
+        .write("sparkpack.pins", &format!("{pins}{old}"));
+    let [(message, hint)] = &pushing.lacks(&ALL)[..] else {
+        panic!("one line is wrong")
+    };
+    assert!(message.contains(digest.as_str()), "{message}");
+    assert!(
+        hint.starts_with("no image of this checkout has that fingerprint"),
+        "{hint}"
+    );
+    assert_eq!(pushing.lacks(&["job"]), [], "it may be of another image");
+}
+
+#[test]
+fn only_what_is_meant_is_asked_for() {
+    let pushing = pushed();
+    pushing.registry.asked();
+    assert_eq!(pushing.verified_in(None, &["base"]).unwrap().len(), 0);
+    let asked = pushing.registry.asked();
+    assert_eq!(asked.len(), 1, "the pin of `base`: {asked:?}");
+    assert!(asked[0].contains("/base@sha256:"), "{asked:?}");
+    pushing.verified_in(Some("main"), &ALL).unwrap();
+    assert_eq!(pushing.registry.asked().len(), 3);
+    pushing.verified_in(Some("other"), &ALL).unwrap();
+    assert_eq!(pushing.registry.asked(), [""; 0]);
+}
+
+#[test]
+fn a_tag_that_was_set_again_is_told_unless_it_is_an_index_of_the_same_image() {
+    let pushing = pushed();
+    let job = pushing.reference("job");
+    let index = Listing {
+        digest: Digest::of(b"index"),
+        platforms: [].into(),
+    };
+    // The index has the image that is pinned.
+    pushing.registry.list(&job.to_string(), index);
+    assert_eq!(pushing.lacks(&ALL), []);
+    // It has another one, or none for this platform.
+    pushing.registry.images.fail_next(refused());
+    let [(message, hint)] = &pushing.lacks(&ALL)[..] else {
+        panic!("one tag is wrong")
+    };
+    let found = Digest::of(b"index");
+    assert!(
+        message.contains(&format!("has the digest {found} in the registry")),
+        "{message}"
+    );
+    assert!(
+        hint.contains("`sparkpack push job` pins what it has now"),
+        "{hint}"
+    );
+    pushing.put("job", image("job of others"));
+    assert_eq!(pushing.lacks(&ALL), [(message.clone(), hint.clone())]);
+    // Who does not answer says nothing.
+    pushing.registry.images.fail_next(unreachable());
+    assert_eq!(pushing.verified(&ALL).unwrap_err().code(), Code::E501);
+}
+
+#[test]
+fn a_registry_whose_heads_say_nothing_is_asked_by_a_get() {
+    let pushing = pushed();
+    pushing.registry.name_no_digest();
+    assert_eq!(pushing.lacks(&ALL), []);
+    let gets = |asked: Vec<String>| asked.iter().filter(|line| line.starts_with("GET ")).count();
+    assert_eq!(gets(pushing.registry.asked()), 3);
+    for error in [denied(), refused()] {
+        let pushing = pushed();
+        pushing.registry.fail_next(error);
+        assert_eq!(pushing.lacks(&ALL), []);
+        assert_eq!(gets(pushing.registry.asked()), 1);
+    }
+}
+
+#[test]
+fn a_registry_that_cannot_be_asked_is_an_error() {
+    let pushing = pushed();
+    pushing.registry.fail_next(unreachable());
+    assert_eq!(pushing.verified(&ALL).unwrap_err().code(), Code::E501);
+    assert_eq!(pushing.registry.asked().len(), 1, "it is not asked again");
+    pushing.registry.fail_next(denied());
+    pushing.registry.fail_next(denied());
+    assert_eq!(pushing.verified(&ALL).unwrap_err().code(), Code::E402);
+    let mut pushing = pushed();
+    pushing.policy = LockPolicy::Offline;
+    assert_eq!(pushing.verified(&ALL).unwrap_err().code(), Code::E035);
+}
+
+#[test]
+fn pins_and_manifests_that_cannot_be_read_are_errors() {
+    let pushing = pushed();
+    pushing.project.write("a.yml", "a: [");
+    assert_eq!(pushing.verified(&ALL).unwrap_err().code(), Code::E060);
+    pushing.project.write("sparkpack.pins", "nonsense\n");
+    assert_eq!(pushing.verified(&ALL).unwrap_err().code(), Code::E069);
+}
