@@ -1,22 +1,14 @@
-//! What moves a tag, and what does not: every class of input and of non-input, on a chain three deep, offline.
+//! What moves a tag, and what does not: every class of input and of non-input, offline.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::unix::fs::{PermissionsExt, symlink},
-    time::{Duration, SystemTime},
 };
 
-use crate::support::{TestProject, classes, lock_requirements, program, run, small};
+use crate::support::{TestProject, classes, lock_requirements, program, run};
 
-const ROOT: &str = "registry.example/root:1";
 const SIX_16: &str = "six-1.16.0-py2.py3-none-any.whl";
 const SIX_17: &str = "six-1.17.0-py2.py3-none-any.whl";
-
-fn project() -> TestProject {
-    let project = small::project(ROOT, "registry.example");
-    project.write("sparkpack.lock", &small::lock(ROOT));
-    project
-}
 
 /// The tags of the checkout by image.
 fn tags(project: &TestProject) -> BTreeMap<String, String> {
@@ -34,420 +26,56 @@ fn parse(references: &str) -> BTreeMap<String, String> {
     pairs.collect()
 }
 
-/// Applies a change to a fresh project and says which images got another tag.
-fn moved(change: impl Fn(&TestProject)) -> String {
-    let project = project();
-    let before = tags(&project);
-    change(&project);
-    let after = tags(&project);
-    assert_eq!(
-        before.keys().collect::<Vec<_>>(),
-        after.keys().collect::<Vec<_>>()
-    );
-    let moved: Vec<&str> = before
-        .iter()
-        .filter(|(name, tag)| after[*name] != **tag)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    moved.join(" ")
+/// The names of the images that a change has moved, of a project with these tags.
+fn moved(before: &BTreeMap<String, String>, project: &TestProject) -> String {
+    let after = tags(project);
+    assert!(before.keys().eq(after.keys()), "{after:?}");
+    let moved = before.iter().filter(|(name, tag)| after[*name] != **tag);
+    let names: Vec<&str> = moved.map(|(name, _)| name.as_str()).collect();
+    names.join(" ")
 }
 
 #[test]
-fn every_input_moves_what_depends_on_it_and_nothing_else() {
-    type Change = (&'static str, &'static str, fn(&TestProject));
-    let changes: [Change; 19] = [
-        ("a line of a job", "job", |p| {
-            p.edit("src/jobs/one.py", "1", "2")
-        }),
-        ("a new module", "job", |p| p.write("src/jobs/two.py", "")),
-        ("a module renamed", "job", |p| {
-            fs_err::rename(
-                p.root().join("src/jobs/one.py"),
-                p.root().join("src/jobs/uno.py"),
-            )
-            .unwrap()
-        }),
-        ("the case of a name", "job", |p| {
-            fs_err::rename(
-                p.root().join("src/jobs/one.py"),
-                p.root().join("src/jobs/One.py"),
-            )
-            .unwrap()
-        }),
-        ("the main file", "job", |p| {
-            p.edit("src/main.py", "main", "other")
-        }),
-        ("the exec bit of a module", "job", |p| {
-            mode(p, "src/jobs/one.py", 0o755)
-        }),
-        ("a line of the job's Dockerfile", "job", |p| {
-            p.edit("docker/job/Dockerfile", "/opt/job/", "/opt/jobs/")
-        }),
-        ("a Dockerfile's comment", "base ds job side", |p| {
-            p.edit("docker/base/Dockerfile", "COPY", "# a comment\nCOPY")
-        }),
-        ("a file that base copies", "base ds job side", |p| {
-            p.edit("docker/base/base.txt", "base", "other")
-        }),
-        ("the exec bit of a copied file", "base ds job side", |p| {
-            mode(p, "docker/base/base.txt", 0o755)
-        }),
-        ("a file that ds copies by a glob", "ds job", |p| {
-            p.write("docker/ds/more.txt", "")
-        }),
-        ("bytes moved between two files", "ds job", |p| {
-            p.write("docker/ds/ds.txt", "d");
-            p.write("docker/ds/ds2.txt", "s\n");
-        }),
-        ("a build argument that ds declares", "ds job", |p| {
-            p.edit("sparkpack.toml", "hello", "good day")
-        }),
-        ("a file of a side image", "side", |p| {
-            p.edit("docker/side/side.txt", "side", "other")
-        }),
-        ("a side image's parent", "side", |p| {
-            p.edit(
-                "sparkpack.toml",
-                "[images.side]\nparent = \"base\"",
-                "[images.side]\nparent = \"ds\"",
-            );
-            p.edit("docker/side/Dockerfile", "FROM base", "FROM ds");
-        }),
-        ("the root image's digest", "base ds job side", |p| {
-            p.edit("sparkpack.lock", "sha256:0", "sha256:1")
-        }),
-        ("the platform", "base ds job side", |p| {
-            p.edit(
-                "sparkpack.toml",
-                "project = \"small\"",
-                "project = \"small\"\nplatforms = [\"linux/arm64\"]",
-            )
-        }),
-        ("a second platform", "base ds job side", |p| {
-            p.edit(
-                "sparkpack.toml",
-                "project = \"small\"",
-                "project = \"small\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]",
-            );
-        }),
-        ("a rebuild that was asked for", "ds job", |p| {
-            let lock = p.read("sparkpack.lock");
-            p.write(
-                "sparkpack.lock",
-                &format!("{lock}\n[revisions.ds]\nnumber = 1\nreason = \"CVE\"\n"),
-            );
-        }),
-    ];
-    for (what, wanted, change) in changes {
-        assert_eq!(moved(change), wanted, "{what}");
-    }
-}
-
-#[test]
-fn nothing_else_moves_a_tag() {
-    type Change = (&'static str, fn(&TestProject));
-    let changes: [Change; 15] = [
-        ("touch", |p| touch(p, "src/jobs/one.py", 1_000_000)),
-        ("a time before 1980", |p| touch(p, "src/main.py", 1)),
-        ("chmod g+w", |p| mode(p, "src/jobs/one.py", 0o664)),
-        ("chmod o-r", |p| mode(p, "docker/base/base.txt", 0o600)),
-        ("a file that no COPY matches", |p| {
-            p.edit("docker/base/unused.txt", "matches", "wants")
-        }),
-        ("a build argument that nothing declares", |p| {
-            p.edit(
-                "sparkpack.toml",
-                "build-args.GREETING",
-                "build-args.OTHER = \"x\"\nbuild-args.GREETING",
-            )
-        }),
-        ("caches", |p| {
-            p.write("src/jobs/__pycache__/one.cpython-311.pyc", "x")
-        }),
-        ("version control", |p| p.write("src/.git/config", "x")),
-        ("tests", |p| p.write("src/tests/test_one.py", "x")),
-        ("an editor's litter", |p| {
-            p.write("src/jobs/.one.py.swp", "x")
-        }),
-        ("libs that a Makefile left", |p| {
-            p.write("src/libs/six.py", "x")
-        }),
-        ("a manifest", |p| {
-            p.edit("kubernetes/nightly.yml", "unbuilt", "0123456789abcdef")
-        }),
-        ("what is in dist", |p| p.write("dist/jobs.zip", "x")),
-        ("a comment in the configuration", |p| {
-            p.edit("sparkpack.toml", "format = 1", "# why\nformat = 1")
-        }),
-        ("CRLF in a Dockerfile", |p| {
-            let text = p.read("docker/ds/Dockerfile");
-            p.write("docker/ds/Dockerfile", &text.replace('\n', "\r\n"));
-        }),
-    ];
-    for (what, change) in changes {
-        assert_eq!(moved(change), "", "{what}");
-    }
-}
-
-#[test]
-fn the_registry_moves_the_reference_but_not_the_tag() {
-    let project = project();
-    let before = tags(&project);
-    project.edit(
-        "sparkpack.toml",
-        "registry.example/small",
-        "other.example:5000/team",
-    );
-    assert_eq!(tags(&project), before);
-    assert!(
-        project
-            .succeed(&["tags"])
-            .stdout
-            .contains("other.example:5000/team/job:")
-    );
-}
-
-#[test]
-fn empty_folders_and_symlinks_count_as_documented() {
-    let project = project();
-    let before = tags(&project);
-    fs_err::create_dir_all(project.root().join("src/jobs/empty")).unwrap();
-    assert_eq!(tags(&project), before, "git has no empty folders");
-    symlink("ds.txt", project.root().join("docker/ds/link.txt")).unwrap();
-    let linked = tags(&project);
-    assert_ne!(linked["ds"], before["ds"]);
-    fs_err::remove_file(project.root().join("docker/ds/link.txt")).unwrap();
-    project.write("docker/ds/other.txt", "ds\n");
-    symlink("other.txt", project.root().join("docker/ds/link.txt")).unwrap();
-    let other_target = tags(&project);
-    assert_ne!(other_target["ds"], linked["ds"]);
-}
-
-/// The same checkout, by another user, elsewhere, in another time zone and locale, with another umask, without a home.
-#[test]
-fn another_checkout_on_another_machine_has_the_same_tags() {
-    let project = project();
-    let wanted = project.succeed(&["tags"]).stdout;
-    let folder = tempfile::Builder::new()
-        .prefix("with spaces and ü ")
-        .tempdir()
-        .unwrap();
-    let copy = folder.path().join("a/b c/checkout");
-    project.check_out(&copy);
-    program(
-        "chmod",
-        &["-R", "u+rwX,g=,o=", folder.path().to_str().unwrap()],
-    );
-    for (zone, locale) in [
-        ("Pacific/Kiritimati", "C"),
-        ("America/St_Johns", "tr_TR.UTF-8"),
-    ] {
-        let mut command = project.command(&["tags"]);
-        command
-            .current_dir(&copy)
-            .env("TZ", zone)
-            .env("LANG", locale)
-            .env("LC_ALL", locale)
-            .env_remove("HOME");
-        assert_eq!(run(&mut command).stdout, wanted);
-    }
-    program(
-        "chown",
-        &["-R", "65534:65534", folder.path().to_str().unwrap()],
-    );
-    let binary = folder.path().join("sparkpack");
-    fs_err::copy(env!("CARGO_BIN_EXE_sparkpack"), &binary).unwrap();
-    let quoted = [
-        binary.to_str().unwrap(),
-        "-C",
-        copy.to_str().unwrap(),
-        "tags",
-    ];
-    let as_nobody = [
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "env",
-        "-i",
-    ];
-    let printed = program(
-        "setpriv",
-        &as_nobody.iter().chain(&quoted).collect::<Vec<_>>(),
-    );
-    assert_eq!(printed, wanted, "as nobody, with an empty environment");
-}
-
-#[test]
-fn a_plan_needs_no_network_and_no_daemon() {
-    let project = project().with_variable("DOCKER_HOST", "unix:///nonexistent/docker.sock");
-    let wanted = tags(&project);
-    let binary = env!("CARGO_BIN_EXE_sparkpack");
-    let printed = program(
-        "unshare",
-        &[
-            "--net",
-            binary,
-            "-C",
-            project.root().to_str().unwrap(),
-            "tags",
-        ],
-    );
-    assert_eq!(parse(&printed), wanted);
-}
-
-/// Changing Spark, Python, Java or the ds pins of the built-in recipes moves what depends on them.
-#[test]
-fn the_chain_of_built_in_recipes_moves_from_where_it_changed() {
-    let files = [
-        (
-            "sparkpack.toml",
-            "format = 1\nproject = \"chain\"\nregistries.main = \"registry.example/chain\"\n\n[chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\n\n[chains.main.operator]\nsource = \"operator\"\n\n[sources.operator]\npath = \"operator\"\n\n[images.job]\nsrc = \"src\"\n\n[images.ds]\nrequirements = \"ds.txt\"\n",
-        ),
-        ("src/main.py", ""),
-        ("operator", "#!/bin/sh\n"),
-        ("ds.txt", "six==1.16.0\n"),
-        ("wheels.sh", ""),
-    ];
-    let zeros = "0".repeat(64);
-    let locked = |spark: &[&str]| {
-        let sources = spark.iter().map(|spark| {
-            format!("\n[sources.\"pyspark=={spark}\"]\nsha256 = \"sha256:{zeros}\"\n")
-        });
-        format!(
-            "format = 1\n\n[images.\"debian:bookworm-slim\"]\ndigest = \"sha256:{zeros}\"\n{}",
-            sources.collect::<String>()
-        )
-    };
-    let fresh = || {
-        let project = TestProject::new(&files);
-        project.write("sparkpack.lock", &locked(&["4.1.4", "3.5.9"]));
-        lock_requirements(&project, "ds.txt", "4.1.4", &[(SIX_16, &zeros)]);
-        project
-    };
-    let before = tags(&fresh());
-    assert_eq!(
-        before.keys().collect::<Vec<_>>(),
-        ["base", "ds", "job", "operator", "py"]
-    );
-    let moved = |change: &dyn Fn(&TestProject)| {
-        let project = fresh();
+fn each_class_of_input_moves_its_images_and_what_stands_on_them() {
+    let before = tags(&classes::project());
+    for (what, wanted, change) in MOVES {
+        let project = classes::project();
         change(&project);
-        let after = tags(&project);
-        before
-            .keys()
-            .filter(|name| after[*name] != before[*name])
-            .cloned()
-            .collect::<BTreeSet<_>>()
-    };
-    let all: BTreeSet<String> = before.keys().cloned().collect();
-    let set = |names: &[&str]| {
-        names
-            .iter()
-            .map(|name| (*name).to_owned())
-            .collect::<BTreeSet<_>>()
-    };
-    let other_spark = |p: &TestProject| {
-        p.edit("sparkpack.toml", "4.1.4", "3.5.9");
-        lock_requirements(p, "ds.txt", "3.5.9", &[(SIX_16, &zeros)]);
-    };
-    assert_eq!(moved(&other_spark), all);
-    assert_eq!(
-        moved(&|p| p.edit(
-            "sparkpack.toml",
-            "python = \"3.11\"",
-            "python = \"3.11\"\njava = \"21\""
-        )),
-        all
-    );
-    assert_eq!(
-        moved(&|p| p.edit("operator", "sh", "bash")),
-        set(&["operator"])
-    );
-    assert_eq!(
-        moved(&|p| p.edit("src/main.py", "", "x = 1\n")),
-        set(&["job"])
-    );
-    let other_wheel = |p: &TestProject| {
-        p.write("ds.txt", "six==1.17.0\n");
-        lock_requirements(p, "ds.txt", "4.1.4", &[(SIX_17, &zeros)]);
-    };
-    assert_eq!(moved(&other_wheel), set(&["ds", "job"]));
-    let comment = |p: &TestProject| p.write("ds.txt", "# pinned\r\nsix==1.16.0\r\n");
-    assert_eq!(moved(&comment), set(&[]));
-}
-
-fn mode(project: &TestProject, path: &str, mode: u32) {
-    fs_err::set_permissions(
-        project.root().join(path),
-        std::fs::Permissions::from_mode(mode),
-    )
-    .unwrap();
-}
-
-fn touch(project: &TestProject, path: &str, seconds: u64) {
-    let file = std::fs::File::options()
-        .write(true)
-        .open(project.root().join(path))
-        .unwrap();
-    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-        .unwrap();
-}
-
-/// Applies a change to the project of every class and says which images got another tag.
-fn moved_class(change: impl Fn(&TestProject)) -> String {
-    let project = classes::project();
-    let before = tags(&project);
-    change(&project);
-    let after = tags(&project);
-    assert_eq!(names_of(&before), names_of(&after));
-    let is_moved = |(name, tag): &(&String, &String)| after[*name] != **tag;
-    let moved = before
-        .iter()
-        .filter(is_moved)
-        .map(|(name, _)| name.as_str());
-    moved.collect::<Vec<_>>().join(" ")
-}
-
-fn names_of(tags: &BTreeMap<String, String>) -> String {
-    tags.keys().cloned().collect::<Vec<_>>().join(" ")
-}
-
-fn rename(project: &TestProject, from: &str, to: &str) {
-    let to = project.root().join(to);
-    fs_err::create_dir_all(to.parent().unwrap()).unwrap();
-    fs_err::rename(project.root().join(from), to).unwrap();
-}
-
-fn swap(project: &TestProject, one: &str, other: &str) {
-    rename(project, one, "swapped");
-    rename(project, other, one);
-    rename(project, "swapped", other);
-}
-
-fn link(project: &TestProject, path: &str, target: &str) {
-    let path = project.root().join(path);
-    if path.is_symlink() {
-        fs_err::remove_file(&path).unwrap();
+        assert_eq!(moved(&before, &project), *wanted, "{what}");
     }
-    symlink(target, path).unwrap();
 }
 
-fn lock_wheels(project: &TestProject, file: &str, wheels: &[(&str, char)]) {
-    let digits: Vec<String> = wheels
-        .iter()
-        .map(|(_, digit)| classes::digits(*digit))
-        .collect();
-    let wheels: Vec<(&str, &str)> = wheels
-        .iter()
-        .zip(&digits)
-        .map(|((name, _), digits)| (*name, digits.as_str()))
-        .collect();
-    lock_requirements(project, file, classes::SPARK, &wheels);
+#[test]
+fn each_class_of_what_is_no_input_leaves_every_tag() {
+    let before = tags(&classes::project());
+    for (what, change) in SAME {
+        let project = classes::project();
+        change(&project);
+        assert_eq!(moved(&before, &project), "", "{what}");
+    }
 }
 
-type Flip = (&'static str, &'static str, fn(&TestProject));
+/// What a COPY matches is asked anew in every run.
+#[test]
+fn a_new_file_that_a_pattern_matches_moves_what_copies_it() {
+    let project = classes::project();
+    project.edit(
+        "docker/ds/Dockerfile",
+        "COPY docker/ds/data/ /data/",
+        "COPY docker/ds/data/*.txt docker/ds/build.txt /data/",
+    );
+    let before = tags(&project);
+    project.write("docker/ds/data/three", "");
+    assert_eq!(moved(&before, &project), "", "no pattern matches it");
+    project.write("docker/ds/data/three.txt", "");
+    assert_eq!(moved(&before, &project), "ds job");
+}
 
-const CONTEXT_FLIPS: [Flip; 22] = [
+/// Changes of what is an input: which images they move, and how.
+type Move = (&'static str, &'static str, fn(&TestProject));
+
+const MOVES: &[Move] = &[
+    // Files of contexts.
     ("a byte of a file", classes::IMAGES, |p| {
         p.edit("docker/base/start.sh", "/bin/sh", "/bin/SH")
     }),
@@ -530,9 +158,17 @@ const CONTEXT_FLIPS: [Flip; 22] = [
         "folder",
         |p| p.write("docker/folder/Dockerfile.dockerignore", "a.txt\n"),
     ),
-];
-
-const RECIPE_FLIPS: [Flip; 16] = [
+    ("the exec bit given to a file", "ds job", |p| {
+        mode(p, "docker/ds/data/one", 0o744)
+    }),
+    ("a new symlink", "ds job", |p| {
+        link(p, "docker/ds/data/link", "one")
+    }),
+    ("a file cut in two", "ds job", |p| {
+        p.write("docker/ds/data/one", "1");
+        p.write("docker/ds/data/one2", "\n");
+    }),
+    // Dockerfiles, and what the configuration says of them.
     ("a comment in base's Dockerfile", classes::IMAGES, |p| {
         p.edit("docker/base/Dockerfile", "COPY jars", "# jars\nCOPY jars")
     }),
@@ -599,9 +235,23 @@ const RECIPE_FLIPS: [Flip; 16] = [
             "FROM base\nCOPY --from=py / /",
         );
     }),
-];
-
-const LOCK_FLIPS: [Flip; 15] = [
+    ("a line of the job's Dockerfile", "job", |p| {
+        p.edit("docker/job/Dockerfile", "/opt/job/", "/opt/jobs/")
+    }),
+    ("the parent in the configuration", "packed", |p| {
+        p.edit(
+            "sparkpack.toml",
+            "[images.packed]\nparent = \"py\"",
+            "[images.packed]\nparent = \"ds\"",
+        )
+    }),
+    ("the platform", classes::IMAGES, |p| {
+        platforms(p, &["linux/arm64"])
+    }),
+    ("a second platform", classes::IMAGES, |p| {
+        platforms(p, &["linux/amd64", "linux/arm64"])
+    }),
+    // The lock and sources.
     ("the root's digest", classes::IMAGES, |p| {
         p.edit(
             "sparkpack.lock",
@@ -669,10 +319,7 @@ const LOCK_FLIPS: [Flip; 15] = [
         |p| revise(p, "py", 1, "CVE"),
     ),
     ("a rebuild of the job", "job", |p| revise(p, "job", 1, "\n")),
-    ("nothing", "", |_| ()),
-];
-
-const JOB_FLIPS: [Flip; 16] = [
+    // Code and wheels.
     ("a byte of the main file", "job", |p| {
         p.edit("src/main.py", "main", "Main")
     }),
@@ -741,80 +388,27 @@ const JOB_FLIPS: [Flip; 16] = [
         lock_wheels(p, "requirements.txt", &[(classes::IDNA, '5')]);
         lock_wheels(p, "packed.txt", &[(classes::SIX, '4')]);
     }),
+    ("a byte of a module", "job", |p| {
+        p.edit("src/jobs/one.py", "1", "2")
+    }),
+    ("a new module", "job", |p| p.write("src/jobs/three.py", "")),
+    ("a module's name", "job", |p| {
+        rename(p, "src/jobs/two.py", "src/jobs/duo.py")
+    }),
+    ("the case of a module's name", "job", |p| {
+        rename(p, "src/jobs/two.py", "src/jobs/Two.py")
+    }),
+    ("the exec bit given to a module", "job", |p| {
+        mode(p, "src/jobs/one.py", 0o755)
+    }),
 ];
 
-fn revise(project: &TestProject, image: &str, number: u32, reason: &str) {
-    let lock = project.read("sparkpack.lock");
-    let text = format!("{lock}\n[revisions.{image}]\nnumber = {number}\nreason = {reason:?}\n");
-    project.write("sparkpack.lock", &text);
-}
-
-#[test]
-fn a_comment_in_bases_dockerfile_moves_base_and_all_that_stands_on_it() {
-    let moved = moved_class(|p| p.edit("docker/base/Dockerfile", "COPY jars", "# jars\nCOPY jars"));
-    assert_eq!(
-        moved,
-        classes::IMAGES,
-        "a comment is among the Dockerfile's bytes"
-    );
-}
-
-#[test]
-fn the_exec_bit_of_a_script_moves_what_copies_it() {
-    assert_eq!(
-        moved_class(|p| mode(p, "docker/ds/data/one", 0o744)),
-        "ds job"
-    );
-    assert_eq!(moved_class(|p| mode(p, "src/run.sh", 0o644)), "job");
-    assert_eq!(
-        moved_class(|p| mode(p, "docker/ds/data/one", 0o655)),
-        "",
-        "only the owner's counts"
-    );
-}
-
-#[test]
-fn a_symlinks_target_moves_what_copies_it() {
-    let moved = moved_class(|p| link(p, "docker/base/conf/link.conf", "b.conf"));
-    assert_eq!(moved, classes::IMAGES, "its text");
-    let moved = moved_class(|p| link(p, "src/link.py", "jobs/two.py"));
-    assert_eq!(moved, "job", "in a job's code what it leads to");
-    assert_eq!(moved_class(|p| link(p, "src/link.py", "./jobs/one.py")), "");
-}
-
-#[test]
-fn the_case_of_a_files_name_moves_what_copies_it() {
-    let moved = moved_class(|p| rename(p, "docker/ds/data/one", "docker/ds/data/One"));
-    assert_eq!(moved, "ds job");
-    let moved = moved_class(|p| rename(p, "src/jobs/two.py", "src/jobs/Two.py"));
-    assert_eq!(moved, "job");
-}
-
-#[test]
-fn a_file_that_no_copy_matches_moves_nothing() {
-    for (path, text) in [
-        ("docker/base/notes.txt", "x"),
-        ("docker/base/start.sh.orig", ""),
-        ("docker/ds/data2/one", ""),
-        ("docker/ds/unfinished.txt", "x"),
-        ("folder/drop.log", "x"),
-        ("README.md", ""),
-    ] {
-        assert_eq!(moved_class(|p| p.write(path, text)), "", "{path}");
-    }
-}
-
-#[test]
-fn each_class_of_input_moves_its_images_and_what_stands_on_them() {
-    let tables = [&CONTEXT_FLIPS[..], &RECIPE_FLIPS, &LOCK_FLIPS, &JOB_FLIPS];
-    for (what, wanted, change) in tables.into_iter().flatten() {
-        assert_eq!(moved_class(change), *wanted, "{what}");
-    }
-}
-
+/// Changes of what is no input.
 type Same = (&'static str, fn(&TestProject));
 
-const CHECKOUT_SAME: [Same; 20] = [
+const SAME: &[Same] = &[
+    ("nothing", |_| ()),
+    // How the checkout lies there.
     ("a new time on every file", |p| {
         everywhere(p, |path| {
             drop(program("touch", &["-h", "-d", "2001-02-03", path]))
@@ -903,9 +497,7 @@ const CHECKOUT_SAME: [Same; 20] = [
         p.edit("kubernetes/job.yml", "kind: Pod", "# why\nkind: Pod")
     }),
     ("pins", |p| p.write("sparkpack.pins", "x")),
-];
-
-const CONTEXT_SAME: [Same; 12] = [
+    // Files that nothing takes, and those that mean the same.
     ("a file that no COPY matches", |p| {
         p.edit("docker/base/notes.txt", "matches", "wants")
     }),
@@ -928,7 +520,20 @@ const CONTEXT_SAME: [Same; 12] = [
     ("a file that exclude leaves out", |p| {
         p.edit("src/notes.md", "excluded", "left out")
     }),
-    ("tests", |p| p.write("src/deep/tests/test_one.py", "x")),
+    ("tests", |p| {
+        p.write("src/tests/test_one.py", "x");
+        p.write("src/deep/tests/test_one.py", "x");
+    }),
+    ("version control in the code", |p| {
+        p.write("src/.git/config", "x")
+    }),
+    ("new files whose names only begin as a COPY's source", |p| {
+        p.write("docker/base/start.sh.orig", "");
+        p.write("docker/ds/data2/one", "");
+    }),
+    ("another way of a link in the code to the same", |p| {
+        link(p, "src/link.py", "./jobs/one.py")
+    }),
     ("libs that a Makefile left", |p| {
         p.write("src/libs/six.py", "x")
     }),
@@ -954,9 +559,7 @@ const CONTEXT_SAME: [Same; 12] = [
             "context = \"another/place\"",
         );
     }),
-];
-
-const NAME_SAME: [Same; 21] = [
+    // Names, places and forms in the configuration and the locks.
     ("another registry", |p| {
         p.edit(
             "sparkpack.toml",
@@ -1085,6 +688,53 @@ const NAME_SAME: [Same; 21] = [
     ),
 ];
 
+fn mode(project: &TestProject, path: &str, mode: u32) {
+    fs_err::set_permissions(
+        project.root().join(path),
+        std::fs::Permissions::from_mode(mode),
+    )
+    .unwrap();
+}
+
+fn rename(project: &TestProject, from: &str, to: &str) {
+    let to = project.root().join(to);
+    fs_err::create_dir_all(to.parent().unwrap()).unwrap();
+    fs_err::rename(project.root().join(from), to).unwrap();
+}
+
+fn swap(project: &TestProject, one: &str, other: &str) {
+    rename(project, one, "swapped");
+    rename(project, other, one);
+    rename(project, "swapped", other);
+}
+
+fn link(project: &TestProject, path: &str, target: &str) {
+    let path = project.root().join(path);
+    if path.is_symlink() {
+        fs_err::remove_file(&path).unwrap();
+    }
+    symlink(target, path).unwrap();
+}
+
+fn lock_wheels(project: &TestProject, file: &str, wheels: &[(&str, char)]) {
+    let digits: Vec<String> = wheels
+        .iter()
+        .map(|(_, digit)| classes::digits(*digit))
+        .collect();
+    let wheels: Vec<(&str, &str)> = wheels
+        .iter()
+        .zip(&digits)
+        .map(|((name, _), digits)| (*name, digits.as_str()))
+        .collect();
+    lock_requirements(project, file, classes::SPARK, &wheels);
+}
+
+fn revise(project: &TestProject, image: &str, number: u32, reason: &str) {
+    let lock = project.read("sparkpack.lock");
+    let text = format!("{lock}\n[revisions.{image}]\nnumber = {number}\nreason = {reason:?}\n");
+    project.write("sparkpack.lock", &text);
+}
+
 fn everywhere(project: &TestProject, change: fn(&str)) {
     for entry in walkdir::WalkDir::new(project.root()).min_depth(1) {
         let entry = entry.unwrap();
@@ -1107,11 +757,170 @@ fn git(project: &TestProject) {
     );
 }
 
+/// Sets the platforms; the wheels that are locked fit all of them.
+fn platforms(project: &TestProject, platforms: &[&str]) {
+    let list = format!("platforms = {platforms:?}\nexclude =");
+    project.edit("sparkpack.toml", "exclude =", &list);
+    let locked = format!("# platforms: {}\n", platforms.join(" "));
+    for lock in ["requirements.lock", "packed.lock"] {
+        project.edit(lock, "# platforms: linux/amd64\n", &locked);
+    }
+}
+
 #[test]
-fn each_class_of_what_is_no_input_leaves_every_tag() {
-    let tables = [&CHECKOUT_SAME[..], &CONTEXT_SAME, &NAME_SAME];
-    for (what, change) in tables.into_iter().flatten() {
-        assert_eq!(moved_class(change), "", "{what}");
+fn the_registry_is_in_the_reference() {
+    let project = classes::project();
+    project.edit(
+        "sparkpack.toml",
+        "registry.example/classes",
+        "other.example:5000/team",
+    );
+    let reference = project.reference("job");
+    assert!(
+        reference.starts_with("other.example:5000/team/job:"),
+        "{reference}"
+    );
+}
+
+/// The same checkout, by another user, elsewhere, in another time zone and locale, with another umask, without a home.
+#[test]
+fn another_checkout_on_another_machine_has_the_same_tags() {
+    let project = classes::project();
+    let wanted = project.succeed(&["tags"]).stdout;
+    let folder = tempfile::Builder::new()
+        .prefix("with spaces and ü ")
+        .tempdir()
+        .unwrap();
+    let copy = folder.path().join("a/b c/checkout");
+    project.check_out(&copy);
+    program(
+        "chmod",
+        &["-R", "u+rwX,g=,o=", folder.path().to_str().unwrap()],
+    );
+    for (zone, locale) in [
+        ("Pacific/Kiritimati", "C"),
+        ("America/St_Johns", "tr_TR.UTF-8"),
+    ] {
+        let mut command = project.command(&["tags"]);
+        command
+            .current_dir(&copy)
+            .env("TZ", zone)
+            .env("LANG", locale)
+            .env("LC_ALL", locale)
+            .env_remove("HOME");
+        assert_eq!(run(&mut command).stdout, wanted);
+    }
+    program(
+        "chown",
+        &["-R", "65534:65534", folder.path().to_str().unwrap()],
+    );
+    let binary = folder.path().join("sparkpack");
+    fs_err::copy(env!("CARGO_BIN_EXE_sparkpack"), &binary).unwrap();
+    let quoted = [
+        binary.to_str().unwrap(),
+        "-C",
+        copy.to_str().unwrap(),
+        "tags",
+    ];
+    let as_nobody = [
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "env",
+        "-i",
+    ];
+    let printed = program(
+        "setpriv",
+        &as_nobody.iter().chain(&quoted).collect::<Vec<_>>(),
+    );
+    assert_eq!(printed, wanted, "as nobody, with an empty environment");
+}
+
+#[test]
+fn a_plan_needs_no_network_and_no_daemon() {
+    let project =
+        classes::project().with_variable("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    let wanted = tags(&project);
+    let binary = env!("CARGO_BIN_EXE_sparkpack");
+    let printed = program(
+        "unshare",
+        &[
+            "--net",
+            binary,
+            "-C",
+            project.root().to_str().unwrap(),
+            "tags",
+        ],
+    );
+    assert_eq!(parse(&printed), wanted);
+}
+
+/// A change that uses what is around it.
+type Change<'a> = &'a dyn Fn(&TestProject);
+
+/// Changing Spark, Python, Java or the ds pins of the built-in recipes moves what depends on them.
+#[test]
+fn the_chain_of_built_in_recipes_moves_from_where_it_changed() {
+    let files = [
+        (
+            "sparkpack.toml",
+            "format = 1\nproject = \"chain\"\nregistries.main = \"registry.example/chain\"\n\n[chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\n\n[chains.main.operator]\nsource = \"operator\"\n\n[sources.operator]\npath = \"operator\"\n\n[images.job]\nsrc = \"src\"\n\n[images.ds]\nrequirements = \"ds.txt\"\n",
+        ),
+        ("src/main.py", ""),
+        ("operator", "#!/bin/sh\n"),
+        ("ds.txt", "six==1.16.0\n"),
+        ("wheels.sh", ""),
+    ];
+    let zeros = "0".repeat(64);
+    let locked = |spark: &[&str]| {
+        let sources = spark.iter().map(|spark| {
+            format!("\n[sources.\"pyspark=={spark}\"]\nsha256 = \"sha256:{zeros}\"\n")
+        });
+        format!(
+            "format = 1\n\n[images.\"debian:bookworm-slim\"]\ndigest = \"sha256:{zeros}\"\n{}",
+            sources.collect::<String>()
+        )
+    };
+    let fresh = || {
+        let project = TestProject::new(&files);
+        project.write("sparkpack.lock", &locked(&["4.1.4", "3.5.9"]));
+        lock_requirements(&project, "ds.txt", "4.1.4", &[(SIX_16, &zeros)]);
+        project
+    };
+    let before = tags(&fresh());
+    assert_eq!(
+        before.keys().collect::<Vec<_>>(),
+        ["base", "ds", "job", "operator", "py"]
+    );
+    let changes: [(&str, &str, Change<'_>); 6] = [
+        ("Spark", "base ds job operator py", &|p| {
+            p.edit("sparkpack.toml", "4.1.4", "3.5.9");
+            lock_requirements(p, "ds.txt", "3.5.9", &[(SIX_16, &zeros)]);
+        }),
+        ("Java", "base ds job operator py", &|p| {
+            let python = "python = \"3.11\"";
+            p.edit(
+                "sparkpack.toml",
+                python,
+                &format!("{python}\njava = \"21\""),
+            );
+        }),
+        ("the operator", "operator", &|p| {
+            p.edit("operator", "sh", "bash")
+        }),
+        ("the job", "job", &|p| p.write("src/main.py", "x = 1\n")),
+        ("a wheel of ds", "ds job", &|p| {
+            p.write("ds.txt", "six==1.17.0\n");
+            lock_requirements(p, "ds.txt", "4.1.4", &[(SIX_17, &zeros)]);
+        }),
+        ("a comment in requirements", "", &|p| {
+            p.write("ds.txt", "# pinned\r\nsix==1.16.0\r\n")
+        }),
+    ];
+    for (what, wanted, change) in changes {
+        let project = fresh();
+        change(&project);
+        assert_eq!(moved(&before, &project), wanted, "{what}");
     }
 }
 

@@ -32,8 +32,6 @@ impl Chain {
     fn elsewhere(&self) -> TestProject {
         let other = TestProject::new(&[]);
         self.project.check_out(&other.root());
-        // The copy takes files only.
-        symlink("ds.txt", other.root().join("docker/ds/link.txt")).unwrap();
         other.sign_in(&self.host, USER, PASSWORD);
         self.forget_images();
         other

@@ -183,7 +183,7 @@ impl TestProject {
 
     /// Copies the project without `dist` as another machine would have it: other times, another umask, another order.
     pub(crate) fn check_out(&self, copy: &Path) {
-        let script = "umask 077; mkdir -p \"$2\" && (cd \"$1\" && find . -type f ! -path './dist/*' | sort -r \
+        let script = "umask 077; mkdir -p \"$2\" && (cd \"$1\" && find . ! -type d ! -path './dist/*' | sort -r \
                       | tar -cf - -T -) | tar -xmf - -C \"$2\"";
         let root = self.root();
         let paths = [root.to_str().unwrap(), copy.to_str().unwrap()];
