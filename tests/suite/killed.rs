@@ -78,10 +78,12 @@ impl Call {
 
 /// `sparkpack` with these arguments under strace.
 fn traced(project: &TestProject, options: &[&str], arguments: &[&str]) -> Output {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
     let own = project.command(arguments);
-    // On one core, so that the calls of a run have the same numbers in the next one.
+    // On one core, so that the calls of a run have the same numbers in the next one; the next run on the next core.
+    let core = RUNS.fetch_add(1, Ordering::Relaxed) % cores();
     let mut command = Command::new("taskset");
-    command.args(["--cpu-list", "0", "strace"]);
+    command.args(["--cpu-list", &core.to_string(), "strace"]);
     let trace = project.home().join("trace");
     command.arg("-o").arg(trace).args(options);
     command.arg(own.get_program()).args(own.get_args());
@@ -267,6 +269,10 @@ fn each_in_its_project<T: Sync>(cases: &[T], check: impl Fn(&T, &TestProject) + 
     each(&pairs, |(case, project)| check(case, project));
 }
 
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Works on as many threads as there are cores.
 fn each<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
@@ -276,8 +282,7 @@ fn each<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
         }
     };
     thread::scope(|scope| {
-        let cores = thread::available_parallelism().map_or(2, usize::from);
-        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..cores()).map(|_| scope.spawn(work)).collect();
         for worker in workers {
             worker.join().unwrap();
         }
