@@ -1,7 +1,7 @@
 //! The four configurations that the schema must carry: they load, plan and give the right references, even where what
 //! stands behind them comes later.
 
-use crate::support::{TestProject, lock_requirements};
+use crate::support::{Chain, TestProject, lock_requirements, small};
 
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -298,11 +298,10 @@ src = "src"
 /// What comes later says so.
 #[test]
 fn several_platforms_are_planned_but_not_built() {
-    let project = crate::support::small::project("registry.example/root:1", "registry.example");
-    project.write(
-        "sparkpack.lock",
-        &crate::support::small::lock("registry.example/root:1"),
-    );
+    // `build` asks the daemon before it refuses.
+    let chain = Chain::new("layouts-platforms");
+    let project = &chain.project;
+    project.write("sparkpack.lock", &small::lock(&chain.root.name));
     project.edit(
         "sparkpack.toml",
         "project = \"small\"",

@@ -25,6 +25,7 @@
 //! - `hostile_input`: manifests that somebody wrote to mislead change in their images only, or are refused
 //! - `why`: what makes an image differ, from wherever its record still is
 //! - `documentation`: the pages that are made from the code are what the code says
+//! - `left_out`: what `scripts/test --fast` leaves out is what needs a daemon or a registry
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
@@ -35,11 +36,16 @@
 //! What needs a Docker daemon or a registry stands here, by the beginnings of the tests' names; `scripts/test --fast` leaves
 //! it out.
 //!
-//! fast leaves out `adapters::docker::tests` `adapters::registry::client::tests::real`
-//! fast leaves out `building::` `documents::` `portability::` `ignoring::` `pins::` `pushing::` `real::` `why::` `locking::`
-//! fast leaves out `mistakes::a_broken_dockerfile_shows_the_failing_line` `naming::docker_and_skopeo_read_the_same`
-//! fast leaves out `staleness::whatever_is_done_to_dist_` `planning::a_plan_is_what_a_build_then_does`
-//! fast leaves out `planning::the_registry_is_only_read_and_only_for_remote` `planning::a_strict_push_`
+//! fast leaves out `adapters::docker::tests::both_` `adapters::docker::tests::a_copy_of_` `adapters::docker::tests::a_command_`
+//! fast leaves out `adapters::docker::tests::a_dockerfile_` `adapters::docker::tests::a_parent_` `adapters::docker::tests::a_large_`
+//! fast leaves out `adapters::docker::tests::a_context_` `adapters::docker::tests::an_` `adapters::docker::tests::labels_`
+//! fast leaves out `adapters::docker::tests::a_daemon_is_` `adapters::docker::tests::tags_` `adapters::docker::tests::transfer::`
+//! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
+//! fast leaves out `adapters::registry::client::tests::real::a_wrong_` `adapters::registry::client::tests::real::tls_`
+//! fast leaves out `building::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `pushing::` `real::` `why::`
+//! fast leaves out `layouts::several_platforms_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
+//! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
+//! fast leaves out `portability::every_checkout_` `staleness::whatever_is_done_to_dist_`
 //!
 //! `tests/more/main.rs` is for those that need the registries of Maven and Go.
 
@@ -65,6 +71,7 @@ mod hostile_input;
 mod ignoring;
 mod killed;
 mod layouts;
+mod left_out;
 mod locking;
 mod manifest_cache;
 mod manifests;
