@@ -162,7 +162,7 @@ impl AsRef<ImageInfo> for ImageInfo {
 
 impl AsRef<ImageInfo> for RegistryImage {
     fn as_ref(&self) -> &ImageInfo {
-        &self.facts
+        &self.info
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn registry_image(info: ImageInfo) -> RegistryImage {
         digest: Digest::of(&manifest),
         media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
         manifest,
-        facts: info,
+        info,
     }
 }
 

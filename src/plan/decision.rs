@@ -58,7 +58,7 @@ pub fn to_build(
     match (found.fingerprint(), parent) {
         (None, _) => Some(Reason::NotOurs),
         (Some(other), _) if other != stage.fingerprint.hex() => Some(Reason::OtherInputs),
-        (Some(_), Some((reference, facts))) if !found.stands_on(facts) => {
+        (Some(_), Some((reference, info))) if !found.stands_on(info) => {
             Some(Reason::OtherParent(reference.clone()))
         }
         (Some(_), _) => None,

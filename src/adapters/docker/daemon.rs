@@ -133,8 +133,8 @@ impl Daemon {
     pub fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DockerError> {
         let doing = || format!("inspect `{name}`");
         match self.ask(self.client.inspect_image(name)) {
-            Ok(answer) => match facts(answer) {
-                Ok(facts) => Ok(Some(facts)),
+            Ok(answer) => match info(answer) {
+                Ok(info) => Ok(Some(info)),
                 Err(message) => Err(DockerError::Answer {
                     doing: doing(),
                     message,
@@ -287,7 +287,7 @@ fn natural_builder(ping: Ping) -> BuilderKind {
 }
 
 /// What an inspection answered; the error says what is missing in it.
-fn facts(answer: ImageInspect) -> Result<ImageInfo, String> {
+fn info(answer: ImageInspect) -> Result<ImageInfo, String> {
     let id = answer.id.ok_or("the answer has no image ID")?;
     let layers = answer.root_fs.and_then(|root| root.layers);
     let diff_ids = layers

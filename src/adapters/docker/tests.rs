@@ -197,12 +197,12 @@ fn both_builders_make_the_image_that_was_asked_for() {
             .insert("TEXT".to_owned(), nonce.clone());
         let (result, events) = fixture.build(&request);
         let built = result.unwrap();
-        let facts = fixture.daemon.inspect(&name.to_string()).unwrap().unwrap();
-        assert_eq!((&facts, &facts.platform), (&built, &Platform::default()));
-        assert_eq!((facts.diff_ids.len(), facts.size), (2, 2), "{builder:?}");
-        assert_eq!(facts.labels["dev.sparkpack.test"], nonce);
-        assert_eq!(facts.labels["text"], nonce);
-        assert!(facts.repo_digests.is_empty());
+        let info = fixture.daemon.inspect(&name.to_string()).unwrap().unwrap();
+        assert_eq!((&info, &info.platform), (&built, &Platform::default()));
+        assert_eq!((info.diff_ids.len(), info.size), (2, 2), "{builder:?}");
+        assert_eq!(info.labels["dev.sparkpack.test"], nonce);
+        assert_eq!(info.labels["text"], nonce);
+        assert!(info.repo_digests.is_empty());
         let texts: Vec<&str> = steps(&events).iter().map(|step| step.2).collect();
         assert!(
             texts.contains(&"COPY files/a /a"),
@@ -317,9 +317,9 @@ fn a_parent_is_named_by_a_tag_that_holds_its_image_id() {
         let name = fixture.name("child");
         let dockerfile = format!("FROM {exact}\nCOPY Dockerfile /\n");
         let (result, _) = fixture.build(&request(&name, &dockerfile, Vec::new()));
-        let facts = |name: &str| fixture.daemon.inspect(name).unwrap().unwrap();
-        let child = facts(result.unwrap().id.as_str());
-        assert!(child.stands_on(&facts(id.as_str())), "{child:?}");
+        let info = |name: &str| fixture.daemon.inspect(name).unwrap().unwrap();
+        let child = info(result.unwrap().id.as_str());
+        assert!(child.stands_on(&info(id.as_str())), "{child:?}");
         assert_eq!(child.diff_ids.len(), 2);
     }
 }
@@ -398,13 +398,13 @@ fn an_imported_image_can_be_copied_from() {
             .daemon
             .import(&entries, &labels, &platform, &source)
             .unwrap();
-        let facts = fixture
+        let info = fixture
             .daemon
             .inspect(&source.to_string())
             .unwrap()
             .unwrap();
-        assert_eq!((&facts, facts.diff_ids.len()), (&imported, 1));
-        assert_eq!((facts.labels, facts.size), (labels, 15));
+        assert_eq!((&info, info.diff_ids.len()), (&imported, 1));
+        assert_eq!((info.labels, info.size), (labels, 15));
         let name = fixture.name("copies");
         let dockerfile = format!("FROM scratch\nCOPY --from={source} /folder/text /text\n");
         let (result, _) = fixture.build(&request(&name, &dockerfile, Vec::new()));
@@ -417,7 +417,7 @@ fn an_imported_image_can_be_copied_from() {
         let mut tar = Vec::new();
         crate::package::archive::write_tar(&entries, &[], &mut tar).unwrap();
         assert_eq!(
-            facts.diff_ids,
+            info.diff_ids,
             [Digest::of(&tar)],
             "the layer is the tar, byte for byte"
         );
@@ -499,7 +499,7 @@ fn a_daemon_is_a_destination() {
 }
 
 #[test]
-fn tags_and_facts_of_what_is_not_there() {
+fn tags_and_info_of_what_is_not_there() {
     let mut fixture = DaemonFixture::new(None);
     let name = fixture.name("nowhere");
     let id = Digest::of(b"no image");

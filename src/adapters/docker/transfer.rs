@@ -120,12 +120,12 @@ impl Daemon {
             tag: reference.tag.clone().filter(|_| reference.digest.is_none()),
             ..reference.clone()
         };
-        let Some(facts) = self.inspect(&pulled.to_string())? else {
+        let Some(info) = self.inspect(&pulled.to_string())? else {
             return Err(failed(
                 "the daemon says it is there, and has it not".to_owned(),
             ));
         };
-        Ok(ImageMismatch::of_platform(&facts, platform, reference)?)
+        Ok(ImageMismatch::of_platform(&info, platform, reference)?)
     }
 
     fn client_with(&self, registry_auth: &str) -> bollard::Docker {

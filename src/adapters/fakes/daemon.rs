@@ -165,7 +165,7 @@ impl ImageDaemon for DaemonInMemory {
                 message: "manifest unknown".to_owned(),
             });
         };
-        self.images.put(&reference.to_string(), found.facts);
+        self.images.put(&reference.to_string(), found.info);
         Ok(())
     }
 

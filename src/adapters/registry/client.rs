@@ -43,7 +43,7 @@ pub struct RegistryImage {
     /// The manifest as it is served, byte for byte.
     pub manifest: Vec<u8>,
     /// What the manifest and the config say.
-    pub facts: ImageInfo,
+    pub info: ImageInfo,
 }
 
 /// What a HEAD request says of a reference.
@@ -134,7 +134,7 @@ impl RegistryClient {
 
     /// The image of a reference: that of the platform where there is an index.
     ///
-    /// A manifest that stands alone is given whatever its platform is, which is among its facts.
+    /// A manifest that stands alone is given whatever its platform is, which its info says.
     ///
     /// # Errors
     /// Of any answer but the image and "there is none"; an index without the platform; bytes of another digest.
@@ -298,12 +298,12 @@ impl RegistrySession {
         };
         let config = self.config(&request, &manifest.config).await?;
         let config = ImageConfig::parse(&config).map_err(odd)?;
-        let facts = config.info(&manifest).map_err(odd)?;
+        let info = config.info(&manifest).map_err(odd)?;
         Ok(Some(RegistryImage {
             digest: served.digest,
             media_type: document::media_type(&manifest, &served.content_type),
             manifest: served.bytes.to_vec(),
-            facts,
+            info,
         }))
     }
 

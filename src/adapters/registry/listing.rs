@@ -58,8 +58,8 @@ impl RegistrySession {
                 // The digest is what counts: a config that cannot be read is told when the image is used.
                 let config = self.config(request, &manifest.config).await.ok();
                 let config = config.and_then(|config| ImageConfig::parse(&config).ok());
-                let facts = config.and_then(|config| config.info(&manifest).ok());
-                let platform = facts.map(|facts| (facts.platform, served.digest.clone()));
+                let info = config.and_then(|config| config.info(&manifest).ok());
+                let platform = info.map(|info| (info.platform, served.digest.clone()));
                 platform.into_iter().collect()
             }
         };

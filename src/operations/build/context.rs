@@ -177,13 +177,10 @@ impl ContextWriter<'_> {
         };
         match self.run.prepared.lock.images.get(text) {
             Some(LockedImage::LocalDaemon { local_id }) => match daemon.inspect(text)? {
-                Some(facts) if facts.id == *local_id => Ok(text.to_owned()),
+                Some(info) if info.id == *local_id => Ok(text.to_owned()),
                 found => {
-                    let what = found.map_or("it is not in the local daemon".to_owned(), |facts| {
-                        format!(
-                            "the local daemon has {} under that name",
-                            facts.id.short(12)
-                        )
+                    let what = found.map_or("it is not in the local daemon".to_owned(), |info| {
+                        format!("the local daemon has {} under that name", info.id.short(12))
                     });
                     Err(unexpected(
                         format!(
@@ -238,7 +235,7 @@ impl ContextWriter<'_> {
         let reference = repository.with_tag(key.short(16));
         let is_there = daemon
             .inspect(&reference.to_string())?
-            .is_some_and(|facts| facts.fingerprint() == Some(key.hex()));
+            .is_some_and(|info| info.fingerprint() == Some(key.hex()));
         if !is_there {
             let entries = self.fetch(name, progress)?;
             progress.step(Step::ImportSource(name));

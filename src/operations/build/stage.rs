@@ -78,34 +78,34 @@ impl<'a> StageBuilder<'a> {
             None => daemon.find(reference, &stage.platform)?,
         };
         let parent = stage.base().and_then(|parent| below.get(parent));
-        let standing = parent.map(|parent| (&parent.reference, &parent.facts));
+        let standing = parent.map(|parent| (&parent.reference, &parent.info));
         let reason = decision::to_build(stage, found.as_ref(), standing);
-        let (facts, action) = match (reason, found) {
-            (None, Some(facts)) => {
+        let (info, action) = match (reason, found) {
+            (None, Some(info)) => {
                 self.run.session.events.note(Note::InDaemon {
                     stage: &stage.name,
                     reference,
                 });
-                (facts, Action::Reused)
+                (info, Action::Reused)
             }
             (reason, _) => {
                 let mut progress = self.run.session.events.begin(&stage.name);
                 progress.step(Step::Build(&reason.unwrap_or(Reason::Missing)));
-                let facts = match &stage.inputs.recipe {
+                let info = match &stage.inputs.recipe {
                     Recipe::Dockerfile(inputs) => {
                         let request = |context| self.request(stage, inputs, parent, context);
                         self.build(builder, stage, inputs, &request, progress.as_mut())?
                     }
                     Recipe::Files(_) => return Err(not_from_files(stage)),
                 };
-                let size = facts.size;
+                let size = info.size;
                 progress.end(Outcome::Built { reference, size });
-                (facts, Action::Built)
+                (info, Action::Built)
             }
         };
         Ok(BuiltImage {
             reference: reference.clone(),
-            facts,
+            info,
             action,
         })
     }
@@ -151,7 +151,7 @@ impl<'a> StageBuilder<'a> {
             platform: stage.platform.clone(),
             base: parent.map(|parent| ExpectedBase {
                 reference: parent.reference.clone(),
-                diff_ids: parent.facts.diff_ids.clone(),
+                diff_ids: parent.info.diff_ids.clone(),
             }),
             no_cache: false,
         })

@@ -179,7 +179,7 @@ fn what_is_missing_is_built_and_then_found() {
         assert_eq!(run.needed("job").unwrap(), ["job"]);
         let second = run.make(&builder).unwrap();
         assert!(second.values().all(|made| made.action == Action::Reused));
-        assert_eq!(second["job"].facts, first["job"].facts);
+        assert_eq!(second["job"].info, first["job"].info);
         assert_eq!(builder.requests().len(), 2);
         assert_eq!(run.told(), "base is there\njob is there\n");
     });
@@ -201,7 +201,7 @@ fn the_builder_is_handed_the_context_the_labels_and_the_base() {
         assert_eq!(base.base, None);
         let expected = job.base.as_ref().unwrap();
         assert_eq!(expected.reference, base.reference);
-        assert_eq!(expected.diff_ids, made["base"].facts.diff_ids);
+        assert_eq!(expected.diff_ids, made["base"].info.diff_ids);
         assert!(!job.no_cache);
     });
 }
@@ -212,13 +212,13 @@ fn a_stage_on_another_parent_is_built_again() {
         let builder = RecordingBuilder::new(&run.daemon);
         let first = run.make(&builder).unwrap();
         let mut other = image("another base");
-        other.labels = first["base"].facts.labels.clone();
+        other.labels = first["base"].info.labels.clone();
         let base = first["base"].reference.to_string();
         run.daemon.put(&base, other.clone());
         let second = run.make(&builder).unwrap();
         assert_eq!(second["base"].action, Action::Reused);
         assert_eq!(second["job"].action, Action::Built);
-        assert!(second["job"].facts.stands_on(&other));
+        assert!(second["job"].info.stands_on(&other));
     });
 }
 
@@ -275,7 +275,7 @@ fn a_failed_step_is_told_with_its_line_and_nothing_is_made_of_it() {
 fn rebuilt(reference: &str) -> BuiltImage {
     BuiltImage {
         reference: reference.parse().unwrap(),
-        facts: image(reference),
+        info: image(reference),
         action: Action::Built,
     }
 }

@@ -66,9 +66,9 @@ impl ImageResult {
             name: name.to_owned(),
             reference: made.reference.clone(),
             digest: None,
-            id: made.facts.id.clone(),
+            id: made.info.id.clone(),
             size: Size {
-                unpacked: Some(made.facts.size),
+                unpacked: Some(made.info.size),
                 compressed: None,
             },
             action: made.action,
@@ -185,7 +185,7 @@ fn naming_images(session: &Session<'_>) -> BTreeSet<PathBuf> {
 #[derive(Clone, Debug)]
 pub(crate) struct BuiltImage {
     pub(crate) reference: Reference,
-    pub(crate) facts: ImageInfo,
+    pub(crate) info: ImageInfo,
     pub(crate) action: Action,
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn push_beside(
     image: &RegistryImage,
     reference: &Reference,
 ) -> Result<(), Error> {
-    let says = image.facts.labels.get(LABEL_RECORD_DIGEST);
+    let says = image.info.labels.get(LABEL_RECORD_DIGEST);
     if says.is_none_or(String::is_empty) {
         return Ok(());
     }
@@ -65,10 +65,10 @@ mod tests {
         let stage = &prepared.plan.stages["job"].platforms[0];
         let reference = "registry.example/small/job:1".parse().unwrap();
         let push = |label: Option<&str>| {
-            let mut facts = image("job");
+            let mut info = image("job");
             let label = label.map(|label| (LABEL_RECORD_DIGEST.to_owned(), label.to_owned()));
-            facts.labels.extend(label);
-            push_beside(&services, stage, &registry_image(facts), &reference)
+            info.labels.extend(label);
+            push_beside(&services, stage, &registry_image(info), &reference)
         };
         // The registry would have to be asked, which is forbidden.
         push(None).unwrap();

@@ -357,14 +357,14 @@ impl<'a> Records<'a> {
             .services
             .daemon()
             .and_then(|daemon| Ok(daemon.inspect(&name.to_string())?));
-        let facts = inspected.map_err(|error| {
+        let info = inspected.map_err(|error| {
             let said = LookupFailure::Failed(error);
             self.daemon_fails.get_or_init(|| said.to_string());
             said
         })?;
-        let facts = facts
-            .ok_or_else(|| LookupFailure::Nothing(format!("the daemon does not have {name}")))?;
-        self.of_facts(&facts, wanted, "the daemon's image", &|fingerprint| {
+        let info =
+            info.ok_or_else(|| LookupFailure::Nothing(format!("the daemon does not have {name}")))?;
+        self.of_info(&info, wanted, "the daemon's image", &|fingerprint| {
             Err(LookupFailure::Nothing(format!(
                 "the record of the daemon's image, {}, is too large for its label",
                 fingerprint.short(TAG_DIGITS)
@@ -397,8 +397,8 @@ impl<'a> Records<'a> {
         let registry = self.services.registry().map_err(&failed)?;
         let found = registry.find(reference, &self.platform);
         match found.map_err(|error| failed(error.into()))? {
-            Some(image) => self.of_facts(
-                &image.facts,
+            Some(image) => self.of_info(
+                &image.info,
                 wanted,
                 "the registry's image",
                 &|fingerprint| self.blob(reference, fingerprint),
@@ -446,17 +446,17 @@ impl<'a> Records<'a> {
     }
 
     /// The record that an image's labels give, if they are its own.
-    fn of_facts(
+    fn of_info(
         &self,
-        facts: &ImageInfo,
+        info: &ImageInfo,
         wanted: &RecordQuery,
         whose: &str,
         fetch: &dyn Fn(&Digest) -> Result<Record, LookupFailure>,
     ) -> Result<(Record, Digest), LookupFailure> {
         let reference = &wanted.reference;
         let no_record = |why: String| LookupFailure::NoRecord(format!("{whose} {reference} {why}"));
-        let label = |name: &str| facts.labels.get(name).filter(|label| !label.is_empty());
-        let fingerprint = facts.fingerprint().ok_or_else(|| {
+        let label = |name: &str| info.labels.get(name).filter(|label| !label.is_empty());
+        let fingerprint = info.fingerprint().ok_or_else(|| {
             no_record(format!(
                 "was not made by sparkpack: it has no label {LABEL_FINGERPRINT}"
             ))
@@ -671,12 +671,12 @@ mod tests {
         wanted: &RecordQuery,
         labels: &[(&str, &str)],
     ) -> Result<(Record, Digest), LookupFailure> {
-        let mut facts = image("any");
-        facts.labels = labels
+        let mut info = image("any");
+        info.labels = labels
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        records.of_facts(&facts, wanted, "the image", &|_| {
+        records.of_info(&info, wanted, "the image", &|_| {
             Err(LookupFailure::Nothing("fetched in vain".to_owned()))
         })
     }

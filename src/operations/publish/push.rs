@@ -42,10 +42,10 @@ impl Pushed {
             name: name.to_owned(),
             reference: self.reference.clone(),
             digest: Some(self.image.digest.clone()),
-            id: self.image.facts.id.clone(),
+            id: self.image.info.id.clone(),
             size: Size {
-                unpacked: self.made.as_ref().map(|made| made.facts.size),
-                compressed: Some(self.image.facts.size),
+                unpacked: self.made.as_ref().map(|made| made.info.size),
+                compressed: Some(self.image.info.size),
             },
             action: match &self.made {
                 Some(made) => made.action,
@@ -60,7 +60,7 @@ pub(crate) type InRegistry = BTreeMap<String, Option<RegistryImage>>;
 
 /// The answers that decisions are made from.
 pub(crate) fn answers(there: &InRegistry) -> Answers {
-    let info = |image: &Option<RegistryImage>| image.as_ref().map(|image| image.facts.clone());
+    let info = |image: &Option<RegistryImage>| image.as_ref().map(|image| image.info.clone());
     let answers = there.iter();
     answers
         .map(|(name, image)| (name.clone(), info(image)))
@@ -144,13 +144,13 @@ impl Pusher<'_> {
     fn align(&self, name: &str, pushed: &Pushed) -> Result<BuiltImage, Error> {
         let daemon = self.run.services.daemon()?;
         let local = daemon.inspect(&pushed.reference.to_string())?;
-        let made = |facts: ImageInfo| BuiltImage {
+        let made = |info: ImageInfo| BuiltImage {
             reference: pushed.reference.clone(),
-            facts,
+            info,
             action: Action::Reused,
         };
-        if let Some(facts) = local.filter(|facts| facts.diff_ids == pushed.image.facts.diff_ids) {
-            return Ok(made(facts));
+        if let Some(info) = local.filter(|info| info.diff_ids == pushed.image.info.diff_ids) {
+            return Ok(made(info));
         }
         let mut progress = self.run.session.events.begin(name);
         progress.step(Step::PullParent);
@@ -160,13 +160,13 @@ impl Pusher<'_> {
             .with_digest(&pushed.image.digest);
         daemon.pull(
             &pinned,
-            &pushed.image.facts.platform,
+            &pushed.image.info.platform,
             &self.run.services.registry_auth(&pinned.repository)?,
             &mut |event| transferred(progress.as_mut(), Transfer::Pulled, &event),
         )?;
-        daemon.tag(&pushed.image.facts, &pushed.reference)?;
+        daemon.tag(&pushed.image.info, &pushed.reference)?;
         progress.end(Outcome::Pulled(&pinned));
-        Ok(made(pushed.image.facts.clone()))
+        Ok(made(pushed.image.info.clone()))
     }
 
     /// Pushes an image under `own`, a tag that the daemon has only meanwhile.
@@ -179,7 +179,7 @@ impl Pusher<'_> {
         let daemon = self.run.services.daemon()?;
         let registry_auth = self.run.services.registry_auth(&own.repository)?;
         for attempt in 1.. {
-            daemon.tag(&made.facts, own)?;
+            daemon.tag(&made.info, own)?;
             let sent = daemon.push(own, &registry_auth, &mut |event| {
                 transferred(progress, Transfer::Pushed, &event);
             });
@@ -238,5 +238,5 @@ fn staging_tag(made: &BuiltImage) -> Reference {
     let tag = made.reference.tag.as_deref().unwrap_or_default();
     made.reference
         .repository
-        .with_tag(&format!("{tag}-{}", made.facts.id.short(12)))
+        .with_tag(&format!("{tag}-{}", made.info.id.short(12)))
 }

@@ -220,7 +220,7 @@ fn what_the_registry_lacks_is_built_sent_and_named() {
     );
     for (reference, image) in [&base, &job].into_iter().zip(&images) {
         let pushed = pushing.registry.images.get(&reference.to_string());
-        assert_eq!(&pushed.unwrap().facts, image);
+        assert_eq!(&pushed.unwrap().info, image);
     }
     assert_eq!(
         finished.images[1].digest.as_ref().unwrap(),
@@ -281,7 +281,7 @@ fn a_registry_with_other_images_is_a_conflict_and_nothing_is_made() {
         }
         pushing.assert_untouched("a conflict");
         let base = pushing.reference("base").to_string();
-        assert_eq!(pushing.registry.images.get(&base).unwrap().facts, other);
+        assert_eq!(pushing.registry.images.get(&base).unwrap().info, other);
     }
 }
 
@@ -323,10 +323,10 @@ fn a_child_is_built_on_the_parent_that_the_registry_has() {
     let moved = pushing.daemon.moved();
     assert_eq!(moved[0], format!("pull {pinned}"));
     let in_daemon = pushing.daemon.images.get(&base.to_string()).unwrap();
-    assert_eq!(in_daemon.diff_ids, theirs.facts.diff_ids);
+    assert_eq!(in_daemon.diff_ids, theirs.info.diff_ids);
     let requests = pushing.daemon.builder.requests();
     let below = requests[0].base.as_ref().unwrap();
-    assert_eq!(below.diff_ids, theirs.facts.diff_ids);
+    assert_eq!(below.diff_ids, theirs.info.diff_ids);
     let told = pushing.events.told();
     let base_told: Vec<&String> = told
         .iter()

@@ -104,13 +104,13 @@ impl Lookup<'_> {
     }
 
     fn local(&self, text: &str, refused: Option<Error>) -> Result<LockedImage, Error> {
-        if let Some(facts) = self.services.daemon()?.inspect(text)? {
+        if let Some(info) = self.services.daemon()?.inspect(text)? {
             self.session.events.note(Note::LockedByDaemon {
                 image: text,
-                id: &facts.id,
+                id: &info.id,
                 refused: refused.as_ref(),
             });
-            return Ok(LockedImage::LocalDaemon { local_id: facts.id });
+            return Ok(LockedImage::LocalDaemon { local_id: info.id });
         }
         Err(refused.unwrap_or_else(|| {
             absent(

@@ -192,14 +192,14 @@ fn build_with(
     answer: impl Fn() -> Vec<u8> + Send + 'static,
     known: bool,
 ) -> (Result<ImageInfo, BuildError>, Vec<String>) {
-    let facts = format!(
+    let info = format!(
         r#"{{"Id":"{ID}","Os":"linux","Architecture":"amd64","Size":1,"RootFS":{{"Type":"layers","Layers":[]}},"Config":{{}}}}"#
     );
     let pretender = Pretender::start(move |path| {
         if path.contains("/build") {
             answer()
         } else if path.ends_with("/json") && known {
-            whole("200 OK", &facts)
+            whole("200 OK", &info)
         } else if path.ends_with("/json") {
             whole("404 Not Found", r#"{"message":"No such image"}"#)
         } else if path.contains("/tag") {

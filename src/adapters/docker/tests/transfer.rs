@@ -106,8 +106,8 @@ fn an_odd_password_pushes_and_pulls_and_a_wrong_one_does_not() {
     assert!(end, "{events:?}");
     daemon.push(&name, &right, &mut |_| ()).unwrap();
 
-    let facts = daemon.inspect(id.as_str()).unwrap().unwrap();
-    let pinned = facts
+    let info = daemon.inspect(id.as_str()).unwrap().unwrap();
+    let pinned = info
         .repo_digests
         .iter()
         .find(|text| text.starts_with(&registry.address));

@@ -64,7 +64,7 @@ impl Sample {
             digest: self.digest(),
             media_type: document::media_type(&manifest, ""),
             manifest: self.manifest.clone(),
-            facts: config.info(&manifest).unwrap(),
+            info: config.info(&manifest).unwrap(),
         }
     }
 

@@ -156,8 +156,8 @@ fn an_image_is_found_and_tagged_with_the_password() {
         .unwrap()
         .unwrap();
     assert_eq!(found, sample.image());
-    assert_eq!(found.facts.fingerprint(), Some("f1"));
-    assert_eq!(found.facts.size, sample.layer.len() as u64);
+    assert_eq!(found.info.fingerprint(), Some("f1"));
+    assert_eq!(found.info.size, sample.layer.len() as u64);
     let two = registry.reference("team/job:two");
     assert_eq!(client.digest(&two).unwrap(), None);
     assert_eq!(client.find(&two, &Platform::default()).unwrap(), None);

@@ -80,7 +80,7 @@ fn what_is_gone_is_told_with_the_push_that_makes_it_again() {
     let pushing = pushed();
     let job = pushing.reference("job");
     let gone = pushing.registry.images.get(&job.to_string()).unwrap();
-    let staging = super::staging(&job, &gone.facts);
+    let staging = super::staging(&job, &gone.info);
     // The bytes are still there by their digest, under the tag by which they came.
     pushing.registry.images.remove(&job.to_string());
     let no_tag = (
