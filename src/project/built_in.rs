@@ -1,4 +1,4 @@
-//! The built-in Dockerfiles, carried by digest: a project's lock names those it uses.
+//! The built-in Dockerfiles, found by digest: a project's lock names the ones that it uses.
 
 use crate::image::{Digest, Hasher};
 
@@ -72,7 +72,7 @@ pub static BUILT_IN: [BuiltInDockerfile; 5] = [
 ];
 
 impl BuiltInDockerfile {
-    /// The digest of all of its files, each with its path and its length before it.
+    /// The digest of all its files: each path and each content, with its length before it.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
@@ -89,13 +89,13 @@ impl BuiltInDockerfile {
     }
 }
 
-/// The newest of a name.
+/// The newest built-in Dockerfile of this name.
 #[must_use]
 pub fn newest(name: &str) -> Option<&'static BuiltInDockerfile> {
     BUILT_IN.iter().rev().find(|built_in| built_in.name == name)
 }
 
-/// The one of a name that has the given digest.
+/// The built-in Dockerfile of this name that has the given digest.
 #[must_use]
 pub fn locked(name: &str, digest: &Digest) -> Option<&'static BuiltInDockerfile> {
     BUILT_IN
@@ -107,8 +107,8 @@ pub fn locked(name: &str, digest: &Digest) -> Option<&'static BuiltInDockerfile>
 mod tests {
     use super::*;
 
-    /// Every built-in Dockerfile that was ever published. Lines are only ever added: a lock that names one of these has to
-    /// be built as long as there is a sparkpack that knows its format.
+    /// Every built-in Dockerfile that was ever published. Lines are only ever added: a project whose lock names one of
+    /// these must still build with any later sparkpack that reads the lock's format.
     const PUBLISHED: [(&str, &str); 5] = [
         (
             "base",

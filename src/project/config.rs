@@ -1,4 +1,4 @@
-//! `sparkpack.toml` as it is written: the schema, and where each value stands.
+//! The schema of `sparkpack.toml`, and the place in the file of each value.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -58,7 +58,7 @@ pub(super) struct Config {
     pub(super) places: Vec<PlaceTable>,
 }
 
-/// `[[places]]`: where a kind of object that is not built in names its images.
+/// `[[places]]`: where a kind of object that sparkpack does not know holds image references.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct PlaceTable {
@@ -67,7 +67,7 @@ pub(super) struct PlaceTable {
     pub(super) path: Text,
 }
 
-/// `[mirrors]`: where to fetch instead; never an input of a fingerprint.
+/// `[mirrors]`: where to fetch from instead; never an input of a fingerprint.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Mirrors {
@@ -86,7 +86,7 @@ pub(super) struct Python {
     pub(super) glibc: Option<Text>,
 }
 
-/// `[chains.NAME]`: one Spark, one Python, and the images that stand on them.
+/// `[chains.NAME]`: a Spark version, a Python version, and the images that are built on them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct ChainTable {
@@ -100,7 +100,7 @@ pub(super) struct ChainTable {
     pub(super) operator: Option<Spanned<Operator>>,
 }
 
-/// `[chains.NAME.jars]`: connector jars by the image that gets them.
+/// `[chains.NAME.jars]`: connector jars, by the image that gets them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Jars {
@@ -119,7 +119,7 @@ pub(super) struct Operator {
     pub(super) source: Option<Text>,
 }
 
-/// `[sources.NAME]`: bytes from elsewhere, pinned by a checksum.
+/// `[sources.NAME]`: files from outside the checkout, pinned by a checksum.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct SourceTable {
@@ -132,7 +132,7 @@ pub(super) struct SourceTable {
     pub(super) strip: Option<usize>,
 }
 
-/// `[images.NAME]`: an image of the project, or another way to make one of a chain's.
+/// `[images.NAME]`: an image of the project, or a replacement for one of a chain's images.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct ImageTable {
@@ -188,7 +188,7 @@ pub(super) fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect
     Ok(utf8::without_mark(text))
 }
 
-/// Reads the schema; the first thing wrong is the error.
+/// Reads the schema. The error is the first mistake in the file.
 pub(super) fn parse(origin: Origin<'_>) -> Result<Config, Defect> {
     let config: Config = toml::from_str(origin.text).map_err(|error| translate(origin, &error))?;
     match *config.format.get_ref() {
@@ -265,7 +265,7 @@ fn missing_hint(key: &str) -> String {
     }
 }
 
-/// Names in backticks, with commas.
+/// The names in backticks, separated by commas.
 pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
     let quoted: Vec<String> = names
         .iter()

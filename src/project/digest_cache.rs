@@ -1,9 +1,9 @@
-//! The stat cache: the digests of files that were read before, by what the file system says of them.
+//! The stat cache: digests of files that earlier runs read, found again by the files' metadata.
 //!
-//! An entry is believed only while size, times, inode and device are what they were, and only if the file was clearly
-//! older than the moment at which it was read: a file that is changed twice within one tick of its file system's clock
-//! looks the same after the second change (git calls such an entry racy). What is in doubt is read again. So the cache
-//! makes things faster and never decides anything; whatever is wrong with its file, it is empty.
+//! An entry is used only if size, times, inode and device are unchanged, and only if the file was clearly older than
+//! the moment at which it was read: a file that is changed twice within one tick of its file system's clock looks the
+//! same after the second change (git calls such an entry racy). A file in doubt is read again. The cache therefore only
+//! saves time and never changes a result; a damaged cache file counts as an empty one.
 
 use std::{
     collections::HashMap,
@@ -22,35 +22,35 @@ use std::{
 use super::ignore::Digests;
 use crate::image::Digest;
 
-/// The first line of the file; the number is that of the layout.
+/// The first line of the file; the number is the version of its layout.
 const MAGIC: &[u8] = b"sparkpack-stats 1\n";
 
-/// The clock of a file system that keeps no fractions of a second may tick every two.
+/// The tick of a file system that stores no fractions of a second: FAT's clock ticks every two seconds.
 const SLOW_TICK: Duration = Duration::from_secs(3);
 
-/// That of any other ticks every ten milliseconds at least.
+/// The tick of any other file system: ten milliseconds at most, with a margin.
 const TICK: Duration = Duration::from_millis(100);
 
 /// The length of an identity, in bytes.
 pub const IDENTITY: usize = 7 * size_of::<u64>();
 
-/// That of a digest.
+/// The length of a digest in hex.
 const HEX: usize = 64;
 
-/// What the file system says of a file.
+/// The metadata by which a file is known to be unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileIdentity {
     size: u64,
-    /// Since the epoch.
+    /// The time of the last change of the content, since the epoch.
     modified: (i64, i64),
-    /// The last change of the inode, which no program can set.
+    /// The time of the inode's last change, which no program can set.
     changed: (i64, i64),
     inode: u64,
     device: u64,
 }
 
 impl FileIdentity {
-    /// Of a file or folder.
+    /// The identity of a file or folder.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
         Self {
@@ -62,8 +62,8 @@ impl FileIdentity {
         }
     }
 
-    /// Whether the file was clearly older than `moment`, since the epoch: what was read then cannot look the same and
-    /// be something else.
+    /// Whether the file was clearly older than `moment` (since the epoch). If it was, content read at `moment` cannot
+    /// have changed without a change of this identity.
     #[must_use]
     pub fn is_older_than(&self, moment: Duration) -> bool {
         let (seconds, nanoseconds) = self.modified.max(self.changed);
@@ -75,7 +75,7 @@ impl FileIdentity {
         Duration::new(seconds, nanoseconds) + tick < moment
     }
 
-    /// All of it, to be kept.
+    /// The whole identity, as it is stored.
     #[must_use]
     pub fn bytes(&self) -> [u8; IDENTITY] {
         let numbers = [
@@ -93,10 +93,10 @@ impl FileIdentity {
     }
 }
 
-/// What earlier runs knew, as it lies in the cache's file: nothing is taken out of it that nobody asks for.
+/// The entries of earlier runs, kept as the bytes of the cache file: an entry is decoded only when it is looked up.
 #[derive(Debug, Default)]
 struct EarlierRuns {
-    /// One after the other: the length of a path, the path, its identity, its digest in hex.
+    /// For each entry: the length of its path, the path, the identity, the digest in hex.
     body: Vec<u8>,
     entries: Vec<CachedDigest>,
     /// An index in `entries` for the hash of each path.
@@ -104,7 +104,7 @@ struct EarlierRuns {
     hashing: RandomState,
 }
 
-/// Where an entry is.
+/// Where in `body` an entry lies.
 #[derive(Debug)]
 struct CachedDigest {
     /// The path's first byte.
@@ -119,7 +119,7 @@ struct CachedDigest {
 struct Learnt {
     identity: FileIdentity,
     digest: Digest,
-    /// Whether the next run may believe it.
+    /// Whether the next run may use it.
     is_certain: bool,
 }
 
@@ -133,7 +133,7 @@ pub struct DigestCache {
 }
 
 impl DigestCache {
-    /// From the bytes of the cache's file; `now` is the time since the epoch.
+    /// The cache from the bytes of its file; `now` is the time since the epoch.
     #[must_use]
     pub fn read(bytes: impl Into<Vec<u8>>, now: Duration) -> Self {
         Self {
@@ -143,7 +143,8 @@ impl DigestCache {
         }
     }
 
-    /// Whether files and folders were learnt under this digest in an earlier run, and all of them are as they were.
+    /// Whether earlier runs recorded entries, all of them under this digest, and none of the files and folders has
+    /// changed.
     #[must_use]
     pub fn confirm(&self, digest: &Digest) -> bool {
         let is_same = |entry: &CachedDigest| {
@@ -155,13 +156,13 @@ impl DigestCache {
         !self.earlier.entries.is_empty() && self.earlier.entries.iter().all(is_same)
     }
 
-    /// Whether something was learnt that the next run must not believe.
+    /// Whether this run read something that the next run must read again.
     #[must_use]
     pub fn has_doubts(&self) -> bool {
         self.learnt().values().any(|learnt| !learnt.is_certain)
     }
 
-    /// The bytes to be kept, where they say something that the file did not.
+    /// The bytes to be written, if they differ from the file's.
     #[must_use]
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
         let learnt = self.learnt();
@@ -174,7 +175,7 @@ impl DigestCache {
         let used = |entry: &CachedDigest| entry.is_used.load(Ordering::Relaxed);
         let entries = &self.earlier.entries;
         let count = entries.iter().filter(|entry| used(entry)).count() + learnt.len();
-        // Other verbs may need what this one did not; what nobody needs any more is not kept for ever.
+        // Entries that this run did not use may serve another command. They are dropped once they outnumber the others.
         let keep_all = entries.len() <= 2 * count;
         let is_old = |entry: &&CachedDigest| {
             let path = Path::new(OsStr::from_bytes(self.earlier.path(entry)));
@@ -199,7 +200,7 @@ impl DigestCache {
     }
 
     fn learnt(&self) -> MutexGuard<'_, HashMap<PathBuf, Learnt>> {
-        // Every change is one insertion: what a thread that panicked has left is whole.
+        // A poisoned lock is safe: every change is a single insertion.
         self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -290,7 +291,7 @@ impl EarlierRuns {
         &self.body[entry.end + IDENTITY..][..HEX]
     }
 
-    /// The entry with its length.
+    /// The bytes of the entry, with its length.
     fn whole(&self, entry: &CachedDigest) -> &[u8] {
         &self.body[entry.start - size_of::<u64>()..entry.end + IDENTITY + HEX]
     }

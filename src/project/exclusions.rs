@@ -1,4 +1,5 @@
-//! The rules by which files of an image's folders are no input: asked by who chooses the inputs, and by who lists the rest.
+//! The rules that decide which files of an image's folders are no input. Two callers use them: one chooses the inputs,
+//! the other lists the files that are left out.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -20,11 +21,11 @@ use crate::code::Code;
 /// Why a path is no input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeftOut {
-    /// What is never an input, or what the project excludes.
+    /// Excluded by a built-in rule or by the project's `exclude`.
     Excluded(Excluded),
-    /// `dist`, which sparkpack makes itself.
+    /// `dist`, which sparkpack writes itself.
     Output,
-    /// A manifest, a lock or the configuration: it names images, so that it can be in none.
+    /// A manifest, a lock or the configuration. Such files hold tags, so no tag can depend on them.
     NeverContext,
     /// A rule of a `.dockerignore`.
     DockerIgnore {
@@ -32,7 +33,7 @@ pub enum LeftOut {
         file: String,
         /// 1 is the first.
         line: usize,
-        /// The pattern, as Docker tidies it.
+        /// The pattern, as Docker cleans it.
         pattern: String,
     },
     /// No `COPY` or `ADD` of this Dockerfile can match it.
@@ -56,7 +57,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// The `<Dockerfile>.dockerignore` of an image, or else the `.dockerignore` of its context, where one of them is there.
+/// The image's `<Dockerfile>.dockerignore`, or else the `.dockerignore` of its context, if either exists.
 #[must_use]
 pub fn ignore_file(project_root: &Path, context: &Path, image: &Image) -> Option<PathBuf> {
     let of_dockerfile = image
@@ -85,11 +86,11 @@ fn docker_ignore(
     Ok((name.to_string_lossy().into_owned(), text, rules))
 }
 
-/// What keeps files of a folder out of an image's context, before any `COPY` is looked at.
+/// The rules that keep files out of an image's context, before `COPY` instructions are considered.
 pub(super) struct ContextRules {
-    /// For the same folder, other rules have another.
+    /// Identifies the rules: two sets of rules for one folder have different names.
     pub(super) name: String,
-    /// The name of the `.dockerignore`, below the project where it lies there.
+    /// The name of the `.dockerignore`, relative to the project if it lies there.
     ignore_file: String,
     ignored: DockerIgnore,
     never: Arc<HashSet<String>>,
@@ -117,7 +118,8 @@ impl ContextRules {
         })
     }
 
-    /// Why a file, or a folder with all that it holds, is no input; asked in a walk, for what lies in kept folders.
+    /// Why a file, or a folder with everything in it, is no input. For use in a walk: the folders above the path are
+    /// not checked again.
     pub(super) fn left_out(&self, path: &str, is_folder: bool) -> Option<LeftOut> {
         if let Some(excluded) = self.excludes.excluded_itself(path, is_folder) {
             return Some(LeftOut::Excluded(excluded));
@@ -145,10 +147,10 @@ impl ContextRules {
     }
 }
 
-/// What keeps files of a job's folder out of its archive.
+/// The rules that keep files of a job's folder out of its archive.
 pub(super) struct JobRules {
     excludes: DefaultExcludes,
-    /// A lock that `build` writes or a manifest that it rewrites would move the tag that it has just made.
+    /// Locks and manifests: `build` writes them, which would change the tag that it has just built.
     never: Arc<HashSet<String>>,
     main: String,
 }
@@ -170,8 +172,8 @@ impl JobRules {
         })
     }
 
-    /// Why a file, or a folder with all that it holds, is not packed; asked in a walk, for what lies in kept folders. The
-    /// main file lies beside the archive.
+    /// Why a file, or a folder with everything in it, is not packed; the main file is always packed, beside the
+    /// archive. For use in a walk: the folders above the path are not checked again.
     pub(super) fn left_out(&self, path: &str, is_folder: bool) -> Option<LeftOut> {
         if path == self.main {
             return None;
@@ -185,16 +187,17 @@ impl JobRules {
     }
 }
 
-/// The files that name images: were they context, a rewritten tag would change the tag that it is.
+/// The files that hold tags: locks, manifests and the configuration. If an image's context held one of them, writing
+/// the image's tag into it would change that tag.
 ///
-/// They are found once for all images: looked for again below the folder of each, the time would grow with the product
-/// of images and manifests.
+/// They are collected once for all images: a search below each image's folder would take time in proportion to images
+/// times manifests.
 pub struct NeverContext {
-    /// As the configuration names them.
+    /// The paths as the configuration names them.
     named: BTreeSet<PathBuf>,
-    /// Without links: what is rewritten is the file that a link leads to.
+    /// The paths with symbolic links resolved: rewriting a link changes the file that it points to.
     real: BTreeSet<PathBuf>,
-    /// Below the folders that were asked for: many images may have one context.
+    /// The results of [`Self::below`] by folder, because many images may share a context.
     below: Mutex<HashMap<PathBuf, Arc<HashSet<String>>>>,
 }
 
@@ -229,9 +232,9 @@ impl NeverContext {
         }
     }
 
-    /// Those below `root`, as paths below it.
+    /// The files below `root`, relative to it.
     fn below(&self, root: &Path) -> Arc<HashSet<String>> {
-        // What a thread that panicked has left is whole.
+        // A poisoned lock is safe: every change is a single insertion.
         let mut known = self.below.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(below) = known.get(root) {
             return Arc::clone(below);
@@ -245,7 +248,7 @@ impl NeverContext {
     }
 }
 
-/// The members of `files` below `root`: paths are sorted by their parts, so that they lie beside each other.
+/// The members of `files` below `root`. Paths are sorted by component, so these lie side by side.
 fn paths_below(files: &BTreeSet<PathBuf>, root: &Path) -> impl Iterator<Item = String> {
     files
         .range::<Path, _>((Bound::Included(root), Bound::Unbounded))
@@ -253,7 +256,8 @@ fn paths_below(files: &BTreeSet<PathBuf>, root: &Path) -> impl Iterator<Item = S
         .filter_map(|path| Some(path.to_str()?.to_owned()))
 }
 
-/// The path without links, of which there may be thousands in one folder.
+/// The path with symbolic links resolved. `folders` caches the resolved folders, since one folder may hold thousands of
+/// manifests.
 fn real(path: &Path, folders: &mut HashMap<PathBuf, Option<PathBuf>>) -> Option<PathBuf> {
     if fs_err::read_link(path).is_ok() {
         return fs_err::canonicalize(path).ok();

@@ -1,4 +1,4 @@
-//! The trees of a project: each folder is walked once in a run, each file read at most once.
+//! The file trees of a project: each folder is walked once in a run, and each file is read at most once.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,10 +12,10 @@ use super::{
     tree::{Content, Entry, Location},
 };
 
-/// Which listing of which folder.
+/// Identifies a listing: the folder, the name of the rules, and whether links are followed.
 type Key = (PathBuf, String, bool);
 
-/// Walks folders, and remembers what it found.
+/// Walks folders and caches their listings.
 #[derive(Debug)]
 pub struct FileTrees {
     digests: DigestCache,
@@ -23,18 +23,18 @@ pub struct FileTrees {
     listings: Mutex<HashMap<Key, Arc<Listing>>>,
 }
 
-/// The rules that say what of a folder is listed.
+/// The rules that decide what of a folder is listed.
 pub struct Rules<'a> {
-    /// Other rules have another name: with the same, a folder is not walked again.
+    /// Identifies the rules: a folder is walked again only for rules with another name.
     pub name: String,
-    /// Gets a path and whether it is a folder, and says whether it is kept.
+    /// Gets a path and whether it is a folder, and returns whether to keep it.
     pub keep: &'a Keep<'a>,
-    /// Whether symbolic links are what they point to.
+    /// Whether symbolic links are followed.
     pub follow: bool,
 }
 
 impl FileTrees {
-    /// Trees whose files may be known already.
+    /// Trees that take the digests of unchanged files from the cache.
     #[must_use]
     pub fn new(digests: DigestCache) -> Self {
         Self {
@@ -44,7 +44,8 @@ impl FileTrees {
         }
     }
 
-    /// The same with executable bits that do not come from the disk, by absolute path; a file without one has none.
+    /// The same, with executable bits that do not come from the disk, by absolute path. A file without an entry is not
+    /// executable.
     #[must_use]
     pub fn with_executable_bits(self, bits: BTreeMap<PathBuf, bool>) -> Self {
         Self {
@@ -53,13 +54,13 @@ impl FileTrees {
         }
     }
 
-    /// What is known of the files now.
+    /// The cache with the digests of this run.
     #[must_use]
     pub fn digests(&self) -> &DigestCache {
         &self.digests
     }
 
-    /// The files and links below `root` that the rules keep and `wanted` wants, near some paths: see
+    /// The files and links below `root` that the rules keep and `wanted` accepts, at or near some paths: see
     /// [`Listing::choose`].
     ///
     /// # Errors

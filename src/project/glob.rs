@@ -25,10 +25,11 @@ pub fn compile(pattern: &str) -> Result<GlobMatcher, String> {
         .map_err(|error| error.kind().to_string())
 }
 
-/// The paths below `root` that match, relative to it with `/`, sorted. Version control and half-written files do not.
+/// The paths below `root` that match, relative to it with `/`, sorted. `.git` and unfinished temporary files never
+/// match.
 ///
 /// # Errors
-/// The glob is wrong, or a folder cannot be read: in words.
+/// The glob is wrong, or a folder cannot be read: the message.
 pub fn matching(root: &Path, pattern: &str, wanted: PathKind) -> Result<Vec<String>, String> {
     let pattern = pattern.trim_start_matches("./");
     let matcher = compile(pattern)?;
@@ -59,7 +60,7 @@ pub fn matching(root: &Path, pattern: &str, wanted: PathKind) -> Result<Vec<Stri
         };
         let kind = entry.file_type();
         let is_wanted = match wanted {
-            // A folder's list tells what most entries are, without a look at each.
+            // The folder's listing has the type of most entries, which saves a call for each.
             PathKind::Files => kind.is_file() || kind.is_symlink() && entry.path().is_file(),
             PathKind::Folders => kind.is_dir(),
         };
@@ -71,13 +72,13 @@ pub fn matching(root: &Path, pattern: &str, wanted: PathKind) -> Result<Vec<Stri
     Ok(found)
 }
 
-/// A path below `root` that cannot be written, if it is such a one.
+/// The path relative to `root`, if it is not UTF-8 and so cannot be written into a file.
 fn without_name<'p>(root: &Path, path: &'p Path) -> Option<&'p Path> {
     let relative = path.strip_prefix(root).ok()?;
     relative.to_str().is_none().then_some(relative)
 }
 
-/// What no pattern means, however wide it is.
+/// Whether no pattern matches this name, however wide it is.
 fn is_passed_over(name: &OsStr) -> bool {
     name == ".git" || name.as_encoded_bytes().starts_with(b".sparkpack-")
 }

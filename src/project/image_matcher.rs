@@ -5,19 +5,20 @@ use std::collections::HashMap;
 use super::template::{Names, ReferenceTemplate, TAG_DIGITS, TagPattern, UNBUILT, is_fingerprint};
 use crate::image::{Reference, Repository};
 
-/// The repositories of a project's images, under all its registries and the prefixes that it had.
+/// The repositories of a project's images, under all its registries and its former prefixes.
 #[derive(Clone, Debug, Default)]
 pub struct ImageMatcher {
     by_repository: HashMap<Repository, RepositoryImages>,
 }
 
-/// The images that lie in one repository, which only their tags tell apart.
+/// The images that lie in one repository. Only the tag tells them apart.
 ///
-/// A project may have a thousand of them: a tag is looked up by what it begins and ends with, not compared with each.
+/// A repository may hold a thousand images, so a tag is looked up by its prefix and suffix instead of being compared
+/// with each.
 #[derive(Clone, Debug, Default)]
 struct RepositoryImages {
     names: Vec<String>,
-    /// The index of a name by what stands before the fingerprint in its tags, and by what stands behind it.
+    /// The index in `names`, by the text before the fingerprint in the image's tags, then by the text after it.
     by_ends: HashMap<String, HashMap<String, usize>>,
 }
 
@@ -38,8 +39,9 @@ impl RepositoryImages {
 
     /// The image whose tag this can be.
     ///
-    /// A repository of its own makes every tag the image's own. In a shared one only what stands in the fingerprint's
-    /// place tells `job-…` from `job-b-…`: 16 hex digits, or [`UNBUILT`] in a manifest that was never rewritten.
+    /// An image with a repository of its own owns every tag in it. In a shared repository, `job-…` and `job-b-…` are
+    /// told apart only because the fingerprint's place must hold 16 hex digits, or [`UNBUILT`] in a manifest that was
+    /// never rewritten.
     fn of_tag(&self, tag: &str) -> Option<&str> {
         if let Some(only) = self.name("", "") {
             return Some(only);
@@ -53,7 +55,8 @@ impl RepositoryImages {
         })
     }
 
-    /// The image whose tags begin and end like this one; of several the one with the longest ends: `job-b` over `job`.
+    /// The image whose tags have the prefix and suffix of this one. The longest prefix and suffix win: `job-b` over
+    /// `job`.
     fn resembling(&self, tag: &str) -> Option<&str> {
         let mut nearest = None;
         for (start, _) in tag.char_indices() {
@@ -73,7 +76,7 @@ impl RepositoryImages {
 }
 
 impl ImageMatcher {
-    /// Of the images of a project under all of `prefixes`.
+    /// The matcher for the images of a project under all of `prefixes`.
     #[must_use]
     pub fn of<'a>(
         project: &str,
@@ -106,14 +109,14 @@ impl ImageMatcher {
         self.by_repository.contains_key(repository)
     }
 
-    /// The image that lies in `repository`, under a tag such as `tag` where images share a repository.
+    /// The image that lies in `repository`; if images share the repository, the one that `tag` belongs to.
     #[must_use]
     pub fn image(&self, repository: &Repository, tag: Option<&str>) -> Option<&str> {
         let images = self.by_repository.get(repository)?;
         match (tag, images.names.as_slice()) {
             (Some(tag), _) => images.of_tag(tag),
             (None, [only]) => Some(only),
-            // Nothing else tells the images of a shared repository apart.
+            // In a shared repository nothing but the tag tells the images apart.
             (None, _) => None,
         }
     }
@@ -124,7 +127,8 @@ impl ImageMatcher {
         self.image(&reference.repository, reference.tag.as_deref())
     }
 
-    /// The image that a reference to a shared repository seems to mean, under a tag that cannot be that image's.
+    /// The image that a reference to a shared repository seems to mean, although its tag cannot be one of that image's
+    /// tags.
     #[must_use]
     pub fn near_miss(&self, reference: &Reference) -> Option<&str> {
         if self.named(reference).is_some() {

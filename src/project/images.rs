@@ -1,4 +1,5 @@
-//! The images of a project: the configured ones, one for each folder of an `each`, and what they stand on of the chains'.
+//! The images of a project: the configured ones, one for each folder of an `each`, and the images of chains that these
+//! are built on.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +23,7 @@ use crate::{
 
 type Table = Spanned<config::ImageTable>;
 
-/// What the images are made from.
+/// What the images are loaded from.
 pub(super) struct Images<'a> {
     pub(super) loader: &'a Loader<'a>,
     pub(super) project: &'a Project,
@@ -162,7 +163,7 @@ impl Images<'_> {
                 .map(|chain| chain_image_name(chain, Kind::Ds)),
             _ => None,
         };
-        // Of the folders of an `each`, some need no packages.
+        // Some folders of an `each` may need no packages, so a missing requirements file is no mistake.
         let requirements = settings
             .requirements
             .as_ref()
@@ -376,7 +377,7 @@ impl Images<'_> {
             .or_else(|| self.project.chains.values().next())
     }
 
-    /// Which of a chain's images the name stands for.
+    /// The image of a chain that the name stands for.
     fn role(&self, name: &str) -> Option<ChainImage<'_>> {
         let kinds = [Kind::Base, Kind::Py, Kind::Ds, Kind::Operator];
         self.project.chains.values().find_map(|chain| {
@@ -448,7 +449,7 @@ impl Images<'_> {
     }
 }
 
-/// An image's name: that of its table, or of the folder that it is made of.
+/// An image's name: that of its table, or with `each` that of its folder.
 fn image_name<'a>(key: &'a str, folder: Option<&'a str>, place: &Place) -> Result<&'a str, Defect> {
     let name = folder.map_or(key, |folder| folder.rsplit('/').next().unwrap_or(folder));
     if Loader::is_name(name) {
@@ -491,7 +492,7 @@ fn cycle(path: &[&Image]) -> Defect {
     Defect::new(Code::E085, path[0].place.clone(), message).hint("take one `parent` away")
 }
 
-/// An image without a chain of its own has its parent's, or the only one that there is.
+/// Gives an image without a chain its parent's chain, or the only chain of the project.
 fn inherit_chains(images: &mut BTreeMap<String, Image>, project: &Project) {
     let only = project
         .chains
@@ -526,7 +527,7 @@ fn default_parent(role: &ChainImage<'_>) -> Option<String> {
     Some(chain_image_name(role.chain, below))
 }
 
-/// The chain `main` has the bare names; another chain's images have its name before them.
+/// The images of the chain `main` have bare names; those of any other chain have its name as a prefix.
 fn chain_image_name(chain: &Chain, kind: Kind) -> String {
     let kind = kind.built_in().unwrap_or_default();
     if chain.name == "main" {

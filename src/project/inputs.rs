@@ -21,32 +21,32 @@ use super::{
 };
 use crate::{code::Code, image::Digest};
 
-/// What was read for an image that is made by a Dockerfile.
+/// What was read for an image that has a Dockerfile.
 #[derive(Debug)]
 pub struct DockerfileInputs {
     /// The Dockerfile.
     pub dockerfile: Dockerfile,
     /// Its stages for the build arguments and the target.
     pub resolution: Resolution,
-    /// Of its bytes, CRLF as LF.
+    /// The digest of its bytes, with CRLF as LF.
     pub digest: Digest,
-    /// The built-in Dockerfile, where it is one.
+    /// The built-in Dockerfile, if it is one.
     pub built_in: Option<&'static BuiltInDockerfile>,
-    /// The stage of the Dockerfile that is wanted.
+    /// The stage of the Dockerfile that is built.
     pub target: Option<String>,
     /// The values of the build arguments that it declares.
     pub build_arguments: BTreeMap<String, String>,
-    /// The images that it names, in their order.
+    /// The images that it names, in the file's order.
     pub image_uses: Vec<ImageUse>,
-    /// The stage of the project whose layers are its lowest: what its last `FROM` comes down to.
+    /// The project's stage at the bottom of its layers: the image that its final `FROM` leads to.
     pub base: Option<String>,
-    /// The files of the context that it can copy, but for what is generated or fetched.
+    /// The files of the context that it can copy, without generated and fetched ones.
     pub context: Vec<Entry>,
-    /// The sources that are fetched into its context when it is built.
+    /// The sources that are fetched into its context for a build.
     pub context_sources: Vec<ContextSource>,
-    /// Of the sources that it uses, those that are one file each.
+    /// The sources that it uses and that are a single file.
     pub single_files: BTreeMap<String, SingleFile>,
-    /// What is odd in it, but no mistake.
+    /// Oddities that are no mistakes.
     pub warnings: Vec<Defect>,
 }
 
@@ -57,7 +57,7 @@ pub struct ImageUse {
     pub role: String,
     /// Where its name stands in the Dockerfile, in bytes.
     pub span: std::ops::Range<usize>,
-    /// What it stands for.
+    /// What the name stands for.
     pub image: UsedImage,
 }
 
@@ -66,11 +66,11 @@ pub struct ImageUse {
 pub enum UsedImage {
     /// Another stage of the project.
     Stage(String),
-    /// An image from elsewhere, as it is written.
+    /// An image from elsewhere, by its name as it is written.
     External(String),
     /// A source of the project.
     Source(String),
-    /// Nothing: `scratch`.
+    /// `scratch`: no image.
     Scratch,
 }
 
@@ -85,10 +85,10 @@ pub struct ContextSource {
     pub folder: &'static str,
 }
 
-/// What `package` packs.
+/// What `sparkpack package` packs.
 #[derive(Debug)]
 pub struct PackageInputs {
-    /// The file that `spark-submit` runs, by its name.
+    /// The file that `spark-submit` runs; its path is its name.
     pub main: Entry,
     /// The files of `jobs.zip`.
     pub modules: Vec<Entry>,
@@ -126,7 +126,7 @@ pub enum InputError {
 pub struct UnknownRecipe(pub String);
 
 impl UnknownRecipe {
-    /// The same as a defect of the lock.
+    /// The same as a [`Defect`] of the lock.
     #[must_use]
     pub fn defect(&self) -> Defect {
         Defect::new(
@@ -144,15 +144,15 @@ pub struct InputReader<'a> {
     lock: &'a Lock,
     trees: &'a FileTrees,
     never: NeverContext,
-    /// What was chosen of contexts: many images may be made by one Dockerfile in one folder.
+    /// The context files chosen so far: many images may share a Dockerfile and a folder.
     contexts: Mutex<HashMap<ContextChoice, Vec<Entry>>>,
 }
 
-/// What decides which files of a folder are the context of an image.
+/// Everything that decides which files of a folder are the context of an image.
 #[derive(PartialEq, Eq, Hash)]
 struct ContextChoice {
     root: PathBuf,
-    /// The name of the rules that leave files out.
+    /// The name of the exclusion rules.
     rules: String,
     dockerfile: Digest,
     target: Option<String>,
@@ -161,7 +161,7 @@ struct ContextChoice {
 }
 
 impl<'a> InputReader<'a> {
-    /// Reads by the built-in Dockerfiles that `lock` names; folders are walked by `trees`.
+    /// A reader that uses the built-in Dockerfiles that `lock` names, and walks folders by `trees`.
     #[must_use]
     pub fn new(project: &'a Project, lock: &'a Lock, trees: &'a FileTrees) -> Self {
         Self {
@@ -180,7 +180,8 @@ impl<'a> InputReader<'a> {
     pub fn dockerfile(&self, image: &Image) -> Result<DockerfileInputs, InputError> {
         let project = self.project;
         let (bytes, file, built_in) = dockerfile(project, self.lock, image)?;
-        // What is sent has to be what is counted: a heredoc would take carriage returns into the image.
+        // The bytes that are sent must be the bytes that the fingerprint covers: a heredoc would copy carriage returns
+        // into the image.
         let bytes = without_carriage_returns(&bytes);
         let dockerfile = Dockerfile::parse(&file, &bytes).map_err(InputError::Defects)?;
         let digest = Digest::of(&bytes);
@@ -218,7 +219,7 @@ impl<'a> InputReader<'a> {
         })
     }
 
-    /// The code of `image`, where it is a job.
+    /// The code of `image`, if it is a job.
     ///
     /// # Errors
     /// The code cannot be read, or its rules are wrong.
@@ -245,7 +246,7 @@ impl<'a> InputReader<'a> {
         Ok(Some(PackageInputs { main, modules }))
     }
 
-    /// The requirements of `image`: its own file's, or else those of its built-in Dockerfile.
+    /// The requirements of `image`: its own file, or else that of its built-in Dockerfile.
     ///
     /// # Errors
     /// The file cannot be read, or is wrong.
@@ -330,7 +331,7 @@ impl<'a> InputReader<'a> {
     }
 }
 
-/// What each source that a Dockerfile uses is as one file; a source that is none has no entry.
+/// The sources that a Dockerfile uses and that are a single file; others have no entry.
 fn single_files(
     project: &Project,
     image_uses: &[ImageUse],
@@ -346,7 +347,7 @@ fn single_files(
         .collect()
 }
 
-/// The sources that are fetched into the context of `image` when it is built.
+/// The sources that are fetched into the context of `image` for a build.
 fn context_sources(project: &Project, image: &Image) -> Vec<ContextSource> {
     let mut wanted = Vec::new();
     if let (Context::Source(source), Some(_)) = (&image.context, &image.dockerfile) {
@@ -382,7 +383,7 @@ fn jars_of(chain: &Chain, kind: Kind) -> &[String] {
     }
 }
 
-/// A Dockerfile's bytes, its name, and the built-in one where it is that.
+/// A Dockerfile's bytes, its name, and the built-in Dockerfile if it is one.
 type NamedDockerfile = (Vec<u8>, PathBuf, Option<&'static BuiltInDockerfile>);
 
 fn dockerfile(
@@ -409,7 +410,7 @@ fn dockerfile(
     ))
 }
 
-/// Git may check text out with CRLF: that must not move a tag.
+/// The bytes with CRLF as LF: git may check text out with CRLF, and that must not change a tag.
 fn without_carriage_returns(bytes: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(bytes.len());
     for (index, &byte) in bytes.iter().enumerate() {
@@ -420,7 +421,7 @@ fn without_carriage_returns(bytes: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// The values for all build arguments, those of images among them; a Dockerfile takes what it declares.
+/// The values of all build arguments, with those that name images. A Dockerfile uses the ones that it declares.
 fn build_arguments(project: &Project, image: &Image) -> BTreeMap<String, String> {
     let mut arguments = BTreeMap::new();
     let mut set = |name: &str, value: String| drop(arguments.insert(name.to_owned(), value));
@@ -445,7 +446,8 @@ fn build_arguments(project: &Project, image: &Image) -> BTreeMap<String, String>
     arguments
 }
 
-/// The declared arguments, without those that only name images: these are in the record by what they stand for.
+/// The values of the declared arguments. Those that name images are left out, because the record has the images
+/// themselves.
 fn declared(
     dockerfile: &Dockerfile,
     arguments: &BTreeMap<String, String>,
@@ -463,7 +465,8 @@ fn declared(
         .collect()
 }
 
-/// Build arguments that the Dockerfile does not declare: a misspelt one builds with the default.
+/// Build arguments that the Dockerfile does not declare. They are worth a warning: a misspelt one would silently build
+/// with the default.
 fn undeclared(image: &Image, dockerfile: &Dockerfile) -> Vec<Defect> {
     let declared: Vec<String> = dockerfile
         .arguments()
@@ -523,7 +526,7 @@ fn image_uses(
     Ok(image_uses)
 }
 
-/// What an image's name in a Dockerfile stands for: a context, a stage of the project, or an image from elsewhere.
+/// What an image's name in a Dockerfile stands for: a source, a stage of the project, or an image from elsewhere.
 fn used_image(project: &Project, image: &Image, text: &str) -> Result<UsedImage, String> {
     if text == "scratch" {
         return Ok(UsedImage::Scratch);
@@ -590,7 +593,8 @@ fn refuse_unused_parent(
         .hint("write `ARG PARENT` at the top and `FROM ${PARENT}`"))
 }
 
-/// Whether the Dockerfile of a stage has `ONBUILD`: its children then copy what their own Dockerfiles do not say.
+/// Whether the Dockerfile of a stage has `ONBUILD`. Its children then copy files that their own Dockerfiles do not
+/// name.
 fn has_triggers(project: &Project, stage: &str) -> bool {
     let file = project
         .images
@@ -605,7 +609,7 @@ fn has_triggers(project: &Project, stage: &str) -> bool {
 }
 
 impl PackageInputs {
-    /// Of the main file's bytes.
+    /// The digest of the main file.
     #[must_use]
     pub fn main_digest(&self) -> Digest {
         match &self.main.content {
@@ -622,8 +626,8 @@ mod tests {
     use super::*;
     use crate::project::{digest_cache::DigestCache, load};
 
-    /// The context that an image has whose Dockerfile copies `source`, in a folder with links and with a socket, which
-    /// can be part of no image.
+    /// The context of an image whose Dockerfile copies `source`, from a folder with links and with a socket, which
+    /// cannot become part of an image.
     fn context(source: &str) -> Result<Vec<String>, InputError> {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();

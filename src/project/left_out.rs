@@ -1,6 +1,6 @@
-//! What lies in an image's folders and is no input of it, each with the rule that says so.
+//! The files in an image's folders that are no input of it, each with the rule that excludes it.
 //!
-//! The rules are asked by the same functions that choose the inputs, so that the two cannot disagree.
+//! The functions that choose the inputs decide here too, so that the two lists cannot disagree.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -14,19 +14,19 @@ use super::{
     tree::Entry,
 };
 
-/// A folder of an image, and what of it is no input.
+/// A folder of an image, and the files in it that are no input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
     /// `context` or `src`.
     pub role: &'static str,
-    /// The folder, below the project's.
+    /// The folder, relative to the project.
     pub folder: String,
-    /// Paths below the folder, a whole folder with `/` at its end, in their order.
+    /// Paths below the folder, sorted; a whole folder ends with `/`.
     pub paths: Vec<(String, LeftOut)>,
 }
 
-/// What of an image's folders is no input, where `context` is what of its context folder is; nothing for a built-in
-/// Dockerfile, which sees no folder.
+/// The files in an image's folders that are no input; `context` are the inputs from its context folder. A built-in
+/// Dockerfile reads no folder of the project, so it has none.
 ///
 /// # Errors
 /// The rules cannot be read.
@@ -63,10 +63,11 @@ pub fn of(
     Ok(folders)
 }
 
-/// Gives the reason why a path, a folder or not, is no input.
+/// Gets a path and whether it is a folder, and returns the reason why it is no input.
 type Why<'a> = dyn Fn(&str, bool) -> Option<LeftOut> + 'a;
 
-/// What `why` leaves out below `root`; what cannot be read was told when the inputs were read.
+/// The paths below `root` that `why` gives a reason for. Unreadable ones are skipped: reading the inputs has reported
+/// them.
 fn list(root: &Path, follow: bool, why: &Why<'_>) -> Vec<(String, LeftOut)> {
     let mut walker = WalkDir::new(root)
         .min_depth(1)
@@ -98,7 +99,7 @@ fn list(root: &Path, follow: bool, why: &Why<'_>) -> Vec<(String, LeftOut)> {
     listed.paths
 }
 
-/// What is left out so far, with the folders that are being read.
+/// The paths left out so far, and the folders that the walk is in.
 #[derive(Default)]
 struct Listed {
     paths: Vec<(String, LeftOut)>,
@@ -108,7 +109,7 @@ struct Listed {
 struct OpenFolder {
     depth: usize,
     path: String,
-    /// How much was left out before it.
+    /// The length of `paths` when the walk entered the folder.
     start: usize,
     /// Whether something in it is an input.
     is_kept: bool,
@@ -130,7 +131,8 @@ impl Listed {
         }
     }
 
-    /// Closes the folders that an entry at `depth` does not lie in: one that is left out whole, for one reason, is one row.
+    /// Leaves the folders that do not contain an entry at `depth`. A folder that is left out whole for one reason
+    /// becomes one row.
     fn leave(&mut self, depth: usize) {
         while let Some(folder) = self.open.pop_if(|folder| folder.depth >= depth) {
             let [(_, reason), others @ ..] = &self.paths[folder.start..] else {

@@ -1,4 +1,4 @@
-//! Turns `sparkpack.toml` as it is written into the [`Project`] that it means.
+//! Turns the text of `sparkpack.toml` into a [`Project`].
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{code::Code, image::Repository};
 const ROOT_IMAGE: &str = "debian:bookworm-slim";
 const JAVA: &str = "17";
 const OPERATOR_PATH: &str = "/usr/bin/spark-operator";
-/// The glibc of the oldest distribution that current wheels are made for.
+/// The glibc of the oldest distribution that current wheels support.
 const GLIBC: (u8, u8) = (2, 28);
 
 /// Reads the configuration in `root`.
@@ -170,7 +170,7 @@ impl Loader<'_> {
         })
     }
 
-    /// Replaces `${NAME}` by the environment's; only values that no fingerprint covers come here.
+    /// Replaces `${NAME}` by the environment's value. Only for values that no fingerprint covers.
     fn expanded(&self, text: &Text) -> Result<String, Defect> {
         let (mut rest, mut expanded) = (text.get_ref().as_str(), String::new());
         while let Some((before, after)) = rest.split_once("${") {
@@ -427,7 +427,7 @@ impl Loader<'_> {
         }
     }
 
-    /// A name of a project or an image: a part of a repository, so that it can stand in a reference.
+    /// Checks the name of a project or an image, which becomes part of a repository's name.
     fn name(&self, text: &Text, what: &str) -> Result<String, Defect> {
         if Self::is_name(text.get_ref()) {
             Ok(text.get_ref().clone())
@@ -510,7 +510,7 @@ impl Loader<'_> {
         places.collect()
     }
 
-    /// Every image must make a reference, and two images never the same.
+    /// Checks that every image makes a valid reference, and that no two make the same one.
     fn check_references(project: &Project) -> Result<(), Defect> {
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
         let digest = crate::image::Digest::of(b"");
@@ -587,7 +587,7 @@ impl Loader<'_> {
     }
 }
 
-/// Recognises the images of a project under all its registries, and the prefixes that it had.
+/// The matcher for the project's images, under all its registries and its former prefixes.
 fn matcher(project: &Project) -> ImageMatcher {
     let current = project.registries.values().map(|registry| &registry.prefix);
     let prefixes = current.chain(&project.formerly);
@@ -605,7 +605,8 @@ fn two_numbers(text: &str) -> Option<(u8, u8)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// `spec.steps[].image`, `spec.conf["a.b"]`: keys, `[]` for every item, quoted keys that hold dots.
+/// Parses a path such as `spec.steps[].image` or `spec.conf["a.b"]`: keys, `[]` for every item, quoted keys that hold
+/// dots.
 fn path_steps(text: &str) -> Result<Vec<PathStep>, String> {
     let mut steps = Vec::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! What every part of loading has at hand: the configuration as it is written, and the folder that it lies in.
+//! What every part of loading needs: the configuration's text, and the folder that it lies in.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::{code::Code, image::Repository};
 /// Gives the value of an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Makes a project of a configuration.
+/// Turns a configuration into a project.
 pub(super) struct Loader<'a> {
     pub(super) origin: Origin<'a>,
     pub(super) root: &'a Path,
@@ -22,7 +22,7 @@ pub(super) struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// The name of a source that is configured.
+    /// The name of a source, if it is configured.
     pub(super) fn known_source(&self, text: &Spanned<String>) -> Result<String, Defect> {
         let name = text
             .get_ref()
@@ -42,7 +42,7 @@ impl Loader<'_> {
         )
     }
 
-    /// Whether an image or a project can have this name in a reference.
+    /// Whether a reference can hold this name of an image or a project.
     pub(super) fn is_name(name: &str) -> bool {
         format!("registry.example/{name}")
             .parse::<Repository>()

@@ -1,4 +1,4 @@
-//! `sparkpack.lock`: the resolved facts that a checkout cannot know by itself.
+//! `sparkpack.lock`: resolved facts that a checkout does not contain.
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +19,10 @@ use crate::{
 /// The lock's file name.
 pub const FILE_NAME: &str = "sparkpack.lock";
 
-/// The version of the fingerprint's format that this sparkpack writes.
+/// The version of the fingerprint format that this sparkpack writes.
 pub const FORMAT: u32 = 1;
 
-/// Something that the locks lack, and that a plan cannot do without.
+/// Something that the locks lack and a plan needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unlocked {
     /// The image that needs it.
@@ -42,15 +42,15 @@ pub enum UnlockedInput {
     Wheels {
         /// The requirements, in words.
         requirements: String,
-        /// For which platform.
+        /// The platform that the wheels are for.
         platform: Platform,
-        /// The file that a person is sent to.
+        /// The file to which the message refers.
         file: PathBuf,
     },
 }
 
 impl Unlocked {
-    /// The same as a defect, with the reason why it was not looked up appended.
+    /// The same as a [`Defect`], with the reason why it was not looked up.
     #[must_use]
     pub fn defect(self, reason: &str) -> Defect {
         let Self { image, what } = self;
@@ -83,13 +83,13 @@ impl Unlocked {
     }
 }
 
-/// The lock's content; what is not there yet is looked up by `lock`, and by `build`, `push` and `package`.
+/// The lock's content. `lock` looks up missing entries, and so do `build`, `push` and `package`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
-    /// The version of the fingerprint's format.
+    /// The version of the fingerprint format.
     pub format: u32,
-    /// What the chains are of, as the configuration says it: for people and other programs, no input of anything.
+    /// The versions that each chain is configured with: for people and other programs, never an input of a fingerprint.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chains: BTreeMap<String, LockedChain>,
     /// The digest of each built-in recipe in use, by its name.
@@ -104,7 +104,7 @@ pub struct Lock {
     /// The wheels of built-in recipes, by image and platform; a project's own lie in `requirements.lock`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub wheels: BTreeMap<String, BTreeMap<Platform, LockedWheels>>,
-    /// Rebuilds that were asked for, by stage.
+    /// The rebuilds that people asked for, by stage.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub revisions: BTreeMap<String, Revision>,
 }
@@ -124,7 +124,7 @@ pub struct LockedChain {
 }
 
 impl LockedChain {
-    /// What the configuration says of a chain.
+    /// The versions that a chain is configured with.
     #[must_use]
     pub fn of(chain: &Chain) -> Self {
         let (major, minor) = chain.python;
@@ -137,7 +137,7 @@ impl LockedChain {
     }
 }
 
-/// The Scala of Spark's default distribution: 2.13 from Spark 4 on, 2.12 of all of Spark 3.
+/// The Scala version of Spark's default distribution: 2.12 for all of Spark 3, 2.13 from Spark 4 on.
 fn scala_of(spark: &str) -> &'static str {
     let major = spark.split('.').next().and_then(|major| major.parse().ok());
     if major.is_some_and(|major: u32| major < 4) {
@@ -151,15 +151,15 @@ fn scala_of(spark: &str) -> &'static str {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, untagged)]
 pub enum LockedImage {
-    /// The digest of its manifest or index in a registry.
+    /// An image in a registry, by the digest of its manifest or index.
     Registry {
-        /// Of the bytes that the registry serves: it alone is in the fingerprints.
+        /// The digest of the bytes that the registry serves; fingerprints cover nothing else of this entry.
         digest: Digest,
-        /// The manifests' digests by the platforms in use, as far as they were looked up.
+        /// The manifest digests of the platforms in use, as far as they are known.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         platforms: BTreeMap<Platform, Digest>,
     },
-    /// Only the local daemon has it: other machines cannot build on it.
+    /// An image that only the local daemon has: no other machine can build on it.
     LocalDaemon {
         /// The image ID in that daemon.
         local_id: Digest,
@@ -184,15 +184,15 @@ pub struct LockedSource {
     pub sha256: Digest,
 }
 
-/// The chosen wheels of a built-in recipe on one platform.
+/// The wheels chosen for a built-in recipe on one platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedWheels {
     /// The digest of the requirements that they were chosen for.
     pub requirements: Digest,
-    /// The Python, major and minor.
+    /// The Python version, major and minor.
     pub python: String,
-    /// The glibc, major and minor.
+    /// The glibc version, major and minor.
     pub glibc: String,
     /// Their checksums by file name.
     pub files: BTreeMap<String, Digest>,
@@ -223,10 +223,10 @@ impl Default for Lock {
 }
 
 impl Lock {
-    /// Reads a lock's text.
+    /// Parses a lock.
     ///
     /// # Errors
-    /// It is no lock, or one of a format that this version does not know.
+    /// The text is no lock, or its format is one that this version does not know.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Defect> {
         let lock: Self = toml::from_str(text).map_err(|error| {
             let place = Place::of_offset(file, text, error.span().map_or(0, |span| span.start));
@@ -298,7 +298,7 @@ mod tests {
         assert!(text.contains("[images.\"debian:bookworm-slim\"]"), "{text}");
     }
 
-    /// A lock that knows nothing of platforms is read, and written as it was.
+    /// A lock without platforms is read, and written back unchanged.
     #[test]
     fn the_platforms_of_an_image_need_not_be_known() {
         let text = format!(

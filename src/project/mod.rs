@@ -1,4 +1,4 @@
-//! What the user has: configuration, locks, sources and requirements. Reads files, writes none.
+//! The user's files: configuration, locks, sources and requirements. This module reads files and writes none.
 
 pub mod built_in;
 mod config;

@@ -1,7 +1,8 @@
-//! `sparkpack.pins`: which digest a registry has of each fingerprint, as the last push found it. Input of nothing.
+//! `sparkpack.pins`: the digest that each registry has for each fingerprint, as the last push found it. No fingerprint
+//! depends on this file.
 //!
-//! One line each, in the order of their bytes: registry, repository, platforms, fingerprint, digest. A line holds all
-//! that is known of one image in one registry, so that two branches which push different images merge without a word.
+//! One line each, sorted by bytes: registry, repository, platforms, fingerprint, digest. A line holds everything about
+//! one image in one registry, so that two branches which push different images merge without a conflict.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,13 +25,13 @@ pub const FILE_NAME: &str = "sparkpack.pins";
 
 const HEAD: &str = "# Written by `sparkpack push`: registry, repository, platforms, fingerprint, digest. Commit it.\n";
 
-/// What stands in a line, in the words of a message.
+/// The fields of a line, for messages.
 const FIELDS: &str = "registry, repository, platforms, fingerprint, digest";
 
 /// The digests that the registries have.
 #[derive(Clone, Debug, Default)]
 pub struct Pins {
-    /// By what stands before the digest: the order of the lines.
+    /// The lines by their text before the digest, which gives their order.
     lines: BTreeMap<String, Pin>,
 }
 
@@ -39,20 +40,20 @@ pub struct Pins {
 pub struct Pin {
     /// The registry's name in the configuration.
     pub registry: String,
-    /// Where the image lies.
+    /// The image's repository.
     pub repository: Repository,
     /// The platforms that the fingerprint is for, sorted.
     pub platforms: Vec<Platform>,
-    /// Of the image's inputs.
+    /// The fingerprint of the image's inputs.
     pub fingerprint: Digest,
-    /// Of the manifest or index in the registry.
+    /// The digest of the manifest or index in the registry.
     pub digest: Digest,
-    /// Where the digest stands in the file; nothing where it was set since.
+    /// The place of the digest in the file; `None` if it was set after reading.
     pub place: Option<Place>,
 }
 
 impl Pins {
-    /// Reads the file of the project in `root`; no file is no pins.
+    /// Reads the file of the project in `root`; a missing file means no pins.
     ///
     /// # Errors
     /// The file cannot be read, or a line is wrong: `E069`.
@@ -75,10 +76,10 @@ impl Pins {
         }
     }
 
-    /// Reads a text; lines that begin with `#` and empty ones say nothing.
+    /// Parses a text; empty lines and lines that begin with `#` are skipped.
     ///
     /// # Errors
-    /// The first line that is wrong, or that says what another has said: `E069`.
+    /// The first line that is wrong or repeats another: `E069`.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Defect> {
         let mut pins = Self::default();
         let text = text.trim_start_matches('\u{feff}');
@@ -121,7 +122,7 @@ impl Pins {
         Err(Defect::new(Code::E069, place, message).hint(hint))
     }
 
-    /// The digest of what was made from `fingerprint` for `platforms`.
+    /// The digest of the image with this fingerprint and these platforms.
     #[must_use]
     pub fn digest(
         &self,
@@ -134,7 +135,7 @@ impl Pins {
         self.lines.get(&key).map(|pin| &pin.digest)
     }
 
-    /// Sets a digest; the one before, where there was one.
+    /// Sets a digest, and returns the previous one.
     pub fn set(
         &mut self,
         registry: &str,
@@ -158,7 +159,7 @@ impl Pins {
         self.lines.insert(key, pin).map(|before| before.digest)
     }
 
-    /// Drops the lines that are not to be kept.
+    /// Drops the lines that `is_kept` refuses.
     pub fn retain(&mut self, is_kept: impl Fn(&Pin) -> bool) {
         self.lines.retain(|_, pin| is_kept(pin));
     }
@@ -173,7 +174,7 @@ impl Pins {
     pub fn text(&self) -> String {
         let mut text = HEAD.to_owned();
         for (key, pin) in &self.lines {
-            // Writing into a text cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = writeln!(text, "{key} {}", pin.digest);
         }
         text
@@ -181,7 +182,7 @@ impl Pins {
 }
 
 impl Pin {
-    /// Reads a line; `at` gives the place of a byte of it.
+    /// Parses a line; `at` turns an offset in the line into a place.
     fn parse(line: &str, at: &impl Fn(usize) -> Place) -> Result<Self, Defect> {
         let fields = fields(line);
         let [registry, repository, platforms, fingerprint, digest] = fields[..] else {
@@ -214,7 +215,7 @@ impl Pin {
     }
 }
 
-/// A line that has not the five fields.
+/// The defect of a line that does not have five fields.
 fn wrong_line(line: &str, place: Place, fields: usize) -> Defect {
     let markers = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
     if markers.iter().any(|marker| line.starts_with(marker)) {
@@ -232,7 +233,7 @@ fn hint() -> String {
     )
 }
 
-/// The fields of a line, with the byte that each begins at.
+/// The fields of a line, each with the offset at which it begins.
 fn fields(line: &str) -> Vec<(usize, &str)> {
     let mut offset = 0;
     let mut fields = Vec::new();
@@ -246,7 +247,7 @@ fn fields(line: &str) -> Vec<(usize, &str)> {
     fields
 }
 
-/// What stands before the digest.
+/// The text of a line before the digest.
 fn key(
     registry: &str,
     repository: &Repository,
@@ -264,7 +265,7 @@ fn sorted(platforms: &[Platform]) -> Vec<Platform> {
     platforms.into_iter().cloned().collect()
 }
 
-/// A registry's name as one field: TOML allows any text as a key.
+/// A registry's name, escaped so that it is one field: TOML allows any text as a key.
 fn encoded(name: &str) -> String {
     if name.is_empty() {
         return "%".to_owned();
@@ -279,14 +280,14 @@ fn encoded(name: &str) -> String {
             continue;
         }
         for byte in character.encode_utf8(&mut [0; 4]).bytes() {
-            // Writing into a text cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(field, "%{byte:02X}");
         }
     }
     field
 }
 
-/// The name that a field stands for.
+/// The name that an escaped field stands for.
 fn decoded(field: &str) -> Option<String> {
     if field == "%" {
         return Some(String::new());
@@ -403,7 +404,7 @@ mod tests {
         assert_eq!(parse(&swapped).unwrap().text(), pins.text());
     }
 
-    /// Line ends of Windows, a byte-order mark, other comments, tabs, no final line end.
+    /// Windows line ends, a byte-order mark, other comments, tabs, no final line end.
     #[test]
     fn what_an_editor_makes_of_it_is_read() {
         let (base, job) = (line("base", "b", "2"), line("job", "a", "1"));

@@ -1,13 +1,13 @@
-//! Places in files that a person wrote, and what is wrong there.
+//! Places in files that people write, and defects found there.
 
 use std::{fmt, path::PathBuf};
 
 use crate::code::Code;
 
-/// A place in a file that a person wrote; lines and columns count from 1, columns in characters.
+/// A place in a file; lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// As it is to be shown: relative to the project's folder where it lies in it.
+    /// The path as messages show it: relative to the project's folder if it lies there.
     pub file: PathBuf,
     /// 1 is the first line.
     pub line: usize,
@@ -47,17 +47,17 @@ impl Place {
     }
 }
 
-/// The places of a text that are asked for in its order, so that no line is counted twice.
+/// Finds places in a text for ascending offsets, so that no line is counted twice.
 #[derive(Debug)]
 pub struct Places<'t> {
     text: &'t str,
     line: usize,
-    /// The byte at which the line begins.
+    /// The offset at which the current line begins.
     start: usize,
 }
 
 impl<'t> Places<'t> {
-    /// Those of `text`.
+    /// The places of `text`.
     #[must_use]
     pub fn of(text: &'t str) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl<'t> Places<'t> {
         }
     }
 
-    /// The place of the byte `offset`.
+    /// The place of the byte at `offset`.
     pub fn at(&mut self, file: impl Into<PathBuf>, offset: usize) -> Place {
         if let Some(between) = self.text.get(self.start..offset)
             && let Some(newline) = between.rfind('\n')
@@ -98,17 +98,17 @@ impl fmt::Display for Place {
     }
 }
 
-/// Something wrong in a file that a person wrote: what, where, and what to write instead.
+/// A mistake in a file that a person wrote: what it is, where it is, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]
 pub struct Defect {
     /// `E021` and the like.
     pub code: Code,
-    /// Where.
+    /// Where it is.
     pub place: Place,
-    /// What, quoting the offending text.
+    /// What it is, quoting the offending text.
     pub message: String,
-    /// What to write or type, where it is known.
+    /// What to write or type, if that is known.
     pub hint: Option<String>,
 }
 
@@ -134,7 +134,7 @@ impl Defect {
     }
 }
 
-/// The candidate that `written` was most likely meant to be, if any is near enough.
+/// The candidate that `written` was most likely meant to be, if one is close enough.
 #[must_use]
 pub fn nearest<'a>(
     written: &str,

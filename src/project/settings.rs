@@ -1,4 +1,4 @@
-//! The project as its configuration means it: names resolved, defaults filled in, every mistake named.
+//! The project that its configuration describes: names are resolved, defaults are filled in.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -20,51 +20,51 @@ pub struct Project {
     pub name: String,
     /// The registries by their names in the configuration.
     pub registries: BTreeMap<String, Registry>,
-    /// How references are put together.
+    /// The template of references.
     pub reference: ReferenceTemplate,
-    /// Prefixes that manifests may still name.
+    /// Former registry prefixes, which manifests may still use.
     pub formerly: Vec<String>,
-    /// Registry hosts that may be spoken to without TLS.
+    /// Registry hosts that may be reached without TLS.
     pub insecure: Vec<String>,
-    /// A CA bundle beside the system's.
+    /// A CA bundle that is trusted besides the system's.
     pub ca: Option<PathBuf>,
-    /// Where to fetch instead.
+    /// Where to fetch from instead.
     pub mirrors: Mirrors,
     /// How requirements are installed.
     pub python: PythonSettings,
     /// The chains by name.
     pub chains: BTreeMap<String, Chain>,
-    /// The sources by name, with each chain's Spark.
+    /// The sources by name, including each chain's Spark.
     pub sources: BTreeMap<String, Source>,
-    /// The images by name: the configured ones, and of the chains' those that are needed.
+    /// The images by name: the configured ones, and the images of chains that are needed.
     pub images: BTreeMap<String, Arc<Image>>,
     /// The manifests' globs by registry.
     pub manifests: BTreeMap<String, Vec<ManifestGlob>>,
-    /// Which image a reference names.
+    /// Tells which image a reference names.
     pub image_matcher: ImageMatcher,
-    /// What of a reference the manifests hold.
+    /// What manifests hold of a reference.
     pub pin: PinMode,
-    /// Globs of manifests in which the value of an anchor may change wherever it is used.
+    /// Manifests in which an anchor's value may be rewritten although it is used in several places.
     pub anchors: Vec<ManifestGlob>,
-    /// Where kinds of objects that are not built in name their images.
+    /// Where kinds of objects that sparkpack does not know hold image references.
     pub places: Vec<ConfiguredPlace>,
-    /// What is odd but no mistake.
+    /// Oddities that are no mistakes.
     pub warnings: Vec<Defect>,
 }
 
-/// Where images go.
+/// A registry that images are pushed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registry {
     /// Its name in the configuration.
     pub name: String,
-    /// What references begin with: the host, and what comes before the image.
+    /// The beginning of references: the host, and the path before the image's name.
     pub prefix: String,
 }
 
 /// `[mirrors]`: never an input of a fingerprint.
 #[derive(Clone, Debug, Default)]
 pub struct Mirrors {
-    /// Image registries: host to host.
+    /// Mirrors of image registries: host to host.
     pub registries: BTreeMap<String, String>,
     /// The URL of a Python index.
     pub python: Option<String>,
@@ -77,9 +77,9 @@ pub struct Mirrors {
 /// `[python]`.
 #[derive(Clone, Debug)]
 pub struct PythonSettings {
-    /// `uv` or `pip`; by default uv where it is there.
+    /// `uv` or `pip`; the default is uv if it is installed.
     pub installer: Option<String>,
-    /// The oldest glibc that the images have: wheels for newer ones are not chosen.
+    /// The oldest glibc of the images: wheels that need a newer one are not chosen.
     pub glibc: (u8, u8),
 }
 
@@ -100,9 +100,9 @@ pub struct Chain {
     pub root: String,
     /// The name of the source that holds Spark.
     pub spark_source: String,
-    /// Sources whose jars base gets.
+    /// Sources whose jars are added to the `base` image.
     pub base_jars: Vec<String>,
-    /// Sources whose jars ds gets.
+    /// Sources whose jars are added to the `ds` image.
     pub ds_jars: Vec<String>,
     /// Where the operator's binary comes from, if the chain has an operator.
     pub operator: Option<Operator>,
@@ -111,9 +111,9 @@ pub struct Chain {
 /// `[chains.NAME.operator]`.
 #[derive(Clone, Debug)]
 pub struct Operator {
-    /// A published image, or a source.
+    /// The image or source that holds the binary.
     pub origin: OperatorOrigin,
-    /// The binary's path in there.
+    /// The binary's path in the image or source.
     pub path: String,
 }
 
@@ -126,16 +126,16 @@ pub enum OperatorOrigin {
     Source(String),
 }
 
-/// The images that a chain is made of, and the job.
+/// The kinds of images: those that a chain consists of, the job, and images with a Dockerfile of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// JRE and Spark.
+    /// Java runtime and Spark.
     Base,
-    /// With Python.
+    /// `base` with Python.
     Py,
-    /// With the data-science packages.
+    /// `py` with data-science packages.
     Ds,
-    /// With the Spark operator's binary.
+    /// `base` with the Spark operator's binary.
     Operator,
     /// The project's own code.
     Job,
@@ -148,42 +148,42 @@ pub enum Kind {
 pub struct Image {
     /// Its name.
     pub name: String,
-    /// Where it, or the chain that it belongs to, is configured.
+    /// Where the image, or the chain that it belongs to, is configured.
     pub place: Place,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// The chain whose Spark and Python it has.
     pub chain: Option<String>,
-    /// The image that it stands on.
+    /// The image that it is built on.
     pub parent: Option<String>,
-    /// Its own Dockerfile, below the project's folder; the built-in one of its kind serves where there is none.
+    /// Its own Dockerfile, relative to the project's folder; without one, the built-in Dockerfile of its kind is used.
     pub dockerfile: Option<String>,
-    /// What its own Dockerfile may copy from.
+    /// The build context of its own Dockerfile.
     pub context: Context,
     /// Sources that its Dockerfile may name in `FROM` and `COPY --from`.
     pub contexts: BTreeMap<String, String>,
     /// Build arguments.
     pub build_arguments: BTreeMap<String, String>,
-    /// The Dockerfile's stage that is wanted.
+    /// The Dockerfile's stage that is built.
     pub target: Option<String>,
-    /// The platforms that it is made for.
+    /// The platforms that it is built for.
     pub platforms: Vec<Platform>,
-    /// The job's code, where it has any.
+    /// The job's code, if the image has any.
     pub package: Option<Package>,
-    /// The requirements file, below the project's folder.
+    /// The requirements file, relative to the project's folder.
     pub requirements: Option<String>,
 }
 
 /// Where a Dockerfile's `COPY` finds its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Context {
-    /// A folder below the project's.
+    /// A folder, relative to the project's.
     Folder(String),
     /// A source, by name.
     Source(String),
 }
 
-/// What `sparkpack package` packs for an image; paths are below the project's folder.
+/// What `sparkpack package` packs for an image. Paths are relative to the project's folder.
 #[derive(Clone, Debug)]
 pub struct Package {
     /// Where it is configured.
@@ -192,7 +192,7 @@ pub struct Package {
     pub src: String,
     /// The file in `src` that `spark-submit` runs.
     pub main: String,
-    /// Globs of what is left out, besides the default excludes and tests.
+    /// Globs of files that are left out, besides the default excludes and tests.
     pub exclude: Vec<String>,
     /// Where the archives go.
     pub dist: String,
@@ -201,32 +201,32 @@ pub struct Package {
 /// A glob of manifests.
 #[derive(Clone, Debug)]
 pub struct ManifestGlob {
-    /// Where it stands.
+    /// Where it is configured.
     pub place: Place,
     /// As it is written.
     pub pattern: String,
-    /// The files that match it, below the project's folder, sorted.
+    /// The files that match it, relative to the project's folder, sorted.
     pub files: Vec<String>,
 }
 
-/// What of a reference a manifest holds.
+/// What manifests hold of a reference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PinMode {
-    /// The tag: known from the checkout alone.
+    /// The tag, which follows from the checkout alone.
     #[default]
     Tag,
     /// The tag, and the digest that a push has written into `sparkpack.pins`.
     TagAndDigest,
 }
 
-/// `[[places]]`: a path to images in a kind of objects.
+/// `[[places]]`: a path to the images in objects of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfiguredPlace {
     /// The API group, empty for the core one.
     pub group: String,
-    /// `kind`.
+    /// The `kind` of the objects.
     pub kind: String,
-    /// From the object to the image.
+    /// The path from the object to the image.
     pub path: Vec<PathStep>,
 }
 
@@ -240,7 +240,7 @@ pub enum PathStep {
 }
 
 impl Kind {
-    /// The name of the built-in Dockerfile, by which a chain's images are called as well.
+    /// The name of the built-in Dockerfile, which is also the name of the chain's image.
     #[must_use]
     pub fn built_in(self) -> Option<&'static str> {
         match self {
@@ -261,17 +261,17 @@ impl Kind {
     super::config::listed(registries)
 )]
 pub struct UnknownRegistry {
-    /// The name that was typed, or the one that stands for all.
+    /// The name that was asked for; `main` if none was.
     pub name: String,
-    /// Those that there are.
+    /// The registries that are configured.
     pub registries: Vec<String>,
 }
 
 impl Project {
-    /// The registry that is meant: the named one, else the only one, else `main`.
+    /// The registry of this name; without a name, the only one, or else `main`.
     ///
     /// # Errors
-    /// There is no such registry, or the choice is open.
+    /// There is no such registry, or none was named and several are configured.
     pub fn registry(&self, name: Option<&str>) -> Result<&Registry, UnknownRegistry> {
         let name = match (name, self.registries.len()) {
             (Some(name), _) => name,
@@ -284,7 +284,8 @@ impl Project {
         })
     }
 
-    /// What an image's wheels are chosen for; nothing where no chain says for which Python.
+    /// The Python, platform and glibc that an image's wheels are chosen for; `None` if no chain gives the Python
+    /// version.
     #[must_use]
     pub fn target(&self, image: &Image, platform: &Platform) -> Option<Target> {
         let chain = self.chain_of(image)?;

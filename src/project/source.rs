@@ -1,4 +1,4 @@
-//! Sources: what comes from elsewhere and is pinned by a checksum (Spark, connector jars, the operator's binary).
+//! Sources: files from outside the checkout, pinned by a checksum (Spark, connector jars, the operator's binary).
 
 use std::{ffi::OsStr, fmt, os::unix::fs::PermissionsExt, path::PathBuf, str::FromStr};
 
@@ -10,24 +10,24 @@ use crate::image::Digest;
 pub struct Source {
     /// The name in the configuration.
     pub name: String,
-    /// Where its bytes come from.
+    /// Where it is fetched from.
     pub origin: Origin,
     /// The checksum that the configuration demands.
     pub sha256: Option<Digest>,
-    /// What becomes of a downloaded file.
+    /// How a downloaded file is unpacked.
     pub unpack: Unpack,
 }
 
-/// What a source that is one file, as it is, brings beside its bytes.
+/// The properties of a source that is a single file, besides its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SingleFile {
-    /// The name that it has in a build.
+    /// Its file name in a build.
     pub name: String,
-    /// Whether it can be executed there.
+    /// Whether it is executable in a build.
     pub executable: bool,
 }
 
-/// Where a source's bytes come from.
+/// Where a source is fetched from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// `http://` or `https://`.
@@ -55,7 +55,8 @@ pub enum Unpack {
         /// Leading path components to leave out.
         strip: usize,
     },
-    /// A Spark distribution: the binary one, or the one inside `PySpark`'s source distribution; becomes `/opt/spark`.
+    /// A Spark distribution: the binary one, or the one inside `PySpark`'s source distribution. It becomes
+    /// `/opt/spark`.
     Spark,
 }
 
@@ -73,7 +74,7 @@ pub struct MavenCoordinates {
 }
 
 impl Source {
-    /// The name that it has as a single file.
+    /// The file name of the source if it is a single file.
     #[must_use]
     pub fn file_name(&self) -> String {
         let name = match &self.origin {
@@ -92,7 +93,7 @@ impl Source {
         name.filter(usable).unwrap_or_else(|| self.name.clone())
     }
 
-    /// What it is as one file; nothing where it is a folder, is unpacked, or is not there.
+    /// The single file that this source is; `None` if it is a folder, is unpacked, or does not exist.
     #[must_use]
     pub fn single_file(&self) -> Option<SingleFile> {
         if self.unpack != Unpack::No {

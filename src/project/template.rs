@@ -1,19 +1,19 @@
-//! The `reference` template, and how an image is recognised by it.
+//! The `reference` template: makes an image's reference, and the pattern by which references are recognised.
 
 use crate::image::{Digest, Reference, ReferenceError};
 
-/// The `reference` template: how an image's reference is put together.
+/// The `reference` template, from which an image's reference is made.
 ///
-/// `{registry}`, `{project}`, `{image}` and `{fingerprint}` are replaced; only the tag may hold the last.
+/// `{registry}`, `{project}`, `{image}` and `{fingerprint}` are replaced. `{fingerprint}` stands in the tag only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferenceTemplate {
     text: String,
 }
 
-/// What a template is filled with, but for the fingerprint.
+/// The values for a template, except for the fingerprint.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
-    /// The registry's prefix: host, and what comes before the image.
+    /// The registry's prefix: the host, and the path before the image's name.
     pub registry: &'a str,
     /// The project's name.
     pub project: &'a str,
@@ -21,27 +21,27 @@ pub struct Names<'a> {
     pub image: &'a str,
 }
 
-/// How an image is recognised in a manifest: its repository, and what surrounds the fingerprint in its tag.
+/// How to recognise an image's reference in a manifest: its repository, and the text around the fingerprint in its tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagPattern {
-    /// The reference with an empty fingerprint's place taken by a stand-in; only its repository counts.
+    /// The image's repository.
     pub repository: crate::image::Repository,
-    /// What the tag begins with.
+    /// The text of the tag before the fingerprint.
     pub tag_prefix: String,
-    /// What the tag ends with.
+    /// The text of the tag after the fingerprint.
     pub tag_suffix: String,
 }
 
-/// Whether a text can stand in the fingerprint's place of a tag.
+/// Whether a text can be the fingerprint in a tag.
 pub(super) fn is_fingerprint(text: &str) -> bool {
     let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     text == UNBUILT || text.len() == TAG_DIGITS && text.bytes().all(lower_hex)
 }
 
-/// What stands for a fingerprint in a manifest that was never rewritten.
+/// Stands in for the fingerprint in a manifest that was never rewritten.
 pub const UNBUILT: &str = "unbuilt";
 
-/// Hex digits of a fingerprint that make the tag.
+/// The number of a fingerprint's hex digits that a tag holds.
 pub const TAG_DIGITS: usize = 16;
 
 impl Default for ReferenceTemplate {
@@ -97,10 +97,10 @@ impl ReferenceTemplate {
         })
     }
 
-    /// The reference of the image that has this fingerprint (or of the list of them).
+    /// The reference of an image with this fingerprint.
     ///
     /// # Errors
-    /// The names and the template do not make a reference.
+    /// The names and the template do not make a valid reference.
     pub fn reference(
         &self,
         names: Names<'_>,
@@ -109,18 +109,18 @@ impl ReferenceTemplate {
         self.fill(names, fingerprint.short(TAG_DIGITS)).parse()
     }
 
-    /// The reference that stands in a manifest before the image has ever been built.
+    /// The reference in a manifest before the image has ever been built.
     ///
     /// # Errors
-    /// The names and the template do not make a reference.
+    /// The names and the template do not make a valid reference.
     pub fn unbuilt(&self, names: Names<'_>) -> Result<Reference, ReferenceError> {
         self.fill(names, UNBUILT).parse()
     }
 
-    /// How the image is told from others in a manifest.
+    /// The pattern by which the image's references are recognised.
     ///
     /// # Errors
-    /// The names and the template do not make a reference.
+    /// The names and the template do not make a valid reference.
     pub fn tag_pattern(&self, names: Names<'_>) -> Result<TagPattern, ReferenceError> {
         let stand_in = "0".repeat(TAG_DIGITS);
         let reference: Reference = self.fill(names, &stand_in).parse()?;

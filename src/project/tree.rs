@@ -1,4 +1,4 @@
-//! Trees of input files: what a fingerprint covers, and all that a build may see.
+//! Trees of input files: everything that a fingerprint covers, and everything that a build may read.
 
 use std::{
     io::{self, Read},
@@ -7,9 +7,9 @@ use std::{
 
 use crate::image::{Digest, Hasher};
 
-/// One file or symbolic link of a tree.
+/// A file or symbolic link of a tree.
 ///
-/// Folders have no entry: git has no empty ones, so a tag must not depend on them.
+/// Folders have no entries: git does not track empty folders, so a tag must not depend on them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
     /// The path in the tree, with `/` on every host; no leading `/`, no `.` or `..`.
@@ -23,16 +23,16 @@ pub struct Entry {
 pub enum Content {
     /// A regular file.
     File {
-        /// Of its bytes.
+        /// The digest of its bytes.
         digest: Digest,
-        /// Whether its owner may execute it: 0755 in an image, else 0644.
+        /// Whether its owner may execute it: its mode in an image is 0755, else 0644.
         executable: bool,
-        /// Bytes.
+        /// Its size in bytes.
         size: u64,
         /// Where its bytes can be read on this machine; never part of a fingerprint.
         location: Location,
     },
-    /// A symbolic link with its target, as it is.
+    /// A symbolic link; its target is never resolved.
     Symlink {
         /// The target's text.
         target: String,
@@ -44,7 +44,7 @@ pub enum Content {
 pub enum Location {
     /// In a file of this machine.
     Disk(PathBuf),
-    /// Held in memory: a built-in file, a Dockerfile made ready to be sent.
+    /// In memory: a built-in file, or a Dockerfile rewritten for a build.
     Memory(Vec<u8>),
 }
 
@@ -65,7 +65,7 @@ impl Entry {
         }
     }
 
-    /// The file at `file`, read whole once for its digest.
+    /// An entry for `file`, which is read once for its digest.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -85,7 +85,7 @@ impl Entry {
         })
     }
 
-    /// The same entry in `folder`.
+    /// The entry moved into `folder`.
     #[must_use]
     pub fn prefixed(self, folder: &str) -> Self {
         let path = match folder {

@@ -1,32 +1,32 @@
-//! The text of files, which has to be UTF-8.
+//! Decoding of files that must be UTF-8.
 
 use std::path::Path;
 
 use super::place::{Defect, Place};
 use crate::code::Code;
 
-/// What is no text, and where that begins.
+/// Bytes that are not UTF-8, and where they begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotUtf8 {
-    /// The first byte that no text has, or the beginning.
+    /// The first byte that is not UTF-8; for UTF-16, the beginning.
     pub place: Place,
-    /// What is there.
+    /// What is there instead.
     pub found: OtherEncoding,
 }
 
-/// What is in the place of UTF-8.
+/// What a file holds instead of UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OtherEncoding {
     /// The whole file is UTF-16, as its byte-order mark says.
     #[error("the file is UTF-16")]
     Utf16,
-    /// A byte that UTF-8 does not have there.
+    /// A byte that is not valid UTF-8 at its place.
     #[error("the byte 0x{0:02x} is not UTF-8")]
     Byte(u8),
 }
 
 impl OtherEncoding {
-    /// UTF-16, where a file begins like it.
+    /// UTF-16, if the file begins with its byte-order mark.
     #[must_use]
     pub fn beginning(bytes: &[u8]) -> Option<Self> {
         let marks: [&[u8]; 2] = [&[0xff, 0xfe], &[0xfe, 0xff]];
@@ -34,7 +34,7 @@ impl OtherEncoding {
         is_utf_16.then_some(Self::Utf16)
     }
 
-    /// The same as a defect, with the hint that mostly helps.
+    /// The same as a [`Defect`], with the usual cure as a hint.
     #[must_use]
     pub fn defect(self, code: Code, place: Place) -> Defect {
         Defect::new(code, place, self.to_string()).hint("save it as UTF-8")
@@ -42,17 +42,17 @@ impl OtherEncoding {
 }
 
 impl NotUtf8 {
-    /// The same as a defect, with the hint that mostly helps.
+    /// The same as a [`Defect`], with the usual cure as a hint.
     #[must_use]
     pub fn defect(self, code: Code) -> Defect {
         self.found.defect(code, self.place)
     }
 }
 
-/// The text of a file, with its byte-order mark if it has one.
+/// The text of a file; a byte-order mark is kept.
 ///
 /// # Errors
-/// The bytes are no UTF-8.
+/// The bytes are not UTF-8.
 pub fn decode<'b>(file: &Path, bytes: &'b [u8]) -> Result<&'b str, NotUtf8> {
     if let Some(found) = OtherEncoding::beginning(bytes) {
         let place = Place::of_line(file, 1);
@@ -90,7 +90,7 @@ mod tests {
             "f:2:2: the byte 0xe9 is not UTF-8"
         );
         assert_eq!(said(b"\x80"), "f:1:1: the byte 0x80 is not UTF-8");
-        // A character that is cut off is no text either.
+        // A character that is cut off is invalid too.
         assert_eq!(said(b"a\xc3"), "f:1:2: the byte 0xc3 is not UTF-8");
         assert_eq!(
             said(b"\xef\xbb\xbfa\xff"),

@@ -1,10 +1,10 @@
-//! Wheels: what their file names say, and which of them an image can use.
+//! Wheels: what their file names mean, and which of them an image can use.
 
 use std::{cmp::Reverse, fmt, str::FromStr};
 
 use crate::image::Platform;
 
-/// The glibc that images are taken to have unless they say otherwise: that of the oldest system in common use.
+/// The default glibc of images: that of the oldest distribution in common use.
 pub const DEFAULT_GLIBC: (u8, u8) = (2, 28);
 
 /// What wheels are chosen for: the image's Python, platform and C library, never the host's.
@@ -12,14 +12,14 @@ pub const DEFAULT_GLIBC: (u8, u8) = (2, 28);
 pub struct Target {
     /// Major and minor version of `CPython`.
     pub python: (u8, u8),
-    /// The image's.
+    /// The image's platform.
     pub platform: Platform,
     /// Major and minor version of the GNU C library.
     pub glibc: (u8, u8),
 }
 
 impl Target {
-    /// Python's name of the machine, the end of a platform tag.
+    /// Python's name of the machine, with which a platform tag ends.
     #[must_use]
     pub fn machine(&self) -> &str {
         match self.platform.architecture.as_str() {
@@ -29,7 +29,7 @@ impl Target {
         }
     }
 
-    /// The platform tags, the newest C library first, `any` left out.
+    /// The platform tags, the newest glibc first, without `any`.
     #[must_use]
     pub fn platform_tags(&self) -> Vec<String> {
         let machine = self.machine();
@@ -104,11 +104,11 @@ pub fn supported_tags(target: &Target) -> Vec<String> {
     tags
 }
 
-/// How well a wheel fits a target: the least is the best.
+/// How well a wheel fits a target: a lower rank is better.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank(usize, Reverse<Option<(u64, String)>>);
 
-/// What the file name of a wheel says.
+/// The parts of a wheel's file name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WheelName {
     /// The name as it is.
@@ -117,9 +117,9 @@ pub struct WheelName {
     pub name: String,
     /// The package's version, as it is written.
     pub version: String,
-    /// The build tag: its number and what follows, for ties.
+    /// The build tag, which breaks ties: its number and what follows.
     pub build: Option<(u64, String)>,
-    /// `cp311`, `py2.py3` and the like, split at the dots; so are the next two.
+    /// `cp311`, `py2.py3` and the like, split at the dots, as are the next two fields.
     pub pythons: Vec<String>,
     /// `cp311`, `abi3`, `none`.
     pub abis: Vec<String>,
@@ -133,7 +133,7 @@ pub struct WheelName {
 pub struct WheelNameError(pub String);
 
 impl WheelName {
-    /// The position of its best tag in `supported` with its build tag; none if no tag is there.
+    /// The position of the wheel's best tag in `supported`, with its build tag; `None` if no tag is supported.
     #[must_use]
     pub fn rank(&self, supported: &[String]) -> Option<Rank> {
         let tags = self.tags();
@@ -147,7 +147,7 @@ impl WheelName {
         self.platforms.iter().all(|platform| platform == "any")
     }
 
-    /// All tags that the name stands for, `python-abi-platform` each.
+    /// All tags that the name stands for, each as `python-abi-platform`.
     #[must_use]
     pub fn tags(&self) -> Vec<String> {
         let mut tags = Vec::new();
@@ -208,20 +208,20 @@ impl FromStr for WheelName {
     }
 }
 
-/// No wheel is for the target.
+/// The error that no wheel fits the target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no wheel for {wanted}: the tags found are {}", listed(found))]
 pub struct NoWheel {
-    /// The tags that there are.
+    /// The tags of the wheels that exist.
     pub found: Vec<String>,
-    /// What was wanted.
+    /// The target, for messages.
     pub wanted: String,
 }
 
-/// The wheel that a target uses best.
+/// The wheel that fits the target best.
 ///
 /// # Errors
-/// It can use none of them.
+/// The target can use none of the wheels.
 pub fn choose<'a>(
     candidates: impl IntoIterator<Item = &'a WheelName> + Clone,
     target: &Target,
@@ -245,7 +245,7 @@ pub fn choose<'a>(
     })
 }
 
-/// The name by which an index knows a package: lower case, runs of `-`, `_` and `.` as one `-`.
+/// The normalised name of a package: lower case, runs of `-`, `_` and `.` as one `-`.
 #[must_use]
 pub fn normalise(name: &str) -> String {
     let mut normal = String::with_capacity(name.len());

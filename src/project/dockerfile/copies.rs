@@ -18,11 +18,11 @@ pub struct ContextSource {
 /// What a source can match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// The whole context, also where it cannot be decided.
+    /// The whole context, also where the source cannot be decided here.
     Everything,
-    /// One path and all below it.
+    /// One path and everything below it.
     Path(String),
-    /// What the glob matches, and all below that.
+    /// What the glob matches, and everything below that.
     Glob(String),
 }
 
@@ -41,7 +41,7 @@ impl Pattern {
         }
     }
 
-    /// Whether the file at `path` is matched, or lies below a folder that is.
+    /// Whether the pattern matches the file at `path`, or a folder that the file lies in.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         let folders = path.match_indices('/').map(|(end, _)| &path[..end]);
@@ -58,8 +58,8 @@ impl Pattern {
         }
     }
 
-    /// The path at which, or below which, everything lies that is matched; empty for the context itself. The links that
-    /// this goes through lie there too, or on the way.
+    /// The path at which or below which every match lies; empty for the context itself. Symbolic links that the pattern
+    /// goes through lie there too, or on the way to it.
     pub(super) fn root(&self) -> &str {
         match self {
             Self::Everything => "",
@@ -72,12 +72,12 @@ impl Pattern {
         }
     }
 
-    /// Whether this leads to `link` itself, or through it, so that the link's target is wanted.
+    /// Whether the pattern matches `link` or goes through it, so that the link's target is needed too.
     pub(super) fn follows(&self, link: &str) -> bool {
         match self {
             Self::Everything => false,
             Self::Path(wanted) => wanted == link || below(wanted, link).is_some(),
-            // A builder looks for what a pattern matches without going through links, but for its first, plain part.
+            // A builder follows links only in the plain part of a pattern, before its first special character.
             Self::Glob(pattern) => {
                 let is_plain = !is_special(link) && below(pattern, link).is_some();
                 is_plain || glob(pattern, link) == Some(true)
@@ -86,7 +86,7 @@ impl Pattern {
     }
 }
 
-/// The path in the context: no `/` around it, no `.`; empty for the context itself.
+/// The path in the context: without leading or trailing `/`, without `.`; empty for the context itself.
 fn clean(source: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in source.split('/') {
@@ -121,14 +121,14 @@ fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
     path.strip_prefix(folder)?.strip_prefix('/')
 }
 
-/// More links than this in one source are a loop that grows: then everything is taken.
+/// A source that goes through more links than this is taken for an endless loop, and the whole context is used.
 const LINKS_LIMIT: usize = 256;
 
-/// Lists the entries of a context that a test wants, at some paths, below or on the way to them; the empty path is the
-/// context itself.
+/// Lists the entries of a context: those at the given paths, below them or on the way to them, that the test accepts.
+/// The empty path is the context itself.
 pub type List<'a, E> = dyn FnMut(&[&str], &dyn Fn(&str) -> bool) -> Result<Vec<Entry>, E> + 'a;
 
-/// The entries that `sources` can match, and what the symbolic links that they lead through point to.
+/// The entries that `sources` can match, and the targets of the symbolic links that they go through.
 pub(super) fn select<E>(
     sources: &[ContextSource],
     list: &mut List<'_, E>,
@@ -164,7 +164,7 @@ pub(super) fn select<E>(
     list(&[""], &|_| true)
 }
 
-/// What `pattern` wants once the link at `link` is replaced by its target.
+/// The pattern with the link at `link` replaced by its target.
 fn followed(pattern: &Pattern, link: &str, target: &str) -> Pattern {
     let folder = link.rsplit_once('/').map_or("", |(folder, _)| folder);
     let target = match target.strip_prefix('/') {
@@ -179,12 +179,12 @@ fn followed(pattern: &Pattern, link: &str, target: &str) -> Pattern {
         Pattern::Glob(path) if !is_special(&target) => {
             Pattern::of(&format!("{target}/{}", rest(path)), false)
         }
-        // The target's own special characters would have to be escaped: its whole folder is safe.
+        // The target's own special characters would have to be escaped, so its whole folder is taken instead.
         Pattern::Glob(_) => Pattern::of(&target, false),
     }
 }
 
-/// Go's `filepath.Match`, which Docker uses: `*` and `?` do not match `/`. `None` is a malformed pattern.
+/// Go's `filepath.Match`, which Docker uses: `*` and `?` do not match `/`. `None` means a malformed pattern.
 pub(in crate::project) fn glob(pattern: &str, text: &str) -> Option<bool> {
     let tokens = tokens(pattern)?;
     let text: Vec<char> = text.chars().collect();
@@ -252,7 +252,7 @@ fn tokens(pattern: &str) -> Option<Vec<Token>> {
     Some(tokens)
 }
 
-/// `[a-z]` or `[^a-z]` of a glob.
+/// A character class of a glob: `[a-z]` or `[^a-z]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::project) struct CharacterClass {
     negated: bool,
@@ -260,7 +260,7 @@ pub(in crate::project) struct CharacterClass {
 }
 
 impl CharacterClass {
-    /// Reads what follows the `[`; `None` where it is malformed.
+    /// Reads what follows the `[`; `None` means a malformed class.
     pub(in crate::project) fn parse(characters: &mut Peekable<Chars<'_>>) -> Option<Self> {
         let negated = characters.next_if_eq(&'^').is_some();
         let mut ranges = Vec::new();
@@ -283,7 +283,7 @@ impl CharacterClass {
         }
     }
 
-    /// Whether the class takes a character.
+    /// Whether the class contains a character.
     pub(in crate::project) fn holds(&self, character: char) -> bool {
         self.negated
             != self

@@ -1,18 +1,19 @@
-//! Keeps what is sent beside the context out of the image.
+//! Keeps the rewritten Dockerfile, which is sent within the build context, out of the image.
 //!
-//! A builder takes a Dockerfile only from within the context, and what is sent differs from what a person wrote: images
-//! are named by what the daemon has. `COPY . .` would take it into the image, and with it the registry, which no
-//! fingerprint knows. So the context is sent as a folder: a stage of its own holds what is in it, every `COPY` and every
-//! bind mount of the context reads that stage, and every `ADD` the folder, since it can read no stage.
+//! A builder accepts a Dockerfile only as a file of the context. The one that is sent is not the user's: image names in
+//! it are replaced by names in the daemon. `COPY . .` would copy it into the image, and with it a registry's name,
+//! which no fingerprint covers. So the real context is sent as a subfolder. An inserted stage holds the content of that
+//! folder, every `COPY` and every bind mount of the context reads that stage, and every `ADD`, which has no `--from`,
+//! reads the folder itself.
 
 use std::ops::Range;
 
 use super::{Dockerfile, Instruction, Resolution, stages::is_url, words};
 
-/// The folder in which the context is sent.
+/// The folder of the sent context in which the real one lies.
 pub const CONTEXT_FOLDER: &str = ".sparkpack-context";
 
-/// The stage that holds the context.
+/// The inserted stage that holds the real context.
 const CONTEXT_STAGE: &str = "sparkpack-context";
 
 /// The lines that [`Dockerfile::isolated`] puts before the first `FROM`.
@@ -21,10 +22,11 @@ pub const INSERTED_LINES: usize = 2;
 type Replacements = Vec<(Range<usize>, String)>;
 
 impl Dockerfile {
-    /// Replacements after which the Dockerfile reads the context from [`CONTEXT_FOLDER`].
+    /// The replacements after which the Dockerfile reads the context from [`CONTEXT_FOLDER`].
     ///
-    /// `None` where that cannot be: a stage that is named by its number would be another one, a heredoc has no stage to
-    /// come from, and a variable may be a URL.
+    /// `None` where that is impossible: the inserted stage would shift the numbers by which stages are named, a heredoc
+    /// cannot be combined with `--from`, the patterns of `ADD --exclude` are relative to the context, and a variable in
+    /// an `ADD` may hold a URL.
     #[must_use]
     pub fn isolated(
         &self,
@@ -53,7 +55,7 @@ impl Dockerfile {
                 "RUN" => mounts(instruction)?,
                 _ => continue,
             };
-            // What the target does not need finds no files, and is not built.
+            // A stage that the target does not need is not built, and its files are not in the sent context.
             if resolution.reached().contains(&(stages.checked_sub(1)?)) {
                 replacements.extend(reads);
             }
@@ -70,7 +72,7 @@ impl Dockerfile {
     }
 }
 
-/// A builder's words about an instruction without what [`Dockerfile::isolated`] put into it.
+/// A builder's text of an instruction, without what [`Dockerfile::isolated`] inserted.
 #[must_use]
 pub fn as_written(instruction: &str) -> String {
     let inserted = [
@@ -87,7 +89,7 @@ fn insertion(instruction: &Instruction, offset: usize, text: String) -> (Range<u
     (start..start, text)
 }
 
-/// A `COPY` of the context reads the stage that holds it.
+/// Makes a `COPY` from the context read the stage that holds it.
 fn copy(instruction: &Instruction) -> Option<Replacements> {
     match from_of(&instruction.arguments) {
         Some(stage) if is_number(stage) => None,
@@ -101,11 +103,11 @@ fn copy(instruction: &Instruction) -> Option<Replacements> {
     }
 }
 
-/// An `ADD` of the context reads the folder that it lies in.
+/// Makes an `ADD` from the context read the folder that it lies in.
 fn add(instruction: &Instruction) -> Option<Replacements> {
     let text = instruction.arguments.as_str();
     let (flags, rest) = words::flags(text);
-    // Its patterns are those of the folder that is added.
+    // The patterns of `--exclude` are relative to the context's root.
     if flags.iter().any(|flag| flag.name == "exclude") {
         return None;
     }
@@ -150,7 +152,7 @@ fn quoted_starts(list: &str) -> Vec<usize> {
     starts
 }
 
-/// A bind mount of the context mounts the stage that holds it.
+/// Makes a bind mount of the context mount the stage that holds it.
 fn mounts(instruction: &Instruction) -> Option<Replacements> {
     let (flags, _) = words::flags(&instruction.arguments);
     let mut replacements = Vec::new();

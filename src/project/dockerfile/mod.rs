@@ -1,7 +1,8 @@
-//! Dockerfiles: instructions, stages, the images they stand on and the context files that they can see.
+//! Dockerfiles: instructions, stages, the images that they use and the context files that they can read.
 //!
-//! Read as Docker reads them, so that a fingerprint covers what a build would use, and mistakes are found before a
-//! daemon is asked. Where something cannot be decided here, the larger answer is given: the whole context.
+//! They are parsed as Docker parses them, so that a fingerprint covers everything that a build would use, and so that
+//! mistakes are found before a daemon is asked. Where something cannot be decided here, the answer is the safe one: the
+//! whole context.
 
 mod copies;
 pub mod isolate;
@@ -83,10 +84,10 @@ pub struct DeclaredArgument {
 }
 
 impl Dockerfile {
-    /// Parses a Dockerfile; `file` is the name for messages.
+    /// Parses a Dockerfile; messages call it `file`.
     ///
     /// # Errors
-    /// Everything that is wrong with it without knowing the build arguments.
+    /// Every mistake that can be found without the build arguments.
     pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, Vec<Defect>> {
         if let Some(found) = OtherEncoding::beginning(bytes) {
             return Err(vec![found.defect(Code::E050, Place::of_line(file, 1))]);
@@ -120,7 +121,7 @@ impl Dockerfile {
         }
     }
 
-    /// The name that messages call it by.
+    /// The name by which messages call the Dockerfile.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
@@ -139,13 +140,13 @@ impl Dockerfile {
         Some((image, span.clone()))
     }
 
-    /// What a classic builder cannot do, in the file's order.
+    /// The features that a classic builder lacks, in the file's order.
     #[must_use]
     pub fn features(&self) -> &[Feature] {
         &self.features
     }
 
-    /// What works but should be better.
+    /// Warnings: the Dockerfile works, but should be improved.
     #[must_use]
     pub fn warnings(&self) -> &[Defect] {
         &self.warnings
@@ -176,7 +177,8 @@ impl Dockerfile {
         arguments
     }
 
-    /// Whether nothing but the image's name in a `FROM` can use the argument: it counts by what that name stands for.
+    /// Whether the argument can only change which image a `FROM` names. Then its value is no input of its own: the
+    /// record already has the image.
     #[must_use]
     pub fn only_names_images(&self, argument: &str) -> bool {
         let declared = self.arguments();
@@ -192,7 +194,7 @@ impl Dockerfile {
             && !flags.any(|flag| flag.value.is_some_and(|text| text.contains(argument)))
     }
 
-    /// The Dockerfile's bytes with each range replaced by a text; no line changes its number.
+    /// The Dockerfile's bytes with each range replaced by a text. Every line keeps its number.
     #[must_use]
     pub fn substitute(&self, replacements: &[(Range<usize>, String)]) -> Vec<u8> {
         let mut sorted: Vec<&(Range<usize>, String)> = replacements.iter().collect();
@@ -205,7 +207,7 @@ impl Dockerfile {
             }
             output.extend_from_slice(&self.bytes[done..range.start]);
             let newlines = self.text[range.clone()].matches('\n').count();
-            // Continued lines before the text: after it, an empty line could swallow the next instruction.
+            // Line continuations go before the text: after it, an empty line could swallow the next instruction.
             let filler = if text.is_empty() {
                 "\n".to_owned()
             } else {
@@ -375,7 +377,7 @@ impl Dockerfile {
     }
 }
 
-/// Keyword and arguments; of `ONBUILD X`, those of `X`.
+/// The keyword and the arguments; for `ONBUILD X`, those of `X`.
 fn unwrapped(instruction: &Instruction) -> (String, String) {
     if instruction.keyword != "ONBUILD" {
         return (instruction.keyword.clone(), instruction.arguments.clone());
@@ -387,7 +389,7 @@ fn unwrapped(instruction: &Instruction) -> (String, String) {
     (keyword.to_ascii_uppercase(), arguments.trim().to_owned())
 }
 
-/// The text of the same length, and where bytes were not UTF-8.
+/// A valid UTF-8 text of the same length, and the offsets of the bytes that were not UTF-8.
 fn sanitised(bytes: &[u8]) -> (String, Vec<usize>) {
     let mut text = String::with_capacity(bytes.len());
     let mut invalid = Vec::new();

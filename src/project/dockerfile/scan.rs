@@ -1,4 +1,4 @@
-//! Lines of a Dockerfile into instructions, with the way back from joined text to the file's bytes.
+//! Splits the lines of a Dockerfile into instructions, and maps offsets in joined lines back to bytes of the file.
 
 use std::ops::Range;
 
@@ -13,11 +13,11 @@ pub struct Instruction {
     pub arguments: String,
     /// The line of the keyword; 1 is the first.
     pub line: usize,
-    /// The bytes in the file, with heredocs, without the last line's end.
+    /// Its bytes in the file: with heredocs, without the end of the last line.
     pub span: Range<usize>,
     /// The names of the heredocs that follow.
     pub heredocs: Vec<String>,
-    /// Offsets in `arguments` at which a piece begins, and the piece's offset in the file.
+    /// For each piece of `arguments`: its offset in `arguments`, and its offset in the file.
     pieces: Vec<(usize, usize)>,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Scan {
     pub(super) escape: char,
     /// The value of `# syntax=` and its bytes.
     pub(super) syntax: Option<(String, Range<usize>)>,
-    /// What is wrong, with its offset.
+    /// Syntax errors, each with its offset.
     pub(super) faults: Vec<(usize, String)>,
 }
 
@@ -55,11 +55,11 @@ pub(super) struct Scan {
 struct PhysicalLine {
     number: usize,
     start: usize,
-    /// Without `\r` and `\n`.
+    /// The end of the line's content, without `\r` and `\n`.
     end: usize,
 }
 
-/// Scans a whole file; `text` begins after a byte-order mark, which `origin` counts.
+/// Scans a whole file, with or without a byte-order mark.
 pub(super) fn scan(text: &str) -> Scan {
     let mut scan = Scan {
         instructions: Vec::new(),
@@ -99,7 +99,7 @@ fn is_comment(line: &str) -> bool {
 }
 
 impl Scan {
-    /// `# name=value` lines count only at the very top.
+    /// Reads the parser directives: `# name=value` lines count only at the very top.
     fn read_directives(&mut self, text: &str, lines: &[PhysicalLine]) {
         let mut seen: Vec<String> = Vec::new();
         for line in lines {
@@ -132,7 +132,7 @@ impl Scan {
         }
     }
 
-    /// Reads what begins at the line `index`; gives the first line that was not used up.
+    /// Reads the instruction that begins at line `index`, and returns the first line after it.
     fn read_instruction(&mut self, text: &str, lines: &[PhysicalLine], index: usize) -> usize {
         let first = lines[index];
         let content = &text[first.start..first.end];
@@ -206,7 +206,7 @@ fn directive(line: &str) -> Option<(&str, &str)> {
     (valid && !value.is_empty()).then_some((name, value))
 }
 
-/// Continued lines put together.
+/// An instruction's continued lines, joined.
 #[derive(Default)]
 struct Joined {
     text: String,
@@ -214,7 +214,7 @@ struct Joined {
 }
 
 impl Joined {
-    /// Adds a line; says whether the next one continues it.
+    /// Adds a line, and returns whether the next line continues it.
     fn push(&mut self, content: &str, offset: usize, escape: char) -> bool {
         let trimmed = content.trim_end_matches([' ', '\t']);
         let before = trimmed.strip_suffix(escape);
@@ -267,7 +267,7 @@ fn may_hold_heredoc(instruction: &Instruction) -> bool {
         && words::json_list(words::flags(arguments).1).is_none()
 }
 
-/// The heredocs that a text announces: each with its name, and whether leading tabs are left out (`<<-`).
+/// The heredocs that a text announces: the name of each, and whether leading tabs are stripped (`<<-`).
 fn heredocs(arguments: &str, escape: char) -> Vec<(String, bool)> {
     let announced = |word: Range<usize>| {
         let word = arguments[word].trim_start_matches(|digit: char| digit.is_ascii_digit());

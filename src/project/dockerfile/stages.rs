@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What `BuildKit` knows before the first `FROM` without an `ARG`.
+/// The variables that `BuildKit` defines before the first `FROM` without an `ARG`.
 const PREDEFINED: [&str; 9] = [
     "TARGETPLATFORM",
     "TARGETOS",
@@ -30,18 +30,18 @@ const PREDEFINED: [&str; 9] = [
     "TARGETSTAGE",
 ];
 
-/// One `FROM` and what follows it.
+/// One `FROM` and the instructions after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
     /// Lower case, as Docker compares it.
     pub name: Option<String>,
     /// The line of the `FROM`.
     pub line: usize,
-    /// What it stands on.
+    /// Its base image.
     pub base: ImageUse,
-    /// `--platform` after expansion; as it is written where that is not known here.
+    /// `--platform` after expansion; as it is written if its variables are not known here.
     pub platform: Option<String>,
-    /// What it copies or mounts from, in the file's order.
+    /// The images that it copies or mounts from, in the file's order.
     pub uses: Vec<ImageUse>,
     sources: Vec<ContextSource>,
     network: Option<usize>,
@@ -79,7 +79,7 @@ pub enum Used {
     Stage(usize),
     /// An image from elsewhere: the text after expansion.
     Image(String),
-    /// `scratch`: nothing.
+    /// `scratch`: no image.
     Scratch,
 }
 
@@ -146,7 +146,7 @@ impl Scope {
     }
 }
 
-/// What is collected while the file is read from the top.
+/// The state of resolving a file from top to bottom.
 struct Resolver<'a> {
     dockerfile: &'a Dockerfile,
     given: &'a BTreeMap<String, String>,
@@ -199,7 +199,7 @@ impl Dockerfile {
         }
     }
 
-    /// The names of stages, to tell a misspelt `--from` from an image.
+    /// The stage whose name is nearest to `written`: a `--from` may be a misspelt stage rather than an image.
     #[must_use]
     pub fn nearest_stage(&self, written: &str) -> Option<String> {
         let froms = self
@@ -335,7 +335,7 @@ impl Resolver<'_> {
         let Some(scope) = self.scopes.last_mut() else {
             return;
         };
-        // All values of one instruction see the variables as they were before it.
+        // All assignments of one instruction see the variables as they were before the instruction.
         let before = scope.clone();
         for (name, value) in assignments {
             let value = value
@@ -537,7 +537,7 @@ impl Resolver<'_> {
     }
 }
 
-/// In an `ARG`'s default Docker takes what is not declared for empty.
+/// In the default of an `ARG`, Docker expands an undeclared variable to the empty string.
 fn expanded_or_empty(text: &str, escape: char, scope: &Scope) -> Option<String> {
     let lookup = |name: &str| match scope.lookup(name) {
         Variable::Undeclared => Variable::Value(String::new()),
@@ -546,7 +546,7 @@ fn expanded_or_empty(text: &str, escape: char, scope: &Scope) -> Option<String> 
     words::expand(text, escape, &lookup).ok()
 }
 
-/// A range of the arguments of `X` in `ONBUILD X`, as one of the whole instruction's arguments.
+/// Turns a range in the arguments of `X` in `ONBUILD X` into a range in the whole instruction's arguments.
 fn in_instruction(
     instruction: &Instruction,
     arguments: &str,
@@ -556,7 +556,7 @@ fn in_instruction(
     range.start + shift..range.end + shift
 }
 
-/// What `ADD` fetches rather than takes from the context.
+/// Whether `ADD` downloads this source instead of reading it from the context.
 pub(super) fn is_url(source: &str) -> bool {
     ["http://", "https://", "git://", "ssh://", "git@"]
         .iter()
@@ -600,13 +600,13 @@ impl Resolution {
         &self.stages
     }
 
-    /// The stage that is the image, from 0.
+    /// The index of the stage that becomes the image.
     #[must_use]
     pub fn target(&self) -> usize {
         self.target
     }
 
-    /// The stages that the target needs, itself among them, from 0.
+    /// The indexes of the stages that the target needs, with its own.
     #[must_use]
     pub fn reached(&self) -> &BTreeSet<usize> {
         &self.reached
@@ -621,13 +621,13 @@ impl Resolution {
         reached.flat_map(|stage| std::iter::once(&stage.base).chain(&stage.uses))
     }
 
-    /// What the reached stages take from the build context.
+    /// What the reached stages read from the build context.
     #[must_use]
     pub fn sources(&self) -> &[ContextSource] {
         &self.sources
     }
 
-    /// Whether the file at `path` of the context can be taken by a reached stage.
+    /// Whether a reached stage can copy the file at `path` of the context.
     #[must_use]
     pub fn may_copy(&self, path: &str) -> bool {
         self.sources
@@ -635,7 +635,8 @@ impl Resolution {
             .any(|source| source.pattern.matches(path))
     }
 
-    /// Whether a reached stage takes this path by name, so that its build fails without it.
+    /// Whether a reached stage copies this path by a source other than the whole context, so that its build may fail
+    /// without the file.
     #[must_use]
     pub fn names(&self, path: &str) -> bool {
         self.sources
@@ -643,7 +644,7 @@ impl Resolution {
             .any(|source| source.pattern != Pattern::Everything && source.pattern.matches(path))
     }
 
-    /// The entries of the context that a reached stage can take: [`Self::may_copy`], and what links lead to.
+    /// The entries of the context that a reached stage can read: [`Self::may_copy`], and the targets of symbolic links.
     ///
     /// # Errors
     /// Those of `list`.
@@ -676,9 +677,10 @@ impl Resolution {
         self.network().is_some()
     }
 
-    /// Replacements that empty the stages which the target does not need; their numbers stay.
+    /// Replacements that empty the stages which the target does not need, but keep the stages' numbers.
     ///
-    /// For the classic builder, which would build them all and miss their files in the context.
+    /// They are for the classic builder, which builds every stage and would not find those stages' files in the
+    /// context.
     #[must_use]
     pub fn without_unreached(&self) -> Vec<(Range<usize>, String)> {
         let unreached = self

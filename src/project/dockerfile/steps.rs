@@ -1,4 +1,4 @@
-//! From a builder's message back to the line of the Dockerfile.
+//! Finds the line of the Dockerfile that a builder's message is about.
 
 use super::{Dockerfile, Instruction};
 
@@ -141,7 +141,7 @@ fn fit(instruction: &Instruction, wanted: &str) -> Option<Fit> {
     }
 }
 
-/// What stands between the variables of a text.
+/// The literal text between the variables of a text.
 fn literals(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = text;

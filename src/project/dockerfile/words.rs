@@ -1,4 +1,4 @@
-//! Words, flags and variables, as a Dockerfile writes them.
+//! Words, flags and variables in the syntax of Dockerfiles.
 
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ pub(super) enum Unexpanded {
     Unsupported(String),
 }
 
-/// One `--name=value`; the ranges are those of the text that was split.
+/// A flag `--name=value`; its ranges are offsets in the text that was split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flag {
     pub(super) name: String,
@@ -34,7 +34,7 @@ pub(super) struct Flag {
     pub(super) value_range: Range<usize>,
 }
 
-/// Words between white space, whatever their quotes.
+/// Words between white space; quotes have no meaning.
 pub(super) fn plain_words(text: &str) -> Vec<Range<usize>> {
     let mut words = Vec::new();
     let mut start = None;
@@ -177,7 +177,7 @@ pub(super) fn expand(
     Ok(result)
 }
 
-/// Expands what follows a `$`; gives the rest too.
+/// Expands what follows a `$`, and returns the rest of the text as well.
 fn expand_variable<'a>(
     text: &'a str,
     escape: char,

@@ -1,4 +1,4 @@
-//! What is never an input, and what the project excludes.
+//! The built-in excludes, and the project's own.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ const ENVIRONMENTS: &str = "virtual environments and packages";
 const VERSION_CONTROL: &str = "version control";
 const EDITORS: &str = "editors' and systems' files";
 
-/// Names that are never an input, wherever they lie, and what they are.
+/// Names that are never an input, at any depth, and what such files are.
 const ALWAYS: [(&str, &str); 17] = [
     (".git", VERSION_CONTROL),
     (".hg", VERSION_CONTROL),
@@ -30,7 +30,7 @@ const ALWAYS: [(&str, &str); 17] = [
     ("Thumbs.db", EDITORS),
 ];
 
-/// The same by the beginning of a name: what a run that was killed left half-written.
+/// The same by the beginning of a name: temporary files that a killed run leaves behind.
 const ALWAYS_BEGINNINGS: [(&str, &str, &str); 1] =
     [(".sparkpack-", ".sparkpack-*", "half-written files")];
 
@@ -75,7 +75,7 @@ impl fmt::Display for Excluded {
     }
 }
 
-/// A pattern of `exclude` that is no glob.
+/// A pattern of `exclude` that is not a valid glob.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{pattern}` is not a glob: {reason}")]
 pub struct GlobError {
@@ -83,14 +83,14 @@ pub struct GlobError {
     pub index: usize,
     /// As it is written.
     pub pattern: String,
-    /// The byte in the pattern where it goes wrong.
+    /// The offset in bytes at which the pattern goes wrong.
     pub offset: usize,
     /// What is wrong there.
     pub reason: String,
 }
 
 impl GlobError {
-    /// What to write.
+    /// How to correct the pattern.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some("for the character itself write a backslash before it".to_owned())
@@ -105,13 +105,13 @@ struct Configured {
 }
 
 impl DefaultExcludes {
-    /// What is never an input of anything.
+    /// The rules for every tree.
     #[must_use]
     pub fn anywhere() -> Self {
         Self::default()
     }
 
-    /// What is no input of a job: tests and a top-level `libs` as well.
+    /// The rules for a job's sources, which leave out tests and a top-level `libs` as well.
     #[must_use]
     pub fn of_job_sources() -> Self {
         Self {
@@ -120,10 +120,10 @@ impl DefaultExcludes {
         }
     }
 
-    /// Adds the project's patterns, as `.gitignore` reads them but without `!`.
+    /// Adds the project's patterns, which are read as in `.gitignore` but without `!`.
     ///
     /// # Errors
-    /// The first one that is no glob.
+    /// The first pattern that is not a valid glob.
     pub fn excluding<'a>(
         mut self,
         patterns: impl IntoIterator<Item = &'a str>,
@@ -149,7 +149,7 @@ impl DefaultExcludes {
             .find_map(|(path, folder)| self.excluded_itself(path, folder))
     }
 
-    /// The same for a path whose folders are known to be kept, as in a walk.
+    /// The same for a path whose parent folders are known to be kept, as in a walk.
     #[must_use]
     pub fn excluded_itself(&self, path: &str, folder: bool) -> Option<Excluded> {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -169,7 +169,7 @@ impl DefaultExcludes {
     }
 }
 
-/// The built-in rule for a name, and what it is.
+/// The built-in rule that a name matches, and what such files are.
 fn always(name: &str) -> Option<(&'static str, &'static str)> {
     let exact = ALWAYS.into_iter().find(|(known, _)| *known == name);
     let beginning = || {
@@ -216,7 +216,7 @@ impl Configured {
         if relative.is_empty() {
             return Err((0, "it names nothing".to_owned()));
         }
-        // As in .gitignore: a slash ties the pattern to the top, without one it holds at every depth.
+        // As in `.gitignore`: a pattern with a slash is relative to the top folder, one without matches at every depth.
         let glob = if body.contains('/') {
             relative.to_owned()
         } else {
@@ -238,7 +238,7 @@ impl Configured {
     }
 }
 
-/// Where a glob goes wrong, as a byte offset.
+/// The offset in bytes at which a glob goes wrong.
 fn fault(pattern: &str, kind: &ErrorKind) -> Option<usize> {
     match kind {
         ErrorKind::UnclosedClass => unclosed_class(pattern),
@@ -259,7 +259,7 @@ fn unclosed_class(pattern: &str) -> Option<usize> {
             b'[' => {
                 let mut start = at + 1;
                 start += usize::from(matches!(bytes.get(start), Some(b'!' | b'^')));
-                // A `]` that comes first is one of the characters.
+                // A `]` directly after the `[` is one of the characters.
                 let closing = bytes.iter().skip(start + 1).position(|&byte| byte == b']');
                 match closing {
                     Some(length) => at = start + 1 + length,

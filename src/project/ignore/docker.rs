@@ -1,4 +1,4 @@
-//! `.dockerignore`, rule by rule as Docker reads it: not what git does with the same text.
+//! `.dockerignore`, rule by rule as Docker reads it, which differs from how git reads the same text.
 
 use std::path::Path;
 
@@ -21,9 +21,9 @@ pub struct DockerIgnore {
 pub struct DockerIgnoreRule {
     /// 1 is the first.
     pub line: usize,
-    /// The pattern after Docker's tidying, without `!`.
+    /// The pattern as Docker cleans it, without `!`.
     pub pattern: String,
-    /// Written with `!`: what it matches is an input again.
+    /// Whether it is written with `!`: the files that it matches are inputs again.
     pub includes: bool,
     matcher: Matcher,
 }
@@ -106,7 +106,7 @@ impl DockerIgnore {
         self.deciding(path).is_some_and(|rule| !rule.includes)
     }
 
-    /// The rule that decides about `path`: the last one that changes the answer.
+    /// The rule that decides about `path`: the last one that changes the result.
     #[must_use]
     pub fn deciding(&self, path: &str) -> Option<&DockerIgnoreRule> {
         let mut deciding: Option<&DockerIgnoreRule> = None;
@@ -119,7 +119,7 @@ impl DockerIgnore {
         deciding
     }
 
-    /// Whether nothing below the folder can be an input; a `!` rule may take files back from an excluded one.
+    /// Whether nothing below the folder can be an input. Any `!` rule may include files of an excluded folder again.
     #[must_use]
     pub fn excludes_all_below(&self, folder: &str) -> bool {
         self.excluded(folder) && !self.rules.iter().any(|rule| rule.includes)
@@ -132,7 +132,8 @@ impl DockerIgnore {
     }
 }
 
-/// What Docker, which makes regular expressions of its patterns, forgets to escape: its meaning is an accident.
+/// The part of a pattern that Docker fails to escape when it turns the pattern into a regular expression, so that it
+/// means something nobody intended.
 fn accident(pattern: &str) -> Option<&str> {
     let mut characters = pattern.char_indices().peekable();
     let (mut in_class, mut low) = (false, None);
@@ -223,11 +224,11 @@ fn tokens(pattern: &str) -> Vec<Token> {
     tokens
 }
 
-/// Row by row from the last token, so that no pattern takes more than tokens × characters steps.
+/// Fills a table row by row from the last token, so that no pattern takes more than tokens × characters steps.
 fn tokens_match(tokens: &[Token], path: &str) -> bool {
     let path: Vec<char> = path.chars().collect();
     let length = path.len();
-    // `after[at]`: the tokens so far match what begins at the character `at`.
+    // `after[at]`: the tokens handled so far match the text from character `at` on.
     let mut after = vec![false; length + 1];
     after[length] = true;
     for token in tokens.iter().rev() {

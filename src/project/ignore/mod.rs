@@ -1,4 +1,5 @@
-//! Which files are inputs: `.dockerignore`, what is never one, what the project excludes; and the walk that lists them.
+//! Which files are inputs: `.dockerignore`, the built-in excludes, the project's own excludes, and the walk that lists
+//! the files.
 
 mod default_excludes;
 mod docker;

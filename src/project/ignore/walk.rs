@@ -1,4 +1,4 @@
-//! The walk over a folder: every file with its digest, in an order that no machine changes.
+//! The walk over a folder: every file with its digest, in an order that is the same on every machine.
 
 use std::{
     collections::HashMap,
@@ -30,23 +30,23 @@ use crate::{
 /// More files than this are hashed by several threads.
 const FEW_FILES: usize = 64;
 
-/// With more folders than this to be read, several threads read them.
+/// More waiting folders than this are read by several threads.
 const FEW_FOLDERS: usize = 8;
 
-/// Links to folders can multiply a tree without end.
+/// Links to folders can make a tree endless.
 const ENTRIES_LIMIT: usize = 2_000_000;
 
-/// Why a folder is no tree that can be built from; paths have no control characters.
+/// Why no image can be built from a folder. Paths are escaped: they have no control characters.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TreeError {
     /// A file or folder cannot be read.
     #[error("cannot read `{path}`: {reason}")]
     Unreadable {
-        /// In the tree; the root itself as it was given.
+        /// The path in the tree; for the root, as it was given.
         path: String,
-        /// The system's words.
+        /// The system's message.
         reason: String,
-        /// Their kind.
+        /// The kind of the system's error.
         kind: io::ErrorKind,
     },
     /// The root is no folder.
@@ -55,10 +55,10 @@ pub enum TreeError {
         /// As it was given.
         path: String,
     },
-    /// Something that has no content to be packed.
+    /// Something without content that could be packed.
     #[error("`{path}` is a {kind}: only files, folders and symbolic links can be packed")]
     Special {
-        /// In the tree.
+        /// The path in the tree.
         path: String,
         /// `FIFO`, `socket` or `device`.
         kind: &'static str,
@@ -66,42 +66,42 @@ pub enum TreeError {
     /// A name that is not UTF-8.
     #[error("the name `{path}` is not UTF-8")]
     NotUtf8 {
-        /// In the tree, with `\xff` for the bytes that are not UTF-8.
+        /// The path in the tree, with `\xff` for bytes that are not UTF-8.
         path: String,
     },
-    /// Two names that a laptop's disk takes for one.
+    /// Two names that a case-insensitive file system takes for one.
     #[error(
         "`{first}` and `{second}` differ only in case: macOS and Windows keep only one of them"
     )]
     SameButForCase {
-        /// In the tree.
+        /// The path in the tree.
         first: String,
-        /// In the tree.
+        /// The path in the tree.
         second: String,
     },
-    /// A link to somewhere else.
+    /// A link whose target lies outside the tree.
     #[error("the symbolic link `{path}` leads out of the tree: `{target}`")]
     LinkLeaves {
-        /// In the tree.
+        /// The path in the tree.
         path: String,
         /// Its text.
         target: String,
     },
-    /// A link to nothing.
+    /// A link whose target does not exist.
     #[error("the symbolic link `{path}` leads nowhere: `{target}` is not there")]
     LinkDangles {
-        /// In the tree.
+        /// The path in the tree.
         path: String,
         /// Its text.
         target: String,
     },
-    /// A link to a folder that it lies in, or to itself.
+    /// A link to itself, or to a folder that it lies in.
     #[error("the symbolic link `{path}` leads back to where it came from")]
     LinkLoops {
-        /// In the tree.
+        /// The path in the tree.
         path: String,
     },
-    /// A tree without end.
+    /// The tree has too many entries.
     #[error("more than {ENTRIES_LIMIT} files below `{path}`")]
     TooMany {
         /// The root as it was given.
@@ -110,7 +110,7 @@ pub enum TreeError {
 }
 
 impl TreeError {
-    /// The code of the message.
+    /// The error code.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -126,7 +126,7 @@ impl TreeError {
         }
     }
 
-    /// What to do.
+    /// How to correct it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -157,13 +157,13 @@ impl TreeError {
     }
 }
 
-/// What lies below a folder, found and not yet read.
+/// What lies below a folder. Files are found but not read yet.
 #[derive(Debug, Default)]
 pub struct Listing {
     root: PathBuf,
     /// Sorted by the bytes of their paths, once the walk is done.
     found: Vec<Walked>,
-    /// A folder that cannot be read: nobody knows what lies in it.
+    /// A folder that cannot be read, so that its content is unknown.
     unreadable: Option<TreeError>,
 }
 
@@ -176,25 +176,26 @@ struct Walked {
 
 #[derive(Debug)]
 enum WalkedKind {
-    /// What the file system says of it, where that had to be asked already: nobody may want the file.
+    /// A file; with its metadata if the walk needed it anyway, since the file may turn out not to be wanted.
     File(Option<Box<Metadata>>),
     Link(String),
-    /// It can become part of no image; that is an error where somebody wants it.
+    /// Cannot become part of an image, which is an error only if it is wanted.
     Defective(Box<TreeError>),
 }
 
-/// The digests of files that are known already, and those that become known.
+/// A cache of file digests.
 pub trait Digests: Sync {
     /// The digest of a file, if it is known for this metadata.
     fn known(&self, file: &Path, metadata: &Metadata) -> Option<Digest>;
-    /// A file has been read; `metadata` is that from before.
+    /// Stores the digest of a file that was read; `metadata` is from before the read.
     fn learn(&self, file: &Path, metadata: &Metadata, digest: &Digest);
 }
 
-/// Says of a path in the tree, and whether it is a folder, if it is kept; asked by several threads.
+/// Gets a path in the tree and whether it is a folder, and returns whether to keep it; called by several threads.
 pub type Keep<'a> = dyn Fn(&str, bool) -> bool + Sync + 'a;
 
-/// Lists the files and symbolic links below `root` that `keep` keeps; where links are followed, each is what it points to.
+/// Lists the files and symbolic links below `root` that `keep` keeps. With `follow`, links are replaced by their
+/// targets.
 ///
 /// What `keep` refuses is never looked at.
 ///
@@ -280,14 +281,14 @@ fn everything(lister: &Lister<'_>, first: Folder) -> Listing {
     listing
 }
 
-/// Folders that are to be read, and how many are being read.
+/// The folders still to be read, and the number of folders being read.
 struct Queue {
     folders: Mutex<(Vec<Folder>, usize)>,
     changed: Condvar,
 }
 
 impl Queue {
-    /// The next folder; nothing when all have been read.
+    /// The next folder; `None` when all have been read.
     fn take(&self) -> Option<Folder> {
         let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -305,7 +306,7 @@ impl Queue {
         }
     }
 
-    /// A folder has been read; those that lie in it are still to be.
+    /// Marks a folder as read, and adds its subfolders to the queue.
     fn done(&self, below: &mut Vec<Folder>) {
         let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         folders.0.append(below);
@@ -315,12 +316,12 @@ impl Queue {
 }
 
 impl Listing {
-    /// The entries whose paths are wanted, sorted by the bytes of their paths; only files whose digest is not known are
-    /// read. Looked at is only what lies at one of `roots`, below or on the way to it; the empty root is the folder
-    /// itself.
+    /// The entries whose paths are wanted, sorted by the bytes of their paths. Files are read only if their digest is
+    /// not known. Only entries at one of `roots`, below it or on the way to it are considered; the empty root is the
+    /// folder itself.
     ///
     /// # Errors
-    /// Whatever is wanted and cannot become part of an image: see [`TreeError`].
+    /// Something wanted cannot become part of an image: see [`TreeError`].
     pub fn choose(
         &self,
         roots: &[&str],
@@ -342,7 +343,7 @@ impl Listing {
         hash(&self.root, &chosen, digests)
     }
 
-    /// Where the entries at these paths, below and on the way to them are; in order, none twice.
+    /// The index ranges of the entries at these paths, below them and on the way to them: sorted and without overlap.
     fn near(&self, roots: &[&str]) -> Vec<Range<usize>> {
         if roots.contains(&"") {
             return std::iter::once(0..self.found.len()).collect();
@@ -358,7 +359,7 @@ impl Listing {
                 let at = start(&root[..end]);
                 (self.found.get(at)?.path == root[..end]).then_some(at..at + 1)
             }));
-            // `0` is what comes behind `/`.
+            // `0` is the character after `/`.
             ranges.push(start(&format!("{root}/"))..start(&format!("{root}0")));
         }
         ranges.sort_by_key(|range| (range.start, range.end));
@@ -372,10 +373,10 @@ impl Listing {
     }
 }
 
-/// The entries of files in `folder`: their paths in it, and what the file system says of them.
+/// The entries of the given files of `folder`, each with its path and metadata.
 ///
 /// # Errors
-/// One of them cannot be read.
+/// One of the files cannot be read.
 pub fn read(
     folder: &Path,
     files: Vec<(String, Metadata)>,
@@ -391,7 +392,7 @@ pub fn read(
     hash(folder, &found.iter().collect::<Vec<_>>(), digests)
 }
 
-/// Names, of folders too, that differ only in case.
+/// Refuses names of files or folders that differ only in case.
 fn refuse_same_but_for_case(chosen: &[&Walked]) -> Result<(), TreeError> {
     let refuse = |other: &str, name: &str| {
         let mut both = [other, name];
@@ -410,7 +411,7 @@ fn refuse_same_but_for_case(chosen: &[&Walked]) -> Result<(), TreeError> {
                 continue;
             }
             let lower = name.to_ascii_lowercase();
-            // Everything is sorted: what has this name or lies in a folder of this name comes next.
+            // Paths are sorted: an entry with this name, or in a folder of this name, comes next.
             let at = chosen.partition_point(|other| other.path.as_bytes() < lower.as_bytes());
             let folder = format!("{lower}/");
             let inside = chosen.partition_point(|other| other.path.as_bytes() < folder.as_bytes());
@@ -430,15 +431,15 @@ fn refuse_same_but_for_case(chosen: &[&Walked]) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// A folder that is to be read.
+/// A folder to be read.
 struct Folder {
-    /// In the tree; empty for the root.
+    /// The path in the tree; empty for the root.
     path: String,
     file: PathBuf,
     above: Option<Arc<Above>>,
 }
 
-/// The folders that a folder lies in, and itself: a link to one of them has no end.
+/// A folder and those that it lies in, as a list: a link to any of them would never end.
 struct Above {
     device: u64,
     inode: u64,
@@ -514,7 +515,7 @@ impl Lister<'_> {
                 Ok(target) => Some(WalkedKind::Link(target)),
                 Err(error) => defective(error),
             },
-            // All of a job's sources are wanted, and the folder that is open answers fastest.
+            // All sources of a job are wanted, and asking through the open folder is the fastest way to their metadata.
             (Ok(kind), None) if self.follow && kind.is_file() => match entry.metadata() {
                 Ok(metadata) => Some(kind_of(&path, metadata.file_type(), Some(metadata))),
                 Err(error) => defective(unreadable(&path, &error)),
@@ -537,7 +538,7 @@ impl Lister<'_> {
         }
     }
 
-    /// Puts a folder on the list of those to be read, unless it is one that it lies in.
+    /// Queues a folder to be read, unless a link has led back to one of the folders that it lies in.
     fn enter(
         &self,
         parent: &Folder,
@@ -560,7 +561,7 @@ impl Lister<'_> {
         None
     }
 
-    /// A folder with those that it lies in; only links can lead back into them.
+    /// A folder with those that it lies in. Only links can lead back into them, so without `follow` there is no list.
     fn above(&self, file: &Path, above: Option<Arc<Above>>) -> Option<Arc<Above>> {
         let metadata = fs_err::metadata(file).ok().filter(|_| self.follow)?;
         Some(Arc::new(Above {
@@ -598,7 +599,7 @@ impl Lister<'_> {
     }
 }
 
-/// What something is that is neither a folder nor a link.
+/// The kind of an entry that is neither a folder nor a link.
 fn kind_of(path: &str, kind: FileType, metadata: Option<Metadata>) -> WalkedKind {
     let special = match () {
         () if kind.is_fifo() => "FIFO",
@@ -614,11 +615,11 @@ fn kind_of(path: &str, kind: FileType, metadata: Option<Metadata>) -> WalkedKind
 
 fn hash(root: &Path, found: &[&Walked], digests: &dyn Digests) -> Result<Vec<Entry>, TreeError> {
     let entry = |found: &&Walked| entry_of(root, found, digests);
-    // A few files are hashed before rayon's threads have started.
+    // Starting rayon's threads takes longer than hashing a few files.
     if found.len() <= FEW_FILES {
         return found.iter().map(entry).collect();
     }
-    // Of several errors the first in the order of the paths is told, not the first that some thread meets.
+    // The error that is reported is the first in path order, not the first that some thread met.
     let entries: Vec<_> = found.par_iter().map(entry).collect();
     entries.into_iter().collect()
 }
@@ -661,7 +662,7 @@ fn entry_of(root: &Path, found: &Walked, digests: &dyn Digests) -> Result<Entry,
     })
 }
 
-/// What the file system says of something that was a file when it was listed.
+/// The metadata of something that was a file when it was listed.
 fn metadata_of(path: &str, file: &Path) -> Result<Metadata, TreeError> {
     let metadata = fs_err::symlink_metadata(file).map_err(|error| unreadable(path, &error))?;
     if metadata.is_file() {
@@ -679,13 +680,14 @@ fn unreadable(path: &str, error: &io::Error) -> TreeError {
     }
 }
 
-/// The system's words without the path, which may hold control characters.
+/// The system's message without the path, which may hold control characters.
 fn cause(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.source());
     inner.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// A path for people: control characters and those that turn the direction of text as `\u{..}`, other bytes as `\xff`.
+/// A path for messages: control characters and those that change the direction of text become `\u{..}`, bytes that are
+/// not UTF-8 `\xff`.
 #[must_use]
 pub fn escaped(path: impl AsRef<OsStr>) -> String {
     let mut shown = String::new();
@@ -727,7 +729,7 @@ mod tests {
         true
     }
 
-    /// Knows one digest for everything, or none.
+    /// Returns the same digest for every file, or none.
     struct Known(Option<Digest>);
 
     impl Digests for Known {

@@ -1,4 +1,4 @@
-//! `requirements.lock`: the wheels that were chosen, in a text that pip and uv install as it is.
+//! `requirements.lock`: the chosen wheels, in a format that pip and uv can install from.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ const FORMAT: &str = "1";
 pub struct LockedWheel {
     /// What its file name says.
     pub wheel: WheelName,
-    /// Of the file's bytes.
+    /// The digest of the file.
     pub sha256: Digest,
 }
 
@@ -39,10 +39,10 @@ impl LockedWheel {
     }
 }
 
-/// What wheels are chosen for, on whatever platform.
+/// What wheels are chosen for, whatever the platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolveRequest {
-    /// Of what the requirements mean: see [`Requirements::digest`].
+    /// The digest of the requirements' meaning: see [`Requirements::digest`].
     pub requirements_digest: Digest,
     /// Major and minor version of the image's Python.
     pub python: (u8, u8),
@@ -51,7 +51,7 @@ pub struct ResolveRequest {
 }
 
 impl ResolveRequest {
-    /// What is asked for these requirements, given what the parent image already has.
+    /// The request for these requirements, given the packages that the parent image already has.
     #[must_use]
     pub fn of(requirements: &Requirements, provided: &[Pin], target: &Target) -> Self {
         Self {
@@ -62,10 +62,10 @@ impl ResolveRequest {
     }
 }
 
-/// What was chosen for some requirements, for every platform.
+/// The wheels chosen for some requirements, on every platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
-    /// Of what the requirements meant: see [`Requirements::digest`].
+    /// The digest of the requirements' meaning: see [`Requirements::digest`].
     pub requirements_digest: Digest,
     /// Major and minor version of the image's Python.
     pub python: (u8, u8),
@@ -73,7 +73,7 @@ pub struct Lock {
     pub glibc: (u8, u8),
     /// The wheels by platform, sorted by the package's name.
     pub wheels: BTreeMap<Platform, Vec<LockedWheel>>,
-    /// What was asked for, but is in the parent image already.
+    /// Packages that are required, but that the parent image already has.
     pub left_out: BTreeSet<Pin>,
 }
 
@@ -84,7 +84,7 @@ pub fn lock_file_beside(requirements: &Path) -> PathBuf {
 }
 
 impl Lock {
-    /// Whether it was chosen for this.
+    /// Whether the lock was made for this request.
     #[must_use]
     pub fn answers(&self, asked: &ResolveRequest) -> bool {
         (&self.requirements_digest, self.python, self.glibc)
@@ -114,7 +114,7 @@ impl Lock {
         text
     }
 
-    /// The files of every package with the platforms that they are for.
+    /// The files of every package, each with the platforms that it is for.
     fn by_pin(&self) -> BTreeMap<Pin, BTreeMap<(&str, &Digest), BTreeSet<&Platform>>> {
         let mut packages: BTreeMap<Pin, BTreeMap<_, BTreeSet<_>>> = BTreeMap::new();
         for (platform, wheels) in &self.wheels {
@@ -151,7 +151,7 @@ impl Lock {
                 .collect();
             let _ = write!(text, " ; {}", machines.join(" or "));
         }
-        // One hash a file, in the files' order, so that the text can be read back.
+        // One hash for each file, in the files' order, so that the text can be parsed again.
         let hashes: Vec<String> = files
             .keys()
             .map(|(_, digest)| format!("--hash={digest}"))
@@ -168,10 +168,10 @@ impl Lock {
         format!("platform_machine == \"{}\"", target.machine())
     }
 
-    /// Reads a lock's text.
+    /// Parses a lock.
     ///
     /// # Errors
-    /// It is none, or one of another format.
+    /// The text is no lock, or one of another format.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Defect> {
         Reader::default().read(text).map_err(|(line, message)| {
             let defect = Defect::new(
@@ -190,7 +190,7 @@ type Broken = (usize, String);
 struct Reader {
     header: BTreeMap<String, (usize, String)>,
     left_out: BTreeSet<Pin>,
-    /// The files that were named since the last package, with the platforms that are named beside them.
+    /// The files named since the last package, with the platforms named beside them.
     pending: Vec<(WheelName, Vec<Platform>)>,
     wheels: Vec<(LockedWheel, Vec<Platform>)>,
 }

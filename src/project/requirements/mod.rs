@@ -1,9 +1,8 @@
-//! Python requirements: what a person wrote, what it means, and the lock that lies beside it.
+//! Python requirements: the files that people write, what they mean, and the lock beside them.
 //!
-//! Defects: E040 unreadable, E041 no name of a package (editable, URL, path), E042 a password in an index's URL,
-//! E043 an option that a lock cannot honour, E044 an included file that is missing or outside the project,
-//! E045 files that include each other, E046 two versions of one package, E047 malformed, E048 a wrong `--hash`,
-//! E049 a broken lock.
+//! Defects: E040 unreadable, E041 not a package name (editable, URL, path), E042 a password in an index's URL, E043 an
+//! option that a lock cannot honour, E044 an included file that is missing or outside the project, E045 files that
+//! include each other, E046 two versions of one package, E047 malformed, E048 a wrong `--hash`, E049 a broken lock.
 
 mod lock;
 mod parse;
@@ -22,19 +21,19 @@ pub use read::same_version;
 use super::place::{Defect, Place};
 use crate::image::Digest;
 
-/// The packages that Spark's own image brings: a second copy would shadow the one that fits its jars.
+/// The packages that Spark's own image contains. A second copy would shadow the one that fits Spark's jars.
 pub const SPARKS_OWN: [&str; 2] = ["pyspark", "py4j"];
 
-/// A requirements file with all that it includes.
+/// A requirements file with all files that it includes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirements {
     /// The file, relative to the project's folder.
     pub file: PathBuf,
-    /// The file and all that it includes, in the order in which they were read.
+    /// The file and all files that it includes, in the order of reading.
     pub files: Vec<PathBuf>,
-    /// What is wanted, in the order of the lines.
+    /// The required packages, in the order of the lines.
     pub wanted: Vec<Requirement>,
-    /// What limits the versions without being wanted.
+    /// Constraints: they limit versions, but require nothing.
     pub constraints: Vec<Requirement>,
     /// The package index that the file names; never one with a password.
     pub index: Option<String>,
@@ -49,9 +48,9 @@ pub struct Requirement {
     pub extras: Vec<String>,
     /// `==1.0` and the like, sorted.
     pub specifiers: Vec<String>,
-    /// The condition after the `;`, in one notation.
+    /// The environment marker after the `;`, in one notation.
     pub marker: Option<String>,
-    /// The digests that its wheel may have; none means any.
+    /// The digests that its wheel may have; an empty list allows any.
     pub hashes: Vec<Digest>,
     /// Where the name stands.
     pub place: Place,
@@ -119,9 +118,9 @@ impl Requirements {
         lines(&self.constraints)
     }
 
-    /// The digest of what the files mean, given what the parent image already has.
+    /// The digest of what the files mean, given the packages that the parent image already has.
     ///
-    /// Comments, line ends, the order of lines and the split into files change nothing.
+    /// Comments, line ends, the order of lines and the split into files do not change it.
     #[must_use]
     pub fn digest(&self, provided: &[Pin]) -> Digest {
         let mut rows = BTreeSet::new();
@@ -147,7 +146,7 @@ fn lines(requirements: &[Requirement]) -> Vec<String> {
 }
 
 impl Requirement {
-    /// The version that it pins by `==`, if it pins one.
+    /// The version that it pins by `==`, if any.
     #[must_use]
     pub fn pinned(&self) -> Option<&str> {
         let exact = |specifier: &str| {

@@ -1,4 +1,4 @@
-//! One logical line of a requirements file (pure).
+//! Parses one logical line of a requirements file; reads no file.
 
 use super::Requirement;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// What is wrong in a line, and at which byte of it.
+/// What is wrong with a line, and the offset at which it is wrong.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
     pub(super) code: Code,
@@ -37,14 +37,14 @@ impl Wrong {
     }
 }
 
-/// What a line says.
+/// What a line means.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// Nothing: empty, a comment, or an option that changes nothing here.
     Nothing,
     /// A package; its place is filled in by the caller.
     Package(Requirement),
-    /// `-r`: a file, and at which byte of the line its name stands.
+    /// `-r`: the included file, and the offset of its name in the line.
     Include(String, usize),
     /// `-c`.
     Constrain(String, usize),
@@ -52,10 +52,10 @@ pub(super) enum Line {
     Index(String),
 }
 
-/// Lines of a file with the continuations joined, so that the places of the pieces are still known.
+/// A logical line: the lines of a file joined at continuations, with the places of the pieces.
 pub(super) struct Logical {
     pub(super) text: String,
-    /// Where each piece begins in `text`, with the number of its line, from 1.
+    /// For each piece: its offset in `text`, and its line number from 1.
     pieces: Vec<(usize, usize)>,
 }
 
@@ -89,7 +89,7 @@ impl Logical {
         lines
     }
 
-    /// The place of the byte `offset` of the text.
+    /// The place of the byte at `offset` of the text.
     pub(super) fn place(&self, file: &std::path::Path, offset: usize) -> Place {
         let piece = self.pieces.iter().rev().find(|(start, _)| *start <= offset);
         let (start, line) = piece.copied().unwrap_or((0, 1));
@@ -103,7 +103,7 @@ impl Logical {
     }
 }
 
-/// Reads one logical line.
+/// Parses one logical line.
 pub(super) fn line(text: &str) -> Result<Line, Wrong> {
     let text = without_comment(text).trim_end();
     let start = text.len() - text.trim_start().len();
@@ -252,7 +252,7 @@ fn package(text: &str, start: usize) -> Result<Requirement, Wrong> {
     Ok(requirement)
 }
 
-/// Whether a requirement is a URL, a path or a file instead of a name.
+/// Whether a requirement is a URL, a path or a file instead of a package name.
 fn is_location(body: &str) -> bool {
     let before_marker = body.split(';').next().unwrap_or_default().trim();
     let file_ends = [".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2"];
@@ -449,7 +449,7 @@ fn hashes(text: &str, from: usize) -> Result<Vec<Digest>, Wrong> {
     Ok(hashes)
 }
 
-/// The word that begins at or after the byte `from`, and where.
+/// The next word at or after byte `from`, and its offset.
 fn next_word(text: &str, from: usize) -> Option<(&str, usize)> {
     let rest = text.get(from..)?.trim_start();
     let word = rest.split_whitespace().next()?;
@@ -477,7 +477,7 @@ fn has_credentials(url: &str) -> bool {
         .is_some_and(|(_, rest)| rest.contains('@'))
 }
 
-/// The text with what may be secret in a URL in it as `***`: all before its last `@`, and its query.
+/// The text with possible secrets of a URL replaced by `***`: everything before its last `@`, and its query.
 #[must_use]
 pub fn masked(text: &str) -> String {
     let Some((before, url)) = text.split_once("://") else {

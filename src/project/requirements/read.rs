@@ -1,4 +1,4 @@
-//! Reads a requirements file and all that it includes.
+//! Reads a requirements file and all files that it includes.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -14,10 +14,10 @@ use crate::{
     },
 };
 
-/// The longest file that is read, in bytes: a longer one is no list of requirements.
+/// The size limit of a file, in bytes: a larger file is no list of requirements.
 const SIZE_LIMIT: u64 = 4 << 20;
 
-/// The longest line, in bytes.
+/// The length limit of a line, in bytes.
 const LINE_LIMIT: usize = 64 << 10;
 
 pub(super) fn read(root: &Path, file: &Path) -> Result<Requirements, Vec<Defect>> {
@@ -36,7 +36,7 @@ pub(super) fn read(root: &Path, file: &Path) -> Result<Requirements, Vec<Defect>
     reading.end()
 }
 
-/// Reads a text that includes no other.
+/// Reads a text that may include no file.
 pub(super) fn read_text(file: &Path, text: &str) -> Result<Requirements, Vec<Defect>> {
     let mut reading = Reading::new(Path::new(""), file);
     reading.file(file, text.as_bytes(), ListedAs::Wanted);
@@ -51,7 +51,7 @@ enum ListedAs {
 
 struct Reading<'a> {
     root: &'a Path,
-    /// The files that are being read, the outermost first, each with the line that includes the next.
+    /// The files being read, the outermost first, each with the number of the line that includes the next.
     open: Vec<(PathBuf, usize)>,
     defects: Vec<Defect>,
     found: Requirements,
@@ -176,7 +176,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The path of `name` beside `file`, none if it is a URL or leaves the project.
+/// The path of `name` relative to `file`; `None` for a URL or a path outside the project.
 fn beside(file: &Path, name: &str) -> Option<PathBuf> {
     if name.contains("://") || Path::new(name).is_absolute() {
         return None;
@@ -211,7 +211,7 @@ fn load(root: &Path, file: &Path) -> Result<Vec<u8>, String> {
     fs_err::read(&path).map_err(|error| reason(&error))
 }
 
-/// The system's words alone: the place says which file.
+/// The system's message without the path, which the place already shows.
 fn reason(error: &std::io::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
@@ -232,7 +232,7 @@ fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect> {
     }
 }
 
-/// Packages that are pinned to two versions under the same condition.
+/// Packages that are pinned to two versions under the same marker.
 fn contradictions(wanted: &[Requirement]) -> Vec<Defect> {
     let mut defects = Vec::new();
     for (index, later) in wanted.iter().enumerate() {
