@@ -1,5 +1,6 @@
 //! One enum over the layers' errors: what happened, why, what to type, and the exit code.
 
+mod image_problem;
 mod usage;
 
 use std::path::Path;
@@ -20,6 +21,7 @@ use crate::{
     },
 };
 
+pub use image_problem::{ImageProblem, NotYet};
 pub use usage::{Comparing, OnlineWork, RecordLack, UsageError};
 pub(crate) use usage::{SHOWN_PATHS, shown_paths};
 
@@ -93,23 +95,16 @@ pub enum Error {
         found: Conflict,
     },
     /// An image is not what it should be.
-    #[error("`{reference}`: {reason}")]
+    #[error("`{reference}`: {problem}")]
     UnexpectedImage {
         /// The image.
         reference: String,
         /// What is wrong.
-        reason: String,
-        /// What to do.
-        hint: String,
+        problem: ImageProblem,
     },
     /// A capability that comes later.
-    #[error("{what} cannot be done yet")]
-    NotYet {
-        /// What was asked for.
-        what: String,
-        /// What to do instead.
-        hint: String,
-    },
+    #[error(transparent)]
+    NotYet(#[from] NotYet),
     /// Manifests do not name what this checkout stands for.
     #[error("{} in the manifests {} not current", counted(*places, "place"), if *places == 1 { "is" } else { "are" })]
     Drift {
@@ -209,7 +204,7 @@ impl Error {
             Self::Build { .. } => Code::E602,
             Self::Conflict { .. } => Code::E301,
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
-            Self::NotYet { .. } => Code::E099,
+            Self::NotYet(_) => Code::E099,
             Self::Drift { .. } => Code::E100,
             Self::Changed => Code::E101,
             Self::Several(errors) => errors.first().map_or(Code::E610, Self::code),
@@ -265,9 +260,9 @@ impl Error {
             Self::Python(error) => error.hint(),
             Self::Source(error) => error.hint(),
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
-            Self::Build { hint: Some(hint), .. }
-            | Self::UnexpectedImage { hint, .. }
-            | Self::NotYet { hint, .. } => Some(hint.clone()),
+            Self::UnexpectedImage { reference, problem } => Some(problem.hint(reference)),
+            Self::NotYet(what) => Some(what.hint().to_owned()),
+            Self::Build { hint: Some(hint), .. } => Some(hint.clone()),
             Self::Build { built_in: true, stage, .. } => Some(format!(
                 "the recipe of `{stage}` is built in: change what it is given, `[chains]` in sparkpack.toml, or give it a `dockerfile` of your own"
             )),

@@ -4,7 +4,7 @@ use super::run::Run;
 use crate::{
     adapters::{builder::Features, cache::CacheKind, store},
     code::Code,
-    error::{Error, OnlineWork},
+    error::{Error, ImageProblem, OnlineWork},
     image::{Digest, LABEL_FINGERPRINT, Platform, Reference, Repository},
     operations::{
         dist::Packer,
@@ -170,33 +170,22 @@ impl ContextWriter<'_> {
         progress: &mut dyn Progress,
     ) -> Result<String, Error> {
         let daemon = self.run.services.daemon()?;
-        let unexpected = |reason: String, hint: String| Error::UnexpectedImage {
+        let unexpected = |problem: ImageProblem| Error::UnexpectedImage {
             reference: text.to_owned(),
-            reason,
-            hint,
+            problem,
         };
         match self.run.prepared.lock.images.get(text) {
             Some(LockedImage::LocalDaemon { local_id }) => match daemon.inspect(text)? {
                 Some(info) if info.id == *local_id => Ok(text.to_owned()),
-                found => {
-                    let what = found.map_or("it is not in the local daemon".to_owned(), |info| {
-                        format!("the local daemon has {} under that name", info.id.short(12))
-                    });
-                    Err(unexpected(
-                        format!(
-                            "the lock wants the image ID {}, but {what}",
-                            local_id.short(12)
-                        ),
-                        format!(
-                            "bring that image back, or run `sparkpack lock --upgrade {text}` to lock the one that is there"
-                        ),
-                    ))
-                }
+                found => Err(unexpected(ImageProblem::OtherInDaemon {
+                    locked: local_id.clone(),
+                    there: found.map(|info| info.id),
+                })),
             },
             Some(LockedImage::Registry { digest, .. }) => {
                 let reference: Reference = text
                     .parse()
-                    .map_err(|error| unexpected(format!("{error}"), "mend its name".to_owned()))?;
+                    .map_err(|error| unexpected(ImageProblem::CannotBePulled(error)))?;
                 let pinned = reference.repository.with_digest(digest);
                 if daemon.inspect(&pinned.to_string())?.is_none() {
                     self.run
@@ -210,10 +199,7 @@ impl ContextWriter<'_> {
                 }
                 Ok(pinned.to_string())
             }
-            None => Err(unexpected(
-                "the lock does not have it".to_owned(),
-                "run `sparkpack lock`".to_owned(),
-            )),
+            None => Err(unexpected(ImageProblem::NotLocked)),
         }
     }
 
@@ -251,8 +237,7 @@ impl ContextWriter<'_> {
     fn source(&self, name: &str) -> Result<(&Source, Digest), Error> {
         let missing = || Error::UnexpectedImage {
             reference: format!("source:{name}"),
-            reason: "its checksum is not known".to_owned(),
-            hint: "run `sparkpack lock`".to_owned(),
+            problem: ImageProblem::NoChecksum,
         };
         let source = self
             .run

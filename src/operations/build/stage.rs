@@ -14,7 +14,7 @@ use crate::{
         destination::Destination,
     },
     code::Code,
-    error::Error,
+    error::{Error, NotYet},
     image::{
         ExpectedBase, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD,
         LABEL_RECORD_DIGEST, LABEL_STAGE,
@@ -181,10 +181,8 @@ impl<'a> StageBuilder<'a> {
 }
 
 fn not_from_files(stage: &PlatformStage) -> Error {
-    Error::NotYet {
-        what: format!("making `{}` from files alone", stage.name),
-        hint: "give it a Dockerfile".to_owned(),
-    }
+    let image = stage.name.clone();
+    NotYet::FilesAlone { image }.into()
 }
 
 /// What only BuildKit knows is refused before the first step, not after the tenth.

@@ -2,7 +2,7 @@
 
 use crate::{
     adapters::destination::Destination,
-    error::Error,
+    error::{Error, ImageProblem},
     image::{Digest, ImageInfo, Platform, Reference},
     plan::decision,
 };
@@ -44,8 +44,7 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
     pub(super) fn read_back(&self, reference: &Reference) -> Result<I, Error> {
         self.find(reference)?.ok_or_else(|| Error::UnexpectedImage {
             reference: reference.to_string(),
-            reason: "the registry took it and does not have it".to_owned(),
-            hint: "run it again; if it stays so, the registry is at fault".to_owned(),
+            problem: ImageProblem::NotKept,
         })
     }
 

@@ -6,7 +6,7 @@ use super::lock_files::{Used, used_sources};
 use crate::{
     adapters::registry::Listing,
     code::Code,
-    error::Error,
+    error::{Error, ImageProblem},
     image::{Digest, Platform, Reference},
     operations::{
         events::{Note, Outcome, Step, Transfer},
@@ -98,7 +98,7 @@ impl Lookup<'_> {
         );
         if had_it {
             // That this machine has an image of that name is no reason to lock out all others.
-            return Err(refused.unwrap_or_else(|| absent(text, "its registry has it no longer")));
+            return Err(refused.unwrap_or_else(|| unexpected(text, ImageProblem::Gone)));
         }
         self.local(text, refused).map(Some)
     }
@@ -112,12 +112,7 @@ impl Lookup<'_> {
             });
             return Ok(LockedImage::LocalDaemon { local_id: info.id });
         }
-        Err(refused.unwrap_or_else(|| {
-            absent(
-                text,
-                "neither its registry nor the local daemon has this image",
-            )
-        }))
+        Err(refused.unwrap_or_else(|| unexpected(text, ImageProblem::Nowhere)))
     }
 
     /// The entry for what the registry has, if it has all platforms that are used.
@@ -192,17 +187,13 @@ impl Lookup<'_> {
 }
 
 fn reference(text: &str) -> Result<Reference, Error> {
-    text.parse().map_err(|error| Error::UnexpectedImage {
-        reference: text.to_owned(),
-        reason: format!("{error}"),
-        hint: "name the image as `docker pull` would".to_owned(),
-    })
+    let parsed = text.parse();
+    parsed.map_err(|error| unexpected(text, ImageProblem::CannotBeLookedUp(error)))
 }
 
-fn absent(text: &str, reason: &str) -> Error {
+fn unexpected(text: &str, problem: ImageProblem) -> Error {
     Error::UnexpectedImage {
         reference: text.to_owned(),
-        reason: reason.to_owned(),
-        hint: "look for a typing error; `docker pull` shows what the registry says".to_owned(),
+        problem,
     }
 }

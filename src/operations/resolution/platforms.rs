@@ -1,7 +1,7 @@
 //! What verbs ask of a stage's platforms.
 
 use crate::{
-    error::Error,
+    error::{Error, NotYet},
     plan::{PlatformStage, Stage},
 };
 
@@ -10,14 +10,12 @@ pub(crate) fn only_platform(stage: &Stage) -> Result<&PlatformStage, Error> {
     match stage.platforms.as_slice() {
         [only] => Ok(only),
         several => {
-            let names: Vec<String> = several
-                .iter()
-                .map(|stage| stage.platform.to_string())
-                .collect();
-            Err(Error::NotYet {
-                what: format!("building `{}` for several platforms ({})", stage.name, names.join(", ")),
-                hint: "list one platform: `platforms = [\"linux/amd64\"]`; `sparkpack plan` gives the references for several".to_owned(),
-            })
+            let platforms = several.iter().map(|stage| stage.platform.clone());
+            let not_yet = NotYet::SeveralPlatforms {
+                image: stage.name.clone(),
+                platforms: platforms.collect(),
+            };
+            Err(not_yet.into())
         }
     }
 }

@@ -1,0 +1,200 @@
+//! Why an image is not what it should be, and what cannot be built yet: in words, with what to do.
+
+use crate::image::{Digest, Platform, ReferenceError};
+
+/// Why an image is not what it should be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImageProblem {
+    /// The registry said that it has taken it.
+    #[error("the registry took it and does not have it")]
+    NotKept,
+    /// The lock has it by its ID, and the daemon does not.
+    #[error("the lock wants the image ID {}, but {}", locked.short(12), in_daemon(there.as_ref()))]
+    OtherInDaemon {
+        /// The ID that the lock has.
+        locked: Digest,
+        /// The ID that the daemon has under its name.
+        there: Option<Digest>,
+    },
+    /// The lock does not have it.
+    #[error("the lock does not have it")]
+    NotLocked,
+    /// The checksum of a source is neither locked nor configured.
+    #[error("its checksum is not known")]
+    NoChecksum,
+    /// Its name is none, and is to be pulled.
+    #[error("{0}")]
+    CannotBePulled(ReferenceError),
+    /// Its name is none, and is to be looked up.
+    #[error("{0}")]
+    CannotBeLookedUp(ReferenceError),
+    /// The registry had it when it was locked.
+    #[error("its registry has it no longer")]
+    Gone,
+    /// It was never anywhere.
+    #[error("neither its registry nor the local daemon has this image")]
+    Nowhere,
+}
+
+fn in_daemon(there: Option<&Digest>) -> String {
+    there.map_or_else(
+        || "it is not in the local daemon".to_owned(),
+        |id| format!("the local daemon has {} under that name", id.short(12)),
+    )
+}
+
+impl ImageProblem {
+    /// What to do about it, for the image `reference`.
+    #[must_use]
+    pub fn hint(&self, reference: &str) -> String {
+        let hint = match self {
+            Self::NotKept => "run it again; if it stays so, the registry is at fault",
+            Self::OtherInDaemon { .. } => {
+                return format!(
+                    "bring that image back, or run `sparkpack lock --upgrade {reference}` to lock the one that is there"
+                );
+            }
+            Self::NotLocked | Self::NoChecksum => "run `sparkpack lock`",
+            Self::CannotBePulled(_) => "mend its name",
+            Self::CannotBeLookedUp(_) => "name the image as `docker pull` would",
+            Self::Gone | Self::Nowhere => {
+                "look for a typing error; `docker pull` shows what the registry says"
+            }
+        };
+        hint.to_owned()
+    }
+}
+
+/// A capability that comes later.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotYet {
+    /// An image is to be made from files without a Dockerfile.
+    #[error("making `{image}` from files alone cannot be done yet")]
+    FilesAlone {
+        /// The image.
+        image: String,
+    },
+    /// An image is to be built for several platforms.
+    #[error(
+        "building `{image}` for several platforms ({}) cannot be done yet",
+        listed(platforms)
+    )]
+    SeveralPlatforms {
+        /// The image.
+        image: String,
+        /// The platforms.
+        platforms: Vec<Platform>,
+    },
+}
+
+fn listed(platforms: &[Platform]) -> String {
+    let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
+impl NotYet {
+    /// What to do instead.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::FilesAlone { .. } => "give it a Dockerfile",
+            Self::SeveralPlatforms { .. } => {
+                "list one platform: `platforms = [\"linux/amd64\"]`; `sparkpack plan` gives the references for several"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        code::Code,
+        error::Error,
+        image::{Digest, Reference},
+    };
+
+    /// Checks what is printed of a problem with the image `x:1`.
+    fn check(problem: ImageProblem, text: &str, hint: &str) {
+        let error = Error::UnexpectedImage {
+            reference: "x:1".to_owned(),
+            problem,
+        };
+        assert_eq!(error.to_string(), format!("`x:1`: {text}"));
+        assert_eq!(error.hint().as_deref(), Some(hint));
+        assert_eq!((error.code(), error.exit_code()), (Code::E606, 6));
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_image_makes_its_text_and_its_hint() {
+        let lock = "run `sparkpack lock`";
+        let docker_pull = "look for a typing error; `docker pull` shows what the registry says";
+        let wrong = || "a b".parse::<Reference>().unwrap_err();
+        check(
+            ImageProblem::NotKept,
+            "the registry took it and does not have it",
+            "run it again; if it stays so, the registry is at fault",
+        );
+        check(ImageProblem::NotLocked, "the lock does not have it", lock);
+        check(ImageProblem::NoChecksum, "its checksum is not known", lock);
+        let text = wrong().to_string();
+        let pulled = ImageProblem::CannotBePulled(wrong());
+        check(pulled, &text, "mend its name");
+        let looked_up = ImageProblem::CannotBeLookedUp(wrong());
+        check(looked_up, &text, "name the image as `docker pull` would");
+        check(
+            ImageProblem::Gone,
+            "its registry has it no longer",
+            docker_pull,
+        );
+        check(
+            ImageProblem::Nowhere,
+            "neither its registry nor the local daemon has this image",
+            docker_pull,
+        );
+    }
+
+    #[test]
+    fn an_image_that_only_the_daemon_can_have_is_told_with_what_the_daemon_has() {
+        let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
+        let hint = "bring that image back, or run `sparkpack lock --upgrade x:1` to lock the one that is there";
+        let wants = format!("the lock wants the image ID {}, but", one.short(12));
+        for (there, what) in [
+            (None, "it is not in the local daemon".to_owned()),
+            (
+                Some(two.clone()),
+                format!("the local daemon has {} under that name", two.short(12)),
+            ),
+        ] {
+            let locked = one.clone();
+            let problem = ImageProblem::OtherInDaemon { locked, there };
+            check(problem, &format!("{wants} {what}"), hint);
+        }
+    }
+
+    #[test]
+    fn what_comes_later_is_told_with_what_to_do_instead() {
+        let image = || "job".to_owned();
+        let platforms = ["linux/amd64", "linux/arm64"].map(|text| text.parse().unwrap());
+        for (not_yet, text, hint) in [
+            (
+                NotYet::FilesAlone { image: image() },
+                "making `job` from files alone cannot be done yet",
+                "give it a Dockerfile",
+            ),
+            (
+                NotYet::SeveralPlatforms {
+                    image: image(),
+                    platforms: platforms.to_vec(),
+                },
+                "building `job` for several platforms (linux/amd64, linux/arm64) cannot be done yet",
+                "list one platform: `platforms = [\"linux/amd64\"]`; `sparkpack plan` gives the references for several",
+            ),
+        ] {
+            let error = Error::from(not_yet);
+            assert_eq!(error.to_string(), text);
+            assert_eq!(error.hint().as_deref(), Some(hint));
+            assert_eq!((error.code(), error.exit_code()), (Code::E099, 2));
+        }
+    }
+}
