@@ -24,7 +24,7 @@ macro_rules! codes {
                 }
             }
 
-            /// The exit code of a run that it stops; 0 where it stops none. What stands in a file of the user's gives 2.
+            /// The exit code of a run that stops with it; 0 for warnings, 2 for mistakes in the user's files.
             #[must_use]
             pub fn exit_code(self) -> u8 {
                 match self {
@@ -40,7 +40,7 @@ macro_rules! codes {
                 }
             }
 
-            /// What mostly mends it.
+            /// The usual cure.
             #[must_use]
             pub fn cure(self) -> &'static str {
                 match self {
@@ -519,7 +519,7 @@ impl serde::Serialize for Code {
     }
 }
 
-/// Tests compare codes with what a person reads.
+/// Lets tests compare codes with their text.
 #[cfg(test)]
 impl PartialEq<&str> for Code {
     fn eq(&self, other: &&str) -> bool {
@@ -588,7 +588,7 @@ mod tests {
         assert!(Code::ALL.is_sorted());
         assert!(Code::ALL.len() > 100);
         for code in Code::ALL {
-            // E059 has been a warning from the beginning.
+            // E059 is a warning although its code begins with `E`, and codes never change.
             let is_warning = code.as_str().starts_with('W') || *code == Code::E059;
             assert_eq!(is_warning, code.exit_code() == 0, "{code}");
             assert!(code.exit_code() <= 6, "{code}");

@@ -1,4 +1,4 @@
-//! One enum over the layers' errors: what happened, why, what to type, and the exit code.
+//! One error type over the layers' errors: what happened, why, what to type, and the exit code.
 
 mod image_problem;
 mod usage;
@@ -28,41 +28,41 @@ pub(crate) use usage::{SHOWN_PATHS, shown_paths};
 /// Everything that can stop sparkpack.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Something is wrong in a file that a person wrote.
+    /// A mistake in a file that a person wrote.
     #[error(transparent)]
     Defect(#[from] Defect),
-    /// What was asked for cannot be done: a name that there is not, something that an option forbids, a git that does not
+    /// A request that cannot be met: a name that does not exist, something that an option forbids, a git that does not
     /// answer.
     #[error(transparent)]
     Usage(#[from] UsageError),
-    /// Something is wrong with a tree of files.
+    /// Something is wrong with a file tree.
     #[error(transparent)]
     Tree(#[from] TreeError),
     /// A file could not be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// Files that change together were not replaced.
+    /// Files that have to change together were not replaced.
     #[error(transparent)]
     Replace(#[from] ReplaceError),
     /// An archive could not be written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// Packages cannot be laid out.
+    /// Installed packages cannot be put into an image.
     #[error(transparent)]
     Vendor(#[from] VendorError),
-    /// The Docker daemon.
+    /// The Docker daemon failed or cannot be used.
     #[error(transparent)]
     Docker(#[from] DockerError),
-    /// A registry.
+    /// A registry failed or refused.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// Credentials.
+    /// Credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// An installer of Python packages.
+    /// An installer of Python packages failed.
     #[error(transparent)]
     Python(#[from] PythonError),
-    /// A source.
+    /// A source cannot be fetched or unpacked.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A build that failed, with the place in the Dockerfile.
@@ -76,22 +76,22 @@ pub enum Error {
         instruction: String,
         /// The last lines of its output.
         output: Vec<String>,
-        /// The builder's own words.
+        /// The builder's message.
         message: String,
-        /// Whether the Dockerfile is sparkpack's, which nobody can mend.
+        /// Whether the Dockerfile is built in, so that the user cannot fix it.
         built_in: bool,
-        /// What to do, where the reason is not in the Dockerfile.
+        /// What to do if the cause is not in the Dockerfile.
         hint: Option<String>,
     },
-    /// An image is another than the one that was asked for.
+    /// An image is not the one that was asked for.
     #[error(transparent)]
     Mismatch(#[from] ImageMismatch),
-    /// A registry's tag stands for something else.
+    /// A registry's tag belongs to another image.
     #[error("`{reference}` is in the registry with {found}")]
     Conflict {
         /// The tag.
         reference: Reference,
-        /// What it was made from.
+        /// What is known of that image's inputs.
         found: Conflict,
     },
     /// An image is not what it should be.
@@ -102,21 +102,21 @@ pub enum Error {
         /// What is wrong.
         problem: ImageProblem,
     },
-    /// A capability that comes later.
+    /// A feature that does not exist yet.
     #[error(transparent)]
     NotYet(#[from] NotYet),
-    /// Manifests do not name what this checkout stands for.
+    /// Manifests do not name the images of this checkout.
     #[error("{} in the manifests {} not current", counted(*places, "place"), if *places == 1 { "is" } else { "are" })]
     Drift {
-        /// How many places.
+        /// The number of places.
         places: usize,
-        /// Those of them that `pin` mends.
+        /// The number of places that `pin` fixes.
         fixable: usize,
     },
-    /// A hook changed files, and its caller has to know.
+    /// A hook changed files, which its caller has to know.
     #[error("manifests were changed")]
     Changed,
-    /// Several things went wrong, each of its own.
+    /// Several independent errors.
     #[error("{} errors", .0.len())]
     Several(Vec<Error>),
 }
@@ -145,7 +145,7 @@ impl Error {
     /// All values, or all errors.
     ///
     /// # Errors
-    /// The only one, or all of them as one.
+    /// The only error, or all of them as one.
     pub fn collect<T>(results: impl IntoIterator<Item = Result<T, Self>>) -> Result<Vec<T>, Self> {
         let (mut values, mut errors) = (Vec::new(), Vec::new());
         for result in results {
@@ -176,7 +176,7 @@ impl Error {
         }
     }
 
-    /// The errors that this one stands for.
+    /// This error, or the single errors of [`Self::Several`].
     #[must_use]
     pub fn each(&self) -> Vec<&Self> {
         match self {
@@ -185,7 +185,7 @@ impl Error {
         }
     }
 
-    /// The code that documentation and scripts can name.
+    /// The code, by which documentation and scripts refer to the error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -221,7 +221,7 @@ impl Error {
             .to_owned()
     }
 
-    /// Why, where there is more to say.
+    /// Why it happened, if there is more to say.
     #[must_use]
     pub fn because(&self) -> Option<String> {
         if let Self::Build {
@@ -278,7 +278,7 @@ impl Error {
         }
     }
 
-    /// The exit code, as the README lists them.
+    /// The exit code, as listed in the README.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -289,7 +289,7 @@ impl Error {
         self.code().exit_code()
     }
 
-    /// An I/O error that names its file.
+    /// An I/O error whose message names the file.
     #[must_use]
     pub fn io(path: &Path, error: &std::io::Error) -> Self {
         Self::Io(std::io::Error::new(
@@ -299,7 +299,7 @@ impl Error {
     }
 }
 
-/// The place of a Dockerfile that the user has, or what stands for one that is built in.
+/// The beginning of a message: the place in the user's Dockerfile, or that a built-in one is meant.
 fn beginning(built_in: bool, place: &Place) -> String {
     if built_in {
         "built-in recipe: ".to_owned()
@@ -323,7 +323,7 @@ fn at(instruction: &str) -> String {
     }
 }
 
-/// What mends most defects of a code, where the place itself knows nothing better.
+/// The usual cure of some codes, for defects without a hint of their own.
 fn usual_hint(code: Code) -> Option<String> {
     let is_usual = matches!(code, Code::E022 | Code::E025 | Code::E028 | Code::E089);
     is_usual.then(|| code.cure().to_owned())

@@ -1,19 +1,19 @@
-//! Why an image is not what it should be, and what cannot be built yet: in words, with what to do.
+//! Images that are not what they should be, and images that cannot be built yet: messages and hints.
 
 use crate::image::{Digest, Platform, ReferenceError};
 
 /// Why an image is not what it should be.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageProblem {
-    /// The registry said that it has taken it.
+    /// The registry reported success for the image, but does not have it.
     #[error("the registry took it and does not have it")]
     NotKept,
-    /// The lock has it by its ID, and the daemon does not.
+    /// The lock has its image ID, and the daemon has another image of that name, or none.
     #[error("the lock wants the image ID {}, but {}", locked.short(12), in_daemon(there.as_ref()))]
     OtherInDaemon {
-        /// The ID that the lock has.
+        /// The ID in the lock.
         locked: Digest,
-        /// The ID that the daemon has under its name.
+        /// The ID of the daemon's image with that name.
         there: Option<Digest>,
     },
     /// The lock does not have it.
@@ -22,16 +22,16 @@ pub enum ImageProblem {
     /// The checksum of a source is neither locked nor configured.
     #[error("its checksum is not known")]
     NoChecksum,
-    /// Its name is none, and is to be pulled.
+    /// Its name is not a reference, so it cannot be pulled.
     #[error("{0}")]
     CannotBePulled(ReferenceError),
-    /// Its name is none, and is to be looked up.
+    /// Its name is not a reference, so it cannot be looked up.
     #[error("{0}")]
     CannotBeLookedUp(ReferenceError),
-    /// The registry had it when it was locked.
+    /// The registry no longer has it.
     #[error("its registry has it no longer")]
     Gone,
-    /// It was never anywhere.
+    /// Neither the registry nor the daemon has it.
     #[error("neither its registry nor the local daemon has this image")]
     Nowhere,
 }
@@ -65,16 +65,16 @@ impl ImageProblem {
     }
 }
 
-/// A capability that comes later.
+/// Something that sparkpack cannot build yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotYet {
-    /// An image is to be made from files without a Dockerfile.
+    /// An image from files, without a Dockerfile.
     #[error("making `{image}` from files alone cannot be done yet")]
     FilesAlone {
         /// The image.
         image: String,
     },
-    /// An image is to be built for several platforms.
+    /// An image for several platforms.
     #[error(
         "building `{image}` for several platforms ({}) cannot be done yet",
         listed(platforms)
@@ -114,7 +114,7 @@ mod tests {
         image::{Digest, Reference},
     };
 
-    /// Checks what is printed of a problem with the image `x:1`.
+    /// Checks the text and the hint of a problem with the image `x:1`.
     fn check(problem: ImageProblem, text: &str, hint: &str) {
         let error = Error::UnexpectedImage {
             reference: "x:1".to_owned(),

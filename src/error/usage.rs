@@ -1,4 +1,4 @@
-//! What was asked for and cannot be done: what is wrong, and what to type instead.
+//! Requests that cannot be met: what is wrong, and what to type instead.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -9,19 +9,18 @@ use crate::{
     project::{FILE_NAME, UnknownRegistry, place::nearest},
 };
 
-/// How many paths are named where nobody asked for all.
+/// The number of paths that a message lists unless all are asked for.
 pub(crate) const SHOWN_PATHS: usize = 20;
 
-/// Why what was asked for cannot be done: a name that there is not, something that an option forbids, a git that does not
-/// answer.
+/// Why a request cannot be met: a name does not exist, an option forbids it, or git does not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
-    /// There is no project.
+    /// There is no project here.
     #[error("no {FILE_NAME} in {}{}", folder.display(), if *with_parents { " or its parents" } else { "" })]
     NoProject {
-        /// Where one was looked for.
+        /// The folder in which a project was looked for.
         folder: PathBuf,
-        /// Whether in the folders above as well.
+        /// Whether the folders above were searched as well.
         with_parents: bool,
     },
     /// There is no such image.
@@ -29,56 +28,56 @@ pub enum UsageError {
     UnknownImage {
         /// What was typed.
         name: String,
-        /// Those that there are.
+        /// The images that exist.
         images: Vec<String>,
     },
-    /// There is no such registry, or several to choose from.
+    /// There is no such registry, or none was named and several are configured.
     #[error(transparent)]
     UnknownRegistry(#[from] UnknownRegistry),
-    /// Nothing in the locks has the name that is to be upgraded.
+    /// The locks have no entry with the name that is to be upgraded.
     #[error("`{name}` is nothing that the locks have")]
     NotLocked {
         /// What was typed.
         name: String,
         /// The images of the project.
         images: Vec<String>,
-        /// The images, sources and recipes that those stand on.
+        /// The external images, sources and recipes that those images are built on.
         others: BTreeSet<String>,
-        /// The packages that are wanted or locked.
+        /// The packages that are required or locked.
         packages: BTreeSet<String>,
     },
-    /// The reason of a refresh has no word in it.
+    /// The reason for a refresh is blank.
     #[error("`--reason` says nothing")]
     NoReason,
-    /// `--offline` forbids what is needed.
+    /// `--offline` forbids something that the run needs.
     #[error("{} is needed, and `--offline` forbids it", .0.what())]
     Offline(OnlineWork),
-    /// Executable bits come from git's index, and git does not tell them.
+    /// Executable bits must come from git's index, and git does not answer.
     #[error("`core.fileMode` is off, so executable bits come from git's index, but {0}")]
     NoExecutableBits(NoGit),
-    /// Untracked inputs are to be refused, and git does not tell which they are.
+    /// Untracked inputs must be refused, and git does not say which inputs are untracked.
     #[error("`--strict` refuses inputs that git's index does not have, but {0}")]
     NotStrict(NoGit),
-    /// Inputs are not in git's index, and are refused.
+    /// Inputs are not in git's index, and the run refuses untracked ones.
     #[error("{}", untracked(paths))]
     Untracked {
-        /// The inputs, below the project's folder.
+        /// The inputs, relative to the project's folder.
         paths: Vec<String>,
-        /// Whether a push refuses them, which has an option to push them.
+        /// Whether the run is a push, which has an option to allow them.
         is_push: bool,
     },
-    /// What names an image to compare is not a reference.
+    /// The name of an image to compare with is not a reference.
     #[error("{error}")]
     NotAReference {
-        /// Why it is none.
+        /// Why it is not a reference.
         error: ReferenceError,
-        /// Which verb compares.
+        /// The verb that compares.
         by: Comparing,
     },
-    /// What names an image to compare is not a tag.
+    /// The name of an image to compare with is not a tag.
     #[error("`{0}` is not a tag")]
     NotATag(String),
-    /// No manifest names what an image can be compared with.
+    /// No manifest names an image to compare with.
     #[error(
         "no manifest of the registry `{registry}` names an image `{image}` that was built, or one that stands on it"
     )]
@@ -88,19 +87,19 @@ pub enum UsageError {
         /// The image.
         image: String,
     },
-    /// Nobody knows what an image was made of.
+    /// No record of the image can be found.
     #[error("{}\n{}", lack.headline(what), said.join("\n"))]
     UnknownRecord {
-        /// The image, as it was asked for.
+        /// The image, as it was named.
         what: String,
-        /// Why nobody knows it.
+        /// Why there is no record.
         lack: RecordLack,
-        /// What each place that was asked said.
+        /// What each place that was searched answered.
         said: Vec<String>,
-        /// Which verb compares.
+        /// The verb that compares.
         by: Comparing,
     },
-    /// Two images would give one variable of an environment.
+    /// Two images would set the same environment variable.
     #[error("`{}` and `{}` would both be the variable `{variable}`", images[0], images[1])]
     SameVariable {
         /// The variable.
@@ -110,7 +109,7 @@ pub enum UsageError {
     },
 }
 
-/// What a network is needed for.
+/// What the network is needed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnlineWork {
     /// A registry is to be asked.
@@ -128,12 +127,12 @@ impl OnlineWork {
     }
 }
 
-/// Which verb compares images.
+/// The verb that compares images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparing {
-    /// `why`: this checkout's image with another.
+    /// `why`: compares this checkout's image with another.
     Why,
-    /// `diff`: any two images.
+    /// `diff`: compares any two images.
     Diff,
 }
 
@@ -152,16 +151,16 @@ impl Comparing {
     }
 }
 
-/// Why nobody knows what an image was made of.
+/// Why no record of an image can be found.
 #[derive(Debug)]
 pub enum RecordLack {
     /// No place has the image.
     Nowhere,
-    /// The image is there, without a record that can be believed.
+    /// The image exists, but has no record that can be trusted.
     NoRecord,
-    /// A place could not be asked.
+    /// A place could not be searched.
     NotAsked,
-    /// The registry did not answer as it should.
+    /// The registry answered with an error.
     Refused(Box<RegistryError>),
 }
 
@@ -186,7 +185,7 @@ impl RecordLack {
 }
 
 impl UsageError {
-    /// The code that documentation and scripts can name.
+    /// The code, by which documentation and scripts refer to the error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -290,7 +289,7 @@ fn untracked(paths: &[String]) -> String {
     lines.join("\n")
 }
 
-/// The first `limit` paths, and how many there are besides.
+/// The first `limit` paths, and the number of the others.
 pub(crate) fn shown_paths(paths: &[String], limit: usize) -> Vec<String> {
     let mut shown: Vec<String> = paths.iter().take(limit).cloned().collect();
     if paths.len() > limit {
@@ -308,7 +307,7 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    /// What is printed of an error, on one line.
+    /// The message of an error and its hint, on one line.
     fn printed(error: UsageError) -> String {
         let (text, hint) = (error.to_string(), error.hint());
         let error = Error::from(error);

@@ -14,7 +14,7 @@ pub struct ParentImage<'a> {
     pub config: &'a [u8],
 }
 
-/// An image that was put together: its two documents, and what they say.
+/// An assembled image: its two documents, and its properties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssembledImage {
     /// The digest of the manifest.
@@ -25,17 +25,17 @@ pub struct AssembledImage {
     pub manifest: Vec<u8>,
     /// The config.
     pub config: Vec<u8>,
-    /// What is known of the image.
+    /// The image's properties.
     pub info: ImageInfo,
 }
 
-/// Puts layers on a parent, and makes changes to its config.
+/// Puts layers on a parent, and changes its config.
 ///
-/// All else of the parent's config stays: its fields, known or not, its history and the time of its creation. Equal
-/// images and layers make equal bytes. The media types are those of the parent's family.
+/// Everything else of the parent's config stays: known and unknown fields, the history, the time of creation. Equal
+/// parents, layers and changes give equal bytes. All media types are of the parent's family, OCI or Docker.
 ///
 /// # Errors
-/// The parent's documents or a layer are not what they have to be.
+/// The parent's documents or a layer are not valid.
 pub fn assemble(
     parent: ParentImage<'_>,
     layers: &[Layer],
@@ -62,11 +62,11 @@ pub fn assemble(
     })
 }
 
-/// Whether a manifest and a config make an image: they agree on sizes, digests and the number of layers, the config
-/// names a platform, the history tells of every layer or of none, and all media types are of one family.
+/// Checks that a manifest and a config form a valid image: they agree on sizes, digests and the number of layers, the
+/// config names a platform, the history covers every layer or is missing, and all media types are of one family.
 ///
 /// # Errors
-/// The first of these that is not so.
+/// The first of these checks that fails.
 pub fn validate(manifest: &[u8], config: &[u8]) -> Result<ImageInfo, ImageError> {
     let (manifest, config) = agreeing(manifest, config)?;
     let family = family_of(&manifest)?;
@@ -75,7 +75,7 @@ pub fn validate(manifest: &[u8], config: &[u8]) -> Result<ImageInfo, ImageError>
     config.info(&manifest)
 }
 
-/// The documents of an image, if they agree.
+/// The parsed documents of an image, if they agree.
 fn agreeing(manifest: &[u8], config: &[u8]) -> Result<(ImageManifest, ImageConfig), ImageError> {
     let manifest = ImageManifest::parse(manifest)?;
     manifest.config.check(config, "config")?;
@@ -87,7 +87,7 @@ fn agreeing(manifest: &[u8], config: &[u8]) -> Result<(ImageManifest, ImageConfi
     Ok((manifest, config))
 }
 
-/// The family of an image; the manifest of something else has none.
+/// The family of an image's media types; documents that are not an image's have none.
 fn family_of(manifest: &ImageManifest) -> Result<Family, ImageError> {
     let config = &manifest.config.media_type;
     let is_config = |family: &Family| family.config() == *config;
@@ -121,7 +121,7 @@ fn check_family(manifest: &ImageManifest, family: Family) -> Result<(), ImageErr
     Ok(())
 }
 
-/// Refuses a history whose number of layers compares with that of the image in the way given.
+/// Refuses a history whose number of layers `is_wrong` for the number of diff IDs.
 fn check_history(
     config: &ImageConfig,
     is_wrong: impl Fn(&usize, &usize) -> bool,

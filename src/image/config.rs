@@ -12,40 +12,40 @@ use super::{
 
 const WHAT: &str = "config";
 
-/// An image's config, with all that is written in it.
+/// An image's config, with every field of the original document.
 #[derive(Clone, Debug)]
 pub struct ImageConfig {
     /// The digests of the uncompressed layers, lowest first.
     pub diff_ids: Vec<Digest>,
-    /// What the image runs on.
+    /// The image's platform.
     pub platform: Platform,
     /// The labels.
     pub labels: BTreeMap<String, String>,
     fields: Fields,
 }
 
-/// What an image is to have in its config other than its parent.
+/// The changes that an image makes to its parent's config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigChanges {
     /// Variables to set; the others stay.
     pub env: BTreeMap<String, String>,
     /// Labels to set; the others stay.
     pub labels: BTreeMap<String, String>,
-    /// The entry point. As in a Dockerfile, the parent's command goes with the parent's entry point.
+    /// The entry point. As in a Dockerfile, setting it drops the parent's command.
     pub entrypoint: Option<Vec<String>>,
     /// The command.
     pub cmd: Option<Vec<String>>,
     /// The user.
     pub user: Option<String>,
-    /// The folder that processes start in.
+    /// The working directory.
     pub working_dir: Option<String>,
 }
 
 impl ImageConfig {
-    /// Reads a config; only what is needed of it has to be as OCI wants it.
+    /// Parses a config. Only the fields that are needed have to follow the OCI specification.
     ///
     /// # Errors
-    /// It names no platform or no layers, or is another document.
+    /// It names no platform or no layers, or is another kind of document.
     pub fn parse(config: &[u8]) -> Result<Self, ImageError> {
         let fields: Fields = json(config, WHAT)?;
         let read = needed(&fields)?;
@@ -69,10 +69,10 @@ impl ImageConfig {
         })
     }
 
-    /// What is known of the image that has this config and a manifest.
+    /// The properties of the image that has this config and `manifest`.
     ///
     /// # Errors
-    /// They count the layers differently.
+    /// The two differ in the number of layers.
     pub fn info(&self, manifest: &ImageManifest) -> Result<ImageInfo, ImageError> {
         let (layers, diff_ids) = (manifest.layers.len(), self.diff_ids.len());
         if layers != diff_ids {
@@ -89,10 +89,10 @@ impl ImageConfig {
         })
     }
 
-    /// How many layers the history tells of; `None` where there is no history.
+    /// The number of layers that the history covers; `None` without a history.
     ///
     /// # Errors
-    /// The history is not one.
+    /// The history is malformed.
     pub fn layers_in_history(&self) -> Result<Option<usize>, ImageError> {
         let history: Option<Vec<History>> = self.fields.get("history", WHAT)?;
         let history = history.filter(|history| !history.is_empty());
@@ -100,7 +100,7 @@ impl ImageConfig {
         Ok(history.map(|history| history.iter().filter(made).count()))
     }
 
-    /// Puts layers on top of those that there are.
+    /// Adds layers above the existing ones.
     pub(super) fn add_layers(&mut self, layers: &[Layer]) -> Result<(), ImageError> {
         let history = self.history_with(layers)?;
         self.fields.set("history", &history, WHAT)?;
@@ -114,8 +114,8 @@ impl ImageConfig {
         self.fields.set("rootfs", &rootfs, WHAT)
     }
 
-    /// The history with an entry for each layer. What it leaves out of the layers below is said in its last place, since
-    /// programs take the entries for the layers one by one.
+    /// The history with an entry for each new layer. Programs match entries to layers by position, so parent layers
+    /// without an entry first get a placeholder.
     fn history_with(&self, layers: &[Layer]) -> Result<Vec<Box<RawValue>>, ImageError> {
         let mut history: Vec<Box<RawValue>> = self.fields.get("history", WHAT)?.unwrap_or_default();
         let created: Option<String> = self.fields.get("created", WHAT)?;
@@ -138,7 +138,7 @@ impl ImageConfig {
         Ok(history)
     }
 
-    /// Makes changes to what containers of the image are started with.
+    /// Changes the settings with which containers are started.
     pub(super) fn change(&mut self, changes: &ConfigChanges) -> Result<(), ImageError> {
         if *changes == ConfigChanges::default() {
             return Ok(());
@@ -177,7 +177,7 @@ impl ImageConfig {
     }
 }
 
-/// The part of a config that is needed, in OCI's type: what else is odd in it is no matter of ours.
+/// The needed fields in OCI's type. Other fields are not checked.
 fn needed(fields: &Fields) -> Result<ImageConfiguration, ImageError> {
     let wrong = |because| ImageError::Json {
         what: WHAT,
@@ -197,7 +197,7 @@ fn needed(fields: &Fields) -> Result<ImageConfiguration, ImageError> {
     ImageConfiguration::deserialize(Value::Object(kept)).map_err(wrong)
 }
 
-/// Sets variables where they stand, and the new ones after them.
+/// Sets existing variables in place, and appends new ones.
 fn with_variables(env: Vec<String>, changes: &BTreeMap<String, String>) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let present: Vec<String> = env.iter().map(|entry| name(entry)).collect();

@@ -7,22 +7,22 @@ use super::{Digest, ImageError, Platform, fields::Fields};
 
 const WHAT: &str = "descriptor";
 
-/// What an index says of a manifest, or a manifest of a blob.
+/// A descriptor: how an index refers to a manifest, and a manifest to a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// What kind of bytes they are; empty where it is not said.
+    /// The media type of the content; empty if it is missing.
     pub media_type: MediaType,
-    /// Their digest.
+    /// The digest of the content.
     pub digest: Digest,
-    /// How many there are.
+    /// The size of the content in bytes.
     pub size: u64,
-    /// What they are for, where they are for one platform.
+    /// The platform that the content is for, if there is one.
     pub platform: Option<Platform>,
 }
 
-/// The keys that are read. What else stands in a descriptor is for others, and no reason not to read it.
+/// The keys that are read. Others are ignored: they may be malformed in a way that OCI's types would refuse.
 const KEYS: [&str; 3] = ["mediaType", "digest", "size"];
-/// Those of its platform.
+/// The keys that are read of its platform.
 pub(super) const PLATFORM_KEYS: [&str; 3] = ["os", "architecture", "variant"];
 
 impl Descriptor {
@@ -37,7 +37,7 @@ impl Descriptor {
         }
     }
 
-    /// Compares `bytes` with what is said of them; an error calls them `what`.
+    /// Compares `bytes` with the descriptor; errors call them `what`.
     ///
     /// # Errors
     /// Size or digest differ.
@@ -68,7 +68,7 @@ impl Descriptor {
         Ok(())
     }
 
-    /// The same in the types of OCI.
+    /// The descriptor as OCI's type.
     pub(super) fn to_oci(&self) -> Result<oci::Descriptor, ImageError> {
         let digest = oci::Digest::try_from(self.digest.as_str());
         let digest = digest.map_err(|error| ImageError::Unwritable {
@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for Descriptor {
             fields.insert("platform".to_owned(), platform.into());
         }
         fields.entry("mediaType").or_insert_with(|| "".into());
-        // OCI's types take digests of other algorithms too, which nothing here could compare.
+        // Parsed here because OCI's types accept digests of other algorithms, which could not be verified.
         let digest = fields
             .get("digest")
             .ok_or_else(|| de::Error::missing_field("digest"))?;

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 
-/// Why a text is no digest.
+/// The error that a text is not a digest.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is not a digest: `sha256:` and 64 lower-case hex digits are wanted")]
 pub struct DigestError(pub String);
@@ -22,7 +22,8 @@ impl Digest {
         hasher.finish()
     }
 
-    /// The digest of fields, each with its length before it: what moves from one field to another makes another digest.
+    /// The digest of fields, each with its length before it, so that bytes which move from one field to another change
+    /// the digest.
     #[must_use]
     pub fn of_fields<F: AsRef<[u8]>>(fields: impl IntoIterator<Item = F>) -> Self {
         let mut hasher = Hasher::default();
@@ -34,7 +35,7 @@ impl Digest {
         hasher.finish()
     }
 
-    /// The digest of all that `reader` still gives.
+    /// The digest of the rest of `reader`.
     ///
     /// # Errors
     /// Those of the reader.
@@ -125,7 +126,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// Counts and hashes what is read through it.
+/// A reader that counts and hashes the bytes read through it.
 pub struct HashedReader<R> {
     reader: R,
     size: u64,
@@ -133,7 +134,7 @@ pub struct HashedReader<R> {
 }
 
 impl<R> HashedReader<R> {
-    /// Nothing is read yet.
+    /// Wraps a reader of which nothing was read yet.
     #[must_use]
     pub fn new(reader: R) -> Self {
         Self {
@@ -143,7 +144,7 @@ impl<R> HashedReader<R> {
         }
     }
 
-    /// How many bytes were read, and their digest.
+    /// The number of bytes read, and their digest.
     #[must_use]
     pub fn finish(self) -> (u64, Digest) {
         (self.size, self.hasher.finish())

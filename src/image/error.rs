@@ -2,60 +2,60 @@ use oci_spec::image::MediaType;
 
 use super::{Digest, DigestError, Platform};
 
-/// Why a manifest, an index or a config is not what it has to be.
+/// Why a manifest, an index or a config is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// The bytes are not JSON, or not that of such a document.
+    /// The bytes are not JSON, or not that of the expected document.
     #[error("the {what} is none: {because}")]
     Json {
         /// `manifest`, `index` or `config`.
         what: &'static str,
-        /// The reader's words; also the source's, which is therefore not shown a second time.
+        /// The parser's message. It is part of this error's own text, so it is not exposed as the source.
         because: serde_json::Error,
     },
-    /// A text in the place of a digest is none.
+    /// A field that should hold a digest does not.
     #[error("the {what} is none: {because}")]
     Digest {
         /// The document that has it.
         what: &'static str,
-        /// What was read.
+        /// The text of the field.
         because: DigestError,
     },
-    /// A digest that the OCI types do not take.
+    /// OCI's types do not accept a digest.
     #[error("the digest {digest} cannot be written: {because}")]
     Unwritable {
         /// The digest.
         digest: Digest,
-        /// The reason of the OCI types.
+        /// The message of OCI's types.
         because: String,
     },
-    /// A manifest of Docker's first schema, or of one that does not exist yet.
+    /// A manifest of Docker's schema 1, or of a later schema than this program knows.
     #[error("the manifest is of schema {0}, long out of use")]
     Schema(u32),
-    /// Neither of what a reference stands for, or both at once.
+    /// The document is neither a manifest nor an index, or has the fields of both.
     #[error("the manifest is neither that of an image nor an index")]
     NeitherManifestNorIndex,
-    /// The bytes have another size than the descriptor says.
+    /// Content has another size than its descriptor says.
     #[error("the {what} has {actual} bytes, its descriptor says {expected}")]
     Size {
-        /// What the bytes are.
+        /// What the content is.
         what: &'static str,
-        /// What the descriptor says.
+        /// The size in the descriptor.
         expected: u64,
-        /// What was counted.
+        /// The actual size.
         actual: u64,
     },
-    /// The bytes have another digest than is said of them.
+    /// Content has another digest than expected.
     #[error("the {what} has the digest {actual}, not {expected}")]
     OtherDigest {
-        /// What the bytes are.
+        /// What the content is.
         what: &'static str,
-        /// What is said of them.
+        /// The expected digest.
         expected: Digest,
-        /// What was computed.
+        /// The actual digest.
         actual: Digest,
     },
-    /// The manifest and the config count the layers differently.
+    /// The manifest and the config differ in the number of layers.
     #[error("the manifest has {layers} layers, its config {diff_ids}")]
     LayerCount {
         /// Layers in the manifest.
@@ -63,54 +63,54 @@ pub enum ImageError {
         /// Diff IDs in the config.
         diff_ids: usize,
     },
-    /// The history tells of more or fewer layers than there are.
+    /// The history covers another number of layers than there are.
     #[error("the config has {diff_ids} layers, its history {history}")]
     HistoryCount {
         /// Diff IDs in the config.
         diff_ids: usize,
-        /// Entries of the history that are said to have made a layer.
+        /// Entries of the history that stand for a layer.
         history: usize,
     },
-    /// A media type that this place in an image does not have.
+    /// A media type that is not allowed where it is used.
     #[error("`{media_type}` is not the media type of a {what} in the {family} format")]
     MediaType {
-        /// The place.
+        /// Where it is used.
         what: &'static str,
-        /// What stands there.
+        /// The media type.
         media_type: String,
-        /// `OCI` or `Docker`; `OCI or Docker` where either would do.
+        /// The allowed family: `OCI` or `Docker`; `OCI or Docker` if both are.
         family: &'static str,
     },
-    /// The config does not say what the image runs on.
+    /// The config names no platform.
     #[error("the config names no platform")]
     NoPlatform,
     /// The index has no image for the platform.
     #[error("there is no image for `{wanted}`; the platforms are {}", listed(.platforms))]
     PlatformMissing {
-        /// What was looked for.
+        /// The platform that was wanted.
         wanted: Platform,
-        /// What there is.
+        /// The platforms that the index has.
         platforms: Vec<Platform>,
     },
-    /// An index is to be made of an entry without a platform, which nobody could choose.
+    /// An index must not have an entry without a platform, since nothing could choose it.
     #[error("the manifest {0} is for no platform")]
     EntryWithoutPlatform(Digest),
-    /// An index is to be made of two entries of which only one could be chosen.
+    /// An index must not have two entries for one platform, since only one of them could be chosen.
     #[error("two manifests are for `{0}`")]
     PlatformTwice(Platform),
-    /// An index names a manifest that is not there.
+    /// An index names a manifest that was not given.
     #[error("the index names the manifest {0}, which is not there")]
     ManifestMissing(Digest),
-    /// A manifest that belongs to an index is not named by it.
+    /// A given manifest is not named by the index.
     #[error("the manifest {0} is not in the index")]
     EntryMissing(Digest),
-    /// The layer could not be read.
+    /// A layer could not be read or decompressed.
     #[error("the layer cannot be unpacked")]
     Unpack(#[source] std::io::Error),
-    /// The layer is compressed in a way that this program does not read.
+    /// A layer has a compression that this program does not support.
     #[error("a layer of media type `{0}` cannot be unpacked")]
     Compression(String),
-    /// What is wrong is wrong with the image that was to be built on.
+    /// The error is in the image that was to be built on.
     #[error("the parent is no image to build on: {0}")]
     Parent(Box<ImageError>),
 }

@@ -11,10 +11,10 @@ use serde_json::{
 
 use super::ImageError;
 
-/// A JSON object whose values stay as they were written, byte for byte, until one is set.
+/// A JSON object whose values keep their exact bytes until they are set.
 ///
-/// An image that is built on another keeps what the other's tools wrote and this program knows nothing of. A key that
-/// stands there twice is refused: it means different images to different programs.
+/// An image that is built on another keeps fields of the parent that this program does not know. A duplicate key is
+/// refused, because programs disagree on which of its values counts.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(transparent)]
 pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
@@ -46,18 +46,18 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// Reads `what`, which the error names.
+/// Parses `what`, which errors name.
 pub(super) fn json<T: DeserializeOwned>(bytes: &[u8], what: &'static str) -> Result<T, ImageError> {
     serde_json::from_slice(bytes).map_err(|because| ImageError::Json { what, because })
 }
 
-/// Writes `what`; equal values become equal bytes.
+/// Serialises `what`; equal values give equal bytes.
 pub(super) fn bytes<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, ImageError> {
     serde_json::to_vec(value).map_err(|because| ImageError::Json { what, because })
 }
 
 impl Fields {
-    /// The value of a key, in the type that the caller needs; `null` counts as absent.
+    /// The value of a key, in the type that the caller needs; `null` counts as missing.
     pub(super) fn get<T: DeserializeOwned>(
         &self,
         key: &str,
@@ -82,12 +82,12 @@ impl Fields {
         self.0.remove(key);
     }
 
-    /// Whether a key has a value; `null` counts as none.
+    /// Whether a key has a value; `null` counts as missing.
     pub(super) fn has(&self, key: &str) -> bool {
         self.0.get(key).is_some_and(|raw| raw.get() != "null")
     }
 
-    /// The values of some keys, for types that are stricter with all others than a reader has to be.
+    /// The values of some keys, for types that would refuse a document because of its other keys.
     pub(super) fn only(&self, keys: &[&str]) -> Result<Map<String, Value>, serde_json::Error> {
         let found = keys
             .iter()

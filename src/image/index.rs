@@ -10,14 +10,14 @@ use super::{
 
 const WHAT: &str = "index";
 
-/// An index: manifests, each for a platform.
+/// An image index: manifests, each for a platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageIndex {
     /// The manifests, in the index's order.
     pub entries: Vec<Descriptor>,
 }
 
-/// The platform of an entry that is one of an image; attestations are for `unknown/unknown`.
+/// The platform of an entry that is an image; attestations have the platform `unknown/unknown`.
 fn platform_of(entry: &Descriptor) -> Option<&Platform> {
     entry
         .platform
@@ -26,10 +26,10 @@ fn platform_of(entry: &Descriptor) -> Option<&Platform> {
 }
 
 impl ImageIndex {
-    /// Reads an index.
+    /// Parses an index.
     ///
     /// # Errors
-    /// It is another document, or of a schema that is not read.
+    /// It is another kind of document, or of an unknown schema.
     pub fn parse(index: &[u8]) -> Result<Self, ImageError> {
         let fields: Fields = json(index, WHAT)?;
         check_schema(&fields, WHAT)?;
@@ -42,10 +42,10 @@ impl ImageIndex {
         Ok(Self { entries })
     }
 
-    /// The bytes of an index over manifests, in the order of their platforms.
+    /// The bytes of an index over manifests, sorted by platform.
     ///
     /// # Errors
-    /// An entry is for no platform, or two are for the same.
+    /// An entry has no platform, or two have the same.
     pub fn assemble(family: Family, entries: &[Descriptor]) -> Result<Vec<u8>, ImageError> {
         let mut ordered: BTreeMap<&Platform, &Descriptor> = BTreeMap::new();
         for entry in entries {
@@ -69,10 +69,10 @@ impl ImageIndex {
         bytes(&index, WHAT)
     }
 
-    /// The entry for a platform; the first, where there are several.
+    /// The entry for a platform; the first if there are several.
     ///
     /// # Errors
-    /// There is none; the error names the platforms that there are.
+    /// There is none; the error lists the platforms of the index.
     pub fn choose(&self, platform: &Platform) -> Result<&Descriptor, ImageError> {
         let mut entries = self.entries.iter();
         let found = entries.find(|entry| entry.platform.as_ref() == Some(platform));
@@ -87,13 +87,13 @@ impl ImageIndex {
         })
     }
 
-    /// The digests by platform; what is for none, such as attestations, is not among them.
+    /// The digests by platform, without entries such as attestations that are for none.
     #[must_use]
     pub fn by_platform(&self) -> BTreeMap<Platform, Digest> {
         let mut found = BTreeMap::new();
         for entry in &self.entries {
             if let Some(platform) = platform_of(entry) {
-                // The first is the one that is chosen.
+                // Of several entries for a platform, [`Self::choose`] takes the first.
                 found
                     .entry(platform.clone())
                     .or_insert_with(|| entry.digest.clone());
@@ -103,10 +103,10 @@ impl ImageIndex {
     }
 }
 
-/// Whether an index says the truth of `manifests`, and names each of them.
+/// Checks that an index describes `manifests` correctly and names each of them.
 ///
 /// # Errors
-/// It names one that is not there, or says another size of it.
+/// It names a manifest that is not given, gives one another size, or lacks one.
 pub fn validate_index(index: &[u8], manifests: &[&[u8]]) -> Result<ImageIndex, ImageError> {
     let index = ImageIndex::parse(index)?;
     let mut named = BTreeSet::new();

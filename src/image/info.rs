@@ -13,7 +13,7 @@ pub const LABEL_RECORD: &str = "dev.sparkpack.record";
 /// Label: the digest of a record that is too large for a label.
 pub const LABEL_RECORD_DIGEST: &str = "dev.sparkpack.record-digest";
 
-/// What is known of one image, whether a daemon or a registry holds it.
+/// The properties of one image, in a daemon or in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageInfo {
     /// The digest of the image's config, which a daemon calls the image ID.
@@ -24,14 +24,14 @@ pub struct ImageInfo {
     pub diff_ids: Vec<Digest>,
     /// The labels in the config.
     pub labels: BTreeMap<String, String>,
-    /// `repository@digest` names that a daemon knows the image by; empty for a registry's image.
+    /// The names `repository@digest` under which a daemon knows the image; empty for a registry's image.
     pub repo_digests: Vec<String>,
-    /// Bytes that the image takes: unpacked in a daemon, compressed in a registry.
+    /// The size in bytes: unpacked in a daemon, compressed in a registry.
     pub size: u64,
 }
 
 impl ImageInfo {
-    /// The fingerprint that the image says it was made from.
+    /// The fingerprint in the image's label.
     #[must_use]
     pub fn fingerprint(&self) -> Option<&str> {
         self.labels.get(LABEL_FINGERPRINT).map(String::as_str)

@@ -5,14 +5,14 @@ use oci_spec::image::History;
 
 use super::{Compression, Descriptor, Digest, HashedReader, ImageError};
 
-/// A layer that an image is to have on top of its parent's.
+/// A layer to be added above a parent's layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
-    /// The compressed bytes; of either family's media type.
+    /// The descriptor of the compressed bytes; its media type is of either family.
     pub descriptor: Descriptor,
-    /// The digest of the tar in them.
+    /// The digest of the uncompressed tar.
     pub diff_id: Digest,
-    /// What made it. Without a time of its own it gets that of the parent.
+    /// Its entry in the history. If it has no time, it gets the parent's time of creation.
     pub history: History,
 }
 
@@ -20,7 +20,7 @@ impl Layer {
     /// Reads the compressed bytes to their end, and compares size, digest and diff ID.
     ///
     /// # Errors
-    /// They differ, or cannot be unpacked.
+    /// One of them differs, or the bytes cannot be decompressed.
     pub fn check(&self, compressed: impl Read) -> Result<(), ImageError> {
         let media_type = &self.descriptor.media_type;
         let wrong = || ImageError::Compression(media_type.to_string());
@@ -32,7 +32,7 @@ impl Layer {
         };
         let rest = io::copy(&mut hashed, &mut io::sink());
         let (size, digest) = hashed.finish();
-        // Damaged bytes are told as such: that they cannot be unpacked either is only what follows.
+        // A wrong digest is reported before a failed decompression, which is only its consequence.
         rest.map_err(ImageError::Unpack)?;
         self.descriptor.compare(size, digest, "layer")?;
         let diff_id = diff_id.map_err(ImageError::Unpack)?;

@@ -10,17 +10,17 @@ const WHAT: &str = "manifest";
 /// The manifest of one image: its config and its layers, lowest first.
 #[derive(Clone, Debug)]
 pub struct ImageManifest {
-    /// What it says it is; OCI allows it to say nothing.
+    /// Its own media type, which OCI allows to be missing.
     pub media_type: Option<MediaType>,
     /// The config.
     pub config: Descriptor,
     /// The layers.
     pub layers: Vec<Descriptor>,
-    /// The layers as they are written, with what only others read.
+    /// The layers' descriptors with every field of the original document.
     written: Vec<Fields>,
 }
 
-/// What a manifest and an index have in common: the version of both.
+/// Checks `schemaVersion`, which manifests and indexes share.
 pub(super) fn check_schema(fields: &Fields, what: &'static str) -> Result<(), ImageError> {
     match fields.get("schemaVersion", what)? {
         Some(oci_spec::image::SCHEMA_VERSION) => Ok(()),
@@ -35,10 +35,10 @@ pub(super) fn missing(key: &'static str, what: &'static str) -> ImageError {
 }
 
 impl ImageManifest {
-    /// Reads the manifest of an image.
+    /// Parses the manifest of an image.
     ///
     /// # Errors
-    /// It is another document, or of a schema that is not read.
+    /// It is another kind of document, or of an unknown schema.
     pub fn parse(manifest: &[u8]) -> Result<Self, ImageError> {
         let fields: Fields = json(manifest, WHAT)?;
         check_schema(&fields, WHAT)?;
@@ -58,17 +58,16 @@ impl ImageManifest {
         })
     }
 
-    /// The family that it is of, by what it says or else by its config; `None` if it is no image's.
+    /// The family of its media type, or else of its config's; `None` if it is not an image's manifest.
     #[must_use]
     pub fn family(&self) -> Option<Family> {
         let own = self.media_type.as_ref().unwrap_or(&self.config.media_type);
         Family::of(own.as_ref())
     }
 
-    /// The manifest of an image that has `added` above these layers, and another config.
+    /// The manifest of an image with these layers, `added` above them, and another config.
     ///
-    /// What a manifest says beside config and layers, its annotations and its subject, is said of one image and not of
-    /// those that stand on it.
+    /// The parent's annotations and subject are left out, since they are about the parent only.
     pub(super) fn with_layers(
         &self,
         family: Family,

@@ -6,27 +6,27 @@ use super::{
 
 const WHAT: &str = "manifest";
 
-/// What a reference may stand for: the manifest of one image, or an index of several.
+/// What a reference can resolve to: the manifest of one image, or an index of several.
 #[derive(Clone, Debug)]
 pub enum ManifestOrIndex {
     /// The manifest of one image.
     Manifest(ImageManifest),
-    /// Manifests by platform.
+    /// An index: manifests by platform.
     Index(ImageIndex),
 }
 
 impl ManifestOrIndex {
-    /// Reads either, whatever it says it is: what it has counts.
+    /// Parses either. The fields decide which it is, whatever its media type.
     ///
     /// # Errors
-    /// It is neither, or both, or of a schema that is not read.
+    /// It is neither, or both, or of an unknown schema.
     pub fn parse(document: &[u8]) -> Result<Self, ImageError> {
         let fields: Fields = json(document, WHAT)?;
         check_schema(&fields, WHAT)?;
         match ["config", "layers", "manifests"].map(|key| fields.has(key)) {
             [true, true, false] => ImageManifest::of(&fields).map(Self::Manifest),
             [false, false, true] => ImageIndex::of(&fields).map(Self::Index),
-            // One that is both means different images to different programs.
+            // Programs disagree on a document that has the fields of both.
             _ => Err(ImageError::NeitherManifestNorIndex),
         }
     }

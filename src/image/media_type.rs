@@ -2,30 +2,30 @@ use oci_spec::image::MediaType;
 
 use super::ImageError;
 
-/// The two sets of media types that say the same: an image uses one of them throughout.
+/// The two families of equivalent media types. An image uses one family throughout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     /// The Open Container Initiative's.
     Oci,
-    /// Those of Docker's schema 2, from which OCI's were made.
+    /// Those of Docker's image manifest, schema 2, on which OCI's are based.
     Docker,
 }
 
 /// How a layer's tar is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Compression {
-    /// Not at all.
+    /// Uncompressed.
     None,
-    /// By gzip.
+    /// gzip.
     Gzip,
-    /// By Zstandard.
+    /// Zstandard.
     Zstd,
 }
 
 /// The media types of layers, OCI's beside Docker's, with their compression.
 ///
-/// Docker has no Zstandard of its own, but some tools write it in Docker's manner: what has it may be built on, and
-/// nothing else gets it.
+/// Docker defines none for Zstandard, but some tools write one in Docker's style. An image with such layers may be
+/// built on, but no other layer is given that type.
 const LAYERS: [(Compression, &str, &str); 6] = [
     (
         Compression::None,
@@ -57,7 +57,7 @@ const LAYERS: [(Compression, &str, &str); 6] = [
 const OCI_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 const DOCKER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 
-/// The row of [`LAYERS`] that has a media type.
+/// The row of [`LAYERS`] with a media type.
 fn layer(media_type: &str) -> Option<(Compression, &'static str, &'static str)> {
     let mut rows = LAYERS.into_iter();
     rows.find(|(_, oci, docker)| [*oci, *docker].contains(&media_type))
@@ -66,7 +66,7 @@ fn layer(media_type: &str) -> Option<(Compression, &'static str, &'static str)> 
 impl Family {
     const BOTH: [Self; 2] = [Self::Oci, Self::Docker];
 
-    /// The family that has a media type of a manifest, an index or a config.
+    /// The family to which the media type of a manifest, an index or a config belongs.
     #[must_use]
     pub fn of(media_type: &str) -> Option<Self> {
         Self::BOTH.into_iter().find(|family| {
@@ -85,7 +85,7 @@ impl Family {
         }
     }
 
-    /// The media type of an index over several.
+    /// The media type of an index.
     #[must_use]
     pub fn index(self) -> MediaType {
         match self {
@@ -103,10 +103,10 @@ impl Family {
         }
     }
 
-    /// This family's media type for a layer that has one of either family.
+    /// This family's equivalent of a layer's media type, which may be of either family.
     ///
     /// # Errors
-    /// It is not the media type of a layer, or this family has no such.
+    /// It is not the media type of a layer, or this family has no equivalent.
     pub fn layer(self, media_type: &MediaType) -> Result<MediaType, ImageError> {
         let text = media_type.as_ref();
         let wrong = |family| ImageError::media_type("layer", media_type, family);
@@ -120,7 +120,7 @@ impl Family {
         }
     }
 
-    /// The name that people know it by.
+    /// The family's usual name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -131,13 +131,13 @@ impl Family {
 }
 
 impl Compression {
-    /// How a layer of this media type is compressed, if it is one of a layer.
+    /// The compression of a layer with this media type; `None` if it is not a layer's.
     #[must_use]
     pub fn of(media_type: &MediaType) -> Option<Self> {
         layer(media_type.as_ref()).map(|(compression, ..)| compression)
     }
 
-    /// The media type of a layer of this compression; OCI's, which every image can be given.
+    /// OCI's media type for a layer of this compression.
     #[must_use]
     pub fn media_type(self) -> MediaType {
         match self {

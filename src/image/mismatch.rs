@@ -1,37 +1,37 @@
-//! Whether an image is the one that was asked for.
+//! Checks that an image is the one that was asked for.
 
 use std::collections::BTreeMap;
 
 use super::{Digest, ImageInfo, Platform, Reference};
 
-/// The image that another one must stand on.
+/// The image that another one must be built on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedBase {
-    /// Its name.
+    /// Its reference.
     pub reference: Reference,
     /// The digests of its uncompressed layers, lowest first.
     pub diff_ids: Vec<Digest>,
 }
 
-/// An image is another than the one that was asked for.
+/// An image is not the one that was asked for.
 #[derive(Debug, thiserror::Error)]
 #[error("`{reference}` is not what was asked for: wanted {wanted}, found {found}")]
 pub struct ImageMismatch {
-    /// The name under which it was asked for.
+    /// The reference by which it was asked for.
     pub reference: Box<Reference>,
-    /// For example a platform.
+    /// The wanted property, for example a platform.
     pub wanted: String,
-    /// The same of the image.
+    /// The image's own value of it.
     pub found: String,
-    /// What may be the cause, and what to do.
+    /// The likely cause, and what to do.
     pub hint: &'static str,
 }
 
 impl ImageMismatch {
-    /// Fails unless an image is of a platform.
+    /// Fails unless an image is for a platform.
     ///
     /// # Errors
-    /// It is of another.
+    /// It is for another.
     pub fn of_platform(
         image: &ImageInfo,
         platform: &Platform,
@@ -50,10 +50,11 @@ impl ImageMismatch {
 
     /// Fails unless an image has all of `labels`.
     ///
-    /// Podman and daemons to come may ignore a parameter. Nobody could tell a tag without its labels from a stranger's.
+    /// A daemon such as Podman may ignore parameters of a build. Without its labels, an image could not be told from a
+    /// foreign one.
     ///
     /// # Errors
-    /// One is missing, or has another value.
+    /// A label is missing, or has another value.
     pub fn of_labels(
         image: &ImageInfo,
         labels: &BTreeMap<String, String>,
@@ -80,7 +81,7 @@ impl ImageMismatch {
     /// Fails unless an image's lowest layers are those of `base`.
     ///
     /// # Errors
-    /// They are others.
+    /// They differ.
     pub fn of_base(
         image: &ImageInfo,
         base: &ExpectedBase,

@@ -1,8 +1,8 @@
-//! What an image is: digests, references and platforms; descriptors, manifests, indexes and configs; what is known of
-//! one image, wherever it lies; and how an image is put together of a parent and layers.
+//! Container images: digests, references and platforms; descriptors, manifests, indexes and configs; the properties of
+//! an image; and the assembly of an image from a parent and layers.
 //!
-//! Pure: nothing here reads a file, a daemon or a registry. The documents are read and written by the types of
-//! `oci-spec`, but what others wrote in them is kept as it was written, also where those types do not know it.
+//! This module is pure: it uses no file, daemon or registry. Documents are parsed and written with the types of
+//! `oci-spec`, but fields that those types do not know are kept byte for byte.
 
 mod assemble;
 mod config;

@@ -2,25 +2,25 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// An OCI platform, `os/architecture` or `os/architecture/variant`; the host's plays no part.
+/// An OCI platform, `os/architecture` or `os/architecture/variant`; never derived from the host's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Platform {
-    /// `linux`: images of other systems are not made.
+    /// `linux`, the only system that images are built for.
     pub os: String,
-    /// Go's name of the architecture, as OCI has it.
+    /// The architecture, by Go's name as in OCI.
     pub architecture: String,
     /// For example `v7` of `arm`.
     pub variant: Option<String>,
 }
 
-/// Why a text is no platform that images are made for.
+/// The error that a text is not a supported platform.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{text}` is not a platform that images are made for")]
 pub struct PlatformError {
     /// What was written.
     pub text: String,
-    /// The known platform next to it.
+    /// The supported platform with the nearest name.
     pub nearest: Option<&'static str>,
 }
 
@@ -68,7 +68,7 @@ impl FromStr for Platform {
 }
 
 impl Platform {
-    /// OCI's normal form: v8 is the only variant of arm64, and left out.
+    /// The normal form in OCI: `v8`, the only variant of arm64, is left out.
     #[must_use]
     pub fn normal(os: String, architecture: String, variant: Option<String>) -> Self {
         let redundant = if architecture == "arm64" { "v8" } else { "" };

@@ -5,16 +5,16 @@ use super::Digest;
 /// A registry and a repository in it, without tag or digest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Repository {
-    /// Host, and port where one was written: `docker.io` where none was.
+    /// The host, with the port if there is one; `docker.io` if no host was written.
     pub registry: String,
     /// The path in the registry: `library/NAME` for a short name of Docker Hub.
     pub path: String,
 }
 
-/// An image's reference as the distribution grammar has it, short names of Docker Hub written out.
+/// An image reference in the grammar of the distribution project, with short names of Docker Hub expanded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
-    /// Where the image lies.
+    /// The repository.
     pub repository: Repository,
     /// The tag, at most 128 characters.
     pub tag: Option<String>,
@@ -22,11 +22,11 @@ pub struct Reference {
     pub digest: Option<Digest>,
 }
 
-/// Why a text is no reference.
+/// The error that a text is not a reference.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{text}` is not an image reference: {reason}")]
 pub struct ReferenceError {
-    /// What was written, without a password.
+    /// The text, without a password.
     pub text: String,
     /// What is wrong with it.
     pub reason: String,
@@ -161,7 +161,8 @@ fn parse_name(text: &str, name: &str) -> Result<Repository, ReferenceError> {
     Ok(Repository { registry, path })
 }
 
-/// As the distribution grammar tells a host from a path: a dot, a colon, `localhost` or upper case.
+/// Whether the first part is a host and not a path. As in the distribution grammar, a host has a dot, a colon or upper
+/// case, or is `localhost`.
 fn is_domain(first: &str) -> bool {
     first.contains(['.', ':'])
         || first == "localhost"
@@ -195,7 +196,7 @@ fn valid_host(host: &str) -> bool {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
     let name_is_valid = match address {
-        // The grammar knows neither zones nor an IPv4 address at the end.
+        // The grammar allows neither zones nor an IPv4 address at the end.
         Some(address) => !address.contains('.') && address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => name.split('.').all(label),
     };
@@ -349,7 +350,7 @@ mod tests {
         assert!("a.example/b:c".parse::<Repository>().is_err());
     }
 
-    /// A part of the distribution grammar, matched in every way that there is.
+    /// A part of the distribution grammar, as a matcher that tries every way to match.
     enum Grammar {
         One(fn(u8) -> bool),
         Text(&'static str),
@@ -361,7 +362,7 @@ mod tests {
     use Grammar::{Either, Many, One, Text, Then};
 
     impl Grammar {
-        /// Where a match can end that begins at one of `starts`; bit n is the position n.
+        /// The positions at which a match can end that begins at one of `starts`; bit n stands for position n.
         fn ends(&self, text: &[u8], starts: u128) -> u128 {
             match self {
                 One(is_wanted) => text
@@ -457,7 +458,7 @@ mod tests {
         ])
     }
 
-    /// What a text means by the grammar: registry and the rest, if it is a reference.
+    /// The registry and the rest of a text, if the grammar accepts it as a reference.
     fn meaning(grammar: &Grammar, text: &str) -> Option<(String, String)> {
         let (domain, rest) = match text.split_once('/') {
             Some((first, rest))
@@ -480,7 +481,7 @@ mod tests {
             ""
         };
         let rest = format!("{library}{rest}");
-        // Beyond the grammar: a port and an address have to be such as exist.
+        // Stricter than the grammar: the port must be in range, and the address must be valid.
         let port = domain
             .rsplit_once(':')
             .filter(|(_, port)| !port.ends_with(']'));
@@ -524,7 +525,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(100_000))]
 
-        /// Any text is a reference exactly if the grammar says so, and has the parts that it says.
+        /// A text is a reference exactly if the grammar accepts it, and has the parts that the grammar finds.
         #[test]
         fn texts_are_read_as_the_grammar_says(pieces in proptest::collection::vec(0..24_usize, 0..7)) {
             static GRAMMAR: std::sync::LazyLock<Grammar> = std::sync::LazyLock::new(whole_reference);
@@ -543,7 +544,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// What is put together of the grammar's parts is read as these.
+        /// A reference that is made of the grammar's parts is parsed into these parts.
         #[test]
         fn parts_come_back(
             registry in "(localhost|[a-zA-Z0-9]([a-zA-Z0-9-]{0,8}[a-zA-Z0-9])?[.][a-z]{1,3}|\\[[0-9a-f]{1,4}::[0-9a-f]{1,4}\\])(:[1-9][0-9]{0,3})?",

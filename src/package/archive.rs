@@ -1,4 +1,4 @@
-//! Archives whose bytes depend on nothing but the entries: sorted, one fixed time, owner 0, 0644 or 0755.
+//! Archives whose bytes depend on nothing but the entries: sorted, with one fixed time, owner 0, modes 0644 or 0755.
 
 use std::{
     collections::BTreeSet,
@@ -15,23 +15,23 @@ use crate::{
 /// Why an archive could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// An input or the output failed.
+    /// Reading an input or writing the output failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A file is no longer what was hashed.
+    /// A file's bytes are no longer those that were hashed.
     #[error("`{path}` changed during the run")]
     Changed {
         /// The path in the archive.
         path: String,
     },
-    /// A zip cannot hold this.
+    /// The zip format cannot hold this.
     #[error(transparent)]
     Zip(#[from] zip::result::ZipError),
 }
 
-/// Writes a zip of `entries`, which Python can import from.
+/// Writes a zip of `entries` that Python can import from.
 ///
-/// A symbolic link becomes a link in the zip: callers that want imports resolve links before.
+/// A symbolic link becomes a link in the zip, from which Python cannot import: callers resolve links before.
 ///
 /// # Errors
 /// An input cannot be read or has changed, or the output cannot be written.
@@ -71,7 +71,7 @@ pub fn write_zip(entries: &[Entry], output: impl Write + Seek) -> Result<(), Arc
     Ok(())
 }
 
-/// Writes a tar of `entries` with the folders that they lie in, and of `folders` even where they are empty.
+/// Writes a tar of `entries` with their parent folders, and of `folders`, which may be empty.
 ///
 /// # Errors
 /// An input cannot be read or has changed, or the output cannot be written.
@@ -160,7 +160,7 @@ fn copy_verified(
     verify(hashed.finish(), path, digest, size)
 }
 
-/// Notices bytes that have changed since they were listed.
+/// Fails if a file's bytes have changed since it was listed.
 fn verify(
     (count, actual): (u64, Digest),
     path: &str,

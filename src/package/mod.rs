@@ -1,4 +1,4 @@
-//! Archives and the vendoring plan (deterministic).
+//! Archives, and the layout of installed Python packages. The same input gives the same bytes.
 
 pub mod archive;
 pub mod vendor;

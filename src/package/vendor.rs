@@ -1,9 +1,9 @@
-//! Which installed Python files go into `libs.zip`, and which lie beside it in a folder.
+//! Decides which installed Python files go into `libs.zip`, and which into a folder beside it.
 //!
-//! Python cannot import an extension module from a zip, and many packages open their data files beside `__file__`,
-//! which a zip does not have (botocore is the best known). The choice is made for whole distributions: one with native
-//! code or data files goes into the folder with all its files, and so does one that shares a top-level package with
-//! it, since a regular package cannot be imported from two places. What is left is plain Python, for the zip.
+//! Python cannot import an extension module from a zip, and many packages open data files next to `__file__`, which
+//! fails in a zip (botocore is the best known). The decision is made for whole distributions: one with native code or
+//! data files goes into the folder with all its files, and so does one that shares a top-level package with it, since a
+//! regular package cannot be imported from two places. What remains is plain Python, and goes into the zip.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,10 +22,10 @@ use crate::{
     },
 };
 
-/// The folder of an installation that holds what goes into `libs.zip`.
+/// The folder of an installation with the files for `libs.zip`.
 pub const LIBS: &str = "libs";
 
-/// The folder of an installation that holds what has to lie in a folder of the image.
+/// The folder of an installation with the files that must not be in a zip.
 pub const SITE_PACKAGES: &str = "site-packages";
 
 /// The files of an installation.
@@ -37,50 +37,50 @@ pub struct Vendored {
     pub site_packages: Vec<Entry>,
 }
 
-/// Why installed files cannot be taken into an image.
+/// Why installed files cannot be put into an image.
 #[derive(Debug, thiserror::Error)]
 pub enum VendorError {
     /// A file cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A link, a socket or the like.
+    /// Something that is neither a file nor a folder: a link, a socket or the like.
     #[error("`{}` is neither a file nor a folder", path.display())]
     Kind {
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
     /// A name that is not UTF-8.
     #[error("the name `{}` is not UTF-8", path.display())]
     Name {
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
-    /// Two wheels bring other content for one path.
+    /// Two wheels have different content for one path.
     #[error("`{first}` and `{second}` both bring `{path}`, each with other content")]
     Collision {
-        /// In the installation.
+        /// The path in the installation.
         path: String,
-        /// A package.
+        /// One package.
         first: Pin,
-        /// Another package.
+        /// The other package.
         second: Pin,
     },
-    /// A wheel is not there after the installation.
+    /// A wheel was not installed.
     #[error("`{wheel}` was not installed")]
     Missing {
         /// Its file name.
         wheel: String,
     },
-    /// A file that no wheel lists, in a folder that no wheel or several have.
+    /// A file that no wheel lists, and whose folder does not tell which wheel it belongs to.
     #[error("`{path}` is in no wheel's list of files")]
     Unowned {
-        /// In the installation.
+        /// The path in the installation.
         path: String,
     },
 }
 
 impl VendorError {
-    /// The code of the message.
+    /// The error code.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -112,9 +112,9 @@ impl VendorError {
     }
 }
 
-/// The wheels that are to be shipped, and the pins of those that the parent image already has.
+/// Splits wheels into those to be shipped, and the pins of those that the parent image already has.
 ///
-/// `PySpark` and `Py4J` are never shipped: they would shadow those that fit the image's jars.
+/// `PySpark` and `Py4J` are never shipped: they would shadow the copies that fit the image's jars.
 #[must_use]
 pub fn leave_out(wheels: Vec<LockedWheel>, provided: &[Pin]) -> (Vec<LockedWheel>, BTreeSet<Pin>) {
     let there = |wheel: &LockedWheel| {
@@ -125,10 +125,10 @@ pub fn leave_out(wheels: Vec<LockedWheel>, provided: &[Pin]) -> (Vec<LockedWheel
     (kept, left_out.iter().map(LockedWheel::pin).collect())
 }
 
-/// The files of an installation, as the adapter of the installers leaves it: [`LIBS`] and [`SITE_PACKAGES`].
+/// The files of an installation in [`LIBS`] and [`SITE_PACKAGES`], where the installers' adapter puts them.
 ///
 /// # Errors
-/// A file cannot be read, or is none.
+/// A file cannot be read, or something is neither a file nor a folder.
 pub fn split(installed: &Path, digests: &dyn Digests) -> Result<Vendored, VendorError> {
     Ok(Vendored {
         libs: walk(&installed.join(LIBS), digests)?,
@@ -136,7 +136,7 @@ pub fn split(installed: &Path, digests: &dyn Digests) -> Result<Vendored, Vendor
     })
 }
 
-/// The files below `folder`, sorted; a folder that is missing has none.
+/// The files below `folder`, sorted; a missing folder has none.
 ///
 /// # Errors
 /// A file cannot be read, or something is neither a file nor a folder.
@@ -150,7 +150,7 @@ pub fn walk(folder: &Path, digests: &dyn Digests) -> Result<Vec<Entry>, VendorEr
     Ok(entries.map_err(io::Error::other)?)
 }
 
-/// The paths of the files below `folder`, sorted by their bytes.
+/// The paths of the files below `folder`, sorted by their bytes, with their metadata.
 fn files(folder: &Path) -> Result<BTreeMap<String, Metadata>, VendorError> {
     let mut files = BTreeMap::new();
     for found in walkdir::WalkDir::new(folder).min_depth(1) {
@@ -172,7 +172,7 @@ fn files(folder: &Path) -> Result<BTreeMap<String, Metadata>, VendorError> {
     Ok(files)
 }
 
-/// Which files of a fresh installation go where; those in neither are left out.
+/// Where the files of a fresh installation go; a file that is in neither list is left out.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     /// Paths for [`LIBS`].
@@ -181,13 +181,13 @@ pub struct Placement {
     pub site_packages: Vec<String>,
 }
 
-/// Reads what an installer unpacked, with its lists of files still there, and says what goes where.
+/// Decides where each file goes that an installer unpacked; the `RECORD` files must still be there.
 ///
-/// The result depends on the wheels alone, not on the installer: scripts (whose first line names the host's Python),
-/// C headers, bytecode and the installer's own notes are left out.
+/// The result depends on the wheels alone, not on the installer. Scripts (their first line names the host's Python), C
+/// headers, bytecode and the installer's own files are left out.
 ///
 /// # Errors
-/// A wheel is missing, or two of them collide, or a file belongs to none.
+/// A wheel is missing, two of them collide, or a file belongs to none.
 pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, VendorError> {
     let distributions = distributions(unpacked, wheels)?;
     let owners = owners(&distributions)?;
@@ -215,7 +215,7 @@ pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, V
     Ok(placement)
 }
 
-/// An installed wheel with its list of files, each with the notation of its hash.
+/// An installed wheel with the files of its RECORD, each with its hash as written.
 struct Distribution<'a> {
     wheel: &'a LockedWheel,
     record: BTreeMap<String, String>,
@@ -248,7 +248,7 @@ fn distributions<'a>(
     read.collect()
 }
 
-/// The paths of a RECORD with their hashes; pip writes those outside of its library folder with leading `../`.
+/// The paths of a RECORD with their hashes. Paths outside of the library folder begin with `../` in pip's RECORDs.
 fn parse_record(text: &str) -> BTreeMap<String, String> {
     let mut record = BTreeMap::new();
     for line in text.lines() {
@@ -269,7 +269,7 @@ fn parse_record(text: &str) -> BTreeMap<String, String> {
     record
 }
 
-/// Which distributions bring a path, with its hash.
+/// For each path the distributions that have it, each with its hash.
 fn owners(
     distributions: &[Distribution<'_>],
 ) -> Result<BTreeMap<String, BTreeMap<usize, String>>, VendorError> {
@@ -294,7 +294,7 @@ fn owners(
     Ok(owners)
 }
 
-/// Whether a path is of the wheel and not of the installer or the host.
+/// Whether a path belongs to the wheel, and not to the installer or the host.
 fn is_shipped(path: &str) -> bool {
     const NOTES: [&str; 7] = [
         "INSTALLER",
@@ -315,7 +315,7 @@ fn is_shipped(path: &str) -> bool {
     }
 }
 
-/// A metadata folder of something that is not among the wheels cannot be there: whatever lies in one of ours is ours.
+/// Whether a file lies in a `.dist-info` folder of a package that is not among the wheels.
 fn is_left_over(path: &str, distributions: &[Distribution<'_>]) -> bool {
     let Some((folder, _)) = path.split_once(".dist-info/") else {
         return false;
@@ -326,7 +326,8 @@ fn is_left_over(path: &str, distributions: &[Distribution<'_>]) -> bool {
         .all(|distribution| distribution.wheel.wheel.name != package)
 }
 
-/// The only distribution with a file in the nearest folder above `path` in which any has one.
+/// The distribution of the files in the nearest folder above `path` that has any; `None` if several distributions have
+/// files there.
 fn nearest_owner(path: &str, owners: &BTreeMap<String, BTreeMap<usize, String>>) -> Option<usize> {
     let mut folder = path;
     while let Some((parent, _)) = folder.rsplit_once('/') {
@@ -347,7 +348,7 @@ fn nearest_owner(path: &str, owners: &BTreeMap<String, BTreeMap<usize, String>>)
     None
 }
 
-/// The distributions that have to lie in a folder.
+/// The distributions that have to go into the folder.
 fn in_folder(
     distributions: &[Distribution<'_>],
     belongs: &BTreeMap<String, BTreeSet<usize>>,
@@ -377,7 +378,7 @@ fn in_folder(
     }
 }
 
-/// Whether a file is useless in a zip: a library, or data that a package may look for beside its code.
+/// Whether a file must not be in a zip: a library, or data that a package may look for beside its code.
 fn needs_folder(path: &str) -> bool {
     let mut parts = path.split('/');
     let first = parts.next().unwrap_or_default();
@@ -388,7 +389,7 @@ fn needs_folder(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    /// A cache that knows no file.
+    /// An empty cache.
     fn nothing() -> crate::project::digest_cache::DigestCache {
         crate::project::digest_cache::DigestCache::read(b"", std::time::Duration::ZERO)
     }
@@ -403,7 +404,7 @@ mod tests {
         }
     }
 
-    /// Unpacks files of `name-1.0`, each listed in its RECORD with its own content as the hash.
+    /// Unpacks the files of `name-1.0`; the hash of each in the RECORD is its content.
     fn unpack(folder: &Path, name: &str, files: &[(&str, &str)], notes: &[&str]) {
         let information = format!("{name}-1.0.dist-info");
         let mut record = String::new();

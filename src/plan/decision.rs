@@ -1,5 +1,5 @@
-//! What is to be done so that a destination has a stage, and why: computed here from what the destinations have, shown by
-//! `plan`, carried out by `build` and `push`.
+//! Decides what is to be done so that a destination has a stage, and why. It is computed here from what the
+//! destinations answered, shown by `plan`, and carried out by `build` and `push`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,18 +12,18 @@ use crate::{
     project::Registry,
 };
 
-/// Why what is there does not do.
+/// Why a stage has to be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The daemon has nothing under the tag.
     Missing,
-    /// What has the tag says nothing about its inputs.
+    /// The tagged image has no fingerprint, so sparkpack did not build it.
     NotOurs,
-    /// What has the tag says that it has other inputs.
+    /// The tagged image has another fingerprint.
     OtherInputs,
-    /// Its layers do not begin with those that its parent has now.
+    /// The image's lowest layers are not those of this parent.
     OtherParent(Reference),
-    /// The manifests, which were all that could be asked, name another tag.
+    /// The manifests name another tag, and nothing else could be asked.
     OtherInManifests(Reference),
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Why the daemon's image does not do; nothing where it does. `parent` is what the stage's layers have to begin with.
+/// Why the daemon's image cannot be used; `None` if it can. The stage's layers have to begin with those of `parent`.
 #[must_use]
 pub fn to_build(
     stage: &PlatformStage,
@@ -68,33 +68,33 @@ pub fn to_build(
 /// What is to be done so that a destination has the image of a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing: the daemon has it, made from the inputs of this checkout.
+    /// Nothing is to be done: the daemon has the image, built from the inputs of this checkout.
     Reuse,
     /// It has to be built.
     Build(Reason),
-    /// The daemon has it, and it stays if this parent, which is to be built, comes out with the layers that it had.
+    /// The daemon has the image. It can stay if this parent, which has to be built, gets the same layers again.
     Undecided(String),
-    /// Nobody could be asked.
+    /// No destination could be asked.
     Unknown,
-    /// Nothing: the registry has it, made from the same inputs by whomever, and its digest is taken.
+    /// The registry has an image that was built from the same inputs, on whatever machine. Its digest is taken over.
     Adopt,
-    /// The daemon has it as it should be, and the registry does not have it.
+    /// The daemon has the right image, and the registry has none.
     Push,
-    /// The registry has something else under its tag, which is not overwritten.
+    /// The registry has another image under the tag, which is not overwritten.
     Conflict(Conflict),
 }
 
-/// What a registry has under the tag of a stage that was not made from the stage's inputs.
+/// An image in a registry that has a stage's tag but was not built from the stage's inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
-    /// It says that it was made from other inputs.
+    /// It was built from other inputs.
     OtherInputs {
-        /// The fingerprint that its label says.
+        /// The fingerprint in its label.
         found: String,
-        /// The stage's own.
+        /// The stage's fingerprint.
         wanted: Digest,
     },
-    /// It says nothing about its inputs.
+    /// It has no fingerprint.
     NotOurs,
 }
 
@@ -115,7 +115,7 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// What a registry's image has against being taken for the one of a fingerprint; nothing where it can be adopted.
+/// Why a registry's image is not the one with this fingerprint; `None` if it can be adopted.
 #[must_use]
 pub fn conflict(fingerprint: &Digest, found: &ImageInfo) -> Option<Conflict> {
     match found.fingerprint() {
@@ -128,22 +128,22 @@ pub fn conflict(fingerprint: &Digest, found: &ImageInfo) -> Option<Conflict> {
     }
 }
 
-/// What a destination said of stages, by their names: nothing where it does not have the image.
+/// What a destination answered for stages, by name: `None` if it does not have the image.
 pub type Answers = BTreeMap<String, Option<ImageInfo>>;
 
-/// What decisions are made from.
+/// What decisions are based on.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The stages.
     pub plan: &'a Plan,
-    /// The registry that their references name.
+    /// The registry in the stages' references.
     pub registry: &'a Registry,
-    /// The images that are meant.
+    /// The images that the user asked for.
     pub targets: &'a [String],
 }
 
 impl Asked<'_> {
-    /// The stages that a destination has still to be asked for: the targets, and what missing ones stand on.
+    /// The stages for which the destination still has to be asked: the targets, and the parents of missing stages.
     #[must_use]
     pub fn unanswered(&self, answers: &Answers) -> BTreeSet<String> {
         let needed = self.needed(answers);
@@ -153,7 +153,7 @@ impl Asked<'_> {
             .collect()
     }
 
-    /// The targets, and of what they stand on that which is needed because something above has to be made.
+    /// The targets, and the parents of stages that have to be built.
     #[must_use]
     pub fn needed(&self, answers: &Answers) -> BTreeSet<String> {
         self.plan.needed(self.targets, |stage| {
@@ -163,7 +163,7 @@ impl Asked<'_> {
         })
     }
 
-    /// What a build comes to for the stages that it needs, by what the daemon has.
+    /// The decisions of a build for the stages that it needs, from the daemon's answers.
     #[must_use]
     pub fn for_daemon(&self, answers: &Answers) -> BTreeMap<String, Decision> {
         let needed = self.needed(answers);
@@ -188,8 +188,8 @@ impl Asked<'_> {
         decisions
     }
 
-    /// What a push comes to: what the registry has is adopted or a conflict, and what it lacks has to stand on what it
-    /// has. A stage that it lacks and for which the daemon was not asked is unknown.
+    /// The decisions of a push. An image in the registry is adopted or conflicts; one that is missing there must be
+    /// built on the parent that the registry has. A missing stage for which the daemon was not asked is unknown.
     #[must_use]
     pub fn for_registry(&self, registry: &Answers, daemon: &Answers) -> BTreeMap<String, Decision> {
         let mut decisions: BTreeMap<String, Decision> = BTreeMap::new();
@@ -209,7 +209,7 @@ impl Asked<'_> {
         decisions
     }
 
-    /// What becomes of a stage that the registry lacks.
+    /// The decision for a stage that the registry lacks.
     fn for_push(
         &self,
         stage: &PlatformStage,
@@ -223,7 +223,7 @@ impl Asked<'_> {
             return Decision::Build(reason);
         }
         match below.map(|below| (below, decisions.get(below))) {
-            // The daemon's own parent is pushed as it is, with the layers that its children stand on.
+            // If the parent is pushed too, it is the daemon's own, on whose layers this image is built.
             None | Some((_, None | Some(Decision::Adopt | Decision::Push))) => Decision::Push,
             Some((below, Some(_))) => Decision::Undecided(below.to_owned()),
         }
@@ -240,7 +240,8 @@ impl Asked<'_> {
     }
 }
 
-/// What the manifests alone say: an image whose reference stands in one was made, and so was all that it stands on.
+/// The decisions that follow from the manifests alone: an image whose reference is in a manifest has been built, and so
+/// have its parents.
 ///
 /// `named` has the references in the manifests, by image.
 #[must_use]
@@ -284,7 +285,7 @@ pub fn by_manifests(
 }
 
 impl Plan {
-    /// The targets, and of what they stand on that which is needed because something above has to be made.
+    /// The targets, and the parents of stages that have to be made.
     pub fn needed(
         &self,
         targets: &[String],
@@ -348,7 +349,7 @@ mod tests {
 
     const NAMES: [&str; 3] = ["base", "ds", "job"];
 
-    /// What is asked for: the images `targets` of a chain of base, ds and job.
+    /// The question for the images `targets` of a chain of base, ds and job.
     fn asked<T>(targets: &[&str], work: impl FnOnce(Asked<'_>) -> T) -> T {
         work(Asked {
             plan: &plan(),
@@ -369,7 +370,7 @@ mod tests {
         NAMES.map(|name| decisions[name].clone()).into()
     }
 
-    /// What is decided for base, ds and job when the daemon has these.
+    /// The decisions for base, ds and job if the daemon has these images.
     fn judged(images: &[Option<ImageInfo>; 3]) -> Vec<Decision> {
         asked(&NAMES, |asked| listed(&asked.for_daemon(&answers(images))))
     }
@@ -402,7 +403,7 @@ mod tests {
             pushed(&[base(), None, None], &[base(), ds(), job()]),
             [Decision::Adopt, Decision::Push, Decision::Push]
         );
-        // The registry's base has other layers than the one that this machine's ds stands on.
+        // The registry's base has other layers than the one that this machine's ds is built on.
         let moved = Some(image(Some("base"), &["other"]));
         assert_eq!(
             pushed(&[moved, None, None], &[base(), ds(), job()]),

@@ -1,8 +1,8 @@
-//! What makes two records differ, in words.
+//! The differences between two records, in words.
 //!
-//! Rows that only one of the records has are paired in several passes, the surest first: what stands in the same place
-//! (a path, a package, a role), then what has the same content elsewhere (a rename), then what took another's role.
-//! Every row that only one has is in exactly one change: no difference is passed over, and none is made up.
+//! Rows that only one of the records has are paired in several passes, the most certain first: rows about the same
+//! thing (a path, a package, a role), then rows with the same content elsewhere (a rename), then rows with the same
+//! role. Every row that only one record has is in exactly one change: no difference is missed or invented.
 
 mod words;
 
@@ -14,15 +14,15 @@ use crate::{image::Digest, project::wheel::WheelName};
 /// One difference between two records.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// A row that only the older has.
+    /// A row that only the older record has.
     Removed(RecordRow),
-    /// A row that only the newer has.
+    /// A row that only the newer record has.
     Added(RecordRow),
     /// Two rows about the same thing.
     Changed {
-        /// The older's.
+        /// The row of the older record.
         old: RecordRow,
-        /// The newer's.
+        /// The row of the newer record.
         new: RecordRow,
     },
 }
@@ -32,22 +32,22 @@ pub enum Change {
 pub enum RecordRow {
     /// An input that this version knows.
     Known(Input),
-    /// One of a newer format.
+    /// An input of a newer format.
     Unknown(Vec<String>),
 }
 
-/// A parent that is the same stage with another fingerprint.
+/// A parent whose fingerprint changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangedParent<'a> {
     /// The stage's name.
     pub stage: &'a str,
-    /// What it was.
+    /// Its old fingerprint.
     pub old: &'a Digest,
-    /// What it is.
+    /// Its new fingerprint.
     pub new: &'a Digest,
 }
 
-/// The differences from `old` to `new`, the most telling first; none where they are the same.
+/// The differences from `old` to `new`, the most important first; empty if the records are equal.
 #[must_use]
 pub fn between(old: &Record, new: &Record) -> Vec<Change> {
     let rows = |record: &Record| {
@@ -75,13 +75,13 @@ pub fn between(old: &Record, new: &Record) -> Vec<Change> {
     changes
 }
 
-/// What rows are paired by; rows without a key wait for the next pass.
+/// Rows with equal keys are paired; rows without a key wait for the next pass.
 type Key = Vec<String>;
 
 const PASSES: [fn(&RecordRow) -> Option<Key>; 4] =
     [same_place, same_content_and_name, same_content, same_role];
 
-/// Takes out of both what has the same key.
+/// Removes rows with equal keys from both lists, and returns them as pairs.
 fn paired(
     removed: &mut Vec<RecordRow>,
     added: &mut Vec<RecordRow>,
@@ -141,7 +141,7 @@ fn same_place(row: &RecordRow) -> Option<Key> {
         Input::Revision { .. } => &["revision"],
         Input::Main { .. } => &["main"],
         Input::BuildArgument { name, .. } => &["build-argument", name],
-        // A file and a symbolic link cannot both have a path: one has become the other.
+        // A file and a symbolic link cannot have the same path, so one has replaced the other.
         Input::File { path, .. } | Input::Symlink { path, .. } => &["context", path],
         Input::Module { path, .. } => &["module", path],
         Input::Parent { role, stage, .. } => &["parent", role, stage],
@@ -158,7 +158,7 @@ fn same_place(row: &RecordRow) -> Option<Key> {
     Some(key(parts))
 }
 
-/// Empty files are alike without one having become the other, unless the name stayed.
+/// Pairs files by content and name. Only this pass pairs empty files: equal content alone says nothing about them.
 fn same_content_and_name(row: &RecordRow) -> Option<Key> {
     let RecordRow::Known(input) = row else {
         return None;
@@ -187,7 +187,8 @@ fn same_content(row: &RecordRow) -> Option<Key> {
         Input::File { digest, .. } => of("file", digest),
         Input::Module { digest, .. } => of("module", digest),
         Input::Symlink { target, .. } => Some(key(&["symlink", target])),
-        // Their roles are numbered: an image that is named before them moves them.
+        // A parent's role is no part of its key: roles are numbered, and another image that is named earlier shifts the
+        // numbers.
         Input::Parent { stage, .. } => Some(key(&["parent", stage])),
         Input::External { digest, .. } => of("external", digest),
         Input::Source { unpack, sha256, .. } => Some(key(&["source", unpack, sha256.as_str()])),
@@ -207,12 +208,12 @@ fn same_role(row: &RecordRow) -> Option<Key> {
 impl RecordRow {
     fn of(fields: &[String]) -> Self {
         known(fields)
-            // Only what is written back as it was has been understood.
+            // An input counts as known only if it is written back exactly as it was read.
             .filter(|input| input.fields() == fields)
             .map_or_else(|| Self::Unknown(fields.to_vec()), Self::Known)
     }
 
-    /// The most telling first: what a person asked for, then what the image stands on, then what is in it.
+    /// The most important rows first: what a person asked for, then the base images, then the content.
     fn rank(&self) -> usize {
         match self {
             Self::Known(input) => match input {
@@ -236,7 +237,7 @@ impl RecordRow {
     }
 }
 
-/// The input that a row is.
+/// Parses a row into an input.
 fn known(fields: &[String]) -> Option<Input> {
     let mut fields = fields.iter().cloned();
     let mut next = || fields.next();
@@ -297,7 +298,7 @@ fn known(fields: &[String]) -> Option<Input> {
 }
 
 impl Change {
-    /// The parent that changed, where that is what changed.
+    /// The parent, if this is a change of a parent's fingerprint.
     #[must_use]
     pub fn parent(&self) -> Option<ChangedParent<'_>> {
         let Self::Changed {
@@ -333,7 +334,7 @@ mod tests {
 
     use super::*;
 
-    /// A change, seen from the newer record.
+    /// The change from the newer record to the older.
     fn reversed(change: Change) -> Change {
         match change {
             Change::Removed(row) => Change::Added(row),
@@ -687,7 +688,7 @@ mod tests {
             between(&old, &new)[0].to_string(),
             "secret TOKEN (of a newer format) added"
         );
-        // A known kind with what this version cannot read back is no known one.
+        // A known kind with a value that this version would write differently counts as unknown.
         let odd = with("4;6:module,1:a,4:0600,1:x,");
         assert_eq!(
             between(&odd, &old)[0].to_string(),
@@ -754,7 +755,7 @@ mod tests {
         prop::collection::vec(any_input(), 0..12).prop_map(|inputs| Record::of(&inputs))
     }
 
-    /// The rows that changes speak of: each side's.
+    /// The rows in changes: those of the older record, and those of the newer.
     fn rows(changes: &[Change]) -> (Vec<RecordRow>, Vec<RecordRow>) {
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for change in changes.iter().cloned() {

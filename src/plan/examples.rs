@@ -1,4 +1,4 @@
-//! Stages for tests: each puts files on another stage or on nothing, and goes to one registry.
+//! Stages for tests: each adds files to another stage or to `scratch`, and has a reference in one registry.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -80,7 +80,7 @@ pub(crate) fn stage(name: &str, base: Option<&str>, inputs: &[Input]) -> Stage {
     }
 }
 
-/// The plan of stages that are given parents first.
+/// A plan of stages, which are given parents first.
 pub(crate) fn plan(stages: impl IntoIterator<Item = Stage>) -> Plan {
     let mut plan = Plan::default();
     for stage in stages {

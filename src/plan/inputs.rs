@@ -1,4 +1,4 @@
-//! What the stages of a project are made from, and the order that follows from it.
+//! The inputs of a project's stages, and the order of the stages that follows from them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,18 +15,18 @@ use crate::{
     },
 };
 
-/// What was read for one stage.
+/// The inputs of one stage.
 #[derive(Debug)]
 pub struct StageInputs {
-    /// How it is made, and what of it is on this disk.
+    /// How it is built, with its files on this machine.
     pub recipe: Recipe,
-    /// The job's code, where it is a job.
+    /// The job's code, if it is a job.
     pub package: Option<PackageInputs>,
-    /// Its requirements, where it has any.
+    /// Its requirements, if it has any.
     pub requirements: Option<ImageRequirements>,
 }
 
-/// What was read for all stages of a project, which do not stand on each other in a circle.
+/// The inputs of all stages of a project, without cycles.
 #[derive(Debug)]
 pub struct Inputs {
     of_stages: BTreeMap<String, Arc<StageInputs>>,
@@ -34,10 +34,10 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// The inputs of the stages, by name.
+    /// Sorts the stages by their dependencies.
     ///
     /// # Errors
-    /// Stages stand on each other in a circle.
+    /// Stages depend on each other in a cycle.
     pub fn new(
         project: &Project,
         of_stages: BTreeMap<String, StageInputs>,
@@ -63,13 +63,13 @@ impl Inputs {
         &self.order
     }
 
-    /// What was read for a stage.
+    /// The inputs of a stage.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<StageInputs>> {
         self.of_stages.get(name)
     }
 
-    /// The stages with their names, by name.
+    /// The inputs of all stages, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&String, &Arc<StageInputs>)> + Clone {
         self.of_stages.iter()
     }

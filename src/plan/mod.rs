@@ -1,4 +1,4 @@
-//! Stages, recipes, fingerprints, order, references and decisions (pure).
+//! Stages, recipes, fingerprints, order, references and decisions. All of it is pure.
 
 pub mod decision;
 pub mod difference;

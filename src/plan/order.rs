@@ -1,22 +1,22 @@
-//! The order of work: parents first, each stage once, a failure stops only what stands on it.
+//! The order of work: parents first, each stage once. A failure stops only the stages that depend on the failed one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is known of the work on a set of stages that stand on each other.
+/// The state of work on stages that depend on each other.
 ///
-/// Each step costs as much as the stages that it concerns have parents and children, however many others wait.
+/// The cost of a step grows with the parents and children of its stages, not with the number of waiting stages.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
-    /// For each stage that waits, how many parents are not done.
+    /// For each waiting stage, the number of its unfinished parents.
     waiting: BTreeMap<String, usize>,
-    /// The stages that stand on each of those that are not done.
+    /// For each unfinished stage, the stages that depend on it.
     children: BTreeMap<String, Vec<String>>,
     ready: BTreeSet<String>,
     skipped: BTreeSet<String>,
 }
 
 impl Order {
-    /// Each stage with the stages that it stands on; parents outside the set are taken as done.
+    /// Takes each stage with its parents; parents that are not among the stages count as finished.
     #[must_use]
     pub fn new(stages: impl IntoIterator<Item = (String, BTreeSet<String>)>) -> Self {
         let stages: BTreeMap<String, BTreeSet<String>> = stages.into_iter().collect();
@@ -38,12 +38,12 @@ impl Order {
         order
     }
 
-    /// Takes the stages on which work can begin now, by name.
+    /// Takes the stages whose work can begin now, sorted by name.
     pub fn take_ready(&mut self) -> Vec<String> {
         std::mem::take(&mut self.ready).into_iter().collect()
     }
 
-    /// The work on a stage has ended well.
+    /// Reports that the work on a stage has succeeded.
     pub fn done(&mut self, name: &str) {
         for child in self.children.remove(name).unwrap_or_default() {
             let Some(count) = self.waiting.get_mut(&child) else {
@@ -57,7 +57,7 @@ impl Order {
         }
     }
 
-    /// The work on a stage has failed: what stands on it is skipped.
+    /// Reports that the work on a stage has failed: the stages that depend on it are skipped.
     pub fn failed(&mut self, name: &str) {
         let mut lost = vec![name.to_owned()];
         while let Some(parent) = lost.pop() {
@@ -70,16 +70,16 @@ impl Order {
         }
     }
 
-    /// The stages that were left out because one below them failed.
+    /// The stages that were skipped because one of their ancestors failed.
     #[must_use]
     pub fn skipped(&self) -> &BTreeSet<String> {
         &self.skipped
     }
 
-    /// The names of all stages, parents first: those on which work can begin at the same time together, by name.
+    /// The names of all stages, parents first; those that become ready together are sorted by name.
     ///
     /// # Errors
-    /// The stages that stand on each other in a circle, or on one that does.
+    /// The stages that are in a cycle or depend on one.
     pub fn parents_first(mut self) -> Result<Vec<String>, BTreeSet<String>> {
         let mut sorted = Vec::new();
         loop {
@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    /// A random graph without circles: stage n stands only on stages below n.
+    /// A random graph without cycles: stage n depends only on stages below n.
     fn any_graph() -> impl Strategy<Value = (Vec<BTreeSet<usize>>, BTreeSet<usize>)> {
         let parents =
             proptest::collection::vec(proptest::collection::btree_set(0..100_usize, 0..4), 1..12);
@@ -146,7 +146,7 @@ mod tests {
                     if failing.contains(&index) { order.failed(&stage) } else { finished.insert(index); order.done(&stage) }
                 }
             }
-            // The model: a stage is lost when a parent failed or is lost itself.
+            // The model: a stage is lost if a parent failed or is lost.
             let mut lost = BTreeSet::new();
             for (index, parents) in graph.iter().enumerate() {
                 if parents.iter().any(|parent| lost.contains(parent) || failing.contains(parent)) { lost.insert(index); }
@@ -159,14 +159,14 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(10_000))]
 
-        /// Any graph: circles, stages that stand on themselves, and parents outside the set, which are taken as done.
+        /// Any graph: cycles, stages that depend on themselves, and parents outside the set, which count as finished.
         #[test]
         fn what_cannot_be_ordered_is_exactly_what_leads_to_a_circle(
             graph in proptest::collection::vec(proptest::collection::btree_set(0..9_usize, 0..3), 1..8),
         ) {
             let stages = graph.iter().enumerate().map(|(index, parents)| (name(index), parents.iter().map(|&parent| name(parent)).collect()));
             let order = Order::new(stages);
-            // The model: a stage is lost when it can come back to itself, or stands on one that is lost.
+            // The model: a stage is lost if it can be reached from itself, or depends on one that is lost.
             let reaches = |from: usize| {
                 let (mut reached, mut queue) = (BTreeSet::new(), vec![from]);
                 while let Some(next) = queue.pop() {

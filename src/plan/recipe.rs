@@ -1,5 +1,5 @@
-//! How a stage is made. Who only needs to know what a recipe uses asks its methods: matches on the kinds stand in
-//! `plan` and where stages are built, so that another kind concerns nobody else.
+//! How a stage is built. Only `plan` and the code that builds stages match on the kinds of recipes. Others use the
+//! methods, so that a new kind does not affect them.
 
 use std::collections::BTreeSet;
 
@@ -10,37 +10,37 @@ use crate::project::{
     tree::Entry,
 };
 
-/// How a stage is made.
+/// How a stage is built.
 #[derive(Debug)]
 pub enum Recipe {
-    /// A builder runs a Dockerfile.
+    /// A builder executes a Dockerfile.
     Dockerfile(Box<DockerfileInputs>),
-    /// Files are put on another image: nothing runs.
+    /// Files are added to another image; nothing is executed.
     Files(FilesInputs),
 }
 
-/// What a stage is made from that only adds files.
+/// The inputs of a stage that only adds files.
 #[derive(Debug)]
 pub struct FilesInputs {
-    /// What the files are put on.
+    /// The image that the files are added to.
     pub base: UsedImage,
     /// The files, by their paths in the image.
     pub files: Vec<Entry>,
 }
 
-/// The first instruction that may use the network: what it brings in is no input.
+/// The first instruction that may use the network. What it downloads is not covered by the fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkUse {
     /// The Dockerfile's name.
     pub file: String,
-    /// 1 is the first.
+    /// The instruction's line.
     pub line: usize,
-    /// Whether the Dockerfile is a built-in one.
+    /// Whether it is a built-in Dockerfile.
     pub is_built_in: bool,
 }
 
 impl Recipe {
-    /// The stages of the project that it stands on or copies from.
+    /// The project's stages that it is built on or copies from.
     #[must_use]
     pub fn parents(&self) -> BTreeSet<String> {
         let stages = self.used_images().filter_map(|image| match image {
@@ -50,7 +50,7 @@ impl Recipe {
         stages.collect()
     }
 
-    /// The stage of the project whose layers are its lowest.
+    /// The project's stage at the bottom of its layers.
     #[must_use]
     pub fn base(&self) -> Option<&str> {
         match self {
@@ -86,7 +86,7 @@ impl Recipe {
             .collect()
     }
 
-    /// The built-in Dockerfile, where it is one.
+    /// The built-in Dockerfile, if it uses one.
     #[must_use]
     pub fn built_in(&self) -> Option<&'static BuiltInDockerfile> {
         match self {
@@ -95,7 +95,7 @@ impl Recipe {
         }
     }
 
-    /// The files that it takes from the image's context, or puts into the image.
+    /// The files that it reads from the image's context, or adds to the image.
     #[must_use]
     pub fn files(&self) -> &[Entry] {
         match self {
@@ -104,7 +104,7 @@ impl Recipe {
         }
     }
 
-    /// What is odd in it, but no mistake.
+    /// Oddities that are no mistakes.
     #[must_use]
     pub fn warnings(&self) -> &[Defect] {
         match self {
@@ -113,7 +113,7 @@ impl Recipe {
         }
     }
 
-    /// The first instruction that may use the network; an image without one is a function of its inputs.
+    /// The first instruction that may use the network. Without one, the image depends on nothing but its inputs.
     #[must_use]
     pub fn network(&self) -> Option<NetworkUse> {
         match self {

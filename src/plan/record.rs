@@ -64,7 +64,7 @@ use crate::{
 /// The largest record that becomes a label, in characters of the label.
 const LABEL_LIMIT: usize = 32 * 1024;
 
-/// The largest record that is read, in bytes: a label of somebody else's may unpack to anything.
+/// The largest record that is read, in bytes: a foreign label may decompress to any size.
 const RECORD_LIMIT: u64 = 256 << 20;
 
 /// What the canonical bytes begin with.
@@ -81,7 +81,7 @@ pub enum Input {
     Platform(Platform),
     /// The Dockerfile's bytes.
     Dockerfile(Digest),
-    /// The wanted stage of the Dockerfile.
+    /// The Dockerfile's stage that is built.
     Target(String),
     /// A declared build argument.
     BuildArgument {
@@ -90,11 +90,11 @@ pub enum Input {
         /// The value that the configuration gives it.
         value: String,
     },
-    /// A rebuild that was asked for.
+    /// A rebuild that a person asked for.
     Revision {
-        /// Which one.
+        /// Its number.
         number: u32,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A context file.
@@ -103,7 +103,7 @@ pub enum Input {
         path: String,
         /// Whether it can be executed.
         executable: bool,
-        /// Of its bytes.
+        /// The digest of its bytes.
         digest: Digest,
     },
     /// A symbolic link of the context.
@@ -126,14 +126,14 @@ pub enum Input {
     External {
         /// What it is for: `FROM 1`, `COPY --from 2`, `RUN --mount 3`.
         role: String,
-        /// As the lock has it.
+        /// The digest in the lock.
         digest: Digest,
     },
     /// A source.
     Source {
         /// What it is for: `FROM 1`, `COPY --from 2`, `RUN --mount 3`, `context`, `jars/NAME`.
         role: String,
-        /// How it is unpacked, or what the file is called.
+        /// How it is unpacked, or the file's name.
         unpack: String,
         /// Its checksum.
         sha256: Digest,
@@ -142,7 +142,7 @@ pub enum Input {
     Main {
         /// Its name.
         name: String,
-        /// Of its bytes.
+        /// The digest of its bytes.
         digest: Digest,
     },
     /// A file of `jobs.zip`.
@@ -151,7 +151,7 @@ pub enum Input {
         path: String,
         /// Whether it can be executed.
         executable: bool,
-        /// Of its bytes.
+        /// The digest of its bytes.
         digest: Digest,
     },
     /// A wheel.
@@ -164,7 +164,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// The context file or link that `entry` is.
+    /// The input for a context file or link.
     #[must_use]
     pub fn of_context(entry: &Entry) -> Self {
         let path = entry.path.clone();
@@ -183,7 +183,7 @@ impl Input {
         }
     }
 
-    /// The row: the kind of input first.
+    /// The row's fields, the kind of input first.
     #[must_use]
     pub fn fields(&self) -> Vec<String> {
         let mode = |executable: bool| if executable { "0755" } else { "0644" };
@@ -231,7 +231,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Adds an input.
+    /// Adds an input's row.
     pub fn add(&mut self, input: &Input) {
         self.rows.insert(input.fields());
     }
@@ -256,7 +256,7 @@ impl Record {
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         for row in &self.rows {
-            // Writing into a vector cannot fail.
+            // Writing to a vector cannot fail.
             drop(write!(bytes, "{};", row.len()));
             for field in row {
                 drop(write!(bytes, "{}:", field.len()));
@@ -282,14 +282,14 @@ impl Record {
         (label.len() <= LABEL_LIMIT).then_some(label)
     }
 
-    /// The record whose canonical bytes these are.
+    /// The record with these canonical bytes; `None` if they are not canonical.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes.strip_prefix(MAGIC)?;
         let mut record = Self::default();
         while !rest.is_empty() {
             let count = number(&mut rest, b';')?;
-            // A field has at least two bytes: more of them than that are not there.
+            // A field takes at least two bytes, which bounds the number of fields.
             let mut row = Vec::with_capacity(count.min(rest.len()));
             for _ in 0..count {
                 let length = number(&mut rest, b':')?;
@@ -299,11 +299,11 @@ impl Record {
             }
             record.rows.insert(row);
         }
-        // Only the canonical bytes have the fingerprint that the image says it has.
+        // Other bytes for the same rows would have another fingerprint than the image's label.
         (record.bytes() == bytes).then_some(record)
     }
 
-    /// The record of a label.
+    /// The record in a label.
     #[must_use]
     pub fn of_label(label: &str) -> Option<Self> {
         let deflated = URL_SAFE_NO_PAD.decode(label).ok()?;
@@ -314,7 +314,7 @@ impl Record {
     }
 }
 
-/// The decimal number before `end`, which is taken off `rest`.
+/// The decimal number before `end`; both are removed from `rest`.
 fn number(rest: &mut &[u8], end: u8) -> Option<usize> {
     let length = rest.iter().take(20).position(|byte| *byte == end)?;
     let text = std::str::from_utf8(rest.get(..length)?).ok()?;
@@ -323,7 +323,7 @@ fn number(rest: &mut &[u8], end: u8) -> Option<usize> {
     Some(number)
 }
 
-/// The fingerprint of a stage of several platforms: that of the sorted list of (platform, fingerprint).
+/// The fingerprint of a stage with several platforms: that of the sorted list of platforms and their fingerprints.
 #[must_use]
 pub fn combined(platforms: &[(Platform, Digest)]) -> Option<Digest> {
     match platforms {
@@ -405,7 +405,7 @@ mod tests {
         ]
     }
 
-    /// These never change within a format: a tag that was published must stay computable.
+    /// These never change within a format: the tags of published images must stay computable.
     const PUBLISHED: [(&str, &str); 17] = [
         ("nothing", "4fcd482824892218"),
         ("format", "0b3a944effc76b71"),
@@ -445,7 +445,7 @@ mod tests {
         assert_eq!(found, PUBLISHED);
     }
 
-    /// Texts that an encoding could stumble over, and the fingerprints that they have for ever.
+    /// Texts that could confuse an encoding, with their permanent fingerprints.
     fn odd_texts() -> [(&'static str, Vec<Input>); 12] {
         let text = |text: &str| text.to_owned();
         let (digest, other) = (Digest::of(b"x"), Digest::of(b"y"));
@@ -606,12 +606,12 @@ mod tests {
         }
     }
 
-    /// What an encoding without lengths would take for the same.
+    /// Texts that an encoding without lengths could not tell apart.
     const ALPHABET: [&str; 12] = [
         "a", "b", "1", "2", "", ":", ";", ",", "\n", "1:a,", "2;", "é",
     ];
 
-    /// Text of these pieces, cut into fields and rows: 0 goes on, 1 begins a field, 2 a row.
+    /// The text of these pieces, split into fields and rows: 0 continues a field, 1 begins a field, 2 begins a row.
     fn rows(pieces: &[(u8, u8)]) -> BTreeSet<Vec<String>> {
         let mut rows = vec![vec![String::new()]];
         for (piece, cut) in pieces {
@@ -629,8 +629,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(100_000))]
 
-        /// The same text cut otherwise, and another text: neither joining, splitting nor moving bytes between fields or
-        /// rows makes two records equal; and each is read back as what it was.
+        /// The same text split differently, and another text. Neither joining, splitting nor moving bytes between
+        /// fields or rows makes two records equal, and each is parsed back unchanged.
         #[test]
         fn different_rows_have_different_bytes(
             pieces in proptest::array::uniform8((0..12_u8, 0..3_u8)),

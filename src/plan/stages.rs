@@ -1,4 +1,4 @@
-//! The stages of a project: each with its record, its fingerprint, its references, and all that it is made from.
+//! The stages of a project, each with its record, its fingerprint, its references and its inputs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,20 +34,20 @@ pub struct Plan {
     pub stages: BTreeMap<String, Stage>,
 }
 
-/// One image to be made, on all its platforms.
+/// One image to be built, on all its platforms.
 #[derive(Debug)]
 pub struct Stage {
     /// The image's name.
     pub name: String,
     /// The image as it is configured.
     pub image: Arc<Image>,
-    /// What it is made from.
+    /// Its inputs.
     pub inputs: Arc<StageInputs>,
-    /// The stages that it stands on or copies from.
+    /// The stages that it is built on or copies from.
     pub parents: BTreeSet<String>,
     /// The stage on each platform.
     pub platforms: Vec<PlatformStage>,
-    /// What makes the tag: with one platform its fingerprint, else that of the index over all of them.
+    /// The fingerprint for the tag: that of its platform if it has one, else that of the index over all platforms.
     pub fingerprint: Digest,
     pub(super) references: References,
 }
@@ -61,23 +61,23 @@ pub struct PlatformStage {
     pub platform: Platform,
     /// The image as it is configured.
     pub image: Arc<Image>,
-    /// What it is made from, but for what differs between platforms.
+    /// Its inputs that all platforms share.
     pub inputs: Arc<StageInputs>,
-    /// The stages that it stands on or copies from, each on the same platform.
+    /// The stages that it is built on or copies from, each on the same platform.
     pub parents: BTreeSet<String>,
-    /// The Python that its wheels are for; nothing where no chain says which.
+    /// The Python, platform and glibc of its wheels; `None` if no chain gives the Python version.
     pub target: Option<Target>,
-    /// The wheels that are installed for it.
+    /// The wheels that are installed in it.
     pub wheels: Vec<LockedWheel>,
-    /// Its inputs, as they count.
+    /// The record of its inputs.
     pub record: Record,
     /// The record's fingerprint.
     pub fingerprint: Digest,
     pub(super) references: References,
 }
 
-/// The references of one image by the registry's name: made for all registries when the plan is made, so that nobody
-/// who asks for one later can meet an error.
+/// The references of one image, by the registry's name. They are made with the plan, for all registries, so that
+/// looking one up later cannot fail.
 #[derive(Clone, Debug, Default)]
 pub(super) struct References(pub(super) BTreeMap<String, Reference>);
 
@@ -101,16 +101,16 @@ impl References {
 }
 
 impl Stage {
-    /// The stage on its first platform, which stands for all where only one can be told of.
+    /// The stage on its first platform, for callers that can show only one.
     ///
     /// # Panics
-    /// It has no platform, with which no plan is made.
+    /// It has no platform; a plan has no such stage.
     #[must_use]
     pub fn first(&self) -> &PlatformStage {
         &self.platforms[0]
     }
 
-    /// The stage on a platform, if it is made for that.
+    /// The stage on a platform, if it is built for that.
     #[must_use]
     pub fn on(&self, platform: &Platform) -> Option<&PlatformStage> {
         let mut platforms = self.platforms.iter();
@@ -120,7 +120,7 @@ impl Stage {
     /// Its reference in a registry of the project.
     ///
     /// # Panics
-    /// The registry is another project's.
+    /// The registry belongs to another project.
     #[must_use]
     pub fn reference(&self, registry: &Registry) -> &Reference {
         &self.references.0[&registry.name]
@@ -131,7 +131,7 @@ impl Stage {
         self.references.0.values()
     }
 
-    /// The platforms that it is made for.
+    /// The platforms that it is built for.
     #[must_use]
     pub fn each_platform(&self) -> Vec<Platform> {
         let platforms = self.platforms.iter();
@@ -148,23 +148,23 @@ impl Stage {
 }
 
 impl PlatformStage {
-    /// Its reference in a registry of the project: the stage's, where that has no other platform.
+    /// Its reference in a registry of the project; with a single platform, the same as the stage's.
     ///
     /// # Panics
-    /// The registry is another project's.
+    /// The registry belongs to another project.
     #[must_use]
     pub fn reference(&self, registry: &Registry) -> &Reference {
         &self.references.0[&registry.name]
     }
 
-    /// The stage of the project whose layers are its lowest.
+    /// The project's stage at the bottom of its layers.
     #[must_use]
     pub fn base(&self) -> Option<&str> {
         self.inputs.recipe.base()
     }
 }
 
-/// The role of what files are put on: a Dockerfile's `FROM` says the same.
+/// The role of the image that files are added to, the same as that of a Dockerfile's first `FROM`.
 const FILES_ROLE: &str = "FROM 1";
 
 /// What a plan is made from.
@@ -174,20 +174,20 @@ pub struct PlanInputs<'a> {
     pub project: &'a Project,
     /// The lock.
     pub lock: &'a Lock,
-    /// What was read.
+    /// The inputs of the stages.
     pub inputs: &'a Inputs,
-    /// The chosen wheels, by image and platform, without those that its parents have.
+    /// The chosen wheels by image and platform, without those of the image's parents.
     pub wheels: &'a BTreeMap<(String, Platform), Vec<LockedWheel>>,
-    /// The digests of sources that are files or folders of this machine.
+    /// The digests of sources that are files or folders on this machine.
     pub local_sources: &'a BTreeMap<String, Digest>,
 }
 
 /// Why there is no plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanError {
-    /// The locks lack something.
+    /// The locks lack an entry.
     Unlocked(Unlocked),
-    /// A stage lacks a platform that one above it has, or a reference cannot be made.
+    /// A parent is not built for a platform of its child, or a reference cannot be made.
     Defect(Defect),
 }
 
@@ -206,7 +206,7 @@ impl From<Defect> for PlanError {
 /// Makes the plan.
 ///
 /// # Errors
-/// The lock lacks a fact, a stage lacks a platform that one above it has, or a reference cannot be made.
+/// The lock lacks an entry, a parent is not built for a platform of its child, or a reference cannot be made.
 pub fn make(given: PlanInputs<'_>) -> Result<Plan, PlanError> {
     let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
     for name in given.inputs.order() {
@@ -378,7 +378,7 @@ impl RecordBuilder<'_> {
         })
     }
 
-    /// A stage below, on the same platform.
+    /// A parent, on the same platform.
     fn parent(&self, name: &str) -> Result<&PlatformStage, Defect> {
         let below = self.below.get(name);
         let same = below.and_then(|stage| stage.on(self.platform));
@@ -439,8 +439,8 @@ fn module(entry: &crate::project::tree::Entry) -> Input {
     }
 }
 
-/// The checksum of a source: what is there now for a file or folder of this machine, else what the lock or the
-/// configuration says.
+/// The checksum of a source. For a file or folder on this machine it is the current one, else the one in the
+/// configuration or the lock.
 #[must_use]
 pub fn source_digest(
     source: &Source,
@@ -463,7 +463,7 @@ impl Plan {
         self.order.iter().filter_map(|name| self.stages.get(name))
     }
 
-    /// The names of all stages that `wanted` stand on, and their own.
+    /// The names of the stages `wanted` and of all their ancestors.
     #[must_use]
     pub fn with_parents(&self, wanted: &[String]) -> BTreeSet<String> {
         let (mut found, mut queue) = (BTreeSet::new(), wanted.to_vec());
@@ -498,7 +498,7 @@ mod tests {
         (folder, project)
     }
 
-    /// The plan of `base`, which puts a file on nothing, and `job`, which puts one on `base`.
+    /// The plan of `base`, which adds a file to `scratch`, and `job`, which adds one to `base`.
     fn planned(project: &Project, of_base: &str) -> Plan {
         let files = |base: UsedImage, text: &str| StageInputs {
             recipe: Recipe::Files(FilesInputs {

@@ -1,29 +1,29 @@
-//! Two texts as a unified diff.
+//! Unified diffs of two texts.
 
 use std::io::{self, IsTerminal};
 
 use super::{Paint, Style, report::visible};
 
-/// Unchanged lines around a change.
+/// The number of unchanged lines around a change.
 const CONTEXT: usize = 2;
 
-/// How far a replaced piece of text is looked for, in lines.
+/// How many lines are searched for the end of a change.
 const REACH: usize = 200;
 
-/// What stands behind a last line that no line end ends.
+/// The marker after a last line without a line end.
 const NO_NEWLINE: &str = "\\ No newline at end of file";
 
-/// Who reads a diff.
+/// The reader of a diff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    /// Somebody at a terminal, whom no control character must reach.
+    /// A person at a terminal, to whom no control character may be sent.
     Person,
     /// A program such as `git apply`, which needs every byte of every line.
     Program,
 }
 
 impl Reader {
-    /// Of standard output.
+    /// The reader of standard output.
     #[must_use]
     pub fn of_stdout() -> Self {
         if io::stdout().is_terminal() {
@@ -33,7 +33,7 @@ impl Reader {
         }
     }
 
-    /// A line with or without its line end, as it is to be read.
+    /// A line as the reader gets it.
     fn line(self, line: &str) -> String {
         let text = line.strip_suffix('\n').unwrap_or(line);
         match self {
@@ -42,20 +42,20 @@ impl Reader {
         }
     }
 
-    /// A file's name behind `a/` or `b/`.
+    /// A file's name after `a/` or `b/`.
     fn name(self, prefix: &str, file: &str) -> String {
         let is_odd = |character: char| character.is_control() || "\"\\".contains(character);
         match self {
             Self::Person => format!("{prefix}{}", visible(file)),
             Self::Program if file.contains(is_odd) => quoted(&format!("{prefix}{file}")),
-            // What comes behind a tab is no part of the name, and a name with a blank needs an end.
+            // Readers take what follows a tab for a timestamp, so a tab marks the end of a name with spaces.
             Self::Program if file.contains(' ') => format!("{prefix}{file}\t"),
             Self::Program => format!("{prefix}{file}"),
         }
     }
 }
 
-/// As git writes a name that would not be one word: in quotes, and escaped as in C.
+/// A name as git quotes it: in double quotes, with the escapes of C.
 fn quoted(name: &str) -> String {
     let mut quoted = String::from("\"");
     for byte in name.bytes() {
@@ -74,14 +74,14 @@ fn quoted(name: &str) -> String {
     quoted
 }
 
-/// A piece of the old text and what stands in its place; line numbers from 0.
+/// A range of old lines and the new lines that replace it; line numbers from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Piece {
     old: (usize, usize),
     new: (usize, usize),
 }
 
-/// The lines of a unified diff of a file; none where the texts are the same.
+/// The lines of a file's unified diff; none if the texts are equal.
 #[must_use]
 pub fn unified(file: &str, old: &str, new: &str, paint: Paint, reader: Reader) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (lines(old), lines(new));
@@ -100,13 +100,12 @@ pub fn unified(file: &str, old: &str, new: &str, paint: Paint, reader: Reader) -
     shown
 }
 
-/// The lines of a text with their ends.
+/// The lines of a text, with their line ends.
 fn lines(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
 }
 
-/// What differs, found line by line: the two go on together where they are equal, else at the nearest line where they
-/// meet again.
+/// The changes, found line by line: after a difference, both texts continue at the nearest equal line.
 fn pieces(old: &[&str], new: &[&str]) -> Vec<Piece> {
     let (mut at_old, mut at_new) = (0, 0);
     let mut pieces = Vec::new();
@@ -125,13 +124,13 @@ fn pieces(old: &[&str], new: &[&str]) -> Vec<Piece> {
     pieces
 }
 
-/// How many lines of each to pass until both go on with the same line.
+/// The number of lines to skip in each text until the next lines are equal.
 fn meeting(old: &[&str], new: &[&str]) -> (usize, usize) {
     let meets = |skipped: usize, added: usize| match (old.get(skipped), new.get(added)) {
         (None, None) => skipped == old.len() && added == new.len(),
         (left, right) => left == right,
     };
-    // A line for a line is what a rewrite does.
+    // A line replaced by one line is the usual result of a rewrite.
     if meets(1, 1) {
         return (1, 1);
     }
@@ -145,7 +144,7 @@ fn meeting(old: &[&str], new: &[&str]) -> (usize, usize) {
     (old.len(), new.len())
 }
 
-/// Pieces that share their context stand in one hunk.
+/// Groups changes that share context lines into hunks.
 fn hunks(pieces: &[Piece]) -> impl Iterator<Item = &[Piece]> {
     pieces.chunk_by(|left, right| right.old.0 - left.old.1 <= 2 * CONTEXT)
 }

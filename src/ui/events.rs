@@ -1,4 +1,4 @@
-//! The words for what operations tell.
+//! The words for the events that operations report.
 
 use super::{StageLine, Ui, bytes};
 use crate::{
@@ -108,7 +108,7 @@ fn words(note: &Note<'_>) -> String {
     }
 }
 
-/// What is said of the manifests and the pins.
+/// The words for a note about manifests and pins.
 fn manifest_words(note: &ManifestNote<'_>) -> String {
     match note {
         ManifestNote::SeveralNamed { image, named } => {

@@ -1,4 +1,4 @@
-//! All printing: data to stdout, everything for people to stderr.
+//! All printing: data goes to stdout, messages for people to stderr.
 
 mod difference;
 mod events;
@@ -33,7 +33,7 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// Live lines on a terminal, plain lines elsewhere, nothing but errors when `quiet`.
+    /// Live lines on a terminal, plain lines elsewhere; only errors when `quiet`.
     ///
     /// `environment` gives the value of an environment variable.
     #[must_use]
@@ -51,26 +51,26 @@ impl Ui {
         }
     }
 
-    /// A line for people.
+    /// Prints a line for people.
     pub fn say(&self, line: impl Display) {
         if self.quiet {
             return;
         }
         match &self.bars {
-            // A terminal that went away is no reason to stop the work.
+            // The work goes on even if the terminal is closed.
             Some(bars) => drop(bars.println(line.to_string())),
             None => drop(writeln!(io::stderr().lock(), "{line}")),
         }
     }
 
-    /// A line for people who asked for more.
+    /// Prints a line for people who asked for details.
     pub fn detail(&self, line: impl Display) {
         if self.verbose > 0 {
             self.say(line);
         }
     }
 
-    /// Something odd that is no mistake.
+    /// Prints a warning.
     pub fn warn(&self, defect: &Defect) {
         let hint = defect
             .hint
@@ -83,20 +83,20 @@ impl Ui {
         warnings.push(defect.clone());
     }
 
-    /// What this run has warned of so far.
+    /// The warnings of this run so far.
     #[must_use]
     pub fn warnings(&self) -> Vec<Defect> {
         let warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         warnings.clone()
     }
 
-    /// How much a person wants to know: 0 is the usual.
+    /// The number of `--verbose` flags; 0 is the default.
     #[must_use]
     pub fn verbosity(&self) -> u8 {
         self.verbose
     }
 
-    /// An error, which is printed even when quiet.
+    /// Prints an error, even when quiet.
     pub fn fail(&self, text: &str) {
         let text = self.paint.message(text);
         match &self.bars {
@@ -105,10 +105,10 @@ impl Ui {
         }
     }
 
-    /// A line of data.
+    /// Prints a line of data.
     ///
     /// # Errors
-    /// stdout cannot be written; a reader that has gone is no error.
+    /// stdout cannot be written to; a reader that closed its pipe is no error.
     pub fn data(&self, line: impl Display) -> io::Result<()> {
         match writeln!(io::stdout().lock(), "{line}") {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -118,7 +118,7 @@ impl Ui {
         }
     }
 
-    /// A document for programs, as JSON.
+    /// Prints a document for programs, as JSON.
     ///
     /// # Errors
     /// Those of [`Self::data`].
@@ -127,7 +127,7 @@ impl Ui {
         self.data(text)
     }
 
-    /// The colours of data.
+    /// The colours for data.
     #[must_use]
     pub fn data_paint(&self) -> Paint {
         self.data_paint

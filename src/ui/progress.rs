@@ -1,4 +1,4 @@
-//! One line an image: what it is doing, for how long, how many bytes.
+//! One line for each image: the current step, the elapsed time, the bytes moved.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Ui, bytes, seconds};
 
-/// Bytes between two plain lines about a transfer.
+/// The bytes between two plain lines about a transfer.
 const PLAIN_STRIDE: u64 = 256 << 20;
 
 /// The progress of one image.
@@ -22,7 +22,7 @@ impl<'a> StageLine<'a> {
     pub(super) fn new(ui: &'a Ui, name: &str) -> Self {
         let bar = ui.bars().map(|bars| {
             let bar = bars.add(ProgressBar::new_spinner().with_prefix(name.to_owned()));
-            // The template is a constant: where it were wrong, the default is still a line.
+            // The template is a constant. If it were wrong, the default style would do.
             if let Ok(style) =
                 ProgressStyle::with_template("{spinner} {prefix:>12} {elapsed:>4} {wide_msg}")
             {
@@ -49,7 +49,7 @@ impl<'a> StageLine<'a> {
         }
     }
 
-    /// Output of a step: shown on a terminal while it lasts, kept from plain output.
+    /// Shows a line of a step's output: on a terminal until the next one, elsewhere only with `--verbose`.
     pub(super) fn show_output(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(line.to_owned()),
@@ -57,7 +57,7 @@ impl<'a> StageLine<'a> {
         }
     }
 
-    /// Bytes moved so far.
+    /// Shows the bytes moved so far.
     pub(super) fn show_moved(&mut self, what: &str, done: u64, total: Option<u64>) {
         let of = total
             .map(|total| format!(" of {}", bytes(total)))
@@ -73,7 +73,7 @@ impl<'a> StageLine<'a> {
         }
     }
 
-    /// The work has ended; the line that stays says how.
+    /// Ends the work, and leaves a line with the result.
     pub(super) fn finish(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -81,7 +81,7 @@ impl<'a> StageLine<'a> {
         self.ui.say(format!("{}: {text}", self.name));
     }
 
-    /// How long the work has taken, for people.
+    /// The elapsed time, for people.
     pub(super) fn elapsed(&self) -> String {
         seconds(self.begun.elapsed())
     }

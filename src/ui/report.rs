@@ -1,10 +1,10 @@
-//! Errors, sizes and times as people read them.
+//! Errors, sizes and times in words.
 
 use std::{fmt::Write as _, time::Duration};
 
 use crate::error::Error;
 
-/// An error with its reason and its cure.
+/// An error with its cause and its hint.
 #[must_use]
 pub fn error_text(error: &Error) -> String {
     let mut text = String::new();
@@ -12,7 +12,7 @@ pub fn error_text(error: &Error) -> String {
         if index > 0 {
             text.push('\n');
         }
-        // Writing into a String cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(
             text,
             "error[{}]: {}",
@@ -29,7 +29,7 @@ pub fn error_text(error: &Error) -> String {
     text
 }
 
-/// Control characters of names and of other programs' output must not reach the terminal.
+/// The text with control characters made visible: names and other programs' output must not control the terminal.
 pub(super) fn visible(text: &str) -> String {
     let is_hidden = |character: char| {
         character.is_control() && !"\n\t".contains(character)

@@ -1,32 +1,33 @@
-//! Colours where a terminal shows them; no meaning is carried by colour alone.
+//! Colours for terminals. No meaning is carried by colour alone.
 
-/// How a text is shown.
+/// The style of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// As it is.
+    /// Unchanged.
     Plain,
     /// Names.
     Bold,
-    /// What is beside the point.
+    /// Less important text.
     Dim,
-    /// As it should be.
+    /// A good state.
     Good,
     /// Something to do or to look at.
     Notable,
-    /// Wrong, or taken away.
+    /// An error, or a removal.
     Bad,
-    /// Where something stands.
+    /// A place in a file.
     Place,
 }
 
-/// Whether colours are written.
+/// Whether to write colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paint {
     is_on: bool,
 }
 
 impl Paint {
-    /// The usual rules: `NO_COLOR` forbids, `CLICOLOR_FORCE` demands, else a terminal decides that is not dumb.
+    /// The usual rules: `NO_COLOR` disables colours and `CLICOLOR_FORCE` enables them; otherwise they are on for a
+    /// terminal that is not dumb.
     pub(super) fn of(is_terminal: bool, environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| environment(name).filter(|value| !value.is_empty());
         let is_forced = set("CLICOLOR_FORCE").is_some_and(|value| value != "0");
@@ -55,7 +56,7 @@ impl Paint {
         }
     }
 
-    /// An error or a warning with its code and its cure made visible.
+    /// An error or a warning, with its code and its hint highlighted.
     #[must_use]
     pub fn message(self, text: &str) -> String {
         let line = |line: &str| {
@@ -77,7 +78,7 @@ impl Paint {
     }
 }
 
-/// A cell of a table: its text and how it is shown.
+/// A cell of a table: its text and style.
 pub type Cell = (String, Style);
 
 /// Rows with aligned columns, two spaces apart.

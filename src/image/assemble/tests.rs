@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::image::{Compression, History};
 
-/// A parent's documents, as values that a test may spoil.
+/// A parent's documents, as values that a test may change.
 #[derive(Clone, Debug)]
 struct Documents {
     manifest: Value,
@@ -42,7 +42,7 @@ impl Documents {
         documents
     }
 
-    /// Lets the manifest name the config as it is now.
+    /// Updates the manifest's descriptor of the config.
     fn seal(&mut self, media_type: &MediaType) {
         let config = self.config.to_string();
         self.manifest["config"] =
@@ -299,7 +299,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A parent with fields that nobody has heard of, at all depths.
+/// A parent with unknown fields at all depths.
 fn any_parent() -> impl Strategy<Value = Documents> {
     let unknown = || collection::btree_map("x-[a-z]{1,6}", any_json(), 0..4);
     let env = collection::vec("[A-C]=[a-z]{0,3}", 0..4);
@@ -357,7 +357,7 @@ fn any_layers() -> impl Strategy<Value = Vec<Layer>> {
     collection::vec(layer, 0..3)
 }
 
-/// The keys of an object with its values, but for some.
+/// The entries of an object, without some keys.
 fn others(object: &Value, but: &[&str]) -> Map<String, Value> {
     let mut others = object.as_object().unwrap().clone();
     others.retain(|key, _| !but.contains(&key.as_str()));
@@ -371,7 +371,7 @@ fn starts_with(longer: &Value, shorter: &Value) -> bool {
         .starts_with(shorter.map_or(&[][..], Vec::as_slice))
 }
 
-/// The value that a variable has in the end, as programs read them.
+/// The environment variables of a config; the last entry of a name counts.
 fn variables(config: &Value) -> Map<String, Value> {
     let env = config["config"]["Env"].as_array().into_iter().flatten();
     let pairs = env.map(|entry| entry.as_str().unwrap().split_once('=').unwrap());

@@ -26,12 +26,12 @@ impl fmt::Display for Change {
             } => turned(old, new),
             Self::Changed { old, new } => format!("{} -> {}", thing(old), thing(new)),
         };
-        // A path or a value of somebody else's must stay on its line.
+        // The text may hold foreign paths or values, which must not break the line.
         formatter.write_str(&escaped(text))
     }
 }
 
-/// A row as a thing that is there or not.
+/// The noun for a row.
 fn thing(row: &RecordRow) -> String {
     let input = match row {
         RecordRow::Known(input) => input,
@@ -59,7 +59,7 @@ fn thing(row: &RecordRow) -> String {
     }
 }
 
-/// What an image stands on, without its role.
+/// The image or source, without its role.
 fn below(input: &Input) -> String {
     match input {
         Input::Parent {
@@ -86,7 +86,7 @@ fn short(digest: &Digest) -> String {
     format!("sha256:{}", digest.short(12))
 }
 
-/// Two inputs about the same thing.
+/// The words for a change of an input.
 fn turned(old: &Input, new: &Input) -> String {
     match (old, new) {
         (Input::Format(old), Input::Format(new)) => format!("fingerprint format {old} -> {new}"),
@@ -213,7 +213,7 @@ fn stands_on(old: &Input, new: &Input) -> String {
         _ => return format!("{}: {} -> {}", role(new), below(old), below(new)),
     };
     parts.extend(turn(role(old), role(new)));
-    // A parent is known by its name; which of several images another one is, only its role says.
+    // A parent is identified by its name, any other image only by its role.
     if role(old) == role(new) && !matches!(new, Input::Parent { .. }) {
         format!("{what} ({}) {}", role(new), parts.join(", "))
     } else {
@@ -221,12 +221,12 @@ fn stands_on(old: &Input, new: &Input) -> String {
     }
 }
 
-/// What a value was and is, where that differs.
+/// The old and the new value, if they differ.
 fn turn(old: &str, new: &str) -> Option<String> {
     (old != new).then(|| format!("{old} -> {new}"))
 }
 
-/// A file as a path and what lies there.
+/// A file or link: its path and its content.
 struct File<'a> {
     kind: &'static str,
     path: &'a str,
