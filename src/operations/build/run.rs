@@ -75,3 +75,149 @@ impl Run<'_> {
         Ok(names.into_iter().zip(found).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Condvar, Mutex},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::{
+        adapters::{
+            destination::DestinationError,
+            fakes::{InMemory, image, refused},
+        },
+        code::Code,
+        image::{Platform, Reference},
+        operations::{
+            testing::{Project, Recorder},
+            workspace::LockPolicy,
+        },
+        plan::{Stage, examples},
+        project::lock::Lock,
+    };
+
+    /// Has every image, but answers nobody before as many ask at once as it waits for; after a while it has none.
+    struct Gathering {
+        wanted: usize,
+        inside: Mutex<usize>,
+        all: Condvar,
+    }
+
+    impl Gathering {
+        fn of(wanted: usize) -> Self {
+            Self {
+                wanted,
+                inside: Mutex::new(0),
+                all: Condvar::new(),
+            }
+        }
+    }
+
+    impl Destination for Gathering {
+        type Stored = ImageInfo;
+
+        fn find(
+            &self,
+            reference: &Reference,
+            _platform: &Platform,
+        ) -> Result<Option<ImageInfo>, DestinationError> {
+            let mut inside = self.inside.lock().unwrap();
+            *inside += 1;
+            self.all.notify_all();
+            let deadline = Duration::from_secs(10);
+            let is_short = |inside: &mut usize| *inside < self.wanted;
+            let waited = self.all.wait_timeout_while(inside, deadline, is_short);
+            let waited = waited.unwrap().1;
+            Ok((!waited.timed_out()).then(|| image(&reference.to_string())))
+        }
+
+        fn tag(&self, _: &ImageInfo, _: &Reference) -> Result<bool, DestinationError> {
+            Ok(false)
+        }
+    }
+
+    /// Runs `work` on a plan of these stages.
+    fn with_stages<T>(stages: Vec<Stage>, work: impl FnOnce(&Run<'_>) -> T) -> T {
+        let (project, events) = (Project::small(), Recorder::default());
+        let session = project.session(&events);
+        work(&Run {
+            session: &session,
+            services: &Services::new(&session, LockPolicy::ReadOnly),
+            prepared: &Prepared {
+                plan: examples::plan(stages),
+                lock: Lock::default(),
+                local_sources: BTreeMap::new(),
+            },
+            registry: &examples::registry(),
+        })
+    }
+
+    const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+    fn names() -> Vec<String> {
+        NAMES.map(str::to_owned).to_vec()
+    }
+
+    fn siblings() -> Vec<Stage> {
+        NAMES.map(|name| examples::stage(name, None, &[])).into()
+    }
+
+    #[test]
+    fn a_destination_is_asked_for_all_stages_at_once() {
+        with_stages(siblings(), |run| {
+            let found = run.ask(names().into_iter().collect(), &Gathering::of(5));
+            for (name, found) in found.unwrap() {
+                let stage = &run.prepared.plan.stages[&name];
+                let own = image(&stage.reference(run.registry).to_string());
+                assert_eq!(
+                    found,
+                    Some(own),
+                    "all asked at once, and each has its own answer"
+                );
+            }
+            let answers = run.ask_for_needed(&names(), &Gathering::of(5)).unwrap();
+            assert!(answers.values().all(Option::is_some), "all asked at once");
+            assert_eq!(answers.into_keys().collect::<Vec<_>>(), NAMES);
+        });
+    }
+
+    #[test]
+    fn only_what_a_missing_image_stands_on_is_asked_for_as_well() {
+        let stages = vec![
+            examples::stage("base", None, &[]),
+            examples::stage("job", Some("base"), &[]),
+        ];
+        with_stages(stages, |run| {
+            let job = ["job".to_owned()];
+            let destination: InMemory<ImageInfo> = InMemory::default();
+            let answers = run.ask_for_needed(&job, &destination).unwrap();
+            assert_eq!(answers.into_keys().collect::<Vec<_>>(), ["base", "job"]);
+            let stage = &run.prepared.plan.stages["job"];
+            let mut there = image("job");
+            let fingerprint = stage.fingerprint.hex().to_owned();
+            there
+                .labels
+                .insert(crate::image::LABEL_FINGERPRINT.to_owned(), fingerprint);
+            let reference = stage.reference(run.registry).to_string();
+            destination.put(&reference, there);
+            let answers = run.ask_for_needed(&job, &destination).unwrap();
+            assert_eq!(answers.into_keys().collect::<Vec<_>>(), ["job"]);
+        });
+    }
+
+    #[test]
+    fn a_destination_that_fails_is_told_once() {
+        with_stages(siblings(), |run| {
+            let destination: InMemory<ImageInfo> = InMemory::default();
+            for _ in NAMES {
+                destination.fail_next(refused());
+            }
+            let asked = run.ask(names().into_iter().collect(), &destination);
+            let error = asked.unwrap_err();
+            assert_eq!((error.code(), error.each().len()), (Code::E502, 1));
+        });
+    }
+}

@@ -1,5 +1,7 @@
 //! Stages are looked up and built without a daemon.
 
+mod whole;
+
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, sync::Mutex};
 
 use super::{Run, StageBuilder};

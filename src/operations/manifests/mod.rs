@@ -8,6 +8,9 @@ mod expected;
 mod unmanaged;
 mod warnings;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use drift::Drift;
 pub(crate) use examine::{
     Manifests, references, refuse_nothing_named, rewrite, say_skipped, warn, write,

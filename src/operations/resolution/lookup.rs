@@ -1,6 +1,6 @@
 //! What the locks lack and the outside knows: digests of external images, checksums of sources.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::lock_files::{Used, used_sources};
 use crate::{
@@ -73,7 +73,7 @@ impl Lookup<'_> {
         if let Some(digest) = reference.digest {
             return Ok(Some(LockedImage::Registry {
                 digest,
-                platforms: std::collections::BTreeMap::new(),
+                platforms: BTreeMap::new(),
             }));
         }
         if self.services.policy() != LockPolicy::Update {
@@ -195,5 +195,189 @@ fn unexpected(text: &str, problem: ImageProblem) -> Error {
     Error::UnexpectedImage {
         reference: text.to_owned(),
         problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        adapters::{
+            docker::DockerError,
+            fakes::{DaemonInMemory, RegistryInMemory, denied, image, unreachable},
+        },
+        operations::{
+            resolution::prepare,
+            testing::{Project, Recorder},
+        },
+    };
+
+    const ROOT: &str = "registry.example/root:1";
+
+    /// A project whose lock lacks the only external image, a daemon and a registry in memory.
+    struct Lacking {
+        project: Project,
+        daemon: DaemonInMemory,
+        registry: RegistryInMemory,
+        events: Recorder,
+    }
+
+    impl Lacking {
+        fn new() -> Self {
+            let project = Project::small();
+            project.write("sparkpack.lock", "format = 1\n");
+            let registry = RegistryInMemory::default();
+            Self {
+                project,
+                daemon: DaemonInMemory::beside(&registry.images),
+                registry,
+                events: Recorder::default(),
+            }
+        }
+
+        fn prepare(&self) -> Result<Lock, Error> {
+            let session = self.project.session(&self.events);
+            let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
+            let services = Services::in_memory(&session, LockPolicy::Update, daemon, registry);
+            Ok(prepare(&session, &services)?.lock)
+        }
+
+        /// The error that the image could not be locked, with which nothing was written.
+        fn refused(&self) -> Error {
+            let before = self.project.read("sparkpack.lock");
+            let error = self.prepare().err().unwrap();
+            assert_eq!(self.project.read("sparkpack.lock"), before);
+            assert_eq!(self.events.told(), [""; 0]);
+            error
+        }
+    }
+
+    fn platform(text: &str) -> Platform {
+        text.parse().unwrap()
+    }
+
+    /// An index of these platforms.
+    fn index(platforms: &[&str]) -> Listing {
+        let manifests = platforms.iter().map(|text| {
+            let digest = Digest::of(text.as_bytes());
+            (platform(text), digest)
+        });
+        Listing {
+            digest: Digest::of(b"index"),
+            platforms: manifests.collect(),
+        }
+    }
+
+    #[test]
+    fn the_registrys_digest_is_locked_with_the_platforms_that_are_used() {
+        let lacking = Lacking::new();
+        lacking
+            .registry
+            .list(ROOT, index(&["linux/amd64", "linux/arm64"]));
+        let lock = lacking.prepare().unwrap();
+        let used = "linux/amd64";
+        let locked = LockedImage::Registry {
+            digest: Digest::of(b"index"),
+            platforms: [(platform(used), Digest::of(used.as_bytes()))].into(),
+        };
+        assert_eq!(lock.images[ROOT], locked);
+        let digest = Digest::of(b"index");
+        assert_eq!(
+            lacking.events.told(),
+            [
+                format!("locked {ROOT} by {digest}"),
+                "wrote sparkpack.lock".to_owned()
+            ]
+        );
+        // Whoever has it locked asks nobody.
+        lacking.registry.fail_next(unreachable());
+        assert_eq!(lacking.prepare().unwrap().images[ROOT], locked);
+        assert_eq!(lacking.events.told(), [""; 0]);
+    }
+
+    #[test]
+    fn an_image_without_a_platform_that_is_used_is_refused() {
+        let lacking = Lacking::new();
+        lacking
+            .registry
+            .list(ROOT, index(&["linux/arm64", "linux/s390x"]));
+        let error = lacking.refused();
+        assert_eq!(error.code(), Code::E092);
+        let text = error.to_string();
+        assert!(text.contains("it has linux/arm64, linux/s390x"), "{text}");
+        assert!(
+            text.starts_with("sparkpack.toml:10"),
+            "the image that uses it: {text}"
+        );
+        // What is no index has one platform, and who is told only its digest may not know which.
+        let alone = Listing {
+            platforms: BTreeMap::new(),
+            ..index(&[])
+        };
+        lacking.registry.list(ROOT, alone);
+        lacking.prepare().unwrap();
+    }
+
+    #[test]
+    fn a_platform_that_is_new_to_an_index_is_looked_up_in_it() {
+        let lacking = Lacking::new();
+        lacking
+            .registry
+            .list(ROOT, index(&["linux/amd64", "linux/arm64"]));
+        lacking.prepare().unwrap();
+        let both = "format = 1\nplatforms = [\"linux/amd64\", \"linux/arm64\"]";
+        lacking.project.edit("sparkpack.toml", "format = 1", both);
+        let pinned = format!("registry.example/root@{}", Digest::of(b"index"));
+        lacking
+            .registry
+            .list(&pinned, index(&["linux/amd64", "linux/arm64"]));
+        let LockedImage::Registry { platforms, .. } = &lacking.prepare().unwrap().images[ROOT]
+        else {
+            panic!("it is in the registry")
+        };
+        assert_eq!(platforms.len(), 2);
+        let three = both.replace(']', ", \"linux/s390x\"]");
+        lacking.project.edit("sparkpack.toml", both, &three);
+        lacking.events.told();
+        assert_eq!(lacking.refused().code(), Code::E092);
+    }
+
+    #[test]
+    fn what_only_the_daemon_has_is_locked_by_its_id() {
+        for refused in [None, Some(denied())] {
+            let lacking = Lacking::new();
+            if let Some(error) = refused {
+                lacking.registry.fail_next(error);
+            }
+            let root = image("root");
+            lacking.daemon.images.put(ROOT, root.clone());
+            let lock = lacking.prepare().unwrap();
+            let local_id = root.id.clone();
+            assert_eq!(lock.images[ROOT], LockedImage::LocalDaemon { local_id });
+            let told = lacking.events.told();
+            assert_eq!(told[0], format!("locked {ROOT} by its ID {}", root.id));
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_is_an_error_that_says_why() {
+        let lacking = Lacking::new();
+        let error = lacking.refused();
+        assert_eq!(error.code(), Code::E606);
+        assert!(
+            error
+                .to_string()
+                .contains("neither its registry nor the local daemon"),
+            "{error}"
+        );
+        for (error, code) in [(denied(), Code::E402), (unreachable(), Code::E501)] {
+            lacking.registry.fail_next(error);
+            assert_eq!(lacking.refused().code(), code);
+        }
+        lacking.daemon.images.fail_next(DockerError::Answer {
+            doing: "inspect".to_owned(),
+            message: "gone".to_owned(),
+        });
+        assert_eq!(lacking.refused().code(), Code::E605);
     }
 }

@@ -386,3 +386,149 @@ fn described(requirements: &ImageRequirements) -> String {
 fn dotted((major, minor): (u8, u8)) -> String {
     format!("{major}.{minor}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::{
+        resolution::{inputs_and_wheels, prepare, prepare::read_inputs},
+        testing::{Project, Recorder},
+        workspace::read_lock,
+    };
+
+    const SHARED: &str = r#"format = 1
+project = "small"
+registries.main = "registry.example/small"
+
+[chains.main]
+spark = "4.1.4"
+python = "3.11"
+
+[images.first]
+dockerfile = "Dockerfile"
+requirements = "requirements.txt"
+
+[images.second]
+parent = "first"
+dockerfile = "second.Dockerfile"
+requirements = "requirements.txt"
+"#;
+
+    /// A project whose images all have the wheels of `requirements.txt`.
+    fn project(toml: &str) -> Project {
+        Project::new(&[
+            ("sparkpack.toml", toml),
+            ("sparkpack.lock", "format = 1\n"),
+            ("Dockerfile", "FROM scratch\nCOPY requirements.txt /\n"),
+            (
+                "second.Dockerfile",
+                "ARG PARENT\nFROM ${PARENT}\nCOPY requirements.txt /\n",
+            ),
+            ("requirements.txt", "six==1.16.0\n"),
+        ])
+    }
+
+    /// Locks the wheels as `image` wants them, with one wheel that was never fetched.
+    fn lock_for(project: &Project, image: &str) -> LockedWheel {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let lock = read_lock(&session.project.root).unwrap();
+        let inputs = read_inputs(&session, &lock).unwrap();
+        let requirements = inputs.get(image).unwrap().requirements.as_ref().unwrap();
+        let platform = Platform::default();
+        let image = &session.project.images[image];
+        let target = session.project.target(image, &platform).unwrap();
+        let asked = ResolveRequest::of(&requirements.requirements, &[], &target);
+        let wheel = LockedWheel {
+            wheel: "six-1.16.0-py2.py3-none-any.whl".parse().unwrap(),
+            sha256: crate::image::Digest::of(b"six"),
+        };
+        let lock = requirements::Lock {
+            requirements_digest: asked.requirements_digest,
+            python: asked.python,
+            glibc: asked.glibc,
+            wheels: [(platform, vec![wheel.clone()])].into(),
+            left_out: BTreeSet::new(),
+        };
+        project.write("requirements.lock", &lock.to_text());
+        wheel
+    }
+
+    fn code_of<T>(result: Result<T, Error>) -> Code {
+        result.err().unwrap().code()
+    }
+
+    #[test]
+    fn images_on_different_parents_cannot_share_a_lock() {
+        let (project, events) = (project(SHARED), Recorder::default());
+        lock_for(&project, "first");
+        for policy in [LockPolicy::ReadOnly, LockPolicy::Update] {
+            let session = project.session(&events);
+            let services = Services::new(&session, policy);
+            let error = prepare(&session, &services).err().unwrap();
+            assert_eq!(error.code(), Code::E038, "{policy:?}");
+            let text = error.to_string();
+            assert!(
+                text.contains("`second` and `first` share requirements.lock"),
+                "{text}"
+            );
+            assert!(error.hint().unwrap().contains("give `second`"), "{error}");
+            assert_eq!(code_of(inputs_and_wheels(&session, &services)), Code::E038);
+        }
+        assert_eq!(events.told(), [""; 0]);
+        // On the same they can, and are handed the wheels that are locked.
+        let alone = "dockerfile = \"Dockerfile\"";
+        project.edit(
+            "sparkpack.toml",
+            "parent = \"first\"\ndockerfile = \"second.Dockerfile\"",
+            alone,
+        );
+        let wheel = lock_for(&project, "first");
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let (_, wheels) = inputs_and_wheels(&session, &services).unwrap();
+        let names = ["first", "second"].map(|name| (name.to_owned(), Platform::default()));
+        assert_eq!(wheels, names.map(|name| (name, vec![wheel.clone()])).into());
+    }
+
+    #[test]
+    fn requirements_without_a_chain_are_for_no_python() {
+        let toml = SHARED.split("[chains.main]").next().unwrap();
+        let image =
+            "[images.first]\ndockerfile = \"Dockerfile\"\nrequirements = \"requirements.txt\"\n";
+        let (project, events) = (project(&format!("{toml}{image}")), Recorder::default());
+        for policy in [LockPolicy::ReadOnly, LockPolicy::Update] {
+            let session = project.session(&events);
+            let services = Services::new(&session, policy);
+            let error = prepare(&session, &services).err().unwrap();
+            assert_eq!(error.code(), Code::E023, "{policy:?}");
+            let text = error.to_string();
+            assert!(text.contains("no chain says for which Python"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_lock_that_answers_another_question_counts_as_none() {
+        let toml = SHARED.split("[images.second]").next().unwrap();
+        let (project, events) = (project(toml), Recorder::default());
+        lock_for(&project, "first");
+        let code = || {
+            let session = project.session(&events);
+            let services = Services::new(&session, LockPolicy::ReadOnly);
+            inputs_and_wheels(&session, &services).map(drop)
+        };
+        code().unwrap();
+        for (old, new) in [("six==1.16.0", "six==1.17.0"), ("3.11", "3.12")] {
+            let file = if old.starts_with("six") {
+                "requirements.txt"
+            } else {
+                "sparkpack.toml"
+            };
+            project.edit(file, old, new);
+            assert_eq!(code_of(code()), Code::E033, "{new}");
+            project.edit(file, new, old);
+        }
+        project.write("requirements.lock", "nonsense\n");
+        assert_eq!(code_of(code()), Code::E049);
+    }
+}

@@ -1,0 +1,230 @@
+//! Whole builds, from a checkout to a daemon in memory.
+
+use crate::{
+    adapters::{
+        docker::DockerError,
+        fakes::{DaemonInMemory, RegistryInMemory, image, registry_image},
+    },
+    code::Code,
+    error::Error,
+    operations::{
+        build::{Finished, build},
+        dist::Action,
+        testing::{Project, Recorder},
+        workspace::{LockPolicy, Services},
+    },
+};
+
+const ROOT: &str = "registry.example/root:1";
+const MANIFEST: &str = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - image: registry.example/small/job:old\n";
+
+/// A project, and a daemon and a registry in memory.
+struct Building {
+    project: Project,
+    daemon: DaemonInMemory,
+    registry: RegistryInMemory,
+    events: Recorder,
+    policy: LockPolicy,
+}
+
+impl Building {
+    /// `job` on `base` on an image that only the daemon has, and a manifest that names `job`.
+    fn new() -> Self {
+        let project = Project::small();
+        project.edit(
+            "sparkpack.toml",
+            "[chains.main]",
+            "[manifests]\nmain = [\"*.yml\"]\n\n[chains.main]",
+        );
+        project.write("a.yml", MANIFEST);
+        let registry = RegistryInMemory::default();
+        let daemon = DaemonInMemory::beside(&registry.images);
+        let mut root = image("root");
+        root.id = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        daemon.images.put(ROOT, root);
+        Self {
+            project,
+            daemon,
+            registry,
+            events: Recorder::default(),
+            policy: LockPolicy::ReadOnly,
+        }
+    }
+
+    /// The same, on an image that the lock has by a registry's digest; with the name by which it is pulled.
+    fn on_registrys() -> (Self, String) {
+        let building = Self::new();
+        building.daemon.images.remove(ROOT);
+        let root = registry_image(image("root"));
+        let lock = format!(
+            "format = 1\n\n[images.\"{ROOT}\"]\ndigest = \"{}\"\n",
+            root.digest
+        );
+        building.project.write("sparkpack.lock", &lock);
+        let pinned = format!("registry.example/root@{}", root.digest);
+        building.registry.images.put(ROOT, root);
+        (building, pinned)
+    }
+
+    fn build(&self, targets: &[&str]) -> Result<Finished, Error> {
+        let session = self.project.session(&self.events);
+        let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
+        let services = Services::in_memory(&session, self.policy, daemon, registry);
+        let targets: Vec<String> = targets.iter().map(|&name| name.to_owned()).collect();
+        build(&session, &services, None, &targets)
+    }
+
+    /// The error, with which nothing is named and nothing has become of `job`.
+    fn refused(&self) -> Error {
+        let error = self.build(&["job"]).err().unwrap();
+        assert_eq!(self.project.read("a.yml"), MANIFEST, "{error}");
+        assert!(!self.project.path("dist/images.json").exists(), "{error}");
+        let told = self.events.told();
+        assert!(
+            !told.iter().any(|line| line.starts_with("job: built")),
+            "{told:?}"
+        );
+        error
+    }
+}
+
+fn actions(finished: &Finished) -> Vec<(&str, Action)> {
+    let images = finished.images.iter();
+    images
+        .map(|image| (image.name.as_str(), image.action))
+        .collect()
+}
+
+#[test]
+fn what_the_daemon_lacks_is_built_and_named_and_then_found() {
+    let building = Building::new();
+    let finished = building.build(&["job"]).unwrap();
+    assert!(!finished.was_current);
+    assert_eq!(
+        actions(&finished),
+        [("base", Action::Built), ("job", Action::Built)]
+    );
+    let job = &finished.images[1].reference;
+    let named = building.project.read("a.yml");
+    assert!(named.contains(&format!("image: {job}\n")), "{named}");
+    let listed = building.project.read("dist/images.json");
+    assert!(listed.contains(&job.to_string()), "{listed}");
+    let told = building.events.told();
+    let at = |line: &str| told.iter().position(|told| told == line).expect(line);
+    let base = &finished.images[0].reference;
+    let lines = [
+        "base: build, the daemon does not have it".to_owned(),
+        format!("base: built {base}"),
+        "job: build, the daemon does not have it".to_owned(),
+        format!("job: built {job}"),
+        format!("a.yml:5:14: now {job}"),
+    ];
+    assert!(lines.map(|line| at(&line)).is_sorted(), "{told:?}");
+    assert!(building.project.path("dist/main.py").exists());
+
+    let again = building.build(&["job"]).unwrap();
+    assert!(again.was_current);
+    assert_eq!(actions(&again), [("job", Action::Reused)]);
+    assert_eq!(building.events.told(), [format!("job: daemon has {job}")]);
+    assert_eq!(building.registry.images.looked_up(), [""; 0]);
+}
+
+#[test]
+fn an_external_image_is_pulled_by_its_digest_once() {
+    let (building, pinned) = Building::on_registrys();
+    building.build(&["job"]).unwrap();
+    assert_eq!(building.daemon.moved(), [format!("pull {pinned}")]);
+    let told = building.events.told();
+    assert!(told.contains(&format!("base: pull {ROOT}")), "{told:?}");
+    building.project.write("base.txt", "changed\n");
+    building.build(&["job"]).unwrap();
+    assert_eq!(building.daemon.moved(), [""; 0], "it is there");
+}
+
+#[test]
+fn an_external_image_that_cannot_be_had_is_an_error() {
+    let (mut building, _) = Building::on_registrys();
+    building.daemon.fail_next_move(DockerError::Pull {
+        reference: Box::new(ROOT.parse().unwrap()),
+        message: "broken pipe".to_owned(),
+    });
+    assert_eq!(building.refused().code(), Code::E604);
+    building.policy = LockPolicy::Offline;
+    building.daemon.moved();
+    assert_eq!(building.refused().code(), Code::E035);
+    assert_eq!(building.daemon.moved(), [""; 0]);
+
+    let building = Building::new();
+    building.daemon.images.put(ROOT, image("another root"));
+    let error = building.refused();
+    assert_eq!(error.code(), Code::E606);
+    assert!(error.to_string().contains("under that name"), "{error}");
+    building.daemon.images.remove(ROOT);
+    let error = building.refused();
+    assert_eq!(error.code(), Code::E606);
+    assert!(
+        error.to_string().contains("it is not in the local daemon"),
+        "{error}"
+    );
+    let hint = error.hint().unwrap();
+    assert!(
+        hint.contains(&format!("`sparkpack lock --upgrade {ROOT}`")),
+        "{hint}"
+    );
+}
+
+#[test]
+fn what_stands_on_a_failed_build_is_skipped() {
+    let building = Building::new();
+    building.daemon.builder.fail_next(DockerError::Answer {
+        doing: "build".to_owned(),
+        message: "busy".to_owned(),
+    });
+    let error = building.build(&["job"]).err().unwrap();
+    assert_eq!(error.code(), Code::E605);
+    assert_eq!(building.events.told().last().unwrap(), "job: skipped");
+    assert_eq!(building.daemon.builder.requests().len(), 1);
+}
+
+/// What is wrong with a project before a build.
+type Mistake = fn(&mut Building);
+
+#[test]
+fn what_is_wrong_with_the_project_is_told_before_anything_is_built() {
+    let mistakes: [(&str, Mistake, Code); 5] = [
+        (
+            "a broken manifest",
+            |to| to.project.write("b.yml", "a: ["),
+            Code::E060,
+        ),
+        (
+            "a lock that lacks an image",
+            |to| to.project.write("sparkpack.lock", "format = 1\n"),
+            Code::E033,
+        ),
+        (
+            "a lock that is not up to date",
+            |to| to.policy = LockPolicy::Locked,
+            Code::E034,
+        ),
+        (
+            "several platforms",
+            |to| {
+                let platforms = "format = 1\nplatforms = [\"linux/amd64\", \"linux/arm64\"]";
+                to.project.edit("sparkpack.toml", "format = 1", platforms);
+            },
+            Code::E099,
+        ),
+        (
+            "a file in the place of `dist`",
+            |to| to.project.write("dist", "a file"),
+            Code::E610,
+        ),
+    ];
+    for (what, mistake, code) in mistakes {
+        let mut building = Building::new();
+        mistake(&mut building);
+        assert_eq!(building.refused().code(), code, "{what}");
+        assert_eq!(building.daemon.builder.requests().len(), 0, "{what}");
+    }
+}
