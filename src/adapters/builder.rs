@@ -1,7 +1,7 @@
-//! What makes an image from a Dockerfile, wherever it runs.
+//! Builders: they make images from Dockerfiles, wherever they run.
 //!
-//! An image counts as built only if its builder told so to the end and named the image, and if that image has the
-//! platform, the labels and the base layers that were asked for ([`BuildRequest::verify`]). Only then it gets its tag.
+//! An image counts as built only if the builder reported success and named the image, and if the image has the
+//! requested platform, labels and base layers ([`BuildRequest::verify`]). Only then does it get its tag.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +16,17 @@ pub trait Builder: Send + Sync {
     /// Its name in messages, such as `the classic builder`.
     fn name(&self) -> &'static str;
 
-    /// Which cache of steps it uses: builders with the same ID reuse each other's steps.
+    /// Identifies the build cache: builders with the same ID reuse each other's steps.
     fn cache_id(&self) -> String;
 
-    /// What it can do.
+    /// The builder's features.
     fn features(&self) -> Features;
 
-    /// Builds an image, verifies it, and only then gives it its tag.
+    /// Builds an image, verifies it, and only then tags it.
     ///
     /// # Errors
-    /// [`BuildError::Failed`] with the failing step, [`BuildError::Mismatch`] where the image is not the one that was
-    /// asked for, else what is wrong with the builder itself.
+    /// [`BuildError::Failed`] with the failing step, [`BuildError::Mismatch`] if the image is not the requested one,
+    /// otherwise an error of the builder itself.
     fn build(
         &self,
         request: &BuildRequest,
@@ -34,13 +34,13 @@ pub trait Builder: Send + Sync {
     ) -> Result<ImageInfo, BuildError>;
 }
 
-/// What a builder can do, and how it names the steps of a Dockerfile.
+/// The features of a builder, and how it names the steps of a Dockerfile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// Whether it knows what [`Dockerfile::features`](crate::project::dockerfile::Dockerfile::features) lists: mounts,
-    /// heredocs and the like.
+    /// Whether it supports the features in [`Dockerfile::features`](crate::project::dockerfile::Dockerfile::features):
+    /// mounts, heredocs and the like.
     pub extended_syntax: bool,
-    /// Whether it leaves out the stages of a Dockerfile that the target does not need.
+    /// Whether it skips the stages of a Dockerfile that the target does not need.
     pub skips_unneeded_stages: bool,
     /// How it numbers the steps.
     pub step_numbers: StepNumbers,
@@ -49,49 +49,49 @@ pub struct Features {
 /// How a builder numbers the steps of a Dockerfile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepNumbers {
-    /// From 1 in each stage; the instruction has its variables replaced and is cut where it is long.
+    /// From 1 in each stage. The instruction is shown with its variables replaced, and is cut if it is long.
     PerStage,
-    /// From 1 at the first instruction of the file that was sent; the instruction is as written there.
+    /// From 1 at the first instruction of the Dockerfile that was sent. The instruction is shown as written there.
     PerFile,
 }
 
-/// A build from a Dockerfile: all that it may see, and what must come out.
+/// The inputs of a build from a Dockerfile, and the properties that the image must have.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
     /// The whole context, with the Dockerfile.
     pub entries: Vec<Entry>,
-    /// Folders that are there even where no entry lies in them.
+    /// Folders that exist even if no entry lies in them.
     pub folders: Vec<String>,
     /// The Dockerfile's path in the context.
     pub dockerfile: String,
-    /// The name that the image gets, with a tag.
+    /// The image's reference, with a tag.
     pub reference: Reference,
-    /// The image's labels, beside those that the Dockerfile gives.
+    /// The image's labels, in addition to those of the Dockerfile.
     pub labels: BTreeMap<String, String>,
     /// Values for `ARG`.
     pub build_arguments: BTreeMap<String, String>,
-    /// The stage of the Dockerfile that is wanted; the last one otherwise.
+    /// The stage of the Dockerfile to build; by default the last one.
     pub target: Option<String>,
-    /// The platform that the image must be of.
+    /// The platform that the image must have.
     pub platform: Platform,
-    /// The image whose layers must be the lowest; `None` where it is not known.
+    /// The image whose layers must be the lowest; `None` if it is not known.
     pub base: Option<ExpectedBase>,
-    /// Whether every step is to be run anew.
+    /// Whether to run every step without the build cache.
     pub no_cache: bool,
 }
 
-/// What a build tells while it runs.
+/// What a build reports while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildEvent {
-    /// A step began, or came from the cache; each is told once.
+    /// A step began, or was found in the cache; each step is reported once.
     Step {
         /// From 1.
         number: usize,
-        /// How many there are: those of its stage with [`StepNumbers::PerStage`], else those of all stages together.
+        /// The number of steps: those of its stage with [`StepNumbers::PerStage`], else those of all stages together.
         total: usize,
         /// The instruction as the builder names it.
         instruction: String,
-        /// Whether nothing had to be run.
+        /// Whether it was found in the cache.
         cached: bool,
     },
     /// A line that a step printed, without its line end.
@@ -100,7 +100,7 @@ pub enum BuildEvent {
     Sent(u64),
 }
 
-/// Why there is no image.
+/// Why a build failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A step of a Dockerfile failed, or the build as a whole.
@@ -112,12 +112,12 @@ pub enum BuildError {
         step: Option<(usize, usize)>,
         /// At most the last 20 lines that it printed.
         last_lines: Vec<String>,
-        /// The builder's words.
+        /// The builder's message.
         message: String,
-        /// What to do, where the reason is not in the Dockerfile.
+        /// What to do if the cause is not in the Dockerfile.
         hint: Option<String>,
     },
-    /// The builder made another image than the one that was asked for.
+    /// The builder made another image than the requested one.
     #[error(transparent)]
     Mismatch(#[from] ImageMismatch),
     /// The Docker daemon could not build.
@@ -126,7 +126,7 @@ pub enum BuildError {
 }
 
 impl BuildRequest {
-    /// Fails unless `image` has the platform, the labels and the base layers that were asked for.
+    /// Fails unless `image` has the requested platform, labels and base layers.
     ///
     /// # Errors
     /// The first difference.

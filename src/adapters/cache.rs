@@ -1,7 +1,7 @@
-//! The cache's folder: the kinds of things that are kept in it, and where. All of it can be deleted at any time.
+//! The cache folder: the kinds of things that are kept in it, and where. All of it can be deleted at any time.
 //!
-//! What is not yet whole lies beside the whole things of its kind, under one prefix. It is held by the process that
-//! makes it, so that what a killed one has left can be told from it, and taken away.
+//! Unfinished files and folders lie beside the finished ones of their kind, under a common prefix. The process that
+//! makes one holds a lock on it, so that those of killed runs can be recognised and removed.
 
 use std::{
     io,
@@ -16,16 +16,16 @@ pub struct Cache {
     folder: PathBuf,
 }
 
-/// What is kept, each kind in a folder of its own.
+/// The kinds of things in the cache; each has its own folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CacheKind {
-    /// Digests of files that were read, by what the file system says of them.
+    /// Digests of files that were read, by the files' metadata.
     Digests,
-    /// Digests of the archives that were made, by what is in them.
+    /// Digests of archives that were packed, by the archives' content.
     Archives,
     /// Downloaded files, by their digest.
     Blobs,
-    /// Digests that origins had, where their bytes never change.
+    /// Digests of sources whose bytes never change, by the sources' origin.
     Origins,
     /// Unpacked sources.
     Trees,
@@ -33,11 +33,11 @@ pub enum CacheKind {
     Packages,
     /// Records that are too large for a label, by their digest.
     Records,
-    /// Which builds have left the builder's cache aside.
+    /// The revisions for which a build without the build cache has been done.
     Revisions,
-    /// Manifests that were found in order.
+    /// Manifests that were examined without findings.
     Manifests,
-    /// The files by whose locks runs on one project wait for each other.
+    /// Lock files, by which runs on the same project wait for each other.
     Locks,
 }
 
@@ -56,7 +56,7 @@ impl CacheKind {
         Self::Locks,
     ];
 
-    /// Its folder in the cache.
+    /// Its folder below the cache's.
     #[must_use]
     pub fn folder(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl CacheKind {
 }
 
 impl Cache {
-    /// The cache in a folder, which is made when something is kept.
+    /// A cache in this folder, which is created when the first thing is kept.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
@@ -83,26 +83,27 @@ impl Cache {
         }
     }
 
-    /// That of this user: `SPARKPACK_CACHE`, else `sparkpack` in `XDG_CACHE_HOME`, in `~/.cache`, or in the temporary
-    /// folder.
+    /// The current user's cache: `SPARKPACK_CACHE`, else `sparkpack` in `XDG_CACHE_HOME`, in `~/.cache`, or in the
+    /// temporary folder.
     #[must_use]
     pub fn of_user() -> Self {
         Self::new(store::cache_folder())
     }
 
-    /// Where a kind is kept.
+    /// The folder of a kind.
     #[must_use]
     pub fn folder(&self, kind: CacheKind) -> PathBuf {
         self.folder.join(kind.folder())
     }
 
-    /// Where one thing of a kind is kept.
+    /// The path of one thing of a kind.
     #[must_use]
     pub fn entry(&self, kind: CacheKind, name: &str) -> PathBuf {
         self.folder(kind).join(name)
     }
 
-    /// A folder to make a thing of a kind in. It goes with its value, or is swept when its process is killed.
+    /// A folder for an unfinished thing of a kind. It is removed with the returned value, or by a later sweep if the
+    /// process is killed.
     ///
     /// # Errors
     /// The disk's.
@@ -112,14 +113,15 @@ impl Cache {
         TemporaryFolder::within(&folder)
     }
 
-    /// Takes away what killed runs have left unfinished, files and folders; of what is still being made it keeps off.
+    /// Removes what killed runs have left unfinished, files and folders, but nothing that a living process is still
+    /// making.
     pub fn sweep(&self) {
         for kind in CacheKind::ALL {
             store::sweep(&self.folder(kind));
         }
     }
 
-    /// How many bytes each kind has on the disk.
+    /// The size on the disk of each kind, in bytes.
     #[must_use]
     pub fn sizes(&self) -> Vec<(CacheKind, u64)> {
         let kinds = CacheKind::ALL.into_iter();
@@ -127,7 +129,7 @@ impl Cache {
     }
 }
 
-/// The bytes of all files below a folder; what vanishes meanwhile has none.
+/// The size of all files below a folder; files that vanish meanwhile count nothing.
 fn size(folder: &Path) -> u64 {
     let files = walkdir::WalkDir::new(folder).into_iter();
     let metadata = files.filter_map(|entry| entry.ok()?.metadata().ok());

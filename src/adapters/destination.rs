@@ -1,4 +1,4 @@
-//! Where images are looked for and named, a daemon or a registry, and what else operations want of the two.
+//! Destinations, where images are looked up and tagged: a daemon or a registry, with what only one of the two can do.
 
 use std::collections::BTreeMap;
 
@@ -12,47 +12,47 @@ use crate::{
     project::tree::Entry,
 };
 
-/// A place that has images by name.
+/// A place that holds images by reference.
 pub trait Destination: Send + Sync {
-    /// What the place has of an image.
+    /// An image as this place stores it.
     type Stored: AsRef<ImageInfo>;
 
-    /// The image of a reference; where the place has an index under it, the image of the platform.
+    /// The image of a reference. If the reference is an index, it is the index's image for the platform.
     ///
-    /// An image that stands alone is given whatever its platform is, which [`ImageInfo`] says.
+    /// Without an index the image is returned whatever its platform is: [`ImageInfo`] has it.
     ///
     /// # Errors
-    /// Of any answer but the image and "there is none".
+    /// Any answer other than the image or "not found".
     fn find(
         &self,
         reference: &Reference,
         platform: &Platform,
     ) -> Result<Option<Self::Stored>, DestinationError>;
 
-    /// Gives an image that is there the reference's tag; whether the tag is the image's afterwards.
+    /// Gives an existing image the tag of `reference`, and returns whether the tag is the image's afterwards.
     ///
-    /// It is another's where somebody else set the tag at the same moment.
+    /// The tag belongs to another image if somebody else set it at the same moment.
     ///
     /// # Errors
     /// The tag could not be set.
     fn tag(&self, image: &Self::Stored, reference: &Reference) -> Result<bool, DestinationError>;
 }
 
-/// A destination that makes images, and moves them to registries and from there.
+/// A destination that builds and imports images, and pulls and pushes them.
 pub trait ImageDaemon: Destination<Stored = ImageInfo> {
     /// The builder in use.
     fn builder(&self) -> Box<dyn Builder + '_>;
 
-    /// The image `name`, a reference or an image ID; nothing where there is none.
+    /// The image `name`, a reference or an image ID; `None` if there is none.
     ///
     /// # Errors
-    /// Of any answer but the image and "there is none".
+    /// Any answer other than the image or "not found".
     fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DockerError>;
 
-    /// Makes an image of one layer that holds `entries`, without running anything.
+    /// Makes an image with a single layer of `entries`; nothing is executed.
     ///
     /// # Errors
-    /// An entry cannot be read, or the image is of another platform.
+    /// An entry cannot be read, or the image is for another platform.
     fn import(
         &self,
         entries: &[Entry],
@@ -61,10 +61,10 @@ pub trait ImageDaemon: Destination<Stored = ImageInfo> {
         reference: &Reference,
     ) -> Result<ImageInfo, DockerError>;
 
-    /// Pushes the image that has the tag of `reference`; `registry_auth` is what it is signed in with, or empty.
+    /// Pushes the image with the tag of `reference`. `registry_auth` is the value of `X-Registry-Auth`, or empty.
     ///
     /// # Errors
-    /// It has not arrived.
+    /// The image did not arrive.
     fn push(
         &self,
         reference: &Reference,
@@ -72,10 +72,10 @@ pub trait ImageDaemon: Destination<Stored = ImageInfo> {
         events: &mut dyn FnMut(TransferEvent),
     ) -> Result<(), DockerError>;
 
-    /// Pulls `reference` for `platform`, by its digest where it has one.
+    /// Pulls `reference` for `platform`, by digest if it has one.
     ///
     /// # Errors
-    /// It has not arrived, or is of another platform.
+    /// The image did not arrive, or is for another platform.
     fn pull(
         &self,
         reference: &Reference,
@@ -84,57 +84,57 @@ pub trait ImageDaemon: Destination<Stored = ImageInfo> {
         events: &mut dyn FnMut(TransferEvent),
     ) -> Result<(), DockerError>;
 
-    /// Takes the tag of `reference` away, if it is there.
+    /// Removes the tag of `reference`, if it exists.
     ///
     /// # Errors
-    /// The daemon refuses, or is gone.
+    /// The daemon refuses, or does not answer.
     fn untag(&self, reference: &Reference) -> Result<(), DockerError>;
 }
 
-/// A destination that is asked for digests, and keeps documents beside images.
+/// A destination that answers with digests, and stores documents beside images.
 pub trait ImageRegistry: Destination<Stored = RegistryImage> {
-    /// The digest that a tag has, with those of all its platforms.
+    /// The digest of a tag, with the digests of all its platforms.
     ///
     /// # Errors
-    /// Of any answer but the manifests and "there is none".
+    /// Any answer other than the manifests or "not found".
     fn listing(&self, reference: &Reference) -> Result<Option<Listing>, RegistryError>;
 
-    /// Whether a reference is there, as cheaply as that can be asked.
+    /// Whether a reference exists, by the cheapest request.
     ///
     /// # Errors
-    /// Of any answer but "it is there" and "there is none".
+    /// Any answer other than "it exists" or "not found".
     fn presence(&self, reference: &Reference) -> Result<Presence, RegistryError>;
 
-    /// The digest of a reference; of an index, the index's.
+    /// The digest of a reference; for an index, the index's own.
     ///
     /// # Errors
-    /// Of any answer but the digest and "there is none".
+    /// Any answer other than the digest or "not found".
     fn digest(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError>;
 
-    /// Puts a document beside an image, under the tag of `reference`.
+    /// Stores a document beside an image, under the tag of `reference`.
     ///
     /// # Errors
-    /// The tag has something else, or the registry does not take documents.
+    /// The tag has other content, or the registry does not accept documents.
     fn attach(
         &self,
         attachment: Attachment<'_>,
         reference: &Reference,
     ) -> Result<(), RegistryError>;
 
-    /// The digest of the document of this media type that has the tag of `reference`; nothing where there is none.
+    /// The digest of the document with this media type under the tag of `reference`; `None` if there is none.
     ///
     /// # Errors
-    /// Of any answer but the document and "there is none".
+    /// Any answer other than the document or "not found".
     fn attached(
         &self,
         reference: &Reference,
         media_type: &str,
     ) -> Result<Option<Digest>, RegistryError>;
 
-    /// A blob of the repository of `reference`, of at most `limit` bytes; nothing where there is none.
+    /// A blob of the repository of `reference`, of at most `limit` bytes; `None` if there is none.
     ///
     /// # Errors
-    /// Of any answer but the blob and "there is none".
+    /// Any answer other than the blob or "not found".
     fn blob(
         &self,
         reference: &Reference,
@@ -143,7 +143,7 @@ pub trait ImageRegistry: Destination<Stored = RegistryImage> {
     ) -> Result<Option<Vec<u8>>, RegistryError>;
 }
 
-/// Why a place could not say what it has, or not do what it was asked for.
+/// Why a destination could not answer a request.
 #[derive(Debug, thiserror::Error)]
 pub enum DestinationError {
     /// The Docker daemon.
@@ -169,7 +169,7 @@ impl AsRef<ImageInfo> for RegistryImage {
 impl Destination for Daemon {
     type Stored = ImageInfo;
 
-    /// A daemon has one image under a name: of which platform, the answer says.
+    /// A daemon has one image under a name; the answer has its platform.
     fn find(
         &self,
         reference: &Reference,
@@ -178,7 +178,7 @@ impl Destination for Daemon {
         Ok(self.inspect(&reference.to_string())?)
     }
 
-    /// The last one to set a tag has it: nobody reads it back, since a daemon belongs to one machine.
+    /// The tag is not read back: a daemon belongs to one machine, and the last one to set a tag wins.
     fn tag(&self, image: &ImageInfo, reference: &Reference) -> Result<bool, DestinationError> {
         Daemon::tag(self, &image.id, reference)?;
         Ok(true)

@@ -1,4 +1,4 @@
-//! The file of a stat cache: one for each project and each source, in the cache's folder.
+//! The files of stat caches: one for each project and each source, in the cache folder.
 
 use std::{
     io::Read,
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{image::Digest, project::digest_cache::DigestCache};
 
-/// A larger file is no cache of ours, in bytes.
+/// The size limit in bytes: a larger file was not written by sparkpack.
 const LIMIT: u64 = 1 << 30;
 
-/// Where the stat cache for what lies below `path` is kept.
+/// The file of the stat cache for everything below `path`.
 #[must_use]
 pub fn file_for(cache: &Cache, path: &Path) -> PathBuf {
     let real = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -24,16 +24,16 @@ pub fn file_for(cache: &Cache, path: &Path) -> PathBuf {
     cache.entry(CacheKind::Digests, name.hex())
 }
 
-/// The stat cache in `file`: empty where it is not there, damaged, or another user's.
+/// The stat cache in `file`; empty if the file is missing, damaged, or another user's.
 #[must_use]
 pub fn open(file: &Path) -> DigestCache {
     DigestCache::read(own_bytes(file).unwrap_or_default(), now())
 }
 
-/// The bytes of a cache's file, if it is one, and this user's.
+/// The bytes of a cache file, if it is a regular file of this user.
 #[must_use]
 pub fn own_bytes(file: &Path) -> Option<Vec<u8>> {
-    // A FIFO must not be waited for.
+    // Opening a FIFO would block.
     let metadata = fs_err::symlink_metadata(file).ok()?;
     if !metadata.is_file() || metadata.uid() != rustix::process::geteuid().as_raw() {
         return None;
@@ -44,7 +44,7 @@ pub fn own_bytes(file: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Writes what is new; a failure only costs the next run its time.
+/// Writes new entries; if that fails, the next run only takes longer.
 pub fn keep(file: &Path, digests: &DigestCache) {
     if let Some(bytes) = digests.to_bytes() {
         drop(store::replace_unsynced(file, &bytes));

@@ -1,4 +1,4 @@
-//! A builder, a daemon and a registry in memory, for tests that need none of them.
+//! A builder, a daemon and a registry in memory, for tests that need no real ones.
 
 mod daemon;
 mod registry;
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::image::{Digest, ImageInfo, Platform, Reference};
 
-/// An image of one layer, both named after `content`.
+/// An image with one layer; both are named after `content`.
 pub(crate) fn image(content: &str) -> ImageInfo {
     ImageInfo {
         id: Digest::of(format!("config of {content}").as_bytes()),
@@ -30,7 +30,7 @@ pub(crate) fn image(content: &str) -> ImageInfo {
     }
 }
 
-/// `info` as a registry has it.
+/// The image `info` as a registry stores it.
 pub(crate) fn registry_image(info: ImageInfo) -> RegistryImage {
     let manifest = info.id.to_string().into_bytes();
     RegistryImage {
@@ -41,7 +41,7 @@ pub(crate) fn registry_image(info: ImageInfo) -> RegistryImage {
     }
 }
 
-/// A build of nothing, for the platform of [`image`].
+/// A request for an empty build, for the platform of [`image`].
 pub(crate) fn request(reference: &str) -> BuildRequest {
     BuildRequest {
         entries: Vec::new(),
@@ -57,9 +57,9 @@ pub(crate) fn request(reference: &str) -> BuildRequest {
     }
 }
 
-/// Images by their references.
+/// Images by reference.
 ///
-/// Clones have the same images, as two connections to one daemon do.
+/// Clones share their images, as two connections to one daemon do.
 pub(crate) struct InMemory<I> {
     state: Arc<Mutex<InMemoryState<I>>>,
 }
@@ -68,9 +68,9 @@ struct InMemoryState<I> {
     images: BTreeMap<String, I>,
     /// The references that were looked up, in sequence.
     looked_up: Vec<String>,
-    /// What the next look-ups and tags fail with, if they do, first come first served.
+    /// The errors of the next look-ups and tags, in order; `None` stands for a success.
     errors: VecDeque<Option<DestinationError>>,
-    /// An image that somebody else gives the next tag at the same moment.
+    /// An image to which somebody else gives the next tag at the same moment.
     rival: Option<I>,
 }
 
@@ -97,18 +97,18 @@ impl<I> Clone for InMemory<I> {
 }
 
 impl<I: Clone> InMemory<I> {
-    /// Puts an image under a reference.
+    /// Stores an image under a reference.
     pub(crate) fn put(&self, reference: &str, image: I) {
         let mut state = self.state.lock().unwrap();
         state.images.insert(reference.to_owned(), image);
     }
 
-    /// The image under a reference; it does not count as looked up.
+    /// The image under a reference, without counting as a look-up.
     pub(crate) fn get(&self, reference: &str) -> Option<I> {
         self.state.lock().unwrap().images.get(reference).cloned()
     }
 
-    /// All images, in the order of their references.
+    /// All images, sorted by reference.
     pub(crate) fn all(&self) -> Vec<I> {
         self.state
             .lock()
@@ -119,12 +119,12 @@ impl<I: Clone> InMemory<I> {
             .collect()
     }
 
-    /// Takes a reference away.
+    /// Removes a reference.
     pub(crate) fn remove(&self, reference: &str) {
         self.state.lock().unwrap().images.remove(reference);
     }
 
-    /// The image under a reference, by a look-up that counts.
+    /// The image under a reference; counts as a look-up.
     pub(crate) fn look_up(&self, name: &str) -> Result<Option<I>, DestinationError> {
         let mut state = self.state.lock().unwrap();
         state.looked_up.push(name.to_owned());
@@ -139,19 +139,19 @@ impl<I: Clone> InMemory<I> {
         self.state.lock().unwrap().looked_up.clone()
     }
 
-    /// Lets the next look-up or tag fail.
+    /// Makes the next look-up or tag fail.
     pub(crate) fn fail_next(&self, error: impl Into<DestinationError>) {
         let mut state = self.state.lock().unwrap();
         state.errors.push_back(Some(error.into()));
     }
 
-    /// Lets the next look-ups and tags succeed, so that one after them can fail.
+    /// Makes the next look-ups and tags succeed, so that one after them can fail.
     pub(crate) fn pass_next(&self, count: usize) {
         let mut state = self.state.lock().unwrap();
         state.errors.extend((0..count).map(|_| None));
     }
 
-    /// Lets somebody else give `image` the next tag at the same moment.
+    /// Makes somebody else give `image` the next tag at the same moment.
     pub(crate) fn be_beaten_by(&self, image: I) {
         self.state.lock().unwrap().rival = Some(image);
     }
@@ -181,9 +181,9 @@ impl<I: AsRef<ImageInfo> + Clone + Send> Destination for InMemory<I> {
     }
 }
 
-/// Makes an image of what it is asked for, puts it into a daemon in memory, and keeps the request.
+/// A builder that makes an image for every request, puts it into a daemon in memory, and keeps the request.
 ///
-/// Clones have the same requests.
+/// Clones share their requests.
 #[derive(Clone)]
 pub(crate) struct RecordingBuilder {
     features: Features,
@@ -193,7 +193,7 @@ pub(crate) struct RecordingBuilder {
 }
 
 impl RecordingBuilder {
-    /// A builder that can do all, as BuildKit does.
+    /// A builder with all features, as BuildKit.
     pub(crate) fn new(daemon: &InMemory<ImageInfo>) -> Self {
         Self::with_features(
             daemon,
@@ -205,7 +205,7 @@ impl RecordingBuilder {
         )
     }
 
-    /// A builder that can do what the classic one does.
+    /// A builder with the features of the classic one.
     pub(crate) fn classic(daemon: &InMemory<ImageInfo>) -> Self {
         Self::with_features(
             daemon,
@@ -226,12 +226,12 @@ impl RecordingBuilder {
         }
     }
 
-    /// What was asked for, in sequence.
+    /// The requests, in sequence.
     pub(crate) fn requests(&self) -> Vec<BuildRequest> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Lets the next build fail.
+    /// Makes the next build fail.
     pub(crate) fn fail_next(&self, error: impl Into<BuildError>) {
         self.errors.lock().unwrap().push_back(error.into());
     }

@@ -1,7 +1,6 @@
-//! What git says: which files its index has, which of them may be executed, and which commit a checkout stands on.
-//! Calls the `git` program.
+//! Facts from git: the files in its index, their executable bits, and the commit of a checkout. Runs the `git` program.
 //!
-//! No commit, no branch, no time of git's ever reaches an image: [`source`] is for `dist/images.json` alone.
+//! Commits, branches and git's times never reach an image: [`source`] is for `dist/images.json` alone.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -12,7 +11,7 @@ use std::{
     process::Command,
 };
 
-/// Why git cannot be asked: a fact of the surroundings, which stops only what needs git.
+/// Why git does not answer. This stops only operations that need git.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoGit {
     /// There is no program `git`.
@@ -21,13 +20,13 @@ pub enum NoGit {
     /// The project is in no checkout: an unpacked tarball, for example.
     #[error("the project is not in a git work tree")]
     NoWorkTree,
-    /// git does not read the checkout of another user.
+    /// git refuses to read the checkout of another user.
     #[error("git does not trust this checkout, which belongs to another user")]
     DubiousOwnership {
         /// The checkout's top folder.
         folder: PathBuf,
     },
-    /// git said something else.
+    /// git failed with this message.
     #[error("git failed: {0}")]
     Failed(String),
 }
@@ -48,16 +47,16 @@ impl NoGit {
     }
 }
 
-/// The files that git's index has, submodules' among them.
+/// The files in git's index, including those of submodules.
 #[derive(Clone, Debug, Default)]
 pub struct Tracked {
     files: HashSet<PathBuf>,
 }
 
 impl Tracked {
-    /// Whether the index has what lies at `path`, an absolute path without links above the work tree.
+    /// Whether the index has the file at `path`, an absolute path without symbolic links above the work tree.
     ///
-    /// Of what is reached through symbolic links, it must have the links and the file that they lead to.
+    /// For a path that goes through symbolic links, the index must have the links and the file that they lead to.
     #[must_use]
     pub fn has(&self, path: &Path) -> bool {
         let is_link = |path: &Path| {
@@ -74,17 +73,17 @@ impl Tracked {
         self.files.contains(&real) && links.all(|link| self.files.contains(link))
     }
 
-    /// Whether the index has the symbolic link at `path`, wherever it leads.
+    /// Whether the index has the symbolic link at `path`, whatever its target.
     #[must_use]
     pub fn has_link(&self, path: &Path) -> bool {
         self.files.contains(path)
     }
 }
 
-/// The files that git's index has, of the checkout that `root` lies in.
+/// The files in git's index, of the checkout that `root` lies in.
 ///
 /// # Errors
-/// Why git cannot be asked.
+/// Why git does not answer.
 pub fn tracked(root: &Path) -> Result<Tracked, NoGit> {
     let git = Git::at(root)?;
     let names = git.list(&["ls-files", "-z", "--full-name", "--recurse-submodules"])?;
@@ -94,12 +93,12 @@ pub fn tracked(root: &Path) -> Result<Tracked, NoGit> {
     })
 }
 
-/// Which files may be executed by git's index, where `core.fileMode` says that the disk does not know; else nothing.
+/// The executable bits in git's index, if `core.fileMode` is off and the disk's are not reliable; else `None`.
 ///
-/// git is started only where the checkout's configuration names `fileMode` with another value than `true`.
+/// git is started only if the checkout's configuration names `fileMode` with another value than `true`.
 ///
 /// # Errors
-/// Why git cannot be asked.
+/// Why git does not answer.
 pub fn executable_bits(root: &Path) -> Result<Option<BTreeMap<PathBuf, bool>>, NoGit> {
     let folder = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     if !configurations(&folder)
@@ -131,7 +130,7 @@ pub fn executable_bits(root: &Path) -> Result<Option<BTreeMap<PathBuf, bool>>, N
     ))
 }
 
-/// What git tells its hooks of the repository that they are of.
+/// Variables that git sets for its hooks, and that refer to the hook's repository.
 const ABOUT_ONE_REPOSITORY: [&str; 7] = [
     "GIT_COMMON_DIR",
     "GIT_DIR",
@@ -142,9 +141,10 @@ const ABOUT_ONE_REPOSITORY: [&str; 7] = [
     "GIT_WORK_TREE",
 ];
 
-/// Where the project in `root` lies in its repository: what stands before its paths for who reads them from there.
+/// The project's folder relative to its repository: the prefix of its paths for readers that start at the repository's
+/// root.
 ///
-/// Nothing where git knows of no repository.
+/// Empty without a repository.
 #[must_use]
 pub fn folder(root: &Path) -> PathBuf {
     let root = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
@@ -155,25 +155,25 @@ pub fn folder(root: &Path) -> PathBuf {
     below.unwrap_or_default()
 }
 
-/// What a checkout stands on.
+/// The state of a checkout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckoutSource {
-    /// The commit's name, in full.
+    /// The commit's full hash.
     pub commit: String,
     /// When it was committed: RFC 3339, in UTC.
     pub time: String,
-    /// What in the project is not as in the commit, or not in it and not ignored: absolute paths.
+    /// Files of the project that differ from the commit, or are untracked and not ignored: absolute paths.
     pub modified: Vec<PathBuf>,
 }
 
-/// The commit that the checkout of the project in `root` stands on, and what differs from it below `root`.
+/// The commit of the checkout that the project in `root` lies in, and the files below `root` that differ from it.
 ///
 /// # Errors
-/// Why git cannot be asked, among others because there is no commit yet.
+/// Why git does not answer; for example, there may be no commit yet.
 pub fn source(root: &Path) -> Result<CheckoutSource, NoGit> {
     let root = fs_err::canonicalize(root).map_err(|_| NoGit::NoWorkTree)?;
     let git = Git::at(&root)?;
-    // Two programs at once: on a large checkout the status is what takes time.
+    // Both run at once: on a large checkout the status takes long.
     let (commit, modified) = std::thread::scope(|scope| {
         let commit = scope.spawn(|| git.commit());
         let modified = git.modified(&root);
@@ -191,19 +191,21 @@ pub fn source(root: &Path) -> Result<CheckoutSource, NoGit> {
     })
 }
 
-/// How git is to be called for one checkout.
+/// How to call git for one checkout.
 struct Git {
-    /// Where it runs; nothing where the environment names the repository, relative to this process's folder.
+    /// Its working folder. `None` is this process's folder, to which the variables that name the repository are
+    /// relative.
     folder: Option<PathBuf>,
     /// The checkout's top folder.
     top: PathBuf,
-    /// The index that counts, where it is not the usual one of the repository.
+    /// The index to use, if it is not the repository's usual one.
     index: Option<PathBuf>,
 }
 
 impl Git {
-    /// The checkout that `root` lies in, with the index that a hook of git's is told of: a commit of some files or of
-    /// all has one of its own. A hook may as well be another repository's, or have gone into a folder below.
+    /// The checkout that `root` lies in. For a hook, git names an index in the environment: `git commit` with files or
+    /// `-a` uses a temporary one. But the hook may belong to another repository, or have changed into a subfolder, so
+    /// the environment is compared with the checkout.
     fn at(root: &Path) -> Result<Self, NoGit> {
         let root = fs_err::canonicalize(root).map_err(|_| NoGit::NoWorkTree)?;
         let found = Self::in_folder(Some(root.clone()));
@@ -235,7 +237,7 @@ impl Git {
         })
     }
 
-    /// The folder that git keeps for this work tree and no other.
+    /// The git folder of this work tree.
     fn repository(&self) -> Result<PathBuf, NoGit> {
         path(&self.run(&["rev-parse", "--absolute-git-dir"])?)
     }
@@ -247,7 +249,7 @@ impl Git {
     /// The commit that is checked out, and its time.
     fn commit(&self) -> Result<(String, String), NoGit> {
         let answer = self.run(&[
-            // A signature would be printed between.
+            // Otherwise a signature would be printed in between.
             "-c",
             "log.showSignature=false",
             "log",
@@ -263,7 +265,7 @@ impl Git {
         Ok((commit.to_owned(), time.to_owned()))
     }
 
-    /// What below `root`, a path without links, differs from the commit.
+    /// The files below `root`, a path without links, that differ from the commit.
     fn modified(&self, root: &Path) -> Result<Vec<PathBuf>, NoGit> {
         let below = root.strip_prefix(&self.top).unwrap_or(Path::new(""));
         let mut scope = OsString::from(":(top,literal)");
@@ -278,13 +280,14 @@ impl Git {
             ]
             .concat(),
         )?;
-        // Two letters and a space stand before each path.
+        // Each path follows two letters and a space.
         let paths = rows(&answer).filter_map(|row| row.get(3..));
         let paths = paths.map(|path| self.top.join(OsStr::from_bytes(path)));
         Ok(paths.collect())
     }
 
-    /// Lists the whole index; an older git cannot look into submodules in every way.
+    /// Lists the whole index. Older versions of git do not support `--recurse-submodules` with every option; the list
+    /// then lacks submodules.
     fn list(&self, arguments: &[&str]) -> Result<Vec<u8>, NoGit> {
         let whole = |arguments: &[&str]| {
             let arguments = [arguments, &["--", ":/"]].concat();
@@ -295,7 +298,7 @@ impl Git {
     }
 }
 
-/// The path that git printed, without links.
+/// A path that git printed, with symbolic links resolved.
 fn path(printed: &[u8]) -> Result<PathBuf, NoGit> {
     let bytes = printed.strip_suffix(b"\n").unwrap_or(printed);
     if bytes.is_empty() {
@@ -305,7 +308,7 @@ fn path(printed: &[u8]) -> Result<PathBuf, NoGit> {
     Ok(fs_err::canonicalize(&path).unwrap_or(path))
 }
 
-/// Runs git; in `folder` without what a hook is told of its repository, but with this index.
+/// Runs git. In `folder` it runs without the variables that git sets for hooks; `index` is the index to use.
 #[expect(clippy::disallowed_methods, reason = "an adapter runs programs")]
 fn call(
     folder: Option<&Path>,
@@ -314,11 +317,11 @@ fn call(
 ) -> Result<Vec<u8>, NoGit> {
     let mut command = Command::new("git");
     command.args(arguments);
-    // Messages are told apart by their words, and reading an index must not write it.
+    // Messages are recognised by their text, and reading an index must not write it.
     command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
-    // `git --literal-pathspecs commit` would have its hooks find nothing at `:/`.
+    // With `git --literal-pathspecs commit`, hooks would find nothing at `:/`.
     command.env_remove("GIT_LITERAL_PATHSPECS");
-    // The same commit has the same time everywhere.
+    // The time of a commit must not depend on the time zone.
     command.env("TZ", "UTC");
     if let Some(folder) = folder {
         command.current_dir(folder);
@@ -366,8 +369,7 @@ fn rows(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == 0).filter(|row| !row.is_empty())
 }
 
-/// The texts of the configuration files of the checkout that `folder` lies in, and of the one that a hook is told of,
-/// without asking git.
+/// The configuration files of the checkout that `folder` lies in, and of a hook's repository, read without git.
 fn configurations(folder: &Path) -> Vec<String> {
     let named = variable("GIT_DIR").map(PathBuf::from);
     let found = folder.ancestors().find_map(git_folder);
@@ -388,7 +390,7 @@ fn configurations_in(git_folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The repository of a work tree's top folder: a folder `.git`, or a file that names one.
+/// The git folder of a work tree: `.git` itself, or the folder that a file `.git` names.
 fn git_folder(top: &Path) -> Option<PathBuf> {
     let path = top.join(".git");
     let folder = match fs_err::read_to_string(&path) {
@@ -398,7 +400,7 @@ fn git_folder(top: &Path) -> Option<PathBuf> {
     folder.join("HEAD").exists().then_some(folder)
 }
 
-/// Whether a configuration may switch `core.fileMode` off: git itself says whether it does.
+/// Whether a configuration may switch `core.fileMode` off. If it may, git is asked.
 fn may_distrust_modes(text: &str) -> bool {
     text.lines().any(|line| {
         let line = line.trim().to_ascii_lowercase();
@@ -524,7 +526,7 @@ mod tests {
         assert_eq!(source(&root).unwrap().modified.len(), 6);
     }
 
-    /// Whatever zone the person who committed was in, and whatever git is configured to show besides.
+    /// The time is in UTC, whatever the committer's time zone and git's configuration are.
     #[test]
     fn the_time_of_a_commit_is_in_utc() {
         let (_folder, root) = repository(&["a"]);

@@ -1,4 +1,4 @@
-//! Files that change together or not at all, whatever instant the process is killed at or the power fails.
+//! Files that change together or not at all, even if the process is killed or the power fails at any instant.
 //!
 //! 1. `.sparkpack-journal` in the project's root says what is to happen: each file, the name of its new content beside
 //!    it, and the digest of what it holds. Until it is on the disk nothing else is made.
@@ -7,8 +7,8 @@
 //! 4. The journal is renamed to `.sparkpack-committed`: from here on all files are to be new.
 //! 5. Each new content is renamed over its file. Then the journal goes.
 //!
-//! Whoever comes next and finds a journal undoes 2, or completes 5: [`recover`]. The journal is locked by the process
-//! that works on it, so that nobody takes a living one's away.
+//! The next run that finds a journal undoes step 2 or completes step 5: [`recover`]. A process locks its journal, so
+//! that no other run removes it while the process lives.
 
 mod error;
 mod names;
@@ -36,32 +36,32 @@ use rustix::fs::OFlags;
 use super::store;
 use crate::image::Digest;
 
-/// What is to become of one file.
+/// The change of one file.
 #[derive(Clone, Debug)]
 pub struct Replacement {
-    /// The file; a link to it stays a link.
+    /// The file; a symbolic link is kept, and its target is changed.
     pub path: PathBuf,
-    /// The digest of what the caller read there; nothing where there was no file.
+    /// The digest of the content that the caller read; `None` if there was no file.
     pub old: Option<Digest>,
     /// The new content.
     pub bytes: Vec<u8>,
 }
 
-/// A file that had more names than one: the others keep the old content.
+/// A file with several hard links: the other names keep the old content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Linked {
     /// The file that was replaced.
     pub path: PathBuf,
-    /// How many other names there are.
+    /// The number of other names.
     pub others: u64,
 }
 
-/// Replaces all files, which lie in the project in `root`, or none. Modes, owners and links are kept.
+/// Replaces all files or none; they lie in the project in `root`. Modes, owners and symbolic links are kept.
 ///
-/// Gives the files that other names keep the old content of.
+/// Returns the files whose other hard links keep the old content.
 ///
 /// # Errors
-/// Nothing is changed then, but for [`ReplaceError::Unfinished`], which [`recover`] completes.
+/// Nothing has changed, except with [`ReplaceError::Unfinished`], which [`recover`] completes.
 pub fn replace_together(root: &Path, files: &[Replacement]) -> Result<Vec<Linked>, ReplaceError> {
     if files.is_empty() {
         return Ok(Vec::new());
@@ -81,17 +81,17 @@ pub fn replace_together(root: &Path, files: &[Replacement]) -> Result<Vec<Linked
     Ok(linked)
 }
 
-/// A file that is to be replaced.
+/// A file to be replaced.
 struct Target<'a> {
     file: &'a Replacement,
-    /// Where it really lies.
+    /// Its path with symbolic links resolved.
     real: PathBuf,
-    /// What it is now, if it is there.
+    /// Its current metadata, if it exists.
     metadata: Option<Metadata>,
     entry: JournalEntry,
 }
 
-/// Looks at all files; one that is named twice is taken once.
+/// Examines all files; one that is named twice is taken once.
 fn targets<'a>(root: &Path, files: &'a [Replacement]) -> Result<Vec<Target<'a>>, ReplaceError> {
     let mut targets: Vec<Target<'a>> = Vec::new();
     for file in files {
@@ -154,7 +154,7 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Writes the new content beside the file; `was_made` where something is there now, whole or not.
+    /// Writes the new content beside the file. `was_made` becomes true once a file exists there, complete or not.
     fn write(&self, was_made: &mut bool) -> io::Result<()> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
@@ -170,7 +170,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Writes all new contents, counting them, and looks whether the files are still what they were.
+/// Writes all new contents, counting them in `written`, and checks that the files have not changed.
 fn prepare(targets: &[Target<'_>], written: &mut usize) -> Result<(), ReplaceError> {
     for target in targets {
         let mut was_made = false;
@@ -189,7 +189,7 @@ fn prepare(targets: &[Target<'_>], written: &mut usize) -> Result<(), ReplaceErr
     Ok(())
 }
 
-/// A journal that this process holds.
+/// A journal that this process has locked.
 struct Journal<'a> {
     root: &'a Path,
     /// Locked until it is closed.
@@ -197,7 +197,7 @@ struct Journal<'a> {
 }
 
 impl<'a> Journal<'a> {
-    /// Writes the journal; nothing stays where that fails.
+    /// Writes the journal; if that fails, nothing remains.
     fn begin(root: &'a Path, targets: &[Target<'_>]) -> Result<Self, ReplaceError> {
         let file = root.join(BEGUN);
         let mut options = OpenOptions::new();
@@ -208,7 +208,7 @@ impl<'a> Journal<'a> {
             }
             opened => opened.map_err(cannot("written", &file))?,
         };
-        // Who came in between took it for a dead process's, and away.
+        // Before the lock was taken, another process took the journal for a dead one's and removed it.
         if !store::is_held(&handle) {
             return Err(ReplaceError::Busy);
         }
@@ -222,7 +222,7 @@ impl<'a> Journal<'a> {
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
-        // What is still to be completed must not be overwritten when this one is committed.
+        // Committing this journal would overwrite one that still has to be completed.
         if self.root.join(COMMITTED).symlink_metadata().is_ok() {
             return Err(ReplaceError::Busy);
         }
@@ -232,13 +232,13 @@ impl<'a> Journal<'a> {
         sync_folder(self.root)
     }
 
-    /// From here on the files are to be new.
+    /// Commits the change: from here on all files have to be replaced.
     fn commit(&self) -> Result<(), ReplaceError> {
         let file = self.root.join(BEGUN);
         std::fs::rename(&file, self.root.join(COMMITTED)).map_err(cannot("renamed", &file))
     }
 
-    /// Takes away what was made. What the disk refuses here is left to the next run.
+    /// Removes what was made. Anything that cannot be removed is left to the next run.
     fn undo(self, written: &[Target<'_>]) {
         let mut all_gone = true;
         for target in written {
@@ -250,15 +250,15 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// A new content and the file that it is for.
+/// A file with new content, and the file that it replaces.
 struct Move {
-    /// As people know the file.
+    /// The path for messages.
     path: PathBuf,
     temporary: PathBuf,
     real: PathBuf,
 }
 
-/// Puts the new contents in their places, and removes the journal.
+/// Moves the new contents over the files, and removes the journal.
 fn finish(root: &Path, moves: &[Move]) -> Result<(), ReplaceError> {
     for each in moves {
         let renamed = std::fs::rename(&each.temporary, &each.real);
@@ -267,12 +267,12 @@ fn finish(root: &Path, moves: &[Move]) -> Result<(), ReplaceError> {
     sync_folders(moves.iter().map(|each| each.real.as_path()))?;
     let journal = root.join(COMMITTED);
     std::fs::remove_file(&journal).map_err(cannot("removed", &journal))?;
-    // A journal that comes back after a power failure finds nothing to do.
+    // If a power failure brings the journal back, it has nothing left to do.
     drop(sync_folder(root));
     Ok(())
 }
 
-/// Where the file at `path` lies, or will lie, without links.
+/// The path of a file that exists or will be created, with symbolic links resolved.
 fn real(path: &Path) -> io::Result<PathBuf> {
     match (std::fs::canonicalize(path), path.file_name()) {
         (Err(error), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
@@ -288,7 +288,7 @@ fn real(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// What the file at `real` is, if there is one, which has to be writable.
+/// The metadata of the file at `real`, if it exists. It must be writable.
 fn writable(real: &Path) -> io::Result<Option<Metadata>> {
     let found = match real.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -313,12 +313,12 @@ fn digest(real: &Path) -> io::Result<Option<Digest>> {
     }
 }
 
-/// Neither follows a link nor waits for the other end of a pipe.
+/// Flags to open a file without following a link or blocking on a FIFO.
 fn no_traps() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
 }
 
-/// Brings the folders of these files to the disk, each once.
+/// Syncs the folders of these files, each once.
 fn sync_folders<'a>(files: impl Iterator<Item = &'a Path>) -> Result<(), ReplaceError> {
     let folders: BTreeSet<&Path> = files.map(store::folder_of).collect();
     folders.into_iter().try_for_each(sync_folder)
@@ -327,7 +327,7 @@ fn sync_folders<'a>(files: impl Iterator<Item = &'a Path>) -> Result<(), Replace
 fn sync_folder(folder: &Path) -> Result<(), ReplaceError> {
     let synced = File::open(folder).and_then(|handle| handle.sync_all());
     match synced {
-        // Some file systems know no such thing for a folder.
+        // Some file systems cannot sync a folder.
         Err(error)
             if matches!(
                 error.kind(),

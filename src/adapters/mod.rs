@@ -1,9 +1,9 @@
 //! The outside world: the Docker daemon, git, registries, Python's installers, downloads, files. Nothing here prints.
 //!
-//! Operations see traits where they build, look for and move images: [`builder::Builder`], which the daemon's two builders
-//! implement, and [`destination::Destination`], which the daemon and the registry client implement, each with what only it
-//! can do ([`destination::ImageDaemon`], [`destination::ImageRegistry`]). Another builder or another destination is one
-//! more implementation. Tests have all in memory (`fakes`).
+//! Operations use traits to build, look up and move images. The daemon's two builders implement [`builder::Builder`].
+//! The daemon and the registry client implement [`destination::Destination`], and a trait each for what only one of
+//! them can do ([`destination::ImageDaemon`], [`destination::ImageRegistry`]). A new builder or destination is one more
+//! implementation. Tests use implementations in memory (`fakes`).
 
 pub mod builder;
 pub mod cache;

@@ -1,4 +1,5 @@
-//! Files that are written whole or not at all, and the cache.
+//! The disk: files that are written completely or not at all, temporary files that killed runs leave, locks, and the
+//! cache's location.
 
 use std::{
     fs::{File, Metadata, TryLockError},
@@ -13,10 +14,11 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::project::tree::{Content, Entry};
 
-/// Replaces `file` by `bytes`: beside it first, synced, then renamed; its mode and owner are kept, a link is followed.
+/// Replaces the content of `file`: writes a file beside it, syncs it and renames it. Mode and owner are kept, and a
+/// symbolic link is followed.
 ///
 /// # Errors
-/// The disk's; `file` is then as it was.
+/// The disk's; `file` is then unchanged.
 pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = fs_err::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let temporary = beside(&file, bytes)?;
@@ -30,8 +32,8 @@ pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     fs_err::File::open(folder_of(&file))?.sync_all()
 }
 
-/// Replaces a file that can be made again: whole or not at all for whoever reads it, but not synced, and only its
-/// owner's.
+/// Replaces a file that can be made again. Readers see it completely or not at all, but it is not synced, and only its
+/// owner can read it.
 ///
 /// # Errors
 /// The disk's.
@@ -39,7 +41,7 @@ pub fn replace_unsynced(file: &Path, bytes: &[u8]) -> io::Result<()> {
     persist(beside(file, bytes)?, file)
 }
 
-/// Writes what is to become `file` into a temporary file beside it.
+/// Writes the future content of `file` into a temporary file beside it.
 fn beside(file: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let folder = folder_of(file);
     fs_err::create_dir_all(folder)?;
@@ -56,7 +58,7 @@ fn beside(file: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
 
 fn persist(temporary: NamedTempFile, file: &Path) -> io::Result<()> {
     let renamed = temporary.persist(file);
-    // The lock is let go of with the handle, when nothing has the temporary name any more.
+    // The handle, and with it the lock, is closed after the temporary name is gone.
     renamed.map(drop).map_err(|error| named(&error.error, file))
 }
 
@@ -68,7 +70,7 @@ pub(super) fn folder_of(file: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// Gives a new file the mode and, where that is possible, the owner of the one that it replaces.
+/// Gives a new file the mode and, if possible, the owner of the file that it replaces.
 ///
 /// # Errors
 /// The mode cannot be set.
@@ -77,7 +79,7 @@ pub(super) fn take_after(file: &File, existing: Option<&Metadata>) -> io::Result
     if let Some(existing) = existing {
         let own = file.metadata()?;
         if (own.uid(), own.gid()) != (existing.uid(), existing.gid()) {
-            // Only root can give a file away; anybody else may at least give it to a group of theirs.
+            // Only root can change the owner; others can at least change the group to one of theirs.
             let (user, group) = (Some(existing.uid()), Some(existing.gid()));
             drop(fchown(file, user, group).or_else(|_| fchown(file, None, group)));
         }
@@ -85,7 +87,7 @@ pub(super) fn take_after(file: &File, existing: Option<&Metadata>) -> io::Result
     file.set_permissions(permissions)
 }
 
-/// What the names of half-written files and folders begin with: never an input of anything.
+/// The prefix of temporary files and folders; they are never an input.
 pub(super) const TEMPORARY: &str = ".sparkpack-";
 
 fn temporaries() -> tempfile::Builder<'static, 'static> {
@@ -94,22 +96,22 @@ fn temporaries() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-/// A name for a half-written file that nobody else has.
+/// A unique name for a temporary file.
 pub(super) fn temporary_name() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("{TEMPORARY}{:016x}", random())
 }
 
-/// A half-written folder, which goes with this value.
+/// A temporary folder, which is removed with this value.
 #[derive(Debug)]
 pub struct TemporaryFolder {
     folder: TempDir,
-    /// Tells that it has an owner who lives.
+    /// Its lock tells other processes that the owner is alive.
     _handle: File,
 }
 
 impl TemporaryFolder {
-    /// A new one in `folder`.
+    /// A new temporary folder in `folder`.
     ///
     /// # Errors
     /// The disk's.
@@ -136,7 +138,7 @@ impl TemporaryFolder {
     }
 }
 
-/// What `make` gives and holds: another run may take a thing away in the instant before its owner holds it.
+/// Calls `make` until its result is locked: another run may remove a new file in the instant before its owner locks it.
 fn held<T>(mut make: impl FnMut() -> io::Result<(T, bool)>) -> io::Result<T> {
     loop {
         let (made, is_held) = make()?;
@@ -146,26 +148,27 @@ fn held<T>(mut make: impl FnMut() -> io::Result<(T, bool)>) -> io::Result<T> {
     }
 }
 
-/// Holds a file that was just made, so that nobody takes it for a dead process's: false where somebody already has.
+/// Locks a file that was just made, so that no other run takes it for a dead process's. Returns false if one already
+/// has.
 ///
-/// Where the file system knows no locks nobody takes anything away.
+/// On a file system without locks, no run removes anything.
 pub(super) fn is_held(made: &File) -> bool {
     let is_there = || made.metadata().is_ok_and(|metadata| metadata.nlink() > 0);
     !matches!(made.try_lock(), Err(TryLockError::WouldBlock)) && is_there()
 }
 
-/// Whose a thing is.
+/// The owner of a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// Ours, as long as the handle is open; or nobody can tell.
+    /// This process, as long as the handle is open; or the file system has no locks.
     Ours,
-    /// A living process's.
+    /// Another living process.
     Theirs,
-    /// There is another thing at its path, or none.
+    /// The path is gone, or belongs to a different file.
     Gone,
 }
 
-/// Tries to hold the thing that was opened at `path`.
+/// Tries to lock the file that was opened at `path`.
 pub(super) fn hold(handle: &File, path: &Path) -> Hold {
     if matches!(handle.try_lock(), Err(TryLockError::WouldBlock)) {
         return Hold::Theirs;
@@ -179,9 +182,9 @@ pub(super) fn hold(handle: &File, path: &Path) -> Hold {
     }
 }
 
-/// Takes away what killed runs have left half-written in `folder`; of what still has an owner it keeps off.
+/// Removes the temporary files that killed runs have left in `folder`, but none that a living process holds.
 ///
-/// What cannot be taken away stays: it is never an input of anything.
+/// A file that cannot be removed stays; it is never an input.
 pub fn sweep(folder: &Path) {
     for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -208,7 +211,7 @@ fn named(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// A new file's mode does not depend on the umask.
+/// The mode of new files, whatever the umask is.
 fn default_permissions() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     std::fs::Permissions::from_mode(0o644)
@@ -233,7 +236,7 @@ pub fn cache_folder() -> PathBuf {
     })
 }
 
-/// The value of an environment variable, where it is set and is text.
+/// The value of an environment variable, if it is set to valid text.
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
@@ -243,17 +246,17 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The folder that sparkpack was called in.
+/// The folder in which sparkpack was started.
 ///
 /// # Errors
-/// It has been deleted.
+/// The folder has been deleted.
 pub fn current_folder() -> io::Result<PathBuf> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("the current folder: {error}"));
     std::env::current_dir().map_err(named)
 }
 
-/// Puts the folder `from` in the place of `to`, which may be there.
+/// Moves the folder `from` to `to`, and replaces an existing folder there.
 ///
 /// # Errors
 /// The disk's.
@@ -264,10 +267,11 @@ pub fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
     fs_err::rename(from, to)
 }
 
-/// Holds a lock on the file `file`, which is made, until it is dropped; a holder that died holds nothing.
+/// Locks `file` until the returned handle is dropped; the file is created if it is missing. `waiting` is called if
+/// another process holds the lock. The lock of a process that dies is released.
 ///
 /// # Errors
-/// The file cannot be made or locked.
+/// The file cannot be created or locked.
 pub fn lock(file: &Path, waiting: impl FnOnce()) -> io::Result<File> {
     fs_err::create_dir_all(folder_of(file))?;
     let handle = File::options().create(true).append(true).open(file);
@@ -392,7 +396,7 @@ mod tests {
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         fs_err::write(&file, "old").unwrap();
         fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-        // Only root can give the file away; elsewhere the owner is the same before and after.
+        // Only root can change the owner; for other users the test compares equal owners.
         drop(std::os::unix::fs::chown(&file, Some(65534), Some(65534)));
         let before = fs_err::metadata(&file).unwrap();
         symlink("file", &link).unwrap();

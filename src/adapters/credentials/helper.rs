@@ -1,4 +1,4 @@
-//! The programs `docker-credential-NAME`, which keep credentials in a keychain.
+//! Credential helpers: programs named `docker-credential-NAME`, which keep credentials in a keychain.
 
 use std::{
     ffi::OsStr,
@@ -14,28 +14,28 @@ use serde::Deserialize;
 
 use super::{Credential, basic};
 
-/// A keychain may ask a person for a passphrase, but nobody waits longer than this.
+/// A keychain may ask a person for a passphrase, but a helper may take no longer than this.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The largest answer that is read, in bytes.
 const SIZE_LIMIT: u64 = 1 << 20;
 
-/// How a helper failed; what it printed is not kept, for it may be a secret.
+/// How a helper failed. Its output is not kept, because it may be a secret.
 #[derive(Debug)]
 pub enum HelperFault {
-    /// No such program on the `PATH`.
+    /// There is no such program on the `PATH`.
     Missing,
-    /// A name with a slash would run any program.
+    /// Its name has a slash, which could run any program.
     Name,
     /// It could not be started.
     Start(io::Error),
-    /// It ended with this code, or by a signal.
+    /// It exited with this code, or was ended by a signal.
     Exit(Option<i32>),
-    /// It did not end in time; in seconds.
+    /// It did not end within this many seconds.
     Timeout(u64),
     /// It printed more than 1 MiB.
     TooLong,
-    /// It printed something else than a helper does.
+    /// Its output is not that of a helper.
     Garbage,
 }
 
@@ -61,7 +61,7 @@ struct Answer {
     secret: String,
 }
 
-/// What the helper keeps for a server; it says by a fixed sentence that it has nothing.
+/// The credential that the helper has for a server; a fixed sentence in its output means that it has none.
 pub(super) fn get(
     name: &str,
     server: &str,
@@ -80,7 +80,7 @@ pub(super) fn get_within(
     let mut child = start(name, search_path)?;
     let ended = ask(&mut child, server, deadline);
     if ended.is_err() {
-        // It may have ended by itself in between.
+        // It may have ended by itself in the meantime.
         let _ = child.kill();
         let _ = child.wait();
     }
@@ -117,19 +117,19 @@ fn start(name: &str, search_path: Option<&OsStr>) -> Result<Child, HelperFault> 
     })
 }
 
-/// The output and the exit code; `Err(None)` when the time is over.
+/// The output and the exit code; `Err(None)` if the time limit is reached.
 fn ask(
     child: &mut Child,
     server: &str,
     deadline: Instant,
 ) -> Result<(Vec<u8>, Option<i32>), Option<HelperFault>> {
     if let Some(mut input) = child.stdin.take() {
-        // One that does not read its input closes the pipe: its exit code says more than this error.
+        // A helper that does not read its input closes the pipe. Its exit code says more than this error.
         let _ = input.write_all(server.as_bytes());
     }
     let output = child.stdout.take().ok_or(None)?;
     let (sender, receiver) = mpsc::channel();
-    // Reading cannot be given up, a thread that reads can.
+    // A read cannot be cancelled, but the thread that reads can be abandoned.
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let read = output.take(SIZE_LIMIT + 1).read_to_end(&mut bytes);

@@ -1,10 +1,11 @@
-//! Credentials of registries, as docker and podman keep them.
+//! Registry credentials, as docker and podman store them.
 //!
-//! Asked in this order, the first that has something for the repository answers: `DOCKER_AUTH_CONFIG` (the content
-//! itself), `REGISTRY_AUTH_FILE`, docker's `config.json`, podman's `auth.json` of the session, then of the home.
+//! The first of these that has a credential for the repository is used: `DOCKER_AUTH_CONFIG` (its content),
+//! `REGISTRY_AUTH_FILE`, docker's `config.json`, podman's `auth.json` of the session, podman's `auth.json` in the home
+//! folder.
 //!
-//! They are read by our own code, and not by `docker_credential`: that one takes an entry of the file itself before it
-//! asks `credsStore`, where docker asks the store first, and it reads no `DOCKER_AUTH_CONFIG`.
+//! The files are read by our own code instead of `docker_credential`. That crate prefers an entry of the file to
+//! `credsStore`, where docker asks the store first, and it does not read `DOCKER_AUTH_CONFIG`.
 
 use std::{
     collections::BTreeMap,
@@ -35,13 +36,13 @@ mod helper;
 
 pub use helper::HelperFault;
 
-/// What Docker Hub is called wherever credentials are kept.
+/// The key of Docker Hub in credential stores.
 const HUB_SERVER: &str = "https://index.docker.io/v1/";
 
-/// What a registry is told about who asks; `Debug` shows no secret.
+/// How a client authenticates at a registry; `Debug` shows no secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
-    /// Nothing is known for the registry.
+    /// No credential is stored for the registry.
     Anonymous,
     /// A user and a password or access token.
     Basic {
@@ -64,36 +65,36 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// Why the credentials of a registry are not known.
+/// Why the credentials for a registry cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// A file that docker or podman could not read either.
     #[error(transparent)]
     Malformed(Defect),
-    /// The disk's.
+    /// A file cannot be read from the disk.
     #[error("the credentials in {} cannot be read", file.display())]
     Unreadable {
-        /// Which.
+        /// The file.
         file: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// An entry of a file that is no user and password.
+    /// An entry of a file does not hold a user and a password.
     #[error("{}: the entry `{key}` is not the base64 text of a user and a password", file.display())]
     Entry {
-        /// Where it stands.
+        /// The file.
         file: PathBuf,
         /// Its key in `auths`.
         key: String,
     },
-    /// The program that keeps the credentials gave none.
+    /// A credential helper failed.
     #[error("`docker-credential-{helper}`, which {} names for `{server}`, {fault}", file.display())]
     Helper {
         /// Its name without `docker-credential-`.
         helper: String,
-        /// What it was asked for.
+        /// The server that it was asked for.
         server: String,
-        /// Who named it.
+        /// The file that names the helper.
         file: PathBuf,
         /// What went wrong.
         fault: HelperFault,
@@ -101,7 +102,7 @@ pub enum CredentialsError {
 }
 
 impl CredentialsError {
-    /// The code that a message begins with.
+    /// The error code.
     #[must_use]
     pub fn code(&self) -> Code {
         Code::E401
@@ -139,11 +140,11 @@ impl CredentialsError {
     }
 }
 
-/// All that this machine knows; programs that keep credentials are asked when they are needed, and once.
+/// The credentials of this machine. Helpers are run when they are needed, and once for each server.
 #[derive(Debug, Default)]
 pub struct Credentials {
     files: Vec<CredentialsFile>,
-    /// The `PATH` to find helpers in, where it is not the process's own.
+    /// The `PATH` on which helpers are looked up, if it is not the process's own.
     search_path: Option<OsString>,
     answers: Mutex<BTreeMap<(String, String), Option<Credential>>>,
 }
@@ -151,7 +152,7 @@ pub struct Credentials {
 #[derive(Debug)]
 struct CredentialsFile {
     file: PathBuf,
-    /// docker takes an entry for a path of the host for the whole host.
+    /// Whether the file is docker's: docker uses an entry for a path of a host for the whole host.
     by_docker: bool,
     content: Content,
 }
@@ -184,7 +185,7 @@ impl fmt::Debug for Content {
 }
 
 impl Credentials {
-    /// Reads the files of docker and podman; those that are not there say nothing.
+    /// Reads the files of docker and podman; missing files are skipped.
     ///
     /// # Errors
     /// A file is malformed or unreadable.
@@ -242,7 +243,7 @@ impl Credentials {
         })
     }
 
-    /// What is known for a repository; keys are compared whole, never by how they begin.
+    /// The credential for a repository. Keys match by whole path components, never by a part of one.
     ///
     /// # Errors
     /// A helper failed, or the entry for the repository is malformed.
@@ -268,7 +269,7 @@ impl Credentials {
             return Ok(None);
         };
         let question = (helper.to_owned(), server.to_owned());
-        // Held while the program runs: it may ask for a passphrase, and then only once.
+        // Locked while the helper runs: it may ask for a passphrase, which must happen only once.
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = answers.get(&question) {
             return Ok(answer.clone());
@@ -301,7 +302,7 @@ impl Credentials {
 }
 
 impl CredentialsFile {
-    /// The program for a registry: an empty name in `credHelpers` means that there is none.
+    /// The helper for a registry; an empty name in `credHelpers` means none.
     fn helper(&self, registry: &str) -> Option<&str> {
         let own = self.content.cred_helpers.iter().flatten();
         let own = own
@@ -331,7 +332,7 @@ impl CredentialsFile {
         Ok(None)
     }
 
-    /// How well a key fits: the more components of the path it names, the better.
+    /// How specific a matching key is: the more path components, the higher the rank.
     fn rank(&self, key: &str, repository: &Repository) -> Option<usize> {
         let (host, path) = split_key(key);
         if host != repository.registry {
@@ -385,7 +386,7 @@ fn decode(auth: &str) -> Option<Credential> {
     ))
 }
 
-/// Helpers and files mark an identity token by this user's name.
+/// In helpers and files, this user name means that the password is an identity token.
 fn basic(username: String, password: String) -> Credential {
     if username == "<token>" {
         Credential::IdentityToken(password)
@@ -394,7 +395,7 @@ fn basic(username: String, password: String) -> Credential {
     }
 }
 
-/// A key's host and its path, as a repository has them: `https://HOST/v1/` is all of HOST.
+/// A key's host and path in the form that a repository has; `https://HOST/v1/` means all of HOST.
 fn split_key(key: &str) -> (&str, &str) {
     let (rest, whole_host) = match key.split_once("://") {
         Some((_, rest)) => (rest, true),
@@ -413,7 +414,7 @@ fn split_key(key: &str) -> (&str, &str) {
     }
 }
 
-/// The name that a registry's credentials are kept under.
+/// The key under which a registry's credentials are stored.
 fn server(registry: &str) -> &str {
     if registry == "docker.io" {
         HUB_SERVER
@@ -440,7 +441,7 @@ fn read_if_there(file: &Path) -> Result<Option<String>, CredentialsError> {
     }
 }
 
-/// serde's own words would quote the value, which may be a password.
+/// Parses a file without serde's messages, which would quote the value and perhaps a password.
 fn parse(file: &Path, text: &str) -> Result<Content, CredentialsError> {
     let text = text.trim_start_matches('\u{feff}');
     if text.trim().is_empty() {
@@ -462,9 +463,9 @@ fn parse(file: &Path, text: &str) -> Result<Content, CredentialsError> {
     })
 }
 
-/// The content of the header `X-Registry-Auth`, by which a Docker daemon learns a credential.
+/// The value of the header `X-Registry-Auth`, by which a Docker daemon gets a credential.
 ///
-/// The daemon decodes the URL-safe alphabet, and takes what it cannot decode for no credential at all.
+/// The daemon decodes the URL-safe alphabet, and treats a value that it cannot decode as no credential.
 #[must_use]
 pub fn registry_auth(credential: &Credential, registry: &str) -> String {
     let server = server(registry);

@@ -15,7 +15,7 @@ fn user(credentials: &Credentials, text: &str) -> String {
     }
 }
 
-/// A folder of helpers; each is written by another process, so that no thread of this one holds it open.
+/// A folder of helpers. Another process writes each of them, so that no thread of this one holds it open for writing.
 #[expect(clippy::disallowed_methods, reason = "tests write programs")]
 fn helpers(scripts: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

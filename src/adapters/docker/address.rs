@@ -1,4 +1,4 @@
-//! Where a daemon listens.
+//! Addresses of daemons.
 
 use std::{
     os::unix::fs::FileTypeExt,

@@ -1,4 +1,5 @@
-//! What both of the daemon's builders do: send the context, follow the build to its end, accept the image.
+//! The common part of the daemon's builders: they send the context, follow the build to its end, and verify and tag the
+//! image.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,7 +25,7 @@ use crate::{
     package::archive::ArchiveError,
 };
 
-/// How often the progress of sending a context is told.
+/// How often the progress of sending a context is reported.
 const TICK: Duration = Duration::from_millis(100);
 
 /// The most bytes that labels and build arguments may take in a URL: the HTTP client refuses 64 KiB.
@@ -100,7 +101,7 @@ impl Daemon {
     }
 }
 
-/// The options that both builders take.
+/// The options that both builders support.
 pub(super) fn options(request: &BuildRequest) -> BuildImageOptionsBuilder {
     let map = |entries: &BTreeMap<String, String>| -> HashMap<String, String> {
         entries.clone().into_iter().collect()
@@ -116,7 +117,7 @@ pub(super) fn options(request: &BuildRequest) -> BuildImageOptionsBuilder {
         .forcerm(true)
 }
 
-/// Fails where a build's labels and arguments are too long for a URL.
+/// Fails if a build's labels and arguments are too long for a URL.
 pub(super) fn limit_request(request: &BuildRequest) -> Result<(), DockerError> {
     let maps = [&request.labels, &request.build_arguments];
     limit(&request.reference, &maps)
@@ -129,7 +130,7 @@ pub(super) fn archive_error(reference: &Reference, error: ArchiveError) -> Docke
     }
 }
 
-/// Fails where labels and arguments would make the URL too long: daemons refuse such a URL without saying why.
+/// Fails if labels and arguments would make the URL too long: daemons refuse such a URL without saying why.
 pub(super) fn limit(
     reference: &Reference,
     maps: &[&BTreeMap<String, String>],

@@ -1,4 +1,4 @@
-//! Which of the daemon's builders is in use.
+//! The choice between the daemon's builders.
 
 use super::{
     buildkit::BuildKit,
@@ -8,7 +8,7 @@ use super::{
 use crate::adapters::builder::Builder;
 
 impl Daemon {
-    /// The builder in use: the daemon's best, or what `DOCKER_BUILDKIT` demands.
+    /// The builder in use: the daemon's best, or the one that `DOCKER_BUILDKIT` demands.
     #[must_use]
     pub fn builder(&self) -> Box<dyn Builder + '_> {
         match self.builder {

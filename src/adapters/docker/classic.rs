@@ -6,7 +6,7 @@ use crate::{
     image::ImageInfo,
 };
 
-/// How often a build is tried that fails because somebody removes images at the same time.
+/// How often to try a build that fails because another client removes images at the same time.
 const ATTEMPTS: u32 = 5;
 
 /// The daemon's classic builder.

@@ -1,6 +1,6 @@
-//! A connection to a daemon, and the questions that need no work.
+//! A connection to a daemon, and the requests that a daemon answers at once.
 //!
-//! Its methods block. Inside, the futures run on a runtime of the daemon's own.
+//! The methods block. They run their futures on a runtime of their own.
 
 use std::{future::Future, time::Duration};
 
@@ -19,23 +19,23 @@ use super::{
 };
 use crate::image::{Digest, ImageInfo, Platform, Reference};
 
-/// How long an answer may take that needs no work, so that a daemon that hangs does not hang us.
+/// The time limit for an answer that needs no work, so that a hanging daemon does not block sparkpack.
 const QUESTION: Duration = Duration::from_secs(60);
 
-/// How long the answer of a daemon may take that is not needed.
+/// The time limit for the answer of a daemon that is not required.
 const LOCAL_QUESTION: Duration = Duration::from_secs(2);
 
-/// How long a build, a push or a pull may tell nothing.
+/// How long a build, a push or a pull may send nothing.
 pub(super) const WORK: Duration = Duration::from_secs(12 * 3600);
 
-/// A daemon that answers.
+/// A daemon that has answered.
 pub struct Daemon {
     pub(super) runtime: Runtime,
     pub(super) client: Docker,
     pub(super) host: Host,
     pub(super) builder: BuilderKind,
     pub(super) podman: bool,
-    /// How long an answer may take that needs no work.
+    /// The time limit for an answer that needs no work.
     patience: Duration,
 }
 
@@ -51,7 +51,7 @@ pub(super) enum BuilderKind {
 impl Daemon {
     /// Connects to the daemon that `DOCKER_HOST`, the Docker context or the default socket names.
     ///
-    /// A TCP address without TLS is taken only on this machine, or where `SPARKPACK_PLAIN_DOCKER=1` asks for it.
+    /// A TCP address without TLS is accepted only on this machine, or if `SPARKPACK_PLAIN_DOCKER=1` allows it.
     ///
     /// # Errors
     /// [`DockerError::Unreachable`], with what to do about it.
@@ -59,10 +59,10 @@ impl Daemon {
         Self::connect_in(&DockerEnvironment::of_process())
     }
 
-    /// [`Self::connect`], but only to a daemon of this machine, and only if it answers within two seconds.
+    /// [`Self::connect`], but only to a daemon on this machine, and only if it answers within two seconds.
     ///
     /// # Errors
-    /// [`DockerError::Unreachable`]; also where the daemon is reached by TCP.
+    /// [`DockerError::Unreachable`]; also if the daemon is reached by TCP.
     pub fn try_connect_local() -> Result<Self, DockerError> {
         let environment = DockerEnvironment::of_process();
         let host = environment.host()?;
@@ -120,16 +120,16 @@ impl Daemon {
         })
     }
 
-    /// The daemon's address, as it was written.
+    /// The daemon's address, as it is written.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.host.text
     }
 
-    /// Inspects the image `name`, a reference or an image ID; `None` where the daemon has none of that name.
+    /// Inspects the image `name`, a reference or an image ID; `None` if the daemon has none of that name.
     ///
     /// # Errors
-    /// The daemon is gone, or answers with something else than an image.
+    /// The daemon does not answer, or not with an image.
     pub fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DockerError> {
         let doing = || format!("inspect `{name}`");
         match self.ask(self.client.inspect_image(name)) {
@@ -147,10 +147,10 @@ impl Daemon {
         }
     }
 
-    /// Gives the image `id` the tag of `reference`, and takes it from the image that had it.
+    /// Gives the image `id` the tag of `reference`. An image that had the tag loses it.
     ///
     /// # Errors
-    /// `reference` has no tag, the daemon has no such image, or it is gone.
+    /// `reference` has no tag, the daemon has no such image, or it does not answer.
     pub fn tag(&self, id: &Digest, reference: &Reference) -> Result<(), DockerError> {
         let doing = || format!("tag `{id}` as `{reference}`");
         let Some(tag) = &reference.tag else {
@@ -167,10 +167,10 @@ impl Daemon {
             .map_err(|error| self.failed(&error, doing))
     }
 
-    /// Takes the tag of `reference` away, if it is there; the image stays as long as it has another.
+    /// Removes the tag of `reference`, if it exists. The image is kept as long as it has another tag.
     ///
     /// # Errors
-    /// The daemon refuses, or is gone.
+    /// The daemon refuses, or does not answer.
     pub fn untag(&self, reference: &Reference) -> Result<(), DockerError> {
         let options = RemoveImageOptionsBuilder::default().noprune(true).build();
         let name = reference.to_string();
@@ -183,7 +183,7 @@ impl Daemon {
         }
     }
 
-    /// Waits for the answer to a question that needs no work.
+    /// Waits for an answer that needs no work.
     pub(super) fn ask<T>(
         &self,
         question: impl Future<Output = Result<T, bollard::errors::Error>>,
@@ -210,7 +210,7 @@ impl Daemon {
         }
     }
 
-    /// The image `id`, which the daemon says that it made for `reference`.
+    /// The image `id`, which the daemon reports to have made for `reference`.
     pub(super) fn inspect_made(
         &self,
         id: &Digest,
@@ -235,7 +235,7 @@ fn client(host: &Host, api_version: &ClientVersion) -> Result<Docker, bollard::e
             address,
             certificates,
         } => {
-            // This fails where a provider is installed already, which is as good.
+            // This fails if a provider is already installed, which is fine.
             let _ = rustls::crypto::ring::default_provider().install_default();
             Docker::connect_with_ssl(
                 address,
@@ -251,8 +251,8 @@ fn client(host: &Host, api_version: &ClientVersion) -> Result<Docker, bollard::e
 
 /// The same client with `registry_auth` as its `X-Registry-Auth` and the negotiated API version in its paths.
 ///
-/// bollard does neither well: it encodes credentials in a base64 alphabet that daemons do not decode, whereupon they go
-/// on without credentials; and it leaves the version out of the path, which means the daemon's newest version.
+/// bollard gets both wrong. It encodes credentials in a base64 alphabet that daemons do not decode, so that they
+/// continue without credentials. And it leaves the version out of the path, which means the daemon's newest version.
 pub(super) fn asking(client: &Docker, registry_auth: Option<&str>) -> Docker {
     let version = client.client_version();
     let registry_auth = registry_auth.map(str::to_owned);
@@ -286,7 +286,7 @@ fn natural_builder(ping: Ping) -> BuilderKind {
     }
 }
 
-/// What an inspection answered; the error says what is missing in it.
+/// The image in the answer to an inspection; the error says what is missing in it.
 fn info(answer: ImageInspect) -> Result<ImageInfo, String> {
     let id = answer.id.ok_or("the answer has no image ID")?;
     let layers = answer.root_fs.and_then(|root| root.layers);
@@ -297,7 +297,7 @@ fn info(answer: ImageInspect) -> Result<ImageInfo, String> {
         .collect::<Result<_, _>>()?;
     Ok(ImageInfo {
         id: image_id(&id).ok_or_else(|| format!("`{id}` is not an image ID"))?,
-        // Not parsed: a daemon may have images of platforms that nobody can build for.
+        // Not parsed: a daemon may have images of platforms that sparkpack cannot build for.
         platform: Platform::normal(
             answer.os.unwrap_or_default(),
             answer.architecture.unwrap_or_default(),

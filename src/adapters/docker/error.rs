@@ -18,7 +18,7 @@ use crate::{
 /// Why the daemon could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerError {
-    /// Nobody answers as a daemon.
+    /// No daemon answers.
     #[error("cannot reach the Docker daemon at `{host}`: {reason}")]
     Unreachable {
         /// The address.
@@ -28,81 +28,81 @@ pub enum DockerError {
         /// Why.
         reason: Unreachable,
     },
-    /// A registry demands other credentials, or its user may not do this.
+    /// A registry demands other credentials, or does not allow the user to do this.
     #[error("cannot {verb} `{reference}`: not signed in to `{}`, or not allowed: {message}", reference.repository.registry)]
     Unauthorized {
         /// `push` or `pull`.
         verb: &'static str,
-        /// What was to be moved.
+        /// The image to be moved.
         reference: Box<Reference>,
-        /// The daemon's words.
+        /// The daemon's message.
         message: String,
     },
     /// The daemon could not push.
     #[error("cannot push `{reference}`: {message}")]
     Push {
-        /// What was to be pushed.
+        /// The image to be pushed.
         reference: Box<Reference>,
-        /// The daemon's words.
+        /// The daemon's message.
         message: String,
     },
     /// The daemon could not pull.
     #[error("cannot pull `{reference}`: {message}")]
     Pull {
-        /// What was to be pulled.
+        /// The image to be pulled.
         reference: Box<Reference>,
-        /// The daemon's words.
+        /// The daemon's message.
         message: String,
     },
-    /// The daemon said no to something else.
+    /// The daemon refused another request.
     #[error("the Docker daemon could not {doing}: {message}")]
     Answer {
-        /// What it was asked for, as a verb with its object.
+        /// The request, as a verb with its object.
         doing: String,
-        /// Its words.
+        /// The daemon's message.
         message: String,
     },
-    /// The image is another than the one that was asked for.
+    /// The image is not the one that was asked for.
     #[error(transparent)]
     Mismatch(#[from] ImageMismatch),
-    /// The labels cannot be handed to a daemon.
+    /// The labels cannot be passed to a daemon.
     #[error("`{reference}` cannot have its labels: {message}")]
     Labels {
-        /// The image that was to have them.
+        /// The image that should have them.
         reference: Box<Reference>,
         /// What is wrong with them.
         message: String,
     },
-    /// The context could not be read. This comes instead of the daemon's complaint about the half that it got.
+    /// The context could not be read. This error replaces the daemon's complaint about an incomplete context.
     #[error("cannot send the files of `{reference}`: {error}")]
     Archive {
         /// The image that the context is for.
         reference: Box<Reference>,
-        /// What is wrong with them.
+        /// Why it could not be read.
         #[source]
         error: ArchiveError,
     },
 }
 
-/// Why nobody answers as a daemon.
+/// Why no daemon answers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreachable {
-    /// Nothing lies where the socket should be.
+    /// There is no socket at the path.
     #[error("there is no such socket")]
     NoSocket {
-        /// A socket of a daemon without root that is there.
+        /// The socket of a rootless daemon, if there is one.
         other: Option<PathBuf>,
     },
     /// The socket is there, but this user may not connect to it.
     #[error("permission denied")]
     Denied,
-    /// Nobody listens.
+    /// No process listens at the address.
     #[error("connection refused")]
     Refused,
-    /// The path of the socket is something else, such as a file.
+    /// The path is not a socket, but for example a file.
     #[error("it is not a socket")]
     NotASocket,
-    /// Something answers that is not a daemon.
+    /// The answer is not that of a daemon.
     #[error("what answers there is not Docker's API ({0})")]
     NotDocker(String),
     /// The connection to another machine would not be encrypted.
@@ -111,19 +111,19 @@ pub enum Unreachable {
     /// The daemon is on another machine, and the command must not use the network.
     #[error("it is asked over the network")]
     Network,
-    /// The address has no form that is understood.
+    /// The address has an unknown form.
     #[error("it is not an address of the forms `unix://PATH` and `tcp://HOST:PORT`")]
     NotAnAddress,
     /// The Docker context in use cannot be read.
     #[error("there is no such context ({0})")]
     NoContext(String),
-    /// No answer in time.
+    /// There was no answer in time.
     #[error("no answer in time")]
     Silent,
     /// One side does not accept the other's certificate.
     #[error("no TLS connection ({0})")]
     Tls(String),
-    /// Anything else: most often the daemon was stopped while it worked.
+    /// Anything else; most often the daemon was stopped during a request.
     #[error("the connection broke ({0})")]
     Lost(String),
 }
@@ -144,7 +144,7 @@ impl DockerError {
         }
     }
 
-    /// What to type or to change, where it is known.
+    /// What to type or to change, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -230,7 +230,7 @@ impl Unreachable {
         }
     }
 
-    /// Why a request to `address` brought no answer of a daemon.
+    /// Why a request to `address` got no answer from a daemon.
     pub(super) fn of(error: &bollard::errors::Error, address: &Address) -> Self {
         use bollard::errors::Error;
         match error {
@@ -302,10 +302,10 @@ fn causes(error: &bollard::errors::Error) -> Vec<&(dyn std::error::Error + 'stat
     iter::successors(Some(first), |cause| cause.source()).collect()
 }
 
-/// The messages of a stream, without bollard's error for a last line end that comes in a packet of its own.
+/// The messages of a stream, without bollard's error for a last line end that arrives in a packet of its own.
 ///
-/// bollard takes that line end for the beginning of another line. A connection that is cut gives another error. Callers
-/// judge by the messages themselves whether the last one came.
+/// bollard takes that line end for the beginning of another line. A connection that breaks gives a different error.
+/// Callers see from the messages whether the last one arrived.
 pub(super) fn messages<T>(
     stream: impl Stream<Item = Result<T, bollard::errors::Error>>,
 ) -> impl Stream<Item = Result<T, bollard::errors::Error>> {
@@ -319,7 +319,7 @@ pub(super) fn messages<T>(
     Box::pin(stream.take_while(move |item| ready(goes_on(item))))
 }
 
-/// The daemon's own message; `None` where the connection failed.
+/// The daemon's own message; `None` if the connection failed.
 pub(super) fn said(error: &bollard::errors::Error) -> Option<String> {
     use bollard::errors::Error;
     let message = match error {

@@ -1,4 +1,4 @@
-//! Which daemon is meant, by the rules of the `docker` command.
+//! Finds the daemon to use, by the rules of the `docker` command.
 
 use std::{net::IpAddr, path::PathBuf};
 
@@ -25,19 +25,19 @@ pub(super) struct DockerEnvironment {
     pub(super) certificates: Option<PathBuf>,
     /// `DOCKER_CONFIG`, else `~/.docker`.
     pub(super) configuration: Option<PathBuf>,
-    /// `XDG_RUNTIME_DIR`: daemons without root put their sockets there.
+    /// `XDG_RUNTIME_DIR`, in which rootless daemons have their sockets.
     pub(super) runtime_folder: Option<PathBuf>,
-    /// `DOCKER_BUILDKIT`; `None` where it is not a truth value.
+    /// `DOCKER_BUILDKIT`; `None` if it is not a truth value.
     pub(super) buildkit: Option<bool>,
     /// `SPARKPACK_PLAIN_DOCKER`: whether TCP without TLS to another machine is allowed.
     pub(super) plain: bool,
 }
 
-/// A daemon's address and who named it.
+/// A daemon's address, and the setting that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Host {
     pub(super) address: Address,
-    /// As it was written.
+    /// The address as it is written.
     pub(super) text: String,
     /// `DOCKER_HOST` or a context; `None` for the default socket.
     pub(super) named_by: Option<String>,
@@ -96,10 +96,10 @@ impl DockerEnvironment {
         }
     }
 
-    /// The daemon that is meant.
+    /// The daemon to use.
     ///
     /// # Errors
-    /// The address cannot be used, or the context that was asked for is not there.
+    /// The address cannot be used, or the context that is asked for does not exist.
     pub(super) fn host(&self) -> Result<Host, DockerError> {
         if let Some(text) = &self.host {
             let certificates = self.tls.then(|| self.certificates()).flatten();
@@ -121,7 +121,7 @@ impl DockerEnvironment {
     fn context_name(&self) -> Option<String> {
         let configured = || {
             let file = self.configuration.as_ref()?.join("config.json");
-            // A broken file is an error of `adapters::credentials`, which reads it too.
+            // A broken file is an error of `adapters::credentials`, which reads it as well.
             let text = fs_err::read_to_string(file).ok()?;
             let configuration: ConfigFile = serde_json::from_str(&text).ok()?;
             configuration.current_context

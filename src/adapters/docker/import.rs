@@ -1,4 +1,4 @@
-//! Imports: files become an image of one layer.
+//! Imports: files become an image with one layer.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ use crate::{
 };
 
 impl Daemon {
-    /// Makes an image of one layer that holds `entries`, without running anything.
+    /// Makes an image with a single layer of `entries`; nothing is executed.
     ///
-    /// The daemon writes the time into the config: each import has another image ID, but the same layer.
+    /// The daemon writes the time into the config, so each import has another image ID, but the same layer.
     ///
     /// # Errors
-    /// [`DockerError::Archive`] where an entry cannot be read, [`DockerError::Mismatch`] where the daemon is too old to
+    /// [`DockerError::Archive`] if an entry cannot be read, [`DockerError::Mismatch`] if the daemon is too old to
     /// import for another platform than its own.
     pub fn import(
         &self,

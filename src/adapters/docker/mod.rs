@@ -1,7 +1,7 @@
 //! The Docker daemon, or a program with its API such as Podman: builds, imports, pushes, pulls, tags, inspects.
 //!
-//! `daemon` connects and inspects, `host` says which daemon is meant, `ping` asks what it is; `buildkit` and `classic` are
-//! its two builders, and `output` reads what they tell; `transfer` pushes and pulls.
+//! `host` finds the daemon's address, `daemon` connects and inspects, and `ping` asks for the daemon's version.
+//! `buildkit` and `classic` are its two builders, and `output` reads their messages. `transfer` pushes and pulls.
 
 mod address;
 mod build;

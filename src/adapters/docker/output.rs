@@ -1,4 +1,4 @@
-//! Reads a builder's messages: steps, lines that they print, the image that was made, the step that failed.
+//! Reads a builder's messages: the steps, their output, the image, the failed step.
 
 pub(super) mod log;
 pub(super) mod trace;
@@ -17,7 +17,7 @@ pub(super) trait Output {
     /// Reads one message, and sends what is new in it to `events`.
     fn take(&mut self, message: BuildInfo, events: &mut dyn FnMut(BuildEvent));
 
-    /// The image that was made, once the builder has said that it is done.
+    /// The image, once the builder has reported success.
     fn image(&self) -> Option<&str>;
 
     /// The step that failed, as far as it is known.
@@ -44,7 +44,7 @@ fn hint(message: &str) -> Option<String> {
     })
 }
 
-/// One instruction of a Dockerfile that runs or has run.
+/// One instruction of a Dockerfile that is running or has run.
 #[derive(Debug, Default)]
 pub(super) struct BuildStep {
     instruction: String,
@@ -64,7 +64,7 @@ impl BuildStep {
     }
 }
 
-/// What a step printed: the last lines, and the beginning of one that is not yet whole.
+/// The output of a step: the last lines, and the beginning of an incomplete one.
 #[derive(Debug, Default)]
 struct Printed {
     lines: VecDeque<String>,
@@ -72,7 +72,7 @@ struct Printed {
 }
 
 impl Printed {
-    /// Adds bytes; gives the lines that they complete.
+    /// Adds bytes, and returns the lines that they complete.
     fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         self.open.extend_from_slice(bytes);
         let Some(end) = self.open.iter().rposition(|byte| *byte == b'\n') else {
@@ -94,13 +94,13 @@ impl Printed {
         self.lines.drain(..surplus);
     }
 
-    /// The last line, where it has no line end.
+    /// The last line, if it has no line end.
     fn take_open(&mut self) -> Option<String> {
         let open = std::mem::take(&mut self.open);
         Some(line(&open)).filter(|line| !line.is_empty())
     }
 
-    /// The last lines, also one that has no line end.
+    /// The last lines, including one without a line end.
     fn last(&self) -> Vec<String> {
         let open = Some(line(&self.open)).filter(|line| !line.is_empty());
         let lines: Vec<String> = self.lines.iter().cloned().chain(open).collect();
@@ -108,7 +108,7 @@ impl Printed {
     }
 }
 
-/// A line as a terminal shows it: what stands after its last carriage return.
+/// A line as a terminal shows it: the text after its last carriage return.
 fn line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end();

@@ -1,7 +1,8 @@
-//! Asks a daemon what it is: its API version, its system, whether it is Podman.
+//! Asks a daemon for its API version and its system, and whether it is Podman.
 //!
 //! `/version` takes dockerd ten milliseconds, since it asks other programs for their versions. The headers of `/_ping`
-//! say all that is needed in less than one. Where anything about them is odd, `/version` is asked after all.
+//! have everything that is needed and take less than one. If they are unusual in any way, `/version` is asked after
+//! all.
 
 use std::{
     io::{Read, Write},
@@ -18,17 +19,17 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// The longest answer to a ping that is read, in bytes.
 const LIMIT: u64 = 16 * 1024;
 
-/// What a daemon is.
+/// The properties of a daemon.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ping {
-    /// The version of the API that both sides speak.
+    /// The newest version of the API that both sides support.
     pub(super) api_version: ClientVersion,
     pub(super) is_linux: bool,
     pub(super) is_podman: bool,
 }
 
 impl Ping {
-    /// From the headers that answer a ping at a socket; `None` where they do not say everything.
+    /// Reads the headers of a ping at a socket; `None` if they lack something.
     pub(super) fn by_ping(socket: &Path) -> Option<Self> {
         let begun = Instant::now();
         let mut stream = UnixStream::connect(socket).ok()?;
@@ -74,7 +75,7 @@ impl Ping {
         })
     }
 
-    /// From the answer to `/version`.
+    /// Reads the answer to `/version`.
     pub(super) fn of_version(version: &SystemVersion) -> Result<Self, Error> {
         let components = version.components.iter().flatten();
         let mut names = components.map(|component| component.name.as_str());
@@ -87,7 +88,7 @@ impl Ping {
     }
 }
 
-/// The newest version of the API that both sides speak; `text` is the daemon's newest.
+/// The newest version of the API that both sides support; `text` is the daemon's newest.
 fn api_version(text: &str) -> Option<ClientVersion> {
     let (major, minor) = text.split_once('.')?;
     let theirs = ClientVersion {

@@ -1,4 +1,4 @@
-//! Request bodies that are a tar, sent while it is written: a context of any size takes one mebibyte of memory.
+//! Request bodies that are a tar, sent while it is written: a context of any size needs one mebibyte of memory.
 
 use std::{
     io::{self, Write},
@@ -27,11 +27,11 @@ const CHUNK: usize = 128 << 10;
 /// How many chunks may wait for the daemon.
 const WAITING: usize = 8;
 
-/// Lets `exchange` send a tar of `entries` and `folders` as the body that it is given.
+/// Calls `exchange` with a body that is a tar of `entries` and `folders`.
 ///
 /// # Errors
-/// An input could not be read or has changed. The body then ends with an error, so that no daemon takes the part for
-/// the whole. A daemon that stops reading is no error here: its answer says why.
+/// An input could not be read or has changed. The body then ends with an error, so that no daemon takes the incomplete
+/// tar for the whole. A daemon that stops reading is no error here: its answer says why.
 pub(super) fn send<T>(
     entries: &[Entry],
     folders: &[&str],
@@ -83,7 +83,7 @@ struct ChunkWriter {
     sender: Sender<Bytes>,
     buffer: BytesMut,
     pipe: Arc<Pipe>,
-    /// Whether the other end takes no more.
+    /// Whether the other end accepts no more bytes.
     refused: bool,
 }
 
@@ -93,7 +93,7 @@ pub(super) struct TarBody {
     ended: bool,
 }
 
-/// Says how much of a body was sent.
+/// Reports how much of a body was sent.
 pub(super) struct Meter(Arc<Pipe>);
 
 fn pipe() -> (ChunkWriter, TarBody) {

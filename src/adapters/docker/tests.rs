@@ -1,6 +1,6 @@
-//! Against the daemon of this machine, against a registry of its own, and against daemons that misbehave.
+//! Tests against this machine's daemon with a registry of its own, and against fake daemons that misbehave.
 //!
-//! `scripts/test` installs and starts what they need. Images carry names of `dockertest` and are removed.
+//! `scripts/test` installs and starts what they need. The images have names with `dockertest`, and are removed.
 
 mod misbehaving;
 mod transfer;
@@ -25,7 +25,7 @@ use crate::{
 
 const BUILDERS: [BuilderKind; 2] = [BuilderKind::BuildKit, BuilderKind::Classic];
 
-/// The daemon, and the images that are removed again.
+/// The daemon, and the images that have to be removed.
 struct DaemonFixture {
     daemon: Daemon,
     images: Vec<String>,
@@ -33,7 +33,7 @@ struct DaemonFixture {
 }
 
 impl DaemonFixture {
-    /// The daemon must be there: `scripts/test` starts one.
+    /// Expects a daemon: `scripts/test` starts one.
     fn new(builder: Option<BuilderKind>) -> Self {
         let environment = DockerEnvironment {
             buildkit: builder.map(|builder| builder == BuilderKind::BuildKit),
@@ -59,7 +59,7 @@ impl DaemonFixture {
         name.parse().unwrap()
     }
 
-    /// Labels by which images that got no name are found again.
+    /// Labels by which images without a name are found again.
     fn labels(&mut self) -> BTreeMap<String, String> {
         let key = "dev.sparkpack.dockertest".to_owned();
         let value = format!("{:?}-{}", self.daemon.builder, std::process::id());
@@ -81,7 +81,7 @@ impl DaemonFixture {
     fn remove(&self, name: &str) {
         let options = RemoveImageOptionsBuilder::default().force(true).build();
         let client = self.daemon.client.clone();
-        // It may be gone already.
+        // The image may be gone already.
         let _ = self
             .daemon
             .ask(client.remove_image(name, Some(options), None));
@@ -122,7 +122,7 @@ impl Drop for DaemonFixture {
     fn drop(&mut self) {
         // Children first: a parent with children only loses its name.
         self.images.iter().rev().for_each(|name| self.remove(name));
-        // Twice: a parent can go only after its children.
+        // Twice, because a parent can be removed only after its children.
         for label in self.label.iter().chain(&self.label) {
             self.remove_labelled(label);
         }
@@ -137,7 +137,7 @@ fn request(reference: &Reference, dockerfile: &str, mut entries: Vec<Entry>) -> 
     }
 }
 
-/// The code of what stopped a build.
+/// The code of a build's error.
 fn code(error: &BuildError) -> &'static str {
     match error {
         BuildError::Failed { .. } => "E602",
@@ -442,7 +442,7 @@ fn an_image_of_another_platform_gets_no_name() {
         request.labels = labels.clone();
         request.platform = foreign.clone();
         let (result, _) = fixture.build(&request);
-        // One takes the native parent, the other looks for a foreign one in the registry, which is not there.
+        // One builder uses the native parent; the other looks for a foreign one in the registry, which does not exist.
         let error = result.unwrap_err();
         let wanted = ["E602", "E606"][usize::from(builder == BuilderKind::Classic)];
         assert_eq!(code(&error), wanted, "{builder:?}: {error:?}");

@@ -14,10 +14,10 @@ use super::{
 };
 use crate::image::{ImageMismatch, Platform, Reference};
 
-/// `{}` in base64: daemons demand the header also where there are no credentials.
+/// `{}` in base64: daemons require the header even without credentials.
 const ANONYMOUS: &str = "e30=";
 
-/// What a push or a pull tells while it runs.
+/// The progress of a push or a pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferEvent {
     /// A line for people, of one layer or of the whole.
@@ -32,10 +32,10 @@ pub enum TransferEvent {
 }
 
 impl Daemon {
-    /// Pushes the image that has the tag of `reference`; `registry_auth` is the ready `X-Registry-Auth`, or empty.
+    /// Pushes the image with the tag of `reference`; `registry_auth` is the value of `X-Registry-Auth`, or empty.
     ///
     /// # Errors
-    /// [`DockerError::Unauthorized`] where the registry demands other credentials, else [`DockerError::Push`].
+    /// [`DockerError::Unauthorized`] if the registry demands other credentials, else [`DockerError::Push`].
     pub fn push(
         &self,
         reference: &Reference,
@@ -76,11 +76,11 @@ impl Daemon {
         }
     }
 
-    /// Pulls `reference` for `platform`, by its digest where it has one; `registry_auth` as in [`push`](Self::push).
+    /// Pulls `reference` for `platform`, by digest if it has one; `registry_auth` as in [`push`](Self::push).
     ///
     /// # Errors
-    /// [`DockerError::Unauthorized`] where the registry demands other credentials, [`DockerError::Mismatch`] where the
-    /// image is of another platform, else [`DockerError::Pull`].
+    /// [`DockerError::Unauthorized`] if the registry demands other credentials, [`DockerError::Mismatch`] if the image
+    /// is for another platform, else [`DockerError::Pull`].
     pub fn pull(
         &self,
         reference: &Reference,
@@ -94,7 +94,7 @@ impl Daemon {
         };
         let digest = reference.digest.as_ref().map(ToString::to_string);
         let Some(version) = digest.or_else(|| reference.tag.clone()) else {
-            // Without either the daemon would pull all of the repository's tags.
+            // With neither tag nor digest, the daemon would pull all tags of the repository.
             return Err(failed(
                 "the reference has neither tag nor digest".to_owned(),
             ));
@@ -165,7 +165,7 @@ fn push_error(reference: &Reference, message: String) -> DockerError {
     }
 }
 
-/// Whether a registry refused the credentials, which daemons say only by a text.
+/// Whether a registry refused the credentials, which a daemon's answer shows only in its text.
 fn is_about_credentials(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     let texts = [
@@ -187,8 +187,8 @@ struct LayerProgress {
 }
 
 impl LayerProgress {
-    /// Counts one message about `layer`. A push does not name the layer; its size then stands for its name, which is
-    /// good enough for a progress bar.
+    /// Counts one message about `layer`. A push does not name the layer, so its size is used as its name, which is good
+    /// enough for a progress bar.
     fn take(
         &mut self,
         layer: Option<String>,

@@ -1,4 +1,4 @@
-//! A daemon in memory, beside a registry in memory.
+//! A daemon in memory, connected to a registry in memory.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,7 +17,7 @@ use crate::{
     project::tree::Entry,
 };
 
-/// A daemon whose pushes and pulls reach one registry, whatever a reference says.
+/// A daemon whose pushes and pulls go to one registry, whatever host a reference has.
 #[derive(Clone)]
 pub(crate) struct DaemonInMemory {
     pub(crate) images: InMemory<ImageInfo>,
@@ -28,14 +28,14 @@ pub(crate) struct DaemonInMemory {
 
 #[derive(Default)]
 struct DaemonState {
-    /// What was moved or taken away, in sequence.
+    /// The moves and removals, in sequence.
     moved: Vec<String>,
-    /// What the next pushes and pulls fail with, and whether the tag is gone afterwards.
+    /// The errors of the next pushes and pulls, each with whether the tag is gone afterwards.
     faults: VecDeque<(DockerError, bool)>,
 }
 
 impl DaemonInMemory {
-    /// An empty daemon beside `registry`.
+    /// An empty daemon, connected to `registry`.
     pub(crate) fn beside(registry: &InMemory<RegistryImage>) -> Self {
         let images = InMemory::default();
         Self {
@@ -46,17 +46,17 @@ impl DaemonInMemory {
         }
     }
 
-    /// What was pushed, pulled, imported and untagged since the last call, in sequence.
+    /// The pushes, pulls, imports and removed tags since the last call, in sequence.
     pub(crate) fn moved(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().moved)
     }
 
-    /// Lets the next push or pull fail.
+    /// Makes the next push or pull fail.
     pub(crate) fn fail_next_move(&self, error: DockerError) {
         self.state.lock().unwrap().faults.push_back((error, false));
     }
 
-    /// Lets the next push fail because somebody took its tag away.
+    /// Makes the next push fail because somebody removed its tag.
     pub(crate) fn lose_next_tag(&self) {
         let error = DockerError::Answer {
             doing: "push".to_owned(),
@@ -65,7 +65,7 @@ impl DaemonInMemory {
         self.state.lock().unwrap().faults.push_back((error, true));
     }
 
-    /// Notes a move of `reference`, or fails.
+    /// Records a move of `reference`, or fails.
     fn note_move(&self, verb: &str, reference: &Reference) -> Result<(), DockerError> {
         let mut state = self.state.lock().unwrap();
         state.moved.push(format!("{verb} {reference}"));

@@ -16,7 +16,7 @@ use crate::{
     image::{Digest, Platform, Reference},
 };
 
-/// A registry that has images, documents beside them, and indexes of which only the listing is known.
+/// A registry with images, documents beside them, and indexes that have only a listing.
 #[derive(Clone, Default)]
 pub(crate) struct RegistryInMemory {
     pub(crate) images: InMemory<RegistryImage>,
@@ -27,14 +27,14 @@ pub(crate) struct RegistryInMemory {
 struct RegistryState {
     listings: BTreeMap<String, Listing>,
     documents: BTreeMap<String, Vec<u8>>,
-    /// The references whose digests were asked for, in sequence: by a HEAD, or by a GET.
+    /// The references whose digests were asked for, by HEAD or GET, in sequence.
     asked: Vec<String>,
-    /// What the next questions for digests and the next documents fail with.
+    /// The errors of the next requests for digests and of the next documents.
     errors: VecDeque<RegistryError>,
     names_no_digest: bool,
 }
 
-/// What a registry says that does not allow something.
+/// The error of a registry that denies access.
 pub(crate) fn denied() -> RegistryError {
     RegistryError::Denied {
         action: "do it".to_owned(),
@@ -43,7 +43,7 @@ pub(crate) fn denied() -> RegistryError {
     }
 }
 
-/// What is said of a registry that does not answer.
+/// The error of a registry that does not answer.
 pub(crate) fn unreachable() -> RegistryError {
     RegistryError::Unreachable {
         action: "do it".to_owned(),
@@ -54,7 +54,7 @@ pub(crate) fn unreachable() -> RegistryError {
     }
 }
 
-/// What a registry says that does not take something.
+/// The error of a registry that refuses content.
 pub(crate) fn refused() -> RegistryError {
     RegistryError::Refused {
         action: "do it".to_owned(),
@@ -68,17 +68,17 @@ impl RegistryInMemory {
         self.state.lock().unwrap()
     }
 
-    /// Lets a reference stand for an index, or for one manifest.
+    /// Sets the listing of a reference: an index or a single manifest.
     pub(crate) fn list(&self, reference: &str, listing: Listing) {
         self.state().listings.insert(reference.to_owned(), listing);
     }
 
-    /// Lets the next question for a digest, or the next document, fail.
+    /// Makes the next request for a digest, or the next document, fail.
     pub(crate) fn fail_next(&self, error: RegistryError) {
         self.state().errors.push_back(error);
     }
 
-    /// Lets the answers to HEAD requests name no digest.
+    /// Makes the answers to HEAD requests name no digest.
     pub(crate) fn name_no_digest(&self) {
         self.state().names_no_digest = true;
     }

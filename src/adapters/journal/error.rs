@@ -8,31 +8,31 @@ use std::{
 use super::names::COMMITTED;
 use crate::code::Code;
 
-/// Why files were not replaced, or not all yet.
+/// Why files were not replaced, or not all of them yet.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplaceError {
-    /// The disk's reason.
+    /// A file operation failed.
     #[error("{} cannot be {what}: {error}{}", path.display(), free.map(room).unwrap_or_default())]
     Disk {
-        /// What was tried: `written` and the like.
+        /// What could not be done, as a participle: `written` and the like.
         what: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
-        /// The room on a disk that is full, in bytes.
+        /// The free bytes of a full disk.
         free: Option<u64>,
     },
-    /// It was decided that all files change, and they do not yet.
+    /// The change was committed, but not all files are replaced yet.
     #[error("{0}\nsome files are already new; the next run completes the others")]
     Unfinished(Box<ReplaceError>),
-    /// Somebody else changed a file in the meantime.
+    /// Another program changed a file in the meantime.
     #[error("{} was changed while sparkpack ran\nno file was written", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
     },
-    /// Two paths lead to one file that would have to be two.
+    /// Two paths lead to the same file, but have different new contents.
     #[error("{} and {} are one file, and would have to differ", first.display(), second.display())]
     Twice {
         /// One path.
@@ -43,7 +43,7 @@ pub enum ReplaceError {
     /// A living process has a journal here.
     #[error("another sparkpack is changing files in this project")]
     Busy,
-    /// A journal that sparkpack did not write so.
+    /// A journal that sparkpack cannot have written.
     #[error("{} is not to be trusted: {reason}", path.display())]
     Journal {
         /// The journal.
@@ -71,7 +71,7 @@ pub(super) fn cannot(
     }
 }
 
-/// The bytes that are free where `path` lies.
+/// The free bytes on the disk of `path`.
 fn free(path: &Path) -> Option<u64> {
     let folder = crate::adapters::store::folder_of(path);
     let found = rustix::fs::statvfs(folder).ok()?;
@@ -83,7 +83,7 @@ fn room(free: u64) -> String {
 }
 
 impl ReplaceError {
-    /// The code that documentation and scripts can name.
+    /// The code, by which documentation and scripts refer to the error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -96,7 +96,7 @@ impl ReplaceError {
         }
     }
 
-    /// The disk's own error, where it is one.
+    /// The system's error, if a file operation failed.
     #[must_use]
     pub fn disk(&self) -> Option<&io::Error> {
         match self {

@@ -1,4 +1,4 @@
-//! The names of a journal, before and after it is decided.
+//! The names of a journal, before and after its change is committed.
 
 /// The journal of a change that can still be undone.
 pub(super) const BEGUN: &str = ".sparkpack-journal";

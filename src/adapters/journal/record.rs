@@ -1,4 +1,4 @@
-//! A journal's bytes: a line that names the form, a line of JSON, and a line with the digest of both.
+//! The bytes of a journal: a line that names the format, a line of JSON, and a line with the digest of both.
 
 use std::path::{Component, Path};
 
@@ -9,37 +9,36 @@ use crate::{adapters::store::TEMPORARY, image::Digest};
 
 const MAGIC: &str = "sparkpack journal 1\n";
 
-/// What a journal says of one file.
+/// A journal's entry for one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JournalEntry {
-    /// Below the project's root; links are not resolved, so that a project may be moved.
+    /// Relative to the project's root, with symbolic links unresolved, so that a project may be moved.
     pub(super) path: String,
     /// The name of the new content, beside the file.
     pub(super) temporary: String,
-    /// The digest of the content before; nothing where there was no file.
+    /// The digest of the old content; `None` if there was no file.
     pub(super) old: Option<Digest>,
 }
 
-/// Why bytes are no journal.
+/// Why bytes are not a valid journal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
-    /// It was not written to its end.
+    /// It was not written completely.
     Torn,
-    /// It is whole, and says what no run says.
+    /// It is complete, but no run would write it.
     Untrue(String),
 }
 
 pub(super) fn to_bytes(entries: &[&JournalEntry]) -> Vec<u8> {
-    // Text, digests and lists of them always have a JSON form.
+    // Serialising text, digests and lists cannot fail.
     let json = serde_json::to_string(entries).unwrap_or_default();
     let text = format!("{MAGIC}{json}\n");
     let digest = Digest::of(text.as_bytes());
     format!("{text}{digest}\n").into_bytes()
 }
 
-/// The entries of a journal, each of which stays in the folder of its file; `outside` says which files may lie outside
-/// the project.
+/// Parses a journal. A file may lie outside of the project only if `outside` accepts its path.
 pub(super) fn parse(
     bytes: &[u8],
     outside: &dyn Fn(&str) -> bool,
@@ -56,7 +55,7 @@ pub(super) fn parse(
     Ok(entries)
 }
 
-/// The text in front of the digest, if that is right.
+/// The text before the digest, if the digest is right.
 fn checked(bytes: &[u8]) -> Option<&str> {
     let text = str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
     let end = text.rfind('\n')? + 1;
@@ -76,7 +75,7 @@ impl JournalEntry {
         }
         let rest = self.temporary.strip_prefix(TEMPORARY).unwrap_or_default();
         let is_name = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        // The journals' own names are made of letters as well.
+        // The names of the journals themselves would pass the test of the characters.
         if !is_name || [BEGUN, COMMITTED].contains(&self.temporary.as_str()) {
             return Err(format!("`{}` is not what it would write", self.temporary));
         }

@@ -1,4 +1,4 @@
-//! What becomes of a journal that a killed run left.
+//! Recovery from a journal that a killed run left.
 
 use std::{
     fmt,
@@ -16,20 +16,20 @@ use super::{
 };
 use crate::adapters::store::{self, Hold};
 
-/// A larger file is no journal of ours, in bytes.
+/// The size limit in bytes: a larger file is no journal.
 const LIMIT: u64 = 64 << 20;
 
-/// How often a journal that a living process holds is looked at again, and after what time.
+/// How often to look again at a journal that a living process holds, and how long to wait each time.
 const PATIENCE: (u32, Duration) = (500, Duration::from_millis(20));
 
-/// What a killed run had left, and what became of it.
+/// The result of a recovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recovered {
-    /// No file had been changed, and none is.
+    /// No file was changed: the change is undone.
     Undone,
-    /// All files are new; these were not yet.
+    /// All files are replaced; these were not yet.
     Completed(Vec<PathBuf>),
-    /// Not all files are new, for somebody has edited these in the meantime.
+    /// The change is given up, because these files were edited in the meantime.
     GivenUp(Vec<PathBuf>),
 }
 
@@ -57,16 +57,16 @@ impl fmt::Display for Recovered {
     }
 }
 
-/// Undoes or completes what a killed run has begun in the project in `root`. `outside` says of a path with `..` from
-/// `root` whether a run may have changed it.
+/// Undoes or completes the change that a killed run began in the project in `root`. `outside` tells whether a run may
+/// have changed a path that leads out of `root` by `..`.
 ///
 /// # Errors
-/// The disk's; a journal that no run has written; one that a living process does not let go of.
+/// The disk's; a journal that no run has written; one that a living process keeps locked.
 pub fn recover(
     root: &Path,
     outside: &dyn Fn(&str) -> bool,
 ) -> Result<Option<Recovered>, ReplaceError> {
-    // In this order: while one waits for a journal that can be undone, it may be committed.
+    // In this order: a journal that can be undone may be committed while this process waits for it.
     let begun = Found::open(root, BEGUN)?;
     let undone = begun.map(|found| found.undo(root, outside)).transpose()?;
     let committed = Found::open(root, COMMITTED)?;
@@ -74,13 +74,13 @@ pub fn recover(
     Ok(completed.transpose()?.or(undone))
 }
 
-/// A journal that no other process has; locked until it is dropped.
+/// A journal that no other process holds; locked until it is dropped.
 struct Found {
     file: PathBuf,
     handle: File,
 }
 
-/// What a journal says of one file, and what the disk says.
+/// An entry of a journal, with the paths on the disk.
 struct State {
     entry: JournalEntry,
     to_move: Move,
@@ -121,11 +121,11 @@ impl Found {
         }
     }
 
-    /// Takes away the new contents, then the journal.
+    /// Removes the new contents, then the journal.
     fn undo(self, root: &Path, outside: &dyn Fn(&str) -> bool) -> Result<Recovered, ReplaceError> {
         let entries = match self.entries(outside) {
             Ok(entries) => entries,
-            // It is on the disk before anything else is made.
+            // The journal is synced before anything else is written, so there is nothing to undo.
             Err(Flaw::Torn) => Vec::new(),
             Err(Flaw::Untrue(reason)) => return Err(untrue(&self.file, reason)),
         };
@@ -159,7 +159,7 @@ impl Found {
             finish(root, &moves)?;
             return Ok(Recovered::Completed(files));
         }
-        // One that is killed here must not leave a journal that asks for some of the files.
+        // Renamed first: if this run is killed here, the next one must not complete only some of the files.
         std::fs::rename(&self.file, root.join(BEGUN)).map_err(cannot("renamed", &self.file))?;
         sync_folder(root)?;
         remove(root, &states)?;
@@ -172,7 +172,7 @@ impl Found {
         for entry in entries {
             let path = root.join(&entry.path);
             let real = match real(&path) {
-                // With its folder the new content went as well.
+                // The folder is gone, and the new content with it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 found => found.map_err(cannot("found", &path))?,
             };
@@ -198,7 +198,7 @@ impl Found {
     }
 }
 
-/// Removes the new contents, then the journal of a change that can be undone.
+/// Removes the new contents, then the journal, which has its uncommitted name.
 fn remove(root: &Path, states: &[State]) -> Result<(), ReplaceError> {
     let files = states.iter().map(|state| &state.to_move.temporary);
     for file in files.chain([&root.join(BEGUN)]) {

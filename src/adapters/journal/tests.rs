@@ -5,7 +5,7 @@ use std::{
 
 use super::*;
 
-/// A project's root, with what lies in it.
+/// A project's root with its files.
 struct Project(tempfile::TempDir);
 
 impl Project {
@@ -34,7 +34,7 @@ impl Project {
         fs_err::read_to_string(self.path(path)).unwrap()
     }
 
-    /// All files with their texts, and links with what they lead to.
+    /// All files with their texts, and links with their targets.
     fn files(&self) -> BTreeMap<String, String> {
         let walk = walkdir::WalkDir::new(self.root()).into_iter();
         let files = walk
@@ -73,7 +73,7 @@ impl Project {
         replace_together(self.root(), &files)
     }
 
-    /// A change that must fail, and must not have changed anything.
+    /// A change that must fail without changing anything.
     fn refuse(&self, files: &[Replacement]) -> ReplaceError {
         let before = self.files();
         let error = replace_together(self.root(), files).unwrap_err();
@@ -85,7 +85,8 @@ impl Project {
         recover(self.root(), &|_| false)
     }
 
-    /// What a killed run leaves: a journal under this name, and the new content of each file, whose texts are old.
+    /// Leaves what a killed run leaves: a journal under this name, and new contents beside the files, whose texts are
+    /// old.
     fn leave(&self, journal: &str, files: &[&str]) {
         let entries: Vec<JournalEntry> = files
             .iter()
@@ -112,7 +113,7 @@ fn texts<'a>(files: &[(&'a str, &'a str)]) -> BTreeMap<String, String> {
     files.iter().map(owned).collect()
 }
 
-/// A folder on another file system than the usual temporary one, where there is one.
+/// A folder on another file system than the temporary one, if there is any.
 fn elsewhere() -> Option<tempfile::TempDir> {
     let here = tempfile::tempdir().unwrap();
     let there = tempfile::tempdir_in("/dev/shm").ok()?;
@@ -137,7 +138,7 @@ fn mode_and_owner_stay() {
         let project = Project::new(&[("a", "old")]);
         let permissions = std::fs::Permissions::from_mode(mode);
         fs_err::set_permissions(project.path("a"), permissions).unwrap();
-        // Only root can give the file away; elsewhere the owner is the same before and after.
+        // Only root can change the owner; for other users the test compares equal owners.
         drop(std::os::unix::fs::chown(
             project.path("a"),
             Some(65534),
@@ -164,7 +165,7 @@ fn links_stay_and_what_they_lead_to_is_replaced() {
     project.replace(&[("two", "new"), ("b", "new")]).unwrap();
     assert!(project.path("one").is_symlink() && project.path("two").is_symlink());
     assert_eq!(project.read("real/a"), "new");
-    // Twice the same file is once; but it cannot become two.
+    // The same file twice counts once, but not with two contents.
     let both = [("folder/a", "3"), ("real/a", "3")];
     project.replace(&both).unwrap();
     assert_eq!(project.read("real/a"), "3");
@@ -190,7 +191,7 @@ fn a_link_to_another_disk_stays_one() {
     project.replace(&[("a", "new"), ("link", "new")]).unwrap();
     assert!(project.path("link").is_symlink());
     assert_eq!(fs_err::read_to_string(&real).unwrap(), "new");
-    // And so for who comes after a killed run.
+    // The same holds for the recovery after a killed run.
     fs_err::write(&real, "old").unwrap();
     project.write("a", "old");
     project.leave(COMMITTED, &["a", "link"]);
@@ -277,7 +278,7 @@ fn a_file_outside_the_project_is_refused_unless_a_link_leads_there() {
     let other = Project::new(&[("b", "old")]);
     let error = project.refuse(&[other.replacement("b", "new")]);
     assert!(error.to_string().contains("leads out of the project"));
-    // `..` is the caller's business, as the configuration of a project may have it.
+    // The caller may allow `..`, since a project's configuration may have it.
     fs_err::create_dir(project.path("sub")).unwrap();
     let root = project.path("sub");
     let mut file = project.replacement("a", "new");
@@ -303,7 +304,7 @@ fn what_was_begun_is_undone() {
     project.leave(BEGUN, &["a", "k/b"]);
     assert_eq!(project.recover().unwrap(), Some(Recovered::Undone));
     assert_eq!(project.files(), before);
-    // Killed before all were written.
+    // Killed before all contents were written.
     project.leave(BEGUN, &["a", "k/b"]);
     fs_err::remove_file(project.path("k/.sparkpack-1")).unwrap();
     project.recover().unwrap();
@@ -325,7 +326,7 @@ fn a_torn_journal_is_removed() {
 fn what_was_committed_is_completed() {
     let project = Project::new(&[("a", "old"), ("k/b", "old"), ("c", "old")]);
     project.leave(COMMITTED, &["a", "k/b", "c"]);
-    // It was killed after the first.
+    // Killed after the first file was replaced.
     fs_err::rename(project.path(".sparkpack-0"), project.path("a")).unwrap();
     let files = vec![PathBuf::from("k/b"), PathBuf::from("c")];
     let recovered = project.recover().unwrap().unwrap();
@@ -336,7 +337,7 @@ fn what_was_committed_is_completed() {
     );
     let all = [("a", "new"), ("k/b", "new"), ("c", "new")];
     assert_eq!(project.files(), texts(&all));
-    // It was killed after the last, and somebody has gone on.
+    // Killed after the last file was replaced, and a user has edited it since.
     project.leave(COMMITTED, &["a"]);
     fs_err::rename(project.path(".sparkpack-0"), project.path("a")).unwrap();
     project.write("a", "edited");
@@ -443,7 +444,7 @@ fn the_journal_of_a_living_process_is_waited_for() {
         std::thread::sleep(std::time::Duration::from_millis(100));
         assert!(!waiting.is_finished());
         assert!(project.path(".sparkpack-0").exists());
-        // It commits, and dies.
+        // The process commits, and dies.
         fs_err::rename(project.path(BEGUN), project.path(COMMITTED)).unwrap();
         drop(living);
         let recovered = waiting.join().unwrap();

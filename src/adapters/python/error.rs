@@ -1,4 +1,4 @@
-//! What can go wrong with an installer and its index.
+//! Errors of installers and package indexes.
 
 use std::{io, path::PathBuf};
 
@@ -10,29 +10,29 @@ use crate::{
     project::{place::Place, requirements::Pin},
 };
 
-/// Why wheels could not be chosen or installed; no text of it holds a password.
+/// Why wheels could not be chosen or installed. No text in it holds a password.
 #[derive(Debug, thiserror::Error)]
 pub enum PythonError {
-    /// Neither uv nor pip is there.
+    /// Neither uv nor pip is installed.
     #[error("no installer for Python packages: {}", looked.join("; "))]
     NoInstaller {
-        /// What was tried, each with what came of it.
+        /// The installers that were tried, each with the result.
         looked: Vec<String>,
     },
-    /// The installer ended with a failure that is none of the others.
+    /// The installer failed for a reason that is none of the others.
     #[error("{tool} failed:\n{}", tail.join("\n"))]
     Failed {
-        /// Which.
+        /// The installer.
         tool: Tool,
-        /// The last lines of what it said, ten at the most.
+        /// The last lines of its output, at most ten.
         tail: Vec<String>,
     },
-    /// The index knows no such package, or not in such a version.
+    /// The index does not have the package, or not this version.
     #[error("`{asked}` is not on the package index")]
     NotFound {
         /// The requirement.
         asked: String,
-        /// The versions that there are, as far as the installer tells.
+        /// The versions that exist, as far as the installer tells.
         versions: Vec<String>,
     },
     /// The package's version has no wheel at all.
@@ -46,99 +46,99 @@ pub enum PythonError {
     OtherPlatforms {
         /// The requirement.
         asked: String,
-        /// The tags that there are, as far as the installer tells.
+        /// The tags that exist, as far as the installer tells.
         found: Vec<String>,
         /// The image's Python and platform.
         wanted: String,
     },
-    /// The package wants another Python.
+    /// The package requires another Python version.
     #[error("`{package}` needs Python {required}, but the image has {python}")]
     OtherPython {
         /// The package.
         package: String,
-        /// Its condition.
+        /// Its condition on the Python version.
         required: String,
-        /// The image's.
+        /// The image's Python version.
         python: String,
     },
     /// No set of versions fulfils all requirements.
     #[error("the requirements contradict each other: {detail}")]
     Conflict {
-        /// Which ones, in the installer's words.
+        /// The contradiction, as the installer describes it.
         detail: String,
     },
     /// A requirement pins another version than the parent image has.
     #[error("{place}: `{asked}` is wanted, but the parent image has {provided}")]
     Provided {
-        /// Where it is wanted.
+        /// The place of the requirement.
         place: Place,
         /// The requirement.
         asked: String,
-        /// What the image has.
+        /// The package in the parent image.
         provided: Pin,
     },
-    /// A wheel is not the one that was locked or demanded.
+    /// A wheel has another digest than the locked or required one.
     #[error("`{wheel}` is not what was locked: {expected} is expected, the index gives {got}")]
     HashMismatch {
         /// The package and version, or the file's name.
         wheel: String,
-        /// The digest that is wanted.
+        /// The expected digest.
         expected: String,
-        /// The digest that was found.
+        /// The actual digest.
         got: String,
     },
-    /// Neither the index nor a file tells the digest of a wheel.
+    /// Neither the index nor a file gives the digest of a wheel.
     #[error("the package index tells no SHA-256 of `{wheel}`")]
     NoHash {
         /// The file's name.
         wheel: String,
     },
-    /// A package that the requirements need, but do not name, though every line of them has a hash.
+    /// A dependency without a line in the requirements, although every line has a hash.
     #[error("{}: `{pin}` is needed, but has no line, though every line has a hash", file.display())]
     Unlisted {
         /// The requirements file.
         file: PathBuf,
-        /// What is needed.
+        /// The dependency.
         pin: Pin,
-        /// The line that would be right.
+        /// The line to add.
         line: String,
     },
-    /// The wheels are in no cache, and nothing may be fetched.
+    /// The wheels are not cached, and downloads are not allowed.
     #[error("wheels are not in the cache, and `--offline` forbids to fetch them\n{reason}")]
     Offline {
-        /// What the installer came to without an index.
+        /// The installer's message.
         reason: String,
     },
-    /// The index did not answer, or not as one.
+    /// The index did not answer, or not as an index does.
     #[error("the package index cannot be reached: {reason}")]
     Unreachable {
-        /// In the installer's words.
+        /// The installer's message.
         reason: String,
     },
-    /// The index wants other credentials.
+    /// The index refuses the credentials.
     #[error("the package index denies access: {reason}")]
     Denied {
-        /// In the installer's words.
+        /// The installer's message.
         reason: String,
     },
-    /// The installer cannot choose for such an image.
+    /// The installer cannot choose wheels for this kind of image.
     #[error("{tool} cannot choose wheels for {target}")]
     Unsupported {
-        /// Which.
+        /// The installer.
         tool: Tool,
         /// The image's Python and platform.
         target: String,
     },
-    /// What was installed cannot be taken into an image.
+    /// The installed files cannot be put into an image.
     #[error(transparent)]
     Vendor(#[from] VendorError),
-    /// The disk, or the start of a program.
+    /// A file operation failed, or a program could not be started.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 impl PythonError {
-    /// The code of the message.
+    /// The error code.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -161,7 +161,7 @@ impl PythonError {
         }
     }
 
-    /// Whether other versions may be the cure.
+    /// Whether other versions may solve the problem.
     pub(super) fn is_about_versions(&self) -> bool {
         matches!(
             self,
@@ -174,7 +174,7 @@ impl PythonError {
         )
     }
 
-    /// Whether the wheels are there, but not as they should be.
+    /// Whether the wheels exist, but are not as expected.
     pub(super) fn is_of_the_wheels(&self) -> bool {
         matches!(
             self,
@@ -182,7 +182,7 @@ impl PythonError {
         )
     }
 
-    /// The package of the requirement that cannot be fulfilled, where it is one's alone.
+    /// The package whose requirement cannot be met, if it is a single one.
     #[must_use]
     pub fn package(&self) -> Option<&str> {
         let asked = match self {
@@ -249,7 +249,7 @@ impl PythonError {
         })
     }
 
-    /// A mismatch of two digests.
+    /// The error for two different digests.
     pub(super) fn mismatch(wheel: &str, expected: &[Digest], got: &Digest) -> Self {
         let expected: Vec<&str> = expected.iter().map(Digest::as_str).collect();
         Self::HashMismatch {

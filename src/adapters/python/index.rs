@@ -1,14 +1,14 @@
-//! Where packages come from: what pip's variables and configuration say, translated for both installers.
+//! Package indexes: pip's variables and configuration, translated for both installers.
 //!
-//! Only what concerns fetching is taken over. Everything else that a person has configured (a target, constraints,
-//! a preference for pre-releases) would make the result depend on the machine.
+//! Only settings for downloads are used. Everything else that a user may have configured (a target, constraints, a
+//! preference for pre-releases) would make the result depend on the machine.
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
-/// The settings of pip that are taken over.
+/// The settings of pip that are used.
 const TAKEN: [&str; 14] = [
     "index-url",
     "extra-index-url",
@@ -26,7 +26,7 @@ const TAKEN: [&str; 14] = [
     "no-cache-dir",
 ];
 
-/// The variables of uv that are left as they are; all others that begin with `UV_` are taken away.
+/// The variables of uv that are kept; all others that begin with `UV_` are removed.
 const UV_KEPT: [&str; 20] = [
     "UV_DEFAULT_INDEX",
     "UV_INDEX_URL",
@@ -50,18 +50,18 @@ const UV_KEPT: [&str; 20] = [
     "UV_PYTHON_INSTALL_MIRROR",
 ];
 
-/// Where packages come from.
+/// Where packages are downloaded from.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     /// pip's settings by their names.
     pub(super) settings: BTreeMap<&'static str, String>,
     /// The variables of the process.
     variables: BTreeMap<String, String>,
-    /// Whether uv has a configuration of its own, which then says it all.
+    /// Whether uv has index settings of its own, which then replace pip's.
     uv_is_configured: bool,
-    /// `[mirrors] python`: instead of whatever else names an index.
+    /// `[mirrors] python`: replaces any other index.
     mirror: Option<String>,
-    /// The working folder: relative paths in the settings begin there.
+    /// The working folder, to which paths in the settings are relative.
     folder: PathBuf,
 }
 
@@ -103,7 +103,7 @@ impl Index {
         }
     }
 
-    /// Whether a variable of the process must not reach an installer.
+    /// Whether a variable of this process must not reach an installer.
     pub(super) fn is_removed(variable: &str) -> bool {
         let kept = |name: &str| UV_KEPT.contains(&name) || name.starts_with("UV_INDEX");
         variable.starts_with("PIP_")
@@ -118,10 +118,10 @@ impl Index {
             .or(self.settings.get("index-url").map(String::as_str))
     }
 
-    /// The variables for pip; `named` is the index that the requirements name.
+    /// The variables for pip; `named` is the index in the requirements.
     pub(super) fn for_pip(&self, named: Option<&str>) -> Vec<(String, String)> {
         let mut variables = vec![
-            // Its files have been read: a `user = true` in them must not get through.
+            // The files have been read already: a `user = true` in them must not reach pip.
             ("PIP_CONFIG_FILE".to_owned(), "/dev/null".to_owned()),
             ("PIP_NO_INPUT".to_owned(), "1".to_owned()),
             ("PIP_DISABLE_PIP_VERSION_CHECK".to_owned(), "1".to_owned()),
@@ -143,7 +143,7 @@ impl Index {
         variables
     }
 
-    /// The variables for uv; pip's settings only where uv has none of its own.
+    /// The variables for uv; pip's settings are used only if uv has none of its own.
     pub(super) fn for_uv(&self, named: Option<&str>) -> Vec<(String, String)> {
         let mut variables = Vec::new();
         let mut add = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));
@@ -182,7 +182,7 @@ impl Index {
         ]);
         match self.settings.get("cert") {
             Some(bundle) if !set(&["SSL_CERT_FILE"]) => add("SSL_CERT_FILE", bundle),
-            // As pip does: a company's certificate is in the system's store, not in the one that uv brings.
+            // As pip does: a company's certificate is in the system's store, not among those that uv contains.
             None if !own_certificates && system_has_certificates() => {
                 add("UV_SYSTEM_CERTS", "true");
             }
@@ -191,9 +191,10 @@ impl Index {
         variables
     }
 
-    /// The lines of a requirements file that say where else to look; for uv only if it has no setting of its own.
+    /// The lines of a requirements file that name other places to search; for uv only if it has no such setting of its
+    /// own.
     ///
-    /// Offline they are folders of this machine alone; uv has its cache beside them, pip has none that it could use.
+    /// Offline these are only folders on this machine. uv also has its cache, but pip's cannot be used offline.
     pub(super) fn lines(&self, for_uv: bool, offline: bool) -> Vec<String> {
         let own = for_uv
             && (self.uv_is_configured
@@ -255,7 +256,7 @@ impl Index {
     }
 }
 
-/// A `file:` URL of an absolute path, which both installers read whatever characters are in it.
+/// A `file:` URL of an absolute path, encoded so that both installers read it.
 pub(super) fn file_url(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let mut url = String::from("file://");
@@ -273,7 +274,7 @@ fn format_byte(byte: u8) -> String {
     format!("%{byte:02X}")
 }
 
-/// pip's configuration files, the ones that count more last.
+/// pip's configuration files; later ones override earlier ones.
 fn pip_files(variables: &BTreeMap<String, String>) -> Vec<PathBuf> {
     let named = variables.get("PIP_CONFIG_FILE").map(PathBuf::from);
     if named.as_deref() == Some(Path::new("/dev/null")) {
@@ -305,7 +306,7 @@ fn pip_files(variables: &BTreeMap<String, String>) -> Vec<PathBuf> {
     files
 }
 
-/// The values of an INI file by section and key, keys as pip's options are written.
+/// The values of an INI file by section and key; keys are spelled as pip's options.
 fn parse_ini(text: &str) -> BTreeMap<(String, String), String> {
     let mut values: BTreeMap<(String, String), String> = BTreeMap::new();
     let (mut section, mut key) = (String::new(), None::<String>);

@@ -1,7 +1,7 @@
-//! Python's installers: uv, or pip where uv is not there.
+//! Python installers: uv, or pip if uv is not installed.
 //!
-//! Both are called for the image's Python and platform, never the host's, and both give the same wheels and the same
-//! files. The wheels are chosen by [`Installer::lock`] and installed by [`Installer::install`] as they were chosen.
+//! Both are run for the image's Python and platform, never for the host's, and both give the same wheels and the same
+//! files. [`Installer::lock`] chooses wheels, and [`Installer::install`] installs exactly those.
 
 mod error;
 mod index;
@@ -30,40 +30,40 @@ use crate::{
     },
 };
 
-/// Where packages are fetched; never an input of a fingerprint.
+/// Where packages are downloaded from; never an input of a fingerprint.
 #[derive(Clone, Debug, Default)]
 pub struct Fetching {
-    /// The index to ask instead of any other: `[mirrors] python`.
+    /// The index that replaces any other: `[mirrors] python`.
     pub mirror: Option<String>,
     /// A bundle of certificates to trust.
     pub certificates: Option<PathBuf>,
-    /// No index is asked: only the installer's own cache and folders of this machine serve.
+    /// Whether to use only the installer's cache and folders on this machine, and no index.
     pub offline: bool,
 }
 
-/// What a new choice keeps of an older one, as far as the requirements allow it.
+/// What a new resolution keeps of an earlier one, as far as the requirements allow.
 #[derive(Clone, Debug, Default)]
 pub struct Preferences {
-    /// The versions that were chosen before.
+    /// The versions chosen before.
     pub pins: Vec<Pin>,
-    /// The packages whose newest version is wanted; others move only where that needs it.
+    /// The packages to upgrade to their newest version. Others change only if that requires it.
     pub upgraded: BTreeSet<String>,
 }
 
-/// What was chosen for some requirements.
+/// The result of resolving requirements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     /// The wheels to ship, sorted by name.
     pub wheels: Vec<LockedWheel>,
-    /// What was asked for, but is in the parent image already.
+    /// Packages that are required, but that the parent image already has.
     pub left_out: BTreeSet<Pin>,
 }
 
 impl Installer {
-    /// The preferred installer, or uv, or pip, whichever is there first.
+    /// The preferred installer; without a preference uv, or else pip.
     ///
     /// # Errors
-    /// None is there.
+    /// None is installed.
     pub fn find(preferred: Option<Tool>, fetching: &Fetching) -> Result<Self, PythonError> {
         let mut looked = Vec::new();
         for tool in preferred.map_or(vec![Tool::Uv, Tool::Pip], |tool| vec![tool]) {
@@ -79,7 +79,7 @@ impl Installer {
         Err(PythonError::NoInstaller { looked })
     }
 
-    /// An installer at a path: `uv` itself, or for pip a Python that has it.
+    /// The installer at a path: `uv` itself, or for pip a Python that has pip.
     #[must_use]
     pub fn at(tool: Tool, program: impl Into<PathBuf>, fetching: &Fetching) -> Self {
         let (variables, folder) = run::surroundings();
@@ -92,17 +92,17 @@ impl Installer {
         }
     }
 
-    /// Which program it is.
+    /// The kind of installer.
     #[must_use]
     pub fn tool(&self) -> Tool {
         self.tool
     }
 
-    /// Chooses the newest wheels for `requirements`; `provided` is what the parent image has, which is not shipped
+    /// Chooses the newest wheels for `requirements`. Packages in `provided` are in the parent image and are not shipped
     /// again.
     ///
     /// # Errors
-    /// The index cannot be asked, or there are no wheels that fulfil all requirements.
+    /// The index does not answer, or no set of wheels meets all requirements.
     pub fn lock(
         &self,
         requirements: &Requirements,
@@ -117,7 +117,7 @@ impl Installer {
         )
     }
 
-    /// The same, but what was chosen before stays, unless the requirements or an upgrade have no room for it.
+    /// The same, but versions chosen before are kept unless the requirements or an upgrade exclude them.
     ///
     /// # Errors
     /// Those of [`Self::lock`].
@@ -199,7 +199,8 @@ impl Installer {
         Ok(Resolved { wheels, left_out })
     }
 
-    /// The candidates of one package, where only some digests are allowed; uv names all that there are, pip its best.
+    /// The candidates of one package. uv returns all of them; pip returns its best one, and is asked again if that
+    /// one's digest is not allowed.
     fn among(
         &self,
         run: &ToolRun<'_>,
@@ -223,11 +224,11 @@ impl Installer {
         }
     }
 
-    /// Installs `wheels` into the new or empty folder `into`: `libs` holds what can lie in a zip, `site-packages`
-    /// what cannot. The bytes depend on the wheels alone. `index` is the one that the requirements name.
+    /// Installs `wheels` into the new or empty folder `into`: `libs` gets the files for a zip, `site-packages` the
+    /// others. The bytes depend on the wheels alone. `index` is the index in the requirements.
     ///
     /// # Errors
-    /// A wheel cannot be fetched or is another one than was locked; two of them collide; the disk.
+    /// A wheel cannot be downloaded or differs from the locked one; two of them collide; the disk.
     pub fn install(
         &self,
         wheels: &[LockedWheel],
@@ -277,33 +278,33 @@ impl Installer {
     }
 }
 
-/// Puts a file into its folder with mode 0644 or 0755; it stays where it was, for the other folder may want it too.
+/// Puts a file into its folder with mode 0644 or 0755. The original is kept, because the other folder may need it too.
 fn place(from: &Path, to: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     if let Some(folder) = to.parent() {
         fs_err::create_dir_all(folder)?;
     }
-    // A link costs nothing; some disks have none.
+    // Hard links are cheap, but some file systems have none.
     fs_err::hard_link(from, to).or_else(|_| fs_err::copy(from, to).map(drop))?;
     let executable = fs_err::metadata(to)?.permissions().mode() & 0o100 != 0;
     let mode = if executable { 0o755 } else { 0o644 };
     fs_err::set_permissions(to, std::fs::Permissions::from_mode(mode))
 }
 
-/// What an installer is asked.
+/// The question to an installer.
 struct Question {
-    /// Lines that name packages.
+    /// Requirements, as lines.
     wanted: Vec<String>,
-    /// Lines that limit versions.
+    /// Constraints, as lines.
     constraints: Vec<String>,
-    /// The index that the requirements name.
+    /// The index in the requirements.
     index: Option<String>,
-    /// Wanted packages that no installer is asked for.
+    /// Required packages that the installer is not asked for.
     left_out: BTreeSet<Pin>,
 }
 
 impl Question {
-    /// `pins` are versions that must not move.
+    /// The question for these requirements; `pins` are versions that must not change.
     fn of(requirements: &Requirements, provided: &[Pin], pins: &[Pin]) -> Self {
         let unknown = |wanted: &Requirement| {
             SPARKS_OWN.contains(&wanted.name.as_str())
@@ -326,7 +327,8 @@ impl Question {
     }
 }
 
-/// What the parent image has; where nobody says which `PySpark` that is, the one that the requirements pin.
+/// The packages of the parent image. If its version of `PySpark` or `Py4J` is not known, the one that the requirements
+/// pin is assumed.
 fn provided(requirements: &Requirements, given: &[Pin]) -> Result<Vec<Pin>, PythonError> {
     let mut provided: BTreeMap<String, Pin> = given
         .iter()
@@ -353,7 +355,7 @@ fn provided(requirements: &Requirements, given: &[Pin]) -> Result<Vec<Pin>, Pyth
     Ok(provided.into_values().collect())
 }
 
-/// Whether a version that was chosen before is not contradicted by what is written.
+/// Whether a version chosen before agrees with the requirements and the parent image.
 fn may_stay(pin: &Pin, requirements: &Requirements, provided: &[Pin]) -> bool {
     let mut pinned = requirements.wanted.iter().chain(&requirements.constraints);
     let contradicted = pinned.any(|wanted| {
@@ -364,7 +366,7 @@ fn may_stay(pin: &Pin, requirements: &Requirements, provided: &[Pin]) -> bool {
     !contradicted && !is_below && !SPARKS_OWN.contains(&pin.name.as_str())
 }
 
-/// Gives up those of `pins` that an error names; all of them where it names none.
+/// Removes the `pins` that an error names, or all of them if it names none.
 fn let_go(pins: &mut Vec<Pin>, error: &PythonError) {
     let text = error.to_string();
     let of_name = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
@@ -385,7 +387,7 @@ fn hashed_line(pin: &Pin, hashes: &[Digest]) -> String {
     pin.to_string() + &hashes.collect::<String>()
 }
 
-/// The digests that a package's wheel may have; none means any.
+/// The digests that a package's wheel may have; an empty list allows any.
 fn allowed(name: &str, requirements: &Requirements) -> Vec<Digest> {
     let lines = requirements
         .wanted
@@ -394,7 +396,7 @@ fn allowed(name: &str, requirements: &Requirements) -> Vec<Digest> {
     lines.flat_map(|wanted| wanted.hashes.clone()).collect()
 }
 
-/// Where every line has hashes, a package without a line has none that it could be compared with.
+/// Refuses a package without a line if every line has hashes: there is no hash to compare its wheel with.
 fn refuse_unlisted(wheel: &LockedWheel, requirements: &Requirements) -> Result<(), PythonError> {
     let wanted = &requirements.wanted;
     let is_listed = wanted.iter().any(|wanted| wanted.name == wheel.wheel.name);
@@ -411,7 +413,7 @@ fn refuse_unlisted(wheel: &LockedWheel, requirements: &Requirements) -> Result<(
     })
 }
 
-/// The best of a package's wheels that may be taken.
+/// The best of a package's wheels among those with an allowed digest.
 fn chosen(
     name: &str,
     candidates: &[LockedWheel],
@@ -446,7 +448,7 @@ fn chosen(
     best_of(&may)
 }
 
-/// The last part of a URL or a path, decoded.
+/// The last component of a URL or a path, decoded.
 fn file_name(url: &str) -> String {
     let path = url.split(['#', '?']).next().unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();
@@ -468,7 +470,7 @@ fn file_name(url: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The wheels that an installer names, by package.
+/// The wheels in an installer's answer, by package.
 type Candidates = BTreeMap<String, Vec<LockedWheel>>;
 
 #[cfg(test)]

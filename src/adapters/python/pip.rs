@@ -1,4 +1,4 @@
-//! pip: its arguments, its answer, its complaints.
+//! pip: its arguments, its report, its error messages.
 
 use std::{collections::BTreeSet, ffi::OsStr, path::Path};
 
@@ -16,13 +16,13 @@ use crate::{
     },
 };
 
-/// The oldest pip that can say what it would install, as a report.
+/// The oldest pip with installation reports (`--report`).
 const OLDEST: (u32, u32) = (22, 2);
 
-/// The exit code of the launcher when pip cannot be told what the image's Python is.
+/// The launcher's message if pip's marker values cannot be replaced by the image's.
 const NO_MARKERS: &str = "sparkpack: the markers cannot be set";
 
-/// A Python with a pip that is new enough, or why there is none.
+/// A Python with a recent enough pip, or why there is none.
 pub(super) fn python() -> Result<std::path::PathBuf, String> {
     let mut reason = "`python3` is not on the PATH".to_owned();
     for program in ["python3", "python"].into_iter().filter_map(on_path) {
@@ -66,7 +66,8 @@ fn is_new_enough(version: &str) -> bool {
     version >= OLDEST
 }
 
-/// Starts pip with the image's values for markers: pip itself takes those of the Python that it runs on.
+/// A script that starts pip with the image's values for environment markers. pip itself would use those of the Python
+/// that runs it.
 fn launcher(target: &Target) -> String {
     let ((major, minor), machine) = (target.python, target.machine());
     format!(
@@ -160,7 +161,7 @@ pub(super) fn resolve(
     }
 }
 
-/// pip's best wheel for a line with hashes: it passes over files that have none of them.
+/// pip's best wheel for a line with hashes: pip skips files with other hashes.
 pub(super) fn choose_hashed(
     run: &ToolRun<'_>,
     line: String,
@@ -200,7 +201,7 @@ pub(super) fn install(
     }
 }
 
-/// The parts of pip's report that matter here.
+/// The used parts of pip's report.
 #[derive(Deserialize)]
 struct Report {
     install: Vec<Item>,
@@ -248,7 +249,7 @@ fn read_report(text: &str) -> Result<Candidates, PythonError> {
     Ok(candidates)
 }
 
-/// What a complaint means; the words are pip's and may change, so the fallback shows them.
+/// The error for pip's message. pip may change its wording; an unknown message is shown as it is.
 fn understand(run: &ToolRun<'_>, complaint: &Complaint, target: &Target) -> PythonError {
     let text = complaint.text.as_str();
     let log = run.without_secrets(&run.read("pip.log").unwrap_or_default());
@@ -314,7 +315,7 @@ fn other_python(package: &str, required: &str, target: &Target) -> PythonError {
     }
 }
 
-/// pip says of an index that is down what it says of one that lacks the package; its log knows better.
+/// pip prints the same for an unreachable index and for a missing package. Its log tells them apart.
 fn fetch_failure(text: &str, log: &str) -> Option<PythonError> {
     let in_log = log
         .lines()
@@ -339,14 +340,14 @@ fn fetch_failure(text: &str, log: &str) -> Option<PythonError> {
     })
 }
 
-/// Why pip found nothing for a requirement: its log lists the files that it passed over.
+/// Why pip found nothing for a requirement: its log lists the files that it skipped.
 fn missing(asked: &str, text: &str, log: &str, target: &Target) -> PythonError {
     let asked = asked.split(" (from ").next().unwrap_or(asked);
     let asked = asked.split(';').next().unwrap_or(asked).trim();
     let versions = between(text, "(from versions: ", ")").filter(|versions| *versions != "none");
     let asked = asked.to_owned();
     if let Some(versions) = versions.filter(|_| pinned(&asked).is_none()) {
-        // There are usable wheels, but of other versions: what was passed over is not the reason.
+        // There are usable wheels of other versions, so the skipped files are not the reason.
         let versions = versions.split(", ").map(str::to_owned).collect();
         return PythonError::NotFound { asked, versions };
     }
@@ -371,21 +372,21 @@ fn missing(asked: &str, text: &str, log: &str, target: &Target) -> PythonError {
     PythonError::NotFound { asked, versions }
 }
 
-/// The version that a requirement pins, by `==` behind its name and extras.
+/// The version that a requirement pins by `==` after its name and extras.
 fn pinned(asked: &str) -> Option<&str> {
     let (_, version) = asked.split_once("==")?;
     let version = version.trim_start_matches('=').trim();
     (!version.contains(['*', ','])).then_some(version)
 }
 
-/// The files of a package that pip did not take.
+/// The files of a package that pip skipped.
 #[derive(Default)]
 struct PassedOver {
-    /// Of wheels for something else.
+    /// The tags of wheels for other targets.
     tags: BTreeSet<String>,
-    /// Whether there is a source archive.
+    /// Whether there is a source distribution.
     source: bool,
-    /// The Python that a wheel wants.
+    /// The Python version that a wheel requires.
     required: Option<String>,
 }
 
@@ -430,7 +431,7 @@ impl PassedOver {
     }
 }
 
-/// The lines of the log that tell the contradiction, else pip's one line.
+/// The lines of the log that describe the conflict, or else pip's one-line message.
 fn conflict(text: &str, log: &str) -> String {
     let told: Vec<&str> = log
         .lines()

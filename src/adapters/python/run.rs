@@ -1,4 +1,4 @@
-//! One run of an installer: a folder of its own, clean surroundings, and what it said.
+//! One run of an installer: its own folder, a clean environment, and its error message.
 
 use std::{
     collections::BTreeMap,
@@ -11,16 +11,16 @@ use std::{
 use super::{Installer, PythonError, Tool, index::Index, stub};
 use crate::project::requirements::masked;
 
-/// How many of the last lines of an installer are shown.
+/// The number of lines of an installer's output that are shown.
 const SHOWN_LINES: usize = 10;
 
-/// A folder in which an installer is called; it goes when the run ends.
+/// A folder in which an installer is run; removed when the run ends.
 pub(super) struct ToolRun<'a> {
     installer: &'a Installer,
     folder: tempfile::TempDir,
 }
 
-/// What an installer said when it failed, without secrets.
+/// The error message of a failed installer, without secrets.
 pub(super) struct Complaint {
     tool: Tool,
     /// Standard error.
@@ -57,7 +57,7 @@ impl<'a> ToolRun<'a> {
         fs_err::read_to_string(self.folder.path().join(name))
     }
 
-    /// Writes what is asked, with the places to look at, and gives the arguments that name it.
+    /// Writes the requirements, with the places to search, and the constraints into the folder.
     pub(super) fn write_question(
         &self,
         wanted: &[String],
@@ -74,7 +74,7 @@ impl<'a> ToolRun<'a> {
         self.write("constraints.txt", constraints)
     }
 
-    /// Runs the program with `arguments` in the folder; what it says on standard error when it fails is the complaint.
+    /// Runs the program with `arguments` in the folder. The complaint of a failed run is its standard error.
     pub(super) fn call(
         &self,
         arguments: &[&OsStr],
@@ -106,7 +106,7 @@ impl<'a> ToolRun<'a> {
         }))
     }
 
-    /// The text with the passwords in it as `***`.
+    /// The text with passwords replaced by `***`.
     pub(super) fn without_secrets(&self, text: &str) -> String {
         let mut text: String = text.lines().map(|line| masked(line) + "\n").collect();
         for secret in self.index().secrets() {
@@ -117,7 +117,7 @@ impl<'a> ToolRun<'a> {
 }
 
 impl Complaint {
-    /// The failure without a closer reason.
+    /// The error for a message that is not understood.
     pub(super) fn unknown(&self) -> PythonError {
         let lines: Vec<&str> = self
             .text
@@ -148,7 +148,7 @@ pub(super) fn command(program: &Path) -> Command {
     command
 }
 
-/// The variables of the process, as far as they are text, and its folder.
+/// The variables of this process that are valid text, and its working folder.
 pub(super) fn surroundings() -> (BTreeMap<String, String>, PathBuf) {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))

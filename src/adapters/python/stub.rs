@@ -1,7 +1,8 @@
-//! Stand-ins for what the parent image already has.
+//! Stub wheels for the packages that the parent image already has.
 //!
-//! The resolver has to see the image's packages with just their versions, even where the index has no wheel of them
-//! (`PySpark`) or not that version. An empty wheel with the name and the version is enough: it is never shipped.
+//! The resolver has to see the image's packages in exactly their versions, even if the index has no wheel of the
+//! package (`PySpark`) or not that version. An empty wheel with name and version is enough, because it is never
+//! shipped.
 
 use std::{
     io::{self, Write},
@@ -12,10 +13,10 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 
 use crate::project::requirements::Pin;
 
-/// The folder of the stand-ins.
+/// The folder of the stub wheels.
 pub(super) const FOLDER: &str = "provided";
 
-/// Writes the stand-in for `pin` into the folder of a run.
+/// Writes the stub wheel for `pin` into the folder of a run.
 pub(super) fn write(folder: &Path, pin: &Pin) -> io::Result<()> {
     let folder = folder.join(FOLDER);
     fs_err::create_dir_all(&folder)?;

@@ -1,4 +1,4 @@
-//! Both installers against the configured index and against a small one of our own on the loopback.
+//! Both installers, against the configured index and against a small one on the loopback interface.
 
 use std::{
     collections::BTreeMap,
@@ -45,7 +45,7 @@ fn uv() -> PathBuf {
             "{}",
             String::from_utf8_lossy(&pip.stderr)
         );
-        // Another process may have been faster.
+        // Another process may have installed it first.
         let _ = fs_err::rename(fresh.path().join("uv"), folder.join("uv"));
         program
     };
@@ -91,7 +91,7 @@ fn file_names(wheels: &[LockedWheel]) -> Vec<&str> {
         .collect()
 }
 
-/// Locks by both installers, which have to agree.
+/// Locks with both installers, which have to agree.
 #[expect(clippy::panic_in_result_fn, reason = "a disagreement fails the test")]
 fn lock_by_both(
     mirror: Option<&str>,
@@ -116,7 +116,7 @@ fn lock_by_both(
     }
 }
 
-/// What is compared of an installation: paths, digests and executable bits.
+/// The compared properties of an installation: paths, digests and executable bits.
 fn seen(vendored: &Vendored) -> Vec<String> {
     let entries = vendored.libs.iter().map(|entry| ("libs", entry));
     let entries = entries.chain(
@@ -150,7 +150,7 @@ fn install_by_both(mirror: Option<&str>, wheels: &[LockedWheel], target: &Target
     by_uv
 }
 
-/// A cache that knows no file.
+/// An empty cache.
 fn nothing() -> crate::project::digest_cache::DigestCache {
     crate::project::digest_cache::DigestCache::read(b"", std::time::Duration::ZERO)
 }
@@ -425,7 +425,7 @@ fn offline_only_what_lies_on_this_machine_is_installed() {
     install(&uv).unwrap();
     uv.offline = true;
     install(&uv).unwrap();
-    // pip has no cache that it could use, but takes a folder.
+    // pip cannot use its cache offline, but accepts a folder.
     let folder = tempfile::tempdir().unwrap();
     let (path, bytes) = wheel("spk_old-1.0-py3-none-any", &[("spk_old.py", "")], &[]);
     let file = path.rsplit('/').next().unwrap();
@@ -435,7 +435,7 @@ fn offline_only_what_lies_on_this_machine_is_installed() {
     install(&pip).unwrap();
 }
 
-/// What was chosen before stays, and gives way only where the requirements leave no room for it.
+/// Versions chosen before are kept, except where the requirements exclude them.
 #[test]
 fn what_was_chosen_before_stays_where_it_can() {
     let index = TestIndex::new();
@@ -464,10 +464,10 @@ fn what_was_chosen_before_stays_where_it_can() {
     assert_eq!(both("spk-two==2.0\nspk-old", &two), new, "another pin");
     let upgraded = kept(&[("spk-two", "1.0"), ("spk-old", "1.0")], &["spk-two"]);
     assert_eq!(both("spk-two\nspk-old", &upgraded), new);
-    // The index has the version no longer.
+    // The index no longer has that version.
     let gone = kept(&[("spk-two", "1.5"), ("spk-old", "1.0")], &[]);
     assert_eq!(both("spk-two\nspk-old", &gone), new);
-    // What is no longer wanted is not taken along.
+    // A package that is no longer required is dropped.
     assert_eq!(both("spk-two", &two), ["spk-two==1.0"]);
 }
 
@@ -486,7 +486,7 @@ fn an_installer_that_is_not_there_is_an_error() {
     );
 }
 
-/// A package index on the loopback, PEP 503, that answers until the test's process ends.
+/// A package index (PEP 503) on the loopback interface, which runs until the test's process ends.
 struct TestIndex {
     url: String,
 }
@@ -496,7 +496,7 @@ impl TestIndex {
         Self::serve(packages(), None)
     }
 
-    /// One that answers everything with a status.
+    /// An index that answers every request with a status.
     fn answering(status: u16) -> Self {
         Self::serve(BTreeMap::new(), Some(status))
     }
@@ -537,7 +537,7 @@ impl TestIndex {
     }
 }
 
-/// The pages of the index: for each folder its files with their hashes.
+/// The pages of the index: each project's files with their hashes.
 fn pages(files: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
     let mut pages: BTreeMap<String, String> = BTreeMap::new();
     for (path, bytes) in files {
@@ -624,7 +624,7 @@ fn packages() -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// A wheel and its path on the index; scripts and libraries are executable in it.
+/// A wheel and its path on the index; scripts and libraries in it are executable.
 fn wheel(stem: &str, files: &[(&str, &str)], requires: &[&str]) -> (String, Vec<u8>) {
     let mut parts = stem.split('-');
     let (name, version) = (parts.next().unwrap(), parts.next().unwrap());

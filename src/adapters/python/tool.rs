@@ -1,4 +1,4 @@
-//! What installs Python packages.
+//! The kinds of Python installers.
 
 use std::{fmt, path::PathBuf};
 
@@ -22,7 +22,7 @@ impl fmt::Display for Tool {
     }
 }
 
-/// An installer that is there.
+/// An installer that was found.
 #[derive(Clone, Debug)]
 pub struct Installer {
     pub(super) tool: Tool,

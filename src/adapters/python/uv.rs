@@ -1,4 +1,4 @@
-//! uv: its arguments, its answer, its complaints.
+//! uv: its arguments, its lock, its error messages.
 
 use std::{collections::BTreeMap, ffi::OsStr, path::Path};
 
@@ -13,10 +13,10 @@ use crate::{
     project::{requirements::LockedWheel, wheel::Target},
 };
 
-/// The minor versions of glibc for which uv knows a platform.
+/// The minor versions of glibc for which uv has a platform name.
 const GLIBCS: [u8; 12] = [17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40];
 
-/// uv's name of the platform: the newest that is no newer than the image's.
+/// uv's name of the platform: the newest whose glibc is no newer than the image's.
 fn platform(target: &Target) -> Result<String, PythonError> {
     let unsupported = || PythonError::Unsupported {
         tool: Tool::Uv,
@@ -81,7 +81,7 @@ pub(super) fn resolve(
         "highest",
         "--prerelease",
         "if-necessary-or-explicit",
-        // As pip does: what the index said minutes ago is not what it says.
+        // As pip does: uv would otherwise use the index's answers of some minutes ago.
         "--refresh",
         "--quiet",
     ];
@@ -111,7 +111,7 @@ pub(super) fn install(
     call(run, &arguments, target, index)
 }
 
-/// The parts of a `pylock.toml` that matter here.
+/// The used parts of a `pylock.toml`.
 #[derive(Deserialize)]
 struct PyLock {
     #[serde(default)]
@@ -167,7 +167,7 @@ fn read_lock(text: &str) -> Result<Candidates, PythonError> {
     Ok(candidates)
 }
 
-/// What a complaint means; the words are uv's and may change, so the fallback shows them.
+/// The error for uv's message. uv may change its wording; an unknown message is shown as it is.
 fn understand(complaint: &Complaint, target: &Target) -> PythonError {
     let no_frame = |character: char| {
         if "╰─▶│├×".contains(character) {
@@ -287,7 +287,7 @@ fn other_python(text: &str, target: &Target) -> Option<PythonError> {
     })
 }
 
-/// The first and the last of the causes.
+/// The first and the last cause in the message.
 fn reason(text: &str) -> String {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines

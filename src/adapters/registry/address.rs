@@ -1,8 +1,8 @@
-//! Hosts of registries.
+//! Hosts of registries, and hosts that are this machine.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Docker Hub's API has another host than its references.
+/// The host of a registry's API, which differs from the host in references for Docker Hub.
 pub(super) fn api_host(registry: &str) -> &str {
     if registry == "docker.io" {
         "registry-1.docker.io"
@@ -11,7 +11,7 @@ pub(super) fn api_host(registry: &str) -> &str {
     }
 }
 
-/// Whether a host, with or without a port, is this machine by its name.
+/// Whether a host, with or without a port, is this machine itself.
 pub(super) fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => name,

@@ -1,7 +1,7 @@
-//! Small documents that lie beside an image: OCI artifacts of one layer, with the image as their subject.
+//! Small documents beside an image: OCI artifacts with one layer, whose subject is the image.
 //!
-//! Registries without the referrers API list no artifacts by their subject, so the artifact has a tag of its own; those
-//! that have the API find it by the image as well.
+//! Registries without the referrers API cannot list artifacts by subject, so each artifact has a tag of its own.
+//! Registries with that API find it by the image as well.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -14,29 +14,29 @@ use super::{
 };
 use crate::image::{Digest, ManifestOrIndex, Reference};
 
-/// The media type of a config that says nothing.
+/// The media type of OCI's empty config.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// Its bytes.
+/// The bytes of OCI's empty config.
 const EMPTY_BYTES: &[u8] = b"{}";
 
-/// A document that lies beside an image.
+/// A document to be stored beside an image.
 #[derive(Clone, Copy, Debug)]
 pub struct Attachment<'a> {
     /// The media type of the document, and of the artifact.
     pub media_type: &'a str,
     /// The document.
     pub bytes: &'a [u8],
-    /// What it is about.
+    /// The image that it describes.
     pub subject: &'a RegistryImage,
 }
 
 impl RegistryClient {
-    /// Puts a document beside an image, under the tag of `reference`, in the image's repository.
+    /// Stores a document beside an image, under the tag of `reference`, in the image's repository.
     ///
-    /// A tag that has the same document already is left as it is.
+    /// A tag that already has the same document stays unchanged.
     ///
     /// # Errors
-    /// The tag has something else, or the registry does not take the artifact.
+    /// The tag has other content, or the registry does not accept the artifact.
     pub fn attach(
         &self,
         attachment: Attachment<'_>,
@@ -54,11 +54,10 @@ impl RegistryClient {
             .block_on(self.session.attach(&request, attachment))
     }
 
-    /// The digest of the document of this media type that has the tag of `reference`; nothing where there is
-    /// none.
+    /// The digest of the document with this media type under the tag of `reference`; `None` if there is none.
     ///
     /// # Errors
-    /// Of any answer but the artifact and "there is none"; what has the tag is something else.
+    /// Any answer other than the artifact or "not found"; the tag has other content.
     pub fn attached(
         &self,
         reference: &Reference,
@@ -71,11 +70,11 @@ impl RegistryClient {
             .block_on(self.session.attached(&request, media_type))
     }
 
-    /// A blob of the repository of `reference`, compared with its digest; nothing where there is none. It may have at
-    /// most `limit` bytes.
+    /// A blob of the repository of `reference`, verified by its digest, of at most `limit` bytes; `None` if there is
+    /// none.
     ///
     /// # Errors
-    /// Of any answer but the blob and "there is none"; bytes of another digest.
+    /// Any answer other than the blob or "not found"; bytes with another digest.
     pub fn blob(
         &self,
         reference: &Reference,
@@ -116,7 +115,8 @@ impl RegistrySession {
         self.upload(request, bytes).await?;
         let manifest = manifest(attachment);
         let put = self.tag(request, &manifest).await;
-        // Whoever pushed the same at the same moment may have another image as subject: the document is what counts.
+        // Another client may have pushed the same document at the same moment for another subject. The document is what
+        // counts.
         match put {
             Ok(digest) if digest == manifest.digest => Ok(()),
             Ok(_) if is_there().await? => Ok(()),

@@ -1,8 +1,8 @@
-//! What a registry answers to who has not said who they are: the header `WWW-Authenticate`.
+//! Authentication challenges: the header `WWW-Authenticate` in a registry's answer.
 
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-/// How the registry wants to learn who asks.
+/// How the registry wants a client to authenticate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
     /// User and password with every request.
@@ -11,14 +11,14 @@ pub(super) enum Challenge {
     Bearer {
         /// The token server's URL.
         realm: String,
-        /// The registry's name there.
+        /// The registry's name at the token server.
         service: Option<String>,
-        /// What the request would have needed.
+        /// The scope that the request needs.
         scope: Option<String>,
     },
 }
 
-/// The challenge to answer: a token where one is offered.
+/// The challenge to answer: `Bearer` if it is offered.
 pub(super) fn read(headers: &HeaderMap) -> Option<Challenge> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter();
     let texts = values.filter_map(|value| value.to_str().ok());

@@ -1,4 +1,4 @@
-//! The client: manifests are looked up, read, and given their tags.
+//! The client: looks up manifests, reads them, and tags them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,12 +25,12 @@ use crate::image::{
     Repository,
 };
 
-/// The largest manifest or index that is read, in bytes: registries take none that is larger.
+/// The size limit of a manifest or index, in bytes: registries accept no larger ones.
 pub(super) const MANIFEST_LIMIT: usize = 4 << 20;
-/// The largest config that is read, in bytes.
+/// The size limit of a config, in bytes.
 pub(super) const CONFIG_LIMIT: usize = 16 << 20;
 
-/// The name of the digest that a registry says an answer has.
+/// The header in which a registry names the digest of an answer's content.
 const DIGEST_HEADER: &str = "docker-content-digest";
 
 /// An image in a registry.
@@ -42,27 +42,27 @@ pub struct RegistryImage {
     pub media_type: String,
     /// The manifest as it is served, byte for byte.
     pub manifest: Vec<u8>,
-    /// What the manifest and the config say.
+    /// The properties in the manifest and the config.
     pub info: ImageInfo,
 }
 
-/// What a HEAD request says of a reference.
+/// The answer to a HEAD request for a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// The registry has nothing under it.
+    /// The registry does not have the reference.
     Absent,
-    /// The registry has it, with this digest where it names one.
+    /// The registry has the reference, with this digest if it names one.
     There(Option<Digest>),
 }
 
-/// Speaks to registries; may be shared by threads, but not called from asynchronous code.
+/// A client for registries. Threads may share it, but asynchronous code must not call it.
 pub struct RegistryClient {
     pub(super) runtime: Runtime,
     pub(super) session: RegistrySession,
     pub(super) mirrors: BTreeMap<String, String>,
 }
 
-/// A manifest or an index as it was served.
+/// A manifest or an index, as the registry sent it.
 pub(super) struct Served {
     pub(super) digest: Digest,
     pub(super) content_type: String,
@@ -101,10 +101,10 @@ impl RegistryClient {
         })
     }
 
-    /// The digest that a tag has, or the reference's own where the registry has it; of an index, the index's.
+    /// The digest of a tag, or the reference's own digest if the registry has it; for an index, the index's.
     ///
     /// # Errors
-    /// Of any answer but the digest and "there is none".
+    /// Any answer other than the digest or "not found".
     pub fn digest(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError> {
         let action = format!("look up `{reference}`");
         let repository = self.readable(&reference.repository);
@@ -113,10 +113,10 @@ impl RegistryClient {
             .block_on(self.session.digest(request, reference.digest.as_ref()))
     }
 
-    /// Whether the registry has a reference, by HEAD requests alone: nothing but what a HEAD's answer says is known.
+    /// Whether the registry has a reference, by HEAD requests alone. The content is not read or verified.
     ///
     /// # Errors
-    /// Of any answer but "it is there" and "there is none".
+    /// Any answer other than "it exists" or "not found".
     pub fn presence(&self, reference: &Reference) -> Result<Presence, RegistryError> {
         let action = format!("look up `{reference}`");
         let repository = self.readable(&reference.repository);
@@ -132,12 +132,12 @@ impl RegistryClient {
         }
     }
 
-    /// The image of a reference: that of the platform where there is an index.
+    /// The image of a reference. If the reference is an index, it is the index's image for the platform.
     ///
-    /// A manifest that stands alone is given whatever its platform is, which its info says.
+    /// Without an index the image is returned whatever its platform is: its info has it.
     ///
     /// # Errors
-    /// Of any answer but the image and "there is none"; an index without the platform; bytes of another digest.
+    /// Any answer other than the image or "not found"; an index without the platform; bytes with another digest.
     pub fn find(
         &self,
         reference: &Reference,
@@ -152,12 +152,13 @@ impl RegistryClient {
         )
     }
 
-    /// Gives an image of the same repository the reference's tag; the digest that the tag has afterwards.
+    /// Gives an image of the same repository the tag of `reference`, and returns the digest that the tag has
+    /// afterwards.
     ///
-    /// It is another than the image's where somebody else set the tag at the same moment.
+    /// It is not the image's if somebody else set the tag at the same moment.
     ///
     /// # Errors
-    /// The tag could not be set: among others because it is immutable and has another digest.
+    /// The tag could not be set, for example because it is immutable and has another digest.
     pub fn tag(
         &self,
         image: &RegistryImage,
@@ -183,7 +184,7 @@ impl RegistryClient {
         self.runtime.block_on(self.session.tag(&request, &served))
     }
 
-    /// Where a repository is read.
+    /// The repository to read from: the mirror's, if one is configured.
     pub(super) fn readable(&self, repository: &Repository) -> Repository {
         let Some(mirror) = self.mirrors.get(&repository.registry) else {
             return repository.clone();
@@ -248,7 +249,7 @@ impl RegistrySession {
         Ok(served.map(|served| served.digest))
     }
 
-    /// A manifest or index, its bytes checked against every digest that is known for it.
+    /// A manifest or index, verified against every digest that is known for it.
     pub(super) async fn manifest(
         &self,
         request: &Request<'_>,
@@ -347,7 +348,7 @@ impl RegistrySession {
         Ok(bytes)
     }
 
-    /// A blob, compared with its digest; nothing where there is none.
+    /// A blob, verified by its digest; `None` if there is none.
     pub(super) async fn blob(
         &self,
         request: &Request<'_>,
@@ -370,7 +371,7 @@ impl RegistrySession {
         Ok(Some(answer.body))
     }
 
-    /// Sets a tag; where an answer got lost, looks before it asks again, so that the tag is set once.
+    /// Sets a tag. If an answer is lost, it looks the tag up before it tries again, so that the tag is set only once.
     pub(super) async fn tag(
         &self,
         request: &Request<'_>,
@@ -404,7 +405,7 @@ impl RegistrySession {
                     continue;
                 }
             };
-            // An immutable tag cannot be set to what it is, which is no reason to fail.
+            // A registry may refuse to set an immutable tag even to the digest that it has. That is no failure.
             let may_be_immutable = matches!(
                 error,
                 RegistryError::Refused { .. } | RegistryError::Denied { .. }
@@ -436,7 +437,7 @@ fn put<'a>(request: &Request<'a>, served: &Served) -> Result<Request<'a>, Regist
     })
 }
 
-/// The digest that the registry says the answer has, if it is one that can be compared.
+/// The digest that the answer's header names, if it is a SHA-256 digest.
 fn named_digest(answer: &Answer) -> Option<Digest> {
     answer
         .headers
@@ -461,7 +462,7 @@ fn expect(
     }
 }
 
-/// Whether an answer brings what was asked for, or says in a registry's words that there is none.
+/// Whether an answer has the content, or is a registry's "not found".
 fn found(request: &Request<'_>, answer: &Answer) -> Result<bool, RegistryError> {
     let absent = |code: &String| {
         matches!(

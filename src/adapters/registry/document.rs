@@ -1,8 +1,8 @@
-//! The media types of manifests and indexes, by which they are asked for and put.
+//! The media types of manifests and indexes, for requests in both directions.
 
 use crate::image::ImageManifest;
 
-/// The media types that are asked for.
+/// The accepted media types.
 pub(super) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.oci.image.index.v1+json, \
@@ -10,7 +10,7 @@ pub(super) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
 
 pub(super) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// The media type of a manifest that was served as `content_type`: what it says, else what the registry says.
+/// The media type of a manifest that was sent as `content_type`: the manifest's own, or else the registry's.
 pub(super) fn media_type(manifest: &ImageManifest, content_type: &str) -> String {
     if let Some(own) = &manifest.media_type {
         return own.to_string();

@@ -1,4 +1,4 @@
-//! What goes wrong with a registry, and what to type then.
+//! Errors of registries, and their hints.
 
 use super::address::{api_host, is_loopback};
 use crate::{adapters::credentials::CredentialsError, code::Code};
@@ -6,10 +6,10 @@ use crate::{adapters::credentials::CredentialsError, code::Code};
 /// Why a registry did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// The registry wants to know who asks, and no credential is known for it.
+    /// The registry requires authentication, and no credential is stored for it.
     #[error("cannot {action}: not signed in to `{registry}`")]
     NotSignedIn {
-        /// What was to be done, as in `look up X`.
+        /// The attempted action, as in `look up X`.
         action: String,
         /// Host and port.
         registry: String,
@@ -17,23 +17,23 @@ pub enum RegistryError {
         #[source]
         because: Cause,
     },
-    /// The registry does not know this user with this password.
+    /// The registry does not accept this user with this password.
     #[error("cannot {action}: `{registry}` does not accept the password of `{username}`")]
     WrongPassword {
-        /// What was to be done.
+        /// The attempted action.
         action: String,
         /// Host and port.
         registry: String,
-        /// Whose password.
+        /// The user.
         username: String,
         /// The registry's answer.
         #[source]
         because: Cause,
     },
-    /// The credential could not be found out.
+    /// The credential could not be read.
     #[error("cannot {action}: the credentials of `{registry}` are not known")]
     Credentials {
-        /// What was to be done.
+        /// The attempted action.
         action: String,
         /// Host and port.
         registry: String,
@@ -41,10 +41,10 @@ pub enum RegistryError {
         #[source]
         because: Box<CredentialsError>,
     },
-    /// The registry knows who asks, and does not allow it.
+    /// The registry knows the user, and denies access.
     #[error("cannot {action}: `{registry}` does not allow it")]
     Denied {
-        /// What was to be done.
+        /// The attempted action.
         action: String,
         /// Host and port.
         registry: String,
@@ -52,25 +52,25 @@ pub enum RegistryError {
         #[source]
         because: Cause,
     },
-    /// No answer of use, after as many attempts as make sense.
+    /// There was no usable answer after a reasonable number of attempts.
     #[error("cannot {action}: no answer from `{registry}` {}", spelled(*attempts))]
     Unreachable {
-        /// What was to be done.
+        /// The attempted action.
         action: String,
-        /// Host and port of who did not answer: the registry or its token server.
+        /// Host and port that did not answer: the registry's or its token server's.
         registry: String,
-        /// How often it was asked.
+        /// The number of attempts.
         attempts: u32,
-        /// What stands in the way.
+        /// The kind of failure.
         kind: FailureKind,
-        /// The last fault.
+        /// The last failure.
         #[source]
         because: Cause,
     },
-    /// The registry understood, and said no.
+    /// The registry understood the request, and refused it.
     #[error("cannot {action}: `{registry}` refuses it")]
     Refused {
-        /// What was to be done.
+        /// The attempted action.
         action: String,
         /// Host and port.
         registry: String,
@@ -78,29 +78,29 @@ pub enum RegistryError {
         #[source]
         because: Cause,
     },
-    /// An answer that no registry gives.
+    /// An answer that does not follow the registry API.
     #[error("cannot {action}: the answer of `{registry}` is not understood")]
     NotUnderstood {
-        /// What was to be done.
+        /// The attempted action.
         action: String,
         /// Host and port.
         registry: String,
-        /// What is odd.
+        /// What is wrong with it.
         #[source]
         because: Cause,
     },
-    /// An answer that contradicts itself or what was asked for.
+    /// An answer that contradicts itself or the request.
     #[error("cannot {action}: the answer of `{registry}` is not true")]
     Untrue {
-        /// What was to be done.
+        /// The attempted action.
         action: String,
         /// Host and port.
         registry: String,
-        /// What contradicts what.
+        /// The contradiction.
         #[source]
         because: Cause,
     },
-    /// Nothing was asked yet: certificates could not be read, or no thread started.
+    /// The client could not be set up: certificates could not be read, or no thread could be started.
     #[error("registries cannot be spoken to")]
     Settings {
         /// What is wrong.
@@ -109,23 +109,23 @@ pub enum RegistryError {
     },
 }
 
-/// A reason in words, for people.
+/// A reason, in words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Cause(pub String);
 
-/// What stands between here and a registry.
+/// The kinds of failures to reach a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// No connection, a broken one, or silence.
+    /// There is no connection, it broke, or nothing came.
     Network,
     /// The registry's certificate is not trusted.
     Certificate,
-    /// No TLS could be agreed on.
+    /// No TLS connection could be negotiated.
     Tls,
-    /// It asks for fewer requests.
+    /// The registry limits the rate of requests.
     TooManyRequests,
-    /// It has a fault of its own.
+    /// The server has an internal error.
     Server,
 }
 
@@ -146,7 +146,7 @@ fn spelled(count: u32) -> String {
 }
 
 impl RegistryError {
-    /// The code that a message begins with.
+    /// The error code.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

@@ -1,4 +1,4 @@
-//! What a tag stands for on each platform.
+//! The manifests behind a tag, by platform.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,15 @@ use crate::image::{Digest, ImageConfig, ManifestOrIndex, Platform, Reference};
 /// The manifests behind a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// The digest that the reference has: of the index where there is one.
+    /// The digest of the reference; of the index, if it is one.
     pub digest: Digest,
-    /// The digest of each platform's manifest; where there is no index, the one platform's is `digest`, if it is told.
+    /// The digest of each platform's manifest. Without an index, it is `digest` for the image's platform, if that is
+    /// known.
     pub platforms: BTreeMap<Platform, Digest>,
 }
 
 impl Listing {
-    /// Whether there is an index, which could have other platforms.
+    /// Whether the reference is an index, which could have other platforms.
     #[must_use]
     pub fn is_index(&self) -> bool {
         !self.platforms.is_empty() && self.platforms.values().all(|digest| *digest != self.digest)
@@ -27,10 +28,11 @@ impl Listing {
 }
 
 impl RegistryClient {
-    /// The digest that a tag has, or the reference's own where the registry has it, with those of all its platforms.
+    /// The digest of a tag, or the reference's own digest if the registry has it, with the digests of all its
+    /// platforms.
     ///
     /// # Errors
-    /// Of any answer but the manifests and "there is none".
+    /// Any answer other than the manifests or "not found".
     pub fn listing(&self, reference: &Reference) -> Result<Option<Listing>, RegistryError> {
         let action = format!("look up `{reference}`");
         let repository = self.readable(&reference.repository);
@@ -55,7 +57,7 @@ impl RegistrySession {
         let platforms = match document {
             ManifestOrIndex::Index(index) => index.by_platform(),
             ManifestOrIndex::Manifest(manifest) => {
-                // The digest is what counts: a config that cannot be read is told when the image is used.
+                // The digest is what matters here. A config that cannot be read is reported when the image is used.
                 let config = self.config(request, &manifest.config).await.ok();
                 let config = config.and_then(|config| ImageConfig::parse(&config).ok());
                 let info = config.and_then(|config| config.info(&manifest).ok());

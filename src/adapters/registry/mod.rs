@@ -1,10 +1,10 @@
 //! Registries, by the OCI distribution API.
 //!
-//! Nothing that a registry says is believed unless it can be checked: every pulled byte is compared with its digest,
-//! and a tag is read back after it was set. What may go better the next time is tried again; what will not is not.
+//! Answers are verified where that is possible: all bytes that are pulled are compared with their digest, and a tag is
+//! read back after it was set. Requests are repeated if the failure may be temporary, and only then.
 //!
-//! The client is our own, and not `oci-client`: that one repeats no request, does not obey a registry that asks for
-//! patience (429), takes a mount that becomes an upload (202) for an error, and knows no identity tokens.
+//! The client is our own instead of `oci-client`. That crate does not repeat requests, ignores a registry's request to
+//! wait (429), takes a mount that becomes an upload (202) for an error, and does not support identity tokens.
 
 mod address;
 mod attach;

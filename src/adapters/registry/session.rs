@@ -1,4 +1,4 @@
-//! A conversation with registries: signing in, asking again, and what an answer means.
+//! A session with registries: authentication, repeated requests, and the meaning of answers.
 
 use std::{
     collections::BTreeMap,
@@ -27,48 +27,48 @@ use crate::{
     image::Repository,
 };
 
-/// The longest answer of a token server, in bytes.
+/// The size limit of a token server's answer, in bytes.
 const TOKEN_LIMIT: usize = 1 << 20;
 
-/// What a request needs to be allowed to do.
+/// The permissions that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Actions {
     Pull,
     PullPush,
 }
 
-/// A question about a repository.
+/// A request about a repository.
 #[derive(Clone, Debug)]
 pub(super) struct Request<'a> {
-    /// What it is for, as in `look up X`.
+    /// The purpose, as in `look up X`.
     pub(super) action: &'a str,
     pub(super) repository: &'a Repository,
     pub(super) actions: Actions,
     pub(super) method: Method,
-    /// Below the repository.
+    /// The path below the repository.
     pub(super) path: String,
-    /// Where the registry has said that an upload goes on, instead of the path.
+    /// The URL at which the registry continues an upload; replaces the path.
     pub(super) upload_url: Option<UploadUrl>,
     pub(super) accept: &'static str,
-    /// A media type and bytes.
+    /// The media type and the bytes of the body.
     pub(super) content: Option<(HeaderValue, Bytes)>,
     pub(super) limit: usize,
 }
 
-/// A place that a registry has named.
+/// A URL that a registry returned for an upload.
 #[derive(Clone, Debug)]
 pub(super) struct UploadUrl {
     pub(super) url: Url,
-    /// Whether it is the registry's own host, which may know who asks.
+    /// Whether it is on the registry's own host, so that it may get credentials.
     pub(super) own: bool,
 }
 
-/// Why an attempt brought nothing.
+/// Why an attempt failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// May go better the next time.
+    /// The next attempt may succeed.
     Transient(Transient),
-    /// Will not.
+    /// Another attempt would fail as well.
     Final(RegistryError),
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Transient {
     registry: String,
     kind: FailureKind,
     because: String,
-    /// As the registry asked for.
+    /// The delay that the registry asked for.
     wait: Option<Duration>,
 }
 
@@ -87,7 +87,7 @@ impl From<RegistryError> for Failure {
     }
 }
 
-/// Counts the attempts of one request.
+/// Counts the attempts of a request.
 #[derive(Default)]
 pub(super) struct Attempts(u32);
 
@@ -129,15 +129,15 @@ pub(super) struct RegistrySession {
     transport: Transport,
     credentials: Arc<Credentials>,
     pub(super) patience: Patience,
-    /// What the registries gave or want, until they no longer accept it.
+    /// The headers that registries have accepted, until they refuse them.
     authorizations: Mutex<BTreeMap<(Repository, Actions), HeaderValue>>,
     trials: Trials,
 }
 
-/// What to say with a request, and who says it.
+/// The header of a request that authenticates it, and the user.
 struct Authorization {
     header: HeaderValue,
-    /// Whether a token server has accepted who asks.
+    /// Whether it is a token: then the token server has accepted the credential.
     token: bool,
     user: Option<String>,
 }
@@ -158,7 +158,7 @@ impl RegistrySession {
         })
     }
 
-    /// Asks until there is an answer, as often as patience allows.
+    /// Repeats a request until there is an answer, or the attempts are used up.
     pub(super) async fn exchange(&self, request: &Request<'_>) -> Result<Answer, RegistryError> {
         let mut attempts = Attempts::default();
         loop {
@@ -174,7 +174,7 @@ impl RegistrySession {
         }
     }
 
-    /// Asks once, and once more where the registry first wants to know who asks.
+    /// Sends a request once, and once more if the registry first asks for authentication.
     pub(super) async fn attempt(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let known = self.known_authorization(request);
         let answer = self.ask(request, known.as_ref()).await?;
@@ -235,7 +235,7 @@ impl RegistrySession {
         })
     }
 
-    /// An authorization to push is one to pull as well.
+    /// The header of an earlier request; one that allows pushing also allows pulling.
     fn known_authorization(&self, request: &Request<'_>) -> Option<HeaderValue> {
         let authorizations = self
             .authorizations
@@ -279,7 +279,7 @@ impl RegistrySession {
         answer.map_err(|fault| failed(request.action, registry, fault))
     }
 
-    /// Asks where a registry said: another host than its own is not told who asks.
+    /// Continues an upload at the URL that the registry returned. A foreign host does not get credentials.
     async fn go_on(&self, upload_url: &UploadUrl, mut call: Call) -> Result<Answer, Fault> {
         if !upload_url.own {
             call.headers.remove(AUTHORIZATION);
@@ -346,7 +346,7 @@ impl RegistrySession {
         };
         match answer.status {
             StatusCode::OK => {}
-            // OAuth 2 says so of a refresh token that is no longer valid.
+            // OAuth 2 answers so if a refresh token is no longer valid.
             StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => {
                 return Err(match user {
                     Some(username) => refused_password(request, username, &answer),
@@ -453,7 +453,7 @@ struct TokenAnswer {
     access_token: Option<String>,
 }
 
-/// OAuth 2 has all scopes in one value.
+/// The parameters for OAuth 2, which has all scopes in one value.
 fn oauth_pairs<'a>(pairs: &[(&'a str, &'a str)], scope: &'a str) -> Vec<(&'a str, &'a str)> {
     let service = pairs.iter().copied().filter(|(key, _)| *key == "service");
     service.chain([("scope", scope)]).collect()
@@ -468,7 +468,7 @@ fn form<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     encoded.unwrap_or_default()
 }
 
-/// The registry's own scope where it allows what is needed: some call a repository otherwise than we do.
+/// The scope that the registry offers, if it is sufficient: some registries use other repository names in scopes.
 fn scope_of(request: &Request<'_>, offered: Option<String>) -> String {
     let enough = |scope: &String| match request.actions {
         Actions::Pull => !scope.is_empty(),
@@ -514,7 +514,7 @@ fn failed(action: &str, registry: &str, fault: Fault) -> Failure {
     }
 }
 
-/// Tells the answers that may be others the next time, and those about who asks, from the rest.
+/// Sorts answers: some may be better at the next attempt, some concern authentication, the others are final.
 fn judge(request: &Request<'_>, answer: Answer) -> Result<Answer, Failure> {
     let kind = match answer.status.as_u16() {
         429 => Some(FailureKind::TooManyRequests),
@@ -543,7 +543,7 @@ fn judge(request: &Request<'_>, answer: Answer) -> Result<Answer, Failure> {
     }
 }
 
-/// A registry that still does not know who asks: a password it does not accept, or a token that is not enough.
+/// The error of a registry that refuses the authentication: the password is wrong, or the token does not allow enough.
 fn not_accepted(
     request: &Request<'_>,
     authorization: Authorization,
@@ -557,7 +557,7 @@ fn not_accepted(
     }
 }
 
-/// The errors of a registry's answer, with or without a sentence.
+/// The errors in a registry's answer, each with or without a message.
 #[derive(Deserialize)]
 struct Errors {
     errors: Vec<OneError>,
@@ -569,7 +569,7 @@ struct OneError {
     message: Option<String>,
 }
 
-/// The codes in an answer's errors; `None` where it is no answer of a registry.
+/// The error codes in an answer; `None` if it is not a registry's.
 pub(super) fn codes(answer: &Answer) -> Option<Vec<String>> {
     let errors: Errors = serde_json::from_slice(&answer.body).ok()?;
     Some(
@@ -581,7 +581,7 @@ pub(super) fn codes(answer: &Answer) -> Option<Vec<String>> {
     )
 }
 
-/// The status and the registry's own words, fit to be shown.
+/// The status and the registry's message, safe for terminals.
 pub(super) fn describe(answer: &Answer) -> String {
     let mut parts = vec![answer.status.to_string()];
     if let Ok(errors) = serde_json::from_slice::<Errors>(&answer.body) {
@@ -602,7 +602,7 @@ pub(super) fn describe(answer: &Answer) -> String {
                 .map(str::to_owned),
         );
     }
-    // What a stranger wrote must not steer the terminal.
+    // Foreign text must not control the terminal.
     let shown = parts.join(": ");
     shown
         .chars()

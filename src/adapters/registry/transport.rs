@@ -1,4 +1,4 @@
-//! One question and its answer over HTTP: which scheme, which client, how far a redirect is followed.
+//! A single HTTP request and its answer: scheme, client, redirects.
 
 use std::{
     collections::BTreeMap,
@@ -21,22 +21,22 @@ use super::{
     settings::RegistrySettings,
 };
 
-/// More redirects than this are a circle.
+/// More redirects than this are a loop.
 const REDIRECTS: usize = 5;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// A peer that sends a byte now and then must not hold us for ever either.
+/// A limit for a whole answer, for a server that keeps sending a byte now and then.
 const WHOLE_LIMIT: Duration = Duration::from_secs(300);
 
-/// How long to wait, and how often to ask again.
+/// The limits for waiting and repeating.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     pub(super) attempts: u32,
-    /// Before the second attempt; doubled before each further one.
+    /// The delay before the second attempt; doubled before each further one.
     pub(super) first_delay: Duration,
-    /// The longest that a `Retry-After` is obeyed.
+    /// The longest `Retry-After` that is obeyed.
     pub(super) longest_delay: Duration,
-    /// Without a byte for so long, an answer is given up.
+    /// An answer is given up after this time without a byte.
     pub(super) stall: Duration,
 }
 
@@ -51,30 +51,30 @@ impl Default for Patience {
     }
 }
 
-/// A question to one URL.
+/// A request to one URL.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
-    /// The longest answer that is read, in bytes.
+    /// The size limit of the answer, in bytes.
     pub(super) limit: usize,
 }
 
-/// What came back, read to its end.
+/// An answer, read to its end.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// Whether the host that was asked answered, and not one that it redirected to.
+    /// Whether the answer came from the requested host, and not from one that it redirects to.
     pub(super) own: bool,
-    /// What answered in the end.
+    /// The URL that answered in the end.
     pub(super) url: Url,
 }
 
-/// Why nothing came back.
+/// Why there is no answer.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) because: String,
@@ -83,23 +83,23 @@ pub(super) struct Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultKind {
-    /// May go better the next time.
+    /// The next attempt may succeed.
     Transient(FailureKind),
-    /// Will not.
+    /// Another attempt would fail as well.
     Lasting(FailureKind),
-    /// Something came, but not HTTP.
+    /// The answer was not HTTP.
     NotHttp,
-    /// Something came that is not to be followed or read.
+    /// The answer must not be followed or read.
     Odd,
 }
 
 pub(super) struct Transport {
-    /// Through the proxies that the environment names.
+    /// Uses the proxies in the environment.
     ordinary: Client,
-    /// Past them: nothing on this machine is behind a proxy.
+    /// Uses no proxy, because this machine itself is never behind one.
     direct: Client,
     insecure: Vec<String>,
-    /// The schemes of the hosts that may go without TLS, once they have answered.
+    /// The schemes of hosts that may be used without TLS, known from their first answer.
     schemes: Mutex<BTreeMap<String, &'static str>>,
 }
 
@@ -108,7 +108,7 @@ impl Transport {
         settings: &RegistrySettings,
         patience: &Patience,
     ) -> Result<Self, RegistryError> {
-        // An error says that another part of the program has installed one already.
+        // An error means that another part of the program has already installed a provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let authorities = settings
             .ca
@@ -122,7 +122,7 @@ impl Transport {
         })
     }
 
-    /// Asks a host, which is a name with an optional port, for a path.
+    /// Sends a request for a path to a host, which may have a port.
     pub(super) async fn ask(
         &self,
         host: &str,
@@ -145,7 +145,7 @@ impl Transport {
         }
         let plain = self.follow(on("http")?).await;
         let speaks_tls = match &plain {
-            // This is how servers answer who forgets TLS.
+            // A server with TLS answers so to a request without it.
             Ok(answer) => answer.status == StatusCode::BAD_REQUEST,
             Err(fault) => fault.kind == FaultKind::NotHttp,
         };
@@ -165,7 +165,7 @@ impl Transport {
         plain
     }
 
-    /// Asks one URL; credentials stay with the host that they are for.
+    /// Sends a request to a URL, and follows redirects. Credentials are sent to no other host.
     pub(super) async fn follow(&self, mut call: Call) -> Result<Answer, Fault> {
         let mut own = true;
         for _ in 0..=REDIRECTS {
@@ -194,7 +194,7 @@ impl Transport {
         Err(odd(format!("more than {REDIRECTS} redirects")))
     }
 
-    /// The same for a URL that a registry has named.
+    /// The same for a URL that a registry returned.
     pub(super) async fn follow_named(&self, call: Call) -> Result<Answer, Fault> {
         let host = host_of(&call.url);
         if call.url.scheme() == "https" || call.url.scheme() == "http" && self.may_be_plain(&host) {
@@ -217,7 +217,7 @@ impl Transport {
         request.send().await.map_err(|error| fault(&error))
     }
 
-    /// Whether a host, with its port, may be spoken to without TLS.
+    /// Whether a host, with its port, may be used without TLS.
     pub(super) fn may_be_plain(&self, host: &str) -> bool {
         is_loopback(host) || self.insecure.iter().any(|insecure| insecure == host)
     }
@@ -257,7 +257,7 @@ fn client(
         .tls_certs_merge(authorities.iter().cloned())
         .build();
     let client = match client {
-        // A machine without any authority can still speak to a registry of its own.
+        // A machine without any certificates can still use a registry without TLS.
         Err(_) if authorities.is_empty() => builder().tls_certs_only([]).build(),
         other => other,
     };
@@ -266,7 +266,7 @@ fn client(
     })
 }
 
-/// Where an answer sends us; one to a question with a body only if it may be repeated as it is.
+/// The target of a redirect. A request with a body is redirected only if it may be repeated unchanged.
 fn target(call: &Call, response: &Response) -> Option<Url> {
     let repeatable = matches!(
         response.status(),
@@ -328,14 +328,14 @@ fn sources<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error
     std::iter::successors(error.source(), |&error| error.source())
 }
 
-/// The deepest reason; those above it name the URL, which may hold a secret.
+/// The innermost cause. The outer ones contain the URL, which may hold a secret.
 fn root_cause(error: &reqwest::Error) -> String {
     sources(error)
         .last()
         .map_or_else(|| "the request failed".to_owned(), ToString::to_string)
 }
 
-/// An I/O error passes over what it wraps when it is asked for its source, and it wraps others.
+/// The TLS error in an I/O error. `source` skips the wrapped error, and I/O errors may be nested.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut error = error;
     while let Some(inner) = error
@@ -353,7 +353,8 @@ fn host_of(url: &Url) -> String {
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// Whether credentials for one URL may go to the other: the same host and port, or its TLS beside plain HTTP.
+/// Whether credentials for one URL may be sent to the other: host and port are the same, or it is the same host with
+/// TLS instead of plain HTTP.
 pub(super) fn same_host(from: &Url, to: &Url) -> bool {
     let same_port = from.port_or_known_default() == to.port_or_known_default();
     let upgraded = from.scheme() == "http" && to.scheme() == "https";
@@ -362,7 +363,7 @@ pub(super) fn same_host(from: &Url, to: &Url) -> bool {
         && (from.scheme() == to.scheme() && same_port || upgraded && (same_port || both_default))
 }
 
-/// A header's value that is not shown by `Debug`.
+/// A header value that `Debug` does not show.
 pub(super) fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);

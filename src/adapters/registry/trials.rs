@@ -1,5 +1,6 @@
-//! What registries have said of credentials in this run: one is tried alone until it is accepted, and not again once it
-//! was refused. Side by side, a wrong password would be tried once for each image, which locks accounts.
+//! The results of credentials in this run. A credential is tried by one request alone until it is accepted, and never
+//! again after it was refused. Otherwise parallel requests would try a wrong password once for each image, which locks
+//! accounts.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,7 +19,7 @@ struct Tried {
     verdict: Arc<AsyncMutex<Option<Verdict>>>,
 }
 
-/// What a registry has said of a credential.
+/// A registry's answer to a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Accepted,
@@ -32,12 +33,12 @@ pub(super) struct Refusal {
     pub(super) because: Cause,
 }
 
-/// Leave to try a credential. Whoever holds it for one that was not judged yet holds it alone; dropped without a
-/// verdict, it leaves the trial to the next.
+/// The permission to try a credential. As long as the result is not known, only one request has it. If it is dropped
+/// without a result, the next request gets it.
 pub(super) struct Trial(Option<OwnedMutexGuard<Option<Verdict>>>);
 
 impl Trials {
-    /// Waits until nobody else tries this credential for the first time.
+    /// Waits until no other request is trying this credential for the first time.
     ///
     /// # Errors
     /// The registry has refused it.
@@ -76,12 +77,12 @@ impl Trials {
 }
 
 impl Trial {
-    /// The others may use it, side by side.
+    /// Reports that the credential works, so that other requests may use it in parallel.
     pub(super) fn accepted(&mut self) {
         self.settle(Verdict::Accepted);
     }
 
-    /// The others are not to try it.
+    /// Reports that the credential was refused, so that no other request tries it.
     pub(super) fn refused(&mut self, refusal: Refusal) {
         self.settle(Verdict::Refused(refusal));
     }

@@ -1,4 +1,4 @@
-//! Blobs are uploaded: begun by a POST, sent by one PUT, begun anew where that broke off.
+//! Blob uploads: started by a POST, sent by one PUT, and started again if that is interrupted.
 
 use bytes::Bytes;
 
@@ -19,7 +19,7 @@ use super::{
 use crate::image::Digest;
 
 impl RegistrySession {
-    /// Lets the repository have a blob, unless it has it.
+    /// Uploads a blob to the repository, unless the repository has it.
     pub(super) async fn upload(
         &self,
         request: &Request<'_>,
@@ -28,7 +28,7 @@ impl RegistrySession {
         let bytes = Bytes::copy_from_slice(bytes);
         let mut attempts = Attempts::default();
         loop {
-            // An upload that broke off is begun anew: where it stands is known to nobody.
+            // An interrupted upload is started again, because its state is unknown.
             match self.try_upload(request, &bytes).await {
                 Ok(()) => return Ok(()),
                 Err(Failure::Final(error)) => return Err(error),
@@ -79,7 +79,7 @@ impl RegistrySession {
     }
 }
 
-/// Where an upload goes on.
+/// The URL at which an upload continues.
 fn upload_url(
     request: &Request<'_>,
     started: &Answer,
@@ -104,7 +104,8 @@ fn octets() -> HeaderValue {
     HeaderValue::from_static("application/octet-stream")
 }
 
-/// A registry behind a proxy that speaks TLS for it may not know that it does.
+/// Whether a registry returned an `http` URL for itself although it was reached by `https`: behind a proxy that
+/// terminates TLS it may not know better.
 fn forgets_tls(asked: &Url, named: &Url) -> bool {
     let same_host = asked.host() == named.host() && asked.port() == named.port();
     same_host && asked.scheme() == "https" && named.scheme() == "http"

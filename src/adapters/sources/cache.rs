@@ -1,6 +1,6 @@
-//! Sources in the cache: blobs by digest, unpacked trees beside an index, and digests of files that have not changed.
+//! Sources in the cache: blobs by digest, unpacked trees with an index, and digests of files that have not changed.
 //!
-//! What is made lies in a temporary folder first and is renamed when it is whole.
+//! Everything is made in a temporary folder, and renamed once it is complete.
 
 use std::{
     fs::Metadata,
@@ -35,19 +35,19 @@ impl<'a> SourceCache<'a> {
         Self { cache }
     }
 
-    /// A folder to download into, which vanishes with its value.
+    /// A folder to download into, which is removed with its value.
     pub(super) fn unfinished_blob(&self) -> io::Result<TemporaryFolder> {
         self.cache.unfinished(CacheKind::Blobs)
     }
 
-    /// The blob, if it is there and whole.
+    /// The blob, if it exists and its bytes have its digest.
     pub(super) fn blob(&self, digest: Digest) -> Option<(Digest, PathBuf)> {
         let file = self.blob_path(&digest);
         let actual = Digest::of_reader(&mut fs_err::File::open(&file).ok()?).ok()?;
         (actual == digest).then_some((digest, file))
     }
 
-    /// Takes over a file whose digest is known.
+    /// Moves a file with a known digest into the cache.
     pub(super) fn add_blob(&self, digest: &Digest, file: &Path) -> Result<PathBuf, SourceError> {
         fs_err::create_dir_all(self.cache.folder(CacheKind::Blobs))?;
         let blob = self.blob_path(digest);
@@ -59,7 +59,7 @@ impl<'a> SourceCache<'a> {
         self.cache.entry(CacheKind::Blobs, digest.hex())
     }
 
-    /// The digest that an origin had, where its bytes never change.
+    /// The digest that an earlier run stored for an origin whose bytes never change.
     pub(super) fn remembered(&self, origin: &str) -> Option<Digest> {
         fs_err::read_to_string(self.origin_path(origin))
             .ok()?
@@ -80,9 +80,9 @@ impl<'a> SourceCache<'a> {
         self.cache.entry(CacheKind::Origins, name.hex())
     }
 
-    /// Where the unpacked tree of a blob lies; `None` where nothing is unpacked.
+    /// The unpacked tree of a blob; `None` if the source is not unpacked.
     pub(super) fn tree(&self, digest: &Digest, unpack: Unpack) -> Option<Tree<'_>> {
-        // A change of what unpacking does needs other names here.
+        // If unpacking ever gives another result, these names must change.
         let kind = match unpack {
             Unpack::No => return None,
             Unpack::Archive { strip } => format!("strip{strip}"),
@@ -99,7 +99,7 @@ impl<'a> SourceCache<'a> {
         })
     }
 
-    /// The digest of a file outside the cache, read only if it may have changed.
+    /// The digest of a file outside the cache; the file is read only if it may have changed.
     pub(super) fn digest_of(&self, file: &Path) -> io::Result<Digest> {
         let kept = digest_cache::file_for(self.cache, file);
         let known = digest_cache::open(&kept);
@@ -109,7 +109,7 @@ impl<'a> SourceCache<'a> {
     }
 }
 
-/// The digest of a file, read only if it may have changed since it was learnt.
+/// The digest of a file, which is read only if it may have changed since the last time.
 fn digest_of(file: &Path, metadata: &Metadata, digests: &DigestCache) -> io::Result<Digest> {
     if let Some(digest) = digests.known(file, metadata) {
         return Ok(digest);
@@ -123,12 +123,12 @@ fn digest_of(file: &Path, metadata: &Metadata, digests: &DigestCache) -> io::Res
 pub(super) struct Tree<'a> {
     cache: &'a Cache,
     folder: PathBuf,
-    /// What is known of its files, and where that is kept.
+    /// The stat cache of its files, and the file of that cache.
     digests: DigestCache,
     kept: PathBuf,
 }
 
-/// One file or link of an unpacked tree.
+/// A file or link of an unpacked tree.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Unpacked {
     pub(super) path: String,
@@ -141,7 +141,7 @@ pub(super) enum UnpackedContent {
         digest: Digest,
         executable: bool,
     },
-    /// Links are in the index only: nothing on the disk can be followed.
+    /// Symbolic links exist in the index only, so that none on the disk can be followed.
     Symlink {
         target: String,
     },
@@ -151,7 +151,7 @@ const FILES: &str = "files";
 const INDEX: &str = "index.json";
 
 impl Tree<'_> {
-    /// The tree's entries, if it is there and whole; a file is read only if it may have changed.
+    /// The tree's entries, if it exists and is complete; a file is read only if it may have changed.
     pub(super) fn entries(&self) -> Option<Vec<Entry>> {
         let index = fs_err::read(self.folder.join(INDEX)).ok()?;
         let index: Vec<Unpacked> = serde_json::from_slice(&index).ok()?;
@@ -187,7 +187,7 @@ impl Tree<'_> {
         })
     }
 
-    /// Notes what was just unpacked, so that this run need not read it.
+    /// Stores the digests of the files just unpacked, so that this run need not read them again.
     fn learn(&self, index: &[Unpacked]) {
         for unpacked in index {
             let file = self.folder.join(FILES).join(&unpacked.path);
@@ -199,7 +199,7 @@ impl Tree<'_> {
         }
     }
 
-    /// Makes the tree by `unpack`, which fills the folder that it is given.
+    /// Makes the tree: `unpack` fills the folder that it is given.
     pub(super) fn make(
         &self,
         unpack: impl FnOnce(&Path) -> Result<Vec<Unpacked>, SourceError>,
@@ -212,7 +212,7 @@ impl Tree<'_> {
         let bytes = serde_json::to_vec(&index).map_err(io::Error::from)?;
         fs_err::write(made.join(INDEX), bytes)?;
         if fs_err::rename(&made, &self.folder).is_err() {
-            // Another process was faster, or what lies there is damaged.
+            // Another process was faster, or the existing tree is damaged.
             if let Some(entries) = self.entries() {
                 return Ok(entries);
             }

@@ -6,20 +6,20 @@ use reqwest::{Certificate, Client, StatusCode, redirect};
 
 use super::{Progress, SourceError};
 
-/// Tries after the first one.
+/// The number of attempts after the first.
 const RETRIES: u32 = 4;
-/// Before the second try; doubled before each further one.
+/// The delay before the second attempt; doubled before each further one.
 const FIRST_PAUSE: Duration = if cfg!(test) {
     Duration::from_millis(1)
 } else {
     Duration::from_millis(250)
 };
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Without a single byte.
+/// A download is given up after this time without a byte.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 const REDIRECTS: usize = 10;
 
-/// Why one try failed.
+/// Why an attempt failed.
 struct Fault {
     transient: bool,
     error: SourceError,
@@ -54,7 +54,7 @@ fn client(url: &str, ca: Option<&Path>) -> Result<Client, SourceError> {
         from: shown(url),
         reason: innermost(error),
     };
-    // Fails where the process has one already, which is as good.
+    // This fails if the process already has a provider, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let policy = redirect::Policy::custom(|attempt| {
         let downgraded = attempt.previous().iter().any(|url| url.scheme() == "https")
@@ -129,7 +129,7 @@ fn innermost(error: &dyn Error) -> String {
     inner.to_string()
 }
 
-/// A URL for people: without a password and without its query, which may hold a signature.
+/// A URL for messages: without a password, and without its query, which may hold a signature.
 pub(super) fn shown(url: &str) -> String {
     let (scheme, rest) = url
         .split_once("://")

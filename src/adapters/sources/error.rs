@@ -6,83 +6,83 @@ use crate::{
     project::ignore::{TreeError, escaped},
 };
 
-/// Why a source cannot be had.
+/// Why a source cannot be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// Other bytes than the ones that were pinned.
+    /// The bytes are not those that were pinned.
     #[error(
         "the source `{name}` is not what was pinned: {from} has {actual}, wanted is {expected}"
     )]
     Checksum {
         /// The source's name in the configuration.
         name: String,
-        /// Where its bytes came from.
+        /// Where the bytes came from.
         from: String,
-        /// What was pinned.
+        /// The pinned checksum.
         expected: Digest,
-        /// What it is.
+        /// The actual checksum.
         actual: Digest,
     },
-    /// It would have to be fetched, which is forbidden.
+    /// A download is needed, but not allowed.
     #[error("{from} is not in the cache, and `--offline` forbids to fetch it")]
     Offline {
-        /// What would be fetched.
+        /// What had to be downloaded.
         from: String,
     },
-    /// The other side does not answer, or not to the end.
+    /// The server does not answer, or not completely.
     #[error("cannot fetch {from}: {reason}")]
     Unreachable {
         /// What was asked for.
         from: String,
-        /// Why, in the system's words.
+        /// The system's message.
         reason: String,
     },
-    /// The other side does not let us in.
+    /// The server denies access.
     #[error("cannot fetch {from}: {reason}")]
     Denied {
         /// What was asked for.
         from: String,
-        /// The answer.
+        /// The server's answer.
         reason: String,
     },
-    /// It is not there.
+    /// The source does not exist.
     #[error("{from} does not exist{}", at.as_ref().map(|at| format!(" at {at}")).unwrap_or_default())]
     NotFound {
         /// What was asked for.
         from: String,
-        /// Where it was looked for, where that is known.
+        /// Where it was looked for, if that is known.
         at: Option<String>,
     },
-    /// A member of an archive that would leave the folder, or be something else than a file.
+    /// A member of an archive would be written outside of the folder, or is neither a file nor a link.
     #[error("{archive} is not safe to unpack: `{member}` {reason}")]
     UnsafeMember {
-        /// Where the archive is from.
+        /// The archive's origin.
         archive: String,
         /// The member's name, without control characters.
         member: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// No archive, a damaged one, or one without the wanted content.
+    /// The file is no archive, is damaged, or lacks the expected content.
     #[error("{archive} cannot be unpacked: {reason}")]
     BadArchive {
-        /// Where the archive is from.
+        /// The archive's origin.
         archive: String,
         /// Why.
         reason: String,
     },
-    /// No space is left.
+    /// The disk is full.
     #[error("the disk is full: {reason}")]
     DiskFull {
-        /// The system's words, with the file.
+        /// The system's message, with the file.
         reason: String,
     },
-    /// A program that has to do the download is not there.
+    /// A program that is needed for the download is not installed.
     #[error("{what} needs {tool}, which is not on the PATH")]
     MissingTool {
-        /// What was to be fetched.
+        /// What had to be downloaded.
         what: String,
-        /// The programs of which one would do.
+        /// The programs, one of which is enough.
         tool: &'static str,
         /// The setting that makes the program unnecessary.
         instead: &'static str,
@@ -90,15 +90,15 @@ pub enum SourceError {
     /// A program failed.
     #[error("`{command}` failed: {output}")]
     Tool {
-        /// Its name and what it did.
+        /// The program's name and what it was doing.
         command: String,
-        /// The last lines that it wrote.
+        /// The last lines of its output.
         output: String,
     },
-    /// A folder that is no tree.
+    /// A folder cannot be a source.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// The disk's.
+    /// A file operation failed.
     #[error(transparent)]
     Io(io::Error),
 }
@@ -115,7 +115,7 @@ impl From<io::Error> for SourceError {
 }
 
 impl SourceError {
-    /// A path that the configuration names cannot be read.
+    /// The error for a path in the configuration that cannot be read.
     pub(super) fn reading(path: &Path, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::NotFound {
@@ -126,7 +126,7 @@ impl SourceError {
         }
     }
 
-    /// The code of the message.
+    /// The error code.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

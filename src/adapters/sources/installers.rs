@@ -1,4 +1,4 @@
-//! Downloads that a program of the user's does: Maven's artifacts and Python's source distributions.
+//! Downloads by programs of the user: artifacts by Maven, Python source distributions by pip.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -10,7 +10,7 @@ use std::{
 use super::{Progress, SourceError};
 use crate::{image::Digest, project::source::MavenCoordinates};
 
-/// Characters of a program's output that a message shows.
+/// The number of characters of a program's output that a message shows.
 const SHOWN_OUTPUT: usize = 1200;
 
 /// Downloads the artifact into `folder` with `mvn`.
@@ -86,14 +86,14 @@ fn maven_failure(what: String, run: &Run) -> SourceError {
 pub(super) struct Sdist<'a> {
     pub(super) name: &'a str,
     pub(super) version: &'a str,
-    /// Demanded from the installer, so that other bytes are not even opened.
+    /// Given to the installer as a hash, so that it does not even open other bytes.
     pub(super) expected: Option<&'a Digest>,
 }
 
-/// A build backend that knows nothing but the name and the version that the distribution states.
+/// A build backend that knows nothing but the name and the version of the distribution.
 ///
-/// An installer asks the backend for them before it hands out the file. The real one runs the distribution's code on
-/// this machine and needs `setuptools`, `wheel` and more (old versions fail with today's); none of that is wanted here.
+/// pip asks the build backend for these before it hands out the file. The real backend would run the distribution's
+/// code on this machine, and needs `setuptools`, `wheel` and more (with whose current versions old distributions fail).
 const BACKEND: &str = r#"import os, sys
 
 __legacy__ = sys.modules[__name__]
@@ -115,7 +115,7 @@ def prepare_metadata_for_build_wheel(directory, config_settings=None):
     return folder
 "#;
 
-/// Downloads a source distribution into `folder` with `pip`, or with the `pip` that `uv` brings.
+/// Downloads a source distribution into `folder` with `pip`, or with the `pip` that `uv` provides.
 pub(super) fn python_sdist(
     sdist: &Sdist<'_>,
     index: Option<&str>,
@@ -250,7 +250,7 @@ fn only_file(folder: &Path) -> Option<PathBuf> {
 struct Pip {
     program: &'static str,
     arguments: &'static [&'static str],
-    /// It can report its progress in numbers.
+    /// Whether it can report its progress as numbers.
     raw_progress: bool,
 }
 
@@ -274,7 +274,7 @@ fn find_pip(folder: &Path) -> Result<Option<Pip>, SourceError> {
                     raw_progress,
                 }));
             }
-            // A Python without pip is as good as none, but uv should have brought it.
+            // A Python without pip is skipped, but uv must provide it.
             Some(run) if program.starts_with("uv") => {
                 let command = format!("{program} {}", arguments.join(" "));
                 return Err(SourceError::Tool {
@@ -288,7 +288,7 @@ fn find_pip(folder: &Path) -> Result<Option<Pip>, SourceError> {
     Ok(None)
 }
 
-/// Major and minor of `pip 24.1.2 from …`.
+/// The major and minor version in `pip 24.1.2 from …`.
 fn pip_version(output: &str) -> Option<(u32, u32)> {
     let version = output.split_once("pip ")?.1.split_whitespace().next()?;
     let mut numbers = version.split('.').map(|number| number.parse().ok());
@@ -306,10 +306,10 @@ fn option(name: &str, value: impl AsRef<OsStr>) -> OsString {
     option
 }
 
-/// What a program did.
+/// The result of a program.
 struct Run {
     succeeded: bool,
-    /// Both of its outputs, without passwords in URLs.
+    /// Both outputs, without passwords in URLs.
     output: String,
 }
 
@@ -318,7 +318,7 @@ impl Run {
         words.iter().any(|word| self.output.contains(word))
     }
 
-    /// What the output comes to, on one line: its errors, or else its end.
+    /// A summary of the output on one line: its errors, or else its last lines.
     fn shown(&self) -> String {
         let lines = || self.output.lines().map(str::trim);
         let mut errors: Vec<&str> = lines().filter(|line| line.starts_with("ERROR:")).collect();
@@ -337,7 +337,7 @@ impl Run {
     }
 }
 
-/// Runs a program to its end; `None` if it is not there.
+/// Runs a program to its end; `None` if it is not installed.
 fn run(
     command: &mut Command,
     folder: &Path,
@@ -384,7 +384,7 @@ fn run(
     }))
 }
 
-/// `Progress 262144 of 220464734`.
+/// The two numbers of a line such as `Progress 262144 of 220464734`.
 fn raw_progress(line: &str) -> Option<(u64, Option<u64>)> {
     let (done, total) = line.trim().strip_prefix("Progress ")?.split_once(" of ")?;
     Some((done.parse().ok()?, total.parse().ok()))

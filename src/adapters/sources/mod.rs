@@ -1,4 +1,4 @@
-//! Sources as trees of files on this disk: downloaded, checked, unpacked once, and kept in the cache.
+//! Sources as file trees on this disk: downloaded, verified, unpacked once, and cached.
 
 mod cache;
 mod download;
@@ -24,13 +24,13 @@ use crate::{
 };
 use cache::SourceCache;
 
-/// Told how many bytes have come, and how many there are where that is known.
+/// Gets the bytes received so far, and the total if it is known.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, Option<u64>);
 
-/// Gets sources; what it gets lies in the cache from then on.
+/// Fetches sources and caches them.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
-    /// What it gets lies there.
+    /// The cache.
     pub cache: Cache,
     /// Certificates to trust besides the system's: a PEM file.
     pub ca: Option<PathBuf>,
@@ -38,17 +38,17 @@ pub struct Fetcher {
     pub maven: Option<String>,
     /// The URL of a Python index to use instead of the installer's own.
     pub python_index: Option<String>,
-    /// Only what lies in the cache or on this machine is given.
+    /// Whether to use only the cache and this machine's files.
     pub offline: bool,
 }
 
 impl Fetcher {
-    /// The checksum of a source: of a file its bytes', of a folder its [`tree_digest`].
+    /// The checksum of a source: the digest of a file, or the [`tree_digest`] of a folder.
     ///
-    /// One that the configuration demands is believed without a download; [`Self::fetch`] compares it.
+    /// A checksum in the configuration is returned without a download; [`Self::fetch`] verifies it.
     ///
     /// # Errors
-    /// It cannot be had, or a path has another checksum than the configuration demands.
+    /// The source cannot be fetched, or a path has another checksum than the configuration.
     pub fn checksum(&self, source: &Source, progress: Progress<'_>) -> Result<Digest, SourceError> {
         let actual = match (&source.origin, &source.sha256) {
             (Origin::Path(path), _) => self.path_checksum(path)?,
@@ -61,10 +61,10 @@ impl Fetcher {
         }
     }
 
-    /// The source's files; their bytes lie in the cache, or at the source's path.
+    /// The source's files. Their bytes lie in the cache, or at the source's path.
     ///
     /// # Errors
-    /// It cannot be had, has another checksum than `expected`, or cannot be unpacked safely.
+    /// The source cannot be fetched, has another checksum than `expected`, or cannot be unpacked safely.
     pub fn fetch(
         &self,
         source: &Source,
@@ -159,7 +159,8 @@ impl Fetcher {
         Ok(entries)
     }
 
-    /// The bytes of a source as one file, and their digest; `expected` only saves the download.
+    /// The file of a source and its digest. With `expected`, a download is skipped if the cache has that blob, and
+    /// verified otherwise.
     fn blob(
         &self,
         source: &Source,
@@ -191,7 +192,7 @@ impl Fetcher {
         Ok((actual, blob))
     }
 
-    /// A name for an origin whose bytes never change, with where it is fetched from.
+    /// The cache key of an origin whose bytes never change: the origin, and where it is fetched from.
     fn unchanging(&self, origin: &Origin) -> Option<String> {
         match origin {
             Origin::Maven(_) => Some(format!(
@@ -264,7 +265,7 @@ fn same(source: &Source, expected: &Digest, actual: &Digest) -> Result<(), Sourc
     })
 }
 
-/// An origin for people: without a password, a URL's query or control characters.
+/// An origin for messages: without a password, a URL's query or control characters.
 fn shown(origin: &Origin) -> String {
     match origin {
         Origin::Url(url) => download::shown(url),
@@ -273,7 +274,8 @@ fn shown(origin: &Origin) -> String {
     }
 }
 
-/// The digest of a tree: of the sorted list of its paths, each with its kind, its executable bit and its content's digest.
+/// The digest of a tree: that of the sorted list of its paths, each with its kind, its executable bit and the digest of
+/// its content.
 #[must_use]
 pub fn tree_digest(entries: &[Entry]) -> Digest {
     let mut sorted: Vec<&Entry> = entries.iter().collect();

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{adapters::cache::CacheKind, project::source::MavenCoordinates};
 
-/// A server on loopback that answers each path with the next of its replies, the last one again and again.
+/// A server on the loopback interface that answers requests for each path with a list of replies, and repeats the last.
 struct Server {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -21,7 +21,7 @@ enum Reply {
     Body(Vec<u8>),
     Status(u16),
     Redirect(String),
-    /// Promises more than it sends.
+    /// Announces more bytes than it sends.
     Cut(Vec<u8>),
 }
 
@@ -166,7 +166,7 @@ enum Member<'a> {
     Fifo(&'a str),
 }
 
-/// A tar with whatever names are given: the `tar` crate itself refuses to write unsafe ones.
+/// A tar with any names: the `tar` crate itself refuses to write unsafe ones.
 fn tar(members: &[Member<'_>]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for member in members {
@@ -597,7 +597,7 @@ fn assert_refused(cases: &[(&[Member<'_>], &str)]) {
     }
 }
 
-/// Where the content of the first entry lies.
+/// The path of the first entry's content.
 fn on_disk(entries: &[Entry]) -> PathBuf {
     match &entries[0].content {
         Content::File {
@@ -775,7 +775,7 @@ fn the_same_size_and_time_do_not_make_a_file_the_same() {
     let digest = Digest::of(&archive);
     let entries = fixture.fetch(&source, &digest).unwrap();
     let file = &on_disk(&entries);
-    // Old enough to be believed from now on.
+    // The file must be old enough for its digest to be cached.
     std::thread::sleep(std::time::Duration::from_millis(300));
     fixture.fetch(&source, &digest).unwrap();
     let time = fs_err::metadata(file).unwrap().modified().unwrap();

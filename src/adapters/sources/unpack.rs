@@ -1,4 +1,4 @@
-//! Archives into folders: only files, and links that stay inside.
+//! Unpacks archives into folders: only files, and links that stay inside.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,13 +17,13 @@ use crate::{
     project::{ignore::escaped, source::Unpack},
 };
 
-/// More than this is no source but an accident, in bytes.
+/// The limit of the unpacked size, in bytes: no source is larger.
 const SIZE_LIMIT: u64 = 32 << 30;
 
-/// Folders of Spark that `PySpark`'s source distribution keeps in `deps`.
+/// The folders of Spark that `PySpark`'s source distribution has in `deps`.
 const SPARK_FOLDERS: [&str; 6] = ["jars", "bin", "sbin", "data", "examples", "licenses"];
 
-/// Unpacks `archive` into `folder`; `shown` names it in messages.
+/// Unpacks `archive` into `folder`; messages call it `shown`.
 pub(super) fn unpack(
     archive: &Path,
     shown: &str,
@@ -71,7 +71,7 @@ struct Unpacker<'a> {
     total: u64,
 }
 
-/// What a member is.
+/// The kind of a member.
 enum Member {
     File {
         executable: bool,
@@ -191,7 +191,7 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// The parts of a member's name, if it stays inside.
+    /// The components of a member's name, if it stays inside.
     fn check_name(&self, name: &str) -> Result<Vec<String>, SourceError> {
         if name.starts_with('/') {
             return Err(self.unsafe_member(name, "has an absolute path"));
@@ -210,7 +210,7 @@ impl Unpacker<'_> {
         Ok(parts)
     }
 
-    /// Where a member goes; `None` for what is left out.
+    /// The path that a member is unpacked to; `None` if it is skipped.
     fn destination(&self, parts: &[String]) -> Option<String> {
         let strip = match self.unpack {
             Unpack::Spark if parts.first()?.starts_with("pyspark-") => {
@@ -234,7 +234,7 @@ impl Unpacker<'_> {
             .map(|rest| rest.join("/"))
     }
 
-    /// Takes a path that nothing else has, and that leads through no file or link.
+    /// Reserves a path, which no other member may have and which may lead through no file or link.
     fn claim(&mut self, name: &str, path: &str) -> Result<(), SourceError> {
         if self.found.contains_key(path) {
             return Err(self.unsafe_member(name, "is there twice"));
@@ -318,7 +318,7 @@ impl Unpacker<'_> {
         }
     }
 
-    /// The archive cannot be read to its end.
+    /// The error for an archive that cannot be read to its end.
     fn broken(&self, error: &io::Error) -> SourceError {
         self.bad(error)
     }

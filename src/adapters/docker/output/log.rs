@@ -5,12 +5,12 @@ use bollard::models::{BuildInfo, BuildInfoAux};
 use super::{BuildStep, Output, Printed, fraction};
 use crate::adapters::builder::BuildEvent;
 
-/// What was said so far.
+/// The state after the messages so far.
 #[derive(Default)]
 pub(in crate::adapters::docker) struct ClassicLog {
     text: Printed,
     step: Option<BuildStep>,
-    /// Whether the step was told. That waits for the next line, which says whether the step comes from the cache.
+    /// Whether the step was reported. That waits for the next line, which says whether the step comes from the cache.
     told: bool,
     image: Option<String>,
     done: bool,
@@ -22,7 +22,7 @@ impl Output for ClassicLog {
             self.image = image.id.or(self.image.take());
         }
         let text = message.stream.unwrap_or_default();
-        // The builder colours what a step printed to its standard error.
+        // The builder colours a step's standard error.
         let text = text.replace("\u{1b}[91m", "").replace("\u{1b}[0m", "");
         for line in self.text.push(text.as_bytes()) {
             self.take_line(line, events);

@@ -1,4 +1,4 @@
-//! BuildKit's trace: vertices of a graph, of which some are steps, and what they print.
+//! BuildKit's trace: the vertices of a graph, some of which are steps, and their output.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use bollard::{
 use super::{BuildStep, Output, fraction};
 use crate::adapters::builder::BuildEvent;
 
-/// What was said so far.
+/// The state after the messages so far.
 #[derive(Default)]
 pub(in crate::adapters::docker) struct BuildKitTrace {
-    /// By the vertex's digest.
+    /// The vertices by digest.
     vertices: BTreeMap<String, VertexState>,
     failing: Option<String>,
     image: Option<String>,

@@ -1,4 +1,4 @@
-//! Daemons that are not there, are none, or fall silent in the middle of a build.
+//! Daemons that do not exist, programs that are no daemon, and daemons that fall silent during a build.
 
 use std::{
     io::{Read, Write},
@@ -25,7 +25,7 @@ impl Pretender {
         let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
         let paths = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&paths);
-        // It ends with the test's process.
+        // The thread ends with the test's process.
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();

@@ -1,4 +1,4 @@
-//! Uploads, against a registry that names the places it is told to.
+//! Uploads to a registry that continues them at URLs of the test's choice.
 
 use super::{
     fake::{Fake, Reply, Seen},
@@ -7,7 +7,7 @@ use super::{
 
 const MEDIA_TYPE: &str = "application/vnd.example.record.v1";
 
-/// A registry that takes uploads at `location`, and has a manifest once it was put.
+/// A registry that continues uploads at `location`, and has a manifest once it was put.
 fn taking(location: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Fake {
     let put = std::sync::Mutex::new(Vec::new());
     Fake::start(move |_, seen| {

@@ -1,4 +1,4 @@
-//! A registry in a thread, which answers as a test tells it.
+//! A registry in a thread, which answers as a test defines.
 
 use std::{
     collections::BTreeMap,
@@ -34,7 +34,7 @@ impl Seen {
     }
 }
 
-/// What is done about a request.
+/// The answer to a request.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
     Answer {
@@ -42,7 +42,7 @@ pub(super) enum Reply {
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     },
-    /// These bytes, then the end of the connection.
+    /// These bytes, then the connection is closed.
     Raw(Vec<u8>),
     /// The connection is reset before the request is read.
     Reset,
@@ -106,7 +106,7 @@ impl Reply {
         }
     }
 
-    /// The first bytes of an answer: all but `missing`.
+    /// The answer without its last `missing` bytes.
     pub(super) fn cut(&self, missing: usize) -> Self {
         let bytes = self.bytes(false);
         Self::Raw(bytes[..bytes.len().saturating_sub(missing)].to_vec())
@@ -122,7 +122,7 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    /// Starts with a handler, which is given the number of the request and the request.
+    /// Starts a registry. The handler gets the number of each request, and the request.
     pub(super) fn start(handler: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -142,7 +142,7 @@ impl Fake {
         Self { host, seen, over }
     }
 
-    /// A registry that holds one image under any tag, but for what the handler answers otherwise.
+    /// A registry that has one image under any tag; the handler may answer in its place.
     pub(super) fn holding(
         sample: &Sample,
         handler: impl Fn(usize, &Seen) -> Option<Reply> + Send + Sync + 'static,
@@ -201,7 +201,7 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Seen>>, handler: &Handler) {
     };
     let reply = handler(index, &seen);
     match reply {
-        // What is closed with bytes unread is reset.
+        // Closing a connection with unread bytes resets it.
         Reply::Reset => return,
         Reply::Silence => thread::sleep(Duration::from_secs(2)),
         _ => {}
@@ -211,7 +211,7 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Seen>>, handler: &Handler) {
     let _ = stream.write_all(&reply.bytes(seen.method == "HEAD"));
 }
 
-/// The request without taking it from the connection, and its length.
+/// The request and its length, without taking it from the connection.
 fn peek(stream: &TcpStream) -> Option<(Seen, usize)> {
     let mut buffer = vec![0; 1 << 16];
     for _ in 0..1000 {

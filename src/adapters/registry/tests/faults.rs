@@ -1,4 +1,4 @@
-//! What passes is survived, what lasts is not asked again.
+//! Temporary failures are survived, and lasting ones are not repeated.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Against Debian's registry, and against one that misbehaves as it is told.
+//! Tests against Debian's registry, and against a fake one that misbehaves on request.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ mod real;
 mod sign_in;
 mod truth;
 
-/// An image of one layer, as a registry stores it.
+/// An image with one layer, as a registry stores it.
 #[derive(Clone)]
 struct Sample {
     manifest: Vec<u8>,
@@ -82,7 +82,7 @@ fn index(entries: &[Value]) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Waits next to nothing between attempts.
+/// Almost no delay between attempts.
 fn hasty() -> Patience {
     Patience {
         first_delay: Duration::from_millis(1),
@@ -113,7 +113,7 @@ fn reference(text: &str) -> Reference {
     text.parse().unwrap()
 }
 
-/// The error with its reason, as it is shown.
+/// The error with its cause, as it is shown.
 fn shown(error: &RegistryError) -> String {
     let because = std::error::Error::source(error)
         .map(ToString::to_string)

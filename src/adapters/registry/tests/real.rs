@@ -9,7 +9,7 @@ use std::{
 
 use super::*;
 
-/// A registry of its own for one test, ended with it.
+/// A registry for a single test, which stops with it.
 struct RunningRegistry {
     child: Child,
     host: String,
@@ -32,9 +32,9 @@ fn output(command: &mut Command) -> Vec<u8> {
 }
 
 impl RunningRegistry {
-    /// Starts one; `settings` is YAML that is given the registry's folder.
+    /// Starts a registry; `settings` returns YAML for a given folder.
     fn start(settings: impl Fn(&Path) -> (String, String)) -> Self {
-        // Between finding a free port and using it somebody else may take it.
+        // Another process may take a free port before it is used.
         let tried = (0..5).find_map(|_| Self::try_start(&settings));
         tried.expect("docker-registry starts")
     }
@@ -77,7 +77,7 @@ impl RunningRegistry {
         None
     }
 
-    /// One that wants the password `right!` of `ann`.
+    /// A registry that requires the password `right!` of the user `ann`.
     fn with_password() -> Self {
         let line = output(command("htpasswd").args(["-Bbn", "ann", "right!"]));
         Self::start(move |folder| {
@@ -206,13 +206,13 @@ fn a_document_lies_beside_its_image_under_a_tag_of_its_own() {
     let nothing = Digest::of(b"another");
     assert_eq!(client.blob(&target, &nothing, 1000).unwrap(), None);
 
-    // The image is as it was, and the same document again is nothing new.
+    // The image is unchanged, and storing the same document again changes nothing.
     assert_eq!(client.digest(&target).unwrap(), Some(sample.digest()));
     let tag = client.digest(&beside).unwrap();
     client.attach(attachment(&bytes), &beside).unwrap();
     assert_eq!(client.digest(&beside).unwrap(), tag);
 
-    // What somebody else has there stays.
+    // A document of somebody else is kept.
     let error = client.attach(attachment(b"other"), &beside).unwrap_err();
     assert!(
         shown(&error).ends_with("the tag has another document, which is not overwritten"),
@@ -300,7 +300,7 @@ fn an_index_gives_the_platforms_image() {
     );
 }
 
-/// The settings of a registry with a certificate that signed itself, which is put into `ca.pem`.
+/// Settings for a registry with a self-signed certificate, which is written to `ca.pem`.
 fn with_tls(folder: &Path) -> (String, String) {
     let (key, certificate) = (folder.join("key.pem"), folder.join("ca.pem"));
     let mut openssl = command("openssl");

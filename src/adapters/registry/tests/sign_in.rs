@@ -1,4 +1,4 @@
-//! Who asks, and who is told so.
+//! Authentication: which credentials are sent, and to whom.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -14,7 +14,7 @@ fn basic(username: &str, password: &str) -> String {
     )
 }
 
-/// A token server that gives `token-1`, `token-2` and so on to who comes with the given header.
+/// A token server that returns `token-1`, `token-2` and so on for requests with the given header.
 fn token_server(authorization: &str) -> Fake {
     let authorization = authorization.to_owned();
     Fake::start(move |index, seen| {
@@ -26,7 +26,7 @@ fn token_server(authorization: &str) -> Fake {
     })
 }
 
-/// A registry that holds a sample for who comes with one of the tokens.
+/// A registry that has a sample, for requests with one of the tokens.
 fn guarded(sample: &Sample, realm: String, tokens: &'static [&'static str]) -> Fake {
     Fake::holding(sample, move |_, seen| {
         let token = seen
@@ -298,7 +298,7 @@ fn another_host_that_asks_who_we_are_is_not_told() {
     assert_eq!(thief.seen()[0].header("authorization"), "");
 }
 
-/// What eight threads get that ask about a repository each, at once.
+/// The results of eight threads that each ask about a repository at the same time.
 fn ask_side_by_side(client: &RegistryClient, fake: &Fake) -> Vec<Result<bool, RegistryError>> {
     std::thread::scope(|scope| {
         let asked: Vec<_> = (0..8)
@@ -312,7 +312,7 @@ fn ask_side_by_side(client: &RegistryClient, fake: &Fake) -> Vec<Result<bool, Re
     })
 }
 
-/// A registry that has nothing, for `ann` with the password `right` alone.
+/// An empty registry, which accepts only `ann` with the password `right`.
 fn empty_for_ann() -> Fake {
     Fake::start(|_, seen| {
         if seen.header("authorization") == basic("ann", "right") {
@@ -354,14 +354,14 @@ fn an_accepted_password_serves_all_who_waited_for_it() {
     let client = client(password(&fake.host, "ann", "right"));
     let answers = ask_side_by_side(&client, &fake);
     assert!(answers.iter().all(|answer| matches!(answer, Ok(false))));
-    // A HEAD and a GET about each.
+    // A HEAD and a GET for each thread.
     assert_eq!(passwords(&fake), 16);
 }
 
 #[test]
 fn a_password_that_nobody_has_judged_is_tried_by_the_next() {
     let sample = Sample::new("amd64");
-    // The first question brings no answer, however often it is repeated.
+    // The first request gets no answer, however often it is repeated.
     let server = Fake::start(|index, _| match index {
         0..4 => Reply::new(503, ""),
         _ => Reply::new(401, ""),

@@ -1,4 +1,4 @@
-//! An answer is believed only if it is true.
+//! Answers are verified before they are used.
 
 use super::{
     fake::{Fake, Reply},
@@ -163,7 +163,7 @@ fn a_tag_is_read_back() {
             .code(),
         "E503"
     );
-    // Somebody else was later: the tag's digest is theirs.
+    // Another client set the tag later, so it has that client's digest.
     let fake = Fake::holding(&other, |_, _| None);
     assert_eq!(
         anonymous()
@@ -226,7 +226,7 @@ fn a_mirror_is_read_instead_and_never_written() {
     );
 }
 
-/// One request for an index, two for a manifest that stands alone; attestations are no platforms.
+/// An index takes one request and a single manifest two; attestations are no platforms.
 #[test]
 fn a_listing_tells_what_each_platform_has() {
     let (amd, arm) = (Sample::new("amd64"), Sample::new("arm64"));
