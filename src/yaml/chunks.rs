@@ -43,7 +43,7 @@ pub(super) fn chunks(text: &str, least: usize) -> Vec<Chunk<'_>> {
     chunks
 }
 
-/// The first start of a document at or behind `least`.
+/// The first start of a document at or after `least`.
 fn boundary(text: &str, least: usize) -> Option<usize> {
     let from = (least..=text.len()).find(|from| text.is_char_boundary(*from))?;
     let starts = text[from..].match_indices("\n---").map(|(at, _)| from + at);
@@ -66,7 +66,7 @@ fn line_breaks(text: &str) -> usize {
 
 /// The results of `work` in the order of `items`, made on all cores.
 pub fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
-    // One item alone is not worth the start of rayon's threads.
+    // A single item is not worth starting rayon's threads.
     if items.len() < 2 {
         return items.iter().map(work).collect();
     }

@@ -1,6 +1,6 @@
 //! Finds the comment of a line without parsing the text around it.
 
-/// Where the comment of a line begins: at a `#` behind white space or at the line's start, outside of quotes.
+/// The byte at which the comment of a line begins: a `#` after white space or at the line's start, outside of quotes.
 #[must_use]
 pub fn comment_start(line: &str) -> Option<usize> {
     let mut quote = None;

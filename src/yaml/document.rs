@@ -93,10 +93,10 @@ pub(super) struct Anchored {
     end: usize,
 }
 
-/// How many aliases of an anchor are kept: messages list no more.
+/// How many aliases of an anchor are kept; messages list no more.
 const ALIASES: usize = 4;
 
-/// What a document holds; aliases are never expanded.
+/// The content of a document; aliases are never expanded.
 #[derive(Debug, Default)]
 pub(super) struct Document<'t> {
     nodes: Vec<Node<'t>>,

@@ -79,7 +79,7 @@ pub enum ReferenceParts {
     },
     /// An entry of kustomize's `images`.
     Kustomize {
-        /// `name`: which images are meant, and their repository where there is no `newName`.
+        /// `name`: the images that the entry is for, and their repository if there is no `newName`.
         name: Scalar,
         /// `newName`.
         new_name: Option<Scalar>,
@@ -119,7 +119,7 @@ pub struct Scalar {
     pub(super) shared: Option<Box<SharedAnchor>>,
 }
 
-/// What a place has to name.
+/// The reference that a place has to name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// The image, by its name in the project.
@@ -128,11 +128,11 @@ pub struct Expected {
     pub repository: Repository,
     /// Its tag.
     pub tag: String,
-    /// What stands behind the tag.
+    /// The digest after the tag.
     pub digest: ExpectedDigest,
 }
 
-/// The digest behind a tag.
+/// The digest after a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpectedDigest {
     /// None: the tag alone.

@@ -1,4 +1,4 @@
-//! The keys that mean something to us wherever they stand.
+//! The keys that have a meaning wherever they stand.
 
 /// The merge key of YAML 1.1, which Kubernetes' own readers follow.
 pub(super) const MERGE: &str = "<<";

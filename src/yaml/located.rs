@@ -1,11 +1,11 @@
-//! What is found in a text.
+//! The result of a search in a text.
 
 use std::{collections::HashSet, ops::Range};
 
 use super::{image_place::ImagePlace, shared::SharedAnchor};
 use crate::project::place::{Defect, Place};
 
-/// What a text holds for us.
+/// The relevant content of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Located {
     /// The places that name images, in the order of the text.

@@ -1,4 +1,4 @@
-//! Marks: `# sparkpack: job` behind a value, for places that no table has and for files that are not YAML yet.
+//! Marks: `# sparkpack: job` after a value, for places that are not in the table and for files that are not YAML yet.
 
 use std::{ops::Range, path::Path};
 
@@ -171,7 +171,7 @@ fn begins_value(bare: &str) -> bool {
     word.ends_with(':') || word == "-" || is_head
 }
 
-/// What is wrong where no value stands before the mark at `place`.
+/// The defect that no value stands before the mark at `place`.
 fn no_value(before: &str, place: Place) -> Defect {
     if scalar::holds_expression(before) {
         return expression_defect(place);
@@ -182,7 +182,7 @@ fn no_value(before: &str, place: Place) -> Defect {
     )
 }
 
-/// What is wrong where a template engine fills in the value at `place`.
+/// The defect that a template engine fills in the value at `place`.
 pub(super) fn expression_defect(place: Place) -> Defect {
     let message = "the value before this mark holds an expression, which something else fills in";
     Defect::new(Code::E203, place, message).hint(
@@ -319,7 +319,7 @@ fn is_word(word: &str) -> bool {
     (has_letters || word == "~") && !word.ends_with(':')
 }
 
-/// Whether a value can begin behind `before`.
+/// Whether a value can begin after `before`.
 fn separates(before: &str) -> bool {
     let glued = ['&', '*', '!'];
     if before.ends_with(glued) {

@@ -1,4 +1,5 @@
-//! Counts the starts of the parser by the texts that it is given: tests show with it that no text is parsed for nothing.
+//! Counts how often the parser is started for each text: tests use it to check that no text is parsed more often than
+//! needed.
 
 use std::{
     collections::HashMap,

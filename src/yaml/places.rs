@@ -1,4 +1,4 @@
-//! Where Kubernetes objects name their images: the table.
+//! The table of the places where Kubernetes objects name their images.
 
 use Step::{Each, Key};
 
@@ -157,7 +157,7 @@ const DRIVER_POD: Steps = &[Key("driver"), Key("template"), Key("spec")];
 const EXECUTOR_POD: Steps = &[Key("executor"), Key("template"), Key("spec")];
 const SERVER_POD: Steps = &[Key("server"), Key("template"), Key("spec")];
 
-/// Argo's templates, below what holds them.
+/// Argo's templates, below the field that holds them.
 const TEMPLATES: Steps = &[Key("templates"), Each];
 const ARGO: &[Steps] = &[
     &[Key("container"), Key("image")],
@@ -302,7 +302,7 @@ pub(super) const TABLE: &[ObjectKind] = &[
     kustomize("Component"),
 ];
 
-/// The paths at which objects of a kind are looked at: `spec.driver.sidecars[].image`.
+/// The paths to the images of a kind of objects: `spec.driver.sidecars[].image`.
 #[must_use]
 pub fn paths(group: &str, kind: &str) -> Vec<String> {
     let kinds = TABLE

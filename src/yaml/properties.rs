@@ -1,4 +1,4 @@
-//! What holds for every text: generated ones of all kinds, and broken ones.
+//! Properties that hold for every text: generated ones of all kinds, and broken ones.
 
 use std::path::Path;
 
@@ -234,7 +234,8 @@ impl Writer {
         self.push(end);
     }
 
-    /// Not deeper than what comes next: below a block scalar they would be its content.
+    /// Comment lines are indented no deeper than what follows: after a block scalar, deeper lines would belong to its
+    /// content.
     fn comment_lines(&mut self, indent: usize) {
         while self.choices.one_in(6) {
             let indent = self.choices.below(indent + 1);
@@ -307,7 +308,7 @@ impl Writer {
         self.push(close);
     }
 
-    /// What comes behind `key:`, up to the line's end; `indent` is the key's.
+    /// The text after `key:`, up to the line's end; `indent` is the key's.
     fn block(&mut self, value: &Value, indent: usize) {
         let step = 1 + self.choices.below(4);
         let is_flow = self.choices.one_in(5);
@@ -484,7 +485,7 @@ proptest! {
             let gap = new.find(&text[copied..span.start]).unwrap();
             let behind = &new[gap + span.start - copied..];
             let written = behind.find(&value).unwrap();
-            // What is neither kept nor new: quotes, and a block scalar's line end.
+            // Bytes that are neither kept nor new: quotes, and a block scalar's line end.
             let between = [&new[..gap], &behind[..written]].concat();
             prop_assert!(between.chars().all(|character| "'\"\r\n ".contains(character)), "{text}\n{new}");
             prop_assert!(copied > 0 || gap == 0);

@@ -21,7 +21,7 @@ use crate::{
 /// A text with other images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewritten {
-    /// The whole new text; nothing if it is the old one.
+    /// The whole new text; `None` if it is the same as the old one.
     pub text: Option<String>,
     /// The changes in the order of the old text.
     pub changes: Vec<ImageChange>,
@@ -383,7 +383,7 @@ fn is_edited(
     }
 }
 
-/// How many line ends a value has behind its text.
+/// The number of line ends after a value's text.
 fn line_ends(value: &str) -> usize {
     value.len() - value.trim_end_matches('\n').len()
 }

@@ -1,4 +1,4 @@
-//! What is looked for: the table, and what the project adds to it.
+//! The rules for finding images: the table, and the project's additions.
 
 use std::{
     collections::{HashMap, HashSet},
