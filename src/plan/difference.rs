@@ -670,6 +670,34 @@ mod tests {
     }
 
     #[test]
+    fn of_two_with_one_content_that_of_the_same_name_is_the_same() {
+        let at = |x: &str, y: &str| {
+            [
+                file(&format!("{x}/x"), "0644", "1"),
+                file(&format!("{y}/y"), "0644", "1"),
+                link(&format!("{x}/link-x"), "1"),
+                link(&format!("{y}/link-y"), "1"),
+                module(&format!("{x}/x.py"), "1"),
+                module(&format!("{y}/y.py"), "1"),
+            ]
+        };
+        // In the order of their paths, `y` comes first now.
+        let mut renamed = told(&at("a", "a"), &at("c", "b"));
+        renamed.sort();
+        assert_eq!(
+            renamed,
+            [
+                "file renamed a/x -> c/x",
+                "file renamed a/y -> b/y",
+                "module renamed a/x.py -> c/x.py",
+                "module renamed a/y.py -> b/y.py",
+                "symbolic link to 1 renamed a/link-x -> c/link-x",
+                "symbolic link to 1 renamed a/link-y -> b/link-y",
+            ]
+        );
+    }
+
+    #[test]
     fn rows_of_a_newer_format_are_shown_as_they_are() {
         let with = |row: &str| {
             let bytes = Record::of(&[Input::Format(1)]).bytes();
