@@ -313,6 +313,11 @@ fn who_is_beaten_to_a_tag_by_other_inputs_overwrites_nothing() {
 fn a_child_is_built_on_the_parent_that_the_registry_has() {
     let pushing = Pushing::new();
     let theirs = pushing.put("base", pushing.of_others("base"));
+    // The daemon has one of its own, made from the same inputs.
+    let mut own = pushing.of_others("base");
+    own.diff_ids = image("own base").diff_ids;
+    let reference = pushing.reference("base").to_string();
+    pushing.daemon.images.put(&reference, own);
     let finished = pushing.push(&["job"]).unwrap();
     assert_eq!(
         actions(&finished),
