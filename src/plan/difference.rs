@@ -698,6 +698,31 @@ mod tests {
     }
 
     #[test]
+    fn what_an_image_named_before_it_moves_is_the_same() {
+        let old = [
+            parent("FROM 1", "base", "b"),
+            external("COPY --from 2", "e"),
+            source("RUN --mount 3", "no", "s"),
+        ];
+        let new = [
+            external("FROM 1", "new"),
+            parent("FROM 2", "base", "b"),
+            external("COPY --from 3", "e"),
+            source("RUN --mount 4", "no", "s"),
+        ];
+        let short = Digest::of(b"new").short(12).to_owned();
+        assert_eq!(
+            told(&old, &new),
+            [
+                "parent base FROM 1 -> FROM 2".to_owned(),
+                "external image COPY --from 2 -> COPY --from 3".to_owned(),
+                format!("external image sha256:{short} (FROM 1) added"),
+                "source RUN --mount 3 -> RUN --mount 4".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
     fn rows_of_a_newer_format_are_shown_as_they_are() {
         let with = |row: &str| {
             let bytes = Record::of(&[Input::Format(1)]).bytes();

@@ -13,6 +13,7 @@ use crate::{
         testing::{Project, Recorder},
         workspace::{LockPolicy, Services},
     },
+    yaml::parses,
 };
 
 const ROOT: &str = "registry.example/root:1";
@@ -127,6 +128,27 @@ fn what_the_daemon_lacks_is_built_and_named_and_then_found() {
     assert_eq!(actions(&again), [("job", Action::Reused)]);
     assert_eq!(building.events.told(), [format!("job: daemon has {job}")]);
     assert_eq!(building.registry.images.looked_up(), [""; 0]);
+}
+
+#[test]
+fn a_build_parses_a_manifest_once_and_again_to_prove_that_it_is_rewritten_well() {
+    let building = Building::new();
+    for mark in ["", " # sparkpack: job"] {
+        let own = format!("# parsed {}\n", mark.len());
+        let old = MANIFEST.replace(":old", &format!(":old{mark}")) + &own;
+        building.project.write("a.yml", &old);
+        building.build(&["job"]).unwrap();
+        let new = building.project.read("a.yml");
+        assert_ne!(new, old);
+        assert_eq!(parses::of(&old), 2, "before, and beside the new text");
+        assert_eq!(parses::of(&new), 1, "beside the old text");
+
+        let current = new + "# current\n";
+        building.project.write("a.yml", &current);
+        building.build(&["job"]).unwrap();
+        assert_eq!(building.project.read("a.yml"), current);
+        assert_eq!(parses::of(&current), 1);
+    }
 }
 
 #[test]
