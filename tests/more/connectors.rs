@@ -1,11 +1,11 @@
-//! The connector of Google Cloud Storage, as the example's configuration names it.
+//! The connector for Google Cloud Storage, as the example's configuration names it.
 
 use crate::{
     example::{Example, run_container},
     support::{docker, program},
 };
 
-/// Asks the driver's JVM for the connector's class, and Hadoop for the file system of `gs://`; opens nothing.
+/// Asks the driver's JVM for the connector's class, and Hadoop for the file system of `gs://`; reads no file.
 const PROBE: &str = r#"from pyspark.sql import SparkSession
 
 spark = SparkSession.builder.getOrCreate()
@@ -16,7 +16,7 @@ configuration = spark.sparkContext._jsc.hadoopConfiguration()
 print("GS", jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass("gs", configuration).getName())
 "#;
 
-/// The example with its commented connector taken into use, as the comment says.
+/// The example with its commented-out connector switched on, as the comment there says.
 fn example(host: &str) -> Example {
     let example = Example::new(host, env!("CARGO_MANIFEST_DIR").as_ref());
     let text = example.project.read("sparkpack.toml");

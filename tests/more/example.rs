@@ -1,10 +1,11 @@
-//! A copy of the example project whose images have a prefix of their own and stay in the daemon.
+//! A copy of the example project, whose images have a prefix of their own.
 
 use std::{path::Path, process::Command};
 
 use crate::support::{Run, TestProject, docker, program, remove_images, run};
 
-/// Spark's and the wheels' cache is the first suite's; the images are gone from the daemon when dropped.
+/// The copy. It shares the cache of Spark and wheels with the first suite. Its images are removed from the daemon when
+/// it is dropped.
 pub(crate) struct Example {
     pub(crate) project: TestProject,
     prefix: String,
@@ -46,7 +47,7 @@ impl Example {
             .write("sparkpack.toml", &format!("{text}\n{tables}"));
     }
 
-    /// Builds this image and its parents, in twenty minutes at most.
+    /// Builds this image and its parents, within twenty minutes.
     pub(crate) fn build(&self, image: &str) -> Run {
         let plain = self.project.command(&["build", image]);
         let mut command = Command::new("timeout");
@@ -64,7 +65,7 @@ impl Example {
         run(&mut command)
     }
 
-    /// A build that must end well.
+    /// Runs a build that must succeed.
     pub(crate) fn succeed(&self, image: &str) {
         let run = self.build(image);
         assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
@@ -102,7 +103,7 @@ impl Drop for Example {
     }
 }
 
-/// The operator's image that the example names: `REPOSITORY:VERSION`.
+/// The operator's image in the example's configuration: `REPOSITORY:VERSION`.
 pub(crate) fn published_operator() -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("example-project/sparkpack.toml");
     let text = fs_err::read_to_string(file).unwrap();
@@ -110,7 +111,7 @@ pub(crate) fn published_operator() -> String {
     line.unwrap().split('"').nth(1).unwrap().to_owned()
 }
 
-/// Runs a container for five minutes at most, without any network, and asks nothing of its end.
+/// Runs a container without a network for at most five minutes; the exit code is not checked.
 pub(crate) fn run_container(arguments: &[&str]) -> Run {
     let mut command = Command::new("timeout");
     command

@@ -1,4 +1,4 @@
-//! The hooks for who has no sparkpack: pre-commit compiles one from a clone of this repository.
+//! The hooks for users without an installed sparkpack: pre-commit compiles it from a clone of this repository.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,8 +10,8 @@ use crate::support::{Run, TestProject, program, run, small};
 const ROOT: &str = "registry.example/root:1";
 const MANIFEST: &str = "kubernetes/nightly.yml";
 
-/// pre-commit leaves cargo no choice of profile and folder, the environment does: the test is about the hooks, and
-/// optimised dependencies that are not kept would cost minutes.
+/// Settings for cargo, which pre-commit runs in the release profile. The test is about the hooks, and optimised
+/// dependencies that are thrown away would cost minutes.
 const QUICK: [(&str, &str); 5] = [
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
     ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
@@ -20,7 +20,7 @@ const QUICK: [(&str, &str); 5] = [
     ("CARGO_PROFILE_RELEASE_STRIP", "none"),
 ];
 
-/// This repository as it is now, with a commit: its folder and the commit.
+/// A commit of this repository's present state: its folder and the commit.
 fn this_repository(folder: &Path) -> (PathBuf, String) {
     let copy = folder.join("sparkpack");
     let script = "git ls-files -z --cached --others --exclude-standard | tar --null -cf - -T - | tar -xf - -C \"$1\" && \
@@ -45,7 +45,7 @@ fn as_ada(command: &mut Command) -> &mut Command {
     command
 }
 
-/// `pre-commit run --all-files` where no sparkpack is installed. cargo is this machine's, and so is its home.
+/// Runs `pre-commit run --all-files` without an installed sparkpack, but with this machine's cargo and its home.
 fn pre_commit(project: &TestProject, home: &Path) -> Run {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hooks");
     let mut command = Command::new("pre-commit");

@@ -1,4 +1,4 @@
-//! The Spark operator itself, in the version whose image the example names.
+//! The real Spark operator, in the version of the example's image.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,7 +22,7 @@ fn binary(version: &str) -> PathBuf {
         return file;
     }
     fs_err::create_dir_all(&folder).unwrap();
-    // Built in its own folder of the module cache, so that its own `replace` lines and checksums hold.
+    // It is built in its own folder of the module cache, so that its `replace` lines and checksums apply.
     let module = format!("{MODULE}@v{version}");
     let told = go(&folder, &["mod", "download", "-json", &module]);
     let told: Value = serde_json::from_str(&told).unwrap();
@@ -43,7 +43,7 @@ fn binary(version: &str) -> PathBuf {
     file
 }
 
-/// Runs `go` for half an hour at most.
+/// Runs `go`, for at most half an hour.
 fn go(folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("timeout");
     command

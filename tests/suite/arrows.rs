@@ -1,5 +1,5 @@
-//! The house: which layer, room and file uses which, what a name stands for, who prints, how long a verb is, that codes
-//! are only told.
+//! The architecture: which layer, room and file uses which, how many types share a name, who prints, how long a verb
+//! is, and that no behaviour depends on codes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ const LAYERS: [&str; 11] = [
     "commands",
 ];
 
-/// The rooms of `operations/` by their floors: each uses only rooms of the floors before its own.
+/// The rooms of `operations/` by their floors: each uses only rooms on lower floors.
 const ROOMS: [(&str, usize); 9] = [
     ("events", 0),
     ("workspace", 1),
@@ -37,22 +37,22 @@ const ROOMS: [(&str, usize); 9] = [
     ("publish", 5),
 ];
 
-/// Names that once stood for up to seven things.
+/// Names that were once used for up to seven types.
 const WORST: [&str; 12] = [
     "Document", "Image", "Found", "Entry", "Wanted", "Change", "Line", "Source", "Context", "Kind",
     "Question", "Row",
 ];
 
-/// A source file, with what it names and defines outside of its tests.
+/// A source file, with the paths that it uses and the types that it defines outside of its tests.
 #[derive(Default)]
 struct File {
-    /// Below `src`.
+    /// Its path below `src`.
     path: String,
     /// Its module path, as `operations::build::stage`.
     module: Vec<String>,
-    /// The paths that it uses, from the root of the crate.
+    /// The paths that it uses, from the crate's root.
     uses: BTreeSet<Vec<String>>,
-    /// What it hands on: the name here, and the path from the root of the crate.
+    /// Its re-exports: the name here, and the path from the crate's root.
     exports: BTreeMap<String, Vec<String>>,
     types: Vec<String>,
     lines: usize,
@@ -60,12 +60,12 @@ struct File {
 
 struct Visitor<'a> {
     file: &'a mut File,
-    /// The modules of this file that the visitor is in.
+    /// The inner modules that the visitor is in.
     inner: Vec<String>,
 }
 
 impl Visitor<'_> {
-    /// A path from the root of the crate; nothing for another crate's or a local name's.
+    /// A path from the crate's root; `None` for a path of another crate or a local name.
     fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
         let mut module = [self.file.module.clone(), self.inner.clone()].concat();
         let mut rest = path;
@@ -143,7 +143,7 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
             let own = [self.file.module.clone(), path.clone()].concat();
             match (self.absolute(&path), &item.vis) {
                 (found, syn::Visibility::Inherited) => {
-                    // A child of the file's own module may be named without `self`.
+                    // A child of the file's own module can be named without `self`.
                     self.file.uses.insert(found.unwrap_or(own));
                 }
                 (found, _) => {
@@ -153,7 +153,7 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
         }
     }
 
-    /// `pub(super)` names the parent without using it.
+    /// `pub(super)` names the parent, but does not use it.
     fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
@@ -178,7 +178,7 @@ impl Visitor<'_> {
     }
 }
 
-/// All files of the crate but those that are tests as a whole.
+/// All files of the crate, except for those that consist of tests.
 fn files() -> Vec<File> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -222,7 +222,7 @@ fn files() -> Vec<File> {
     files
 }
 
-/// The lines that are neither empty nor comments, without the tests at the end.
+/// The number of lines that are neither empty nor comments, without the tests at the end.
 fn code_lines(text: &str) -> usize {
     let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     let lines = text.lines().map(str::trim);
@@ -231,7 +231,7 @@ fn code_lines(text: &str) -> usize {
         .count()
 }
 
-/// The file that a path leads to, through what others hand on.
+/// The file that a path leads to, through re-exports.
 fn target<'f>(files: &'f [File], path: &[String]) -> Option<&'f File> {
     let mut path = path.to_vec();
     for _ in 0..8 {
@@ -263,7 +263,7 @@ fn edges(files: &[File]) -> BTreeMap<&str, BTreeSet<&str>> {
     edges
 }
 
-/// All files that a file leads to.
+/// All files that a file uses, directly or indirectly.
 fn reached<'e>(edges: &BTreeMap<&'e str, BTreeSet<&'e str>>, from: &'e str) -> BTreeSet<&'e str> {
     let (mut reached, mut queue) = (BTreeSet::new(), vec![from]);
     while let Some(next) = queue.pop() {
@@ -376,7 +376,7 @@ fn a_verb_is_short() {
     assert!(long.is_empty(), "{long:?}");
 }
 
-/// Lints keep `print!` out of all but `ui`; what writes to the standard streams by hand is found here.
+/// Lints keep `print!` out of everything but `ui`. This test finds code that writes to the standard streams without it.
 #[test]
 fn only_ui_prints() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -391,15 +391,15 @@ fn only_ui_prints() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// The places where something depends on which code an error or a warning has.
+/// The places where a decision depends on a particular code.
 #[derive(Default)]
 struct CodeComparisons(Vec<String>);
 
-/// Whether something names a code: as a path, or as a text.
+/// Whether an expression names a code: as a path, or as a text.
 #[derive(Default)]
 struct NamesCode(bool);
 
-/// `E084` and the like.
+/// Whether a text has the form of a code such as `E084`.
 fn is_code(text: &str) -> bool {
     let digits = text.strip_prefix(['E', 'W']);
     digits.is_some_and(|rest| rest.len() == 3 && rest.bytes().all(|byte| byte.is_ascii_digit()))
@@ -481,15 +481,15 @@ impl<'ast> Visit<'ast> for CodeComparisons {
     }
 }
 
-/// What is wrong in a text outside of its tests.
+/// The places in a text, outside of its tests, where a decision depends on a particular code.
 fn code_comparisons(text: &str) -> Vec<String> {
     let mut comparisons = CodeComparisons::default();
     comparisons.visit_file(&syn::parse_file(text).unwrap());
     comparisons.0
 }
 
-/// A code is for people and scripts: what a run does depends on types. Only the table of codes, and the hints that are
-/// made from it, know one code from another. That two are the same may be asked.
+/// Codes are for people and scripts; a run's behaviour depends on types. Only the table of codes, and hints that are
+/// made from it, treat one code differently from another. Comparing two codes for equality is allowed.
 #[test]
 fn nothing_depends_on_which_code_an_error_has() {
     for wrong in [

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::support::{Chain, docker, image_id, make_other_bytes};
 
 impl Chain {
-    /// The image IDs by image, as the daemon has them under this checkout's references.
+    /// The image IDs that the daemon has under this checkout's references, by image.
     fn ids(&self) -> BTreeMap<String, Option<String>> {
         let references = self.project.succeed(&["tags"]).stdout;
         references
@@ -15,7 +15,7 @@ impl Chain {
     }
 }
 
-/// What the lines on stderr say became of each image.
+/// The images that were built, according to the lines on stderr.
 fn built(stderr: &str) -> Vec<&str> {
     let mut names: Vec<&str> = stderr
         .lines()
@@ -309,7 +309,7 @@ fn a_second_checkout_finds_everything_built() {
     );
 }
 
-/// In a repository that images share, `a-…` must not take `a-b-…` for its own.
+/// In a shared repository, image `a` must not take tags `a-b-…` for its own.
 #[test]
 fn a_shared_repository_tells_images_apart_by_their_whole_tag() {
     let chain = Chain::new("build-shared");
@@ -347,7 +347,8 @@ fn a_shared_repository_tells_images_apart_by_their_whole_tag() {
     assert_eq!(chain.project.read("kubernetes/nightly.yml"), manifest(tag));
 }
 
-/// A manifest that is a link, in a context that is copied whole, must not move the tag that it names.
+/// A manifest that is a symbolic link, in a context that is copied whole: rewriting it must not change the tag that it
+/// names.
 #[test]
 fn rewritten_manifests_never_move_a_tag() {
     let chain = Chain::new("build-linked");
@@ -426,7 +427,7 @@ fn a_copy_that_matches_nothing_is_told_with_the_reason() {
     insta::assert_snapshot!(reasons.join("\n"));
 }
 
-/// The children of an image with `ONBUILD` copy what their own Dockerfiles do not say.
+/// The children of an image with `ONBUILD` copy files that their own Dockerfiles do not name.
 #[test]
 fn triggers_of_a_parent_find_their_files() {
     let chain = Chain::new("build-trigger");
@@ -447,7 +448,7 @@ fn triggers_of_a_parent_find_their_files() {
     );
 }
 
-/// `COPY . .` takes the project's files as they are, and nothing that sparkpack sends beside them.
+/// `COPY . .` takes the project's files unchanged, and nothing else that sparkpack sends with the context.
 #[test]
 fn a_context_that_is_copied_whole_holds_nothing_else() {
     let chain = Chain::new("build-whole");

@@ -1,4 +1,4 @@
-//! What `check` tells a review and programs: a diff that git applies, GitHub's commands, GitLab's report, JSON.
+//! The output of `check` for reviews and programs: a diff that git applies, GitHub's commands, GitLab's report, JSON.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use crate::support::{OLD, Offline, Run, SPARK, Schema, TestProject, program, run
 
 const SCHEMA: Schema = Schema("check.schema.json");
 
-/// Manifests with all that a check can find, offline.
+/// Manifests with every kind of finding that an offline check can have.
 fn all_kinds() -> Offline {
     let case = Offline::new(&[
         (
@@ -96,7 +96,7 @@ fn the_document_is_what_its_schema_says() {
     assert_eq!(SCHEMA.silent_keys(), Vec::<String>::new());
 }
 
-/// The same in every format, so that a review sees what the exit code means.
+/// Every format says so if nothing is found, so that a review agrees with the exit code.
 #[test]
 fn what_is_current_is_told_in_every_format() {
     let case = Offline::new(&[(
@@ -110,7 +110,7 @@ fn what_is_current_is_told_in_every_format() {
     assert_eq!(document(&case, "json")["current"], true);
 }
 
-/// What stops a check is told where a review looks for it.
+/// Errors that stop a check are reported in the place where a review looks.
 #[test]
 fn errors_are_told_to_reviews_too() {
     let good = format!("spec:\n  image: {OLD}\n");
@@ -157,7 +157,7 @@ fn errors_are_told_to_reviews_too() {
     insta::assert_snapshot!(format!("{}\n# a registry\n{registry}", said.join("\n")));
 }
 
-/// A repository with the project in a folder of it.
+/// A repository with the project in a subfolder.
 struct Repository {
     project: TestProject,
     top: PathBuf,
@@ -185,7 +185,7 @@ impl Repository {
         self.git(&["commit", "--quiet", "--message", "all"]);
     }
 
-    /// A run from the repository's top.
+    /// Runs sparkpack from the repository's top.
     fn at_top(&self, arguments: &[&str]) -> Run {
         let arguments = [&["-C", "project"][..], arguments].concat();
         run(self.project.command(&arguments).current_dir(&self.top))
@@ -231,7 +231,7 @@ fn paths_are_those_of_the_repository() {
     for path in &wanted {
         assert!(repository.top.join(path).is_file(), "{path}");
     }
-    // Read back as GitHub's runner does: `%0A` in a property is a line end, and so on.
+    // Decoded as GitHub's runner does: `%0A` in a property is a line end, and so on.
     let unescaped = |text: &str| {
         let text = text.replace("%2C", ",").replace("%3A", ":");
         text.replace("%0A", "\n")
@@ -258,7 +258,7 @@ fn paths_are_those_of_the_repository() {
     insta::assert_snapshot!(from_top);
 }
 
-/// Outside of git there is nothing to be relative to but the project.
+/// Outside of git, paths can only be relative to the project.
 #[test]
 fn paths_outside_of_git_are_the_projects() {
     let case = Offline::spark(&format!("spec:\n  image: {OLD}\n"));
@@ -278,7 +278,7 @@ fn fingerprints(case: &Offline) -> Vec<(String, String)> {
         .collect()
 }
 
-/// GitLab tells by the fingerprints what a merge request brings and what it mends.
+/// GitLab compares fingerprints to tell which findings a merge request adds and which it fixes.
 #[test]
 fn findings_are_known_again_and_apart() {
     let case = Offline::spark(&format!(
@@ -296,7 +296,7 @@ fn findings_are_known_again_and_apart() {
     assert_eq!(unique.len(), first.len(), "{first:?}");
     assert!(unique.iter().all(|one| one.len() == 64));
 
-    // Another commit, with another tag, and lines that came before.
+    // Another commit, with another tag, and with new lines above.
     case.project.edit("src/main.py", "main", "other");
     case.project
         .edit("kubernetes/job.yml", "spec:\n", "# one\n# two\nspec:\n");
@@ -304,7 +304,7 @@ fn findings_are_known_again_and_apart() {
     assert_eq!(only(&second), only(&first));
     assert_ne!(second[0].1, first[0].1, "it is about another tag");
 
-    // One is mended, the others stay what they were.
+    // One is fixed, the others keep their fingerprints.
     let tag = case.tag("job");
     let text = case.project.read("kubernetes/job.yml");
     let text = text.replacen(
@@ -335,7 +335,7 @@ fn texts(root: &Path) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// The diff, applied by git in the project's folder, gives what `pin` gives.
+/// Checks that the diff, applied by git in the project's folder, gives the result of `pin`.
 fn applies(repository: &Repository) -> usize {
     let project = &repository.project;
     let before = texts(&project.root());

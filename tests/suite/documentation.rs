@@ -1,4 +1,4 @@
-//! What the documentation says of the code is what the code says.
+//! The documentation agrees with the code.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use sparkpack::yaml::PlacesTable;
 const BEGIN: &str = "<!-- table: generated from the code; a test compares them -->\n";
 const END: &str = "<!-- table -->\n";
 
-/// `UPDATE_DOCS=1` writes the table anew.
+/// `UPDATE_DOCS=1` writes the table.
 #[test]
 fn the_table_of_places_is_the_codes() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/manifests.md");
@@ -22,7 +22,7 @@ fn the_table_of_places_is_the_codes() {
     assert_eq!(table, wanted, "run it with UPDATE_DOCS=1");
 }
 
-/// `UPDATE_DOCS=1` writes the page anew.
+/// `UPDATE_DOCS=1` writes the page.
 #[test]
 fn the_page_of_codes_is_the_codes() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
@@ -35,7 +35,7 @@ fn the_page_of_codes_is_the_codes() {
     assert!(page == wanted, "run it with UPDATE_DOCS=1");
 }
 
-/// A code that nothing gives would be documentation of nothing.
+/// A code that is never used must not be documented.
 #[test]
 fn every_code_is_given_somewhere() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -56,7 +56,7 @@ fn every_code_is_given_somewhere() {
     assert!(unused.is_empty(), "{unused:?}");
 }
 
-/// A place that the table has and no fixture fills would be a claim without a test.
+/// A kind in the table without a fixture would be a claim without a test.
 #[test]
 fn every_kind_of_the_table_has_a_fixture() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/in");
@@ -82,7 +82,7 @@ fn every_kind_of_the_table_has_a_fixture() {
     assert!(count > 20, "{table}");
 }
 
-/// The head of the suite says what each module promises.
+/// The head of the suite describes each module.
 #[test]
 fn every_module_is_in_the_table_of_contents() {
     let main = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/main.rs");

@@ -1,4 +1,4 @@
-//! `dist/images.json` is what `docs/images.schema.json` says, as a validator of JSON schemas sees it.
+//! `dist/images.json` agrees with `docs/images.schema.json`, according to a validator of JSON Schema.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::{Chain, Schema, image_id, program, spoiled};
 const SCHEMA: &str = "images.schema.json";
 
 impl Chain {
-    /// What a run of these arguments writes; it must be valid.
+    /// The document that a run with these arguments writes; it must be valid.
     fn document(&self, arguments: &[&str]) -> Value {
         self.project.succeed(arguments);
         let document: Value = serde_json::from_str(&self.project.read("dist/images.json")).unwrap();
@@ -19,7 +19,7 @@ impl Chain {
     }
 }
 
-/// Of each image what became of it, by name.
+/// The name of each image, and what was done with it.
 fn actions(document: &Value) -> Vec<(&str, &str)> {
     let images = document["images"].as_array().unwrap().iter();
     let mut actions: Vec<_> = images
@@ -139,7 +139,7 @@ fn a_push_tells_what_the_registry_has() {
     );
 }
 
-/// Found again by the commit: and what sparkpack itself rewrites does not make it another.
+/// The commit stays the same although sparkpack itself rewrites files.
 #[test]
 fn the_source_is_the_commit_and_its_time() {
     let chain = Chain::with_registry("documents-git");
@@ -222,7 +222,7 @@ fn the_schema_refuses_what_is_wrong() {
     );
 }
 
-/// Whoever reads the schema instead of this code must find every key explained.
+/// A reader of the schema alone must find every key explained.
 #[test]
 fn every_key_is_described() {
     assert_eq!(Schema(SCHEMA).silent_keys(), Vec::<String>::new());

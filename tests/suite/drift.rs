@@ -1,4 +1,4 @@
-//! Bad manifests: what is said of each, with its place and a cure, and that nothing changes and nobody is asked.
+//! Bad manifests: each gets a message with its place and a cure, nothing is changed, and nothing outside is asked.
 
 use std::{
     os::unix::fs::{PermissionsExt as _, chown, symlink},
@@ -12,7 +12,8 @@ use walkdir::WalkDir;
 
 use crate::support::{OLD, Offline, SETTLED, SPARK, program, run, tree};
 
-/// An alias bomb may take so long in a debug build on a busy machine; unbounded, it would take for ever.
+/// The time limit for an alias bomb in a debug build on a busy machine; without a bound in the code it would take for
+/// ever.
 const BOUNDED: Duration = Duration::from_secs(10);
 
 #[test]
@@ -69,7 +70,7 @@ fn no_image_anywhere() {
     insta::assert_snapshot!(said.join("\n"));
 }
 
-/// What is shown as the cure is one: it is recognised, and rewritten.
+/// The reference that a hint shows as an example works: it is recognised and rewritten.
 #[test]
 fn the_example_of_a_reference_works() {
     let shared = "format = 1\nreference = \"{registry}/spark:{image}-{fingerprint}\"\n";
@@ -112,7 +113,7 @@ fn no_application_at_all() {
         ]
         .join("\n")
     );
-    // What names an image of the project needs no application.
+    // A manifest that names an image of the project needs no Spark application.
     let ours = deployment.replace("registry.example/other/web:1", OLD);
     Offline::new(&[("kubernetes/web.yml", &ours)]).pin("a Deployment with our image");
 }
@@ -138,7 +139,7 @@ fn images_of_another_repository() {
     insta::assert_snapshot!([said.concat(), alone.refuse("no other image")].join("\n"));
 }
 
-/// What an earlier run has found in order is not read again: what is left alone has to be told all the same.
+/// Manifests without findings are not read again. Places that are left alone must be reported all the same.
 #[test]
 fn what_is_left_alone_is_told_every_time() {
     let case = Offline::spark(&format!(
@@ -149,7 +150,7 @@ fn what_is_left_alone_is_told_every_time() {
         &format!("{SPARK}spec: {{image: registry.example/small/side:x}}\n"),
     );
     case.project.succeed(&["pin"]);
-    // What is known of a file counts once the file is clearly older than the run that read it.
+    // The cache keeps what is known of a file only if the file is clearly older than the run that read it.
     std::thread::sleep(SETTLED);
     let skipped = || {
         let json = case.project.succeed(&["check", "--format", "json"]).stdout;
@@ -161,7 +162,7 @@ fn what_is_left_alone_is_told_every_time() {
         run.stderr.matches("is left alone").count()
     };
     assert_eq!((skipped(), told()), (2, 2));
-    // The first of these learns, the second knows.
+    // The first run fills the cache, the second uses it.
     case.project.succeed(&["check"]);
     case.project.succeed(&["check"]);
     assert_eq!((skipped(), told()), (2, 2));
@@ -210,7 +211,7 @@ fn keys_that_are_there_twice() {
         ]
         .join("\n")
     );
-    // Somewhere else it is nobody's business here.
+    // Duplicate keys elsewhere in the manifest are ignored.
     let aside = format!("spec:\n  image: {OLD}\n  labels: 1\n  labels: 2\n");
     Offline::spark(&aside).pin("aside");
 }
@@ -269,7 +270,7 @@ fn anchors_that_are_used_again() {
         "project = \"small\"\n",
         "project = \"small\"\nanchors = [\"kubernetes/j*.yml\"]\n",
     );
-    // Without aliases it is a name like any other.
+    // Without aliases, an anchor is harmless.
     let alone = format!("spec:\n  image: &job {OLD}\n");
     insta::assert_snapshot!(
         [
@@ -422,12 +423,12 @@ fn every_form_of_a_reference() {
             "{again}"
         );
     }
-    // The colon before nothing, which YAML reads as a key.
+    // A colon with nothing after it, which YAML reads as a key.
     let colon = Offline::spark("spec:\n  image: registry.example/small/job:\n  mode: cluster\n");
     insta::assert_snapshot!(colon.refuse("a tag that is missing"));
 }
 
-/// A registry with a port has the colon that others have before the tag.
+/// The colon before a registry's port must not be taken for the one before a tag.
 #[test]
 fn a_port_is_no_tag() {
     for form in ["127.0.0.1:5000/small/job", "127.0.0.1:5000/small/job:old"] {
@@ -490,7 +491,7 @@ fn bombs_are_bounded() {
     insta::assert_snapshot!(refused.join("\n"));
 }
 
-/// The corpus in `tests/manifests` has many more.
+/// `tests/manifests` has many more cases.
 #[test]
 fn everything_else_stays_to_the_byte() {
     let text = format!(
@@ -504,7 +505,7 @@ fn everything_else_stays_to_the_byte() {
     case.say_only(&["pin"]);
 }
 
-/// A file that is replaced during the run, and a read-only one among five, are in `killed`.
+/// The module `killed` tests a file that is replaced during the run, and a read-only one among five.
 #[test]
 fn links_are_followed_and_kept() {
     let text = format!("{SPARK}spec:\n  image: {OLD}\n");
@@ -542,7 +543,7 @@ fn links_are_followed_and_kept() {
         assert_eq!(case.project.read(file), wanted, "{file}");
     }
 
-    // Another name keeps the old text, and that is told.
+    // A hard link keeps the old text, and a warning says so.
     let twin = case.project.home().join("twin.yml");
     case.project.write("kubernetes/plain.yml", &text);
     fs_err::hard_link(root.join("kubernetes/plain.yml"), &twin).unwrap();
@@ -568,7 +569,7 @@ fn files_that_may_not_be_read_or_written() {
         let before = tree(&case.project.root());
         let said = ["check", "pin"].map(|verb| {
             let own = case.project.command(&[verb]);
-            // Root may read and write anywhere.
+            // Root may read and write everywhere, so the command runs as another user.
             let mut command = if is_root {
                 let mut command = Command::new("setpriv");
                 command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
@@ -592,7 +593,7 @@ fn files_that_may_not_be_read_or_written() {
     insta::assert_snapshot!(said.join("\n"));
 }
 
-/// What is no text, or in another encoding, or no file.
+/// Files that are not text, have another encoding, or are no files.
 #[test]
 fn files_that_are_no_text() {
     let said = [
@@ -607,7 +608,7 @@ fn files_that_are_no_text() {
         case.refuse(name)
     });
     insta::assert_snapshot!(said.join("\n"));
-    // Nothing waits for the other end of a pipe.
+    // No command may block on a FIFO.
     let case = Offline::spark(&format!("spec:\n  image: {OLD}\n"));
     let pipe = case.project.root().join("kubernetes/pipe.yml");
     program("mkfifo", &[pipe.to_str().unwrap()]);
@@ -670,7 +671,7 @@ fn large_files_take_a_bounded_time() {
     assert!(case.project.read("kubernetes/many.yml") == wanted);
 }
 
-/// The listeners of these tests are where sparkpack would look.
+/// The listeners of these tests are where sparkpack would connect to.
 #[test]
 fn a_push_would_be_noticed() {
     let case = Offline::spark(&format!("spec:\n  image: {OLD}\n"));

@@ -1,7 +1,7 @@
 //! The hooks of `.pre-commit-hooks.yaml`, run by the real pre-commit in real repositories.
 //!
-//! What every commit must keep: the index is the user's, work that is not staged comes back byte for byte, and a clone of
-//! the commit has manifests that are right.
+//! After every commit the index is as the user left it, unstaged work is back byte for byte, and the manifests in a
+//! clone of the commit are right.
 
 use std::{
     os::unix::fs::PermissionsExt,
@@ -17,12 +17,12 @@ const MANIFEST: &str = "kubernetes/nightly.yml";
 const BOTH: &str = "  - id: sparkpack-pin\n  - id: sparkpack-check\n";
 const CHECK: &str = "  - id: sparkpack-check\n";
 
-/// The small project in a git repository, whose manifests are right, with everything that a hook needs around it.
+/// The small project in a git repository, with right manifests and everything that a hook needs around it.
 struct Checkout {
     project: TestProject,
-    /// Where the project is in the repository; empty at its top.
+    /// The project's folder in the repository; empty for its top.
     place: &'static str,
-    /// The address of a repository that has nothing but the hooks, and its commit.
+    /// The path of a repository that contains only the hooks, and its commit.
     hooks: (PathBuf, String),
 }
 
@@ -32,7 +32,7 @@ impl Checkout {
         Self::with("", BOTH)
     }
 
-    /// The project at a place, with these hooks of ours.
+    /// The project in a folder of a repository, with these hooks.
     fn with(place: &'static str, ours: &str) -> Self {
         let checkout = Self::without_hooks(place);
         configure(&checkout.top(), &checkout.ours(ours));
@@ -42,7 +42,7 @@ impl Checkout {
         checkout
     }
 
-    /// The same with nothing committed yet, and without a configuration of pre-commit.
+    /// The same without a commit, and without a configuration of pre-commit.
     fn without_hooks(place: &'static str) -> Self {
         let project = small::project(ROOT, "registry.example")
             .with_variable("DOCKER_HOST", "unix:///nonexistent/docker.sock");
@@ -114,7 +114,7 @@ impl Checkout {
         String::from_utf8(fs_err::read(self.file(path)).unwrap()).unwrap()
     }
 
-    /// The part of pre-commit's configuration with our hooks.
+    /// The part of pre-commit's configuration with sparkpack's hooks.
     fn ours(&self, hooks: &str) -> String {
         let (address, commit) = &self.hooks;
         let (address, commit) = (address.display(), commit.trim());
@@ -132,12 +132,12 @@ impl Checkout {
         assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
     }
 
-    /// A program in a folder, with the surroundings of a developer.
+    /// A command in a folder, with a developer's environment.
     fn command(&self, folder: &Path, name: &str, arguments: &[&str]) -> Command {
         let home = self.project.home();
         let plain = self.project.command(&[]);
         let mut command = Command::new("env");
-        // What a hook of ours may itself have been started with.
+        // The tests themselves may have been started by a hook, with its variables.
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("GIT_") {
                 command.env_remove(variable);
@@ -162,7 +162,7 @@ impl Checkout {
         command
     }
 
-    /// Runs git, which must end well.
+    /// Runs git, which must succeed.
     fn git(&self, arguments: &[&str]) -> String {
         self.git_in(&self.top(), arguments)
     }
@@ -177,7 +177,7 @@ impl Checkout {
         run.stdout
     }
 
-    /// Runs sparkpack as a person would, outside of any hook.
+    /// Runs sparkpack as a user would, outside of any hook.
     fn sparkpack(&self, arguments: &[&str]) -> Run {
         let folder = self.top().join(self.place);
         run(&mut self.command(&folder, env!("CARGO_BIN_EXE_sparkpack"), arguments))
@@ -188,7 +188,7 @@ impl Checkout {
         assert_eq!(run.code, 0, "{}", run.stderr);
     }
 
-    /// `pre-commit run`, which must leave the index alone.
+    /// `pre-commit run`, which must not change the index.
     fn hooks(&self, arguments: &[&str]) -> Run {
         let arguments = [&["run"], arguments].concat();
         let index = self.index(&self.top());
@@ -201,7 +201,7 @@ impl Checkout {
         self.git_in(folder, &["ls-files", "--stage"])
     }
 
-    /// A command of git's that the hooks must stop: what they print.
+    /// The output of a git command that the hooks must stop.
     fn stopped(&self, arguments: &[&str]) -> String {
         self.stopped_in(&self.top(), arguments)
     }
@@ -222,7 +222,7 @@ impl Checkout {
         printed
     }
 
-    /// A commit that the hooks must let through, and whose clone must be right.
+    /// A commit that the hooks must accept, and whose clone must be right.
     fn commits(&self, arguments: &[&str]) -> String {
         self.commits_in(&self.top(), arguments)
     }
@@ -236,7 +236,7 @@ impl Checkout {
         printed
     }
 
-    /// A clone of what a folder has committed must find nothing to do.
+    /// In a clone of a folder's commit, sparkpack must find nothing to do.
     fn is_right(&self, folder: &Path) {
         let check = self.check_of_clone(folder);
         assert_eq!(check.code, 0, "{}{}", check.stdout, check.stderr);
@@ -252,7 +252,7 @@ impl Checkout {
         run(command.env("SPARKPACK_CACHE", clone.path().join(".git/cache")))
     }
 
-    /// The calls of sparkpack since the last question, by their arguments.
+    /// The arguments of the runs of sparkpack since the last call.
     fn calls(&self) -> Vec<String> {
         let file = self.project.home().join("calls");
         let text = fs_err::read_to_string(&file).unwrap_or_default();
@@ -260,12 +260,12 @@ impl Checkout {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// The tags that the manifest names now.
+    /// The tags in the manifest.
     fn tags(&self) -> Vec<String> {
         tags(&self.read(MANIFEST))
     }
 
-    /// Switches the disk's executable bits off, with a script that only the index knows to be one.
+    /// Switches `core.fileMode` off, with a script that is executable only in the index.
     fn distrust_modes(&self, folder: &Path) {
         self.git_in(folder, &["config", "core.fileMode", "false"]);
         let mode = "src/jobs/run.sh";
@@ -343,7 +343,7 @@ fn pre_commit_accepts_the_manifest_of_the_hooks() {
     let shown = manual.split("- id: ").skip(1);
     let mut shown = shown.map(|after| after.lines().next().unwrap());
     assert!(shown.all(|name| names.contains(&name)));
-    // The two that are compiled differ from the two that are installed in nothing that counts.
+    // The two hooks that are compiled differ from the two that are installed in nothing else.
     let rest = |hook: &str| {
         let lines = hook.lines().skip(1);
         let same = |line: &&str| !line.starts_with("  description:") && !line.is_empty();
@@ -458,7 +458,7 @@ fn the_checker_alone_stops_a_commit_and_changes_nothing() {
     checkout.commits(&[]);
 }
 
-/// A file of the project, and what is done to it.
+/// A file of the project, and an edit of it.
 type Edit<'a> = (&'a str, &'a dyn Fn(&Path));
 
 #[test]
@@ -522,7 +522,7 @@ fn with_some_hunks_staged_the_tag_is_that_of_the_commit() {
     let checkout = Checkout::new();
     checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
     checkout.git(&["add", ONE]);
-    // What is not staged: another hunk of the file, other inputs, a deletion, and bytes that are easily lost.
+    // Not staged: another hunk of the file, other inputs, a deletion, and bytes that are easily lost.
     let unstaged = jobs(&[
         ("FIRST = 1", "FIRST = 2"),
         ("LAST = 1", "LAST = 2  \r\n\r\n\t"),
@@ -547,7 +547,7 @@ fn with_some_hunks_staged_the_tag_is_that_of_the_commit() {
     checkout.commits(&[]);
     assert!(work() == before, "unstaged work must come back");
     assert!(!of_all.contains(&checkout.tags()[0]));
-    // The rest then has a tag of its own.
+    // Committing the rest gives a new tag.
     checkout.git(&["add", "--all"]);
     checkout.stopped(&["commit", "--message", "x"]);
     assert!(of_all.contains(&checkout.tags()[0]));
@@ -593,7 +593,7 @@ fn an_unstaged_edit_beside_the_tag_is_not_lost_to_the_fix() {
         .read(MANIFEST)
         .replace("# rewritten by sparkpack", "# mine");
     checkout.write(MANIFEST, &unstaged);
-    // pre-commit takes the fix back where it cannot put both together.
+    // pre-commit rolls the fix back if it conflicts with unstaged changes.
     let printed = checkout.stopped(&["commit", "--message", "x"]);
     assert!(printed.contains("Rolling back fixes"), "{printed}");
     assert_eq!(checkout.read(MANIFEST), unstaged);
@@ -606,7 +606,7 @@ fn an_unstaged_edit_beside_the_tag_is_not_lost_to_the_fix() {
 #[test]
 fn a_merge_that_git_makes_alone_is_checked() {
     let checkout = Checkout::new();
-    // One branch moves the tag; the other names the tag that was current there, in a file of its own.
+    // One branch changes the tag; the other names the old tag in a file of its own.
     checkout.git(&["switch", "--quiet", "--create", "other"]);
     let manifest = checkout.read(MANIFEST);
     checkout.write(
@@ -643,7 +643,7 @@ fn a_merge_that_git_makes_alone_is_checked() {
             .1
             .is_empty()
     );
-    // A merge of which nothing is wrong passes by itself.
+    // A merge without a conflict or a wrong tag needs no help.
     checkout.git(&["switch", "--quiet", "--create", "third", "HEAD~1"]);
     checkout.write("notes.md", "third\n");
     checkout.git(&["commit", "--quiet", "--all", "--message", "third"]);
@@ -656,7 +656,7 @@ fn a_merge_that_git_makes_alone_is_checked() {
     checkout.is_right(&checkout.top());
 }
 
-/// Two branches that change other sources, and so disagree about the tag; the first one is checked out.
+/// Two branches that change different sources, and so disagree about the tag. The first one is checked out.
 fn with_two_tags() -> Checkout {
     let checkout = Checkout::new();
     for (branch, path) in [("other", "src/jobs/two.py"), ("main", "src/jobs/three.py")] {
@@ -684,7 +684,7 @@ fn a_merge_with_a_conflict_over_the_tag_ends_with_the_tag_of_both() {
         "{}",
         merge.stdout
     );
-    // Either side will do: what both together have to be is for sparkpack to say.
+    // Either side will do: sparkpack computes the tag of the merged sources.
     checkout.git(&["checkout", "--quiet", "--theirs", MANIFEST]);
     checkout.git(&["add", MANIFEST]);
     checkout.stopped(&["commit", "--no-edit"]);
@@ -746,7 +746,7 @@ fn what_a_rebase_lets_through_stops_before_the_push() {
     checkout.git(&push);
 }
 
-/// A commit of a changed source that is stopped, fixed and passes, in a folder that has the project.
+/// A commit of a changed source: it is stopped, fixed and accepted, in a folder that contains the project.
 fn one_round(checkout: &Checkout, folder: &Path, project: &str) {
     let path = |path: &str| folder.join(project).join(path);
     let file = path(ONE);
@@ -784,7 +784,7 @@ fn a_linked_worktree_is_fixed_and_no_other() {
     ]);
     let before = (checkout.read(MANIFEST), checkout.index(&checkout.top()));
     one_round(&checkout, &linked, "");
-    // The index of this work tree alone knows of the executable bit.
+    // Only this work tree's index has the executable bit.
     let mode =
         |sign: char| checkout.git_in(&linked, &["update-index", &format!("--chmod={sign}x"), ONE]);
     mode('+');
@@ -800,7 +800,7 @@ fn a_linked_worktree_is_fixed_and_no_other() {
     );
 }
 
-/// A repository that has the checkout as its submodule `orders`, with hooks of its own in both.
+/// A repository that has the checkout as its submodule `orders`; both have hooks.
 fn with_submodule(checkout: &Checkout) -> (PathBuf, PathBuf) {
     let above = checkout.project.home().join("above");
     checkout.git_in(
@@ -904,7 +904,7 @@ fn a_folder_without_a_project_is_told() {
 #[test]
 fn hundreds_of_files_are_one_run_each() {
     let checkout = Checkout::new();
-    // A hook that gets the files, in batches side by side, stands around ours.
+    // Hooks that get the files in parallel batches run before and after sparkpack's.
     let batches = checkout.project.home().join("batches");
     let counting = format!(
         "- repo: local\n  hooks:\n  - id: count\n    name: count\n    language: system\n    entry: sh -c 'echo $# >>{}'\n",
@@ -949,7 +949,7 @@ fn bits_come_from_the_index_that_is_committed() {
     checkout.git(&["add", "--all"]);
     checkout.commits(&[]);
     checkout.distrust_modes(&checkout.top());
-    // The executable bit is staged, but it is not in this commit: `--only` has an index of its own.
+    // The executable bit is staged, but is no part of this commit: `--only` uses a temporary index.
     checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
     let with_bit = checkout.sparkpack(&["tags", "job"]).stdout;
     let only = ["commit", "--message", "x", "--only", ONE];
@@ -961,7 +961,7 @@ fn bits_come_from_the_index_that_is_committed() {
             .git(&["status", "--porcelain"])
             .starts_with("M  src/jobs/run.sh")
     );
-    // Now it is, and so it is with `--all`, which has another index of its own.
+    // Now it is a part of the commit. `--all` uses a temporary index as well.
     checkout.stopped(&["commit", "--all", "--message", "x"]);
     assert!(with_bit.contains(&checkout.tags()[0]));
     checkout.commits(&["--all"]);
@@ -987,7 +987,7 @@ fn commits_of_all_and_of_some_files_have_an_index_of_their_own() {
     checkout.commits(&["--all"]);
 }
 
-/// Where a hook runs, the project as it is told of it, and what git says in the environment.
+/// The folder in which a hook runs, the project's path for it, and the variables that git sets.
 type Case<'a> = (&'a Path, &'a str, &'a [(&'a str, &'a str)]);
 
 #[test]
@@ -1064,7 +1064,7 @@ fn whatever_git_says_of_itself_the_bits_are_those_of_the_project() {
             ],
         ),
         (&top, "services/orders", &[("GIT_LITERAL_PATHSPECS", "1")]),
-        // A hook that went into the project's folder by itself.
+        // A hook that has changed into the project's folder.
         (&project, ".", &[("GIT_DIR", absolute)]),
         (&project, ".", &[("GIT_INDEX_FILE", ".git/index")]),
         (&linked, "services/orders", &[("GIT_DIR", linked_git)]),
@@ -1099,7 +1099,7 @@ fn whatever_git_says_of_itself_the_bits_are_those_of_the_project() {
     }
 }
 
-/// Another repository, which has the checkout's repository as a submodule, and the project in that.
+/// Another repository with the checkout's repository as a submodule, and the project's folder in that.
 fn with_other_repository(checkout: &Checkout) -> (PathBuf, PathBuf) {
     let other = checkout.project.home().join("other");
     let home = checkout.project.home();
@@ -1126,7 +1126,7 @@ fn with_other_repository(checkout: &Checkout) -> (PathBuf, PathBuf) {
 #[test]
 fn there_need_be_no_network_and_no_daemon() {
     let checkout = Checkout::new();
-    // The lock names a root image that nobody could pull, and nothing answers at DOCKER_HOST.
+    // The root image in the lock could not be pulled, and nothing listens at DOCKER_HOST.
     checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
     let alone = |arguments: &[&str]| {
         let arguments = [&["--map-root-user", "--net", "--"], arguments].concat();
@@ -1159,7 +1159,7 @@ fn inputs_that_git_does_not_have_stop_a_commit() {
     checkout.write("src/jobs/forgotten.py", "VALUE = 1\n");
     checkout.pin();
     checkout.git(&["add", ONE, MANIFEST]);
-    // pre-commit leaves files that git does not have where they are; the image would have them as well.
+    // pre-commit leaves untracked files in place, so the image would contain them.
     let printed = checkout.stopped(&["commit", "--message", "x"]);
     for part in ["E098", "src/jobs/forgotten.py", "`git add` them"] {
         assert!(printed.contains(part), "{printed}");
@@ -1181,7 +1181,7 @@ fn other_hooks_that_edit_the_manifests_lose_nothing() {
     for ours_first in [true, false] {
         let checkout = Checkout::new();
         let home = checkout.project.home();
-        // It gets the files and edits them, as fixers of white space do.
+        // This hook gets the files and edits them, as white-space fixers do.
         script(
             &home.join("bin/trim"),
             "#!/bin/sh\nexec sed -i -E 's/[ \\t]+(\\r?)$/\\1/' \"$@\"\n",

@@ -1,4 +1,4 @@
-//! Manifests that somebody wrote to mislead: nothing but the images changes, and nobody says that wrong is right.
+//! Manifests that are written to mislead: nothing but the images changes, and a wrong manifest is never called right.
 
 use crate::support::TestProject;
 
@@ -24,7 +24,7 @@ src = "src"
 main = ["kubernetes/**"]
 "#;
 
-/// A project with one right manifest, and what its words stand for.
+/// A project with one right manifest, and the values of the placeholders in its texts.
 struct Attacked {
     project: TestProject,
     tag: String,
@@ -65,7 +65,7 @@ impl Attacked {
         Self { project, tag }
     }
 
-    /// `JOB` and `SIDE` are repositories, `TAG` is that of the job, and `ZERO` a digest.
+    /// Fills the placeholders: `JOB` and `SIDE` are repositories, `TAG` is the job's tag, and `ZERO` a digest.
     fn filled(&self, text: &str) -> String {
         text.replace("JOB", "registry.example:5000/team/job")
             .replace("SIDE", "registry.example:5000/team/side")
@@ -73,7 +73,7 @@ impl Attacked {
             .replace("ZERO", &format!("sha256:{}", "0".repeat(64)))
     }
 
-    /// Pins `text`, in which `«old|new»` says what is to change, and nothing else may.
+    /// Pins `text`, in which each `«old|new»` marks a change; nothing else may change.
     fn assert_pins(&self, name: &str, text: &str) {
         let file = &format!("kubernetes/{name}");
         let (mut old, mut new) = (String::new(), String::new());
@@ -99,7 +99,7 @@ impl Attacked {
         fs_err::remove_file(self.project.root().join(file)).unwrap();
     }
 
-    /// What both verbs say of `text`, which stays as it is.
+    /// The message of both verbs for `text`, which stays unchanged.
     fn refusal(&self, name: &str, text: &str) -> String {
         let file = &format!("kubernetes/{name}");
         let text = self.filled(text);
@@ -119,7 +119,8 @@ impl Attacked {
     }
 }
 
-/// Where a text is no YAML, nobody reads it again: the value has to be found, or there is none.
+/// A rewrite of a text that is not YAML cannot be verified by parsing, so a mark's value must be found exactly, or not
+/// at all.
 #[test]
 fn a_mark_changes_its_value_and_nothing_around_it() {
     let attacked = Attacked::new();
@@ -138,7 +139,7 @@ fn a_mark_changes_its_value_and_nothing_around_it() {
         "x: 'JOB:old' # sparkpack: ignore\n",
         "a: 1\rx: «JOB:old|JOB:TAG» # sparkpack: job\rb: JOB:old # sparkpack: ignore\r",
     ] {
-        // As it is, and in a template.
+        // As plain YAML, and in a template.
         let body = text.replace(
             "  «JOB:old|JOB:TAG»\n",
             "  v=«JOB:old|JOB:TAG» # sparkpack: job\n",
@@ -189,7 +190,7 @@ fn a_mark_behind_what_is_no_value_is_refused() {
     assert!(said.contains("error[E065]"), "{said}");
 }
 
-/// A pull-through cache, a repository that something else fills in, kustomize's placeholder.
+/// The repository may be a pull-through cache, be filled in by a template, or be kustomize's placeholder.
 #[test]
 fn a_mark_for_the_tag_leaves_the_repository_alone() {
     let attacked = Attacked::new();
@@ -211,7 +212,8 @@ fn a_mark_for_the_tag_leaves_the_repository_alone() {
     attacked.assert_pins("a.yaml", template);
 }
 
-/// Helm's values, texts in block scalars and marks are no way from the root, where the anchors would be seen.
+/// Helm's values, texts in block scalars and marks are found without a path from the root, on which anchors would be
+/// seen.
 #[test]
 fn what_an_alias_uses_again_needs_consent_wherever_it_stands() {
     let pod = |indent: &str| {
@@ -243,7 +245,7 @@ fn what_an_alias_uses_again_needs_consent_wherever_it_stands() {
     for text in &texts {
         attacked.assert_pins("a.yaml", text);
     }
-    // Beside what is shared, and used where it stands.
+    // Places beside the anchored value, and anchors without an alias.
     let attacked = Attacked::new();
     for text in [
         "a: &x {b: c}\nd: {<<: *x, repository: JOB, tag: «old|TAG»}\n",
@@ -254,38 +256,38 @@ fn what_an_alias_uses_again_needs_consent_wherever_it_stands() {
     }
 }
 
-/// Helm's values are nobody's kind: what a chart makes of them is known from the keys alone.
+/// Helm's values have no `kind`: only their keys tell how a chart joins them.
 #[test]
 fn values_are_found_however_they_are_put_together() {
     let attacked = Attacked::new();
     for text in [
-        // An image that stands beside its tag is no whole reference.
+        // An `image` beside a `tag` is not a whole reference.
         "image: JOB\ntag: «old|TAG»\n",
         "a: {image: «old.example/team/job|JOB», tag: «old|TAG»}\n",
         "a: {registry: registry.example:5000, image: team/job, tag: «old|TAG»}\n",
         "a: {image: «JOB:old|JOB:TAG», tag: other}\n",
         "a: {image: «JOB|JOB:TAG», repository: https://example.com}\n",
-        // The tag of a repository that is merged.
+        // A tag beside a merged repository.
         "a: &x {repository: JOB, tag: TAG}\nb: {<<: *x, tag: «old|TAG»}\n",
         "a: &x {repository: JOB, tag: TAG}\nb: &y {tag: none}\nc: {<<: [*y, *x], tag: «old|TAG»}\n",
         "a: &x {registry: other.example, repository: team/job, tag: x}\nb: {<<: *x, registry: registry.example:5000, tag: «old|TAG»}\n",
         "a: {<<: {repository: JOB, tag: TAG}, tag: «old|TAG»}\n",
         "a: {'<<': {x: JOB}, tag: old}\n",
-        // A tag that something else fills in.
+        // A tag that a template fills in.
         "a: {repository: JOB, tag: {{ .Values.tag }} }\n",
         "a:\n  repository: JOB\n  tag: {{ .Values.tag }}\n",
         "a: {repository: JOB, tag: $TAG_OF_IT}\n",
         "a: {repository: JOB, tag: $(params.tag)}\n",
         "a: {repository: JOB, tag: '<% tag %>'}\n",
         "a: {repository: JOB, tag: '[[ tag ]]'}\n",
-        // Too much in one part.
+        // A part that contains more than itself.
         "a: {repository: '«JOB:old|JOB»', tag: «x|TAG»}\n",
         "a: {repository: «JOB@ZERO|JOB», tag: TAG}\n",
         "a: {registry: registry.example:5000, repository: «team/job:old|team/job», tag: «x|TAG»}\n",
         "a: {registry: registry.example:5000/, repository: team/job, tag: «x|TAG»}\n",
         "a: {registry: «old.example/|registry.example:5000/», repository: /team/job, tag: «x|TAG»}\n",
         "kind: Kustomization\napiVersion: kustomize.config.k8s.io/v1beta1\nimages:\n- {name: x, newName: «JOB:x|JOB», newTag: «y|TAG»}\n",
-        // In a list of objects that nobody knows, and in what only looks like a list.
+        // In lists with objects of unknown kinds, and in objects that only look like lists.
         "apiVersion: v1\nkind: List\nitems:\n- apiVersion: helm.toolkit.fluxcd.io/v2\n  kind: HelmRelease\n  spec: {values: {image: {repository: JOB, tag: «old|TAG»}}}\n",
         "apiVersion: example.com/v1\nkind: AllowList\nspec: {image: {repository: JOB, tag: «old|TAG»}}\n",
         "apiVersion: example.com/v1\nkind: Thing\nspec: {image: JOB, tag: «old|TAG»}\n",
@@ -374,7 +376,7 @@ fn the_manifests_of_no_registry_are_not_right() {
     }
 }
 
-/// By the fixed part of `reference` alone, `job-b-…` of a neighbour would be the job as well.
+/// By the fixed part of `reference` alone, a foreign tag `job-b-…` would be the job's.
 #[test]
 fn a_tag_in_a_shared_repository_that_is_nearly_one_of_ours_is_not_passed_over_in_silence() {
     let attacked = Attacked::new();
@@ -402,7 +404,7 @@ fn a_tag_in_a_shared_repository_that_is_nearly_one_of_ours_is_not_passed_over_in
             "warning[W112]: kubernetes/a.yaml:1:12: `registry.example:5000/team/spark:{tag}` is left alone: its tag begins like one of `{image}`, and is none\n"
         );
         assert!(run.stderr.starts_with(&said), "{}", run.stderr);
-        // Nor from the verdicts of an earlier run.
+        // The second run, with a cache, warns as well.
         assert!(
             attacked
                 .project

@@ -1,7 +1,7 @@
-//! What reaches a build: `.dockerignore` and `COPY`, compared with docker itself.
+//! Which files reach a build: `.dockerignore` and `COPY`, compared with docker itself.
 //!
-//! The rules are docker's client's, which sends a daemon what they leave: here the daemon is a listener that keeps what it
-//! is sent. What `COPY` takes is the real daemon's to say.
+//! docker's client applies the rules of `.dockerignore` before it sends the context. The daemon is therefore replaced
+//! by a listener that keeps the context it is sent. `COPY` is compared with the real daemon.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use crate::support::{TestProject, docker, program, remove_images, run};
 
-/// Names in which the rules below find something to tell apart.
+/// File names that the rules below treat differently.
 const FILES: [&str; 42] = [
     "^up",
     "a|b",
@@ -69,7 +69,7 @@ const FILES: [&str; 42] = [
     "Upper/File",
 ];
 
-/// What is written into `.dockerignore`.
+/// Contents of `.dockerignore`.
 const RULES: [&str; 124] = [
     "",
     "\n\n",
@@ -197,7 +197,7 @@ const RULES: [&str; 124] = [
     "*\n!linked\n",
 ];
 
-/// Rules of which docker makes a regular expression that nobody can have meant, or none: they are refused.
+/// Rules that docker turns into an invalid or an unintended regular expression. sparkpack refuses them.
 const ACCIDENTS: [&str; 14] = [
     "^*\n",
     "a|*\n",
@@ -215,14 +215,14 @@ const ACCIDENTS: [&str; 14] = [
     "[b-a]\n",
 ];
 
-/// What a builder is sent by BuildKit's client, and here: docker's old client never looks into a folder that is left out
-/// unless a rule that takes something back begins with its name.
+/// Files that BuildKit's client and sparkpack send, but docker's old client does not: it never looks into an excluded
+/// folder, unless a `!` rule begins with the folder's name.
 const DIFFERENT: [(&str, &[&str]); 2] = [
     ("*\n!**/*.md\n", &["dir/b.md", "dir/sub/deep/b.md"]),
     ("docs/**\n!**/keep\n", &["docs/x/keep", "docs/y/z/keep"]),
 ];
 
-/// Rules that docker may refuse, each by itself.
+/// Rules that docker may refuse, each on its own.
 const ODD_RULES: [&str; 9] = [
     "!\n", "[\n", "[]\n", "a[\n", "[a-\n", "a\\\n", "[-]\n", "[a-]\n", "***\n",
 ];
@@ -244,7 +244,7 @@ fn context_of(files: &[&str], linked: &str) -> TempDir {
     folder
 }
 
-/// The files that are left, or nothing where the rules are refused.
+/// The files that are not excluded; `None` if the rules are refused.
 type Left = Option<BTreeSet<String>>;
 
 fn left_by_sparkpack(context: &Path, rules: &str) -> Left {
@@ -279,7 +279,7 @@ impl Listener {
         Self(TcpListener::bind("127.0.0.1:0").unwrap())
     }
 
-    /// What docker's client sends of the context; nothing where it refuses to.
+    /// The files of the context that docker's client sends; `None` if it refuses the rules.
     fn left_by_docker(&self, context: &Path, rules: &str) -> Left {
         fs_err::write(context.join(".dockerignore"), rules).unwrap();
         fs_err::write(context.join("Dockerfile"), "FROM scratch\n").unwrap();
@@ -328,7 +328,7 @@ impl Listener {
     }
 }
 
-/// Answers the one request of a connection; gives its body where it has one.
+/// Answers the only request of a connection, and returns its body if it has one.
 fn answer(stream: &TcpStream) -> Option<Vec<u8>> {
     let mut reader = BufReader::new(stream);
     let mut head = Vec::new();
@@ -375,8 +375,8 @@ fn chunks(reader: &mut impl std::io::BufRead) -> Vec<u8> {
     }
 }
 
-/// The files and links of a tar, without the Dockerfile and `.dockerignore`, which docker sends whatever the rules say and
-/// leaves to the daemon.
+/// The files and links of a tar, without the Dockerfile and `.dockerignore`: docker always sends these two, and leaves
+/// their exclusion to the daemon.
 fn files_of(tar: &[u8]) -> BTreeSet<String> {
     let mut archive = tar::Archive::new(tar);
     let entries = archive.entries().unwrap().map(Result::unwrap);
@@ -438,7 +438,7 @@ fn rules_leave_what_docker_sends() {
     }
 }
 
-/// Up to three lines each, of pieces that mean something to the rules; the same in every run.
+/// Up to three lines each, of pieces that have a meaning in rules; the same in every run.
 fn generated_rules() -> Vec<String> {
     const PIECES: [&str; 20] = [
         "a", "dir", "sub", "deep", "docs", "foo", "bar", "keep", ".txt", ".md", "*", "*", "**",
@@ -465,7 +465,7 @@ fn generated_rules() -> Vec<String> {
         .collect()
 }
 
-/// Files with a name of their own each, so that none takes another's place where folders are copied into one.
+/// Files with distinct names, so that none replaces another if folders are copied into one.
 const TREE: [&str; 25] = [
     "one",
     "on",
@@ -542,7 +542,7 @@ const SOURCES: [&str; 44] = [
     "link*",
 ];
 
-/// What a `COPY` of each source takes is what counts for it: every file holds its own path.
+/// Each `COPY` takes exactly the files that sparkpack counts as its inputs. Every file contains its own path.
 #[test]
 fn copies_take_what_docker_takes() {
     let context = context_of(&TREE, "two.txt");
@@ -577,7 +577,7 @@ fn copies_take_what_docker_takes() {
     }
 }
 
-/// The contents of the files that count for a Dockerfile which copies `source`.
+/// The contents of the files that are inputs of a Dockerfile which copies `source`.
 fn counted(context: &Path, source: &str) -> BTreeSet<String> {
     let dockerfile = format!("FROM scratch\nCOPY {source} /\n");
     let dockerfile = Dockerfile::parse(Path::new("Dockerfile"), dockerfile.as_bytes()).unwrap();
@@ -622,12 +622,12 @@ fn copied_by_docker(context: &Path, dockerfile: &str) -> BTreeMap<String, BTreeS
     folders
 }
 
-/// The paths in an image that the real daemon builds, each file's with its text.
+/// The paths in an image that the real daemon builds, with the text of each file.
 fn built_by_docker(context: &Path, dockerfile: &str) -> BTreeMap<String, Option<String>> {
     let reference = format!("sparkpack-test/ignoring:{}", std::process::id());
     let file = context.join(dockerfile);
     let output = Command::new("docker")
-        // Its cache stumbles over an image that another test removes at that moment.
+        // The cache fails if another test removes an image at that moment.
         .args([
             "build",
             "--quiet",
@@ -650,7 +650,7 @@ fn built_by_docker(context: &Path, dockerfile: &str) -> BTreeMap<String, Option<
     content
 }
 
-/// The paths in an image, each file's with its text, without what every container has.
+/// The paths in an image, with the text of each file, without those that every container has.
 fn content_of(reference: &str) -> BTreeMap<String, Option<String>> {
     let container = docker(&["create", reference, "nothing"]);
     let exported = Command::new("docker")
@@ -679,8 +679,8 @@ fn content_of(reference: &str) -> BTreeMap<String, Option<String>> {
     content
 }
 
-/// The same Dockerfiles and contexts give the same files, whether docker or sparkpack builds them. No file is litter by
-/// sparkpack's own rules, but for those that are taken away here.
+/// The same Dockerfiles and contexts give the same files, whether docker or sparkpack builds them. None of the files is
+/// excluded by sparkpack's own rules, except for those that are removed here.
 #[test]
 fn an_image_has_the_files_that_docker_would_give_it() {
     const REGISTRY: &str = "ignoring.example";

@@ -1,6 +1,7 @@
-//! A kill, or a disk that fails, at any system call of `pin` leaves all manifests old or all new, and no litter.
+//! A kill, or a failing disk, at any system call of `pin` leaves all manifests old or all new, and no temporary files.
 //!
-//! strace records what `pin` calls. Then each call that changes anything is the last of a run of its own, or fails in it.
+//! strace records the calls of `pin`. Then, for each call that changes anything, there is one run that is killed at it,
+//! and one in which it fails.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +25,7 @@ use crate::support::{Index, Run, SETTLED, TestProject, program, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 
-/// The system calls that can change anything, on any machine: `?` is for those that not every one has.
+/// The system calls that can change anything; `?` marks those that not every machine has.
 const CHANGING: &str = "openat,?open,?creat,write,?pwrite64,?writev,?pwritev,?rename,?renameat,renameat2,?unlink,unlinkat,\
     fsync,fdatasync,?sync_file_range,?mkdir,mkdirat,?rmdir,?chmod,fchmod,fchmodat,?chown,fchown,?lchown,fchownat,truncate,\
     ftruncate,?link,linkat,?symlink,symlinkat,?fallocate,?copy_file_range,?sendfile,utimensat,flock";
@@ -34,10 +35,10 @@ fn project() -> TestProject {
     projects(1).remove(0)
 }
 
-/// So many of them.
+/// This number of such projects.
 fn projects(count: usize) -> Vec<TestProject> {
     let projects: Vec<_> = (0..count).map(|_| unlocked()).collect();
-    // Whether what `lock` reads is kept depends on how old it is, and the next run writes what was not.
+    // Caches keep only what was read of files that are old enough; `lock` then writes what it read.
     thread::sleep(SETTLED);
     each(&projects, |project| drop(project.succeed(&["lock"])));
     projects
@@ -61,14 +62,14 @@ fn unlocked() -> TestProject {
 #[derive(Clone, Debug)]
 struct Call {
     name: String,
-    /// 1 is the first of this name in its run.
+    /// Counts from 1 for each name in a run.
     number: usize,
-    /// As strace shows it.
+    /// The call as strace prints it.
     text: String,
 }
 
 impl Call {
-    /// Only reading: nothing is there after it that was not before.
+    /// Whether the call creates nothing.
     fn is_reading(&self) -> bool {
         let opens = ["open", "openat"].contains(&self.name.as_str());
         let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"];
@@ -76,11 +77,12 @@ impl Call {
     }
 }
 
-/// `sparkpack` with these arguments under strace.
+/// Runs `sparkpack` with these arguments under strace.
 fn traced(project: &TestProject, options: &[&str], arguments: &[&str]) -> Output {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let own = project.command(arguments);
-    // On one core, so that the calls of a run have the same numbers in the next one; the next run on the next core.
+    // A run stays on one core, so that its calls have the same numbers as in the next one; runs take turns on the
+    // cores.
     let core = RUNS.fetch_add(1, Ordering::Relaxed) % cores();
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", &core.to_string(), "strace"]);
@@ -103,7 +105,7 @@ fn trace(project: &TestProject) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The calls of a run, in their order, that may change anything.
+/// The calls of a run that may change anything, in their order.
 fn record(project: &TestProject, arguments: &[&str]) -> Vec<Call> {
     let what = format!("trace={CHANGING}");
     let output = traced(project, &["-f", "-y", "-s", "300", "-e", &what], arguments);
@@ -130,7 +132,7 @@ fn record(project: &TestProject, arguments: &[&str]) -> Vec<Call> {
             text: text.to_owned(),
         };
         if !call.is_reading() {
-            // Another thread's would have to be counted, and stopped, by itself.
+            // Calls of other threads would have to be counted separately.
             assert!(is_main, "not the main thread's: {line}");
             calls.push(call);
         }
@@ -138,20 +140,21 @@ fn record(project: &TestProject, arguments: &[&str]) -> Vec<Call> {
     calls
 }
 
-/// Does something to one call of the main thread.
+/// Injects a signal or an error into one call of the main thread.
 fn tampered(project: &TestProject, call: &Call, what: &str, arguments: &[&str]) -> Output {
     let trace = format!("trace={}", call.name);
     let inject = format!("inject={}:{what}:when={}", call.name, call.number);
     traced(project, &["-e", &trace, "-e", &inject], arguments)
 }
 
-/// Kills a run in front of a call.
+/// Kills a run before a call.
 fn kill(project: &TestProject, call: &Call, arguments: &[&str]) {
     let output = tampered(project, call, "signal=SIGKILL", arguments);
     assert_eq!(output.status.signal(), Some(9), "{call:?}: {output:?}");
 }
 
-/// Every file below a project's folders but the home: names that are digests of paths as one, and manifests' contents.
+/// Every file below a project's folders except the home, with its content. Names that are digests of paths become
+/// `DIGEST`.
 fn tree(project: &TestProject) -> BTreeMap<String, Vec<u8>> {
     let top = project.root().parent().unwrap().to_owned();
     let mut tree = BTreeMap::new();
@@ -173,7 +176,7 @@ fn tree(project: &TestProject) -> BTreeMap<String, Vec<u8>> {
     tree
 }
 
-/// What of a tree is not the cache's.
+/// The files of a tree that are not in the cache.
 fn sources(tree: &BTreeMap<String, Vec<u8>>) -> BTreeMap<&str, &[u8]> {
     let all = tree
         .iter()
@@ -182,16 +185,16 @@ fn sources(tree: &BTreeMap<String, Vec<u8>>) -> BTreeMap<&str, &[u8]> {
         .collect()
 }
 
-/// What an undisturbed run does, and makes of a project.
+/// The calls and the result of an undisturbed run.
 struct Undisturbed {
     old: BTreeMap<String, Vec<u8>>,
     new: BTreeMap<String, Vec<u8>>,
-    /// What `pin` calls, and the folder of the project in which it did.
+    /// The calls of `pin`, and the project's folder in which they were recorded.
     calls: Vec<Call>,
     folder: String,
 }
 
-/// One for all tests: every undisturbed run is the same.
+/// Shared by all tests, since every undisturbed run is the same.
 static UNDISTURBED: LazyLock<Undisturbed> = LazyLock::new(Undisturbed::run);
 
 impl Undisturbed {
@@ -216,7 +219,7 @@ impl Undisturbed {
         }
     }
 
-    /// Whether all manifests are new; they must be, or all be old, and nothing else may be there.
+    /// Whether all manifests are new. They must be all new or all old, and there must be no other files.
     fn is_new(&self, project: &TestProject, what: &impl std::fmt::Debug) -> bool {
         let now = tree(project);
         let litter = now.keys().find(|path| path.contains(".sparkpack-"));
@@ -230,12 +233,12 @@ impl Undisturbed {
         is_new
     }
 
-    /// Runs `pin` once more: it must end well, with all that an undisturbed run leaves and nothing else.
+    /// Runs `pin` again: it must succeed, with the same files as after an undisturbed run.
     fn finish(&self, project: &TestProject, what: &impl std::fmt::Debug) {
         let Run { code, stderr, .. } = project.run(&["pin"]);
         assert_eq!(code, 0, "{what:?}: {stderr}");
         let now = tree(project);
-        // What is known of manifests in order depends on how old they are.
+        // Whether the manifest cache is written depends on the age of the manifests.
         let is_verdict = |path: &&String| path.starts_with("cache/manifests/");
         let names = |tree: &BTreeMap<String, Vec<u8>>| {
             let names = tree.keys().filter(|path| !is_verdict(path));
@@ -261,7 +264,7 @@ impl Undisturbed {
     }
 }
 
-/// Gives each case a project of its own.
+/// Checks each case in a project of its own.
 fn each_in_its_project<T: Sync>(cases: &[T], check: impl Fn(&T, &TestProject) + Sync) {
     let projects = projects(cases.len());
     thread::sleep(SETTLED);
@@ -273,7 +276,7 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Works on as many threads as there are cores.
+/// Runs the work on one thread for each core.
 fn each<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     let work = || {
@@ -297,7 +300,7 @@ fn a_kill_at_any_call_leaves_all_manifests_old_or_all_new() {
     let new = AtomicUsize::new(0);
     each_in_its_project(calls, |call, project| {
         kill(project, call, &["pin"]);
-        // Nothing but recovering is to be done.
+        // `lock` has nothing to do but to recover.
         project.succeed(&["lock"]);
         if undisturbed.is_new(project, call) {
             new.fetch_add(1, Ordering::Relaxed);
@@ -324,7 +327,7 @@ fn a_kill_while_recovering_is_recovered_from() {
         let found = renames.iter().find(|call| call.text.contains(name));
         *found.unwrap_or_else(|| panic!("nothing is renamed to {name}"))
     };
-    // All is written, or all is committed and the first is done.
+    // Killed before the commit, or after the first file was replaced.
     let mut cases = Vec::new();
     for first in [to(".sparkpack-committed"), to("/kubernetes/2.yml")] {
         let project = project();
@@ -541,12 +544,12 @@ fn a_file_of_several_names_or_of_another_owner_is_told() {
 
     if !is_root() {
         assert!(std::env::var_os("CI").is_none(), "this test needs root");
-        // Past the test's own output, which is shown only where it fails.
+        // Written to stderr directly: the test's captured output is shown only if it fails.
         let message = "SKIPPED: what another owner's file is told needs root\n";
         std::io::Write::write_all(&mut std::io::stderr(), message.as_bytes()).unwrap();
         return;
     }
-    // Root may write anywhere.
+    // Root may write everywhere, so the command runs as another user.
     let project = self::project();
     let folder = project.root().parent().unwrap().to_owned();
     for entry in WalkDir::new(&folder).into_iter().map(Result::unwrap) {
@@ -579,12 +582,12 @@ fn run_as(command: &mut Command, project: &TestProject) -> String {
     format!("exit {}\n{stderr}", run.code)
 }
 
-/// What lies in the cache of a project and is not whole.
+/// The unfinished files and folders in a project's cache.
 fn unfinished(project: &TestProject) -> Vec<PathBuf> {
     let cache = project.root().with_file_name("cache");
     let entries = WalkDir::new(cache).into_iter().map(Result::unwrap);
     let paths = entries.map(walkdir::DirEntry::into_path);
-    // What is whole has names that are digests, or those of files in a wheel or an archive.
+    // Finished entries have names that are digests, or names of files in a wheel or an archive.
     let is_unfinished = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();
         name.starts_with('.')
@@ -592,7 +595,7 @@ fn unfinished(project: &TestProject) -> Vec<PathBuf> {
     paths.filter(is_unfinished).collect()
 }
 
-/// Kills a run, with all programs that it called, when it has half of a file.
+/// Kills a run, with all programs that it started, once it has received half of a file.
 fn kill_at_half(project: &TestProject, index: &Index, file: &str, arguments: &[&str]) {
     index.stalling(file, || {
         let mut command = project.command(arguments);
@@ -625,7 +628,7 @@ fn a_kill_while_wheels_are_installed_leaves_nothing_for_long() {
         ("src/jobs/__init__.py", ""),
     ]);
     project.succeed(&["package"]);
-    // What is installed, and what the installer itself keeps.
+    // The installed packages, and the installer's own cache.
     fs_err::remove_dir_all(project.root().with_file_name("cache")).unwrap();
     fs_err::remove_dir_all(project.home()).unwrap();
     fs_err::create_dir(project.home()).unwrap();
@@ -655,7 +658,7 @@ fn a_kill_while_a_source_is_fetched_leaves_nothing_for_long() {
         "COPY --from=tool tool.bin /opt/\nCOPY",
     );
     kill_at_half(&project, &index, "/tool.bin", &["lock"]);
-    // A run that needs nothing of the source sweeps as well.
+    // A run that does not need the source sweeps as well.
     project.succeed(&["package"]);
     assert_eq!(unfinished(&project), Vec::<PathBuf>::new());
     project.succeed(&["lock"]);

@@ -1,5 +1,5 @@
-//! The four configurations that the schema must carry: they load, plan and give the right references, even where what
-//! stands behind them comes later.
+//! The four layouts that the configuration must support: they load, plan and give the right references, even for
+//! features that are not built yet.
 
 use crate::support::{Chain, TestProject, lock_requirements, small};
 
@@ -33,7 +33,7 @@ fn spark(version: &str) -> String {
     format!("\n[sources.\"pyspark=={version}\"]\nsha256 = \"sha256:{ZEROS}\"\n")
 }
 
-/// Own Dockerfiles for each image, whose build contexts are other projects' trees.
+/// Each image has its own Dockerfile, and the build contexts are other projects' folders.
 #[test]
 fn the_seeds_layout() {
     let configuration = r#"format = 1
@@ -113,7 +113,7 @@ src = "src"
     );
 }
 
-/// Several chains, one image a folder, one repository for all images.
+/// Several chains, one image for each folder, one repository for all images.
 #[test]
 fn the_monorepo() {
     let configuration = r#"format = 1
@@ -165,7 +165,7 @@ src = "legacy"
     );
 }
 
-/// Registries by environment, prefixes that are still to be recognised.
+/// Registries by environment, and former prefixes that are still recognised.
 #[test]
 fn environments() {
     let configuration = r#"format = 1
@@ -219,7 +219,7 @@ prod = ["prod/*.yml"]
     );
 }
 
-/// Mirrors, a CA bundle, a root image of one's own.
+/// Mirrors, a CA bundle, a root image of the project's own.
 #[test]
 fn air_gapped() {
     let configuration = r#"format = 1
@@ -295,7 +295,7 @@ src = "src"
     );
 }
 
-/// What comes later says so.
+/// An unsupported feature gives a message.
 #[test]
 fn several_platforms_are_planned_but_not_built() {
     // `build` asks the daemon before it refuses.

@@ -1,6 +1,7 @@
-//! What `scripts/test --fast` leaves out is what needs a Docker daemon or a registry, test by test.
+//! `scripts/test --fast` leaves out exactly the tests that need a Docker daemon or a registry.
 //!
-//! A test needs one if it, or what it calls in its module, names what `support` has for them or a program that asks one.
+//! A test needs one if it, or a function that it calls in its module, uses the helpers of `support` for them or a
+//! program that connects to one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,20 +11,20 @@ use std::{
 use syn::visit::{self, Visit};
 use walkdir::WalkDir;
 
-/// What of `support` is of a daemon or a registry.
+/// The files of `support` about daemons and registries.
 const SUPPORT: [&str; 3] = ["chain.rs", "daemon.rs", "registry.rs"];
 
-/// Programs that ask one, or are one.
+/// Programs that connect to a daemon or a registry, or are one.
 const PROGRAMS: [&str; 3] = ["docker", "docker-registry", "skopeo"];
 
-/// What connects a unit test with the daemon of this machine.
+/// The function by which a unit test connects to this machine's daemon.
 const UNIT: &str = "of_process";
 
-/// The items of some files by their names: the words that they use, and the tests among them.
+/// The items of some files by name: the words that they use, and the tests among them.
 #[derive(Default)]
 struct Items {
     words: BTreeMap<String, BTreeSet<String>>,
-    /// The path of a test, and its words.
+    /// The words of each test, by the test's path.
     tests: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -68,7 +69,7 @@ impl Items {
         }
     }
 
-    /// The tests that come to one of these words, by whatever way.
+    /// The tests that use one of these words, directly or through other items.
     fn reaching(&self, words: &BTreeSet<String>) -> BTreeSet<&str> {
         let mut reached = words.clone();
         loop {
@@ -88,7 +89,7 @@ impl Items {
     }
 }
 
-/// The identifiers of an item, and the programs that are named in it.
+/// The identifiers in an item, and the programs that it names.
 #[derive(Default)]
 struct Words(BTreeSet<String>);
 
@@ -105,7 +106,7 @@ impl Visit<'_> for Words {
 
     fn visit_macro(&mut self, call: &syn::Macro) {
         visit::visit_macro(self, call);
-        // Every other piece is a string; what is in it names nothing.
+        // Every second piece is a string, whose content names nothing.
         let text = call.tokens.to_string().replace("\\\"", "");
         let code = text.split('"').step_by(2);
         let words = code
@@ -114,7 +115,7 @@ impl Visit<'_> for Words {
     }
 }
 
-/// A program as a word that is no identifier.
+/// The word for a program, which no identifier can have.
 fn program(name: &str) -> String {
     format!("program {name}")
 }
@@ -123,7 +124,7 @@ fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The functions and types of the support of daemons and registries.
+/// The functions and types in the support files about daemons and registries.
 fn of_support() -> BTreeSet<String> {
     let folder = package().join("tests/suite/support");
     let mut words: BTreeSet<String> = PROGRAMS.iter().map(|name| program(name)).collect();
@@ -154,7 +155,7 @@ fn of_suite() -> (BTreeSet<String>, BTreeSet<String>) {
     for file in sources(&folder) {
         let module = file.strip_prefix(&folder).unwrap().with_extension("");
         let module = module.to_str().unwrap().replace('/', "::");
-        // The names of programs are what this module itself is about.
+        // This module itself names the programs.
         if module.starts_with("support") || module == "left_out" {
             continue;
         }
@@ -166,7 +167,7 @@ fn of_suite() -> (BTreeSet<String>, BTreeSet<String>) {
     (all, needing)
 }
 
-/// The same of the unit tests of adapters.
+/// The same for the unit tests of `adapters`.
 fn of_adapters() -> (BTreeSet<String>, BTreeSet<String>) {
     let adapters = package().join("src/adapters");
     let words = [UNIT.to_owned(), program("docker-registry")].into();
@@ -194,7 +195,7 @@ fn of_adapters() -> (BTreeSet<String>, BTreeSet<String>) {
     (all, needing)
 }
 
-/// The beginnings of names, as the head of the suite lists them.
+/// The prefixes of names that the head of the suite lists.
 fn left_out() -> Vec<String> {
     let main = fs_err::read_to_string(package().join("tests/suite/main.rs")).unwrap();
     let lines = main.lines();
@@ -222,7 +223,7 @@ fn what_needs_a_daemon_or_a_registry_is_listed_and_nothing_else() {
     );
 }
 
-/// A daemon that is reached only by a helper of a helper, or in a macro, is seen; one that is only spoken of is not.
+/// A daemon that is reached only by a helper of a helper, or in a macro, is found; one that is only mentioned is not.
 #[test]
 fn a_need_is_seen_through_what_is_called() {
     let text = "struct Case { root: Root }

@@ -1,4 +1,4 @@
-//! The locks: what they hold, what moves them, what that retags, and who may change them.
+//! The locks: their content, what changes them, which images are then retagged, and who may change them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,9 +9,11 @@ use crate::support::{
     Index, Registry, Root, Run, TestProject, docker, program, remove_images, run,
 };
 
-/// A chain of kilobyte layers with packages from an index of its own; all gone from the daemon afterwards.
+/// A chain of kilobyte layers with packages from an index of its own. Its images are removed from the daemon
+/// afterwards.
 ///
-/// `base` has a `RUN`, `ds` and `job` have requirements, `side` stands on `base`, `alone` on nothing of the project.
+/// `base` has a `RUN`, `ds` and `job` have requirements, `side` is built on `base`, and `alone` on no image of the
+/// project.
 struct Fixture {
     project: TestProject,
     index: Index,
@@ -79,7 +81,7 @@ impl Fixture {
         }
     }
 
-    /// What `build` says in `dist/images.json` that it built.
+    /// The images that `build` has built, according to `dist/images.json`.
     fn build(&self) -> BTreeSet<String> {
         self.project.succeed(&["build"]);
         let text = self.project.read("dist/images.json");
@@ -172,7 +174,7 @@ fn host_python() -> String {
     program("python3", &["-c", script]).trim().to_owned()
 }
 
-/// What `lock` printed: the lines about the locks, and of each retagged image the tags and the reasons.
+/// The output of `lock`: the lines about the locks, and the tags and reasons of each retagged image.
 struct Told {
     locks: Vec<String>,
     images: BTreeMap<String, (String, String)>,
@@ -213,7 +215,8 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// The blast radius is what `build` then makes, and its tags are those that `tags` prints before and after.
+/// The announced images are those that `build` then builds, and their tags are those that `tags` prints before and
+/// after.
 fn check_radius(fixture: &Fixture, arguments: &[&str], wanted: &[&str]) -> Told {
     let before = fixture.tags();
     let printed = fixture.project.succeed(arguments).stdout;
@@ -274,7 +277,7 @@ fn an_upgrade_retags_exactly_what_it_says_and_build_makes_exactly_that() {
     assert_eq!(radius.staying, "4 stay as they are");
 }
 
-/// One package moves, and of the others only what its new version leaves no choice; uv and pip agree.
+/// One package is upgraded. Others change only if its new version requires it; uv and pip agree.
 #[test]
 fn an_upgrade_of_one_package_leaves_the_others() {
     let locks = ["uv", "pip"].map(|installer| {
@@ -292,7 +295,7 @@ fn an_upgrade_of_one_package_leaves_the_others() {
             ["spk-app 1.0 -> 1.1 (requirements.lock)"],
             "by {installer}"
         );
-        // Its next version does not go with the locked one of what it needs.
+        // Its next version conflicts with the locked version of its dependency.
         fixture
             .index
             .add("spk_app-2.0-py3-none-any", &["spk-dep>=1.1"]);
@@ -303,7 +306,7 @@ fn an_upgrade_of_one_package_leaves_the_others() {
             "spk-dep 1.0 -> 1.2 (requirements.lock)",
         ];
         assert_eq!(told(&printed).locks, moved, "by {installer}");
-        // A new line takes nothing else along.
+        // A new line changes no other package.
         fixture.index.add("spk_dep-1.3-py3-none-any", &[]);
         fixture.index.add("spk_new-1.0-py3-none-any", &["spk-dep"]);
         project.write("requirements.txt", "spk-app\nspk-nat\nspk-new\n");
@@ -313,7 +316,7 @@ fn an_upgrade_of_one_package_leaves_the_others() {
             ["spk-new 1.0 added (requirements.lock)"],
             "by {installer}"
         );
-        // A line that the locked version contradicts moves just that.
+        // A line that contradicts a locked version changes only that version.
         project.write(
             "requirements.txt",
             "spk-app\nspk-nat\nspk-new\nspk-dep>=1.3\n",
@@ -324,7 +327,7 @@ fn an_upgrade_of_one_package_leaves_the_others() {
             ["spk-dep 1.2 -> 1.3 (requirements.lock)"],
             "by {installer}"
         );
-        // An image of the project: all that it uses.
+        // With the name of an image, everything that it uses is upgraded.
         let printed = project.succeed(&["lock", "--upgrade", "ds"]).stdout;
         let radius = told(&printed);
         assert_eq!(
@@ -343,7 +346,7 @@ fn an_upgrade_of_one_package_leaves_the_others() {
     assert_eq!(locks[0], locks[1]);
 }
 
-/// Exactly the image and what stands on it, without the builder's cache; later builds may use the cache again.
+/// Exactly the image and those built on it are rebuilt without the build cache; later builds may use the cache again.
 #[test]
 fn a_refresh_makes_the_image_and_what_stands_on_it_without_the_cache_once() {
     for builder in ["1", "0"] {
@@ -351,7 +354,7 @@ fn a_refresh_makes_the_image_and_what_stands_on_it_without_the_cache_once() {
         let fixture = Fixture::with(&name, "uv", &[("DOCKER_BUILDKIT", builder)]);
         fixture.build();
         let first = fixture.file_in("base", "/uuid.txt");
-        // The cache does what it is for: a later step changes, and the RUN is not run.
+        // The cache works: a later step changes, and the RUN is not run again.
         fixture.project.write("docker/base.txt", "changed\n");
         fixture.build();
         assert_eq!(
@@ -438,7 +441,7 @@ fn a_complete_lock_is_written_once_and_says_so() {
     project.succeed(&["package", "--locked"]);
     project.succeed(&["lock"]);
     assert_eq!(project.read("sparkpack.lock"), lock);
-    // Fetching the wheels is all that went to the index.
+    // Only the download of wheels went to the index.
     assert!(fixture.index.asked() > asked);
 }
 
@@ -472,7 +475,7 @@ fn what_nothing_uses_any_more_is_dropped_and_a_new_image_was_not_locked_before()
     assert_eq!(radius.staying, "5 stay as they are");
 }
 
-/// Runs sparkpack where there is no network at all.
+/// Runs sparkpack without any network.
 fn without_network(project: &TestProject, arguments: &[&str]) -> Run {
     let command = project.command(arguments);
     let mut alone = Command::new("unshare");
@@ -534,7 +537,7 @@ fn offline_needs_no_network_where_everything_is_locked_and_cached() {
         let run = without_network(project, arguments);
         assert_eq!(run.code, 0, "{arguments:?}: {}", run.stderr);
     }
-    // The daemon is asked: its socket is a file. The packages of `ds` are not cached yet.
+    // The daemon is asked, since its socket is a file. The packages of `ds` are not cached yet.
     let uncached = without_network(project, &["build", "--offline"]);
     assert_eq!(uncached.code, 2, "{}", uncached.stderr);
     assert_eq!(fixture.index.asked(), asked);
@@ -638,7 +641,7 @@ fn images_that_share_a_requirements_file_must_agree() {
     assert!(!project.root().join("requirements.lock").exists());
 }
 
-/// All lock files or none: one of them cannot be written.
+/// All lock files are written or none, if one of them cannot be written.
 #[test]
 fn a_lock_that_cannot_be_written_loses_nothing() {
     let fixture = Fixture::new("lock-read-only");
@@ -668,7 +671,7 @@ fn a_lock_that_cannot_be_written_loses_nothing() {
     assert_eq!(run.code, 6, "{}", run.stderr);
     assert!(run.stderr.contains("docker/ds"), "{}", run.stderr);
     assert_eq!(project.files(), files, "none was written");
-    // A file without the write bit keeps it, and its content is replaced as a whole.
+    // A read-only file stays read-only, and its content is replaced as a whole.
     let file = project.root().join("requirements.lock");
     program("chmod", &["0444", file.to_str().unwrap()]);
     project.succeed(&["lock", "--upgrade"]);
@@ -679,7 +682,7 @@ fn a_lock_that_cannot_be_written_loses_nothing() {
     );
 }
 
-/// The lock is a requirements file: pip and uv install from it just what sparkpack chose.
+/// The lock is a requirements file: pip and uv install from it exactly what sparkpack chose.
 #[test]
 fn pip_and_uv_take_the_lock_as_it_is() {
     let fixture = Fixture::new("lock-tools");
@@ -725,13 +728,14 @@ fn pip_and_uv_take_the_lock_as_it_is() {
     );
 }
 
-/// A file whose lines all have hashes needs the choice among the files that these allow, and names all that is needed.
+/// If all lines have hashes, wheels are chosen among the files with these hashes, and every dependency must have a
+/// line.
 #[test]
 fn hashed_requirements_choose_among_what_they_allow() {
     let locks = ["uv", "pip"].map(|installer| {
         let fixture = Fixture::with_installer(&format!("lock-hashed-{installer}"), installer);
         let project = &fixture.project;
-        // The better wheel came later than the hashes.
+        // The better wheel was published after the hashes were written.
         fixture.index.add("spk_two-1.0-py3-none-any", &[]);
         let tag = host_python().replace('.', "");
         let better = format!("spk_two-1.0-cp{tag}-cp{tag}-manylinux2014_x86_64");
@@ -758,7 +762,7 @@ fn hashed_requirements_choose_among_what_they_allow() {
     assert_eq!(locks[0], locks[1]);
 }
 
-/// An image in a registry is locked by its digest and platform, and moves only when that is asked for.
+/// An image in a registry is locked by its digest and platform, and changes only with `--upgrade`.
 #[test]
 fn an_external_image_moves_when_it_is_upgraded() {
     let registry = Registry::with_password("user", "secret");
@@ -815,13 +819,13 @@ fn an_external_image_moves_when_it_is_upgraded() {
         radius.reasons["alone"].len(),
         1 + usize::from(!radius.reasons["alone"][0].contains("->"))
     );
-    // Offline it is not pulled.
+    // With `--offline` it is not pulled.
     project.succeed(&["package"]);
     let offline = project.run(&["build", "alone", "--offline"]);
     assert_eq!(offline.code, 2, "{}", offline.stderr);
     let wanted = "error[E035]: pulling ";
     assert!(offline.stderr.contains(wanted), "{}", offline.stderr);
-    // Who loses the registry does not fall back to what this machine happens to have.
+    // Without the registry, an image of this machine with the same name is no substitute.
     docker(&["tag", local, &root]);
     drop(registry);
     let lost = project.run(&["lock", "--upgrade", &root]);
@@ -829,7 +833,8 @@ fn an_external_image_moves_when_it_is_upgraded() {
     assert_eq!(lost.code, 5, "{}", lost.stderr);
 }
 
-/// Of an index the lock has the manifest of each platform in use, and goes on to that index when more are used.
+/// For an index, the lock has the manifest of each platform in use. If more platforms are used later, their manifests
+/// come from the same index.
 #[test]
 fn an_index_is_locked_with_the_manifests_of_the_platforms_in_use() {
     let registry = Registry::with_password("user", "secret");
@@ -911,7 +916,7 @@ fn an_index_is_locked_with_the_manifests_of_the_platforms_in_use() {
     assert_eq!(project.read("sparkpack.lock"), lock);
 }
 
-/// What a URL gives is locked at the first sight, and moves only when that is asked for.
+/// The content of a URL is locked at the first use, and changes only with `--upgrade`.
 #[test]
 fn a_source_without_a_checksum_moves_when_it_is_upgraded() {
     let fixture = Fixture::new("lock-source");
@@ -959,7 +964,7 @@ fn a_source_without_a_checksum_moves_when_it_is_upgraded() {
     assert_eq!(fixture.file_in("alone", "/opt/tool.bin"), "two");
 }
 
-/// An upgrade leads out of a lock that names a recipe of some other sparkpack.
+/// `--upgrade` also replaces a recipe in the lock that another version of sparkpack wrote.
 #[test]
 fn an_unknown_recipe_is_left_behind_by_an_upgrade() {
     let root = Root::new("lock-recipe", "root");

@@ -1,31 +1,31 @@
-//! The integration tests. Each module is one promise seen from outside.
+//! The integration tests. Each module tests one promise from outside.
 //!
-//! - `arrows`: the house: layers, rooms, circles of files, names, who prints, how long a verb is
-//! - `layouts`: the four configurations that the schema must carry
+//! - `arrows`: the architecture: layers, rooms, cycles of files, names, who prints, how long a verb is
+//! - `layouts`: the four layouts that the configuration must support
 //! - `killed`: a kill or a failing disk at any system call leaves all files old or all new
-//! - `drift`: what is said of each bad manifest, with its place and a cure
-//! - `places`: every form that a place of an image has, in both pin modes
-//! - `check_formats`: what `check` tells reviews and programs: a diff that git applies, GitHub's commands, GitLab's report, JSON
+//! - `drift`: the message for each bad manifest, with its place and a cure
+//! - `places`: every form of a place that names an image, in both pin modes
+//! - `check_formats`: the output of `check` for reviews and programs: a diff, GitHub's commands, GitLab's report, JSON
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
-//! - `planning`: what a plan says is what a build does; tags for scripts; inputs that git does not have
+//! - `planning`: a build does what its plan says; tags for scripts; inputs that git does not track
 //! - `retagging`: what moves a tag, and what does not
-//! - `staleness`: a changed file is always seen, and a bad cache costs time only
-//! - `locking`: what the locks hold, what moves them, and what that retags
-//! - `portability`: the same tags by every user, in every place and order, with nobody to ask
-//! - `ignoring`: what reaches a build, compared with docker
+//! - `staleness`: a changed file is always noticed, and a bad cache costs only time
+//! - `locking`: the content of the locks, what changes it, and which images are then retagged
+//! - `portability`: the same tags for every user, in every place and order, without a network
+//! - `ignoring`: which files reach a build, compared with docker
 //! - `hooks`: sparkpack as hooks of pre-commit, whatever git does around them
 //! - `building`: a chain of kilobyte layers through a real daemon
-//! - `pushing`: the same into a real registry: adopted, conflicting, with a password
+//! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
 //! - `documents`: `dist/images.json` is what its schema says
-//! - `manifests`: they change only in their images, to the byte: hard files and files by chance, as other readers see them
-//! - `manifest_cache`: a manifest that is in order is not read again, until anything has changed
-//! - `hostile_input`: manifests that somebody wrote to mislead change in their images only, or are refused
-//! - `why`: what makes an image differ, from wherever its record still is
+//! - `manifests`: only the bytes of images change, in difficult and random files, according to other YAML parsers
+//! - `manifest_cache`: a manifest without findings is not read again until something changes
+//! - `hostile_input`: in manifests that are written to mislead only the images change, or they are refused
+//! - `why`: why an image differs, wherever its record is found
 //! - `documentation`: the pages that are made from the code are what the code says
-//! - `left_out`: what `scripts/test --fast` leaves out is what needs a daemon or a registry
+//! - `left_out`: `scripts/test --fast` leaves out exactly the tests that need a daemon or a registry
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
@@ -33,8 +33,8 @@
 //! `manifests`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!
-//! What needs a Docker daemon or a registry stands here, by the beginnings of the tests' names; `scripts/test --fast` leaves
-//! it out.
+//! The tests that need a Docker daemon or a registry, by the prefixes of their names; `scripts/test --fast` leaves them
+//! out.
 //!
 //! fast leaves out `adapters::docker::tests::both_` `adapters::docker::tests::a_copy_of_` `adapters::docker::tests::a_command_`
 //! fast leaves out `adapters::docker::tests::a_dockerfile_` `adapters::docker::tests::a_parent_` `adapters::docker::tests::a_large_`
@@ -47,7 +47,7 @@
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `portability::every_checkout_` `staleness::whatever_is_done_to_dist_`
 //!
-//! `tests/more/main.rs` is for those that need the registries of Maven and Go.
+//! The tests in `tests/more/main.rs` need the registries of Maven and Go.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
-//! A manifest that is in order is not read again, until it or anything that the answer depends on has changed.
+//! A manifest without findings is not read again, until it changes or anything that the result depends on.
 //!
-//! strace tells which manifests a run opens.
+//! strace shows which manifests a run opens.
 
 use std::{os::unix::fs::MetadataExt, path::PathBuf, process::Command, thread::sleep};
 
@@ -10,7 +10,7 @@ use crate::support::{Run, SETTLED, TestProject, program, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 
-/// The small project, pinned, with one more manifest that is none of our business, checked once when all was old enough.
+/// The small project, pinned, with unrelated manifests, checked once after all files were old enough to be cached.
 fn project(more: &[(&str, &str)]) -> TestProject {
     let project = small::project(ROOT, "registry.example");
     project.write("sparkpack.lock", &small::lock(ROOT));
@@ -32,13 +32,13 @@ fn settle(project: &TestProject) {
     check(project);
 }
 
-/// A check that finds nothing.
+/// Runs a check that finds nothing.
 fn check(project: &TestProject) {
     let run = project.succeed(&["check"]);
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
 }
 
-/// A run, and the names of the manifests that it opens.
+/// Runs sparkpack, and returns the names of the manifests that it opens.
 fn opened(project: &TestProject, arguments: &[&str]) -> (Run, Vec<String>) {
     let trace = project.home().join("trace");
     let own = project.command(arguments);
@@ -67,7 +67,7 @@ fn opened(project: &TestProject, arguments: &[&str]) -> (Run, Vec<String>) {
 
 const BOTH: [&str; 2] = ["nightly.yml", "other.yml"];
 
-/// What a run says that knows nothing of earlier ones.
+/// Runs sparkpack with an empty cache.
 fn without_cache(project: &TestProject, arguments: &[&str]) -> Run {
     let empty = tempfile::tempdir().unwrap();
     run(project
@@ -79,7 +79,7 @@ fn same(left: &Run, right: &Run) -> bool {
     (left.code, &left.stdout, &left.stderr) == (right.code, &right.stdout, &right.stderr)
 }
 
-/// Runs a script in the project; `back` gives a file the times that `keep` noted.
+/// Runs a script in the project; `back` gives a file the times that `keep` has stored.
 fn shell(project: &TestProject, script: &str) {
     let prelude = "set -eu; cd \"$1\"; keep() { touch -r \"$1\" ../noted; }; back() { touch -r ../noted \"$1\"; };";
     let script = format!("{prelude} {script}");
@@ -101,7 +101,7 @@ fn what_is_in_order_is_not_read_again() {
         &["pin"],
         &["check", "job"],
     ] {
-        // Of other images there is another answer.
+        // For other images the cached result does not hold.
         project.succeed(arguments);
         let (run, names) = opened(&project, arguments);
         assert_eq!(names, [""; 0], "{arguments:?}");
@@ -241,7 +241,7 @@ fn all_that_the_answer_depends_on_is_asked_for() {
     assert_eq!(run.code, 1, "another tag: {}", run.stderr);
 }
 
-/// The file of the verdicts, which must be there.
+/// The file of the manifest cache, which must exist.
 fn cache_file(project: &TestProject) -> PathBuf {
     let folder = project.root().parent().unwrap().join("cache/manifests");
     let mut files = fs_err::read_dir(folder).unwrap().map(Result::unwrap);
@@ -250,7 +250,7 @@ fn cache_file(project: &TestProject) -> PathBuf {
     file
 }
 
-/// The text of a cache's file with some of it replaced, behind the right digest.
+/// The text of a cache file with a part replaced, and with the digest corrected.
 fn forged(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let (_, text) = text.split_once('\n').unwrap();

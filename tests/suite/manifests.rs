@@ -1,7 +1,8 @@
-//! The manifests differ from those before only in the bytes of the images: a corpus of hard files, and files by chance.
+//! Rewritten manifests differ from the old ones only in the bytes of the images: a corpus of difficult files, and
+//! random files.
 //!
-//! What is expected is written by hand (`tests/manifests/out`) or made together with the text, never by sparkpack.
-//! `tests/manifests/compare.py` looks at both sides with other readers.
+//! The expected texts are written by hand (`tests/manifests/out`) or generated with the input, never by sparkpack.
+//! `tests/manifests/compare.py` compares both sides with other YAML parsers.
 
 mod generated;
 
@@ -52,7 +53,7 @@ dockerfile = "docker/job/Dockerfile"
 src = "src"
 "#;
 
-/// Each costs time for every value in a debug build.
+/// Only two images, because each one costs time for every value in a debug build.
 const TWO_IMAGES: &str = r#"
 [images.side]
 dockerfile = "docker/base/Dockerfile"
@@ -94,10 +95,10 @@ fn project(images: &str) -> TestProject {
     project
 }
 
-/// What `sparkpack tags` says of the images of a checkout.
+/// The output of `sparkpack tags` for the images of a checkout.
 struct Tags {
     json: String,
-    /// By image.
+    /// The tags by image.
     tags: BTreeMap<String, String>,
 }
 
@@ -117,8 +118,9 @@ impl Tags {
         format!("{REGISTRY}/{image}:{}", self.tags[image])
     }
 
-    /// A text of `out`: `«job»` is the present tag of the image `job`, `«registry»` its registry with the prefix,
-    /// `«host»` its registry alone, and `«»` nothing. Says how many of these there are: so many values change.
+    /// Fills a text of `out`: `«job»` is the present tag of the image `job`, `«registry»` its registry with the prefix,
+    /// `«host»` the registry alone, and `«»` nothing. Also returns the number of placeholders, which is the number of
+    /// changed values.
     fn fill(&self, text: &str) -> (String, usize) {
         let mut filled = String::with_capacity(text.len());
         let mut pieces = text.split('«');
@@ -139,7 +141,7 @@ impl Tags {
     }
 }
 
-/// The files below a folder by their paths in it.
+/// The files below a folder, by relative path.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = walkdir::WalkDir::new(folder)
         .into_iter()
@@ -159,7 +161,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// The first line at which two texts differ, so that a failure can be read.
+/// The first line at which two texts differ, for readable failures.
 fn first_difference(got: &[u8], wanted: &[u8]) -> String {
     let [got, wanted] = [got, wanted].map(|text| String::from_utf8_lossy(text).into_owned());
     let (mut left, mut right) = (
@@ -199,7 +201,7 @@ fn assert_manifests(project: &TestProject, wanted: &BTreeMap<String, String>, wh
     );
 }
 
-/// The project's manifests are these now, and no others.
+/// Replaces the project's manifests by these.
 fn lay_out<'a>(project: &TestProject, manifests: impl IntoIterator<Item = (&'a String, &'a [u8])>) {
     let folder = project.root().join("kubernetes");
     fs_err::remove_dir_all(&folder).unwrap();
@@ -210,7 +212,7 @@ fn lay_out<'a>(project: &TestProject, manifests: impl IntoIterator<Item = (&'a S
     }
 }
 
-/// Pins, and pins again: the manifests are as wanted both times, and the second run has nothing to say of changes.
+/// Pins twice: the manifests are as wanted both times, and the second run reports no changes.
 fn assert_pins(project: &TestProject, wanted: &BTreeMap<String, String>) {
     let first = project.run(&["pin", "--exit-code"]);
     assert_eq!(first.code, 1, "{}", first.stderr);
@@ -222,7 +224,7 @@ fn assert_pins(project: &TestProject, wanted: &BTreeMap<String, String>) {
     assert_eq!(second.stdout, "");
 }
 
-/// What other readers say: how many values differ, and who could read it, by file.
+/// The results of the other parsers, by file: the number of different values, and which parsers could read the file.
 fn compared(
     options: &[&str],
     before: &Path,
@@ -267,7 +269,7 @@ fn compared(
     results.collect()
 }
 
-/// Writes files below a folder, for the other readers.
+/// Writes files below a folder, for the other parsers.
 fn write_all<'a>(
     folder: &Path,
     files: impl IntoIterator<Item = (&'a String, &'a [u8])>,
@@ -288,7 +290,7 @@ fn corpus(side: &str) -> BTreeMap<String, Vec<u8>> {
     )
 }
 
-/// Whether it is no YAML, or only after rendering.
+/// Whether the file is not YAML, or is YAML only after rendering.
 fn is_template(name: &str) -> bool {
     name.contains("/templates/") || [".j2", ".tpl", ".py"].iter().any(|end| name.ends_with(end))
 }
@@ -315,7 +317,7 @@ fn hard_files_change_only_in_their_images() {
         before.iter().map(|(name, bytes)| (name, bytes.as_slice())),
     );
     assert_pins(&project, &wanted);
-    // What stands elsewhere as a whole value is drift that only a person can mend.
+    // Outdated references elsewhere in the manifest have to be fixed by a person.
     let check = project.run(&["check", "--format", "json"]);
     let document: serde_json::Value = serde_json::from_str(&check.stdout).unwrap();
     assert_eq!(document["changes"], serde_json::json!([]));
@@ -354,7 +356,7 @@ fn hard_files_change_only_in_their_images() {
     );
 }
 
-/// 10^5 documents in 2,000 files, in two projects at once; other readers look at 300 of the files.
+/// 10^5 documents in 2,000 random files, in two projects at once; the other parsers compare 300 of the files.
 #[test]
 fn files_by_chance_change_only_in_their_images() {
     let seen = thread::scope(|scope| {
@@ -366,7 +368,7 @@ fn files_by_chance_change_only_in_their_images() {
     assert!(by_all >= 270, "only {by_all} of 300 files are read by all");
 }
 
-/// The files of some seeds. Says how many of the first 150 all other readers can read.
+/// Pins the random files of some seeds, and returns how many of the first 150 all other parsers can read.
 fn pin_files_by_chance(seeds: Range<u64>) -> usize {
     let project = project(TWO_IMAGES);
     let tags = Tags::of(&project);

@@ -1,4 +1,4 @@
-//! Every mistake gives one clear message with a cure, exit code 2 where it is the user's, and changes nothing.
+//! Every mistake gives one clear message with a cure, exit code 2 if it is the user's, and changes nothing.
 
 use crate::support::{Chain, TestProject, small};
 
@@ -10,7 +10,7 @@ fn project() -> TestProject {
     project.with_variable("DOCKER_HOST", "unix:///nonexistent/docker.sock")
 }
 
-/// What `plan` says after a change; no file may have changed.
+/// The output of `plan` after a change; no file may have changed.
 fn after(change: impl Fn(&TestProject)) -> String {
     let project = project();
     change(&project);
@@ -271,7 +271,7 @@ fn a_broken_dockerfile_shows_the_failing_line() {
         "COPY docker/side/side.txt /opt/\n\nCOPY --chown=nobody-such \\\n    docker/side/side.txt /opt/\n",
     );
     let failure = project.failure(&["build", "side"]);
-    // What was built before the failure is told with times and sizes: only the error is the snapshot.
+    // Images that were built before the failure are printed with times and sizes, so only the error is in the snapshot.
     let error = &failure[failure.find("error[").unwrap()..];
     assert!(failure.starts_with("exit 6\n"), "{failure}");
     insta::with_settings!({filters => vec![(r"open /\S+/etc/passwd", "open ROOT/etc/passwd")]}, {
@@ -302,7 +302,7 @@ fn a_requirement_that_does_not_exist() {
     );
 }
 
-/// The chain's own images have the project's platforms, even where no configured image has.
+/// The chain's own images have the project's platforms, even if no configured image has them.
 #[test]
 fn a_platform_that_only_the_chain_has_is_checked() {
     let project = TestProject::new(&[

@@ -1,4 +1,4 @@
-//! References: what they mean, and which are refused; docker and skopeo read the same table.
+//! References: their meaning, and which are refused. docker and skopeo agree with the same table.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use sparkpack::image::Reference;
 
 const DIGEST: &str = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
 
-/// Registry, path, tag, and whether there is a digest; nothing where it is no reference.
+/// Registry, path, tag, and whether there is a digest; `None` if it is not a reference.
 type Parts = (&'static str, &'static str, Option<&'static str>, bool);
 
 const fn hub(path: &'static str) -> Parts {
@@ -21,7 +21,7 @@ const fn tagged(registry: &'static str, path: &'static str, tag: &'static str) -
     (registry, path, Some(tag), false)
 }
 
-/// `D` stands for a digest, `T` for 128 letters of a tag, `P` for a path of 200.
+/// `D` stands for a digest, `T` for a tag of 128 letters, `P` for a path of 200.
 const TABLE: [(&str, Option<Parts>); 70] = [
     ("debian", Some(hub("library/debian"))),
     (
@@ -134,7 +134,7 @@ const TABLE: [(&str, Option<Parts>); 70] = [
     ),
 ];
 
-/// What is refused here although docker takes it, or is read otherwise by some of docker's versions.
+/// References that sparkpack refuses but docker accepts, or that docker's versions disagree about.
 const OURS: [(&str, &str, Option<Parts>); 9] = [
     ("reg.example:65536/a", "there is no such port", None),
     ("[::1::2]/a", "there is no such address", None),
@@ -202,8 +202,8 @@ fn a_reference_has_the_parts_that_the_distribution_grammar_gives_it() {
     assert_eq!(parts_of(&too_long), None);
 }
 
-/// Neither is asked for an image that is there: docker reads the name before it misses the source, skopeo before it
-/// misses the network, and says which registry it misses.
+/// No image is needed for the comparison: docker parses the name before it misses the source, and skopeo before it
+/// misses the network, naming the registry that it cannot reach.
 #[test]
 fn docker_and_skopeo_read_the_same() {
     for (text, parts) in asked() {
@@ -220,7 +220,7 @@ fn docker_and_skopeo_read_the_same() {
 
 fn asked() -> impl Iterator<Item = (&'static str, Option<Parts>)> {
     let differs = |text: &str| OURS.iter().any(|(ours, _, _)| *ours == text);
-    // Docker takes host names of upper case and IPv6 addresses only in newer versions.
+    // Only newer versions of docker accept upper-case host names and IPv6 addresses.
     TABLE
         .into_iter()
         .filter(move |(text, _)| !differs(text) && !text.starts_with(['[']))
@@ -237,7 +237,7 @@ fn docker_takes(text: &str) -> bool {
 
 /// The registry that skopeo would ask, without a network.
 fn skopeo_asks(text: &str) -> Option<String> {
-    // It takes no tag beside a digest.
+    // skopeo accepts no tag together with a digest.
     let text = match text.split_once('@') {
         Some((name, digest)) => match name.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => format!("{name}@{digest}"),
@@ -265,7 +265,7 @@ const REFUSALS: [&str; 3] = [
     "invalid checksum digest",
 ];
 
-/// What a program that has to fail says.
+/// The message of a program that has to fail.
 fn said_by(name: &str, arguments: &[&str]) -> String {
     let output = Command::new(name).args(arguments).output();
     let output = output

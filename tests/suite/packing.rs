@@ -1,4 +1,4 @@
-//! `sparkpack package`: what goes where, and the same bytes from the same inputs.
+//! `sparkpack package`: which file goes where, and the same bytes from the same inputs.
 
 use std::{
     os::unix::fs::{PermissionsExt, symlink},
@@ -7,7 +7,7 @@ use std::{
 
 use crate::support::{TestProject, program, run};
 
-/// For the Python of this machine, so that what was packed can be imported here.
+/// The configuration, for this machine's Python, so that packed modules can be imported here.
 fn configuration() -> String {
     let python = host_python();
     format!(
@@ -114,7 +114,8 @@ fn each_file_goes_where_python_can_import_it() {
     assert_eq!(printed.stdout, "1 &lt;\n", "{}", printed.stderr);
 }
 
-/// The same inputs: another time, umask, locale, path, user, order of folders; uv or pip; an empty cache.
+/// The same inputs with another time, umask, locale, path, user and order of folders; with uv or pip; with an empty
+/// cache.
 #[test]
 fn the_same_inputs_give_the_same_bytes() {
     let project = project();
@@ -156,7 +157,7 @@ fn the_same_inputs_give_the_same_bytes() {
     }
 }
 
-/// Both installers choose the same wheels and lock them in the same bytes.
+/// Both installers choose the same wheels, and give the same bytes in the lock.
 #[test]
 fn uv_and_pip_lock_the_same_wheels() {
     let locks: Vec<String> = ["uv", "pip"]
@@ -253,7 +254,7 @@ fn an_executable_module_stays_executable_and_links_are_followed() {
     );
 }
 
-/// A disk that is really full.
+/// On a disk that is really full.
 #[test]
 fn a_full_disk_loses_nothing_and_is_named() {
     let project = project();

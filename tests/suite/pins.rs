@@ -1,4 +1,4 @@
-//! `sparkpack.pins`: written by a push where manifests hold digests, and verified by `check --remote`.
+//! `sparkpack.pins`: written by a push if manifests hold digests, and verified by `check --remote`.
 
 use std::{collections::BTreeMap, os::unix::fs::MetadataExt};
 
@@ -16,7 +16,7 @@ fn chain(name: &str) -> Chain {
 }
 
 impl Chain {
-    /// A line as a push must write it, from what `tags` and the push printed.
+    /// The line that a push must write, from the output of `tags` and the push.
     fn line(&self, image: &str, push: &Run) -> String {
         let tags: serde_json::Value =
             serde_json::from_str(&self.project.succeed(&["tags", "--format", "json"]).stdout)
@@ -39,7 +39,7 @@ impl Chain {
         lines.lines().map(str::to_owned).collect()
     }
 
-    /// Takes an image's manifest out of the registry, as a clean-up does.
+    /// Deletes an image's manifest in the registry, as a clean-up does.
     fn delete(&self, repository: &str, digest: &str) {
         let path = repository.split_once('/').unwrap().1;
         let url = format!("http://{}/v2/{path}/manifests/{digest}", self.host);
@@ -90,7 +90,7 @@ fn a_push_pins_what_arrived_and_a_second_one_changes_no_byte() {
         fs_err::metadata(&file).unwrap().ino(),
     );
     assert_eq!(after, before);
-    // Line ends of another system are no reason to write it either.
+    // Different line ends are no reason to write the file either.
     project.write("sparkpack.pins", &before.0.replace('\n', "\r\n"));
     project.succeed(&["push"]);
     assert_eq!(
@@ -99,7 +99,7 @@ fn a_push_pins_what_arrived_and_a_second_one_changes_no_byte() {
     );
 }
 
-/// A push of a clean checkout must leave it clean where the tag says all.
+/// With `pin = "tag"`, a push of a clean checkout must leave it clean.
 #[test]
 fn with_tags_alone_nothing_is_pinned() {
     let chain = chain("pins-tags");
@@ -127,7 +127,7 @@ fn only_lines_of_this_registry_that_nothing_stands_for_are_dropped() {
         &format!("{text}{foreign}\n{elsewhere}\n{gone}\n"),
     );
     project.edit("docker/side/side.txt", "side", "other");
-    // The job's line is right, whoever is pushed.
+    // The job's line stays, although only another image is pushed.
     let second = project.succeed(&["push", "side"]);
     let new = chain.line("side", &second);
     assert_ne!(new, old);
@@ -213,14 +213,14 @@ fn what_the_registry_has_lost_is_found() {
     );
     assert_eq!(run.code, 1, "{}", run.stderr);
 
-    // A scope without the job has nothing to say.
+    // A check of other images does not report the job.
     project.succeed(&["check", "--remote", "side", "base"]);
-    // Nor has the next push, which makes it again or finds it in the daemon.
+    // The next push builds the job again or finds it in the daemon; after that there is nothing to report.
     project.succeed(&["push"]);
     project.succeed(&["check", "--remote"]);
 }
 
-/// A line that no image of this checkout has any more is verified as well: something may still run it.
+/// A line for an image of an older checkout is verified too: the image may still be running somewhere.
 #[test]
 fn a_line_of_an_older_checkout_is_verified_too() {
     let chain = chain("pins-older");
@@ -254,7 +254,7 @@ fn an_image_that_is_made_again_moves_its_pin_and_says_who_names_the_old_one() {
     );
     project.write("kubernetes/pod.yml", &pod);
     chain.delete(repository, &old);
-    // The daemon's other image has the fingerprint too: another machine's build of the same inputs.
+    // The daemon's other image has the same fingerprint, as if another machine had built it from the same inputs.
     let fingerprint = chain.fingerprint("base");
     make_other_bytes(&base, &fingerprint);
 
@@ -280,7 +280,7 @@ fn an_image_that_is_made_again_moves_its_pin_and_says_who_names_the_old_one() {
     assert!(!third.stderr.contains("made again"), "{}", third.stderr);
 }
 
-/// Somebody set the tag anew from the same inputs: the pinned digest is there, and no longer what the tag means.
+/// A tag was pushed again from the same inputs: the pinned digest still exists, but the tag has another one.
 #[test]
 fn a_tag_that_was_set_again_is_found_at_the_manifest() {
     let chain = chain("pins-moved");
@@ -318,7 +318,7 @@ fn a_tag_that_was_set_again_is_found_at_the_manifest() {
     project.succeed(&["check", "--remote"]);
 }
 
-/// A pin says what became of the inputs, so that it must not be one itself.
+/// Pins record the results of builds, so they must never be inputs.
 #[test]
 fn pins_are_input_of_nothing() {
     let chain = chain("pins-inputs");

@@ -1,4 +1,4 @@
-//! Every form that a place of an image has, in both pin modes, through the real binary.
+//! Every form of a place that names an image, in both pin modes, through the real binary.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ fn digest(letter: char) -> String {
     format!("sha256:{}", letter.to_string().repeat(64))
 }
 
-/// A text before and after a pin: of `‹old|new›` one side each, `«job»` in the new one being the job's tag, and `R` the
+/// A text before and after a pin. `‹old|new›` has both sides, `«job»` is the job's tag in the new text, and `R` the
 /// registry with its prefix.
 fn sides(case: &Offline, text: &str) -> (String, String) {
     let (mut before, mut after) = (String::new(), String::new());
@@ -39,7 +39,7 @@ fn sides(case: &Offline, text: &str) -> (String, String) {
     (whole(before), whole(after))
 }
 
-/// Pins a manifest; the diff and the exit codes have to agree, and twice is once.
+/// Pins a manifest: the diff and the exit codes have to agree, and a second run changes nothing.
 fn pins(case: &Offline, file: &str, text: &str) {
     let (before, after) = sides(case, text);
     case.project.write(file, &before);
@@ -57,14 +57,14 @@ fn pins(case: &Offline, file: &str, text: &str) {
     case.project.succeed(&["check"]);
 }
 
-/// What is said of a manifest that cannot be pinned.
+/// The message for a manifest that cannot be pinned.
 fn refused(case: &Offline, name: &str, file: &str, text: &str) -> String {
     let (text, _) = sides(case, text);
     case.project.write(file, &text);
     case.refuse(name)
 }
 
-/// What a check says of a manifest, and its exit code.
+/// The output of a check of a manifest, and its exit code.
 fn checked(case: &Offline, name: &str, file: &str, text: &str) -> String {
     let (text, _) = sides(case, text);
     case.project.write(file, &text);
@@ -75,7 +75,7 @@ fn case() -> Offline {
     Offline::new(&[])
 }
 
-/// A project whose job was pushed to `main` with the digest `aaa…`, as its pins say.
+/// A project whose pins say that its job was pushed to `main` with the digest `aaa…`.
 fn pushed() -> Offline {
     let case = case().with(TAG_AND_DIGEST, "");
     let tags = case.project.succeed(&["tags", "--format", "json"]).stdout;
@@ -162,7 +162,7 @@ fn entries_of_kustomize_that_lack_a_part() {
     insta::assert_snapshot!(said.join("\n"));
 }
 
-/// A digest is known only after a push: until then there is nothing to write, and the manifest is not right.
+/// A digest is known only after a push. Until then nothing can be written, and the manifest counts as outdated.
 #[test]
 fn a_digest_that_is_not_known_yet_is_drift() {
     let side = format!("images:\n- {{name: R/side, digest: {}}}\n", digest('b'));
@@ -188,7 +188,7 @@ fn a_digest_that_is_not_known_yet_is_drift() {
             digest('a')
         ),
     );
-    // A tag needs no push.
+    // With tags alone, no push is needed.
     pins(
         &pushed(),
         KUSTOMIZATION,
@@ -265,7 +265,7 @@ fn digests_beside_tags() {
 "
     );
     pins(&pushed(), "kubernetes/job.yml", &job);
-    // Of `side` none is known: one beside the right tag may be, one beside a wrong tag cannot be.
+    // The digest of `side` is not known: one beside the right tag may be right, one beside a wrong tag cannot be.
     let side = format!(
         "{SPARK}spec:
   image: R/side:‹old|«side»›
@@ -288,7 +288,7 @@ f: ‹old|«job»› # sparkpack: job tag
         "a: ‹old|«job»› # sparkpack: job tag\nb: ‹{other}|{known}› # sparkpack: job digest\n"
     );
     pins(&pushed(), VALUES, &marked);
-    // With tags alone every digest goes.
+    // With tags alone, every digest is removed.
     let bare = format!("{SPARK}spec:\n  image: R/job:«job»‹@{other}|›\n");
     pins(&case(), "kubernetes/job.yml", &bare);
 }
@@ -306,7 +306,7 @@ e:
         digest('b')
     );
     pins(&case(), "kubernetes/any.yml", &text);
-    // A mark has the last word on what a place names.
+    // A mark overrides what a place names.
     let known = format!(
         "{SPARK}spec:\n  image: ‹R/job:old|R/side:«side»› # sparkpack: side\n  driver: {{image: {OLD}}} # sparkpack: ignore\n"
     );
@@ -544,7 +544,7 @@ fn each_registry_has_its_manifests() {
         "kubernetes/prod/b.yml",
         &manifest("prod.example:5000/team/job:old"),
     );
-    // Promoted from the one to the other: the file says which is meant.
+    // The image is promoted to the other registry: the file decides which one is meant.
     case.project
         .write("kubernetes/prod/c.yml", &manifest(&main));
     let check = case.say_only(&["check", "--registry", "prod"]);
@@ -574,7 +574,7 @@ fn each_registry_has_its_manifests() {
     insta::assert_snapshot!([unknown.concat(), case.refuse("one file of both")].join("\n"));
 }
 
-/// The pins of one registry say nothing of another.
+/// The pins of one registry do not apply to another.
 #[test]
 fn pins_are_per_registry() {
     let case = two_registries().with(TAG_AND_DIGEST, "");
@@ -691,7 +691,7 @@ fn another_spark_than_the_images() {
     assert!(!foreign.contains("W107"), "{foreign}");
 }
 
-/// An image that others stand on need not be named: something else is what runs.
+/// A parent image need not be named in manifests, since only its children run.
 #[test]
 fn images_that_no_manifest_names() {
     let case = case();
@@ -709,7 +709,7 @@ fn images_that_no_manifest_names() {
         some.ends_with("exit 0\n") && !some.contains("W104"),
         "{some}"
     );
-    // What stands where nothing is rewritten is named all the same, if it is a whole value.
+    // In texts that are not rewritten, an image counts as named if it is a whole value.
     let elsewhere = "{% if x %}\na: R/side:«side»\n{% endif %}\nb: R/job:«job» # sparkpack: job\n";
     let elsewhere = checked(&case, "elsewhere", "kubernetes/job.yml", elsewhere);
     assert!(!elsewhere.contains("W104"), "{elsewhere}");

@@ -1,4 +1,4 @@
-//! What a plan says: to people, to programs, with and without a daemon; tags for scripts; inputs that git does not have.
+//! Plans: for people, for programs, with and without a daemon; tags for scripts; inputs that git does not track.
 
 use std::{collections::BTreeSet, os::unix::fs::PermissionsExt, process::Command};
 
@@ -9,7 +9,7 @@ use crate::support::{Chain, TestProject, program, remove_images, run, small};
 const ROOT: &str = "registry.example/root:1";
 const NO_DAEMON: &str = "unix:///nonexistent/docker.sock";
 
-/// The small project with its lock, in git, where no daemon is.
+/// The small project with its lock, in git, without a daemon.
 fn project() -> TestProject {
     let project = small::project(ROOT, "registry.example").with_variable("DOCKER_HOST", NO_DAEMON);
     project.write("sparkpack.lock", &small::lock(ROOT));
@@ -22,13 +22,13 @@ fn json(project: &TestProject, arguments: &[&str]) -> Value {
     serde_json::from_str(&project.succeed(&arguments).stdout).unwrap()
 }
 
-/// The image's part of a plan's document.
+/// An image in a plan's document.
 fn image<'a>(document: &'a Value, name: &str) -> &'a Value {
     let images = document["images"].as_array().unwrap();
     images.iter().find(|image| image["name"] == name).unwrap()
 }
 
-/// The names of the images with a decision of a build.
+/// The names of the images with a given decision.
 fn decided(document: &Value, decision: &str) -> BTreeSet<String> {
     let images = document["images"].as_array().unwrap().iter();
     let wanted = images.filter(|image| image["decision"] == decision);
@@ -83,7 +83,7 @@ daemon not asked: {NO_DAEMON}: there is no such socket; the states are what the 
     );
     assert_eq!(plan.stdout, wanted);
 
-    // One image alone is planned as `build job` would go about it.
+    // A single image is planned as `build job` would build it.
     for reference in [&job, &side] {
         let tag = reference.rsplit(':').next().unwrap();
         let name = reference
@@ -208,7 +208,7 @@ fn the_document_says_what_the_text_says() {
     assert!(text.stderr.contains(warning["message"].as_str().unwrap()));
 }
 
-/// Runs a shell command on a terminal of its own.
+/// Runs a shell command in a terminal.
 fn on_a_terminal(project: &TestProject, arguments: &str, variables: &[(&str, &str)]) -> String {
     let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_sparkpack"));
     let mut command = Command::new("script");
@@ -264,7 +264,7 @@ fn a_terminal_has_colours_unless_it_or_somebody_does_not_want_them() {
 }
 
 impl Chain {
-    /// Plans, builds, and compares: what had to be built was, and what was current was not.
+    /// Plans, builds, and compares: exactly the images that had to be built were built.
     fn plan_and_build(&self, arguments: &[&str]) -> Value {
         let document = json(&self.project, &[&["plan"], arguments].concat());
         assert_eq!(document["daemon"]["asked"], true);
@@ -304,7 +304,7 @@ fn a_plan_is_what_a_build_then_does() {
     );
     assert_eq!(done["manifests"], serde_json::json!([]));
 
-    // Nothing that is there needs base, unless somebody asks for it.
+    // No existing image needs base, unless it is asked for.
     remove_images(&format!("{}/small/base", chain.host));
     let alone = chain.plan_and_build(&["job"]);
     assert_eq!(decided(&alone, "reuse"), names(&["job"]));
@@ -403,7 +403,7 @@ fn untracked_inputs_are_named() {
             "src/jobs/ignored by git.py"
         ])
     );
-    // The ignore file of a Dockerfile lies beside it, wherever its context is.
+    // A Dockerfile's ignore file lies beside it, wherever its context is.
     project.write("docker/side/Dockerfile.dockerignore", "*.md\n");
     let toml = project.read("sparkpack.toml");
     project.edit(
@@ -434,7 +434,7 @@ fn untracked_inputs_are_named() {
         "{all}"
     );
 
-    // Of an unpacked tarball nobody knows.
+    // In an unpacked tarball, git does not know which files are tracked.
     fs_err::remove_dir_all(project.root().join(".git")).unwrap();
     let text = project.succeed(&["plan"]).stdout;
     let wanted = "untracked inputs: not checked, since the project is not in a git work tree\n";
@@ -521,7 +521,7 @@ fn executable_bits_come_from_the_index_where_git_does_not_trust_the_disk() {
         "a file that git does not know has no bit either"
     );
     fs_err::remove_file(project.root().join("src/jobs/new.py")).unwrap();
-    // The machine that trusts its disk, where the files are as the index says, has the same tags.
+    // A machine with reliable executable bits, whose files agree with the index, has the same tags.
     let committed = tags();
     project.git(&["config", "core.fileMode", "true"]);
     assert_ne!(tags(), committed, "the disk says that all may be executed");
@@ -533,7 +533,7 @@ fn executable_bits_come_from_the_index_where_git_does_not_trust_the_disk() {
     }
     assert_eq!(tags(), committed);
 
-    // Without git the bits are not known, and a tag that is guessed would be a wrong one.
+    // Without git the executable bits are not known, and a guessed tag would be wrong.
     project.git(&["config", "core.fileMode", "false"]);
     let mut without_git = project.command(&["tags"]);
     let failed = run(without_git.env("PATH", "/nonexistent"));
@@ -620,7 +620,7 @@ fn the_rule_that_leaves_a_path_out_is_named() {
         "role": "src", "folder": "src", "path": "libs/",
         "rule": "built-in `/libs/` (packages that the requirements name)"
     })));
-    // What is told to be left out is no input: taking it away moves no tag.
+    // Files that are reported as left out are no inputs: removing them changes no tag.
     let tags = project.succeed(&["tags"]).stdout;
     for path in [
         "a.log",

@@ -1,7 +1,8 @@
-//! A tag is a function of the checkout: the same by every user, in every place, in every order, with nobody to ask.
+//! A tag depends on the checkout alone: it is the same for every user, in every place, in every order, and without a
+//! network.
 //!
-//! A project is built here and committed with its locks. Then it is checked out in 27 ways, in which any two values of
-//! any two of thirteen circumstances meet, and asked for its tags in an empty network namespace.
+//! A project is built here and committed with its locks. Then it is checked out in 27 ways, in which every two values
+//! of every two of thirteen circumstances meet, and its tags are computed in an empty network namespace.
 
 use std::{
     io::Write as _,
@@ -15,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::support::{Root, TestProject, classes, program, remove_images, run, small};
 
-/// What differs between two checkouts; each has three values, by their numbers.
+/// The differences between two checkouts; each has three values, by number.
 #[derive(Clone, Copy, Debug)]
 struct Circumstances {
     source: usize,
@@ -34,7 +35,7 @@ struct Circumstances {
 }
 
 impl Circumstances {
-    /// 27 rows in which any two values of any two circumstances meet: points of a plane over three elements.
+    /// 27 rows in which every two values of every two circumstances meet (an orthogonal array).
     fn all() -> impl Iterator<Item = Self> {
         (0..27).map(|row| {
             let (a, b, c) = (row / 9, row / 3 % 3, row % 3);
@@ -132,7 +133,7 @@ fn every_checkout_has_the_tags_that_were_built() {
 /// The projects as they were built and committed.
 struct Origin {
     folder: TempDir,
-    /// What `build` printed, or `tags` of what nobody can build, by the project's folder.
+    /// By the project's folder: the output of `build`, or that of `tags` for images that cannot be built.
     references: Vec<(&'static str, String)>,
 }
 
@@ -187,10 +188,10 @@ impl Origin {
     }
 }
 
-/// A checkout in its circumstances; what was mounted for it goes with it.
+/// A checkout in its circumstances; its mounts end with it.
 struct Checkout {
     circumstances: Circumstances,
-    /// Where it is seen, which a file system with another order may have been put over.
+    /// Its path. A file system with another order may be mounted over it.
     root: PathBuf,
     mounted: bool,
 }
@@ -224,7 +225,7 @@ impl Checkout {
         let script = match self.circumstances.source {
             0 => "git clone --quiet \"$2/bundle\" . ",
             1 => "tar --extract --file \"$2/archive.tar\"",
-            // One file with two names each, as a cache of checkouts has them.
+            // A file with two hard links, as in a cache of checkouts.
             _ => {
                 "git clone --quiet \"$2/bundle\" first && cp --archive --link first/. . && rm -r .git"
             }
@@ -270,7 +271,7 @@ impl Checkout {
         }
     }
 
-    /// Puts a file system over the checkout that gives the names of a folder in another order.
+    /// Mounts a file system over the checkout that lists folders in another order.
     fn disorder(&mut self, place: &Path) {
         let order = match self.circumstances.order {
             0 => return,
@@ -288,7 +289,7 @@ impl Checkout {
         self.mounted = true;
     }
 
-    /// What the command prints.
+    /// The output of the command.
     fn ask(&self, origin: &Origin, project: &str, command: &str) -> String {
         let circumstances = self.circumstances;
         let folder = self.root.join(project);
@@ -367,7 +368,7 @@ impl Checkout {
 impl Drop for Checkout {
     fn drop(&mut self) {
         if self.mounted {
-            // In the middle of a failure there is nobody to tell.
+            // During a panic, a failure cannot be reported.
             drop(
                 Command::new("umount")
                     .arg("--lazy")
@@ -378,12 +379,12 @@ impl Drop for Checkout {
     }
 }
 
-/// Lets every user in.
+/// Makes the folder accessible for every user.
 fn open(path: &Path) {
     fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Whether this machine lets the test be other users and mount file systems; in a CI it has to.
+/// Whether this machine can run the test as other users and mount file systems; a CI machine must.
 fn can_be_everywhere() -> bool {
     let is_root = program("id", &["-u"]).trim() == "0";
     let fuse = fs_err::metadata("/dev/fuse");
@@ -393,7 +394,7 @@ fn can_be_everywhere() -> bool {
     }
     let lacks = if is_root { "/dev/fuse" } else { "root" };
     assert!(std::env::var_os("CI").is_none(), "this test needs {lacks}");
-    // Past the test's own output, which is shown only where it fails.
+    // Written to stderr directly: the test's captured output is shown only if it fails.
     let message = format!("SKIPPED: every_checkout_has_the_tags_that_were_built needs {lacks}\n");
     std::io::stderr().write_all(message.as_bytes()).unwrap();
     false

@@ -1,11 +1,11 @@
-//! Pushing into a real registry: parents first, adopted, conflicting, with a password.
+//! Pushes to a real registry: parents first, adopted images, conflicts, a password.
 
 use crate::support::{
     Chain, PASSWORD, Root, USER, docker, image_id, make_other_bytes, program, remove_images,
 };
 
 impl Chain {
-    /// What a second client says of a reference in the registry.
+    /// A second client's description of a reference in the registry.
     fn inspect(reference: &str) -> serde_json::Value {
         let credentials = Chain::credentials();
         let arguments = [
@@ -25,13 +25,13 @@ impl Chain {
             .to_owned()
     }
 
-    /// The reference after a first build has completed the lock.
+    /// The reference, after a first build has completed the lock.
     fn reference_after_lock(&self, image: &str) -> String {
         self.project.succeed(&["build", "base"]);
         self.project.reference(image)
     }
 
-    /// The diff IDs that the registry's config of an image has, as docker prints them.
+    /// The diff IDs in the registry's config of an image, as docker prints them.
     fn layers(&self, image: &str) -> String {
         let credentials = Chain::credentials();
         let reference = format!("docker://{}", self.project.reference(image));
@@ -161,7 +161,7 @@ fn a_tag_without_a_label_is_a_conflict() {
 #[test]
 fn the_same_fingerprint_with_other_bytes_is_adopted_and_children_stand_on_it() {
     let chain = Chain::with_registry("push-adopt");
-    // Another machine builds and pushes the parents: its bytes differ from those of a later build here.
+    // Another machine builds and pushes the parents. Its layers differ from those of a later build here.
     chain.project.succeed(&["push", "base"]);
     let theirs = chain.digest("base");
     chain.forget_images();
@@ -280,7 +280,7 @@ fn nothing_but_the_tag_and_its_own_name_stay_in_the_repository() {
     );
 }
 
-/// What was not pushed to a registry must not be named there.
+/// Manifests of a registry must not name images that were not pushed to it.
 #[test]
 fn a_push_leaves_the_manifests_of_other_registries() {
     let chain = Chain::with_registry("push-scope");

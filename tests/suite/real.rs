@@ -1,5 +1,5 @@
-//! The example project, with real Spark: five images built, pushed to a registry with a password, pulled by a second
-//! client by their digests, unpacked and run; the results are worked out here from the input data.
+//! The example project, with real Spark: five images are built, pushed to a registry with a password, pulled by digest
+//! by a second client, unpacked and run. The expected results are computed here from the input data.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ struct Example {
 }
 
 impl Example {
-    /// A copy of the example project, with a stand-in where the operator's published image would be pulled from.
+    /// A copy of the example project, with a local image in place of the operator's published one.
     fn new() -> Self {
         let registry = Registry::with_password("ada", PASSWORD);
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
@@ -102,7 +102,7 @@ impl Drop for Example {
     }
 }
 
-/// An image pulled by its digest and unpacked by other programs than docker.
+/// An image that was pulled by its digest and unpacked without docker.
 struct Bundle {
     folder: tempfile::TempDir,
 }
@@ -150,7 +150,7 @@ impl Bundle {
         let file = self.path().join("config.json");
         let mut config: Value =
             serde_json::from_str(&fs_err::read_to_string(&file).unwrap()).unwrap();
-        // What docker and the kubelet write into a container: its own name.
+        // docker and the kubelet write the container's host name.
         config["hostname"] = "localhost".into();
         fs_err::write(
             self.path().join("rootfs/etc/hosts"),
@@ -196,7 +196,7 @@ fn results(stdout: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The rows of the data set, as text by column.
+/// The rows of the data set, as texts by column.
 fn penguins() -> Vec<BTreeMap<String, String>> {
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("example-project/src/shared/data/penguins.csv");
@@ -279,7 +279,7 @@ fn check_flippers(rows: &[Value]) {
     }
 }
 
-/// Native packages come from the image's folders, pure ones from its zips, on driver and executors.
+/// Native packages are imported from the image's folders and pure ones from its zips, on the driver and the executors.
 fn check_runtime(rows: &[Value]) {
     for place in ["driver", "executor"] {
         let path = |module: &str| {
@@ -339,7 +339,7 @@ fn only_job_was_built(run: &Run) {
     );
 }
 
-/// The example's unit tests, in its own job image, so that none is passed over for want of Spark.
+/// The example's unit tests, in its own job image, so that none is skipped for lack of Spark.
 fn the_examples_own_tests(example: &Example) {
     let folder = tempfile::tempdir().unwrap();
     let pytest = folder.path().to_str().unwrap();

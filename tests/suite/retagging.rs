@@ -1,4 +1,4 @@
-//! What moves a tag, and what does not: every class of input and of non-input, offline.
+//! Which changes move a tag and which do not: every class of inputs and of other things, offline.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +26,7 @@ fn parse(references: &str) -> BTreeMap<String, String> {
     pairs.collect()
 }
 
-/// The names of the images that a change has moved, of a project with these tags.
+/// The names of the images whose tags a change has moved.
 fn moved(before: &BTreeMap<String, String>, project: &TestProject) -> String {
     let after = tags(project);
     assert!(before.keys().eq(after.keys()), "{after:?}");
@@ -55,7 +55,7 @@ fn each_class_of_what_is_no_input_leaves_every_tag() {
     }
 }
 
-/// What a COPY matches is asked anew in every run.
+/// The files that match a COPY are determined anew in every run.
 #[test]
 fn a_new_file_that_a_pattern_matches_moves_what_copies_it() {
     let project = classes::project();
@@ -71,7 +71,7 @@ fn a_new_file_that_a_pattern_matches_moves_what_copies_it() {
     assert_eq!(moved(&before, &project), "ds job");
 }
 
-/// Changes of what is an input: which images they move, and how.
+/// Changes of inputs: the images whose tags they move, and how.
 type Move = (&'static str, &'static str, fn(&TestProject));
 
 const MOVES: &[Move] = &[
@@ -168,7 +168,7 @@ const MOVES: &[Move] = &[
         p.write("docker/ds/data/one", "1");
         p.write("docker/ds/data/one2", "\n");
     }),
-    // Dockerfiles, and what the configuration says of them.
+    // Dockerfiles, and their configuration.
     ("a comment in base's Dockerfile", classes::IMAGES, |p| {
         p.edit("docker/base/Dockerfile", "COPY jars", "# jars\nCOPY jars")
     }),
@@ -403,12 +403,12 @@ const MOVES: &[Move] = &[
     }),
 ];
 
-/// Changes of what is no input.
+/// Changes of things that are no inputs.
 type Same = (&'static str, fn(&TestProject));
 
 const SAME: &[Same] = &[
     ("nothing", |_| ()),
-    // How the checkout lies there.
+    // Properties of the checkout's files.
     ("a new time on every file", |p| {
         everywhere(p, |path| {
             drop(program("touch", &["-h", "-d", "2001-02-03", path]))
@@ -497,7 +497,7 @@ const SAME: &[Same] = &[
         p.edit("kubernetes/job.yml", "kind: Pod", "# why\nkind: Pod")
     }),
     ("pins", |p| p.write("sparkpack.pins", "x")),
-    // Files that nothing takes, and those that mean the same.
+    // Files that nothing uses, and changes without a meaning.
     ("a file that no COPY matches", |p| {
         p.edit("docker/base/notes.txt", "matches", "wants")
     }),
@@ -559,7 +559,7 @@ const SAME: &[Same] = &[
             "context = \"another/place\"",
         );
     }),
-    // Names, places and forms in the configuration and the locks.
+    // Names, places and notations in the configuration and the locks.
     ("another registry", |p| {
         p.edit(
             "sparkpack.toml",
@@ -757,7 +757,7 @@ fn git(project: &TestProject) {
     );
 }
 
-/// Sets the platforms; the wheels that are locked fit all of them.
+/// Sets the platforms; the locked wheels fit all of them.
 fn platforms(project: &TestProject, platforms: &[&str]) {
     let list = format!("platforms = {platforms:?}\nexclude =");
     project.edit("sparkpack.toml", "exclude =", &list);
@@ -782,7 +782,7 @@ fn the_registry_is_in_the_reference() {
     );
 }
 
-/// The same checkout, by another user, elsewhere, in another time zone and locale, with another umask, without a home.
+/// The same checkout for another user, in another place, time zone and locale, with another umask, without a home.
 #[test]
 fn another_checkout_on_another_machine_has_the_same_tags() {
     let project = classes::project();
@@ -855,7 +855,7 @@ fn a_plan_needs_no_network_and_no_daemon() {
     assert_eq!(parse(&printed), wanted);
 }
 
-/// A change that uses what is around it.
+/// A change that uses variables of its test.
 type Change<'a> = &'a dyn Fn(&TestProject);
 
 /// Changing Spark, Python, Java or the ds pins of the built-in recipes moves what depends on them.
@@ -924,7 +924,7 @@ fn the_chain_of_built_in_recipes_moves_from_where_it_changed() {
     }
 }
 
-/// How it is asked, and in which environment.
+/// Variations of the command and its environment.
 #[test]
 fn nothing_around_a_run_moves_a_tag() {
     let project = classes::project();
@@ -967,7 +967,7 @@ fn nothing_around_a_run_moves_a_tag() {
     );
 }
 
-/// What a build writes is no input of the next run, wherever it lies.
+/// The files that a build writes are no inputs of the next run, wherever they lie.
 #[test]
 fn locks_and_manifests_in_the_code_move_nothing() {
     let project = classes::project();
@@ -1021,8 +1021,8 @@ fn two_reasons_and_two_numbers_are_two_tags() {
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
 }
 
-/// Tags of a whole project: within format 1 they are these for ever, with every version of sparkpack. They were also
-/// computed by another program from what the head of `src/plan/record.rs` says.
+/// The tags of a whole project: within format 1 they never change, in any version of sparkpack. Another program has
+/// computed the same tags from the description at the head of `src/plan/record.rs`.
 #[test]
 fn golden_tags_of_format_1() {
     let found = tags(&classes::project());
@@ -1042,7 +1042,7 @@ fn golden_tags_of_format_1() {
     assert_eq!(found, published);
 }
 
-/// The same for the built-in recipes that were published first: the lock names them, whatever newer ones there are.
+/// The same for the first published built-in recipes: the lock names them, even if there are newer ones.
 #[test]
 fn golden_tags_of_the_first_built_in_recipes() {
     let zeros = classes::digits('0');

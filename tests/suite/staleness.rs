@@ -1,4 +1,4 @@
-//! A changed file is always seen, and whatever is wrong with the stat cache costs time and nothing else.
+//! A changed file is always noticed, and a stat cache with any defect costs only time.
 
 use std::{
     os::unix::fs::{FileExt, MetadataExt, PermissionsExt},
@@ -13,10 +13,10 @@ use crate::support::{Root, SETTLED, TestProject, program, remove_images, run, sm
 
 const ROOT: &str = "registry.example/root:1";
 
-/// The same for files whose times are whole seconds, as a slow clock's are.
+/// The same for a file system whose times are whole seconds.
 const SETTLED_ON_A_SLOW_CLOCK: Duration = Duration::from_millis(3300);
 
-/// The small project with what the edits need: twins of one size, links, a script, two folders that look the same.
+/// The small project with files for the edits: twins of the same size, links, a script, two folders with equal content.
 fn project() -> TestProject {
     let project = small::project(ROOT, "registry.example");
     project.write("sparkpack.lock", &small::lock(ROOT));
@@ -32,7 +32,7 @@ fn project() -> TestProject {
     project
 }
 
-/// Runs a script in the project; `keep` notes the times of a file and `back` gives them to one.
+/// Runs a script in the project; `keep` stores the times of a file and `back` gives them to a file.
 fn shell(project: &TestProject, script: &str) {
     let prelude = "set -eu; cd \"$1\"; S=$1/../noted; one=src/jobs/one.py; two=src/jobs/two.py; \
                    keep() { touch -r \"$1\" \"$S\"; }; back() { touch -r \"$S\" \"$1\"; };";
@@ -50,7 +50,7 @@ fn tags(project: &TestProject) -> String {
     project.succeed(&["tags"]).stdout
 }
 
-/// The same without anything that an earlier run has kept.
+/// The tags with an empty cache.
 fn tags_without_cache(project: &TestProject) -> String {
     let empty = tempfile::tempdir().unwrap();
     let run = run(project
@@ -60,7 +60,7 @@ fn tags_without_cache(project: &TestProject) -> String {
     run.stdout
 }
 
-/// What is done before the first run, and the edit after it.
+/// A preparation before the first run, and the edit after it.
 type Edit = (&'static str, &'static str, &'static str);
 
 const IN_PLACE: &str = "python3 -c \"import mmap; f = open('src/jobs/one.py', 'r+b'); m = mmap.mmap(f.fileno(), 0); \
@@ -244,7 +244,7 @@ const EDITS: [Edit; 44] = [
     ),
 ];
 
-/// Every edit is seen, in files that the cache knows well and in those that were written in the second before.
+/// Every edit is noticed, in files that are in the cache and in files that were written in the second before.
 #[test]
 fn an_edit_is_seen_whatever_its_size_and_times() {
     let fresh = || -> Vec<(&Edit, TestProject)> {
@@ -270,7 +270,7 @@ fn an_edit_is_seen_whatever_its_size_and_times() {
     for each in &settled {
         check(each, "settled");
     }
-    // One after the other, so that the first run follows the writing within milliseconds.
+    // One after the other, so that the first run starts within milliseconds after the file is written.
     for edit in &EDITS {
         let project = project();
         shell(&project, edit.1);
@@ -278,7 +278,7 @@ fn an_edit_is_seen_whatever_its_size_and_times() {
     }
 }
 
-/// The cache's tick and the file's are the same second for several edits in a row.
+/// Several edits in a row have the same time, in a second in which the cache is written as well.
 #[test]
 fn edits_within_one_second_are_all_seen() {
     let project = project();
@@ -292,7 +292,7 @@ fn edits_within_one_second_are_all_seen() {
     }
 }
 
-/// A program that had the file open before, and goes on writing through that.
+/// A program that opened the file earlier continues to write through its handle.
 #[test]
 fn writes_through_an_old_handle_are_seen() {
     let project = project();
@@ -308,7 +308,7 @@ fn writes_through_an_old_handle_are_seen() {
     assert_eq!(after, tags_without_cache(&project));
 }
 
-/// Another file system over a file: the same path with another device.
+/// Another file system is mounted over a file: the same path on another device.
 #[test]
 fn a_file_mounted_over_another_is_seen() {
     let project = project();
@@ -327,7 +327,7 @@ fn a_file_mounted_over_another_is_seen() {
     assert_eq!(tags(&project), before);
 }
 
-/// The first run knows nothing for sure, a later one writes what it found, and from then on nothing is written.
+/// The first run cannot trust the new files, a later one caches their digests, and from then on nothing is written.
 #[test]
 fn a_run_that_changes_nothing_writes_nothing() {
     let project = project();
@@ -355,8 +355,8 @@ fn a_run_that_changes_nothing_writes_nothing() {
     assert_ne!(everything(&cache), cached, "what has changed is kept anew");
 }
 
-/// What was written a moment ago, or lies in the future, may be written again and look the same. Whole seconds are a
-/// slow clock's, for which the moment is long enough for a test.
+/// A file that was just written, or has a time in the future, may be written again and look the same. Files with whole
+/// seconds stand for a slow clock, whose tick is long enough for a test.
 #[test]
 fn what_may_change_unseen_is_not_kept() {
     let project = project();
@@ -388,7 +388,7 @@ fn what_may_change_unseen_is_not_kept() {
     assert!(!is_kept(b"VALUE = 3\n"));
 }
 
-/// A run that fails has still read the files.
+/// A run that fails later has already read the files.
 #[test]
 fn a_run_that_fails_later_keeps_what_it_has_read() {
     let project = project();
@@ -398,7 +398,7 @@ fn a_run_that_fails_later_keeps_what_it_has_read() {
     assert!(kept(&project).is_file());
 }
 
-/// The cache's file of a project whose tags are `wanted`, and what is needed to write one that lies.
+/// The cache file of a project whose tags are `wanted`, and the data to write a wrong one.
 struct Cached {
     project: TestProject,
     wanted: String,
@@ -421,7 +421,7 @@ impl Cached {
         }
     }
 
-    /// A whole cache that says of `one.py` that it has another content.
+    /// A complete cache with a wrong digest for `one.py`.
     fn lie(&self) -> Vec<u8> {
         let (head, body) = self.parts();
         let true_digest = Digest::of(b"VALUE = 1\n");
@@ -430,7 +430,7 @@ impl Cached {
         [head, Digest::of(&body).hex().as_bytes(), b"\n", &body].concat()
     }
 
-    /// The first line, and what follows the second, which is the digest of the rest.
+    /// The first line, and the rest after the second line, which is its digest.
     fn parts(&self) -> (&[u8], &[u8]) {
         let line = self.bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
         let (head, rest) = self.bytes.split_at(line);
@@ -443,7 +443,7 @@ impl Cached {
         fs_err::write(&self.file, bytes).unwrap();
     }
 
-    /// With whatever lies in the cache now.
+    /// Runs with the present content of the cache.
     fn check(&self, what: &str) {
         let run = self.project.run(&["tags"]);
         assert_eq!((run.code, &*run.stderr), (0, ""), "{what}");
@@ -467,7 +467,7 @@ fn replaced(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
     bytes
 }
 
-/// Without this the tests below would pass where no cache is read at all.
+/// Without this test, those below would pass even if the cache were never read.
 #[test]
 fn the_cache_is_believed_where_nothing_is_wrong_with_it() {
     let cached = Cached::new();
@@ -482,7 +482,7 @@ fn a_damaged_cache_is_a_miss() {
     let cached = Cached::new();
     let lie = cached.lie();
     let length = lie.len();
-    // A unit test of the cache does so to every byte.
+    // A unit test of the cache does this for every byte.
     for sample in 0..16 {
         let at = sample * (length - 1) / 15;
         for bit in [0x01, 0x10, 0x80] {
@@ -546,7 +546,7 @@ fn a_damaged_cache_is_a_miss() {
     );
 }
 
-/// What is there instead of the file, or of the folder that it lies in.
+/// Other things in place of the file, or of its folder.
 #[test]
 fn what_is_no_cache_of_ours_is_a_miss() {
     let cached = Cached::new();
@@ -599,7 +599,7 @@ fn what_is_no_cache_of_ours_is_a_miss() {
     assert_ne!(tags(&cached.project), cached.wanted, "our own again");
 }
 
-/// The cache of another project says nothing about this one, wherever it is put.
+/// The cache of another project does not apply to this one, wherever it is copied.
 #[test]
 fn the_cache_of_another_project_is_a_miss() {
     let other = project();
@@ -623,7 +623,7 @@ fn the_cache_of_another_project_is_a_miss() {
     assert_eq!(elsewhere.stdout, tags_without_cache(&other));
 }
 
-/// Folders in which nothing can be written, by somebody who is not root.
+/// Read-only folders, as a user who is not root.
 #[test]
 fn a_cache_that_cannot_be_written_is_no_error() {
     let cached = Cached::new();
@@ -668,7 +668,7 @@ fn a_cache_that_cannot_be_written_is_no_error() {
     }
 }
 
-/// The folder vanishes while runs are using it.
+/// The folder is deleted while runs use it.
 #[test]
 fn a_cache_that_is_deleted_all_the_time_is_no_error() {
     let cached = Cached::new();
@@ -696,7 +696,7 @@ fn a_cache_that_is_deleted_all_the_time_is_no_error() {
     });
 }
 
-/// Runs at the same time write the cache at the same time.
+/// Parallel runs write the cache at the same time.
 #[test]
 fn runs_at_the_same_time_do_not_spoil_the_cache() {
     let cached = Cached::new();
@@ -718,7 +718,7 @@ fn runs_at_the_same_time_do_not_spoil_the_cache() {
     );
 }
 
-/// What a build finds in `dist` is looked at by its times: whatever is done to it must show in them.
+/// A build recognises its files in `dist` by their times: every damage must show in them.
 #[test]
 fn whatever_is_done_to_dist_the_next_build_mends() {
     const DAMAGES: [(&str, &str); 12] = [
@@ -776,7 +776,7 @@ fn whatever_is_done_to_dist_the_next_build_mends() {
     remove_images("staleness-dist.example");
 }
 
-/// What `dist` holds, but for the report of the run.
+/// The content of `dist`, without the run's report.
 fn packed(project: &TestProject) -> String {
     let script = "cd \"$1/dist\" 2>/dev/null && find . -not -name images.json -not -name .gitignore -type f \
                   -exec sha256sum {} + | sort -k 2; find . -not -type f -printf '%y %p\\n' | sort; true";
@@ -790,7 +790,7 @@ fn cache_of(project: &TestProject) -> PathBuf {
     project.root().join("../cache")
 }
 
-/// The only file of stat caches.
+/// The only file of a stat cache.
 fn kept(project: &TestProject) -> PathBuf {
     let stats = cache_of(project).join("stats");
     let files: Vec<PathBuf> = fs_err::read_dir(stats)

@@ -1,4 +1,4 @@
-//! Why an image differs: every class of change, down to the root cause, from wherever the record still is.
+//! Why an image differs: every class of change, down to the root cause, wherever the record is found.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -28,7 +28,7 @@ fn with_all_inputs(chain: Chain) -> Chain {
 }
 
 impl Chain {
-    /// What another machine has of it: the files that are committed, and neither images nor caches.
+    /// The project on another machine: the committed files, without images and caches.
     fn elsewhere(&self) -> TestProject {
         let other = TestProject::new(&[]);
         self.project.check_out(&other.root());
@@ -38,13 +38,13 @@ impl Chain {
     }
 }
 
-/// A run without a daemon, and without anything that answers as one.
+/// A run without a daemon or anything that answers in its place.
 fn offline(project: &TestProject, arguments: &[&str]) -> Run {
     let mut command = project.command(arguments);
     run(command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock"))
 }
 
-/// Names instead of what differs from machine to machine: the root image's ID is in every fingerprint.
+/// Replaces what differs between machines by names: the root image's ID is in every fingerprint.
 fn filtered(text: &str, check: impl FnOnce(&str)) {
     insta::with_settings!({filters => vec![
         (r"\b[0-9a-f]{64}\b", "FINGERPRINT"),
@@ -54,7 +54,7 @@ fn filtered(text: &str, check: impl FnOnce(&str)) {
     ]}, { check(text) });
 }
 
-/// The rows of the record of an image, as a build has kept it.
+/// The record of an image that a build has stored.
 fn kept(project: &TestProject, image: &str) -> Record {
     let tag = project.reference(image);
     let tag = tag.rsplit_once(':').unwrap().1;
@@ -82,7 +82,7 @@ fn every_class_of_change_is_told_down_to_the_root_cause() {
     let mut all = Vec::new();
     let mut told = |title: &str, image: &str, edit: &dyn Fn()| {
         edit();
-        // The images that are compared with may be gone: what was built is known here.
+        // The old images may have been removed, but their records are stored here.
         let run = offline(project, &["why", image]);
         assert_eq!(run.code, 0, "{title}\n{}", run.stderr);
         all.push(format!("# {title}\n{}", run.stdout));
@@ -180,7 +180,7 @@ fn every_class_of_change_is_told_down_to_the_root_cause() {
     filtered(&all.join("\n"), |text| insta::assert_snapshot!(text));
 }
 
-/// Two stages on one parent: its reasons are told once.
+/// If two stages share a parent, its reasons are printed once.
 #[test]
 fn a_parent_on_two_ways_is_told_once() {
     let chain = with_all_inputs(Chain::new("why-diamond"));
@@ -199,7 +199,7 @@ fn a_parent_on_two_ways_is_told_once() {
     filtered(&run.stdout, |text| insta::assert_snapshot!(text));
 }
 
-/// Puts a record where builds keep theirs; the tag that its image would have.
+/// Stores a record where builds do, and returns the tag of its image.
 fn plant(project: &TestProject, record: &Record) -> String {
     let fingerprint = record.fingerprint();
     let file = format!("dist/records/{}", fingerprint.hex());
@@ -245,7 +245,7 @@ fn wheels_are_told_by_their_packages() {
     });
 }
 
-/// Another machine, with an empty cache and no image, learns it from the registry.
+/// Another machine, with an empty cache and no image, gets the record from the registry.
 #[test]
 fn a_tag_that_another_machine_pushed_is_explained() {
     let chain = with_all_inputs(Chain::with_registry("why-pushed"));
@@ -260,7 +260,7 @@ fn a_tag_that_another_machine_pushed_is_explained() {
         "{}",
         told.stderr
     );
-    // Without a daemon as well, and for a stage that no manifest names.
+    // It works without a daemon, and for a stage that no manifest names.
     let again = offline(&other, &["why", "job"]);
     assert_eq!(
         (again.code, &again.stdout),
@@ -279,7 +279,7 @@ fn a_tag_that_another_machine_pushed_is_explained() {
     assert!(!other.root().join("dist").exists(), "nothing was written");
 }
 
-/// What was built here is explained from `dist` when its images are gone, and without a registry from the daemon.
+/// Images built here are explained from `dist` if they were removed, and from the daemon without a registry.
 #[test]
 fn dist_answers_first_then_the_daemon() {
     let chain = with_all_inputs(Chain::with_registry("why-local"));
@@ -295,7 +295,7 @@ fn dist_answers_first_then_the_daemon() {
         by_dist.stderr
     );
 
-    // A record that was damaged is not believed.
+    // A damaged record is not used.
     for entry in fs_err::read_dir(project.root().join("dist/records")).unwrap() {
         let mut bytes = fs_err::read(entry.as_ref().unwrap().path()).unwrap();
         let last = bytes.len() - 2;
@@ -312,7 +312,7 @@ fn dist_answers_first_then_the_daemon() {
     );
     assert_eq!(by_daemon.stdout, by_dist.stdout);
 
-    // A parent that is gone everywhere is said plainly, and the rest goes on.
+    // A parent without a record is reported plainly, and the other parts are explained.
     project.edit("src/jobs/one.py", "1", "2");
     let listed = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
     let beginning = format!("{}/small/base:", chain.host);
@@ -353,7 +353,7 @@ fn what_cannot_be_compared_is_told_with_what_to_do() {
         &["diff", "0123456789abcdef", "0123456789abcdef"],
     );
 
-    // Built by hand, from nothing and on one of ours.
+    // Images built with docker, from `scratch` and on one of sparkpack's.
     let folder = tempfile::tempdir().unwrap();
     let by_hand = |from: &str, labels: &str, tag: &str| {
         fs_err::write(folder.path().join("f"), "f").unwrap();
@@ -374,7 +374,7 @@ fn what_cannot_be_compared_is_told_with_what_to_do() {
     by_hand(&project.reference("ds"), "", "on-ours");
     fails("by hand on ours", &["why", "job", "--against", "on-ours"]);
 
-    // Labels that lie: the fingerprint of the job, with another record.
+    // Labels that contradict each other: the job's fingerprint with another record.
     let job = kept(project, "job").fingerprint();
     let ds = kept(project, "ds").label().unwrap();
     let labels = format!(
@@ -387,7 +387,7 @@ fn what_cannot_be_compared_is_told_with_what_to_do() {
         &["why", "job", "--against", "lies"],
     );
 
-    // The registry cannot be asked, and neither can the daemon.
+    // Neither the registry nor the daemon can be reached.
     let mut command = project.command(&["why", "job", "--against", "v0"]);
     fs_err::remove_dir_all(project.home().join(".docker")).unwrap();
     let nobody = run(command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock"));
@@ -398,7 +398,8 @@ fn what_cannot_be_compared_is_told_with_what_to_do() {
     filtered(&all.join("\n"), |text| insta::assert_snapshot!(text));
 }
 
-/// What does not fit into a label lies beside the image; any machine finds it there, even when the image is gone.
+/// A record that is too large for a label is stored beside the image. Any machine finds it there, even if the image was
+/// deleted.
 #[test]
 fn a_large_record_travels_as_an_artifact() {
     let chain = with_all_inputs(Chain::with_registry("why-large"));
@@ -447,13 +448,13 @@ fn a_large_record_travels_as_an_artifact() {
     filtered(&told.stdout, |text| insta::assert_snapshot!(text));
     assert_eq!(told.code, 0, "{}", told.stderr);
 
-    // A push that finds the image puts back a record that somebody removed.
+    // A push that finds the image restores a deleted record.
     skopeo(&["delete"], &beside);
     let again = chain.project.succeed(&["push"]);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
     assert_eq!(raw(&beside)["layers"], manifest["layers"]);
 
-    // The record stays when the image goes.
+    // The record survives the deletion of the image.
     skopeo(&["delete"], &reference);
     let gone = offline(&other, &["why", "job"]);
     assert_eq!(gone.stdout, told.stdout);
@@ -513,7 +514,7 @@ fn two_images_are_compared_however_they_are_named() {
         )),
         "{unlike}"
     );
-    // The same of a checkout, whose own tag nobody needs to have.
+    // The same for a checkout, whose own tag nobody needs to have.
     let why = offline(&other, &["why", "job", "--against", &old]);
     assert_eq!(why.stdout, plain.stdout);
     let reference = format!("{}/small/job:{old}", chain.host);
@@ -556,7 +557,7 @@ fn manifests_that_name_several_are_compared_by_the_first() {
     assert!(run.stdout.contains("nothing changed"), "{}", run.stdout);
 }
 
-/// `dist/records` keeps what the last runs used, writes nothing twice, and does not grow for ever.
+/// `dist/records` keeps the records of the last runs, writes nothing twice, and does not grow without limit.
 #[test]
 fn records_are_kept_once_and_not_for_ever() {
     let chain = with_all_inputs(Chain::new("why-kept"));

@@ -1,27 +1,27 @@
-//! Manifests by chance, each with what it has to be afterwards. No clock: the same seed gives the same text.
+//! Random manifests, each with the expected result. The same seed always gives the same text.
 
 use std::fmt::Write as _;
 
 use super::REGISTRY;
 
-/// A file, before and after.
+/// A file, before and after a pin.
 pub(super) struct File {
     pub(super) before: String,
     pub(super) after: String,
-    /// How many images change.
+    /// The number of images that change.
     pub(super) changes: usize,
 }
 
-/// What a generated file may hold.
+/// The content that a generated file may have.
 pub(super) struct Wish<'a> {
     pub(super) documents: usize,
-    /// YAML 1.2 that older readers refuse: tabs between tokens, anchors that are defined again.
+    /// YAML 1.2 that older parsers refuse: tabs between tokens, anchors that are defined again.
     pub(super) has_oddities: bool,
     /// The present reference of an image.
     pub(super) reference: &'a dyn Fn(&str) -> String,
 }
 
-/// The file of a seed.
+/// The file for a seed.
 pub(super) fn file(seed: u64, wish: &Wish<'_>) -> File {
     let mut writer = Writer::new(seed, wish);
     writer.file();
@@ -32,7 +32,7 @@ pub(super) fn file(seed: u64, wish: &Wish<'_>) -> File {
     }
 }
 
-/// Decisions, all from a seed (splitmix64).
+/// Random decisions from a seed (splitmix64).
 struct Chance {
     state: u64,
 }
@@ -66,7 +66,7 @@ impl Chance {
     }
 }
 
-/// What a document holds, before it is written in some style.
+/// The content of a document, before it is written in a style.
 enum Node {
     Map(Vec<(&'static str, Node)>),
     List(Vec<Node>),
@@ -74,15 +74,15 @@ enum Node {
     Raw(&'static str),
     /// The lines of a block scalar, or of a folded one.
     Text,
-    /// A map of labels, which may be another one's through an alias.
+    /// A map of labels, which may be an alias of an earlier one.
     Labels,
-    /// An image at a place: of the project or not.
+    /// An image at a known place, of the project or not.
     Image,
-    /// A value that is no place.
+    /// A value that is not at a known place.
     Elsewhere,
 }
 
-/// Scalars in other keys, and images of others.
+/// Scalars for other keys, and foreign images.
 const SCALARS: &[&str] = &[
     "plain text",
     "12",
@@ -309,7 +309,7 @@ fn document(chance: &mut Chance) -> Node {
     }
 }
 
-/// Both texts under way.
+/// Writes both texts.
 struct Writer<'a> {
     chance: Chance,
     wish: &'a Wish<'a>,
@@ -318,7 +318,7 @@ struct Writer<'a> {
     changes: usize,
     line_ends: &'static [&'static str],
     anchors: usize,
-    /// Those of this document that an alias may name.
+    /// The labels of this document that an alias may refer to.
     labels: Vec<String>,
 }
 
@@ -363,7 +363,7 @@ impl<'a> Writer<'a> {
         self.push(line_end);
     }
 
-    /// What may stand behind a value, and the line's end.
+    /// Writes what may follow a value, and the line's end.
     fn line_end(&mut self) {
         if self.chance.one_in(6) {
             let blanks: &[&str] = if self.wish.has_oddities {
@@ -379,7 +379,8 @@ impl<'a> Writer<'a> {
         self.line_break();
     }
 
-    /// Lines between values, not deeper than what follows: below a block scalar they would be its content.
+    /// Writes lines between values. They are indented no deeper than what follows: after a block scalar, deeper lines
+    /// would belong to its content.
     fn comment_lines(&mut self, column: usize) {
         while self.chance.one_in(12) {
             let column = self.chance.below(column + 1);
@@ -426,7 +427,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// What begins a document; says whether its content has to go on in the same line.
+    /// Writes the beginning of a document, and returns whether its content has to follow on the same line.
     fn marker(&mut self, is_first: bool) -> bool {
         match self.chance.below(12) {
             0..=2 if is_first => return false,
@@ -505,7 +506,7 @@ impl<'a> Writer<'a> {
         self.push(&format!("{quote}{key}{quote}"));
     }
 
-    /// What comes behind `key:` or `-` in `column`, up to the line's end; a list lies `least` deeper or more.
+    /// Writes the text after `key:` or `-` in `column`, up to the line's end; a list is indented by at least `least`.
     fn block(&mut self, node: &Node, column: usize, least: usize) {
         let step = 1 + self.chance.below(4);
         let is_flow = self.chance.one_in(5);
@@ -542,7 +543,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A tag and an anchor that nobody uses, before a collection.
+    /// Writes an unused tag and anchor before a collection.
     fn properties(&mut self, tag: &str) {
         if self.chance.one_in(10) {
             let anchor = self.anchor();
@@ -649,7 +650,7 @@ impl<'a> Writer<'a> {
         self.push(close);
     }
 
-    /// An alias of labels before, or others.
+    /// Writes an alias of earlier labels, or new ones.
     fn labels(&mut self) {
         if !self.labels.is_empty() && self.chance.one_in(2) {
             let alias = self.labels[self.chance.below(self.labels.len())].clone();
@@ -729,7 +730,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A value as some would write it in double quotes: escapes, and lines that are continued.
+    /// A value as it could be written in double quotes: with escapes and continued lines.
     fn spelled_out(&mut self, value: &str, column: usize) -> String {
         let mut raw = String::new();
         for character in value.chars() {

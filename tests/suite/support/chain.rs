@@ -1,4 +1,4 @@
-//! The small project on a root image of its own in the real daemon, with a registry that is real or only a name.
+//! The small project with a root image in the real daemon, and a registry that is real or only a name.
 
 use super::{Registry, Root, TestProject, docker, remove_images, small};
 
@@ -6,22 +6,22 @@ use super::{Registry, Root, TestProject, docker, remove_images, small};
 pub(crate) const USER: &str = "ada";
 pub(crate) const PASSWORD: &str = "a>b?c~d>e?f~";
 
-/// The project; its images are gone from the daemon afterwards.
+/// The project; its images are removed from the daemon afterwards.
 pub(crate) struct Chain {
     pub(crate) project: TestProject,
-    /// The registry's host, with which the names of all its images begin.
+    /// The registry's host, with which all its references begin.
     pub(crate) host: String,
     pub(crate) root: Root,
     registry: Option<Registry>,
 }
 
 impl Chain {
-    /// With a registry that is not there.
+    /// With a registry that does not exist.
     pub(crate) fn new(name: &str) -> Self {
         Self::on(name, format!("{name}.example"), None)
     }
 
-    /// With a registry of its own, and the password for it.
+    /// With a real registry, and its password.
     pub(crate) fn with_registry(name: &str) -> Self {
         let registry = Registry::with_password(USER, PASSWORD);
         Self::on(name, registry.host(), Some(registry))
@@ -39,7 +39,7 @@ impl Chain {
         }
     }
 
-    /// The user and the password, as clients of registries take them.
+    /// User and password, in the form for registry clients.
     pub(crate) fn credentials() -> String {
         format!("{USER}:{PASSWORD}")
     }
@@ -54,7 +54,7 @@ impl Chain {
         reference.rsplit_once(':').unwrap().1.to_owned()
     }
 
-    /// The fingerprint in the label of an image that the daemon has.
+    /// The fingerprint in the label of an image in the daemon.
     pub(crate) fn fingerprint(&self, image: &str) -> String {
         let label = "{{index .Config.Labels \"dev.sparkpack.fingerprint\"}}";
         let reference = self.project.reference(image);

@@ -1,4 +1,4 @@
-//! A project that has every class of input there is, with locks, so that its tags need nobody.
+//! A project with every class of input and with locks, so that its tags need no network.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -135,7 +135,7 @@ const FILES: [(&str, &str); 34] = [
     ),
 ];
 
-/// A digest of one digit.
+/// A digest that repeats one digit.
 pub(crate) fn digits(digit: char) -> String {
     digit.to_string().repeat(64)
 }

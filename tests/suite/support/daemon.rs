@@ -9,13 +9,13 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     program("docker", arguments)
 }
 
-/// The image ID behind a name, or nothing.
+/// The image ID of a name, if there is an image.
 pub(crate) fn image_id(name: &str) -> Option<String> {
     let listed = docker(&["images", "--no-trunc", "--quiet", name]);
     listed.lines().next().map(str::to_owned)
 }
 
-/// Removes every image whose repository begins so.
+/// Removes every image whose repository begins with `prefix`.
 pub(crate) fn remove_images(prefix: &str) {
     let listed = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
     for name in listed
@@ -26,7 +26,8 @@ pub(crate) fn remove_images(prefix: &str) {
     }
 }
 
-/// Gives the daemon an image under `reference` with this fingerprint but another layer, as another machine's build.
+/// Gives the daemon an image under `reference` with this fingerprint but another layer, as if another machine had built
+/// it.
 pub(crate) fn make_other_bytes(reference: &str, fingerprint: &str) {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs_err::write(folder.path().join(name), text).unwrap();
@@ -46,7 +47,7 @@ pub(crate) fn make_other_bytes(reference: &str, fingerprint: &str) {
     ]);
 }
 
-/// An image of one small file, under a name of its own; gone from the daemon when dropped.
+/// An image with one small file and a unique name; removed from the daemon when dropped.
 pub(crate) struct Root {
     pub(crate) name: String,
 }
@@ -57,7 +58,7 @@ impl Root {
         Self::of_folder(name, text, folder.path())
     }
 
-    /// One with a shell, so that a `RUN` can run.
+    /// One with a shell, so that a `RUN` works.
     pub(crate) fn with_shell(name: &str, text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir(folder.path().join("bin")).unwrap();

@@ -1,4 +1,4 @@
-//! A package index of tiny wheels on the loopback, which may gain versions while it answers.
+//! A package index of tiny wheels on the loopback interface, to which versions can be added while it runs.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
-/// An index, PEP 503; it answers until the test's process ends.
+/// An index (PEP 503), which runs until the test's process ends.
 pub(crate) struct Index {
     pub(crate) url: String,
     files: Files,
@@ -27,12 +27,12 @@ pub(crate) struct Index {
     stall: Arc<Stall>,
 }
 
-/// A file of which only one half is sent.
+/// A file of which only the first half is sent.
 #[derive(Default)]
 struct Stall {
-    /// How its path ends.
+    /// The end of its path.
     end: Mutex<Option<String>>,
-    /// How many got that half and wait for the rest.
+    /// The number of clients that wait for the second half.
     waiting: AtomicUsize,
 }
 
@@ -64,7 +64,7 @@ impl Index {
         index
     }
 
-    /// Adds a wheel, named as `spk_lib-1.0-py3-none-any`, with one module and what it needs.
+    /// Adds a wheel with a name such as `spk_lib-1.0-py3-none-any`, one module and these dependencies.
     pub(crate) fn add(&self, stem: &str, requires: &[&str]) {
         let name = stem.split('-').next().unwrap().replace('_', "-");
         let file = format!("/simple/{name}/{stem}.whl");
@@ -76,13 +76,13 @@ impl Index {
         assert!(old.is_none(), "{stem} is there already");
     }
 
-    /// Serves these bytes at a path, whatever was there.
+    /// Serves these bytes at a path, in place of any others.
     pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
         let mut files = self.files.lock().unwrap();
         files.insert(path.to_owned(), bytes.to_vec());
     }
 
-    /// Sends only the first half of files whose path ends so, and nothing more until `work` is done.
+    /// Sends only the first half of files whose path ends with `end`, until `work` is done.
     pub(crate) fn stalling<T>(&self, end: &str, work: impl FnOnce() -> T) -> T {
         *self.stall.end.lock().unwrap() = Some(end.to_owned());
         let done = work();
@@ -90,7 +90,7 @@ impl Index {
         done
     }
 
-    /// Whether somebody has got the first half of a file and waits for the rest.
+    /// Whether a client has the first half of a file and waits for the rest.
     pub(crate) fn keeps_waiting(&self) -> bool {
         self.stall.waiting.load(Ordering::SeqCst) > 0
     }
@@ -103,7 +103,7 @@ impl Index {
         Digest::of(bytes)
     }
 
-    /// How many requests there were.
+    /// The number of requests.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
@@ -125,7 +125,7 @@ fn answer(mut stream: TcpStream, files: &Files, stall: &Stall) {
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    // A client that has seen enough may be gone.
+    // The client may have closed the connection.
     drop(stream.write_all(head.as_bytes()));
     if first.starts_with("HEAD") {
         return;

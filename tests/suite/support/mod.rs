@@ -1,4 +1,5 @@
-//! What tests need: a project in a folder of its own, runs of the real binary, a real registry, names in the daemon.
+//! Helpers for the tests: a project in a folder of its own, runs of the real binary, a real registry, images in the
+//! daemon.
 
 mod chain;
 pub(crate) mod classes;
@@ -25,18 +26,18 @@ pub(crate) use registry::Registry;
 pub(crate) use schema::{Schema, spoiled};
 use tempfile::TempDir;
 
-/// Clearly more than the age that a file must have before what was read of it is kept, on any file system whose clock has
+/// Clearly longer than the age that a file must have for its digest to be cached, on any file system whose times have
 /// fractions of a second.
 pub(crate) const SETTLED: Duration = Duration::from_millis(300);
 
-/// A project in a temporary folder, with a home and, unless it is shared, a cache of its own.
+/// A project in a temporary folder, with its own home and, unless it is shared, its own cache.
 pub(crate) struct TestProject {
     folder: TempDir,
     cache: PathBuf,
     variables: Vec<(String, String)>,
 }
 
-/// What a run of the binary gave.
+/// The result of a run of the binary.
 pub(crate) struct Run {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -44,7 +45,7 @@ pub(crate) struct Run {
 }
 
 impl TestProject {
-    /// A project with these files: path and text.
+    /// A project with these files, as paths and texts.
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("cache");
@@ -91,14 +92,14 @@ impl TestProject {
         fs_err::read_to_string(self.root().join(path)).unwrap()
     }
 
-    /// Replaces text that must be there.
+    /// Replaces a text, which must exist.
     pub(crate) fn edit(&self, path: &str, old: &str, new: &str) {
         let text = self.read(path);
         assert!(text.contains(old), "`{old}` is not in {path}");
         self.write(path, &text.replace(old, new));
     }
 
-    /// The command, not yet run, so that a test may change it.
+    /// The command before it is run, so that a test may change it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sparkpack"));
         command
@@ -123,7 +124,7 @@ impl TestProject {
         run(&mut self.command(arguments))
     }
 
-    /// A run that must end well.
+    /// A run that must succeed.
     pub(crate) fn succeed(&self, arguments: &[&str]) -> Run {
         let run = self.run(arguments);
         assert_eq!(
@@ -134,7 +135,7 @@ impl TestProject {
         run
     }
 
-    /// A run that must fail, as a snapshot: exit code and stderr without paths and times.
+    /// The exit code and stderr of a run that must fail, for a snapshot: without paths and times.
     pub(crate) fn failure(&self, arguments: &[&str]) -> String {
         let run = self.run(arguments);
         assert_ne!(
@@ -175,13 +176,14 @@ impl TestProject {
         program("git", &[&place[..], &who[..], arguments].concat())
     }
 
-    /// Makes the project a git work tree, with all that is there in its index.
+    /// Makes the project a git work tree, with all files in the index.
     pub(crate) fn begin_git(&self) {
         self.git(&["init", "--quiet"]);
         self.git(&["add", "--all"]);
     }
 
-    /// Copies the project without `dist` as another machine would have it: other times, another umask, another order.
+    /// Copies the project without `dist`, as it could be on another machine: with other times, another umask, another
+    /// order.
     pub(crate) fn check_out(&self, copy: &Path) {
         let script = "umask 077; mkdir -p \"$2\" && (cd \"$1\" && find . ! -type d ! -path './dist/*' | sort -r \
                       | tar -cf - -T -) | tar -xmf - -C \"$2\"";
@@ -190,7 +192,7 @@ impl TestProject {
         program("sh", &["-c", script, "sh", paths[0], paths[1]]);
     }
 
-    /// Every file of the project with its bytes, but for `dist`.
+    /// Every file of the project with its bytes, without `dist`.
     pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let root = self.root();
         let walk = walkdir::WalkDir::new(&root)
@@ -233,7 +235,7 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Runs another program, which must end well, and gives its stdout.
+/// Runs another program, which must succeed, and returns its stdout.
 pub(crate) fn program(name: &str, arguments: &[impl AsRef<OsStr>]) -> String {
     let output = Command::new(name).args(arguments).output();
     let output = output
@@ -248,8 +250,8 @@ pub(crate) fn program(name: &str, arguments: &[impl AsRef<OsStr>]) -> String {
     text(output.stdout)
 }
 
-/// Writes the lock beside a requirements file, as if these wheels (file name, SHA-256) had been chosen on a parent that
-/// has PySpark in this version.
+/// Writes the lock of a requirements file, as if these wheels (file name, SHA-256) had been chosen for a parent with
+/// PySpark in this version.
 pub(crate) fn lock_requirements(
     project: &TestProject,
     file: &str,

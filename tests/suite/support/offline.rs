@@ -1,4 +1,4 @@
-//! A project whose manifests are its test's, with a daemon and a network that notice whoever asks.
+//! A project with a test's manifests, and with a daemon and a network that notice every connection.
 
 use std::{
     collections::BTreeMap,
@@ -12,13 +12,13 @@ use walkdir::WalkDir;
 
 use super::{TestProject, small};
 
-/// The head of an object of the Spark operator.
+/// The first lines of an object for the Spark operator.
 pub(crate) const SPARK: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\n";
 
-/// A reference to the job that is not current.
+/// An outdated reference to the job.
 pub(crate) const OLD: &str = "registry.example/small/job:old";
 
-/// A project whose manifests are its test's, and all whom it could ask.
+/// A project with a test's manifests, and listeners at all addresses that it could connect to.
 pub(crate) struct Offline {
     pub(crate) project: TestProject,
     daemon: UnixListener,
@@ -53,12 +53,12 @@ impl Offline {
         }
     }
 
-    /// One manifest of a `SparkApplication` with this `spec`.
+    /// A single manifest: a `SparkApplication` with this `spec`.
     pub(crate) fn spark(spec: &str) -> Self {
         Self::new(&[("kubernetes/job.yml", &format!("{SPARK}{spec}"))])
     }
 
-    /// The same with keys and tables in its configuration.
+    /// The same with more keys and tables in the configuration.
     pub(crate) fn with(self, keys: &str, tables: &str) -> Self {
         let keys = format!("project = \"small\"\n{keys}");
         self.project
@@ -72,7 +72,7 @@ impl Offline {
         self.daemon.accept().is_ok() || self.network.accept().is_ok()
     }
 
-    /// What a run says, on both streams; it must ask nobody.
+    /// The output of a run on both streams; it must connect to nothing.
     pub(crate) fn say(&self, arguments: &[&str]) -> String {
         let run = self.project.run(arguments);
         assert!(!self.was_asked(), "sparkpack {arguments:?} asked somebody");
@@ -87,7 +87,7 @@ impl Offline {
         )
     }
 
-    /// The same of a run that must change nothing.
+    /// The same for a run that must change nothing.
     pub(crate) fn say_only(&self, arguments: &[&str]) -> String {
         let before = tree(&self.project.root());
         let said = self.say(arguments);
@@ -99,7 +99,7 @@ impl Offline {
         said
     }
 
-    /// What `check` and `pin` say of what both must refuse.
+    /// The output of `check` and `pin` for manifests that both must refuse.
     pub(crate) fn refuse(&self, name: &str) -> String {
         let [check, pin] = ["check", "pin"].map(|verb| {
             let said = self.say_only(&[verb]);
@@ -120,7 +120,7 @@ impl Offline {
         format!("# {name}\n{check}")
     }
 
-    /// What `check` and `pin` say, and the manifests after them.
+    /// The output of `check` and `pin`, and the manifests afterwards.
     pub(crate) fn pin(&self, name: &str) -> String {
         let mut said = format!("# {name}\n{}", self.say_only(&["check"]));
         let before = tree(&self.project.root());
@@ -144,7 +144,7 @@ impl Offline {
     }
 }
 
-/// What a path of a tree is.
+/// The properties of a path in a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) mode: u32,
@@ -152,7 +152,7 @@ pub(crate) struct Kept {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Everything below a folder, links as links.
+/// Everything below a folder; symbolic links are not followed.
 pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, Kept> {
     let walk = WalkDir::new(root).into_iter().map(Result::unwrap);
     walk.map(|entry| {

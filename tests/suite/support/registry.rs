@@ -1,4 +1,4 @@
-//! A real registry on loopback, with a password.
+//! A real registry on the loopback interface, with a password.
 
 use std::{
     net::{TcpListener, TcpStream},
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::program;
 
-/// A registry with storage of its own, ended when dropped.
+/// A registry with its own storage; stopped when dropped.
 pub(crate) struct Registry {
     child: Child,
     folder: TempDir,

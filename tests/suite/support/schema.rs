@@ -1,10 +1,10 @@
-//! JSON schemas of `docs`, as a validator sees them.
+//! The JSON schemas in `docs`, according to a validator.
 
 use serde_json::{Value, json};
 
 use super::program;
 
-/// A schema by its file's name.
+/// A schema, by its file name.
 pub(crate) struct Schema(pub(crate) &'static str);
 
 impl Schema {
@@ -12,7 +12,7 @@ impl Schema {
         format!("{}/docs/{}", env!("CARGO_MANIFEST_DIR"), self.0)
     }
 
-    /// What the validator finds wrong in each document.
+    /// The errors that the validator finds in each document.
     pub(crate) fn mistakes(&self, documents: &[Value]) -> Vec<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("documents.json");
@@ -33,7 +33,7 @@ print(json.dumps([[error.message for error in validator.iter_errors(document)] f
         serde_json::from_str(&answer).unwrap()
     }
 
-    /// Those of the documents that the validator finds nothing wrong with, by what was spoiled in them.
+    /// The spoiled documents in which the validator finds no error, by what was spoiled.
     pub(crate) fn taken<'w>(&self, wrong: &'w [(String, Value)]) -> Vec<&'w str> {
         let documents: Vec<Value> = wrong.iter().map(|(_, copy)| copy.clone()).collect();
         let found = self.mistakes(&documents);
@@ -72,7 +72,7 @@ fn walk(at: &str, value: &Value, silent: &mut Vec<String>) {
     }
 }
 
-/// Every way to spoil a valid document: a key that is missing, one that is unknown, a value of another type.
+/// Every way to spoil a valid document: a missing key, an unknown key, a value of another type.
 pub(crate) fn spoiled(document: &Value) -> Vec<(String, Value)> {
     let mut all = Vec::new();
     let mut pointers = vec![String::new()];

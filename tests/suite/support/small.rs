@@ -88,7 +88,7 @@ main = ["kubernetes/*.yml"]
     ])
 }
 
-/// The lock of the root image, so that no daemon is needed to plan.
+/// A lock for the root image, so that planning needs no daemon.
 pub(crate) fn lock(root: &str) -> String {
     format!(
         "format = 1\n\n[images.\"{root}\"]\nlocal_id = \"sha256:{}\"\n",
