@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What scripts/quickstart, scripts/test and scripts/test-more need from the machine: packages, a Docker daemon, a
-# registry, a root image, Python's tools. To be sourced, under `set -euo pipefail` as well.
+# Sets up what scripts/quickstart, scripts/test and scripts/test-more need: packages, a Docker daemon, a registry, a
+# root image, Python's tools. To be sourced; works under `set -euo pipefail`.
 #
-# What is already there is used; what is missing is made, and what was made can be stopped again.
-# Every function says in one line on stderr what it did; stdout carries values only.
+# Existing things are used and missing ones are made; a daemon or registry that was started can be stopped again.
+# Every function prints on stderr one line about what it did; stdout carries only values.
 # STATE, a directory that the caller chooses, holds logs, process IDs and the registries' content.
 
 say() {
@@ -36,8 +36,8 @@ alive() {
     [ -n "${1:-}" ] && [ -d "/proc/$1" ]
 }
 
-# wait_for SECONDS PID COMMAND…: true as soon as the command is; false when the process that it
-# asks about has ended, or the time is over.
+# wait_for SECONDS PID COMMAND…: true as soon as COMMAND succeeds; false when the process PID has
+# ended, or the time is over.
 wait_for() {
     local deadline=$((SECONDS + $1)) process=$2
     shift 2
@@ -47,7 +47,7 @@ wait_for() {
     done
 }
 
-# end_process PID: asks, waits half a minute, insists.
+# end_process PID: sends SIGTERM, waits half a minute, sends SIGKILL.
 end_process() {
     as_root kill "$1" 2>/dev/null || true
     wait_for 30 "$1" false || true
@@ -56,7 +56,7 @@ end_process() {
     fi
 }
 
-# need_packages PACKAGE…: installs those Debian packages that are missing.
+# need_packages PACKAGE…: installs the missing ones of these Debian packages.
 need_packages() {
     local package missing=()
     if ! command -v apt-get >/dev/null; then
@@ -97,10 +97,10 @@ docker_answers() {
     timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1
 }
 
-# ensure_dockerd: a daemon that `docker` reaches. One that answers is used (DOCKER_HOST counts);
-# else dockerd is started: at the usual place, or, where DOCKER_HOST names another socket, beside
-# it with its data in STATE. DOCKERD_OPTIONS: more options; beware of --bridge=none beside another
-# daemon, it deletes the docker0 that the other one uses. Sets STARTED_DOCKERD to a process ID.
+# ensure_dockerd: makes sure that `docker` reaches a daemon. One that answers is used (also by DOCKER_HOST);
+# else dockerd is started: at the usual place, or, if DOCKER_HOST names another socket, at that socket
+# with its data in STATE. DOCKERD_OPTIONS: more options; do not use --bridge=none beside another daemon,
+# since it deletes the docker0 that the other one uses. Sets STARTED_DOCKERD to a process ID.
 ensure_dockerd() {
     STARTED_DOCKERD=${STARTED_DOCKERD:-}
     if command -v docker >/dev/null && docker_answers; then
@@ -130,7 +130,7 @@ ensure_dockerd() {
     start_dockerd && return
     say "docker: that did not come up, trying again with the storage driver vfs"
     start_dockerd --storage-driver=vfs && return
-    # What it says in passing would bury the reason.
+    # Its other messages would bury the reason.
     grep -v level=info "$STATE/dockerd.log" | tail -n 15 >&2
     fail "dockerd does not come up; its whole log is $STATE/dockerd.log"
 }
@@ -143,7 +143,7 @@ start_dockerd() {
     *) options+=(-H "$DOCKER_HOST" --data-root "$STATE/docker" --exec-root "$STATE/docker-run") ;;
     esac
     read -r -a more <<<"${DOCKERD_OPTIONS:-}"
-    # A session of its own: Ctrl-C ends the script, whose trap then still needs the daemon.
+    # In a session of its own, because the script's trap still needs the daemon after Ctrl-C.
     as_root setsid dockerd "${options[@]}" "${more[@]}" </dev/null >>"$STATE/dockerd.log" 2>&1 &
     process=$!
     if ! wait_for 60 "$process" docker_answers; then
@@ -156,7 +156,7 @@ start_dockerd() {
     say "docker: started dockerd (process $STARTED_DOCKERD, log $STATE/dockerd.log)"
 }
 
-# stop_dockerd: ends the daemon that ensure_dockerd started, and no other.
+# stop_dockerd: stops the daemon that ensure_dockerd started, and no other.
 stop_dockerd() {
     if ! alive "${STARTED_DOCKERD:-}"; then
         say "docker: nothing to stop"
@@ -167,7 +167,7 @@ stop_dockerd() {
     STARTED_DOCKERD=
 }
 
-# registry_answers PORT: true for 200 and for 401, which a registry with passwords gives.
+# registry_answers PORT: true for the status 200, and for 401 from a registry with passwords.
 registry_answers() {
     local status
     status=$(
@@ -178,8 +178,8 @@ registry_answers() {
     [[ $status == *" 200 "* || $status == *" 401 "* ]]
 }
 
-# ensure_registry NAME PORT [htpasswd USER PASSWORD]: a registry at 127.0.0.1 whose content lies in
-# STATE. PORT 0 takes a free one. Prints the port. One of this name that runs already is kept.
+# ensure_registry NAME PORT [htpasswd USER PASSWORD]: starts a registry at 127.0.0.1 with its content in
+# STATE, unless one of this name is running. PORT 0 takes a free port. Prints the port.
 ensure_registry() {
     local name=$1 port=$2 authentication=${3:-} user=${4:-} password=${5:-} process
     state_directory || return 1
@@ -204,7 +204,7 @@ ensure_registry() {
         return 1
         ;;
     esac
-    # Not in the caller's output: $(ensure_registry …) would wait for the registry to end.
+    # Not to the caller's stdout: $(ensure_registry …) would wait for the registry to end.
     setsid docker-registry serve "$base.yml" </dev/null >"$base.log" 2>&1 &
     process=$!
     echo "$process" >"$base.pid"
@@ -237,7 +237,7 @@ http:
 END
 }
 
-# registry_is_up BASE: the port is read from the log, which tells the one that was free.
+# registry_is_up BASE: the port is read from the log, since a free one may have been chosen.
 registry_is_up() {
     local port
     port=$(sed -nE 's/.*listening on 127\.0\.0\.1:([0-9]+).*/\1/p' "$1.log" | head -n 1)
@@ -260,8 +260,8 @@ stop_registry() {
     say "registry $1: stopped"
 }
 
-# ensure_root_image REFERENCE [SUITE]: the image in the daemon: there, pulled, or a stand-in made
-# of the same distribution's packages (SUITE, bookworm by default), for a machine without a hub.
+# ensure_root_image REFERENCE [SUITE]: makes sure that the daemon has the image. It is pulled, or, on a machine
+# that cannot reach its registry, made of the same distribution's packages (SUITE, bookworm by default).
 ensure_root_image() {
     local reference=$1 suite=${2:-bookworm}
     if docker image inspect "$reference" >/dev/null 2>&1; then
@@ -286,7 +286,7 @@ ensure_root_image() {
     say "root image: $reference cannot be pulled here; this one is a STAND-IN, made by mmdebstrap from Debian's $suite"
 }
 
-# ensure_python_tools: something that installs wheels. Sets PYTHON_TOOL to uv or pip.
+# ensure_python_tools: makes sure that uv or pip is installed. Sets PYTHON_TOOL to uv or pip.
 ensure_python_tools() {
     if command -v uv >/dev/null; then
         PYTHON_TOOL=uv
@@ -301,7 +301,7 @@ ensure_python_tools() {
     say "python: there is no uv, using $(python3 -m pip --version | cut -d ' ' -f 1-2)"
 }
 
-# python_environment PACKAGE…: their programs from Python's registry, in a virtual environment in STATE, first on the PATH.
+# python_environment PACKAGE…: installs the packages into a virtual environment in STATE, and puts it first on the PATH.
 python_environment() {
     state_directory || return 1
     python3 -m venv "$STATE/venv" || return 1
