@@ -61,7 +61,7 @@ fn write(entries: &[Entry], folders: &[&str], mut writer: ChunkWriter) -> Result
     }
 }
 
-/// What the two ends of a pipe share.
+/// The state that both ends of a pipe share.
 struct Pipe {
     receiver: Mutex<Receiver<Bytes>>,
     whole: AtomicBool,
