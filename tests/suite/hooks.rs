@@ -7,13 +7,26 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    sync::LazyLock,
 };
+
+use sparkpack::image::Digest;
 
 use crate::support::{Run, TestProject, program, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 const ONE: &str = "src/jobs/one.py";
 const MANIFEST: &str = "kubernetes/nightly.yml";
+const COMMIT_HOOKS: [&str; 8] = [
+    "-c",
+    "user.name=ada",
+    "-c",
+    "user.email=ada@localhost",
+    "commit",
+    "--quiet",
+    "--message",
+    "hooks",
+];
 const BOTH: &str = "  - id: sparkpack-pin\n  - id: sparkpack-check\n";
 const CHECK: &str = "  - id: sparkpack-check\n";
 
@@ -22,8 +35,46 @@ struct Checkout {
     project: TestProject,
     /// The project's folder in the repository; empty for its top.
     place: &'static str,
-    /// The path of a repository that contains only the hooks, and its commit.
-    hooks: (PathBuf, String),
+}
+
+/// A repository that contains only the hooks, its commit, and the folder in which pre-commit keeps its clone.
+struct Hooks {
+    repository: PathBuf,
+    commit: String,
+    pre_commit_home: PathBuf,
+}
+
+/// The hooks that all checkouts use: made once, and installed by pre-commit once, since both take longer than a test.
+fn hooks() -> &'static Hooks {
+    static HOOKS: LazyLock<Hooks> = LazyLock::new(|| {
+        let name = ".pre-commit-hooks.yaml";
+        let text = fs_err::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+        let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let digest = Digest::of(&text);
+        let folder = parent.join(format!("pre-commit-{}", digest.short(16)));
+        if !folder.exists() {
+            let made = tempfile::tempdir_in(parent).unwrap();
+            let repository = made.path().join("hooks");
+            fs_err::create_dir(&repository).unwrap();
+            fs_err::write(repository.join(name), &text).unwrap();
+            for arguments in [&["init", "--quiet"][..], &["add", name], &COMMIT_HOOKS] {
+                let git = [&["-C", repository.to_str().unwrap()], arguments].concat();
+                program("git", &git);
+            }
+            // Another process may have been faster.
+            if fs_err::rename(made.path(), &folder).is_ok() {
+                drop(made.keep());
+            }
+        }
+        let repository = folder.join("hooks");
+        let commit = ["-C", repository.to_str().unwrap(), "rev-parse", "HEAD"];
+        Hooks {
+            commit: program("git", &commit).trim().to_owned(),
+            repository,
+            pre_commit_home: folder.join("home"),
+        }
+    });
+    &HOOKS
 }
 
 impl Checkout {
@@ -35,7 +86,7 @@ impl Checkout {
     /// The project in a folder of a repository, with these hooks.
     fn with(place: &'static str, ours: &str) -> Self {
         let checkout = Self::without_hooks(place);
-        configure(&checkout.top(), &checkout.ours(ours));
+        configure(&checkout.top(), &Checkout::ours(ours));
         checkout.git(&["add", "--all"]);
         checkout.git(&["commit", "--quiet", "--message", "the project"]);
         checkout.install(&checkout.top());
@@ -63,17 +114,12 @@ impl Checkout {
             let root = project.root();
             program("sh", &["-c", script, "sh", root.to_str().unwrap(), place]);
         }
-        let hooks = project.home().join("hooks");
-        let mut checkout = Self {
-            project,
-            place,
-            hooks: (hooks, String::new()),
-        };
+        let checkout = Self { project, place };
         checkout.set_up();
         checkout
     }
 
-    fn set_up(&mut self) {
+    fn set_up(&self) {
         let home = self.project.home();
         let identity = "[user]\n\tname = ada\n\temail = ada@localhost\n[init]\n\tdefaultBranch = main\n[advice]\n\t\
                         detachedHead = false\n[protocol \"file\"]\n\tallow = always\n[core]\n\teditor = true\n";
@@ -84,15 +130,6 @@ impl Checkout {
             env!("CARGO_BIN_EXE_sparkpack")
         );
         script(&home.join("bin/sparkpack"), &counted);
-        let hooks = self.hooks.0.clone();
-        fs_err::create_dir_all(&hooks).unwrap();
-        let name = ".pre-commit-hooks.yaml";
-        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        fs_err::copy(ours, hooks.join(name)).unwrap();
-        self.git_in(&hooks, &["init", "--quiet"]);
-        self.git_in(&hooks, &["add", name]);
-        self.git_in(&hooks, &["commit", "--quiet", "--message", "hooks"]);
-        self.hooks.1 = self.git_in(&hooks, &["rev-parse", "HEAD"]);
         self.git(&["init", "--quiet"]);
     }
 
@@ -115,10 +152,12 @@ impl Checkout {
     }
 
     /// The part of pre-commit's configuration with sparkpack's hooks.
-    fn ours(&self, hooks: &str) -> String {
-        let (address, commit) = &self.hooks;
-        let (address, commit) = (address.display(), commit.trim());
-        format!("- repo: '{address}'\n  rev: {commit}\n  hooks:\n{hooks}")
+    fn ours(ours: &str) -> String {
+        let Hooks {
+            repository, commit, ..
+        } = hooks();
+        let repository = repository.display();
+        format!("- repo: '{repository}'\n  rev: {commit}\n  hooks:\n{ours}")
     }
 
     fn install(&self, folder: &Path) {
@@ -157,7 +196,7 @@ impl Checkout {
             .current_dir(folder)
             .env("PATH", path)
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("PRE_COMMIT_HOME", home.join("pre-commit"))
+            .env("PRE_COMMIT_HOME", &hooks().pre_commit_home)
             .env("PRE_COMMIT_COLOR", "never");
         command
     }
@@ -819,7 +858,7 @@ fn with_submodule(checkout: &Checkout) -> (PathBuf, PathBuf) {
         ],
     );
     let with_arguments = BOTH.replace('\n', "\n    args: [-C, orders]\n");
-    configure(&above, &checkout.ours(&with_arguments));
+    configure(&above, &Checkout::ours(&with_arguments));
     checkout.git_in(&above, &["add", "--all"]);
     checkout.git_in(&above, &["commit", "--quiet", "--message", "above"]);
     checkout.install(&above);
@@ -910,7 +949,7 @@ fn hundreds_of_files_are_one_run_each() {
         "- repo: local\n  hooks:\n  - id: count\n    name: count\n    language: system\n    entry: sh -c 'echo $# >>{}'\n",
         batches.display()
     );
-    let repositories = format!("{counting}{}{counting}", checkout.ours(BOTH));
+    let repositories = format!("{counting}{}{counting}", Checkout::ours(BOTH));
     configure(&checkout.top(), &repositories);
     for number in 0..400 {
         let name = "long".repeat(20);
@@ -1188,7 +1227,7 @@ fn other_hooks_that_edit_the_manifests_lose_nothing() {
         );
         let trim = "- repo: local\n  hooks:\n  - id: trim\n    name: trim\n    language: system\n    entry: trim\n    \
                     types: [yaml]\n";
-        let ours = checkout.ours(BOTH);
+        let ours = Checkout::ours(BOTH);
         let both = if ours_first {
             [ours.as_str(), trim]
         } else {
