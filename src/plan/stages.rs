@@ -482,8 +482,7 @@ mod tests {
     use super::*;
     use crate::{
         plan::{FilesInputs, examples},
-        project,
-        project::tree::Entry,
+        project::{self, lock::LockedSource, source::Unpack, tree::Entry},
     };
 
     const CONFIGURATION: &str = "format = 1\nproject = 'demo'\nregistries.main = 'registry.example/team'\n\
@@ -521,6 +520,44 @@ mod tests {
             local_sources: &BTreeMap::new(),
         })
         .unwrap()
+    }
+
+    #[test]
+    fn a_source_counts_by_what_it_is_now_by_the_configuration_or_by_the_lock() {
+        let digest = |text: &str| Digest::of(text.as_bytes());
+        let source = |origin: Origin, configured: Option<&str>| Source {
+            name: "jar".to_owned(),
+            origin,
+            sha256: configured.map(digest),
+            unpack: Unpack::No,
+        };
+        let url = || Origin::Url("https://files.example/a.jar".to_owned());
+        let locked = LockedSource {
+            sha256: digest("locked"),
+        };
+        let lock = Lock {
+            sources: BTreeMap::from([(url().to_string(), locked)]),
+            ..Lock::default()
+        };
+        let local = BTreeMap::from([("jar".to_owned(), digest("now"))]);
+        let other = || Origin::Url("https://files.example/b.jar".to_owned());
+        for (source, counted) in [
+            (source(Origin::Path("a.jar".into()), None), Some("now")),
+            (source(url(), Some("configured")), Some("configured")),
+            (source(url(), None), Some("locked")),
+            (source(other(), None), None),
+        ] {
+            let found = source_digest(&source, &lock, &local);
+            assert_eq!(found, counted.map(digest), "{source:?}");
+        }
+        assert_eq!(
+            source_digest(
+                &source(Origin::Path("a.jar".into()), None),
+                &lock,
+                &BTreeMap::new()
+            ),
+            None
+        );
     }
 
     #[test]

@@ -140,6 +140,7 @@ mod tests {
     use crate::{
         adapters::{
             credentials::Credentials,
+            fakes::{DaemonInMemory, RegistryInMemory},
             registry::{RegistryClient, RegistrySettings},
         },
         code::Code,
@@ -154,7 +155,9 @@ mod tests {
     fn with<T>(project: &Project, work: impl FnOnce(&Explainer<'_>, &Prepared) -> T) -> T {
         let events = Recorder::default();
         let session = project.session(&events);
-        let services = Services::new(&session, LockPolicy::Offline);
+        let registry = RegistryInMemory::default();
+        let daemon = DaemonInMemory::beside(&registry.images);
+        let services = Services::in_memory(&session, LockPolicy::Offline, daemon, registry);
         let prepared = resolution::prepare(&session, &services).unwrap();
         let records = Records::new(
             &session,
@@ -198,6 +201,24 @@ mod tests {
                 "{file}"
             );
             assert!(explainer.lines(&new, &new).is_empty());
+        });
+    }
+
+    #[test]
+    fn a_parent_that_no_place_knows_is_told_with_what_each_place_said() {
+        let project = Project::small();
+        let (old, base) = with(&project, |_, prepared| {
+            let base = prepared.plan.stages["base"].fingerprint.clone();
+            (record(prepared, "job"), base)
+        });
+        project.write("base.txt", "other\n");
+        with(&project, |explainer, prepared| {
+            let lines = explainer.lines(&old, &record(prepared, "job"));
+            let short = base.short(TAG_DIGITS);
+            let unknown = format!("    what base {short} was made of is not known: ");
+            let said = lines[1].strip_prefix(&unknown).expect(&lines[1]);
+            let daemon = format!("the daemon does not have registry.example/small/base:{short}");
+            assert!(said.split("; ").any(|said| said == daemon), "{said}");
         });
     }
 
