@@ -27,7 +27,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) ->
     result
 }
 
-/// Tells a review, at its place, of what kept the project in `root` from being checked.
+/// Shows an error that kept the project in `root` from being checked as a comment of the review, at its place.
 pub(super) fn tell(ui: &Ui, root: &Path, format: CheckFormat, error: &Error) -> Result<(), Error> {
     let errors: Vec<Drift> = error.each().into_iter().map(Drift::of_error).collect();
     match format {
@@ -60,7 +60,7 @@ fn check(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<(
     checked.result()
 }
 
-/// What this run has warned of that is no drift.
+/// The warnings of this run that are not drift.
 fn untold(ui: &Ui, drift: &[Drift]) -> impl Iterator<Item = Defect> {
     let is_told = |warning: &Defect| {
         drift

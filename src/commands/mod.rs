@@ -28,7 +28,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
     let session = workspace::Session::open(directory, ui).inspect_err(|error| {
         if let Command::Check(arguments) = &cli.command {
             let root = workspace::find_root(directory).unwrap_or_default();
-            // Where that cannot be written either, the error itself says what matters.
+            // If this cannot be written either, the error itself says what matters.
             drop(check::tell(ui, &root, arguments.format, error));
         }
     })?;

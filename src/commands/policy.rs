@@ -2,7 +2,7 @@
 
 use crate::{cli::Locks, operations::workspace::LockPolicy};
 
-/// What the command line allows where the locks lack something.
+/// What the command line allows if an entry is missing from the locks.
 pub(super) fn policy_of(locks: Locks) -> LockPolicy {
     match locks {
         Locks { locked: true, .. } => LockPolicy::Locked,

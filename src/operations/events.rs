@@ -22,7 +22,7 @@ pub trait Events: Sync {
     fn begin(&self, name: &str) -> Box<dyn Progress + '_>;
 }
 
-/// Who follows the work on one image or source.
+/// The receiver of events of the work on one image or source.
 pub trait Progress {
     /// A step of it begins.
     fn step(&mut self, step: Step<'_>);
@@ -34,7 +34,7 @@ pub trait Progress {
     fn end(&mut self, outcome: Outcome<'_>);
 }
 
-/// Passes on how far a push or a pull has come.
+/// Reports the progress of a push or a pull.
 pub(crate) fn transferred(progress: &mut dyn Progress, transfer: Transfer, event: &TransferEvent) {
     match event {
         TransferEvent::Status(text) => progress.output(text),
@@ -61,7 +61,7 @@ pub enum Note<'a> {
     WaitingForProject,
     /// Another run installs the same packages: this one waits for its end.
     WaitingForPackages,
-    /// What a killed run had begun was completed or undone.
+    /// The changes that a killed run had begun were completed or undone.
     Recovered(&'a dyn fmt::Display),
     /// A lock file was written.
     LockWritten(&'a Path),
@@ -81,7 +81,7 @@ pub enum Note<'a> {
         /// Why the registry could not be asked; nothing where it does not have the image.
         refused: Option<&'a Error>,
     },
-    /// Nobody could say which inputs git does not have, in a CI's run.
+    /// In a CI's run, git did not say which inputs are untracked.
     UntrackedNotChecked(&'a dyn fmt::Display),
     /// The daemon has the image of a stage, made from the same inputs.
     InDaemon {
@@ -97,12 +97,12 @@ pub enum Note<'a> {
         /// Its reference.
         reference: &'a Reference,
     },
-    /// A stage was not looked at, since one that it stands on failed.
+    /// A stage was skipped because one of its parents failed.
     Skipped {
         /// The stage.
         stage: &'a str,
     },
-    /// The registry did not take a record that is too large for a label.
+    /// The registry did not accept a record that is too large for a label.
     WithoutRecord {
         /// The image.
         reference: &'a Reference,
@@ -115,7 +115,7 @@ pub enum Note<'a> {
 
 /// Something of the project's manifests or its pins.
 pub enum ManifestNote<'a> {
-    /// The manifests name several references of an image, of which the first is taken.
+    /// The manifests name several references of an image; the first is used.
     SeveralNamed {
         /// The image's name.
         image: &'a str,
@@ -178,18 +178,18 @@ pub enum Step<'a> {
         total: usize,
         /// Its text.
         text: &'a str,
-        /// Whether the builder has its result already.
+        /// Whether the builder took the step's result from its cache.
         cached: bool,
     },
     /// An external image is pulled.
     PullImage(&'a str),
-    /// A parent is pulled, since the daemon's has other layers than the registry's.
+    /// A parent is pulled, because the daemon's image has other layers than the registry's.
     PullParent,
     /// A source is made an image of the daemon.
     ImportSource(&'a str),
     /// A source is fetched, by its name or its origin.
     FetchSource(&'a str),
-    /// The checksum of a source is found out by fetching its origin.
+    /// A source is fetched to compute its checksum.
     Fetch(&'a str),
     /// Wheels are chosen for requirements.
     ChooseWheels(&'a str),
@@ -228,6 +228,6 @@ pub enum Outcome<'a> {
         /// The registry's digest.
         digest: &'a Digest,
     },
-    /// Somebody else pushed the same image meanwhile, and theirs is taken.
+    /// Somebody else pushed an image of the same inputs meanwhile; that image is used.
     Adopted(&'a Reference),
 }

@@ -109,8 +109,8 @@ pub(super) fn gitlab(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error>
     Ok(ui.document(&issues)?)
 }
 
-/// The same finding has to be the same in the next report, wherever its line is then and whatever the tags are; and no
-/// two in one report may be: those that are alike are counted in `seen`.
+/// A finding must have the same fingerprint in the next report, even if its line or the tags have changed by then. No
+/// two findings of one report may share a fingerprint: `seen` counts those that are alike.
 fn issue(
     severity: &'static str,
     folder: &Path,

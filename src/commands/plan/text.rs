@@ -33,7 +33,7 @@ pub(super) fn print(planner: &Planner<'_>, known: &Known<'_>) -> Result<(), Erro
     Ok(())
 }
 
-/// One row an image, and below it what is behind its state.
+/// One row for each image, and below it the reasons for its state.
 fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String> {
     let stages = planner.run.prepared.plan.parents_first();
     let (mut rows, mut notes) = (Vec::new(), Vec::new());
@@ -115,7 +115,7 @@ fn notes_of(known: &Known<'_>, stage: &Stage) -> Vec<String> {
     let decision = known.preview.build.get(name);
     let mut notes: Vec<String> = decision.and_then(reason).into_iter().collect();
     if let Some(push) = known.push(name) {
-        // What only a push would do is told apart from what a build would do as well.
+        // Work that only a push would do is listed separately from work that a build would do as well.
         let is_other =
             !matches!(push.decision, Decision::Unknown) && Some(&push.decision) != decision;
         let reason = reason(&push.decision).filter(|reason| is_other && !notes.contains(reason));

@@ -1,9 +1,9 @@
-//! `lock --refresh`: a revision leaves the builder's cache aside once.
+//! `lock --refresh`: the first build of a new revision does not use the builder's cache.
 //!
-//! The builder's cache on a machine may hold what the revision is to leave behind, until the first build of the image
-//! there has been made without it; from then on its steps are those of after the revision, and may be reused when
-//! another input changes. Which builds were made is remembered in the cache by builder and project; where that is lost,
-//! one more build goes without the builder's cache.
+//! The builder's cache on a machine may hold the steps that the revision is to replace, until the image has been built
+//! there once without the cache. From then on the cached steps are those of the new revision, and may be reused when
+//! another input changes. The cache of sparkpack notes these builds by builder and project; if the note is lost,
+//! one more build is made without the builder's cache.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::{
 
 /// A revision of an image, as one builder's cache knows it.
 pub(crate) struct CacheBust {
-    /// Where it is remembered that it was built; nothing where the image has no revision.
+    /// The note that it was built; `None` if the image has no revision.
     mark: Option<PathBuf>,
 }
 
@@ -46,7 +46,7 @@ impl CacheBust {
         Ok(Self { mark: Some(mark) })
     }
 
-    /// Whether a build has to do without the builder's cache.
+    /// Whether a build must not use the builder's cache.
     pub(crate) fn is_needed(&self) -> bool {
         self.mark.as_ref().is_some_and(|mark| !mark.exists())
     }

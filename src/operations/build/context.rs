@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// The Dockerfile's name in the context that is sent: no file of a project is called so.
+/// The Dockerfile's name in the context that is sent: a name that no file of a project has.
 const DOCKERFILE: &str = ".sparkpack.Dockerfile";
 
 /// What is sent to the builder.
@@ -39,7 +39,7 @@ pub(crate) struct ContextWriter<'a> {
 }
 
 impl ContextWriter<'_> {
-    /// The context of `stage`; the images that its Dockerfile names are in the daemon afterwards.
+    /// The context of `stage`. Afterwards the daemon has the images that the Dockerfile names.
     pub(crate) fn of(
         &self,
         stage: &PlatformStage,
@@ -95,7 +95,7 @@ impl ContextWriter<'_> {
         })
     }
 
-    /// A `COPY` that matches nothing is told with the reason, which the builder does not know.
+    /// The error for a `COPY` that matches nothing says why it does, which the builder does not know.
     fn refuse_unmatched(
         &self,
         image: &Image,
@@ -129,7 +129,7 @@ impl ContextWriter<'_> {
         Err(Defect::new(Code::E096, place, message).hint(hint).into())
     }
 
-    /// The Dockerfile with its images' names replaced by names under which the daemon surely has them.
+    /// The Dockerfile with each image's name replaced by a name under which the daemon has exactly that image.
     fn dockerfile(
         &self,
         inputs: &DockerfileInputs,
@@ -153,7 +153,7 @@ impl ContextWriter<'_> {
         Ok(inputs.dockerfile.substitute(&replacements))
     }
 
-    /// The reference of a stage below, on the same platform: without that platform there would be no plan.
+    /// The reference of a parent stage on the same platform, which a plan always has.
     fn parent(&self, name: &str, platform: &Platform) -> &Reference {
         let stage = &self.run.prepared.plan.stages[name];
         match stage.on(platform) {
@@ -162,7 +162,7 @@ impl ContextWriter<'_> {
         }
     }
 
-    /// The name of an external image, which the daemon then has exactly as the lock has it.
+    /// The name of an external image. Afterwards the daemon has the image with the digest in the lock.
     fn external(
         &self,
         text: &str,
@@ -203,7 +203,7 @@ impl ContextWriter<'_> {
         }
     }
 
-    /// The name of the image that holds a source; it is made once and serves every build.
+    /// The name of the image that holds a source. The image is made once and used by every build.
     fn source_image(
         &self,
         name: &str,
@@ -283,7 +283,7 @@ impl ContextWriter<'_> {
     }
 }
 
-/// What an image that holds a source is made from.
+/// The inputs of an image that holds a source.
 fn key_of_source_image(
     unpack: Unpack,
     digest: &Digest,
@@ -304,18 +304,18 @@ fn key_of_source_image(
     Digest::of_fields(fields)
 }
 
-/// How the Dockerfile that is sent differs from the one that was written, but for the images' names.
+/// How the Dockerfile that is sent differs from the one in the project, besides the images' names.
 pub(crate) struct DockerfileEdits {
     pub(crate) replacements: Vec<(std::ops::Range<usize>, String)>,
-    /// Whether the context lies in a folder, out of which a stage of its own takes it.
+    /// Whether the context is in a subfolder, from which an additional stage copies it.
     pub(crate) is_isolated: bool,
 }
 
-/// The edits in which a Dockerfile is sent to a builder.
+/// The edits that a builder with these features needs.
 pub(crate) fn dockerfile_edits(inputs: &DockerfileInputs, features: Features) -> DockerfileEdits {
     let mut replacements = Vec::new();
     if !features.skips_unneeded_stages {
-        // The context does not have the files of the stages that the target does not need.
+        // The context does not contain the files of stages that the target does not need.
         replacements.extend(inputs.resolution.without_unreached());
     }
     let isolated = Some(&inputs.resolution)
@@ -333,7 +333,7 @@ pub(crate) fn dockerfile_edits(inputs: &DockerfileInputs, features: Features) ->
     }
 }
 
-/// A source's name as a part of a repository.
+/// A source's name as a component of a repository's path.
 fn source_path(name: &str) -> String {
     let plain = |character: char| {
         if character.is_ascii_lowercase() || character.is_ascii_digit() {

@@ -1,4 +1,4 @@
-//! What a run works on: the plan, what it was made from, and the registry that its references name.
+//! What a build or a push works on: the plan, its inputs, and the registry of its references.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::{
     project::Registry,
 };
 
-/// A plan on its way to one registry's references.
+/// A plan, and the registry whose references its images get.
 pub(crate) struct Run<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) services: &'a Services<'a>,
@@ -23,7 +23,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// What decisions on `targets` are made from.
+    /// The input of the decisions on `targets`, besides the answers of destinations.
     pub(crate) fn asked<'b>(&'b self, targets: &'b [String]) -> Asked<'b> {
         Asked {
             plan: &self.prepared.plan,
@@ -32,7 +32,7 @@ impl Run<'_> {
         }
     }
 
-    /// What a destination says of the targets and, where they are missing, of what they stand on, side by side.
+    /// Looks up the targets in a destination, and the parents of those that are missing, several at once.
     ///
     /// # Errors
     /// It cannot be asked.
@@ -52,7 +52,7 @@ impl Run<'_> {
         }
     }
 
-    /// What a destination has of these stages, side by side.
+    /// Looks up these stages in a destination, several at once.
     ///
     /// # Errors
     /// It cannot be asked.
@@ -66,11 +66,11 @@ impl Run<'_> {
     {
         let names: Vec<String> = names.into_iter().collect();
         let found = side_by_side(&names, &|name: &String| {
-            // Of a stage for several platforms nothing is made yet: one of its images stands for all.
+            // Stages for several platforms cannot be built yet: the image of one platform stands for all.
             let stage = self.prepared.plan.stages[name].first();
             destination.find(stage.reference(self.registry), &stage.platform)
         });
-        // A destination that fails fails for all: it is told once.
+        // A destination that fails for one stage fails for all: the error is reported once.
         let found: Vec<Option<I>> = found.into_iter().collect::<Result<_, _>>()?;
         Ok(names.into_iter().zip(found).collect())
     }

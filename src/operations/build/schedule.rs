@@ -1,4 +1,4 @@
-//! Runs work on stages: parents first, siblings at the same time, a failure stops only what stands on it.
+//! Runs work on stages: parents first, siblings at the same time. A failure stops only the stage's descendants.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -16,12 +16,12 @@ use crate::{
     plan::{Plan, PlatformStage, order::Order},
 };
 
-/// What is done with a stage, given the results of the stages that it stands on.
+/// The work on a stage, given the results of its parents.
 pub(crate) type Work<'a, T> =
     dyn Fn(&PlatformStage, &BTreeMap<String, T>) -> Result<T, Error> + Sync + 'a;
 
-/// Runs `work` on each of `names`; it is handed the results of those that the stage stands on. A daemon or a registry is
-/// given no more than [`AT_ONCE`] of them at the same time: a project may have a thousand jobs on one parent.
+/// Runs `work` on each of `names`, with the results of the stage's parents. At most [`AT_ONCE`] run at the same time: a
+/// project may have a thousand jobs on one parent, which neither a daemon nor a registry could take at once.
 ///
 /// # Errors
 /// Those of the work, all of them.

@@ -1,4 +1,4 @@
-//! Looks a stage up in the daemon, and builds it where it is not there as it should be.
+//! Looks a stage up in the daemon, and builds it if it is missing or was made from something else.
 
 use std::collections::BTreeMap;
 
@@ -38,12 +38,12 @@ use crate::{
 pub(crate) struct StageBuilder<'a> {
     run: &'a Run<'a>,
     contexts: ContextWriter<'a>,
-    /// What the daemon had when decisions were made.
+    /// What the daemon answered when the decisions were made.
     answers: Answers,
 }
 
 impl<'a> StageBuilder<'a> {
-    /// `answers` are what the daemon said of stages a moment ago.
+    /// `answers` are the daemon's answers about stages, given a moment ago.
     pub(crate) fn new(run: &'a Run<'a>, packer: &'a Packer<'a>, answers: Answers) -> Self {
         Self {
             run,
@@ -52,7 +52,7 @@ impl<'a> StageBuilder<'a> {
         }
     }
 
-    /// Makes `stage`; `below` has what its parents have become in this run.
+    /// Makes `stage`; `below` has the results of its parents in this run.
     pub(crate) fn make(
         &self,
         stage: &PlatformStage,
@@ -71,7 +71,7 @@ impl<'a> StageBuilder<'a> {
         below: &BTreeMap<String, BuiltImage>,
     ) -> Result<BuiltImage, Error> {
         let reference = stage.reference(self.run.registry);
-        // What was said a moment ago holds as long as nothing was built in between.
+        // The earlier answer is valid as long as nothing was built in between.
         let is_fresh = below.values().all(|made| made.action == Action::Reused);
         let found = match self.answers.get(&stage.name).filter(|_| is_fresh) {
             Some(found) => found.clone(),
@@ -166,7 +166,7 @@ impl<'a> StageBuilder<'a> {
                 stage.fingerprint.hex().to_owned(),
             ),
         ]);
-        // An empty label hides one that the parent may have.
+        // An empty label overrides the parent's label, if it has one.
         let (record, digest) = match stage.record.label() {
             Some(record) => (record, String::new()),
             None => (
@@ -185,7 +185,7 @@ fn not_from_files(stage: &PlatformStage) -> Error {
     NotYet::FilesAlone { image }.into()
 }
 
-/// What only BuildKit knows is refused before the first step, not after the tenth.
+/// Instructions that need BuildKit are refused before the first step, not at the tenth.
 fn refuse_what_the_builder_lacks(
     builder: &dyn Builder,
     inputs: &DockerfileInputs,

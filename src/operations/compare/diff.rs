@@ -10,7 +10,7 @@ use crate::{
     project::Registry,
 };
 
-/// Two images, and the lines that say what makes them differ; none where both were made from the same inputs.
+/// Two images, and the lines that say how they differ; none if both were made from the same inputs.
 pub(crate) struct Differences {
     pub(crate) old: FoundRecord,
     pub(crate) new: FoundRecord,
@@ -50,7 +50,7 @@ pub(crate) fn diff(
     Ok(Differences { old, new, lines })
 }
 
-/// The images that a text may mean, the likeliest first.
+/// The images that an argument may refer to, the likeliest first.
 fn queries(session: &Session<'_>, prefix: &str, text: &str) -> Result<Vec<RecordQuery>, Error> {
     let project = &session.project;
     if is_tag(text) {

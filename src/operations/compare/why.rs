@@ -1,4 +1,4 @@
-//! `sparkpack why`: the image of this checkout, and the one that is in use or that somebody names.
+//! `sparkpack why`: compares the image of this checkout with the one in use, or with one that the user names.
 
 use crate::{
     error::{Comparing, Error, UsageError},
@@ -25,14 +25,14 @@ pub(crate) enum Against<'a> {
     Reference(&'a str),
 }
 
-/// What has named the image that is compared with.
+/// Where the reference of the other image comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NamedBy {
     /// A person, by this text.
     Person(String),
     /// The manifests.
     Manifests,
-    /// The manifests, by naming an image that stands on it.
+    /// The manifests, which name a descendant of it.
     ManifestsAbove,
 }
 
@@ -45,16 +45,16 @@ pub(crate) struct Why {
 
 /// How the other image differs.
 pub(crate) enum WhyAnswer {
-    /// It has the tag of this checkout: there was nothing to look up.
+    /// It has the tag of this checkout, so nothing was looked up.
     SameTag(NamedBy),
-    /// It was made from other inputs, as these lines say; or, where there are none, from the same.
+    /// It was made from other inputs, which these lines list; or from the same inputs, if there are no lines.
     Compared {
         old: Box<FoundRecord>,
         lines: Vec<String>,
     },
 }
 
-/// Compares the image `name` of this checkout with another.
+/// Compares the image `name` of this checkout with another image.
 pub(crate) fn why(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -97,7 +97,7 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// The image that is compared with, and what names it.
+    /// The other image, and where its reference comes from.
     fn query(&self, stage: &Stage, against: Against<'_>) -> Result<(RecordQuery, NamedBy), Error> {
         let (project, name) = (&self.session.project, &stage.name);
         let named = match against {
@@ -130,7 +130,7 @@ impl Comparison<'_> {
         Ok((below, NamedBy::ManifestsAbove))
     }
 
-    /// What the manifests name: the first, where they do not agree.
+    /// The reference in the manifests; the first one if they name several.
     fn named(&self, image: &str, named: &[Named]) -> Option<Reference> {
         let is_built = |named: &&Named| {
             let tag = named.reference.tag.as_deref();
@@ -154,7 +154,7 @@ impl Comparison<'_> {
         several.first().map(|(reference, _)| (*reference).clone())
     }
 
-    /// A stage that no manifest names, as it is below an image that one does.
+    /// A stage that no manifest names, as a parent of an image that a manifest names.
     fn below(&self, stage: &Stage, named: &[Named]) -> Option<RecordQuery> {
         let plan = &self.prepared.plan;
         for name in plan.order.iter().rev() {
@@ -178,7 +178,7 @@ impl Comparison<'_> {
         None
     }
 
-    /// The fingerprint that a stage had below the image of a record.
+    /// The fingerprint that a stage had when it was a parent of the image of a record.
     fn parent_in(&self, record: &Record, stage: &str, prefix: &str) -> Option<Digest> {
         let parents: Vec<(&str, Digest)> = record
             .rows()

@@ -26,7 +26,7 @@ use crate::{
 /// The version of the document.
 const VERSION: u32 = 2;
 
-/// What became of one image that was looked at.
+/// The result for one image of the run.
 pub(crate) struct ImageResult {
     pub(crate) name: String,
     pub(crate) reference: Reference,
@@ -45,7 +45,7 @@ pub(crate) enum Action {
     Built,
     /// The daemon had it.
     Reused,
-    /// The registry had it, made from the same inputs by whomever.
+    /// The registry had it already, made from the same inputs by anybody.
     Adopted,
     /// It was not needed, or not meant.
     Skipped,
@@ -86,7 +86,7 @@ struct ImagesDocument<'a> {
     images: Vec<ListedImage<'a>>,
 }
 
-/// What the checkout stands on: input of nothing, for who wants to find the way back.
+/// The commit of the checkout: no input of any image, but it leads back to the source.
 #[derive(Serialize)]
 struct Checkout {
     commit: String,
@@ -107,7 +107,7 @@ struct ListedImage<'a> {
     size: Size,
 }
 
-/// Writes the document, where it says something new.
+/// Writes the document if its content has changed.
 pub(crate) fn write_images_json(
     session: &Session<'_>,
     prepared: &Prepared,
@@ -154,7 +154,7 @@ fn image<'a>(
     }
 }
 
-/// The commit of the checkout. What sparkpack itself writes behind an image does not make it another source.
+/// The commit of the checkout. Files that sparkpack itself writes after a build do not count as local changes.
 fn source(session: &Session<'_>) -> Option<Checkout> {
     let source = git::source(&session.project.root).ok()?;
     let ours = if source.modified.is_empty() {
@@ -169,7 +169,7 @@ fn source(session: &Session<'_>) -> Option<Checkout> {
     })
 }
 
-/// The files that name images and are input of none, without links above them.
+/// The files that name images and are inputs of none, with the links in their folders resolved.
 fn naming_images(session: &Session<'_>) -> BTreeSet<PathBuf> {
     let project = &session.project;
     let globs = project.manifests.values().flatten();

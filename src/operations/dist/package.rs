@@ -1,5 +1,5 @@
 //! Packs a job: its code into `jobs.zip`, its pure packages into `libs.zip`, those with native code into
-//! `site-packages/`. Installed packages are kept in the cache by what they were installed from.
+//! `site-packages/`. Installed packages are kept in the cache by the wheels that they are from.
 
 use std::{
     collections::BTreeMap,
@@ -38,11 +38,11 @@ pub(crate) struct Packer<'a> {
     session: &'a Session<'a>,
     services: &'a Services<'a>,
     packed: Mutex<BTreeMap<(String, Platform), Packed>>,
-    /// The `dist` folders that were packed, with what they were packed from.
+    /// The `dist` folders that were packed, each with the digest of its inputs.
     keys: Mutex<BTreeMap<PathBuf, Digest>>,
 }
 
-/// What lies in a `dist` folder, with paths below it.
+/// The files of a `dist` folder, with paths relative to it.
 #[derive(Clone)]
 pub(crate) struct Packed {
     main: Entry,
@@ -52,7 +52,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Everything, as it lies in the build context.
+    /// All files, with their paths in the build context.
     pub(crate) fn entries(self) -> Vec<Entry> {
         let mut entries = vec![self.main, self.jobs, self.libs];
         entries.extend(self.site_packages);
@@ -108,7 +108,7 @@ impl<'a> Packer<'a> {
         Ok(folders)
     }
 
-    /// Packs those of `images` that are jobs and whose `dist` is not what it was after it was packed from the same.
+    /// Packs those of `images` that are jobs, unless their `dist` was packed from the same inputs and has not changed.
     pub(crate) fn pack_images(&self, images: &[String], prepared: &Prepared) -> Result<(), Error> {
         for name in images {
             let stage = prepared.plan.stages.get(name);
@@ -145,7 +145,7 @@ impl<'a> Packer<'a> {
         Ok(Some(packed))
     }
 
-    /// Whether `dist` holds what would be packed; changed bytes below `site-packages` are left to `sparkpack package`.
+    /// Whether `dist` already holds the result. Only `sparkpack package` notices changed bytes below `site-packages`.
     fn is_packed(&self, stage: &PlatformStage) -> bool {
         let (Some(package), Some(sources)) = (&stage.image.package, &stage.inputs.package) else {
             return false;
@@ -155,7 +155,7 @@ impl<'a> Packer<'a> {
         digest_cache::open(&digest_cache::file_for(&self.session.cache, &dist)).confirm(&key)
     }
 
-    /// Remembers what lies in the `dist` folders that were packed in this run, so that the next need not look at it.
+    /// Notes the state of the `dist` folders that were packed in this run, so that the next run need not read them.
     pub(crate) fn remember(&self) {
         for (dist, key) in self
             .keys
@@ -176,7 +176,7 @@ impl<'a> Packer<'a> {
     }
 
     fn packed(&self) -> MutexGuard<'_, BTreeMap<(String, Platform), Packed>> {
-        // What a thread that panicked has put in is whole.
+        // An entry that a panicked thread has inserted is complete.
         self.packed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -211,7 +211,7 @@ impl<'a> Packer<'a> {
         })
     }
 
-    /// Installed packages of an image that is no job, below `site-packages/`.
+    /// The installed packages, below `site-packages/`, of an image that is not a job.
     pub(crate) fn site_packages(
         &self,
         stage: &PlatformStage,
@@ -228,7 +228,7 @@ impl<'a> Packer<'a> {
             .collect())
     }
 
-    /// The files of installed wheels, from the cache where they are there unharmed.
+    /// The files of installed wheels; taken from the cache if they are there undamaged.
     fn installed(
         &self,
         wheels: &[LockedWheel],
@@ -265,13 +265,13 @@ impl<'a> Packer<'a> {
         Ok(installed)
     }
 
-    /// Lets `dist` hold an archive of `entries`; a symbolic link has been resolved before.
+    /// Writes an archive of `entries` into `dist`. Symbolic links are resolved already.
     ///
     /// The same entries give the same bytes: where the file already has the digest that they had the last time, they
     /// need not be compressed again.
     fn write_zip(&self, dist: &Path, name: &str, entries: &[Entry]) -> Result<Entry, Error> {
         let file = dist.join(name);
-        // Another way to write archives needs another number here.
+        // A change of the archives' format needs another number here.
         let listing = Digest::of(format!("archive 1\n{}", listing_of(entries)).as_bytes());
         let remembered = self.session.cache.entry(CacheKind::Archives, listing.hex());
         let kept = digest_cache::file_for(&self.session.cache, &file);
@@ -296,7 +296,7 @@ impl<'a> Packer<'a> {
         Ok(entry)
     }
 
-    /// Lets `site-packages` hold these files and no others.
+    /// Makes `site-packages` contain these files and no others.
     fn write_site_packages(&self, package: &Package, entries: &[Entry]) -> Result<(), Error> {
         let folder = self.session.dist().job(package).join("site-packages");
         let kept = digest_cache::file_for(&self.session.cache, &folder);

@@ -1,4 +1,4 @@
-//! Manifests that an earlier run has found in order: what has not changed since is not read again.
+//! Manifests without findings in an earlier run: those that have not changed since are not read again.
 //!
 //! As in the stat cache, what was found counts only if the file was clearly older than the run that read it, and looks
 //! the same now.
@@ -16,13 +16,13 @@ use crate::{
 /// Whether a manifest is in order.
 pub(crate) struct CacheKey {
     file: String,
-    /// As the file is now; nothing where that cannot be said.
+    /// The file's identity now; `None` if the file system does not tell it.
     identity: Option<FileIdentity>,
     digest: Digest,
 }
 
 impl CacheKey {
-    /// Of a file of the project, with all else that the answer depends on.
+    /// The key of a file of the project: its identity, and everything else that the result depends on.
     pub(crate) fn new(session: &Session<'_>, file: &str, digest: &Digest) -> Self {
         Self {
             file: file.to_owned(),
@@ -41,7 +41,7 @@ fn hex(identity: &FileIdentity) -> String {
     hex::encode(identity.bytes())
 }
 
-/// Whether a manifest has been in order once and is as it was then, whatever it had to name.
+/// Whether a manifest is unchanged since a run without findings, whatever references it had to name then.
 pub(crate) fn has(session: &Session<'_>, file: &str) -> bool {
     let Some(cached) = session.manifest_cache().get(file) else {
         return false;
@@ -50,7 +50,7 @@ pub(crate) fn has(session: &Session<'_>, file: &str) -> bool {
     identity.is_some_and(|identity| hex(&identity) == cached.identity)
 }
 
-/// What an earlier run said of a manifest that is in order.
+/// The result of an earlier run for a manifest without findings.
 pub(crate) fn find(cache: &ManifestCache, key: &CacheKey) -> Option<Examined> {
     let cached = cache.get(&key.file)?;
     let is_same = key.digest == cached.key
@@ -74,7 +74,7 @@ pub(crate) fn find(cache: &ManifestCache, key: &CacheKey) -> Option<Examined> {
     })
 }
 
-/// Notes what the next run need not read, if the manifest is in order.
+/// Notes the result for the next run, if the manifest has no findings.
 pub(crate) fn learn(cache: &ManifestCache, key: CacheKey, examined: &Examined) {
     let is_in_order = examined.rewritten.text.is_none()
         && examined.rewritten.pending.is_empty()

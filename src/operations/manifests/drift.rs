@@ -1,4 +1,4 @@
-//! Where manifests do not name what this checkout stands for.
+//! The places at which manifests do not name the images of this checkout.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// One place that names what this checkout does not stand for, or what keeps it from being known.
+/// One place that does not name this checkout's image, or an error that keeps this from being known.
 pub(crate) struct Drift {
     pub(crate) code: Code,
     pub(crate) place: Place,
@@ -37,7 +37,7 @@ impl Drift {
         }
     }
 
-    /// What kept the manifests from being checked. What has no place of its own is at the beginning of the configuration.
+    /// An error that kept the manifests from being checked; without a place it is shown at the configuration's start.
     pub(crate) fn of_error(error: &Error) -> Self {
         match error {
             Error::Defect(defect) => Self::of_defect(defect),
@@ -52,7 +52,7 @@ impl Drift {
         }
     }
 
-    /// All that manifests have, in the order of the files and of their text.
+    /// The drift of all manifests, in the order of the files and of their text.
     pub(crate) fn of_all(examined: &[Arc<Examined>]) -> Vec<Self> {
         let mut all = Vec::new();
         for file in examined {

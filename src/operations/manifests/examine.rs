@@ -32,12 +32,12 @@ use crate::{
     yaml::{self, ImagePlace, LeftAlone, Located, PlaceRules, on_all_cores},
 };
 
-/// The manifests of a scope; each is read where somebody needs to know what it says.
+/// The manifests of a scope; each is read when its content is first needed.
 pub(crate) struct Manifests<'s> {
     session: &'s Session<'s>,
     rules: PlaceRules<'s>,
     files: Vec<File<'s>>,
-    /// Somebody wants to see what is left alone, which the cache does not hold.
+    /// Places that are left alone are wanted too; the cache does not have them.
     is_full: bool,
 }
 
@@ -46,12 +46,12 @@ struct File<'s> {
     name: &'s str,
     /// The name of its registry in the configuration.
     registry: &'s str,
-    /// The consent to change the value of an anchor wherever it is used.
+    /// Whether the value of an anchor may change at all places that use it.
     may_share: bool,
     known: Mutex<Known>,
 }
 
-/// What this run knows of a file; it is read again only if it may have changed since.
+/// What this run knows of a file. The file is read again only if it may have changed since.
 #[derive(Default)]
 struct Known {
     read: Option<Arc<Read>>,
@@ -337,7 +337,8 @@ pub(crate) fn say_skipped(session: &Session<'_>, examined: &[Arc<Examined>]) {
     }
 }
 
-/// Makes the changes: in all files and the one `beside` them, or in none. Says what has changed, and whether anything has.
+/// Writes the changes: to all files and the one `beside` them, or to none. Reports each change as an event; returns
+/// whether there were any.
 pub(crate) fn write(
     session: &Session<'_>,
     examined: &[Arc<Examined>],

@@ -42,7 +42,7 @@ struct Moved {
 }
 
 impl NewPins {
-    /// What `rows` make of the pins, which all must have arrived in `registry`.
+    /// The new pins after the push of `rows`, which `registry` must all have.
     pub(crate) fn of_push(
         session: &Session<'_>,
         prepared: &Prepared,
@@ -50,7 +50,7 @@ impl NewPins {
         rows: &[ImageResult],
         manifests: &Manifests<'_>,
     ) -> Result<Self, Error> {
-        // With tags alone, a push of a clean checkout must leave it clean.
+        // If the manifests hold tags alone, a push of a clean checkout must leave it clean.
         if session.project.pin == PinMode::Tag {
             return Ok(Self::default());
         }
@@ -112,7 +112,7 @@ impl NewPins {
     }
 }
 
-/// Pins what arrived; the image, where it was pinned to another digest.
+/// Pins a pushed image; returns it if it was pinned to another digest.
 fn set(pins: &mut Pins, registry: &str, stage: &Stage, row: &ImageResult) -> Option<Moved> {
     let new = row.digest.as_ref()?;
     let platforms = stage.each_platform();

@@ -1,4 +1,4 @@
-//! What a build, and a push, would come to: the decisions that they carry out, and nothing more.
+//! What a build and a push would do: the same decisions that they carry out, and nothing more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,9 +18,9 @@ use crate::{
 pub(crate) struct Preview {
     /// What a build would do for each image that it would look at.
     pub(crate) build: BTreeMap<String, Decision>,
-    /// What a push would do for each image that it would look at; nothing where the registry was not asked.
+    /// What a push would do for each image that it would look at; `None` if the registry was not asked.
     pub(crate) push: Option<BTreeMap<String, PushPreview>>,
-    /// Why the daemon was not asked, where it was not.
+    /// Why the daemon was not asked; `None` if it was.
     pub(crate) daemon: Option<Error>,
 }
 
@@ -31,8 +31,8 @@ pub(crate) struct PushPreview {
     pub(crate) digest: Option<Digest>,
 }
 
-/// What a build of `targets` would do by what the daemon has, or, where that does not answer, by what the manifests name;
-/// and what a push would do, where the registry may be asked.
+/// What a build of `targets` would do, by the daemon's images or, if it does not answer, by the manifests' references.
+/// Also what a push would do, if the registry may be asked.
 ///
 /// # Errors
 /// A manifest cannot be read, or the registry cannot be asked.
@@ -71,7 +71,7 @@ fn of_push(
     let missing = there.iter().filter(|(_, image)| image.is_none());
     let missing: BTreeSet<String> = missing.map(|(name, _)| name.clone()).collect();
     let in_daemon = daemon.map(|daemon| run.ask::<ImageInfo>(missing, daemon));
-    // A daemon that stops answering leaves open what it has.
+    // If the daemon stops answering, the state of its images stays unknown.
     let in_daemon = in_daemon.and_then(Result::ok).unwrap_or_default();
     let needed = asked.needed(&in_registry);
     let decisions = asked.for_registry(&in_registry, &in_daemon).into_iter();
@@ -88,7 +88,7 @@ fn of_push(
         .collect())
 }
 
-/// What a build would do if everything that the manifests name was made.
+/// What a build would do if the daemon had every image that the manifests name.
 fn by_manifests(
     run: &Run<'_>,
     targets: &[String],

@@ -1,9 +1,9 @@
-//! Gives a registry the stages that it lacks, parents first.
+//! Pushes the stages that a registry does not have, parents first.
 //!
 //! A registry does not protect a tag, so an image goes there under a staging tag first, `TAG-IMAGE ID`, and its
-//! manifest gets the tag only where nobody else's has it; afterwards the tag is read back. Who was too late adopts
-//! the image that won, and both stay pullable. A record that is too large for a label is put beside the image before the
-//! image has its tag: who finds the tag finds what it was made of.
+//! manifest gets the tag only if no other image has it. Afterwards the tag is read back. A push that was too late uses
+//! the other image, and both stay pullable. A record that is too large for a label is pushed before the image gets its
+//! tag, so that whoever finds the tag finds the record too.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// How often a push is begun whose tag in the daemon another push takes away.
+/// How often a push is retried after another push has removed its tag from the daemon.
 const PUSH_ATTEMPTS: u32 = 5;
 
 /// An image as the registry has it.
@@ -32,7 +32,7 @@ const PUSH_ATTEMPTS: u32 = 5;
 pub(crate) struct Pushed {
     reference: Reference,
     pub(crate) image: RegistryImage,
-    /// What the daemon had of it; nothing where the registry's was adopted.
+    /// The daemon's image; `None` if the registry's image was adopted.
     pub(crate) made: Option<BuiltImage>,
 }
 
@@ -55,7 +55,7 @@ impl Pushed {
     }
 }
 
-/// What the registry has of stages, by their names.
+/// The registry's images of stages, by the stages' names.
 pub(crate) type InRegistry = BTreeMap<String, Option<RegistryImage>>;
 
 /// The answers that decisions are made from.
@@ -106,7 +106,7 @@ impl Pusher<'_> {
         })
     }
 
-    /// Takes what the registry has of a stage, or makes and sends it; `below` has what became of its parents.
+    /// Adopts the registry's image of a stage, or builds and pushes it; `below` has the results of its parents.
     pub(crate) fn push(
         &self,
         stage: &PlatformStage,
@@ -115,7 +115,7 @@ impl Pusher<'_> {
     ) -> Result<Pushed, Error> {
         let reference = stage.reference(self.run.registry).clone();
         if let Some(image) = there {
-            // Who may not write there can still adopt what is there.
+            // A user without the right to push can still adopt the image.
             if let Err(error) = provenance::push_beside(self.run.services, stage, image, &reference)
             {
                 self.without_record(&reference, &error);
@@ -140,7 +140,7 @@ impl Pusher<'_> {
         self.send(stage, &made)
     }
 
-    /// Lets the daemon have a parent exactly as the registry has it, so that its children stand on that.
+    /// Gives the daemon a parent with the registry's layers, so that its children are built on those.
     fn align(&self, name: &str, pushed: &Pushed) -> Result<BuiltImage, Error> {
         let daemon = self.run.services.daemon()?;
         let local = daemon.inspect(&pushed.reference.to_string())?;
@@ -169,7 +169,7 @@ impl Pusher<'_> {
         Ok(made(pushed.image.info.clone()))
     }
 
-    /// Pushes an image under `own`, a tag that the daemon has only meanwhile.
+    /// Pushes an image under `own`, a tag that the daemon has only during the push.
     fn send_as(
         &self,
         made: &BuiltImage,
@@ -183,7 +183,7 @@ impl Pusher<'_> {
             let sent = daemon.push(own, &registry_auth, &mut |event| {
                 transferred(progress, Transfer::Pushed, &event);
             });
-            // Another push of the same image on this daemon may have taken the tag away under our hands.
+            // Another push of the same image through this daemon may have removed the tag meanwhile.
             let is_gone = sent.is_err() && daemon.inspect(&own.to_string())?.is_none();
             if is_gone && attempt < PUSH_ATTEMPTS {
                 continue;
@@ -196,7 +196,7 @@ impl Pusher<'_> {
         Ok(())
     }
 
-    /// Sends an image under a name of its own, then gives it the tag unless somebody was faster.
+    /// Pushes an image under a staging tag, then gives it its tag unless another push was faster.
     fn send(&self, stage: &PlatformStage, made: &BuiltImage) -> Result<Pushed, Error> {
         let tags = self.tags(stage)?;
         let mut progress = self.run.session.events.begin(&stage.name);
@@ -206,7 +206,7 @@ impl Pusher<'_> {
         self.send_as(made, &own, progress.as_mut())?;
         let image = tags.read_back(&own)?;
         match provenance::push_beside(self.run.services, stage, &image, &made.reference) {
-            // A registry that takes no artifacts can still have the image.
+            // A registry that accepts no artifacts can still have the image.
             Err(error @ Error::Registry(RegistryError::Refused { .. })) => {
                 self.without_record(&made.reference, &error);
             }
@@ -233,7 +233,7 @@ impl Pusher<'_> {
     }
 }
 
-/// The tag that is only this image's: nobody else's bytes have its ID.
+/// The staging tag of an image: it contains the image ID, so that no other image has it.
 fn staging_tag(made: &BuiltImage) -> Reference {
     let tag = made.reference.tag.as_deref().unwrap_or_default();
     made.reference

@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// What of `scope` the registries do not have, or have otherwise: `W109`.
+/// The images of `scope` that the registries do not have, or have with another digest: `W109`.
 pub(crate) fn verify(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -77,13 +77,13 @@ struct ExpectedTag<'a> {
 struct Verifier<'a> {
     services: &'a Services<'a>,
     pins: &'a Pins,
-    /// What was asked before: several manifests may name one image.
+    /// The answers so far: several manifests may name one image.
     answers: BTreeMap<Reference, Option<Digest>>,
     defects: Vec<Defect>,
 }
 
 impl Verifier<'_> {
-    /// Whether the registry still has the digest of a line.
+    /// Whether the registry still has the digest of a pin.
     fn pin(&mut self, pin: &Pin, wanted: Option<&ExpectedTag<'_>>) -> Result<(), Error> {
         let pinned = pin.repository.with_digest(&pin.digest);
         let Some(place) = pin.place.clone() else {
@@ -108,7 +108,7 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Whether the registry has what a manifest names, if that is what it should name.
+    /// Whether the registry has the image that a manifest names, if it names the right one.
     fn named(
         &mut self,
         registry: &str,
@@ -169,7 +169,7 @@ impl Verifier<'_> {
         }
     }
 
-    /// The digest that a reference has in the registry; nothing where there is none.
+    /// The digest of a reference in the registry; `None` if the registry does not have it.
     fn digest(&mut self, reference: &Reference) -> Result<Option<Digest>, Error> {
         let entry = match self.answers.entry(reference.clone()) {
             Entry::Occupied(known) => return Ok(known.get().clone()),
@@ -179,7 +179,7 @@ impl Verifier<'_> {
         let digest = match registry.presence(reference) {
             Ok(Presence::Absent) => None,
             Ok(Presence::There(Some(digest))) => Some(digest),
-            // Some do not name the digest, some do not allow a HEAD.
+            // Some registries send no digest, some do not allow HEAD requests.
             Ok(Presence::There(None))
             | Err(RegistryError::Denied { .. } | RegistryError::Refused { .. }) => {
                 registry.digest(reference)?

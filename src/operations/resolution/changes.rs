@@ -1,4 +1,4 @@
-//! What moved between two states of the locks, one line an entry.
+//! What changed between two states of the locks, one line for each entry.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
 /// What an entry was that was not there.
 const NEW: &str = "not locked before";
 
-/// The lines for all entries that differ; none for what is only written in another order.
+/// The lines for all entries that differ; another order of the entries is no difference.
 pub(crate) fn lock_changes(old: &LockFiles, new: &LockFiles) -> Vec<String> {
     let (left, right) = (&old.lock, &new.lock);
     let mut lines = entries(("chain ", NEW), &left.chains, &right.chains, Chain);

@@ -1,4 +1,4 @@
-//! What new locks retag, and why: every image whose record they change.
+//! Which images new locks retag, and why: every image whose record changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::{
 pub(crate) struct Before {
     /// Nothing where no image had a tag.
     plan: Option<Plan>,
-    /// The images that had none, since the locks lacked something of them or of what they stand on.
+    /// The images that had no tag, because an input of theirs or of a parent was missing from the locks.
     unlocked: BTreeSet<String>,
 }
 
@@ -70,7 +70,7 @@ impl Before {
     }
 }
 
-/// A lock in which nothing is missing, and the images for which something was made up.
+/// A lock without missing entries, and the images for which entries were made up.
 fn filled(
     session: &Session<'_>,
     inputs: &Inputs,
@@ -147,7 +147,7 @@ impl Impact {
     }
 }
 
-/// What the records of a stage differ in, on whatever platform, each once.
+/// The differences between the records of a stage on all its platforms, each once.
 fn reasons(old: &Stage, new: &Stage) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     for stage in &new.platforms {

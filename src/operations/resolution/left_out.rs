@@ -1,4 +1,4 @@
-//! What lies in the folders of images and is no input of them.
+//! The paths in the folders of images that are no inputs of the images.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// What is no input of `targets` and of what they stand on, by image, each path with the rule that says so.
+/// The paths that are no inputs of `targets` and their parents, by image, each with the rule that leaves it out.
 pub(crate) fn left_out(
     session: &Session<'_>,
     prepared: &Prepared,

@@ -36,7 +36,7 @@ pub(crate) fn beside(requirements: &ImageRequirements) -> Option<PathBuf> {
 }
 
 impl LockFiles {
-    /// `lock`, and those beside requirements files that are there.
+    /// `lock`, and the locks beside requirements files that exist.
     pub(crate) fn read(session: &Session<'_>, lock: Lock, inputs: &Inputs) -> Result<Self, Error> {
         let root = &session.project.root;
         let mut files = BTreeMap::new();
@@ -59,7 +59,7 @@ impl LockFiles {
         })
     }
 
-    /// Writes those that differ from `old`: all of them or, where one cannot be written, none.
+    /// Writes the files that differ from `old`: all of them or, if one cannot be written, none.
     pub(crate) fn write(&self, session: &Session<'_>, old: &Self) -> Result<(), Error> {
         let root = &session.project.root;
         let mut changed = Vec::new();
@@ -89,7 +89,7 @@ impl LockFiles {
         Ok(())
     }
 
-    /// Drops what nothing in the project uses any more.
+    /// Drops the entries that nothing in the project uses any more.
     pub(crate) fn drop_unused(&mut self, project: &Project, inputs: &Inputs) {
         let used = Used::of(project, inputs);
         let lock = &mut self.lock;
@@ -117,7 +117,7 @@ impl LockFiles {
     }
 }
 
-/// The new text of a lock file, in the place of what it holds now, which must still mean what was read.
+/// Replaces a lock file by a new text, if its present text still means what was read.
 fn replacement(
     root: &Path,
     file: &Path,

@@ -1,4 +1,4 @@
-//! What the locks lack and the outside knows: digests of external images, checksums of sources.
+//! Looks up entries that are missing from the locks: digests of external images, checksums of sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ pub(crate) struct Lookup<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) services: &'a Services<'a>,
     pub(crate) inputs: &'a Inputs,
-    /// As it was before anything was taken out to be looked up again.
+    /// The lock before entries were removed to be looked up again.
     pub(crate) before: &'a Lock,
 }
 
@@ -46,7 +46,7 @@ impl Lookup<'_> {
                 }) => {
                     let is_index = !known.values().any(|manifest| manifest == digest);
                     let is_whole = platforms.iter().all(|used| known.contains_key(*used));
-                    // Of an index that was never looked into nothing is known, and nothing is needed.
+                    // The platforms of an index that was never read are unknown, and not needed.
                     let is_known = known.is_empty() || !is_index || is_whole;
                     if !is_known && self.services.policy() == LockPolicy::Update {
                         let pinned = reference(text)?.repository.with_digest(digest);
@@ -63,7 +63,7 @@ impl Lookup<'_> {
     }
 
     /// The registry's digest of an image; where the registry does not have it or cannot be reached, the daemon's image
-    /// ID. Nothing where it would have to be looked up and may not.
+    /// ID. `None` if it would have to be looked up and the policy forbids it.
     fn image(
         &self,
         text: &str,
@@ -97,7 +97,7 @@ impl Lookup<'_> {
             Some(LockedImage::Registry { .. })
         );
         if had_it {
-            // That this machine has an image of that name is no reason to lock out all others.
+            // An image ID in the lock would keep all other machines from building.
             return Err(refused.unwrap_or_else(|| unexpected(text, ImageProblem::Gone)));
         }
         self.local(text, refused).map(Some)

@@ -52,7 +52,7 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
     })
 }
 
-/// The inputs and the wheels of all images, for who only packs: nothing but wheels is looked up.
+/// The inputs and the wheels of all images, for `package`: nothing but wheels is looked up.
 pub(crate) fn inputs_and_wheels(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -75,7 +75,7 @@ pub(crate) fn inputs_and_wheels(
     Ok((inputs, wheels))
 }
 
-/// Writes what became more complete, without what nothing uses any more; or refuses to.
+/// Writes the locks that have new entries, without entries that nothing uses; or refuses to, by the policy.
 fn keep(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -133,7 +133,7 @@ pub(crate) struct Resolver<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) services: &'a Services<'a>,
     pub(crate) inputs: &'a Inputs,
-    /// The lock before anything was taken out of it to be looked up again.
+    /// The lock before entries were removed to be looked up again.
     pub(crate) before: &'a Lock,
     /// The packages whose newest version is wanted.
     pub(crate) upgraded: &'a BTreeSet<String>,
@@ -206,7 +206,7 @@ impl ResolvedLocks {
 }
 
 impl LockPolicy {
-    /// What stops a plan; of what is missing, with the reason why it was not looked up.
+    /// The error of a plan; for a missing entry with the reason why it was not looked up.
     fn explain(self, error: impl Into<PlanError>) -> Error {
         match error.into() {
             PlanError::Unlocked(unlocked) => unlocked.defect(self.reason()).into(),

@@ -1,4 +1,4 @@
-//! New locks: what is missing or may move is looked up, and what that retags is known before anything is written.
+//! New locks: looks up missing entries and those to be upgraded, and says what they retag before they are written.
 
 use super::{
     changes::lock_changes,
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What new locks are to have besides what is missing.
+/// What is looked up besides missing entries.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct LockRequest<'a> {
     /// What is looked up again: everything (an empty name), or one thing.
@@ -26,7 +26,7 @@ pub(crate) struct LockRequest<'a> {
     pub(crate) refresh: Option<(&'a str, &'a str)>,
 }
 
-/// Locks that say something else than the project's files.
+/// Locks that differ from the project's files.
 pub(crate) struct NewLocks {
     old: LockFiles,
     new: LockFiles,
@@ -40,7 +40,7 @@ impl NewLocks {
     }
 }
 
-/// Looks up what the locks lack and what is asked for; nothing where that changes no lock.
+/// Looks up missing entries and those that are to be upgraded; `None` if no lock changes.
 pub(crate) fn relock(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -84,7 +84,7 @@ pub(crate) fn relock(
 
 /// The locks as they are, with the inputs, and whether this sparkpack knows all recipes that the locks name.
 ///
-/// An upgrade leads out of a lock with a recipe that this sparkpack does not carry.
+/// An upgrade is the way to replace a recipe that this sparkpack does not carry.
 fn read(
     session: &Session<'_>,
     request: LockRequest<'_>,

@@ -1,4 +1,4 @@
-//! Inputs that git's index does not have: no commit stands for a tag that is made from them.
+//! Inputs that git's index does not have: no commit has all inputs of their tags.
 
 use std::{
     collections::BTreeSet,
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// The inputs of `targets` and of what they stand on that git's index does not have, sorted, below the project's folder.
+/// The untracked inputs of `targets` and of their parents, sorted, relative to the project's folder.
 ///
 /// `[sources]` are not among them: they come from elsewhere.
 ///
@@ -126,7 +126,7 @@ impl Finder<'_> {
 /// What a push does about untracked inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strictness {
-    /// They are refused, and so is a project of which git knows nothing.
+    /// Untracked inputs are refused, and so is a project outside of git.
     Flag,
     /// The same for a verb that pushes nothing.
     HookFlag,
@@ -137,12 +137,12 @@ pub(crate) enum Strictness {
 }
 
 impl Strictness {
-    /// Of a verb that says what other checkouts will say too: only where somebody asks for it.
+    /// For a verb whose answer other checkouts must share: strict only if the user asks for it.
     pub(crate) fn if_asked(strict: bool) -> Self {
         if strict { Self::HookFlag } else { Self::Off }
     }
 
-    /// Of a push: what is asked for, else what suits a CI's run or a person's.
+    /// For a push: as the user asks, by default strict in CI only.
     pub(crate) fn of_push(asked: Option<bool>) -> Self {
         let is_ci = || {
             let value = store::environment("CI").unwrap_or_default();
@@ -155,7 +155,7 @@ impl Strictness {
         }
     }
 
-    /// Refuses untracked inputs, where they are to be refused.
+    /// Refuses untracked inputs, if the run is strict.
     pub(crate) fn check(
         self,
         session: &Session<'_>,

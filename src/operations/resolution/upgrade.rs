@@ -1,4 +1,4 @@
-//! What `--upgrade` looks up again: it is taken out of the locks, and what is missing is looked up anyway.
+//! `--upgrade` removes entries from the locks; missing entries are looked up anyway.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use crate::{
     project::{Project, wheel::normalise},
 };
 
-/// The locks without what is looked up again.
+/// The locks without the entries that are looked up again.
 pub(crate) struct Upgrade {
     pub(crate) files: LockFiles,
-    /// The packages whose newest version is wanted; the others of their locks stay where they can.
+    /// The packages whose newest version is wanted; other packages of their locks keep their versions where possible.
     pub(crate) packages: BTreeSet<String>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn upgrade(
 }
 
 impl Upgrade {
-    /// Whatever may move: an artifact of Maven or the Python index that has a version does not.
+    /// All entries that may change: an artifact of Maven or of the Python index with a version never does.
     fn everything(&mut self) {
         let is_url = |origin: &str| origin.starts_with("http://") || origin.starts_with("https://");
         let lock = &mut self.files.lock;
@@ -52,7 +52,7 @@ impl Upgrade {
         self.files.beside.clear();
     }
 
-    /// All that has this name; whether anything has it.
+    /// Removes all entries with this name; returns whether there were any.
     fn one(&mut self, name: &str, project: &Project, inputs: &Inputs) -> bool {
         let mut is_known = false;
         if let Some(inputs) = inputs.get(name) {

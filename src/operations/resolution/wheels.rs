@@ -49,9 +49,9 @@ impl Chosen {
     }
 }
 
-/// The wheels of all images: those that `files` have, and what is chosen now, which `files` have afterwards.
+/// The wheels of all images: those in `files`, and those that are chosen now and added to `files`.
 ///
-/// Of `upgraded` packages the newest versions are chosen again.
+/// For `upgraded` packages the newest versions are chosen.
 pub(crate) fn of_all(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -99,7 +99,7 @@ struct Chooser<'a> {
     unlocked: Vec<Unlocked>,
 }
 
-/// What wheels are wanted for: an image on a platform.
+/// An image on a platform, for which wheels are wanted.
 struct Wanted<'a> {
     image: &'a Image,
     requirements: &'a ImageRequirements,
@@ -139,14 +139,14 @@ impl Chooser<'_> {
         Ok(())
     }
 
-    /// One lock answers for one question: two would overwrite each other's for ever.
+    /// A lock file has the answer to one request: two images with different requests would overwrite each other's lock.
     fn refuse_other_users(
         &mut self,
         image: &Image,
         requirements: &ImageRequirements,
         asked: &ResolveRequest,
     ) -> Result<(), Error> {
-        // What images stand on is not known as long as something below lacks its wheels.
+        // The packages of an image's parents are unknown while the wheels of a parent are missing.
         let Some(file) = beside(requirements).filter(|_| self.unlocked.is_empty()) else {
             return Ok(());
         };
@@ -304,7 +304,7 @@ impl Chooser<'_> {
     }
 }
 
-/// The wheels that the locks have for a platform, if they answer for what is asked.
+/// The locked wheels for a platform, if they were locked for the same request.
 fn of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Option<Vec<LockedWheel>> {
     let (asked, platform) = (wanted.asked, &wanted.target.platform);
     if let Some(file) = beside(wanted.requirements) {
@@ -318,7 +318,7 @@ fn of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Option<Vec<LockedWheel>> {
     wheels_of(locked).filter(|_| is_current)
 }
 
-/// The wheels that the locks have for any platform and for whatever was asked then.
+/// The locked wheels for any platform, whatever the request was.
 fn all_of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Vec<(Platform, Vec<LockedWheel>)> {
     if let Some(file) = beside(wanted.requirements) {
         let locked = files.beside.get(&file).into_iter();
@@ -335,7 +335,7 @@ fn all_of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Vec<(Platform, Vec<Loc
         .collect()
 }
 
-/// The wheels of a built-in recipe; nothing where a name is none.
+/// The wheels of a built-in recipe; `None` if a file name is not a wheel's.
 pub(crate) fn wheels_of(locked: &LockedWheels) -> Option<Vec<LockedWheel>> {
     let wheels = locked.files.iter().map(|(name, sha256)| {
         Some(LockedWheel {
@@ -363,7 +363,7 @@ fn unlocked(wanted: &Wanted<'_>) -> Unlocked {
     }
 }
 
-/// The error with the line that asks for the package, where a line does.
+/// The error, with the line of the requirements file that asks for the package, if there is one.
 fn placed(requirements: &ImageRequirements, error: PythonError) -> Error {
     let package = error.package().map(normalise);
     let mut names = requirements.requirements.names();

@@ -44,7 +44,7 @@ impl DistFolder {
         self.root.join(Self::RECORDS)
     }
 
-    /// What is made is not committed, unless a person has said otherwise in `dist` itself.
+    /// A `.gitignore` keeps what is made out of git, unless the user has put another one into `dist`.
     pub(crate) fn keep_out_of_git(&self) -> Result<(), Error> {
         let file = self.folder().join(".gitignore");
         if file.exists() {
@@ -58,7 +58,7 @@ impl DistFolder {
         Ok(TemporaryFolder::within(&self.job(package))?)
     }
 
-    /// Takes away what killed runs have left unfinished in it and in its folders.
+    /// Removes unfinished files that killed runs have left in it and in its folders.
     pub(crate) fn sweep(&self) {
         let dist = self.folder();
         store::sweep(&dist);

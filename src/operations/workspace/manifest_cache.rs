@@ -1,6 +1,6 @@
-//! What earlier runs said of manifests that were in order: one file for each project, in the cache's folder.
+//! The results of earlier runs for manifests without findings: one file for each project, in the cache's folder.
 //!
-//! A damaged file, or another user's, says nothing.
+//! A damaged file, or one of another user, counts as empty.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use crate::{
     image::Digest,
 };
 
-/// Changes when a text may be read in another way than before.
+/// Must change when manifests are read in another way than before.
 const READER: u32 = 1;
 
 /// What is known of manifests.
@@ -31,7 +31,7 @@ pub(crate) struct ManifestCache {
     now: Duration,
 }
 
-/// A manifest that is in order: all that it names is right, nothing is to be said of it.
+/// A manifest without findings: all its references are right, and there are no warnings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CachedManifest {
     /// What the file system said of the file, in hex.
@@ -91,7 +91,7 @@ impl ManifestCache {
         }
     }
 
-    /// What an earlier run said of a file of the project.
+    /// The result of an earlier run for a file of the project.
     pub(crate) fn get(&self, file: &str) -> Option<&CachedManifest> {
         self.kept.get(file)
     }

@@ -3,13 +3,13 @@
 /// What becomes of what the locks lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LockPolicy {
-    /// It is looked up and written into the locks.
+    /// Missing entries are looked up and written into the locks.
     Update,
-    /// It is an error: nothing is sent anywhere, nothing is written.
+    /// A missing entry is an error: nothing is sent anywhere, nothing is written.
     ReadOnly,
-    /// The same, and so is everything else that would change the locks: `--locked`.
+    /// The same, and so is any other change of the locks: `--locked`.
     Locked,
-    /// What this checkout knows by itself is written, the rest is an error: `--offline`.
+    /// Entries that this checkout knows by itself are written, other missing entries are an error: `--offline`.
     Offline,
 }
 

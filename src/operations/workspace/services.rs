@@ -27,7 +27,7 @@ pub(crate) struct Services<'a> {
 }
 
 impl<'a> Services<'a> {
-    /// The outside as far as it is allowed: `--offline` leaves the daemon and the cache.
+    /// The services that the policy allows: with `--offline` the daemon and the cache.
     pub(crate) fn new(session: &'a Session<'a>, policy: LockPolicy) -> Self {
         Self {
             session,
@@ -56,7 +56,7 @@ impl<'a> Services<'a> {
         Err(UsageError::Offline(what()).into())
     }
 
-    /// The daemon, which is asked also with `--offline`: it is the user's own builder.
+    /// The daemon. It may be used with `--offline` too: it is the user's own builder.
     pub(crate) fn daemon(&self) -> Result<&dyn ImageDaemon, Error> {
         if let Some(daemon) = self.daemon.get() {
             return Ok(&**daemon);
@@ -65,7 +65,7 @@ impl<'a> Services<'a> {
         Ok(&**self.daemon.get_or_init(|| Box::new(daemon)))
     }
 
-    /// The daemon, where it is this machine's and answers at once: for questions that nobody waits for.
+    /// The daemon, if it runs on this machine and answers at once: for questions that are not worth waiting for.
     pub(crate) fn local_daemon(&self) -> Result<&dyn ImageDaemon, Error> {
         if let Some(daemon) = self.local_daemon.get() {
             return Ok(&**daemon);
@@ -74,7 +74,7 @@ impl<'a> Services<'a> {
         Ok(&**self.local_daemon.get_or_init(|| Box::new(daemon)))
     }
 
-    /// Read once: programs that keep credentials are asked for one only the first time that anybody needs it.
+    /// Loaded once: a credential helper is run only when a credential of its registry is first needed.
     fn credentials(&self) -> Result<&Arc<Credentials>, Error> {
         if let Some(credentials) = self.credentials.get() {
             return Ok(credentials);
@@ -83,7 +83,7 @@ impl<'a> Services<'a> {
         Ok(self.credentials.get_or_init(|| credentials))
     }
 
-    /// What the daemon is handed to sign in with at a repository's registry.
+    /// The credential that the daemon is sent for a repository's registry.
     pub(crate) fn registry_auth(&self, repository: &Repository) -> Result<String, Error> {
         let credential = self.credentials()?.of(repository)?;
         Ok(registry_auth(&credential, &repository.registry))

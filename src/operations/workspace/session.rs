@@ -43,7 +43,7 @@ impl<'a> Session<'a> {
         Self::open_with(directory, Cache::of_user(), events)
     }
 
-    /// The same with a cache that need not be this user's.
+    /// The same with the cache in another folder.
     pub(crate) fn open_with(
         directory: Option<&Path>,
         cache: Cache,
@@ -77,7 +77,7 @@ impl<'a> Session<'a> {
         DistFolder::of(&self.project.root)
     }
 
-    /// Keeps what is known of the files for the next run.
+    /// Saves the digests of the files for the next run.
     pub(crate) fn keep_stats(&self) {
         if let Some(manifest_cache) = self.manifest_cache.get() {
             manifest_cache.keep(&self.cache, &self.project.root);
@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
         digest_cache::keep(&file, self.trees.digests());
     }
 
-    /// Keeps other runs that write out of this project until the result is dropped.
+    /// Takes the project's lock: other runs that write wait until the result is dropped.
     pub(crate) fn alone(&self) -> Result<File, Error> {
         let root = fs_err::canonicalize(&self.project.root)?;
         let name = Digest::of(root.as_os_str().as_encoded_bytes());
@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
         Ok(alone)
     }
 
-    /// Completes or undoes what a killed run has begun, and takes away what it has left.
+    /// Completes or undoes the changes that a killed run has begun, and removes its unfinished files.
     fn clean_up(&self) -> Result<(), Error> {
         let root = &self.project.root;
         let globs = self.project.manifests.values().flatten();
@@ -133,7 +133,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The images that are meant: the named ones, else all.
+    /// The images to work on: the named ones, or all if none is named.
     pub(crate) fn targets(&self, named: &[String]) -> Result<Vec<String>, Error> {
         let images = &self.project.images;
         if let Some(name) = named.iter().find(|name| !images.contains_key(*name)) {
@@ -164,7 +164,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Where git does not trust the disk's executable bits, nor must a tag: those of its index count.
+/// With `core.fileMode = false` the executable bits come from git's index instead of the disk.
 fn with_bits_of_git(root: &Path, trees: FileTrees) -> Result<FileTrees, Error> {
     match git::executable_bits(root) {
         Ok(None) => Ok(trees),

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-/// How many questions are asked, or images made, at once: registries limit how many connections one client may have.
+/// How many look-ups, or images, are worked on at once: registries limit the connections of one client.
 pub(crate) const AT_ONCE: usize = 16;
 
 /// The results of `work` on each of `items`, in their order.
