@@ -1,4 +1,4 @@
-//! The project's manifests: what they name, what they should name, and how they get there: all files, or none.
+//! The project's manifests: which references they have, which they should have, and writing these to all files or none.
 
 use std::{
     collections::BTreeMap,
@@ -55,7 +55,7 @@ struct File<'s> {
 #[derive(Default)]
 struct Known {
     read: Option<Arc<Read>>,
-    /// What was said of it, and the digest of what it had to name.
+    /// What was found in it, and the digest of the references that were expected then.
     examined: Option<(Digest, Arc<Examined>)>,
 }
 
@@ -63,13 +63,13 @@ struct Known {
 struct Read {
     text: String,
     located: Located,
-    /// The file, where it was clearly older than the look at it: while it stays so, so does its text.
+    /// The file's identity, if the file was clearly older than the read: as long as it is the same, so is the text.
     identity: Option<FileIdentity>,
 }
 
 impl File<'_> {
     fn known(&self) -> MutexGuard<'_, Known> {
-        // What a thread that panicked has left is whole.
+        // The value is complete even if a thread panicked.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,12 +122,12 @@ impl<'s> Manifests<'s> {
         })
     }
 
-    /// The same; with all that is left alone, if somebody wants to see that.
+    /// The same, including the places that are left alone if `is_full`.
     pub(crate) fn in_full(self, is_full: bool) -> Self {
         Self { is_full, ..self }
     }
 
-    /// Reads every manifest that is not known, so that a broken one is told before anything is sent anywhere.
+    /// Reads every manifest that is not in the cache, so that a broken one is reported before anything is sent.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let unknown: Vec<&File<'_>> = self
             .files
@@ -138,10 +138,10 @@ impl<'s> Manifests<'s> {
         Error::collect(read).map(drop)
     }
 
-    /// Says of every manifest what is right and wrong with it.
+    /// Compares every manifest with the expected references.
     ///
     /// # Errors
-    /// All that cannot be read, or cannot be changed where it has to be.
+    /// All manifests that cannot be read, or have a place that must change and cannot.
     pub(crate) fn examine(
         &self,
         expected: &ExpectedReferences,
@@ -214,7 +214,7 @@ impl<'s> Manifests<'s> {
             return Ok(Arc::new(known));
         }
         let read = self.read(file)?;
-        // Reading forgets what was said of another text.
+        // Reading has dropped the result for another text.
         let known = file.known().examined.clone();
         let examined = match known.filter(|(of, _)| *of == digest) {
             Some((_, known)) => known,
@@ -271,7 +271,7 @@ impl<'s> Manifests<'s> {
         })
     }
 
-    /// Whether a place names a repository of the project, which other images may share.
+    /// Whether a place names a repository of the project, which may contain other images as well.
     fn is_ours(&self, place: &ImagePlace) -> bool {
         let image_matcher = &self.session.project.image_matcher;
         let reference = place.reference();
@@ -304,13 +304,13 @@ impl<'s> Manifests<'s> {
     }
 }
 
-/// The line of a place, without what surrounds its words.
+/// The line of a place, without white space around it.
 fn line<'t>(text: &'t str, place: &Place) -> &'t str {
     let line = text.lines().nth(place.line.saturating_sub(1));
     line.unwrap_or_default().trim()
 }
 
-/// Brings the manifests up to date as they are now, together with a file `beside` them. Says whether any has changed.
+/// Rewrites the manifests as they are now, together with a file `beside` them. Returns whether any has changed.
 pub(crate) fn rewrite(
     manifests: &Manifests<'_>,
     prepared: &Prepared,
@@ -325,7 +325,7 @@ pub(crate) fn rewrite(
     Ok(changed)
 }
 
-/// Says what is left alone, for who wants to know.
+/// Reports the places that are left alone.
 pub(crate) fn say_skipped(session: &Session<'_>, examined: &[Arc<Examined>]) {
     for skipped in examined.iter().flat_map(|file| &file.skipped) {
         session.events.note(Note::Manifest(ManifestNote::LeftAlone {
@@ -374,7 +374,7 @@ pub(crate) fn write(
     Ok(!files.is_empty())
 }
 
-/// Warns of what is odd in the manifests, and where the cluster would go on with an old image.
+/// Warns of oddities in the manifests, and of places where the cluster would keep an old image.
 pub(crate) fn warn(
     session: &Session<'_>,
     prepared: &Prepared,
@@ -387,7 +387,7 @@ pub(crate) fn warn(
     }
 }
 
-/// Warns of what is odd in each manifest, in the order of its text.
+/// Warns of the oddities in each manifest, in the order of its text.
 fn warn_of(session: &Session<'_>, examined: &[Arc<Examined>]) {
     for file in examined {
         let warnings = file.warnings.iter().chain(&file.stale);
@@ -399,7 +399,7 @@ fn warn_of(session: &Session<'_>, examined: &[Arc<Examined>]) {
     }
 }
 
-/// Refuses manifests of which none names an image of the project: they cannot be right then.
+/// Refuses manifests if none of them names an image of the project, which cannot be right.
 pub(crate) fn refuse_nothing_named(
     session: &Session<'_>,
     scope: Scope<'_>,
@@ -412,7 +412,7 @@ pub(crate) fn refuse_nothing_named(
     Err(defect.into())
 }
 
-/// What the manifests name of the project's images, by image.
+/// The references of the project's images in the manifests, by image.
 pub(crate) fn references(named: Vec<Named>) -> BTreeMap<String, Vec<Reference>> {
     let mut references: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
     for named in named {

@@ -21,7 +21,7 @@ pub(crate) struct Scope<'a> {
 pub(crate) struct Examined {
     /// Below the project's folder.
     pub(crate) file: String,
-    /// Its text, if that is to change; else empty.
+    /// Its text if it is to be rewritten, else empty.
     pub(crate) text: String,
     /// What would change.
     pub(crate) rewritten: Rewritten,
@@ -45,7 +45,7 @@ pub(crate) struct Skipped {
     pub(crate) why: &'static str,
 }
 
-/// The objects of a manifest, as far as it matters that there are any.
+/// Which kinds of objects a manifest has.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Objects {
     /// Whether one is of a Spark operator's kind.

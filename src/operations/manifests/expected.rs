@@ -16,19 +16,19 @@ use crate::{
 pub(crate) enum Digests<'p> {
     /// Those of the pushes until now.
     Pinned(&'p Pins),
-    /// One for each image, whatever it will be: to find out before a push whether it can be written.
+    /// Any digest for each image: to find out before a push whether a digest can be written.
     Assumed,
 }
 
-/// What each image has to be called in the manifests of each registry.
+/// The references that the manifests of each registry should have.
 pub(crate) struct ExpectedReferences {
-    /// By registry and image: the images that are meant.
+    /// By registry and image: the images of this run.
     wanted: BTreeMap<String, BTreeMap<String, Expected>>,
     /// The references of all images in all registries.
     current: BTreeMap<String, Vec<Reference>>,
     /// The Spark of each image's chain.
     pub(crate) sparks: BTreeMap<String, String>,
-    /// All that an answer depends on besides a manifest's text.
+    /// A digest of everything that a result depends on besides a manifest's text.
     digest: Digest,
 }
 
@@ -104,19 +104,19 @@ impl ExpectedReferences {
         expected
     }
 
-    /// What an image has to be called in the manifests of a registry; nothing where it is not meant.
+    /// The reference of an image in the manifests of a registry; `None` if the image is not part of this run.
     pub(crate) fn of(&self, registry: &str, image: &str) -> Option<&Expected> {
         self.wanted.get(registry)?.get(image)
     }
 
-    /// Whether the references of an image are meant.
+    /// Whether an image is part of this run.
     pub(crate) fn is_meant(&self, image: &str) -> bool {
         self.wanted
             .values()
             .any(|wanted| wanted.contains_key(image))
     }
 
-    /// Whether a reference is what its image is called in any registry, whatever its digest.
+    /// Whether a reference is that of its image in any registry, apart from the digest.
     pub(crate) fn is_current(&self, image: &str, written: &Reference) -> bool {
         let current = self.current.get(image);
         current.is_some_and(|current| {
@@ -126,13 +126,13 @@ impl ExpectedReferences {
         })
     }
 
-    /// All that the answer on a manifest of `registry` depends on, but for the manifest.
+    /// A digest of everything that the result for a manifest of `registry` depends on, besides the manifest.
     pub(crate) fn digest_for(&self, registry: &str, may_share: bool) -> Digest {
         let may_share = if may_share { "share" } else { "" };
         Digest::of_fields([self.digest.hex(), registry, may_share])
     }
 
-    /// A digest of rows, each of which begins with what it is.
+    /// A digest of rows, each of which begins with its kind.
     fn everything(&self, session: &Session<'_>) -> Digest {
         let project = &session.project;
         let mut rows = Fields::default();

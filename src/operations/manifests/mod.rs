@@ -1,4 +1,4 @@
-//! What the project's manifests name, what they should name, and how all of them get there or none.
+//! Which references the project's manifests have and should have; all of them are rewritten, or none.
 
 mod cache;
 mod drift;

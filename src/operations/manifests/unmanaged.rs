@@ -1,4 +1,4 @@
-//! References to the project's images that stand where nothing is rewritten.
+//! References to the project's images at places that are never rewritten.
 
 use std::{ops::Range, path::Path};
 
@@ -16,13 +16,13 @@ use crate::{
 /// A reference to an image of the project outside of the places that are rewritten.
 pub(crate) struct UnmanagedReference {
     pub(crate) image: String,
-    /// It is a whole value, which some program may run, and not only words in one.
+    /// It is a whole value, which a program may use, and not only a part of one.
     pub(crate) is_whole: bool,
     /// What is wrong, if it is not current.
     pub(crate) stale: Option<Defect>,
 }
 
-/// What a text names of the project's images outside of the places that `is_rewritten` says, and in no comment.
+/// The references to the project's images in a text, outside of comments and of the places that `is_rewritten` selects.
 pub(crate) fn unmanaged_references(
     project: &Project,
     expected: &ExpectedReferences,
@@ -66,7 +66,7 @@ pub(crate) fn unmanaged_references(
     mentions.collect()
 }
 
-/// Whether a word touches one of the spans, which are in the order of the text.
+/// Whether a word overlaps one of the spans, which are in the order of the text.
 fn is_within(spans: &[Range<usize>], word: &Range<usize>) -> bool {
     let next = spans.get(spans.partition_point(|span| span.end <= word.start));
     next.is_some_and(|span| span.start < word.end)
@@ -76,7 +76,7 @@ fn line_start(text: &str, offset: usize) -> usize {
     text[..offset].rfind(['\n', '\r']).map_or(0, |at| at + 1)
 }
 
-/// The pieces of a text that may be references: with a slash and a colon.
+/// The pieces of a text that may be references: those with a slash and a colon.
 fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
     let bytes = text.as_bytes();
@@ -96,7 +96,7 @@ fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Whether a word is a whole value, as far as its line tells.
+/// Whether a word is a whole value, judging by its line alone.
 fn is_whole(text: &str, word: &Range<usize>) -> bool {
     let is_quote = |character: char| "'\"".contains(character);
     let line_start = text[..word.start]

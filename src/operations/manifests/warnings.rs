@@ -1,4 +1,4 @@
-//! What is odd in the manifests, though nothing in them is out of date.
+//! Warnings about manifests that are current.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -78,7 +78,7 @@ pub(crate) fn of(
     warnings
 }
 
-/// The places that name the repository which all images share, under a tag that only begins like one of theirs.
+/// The places that name a repository shared by several images, with a tag that only begins like one of theirs.
 fn of_other_tags(project: &Project, located: &Located) -> Vec<Defect> {
     let places = located.places.iter();
     let places = places.filter(|place| place.mark.is_none() && place.left_alone.is_none());
@@ -96,7 +96,7 @@ fn of_other_tags(project: &Project, located: &Located) -> Vec<Defect> {
     defects.collect()
 }
 
-/// The images that nothing stands on and no manifest names, where others are named; or that none is.
+/// The images without children that no manifest names, if the manifests name others; or that they name none.
 pub(crate) fn unused(
     session: &Session<'_>,
     prepared: &Prepared,
@@ -135,7 +135,7 @@ pub(crate) fn unused(
     unused.collect()
 }
 
-/// Whether all images and all manifests are meant, so that what is missing is missing.
+/// Whether the run covers all images and all manifests, so that a missing reference is missing everywhere.
 fn is_whole(session: &Session<'_>, scope: Scope<'_>) -> bool {
     let project = &session.project;
     let registries = project.manifests.keys();
@@ -143,7 +143,7 @@ fn is_whole(session: &Session<'_>, scope: Scope<'_>) -> bool {
     scope.registry.is_none_or(are_all) && scope.images.len() == project.images.len()
 }
 
-/// Why nothing in the manifests can be right: none of them names an image of the project.
+/// The error for manifests of which none names an image of the project.
 pub(crate) fn nothing_named(
     session: &Session<'_>,
     scope: Scope<'_>,
@@ -199,7 +199,7 @@ pub(crate) fn nothing_named(
     Some(Defect::new(Code::E205, place, message).hint(hint))
 }
 
-/// A reference that `sparkpack pin` would rewrite: to the image that nothing stands on, if possible one with code.
+/// An example of a reference that `sparkpack pin` would rewrite: of an image without children, if possible a job.
 fn example(session: &Session<'_>, scope: Scope<'_>) -> String {
     let project = &session.project;
     let images = project.images.values();

@@ -1,4 +1,4 @@
-//! A record that is too large for a label lies beside its image in the registry.
+//! A record that is too large for a label is an artifact beside its image in the registry.
 
 use crate::{
     adapters::registry::{Attachment, RegistryImage},
@@ -11,7 +11,7 @@ use crate::{
 /// The media type of a record beside an image: its canonical bytes.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.sparkpack.record.v1";
 
-/// Puts the record of an image beside it, where it is too large for a label.
+/// Pushes the record of an image beside it, if it is too large for a label.
 pub(crate) fn push_beside(
     services: &Services<'_>,
     stage: &PlatformStage,
@@ -37,7 +37,7 @@ pub(crate) fn beside(reference: &Reference, fingerprint: &Digest) -> Reference {
     reference.repository.with_tag(&tag)
 }
 
-/// Nothing where the image's own tag leaves no room.
+/// `None` if the image's tag is too long for a suffix.
 pub(crate) fn tag_beside(reference: &Reference) -> Option<String> {
     let tag = format!("{}.record", reference.tag.as_deref()?);
     is_tag(&tag).then_some(tag)

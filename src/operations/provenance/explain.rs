@@ -1,4 +1,4 @@
-//! What `why` and `diff` print: the differences of two images, down to the root cause.
+//! The differences between two images that `why` and `diff` print, down to the root cause.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,12 @@ use crate::{
 pub(crate) struct Explainer<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) records: &'a Records<'a>,
-    /// The prefixes of the registries below which the older's parents and the newer's are looked for.
+    /// The prefixes of the registries in which the parents of the older and of the newer image are looked up.
     pub(crate) prefixes: [&'a str; 2],
 }
 
 impl Explainer<'_> {
-    /// The lines below the headline: each difference, and below a parent that changed its own differences.
+    /// The lines below the headline: each difference, and for a parent that changed also the parent's differences.
     pub(crate) fn lines(&self, old: &Record, new: &Record) -> Vec<String> {
         let mut lines = Vec::new();
         self.explain(old, new, 1, &mut BTreeSet::new(), &mut lines);
@@ -56,7 +56,7 @@ impl Explainer<'_> {
         }
     }
 
-    /// The records of a parent as it was and as it is.
+    /// The records of a parent in its old and its new state.
     fn parents(&self, parent: ChangedParent<'_>) -> Result<[Record; 2], String> {
         let [old, new] = self.prefixes;
         Ok([
@@ -111,7 +111,7 @@ fn lines(said: &[LookupFailure]) -> Vec<String> {
     lines
 }
 
-/// No place has the record of `what`: the most telling of what the places said is why.
+/// The error for `what`, of which no place has the record; the most telling answer of the places is the reason.
 pub(crate) fn unknown_record(what: String, said: Vec<LookupFailure>, by: Comparing) -> UsageError {
     let lines = lines(&said);
     let mut lack = RecordLack::Nowhere;

@@ -1,10 +1,10 @@
-//! The records of images: kept by every build and push, and found again behind a tag.
+//! The records of images: kept by every build and push, and found by a tag.
 //!
-//! A record is looked for where it costs least: in `dist/records` and the cache, then in the daemon, then in the
-//! registry. Wherever it comes from it is believed only if its SHA-256 is the fingerprint that is wanted or that the
-//! image's label says. That a place cannot be asked matters only if no other has the record.
+//! A record is looked up in the cheapest place first: in `dist/records` and the cache, then in the daemon, then in the
+//! registry. Wherever it comes from, it is used only if its SHA-256 is the fingerprint that is wanted or that the
+//! image's label has. A place that cannot be asked is an error only if no other place has the record.
 //!
-//! A record that is too large for a label lies beside the image as an artifact, under `TAG.record`: registries without
+//! A record that is too large for a label is an artifact beside the image with the tag `TAG.record`: registries without
 //! the referrers API would not find it by the image. It is not compressed: the digest of its blob is the fingerprint.
 
 use std::{
@@ -68,7 +68,7 @@ impl KnownFingerprint {
 }
 
 impl RecordQuery {
-    /// The image `stage` with a fingerprint, below the prefix of a registry.
+    /// The image `stage` with a fingerprint, in the registry with this prefix.
     pub(crate) fn of_stage(
         project: &Project,
         prefix: &str,
@@ -98,7 +98,7 @@ impl RecordQuery {
         is_tag(&tag).then(|| Self::of_reference(project, &tag_pattern.repository.with_tag(&tag)))
     }
 
-    /// Whether its tag is the one that this fingerprint makes for the image `stage`.
+    /// Whether its tag is that of the image `stage` with this fingerprint.
     pub(crate) fn is_tagged_by(&self, stage: &str, fingerprint: &Digest) -> bool {
         let is_known = !matches!(self.fingerprint, KnownFingerprint::Nothing);
         is_known
@@ -137,13 +137,13 @@ fn names_of<'a>(project: &'a Project, prefix: &'a str, stage: &'a str) -> Names<
     }
 }
 
-/// Whether a text can be the part of a tag that is a fingerprint's.
+/// Whether a text can be the fingerprint's part of a tag.
 fn is_beginning(text: &str) -> bool {
     let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     text.len() == TAG_DIGITS && text.bytes().all(lower_hex)
 }
 
-/// The prefix below which a reference is that of an image of the project.
+/// The registry's prefix with which a reference is one of an image of the project.
 pub(crate) fn prefix_of<'a>(
     project: &'a Project,
     stage: &str,
@@ -170,7 +170,7 @@ pub(crate) struct FoundRecord {
 }
 
 impl FoundRecord {
-    /// The name of the image that the record is of.
+    /// The name of the record's image.
     pub(crate) fn stage(&self) -> &str {
         stage_in(&self.record).unwrap_or("image")
     }
@@ -196,9 +196,9 @@ pub(crate) enum RecordSource {
 /// What a place said that gave no record.
 #[derive(Debug)]
 pub(crate) enum LookupFailure {
-    /// It does not have the image, or nothing by its fingerprint.
+    /// The place has neither the image nor a record with its fingerprint.
     Nothing(String),
-    /// It has the image, which has no record that can be believed.
+    /// The place has the image, but no record that matches it.
     NoRecord(String),
     /// It cannot be asked.
     Failed(Error),
@@ -253,7 +253,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// The record of the first of these images that is found, or what each place said.
+    /// The record of the first of these images that is found, or the answers of all places.
     pub(crate) fn find(&self, wanted: &[RecordQuery]) -> Result<FoundRecord, Vec<LookupFailure>> {
         let mut places = vec![
             RecordSource::Checkout,
@@ -265,7 +265,7 @@ impl<'a> Records<'a> {
             .iter()
             .any(|wanted| wanted.reference.digest.is_some())
         {
-            // A digest says what it is of, whatever stands in the tag beside it.
+            // A digest identifies the image, whatever the tag beside it is.
             places.rotate_left(2);
         }
         let mut said = Vec::new();
@@ -309,7 +309,7 @@ impl<'a> Records<'a> {
         Some((record.clone(), fingerprint.clone()))
     }
 
-    /// The folders in which records lie by their fingerprints.
+    /// The folders of records, which are named by their fingerprints.
     fn folders(&self) -> [PathBuf; 2] {
         [
             self.session.dist().records(),
@@ -417,7 +417,7 @@ impl<'a> Records<'a> {
         let tag = tag_beside(reference).filter(|_| reference.digest.is_none());
         let beside = reference.repository.with_tag(&tag.ok_or_else(none)?);
         let registry = self.services.registry().map_err(LookupFailure::Failed)?;
-        // Whatever else has that tag is not the record.
+        // An artifact of another type with that tag is not the record.
         let attached = registry.attached(&beside, MEDIA_TYPE).ok().flatten();
         let fingerprint = attached.ok_or_else(none)?;
         if !wanted.fingerprint.fits(&fingerprint) {
@@ -445,7 +445,7 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// The record that an image's labels give, if they are its own.
+    /// The record in an image's labels, if the labels are its own and not its parent's.
     fn of_info(
         &self,
         info: &ImageInfo,
@@ -497,13 +497,13 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Whether a record can be that of the image which is wanted.
+/// Whether a record can be that of the wanted image.
 fn is_of(record: &Record, wanted: &RecordQuery) -> bool {
     let stage = wanted.stage.as_deref();
     stage.is_none() || stage_in(record) == stage
 }
 
-/// A kept record, whose bytes are what its name says.
+/// A kept record, if its bytes have the digest in its name.
 fn read(folder: &Path, name: &str) -> Option<(Record, Digest)> {
     let bytes = fs_err::read(folder.join(name)).ok()?;
     let digest = Digest::of(&bytes);

@@ -9,10 +9,10 @@ use crate::{
     operations::{resolution::Prepared, workspace::Session},
 };
 
-/// How many records are kept at least, the newest; those of the last run always are.
+/// The number of records that are kept: the newest ones. Those of the last run are always kept.
 const KEPT: usize = 200;
 
-/// Keeps the records of `targets` and of all that they stand on.
+/// Keeps the records of `targets` and of all their parents.
 pub(crate) fn keep_records(
     session: &Session<'_>,
     prepared: &Prepared,
@@ -56,7 +56,7 @@ fn remove_oldest(folder: &Path, current: &BTreeSet<String>) -> Result<(), Error>
     Ok(())
 }
 
-/// The names of the records in a folder that begin so.
+/// The file names in a folder of records that begin with `prefix`.
 pub(crate) fn names(folder: &Path, beginning: &str) -> Vec<String> {
     let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());

@@ -1,4 +1,4 @@
-//! What an image was made of: kept, put beside it, found again, explained.
+//! The records of what images were made of: kept, pushed beside an image, found again, explained.
 
 mod attach;
 mod explain;

@@ -18,9 +18,9 @@ pub(crate) struct CheckRequest<'a> {
     pub(crate) scope: Scope<'a>,
     /// Whether inputs that git's index does not have are refused.
     pub(crate) strictness: Strictness,
-    /// Whether the registries are asked what they have.
+    /// Whether the registries are asked for the images.
     pub(crate) is_remote: bool,
-    /// Whether somebody wants to see what is left alone.
+    /// Whether the places that are left alone are wanted too.
     pub(crate) is_full: bool,
 }
 
@@ -41,10 +41,10 @@ impl Checked {
     }
 }
 
-/// Examines the manifests, and warns of what is odd in them.
+/// Examines the manifests, and warns of oddities in them.
 ///
 /// # Errors
-/// Whatever keeps the answer from being known; drift is a result.
+/// Everything that keeps the result from being known. Drift is a result, not an error.
 pub(crate) fn check(
     session: &Session<'_>,
     services: &Services<'_>,

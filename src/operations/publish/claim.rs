@@ -11,7 +11,7 @@ use crate::{
 pub(super) struct StageTags<'a, I> {
     pub(super) destination: &'a dyn Destination<Stored = I>,
     pub(super) platform: &'a Platform,
-    /// What every image under a tag of the stage must be labelled with.
+    /// The fingerprint that the label of every image with a tag of the stage must have.
     pub(super) fingerprint: &'a Digest,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct StageTags<'a, I> {
 pub(super) enum Claim<I> {
     /// The image that was to get it.
     Ours,
-    /// One that somebody else made from the same inputs.
+    /// An image that somebody else made from the same inputs.
     Theirs(I),
 }
 
@@ -28,7 +28,7 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
     /// The stage's image under a reference.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where it is another stage's image, or one that sparkpack did not make.
+    /// [`Error::Conflict`] if it is another stage's image, or one that sparkpack did not make.
     pub(super) fn find(&self, reference: &Reference) -> Result<Option<I>, Error> {
         let found = self.destination.find(reference, self.platform)?;
         if let Some(image) = &found {
@@ -37,10 +37,10 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
         Ok(found)
     }
 
-    /// The stage's image under a reference that was just given to it.
+    /// The stage's image with a reference that was just set.
     ///
     /// # Errors
-    /// [`Error::UnexpectedImage`] where there is none, and those of [`Self::find`].
+    /// [`Error::UnexpectedImage`] if there is none, and those of [`Self::find`].
     pub(super) fn read_back(&self, reference: &Reference) -> Result<I, Error> {
         self.find(reference)?.ok_or_else(|| Error::UnexpectedImage {
             reference: reference.to_string(),
@@ -48,7 +48,7 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
         })
     }
 
-    /// Gives an image that is there the tag of `reference`, unless another one has it.
+    /// Gives an image of the destination the tag of `reference`, unless another image has it.
     ///
     /// # Errors
     /// Those of [`Self::read_back`]; the tag could not be set.

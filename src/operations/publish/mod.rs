@@ -1,4 +1,4 @@
-//! Gives a registry what a plan names, never overwriting a tag, and says what it has.
+//! Pushes the images of a plan to a registry, never overwriting a tag, and verifies what the registry has.
 
 mod check;
 mod claim;

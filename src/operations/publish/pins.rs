@@ -1,4 +1,4 @@
-//! What a push writes into `sparkpack.pins`: the digests that the registry has now.
+//! The digests that a push writes into `sparkpack.pins`: those that the registry has now.
 
 use std::collections::HashSet;
 
@@ -24,14 +24,14 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct NewPins {
     pub(crate) pins: Pins,
-    /// The file's new bytes; nothing where all that they say stands there.
+    /// The file's new bytes; `None` if it has the same content already.
     bytes: Option<Vec<u8>>,
-    /// Of the file's bytes before; nothing where there is none.
+    /// The digest of the file's bytes before; `None` if there is no file.
     old: Option<Digest>,
     moved: Vec<Moved>,
 }
 
-/// An image that was made again from the same inputs.
+/// An image that was built again from the same inputs, with another digest.
 struct Moved {
     image: String,
     fingerprint: Digest,
@@ -142,8 +142,8 @@ fn with_places(manifests: &Manifests<'_>, mut moved: Vec<Moved>) -> Result<Vec<M
     Ok(moved)
 }
 
-/// Whether a line stays. Of the registry only what this checkout stands for; a prefix from the environment may make the
-/// same registry another elsewhere, whose lines are left alone.
+/// Whether a line stays. Of this registry only lines of this checkout's images stay. If its prefix comes from the
+/// environment, it may be another registry elsewhere, whose lines are left alone.
 fn is_kept(
     session: &Session<'_>,
     registry: &Registry,
