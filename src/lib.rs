@@ -8,7 +8,7 @@
 //! The layers, each of which uses only those to its left:
 //!
 //! ```text
-//! code ← image ← project ← package ← plan ← yaml ← adapters ← error ← operations ← ui ← commands ← main
+//! code ← image ← project ← package ← plan ← yaml ← adapters ← error ← operations ← ui ← cli ← commands ← main
 //! ```
 //!
 //! - `code`: the codes of errors and warnings, each with exit code, meaning and cure
@@ -21,16 +21,17 @@
 //! - `error`: one error type over the layers' errors
 //! - `operations`: the steps of a run; they print nothing and report events
 //! - `ui`: all printing
-//! - `commands`: the verbs: each translates its flags, calls one operation and prints the result
+//! - `cli`: the command line, which only `commands` knows
+//! - `commands`: the verbs: each translates its flags, calls operations and prints the result
 //!
-//! The rooms of `operations`, each of which uses only those to its left:
+//! The folders of `operations`, called rooms, each of which uses only those to its left:
 //!
 //! ```text
 //! events ← workspace ← resolution ← { dist, provenance, manifests } ← { build, compare } ← publish
 //! ```
 //!
 //! The README's "Working on sparkpack" has a table of where to begin with a new operator kind, error, destination,
-//! builder, recipe, input, format or event.
+//! builder, recipe, input, verb, format or event.
 
 pub mod adapters;
 pub mod cli;

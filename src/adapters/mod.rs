@@ -2,8 +2,8 @@
 //!
 //! Operations use traits to build, look up and move images. The daemon's two builders implement [`builder::Builder`].
 //! The daemon and the registry client implement [`destination::Destination`], and a trait each for what only one of
-//! them can do ([`destination::ImageDaemon`], [`destination::ImageRegistry`]). A new builder or destination is one more
-//! implementation. Tests use implementations in memory (`fakes`).
+//! them can do ([`destination::ImageDaemon`], [`destination::ImageRegistry`]). Tests use implementations in memory
+//! (`fakes`).
 
 pub mod builder;
 pub mod cache;

@@ -31,6 +31,8 @@ pub struct Object {
     pub kind: String,
     /// Its API group.
     pub group: String,
+    /// Whether it is of a kind of a Spark operator.
+    pub is_spark: bool,
     /// The Spark version that it states, and where.
     pub spark_version: Option<(Place, String)>,
     /// Whether it names any image.

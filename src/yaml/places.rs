@@ -36,7 +36,7 @@ pub(super) struct ObjectKind {
     pub(super) form: Form,
     /// The paths to its images, grouped by their beginning.
     groups: &'static [PathGroup],
-    /// The path to the Spark version that the object states.
+    /// The path to the Spark version that the object states. Every kind of a Spark operator has one, and no other kind.
     pub(super) spark_version: Option<Steps>,
     /// Its operator refuses images in `sparkConf`.
     pub(super) refuses_properties: bool,

@@ -165,6 +165,7 @@ impl<'d, 't> Walk<'d, 't> {
             place: self.view.place(spot),
             kind: known.name.to_owned(),
             group: known.group.to_owned(),
+            is_spark: known.spark_version.is_some(),
             spark_version: known
                 .spark_version
                 .and_then(|steps| self.view.plain_value(node, steps)),

@@ -62,18 +62,7 @@ pub(crate) struct Named {
 }
 
 pub(crate) fn objects(located: &Located) -> Objects {
-    let is_spark = |group: &str| {
-        matches!(
-            group,
-            "sparkoperator.k8s.io" | "spark.apache.org" | "spark.stackable.tech"
-        )
-    };
-    let spark = || {
-        located
-            .objects
-            .iter()
-            .filter(|object| is_spark(&object.group))
-    };
+    let spark = || located.objects.iter().filter(|object| object.is_spark);
     Objects {
         has_spark: spark().next().is_some(),
         without_image: spark().find(|object| !object.has_images).cloned(),
