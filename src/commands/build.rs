@@ -1,4 +1,5 @@
-//! `sparkpack build`: packs, makes what the daemon does not have, rewrites the manifests, says what was made.
+//! `sparkpack build`: packs jobs, builds the images that the daemon lacks, rewrites the manifests, and lists the
+//! images.
 
 use super::policy::policy_of;
 use crate::{

@@ -27,7 +27,8 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) ->
     result
 }
 
-/// Shows an error that kept the project in `root` from being checked as a comment of the review, at its place.
+/// Reports an error that prevented the check of the project in `root`. The formats for reviews show it as a comment at
+/// the error's place; the others rely on the error message of the run.
 pub(super) fn tell(ui: &Ui, root: &Path, format: CheckFormat, error: &Error) -> Result<(), Error> {
     let errors: Vec<Drift> = error.each().into_iter().map(Drift::of_error).collect();
     match format {
@@ -60,7 +61,7 @@ fn check(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<(
     checked.result()
 }
 
-/// The warnings of this run that are not drift.
+/// The warnings of this run that `drift` does not already report.
 fn untold(ui: &Ui, drift: &[Drift]) -> impl Iterator<Item = Defect> {
     let is_told = |warning: &Defect| {
         drift

@@ -1,4 +1,4 @@
-//! `sparkpack diff`: says what makes two images differ.
+//! `sparkpack diff`: explains why two images differ.
 
 use super::why;
 use crate::{

@@ -1,4 +1,5 @@
-//! `sparkpack lock`: looks up what the locks lack or what may move, says what that retags, and writes them together.
+//! `sparkpack lock`: looks up missing and upgraded lock entries, lists the images that get new tags, and writes the
+//! lock files.
 
 use crate::{
     cli::LockArguments,
@@ -37,7 +38,7 @@ fn nothing(arguments: &LockArguments) -> &'static str {
     }
 }
 
-/// Prints it as data: it is what a person puts into the commit's message.
+/// Prints the impact to standard output, so that it can be piped into a commit message.
 fn print(ui: &Ui, impact: &Impact) -> Result<(), Error> {
     ui.data("locks:")?;
     for line in &impact.moves {

@@ -1,4 +1,4 @@
-//! The verbs, one file each, and what several of them share.
+//! The subcommands, one file each, and the code that several of them share.
 
 mod build;
 mod check;
@@ -19,16 +19,16 @@ use crate::{
     ui::Ui,
 };
 
-/// Does what the command line says.
+/// Runs the subcommand of the command line.
 ///
 /// # Errors
-/// Whatever stopped it.
+/// Those of the subcommand.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
     let directory = cli.directory.as_deref();
     let session = workspace::Session::open(directory, ui).inspect_err(|error| {
         if let Command::Check(arguments) = &cli.command {
             let root = workspace::find_root(directory).unwrap_or_default();
-            // If this cannot be written either, the error itself says what matters.
+            // A failure to write the review comment is ignored: the error itself is reported anyway.
             drop(check::tell(ui, &root, arguments.format, error));
         }
     })?;

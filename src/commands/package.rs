@@ -1,4 +1,4 @@
-//! `sparkpack package`: packs the code and the requirements of every job into its `dist` folder.
+//! `sparkpack package`: packs the code and the Python packages of every job into its `dist` folder.
 
 use super::policy::policy_of;
 use crate::{

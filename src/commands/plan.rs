@@ -1,5 +1,5 @@
-//! `sparkpack plan`: says what a build would do, and why; changes nothing, and sends nothing over the
-//! network without `--remote`, which only reads.
+//! `sparkpack plan`: shows what a build would do, and why. It changes nothing. Only `--remote` uses the network, to
+//! read from the registry.
 
 mod document;
 mod text;
@@ -59,20 +59,20 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
     }
 }
 
-/// What a plan is made from.
+/// The input of `sparkpack plan`.
 struct Planner<'a> {
     ui: &'a Ui,
     run: &'a Run<'a>,
 }
 
-/// What was found out.
+/// The content of a plan, before it becomes text or JSON.
 struct Known<'a> {
     /// The name of the registry in the configuration.
     registry: &'a str,
     preview: Preview,
     examined: Vec<Arc<Examined>>,
     untracked: Result<Vec<String>, NoGit>,
-    /// By image; only for who wants to know.
+    /// The paths that are no inputs, by image; filled only with `-vv`, which shows them.
     left_out: BTreeMap<String, Vec<Folder>>,
 }
 
@@ -83,7 +83,7 @@ impl Known<'_> {
         self.preview.build.contains_key(name) || self.preview.push.as_ref().is_some_and(is_pushed)
     }
 
-    /// What a push would do for an image, where the registry was asked.
+    /// What a push would do for an image; `None` if the registry was not asked or a push would not look at the image.
     fn push(&self, name: &str) -> Option<&PushPreview> {
         self.preview.push.as_ref()?.get(name)
     }

@@ -1,8 +1,8 @@
-//! `--locked` and `--offline`, as operations know them.
+//! Translates `--locked` and `--offline` into a [`LockPolicy`].
 
 use crate::{cli::Locks, operations::workspace::LockPolicy};
 
-/// What the command line allows if an entry is missing from the locks.
+/// The policy for entries that are missing from the locks.
 pub(super) fn policy_of(locks: Locks) -> LockPolicy {
     match locks {
         Locks { locked: true, .. } => LockPolicy::Locked,

@@ -1,4 +1,5 @@
-//! `sparkpack push`: asks the registry, makes what is missing, pushes parents first, pins, rewrites the manifests.
+//! `sparkpack push`: builds the images that the registry lacks, pushes them parents first, pins their digests, and
+//! rewrites the manifests.
 
 use super::policy::policy_of;
 use crate::{

@@ -48,7 +48,8 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &TagsArguments) -> 
     Ok(())
 }
 
-/// The lines of a CI's environment file. No character of a reference has a special meaning there or in a shell.
+/// The lines of an environment file for CI. References need no quotes: none of their characters is special in such a
+/// file or in a shell.
 fn variables(references: &[(&str, Reference)]) -> Result<Vec<String>, Error> {
     let mut taken: BTreeMap<String, &str> = BTreeMap::new();
     let mut lines = Vec::new();
@@ -63,7 +64,7 @@ fn variables(references: &[(&str, Reference)]) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
-/// The variable of an image: a name that is valid in every shell.
+/// The name of an image's variable, which is valid in every shell.
 fn variable(image: &str) -> String {
     let plain = |character: char| match character {
         'a'..='z' | 'A'..='Z' | '0'..='9' => character.to_ascii_uppercase(),

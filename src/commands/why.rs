@@ -1,4 +1,4 @@
-//! `sparkpack why`: says what makes an image differ from the one that is in use.
+//! `sparkpack why`: explains why this checkout's image differs from the one in use.
 
 use crate::{
     cli::WhyArguments,
@@ -51,7 +51,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &WhyArguments) -> R
     print(ui, &headline, &lines, &[&old.record, &new])
 }
 
-/// Prints the answer; with `-v` the records as well.
+/// Prints the differences; with `-v` also the records.
 pub(super) fn print(
     ui: &Ui,
     headline: &str,

@@ -1,4 +1,4 @@
-//! What a check found, for people and programs.
+//! The result of a check as text for people, or as JSON for programs.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
 /// The version of the JSON document.
 const VERSION: u32 = 1;
 
-/// A unified diff, which `git apply` takes.
+/// Prints the changes that `sparkpack pin` would make as a unified diff that `git apply` accepts.
 pub(super) fn diff(ui: &Ui, examined: &[Arc<Examined>]) -> Result<(), Error> {
     let (paint, reader) = (ui.data_paint(), Reader::of_stdout());
     for file in examined {
@@ -36,13 +36,13 @@ pub(super) fn diff(ui: &Ui, examined: &[Arc<Examined>]) -> Result<(), Error> {
 struct CheckDocument<'a> {
     version: u32,
     project: &'a str,
-    /// Whether the manifests name what this checkout stands for.
+    /// Whether the manifests name the images of this checkout.
     current: bool,
     changes: Vec<CheckedChange<'a>>,
-    /// Everything that is not current, whether or not `pin` can change it.
+    /// All references that are out of date, whether or not `sparkpack pin` can fix them.
     drift: Vec<CheckedPlace<'a>>,
     skipped: Vec<Skipped<'a>>,
-    /// What is odd, but no drift.
+    /// The warnings that are not drift.
     warnings: Vec<Warning>,
 }
 

@@ -1,4 +1,4 @@
-//! What a check found, as comments of a review: GitHub's commands and GitLab's report.
+//! The result of a check as review comments: GitHub's workflow commands or GitLab's Code Quality report.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::untold;
 use crate::{adapters::git, error::Error, image::Digest, operations::manifests::Drift, ui::Ui};
 
-/// Workflow commands, which GitHub shows beside the lines of a pull request.
+/// Prints workflow commands. GitHub shows them as annotations in a pull request.
 pub(super) fn github(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error> {
     let folder = git::folder(root);
     for drift in drift {
@@ -27,7 +27,7 @@ pub(super) fn github(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error>
 }
 
 fn github_command(level: &str, folder: &Path, drift: &Drift) -> String {
-    // `%`, line ends, and in properties also `:` and `,` would end them.
+    // GitHub requires `%` and line ends to be escaped in a command; in its properties also `:` and `,`.
     let escaped = |text: &str| {
         text.replace('%', "%25")
             .replace('\r', "%0D")
@@ -45,7 +45,8 @@ fn github_command(level: &str, folder: &Path, drift: &Drift) -> String {
     )
 }
 
-/// A file of the project as its repository knows it, whose folder the project lies in.
+/// The path of a project's file relative to the root of the repository; `folder` is the project's folder in the
+/// repository.
 fn below(folder: &Path, file: &Path) -> PathBuf {
     let mut path = PathBuf::new();
     for component in folder.join(file).components() {
@@ -90,7 +91,7 @@ struct Lines {
     begin: usize,
 }
 
-/// A Code Quality report, which GitLab shows in a merge request.
+/// Prints a Code Quality report, which GitLab shows in a merge request.
 pub(super) fn gitlab(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error> {
     let folder = git::folder(root);
     let mut seen = HashMap::new();
@@ -109,8 +110,9 @@ pub(super) fn gitlab(ui: &Ui, root: &Path, drift: &[Drift]) -> Result<(), Error>
     Ok(ui.document(&issues)?)
 }
 
-/// A finding must have the same fingerprint in the next report, even if its line or the tags have changed by then. No
-/// two findings of one report may share a fingerprint: `seen` counts those that are alike.
+/// The issue for one finding. GitLab recognises a finding by its fingerprint, which therefore contains neither the line
+/// nor the tags: both change while the finding stays the same. `seen` counts findings that are alike, because no two
+/// findings of one report may share a fingerprint.
 fn issue(
     severity: &'static str,
     folder: &Path,

@@ -1,4 +1,4 @@
-//! A plan for programs.
+//! A plan as JSON.
 
 use serde::Serialize;
 
@@ -25,12 +25,12 @@ struct PlanDocument<'a> {
     images: Vec<PlannedImage<'a>>,
     manifests: Vec<ManifestChange<'a>>,
     git: Asked,
-    /// Null where git could not be asked.
+    /// Null if git could not be asked.
     untracked: Option<&'a [String]>,
     warnings: Vec<Warning>,
 }
 
-/// Whether something outside could be asked, and if not, why.
+/// Whether the daemon or git could be asked; if not, the reason.
 #[derive(Serialize)]
 struct Asked {
     asked: bool,
@@ -44,11 +44,11 @@ struct PlannedImage<'a> {
     repository: String,
     tag: Option<&'a str>,
     fingerprint: &'a Digest,
-    /// What a build does: `reuse`, `build`, `rebuild` (on another parent), `undecided` or `unknown`; null where it does not
-    /// need the image.
+    /// What a build would do: `reuse`, `build`, `rebuild` (on another parent), `undecided` or `unknown`; null if a
+    /// build does not need the image.
     decision: Option<&'static str>,
     reasons: Vec<String>,
-    /// Null where the registry was not asked, or a push does not need the image.
+    /// Null if the registry was not asked, or a push does not need the image.
     push: Option<Push<'a>>,
     reproducible: bool,
     /// The first instruction that may use the network.
@@ -66,13 +66,13 @@ struct Network {
     built_in: bool,
 }
 
-/// What a push does.
+/// What a push would do.
 #[derive(Serialize)]
 struct Push<'a> {
     /// `adopt`, `push`, `build`, `rebuild` (on the registry's parent), `undecided`, `unknown` or `conflict`.
     decision: &'static str,
     reasons: Vec<String>,
-    /// What the registry has under the tag.
+    /// The digest that the registry has under the tag.
     digest: Option<&'a Digest>,
 }
 

@@ -1,4 +1,4 @@
-//! A plan for people.
+//! A plan as text.
 
 use super::Planner;
 use crate::{
@@ -95,7 +95,7 @@ fn push_cell(push: &PushPreview) -> Cell {
     }
 }
 
-/// What is behind a decision.
+/// The reason for a decision, if it needs one.
 pub(super) fn reason(decision: &Decision) -> Option<String> {
     match decision {
         Decision::Reuse | Decision::Adopt | Decision::Push => None,
@@ -115,7 +115,7 @@ fn notes_of(known: &Known<'_>, stage: &Stage) -> Vec<String> {
     let decision = known.preview.build.get(name);
     let mut notes: Vec<String> = decision.and_then(reason).into_iter().collect();
     if let Some(push) = known.push(name) {
-        // Work that only a push would do is listed separately from work that a build would do as well.
+        // A push's decision is listed only if it differs from that of a build.
         let is_other =
             !matches!(push.decision, Decision::Unknown) && Some(&push.decision) != decision;
         let reason = reason(&push.decision).filter(|reason| is_other && !notes.contains(reason));
@@ -208,7 +208,7 @@ fn left_out_of(name: &str, folder: &Folder, paint: Paint) -> Vec<String> {
     lines
 }
 
-/// The last line: what there is to do.
+/// The last line: how many images to build and references to change there are.
 fn summary(known: &Known<'_>) -> String {
     let build = &known.preview.build;
     let count = |wanted: &dyn Fn(&Decision) -> bool| {
