@@ -1,4 +1,4 @@
-//! What a run does.
+//! What sparkpack does, without command line and output: the subcommands call these operations.
 //!
 //! The rooms, each of which uses only those to its left:
 //!

@@ -1,4 +1,4 @@
-//! What changed between two states of the locks, one line for each entry.
+//! The changes between two states of the locks, one line for each entry.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// What an entry was that was not there.
+/// Stands for the old value of an entry that is new.
 const NEW: &str = "not locked before";
 
-/// The lines for all entries that differ; another order of the entries is no difference.
+/// One line for each entry that differs. The order of the entries does not matter.
 pub(crate) fn lock_changes(old: &LockFiles, new: &LockFiles) -> Vec<String> {
     let (left, right) = (&old.lock, &new.lock);
     let mut lines = entries(("chain ", NEW), &left.chains, &right.chains, Chain);
@@ -62,7 +62,7 @@ fn keys<'a, K: Ord, V>(left: &'a BTreeMap<K, V>, right: &'a BTreeMap<K, V>) -> B
     left.keys().chain(right.keys()).collect()
 }
 
-/// One line for each entry that differs as `Shown` shows it.
+/// One line for each entry whose text from `show` differs.
 fn entries<'a, V, S: fmt::Display + PartialEq>(
     (kind, none): (&str, &str),
     left: &'a BTreeMap<String, V>,
@@ -139,7 +139,7 @@ impl fmt::Display for Numbered<'_> {
     }
 }
 
-/// The same image, looked into for more or fewer platforms than before.
+/// The images with the same digest but other platforms than before.
 fn new_platforms(
     left: &BTreeMap<String, LockedImage>,
     right: &BTreeMap<String, LockedImage>,
@@ -166,9 +166,9 @@ fn new_platforms(
 
 /// The wheels of one lock.
 struct Wheels {
-    /// What they were chosen for.
+    /// The requirements, Python and glibc that the wheels were chosen for.
     asked: String,
-    /// For each package its versions and files.
+    /// For each package the version, file name and SHA-256 of its wheels.
     packages: BTreeMap<String, BTreeSet<(String, String, Digest)>>,
 }
 

@@ -1,4 +1,4 @@
-//! Which images new locks retag, and why: every image whose record changes.
+//! Which images get new tags from new locks, and why. An image gets a new tag if its record changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +10,12 @@ use crate::{
     project::lock::{Lock, LockedImage, LockedSource},
 };
 
-/// What the locks stood for before.
+/// The plan that the locks gave before they changed.
 #[derive(Default)]
 pub(crate) struct Before {
-    /// Nothing where no image had a tag.
+    /// `None` if no plan could be made, so that no image had a tag.
     plan: Option<Plan>,
-    /// The images that had no tag, because an input of theirs or of a parent was missing from the locks.
+    /// The images without a tag, because an input of the image or of one of its parents was missing from the locks.
     unlocked: BTreeSet<String>,
 }
 
@@ -70,7 +70,7 @@ impl Before {
     }
 }
 
-/// A lock without missing entries, and the images for which entries were made up.
+/// The lock with a placeholder for each missing entry, and the images that use a placeholder.
 fn filled(
     session: &Session<'_>,
     inputs: &Inputs,
@@ -103,20 +103,20 @@ fn filled(
     (filled, unlocked)
 }
 
-/// Everything that new locks change.
+/// The effects of new locks.
 pub(crate) struct Impact {
-    /// What moved in the locks.
+    /// The changed lock entries, one line each.
     pub(crate) moves: Vec<String>,
-    /// The images with another tag than before, parents first.
+    /// The images that get another tag, parents first.
     pub(crate) retagged: Vec<Retagged>,
-    /// How many keep their tags.
+    /// How many images keep their tags.
     pub(crate) staying: usize,
 }
 
 /// An image that gets another tag.
 pub(crate) struct Retagged {
     pub(crate) name: String,
-    /// Nothing where it had none.
+    /// The tag before; `None` if the image had none.
     pub(crate) old: Option<String>,
     pub(crate) new: String,
     pub(crate) reasons: Vec<String>,
@@ -147,7 +147,7 @@ impl Impact {
     }
 }
 
-/// The differences between the records of a stage on all its platforms, each once.
+/// The differences between a stage's old and new records. A difference that several platforms share is listed once.
 fn reasons(old: &Stage, new: &Stage) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     for stage in &new.platforms {
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(told[0], "`py` changes");
         assert!(told[1].contains("target"), "{told:?}");
         assert_eq!(reasons(&old, &old), Vec::<String>::new());
-        // Another parent is no change of the one that was there.
+        // If `py` is replaced by another parent, `py` itself has not changed.
         let told = reasons(&old, &stage(&[parent("ds", "x"), parent("base", "same")]));
         assert!(
             !told.iter().any(|reason| reason.ends_with("changes")),

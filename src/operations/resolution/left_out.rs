@@ -1,4 +1,4 @@
-//! The paths in the folders of images that are no inputs of the images.
+//! The paths in the images' folders that are no inputs of the images.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// The paths that are no inputs of `targets` and their parents, by image, each with the rule that leaves it out.
+/// For each of `targets` and their parents: the paths that are no inputs, each with the rule that excludes it.
 pub(crate) fn left_out(
     session: &Session<'_>,
     prepared: &Prepared,
@@ -39,7 +39,7 @@ mod tests {
         workspace::{LockPolicy, Services},
     };
 
-    /// What is left out of `job` and `base` in a project that changes once it is planned.
+    /// What is left out of `job` and `base` if `change` changes the project after the plan was made.
     fn after(
         project: &Project,
         change: impl FnOnce(),

@@ -1,4 +1,4 @@
-//! The lock files of a project: read at once, changed in memory, written together or not at all.
+//! The lock files of a project: read together, changed in memory, and written together or not at all.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Everything that is locked.
+/// The content of all lock files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LockFiles {
     /// `sparkpack.lock`.
@@ -29,7 +29,8 @@ pub(crate) struct LockFiles {
     pub(crate) beside: BTreeMap<PathBuf, requirements::Lock>,
 }
 
-/// The lock beside a requirements file, below the project's folder; nothing for a built-in recipe's.
+/// The path of the lock beside a requirements file, relative to the project's folder. `None` for the requirements of a
+/// built-in Dockerfile, whose wheels are locked in `sparkpack.lock`.
 pub(crate) fn beside(requirements: &ImageRequirements) -> Option<PathBuf> {
     let file = &requirements.requirements.file;
     (!requirements.built_in).then(|| lock_file_beside(file))
@@ -59,7 +60,7 @@ impl LockFiles {
         })
     }
 
-    /// Writes the files that differ from `old`: all of them or, if one cannot be written, none.
+    /// Writes the files that differ from `old`. If one cannot be written, none is.
     pub(crate) fn write(&self, session: &Session<'_>, old: &Self) -> Result<(), Error> {
         let root = &session.project.root;
         let mut changed = Vec::new();
@@ -117,7 +118,7 @@ impl LockFiles {
     }
 }
 
-/// Replaces a lock file by a new text, if its present text still means what was read.
+/// The replacement of a lock file by a new text. An error if the file no longer has the entries that were read.
 fn replacement(
     root: &Path,
     file: &Path,
@@ -140,9 +141,9 @@ fn replacement(
     })
 }
 
-/// What a project uses of its locks.
+/// The lock entries that a project uses.
 pub(crate) struct Used<'a> {
-    /// The external images, as they are written, with the platforms that they are used for.
+    /// The external images, as the Dockerfiles name them, with the platforms that they are used on.
     pub(crate) images: BTreeMap<&'a str, BTreeSet<&'a Platform>>,
     /// The origins of sources that the configuration does not pin.
     sources: BTreeSet<String>,
@@ -185,12 +186,12 @@ impl<'a> Used<'a> {
     }
 }
 
-/// A lock's path for people.
+/// The path of a lock file, for messages.
 pub(crate) fn shown(file: &Path) -> String {
     file.display().to_string()
 }
 
-/// The names of the sources that the images need.
+/// The names of the `[sources]` that the images use.
 pub(crate) fn used_sources(inputs: &Inputs) -> BTreeSet<String> {
     inputs
         .iter()

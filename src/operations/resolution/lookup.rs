@@ -1,4 +1,4 @@
-//! Looks up entries that are missing from the locks: digests of external images, checksums of sources.
+//! Looks up lock entries that are missing: digests of external images and checksums of sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,17 +21,18 @@ use crate::{
     },
 };
 
-/// Looks up what is missing.
+/// Looks up missing entries.
 pub(crate) struct Lookup<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) services: &'a Services<'a>,
     pub(crate) inputs: &'a Inputs,
-    /// The lock before entries were removed to be looked up again.
+    /// The lock before `--upgrade` removed entries to be looked up again.
     pub(crate) before: &'a Lock,
 }
 
 impl Lookup<'_> {
-    /// Adds the external images that `lock` lacks, and platforms that are new to an index.
+    /// Adds the external images that `lock` lacks. If the project now uses more platforms of an index than `lock` has,
+    /// they are read from the same index.
     pub(crate) fn images(&self, lock: &mut Lock) -> Result<(), Error> {
         for (text, platforms) in Used::of(&self.session.project, self.inputs).images {
             match lock.images.get(text) {
@@ -46,7 +47,8 @@ impl Lookup<'_> {
                 }) => {
                     let is_index = !known.values().any(|manifest| manifest == digest);
                     let is_whole = platforms.iter().all(|used| known.contains_key(*used));
-                    // The platforms of an index that was never read are unknown, and not needed.
+                    // An entry without platforms was never read as an index, for example because the image is named by
+                    // digest. Its platforms are not needed.
                     let is_known = known.is_empty() || !is_index || is_whole;
                     if !is_known && self.services.policy() == LockPolicy::Update {
                         let pinned = reference(text)?.repository.with_digest(digest);
@@ -62,8 +64,8 @@ impl Lookup<'_> {
         Ok(())
     }
 
-    /// The registry's digest of an image; where the registry does not have it or cannot be reached, the daemon's image
-    /// ID. `None` if it would have to be looked up and the policy forbids it.
+    /// The lock entry for an external image: its digest in the registry. If the registry does not have the image or
+    /// cannot be asked, the entry is the image ID in the daemon. `None` if the policy forbids the look-up.
     fn image(
         &self,
         text: &str,
@@ -97,7 +99,7 @@ impl Lookup<'_> {
             Some(LockedImage::Registry { .. })
         );
         if had_it {
-            // An image ID in the lock would keep all other machines from building.
+            // Only this machine's daemon has that image ID: with it in the lock, no other machine could build.
             return Err(refused.unwrap_or_else(|| unexpected(text, ImageProblem::Gone)));
         }
         self.local(text, refused).map(Some)
@@ -115,7 +117,7 @@ impl Lookup<'_> {
         Err(refused.unwrap_or_else(|| unexpected(text, ImageProblem::Nowhere)))
     }
 
-    /// The entry for what the registry has, if it has all platforms that are used.
+    /// The lock entry for the registry's image. An index that lacks one of `platforms` is an error.
     fn locked(
         &self,
         text: &str,
@@ -144,7 +146,7 @@ impl Lookup<'_> {
         })
     }
 
-    /// Where the image that uses an external image on a platform is configured.
+    /// The place in the configuration of an image that uses the external image `text` on `platform`.
     fn place(&self, text: &str, platform: &Platform) -> Place {
         let project: &Project = &self.session.project;
         let users = self
@@ -214,7 +216,7 @@ mod tests {
 
     const ROOT: &str = "registry.example/root:1";
 
-    /// A project whose lock lacks the only external image, a daemon and a registry in memory.
+    /// A project whose lock lacks its only external image, with a daemon and a registry in memory.
     struct Lacking {
         project: Project,
         daemon: DaemonInMemory,
@@ -242,7 +244,7 @@ mod tests {
             Ok(prepare(&session, &services)?.lock)
         }
 
-        /// The error that the image could not be locked, with which nothing was written.
+        /// The error of [`Self::prepare`], after a check that it wrote and reported nothing.
         fn refused(&self) -> Error {
             let before = self.project.read("sparkpack.lock");
             let error = self.prepare().err().unwrap();
@@ -256,7 +258,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// An index of these platforms.
+    /// An index with these platforms.
     fn index(platforms: &[&str]) -> Listing {
         let manifests = platforms.iter().map(|text| {
             let digest = Digest::of(text.as_bytes());
@@ -289,7 +291,7 @@ mod tests {
                 "wrote sparkpack.lock".to_owned()
             ]
         );
-        // Whoever has it locked asks nobody.
+        // A locked image is not looked up again.
         lacking.registry.fail_next(unreachable());
         assert_eq!(lacking.prepare().unwrap().images[ROOT], locked);
         assert_eq!(lacking.events.told(), [""; 0]);
@@ -309,7 +311,7 @@ mod tests {
             text.starts_with("sparkpack.toml:10"),
             "the image that uses it: {text}"
         );
-        // What is no index has one platform, and who is told only its digest may not know which.
+        // A manifest that is no index has one platform, which a registry's answer need not tell.
         let alone = Listing {
             platforms: BTreeMap::new(),
             ..index(&[])

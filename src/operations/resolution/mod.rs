@@ -1,4 +1,4 @@
-//! From the checkout and the locks to a plan; looks up what is missing where that is allowed.
+//! Makes a plan from the checkout and the locks. Looks up missing lock entries if the policy allows it.
 
 mod changes;
 mod impact;

@@ -1,11 +1,11 @@
-//! What verbs ask of a stage's platforms.
+//! The platforms of a stage, for operations that handle one platform, and for output.
 
 use crate::{
     error::{Error, NotYet},
     plan::{PlatformStage, Stage},
 };
 
-/// The only platform of a stage: several make an index, which the daemon cannot hold.
+/// The only platform of a stage. A stage with several is an error: it would be an index, which the daemon cannot hold.
 pub(crate) fn only_platform(stage: &Stage) -> Result<&PlatformStage, Error> {
     match stage.platforms.as_slice() {
         [only] => Ok(only),
@@ -20,7 +20,7 @@ pub(crate) fn only_platform(stage: &Stage) -> Result<&PlatformStage, Error> {
     }
 }
 
-/// The platforms of a stage, for a document.
+/// The platforms of a stage, for JSON documents.
 pub(crate) fn platforms(stage: &Stage) -> Vec<String> {
     let platforms = stage.platforms.iter();
     platforms.map(|stage| stage.platform.to_string()).collect()

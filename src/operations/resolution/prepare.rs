@@ -1,4 +1,5 @@
-//! Reads the inputs, completes the locks in memory where that is allowed, writes them together, and makes the plan.
+//! Reads the inputs, completes the locks in memory if the policy allows it, makes the plan, and writes the lock files
+//! together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +23,7 @@ use crate::{
     },
 };
 
-/// The plan, and all that it was made from.
+/// The plan, and the lock entries that it was made from.
 pub(crate) struct Prepared {
     pub(crate) plan: Plan,
     pub(crate) lock: Lock,
@@ -52,7 +53,8 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
     })
 }
 
-/// The inputs and the wheels of all images, for `package`: nothing but wheels is looked up.
+/// The inputs and the wheels of all images, for `sparkpack package`. Of the missing lock entries only wheels are looked
+/// up.
 pub(crate) fn inputs_and_wheels(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -75,7 +77,8 @@ pub(crate) fn inputs_and_wheels(
     Ok((inputs, wheels))
 }
 
-/// Writes the locks that have new entries, without entries that nothing uses; or refuses to, by the policy.
+/// Writes the lock files that have changed, without unused entries. With `--locked` a change is an error;
+/// [`LockPolicy::ReadOnly`] writes nothing.
 fn keep(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -103,7 +106,7 @@ fn keep(
     }
 }
 
-/// The inputs of all images, by the recipes that `lock` names.
+/// The inputs of all images. `lock` names the version of each built-in Dockerfile.
 pub(crate) fn read_inputs(session: &Session<'_>, lock: &Lock) -> Result<Inputs, InputError> {
     let project = &session.project;
     let reader = InputReader::new(project, lock, &session.trees);
@@ -120,7 +123,7 @@ pub(crate) fn read_inputs(session: &Session<'_>, lock: &Lock) -> Result<Inputs, 
     Ok(Inputs::new(project, inputs)?)
 }
 
-/// Says what is odd in the Dockerfiles.
+/// Reports the warnings about Dockerfiles.
 pub(crate) fn warn_of_inputs(session: &Session<'_>, inputs: &Inputs) {
     let warnings = inputs
         .iter()
@@ -128,18 +131,18 @@ pub(crate) fn warn_of_inputs(session: &Session<'_>, inputs: &Inputs) {
     warnings.for_each(|warning| session.events.warn(warning));
 }
 
-/// Completes locks in memory.
+/// Completes the locks in memory.
 pub(crate) struct Resolver<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) services: &'a Services<'a>,
     pub(crate) inputs: &'a Inputs,
-    /// The lock before entries were removed to be looked up again.
+    /// The lock before `--upgrade` removed entries to be looked up again.
     pub(crate) before: &'a Lock,
     /// The packages whose newest version is wanted.
     pub(crate) upgraded: &'a BTreeSet<String>,
 }
 
-/// Locks that have all that a plan needs.
+/// Locks with every entry that a plan needs.
 pub(crate) struct ResolvedLocks {
     pub(crate) files: LockFiles,
     pub(crate) wheels: Wheels,
@@ -187,7 +190,7 @@ impl Resolver<'_> {
 }
 
 impl ResolvedLocks {
-    /// The plan that they make.
+    /// Makes the plan from these locks.
     pub(crate) fn plan(
         &self,
         session: &Session<'_>,
@@ -206,7 +209,7 @@ impl ResolvedLocks {
 }
 
 impl LockPolicy {
-    /// The error of a plan; for a missing entry with the reason why it was not looked up.
+    /// The error of a plan. If it is about a missing entry, it also says why the entry was not looked up.
     fn explain(self, error: impl Into<PlanError>) -> Error {
         match error.into() {
             PlanError::Unlocked(unlocked) => unlocked.defect(self.reason()).into(),

@@ -1,4 +1,5 @@
-//! New locks: looks up missing entries and those to be upgraded, and says what they retag before they are written.
+//! `sparkpack lock`: looks up missing and upgraded entries, and finds out which images they retag before they are
+//! written.
 
 use super::{
     changes::lock_changes,
@@ -17,16 +18,17 @@ use crate::{
     },
 };
 
-/// What is looked up besides missing entries.
+/// What `sparkpack lock` does besides looking up missing entries.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct LockRequest<'a> {
-    /// What is looked up again: everything (an empty name), or one thing.
+    /// `--upgrade`: the name whose entries are looked up again; all entries if it is empty.
     pub(crate) upgrade: Option<&'a str>,
-    /// The image that gets a new tag though no input has changed, and the reason that `why` prints.
+    /// `--refresh`: an image that gets a new tag although none of its inputs has changed, and the reason that `why`
+    /// prints.
     pub(crate) refresh: Option<(&'a str, &'a str)>,
 }
 
-/// Locks that differ from the project's files.
+/// Locks that differ from the project's lock files.
 pub(crate) struct NewLocks {
     old: LockFiles,
     new: LockFiles,
@@ -34,13 +36,13 @@ pub(crate) struct NewLocks {
 }
 
 impl NewLocks {
-    /// Writes them, all files or none.
+    /// Writes the lock files, all or none.
     pub(crate) fn write(&self, session: &Session<'_>) -> Result<(), Error> {
         self.new.write(session, &self.old)
     }
 }
 
-/// Looks up missing entries and those that are to be upgraded; `None` if no lock changes.
+/// Looks up missing and upgraded entries; `None` if no lock changes.
 pub(crate) fn relock(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -82,9 +84,10 @@ pub(crate) fn relock(
     Ok(Some(NewLocks { old, new, impact }))
 }
 
-/// The locks as they are, with the inputs, and whether this sparkpack knows all recipes that the locks name.
+/// Reads the locks and the inputs. The last value tells whether this version of sparkpack has all built-in Dockerfiles
+/// that the lock names.
 ///
-/// An upgrade is the way to replace a recipe that this sparkpack does not carry.
+/// An unknown built-in Dockerfile is no error for an upgrade, because an upgrade is the way to replace it.
 fn read(
     session: &Session<'_>,
     request: LockRequest<'_>,
@@ -99,7 +102,7 @@ fn read(
     Ok((LockFiles::read(session, lock, &inputs)?, inputs, is_known))
 }
 
-/// Adds the revision that is asked for.
+/// Adds the revision that `--refresh` asks for.
 fn refresh(session: &Session<'_>, request: LockRequest<'_>, lock: &mut Lock) -> Result<(), Error> {
     let Some((image, reason)) = request.refresh else {
         return Ok(());
@@ -130,7 +133,7 @@ mod tests {
         },
     };
 
-    /// A project whose root image is named by its digest, so that a lock asks nobody; and complete locks.
+    /// A project with complete locks. It names its root image by digest, so that locking needs no registry.
     fn locked() -> Project {
         let project = Project::small();
         let pinned = format!("registry.example/root@sha256:{}", "1".repeat(64));
@@ -142,7 +145,7 @@ mod tests {
         project
     }
 
-    /// Does something with what a request comes to.
+    /// Runs `work` on the result of a request.
     fn with<T>(
         project: &Project,
         request: LockRequest<'_>,
@@ -224,14 +227,14 @@ mod tests {
     fn only_an_upgrade_leaves_an_unknown_recipe_behind() {
         let project = Project::small();
         let of_base = "[images.base]\ndockerfile = \"base.Dockerfile\"\n";
-        // What `job` stands on is then the chain's own base.
+        // The parent of `job` is then the built-in base of its chain.
         project.edit("sparkpack.toml", of_base, "");
         let digest = "0".repeat(64);
         let lock = format!("format = 1\n\n[recipes]\nbase = \"sha256:{digest}\"\n");
         project.write("sparkpack.lock", &lock);
         let request = LockRequest::default();
         assert_eq!(error(&project, request).code(), Code::E032);
-        // The recipe is left behind; that nothing is named so is what stops this one.
+        // The unknown recipe is no error here: the upgrade fails only because nothing has the name `nothing`.
         let upgrade = LockRequest {
             upgrade: Some("nothing"),
             ..request

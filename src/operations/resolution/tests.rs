@@ -1,4 +1,4 @@
-//! From the checkout and the locks to a plan, without a network.
+//! Makes plans from a checkout and its locks, without a network.
 
 use super::{
     Prepared, Strictness, lock_files::LockFiles, only_platform, prepare, prepare::read_inputs,
@@ -56,7 +56,7 @@ fn what_the_checkout_knows_by_itself_is_written_into_the_lock() {
     assert_ne!(before, after);
     assert!(after.contains("[chains.main]"), "{after}");
     assert_eq!(events.told(), ["wrote sparkpack.lock"]);
-    // What is complete stays as it is.
+    // A complete lock is not written again.
     prepared(&project.session(&events), LockPolicy::Offline).unwrap();
     assert_eq!(events.told(), [""; 0]);
     prepared(&project.session(&events), LockPolicy::Locked).unwrap();
@@ -178,7 +178,7 @@ fn untracked_inputs_are_listed_and_refused_by_who_is_strict() {
     let session = project.session(&events);
     let prepared = prepared(&session, LockPolicy::ReadOnly).unwrap();
     let targets = ["job".to_owned()];
-    // No git: who asked for it stops, a CI's run is told, and others do not care.
+    // Without git, `--strict` is an error, a run in CI reports it, and other runs ignore it.
     let check = |strictness: Strictness| strictness.check(&session, &prepared, &targets);
     assert!(untracked_inputs(&session, &prepared, &targets).is_err());
     assert_eq!(check(Strictness::Flag).unwrap_err().code(), Code::E097);

@@ -1,4 +1,5 @@
-//! Inputs that git's index does not have: no commit has all inputs of their tags.
+//! Inputs that git's index does not have. Tags depend on them but no commit contains them, so that another checkout
+//! gets other tags.
 
 use std::{
     collections::BTreeSet,
@@ -24,12 +25,13 @@ use crate::{
     },
 };
 
-/// The untracked inputs of `targets` and of their parents, sorted, relative to the project's folder.
+/// The untracked inputs of `targets` and of their parents, with the configuration and the lock files: sorted paths
+/// relative to the project's folder.
 ///
-/// `[sources]` are not among them: they come from elsewhere.
+/// `[sources]` are not checked: they come from outside the repository.
 ///
 /// # Errors
-/// Why git cannot be asked.
+/// Git cannot be asked; the error says why.
 pub(crate) fn untracked_inputs(
     session: &Session<'_>,
     prepared: &Prepared,
@@ -106,7 +108,7 @@ impl Finder<'_> {
         }
     }
 
-    /// Notes a file, if it is there: a lock may not have been made yet.
+    /// Adds a file if it is untracked. A file that does not exist is skipped: a lock may not have been written yet.
     fn file(&mut self, file: PathBuf) {
         if self.seen.contains(&file) {
             return;
@@ -123,26 +125,26 @@ impl Finder<'_> {
     }
 }
 
-/// What a push does about untracked inputs.
+/// What to do about untracked inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strictness {
-    /// Untracked inputs are refused, and so is a project outside of git.
+    /// `push --strict`: untracked inputs are an error, and so is a project outside of git.
     Flag,
-    /// The same for a verb that pushes nothing.
+    /// `--strict` of a subcommand that pushes nothing: the same, with another message.
     HookFlag,
-    /// They are refused, since this is a CI's run.
+    /// The default of a push in CI: untracked inputs are an error, but a project outside of git is only reported.
     Ci,
-    /// They are pushed.
+    /// Untracked inputs are allowed.
     Off,
 }
 
 impl Strictness {
-    /// For a verb whose answer other checkouts must share: strict only if the user asks for it.
+    /// For subcommands that push nothing: strict only if the user asks for it.
     pub(crate) fn if_asked(strict: bool) -> Self {
         if strict { Self::HookFlag } else { Self::Off }
     }
 
-    /// For a push: as the user asks, by default strict in CI only.
+    /// For a push: as the user asks; by default strict in CI only.
     pub(crate) fn of_push(asked: Option<bool>) -> Self {
         let is_ci = || {
             let value = store::environment("CI").unwrap_or_default();
@@ -155,7 +157,7 @@ impl Strictness {
         }
     }
 
-    /// Refuses untracked inputs, if the run is strict.
+    /// Refuses untracked inputs if the run is strict.
     pub(crate) fn check(
         self,
         session: &Session<'_>,

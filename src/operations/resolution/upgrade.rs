@@ -1,4 +1,4 @@
-//! `--upgrade` removes entries from the locks; missing entries are looked up anyway.
+//! `--upgrade` only removes entries from the locks: every missing entry is looked up afterwards anyway.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,16 @@ use crate::{
     project::{Project, wheel::normalise},
 };
 
-/// The locks without the entries that are looked up again.
+/// Locks without the entries that are to be looked up again.
 pub(crate) struct Upgrade {
     pub(crate) files: LockFiles,
-    /// The packages whose newest version is wanted; other packages of their locks keep their versions where possible.
+    /// The Python packages to be upgraded to their newest versions. The other packages in the same lock keep their
+    /// versions if possible.
     pub(crate) packages: BTreeSet<String>,
 }
 
-/// What `--upgrade` asks for: nothing, everything (an empty name), or one thing.
+/// Applies `--upgrade`. `None` changes nothing, an empty name removes everything that may change, any other name
+/// removes its entries.
 pub(crate) fn upgrade(
     name: Option<&str>,
     session: &Session<'_>,
@@ -41,7 +43,8 @@ pub(crate) fn upgrade(
 }
 
 impl Upgrade {
-    /// All entries that may change: an artifact of Maven or of the Python index with a version never does.
+    /// Removes all entries that a look-up may change. Sources from Maven or a Python index stay: they name a version,
+    /// and a version never changes.
     fn everything(&mut self) {
         let is_url = |origin: &str| origin.starts_with("http://") || origin.starts_with("https://");
         let lock = &mut self.files.lock;
@@ -52,7 +55,8 @@ impl Upgrade {
         self.files.beside.clear();
     }
 
-    /// Removes all entries with this name; returns whether there were any.
+    /// Removes all entries with this name; a Python package of this name is only noted in `packages`. Returns whether
+    /// the name is known.
     fn one(&mut self, name: &str, project: &Project, inputs: &Inputs) -> bool {
         let mut is_known = false;
         if let Some(inputs) = inputs.get(name) {
@@ -90,7 +94,8 @@ impl Upgrade {
         is_known
     }
 
-    /// Everything of an image of the project: what its Dockerfile names, its recipe, its wheels.
+    /// Removes all entries of an image of the project: the external images and sources that its Dockerfile uses, its
+    /// built-in Dockerfile, its wheels.
     fn image(&mut self, name: &str, project: &Project, inputs: &StageInputs) {
         let lock = &mut self.files.lock;
         for text in inputs.recipe.external_images() {
@@ -111,7 +116,7 @@ impl Upgrade {
     }
 }
 
-/// The names of all packages that are wanted or locked.
+/// The names of all Python packages that are required or locked.
 fn packages(inputs: &Inputs, files: &LockFiles) -> BTreeSet<String> {
     let requirements = inputs
         .iter()

@@ -1,4 +1,5 @@
-//! The wheels of every image: from the locks, or chosen now and locked in memory.
+//! The wheels of every image: those in the locks, or else wheels that are resolved now and added to the locks in
+//! memory.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,13 +27,13 @@ use crate::{
     },
 };
 
-/// The wheels that an image adds to its parents', by image and platform.
+/// The wheels that an image adds to those of its parents, by image and platform.
 pub(crate) type Wheels = BTreeMap<(String, Platform), Vec<LockedWheel>>;
 
-/// What came of choosing wheels.
+/// The wheels of all images, as far as they are known.
 pub(crate) struct Chosen {
     pub(crate) wheels: Wheels,
-    /// The images that lack wheels in the locks, where nothing may be looked up; parents first.
+    /// The images whose wheels are missing from the locks and may not be resolved, parents first.
     pub(crate) unlocked: Vec<Unlocked>,
 }
 
@@ -40,7 +41,7 @@ impl Chosen {
     /// The wheels of all images.
     ///
     /// # Errors
-    /// The first that is missing.
+    /// The first image whose wheels are missing.
     pub(crate) fn all(self) -> Result<Wheels, Unlocked> {
         match self.unlocked.into_iter().next() {
             Some(first) => Err(first),
@@ -49,9 +50,9 @@ impl Chosen {
     }
 }
 
-/// The wheels of all images: those in `files`, and those that are chosen now and added to `files`.
+/// The wheels of all images. Wheels that `files` lacks are resolved if the policy allows it, and added to `files`.
 ///
-/// For `upgraded` packages the newest versions are chosen.
+/// `upgraded` packages are resolved to their newest versions even if they are locked.
 pub(crate) fn of_all(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -87,26 +88,26 @@ struct Chooser<'a> {
     session: &'a Session<'a>,
     services: &'a Services<'a>,
     policy: LockPolicy,
-    /// The locks as they were.
+    /// The locks before this run added wheels.
     before: LockFiles,
     files: &'a mut LockFiles,
     upgraded: &'a BTreeSet<String>,
     wheels: Wheels,
-    /// What each image has, its parents' included.
+    /// The packages of each image, including those of its parents.
     provided: BTreeMap<(String, Platform), Vec<Pin>>,
-    /// The first user of each lock beside a requirements file, and what it was chosen for.
+    /// For each lock beside a requirements file: the first image that uses it, and the image's request.
     users: BTreeMap<PathBuf, (String, ResolveRequest)>,
     unlocked: Vec<Unlocked>,
 }
 
-/// An image on a platform, for which wheels are wanted.
+/// An image on one platform whose wheels are wanted.
 struct Wanted<'a> {
     image: &'a Image,
     requirements: &'a ImageRequirements,
-    /// What the image's parents have.
+    /// The packages of the image's parents.
     provided: &'a [Pin],
     target: &'a Target,
-    /// What a lock that answers was asked.
+    /// The request: a lock is used only if it was made for the same one.
     asked: &'a ResolveRequest,
 }
 
@@ -139,14 +140,15 @@ impl Chooser<'_> {
         Ok(())
     }
 
-    /// A lock file has the answer to one request: two images with different requests would overwrite each other's lock.
+    /// Refuses two images that share a lock but have different requests: each would overwrite the other's wheels.
     fn refuse_other_users(
         &mut self,
         image: &Image,
         requirements: &ImageRequirements,
         asked: &ResolveRequest,
     ) -> Result<(), Error> {
-        // The packages of an image's parents are unknown while the wheels of a parent are missing.
+        // While any wheels are missing, the packages of an image's parents may be unknown, so that requests cannot be
+        // compared.
         let Some(file) = beside(requirements).filter(|_| self.unlocked.is_empty()) else {
             return Ok(());
         };
@@ -235,8 +237,9 @@ impl Chooser<'_> {
         Ok(wheels)
     }
 
-    /// The versions that were chosen before: those of other platforms in this run, then those that were locked for
-    /// this platform, then for any, whatever the requirements said then.
+    /// The versions to prefer, one for each package: first those that this run has resolved for another platform, then
+    /// those locked for this platform, then those locked for others. Locked versions count even if the requirements
+    /// have changed since.
     fn kept(&self, wanted: &Wanted<'_>) -> Vec<Pin> {
         let platform = &wanted.target.platform;
         let mut kept: BTreeMap<String, Pin> = BTreeMap::new();
@@ -262,7 +265,7 @@ impl Chooser<'_> {
         asked: &ResolveRequest,
         resolved: Resolved,
     ) {
-        // Another platform's wheels stay, if they were chosen for the same.
+        // The wheels of other platforms stay if they were resolved for the same request.
         let before = self.files.beside.remove(&file);
         let mut whole = before
             .filter(|lock| lock.answers(asked))
@@ -304,7 +307,7 @@ impl Chooser<'_> {
     }
 }
 
-/// The locked wheels for a platform, if they were locked for the same request.
+/// The locked wheels for a platform, if they were resolved for the same request.
 fn of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Option<Vec<LockedWheel>> {
     let (asked, platform) = (wanted.asked, &wanted.target.platform);
     if let Some(file) = beside(wanted.requirements) {
@@ -318,7 +321,7 @@ fn of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Option<Vec<LockedWheel>> {
     wheels_of(locked).filter(|_| is_current)
 }
 
-/// The locked wheels for any platform, whatever the request was.
+/// The locked wheels for all platforms, whatever request they were resolved for.
 fn all_of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Vec<(Platform, Vec<LockedWheel>)> {
     if let Some(file) = beside(wanted.requirements) {
         let locked = files.beside.get(&file).into_iter();
@@ -335,7 +338,7 @@ fn all_of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Vec<(Platform, Vec<Loc
         .collect()
 }
 
-/// The wheels of a built-in recipe; `None` if a file name is not a wheel's.
+/// The locked wheels of a built-in Dockerfile; `None` if a file name is not that of a wheel.
 pub(crate) fn wheels_of(locked: &LockedWheels) -> Option<Vec<LockedWheel>> {
     let wheels = locked.files.iter().map(|(name, sha256)| {
         Some(LockedWheel {
@@ -363,7 +366,7 @@ fn unlocked(wanted: &Wanted<'_>) -> Unlocked {
     }
 }
 
-/// The error, with the line of the requirements file that asks for the package, if there is one.
+/// The error of the resolver, with the line of the requirements file that asks for the package, if there is one.
 fn placed(requirements: &ImageRequirements, error: PythonError) -> Error {
     let package = error.package().map(normalise);
     let mut names = requirements.requirements.names();
@@ -428,7 +431,7 @@ requirements = "requirements.txt"
         ])
     }
 
-    /// Locks the wheels as `image` wants them, with one wheel that was never fetched.
+    /// Writes a lock that answers the request of `image`, with one wheel that was never fetched.
     fn lock_for(project: &Project, image: &str) -> LockedWheel {
         let events = Recorder::default();
         let session = project.session(&events);
@@ -476,7 +479,7 @@ requirements = "requirements.txt"
             assert_eq!(code_of(inputs_and_wheels(&session, &services)), Code::E038);
         }
         assert_eq!(events.told(), [""; 0]);
-        // On the same they can, and are handed the wheels that are locked.
+        // Images on the same parent can share a lock, and both get its wheels.
         let alone = "dockerfile = \"Dockerfile\"";
         project.edit(
             "sparkpack.toml",

@@ -1,4 +1,4 @@
-//! The folder `dist` of a project, which holds only what sparkpack makes.
+//! The folder `dist` of a project. Everything in it is made by sparkpack.
 
 use std::path::{Path, PathBuf};
 
@@ -8,17 +8,17 @@ use crate::{
     project::Package,
 };
 
-/// `dist`, and where in it things lie.
+/// The paths in `dist`.
 #[derive(Clone, Debug)]
 pub(crate) struct DistFolder {
     root: PathBuf,
 }
 
 impl DistFolder {
-    /// Where records are kept, below the project.
+    /// The folder of records, relative to the project's folder.
     pub(crate) const RECORDS: &'static str = "dist/records";
 
-    /// That of the project in `root`.
+    /// The `dist` of the project in `root`.
     pub(crate) fn of(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
@@ -34,7 +34,7 @@ impl DistFolder {
         self.root.join(&package.dist)
     }
 
-    /// What was made, for other programs.
+    /// The list of images for other programs.
     pub(crate) fn images_json(&self) -> PathBuf {
         self.folder().join("images.json")
     }
@@ -44,7 +44,7 @@ impl DistFolder {
         self.root.join(Self::RECORDS)
     }
 
-    /// A `.gitignore` keeps what is made out of git, unless the user has put another one into `dist`.
+    /// Writes a `.gitignore` that keeps the content of `dist` out of git, unless `dist` already has one.
     pub(crate) fn keep_out_of_git(&self) -> Result<(), Error> {
         let file = self.folder().join(".gitignore");
         if file.exists() {
@@ -53,12 +53,13 @@ impl DistFolder {
         Ok(store::replace(&file, b"*\n")?)
     }
 
-    /// A folder to make a part of a job in, beside what it replaces.
+    /// A temporary folder in a job's folder. A part of the job is written there, and replaces the old part only when it
+    /// is complete.
     pub(crate) fn unfinished(&self, package: &Package) -> Result<TemporaryFolder, Error> {
         Ok(TemporaryFolder::within(&self.job(package))?)
     }
 
-    /// Removes unfinished files that killed runs have left in it and in its folders.
+    /// Removes the unfinished files that killed runs left in `dist` and in the folders directly below it.
     pub(crate) fn sweep(&self) {
         let dist = self.folder();
         store::sweep(&dist);

@@ -1,6 +1,6 @@
-//! The results of earlier runs for manifests without findings: one file for each project, in the cache's folder.
+//! The results of earlier runs for manifests without findings, kept in the cache folder: one file for each project.
 //!
-//! A damaged file, or one of another user, counts as empty.
+//! A cache file that is damaged or belongs to another user counts as empty.
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +19,10 @@ use crate::{
     image::Digest,
 };
 
-/// Must change when manifests are read in another way than before.
+/// The version of the code that examines manifests. Must change whenever an unchanged manifest may give another result.
 const READER: u32 = 1;
 
-/// What is known of manifests.
+/// The results for one project's manifests, by file.
 #[derive(Debug)]
 pub(crate) struct ManifestCache {
     kept: BTreeMap<String, CachedManifest>,
@@ -31,16 +31,16 @@ pub(crate) struct ManifestCache {
     now: Duration,
 }
 
-/// A manifest without findings: all its references are right, and there are no warnings.
+/// A manifest without findings: all its references are current, and there are no warnings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CachedManifest {
-    /// What the file system said of the file, in hex.
+    /// The file's identity (size, times, inode and device) in hex.
     pub(crate) identity: String,
-    /// Of all else that the answer depends on.
+    /// The digest of everything else that the result depends on.
     pub(crate) key: Digest,
-    /// The images that it names.
+    /// The images of the project that it names.
     pub(crate) named: Vec<String>,
-    /// Whether it has an object of the Spark operator.
+    /// Whether it has an object of a Spark operator's kind.
     pub(crate) has_spark: bool,
 }
 
@@ -52,7 +52,7 @@ struct CacheFile {
 }
 
 impl ManifestCache {
-    /// Those of the project in `root`.
+    /// The cached results for the project in `root`.
     pub(crate) fn open(cache: &Cache, root: &Path) -> Self {
         let document = digest_cache::own_bytes(&file_for(cache, root))
             .and_then(|bytes| serde_json::from_slice::<CacheFile>(undamaged(&bytes)?).ok())
@@ -66,7 +66,7 @@ impl ManifestCache {
         }
     }
 
-    /// Keeps what is new; a failure only costs the next run its time.
+    /// Writes new results to the cache file. A failure is ignored: the next run then reads the manifests again.
     pub(crate) fn keep(&self, cache: &Cache, root: &Path) {
         let learnt = self.learnt();
         let is_news =
@@ -101,7 +101,7 @@ impl ManifestCache {
         self.now
     }
 
-    /// Notes what the next run need not read.
+    /// Adds a result, so that the next run need not read the manifest.
     pub(crate) fn insert(&self, file: String, manifest: CachedManifest) {
         self.learnt().insert(file, manifest);
     }
@@ -111,7 +111,7 @@ impl ManifestCache {
     }
 }
 
-/// The text behind its own digest.
+/// The content of a cache file, without the digest at its beginning; `None` if the digest does not match.
 fn undamaged(bytes: &[u8]) -> Option<&[u8]> {
     let newline = bytes.iter().position(|byte| *byte == b'\n')?;
     let (digest, text) = (&bytes[..newline], &bytes[newline + 1..]);

@@ -1,4 +1,5 @@
-//! Everything a run has at hand: the project, its caches and locks, the services outside, each opened once.
+//! What every operation uses: the project, its caches and lock files, and external services such as the daemon and the
+//! registry. Each is opened once in a run.
 
 mod dist_folder;
 mod manifest_cache;

@@ -1,20 +1,20 @@
-//! What becomes of what the locks lack.
+//! What a run may do about entries that are missing from the locks.
 
-/// What becomes of what the locks lack.
+/// What a run may do about entries that are missing from the locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LockPolicy {
-    /// Missing entries are looked up and written into the locks.
+    /// Missing entries are looked up and written into the lock files.
     Update,
-    /// A missing entry is an error: nothing is sent anywhere, nothing is written.
+    /// A missing entry is an error. It is not looked up, and the lock files stay as they are.
     ReadOnly,
-    /// The same, and so is any other change of the locks: `--locked`.
+    /// `--locked`: a missing entry is an error, and so is any other change that the lock files would need.
     Locked,
-    /// Entries that this checkout knows by itself are written, other missing entries are an error: `--offline`.
+    /// `--offline`: entries that follow from the checkout alone are written; any other missing entry is an error.
     Offline,
 }
 
 impl LockPolicy {
-    /// Why a missing entry was not looked up, to be appended to what is missing.
+    /// Why a missing entry was not looked up: text to be appended to a message that names the entry.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Update | Self::ReadOnly => "",

@@ -1,4 +1,4 @@
-//! The outside world, reached when it is first needed.
+//! Access to the daemon, the registries and other external services; each is connected to when it is first needed.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +16,7 @@ use crate::{
     image::Repository,
 };
 
-/// The daemon, the registry and what else is outside the project, for one run.
+/// The external services of one run.
 pub(crate) struct Services<'a> {
     session: &'a Session<'a>,
     policy: LockPolicy,
@@ -27,7 +27,7 @@ pub(crate) struct Services<'a> {
 }
 
 impl<'a> Services<'a> {
-    /// The services that the policy allows: with `--offline` the daemon and the cache.
+    /// The services that the policy allows. With `--offline` these are the daemon and the cache.
     pub(crate) fn new(session: &'a Session<'a>, policy: LockPolicy) -> Self {
         Self {
             session,
@@ -39,7 +39,7 @@ impl<'a> Services<'a> {
         }
     }
 
-    /// What becomes of what the locks lack.
+    /// The policy for entries that are missing from the locks.
     pub(crate) fn policy(&self) -> LockPolicy {
         self.policy
     }
@@ -48,7 +48,7 @@ impl<'a> Services<'a> {
         self.policy == LockPolicy::Offline
     }
 
-    /// An error where `--offline` forbids what a network is needed for.
+    /// With `--offline`, refuses work that needs the network.
     pub(crate) fn refuse_offline(&self, what: impl FnOnce() -> OnlineWork) -> Result<(), Error> {
         if !self.is_offline() {
             return Ok(());
@@ -56,7 +56,7 @@ impl<'a> Services<'a> {
         Err(UsageError::Offline(what()).into())
     }
 
-    /// The daemon. It may be used with `--offline` too: it is the user's own builder.
+    /// The daemon. `--offline` allows it, because it is the user's own builder.
     pub(crate) fn daemon(&self) -> Result<&dyn ImageDaemon, Error> {
         if let Some(daemon) = self.daemon.get() {
             return Ok(&**daemon);
@@ -65,7 +65,8 @@ impl<'a> Services<'a> {
         Ok(&**self.daemon.get_or_init(|| Box::new(daemon)))
     }
 
-    /// The daemon, if it runs on this machine and answers at once: for questions that are not worth waiting for.
+    /// The daemon, if it runs on this machine and answers at once. For commands that can do without it and need not
+    /// wait for it.
     pub(crate) fn local_daemon(&self) -> Result<&dyn ImageDaemon, Error> {
         if let Some(daemon) = self.local_daemon.get() {
             return Ok(&**daemon);
@@ -74,7 +75,8 @@ impl<'a> Services<'a> {
         Ok(&**self.local_daemon.get_or_init(|| Box::new(daemon)))
     }
 
-    /// Loaded once: a credential helper is run only when a credential of its registry is first needed.
+    /// The user's credentials, loaded once. A credential helper is run only when a credential for its registry is first
+    /// needed.
     fn credentials(&self) -> Result<&Arc<Credentials>, Error> {
         if let Some(credentials) = self.credentials.get() {
             return Ok(credentials);
@@ -83,7 +85,7 @@ impl<'a> Services<'a> {
         Ok(self.credentials.get_or_init(|| credentials))
     }
 
-    /// The credential that the daemon is sent for a repository's registry.
+    /// The credential for a repository's registry, encoded as the daemon's API expects it.
     pub(crate) fn registry_auth(&self, repository: &Repository) -> Result<String, Error> {
         let credential = self.credentials()?.of(repository)?;
         Ok(registry_auth(&credential, &repository.registry))
@@ -130,7 +132,7 @@ impl<'a> Services<'a> {
 
 #[cfg(test)]
 impl<'a> Services<'a> {
-    /// Services that are in memory, for a user who has no credentials.
+    /// Services with a daemon and a registry in memory, and without credentials.
     pub(crate) fn in_memory(
         session: &'a Session<'a>,
         policy: LockPolicy,

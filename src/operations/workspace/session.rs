@@ -1,4 +1,4 @@
-//! One run on one project.
+//! One run of sparkpack on one project.
 
 use std::{
     fs::File,
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// What every verb has at hand.
+/// The project with its caches, and the receiver of events.
 pub(crate) struct Session<'a> {
     pub(crate) events: &'a dyn Events,
     pub(crate) project: Project,
@@ -38,12 +38,12 @@ pub(crate) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Finds the project in `directory`, or here and above, and reads its configuration.
+    /// Finds the project as [`find_root`] does, and reads its configuration.
     pub(crate) fn open(directory: Option<&Path>, events: &'a dyn Events) -> Result<Self, Error> {
         Self::open_with(directory, Cache::of_user(), events)
     }
 
-    /// The same with the cache in another folder.
+    /// [`Self::open`] with the given cache.
     pub(crate) fn open_with(
         directory: Option<&Path>,
         cache: Cache,
@@ -66,7 +66,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// What is known of the manifests.
+    /// The results of earlier runs for manifests.
     pub(crate) fn manifest_cache(&self) -> &ManifestCache {
         self.manifest_cache
             .get_or_init(|| ManifestCache::open(&self.cache, &self.project.root))
@@ -77,7 +77,7 @@ impl<'a> Session<'a> {
         DistFolder::of(&self.project.root)
     }
 
-    /// Saves the digests of the files for the next run.
+    /// Saves the digests of files and the results for manifests, so that the next run need not compute them again.
     pub(crate) fn keep_stats(&self) {
         if let Some(manifest_cache) = self.manifest_cache.get() {
             manifest_cache.keep(&self.cache, &self.project.root);
@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
         digest_cache::keep(&file, self.trees.digests());
     }
 
-    /// Takes the project's lock: other runs that write wait until the result is dropped.
+    /// Takes the project's lock. Other runs that write to the project wait until the returned file is dropped.
     pub(crate) fn alone(&self) -> Result<File, Error> {
         let root = fs_err::canonicalize(&self.project.root)?;
         let name = Digest::of(root.as_os_str().as_encoded_bytes());
@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
         Ok(alone)
     }
 
-    /// Completes or undoes the changes that a killed run has begun, and removes its unfinished files.
+    /// Completes or undoes the changes that a killed run began, and removes the unfinished files that it left.
     fn clean_up(&self) -> Result<(), Error> {
         let root = &self.project.root;
         let globs = self.project.manifests.values().flatten();
@@ -113,7 +113,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Replaces files of the project, all or none, and warns of those that have other names.
+    /// Replaces files of the project, all or none. Warns of hard links: the other names of a replaced file keep the old
+    /// content.
     pub(crate) fn replace_together(&self, files: &[Replacement]) -> Result<(), Error> {
         let root = &self.project.root;
         for linked in journal::replace_together(root, files)? {
@@ -133,7 +134,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The images to work on: the named ones, or all if none is named.
+    /// The images to work on: those named on the command line, or all if none is named.
     pub(crate) fn targets(&self, named: &[String]) -> Result<Vec<String>, Error> {
         let images = &self.project.images;
         if let Some(name) = named.iter().find(|name| !images.contains_key(*name)) {
@@ -150,7 +151,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// The pins of the project; none where the manifests hold tags alone.
+    /// The pins of the project; empty if the manifests use tags without digests.
     pub(crate) fn pins(&self) -> Result<Pins, Error> {
         match self.project.pin {
             PinMode::Tag => Ok(Pins::default()),
@@ -158,7 +159,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The registry that is meant.
+    /// The registry with this name; without a name, the only one, or else `main`.
     pub(crate) fn registry(&self, name: Option<&str>) -> Result<&Registry, Error> {
         Ok(self.project.registry(name).map_err(UsageError::from)?)
     }
@@ -173,7 +174,8 @@ fn with_bits_of_git(root: &Path, trees: FileTrees) -> Result<FileTrees, Error> {
     }
 }
 
-/// The folder of the project in `directory`, or here or above.
+/// The folder of the project: `directory` or, if none is given, the current folder or the nearest folder above it with
+/// a configuration.
 pub(crate) fn find_root(directory: Option<&Path>) -> Result<PathBuf, Error> {
     if let Some(directory) = directory {
         return if directory.join(FILE_NAME).exists() {
@@ -199,7 +201,7 @@ fn no_project(folder: &Path, with_parents: bool) -> Error {
     .into()
 }
 
-/// The lock of the project in `root` as it is now; an empty one where there is none.
+/// Reads the `sparkpack.lock` of the project in `root`; an empty lock if there is no such file.
 pub(crate) fn read_lock(root: &Path) -> Result<Lock, Error> {
     let file = root.join(lock::FILE_NAME);
     match fs_err::read_to_string(&file) {

@@ -1,4 +1,4 @@
-//! Questions to services outside, asked at the same time.
+//! Runs requests to external services concurrently.
 
 use std::{
     sync::{
@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-/// How many look-ups, or images, are worked on at once: registries limit the connections of one client.
+/// How many requests, builds or pushes run at once. Registries limit the connections of one client.
 pub(crate) const AT_ONCE: usize = 16;
 
 /// The results of `work` on each of `items`, in their order.
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn all_are_asked_at_the_same_time_and_answer_in_order() {
-        // Nobody gets past the barrier before the last has come to it.
+        // The barrier lets nobody pass until all five have reached it.
         let barrier = Barrier::new(5);
         let doubled = side_by_side(&[1, 2, 3, 4, 5], &|number| {
             barrier.wait();
