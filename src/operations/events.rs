@@ -1,6 +1,7 @@
-//! What operations tell while they work.
+//! The events that operations report while they run.
 //!
-//! They print nothing: they tell facts to a sink. `ui` puts them into words; a recorder keeps them for tests.
+//! Operations print nothing: they report facts to an implementation of [`Events`]. `ui` turns the facts into text;
+//! tests record them.
 
 use std::{fmt, path::Path};
 
@@ -12,25 +13,25 @@ use crate::{
     project::place::{Defect, Place},
 };
 
-/// Who wants to know what operations do.
+/// A receiver of events.
 pub trait Events: Sync {
     /// Something has happened.
     fn note(&self, note: Note<'_>);
-    /// Something is odd that is no mistake.
+    /// A warning: something looks wrong, but is no error.
     fn warn(&self, warning: &Defect);
-    /// Work begins on the image or the source `name`; it has ended when the result is dropped.
+    /// Work begins on the image or the source `name`. It ends when the returned value is dropped.
     fn begin(&self, name: &str) -> Box<dyn Progress + '_>;
 }
 
-/// The receiver of events of the work on one image or source.
+/// A receiver of events about the work on one image or source.
 pub trait Progress {
-    /// A step of it begins.
+    /// A step of the work begins.
     fn step(&mut self, step: Step<'_>);
-    /// A program that does the step has printed a line.
+    /// The program that does the current step has printed a line.
     fn output(&mut self, line: &str);
-    /// Bytes have moved, `done` until now.
+    /// Bytes were transferred, `done` so far.
     fn moved(&mut self, transfer: Transfer, done: u64, total: Option<u64>);
-    /// It has ended well.
+    /// The work has succeeded.
     fn end(&mut self, outcome: Outcome<'_>);
 }
 
@@ -42,7 +43,7 @@ pub(crate) fn transferred(progress: &mut dyn Progress, transfer: Transfer, event
     }
 }
 
-/// Which way bytes move.
+/// What is transferred, and where to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
     /// A build context, to the builder.
@@ -78,10 +79,10 @@ pub enum Note<'a> {
         image: &'a str,
         /// The image ID.
         id: &'a Digest,
-        /// Why the registry could not be asked; nothing where it does not have the image.
+        /// Why the registry could not be asked; `None` if it answered that it does not have the image.
         refused: Option<&'a Error>,
     },
-    /// In a CI's run, git did not say which inputs are untracked.
+    /// In CI, git could not be asked which inputs are untracked.
     UntrackedNotChecked(&'a dyn fmt::Display),
     /// The daemon has the image of a stage, made from the same inputs.
     InDaemon {
@@ -102,18 +103,18 @@ pub enum Note<'a> {
         /// The stage.
         stage: &'a str,
     },
-    /// The registry did not accept a record that is too large for a label.
+    /// A record that is too large for a label could not be pushed to the registry.
     WithoutRecord {
         /// The image.
         reference: &'a Reference,
         /// Why not.
         error: &'a Error,
     },
-    /// Something of the project's manifests or its pins.
+    /// An event about the project's manifests or its pins.
     Manifest(ManifestNote<'a>),
 }
 
-/// Something of the project's manifests or its pins.
+/// An event about the project's manifests or its pins.
 pub enum ManifestNote<'a> {
     /// The manifests name several references of an image; the first is used.
     SeveralNamed {
@@ -141,12 +142,12 @@ pub enum ManifestNote<'a> {
         path: &'a str,
         /// The new value.
         new: &'a str,
-        /// The other places that an anchor gives the same value.
+        /// The other places that change with it, because they use the same YAML anchor.
         also: &'a [Place],
     },
     /// `sparkpack.pins` was written.
     PinsWritten,
-    /// An image was made again from the same inputs, with other bytes.
+    /// An image was built again from the same inputs, and has another digest.
     DigestMoved {
         /// The image's name.
         image: &'a str,
@@ -157,7 +158,7 @@ pub enum ManifestNote<'a> {
         /// The digest that is pinned now.
         new: &'a Digest,
     },
-    /// A manifest names the digest that an image had before.
+    /// A manifest names the previous digest of an image.
     OldDigestNamed {
         /// Where it stands.
         place: &'a Place,
@@ -170,7 +171,7 @@ pub enum ManifestNote<'a> {
 pub enum Step<'a> {
     /// A build begins.
     Build(&'a Reason),
-    /// The builder has come to an instruction.
+    /// The builder has reached an instruction.
     Instruction {
         /// Its number, from 1.
         number: usize,
@@ -185,21 +186,21 @@ pub enum Step<'a> {
     PullImage(&'a str),
     /// A parent is pulled, because the daemon's image has other layers than the registry's.
     PullParent,
-    /// A source is made an image of the daemon.
+    /// A source is imported into the daemon as an image.
     ImportSource(&'a str),
     /// A source is fetched, by its name or its origin.
     FetchSource(&'a str),
     /// A source is fetched to compute its checksum.
     Fetch(&'a str),
-    /// Wheels are chosen for requirements.
+    /// Requirements are resolved to wheels; the requirements, as messages name them.
     ChooseWheels(&'a str),
-    /// Wheels are installed, so many.
+    /// Wheels are installed; their number.
     InstallWheels(usize),
     /// An image is pushed.
     Push(&'a Reference),
 }
 
-/// How work ended.
+/// The result of work that has succeeded.
 pub enum Outcome<'a> {
     /// An image was built.
     Built {
@@ -212,11 +213,11 @@ pub enum Outcome<'a> {
     Packed(&'a str),
     /// A source was fetched from its origin.
     Fetched(&'a str),
-    /// Wheels were chosen.
+    /// Requirements were resolved to wheels.
     ChoseWheels {
-        /// How many.
+        /// The number of wheels.
         count: usize,
-        /// For which requirements.
+        /// The requirements, as messages name them.
         of: &'a str,
     },
     /// A parent was pulled.
@@ -228,6 +229,6 @@ pub enum Outcome<'a> {
         /// The registry's digest.
         digest: &'a Digest,
     },
-    /// Somebody else pushed an image of the same inputs meanwhile; that image is used.
+    /// Another push of an image with the same inputs was faster; the other image is used.
     Adopted(&'a Reference),
 }

@@ -1,9 +1,9 @@
 //! `lock --refresh`: the first build of a new revision does not use the builder's cache.
 //!
-//! The builder's cache on a machine may hold the steps that the revision is to replace, until the image has been built
-//! there once without the cache. From then on the cached steps are those of the new revision, and may be reused when
-//! another input changes. The cache of sparkpack notes these builds by builder and project; if the note is lost,
-//! one more build is made without the builder's cache.
+//! `lock --refresh` is for steps whose result changes although no input does, such as `apt-get upgrade`. A builder's
+//! cache still has the old results, so the first build of a new revision must not use it. Afterwards the cache has the
+//! new results, and later builds may use them. A marker file in sparkpack's cache notes this first build, for each
+//! builder, project, image and revision. If the marker is lost, one more build runs without the builder's cache.
 
 use std::path::PathBuf;
 
@@ -15,9 +15,9 @@ use crate::{
     project::lock::Lock,
 };
 
-/// A revision of an image, as one builder's cache knows it.
+/// Whether a builder has built the current revision of an image.
 pub(crate) struct CacheBust {
-    /// The note that it was built; `None` if the image has no revision.
+    /// The marker file, which exists once the revision was built; `None` if the image has no revision.
     mark: Option<PathBuf>,
 }
 
@@ -46,12 +46,12 @@ impl CacheBust {
         Ok(Self { mark: Some(mark) })
     }
 
-    /// Whether a build must not use the builder's cache.
+    /// Whether the build must run without the builder's cache.
     pub(crate) fn is_needed(&self) -> bool {
         self.mark.as_ref().is_some_and(|mark| !mark.exists())
     }
 
-    /// It was built.
+    /// Writes the marker file: the revision was built.
     pub(crate) fn done(&self) -> Result<(), Error> {
         match &self.mark {
             Some(mark) if !mark.exists() => Ok(store::replace(mark, b"")?),

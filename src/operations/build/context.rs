@@ -1,4 +1,5 @@
-//! The build context of a stage, written from its record: nothing else reaches the builder.
+//! The build context of a stage. It contains only inputs that the stage's record lists: nothing else reaches the
+//! builder.
 
 use super::run::Run;
 use crate::{
@@ -39,7 +40,8 @@ pub(crate) struct ContextWriter<'a> {
 }
 
 impl ContextWriter<'_> {
-    /// The context of `stage`. Afterwards the daemon has the images that the Dockerfile names.
+    /// The context of `stage`. Pulls the external images and imports the sources that the Dockerfile uses and the
+    /// daemon lacks.
     pub(crate) fn of(
         &self,
         stage: &PlatformStage,
@@ -95,7 +97,8 @@ impl ContextWriter<'_> {
         })
     }
 
-    /// The error for a `COPY` that matches nothing says why it does, which the builder does not know.
+    /// Refuses a `COPY` that matches nothing. The builder would refuse it too, but cannot say why: it does not know
+    /// which files are no inputs.
     fn refuse_unmatched(
         &self,
         image: &Image,
@@ -129,7 +132,8 @@ impl ContextWriter<'_> {
         Err(Defect::new(Code::E096, place, message).hint(hint).into())
     }
 
-    /// The Dockerfile with each image's name replaced by a name under which the daemon has exactly that image.
+    /// The Dockerfile that is sent: each image is replaced by a name under which the daemon has exactly the locked or
+    /// planned image.
     fn dockerfile(
         &self,
         inputs: &DockerfileInputs,
@@ -153,7 +157,7 @@ impl ContextWriter<'_> {
         Ok(inputs.dockerfile.substitute(&replacements))
     }
 
-    /// The reference of a parent stage on the same platform, which a plan always has.
+    /// The reference of a parent stage on `platform`; a plan always has the parent on the platforms of its children.
     fn parent(&self, name: &str, platform: &Platform) -> &Reference {
         let stage = &self.run.prepared.plan.stages[name];
         match stage.on(platform) {
@@ -162,7 +166,8 @@ impl ContextWriter<'_> {
         }
     }
 
-    /// The name of an external image. Afterwards the daemon has the image with the digest in the lock.
+    /// The name of an external image for the builder. Pulls the image with the locked digest if the daemon does not
+    /// have it.
     fn external(
         &self,
         text: &str,
@@ -203,7 +208,8 @@ impl ContextWriter<'_> {
         }
     }
 
-    /// The name of the image that holds a source. The image is made once and used by every build.
+    /// The name of the image that holds a source's files. The source is imported once, and the image is used by every
+    /// build.
     fn source_image(
         &self,
         name: &str,
@@ -267,7 +273,7 @@ impl ContextWriter<'_> {
             })?)
     }
 
-    /// Keeps a record that is too large for a label, by its digest.
+    /// Writes a record that is too large for a label into the cache, under its digest.
     pub(crate) fn keep_record(&self, record: &Record) -> Result<Digest, Error> {
         let bytes = record.bytes();
         let digest = Digest::of(&bytes);
@@ -283,7 +289,7 @@ impl ContextWriter<'_> {
     }
 }
 
-/// The inputs of an image that holds a source.
+/// The fingerprint of an image that holds a source: a digest of everything that its content depends on.
 fn key_of_source_image(
     unpack: Unpack,
     digest: &Digest,
@@ -304,7 +310,7 @@ fn key_of_source_image(
     Digest::of_fields(fields)
 }
 
-/// How the Dockerfile that is sent differs from the one in the project, besides the images' names.
+/// How the Dockerfile that is sent differs from the one in the project, apart from the names of images.
 pub(crate) struct DockerfileEdits {
     pub(crate) replacements: Vec<(std::ops::Range<usize>, String)>,
     /// Whether the context is in a subfolder, from which an additional stage copies it.
@@ -315,7 +321,8 @@ pub(crate) struct DockerfileEdits {
 pub(crate) fn dockerfile_edits(inputs: &DockerfileInputs, features: Features) -> DockerfileEdits {
     let mut replacements = Vec::new();
     if !features.skips_unneeded_stages {
-        // The context does not contain the files of stages that the target does not need.
+        // The context lacks the files of stages that the target does not need, so a builder that builds them anyway
+        // would fail.
         replacements.extend(inputs.resolution.without_unreached());
     }
     let isolated = Some(&inputs.resolution)

@@ -1,4 +1,4 @@
-//! A failed build, with its line in the Dockerfile.
+//! Locates a failed build in the Dockerfile.
 
 use super::context::dockerfile_edits;
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// A failed build with its line in the Dockerfile.
+/// The error of a build, with the Dockerfile's line that failed.
 pub(crate) fn located(
     stage: &str,
     inputs: &DockerfileInputs,
@@ -46,14 +46,15 @@ pub(crate) fn located(
     }
 }
 
-/// The line that a builder's own parser names: `parse error line 3`.
+/// The line in a message of the builder's parser, such as `parse error line 3`.
 fn told_line(message: &str) -> Option<usize> {
     let (_, rest) = message.split_once("parse error line ")?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
 }
 
-/// The line, as it was written, of the step that a builder names.
+/// The line in the project's Dockerfile of the step that the builder reports. The builder counts in the Dockerfile that
+/// it was sent.
 fn line_of(
     inputs: &DockerfileInputs,
     features: Features,
@@ -76,7 +77,7 @@ fn line_of(
     })
 }
 
-/// The instruction that begins on a line, cut to what a message can hold.
+/// The instruction that begins on a line, shortened for a message.
 fn text_of_line(inputs: &DockerfileInputs, line: usize) -> Option<String> {
     let instruction = inputs
         .dockerfile

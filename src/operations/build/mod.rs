@@ -1,4 +1,4 @@
-//! Makes the images that a plan lacks.
+//! Builds the images of a plan that the daemon does not have.
 
 mod cache_bust;
 mod context;
@@ -24,18 +24,18 @@ use crate::{
     },
 };
 
-/// What a build or a push came to.
+/// The result of a build or a push.
 pub(crate) struct Finished {
     /// The images that were looked at, parents first.
     pub(crate) images: Vec<ImageResult>,
-    /// Whether everything was as it should be before.
+    /// Whether there was nothing to do: no image had to be built or pushed, and no manifest or pin had to be rewritten.
     pub(crate) was_current: bool,
 }
 
-/// Packs, makes what the daemon does not have, and rewrites the manifests of `registry`, or of all.
+/// Packs jobs, builds the images that the daemon lacks, and rewrites the manifests of `registry`, or of all registries.
 ///
 /// # Errors
-/// Whatever stopped it; the manifests are then as they were.
+/// Whatever stopped the build. The manifests are rewritten only when all images are there.
 pub(crate) fn build(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -49,7 +49,7 @@ pub(crate) fn build(
     let chosen = session.registry(registry)?;
     let manifests = Manifests::of(session, registry)?;
     manifests.check()?;
-    // What cannot be built is told before anything is looked up or packed.
+    // An unreachable daemon is reported before anything is looked up or packed.
     services.daemon()?;
     let prepared = resolution::prepare(session, services)?;
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;

@@ -1,4 +1,4 @@
-//! What a build or a push works on: the plan, its inputs, and the registry of its references.
+//! The input of a build or a push: the plan, and the registry that the images' references name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::{
     project::Registry,
 };
 
-/// A plan, and the registry whose references its images get.
+/// A plan, and the registry that the references of its images name.
 pub(crate) struct Run<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) services: &'a Services<'a>,
@@ -23,7 +23,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The input of the decisions on `targets`, besides the answers of destinations.
+    /// The input of the decisions about `targets`, except what the destinations answer.
     pub(crate) fn asked<'b>(&'b self, targets: &'b [String]) -> Asked<'b> {
         Asked {
             plan: &self.prepared.plan,
@@ -32,10 +32,10 @@ impl Run<'_> {
         }
     }
 
-    /// Looks up the targets in a destination, and the parents of those that are missing, several at once.
+    /// Looks up the targets in a destination, then the parents of images that it lacks. Several look-ups run at once.
     ///
     /// # Errors
-    /// It cannot be asked.
+    /// The destination cannot be asked.
     pub(crate) fn ask_for_needed(
         &self,
         targets: &[String],
@@ -52,10 +52,10 @@ impl Run<'_> {
         }
     }
 
-    /// Looks up these stages in a destination, several at once.
+    /// Looks up these stages in a destination. Several look-ups run at once.
     ///
     /// # Errors
-    /// It cannot be asked.
+    /// The destination cannot be asked.
     pub(crate) fn ask<I>(
         &self,
         names: BTreeSet<String>,
@@ -66,7 +66,8 @@ impl Run<'_> {
     {
         let names: Vec<String> = names.into_iter().collect();
         let found = side_by_side(&names, &|name: &String| {
-            // Stages for several platforms cannot be built yet: the image of one platform stands for all.
+            // Stages for several platforms cannot be built yet, so the image of the first platform stands for the
+            // stage.
             let stage = self.prepared.plan.stages[name].first();
             destination.find(stage.reference(self.registry), &stage.platform)
         });
@@ -99,7 +100,8 @@ mod tests {
         project::lock::Lock,
     };
 
-    /// Has every image, but answers nobody before as many ask at once as it waits for; after a while it has none.
+    /// A destination that has every image, but answers only once `wanted` requests have arrived. After a timeout it
+    /// answers that it has no image.
     struct Gathering {
         wanted: usize,
         inside: Mutex<usize>,

@@ -20,11 +20,11 @@ use crate::{
 pub(crate) type Work<'a, T> =
     dyn Fn(&PlatformStage, &BTreeMap<String, T>) -> Result<T, Error> + Sync + 'a;
 
-/// Runs `work` on each of `names`, with the results of the stage's parents. At most [`AT_ONCE`] run at the same time: a
-/// project may have a thousand jobs on one parent, which neither a daemon nor a registry could take at once.
+/// Runs `work` on each of `names`, with the results of the stage's parents. At most [`AT_ONCE`] stages run at the same
+/// time: a project may have a thousand jobs on one parent, too many at once for a daemon or a registry.
 ///
 /// # Errors
-/// Those of the work, all of them.
+/// All errors of `work`.
 pub(crate) fn run_on_stages<T: Clone + Send>(
     events: &dyn Events,
     plan: &Plan,
@@ -59,7 +59,7 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
                 scope.spawn(move || {
                     let stage = only_platform(&plan.stages[&name]);
                     let result = stage.and_then(|stage| work(stage, &below));
-                    // The receiver lives until every worker has sent.
+                    // Sending cannot fail: the receiver lives until every worker has sent.
                     drop(sender.send((name, result)));
                 });
             }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::{operations::events::Progress, plan::examples, project::place::Defect};
 
-    /// The names of the stages that were told to be skipped.
+    /// Records the names of the stages that are reported as skipped.
     #[derive(Default)]
     struct Skipped(Mutex<Vec<String>>);
 
@@ -141,7 +141,7 @@ mod tests {
         ])
     }
 
-    /// Runs all stages, of which those named fail; the results, or the errors and the stages that were skipped.
+    /// Runs all stages; those in `failing` fail. Returns the results, or the errors and the skipped stages.
     fn run(failing: &[&str]) -> Result<BTreeMap<String, String>, (Error, Vec<String>)> {
         let skipped = Skipped::default();
         let all = names(&["base", "left", "right", "job"]);
@@ -181,7 +181,7 @@ mod tests {
         let plan = examples::plan(siblings.iter().map(|name| examples::stage(name, None, &[])));
         let all = siblings.iter().cloned().collect();
         let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        // Nobody ends before as many have begun as may run.
+        // The barrier lets no stage end before `AT_ONCE` stages have begun.
         let full = Barrier::new(AT_ONCE);
         let results = run_on_stages(&Skipped::default(), &plan, &all, &|_, _| {
             let now = running.fetch_add(1, Ordering::SeqCst) + 1;

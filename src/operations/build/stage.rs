@@ -1,4 +1,4 @@
-//! Looks a stage up in the daemon, and builds it if it is missing or was made from something else.
+//! Looks up a stage in the daemon, and builds it if it is missing or was made from other inputs.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// Makes stages through the daemon.
+/// Provides the images of stages in the daemon: reuses what the daemon has, builds the rest.
 pub(crate) struct StageBuilder<'a> {
     run: &'a Run<'a>,
     contexts: ContextWriter<'a>,
@@ -43,7 +43,7 @@ pub(crate) struct StageBuilder<'a> {
 }
 
 impl<'a> StageBuilder<'a> {
-    /// `answers` are the daemon's answers about stages, given a moment ago.
+    /// `answers` are what the daemon answered about stages just before. Stages without an answer are looked up.
     pub(crate) fn new(run: &'a Run<'a>, packer: &'a Packer<'a>, answers: Answers) -> Self {
         Self {
             run,
@@ -52,7 +52,7 @@ impl<'a> StageBuilder<'a> {
         }
     }
 
-    /// Makes `stage`; `below` has the results of its parents in this run.
+    /// Reuses or builds `stage`; `below` has the results for its parents in this run.
     pub(crate) fn make(
         &self,
         stage: &PlatformStage,
@@ -62,7 +62,7 @@ impl<'a> StageBuilder<'a> {
         self.make_with(daemon, &*daemon.builder(), stage, below)
     }
 
-    /// [`Self::make`] by `builder`, which puts its images into `daemon`.
+    /// [`Self::make`] with the given builder, which puts its images into `daemon`.
     pub(super) fn make_with(
         &self,
         daemon: &dyn Destination<Stored = ImageInfo>,
@@ -71,7 +71,7 @@ impl<'a> StageBuilder<'a> {
         below: &BTreeMap<String, BuiltImage>,
     ) -> Result<BuiltImage, Error> {
         let reference = stage.reference(self.run.registry);
-        // The earlier answer is valid as long as nothing was built in between.
+        // The earlier answer is valid only if no parent was built since.
         let is_fresh = below.values().all(|made| made.action == Action::Reused);
         let found = match self.answers.get(&stage.name).filter(|_| is_fresh) {
             Some(found) => found.clone(),
@@ -166,7 +166,7 @@ impl<'a> StageBuilder<'a> {
                 stage.fingerprint.hex().to_owned(),
             ),
         ]);
-        // An empty label overrides the parent's label, if it has one.
+        // An image inherits its parent's labels: an empty label overrides the one that does not apply.
         let (record, digest) = match stage.record.label() {
             Some(record) => (record, String::new()),
             None => (
@@ -185,7 +185,7 @@ fn not_from_files(stage: &PlatformStage) -> Error {
     NotYet::FilesAlone { image }.into()
 }
 
-/// Instructions that need BuildKit are refused before the first step, not at the tenth.
+/// Refuses instructions that the builder does not support before the build begins, rather than in the middle of it.
 fn refuse_what_the_builder_lacks(
     builder: &dyn Builder,
     inputs: &DockerfileInputs,

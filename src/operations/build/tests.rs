@@ -1,4 +1,4 @@
-//! Stages are looked up and built without a daemon.
+//! Looks up and builds stages without a daemon.
 
 mod whole;
 
@@ -36,7 +36,7 @@ parent = "base"
 dockerfile = "job.Dockerfile"
 "#;
 
-/// What was told, a line each.
+/// Records events, one line each.
 #[derive(Default)]
 struct ToldLines(Mutex<String>);
 
@@ -96,7 +96,7 @@ struct BuildRun<'a> {
 }
 
 impl BuildRun<'_> {
-    /// Makes `base`, then `job`.
+    /// Reuses or builds `base`, then `job`.
     fn make(&self, builder: &dyn Builder) -> Result<BTreeMap<String, BuiltImage>, Error> {
         let stages = self.stages();
         let mut made = BTreeMap::new();
@@ -108,7 +108,7 @@ impl BuildRun<'_> {
         Ok(made)
     }
 
-    /// Makes stages, of which nobody has said yet whether they are there.
+    /// A [`StageBuilder`] without earlier answers of the daemon.
     fn stages(&self) -> StageBuilder<'_> {
         StageBuilder::new(self.run, self.packer, Answers::new())
     }
@@ -120,7 +120,7 @@ impl BuildRun<'_> {
         Ok(needed.into_iter().collect())
     }
 
-    /// What was told since the last time.
+    /// The events since the last call.
     fn told(&self) -> String {
         std::mem::take(&mut self.told.0.lock().unwrap())
     }

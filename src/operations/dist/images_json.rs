@@ -1,4 +1,5 @@
-//! `dist/images.json`: what was made, for other programs. `docs/images.schema.json` describes it.
+//! `dist/images.json`: the images of the last build or push, for other programs. `docs/images.schema.json` is its
+//! schema.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,14 +31,14 @@ const VERSION: u32 = 2;
 pub(crate) struct ImageResult {
     pub(crate) name: String,
     pub(crate) reference: Reference,
-    /// The digest in the registry, where it is known.
+    /// The digest in the registry, if it is known.
     pub(crate) digest: Option<Digest>,
     pub(crate) id: Digest,
     pub(crate) size: Size,
     pub(crate) action: Action,
 }
 
-/// How an image came to be there.
+/// How a build or a push came by an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Action {
@@ -45,18 +46,18 @@ pub(crate) enum Action {
     Built,
     /// The daemon had it.
     Reused,
-    /// The registry had it already, made from the same inputs by anybody.
+    /// The registry had an image with the same inputs, whoever pushed it.
     Adopted,
-    /// It was not needed, or not meant.
+    /// It was neither a target nor needed to build one.
     Skipped,
 }
 
-/// Bytes, as far as they are known.
+/// The size of an image in bytes, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Size {
-    /// In the daemon.
+    /// The size in the daemon.
     pub(crate) unpacked: Option<u64>,
-    /// All layers as the registry has them.
+    /// The size in the registry.
     pub(crate) compressed: Option<u64>,
 }
 
@@ -81,12 +82,12 @@ struct ImagesDocument<'a> {
     version: u32,
     project: &'a str,
     registry: &'a str,
-    /// Null outside of git.
+    /// Null outside of a git repository.
     source: Option<Checkout>,
     images: Vec<ListedImage<'a>>,
 }
 
-/// The commit of the checkout: no input of any image, but it leads back to the source.
+/// The commit of the checkout. It is no input of the images, but tells which source they were built from.
 #[derive(Serialize)]
 struct Checkout {
     commit: String,
@@ -169,7 +170,8 @@ fn source(session: &Session<'_>) -> Option<Checkout> {
     })
 }
 
-/// The files that name images and are inputs of none, with the links in their folders resolved.
+/// The manifests and the pins, which sparkpack rewrites and which are no inputs of images. Symbolic links in their
+/// paths are resolved.
 fn naming_images(session: &Session<'_>) -> BTreeSet<PathBuf> {
     let project = &session.project;
     let globs = project.manifests.values().flatten();
@@ -181,7 +183,7 @@ fn naming_images(session: &Session<'_>) -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// What became of a stage.
+/// The daemon's image of a stage, and whether it was built.
 #[derive(Clone, Debug)]
 pub(crate) struct BuiltImage {
     pub(crate) reference: Reference,
@@ -201,7 +203,7 @@ mod tests {
         workspace::{LockPolicy, Services},
     };
 
-    /// Writes the document of a project, with what became of `job` where it was looked at.
+    /// Writes the document of a project. `action` is what the run did for `job`; `None` if it did not look at it.
     fn write(project: &Project, action: Option<Action>) -> Result<Value, Error> {
         let events = Recorder::default();
         let session = project.session(&events);

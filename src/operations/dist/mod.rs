@@ -1,4 +1,4 @@
-//! What lies in the project's `dist/`: packed jobs and `images.json`.
+//! Writes the project's `dist/`: packed jobs and `images.json`.
 
 mod images_json;
 mod package;

@@ -1,5 +1,5 @@
-//! Packs a job: its code into `jobs.zip`, its pure packages into `libs.zip`, those with native code into
-//! `site-packages/`. Installed packages are kept in the cache by the wheels that they are from.
+//! Packs a job: its code into `jobs.zip`, its pure Python packages into `libs.zip`, packages with native code into
+//! `site-packages/`. Installed packages are kept in the cache, under a digest of the wheels that they come from.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// Packs jobs, each once in a run.
+/// Packs jobs, each at most once in a run.
 pub(crate) struct Packer<'a> {
     session: &'a Session<'a>,
     services: &'a Services<'a>,
@@ -42,7 +42,7 @@ pub(crate) struct Packer<'a> {
     keys: Mutex<BTreeMap<PathBuf, Digest>>,
 }
 
-/// The files of a `dist` folder, with paths relative to it.
+/// The files of a packed job, with paths relative to its `dist` folder.
 #[derive(Clone)]
 pub(crate) struct Packed {
     main: Entry,
@@ -73,7 +73,8 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Packs every job into its `dist` folder; gives the folders. Nothing but wheels is looked up.
+    /// Packs every job into its `dist` folder, and returns the folders. Of the missing lock entries only wheels are
+    /// looked up.
     pub(crate) fn pack_all(&self) -> Result<Vec<String>, Error> {
         let project = &self.session.project;
         let (read, wheels) = resolution::inputs_and_wheels(self.session, self.services)?;
@@ -108,7 +109,8 @@ impl<'a> Packer<'a> {
         Ok(folders)
     }
 
-    /// Packs those of `images` that are jobs, unless their `dist` was packed from the same inputs and has not changed.
+    /// Packs those of `images` that are jobs. A job is skipped if its `dist` was packed from the same inputs and has
+    /// not changed.
     pub(crate) fn pack_images(&self, images: &[String], prepared: &Prepared) -> Result<(), Error> {
         for name in images {
             let stage = prepared.plan.stages.get(name);
@@ -125,7 +127,7 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    /// Packs a job for one platform, unless it is no job.
+    /// Packs a job for one platform; `None` if the image is not a job.
     pub(crate) fn pack_stage(
         &self,
         stage: &PlatformStage,
@@ -145,7 +147,8 @@ impl<'a> Packer<'a> {
         Ok(Some(packed))
     }
 
-    /// Whether `dist` already holds the result. Only `sparkpack package` notices changed bytes below `site-packages`.
+    /// Whether `dist` was packed from the same inputs and looks unchanged. Files below `site-packages` are not
+    /// compared: only `sparkpack package` notices that one was edited.
     fn is_packed(&self, stage: &PlatformStage) -> bool {
         let (Some(package), Some(sources)) = (&stage.image.package, &stage.inputs.package) else {
             return false;
@@ -155,7 +158,7 @@ impl<'a> Packer<'a> {
         digest_cache::open(&digest_cache::file_for(&self.session.cache, &dist)).confirm(&key)
     }
 
-    /// Notes the state of the `dist` folders that were packed in this run, so that the next run need not read them.
+    /// Notes the state of the `dist` folders that this run packed, so that the next run need not pack them again.
     pub(crate) fn remember(&self) {
         for (dist, key) in self
             .keys
@@ -176,7 +179,7 @@ impl<'a> Packer<'a> {
     }
 
     fn packed(&self) -> MutexGuard<'_, BTreeMap<(String, Platform), Packed>> {
-        // An entry that a panicked thread has inserted is complete.
+        // A poisoned lock is safe: every change is a single insertion.
         self.packed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -211,7 +214,7 @@ impl<'a> Packer<'a> {
         })
     }
 
-    /// The installed packages, below `site-packages/`, of an image that is not a job.
+    /// The installed packages of an image that is not a job, with paths below `site-packages/`.
     pub(crate) fn site_packages(
         &self,
         stage: &PlatformStage,
@@ -228,7 +231,7 @@ impl<'a> Packer<'a> {
             .collect())
     }
 
-    /// The files of installed wheels; taken from the cache if they are there undamaged.
+    /// The files of installed wheels. They come from the cache if it has them undamaged.
     fn installed(
         &self,
         wheels: &[LockedWheel],
@@ -265,13 +268,13 @@ impl<'a> Packer<'a> {
         Ok(installed)
     }
 
-    /// Writes an archive of `entries` into `dist`. Symbolic links are resolved already.
+    /// Writes a zip archive of `entries` into `dist`. Symbolic links among the entries are already resolved.
     ///
-    /// The same entries give the same bytes: where the file already has the digest that they had the last time, they
-    /// need not be compressed again.
+    /// The same entries always give the same bytes. The cache has the digest of the archive that these entries gave
+    /// before: if the file still has that digest, nothing is compressed.
     fn write_zip(&self, dist: &Path, name: &str, entries: &[Entry]) -> Result<Entry, Error> {
         let file = dist.join(name);
-        // A change of the archives' format needs another number here.
+        // The number must change with the format of the archives.
         let listing = Digest::of(format!("archive 1\n{}", listing_of(entries)).as_bytes());
         let remembered = self.session.cache.entry(CacheKind::Archives, listing.hex());
         let kept = digest_cache::file_for(&self.session.cache, &file);
@@ -301,7 +304,7 @@ impl<'a> Packer<'a> {
         let folder = self.session.dist().job(package).join("site-packages");
         let kept = digest_cache::file_for(&self.session.cache, &folder);
         let digests = digest_cache::open(&kept);
-        // A folder that is empty has to be there as well: that something comes into it shows in its times.
+        // The folder must exist even if it is empty: its times show whether somebody adds a file.
         let is_there = folder
             .symlink_metadata()
             .is_ok_and(|metadata| metadata.is_dir());
@@ -317,7 +320,7 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// A regular file with its digest, read only if that is not known.
+/// A regular file with its digest. It is read only if the digest is not in the cache.
 fn known_file(dist: &Path, name: &str, digests: &DigestCache) -> Option<Entry> {
     let metadata = dist.join(name).symlink_metadata();
     let metadata = metadata.ok().filter(Metadata::is_file)?;
@@ -329,8 +332,8 @@ fn known_file(dist: &Path, name: &str, digests: &DigestCache) -> Option<Entry> {
     Some(entry)
 }
 
-/// What of a `dist` folder tells by its times that something was changed: the files in it, and every folder below
-/// `site-packages`, whose times tell that a file has come or gone.
+/// The paths whose times show whether a `dist` folder was changed: its files, and every folder below `site-packages`. A
+/// folder's times show that a file was added or removed.
 fn signs_of_change(dist: &Path) -> Vec<PathBuf> {
     let files = ["main.py", "jobs.zip", "libs.zip"].map(|name| dist.join(name));
     let walk = walkdir::WalkDir::new(dist.join("site-packages")).into_iter();
@@ -343,7 +346,7 @@ fn signs_of_change(dist: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What `dist` is packed from.
+/// A digest of everything that `dist` is packed from.
 fn key_of_dist(inputs: &PackageInputs, wheels: &[LockedWheel], target: Option<&Target>) -> Digest {
     let mut key = format!("dist 1\nmain {}\n", inputs.main_digest());
     if let Some(target) = target {
@@ -353,7 +356,7 @@ fn key_of_dist(inputs: &PackageInputs, wheels: &[LockedWheel], target: Option<&T
     Digest::of(key.as_bytes())
 }
 
-/// The package index that an image's requirements name.
+/// The Python package index that an image's requirements name.
 fn index_of(inputs: &StageInputs) -> Option<&str> {
     inputs
         .requirements
@@ -438,7 +441,7 @@ mod tests {
         },
     };
 
-    /// Does something with a packer of a project, and what a plan of it was made from.
+    /// Runs `work` with a packer and a plan of a project.
     fn with<T>(project: &Project, work: impl FnOnce(&Packer<'_>, &Prepared, &Recorder) -> T) -> T {
         let events = Recorder::default();
         let session = project.session(&events);
@@ -542,7 +545,7 @@ mod tests {
         with(&project, |packer, prepared, _| {
             packer.pack_images(&targets, prepared).unwrap();
             assert!(!packer.is_packed(job(prepared)), "nobody has said so yet");
-            // What was written just now may change again within a tick.
+            // A file written within the last clock tick is in doubt and would not be noted.
             std::thread::sleep(Duration::from_millis(300));
             packer.remember();
         });

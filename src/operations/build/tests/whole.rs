@@ -1,4 +1,4 @@
-//! Whole builds, from a checkout to a daemon in memory.
+//! Whole builds, from a checkout to images in a daemon in memory.
 
 use crate::{
     adapters::{
@@ -19,7 +19,7 @@ use crate::{
 const ROOT: &str = "registry.example/root:1";
 const MANIFEST: &str = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - image: registry.example/small/job:old\n";
 
-/// A project, and a daemon and a registry in memory.
+/// A project, with a daemon and a registry in memory.
 struct Building {
     project: Project,
     daemon: DaemonInMemory,
@@ -29,7 +29,7 @@ struct Building {
 }
 
 impl Building {
-    /// `job` on `base` on an image that only the daemon has, and a manifest that names `job`.
+    /// `job` with the parent `base`, whose external base image only the daemon has; and a manifest that names `job`.
     fn new() -> Self {
         let project = Project::small();
         project.edit(
@@ -52,7 +52,8 @@ impl Building {
         }
     }
 
-    /// The same, on an image that the lock has by a registry's digest; with the name by which it is pulled.
+    /// The same project, but the external image is in the registry and locked by its digest. Also returns the name by
+    /// which the image is pulled.
     fn on_registrys() -> (Self, String) {
         let building = Self::new();
         building.daemon.images.remove(ROOT);
@@ -75,7 +76,7 @@ impl Building {
         build(&session, &services, None, &targets)
     }
 
-    /// The error, with which nothing is named and nothing has become of `job`.
+    /// The error of a build, after a check that `job` was not built and no file was written.
     fn refused(&self) -> Error {
         let error = self.build(&["job"]).err().unwrap();
         assert_eq!(self.project.read("a.yml"), MANIFEST, "{error}");
@@ -208,7 +209,7 @@ fn what_stands_on_a_failed_build_is_skipped() {
     assert_eq!(building.daemon.builder.requests().len(), 1);
 }
 
-/// What is wrong with a project before a build.
+/// Makes something wrong in a project before a build.
 type Mistake = fn(&mut Building);
 
 #[test]
