@@ -1,4 +1,4 @@
-//! What unit tests of operations need: small projects in temporary folders, and a recorder of what operations tell.
+//! Support for unit tests of operations: small projects in temporary folders, and a recorder of events.
 
 use std::{
     path::PathBuf,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{adapters::cache::Cache, error::Error, project::place::Defect};
 
-/// One chain, two images that only copy, no manifests: planned without a daemon or a network.
+/// One chain, two images that only copy files, no manifests. It can be planned without a daemon or a network.
 pub(crate) const CONFIGURATION: &str = r#"format = 1
 project = "small"
 registries.main = "registry.example/small"
@@ -33,13 +33,13 @@ dockerfile = "job.Dockerfile"
 src = "src"
 "#;
 
-/// A project in a folder of its own, with a cache of its own.
+/// A project in a temporary folder, with its own cache.
 pub(crate) struct Project {
     folder: TempDir,
 }
 
 impl Project {
-    /// A project with these files: path and text.
+    /// A project with these files, each a path and its text.
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let project = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -51,7 +51,7 @@ impl Project {
         project
     }
 
-    /// That of [`CONFIGURATION`], with all that a plan needs.
+    /// A project with [`CONFIGURATION`] and all files that a plan needs.
     pub(crate) fn small() -> Self {
         let id = "0".repeat(64);
         let lock = format!(
@@ -97,14 +97,14 @@ impl Project {
         fs_err::read_to_string(self.path(path)).unwrap()
     }
 
-    /// Replaces text that must be there.
+    /// Replaces a text in a file, which must contain it.
     pub(crate) fn edit(&self, path: &str, old: &str, new: &str) {
         let text = self.read(path);
         assert!(text.contains(old), "`{old}` is not in {path}");
         self.write(path, &text.replace(old, new));
     }
 
-    /// Runs git in the project; it must end well.
+    /// Runs git in the project, and asserts that it succeeds.
     #[expect(
         clippy::disallowed_methods,
         reason = "a project of a test is made by the program itself"
@@ -117,18 +117,18 @@ impl Project {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// A run on it.
+    /// Opens the project for a run.
     pub(crate) fn open<'e>(&self, events: &'e Recorder) -> Result<Session<'e>, Error> {
         Session::open_with(Some(&self.root()), self.cache(), events)
     }
 
-    /// A run on it, where nothing is wrong with its configuration.
+    /// Opens the project for a run; its configuration must be valid.
     pub(crate) fn session<'e>(&self, events: &'e Recorder) -> Session<'e> {
         self.open(events).unwrap()
     }
 }
 
-/// Keeps what operations tell, a line each.
+/// Records events, one line each.
 #[derive(Default)]
 pub(crate) struct Recorder {
     lines: Mutex<Vec<String>>,
@@ -143,7 +143,7 @@ impl Recorder {
         self.lines().push(line.into());
     }
 
-    /// What was told since the last call.
+    /// The events since the last call.
     pub(crate) fn told(&self) -> Vec<String> {
         std::mem::take(&mut self.lines())
     }

@@ -1,4 +1,4 @@
-//! `sparkpack diff`: any two images.
+//! `sparkpack diff`: compares any two images.
 
 use crate::{
     error::{Comparing, Error, UsageError},
@@ -10,14 +10,15 @@ use crate::{
     project::Registry,
 };
 
-/// Two images, and the lines that say how they differ; none if both were made from the same inputs.
+/// The records of two images, and the lines that explain how they differ. There are no lines if both have the same
+/// inputs.
 pub(crate) struct Differences {
     pub(crate) old: FoundRecord,
     pub(crate) new: FoundRecord,
     pub(crate) lines: Vec<String>,
 }
 
-/// Compares two images, each named by a reference, or by a tag of an image of the project.
+/// Compares two images. Each is named by a reference, by `IMAGE:TAG` with an image of the project, or by a tag alone.
 pub(crate) fn diff(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -50,7 +51,7 @@ pub(crate) fn diff(
     Ok(Differences { old, new, lines })
 }
 
-/// The images that an argument may refer to, the likeliest first.
+/// The images that an argument may refer to. A tag alone may be that of any image of the project.
 fn queries(session: &Session<'_>, prefix: &str, text: &str) -> Result<Vec<RecordQuery>, Error> {
     let project = &session.project;
     if is_tag(text) {
@@ -83,7 +84,7 @@ mod tests {
         },
     };
 
-    /// Keeps the records of a project as it is; the tag of `job`.
+    /// Keeps the records of a project in its present state, and returns the tag of `job`.
     fn kept(project: &Project) -> String {
         let events = Recorder::default();
         let session = project.session(&events);
@@ -100,7 +101,8 @@ mod tests {
         diff(&session, &services, session.registry(None).unwrap(), texts)
     }
 
-    /// A project whose `job` was made twice, from two versions of what `base` copies; both tags of `job`.
+    /// A project with the records of two states, which differ in a file that `base` copies; and the tags of `job` in
+    /// both.
     fn changed() -> (Project, String, String) {
         let project = Project::small();
         let old = kept(&project);

@@ -1,4 +1,4 @@
-//! What makes one image differ from another: this checkout's from the one in use, or any two.
+//! Explains why images differ: this checkout's image from the one in use, or any two images.
 
 mod diff;
 mod why;

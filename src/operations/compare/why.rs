@@ -17,7 +17,7 @@ use crate::{
 /// What an image is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Against<'a> {
-    /// What the manifests name.
+    /// The image that the manifests name.
     Manifests,
     /// A tag of the image.
     Tag(&'a str),
@@ -28,26 +28,26 @@ pub(crate) enum Against<'a> {
 /// Where the reference of the other image comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NamedBy {
-    /// A person, by this text.
+    /// The user gave this text.
     Person(String),
-    /// The manifests.
+    /// The manifests name it.
     Manifests,
-    /// The manifests, which name a descendant of it.
+    /// No manifest names it. The reference follows from the record of a descendant that a manifest names.
     ManifestsAbove,
 }
 
-/// Why an image differs from another.
+/// Why this checkout's image differs from another.
 pub(crate) struct Why {
-    /// Of this checkout's image.
+    /// The record of this checkout's image.
     pub(crate) new: Record,
     pub(crate) answer: WhyAnswer,
 }
 
-/// How the other image differs.
+/// The comparison with the other image.
 pub(crate) enum WhyAnswer {
-    /// It has the tag of this checkout, so nothing was looked up.
+    /// The other image has this checkout's tag, so no record was looked up.
     SameTag(NamedBy),
-    /// It was made from other inputs, which these lines list; or from the same inputs, if there are no lines.
+    /// The records were compared. `lines` lists the differences; it is empty if the inputs are the same.
     Compared {
         old: Box<FoundRecord>,
         lines: Vec<String>,
@@ -130,7 +130,8 @@ impl Comparison<'_> {
         Ok((below, NamedBy::ManifestsAbove))
     }
 
-    /// The reference in the manifests; the first one if they name several.
+    /// The reference of `image` in the manifests, the first one if they name several. A placeholder for an image that
+    /// was never built does not count.
     fn named(&self, image: &str, named: &[Named]) -> Option<Reference> {
         let is_built = |named: &&Named| {
             let tag = named.reference.tag.as_deref();
@@ -154,7 +155,7 @@ impl Comparison<'_> {
         several.first().map(|(reference, _)| (*reference).clone())
     }
 
-    /// A stage that no manifest names, as a parent of an image that a manifest names.
+    /// Finds a stage that no manifest names: its fingerprint is in the record of a descendant that a manifest names.
     fn below(&self, stage: &Stage, named: &[Named]) -> Option<RecordQuery> {
         let plan = &self.prepared.plan;
         for name in plan.order.iter().rev() {
@@ -178,7 +179,8 @@ impl Comparison<'_> {
         None
     }
 
-    /// The fingerprint that a stage had when it was a parent of the image of a record.
+    /// The fingerprint of an ancestor named `stage` in a record, or in the records of the parents that the record
+    /// lists.
     fn parent_in(&self, record: &Record, stage: &str, prefix: &str) -> Option<Digest> {
         let parents: Vec<(&str, Digest)> = record
             .rows()
@@ -199,7 +201,7 @@ impl Comparison<'_> {
         })
     }
 
-    /// What makes the two differ.
+    /// The differences between two records.
     fn lines(&self, old: &FoundRecord, new: &PlatformStage) -> Vec<String> {
         if old.fingerprint == new.fingerprint {
             return Vec::new();
@@ -224,7 +226,7 @@ mod tests {
         workspace::LockPolicy,
     };
 
-    /// A project with a manifest that names nothing yet.
+    /// A project with an empty manifest.
     fn project() -> Project {
         let project = Project::small();
         let toml = project.read("sparkpack.toml");
@@ -243,7 +245,7 @@ mod tests {
         project.write("a.yml", &pods.collect::<Vec<_>>().join("---\n"));
     }
 
-    /// Keeps the records of a project as it is; the tag of an image.
+    /// Keeps the records of a project in its present state, and returns the tag of `image`.
     fn kept(project: &Project, image: &str) -> String {
         let events = Recorder::default();
         let session = project.session(&events);
@@ -253,7 +255,7 @@ mod tests {
         prepared.plan.stages[image].tag().to_owned()
     }
 
-    /// The answer, and what was told besides.
+    /// The result of [`why`], and the events.
     fn asked(
         project: &Project,
         image: &str,
@@ -363,7 +365,7 @@ mod tests {
             usage(&project, Against::Manifests),
             UsageError::NotNamed { registry, image } if registry == "main" && image == "job"
         ));
-        // What was never rewritten names no image that was built.
+        // A placeholder that was never rewritten names no image that was built.
         let unbuilt = format!("registry.example/small/job:{UNBUILT}");
         name_in_manifest(&project, &[&unbuilt]);
         assert!(matches!(

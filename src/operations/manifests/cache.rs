@@ -1,7 +1,7 @@
-//! Manifests without findings in an earlier run: those that have not changed since are not read again.
+//! Skips manifests that had no findings in an earlier run and have not changed since: they are not read again.
 //!
-//! As in the stat cache, what was found counts only if the file was clearly older than the run that read it, and looks
-//! the same now.
+//! As in the stat cache, a result is kept only if the file was clearly older than the run that read it, and used only
+//! if the file's metadata is unchanged.
 
 use std::path::Path;
 
@@ -13,16 +13,16 @@ use crate::{
     yaml::Rewritten,
 };
 
-/// Whether a manifest is in order.
+/// The key of a manifest's result: an earlier result counts only if it has the same key.
 pub(crate) struct CacheKey {
     file: String,
-    /// The file's identity now; `None` if the file system does not tell it.
+    /// The file's identity now; `None` if its metadata cannot be read.
     identity: Option<FileIdentity>,
     digest: Digest,
 }
 
 impl CacheKey {
-    /// The key of a file of the project: its identity, and everything else that the result depends on.
+    /// The key of a file. `digest` covers everything that the result depends on besides the file.
     pub(crate) fn new(session: &Session<'_>, file: &str, digest: &Digest) -> Self {
         Self {
             file: file.to_owned(),
@@ -41,7 +41,8 @@ fn hex(identity: &FileIdentity) -> String {
     hex::encode(identity.bytes())
 }
 
-/// Whether a manifest is unchanged since a run without findings, whatever references it had to name then.
+/// Whether a manifest is unchanged since a run without findings, even if that run expected other references. It is then
+/// known that the manifest can be read.
 pub(crate) fn has(session: &Session<'_>, file: &str) -> bool {
     let Some(cached) = session.manifest_cache().get(file) else {
         return false;
@@ -74,7 +75,7 @@ pub(crate) fn find(cache: &ManifestCache, key: &CacheKey) -> Option<Examined> {
     })
 }
 
-/// Notes the result for the next run, if the manifest has no findings.
+/// Keeps the result for the next run, if the manifest has no findings.
 pub(crate) fn learn(cache: &ManifestCache, key: CacheKey, examined: &Examined) {
     let is_in_order = examined.rewritten.text.is_none()
         && examined.rewritten.pending.is_empty()

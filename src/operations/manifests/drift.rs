@@ -1,4 +1,4 @@
-//! The places at which manifests do not name the images of this checkout.
+//! Drift: the places at which manifests do not name the images of this checkout.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,20 +12,20 @@ use crate::{
     },
 };
 
-/// One place that does not name this checkout's image, or an error that keeps this from being known.
+/// A place that does not name this checkout's image, or an error that prevented the check.
 pub(crate) struct Drift {
     pub(crate) code: Code,
     pub(crate) place: Place,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
-    /// What it is about, whatever the tags are.
+    /// The subject of the finding, without tags: it stays the same when the tags change.
     pub(crate) about: String,
-    /// `sparkpack pin` mends it.
+    /// Whether `sparkpack pin` fixes it.
     pub(crate) is_fixable: bool,
 }
 
 impl Drift {
-    /// What no rewriting mends.
+    /// A finding that `sparkpack pin` cannot fix.
     pub(crate) fn of_defect(defect: &Defect) -> Self {
         Self {
             code: defect.code,
@@ -37,7 +37,7 @@ impl Drift {
         }
     }
 
-    /// An error that kept the manifests from being checked; without a place it is shown at the configuration's start.
+    /// An error that prevented the check. If it has no place, the first line of the configuration stands for it.
     pub(crate) fn of_error(error: &Error) -> Self {
         match error {
             Error::Defect(defect) => Self::of_defect(defect),

@@ -1,4 +1,5 @@
-//! The project's manifests: which references they have, which they should have, and writing these to all files or none.
+//! Finds the references in the project's manifests, compares them with the expected ones, and writes the changes to all
+//! files or none.
 
 use std::{
     collections::BTreeMap,
@@ -32,21 +33,22 @@ use crate::{
     yaml::{self, ImagePlace, LeftAlone, Located, PlaceRules, on_all_cores},
 };
 
-/// The manifests of a scope; each is read when its content is first needed.
+/// The manifests of one registry, or of all. Each is read when its content is first needed.
 pub(crate) struct Manifests<'s> {
     session: &'s Session<'s>,
     rules: PlaceRules<'s>,
     files: Vec<File<'s>>,
-    /// Places that are left alone are wanted too; the cache does not have them.
+    /// Whether the places that are left alone are listed too. The cache does not have them, so that every manifest is
+    /// read.
     is_full: bool,
 }
 
 struct File<'s> {
-    /// Below the project's folder.
+    /// The path relative to the project's folder.
     name: &'s str,
     /// The name of its registry in the configuration.
     registry: &'s str,
-    /// Whether the value of an anchor may change at all places that use it.
+    /// Whether a value with a YAML anchor may be rewritten, which changes it at all aliases too.
     may_share: bool,
     known: Mutex<Known>,
 }
@@ -55,7 +57,7 @@ struct File<'s> {
 #[derive(Default)]
 struct Known {
     read: Option<Arc<Read>>,
-    /// What was found in it, and the digest of the references that were expected then.
+    /// The result, and the digest of the expected references that it was computed for.
     examined: Option<(Digest, Arc<Examined>)>,
 }
 
@@ -63,13 +65,14 @@ struct Known {
 struct Read {
     text: String,
     located: Located,
-    /// The file's identity, if the file was clearly older than the read: as long as it is the same, so is the text.
+    /// The file's identity, if the file was clearly older than the read: the text is unchanged as long as the identity
+    /// is.
     identity: Option<FileIdentity>,
 }
 
 impl File<'_> {
     fn known(&self) -> MutexGuard<'_, Known> {
-        // The value is complete even if a thread panicked.
+        // A poisoned lock is safe: every change is a single assignment.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,7 +125,7 @@ impl<'s> Manifests<'s> {
         })
     }
 
-    /// The same, including the places that are left alone if `is_full`.
+    /// The same manifests; with `is_full` their results list the places that are left alone too.
     pub(crate) fn in_full(self, is_full: bool) -> Self {
         Self { is_full, ..self }
     }
@@ -141,7 +144,7 @@ impl<'s> Manifests<'s> {
     /// Compares every manifest with the expected references.
     ///
     /// # Errors
-    /// All manifests that cannot be read, or have a place that must change and cannot.
+    /// Every manifest that cannot be read, or has a place that must change but cannot.
     pub(crate) fn examine(
         &self,
         expected: &ExpectedReferences,
@@ -171,7 +174,7 @@ impl<'s> Manifests<'s> {
         Ok(all)
     }
 
-    /// The file as it is now.
+    /// The file's present content; it is read only if it may have changed since this run last read it.
     fn read(&self, file: &File<'_>) -> Result<Arc<Read>, Error> {
         let path = self.session.project.root.join(file.name);
         let now = digest_cache::now();
@@ -214,7 +217,7 @@ impl<'s> Manifests<'s> {
             return Ok(Arc::new(known));
         }
         let read = self.read(file)?;
-        // Reading has dropped the result for another text.
+        // If the file had changed, reading it dropped the earlier result.
         let known = file.known().examined.clone();
         let examined = match known.filter(|(of, _)| *of == digest) {
             Some((_, known)) => known,
@@ -271,7 +274,8 @@ impl<'s> Manifests<'s> {
         })
     }
 
-    /// Whether a place names a repository of the project, which may contain other images as well.
+    /// Whether a place names a repository of the project. The repository may also contain images that are not of the
+    /// project.
     fn is_ours(&self, place: &ImagePlace) -> bool {
         let image_matcher = &self.session.project.image_matcher;
         let reference = place.reference();
@@ -310,7 +314,8 @@ fn line<'t>(text: &'t str, place: &Place) -> &'t str {
     line.unwrap_or_default().trim()
 }
 
-/// Rewrites the manifests as they are now, together with a file `beside` them. Returns whether any has changed.
+/// Rewrites the manifests in their present state, together with the file `beside` (the pins). Returns whether any file
+/// was written.
 pub(crate) fn rewrite(
     manifests: &Manifests<'_>,
     prepared: &Prepared,
@@ -337,8 +342,8 @@ pub(crate) fn say_skipped(session: &Session<'_>, examined: &[Arc<Examined>]) {
     }
 }
 
-/// Writes the changes: to all files and the one `beside` them, or to none. Reports each change as an event; returns
-/// whether there were any.
+/// Writes the changed manifests and the file `beside` (the pins), all or none. Reports each change as an event. Returns
+/// whether any file was written.
 pub(crate) fn write(
     session: &Session<'_>,
     examined: &[Arc<Examined>],
@@ -374,7 +379,7 @@ pub(crate) fn write(
     Ok(!files.is_empty())
 }
 
-/// Warns of oddities in the manifests, and of places where the cluster would keep an old image.
+/// Warns of oddities in the manifests, of references that stay out of date, and of images that no manifest names.
 pub(crate) fn warn(
     session: &Session<'_>,
     prepared: &Prepared,
@@ -387,7 +392,7 @@ pub(crate) fn warn(
     }
 }
 
-/// Warns of the oddities in each manifest, in the order of its text.
+/// Warns of oddities and of references that stay out of date, for each manifest in the order of its text.
 fn warn_of(session: &Session<'_>, examined: &[Arc<Examined>]) {
     for file in examined {
         let warnings = file.warnings.iter().chain(&file.stale);
@@ -399,7 +404,7 @@ fn warn_of(session: &Session<'_>, examined: &[Arc<Examined>]) {
     }
 }
 
-/// Refuses manifests if none of them names an image of the project, which cannot be right.
+/// Refuses manifests if none of them names an image of the project: this is always a mistake.
 pub(crate) fn refuse_nothing_named(
     session: &Session<'_>,
     scope: Scope<'_>,
@@ -461,7 +466,7 @@ mod tests {
     const MANIFEST: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\nmetadata: {name: a}\n\
                             spec:\n  image: IMAGE\n";
 
-    /// Runs `work` on the manifests of a project of which one names `job` by this text.
+    /// Runs `work` on the manifests of a project. One of them names `job` by the reference `image`.
     fn with_manifest(
         image: &str,
         work: impl FnOnce(&TestProject, &Manifests<'_>, &ExpectedReferences),
@@ -480,7 +485,7 @@ mod tests {
         let current = prepared.plan.stages["job"].reference(registry).to_string();
         let image = image.replace("CURRENT", &current);
         project.write("a.yml", &MANIFEST.replace("IMAGE", &image));
-        // What was written a moment ago may still change unseen.
+        // A file that was written within the last clock tick is not cached.
         std::thread::sleep(Duration::from_millis(50));
         let targets = ["base".to_owned(), "job".to_owned()];
         let scope = Scope {

@@ -1,4 +1,4 @@
-//! What is to be said of a manifest.
+//! The result of examining a manifest.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::{
     yaml::{Located, Object, Rewritten},
 };
 
-/// Which manifests, and whose references in them.
+/// Which manifests a run covers, and which images in them.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     /// The manifests of one registry, or of all.
@@ -17,23 +17,23 @@ pub(crate) struct Scope<'a> {
     pub(crate) images: &'a [String],
 }
 
-/// What is to be said of one manifest.
+/// The result of examining one manifest.
 pub(crate) struct Examined {
-    /// Below the project's folder.
+    /// The path relative to the project's folder.
     pub(crate) file: String,
-    /// Its text if it is to be rewritten, else empty.
+    /// The present text if the manifest is to be rewritten, else empty.
     pub(crate) text: String,
-    /// What would change.
+    /// The changes that a rewrite makes, the new text, and the changes that must wait for a push.
     pub(crate) rewritten: Rewritten,
     /// The images of the project that it names.
     pub(crate) named: BTreeSet<String>,
     /// The places that are left alone: other people's images, templates, marks that say so.
     pub(crate) skipped: Vec<Skipped>,
-    /// References that are not current, where nothing is rewritten.
+    /// References that are out of date, at places that sparkpack does not rewrite.
     pub(crate) stale: Vec<Defect>,
-    /// What is odd.
+    /// The warnings about the manifest.
     pub(crate) warnings: Vec<Defect>,
-    /// What it has of Spark's kinds.
+    /// The objects of Spark operators' kinds that it has.
     pub(crate) objects: Objects,
 }
 
@@ -45,12 +45,12 @@ pub(crate) struct Skipped {
     pub(crate) why: &'static str,
 }
 
-/// Which kinds of objects a manifest has.
+/// Which objects of Spark operators' kinds a manifest has.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Objects {
-    /// Whether one is of a Spark operator's kind.
+    /// Whether there is any.
     pub(crate) has_spark: bool,
-    /// The first of a Spark operator's kind that names no image.
+    /// The first one that names no image.
     pub(crate) without_image: Option<Object>,
 }
 

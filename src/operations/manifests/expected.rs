@@ -1,4 +1,4 @@
-//! What the manifests have to name.
+//! The references that the manifests should have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,29 +11,30 @@ use crate::{
     yaml::{Expected, ExpectedDigest},
 };
 
-/// Which digests there are to write.
+/// Which digests the expected references have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Digests<'p> {
-    /// Those of the pushes until now.
+    /// The pinned digests of earlier pushes.
     Pinned(&'p Pins),
-    /// Any digest for each image: to find out before a push whether a digest can be written.
+    /// The same made-up digest for every image. Before a push this shows whether digests can be written into the
+    /// manifests.
     Assumed,
 }
 
 /// The references that the manifests of each registry should have.
 pub(crate) struct ExpectedReferences {
-    /// By registry and image: the images of this run.
+    /// The references of this run's images, by registry and image.
     wanted: BTreeMap<String, BTreeMap<String, Expected>>,
-    /// The references of all images in all registries.
+    /// The references of every image in all registries, by image.
     current: BTreeMap<String, Vec<Reference>>,
-    /// The Spark of each image's chain.
+    /// The Spark version of each image's chain.
     pub(crate) sparks: BTreeMap<String, String>,
     /// A digest of everything that a result depends on besides a manifest's text.
     digest: Digest,
 }
 
 impl ExpectedReferences {
-    /// The references that the plan gives, with the digests that stand in `sparkpack.pins`.
+    /// The references of the plan, with the digests in `sparkpack.pins`.
     ///
     /// # Errors
     /// The pins cannot be read.
@@ -47,7 +48,7 @@ impl ExpectedReferences {
         Ok(Self::of_plan(session, prepared, scope, digests))
     }
 
-    /// The references that the plan gives.
+    /// The references of the plan, with the given digests.
     pub(crate) fn of_plan(
         session: &Session<'_>,
         prepared: &Prepared,
@@ -116,7 +117,7 @@ impl ExpectedReferences {
             .any(|wanted| wanted.contains_key(image))
     }
 
-    /// Whether a reference is that of its image in any registry, apart from the digest.
+    /// Whether a reference has the current repository and tag of `image` in any registry. Its digest does not matter.
     pub(crate) fn is_current(&self, image: &str, written: &Reference) -> bool {
         let current = self.current.get(image);
         current.is_some_and(|current| {
@@ -132,7 +133,8 @@ impl ExpectedReferences {
         Digest::of_fields([self.digest.hex(), registry, may_share])
     }
 
-    /// A digest of rows, each of which begins with its kind.
+    /// A digest of everything that results depend on: rows that each begin with their kind, so that no two kinds can be
+    /// confused.
     fn everything(&self, session: &Session<'_>) -> Digest {
         let project = &session.project;
         let mut rows = Fields::default();

@@ -1,4 +1,4 @@
-//! Which references the project's manifests have and should have; all of them are rewritten, or none.
+//! Compares the references in the project's manifests with the expected ones, and rewrites all manifests or none.
 
 mod cache;
 mod drift;

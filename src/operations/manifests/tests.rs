@@ -1,4 +1,4 @@
-//! What is told of manifests, and what is written into them.
+//! The findings in manifests, and what is written into them.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
 
 const JOB: &str = "registry.example/small/job";
 
-/// The project of [`Project::small`], with these manifests of its registry.
+/// [`Project::small`] with these manifests for its registry.
 fn project(manifests: &[(&str, &str)]) -> Project {
     let project = Project::small();
     project.edit(
@@ -32,14 +32,14 @@ fn project(manifests: &[(&str, &str)]) -> Project {
     project
 }
 
-/// An object for Spark with these lines of its spec.
+/// A `SparkApplication` with these lines in its `spec`.
 fn application(spec: &str) -> String {
     format!(
         "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\nmetadata: {{name: a}}\nspec:\n{spec}"
     )
 }
 
-/// What a run knows of the manifests.
+/// The results of a run for the manifests.
 struct Looked<'a> {
     session: &'a Session<'a>,
     prepared: &'a Prepared,
@@ -48,7 +48,7 @@ struct Looked<'a> {
     examined: Vec<Arc<Examined>>,
 }
 
-/// Runs `work` on what is found in the manifests, where these images are meant.
+/// Examines the manifests in a run that covers `images`, and calls `work` with the results.
 fn look<T>(
     project: &Project,
     events: &Recorder,
@@ -77,7 +77,7 @@ fn look<T>(
 
 const ALL: [&str; 2] = ["base", "job"];
 
-/// The warnings that a run tells, each with its code.
+/// The warnings that a run reports, each with its code.
 fn warned(manifests: &[(&str, &str)], images: &[&str]) -> Vec<String> {
     let (project, events) = (project(manifests), Recorder::default());
     look(&project, &events, images, |looked| {
@@ -91,7 +91,7 @@ fn warned(manifests: &[(&str, &str)], images: &[&str]) -> Vec<String> {
     events.told()
 }
 
-/// Why manifests are refused in which nothing is named.
+/// The error for manifests that name no image of the project.
 fn refused(manifests: &[(&str, &str)], images: &[&str]) -> Option<Error> {
     let (project, events) = (project(manifests), Recorder::default());
     look(&project, &events, images, |looked| {
@@ -184,7 +184,7 @@ fn manifests_that_name_only_others_are_told_by_their_names() {
             hint.contains(&format!("write `image: {JOB}:unbuilt`")),
             "{hint}"
         );
-        // Where not all is meant, nothing can be missing.
+        // A run that does not cover all images cannot know that nothing is named.
         assert!(refused(manifests, &["job"]).is_none());
     }
     assert!(refused(&[], &ALL).is_none(), "no manifests are no mistake");
@@ -330,7 +330,7 @@ fn pins_that_cannot_be_read_leave_no_references_to_expect() {
     look(&project, &events, &ALL, |looked| {
         let pinned = ExpectedReferences::pinned(looked.session, looked.prepared, looked.scope);
         assert_eq!(pinned.err().unwrap().code(), Code::E069);
-        // What is not pinned yet is expected with some digest, so that a push finds out where it fits.
+        // Before a push every image has a made-up digest, so that places that cannot hold a digest are found.
         let digest = &looked.expected.of("main", "job").unwrap().digest;
         let some = Digest::of(b"");
         assert!(matches!(digest, crate::yaml::ExpectedDigest::Known(known) if *known == some));

@@ -1,4 +1,4 @@
-//! References to the project's images at places that are never rewritten.
+//! Finds references to the project's images at places that sparkpack does not rewrite.
 
 use std::{ops::Range, path::Path};
 
@@ -13,16 +13,17 @@ use crate::{
     yaml::{ImagePlace, Located, comment_start},
 };
 
-/// A reference to an image of the project outside of the places that are rewritten.
+/// A reference to an image of the project at a place that sparkpack does not rewrite.
 pub(crate) struct UnmanagedReference {
     pub(crate) image: String,
-    /// It is a whole value, which a program may use, and not only a part of one.
+    /// Whether it is a whole value, which a program may use, and not only part of a text.
     pub(crate) is_whole: bool,
-    /// What is wrong, if it is not current.
+    /// The warning, if the reference is out of date and its image is part of this run.
     pub(crate) stale: Option<Defect>,
 }
 
-/// The references to the project's images in a text, outside of comments and of the places that `is_rewritten` selects.
+/// The references to the project's images in a text, except in comments, at the places that `is_rewritten` selects, and
+/// where a mark says `ignore`.
 pub(crate) fn unmanaged_references(
     project: &Project,
     expected: &ExpectedReferences,
@@ -76,7 +77,7 @@ fn line_start(text: &str, offset: usize) -> usize {
     text[..offset].rfind(['\n', '\r']).map_or(0, |at| at + 1)
 }
 
-/// The pieces of a text that may be references: those with a slash and a colon.
+/// The words of a text that may be references: those with a slash and a colon.
 fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
     let bytes = text.as_bytes();
@@ -96,7 +97,7 @@ fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Whether a word is a whole value, judging by its line alone.
+/// Whether a word is a whole YAML value, judging by its line alone.
 fn is_whole(text: &str, word: &Range<usize>) -> bool {
     let is_quote = |character: char| "'\"".contains(character);
     let line_start = text[..word.start]

@@ -1,4 +1,4 @@
-//! Warnings about manifests that are current.
+//! Warnings about manifests, apart from those about references that are out of date.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -20,7 +20,7 @@ use crate::{
     yaml::{self, Located, Rewritten},
 };
 
-/// The oddities of one manifest.
+/// The warnings about one manifest.
 pub(crate) fn of(
     project: &Project,
     expected: &ExpectedReferences,
@@ -78,7 +78,8 @@ pub(crate) fn of(
     warnings
 }
 
-/// The places that name a repository shared by several images, with a tag that only begins like one of theirs.
+/// The places that name a repository shared by several images, with a tag that begins like the tag of one of them, but
+/// is none.
 fn of_other_tags(project: &Project, located: &Located) -> Vec<Defect> {
     let places = located.places.iter();
     let places = places.filter(|place| place.mark.is_none() && place.left_alone.is_none());
@@ -96,7 +97,7 @@ fn of_other_tags(project: &Project, located: &Located) -> Vec<Defect> {
     defects.collect()
 }
 
-/// The images without children that no manifest names, if the manifests name others; or that they name none.
+/// Warns of each image without children that no manifest names; if no manifest names any image, of that alone.
 pub(crate) fn unused(
     session: &Session<'_>,
     prepared: &Prepared,
@@ -135,7 +136,7 @@ pub(crate) fn unused(
     unused.collect()
 }
 
-/// Whether the run covers all images and all manifests, so that a missing reference is missing everywhere.
+/// Whether the run covers all images and all manifests. Only then is an image that was not found named nowhere.
 fn is_whole(session: &Session<'_>, scope: Scope<'_>) -> bool {
     let project = &session.project;
     let registries = project.manifests.keys();
@@ -143,7 +144,7 @@ fn is_whole(session: &Session<'_>, scope: Scope<'_>) -> bool {
     scope.registry.is_none_or(are_all) && scope.images.len() == project.images.len()
 }
 
-/// The error for manifests of which none names an image of the project.
+/// The error that no manifest names an image of the project; `None` if one does or the run does not cover everything.
 pub(crate) fn nothing_named(
     session: &Session<'_>,
     scope: Scope<'_>,
@@ -199,7 +200,8 @@ pub(crate) fn nothing_named(
     Some(Defect::new(Code::E205, place, message).hint(hint))
 }
 
-/// An example of a reference that `sparkpack pin` would rewrite: of an image without children, if possible a job.
+/// An example of a reference that `sparkpack pin` would rewrite. It is for an image without children, a job if
+/// possible.
 fn example(session: &Session<'_>, scope: Scope<'_>) -> String {
     let project = &session.project;
     let images = project.images.values();

@@ -1,4 +1,4 @@
-//! A record that is too large for a label is an artifact beside its image in the registry.
+//! Pushes a record that is too large for a label to the registry, as an artifact beside its image.
 
 use crate::{
     adapters::registry::{Attachment, RegistryImage},
@@ -8,10 +8,10 @@ use crate::{
     plan::PlatformStage,
 };
 
-/// The media type of a record beside an image: its canonical bytes.
+/// The media type of a record in a registry. The blob is the record's canonical bytes.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.sparkpack.record.v1";
 
-/// Pushes the record of an image beside it, if it is too large for a label.
+/// Pushes the record of an image beside it, if the image's label has only the record's digest.
 pub(crate) fn push_beside(
     services: &Services<'_>,
     stage: &PlatformStage,
@@ -31,13 +31,13 @@ pub(crate) fn push_beside(
     Ok(services.registry()?.attach(attachment, &beside)?)
 }
 
-/// The reference of the record that belongs to an image.
+/// The reference of an image's record. If the image's tag is too long to be extended, the fingerprint takes its place.
 pub(crate) fn beside(reference: &Reference, fingerprint: &Digest) -> Reference {
     let tag = tag_beside(reference).unwrap_or_else(|| format!("{}.record", fingerprint.hex()));
     reference.repository.with_tag(&tag)
 }
 
-/// `None` if the image's tag is too long for a suffix.
+/// The tag of an image's record; `None` if the image has no tag, or its tag is too long for the suffix.
 pub(crate) fn tag_beside(reference: &Reference) -> Option<String> {
     let tag = format!("{}.record", reference.tag.as_deref()?);
     is_tag(&tag).then_some(tag)
@@ -70,7 +70,7 @@ mod tests {
             info.labels.extend(label);
             push_beside(&services, stage, &registry_image(info), &reference)
         };
-        // The registry would have to be asked, which is forbidden.
+        // These two ask no registry: it would be an error, as in the third case.
         push(None).unwrap();
         push(Some("")).unwrap();
         let error = push(Some(stage.fingerprint.as_str())).unwrap_err();

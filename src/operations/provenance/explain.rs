@@ -1,4 +1,4 @@
-//! The differences between two images that `why` and `diff` print, down to the root cause.
+//! Explains the differences between two images for `why` and `diff`, down to the root cause.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,13 @@ use crate::{
 pub(crate) struct Explainer<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) records: &'a Records<'a>,
-    /// The prefixes of the registries in which the parents of the older and of the newer image are looked up.
+    /// The prefix of the registry with the parents of the older image, and of the one with those of the newer image.
     pub(crate) prefixes: [&'a str; 2],
 }
 
 impl Explainer<'_> {
-    /// The lines below the headline: each difference, and for a parent that changed also the parent's differences.
+    /// The lines below the headline: each difference between two records. A changed parent is followed by the parent's
+    /// own differences.
     pub(crate) fn lines(&self, old: &Record, new: &Record) -> Vec<String> {
         let mut lines = Vec::new();
         self.explain(old, new, 1, &mut BTreeSet::new(), &mut lines);
@@ -56,7 +57,7 @@ impl Explainer<'_> {
         }
     }
 
-    /// The records of a parent in its old and its new state.
+    /// The old and the new record of a parent.
     fn parents(&self, parent: ChangedParent<'_>) -> Result<[Record; 2], String> {
         let [old, new] = self.prefixes;
         Ok([
@@ -87,13 +88,13 @@ impl Explainer<'_> {
     }
 }
 
-/// The rows of a record, indented.
+/// The rows of a record as indented lines.
 pub(crate) fn rows(record: &Record) -> Vec<String> {
     let rows = record.rows().map(|row| row.join(" "));
     rows.map(|row| format!("  {}", escaped(row))).collect()
 }
 
-/// Where a record was, for people.
+/// The reference of a found record and where the record was found, for messages.
 pub(crate) fn place_of(found: &FoundRecord) -> String {
     let reference = &found.wanted.reference;
     match found.place {
@@ -104,14 +105,15 @@ pub(crate) fn place_of(found: &FoundRecord) -> String {
     }
 }
 
-/// What the places said, each once.
+/// The answers of the places, without adjacent repetitions.
 fn lines(said: &[LookupFailure]) -> Vec<String> {
     let mut lines: Vec<String> = said.iter().map(ToString::to_string).collect();
     lines.dedup();
     lines
 }
 
-/// The error for `what`, of which no place has the record; the most telling answer of the places is the reason.
+/// The error that no place has the record of `what`. Of the places' answers the most telling one becomes the reason: an
+/// image without a record, else a registry's error, else a place that could not be asked.
 pub(crate) fn unknown_record(what: String, said: Vec<LookupFailure>, by: Comparing) -> UsageError {
     let lines = lines(&said);
     let mut lack = RecordLack::Nowhere;
@@ -151,7 +153,7 @@ mod tests {
         },
     };
 
-    /// Does something with what explains the differences of a project, as it was when `before` kept its records.
+    /// Runs `work` with an [`Explainer`] and a plan of a project.
     fn with<T>(project: &Project, work: impl FnOnce(&Explainer<'_>, &Prepared) -> T) -> T {
         let events = Recorder::default();
         let session = project.session(&events);

@@ -1,11 +1,13 @@
-//! The records of images: kept by every build and push, and found by a tag.
+//! Finds the record of an image, which every build and push keeps.
 //!
-//! A record is looked up in the cheapest place first: in `dist/records` and the cache, then in the daemon, then in the
-//! registry. Wherever it comes from, it is used only if its SHA-256 is the fingerprint that is wanted or that the
-//! image's label has. A place that cannot be asked is an error only if no other place has the record.
+//! The cheapest place is asked first: this checkout's plan, then `dist/records` and the cache, then the daemon, then
+//! the registry. For a reference with a digest, the daemon and the registry come first: only they know what the digest
+//! stands for. Wherever a record comes from, it is used only if its SHA-256 is the fingerprint that is wanted or that
+//! the image's label has. A place that cannot be asked is an error only if no other place has the record.
 //!
-//! A record that is too large for a label is an artifact beside the image with the tag `TAG.record`: registries without
-//! the referrers API would not find it by the image. It is not compressed: the digest of its blob is the fingerprint.
+//! A record that is too large for a label is an artifact in the image's repository. It has the tag `TAG.record`,
+//! because registries without the referrers API could not find it by the image. It is not compressed, so that the
+//! digest of its blob is the fingerprint.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -43,16 +45,16 @@ const FETCH_LIMIT: usize = 64 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct RecordQuery {
     pub(crate) reference: Reference,
-    /// The image of the project that it must be.
+    /// The image of the project that the record must be of; `None` if any will do.
     stage: Option<String>,
     fingerprint: KnownFingerprint,
 }
 
-/// What is known of a fingerprint.
+/// How much of the wanted fingerprint is known.
 #[derive(Clone, Debug)]
 enum KnownFingerprint {
     Whole(Digest),
-    /// Its first hex digits, which are in the tag.
+    /// Its first hex digits, from the tag.
     Beginning(String),
     Nothing,
 }
@@ -68,7 +70,7 @@ impl KnownFingerprint {
 }
 
 impl RecordQuery {
-    /// The image `stage` with a fingerprint, in the registry with this prefix.
+    /// A query for the image `stage` with this fingerprint, in the registry with this prefix.
     pub(crate) fn of_stage(
         project: &Project,
         prefix: &str,
@@ -86,7 +88,7 @@ impl RecordQuery {
         })
     }
 
-    /// The image `stage` under a tag, or under the tag that these digits of a fingerprint make.
+    /// A query for the image `stage` with this tag. Instead of a tag, `tag` may be the fingerprint's digits in it.
     pub(crate) fn of_tag(project: &Project, prefix: &str, stage: &str, tag: &str) -> Option<Self> {
         let names = names_of(project, prefix, stage);
         let tag_pattern = project.reference.tag_pattern(names).ok()?;
@@ -98,7 +100,7 @@ impl RecordQuery {
         is_tag(&tag).then(|| Self::of_reference(project, &tag_pattern.repository.with_tag(&tag)))
     }
 
-    /// Whether its tag is that of the image `stage` with this fingerprint.
+    /// Whether the query's tag is that of the image `stage` with this fingerprint.
     pub(crate) fn is_tagged_by(&self, stage: &str, fingerprint: &Digest) -> bool {
         let is_known = !matches!(self.fingerprint, KnownFingerprint::Nothing);
         is_known
@@ -107,7 +109,7 @@ impl RecordQuery {
             && self.fingerprint.fits(fingerprint)
     }
 
-    /// Any image.
+    /// A query for any image by its reference, of this project or not.
     pub(crate) fn of_reference(project: &Project, reference: &Reference) -> Self {
         let tag = reference.tag.as_deref();
         let stage = project.image_matcher.named(reference);
@@ -137,13 +139,13 @@ fn names_of<'a>(project: &'a Project, prefix: &'a str, stage: &'a str) -> Names<
     }
 }
 
-/// Whether a text can be the fingerprint's part of a tag.
+/// Whether a text can be the part of a tag that comes from the fingerprint.
 fn is_beginning(text: &str) -> bool {
     let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     text.len() == TAG_DIGITS && text.bytes().all(lower_hex)
 }
 
-/// The registry's prefix with which a reference is one of an image of the project.
+/// The prefix of the registry, current or former, to which a reference to the image `stage` belongs.
 pub(crate) fn prefix_of<'a>(
     project: &'a Project,
     stage: &str,
@@ -160,7 +162,7 @@ pub(crate) fn prefix_of<'a>(
     prefix.map(String::as_str)
 }
 
-/// A record, and what is known of it.
+/// A record, and where it was found.
 #[derive(Clone, Debug)]
 pub(crate) struct FoundRecord {
     pub(crate) record: Record,
@@ -170,7 +172,7 @@ pub(crate) struct FoundRecord {
 }
 
 impl FoundRecord {
-    /// The name of the record's image.
+    /// The name of the image that the record is of.
     pub(crate) fn stage(&self) -> &str {
         stage_in(&self.record).unwrap_or("image")
     }
@@ -183,7 +185,7 @@ fn stage_in(record: &Record) -> Option<&str> {
     })
 }
 
-/// Where records are.
+/// Where a record was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordSource {
     /// In the plan of this checkout.
@@ -193,14 +195,14 @@ pub(crate) enum RecordSource {
     Registry,
 }
 
-/// What a place said that gave no record.
+/// Why a place gave no record.
 #[derive(Debug)]
 pub(crate) enum LookupFailure {
     /// The place has neither the image nor a record with its fingerprint.
     Nothing(String),
     /// The place has the image, but no record that matches it.
     NoRecord(String),
-    /// It cannot be asked.
+    /// The place cannot be asked.
     Failed(Error),
 }
 
@@ -224,7 +226,7 @@ pub(crate) struct Records<'a> {
     /// The records of this checkout.
     checkout: BTreeMap<Digest, Record>,
     platform: Platform,
-    /// Who does not answer is not asked again.
+    /// The error of a daemon or registry that did not answer: it is not asked again.
     daemon_fails: OnceCell<String>,
     registries_fail: RefCell<BTreeMap<String, String>>,
 }
@@ -253,7 +255,8 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// The record of the first of these images that is found, or the answers of all places.
+    /// The first record that is found for one of `wanted`. Each place is asked for all of them before the next place.
+    /// If no place has one: the answers of all places.
     pub(crate) fn find(&self, wanted: &[RecordQuery]) -> Result<FoundRecord, Vec<LookupFailure>> {
         let mut places = vec![
             RecordSource::Checkout,
@@ -265,7 +268,8 @@ impl<'a> Records<'a> {
             .iter()
             .any(|wanted| wanted.reference.digest.is_some())
         {
-            // A digest identifies the image, whatever the tag beside it is.
+            // A digest identifies the image whatever the tag beside it is, so the places that know images by digest
+            // come first.
             places.rotate_left(2);
         }
         let mut said = Vec::new();
@@ -309,7 +313,7 @@ impl<'a> Records<'a> {
         Some((record.clone(), fingerprint.clone()))
     }
 
-    /// The folders of records, which are named by their fingerprints.
+    /// The folders with records. The name of each file is the record's fingerprint.
     fn folders(&self) -> [PathBuf; 2] {
         [
             self.session.dist().records(),
@@ -407,7 +411,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// The record that stayed in the registry when its image was removed.
+    /// The record beside an image that is no longer in the registry.
     fn beside(&self, wanted: &RecordQuery) -> Result<(Record, Digest), LookupFailure> {
         let reference = &wanted.reference;
         let none = || {
@@ -445,7 +449,7 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// The record in an image's labels, if the labels are its own and not its parent's.
+    /// The record of an image by its labels. Labels that the image inherited from its parent do not count.
     fn of_info(
         &self,
         info: &ImageInfo,
@@ -497,13 +501,13 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Whether a record can be that of the wanted image.
+/// Whether a record can be of the wanted image.
 fn is_of(record: &Record, wanted: &RecordQuery) -> bool {
     let stage = wanted.stage.as_deref();
     stage.is_none() || stage_in(record) == stage
 }
 
-/// A kept record, if its bytes have the digest in its name.
+/// The record in a file, if the digest of its bytes is the file's name.
 fn read(folder: &Path, name: &str) -> Option<(Record, Digest)> {
     let bytes = fs_err::read(folder.join(name)).ok()?;
     let digest = Digest::of(&bytes);
@@ -526,7 +530,7 @@ mod tests {
 
     const PREFIX: &str = "registry.example/small";
 
-    /// Does something with the records of a project, of which nothing leaves this machine.
+    /// Runs `work` with the records of a project, offline.
     fn with<T>(project: &TestProject, work: impl FnOnce(&Records<'_>, &Prepared) -> T) -> T {
         let events = Recorder::default();
         let session = project.session(&events);
@@ -665,7 +669,7 @@ mod tests {
         });
     }
 
-    /// What an image with these labels gives, where the registry has no blob.
+    /// The record of an image with these labels, if the registry has no blob.
     fn labelled(
         records: &Records<'_>,
         wanted: &RecordQuery,
@@ -771,7 +775,7 @@ mod tests {
         };
         assert_eq!(write(&name, &record.bytes()), Some(record.clone()));
         assert_eq!(write(&name, b"other"), None);
-        // Its bytes are as its name says, but no record.
+        // The bytes have the digest in the file's name, but are no record.
         assert_eq!(write(Digest::of(b"other").hex(), b"other"), None);
         assert_eq!(names(folder.path(), &name[..16]), [name]);
         assert_eq!(names(folder.path(), "").len(), 2);

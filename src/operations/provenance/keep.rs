@@ -1,4 +1,4 @@
-//! The records of images are kept in `dist/records` by every build and push.
+//! Keeps the records of images in `dist/records`, at every build and push.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -9,7 +9,7 @@ use crate::{
     operations::{resolution::Prepared, workspace::Session},
 };
 
-/// The number of records that are kept: the newest ones. Those of the last run are always kept.
+/// How many records are kept. The oldest are removed, but never those of the last run.
 const KEPT: usize = 200;
 
 /// Keeps the records of `targets` and of all their parents.
@@ -25,7 +25,7 @@ pub(crate) fn keep_records(
         for stage in &prepared.plan.stages[&name].platforms {
             let file = folder.join(stage.fingerprint.hex());
             let bytes = stage.record.bytes();
-            // One that was damaged is written anew.
+            // A damaged file is replaced.
             if !fs_err::read(&file).is_ok_and(|old| old == bytes) {
                 session.dist().keep_out_of_git()?;
                 store::replace(&file, &bytes)?;
@@ -56,7 +56,7 @@ fn remove_oldest(folder: &Path, current: &BTreeSet<String>) -> Result<(), Error>
     Ok(())
 }
 
-/// The file names in a folder of records that begin with `prefix`.
+/// The names of the records in a folder that start with `beginning`, sorted.
 pub(crate) fn names(folder: &Path, beginning: &str) -> Vec<String> {
     let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -82,7 +82,7 @@ mod tests {
         workspace::{LockPolicy, Services},
     };
 
-    /// Keeps the records of `target`; gives the fingerprints of `base` and `job`.
+    /// Keeps the records of `target`, and returns the fingerprints of `base` and `job`.
     fn keep(project: &Project, target: &str) -> Result<[Digest; 2], Error> {
         let events = Recorder::default();
         let session = project.session(&events);

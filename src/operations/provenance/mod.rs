@@ -1,4 +1,4 @@
-//! The records of what images were made of: kept, pushed beside an image, found again, explained.
+//! The records of images' inputs: keeps them, pushes them beside images, finds them again, and explains how two differ.
 
 mod attach;
 mod explain;

@@ -1,4 +1,4 @@
-//! `sparkpack check`: whether the manifests name the images of this checkout. Changes nothing.
+//! `sparkpack check`: checks whether the manifests name the images of this checkout. Changes nothing.
 
 use std::sync::Arc;
 
@@ -12,26 +12,26 @@ use crate::{
     },
 };
 
-/// What is to be checked.
+/// What to check.
 #[derive(Clone, Copy)]
 pub(crate) struct CheckRequest<'a> {
     pub(crate) scope: Scope<'a>,
     /// Whether inputs that git's index does not have are refused.
     pub(crate) strictness: Strictness,
-    /// Whether the registries are asked for the images.
+    /// Whether to check that the registries have the images.
     pub(crate) is_remote: bool,
-    /// Whether the places that are left alone are wanted too.
+    /// Whether to list the places that are left alone too.
     pub(crate) is_full: bool,
 }
 
-/// What was found.
+/// The result of a check.
 pub(crate) struct Checked {
     pub(crate) examined: Vec<Arc<Examined>>,
     pub(crate) drift: Vec<Drift>,
 }
 
 impl Checked {
-    /// An error where there is drift.
+    /// An error if there is drift.
     pub(crate) fn result(&self) -> Result<(), Error> {
         let fixable = self.drift.iter().filter(|drift| drift.is_fixable).count();
         match self.drift.len() {
@@ -44,7 +44,7 @@ impl Checked {
 /// Examines the manifests, and warns of oddities in them.
 ///
 /// # Errors
-/// Everything that keeps the result from being known. Drift is a result, not an error.
+/// Whatever prevents the check. Drift is a result, not an error.
 pub(crate) fn check(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -81,7 +81,7 @@ mod tests {
         },
     };
 
-    /// A project with a manifest of these images.
+    /// A project with a manifest that names these images.
     fn project(images: &[&str]) -> Project {
         let project = Project::small();
         let toml = project.read("sparkpack.toml");
@@ -96,7 +96,7 @@ mod tests {
         project
     }
 
-    /// The reference that a manifest has to have.
+    /// The current reference of an image.
     fn current(image: &str) -> String {
         let (project, events) = (project(&[]), Recorder::default());
         let session = project.session(&events);

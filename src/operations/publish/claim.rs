@@ -1,4 +1,4 @@
-//! Gives an image its tag, without taking the tag away from another image.
+//! Gives an image its tag, unless another image already has the tag.
 
 use crate::{
     adapters::destination::Destination,
@@ -7,28 +7,28 @@ use crate::{
     plan::decision,
 };
 
-/// The tags of one stage in a destination.
+/// The tags of one stage in a destination: its own and its staging tags.
 pub(super) struct StageTags<'a, I> {
     pub(super) destination: &'a dyn Destination<Stored = I>,
     pub(super) platform: &'a Platform,
-    /// The fingerprint that the label of every image with a tag of the stage must have.
+    /// The stage's fingerprint. Every image with one of the stage's tags must have it in its label.
     pub(super) fingerprint: &'a Digest,
 }
 
-/// Whose image has a tag.
+/// Which image has the tag after [`StageTags::claim`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Claim<I> {
-    /// The image that was to get it.
+    /// The image that was to get the tag.
     Ours,
-    /// An image that somebody else made from the same inputs.
+    /// Another image with the same inputs, which had the tag first.
     Theirs(I),
 }
 
 impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
-    /// The stage's image under a reference.
+    /// The stage's image with a reference; `None` if the destination has none.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if it is another stage's image, or one that sparkpack did not make.
+    /// [`Error::Conflict`] if the image was made from other inputs, or not by sparkpack.
     pub(super) fn find(&self, reference: &Reference) -> Result<Option<I>, Error> {
         let found = self.destination.find(reference, self.platform)?;
         if let Some(image) = &found {
@@ -37,10 +37,10 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
         Ok(found)
     }
 
-    /// The stage's image with a reference that was just set.
+    /// The stage's image with a reference that was just pushed or tagged.
     ///
     /// # Errors
-    /// [`Error::UnexpectedImage`] if there is none, and those of [`Self::find`].
+    /// [`Error::UnexpectedImage`] if there is no image, and those of [`Self::find`].
     pub(super) fn read_back(&self, reference: &Reference) -> Result<I, Error> {
         self.find(reference)?.ok_or_else(|| Error::UnexpectedImage {
             reference: reference.to_string(),
@@ -48,10 +48,10 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
         })
     }
 
-    /// Gives an image of the destination the tag of `reference`, unless another image has it.
+    /// Gives an image in the destination the tag of `reference`, unless another image has it.
     ///
     /// # Errors
-    /// Those of [`Self::read_back`]; the tag could not be set.
+    /// Those of [`Self::read_back`], or the tag cannot be set.
     pub(super) fn claim(&self, image: &I, reference: &Reference) -> Result<Claim<I>, Error> {
         if let Some(theirs) = self.find(reference)? {
             return Ok(Claim::Theirs(theirs));

@@ -30,10 +30,11 @@ use crate::{
     project::Registry,
 };
 
-/// Makes what the registry lacks, pushes it, parents first, and lets the manifests and the pins name it.
+/// Builds the images that the registry lacks, pushes them parents first, and writes their references into the manifests
+/// and their digests into the pins.
 ///
 /// # Errors
-/// Whatever stopped it; the manifests and the pins are then as they were.
+/// Whatever stopped the push. The manifests and the pins are rewritten only when all images are in the registry.
 pub(crate) fn push(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -41,14 +42,14 @@ pub(crate) fn push(
     registry: &Registry,
     targets: &[String],
 ) -> Result<Finished, Error> {
-    // What was not pushed there must not be named there: other registries' manifests stay.
+    // The manifests of other registries stay as they are: the images are not pushed to those registries.
     let scope = Scope {
         registry: Some(&registry.name),
         images: targets,
     };
     let manifests = Manifests::of(session, scope.registry)?;
     manifests.check()?;
-    // Pins that cannot be read are told before anything is built.
+    // Pins that cannot be read are reported before anything is built.
     session.pins()?;
     let prepared = resolution::prepare(session, services)?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed);

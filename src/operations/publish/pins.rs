@@ -1,4 +1,4 @@
-//! The digests that a push writes into `sparkpack.pins`: those that the registry has now.
+//! Updates `sparkpack.pins` after a push, with the digests that the registry has now.
 
 use std::collections::HashSet;
 
@@ -20,11 +20,11 @@ use crate::{
     },
 };
 
-/// What a push makes of the pins.
+/// The pins after a push, and what changed in them.
 #[derive(Default)]
 pub(crate) struct NewPins {
     pub(crate) pins: Pins,
-    /// The file's new bytes; `None` if it has the same content already.
+    /// The file's new bytes; `None` if the pins have not changed.
     bytes: Option<Vec<u8>>,
     /// The digest of the file's bytes before; `None` if there is no file.
     old: Option<Digest>,
@@ -42,7 +42,7 @@ struct Moved {
 }
 
 impl NewPins {
-    /// The new pins after the push of `rows`, which `registry` must all have.
+    /// The pins after `rows` were pushed to `registry`.
     pub(crate) fn of_push(
         session: &Session<'_>,
         prepared: &Prepared,
@@ -50,7 +50,7 @@ impl NewPins {
         rows: &[ImageResult],
         manifests: &Manifests<'_>,
     ) -> Result<Self, Error> {
-        // If the manifests hold tags alone, a push of a clean checkout must leave it clean.
+        // If the manifests use tags without digests, a push writes no pins: it must not change a clean checkout.
         if session.project.pin == PinMode::Tag {
             return Ok(Self::default());
         }
@@ -79,7 +79,7 @@ impl NewPins {
         })
     }
 
-    /// Tells of every digest that has changed.
+    /// Reports every digest that has changed.
     pub(crate) fn tell(&self, session: &Session<'_>) {
         for moved in &self.moved {
             session
@@ -101,7 +101,7 @@ impl NewPins {
         }
     }
 
-    /// The file to be written with the manifests, if it changes.
+    /// The file to be written together with the manifests; `None` if the pins have not changed.
     pub(crate) fn file(&self, session: &Session<'_>) -> Option<Replacement> {
         let bytes = self.bytes.clone()?;
         Some(Replacement {
@@ -112,7 +112,7 @@ impl NewPins {
     }
 }
 
-/// Pins a pushed image; returns it if it was pinned to another digest.
+/// Pins a pushed image. Returns the image if it was pinned to another digest.
 fn set(pins: &mut Pins, registry: &str, stage: &Stage, row: &ImageResult) -> Option<Moved> {
     let new = row.digest.as_ref()?;
     let platforms = stage.each_platform();
@@ -142,8 +142,9 @@ fn with_places(manifests: &Manifests<'_>, mut moved: Vec<Moved>) -> Result<Vec<M
     Ok(moved)
 }
 
-/// Whether a line stays. Of this registry only lines of this checkout's images stay. If its prefix comes from the
-/// environment, it may be another registry elsewhere, whose lines are left alone.
+/// Whether a line stays in the file. Lines for this registry are removed unless they are for an image of this checkout.
+/// The prefix of a registry may come from the environment and differ between machines: lines for repositories that do
+/// not belong to the project here are left alone.
 fn is_kept(
     session: &Session<'_>,
     registry: &Registry,

@@ -1,4 +1,4 @@
-//! What a build and a push would do: the same decisions that they carry out, and nothing more.
+//! Shows what a build and a push would do. The decisions are those that they carry out, but nothing is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,25 +14,25 @@ use crate::{
     plan::decision::{self, Decision},
 };
 
-/// What is known before anything is done.
+/// What a build and a push would do.
 pub(crate) struct Preview {
-    /// What a build would do for each image that it would look at.
+    /// The decision of a build for each image that it would look at.
     pub(crate) build: BTreeMap<String, Decision>,
-    /// What a push would do for each image that it would look at; `None` if the registry was not asked.
+    /// The decision of a push for each image that it would look at; `None` if the registry was not asked.
     pub(crate) push: Option<BTreeMap<String, PushPreview>>,
-    /// Why the daemon was not asked; `None` if it was.
+    /// Why the daemon did not answer; `None` if it did.
     pub(crate) daemon: Option<Error>,
 }
 
 /// What a push would do for one image.
 pub(crate) struct PushPreview {
     pub(crate) decision: Decision,
-    /// The digest that the registry has under its tag.
+    /// The digest that the registry has under the image's tag.
     pub(crate) digest: Option<Digest>,
 }
 
-/// What a build of `targets` would do, by the daemon's images or, if it does not answer, by the manifests' references.
-/// Also what a push would do, if the registry may be asked.
+/// What a build of `targets` would do and, with `is_remote`, what a push would do. If the daemon does not answer, the
+/// images that the manifests name are taken to exist.
 ///
 /// # Errors
 /// A manifest cannot be read, or the registry cannot be asked.
@@ -88,7 +88,7 @@ fn of_push(
         .collect())
 }
 
-/// What a build would do if the daemon had every image that the manifests name.
+/// The decisions of a build, if the daemon had every image that the manifests name.
 fn by_manifests(
     run: &Run<'_>,
     targets: &[String],

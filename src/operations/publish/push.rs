@@ -1,9 +1,9 @@
 //! Pushes the stages that a registry does not have, parents first.
 //!
-//! A registry does not protect a tag, so an image goes there under a staging tag first, `TAG-IMAGE ID`, and its
-//! manifest gets the tag only if no other image has it. Afterwards the tag is read back. A push that was too late uses
-//! the other image, and both stay pullable. A record that is too large for a label is pushed before the image gets its
-//! tag, so that whoever finds the tag finds the record too.
+//! A registry lets any push overwrite a tag. An image is therefore pushed under a staging tag first, `TAG-IMAGE ID`,
+//! and gets its tag only if no other image has it. Afterwards the tag is read back. A push that was too late uses the
+//! other image, and both stay pullable. A record that is too large for a label is pushed before the image gets its tag,
+//! so that whoever finds the tag finds the record too.
 
 use std::collections::BTreeMap;
 
@@ -24,10 +24,10 @@ use crate::{
     },
 };
 
-/// How often a push is retried after another push has removed its tag from the daemon.
+/// How often a push is attempted, if other pushes keep removing its staging tag from the daemon.
 const PUSH_ATTEMPTS: u32 = 5;
 
-/// An image as the registry has it.
+/// An image in the registry after a push.
 #[derive(Clone)]
 pub(crate) struct Pushed {
     reference: Reference,
@@ -58,7 +58,7 @@ impl Pushed {
 /// The registry's images of stages, by the stages' names.
 pub(crate) type InRegistry = BTreeMap<String, Option<RegistryImage>>;
 
-/// The answers that decisions are made from.
+/// The registry's answers, in the form that decisions are made from.
 pub(crate) fn answers(there: &InRegistry) -> Answers {
     let info = |image: &Option<RegistryImage>| image.as_ref().map(|image| image.info.clone());
     let answers = there.iter();
@@ -67,10 +67,10 @@ pub(crate) fn answers(there: &InRegistry) -> Answers {
         .collect()
 }
 
-/// Refuses to overwrite what others have pushed.
+/// Refuses a push whose tags belong to other images in the registry.
 ///
 /// # Errors
-/// Every conflict.
+/// All conflicts together.
 pub(crate) fn refuse_conflicts(
     run: &Run<'_>,
     decisions: &BTreeMap<String, Decision>,
@@ -86,7 +86,7 @@ pub(crate) fn refuse_conflicts(
     Error::collect(refused).map(drop)
 }
 
-/// Pushes stages.
+/// Pushes stages to the registry.
 pub(crate) struct Pusher<'a> {
     pub(crate) run: &'a Run<'a>,
     pub(crate) builder: StageBuilder<'a>,
@@ -106,7 +106,8 @@ impl Pusher<'_> {
         })
     }
 
-    /// Adopts the registry's image of a stage, or builds and pushes it; `below` has the results of its parents.
+    /// Adopts the registry's image of a stage (`there`), or else builds and pushes one. `below` has the results for the
+    /// stage's parents.
     pub(crate) fn push(
         &self,
         stage: &PlatformStage,
@@ -115,7 +116,7 @@ impl Pusher<'_> {
     ) -> Result<Pushed, Error> {
         let reference = stage.reference(self.run.registry).clone();
         if let Some(image) = there {
-            // A user without the right to push can still adopt the image.
+            // A user without the right to push can still adopt the image, so a failure is only reported.
             if let Err(error) = provenance::push_beside(self.run.services, stage, image, &reference)
             {
                 self.without_record(&reference, &error);
@@ -140,7 +141,8 @@ impl Pusher<'_> {
         self.send(stage, &made)
     }
 
-    /// Gives the daemon a parent with the registry's layers, so that its children are built on those.
+    /// Makes sure that the daemon's image of a parent has the registry's layers, so that its children are built on
+    /// them.
     fn align(&self, name: &str, pushed: &Pushed) -> Result<BuiltImage, Error> {
         let daemon = self.run.services.daemon()?;
         let local = daemon.inspect(&pushed.reference.to_string())?;
@@ -169,7 +171,7 @@ impl Pusher<'_> {
         Ok(made(pushed.image.info.clone()))
     }
 
-    /// Pushes an image under `own`, a tag that the daemon has only during the push.
+    /// Pushes an image under the staging tag `own`, which the daemon has only during the push.
     fn send_as(
         &self,
         made: &BuiltImage,
@@ -183,7 +185,7 @@ impl Pusher<'_> {
             let sent = daemon.push(own, &registry_auth, &mut |event| {
                 transferred(progress, Transfer::Pushed, &event);
             });
-            // Another push of the same image through this daemon may have removed the tag meanwhile.
+            // Another push of the same image through this daemon uses the same staging tag, and may have removed it.
             let is_gone = sent.is_err() && daemon.inspect(&own.to_string())?.is_none();
             if is_gone && attempt < PUSH_ATTEMPTS {
                 continue;
@@ -196,7 +198,7 @@ impl Pusher<'_> {
         Ok(())
     }
 
-    /// Pushes an image under a staging tag, then gives it its tag unless another push was faster.
+    /// Pushes an image under a staging tag, then gives it its own tag unless another push was faster.
     fn send(&self, stage: &PlatformStage, made: &BuiltImage) -> Result<Pushed, Error> {
         let tags = self.tags(stage)?;
         let mut progress = self.run.session.events.begin(&stage.name);
@@ -206,7 +208,7 @@ impl Pusher<'_> {
         self.send_as(made, &own, progress.as_mut())?;
         let image = tags.read_back(&own)?;
         match provenance::push_beside(self.run.services, stage, &image, &made.reference) {
-            // A registry that accepts no artifacts can still have the image.
+            // A registry that refuses artifacts still gets the image.
             Err(error @ Error::Registry(RegistryError::Refused { .. })) => {
                 self.without_record(&made.reference, &error);
             }
@@ -233,7 +235,7 @@ impl Pusher<'_> {
     }
 }
 
-/// The staging tag of an image: it contains the image ID, so that no other image has it.
+/// The staging tag of an image. It contains the image ID, so that different images have different staging tags.
 fn staging_tag(made: &BuiltImage) -> Reference {
     let tag = made.reference.tag.as_deref().unwrap_or_default();
     made.reference

@@ -30,7 +30,7 @@ use crate::{
 const MANIFEST: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\n\
                         metadata: {name: a}\nspec:\n  image: registry.example/small/job:unbuilt\n";
 
-/// A project, and a daemon and a registry in memory.
+/// A project, with a daemon and a registry in memory.
 pub(super) struct Pushing {
     pub(super) project: Project,
     pub(super) daemon: DaemonInMemory,
@@ -43,7 +43,7 @@ pub(super) struct Pushing {
 }
 
 impl Pushing {
-    /// `job` on `base`, and a manifest that names `job`; nothing is made yet.
+    /// `job` with the parent `base`, and a manifest that names `job`. No image is built yet.
     pub(super) fn new() -> Self {
         let project = Project::small();
         project.edit(
@@ -55,7 +55,7 @@ impl Pushing {
         Self::of(project)
     }
 
-    /// The same, with digests in the manifest.
+    /// The same project, but digests are written into the manifest.
     pub(super) fn with_pins() -> Self {
         let pushing = Self::new();
         let name = "project = \"small\"\n";
@@ -83,7 +83,7 @@ impl Pushing {
         pushing
     }
 
-    /// Looks at the checkout again.
+    /// Makes the plan again, after a change of the project.
     pub(super) fn plan(&mut self) {
         let events = Recorder::default();
         let session = self.project.session(&events);
@@ -108,7 +108,7 @@ impl Pushing {
         &self.stages[name]
     }
 
-    /// The reference that this checkout's image has.
+    /// The reference of this checkout's image.
     pub(super) fn reference(&self, name: &str) -> Reference {
         let events = Recorder::default();
         let session = self.project.session(&events);
@@ -116,7 +116,7 @@ impl Pushing {
         self.stage(name).reference(registry).clone()
     }
 
-    /// An image as somebody else would make it of the stage's inputs.
+    /// An image of the stage with the same inputs but other content, as somebody else would build it.
     pub(super) fn of_others(&self, name: &str) -> ImageInfo {
         let mut info = image(&format!("{name} of others"));
         let fingerprint = self.stage(name).fingerprint.hex().to_owned();
@@ -125,7 +125,7 @@ impl Pushing {
         info
     }
 
-    /// Puts an image into the registry, as that of a stage.
+    /// Puts an image into the registry, under the reference of a stage.
     pub(super) fn put(&self, name: &str, info: ImageInfo) -> RegistryImage {
         let pushed = registry_image(info);
         let reference = self.reference(name).to_string();
@@ -133,7 +133,7 @@ impl Pushing {
         pushed
     }
 
-    /// The names of what was built, in sequence.
+    /// The names of the images that were built, in order.
     fn built(&self) -> Vec<String> {
         let requests = self.daemon.builder.requests();
         let repositories = requests.iter().map(|request| &request.reference.repository);
@@ -141,7 +141,7 @@ impl Pushing {
         paths.map(|path| path.replace("small/", "")).collect()
     }
 
-    /// Nothing was built or sent, and the checkout stayed as it was.
+    /// Asserts that nothing was built or transferred, and no file was written.
     fn assert_untouched(&self, what: &str) {
         assert_eq!(self.built(), [""; 0], "{what}");
         assert_eq!(self.daemon.moved(), [""; 0], "{what}");
@@ -163,7 +163,7 @@ fn actions(finished: &Finished) -> Vec<(&str, Action)> {
         .collect()
 }
 
-/// The tag under which an image is sent before it has its own.
+/// The staging tag of an image.
 fn staging(reference: &Reference, image: &ImageInfo) -> String {
     format!("{reference}-{}", image.id.short(12))
 }
@@ -252,7 +252,7 @@ fn what_the_registry_has_is_adopted_without_a_daemon() {
     let (built, looked_up) = (pushing.built(), pushing.daemon.images.looked_up());
     let finished = pushing.push(&["job"]).unwrap();
     assert!(finished.was_current);
-    // What it stands on was asked for, and is not needed.
+    // The parent was looked up, but is not part of the result: nothing needs it.
     assert_eq!(actions(&finished), [("job", Action::Adopted)]);
     assert_eq!(pushing.daemon.moved(), [""; 0]);
     assert_eq!(pushing.built(), built);
@@ -313,7 +313,7 @@ fn who_is_beaten_to_a_tag_by_other_inputs_overwrites_nothing() {
 fn a_child_is_built_on_the_parent_that_the_registry_has() {
     let pushing = Pushing::new();
     let theirs = pushing.put("base", pushing.of_others("base"));
-    // The daemon has one of its own, made from the same inputs.
+    // The daemon has a parent with the same inputs but other layers.
     let mut own = pushing.of_others("base");
     own.diff_ids = image("own base").diff_ids;
     let reference = pushing.reference("base").to_string();
@@ -360,7 +360,7 @@ fn a_parent_that_the_daemon_has_as_the_registry_is_not_pulled() {
     assert_eq!(pushing.built(), ["job"]);
 }
 
-/// How something goes wrong once a push has begun.
+/// Makes something go wrong after a push has begun.
 type Fault = fn(&Pushing);
 
 fn faults() -> [(&'static str, Fault, Code); 9] {
@@ -454,7 +454,7 @@ fn what_stands_on_a_failed_push_is_skipped() {
     assert_eq!(pushing.built(), ["base"]);
     let told = pushing.events.told();
     assert_eq!(told.last().unwrap(), "job: skipped", "{told:?}");
-    // The tag that was only for the way is gone all the same.
+    // The staging tag is removed from the daemon all the same.
     let moved = pushing.daemon.moved();
     assert!(moved.last().unwrap().starts_with("untag "), "{moved:?}");
 }
@@ -520,7 +520,7 @@ fn a_record_too_large_for_a_label_is_there_before_the_tag() {
     let base = pushing.reference("base");
     assert_eq!(pushing.registry.documents(), [format!("{base}.record")]);
 
-    // What a registry refuses is no reason to have no image.
+    // If the registry refuses the record, the image is pushed without it.
     let pushing = with_large_record();
     pushing.registry.fail_next(refused());
     pushing.push(&["base"]).unwrap();
@@ -532,7 +532,7 @@ fn a_record_too_large_for_a_label_is_there_before_the_tag() {
     );
     assert_eq!(pushing.registry.documents(), [""; 0]);
 
-    // Any other error is one, and the image has no tag.
+    // Any other error stops the push, and the image gets no tag.
     let pushing = with_large_record();
     pushing.registry.fail_next(denied());
     assert_eq!(pushing.refused(&["base"]).code(), Code::E402);
@@ -556,12 +556,12 @@ fn who_may_not_write_a_record_can_still_adopt_the_image() {
         told[0].starts_with(&format!("{base}: without record: ")),
         "{told:?}"
     );
-    // Who may puts it there.
+    // The next user who may push adds the missing record.
     pushing.push(&["base"]).unwrap();
     assert_eq!(pushing.registry.documents(), [format!("{base}.record")]);
 }
 
-/// What is wrong with a project before a push.
+/// Makes something wrong in a project before a push.
 type Mistake = fn(&mut Pushing);
 
 #[test]

@@ -1,6 +1,7 @@
-//! `sparkpack check --remote`: whether the registry has what is pinned, and what the manifests name.
+//! `sparkpack check --remote`: checks that the registries have the pinned images and those that the manifests name.
 //!
-//! It is asked by HEAD requests; only a registry that answers those with no digest, or not at all, gets a GET.
+//! Registries are asked by HEAD requests. A GET follows only if a registry refuses HEAD, if its answer has no digest,
+//! or if the digest is not the expected one.
 
 use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
@@ -24,7 +25,7 @@ use crate::{
     },
 };
 
-/// The images of `scope` that the registries do not have, or have with another digest: `W109`.
+/// The warnings `W109`, for images of `scope` that a registry does not have or has with another digest.
 pub(crate) fn verify(
     session: &Session<'_>,
     services: &Services<'_>,
@@ -68,7 +69,7 @@ pub(crate) fn verify(
     Ok(verifier.defects)
 }
 
-/// An image of this checkout, as a registry should have it.
+/// The stage of an image of this checkout, and its reference in one registry.
 struct ExpectedTag<'a> {
     stage: &'a Stage,
     reference: &'a Reference,
@@ -77,13 +78,13 @@ struct ExpectedTag<'a> {
 struct Verifier<'a> {
     services: &'a Services<'a>,
     pins: &'a Pins,
-    /// The answers so far: several manifests may name one image.
+    /// The digests found so far. Several manifests may name one image, which is looked up only once.
     answers: BTreeMap<Reference, Option<Digest>>,
     defects: Vec<Defect>,
 }
 
 impl Verifier<'_> {
-    /// Whether the registry still has the digest of a pin.
+    /// Checks that the registry still has the digest of a pin.
     fn pin(&mut self, pin: &Pin, wanted: Option<&ExpectedTag<'_>>) -> Result<(), Error> {
         let pinned = pin.repository.with_digest(&pin.digest);
         let Some(place) = pin.place.clone() else {
@@ -108,7 +109,8 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Whether the registry has the image that a manifest names, if it names the right one.
+    /// Checks that the registry has the image that a manifest names. An outdated reference is skipped, because it is
+    /// reported as drift.
     fn named(
         &mut self,
         registry: &str,
@@ -151,7 +153,8 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Whether a tag that has another digest is an index, copied from elsewhere, of the image that is pinned.
+    /// Whether a tag with another digest is an index that contains the pinned image, as when a tool copied the image
+    /// into an index.
     fn is_among(
         &self,
         tagged: &Reference,
@@ -163,7 +166,7 @@ impl Verifier<'_> {
         };
         match self.services.registry()?.find(tagged, platform) {
             Ok(found) => Ok(found.is_some_and(|image| image.digest == *pinned)),
-            // An index of other platforms.
+            // The index has no image for the platform.
             Err(DestinationError::Registry(RegistryError::Refused { .. })) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -179,7 +182,7 @@ impl Verifier<'_> {
         let digest = match registry.presence(reference) {
             Ok(Presence::Absent) => None,
             Ok(Presence::There(Some(digest))) => Some(digest),
-            // Some registries send no digest, some do not allow HEAD requests.
+            // Some registries send no digest in the answer to HEAD, others refuse HEAD.
             Ok(Presence::There(None))
             | Err(RegistryError::Denied { .. } | RegistryError::Refused { .. }) => {
                 registry.digest(reference)?

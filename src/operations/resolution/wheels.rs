@@ -107,7 +107,7 @@ struct Wanted<'a> {
     /// The packages of the image's parents.
     provided: &'a [Pin],
     target: &'a Target,
-    /// The request: a lock is used only if it was made for the same one.
+    /// The request. Locked wheels are used only if they were resolved for the same request.
     asked: &'a ResolveRequest,
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Pushing {
-    /// The lines of the pins, but for the head.
+    /// The lines of the pins, without comments.
     fn lines(&self) -> Vec<String> {
         let text = self.project.read("sparkpack.pins");
         let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -53,7 +53,7 @@ fn what_arrived_is_pinned_and_named_with_its_digest() {
     );
     assert_eq!(pushing.events.told().last().unwrap(), "wrote the pins");
     let (manifest, pins) = (named, pushing.project.read("sparkpack.pins"));
-    // The same again writes nothing.
+    // A second push writes nothing.
     assert!(pushing.push(&["job"]).unwrap().was_current);
     assert_eq!(pushing.events.told(), [format!("job: registry has {job}")]);
     assert_eq!(pushing.project.read("a.yml"), manifest);
@@ -67,7 +67,7 @@ fn a_digest_that_moved_is_told_with_the_manifests_that_name_the_old_one() {
     let old = finished.images[1].digest.clone().unwrap();
     let base = pushing.line("base", finished.images[0].digest.as_ref().unwrap());
     pushing.events.told();
-    // A second manifest names the image as nobody has pinned it.
+    // A second manifest names the image by a digest that is not pinned.
     let other = Digest::of(b"other");
     let job = pushing.reference("job");
     let text = MANIFEST.replace(":unbuilt", &format!(":1@{other}"));
@@ -100,7 +100,7 @@ fn only_lines_of_this_registry_that_nothing_stands_for_go() {
     };
     let gone = line("main", "registry.example/small/job");
     let kept = [
-        // Another prefix of the same registry, from somebody else's environment.
+        // The same registry with another prefix, from somebody else's environment.
         line("main", "elsewhere.example/small/job"),
         line("test", "registry.example/small/job"),
     ];
@@ -159,7 +159,7 @@ fn pins_that_change_meanwhile_are_not_overwritten() {
         pushing.project.read("sparkpack.pins"),
         "# somebody else's\n"
     );
-    // What stays as it was is replaced.
+    // A file that has not changed since the push read it is replaced.
     pushing.project.write("sparkpack.pins", "# mine\n");
     session.replace_together(&[file]).unwrap();
     assert_eq!(pushing.lines(), [pushing.line("job", &Digest::of(b"new"))]);

@@ -34,7 +34,7 @@ impl Pushing {
         preview(&run, &["job".to_owned()], &manifests, is_remote)
     }
 
-    /// What a push would do, with the digests that the registry has.
+    /// The decisions of a push, with the registry's digests.
     fn push_preview(&self) -> BTreeMap<String, (Decision, Option<Digest>)> {
         let preview = self.preview(true).unwrap();
         let push = preview.push.unwrap().into_iter();
@@ -124,7 +124,7 @@ fn a_daemon_that_does_not_answer_leaves_what_the_manifests_say() {
         "the manifest names it"
     );
 
-    // One that stops answering leaves open what is to be pushed.
+    // If the daemon stops answering, it is unknown what a push would do.
     let pushing = Pushing::new();
     pushing.daemon.images.pass_next(2);
     pushing.daemon.images.fail_next(answer("gone"));

@@ -1,4 +1,4 @@
-//! What a registry lacks of what is pinned and named.
+//! Pinned and named images that a registry lacks.
 
 use super::Pushing;
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Pushing {
-    /// What is wrong with these images, or with all.
+    /// The warnings about these images.
     fn verified(&self, images: &[&str]) -> Result<Vec<Defect>, Error> {
         self.verified_in(None, images)
     }
@@ -37,7 +37,7 @@ impl Pushing {
         verify::verify(&session, &services, &prepared, scope)
     }
 
-    /// Message and hint of each, of which all are `W109`.
+    /// The message and hint of each warning; all must be `W109`.
     fn lacks(&self, images: &[&str]) -> Vec<(String, String)> {
         let defects = self.verified(images).unwrap().into_iter();
         let texts = defects.map(|defect| {
@@ -48,7 +48,7 @@ impl Pushing {
     }
 }
 
-/// A project whose images were pushed, with pins.
+/// A project with pins, whose images were pushed.
 fn pushed() -> Pushing {
     let pushing = Pushing::with_pins();
     pushing.push(&["base", "job"]).unwrap();
@@ -81,7 +81,7 @@ fn what_is_gone_is_told_with_the_push_that_makes_it_again() {
     let job = pushing.reference("job");
     let gone = pushing.registry.images.get(&job.to_string()).unwrap();
     let staging = super::staging(&job, &gone.info);
-    // The bytes are still there by their digest, under the tag by which they came.
+    // The registry still has the image by its digest, because the staging tag still names it.
     pushing.registry.images.remove(&job.to_string());
     let no_tag = (
         format!("`{job}` is not in the registry `main`"),
@@ -148,10 +148,10 @@ fn a_tag_that_was_set_again_is_told_unless_it_is_an_index_of_the_same_image() {
         digest: Digest::of(b"index"),
         platforms: [].into(),
     };
-    // The index has the image that is pinned.
+    // The index contains the pinned image.
     pushing.registry.list(&job.to_string(), index);
     assert_eq!(pushing.lacks(&ALL), []);
-    // It has another one, or none for this platform.
+    // The index has another image, or none for this platform.
     pushing.registry.images.fail_next(refused());
     let [(message, hint)] = &pushing.lacks(&ALL)[..] else {
         panic!("one tag is wrong")
@@ -167,7 +167,7 @@ fn a_tag_that_was_set_again_is_told_unless_it_is_an_index_of_the_same_image() {
     );
     pushing.put("job", image("job of others"));
     assert_eq!(pushing.lacks(&ALL), [(message.clone(), hint.clone())]);
-    // Who does not answer says nothing.
+    // A registry that does not answer is an error, and no warning.
     pushing.registry.images.fail_next(unreachable());
     assert_eq!(pushing.verified(&ALL).unwrap_err().code(), Code::E501);
 }
