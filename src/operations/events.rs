@@ -66,7 +66,7 @@ pub enum Note<'a> {
     Recovered(&'a dyn fmt::Display),
     /// A lock file was written.
     LockWritten(&'a Path),
-    /// An external image was locked by the digest that its registry has.
+    /// An external image was locked by its digest in the registry.
     LockedByRegistry {
         /// The image, as it is written.
         image: &'a str,

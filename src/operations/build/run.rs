@@ -71,7 +71,7 @@ impl Run<'_> {
             let stage = self.prepared.plan.stages[name].first();
             destination.find(stage.reference(self.registry), &stage.platform)
         });
-        // A destination that fails for one stage fails for all: the error is reported once.
+        // A destination that fails for one stage usually fails for all, so only the first error is reported.
         let found: Vec<Option<I>> = found.into_iter().collect::<Result<_, _>>()?;
         Ok(names.into_iter().zip(found).collect())
     }

@@ -86,7 +86,7 @@ impl<'a> Packer<'a> {
             let Some(sources) = &inputs.package else {
                 continue;
             };
-            // dist holds one platform's packages: the first's.
+            // `dist` holds the packages of one platform only: the first one.
             let Some(platform) = image.platforms.first() else {
                 continue;
             };
@@ -114,7 +114,7 @@ impl<'a> Packer<'a> {
     pub(crate) fn pack_images(&self, images: &[String], prepared: &Prepared) -> Result<(), Error> {
         for name in images {
             let stage = prepared.plan.stages.get(name);
-            // dist holds one platform's packages: the first's.
+            // `dist` holds the packages of one platform only: the first one.
             let Some(stage) = stage.and_then(|stage| stage.platforms.first()) else {
                 continue;
             };

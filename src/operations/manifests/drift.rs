@@ -52,7 +52,7 @@ impl Drift {
         }
     }
 
-    /// The drift of all manifests, in the order of the files and of their text.
+    /// The drift in all manifests, ordered by file and by place in the file.
     pub(crate) fn of_all(examined: &[Arc<Examined>]) -> Vec<Self> {
         let mut all = Vec::new();
         for file in examined {

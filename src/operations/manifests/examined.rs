@@ -27,7 +27,8 @@ pub(crate) struct Examined {
     pub(crate) rewritten: Rewritten,
     /// The images of the project that it names.
     pub(crate) named: BTreeSet<String>,
-    /// The places that are left alone: other people's images, templates, marks that say so.
+    /// The places that are left alone: images that are not of the project, templates, and places with the mark
+    /// `ignore`.
     pub(crate) skipped: Vec<Skipped>,
     /// References that are out of date, at places that sparkpack does not rewrite.
     pub(crate) stale: Vec<Defect>,
