@@ -156,9 +156,18 @@ impl<'s> Manifests<'s> {
 
     /// The images of the project that the manifests name, in the order of the files.
     pub(crate) fn named(&self) -> Result<Vec<Named>, Error> {
+        self.named_where(|_| true)
+    }
+
+    /// Like [`Self::named`], for the manifests of one registry only.
+    pub(crate) fn named_in(&self, registry: &str) -> Result<Vec<Named>, Error> {
+        self.named_where(|file| file.registry == registry)
+    }
+
+    fn named_where(&self, is_wanted: impl Fn(&File<'_>) -> bool) -> Result<Vec<Named>, Error> {
         let image_matcher = &self.session.project.image_matcher;
         let mut all = Vec::new();
-        for file in &self.files {
+        for file in self.files.iter().filter(|file| is_wanted(file)) {
             let read = self.read(file)?;
             let places = read.located.places.iter();
             all.extend(places.filter_map(|place| {

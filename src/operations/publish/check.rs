@@ -61,7 +61,7 @@ pub(crate) fn check(
     request.strictness.check(session, &prepared, scope.images)?;
     let mut drift = Drift::of_all(&examined);
     if request.is_remote {
-        let gone = verify(session, services, &prepared, scope)?;
+        let gone = verify(session, services, &prepared, scope, &manifests)?;
         for defect in &gone {
             session.events.warn(defect);
         }

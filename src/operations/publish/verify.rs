@@ -31,6 +31,7 @@ pub(crate) fn verify(
     services: &Services<'_>,
     prepared: &Prepared,
     scope: Scope<'_>,
+    manifests: &Manifests<'_>,
 ) -> Result<Vec<Defect>, Error> {
     let pins = session.pins()?;
     let mut verifier = Verifier {
@@ -60,7 +61,7 @@ pub(crate) fn verify(
                 verifier.pin(pin, wanted)?;
             }
         }
-        for named in Manifests::of(session, Some(name))?.named()? {
+        for named in manifests.named_in(name)? {
             if let Some(wanted) = wanted.get(named.image.as_str()) {
                 verifier.named(name, &named, wanted)?;
             }

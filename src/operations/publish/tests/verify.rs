@@ -10,12 +10,13 @@ use crate::{
     error::Error,
     image::Digest,
     operations::{
-        manifests::Scope,
-        publish::verify,
-        resolution::prepare,
+        manifests::{Manifests, Scope},
+        publish::{CheckRequest, check, verify},
+        resolution::{Strictness, prepare},
         workspace::{LockPolicy, Services},
     },
     project::place::Defect,
+    yaml::parses,
 };
 
 impl Pushing {
@@ -34,7 +35,8 @@ impl Pushing {
             registry: only,
             images: &images,
         };
-        verify::verify(&session, &services, &prepared, scope)
+        let manifests = Manifests::of(&session, None)?;
+        verify::verify(&session, &services, &prepared, scope, &manifests)
     }
 
     /// The message and hint of each warning; all must be `W109`.
@@ -73,6 +75,30 @@ fn what_was_pushed_is_there_and_asked_for_once() {
         "{asked:?}"
     );
     assert_eq!(asked.len(), 3, "two pins and a tag: {asked:?}");
+}
+
+#[test]
+fn a_remote_check_parses_a_manifest_once() {
+    let pushing = pushed();
+    let manifest = pushing.project.read("a.yml") + "# checked remotely\n";
+    pushing.project.write("a.yml", &manifest);
+    let session = pushing.project.session(&pushing.events);
+    let (daemon, registry) = (pushing.daemon.clone(), pushing.registry.clone());
+    let services = Services::in_memory(&session, pushing.policy, daemon, registry);
+    let images = ALL.map(str::to_owned);
+    let request = CheckRequest {
+        scope: Scope {
+            registry: None,
+            images: &images,
+        },
+        strictness: Strictness::Off,
+        is_remote: true,
+        is_full: false,
+    };
+    let checked = check(&session, &services, request).unwrap();
+    assert!(checked.drift.is_empty());
+    assert!(!pushing.registry.asked().is_empty());
+    assert_eq!(parses::of(&manifest), 1);
 }
 
 #[test]
