@@ -58,31 +58,21 @@ impl<'a> Services<'a> {
 
     /// The daemon. `--offline` allows it, because it is the user's own builder.
     pub(crate) fn daemon(&self) -> Result<&dyn ImageDaemon, Error> {
-        if let Some(daemon) = self.daemon.get() {
-            return Ok(&**daemon);
-        }
-        let daemon = Daemon::connect()?;
-        Ok(&**self.daemon.get_or_init(|| Box::new(daemon)))
+        let connect = || Ok(Box::new(Daemon::connect()?) as Box<dyn ImageDaemon>);
+        Ok(&**once(&self.daemon, connect)?)
     }
 
     /// The daemon, if it runs on this machine and answers at once. For commands that can do without it and need not
     /// wait for it.
     pub(crate) fn local_daemon(&self) -> Result<&dyn ImageDaemon, Error> {
-        if let Some(daemon) = self.local_daemon.get() {
-            return Ok(&**daemon);
-        }
-        let daemon = Daemon::try_connect_local()?;
-        Ok(&**self.local_daemon.get_or_init(|| Box::new(daemon)))
+        let connect = || Ok(Box::new(Daemon::try_connect_local()?) as Box<dyn ImageDaemon>);
+        Ok(&**once(&self.local_daemon, connect)?)
     }
 
     /// The user's credentials, loaded once. A credential helper is run only when a credential for its registry is first
     /// needed.
     fn credentials(&self) -> Result<&Arc<Credentials>, Error> {
-        if let Some(credentials) = self.credentials.get() {
-            return Ok(credentials);
-        }
-        let credentials = Arc::new(Credentials::load()?);
-        Ok(self.credentials.get_or_init(|| credentials))
+        once(&self.credentials, || Ok(Arc::new(Credentials::load()?)))
     }
 
     /// The credential for a repository's registry, encoded as the daemon's API expects it.
@@ -93,17 +83,17 @@ impl<'a> Services<'a> {
 
     pub(crate) fn registry(&self) -> Result<&dyn ImageRegistry, Error> {
         self.refuse_offline(|| OnlineWork::AskRegistry)?;
-        if let Some(registry) = self.registry.get() {
-            return Ok(&**registry);
-        }
         let project = &self.session.project;
-        let settings = RegistrySettings {
-            ca: project.ca.clone(),
-            insecure: project.insecure.clone(),
-            mirrors: project.mirrors.registries.clone(),
+        let connect = || {
+            let settings = RegistrySettings {
+                ca: project.ca.clone(),
+                insecure: project.insecure.clone(),
+                mirrors: project.mirrors.registries.clone(),
+            };
+            let registry = RegistryClient::new(settings, Arc::clone(self.credentials()?))?;
+            Ok(Box::new(registry) as Box<dyn ImageRegistry>)
         };
-        let registry = RegistryClient::new(settings, Arc::clone(self.credentials()?))?;
-        Ok(&**self.registry.get_or_init(|| Box::new(registry)))
+        Ok(&**once(&self.registry, connect)?)
     }
 
     pub(crate) fn fetcher(&self) -> Fetcher {
@@ -128,6 +118,15 @@ impl<'a> Services<'a> {
         let preferred = preferred.map(|name| if name == "uv" { Tool::Uv } else { Tool::Pip });
         Ok(Installer::find(preferred, &fetching)?)
     }
+}
+
+/// The value of a cell, which is made when it is first needed. An error is not kept.
+fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, Error>) -> Result<&T, Error> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = make()?;
+    Ok(cell.get_or_init(|| value))
 }
 
 #[cfg(test)]
