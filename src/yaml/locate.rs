@@ -85,7 +85,7 @@ pub(super) fn find_in_chunks(
             let nested = find_in_block_scalars(view, rules, depth);
             Walk::new(view, rules, &mut found).document(nested);
         });
-        found.comments = comments.unwrap_or_default();
+        found.comments = comments;
         if let Err(defect) = read {
             found.not_yaml = Some(defect.place.clone());
             found.defects.push(defect);

@@ -78,8 +78,8 @@ pub(super) struct Findings {
     pub(super) defects: Vec<Defect>,
     /// Where the text first stops being YAML, which is one of the defects.
     pub(super) not_yaml: Option<Place>,
-    /// The bytes at which comments begin; only of a text that may have marks.
-    pub(super) comments: HashSet<usize>,
+    /// The bytes at which comments begin; `None` if the text has no marks or is a template.
+    pub(super) comments: Option<HashSet<usize>>,
 }
 
 impl Findings {
@@ -100,6 +100,8 @@ impl Findings {
         self.located.append(behind.located);
         self.defects.extend(behind.defects);
         self.not_yaml = self.not_yaml.take().or(behind.not_yaml);
-        self.comments.extend(behind.comments);
+        if let Some(comments) = behind.comments {
+            self.comments.get_or_insert_default().extend(comments);
+        }
     }
 }

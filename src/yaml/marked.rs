@@ -29,7 +29,11 @@ pub(super) fn add(
         found = Findings::template();
         found.located.not_yaml = Some(place);
     }
-    if !marks::may_contain(text) {
+    let has_marks = match found.comments {
+        Some(_) => true,
+        None => found.located.is_template && marks::may_contain(text),
+    };
+    if !has_marks {
         return found;
     }
     let Findings {
@@ -38,8 +42,11 @@ pub(super) fn add(
         comments,
         ..
     } = &mut found;
-    let is_template = located.is_template;
-    let is_comment = |at: usize| is_template || comments.contains(&at);
+    let is_comment = |at: usize| {
+        comments
+            .as_ref()
+            .is_none_or(|comments| comments.contains(&at))
+    };
     let (marks, wrong) = marks::marks(file, text, &rules.images, &is_comment);
     defects.extend(wrong);
     let known = located.places.len();
