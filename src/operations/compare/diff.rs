@@ -36,18 +36,15 @@ pub(crate) fn diff(
         Ok::<_, Error>(found.map_err(unknown)?)
     };
     let (old, new) = (find(old)?, find(new)?);
-    let mut lines = Vec::new();
-    if old.fingerprint != new.fingerprint {
-        let prefix_of = |found: &FoundRecord| {
-            prefix_of(&session.project, found.stage(), &found.wanted.reference).unwrap_or(prefix)
-        };
-        let explainer = Explainer {
-            session,
-            records: &records,
-            prefixes: [prefix_of(&old), prefix_of(&new)],
-        };
-        lines = explainer.lines(&old.record, &new.record);
-    }
+    let prefix_of = |found: &FoundRecord| {
+        prefix_of(&session.project, found.stage(), &found.wanted.reference).unwrap_or(prefix)
+    };
+    let explainer = Explainer {
+        session,
+        records: &records,
+        prefixes: [prefix_of(&old), prefix_of(&new)],
+    };
+    let lines = explainer.lines(&old.record, &new.record);
     Ok(Differences { old, new, lines })
 }
 

@@ -203,9 +203,6 @@ impl Comparison<'_> {
 
     /// The differences between two records.
     fn lines(&self, old: &FoundRecord, new: &PlatformStage) -> Vec<String> {
-        if old.fingerprint == new.fingerprint {
-            return Vec::new();
-        }
         let of_old = prefix_of(&self.session.project, old.stage(), &old.wanted.reference);
         let prefix = &*self.registry.prefix;
         let explainer = Explainer {
