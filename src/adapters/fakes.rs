@@ -108,17 +108,6 @@ impl<I: Clone> InMemory<I> {
         self.state.lock().unwrap().images.get(reference).cloned()
     }
 
-    /// All images, sorted by reference.
-    pub(crate) fn all(&self) -> Vec<I> {
-        self.state
-            .lock()
-            .unwrap()
-            .images
-            .values()
-            .cloned()
-            .collect()
-    }
-
     /// Removes a reference.
     pub(crate) fn remove(&self, reference: &str) {
         self.state.lock().unwrap().images.remove(reference);
@@ -154,6 +143,15 @@ impl<I: Clone> InMemory<I> {
     /// Makes somebody else give `image` the next tag at the same moment.
     pub(crate) fn be_beaten_by(&self, image: I) {
         self.state.lock().unwrap().rival = Some(image);
+    }
+}
+
+impl InMemory<RegistryImage> {
+    /// The image with this digest, whatever its reference is.
+    pub(crate) fn with_digest(&self, digest: &Digest) -> Option<RegistryImage> {
+        let state = self.state.lock().unwrap();
+        let mut images = state.images.values();
+        images.find(|image| image.digest == *digest).cloned()
     }
 }
 

@@ -154,11 +154,10 @@ impl ImageDaemon for DaemonInMemory {
         _events: &mut dyn FnMut(TransferEvent),
     ) -> Result<(), DockerError> {
         self.note_move("pull", reference)?;
-        let mut images = self.registry.all().into_iter();
-        let found = images.find(|image| match &reference.digest {
-            Some(digest) => image.digest == *digest,
-            None => self.registry.get(&reference.to_string()).as_ref() == Some(image),
-        });
+        let found = match &reference.digest {
+            Some(digest) => self.registry.with_digest(digest),
+            None => self.registry.get(&reference.to_string()),
+        };
         let Some(found) = found else {
             return Err(DockerError::Pull {
                 reference: Box::new(reference.clone()),

@@ -99,10 +99,7 @@ impl RegistryInMemory {
 
     fn digest_of(&self, reference: &Reference) -> Option<Digest> {
         if let Some(digest) = &reference.digest {
-            let mut images = self.images.all().into_iter();
-            return images
-                .any(|image| image.digest == *digest)
-                .then(|| digest.clone());
+            return Some(self.images.with_digest(digest)?.digest);
         }
         let name = reference.to_string();
         let listed = self.state().listings.get(&name).cloned();
