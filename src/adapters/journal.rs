@@ -7,7 +7,7 @@
 //! 4. The journal is renamed to `.sparkpack-committed`: from here on all files are to be new.
 //! 5. Each new content is renamed over its file. Then the journal goes.
 //!
-//! The next run that finds a journal undoes step 2 or completes step 5: [`recover`]. A process locks its journal, so
+//! The next run that finds a journal undoes step 2 or completes step 5: [`recover()`]. A process locks its journal, so
 //! that no other run removes it while the process lives.
 
 mod error;
@@ -61,7 +61,7 @@ pub struct Linked {
 /// Returns the files whose other hard links keep the old content.
 ///
 /// # Errors
-/// Nothing has changed, except with [`ReplaceError::Unfinished`], which [`recover`] completes.
+/// Nothing has changed, except with [`ReplaceError::Unfinished`], which [`recover()`] completes.
 pub fn replace_together(root: &Path, files: &[Replacement]) -> Result<Vec<Linked>, ReplaceError> {
     if files.is_empty() {
         return Ok(Vec::new());
