@@ -671,12 +671,6 @@ impl Resolution {
         reached.filter_map(|stage| stage.network).min()
     }
 
-    /// Whether a reached stage may use the network, so that the image is not a function of its inputs.
-    #[must_use]
-    pub fn uses_network(&self) -> bool {
-        self.network().is_some()
-    }
-
     /// Replacements that empty the stages which the target does not need, but keep the stages' numbers.
     ///
     /// They are for the classic builder, which builds every stage and would not find those stages' files in the

@@ -328,7 +328,7 @@ fn a_target_reaches_what_it_needs() {
     ] {
         assert_eq!(all.may_copy(path), wanted, "{path}");
     }
-    assert!(all.uses_network());
+    assert!(all.network().is_some());
     assert_eq!(all.network(), Some(3));
     let one = resolve(SEVERAL, Some("UNUSED"));
     assert_eq!(one.target(), 1);
@@ -438,7 +438,9 @@ fn the_network_is_told() {
         ("ADD x /", false),
     ] {
         assert_eq!(
-            resolve(&format!("FROM a\n{body}\n"), None).uses_network(),
+            resolve(&format!("FROM a\n{body}\n"), None)
+                .network()
+                .is_some(),
             wanted,
             "{body}"
         );
