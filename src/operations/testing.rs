@@ -9,10 +9,23 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
+    build::Finished,
+    dist::Action,
     events::{Events, ManifestNote, Note, Outcome, Progress, Step, Transfer},
-    workspace::Session,
+    resolution::{Prepared, prepare},
+    workspace::{LockPolicy, Services, Session},
 };
-use crate::{adapters::cache::Cache, error::Error, project::place::Defect};
+use crate::{
+    adapters::{
+        cache::Cache,
+        fakes::{DaemonInMemory, RegistryInMemory, image},
+    },
+    error::Error,
+    project::place::Defect,
+};
+
+/// The external image of [`CONFIGURATION`].
+pub(crate) const ROOT: &str = "registry.example/root:1";
 
 /// One chain, two images that only copy files, no manifests. It can be planned without a daemon or a network.
 pub(crate) const CONFIGURATION: &str = r#"format = 1
@@ -75,6 +88,18 @@ impl Project {
         ])
     }
 
+    /// [`Self::small`] with these manifests, `*.yml`, each a path and its text.
+    pub(crate) fn with_manifests(manifests: &[(&str, &str)]) -> Self {
+        let project = Self::small();
+        let chain = "[chains.main]";
+        let globs = format!("[manifests]\nmain = [\"*.yml\"]\n\n{chain}");
+        project.edit("sparkpack.toml", chain, &globs);
+        for (file, text) in manifests {
+            project.write(file, text);
+        }
+        project
+    }
+
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("project")
     }
@@ -126,6 +151,72 @@ impl Project {
     pub(crate) fn session<'e>(&self, events: &'e Recorder) -> Session<'e> {
         self.open(events).unwrap()
     }
+
+    /// Makes the plan of the project, whose locks must be complete, and passes it to `work`.
+    pub(crate) fn planned<T>(&self, work: impl FnOnce(&Session<'_>, Prepared) -> T) -> T {
+        let events = Recorder::default();
+        let session = self.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        work(&session, prepare(&session, &services).unwrap())
+    }
+}
+
+/// The text of a manifest with a pod for each of these references.
+pub(crate) fn pods(references: &[&str]) -> String {
+    let pods = references.iter().map(|reference| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - name: a\n      image: {reference}\n"
+        )
+    });
+    pods.collect::<Vec<_>>().join("---\n")
+}
+
+/// A project with a daemon and a registry in memory.
+pub(crate) struct TestRun {
+    pub(crate) project: Project,
+    pub(crate) daemon: DaemonInMemory,
+    pub(crate) registry: RegistryInMemory,
+    pub(crate) events: Recorder,
+    pub(crate) policy: LockPolicy,
+}
+
+impl TestRun {
+    /// A run on `project`, with an empty daemon and an empty registry.
+    pub(crate) fn new(project: Project) -> Self {
+        let registry = RegistryInMemory::default();
+        Self {
+            project,
+            daemon: DaemonInMemory::beside(&registry.images),
+            registry,
+            events: Recorder::default(),
+            policy: LockPolicy::ReadOnly,
+        }
+    }
+
+    /// The same, but the daemon has the image that [`Project::small`] has locked.
+    pub(crate) fn with_root(project: Project) -> Self {
+        let run = Self::new(project);
+        let mut root = image("root");
+        root.id = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        run.daemon.images.put(ROOT, root);
+        run
+    }
+
+    /// Opens the project and its services, and passes them to `work`.
+    pub(crate) fn run<T>(&self, work: impl FnOnce(&Session<'_>, &Services<'_>) -> T) -> T {
+        let session = self.project.session(&self.events);
+        let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
+        let services = Services::in_memory(&session, self.policy, daemon, registry);
+        work(&session, &services)
+    }
+}
+
+/// The names and actions of the images of a build or a push.
+pub(crate) fn actions(finished: &Finished) -> Vec<(&str, Action)> {
+    let images = finished.images.iter();
+    images
+        .map(|image| (image.name.as_str(), image.action))
+        .collect()
 }
 
 /// Records events, one line each.

@@ -74,22 +74,11 @@ mod tests {
     use crate::{
         code::Code,
         operations::{
-            provenance::keep_records,
-            resolution,
+            compare::tests::kept_records,
             testing::{Project, Recorder},
             workspace::LockPolicy,
         },
     };
-
-    /// Keeps the records of a project in its present state, and returns the tag of `job`.
-    fn kept(project: &Project) -> String {
-        let events = Recorder::default();
-        let session = project.session(&events);
-        let services = Services::new(&session, LockPolicy::ReadOnly);
-        let prepared = resolution::prepare(&session, &services).unwrap();
-        keep_records(&session, &prepared, &["job".to_owned()]).unwrap();
-        prepared.plan.stages["job"].tag().to_owned()
-    }
 
     fn differences(project: &Project, texts: [&str; 2]) -> Result<Differences, Error> {
         let events = Recorder::default();
@@ -102,9 +91,9 @@ mod tests {
     /// both.
     fn changed() -> (Project, String, String) {
         let project = Project::small();
-        let old = kept(&project);
+        let old = kept_records(&project, "job");
         project.write("base.txt", "other\n");
-        let new = kept(&project);
+        let new = kept_records(&project, "job");
         (project, old, new)
     }
 

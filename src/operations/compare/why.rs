@@ -218,38 +218,18 @@ impl Comparison<'_> {
 mod tests {
     use super::*;
     use crate::operations::{
-        provenance::keep_records,
-        testing::{Project, Recorder},
+        compare::tests::kept_records,
+        testing::{Project, Recorder, pods},
         workspace::LockPolicy,
     };
 
     /// A project with an empty manifest.
     fn project() -> Project {
-        let project = Project::small();
-        let toml = project.read("sparkpack.toml");
-        let toml = format!("{toml}\n[manifests]\nmain = [\"a.yml\"]\n");
-        project.write("sparkpack.toml", &toml);
-        project.write("a.yml", "");
-        project
+        Project::with_manifests(&[("a.yml", "")])
     }
 
     fn name_in_manifest(project: &Project, images: &[&str]) {
-        let pods = images.iter().map(|image| {
-            format!(
-                "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - name: a\n      image: {image}\n"
-            )
-        });
-        project.write("a.yml", &pods.collect::<Vec<_>>().join("---\n"));
-    }
-
-    /// Keeps the records of a project in its present state, and returns the tag of `image`.
-    fn kept(project: &Project, image: &str) -> String {
-        let events = Recorder::default();
-        let session = project.session(&events);
-        let services = Services::new(&session, LockPolicy::ReadOnly);
-        let prepared = resolution::prepare(&session, &services).unwrap();
-        keep_records(&session, &prepared, &["job".to_owned()]).unwrap();
-        prepared.plan.stages[image].tag().to_owned()
+        project.write("a.yml", &pods(images));
     }
 
     /// The result of [`why`], and the events.
@@ -287,7 +267,7 @@ mod tests {
     #[test]
     fn the_tag_of_this_checkout_needs_no_record() {
         let project = project();
-        let tag = kept(&project, "job");
+        let tag = kept_records(&project, "job");
         let reference = format!("registry.example/small/job:{tag}");
         name_in_manifest(&project, &[&reference]);
         assert_eq!(
@@ -310,7 +290,10 @@ mod tests {
     #[test]
     fn what_changed_is_told_down_to_the_file() {
         let project = project();
-        let (job, base) = (kept(&project, "job"), kept(&project, "base"));
+        let (job, base) = (
+            kept_records(&project, "job"),
+            kept_records(&project, "base"),
+        );
         name_in_manifest(&project, &[&format!("registry.example/small/job:{job}")]);
         project.write("base.txt", "other\n");
         for (image, old_tag) in [("job", job), ("base", base)] {
@@ -330,7 +313,7 @@ mod tests {
     #[test]
     fn of_several_that_the_manifests_name_the_first_is_taken_and_all_are_told() {
         let project = project();
-        let tag = kept(&project, "job");
+        let tag = kept_records(&project, "job");
         let reference = format!("registry.example/small/job:{tag}");
         let other = "registry.example/small/job:0123456789abcdef";
         name_in_manifest(&project, &[&reference, other, &reference]);

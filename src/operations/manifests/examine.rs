@@ -480,13 +480,8 @@ mod tests {
         image: &str,
         work: impl FnOnce(&TestProject, &Manifests<'_>, &ExpectedReferences),
     ) {
-        let (project, events) = (TestProject::small(), Recorder::default());
-        let toml = fs_err::read_to_string(project.root().join("sparkpack.toml")).unwrap();
-        project.write(
-            "sparkpack.toml",
-            &format!("{toml}\n[manifests]\nmain = [\"a.yml\"]\n"),
-        );
-        project.write("a.yml", "");
+        let project = TestProject::with_manifests(&[("a.yml", "")]);
+        let events = Recorder::default();
         let session = project.session(&events);
         let services = Services::new(&session, LockPolicy::ReadOnly);
         let prepared = prepare(&session, &services).unwrap();

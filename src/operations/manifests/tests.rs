@@ -18,20 +18,6 @@ use crate::{
 
 const JOB: &str = "registry.example/small/job";
 
-/// [`Project::small`] with these manifests for its registry.
-fn project(manifests: &[(&str, &str)]) -> Project {
-    let project = Project::small();
-    project.edit(
-        "sparkpack.toml",
-        "[chains.main]",
-        "[manifests]\nmain = [\"*.yml\"]\n\n[chains.main]",
-    );
-    for (file, text) in manifests {
-        project.write(file, text);
-    }
-    project
-}
-
 /// A `SparkApplication` with these lines in its `spec`.
 fn application(spec: &str) -> String {
     format!(
@@ -79,7 +65,7 @@ const ALL: [&str; 2] = ["base", "job"];
 
 /// The warnings that a run reports, each with its code.
 fn warned(manifests: &[(&str, &str)], images: &[&str]) -> Vec<String> {
-    let (project, events) = (project(manifests), Recorder::default());
+    let (project, events) = (Project::with_manifests(manifests), Recorder::default());
     look(&project, &events, images, |looked| {
         super::warn(
             looked.session,
@@ -93,7 +79,7 @@ fn warned(manifests: &[(&str, &str)], images: &[&str]) -> Vec<String> {
 
 /// The error for manifests that name no image of the project.
 fn refused(manifests: &[(&str, &str)], images: &[&str]) -> Option<Error> {
-    let (project, events) = (project(manifests), Recorder::default());
+    let (project, events) = (Project::with_manifests(manifests), Recorder::default());
     look(&project, &events, images, |looked| {
         super::refuse_nothing_named(looked.session, looked.scope, &looked.examined).err()
     })
@@ -101,7 +87,10 @@ fn refused(manifests: &[(&str, &str)], images: &[&str]) -> Option<Error> {
 
 #[test]
 fn a_manifest_of_two_registries_is_refused() {
-    let (project, events) = (project(&[("a.yml", "a: 1\n")]), Recorder::default());
+    let (project, events) = (
+        Project::with_manifests(&[("a.yml", "a: 1\n")]),
+        Recorder::default(),
+    );
     project.edit(
         "sparkpack.toml",
         "registries.main = \"registry.example/small\"\n",
@@ -125,7 +114,7 @@ fn a_manifest_of_two_registries_is_refused() {
 
 #[test]
 fn a_glob_of_anchors_that_is_none_is_told_at_its_place() {
-    let (project, events) = (project(&[]), Recorder::default());
+    let (project, events) = (Project::with_manifests(&[]), Recorder::default());
     let mut session = project.session(&events);
     session.project.anchors.push(ManifestGlob {
         place: Place::of_line("sparkpack.toml", 7),
@@ -195,7 +184,10 @@ fn manifests_that_name_only_others_are_told_by_their_names() {
 #[test]
 fn what_is_odd_is_warned_of_before_manifests_are_refused() {
     let text = application("  sparkConf:\n    spark.kubernetes.container.image: nginx:1\n");
-    let (project, events) = (project(&[("a.yml", &text)]), Recorder::default());
+    let (project, events) = (
+        Project::with_manifests(&[("a.yml", &text)]),
+        Recorder::default(),
+    );
     look(&project, &events, &ALL, |looked| {
         super::refuse_nothing_named(looked.session, looked.scope, &looked.examined).unwrap_err();
     });
@@ -249,7 +241,10 @@ fn every_oddity_has_its_code() {
 #[test]
 fn an_anchor_that_may_be_changed_is_warned_of() {
     let text = application(&format!("  image: &a {JOB}:1\n  driver: {{image: *a}}\n"));
-    let (project, events) = (project(&[("a.yml", &text)]), Recorder::default());
+    let (project, events) = (
+        Project::with_manifests(&[("a.yml", &text)]),
+        Recorder::default(),
+    );
     let allowed = "format = 1\nanchors = [\"*.yml\"]\n";
     project.edit("sparkpack.toml", "format = 1\n", allowed);
     look(&project, &events, &ALL, |looked| {
@@ -271,7 +266,7 @@ fn what_is_rewritten_is_told_and_what_is_left_alone_where_somebody_asks() {
     let text = application(&format!("  image: {JOB}:unbuilt\n"));
     let other = application("  image: nginx:1\n");
     let (project, events) = (
-        project(&[("a.yml", &text), ("b.yml", &other)]),
+        Project::with_manifests(&[("a.yml", &text), ("b.yml", &other)]),
         Recorder::default(),
     );
     look(&project, &events, &ALL, |looked| {
@@ -297,7 +292,7 @@ fn what_is_rewritten_is_told_and_what_is_left_alone_where_somebody_asks() {
 fn what_changes_meanwhile_leaves_all_files_as_they_were() {
     let text = application(&format!("  image: {JOB}:unbuilt\n"));
     let (project, events) = (
-        project(&[("a.yml", &text), ("b.yml", &text)]),
+        Project::with_manifests(&[("a.yml", &text), ("b.yml", &text)]),
         Recorder::default(),
     );
     look(&project, &events, &ALL, |looked| {
@@ -319,7 +314,7 @@ fn what_changes_meanwhile_leaves_all_files_as_they_were() {
 
 #[test]
 fn pins_that_cannot_be_read_leave_no_references_to_expect() {
-    let (project, events) = (project(&[]), Recorder::default());
+    let (project, events) = (Project::with_manifests(&[]), Recorder::default());
     let name = "project = \"small\"\n";
     project.edit(
         "sparkpack.toml",

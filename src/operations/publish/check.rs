@@ -76,35 +76,23 @@ mod tests {
     use crate::{
         code::Code,
         operations::{
-            testing::{Project, Recorder},
+            testing::{Project, Recorder, pods},
             workspace::LockPolicy,
         },
     };
 
     /// A project with a manifest that names these images.
     fn project(images: &[&str]) -> Project {
-        let project = Project::small();
-        let toml = project.read("sparkpack.toml");
-        let toml = format!("{toml}\n[manifests]\nmain = [\"a.yml\"]\n");
-        project.write("sparkpack.toml", &toml);
-        let pods = images.iter().map(|image| {
-            format!(
-                "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - name: a\n      image: {image}\n"
-            )
-        });
-        project.write("a.yml", &pods.collect::<Vec<_>>().join("---\n"));
-        project
+        Project::with_manifests(&[("a.yml", &pods(images))])
     }
 
     /// The current reference of an image.
     fn current(image: &str) -> String {
-        let (project, events) = (project(&[]), Recorder::default());
-        let session = project.session(&events);
-        let services = Services::new(&session, LockPolicy::ReadOnly);
-        let prepared = resolution::prepare(&session, &services).unwrap();
-        let registry = session.registry(None).unwrap();
-        let reference = prepared.plan.stages[image].reference(registry);
-        reference.to_string()
+        Project::small().planned(|session, prepared| {
+            let registry = session.registry(None).unwrap();
+            let reference = prepared.plan.stages[image].reference(registry);
+            reference.to_string()
+        })
     }
 
     fn checked(

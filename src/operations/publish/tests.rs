@@ -4,7 +4,10 @@ mod pins;
 mod preview;
 mod verify;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    ops::{Deref, DerefMut},
+};
 
 use super::push;
 use crate::{
@@ -20,9 +23,9 @@ use crate::{
     operations::{
         build::Finished,
         dist::Action,
-        resolution::{Strictness, prepare},
-        testing::{Project, Recorder},
-        workspace::{LockPolicy, Services},
+        resolution::Strictness,
+        testing::{Project, Recorder, TestRun, actions},
+        workspace::LockPolicy,
     },
     plan::Stage,
 };
@@ -30,29 +33,32 @@ use crate::{
 const MANIFEST: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\n\
                         metadata: {name: a}\nspec:\n  image: registry.example/small/job:unbuilt\n";
 
-/// A project, with a daemon and a registry in memory.
+/// A run that pushes.
 pub(super) struct Pushing {
-    pub(super) project: Project,
-    pub(super) daemon: DaemonInMemory,
-    pub(super) registry: RegistryInMemory,
-    pub(super) events: Recorder,
-    pub(super) policy: LockPolicy,
+    run: TestRun,
     pub(super) strictness: Strictness,
     /// The stages of the plan, by their names.
     stages: BTreeMap<String, Stage>,
 }
 
+impl Deref for Pushing {
+    type Target = TestRun;
+
+    fn deref(&self) -> &TestRun {
+        &self.run
+    }
+}
+
+impl DerefMut for Pushing {
+    fn deref_mut(&mut self) -> &mut TestRun {
+        &mut self.run
+    }
+}
+
 impl Pushing {
     /// `job` with the parent `base`, and a manifest that names `job`. No image is built yet.
     pub(super) fn new() -> Self {
-        let project = Project::small();
-        project.edit(
-            "sparkpack.toml",
-            "[chains.main]",
-            "[manifests]\nmain = [\"*.yml\"]\n\n[chains.main]",
-        );
-        project.write("a.yml", MANIFEST);
-        Self::of(project)
+        Self::of(Project::with_manifests(&[("a.yml", MANIFEST)]))
     }
 
     /// The same project, but digests are written into the manifest.
@@ -65,17 +71,8 @@ impl Pushing {
     }
 
     fn of(project: Project) -> Self {
-        let registry = RegistryInMemory::default();
-        let daemon = DaemonInMemory::beside(&registry.images);
-        let mut root = image("root");
-        root.id = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
-        daemon.images.put("registry.example/root:1", root);
         let mut pushing = Self {
-            project,
-            daemon,
-            registry,
-            events: Recorder::default(),
-            policy: LockPolicy::ReadOnly,
+            run: TestRun::with_root(project),
             strictness: Strictness::Off,
             stages: BTreeMap::new(),
         };
@@ -85,19 +82,16 @@ impl Pushing {
 
     /// Makes the plan again, after a change of the project.
     pub(super) fn plan(&mut self) {
-        let events = Recorder::default();
-        let session = self.project.session(&events);
-        let services = Services::new(&session, LockPolicy::ReadOnly);
-        self.stages = prepare(&session, &services).unwrap().plan.stages;
+        let stages = self.project.planned(|_, prepared| prepared.plan.stages);
+        self.stages = stages;
     }
 
     pub(super) fn push(&self, targets: &[&str]) -> Result<Finished, Error> {
-        let session = self.project.session(&self.events);
-        let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
-        let services = Services::in_memory(&session, self.policy, daemon, registry);
         let targets: Vec<String> = targets.iter().map(|&name| name.to_owned()).collect();
-        let chosen = session.registry(None).unwrap();
-        push(&session, &services, self.strictness, chosen, &targets)
+        self.run(|session, services| {
+            let registry = session.registry(None).unwrap();
+            push(session, services, self.strictness, registry, &targets)
+        })
     }
 
     pub(super) fn refused(&self, targets: &[&str]) -> Error {
@@ -154,13 +148,6 @@ impl Pushing {
         assert!(!self.project.path("sparkpack.pins").exists(), "{what}");
         assert!(!self.project.path("dist/images.json").exists(), "{what}");
     }
-}
-
-fn actions(finished: &Finished) -> Vec<(&str, Action)> {
-    let images = finished.images.iter();
-    images
-        .map(|image| (image.name.as_str(), image.action))
-        .collect()
 }
 
 /// The staging tag of an image.

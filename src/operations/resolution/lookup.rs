@@ -206,52 +206,35 @@ mod tests {
     use crate::{
         adapters::{
             docker::DockerError,
-            fakes::{DaemonInMemory, RegistryInMemory, denied, image, unreachable},
+            fakes::{denied, image, unreachable},
         },
         operations::{
             resolution::prepare,
-            testing::{Project, Recorder},
+            testing::{Project, ROOT, TestRun},
         },
     };
 
-    const ROOT: &str = "registry.example/root:1";
-
-    /// A project whose lock lacks its only external image, with a daemon and a registry in memory.
-    struct Lacking {
-        project: Project,
-        daemon: DaemonInMemory,
-        registry: RegistryInMemory,
-        events: Recorder,
+    /// A project whose lock lacks its only external image.
+    fn without_lock() -> TestRun {
+        let project = Project::small();
+        project.write("sparkpack.lock", "format = 1\n");
+        TestRun {
+            policy: LockPolicy::Update,
+            ..TestRun::new(project)
+        }
     }
 
-    impl Lacking {
-        fn new() -> Self {
-            let project = Project::small();
-            project.write("sparkpack.lock", "format = 1\n");
-            let registry = RegistryInMemory::default();
-            Self {
-                project,
-                daemon: DaemonInMemory::beside(&registry.images),
-                registry,
-                events: Recorder::default(),
-            }
-        }
+    fn lock_of(run: &TestRun) -> Result<Lock, Error> {
+        run.run(|session, services| Ok(prepare(session, services)?.lock))
+    }
 
-        fn prepare(&self) -> Result<Lock, Error> {
-            let session = self.project.session(&self.events);
-            let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
-            let services = Services::in_memory(&session, LockPolicy::Update, daemon, registry);
-            Ok(prepare(&session, &services)?.lock)
-        }
-
-        /// The error of [`Self::prepare`], after a check that it wrote and reported nothing.
-        fn refused(&self) -> Error {
-            let before = self.project.read("sparkpack.lock");
-            let error = self.prepare().err().unwrap();
-            assert_eq!(self.project.read("sparkpack.lock"), before);
-            assert_eq!(self.events.told(), [""; 0]);
-            error
-        }
+    /// The error of [`lock_of`], after a check that it wrote and reported nothing.
+    fn refused(run: &TestRun) -> Error {
+        let before = run.project.read("sparkpack.lock");
+        let error = lock_of(run).err().unwrap();
+        assert_eq!(run.project.read("sparkpack.lock"), before);
+        assert_eq!(run.events.told(), [""; 0]);
+        error
     }
 
     fn platform(text: &str) -> Platform {
@@ -272,11 +255,11 @@ mod tests {
 
     #[test]
     fn the_registrys_digest_is_locked_with_the_platforms_that_are_used() {
-        let lacking = Lacking::new();
+        let lacking = without_lock();
         lacking
             .registry
             .list(ROOT, index(&["linux/amd64", "linux/arm64"]));
-        let lock = lacking.prepare().unwrap();
+        let lock = lock_of(&lacking).unwrap();
         let used = "linux/amd64";
         let locked = LockedImage::Registry {
             digest: Digest::of(b"index"),
@@ -293,17 +276,17 @@ mod tests {
         );
         // A locked image is not looked up again.
         lacking.registry.fail_next(unreachable());
-        assert_eq!(lacking.prepare().unwrap().images[ROOT], locked);
+        assert_eq!(lock_of(&lacking).unwrap().images[ROOT], locked);
         assert_eq!(lacking.events.told(), [""; 0]);
     }
 
     #[test]
     fn an_image_without_a_platform_that_is_used_is_refused() {
-        let lacking = Lacking::new();
+        let lacking = without_lock();
         lacking
             .registry
             .list(ROOT, index(&["linux/arm64", "linux/s390x"]));
-        let error = lacking.refused();
+        let error = refused(&lacking);
         assert_eq!(error.code(), Code::E092);
         let text = error.to_string();
         assert!(text.contains("it has linux/arm64, linux/s390x"), "{text}");
@@ -317,23 +300,23 @@ mod tests {
             ..index(&[])
         };
         lacking.registry.list(ROOT, alone);
-        lacking.prepare().unwrap();
+        lock_of(&lacking).unwrap();
     }
 
     #[test]
     fn a_platform_that_is_new_to_an_index_is_looked_up_in_it() {
-        let lacking = Lacking::new();
+        let lacking = without_lock();
         lacking
             .registry
             .list(ROOT, index(&["linux/amd64", "linux/arm64"]));
-        lacking.prepare().unwrap();
+        lock_of(&lacking).unwrap();
         let both = "format = 1\nplatforms = [\"linux/amd64\", \"linux/arm64\"]";
         lacking.project.edit("sparkpack.toml", "format = 1", both);
         let pinned = format!("registry.example/root@{}", Digest::of(b"index"));
         lacking
             .registry
             .list(&pinned, index(&["linux/amd64", "linux/arm64"]));
-        let LockedImage::Registry { platforms, .. } = &lacking.prepare().unwrap().images[ROOT]
+        let LockedImage::Registry { platforms, .. } = &lock_of(&lacking).unwrap().images[ROOT]
         else {
             panic!("it is in the registry")
         };
@@ -341,19 +324,19 @@ mod tests {
         let three = both.replace(']', ", \"linux/s390x\"]");
         lacking.project.edit("sparkpack.toml", both, &three);
         lacking.events.told();
-        assert_eq!(lacking.refused().code(), Code::E092);
+        assert_eq!(refused(&lacking).code(), Code::E092);
     }
 
     #[test]
     fn what_only_the_daemon_has_is_locked_by_its_id() {
         for refused in [None, Some(denied())] {
-            let lacking = Lacking::new();
+            let lacking = without_lock();
             if let Some(error) = refused {
                 lacking.registry.fail_next(error);
             }
             let root = image("root");
             lacking.daemon.images.put(ROOT, root.clone());
-            let lock = lacking.prepare().unwrap();
+            let lock = lock_of(&lacking).unwrap();
             let local_id = root.id.clone();
             assert_eq!(lock.images[ROOT], LockedImage::LocalDaemon { local_id });
             let told = lacking.events.told();
@@ -363,8 +346,8 @@ mod tests {
 
     #[test]
     fn what_nobody_has_is_an_error_that_says_why() {
-        let lacking = Lacking::new();
-        let error = lacking.refused();
+        let lacking = without_lock();
+        let error = refused(&lacking);
         assert_eq!(error.code(), Code::E606);
         assert!(
             error
@@ -374,12 +357,12 @@ mod tests {
         );
         for (error, code) in [(denied(), Code::E402), (unreachable(), Code::E501)] {
             lacking.registry.fail_next(error);
-            assert_eq!(lacking.refused().code(), code);
+            assert_eq!(refused(&lacking).code(), code);
         }
         lacking.daemon.images.fail_next(DockerError::Answer {
             doing: "inspect".to_owned(),
             message: "gone".to_owned(),
         });
-        assert_eq!(lacking.refused().code(), Code::E605);
+        assert_eq!(refused(&lacking).code(), Code::E605);
     }
 }

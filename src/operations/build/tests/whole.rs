@@ -3,104 +3,63 @@
 use crate::{
     adapters::{
         docker::DockerError,
-        fakes::{DaemonInMemory, RegistryInMemory, image, registry_image},
+        fakes::{image, registry_image},
     },
     code::Code,
     error::Error,
     operations::{
         build::{Finished, build},
         dist::Action,
-        testing::{Project, Recorder},
-        workspace::{LockPolicy, Services},
+        testing::{Project, ROOT, TestRun, actions},
+        workspace::LockPolicy,
     },
     yaml::parses,
 };
 
-const ROOT: &str = "registry.example/root:1";
 const MANIFEST: &str = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - image: registry.example/small/job:old\n";
 
-/// A project, with a daemon and a registry in memory.
-struct Building {
-    project: Project,
-    daemon: DaemonInMemory,
-    registry: RegistryInMemory,
-    events: Recorder,
-    policy: LockPolicy,
+/// `job` with the parent `base`, whose external base image only the daemon has; and a manifest that names `job`.
+fn with_manifest() -> TestRun {
+    TestRun::with_root(Project::with_manifests(&[("a.yml", MANIFEST)]))
 }
 
-impl Building {
-    /// `job` with the parent `base`, whose external base image only the daemon has; and a manifest that names `job`.
-    fn new() -> Self {
-        let project = Project::small();
-        project.edit(
-            "sparkpack.toml",
-            "[chains.main]",
-            "[manifests]\nmain = [\"*.yml\"]\n\n[chains.main]",
-        );
-        project.write("a.yml", MANIFEST);
-        let registry = RegistryInMemory::default();
-        let daemon = DaemonInMemory::beside(&registry.images);
-        let mut root = image("root");
-        root.id = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
-        daemon.images.put(ROOT, root);
-        Self {
-            project,
-            daemon,
-            registry,
-            events: Recorder::default(),
-            policy: LockPolicy::ReadOnly,
-        }
-    }
-
-    /// The same project, but the external image is in the registry and locked by its digest. Also returns the name by
-    /// which the image is pulled.
-    fn on_registrys() -> (Self, String) {
-        let building = Self::new();
-        building.daemon.images.remove(ROOT);
-        let root = registry_image(image("root"));
-        let lock = format!(
-            "format = 1\n\n[images.\"{ROOT}\"]\ndigest = \"{}\"\n",
-            root.digest
-        );
-        building.project.write("sparkpack.lock", &lock);
-        let pinned = format!("registry.example/root@{}", root.digest);
-        building.registry.images.put(ROOT, root);
-        (building, pinned)
-    }
-
-    fn build(&self, targets: &[&str]) -> Result<Finished, Error> {
-        let session = self.project.session(&self.events);
-        let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
-        let services = Services::in_memory(&session, self.policy, daemon, registry);
-        let targets: Vec<String> = targets.iter().map(|&name| name.to_owned()).collect();
-        build(&session, &services, None, &targets)
-    }
-
-    /// The error of a build, after a check that `job` was not built and no file was written.
-    fn refused(&self) -> Error {
-        let error = self.build(&["job"]).err().unwrap();
-        assert_eq!(self.project.read("a.yml"), MANIFEST, "{error}");
-        assert!(!self.project.path("dist/images.json").exists(), "{error}");
-        let told = self.events.told();
-        assert!(
-            !told.iter().any(|line| line.starts_with("job: built")),
-            "{told:?}"
-        );
-        error
-    }
+/// The same project, but the external image is in the registry and locked by its digest. Also returns the name by which
+/// the image is pulled.
+fn on_registrys() -> (TestRun, String) {
+    let run = TestRun::new(Project::with_manifests(&[("a.yml", MANIFEST)]));
+    let root = registry_image(image("root"));
+    let lock = format!(
+        "format = 1\n\n[images.\"{ROOT}\"]\ndigest = \"{}\"\n",
+        root.digest
+    );
+    run.project.write("sparkpack.lock", &lock);
+    let pinned = format!("registry.example/root@{}", root.digest);
+    run.registry.images.put(ROOT, root);
+    (run, pinned)
 }
 
-fn actions(finished: &Finished) -> Vec<(&str, Action)> {
-    let images = finished.images.iter();
-    images
-        .map(|image| (image.name.as_str(), image.action))
-        .collect()
+/// Builds `job`.
+fn built(run: &TestRun) -> Result<Finished, Error> {
+    run.run(|session, services| build(session, services, None, &["job".to_owned()]))
+}
+
+/// The error of a build, after a check that `job` was not built and no file was written.
+fn refused(run: &TestRun) -> Error {
+    let error = built(run).err().unwrap();
+    assert_eq!(run.project.read("a.yml"), MANIFEST, "{error}");
+    assert!(!run.project.path("dist/images.json").exists(), "{error}");
+    let told = run.events.told();
+    assert!(
+        !told.iter().any(|line| line.starts_with("job: built")),
+        "{told:?}"
+    );
+    error
 }
 
 #[test]
 fn what_the_daemon_lacks_is_built_and_named_and_then_found() {
-    let building = Building::new();
-    let finished = building.build(&["job"]).unwrap();
+    let building = with_manifest();
+    let finished = built(&building).unwrap();
     assert!(!finished.was_current);
     assert_eq!(
         actions(&finished),
@@ -124,7 +83,7 @@ fn what_the_daemon_lacks_is_built_and_named_and_then_found() {
     assert!(lines.map(|line| at(&line)).is_sorted(), "{told:?}");
     assert!(building.project.path("dist/main.py").exists());
 
-    let again = building.build(&["job"]).unwrap();
+    let again = built(&building).unwrap();
     assert!(again.was_current);
     assert_eq!(actions(&again), [("job", Action::Reused)]);
     assert_eq!(building.events.told(), [format!("job: daemon has {job}")]);
@@ -133,12 +92,12 @@ fn what_the_daemon_lacks_is_built_and_named_and_then_found() {
 
 #[test]
 fn a_build_parses_a_manifest_once_and_again_to_prove_that_it_is_rewritten_well() {
-    let building = Building::new();
+    let building = with_manifest();
     for mark in ["", " # sparkpack: job"] {
         let own = format!("# parsed {}\n", mark.len());
         let old = MANIFEST.replace(":old", &format!(":old{mark}")) + &own;
         building.project.write("a.yml", &old);
-        building.build(&["job"]).unwrap();
+        built(&building).unwrap();
         let new = building.project.read("a.yml");
         assert_ne!(new, old);
         assert_eq!(parses::of(&old), 2, "before, and beside the new text");
@@ -146,7 +105,7 @@ fn a_build_parses_a_manifest_once_and_again_to_prove_that_it_is_rewritten_well()
 
         let current = new + "# current\n";
         building.project.write("a.yml", &current);
-        building.build(&["job"]).unwrap();
+        built(&building).unwrap();
         assert_eq!(building.project.read("a.yml"), current);
         assert_eq!(parses::of(&current), 1);
     }
@@ -154,36 +113,36 @@ fn a_build_parses_a_manifest_once_and_again_to_prove_that_it_is_rewritten_well()
 
 #[test]
 fn an_external_image_is_pulled_by_its_digest_once() {
-    let (building, pinned) = Building::on_registrys();
-    building.build(&["job"]).unwrap();
+    let (building, pinned) = on_registrys();
+    built(&building).unwrap();
     assert_eq!(building.daemon.moved(), [format!("pull {pinned}")]);
     let told = building.events.told();
     assert!(told.contains(&format!("base: pull {ROOT}")), "{told:?}");
     building.project.write("base.txt", "changed\n");
-    building.build(&["job"]).unwrap();
+    built(&building).unwrap();
     assert_eq!(building.daemon.moved(), [""; 0], "it is there");
 }
 
 #[test]
 fn an_external_image_that_cannot_be_had_is_an_error() {
-    let (mut building, _) = Building::on_registrys();
+    let (mut building, _) = on_registrys();
     building.daemon.fail_next_move(DockerError::Pull {
         reference: Box::new(ROOT.parse().unwrap()),
         message: "broken pipe".to_owned(),
     });
-    assert_eq!(building.refused().code(), Code::E604);
+    assert_eq!(refused(&building).code(), Code::E604);
     building.policy = LockPolicy::Offline;
     building.daemon.moved();
-    assert_eq!(building.refused().code(), Code::E035);
+    assert_eq!(refused(&building).code(), Code::E035);
     assert_eq!(building.daemon.moved(), [""; 0]);
 
-    let building = Building::new();
+    let building = with_manifest();
     building.daemon.images.put(ROOT, image("another root"));
-    let error = building.refused();
+    let error = refused(&building);
     assert_eq!(error.code(), Code::E606);
     assert!(error.to_string().contains("under that name"), "{error}");
     building.daemon.images.remove(ROOT);
-    let error = building.refused();
+    let error = refused(&building);
     assert_eq!(error.code(), Code::E606);
     assert!(
         error.to_string().contains("it is not in the local daemon"),
@@ -198,19 +157,19 @@ fn an_external_image_that_cannot_be_had_is_an_error() {
 
 #[test]
 fn what_stands_on_a_failed_build_is_skipped() {
-    let building = Building::new();
+    let building = with_manifest();
     building.daemon.builder.fail_next(DockerError::Answer {
         doing: "build".to_owned(),
         message: "busy".to_owned(),
     });
-    let error = building.build(&["job"]).err().unwrap();
+    let error = built(&building).err().unwrap();
     assert_eq!(error.code(), Code::E605);
     assert_eq!(building.events.told().last().unwrap(), "job: skipped");
     assert_eq!(building.daemon.builder.requests().len(), 1);
 }
 
 /// Makes something wrong in a project before a build.
-type Mistake = fn(&mut Building);
+type Mistake = fn(&mut TestRun);
 
 #[test]
 fn what_is_wrong_with_the_project_is_told_before_anything_is_built() {
@@ -245,9 +204,9 @@ fn what_is_wrong_with_the_project_is_told_before_anything_is_built() {
         ),
     ];
     for (what, mistake, code) in mistakes {
-        let mut building = Building::new();
+        let mut building = with_manifest();
         mistake(&mut building);
-        assert_eq!(building.refused().code(), code, "{what}");
+        assert_eq!(refused(&building).code(), code, "{what}");
         assert_eq!(building.daemon.builder.requests().len(), 0, "{what}");
     }
 }

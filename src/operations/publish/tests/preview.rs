@@ -20,18 +20,17 @@ use crate::{
 
 impl Pushing {
     fn preview(&self, is_remote: bool) -> Result<Preview, Error> {
-        let session = self.project.session(&self.events);
-        let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
-        let services = Services::in_memory(&session, self.policy, daemon, registry);
-        let prepared = prepare(&session, &Services::new(&session, LockPolicy::ReadOnly))?;
-        let run = Run {
-            session: &session,
-            services: &services,
-            prepared: &prepared,
-            registry: session.registry(None)?,
-        };
-        let manifests = Manifests::of(&session, None)?;
-        preview(&run, &["job".to_owned()], &manifests, is_remote)
+        self.run(|session, services| {
+            let prepared = prepare(session, &Services::new(session, LockPolicy::ReadOnly))?;
+            let run = Run {
+                session,
+                services,
+                prepared: &prepared,
+                registry: session.registry(None)?,
+            };
+            let manifests = Manifests::of(session, None)?;
+            preview(&run, &["job".to_owned()], &manifests, is_remote)
+        })
     }
 
     /// The decisions of a push, with the registry's digests.
@@ -43,10 +42,9 @@ impl Pushing {
     }
 
     fn build(&self) {
-        let session = self.project.session(&self.events);
-        let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
-        let services = Services::in_memory(&session, self.policy, daemon, registry);
-        build::build(&session, &services, None, &["job".to_owned()]).unwrap();
+        let targets = ["job".to_owned()];
+        let built = self.run(|session, services| build::build(session, services, None, &targets));
+        built.unwrap();
     }
 }
 

@@ -26,17 +26,16 @@ impl Pushing {
     }
 
     fn verified_in(&self, only: Option<&str>, images: &[&str]) -> Result<Vec<Defect>, Error> {
-        let session = self.project.session(&self.events);
-        let (daemon, registry) = (self.daemon.clone(), self.registry.clone());
-        let services = Services::in_memory(&session, self.policy, daemon, registry);
-        let prepared = prepare(&session, &Services::new(&session, LockPolicy::ReadOnly))?;
         let images: Vec<String> = images.iter().map(|&name| name.to_owned()).collect();
         let scope = Scope {
             registry: only,
             images: &images,
         };
-        let manifests = Manifests::of(&session, None)?;
-        verify::verify(&session, &services, &prepared, scope, &manifests)
+        self.run(|session, services| {
+            let prepared = prepare(session, &Services::new(session, LockPolicy::ReadOnly))?;
+            let manifests = Manifests::of(session, None)?;
+            verify::verify(session, services, &prepared, scope, &manifests)
+        })
     }
 
     /// The message and hint of each warning; all must be `W109`.
@@ -82,9 +81,6 @@ fn a_remote_check_parses_a_manifest_once() {
     let pushing = pushed();
     let manifest = pushing.project.read("a.yml") + "# checked remotely\n";
     pushing.project.write("a.yml", &manifest);
-    let session = pushing.project.session(&pushing.events);
-    let (daemon, registry) = (pushing.daemon.clone(), pushing.registry.clone());
-    let services = Services::in_memory(&session, pushing.policy, daemon, registry);
     let images = ALL.map(str::to_owned);
     let request = CheckRequest {
         scope: Scope {
@@ -95,8 +91,8 @@ fn a_remote_check_parses_a_manifest_once() {
         is_remote: true,
         is_full: false,
     };
-    let checked = check(&session, &services, request).unwrap();
-    assert!(checked.drift.is_empty());
+    let drift = pushing.run(|session, services| check(session, services, request).unwrap().drift);
+    assert!(drift.is_empty());
     assert!(!pushing.registry.asked().is_empty());
     assert_eq!(parses::of(&manifest), 1);
 }
