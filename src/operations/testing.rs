@@ -20,6 +20,7 @@ use crate::{
         cache::Cache,
         fakes::{DaemonInMemory, RegistryInMemory, image},
     },
+    code::Code,
     error::Error,
     project::place::Defect,
 };
@@ -210,6 +211,36 @@ impl TestRun {
         work(&session, &services)
     }
 }
+
+/// Makes something wrong before a run.
+pub(crate) type Mistake = fn(&mut TestRun);
+
+/// What is wrong with a project, how to make it so, and the error that neither a build nor a push gets past.
+pub(crate) const MISTAKES: [(&str, Mistake, Code); 4] = [
+    (
+        "a broken manifest",
+        |to| to.project.write("b.yml", "a: ["),
+        Code::E060,
+    ),
+    (
+        "a lock that lacks an image",
+        |to| to.project.write("sparkpack.lock", "format = 1\n"),
+        Code::E033,
+    ),
+    (
+        "a lock that is not up to date",
+        |to| to.policy = LockPolicy::Locked,
+        Code::E034,
+    ),
+    (
+        "several platforms",
+        |to| {
+            let platforms = "format = 1\nplatforms = [\"linux/amd64\", \"linux/arm64\"]";
+            to.project.edit("sparkpack.toml", "format = 1", platforms);
+        },
+        Code::E099,
+    ),
+];
 
 /// The names and actions of the images of a build or a push.
 pub(crate) fn actions(finished: &Finished) -> Vec<(&str, Action)> {

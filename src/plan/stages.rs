@@ -497,6 +497,17 @@ mod tests {
         (folder, project)
     }
 
+    /// The plan of these inputs, with empty locks.
+    fn made(project: &Project, inputs: &Inputs) -> Result<Plan, PlanError> {
+        make(PlanInputs {
+            project,
+            lock: &Lock::default(),
+            inputs,
+            wheels: &BTreeMap::new(),
+            local_sources: &BTreeMap::new(),
+        })
+    }
+
     /// The plan of `base`, which adds a file to `scratch`, and `job`, which adds one to `base`.
     fn planned(project: &Project, of_base: &str) -> Plan {
         let files = |base: UsedImage, text: &str| StageInputs {
@@ -512,14 +523,7 @@ mod tests {
             ("job".to_owned(), files(below, "job")),
         ]);
         let inputs = Inputs::new(project, inputs).unwrap();
-        make(PlanInputs {
-            project,
-            lock: &Lock::default(),
-            inputs: &inputs,
-            wheels: &BTreeMap::new(),
-            local_sources: &BTreeMap::new(),
-        })
-        .unwrap()
+        made(project, &inputs).unwrap()
     }
 
     #[test]
@@ -611,13 +615,7 @@ mod tests {
         ] {
             let inputs = BTreeMap::from([("job".to_owned(), examples::files_on(base))]);
             let inputs = Inputs::new(&project, inputs).unwrap();
-            let made = make(PlanInputs {
-                project: &project,
-                lock: &Lock::default(),
-                inputs: &inputs,
-                wheels: &BTreeMap::new(),
-                local_sources: &BTreeMap::new(),
-            });
+            let made = made(&project, &inputs);
             let image = "job".to_owned();
             let unlocked = Unlocked { image, what };
             assert_eq!(made.unwrap_err(), PlanError::Unlocked(unlocked));
@@ -635,13 +633,7 @@ mod tests {
         assert_eq!(Inputs::new(&project, circle).unwrap_err().code, "E085");
         let nowhere = BTreeMap::from([("job".to_owned(), on("elsewhere"))]);
         let inputs = Inputs::new(&project, nowhere).unwrap();
-        let made = make(PlanInputs {
-            project: &project,
-            lock: &Lock::default(),
-            inputs: &inputs,
-            wheels: &BTreeMap::new(),
-            local_sources: &BTreeMap::new(),
-        });
+        let made = made(&project, &inputs);
         let Err(PlanError::Defect(defect)) = made else {
             panic!("the parent has no platform: {made:?}");
         };

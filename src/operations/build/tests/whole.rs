@@ -10,7 +10,7 @@ use crate::{
     operations::{
         build::{Finished, build},
         dist::Action,
-        testing::{Project, ROOT, TestRun, actions},
+        testing::{MISTAKES, Mistake, Project, ROOT, TestRun, actions},
         workspace::LockPolicy,
     },
     yaml::parses,
@@ -168,42 +168,14 @@ fn what_stands_on_a_failed_build_is_skipped() {
     assert_eq!(building.daemon.builder.requests().len(), 1);
 }
 
-/// Makes something wrong in a project before a build.
-type Mistake = fn(&mut TestRun);
-
 #[test]
 fn what_is_wrong_with_the_project_is_told_before_anything_is_built() {
-    let mistakes: [(&str, Mistake, Code); 5] = [
-        (
-            "a broken manifest",
-            |to| to.project.write("b.yml", "a: ["),
-            Code::E060,
-        ),
-        (
-            "a lock that lacks an image",
-            |to| to.project.write("sparkpack.lock", "format = 1\n"),
-            Code::E033,
-        ),
-        (
-            "a lock that is not up to date",
-            |to| to.policy = LockPolicy::Locked,
-            Code::E034,
-        ),
-        (
-            "several platforms",
-            |to| {
-                let platforms = "format = 1\nplatforms = [\"linux/amd64\", \"linux/arm64\"]";
-                to.project.edit("sparkpack.toml", "format = 1", platforms);
-            },
-            Code::E099,
-        ),
-        (
-            "a file in the place of `dist`",
-            |to| to.project.write("dist", "a file"),
-            Code::E610,
-        ),
-    ];
-    for (what, mistake, code) in mistakes {
+    let no_folder: (&str, Mistake, Code) = (
+        "a file in the place of `dist`",
+        |to| to.project.write("dist", "a file"),
+        Code::E610,
+    );
+    for (what, mistake, code) in MISTAKES.into_iter().chain([no_folder]) {
         let mut building = with_manifest();
         mistake(&mut building);
         assert_eq!(refused(&building).code(), code, "{what}");
