@@ -3,7 +3,7 @@
 use crate::{
     adapters::{
         docker::DockerError,
-        fakes::{image, registry_image},
+        fakes::{image, registry_image, unreachable},
     },
     code::Code,
     error::Error,
@@ -181,4 +181,20 @@ fn what_is_wrong_with_the_project_is_told_before_anything_is_built() {
         assert_eq!(refused(&building).code(), code, "{what}");
         assert_eq!(building.daemon.builder.requests().len(), 0, "{what}");
     }
+}
+
+#[test]
+fn a_broken_manifest_is_told_before_anything_is_looked_up() {
+    let mut building = with_manifest();
+    building.policy = LockPolicy::Update;
+    building.project.write("sparkpack.lock", "format = 1\n");
+    building.project.write("b.yml", "a: [");
+    building.registry.fail_next(unreachable());
+    assert_eq!(refused(&building).code(), Code::E060);
+    assert_eq!(building.daemon.images.looked_up(), [""; 0]);
+    assert_eq!(building.project.read("sparkpack.lock"), "format = 1\n");
+    // Without it, the daemon is asked for the image that the registry does not give.
+    fs_err::remove_file(building.project.path("b.yml")).unwrap();
+    built(&building).unwrap();
+    assert!(building.project.read("sparkpack.lock").contains(ROOT));
 }
