@@ -4,8 +4,8 @@ use crate::{
     cli::PinArguments,
     error::Error,
     operations::{
-        manifests::{self, ExpectedReferences, Manifests, Scope},
-        resolution::{self, Strictness},
+        manifests::{self, Scope, Survey},
+        resolution::Strictness,
         workspace::{LockPolicy, Services, Session},
     },
     ui::Ui,
@@ -17,13 +17,11 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PinArguments) -> R
         registry: arguments.images.registry.registry.as_deref(),
         images: &targets,
     };
-    let manifests = Manifests::of(session, scope.registry)?.in_full(ui.verbosity() > 0);
     let services = Services::new(session, LockPolicy::ReadOnly);
-    let prepared = resolution::prepare(session, &services)?;
-    let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
-    let examined = manifests.examine(&expected)?;
-    manifests::say_skipped(session, &examined);
-    manifests::refuse_nothing_named(session, scope, &examined)?;
+    let is_full = ui.verbosity() > 0;
+    let Survey {
+        prepared, examined, ..
+    } = manifests::survey(session, &services, scope, is_full)?;
     Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;
     manifests::warn(session, &prepared, scope, &examined);
     let changed = manifests::write(session, &examined, None)?;

@@ -340,7 +340,7 @@ pub(crate) fn rewrite(
 }
 
 /// Reports the places that are left alone.
-pub(crate) fn say_skipped(session: &Session<'_>, examined: &[Arc<Examined>]) {
+pub(super) fn say_skipped(session: &Session<'_>, examined: &[Arc<Examined>]) {
     for skipped in examined.iter().flat_map(|file| &file.skipped) {
         session.events.note(Note::Manifest(ManifestNote::LeftAlone {
             place: &skipped.place,
@@ -414,7 +414,7 @@ fn warn_of(session: &Session<'_>, examined: &[Arc<Examined>]) {
 }
 
 /// Refuses manifests if none of them names an image of the project: this is always a mistake.
-pub(crate) fn refuse_nothing_named(
+pub(super) fn refuse_nothing_named(
     session: &Session<'_>,
     scope: Scope<'_>,
     examined: &[Arc<Examined>],

@@ -5,6 +5,7 @@ mod drift;
 mod examine;
 mod examined;
 mod expected;
+mod survey;
 mod unmanaged;
 mod warnings;
 
@@ -12,8 +13,7 @@ mod warnings;
 mod tests;
 
 pub(crate) use drift::Drift;
-pub(crate) use examine::{
-    Manifests, references, refuse_nothing_named, rewrite, say_skipped, warn, write,
-};
+pub(crate) use examine::{Manifests, references, rewrite, warn, write};
 pub(crate) use examined::{Examined, Named, Scope};
 pub(crate) use expected::{Digests, ExpectedReferences};
+pub(crate) use survey::{Survey, survey};

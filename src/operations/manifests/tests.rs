@@ -81,7 +81,7 @@ fn warned(manifests: &[(&str, &str)], images: &[&str]) -> Vec<String> {
 fn refused(manifests: &[(&str, &str)], images: &[&str]) -> Option<Error> {
     let (project, events) = (Project::with_manifests(manifests), Recorder::default());
     look(&project, &events, images, |looked| {
-        super::refuse_nothing_named(looked.session, looked.scope, &looked.examined).err()
+        super::examine::refuse_nothing_named(looked.session, looked.scope, &looked.examined).err()
     })
 }
 
@@ -189,7 +189,8 @@ fn what_is_odd_is_warned_of_before_manifests_are_refused() {
         Recorder::default(),
     );
     look(&project, &events, &ALL, |looked| {
-        super::refuse_nothing_named(looked.session, looked.scope, &looked.examined).unwrap_err();
+        super::examine::refuse_nothing_named(looked.session, looked.scope, &looked.examined)
+            .unwrap_err();
     });
     let told = events.told();
     assert_eq!(told.len(), 1, "{told:?}");
@@ -272,7 +273,7 @@ fn what_is_rewritten_is_told_and_what_is_left_alone_where_somebody_asks() {
     look(&project, &events, &ALL, |looked| {
         let wanted = looked.expected.of("main", "job").unwrap();
         let new = format!("{JOB}:{}", wanted.tag);
-        super::say_skipped(looked.session, &looked.examined);
+        super::examine::say_skipped(looked.session, &looked.examined);
         assert_eq!(events.told(), ["b.yml:5:10: left nginx:1"]);
         assert!(super::write(looked.session, &looked.examined, None).unwrap());
         assert_eq!(events.told(), [format!("a.yml:5:10: now {new}")]);

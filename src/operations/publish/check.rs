@@ -6,8 +6,8 @@ use super::verify::verify;
 use crate::{
     error::Error,
     operations::{
-        manifests::{self, Drift, Examined, ExpectedReferences, Manifests, Scope},
-        resolution::{self, Strictness},
+        manifests::{self, Drift, Examined, Scope, Survey},
+        resolution::Strictness,
         workspace::{Services, Session},
     },
 };
@@ -51,12 +51,11 @@ pub(crate) fn check(
     request: CheckRequest<'_>,
 ) -> Result<Checked, Error> {
     let scope = request.scope;
-    let manifests = Manifests::of(session, scope.registry)?.in_full(request.is_full);
-    let prepared = resolution::prepare(session, services)?;
-    let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
-    let examined = manifests.examine(&expected)?;
-    manifests::say_skipped(session, &examined);
-    manifests::refuse_nothing_named(session, scope, &examined)?;
+    let Survey {
+        manifests,
+        prepared,
+        examined,
+    } = manifests::survey(session, services, scope, request.is_full)?;
     manifests::warn(session, &prepared, scope, &examined);
     request.strictness.check(session, &prepared, scope.images)?;
     let mut drift = Drift::of_all(&examined);
