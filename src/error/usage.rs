@@ -208,10 +208,7 @@ impl UsageError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::NoProject { .. } => {
-                "go to the project's folder, or write one: the README shows the ten lines that it needs"
-                    .to_owned()
-            }
+            Self::NoProject { .. } => self.code().cure().to_owned(),
             Self::UnknownImage { name, images } => did_you_mean(name, strs(images))
                 .unwrap_or_else(|| format!("the images are {}", images.join(", "))),
             Self::UnknownRegistry(_) => "choose one with `--registry NAME`".to_owned(),
@@ -243,7 +240,9 @@ impl UsageError {
                     "without `--strict` they count"
                 }
             ),
-            Self::NotAReference { by: Comparing::Why, .. } => "write HOST[:PORT]/PATH:TAG".to_owned(),
+            Self::NotAReference {
+                by: Comparing::Why, ..
+            } => "write HOST[:PORT]/PATH:TAG".to_owned(),
             Self::NotATag(_) => {
                 "for a whole reference there is `--against-image REFERENCE`".to_owned()
             }
