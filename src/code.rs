@@ -322,6 +322,12 @@ codes! {
     E205 2
         "No manifest names an image of this project."
         "write a reference where the image is to run, or list the prefix that stands there under `formerly`"
+    E206 2
+        "Several keys of a manifest may hold the tag or the digest of one image."
+        "put `# sparkpack: IMAGE tag` behind the one that it is, or `# sparkpack: ignore` behind the others"
+    E207 2
+        "A digest stands beside an image, and its key does not say whose it is."
+        "remove it if it is the image's, else put `# sparkpack: ignore` behind it"
     E301 3
         "A registry has something else under a tag."
         "nothing was overwritten; find out who pushed it, then delete the tag there, or change an input, which makes another tag"

@@ -1,6 +1,6 @@
 //! Which image of the project a reference names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::template::{Names, ReferenceTemplate, TAG_DIGITS, TagPattern, UNBUILT, is_fingerprint};
 use crate::image::{Reference, Repository};
@@ -9,7 +9,25 @@ use crate::image::{Reference, Repository};
 #[derive(Clone, Debug, Default)]
 pub struct ImageMatcher {
     by_repository: HashMap<Repository, RepositoryImages>,
+    /// The paths of the repositories, without their registries.
+    paths: HashSet<String>,
+    /// The last components of the paths.
+    last_components: HashSet<String>,
 }
+
+/// A text that names a repository of the project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mention {
+    /// With a tag.
+    Whole(Reference),
+    /// Without a tag, perhaps with a digest.
+    Bare(Repository),
+    /// Only a repository's path: the registry may stand elsewhere.
+    Path(String),
+}
+
+/// The longest text that is looked at: a reference with a tag and a digest is shorter.
+const MENTION_LENGTH: usize = 512;
 
 /// The images that lie in one repository. Only the tag tells them apart.
 ///
@@ -100,7 +118,71 @@ impl ImageMatcher {
                 images.or_default().add(image, pattern);
             }
         }
-        Self { by_repository }
+        let paths: HashSet<String> = by_repository
+            .keys()
+            .map(|repository| repository.path.clone())
+            .collect();
+        let last = |path: &String| path.rsplit('/').next().map(str::to_owned);
+        Self {
+            last_components: paths.iter().filter_map(last).collect(),
+            paths,
+            by_repository,
+        }
+    }
+
+    /// Whether a text may be a [`Mention`]: a quick test, which most texts fail.
+    #[must_use]
+    pub fn may_name(&self, text: &str) -> bool {
+        if text.len() > MENTION_LENGTH || self.last_components.is_empty() {
+            return false;
+        }
+        let last = text.split('@').next().unwrap_or_default();
+        let last = last.rsplit('/').next().unwrap_or_default();
+        let last = last.split(':').next().unwrap_or_default().trim_end();
+        self.last_components.contains(last)
+    }
+
+    /// The repository of the project that a text names, with a tag or without.
+    #[must_use]
+    pub fn mention(&self, text: &str) -> Option<Mention> {
+        if !self.may_name(text) {
+            return None;
+        }
+        if let Some(reference) = self.reference(text) {
+            return Some(match reference.tag {
+                Some(_) => Mention::Whole(reference),
+                None => Mention::Bare(reference.repository),
+            });
+        }
+        let path = text.trim_start_matches('/');
+        self.paths
+            .contains(path)
+            .then(|| Mention::Path(path.to_owned()))
+    }
+
+    /// A text as a reference, if its repository is one of the project. Even with an invalid tag behind it, the
+    /// repository tells whose image it is.
+    fn reference(&self, text: &str) -> Option<Reference> {
+        let parsed = text.parse::<Reference>().ok();
+        parsed.filter(|reference| self.has(&reference.repository))
+    }
+
+    /// Whether a tag has the form of the project's own tags in `repository`: a fingerprint, with what the project's
+    /// references have around it.
+    #[must_use]
+    pub fn is_own_tag(&self, repository: &Repository, tag: &str) -> bool {
+        let Some(images) = self.by_repository.get(repository) else {
+            return false;
+        };
+        images.by_ends.iter().any(|(before, behind)| {
+            let rest = tag.strip_prefix(before.as_str());
+            rest.is_some_and(|rest| {
+                behind.keys().any(|behind| {
+                    let middle = rest.strip_suffix(behind.as_str());
+                    middle.is_some_and(is_fingerprint)
+                })
+            })
+        })
     }
 
     /// Whether an image of the project lies in `repository`.

@@ -26,7 +26,7 @@ pub mod utf8;
 pub mod wheel;
 
 pub use config::FILE_NAME;
-pub use image_matcher::ImageMatcher;
+pub use image_matcher::{ImageMatcher, Mention};
 pub use load::load;
 pub use loader::Environment;
 pub use settings::{

@@ -104,39 +104,74 @@ pub(super) struct Document<'t> {
     anchors: HashMap<usize, Anchored>,
     /// The first aliases of each anchor that has any.
     aliases: HashMap<usize, Vec<Spot>>,
-    /// Mappings, wherever they stand, that may name an image as Helm's values do.
-    pub(super) candidates: Vec<Candidate>,
+    /// Mappings, wherever they stand, that may name an image by several keys.
+    pub(super) groups: Vec<Group<'t>>,
+    /// The entries of the mappings with an anchor, which others can merge.
+    anchored_entries: HashMap<NodeId, Vec<GroupEntry<'t>>>,
     /// Block scalars, wherever they stand, whose text may be YAML with images; each with its path.
     pub(super) texts: Vec<(String, NodeId)>,
 }
 
-/// A mapping with the keys by which Helm's values name an image, wherever it stands.
-#[derive(Debug, Default)]
-pub(super) struct Candidate {
+/// A mapping that may name an image, with all its entries; or a list of pairs that stands for one, as
+/// `[{name: image.tag, value: x}]` does.
+#[derive(Debug)]
+pub(super) struct Group<'t> {
     pub(super) path: String,
-    pub(super) parts: [Option<NodeId>; PART_KEYS.len()],
-    /// The value of the mapping's merge key `<<`.
-    pub(super) merge: Option<NodeId>,
-    /// A key that the mapping has twice, and where the two stand.
-    pub(super) duplicate_key: Option<(&'static str, Spot, Spot)>,
-    key_spots: [Option<Spot>; PART_KEYS.len()],
+    pub(super) entries: Vec<GroupEntry<'t>>,
+    pub(super) form: GroupForm,
+    /// One of its values may be an image of the project.
+    pub(super) may_be_ours: bool,
+    /// Its anchor, 0 without one.
+    pub(super) anchor: usize,
+}
+
+/// How a group is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GroupForm {
+    Mapping,
+    /// A list of parameters or variables, each with a name and a value.
+    Pairs,
+    /// A list of JSON patches, each with a path and a value.
+    Patches,
+}
+
+/// A key of a group, and its value.
+#[derive(Clone, Debug)]
+pub(super) struct GroupEntry<'t> {
+    pub(super) key: Cow<'t, str>,
+    pub(super) key_spot: Spot,
+    pub(super) value: NodeId,
+    /// From the group to the value: the key, or `[2].value` in a list of pairs.
+    pub(super) path: EntryPath,
+}
+
+/// The way from a group to the value of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EntryPath {
+    /// The entry's own key.
+    Key,
+    /// An item of the list, and the key of its value.
+    Item(usize, &'static str),
 }
 
 const ANNOTATIONS: &str = "metadata.annotations";
 
-/// The index in [`PART_KEYS`] of the key whose value is a whole reference.
-const IMAGE: usize = 0;
+/// An entry of a mapping that is being read. Its value becomes a node only if the mapping turns out to name an image.
+#[derive(Debug)]
+struct OpenEntry<'t> {
+    key: Cow<'t, str>,
+    key_spot: Spot,
+    value: OpenValue<'t>,
+    path: EntryPath,
+}
 
-/// The index after the last of [`PART_KEYS`] stands for the merge key.
-const MERGED: usize = PART_KEYS.len();
-
-impl Candidate {
-    /// Whether the mapping may name an image: it has the name, or merges another mapping that may have it.
-    fn may_name(&self) -> bool {
-        let [image, _, repository, others @ ..] = self.parts;
-        let has_others = self.merge.is_some() && others.iter().any(Option::is_some);
-        image.is_some() || repository.is_some() || has_others
-    }
+#[derive(Debug)]
+enum OpenValue<'t> {
+    Kept(NodeId),
+    Scalar(Spot, Cow<'t, str>, ScalarStyle, Option<Cow<'t, Tag>>),
+    Alias(Spot, usize),
+    /// A list or a mapping of which nothing is kept.
+    Collection(Spot),
 }
 
 impl<'t> Document<'t> {
@@ -182,6 +217,13 @@ impl<'t> Document<'t> {
             .filter(move |entry| entry.key == key)
     }
 
+    /// The entries of a mapping with an anchor.
+    pub(super) fn entries_of_anchored(&self, mapping: NodeId) -> &[GroupEntry<'t>] {
+        self.anchored_entries
+            .get(&mapping)
+            .map_or(&[], Vec::as_slice)
+    }
+
     /// Whether the object at `root` is of a kind that the rules know.
     pub(super) fn is_of_known_kind(&self, root: NodeId, rules: &PlaceRules<'_>) -> bool {
         let text = |key: &str| {
@@ -202,7 +244,8 @@ impl<'t> Document<'t> {
         self.root = None;
         self.anchors.clear();
         self.aliases.clear();
-        self.candidates.clear();
+        self.groups.clear();
+        self.anchored_entries.clear();
         self.texts.clear();
     }
 }
@@ -212,7 +255,12 @@ impl<'t> Document<'t> {
 struct OpenCollection<'t> {
     node: Option<NodeId>,
     at: Position<'t>,
-    candidate: Option<Box<Candidate>>,
+    /// The entries of a mapping; the pairs of a list.
+    entries: Vec<OpenEntry<'t>>,
+    /// A value of an entry may be an image of the project.
+    may_be_ours: bool,
+    /// The items of a list are JSON patches.
+    has_patches: bool,
 }
 
 #[derive(Debug)]
@@ -229,8 +277,10 @@ struct PendingKey<'t> {
     text: Cow<'t, str>,
     /// The rules' own copy of the key, if it can lead to an image.
     known: Option<(&'t str, Spot)>,
-    /// Its index in [`PART_KEYS`].
-    part: Option<(usize, Spot)>,
+    /// Where it stands; `None` for a key that is a collection.
+    spot: Option<Spot>,
+    /// The merge key `<<`.
+    is_merge: bool,
 }
 
 #[derive(Debug)]
@@ -240,6 +290,8 @@ struct TreeBuilder<'t> {
     open: Vec<OpenCollection<'t>>,
     /// The object is of a known kind, so mappings like Helm's values are not looked for in it.
     is_known: bool,
+    /// Empty lists of entries, to be used again.
+    spare: Vec<Vec<OpenEntry<'t>>>,
 }
 
 impl<'t> TreeBuilder<'t> {
@@ -264,24 +316,28 @@ impl<'t> TreeBuilder<'t> {
             self.key(value, style, spot);
             return;
         }
-        let (is_item, part) = match self.open.last().map(|open| &open.at) {
-            Some(Position::Item(_)) => (true, None),
-            Some(Position::Value(key)) => (false, key.part),
-            _ => (false, None),
-        };
-        let is_text = style == ScalarStyle::Literal && may_hold_objects(&value);
+        let is_item = matches!(
+            self.open.last().map(|open| &open.at),
+            Some(Position::Item(_))
+        );
+        let is_text = may_hold_objects(&value, style);
         let is_in_tree = !is_item && self.may_lead_to_image();
-        let is_kept = is_in_tree || anchor != 0 || part.is_some() || is_text;
-        let id = is_kept.then(|| self.keep(spot, anchor, NodeBody::Scalar { value, style, tag }));
+        let is_kept = is_in_tree || anchor != 0 || is_text;
+        let may_be_ours = self.rules.matcher.may_name(&value);
+        let id = if is_kept {
+            let id = self.keep(spot, anchor, NodeBody::Scalar { value, style, tag });
+            self.add_entry(OpenValue::Kept(id), may_be_ours);
+            Some(id)
+        } else {
+            self.add_entry(OpenValue::Scalar(spot, value, style, tag), may_be_ours);
+            None
+        };
         if let (Some(id), true) = (id, is_text) {
             let path = self.path();
             // kubectl keeps a copy of the object in an annotation; that copy is never applied.
             if !path.contains(ANNOTATIONS) {
                 self.document.texts.push((path, id));
             }
-        }
-        if let (Some(id), Some((part, key))) = (id, part) {
-            self.add_part(part, key, id);
         }
         self.attach(id.filter(|_| is_in_tree));
     }
@@ -303,17 +359,26 @@ impl<'t> TreeBuilder<'t> {
             }
             return;
         }
-        let part = match self.open.last().map(|open| &open.at) {
-            Some(Position::Value(key)) => key.part,
-            _ => None,
-        };
         let is_in_tree = self.may_lead_to_image();
-        let id =
-            (is_in_tree || part.is_some()).then(|| self.keep(spot, 0, NodeBody::Alias(anchor)));
-        if let (Some(id), Some((part, key))) = (id, part) {
-            self.add_part(part, key, id);
+        let id = is_in_tree.then(|| self.keep(spot, 0, NodeBody::Alias(anchor)));
+        let may_be_ours = self.may_be_ours(anchor);
+        let value = id.map_or(OpenValue::Alias(spot, anchor), OpenValue::Kept);
+        self.add_entry(value, may_be_ours);
+        self.attach(id);
+    }
+
+    /// Whether the value of an anchor may be an image of the project, or merge one.
+    fn may_be_ours(&self, anchor: usize) -> bool {
+        let Some(anchored) = self.document.anchored(anchor) else {
+            return false;
+        };
+        match &self.document.node(anchored.node).body {
+            NodeBody::Scalar { value, .. } => self.rules.matcher.may_name(value),
+            // A mapping counts only for those that merge it, which have to be looked at then.
+            _ => {
+                matches!(self.open.last(), Some(OpenCollection { at: Position::Value(key), .. }) if key.is_merge)
+            }
         }
-        self.attach(id.filter(|_| is_in_tree));
     }
 
     fn start(&mut self, spot: Spot, anchor: usize, body: NodeBody<'t>) {
@@ -324,44 +389,160 @@ impl<'t> TreeBuilder<'t> {
         let is_key = self.is_at_key();
         let is_in_tree = !is_key && self.may_lead_to_image();
         // `{{ … }}` without quotes parses as a mapping, so a part of a reference may be one.
-        let part = match self.open.last().map(|open| &open.at) {
-            Some(Position::Value(key)) => key.part.filter(|(part, _)| *part != IMAGE),
-            _ => None,
-        };
-        let is_kept = is_in_tree || anchor != 0 || part.is_some();
+        let is_merge = matches!(self.open.last(), Some(OpenCollection { at: Position::Value(key), .. }) if key.is_merge);
+        let is_kept = is_in_tree || anchor != 0 || is_merge;
         let node = is_kept.then(|| self.keep(spot, anchor, body));
-        if let (Some(id), Some((part, key))) = (node, part) {
-            self.add_part(part, key, id);
-        }
         if !is_key {
+            let value = node.map_or(OpenValue::Collection(spot), OpenValue::Kept);
+            self.add_entry(value, is_merge);
             self.attach_open(node.filter(|_| is_in_tree));
         }
         self.open.push(OpenCollection {
             node,
             at,
-            candidate: None,
+            entries: self.spare.pop().unwrap_or_default(),
+            may_be_ours: false,
+            has_patches: false,
         });
     }
 
     fn end(&mut self, spot: Spot) {
-        let Some(open) = self.open.pop() else {
+        let Some(mut open) = self.open.pop() else {
             return;
         };
         let anchor = open.node.map(|node| self.document.nodes[node].anchor);
         if let Some(anchored) = anchor.and_then(|anchor| self.document.anchors.get_mut(&anchor)) {
             anchored.end = spot.start;
         }
-        if let Some(mut candidate) = open.candidate
-            && candidate.may_name()
-        {
-            candidate.path = self.path();
-            self.document.candidates.push(*candidate);
+        let is_mapping = !matches!(open.at, Position::Item(_));
+        if is_mapping {
+            self.add_pair(&open);
+        }
+        let has_anchor = anchor.is_some_and(|anchor| anchor != 0);
+        let is_group = open.may_be_ours || is_mapping && !self.is_known && may_name(&open.entries);
+        if is_group || has_anchor && is_mapping {
+            let entries = std::mem::take(&mut open.entries);
+            let entries: Vec<GroupEntry<'t>> = entries
+                .into_iter()
+                .map(|entry| self.group_entry(entry))
+                .collect();
+            if let Some(node) = open.node.filter(|_| has_anchor && is_mapping) {
+                self.document.anchored_entries.insert(node, entries.clone());
+            }
+            if is_group {
+                let form = match (is_mapping, open.has_patches) {
+                    (true, _) => GroupForm::Mapping,
+                    (false, true) => GroupForm::Patches,
+                    (false, false) => GroupForm::Pairs,
+                };
+                let path = self.path();
+                self.document.groups.push(Group {
+                    path,
+                    entries,
+                    form,
+                    may_be_ours: open.may_be_ours,
+                    anchor: anchor.unwrap_or(0),
+                });
+            }
+        } else {
+            open.entries.clear();
+            self.spare.push(open.entries);
         }
         if self.is_at_key() {
             // No path leads through a key that is a collection.
             self.unknown_key();
         } else {
             self.move_on();
+        }
+    }
+
+    /// Adds the value that is read now to the entries of the mapping that is open.
+    fn add_entry(&mut self, value: OpenValue<'t>, may_be_ours: bool) {
+        let Some(open) = self.open.last_mut() else {
+            return;
+        };
+        if let Position::Value(PendingKey {
+            text,
+            spot: Some(key_spot),
+            ..
+        }) = &open.at
+        {
+            open.entries.push(OpenEntry {
+                key: text.clone(),
+                key_spot: *key_spot,
+                value,
+                path: EntryPath::Key,
+            });
+            open.may_be_ours |= may_be_ours;
+        }
+    }
+
+    /// Adds a mapping that was read to the list that it is an item of, if it is a pair of a name and a value.
+    fn add_pair(&mut self, pair: &OpenCollection<'t>) {
+        let Some(Position::Item(index)) = self.open.last().map(|list| &list.at) else {
+            return;
+        };
+        let index = *index;
+        if !(2..=8).contains(&pair.entries.len()) {
+            return;
+        }
+        let entry = |key: &str| pair.entries.iter().find(|entry| entry.key == key);
+        let is_patch = entry("op").is_some();
+        let name = entry(if is_patch { "path" } else { "name" });
+        let Some(name) = name.and_then(|name| self.entry_text(name)) else {
+            return;
+        };
+        for key in ["value", "default"] {
+            let Some(value) = entry(key) else {
+                continue;
+            };
+            let key_spot = value.key_spot;
+            let value = match &value.value {
+                OpenValue::Kept(id) => OpenValue::Kept(*id),
+                OpenValue::Scalar(spot, value, style, tag) => {
+                    OpenValue::Scalar(*spot, value.clone(), *style, tag.clone())
+                }
+                OpenValue::Alias(spot, anchor) => OpenValue::Alias(*spot, *anchor),
+                OpenValue::Collection(_) => continue,
+            };
+            if let Some(list) = self.open.last_mut() {
+                list.entries.push(OpenEntry {
+                    key: name.clone(),
+                    key_spot,
+                    value,
+                    path: EntryPath::Item(index, key),
+                });
+                list.may_be_ours |= pair.may_be_ours;
+                list.has_patches |= is_patch;
+            }
+        }
+    }
+
+    fn entry_text(&self, entry: &OpenEntry<'t>) -> Option<Cow<'t, str>> {
+        match &entry.value {
+            OpenValue::Scalar(_, value, ..) => Some(value.clone()),
+            OpenValue::Kept(id) => match &self.document.node(*id).body {
+                NodeBody::Scalar { value, .. } => Some(value.clone()),
+                _ => None,
+            },
+            OpenValue::Alias(..) | OpenValue::Collection(_) => None,
+        }
+    }
+
+    fn group_entry(&mut self, entry: OpenEntry<'t>) -> GroupEntry<'t> {
+        let value = match entry.value {
+            OpenValue::Kept(id) => id,
+            OpenValue::Scalar(spot, value, style, tag) => {
+                self.keep(spot, 0, NodeBody::Scalar { value, style, tag })
+            }
+            OpenValue::Alias(spot, anchor) => self.keep(spot, 0, NodeBody::Alias(anchor)),
+            OpenValue::Collection(spot) => self.keep(spot, 0, NodeBody::Mapping(Vec::new())),
+        };
+        GroupEntry {
+            key: entry.key,
+            key_spot: entry.key_spot,
+            value,
+            path: entry.path,
         }
     }
 
@@ -376,7 +557,6 @@ impl<'t> TreeBuilder<'t> {
     }
 
     fn key(&mut self, value: Cow<'t, str>, style: ScalarStyle, spot: Spot) {
-        let is_known = self.is_known;
         let rules = self.rules;
         if let Some(open) = self.open.last_mut() {
             // Quotes make the merge key an ordinary one.
@@ -384,15 +564,11 @@ impl<'t> TreeBuilder<'t> {
             let known = open
                 .node
                 .and_then(|_| rules.known_key(&value).filter(is_ordinary));
-            let part = match value.len() {
-                2 if !is_known && value == MERGE && style == ScalarStyle::Plain => Some(MERGED),
-                3..=10 if !is_known => PART_KEYS.iter().position(|key| *key == value),
-                _ => None,
-            };
             open.at = Position::Value(PendingKey {
+                is_merge: value == MERGE && style == ScalarStyle::Plain,
                 text: value,
                 known: known.map(|key| (key, spot)),
-                part: part.map(|part| (part, spot)),
+                spot: Some(spot),
             });
         }
     }
@@ -400,22 +576,6 @@ impl<'t> TreeBuilder<'t> {
     fn unknown_key(&mut self) {
         if let Some(open) = self.open.last_mut() {
             open.at = Position::Value(PendingKey::default());
-        }
-    }
-
-    /// Records a part of a reference for the mapping that is being read.
-    fn add_part(&mut self, part: usize, key: Spot, id: NodeId) {
-        if let Some(open) = self.open.last_mut() {
-            let candidate = open.candidate.get_or_insert_default();
-            if part == MERGED {
-                candidate.merge = candidate.merge.or(Some(id));
-                return;
-            }
-            if let Some(first) = candidate.key_spots[part] {
-                candidate.duplicate_key = Some((PART_KEYS[part], first, key));
-            }
-            candidate.key_spots[part] = Some(key);
-            candidate.parts[part] = Some(id);
         }
     }
 
@@ -503,9 +663,19 @@ impl<'t> TreeBuilder<'t> {
     }
 }
 
-/// Whether a text may contain Kubernetes objects or Helm's values.
-fn may_hold_objects(value: &str) -> bool {
-    value.contains("apiVersion") || value.contains("repository")
+/// Whether a scalar's text may contain Kubernetes objects, Helm's values or patches.
+fn may_hold_objects(value: &str, style: ScalarStyle) -> bool {
+    let begins_like_json = || value.trim_start().starts_with(['{', '[']);
+    (style == ScalarStyle::Literal || begins_like_json())
+        && ["apiVersion", "repository", "image", "Image", "op:", "op\""]
+            .iter()
+            .any(|word| value.contains(word))
+}
+
+/// Whether a mapping has the keys by which Helm's values name an image, or merges another that may have them.
+fn may_name(entries: &[OpenEntry<'_>]) -> bool {
+    let has = |key: &str| entries.iter().any(|entry| entry.key == key);
+    has("image") || has("repository") || has(MERGE) && PART_KEYS.iter().any(|key| has(key))
 }
 
 /// The events of a text, with its comments or without. [`for_each_document`] and the proof of a rewrite are the only
@@ -535,6 +705,7 @@ pub(super) fn for_each_document<'t>(
         document: Document::default(),
         open: Vec::new(),
         is_known: false,
+        spare: Vec::new(),
     };
     for event in events(chunk.text, comments.is_some()) {
         let (event, span) = event.map_err(|error| not_yaml(file, chunk, &error))?;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use granit_parser::ScalarStyle;
 
-use super::shared::SharedAnchor;
+use super::{shared::SharedAnchor, siblings::is_bare_digest};
 use crate::{
     code::Code,
     image::{Digest, Reference, Repository},
@@ -34,6 +34,69 @@ pub struct ImagePlace {
     pub is_refused: bool,
     /// A key that is there twice, which is an error only if the image is one of the project's.
     pub(super) duplicate_key: Option<DuplicateKey>,
+    /// Why it cannot be told which keys belong to the image.
+    pub(super) unclear: Option<Unclear>,
+    /// What stands beside an image without a tag: a mark may say that it is the tag.
+    pub(super) others: Vec<Scalar>,
+}
+
+/// Why it cannot be told which keys belong to an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unclear {
+    pub(super) what: UnclearPart,
+    /// The keys with the values that may belong to it.
+    pub(super) candidates: Vec<Scalar>,
+}
+
+/// The part of a reference that cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UnclearPart {
+    Tag,
+    Digest,
+    /// A digest stands beside the image under a name that does not tell whose it is.
+    OtherDigest,
+}
+
+impl Unclear {
+    /// What to say of it, for the image at `path`.
+    fn defect(&self, path: &str) -> Defect {
+        let named = |scalar: &Scalar| {
+            let Place { line, column, .. } = scalar.place;
+            format!("`{}` ({line}:{column})", last_key(&scalar.path))
+        };
+        let names: Vec<String> = self.candidates.iter().map(named).collect();
+        let names = names.join(" or ");
+        let place = self
+            .candidates
+            .first()
+            .map_or_else(|| Place::of_line("", 1), |first| first.place.clone());
+        let (code, message, hint) = match self.what {
+            UnclearPart::Tag => (
+                Code::E206,
+                format!("the tag of `{path}` may be {names}"),
+                "put `# sparkpack: IMAGE tag` behind the one that it is, or `# sparkpack: ignore` behind the others",
+            ),
+            UnclearPart::Digest => (
+                Code::E206,
+                format!("the digest of `{path}` may be {names}"),
+                "remove the one that is not used, or put `# sparkpack: ignore` behind it",
+            ),
+            UnclearPart::OtherDigest => (
+                Code::E207,
+                format!(
+                    "a digest stands beside `{path}`, as {names}: with a new tag it would still run the old image"
+                ),
+                "remove it if it is the image's, else put `# sparkpack: ignore` behind it",
+            ),
+        };
+        Defect::new(code, place, message).hint(hint)
+    }
+}
+
+/// The last key of a path.
+fn last_key(path: &str) -> &str {
+    let path = path.trim_end_matches(".value").trim_end_matches(".default");
+    path.rsplit('.').next().unwrap_or(path)
 }
 
 /// A key that a mapping has twice.
@@ -66,6 +129,13 @@ pub enum LeftAlone {
 pub enum ReferenceParts {
     /// The whole reference.
     Reference(Scalar),
+    /// The whole reference, and a digest beside it.
+    WithDigest {
+        /// The reference.
+        reference: Scalar,
+        /// The digest under another key.
+        digest: Scalar,
+    },
     /// Helm's values.
     Values {
         /// `registry`, the host.
@@ -168,6 +238,7 @@ impl ReferenceParts {
             Self::Reference(scalar) | Self::Tag(scalar) | Self::Digest(scalar) => {
                 [Some(scalar), None, None, None]
             }
+            Self::WithDigest { reference, digest } => [Some(reference), None, None, Some(digest)],
             Self::Values {
                 registry,
                 repository,
@@ -199,6 +270,7 @@ impl ReferenceParts {
             Self::Reference(scalar) | Self::Tag(scalar) | Self::Digest(scalar) => {
                 [Some(scalar), None, None, None]
             }
+            Self::WithDigest { reference, digest } => [Some(reference), None, None, Some(digest)],
             Self::Values {
                 registry,
                 repository,
@@ -238,6 +310,14 @@ impl ImagePlace {
             ReferenceParts::Reference(scalar)
             | ReferenceParts::Tag(scalar)
             | ReferenceParts::Digest(scalar) => scalar.value.clone(),
+            ReferenceParts::WithDigest { reference, digest } => {
+                let digest = prefixed(digest_text(digest), "@", "");
+                if reference.value.contains('@') {
+                    reference.value.clone()
+                } else {
+                    format!("{}{digest}", reference.value)
+                }
+            }
             ReferenceParts::Values { tag, digest, .. }
             | ReferenceParts::Kustomize {
                 new_tag: tag,
@@ -245,8 +325,11 @@ impl ImagePlace {
                 ..
             } => {
                 let tag = prefixed(text(tag), ":", "");
-                let digest = prefixed(text(digest), "@", "");
-                format!("{}{tag}{digest}", self.name().unwrap_or_default())
+                let digest = digest.as_ref().map_or_else(String::new, digest_text);
+                let digest = prefixed(digest, "@", "");
+                let name = self.name().unwrap_or_default();
+                let name = name.split('@').next().unwrap_or_default();
+                format!("{name}{tag}{digest}")
             }
         }
     }
@@ -254,9 +337,10 @@ impl ImagePlace {
     /// The repository as it is written, if it is a part of its own.
     fn name(&self) -> Option<String> {
         match &self.parts {
-            ReferenceParts::Reference(_) | ReferenceParts::Tag(_) | ReferenceParts::Digest(_) => {
-                None
-            }
+            ReferenceParts::Reference(_)
+            | ReferenceParts::WithDigest { .. }
+            | ReferenceParts::Tag(_)
+            | ReferenceParts::Digest(_) => None,
             ReferenceParts::Values {
                 registry,
                 repository,
@@ -286,13 +370,24 @@ impl ImagePlace {
         }
         // Even if tag or digest are invalid, the repository tells whose image it is.
         let whole = self.written().parse();
-        whole.ok().or_else(|| self.name()?.parse().ok())
+        whole.ok().or_else(|| match &self.parts {
+            ReferenceParts::WithDigest { reference, .. } => reference.value.parse().ok(),
+            _ => self.name()?.parse().ok(),
+        })
     }
 
     /// The byte offset of its first scalar, or of the alias that leads to that.
     pub(super) fn start(&self) -> usize {
         let scalars = self.parts.scalars().map(|scalar| scalar.offset);
         scalars.min().unwrap_or_default()
+    }
+
+    /// The scalars of its parts, and those that may be parts.
+    pub(super) fn scalars_mut(&mut self) -> impl Iterator<Item = &mut Scalar> {
+        let candidates = self.unclear.iter_mut();
+        let candidates = candidates.flat_map(|unclear| &mut unclear.candidates);
+        let others = self.others.iter_mut();
+        self.parts.scalars_mut().chain(candidates).chain(others)
     }
 
     /// Moves all places and spans, from a text within a text to the one around it.
@@ -309,7 +404,7 @@ impl ImagePlace {
             twice.first = place(twice.first.clone());
             twice.second = place(twice.second.clone());
         }
-        for scalar in self.parts.scalars_mut() {
+        for scalar in self.scalars_mut() {
             scalar.place = place(scalar.place.clone());
             scalar.path = below(&scalar.path);
             scalar.span = span(scalar.span.clone());
@@ -326,8 +421,14 @@ impl ImagePlace {
         if let Some(twice) = &self.duplicate_key {
             return Err(twice.defect().into());
         }
+        if let Some(unclear) = &self.unclear {
+            return Err(unclear.defect(&self.path).into());
+        }
         let changes = match &self.parts {
             ReferenceParts::Reference(scalar) => self.reference_change(scalar, expected),
+            ReferenceParts::WithDigest { reference, digest } => {
+                self.changes_with_digest(reference, digest, expected)
+            }
             ReferenceParts::Values { .. } => self.values_changes(expected)?,
             ReferenceParts::Kustomize { .. } => self.kustomize_changes(expected)?,
             ReferenceParts::Tag(scalar) => vec![(scalar, expected.tag.clone())],
@@ -352,7 +453,10 @@ impl ImagePlace {
             ReferenceParts::Kustomize {
                 new_tag, digest, ..
             } => (new_tag, digest),
-            ReferenceParts::Reference(_) | ReferenceParts::Tag(_) | ReferenceParts::Digest(_) => {
+            ReferenceParts::Reference(_)
+            | ReferenceParts::WithDigest { .. }
+            | ReferenceParts::Tag(_)
+            | ReferenceParts::Digest(_) => {
                 return;
             }
         };
@@ -360,6 +464,31 @@ impl ImagePlace {
         let mut changing = tag.iter().chain(digest);
         if self.left_alone == Some(LeftAlone::Template) && !changing.any(|part| part.is_template) {
             self.left_alone = None;
+        }
+    }
+
+    /// Adds the key that turned out to belong to the image.
+    pub(super) fn settle(&mut self, what: UnclearPart, chosen: Option<Scalar>) {
+        match (&mut self.parts, what) {
+            (ReferenceParts::Values { tag, .. }, UnclearPart::Tag) => *tag = chosen,
+            (ReferenceParts::Reference(repository), UnclearPart::Tag) => {
+                self.parts = ReferenceParts::Values {
+                    registry: None,
+                    repository: repository.clone(),
+                    tag: chosen,
+                    digest: None,
+                };
+            }
+            (ReferenceParts::Values { digest, .. }, UnclearPart::Digest) => *digest = chosen,
+            (ReferenceParts::Reference(reference), UnclearPart::Digest) => {
+                if let Some(digest) = chosen {
+                    self.parts = ReferenceParts::WithDigest {
+                        reference: reference.clone(),
+                        digest,
+                    };
+                }
+            }
+            _ => {}
         }
     }
 
@@ -398,11 +527,44 @@ impl ImagePlace {
         if is_tagged && digest == before {
             return Vec::new();
         }
-        let reference = Reference {
-            digest,
-            ..expected.repository.with_tag(&expected.tag)
+        vec![(scalar, self.spelled(scalar, expected, digest.as_ref()))]
+    }
+
+    /// The expected reference, with the repository spelled as it is now if it is the same one.
+    fn spelled(&self, scalar: &Scalar, expected: &Expected, digest: Option<&Digest>) -> String {
+        let is_same = self
+            .reference()
+            .is_some_and(|present| present.repository == expected.repository);
+        let repository = if is_same {
+            written_repository(&scalar.value).to_owned()
+        } else {
+            expected.repository.to_string()
         };
-        vec![(scalar, reference.to_string())]
+        let digest = digest.map_or_else(String::new, |digest| format!("@{digest}"));
+        format!("{repository}:{}{digest}", expected.tag)
+    }
+
+    /// The changes of a reference that has its digest under another key: the reference itself gets none.
+    fn changes_with_digest<'p>(
+        &self,
+        reference: &'p Scalar,
+        digest: &'p Scalar,
+        expected: &Expected,
+    ) -> Vec<ScalarChange<'p>> {
+        let present = reference.value.parse::<Reference>().ok();
+        let is_tagged = present.as_ref().is_some_and(|present| {
+            present.repository == expected.repository
+                && present.tag.as_deref() == Some(expected.tag.as_str())
+        });
+        let mut changes = Vec::new();
+        if !is_tagged || present.is_some_and(|present| present.digest.is_some()) {
+            changes.push((reference, self.spelled(reference, expected, None)));
+        }
+        let is_kept = expected.digest == ExpectedDigest::Unknown && is_tagged;
+        if !is_kept {
+            changes.push((digest, expected_digest(digest, expected)));
+        }
+        changes
     }
 
     fn values_changes(&self, expected: &Expected) -> Result<Vec<ScalarChange<'_>>, Hindrance> {
@@ -438,8 +600,8 @@ impl ImagePlace {
             None => return Err(self.lacks("tag", "tag: \"\"", "beside `repository`").into()),
         }
         match (digest, &expected.digest) {
-            (Some(scalar), ExpectedDigest::Known(known)) => {
-                changes.push((scalar, known.to_string()));
+            (Some(scalar), ExpectedDigest::Known(_)) => {
+                changes.push((scalar, expected_digest(scalar, expected)));
             }
             (None, ExpectedDigest::Known(_)) if !self.keeps_repository => {
                 return Err(self.lacks("digest", "digest: \"\"", "beside `tag`").into());
@@ -540,12 +702,54 @@ impl ImagePlace {
 }
 
 impl Scalar {
+    /// Leaves its quotes out of the bytes that are replaced: they are within other quotes.
+    pub(super) fn without_quotes(&mut self) {
+        if matches!(
+            self.style,
+            ScalarStyle::DoubleQuoted | ScalarStyle::SingleQuoted
+        ) {
+            self.span = self.span.start + 1..self.span.end - 1;
+            self.style = ScalarStyle::Plain;
+        }
+        self.is_suffix = true;
+    }
+
     /// The value, empty if it is null.
     fn text(&self) -> &str {
         match self.other_type.as_deref() {
             Some("null") => "",
             _ => &self.value,
         }
+    }
+}
+
+/// A repository without the tag and the digest behind it.
+fn written_repository(text: &str) -> &str {
+    let text = text.split('@').next().unwrap_or_default();
+    match text.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => text,
+    }
+}
+
+/// The digest that a scalar holds, with its algorithm even where that is left out.
+fn digest_text(scalar: &Scalar) -> String {
+    match scalar.text() {
+        bare if is_bare_digest(bare) => format!("sha256:{bare}"),
+        text => text.to_owned(),
+    }
+}
+
+/// What to write where a digest stands under a key of its own: the algorithm is left out where it was, and no digest
+/// is written where it is not known how the key wants it.
+fn expected_digest(scalar: &Scalar, expected: &Expected) -> String {
+    match &expected.digest {
+        ExpectedDigest::Known(digest) if is_bare_digest(scalar.text()) => digest.hex().to_owned(),
+        ExpectedDigest::Known(_) if scalar.text().is_empty() && scalar.path.ends_with("sha") => {
+            String::new()
+        }
+        ExpectedDigest::Known(digest) => digest.to_string(),
+        ExpectedDigest::Never | ExpectedDigest::Unknown => String::new(),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::{collections::HashSet, path::Path};
 
+use granit_parser::ScalarStyle;
+
 use super::{
     chunks::{Chunk, MIN_BYTES, chunks, on_all_cores},
     document::{NodeBody, for_each_document},
-    image_place::ImagePlace,
+    image_place::{ImagePlace, Scalar},
     literal::Literal,
     located::{Findings, Located, Object},
     marked, marks,
@@ -108,10 +110,14 @@ fn find_in_block_scalars(view: View<'_, '_>, rules: &PlaceRules<'_>, depth: usiz
     }
     for (path, node) in &view.document.texts {
         let node = view.document.node(*node);
-        let NodeBody::Scalar { value, .. } = &node.body else {
+        let NodeBody::Scalar { value, style, .. } = &node.body else {
             continue;
         };
-        let Some(literal) = Literal::new(view.text, node.spot, value) else {
+        let literal = match style {
+            ScalarStyle::Literal => Literal::new(view.text, node.spot, value),
+            _ => Literal::quoted(view.text, node.spot, value),
+        };
+        let Some(literal) = literal else {
             continue;
         };
         let inner = find(view.file, &literal.text, rules, depth + 1);
@@ -128,11 +134,15 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
     let place = |place| literal.place(place);
     let span = |span| literal.span(span);
     let Located {
-        places,
+        mut places,
         objects,
         shared,
         ..
     } = inner.located;
+    if literal.is_quoted {
+        let scalars = places.iter_mut().flat_map(ImagePlace::scalars_mut);
+        scalars.for_each(Scalar::without_quotes);
+    }
     let places = places.into_iter();
     let objects = objects.into_iter().map(|object| Object {
         place: place(object.place),
@@ -162,11 +172,14 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::image_place::LeftAlone, *};
+    use super::{
+        super::{image_place::LeftAlone, rules::test_matcher},
+        *,
+    };
     use crate::project::{ConfiguredPlace, PathStep};
 
     fn rules() -> PlaceRules<'static> {
-        PlaceRules::new(&[], ["job", "side"])
+        PlaceRules::new(&[], ["job", "side"], test_matcher())
     }
 
     fn found(text: &str) -> Vec<ImagePlace> {
@@ -702,7 +715,7 @@ mod tests {
             kind: "SparkJob".to_owned(),
             path: steps(&["spec", "steps", "[]", "my.image"]),
         }];
-        let rules = PlaceRules::new(&places, ["job"]);
+        let rules = PlaceRules::new(&places, ["job"], test_matcher());
         let text = "apiVersion: example.com/v1\nkind: SparkJob\nspec: {steps: [{my.image: a/b}, {my.image: {repository: c/d, tag: e}}]}\n";
         let located = locate(Path::new("f.yml"), text, &rules).unwrap();
         let written: Vec<String> = located.places.iter().map(ImagePlace::written).collect();

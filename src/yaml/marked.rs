@@ -5,7 +5,7 @@ use std::{ops::Range, path::Path};
 use granit_parser::ScalarStyle;
 
 use super::{
-    image_place::{ImagePlace, LeftAlone, ReferenceParts, Scalar},
+    image_place::{ImagePlace, LeftAlone, ReferenceParts, Scalar, UnclearPart},
     located::{Findings, Located},
     marks::{self, Mark, MarkKind, ReferencePart},
     rules::PlaceRules,
@@ -59,6 +59,7 @@ pub(super) fn add(
     for scalar in marked.flat_map(|place| place.parts.scalars_mut()) {
         scalar.shared = shared.around(&scalar.span).cloned().map(Box::new);
     }
+    settle(located);
     located.places.sort_by_key(ImagePlace::start);
     found
 }
@@ -106,6 +107,49 @@ impl Spans {
             .map(|(_, number)| *number)
     }
 }
+
+/// Settles which keys belong to an image where only marks can tell it: what is ignored does not belong to it, and a
+/// mark for the tag names the one that does.
+fn settle(located: &mut Located) {
+    let marked: Vec<Range<usize>> = located
+        .places
+        .iter()
+        .filter_map(|place| match &place.parts {
+            ReferenceParts::Tag(tag) if place.kind == MARK => Some(tag.span.clone()),
+            _ => None,
+        })
+        .collect();
+    let ignored = std::mem::take(&mut located.ignored);
+    for place in &mut located.places {
+        let Some(unclear) = &mut place.unclear else {
+            let mut others = place.others.iter();
+            if let Some(tag) = others.find(|other| marked.contains(&other.span)) {
+                place.settle(UnclearPart::Tag, Some(tag.clone()));
+            }
+            continue;
+        };
+        let is_ignored =
+            |scalar: &Scalar| ignored.iter().any(|line| line.contains(&scalar.span.start));
+        unclear.candidates.retain(|scalar| !is_ignored(scalar));
+        let is_marked = |scalar: &&Scalar| marked.contains(&scalar.span);
+        let chosen = match (
+            unclear.candidates.iter().find(is_marked),
+            unclear.candidates.as_slice(),
+        ) {
+            (Some(marked), _) => Some(marked.clone()),
+            (None, [only]) if unclear.what != UnclearPart::OtherDigest => Some(only.clone()),
+            (None, []) => None,
+            (None, _) => continue,
+        };
+        let what = unclear.what;
+        place.unclear = None;
+        place.settle(what, chosen);
+    }
+    located.ignored = ignored;
+}
+
+/// The kind of a place that only a mark tells.
+const MARK: &str = "mark";
 
 fn apply(located: &mut Located, text: &str, spans: &Spans, mark: Mark) -> Result<(), Defect> {
     let (image, part) = match &mark.kind {
@@ -192,7 +236,7 @@ fn marked(text: &str, mark: &Mark, image: String, part: ReferencePart) -> ImageP
     ImagePlace {
         place: mark.place.clone(),
         path,
-        kind: "mark".to_owned(),
+        kind: MARK.to_owned(),
         object: None,
         parts: parts(scalar),
         mark: Some(image),
@@ -200,5 +244,7 @@ fn marked(text: &str, mark: &Mark, image: String, part: ReferencePart) -> ImageP
         keeps_repository: false,
         is_refused: false,
         duplicate_key: None,
+        unclear: None,
+        others: Vec::new(),
     }
 }

@@ -19,11 +19,15 @@
 //! | `E201` | kustomize's `newTag` and `digest` stand side by side |
 //! | `E202` | a mark names no image, or stands behind no value |
 //! | `E203` | a mark stands behind an expression |
+//! | `E206` | several keys may hold the tag or the digest of an image |
+//! | `E207` | a digest stands beside an image, and its key does not say whose it is |
 
 mod chunks;
 mod comment;
 mod document;
+mod groups;
 mod image_place;
+mod key_name;
 mod keys;
 mod literal;
 mod locate;
@@ -39,6 +43,7 @@ mod rewrite;
 mod rules;
 mod scalar;
 mod shared;
+mod siblings;
 mod table;
 mod view;
 mod walk;

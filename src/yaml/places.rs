@@ -40,6 +40,8 @@ pub(super) struct ObjectKind {
     pub(super) spark_version: Option<Steps>,
     /// Its operator refuses images in `sparkConf`.
     pub(super) refuses_properties: bool,
+    /// Where containers stand in too many places to list: the `image` of each one below this path counts.
+    pub(super) containers_below: Option<&'static str>,
 }
 
 /// Paths with a common beginning.
@@ -78,6 +80,13 @@ impl ObjectKind {
         }
     }
 
+    const fn with_containers_below(self, path: &'static str) -> Self {
+        Self {
+            containers_below: Some(path),
+            ..self
+        }
+    }
+
     const fn refusing_properties(self) -> Self {
         Self {
             refuses_properties: true,
@@ -94,6 +103,7 @@ const fn kind(group: &'static str, name: &'static str, groups: &'static [PathGro
         groups,
         spark_version: None,
         refuses_properties: false,
+        containers_below: None,
     }
 }
 
@@ -167,6 +177,9 @@ const ARGO: &[Steps] = &[
     &[Key("containerSet"), Key("containers"), Each, Key("image")],
     IMAGE_VOLUME,
 ];
+
+const STACKABLE_SERVER: &[PathGroup] =
+    &[paths_below(&[SPEC, &[Key("image")]], &[&[Key("custom")]])];
 
 const ARGO_WORKFLOW: &[PathGroup] = &[paths_below(&[SPEC, TEMPLATES], ARGO)];
 
@@ -269,7 +282,22 @@ pub(super) const TABLE: &[ObjectKind] = &[
             &[&[Key("image")], &[Key("sparkImage"), Key("custom")]],
         )],
     )
-    .with_spark_version(&[Key("spec"), Key("sparkImage"), Key("productVersion")]),
+    .with_spark_version(&[Key("spec"), Key("sparkImage"), Key("productVersion")])
+    .with_containers_below("spec"),
+    kind(
+        "spark.stackable.tech",
+        "SparkConnectServer",
+        STACKABLE_SERVER,
+    )
+    .with_spark_version(&[Key("spec"), Key("image"), Key("productVersion")])
+    .with_containers_below("spec"),
+    kind(
+        "spark.stackable.tech",
+        "SparkHistoryServer",
+        STACKABLE_SERVER,
+    )
+    .with_spark_version(&[Key("spec"), Key("image"), Key("productVersion")])
+    .with_containers_below("spec"),
     kind("", "Pod", &[paths_below(&[SPEC], POD)]),
     kind(
         "",
@@ -287,9 +315,9 @@ pub(super) const TABLE: &[ObjectKind] = &[
     kind("apps", "ReplicaSet", &[paths_below(&[POD_TEMPLATE], POD)]),
     kind("batch", "Job", &[paths_below(&[POD_TEMPLATE], POD)]),
     kind("batch", "CronJob", &[paths_below(&[JOB_TEMPLATE], POD)]),
-    kind("argoproj.io", "Workflow", ARGO_WORKFLOW),
-    kind("argoproj.io", "WorkflowTemplate", ARGO_WORKFLOW),
-    kind("argoproj.io", "ClusterWorkflowTemplate", ARGO_WORKFLOW),
+    kind("argoproj.io", "Workflow", ARGO_WORKFLOW).with_containers_below("spec"),
+    kind("argoproj.io", "WorkflowTemplate", ARGO_WORKFLOW).with_containers_below("spec"),
+    kind("argoproj.io", "ClusterWorkflowTemplate", ARGO_WORKFLOW).with_containers_below("spec"),
     kind(
         "argoproj.io",
         "CronWorkflow",
@@ -297,9 +325,37 @@ pub(super) const TABLE: &[ObjectKind] = &[
             &[SPEC, &[Key("workflowSpec")], TEMPLATES],
             ARGO,
         )],
-    ),
+    )
+    .with_containers_below("spec.workflowSpec"),
     kustomize("Kustomization"),
     kustomize("Component"),
+    ObjectKind {
+        form: Form::Kustomize,
+        ..kind(
+            "builtin",
+            "ImageTagTransformer",
+            &[paths_below(&[], &[&[Key("imageTag")]])],
+        )
+    },
+    ObjectKind {
+        form: Form::Kustomize,
+        ..kind(
+            "kustomize.toolkit.fluxcd.io",
+            "Kustomization",
+            &[paths_below(&[SPEC], &[&[Key("images"), Each]])],
+        )
+    },
+    ObjectKind {
+        form: Form::Kustomize,
+        ..kind(
+            "helm.toolkit.fluxcd.io",
+            "HelmRelease",
+            &[paths_below(
+                &[SPEC, &[Key("postRenderers"), Each]],
+                &[&[Key("kustomize"), Key("images"), Each]],
+            )],
+        )
+    },
 ];
 
 /// The paths to the images of a kind of objects: `spec.driver.sidecars[].image`.

@@ -10,7 +10,7 @@ use super::{
     locate::{find_in_chunks, locate},
     located::Findings,
     rewrite::{ImageChange, rewrite},
-    rules::PlaceRules,
+    rules::{PlaceRules, test_matcher},
 };
 use crate::{image::Reference, project::place::Defect};
 
@@ -44,7 +44,8 @@ struct RewriteRun {
 fn run(text: &str) -> Result<RewriteRun, Defect> {
     let file = Path::new("f.yml");
     let first = |mut defects: Vec<Defect>| defects.remove(0);
-    let located = locate(file, text, &PlaceRules::new(&[], ["job"])).map_err(first)?;
+    let located =
+        locate(file, text, &PlaceRules::new(&[], ["job"], test_matcher())).map_err(first)?;
     let result = rewrite(file, text, &located, false, &expected).map_err(first)?;
     Ok(RewriteRun {
         text: result.text.unwrap_or_else(|| text.to_owned()),
@@ -448,7 +449,7 @@ proptest! {
     fn parts_read_like_the_whole(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
         let text = Writer::text(bytes).before;
         let read = |least| {
-            let rules = PlaceRules::new(&[], ["job"]);
+            let rules = PlaceRules::new(&[], ["job"], test_matcher());
             let Findings { located, defects, .. } =
                 find_in_chunks(Path::new("f.yml"), &text, &chunks(&text, least), &rules, 0);
             (shown(&located.places), defects)

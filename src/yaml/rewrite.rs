@@ -344,6 +344,9 @@ fn is_edited(
         return false;
     }
     let is_block = matches!(old_style, ScalarStyle::Literal | ScalarStyle::Folded);
+    if let Some(wanted) = quoted_after(chunk, spot, edits, old_value) {
+        return style == old_style && wanted == **value;
+    }
     match edits {
         [edit] if !is_block => {
             let is_string = scalar::other_type(value, *style, tag.as_deref()).is_none();
@@ -383,6 +386,26 @@ fn is_edited(
     }
 }
 
+/// The value of a quoted scalar after edits of words in it; `None` if its bytes are edited as a whole.
+fn quoted_after(chunk: Chunk<'_>, spot: Spot, edits: &[Edit<'_>], value: &str) -> Option<String> {
+    if edits
+        .iter()
+        .any(|edit| edit.scalar.span.start <= spot.start)
+    {
+        return None;
+    }
+    let local = Spot {
+        start: spot.start - chunk.offset,
+        end: spot.end - chunk.offset,
+        ..spot
+    };
+    let edits = edits.iter().map(|edit| {
+        let Range { start, end } = edit.scalar.span;
+        (start - chunk.offset..end - chunk.offset, edit.new.as_str())
+    });
+    Literal::quoted(chunk.text, local, value)?.spliced(edits)
+}
+
 /// The number of line ends after a value's text.
 fn line_ends(value: &str) -> usize {
     value.len() - value.trim_end_matches('\n').len()
@@ -391,7 +414,11 @@ fn line_ends(value: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{image_place::ExpectedDigest, locate::locate, rules::PlaceRules},
+        super::{
+            image_place::ExpectedDigest,
+            locate::locate,
+            rules::{PlaceRules, test_matcher},
+        },
         *,
     };
     use crate::image::Repository;
@@ -415,7 +442,7 @@ mod tests {
     }
 
     fn rules() -> PlaceRules<'static> {
-        PlaceRules::new(&[], ["job"])
+        PlaceRules::new(&[], ["job"], test_matcher())
     }
 
     fn rewritten_by(
@@ -437,8 +464,8 @@ mod tests {
         rewritten_by(text, false, &decide)
     }
 
-    /// `text` with each `«old|new»` read as its left side before and its right side after.
-    fn assert_rewrites(text: &str) {
+    /// `text` with each `«old|new»` read as its left side, and as its right side.
+    fn sides(text: &str) -> (String, String) {
         let side = |after: bool| {
             let mut out = String::new();
             let mut rest = text;
@@ -451,7 +478,12 @@ mod tests {
             }
             out + rest
         };
-        let (old, new) = (side(false), side(true));
+        (side(false), side(true))
+    }
+
+    /// The left side becomes the right one, and that stays.
+    fn assert_rewrites(text: &str) {
+        let (old, new) = sides(text);
         let (text, once) = rewritten(&old).unwrap();
         assert_eq!(text, new);
         assert_eq!(once.changes.is_empty(), old == new);
@@ -617,6 +649,95 @@ mod tests {
             "  image: «reg:5000/team/job|reg:5000/team/job:new»\n  driver: &d {a: b}\n  executor: {<<: *d, image: «reg:5000/team/job|reg:5000/team/job:new»}\n",
         ] {
             assert_rewrites(&spark(alone));
+        }
+    }
+
+    const DIGEST: &str = "sha256:5555555555555555555555555555555555555555555555555555555555555555";
+
+    #[test]
+    fn a_digest_beside_a_tag_goes_with_it() {
+        let (whole, bare) = (DIGEST, &DIGEST[7..]);
+        for text in [
+            "image: reg:5000/team/job\nimageTag: «old|new»\nimageDigest: «WHOLE|\"\"»\n",
+            "image: reg:5000/team/job:«old|new»\ndigest: «WHOLE|\"\"»\n",
+            "image: «reg:5000/team/job:old@WHOLE|reg:5000/team/job:new»\ndigest: 'BARE'\n"
+                .replace("'BARE'", "«'BARE'|''»")
+                .as_str(),
+            "jobRepository: reg:5000/team/job\njobTag: «old|new»\njobSha: «\"BARE\"|\"\"»\n",
+            "image: «reg:5000/team/job@WHOLE|reg:5000/team/job»\ntag: «old|new»\n",
+            "[{name: IMAGE, value: reg:5000/team/job}, {name: TAG, value: «old|new»}, {name: DIGEST, value: «WHOLE|\"\"»}]\n",
+        ] {
+            assert_rewrites(&text.replace("WHOLE", whole).replace("BARE", bare));
+        }
+    }
+
+    #[test]
+    fn what_may_be_half_a_reference_is_an_error() {
+        for (text, code, names) in [
+            (
+                "image: reg:5000/team/job\ntag: a\nimageTag: b\n",
+                "E206",
+                vec!["`tag` (2:6)", "`imageTag` (3:11)"],
+            ),
+            (
+                "x: {image: reg:5000/team/job, version: a, tag: b}\n",
+                "E206",
+                vec!["`version` (1:40)", "`tag` (1:48)"],
+            ),
+            (
+                "image: reg:5000/team/job\ntag: a\nchecksum: WHOLE\n",
+                "E207",
+                vec!["`checksum` (3:11)"],
+            ),
+            (
+                "image: reg:5000/team/job:old\ndigest: WHOLE\nimageSha: WHOLE\n",
+                "E206",
+                vec!["`digest` (2:9)", "`imageSha` (3:11)"],
+            ),
+            (
+                "image: reg:5000/team/job\ndigest: WHOLE\n",
+                "E200",
+                vec!["no `tag`"],
+            ),
+        ] {
+            let text = text.replace("WHOLE", DIGEST);
+            let defect = rewritten_by(&text, false, &decide).unwrap_err();
+            assert_eq!(defect.code.as_str(), code, "{text}");
+            for name in names {
+                assert!(defect.message.contains(name), "{}", defect.message);
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_settles_which_key_is_the_tag() {
+        for text in [
+            "image: reg:5000/team/job\ntag: «a|new» # sparkpack: job tag\nversion: b\n",
+            "image: reg:5000/team/job\ntag: «a|new»\nversion: b # sparkpack: ignore\n",
+            "image: reg:5000/team/job\ntag: «a|new»\nchecksum: WHOLE # sparkpack: ignore\n",
+            "image: reg:5000/team/job\nappVersion: «a|new» # sparkpack: job tag\n",
+        ] {
+            let text = text.replace("WHOLE", DIGEST);
+            let marked = |place: &ImagePlace| {
+                let repository = "reg:5000/team/job".parse().unwrap();
+                let is_ours = place.mark.is_some() || place.reference().is_some();
+                is_ours.then(|| expected(repository, "new"))
+            };
+            let (old, new) = sides(&text);
+            let (written, _) = rewritten_by(&old, false, &marked).unwrap();
+            assert_eq!(written, new, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_parts_of_other_things_are_left_alone() {
+        for text in [
+            "apiVersion: v1\nimage: busybox\ntag: x\n",
+            "spark: {image: reg:5000/team/job:«a|new», sparkVersion: 4.1.4, version: 1}\n",
+            "jobImage: reg:5000/team/job\njobTag: «a|new»\nsideImage: busybox\nsideTag: a\nchartVersion: a\n",
+            "jobImage: reg:5000/team/job\njobTag: «a|new»\nsideImage: reg:5000/team/side\nsideTag: «a|new»\n",
+        ] {
+            assert_rewrites(text);
         }
     }
 

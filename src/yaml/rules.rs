@@ -9,13 +9,17 @@ use super::{
     keys::{ITEMS, KUSTOMIZE_KEYS, MERGE, PART_KEYS},
     places::{Form, KUSTOMIZE, ObjectKind, Step, TABLE},
 };
-use crate::project::{ConfiguredPlace, PathStep};
+#[cfg(test)]
+use crate::project::template::ReferenceTemplate;
+use crate::project::{ConfiguredPlace, ImageMatcher, PathStep};
 
 /// What is looked for in manifests.
 #[derive(Debug)]
 pub struct PlaceRules<'p> {
     /// The images of the project, which marks can name.
     pub(super) images: Vec<&'p str>,
+    /// The repositories of the project's images.
+    pub(super) matcher: &'p ImageMatcher,
     /// What is looked at, by API group and kind.
     groups: HashMap<&'p str, HashMap<&'p str, Vec<KindRule<'p>>>>,
     /// The keys that a document's tree has to keep: all others lead to no image.
@@ -33,11 +37,16 @@ pub(super) struct KindRule<'p> {
 }
 
 impl<'p> PlaceRules<'p> {
-    /// The table, with the places that the project has configured and the names of its images.
+    /// The table, with the places that the project has configured, the names of its images and their repositories.
     #[must_use]
-    pub fn new(places: &'p [ConfiguredPlace], images: impl IntoIterator<Item = &'p str>) -> Self {
+    pub fn new(
+        places: &'p [ConfiguredPlace],
+        images: impl IntoIterator<Item = &'p str>,
+        matcher: &'p ImageMatcher,
+    ) -> Self {
         let mut rules = Self {
             images: images.into_iter().collect(),
+            matcher,
             groups: HashMap::new(),
             keys: ["apiVersion", "kind", ITEMS, MERGE].into_iter().collect(),
         };
@@ -95,7 +104,12 @@ impl<'p> PlaceRules<'p> {
 
     /// What is looked at in objects with this `apiVersion` and `kind`.
     pub(super) fn kind(&self, api_version: &str, kind: &str) -> Option<&[KindRule<'p>]> {
-        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        // kustomize's own transformers say `builtin`, without a version.
+        let group = match api_version.rsplit_once('/') {
+            Some((group, _)) => group,
+            None if api_version == BUILTIN => BUILTIN,
+            None => "",
+        };
         let group = self.groups.get(group)?;
         group.get(kind).map(Vec::as_slice)
     }
@@ -116,9 +130,23 @@ impl<'p> PlaceRules<'p> {
     }
 }
 
+const BUILTIN: &str = "builtin";
+
 /// Whether an object is a list of others: `List`, or one of a kind, `PodList`.
 pub(super) fn is_list(kind: &str) -> bool {
     kind.ends_with("List")
+}
+
+/// The repositories `reg:5000/team/job` and `reg:5000/team/side`, and those of the properties' team.
+#[cfg(test)]
+pub(super) fn test_matcher() -> &'static ImageMatcher {
+    static MATCHER: std::sync::LazyLock<ImageMatcher> = std::sync::LazyLock::new(|| {
+        let images = ["job", "side", "a/b", "x_y-z"].map(str::to_owned);
+        let registries = ["reg:5000/team", "registry.example:5000/team"].map(str::to_owned);
+        let template = ReferenceTemplate::parse("{registry}/{image}:{fingerprint}");
+        ImageMatcher::of("p", &registries, &images, &template.unwrap())
+    });
+    &MATCHER
 }
 
 #[cfg(test)]
@@ -127,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_group_decides_with_the_kind() {
-        let rules = PlaceRules::new(&[], []);
+        let rules = PlaceRules::new(&[], [], test_matcher());
         let name = |api_version, kind| rules.kind(api_version, kind).map(|rule| rule[0].kind);
         assert_eq!(name("v1", "Pod"), Some("Pod"));
         assert_eq!(name("batch/v1beta1", "CronJob"), Some("CronJob"));

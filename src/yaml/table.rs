@@ -61,6 +61,10 @@ fn holds(kind: &ObjectKind) -> String {
             format!("{parts}: `newTag` or `digest`, never both")
         }
     };
+    if let Some(path) = kind.containers_below {
+        let others = format!("; so does the `image` of any other container below `{path}`");
+        holds.push_str(&others);
+    }
     if kind.refuses_properties {
         holds.push_str("; the operator refuses those in `sparkConf` since 2.5.2 (W106)");
     }

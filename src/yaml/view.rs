@@ -1,13 +1,21 @@
 //! Looks things up in a document: follows aliases and merges, and reads the scalars of a place.
 
-use std::{collections::HashSet, ops::Range, path::Path};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    ops::Range,
+    path::Path,
+};
 
 use granit_parser::ScalarStyle;
 
 use super::{
-    document::{Candidate, Document, MappingEntry, Node, NodeBody, NodeId, Spot},
+    document::{
+        Document, EntryPath, Group, GroupEntry, GroupForm, MappingEntry, Node, NodeBody, NodeId,
+        Spot,
+    },
     image_place::{DuplicateKey, ReferenceParts, Scalar},
-    keys::{KUSTOMIZE_KEYS, MERGE, PART_KEYS},
+    keys::{KUSTOMIZE_KEYS, MERGE},
     path::{item_path, key_path},
     places::Step,
     scalar,
@@ -51,6 +59,14 @@ impl Trail {
     }
 }
 
+/// An entry of a group, with the node that its value leads to.
+#[derive(Clone, Debug)]
+pub(super) struct FollowedEntry<'d, 't> {
+    pub(super) entry: &'d GroupEntry<'t>,
+    pub(super) node: NodeId,
+    pub(super) trail: Trail,
+}
+
 /// A document with the text that it was read from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'d, 't> {
@@ -84,6 +100,21 @@ impl<'d, 't> View<'d, 't> {
         let (node, _) = self.follow(id, Trail::default());
         match &self.document.node(node).body {
             NodeBody::Scalar { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The value of a scalar as far as it is read as one of a place: empty if it is null, without the final line break of
+    /// a block scalar.
+    pub(super) fn text_of(&self, node: NodeId) -> Option<Cow<'d, str>> {
+        match &self.document.node(node).body {
+            NodeBody::Scalar { value, style, tag } => {
+                let other = scalar::other_type(value, *style, tag.as_deref());
+                Some(match other.as_deref() {
+                    Some("null") => Cow::Borrowed(""),
+                    _ => Cow::Borrowed(scalar::trimmed(value, *style)),
+                })
+            }
             _ => None,
         }
     }
@@ -163,30 +194,33 @@ impl<'d, 't> View<'d, 't> {
         }
     }
 
-    /// The parts of a candidate, its own or merged ones, in the order of [`PART_KEYS`].
-    pub(super) fn candidate_parts(
-        &self,
-        candidate: &Candidate,
-        trail: &Trail,
-    ) -> [Option<(NodeId, Trail)>; PART_KEYS.len()] {
-        let mut parts = candidate
-            .parts
-            .map(|part| part.map(|node| (node, trail.clone())));
-        let Some(merge) = candidate.merge else {
-            return parts;
-        };
-        for (part, key) in parts.iter_mut().zip(PART_KEYS) {
-            let mut sources = self.merge_sources(merge).into_iter();
-            let merged = || {
-                sources.find_map(|source| {
-                    let (mapping, trail) = self.follow(source, trail.clone());
-                    // A defect of the merged mapping is reported where that mapping is read.
-                    self.lookup(mapping, key, &trail).ok().flatten()
-                })
-            };
-            *part = part.take().or_else(merged);
+    /// The entries of a group, its own and those that it merges; the first of a name wins.
+    pub(super) fn entries(&self, group: &'d Group<'t>) -> Vec<FollowedEntry<'d, 't>> {
+        let mut entries = Vec::new();
+        let mut left = vec![(group.entries.as_slice(), Trail::at(&group.path))];
+        let mut count = 0;
+        while let Some((some, trail)) = left.pop() {
+            count += 1;
+            for entry in some {
+                if entry.key == MERGE && count <= MERGE_LIMIT {
+                    let sources = self.merge_sources(entry.value).into_iter().rev();
+                    left.extend(sources.map(|source| {
+                        let (mapping, trail) = self.follow(source, trail.clone());
+                        (self.document.entries_of_anchored(mapping), trail)
+                    }));
+                }
+                let is_new = |known: &FollowedEntry<'_, '_>| known.entry.key != entry.key;
+                if group.form != GroupForm::Mapping || entries.iter().all(is_new) {
+                    let trail = match entry.path {
+                        EntryPath::Key => trail.clone().key(&entry.key),
+                        EntryPath::Item(index, key) => trail.clone().item(index).key(key),
+                    };
+                    let (node, trail) = self.follow(entry.value, trail);
+                    entries.push(FollowedEntry { entry, node, trail });
+                }
+            }
         }
-        parts
+        entries
     }
 
     /// Whether an image is named without a tag, so that a `tag` beside it can belong to it.
@@ -337,9 +371,15 @@ impl<'d, 't> View<'d, 't> {
         duplicate_key(self.file, first.key, first.key_spot, second.key_spot).defect()
     }
 
-    pub(super) fn duplicate_of(&self, candidate: &Candidate) -> Option<DuplicateKey> {
-        let (key, first, second) = candidate.duplicate_key?;
-        Some(duplicate_key(self.file, key, first, second))
+    /// The key of a group that is there twice and has to do with one of `used`.
+    pub(super) fn duplicate_of(&self, group: &Group<'t>, used: &[&str]) -> Option<DuplicateKey> {
+        let mut seen: HashMap<&str, Spot> = HashMap::new();
+        group.entries.iter().find_map(|entry| {
+            let key = entry.key.as_ref();
+            let first = seen.insert(key, entry.key_spot)?;
+            used.contains(&key)
+                .then(|| duplicate_key(self.file, key, first, entry.key_spot))
+        })
     }
 
     pub(super) fn place(&self, spot: Spot) -> Place {

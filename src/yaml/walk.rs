@@ -19,14 +19,19 @@ const DEPTH_LIMIT: usize = 8;
 
 /// Finds the images of one document.
 pub(super) struct Walk<'d, 't> {
-    view: View<'d, 't>,
-    rules: &'d PlaceRules<'t>,
-    found: &'d mut Findings,
+    pub(super) view: View<'d, 't>,
+    pub(super) rules: &'d PlaceRules<'t>,
+    pub(super) found: &'d mut Findings,
     /// The index of the object that is being read.
     object: Option<usize>,
     /// The index of the document's first place.
     first: usize,
+    /// The starts of the values that a kind's rule says to be whole references, or to be parts of one.
+    pub(super) ruled: HashSet<usize>,
+    /// The starts of the values that the project's configuration calls images.
+    pub(super) configured: HashSet<usize>,
 }
+
 impl<'d, 't> Walk<'d, 't> {
     pub(super) fn new(
         view: View<'d, 't>,
@@ -40,6 +45,8 @@ impl<'d, 't> Walk<'d, 't> {
             found,
             object: None,
             first,
+            ruled: HashSet::new(),
+            configured: HashSet::new(),
         }
     }
 
@@ -50,10 +57,7 @@ impl<'d, 't> Walk<'d, 't> {
         };
         let read = self.object(root, &Trail::default(), 0);
         self.found.defects.extend(read.err());
-        let is_mapping = matches!(self.view.document.node(root).body, NodeBody::Mapping(_));
-        if is_mapping && !self.view.document.is_of_known_kind(root, self.rules) {
-            self.candidates(root);
-        }
+        self.groups(root);
         self.finish(nested);
     }
 
@@ -215,19 +219,25 @@ impl<'d, 't> Walk<'d, 't> {
         let is_template = self.view.template(self.view.document.node(node)).is_some();
         let parts = match rule.form {
             Form::Kustomize => self.view.kustomize(node, &trail)?,
-            Form::Either if is_mapping && !is_template => {
-                let mut parts = [const { None }; 4];
-                for (part, key) in parts.iter_mut().zip(VALUES) {
-                    *part = self.view.lookup(node, key, &trail)?;
-                }
-                self.view.values(parts, VALUES)
-            }
+            Form::Either if is_mapping && !is_template => self.configured_mapping(node, &trail)?,
             Form::Reference | Form::Either => {
                 let scalar = self.view.scalar(node, trail.clone());
                 self.refuse_other_types(rule, node, &scalar)?;
+                let is_ours = self.rules.matcher.mention(&scalar.value).is_some();
+                if rule.form == Form::Either && is_ours {
+                    // What stands beside it may belong to it.
+                    self.configured.insert(scalar.span.start);
+                    return Ok(());
+                }
                 Some(ReferenceParts::Reference(scalar))
             }
         };
+        self.ruled.extend(
+            parts
+                .iter()
+                .flat_map(ReferenceParts::scalars)
+                .map(|scalar| scalar.span.start),
+        );
         let is_refused = rule.entry.is_some_and(|kind| kind.refuses_properties)
             && trail.path.contains(".sparkConf[");
         if let Some(parts) = parts {
@@ -239,11 +249,35 @@ impl<'d, 't> Walk<'d, 't> {
         Ok(())
     }
 
+    /// The parts of an image at a configured place: as kustomize writes them, or as Helm's values do. An image of the
+    /// project in other shapes is found with its siblings.
+    fn configured_mapping(
+        &mut self,
+        node: NodeId,
+        trail: &Trail,
+    ) -> Result<Option<ReferenceParts>, Defect> {
+        let mut parts = [const { None }; 4];
+        for (part, key) in parts.iter_mut().zip(VALUES) {
+            *part = self.view.lookup(node, key, trail)?;
+        }
+        if let Some(parts) = self.view.values(parts, VALUES) {
+            let is_ours = parts
+                .scalars()
+                .any(|scalar| self.rules.matcher.mention(&scalar.value).is_some());
+            return Ok((!is_ours).then_some(parts));
+        }
+        Ok(None)
+    }
+
     /// Adds a place; it stands where its first scalar does.
-    fn add_place(&mut self, kind: &str, path: String, parts: ReferenceParts) {
+    pub(super) fn add_place(&mut self, kind: &str, path: String, parts: ReferenceParts) {
         let first = parts.scalars().min_by_key(|scalar| scalar.span.start);
         let Some(first) = first.map(|first| first.place.clone()) else {
             return;
+        };
+        let path = match (path.as_str(), parts.scalars().next()) {
+            ("", Some(scalar)) => scalar.path.clone(),
+            _ => path,
         };
         let is_template = parts.scalars().any(|scalar| scalar.is_template);
         let place = ImagePlace {
@@ -256,51 +290,11 @@ impl<'d, 't> Walk<'d, 't> {
             keeps_repository: false,
             is_refused: false,
             duplicate_key: None,
+            unclear: None,
+            others: Vec::new(),
             parts,
         };
         self.found.located.places.push(place);
-    }
-
-    /// Adds all mappings like Helm's values in an object of unknown kind; the caller decides whose images they name.
-    fn candidates(&mut self, root: NodeId) {
-        let mut entries = ["kind", "apiVersion"].into_iter();
-        let is_object = entries.any(|key| self.view.document.entries(root, key).next().is_some());
-        for candidate in &self.view.document.candidates {
-            let trail = Trail::at(&candidate.path);
-            let [image, registry, repository, tag, digest] =
-                self.view.candidate_parts(candidate, &trail);
-            let is_name = tag.is_some() || digest.is_some();
-            let name = image
-                .clone()
-                .filter(|image| is_name && self.view.is_name(image));
-            let parts = if repository.is_none() && name.is_some() {
-                let keys = ["registry", "image", "tag", "digest"];
-                self.view
-                    .values([registry, name.clone(), tag, digest], keys)
-            } else {
-                self.view
-                    .values([registry, repository, tag, digest], VALUES)
-            };
-            if let Some(parts) = parts {
-                self.add_place("values", candidate.path.clone(), parts);
-                if let Some(place) = self.found.located.places.last_mut() {
-                    place.duplicate_key = self.view.duplicate_of(candidate);
-                }
-            }
-            let image = image.filter(|_| !is_object && name.is_none());
-            let image = image.map(|(image, trail)| {
-                let (image, trail) = self.view.follow(image, trail.key("image"));
-                (self.view.scalar(image, trail.clone()), trail.path)
-            });
-            if let Some((scalar, path)) =
-                image.filter(|(scalar, _)| scalar.other_type.is_none() && !scalar.is_template)
-            {
-                self.add_place("values", path, ReferenceParts::Reference(scalar));
-                if let Some(place) = self.found.located.places.last_mut() {
-                    place.duplicate_key = self.view.duplicate_of(candidate);
-                }
-            }
-        }
     }
 
     /// Refuses an image that is not a string: in a known kind that is wrong for anybody's image.

@@ -74,7 +74,9 @@ fn every_kind_of_the_table_has_a_fixture() {
         let has = |text: &String| {
             let is_kind = text.contains(&format!("kind: {kind}\n"))
                 || text.contains(&format!("kind: {kind},"));
-            is_kind && (group.is_empty() || text.contains(&format!("{group}/")))
+            let is_group = text.contains(&format!("{group}/"))
+                || text.contains(&format!("apiVersion: {group}\n"));
+            is_kind && (group.is_empty() || is_group)
         };
         assert!(texts.iter().any(has), "no fixture has a {kind} of {group}");
         count += 1;

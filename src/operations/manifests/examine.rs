@@ -119,7 +119,11 @@ impl<'s> Manifests<'s> {
         }
         Ok(Self {
             session,
-            rules: PlaceRules::new(&project.places, project.images.keys().map(String::as_str)),
+            rules: PlaceRules::new(
+                &project.places,
+                project.images.keys().map(String::as_str),
+                &project.image_matcher,
+            ),
             files: files.into_values().collect(),
             is_full: false,
         })

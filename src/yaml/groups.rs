@@ -1,0 +1,444 @@
+//! Images that a mapping names by several keys, or a list by several pairs, wherever they stand.
+
+use std::borrow::Cow;
+
+use super::{
+    document::{Group, GroupForm, NodeBody, NodeId},
+    image_place::{ReferenceParts, Scalar, Unclear, UnclearPart},
+    keys::VALUES,
+    places::ObjectKind,
+    siblings::{Chosen, Doubt, Sibling, SiblingValue, choose},
+    view::{FollowedEntry, Trail},
+    walk::Walk,
+};
+use crate::{image::Repository, project::Mention};
+
+/// The kind of a place that is found by its keys alone.
+const VALUES_KIND: &str = "values";
+
+/// The keys below which an object holds the values of a chart.
+const CHART_VALUES: &[&str] = &["values", "valuesInline", "valuesObject"];
+
+impl<'d, 't> Walk<'d, 't> {
+    /// Adds the images that the groups of the document name and no rule of a kind has found.
+    ///
+    /// Images of others count only in documents of unknown kinds; the caller decides whose images they are.
+    pub(super) fn groups(&mut self, root: NodeId) {
+        let document = self.view.document;
+        let mut entries = ["kind", "apiVersion"].into_iter();
+        let is_mapping = matches!(document.node(root).body, NodeBody::Mapping(_));
+        let is_object =
+            !is_mapping || entries.any(|key| document.entries(root, key).next().is_some());
+        let kind = self.known_kinds(root);
+        let containers_below = kind.iter().find_map(|kind| kind.containers_below);
+        for group in &document.groups {
+            let is_chart = is_in_chart_values(&group.path);
+            let is_known = !kind.is_empty() && !is_chart;
+            let is_container =
+                containers_below.is_some_and(|below| is_container_below(below, &group.path));
+            let is_object = is_object && !is_chart && !is_container;
+            let is_ours = group.may_be_ours && self.ours(group, is_object, is_known);
+            if !is_ours && !is_known && group.form == GroupForm::Mapping {
+                self.of_others(group, is_object);
+            }
+        }
+    }
+
+    /// The entries of the table for the document's kind.
+    fn known_kinds(&self, root: NodeId) -> Vec<&'static ObjectKind> {
+        let text = |key: &str| {
+            let entry = self.view.document.entries(root, key).next()?;
+            self.view.string(entry.value)
+        };
+        let rules = text("apiVersion")
+            .zip(text("kind"))
+            .and_then(|(version, kind)| self.rules.kind(version, kind));
+        rules
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|rule| rule.entry)
+            .collect()
+    }
+
+    /// Adds the images of the project that a group names. Returns whether it names any.
+    fn ours(&mut self, group: &'d Group<'t>, is_object: bool, is_known: bool) -> bool {
+        let entries = self.view.entries(group);
+        let texts: Vec<Option<Cow<'d, str>>> = entries
+            .iter()
+            .map(|entry| self.view.text_of(entry.node))
+            .collect();
+        let siblings: Vec<Sibling<'_>> = entries
+            .iter()
+            .zip(&texts)
+            .map(|(entry, text)| Sibling {
+                key: entry.key(group),
+                value: match text {
+                    Some(text) => SiblingValue::Text(text),
+                    None if self.is_template(entry) => SiblingValue::Template,
+                    None => SiblingValue::Collection,
+                },
+            })
+            .collect();
+        if let Some(parts) = self.kustomize_shape(&entries) {
+            self.add_values(
+                group,
+                group.path.clone(),
+                parts,
+                &["name", "newName", "newTag", "digest"],
+            );
+            return true;
+        }
+        let mut is_ours = false;
+        for (index, text) in texts.iter().enumerate() {
+            let mention = text
+                .as_ref()
+                .and_then(|text| self.rules.matcher.mention(text));
+            let Some(mention) = mention else {
+                continue;
+            };
+            let start = self.view.document.node(entries[index].node).spot.start;
+            if self.ruled.contains(&start) {
+                is_ours = true;
+                continue;
+            }
+            let image = OurImage {
+                group,
+                entries: &entries,
+                siblings: &siblings,
+                index,
+                is_configured: self.configured.contains(&start),
+                is_object,
+                is_known,
+            };
+            is_ours |= self.image_of_group(&image, &mention);
+        }
+        is_ours
+    }
+
+    fn image_of_group(&mut self, image: &OurImage<'_, 'd, 't>, mention: &Mention) -> bool {
+        let registry = |chosen: &Chosen| -> Option<String> {
+            match image.siblings[chosen.registry?].value {
+                SiblingValue::Text(text) => Some(text.trim_end_matches('/').to_owned()),
+                _ => None,
+            }
+        };
+        let matcher = self.rules.matcher;
+        let repository = match mention {
+            Mention::Whole(reference) => Some(reference.repository.clone()),
+            Mention::Bare(repository) => Some(repository.clone()),
+            Mention::Path(path) => {
+                // The registry does not depend on what the tags look like.
+                let (chosen, _) = choose(image.siblings, image.index, &|_| false);
+                registry(&chosen)
+                    .and_then(|host| format!("{host}/{path}").parse::<Repository>().ok())
+            }
+        };
+        let Some(repository) = repository.filter(|repository| matcher.has(repository)) else {
+            return false;
+        };
+        let chosen = choose(image.siblings, image.index, &|tag| {
+            matcher.is_own_tag(&repository, tag)
+        });
+        if matches!(mention, Mention::Whole(_)) {
+            self.whole(image, chosen);
+        } else {
+            self.bare(image, chosen, matches!(mention, Mention::Path(_)));
+        }
+        true
+    }
+
+    /// Adds a whole reference, where it is known to be an image's place.
+    fn whole(&mut self, image: &OurImage<'_, 'd, 't>, (chosen, doubt): (Chosen, Option<Doubt>)) {
+        if !image.is_place_of_whole() {
+            return;
+        }
+        let reference = self.scalar_of(image, image.index);
+        let digest = chosen
+            .digest
+            .filter(|digest| image.siblings[*digest].value != SiblingValue::Text(""));
+        let parts = match digest {
+            Some(digest) => ReferenceParts::WithDigest {
+                reference,
+                digest: self.scalar_of(image, digest),
+            },
+            None => ReferenceParts::Reference(reference),
+        };
+        // Its tag is its own, whatever else looks like one.
+        let doubt = doubt.filter(|doubt| !matches!(doubt, Doubt::Tags(_)));
+        let unclear = doubt.map(|doubt| self.unclear(image, &doubt));
+        self.add_of_group(image, parts, unclear);
+    }
+
+    /// Adds a repository that has no tag, with what stands beside it.
+    fn bare(
+        &mut self,
+        image: &OurImage<'_, 'd, 't>,
+        (chosen, doubt): (Chosen, Option<Doubt>),
+        needs_registry: bool,
+    ) {
+        let repository = self.scalar_of(image, image.index);
+        let unclear = doubt.map(|doubt| self.unclear(image, &doubt));
+        let Chosen {
+            registry,
+            tag,
+            digest,
+        } = chosen;
+        let key = image.siblings[image.index].key;
+        let is_alone = tag.is_none() && digest.is_none() && unclear.is_none();
+        let is_image = image.is_place_of_whole();
+        let is_repository = key == "repository" && !image.is_known;
+        if is_alone && is_image && !needs_registry {
+            self.add_of_group(image, ReferenceParts::Reference(repository), None);
+            self.remember_others(image);
+            return;
+        }
+        // What others merge may get the rest of its reference there.
+        let is_merged = !self.view.document.aliases(image.group.anchor).is_empty();
+        if is_alone && (is_merged || !is_repository && !is_image) {
+            return;
+        }
+        let registry = registry.filter(|_| needs_registry);
+        let parts = ReferenceParts::Values {
+            registry: registry.map(|registry| self.scalar_of(image, registry)),
+            repository,
+            tag: tag.map(|tag| self.scalar_of(image, tag)),
+            digest: digest.map(|digest| self.scalar_of(image, digest)),
+        };
+        self.add_of_group(image, parts, unclear);
+        if tag.is_none() {
+            self.remember_others(image);
+        }
+    }
+
+    /// Keeps what stands beside an image without a tag, since a mark may say that it is the tag.
+    fn remember_others(&mut self, image: &OurImage<'_, 'd, 't>) {
+        let others = (0..image.siblings.len()).filter(|index| {
+            *index != image.index && matches!(image.siblings[*index].value, SiblingValue::Text(_))
+        });
+        let others: Vec<Scalar> = others.map(|index| self.scalar_of(image, index)).collect();
+        if let Some(place) = self.found.located.places.last_mut() {
+            place.others = others;
+        }
+    }
+
+    fn add_of_group(
+        &mut self,
+        image: &OurImage<'_, 'd, 't>,
+        parts: ReferenceParts,
+        unclear: Option<Unclear>,
+    ) {
+        let is_reference = matches!(
+            parts,
+            ReferenceParts::Reference(_) | ReferenceParts::WithDigest { .. }
+        );
+        let path = if is_reference || image.group.form != GroupForm::Mapping {
+            image.entries[image.index].trail.path.clone()
+        } else {
+            image.group.path.clone()
+        };
+        let starts: Vec<usize> = parts.scalars().map(|scalar| scalar.span.start).collect();
+        let used = image
+            .entries
+            .iter()
+            .filter(|entry| starts.contains(&self.view.document.node(entry.node).spot.start));
+        let used: Vec<&str> = used.map(|entry| entry.entry.key.as_ref()).collect();
+        self.add_values(image.group, path, parts, &used);
+        if let Some(place) = self.found.located.places.last_mut() {
+            place.unclear = unclear;
+        }
+    }
+
+    fn add_values(
+        &mut self,
+        group: &Group<'t>,
+        path: String,
+        parts: ReferenceParts,
+        used: &[&str],
+    ) {
+        self.add_place(VALUES_KIND, path, parts);
+        if group.form == GroupForm::Mapping
+            && let Some(place) = self.found.located.places.last_mut()
+        {
+            place.duplicate_key = self.view.duplicate_of(group, used);
+        }
+    }
+
+    fn unclear(&self, image: &OurImage<'_, 'd, 't>, doubt: &Doubt) -> Unclear {
+        let (what, indices) = match doubt {
+            Doubt::Tags(indices) => (UnclearPart::Tag, indices.as_slice()),
+            Doubt::Digests(indices) => (UnclearPart::Digest, indices.as_slice()),
+            Doubt::OtherDigest(index) => (UnclearPart::OtherDigest, std::slice::from_ref(index)),
+        };
+        let candidates = indices.iter().map(|index| self.scalar_of(image, *index));
+        Unclear {
+            what,
+            candidates: candidates.collect(),
+        }
+    }
+
+    fn scalar_of(&self, image: &OurImage<'_, 'd, 't>, index: usize) -> Scalar {
+        let entry = &image.entries[index];
+        self.view.scalar(entry.node, entry.trail.clone())
+    }
+
+    fn is_template(&self, entry: &FollowedEntry<'d, 't>) -> bool {
+        self.view
+            .template(self.view.document.node(entry.node))
+            .is_some()
+    }
+
+    /// An entry like those of kustomize's `images`, in an object of any kind, with an image of the project.
+    fn kustomize_shape(&self, entries: &[FollowedEntry<'d, 't>]) -> Option<ReferenceParts> {
+        let find = |key: &str| entries.iter().find(|entry| entry.entry.key == key);
+        let scalar = |key: &str| {
+            let entry = find(key)?;
+            let is_scalar = matches!(
+                self.view.document.node(entry.node).body,
+                NodeBody::Scalar { .. }
+            );
+            is_scalar.then(|| self.view.scalar(entry.node, entry.trail.clone()))
+        };
+        let name = scalar("name")?;
+        let (new_name, new_tag) = (scalar("newName"), scalar("newTag"));
+        if new_name.is_none() && new_tag.is_none() || self.ruled.contains(&name.span.start) {
+            return None;
+        }
+        let meant = new_name.as_ref().unwrap_or(&name);
+        self.rules.matcher.mention(&meant.value)?;
+        Some(ReferenceParts::Kustomize {
+            name,
+            new_name,
+            new_tag,
+            digest: scalar("digest"),
+        })
+    }
+
+    /// Adds the image of others that a mapping names as Helm's values do.
+    fn of_others(&mut self, group: &'d Group<'t>, is_object: bool) {
+        let entries = self.view.entries(group);
+        let part = |key: &str| -> Option<(NodeId, Trail)> {
+            let entry = entries.iter().find(|entry| entry.entry.key == key)?;
+            Some((entry.node, entry.trail.clone()))
+        };
+        let base = Trail::at(&group.path);
+        let at_base = |part: Option<(NodeId, Trail)>| {
+            part.map(|(node, trail)| {
+                (
+                    node,
+                    Trail {
+                        path: base.path.clone(),
+                        ..trail
+                    },
+                )
+            })
+        };
+        let [image, registry, repository, tag, digest] =
+            ["image", "registry", "repository", "tag", "digest"].map(|key| at_base(part(key)));
+        let is_name = tag.is_some() || digest.is_some();
+        let name = image
+            .clone()
+            .filter(|image| is_name && self.view.is_name(image));
+        let parts = if repository.is_none() && name.is_some() {
+            let keys = ["registry", "image", "tag", "digest"];
+            self.view
+                .values([registry, name.clone(), tag, digest], keys)
+        } else {
+            self.view
+                .values([registry, repository, tag, digest], VALUES)
+        };
+        let parts = parts.filter(|parts| !self.is_ruled(parts));
+        if let Some(parts) = parts {
+            self.add_values(
+                group,
+                group.path.clone(),
+                parts,
+                &["image", "registry", "repository", "tag", "digest"],
+            );
+        }
+        let image = image.filter(|_| !is_object && name.is_none());
+        let image = image.map(|(image, trail)| {
+            let (image, trail) = self.view.follow(image, trail.key("image"));
+            (self.view.scalar(image, trail.clone()), trail.path)
+        });
+        if let Some((scalar, path)) =
+            image.filter(|(scalar, _)| scalar.other_type.is_none() && !scalar.is_template)
+        {
+            self.add_values(group, path, ReferenceParts::Reference(scalar), &["image"]);
+        }
+    }
+
+    fn is_ruled(&self, parts: &ReferenceParts) -> bool {
+        parts
+            .scalars()
+            .any(|scalar| self.ruled.contains(&scalar.span.start))
+    }
+}
+
+/// An image of the project among the entries of a group.
+struct OurImage<'a, 'd, 't> {
+    group: &'d Group<'t>,
+    entries: &'a [FollowedEntry<'d, 't>],
+    siblings: &'a [Sibling<'a>],
+    /// The entry that names it.
+    index: usize,
+    /// The project's configuration says that an image stands here.
+    is_configured: bool,
+    /// The group is a part of an object, and not of a chart's values.
+    is_object: bool,
+    is_known: bool,
+}
+
+impl OurImage<'_, '_, '_> {
+    /// Whether a whole reference here is an image that runs: by its key, or by the list that it stands in.
+    fn is_place_of_whole(&self) -> bool {
+        let last_key = self.group.path.rsplit('.').next().unwrap_or_default();
+        self.is_configured
+            || match self.group.form {
+                GroupForm::Mapping => !self.is_object && self.siblings[self.index].key == "image",
+                GroupForm::Pairs => matches!(last_key, "parameters" | "params"),
+                GroupForm::Patches => true,
+            }
+    }
+}
+
+impl FollowedEntry<'_, '_> {
+    /// The key that tells what the value is: of a JSON patch the last of its path.
+    fn key(&self, group: &Group<'_>) -> &str {
+        match group.form {
+            GroupForm::Patches => self.entry.key.rsplit('/').next().unwrap_or_default(),
+            GroupForm::Mapping | GroupForm::Pairs => &self.entry.key,
+        }
+    }
+}
+
+/// Whether a path leads to a container somewhere below another path.
+fn is_container_below(below: &str, path: &str) -> bool {
+    let Some(rest) = path
+        .strip_prefix(below)
+        .and_then(|rest| rest.strip_prefix('.'))
+    else {
+        return false;
+    };
+    let mut keys = rest.split(['.', '[']).filter(|key| !key.ends_with(']'));
+    let is_plugin = keys.clone().any(|key| key == "plugin");
+    is_plugin
+        || keys
+            .next_back()
+            .is_some_and(|last| CONTAINERS.contains(&last))
+}
+
+/// The keys whose values are containers, or lists of them.
+const CONTAINERS: &[&str] = &[
+    "container",
+    "containers",
+    "ephemeralContainers",
+    "initContainers",
+    "script",
+    "sidecars",
+];
+
+/// Whether a path leads into the values of a chart.
+fn is_in_chart_values(path: &str) -> bool {
+    path.split(['.', '['])
+        .any(|key| CHART_VALUES.contains(&key))
+}

@@ -1,0 +1,223 @@
+//! Which keys of a mapping belong to the image that one of them names (pure).
+//!
+//! A reference is never written half: where a value is a repository without a tag, the rest of the reference may stand
+//! beside it, under a name that nobody could list.
+
+use super::key_name::{KeyName, Role};
+use crate::image::Digest;
+
+/// A key of a mapping, and what is known of its value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sibling<'a> {
+    pub(super) key: &'a str,
+    pub(super) value: SiblingValue<'a>,
+}
+
+/// The value of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SiblingValue<'a> {
+    /// Empty if it is null.
+    Text(&'a str),
+    /// Something else fills it in.
+    Template,
+    /// A list or a mapping.
+    Collection,
+}
+
+/// The indices of the keys that belong to an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Chosen {
+    pub(super) registry: Option<usize>,
+    pub(super) tag: Option<usize>,
+    pub(super) digest: Option<usize>,
+}
+
+/// Why the keys that belong to an image cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Each of these may hold the tag.
+    Tags(Vec<usize>),
+    /// Each of these may hold the digest.
+    Digests(Vec<usize>),
+    /// It holds a digest, and its name does not say that it is the image's.
+    OtherDigest(usize),
+}
+
+/// The keys that belong to the image at the index `image`, and what is in doubt. `is_own_tag` knows the tags of that image
+/// by their form.
+pub(super) fn choose(
+    siblings: &[Sibling<'_>],
+    image: usize,
+    is_own_tag: &dyn Fn(&str) -> bool,
+) -> (Chosen, Option<Doubt>) {
+    let names: Vec<KeyName> = siblings.iter().map(|of| KeyName::of(of.key)).collect();
+    let stem = names[image].stem.as_str();
+    // `sideTag` beside `sideImage` is not the tag of `jobImage`.
+    let is_of_other_image = |other: &KeyName| {
+        let mut others = names.iter().enumerate();
+        other.stem != stem
+            && others.any(|(index, name)| {
+                index != image && name.role == Role::Image && name.stem == other.stem
+            })
+    };
+    let (mut registries, mut tags, mut digests, mut strange) = (vec![], vec![], vec![], vec![]);
+    for (index, (sibling, name)) in siblings.iter().zip(&names).enumerate() {
+        let text = match sibling.value {
+            SiblingValue::Text(text) => text,
+            SiblingValue::Template => "",
+            SiblingValue::Collection => continue,
+        };
+        if index == image || name.is_of_other || is_of_other_image(name) {
+            continue;
+        }
+        let is_named = name.stem == stem || name.stem.is_empty();
+        let is_digest = is_digest(text);
+        match name.role {
+            Role::Registry if is_named => registries.push(index),
+            Role::Tag | Role::Version if is_named && !is_digest => tags.push(index),
+            // `sha` is the digest in some charts and the commit, as the tag, in others.
+            Role::Digest if is_named && (text.is_empty() || is_digest) => digests.push(index),
+            Role::Digest if is_named => tags.push(index),
+            Role::Tag | Role::Version if is_named => digests.push(index),
+            _ if is_own_tag(text) => tags.push(index),
+            _ if text.parse::<Digest>().is_ok() => strange.push(index),
+            _ => {}
+        }
+    }
+    prefer_exact(&mut registries, &names, stem);
+    if digests.len() > 1 {
+        let is_filled = |index: &usize| siblings[*index].value != SiblingValue::Text("");
+        digests.retain(is_filled);
+    }
+    let only = |indices: &[usize]| match indices {
+        [only] => Some(*only),
+        _ => None,
+    };
+    let chosen = Chosen {
+        registry: registries.first().copied(),
+        tag: only(&tags),
+        digest: only(&digests),
+    };
+    let doubt = if tags.len() > 1 {
+        Some(Doubt::Tags(tags))
+    } else if digests.len() > 1 {
+        Some(Doubt::Digests(digests))
+    } else {
+        strange.first().map(|other| Doubt::OtherDigest(*other))
+    };
+    (chosen, doubt)
+}
+
+/// Leaves only the keys with the image's own stem, if there are any.
+fn prefer_exact(indices: &mut Vec<usize>, names: &[KeyName], stem: &str) {
+    if indices.iter().any(|index| names[*index].stem == stem) {
+        indices.retain(|index| names[*index].stem == stem);
+    }
+}
+
+/// Whether a value is a digest, with its algorithm or without.
+pub(super) fn is_digest(text: &str) -> bool {
+    text.parse::<Digest>().is_ok() || is_bare_digest(text)
+}
+
+/// Whether a value is a digest without its algorithm, as some charts want it.
+pub(super) fn is_bare_digest(text: &str) -> bool {
+    text.len() == 64 && format!("sha256:{text}").parse::<Digest>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA: &str = "sha256:5555555555555555555555555555555555555555555555555555555555555555";
+
+    /// The tag and the digest of the first key.
+    fn chosen<'a>(keys: &[(&'a str, &'a str)]) -> Result<(&'a str, &'a str), Vec<&'a str>> {
+        let siblings: Vec<Sibling<'_>> = keys
+            .iter()
+            .map(|(key, value)| Sibling {
+                key,
+                value: SiblingValue::Text(value),
+            })
+            .collect();
+        let is_own_tag = |text: &str| text == "0123456789abcdef";
+        let key = |index: Option<usize>| index.map_or("", |index| keys[index].0);
+        match choose(&siblings, 0, &is_own_tag) {
+            (chosen, None) => Ok((key(chosen.tag), key(chosen.digest))),
+            (_, Some(Doubt::Tags(indices) | Doubt::Digests(indices))) => {
+                Err(indices.into_iter().map(|index| keys[index].0).collect())
+            }
+            (_, Some(Doubt::OtherDigest(index))) => Err(vec![keys[index].0]),
+        }
+    }
+
+    #[test]
+    fn a_tag_belongs_to_an_image_by_its_name_or_its_value() {
+        let tag = "0123456789abcdef";
+        for (keys, expected) in [
+            (vec![("image", ""), ("imageTag", "1")], Ok(("imageTag", ""))),
+            (vec![("image", ""), ("version", "1")], Ok(("version", ""))),
+            (vec![("jobImage", ""), ("tag", "1")], Ok(("tag", ""))),
+            (vec![("jobImage", ""), ("jobTag", "1")], Ok(("jobTag", ""))),
+            (vec![("image", ""), ("build", tag)], Ok(("build", ""))),
+            (vec![("image", ""), ("build", "17")], Ok(("", ""))),
+            (vec![("image", ""), ("sparkVersion", tag)], Ok(("", ""))),
+            (vec![("image", ""), ("sha", "4c1d9e0")], Ok(("sha", ""))),
+            (
+                vec![("image", ""), ("tag", "1"), ("imageTag", "")],
+                Err(vec!["tag", "imageTag"]),
+            ),
+            (
+                vec![("image", ""), ("tag", "1"), ("version", "1")],
+                Err(vec!["tag", "version"]),
+            ),
+            (
+                vec![("image", ""), ("tag", "1"), ("build", tag)],
+                Err(vec!["tag", "build"]),
+            ),
+        ] {
+            assert_eq!(chosen(&keys), expected, "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_another_image_is_left_to_it() {
+        let others = [
+            ("sideImage", "x"),
+            ("sideTag", "0123456789abcdef"),
+            ("sideDigest", SHA),
+        ];
+        let job = [("jobImage", "")];
+        let keys = [job.as_slice(), &others].concat();
+        assert_eq!(chosen(&keys), Ok(("", "")));
+        let keys = [job.as_slice(), &others, &[("jobTag", "1")]].concat();
+        assert_eq!(chosen(&keys), Ok(("jobTag", "")));
+    }
+
+    #[test]
+    fn a_digest_is_found_under_whatever_key() {
+        let image = [("image", ""), ("tag", "1")];
+        for (digests, expected) in [
+            (vec![("sha", &SHA[7..])], Ok(("tag", "sha"))),
+            (vec![("sha", "")], Ok(("tag", "sha"))),
+            (vec![("checksum", SHA)], Err(vec!["checksum"])),
+            (vec![("digest", ""), ("sha", SHA)], Ok(("tag", "sha"))),
+            (
+                vec![("digest", SHA), ("sha", SHA)],
+                Err(vec!["digest", "sha"]),
+            ),
+        ] {
+            let keys = [image.as_slice(), &digests].concat();
+            assert_eq!(chosen(&keys), expected, "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn collections_are_no_parts() {
+        let siblings = ["image", "tag"].map(|key| Sibling {
+            key,
+            value: SiblingValue::Collection,
+        });
+        assert_eq!(choose(&siblings, 0, &|_| true), (Chosen::default(), None));
+    }
+}
