@@ -106,7 +106,7 @@ pub(super) struct Document<'t> {
     aliases: HashMap<usize, Vec<Spot>>,
     /// Mappings, wherever they stand, that may name an image by several keys.
     pub(super) groups: Vec<Group<'t>>,
-    /// The entries of the mappings with an anchor, which others can merge.
+    /// The entries of the mappings that others can merge.
     anchored_entries: HashMap<NodeId, Vec<GroupEntry<'t>>>,
     /// Block scalars, wherever they stand, whose text may be YAML with images; each with its path.
     pub(super) texts: Vec<(String, NodeId)>,
@@ -418,15 +418,15 @@ impl<'t> TreeBuilder<'t> {
         if is_mapping {
             self.add_pair(&open);
         }
-        let has_anchor = anchor.is_some_and(|anchor| anchor != 0);
+        let can_be_merged = anchor.is_some_and(|anchor| anchor != 0) || self.is_at_merge();
         let is_group = open.may_be_ours || is_mapping && !self.is_known && may_name(&open.entries);
-        if is_group || has_anchor && is_mapping {
+        if is_group || can_be_merged && is_mapping {
             let entries = std::mem::take(&mut open.entries);
             let entries: Vec<GroupEntry<'t>> = entries
                 .into_iter()
                 .map(|entry| self.group_entry(entry))
                 .collect();
-            if let Some(node) = open.node.filter(|_| has_anchor && is_mapping) {
+            if let Some(node) = open.node.filter(|_| can_be_merged && is_mapping) {
                 self.document.anchored_entries.insert(node, entries.clone());
             }
             if is_group {
@@ -453,6 +453,17 @@ impl<'t> TreeBuilder<'t> {
             self.unknown_key();
         } else {
             self.move_on();
+        }
+    }
+
+    /// Whether the node that is read now is merged by `<<`: its value, or an item of it.
+    fn is_at_merge(&self) -> bool {
+        let is_merge =
+            |open: &OpenCollection<'_>| matches!(&open.at, Position::Value(key) if key.is_merge);
+        match self.open.as_slice() {
+            [.., around, list] if matches!(list.at, Position::Item(_)) => is_merge(around),
+            [.., mapping] => is_merge(mapping),
+            [] => false,
         }
     }
 
