@@ -139,7 +139,10 @@ impl<'d, 't> Walk<'d, 't> {
         let chosen = choose(image.siblings, image.index, &|tag| {
             matcher.is_own_tag(&repository, tag)
         });
-        if matches!(mention, Mention::Whole(_)) {
+        // A tag within a repository is one too many.
+        let key = image.siblings[image.index].key.to_ascii_lowercase();
+        let is_repository = key.ends_with("repository") || key.ends_with("repo");
+        if matches!(mention, Mention::Whole(_)) && !is_repository {
             self.whole(image, chosen);
         } else {
             self.bare(image, chosen, matches!(mention, Mention::Path(_)));
