@@ -511,6 +511,9 @@ codes! {
     W112 0
         "A tag in a shared repository only begins like one of an image."
         "put `# sparkpack: IMAGE` behind it, or `# sparkpack: ignore`"
+    W120 0
+        "A reference of the project stands where sparkpack does not rewrite."
+        "put `# sparkpack: IMAGE` behind it, or `# sparkpack: ignore`"
 }
 
 impl fmt::Display for Code {

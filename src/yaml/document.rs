@@ -12,6 +12,7 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 use super::{
     chunks::Chunk,
     keys::{MERGE, PART_KEYS},
+    no_comment::Block,
     not_yaml::not_yaml,
     path::{item_path, key_path},
     rules::PlaceRules,
@@ -104,6 +105,12 @@ pub(super) struct Document<'t> {
     anchors: HashMap<usize, Anchored>,
     /// The first aliases of each anchor that has any.
     aliases: HashMap<usize, Vec<Spot>>,
+    /// Block scalars of several lines, each with its key.
+    pub(super) blocks: Vec<Block>,
+    /// Values that may be tags by their keys, wherever they stand.
+    pub(super) tags: Vec<GroupEntry<'t>>,
+    /// The paths of `tags`.
+    pub(super) tag_paths: Vec<String>,
     /// Mappings, wherever they stand, that may name an image by several keys.
     pub(super) groups: Vec<Group<'t>>,
     /// The entries of the mappings that others can merge.
@@ -244,6 +251,9 @@ impl<'t> Document<'t> {
         self.root = None;
         self.anchors.clear();
         self.aliases.clear();
+        self.blocks.clear();
+        self.tags.clear();
+        self.tag_paths.clear();
         self.groups.clear();
         self.anchored_entries.clear();
         self.texts.clear();
@@ -321,6 +331,9 @@ impl<'t> TreeBuilder<'t> {
             Some(Position::Item(_))
         );
         let is_text = may_hold_objects(&value, style);
+        if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            self.add_block(spot);
+        }
         let is_in_tree = !is_item && self.may_lead_to_image();
         let is_kept = is_in_tree || anchor != 0 || is_text;
         let may_be_ours = self.rules.matcher.may_name(&value);
@@ -469,6 +482,9 @@ impl<'t> TreeBuilder<'t> {
 
     /// Adds the value that is read now to the entries of the mapping that is open.
     fn add_entry(&mut self, value: OpenValue<'t>, may_be_ours: bool) {
+        if self.may_be_tag() {
+            self.add_tag(&value);
+        }
         let Some(open) = self.open.last_mut() else {
             return;
         };
@@ -486,6 +502,72 @@ impl<'t> TreeBuilder<'t> {
             });
             open.may_be_ours |= may_be_ours;
         }
+    }
+
+    fn add_block(&mut self, spot: Spot) {
+        let key = match self.open.last().map(|open| &open.at) {
+            Some(Position::Value(key)) => key.text.to_string(),
+            _ => String::new(),
+        };
+        self.document.blocks.push(Block {
+            span: spot.range(),
+            key,
+        });
+    }
+
+    /// Whether the value that is read now may be a tag by its key, or by that of the mapping it lies in.
+    fn may_be_tag(&self) -> bool {
+        let is_like = |open: &OpenCollection<'_>, endings: &[&str]| match &open.at {
+            Position::Value(key) => {
+                let key = key.text.as_bytes();
+                endings.iter().any(|ending| {
+                    let start = key.len().checked_sub(ending.len());
+                    start.is_some_and(|start| key[start..].eq_ignore_ascii_case(ending.as_bytes()))
+                }) && key != b"apiVersion"
+            }
+            _ => false,
+        };
+        match self.open.as_slice() {
+            [.., around, own] => {
+                is_like(own, &["tag", "version"]) || is_like(around, &["tags", "versions"])
+            }
+            [own] => is_like(own, &["tag", "version"]),
+            [] => false,
+        }
+    }
+
+    fn add_tag(&mut self, value: &OpenValue<'t>) {
+        let Some(Position::Value(key)) = self.open.last().map(|open| &open.at) else {
+            return;
+        };
+        let Some(key_spot) = key.spot else {
+            return;
+        };
+        let key = key.text.clone();
+        let value = match value {
+            OpenValue::Kept(id) => *id,
+            OpenValue::Scalar(spot, value, style, tag) => {
+                let (value, tag) = (value.clone(), tag.clone());
+                self.keep(
+                    *spot,
+                    0,
+                    NodeBody::Scalar {
+                        value,
+                        style: *style,
+                        tag,
+                    },
+                )
+            }
+            OpenValue::Alias(..) | OpenValue::Collection(_) => return,
+        };
+        let path = self.path();
+        self.document.tag_paths.push(path);
+        self.document.tags.push(GroupEntry {
+            key,
+            key_spot,
+            value,
+            path: EntryPath::Key,
+        });
     }
 
     /// Adds a mapping that was read to the list that it is an item of, if it is a pair of a name and a value.

@@ -5,13 +5,18 @@ use std::borrow::Cow;
 use super::{
     document::{Group, GroupForm, NodeBody, NodeId},
     image_place::{ReferenceParts, Scalar, Unclear, UnclearPart},
+    key_name::KeyName,
     keys::VALUES,
+    located::ApartImage,
     places::ObjectKind,
     siblings::{Chosen, Doubt, Sibling, SiblingValue, choose},
     view::{FollowedEntry, Trail},
     walk::Walk,
 };
-use crate::{image::Repository, project::Mention};
+use crate::{
+    image::Repository,
+    project::{Mention, place::Place},
+};
 
 /// The kind of a place that is found by its keys alone.
 const VALUES_KIND: &str = "values";
@@ -190,14 +195,23 @@ impl<'d, 't> Walk<'d, 't> {
         let is_alone = tag.is_none() && digest.is_none() && unclear.is_none();
         let is_image = image.is_place_of_whole();
         let is_repository = key == "repository" && !image.is_known;
-        if is_alone && is_image && !needs_registry {
+        // What others merge may get the rest of its reference there.
+        let is_merged = !self.view.document.aliases(image.group.anchor).is_empty();
+        if is_alone && is_image && !is_merged && !needs_registry {
             self.add_of_group(image, ReferenceParts::Reference(repository), None);
             self.remember_others(image);
             return;
         }
-        // What others merge may get the rest of its reference there.
-        let is_merged = !self.view.document.aliases(image.group.anchor).is_empty();
-        if is_alone && (is_merged || !is_repository && !is_image) {
+        let far_tags = if is_alone && !is_image {
+            self.far_tags(&repository)
+        } else {
+            Vec::new()
+        };
+        if is_alone && !is_image && (is_merged || !is_repository || !far_tags.is_empty()) {
+            self.found.located.apart.push(ApartImage {
+                span: repository.span,
+                tags: far_tags,
+            });
             return;
         }
         let registry = registry.filter(|_| needs_registry);
@@ -211,6 +225,24 @@ impl<'d, 't> Walk<'d, 't> {
         if tag.is_none() {
             self.remember_others(image);
         }
+    }
+
+    /// The values elsewhere in the document that may be the tag of an image, since their keys say the same on their way
+    /// from the root: `images.job` and `tags.job`, `image.name` and `version`.
+    fn far_tags(&self, repository: &Scalar) -> Vec<(Place, String)> {
+        let stem = KeyName::of(&repository.path).stem;
+        let tags = self.view.document.tags.iter();
+        let tags = tags.zip(&self.view.document.tag_paths);
+        let tags = tags.filter(|(_, path)| {
+            let name = KeyName::of(path);
+            name.stem == stem && !name.is_of_other
+        });
+        tags.filter_map(|(entry, _)| {
+            let text = self.view.text_of(entry.value)?;
+            let spot = self.view.document.node(entry.value).spot;
+            Some((self.view.place(spot), text.into_owned()))
+        })
+        .collect()
     }
 
     /// Keeps what stands beside an image without a tag, since a mark may say that it is the tag.

@@ -28,10 +28,18 @@ pub(super) struct KeyName {
 }
 
 const REGISTRY: &[&str] = &["registry", "host", "hub"];
-const TAG: &[&str] = &["tag"];
-const VERSION: &[&str] = &["version"];
+const TAG: &[&str] = &["tag", "tags"];
+const VERSION: &[&str] = &["version", "versions"];
 const DIGEST: &[&str] = &["digest", "sha", "sha256"];
-const IMAGE: &[&str] = &["image", "repository", "repo", "img"];
+const IMAGE: &[&str] = &[
+    "image",
+    "images",
+    "repository",
+    "repositories",
+    "repo",
+    "repos",
+    "img",
+];
 /// Words that tell nothing of what an image is for.
 const FILLERS: &[&str] = &[
     "name",

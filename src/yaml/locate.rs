@@ -9,8 +9,9 @@ use super::{
     document::{NodeBody, for_each_document},
     image_place::{ImagePlace, Scalar},
     literal::Literal,
-    located::{Findings, Located, Object},
+    located::{ApartImage, Findings, Located, Object},
     marked, marks,
+    no_comment::Block,
     rules::PlaceRules,
     view::View,
     walk::Walk,
@@ -137,6 +138,8 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
         mut places,
         objects,
         shared,
+        apart,
+        blocks,
         ..
     } = inner.located;
     if literal.is_quoted {
@@ -152,6 +155,18 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
         shared.move_by(&place);
         (span(range), shared)
     });
+    let apart = apart.into_iter().map(|image| ApartImage {
+        span: span(image.span),
+        tags: image
+            .tags
+            .into_iter()
+            .map(|(at, tag)| (place(at), tag))
+            .collect(),
+    });
+    let blocks = blocks.into_iter().map(|block| Block {
+        span: span(block.span),
+        ..block
+    });
     let defects = inner.defects.into_iter().map(|defect| Defect {
         place: place(defect.place),
         ..defect
@@ -163,6 +178,8 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
                 .collect(),
             objects: objects.collect(),
             shared: shared.collect(),
+            apart: apart.collect(),
+            blocks: blocks.collect(),
             ..Located::default()
         },
         defects: defects.collect(),

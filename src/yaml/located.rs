@@ -1,8 +1,12 @@
 //! The result of a search in a text.
 
-use std::{collections::HashSet, ops::Range};
+use std::{collections::HashSet, ops::Range, path::Path};
 
-use super::{image_place::ImagePlace, shared::SharedAnchor};
+use super::{
+    image_place::ImagePlace,
+    no_comment::{Block, NoComment, no_comment},
+    shared::SharedAnchor,
+};
 use crate::project::place::{Defect, Place};
 
 /// The relevant content of a text.
@@ -16,10 +20,23 @@ pub struct Located {
     pub is_template: bool,
     /// Where a template with the name of a YAML file stops being YAML.
     pub not_yaml: Option<Place>,
+    /// Images of the project whose tag stands elsewhere in the document, where sparkpack does not rewrite.
+    pub apart: Vec<ApartImage>,
+    /// The block scalars, in the order of the text.
+    pub(super) blocks: Vec<Block>,
     /// The bytes of the lines that a mark says to ignore, in the order of the text.
     pub(super) ignored: Vec<Range<usize>>,
     /// The bytes of the values whose anchor has aliases.
     pub(super) shared: Vec<(Range<usize>, SharedAnchor)>,
+}
+
+/// An image of the project, without a tag, at no place of a reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApartImage {
+    /// The bytes of its value.
+    pub span: Range<usize>,
+    /// The values that may be its tag, by the names of their keys.
+    pub tags: Vec<(Place, String)>,
 }
 
 /// An object of a kind that is looked at.
@@ -48,6 +65,12 @@ impl Located {
         line.is_some_and(|line| line.contains(&offset))
     }
 
+    /// Why no mark can stand on the line of the byte `offset` of the text.
+    #[must_use]
+    pub fn no_comment(&self, file: &Path, text: &str, offset: usize) -> Option<NoComment> {
+        no_comment(file, text, &self.blocks, offset)
+    }
+
     /// The bytes of the scalars of all places that `is_meant` selects, in the order of the text.
     #[must_use]
     pub fn spans(&self, is_meant: &dyn Fn(&ImagePlace) -> bool) -> Vec<Range<usize>> {
@@ -68,6 +91,8 @@ impl Located {
         self.places.extend(places);
         self.objects.extend(behind.objects);
         self.shared.extend(behind.shared);
+        self.apart.extend(behind.apart);
+        self.blocks.extend(behind.blocks);
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     image_place::{ImagePlace, LeftAlone, ReferenceParts, Scalar, UnclearPart},
     located::{Findings, Located},
     marks::{self, Mark, MarkKind, ReferencePart},
+    no_comment::no_comment,
     rules::PlaceRules,
     scalar,
     shared::AnchorRanges,
@@ -47,7 +48,11 @@ pub(super) fn add(
             .as_ref()
             .is_none_or(|comments| comments.contains(&at))
     };
-    let (marks, wrong) = marks::marks(file, text, &rules.images, &is_comment);
+    let mut blocks = std::mem::take(&mut located.blocks);
+    blocks.sort_by_key(|block| block.span.start);
+    let has_none = |at: usize| no_comment(file, text, &blocks, at);
+    let (marks, wrong) = marks::marks(file, text, &rules.images, &is_comment, &has_none);
+    located.blocks = blocks;
     defects.extend(wrong);
     let known = located.places.len();
     let spans = Spans::of(&located.places);

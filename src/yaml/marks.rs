@@ -4,7 +4,7 @@ use std::{ops::Range, path::Path};
 
 use granit_parser::ScalarStyle;
 
-use super::{comment::comment_start, scalar};
+use super::{comment::comment_start, no_comment::NoComment, scalar};
 use crate::{
     code::Code,
     project::place::{Defect, Place, nearest},
@@ -57,6 +57,7 @@ pub(super) fn marks(
     text: &str,
     images: &[&str],
     is_comment: &dyn Fn(usize) -> bool,
+    no_comment: &dyn Fn(usize) -> Option<NoComment>,
 ) -> (Vec<Mark>, Vec<Defect>) {
     let (mut marks, mut defects) = (Vec::new(), Vec::new());
     let (mut offset, mut number) = (0, 0);
@@ -69,7 +70,7 @@ pub(super) fn marks(
             text: line,
             offset,
         };
-        match line.mark(images, is_comment) {
+        match line.mark(images, is_comment, no_comment) {
             Ok(mark) => marks.extend(mark),
             Err(defect) => defects.push(defect),
         }
@@ -92,6 +93,7 @@ impl TextLine<'_> {
         &self,
         images: &[&str],
         is_comment: &dyn Fn(usize) -> bool,
+        no_comment: &dyn Fn(usize) -> Option<NoComment>,
     ) -> Result<Option<Mark>, Defect> {
         let Some((comment, words)) = comment(self.text) else {
             return Ok(None);
@@ -104,6 +106,10 @@ impl TextLine<'_> {
             Err(defect) => return Err(defect(self.place(comment))),
             Ok(kind) => kind,
         };
+        if let Some(no_comment) = no_comment(self.offset + comment) {
+            let (message, hint) = no_comment.of_mark();
+            return Err(Defect::new(Code::E202, self.place(comment), message).hint(hint));
+        }
         if bare.is_empty() {
             return Err(self.misplaced(comment, "this mark stands on a line without a value"));
         }

@@ -34,6 +34,7 @@ mod locate;
 mod located;
 mod marked;
 mod marks;
+mod no_comment;
 mod not_yaml;
 #[cfg(test)]
 pub(crate) mod parses;
@@ -56,6 +57,7 @@ pub use comment::comment_start;
 pub use image_place::{Expected, ExpectedDigest, ImagePlace, LeftAlone, ReferenceParts, Scalar};
 pub use locate::locate;
 pub use located::{Located, Object};
+pub use no_comment::NoComment;
 pub use places::paths;
 pub use rewrite::{ImageChange, Rewritten, rewrite};
 pub use rules::PlaceRules;

@@ -64,6 +64,8 @@ impl<'d, 't> Walk<'d, 't> {
     /// Adds what was found in block scalars, and sets the anchor around each scalar that was not reached by a path from
     /// the root: a change of such a scalar would change the aliases, too.
     fn finish(&mut self, mut nested: Findings) {
+        let blocks = self.view.document.blocks.iter().cloned();
+        self.found.located.blocks.extend(blocks);
         let mut inner = std::mem::take(&mut nested.located.shared);
         self.found.append(nested);
         let anchors = self.view.document.shared();

@@ -272,7 +272,6 @@ fn values_are_found_however_they_are_put_together() {
         "a: &x {repository: JOB, tag: TAG}\nb: &y {tag: none}\nc: {<<: [*y, *x], tag: «old|TAG»}\n",
         "a: &x {registry: other.example, repository: team/job, tag: x}\nb: {<<: *x, registry: registry.example:5000, tag: «old|TAG»}\n",
         "a: {<<: {repository: JOB, tag: TAG}, tag: «old|TAG»}\n",
-        "a: {'<<': {x: JOB}, tag: old}\n",
         // A tag that a template fills in.
         "a: {repository: JOB, tag: {{ .Values.tag }} }\n",
         "a:\n  repository: JOB\n  tag: {{ .Values.tag }}\n",
@@ -324,6 +323,21 @@ fn a_text_is_read_whatever_lines_stand_around_it() {
         attacked.assert_pins("a.yaml", &text.replace('\n', "\r"));
         attacked.assert_pins("a.yaml", text.trim_end());
     }
+}
+
+/// Quotes make the merge key an ordinary one, so that the tag is not that of the image.
+#[test]
+fn what_nothing_merges_is_told() {
+    let attacked = Attacked::new();
+    let text = attacked.filled("a: {'<<': {x: JOB}, other: old}\n");
+    attacked.project.write("kubernetes/a.yaml", &text);
+    let pin = attacked.project.succeed(&["pin"]);
+    assert!(
+        pin.stderr.contains("W120") && pin.stderr.contains("a.yaml:1:15"),
+        "{}",
+        pin.stderr
+    );
+    assert_eq!(attacked.project.read("kubernetes/a.yaml"), text);
 }
 
 #[test]

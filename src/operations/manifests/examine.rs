@@ -265,10 +265,12 @@ impl<'s> Manifests<'s> {
             .filter_map(|place| image_of(self.session, place))
             .chain(whole.map(|mention| mention.image.clone()))
             .collect();
-        let (stale, in_prose): (Vec<_>, Vec<_>) =
-            mentions.into_iter().partition(|mention| mention.is_whole);
+        let (stale, in_prose): (Vec<_>, Vec<_>) = mentions
+            .into_iter()
+            .partition(|mention| mention.is_whole && mention.warning.is_none());
         let mut warnings = warnings::of(project, expected, located, &rewritten);
-        warnings.extend(in_prose.into_iter().filter_map(|mention| mention.stale));
+        let in_prose = in_prose.into_iter();
+        warnings.extend(in_prose.filter_map(|mention| mention.stale.or(mention.warning)));
         Ok(Examined {
             file: file.name.to_owned(),
             text: rewritten

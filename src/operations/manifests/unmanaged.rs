@@ -7,7 +7,7 @@ use crate::{
     code::Code,
     image::Reference,
     project::{
-        Project,
+        Mention, Project,
         place::{Defect, Places},
     },
     yaml::{ImagePlace, Located, comment_start},
@@ -20,6 +20,8 @@ pub(crate) struct UnmanagedReference {
     pub(crate) is_whole: bool,
     /// The warning, if the reference is out of date and its image is part of this run.
     pub(crate) stale: Option<Defect>,
+    /// What to say of it otherwise: it will be out of date after the next change.
+    pub(crate) warning: Option<Defect>,
 }
 
 /// The references to the project's images in a text, except in comments, at the places that `is_rewritten` selects, and
@@ -31,40 +33,172 @@ pub(crate) fn unmanaged_references(
     located: &Located,
     is_rewritten: &dyn Fn(&ImagePlace) -> bool,
 ) -> Vec<UnmanagedReference> {
-    let rewritten = located.spans(is_rewritten);
-    let others = located.spans(&|place| !is_rewritten(place));
-    let mut places = Places::of(text);
-    let mentions = words(text).filter_map(|range| {
-        let word = &text[range.clone()];
-        let written: Reference = word.parse().ok()?;
-        let image = project.image_matcher.named(&written)?;
-        let is_silenced = is_within(&rewritten, &range)
-            || is_comment(text, range.start)
-            || located.is_ignored(range.start);
+    let mut search = Search {
+        project,
+        expected,
+        file,
+        text,
+        located,
+        places: Places::of(text),
+        rewritten: located.spans(is_rewritten),
+        others: located.spans(&|place| !is_rewritten(place)),
+    };
+    words(text)
+        .filter_map(|range| search.reference(range))
+        .collect()
+}
+
+/// The search in one text.
+struct Search<'a> {
+    project: &'a Project,
+    expected: &'a ExpectedReferences,
+    file: &'a Path,
+    text: &'a str,
+    located: &'a Located,
+    places: Places<'a>,
+    /// The bytes of the places that are rewritten.
+    rewritten: Vec<Range<usize>>,
+    /// The bytes of all other places.
+    others: Vec<Range<usize>>,
+}
+
+impl Search<'_> {
+    /// The word as a reference to an image of the project that nothing rewrites or silences.
+    fn reference(&mut self, word: Range<usize>) -> Option<UnmanagedReference> {
+        let reference = without_scheme(self.text, &word);
+        let written = match self
+            .project
+            .image_matcher
+            .mention(&self.text[reference.clone()])?
+        {
+            Mention::Whole(written) => written,
+            Mention::Bare(repository) => Reference {
+                repository,
+                tag: None,
+                digest: None,
+            },
+            Mention::Path(_) => return None,
+        };
+        let image = self.project.image_matcher.named(&written)?.to_owned();
+        let is_silenced = is_within(&self.rewritten, &word)
+            || is_comment(self.text, word.start)
+            || self.located.is_ignored(word.start);
         if is_silenced {
             return None;
         }
-        let is_old = written.tag.is_some() && !expected.is_current(image, &written);
-        let stale = (is_old && expected.is_meant(image)).then(|| {
-            let place = places.at(file, range.start);
-            let message =
-                format!("`{word}` is not current, and stands where sparkpack does not rewrite");
-            let hint = if is_within(&others, &range) {
-                "let the value be this reference and nothing else, on one line".to_owned()
-            } else {
-                format!(
-                    "put `# sparkpack: {image}` behind it, or `# sparkpack: ignore`; a kind's place is told by `[[places]]`"
-                )
-            };
-            Defect::new(Code::W105, place, message).hint(hint)
-        });
-        Some(UnmanagedReference {
-            image: image.to_owned(),
-            is_whole: is_whole(text, &range) || is_within(&others, &range),
-            stale,
+        let is_whole = is_whole(self.text, &word) || is_within(&self.others, &word);
+        let is_meant = self.expected.is_meant(&image);
+        let found = UnmanagedReference {
+            is_whole,
+            stale: None,
+            warning: None,
+            image,
+        };
+        if !is_meant {
+            return Some(found);
+        }
+        Some(match written.tag {
+            Some(_) => self.tagged(found, &written, reference),
+            None if is_whole => self.bare(found, &written, reference),
+            None => found,
         })
-    });
-    mentions.collect()
+    }
+
+    fn tagged(
+        &mut self,
+        found: UnmanagedReference,
+        written: &Reference,
+        word: Range<usize>,
+    ) -> UnmanagedReference {
+        let text = &self.text[word.clone()];
+        let hint = self.hint(&found.image, &word);
+        let place = self.places.at(self.file, word.start);
+        if !self.expected.is_current(&found.image, written) {
+            let message =
+                format!("`{text}` is not current, and stands where sparkpack does not rewrite");
+            let defect = Defect::new(Code::W105, place, message).hint(hint);
+            return UnmanagedReference {
+                stale: Some(defect),
+                ..found
+            };
+        }
+        let message = format!(
+            "`{text}` is current, and stands where sparkpack does not rewrite: the next change leaves it behind"
+        );
+        let warning = found
+            .is_whole
+            .then(|| Defect::new(Code::W120, place, message).hint(hint));
+        UnmanagedReference { warning, ..found }
+    }
+
+    /// A repository alone: its tag may stand elsewhere in the document.
+    fn bare(
+        &mut self,
+        found: UnmanagedReference,
+        written: &Reference,
+        word: Range<usize>,
+    ) -> UnmanagedReference {
+        let text = &self.text[word.clone()];
+        let apart = self.located.apart.iter();
+        let mut tags = apart
+            .filter(|image| image.span.start <= word.start && word.end <= image.span.end)
+            .flat_map(|image| &image.tags);
+        let is_current = |tag: &str| {
+            let reference = written.repository.with_tag(tag);
+            self.expected.is_current(&found.image, &reference)
+        };
+        let old = tags.clone().find(|(_, tag)| !is_current(tag));
+        let image = &found.image;
+        if let Some((place, tag)) = old {
+            let message = format!(
+                "`{tag}` seems to be the tag of `{text}`, is not current, and stands where sparkpack does not rewrite"
+            );
+            let hint = format!(
+                "put `# sparkpack: {image} tag` behind it, or `# sparkpack: ignore` behind `{text}`"
+            );
+            let defect = Defect::new(Code::W105, place.clone(), message).hint(hint);
+            return UnmanagedReference {
+                stale: Some(defect),
+                ..found
+            };
+        }
+        let place = self.places.at(self.file, word.start);
+        let message = match tags.next() {
+            Some((at, tag)) => format!(
+                "`{text}` seems to have its tag at {at}: `{tag}` is current, and stands where sparkpack does not rewrite"
+            ),
+            None => format!("`{text}` has no tag, and stands where sparkpack does not rewrite"),
+        };
+        let hint = match self.located.no_comment(self.file, self.text, word.start) {
+            Some(no_comment) => no_comment.instead(image, text),
+            None => format!(
+                "put `# sparkpack: {image}` behind it if it is a whole reference, `# sparkpack: {image} tag` behind its tag, or `# sparkpack: ignore` behind it"
+            ),
+        };
+        let warning = Some(Defect::new(Code::W120, place, message).hint(hint));
+        UnmanagedReference { warning, ..found }
+    }
+
+    fn hint(&self, image: &str, word: &Range<usize>) -> String {
+        if is_within(&self.others, word) {
+            return "let the value be this reference and nothing else, on one line".to_owned();
+        }
+        match self.located.no_comment(self.file, self.text, word.start) {
+            Some(no_comment) => no_comment.instead(image, &self.text[word.clone()]),
+            None => format!(
+                "put `# sparkpack: {image}` behind it, or `# sparkpack: ignore`; a kind's place is told by `[[places]]`"
+            ),
+        }
+    }
+}
+
+/// The bytes of a word without a scheme before the reference, as in `docker://reg.example/job:1`, and without the end of
+/// a sentence behind it.
+fn without_scheme(text: &str, word: &Range<usize>) -> Range<usize> {
+    let inside = &text[word.clone()];
+    let start = inside.find("://").map_or(0, |at| at + "://".len());
+    let end = inside.trim_end_matches(['.', ':', '/']).len();
+    word.start + start..word.start + end.max(start)
 }
 
 /// Whether a word overlaps one of the spans, which are in the order of the text.
@@ -77,7 +211,7 @@ fn line_start(text: &str, offset: usize) -> usize {
     text[..offset].rfind(['\n', '\r']).map_or(0, |at| at + 1)
 }
 
-/// The words of a text that may be references: those with a slash and a colon.
+/// The words of a text that may be references: those with a slash.
 fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
     let bytes = text.as_bytes();
@@ -89,7 +223,7 @@ fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
             let end = length.map_or(bytes.len(), |length| begun + length);
             at = end + 1;
             let word = &bytes[begun..end];
-            if word.contains(&b'/') && word.contains(&b':') {
+            if word.contains(&b'/') {
                 return Some(begun..end);
             }
         }
@@ -109,7 +243,8 @@ fn is_whole(text: &str, word: &Range<usize>) -> bool {
     let behind = &text[word.end..];
     let line_end = behind.find(['\n', '\r']).unwrap_or(behind.len());
     let behind = behind[..line_end].trim_start_matches(is_quote);
-    let ends = behind.trim().is_empty()
+    // A command may go on in the next line.
+    let ends = matches!(behind.trim(), "" | "\\")
         || behind.trim_start().starts_with([',', ']', '}'])
         || behind.trim_start().starts_with('#') && behind.starts_with([' ', '\t']);
     ends && (before.is_empty() || before.ends_with([':', '-', '[', '{', ',', '=']))
