@@ -514,6 +514,12 @@ codes! {
     W120 0
         "A reference of the project stands where sparkpack does not rewrite."
         "put `# sparkpack: IMAGE` behind it, or `# sparkpack: ignore`"
+    W121 0
+        "The project has images and no `[manifests]`."
+        "write `[manifests]` with the files that name the images"
+    W122 0
+        "A prefix in `formerly` can never match, or a source is never used."
+        "remove it, or correct its name"
 }
 
 impl fmt::Display for Code {

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     operations::{
         manifests::{Drift, Scope},
-        publish::{self, CheckRequest},
+        publish::{self, CheckRequest, Checked},
         resolution::Strictness,
         workspace::{LockPolicy, Services, Session},
     },
@@ -19,12 +19,13 @@ use crate::{
 };
 
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<(), Error> {
-    let result = check(session, ui, arguments);
-    match &result {
-        Ok(()) | Err(Error::Drift { .. }) => {}
-        Err(error) => tell(ui, &session.project.root, arguments.format, error)?,
+    match check(session, ui, arguments) {
+        Ok(checked) => show(session, ui, arguments.format, checked),
+        Err(error) => {
+            tell(ui, &session.project.root, arguments.format, &error)?;
+            Err(error)
+        }
     }
-    result
 }
 
 /// Reports an error that prevented the check of the project in `root`. The formats for reviews show it as a comment at
@@ -38,7 +39,7 @@ pub(super) fn tell(ui: &Ui, root: &Path, format: CheckFormat, error: &Error) -> 
     }
 }
 
-fn check(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<(), Error> {
+fn check(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<Checked, Error> {
     let targets = session.targets(&arguments.images.images)?;
     let request = CheckRequest {
         scope: Scope {
@@ -50,9 +51,17 @@ fn check(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<(
         is_full: arguments.format == CheckFormat::Json || ui.verbosity() > 0,
     };
     let services = Services::new(session, LockPolicy::ReadOnly);
-    let checked = publish::check(session, &services, request)?;
+    publish::check(session, &services, request)
+}
+
+fn show(
+    session: &Session<'_>,
+    ui: &Ui,
+    format: CheckFormat,
+    checked: Checked,
+) -> Result<(), Error> {
     let (root, drift) = (&session.project.root, &checked.drift);
-    match arguments.format {
+    match format {
         CheckFormat::Text => formats::diff(ui, &checked.examined)?,
         CheckFormat::Json => formats::json(session, ui, &checked.examined, drift)?,
         CheckFormat::Github => reviews::github(ui, root, drift)?,

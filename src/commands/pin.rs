@@ -4,7 +4,7 @@ use crate::{
     cli::PinArguments,
     error::Error,
     operations::{
-        manifests::{self, Scope, Survey},
+        manifests::{self, Scope},
         resolution::Strictness,
         workspace::{LockPolicy, Services, Session},
     },
@@ -19,12 +19,14 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PinArguments) -> R
     };
     let services = Services::new(session, LockPolicy::ReadOnly);
     let is_full = ui.verbosity() > 0;
-    let Survey {
-        prepared, examined, ..
-    } = manifests::survey(session, &services, scope, is_full)?;
-    Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;
-    manifests::warn(session, &prepared, scope, &examined);
-    let changed = manifests::write(session, &examined, None)?;
+    let survey = manifests::survey(session, &services, scope, is_full)?;
+    Strictness::if_asked(arguments.strict).check(session, &survey.prepared, &targets)?;
+    survey.warn(session, scope);
+    let changed = manifests::write(session, &survey.examined, None)?;
+    survey.say_left_out(session);
+    if !survey.unreadable.is_empty() {
+        return Err(Error::of_all(survey.unreadable));
+    }
     if changed && arguments.exit_code {
         return Err(Error::Changed);
     }

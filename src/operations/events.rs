@@ -134,6 +134,13 @@ pub enum ManifestNote<'a> {
         /// The value.
         value: &'a str,
     },
+    /// Manifests that are no YAML were left out.
+    Unreadable {
+        /// How many.
+        left_out: usize,
+        /// Of how many.
+        all: usize,
+    },
     /// A value in a manifest was changed.
     Rewritten {
         /// Where it stands.

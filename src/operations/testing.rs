@@ -313,6 +313,7 @@ fn of_manifest(note: &ManifestNote<'_>) -> String {
             format!("{image}: the manifests name {}", named.join(", "))
         }
         ManifestNote::LeftAlone { place, value, .. } => format!("{place}: left {value}"),
+        ManifestNote::Unreadable { left_out, all } => format!("left out {left_out} of {all}"),
         ManifestNote::Rewritten { place, new, .. } => format!("{place}: now {new}"),
         ManifestNote::PinsWritten => "wrote the pins".to_owned(),
         ManifestNote::DigestMoved {

@@ -48,6 +48,7 @@ pub fn load(root: &Path, environment: Environment<'_>) -> Result<Project, Defect
         root,
         environment,
         config: &config,
+        used_sources: std::cell::RefCell::default(),
     }
     .project()
 }
@@ -561,6 +562,7 @@ impl Loader<'_> {
                 }
             }
         }
+        self.warn_of_what_has_no_effect(project);
         if project.mirrors.debian.is_some() {
             let place = self
                 .config
@@ -572,6 +574,47 @@ impl Loader<'_> {
             project
                 .warnings
                 .extend(place.map(|place| Defect::new(Code::W102, place, message)));
+        }
+    }
+
+    /// Warns of prefixes and sources that nothing can use.
+    fn warn_of_what_has_no_effect(&self, project: &mut Project) {
+        let mut warn = |code, place, message: String, hint: &str| {
+            let defect = Defect::new(code, place, message).hint(hint);
+            project.warnings.push(defect);
+        };
+        let used = self.used_sources.borrow();
+        for (name, table) in &self.config.sources {
+            let is_spark = project
+                .chains
+                .values()
+                .any(|chain| chain.spark_source == *name);
+            if !is_spark && !used.contains(name) {
+                warn(
+                    Code::W122,
+                    self.origin.place(table),
+                    format!("nothing uses the source `{name}`"),
+                    "use it as `source:NAME`, as jars or as the operator's binary, or remove it",
+                );
+            }
+        }
+        for prefix in &self.config.formerly {
+            let text = prefix.get_ref().as_str();
+            let is_current = project.registries.values().any(|of| of.prefix == text);
+            let is_prefix = format!("{text}/x").parse::<Repository>().is_ok();
+            if is_current || !is_prefix {
+                let why = if is_current {
+                    "is a registry of the project"
+                } else {
+                    "begins no reference"
+                };
+                warn(
+                    Code::W122,
+                    self.origin.place(prefix),
+                    format!("`{text}` in `formerly` {why}, so that it changes nothing"),
+                    "remove it, or write the prefix as it stood in the manifests: `HOST/PATH`",
+                );
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What every part of loading needs: the configuration's text, and the folder that it lies in.
 
-use std::path::Path;
+use std::{cell::RefCell, collections::BTreeSet, path::Path};
 
 use serde_spanned::Spanned;
 
@@ -19,6 +19,8 @@ pub(super) struct Loader<'a> {
     pub(super) root: &'a Path,
     pub(super) environment: Environment<'a>,
     pub(super) config: &'a Config,
+    /// The sources that something names.
+    pub(super) used_sources: RefCell<BTreeSet<String>>,
 }
 
 impl Loader<'_> {
@@ -29,6 +31,7 @@ impl Loader<'_> {
             .strip_prefix("source:")
             .unwrap_or(text.get_ref());
         if self.config.sources.contains_key(name) {
+            self.used_sources.borrow_mut().insert(name.to_owned());
             return Ok(name.to_owned());
         }
         let defect = self

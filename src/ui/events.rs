@@ -127,6 +127,9 @@ fn manifest_words(note: &ManifestNote<'_>) -> String {
             why,
             value,
         } => format!("{place}: {path} is left alone, since {why}: {value}"),
+        ManifestNote::Unreadable { left_out, all } => {
+            format!("{left_out} of {all} manifests could not be read and were left out")
+        }
         ManifestNote::Rewritten {
             place,
             path,

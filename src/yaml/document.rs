@@ -115,6 +115,8 @@ pub(super) struct Document<'t> {
     pub(super) groups: Vec<Group<'t>>,
     /// The entries of the mappings that others can merge.
     anchored_entries: HashMap<NodeId, Vec<GroupEntry<'t>>>,
+    /// Those of them that may name an image of the project.
+    may_be_ours: HashSet<NodeId>,
     /// Block scalars, wherever they stand, whose text may be YAML with images; each with its path.
     pub(super) texts: Vec<(String, NodeId)>,
 }
@@ -256,6 +258,7 @@ impl<'t> Document<'t> {
         self.tag_paths.clear();
         self.groups.clear();
         self.anchored_entries.clear();
+        self.may_be_ours.clear();
         self.texts.clear();
     }
 }
@@ -377,6 +380,9 @@ impl<'t> TreeBuilder<'t> {
         let may_be_ours = self.may_be_ours(anchor);
         let value = id.map_or(OpenValue::Alias(spot, anchor), OpenValue::Kept);
         self.add_entry(value, may_be_ours);
+        if may_be_ours && self.is_at_merge() {
+            self.tell_merging();
+        }
         self.attach(id);
     }
 
@@ -387,10 +393,20 @@ impl<'t> TreeBuilder<'t> {
         };
         match &self.document.node(anchored.node).body {
             NodeBody::Scalar { value, .. } => self.rules.matcher.may_name(value),
-            // A mapping counts only for those that merge it, which have to be looked at then.
-            _ => {
-                matches!(self.open.last(), Some(OpenCollection { at: Position::Value(key), .. }) if key.is_merge)
-            }
+            // A mapping counts only for those that merge it.
+            _ => self.is_at_merge() && self.document.may_be_ours.contains(&anchored.node),
+        }
+    }
+
+    /// Tells the mapping that merges what is read now that it may name an image of the project.
+    fn tell_merging(&mut self) {
+        let count = self.open.len();
+        let merging = match self.open.last().map(|open| &open.at) {
+            Some(Position::Item(_)) => count.checked_sub(2),
+            _ => count.checked_sub(1),
+        };
+        if let Some(merging) = merging.and_then(|index| self.open.get_mut(index)) {
+            merging.may_be_ours = true;
         }
     }
 
@@ -407,7 +423,7 @@ impl<'t> TreeBuilder<'t> {
         let node = is_kept.then(|| self.keep(spot, anchor, body));
         if !is_key {
             let value = node.map_or(OpenValue::Collection(spot), OpenValue::Kept);
-            self.add_entry(value, is_merge);
+            self.add_entry(value, false);
             self.attach_open(node.filter(|_| is_in_tree));
         }
         self.open.push(OpenCollection {
@@ -432,6 +448,12 @@ impl<'t> TreeBuilder<'t> {
             self.add_pair(&open);
         }
         let can_be_merged = anchor.is_some_and(|anchor| anchor != 0) || self.is_at_merge();
+        if is_mapping && open.may_be_ours {
+            self.document.may_be_ours.extend(open.node);
+            if self.is_at_merge() {
+                self.tell_merging();
+            }
+        }
         let is_group = open.may_be_ours || is_mapping && !self.is_known && may_name(&open.entries);
         if is_group || can_be_merged && is_mapping {
             let entries = std::mem::take(&mut open.entries);

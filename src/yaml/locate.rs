@@ -9,7 +9,7 @@ use super::{
     document::{NodeBody, for_each_document},
     image_place::{ImagePlace, Scalar},
     literal::Literal,
-    located::{ApartImage, Findings, Located, Object},
+    located::{ApartImage, Findings, Located, Object, Unlocated},
     marked, marks,
     no_comment::Block,
     rules::PlaceRules,
@@ -28,7 +28,7 @@ const DEPTH_LIMIT: usize = 8;
 /// # Errors
 /// All that is wrong, in the order of the text: it is not YAML, a key on the way is there twice, an image is no string,
 /// or a mark is none: `E060`, `E061`, `E062`, `E066`, `E202`, `E203`.
-pub fn locate(file: &Path, text: &str, rules: &PlaceRules<'_>) -> Result<Located, Vec<Defect>> {
+pub fn locate(file: &Path, text: &str, rules: &PlaceRules<'_>) -> Result<Located, Unlocated> {
     let found = if may_be_yaml(file) {
         find(file, text, rules, 0)
     } else {
@@ -37,6 +37,7 @@ pub fn locate(file: &Path, text: &str, rules: &PlaceRules<'_>) -> Result<Located
     let Findings {
         located,
         mut defects,
+        not_yaml,
         ..
     } = marked::add(file, text, rules, found);
     defects.sort_by_key(|defect| (defect.place.line, defect.place.column, defect.code));
@@ -45,7 +46,10 @@ pub fn locate(file: &Path, text: &str, rules: &PlaceRules<'_>) -> Result<Located
     if defects.is_empty() {
         Ok(located)
     } else {
-        Err(defects)
+        Err(Unlocated {
+            defects,
+            is_yaml: not_yaml.is_none(),
+        })
     }
 }
 
@@ -222,7 +226,9 @@ mod tests {
 
     /// The only one.
     fn defect(text: &str) -> Defect {
-        let mut defects = locate(Path::new("f.yml"), text, &rules()).unwrap_err();
+        let mut defects = locate(Path::new("f.yml"), text, &rules())
+            .unwrap_err()
+            .defects;
         assert_eq!(defects.len(), 1, "{defects:?}");
         defects.remove(0)
     }
@@ -795,7 +801,9 @@ mod tests {
             "{POD}spec:\n  containers: [{{image: ~}}, {{image: 1}}]\n---\n{SPARK}spec: {{}}\nspec: {{}}\nx: y # sparkpack: jbo\n---\n{POD}data:\n  x: |\n    {}    spec: {{image: [a]}}\n---\na: *x\n",
             SPARK.replace('\n', "\n    ").trim_end_matches(' ')
         );
-        let defects = locate(Path::new("f.yml"), &text, &rules()).unwrap_err();
+        let defects = locate(Path::new("f.yml"), &text, &rules())
+            .unwrap_err()
+            .defects;
         let shown: Vec<(&str, String)> = defects
             .iter()
             .map(|defect| (defect.code.as_str(), defect.place.to_string()))

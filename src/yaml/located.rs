@@ -30,6 +30,15 @@ pub struct Located {
     pub(super) shared: Vec<(Range<usize>, SharedAnchor)>,
 }
 
+/// Why the places of a text cannot be told.
+#[derive(Debug)]
+pub struct Unlocated {
+    /// All that is wrong, in the order of the text.
+    pub defects: Vec<Defect>,
+    /// The text is YAML, and only what stands in it is wrong.
+    pub is_yaml: bool,
+}
+
 /// An image of the project, without a tag, at no place of a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApartImage {

@@ -44,8 +44,8 @@ struct RewriteRun {
 fn run(text: &str) -> Result<RewriteRun, Defect> {
     let file = Path::new("f.yml");
     let first = |mut defects: Vec<Defect>| defects.remove(0);
-    let located =
-        locate(file, text, &PlaceRules::new(&[], ["job"], test_matcher())).map_err(first)?;
+    let located = locate(file, text, &PlaceRules::new(&[], ["job"], test_matcher()))
+        .map_err(|error| first(error.defects))?;
     let result = rewrite(file, text, &located, false, &expected).map_err(first)?;
     Ok(RewriteRun {
         text: result.text.unwrap_or_else(|| text.to_owned()),

@@ -452,7 +452,7 @@ mod tests {
     ) -> Result<(String, Rewritten), Defect> {
         let file = Path::new("f.yml");
         let first = |mut defects: Vec<Defect>| defects.remove(0);
-        let located = locate(file, text, &rules()).map_err(first)?;
+        let located = locate(file, text, &rules()).map_err(|error| first(error.defects))?;
         let result = rewrite(file, text, &located, may_share, decide).map_err(first)?;
         Ok((
             result.text.clone().unwrap_or_else(|| text.to_owned()),

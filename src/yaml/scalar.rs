@@ -141,7 +141,8 @@ pub(super) fn editable(
 }
 
 /// Whether the bytes of a value hold an expression that something else fills in.
-pub(super) fn holds_expression(raw: &str) -> bool {
+#[must_use]
+pub fn holds_expression(raw: &str) -> bool {
     let openings = ["{{", "{%", "${", "$(", "<%", "[["];
     let is_name = |behind: &str| {
         behind.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')

@@ -30,7 +30,7 @@ use crate::{
         place::{Defect, Place},
         utf8,
     },
-    yaml::{self, ImagePlace, LeftAlone, Located, PlaceRules, on_all_cores},
+    yaml::{self, ImagePlace, LeftAlone, Located, PlaceRules, Unlocated, on_all_cores},
 };
 
 /// The manifests of one registry, or of all. Each is read when its content is first needed.
@@ -68,6 +68,39 @@ struct Read {
     /// The file's identity, if the file was clearly older than the read: the text is unchanged as long as the identity
     /// is.
     identity: Option<FileIdentity>,
+}
+
+/// Why a manifest cannot be examined.
+enum Failure {
+    /// It is no YAML, so that nothing in it can be told.
+    NoYaml(Error),
+    Other(Error),
+}
+
+impl Failure {
+    fn of(error: Unlocated) -> Self {
+        let is_yaml = error.is_yaml;
+        let error = Error::of_all(error.defects);
+        if is_yaml {
+            Self::Other(error)
+        } else {
+            Self::NoYaml(error)
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NoYaml(error) | Failure::Other(error) => error,
+        }
+    }
 }
 
 impl File<'_> {
@@ -141,7 +174,9 @@ impl<'s> Manifests<'s> {
             .iter()
             .filter(|file| !cache::has(self.session, file.name))
             .collect();
-        let read = on_all_cores(&unknown, |file| self.read(file).map(drop));
+        let read = on_all_cores(&unknown, |file| {
+            self.read(file).map(drop).map_err(Error::from)
+        });
         Error::collect(read).map(drop)
     }
 
@@ -154,8 +189,32 @@ impl<'s> Manifests<'s> {
         expected: &ExpectedReferences,
     ) -> Result<Vec<Arc<Examined>>, Error> {
         Error::collect(on_all_cores(&self.files, |file| {
-            self.examine_file(file, expected)
+            self.examine_file(file, expected).map_err(Error::from)
         }))
+    }
+
+    /// Like [`Self::examine`], but leaves out the manifests that are no YAML. Returns their errors beside the results.
+    pub(crate) fn examine_readable(
+        &mut self,
+        expected: &ExpectedReferences,
+    ) -> Result<(Vec<Arc<Examined>>, Vec<Error>), Error> {
+        let results = on_all_cores(&self.files, |file| self.examine_file(file, expected));
+        let mut unreadable = Vec::new();
+        let mut readable = Vec::new();
+        let files = std::mem::take(&mut self.files);
+        for (file, result) in files.into_iter().zip(results) {
+            match result {
+                Err(Failure::NoYaml(error)) => unreadable.push(error),
+                result => {
+                    readable.push(result.map_err(Error::from));
+                    self.files.push(file);
+                }
+            }
+        }
+        match Error::collect(readable) {
+            Ok(examined) => Ok((examined, unreadable)),
+            Err(error) => Err(Error::of_all(unreadable.into_iter().chain([error]))),
+        }
     }
 
     /// The images of the project that the manifests name, in the order of the files.
@@ -188,7 +247,7 @@ impl<'s> Manifests<'s> {
     }
 
     /// The file's present content; it is read only if it may have changed since this run last read it.
-    fn read(&self, file: &File<'_>) -> Result<Arc<Read>, Error> {
+    fn read(&self, file: &File<'_>) -> Result<Arc<Read>, Failure> {
         let path = self.session.project.root.join(file.name);
         let now = digest_cache::now();
         let identity = fs_err::metadata(&path).ok();
@@ -207,7 +266,7 @@ impl<'s> Manifests<'s> {
         }
         let located = yaml::locate(Path::new(file.name), &text, &self.rules);
         let read = Arc::new(Read {
-            located: located.map_err(Error::of_all)?,
+            located: located.map_err(Failure::of)?,
             text,
             identity,
         });
@@ -222,7 +281,7 @@ impl<'s> Manifests<'s> {
         &self,
         file: &File<'_>,
         expected: &ExpectedReferences,
-    ) -> Result<Arc<Examined>, Error> {
+    ) -> Result<Arc<Examined>, Failure> {
         let manifest_cache = self.session.manifest_cache();
         let digest = expected.digest_for(file.registry, file.may_share);
         let key = CacheKey::new(self.session, file.name, &digest);
@@ -408,7 +467,7 @@ pub(crate) fn warn(
 }
 
 /// Warns of oddities and of references that stay out of date, for each manifest in the order of its text.
-fn warn_of(session: &Session<'_>, examined: &[Arc<Examined>]) {
+pub(super) fn warn_of(session: &Session<'_>, examined: &[Arc<Examined>]) {
     for file in examined {
         let warnings = file.warnings.iter().chain(&file.stale);
         let mut warnings: Vec<&Defect> = warnings.chain(&file.rewritten.pending).collect();
@@ -457,12 +516,17 @@ fn image_of(session: &Session<'_>, place: &ImagePlace) -> Option<String> {
 }
 
 /// The text of a manifest.
-fn read(session: &Session<'_>, file: &str) -> Result<String, Error> {
-    let bytes = fs_err::read(session.project.root.join(file))?;
+fn read(session: &Session<'_>, file: &str) -> Result<String, Failure> {
+    let bytes = fs_err::read(session.project.root.join(file)).map_err(Error::from)?;
     let hint = "save it as UTF-8, or let no glob of `[manifests]` match it";
     let text = utf8::decode(Path::new(file), &bytes);
-    let text = text.map_err(|error| error.defect(Code::E011).hint(hint))?;
-    Ok(text.to_owned())
+    match text {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => {
+            let defect = error.defect(Code::E011).hint(hint);
+            Err(Failure::NoYaml(defect.into()))
+        }
+    }
 }
 
 #[cfg(test)]

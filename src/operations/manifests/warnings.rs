@@ -51,7 +51,7 @@ pub(crate) fn of(
         let spark = expected.sparks.get(&image);
         let version = located.objects[object].spark_version.as_ref();
         if let Some(((place, version), spark)) = version.zip(spark)
-            && version != spark
+            && !is_for_spark(version, spark)
             && told.insert(object)
         {
             let message =
@@ -76,6 +76,14 @@ pub(crate) fn of(
         }
     }
     warnings
+}
+
+/// Whether what a manifest states as its Spark version agrees with the image's: `4.1` does with 4.1.4. What something
+/// else fills in is not judged.
+fn is_for_spark(stated: &str, spark: &str) -> bool {
+    let rest = spark.strip_prefix(stated.trim_start_matches('v'));
+    yaml::holds_expression(stated)
+        || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The places that name a repository shared by several images, with a tag that begins like the tag of one of them, but
@@ -225,4 +233,29 @@ fn example(session: &Session<'_>, scope: Scope<'_>) -> String {
         |_| "REGISTRY/IMAGE:unbuilt".to_owned(),
         |reference| reference.to_string(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_for_spark;
+
+    #[test]
+    fn a_part_of_a_version_agrees_with_the_whole() {
+        for (stated, is_for) in [
+            ("4.1.4", true),
+            ("4.1", true),
+            ("4", true),
+            ("v4.1.4", true),
+            ("4.1.40", false),
+            ("4.10", false),
+            ("4.1.", false),
+            ("3.5", false),
+            ("", false),
+            ("{{ spark_version }}", true),
+            ("($V_SPARK_VERSION)", true),
+            ("${SPARK_VERSION}", true),
+        ] {
+            assert_eq!(is_for_spark(stated, "4.1.4"), is_for, "{stated}");
+        }
+    }
 }

@@ -28,11 +28,16 @@ pub(crate) struct CheckRequest<'a> {
 pub(crate) struct Checked {
     pub(crate) examined: Vec<Arc<Examined>>,
     pub(crate) drift: Vec<Drift>,
+    /// The errors of the manifests that are no YAML. They are part of the drift.
+    unreadable: Vec<Error>,
 }
 
 impl Checked {
-    /// An error if there is drift.
-    pub(crate) fn result(&self) -> Result<(), Error> {
+    /// An error if a manifest could not be read, or if there is drift.
+    pub(crate) fn result(self) -> Result<(), Error> {
+        if !self.unreadable.is_empty() {
+            return Err(Error::of_all(self.unreadable));
+        }
         let fixable = self.drift.iter().filter(|drift| drift.is_fixable).count();
         match self.drift.len() {
             0 => Ok(()),
@@ -51,12 +56,15 @@ pub(crate) fn check(
     request: CheckRequest<'_>,
 ) -> Result<Checked, Error> {
     let scope = request.scope;
+    let survey = manifests::survey(session, services, scope, request.is_full)?;
+    survey.warn(session, scope);
+    survey.say_left_out(session);
     let Survey {
         manifests,
         prepared,
         examined,
-    } = manifests::survey(session, services, scope, request.is_full)?;
-    manifests::warn(session, &prepared, scope, &examined);
+        unreadable,
+    } = survey;
     request.strictness.check(session, &prepared, scope.images)?;
     let mut drift = Drift::of_all(&examined);
     if request.is_remote {
@@ -66,7 +74,12 @@ pub(crate) fn check(
         }
         drift.extend(gone.iter().map(Drift::of_defect));
     }
-    Ok(Checked { examined, drift })
+    drift.extend(unreadable.iter().map(Drift::of_error));
+    Ok(Checked {
+        examined,
+        drift,
+        unreadable,
+    })
 }
 
 #[cfg(test)]
@@ -127,9 +140,30 @@ mod tests {
         let (checked, told) = checked(&project, Strictness::Off, false);
         let checked = checked.unwrap();
         assert!(checked.drift.is_empty());
-        checked.result().unwrap();
         assert_eq!(checked.examined.len(), 1);
+        checked.result().unwrap();
         assert_eq!(told, [""; 0]);
+    }
+
+    #[test]
+    fn a_manifest_that_is_no_yaml_is_left_out_and_the_others_are_checked() {
+        let old = "registry.example/small/job:0123456789abcdef";
+        let project = Project::with_manifests(&[
+            ("a.yml", "a: [b\n"),
+            ("b.yml", &pods(&[old])),
+            ("c.yml", "a: \"b\n"),
+        ]);
+        let (checked, told) = checked(&project, Strictness::Off, false);
+        let checked = checked.unwrap();
+        let lines: Vec<String> = checked
+            .drift
+            .iter()
+            .map(|drift| format!("{} {}", drift.code, drift.place.file.display()))
+            .collect();
+        assert_eq!(lines, ["E100 b.yml", "E060 a.yml", "E060 c.yml"]);
+        assert_eq!(told, ["left out 2 of 3"]);
+        let error = checked.result().unwrap_err();
+        assert_eq!((error.code().exit_code(), error.each().len()), (2, 2));
     }
 
     #[test]
@@ -168,14 +202,6 @@ mod tests {
     fn manifests_that_name_no_image_of_the_project_are_refused() {
         let (checked, _) = checked(&project(&["other.example/x:1"]), Strictness::Off, false);
         assert_eq!(checked.err().unwrap().code(), Code::E205);
-    }
-
-    #[test]
-    fn a_manifest_that_is_not_yaml_is_an_error() {
-        let project = project(&[]);
-        project.write("a.yml", "kind: [\n");
-        let (checked, _) = checked(&project, Strictness::Off, false);
-        assert!(matches!(checked, Err(Error::Defect(_))));
     }
 
     #[test]

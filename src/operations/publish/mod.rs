@@ -10,7 +10,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use check::{CheckRequest, check};
+pub(crate) use check::{CheckRequest, Checked, check};
 pub(crate) use preview::{Preview, PushPreview, preview};
 
 use pins::NewPins;
