@@ -266,8 +266,8 @@ codes! {
         "A file or folder that sparkpack.toml names is not there, or cannot be read."
         "create it, or correct the path"
     E090 2
-        "A job's `src` holds `dist`, into which it is packed."
-        "put the code into a folder of its own, such as `src`"
+        "`dist`, which sparkpack makes, is named as an input, or a job's `src` holds it."
+        "name a folder of your own; only a job may have `context = \"dist\"`, which is its own package"
     E091 2
         "A path leads out of the project's folder."
         "what lies elsewhere is a source: `[sources.NAME]` with `path = \"…\"`"

@@ -181,6 +181,8 @@ pub enum Context {
     Folder(String),
     /// A source, by name.
     Source(String),
+    /// The image's own package, as a build makes it. What lies in `dist` is not read: a build replaces it.
+    Package,
 }
 
 /// What `sparkpack package` packs for an image. Paths are relative to the project's folder.

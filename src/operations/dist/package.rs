@@ -52,13 +52,13 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// All files, with their paths in the build context.
-    pub(crate) fn entries(self) -> Vec<Entry> {
+    /// All files, with their paths in a build context that has the package in `folder`.
+    pub(crate) fn entries(self, folder: &str) -> Vec<Entry> {
         let mut entries = vec![self.main, self.jobs, self.libs];
         entries.extend(self.site_packages);
         entries
             .into_iter()
-            .map(|entry| entry.prefixed("dist"))
+            .map(|entry| entry.prefixed(folder))
             .collect()
     }
 }
@@ -527,7 +527,7 @@ mod tests {
             let pack = || {
                 let mut progress = events.begin("job");
                 let packed = packer.pack_stage(job(prepared), progress.as_mut());
-                packed.unwrap().unwrap().entries()
+                packed.unwrap().unwrap().entries("dist")
             };
             let first = pack();
             let paths: Vec<&str> = first.iter().map(|entry| entry.path.as_str()).collect();

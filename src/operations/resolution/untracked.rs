@@ -64,8 +64,10 @@ struct Finder<'a> {
 impl Finder<'_> {
     fn stage(&mut self, stage: &Stage) {
         let (image, inputs) = (&stage.image, &stage.inputs);
-        if let (Some(dockerfile), Context::Folder(folder)) = (&image.dockerfile, &image.context) {
+        if let Some(dockerfile) = &image.dockerfile {
             self.file(self.root.join(dockerfile));
+        }
+        if let (Some(_), Context::Folder(folder)) = (&image.dockerfile, &image.context) {
             let context = self.root.join(folder);
             if let Some(file) = ignore_file(self.root, &context, image) {
                 self.file(file);
