@@ -290,8 +290,8 @@ codes! {
         "Git is needed and cannot be asked."
         "follow the hint: it says what git lacks"
     E098 2
-        "Inputs are not in git's index, and `--strict` refuses them."
-        "`git add` them, or leave them out by `.dockerignore` or `exclude`"
+        "Inputs are not as git's index or the commit has them, and `--strict`, CI's default, refuses them."
+        "commit them, or leave them out by `.dockerignore` or `exclude`; `untracked` allows what every checkout makes"
     E099 2
         "Something cannot be done yet."
         "follow the hint: it says what to do instead"
@@ -505,6 +505,9 @@ codes! {
     W112 0
         "A tag in a shared repository only begins like one of an image."
         "put `# sparkpack: IMAGE` behind it, or `# sparkpack: ignore`"
+    W121 0
+        "Git ignores a file that goes into an image."
+        "leave it out by `exclude` or `.dockerignore`, or allow it by `untracked` in sparkpack.toml"
 }
 
 impl fmt::Display for Code {

@@ -1,6 +1,7 @@
 //! `sparkpack pin`: rewrites the references in the manifests, offline.
 
 use crate::{
+    adapters::git::Compared,
     cli::PinArguments,
     error::Error,
     operations::{
@@ -22,7 +23,8 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PinArguments) -> R
     let Survey {
         prepared, examined, ..
     } = manifests::survey(session, &services, scope, is_full)?;
-    Strictness::if_asked(arguments.strict).check(session, &prepared, &targets)?;
+    Strictness::of(arguments.strict.asked(), Compared::Index)
+        .check(session, &prepared, &targets)?;
     manifests::warn(session, &prepared, scope, &examined);
     let changed = manifests::write(session, &examined, None)?;
     if changed && arguments.exit_code {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use globset::GlobMatcher;
 use serde_spanned::Spanned;
 
 use super::{
@@ -99,6 +100,7 @@ impl Loader<'_> {
             image_matcher: ImageMatcher::default(),
             pin: self.pin()?,
             anchors: self.globs(&config.anchors)?,
+            untracked: self.untracked()?,
             places: self.places()?,
             warnings: Vec::new(),
         };
@@ -472,6 +474,18 @@ impl Loader<'_> {
                 place: self.origin.place(text),
                 pattern: text.get_ref().clone(),
                 files,
+            })
+        });
+        globs.collect()
+    }
+
+    fn untracked(&self) -> Result<Vec<GlobMatcher>, Defect> {
+        let globs = self.config.untracked.iter().map(|text| {
+            let pattern = text.get_ref().trim_start_matches("./");
+            // A folder's own name allows everything in it, with and without the slash.
+            glob::compile(pattern.trim_end_matches('/')).map_err(|reason| {
+                let message = format!("`{}` is no glob: {reason}", text.get_ref());
+                self.origin.defect(Code::E022, text, message)
             })
         });
         globs.collect()

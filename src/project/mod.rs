@@ -15,6 +15,7 @@ pub mod left_out;
 mod load;
 mod loader;
 pub mod lock;
+pub mod missing;
 pub mod pins;
 pub mod place;
 pub mod requirements;

@@ -16,6 +16,7 @@
 //! - `portability`: the same tags for every user, in every place and order, without a network
 //! - `ignoring`: which files reach a build, compared with docker
 //! - `hooks`: sparkpack as hooks of pre-commit, whatever git does around them
+//! - `committed`: inputs that no commit has are refused or told
 //! - `own_package`: a context that is the job's own package is never what lies in `dist`
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
@@ -64,6 +65,7 @@ mod support;
 mod arrows;
 mod building;
 mod check_formats;
+mod committed;
 mod documentation;
 mod documents;
 mod drift;

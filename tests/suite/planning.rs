@@ -454,18 +454,20 @@ fn a_strict_push_sends_nothing_that_no_commit_stands_for() {
     let outside = project.failure(&["push", "--strict"]);
     assert_eq!(
         outside,
-        "exit 2\nerror[E097]: `--strict` refuses inputs that git's index does not have, but the project is not in a git work tree\n\
+        "exit 2\nerror[E097]: `--strict` refuses inputs that no commit has, but the project is not in a git work tree\n\
          hint: run it in a clone, or begin one: `git init`\n"
     );
     project.begin_git();
+    project.git(&["commit", "--quiet", "--message", "all"]);
     project.write("src/jobs/new.py", "");
     let in_ci = |arguments: &[&str], ci: &str| run(project.command(arguments).env("CI", ci));
     let refused = project.failure(&["push", "--no-strict", "--strict"]);
     assert_eq!(
         refused,
-        "exit 2\nerror[E098]: an input is not in git's index, so that no commit stands for the tags\n  \
-         because: src/jobs/new.py\n\
-         hint: `git add` them, or leave them out by `.dockerignore` or `exclude`; `--no-strict` pushes them all the same\n"
+        "exit 2\nerror[E098]: an input is not as the commit has it, so that no commit stands for the tags\n  \
+         because: src/jobs/new.py (untracked)\n\
+         hint: commit them, or leave them out by `.dockerignore` or `exclude`; what every checkout makes is allowed by \
+         `untracked` in sparkpack.toml; `--no-strict` pushes them all the same\n"
     );
     let ci = in_ci(&["push"], "true");
     assert_eq!((ci.code, ci.stdout.as_str()), (2, ""), "{}", ci.stderr);
@@ -478,6 +480,13 @@ fn a_strict_push_sends_nothing_that_no_commit_stands_for() {
     assert_eq!(in_ci(&["push"], "false").code, 0);
     assert_eq!(in_ci(&["push", "--strict", "--no-strict"], "1").code, 0);
     project.git(&["add", "src/jobs/new.py"]);
+    let staged = in_ci(&["push"], "true");
+    assert!(
+        staged.stderr.contains("src/jobs/new.py (changed)"),
+        "{}",
+        staged.stderr
+    );
+    project.git(&["commit", "--quiet", "--message", "new"]);
     assert_eq!(in_ci(&["push"], "true").code, 0);
     fs_err::remove_dir_all(project.root().join(".git")).unwrap();
     let tarball = in_ci(&["push"], "true");
