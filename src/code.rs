@@ -202,6 +202,9 @@ codes! {
     E067 2
         "No manifest names an image that was built, so that `why` has nothing to compare with."
         "say what to compare with: `--against TAG`, or `--against-image REFERENCE`"
+    E068 2
+        "A name begins with `.wh.`: a layer deletes the parent's files by such names."
+        "rename it, or leave it out by `.dockerignore` or `exclude`"
     E069 2
         "`sparkpack.pins` cannot be read, or two paths lead to one file that would have to differ."
         "take the committed file back, or remove the line: `sparkpack push` writes it again"
@@ -468,6 +471,9 @@ codes! {
         "leave the package out, or ask its maintainers for a sound wheel"
     E725 6
         "A package brings a file that no wheel lists."
+        "leave the package out, or ask its maintainers for a sound wheel"
+    E726 6
+        "A package brings a file whose name begins with `.wh.`, which would delete files of the parent."
         "leave the package out, or ask its maintainers for a sound wheel"
     W101 0
         "A glob of `[manifests]` matches no file."

@@ -12,7 +12,7 @@ use super::{
     dockerfile::{Dockerfile, Resolution, Role, Used},
     exclusions::{ContextRules, JobRules, NeverContext},
     file_trees::{FileTrees, Rules},
-    ignore::TreeError,
+    ignore::{TreeError, whiteout},
     lock::{self, Lock},
     place::{Defect, Place, nearest},
     requirements::Requirements,
@@ -207,7 +207,7 @@ impl<'a> InputReader<'a> {
             digest,
             target: image.target.clone(),
             build_arguments: declared(&dockerfile, &arguments),
-            single_files: single_files(project, &image_uses, &context_sources),
+            single_files: single_files(project, &image_uses, &context_sources)?,
             dockerfile,
             resolution,
             built_in,
@@ -242,6 +242,9 @@ impl<'a> InputReader<'a> {
             Defect::new(Code::E089, package.place.clone(), error.to_string())
         };
         let name = package.main.rsplit('/').next().unwrap_or(&package.main);
+        if whiteout(name).is_some() {
+            return Err(TreeError::of_whiteout(name).into());
+        }
         let main = Entry::of_file(name, &main, false).map_err(unreadable)?;
         Ok(Some(PackageInputs { main, modules }))
     }
@@ -336,15 +339,20 @@ fn single_files(
     project: &Project,
     image_uses: &[ImageUse],
     context_sources: &[ContextSource],
-) -> BTreeMap<String, SingleFile> {
+) -> Result<BTreeMap<String, SingleFile>, TreeError> {
     let copied = image_uses.iter().filter_map(|used| match &used.image {
         UsedImage::Source(name) => Some(name),
         UsedImage::Stage(_) | UsedImage::External(_) | UsedImage::Scratch => None,
     });
     let names = copied.chain(context_sources.iter().map(|wanted| &wanted.source));
-    names
-        .filter_map(|name| Some((name.clone(), project.sources.get(name)?.single_file()?)))
-        .collect()
+    let found =
+        names.filter_map(|name| Some((name.clone(), project.sources.get(name)?.single_file()?)));
+    let found: BTreeMap<String, SingleFile> = found.collect();
+    let mut files = found.values().map(|file| &file.name);
+    match files.find(|name| whiteout(name).is_some()) {
+        None => Ok(found),
+        Some(name) => Err(TreeError::of_whiteout(name)),
+    }
 }
 
 /// The sources that are fetched into the context of `image` for a build.

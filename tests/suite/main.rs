@@ -18,6 +18,7 @@
 //! - `hooks`: sparkpack as hooks of pre-commit, whatever git does around them
 //! - `committed`: inputs that no commit has are refused or told
 //! - `own_package`: a context that is the job's own package is never what lies in `dist`
+//! - `untrue_images`: what would make an image that is not what it says is refused by name
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
@@ -90,4 +91,5 @@ mod pushing;
 mod real;
 mod retagging;
 mod staleness;
+mod untrue_images;
 mod why;
