@@ -367,3 +367,28 @@ fn a_source_in_the_project_counts() {
     pin(&project);
     assert_eq!(refused(&project), ["vendor/tool/more.sh (untracked)"]);
 }
+
+/// A run that finds nothing changed starts no git to ask what is ignored.
+#[test]
+fn git_is_not_started_in_vain() {
+    let project = project();
+    std::thread::sleep(crate::support::SETTLED);
+    project.succeed(&["tags"]);
+    let bin = project.home().join("bin");
+    fs_err::create_dir_all(&bin).unwrap();
+    let git = bin.join("git");
+    fs_err::write(&git, "#!/bin/sh\necho \"$@\" >> \"$HOME/calls\"\nexit 1\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs_err::set_permissions(&git, mode).unwrap();
+    for arguments in [["tags"], ["check"], ["pin"]] {
+        let run = run(project.command(&arguments).env("PATH", &bin));
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    }
+    assert!(!project.home().join("calls").exists());
+    project.write("src/jobs/new.py", "");
+    run(project.command(&["tags"]).env("PATH", &bin));
+    assert!(
+        project.home().join("calls").exists(),
+        "what is new is asked about"
+    );
+}
