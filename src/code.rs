@@ -118,6 +118,9 @@ codes! {
     E038 2
         "Two images share a requirements file, but not what its wheels are chosen for."
         "give one of them a requirements file of its own"
+    E039 2
+        "The Spark, Java and Python of a chain do not fit each other, or its root image does not have them."
+        "change the version that the message names, or the chain's `root`"
     E040 2
         "A requirements file cannot be read."
         "create the file, or correct `requirements` in sparkpack.toml"

@@ -7,6 +7,7 @@ use serde_spanned::Spanned;
 
 use super::{
     config::{self, FILE_NAME, Origin, Text, listed},
+    fit::{self, Misfitting},
     glob::{self, PathKind},
     image_matcher::ImageMatcher,
     images::Images,
@@ -108,6 +109,7 @@ impl Loader<'_> {
         project.image_matcher = matcher(&project);
         project.manifests = self.manifests(&project)?;
         Self::check_references(&project)?;
+        self.check_chains(&project)?;
         self.warn(&mut project);
         Ok(project)
     }
@@ -274,6 +276,27 @@ impl Loader<'_> {
                 .map(|table| self.operator(table))
                 .transpose()?,
         })
+    }
+
+    /// Refuses a chain whose versions do not fit each other or its root image.
+    fn check_chains(&self, project: &Project) -> Result<(), Defect> {
+        for (name, table) in &self.config.chains {
+            let misfits = project
+                .chains
+                .get(name)
+                .map(|chain| fit::misfits(project, chain));
+            let Some(misfit) = misfits.into_iter().flatten().next() else {
+                continue;
+            };
+            let table = table.get_ref();
+            let text = match misfit.what {
+                Misfitting::Java => table.java.as_ref().unwrap_or(&table.spark),
+                Misfitting::Python => &table.python,
+            };
+            let defect = self.origin.defect(Code::E039, text, misfit.message);
+            return Err(defect.hint(misfit.hint));
+        }
+        Ok(())
     }
 
     fn spark_version(&self, text: &Text) -> Result<String, Defect> {
