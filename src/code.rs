@@ -310,6 +310,12 @@ codes! {
     E102 1
         "A file was changed while sparkpack ran; nothing was written."
         "run it again"
+    E120 2
+        "Python cannot read the whole of an archive: it has too many files, or is too large."
+        "leave out what is no code by `exclude`, or set `python = \"3.13\"` for the chain"
+    E121 2
+        "The archive of a job would hold no Python module."
+        "put the job's code into `src`, or correct `exclude`"
     E200 2
         "A part of a reference is missing in a manifest, and cannot be added."
         "add the line that the message names"

@@ -13,6 +13,7 @@ use super::{
     exclusions::{ContextRules, JobRules, NeverContext},
     file_trees::{FileTrees, Rules},
     ignore::{TreeError, whiteout},
+    importable, left_out,
     lock::{self, Lock},
     place::{Defect, Place, nearest},
     requirements::Requirements,
@@ -246,6 +247,13 @@ impl<'a> InputReader<'a> {
             return Err(TreeError::of_whiteout(name).into());
         }
         let main = Entry::of_file(name, &main, false).map_err(unreadable)?;
+        let python = self.project.chain_of(image).map(|chain| chain.python);
+        importable::refuse_what_python_cannot_read(package, "jobs.zip", &modules, python)?;
+        importable::refuse_without_module(package, &modules, &main, || {
+            left_out::list(&root, true, &|path, is_folder| {
+                job.left_out(path, is_folder)
+            })
+        })?;
         Ok(Some(PackageInputs { main, modules }))
     }
 

@@ -11,6 +11,7 @@ pub mod glob;
 pub mod ignore;
 mod image_matcher;
 mod images;
+pub mod importable;
 pub mod inputs;
 pub mod left_out;
 mod load;
