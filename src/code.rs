@@ -523,6 +523,9 @@ codes! {
     W121 0
         "Git ignores a file that goes into an image."
         "leave it out by `exclude` or `.dockerignore`, or allow it by `untracked` in sparkpack.toml"
+    W122 0
+        "A built-in rule leaves files out of a job that git tracks."
+        "take them back by `exclude = [\"!/PATH\"]`, or write the rule into `exclude` to say that it is meant"
 }
 
 impl fmt::Display for Code {

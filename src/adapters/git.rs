@@ -99,6 +99,38 @@ pub fn tracked(root: &Path) -> Result<Tracked, NoGit> {
     })
 }
 
+/// The files below a folder of the project that git's index has, of the checkout that `root` lies in: absolute paths.
+///
+/// # Errors
+/// Why git does not answer.
+pub fn tracked_below(root: &Path, folder: &Path) -> Result<Vec<PathBuf>, NoGit> {
+    let git = Git::at(root)?;
+    let below = folder.strip_prefix(&git.top).unwrap_or(Path::new(""));
+    let mut scope = OsString::from(":(top,literal)");
+    scope.push(below);
+    let list = |options: &[&str]| {
+        let options = [&["ls-files", "-z", "--full-name"][..], options, &["--"]].concat();
+        let options = options.into_iter().map(OsStr::new);
+        git.run(&options.chain([scope.as_os_str()]).collect::<Vec<_>>())
+    };
+    // Older versions of git cannot look into submodules.
+    let names = list(&["--recurse-submodules"]).or_else(|_| list(&[]))?;
+    let files = rows(&names).map(|name| git.top.join(OsStr::from_bytes(name)));
+    Ok(files.collect())
+}
+
+/// The file of the index of the checkout that `root` lies in, if that can be said without git.
+#[must_use]
+pub fn index_file(root: &Path) -> Option<PathBuf> {
+    if ABOUT_ONE_REPOSITORY
+        .iter()
+        .any(|name| variable(name).is_some())
+    {
+        return None;
+    }
+    Some(root.ancestors().find_map(git_folder)?.join("index"))
+}
+
 /// The executable bits in git's index, if `core.fileMode` is off and the disk's are not reliable; else `None`.
 ///
 /// git is started only if the checkout's configuration names `fileMode` with another value than `true`.

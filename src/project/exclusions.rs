@@ -185,12 +185,15 @@ impl JobRules {
         never: &NeverContext,
     ) -> Result<Self, Defect> {
         let patterns = package.exclude.iter().map(String::as_str);
-        let excludes = DefaultExcludes::of_job_sources().excluding(patterns);
+        let src = project.root.join(&package.src);
+        let excludes = DefaultExcludes::of_job_sources()
+            .with_libs(holds_installed_packages(&src.join("libs")))
+            .excluding(patterns);
         let excludes = excludes
             .map_err(|error| Defect::new(Code::E022, package.place.clone(), error.to_string()))?;
         Ok(Self {
             excludes,
-            never: never.below(&project.root.join(&package.src)),
+            never: never.below(&src),
             main: package.main.clone(),
         })
     }
@@ -208,6 +211,18 @@ impl JobRules {
         let is_never = || self.never.contains(path);
         excluded.or_else(|| is_never().then_some(LeftOut::NeverContext))
     }
+}
+
+/// Whether packages were installed into a folder: an installer leaves a `.dist-info` or `.egg-info` beside them.
+fn holds_installed_packages(folder: &Path) -> bool {
+    let Ok(entries) = fs_err::read_dir(folder) else {
+        return false;
+    };
+    let names = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name());
+    let mut names = names.filter_map(|name| name.into_string().ok());
+    names.any(|name| name.ends_with(".dist-info") || name.ends_with(".egg-info"))
 }
 
 /// The files that hold tags: locks, manifests and the configuration. If an image's context held one of them, writing

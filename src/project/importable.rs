@@ -142,7 +142,8 @@ pub(super) fn refuse_without_module(
             "`jobs.zip` would hold no Python module: `{}` imports `{name}`, but `{path}` in `{src}` is left out by {why}",
             package.main
         );
-        return Err(defect(message).hint("rename it, or take the pattern out of `exclude`"));
+        let hint = format!("rename it, or take it back by `exclude = [\"!/{path}\"]`");
+        return Err(defect(message).hint(hint));
     }
     let Some(first) = modules.first() else {
         return Ok(());

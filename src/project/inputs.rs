@@ -10,9 +10,9 @@ use super::{
     Chain, Context, Image, Kind, OperatorOrigin, Project,
     built_in::{self, BuiltInDockerfile},
     dockerfile::{Dockerfile, Resolution, Role, Used},
-    exclusions::{ContextRules, JobRules, NeverContext},
+    exclusions::{ContextRules, JobRules, LeftOut, NeverContext},
     file_trees::{FileTrees, Rules},
-    ignore::{TreeError, whiteout},
+    ignore::{Excluded, TreeError, whiteout},
     importable, left_out,
     lock::{self, Lock},
     place::{Defect, Place, nearest},
@@ -93,6 +93,8 @@ pub struct PackageInputs {
     pub main: Entry,
     /// The files of `jobs.zip`.
     pub modules: Vec<Entry>,
+    /// What built-in rules leave out: paths below `src`, sorted; a folder ends with `/`.
+    pub left_out: Vec<String>,
 }
 
 /// An image's requirements.
@@ -147,6 +149,8 @@ pub struct InputReader<'a> {
     never: NeverContext,
     /// The context files chosen so far: many images may share a Dockerfile and a folder.
     contexts: Mutex<HashMap<ContextChoice, Vec<Entry>>>,
+    /// What built-in rules left out of a job's folder, by the folder and the rules: a folder is walked only once.
+    left_out: Mutex<HashMap<(PathBuf, String), Vec<String>>>,
 }
 
 /// Everything that decides which files of a folder are the context of an image.
@@ -171,6 +175,7 @@ impl<'a> InputReader<'a> {
             trees,
             never: NeverContext::of(project),
             contexts: Mutex::default(),
+            left_out: Mutex::default(),
         }
     }
 
@@ -230,14 +235,29 @@ impl<'a> InputReader<'a> {
         };
         let root = self.project.root.join(&package.src);
         let job = JobRules::of(self.project, package, &self.never)?;
+        let left_out = Mutex::new(Vec::new());
         let rules = Rules {
             name: format!("src {}\n{}", package.main, package.exclude.join("\n")),
             keep: &|path, is_folder| {
-                path != package.main && job.left_out(path, is_folder).is_none()
+                let reason = job.left_out(path, is_folder);
+                if let Some(LeftOut::Excluded(Excluded::BuiltIn { .. })) = reason {
+                    let end = if is_folder { "/" } else { "" };
+                    let mut left_out = left_out.lock().unwrap_or_else(PoisonError::into_inner);
+                    left_out.push(format!("{path}{end}"));
+                }
+                path != package.main && reason.is_none()
             },
             follow: true,
         };
         let modules = self.trees.choose(&root, &rules, &[""], &|_| true)?;
+        let left_out = {
+            let mut found =
+                std::mem::take(&mut *left_out.lock().unwrap_or_else(PoisonError::into_inner));
+            found.sort();
+            let mut known = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = known.entry((root.clone(), rules.name.clone()));
+            known.or_insert(found).clone()
+        };
         let main = root.join(&package.main);
         let unreadable = |error: std::io::Error| {
             Defect::new(Code::E089, package.place.clone(), error.to_string())
@@ -254,7 +274,11 @@ impl<'a> InputReader<'a> {
                 job.left_out(path, is_folder)
             })
         })?;
-        Ok(Some(PackageInputs { main, modules }))
+        Ok(Some(PackageInputs {
+            main,
+            modules,
+            left_out,
+        }))
     }
 
     /// The requirements of `image`: its own file, or else that of its built-in Dockerfile.

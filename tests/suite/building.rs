@@ -506,3 +506,15 @@ fn a_context_that_is_copied_whole_holds_nothing_else() {
         assert!(run.stderr.contains(wanted), "{}", run.stderr);
     }
 }
+
+#[test]
+fn what_git_tracks_and_a_built_in_rule_leaves_out_is_said() {
+    let chain = Chain::new("build-left-out");
+    chain.project.write("src/jobs/test_connection.py", "");
+    chain.project.begin_git();
+    for _ in 0..2 {
+        let run = chain.project.succeed(&["build"]);
+        let wanted = "left out of `job` by built-in rules: src/jobs/test_connection.py";
+        assert!(run.stderr.contains(wanted), "{}", run.stderr);
+    }
+}

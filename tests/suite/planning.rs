@@ -578,6 +578,7 @@ fn the_rule_that_leaves_a_path_out_is_named() {
         "src/tests/test_a.py",
         "src/test_b.py",
         "src/libs/six.py",
+        "src/libs/six-1.17.0.dist-info/RECORD",
         "src/data/a.csv",
         "src/data/b.csv",
     ] {
@@ -760,4 +761,20 @@ fn a_reader_that_leaves_is_no_error() {
             full.stderr
         );
     }
+}
+
+#[test]
+fn a_plan_names_what_git_tracks_and_built_in_rules_leave_out() {
+    let project = project();
+    project.write("src/jobs/test_connection.py", "");
+    assert_eq!(project.succeed(&["plan"]).stderr, "");
+    project.git(&["add", "--all"]);
+    let told = project.succeed(&["plan"]).stderr;
+    let wanted = "a file that git tracks is left out of `job` by built-in rules: src/jobs/test_connection.py";
+    assert!(told.contains(wanted), "{told}");
+    assert_eq!(
+        project.succeed(&["plan", "side"]).stderr,
+        "",
+        "it is not about this image"
+    );
 }

@@ -79,6 +79,7 @@ impl<'a> Packer<'a> {
     pub(crate) fn pack_all(&self) -> Result<Vec<String>, Error> {
         let project = &self.session.project;
         let (read, wheels) = resolution::inputs_and_wheels(self.session, self.services)?;
+        resolution::warn_of_left_out(self.session, project.images.keys(), &|name| read.get(name));
         let mut folders = Vec::new();
         for (name, image) in &project.images {
             let (Some(package), Some(inputs)) = (&image.package, read.get(name)) else {

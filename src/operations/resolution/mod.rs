@@ -13,6 +13,7 @@ mod prepare;
 mod relock;
 #[cfg(test)]
 mod tests;
+mod tracked;
 mod upgrade;
 mod wheels;
 
@@ -22,3 +23,4 @@ pub(crate) use left_out::left_out;
 pub(crate) use platforms::{only_platform, platforms};
 pub(crate) use prepare::{Prepared, inputs_and_wheels, prepare};
 pub(crate) use relock::{LockRequest, relock};
+pub(crate) use tracked::warn_of_left_out;
