@@ -133,8 +133,9 @@ Only the bytes of the values change, in all files or in none. `docs/manifests.md
 With `pin = \"tag\"`, the default, a reference is its tag; with `pin = \"tag+digest\"` the digest that the last push of \
 it wrote into sparkpack.pins stands behind it. A tag that changes takes the digest beside it away, or along.
 
-With --exit-code the exit code is 1 where a file was changed: for hooks. --strict refuses inputs that git's index does \
-not have: the commit would not have the tag that they make."
+With --exit-code the exit code is 1 where a file was changed: for hooks. --strict refuses inputs that are not \
+as git's index has them: the commit would not have the tag that they make. It is the default where the environment \
+variable CI is set to anything but `false` or `0`; --no-strict switches it off."
     )]
     Pin(PinArguments),
     /// Say whether the manifests name the images of this checkout, offline.
@@ -169,8 +170,8 @@ The registry is asked before anything is built. An image that is there with the 
 it. A tag that is there with another fingerprint, or with none, is a conflict: exit code 3, and nothing is overwritten. \
 Credentials come from docker's and podman's configuration (`docker login`).
 
-With --strict, inputs that git's index does not have are refused (exit code 2) before anything is pushed: no commit \
-stands for such a tag. It is the default where the environment variable CI is set to anything but `false` or `0`; \
+With --strict, inputs that are not as the commit has them are refused (exit code 2) before anything is pushed: no \
+commit stands for such a tag. It is the default where the environment variable CI is set to anything but `false` or `0`; \
 --no-strict switches it off. `sparkpack plan` names such inputs.
 
 Prints the references with their digests, one a line."
@@ -206,12 +207,28 @@ pub struct PushArguments {
     /// Which images, for which registry.
     #[command(flatten)]
     pub images: Images,
-    /// Refuse inputs that git's index does not have; the default where CI is set.
+    /// Whether inputs that the commit does not have are refused.
+    #[command(flatten)]
+    pub strict: Strict,
+}
+
+/// Whether inputs that no commit has are refused.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Strict {
+    /// Refuse inputs that no commit has, because no other checkout gets their tag; the default where CI is set.
     #[arg(long, overrides_with = "no_strict")]
     pub strict: bool,
-    /// Push also what git's index does not have.
+    /// Let inputs count that no commit has.
     #[arg(long, overrides_with = "strict")]
     pub no_strict: bool,
+}
+
+impl Strict {
+    /// What was asked for, if anything was.
+    #[must_use]
+    pub fn asked(self) -> Option<bool> {
+        (self.strict || self.no_strict).then_some(self.strict)
+    }
 }
 
 /// What may become of the locks.
@@ -341,9 +358,9 @@ pub struct PinArguments {
     /// Exit with 1 where a file was changed.
     #[arg(long)]
     pub exit_code: bool,
-    /// Refuse inputs that git's index does not have: no other checkout gets their tag.
-    #[arg(long)]
-    pub strict: bool,
+    /// Whether inputs that git's index does not have are refused.
+    #[command(flatten)]
+    pub strict: Strict,
 }
 
 /// How manifests are checked.
@@ -355,9 +372,9 @@ pub struct CheckArguments {
     /// Ask the registry too whether it has what the manifests name.
     #[arg(long)]
     pub remote: bool,
-    /// Refuse inputs that git's index does not have: no other checkout gets their tag.
-    #[arg(long)]
-    pub strict: bool,
+    /// Whether inputs that git's index does not have are refused.
+    #[command(flatten)]
+    pub strict: Strict,
     /// For people, for programs, or for the review of a change.
     #[arg(long, value_enum, default_value_t)]
     pub format: CheckFormat,

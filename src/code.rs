@@ -118,6 +118,9 @@ codes! {
     E038 2
         "Two images share a requirements file, but not what its wheels are chosen for."
         "give one of them a requirements file of its own"
+    E039 2
+        "The Spark, Java and Python of a chain do not fit each other, or its root image does not have them."
+        "change the version that the message names, or the chain's `root`"
     E040 2
         "A requirements file cannot be read."
         "create the file, or correct `requirements` in sparkpack.toml"
@@ -202,6 +205,9 @@ codes! {
     E067 2
         "No manifest names an image that was built, so that `why` has nothing to compare with."
         "say what to compare with: `--against TAG`, or `--against-image REFERENCE`"
+    E068 2
+        "A name begins with `.wh.`: a layer deletes the parent's files by such names."
+        "rename it, or leave it out by `.dockerignore` or `exclude`"
     E069 2
         "`sparkpack.pins` cannot be read, or two paths lead to one file that would have to differ."
         "take the committed file back, or remove the line: `sparkpack push` writes it again"
@@ -266,8 +272,8 @@ codes! {
         "A file or folder that sparkpack.toml names is not there, or cannot be read."
         "create it, or correct the path"
     E090 2
-        "A job's `src` holds `dist`, into which it is packed."
-        "put the code into a folder of its own, such as `src`"
+        "`dist`, which sparkpack makes, is named as an input, or a job's `src` holds it."
+        "name a folder of your own; only a job may have `context = \"dist\"`, which is its own package"
     E091 2
         "A path leads out of the project's folder."
         "what lies elsewhere is a source: `[sources.NAME]` with `path = \"…\"`"
@@ -290,8 +296,8 @@ codes! {
         "Git is needed and cannot be asked."
         "follow the hint: it says what git lacks"
     E098 2
-        "Inputs are not in git's index, and `--strict` refuses them."
-        "`git add` them, or leave them out by `.dockerignore` or `exclude`"
+        "Inputs are not as git's index or the commit has them, and `--strict`, CI's default, refuses them."
+        "commit them, or leave them out by `.dockerignore` or `exclude`; `untracked` allows what every checkout makes"
     E099 2
         "Something cannot be done yet."
         "follow the hint: it says what to do instead"
@@ -304,6 +310,12 @@ codes! {
     E102 1
         "A file was changed while sparkpack ran; nothing was written."
         "run it again"
+    E120 2
+        "Python cannot read the whole of an archive: it has too many files, or is too large."
+        "leave out what is no code by `exclude`, or set `python = \"3.13\"` for the chain"
+    E121 2
+        "The archive of a job would hold no Python module."
+        "put the job's code into `src`, or correct `exclude`"
     E200 2
         "A part of a reference is missing in a manifest, and cannot be added."
         "add the line that the message names"
@@ -475,6 +487,9 @@ codes! {
     E725 6
         "A package brings a file that no wheel lists."
         "leave the package out, or ask its maintainers for a sound wheel"
+    E726 6
+        "A package brings a file whose name begins with `.wh.`, which would delete files of the parent."
+        "leave the package out, or ask its maintainers for a sound wheel"
     W101 0
         "A glob of `[manifests]` matches no file."
         "correct the glob"
@@ -515,9 +530,15 @@ codes! {
         "A reference of the project stands where sparkpack does not rewrite."
         "put `# sparkpack: IMAGE` behind it, or `# sparkpack: ignore`"
     W121 0
+        "Git ignores a file that goes into an image."
+        "leave it out by `exclude` or `.dockerignore`, or allow it by `untracked` in sparkpack.toml"
+    W122 0
+        "A built-in rule leaves files out of a job that git tracks."
+        "take them back by `exclude = [\"!/PATH\"]`, or write the rule into `exclude` to say that it is meant"
+    W123 0
         "The project has images and no `[manifests]`."
         "write `[manifests]` with the files that name the images"
-    W122 0
+    W124 0
         "A prefix in `formerly` can never match, or a source is never used."
         "remove it, or correct its name"
 }

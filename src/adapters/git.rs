@@ -2,13 +2,19 @@
 //!
 //! Commits, branches and git's times never reach an image: [`source`] is for `dist/images.json` alone.
 
+mod changes;
+mod ignored;
+
+pub use changes::{Changes, Compared, changes};
+pub use ignored::{ignored, what_decides};
+
 use std::{
     collections::{BTreeMap, HashSet},
     ffi::{OsStr, OsString},
-    io,
+    io::{self, Write as _},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 /// Why git does not answer. This stops only operations that need git.
@@ -91,6 +97,38 @@ pub fn tracked(root: &Path) -> Result<Tracked, NoGit> {
     Ok(Tracked {
         files: files.collect(),
     })
+}
+
+/// The files below a folder of the project that git's index has, of the checkout that `root` lies in: absolute paths.
+///
+/// # Errors
+/// Why git does not answer.
+pub fn tracked_below(root: &Path, folder: &Path) -> Result<Vec<PathBuf>, NoGit> {
+    let git = Git::at(root)?;
+    let below = folder.strip_prefix(&git.top).unwrap_or(Path::new(""));
+    let mut scope = OsString::from(":(top,literal)");
+    scope.push(below);
+    let list = |options: &[&str]| {
+        let options = [&["ls-files", "-z", "--full-name"][..], options, &["--"]].concat();
+        let options = options.into_iter().map(OsStr::new);
+        git.run(&options.chain([scope.as_os_str()]).collect::<Vec<_>>())
+    };
+    // Older versions of git cannot look into submodules.
+    let names = list(&["--recurse-submodules"]).or_else(|_| list(&[]))?;
+    let files = rows(&names).map(|name| git.top.join(OsStr::from_bytes(name)));
+    Ok(files.collect())
+}
+
+/// The file of the index of the checkout that `root` lies in, if that can be said without git.
+#[must_use]
+pub fn index_file(root: &Path) -> Option<PathBuf> {
+    if ABOUT_ONE_REPOSITORY
+        .iter()
+        .any(|name| variable(name).is_some())
+    {
+        return None;
+    }
+    Some(root.ancestors().find_map(git_folder)?.join("index"))
 }
 
 /// The executable bits in git's index, if `core.fileMode` is off and the disk's are not reliable; else `None`.
@@ -246,6 +284,12 @@ impl Git {
         call(self.folder.as_deref(), self.index.as_deref(), arguments)
     }
 
+    /// [`Self::run`] with this on its standard input.
+    fn ask(&self, arguments: &[impl AsRef<OsStr>], question: &[u8]) -> Result<Vec<u8>, NoGit> {
+        let command = command(self.folder.as_deref(), self.index.as_deref(), arguments);
+        ask(command, question)
+    }
+
     /// The commit that is checked out, and its time.
     fn commit(&self) -> Result<(String, String), NoGit> {
         let answer = self.run(&[
@@ -308,13 +352,13 @@ fn path(printed: &[u8]) -> Result<PathBuf, NoGit> {
     Ok(fs_err::canonicalize(&path).unwrap_or(path))
 }
 
-/// Runs git. In `folder` it runs without the variables that git sets for hooks; `index` is the index to use.
+/// A command of git. In `folder` it runs without the variables that git sets for hooks; `index` is the index to use.
 #[expect(clippy::disallowed_methods, reason = "an adapter runs programs")]
-fn call(
+fn command(
     folder: Option<&Path>,
     index: Option<&Path>,
     arguments: &[impl AsRef<OsStr>],
-) -> Result<Vec<u8>, NoGit> {
+) -> Command {
     let mut command = Command::new("git");
     command.args(arguments);
     // Messages are recognised by their text, and reading an index must not write it.
@@ -332,14 +376,46 @@ fn call(
     if let Some(index) = index {
         command.env("GIT_INDEX_FILE", index);
     }
-    let output = command.output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => NoGit::NotInstalled,
-        _ => NoGit::Failed(error.to_string()),
-    })?;
+    command
+}
+
+/// Runs git.
+fn call(
+    folder: Option<&Path>,
+    index: Option<&Path>,
+    arguments: &[impl AsRef<OsStr>],
+) -> Result<Vec<u8>, NoGit> {
+    let output = command(folder, index, arguments).output();
+    let output = output.map_err(|error| not_started(&error))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
     Err(understood(&String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Runs git with this on its standard input. The exit code 1 is the answer that there is nothing.
+fn ask(mut command: Command, question: &[u8]) -> Result<Vec<u8>, NoGit> {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let spawned = command.stderr(Stdio::piped()).spawn();
+    let mut child = spawned.map_err(|error| not_started(&error))?;
+    let input = child.stdin.take();
+    let output = std::thread::scope(|scope| {
+        // Both ends could wait for each other if all was written before anything is read.
+        scope.spawn(|| input.map(|mut input| input.write_all(question)));
+        child.wait_with_output()
+    });
+    let output = output.map_err(|error| NoGit::Failed(error.to_string()))?;
+    if matches!(output.status.code(), Some(0 | 1)) {
+        return Ok(output.stdout);
+    }
+    Err(understood(&String::from_utf8_lossy(&output.stderr)))
+}
+
+fn not_started(error: &io::Error) -> NoGit {
+    match error.kind() {
+        io::ErrorKind::NotFound => NoGit::NotInstalled,
+        _ => NoGit::Failed(error.to_string()),
+    }
 }
 
 fn understood(message: &str) -> NoGit {
@@ -415,11 +491,11 @@ fn may_distrust_modes(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn git(folder: &Path, arguments: &[&str]) {
+    pub(super) fn git(folder: &Path, arguments: &[&str]) {
         call(Some(folder), None, arguments).unwrap();
     }
 
-    fn repository(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    pub(super) fn repository(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let root = fs_err::canonicalize(folder.path()).unwrap();
         git(&root, &["init", "--quiet"]);
@@ -487,7 +563,7 @@ mod tests {
         drop(folder);
     }
 
-    fn commit(folder: &Path, message: &str) {
+    pub(super) fn commit(folder: &Path, message: &str) {
         let who = ["-c", "user.name=x", "-c", "user.email=x@localhost"];
         let commit = ["commit", "--quiet", "--allow-empty", "-m", message];
         git(folder, &[&who[..], &commit].concat());

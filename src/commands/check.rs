@@ -6,6 +6,7 @@ mod reviews;
 use std::path::Path;
 
 use crate::{
+    adapters::git::Compared,
     cli::{CheckArguments, CheckFormat},
     error::Error,
     operations::{
@@ -46,7 +47,7 @@ fn check(session: &Session<'_>, ui: &Ui, arguments: &CheckArguments) -> Result<C
             registry: arguments.images.registry.registry.as_deref(),
             images: &targets,
         },
-        strictness: Strictness::if_asked(arguments.strict),
+        strictness: Strictness::of(arguments.strict.asked(), Compared::Index),
         is_remote: arguments.remote,
         is_full: arguments.format == CheckFormat::Json || ui.verbosity() > 0,
     };

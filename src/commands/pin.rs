@@ -1,6 +1,7 @@
 //! `sparkpack pin`: rewrites the references in the manifests, offline.
 
 use crate::{
+    adapters::git::Compared,
     cli::PinArguments,
     error::Error,
     operations::{
@@ -20,7 +21,11 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PinArguments) -> R
     let services = Services::new(session, LockPolicy::ReadOnly);
     let is_full = ui.verbosity() > 0;
     let survey = manifests::survey(session, &services, scope, is_full)?;
-    Strictness::if_asked(arguments.strict).check(session, &survey.prepared, &targets)?;
+    Strictness::of(arguments.strict.asked(), Compared::Index).check(
+        session,
+        &survey.prepared,
+        &targets,
+    )?;
     survey.warn(session, scope);
     let changed = manifests::write(session, &survey.examined, None)?;
     survey.say_left_out(session);

@@ -35,6 +35,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
     let manifests = Manifests::of(session, scope.registry)?;
     let examined = manifests.examine(&expected)?;
     manifests::warn(session, &prepared, scope, &examined);
+    prepared.warn_of_left_out(session, &targets);
     let run = Run {
         session,
         services: &services,

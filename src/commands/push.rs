@@ -3,6 +3,7 @@
 
 use super::policy::policy_of;
 use crate::{
+    adapters::git::Compared,
     cli::PushArguments,
     error::Error,
     operations::{
@@ -18,8 +19,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PushArguments) -> 
     let registry = session.registry(images.registry.registry.as_deref())?;
     let targets = session.targets(&images.images)?;
     let services = Services::new(session, policy_of(images.locks));
-    let asked = (arguments.strict || arguments.no_strict).then_some(arguments.strict);
-    let strictness = Strictness::of_push(asked);
+    let strictness = Strictness::of(arguments.strict.asked(), Compared::Commit);
     let finished = publish::push(session, &services, strictness, registry, &targets)?;
     if finished.was_current {
         ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");

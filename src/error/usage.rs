@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use crate::{
-    adapters::{git::NoGit, registry::RegistryError},
+    adapters::{
+        git::{Compared, NoGit},
+        registry::RegistryError,
+    },
     code::Code,
     image::{Reference, ReferenceError},
     project::{FILE_NAME, UnknownRegistry, place::nearest},
@@ -55,16 +58,16 @@ pub enum UsageError {
     /// Executable bits must come from git's index, and git does not answer.
     #[error("`core.fileMode` is off, so executable bits come from git's index, but {0}")]
     NoExecutableBits(NoGit),
-    /// Untracked inputs must be refused, and git does not say which inputs are untracked.
-    #[error("`--strict` refuses inputs that git's index does not have, but {0}")]
+    /// Inputs that no commit has must be refused, and git does not say which inputs these are.
+    #[error("`--strict` refuses inputs that no commit has, but {0}")]
     NotStrict(NoGit),
-    /// Inputs are not in git's index, and the run refuses untracked ones.
-    #[error("{}", untracked(paths))]
-    Untracked {
-        /// The inputs, relative to the project's folder.
-        paths: Vec<String>,
-        /// Whether the run is a push, which has an option to allow them.
-        is_push: bool,
+    /// Inputs are not as git has them, and the run refuses that.
+    #[error("{}", uncommitted(inputs, *compared))]
+    Uncommitted {
+        /// The inputs, relative to the project's folder, each with the reason.
+        inputs: Vec<String>,
+        /// What they were compared with.
+        compared: Compared,
     },
     /// The name of an image to compare with is not a reference.
     #[error("{error}")]
@@ -196,7 +199,7 @@ impl UsageError {
             Self::NoReason => Code::E037,
             Self::Offline(_) => Code::E035,
             Self::NoExecutableBits(_) | Self::NotStrict(_) => Code::E097,
-            Self::Untracked { .. } => Code::E098,
+            Self::Uncommitted { .. } => Code::E098,
             Self::NotAReference { .. } | Self::NotATag(_) => Code::E080,
             Self::NotNamed { .. } => Code::E067,
             Self::UnknownRecord { lack, .. } => lack.code(),
@@ -232,12 +235,16 @@ impl UsageError {
             }
             Self::Offline(_) => "run it once without `--offline`".to_owned(),
             Self::NoExecutableBits(reason) | Self::NotStrict(reason) => reason.hint(),
-            Self::Untracked { is_push, .. } => format!(
-                "`git add` them, or leave them out by `.dockerignore` or `exclude`; {}",
-                if *is_push {
-                    "`--no-strict` pushes them all the same"
-                } else {
-                    "without `--strict` they count"
+            Self::Uncommitted { compared, .. } => format!(
+                "{} them, or leave them out by `.dockerignore` or `exclude`; what every checkout makes is allowed by \
+                 `untracked` in sparkpack.toml; {}",
+                match compared {
+                    Compared::Index => "`git add`",
+                    Compared::Commit => "commit",
+                },
+                match compared {
+                    Compared::Index => "with `--no-strict` they count",
+                    Compared::Commit => "`--no-strict` pushes them all the same",
                 }
             ),
             Self::NotAReference {
@@ -276,15 +283,21 @@ fn sorted<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-fn untracked(paths: &[String]) -> String {
-    let mut lines = vec![match paths {
-        [_] => "an input is not in git's index, so that no commit stands for the tags".to_owned(),
+fn uncommitted(inputs: &[String], compared: Compared) -> String {
+    let compared = match compared {
+        Compared::Index => "git's index",
+        Compared::Commit => "the commit",
+    };
+    let mut lines = vec![match inputs {
+        [_] => {
+            format!("an input is not as {compared} has it, so that no commit stands for the tags")
+        }
         several => format!(
-            "{} inputs are not in git's index, so that no commit stands for the tags",
+            "{} inputs are not as {compared} has them, so that no commit stands for the tags",
             several.len()
         ),
     }];
-    lines.extend(shown_paths(paths, SHOWN_PATHS));
+    lines.extend(shown_paths(inputs, SHOWN_PATHS));
     lines.join("\n")
 }
 
@@ -391,16 +404,17 @@ mod tests {
             printed(UsageError::Offline(OnlineWork::AskRegistry)),
             "E035 asking a registry is needed, and `--offline` forbids it => run it once without `--offline`"
         );
-        let (paths, is_push) = (names(&["a.py"]), false);
+        let (inputs, compared) = (names(&["a.py (changed)"]), Compared::Index);
         assert_eq!(
-            printed(UsageError::Untracked { paths, is_push }),
-            "E098 an input is not in git's index, so that no commit stands for the tags | a.py => \
-             `git add` them, or leave them out by `.dockerignore` or `exclude`; without `--strict` they count"
+            printed(UsageError::Uncommitted { inputs, compared }),
+            "E098 an input is not as git's index has it, so that no commit stands for the tags | a.py (changed) => \
+             `git add` them, or leave them out by `.dockerignore` or `exclude`; what every checkout makes is allowed by \
+             `untracked` in sparkpack.toml; with `--no-strict` they count"
         );
-        let paths = (0..22).map(|number| number.to_string()).collect();
-        let text = printed(UsageError::Untracked {
-            paths,
-            is_push: true,
+        let inputs = (0..22).map(|number| number.to_string()).collect();
+        let text = printed(UsageError::Uncommitted {
+            inputs,
+            compared: Compared::Commit,
         });
         assert!(text.starts_with("E098 22 inputs are not"), "{text}");
         assert!(text.contains(" | 19 | … and 2 more => "), "{text}");
@@ -414,7 +428,7 @@ mod tests {
     fn a_git_that_does_not_answer_has_its_own_hint() {
         assert_eq!(
             printed(UsageError::NotStrict(NoGit::NotInstalled)),
-            "E097 `--strict` refuses inputs that git's index does not have, but git is not installed => install git"
+            "E097 `--strict` refuses inputs that no commit has, but git is not installed => install git"
         );
         assert_eq!(
             printed(UsageError::NoExecutableBits(NoGit::NotInstalled)),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, Read, Seek, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
 };
 
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
@@ -24,19 +24,30 @@ pub enum ArchiveError {
         /// The path in the archive.
         path: String,
     },
+    /// It would have more bytes than it may.
+    #[error("the archive would have more than {limit} bytes")]
+    TooLarge {
+        /// The largest number of bytes.
+        limit: u64,
+    },
     /// The zip format cannot hold this.
     #[error(transparent)]
     Zip(#[from] zip::result::ZipError),
 }
 
-/// Writes a zip of `entries` that Python can import from.
+/// Writes a zip of `entries`, of at most `limit` bytes, that Python can import from.
 ///
 /// A symbolic link becomes a link in the zip, from which Python cannot import: callers resolve links before.
 ///
 /// # Errors
-/// An input cannot be read or has changed, or the output cannot be written.
-pub fn write_zip(entries: &[Entry], output: impl Write + Seek) -> Result<(), ArchiveError> {
-    let mut zip = ZipWriter::new(output);
+/// An input cannot be read or has changed, the output cannot be written, or it would be too large.
+pub fn write_zip(
+    entries: &[Entry],
+    limit: u64,
+    output: impl Write + Seek,
+) -> Result<(), ArchiveError> {
+    let mut output = Limited::new(output, limit);
+    let mut zip = ZipWriter::new(&mut output);
     let options = |mode: u32| {
         SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
@@ -68,7 +79,67 @@ pub fn write_zip(entries: &[Entry], output: impl Write + Seek) -> Result<(), Arc
         }
     }
     zip.finish()?.flush()?;
+    if output.is_exceeded {
+        return Err(ArchiveError::TooLarge { limit });
+    }
     Ok(())
+}
+
+/// Passes on what is written until it exceeds a limit, and nothing from then on. It does not fail, since a `ZipWriter`
+/// that fails prints why.
+struct Limited<W> {
+    output: W,
+    limit: u64,
+    position: u64,
+    end: u64,
+    is_exceeded: bool,
+}
+
+impl<W> Limited<W> {
+    fn new(output: W, limit: u64) -> Self {
+        Self {
+            output,
+            limit,
+            position: 0,
+            end: 0,
+            is_exceeded: false,
+        }
+    }
+}
+
+impl<W: Write> Write for Limited<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.is_exceeded |= self.position + bytes.len() as u64 > self.limit;
+        let written = if self.is_exceeded {
+            bytes.len()
+        } else {
+            self.output.write(bytes)?
+        };
+        self.position += written as u64;
+        self.end = self.end.max(self.position);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+impl<W: Seek> Seek for Limited<W> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let (from, offset) = match to {
+            SeekFrom::Start(position) => (position, 0),
+            SeekFrom::Current(offset) => (self.position, offset),
+            SeekFrom::End(offset) => (self.end, offset),
+        };
+        let position = from.checked_add_signed(offset);
+        let position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        if !self.is_exceeded {
+            self.output.seek(SeekFrom::Start(position))?;
+        }
+        self.position = position;
+        Ok(position)
+    }
 }
 
 /// Writes a tar of `entries` with their parent folders, and of `folders`, which may be empty.
@@ -200,7 +271,7 @@ mod tests {
     fn order_of_the_entries_plays_no_part() {
         let pack = |entries: &[Entry]| {
             let (mut zip, mut tar) = (Cursor::new(Vec::new()), Vec::new());
-            write_zip(entries, &mut zip).unwrap();
+            write_zip(entries, u64::MAX, &mut zip).unwrap();
             write_tar(entries, &["empty"], &mut tar).unwrap();
             (zip.into_inner(), tar)
         };
@@ -229,6 +300,24 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_may_have_as_many_bytes_as_it_may_and_no_more() {
+        let zip = |limit: u64| {
+            let mut zip = Cursor::new(Vec::new());
+            write_zip(&entries(), limit, &mut zip).map(|()| zip.into_inner())
+        };
+        let whole = zip(u64::MAX).unwrap();
+        let size = whole.len() as u64;
+        assert_eq!(zip(size).unwrap(), whole);
+        for limit in [size - 1, size / 2, 0] {
+            let error = zip(limit).unwrap_err();
+            assert!(
+                matches!(error, ArchiveError::TooLarge { limit: told } if told == limit),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn a_file_that_changed_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.py");
@@ -236,7 +325,7 @@ mod tests {
         let entry = Entry::of_file("a.py", &file, false).unwrap();
         for changed in ["a = 2\n", "a = 11\n", ""] {
             fs_err::write(&file, changed).unwrap();
-            let zipped = write_zip(std::slice::from_ref(&entry), Cursor::new(Vec::new()));
+            let zipped = write_zip(std::slice::from_ref(&entry), 99, Cursor::new(Vec::new()));
             assert_eq!(
                 zipped.unwrap_err().to_string(),
                 "`a.py` changed during the run"

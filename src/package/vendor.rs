@@ -71,6 +71,14 @@ pub enum VendorError {
         /// Its file name.
         wheel: String,
     },
+    /// A name that deletes a file of the layers below, once it is in a layer.
+    #[error("`{path}`{}: in a layer its name would delete a file of the parent", of_wheel(wheel.as_deref()))]
+    Whiteout {
+        /// The path in the installation.
+        path: String,
+        /// The file name of the wheel that brings it, if it is known.
+        wheel: Option<String>,
+    },
     /// A file that no wheel lists, and whose folder does not tell which wheel it belongs to.
     #[error("`{path}` is in no wheel's list of files")]
     Unowned {
@@ -90,6 +98,7 @@ impl VendorError {
             Self::Collision { .. } => Code::E723,
             Self::Missing { .. } => Code::E724,
             Self::Unowned { .. } => Code::E725,
+            Self::Whiteout { .. } => Code::E726,
         }
     }
 
@@ -98,7 +107,10 @@ impl VendorError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Io(_) => return None,
-            Self::Kind { .. } | Self::Name { .. } | Self::Unowned { .. } => {
+            Self::Kind { .. }
+            | Self::Name { .. }
+            | Self::Unowned { .. }
+            | Self::Whiteout { .. } => {
                 "leave the package out, or ask its maintainers for a sound wheel".to_owned()
             }
             Self::Collision { first, second, .. } => {
@@ -110,6 +122,10 @@ impl VendorError {
             Self::Missing { .. } => "run the build again".to_owned(),
         })
     }
+}
+
+fn of_wheel(wheel: Option<&str>) -> String {
+    wheel.map_or_else(String::new, |wheel| format!(" of `{wheel}`"))
 }
 
 /// Splits wheels into those to be shipped, and the pins of those that the parent image already has.
@@ -128,12 +144,21 @@ pub fn leave_out(wheels: Vec<LockedWheel>, provided: &[Pin]) -> (Vec<LockedWheel
 /// The files of an installation in [`LIBS`] and [`SITE_PACKAGES`], where the installers' adapter puts them.
 ///
 /// # Errors
-/// A file cannot be read, or something is neither a file nor a folder.
+/// A file cannot be read, something is neither a file nor a folder, or a name is a whiteout.
 pub fn split(installed: &Path, digests: &dyn Digests) -> Result<Vendored, VendorError> {
-    Ok(Vendored {
+    let vendored = Vendored {
         libs: walk(&installed.join(LIBS), digests)?,
         site_packages: walk(&installed.join(SITE_PACKAGES), digests)?,
-    })
+    };
+    // An older sparkpack may have installed it, and did not look.
+    let mut all = vendored.libs.iter().chain(&vendored.site_packages);
+    match all.find(|entry| ignore::whiteout(&entry.path).is_some()) {
+        None => Ok(vendored),
+        Some(entry) => Err(VendorError::Whiteout {
+            path: ignore::escaped(&entry.path),
+            wheel: None,
+        }),
+    }
 }
 
 /// The files below `folder`, sorted; a missing folder has none.
@@ -187,7 +212,7 @@ pub struct Placement {
 /// headers, bytecode and the installer's own files are left out.
 ///
 /// # Errors
-/// A wheel is missing, two of them collide, or a file belongs to none.
+/// A wheel is missing, two of them collide, a file belongs to none, or a name is a whiteout.
 pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, VendorError> {
     let distributions = distributions(unpacked, wheels)?;
     let owners = owners(&distributions)?;
@@ -200,6 +225,7 @@ pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, V
                 .ok_or_else(|| VendorError::Unowned { path: path.clone() })?]
             .into(),
         };
+        refuse_whiteout(&path, &of_path, &distributions)?;
         belongs.insert(path, of_path);
     }
     let in_folder = in_folder(&distributions, &belongs);
@@ -213,6 +239,21 @@ pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, V
         }
     }
     Ok(placement)
+}
+
+fn refuse_whiteout(
+    path: &str,
+    owners: &BTreeSet<usize>,
+    distributions: &[Distribution<'_>],
+) -> Result<(), VendorError> {
+    if ignore::whiteout(path).is_none() {
+        return Ok(());
+    }
+    let owner = owners.first().and_then(|owner| distributions.get(*owner));
+    Err(VendorError::Whiteout {
+        path: ignore::escaped(path),
+        wheel: owner.map(|owner| owner.wheel.wheel.file_name.clone()),
+    })
 }
 
 /// An installed wheel with the files of its RECORD, each with its hash as written.
@@ -484,6 +525,42 @@ mod tests {
                 "sly.so",
             ]
         );
+    }
+
+    #[test]
+    fn a_file_that_would_delete_others_is_refused_with_its_wheel() {
+        let wheels = [wheel("a-1.0-py3-none-any.whl")];
+        for (path, is_refused) in [
+            ("a/.wh.b", true),
+            ("a/.wh.b/c.py", true),
+            (".wh..wh..opq", true),
+            ("../../bin/.wh.sh", false),
+            ("a/b.wh.", false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            unpack(folder.path(), "a", &[("a/x.py", "1"), (path, "1")], &[]);
+            let Err(error) = placement(folder.path(), &wheels) else {
+                assert!(!is_refused, "{path}");
+                continue;
+            };
+            assert!(is_refused, "{error}");
+            assert_eq!(error.code(), "E726");
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "`{path}` of `a-1.0-py3-none-any.whl`: in a layer its name would delete a file of the parent"
+                )
+            );
+            assert!(error.hint().is_some());
+        }
+        for part in [LIBS, SITE_PACKAGES] {
+            let installed = tempfile::tempdir().unwrap();
+            let file = installed.path().join(part).join("a/.wh.b");
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, "").unwrap();
+            let error = split(installed.path(), &nothing()).unwrap_err();
+            assert_eq!(error.code(), "E726", "{part}");
+        }
     }
 
     #[test]

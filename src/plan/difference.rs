@@ -138,6 +138,7 @@ fn same_place(row: &RecordRow) -> Option<Key> {
         Input::Platform(_) => &["platform"],
         Input::Dockerfile(_) => &["dockerfile"],
         Input::Target(_) => &["target"],
+        Input::PackageContext => &["package context"],
         Input::Revision { .. } => &["revision"],
         Input::Main { .. } => &["main"],
         Input::BuildArgument { name, .. } => &["build-argument", name],
@@ -225,7 +226,7 @@ impl RecordRow {
                 Input::External { .. } => 5,
                 Input::Source { .. } => 6,
                 Input::Dockerfile(_) => 7,
-                Input::Target(_) => 8,
+                Input::Target(_) | Input::PackageContext => 8,
                 Input::BuildArgument { .. } => 9,
                 Input::Wheel { .. } => 10,
                 Input::Main { .. } => 11,
@@ -249,6 +250,7 @@ fn known(fields: &[String]) -> Option<Input> {
         "platform" => Input::Platform(next()?.parse().ok()?),
         "dockerfile" => Input::Dockerfile(digest(next())?),
         "target" => Input::Target(next()?),
+        "context" => Input::PackageContext,
         "build-argument" => Input::BuildArgument {
             name: next()?,
             value: next()?,
@@ -536,6 +538,11 @@ mod tests {
                 "target a -> b",
             ),
             (None, Some(Input::Target(text("b"))), "target b added"),
+            (
+                None,
+                Some(Input::PackageContext),
+                "context dist (the job's package) added",
+            ),
             (
                 Some(platform("linux/amd64")),
                 Some(platform("linux/arm64")),

@@ -9,6 +9,7 @@
 //! | the platform | `platform, OS/ARCHITECTURE` | builders and `TARGETARCH` take it |
 //! | the Dockerfile's bytes, CRLF as LF | `dockerfile, SHA-256` | it says how the image is made; a comment is a part of it, since no line says for sure that it is one |
 //! | the Dockerfile's stage that is wanted, as the configuration writes it | `target, NAME` | the last one otherwise |
+//! | that the context is the job's own package (`context = "dist"`) | `context, package` | the same `COPY` then has other paths |
 //! | the configured build arguments that the Dockerfile declares | `build-argument, NAME, VALUE` | others are not sent; one that can only name images counts by what it names, and so do `ROOT`, `SPARK`, `OPERATOR` and `PARENT`, which no stage is given |
 //! | a rebuild that was asked for | `revision, NUMBER, REASON` | it is what moves the tag |
 //! | each file that a `COPY`, an `ADD` or a bind mount of the wanted stage can match | `file, PATH, 0644 or 0755, SHA-256` | the context is written from these rows |
@@ -83,6 +84,8 @@ pub enum Input {
     Dockerfile(Digest),
     /// The Dockerfile's stage that is built.
     Target(String),
+    /// The context is the job's own package, whose files count by the other rows.
+    PackageContext,
     /// A declared build argument.
     BuildArgument {
         /// Its name.
@@ -194,6 +197,7 @@ impl Input {
             Self::Platform(platform) => row(&[&"platform", platform]),
             Self::Dockerfile(digest) => row(&[&"dockerfile", digest]),
             Self::Target(target) => row(&[&"target", target]),
+            Self::PackageContext => row(&[&"context", &"package"]),
             Self::BuildArgument { name, value } => row(&[&"build-argument", name, value]),
             Self::Revision { number, reason } => row(&[&"revision", number, reason]),
             Self::File {
@@ -406,7 +410,7 @@ mod tests {
     }
 
     /// These never change within a format: the tags of published images must stay computable.
-    const PUBLISHED: [(&str, &str); 17] = [
+    const PUBLISHED: [(&str, &str); 18] = [
         ("nothing", "4fcd482824892218"),
         ("format", "0b3a944effc76b71"),
         ("stage", "03bda8efbaabe467"),
@@ -424,6 +428,7 @@ mod tests {
         ("module", "286e293434e68332"),
         ("wheel", "aaea84ae22ac385d"),
         ("all of them", "f43a012d3ab0b1fd"),
+        ("context", "62778739ee7068f9"),
     ];
 
     #[test]
@@ -437,6 +442,8 @@ mod tests {
             ));
         }
         found.push(("all of them".to_owned(), Record::of(&every)));
+        let context = Record::of(&[Input::PackageContext]);
+        found.push(("context".to_owned(), context));
         let found: Vec<(&str, String)> = found
             .iter()
             .map(|(name, record)| (name.as_str(), record.fingerprint().short(16).to_owned()))

@@ -14,7 +14,7 @@ use crate::{
     code::Code,
     image::{Digest, Platform, Reference},
     project::{
-        FILE_NAME, Image, Project, Registry,
+        Context, FILE_NAME, Image, Project, Registry,
         inputs::{DockerfileInputs, UsedImage},
         lock::{self, Lock, Unlocked, UnlockedInput},
         place::{Defect, Place},
@@ -327,6 +327,9 @@ impl RecordBuilder<'_> {
         record.add(&Input::Dockerfile(inputs.digest.clone()));
         if let Some(target) = &inputs.target {
             record.add(&Input::Target(target.clone()));
+        }
+        if inputs.built_in.is_none() && self.image.context == Context::Package {
+            record.add(&Input::PackageContext);
         }
         let arguments = inputs.build_arguments.iter();
         for (name, value) in

@@ -55,6 +55,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) anchors: Vec<Text>,
     #[serde(default)]
+    pub(super) untracked: Vec<Text>,
+    #[serde(default)]
     pub(super) places: Vec<PlaceTable>,
 }
 

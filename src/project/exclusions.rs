@@ -95,7 +95,8 @@ pub(super) struct ContextRules {
     ignored: DockerIgnore,
     never: Arc<HashSet<String>>,
     excludes: DefaultExcludes,
-    has_dist: bool,
+    /// The path of `dist` in the context, if it lies there.
+    dist: Option<String>,
 }
 
 impl ContextRules {
@@ -114,7 +115,7 @@ impl ContextRules {
             ignored,
             never: never.below(&root),
             excludes: DefaultExcludes::anywhere(),
-            has_dist: folder == ".",
+            dist: dist_below(&project.root, folder),
         })
     }
 
@@ -124,7 +125,11 @@ impl ContextRules {
         if let Some(excluded) = self.excludes.excluded_itself(path, is_folder) {
             return Some(LeftOut::Excluded(excluded));
         }
-        if self.has_dist && (path == "dist" || path.starts_with("dist/")) {
+        let of_dist = self
+            .dist
+            .as_ref()
+            .and_then(|dist| path.strip_prefix(dist.as_str()));
+        if of_dist.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
             return Some(LeftOut::Output);
         }
         if self.never.contains(path) {
@@ -147,6 +152,24 @@ impl ContextRules {
     }
 }
 
+/// The path of the project's `dist` below a context, which may be a symbolic link to a folder above it.
+fn dist_below(project_root: &Path, context: &str) -> Option<String> {
+    if !has_link(project_root, Path::new(context)) {
+        return (context == ".").then(|| "dist".to_owned());
+    }
+    let dist = fs_err::canonicalize(project_root).ok()?.join("dist");
+    let context = fs_err::canonicalize(project_root.join(context)).ok()?;
+    Some(dist.strip_prefix(context).ok()?.to_str()?.to_owned())
+}
+
+/// Whether a part of a path below the project is a symbolic link: only then must the real path be looked up.
+pub(super) fn has_link(project_root: &Path, below: &Path) -> bool {
+    let mut paths = below
+        .ancestors()
+        .filter(|path| !path.as_os_str().is_empty());
+    paths.any(|path| project_root.join(path).is_symlink())
+}
+
 /// The rules that keep files of a job's folder out of its archive.
 pub(super) struct JobRules {
     excludes: DefaultExcludes,
@@ -162,12 +185,15 @@ impl JobRules {
         never: &NeverContext,
     ) -> Result<Self, Defect> {
         let patterns = package.exclude.iter().map(String::as_str);
-        let excludes = DefaultExcludes::of_job_sources().excluding(patterns);
+        let src = project.root.join(&package.src);
+        let excludes = DefaultExcludes::of_job_sources()
+            .with_libs(holds_installed_packages(&src.join("libs")))
+            .excluding(patterns);
         let excludes = excludes
             .map_err(|error| Defect::new(Code::E022, package.place.clone(), error.to_string()))?;
         Ok(Self {
             excludes,
-            never: never.below(&project.root.join(&package.src)),
+            never: never.below(&src),
             main: package.main.clone(),
         })
     }
@@ -185,6 +211,18 @@ impl JobRules {
         let is_never = || self.never.contains(path);
         excluded.or_else(|| is_never().then_some(LeftOut::NeverContext))
     }
+}
+
+/// Whether packages were installed into a folder: an installer leaves a `.dist-info` or `.egg-info` beside them.
+fn holds_installed_packages(folder: &Path) -> bool {
+    let Ok(entries) = fs_err::read_dir(folder) else {
+        return false;
+    };
+    let names = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name());
+    let mut names = names.filter_map(|name| name.into_string().ok());
+    names.any(|name| name.ends_with(".dist-info") || name.ends_with(".egg-info"))
 }
 
 /// The files that hold tags: locks, manifests and the configuration. If an image's context held one of them, writing

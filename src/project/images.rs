@@ -10,6 +10,7 @@ use serde_spanned::Spanned;
 
 use super::{
     config::{self, Text},
+    exclusions::has_link,
     glob::{self, PathKind},
     ignore::DefaultExcludes,
     loader::Loader,
@@ -181,7 +182,7 @@ impl Images<'_> {
             dockerfile: dockerfile
                 .map(|text| self.file_below(text, &fill(text), "dockerfile"))
                 .transpose()?,
-            context: self.context(settings, &fill)?,
+            context: self.context(settings, &fill, name, package.as_ref())?,
             contexts: self.contexts(settings)?,
             build_arguments: settings
                 .build_args
@@ -212,7 +213,12 @@ impl Images<'_> {
             );
             return Err(defect.hint("`src` is the folder with the job's code"));
         }
-        if folder == "." || Path::new("dist").starts_with(&folder) {
+        if self.is_in_dist(&folder) {
+            let message = format!("`src = \"{folder}\"`: `dist` is what sparkpack makes");
+            let defect = self.loader.origin.defect(Code::E090, src, message);
+            return Err(defect.hint("put the code into a folder of its own, such as `src`"));
+        }
+        if folder == "." {
             let defect = self.loader.origin.defect(
                 Code::E090,
                 src,
@@ -279,6 +285,8 @@ impl Images<'_> {
         &self,
         settings: &config::ImageTable,
         fill: &dyn Fn(&Text) -> String,
+        image: &str,
+        package: Option<&Package>,
     ) -> Result<Context, Defect> {
         match &settings.context {
             None => Ok(Context::Folder(".".to_owned())),
@@ -287,7 +295,9 @@ impl Images<'_> {
             }
             Some(text) => {
                 let folder = self.inside(text, &fill(text))?;
-                if self.loader.root.join(&folder).is_dir() {
+                if self.is_in_dist(&folder) {
+                    self.own_package(text, &folder, image, package)
+                } else if self.loader.root.join(&folder).is_dir() {
                     Ok(Context::Folder(folder))
                 } else {
                     Err(self.loader.origin.defect(
@@ -298,6 +308,44 @@ impl Images<'_> {
                 }
             }
         }
+    }
+
+    /// The context of an image that names `dist` or a folder in it: its own package.
+    fn own_package(
+        &self,
+        text: &Text,
+        folder: &str,
+        image: &str,
+        package: Option<&Package>,
+    ) -> Result<Context, Defect> {
+        let (message, hint) = match package {
+            Some(package) if folder == "dist" || folder == package.dist => {
+                return Ok(Context::Package);
+            }
+            Some(_) => (
+                format!(
+                    "`{folder}` is not the package of `{image}`, and nothing else in `dist` is an input"
+                ),
+                "write `context = \"dist\"`: that is the image's own package",
+            ),
+            None => (
+                format!(
+                    "`{folder}` is what sparkpack makes, and `{image}` has no package of its own"
+                ),
+                "name the folder that holds its files, or give the image `src`, whose package it then is",
+            ),
+        };
+        let defect = self.loader.origin.defect(Code::E090, text, message);
+        Err(defect.hint(hint))
+    }
+
+    /// Whether a folder of the project is `dist` or lies in it, by its path or by a symbolic link.
+    fn is_in_dist(&self, folder: &str) -> bool {
+        let root = self.loader.root;
+        let real = |path: &str| fs_err::canonicalize(root.join(path)).ok();
+        let leads_there = || Some(real(folder)?.starts_with(real("dist")?));
+        Path::new(folder).starts_with("dist")
+            || (has_link(root, Path::new(folder)) && leads_there().unwrap_or(false))
     }
 
     fn contexts(&self, settings: &config::ImageTable) -> Result<BTreeMap<String, String>, Defect> {

@@ -10,9 +10,10 @@ use super::{
     Chain, Context, Image, Kind, OperatorOrigin, Project,
     built_in::{self, BuiltInDockerfile},
     dockerfile::{Dockerfile, Resolution, Role, Used},
-    exclusions::{ContextRules, JobRules, NeverContext},
+    exclusions::{ContextRules, JobRules, LeftOut, NeverContext},
     file_trees::{FileTrees, Rules},
-    ignore::TreeError,
+    ignore::{Excluded, TreeError, whiteout},
+    importable, left_out,
     lock::{self, Lock},
     place::{Defect, Place, nearest},
     requirements::Requirements,
@@ -92,6 +93,8 @@ pub struct PackageInputs {
     pub main: Entry,
     /// The files of `jobs.zip`.
     pub modules: Vec<Entry>,
+    /// What built-in rules leave out: paths below `src`, sorted; a folder ends with `/`.
+    pub left_out: Vec<String>,
 }
 
 /// An image's requirements.
@@ -146,6 +149,8 @@ pub struct InputReader<'a> {
     never: NeverContext,
     /// The context files chosen so far: many images may share a Dockerfile and a folder.
     contexts: Mutex<HashMap<ContextChoice, Vec<Entry>>>,
+    /// What built-in rules left out of a job's folder, by the folder and the rules: a folder is walked only once.
+    left_out: Mutex<HashMap<(PathBuf, String), Vec<String>>>,
 }
 
 /// Everything that decides which files of a folder are the context of an image.
@@ -170,6 +175,7 @@ impl<'a> InputReader<'a> {
             trees,
             never: NeverContext::of(project),
             contexts: Mutex::default(),
+            left_out: Mutex::default(),
         }
     }
 
@@ -207,7 +213,7 @@ impl<'a> InputReader<'a> {
             digest,
             target: image.target.clone(),
             build_arguments: declared(&dockerfile, &arguments),
-            single_files: single_files(project, &image_uses, &context_sources),
+            single_files: single_files(project, &image_uses, &context_sources)?,
             dockerfile,
             resolution,
             built_in,
@@ -229,21 +235,50 @@ impl<'a> InputReader<'a> {
         };
         let root = self.project.root.join(&package.src);
         let job = JobRules::of(self.project, package, &self.never)?;
+        let left_out = Mutex::new(Vec::new());
         let rules = Rules {
             name: format!("src {}\n{}", package.main, package.exclude.join("\n")),
             keep: &|path, is_folder| {
-                path != package.main && job.left_out(path, is_folder).is_none()
+                let reason = job.left_out(path, is_folder);
+                if let Some(LeftOut::Excluded(Excluded::BuiltIn { .. })) = reason {
+                    let end = if is_folder { "/" } else { "" };
+                    let mut left_out = left_out.lock().unwrap_or_else(PoisonError::into_inner);
+                    left_out.push(format!("{path}{end}"));
+                }
+                path != package.main && reason.is_none()
             },
             follow: true,
         };
         let modules = self.trees.choose(&root, &rules, &[""], &|_| true)?;
+        let left_out = {
+            let mut found =
+                std::mem::take(&mut *left_out.lock().unwrap_or_else(PoisonError::into_inner));
+            found.sort();
+            let mut known = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = known.entry((root.clone(), rules.name.clone()));
+            known.or_insert(found).clone()
+        };
         let main = root.join(&package.main);
         let unreadable = |error: std::io::Error| {
             Defect::new(Code::E089, package.place.clone(), error.to_string())
         };
         let name = package.main.rsplit('/').next().unwrap_or(&package.main);
+        if whiteout(name).is_some() {
+            return Err(TreeError::of_whiteout(name).into());
+        }
         let main = Entry::of_file(name, &main, false).map_err(unreadable)?;
-        Ok(Some(PackageInputs { main, modules }))
+        let python = self.project.chain_of(image).map(|chain| chain.python);
+        importable::refuse_what_python_cannot_read(package, "jobs.zip", &modules, python)?;
+        importable::refuse_without_module(package, &modules, &main, || {
+            left_out::list(&root, true, &|path, is_folder| {
+                job.left_out(path, is_folder)
+            })
+        })?;
+        Ok(Some(PackageInputs {
+            main,
+            modules,
+            left_out,
+        }))
     }
 
     /// The requirements of `image`: its own file, or else that of its built-in Dockerfile.
@@ -336,15 +371,20 @@ fn single_files(
     project: &Project,
     image_uses: &[ImageUse],
     context_sources: &[ContextSource],
-) -> BTreeMap<String, SingleFile> {
+) -> Result<BTreeMap<String, SingleFile>, TreeError> {
     let copied = image_uses.iter().filter_map(|used| match &used.image {
         UsedImage::Source(name) => Some(name),
         UsedImage::Stage(_) | UsedImage::External(_) | UsedImage::Scratch => None,
     });
     let names = copied.chain(context_sources.iter().map(|wanted| &wanted.source));
-    names
-        .filter_map(|name| Some((name.clone(), project.sources.get(name)?.single_file()?)))
-        .collect()
+    let found =
+        names.filter_map(|name| Some((name.clone(), project.sources.get(name)?.single_file()?)));
+    let found: BTreeMap<String, SingleFile> = found.collect();
+    let mut files = found.values().map(|file| &file.name);
+    match files.find(|name| whiteout(name).is_some()) {
+        None => Ok(found),
+        Some(name) => Err(TreeError::of_whiteout(name)),
+    }
 }
 
 /// The sources that are fetched into the context of `image` for a build.

@@ -64,11 +64,11 @@ pub fn of(
 }
 
 /// Gets a path and whether it is a folder, and returns the reason why it is no input.
-type Why<'a> = dyn Fn(&str, bool) -> Option<LeftOut> + 'a;
+pub(super) type Why<'a> = dyn Fn(&str, bool) -> Option<LeftOut> + 'a;
 
 /// The paths below `root` that `why` gives a reason for. Unreadable ones are skipped: reading the inputs has reported
 /// them.
-fn list(root: &Path, follow: bool, why: &Why<'_>) -> Vec<(String, LeftOut)> {
+pub(super) fn list(root: &Path, follow: bool, why: &Why<'_>) -> Vec<(String, LeftOut)> {
     let mut walker = WalkDir::new(root)
         .min_depth(1)
         .follow_links(follow)

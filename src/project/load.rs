@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use globset::GlobMatcher;
 use serde_spanned::Spanned;
 
 use super::{
     config::{self, FILE_NAME, Origin, Text, listed},
+    fit::{self, Misfitting},
     glob::{self, PathKind},
     image_matcher::ImageMatcher,
     images::Images,
@@ -100,6 +102,7 @@ impl Loader<'_> {
             image_matcher: ImageMatcher::default(),
             pin: self.pin()?,
             anchors: self.globs(&config.anchors)?,
+            untracked: self.untracked()?,
             places: self.places()?,
             warnings: Vec::new(),
         };
@@ -107,6 +110,7 @@ impl Loader<'_> {
         project.image_matcher = matcher(&project);
         project.manifests = self.manifests(&project)?;
         Self::check_references(&project)?;
+        self.check_chains(&project)?;
         self.warn(&mut project);
         Ok(project)
     }
@@ -273,6 +277,27 @@ impl Loader<'_> {
                 .map(|table| self.operator(table))
                 .transpose()?,
         })
+    }
+
+    /// Refuses a chain whose versions do not fit each other or its root image.
+    fn check_chains(&self, project: &Project) -> Result<(), Defect> {
+        for (name, table) in &self.config.chains {
+            let misfits = project
+                .chains
+                .get(name)
+                .map(|chain| fit::misfits(project, chain));
+            let Some(misfit) = misfits.into_iter().flatten().next() else {
+                continue;
+            };
+            let table = table.get_ref();
+            let text = match misfit.what {
+                Misfitting::Java => table.java.as_ref().unwrap_or(&table.spark),
+                Misfitting::Python => &table.python,
+            };
+            let defect = self.origin.defect(Code::E039, text, misfit.message);
+            return Err(defect.hint(misfit.hint));
+        }
+        Ok(())
     }
 
     fn spark_version(&self, text: &Text) -> Result<String, Defect> {
@@ -478,6 +503,18 @@ impl Loader<'_> {
         globs.collect()
     }
 
+    fn untracked(&self) -> Result<Vec<GlobMatcher>, Defect> {
+        let globs = self.config.untracked.iter().map(|text| {
+            let pattern = text.get_ref().trim_start_matches("./");
+            // A folder's own name allows everything in it, with and without the slash.
+            glob::compile(pattern.trim_end_matches('/')).map_err(|reason| {
+                let message = format!("`{}` is no glob: {reason}", text.get_ref());
+                self.origin.defect(Code::E022, text, message)
+            })
+        });
+        globs.collect()
+    }
+
     fn pin(&self) -> Result<PinMode, Defect> {
         match self
             .config
@@ -591,7 +628,7 @@ impl Loader<'_> {
                 .any(|chain| chain.spark_source == *name);
             if !is_spark && !used.contains(name) {
                 warn(
-                    Code::W122,
+                    Code::W124,
                     self.origin.place(table),
                     format!("nothing uses the source `{name}`"),
                     "use it as `source:NAME`, as jars or as the operator's binary, or remove it",
@@ -609,7 +646,7 @@ impl Loader<'_> {
                     "begins no reference"
                 };
                 warn(
-                    Code::W122,
+                    Code::W124,
                     self.origin.place(prefix),
                     format!("`{text}` in `formerly` {why}, so that it changes nothing"),
                     "remove it, or write the prefix as it stood in the manifests: `HOST/PATH`",

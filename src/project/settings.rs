@@ -1,6 +1,12 @@
 //! The project that its configuration describes: names are resolved, defaults are filled in.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use globset::GlobMatcher;
 
 use super::{
     image_matcher::ImageMatcher,
@@ -46,6 +52,8 @@ pub struct Project {
     pub pin: PinMode,
     /// Manifests in which an anchor's value may be rewritten although it is used in several places.
     pub anchors: Vec<ManifestGlob>,
+    /// Globs of input files that git need not have: what every checkout makes itself.
+    pub untracked: Vec<GlobMatcher>,
     /// Where kinds of objects that sparkpack does not know hold image references.
     pub places: Vec<ConfiguredPlace>,
     /// Oddities that are no mistakes.
@@ -181,6 +189,8 @@ pub enum Context {
     Folder(String),
     /// A source, by name.
     Source(String),
+    /// The image's own package, as a build makes it. What lies in `dist` is not read: a build replaces it.
+    Package,
 }
 
 /// What `sparkpack package` packs for an image. Paths are relative to the project's folder.
@@ -294,6 +304,13 @@ impl Project {
             platform: platform.clone(),
             glibc: self.python.glibc,
         })
+    }
+
+    /// Whether `untracked` allows a file, a path below the project: its glob matches the file or a folder above it.
+    #[must_use]
+    pub fn allows_untracked(&self, below: &Path) -> bool {
+        let mut paths = below.ancestors();
+        paths.any(|path| self.untracked.iter().any(|glob| glob.is_match(path)))
     }
 
     /// The chain of an image.

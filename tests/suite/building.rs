@@ -427,6 +427,29 @@ fn a_copy_that_matches_nothing_is_told_with_the_reason() {
     insta::assert_snapshot!(reasons.join("\n"));
 }
 
+/// Optional files: both builders take what is there. If no source matches, both would fail or copy nothing, so it is
+/// refused.
+#[test]
+fn a_wildcard_beside_a_file_may_match_nothing() {
+    let chain = Chain::new("build-optional");
+    chain.project.write("requirements.txt", "");
+    let dockerfile = "FROM base\nCOPY requirements.txt constraints.txt* /x/\nCOPY [\"none?\", \"requirements.*\", \"/y/\"]\n";
+    chain.project.write("docker/side/Dockerfile", dockerfile);
+    for buildkit in ["1", "0"] {
+        chain.forget_images();
+        let mut command = chain.project.command(&["build", "side"]);
+        let run = crate::support::run(command.env("DOCKER_BUILDKIT", buildkit));
+        assert_eq!(run.code, 0, "{}", run.stderr);
+    }
+    let dockerfile = "FROM base\nCOPY constraints.txt* other* /x/\n";
+    chain.project.write("docker/side/Dockerfile", dockerfile);
+    let failure = chain.project.failure(&["build", "side"]);
+    assert!(
+        failure.contains(":2:1: `constraints.txt*` matches nothing"),
+        "{failure}"
+    );
+}
+
 /// The children of an image with `ONBUILD` copy files that their own Dockerfiles do not name.
 #[test]
 fn triggers_of_a_parent_find_their_files() {
@@ -480,6 +503,18 @@ fn a_context_that_is_copied_whole_holds_nothing_else() {
         let mut command = chain.project.command(&["build", "side"]);
         let run = crate::support::run(command.env("DOCKER_BUILDKIT", buildkit));
         let wanted = "docker/side/Dockerfile:3:1: building `side` failed at `COPY --chown=nobody-such docker /x`";
+        assert!(run.stderr.contains(wanted), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn what_git_tracks_and_a_built_in_rule_leaves_out_is_said() {
+    let chain = Chain::new("build-left-out");
+    chain.project.write("src/jobs/test_connection.py", "");
+    chain.project.begin_git();
+    for _ in 0..2 {
+        let run = chain.project.succeed(&["build"]);
+        let wanted = "left out of `job` by built-in rules: src/jobs/test_connection.py";
         assert!(run.stderr.contains(wanted), "{}", run.stderr);
     }
 }

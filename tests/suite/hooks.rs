@@ -421,6 +421,13 @@ fn all_files_that_are_right_pass_in_silence() {
 fn all_files_are_fixed_once() {
     let checkout = Checkout::new();
     checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
+    let unstaged = checkout.hooks(&["--all-files"]);
+    assert!(
+        unstaged.stdout.contains("src/jobs/one.py (changed)"),
+        "{}",
+        unstaged.stdout
+    );
+    checkout.git(&["add", ONE]);
     let old = checkout.tags();
     let run = checkout.hooks(&["--all-files"]);
     assert_eq!(run.code, 1, "{}", run.stdout);

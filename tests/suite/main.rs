@@ -16,6 +16,9 @@
 //! - `portability`: the same tags for every user, in every place and order, without a network
 //! - `ignoring`: which files reach a build, compared with docker
 //! - `hooks`: sparkpack as hooks of pre-commit, whatever git does around them
+//! - `committed`: inputs that no commit has are refused or told
+//! - `own_package`: a context that is the job's own package is never what lies in `dist`
+//! - `untrue_images`: what would make an image that is not what it says is refused by name
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
@@ -45,7 +48,7 @@
 //! fast leaves out `building::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `pushing::` `real::` `why::`
 //! fast leaves out `layouts::several_platforms_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
-//! fast leaves out `portability::every_checkout_` `staleness::whatever_is_done_to_dist_`
+//! fast leaves out `own_package::both_` `portability::every_checkout_` `staleness::whatever_is_done_to_dist_`
 //!
 //! The tests in `tests/more/main.rs` need the registries of Maven and Go.
 
@@ -63,6 +66,7 @@ mod support;
 mod arrows;
 mod building;
 mod check_formats;
+mod committed;
 mod documentation;
 mod documents;
 mod drift;
@@ -77,6 +81,7 @@ mod manifest_cache;
 mod manifests;
 mod mistakes;
 mod naming;
+mod own_package;
 mod packing;
 mod pins;
 mod places;
@@ -86,4 +91,5 @@ mod pushing;
 mod real;
 mod retagging;
 mod staleness;
+mod untrue_images;
 mod why;

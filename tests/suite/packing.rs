@@ -33,6 +33,7 @@ fn project() -> TestProject {
         ("src/shared/data.csv", "a,b\n"),
         ("src/shared/run.sh", "#!/bin/sh\n"),
         ("src/libs/old.py", ""),
+        ("src/libs/old-1.0.dist-info/METADATA", ""),
         ("src/tests/test_one.py", ""),
         ("src/jobs/__pycache__/x.cpython-311.pyc", ""),
         ("src/.idea/x.xml", ""),
@@ -116,6 +117,99 @@ fn each_file_goes_where_python_can_import_it() {
 
 /// The same inputs with another time, umask, locale, path, user and order of folders; with uv or pip; with an empty
 /// cache.
+/// A project whose job has these files and no requirements.
+fn job(files: &[&str]) -> TestProject {
+    let project = TestProject::new(&[("src/main.py", "")]);
+    let toml = configuration().replace("requirements = \"requirements.txt\"\n", "");
+    project.write("sparkpack.toml", &toml);
+    for file in files {
+        project.write(&format!("src/{file}"), "VALUE = 1\n");
+    }
+    project
+}
+
+#[test]
+fn an_own_package_called_libs_is_imported() {
+    for files in [
+        &["libs/__init__.py", "libs/session.py"][..],
+        &["libs/session.py"],
+        &["libs/session.py", "libs/deep/__init__.py"],
+    ] {
+        let project = job(files);
+        let run = project.succeed(&["package"]);
+        assert!(!run.stderr.contains("W122"), "{}", run.stderr);
+        let archive = project.root().join("dist/jobs.zip");
+        let script = "import sys; sys.path.insert(0, sys.argv[1]); from libs.session import VALUE; print(VALUE)";
+        let printed = program("python3", &["-c", script, archive.to_str().unwrap()]);
+        assert_eq!(printed, "1\n", "{files:?}");
+    }
+    for folder in ["six-1.17.0.dist-info", "six.egg-info"] {
+        let project = job(&["libs/six.py", &format!("libs/{folder}/METADATA")]);
+        project.succeed(&["package"]);
+        assert_eq!(names(&project.root().join("dist/jobs.zip")), [""; 0]);
+    }
+}
+
+/// What git tracks and a built-in rule leaves out is said with the way to have it, which then works.
+#[test]
+fn what_git_tracks_is_not_left_out_in_silence() {
+    for (files, left_out, cure) in [
+        (
+            &["jobs/test_connection.py"][..],
+            "a file that git tracks is left out of `job` by built-in rules: src/jobs/test_connection.py",
+            "[\"!/jobs/test_connection.py\"]",
+        ),
+        (
+            &["jobs/tests/a.py", "jobs/tests/test_b.py", "conftest.py"],
+            "3 files that git tracks are left out of `job` by built-in rules: src/conftest.py, src/jobs/tests/",
+            "[\"!/conftest.py\", \"!/jobs/tests/\"]",
+        ),
+        (
+            &["venv/a.py", "jobs/old.pyc"],
+            "2 files that git tracks are left out of `job` by built-in rules: src/jobs/old.pyc, src/venv/",
+            "[\"!/jobs/old.pyc\", \"!/venv/\"]",
+        ),
+    ] {
+        let project = job(files);
+        let packed = || names(&project.root().join("dist/jobs.zip"));
+        let is_told = |wanted: &str| {
+            // Twice, because the second answer is a remembered one.
+            for _ in 0..2 {
+                let run = project.succeed(&["package"]);
+                assert_eq!(
+                    run.stderr.contains("W122"),
+                    !wanted.is_empty(),
+                    "{}",
+                    run.stderr
+                );
+                assert!(run.stderr.contains(wanted), "{}", run.stderr);
+            }
+        };
+        is_told("");
+        project.git(&["init", "--quiet"]);
+        is_told("");
+        project.git(&["add", "--all", "--force", "src"]);
+        std::thread::sleep(crate::support::SETTLED);
+        is_told(&format!("warning[W122]: sparkpack.toml:11:7: {left_out}\n"));
+        is_told(&format!("take them back by `exclude = {cure}`"));
+        for file in files {
+            assert!(!packed().contains(&(*file).to_owned()), "{:?}", packed());
+        }
+        let toml = project.read("sparkpack.toml");
+        project.write("sparkpack.toml", &format!("{toml}exclude = {cure}\n"));
+        is_told("");
+        for file in files {
+            assert!(packed().contains(&(*file).to_owned()), "{:?}", packed());
+        }
+        let meant = cure.replace('!', "");
+        project.write("sparkpack.toml", &format!("{toml}exclude = {meant}\n"));
+        is_told("");
+        project.write("sparkpack.toml", &toml);
+        project.git(&["rm", "--quiet", "-r", "--cached", "src"]);
+        is_told("");
+    }
+}
+
 #[test]
 fn the_same_inputs_give_the_same_bytes() {
     let project = project();

@@ -454,18 +454,20 @@ fn a_strict_push_sends_nothing_that_no_commit_stands_for() {
     let outside = project.failure(&["push", "--strict"]);
     assert_eq!(
         outside,
-        "exit 2\nerror[E097]: `--strict` refuses inputs that git's index does not have, but the project is not in a git work tree\n\
+        "exit 2\nerror[E097]: `--strict` refuses inputs that no commit has, but the project is not in a git work tree\n\
          hint: run it in a clone, or begin one: `git init`\n"
     );
     project.begin_git();
+    project.git(&["commit", "--quiet", "--message", "all"]);
     project.write("src/jobs/new.py", "");
     let in_ci = |arguments: &[&str], ci: &str| run(project.command(arguments).env("CI", ci));
     let refused = project.failure(&["push", "--no-strict", "--strict"]);
     assert_eq!(
         refused,
-        "exit 2\nerror[E098]: an input is not in git's index, so that no commit stands for the tags\n  \
-         because: src/jobs/new.py\n\
-         hint: `git add` them, or leave them out by `.dockerignore` or `exclude`; `--no-strict` pushes them all the same\n"
+        "exit 2\nerror[E098]: an input is not as the commit has it, so that no commit stands for the tags\n  \
+         because: src/jobs/new.py (untracked)\n\
+         hint: commit them, or leave them out by `.dockerignore` or `exclude`; what every checkout makes is allowed by \
+         `untracked` in sparkpack.toml; `--no-strict` pushes them all the same\n"
     );
     let ci = in_ci(&["push"], "true");
     assert_eq!((ci.code, ci.stdout.as_str()), (2, ""), "{}", ci.stderr);
@@ -478,6 +480,13 @@ fn a_strict_push_sends_nothing_that_no_commit_stands_for() {
     assert_eq!(in_ci(&["push"], "false").code, 0);
     assert_eq!(in_ci(&["push", "--strict", "--no-strict"], "1").code, 0);
     project.git(&["add", "src/jobs/new.py"]);
+    let staged = in_ci(&["push"], "true");
+    assert!(
+        staged.stderr.contains("src/jobs/new.py (changed)"),
+        "{}",
+        staged.stderr
+    );
+    project.git(&["commit", "--quiet", "--message", "new"]);
     assert_eq!(in_ci(&["push"], "true").code, 0);
     fs_err::remove_dir_all(project.root().join(".git")).unwrap();
     let tarball = in_ci(&["push"], "true");
@@ -569,6 +578,7 @@ fn the_rule_that_leaves_a_path_out_is_named() {
         "src/tests/test_a.py",
         "src/test_b.py",
         "src/libs/six.py",
+        "src/libs/six-1.17.0.dist-info/RECORD",
         "src/data/a.csv",
         "src/data/b.csv",
     ] {
@@ -751,4 +761,20 @@ fn a_reader_that_leaves_is_no_error() {
             full.stderr
         );
     }
+}
+
+#[test]
+fn a_plan_names_what_git_tracks_and_built_in_rules_leave_out() {
+    let project = project();
+    project.write("src/jobs/test_connection.py", "");
+    assert_eq!(project.succeed(&["plan"]).stderr, "");
+    project.git(&["add", "--all"]);
+    let told = project.succeed(&["plan"]).stderr;
+    let wanted = "a file that git tracks is left out of `job` by built-in rules: src/jobs/test_connection.py";
+    assert!(told.contains(wanted), "{told}");
+    assert_eq!(
+        project.succeed(&["plan", "side"]).stderr,
+        "",
+        "it is not about this image"
+    );
 }

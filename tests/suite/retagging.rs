@@ -535,7 +535,8 @@ const SAME: &[Same] = &[
         link(p, "src/link.py", "./jobs/one.py")
     }),
     ("libs that a Makefile left", |p| {
-        p.write("src/libs/six.py", "x")
+        p.write("src/libs/six-1.17.0.dist-info/RECORD", "");
+        p.write("src/libs/six.py", "x");
     }),
     ("CRLF in every Dockerfile", |p| {
         for name in ["base", "py", "ds", "folder", "fetched", "packed", "job"] {
@@ -864,7 +865,7 @@ fn the_chain_of_built_in_recipes_moves_from_where_it_changed() {
     let files = [
         (
             "sparkpack.toml",
-            "format = 1\nproject = \"chain\"\nregistries.main = \"registry.example/chain\"\n\n[chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\n\n[chains.main.operator]\nsource = \"operator\"\n\n[sources.operator]\npath = \"operator\"\n\n[images.job]\nsrc = \"src\"\n\n[images.ds]\nrequirements = \"ds.txt\"\n",
+            "format = 1\nproject = \"chain\"\nregistries.main = \"registry.example/chain\"\n\n[chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\nroot = \"registry.example/root:1\"\n\n[chains.main.operator]\nsource = \"operator\"\n\n[sources.operator]\npath = \"operator\"\n\n[images.job]\nsrc = \"src\"\n\n[images.ds]\nrequirements = \"ds.txt\"\n",
         ),
         ("src/main.py", ""),
         ("operator", "#!/bin/sh\n"),
@@ -877,7 +878,7 @@ fn the_chain_of_built_in_recipes_moves_from_where_it_changed() {
             format!("\n[sources.\"pyspark=={spark}\"]\nsha256 = \"sha256:{zeros}\"\n")
         });
         format!(
-            "format = 1\n\n[images.\"debian:bookworm-slim\"]\ndigest = \"sha256:{zeros}\"\n{}",
+            "format = 1\n\n[images.\"registry.example/root:1\"]\ndigest = \"sha256:{zeros}\"\n{}",
             sources.collect::<String>()
         )
     };

@@ -163,7 +163,7 @@ impl SourceError {
             }
             Self::NotFound { .. } => "check the version and the spelling".to_owned(),
             Self::UnsafeMember { .. } => {
-                "ask whoever made the archive for one that holds only files inside it".to_owned()
+                "ask whoever made the archive for a sound one, or unpack and mend it yourself, and name the folder by `path`".to_owned()
             }
             Self::BadArchive { .. } => {
                 "name a tar, tar.gz or zip, or set `unpack = false`".to_owned()

@@ -17,7 +17,7 @@ use crate::{
     adapters::{cache::Cache, digest_cache},
     image::{Digest, Hasher},
     project::{
-        ignore::{self, DefaultExcludes, escaped},
+        ignore::{self, DefaultExcludes, TreeError, escaped},
         source::{Origin, Source, Unpack},
         tree::{Content, Entry, Location},
     },
@@ -66,6 +66,21 @@ impl Fetcher {
     /// # Errors
     /// The source cannot be fetched, has another checksum than `expected`, or cannot be unpacked safely.
     pub fn fetch(
+        &self,
+        source: &Source,
+        expected: &Digest,
+        progress: Progress<'_>,
+    ) -> Result<Vec<Entry>, SourceError> {
+        let entries = self.files(source, expected, progress)?;
+        // An older sparkpack may have unpacked it into the cache, and did not look.
+        let mut paths = entries.iter().map(|entry| entry.path.as_str());
+        match paths.find(|path| ignore::whiteout(path).is_some()) {
+            None => Ok(entries),
+            Some(path) => Err(TreeError::of_whiteout(path).into()),
+        }
+    }
+
+    fn files(
         &self,
         source: &Source,
         expected: &Digest,

@@ -582,6 +582,39 @@ fn members_in_each_others_way_are_refused_by_name() {
     ]);
 }
 
+#[test]
+fn members_that_would_delete_files_of_a_parent_are_refused_by_name() {
+    use Member::{File, Link};
+    let end = "would delete files of the parent: so does a layer by `.wh.`";
+    let name = |name: &str| format!("`{name}` {end}");
+    let (file, folder, link) = (name("a/.wh.x"), name("a/.wh.x/y"), name(".wh..wh..opq"));
+    assert_refused(&[
+        (&[File("a/.wh.x", 0o644, "")], &file),
+        (&[File("a/.wh.x/y", 0o644, "")], &folder),
+        (&[File("a", 0o644, ""), Link(".wh..wh..opq", "a")], &link),
+    ]);
+    let fixture = Fixture::new();
+    let archive = tar(&[File(".wh.root/x", 0o644, "")]);
+    let stripped = source(
+        Origin::Path(fixture.file("x.tar", &archive)),
+        Unpack::Archive { strip: 1 },
+    );
+    let entries = fixture.fetch(&stripped, &Digest::of(&archive)).unwrap();
+    assert_eq!(entries[0].path, "x", "what is stripped deletes nothing");
+}
+
+#[test]
+fn a_file_or_folder_that_would_delete_files_of_a_parent_is_refused() {
+    let fixture = Fixture::new();
+    let file = fixture.file(".wh.x", b"x");
+    let single = source(Origin::Path(file.clone()), Unpack::No);
+    let error = fixture.fetch(&single, &Digest::of(b"x")).unwrap_err();
+    assert_eq!(error.code(), "E068");
+    let folder = source(Origin::Path(file.parent().unwrap().to_owned()), Unpack::No);
+    let error = fixture.fetcher.checksum(&folder, &mut |_, _| ());
+    assert_eq!(error.unwrap_err().code(), "E068");
+}
+
 fn assert_refused(cases: &[(&[Member<'_>], &str)]) {
     for (members, wanted) in cases {
         let fixture = Fixture::new();

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     image::Hasher,
-    project::{ignore::escaped, source::Unpack},
+    project::{
+        ignore::{WHITEOUT, escaped, whiteout},
+        source::Unpack,
+    },
 };
 
 /// The limit of the unpacked size, in bytes: no source is larger.
@@ -236,6 +239,11 @@ impl Unpacker<'_> {
 
     /// Reserves a path, which no other member may have and which may lead through no file or link.
     fn claim(&mut self, name: &str, path: &str) -> Result<(), SourceError> {
+        if whiteout(path).is_some() {
+            let reason =
+                format!("would delete files of the parent: so does a layer by `{WHITEOUT}`");
+            return Err(self.unsafe_member(name, &reason));
+        }
         if self.found.contains_key(path) {
             return Err(self.unsafe_member(name, "is there twice"));
         }

@@ -63,8 +63,12 @@ impl ContextWriter<'_> {
             folders.push("jars".to_owned());
         }
         if let Some(packed) = self.packer.pack_stage(stage, progress)? {
-            entries.extend(packed.entries());
-            folders.push("dist/site-packages".to_owned());
+            let (folder, site_packages) = match stage.image.context {
+                project::Context::Package if inputs.built_in.is_none() => ("", "site-packages"),
+                _ => ("dist", "dist/site-packages"),
+            };
+            entries.extend(packed.entries(folder));
+            folders.push(site_packages.to_owned());
         } else if stage.inputs.requirements.is_some() {
             entries.extend(self.packer.site_packages(stage, progress)?);
             folders.extend(
@@ -118,6 +122,15 @@ impl ContextWriter<'_> {
         let root = match &image.context {
             project::Context::Folder(folder) => self.run.session.project.root.join(folder),
             project::Context::Source(_) => return Ok(()),
+            project::Context::Package => {
+                let message = format!(
+                    "`{}` matches nothing in the package of `{}`",
+                    source.text, image.name
+                );
+                let place = Place::of_line(inputs.dockerfile.file(), source.line);
+                let hint = "it has `main.py`, `jobs.zip`, `libs.zip` and `site-packages/`, without `dist/` before them";
+                return Err(Defect::new(Code::E096, place, message).hint(hint).into());
+            }
         };
         let reason = if text == "dist" || text.starts_with("dist/") {
             "`dist` is what sparkpack makes: only an image with `src` has it, and nothing else in it is an input"

@@ -54,6 +54,7 @@ pub(crate) fn build(
     let prepared = resolution::prepare(session, services)?;
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     manifests.examine(&expected)?;
+    prepared.warn_of_left_out(session, targets);
     let packer = Packer::new(session, services);
     packer.pack_images(targets, &prepared)?;
     let run = Run {

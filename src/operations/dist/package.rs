@@ -18,7 +18,7 @@ use crate::{
         workspace::{Services, Session},
     },
     package::{
-        archive,
+        archive::{self, ArchiveError},
         vendor::{self, Vendored},
     },
     plan::{PlatformStage, StageInputs},
@@ -26,6 +26,7 @@ use crate::{
         Package,
         digest_cache::DigestCache,
         ignore::{self, Digests as _},
+        importable::{self, LARGEST_ARCHIVE, refuse_what_python_cannot_read},
         inputs::PackageInputs,
         requirements::LockedWheel,
         tree::{Content, Entry},
@@ -52,13 +53,13 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// All files, with their paths in the build context.
-    pub(crate) fn entries(self) -> Vec<Entry> {
+    /// All files, with their paths in a build context that has the package in `folder`.
+    pub(crate) fn entries(self, folder: &str) -> Vec<Entry> {
         let mut entries = vec![self.main, self.jobs, self.libs];
         entries.extend(self.site_packages);
         entries
             .into_iter()
-            .map(|entry| entry.prefixed("dist"))
+            .map(|entry| entry.prefixed(folder))
             .collect()
     }
 }
@@ -78,6 +79,7 @@ impl<'a> Packer<'a> {
     pub(crate) fn pack_all(&self) -> Result<Vec<String>, Error> {
         let project = &self.session.project;
         let (read, wheels) = resolution::inputs_and_wheels(self.session, self.services)?;
+        resolution::warn_of_left_out(self.session, project.images.keys(), &|name| read.get(name));
         let mut folders = Vec::new();
         for (name, image) in &project.images {
             let (Some(package), Some(inputs)) = (&image.package, read.get(name)) else {
@@ -194,9 +196,11 @@ impl<'a> Packer<'a> {
         let dist = self.session.dist().job(package);
         self.session.dist().keep_out_of_git()?;
         let installed = self.installed(wheels, target, index, progress)?;
+        let python = target.map(|target| target.python);
+        refuse_what_python_cannot_read(package, "libs.zip", &installed.libs, python)?;
         let main = write_main(&dist, &inputs.main)?;
-        let jobs = self.write_zip(&dist, "jobs.zip", &inputs.modules)?;
-        let libs = self.write_zip(&dist, "libs.zip", &installed.libs)?;
+        let jobs = self.write_zip(package, "jobs.zip", &inputs.modules)?;
+        let libs = self.write_zip(package, "libs.zip", &installed.libs)?;
         self.write_site_packages(package, &installed.site_packages)?;
         let key = key_of_dist(inputs, wheels, target);
         self.keys
@@ -272,7 +276,8 @@ impl<'a> Packer<'a> {
     ///
     /// The same entries always give the same bytes. The cache has the digest of the archive that these entries gave
     /// before: if the file still has that digest, nothing is compressed.
-    fn write_zip(&self, dist: &Path, name: &str, entries: &[Entry]) -> Result<Entry, Error> {
+    fn write_zip(&self, package: &Package, name: &str, entries: &[Entry]) -> Result<Entry, Error> {
+        let dist = &self.session.dist().job(package);
         let file = dist.join(name);
         // The number must change with the format of the archives.
         let listing = Digest::of(format!("archive 1\n{}", listing_of(entries)).as_bytes());
@@ -289,7 +294,12 @@ impl<'a> Packer<'a> {
             return Ok(there);
         }
         let mut zip = std::io::Cursor::new(Vec::new());
-        archive::write_zip(entries, &mut zip)?;
+        match archive::write_zip(entries, LARGEST_ARCHIVE, &mut zip) {
+            Err(ArchiveError::TooLarge { .. }) => {
+                return Err(importable::too_large_archive(package, name).into());
+            }
+            written => written?,
+        }
         let bytes = zip.into_inner();
         write_if_other(&file, &bytes)?;
         let entry = Entry::in_memory(name, bytes, false);
@@ -404,7 +414,7 @@ fn write_main(dist: &Path, main: &Entry) -> Result<Entry, Error> {
     }
     let entry = Entry::in_memory("main.py", bytes.clone(), false);
     if digest_of(&entry) != digest_of(main) {
-        return Err(archive::ArchiveError::Changed {
+        return Err(ArchiveError::Changed {
             path: main.path.clone(),
         }
         .into());
@@ -527,7 +537,7 @@ mod tests {
             let pack = || {
                 let mut progress = events.begin("job");
                 let packed = packer.pack_stage(job(prepared), progress.as_mut());
-                packed.unwrap().unwrap().entries()
+                packed.unwrap().unwrap().entries("dist")
             };
             let first = pack();
             let paths: Vec<&str> = first.iter().map(|entry| entry.path.as_str()).collect();
@@ -574,7 +584,7 @@ mod tests {
         let error = error.unwrap();
         assert!(matches!(
             &error,
-            Error::Archive(archive::ArchiveError::Changed { .. })
+            Error::Archive(ArchiveError::Changed { .. })
         ));
         assert_eq!(error.code(), Code::E611);
         assert!(!project.path("dist/main.py").exists());

@@ -69,7 +69,7 @@ pub(crate) fn survey<'s>(
     if session.project.manifests.is_empty() && !session.project.images.is_empty() {
         let message =
             "there is no `[manifests]`: nothing that names the images is rewritten or checked";
-        let defect = Defect::new(Code::W121, Place::of_line(FILE_NAME, 1), message);
+        let defect = Defect::new(Code::W123, Place::of_line(FILE_NAME, 1), message);
         let hint = "write `[manifests]` with a line like `REGISTRY = [\"kubernetes/**\"]`";
         session.events.warn(&defect.hint(hint));
     }

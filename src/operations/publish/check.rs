@@ -86,6 +86,7 @@ pub(crate) fn check(
 mod tests {
     use super::*;
     use crate::{
+        adapters::git::Compared,
         code::Code,
         operations::{
             testing::{Project, Recorder, pods},
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn manifests_that_name_this_checkout_have_no_drift() {
         let project = project(&[&current("base"), &current("job")]);
-        let (checked, told) = checked(&project, Strictness::Off, false);
+        let (checked, told) = checked(&project, Strictness::OFF, false);
         let checked = checked.unwrap();
         assert!(checked.drift.is_empty());
         assert_eq!(checked.examined.len(), 1);
@@ -153,7 +154,7 @@ mod tests {
             ("b.yml", &pods(&[old])),
             ("c.yml", "a: \"b\n"),
         ]);
-        let (checked, told) = checked(&project, Strictness::Off, false);
+        let (checked, told) = checked(&project, Strictness::OFF, false);
         let checked = checked.unwrap();
         let lines: Vec<String> = checked
             .drift
@@ -172,7 +173,7 @@ mod tests {
         let project = project(&[&current("base"), old]);
         let stale = format!("{}  note: {old}\n", project.read("a.yml"));
         project.write("a.yml", &stale);
-        let (checked, _) = checked(&project, Strictness::Off, false);
+        let (checked, _) = checked(&project, Strictness::OFF, false);
         let checked = checked.unwrap();
         let drift: Vec<_> = checked
             .drift
@@ -200,21 +201,21 @@ mod tests {
 
     #[test]
     fn manifests_that_name_no_image_of_the_project_are_refused() {
-        let (checked, _) = checked(&project(&["other.example/x:1"]), Strictness::Off, false);
+        let (checked, _) = checked(&project(&["other.example/x:1"]), Strictness::OFF, false);
         assert_eq!(checked.err().unwrap().code(), Code::E205);
     }
 
     #[test]
     fn who_is_strict_needs_git() {
         let project = project(&[&current("job")]);
-        let (checked, _) = checked(&project, Strictness::HookFlag, false);
+        let (checked, _) = checked(&project, Strictness::of(Some(true), Compared::Index), false);
         assert_eq!(checked.err().unwrap().code(), Code::E097);
     }
 
     #[test]
     fn a_registry_that_may_not_be_asked_is_an_error() {
         let project = project(&[&current("job")]);
-        let (checked, _) = checked(&project, Strictness::Off, true);
+        let (checked, _) = checked(&project, Strictness::OFF, true);
         assert_eq!(checked.err().unwrap().code(), Code::E035);
     }
 }

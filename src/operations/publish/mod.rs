@@ -54,6 +54,7 @@ pub(crate) fn push(
     let prepared = resolution::prepare(session, services)?;
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed);
     manifests.examine(&expected)?;
+    prepared.warn_of_left_out(session, targets);
     strictness.check(session, &prepared, targets)?;
     for name in prepared.plan.with_parents(targets) {
         resolution::only_platform(&prepared.plan.stages[&name])?;

@@ -15,6 +15,7 @@ use crate::{
         builder::BuildError,
         docker::DockerError,
         fakes::{DaemonInMemory, RegistryInMemory, denied, image, refused, registry_image},
+        git::Compared,
         registry::RegistryImage,
     },
     code::Code,
@@ -73,7 +74,7 @@ impl Pushing {
     fn of(project: Project) -> Self {
         let mut pushing = Self {
             run: TestRun::with_root(project),
-            strictness: Strictness::Off,
+            strictness: Strictness::OFF,
             stages: BTreeMap::new(),
         };
         pushing.plan();
@@ -582,16 +583,18 @@ fn what_is_wrong_with_the_project_is_told_before_anything_is_sent() {
         pushing.assert_sends_nothing(what, code);
     }
     let mut pushing = Pushing::new();
-    pushing.strictness = Strictness::Flag;
+    pushing.strictness = Strictness::of(Some(true), Compared::Commit);
     pushing.assert_sends_nothing("no git to ask what is tracked", Code::E097);
 }
 
 #[test]
 fn untracked_inputs_are_not_pushed_by_who_is_strict() {
     let mut pushing = Pushing::new();
-    pushing.strictness = Strictness::Ci;
+    pushing.strictness = Strictness::of_ci(Compared::Commit);
     pushing.project.git(&["init", "-q"]);
     pushing.project.git(&["add", "."]);
+    assert_eq!(pushing.refused(&["job"]).code(), Code::E098, "no commit");
+    pushing.project.git(&["commit", "-qm", "all"]);
     pushing.project.git(&["rm", "-q", "--cached", "base.txt"]);
     assert_eq!(pushing.refused(&["job"]).code(), Code::E098);
     assert_eq!(pushing.registry.images.looked_up(), [""; 0]);

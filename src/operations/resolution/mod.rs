@@ -1,7 +1,10 @@
 //! Makes a plan from the checkout and the locks. Looks up missing lock entries if the policy allows it.
 
 mod changes;
+mod committed;
+mod ignored;
 mod impact;
+mod input_files;
 mod left_out;
 mod lock_files;
 mod lookup;
@@ -10,13 +13,14 @@ mod prepare;
 mod relock;
 #[cfg(test)]
 mod tests;
-mod untracked;
+mod tracked;
 mod upgrade;
 mod wheels;
 
+pub(crate) use committed::{Strictness, untracked_inputs};
 pub(crate) use impact::Impact;
 pub(crate) use left_out::left_out;
 pub(crate) use platforms::{only_platform, platforms};
 pub(crate) use prepare::{Prepared, inputs_and_wheels, prepare};
 pub(crate) use relock::{LockRequest, relock};
-pub(crate) use untracked::{Strictness, untracked_inputs};
+pub(crate) use tracked::warn_of_left_out;

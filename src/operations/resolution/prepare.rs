@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    ignored::warn_of_ignored,
     lock_files::{LockFiles, used_sources},
     lookup::Lookup,
     wheels::{self, Wheels},
@@ -45,6 +46,7 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
     };
     let resolved = resolver.resolve(old.clone())?;
     let plan = resolved.plan(session, services, &inputs)?;
+    warn_of_ignored(session, &inputs);
     keep(session, services, &inputs, &old, &resolved.files)?;
     Ok(Prepared {
         plan,
@@ -73,6 +75,7 @@ pub(crate) fn inputs_and_wheels(
         &BTreeSet::new(),
     )?;
     let wheels = chosen.all().map_err(|missing| policy.explain(missing))?;
+    warn_of_ignored(session, &inputs);
     keep(session, services, &inputs, &old, &new)?;
     Ok((inputs, wheels))
 }

@@ -5,6 +5,7 @@ use super::{
     untracked_inputs, upgrade::upgrade,
 };
 use crate::{
+    adapters::git::Compared,
     code::Code,
     error::Error,
     operations::{
@@ -178,33 +179,46 @@ fn untracked_inputs_are_listed_and_refused_by_who_is_strict() {
     let session = project.session(&events);
     let prepared = prepared(&session, LockPolicy::ReadOnly).unwrap();
     let targets = ["job".to_owned()];
+    let both = [Compared::Index, Compared::Commit];
     // Without git, `--strict` is an error, a run in CI reports it, and other runs ignore it.
     let check = |strictness: Strictness| strictness.check(&session, &prepared, &targets);
     assert!(untracked_inputs(&session, &prepared, &targets).is_err());
-    assert_eq!(check(Strictness::Flag).unwrap_err().code(), Code::E097);
-    assert_eq!(check(Strictness::HookFlag).unwrap_err().code(), Code::E097);
-    check(Strictness::Off).unwrap();
+    for compared in both {
+        let error = check(Strictness::of(Some(true), compared)).unwrap_err();
+        assert_eq!(error.code(), Code::E097);
+    }
+    check(Strictness::OFF).unwrap();
     assert_eq!(events.told(), [""; 0]);
-    check(Strictness::Ci).unwrap();
+    check(Strictness::of_ci(Compared::Commit)).unwrap();
     assert!(events.told()[0].starts_with("untracked not checked"));
 
     project.git(&["init", "-q"]);
     project.git(&["add", "."]);
+    check(Strictness::of_ci(Compared::Index)).unwrap();
+    check(Strictness::of_ci(Compared::Commit)).unwrap_err();
     project.git(&["commit", "-qm", "all"]);
     assert_eq!(
         untracked_inputs(&session, &prepared, &targets).unwrap(),
         [""; 0]
     );
-    check(Strictness::Ci).unwrap();
+    for compared in both {
+        check(Strictness::of_ci(compared)).unwrap();
+    }
     project.git(&["rm", "-q", "--cached", "src/jobs/one.py"]);
     let untracked = untracked_inputs(&session, &prepared, &targets).unwrap();
     assert_eq!(untracked, ["src/jobs/one.py"]);
-    for strictness in [Strictness::Flag, Strictness::HookFlag, Strictness::Ci] {
-        let error = check(strictness).unwrap_err();
-        assert_eq!(error.code(), Code::E098);
-        assert!(error.because().unwrap().contains("src/jobs/one.py"));
+    for compared in both {
+        for strictness in [
+            Strictness::of(Some(true), compared),
+            Strictness::of_ci(compared),
+        ] {
+            let error = check(strictness).unwrap_err();
+            assert_eq!(error.code(), Code::E098);
+            let because = error.because().unwrap();
+            assert!(because.contains("src/jobs/one.py (untracked)"), "{because}");
+        }
     }
-    check(Strictness::Off).unwrap();
+    check(Strictness::OFF).unwrap();
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn thing(row: &RecordRow) -> String {
         Input::Platform(platform) => format!("platform {platform}"),
         Input::Dockerfile(_) => "Dockerfile".to_owned(),
         Input::Target(target) => format!("target {target}"),
+        Input::PackageContext => "context dist (the job's package)".to_owned(),
         Input::BuildArgument { name, value } => format!("build argument {name}={value}"),
         Input::Revision { number, reason } => format!("revision {number}: {reason}"),
         Input::File { path, .. } => format!("file {path}"),

@@ -13,6 +13,9 @@ pub struct ContextSource {
     pub line: usize,
     /// What it can match.
     pub pattern: Pattern,
+    /// What the other sources of a `COPY` or an `ADD` can match; a heredoc and what is fetched always match. A wildcard
+    /// may match nothing if one of them matches.
+    pub others: Vec<Pattern>,
 }
 
 /// What a source can match.
@@ -407,6 +410,7 @@ mod tests {
                 text: source.to_owned(),
                 line: 1,
                 pattern: Pattern::of(source, false),
+                others: Vec::new(),
             };
             let mut list = |_: &[&str], wanted: &dyn Fn(&str) -> bool| {
                 let wanted = entries.iter().filter(|entry| wanted(&entry.path));

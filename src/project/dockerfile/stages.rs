@@ -364,12 +364,28 @@ impl Resolver<'_> {
             .split_last()
             .map(|(_, sources)| sources)
             .unwrap_or_default();
-        for source in sources.iter().filter(|source| !source.starts_with("<<")) {
-            if keyword == "ADD" && self.is_fetched(source) {
+        let mut found = Vec::new();
+        let mut has_other = false;
+        for source in sources {
+            if source.starts_with("<<") {
+                has_other = true;
+            } else if keyword == "ADD" && self.is_fetched(source) {
+                has_other = true;
                 self.note_network(instruction.line);
-                continue;
+            } else {
+                found.extend(self.context_source(instruction, source, parents));
             }
-            self.read_source(instruction, source, parents);
+        }
+        let patterns: Vec<Pattern> = found.iter().map(|source| source.pattern.clone()).collect();
+        for (index, source) in found.iter_mut().enumerate() {
+            source
+                .others
+                .extend(has_other.then_some(Pattern::Everything));
+            source.others.extend_from_slice(&patterns[..index]);
+            source.others.extend_from_slice(&patterns[index + 1..]);
+        }
+        if let Some(stage) = self.stages.last_mut() {
+            stage.sources.extend(found);
         }
     }
 
@@ -379,36 +395,35 @@ impl Resolver<'_> {
         is_url(source) || expanded.is_ok_and(|text| is_url(&text))
     }
 
-    fn read_source(&mut self, instruction: &Instruction, source: &str, parents: bool) {
-        let Some(scope) = self.scopes.last() else {
-            return;
-        };
+    /// A source in the context; notes a defect if it leads out of it.
+    fn context_source(
+        &mut self,
+        instruction: &Instruction,
+        source: &str,
+        parents: bool,
+    ) -> Option<ContextSource> {
+        let scope = self.scopes.last()?;
         let expanded = words::expand(source, self.dockerfile.escape, &|name| scope.lookup(name));
         let pattern =
             match &expanded {
                 Ok(path) if copies::leaves_context(path) => {
                     let message = format!("`{source}` lies outside the build context");
-                    let defect =
-                        self.dockerfile
-                            .defect(Code::E057, instruction.span.start, message);
+                    let start = instruction.span.start;
+                    let defect = self.dockerfile.defect(Code::E057, start, message);
                     self.defects.push(defect.hint(
                         "a build sees only its `context`: choose a larger one, or `contexts`",
                     ));
-                    return;
+                    return None;
                 }
                 Ok(path) => Pattern::of(path, parents),
                 Err(_) => Pattern::Everything,
             };
-        let source = ContextSource {
+        Some(ContextSource {
             text: source.to_owned(),
             line: instruction.line,
             pattern,
-        };
-        self.stages
-            .iter_mut()
-            .last()
-            .into_iter()
-            .for_each(|stage| stage.sources.push(source.clone()));
+            others: Vec::new(),
+        })
     }
 
     fn read_run(&mut self, instruction: &Instruction, arguments: &str) {
@@ -453,7 +468,11 @@ impl Resolver<'_> {
                 &range,
             );
         } else if kind == "bind" {
-            self.read_source(instruction, source.trim_matches(['"', '\'']), false);
+            let source = source.trim_matches(['"', '\'']);
+            let found = self.context_source(instruction, source, false);
+            if let Some(stage) = self.stages.last_mut() {
+                stage.sources.extend(found);
+            }
         }
     }
 
@@ -652,13 +671,18 @@ impl Resolution {
         copies::select(&self.sources, list)
     }
 
-    /// The sources that match none of the paths, so that a build would fail.
+    /// The sources that match none of the paths, so that a build would fail. A wildcard is not among them if another
+    /// source of its instruction matches: builders then copy that one alone.
     pub fn unmatched<'a>(&'a self, paths: &'a [&str]) -> impl Iterator<Item = &'a ContextSource> {
-        let missing = |source: &&ContextSource| {
-            let takes = |path: &&str| source.pattern.matches(path) || source.pattern.follows(path);
-            source.pattern != Pattern::Everything && !paths.iter().any(takes)
+        let is_found = |pattern: &Pattern| {
+            let takes = |path: &&str| pattern.matches(path) || pattern.follows(path);
+            *pattern == Pattern::Everything || paths.iter().any(takes)
         };
-        self.sources.iter().filter(missing)
+        self.sources.iter().filter(move |source| {
+            let is_optional =
+                matches!(source.pattern, Pattern::Glob(_)) && source.others.iter().any(is_found);
+            !is_found(&source.pattern) && !is_optional
+        })
     }
 
     /// The line of the first instruction of a reached stage that may use the network, if there is one.

@@ -406,12 +406,33 @@ fn sources_are_found_in_every_form() {
             "{body} / {path}"
         );
     }
-    let resolution = resolve("FROM base\nCOPY a b*.txt ./\n", None);
-    let unmatched: Vec<&str> = resolution
-        .unmatched(&["a/x"])
-        .map(|source| &*source.text)
-        .collect();
-    assert_eq!(unmatched, ["b*.txt"]);
+}
+
+/// Builders copy what a `COPY` finds, and fail only if a plain source or all of its wildcards are missing.
+#[test]
+fn a_wildcard_may_match_nothing_beside_a_source_that_matches() {
+    for (body, wanted) in [
+        ("COPY a b*.txt ./", &[][..]),
+        ("COPY b*.txt a ./", &[]),
+        ("COPY [\"b*.txt\", \"a*\", \"./\"]", &[]),
+        ("COPY b?.txt [c-d] a/x ./", &[]),
+        ("COPY . b*.txt ./", &[]),
+        ("COPY $UNKNOWN b*.txt ./", &[]),
+        ("ADD https://a.example/f b*.txt ./", &[]),
+        ("COPY <<EOF b*.txt ./\n a\nEOF", &[]),
+        ("ONBUILD COPY a b*.txt ./", &[]),
+        ("COPY b*.txt ./", &["b*.txt"]),
+        ("COPY b*.txt c* ./", &["b*.txt", "c*"]),
+        ("COPY a b.txt ./", &["b.txt"]),
+        ("COPY b.txt c* ./", &["b.txt", "c*"]),
+        ("COPY a ./\nCOPY b*.txt ./", &["b*.txt"]),
+        ("RUN --mount=source=a --mount=source=b* make", &["b*"]),
+    ] {
+        let resolution = resolve(&format!("FROM base\n{body}\n"), None);
+        let unmatched = resolution.unmatched(&["a/x"]);
+        let unmatched: Vec<&str> = unmatched.map(|source| &*source.text).collect();
+        assert_eq!(unmatched, wanted, "{body}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use globset::{ErrorKind, GlobBuilder, GlobMatcher};
 const CACHES: &str = "caches";
 const ENVIRONMENTS: &str = "virtual environments and packages";
 const VERSION_CONTROL: &str = "version control";
+const HALF_WRITTEN: &str = "half-written files";
 const EDITORS: &str = "editors' and systems' files";
 
 /// Names that are never an input, at any depth, and what such files are.
@@ -30,9 +31,11 @@ const ALWAYS: [(&str, &str); 17] = [
     ("Thumbs.db", EDITORS),
 ];
 
+/// What a job's tests are.
+const TESTS: &str = "a job's tests";
+
 /// The same by the beginning of a name: temporary files that a killed run leaves behind.
-const ALWAYS_BEGINNINGS: [(&str, &str, &str); 1] =
-    [(".sparkpack-", ".sparkpack-*", "half-written files")];
+const ALWAYS_BEGINNINGS: [(&str, &str, &str); 1] = [(".sparkpack-", ".sparkpack-*", HALF_WRITTEN)];
 
 /// The same by the end of a name.
 const ALWAYS_ENDS: [(&str, &str, &str); 5] = [
@@ -47,13 +50,15 @@ const ALWAYS_ENDS: [(&str, &str, &str); 5] = [
 #[derive(Clone, Debug, Default)]
 pub struct DefaultExcludes {
     job: bool,
+    /// Whether a top-level `libs` holds installed packages.
+    installed_libs: bool,
     configured: Vec<Configured>,
 }
 
 /// Why a path is no input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Excluded {
-    /// A rule that everybody has: caches, version control, editors' files; in a job's sources tests and `libs` as well.
+    /// A rule that everybody has: caches, version control, editors' files; in a job's sources tests as well.
     BuiltIn {
         /// The names that it takes.
         pattern: &'static str,
@@ -102,6 +107,8 @@ struct Configured {
     pattern: String,
     matcher: GlobMatcher,
     folders_only: bool,
+    /// `!`: it takes back what a rule before it leaves out.
+    is_negated: bool,
 }
 
 impl DefaultExcludes {
@@ -111,7 +118,7 @@ impl DefaultExcludes {
         Self::default()
     }
 
-    /// The rules for a job's sources, which leave out tests and a top-level `libs` as well.
+    /// The rules for a job's sources, which leave out tests as well.
     #[must_use]
     pub fn of_job_sources() -> Self {
         Self {
@@ -120,7 +127,18 @@ impl DefaultExcludes {
         }
     }
 
-    /// Adds the project's patterns, which are read as in `.gitignore` but without `!`.
+    /// The same without a top-level `libs` if it holds installed packages, as `pip install --target` leaves them: these
+    /// come from the requirements. Another folder of that name is the job's own.
+    #[must_use]
+    pub fn with_libs(self, are_installed: bool) -> Self {
+        Self {
+            installed_libs: are_installed,
+            ..self
+        }
+    }
+
+    /// Adds the project's patterns, which are read as in `.gitignore`: `!` takes back what a rule before it leaves out,
+    /// a built-in one too.
     ///
     /// # Errors
     /// The first pattern that is not a valid glob.
@@ -154,19 +172,33 @@ impl DefaultExcludes {
     pub fn excluded_itself(&self, path: &str, folder: bool) -> Option<Excluded> {
         let name = path.rsplit('/').next().unwrap_or(path);
         let built_in = always(name).or_else(|| {
-            let of_jobs = self.job.then(|| not_for_jobs(path, name, folder));
-            of_jobs.flatten()
+            let of_jobs = self.job.then(|| not_for_jobs(name, folder));
+            let libs = folder && path == "libs" && self.installed_libs;
+            let libs = libs.then_some(("/libs/", "packages that the requirements name"));
+            of_jobs.flatten().or(libs)
         });
-        if let Some((pattern, kind)) = built_in {
-            return Some(Excluded::BuiltIn { pattern, kind });
+        let mut found = built_in.map(|(pattern, kind)| Excluded::BuiltIn { pattern, kind });
+        // Nobody wants these in an image, whatever a pattern says.
+        if built_in.is_some_and(|(_, kind)| [VERSION_CONTROL, HALF_WRITTEN].contains(&kind)) {
+            return found;
         }
-        let matched =
-            |rule: &&Configured| (folder || !rule.folders_only) && rule.matcher.is_match(path);
-        self.configured
-            .iter()
-            .find(matched)
-            .map(|rule| Excluded::Configured(rule.pattern.clone()))
+        for rule in &self.configured {
+            let matches = rule.matches(path, folder);
+            if !rule.is_negated && matches {
+                found = Some(Excluded::Configured(rule.pattern.clone()));
+            } else if rule.is_negated
+                && (matches || found.as_ref().is_some_and(is_test) && rule.matches_above(path))
+            {
+                found = None;
+            }
+        }
+        found
     }
+}
+
+/// Whether it is left out as one of a job's tests.
+fn is_test(excluded: &Excluded) -> bool {
+    matches!(excluded, Excluded::BuiltIn { kind, .. } if *kind == TESTS)
 }
 
 /// The built-in rule that a name matches, and what such files are.
@@ -187,14 +219,9 @@ fn always(name: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
-fn not_for_jobs(path: &str, name: &str, folder: bool) -> Option<(&'static str, &'static str)> {
-    const TESTS: &str = "a job's tests";
+fn not_for_jobs(name: &str, folder: bool) -> Option<(&'static str, &'static str)> {
     if folder {
-        return match name {
-            "tests" => Some(("tests/", TESTS)),
-            _ if path == "libs" => Some(("/libs/", "packages that the requirements name")),
-            _ => None,
-        };
+        return (name == "tests").then_some(("tests/", TESTS));
     }
     let test = name
         .strip_prefix("test_")
@@ -207,12 +234,11 @@ fn not_for_jobs(path: &str, name: &str, folder: bool) -> Option<(&'static str, &
 
 impl Configured {
     fn parse(pattern: &str) -> Result<Self, (usize, String)> {
-        if pattern.starts_with('!') {
-            return Err((0, "`!` takes nothing back here".to_owned()));
-        }
-        let body = pattern.strip_suffix('/').unwrap_or(pattern);
-        let shift = usize::from(body.starts_with('/'));
-        let relative = &body[shift..];
+        let positive = pattern.strip_prefix('!').unwrap_or(pattern);
+        let body = positive.strip_suffix('/').unwrap_or(positive);
+        let slash = usize::from(body.starts_with('/'));
+        let relative = &body[slash..];
+        let shift = slash + pattern.len() - positive.len();
         if relative.is_empty() {
             return Err((0, "it names nothing".to_owned()));
         }
@@ -234,7 +260,18 @@ impl Configured {
             pattern: pattern.to_owned(),
             matcher: glob.compile_matcher(),
             folders_only: pattern.ends_with('/'),
+            is_negated: pattern.starts_with('!'),
         })
+    }
+
+    fn matches(&self, path: &str, folder: bool) -> bool {
+        (folder || !self.folders_only) && self.matcher.is_match(path)
+    }
+
+    /// Whether it matches a folder that the path lies in.
+    fn matches_above(&self, path: &str) -> bool {
+        let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
+        folders.any(|folder| self.matcher.is_match(folder))
     }
 }
 
@@ -299,7 +336,7 @@ mod tests {
             ("test_data.json", false, false, false),
             ("contest.py", false, false, false),
             ("conftest.py", false, false, true),
-            ("libs/numpy/x.py", false, false, true),
+            ("libs/numpy/x.py", false, false, false),
             ("jobs/libs/x.py", false, false, false),
             ("libs2/x.py", false, false, false),
             ("mylibs/x.py", false, false, false),
@@ -337,6 +374,48 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_of_exclamation_takes_back() {
+        for (patterns, path, folder, wanted) in [
+            (&["!/jobs/test_a.py"][..], "jobs/test_a.py", false, false),
+            (&["!/jobs/test_a.py"], "x/jobs/test_a.py", false, true),
+            (&["!tests/"], "jobs/tests/test_a.py", false, false),
+            (&["!tests/"], "jobs/tests/a.py", false, false),
+            (&["!tests/"], "jobs/tests/__pycache__/a.pyc", false, true),
+            (&["!tests/"], "test_a.py", false, true),
+            (&["!venv"], "venv/a.py", false, false),
+            (&["!.git"], ".git/config", false, true),
+            (&["!*"], "a/.sparkpack-x", false, true),
+            (&["*.csv", "!kept.csv"], "kept.csv", false, false),
+            (&["!kept.csv", "*.csv"], "kept.csv", false, true),
+            (&["data/", "!data/kept.csv"], "data/kept.csv", false, true),
+            (&["!libs/"], "libs/six.py", false, false),
+        ] {
+            let excludes = DefaultExcludes::of_job_sources().with_libs(true);
+            let excludes = excludes.excluding(patterns.iter().copied()).unwrap();
+            let found = excludes.excluded(path, folder);
+            assert_eq!(found.is_some(), wanted, "{patterns:?} {path}");
+        }
+        // A rule of the project's own says that it is meant.
+        let own = DefaultExcludes::of_job_sources()
+            .excluding(["tests/"])
+            .unwrap();
+        let found = own.excluded("tests", true);
+        assert_eq!(found, Some(Excluded::Configured("tests/".to_owned())));
+    }
+
+    #[test]
+    fn only_installed_packages_are_left_out_of_libs() {
+        for (are_installed, path, wanted) in [
+            (true, "libs/six.py", true),
+            (true, "jobs/libs/six.py", false),
+            (false, "libs/session.py", false),
+        ] {
+            let job = DefaultExcludes::of_job_sources().with_libs(are_installed);
+            assert_eq!(job.excluded(path, false).is_some(), wanted, "{path}");
+        }
+    }
+
+    #[test]
     fn a_wrong_glob_is_told_with_its_offset() {
         for (pattern, offset) in [
             ("ab[a-", 2),
@@ -346,7 +425,9 @@ mod tests {
             ("a}", 1),
             ("a[z-b]", 2),
             ("a\\", 1),
-            ("!a", 0),
+            ("!", 0),
+            ("!a[", 2),
+            ("!/a[", 3),
             ("/", 0),
         ] {
             let error = DefaultExcludes::anywhere()

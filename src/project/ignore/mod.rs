@@ -7,4 +7,4 @@ mod walk;
 
 pub use default_excludes::{DefaultExcludes, Excluded, GlobError};
 pub use docker::{DockerIgnore, DockerIgnoreRule};
-pub use walk::{Digests, Keep, Listing, TreeError, escaped, list, read};
+pub use walk::{Digests, Keep, Listing, TreeError, WHITEOUT, escaped, list, read, whiteout};

@@ -101,6 +101,16 @@ pub enum TreeError {
         /// The path in the tree.
         path: String,
     },
+    /// A name that deletes a file of the layers below, once it is in a layer.
+    #[error(
+        "`{path}`: a layer deletes the parent's files by names that begin with `{WHITEOUT}`, so `{name}` would not become a file of the image"
+    )]
+    Whiteout {
+        /// The path in the tree.
+        path: String,
+        /// The name in it.
+        name: String,
+    },
     /// The tree has too many entries.
     #[error("more than {ENTRIES_LIMIT} files below `{path}`")]
     TooMany {
@@ -122,7 +132,17 @@ impl TreeError {
             Self::LinkLeaves { .. } => Code::E075,
             Self::LinkDangles { .. } => Code::E076,
             Self::LinkLoops { .. } => Code::E077,
+            Self::Whiteout { .. } => Code::E068,
             Self::TooMany { .. } => Code::E078,
+        }
+    }
+
+    /// The error for a path with a [`whiteout`] in it.
+    #[must_use]
+    pub fn of_whiteout(path: &str) -> Self {
+        Self::Whiteout {
+            path: escaped(path),
+            name: escaped(whiteout(path).unwrap_or(path)),
         }
     }
 
@@ -152,9 +172,21 @@ impl TreeError {
             Self::LinkDangles { path, .. } | Self::LinkLoops { path } => {
                 format!("remove the link, or add `{path}` to `exclude`")
             }
+            Self::Whiteout { path, .. } => {
+                format!("rename it, or add `{path}` to `exclude` of the job or to `.dockerignore`")
+            }
             Self::TooMany { .. } => "choose a smaller folder, or use `exclude`".to_owned(),
         })
     }
+}
+
+/// The beginning of the names by which a layer deletes files of those below it.
+pub const WHITEOUT: &str = ".wh.";
+
+/// The part of a path that deletes a file of the layers below, once the path is in a layer.
+#[must_use]
+pub fn whiteout(path: &str) -> Option<&str> {
+    path.split('/').find(|name| name.starts_with(WHITEOUT))
 }
 
 /// What lies below a folder. Files are found but not read yet.
@@ -217,6 +249,7 @@ pub fn list(root: &Path, keep: &Keep<'_>, follow: bool) -> Result<Listing, TreeE
         path: String::new(),
         file: real_root.clone(),
         above,
+        is_whiteout: false,
     };
     let mut listing = everything(&lister, first);
     let in_order = |left: &Walked, right: &Walked| left.path.as_bytes().cmp(right.path.as_bytes());
@@ -437,6 +470,8 @@ struct Folder {
     path: String,
     file: PathBuf,
     above: Option<Arc<Above>>,
+    /// Whether its name, or that of a folder that it lies in, begins with [`WHITEOUT`].
+    is_whiteout: bool,
 }
 
 /// A folder and those that it lies in, as a list: a link to any of them would never end.
@@ -493,6 +528,7 @@ impl Lister<'_> {
         let file = || folder.file.join(&name);
         let kind = entry.file_type().map_err(|error| unreadable(&path, &error));
         let is_link = kind.as_ref().is_ok_and(FileType::is_symlink);
+        let is_whiteout = folder.is_whiteout || shown.starts_with(WHITEOUT);
         let followed = (is_link && self.follow).then(|| fs_err::metadata(file()).ok());
         let is_folder = match &followed {
             Some(metadata) => metadata.as_ref().is_some_and(Metadata::is_dir),
@@ -511,6 +547,7 @@ impl Lister<'_> {
             }
             (Err(error), _) => defective(error),
             (Ok(_), None) if is_folder => self.enter(folder, path.clone(), file(), waiting),
+            (Ok(_), _) if is_whiteout && !is_folder => defective(TreeError::of_whiteout(&path)),
             (Ok(kind), None) if kind.is_symlink() => match self.check_link(&path, &file()) {
                 Ok(target) => Some(WalkedKind::Link(target)),
                 Err(error) => defective(error),
@@ -557,7 +594,13 @@ impl Lister<'_> {
             }
             next = folder.next.as_ref();
         }
-        waiting.push(Folder { path, file, above });
+        let is_whiteout = parent.is_whiteout || whiteout(&path).is_some();
+        waiting.push(Folder {
+            path,
+            file,
+            above,
+            is_whiteout,
+        });
         None
     }
 
@@ -873,6 +916,48 @@ mod tests {
             error.to_string(),
             "`D` and `d` differ only in case: macOS and Windows keep only one of them"
         );
+    }
+
+    #[test]
+    fn what_would_delete_files_of_a_parent_is_refused_by_name() {
+        for (path, name) in [
+            (".wh.a", ".wh.a"),
+            ("d/.wh..wh..opq", ".wh..wh..opq"),
+            ("d/.wh.e/f/x", ".wh.e"),
+        ] {
+            let folder = folder(&["d/a", path]);
+            for entries in [
+                walk(folder.path(), &all),
+                walk_following(folder.path(), &all),
+            ] {
+                let error = entries.unwrap_err();
+                let message = format!(
+                    "`{path}`: a layer deletes the parent's files by names that begin with `.wh.`, so `{name}` would not become a file of the image"
+                );
+                assert_eq!((error.code(), error.to_string()), (Code::E068, message));
+                assert!(error.hint().is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_wanted_name_that_begins_like_a_whiteout_is_refused() {
+        let folder = folder(&["a", ".wh.x", "d/.wh.y/z", "x.wh.", ".whx", "d/.why"]);
+        symlink("a", folder.path().join(".wh.link")).unwrap();
+        for follow in [false, true] {
+            let wanted = |path: &str| whiteout(path).is_none();
+            let listing = list(folder.path(), &all, follow).unwrap();
+            let entries = listing.choose(&[""], &wanted, &Known(None)).unwrap();
+            assert_eq!(paths(&entries), [".whx", "a", "d/.why", "x.wh."]);
+            for refused in [".wh.x", "d/.wh.y/z", ".wh.link"] {
+                let error = listing.choose(&[""], &|path| path == refused, &Known(None));
+                assert_eq!(error.unwrap_err().code(), "E068", "{refused}");
+            }
+            let keep = |path: &str, _: bool| whiteout(path).is_none();
+            let listing = list(folder.path(), &keep, follow).unwrap();
+            let entries = listing.choose(&[""], &|_| true, &Known(None)).unwrap();
+            assert_eq!(entries.len(), 4);
+        }
     }
 
     type Damage = fn(&Path);

@@ -87,7 +87,7 @@ fn a_remote_check_parses_a_manifest_once() {
             registry: None,
             images: &images,
         },
-        strictness: Strictness::Off,
+        strictness: Strictness::OFF,
         is_remote: true,
         is_full: false,
     };

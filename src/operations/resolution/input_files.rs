@@ -1,0 +1,155 @@
+//! The files of the checkout that images are made from.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use walkdir::WalkDir;
+
+use crate::{
+    plan::StageInputs,
+    project::{
+        Context, Image, Project,
+        exclusions::ignore_file,
+        ignore::DefaultExcludes,
+        requirements::lock_file_beside,
+        source::Origin,
+        tree::{Content, Entry, Location},
+    },
+};
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Use {
+    /// Whether it is a symbolic link that counts by its target's name, so that the target need not be there.
+    pub(crate) is_link: bool,
+    /// Whether it goes into an image; others, such as a Dockerfile, only decide what does.
+    pub(crate) is_content: bool,
+}
+
+/// The files that images are made from, by their paths: absolute, and without symbolic links above the project.
+///
+/// Sources from outside the project are not among them, nor are those with a checksum in the configuration.
+pub(crate) struct InputFiles<'a> {
+    project: &'a Project,
+    /// The project's folder without symbolic links.
+    pub(crate) root: PathBuf,
+    pub(crate) files: BTreeMap<PathBuf, Use>,
+}
+
+impl<'a> InputFiles<'a> {
+    pub(crate) fn new(project: &'a Project) -> Self {
+        let root = &project.root;
+        Self {
+            project,
+            root: fs_err::canonicalize(root).unwrap_or_else(|_| root.clone()),
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a file that decides what goes into images. One that does not exist is passed over: a lock may not have
+    /// been written yet.
+    pub(crate) fn decisive(&mut self, below: impl AsRef<Path>) {
+        let path = self.project.root.join(below);
+        if path.exists() {
+            self.add(&path, Use::default());
+        }
+    }
+
+    /// Adds the files of an image, without those of its parents.
+    pub(crate) fn image(&mut self, image: &Image, inputs: &StageInputs) {
+        let root = &self.project.root;
+        if let Some(dockerfile) = &image.dockerfile {
+            self.decisive(dockerfile);
+        }
+        if let (Some(_), Context::Folder(folder)) = (&image.dockerfile, &image.context) {
+            let context = root.join(folder);
+            if let Some(file) = ignore_file(root, &context, image) {
+                self.decisive(file);
+            }
+            for entry in inputs.recipe.files() {
+                self.entry(&context, entry);
+            }
+        }
+        if let Some((package, settings)) = inputs.package.as_ref().zip(image.package.as_ref()) {
+            let src = root.join(&settings.src);
+            self.content(&src.join(&settings.main), false);
+            for entry in &package.modules {
+                self.entry(&src, entry);
+            }
+        }
+        if let Some(requirements) = inputs.requirements.as_ref().filter(|own| !own.built_in) {
+            for file in &requirements.requirements.files {
+                self.decisive(file);
+            }
+            self.decisive(lock_file_beside(&requirements.requirements.file));
+        }
+        for source in inputs.recipe.sources() {
+            self.source(&source);
+        }
+    }
+
+    fn entry(&mut self, folder: &Path, entry: &Entry) {
+        match &entry.content {
+            Content::File {
+                location: Location::Disk(file),
+                ..
+            } => self.content(file, false),
+            Content::File { .. } => {}
+            Content::Symlink { .. } => self.content(&folder.join(&entry.path), true),
+        }
+    }
+
+    fn source(&mut self, name: &str) {
+        let Some(source) = self.project.sources.get(name) else {
+            return;
+        };
+        let Origin::Path(path) = &source.origin else {
+            return;
+        };
+        let is_inside = fs_err::canonicalize(path).is_ok_and(|real| real.starts_with(&self.root));
+        if source.sha256.is_some() || !is_inside {
+            return;
+        }
+        let excludes = DefaultExcludes::anywhere();
+        let is_kept = |entry: &walkdir::DirEntry| {
+            let name = entry.file_name().to_string_lossy();
+            entry.depth() == 0
+                || excludes
+                    .excluded_itself(&name, entry.file_type().is_dir())
+                    .is_none()
+        };
+        let walk = WalkDir::new(path).into_iter().filter_entry(is_kept);
+        for entry in walk.filter_map(Result::ok) {
+            if !entry.file_type().is_dir() {
+                self.content(entry.path(), entry.path_is_symlink() && entry.depth() > 0);
+            }
+        }
+    }
+
+    fn content(&mut self, path: &Path, is_link: bool) {
+        let is_content = true;
+        self.add(
+            path,
+            Use {
+                is_link,
+                is_content,
+            },
+        );
+    }
+
+    fn add(&mut self, path: &Path, used: Use) {
+        let path = match path.strip_prefix(&self.project.root) {
+            Ok(below) => self.root.join(below),
+            Err(_) => path.to_owned(),
+        };
+        let known = self.files.entry(path).or_insert(used);
+        known.is_content |= used.is_content;
+    }
+
+    /// The path below the project, as it is written in the configuration.
+    pub(crate) fn name<'p>(&self, path: &'p Path) -> &'p Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+}
