@@ -310,6 +310,12 @@ codes! {
     E102 1
         "A file was changed while sparkpack ran; nothing was written."
         "run it again"
+    E110 2
+        "A step of a Dockerfile cannot do without a secret or an SSH agent that the image is not given."
+        "name it under the image: `secrets.ID = { file = \"~/.netrc\" }`, `{ env = \"TOKEN\" }`, or `ssh = true`"
+    E111 2
+        "The secret or the SSH agent of an image is not there."
+        "create the file, set the variable, or start the agent: the message names it"
     E120 2
         "Python cannot read the whole of an archive: it has too many files, or is too large."
         "leave out what is no code by `exclude`, or set `python = \"3.13\"` for the chain"
@@ -541,6 +547,9 @@ codes! {
     W124 0
         "A prefix in `formerly` can never match, or a source is never used."
         "remove it, or correct its name"
+    W131 0
+        "An image has a secret that no step of its Dockerfile mounts."
+        "correct its name, or leave it out"
 }
 
 impl fmt::Display for Code {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::docker::error::DockerError;
+use super::{docker::error::DockerError, secrets::BuildSecrets};
 use crate::{
     image::{ExpectedBase, ImageInfo, ImageMismatch, Platform, Reference},
     project::tree::Entry,
@@ -78,6 +78,8 @@ pub struct BuildRequest {
     pub base: Option<ExpectedBase>,
     /// Whether to run every step without the build cache.
     pub no_cache: bool,
+    /// What its steps may mount besides the context.
+    pub secrets: BuildSecrets,
 }
 
 /// What a build reports while it runs.

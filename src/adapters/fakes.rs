@@ -15,6 +15,7 @@ use super::{
     builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
     destination::{Destination, DestinationError},
     registry::RegistryImage,
+    secrets::BuildSecrets,
 };
 use crate::image::{Digest, ImageInfo, Platform, Reference};
 
@@ -54,6 +55,7 @@ pub(crate) fn request(reference: &str) -> BuildRequest {
         platform: Platform::default(),
         base: None,
         no_cache: false,
+        secrets: BuildSecrets::default(),
     }
 }
 

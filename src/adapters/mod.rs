@@ -17,5 +17,6 @@ pub mod git;
 pub mod journal;
 pub mod python;
 pub mod registry;
+pub mod secrets;
 pub mod sources;
 pub mod store;

@@ -30,6 +30,8 @@ pub(crate) fn image(name: &str) -> Image {
         contexts: BTreeMap::new(),
         build_arguments: BTreeMap::new(),
         target: None,
+        secrets: BTreeMap::new(),
+        ssh: false,
         platforms: vec![Platform::default()],
         package: None,
         requirements: None,

@@ -146,6 +146,10 @@ pub(super) struct ImageTable {
     #[serde(default)]
     pub(super) build_args: BTreeMap<String, Text>,
     pub(super) target: Option<Text>,
+    #[serde(default)]
+    pub(super) secrets: BTreeMap<String, Spanned<SecretTable>>,
+    #[serde(default)]
+    pub(super) ssh: bool,
     pub(super) platforms: Option<Vec<Text>>,
     pub(super) src: Option<Text>,
     pub(super) main: Option<Text>,
@@ -153,6 +157,14 @@ pub(super) struct ImageTable {
     pub(super) each: Option<Text>,
     #[serde(default)]
     pub(super) exclude: Vec<Text>,
+}
+
+/// `[images.NAME] secrets.ID`: a secret that steps of the Dockerfile may mount.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct SecretTable {
+    pub(super) file: Option<Text>,
+    pub(super) env: Option<Text>,
 }
 
 /// The configuration's text and name, to turn byte offsets into places.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Image, Package, Project,
+    Image, Package, Project, SecretOrigin,
     ignore::{DefaultExcludes, DockerIgnore, Excluded},
     lock, pins,
     place::Defect,
@@ -25,7 +25,7 @@ pub enum LeftOut {
     Excluded(Excluded),
     /// `dist`, which sparkpack writes itself.
     Output,
-    /// A manifest, a lock or the configuration. Such files hold tags, so no tag can depend on them.
+    /// A manifest, a lock or the configuration: such files hold tags, so no tag can depend on them. Or the file of a secret.
     NeverContext,
     /// A rule of a `.dockerignore`.
     DockerIgnore {
@@ -45,8 +45,9 @@ impl fmt::Display for LeftOut {
         match self {
             Self::Excluded(excluded) => write!(formatter, "{excluded}"),
             Self::Output => formatter.write_str("built-in `/dist/` (what sparkpack makes)"),
-            Self::NeverContext => formatter
-                .write_str("built-in: manifests, locks and sparkpack.toml are never context"),
+            Self::NeverContext => formatter.write_str(
+                "built-in: manifests, locks, secrets and sparkpack.toml are never context",
+            ),
             Self::DockerIgnore {
                 file,
                 line,
@@ -257,6 +258,14 @@ impl NeverContext {
             .filter_map(|image| image.requirements.as_ref());
         let locks = requirements.map(|file| requirements::lock_file_beside(Path::new(file)));
         files.extend(locks.filter_map(|file| Some(file.to_str()?.to_owned())));
+        let secrets = project
+            .images
+            .values()
+            .flat_map(|image| image.secrets.values());
+        files.extend(secrets.filter_map(|origin| match origin {
+            SecretOrigin::File(file) => Some(file.clone()),
+            SecretOrigin::Variable(_) => None,
+        }));
         let named: BTreeSet<PathBuf> = files.iter().map(|file| project.root.join(file)).collect();
         let mut folders = HashMap::new();
         let real = named

@@ -15,7 +15,7 @@ use super::{
     ignore::DefaultExcludes,
     loader::Loader,
     place::{Defect, Place, nearest},
-    settings::{Chain, Context, Image, Kind, Package, Project},
+    settings::{Chain, Context, Image, Kind, Package, Project, SecretOrigin},
 };
 use crate::{
     code::Code,
@@ -111,6 +111,8 @@ impl Images<'_> {
                 contexts: BTreeMap::new(),
                 build_arguments: BTreeMap::new(),
                 target: None,
+                secrets: BTreeMap::new(),
+                ssh: false,
                 platforms: self.platforms(None)?,
                 package: None,
                 requirements: None,
@@ -190,10 +192,34 @@ impl Images<'_> {
                 .map(|(name, text)| (name.clone(), text.get_ref().clone()))
                 .collect(),
             target: settings.target.as_ref().map(|text| text.get_ref().clone()),
+            secrets: self.secrets(settings)?,
+            ssh: settings.ssh,
             platforms: self.platforms(settings.platforms.as_ref())?,
             package,
             requirements,
         })
+    }
+
+    fn secrets(
+        &self,
+        settings: &config::ImageTable,
+    ) -> Result<BTreeMap<String, SecretOrigin>, Defect> {
+        let origins = settings.secrets.iter().map(|(id, table)| {
+            let origin = match (&table.get_ref().file, &table.get_ref().env) {
+                (Some(file), None) => SecretOrigin::File(file.get_ref().clone()),
+                (None, Some(variable)) => SecretOrigin::Variable(variable.get_ref().clone()),
+                _ => {
+                    let message = format!("the secret `{id}` needs either `file` or `env`");
+                    let defect = self.loader.origin.defect(Code::E022, table, message);
+                    let hint = format!(
+                        "write `secrets.{id} = {{ file = \"~/.{id}\" }}` or `{{ env = \"VARIABLE\" }}`"
+                    );
+                    return Err(defect.hint(hint));
+                }
+            };
+            Ok((id.clone(), origin))
+        });
+        origins.collect()
     }
 
     fn package(

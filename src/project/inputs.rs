@@ -9,7 +9,7 @@ use std::{
 use super::{
     Chain, Context, Image, Kind, OperatorOrigin, Project,
     built_in::{self, BuiltInDockerfile},
-    dockerfile::{Dockerfile, Resolution, Role, Used},
+    dockerfile::{Dockerfile, Resolution, Role, SecretMount, Used},
     exclusions::{ContextRules, JobRules, LeftOut, NeverContext},
     file_trees::{FileTrees, Rules},
     ignore::{Excluded, TreeError, whiteout},
@@ -197,6 +197,7 @@ impl<'a> InputReader<'a> {
             .map_err(InputError::Defects)?;
         let image_uses = image_uses(project, image, &dockerfile, &resolution)?;
         refuse_unused_parent(image, &dockerfile, &resolution, &image_uses)?;
+        refuse_unconfigured_secrets(image, &dockerfile, &resolution)?;
         let base = base(&resolution, &image_uses);
         let context = match built_in {
             Some(built_in) => built_in
@@ -208,6 +209,7 @@ impl<'a> InputReader<'a> {
         };
         let mut warnings = dockerfile.warnings().to_vec();
         warnings.extend(undeclared(image, &dockerfile));
+        warnings.extend(unused_secrets(image, &resolution));
         let context_sources = context_sources(project, image);
         Ok(DockerfileInputs {
             digest,
@@ -631,6 +633,79 @@ fn refuse_unused_parent(
     let place = Place::of_line(dockerfile.file(), line);
     Err(Defect::new(Code::E094, place, message)
         .hint("write `ARG PARENT` at the top and `FROM ${PARENT}`"))
+}
+
+/// Refuses a step that cannot do without a secret or an SSH agent that the configuration does not give it.
+fn refuse_unconfigured_secrets(
+    image: &Image,
+    dockerfile: &Dockerfile,
+    resolution: &Resolution,
+) -> Result<(), Defect> {
+    let is_given = |mount: &SecretMount| {
+        if mount.is_ssh {
+            image.ssh && mount.id == "default"
+        } else {
+            image.secrets.contains_key(&mount.id)
+        }
+    };
+    let mut required = resolution.secret_mounts().filter(|mount| mount.required);
+    let Some(mount) = required.find(|mount| !is_given(mount)) else {
+        return Ok(());
+    };
+    let place = Place::of_line(dockerfile.file(), mount.line);
+    let (id, name) = (&mount.id, &image.name);
+    let (message, hint) = if mount.is_ssh && mount.id != "default" {
+        let message =
+            format!("`RUN --mount=type=ssh` needs the SSH agent `{id}`; there is only `default`");
+        (message, "leave `id` out".to_owned())
+    } else if mount.is_ssh {
+        let message =
+            format!("`RUN --mount=type=ssh` needs an SSH agent, and `{name}` is given none");
+        (
+            message,
+            format!("write `ssh = true` under `[images.{name}]`"),
+        )
+    } else {
+        let message = format!(
+            "`RUN --mount=type=secret` needs the secret `{id}`, which `{name}` does not have"
+        );
+        let near = nearest(id, image.secrets.keys().map(String::as_str));
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "write `secrets.{id} = {{ file = \"~/.{id}\" }}` or `{{ env = \"VARIABLE\" }}` under `[images.{name}]`"
+            ),
+        };
+        (message, hint)
+    };
+    Err(Defect::new(Code::E110, place, message).hint(hint))
+}
+
+/// Secrets that no step mounts: a misspelt one would silently build without it.
+fn unused_secrets(image: &Image, resolution: &Resolution) -> Vec<Defect> {
+    let mounted: Vec<&str> = resolution
+        .secret_mounts()
+        .filter(|mount| !mount.is_ssh)
+        .map(|mount| mount.id.as_str())
+        .collect();
+    let unused = image
+        .secrets
+        .keys()
+        .filter(|id| !mounted.contains(&id.as_str()));
+    let warning = |id: &String| {
+        let message = format!(
+            "`{}` has the secret `{id}`, which no step of its Dockerfile mounts",
+            image.name
+        );
+        let defect = Defect::new(Code::W131, image.place.clone(), message);
+        match nearest(id, mounted.iter().copied()) {
+            Some(near) => defect.hint(format!("did you mean `{near}`?")),
+            None => defect.hint(format!(
+                "write `RUN --mount=type=secret,id={id} …`, or leave it out"
+            )),
+        }
+    };
+    unused.map(warning).collect()
 }
 
 /// Whether the Dockerfile of a stage has `ONBUILD`. Its children then copy files that their own Dockerfiles do not

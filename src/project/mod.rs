@@ -34,5 +34,5 @@ pub use load::load;
 pub use loader::Environment;
 pub use settings::{
     Chain, ConfiguredPlace, Context, Image, Kind, ManifestGlob, Mirrors, Operator, OperatorOrigin,
-    Package, PathStep, PinMode, Project, PythonSettings, Registry, UnknownRegistry,
+    Package, PathStep, PinMode, Project, PythonSettings, Registry, SecretOrigin, UnknownRegistry,
 };

@@ -174,12 +174,25 @@ pub struct Image {
     pub build_arguments: BTreeMap<String, String>,
     /// The Dockerfile's stage that is built.
     pub target: Option<String>,
+    /// The secrets that its Dockerfile may mount, by their IDs. Only a builder ever sees their values.
+    pub secrets: BTreeMap<String, SecretOrigin>,
+    /// Whether its Dockerfile may use the SSH agent of the one who builds.
+    pub ssh: bool,
     /// The platforms that it is built for.
     pub platforms: Vec<Platform>,
     /// The job's code, if the image has any.
     pub package: Option<Package>,
     /// The requirements file, relative to the project's folder.
     pub requirements: Option<String>,
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretOrigin {
+    /// A file, relative to the project's folder or by `~/`.
+    File(String),
+    /// An environment variable.
+    Variable(String),
 }
 
 /// Where a Dockerfile's `COPY` finds its files.

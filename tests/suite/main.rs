@@ -19,6 +19,7 @@
 //! - `committed`: inputs that no commit has are refused or told
 //! - `own_package`: a context that is the job's own package is never what lies in `dist`
 //! - `untrue_images`: what would make an image that is not what it says is refused by name
+//! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
@@ -48,6 +49,7 @@
 //! fast leaves out `building::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `pushing::` `real::` `why::`
 //! fast leaves out `layouts::several_platforms_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
+//! fast leaves out `secrets::a_build_` `adapters::docker::tests::a_step_`
 //! fast leaves out `own_package::both_` `portability::every_checkout_` `staleness::whatever_is_done_to_dist_`
 //!
 //! The tests in `tests/more/main.rs` need the registries of Maven and Go.
@@ -90,6 +92,7 @@ mod portability;
 mod pushing;
 mod real;
 mod retagging;
+mod secrets;
 mod staleness;
 mod untrue_images;
 mod why;

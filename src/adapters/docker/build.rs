@@ -7,7 +7,7 @@ use std::{
 };
 
 use bollard::{
-    body_try_stream,
+    Docker, body_try_stream,
     query_parameters::{BuildImageOptions, BuildImageOptionsBuilder},
 };
 use futures_util::StreamExt;
@@ -36,14 +36,14 @@ impl Daemon {
     pub(super) fn run_build(
         &self,
         request: &BuildRequest,
-        options: BuildImageOptions,
+        (client, options): (&Docker, BuildImageOptions),
         output: &mut dyn Output,
         events: &mut dyn FnMut(BuildEvent),
     ) -> Result<Digest, BuildError> {
         let folders: Vec<&str> = request.folders.iter().map(String::as_str).collect();
         let (answer, written) = tar_body::send(&request.entries, &folders, |body| {
             self.runtime
-                .block_on(self.follow(options, body, output, events))
+                .block_on(self.follow((client, options), body, output, events))
         });
         written.map_err(|error| archive_error(&request.reference, error))?;
         answer
@@ -63,12 +63,12 @@ impl Daemon {
 
     async fn follow(
         &self,
-        options: BuildImageOptions,
+        (client, options): (&Docker, BuildImageOptions),
         body: TarBody,
         output: &mut dyn Output,
         events: &mut dyn FnMut(BuildEvent),
     ) -> Result<Digest, BuildError> {
-        let client = self.client.clone().with_timeout(WORK);
+        let client = client.clone().with_timeout(WORK);
         let meter = body.meter();
         let body = body_try_stream(body);
         let mut messages = error::messages(client.build_image(options, None, Some(body)));

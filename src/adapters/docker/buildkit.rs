@@ -2,12 +2,20 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use bollard::query_parameters::BuilderVersion;
+use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
 
-use super::{build, daemon::Daemon, output::trace::BuildKitTrace};
+use super::{
+    build,
+    daemon::{Daemon, building_in_session},
+    output::trace::BuildKitTrace,
+    session::Session,
+};
 use crate::{
-    adapters::builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
-    image::ImageInfo,
+    adapters::{
+        builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
+        secrets::BuildSecrets,
+    },
+    image::{Digest, ImageInfo},
 };
 
 /// The daemon's BuildKit.
@@ -36,13 +44,60 @@ impl Builder for BuildKit<'_> {
         events: &mut dyn FnMut(BuildEvent),
     ) -> Result<ImageInfo, BuildError> {
         build::limit_request(request)?;
-        let options = build::options(request)
-            .version(BuilderVersion::BuilderBuildKit)
-            .session(&build_session_id())
-            .build();
+        let session = build_session_id();
         let mut trace = BuildKitTrace::default();
-        let id = self.0.run_build(request, options, &mut trace, events)?;
+        let options = build::options(request).session(&session);
+        let id = if request.secrets.is_empty() {
+            let options = options.version(BuilderVersion::BuilderBuildKit).build();
+            let client = (&self.0.client, options);
+            self.0.run_build(request, client, &mut trace, events)?
+        } else {
+            self.build_with_secrets(request, (&session, options.build()), &mut trace, events)?
+        };
         self.0.accept(&id, request)
+    }
+}
+
+impl BuildKit<'_> {
+    /// Builds in a session that offers the request's secrets. What the steps print is told without them.
+    fn build_with_secrets(
+        &self,
+        request: &BuildRequest,
+        (id, options): (&str, BuildImageOptions),
+        trace: &mut BuildKitTrace,
+        events: &mut dyn FnMut(BuildEvent),
+    ) -> Result<Digest, BuildError> {
+        let daemon = self.0;
+        let secrets = &request.secrets;
+        let version = daemon.client.client_version();
+        let opening = Session::open(&daemon.host, &version, id, secrets);
+        let _session = daemon.runtime.block_on(opening)?;
+        let client = building_in_session(&daemon.client);
+        let mut masked = |event| events(without_secrets(event, secrets));
+        let built = daemon.run_build(request, (&client, options), trace, &mut masked);
+        built.map_err(|error| match error {
+            BuildError::Failed {
+                instruction,
+                step,
+                last_lines,
+                message,
+                hint,
+            } => BuildError::Failed {
+                instruction,
+                step,
+                last_lines: last_lines.iter().map(|line| secrets.masked(line)).collect(),
+                message: secrets.masked(&message),
+                hint,
+            },
+            other => other,
+        })
+    }
+}
+
+fn without_secrets(event: BuildEvent, secrets: &BuildSecrets) -> BuildEvent {
+    match event {
+        BuildEvent::Log(line) => BuildEvent::Log(secrets.masked(&line)),
+        other => other,
     }
 }
 

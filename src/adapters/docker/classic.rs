@@ -39,7 +39,10 @@ impl Builder for ClassicBuilder<'_> {
         loop {
             let options = build::options(request).build();
             let mut log = ClassicLog::default();
-            match self.0.run_build(request, options, &mut log, events) {
+            match self
+                .0
+                .run_build(request, (&self.0.client, options), &mut log, events)
+            {
                 Ok(id) => return self.0.accept(&id, request),
                 Err(error) if attempt < ATTEMPTS && lost_an_image(&error) => attempt += 1,
                 Err(error) => return Err(error),

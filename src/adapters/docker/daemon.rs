@@ -276,6 +276,38 @@ pub(super) fn asking(client: &Docker, registry_auth: Option<&str>) -> Docker {
     client.clone().with_request_modifier(modify)
 }
 
+/// The same client, whose builds are those of `BuildKit` in a session that was opened before.
+///
+/// bollard opens a session of its own for every build that it knows to be one of `BuildKit`, so the request is made
+/// without that and the builder's number is changed in it.
+pub(super) fn building_in_session(client: &Docker) -> Docker {
+    let version = client.client_version();
+    let modify = move |mut request: BollardRequest| {
+        let mut parts = request.uri().clone().into_parts();
+        let path = parts.path_and_query.as_ref().map(|path| {
+            let query = path.query().unwrap_or_default().split('&');
+            let query: Vec<&str> = query
+                .map(|pair| {
+                    if pair == "version=1" {
+                        "version=2"
+                    } else {
+                        pair
+                    }
+                })
+                .collect();
+            format!("/v{version}{}?{}", path.path(), query.join("&"))
+        });
+        if let Some(path) = path.and_then(|path| path.parse().ok()) {
+            parts.path_and_query = Some(path);
+            if let Ok(uri) = parts.try_into() {
+                *request.uri_mut() = uri;
+            }
+        }
+        request
+    };
+    client.clone().with_request_modifier(modify)
+}
+
 fn natural_builder(ping: Ping) -> BuilderKind {
     let api = ping.api_version;
     let is_recent = (api.major_version, api.minor_version) >= (1, 39);

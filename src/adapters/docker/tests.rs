@@ -18,6 +18,7 @@ use crate::{
         builder::{BuildError, BuildEvent, BuildRequest},
         destination::Destination,
         fakes,
+        secrets::BuildSecrets,
     },
     image::{Digest, ImageInfo, Platform, Reference},
     project::tree::{Content, Entry},
@@ -219,6 +220,57 @@ fn both_builders_make_the_image_that_was_asked_for() {
             .find(|step| step.2 == "COPY files/a /a");
         assert!(copy.unwrap().3, "{builder:?}: {events:?}");
     }
+}
+
+/// The session's own protocol, with a real daemon: a value reaches the step, and neither the image nor the output has it.
+#[test]
+fn a_step_mounts_a_secret_and_what_it_prints_is_masked() {
+    let mut fixture = DaemonFixture::new(Some(BuilderKind::BuildKit));
+    let shell = fixture.shell("secret");
+    let name = fixture.name("secret");
+    let value = format!("s3cret-{}", std::process::id());
+    let dockerfile = format!(
+        "FROM {shell}\nRUN --mount=type=secret,id=token,required=true \
+         /bin/busybox cat /run/secrets/token && /bin/busybox echo , && /bin/busybox test -s /run/secrets/token\n"
+    );
+    let mut request = request(&name, &dockerfile, Vec::new());
+    request.secrets = BuildSecrets::of("token", value.as_bytes());
+    request.no_cache = true;
+    let (result, events) = fixture.build(&request);
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(lines(&events), ["***,"]);
+
+    request.secrets = BuildSecrets::of("other", value.as_bytes());
+    let (result, _) = fixture.build(&request);
+    assert_eq!(code(&result.unwrap_err()), "E602");
+}
+
+/// An agent that sends back what it is told; the step speaks to it by its socket.
+#[test]
+fn a_step_speaks_with_the_ssh_agent() {
+    let mut fixture = DaemonFixture::new(Some(BuilderKind::BuildKit));
+    let name = fixture.name("ssh");
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("agent.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let agent = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut question = [0; 5];
+        stream.read_exact(&mut question).unwrap();
+        stream.write_all(b"\0\0\0\x05\x0c\0\0\0\0").unwrap();
+        question
+    });
+    // The agent protocol: the request for the identities, and the answer that there are none.
+    let dockerfile = "FROM debian:bookworm-slim\nRUN --mount=type=ssh,required=true perl -MIO::Socket::UNIX -e \
+        'my $s = IO::Socket::UNIX->new(Peer => $ENV{SSH_AUTH_SOCK}) or die $!; print $s pack(\"NC\", 1, 11); $s->flush; \
+        read($s, my $a, 9) == 9 or die; die unless $a eq pack(\"NCN\", 5, 12, 0);'\n";
+    let mut request = request(&name, dockerfile, Vec::new());
+    request.no_cache = true;
+    request.secrets.ssh_agent = Some(socket);
+    let (result, events) = fixture.build(&request);
+    assert!(result.is_ok(), "{result:?} {events:?}");
+    assert_eq!(agent.join().unwrap(), [0, 0, 0, 1, 11]);
 }
 
 #[test]

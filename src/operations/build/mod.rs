@@ -66,6 +66,7 @@ pub(crate) fn build(
     let answers = run.ask_for_needed(targets, services.daemon()?)?;
     let names = run.asked(targets).needed(&answers);
     let builder = StageBuilder::new(&run, &packer, answers);
+    builder.refuse_hopeless(&names)?;
     let made = run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
         builder.make(stage, below)
     })?;

@@ -12,6 +12,7 @@ use crate::{
     adapters::{
         builder::{BuildEvent, BuildRequest, Builder},
         destination::Destination,
+        secrets::BuildSecrets,
     },
     code::Code,
     error::{Error, NotYet},
@@ -119,18 +120,70 @@ impl<'a> StageBuilder<'a> {
         progress: &mut dyn Progress,
     ) -> Result<ImageInfo, Error> {
         refuse_what_the_builder_lacks(builder, inputs)?;
+        // The secrets are read before anything is fetched.
+        let secrets = self.secrets(stage, inputs)?;
         let features = builder.features();
         let context = self.contexts.of(stage, inputs, features, progress)?;
         let run = self.run;
         let cache_bust = CacheBust::of(run.session, builder, &run.prepared.lock, &stage.name)?;
         let request = BuildRequest {
             no_cache: cache_bust.is_needed(),
+            secrets,
             ..request(context)?
         };
         let built = builder.build(&request, &mut |event| show(progress, &event));
         let built = built.map_err(|error| located(&stage.name, inputs, features, error))?;
         cache_bust.done()?;
         Ok(built)
+    }
+
+    /// Refuses what cannot be built whatever its steps do, before the first image of the run is built: what the builder
+    /// lacks, and secrets that are not there.
+    ///
+    /// # Errors
+    /// The first such stage among `names` that the daemon lacks.
+    pub(crate) fn refuse_hopeless<'b>(
+        &self,
+        names: impl IntoIterator<Item = &'b String>,
+    ) -> Result<(), Error> {
+        for name in names {
+            let stage = self.run.prepared.plan.stages[name].first();
+            let Recipe::Dockerfile(inputs) = &stage.inputs.recipe else {
+                continue;
+            };
+            let has_secrets = inputs.resolution.secret_mounts().next().is_some();
+            if !has_secrets && inputs.dockerfile.features().is_empty() {
+                continue;
+            }
+            let daemon = self.run.services.daemon()?;
+            let found = match self.answers.get(name) {
+                Some(found) => found.clone(),
+                None => daemon.find(stage.reference(self.run.registry), &stage.platform)?,
+            };
+            if decision::to_build(stage, found.as_ref(), None).is_some() {
+                refuse_what_the_builder_lacks(&*daemon.builder(), inputs)?;
+                self.secrets(stage, inputs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The secrets that the Dockerfile of `stage` mounts.
+    fn secrets(
+        &self,
+        stage: &PlatformStage,
+        inputs: &DockerfileInputs,
+    ) -> Result<BuildSecrets, Error> {
+        if inputs.resolution.secret_mounts().next().is_none() {
+            return Ok(BuildSecrets::default());
+        }
+        let root = &self.run.session.project.root;
+        let read = BuildSecrets::read(&stage.image, root);
+        let read = read.map_err(|error| {
+            let place = stage.image.place.clone();
+            Defect::new(Code::E111, place, error.to_string()).hint(error.hint())
+        });
+        Ok(read?)
     }
 
     fn request(
@@ -154,6 +207,7 @@ impl<'a> StageBuilder<'a> {
                 diff_ids: parent.info.diff_ids.clone(),
             }),
             no_cache: false,
+            secrets: BuildSecrets::default(),
         })
     }
 

@@ -75,6 +75,10 @@ pub(crate) fn push(
         builder: StageBuilder::new(&run, &packer, Answers::new()),
     };
     let names = asked.needed(&in_registry);
+    let to_send = names
+        .iter()
+        .filter(|name| there.get(*name).is_none_or(Option::is_none));
+    pusher.builder.refuse_hopeless(to_send)?;
     let pushed = run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
         let there = there.get(&stage.name).and_then(Option::as_ref);
         pusher.push(stage, there, below)

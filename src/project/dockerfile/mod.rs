@@ -25,7 +25,7 @@ use crate::code::Code;
 pub(in crate::project) use copies::{CharacterClass, glob};
 pub use copies::{ContextSource, List, Pattern};
 pub use scan::Instruction;
-pub use stages::{ImageUse, Resolution, Role, Stage, Used};
+pub use stages::{ImageUse, Resolution, Role, SecretMount, Stage, Used};
 
 const KEYWORDS: [&str; 18] = [
     "ADD",

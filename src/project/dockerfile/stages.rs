@@ -44,8 +44,22 @@ pub struct Stage {
     /// The images that it copies or mounts from, in the file's order.
     pub uses: Vec<ImageUse>,
     sources: Vec<ContextSource>,
+    mounts: Vec<SecretMount>,
     network: Option<usize>,
     bodies: Vec<Range<usize>>,
+}
+
+/// A secret or an SSH agent that a step mounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretMount {
+    /// Whether it is an SSH agent (`type=ssh`).
+    pub is_ssh: bool,
+    /// The ID by which the builder asks for it.
+    pub id: String,
+    /// Whether the step fails without it.
+    pub required: bool,
+    /// The instruction's line.
+    pub line: usize,
 }
 
 /// An image that a stage uses.
@@ -274,6 +288,7 @@ impl Resolver<'_> {
             platform,
             uses: Vec::new(),
             sources: Vec::new(),
+            mounts: Vec::new(),
             network: None,
             bodies: Vec::new(),
         });
@@ -443,6 +458,7 @@ impl Resolver<'_> {
         let written = &arguments[flag.value_range.clone()];
         let mut offset = flag.value_range.start;
         let (mut kind, mut source, mut from) = ("bind", "", None);
+        let (mut id, mut target, mut required) = ("", "", false);
         for field in written.split(',') {
             let (key, value) = field.split_once('=').unwrap_or((field, ""));
             let start = offset + field.len() - value.len();
@@ -451,14 +467,38 @@ impl Resolver<'_> {
                 .to_ascii_lowercase()
                 .as_str()
             {
-                "type" => kind = value,
+                "type" => kind = value.trim_end_matches(['"', '\'']),
+                "id" => id = value.trim_end_matches(['"', '\'']),
+                "target" | "dst" | "destination" => target = value,
+                "required" => {
+                    required = matches!(value, "" | "1" | "t" | "T" | "true" | "TRUE" | "True");
+                }
                 "source" | "src" => source = value,
                 "from" => from = Some((value, start..start + value.len())),
                 _ => {}
             }
             offset += field.len() + 1;
         }
-        if let Some((value, range)) = from {
+        if matches!(kind, "secret" | "ssh") {
+            let is_ssh = kind == "ssh";
+            let default = if is_ssh {
+                "default"
+            } else {
+                file_name(source, target)
+            };
+            let mount = SecretMount {
+                is_ssh,
+                id: Some(id)
+                    .filter(|id| !id.is_empty())
+                    .unwrap_or(default)
+                    .to_owned(),
+                required,
+                line: instruction.line,
+            };
+            if let Some(stage) = self.stages.last_mut() {
+                stage.mounts.push(mount);
+            }
+        } else if let Some((value, range)) = from {
             let closing = value.len() - value.trim_end_matches(['"', '\'']).len();
             let range = in_instruction(instruction, arguments, &(range.start..range.end - closing));
             self.read_use(
@@ -575,6 +615,12 @@ fn in_instruction(
     range.start + shift..range.end + shift
 }
 
+/// The ID of a secret that names none: the file's name of its source, or else of its target.
+fn file_name<'a>(source: &'a str, target: &'a str) -> &'a str {
+    let path = if source.is_empty() { target } else { source };
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 /// Whether `ADD` downloads this source instead of reading it from the context.
 pub(super) fn is_url(source: &str) -> bool {
     ["http://", "https://", "git://", "ssh://", "git@"]
@@ -644,6 +690,15 @@ impl Resolution {
     #[must_use]
     pub fn sources(&self) -> &[ContextSource] {
         &self.sources
+    }
+
+    /// The secrets and SSH agents that the reached stages mount.
+    pub fn secret_mounts(&self) -> impl Iterator<Item = &SecretMount> {
+        let reached = self
+            .reached
+            .iter()
+            .filter_map(|&index| self.stages.get(index));
+        reached.flat_map(|stage| &stage.mounts)
     }
 
     /// Whether a reached stage can copy the file at `path` of the context.
