@@ -25,6 +25,7 @@
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
 //! - `documents`: `dist/images.json` is what its schema says
 //! - `manifests`: only the bytes of images change, in difficult and random files, according to other YAML parsers
+//! - `halves`: values under any keys: what is written renders as the current reference, or it is said
 //! - `manifest_cache`: a manifest without findings is not read again until something changes
 //! - `hostile_input`: in manifests that are written to mislead only the images change, or they are refused
 //! - `why`: why an image differs, wherever its record is found
@@ -34,7 +35,7 @@
 //!
 //! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
 //! `portability` · `why`, `diff`: `why` · `build`: `building`, `ignoring`, `layouts` · `push`: `pushing`, `pins` · `pin`:
-//! `manifests`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
+//! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!
 //! The tests that need a Docker daemon or a registry, by the prefixes of their names; `scripts/test --fast` leaves them
@@ -72,6 +73,7 @@ mod committed;
 mod documentation;
 mod documents;
 mod drift;
+mod halves;
 mod hooks;
 mod hostile_input;
 mod ignoring;

@@ -240,6 +240,7 @@ fn is_whole(text: &str, word: &Range<usize>) -> bool {
     let before = text[line_start..word.start]
         .trim_end_matches(is_quote)
         .trim_end();
+    let before = without_properties(before);
     let behind = &text[word.end..];
     let line_end = behind.find(['\n', '\r']).unwrap_or(behind.len());
     let behind = behind[..line_end].trim_start_matches(is_quote);
@@ -248,6 +249,17 @@ fn is_whole(text: &str, word: &Range<usize>) -> bool {
         || behind.trim_start().starts_with([',', ']', '}'])
         || behind.trim_start().starts_with('#') && behind.starts_with([' ', '\t']);
     ends && (before.is_empty() || before.ends_with([':', '-', '[', '{', ',', '=']))
+}
+
+/// A line's beginning without the anchor and the tag of the value that follows: `a: &x !!str`.
+fn without_properties(before: &str) -> &str {
+    let mut before = before;
+    while let Some(at) = before.rfind(char::is_whitespace)
+        && before[at + 1..].starts_with(['&', '!'])
+    {
+        before = before[..at].trim_end();
+    }
+    before
 }
 
 fn is_comment(text: &str, offset: usize) -> bool {
