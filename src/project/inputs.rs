@@ -43,6 +43,8 @@ pub struct DockerfileInputs {
     pub base: Option<String>,
     /// The files of the context that it can copy, without generated and fetched ones.
     pub context: Vec<Entry>,
+    /// Whether the image below may copy any file of the context, by `ONBUILD`.
+    pub has_triggers: bool,
     /// The sources that are fetched into its context for a build.
     pub context_sources: Vec<ContextSource>,
     /// The sources that it uses and that are a single file.
@@ -199,13 +201,15 @@ impl<'a> InputReader<'a> {
         refuse_unused_parent(image, &dockerfile, &resolution, &image_uses)?;
         refuse_unconfigured_secrets(image, &dockerfile, &resolution)?;
         let base = base(&resolution, &image_uses);
+        let below = base.as_deref();
+        let has_triggers = below.is_some_and(|stage| has_triggers(project, stage));
         let context = match built_in {
             Some(built_in) => built_in
                 .files
                 .iter()
                 .map(|file| Entry::in_memory(file.path, file.text, file.executable))
                 .collect(),
-            None => self.own_context(image, &resolution, base.as_deref(), (&digest, &arguments))?,
+            None => self.own_context(image, &resolution, has_triggers, (&digest, &arguments))?,
         };
         let mut warnings = dockerfile.warnings().to_vec();
         warnings.extend(undeclared(image, &dockerfile));
@@ -222,6 +226,7 @@ impl<'a> InputReader<'a> {
             image_uses,
             base,
             context,
+            has_triggers,
             context_sources,
             warnings,
         })
@@ -318,7 +323,7 @@ impl<'a> InputReader<'a> {
         &self,
         image: &Image,
         resolution: &Resolution,
-        base: Option<&str>,
+        has_triggers: bool,
         (dockerfile, build_arguments): (&Digest, &BTreeMap<String, String>),
     ) -> Result<Vec<Entry>, InputError> {
         let Context::Folder(folder) = &image.context else {
@@ -337,7 +342,7 @@ impl<'a> InputReader<'a> {
             dockerfile: dockerfile.clone(),
             target: image.target.clone(),
             build_arguments: build_arguments.clone(),
-            has_triggers: base.is_some_and(|stage| has_triggers(self.project, stage)),
+            has_triggers,
         };
         let known = || self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(chosen) = known().get(&choice) {
@@ -474,7 +479,7 @@ fn build_arguments(project: &Project, image: &Image) -> BTreeMap<String, String>
         set("JAVA", chain.java.clone());
         set("PYTHON", format!("{}.{}", chain.python.0, chain.python.1));
         if let Some(operator) = &chain.operator {
-            set("OPERATOR_PATH", operator.path.clone());
+            set("OPERATOR_PATH", operator.path_in(&project.sources));
             match &operator.origin {
                 OperatorOrigin::Image(reference) => set("OPERATOR", reference.clone()),
                 OperatorOrigin::Source(name) => set("OPERATOR", format!("source:{name}")),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     cache_bust::CacheBust,
-    context::{BuildContext, ContextWriter},
-    failure::{cut, located},
+    context::{BuildContext, ContextWriter, operator_of},
+    failure::{cut, located, of_operator_path},
     run::Run,
 };
 use crate::{
@@ -132,7 +132,13 @@ impl<'a> StageBuilder<'a> {
             ..request(context)?
         };
         let built = builder.build(&request, &mut |event| show(progress, &event));
-        let built = built.map_err(|error| located(&stage.name, inputs, features, error))?;
+        let built = built.map_err(|error| {
+            let project = &run.session.project;
+            match operator_of(project, &stage.image).and_then(|one| of_operator_path(one, &error)) {
+                Some(defect) => defect.into(),
+                None => located(&stage.name, inputs, features, error),
+            }
+        })?;
         cache_bust.done()?;
         Ok(built)
     }

@@ -1,5 +1,6 @@
 //! Looks up and builds stages without a daemon.
 
+mod contexts;
 mod whole;
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, sync::Mutex};
