@@ -41,6 +41,8 @@ pub struct DockerfileInputs {
     pub image_uses: Vec<ImageUse>,
     /// The project's stage at the bottom of its layers: the image that its final `FROM` leads to.
     pub base: Option<String>,
+    /// The image from elsewhere at the bottom of its layers, by its name as it is written.
+    pub external_base: Option<String>,
     /// The files of the context that it can copy, without generated and fetched ones.
     pub context: Vec<Entry>,
     /// Whether the image below may copy any file of the context, by `ONBUILD`.
@@ -200,7 +202,11 @@ impl<'a> InputReader<'a> {
         let image_uses = image_uses(project, image, &dockerfile, &resolution)?;
         refuse_unused_parent(image, &dockerfile, &resolution, &image_uses)?;
         refuse_unconfigured_secrets(image, &dockerfile, &resolution)?;
-        let base = base(&resolution, &image_uses);
+        let (base, external_base) = match base(&resolution, &image_uses) {
+            Some(UsedImage::Stage(name)) => (Some(name), None),
+            Some(UsedImage::External(text)) => (None, Some(text)),
+            Some(UsedImage::Source(_) | UsedImage::Scratch) | None => (None, None),
+        };
         let below = base.as_deref();
         let has_triggers = below.is_some_and(|stage| has_triggers(project, stage));
         let context = match built_in {
@@ -225,6 +231,7 @@ impl<'a> InputReader<'a> {
             built_in,
             image_uses,
             base,
+            external_base,
             context,
             has_triggers,
             context_sources,
@@ -598,7 +605,8 @@ fn used_image(project: &Project, image: &Image, text: &str) -> Result<UsedImage,
     }
 }
 
-fn base(resolution: &Resolution, image_uses: &[ImageUse]) -> Option<String> {
+/// The image that the final `FROM` leads to.
+fn base(resolution: &Resolution, image_uses: &[ImageUse]) -> Option<UsedImage> {
     let mut stage = resolution.stages().get(resolution.target())?;
     while let Used::Stage(below) = stage.base.used {
         stage = resolution.stages().get(below)?;
@@ -606,10 +614,7 @@ fn base(resolution: &Resolution, image_uses: &[ImageUse]) -> Option<String> {
     let used = image_uses
         .iter()
         .find(|used| used.span == stage.base.span)?;
-    match &used.image {
-        UsedImage::Stage(name) => Some(name.clone()),
-        UsedImage::External(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
-    }
+    Some(used.image.clone())
 }
 
 fn refuse_unused_parent(

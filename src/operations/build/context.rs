@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use super::run::Run;
+use super::{inside::Inside, run::Run};
 use crate::{
     adapters::{builder::Features, cache::CacheKind, store},
     code::Code,
@@ -33,6 +33,8 @@ pub(crate) struct BuildContext {
     pub(crate) entries: Vec<Entry>,
     pub(crate) folders: Vec<String>,
     pub(crate) dockerfile: String,
+    /// Whether the image stands on one from elsewhere whose programs are for its platform.
+    pub(crate) stands_on_checked: bool,
 }
 
 /// Writes contexts.
@@ -92,6 +94,10 @@ impl ContextWriter<'_> {
             self.refuse_wrong_operator_path(&stage.image, progress)?;
         }
         let edits = dockerfile_edits(inputs, features);
+        let stands_on_checked = match &inputs.external_base {
+            Some(text) => self.refuse_foreign(text, &stage.platform, progress)?,
+            None => false,
+        };
         let dockerfile = self.dockerfile(inputs, &edits, &stage.platform, progress)?;
         if edits.is_isolated {
             let moved = entries
@@ -108,6 +114,7 @@ impl ContextWriter<'_> {
             entries,
             folders,
             dockerfile: DOCKERFILE.to_owned(),
+            stands_on_checked,
         })
     }
 
@@ -235,6 +242,26 @@ impl ContextWriter<'_> {
         }
     }
 
+    /// Refuses an external image that a stage for `platform` cannot stand on. Returns whether a program in it is for
+    /// that platform.
+    fn refuse_foreign(
+        &self,
+        text: &str,
+        platform: &Platform,
+        progress: &mut dyn Progress,
+    ) -> Result<bool, Error> {
+        let name = self.external(text, platform, progress)?;
+        let daemon = self.run.services.daemon()?;
+        let Some(image) = daemon.inspect(&name)? else {
+            return Err(Error::UnexpectedImage {
+                reference: text.to_owned(),
+                problem: ImageProblem::Gone,
+            });
+        };
+        let session = self.run.session;
+        Inside { session, daemon }.refuse_foreign(text, &image, platform)
+    }
+
     /// The name of an external image for the builder. Pulls the image with the locked digest if the daemon does not
     /// have it.
     fn external(
@@ -261,7 +288,9 @@ impl ContextWriter<'_> {
                     .parse()
                     .map_err(|error| unexpected(ImageProblem::CannotBePulled(error)))?;
                 let pinned = reference.repository.with_digest(digest);
-                if daemon.inspect(&pinned.to_string())?.is_none() {
+                // Of an index the daemon has the image of one platform only.
+                let there = daemon.inspect(&pinned.to_string())?;
+                if there.is_none_or(|image| image.platform != *platform) {
                     self.run
                         .services
                         .refuse_offline(|| OnlineWork::Pull(pinned.clone()))?;
