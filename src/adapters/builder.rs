@@ -1,7 +1,7 @@
 //! Builders: they make images from Dockerfiles, wherever they run.
 //!
 //! An image counts as built only if the builder reported success and named the image, and if the image has the
-//! requested platform, labels and base layers ([`BuildRequest::verify`]). Only then does it get its tag.
+//! requested platform, labels and base layers ([`BuildRequest::verify`]), and a program for the platform. Only then does it get its tag.
 
 use std::collections::BTreeMap;
 
@@ -76,6 +76,9 @@ pub struct BuildRequest {
     pub platform: Platform,
     /// The image whose layers must be the lowest; `None` if it is not known.
     pub base: Option<ExpectedBase>,
+    /// Whether to look at a program in the image, which must be for the platform. It is left out if the image stands on
+    /// one that was looked into.
+    pub looks_inside: bool,
     /// Whether to run every step without the build cache.
     pub no_cache: bool,
     /// What its steps may mount besides the context.

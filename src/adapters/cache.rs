@@ -37,13 +37,15 @@ pub enum CacheKind {
     Revisions,
     /// Manifests that were examined without findings.
     Manifests,
+    /// The programs that were found in images, by the image ID.
+    Programs,
     /// Lock files, by which runs on the same project wait for each other.
     Locks,
 }
 
 impl CacheKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Digests,
         Self::Archives,
         Self::Blobs,
@@ -53,6 +55,7 @@ impl CacheKind {
         Self::Records,
         Self::Revisions,
         Self::Manifests,
+        Self::Programs,
         Self::Locks,
     ];
 
@@ -69,6 +72,7 @@ impl CacheKind {
             Self::Records => "records",
             Self::Revisions => "revisions",
             Self::Manifests => "manifests",
+            Self::Programs => "programs",
             Self::Locks => "locks",
         }
     }

@@ -8,7 +8,7 @@ use super::{
     registry::{Attachment, Listing, Presence, RegistryClient, RegistryError, RegistryImage},
 };
 use crate::{
-    image::{Digest, ImageInfo, Platform, Reference},
+    image::{Digest, ImageInfo, Platform, Program, Reference},
     project::tree::Entry,
 };
 
@@ -38,8 +38,17 @@ pub trait Destination: Send + Sync {
     fn tag(&self, image: &Self::Stored, reference: &Reference) -> Result<bool, DestinationError>;
 }
 
+/// A destination that can look into its images.
+pub trait Programs: Destination<Stored = ImageInfo> {
+    /// A program of an image, preferably one that runs on the image's platform; `None` if it has none.
+    ///
+    /// # Errors
+    /// Any answer other than the image's files.
+    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError>;
+}
+
 /// A destination that builds and imports images, and pulls and pushes them.
-pub trait ImageDaemon: Destination<Stored = ImageInfo> {
+pub trait ImageDaemon: Programs {
     /// The builder in use.
     fn builder(&self) -> Box<dyn Builder + '_>;
 
@@ -199,6 +208,12 @@ impl Destination for RegistryClient {
     fn tag(&self, image: &RegistryImage, reference: &Reference) -> Result<bool, DestinationError> {
         let digest = RegistryClient::tag(self, image, reference)?;
         Ok(digest == image.digest)
+    }
+}
+
+impl Programs for Daemon {
+    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError> {
+        Daemon::program(self, image)
     }
 }
 

@@ -13,11 +13,12 @@ pub(crate) use registry::{RegistryInMemory, denied, refused, unreachable};
 
 use super::{
     builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
-    destination::{Destination, DestinationError},
+    destination::{Destination, DestinationError, Programs},
+    docker::DockerError,
     registry::RegistryImage,
     secrets::BuildSecrets,
 };
-use crate::image::{Digest, ImageInfo, Platform, Reference};
+use crate::image::{Digest, ImageInfo, Platform, Program, Reference};
 
 /// An image with one layer; both are named after `content`.
 pub(crate) fn image(content: &str) -> ImageInfo {
@@ -54,6 +55,7 @@ pub(crate) fn request(reference: &str) -> BuildRequest {
         target: None,
         platform: Platform::default(),
         base: None,
+        looks_inside: false,
         no_cache: false,
         secrets: BuildSecrets::default(),
     }
@@ -72,6 +74,10 @@ struct InMemoryState<I> {
     looked_up: Vec<String>,
     /// The errors of the next look-ups and tags, in order; `None` stands for a success.
     errors: VecDeque<Option<DestinationError>>,
+    /// The programs of images, by the image ID.
+    programs: BTreeMap<Digest, Program>,
+    /// The image IDs that were looked into, in sequence.
+    looked_into: Vec<Digest>,
     /// An image to which somebody else gives the next tag at the same moment.
     rival: Option<I>,
 }
@@ -82,6 +88,8 @@ impl<I> Default for InMemory<I> {
             images: BTreeMap::new(),
             looked_up: Vec::new(),
             errors: VecDeque::new(),
+            programs: BTreeMap::new(),
+            looked_into: Vec::new(),
             rival: None,
         };
         Self {
@@ -154,6 +162,29 @@ impl InMemory<RegistryImage> {
         let state = self.state.lock().unwrap();
         let mut images = state.images.values();
         images.find(|image| image.digest == *digest).cloned()
+    }
+}
+
+impl InMemory<ImageInfo> {
+    /// Gives an image a program for this machine.
+    pub(crate) fn put_program(&self, id: &Digest, machine: u16) {
+        let path = "/bin/sh".to_owned();
+        let program = Program { path, machine };
+        let mut state = self.state.lock().unwrap();
+        state.programs.insert(id.clone(), program);
+    }
+
+    /// The image IDs that were looked into since the last call, in sequence.
+    pub(crate) fn looked_into(&self) -> Vec<Digest> {
+        std::mem::take(&mut self.state.lock().unwrap().looked_into)
+    }
+}
+
+impl Programs for InMemory<ImageInfo> {
+    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError> {
+        let mut state = self.state.lock().unwrap();
+        state.looked_into.push(image.id.clone());
+        Ok(state.programs.get(&image.id).cloned())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Images that are not what they should be, and images that cannot be built yet: messages and hints.
 
-use crate::image::{Digest, Platform, ReferenceError};
+use crate::image::{Digest, Platform, Program, ReferenceError};
 
 /// Why an image is not what it should be.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +31,22 @@ pub enum ImageProblem {
     /// The registry no longer has it.
     #[error("its registry has it no longer")]
     Gone,
+    /// Its config names another platform than that of the images that are to stand on it.
+    #[error("it is for {there}, and an image for {wanted} is to stand on it")]
+    OtherPlatform {
+        /// The platform of the image that is built.
+        wanted: Platform,
+        /// Its own platform.
+        there: Platform,
+    },
+    /// Its config names a platform on which its programs do not run.
+    #[error("it says that it is for {wanted}, but its `{}` is a program for {}", program.path, program.architecture())]
+    OtherPrograms {
+        /// The platform that it names.
+        wanted: Platform,
+        /// One of its programs.
+        program: Program,
+    },
     /// Neither the registry nor the daemon has it.
     #[error("neither its registry nor the local daemon has this image")]
     Nowhere,
@@ -54,6 +70,19 @@ impl ImageProblem {
                     "bring that image back, or run `sparkpack lock --upgrade {reference}` to lock the one that is there"
                 );
             }
+            Self::OtherPlatform { wanted, there } => {
+                return format!(
+                    "{}, or set `platforms = [\"{there}\"]`",
+                    other_image(reference, wanted)
+                );
+            }
+            Self::OtherPrograms { wanted, program } => {
+                let there = program.architecture();
+                return format!(
+                    "{}, or give it its true label and set `platforms = [\"linux/{there}\"]`",
+                    other_image(reference, wanted)
+                );
+            }
             Self::NotLocked | Self::NoChecksum => "run `sparkpack lock`",
             Self::CannotBePulled(_) => "mend its name",
             Self::CannotBeLookedUp(_) => "name the image as `docker pull` would",
@@ -63,6 +92,13 @@ impl ImageProblem {
         };
         hint.to_owned()
     }
+}
+
+/// How to have the image of another platform under the same name.
+fn other_image(reference: &str, platform: &Platform) -> String {
+    format!(
+        "type `docker pull --platform {platform} {reference}`, or build it for that platform, then `sparkpack lock --upgrade {reference}`"
+    )
 }
 
 /// Something that sparkpack cannot build yet.
@@ -151,6 +187,29 @@ mod tests {
             ImageProblem::Nowhere,
             "neither its registry nor the local daemon has this image",
             docker_pull,
+        );
+    }
+
+    #[test]
+    fn an_image_of_another_platform_is_told_with_how_to_have_the_right_one() {
+        let wanted: Platform = "linux/arm64".parse().unwrap();
+        let program = Program {
+            path: "/bin/sh".to_owned(),
+            machine: 62,
+        };
+        let pull = "type `docker pull --platform linux/arm64 x:1`, or build it for that platform, then `sparkpack lock --upgrade x:1`";
+        check(
+            ImageProblem::OtherPlatform {
+                wanted: wanted.clone(),
+                there: Platform::default(),
+            },
+            "it is for linux/amd64, and an image for linux/arm64 is to stand on it",
+            &format!("{pull}, or set `platforms = [\"linux/amd64\"]`"),
+        );
+        check(
+            ImageProblem::OtherPrograms { wanted, program },
+            "it says that it is for linux/arm64, but its `/bin/sh` is a program for amd64",
+            &format!("{pull}, or give it its true label and set `platforms = [\"linux/amd64\"]`"),
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Digest, ImageInfo, Platform, Reference};
+use super::{Digest, ImageInfo, Platform, Program, Reference};
 
 /// The image that another one must be built on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,26 @@ impl ImageMismatch {
             wanted: format!("the platform {platform}"),
             found: image.platform.to_string(),
             hint: "a `FROM` may name an image of another platform, or the daemon may be too old to build for a foreign one",
+        })
+    }
+
+    /// Fails unless a program of an image runs on a platform.
+    ///
+    /// # Errors
+    /// It is for another machine.
+    pub fn of_program(
+        program: &Program,
+        platform: &Platform,
+        reference: &Reference,
+    ) -> Result<(), Self> {
+        if program.runs_on(platform) {
+            return Ok(());
+        }
+        Err(Self {
+            reference: Box::new(reference.clone()),
+            wanted: format!("programs for {platform}"),
+            found: format!("`{}` for {}", program.path, program.architecture()),
+            hint: "a file that it copies, or its `FROM`, is of another platform: take that of the wanted one, or correct `platforms`",
         })
     }
 

@@ -18,6 +18,7 @@ mod manifest_or_index;
 mod media_type;
 mod mismatch;
 mod platform;
+mod program;
 mod reference;
 
 pub use assemble::{AssembledImage, ParentImage, assemble, validate};
@@ -36,4 +37,5 @@ pub use media_type::{Compression, Family};
 pub use mismatch::{ExpectedBase, ImageMismatch};
 pub use oci_spec::image::{History, MediaType};
 pub use platform::{Platform, PlatformError};
+pub use program::Program;
 pub use reference::{Reference, ReferenceError, Repository, is_tag};

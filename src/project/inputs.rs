@@ -41,8 +41,12 @@ pub struct DockerfileInputs {
     pub image_uses: Vec<ImageUse>,
     /// The project's stage at the bottom of its layers: the image that its final `FROM` leads to.
     pub base: Option<String>,
+    /// The image from elsewhere at the bottom of its layers, by its name as it is written.
+    pub external_base: Option<String>,
     /// The files of the context that it can copy, without generated and fetched ones.
     pub context: Vec<Entry>,
+    /// Whether the image below may copy any file of the context, by `ONBUILD`.
+    pub has_triggers: bool,
     /// The sources that are fetched into its context for a build.
     pub context_sources: Vec<ContextSource>,
     /// The sources that it uses and that are a single file.
@@ -198,14 +202,20 @@ impl<'a> InputReader<'a> {
         let image_uses = image_uses(project, image, &dockerfile, &resolution)?;
         refuse_unused_parent(image, &dockerfile, &resolution, &image_uses)?;
         refuse_unconfigured_secrets(image, &dockerfile, &resolution)?;
-        let base = base(&resolution, &image_uses);
+        let (base, external_base) = match base(&resolution, &image_uses) {
+            Some(UsedImage::Stage(name)) => (Some(name), None),
+            Some(UsedImage::External(text)) => (None, Some(text)),
+            Some(UsedImage::Source(_) | UsedImage::Scratch) | None => (None, None),
+        };
+        let below = base.as_deref();
+        let has_triggers = below.is_some_and(|stage| has_triggers(project, stage));
         let context = match built_in {
             Some(built_in) => built_in
                 .files
                 .iter()
                 .map(|file| Entry::in_memory(file.path, file.text, file.executable))
                 .collect(),
-            None => self.own_context(image, &resolution, base.as_deref(), (&digest, &arguments))?,
+            None => self.own_context(image, &resolution, has_triggers, (&digest, &arguments))?,
         };
         let mut warnings = dockerfile.warnings().to_vec();
         warnings.extend(undeclared(image, &dockerfile));
@@ -221,7 +231,9 @@ impl<'a> InputReader<'a> {
             built_in,
             image_uses,
             base,
+            external_base,
             context,
+            has_triggers,
             context_sources,
             warnings,
         })
@@ -318,7 +330,7 @@ impl<'a> InputReader<'a> {
         &self,
         image: &Image,
         resolution: &Resolution,
-        base: Option<&str>,
+        has_triggers: bool,
         (dockerfile, build_arguments): (&Digest, &BTreeMap<String, String>),
     ) -> Result<Vec<Entry>, InputError> {
         let Context::Folder(folder) = &image.context else {
@@ -337,7 +349,7 @@ impl<'a> InputReader<'a> {
             dockerfile: dockerfile.clone(),
             target: image.target.clone(),
             build_arguments: build_arguments.clone(),
-            has_triggers: base.is_some_and(|stage| has_triggers(self.project, stage)),
+            has_triggers,
         };
         let known = || self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(chosen) = known().get(&choice) {
@@ -474,7 +486,7 @@ fn build_arguments(project: &Project, image: &Image) -> BTreeMap<String, String>
         set("JAVA", chain.java.clone());
         set("PYTHON", format!("{}.{}", chain.python.0, chain.python.1));
         if let Some(operator) = &chain.operator {
-            set("OPERATOR_PATH", operator.path.clone());
+            set("OPERATOR_PATH", operator.path_in(&project.sources));
             match &operator.origin {
                 OperatorOrigin::Image(reference) => set("OPERATOR", reference.clone()),
                 OperatorOrigin::Source(name) => set("OPERATOR", format!("source:{name}")),
@@ -593,7 +605,8 @@ fn used_image(project: &Project, image: &Image, text: &str) -> Result<UsedImage,
     }
 }
 
-fn base(resolution: &Resolution, image_uses: &[ImageUse]) -> Option<String> {
+/// The image that the final `FROM` leads to.
+fn base(resolution: &Resolution, image_uses: &[ImageUse]) -> Option<UsedImage> {
     let mut stage = resolution.stages().get(resolution.target())?;
     while let Used::Stage(below) = stage.base.used {
         stage = resolution.stages().get(below)?;
@@ -601,10 +614,7 @@ fn base(resolution: &Resolution, image_uses: &[ImageUse]) -> Option<String> {
     let used = image_uses
         .iter()
         .find(|used| used.span == stage.base.span)?;
-    match &used.image {
-        UsedImage::Stage(name) => Some(name.clone()),
-        UsedImage::External(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
-    }
+    Some(used.image.clone())
 }
 
 fn refuse_unused_parent(

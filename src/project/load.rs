@@ -24,7 +24,6 @@ use crate::{code::Code, image::Repository};
 
 const ROOT_IMAGE: &str = "debian:bookworm-slim";
 const JAVA: &str = "17";
-const OPERATOR_PATH: &str = "/usr/bin/spark-operator";
 /// The glibc of the oldest distribution that current wheels support.
 const GLIBC: (u8, u8) = (2, 28);
 
@@ -329,13 +328,11 @@ impl Loader<'_> {
                     .hint("write `image = \"ghcr.io/kubeflow/spark-operator/controller:2.5.2\"`"));
             }
         };
-        let path = operator
-            .path
-            .as_ref()
-            .map_or(OPERATOR_PATH, |path| path.get_ref().as_str());
+        let path = operator.path.as_ref();
         Ok(Operator {
             origin,
-            path: path.to_owned(),
+            place: path.map_or_else(|| self.origin.place(table), |path| self.origin.place(path)),
+            path: path.map(|path| path.get_ref().clone()),
         })
     }
 

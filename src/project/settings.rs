@@ -121,8 +121,28 @@ pub struct Chain {
 pub struct Operator {
     /// The image or source that holds the binary.
     pub origin: OperatorOrigin,
-    /// The binary's path in the image or source.
-    pub path: String,
+    /// The binary's path in the image or source, if the configuration names it.
+    pub path: Option<String>,
+    /// Where the path is configured, or else the operator.
+    pub place: Place,
+}
+
+/// Where the operator's binary lies if nothing says otherwise.
+const OPERATOR_PATH: &str = "/usr/bin/spark-operator";
+
+impl Operator {
+    /// The binary's path in the image or source: a source that is one file has it by its name.
+    #[must_use]
+    pub fn path_in(&self, sources: &BTreeMap<String, Source>) -> String {
+        let only_file = || match &self.origin {
+            OperatorOrigin::Image(_) => None,
+            OperatorOrigin::Source(name) => sources.get(name)?.single_file(),
+        };
+        match &self.path {
+            Some(path) => path.clone(),
+            None => only_file().map_or(OPERATOR_PATH.to_owned(), |file| format!("/{}", file.name)),
+        }
+    }
 }
 
 /// What holds the operator's binary.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Chain, docker, image_id, make_other_bytes};
+use crate::support::{Chain, Root, docker, image_id, make_other_bytes};
 
 impl Chain {
     /// The image IDs that the daemon has under this checkout's references, by image.
@@ -517,4 +517,119 @@ fn what_git_tracks_and_a_built_in_rule_leaves_out_is_said() {
         let wanted = "left out of `job` by built-in rules: src/jobs/test_connection.py";
         assert!(run.stderr.contains(wanted), "{}", run.stderr);
     }
+}
+
+/// A project for arm64 on a root image for `platform` with these programs.
+fn chain_on(name: &str, platform: &str, programs: Programs<'_>) -> Chain {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, bytes) in programs {
+        let file = folder.path().join(path);
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        fs_err::write(file, bytes).unwrap();
+    }
+    let root = Root::for_platform(&format!("{name}-programs"), folder.path(), platform);
+    let mut chain = Chain::new(name);
+    let project = &chain.project;
+    project.edit("sparkpack.toml", &chain.root.name, &root.name);
+    let arm64 = "format = 1\nplatforms = [\"linux/arm64\"]";
+    project.edit("sparkpack.toml", "format = 1", arm64);
+    let id = image_id(&root.name).unwrap();
+    let lock = format!(
+        "format = 1\n\n[images.\"{}\"]\nlocal_id = \"{id}\"\n",
+        root.name
+    );
+    project.write("sparkpack.lock", &lock);
+    chain.root = root;
+    chain
+}
+
+/// The beginning of a program for a machine.
+fn program_for(machine: u8) -> Vec<u8> {
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0".to_vec();
+    bytes.extend([machine, 0]);
+    bytes.resize(900, 0);
+    bytes
+}
+
+/// Builds an image by both builders, one after the other, from nothing.
+fn by_both_builders(chain: &Chain, image: &str, check: impl Fn(&crate::support::Run)) {
+    for buildkit in ["1", "0"] {
+        chain.forget_images();
+        let mut build = chain.project.command(&["build", image]);
+        check(&crate::support::run(build.env("DOCKER_BUILDKIT", buildkit)));
+    }
+}
+
+type Programs<'a> = &'a [(&'a str, &'a [u8])];
+
+#[test]
+fn an_image_is_built_only_on_a_root_that_really_is_of_its_platform() {
+    let (amd64, arm64) = (program_for(62), program_for(183));
+    let cases: [(&str, &str, Programs<'_>, Option<&str>); 6] = [
+        ("true", "linux/arm64", &[("bin/sh", &arm64)], None),
+        (
+            "both",
+            "linux/arm64",
+            &[("bin/a", &amd64), ("bin/b", &arm64)],
+            None,
+        ),
+        (
+            "text",
+            "linux/arm64",
+            &[("bin/sh", b"#!/bin/other\n")],
+            None,
+        ),
+        (
+            "label",
+            "linux/arm64",
+            &[("bin/sh", &amd64)],
+            Some("it says that it is for linux/arm64, but its `/bin/sh` is a program for amd64"),
+        ),
+        (
+            "library",
+            "linux/arm64",
+            &[("usr/lib/libx.so.1", &amd64)],
+            Some("its `/usr/lib/libx.so.1` is a program for amd64"),
+        ),
+        (
+            "other",
+            "linux/amd64",
+            &[("bin/sh", &amd64)],
+            Some("it is for linux/amd64, and an image for linux/arm64 is to stand on it"),
+        ),
+    ];
+    for (name, platform, programs, refusal) in cases {
+        let chain = chain_on(&format!("build-platform-{name}"), platform, programs);
+        by_both_builders(&chain, "base", |run| {
+            let Some(refusal) = refusal else {
+                assert_eq!(run.code, 0, "{name}: {}", run.stderr);
+                return;
+            };
+            assert_eq!(run.code, 6, "{name}: {}", run.stderr);
+            assert!(run.stderr.contains(refusal), "{name}: {}", run.stderr);
+            let pull = format!("docker pull --platform linux/arm64 {}", chain.root.name);
+            assert!(run.stderr.contains(&pull), "{}", run.stderr);
+            assert_eq!(built(&run.stderr), [""; 0]);
+            assert!(chain.ids().values().all(Option::is_none), "{name}");
+        });
+    }
+}
+
+#[test]
+fn an_image_that_holds_programs_of_another_platform_gets_no_tag() {
+    let chain = chain_on("build-programs", "linux/arm64", &[]);
+    let program = String::from_utf8(program_for(62)).unwrap();
+    chain.project.write("docker/ds/tool.txt", &program);
+    by_both_builders(&chain, "job", |run| {
+        assert_eq!(run.code, 6, "{}", run.stderr);
+        let wanted = "wanted programs for linux/arm64, found `/opt/ds/tool.txt` for amd64";
+        assert!(run.stderr.contains(wanted), "{}", run.stderr);
+        assert_eq!(built(&run.stderr), ["base"]);
+        assert_eq!(image_id(&chain.project.reference("ds")), None);
+        assert_eq!(image_id(&chain.project.reference("job")), None);
+    });
+    // The images that were looked into stand on the root.
+    let of_root = format!("ancestor={}", chain.root.name);
+    let left = docker(&["ps", "--all", "--quiet", "--filter", &of_root]);
+    assert_eq!(left, "", "no container is left");
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     adapters::builder::{BuildError, BuildEvent, BuildRequest},
-    image::{Digest, ImageInfo, Reference},
+    image::{Digest, ImageInfo, ImageMismatch, Reference},
     package::archive::ArchiveError,
 };
 
@@ -57,6 +57,11 @@ impl Daemon {
     ) -> Result<ImageInfo, BuildError> {
         let image = self.inspect_made(id, &request.reference)?;
         request.verify(&image)?;
+        if request.looks_inside
+            && let Some(program) = self.program(&image)?
+        {
+            ImageMismatch::of_program(&program, &request.platform, &request.reference)?;
+        }
         self.tag(id, &request.reference)?;
         Ok(image)
     }

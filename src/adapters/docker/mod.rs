@@ -1,7 +1,8 @@
 //! The Docker daemon, or a program with its API such as Podman: builds, imports, pushes, pulls, tags, inspects.
 //!
 //! `host` finds the daemon's address, `daemon` connects and inspects, and `ping` asks for the daemon's version.
-//! `buildkit` and `classic` are its two builders, `session` gives a build its secrets, and `output` reads their messages. `transfer` pushes and pulls.
+//! `buildkit` and `classic` are its two builders, `session` gives a build its secrets, and `output` reads their messages.
+//! `transfer` pushes and pulls, and `program` looks into images.
 
 mod address;
 mod build;
@@ -14,6 +15,7 @@ mod host;
 mod import;
 mod output;
 mod ping;
+mod program;
 mod session;
 mod tar_body;
 mod transfer;

@@ -9,11 +9,11 @@ use super::{InMemory, RecordingBuilder, image, registry_image};
 use crate::{
     adapters::{
         builder::Builder,
-        destination::{Destination, DestinationError, ImageDaemon},
+        destination::{Destination, DestinationError, ImageDaemon, Programs},
         docker::{DockerError, TransferEvent},
         registry::RegistryImage,
     },
-    image::{ImageInfo, Platform, Reference},
+    image::{ImageInfo, Platform, Program, Reference},
     project::tree::Entry,
 };
 
@@ -94,6 +94,12 @@ impl Destination for DaemonInMemory {
 
     fn tag(&self, image: &ImageInfo, reference: &Reference) -> Result<bool, DestinationError> {
         self.images.tag(image, reference)
+    }
+}
+
+impl Programs for DaemonInMemory {
+    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError> {
+        self.images.program(image)
     }
 }
 

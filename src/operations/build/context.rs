@@ -1,7 +1,9 @@
 //! The build context of a stage. It contains only inputs that the stage's record lists: nothing else reaches the
 //! builder.
 
-use super::run::Run;
+use std::convert::Infallible;
+
+use super::{inside::Inside, run::Run};
 use crate::{
     adapters::{builder::Features, cache::CacheKind, store},
     code::Code,
@@ -13,11 +15,11 @@ use crate::{
     },
     plan::{PlatformStage, Record, source_digest},
     project::{
-        self, Image,
-        dockerfile::isolate::CONTEXT_FOLDER,
+        self, Image, Kind, OperatorOrigin,
+        dockerfile::{ContextSource, isolate::CONTEXT_FOLDER},
         inputs::{DockerfileInputs, UsedImage},
         lock::LockedImage,
-        place::{Defect, Place},
+        place::{Defect, Place, nearest},
         source::{SingleFile, Source, Unpack},
         tree::Entry,
     },
@@ -31,6 +33,8 @@ pub(crate) struct BuildContext {
     pub(crate) entries: Vec<Entry>,
     pub(crate) folders: Vec<String>,
     pub(crate) dockerfile: String,
+    /// Whether the image stands on one from elsewhere whose programs are for its platform.
+    pub(crate) stands_on_checked: bool,
 }
 
 /// Writes contexts.
@@ -51,13 +55,19 @@ impl ContextWriter<'_> {
     ) -> Result<BuildContext, Error> {
         let mut entries = inputs.context.clone();
         let mut folders = Vec::new();
+        let mut in_source = Vec::new();
         for wanted in &inputs.context_sources {
             let fetched = self.fetch(&wanted.source, progress)?;
-            entries.extend(
-                fetched
-                    .into_iter()
-                    .map(|entry| entry.prefixed(wanted.folder)),
-            );
+            if wanted.folder.is_empty() && !inputs.has_triggers {
+                let chosen = copied(inputs, &fetched);
+                in_source = fetched.into_iter().map(|entry| entry.path).collect();
+                entries.extend(chosen);
+                continue;
+            }
+            let prefixed = fetched
+                .into_iter()
+                .map(|entry| entry.prefixed(wanted.folder));
+            entries.extend(prefixed);
         }
         if inputs.built_in.is_some() {
             folders.push("jars".to_owned());
@@ -79,9 +89,15 @@ impl ContextWriter<'_> {
             );
         }
         if inputs.built_in.is_none() {
-            self.refuse_unmatched(&stage.image, inputs, &entries, &folders)?;
+            self.refuse_unmatched(&stage.image, inputs, (&entries, &folders), &in_source)?;
+        } else {
+            self.refuse_wrong_operator_path(&stage.image, progress)?;
         }
         let edits = dockerfile_edits(inputs, features);
+        let stands_on_checked = match &inputs.external_base {
+            Some(text) => self.refuse_foreign(text, &stage.platform, progress)?,
+            None => false,
+        };
         let dockerfile = self.dockerfile(inputs, &edits, &stage.platform, progress)?;
         if edits.is_isolated {
             let moved = entries
@@ -98,6 +114,7 @@ impl ContextWriter<'_> {
             entries,
             folders,
             dockerfile: DOCKERFILE.to_owned(),
+            stands_on_checked,
         })
     }
 
@@ -107,8 +124,8 @@ impl ContextWriter<'_> {
         &self,
         image: &Image,
         inputs: &DockerfileInputs,
-        entries: &[Entry],
-        folders: &[String],
+        (entries, folders): (&[Entry], &[String]),
+        in_source: &[String],
     ) -> Result<(), Error> {
         let paths: Vec<&str> = entries
             .iter()
@@ -121,7 +138,13 @@ impl ContextWriter<'_> {
         let text = source.text.trim_start_matches(['.', '/']);
         let root = match &image.context {
             project::Context::Folder(folder) => self.run.session.project.root.join(folder),
-            project::Context::Source(_) => return Ok(()),
+            project::Context::Source(name) => {
+                let message = format!("`{}` matches nothing in the source `{name}`", source.text);
+                let place = Place::of_line(inputs.dockerfile.file(), source.line);
+                return Err(Defect::new(Code::E096, place, message)
+                    .hint(what_is_there(text, in_source))
+                    .into());
+            }
             project::Context::Package => {
                 let message = format!(
                     "`{}` matches nothing in the package of `{}`",
@@ -132,6 +155,16 @@ impl ContextWriter<'_> {
                 return Err(Defect::new(Code::E096, place, message).hint(hint).into());
             }
         };
+        let manifest = manifest(&self.run.session.project, &image.context, source);
+        if let Some(manifest) = manifest {
+            let message = format!(
+                "`{}` matches nothing: `{manifest}` is a manifest (`[manifests]`), and those are never context: they hold tags",
+                source.text
+            );
+            let place = Place::of_line(inputs.dockerfile.file(), source.line);
+            let hint = "take the file out of the glob of `[manifests]`, or do not copy it";
+            return Err(Defect::new(Code::E096, place, message).hint(hint).into());
+        }
         let reason = if text == "dist" || text.starts_with("dist/") {
             "`dist` is what sparkpack makes: only an image with `src` has it, and nothing else in it is an input"
         } else if root.join(text).exists() {
@@ -143,6 +176,36 @@ impl ContextWriter<'_> {
         let message = format!("`{}` matches nothing: {reason}", source.text);
         let hint = "correct the path, which is below the image's `context`";
         Err(Defect::new(Code::E096, place, message).hint(hint).into())
+    }
+
+    /// Refuses a path of the operator's binary that its source does not have. The builder would refuse it too, in a line
+    /// of a Dockerfile that is not the user's.
+    fn refuse_wrong_operator_path(
+        &self,
+        image: &Image,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Error> {
+        let project = &self.run.session.project;
+        let Some(operator) = operator_of(project, image) else {
+            return Ok(());
+        };
+        let OperatorOrigin::Source(name) = &operator.origin else {
+            return Ok(());
+        };
+        let path = operator.path_in(&project.sources);
+        let wanted = path.trim_start_matches('/');
+        let there: Vec<String> = self
+            .fetch(name, progress)?
+            .into_iter()
+            .map(|entry| entry.path)
+            .collect();
+        if there.iter().any(|path| path == wanted) {
+            return Ok(());
+        }
+        let message =
+            format!("`operator.path` is `{path}`, and the source `{name}` has no such file");
+        let defect = Defect::new(Code::E096, operator.place.clone(), message);
+        Err(defect.hint(what_is_there(wanted, &there)).into())
     }
 
     /// The Dockerfile that is sent: each image is replaced by a name under which the daemon has exactly the locked or
@@ -179,6 +242,26 @@ impl ContextWriter<'_> {
         }
     }
 
+    /// Refuses an external image that a stage for `platform` cannot stand on. Returns whether a program in it is for
+    /// that platform.
+    fn refuse_foreign(
+        &self,
+        text: &str,
+        platform: &Platform,
+        progress: &mut dyn Progress,
+    ) -> Result<bool, Error> {
+        let name = self.external(text, platform, progress)?;
+        let daemon = self.run.services.daemon()?;
+        let Some(image) = daemon.inspect(&name)? else {
+            return Err(Error::UnexpectedImage {
+                reference: text.to_owned(),
+                problem: ImageProblem::Gone,
+            });
+        };
+        let session = self.run.session;
+        Inside { session, daemon }.refuse_foreign(text, &image, platform)
+    }
+
     /// The name of an external image for the builder. Pulls the image with the locked digest if the daemon does not
     /// have it.
     fn external(
@@ -205,7 +288,9 @@ impl ContextWriter<'_> {
                     .parse()
                     .map_err(|error| unexpected(ImageProblem::CannotBePulled(error)))?;
                 let pinned = reference.repository.with_digest(digest);
-                if daemon.inspect(&pinned.to_string())?.is_none() {
+                // Of an index the daemon has the image of one platform only.
+                let there = daemon.inspect(&pinned.to_string())?;
+                if there.is_none_or(|image| image.platform != *platform) {
                     self.run
                         .services
                         .refuse_offline(|| OnlineWork::Pull(pinned.clone()))?;
@@ -299,6 +384,75 @@ impl ContextWriter<'_> {
             &bytes,
         )?;
         Ok(digest)
+    }
+}
+
+/// Where the operator's binary comes from, if `image` is made from the built-in Dockerfile of an operator.
+pub(crate) fn operator_of<'p>(
+    project: &'p project::Project,
+    image: &Image,
+) -> Option<&'p project::Operator> {
+    let is_built_in = image.kind == Kind::Operator && image.dockerfile.is_none();
+    let chain = project.chain_of(image).filter(|_| is_built_in);
+    chain.and_then(|chain| chain.operator.as_ref())
+}
+
+/// The entries of a source that a Dockerfile may copy.
+fn copied(inputs: &DockerfileInputs, fetched: &[Entry]) -> Vec<Entry> {
+    let mut list = |_: &[&str], wanted: &dyn Fn(&str) -> bool| {
+        let wanted = fetched.iter().filter(|entry| wanted(&entry.path));
+        Ok::<_, Infallible>(wanted.cloned().collect())
+    };
+    match inputs.resolution.select(&mut list) {
+        Ok(chosen) => chosen,
+        Err(never) => match never {},
+    }
+}
+
+/// The manifest that a `COPY` names, relative to the project.
+fn manifest(
+    project: &project::Project,
+    context: &project::Context,
+    source: &ContextSource,
+) -> Option<String> {
+    let project::Context::Folder(folder) = context else {
+        return None;
+    };
+    let manifests = project.manifests.values().flatten();
+    let mut files = manifests.flat_map(|glob| &glob.files);
+    let is_named = |file: &&String| {
+        let below = match &**folder {
+            "." => Some(file.as_str()),
+            folder => file
+                .strip_prefix(folder)
+                .and_then(|path| path.strip_prefix('/')),
+        };
+        below.is_some_and(|path| source.pattern.matches(path))
+    };
+    files.find(is_named).cloned()
+}
+
+/// A hint about the files of a source: the nearest one, or the first.
+fn what_is_there(wanted: &str, paths: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let same_name = paths.iter().find(|path| name(path) == name(wanted));
+    let near = same_name
+        .map(String::as_str)
+        .or_else(|| nearest(wanted, paths.iter().map(String::as_str)));
+    if let Some(near) = near {
+        return format!("it has `{near}`");
+    }
+    let shown: Vec<String> = paths
+        .iter()
+        .take(SHOWN)
+        .map(|path| format!("`{path}`"))
+        .collect();
+    let rest = paths.len().saturating_sub(SHOWN);
+    match (shown.is_empty(), rest) {
+        (true, _) => "it has no files".to_owned(),
+        (false, 0) => format!("it has {}", shown.join(", ")),
+        (false, rest) => format!("it has {} and {rest} more", shown.join(", ")),
     }
 }
 

@@ -1,18 +1,42 @@
 //! Locates a failed build in the Dockerfile.
 
+use std::collections::BTreeMap;
+
 use super::context::dockerfile_edits;
 use crate::{
     adapters::builder::{BuildError, Features, StepNumbers},
+    code::Code,
     error::Error,
     project::{
+        Operator, OperatorOrigin,
         dockerfile::{
             Dockerfile,
             isolate::{INSERTED_LINES, as_written},
         },
         inputs::DockerfileInputs,
-        place::Place,
+        place::{Defect, Place},
     },
 };
+
+/// The error of a build that lacks the operator's binary, in place of one about a Dockerfile that is not the user's.
+pub(crate) fn of_operator_path(operator: &Operator, error: &BuildError) -> Option<Defect> {
+    let (OperatorOrigin::Image(image), BuildError::Failed { message, .. }) =
+        (&operator.origin, error)
+    else {
+        return None;
+    };
+    let path = operator.path_in(&BTreeMap::new());
+    let is_missing = ["not found", "does not exist", "no such file"];
+    let is_missing = is_missing.iter().any(|words| message.contains(words));
+    if !is_missing || !message.contains(path.trim_start_matches('/')) {
+        return None;
+    }
+    let message = format!("`operator.path` is `{path}`, and the image `{image}` has no such file");
+    let hint = format!(
+        "find the binary and write its path: `docker export $(docker create {image} x) | tar t | grep operator`"
+    );
+    Some(Defect::new(Code::E096, operator.place.clone(), message).hint(hint))
+}
 
 /// The error of a build, with the Dockerfile's line that failed.
 pub(crate) fn located(

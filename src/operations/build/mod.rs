@@ -3,6 +3,7 @@
 mod cache_bust;
 mod context;
 mod failure;
+mod inside;
 mod run;
 mod schedule;
 mod stage;
@@ -10,6 +11,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use inside::Inside;
 pub(crate) use run::Run;
 pub(crate) use schedule::run_on_stages;
 pub(crate) use stage::StageBuilder;

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use super::{
     cache_bust::CacheBust,
-    context::{BuildContext, ContextWriter},
-    failure::{cut, located},
+    context::{BuildContext, ContextWriter, operator_of},
+    failure::{cut, located, of_operator_path},
+    inside::Inside,
     run::Run,
 };
 use crate::{
     adapters::{
         builder::{BuildEvent, BuildRequest, Builder},
-        destination::Destination,
+        destination::Programs,
         secrets::BuildSecrets,
     },
     code::Code,
@@ -66,7 +67,7 @@ impl<'a> StageBuilder<'a> {
     /// [`Self::make`] with the given builder, which puts its images into `daemon`.
     pub(super) fn make_with(
         &self,
-        daemon: &dyn Destination<Stored = ImageInfo>,
+        daemon: &dyn Programs,
         builder: &dyn Builder,
         stage: &PlatformStage,
         below: &BTreeMap<String, BuiltImage>,
@@ -90,11 +91,26 @@ impl<'a> StageBuilder<'a> {
                 (info, Action::Reused)
             }
             (reason, _) => {
-                let mut progress = self.run.session.events.begin(&stage.name);
+                let session = self.run.session;
+                let inside = Inside { session, daemon };
+                let stands_on_checked = match parent {
+                    Some(parent) => {
+                        let name = parent.reference.to_string();
+                        inside.refuse_foreign(&name, &parent.info, &stage.platform)?
+                    }
+                    None => false,
+                };
+                let mut progress = session.events.begin(&stage.name);
                 progress.step(Step::Build(&reason.unwrap_or(Reason::Missing)));
                 let info = match &stage.inputs.recipe {
                     Recipe::Dockerfile(inputs) => {
-                        let request = |context| self.request(stage, inputs, parent, context);
+                        let request = |context: BuildContext| {
+                            let looks_inside = !stands_on_checked && !context.stands_on_checked;
+                            Ok(BuildRequest {
+                                looks_inside,
+                                ..self.request(stage, inputs, parent, context)?
+                            })
+                        };
                         self.build(builder, stage, inputs, &request, progress.as_mut())?
                     }
                     Recipe::Files(_) => return Err(not_from_files(stage)),
@@ -132,7 +148,13 @@ impl<'a> StageBuilder<'a> {
             ..request(context)?
         };
         let built = builder.build(&request, &mut |event| show(progress, &event));
-        let built = built.map_err(|error| located(&stage.name, inputs, features, error))?;
+        let built = built.map_err(|error| {
+            let project = &run.session.project;
+            match operator_of(project, &stage.image).and_then(|one| of_operator_path(one, &error)) {
+                Some(defect) => defect.into(),
+                None => located(&stage.name, inputs, features, error),
+            }
+        })?;
         cache_bust.done()?;
         Ok(built)
     }
@@ -206,6 +228,7 @@ impl<'a> StageBuilder<'a> {
                 reference: parent.reference.clone(),
                 diff_ids: parent.info.diff_ids.clone(),
             }),
+            looks_inside: true,
             no_cache: false,
             secrets: BuildSecrets::default(),
         })

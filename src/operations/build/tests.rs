@@ -1,5 +1,6 @@
 //! Looks up and builds stages without a daemon.
 
+mod contexts;
 mod whole;
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, sync::Mutex};
@@ -8,7 +9,7 @@ use super::{Run, StageBuilder};
 use crate::{
     adapters::{
         builder::{BuildError, BuildRequest, Builder},
-        cache::Cache,
+        cache::{Cache, CacheKind},
         docker::DockerError,
         fakes::{InMemory, RecordingBuilder, image},
     },
@@ -350,5 +351,100 @@ fn stages_that_the_target_does_not_need_are_left_to_a_builder_that_skips_them() 
         run.daemon.put(&reference, image("stranger"));
         let sent = sent(&RecordingBuilder::classic(&run.daemon));
         assert!(!sent.contains("COPY nowhere /"), "{sent}");
+    });
+}
+
+/// The machine of programs for amd64, the platform of the images in these tests.
+const AMD64: u16 = 62;
+const ARM64: u16 = 183;
+
+#[test]
+fn an_image_is_looked_into_unless_what_it_stands_on_was() {
+    with_job(JOB, |run| {
+        let builder = RecordingBuilder::new(&run.daemon);
+        let looks = || {
+            let requests = builder.requests().into_iter();
+            requests
+                .map(|request| request.looks_inside)
+                .collect::<Vec<_>>()
+        };
+        let made = run.make(&builder).unwrap();
+        assert_eq!(
+            looks(),
+            [true, true],
+            "a parent without programs says nothing"
+        );
+        let base = made["base"].info.id.clone();
+        assert_eq!(run.daemon.looked_into(), [base]);
+
+        run.make(&builder).unwrap();
+        assert_eq!(run.daemon.looked_into(), [], "nothing was built");
+
+        let forget = || run.daemon.remove(&made["job"].reference.to_string());
+        forget();
+        run.make(&builder).unwrap();
+        assert_eq!(looks(), [true, true, true]);
+        assert_eq!(run.daemon.looked_into(), [], "the cache knows the parent");
+
+        fs_err::remove_dir_all(run.run.session.cache.folder(CacheKind::Programs)).unwrap();
+        run.daemon.put_program(&made["base"].info.id, AMD64);
+        forget();
+        run.make(&builder).unwrap();
+        assert_eq!(looks(), [true, true, true, false]);
+    });
+}
+
+#[test]
+fn nothing_is_built_on_a_parent_of_another_platform() {
+    let refused = |change: &dyn Fn(&BuildRun<'_>, &BuiltImage)| {
+        with_job(JOB, |run| {
+            let builder = RecordingBuilder::new(&run.daemon);
+            let made = run.make(&builder).unwrap();
+            run.daemon.remove(&made["job"].reference.to_string());
+            let cache = run.run.session.cache.folder(CacheKind::Programs);
+            fs_err::remove_dir_all(cache).unwrap();
+            change(run, &made["base"]);
+            let error = run.make(&builder).unwrap_err();
+            assert_eq!(error.code(), "E606");
+            assert!(
+                error
+                    .hint()
+                    .unwrap()
+                    .contains("docker pull --platform linux/amd64")
+            );
+            assert_eq!(builder.requests().len(), 2, "nothing more was built");
+            error.to_string()
+        })
+    };
+    let message = refused(&|run, base| run.daemon.put_program(&base.info.id, ARM64));
+    let wanted = "it says that it is for linux/amd64, but its `/bin/sh` is a program for arm64";
+    assert!(message.ends_with(wanted), "{message}");
+    let message = refused(&|run, base| {
+        let mut info = base.info.clone();
+        info.platform = "linux/arm64".parse().unwrap();
+        run.daemon.put(&base.reference.to_string(), info);
+    });
+    let wanted = "it is for linux/arm64, and an image for linux/amd64 is to stand on it";
+    assert!(message.ends_with(wanted), "{message}");
+}
+
+#[test]
+fn a_damaged_note_of_what_is_in_an_image_is_a_miss() {
+    with_job(JOB, |run| {
+        let builder = RecordingBuilder::new(&run.daemon);
+        let made = run.make(&builder).unwrap();
+        let base = made["base"].info.id.clone();
+        let note = run.run.session.cache.entry(CacheKind::Programs, base.hex());
+        run.daemon.looked_into();
+        for damaged in ["", "62", "x /bin/sh", "183"] {
+            fs_err::write(&note, damaged).unwrap();
+            run.daemon.remove(&made["job"].reference.to_string());
+            run.make(&builder).unwrap();
+            assert_eq!(
+                run.daemon.looked_into(),
+                std::slice::from_ref(&base),
+                "{damaged:?}"
+            );
+        }
     });
 }

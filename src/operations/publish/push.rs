@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     image::{ImageInfo, Reference},
     operations::{
-        build::{Run, StageBuilder},
+        build::{Inside, Run, StageBuilder},
         dist::{Action, BuiltImage, ImageResult, Size},
         events::{Note, Outcome, Progress, Step, Transfer, transferred},
         provenance,
@@ -138,7 +138,31 @@ impl Pusher<'_> {
             }
         }
         let made = self.builder.make(stage, &parents)?;
+        if made.action == Action::Reused {
+            self.refuse_foreign(stage, &made, &parents)?;
+        }
         self.send(stage, &made)
+    }
+
+    /// Refuses to push an image that is not for the platform that it names. What this run has built was looked into
+    /// before it got its tag.
+    fn refuse_foreign(
+        &self,
+        stage: &PlatformStage,
+        made: &BuiltImage,
+        parents: &BTreeMap<String, BuiltImage>,
+    ) -> Result<(), Error> {
+        let (session, daemon) = (self.run.session, self.run.services.daemon()?);
+        let inside = Inside { session, daemon };
+        if let Some(parent) = stage.base().and_then(|base| parents.get(base)) {
+            let name = parent.reference.to_string();
+            if inside.refuse_foreign(&name, &parent.info, &stage.platform)? {
+                return Ok(());
+            }
+        }
+        let name = made.reference.to_string();
+        inside.refuse_foreign(&name, &made.info, &stage.platform)?;
+        Ok(())
     }
 
     /// Makes sure that the daemon's image of a parent has the registry's layers, so that its children are built on

@@ -13,6 +13,7 @@ use super::push;
 use crate::{
     adapters::{
         builder::BuildError,
+        cache::CacheKind,
         docker::DockerError,
         fakes::{DaemonInMemory, RegistryInMemory, denied, image, refused, registry_image},
         git::Compared,
@@ -600,4 +601,27 @@ fn untracked_inputs_are_not_pushed_by_who_is_strict() {
     assert_eq!(pushing.registry.images.looked_up(), [""; 0]);
     pushing.project.git(&["add", "base.txt"]);
     pushing.push(&["job"]).unwrap();
+}
+
+#[test]
+fn an_image_that_holds_programs_of_another_platform_is_not_pushed() {
+    let pushing = Pushing::new();
+    pushing.push(&["base"]).unwrap();
+    let reference = pushing.reference("base").to_string();
+    let base = pushing.daemon.images.get(&reference).unwrap();
+    pushing.registry.images.remove(&reference);
+    pushing.daemon.moved();
+    pushing.daemon.images.put_program(&base.id, 183);
+    let error = pushing.refused(&["base"]);
+    assert_eq!(error.code(), Code::E606);
+    let wanted = "its `/bin/sh` is a program for arm64";
+    assert!(error.to_string().ends_with(wanted), "{error}");
+    assert_eq!(pushing.daemon.moved(), [""; 0]);
+    assert_eq!(pushing.registry.images.get(&reference), None);
+
+    pushing.daemon.images.put_program(&base.id, 62);
+    let cache = pushing.project.cache().folder(CacheKind::Programs);
+    fs_err::remove_dir_all(cache).unwrap();
+    pushing.push(&["base"]).unwrap();
+    assert!(pushing.registry.images.get(&reference).is_some());
 }

@@ -66,6 +66,25 @@ impl Root {
         Self::of_folder(name, text, folder.path())
     }
 
+    /// One with the files of a folder, for a platform.
+    pub(crate) fn for_platform(name: &str, folder: &Path, platform: &str) -> Self {
+        let name = format!("sparkpack-test/{name}:root");
+        fs_err::write(folder.join("root.txt"), &name).unwrap();
+        // An import is always for the platform of the daemon, if that is old.
+        fs_err::write(folder.join("Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
+        let folder = folder.to_str().unwrap();
+        docker(&[
+            "build",
+            "--quiet",
+            "--platform",
+            platform,
+            "--tag",
+            &name,
+            folder,
+        ]);
+        Self { name }
+    }
+
     fn of_folder(name: &str, text: &str, folder: &Path) -> Self {
         let name = format!("sparkpack-test/{name}:root");
         fs_err::write(folder.join("root.txt"), text).unwrap();
