@@ -1,6 +1,6 @@
 //! Whether Python can import what is packed: how much its versions read from a zip, and an archive without a module.
 
-use std::{collections::BTreeSet, io::Read as _, path::Path};
+use std::{cell::OnceCell, collections::BTreeSet, io::Read as _, path::Path};
 
 use super::{
     Package,
@@ -130,12 +130,14 @@ pub(super) fn refuse_without_module(
     let defect = |message: String| Defect::new(Code::E121, package.place.clone(), message);
     let src = &package.src;
     let left_out = left_out();
+    let text = OnceCell::new();
     let imported = left_out.iter().find_map(|(path, why)| {
         let top = path.split('/').next().unwrap_or(path);
         let name = top
             .strip_suffix(".py")
             .or_else(|| path.contains('/').then_some(top))?;
-        imports(main, name).then_some((path, why, name))
+        let text = text.get_or_init(|| text_of(main));
+        imports(text, name).then_some((path, why, name))
     });
     if let Some((path, why, name)) = imported {
         let message = format!(
@@ -157,19 +159,23 @@ pub(super) fn refuse_without_module(
     ))
 }
 
-/// Whether a line of the main file imports the module `name`, in whatever way.
-fn imports(main: &Entry, name: &str) -> bool {
-    let Content::File { location, .. } = &main.content else {
-        return false;
+/// The text of a file; empty if it cannot be read.
+fn text_of(file: &Entry) -> String {
+    let Content::File { location, .. } = &file.content else {
+        return String::new();
     };
     let mut text = Vec::new();
     let read = location
         .open()
         .and_then(|mut file| file.read_to_end(&mut text));
-    if read.is_err() {
-        return false;
-    }
-    let text = String::from_utf8_lossy(&text);
+    read.map_or_else(
+        |_| String::new(),
+        |_| String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+/// Whether a line of a main file imports the module `name`, in whatever way.
+fn imports(text: &str, name: &str) -> bool {
     let has_word = |line: &str, word: &str| {
         let is_name = |character: char| character.is_alphanumeric() || character == '_';
         line.split(|character| !is_name(character))

@@ -94,10 +94,7 @@ impl ContextWriter<'_> {
             self.refuse_wrong_operator_path(&stage.image, progress)?;
         }
         let edits = dockerfile_edits(inputs, features);
-        let stands_on_checked = match &inputs.external_base {
-            Some(text) => self.refuse_foreign(text, &stage.platform, progress)?,
-            None => false,
-        };
+        let stands_on_checked = self.refuse_foreign(inputs, &stage.platform, progress)?;
         let dockerfile = self.dockerfile(inputs, &edits, &stage.platform, progress)?;
         if edits.is_isolated {
             let moved = entries
@@ -242,19 +239,22 @@ impl ContextWriter<'_> {
         }
     }
 
-    /// Refuses an external image that a stage for `platform` cannot stand on. Returns whether a program in it is for
-    /// that platform.
+    /// Refuses an external image that a stage for `platform` cannot stand on. Returns whether there is one, with a
+    /// program for that platform.
     fn refuse_foreign(
         &self,
-        text: &str,
+        inputs: &DockerfileInputs,
         platform: &Platform,
         progress: &mut dyn Progress,
     ) -> Result<bool, Error> {
+        let Some(text) = &inputs.external_base else {
+            return Ok(false);
+        };
         let name = self.external(text, platform, progress)?;
         let daemon = self.run.services.daemon()?;
         let Some(image) = daemon.inspect(&name)? else {
             return Err(Error::UnexpectedImage {
-                reference: text.to_owned(),
+                reference: text.clone(),
                 problem: ImageProblem::Gone,
             });
         };

@@ -26,7 +26,7 @@ use crate::{
         Package,
         digest_cache::DigestCache,
         ignore::{self, Digests as _},
-        importable::{self, LARGEST_ARCHIVE, refuse_what_python_cannot_read},
+        importable::{self, LARGEST_ARCHIVE},
         inputs::PackageInputs,
         requirements::LockedWheel,
         tree::{Content, Entry},
@@ -41,6 +41,8 @@ pub(crate) struct Packer<'a> {
     packed: Mutex<BTreeMap<(String, Platform), Packed>>,
     /// The `dist` folders that were packed, each with the digest of its inputs.
     keys: Mutex<BTreeMap<PathBuf, Digest>>,
+    /// The largest archive in bytes.
+    largest_archive: u64,
 }
 
 /// The files of a packed job, with paths relative to its `dist` folder.
@@ -71,6 +73,7 @@ impl<'a> Packer<'a> {
             services,
             packed: Mutex::default(),
             keys: Mutex::default(),
+            largest_archive: LARGEST_ARCHIVE,
         }
     }
 
@@ -197,10 +200,9 @@ impl<'a> Packer<'a> {
         self.session.dist().keep_out_of_git()?;
         let installed = self.installed(wheels, target, index, progress)?;
         let python = target.map(|target| target.python);
-        refuse_what_python_cannot_read(package, "libs.zip", &installed.libs, python)?;
         let main = write_main(&dist, &inputs.main)?;
-        let jobs = self.write_zip(package, "jobs.zip", &inputs.modules)?;
-        let libs = self.write_zip(package, "libs.zip", &installed.libs)?;
+        let jobs = self.write_zip((package, python), "jobs.zip", &inputs.modules)?;
+        let libs = self.write_zip((package, python), "libs.zip", &installed.libs)?;
         self.write_site_packages(package, &installed.site_packages)?;
         let key = key_of_dist(inputs, wheels, target);
         self.keys
@@ -276,7 +278,15 @@ impl<'a> Packer<'a> {
     ///
     /// The same entries always give the same bytes. The cache has the digest of the archive that these entries gave
     /// before: if the file still has that digest, nothing is compressed.
-    fn write_zip(&self, package: &Package, name: &str, entries: &[Entry]) -> Result<Entry, Error> {
+    ///
+    /// An archive that `python` could not read whole is an error.
+    fn write_zip(
+        &self,
+        (package, python): (&Package, Option<(u8, u8)>),
+        name: &str,
+        entries: &[Entry],
+    ) -> Result<Entry, Error> {
+        importable::refuse_what_python_cannot_read(package, name, entries, python)?;
         let dist = &self.session.dist().job(package);
         let file = dist.join(name);
         // The number must change with the format of the archives.
@@ -294,7 +304,7 @@ impl<'a> Packer<'a> {
             return Ok(there);
         }
         let mut zip = std::io::Cursor::new(Vec::new());
-        match archive::write_zip(entries, LARGEST_ARCHIVE, &mut zip) {
+        match archive::write_zip(entries, self.largest_archive, &mut zip) {
             Err(ArchiveError::TooLarge { .. }) => {
                 return Err(importable::too_large_archive(package, name).into());
             }
@@ -571,6 +581,37 @@ mod tests {
         assert!(is_packed());
         project.write("dist/site-packages/stray.py", "");
         assert!(!is_packed());
+    }
+
+    #[test]
+    fn an_archive_that_python_could_not_read_is_refused_and_not_written() {
+        let project = Project::small();
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let mut packer = Packer::new(&session, &services);
+        let package = session.project.images["job"].package.as_ref().unwrap();
+        let files: Vec<Entry> = (0..65_536)
+            .map(|number| Entry::in_memory(format!("{number}.py"), "", false))
+            .collect();
+        let write = |packer: &Packer<'_>, files: &[Entry], python| {
+            let written = packer.write_zip((package, Some(python)), "libs.zip", files);
+            let defect = match written.err() {
+                Some(Error::Defect(defect)) => defect,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(defect.code, Code::E120);
+            assert!(!project.path("dist/libs.zip").exists());
+            defect
+        };
+        let defect = write(&packer, &files, (3, 12));
+        let wanted = "`libs.zip` would have 65536 files and folders";
+        assert!(defect.message.starts_with(wanted), "{defect}");
+        packer.largest_archive = 99;
+        let defect = write(&packer, &files[..2], (3, 13));
+        let wanted = "`libs.zip` would have 4 GiB or more";
+        assert!(defect.message.starts_with(wanted), "{defect}");
+        assert!(defect.hint.unwrap().contains("parent image"));
     }
 
     #[test]

@@ -124,6 +124,35 @@ fn an_external_image_is_pulled_by_its_digest_once() {
 }
 
 #[test]
+fn an_external_image_of_another_platform_is_pulled_for_the_wanted_one() {
+    let (building, pinned) = on_registrys();
+    let mut other = image("root for arm64");
+    other.platform = "linux/arm64".parse().unwrap();
+    building.daemon.images.put(&pinned, other);
+    built(&building).unwrap();
+    assert_eq!(building.daemon.moved(), [format!("pull {pinned}")]);
+}
+
+#[test]
+fn nothing_is_built_on_an_external_image_that_lies() {
+    let building = with_manifest();
+    let root = building.daemon.images.get(ROOT).unwrap();
+    building.daemon.images.put_program(&root.id, 183);
+    let error = refused(&building);
+    assert_eq!(error.code(), Code::E606);
+    let wanted = "it says that it is for linux/amd64, but its `/bin/sh` is a program for arm64";
+    assert!(error.to_string().ends_with(wanted), "{error}");
+    assert!(building.daemon.builder.requests().is_empty());
+
+    let mut other = root;
+    other.platform = "linux/arm64".parse().unwrap();
+    building.daemon.images.put(ROOT, other);
+    let error = refused(&building);
+    let wanted = "it is for linux/arm64, and an image for linux/amd64 is to stand on it";
+    assert!(error.to_string().ends_with(wanted), "{error}");
+}
+
+#[test]
 fn an_external_image_that_cannot_be_had_is_an_error() {
     let (mut building, _) = on_registrys();
     building.daemon.fail_next_move(DockerError::Pull {
