@@ -1,6 +1,6 @@
 //! Which image of the project a reference names.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::template::{Names, ReferenceTemplate, TAG_DIGITS, TagPattern, UNBUILT, is_fingerprint};
 use crate::image::{Reference, Repository};
@@ -13,6 +13,8 @@ pub struct ImageMatcher {
     paths: HashSet<String>,
     /// The last components of the paths.
     last_components: HashSet<String>,
+    /// The registries' hosts.
+    hosts: BTreeSet<String>,
 }
 
 /// A text that names a repository of the project.
@@ -125,6 +127,10 @@ impl ImageMatcher {
         let last = |path: &String| path.rsplit('/').next().map(str::to_owned);
         Self {
             last_components: paths.iter().filter_map(last).collect(),
+            hosts: by_repository
+                .keys()
+                .map(|repository| repository.registry.clone())
+                .collect(),
             paths,
             by_repository,
         }
@@ -140,6 +146,13 @@ impl ImageMatcher {
         let last = last.rsplit('/').next().unwrap_or_default();
         let last = last.split(':').next().unwrap_or_default().trim_end();
         self.last_components.contains(last)
+    }
+
+    /// Whether a text is the host of a registry that the project's images lie in.
+    #[must_use]
+    pub fn is_host(&self, text: &str) -> bool {
+        let text = text.trim_end_matches('/');
+        self.hosts.iter().any(|host| host == text)
     }
 
     /// The repository of the project that a text names, with a tag or without.

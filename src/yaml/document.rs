@@ -109,6 +109,8 @@ pub(super) struct Document<'t> {
     pub(super) blocks: Vec<Block>,
     /// Values that may be tags by their keys, wherever they stand.
     pub(super) tags: Vec<GroupEntry<'t>>,
+    /// Values that are the host of a registry of the project, each with its path.
+    pub(super) hosts: Vec<(String, NodeId)>,
     /// The paths of `tags`.
     pub(super) tag_paths: Vec<String>,
     /// Mappings, wherever they stand, that may name an image by several keys.
@@ -256,6 +258,7 @@ impl<'t> Document<'t> {
         self.blocks.clear();
         self.tags.clear();
         self.tag_paths.clear();
+        self.hosts.clear();
         self.groups.clear();
         self.anchored_entries.clear();
         self.may_be_ours.clear();
@@ -340,6 +343,8 @@ impl<'t> TreeBuilder<'t> {
         let is_in_tree = !is_item && self.may_lead_to_image();
         let is_kept = is_in_tree || anchor != 0 || is_text;
         let may_be_ours = self.rules.matcher.may_name(&value);
+        let is_host = self.rules.matcher.is_host(&value);
+        let is_kept = is_kept || is_host;
         let id = if is_kept {
             let id = self.keep(spot, anchor, NodeBody::Scalar { value, style, tag });
             self.add_entry(OpenValue::Kept(id), may_be_ours);
@@ -348,6 +353,10 @@ impl<'t> TreeBuilder<'t> {
             self.add_entry(OpenValue::Scalar(spot, value, style, tag), may_be_ours);
             None
         };
+        if let Some(id) = id.filter(|_| is_host) {
+            let path = self.path();
+            self.document.hosts.push((path, id));
+        }
         if let (Some(id), true) = (id, is_text) {
             let path = self.path();
             // kubectl keeps a copy of the object in an annotation; that copy is never applied.

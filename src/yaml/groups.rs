@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{
     document::{Group, GroupForm, NodeBody, NodeId},
     image_place::{ReferenceParts, Scalar, Unclear, UnclearPart},
-    key_name::KeyName,
+    key_name::{KeyName, Role},
     keys::VALUES,
     located::ApartImage,
     places::ObjectKind,
@@ -121,22 +121,14 @@ impl<'d, 't> Walk<'d, 't> {
     }
 
     fn image_of_group(&mut self, image: &OurImage<'_, 'd, 't>, mention: &Mention) -> bool {
-        let registry = |chosen: &Chosen| -> Option<String> {
-            match image.siblings[chosen.registry?].value {
-                SiblingValue::Text(text) => Some(text.trim_end_matches('/').to_owned()),
-                _ => None,
-            }
-        };
         let matcher = self.rules.matcher;
-        let repository = match mention {
-            Mention::Whole(reference) => Some(reference.repository.clone()),
-            Mention::Bare(repository) => Some(repository.clone()),
-            Mention::Path(path) => {
-                // The registry does not depend on what the tags look like.
-                let (chosen, _) = choose(image.siblings, image.index, &|_| false);
-                registry(&chosen)
-                    .and_then(|host| format!("{host}/{path}").parse::<Repository>().ok())
-            }
+        let (repository, registry) = match mention {
+            Mention::Whole(reference) => (Some(reference.repository.clone()), None),
+            Mention::Bare(repository) => (Some(repository.clone()), None),
+            Mention::Path(path) => match self.registry(image, path) {
+                Some((repository, registry)) => (Some(repository), Some(registry)),
+                None => (None, None),
+            },
         };
         let Some(repository) = repository.filter(|repository| matcher.has(repository)) else {
             return false;
@@ -150,9 +142,35 @@ impl<'d, 't> Walk<'d, 't> {
         if matches!(mention, Mention::Whole(_)) && !is_repository {
             self.whole(image, chosen);
         } else {
-            self.bare(image, chosen, matches!(mention, Mention::Path(_)));
+            self.bare(image, chosen, registry);
         }
         true
+    }
+
+    /// The registry of a path: it stands beside it, or elsewhere in the document, as `global.imageRegistry` does.
+    fn registry(&self, image: &OurImage<'_, 'd, 't>, path: &str) -> Option<(Repository, Scalar)> {
+        let joined = |registry: &Scalar| {
+            let host = registry.value.trim_end_matches('/');
+            let repository = format!("{host}/{path}").parse::<Repository>().ok();
+            repository.filter(|repository| self.rules.matcher.has(repository))
+        };
+        // The registry does not depend on what the tags look like.
+        let (chosen, _) = choose(image.siblings, image.index, &|_| false);
+        let beside = chosen
+            .registry
+            .map(|registry| self.scalar_of(image, registry));
+        // Charts have Docker Hub's as the default, which a global one replaces.
+        let is_default =
+            |registry: &Scalar| matches!(registry.value.as_str(), "" | "~" | "docker.io");
+        let may_be_elsewhere = KeyName::of(image.siblings[image.index].key).role == Role::Image
+            && beside.as_ref().is_none_or(is_default);
+        let hosts = self.view.document.hosts.iter();
+        let elsewhere = hosts.filter(|_| may_be_elsewhere);
+        let elsewhere = elsewhere.map(|(path, node)| self.view.scalar(*node, Trail::at(path)));
+        beside
+            .into_iter()
+            .chain(elsewhere)
+            .find_map(|registry| Some((joined(&registry)?, registry)))
     }
 
     /// Adds a whole reference, where it is known to be an image's place.
@@ -182,22 +200,18 @@ impl<'d, 't> Walk<'d, 't> {
         &mut self,
         image: &OurImage<'_, 'd, 't>,
         (chosen, doubt): (Chosen, Option<Doubt>),
-        needs_registry: bool,
+        registry: Option<Scalar>,
     ) {
         let repository = self.scalar_of(image, image.index);
         let unclear = doubt.map(|doubt| self.unclear(image, &doubt));
-        let Chosen {
-            registry,
-            tag,
-            digest,
-        } = chosen;
+        let Chosen { tag, digest, .. } = chosen;
         let key = image.siblings[image.index].key;
         let is_alone = tag.is_none() && digest.is_none() && unclear.is_none();
         let is_image = image.is_place_of_whole();
         let is_repository = key == "repository" && !image.is_known;
         // What others merge may get the rest of its reference there.
         let is_merged = !self.view.document.aliases(image.group.anchor).is_empty();
-        if is_alone && is_image && !is_merged && !needs_registry {
+        if is_alone && is_image && !is_merged && registry.is_none() {
             self.add_of_group(image, ReferenceParts::Reference(repository), None);
             self.remember_others(image);
             return;
@@ -214,9 +228,8 @@ impl<'d, 't> Walk<'d, 't> {
             });
             return;
         }
-        let registry = registry.filter(|_| needs_registry);
         let parts = ReferenceParts::Values {
-            registry: registry.map(|registry| self.scalar_of(image, registry)),
+            registry,
             repository,
             tag: tag.map(|tag| self.scalar_of(image, tag)),
             digest: digest.map(|digest| self.scalar_of(image, digest)),

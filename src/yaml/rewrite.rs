@@ -730,6 +730,18 @@ mod tests {
     }
 
     #[test]
+    fn the_registry_of_a_path_may_stand_elsewhere() {
+        for text in [
+            "global: {imageRegistry: 'reg:5000'}\nimage: {repository: team/job, tag: «a|new»}\n",
+            "image: {registry: docker.io, repository: team/job, tag: «a|new»}\nglobal: {imageRegistry: reg:5000/}\n",
+            "host: reg:5000\njob: {name: team/job, version: 1}\n",
+            "global: {imageRegistry: other:5000}\nimage: {repository: team/job, tag: a}\n",
+        ] {
+            assert_rewrites(text);
+        }
+    }
+
+    #[test]
     fn the_parts_of_other_things_are_left_alone() {
         for text in [
             "apiVersion: v1\nimage: busybox\ntag: x\n",

@@ -325,6 +325,139 @@ fn a_text_is_read_whatever_lines_stand_around_it() {
     }
 }
 
+/// Nothing of ours is passed over: what is old is drift, and the rest a warning, each with its place and with what to
+/// write.
+#[test]
+fn what_stands_at_no_place_is_told() {
+    let attacked = Attacked::new();
+    let stale = 1;
+    let current = 0;
+    for (name, text, code, told) in [
+        (
+            "a.yaml",
+            "x: JOB@ZERO\n",
+            stale,
+            "W105]: kubernetes/a.yaml:1:4: ",
+        ),
+        (
+            "a.yaml",
+            "x: &a !!str JOB:old\n",
+            stale,
+            "W105]: kubernetes/a.yaml:1:13: ",
+        ),
+        (
+            "a.yaml",
+            "x: docker://JOB:old\n",
+            stale,
+            "W105]: kubernetes/a.yaml:1:13: ",
+        ),
+        (
+            "a.yaml",
+            "images: {job: JOB}\ntags: {job: old}\n",
+            stale,
+            "`old` seems to be the tag of `JOB`",
+        ),
+        (
+            "a.yaml",
+            "spark:\n  image: {repository: JOB}\n  tag: old\n",
+            stale,
+            "behind it, or `# sparkpack: ignore` behind `JOB`",
+        ),
+        (
+            "a.json",
+            "{\"x\": \"JOB:old\"}\n",
+            stale,
+            "hint: JSON has no comments for a mark",
+        ),
+        (
+            "a.sh",
+            "run --image=JOB:old \\\n  now\n",
+            stale,
+            "`IMAGE=JOB:old  # sparkpack: job`",
+        ),
+        (
+            "a.yaml",
+            "a.conf: |\n  spark.x=JOB:old\n",
+            stale,
+            "hint: in properties a mark would be a part",
+        ),
+        (
+            "a.yaml",
+            "x: JOB:TAG\n",
+            current,
+            "W120]: kubernetes/a.yaml:1:4: ",
+        ),
+        (
+            "a.yaml",
+            "x: JOB\n",
+            current,
+            "put `# sparkpack: job` behind it if it is a whole reference",
+        ),
+        (
+            "a.yaml",
+            "images: {job: JOB}\ntags: {job: TAG}\n",
+            current,
+            "seems to have its tag at kubernetes/a.yaml:2:13",
+        ),
+        (
+            "a.yaml",
+            "x:\n  JOB:\n    tag: old\n",
+            current,
+            "W120]: kubernetes/a.yaml:2:3: ",
+        ),
+        (
+            "a.yaml",
+            "- JOB\n- old\n",
+            current,
+            "W120]: kubernetes/a.yaml:1:3: ",
+        ),
+    ] {
+        let file = &format!("kubernetes/{name}");
+        let text = attacked.filled(text);
+        attacked.project.write(file, &text);
+        let check = attacked.project.run(&["check"]);
+        assert_eq!(check.code, code, "{text}\n{}", check.stderr);
+        let told = attacked.filled(told);
+        assert!(check.stderr.contains(&told), "{text}\n{}", check.stderr);
+        attacked.project.run(&["pin"]);
+        assert_eq!(attacked.project.read(file), text);
+        fs_err::remove_file(attacked.project.root().join(file)).unwrap();
+    }
+}
+
+/// Where a comment would be a part of the value, a mark would break the text.
+#[test]
+fn a_mark_where_no_comment_can_stand_is_refused() {
+    let attacked = Attacked::new();
+    for (name, text) in [
+        ("a.json", "{\"x\": \"JOB:old\" # sparkpack: job\n}\n"),
+        (
+            "a.yaml",
+            "a.json: |\n  {\"x\": \"JOB:old\" # sparkpack: job\n  }\n",
+        ),
+        (
+            "a.yaml",
+            "spark-defaults.conf: |\n  spark.x JOB:old # sparkpack: job\n",
+        ),
+        (
+            "a.yaml",
+            "x: |\n  # c\n  spark.a=b\n  spark.x=JOB:old # sparkpack: job\n",
+        ),
+        ("spark.properties", "spark.x=JOB:old # sparkpack: job\n"),
+        ("a.sh", "run --image=JOB:old \\ # sparkpack: job\n  now\n"),
+    ] {
+        let said = attacked.refusal(name, text);
+        assert!(
+            said.contains("error[E202]") && said.contains("hint: "),
+            "{said}"
+        );
+    }
+    attacked.assert_pins(
+        "a.yaml",
+        "a.sh: |\n  run --image=«JOB:old|JOB:TAG» # sparkpack: job\n",
+    );
+}
+
 /// Quotes make the merge key an ordinary one, so that the tag is not that of the image.
 #[test]
 fn what_nothing_merges_is_told() {

@@ -97,14 +97,7 @@ impl ContextWriter<'_> {
         let stands_on_checked = self.refuse_foreign(inputs, &stage.platform, progress)?;
         let dockerfile = self.dockerfile(inputs, &edits, &stage.platform, progress)?;
         if edits.is_isolated {
-            let moved = entries
-                .into_iter()
-                .map(|entry| entry.prefixed(CONTEXT_FOLDER));
-            entries = moved.collect();
-            for folder in &mut folders {
-                *folder = format!("{CONTEXT_FOLDER}/{folder}");
-            }
-            folders.push(CONTEXT_FOLDER.to_owned());
+            entries = isolated(entries, &mut folders);
         }
         entries.push(Entry::in_memory(DOCKERFILE, dockerfile, false));
         Ok(BuildContext {
@@ -518,4 +511,14 @@ fn source_path(name: &str) -> String {
     };
     let path: String = name.to_lowercase().chars().map(plain).collect();
     path.trim_matches('-').to_owned()
+}
+
+/// Entries and folders, moved into a folder that holds the context and nothing else.
+fn isolated(entries: Vec<Entry>, folders: &mut Vec<String>) -> Vec<Entry> {
+    for folder in folders.iter_mut() {
+        *folder = format!("{CONTEXT_FOLDER}/{folder}");
+    }
+    folders.push(CONTEXT_FOLDER.to_owned());
+    let moved = entries.into_iter();
+    moved.map(|entry| entry.prefixed(CONTEXT_FOLDER)).collect()
 }

@@ -5,7 +5,7 @@ use std::{ops::Range, path::Path};
 use super::expected::ExpectedReferences;
 use crate::{
     code::Code,
-    image::Reference,
+    image::{Digest, Reference},
     project::{
         Mention, Project,
         place::{Defect, Places},
@@ -75,7 +75,7 @@ impl Search<'_> {
             Mention::Bare(repository) => Reference {
                 repository,
                 tag: None,
-                digest: None,
+                digest: digest(&self.text[reference.clone()]),
             },
             Mention::Path(_) => return None,
         };
@@ -97,11 +97,14 @@ impl Search<'_> {
         if !is_meant {
             return Some(found);
         }
-        Some(match written.tag {
-            Some(_) => self.tagged(found, &written, reference),
-            None if is_whole => self.bare(found, &written, reference),
-            None => found,
-        })
+        // A digest without a tag is that of some image of the past.
+        if written.tag.is_some() || written.digest.is_some() {
+            return Some(self.tagged(found, &written, reference));
+        }
+        if !is_whole {
+            return Some(found);
+        }
+        Some(self.bare(found, &written, reference))
     }
 
     fn tagged(
@@ -190,6 +193,11 @@ impl Search<'_> {
             ),
         }
     }
+}
+
+/// The digest behind a reference.
+fn digest(reference: &str) -> Option<Digest> {
+    reference.rsplit_once('@')?.1.parse().ok()
 }
 
 /// The bytes of a word without a scheme before the reference, as in `docker://reg.example/job:1`, and without the end of
