@@ -417,6 +417,35 @@ fn all_files_that_are_right_pass_in_silence() {
     }
 }
 
+/// The hook as the README has it, pasted.
+#[test]
+fn the_readmes_snippet_works_as_it_is() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs_err::read_to_string(readme).unwrap();
+    let snippet = readme
+        .split("```yaml\n")
+        .find(|text| text.starts_with("repos:"))
+        .unwrap();
+    let snippet = snippet.split("```").next().unwrap();
+    let checkout = Checkout::without_hooks("");
+    checkout.write(".pre-commit-config.yaml", snippet);
+    checkout.git(&["add", "--all"]);
+    checkout.git(&["commit", "--quiet", "--message", "the project"]);
+    checkout.install(&checkout.top());
+    checkout.calls();
+    checkout.write(ONE, jobs(&[("FIRST = 1", "FIRST = 2")]));
+    checkout.git(&["add", ONE]);
+    let old = checkout.tags();
+    let run = checkout.hooks(&[]);
+    assert_eq!(run.code, 1, "{}", run.stdout);
+    assert_eq!(checkout.calls(), ["pin --exit-code --strict"]);
+    checkout.pin();
+    assert_ne!(checkout.tags(), old);
+    checkout.git(&["add", "--update"]);
+    let run = checkout.hooks(&[]);
+    assert_eq!(run.code, 0, "{}", run.stdout);
+}
+
 #[test]
 fn all_files_are_fixed_once() {
     let checkout = Checkout::new();
