@@ -547,6 +547,9 @@ codes! {
     W124 0
         "A prefix in `formerly` can never match, or a source is never used."
         "remove it, or correct its name"
+    W125 0
+        "A place of `[[places]]` is in no manifest."
+        "compare `group`, `kind` and `path` with the manifest, or remove the place"
     W131 0
         "An image has a secret that no step of its Dockerfile mounts."
         "correct its name, or leave it out"

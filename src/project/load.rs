@@ -540,6 +540,7 @@ impl Loader<'_> {
                 group: table.group.get_ref().clone(),
                 kind: table.kind.get_ref().clone(),
                 path,
+                place: self.origin.place(&table.path),
             })
         });
         places.collect()

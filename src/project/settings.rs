@@ -271,6 +271,8 @@ pub struct ConfiguredPlace {
     pub kind: String,
     /// The path from the object to the image.
     pub path: Vec<PathStep>,
+    /// Where it is configured.
+    pub place: Place,
 }
 
 /// One step of a configured path.

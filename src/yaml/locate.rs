@@ -144,6 +144,7 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
         shared,
         apart,
         blocks,
+        configured,
         ..
     } = inner.located;
     if literal.is_quoted {
@@ -184,6 +185,7 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
             shared: shared.collect(),
             apart: apart.collect(),
             blocks: blocks.collect(),
+            configured,
             ..Located::default()
         },
         defects: defects.collect(),
@@ -197,7 +199,7 @@ mod tests {
         super::{image_place::LeftAlone, rules::test_matcher},
         *,
     };
-    use crate::project::{ConfiguredPlace, PathStep};
+    use crate::project::{ConfiguredPlace, PathStep, place::Place};
 
     fn rules() -> PlaceRules<'static> {
         PlaceRules::new(&[], ["job", "side"], test_matcher())
@@ -737,6 +739,7 @@ mod tests {
             group: "example.com".to_owned(),
             kind: "SparkJob".to_owned(),
             path: steps(&["spec", "steps", "[]", "my.image"]),
+            place: Place::of_line("sparkpack.toml", 1),
         }];
         let rules = PlaceRules::new(&places, ["job"], test_matcher());
         let text = "apiVersion: example.com/v1\nkind: SparkJob\nspec: {steps: [{my.image: a/b}, {my.image: {repository: c/d, tag: e}}]}\n";

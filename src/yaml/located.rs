@@ -1,6 +1,10 @@
 //! The result of a search in a text.
 
-use std::{collections::HashSet, ops::Range, path::Path};
+use std::{
+    collections::{BTreeSet, HashSet},
+    ops::Range,
+    path::Path,
+};
 
 use super::{
     image_place::ImagePlace,
@@ -20,6 +24,8 @@ pub struct Located {
     pub is_template: bool,
     /// Where a template with the name of a YAML file stops being YAML.
     pub not_yaml: Option<Place>,
+    /// The numbers of the configured places that are there.
+    pub configured: BTreeSet<usize>,
     /// Images of the project whose tag stands elsewhere in the document, where sparkpack does not rewrite.
     pub apart: Vec<ApartImage>,
     /// The block scalars, in the order of the text.
@@ -101,6 +107,7 @@ impl Located {
         self.objects.extend(behind.objects);
         self.shared.extend(behind.shared);
         self.apart.extend(behind.apart);
+        self.configured.extend(behind.configured);
         self.blocks.extend(behind.blocks);
     }
 }

@@ -742,6 +742,26 @@ mod tests {
     }
 
     #[test]
+    fn a_short_name_stays_short() {
+        let all = |_: &ImagePlace| Some(expected("docker.io/team/job".parse().unwrap(), "new"));
+        for (text, written) in [
+            ("image: team/job:old\n", "image: team/job:new\n"),
+            ("image: team/job\n", "image: team/job:new\n"),
+            (
+                "image: 'docker.io/team/job:old'\n",
+                "image: 'docker.io/team/job:new'\n",
+            ),
+            (
+                "image: {repository: team/job, tag: old}\n",
+                "image: {repository: team/job, tag: new}\n",
+            ),
+            ("image: other/job:old\n", "image: docker.io/team/job:new\n"),
+        ] {
+            assert_eq!(rewritten_by(text, false, &all).unwrap().0, written);
+        }
+    }
+
+    #[test]
     fn the_parts_of_other_things_are_left_alone() {
         for text in [
             "apiVersion: v1\nimage: busybox\ntag: x\n",

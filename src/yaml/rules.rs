@@ -34,6 +34,8 @@ pub(super) struct KindRule<'p> {
     pub(super) paths: Vec<Vec<Step<'p>>>,
     /// The entry of the table; `None` for a configured place.
     pub(super) entry: Option<&'static ObjectKind>,
+    /// The number of the configured place.
+    pub(super) configured: Option<usize>,
 }
 
 impl<'p> PlaceRules<'p> {
@@ -60,11 +62,12 @@ impl<'p> PlaceRules<'p> {
                     form: kind.form,
                     paths: kind.paths().collect(),
                     entry: Some(kind),
+                    configured: None,
                 },
             );
             rules.keep_keys(kind.spark_version.unwrap_or_default());
         }
-        for place in places {
+        for (number, place) in places.iter().enumerate() {
             let steps = place.path.iter().map(|step| match step {
                 PathStep::Key(key) => Step::Key(key),
                 PathStep::Each => Step::Each,
@@ -76,6 +79,7 @@ impl<'p> PlaceRules<'p> {
                     form: Form::Either,
                     paths: vec![steps.collect()],
                     entry: None,
+                    configured: Some(number),
                 },
             );
         }

@@ -217,6 +217,7 @@ impl<'d, 't> Walk<'d, 't> {
 
     /// Adds the image at the end of a path.
     fn image(&mut self, rule: &KindRule<'t>, node: NodeId, trail: Trail) -> Result<(), Defect> {
+        self.found.located.configured.extend(rule.configured);
         let is_mapping = matches!(self.view.document.node(node).body, NodeBody::Mapping(_));
         let is_template = self.view.template(self.view.document.node(node)).is_some();
         let parts = match rule.form {

@@ -743,3 +743,21 @@ fn references_where_nothing_is_rewritten() {
     let pin = case.say_only(&["pin", "--exit-code"]);
     assert!(pin.contains("W105") && pin.ends_with("exit 0\n"), "{pin}");
 }
+
+#[test]
+fn a_configured_place_that_is_nowhere_is_told() {
+    let place = "\n[[places]]\ngroup = \"example.com\"\nkind = \"Task\"\npath = \"spec.PATH\"\n";
+    let text = "apiVersion: example.com/v1\nkind: Task\nspec: {image: R/job:«job»}\n";
+    for (path, is_told) in [("image", false), ("images[].x", true)] {
+        let case = self::case().with("", &place.replace("PATH", path));
+        let said = checked(&case, path, "kubernetes/task.yml", text);
+        assert_eq!(
+            said.contains("warning[W125]: sparkpack.toml:"),
+            is_told,
+            "{said}"
+        );
+        // What is in order is not read again.
+        let again = case.say_only(&["check"]);
+        assert_eq!(again.contains("W125"), is_told, "{again}");
+    }
+}

@@ -72,6 +72,7 @@ pub(crate) fn find(cache: &ManifestCache, key: &CacheKey) -> Option<Examined> {
             has_spark: cached.has_spark,
             without_image: None,
         },
+        places: cached.places.iter().copied().collect(),
     })
 }
 
@@ -93,6 +94,7 @@ pub(crate) fn learn(cache: &ManifestCache, key: CacheKey, examined: &Examined) {
         key: key.digest,
         named: examined.named.iter().cloned().collect(),
         has_spark: examined.objects.has_spark,
+        places: examined.places.iter().copied().collect(),
     };
     cache.insert(key.file, cached);
 }

@@ -344,6 +344,7 @@ impl<'s> Manifests<'s> {
                 .collect(),
             warnings,
             objects: objects(located),
+            places: located.configured.clone(),
             rewritten,
         })
     }

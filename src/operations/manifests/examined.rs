@@ -36,6 +36,8 @@ pub(crate) struct Examined {
     pub(crate) warnings: Vec<Defect>,
     /// The objects of Spark operators' kinds that it has.
     pub(crate) objects: Objects,
+    /// The numbers of the configured places that it has.
+    pub(crate) places: BTreeSet<usize>,
 }
 
 /// A place that is left alone.

@@ -116,11 +116,14 @@ pub(crate) fn unused(
     let Some(first) = examined.first().filter(|_| is_whole(session, scope)) else {
         return Vec::new();
     };
+    let mut unused_places = places_nowhere(project, examined);
     let named: BTreeSet<&String> = examined.iter().flat_map(|file| &file.named).collect();
     if named.is_empty() {
         let message = "no manifest names an image of this project";
         let hint = "name one by its repository, or list the prefix that they name under `formerly`";
-        return vec![Defect::new(Code::W104, Place::of_line(&first.file, 1), message).hint(hint)];
+        let defect = Defect::new(Code::W104, Place::of_line(&first.file, 1), message);
+        unused_places.push(defect.hint(hint));
+        return unused_places;
     }
     let parents: BTreeSet<&String> = prepared
         .plan
@@ -141,7 +144,26 @@ pub(crate) fn unused(
         let hint = "nothing runs it then: name it by its repository, or let `[manifests]` match the file that does";
         Defect::new(Code::W104, place, message).hint(hint)
     });
-    unused.collect()
+    unused_places.extend(unused);
+    unused_places
+}
+
+/// The configured places that no manifest has.
+fn places_nowhere(project: &Project, examined: &[Arc<Examined>]) -> Vec<Defect> {
+    let places = project.places.iter().enumerate();
+    let nowhere = places.filter(|(number, _)| {
+        let mut examined = examined.iter();
+        !examined.any(|file| file.places.contains(number))
+    });
+    let defects = nowhere.map(|(_, place)| {
+        let message = format!(
+            "no {} in the manifests has a value at this path",
+            place.kind
+        );
+        Defect::new(Code::W125, place.place.clone(), message)
+            .hint("compare `group`, `kind` and `path` with the manifest, or remove the place")
+    });
+    defects.collect()
 }
 
 /// Whether the run covers all images and all manifests. Only then is an image that was not found named nowhere.

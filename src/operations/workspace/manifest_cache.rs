@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The version of the code that examines manifests. Must change whenever an unchanged manifest may give another result.
-const READER: u32 = 1;
+const READER: u32 = 2;
 
 /// The results for one project's manifests, by file.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(crate) struct CachedManifest {
     pub(crate) named: Vec<String>,
     /// Whether it has an object of a Spark operator's kind.
     pub(crate) has_spark: bool,
+    /// The numbers of the configured places that it has.
+    pub(crate) places: Vec<usize>,
 }
 
 #[derive(Deserialize, Serialize)]
