@@ -553,6 +553,9 @@ codes! {
     W131 0
         "An image has a secret that no step of its Dockerfile mounts."
         "correct its name, or leave it out"
+    W132 0
+        "A manifest names a file in the image of a job (`local://…`) that is not there."
+        "write the path that the message names, or put the file into the image"
 }
 
 impl fmt::Display for Code {

@@ -12,6 +12,7 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 use super::{
     chunks::Chunk,
     keys::{MERGE, PART_KEYS},
+    local_paths,
     no_comment::Block,
     not_yaml::not_yaml,
     path::{item_path, key_path},
@@ -340,7 +341,7 @@ impl<'t> TreeBuilder<'t> {
         if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
             self.add_block(spot);
         }
-        let is_in_tree = !is_item && self.may_lead_to_image();
+        let is_in_tree = (!is_item || local_paths::is_local(&value)) && self.may_lead_to_image();
         let is_kept = is_in_tree || anchor != 0 || is_text;
         let may_be_ours = self.rules.matcher.may_name(&value);
         let is_host = self.rules.matcher.is_host(&value);

@@ -67,8 +67,19 @@ pub struct Object {
     pub is_spark: bool,
     /// The Spark version that it states, and where.
     pub spark_version: Option<(Place, String)>,
+    /// The files of its image that it names.
+    pub local: LocalFiles,
     /// Whether it names any image.
     pub has_images: bool,
+}
+
+/// The files of its own image that an object of a Spark operator names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalFiles {
+    /// `local://…`, and where each stands.
+    pub files: Vec<(Place, String)>,
+    /// The folders of volumes, whose files are not the image's.
+    pub mounts: Vec<String>,
 }
 
 impl Located {

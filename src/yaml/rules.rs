@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     keys::{ITEMS, KUSTOMIZE_KEYS, MERGE, PART_KEYS},
+    local_paths,
     places::{Form, KUSTOMIZE, ObjectKind, Step, TABLE},
 };
 #[cfg(test)]
@@ -66,6 +67,7 @@ impl<'p> PlaceRules<'p> {
                 },
             );
             rules.keep_keys(kind.spark_version.unwrap_or_default());
+            local_paths::paths(kind).for_each(|steps| rules.keep_keys(steps));
         }
         for (number, place) in places.iter().enumerate() {
             let steps = place.path.iter().map(|step| match step {

@@ -6,6 +6,7 @@ use super::{
     document::{MappingEntry, NodeBody, NodeId},
     image_place::{ImagePlace, LeftAlone, ReferenceParts, Scalar},
     keys::{ITEMS, VALUES},
+    local_files::local_files,
     located::{Findings, Object},
     places::{Form, ObjectKind, Step},
     rules::{KindRule, PlaceRules, is_list},
@@ -175,6 +176,7 @@ impl<'d, 't> Walk<'d, 't> {
             spark_version: known
                 .spark_version
                 .and_then(|steps| self.view.plain_value(node, steps)),
+            local: local_files(&self.view, node, known),
             has_images: false,
         })
     }

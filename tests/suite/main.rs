@@ -19,6 +19,7 @@
 //! - `committed`: inputs that no commit has are refused or told
 //! - `own_package`: a context that is the job's own package is never what lies in `dist`
 //! - `untrue_images`: what would make an image that is not what it says is refused by name
+//! - `local_files`: files that a SparkApplication names in its image and that are not there are told
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
@@ -80,6 +81,7 @@ mod ignoring;
 mod killed;
 mod layouts;
 mod left_out;
+mod local_files;
 mod locking;
 mod manifest_cache;
 mod manifests;

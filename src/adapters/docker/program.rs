@@ -4,7 +4,8 @@ use bollard::{
     Docker,
     models::ContainerCreateBody,
     query_parameters::{
-        CreateContainerOptions, DownloadFromContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder,
+        RemoveContainerOptionsBuilder,
     },
 };
 use futures_util::{Stream, StreamExt, pin_mut};
@@ -40,9 +41,13 @@ impl Daemon {
             cmd: Some(vec!["never-started".to_owned()]),
             ..ContainerCreateBody::default()
         };
-        let created = self
-            .client
-            .create_container(None::<CreateContainerOptions>, body);
+        // Without a platform, a daemon may look for the image of its own.
+        let options = CreateContainerOptionsBuilder::default();
+        let options = match image.platform.architecture.as_str() {
+            "" => options,
+            _ => options.platform(&image.platform.to_string()),
+        };
+        let created = self.client.create_container(Some(options.build()), body);
         let created = self
             .ask(created)
             .map_err(|error| self.failed(&error, doing))?;
@@ -104,9 +109,8 @@ async fn shell(
             .build();
         let file = client.download_from_container(container, Some(options));
         let member = match first_member(file).await {
-            Err(bollard::errors::Error::DockerResponseServerError {
-                status_code: 404, ..
-            }) => return Ok(None),
+            // There is none, or its links lead nowhere or in a circle: a daemon has a status of its own for each.
+            Err(bollard::errors::Error::DockerResponseServerError { .. }) => return Ok(None),
             member => member?,
         };
         let Some(member) = member else {

@@ -566,3 +566,25 @@ fn tags_and_info_of_what_is_not_there() {
         "E605"
     );
 }
+
+#[test]
+fn an_image_is_looked_into_through_its_links() {
+    let mut fixture = DaemonFixture::new(None);
+    let shell = fixture.shell("looked-into").to_string();
+    let image = fixture.daemon.inspect(&shell).unwrap().unwrap();
+    let program = fixture.daemon.program(&image).unwrap().unwrap();
+    assert_eq!(program.path, "/bin/busybox");
+    assert!(program.runs_on(&image.platform), "{program:?}");
+
+    let name = fixture.name("without-programs");
+    let link = Entry {
+        path: "bin/sh".to_owned(),
+        content: Content::Symlink {
+            target: "sh".to_owned(),
+        },
+    };
+    let entries = [Entry::in_memory("a", "a", true), link];
+    let (labels, platform) = (BTreeMap::new(), Platform::default());
+    let image = fixture.daemon.import(&entries, &labels, &platform, &name);
+    assert_eq!(fixture.daemon.program(&image.unwrap()).unwrap(), None);
+}

@@ -1,7 +1,7 @@
 //! Which files git ignores.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ffi::OsStr,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
@@ -16,11 +16,11 @@ use super::{ABOUT_ONE_REPOSITORY, Git, NoGit, git_folder, rows, variable};
 /// Why git does not answer.
 pub fn ignored<'p>(root: &Path, files: &[&'p Path]) -> Result<Vec<&'p Path>, NoGit> {
     let git = Git::at(root)?;
-    let mut tops = HashMap::new();
+    let (mut tops, mut links) = (HashMap::new(), HashMap::new());
     let mut questions: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
     let mut asked: Vec<(&Path, Vec<PathBuf>)> = Vec::new();
     for &file in files {
-        let paths: Vec<PathBuf> = without_links(&git.top, file)
+        let paths: Vec<PathBuf> = without_links(&git.top, file, &mut links)
             .into_iter()
             .filter(|path| path.starts_with(&git.top))
             .collect();
@@ -49,23 +49,43 @@ pub fn ignored<'p>(root: &Path, files: &[&'p Path]) -> Result<Vec<&'p Path>, NoG
 }
 
 /// The file itself, or if its path goes through symbolic links, the first of them and what they all lead to. Git
-/// refuses paths beyond links.
-fn without_links(top: &Path, file: &Path) -> Vec<PathBuf> {
-    let below = file
-        .strip_prefix(top)
-        .map_or(0, |below| below.components().count());
-    let mut parts: Vec<&Path> = file.ancestors().take(below).collect();
-    parts.reverse();
-    match parts.into_iter().find(|path| path.is_symlink()) {
+/// refuses paths beyond links. `folders` has the first link on the way to each folder, if there is one.
+fn without_links(
+    top: &Path,
+    file: &Path,
+    folders: &mut HashMap<PathBuf, Option<PathBuf>>,
+) -> Vec<PathBuf> {
+    let above = file
+        .parent()
+        .and_then(|folder| first_link(top, folder, folders));
+    let link = above.or_else(|| file.is_symlink().then(|| file.to_owned()));
+    match link {
         None => vec![file.to_owned()],
         Some(link) => {
             let real = fs_err::canonicalize(file).ok();
-            [Some(link.to_owned()), real]
-                .into_iter()
-                .flatten()
-                .collect()
+            [Some(link), real].into_iter().flatten().collect()
         }
     }
+}
+
+/// The first symbolic link on the way from `top` to a folder.
+fn first_link(
+    top: &Path,
+    folder: &Path,
+    known: &mut HashMap<PathBuf, Option<PathBuf>>,
+) -> Option<PathBuf> {
+    if folder == top || !folder.starts_with(top) {
+        return None;
+    }
+    if let Some(found) = known.get(folder) {
+        return found.clone();
+    }
+    let above = folder
+        .parent()
+        .and_then(|above| first_link(top, above, known));
+    let found = above.or_else(|| folder.is_symlink().then(|| folder.to_owned()));
+    known.insert(folder.to_owned(), found.clone());
+    found
 }
 
 /// The top folder of the repository that a folder below `top` belongs to: that of a submodule, or `top`.
@@ -84,10 +104,20 @@ fn top_of(folder: &Path, top: &Path, known: &mut HashMap<PathBuf, PathBuf>) -> P
 
 impl Git {
     fn ignored(&self, paths: &BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, NoGit> {
+        // To check a path, git goes through its whole index: it is asked only about those that are not there.
+        let tracked = self.run(&["ls-files", "-z", "--full-name", "--", ":/"])?;
+        let tracked: HashSet<&[u8]> = rows(&tracked).collect();
+        let is_tracked = |path: &&PathBuf| {
+            let below = path.strip_prefix(&self.top);
+            below.is_ok_and(|below| tracked.contains(below.as_os_str().as_bytes()))
+        };
         let mut question = Vec::new();
-        for path in paths {
+        for path in paths.iter().filter(|path| !is_tracked(path)) {
             question.extend_from_slice(path.as_os_str().as_bytes());
             question.push(0);
+        }
+        if question.is_empty() {
+            return Ok(Vec::new());
         }
         let answer = self.ask(&["check-ignore", "--stdin", "-z"], &question)?;
         let named = rows(&answer).map(|row| PathBuf::from(OsStr::from_bytes(row)));
@@ -138,10 +168,6 @@ pub fn what_decides(root: &Path, files: &[&Path]) -> Option<Vec<PathBuf>> {
     decisive.extend(configurations);
     let mut folders = BTreeSet::new();
     for file in files {
-        // What is reached through a link has rules elsewhere.
-        if file.is_symlink() {
-            return None;
-        }
         for folder in file
             .parent()?
             .ancestors()
@@ -153,6 +179,7 @@ pub fn what_decides(root: &Path, files: &[&Path]) -> Option<Vec<PathBuf>> {
         }
     }
     for folder in folders {
+        // What is reached through a link has rules elsewhere.
         if folder.is_symlink() || (folder != top && folder.join(".git").exists()) {
             return None;
         }

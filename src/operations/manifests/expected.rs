@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::examined::Scope;
+use super::{contents::Contents, examined::Scope};
 use crate::{
     error::Error,
     image::{Digest, Reference},
@@ -29,6 +29,8 @@ pub(crate) struct ExpectedReferences {
     current: BTreeMap<String, Vec<Reference>>,
     /// The Spark version of each image's chain.
     pub(crate) sparks: BTreeMap<String, String>,
+    /// What the images are made from.
+    pub(crate) contents: Contents,
     /// A digest of everything that a result depends on besides a manifest's text.
     digest: Digest,
 }
@@ -60,6 +62,7 @@ impl ExpectedReferences {
             wanted: BTreeMap::new(),
             current: BTreeMap::new(),
             sparks: BTreeMap::new(),
+            contents: Contents::of(prepared),
             digest: Digest::of(b""),
         };
         let meant: BTreeSet<&String> = scope.images.iter().collect();

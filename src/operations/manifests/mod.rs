@@ -1,6 +1,7 @@
 //! Compares the references in the project's manifests with the expected ones, and rewrites all manifests or none.
 
 mod cache;
+mod contents;
 mod drift;
 mod examine;
 mod examined;

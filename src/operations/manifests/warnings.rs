@@ -60,6 +60,7 @@ pub(crate) fn of(
             warnings.push(Defect::new(Code::W107, place.clone(), message).hint(hint));
         }
     }
+    warnings.extend(expected.contents.warnings(&project.image_matcher, located));
     warnings.extend(of_other_tags(project, located));
     for change in &rewritten.changes {
         if let [_, ..] = change.reaches.as_slice() {

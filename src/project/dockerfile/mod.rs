@@ -6,6 +6,7 @@
 
 mod copies;
 pub mod isolate;
+mod placed;
 mod scan;
 mod stages;
 mod steps;
@@ -24,6 +25,7 @@ use crate::code::Code;
 
 pub(in crate::project) use copies::{CharacterClass, glob};
 pub use copies::{ContextSource, List, Pattern};
+pub use placed::Placed;
 pub use scan::Instruction;
 pub use stages::{ImageUse, Resolution, Role, SecretMount, Stage, Used};
 

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     code::Code,
     project::{
+        ignore::{self, TreeError},
         place::{Defect, nearest},
         tree::Entry,
     },
@@ -239,6 +240,7 @@ impl Resolver<'_> {
             "ENV" => self.read_environment(&arguments),
             "COPY" | "ADD" => self.read_copy(instruction, &keyword, &arguments),
             "RUN" => self.read_run(instruction, &arguments),
+            "WORKDIR" => self.refuse_whiteout(instruction, arguments.trim()),
             _ => {}
         }
         if let Some(stage) = self.stages.last_mut() {
@@ -361,6 +363,15 @@ impl Resolver<'_> {
 
     fn read_copy(&mut self, instruction: &Instruction, keyword: &str, arguments: &str) {
         let (flags, rest) = words::flags(arguments);
+        let list = words::json_list(rest).unwrap_or_else(|| {
+            words::plain_words(rest)
+                .into_iter()
+                .map(|word| rest[word].to_owned())
+                .collect()
+        });
+        if let Some(destination) = list.last() {
+            self.refuse_whiteout(instruction, destination);
+        }
         if let Some(flag) = flags.iter().find(|flag| flag.name == "from") {
             if let Some(value) = &flag.value {
                 let range = in_instruction(instruction, arguments, &flag.value_range);
@@ -368,12 +379,6 @@ impl Resolver<'_> {
             }
             return;
         }
-        let list = words::json_list(rest).unwrap_or_else(|| {
-            words::plain_words(rest)
-                .into_iter()
-                .map(|word| rest[word].to_owned())
-                .collect()
-        });
         let parents = flags.iter().any(|flag| flag.name == "parents");
         let sources = list
             .split_last()
@@ -401,6 +406,21 @@ impl Resolver<'_> {
         }
         if let Some(stage) = self.stages.last_mut() {
             stage.sources.extend(found);
+        }
+    }
+
+    /// Notes a defect if files get a name by which a layer deletes files of those below it.
+    fn refuse_whiteout(&mut self, instruction: &Instruction, destination: &str) {
+        let scope = self.scopes.last().unwrap_or(&self.global);
+        let escape = self.dockerfile.escape;
+        let expanded = words::expand(destination, escape, &|name| scope.lookup(name));
+        let path = expanded.unwrap_or_else(|_| destination.to_owned());
+        if ignore::whiteout(&path).is_some() {
+            let error = TreeError::of_whiteout(&path);
+            let start = instruction.span.start;
+            let defect = self.dockerfile.defect(Code::E068, start, error.to_string());
+            self.defects
+                .push(defect.hint("give it another name in the image"));
         }
     }
 

@@ -206,6 +206,30 @@ fn images_and_sources_that_cannot_be_known_are_told_with_their_place() {
 }
 
 #[test]
+fn a_name_in_the_image_that_would_delete_a_file_is_refused() {
+    for (line, name) in [
+        ("COPY a /opt/.wh.b", ".wh.b"),
+        ("COPY --from=b a /opt/.wh.b/", ".wh.b"),
+        ("ADD [\"a\", \"c\", \"/.wh..wh..opq/d\"]", ".wh..wh..opq"),
+        ("COPY a /opt/.wh.$X", ".wh.y"),
+        ("COPY a /opt/$Z", ".wh.z"),
+        ("ONBUILD COPY a .wh.b", ".wh.b"),
+        ("COPY <<E /opt/.wh.b\ntext\nE", ".wh.b"),
+        ("WORKDIR /opt/.wh.b", ".wh.b"),
+    ] {
+        let text = format!("FROM a\nARG X=y\nENV Z=.wh.z\n{line}\n");
+        let found = defects(&text);
+        let [defect] = &found[..] else {
+            panic!("{line}: {found:?}");
+        };
+        assert!(defect.starts_with("E068 Dockerfile:4:1: "), "{defect}");
+        assert!(defect.contains(&format!("so `{name}` would")), "{defect}");
+    }
+    let text = "FROM a\nCOPY a /opt/a.wh.b\nRUN touch /opt/.wh.b\nWORKDIR /opt/.whx\n";
+    assert_eq!(defects(text), [""; 0]);
+}
+
+#[test]
 fn other_bytes_than_utf8_are_refused_outside_comments_only() {
     let name = Path::new("Dockerfile");
     assert!(Dockerfile::parse(name, b"# caf\xe9\nFROM a\nRUN x \\\n# \xff\n y\n").is_err());
