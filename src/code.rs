@@ -316,6 +316,9 @@ codes! {
     E111 2
         "The secret or the SSH agent of an image is not there."
         "create the file, set the variable, or start the agent: the message names it"
+    E112 2
+        "A Dockerfile writes a secret into the image by `ENV` or `ARG`."
+        "mount it by `RUN --mount=type=secret`, and name it under `secrets` of the image"
     E120 2
         "Python cannot read the whole of an archive: it has too many files, or is too large."
         "leave out what is no code by `exclude`, or set `python = \"3.13\"` for the chain"

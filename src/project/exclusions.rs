@@ -87,6 +87,26 @@ fn docker_ignore(
     Ok((name.to_string_lossy().into_owned(), text, rules))
 }
 
+/// Why a path of the context `folder` of an image, or a folder that it lies in, is no input; `None` if no rule says so.
+///
+/// # Errors
+/// The rules cannot be read.
+pub fn why_left_out(
+    project: &Project,
+    image: &Image,
+    folder: &str,
+    path: &str,
+) -> Result<Option<LeftOut>, Defect> {
+    let rules = ContextRules::of(project, image, folder, &NeverContext::of(project))?;
+    let is_folder = project.root.join(folder).join(path).is_dir();
+    let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
+    let above = folders.find_map(|folder| rules.left_out(folder, true));
+    // A folder stays for what a `!` may take back in it; what is in it shows the rule.
+    let inside = || is_folder.then(|| rules.left_out(&format!("{path}/x"), false))?;
+    let itself = above.or_else(|| rules.left_out(path, is_folder));
+    Ok(itself.or_else(inside))
+}
+
 /// The rules that keep files out of an image's context, before `COPY` instructions are considered.
 pub(super) struct ContextRules {
     /// Identifies the rules: two sets of rules for one folder have different names.

@@ -17,6 +17,7 @@ use crate::{
     project::{
         self, Image, Kind, OperatorOrigin,
         dockerfile::{ContextSource, isolate::CONTEXT_FOLDER},
+        exclusions::{self, LeftOut},
         inputs::{DockerfileInputs, UsedImage},
         lock::LockedImage,
         place::{Defect, Place, nearest},
@@ -126,46 +127,61 @@ impl ContextWriter<'_> {
             return Ok(());
         };
         let text = source.text.trim_start_matches(['.', '/']);
-        let root = match &image.context {
-            project::Context::Folder(folder) => self.run.session.project.root.join(folder),
-            project::Context::Source(name) => {
-                let message = format!("`{}` matches nothing in the source `{name}`", source.text);
-                let place = Place::of_line(inputs.dockerfile.file(), source.line);
-                return Err(Defect::new(Code::E096, place, message)
-                    .hint(what_is_there(text, in_source))
-                    .into());
-            }
-            project::Context::Package => {
-                let message = format!(
-                    "`{}` matches nothing in the package of `{}`",
-                    source.text, image.name
-                );
-                let place = Place::of_line(inputs.dockerfile.file(), source.line);
-                let hint = "it has `main.py`, `jobs.zip`, `libs.zip` and `site-packages/`, without `dist/` before them";
-                return Err(Defect::new(Code::E096, place, message).hint(hint).into());
-            }
-        };
-        let manifest = manifest(&self.run.session.project, &image.context, source);
-        if let Some(manifest) = manifest {
-            let message = format!(
-                "`{}` matches nothing: `{manifest}` is a manifest (`[manifests]`), and those are never context: they hold tags",
-                source.text
-            );
-            let place = Place::of_line(inputs.dockerfile.file(), source.line);
-            let hint = "take the file out of the glob of `[manifests]`, or do not copy it";
-            return Err(Defect::new(Code::E096, place, message).hint(hint).into());
-        }
-        let reason = if text == "dist" || text.starts_with("dist/") {
-            "`dist` is what sparkpack makes: only an image with `src` has it, and nothing else in it is an input"
-        } else if root.join(text).exists() {
-            "what is there is no input: an empty folder, or left out by .dockerignore or the built-in rules"
-        } else {
-            "there is no such file in its context"
+        let (reason, hint) = match &image.context {
+            project::Context::Folder(folder) => self.why_unmatched(image, folder, source)?,
+            project::Context::Source(name) => (
+                format!(" in the source `{name}`"),
+                what_is_there(text, in_source),
+            ),
+            project::Context::Package => (
+                format!(" in the package of `{}`", image.name),
+                "it has `main.py`, `jobs.zip`, `libs.zip` and `site-packages/`, without `dist/` before them".to_owned(),
+            ),
         };
         let place = Place::of_line(inputs.dockerfile.file(), source.line);
-        let message = format!("`{}` matches nothing: {reason}", source.text);
-        let hint = "correct the path, which is below the image's `context`";
+        let message = format!("`{}` matches nothing{reason}", source.text);
         Err(Defect::new(Code::E096, place, message).hint(hint).into())
+    }
+
+    /// Why a source matches nothing in a folder of the project, and what to do about it.
+    fn why_unmatched(
+        &self,
+        image: &Image,
+        folder: &str,
+        source: &ContextSource,
+    ) -> Result<(String, String), Error> {
+        let project = &self.run.session.project;
+        let text = source.text.trim_start_matches(['.', '/']);
+        let is_there = project.root.join(folder).join(text).exists();
+        if let Some(manifest) = manifest(project, &image.context, source) {
+            return Ok((
+                format!(
+                    ": `{manifest}` is a manifest (`[manifests]`), and those are never context: they hold tags"
+                ),
+                "take the file out of the glob of `[manifests]`, or do not copy it".to_owned(),
+            ));
+        }
+        let rule = if is_there {
+            exclusions::why_left_out(project, image, folder, text)?
+        } else {
+            None
+        };
+        if let Some(rule) = rule.filter(|rule| !matches!(rule, LeftOut::Output)) {
+            return Ok((
+                format!(": what is there is left out by {rule}"),
+                "correct the rule, or do not copy it; `sparkpack plan -vv` lists what is left out"
+                    .to_owned(),
+            ));
+        }
+        let reason = if text == "dist" || text.starts_with("dist/") {
+            ": `dist` is what sparkpack makes: only an image with `src` has it, and nothing else in it is an input"
+        } else if is_there {
+            ": what is there is no input: an empty folder, or left out by .dockerignore or the built-in rules"
+        } else {
+            ": there is no such file in its context"
+        };
+        let hint = "correct the path, which is below the image's `context`";
+        Ok((reason.to_owned(), hint.to_owned()))
     }
 
     /// Refuses a path of the operator's binary that its source does not have. The builder would refuse it too, in a line

@@ -5,6 +5,7 @@
 //! whole context.
 
 mod copies;
+mod credentials;
 pub mod isolate;
 mod placed;
 mod scan;
@@ -114,6 +115,7 @@ impl Dockerfile {
         defects.extend(dockerfile.undecodable(&invalid));
         defects.extend(dockerfile.misplaced());
         defects.extend(dockerfile.misnamed_stages());
+        defects.extend(dockerfile.written_secrets());
         dockerfile.note_features();
         defects.sort_by_key(|defect| (defect.place.line, defect.place.column));
         if defects.is_empty() {

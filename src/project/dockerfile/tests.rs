@@ -153,6 +153,39 @@ fn what_is_wrong_is_told_with_its_place() {
 }
 
 #[test]
+fn a_secret_that_is_written_down_is_told_and_its_value_is_not() {
+    for body in [
+        "ENV TOKEN=c4nary",
+        "ENV TOKEN c4nary",
+        "ENV A=b \\\n  DB_PASSWORD=\"c4nary\"",
+        "ARG PASSWORD=c4nary",
+        "ARG pip_token='c4nary'",
+        "ENV AWS_SECRET_ACCESS_KEY=c4nary",
+        "ENV API_KEY=c4nary",
+        "ONBUILD ENV GITHUB_TOKEN=c4nary",
+    ] {
+        let told = defects(&format!("FROM a\n{body}\n"));
+        assert_eq!(told.len(), 1, "{body}: {told:?}");
+        assert!(told[0].starts_with("E112 Dockerfile:2:1: "), "{told:?}");
+        assert!(!told[0].contains("c4nary"), "{told:?}");
+    }
+    for body in [
+        "ARG TOKEN",
+        "ARG PASSWORD=",
+        "ENV TOKEN=\"\"",
+        "ENV TOKEN=$OTHER",
+        "ENV TOKEN=/run/secrets/token",
+        "ENV TOKENIZERS=c4nary SORT_KEY=c4nary TOKEN_URL=c4nary",
+        "ENV USE_TOKEN=true MAX_TOKEN=4096",
+        "RUN TOKEN=c4nary make",
+        "LABEL token=c4nary",
+    ] {
+        let told = defects(&format!("ARG OTHER\nFROM a\n{body}\n"));
+        assert!(told.is_empty(), "{body}: {told:?}");
+    }
+}
+
+#[test]
 fn images_and_sources_that_cannot_be_known_are_told_with_their_place() {
     let long_name = format!("FROM a\n{} x\n", "Q".repeat(50));
     for (text, wanted) in [

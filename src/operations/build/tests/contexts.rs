@@ -108,6 +108,58 @@ fn a_manifest_that_a_copy_names_is_called_one() {
     }
 }
 
+/// The rule that leaves a file out is named with its line: a builder only says that there is no such file.
+#[test]
+fn what_a_rule_leaves_out_is_told_with_the_rule() {
+    for (ignore, copy, wanted) in [
+        (
+            "# x\ndata\n",
+            "data/a.csv",
+            "left out by .dockerignore:2: data",
+        ),
+        (
+            "*.csv\ndata/*.csv\n",
+            "data/a.csv",
+            "left out by .dockerignore:2: data/*.csv",
+        ),
+        ("*\n!text\n", "data", "left out by .dockerignore:1: *"),
+        ("", "data/__pycache__", "left out by built-in"),
+        (
+            "data\n!data/a.csv\n",
+            "data/b.csv",
+            "left out by .dockerignore:1: data",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs_err::write(folder.path().join(name), text).unwrap();
+        fs_err::create_dir_all(folder.path().join("data/__pycache__")).unwrap();
+        write("sparkpack.toml", CONFIGURATION);
+        write("base.Dockerfile", "FROM scratch\nCOPY text /text\n");
+        write("job.Dockerfile", &format!("FROM base\nCOPY {copy} /x/\n"));
+        for file in ["text", "data/a.csv", "data/b.csv", "data/__pycache__/a.pyc"] {
+            write(file, "text\n");
+        }
+        write(".dockerignore", ignore);
+        work_in(folder.path(), |run| {
+            let error = run.make(&RecordingBuilder::new(&run.daemon)).unwrap_err();
+            let text = error.to_string();
+            assert!(text.starts_with("job.Dockerfile:2:1: "), "{text}");
+            assert!(text.contains(wanted), "{copy}: {text}");
+        });
+    }
+}
+
+#[test]
+fn a_heredoc_is_refused_by_a_builder_that_knows_none() {
+    with_job("FROM base\nCOPY <<EOF /x\ntext\nEOF\n", |run| {
+        let error = run
+            .make(&RecordingBuilder::classic(&run.daemon))
+            .unwrap_err();
+        assert_eq!(error.code(), "E095");
+        assert!(error.to_string().contains("job.Dockerfile:2"), "{error}");
+    });
+}
+
 /// Runs `work` on a project with an operator from the file `operator-2.5` or the folder `tree`.
 fn with_operator<T>(operator: &str, work: impl FnOnce(&BuildRun<'_>) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
