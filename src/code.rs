@@ -559,6 +559,9 @@ codes! {
     W132 0
         "A manifest names a file in the image of a job (`local://…`) that is not there."
         "write the path that the message names, or put the file into the image"
+    W133 0
+        "A rule of `.dockerignore` takes a file with secrets back into a context."
+        "remove the rule, and mount the file as a secret of the image"
 }
 
 impl fmt::Display for Code {

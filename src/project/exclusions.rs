@@ -11,9 +11,9 @@ use std::{
 
 use super::{
     Image, Package, Project, SecretOrigin,
-    ignore::{DefaultExcludes, DockerIgnore, Excluded},
+    ignore::{DefaultExcludes, DockerIgnore, DockerIgnoreRule, Excluded},
     lock, pins,
-    place::Defect,
+    place::{Defect, Place},
     requirements,
 };
 use crate::code::Code;
@@ -85,6 +85,36 @@ fn docker_ignore(
     let name = file.strip_prefix(&project.root).unwrap_or(&file);
     let rules = DockerIgnore::parse(name, &text)?;
     Ok((name.to_string_lossy().into_owned(), text, rules))
+}
+
+/// Files that hold secrets, by their names.
+const SECRET_FILES: [&str; 6] = [".env", ".netrc", ".pypirc", ".npmrc", ".pgpass", "id_rsa"];
+
+/// Warnings about rules of the image's ignore file that take a file with secrets back into the context `folder`.
+///
+/// # Errors
+/// The rules cannot be read.
+pub fn taken_back_secrets(
+    project: &Project,
+    image: &Image,
+    folder: &str,
+) -> Result<Vec<Defect>, Defect> {
+    let (file, _, rules) = docker_ignore(project, &project.root.join(folder), image)?;
+    let takes_back = rules.rules().iter().filter(|rule| {
+        let name = rule.pattern.rsplit('/').next().unwrap_or_default();
+        rule.includes && SECRET_FILES.contains(&name)
+    });
+    let warning = |rule: &DockerIgnoreRule| {
+        let message = format!(
+            "`!{}` takes a file with secrets into the context",
+            rule.pattern
+        );
+        let place = Place::of_line(&file, rule.line);
+        Defect::new(Code::W133, place, message).hint(
+            "remove the rule, and mount the file: `secrets.ID = { file = \"…\" }` for the image",
+        )
+    };
+    Ok(takes_back.map(warning).collect())
 }
 
 /// Why a path of the context `folder` of an image, or a folder that it lies in, is no input; `None` if no rule says so.

@@ -10,7 +10,7 @@ use super::{
     Chain, Context, Image, Kind, OperatorOrigin, Project,
     built_in::{self, BuiltInDockerfile},
     dockerfile::{Dockerfile, Resolution, Role, SecretMount, Used},
-    exclusions::{ContextRules, JobRules, LeftOut, NeverContext},
+    exclusions::{self, ContextRules, JobRules, LeftOut, NeverContext},
     file_trees::{FileTrees, Rules},
     ignore::{Excluded, TreeError, whiteout},
     importable, left_out,
@@ -220,6 +220,9 @@ impl<'a> InputReader<'a> {
         let mut warnings = dockerfile.warnings().to_vec();
         warnings.extend(undeclared(image, &dockerfile));
         warnings.extend(unused_secrets(image, &resolution));
+        if let (Context::Folder(folder), None) = (&image.context, built_in) {
+            warnings.extend(exclusions::taken_back_secrets(project, image, folder)?);
+        }
         let context_sources = context_sources(project, image);
         Ok(DockerfileInputs {
             digest,

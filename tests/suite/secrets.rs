@@ -139,6 +139,27 @@ fn the_file_of_a_secret_in_the_project_is_never_context() {
     assert_ne!(project.reference("side"), tag);
 }
 
+/// A `!` that takes back what holds secrets is told with its line.
+#[test]
+fn a_rule_that_takes_a_file_with_secrets_back_is_told() {
+    let project = project("", "");
+    for (rules, line) in [
+        ("*\n!docker\n!.env\n", Some(3)),
+        ("**/.env\n!conf/.env\n", Some(2)),
+        ("*\n!docker\n!.env.example\n", None),
+        (".env\n", None),
+    ] {
+        project.write(".dockerignore", rules);
+        let told = project.run(&["plan"]).stderr;
+        let wanted = line.map(|line| format!("warning[W133]: .dockerignore:{line}:"));
+        assert_eq!(told.contains("W133"), wanted.is_some(), "{rules}: {told}");
+        assert!(
+            told.contains(&wanted.unwrap_or_default()),
+            "{rules}: {told}"
+        );
+    }
+}
+
 /// The chain with an image that a step with secrets is built into.
 fn chain(name: &str, step: &str, keys: &str) -> Chain {
     let chain = Chain::new(name);
