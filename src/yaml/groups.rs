@@ -159,13 +159,12 @@ impl<'d, 't> Walk<'d, 't> {
         let beside = chosen
             .registry
             .map(|registry| self.scalar_of(image, registry));
-        // Charts have Docker Hub's as the default, which a global one replaces.
-        let is_default =
-            |registry: &Scalar| matches!(registry.value.as_str(), "" | "~" | "docker.io");
+        // One that is written beside the path is meant.
+        let is_empty = |registry: &Scalar| registry.value.is_empty() || registry.value == "~";
         let may_be_elsewhere = KeyName::of(image.siblings[image.index].key).role == Role::Image
-            && beside.as_ref().is_none_or(is_default);
+            && beside.as_ref().is_none_or(is_empty);
         let hosts = self.view.document.hosts.iter();
-        let elsewhere = hosts.filter(|_| may_be_elsewhere);
+        let elsewhere = hosts.filter(|(path, _)| may_be_elsewhere && is_for_all(path));
         let elsewhere = elsewhere.map(|(path, node)| self.view.scalar(*node, Trail::at(path)));
         beside
             .into_iter()
@@ -457,6 +456,11 @@ impl FollowedEntry<'_, '_> {
             GroupForm::Mapping | GroupForm::Pairs => &self.entry.key,
         }
     }
+}
+
+/// Whether a registry at this path is one for all images: below `global`, or at the document's root.
+fn is_for_all(path: &str) -> bool {
+    !path.contains(['.', '[']) || path.to_ascii_lowercase().starts_with("global")
 }
 
 /// Whether a path leads to a container somewhere below another path.

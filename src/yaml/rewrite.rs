@@ -733,7 +733,10 @@ mod tests {
     fn the_registry_of_a_path_may_stand_elsewhere() {
         for text in [
             "global: {imageRegistry: 'reg:5000'}\nimage: {repository: team/job, tag: «a|new»}\n",
-            "image: {registry: docker.io, repository: team/job, tag: «a|new»}\nglobal: {imageRegistry: reg:5000/}\n",
+            "image: {registry: '', repository: team/job, tag: «a|new»}\nglobal: {imageRegistry: reg:5000/}\n",
+            "image: {registry: docker.io, repository: team/job, tag: a}\nglobal: {imageRegistry: reg:5000}\n",
+            "a: {registry: reg:5000}\nb: {repository: team/job, tag: a}\n",
+            "imageRegistry: reg:5000\nb: {repository: team/job, tag: «a|new»}\n",
             "host: reg:5000\njob: {name: team/job, version: 1}\n",
             "global: {imageRegistry: other:5000}\nimage: {repository: team/job, tag: a}\n",
         ] {

@@ -604,8 +604,14 @@ fn files_that_are_no_text() {
     ]
     .map(|(name, bytes)| {
         let case = Offline::spark(&format!("spec:\n  image: {OLD}\n"));
-        fs_err::write(case.project.root().join("kubernetes/odd.yml"), bytes).unwrap();
-        case.refuse(name)
+        let odd = case.project.root().join("kubernetes/odd.yml");
+        fs_err::write(&odd, bytes).unwrap();
+        let check = case.say_only(&["check", "--quiet"]);
+        let pin = case.say(&["pin"]);
+        // The others are done all the same.
+        assert!(!case.project.read("kubernetes/job.yml").contains(OLD));
+        assert_eq!(fs_err::read(&odd).unwrap(), bytes);
+        format!("# {name}\n{check}{pin}")
     });
     insta::assert_snapshot!(said.join("\n"));
     // No command may block on a FIFO.

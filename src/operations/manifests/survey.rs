@@ -43,7 +43,7 @@ impl Survey<'_> {
     /// Says how many manifests were left out.
     pub(crate) fn say_left_out(&self, session: &Session<'_>) {
         let left_out = self.unreadable.len();
-        if left_out > 0 {
+        if left_out > 0 && !self.examined.is_empty() {
             session
                 .events
                 .note(Note::Manifest(ManifestNote::Unreadable {
