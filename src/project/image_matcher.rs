@@ -176,7 +176,13 @@ impl ImageMatcher {
     /// A text as a reference, if its repository is one of the project. Even with an invalid tag behind it, the
     /// repository tells whose image it is.
     fn reference(&self, text: &str) -> Option<Reference> {
-        let parsed = text.parse::<Reference>().ok();
+        let in_lower_case = || {
+            let (name, digest) = text.split_once('@')?;
+            format!("{name}@{}", digest.to_ascii_lowercase())
+                .parse()
+                .ok()
+        };
+        let parsed = text.parse::<Reference>().ok().or_else(in_lower_case);
         parsed.filter(|reference| self.has(&reference.repository))
     }
 

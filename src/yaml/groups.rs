@@ -78,6 +78,10 @@ impl<'d, 't> Walk<'d, 't> {
             .map(|(entry, text)| Sibling {
                 key: entry.key(group),
                 value: match text {
+                    // A chart's own version.
+                    Some(_) if entry.entry.key == "version" && self.is_chart(group) => {
+                        SiblingValue::Collection
+                    }
                     Some(text) => SiblingValue::Text(text),
                     None if self.is_template(entry) => SiblingValue::Template,
                     None => SiblingValue::Collection,
@@ -326,6 +330,12 @@ impl<'d, 't> Walk<'d, 't> {
     fn scalar_of(&self, image: &OurImage<'_, 'd, 't>, index: usize) -> Scalar {
         let entry = &image.entries[index];
         self.view.scalar(entry.node, entry.trail.clone())
+    }
+
+    /// Whether a group is what `Chart.yaml` says of a chart.
+    fn is_chart(&self, group: &Group<'t>) -> bool {
+        let name = self.view.file.file_name().and_then(|name| name.to_str());
+        group.path.is_empty() && name.is_some_and(|name| name.eq_ignore_ascii_case("chart.yaml"))
     }
 
     fn is_template(&self, entry: &FollowedEntry<'d, 't>) -> bool {

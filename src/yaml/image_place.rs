@@ -73,7 +73,12 @@ impl Unclear {
         let (code, message, hint) = match self.what {
             UnclearPart::Tag => (
                 Code::E206,
-                format!("the tag of `{path}` may be {names}"),
+                match self.candidates.as_slice() {
+                    [_] => {
+                        format!("the tag of `{path}` may be {names}, or that is another image's")
+                    }
+                    _ => format!("the tag of `{path}` may be {names}"),
+                },
                 "put `# sparkpack: IMAGE tag` behind the one that it is, or `# sparkpack: ignore` behind the others",
             ),
             UnclearPart::Digest => (
@@ -186,7 +191,19 @@ pub struct Scalar {
     pub(super) needs_reflow: bool,
     /// The type of the value if it is not a string.
     pub(super) other_type: Option<String>,
+    /// Quotes for a plain value that needs some: `"`, with a backslash within other quotes.
+    pub(super) quotes: &'static str,
+    pub(super) plain: Plain,
     pub(super) shared: Option<Box<SharedAnchor>>,
+}
+
+/// Whether a plain value may stay plain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plain {
+    /// Where it reads back as the same string.
+    IfSafe,
+    /// Never: the text is JSON.
+    Never,
 }
 
 /// The reference that a place has to name.
@@ -702,16 +719,17 @@ impl ImagePlace {
 }
 
 impl Scalar {
-    /// Leaves its quotes out of the bytes that are replaced: they are within other quotes.
-    pub(super) fn without_quotes(&mut self) {
+    /// Leaves its quotes out of the bytes that are replaced: they are within other quotes. A plain value gets `quotes`.
+    pub(super) fn without_quotes(&mut self, quotes: &'static str) {
         if matches!(
             self.style,
             ScalarStyle::DoubleQuoted | ScalarStyle::SingleQuoted
         ) {
             self.span = self.span.start + 1..self.span.end - 1;
             self.style = ScalarStyle::Plain;
+            self.is_suffix = true;
         }
-        self.is_suffix = true;
+        self.quotes = quotes;
     }
 
     /// The value, empty if it is null.

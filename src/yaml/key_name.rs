@@ -25,6 +25,8 @@ pub(super) struct KeyName {
     pub(super) stem: String,
     /// The version of something that is no image: `apiVersion`, `sparkVersion`.
     pub(super) is_of_other: bool,
+    /// `tags`, `versions`: lists, labels, or the tags of several images.
+    pub(super) is_plural: bool,
 }
 
 const REGISTRY: &[&str] = &["registry", "host", "hub"];
@@ -90,6 +92,11 @@ const VERSIONED: &[&str] = &[
     "ubuntu",
     "alpine",
     "node",
+    "docker",
+    "registry",
+    "container",
+    "compose",
+    "git",
     "tls",
     "ssl",
     "min",
@@ -124,11 +131,13 @@ impl KeyName {
             .filter(|word| !tells_nothing(word))
             .map(String::as_str)
             .collect();
-        let is_of_other = role == Role::Version && stem.iter().any(|word| VERSIONED.contains(word));
+        let is_versioned = |word: &String| VERSIONED.contains(&word.as_str());
+        let is_of_other = role == Role::Version && words.iter().any(is_versioned);
         Self {
             role,
             stem: stem.join("_"),
             is_of_other,
+            is_plural: is_in(&["tags", "versions"]),
         }
     }
 }
@@ -218,6 +227,8 @@ mod tests {
             "chart.version",
             "appVersion",
             "minSparkVersion",
+            "dockerVersion",
+            "CONTAINER_VERSION",
         ] {
             assert!(KeyName::of(key).is_of_other, "{key}");
         }

@@ -17,6 +17,8 @@ pub(super) struct Literal {
     indent: usize,
     /// It stands in quotes, so that what is written into it gets none of its own.
     pub(super) is_quoted: bool,
+    /// In double quotes.
+    has_escapes: bool,
 }
 
 impl Literal {
@@ -30,6 +32,7 @@ impl Literal {
             first_line: spot.line,
             indent,
             is_quoted: false,
+            has_escapes: false,
         };
         let mut offset = spot.start;
         for (number, line) in raw.split_inclusive(['\n', '\r']).enumerate() {
@@ -59,6 +62,7 @@ impl Literal {
             first_line: spot.line,
             indent: spot.column,
             is_quoted: true,
+            has_escapes: quote == '"',
         };
         let mut characters = inner.char_indices();
         while let Some((_, character)) = characters.next() {
@@ -75,6 +79,11 @@ impl Literal {
         }
         let is_one_line = !literal.text.contains(['\n', '\r']);
         (is_one_line && literal.text == value).then_some(literal)
+    }
+
+    /// How a double quote is written in it.
+    pub(super) fn quotes(&self) -> &'static str {
+        if self.has_escapes { "\\\"" } else { "\"" }
     }
 
     /// The text with other bytes for some of its spans, which are given as spans of the outer text, in its order.

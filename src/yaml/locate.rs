@@ -7,7 +7,7 @@ use granit_parser::ScalarStyle;
 use super::{
     chunks::{Chunk, MIN_BYTES, chunks, on_all_cores},
     document::{NodeBody, for_each_document},
-    image_place::{ImagePlace, Scalar},
+    image_place::ImagePlace,
     literal::Literal,
     located::{ApartImage, Findings, Located, Object, Unlocated},
     marked, marks,
@@ -79,6 +79,7 @@ pub(super) fn find_in_chunks(
     depth: usize,
 ) -> Findings {
     // A mark in a block scalar is a word of that text.
+    let is_json = is_json(file, text);
     let has_marks = depth == 0 && marks::may_contain(text);
     let findings = on_all_cores(chunks, |chunk| {
         let mut found = Findings::default();
@@ -88,6 +89,7 @@ pub(super) fn find_in_chunks(
                 file,
                 text,
                 document,
+                is_json,
             };
             let nested = find_in_block_scalars(view, rules, depth);
             Walk::new(view, rules, &mut found).document(nested);
@@ -105,6 +107,16 @@ pub(super) fn find_in_chunks(
     }
     all.located.places.sort_by_key(ImagePlace::start);
     all
+}
+
+/// Whether a text is JSON: by the file's name, or since it reads as that.
+fn is_json(file: &Path, text: &str) -> bool {
+    let is_named = file
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    is_named
+        || text.trim_start().starts_with(['{', '['])
+            && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// Finds the objects and values in the texts of a document's block scalars.
@@ -149,7 +161,7 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
     } = inner.located;
     if literal.is_quoted {
         let scalars = places.iter_mut().flat_map(ImagePlace::scalars_mut);
-        scalars.for_each(Scalar::without_quotes);
+        scalars.for_each(|scalar| scalar.without_quotes(literal.quotes()));
     }
     let places = places.into_iter();
     let objects = objects.into_iter().map(|object| Object {

@@ -5,7 +5,7 @@ use std::{ops::Range, path::Path};
 use granit_parser::ScalarStyle;
 
 use super::{
-    image_place::{ImagePlace, LeftAlone, ReferenceParts, Scalar, UnclearPart},
+    image_place::{ImagePlace, LeftAlone, Plain, ReferenceParts, Scalar, UnclearPart},
     located::{Findings, Located},
     marks::{self, Mark, MarkKind, ReferencePart},
     no_comment::no_comment,
@@ -135,6 +135,7 @@ fn settle(located: &mut Located) {
         };
         let is_ignored =
             |scalar: &Scalar| ignored.iter().any(|line| line.contains(&scalar.span.start));
+        let had_several = unclear.candidates.len() > 1;
         unclear.candidates.retain(|scalar| !is_ignored(scalar));
         let is_marked = |scalar: &&Scalar| marked.contains(&scalar.span);
         let chosen = match (
@@ -142,7 +143,7 @@ fn settle(located: &mut Located) {
             unclear.candidates.as_slice(),
         ) {
             (Some(marked), _) => Some(marked.clone()),
-            (None, [only]) if unclear.what != UnclearPart::OtherDigest => Some(only.clone()),
+            (None, [only]) if had_several => Some(only.clone()),
             (None, []) => None,
             (None, _) => continue,
         };
@@ -236,6 +237,8 @@ fn marked(text: &str, mark: &Mark, image: String, part: ReferencePart) -> ImageP
         is_suffix: mark.is_suffix,
         needs_reflow: false,
         other_type: None,
+        quotes: "\"",
+        plain: Plain::IfSafe,
         shared: None,
     };
     ImagePlace {

@@ -79,7 +79,7 @@ pub(super) fn no_comment(
 }
 
 fn of_text(name: &str, text: &str, command: &str) -> Option<NoComment> {
-    let is_json = has_ending(name, &[".json"]) || is_json(text);
+    let is_json = is_json(Path::new(name), text);
     let is_properties =
         has_ending(name, &[".properties", "spark-defaults.conf"]) || is_properties(text);
     let is_continued = command.trim_end().ends_with('\\');
@@ -96,8 +96,14 @@ fn has_ending(name: &str, endings: &[&str]) -> bool {
     endings.iter().any(|ending| name.ends_with(ending))
 }
 
-/// Whether a text begins like JSON, and not like a template.
-fn is_json(text: &str) -> bool {
+/// Whether a text is JSON: by its name, or since it begins like that, and not like a template.
+fn is_json(name: &Path, text: &str) -> bool {
+    if name
+        .extension()
+        .is_some_and(|extension| extension == "json")
+    {
+        return true;
+    }
     let inside = text.trim_start().strip_prefix(['{', '[']);
     inside.is_some_and(|inside| {
         !inside.starts_with(['{', '%', '['])

@@ -120,6 +120,8 @@ struct Edit<'p> {
     image: String,
     new: String,
     written: String,
+    /// What is written, as a text within quotes reads it.
+    read: String,
 }
 
 impl<'p> Edits<'p> {
@@ -168,12 +170,23 @@ impl<'p> Edit<'p> {
         let written = if scalar.is_suffix && !new.is_empty() {
             new.clone()
         } else {
-            scalar::encoded(scalar.style, &new)
+            scalar::encoded(scalar.style, &new, scalar.plain)
+        };
+        let read = if written.starts_with('"') {
+            written.clone()
+        } else {
+            new.clone()
+        };
+        let written = if scalar.quotes == "\"" {
+            written
+        } else {
+            written.replace('"', scalar.quotes)
         };
         let edit = Self {
             scalar,
             image: expected.image.clone(),
             written,
+            read,
             new,
         };
         if scalar.is_suffix && scalar.style != ScalarStyle::Plain && edit.new.is_empty() {
@@ -401,7 +414,7 @@ fn quoted_after(chunk: Chunk<'_>, spot: Spot, edits: &[Edit<'_>], value: &str) -
     };
     let edits = edits.iter().map(|edit| {
         let Range { start, end } = edit.scalar.span;
-        (start - chunk.offset..end - chunk.offset, edit.new.as_str())
+        (start - chunk.offset..end - chunk.offset, edit.read.as_str())
     });
     Literal::quoted(chunk.text, local, value)?.spliced(edits)
 }
@@ -741,6 +754,38 @@ mod tests {
             "global: {imageRegistry: other:5000}\nimage: {repository: team/job, tag: a}\n",
         ] {
             assert_rewrites(text);
+        }
+    }
+
+    #[test]
+    fn json_gets_quotes() {
+        for text in [
+            "{\"image\": {\"repository\": \"reg:5000/team/job\", \"tag\": «null|\"new\"»}}\n",
+            "{\"image\": {\"repository\": \"reg:5000/team/job\", \"tag\": «1.10|\"new\"»}}\n",
+            "x: '{\"image\": {\"repository\": \"reg:5000/team/job\", \"tag\": «3|\"new\"»}}'\n",
+            "x: \"{\\\"image\\\": {\\\"repository\\\": \\\"reg:5000/team/job\\\", \\\"tag\\\": «3|\\\"new\\\"»}}\"\n",
+            "a.json: |\n  {\"image\": {\"repository\": \"reg:5000/team/job\", \"tag\": «true|\"new\"»}}\n",
+            "x: '{image: {repository: reg:5000/team/job, tag: «old|new»}}'\n",
+        ] {
+            assert_rewrites(text);
+        }
+        let number = |place: &ImagePlace| {
+            let repository = place.reference()?.repository;
+            Some(expected(repository, "7675850270284e46"))
+        };
+        for (text, written) in [
+            (
+                "x: '{image: {repository: reg:5000/team/job, tag: old}}'\n",
+                "x: '{image: {repository: reg:5000/team/job, tag: \"7675850270284e46\"}}'\n",
+            ),
+            (
+                "x: \"{image: {repository: reg:5000/team/job, tag: old}}\"\n",
+                "x: \"{image: {repository: reg:5000/team/job, tag: \\\"7675850270284e46\\\"}}\"\n",
+            ),
+        ] {
+            assert_eq!(rewritten_by(text, false, &number).unwrap().0, written);
+            let again = rewritten_by(written, false, &number).unwrap();
+            assert_eq!((again.0.as_str(), again.1.changes), (written, Vec::new()));
         }
     }
 

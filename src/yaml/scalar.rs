@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use granit_parser::{ScalarStyle, Tag};
 
+use super::image_place::Plain;
+
 /// What the scalar resolves to if it is no string: `null`, `a number` and the like.
 pub(super) fn other_type(value: &str, style: ScalarStyle, tag: Option<&Tag>) -> Option<String> {
     match tag {
@@ -151,9 +153,9 @@ pub fn holds_expression(raw: &str) -> bool {
 }
 
 /// What to write over a scalar's bytes for the value `new`.
-pub(super) fn encoded(style: ScalarStyle, new: &str) -> String {
+pub(super) fn encoded(style: ScalarStyle, new: &str, plain: Plain) -> String {
     match style {
-        ScalarStyle::Plain if is_safe_plain(new) => new.to_owned(),
+        ScalarStyle::Plain if is_safe_plain(new) && plain == Plain::IfSafe => new.to_owned(),
         ScalarStyle::Plain | ScalarStyle::DoubleQuoted => {
             let escaped = new.replace('\\', "\\\\").replace('"', "\\\"");
             format!("\"{escaped}\"")
@@ -231,14 +233,21 @@ mod tests {
 
     #[test]
     fn the_style_is_kept() {
-        let write = |style| encoded(style, "x:1");
+        let write = |style| encoded(style, "x:1", Plain::IfSafe);
         assert_eq!(write(ScalarStyle::Plain), "x:1");
         assert_eq!(write(ScalarStyle::SingleQuoted), "'x:1'");
         assert_eq!(write(ScalarStyle::DoubleQuoted), "\"x:1\"");
         assert_eq!(write(ScalarStyle::Folded), "x:1");
-        assert_eq!(encoded(ScalarStyle::SingleQuoted, "it's"), "'it''s'");
-        assert_eq!(encoded(ScalarStyle::Plain, "\"\\"), r#""\"\\""#);
-        assert_eq!(encoded(ScalarStyle::Plain, "12"), "\"12\"");
+        assert_eq!(
+            encoded(ScalarStyle::SingleQuoted, "it's", Plain::IfSafe),
+            "'it''s'"
+        );
+        assert_eq!(
+            encoded(ScalarStyle::Plain, "\"\\", Plain::IfSafe),
+            r#""\"\\""#
+        );
+        assert_eq!(encoded(ScalarStyle::Plain, "12", Plain::IfSafe), "\"12\"");
+        assert_eq!(encoded(ScalarStyle::Plain, "x:1", Plain::Never), "\"x:1\"");
     }
 
     #[test]

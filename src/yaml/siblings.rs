@@ -4,7 +4,7 @@
 //! beside it, under a name that nobody could list.
 
 use super::key_name::{KeyName, Role};
-use crate::image::Digest;
+use crate::image::{Digest, Repository};
 
 /// A key of a mapping, and what is known of its value.
 #[derive(Clone, Copy, Debug)]
@@ -70,17 +70,17 @@ pub(super) fn choose(
         if index == image || name.is_of_other || is_of_other_image(name) {
             continue;
         }
-        let is_named = name.stem == stem || name.stem.is_empty();
+        let is_named = (name.stem == stem || name.stem.is_empty()) && !name.is_plural;
         let is_digest = is_digest(text);
         match name.role {
             Role::Registry if is_named => registries.push(index),
             Role::Tag | Role::Version if is_named && !is_digest => tags.push(index),
             // `sha` is the digest in some charts and the commit, as the tag, in others.
             Role::Digest if is_named && (text.is_empty() || is_digest) => digests.push(index),
+            _ if is_strange_digest(name, text) => strange.push(index),
             Role::Digest if is_named => tags.push(index),
             Role::Tag | Role::Version if is_named => digests.push(index),
             _ if is_own_tag(text) => tags.push(index),
-            _ if text.parse::<Digest>().is_ok() => strange.push(index),
             _ => {}
         }
     }
@@ -98,7 +98,11 @@ pub(super) fn choose(
         tag: only(&tags),
         digest: only(&digests),
     };
-    let doubt = if tags.len() > 1 {
+    let is_shared = tags.iter().any(|tag| names[*tag].stem != stem)
+        && (0..names.len()).any(|other| {
+            other != image && needs_tag(siblings, &names, other) && names[other].stem != stem
+        });
+    let doubt = if tags.len() > 1 || is_shared {
         Some(Doubt::Tags(tags))
     } else if digests.len() > 1 {
         Some(Doubt::Digests(digests))
@@ -106,6 +110,30 @@ pub(super) fn choose(
         strange.first().map(|other| Doubt::OtherDigest(*other))
     };
     (chosen, doubt)
+}
+
+/// Whether a key names another image without a tag, and has none of its own beside it.
+fn needs_tag(siblings: &[Sibling<'_>], names: &[KeyName], other: usize) -> bool {
+    let SiblingValue::Text(text) = siblings[other].value else {
+        return false;
+    };
+    let name = &names[other];
+    let has_own = names
+        .iter()
+        .any(|tag| matches!(tag.role, Role::Tag | Role::Version) && tag.stem == name.stem);
+    name.role == Role::Image && text.contains('/') && text.parse::<Repository>().is_ok() && !has_own
+}
+
+/// Whether a value is a digest in a form, or under a key, of which nothing is known.
+fn is_strange_digest(name: &KeyName, text: &str) -> bool {
+    let text = text.trim_start_matches('@').to_ascii_lowercase();
+    let is_hash = name.stem.contains("checksum") || name.stem.contains("hash");
+    let has_algorithm = text.split_once(':').is_some_and(|(algorithm, hex)| {
+        matches!(algorithm, "sha256" | "sha384" | "sha512")
+            && hex.len() >= 64
+            && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+    });
+    has_algorithm || is_hash && is_bare_digest(&text)
 }
 
 /// Leaves only the keys with the image's own stem, if there are any.
@@ -163,6 +191,25 @@ mod tests {
             (vec![("image", ""), ("build", "17")], Ok(("", ""))),
             (vec![("image", ""), ("sparkVersion", tag)], Ok(("", ""))),
             (vec![("image", ""), ("sha", "4c1d9e0")], Ok(("sha", ""))),
+            (vec![("images", ""), ("tags", "type=sha")], Ok(("", ""))),
+            (vec![("image", ""), ("tags", tag)], Ok(("tags", ""))),
+            (vec![("image", ""), ("dockerVersion", "24")], Ok(("", ""))),
+            (
+                vec![
+                    ("jobImage", ""),
+                    ("hookImage", "quay.io/x/y"),
+                    ("imageTag", "1"),
+                ],
+                Err(vec!["imageTag"]),
+            ),
+            (
+                vec![
+                    ("jobImage", ""),
+                    ("hookImage", "quay.io/x/y:1"),
+                    ("imageTag", "1"),
+                ],
+                Ok(("imageTag", "")),
+            ),
             (
                 vec![("image", ""), ("tag", "1"), ("imageTag", "")],
                 Err(vec!["tag", "imageTag"]),
@@ -197,10 +244,15 @@ mod tests {
     #[test]
     fn a_digest_is_found_under_whatever_key() {
         let image = [("image", ""), ("tag", "1")];
+        let (at, upper) = (format!("@{SHA}"), SHA.to_uppercase());
         for (digests, expected) in [
             (vec![("sha", &SHA[7..])], Ok(("tag", "sha"))),
             (vec![("sha", "")], Ok(("tag", "sha"))),
             (vec![("checksum", SHA)], Err(vec!["checksum"])),
+            (vec![("checksum", &SHA[7..])], Err(vec!["checksum"])),
+            (vec![("release", &SHA[7..])], Ok(("tag", ""))),
+            (vec![("hash", at.as_str())], Err(vec!["hash"])),
+            (vec![("digest", upper.as_str())], Err(vec!["digest"])),
             (vec![("digest", ""), ("sha", SHA)], Ok(("tag", "sha"))),
             (
                 vec![("digest", SHA), ("sha", SHA)],

@@ -14,7 +14,7 @@ use super::{
         Document, EntryPath, Group, GroupEntry, GroupForm, MappingEntry, Node, NodeBody, NodeId,
         Spot,
     },
-    image_place::{DuplicateKey, ReferenceParts, Scalar},
+    image_place::{DuplicateKey, Plain, ReferenceParts, Scalar},
     keys::{KUSTOMIZE_KEYS, MERGE},
     path::{item_path, key_path},
     places::Step,
@@ -73,6 +73,8 @@ pub(super) struct View<'d, 't> {
     pub(super) file: &'d Path,
     pub(super) text: &'t str,
     pub(super) document: &'d Document<'t>,
+    /// The text is JSON, in which every string has quotes.
+    pub(super) is_json: bool,
 }
 
 impl<'d, 't> View<'d, 't> {
@@ -306,6 +308,12 @@ impl<'d, 't> View<'d, 't> {
             is_suffix: false,
             needs_reflow: false,
             other_type: None,
+            quotes: "\"",
+            plain: if self.is_json {
+                Plain::Never
+            } else {
+                Plain::IfSafe
+            },
             shared: trail
                 .shared
                 .and_then(|shared| self.shared(shared, trail.via))

@@ -458,6 +458,40 @@ fn a_mark_where_no_comment_can_stand_is_refused() {
     );
 }
 
+/// A white space that is none of ASCII's, as text that was pasted has it, is a character like any other.
+#[test]
+fn other_white_space_breaks_nothing() {
+    let attacked = Attacked::new();
+    for text in [
+        "a: |\n  run\u{a0}image: JOB:old\n",
+        "a: |\n  run\u{3000}&x JOB:old\n",
+        "a: \"b\u{2028}image: JOB:old\"\n",
+    ] {
+        let text = attacked.filled(text);
+        attacked.project.write("kubernetes/a.yaml", &text);
+        let check = attacked.project.run(&["check"]);
+        assert!(check.stderr.contains("W105"), "{text}: {}", check.stderr);
+    }
+}
+
+/// What is read as JSON stays JSON, and a chart's own version is not that of an image.
+#[test]
+fn what_a_file_is_stays_as_it_is() {
+    let attacked = Attacked::new();
+    attacked.assert_pins(
+        "a.json",
+        "{\"image\": {\"repository\": \"JOB\", \"tag\": «null|\"TAG\"»}}\n",
+    );
+    attacked.assert_pins(
+        "a.yaml",
+        "x: '{\"image\": {\"repository\": \"JOB\", \"tag\": «1.10|\"TAG\"»}}'\n",
+    );
+    let chart = attacked.filled("apiVersion: v2\nversion: 0.1.0\nimage: JOB\ntag: TAG\n");
+    attacked.project.write("kubernetes/Chart.yaml", &chart);
+    attacked.project.succeed(&["pin"]);
+    assert_eq!(attacked.project.read("kubernetes/Chart.yaml"), chart);
+}
+
 /// Quotes make the merge key an ordinary one, so that the tag is not that of the image.
 #[test]
 fn what_nothing_merges_is_told() {

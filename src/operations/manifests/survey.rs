@@ -43,7 +43,7 @@ impl Survey<'_> {
     /// Says how many manifests were left out.
     pub(crate) fn say_left_out(&self, session: &Session<'_>) {
         let left_out = self.unreadable.len();
-        if left_out > 0 && !self.examined.is_empty() {
+        if left_out > 0 {
             session
                 .events
                 .note(Note::Manifest(ManifestNote::Unreadable {
@@ -77,6 +77,9 @@ pub(crate) fn survey<'s>(
     let prepared = resolution::prepare(session, services)?;
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     let (examined, unreadable) = manifests.examine_readable(&expected)?;
+    if examined.is_empty() && !unreadable.is_empty() {
+        return Err(Error::of_all(unreadable));
+    }
     say_skipped(session, &examined);
     if unreadable.is_empty() {
         refuse_nothing_named(session, scope, &examined)?;

@@ -245,13 +245,15 @@ fn is_whole(text: &str, word: &Range<usize>) -> bool {
     let line_start = text[..word.start]
         .rfind(['\n', '\r'])
         .map_or(0, |at| at + 1);
-    let before = text[line_start..word.start]
-        .trim_end_matches(is_quote)
-        .trim_end();
+    let before = &text[line_start..word.start];
+    // In quotes, a line may begin behind an escape.
+    let before = before.rsplit("\\n").next().unwrap_or_default();
+    let before = before.trim_end_matches(is_quote).trim_end();
     let before = without_properties(before);
     let behind = &text[word.end..];
     let line_end = behind.find(['\n', '\r']).unwrap_or(behind.len());
-    let behind = behind[..line_end].trim_start_matches(is_quote);
+    let behind = behind[..line_end].split("\\n").next().unwrap_or_default();
+    let behind = behind.trim_start_matches(is_quote);
     // A command may go on in the next line.
     let ends = matches!(behind.trim(), "" | "\\")
         || behind.trim_start().starts_with([',', ']', '}'])
@@ -262,10 +264,10 @@ fn is_whole(text: &str, word: &Range<usize>) -> bool {
 /// A line's beginning without the anchor and the tag of the value that follows: `a: &x !!str`.
 fn without_properties(before: &str) -> &str {
     let mut before = before;
-    while let Some(at) = before.rfind(char::is_whitespace)
-        && before[at + 1..].starts_with(['&', '!'])
+    while let Some((rest, last)) = before.rsplit_once(char::is_whitespace)
+        && last.starts_with(['&', '!'])
     {
-        before = before[..at].trim_end();
+        before = rest.trim_end();
     }
     before
 }
