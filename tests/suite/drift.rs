@@ -577,6 +577,7 @@ fn files_that_may_not_be_read_or_written() {
                 command.current_dir(case.project.root());
                 command.env("HOME", case.project.home());
                 command.env("SPARKPACK_CACHE", folder.join("cache"));
+                command.env_remove("CI");
                 command
             } else {
                 own

@@ -569,6 +569,7 @@ fn a_file_of_several_names_or_of_another_owner_is_told() {
     command.current_dir(project.root());
     command.env("HOME", project.home());
     command.env("SPARKPACK_CACHE", folder.join("cache"));
+    command.env_remove("CI");
     let refused = run_as(&mut command, &project);
     insta::assert_snapshot!(refused);
     assert_eq!(sources(&tree(&project)), sources(&before));

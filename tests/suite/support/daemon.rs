@@ -76,6 +76,8 @@ impl Root {
         docker(&[
             "build",
             "--quiet",
+            // The cache may name an image that another run has removed.
+            "--no-cache",
             "--platform",
             platform,
             "--tag",
