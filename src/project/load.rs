@@ -104,6 +104,7 @@ impl Loader<'_> {
             untracked: self.untracked()?,
             places: self.places()?,
             warnings: Vec::new(),
+            ineffective: Vec::new(),
         };
         project.images = self.images(&project)?;
         project.image_matcher = matcher(&project);
@@ -616,7 +617,7 @@ impl Loader<'_> {
     fn warn_of_what_has_no_effect(&self, project: &mut Project) {
         let mut warn = |code, place, message: String, hint: &str| {
             let defect = Defect::new(code, place, message).hint(hint);
-            project.warnings.push(defect);
+            project.ineffective.push(defect);
         };
         let used = self.used_sources.borrow();
         for (name, table) in &self.config.sources {

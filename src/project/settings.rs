@@ -58,6 +58,8 @@ pub struct Project {
     pub places: Vec<ConfiguredPlace>,
     /// Oddities that are no mistakes.
     pub warnings: Vec<Defect>,
+    /// What has no effect: told where the manifests are looked at.
+    pub ineffective: Vec<Defect>,
 }
 
 /// A registry that images are pushed to.

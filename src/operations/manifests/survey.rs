@@ -73,6 +73,9 @@ pub(crate) fn survey<'s>(
         let hint = "write `[manifests]` with a line like `REGISTRY = [\"kubernetes/**\"]`";
         session.events.warn(&defect.hint(hint));
     }
+    for defect in &session.project.ineffective {
+        session.events.warn(defect);
+    }
     let mut manifests = Manifests::of(session, scope.registry)?.in_full(is_full);
     let prepared = resolution::prepare(session, services)?;
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
