@@ -99,6 +99,9 @@ fn who_has_no_sparkpack_gets_one_compiled() {
 
     let old = project.read(MANIFEST);
     project.write("src/jobs/one.py", "VALUE = 2\n");
+    let root = project.root();
+    let add = ["-C", root.to_str().unwrap(), "add", "src/jobs/one.py"];
+    program("git", &add);
     let fixed = pre_commit(&project, &home);
     assert_eq!(fixed.code, 1, "{}{}", fixed.stdout, fixed.stderr);
     assert!(
