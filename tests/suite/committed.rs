@@ -309,6 +309,19 @@ fn untracked_files_are_allowed_by_globs() {
     );
 }
 
+/// A git that does not answer has not said that nothing is ignored.
+#[test]
+fn what_git_could_not_say_is_asked_again() {
+    let project = project();
+    project.write(".gitignore", "*.env\n");
+    project.write("src/jobs/secret.env", "A=1\n");
+    std::thread::sleep(crate::support::SETTLED);
+    let without_git = run(project.command(&["tags"]).env("PATH", project.home()));
+    assert_eq!(without_git.code, 0, "{}", without_git.stderr);
+    assert!(!without_git.stderr.contains("W121"));
+    assert!(project.succeed(&["tags"]).stderr.contains("W121"));
+}
+
 /// That nothing is ignored is remembered, and forgotten when a rule, the index or the inputs change.
 #[test]
 fn what_is_remembered_of_ignored_files_is_never_stale() {

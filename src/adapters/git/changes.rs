@@ -200,6 +200,7 @@ impl Git {
                     file.as_os_str(),
                 ])
             });
+            // What is no file, or cannot be read, is not what the index has.
             let now = hashed.and_then(Result::ok).unwrap_or_default();
             let hash = staged.split(|byte| *byte == b' ').nth(1);
             if hash != Some(now.trim_ascii()) {

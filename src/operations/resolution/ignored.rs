@@ -85,7 +85,10 @@ impl<'a> AskedFiles<'a> {
             return Vec::new();
         }
         let now = digest_cache::now();
-        let ignored = git::ignored(self.root, self.files).unwrap_or_default();
+        // A git that does not answer has not said that nothing is ignored: the next run asks again.
+        let Ok(ignored) = git::ignored(self.root, self.files) else {
+            return Vec::new();
+        };
         if ignored.is_empty() {
             self.remember(&DigestCache::read(b"", now));
         }

@@ -46,7 +46,9 @@ pub(crate) fn warn_of_left_out<'i>(
         if !is_new || sources.left_out.is_empty() {
             continue;
         }
-        let counts = counts(session, package, &sources.left_out).unwrap_or_default();
+        let Some(counts) = counts(session, package, &sources.left_out) else {
+            continue;
+        };
         if let Some(warning) = warning(name, package, &counts) {
             session.events.warn(&warning);
         }
