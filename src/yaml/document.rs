@@ -108,12 +108,10 @@ pub(super) struct Document<'t> {
     aliases: HashMap<usize, Vec<Spot>>,
     /// Block scalars of several lines, each with its key.
     pub(super) blocks: Vec<Block>,
-    /// Values that may be tags by their keys, wherever they stand.
-    pub(super) tags: Vec<GroupEntry<'t>>,
+    /// Values that may be tags by their keys, wherever they stand, each with its path.
+    pub(super) tags: Vec<(String, NodeId)>,
     /// Values that are the host of a registry of the project, each with its path.
     pub(super) hosts: Vec<(String, NodeId)>,
-    /// The paths of `tags`.
-    pub(super) tag_paths: Vec<String>,
     /// Mappings, wherever they stand, that may name an image by several keys.
     pub(super) groups: Vec<Group<'t>>,
     /// The entries of the mappings that others can merge.
@@ -177,12 +175,12 @@ struct OpenEntry<'t> {
     path: EntryPath,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum OpenValue<'t> {
     Kept(NodeId),
     Scalar(Spot, Cow<'t, str>, ScalarStyle, Option<Cow<'t, Tag>>),
     Alias(Spot, usize),
-    /// A list or a mapping of which nothing is kept.
+    /// A list or a mapping of which nothing is kept; `{{ … }}` without quotes parses as one, too.
     Collection(Spot),
 }
 
@@ -258,7 +256,6 @@ impl<'t> Document<'t> {
         self.aliases.clear();
         self.blocks.clear();
         self.tags.clear();
-        self.tag_paths.clear();
         self.hosts.clear();
         self.groups.clear();
         self.anchored_entries.clear();
@@ -342,10 +339,9 @@ impl<'t> TreeBuilder<'t> {
             self.add_block(spot);
         }
         let is_in_tree = (!is_item || local_paths::is_local(&value)) && self.may_lead_to_image();
-        let is_kept = is_in_tree || anchor != 0 || is_text;
         let may_be_ours = self.rules.matcher.may_name(&value);
         let is_host = self.rules.matcher.is_host(&value);
-        let is_kept = is_kept || is_host;
+        let is_kept = is_in_tree || anchor != 0 || is_text || is_host;
         let id = if is_kept {
             let id = self.keep(spot, anchor, NodeBody::Scalar { value, style, tag });
             self.add_entry(OpenValue::Kept(id), may_be_ours);
@@ -390,7 +386,7 @@ impl<'t> TreeBuilder<'t> {
         let may_be_ours = self.may_be_ours(anchor);
         let value = id.map_or(OpenValue::Alias(spot, anchor), OpenValue::Kept);
         self.add_entry(value, may_be_ours);
-        if may_be_ours && self.is_at_merge() {
+        if may_be_ours {
             self.tell_merging();
         }
         self.attach(id);
@@ -404,19 +400,14 @@ impl<'t> TreeBuilder<'t> {
         match &self.document.node(anchored.node).body {
             NodeBody::Scalar { value, .. } => self.rules.matcher.may_name(value),
             // A mapping counts only for those that merge it.
-            _ => self.is_at_merge() && self.document.may_be_ours.contains(&anchored.node),
+            _ => self.merging().is_some() && self.document.may_be_ours.contains(&anchored.node),
         }
     }
 
-    /// Tells the mapping that merges what is read now that it may name an image of the project.
+    /// Tells the mapping that merges what is read now, if one does, that it may name an image of the project.
     fn tell_merging(&mut self) {
-        let count = self.open.len();
-        let merging = match self.open.last().map(|open| &open.at) {
-            Some(Position::Item(_)) => count.checked_sub(2),
-            _ => count.checked_sub(1),
-        };
-        if let Some(merging) = merging.and_then(|index| self.open.get_mut(index)) {
-            merging.may_be_ours = true;
+        if let Some(merging) = self.merging() {
+            self.open[merging].may_be_ours = true;
         }
     }
 
@@ -427,7 +418,6 @@ impl<'t> TreeBuilder<'t> {
         };
         let is_key = self.is_at_key();
         let is_in_tree = !is_key && self.may_lead_to_image();
-        // `{{ … }}` without quotes parses as a mapping, so a part of a reference may be one.
         let is_merge = matches!(self.open.last(), Some(OpenCollection { at: Position::Value(key), .. }) if key.is_merge);
         let is_kept = is_in_tree || anchor != 0 || is_merge;
         let node = is_kept.then(|| self.keep(spot, anchor, body));
@@ -457,12 +447,10 @@ impl<'t> TreeBuilder<'t> {
         if is_mapping {
             self.add_pair(&open);
         }
-        let can_be_merged = anchor.is_some_and(|anchor| anchor != 0) || self.is_at_merge();
+        let can_be_merged = anchor.is_some_and(|anchor| anchor != 0) || self.merging().is_some();
         if is_mapping && open.may_be_ours {
             self.document.may_be_ours.extend(open.node);
-            if self.is_at_merge() {
-                self.tell_merging();
-            }
+            self.tell_merging();
         }
         let is_group = open.may_be_ours || is_mapping && !self.is_known && may_name(&open.entries);
         if is_group || can_be_merged && is_mapping {
@@ -501,15 +489,14 @@ impl<'t> TreeBuilder<'t> {
         }
     }
 
-    /// Whether the node that is read now is merged by `<<`: its value, or an item of it.
-    fn is_at_merge(&self) -> bool {
-        let is_merge =
-            |open: &OpenCollection<'_>| matches!(&open.at, Position::Value(key) if key.is_merge);
-        match self.open.as_slice() {
-            [.., around, list] if matches!(list.at, Position::Item(_)) => is_merge(around),
-            [.., mapping] => is_merge(mapping),
-            [] => false,
-        }
+    /// The index of the open mapping that merges what is read now by `<<`, as its value or as an item of that.
+    fn merging(&self) -> Option<usize> {
+        let last = self.open.len().checked_sub(1)?;
+        let merging = match self.open[last].at {
+            Position::Item(_) => last.checked_sub(1)?,
+            Position::Key | Position::Value(_) => last,
+        };
+        matches!(&self.open[merging].at, Position::Value(key) if key.is_merge).then_some(merging)
     }
 
     /// Adds the value that is read now to the entries of the mapping that is open.
@@ -569,37 +556,14 @@ impl<'t> TreeBuilder<'t> {
     }
 
     fn add_tag(&mut self, value: &OpenValue<'t>) {
-        let Some(Position::Value(key)) = self.open.last().map(|open| &open.at) else {
-            return;
-        };
-        let Some(key_spot) = key.spot else {
-            return;
-        };
-        let key = key.text.clone();
-        let value = match value {
-            OpenValue::Kept(id) => *id,
-            OpenValue::Scalar(spot, value, style, tag) => {
-                let (value, tag) = (value.clone(), tag.clone());
-                self.keep(
-                    *spot,
-                    0,
-                    NodeBody::Scalar {
-                        value,
-                        style: *style,
-                        tag,
-                    },
-                )
-            }
-            OpenValue::Alias(..) | OpenValue::Collection(_) => return,
-        };
-        let path = self.path();
-        self.document.tag_paths.push(path);
-        self.document.tags.push(GroupEntry {
-            key,
-            key_spot,
-            value,
-            path: EntryPath::Key,
-        });
+        let is_at_value = matches!(
+            self.open.last().map(|open| &open.at),
+            Some(Position::Value(PendingKey { spot: Some(_), .. }))
+        );
+        if is_at_value && matches!(value, OpenValue::Kept(_) | OpenValue::Scalar(..)) {
+            let node = self.node_of(value.clone());
+            self.document.tags.push((self.path(), node));
+        }
     }
 
     /// Adds a mapping that was read to the list that it is an item of, if it is a pair of a name and a value.
@@ -621,15 +585,10 @@ impl<'t> TreeBuilder<'t> {
             let Some(value) = entry(key) else {
                 continue;
             };
-            let key_spot = value.key_spot;
-            let value = match &value.value {
-                OpenValue::Kept(id) => OpenValue::Kept(*id),
-                OpenValue::Scalar(spot, value, style, tag) => {
-                    OpenValue::Scalar(*spot, value.clone(), *style, tag.clone())
-                }
-                OpenValue::Alias(spot, anchor) => OpenValue::Alias(*spot, *anchor),
-                OpenValue::Collection(_) => continue,
-            };
+            if matches!(value.value, OpenValue::Collection(_)) {
+                continue;
+            }
+            let (key_spot, value) = (value.key_spot, value.value.clone());
             if let Some(list) = self.open.last_mut() {
                 list.entries.push(OpenEntry {
                     key: name.clone(),
@@ -655,20 +614,25 @@ impl<'t> TreeBuilder<'t> {
     }
 
     fn group_entry(&mut self, entry: OpenEntry<'t>) -> GroupEntry<'t> {
-        let value = match entry.value {
-            OpenValue::Kept(id) => id,
-            OpenValue::Scalar(spot, value, style, tag) => {
-                self.keep(spot, 0, NodeBody::Scalar { value, style, tag })
-            }
-            OpenValue::Alias(spot, anchor) => self.keep(spot, 0, NodeBody::Alias(anchor)),
-            OpenValue::Collection(spot) => self.keep(spot, 0, NodeBody::Mapping(Vec::new())),
-        };
         GroupEntry {
+            value: self.node_of(entry.value),
             key: entry.key,
             key_spot: entry.key_spot,
-            value,
             path: entry.path,
         }
+    }
+
+    /// The node of a value, which is kept from now on.
+    fn node_of(&mut self, value: OpenValue<'t>) -> NodeId {
+        let (spot, body) = match value {
+            OpenValue::Kept(id) => return id,
+            OpenValue::Scalar(spot, value, style, tag) => {
+                (spot, NodeBody::Scalar { value, style, tag })
+            }
+            OpenValue::Alias(spot, anchor) => (spot, NodeBody::Alias(anchor)),
+            OpenValue::Collection(spot) => (spot, NodeBody::Mapping(Vec::new())),
+        };
+        self.keep(spot, 0, body)
     }
 
     fn is_at_key(&self) -> bool {

@@ -6,7 +6,7 @@ use super::{
     document::{Group, GroupForm, NodeBody, NodeId},
     image_place::{ReferenceParts, Scalar, Unclear, UnclearPart},
     key_name::{KeyName, Role},
-    keys::VALUES,
+    keys::{KUSTOMIZE_KEYS, PART_KEYS, VALUES},
     located::ApartImage,
     places::ObjectKind,
     siblings::{Chosen, Doubt, Sibling, SiblingValue, choose},
@@ -89,12 +89,7 @@ impl<'d, 't> Walk<'d, 't> {
             })
             .collect();
         if let Some(parts) = self.kustomize_shape(&entries) {
-            self.add_values(
-                group,
-                group.path.clone(),
-                parts,
-                &["name", "newName", "newTag", "digest"],
-            );
+            self.add_values(group, group.path.clone(), parts, &KUSTOMIZE_KEYS);
             return true;
         }
         let mut is_ours = false;
@@ -248,14 +243,13 @@ impl<'d, 't> Walk<'d, 't> {
     fn far_tags(&self, repository: &Scalar) -> Vec<(Place, String)> {
         let stem = KeyName::of(&repository.path).stem;
         let tags = self.view.document.tags.iter();
-        let tags = tags.zip(&self.view.document.tag_paths);
-        let tags = tags.filter(|(_, path)| {
+        let tags = tags.filter(|(path, _)| {
             let name = KeyName::of(path);
             name.stem == stem && !name.is_of_other
         });
-        tags.filter_map(|(entry, _)| {
-            let text = self.view.text_of(entry.value)?;
-            let spot = self.view.document.node(entry.value).spot;
+        tags.filter_map(|(_, node)| {
+            let text = self.view.text_of(*node)?;
+            let spot = self.view.document.node(*node).spot;
             Some((self.view.place(spot), text.into_owned()))
         })
         .collect()
@@ -389,8 +383,7 @@ impl<'d, 't> Walk<'d, 't> {
                 )
             })
         };
-        let [image, registry, repository, tag, digest] =
-            ["image", "registry", "repository", "tag", "digest"].map(|key| at_base(part(key)));
+        let [image, registry, repository, tag, digest] = PART_KEYS.map(|key| at_base(part(key)));
         let is_name = tag.is_some() || digest.is_some();
         let name = image
             .clone()
@@ -405,12 +398,7 @@ impl<'d, 't> Walk<'d, 't> {
         };
         let parts = parts.filter(|parts| !self.is_ruled(parts));
         if let Some(parts) = parts {
-            self.add_values(
-                group,
-                group.path.clone(),
-                parts,
-                &["image", "registry", "repository", "tag", "digest"],
-            );
+            self.add_values(group, group.path.clone(), parts, &PART_KEYS);
         }
         let image = image.filter(|_| !is_object && name.is_none());
         let image = image.map(|(image, trail)| {

@@ -568,13 +568,9 @@ impl ImagePlace {
         digest: &'p Scalar,
         expected: &Expected,
     ) -> Vec<ScalarChange<'p>> {
-        let present = reference.value.parse::<Reference>().ok();
-        let is_tagged = present.as_ref().is_some_and(|present| {
-            present.repository == expected.repository
-                && present.tag.as_deref() == Some(expected.tag.as_str())
-        });
+        let is_tagged = self.is_tagged(expected);
         let mut changes = Vec::new();
-        if !is_tagged || present.is_some_and(|present| present.digest.is_some()) {
+        if !is_tagged || reference.value.contains('@') {
             changes.push((reference, self.spelled(reference, expected, None)));
         }
         let is_kept = expected.digest == ExpectedDigest::Unknown && is_tagged;

@@ -79,7 +79,7 @@ pub(super) fn no_comment(
 }
 
 fn of_text(name: &str, text: &str, command: &str) -> Option<NoComment> {
-    let is_json = is_json(Path::new(name), text);
+    let is_json = looks_like_json(Path::new(name), text);
     let is_properties =
         has_ending(name, &[".properties", "spark-defaults.conf"]) || is_properties(text);
     let is_continued = command.trim_end().ends_with('\\');
@@ -96,8 +96,8 @@ fn has_ending(name: &str, endings: &[&str]) -> bool {
     endings.iter().any(|ending| name.ends_with(ending))
 }
 
-/// Whether a text is JSON: by its name, or since it begins like that, and not like a template.
-fn is_json(name: &Path, text: &str) -> bool {
+/// Whether a text is meant as JSON, even a broken one: by its name, or since it begins like that and not like a template.
+fn looks_like_json(name: &Path, text: &str) -> bool {
     if name
         .extension()
         .is_some_and(|extension| extension == "json")

@@ -242,10 +242,7 @@ fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
 /// Whether a word is a whole YAML value, judging by its line alone.
 fn is_whole(text: &str, word: &Range<usize>) -> bool {
     let is_quote = |character: char| "'\"".contains(character);
-    let line_start = text[..word.start]
-        .rfind(['\n', '\r'])
-        .map_or(0, |at| at + 1);
-    let before = &text[line_start..word.start];
+    let before = &text[line_start(text, word.start)..word.start];
     // In quotes, a line may begin behind an escape.
     let before = before.rsplit("\\n").next().unwrap_or_default();
     let before = before.trim_end_matches(is_quote).trim_end();
