@@ -563,6 +563,19 @@ mod tests {
         drop(folder);
     }
 
+    /// Adds the repository `inner` as the submodule `sub`.
+    pub(super) fn add_submodule(folder: &Path, inner: &Path) {
+        let allowed = ["-c", "protocol.file.allow=always"];
+        let add = [
+            "submodule",
+            "--quiet",
+            "add",
+            inner.to_str().unwrap(),
+            "sub",
+        ];
+        git(folder, &[&allowed[..], &add].concat());
+    }
+
     pub(super) fn commit(folder: &Path, message: &str) {
         let who = ["-c", "user.name=x", "-c", "user.email=x@localhost"];
         let commit = ["commit", "--quiet", "--allow-empty", "-m", message];

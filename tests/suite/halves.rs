@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{TestProject, small};
 
-const REPOSITORY: &str = "registry.example:5000/team/job";
+const REPOSITORY: &str = "registry.example:5000/small/job";
 const HEX: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
 
 /// Random decisions from a seed.
@@ -283,37 +283,11 @@ fn document(chance: &mut Chance, sort: Sort, tag: &str) -> Made {
     Made { text, images }
 }
 
+const ROOT: &str = "registry.example/root:1";
+
 fn project() -> TestProject {
-    let project = TestProject::new(&[
-        (
-            "sparkpack.toml",
-            r#"format = 1
-project = "halves"
-registries.main = "registry.example:5000/team"
-
-[chains.main]
-spark = "4.1.4"
-python = "3.11"
-root = "registry.example/root:1"
-
-[images.job]
-dockerfile = "docker/Dockerfile"
-
-[manifests]
-main = ["kubernetes/**"]
-"#,
-        ),
-        (
-            "docker/Dockerfile",
-            "ARG ROOT\nFROM ${ROOT}\nCOPY docker/job.txt /opt/\n",
-        ),
-        ("docker/job.txt", "job\n"),
-    ]);
-    project.write("sparkpack.lock", &small::lock("registry.example/root:1"));
-    project.write(
-        "kubernetes/used.yml",
-        "image: registry.example:5000/team/job:unbuilt\n",
-    );
+    let project = small::project(ROOT, "registry.example:5000");
+    project.write("sparkpack.lock", &small::lock(ROOT));
     project
 }
 
@@ -336,7 +310,7 @@ fn what_is_written_renders_as_the_current_reference() {
     let mut chance = Chance(0x5eed);
     for _ in 0..rounds() {
         let (before, made) = documents(&mut chance, 1000, Sort::Clear, tag);
-        project.write("kubernetes/values.yaml", &before);
+        project.write("kubernetes/values.yml", &before);
         project.write("before.yaml", &before);
         let truth: Vec<Value> = made
             .iter()
@@ -348,7 +322,7 @@ fn what_is_written_renders_as_the_current_reference() {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/render.py");
         let output = Command::new("python3")
             .arg(script)
-            .args(["before.yaml", "kubernetes/values.yaml", "truth.json"])
+            .args(["before.yaml", "kubernetes/values.yml", "truth.json"])
             .current_dir(project.root())
             .output()
             .expect("python3: scripts/test installs it, with PyYAML");
@@ -371,10 +345,10 @@ fn what_cannot_be_told_is_an_error_and_nothing_is_written() {
     let mut chance = Chance(0xd0b7);
     for _ in 0..rounds() {
         let (before, made) = documents(&mut chance, 300, Sort::Unclear, tag);
-        project.write("kubernetes/values.yaml", &before);
+        project.write("kubernetes/values.yml", &before);
         let pin = project.run(&["pin"]);
         assert_eq!(pin.code, 2, "{}", pin.stderr);
-        assert_eq!(project.read("kubernetes/values.yaml"), before);
+        assert_eq!(project.read("kubernetes/values.yml"), before);
         let told =
             pin.stderr.matches("error[E206]").count() + pin.stderr.matches("error[E207]").count();
         assert_eq!(told, made.len(), "{}", pin.stderr);
@@ -390,9 +364,9 @@ fn a_repository_alone_is_told_and_left_alone() {
     let mut chance = Chance(0xa10e);
     for _ in 0..rounds() {
         let (before, made) = documents(&mut chance, 300, Sort::Alone, tag);
-        project.write("kubernetes/values.yaml", &before);
+        project.write("kubernetes/values.yml", &before);
         let pin = project.succeed(&["pin"]);
-        assert_eq!(project.read("kubernetes/values.yaml"), before);
+        assert_eq!(project.read("kubernetes/values.yml"), before);
         let told = pin.stderr.matches("warning[W120]").count();
         assert_eq!(told, made.len(), "{}", pin.stderr);
     }

@@ -48,7 +48,7 @@ fn what_a_step_needs_and_the_image_is_not_given_is_told_by_every_verb() {
             "did you mean `netcr`?",
         ),
         (
-            "RUN --mount=type=secret,target=/root/.netrc,required cat /root/.netrc\n",
+            "RUN --mount=type=secret,target=/opt/.netrc,required cat /opt/.netrc\n",
             "secrets.netrc = { env = \"N\" }\n",
             "needs the secret `.netrc`",
             "did you mean `netrc`?",

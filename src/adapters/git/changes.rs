@@ -213,7 +213,7 @@ impl Git {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{commit, git, repository};
+    use super::super::tests::{add_submodule, commit, git, repository};
     use super::*;
 
     fn named(root: &Path, compared: Compared) -> (Vec<String>, Vec<String>) {
@@ -282,17 +282,7 @@ mod tests {
         git(&inner, &["add", "."]);
         commit(&inner, "x");
         let (_folder, root) = repository(&["a"]);
-        let add = [
-            "-c",
-            "protocol.file.allow=always",
-            "submodule",
-            "--quiet",
-            "add",
-        ];
-        git(
-            &root,
-            &[&add[..], &[inner.to_str().unwrap(), "sub"]].concat(),
-        );
+        add_submodule(&root, &inner);
         git(&root, &["add", "."]);
         commit(&root, "x");
         assert_eq!(named(&root, Compared::Commit).0, [""; 0]);

@@ -212,7 +212,7 @@ fn excludes_file(text: &str, home: &Path) -> Option<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{commit, git, repository};
+    use super::super::tests::{add_submodule, commit, git, repository};
     use super::*;
 
     fn named(root: &Path, files: &[&str]) -> Vec<String> {
@@ -241,17 +241,7 @@ mod tests {
         git(&inner, &["add", "."]);
         commit(&inner, "x");
         let (_folder, root) = repository(&["real/.secret", "real/a.py"]);
-        let add = [
-            "-c",
-            "protocol.file.allow=always",
-            "submodule",
-            "--quiet",
-            "add",
-        ];
-        git(
-            &root,
-            &[&add[..], &[inner.to_str().unwrap(), "sub"]].concat(),
-        );
+        add_submodule(&root, &inner);
         fs_err::write(root.join(".gitignore"), ".secret\n/link\n").unwrap();
         std::os::unix::fs::symlink("real", root.join("link")).unwrap();
         std::os::unix::fs::symlink("real", root.join("other")).unwrap();

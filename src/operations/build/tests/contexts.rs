@@ -3,15 +3,17 @@
 use super::*;
 use crate::adapters::builder::BuildError;
 
+fn write(root: &Path, name: &str, text: &str) {
+    let path = root.join(name);
+    fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+    fs_err::write(path, text).unwrap();
+}
+
 /// Runs `work` on a project with the source `tree`, a folder, from which `job` takes its context.
 fn with_source<T>(dockerfile: &str, work: impl FnOnce(&BuildRun<'_>) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("project");
-    let write = |name: &str, text: &str| {
-        let path = root.join(name);
-        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
-        fs_err::write(path, text).unwrap();
-    };
+    let write = |name: &str, text: &str| write(&root, name, text);
     let tables = "context = \"source:tree\"\n\n[sources.tree]\npath = \"../tree\"\n";
     write("sparkpack.toml", &format!("{CONFIGURATION}{tables}"));
     write("base.Dockerfile", "FROM scratch\nCOPY text /text\n");
@@ -164,11 +166,7 @@ fn a_heredoc_is_refused_by_a_builder_that_knows_none() {
 fn with_operator<T>(operator: &str, work: impl FnOnce(&BuildRun<'_>) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("project");
-    let write = |name: &str, text: &str| {
-        let path = root.join(name);
-        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
-        fs_err::write(path, text).unwrap();
-    };
+    let write = |name: &str, text: &str| write(&root, name, text);
     let configuration = format!(
         "format = 1\nproject = \"small\"\nregistries.main = \"reg.example/team\"\n\n[chains.main]\nspark = \"4.1.4\"\n\
          python = \"3.11\"\n\n[chains.main.operator]\n{operator}\n\n[sources.file]\npath = \"../operator-2.5\"\n\n\
