@@ -1,7 +1,7 @@
 //! Whether an image really is of its platform: by its config, and by the machine of a program in it.
 
 use crate::{
-    adapters::{cache::CacheKind, destination::Programs, store},
+    adapters::{cache::CacheKind, destination::Programs, digest_cache, store},
     error::{Error, ImageProblem},
     image::{ImageInfo, Platform, Program},
     operations::workspace::Session,
@@ -54,7 +54,9 @@ impl Inside<'_> {
             .session
             .cache
             .entry(CacheKind::Programs, image.id.hex());
-        let known = fs_err::read_to_string(&file).unwrap_or_default();
+        // What another user has put there may be a lie.
+        let known = digest_cache::own_bytes(&file).and_then(|bytes| String::from_utf8(bytes).ok());
+        let known = known.unwrap_or_default();
         if known == NONE {
             return Ok(None);
         }
