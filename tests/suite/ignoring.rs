@@ -12,6 +12,7 @@ use std::{
     os::unix::fs::symlink,
     path::Path,
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use sparkpack::project::{
@@ -624,7 +625,10 @@ fn copied_by_docker(context: &Path, dockerfile: &str) -> BTreeMap<String, BTreeS
 
 /// The paths in an image that the real daemon builds, with the text of each file.
 fn built_by_docker(context: &Path, dockerfile: &str) -> BTreeMap<String, Option<String>> {
-    let reference = format!("sparkpack-test/ignoring:{}", std::process::id());
+    // Tests run side by side: one must not read or remove the image of another.
+    static BUILDS: AtomicUsize = AtomicUsize::new(0);
+    let number = BUILDS.fetch_add(1, Ordering::Relaxed);
+    let reference = format!("sparkpack-test/ignoring:{}-{number}", std::process::id());
     let file = context.join(dockerfile);
     let output = Command::new("docker")
         // The cache fails if another test removes an image at that moment.
