@@ -6,7 +6,7 @@ mod changes;
 mod ignored;
 
 pub use changes::{Changes, Compared, changes};
-pub use ignored::{ignored, what_decides};
+pub use ignored::ignored;
 
 use std::{
     collections::{BTreeMap, HashSet},

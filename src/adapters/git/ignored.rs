@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+
 use super::{ABOUT_ONE_REPOSITORY, Git, NoGit, git_folder, rows, variable};
 
 /// Those of `files` that git ignores and does not track. The files are absolute paths without symbolic links above the
@@ -15,11 +17,15 @@ use super::{ABOUT_ONE_REPOSITORY, Git, NoGit, git_folder, rows, variable};
 /// # Errors
 /// Why git does not answer.
 pub fn ignored<'p>(root: &Path, files: &[&'p Path]) -> Result<Vec<&'p Path>, NoGit> {
-    let git = Git::at(root)?;
+    let files = may_be_ignored(root, files);
+    if files.is_empty() {
+        return Ok(files);
+    }
+    let git = Git::without_git(root)?;
     let (mut tops, mut links) = (HashMap::new(), HashMap::new());
     let mut questions: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
     let mut asked: Vec<(&Path, Vec<PathBuf>)> = Vec::new();
-    for &file in files {
+    for file in files {
         let paths: Vec<PathBuf> = without_links(&git.top, file, &mut links)
             .into_iter()
             .filter(|path| path.starts_with(&git.top))
@@ -103,32 +109,72 @@ fn top_of(folder: &Path, top: &Path, known: &mut HashMap<PathBuf, PathBuf>) -> P
 }
 
 impl Git {
+    /// [`Self::at`], without a question to git if no variable names another checkout. Whether git agrees shows when it
+    /// is asked.
+    fn without_git(root: &Path) -> Result<Self, NoGit> {
+        if ABOUT_ONE_REPOSITORY
+            .iter()
+            .any(|name| variable(name).is_some())
+        {
+            return Self::at(root);
+        }
+        let root = fs_err::canonicalize(root).map_err(|_| NoGit::NoWorkTree)?;
+        let is_top = |folder: &&Path| git_folder(folder).is_some();
+        let top = root.ancestors().find(is_top).ok_or(NoGit::NoWorkTree)?;
+        Ok(Self {
+            folder: Some(top.to_owned()),
+            top: top.to_owned(),
+            index: None,
+        })
+    }
+
     fn ignored(&self, paths: &BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, NoGit> {
-        // To check a path, git goes through its whole index: it is asked only about those that are not there.
-        let tracked = self.run(&["ls-files", "-z", "--full-name", "--", ":/"])?;
-        let tracked: HashSet<&[u8]> = rows(&tracked).collect();
-        let is_tracked = |path: &&PathBuf| {
-            let below = path.strip_prefix(&self.top);
-            below.is_ok_and(|below| tracked.contains(below.as_os_str().as_bytes()))
-        };
         let mut question = Vec::new();
-        for path in paths.iter().filter(|path| !is_tracked(path)) {
+        for path in paths {
             question.extend_from_slice(path.as_os_str().as_bytes());
             question.push(0);
         }
-        if question.is_empty() {
+        // Git is asked only about its rules, because it would go through its whole index for each path.
+        let answer = self.ask(&["check-ignore", "--no-index", "--stdin", "-z"], &question)?;
+        let found: Vec<&[u8]> = rows(&answer).collect();
+        if found.is_empty() {
             return Ok(Vec::new());
         }
-        let answer = self.ask(&["check-ignore", "--stdin", "-z"], &question)?;
-        let named = rows(&answer).map(|row| PathBuf::from(OsStr::from_bytes(row)));
-        Ok(named.collect())
+        let tracked = self.run(&["ls-files", "-z", "--full-name", "--", ":/"])?;
+        let tracked: HashSet<&[u8]> = rows(&tracked).collect();
+        let paths = found
+            .into_iter()
+            .map(|row| Path::new(OsStr::from_bytes(row)));
+        let is_tracked = |path: &&Path| {
+            let below = path.strip_prefix(&self.top);
+            below.is_ok_and(|below| tracked.contains(below.as_os_str().as_bytes()))
+        };
+        let untracked = paths.filter(|path| !is_tracked(path));
+        Ok(untracked.map(Path::to_owned).collect())
     }
 }
 
-/// The files that decide whether git ignores `files`, without a question to git: its index, its configuration and its
-/// rules. `None` if that cannot be said, so that git has to be asked each time.
-#[must_use]
-pub fn what_decides(root: &Path, files: &[&Path]) -> Option<Vec<PathBuf>> {
+/// Those of `files` that git may ignore, as its rules say without a question to git. All of them, if that cannot be said.
+fn may_be_ignored<'p>(root: &Path, files: &[&'p Path]) -> Vec<&'p Path> {
+    let names = rule_files(root, files).and_then(|(top, rules)| {
+        let texts = rules.iter().filter_map(|file| fs_err::read(file).ok());
+        Some((top, names_of_rules(texts)?))
+    });
+    let Some((top, names)) = names else {
+        return files.to_vec();
+    };
+    let mut known: HashMap<&OsStr, bool> = HashMap::new();
+    let mut is_named = |file: &'p Path| {
+        let below = file.strip_prefix(&top).unwrap_or(file);
+        let mut parts = below.iter();
+        parts.any(|part| *known.entry(part).or_insert_with(|| names.is_match(part)))
+    };
+    let files = files.iter().copied();
+    files.filter(|file| is_named(file)).collect()
+}
+
+/// The top folder of the checkout, and the files of git's rules for `files`. `None` if that cannot be said.
+fn rule_files(root: &Path, files: &[&Path]) -> Option<(PathBuf, Vec<PathBuf>)> {
     let is_set = |name: &&str| variable(name).is_some();
     let others = [
         "GIT_CONFIG_GLOBAL",
@@ -154,25 +200,18 @@ pub fn what_decides(root: &Path, files: &[&Path]) -> Option<Vec<PathBuf>> {
         common.join("config"),
         folder.join("config.worktree"),
     ];
-    let mut decisive = vec![
-        folder.join("index"),
-        common.join("info/exclude"),
-        of_user.join("git/ignore"),
-    ];
-    for text in configurations
+    let mut rules = vec![common.join("info/exclude"), of_user.join("git/ignore")];
+    let texts = configurations
         .iter()
-        .filter_map(|file| fs_err::read(file).ok())
-    {
-        decisive.extend(excludes_file(&String::from_utf8_lossy(&text), &home)?);
+        .filter_map(|file| fs_err::read(file).ok());
+    for text in texts {
+        rules.extend(excludes_file(&String::from_utf8_lossy(&text), &home)?);
     }
-    decisive.extend(configurations);
     let mut folders = BTreeSet::new();
     for file in files {
-        for folder in file
-            .parent()?
-            .ancestors()
-            .take_while(|folder| folder.starts_with(top))
-        {
+        let above = file.parent()?.ancestors();
+        // The folders above one that is known are known too.
+        for folder in above.take_while(|folder| folder.starts_with(top)) {
             if !folders.insert(folder) {
                 break;
             }
@@ -183,10 +222,41 @@ pub fn what_decides(root: &Path, files: &[&Path]) -> Option<Vec<PathBuf>> {
         if folder.is_symlink() || (folder != top && folder.join(".git").exists()) {
             return None;
         }
-        decisive.push(folder.join(".gitignore"));
+        rules.push(folder.join(".gitignore"));
     }
-    decisive.retain(|file| file.exists());
-    Some(decisive)
+    Some((top.to_owned(), rules))
+}
+
+/// The names of what the rules may ignore: a path can only be ignored if one of its parts has such a name, because the
+/// last name in a rule is that of the file or of a folder above it. `None` if a rule may ignore anything.
+fn names_of_rules(texts: impl Iterator<Item = Vec<u8>>) -> Option<GlobSet> {
+    let mut names = GlobSetBuilder::new();
+    for text in texts {
+        let text = String::from_utf8(text).ok()?;
+        for line in text.trim_start_matches('\u{feff}').lines() {
+            let rule = line.trim_end_matches(' ');
+            if rule.is_empty() || rule.starts_with(['#', '!']) {
+                continue;
+            }
+            names.add(name_of_rule(rule)?);
+        }
+    }
+    names.build().ok()
+}
+
+/// The last name in a rule; `None` if what it matches is not the same for git and for us.
+fn name_of_rule(rule: &str) -> Option<Glob> {
+    let mut names = rule.rsplit('/');
+    let name = names.find(|name| !matches!(*name, "" | "**"))?;
+    let set = name.split('[').skip(1);
+    let mut sets = set.map(|rest| rest.split_once(']').map_or("", |(set, _)| set));
+    let is_plain =
+        |set: &str| !set.is_empty() && set.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if name.contains(['\\', '{', '}']) || !sets.all(is_plain) {
+        return None;
+    }
+    // Where `core.ignoreCase` is set, git does not look at the case.
+    GlobBuilder::new(name).case_insensitive(true).build().ok()
 }
 
 /// The files of rules that a configuration names; `None` if another configuration is included.
@@ -273,19 +343,49 @@ mod tests {
     }
 
     #[test]
-    fn the_files_that_decide_are_those_that_there_are() {
+    fn only_what_a_rule_may_name_is_asked_about() {
+        let may = |rules: &str, file: &str| {
+            let names = names_of_rules([rules.as_bytes().to_vec()].into_iter());
+            names.is_none_or(|names| Path::new(file).iter().any(|part| names.is_match(part)))
+        };
+        let python = "\u{feff}# Python\r\n__pycache__/\r\n*.py[cod]\n*$py.class\n/build/**\n.env*  \n!.envrc\n";
+        for ignored in [
+            "a/x.pyc",
+            "build/a/b",
+            "a/__pycache__/x",
+            "src/.ENV",
+            ".env.local",
+        ] {
+            assert!(may(python, ignored), "{ignored}");
+        }
+        for kept in ["src/a.py", "buildx/a", "env/x", "pycache/x.pyd2"] {
+            assert!(!may(python, kept), "{kept}");
+        }
+        for anything in [
+            "*",
+            "/*\n!/src",
+            "**",
+            "a\\ b",
+            "{a}",
+            "[!a].py",
+            "[a",
+            "a**",
+        ] {
+            assert!(may(anything, "src/a.py"), "{anything}");
+        }
+    }
+
+    #[test]
+    fn the_rules_are_those_of_all_folders_above() {
         let (_folder, root) = repository(&["src/a.py", "sub/b.py"]);
-        let file = root.join("src/a.py");
-        let of = |files: &[&Path]| what_decides(&root, files);
-        git(&root, &["add", "."]);
-        let before = of(&[&file]).unwrap();
-        assert!(before.contains(&root.join(".git/index")), "{before:?}");
-        fs_err::write(root.join("src/.gitignore"), "x\n").unwrap();
-        let after = of(&[&file]).unwrap();
-        assert_eq!(after.len(), before.len() + 1);
+        let of = |file: &str| rule_files(&root, &[&root.join(file)]).map(|(_, rules)| rules);
+        let rules = of("src/a.py").unwrap();
+        for expected in [".git/info/exclude", ".gitignore", "src/.gitignore"] {
+            assert!(rules.contains(&root.join(expected)), "{expected}");
+        }
         git(&root.join("sub"), &["init", "--quiet"]);
-        assert_eq!(of(&[&root.join("sub/b.py")]), None);
+        assert_eq!(of("sub/b.py"), None);
         std::os::unix::fs::symlink("src", root.join("link")).unwrap();
-        assert_eq!(of(&[&root.join("link/a.py")]), None);
+        assert_eq!(of("link/a.py"), None);
     }
 }
