@@ -284,7 +284,7 @@ codes! {
         "An image's name in a Dockerfile is none, or names a source that there is not."
         "correct the name"
     E094 2
-        "An image is to stand on a `parent` that its Dockerfile does not name."
+        "An image is to stand on a `parent`, and its Dockerfile ends on another image."
         "write `ARG PARENT` at the top and `FROM ${PARENT}`"
     E095 2
         "A Dockerfile needs something that the builder in use does not know."
@@ -317,7 +317,7 @@ codes! {
         "The secret or the SSH agent of an image is not there."
         "create the file, set the variable, or start the agent: the message names it"
     E112 2
-        "A Dockerfile writes a secret into the image by `ENV` or `ARG`."
+        "A Dockerfile writes a secret into the image: by `ENV`, by `ARG`, or in a URL."
         "mount it by `RUN --mount=type=secret`, and name it under `secrets` of the image"
     E120 2
         "Python cannot read the whole of an archive: it has too many files, or is too large."
@@ -562,6 +562,9 @@ codes! {
     W133 0
         "A rule of `.dockerignore` takes a file with secrets back into a context."
         "remove the rule, and mount the file as a secret of the image"
+    W134 0
+        "An image that a Dockerfile names is from elsewhere, and nearly has the name of one that is not."
+        "correct the name, or write `docker.io/library/NAME`"
 }
 
 impl fmt::Display for Code {

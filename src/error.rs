@@ -247,7 +247,10 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Defect(defect) => defect.hint.clone().or_else(|| usual_hint(defect.code)),
+            Self::Defect(defect) => {
+                let usual = || defect.code.cure().to_owned();
+                Some(defect.hint.clone().unwrap_or_else(usual))
+            }
             Self::Usage(error) => Some(error.hint()),
             Self::Tree(error) => error.hint(),
             Self::Io(error) | Self::Archive(ArchiveError::Io(error)) => io_hint(error),
@@ -321,12 +324,6 @@ fn at(instruction: &str) -> String {
     } else {
         format!(" at `{instruction}`")
     }
-}
-
-/// The usual cure of some codes, for defects without a hint of their own.
-fn usual_hint(code: Code) -> Option<String> {
-    let is_usual = matches!(code, Code::E022 | Code::E025 | Code::E028 | Code::E089);
-    is_usual.then(|| code.cure().to_owned())
 }
 
 fn io_hint(error: &std::io::Error) -> Option<String> {

@@ -24,7 +24,7 @@ pub struct Reference {
 
 /// The error that a text is not a reference.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{text}` is not an image reference: {reason}")]
+#[error("`{}` is not an image reference: {reason}", beginning(text))]
 pub struct ReferenceError {
     /// The text, without a password.
     pub text: String,
@@ -213,6 +213,14 @@ fn is_component(component: &str) -> bool {
     ends && separators.filter(|part| !part.is_empty()).all(|separator| {
         matches!(separator, "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-')
     })
+}
+
+/// The text for a message, cut if it is far longer than any reference.
+fn beginning(text: &str) -> String {
+    match text.char_indices().nth(400) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn wrong(text: &str, reason: &str) -> ReferenceError {

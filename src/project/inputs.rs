@@ -200,7 +200,7 @@ impl<'a> InputReader<'a> {
             .resolve(&arguments, image.target.as_deref())
             .map_err(InputError::Defects)?;
         let image_uses = image_uses(project, image, &dockerfile, &resolution)?;
-        refuse_unused_parent(image, &dockerfile, &resolution, &image_uses)?;
+        refuse_other_base(image, &dockerfile, &resolution, &image_uses)?;
         refuse_unconfigured_secrets(image, &dockerfile, &resolution)?;
         let (base, external_base) = match base(&resolution, &image_uses) {
             Some(UsedImage::Stage(name)) => (Some(name), None),
@@ -217,8 +217,9 @@ impl<'a> InputReader<'a> {
                 .collect(),
             None => self.own_context(image, &resolution, has_triggers, (&digest, &arguments))?,
         };
-        let mut warnings = dockerfile.warnings().to_vec();
+        let mut warnings: Vec<Defect> = resolution.warnings().cloned().collect();
         warnings.extend(undeclared(image, &dockerfile));
+        warnings.extend(nearly_ours(project, &dockerfile, &resolution, &image_uses));
         warnings.extend(unused_secrets(image, &resolution));
         if let (Context::Folder(folder), None) = (&image.context, built_in) {
             warnings.extend(exclusions::taken_back_secrets(project, image, folder)?);
@@ -550,6 +551,37 @@ fn undeclared(image: &Image, dockerfile: &Dockerfile) -> Vec<Defect> {
     unknown.map(warning).collect()
 }
 
+/// Images from elsewhere whose names are nearly those of a stage or of an image of the project: a misspelt name would be
+/// looked up in a registry, or pulled from it.
+fn nearly_ours(
+    project: &Project,
+    dockerfile: &Dockerfile,
+    resolution: &Resolution,
+    image_uses: &[ImageUse],
+) -> Vec<Defect> {
+    let stages = resolution.stages().iter();
+    let names = stages.filter_map(|stage| stage.name.as_deref());
+    let names: Vec<&str> = names
+        .chain(project.images.keys().map(String::as_str))
+        .collect();
+    let warning = |used: &crate::project::dockerfile::ImageUse| {
+        let meant = image_uses.iter().find(|other| other.span == used.span)?;
+        let UsedImage::External(text) = &meant.image else {
+            return None;
+        };
+        let is_bare = !text.contains([':', '/', '@']);
+        let near = nearest(text, names.iter().copied()).filter(|_| is_bare)?;
+        let message = format!(
+            "`{text}` is no stage of this Dockerfile and no image of the project, so it comes from docker.io"
+        );
+        let place = Place::of_line(dockerfile.file(), used.line);
+        Some(Defect::new(Code::W134, place, message).hint(format!(
+            "did you mean `{near}`? if not, write `docker.io/library/{text}`"
+        )))
+    };
+    resolution.uses().filter_map(warning).collect()
+}
+
 fn image_uses(
     project: &Project,
     image: &Image,
@@ -620,7 +652,8 @@ fn base(resolution: &Resolution, image_uses: &[ImageUse]) -> Option<UsedImage> {
     Some(used.image.clone())
 }
 
-fn refuse_unused_parent(
+/// Refuses a Dockerfile that does not stand on the configured parent, wherever else it names it.
+fn refuse_other_base(
     image: &Image,
     dockerfile: &Dockerfile,
     resolution: &Resolution,
@@ -629,15 +662,22 @@ fn refuse_unused_parent(
     let Some(parent) = &image.parent else {
         return Ok(());
     };
-    if image_uses
-        .iter()
-        .any(|used| used.image == UsedImage::Stage(parent.clone()))
-    {
+    let found = base(resolution, image_uses);
+    if found == Some(UsedImage::Stage(parent.clone())) {
         return Ok(());
     }
+    let is_used = image_uses
+        .iter()
+        .any(|used| used.image == UsedImage::Stage(parent.clone()));
     let message = format!(
-        "`{}` is to stand on `{parent}` ({}), but no FROM here names it",
-        image.name, image.place
+        "`{}` is to stand on `{parent}` ({}), but {}",
+        image.name,
+        image.place,
+        if is_used {
+            "the last FROM here is another image"
+        } else {
+            "no FROM here names it"
+        }
     );
     let line = resolution
         .stages()

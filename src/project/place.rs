@@ -134,12 +134,19 @@ impl Defect {
     }
 }
 
+/// No name that somebody could have mistyped is longer, in bytes.
+const LONGEST_NAME: usize = 256;
+
 /// The candidate that `written` was most likely meant to be, if one is close enough.
 #[must_use]
 pub fn nearest<'a>(
     written: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    // What is much longer is not near, and to find out how far would take long.
+    if written.len() > LONGEST_NAME {
+        return None;
+    }
     let distance = |candidate: &str| strsim::damerau_levenshtein(candidate, written);
     let near = |candidate: &&str| distance(candidate) <= 1 + written.len().max(candidate.len()) / 3;
     candidates
@@ -180,5 +187,11 @@ mod tests {
             Some("registries")
         );
         assert_eq!(nearest("zzz", ["base", "ds"]), None);
+    }
+
+    #[test]
+    fn a_long_text_is_near_nothing_and_takes_no_long_time() {
+        let long = "x".repeat(10_000_000);
+        assert_eq!(nearest(&long, ["base", "ds", &long]), None);
     }
 }

@@ -232,6 +232,63 @@ fn in_files_beside_it() {
     insta::assert_snapshot!(all.join("\n"));
 }
 
+/// All are told before a daemon is asked; nothing of a secret is printed.
+#[test]
+fn in_a_dockerfile() {
+    let side = |text: &str| after(|p| p.write("docker/side/Dockerfile", text));
+    let long = "x".repeat(10_000_000);
+    let mistakes = [
+        ("a missing continuation", side("FROM base\nRUN a\n  && b\n")),
+        ("a wrong trigger", side("FROM base\nONBUILD COPPY a b\n")),
+        (
+            "the parent is only copied from",
+            after(|p| {
+                let other = "ARG PARENT\nFROM side\nCOPY --from=base /opt /opt\n";
+                p.write("docker/ds/Dockerfile", other);
+            }),
+        ),
+        (
+            "a variable in --from",
+            side("ARG X=base\nFROM base\nCOPY --from=$X a /\n"),
+        ),
+        ("a secret", side("FROM base\nENV A=1 DB_PASSWORD=c4nary\n")),
+        (
+            "a secret in a URL",
+            side("FROM base\nRUN pip install -i https://ada:c4nary@a.example/simple x\n"),
+        ),
+        ("empty", side("")),
+        ("only comments", side("\u{feff}# a\r\n\r\n# b\r\n")),
+        ("no FROM", side("# FROM base\nCOPY a /\n")),
+        ("FROM without an image", side("FROM\n")),
+        ("FROM of nothing", side("ARG X\nFROM ${X:-}\n")),
+        ("escape", side("# escape=x\nFROM base\n")),
+        (
+            "a continuation of nothing",
+            side("FROM base\nRUN a && \\\n"),
+        ),
+        ("a long line", side(&format!("FROM base\n{long}\n"))),
+        (
+            "a long name",
+            side(&format!("FROM {}\n", "x".repeat(60_000))),
+        ),
+        ("a stage twice", side("FROM base AS a\nFROM base AS A\n")),
+        (
+            "a stage that comes later",
+            side("FROM base\nCOPY --from=a x /\nFROM base AS a\n"),
+        ),
+        (
+            "a stage that there is not",
+            side("FROM base AS stage\nCOPY --from=stag x /\n"),
+        ),
+    ];
+    let all: Vec<String> = mistakes
+        .iter()
+        .map(|(name, text)| format!("# {name}\n{text}"))
+        .collect();
+    assert!(!all.concat().contains("c4nary"), "no secret is printed");
+    insta::assert_snapshot!(all.join("\n"));
+}
+
 #[test]
 fn a_byte_order_mark_and_crlf_are_accepted() {
     let project = project();

@@ -1,6 +1,6 @@
 //! What an `ADD`, a `COPY` or a bind mount can take from the build context.
 
-use std::{iter::Peekable, str::Chars};
+use std::{iter::Peekable, str::Chars, sync::Arc};
 
 use crate::project::tree::{Content, Entry};
 
@@ -13,9 +13,9 @@ pub struct ContextSource {
     pub line: usize,
     /// What it can match.
     pub pattern: Pattern,
-    /// What the other sources of a `COPY` or an `ADD` can match; a heredoc and what is fetched always match. A wildcard
-    /// may match nothing if one of them matches.
-    pub others: Vec<Pattern>,
+    /// What all sources of the `COPY` or the `ADD` can match; a heredoc and what is fetched always match. A wildcard may
+    /// match nothing if one of them matches.
+    pub together: Arc<[Pattern]>,
 }
 
 /// What a source can match.
@@ -410,7 +410,7 @@ mod tests {
                 text: source.to_owned(),
                 line: 1,
                 pattern: Pattern::of(source, false),
-                others: Vec::new(),
+                together: Arc::default(),
             };
             let mut list = |_: &[&str], wanted: &dyn Fn(&str) -> bool| {
                 let wanted = entries.iter().filter(|entry| wanted(&entry.path));

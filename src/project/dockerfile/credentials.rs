@@ -1,9 +1,9 @@
-//! Secrets that are written into a Dockerfile: `ENV` and `ARG` stay in the image for everybody who pulls it.
+//! Secrets that are written into a Dockerfile: every instruction stays in the image for everybody who pulls it.
 
 use super::{Dockerfile, unwrapped, words};
 use crate::{code::Code, project::place::Defect};
 
-/// The last words of names whose values are secrets.
+/// The ends of the last words of names whose values are secrets: `DB_PASSWORD`, `PGPASSWORD`.
 const SECRET: [&str; 6] = [
     "PASSWORD",
     "PASSWD",
@@ -17,11 +17,21 @@ const SECRET: [&str; 6] = [
 const KEYS: [&str; 4] = ["API_KEY", "ACCESS_KEY", "PRIVATE_KEY", "SECRET_KEY"];
 
 impl Dockerfile {
-    /// The secrets that stand in `ENV` and as defaults of `ARG`. No message has a value.
+    /// The secrets that stand in `ENV`, as defaults of `ARG`, and in URLs anywhere. No message has a value.
     pub(super) fn written_secrets(&self) -> Vec<Defect> {
         let mut defects = Vec::new();
         for instruction in &self.instructions {
             let (keyword, arguments) = unwrapped(instruction);
+            if let Some(host) = host_behind_password(&arguments) {
+                let message = format!(
+                    "`{}` writes the password of a URL of `{host}` into the image",
+                    instruction.keyword
+                );
+                let hint = "take it out of the URL and mount a file for it: `RUN --mount=type=secret,id=netrc,target=/root/.netrc …` and `secrets.netrc = { file = \"~/.netrc\" }` for the image; then change it, for it was written down";
+                let start = instruction.span.start;
+                defects.push(self.defect(Code::E112, start, message).hint(hint));
+                continue;
+            }
             if !matches!(&*keyword, "ENV" | "ARG") {
                 continue;
             }
@@ -55,7 +65,25 @@ fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let last = name.rsplit('_').next().unwrap_or_default();
     let is_pair = |key: &str| name == *key || name.ends_with(&format!("_{key}"));
-    SECRET.contains(&last) || KEYS.iter().any(|key| is_pair(key))
+    SECRET.iter().any(|end| last.ends_with(end)) || KEYS.iter().any(|key| is_pair(key))
+}
+
+/// The host of the first URL that holds a password which is written out.
+fn host_behind_password(text: &str) -> Option<&str> {
+    let behind = |scheme: &str| {
+        text.match_indices(scheme).find_map(|(start, _)| {
+            let rest = &text[start + scheme.len()..];
+            let end = rest.find(|character: char| {
+                character.is_ascii_whitespace() || "/\"'`,;)]}<>?#".contains(character)
+            });
+            let authority = &rest[..end.unwrap_or(rest.len())];
+            let (user, host) = authority.rsplit_once('@')?;
+            let (_, password) = user.split_once(':')?;
+            let is_written = !password.is_empty() && !password.contains(['$', '*', '{', '%']);
+            (is_written && !host.is_empty()).then_some(host)
+        })
+    };
+    behind("https://").or_else(|| behind("http://"))
 }
 
 /// Whether a value can be a secret: it is written out, and no path, number, yes or no.

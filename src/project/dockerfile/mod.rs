@@ -61,7 +61,6 @@ pub struct Dockerfile {
     syntax: Option<(String, Range<usize>)>,
     instructions: Vec<Instruction>,
     features: Vec<Feature>,
-    warnings: Vec<Defect>,
 }
 
 /// Something that only `BuildKit` can do.
@@ -105,17 +104,25 @@ impl Dockerfile {
             syntax: scan.syntax,
             instructions: scan.instructions,
             features: Vec::new(),
-            warnings: Vec::new(),
         };
-        let mut defects: Vec<Defect> = scan
+        let mut faults: Vec<Defect> = scan
             .faults
             .into_iter()
-            .map(|(offset, message)| Defect::new(Code::E057, dockerfile.place(offset), message))
+            .map(|(offset, message, cure)| {
+                Defect::new(Code::E057, dockerfile.place(offset), message).hint(cure)
+            })
             .collect();
-        defects.extend(dockerfile.undecodable(&invalid));
+        let mut defects: Vec<Defect> = dockerfile.undecodable(&invalid).into_iter().collect();
         defects.extend(dockerfile.misplaced());
         defects.extend(dockerfile.misnamed_stages());
         defects.extend(dockerfile.written_secrets());
+        // What cannot be read as a line is not told again as an instruction.
+        defects.retain(|defect| {
+            faults
+                .iter()
+                .all(|fault| fault.place.line != defect.place.line)
+        });
+        defects.append(&mut faults);
         dockerfile.note_features();
         defects.sort_by_key(|defect| (defect.place.line, defect.place.column));
         if defects.is_empty() {
@@ -148,12 +155,6 @@ impl Dockerfile {
     #[must_use]
     pub fn features(&self) -> &[Feature] {
         &self.features
-    }
-
-    /// Warnings: the Dockerfile works, but should be improved.
-    #[must_use]
-    pub fn warnings(&self) -> &[Defect] {
-        &self.warnings
     }
 
     /// Every `ARG`, before the first `FROM` and in stages.
@@ -255,14 +256,14 @@ impl Dockerfile {
             match &*instruction.keyword {
                 "FROM" => in_stage = true,
                 "ARG" => {}
+                // A continuation that nothing follows, which the scan tells.
+                "" => continue,
                 keyword if !KEYWORDS.contains(&keyword) => {
-                    let shown: String = keyword.chars().take(40).collect();
-                    let defect =
-                        self.defect(Code::E051, start, format!("unknown instruction `{shown}`"));
-                    defects.push(match nearest(keyword, KEYWORDS) {
-                        Some(near) => defect.hint(format!("did you mean `{near}`?")),
-                        None => defect.hint("does the line before need a continuation?"),
-                    });
+                    defects.push(self.unknown(
+                        instruction,
+                        keyword,
+                        "does the line before need a continuation?",
+                    ));
                     continue;
                 }
                 keyword if !in_stage => {
@@ -276,11 +277,11 @@ impl Dockerfile {
                 _ => {}
             }
             if instruction.arguments.is_empty() {
-                defects.push(self.defect(
-                    Code::E057,
-                    start,
-                    format!("`{}` needs arguments", instruction.keyword),
-                ));
+                let message = format!("`{}` needs arguments", instruction.keyword);
+                let defect = self.defect(Code::E057, start, message);
+                defects.push(defect.hint("write them behind it, or remove the line"));
+            } else if instruction.keyword == "ONBUILD" {
+                defects.extend(self.wrong_trigger(instruction));
             }
         }
         if !in_stage && defects.is_empty() {
@@ -292,6 +293,35 @@ impl Dockerfile {
             defects.push(defect.hint("begin with `FROM IMAGE`"));
         }
         defects
+    }
+
+    fn unknown(&self, instruction: &Instruction, keyword: &str, hint: &str) -> Defect {
+        let message = format!("unknown instruction `{}`", shown(keyword));
+        let defect = self.defect(Code::E051, instruction.span.start, message);
+        match nearest(keyword, KEYWORDS) {
+            Some(near) => defect.hint(format!("did you mean `{near}`?")),
+            None => defect.hint(hint),
+        }
+    }
+
+    /// An `ONBUILD` of what builders run in no child: they tell it late, some not before a child is built.
+    fn wrong_trigger(&self, instruction: &Instruction) -> Option<Defect> {
+        let (keyword, arguments) = unwrapped(instruction);
+        let start = instruction.span.start;
+        if !KEYWORDS.contains(&&*keyword) {
+            let hint = "behind `ONBUILD` stands an instruction: `ONBUILD RUN …`";
+            return Some(self.unknown(instruction, &keyword, hint));
+        }
+        if matches!(&*keyword, "FROM" | "MAINTAINER" | "ONBUILD") {
+            let message = format!("`ONBUILD {keyword}`: no builder lets a child image do that");
+            let defect = self.defect(Code::E057, start, message);
+            return Some(defect.hint("write it into the Dockerfile of the child"));
+        }
+        let message = format!("`ONBUILD {keyword}` needs arguments");
+        arguments.is_empty().then(|| {
+            self.defect(Code::E057, start, message)
+                .hint("write them behind it, or remove the line")
+        })
     }
 
     fn misnamed_stages(&self) -> Vec<Defect> {
@@ -306,9 +336,10 @@ impl Dockerfile {
             let Some(from) = stages::From::parse(instruction) else {
                 let message = format!(
                     "`FROM {}` is not `FROM IMAGE` or `FROM IMAGE AS NAME`",
-                    instruction.arguments
+                    shown(&instruction.arguments)
                 );
-                defects.push(self.defect(Code::E057, start, message));
+                let defect = self.defect(Code::E057, start, message);
+                defects.push(defect.hint("write one of the two"));
                 continue;
             };
             let Some((name, range)) = from.name else {
@@ -326,12 +357,15 @@ impl Dockerfile {
                 });
             if !valid {
                 let message = format!(
-                    "`{name}` is no name of a stage: a letter, then letters, digits, `-`, `_`, `.`"
+                    "`{}` is no name of a stage: a letter, then letters, digits, `-`, `_`, `.`",
+                    shown(&name)
                 );
-                defects.push(self.defect(Code::E057, offset, message));
+                let defect = self.defect(Code::E057, offset, message);
+                defects.push(defect.hint("rename the stage"));
             } else if let Some((_, line)) = names.iter().find(|(other, _)| *other == name) {
-                let message = format!("the stage name `{name}` is taken by line {line}");
-                defects.push(self.defect(Code::E053, offset, message));
+                let message = format!("the stage name `{}` is taken by line {line}", shown(&name));
+                let defect = self.defect(Code::E053, offset, message);
+                defects.push(defect.hint("rename one of the two, and what copies from it"));
             } else {
                 names.push((name, instruction.line));
             }
@@ -341,7 +375,6 @@ impl Dockerfile {
 
     fn note_features(&mut self) {
         let mut features = Vec::new();
-        let mut warnings = Vec::new();
         for instruction in &self.instructions {
             let line = instruction.line;
             if !instruction.heredocs.is_empty() {
@@ -354,7 +387,7 @@ impl Dockerfile {
             if !matches!(&*keyword, "ADD" | "COPY" | "RUN") {
                 continue;
             }
-            let (flags, rest) = words::flags(&arguments);
+            let (flags, _) = words::flags(&arguments);
             let beyond_classic = flags
                 .iter()
                 .filter(|flag| !matches!(&*flag.name, "from" | "chown"));
@@ -362,22 +395,8 @@ impl Dockerfile {
                 name: format!("{keyword} --{}", flag.name),
                 line,
             }));
-            let fetched = rest
-                .split_ascii_whitespace()
-                .find(|word| stages::is_url(word.trim_matches(['[', '"', ','])));
-            let checked = flags.iter().any(|flag| flag.name == "checksum");
-            if let (Some(url), "ADD", false) = (fetched, &*keyword, checked) {
-                let url = url.trim_matches(['[', ']', '"', ',']);
-                let message = format!(
-                    "`ADD {url}` without `--checksum`: what it fetches may change unnoticed"
-                );
-                let defect = self.defect(Code::E059, instruction.span.start, message);
-                warnings.push(
-                    defect.hint("name it under `[sources]` with its `sha256`, and `COPY` it"),
-                );
-            }
         }
-        (self.features, self.warnings) = (features, warnings);
+        self.features = features;
     }
 }
 
@@ -391,6 +410,15 @@ fn unwrapped(instruction: &Instruction) -> (String, String) {
         .split_once(|character: char| character.is_ascii_whitespace())
         .unwrap_or((&instruction.arguments, ""));
     (keyword.to_ascii_uppercase(), arguments.trim().to_owned())
+}
+
+/// The beginning of a text that may be long, for a message.
+fn shown(text: &str) -> String {
+    const SHOWN: usize = 80;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// A valid UTF-8 text of the same length, and the offsets of the bytes that were not UTF-8.

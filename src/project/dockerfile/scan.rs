@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::words;
+use super::{shown, words};
 
 /// One instruction, its continued lines joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ pub(super) struct Scan {
     pub(super) escape: char,
     /// The value of `# syntax=` and its bytes.
     pub(super) syntax: Option<(String, Range<usize>)>,
-    /// Syntax errors, each with its offset.
-    pub(super) faults: Vec<(usize, String)>,
+    /// Syntax errors, each with its offset, its message and its cure.
+    pub(super) faults: Vec<(usize, String, &'static str)>,
 }
 
 #[derive(Clone, Copy)]
@@ -59,6 +59,9 @@ struct PhysicalLine {
     end: usize,
 }
 
+/// The longest line that builders read, in bytes.
+const LONGEST_LINE: usize = 65_535;
+
 /// Scans a whole file, with or without a byte-order mark.
 pub(super) fn scan(text: &str) -> Scan {
     let mut scan = Scan {
@@ -68,6 +71,7 @@ pub(super) fn scan(text: &str) -> Scan {
         faults: Vec::new(),
     };
     let lines = lines(text);
+    scan.refuse_long_lines(&lines);
     scan.read_directives(text, &lines);
     let mut next = 0;
     while next < lines.len() {
@@ -99,31 +103,57 @@ fn is_comment(line: &str) -> bool {
 }
 
 impl Scan {
+    fn refuse_long_lines(&mut self, lines: &[PhysicalLine]) {
+        for line in lines {
+            let length = line.end - line.start;
+            if length > LONGEST_LINE {
+                self.faults.push((
+                    line.start,
+                    format!("the line has {length} bytes, and builders read no line of more than {LONGEST_LINE}"),
+                    "continue it on further lines, or put what it says into a file that is copied",
+                ));
+            }
+        }
+    }
+
     /// Reads the parser directives: `# name=value` lines count only at the very top.
+    ///
+    /// `BuildKit` looks for `# syntax=` behind a `#!` line too; no builder looks there for `# escape=`.
     fn read_directives(&mut self, text: &str, lines: &[PhysicalLine]) {
         let mut seen: Vec<String> = Vec::new();
-        for line in lines {
-            let content = &text[line.start..line.end];
+        let has_shebang = lines
+            .first()
+            .is_some_and(|line| text[line.start..line.end].starts_with("#!"));
+        for line in &lines[usize::from(has_shebang)..] {
+            let content = text[line.start..line.end].trim_start();
             let Some((name, value)) = directive(content) else {
                 return;
             };
             let name = name.to_ascii_lowercase();
-            if !matches!(&*name, "escape" | "syntax" | "check") {
+            if !matches!(&*name, "escape" | "syntax" | "check") || (has_shebang && name == "escape")
+            {
                 continue;
             }
             if seen.contains(&name) {
-                self.faults
-                    .push((line.start, format!("only one `# {name}=` is allowed")));
+                self.faults.push((
+                    line.start,
+                    format!("only one `# {name}=` is allowed"),
+                    "remove one of the two",
+                ));
             }
             match (&*name, value) {
                 ("escape", "\\") => self.escape = '\\',
                 ("escape", "`") => self.escape = '`',
                 ("escape", other) => self.faults.push((
                     line.start,
-                    format!("`# escape={other}`: only a backslash or a backtick can be the escape"),
+                    format!(
+                        "`# escape={}`: only a backslash or a backtick can be the escape",
+                        shown(other)
+                    ),
+                    "remove the line: a backslash is the escape then",
                 )),
                 ("syntax", image) => {
-                    let end = line.start + content.trim_end().len();
+                    let end = text[..line.end].trim_end().len();
                     self.syntax = Some((image.to_owned(), end - image.len()..end));
                 }
                 _ => {}
@@ -153,6 +183,13 @@ impl Scan {
             }
             open = joined.push(content, line.start, self.escape);
             end = line.end;
+        }
+        if open {
+            self.faults.push((
+                text[..end].trim_end().len() - self.escape.len_utf8(),
+                format!("`{}` joins the next line, and there is none", self.escape),
+                "take it away, or write the line that is missing",
+            ));
         }
         let mut instruction = joined.instruction(first.number, first.start + indent..end);
         if may_hold_heredoc(&instruction) {
@@ -186,7 +223,11 @@ impl Scan {
             if !ended {
                 self.faults.push((
                     instruction.span.start,
-                    format!("the heredoc `<<{name}` is not ended by a line `{name}`"),
+                    format!(
+                        "the heredoc `<<{0}` is not ended by a line `{0}`",
+                        shown(&name)
+                    ),
+                    "write that line behind its text, without a blank before or behind it",
                 ));
             }
             instruction.heredocs.push(name);
@@ -225,14 +266,15 @@ impl Joined {
     }
 
     fn instruction(self, line: usize, span: Range<usize>) -> Instruction {
-        let keyword_end = self
-            .text
+        // The first line may be a continuation alone.
+        let keyword_start = self.text.len() - self.text.trim_start().len();
+        let keyword_end = self.text[keyword_start..]
             .find(|character: char| character.is_ascii_whitespace())
-            .unwrap_or(self.text.len());
+            .map_or(self.text.len(), |length| keyword_start + length);
         let rest = &self.text[keyword_end..];
         let start = keyword_end + (rest.len() - rest.trim_start().len());
         let mut instruction = Instruction {
-            keyword: self.text[..keyword_end].to_ascii_uppercase(),
+            keyword: self.text[keyword_start..keyword_end].to_ascii_uppercase(),
             arguments: rest.trim().to_owned(),
             line,
             span,

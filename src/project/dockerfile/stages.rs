@@ -3,10 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    sync::Arc,
 };
 
 use super::{
-    ContextSource, Dockerfile, Instruction, List, Pattern, copies, unwrapped,
+    ContextSource, Dockerfile, Instruction, List, Pattern, copies, shown, unwrapped,
     words::{self, Flag, Unexpanded, Variable},
 };
 use crate::{
@@ -47,6 +48,7 @@ pub struct Stage {
     sources: Vec<ContextSource>,
     mounts: Vec<SecretMount>,
     network: Option<usize>,
+    unchecked: Vec<Defect>,
     bodies: Vec<Range<usize>>,
 }
 
@@ -292,6 +294,7 @@ impl Resolver<'_> {
             sources: Vec::new(),
             mounts: Vec::new(),
             network: None,
+            unchecked: Vec::new(),
             bodies: Vec::new(),
         });
     }
@@ -303,6 +306,7 @@ impl Resolver<'_> {
     }
 
     fn unexpanded(&self, offset: usize, text: &str, unexpanded: Unexpanded) -> Defect {
+        let text = shown(text);
         let (message, hint) = match unexpanded {
             Unexpanded::Undeclared(name) => (
                 format!("`{text}` uses `{name}`, which no `ARG` before the first `FROM` declares"),
@@ -392,17 +396,18 @@ impl Resolver<'_> {
             } else if keyword == "ADD" && self.is_fetched(source) {
                 has_other = true;
                 self.note_network(instruction.line);
+                self.note_unchecked(instruction, source, &flags);
             } else {
                 found.extend(self.context_source(instruction, source, parents));
             }
         }
-        let patterns: Vec<Pattern> = found.iter().map(|source| source.pattern.clone()).collect();
-        for (index, source) in found.iter_mut().enumerate() {
-            source
-                .others
-                .extend(has_other.then_some(Pattern::Everything));
-            source.others.extend_from_slice(&patterns[..index]);
-            source.others.extend_from_slice(&patterns[index + 1..]);
+        let together: Arc<[Pattern]> = found
+            .iter()
+            .map(|source| source.pattern.clone())
+            .chain(has_other.then_some(Pattern::Everything))
+            .collect();
+        for source in &mut found {
+            source.together = Arc::clone(&together);
         }
         if let Some(stage) = self.stages.last_mut() {
             stage.sources.extend(found);
@@ -424,6 +429,27 @@ impl Resolver<'_> {
         }
     }
 
+    /// Warns of a download whose content nothing fixes; an empty checksum checks nothing.
+    fn note_unchecked(&mut self, instruction: &Instruction, source: &str, flags: &[Flag]) {
+        let is_checked = flags.iter().any(|flag| {
+            flag.name == "checksum" && flag.value.as_ref().is_some_and(|value| !value.is_empty())
+        });
+        if is_checked || names_commit(source) {
+            return;
+        }
+        let message = format!(
+            "`ADD {}` without `--checksum`: what it fetches may change unnoticed",
+            shown(source)
+        );
+        let start = instruction.span.start;
+        let defect = self.dockerfile.defect(Code::E059, start, message);
+        if let Some(stage) = self.stages.last_mut() {
+            stage
+                .unchecked
+                .push(defect.hint("name it under `[sources]` with its `sha256`, and `COPY` it"));
+        }
+    }
+
     fn is_fetched(&self, source: &str) -> bool {
         let scope = self.scopes.last().unwrap_or(&self.global);
         let expanded = words::expand(source, self.dockerfile.escape, &|name| scope.lookup(name));
@@ -442,7 +468,7 @@ impl Resolver<'_> {
         let pattern =
             match &expanded {
                 Ok(path) if copies::leaves_context(path) => {
-                    let message = format!("`{source}` lies outside the build context");
+                    let message = format!("`{}` lies outside the build context", shown(source));
                     let start = instruction.span.start;
                     let defect = self.dockerfile.defect(Code::E057, start, message);
                     self.defects.push(defect.hint(
@@ -457,7 +483,7 @@ impl Resolver<'_> {
             text: source.to_owned(),
             line: instruction.line,
             pattern,
-            others: Vec::new(),
+            together: Arc::default(),
         })
     }
 
@@ -553,6 +579,7 @@ impl Resolver<'_> {
         });
         let used = match (named, value.parse::<usize>()) {
             _ if value.contains('$') => {
+                let value = shown(value);
                 let defect = wrong(format!("`--from={value}`: Docker expands no variable here"));
                 Err(defect.hint("name the image by `FROM … AS name` and copy from `name`"))
             }
@@ -639,6 +666,15 @@ fn in_instruction(
 fn file_name<'a>(source: &'a str, target: &'a str) -> &'a str {
     let path = if source.is_empty() { target } else { source };
     path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Whether a URL of a git repository names a whole commit, which never changes.
+fn names_commit(source: &str) -> bool {
+    let fragment = source.split_once('#').map(|(_, fragment)| fragment);
+    let commit = fragment.and_then(|fragment| fragment.split(':').next());
+    commit.is_some_and(|commit| {
+        commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// Whether `ADD` downloads this source instead of reading it from the context.
@@ -755,7 +791,7 @@ impl Resolution {
         };
         self.sources.iter().filter(move |source| {
             let is_optional =
-                matches!(source.pattern, Pattern::Glob(_)) && source.others.iter().any(is_found);
+                matches!(source.pattern, Pattern::Glob(_)) && source.together.iter().any(is_found);
             !is_found(&source.pattern) && !is_optional
         })
     }
@@ -768,6 +804,15 @@ impl Resolution {
             .iter()
             .filter_map(|&index| self.stages.get(index));
         reached.filter_map(|stage| stage.network).min()
+    }
+
+    /// What works in the reached stages, but should be improved.
+    pub fn warnings(&self) -> impl Iterator<Item = &Defect> {
+        let reached = self
+            .reached
+            .iter()
+            .filter_map(|&index| self.stages.get(index));
+        reached.flat_map(|stage| &stage.unchecked)
     }
 
     /// Replacements that empty the stages which the target does not need, but keep the stages' numbers.
