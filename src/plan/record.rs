@@ -10,7 +10,7 @@
 //! | the Dockerfile's bytes, CRLF as LF | `dockerfile, SHA-256` | it says how the image is made; a comment is a part of it, since no line says for sure that it is one |
 //! | the Dockerfile's stage that is wanted, as the configuration writes it | `target, NAME` | the last one otherwise |
 //! | that the context is the job's own package (`context = "dist"`) | `context, package` | the same `COPY` then has other paths |
-//! | the configured build arguments that the Dockerfile declares | `build-argument, NAME, VALUE` | others are not sent; one that can only name images counts by what it names, and so do `ROOT`, `SPARK`, `OPERATOR` and `PARENT`, which no stage is given |
+//! | the configured build arguments that the Dockerfile declares | `build-argument, NAME, VALUE` | others are not sent; one that can only name images counts by what it names, unless it has a part in choosing one of the Dockerfile's own stages; `ROOT`, `SPARK`, `OPERATOR` and `PARENT` of a chain count in the same way, and no stage is given them |
 //! | a rebuild that was asked for | `revision, NUMBER, REASON` | it is what moves the tag |
 //! | each file that a `COPY`, an `ADD` or a bind mount of the wanted stage can match | `file, PATH, 0644 or 0755, SHA-256` | the context is written from these rows |
 //! | each symbolic link among them | `symlink, PATH, TARGET` | and what it leads to, by its own row |

@@ -9,7 +9,7 @@ use std::{
 use super::{
     Chain, Context, Image, Kind, OperatorOrigin, Project,
     built_in::{self, BuiltInDockerfile},
-    dockerfile::{Dockerfile, Resolution, Role, SecretMount, Used},
+    dockerfile::{Dockerfile, Given, Resolution, Role, SecretMount, Used},
     exclusions::{self, ContextRules, JobRules, LeftOut, NeverContext},
     file_trees::{FileTrees, Rules},
     ignore::{Excluded, TreeError, whiteout},
@@ -37,6 +37,8 @@ pub struct DockerfileInputs {
     pub target: Option<String>,
     /// The values of the build arguments that it declares.
     pub build_arguments: BTreeMap<String, String>,
+    /// The values of the arguments that choose among the Dockerfile's own stages.
+    pub stage_arguments: BTreeMap<String, String>,
     /// The images that it names, in the file's order.
     pub image_uses: Vec<ImageUse>,
     /// The project's stage at the bottom of its layers: the image that its final `FROM` leads to.
@@ -165,7 +167,8 @@ struct ContextChoice {
     rules: String,
     dockerfile: Digest,
     target: Option<String>,
-    build_arguments: BTreeMap<String, String>,
+    /// All build arguments, and those that the builder is given.
+    arguments: [BTreeMap<String, String>; 2],
     has_triggers: bool,
 }
 
@@ -196,8 +199,13 @@ impl<'a> InputReader<'a> {
         let dockerfile = Dockerfile::parse(&file, &bytes).map_err(InputError::Defects)?;
         let digest = Digest::of(&bytes);
         let arguments = build_arguments(project, image);
+        let sent = sent(image, &dockerfile, &arguments);
+        let given = Given {
+            all: &arguments,
+            sent: &sent,
+        };
         let resolution = dockerfile
-            .resolve(&arguments, image.target.as_deref())
+            .resolve_given(given, image.target.as_deref())
             .map_err(InputError::Defects)?;
         let image_uses = image_uses(project, image, &dockerfile, &resolution)?;
         refuse_other_base(image, &dockerfile, &resolution, &image_uses)?;
@@ -215,7 +223,7 @@ impl<'a> InputReader<'a> {
                 .iter()
                 .map(|file| Entry::in_memory(file.path, file.text, file.executable))
                 .collect(),
-            None => self.own_context(image, &resolution, has_triggers, (&digest, &arguments))?,
+            None => self.own_context(image, &resolution, has_triggers, (&digest, given))?,
         };
         let mut warnings: Vec<Defect> = resolution.warnings().cloned().collect();
         warnings.extend(undeclared(image, &dockerfile));
@@ -228,7 +236,11 @@ impl<'a> InputReader<'a> {
         Ok(DockerfileInputs {
             digest,
             target: image.target.clone(),
-            build_arguments: declared(&dockerfile, &arguments),
+            build_arguments: sent,
+            stage_arguments: arguments
+                .into_iter()
+                .filter(|(name, _)| dockerfile.chooses_stage(name, &resolution))
+                .collect(),
             single_files: single_files(project, &image_uses, &context_sources)?,
             dockerfile,
             resolution,
@@ -335,7 +347,7 @@ impl<'a> InputReader<'a> {
         image: &Image,
         resolution: &Resolution,
         has_triggers: bool,
-        (dockerfile, build_arguments): (&Digest, &BTreeMap<String, String>),
+        (dockerfile, given): (&Digest, Given<'_>),
     ) -> Result<Vec<Entry>, InputError> {
         let Context::Folder(folder) = &image.context else {
             return Ok(Vec::new());
@@ -352,7 +364,7 @@ impl<'a> InputReader<'a> {
             rules: rules.name.clone(),
             dockerfile: dockerfile.clone(),
             target: image.target.clone(),
-            build_arguments: build_arguments.clone(),
+            arguments: [given.all, given.sent].map(Clone::clone),
             has_triggers,
         };
         let known = || self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -504,19 +516,18 @@ fn build_arguments(project: &Project, image: &Image) -> BTreeMap<String, String>
     arguments
 }
 
-/// The values of the declared arguments. Those that name images are left out, because the record has the images
-/// themselves.
-fn declared(
+/// The values of the arguments that the builder is given. Those by which a chain names images are left out, because the
+/// record has the images themselves; where the configuration sets one of these names, it is an argument like any other.
+fn sent(
+    image: &Image,
     dockerfile: &Dockerfile,
     arguments: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     const IMAGES: [&str; 4] = ["ROOT", "SPARK", "OPERATOR", "PARENT"];
-    let names: Vec<String> = dockerfile
-        .arguments()
-        .into_iter()
-        .map(|argument| argument.name)
-        .collect();
-    let is_wanted = |name: &String| names.contains(name) && !IMAGES.contains(&name.as_str());
+    let is_wanted = |name: &String| {
+        let is_set = image.build_arguments.contains_key(name);
+        dockerfile.takes(name) && (is_set || !IMAGES.contains(&name.as_str()))
+    };
     let wanted = arguments.iter().filter(|(name, _)| is_wanted(name));
     wanted
         .map(|(name, value)| (name.clone(), value.clone()))
@@ -534,7 +545,7 @@ fn undeclared(image: &Image, dockerfile: &Dockerfile) -> Vec<Defect> {
     let unknown = image
         .build_arguments
         .keys()
-        .filter(|name| !declared.contains(name));
+        .filter(|name| !dockerfile.takes(name));
     let warning = |name: &String| {
         let message = format!(
             "`{}` has the build argument `{name}`, which its Dockerfile does not declare",

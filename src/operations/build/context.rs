@@ -495,7 +495,7 @@ pub(crate) struct DockerfileEdits {
 
 /// The edits that a builder with these features needs.
 pub(crate) fn dockerfile_edits(inputs: &DockerfileInputs, features: Features) -> DockerfileEdits {
-    let mut replacements = Vec::new();
+    let mut replacements = inputs.resolution.chosen();
     if !features.skips_unneeded_stages {
         // The context lacks the files of stages that the target does not need, so a builder that builds them anyway
         // would fail.

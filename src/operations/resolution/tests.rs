@@ -12,7 +12,10 @@ use crate::{
         testing::{CONFIGURATION, Project, Recorder},
         workspace::{LockPolicy, Services, Session, read_lock},
     },
+    plan::Recipe,
 };
+
+mod arguments;
 
 const ALL: [LockPolicy; 4] = [
     LockPolicy::Update,

@@ -28,7 +28,7 @@ pub(in crate::project) use copies::{CharacterClass, glob};
 pub use copies::{ContextSource, List, Pattern};
 pub use placed::Placed;
 pub use scan::Instruction;
-pub use stages::{ImageUse, Resolution, Role, SecretMount, Stage, Used};
+pub use stages::{Given, ImageUse, Resolution, Role, SecretMount, Stage, Used};
 
 const KEYWORDS: [&str; 18] = [
     "ADD",
@@ -182,8 +182,31 @@ impl Dockerfile {
         arguments
     }
 
+    /// Whether the builder takes the argument's value: an `ARG` declares it, or a `FROM` names one that needs no `ARG`.
+    #[must_use]
+    pub fn takes(&self, argument: &str) -> bool {
+        let mut instructions = self.instructions.iter();
+        let declared = self.arguments();
+        declared.iter().any(|found| found.name == argument)
+            || stages::PREDEFINED.contains(&argument)
+                && instructions
+                    .any(|found| found.keyword == "FROM" && found.arguments.contains(argument))
+    }
+
+    /// Whether the argument has a part in choosing one of the Dockerfile's own stages by a `FROM`. The record has no row
+    /// for such a stage.
+    #[must_use]
+    pub fn chooses_stage(&self, argument: &str, resolution: &Resolution) -> bool {
+        let declared = self.arguments();
+        let mut defaults = declared.iter().filter_map(|found| found.default.as_ref());
+        let mut choices = resolution.choices().peekable();
+        choices.peek().is_some()
+            && (choices.any(|text| text.contains(argument))
+                || defaults.any(|text| text.contains(argument)))
+    }
+
     /// Whether the argument can only change which image a `FROM` names. Then its value is no input of its own: the
-    /// record already has the image.
+    /// record already has the image. It is one where [`Self::chooses_stage`].
     #[must_use]
     pub fn only_names_images(&self, argument: &str) -> bool {
         let declared = self.arguments();
@@ -194,7 +217,8 @@ impl Dockerfile {
             .iter()
             .filter(|found| found.keyword == "FROM");
         let mut flags = froms.flat_map(|from| words::flags(&from.arguments).0);
-        own.all(|found| found.stage.is_none())
+        !is_read_by_builders(argument)
+            && own.all(|found| found.stage.is_none())
             && !defaults.any(|text| text.contains(argument))
             && !flags.any(|flag| flag.value.is_some_and(|text| text.contains(argument)))
     }
@@ -398,6 +422,14 @@ impl Dockerfile {
         }
         self.features = features;
     }
+}
+
+/// Whether a builder itself obeys an argument, whatever the stages say: a proxy is in the environment of every `RUN`.
+fn is_read_by_builders(argument: &str) -> bool {
+    let upper = argument.to_ascii_uppercase();
+    upper.ends_with("_PROXY")
+        || argument.starts_with("BUILDKIT_")
+        || argument == "SOURCE_DATE_EPOCH"
 }
 
 /// The keyword and the arguments; for `ONBUILD X`, those of `X`.

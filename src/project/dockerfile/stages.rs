@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The variables that `BuildKit` defines before the first `FROM` without an `ARG`.
-const PREDEFINED: [&str; 9] = [
+pub(super) const PREDEFINED: [&str; 9] = [
     "TARGETPLATFORM",
     "TARGETOS",
     "TARGETARCH",
@@ -45,6 +45,8 @@ pub struct Stage {
     pub platform: Option<String>,
     /// The images that it copies or mounts from, in the file's order.
     pub uses: Vec<ImageUse>,
+    /// What the `FROM` says, if variables choose an earlier stage of the file.
+    choice: Option<String>,
     sources: Vec<ContextSource>,
     mounts: Vec<SecretMount>,
     network: Option<usize>,
@@ -161,13 +163,37 @@ impl Scope {
             None => Variable::Undeclared,
         }
     }
+
+    /// The value that an `ARG` gives.
+    fn value_of(
+        &self,
+        name: &str,
+        default: Option<&str>,
+        given: &BTreeMap<String, String>,
+        escape: char,
+    ) -> Option<String> {
+        let default = || expanded_or_empty(default?, escape, self);
+        given.get(name).cloned().or_else(default)
+    }
+}
+
+/// The values of build arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// All, with those by which only sparkpack knows images.
+    pub all: &'a BTreeMap<String, String>,
+    /// Those that the builder is given.
+    pub sent: &'a BTreeMap<String, String>,
 }
 
 /// The state of resolving a file from top to bottom.
 struct Resolver<'a> {
     dockerfile: &'a Dockerfile,
-    given: &'a BTreeMap<String, String>,
+    given: Given<'a>,
+    /// What `FROM` sees.
     global: Scope,
+    /// What stages inherit: the arguments before the first `FROM` as the builder knows them.
+    inherited: Scope,
     stages: Vec<Stage>,
     scopes: Vec<Scope>,
     names: Vec<Option<String>>,
@@ -186,14 +212,31 @@ impl Dockerfile {
         arguments: &BTreeMap<String, String>,
         target: Option<&str>,
     ) -> Result<Resolution, Vec<Defect>> {
+        let given = Given {
+            all: arguments,
+            sent: arguments,
+        };
+        self.resolve_given(given, target)
+    }
+
+    /// [`Self::resolve`] where the builder is given fewer arguments.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn resolve_given(
+        &self,
+        given: Given<'_>,
+        target: Option<&str>,
+    ) -> Result<Resolution, Vec<Defect>> {
         let froms = self
             .instructions
             .iter()
             .filter(|instruction| instruction.keyword == "FROM");
         let mut resolver = Resolver {
             dockerfile: self,
-            given: arguments,
+            given,
             global: Scope::default(),
+            inherited: Scope::default(),
             stages: Vec::new(),
             scopes: Vec::new(),
             names: froms
@@ -202,8 +245,14 @@ impl Dockerfile {
             defects: Vec::new(),
         };
         for name in PREDEFINED {
-            let value = arguments.get(name).cloned();
-            resolver.global.arguments.insert(name.to_owned(), value);
+            let both = [
+                (&mut resolver.global, given.all),
+                (&mut resolver.inherited, given.sent),
+            ];
+            for (scope, given) in both {
+                let value = given.get(name).cloned();
+                scope.arguments.insert(name.to_owned(), value);
+            }
         }
         for instruction in &self.instructions {
             resolver.read(instruction);
@@ -268,6 +317,9 @@ impl Resolver<'_> {
             name.as_ref()
                 .is_some_and(|name| name.eq_ignore_ascii_case(&image))
         });
+        let choice = earlier
+            .filter(|_| text.contains('$'))
+            .map(|_| text.to_owned());
         let used = match earlier {
             Some(stage) => Used::Stage(stage),
             None if image == "scratch" => Used::Scratch,
@@ -290,6 +342,7 @@ impl Resolver<'_> {
                 line: instruction.line,
             },
             platform,
+            choice,
             uses: Vec::new(),
             sources: Vec::new(),
             mounts: Vec::new(),
@@ -332,12 +385,22 @@ impl Resolver<'_> {
     fn read_argument(&mut self, arguments: &str) {
         let escape = self.dockerfile.escape;
         for (name, default) in words::assignments(arguments, escape) {
-            let scope = self.scopes.last().unwrap_or(&self.global);
-            let default = default.and_then(|text| expanded_or_empty(&text, escape, scope));
-            let inherited = self.global.arguments.get(&name).cloned().flatten();
-            let value = self.given.get(&name).cloned().or(default).or(inherited);
-            let scope = self.scopes.last_mut().unwrap_or(&mut self.global);
-            scope.arguments.insert(name, value);
+            if let Some(scope) = self.scopes.last_mut() {
+                let inherited = self.inherited.arguments.get(&name).cloned().flatten();
+                let default = default.as_deref();
+                let own = scope.value_of(&name, default, self.given.sent, escape);
+                scope.arguments.insert(name, own.or(inherited));
+                continue;
+            }
+            let both = [
+                (&mut self.global, self.given.all),
+                (&mut self.inherited, self.given.sent),
+            ];
+            for (scope, given) in both {
+                let value = scope.value_of(&name, default.as_deref(), given, escape);
+                let before = scope.arguments.get(&name).cloned().flatten();
+                scope.arguments.insert(name.clone(), value.or(before));
+            }
         }
     }
 
@@ -813,6 +876,32 @@ impl Resolution {
             .iter()
             .filter_map(|&index| self.stages.get(index));
         reached.flat_map(|stage| &stage.unchecked)
+    }
+
+    /// What the `FROM` of the reached stages say where variables choose an earlier stage of the file.
+    pub(super) fn choices(&self) -> impl Iterator<Item = &str> {
+        let reached = self
+            .reached
+            .iter()
+            .filter_map(|&index| self.stages.get(index));
+        reached.filter_map(|stage| stage.choice.as_deref())
+    }
+
+    /// Replacements that name the stages which variables choose: a builder then takes the same ones as the record.
+    #[must_use]
+    pub fn chosen(&self) -> Vec<(Range<usize>, String)> {
+        let reached = self
+            .reached
+            .iter()
+            .filter_map(|&index| self.stages.get(index));
+        let name = |stage: &Stage| match (&stage.choice, &stage.base.used) {
+            (Some(_), Used::Stage(chosen)) => {
+                let name = self.stages.get(*chosen)?.name.clone()?;
+                Some((stage.base.span.clone(), name))
+            }
+            _ => None,
+        };
+        reached.filter_map(name).collect()
     }
 
     /// Replacements that empty the stages which the target does not need, but keep the stages' numbers.

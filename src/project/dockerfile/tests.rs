@@ -452,6 +452,18 @@ fn an_argument_that_only_names_images_is_told_from_others() {
 }
 
 #[test]
+fn a_stage_that_variables_choose_is_named_for_the_builder() {
+    let dockerfile = parse(
+        "ARG V=b\nFROM x AS a\nFROM y AS B\nFROM ${V} AS c\nFROM ${V} AS unused\nFROM \"c\"\n",
+    );
+    let resolution = dockerfile.resolve(&BTreeMap::new(), None).unwrap();
+    let sent = String::from_utf8(dockerfile.substitute(&resolution.chosen())).unwrap();
+    let wanted =
+        "ARG V=b\nFROM x AS a\nFROM y AS B\nFROM b AS c\nFROM ${V} AS unused\nFROM \"c\"\n";
+    assert_eq!(sent, wanted);
+}
+
+#[test]
 fn every_argument_is_listed() {
     let dockerfile = parse("ARG A=1 B\nFROM x\nARG C='a b'\nFROM y\nARG A\n");
     let listed: Vec<(String, Option<String>, usize, Option<usize>)> = dockerfile
