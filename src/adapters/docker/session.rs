@@ -1,7 +1,12 @@
 //! A `BuildKit` session that gives a build its secrets and the SSH agent. bollard opens a session too, but it offers
 //! neither.
 
-use std::{collections::BTreeMap, path::PathBuf, pin::Pin};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
 
 use bollard::ClientVersion;
 use bollard_buildkit_proto::{
@@ -22,11 +27,16 @@ use bollard_buildkit_proto::{
     },
 };
 use futures_util::{Stream, StreamExt, stream};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
     net::{TcpStream, UnixStream},
     sync::oneshot,
 };
+use tokio_rustls::TlsConnector;
 use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
 
 use super::{
@@ -38,6 +48,9 @@ use crate::adapters::secrets::{BuildSecrets, SecretValue};
 
 /// The longest answer to the request that opens a session, in bytes.
 const HEAD_LIMIT: usize = 16 * 1024;
+
+/// How many bytes wait between a session and its encryption.
+const BUFFER: usize = 64 * 1024;
 
 /// The methods that a session offers.
 const METHODS: [&str; 3] = [
@@ -72,9 +85,16 @@ impl Session {
                 let stream = TcpStream::connect(address).await.map_err(lost)?;
                 Self::begin(stream, version, id, secrets).await
             }
-            Address::Tls { .. } => Err(answer(
-                "daemons behind TLS cannot be given secrets: use the daemon's socket".to_owned(),
-            )),
+            Address::Tls {
+                address,
+                certificates,
+            } => {
+                let stream = TcpStream::connect(address).await.map_err(lost)?;
+                let stream = encrypted(stream, address, certificates).await;
+                let stream = stream
+                    .map_err(|error| host.unreachable(Unreachable::Tls(error.to_string())))?;
+                Self::begin(stream, version, id, secrets).await
+            }
         }
     }
 
@@ -116,6 +136,39 @@ impl Session {
         }));
         Ok(Self { _end: end })
     }
+}
+
+/// A stream whose bytes go through TLS on `stream`, with the client's certificate in the folder `certificates`.
+///
+/// What serves the session needs a stream of its own types, so it gets the other end of one in memory.
+async fn encrypted(
+    stream: TcpStream,
+    address: &str,
+    certificates: &Path,
+) -> Result<DuplexStream, Box<dyn std::error::Error + Send + Sync>> {
+    let mut authorities = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(certificates.join("ca.pem"))? {
+        authorities.add(authority?)?;
+    }
+    let own = CertificateDer::pem_file_iter(certificates.join("cert.pem"))?;
+    let own = own.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(certificates.join("key.pem"))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let configuration = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(authorities)
+        .with_client_auth_cert(own, key)?;
+    let name = address.rsplit_once(':').map_or(address, |(name, _)| name);
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let name = ServerName::try_from(name.to_owned())?;
+    let connector = TlsConnector::from(Arc::new(configuration));
+    let mut outside = connector.connect(name, stream).await?;
+    let (near, mut far) = tokio::io::duplex(BUFFER);
+    tokio::spawn(async move {
+        // A connection that breaks ends the session, which the build then tells.
+        let _ = tokio::io::copy_bidirectional(&mut far, &mut outside).await;
+    });
+    Ok(near)
 }
 
 fn answer(message: String) -> DockerError {

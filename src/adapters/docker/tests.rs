@@ -3,6 +3,7 @@
 //! `scripts/test` installs and starts what they need. The images have names with `dockertest`, and are removed.
 
 mod misbehaving;
+mod tls;
 mod transfer;
 
 use std::{
