@@ -8,7 +8,7 @@ use super::{
     registry::{Attachment, Listing, Presence, RegistryClient, RegistryError, RegistryImage},
 };
 use crate::{
-    image::{Digest, ImageInfo, Platform, Program, Reference},
+    image::{Digest, ImageInfo, ImagePython, Platform, Program, Reference},
     project::tree::Entry,
 };
 
@@ -45,6 +45,12 @@ pub trait Programs: Destination<Stored = ImageInfo> {
     /// # Errors
     /// Any answer other than the image's files.
     fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError>;
+
+    /// The Python of an image, once its distribution's is installed.
+    ///
+    /// # Errors
+    /// Any answer other than the image's files.
+    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DockerError>;
 }
 
 /// A destination that builds and imports images, and pulls and pushes them.
@@ -214,6 +220,10 @@ impl Destination for RegistryClient {
 impl Programs for Daemon {
     fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError> {
         Daemon::program(self, image)
+    }
+
+    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DockerError> {
+        Daemon::python(self, image)
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     registry::RegistryImage,
     secrets::BuildSecrets,
 };
-use crate::image::{Digest, ImageInfo, Platform, Program, Reference};
+use crate::image::{Digest, ImageInfo, ImagePython, Platform, Program, Reference};
 
 /// An image with one layer; both are named after `content`.
 pub(crate) fn image(content: &str) -> ImageInfo {
@@ -76,6 +76,8 @@ struct InMemoryState<I> {
     errors: VecDeque<Option<DestinationError>>,
     /// The programs of images, by the image ID.
     programs: BTreeMap<Digest, Program>,
+    /// The Pythons of images, by the image ID.
+    pythons: BTreeMap<Digest, ImagePython>,
     /// The image IDs that were looked into, in sequence.
     looked_into: Vec<Digest>,
     /// An image to which somebody else gives the next tag at the same moment.
@@ -89,6 +91,7 @@ impl<I> Default for InMemory<I> {
             looked_up: Vec::new(),
             errors: VecDeque::new(),
             programs: BTreeMap::new(),
+            pythons: BTreeMap::new(),
             looked_into: Vec::new(),
             rival: None,
         };
@@ -174,6 +177,12 @@ impl InMemory<ImageInfo> {
         state.programs.insert(id.clone(), program);
     }
 
+    /// Gives an image a Python.
+    pub(crate) fn put_python(&self, id: &Digest, python: ImagePython) {
+        let mut state = self.state.lock().unwrap();
+        state.pythons.insert(id.clone(), python);
+    }
+
     /// The image IDs that were looked into since the last call, in sequence.
     pub(crate) fn looked_into(&self) -> Vec<Digest> {
         std::mem::take(&mut self.state.lock().unwrap().looked_into)
@@ -185,6 +194,13 @@ impl Programs for InMemory<ImageInfo> {
         let mut state = self.state.lock().unwrap();
         state.looked_into.push(image.id.clone());
         Ok(state.programs.get(&image.id).cloned())
+    }
+
+    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DockerError> {
+        let mut state = self.state.lock().unwrap();
+        state.looked_into.push(image.id.clone());
+        let known = state.pythons.get(&image.id).cloned();
+        Ok(known.unwrap_or(ImagePython::Unknown))
     }
 }
 

@@ -19,6 +19,7 @@ mod media_type;
 mod mismatch;
 mod platform;
 mod program;
+mod python;
 mod reference;
 
 pub use assemble::{AssembledImage, ParentImage, assemble, validate};
@@ -38,4 +39,5 @@ pub use mismatch::{ExpectedBase, ImageMismatch};
 pub use oci_spec::image::{History, MediaType};
 pub use platform::{Platform, PlatformError};
 pub use program::Program;
+pub use python::ImagePython;
 pub use reference::{Reference, ReferenceError, Repository, is_tag};

@@ -1,8 +1,11 @@
 //! Whether the Spark, Java and Python of a chain fit each other and the root image, where a built-in recipe puts them
 //! together. Whatever is not in the tables is not known, and so is not refused.
 
-use super::{Chain, Image, Kind, Project};
-use crate::image::Reference;
+use super::{Chain, Image, Kind, Project, place::Defect};
+use crate::{
+    code::Code,
+    image::{ImagePython, Reference},
+};
 
 /// The value of a chain that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +133,62 @@ impl Release {
     }
 }
 
+/// Refuses the image `py` of a built-in recipe if the image `root`, which its parent stands on, has another Python.
+///
+/// # Errors
+/// It has another one, as far as that is known.
+pub fn refuse_other_python(
+    project: &Project,
+    py: &Image,
+    root: &str,
+    there: &ImagePython,
+) -> Result<(), Defect> {
+    let Some(chain) = project.chain_of(py) else {
+        return Ok(());
+    };
+    let (major, minor) = chain.python;
+    let of_chain = format!("{major}.{minor}");
+    let text = argument(py, "PYTHON", &of_chain);
+    let Some((has, found)) = version_in(there) else {
+        return Ok(());
+    };
+    if version(text).is_none_or(|wanted| wanted == found) {
+        return Ok(());
+    }
+    let message = format!("`{root}` {has}, not Python {text}");
+    let defect = Defect::new(Code::E039, chain.python_place.clone(), message);
+    Err(defect.hint(python_hint(py, found)))
+}
+
+/// What an image has, and the version of its Python; `None` if that is not known.
+fn version_in(there: &ImagePython) -> Option<(String, Version)> {
+    match there {
+        ImagePython::Unknown => None,
+        ImagePython::Program(path) => {
+            let found = version(path.rsplit('/').next()?.strip_prefix("python")?)?;
+            Some((format!("has `{path}` as its `python3`"), found))
+        }
+        ImagePython::OfDistribution { id, version } => {
+            let mut releases = RELEASES.iter();
+            let release =
+                releases.find(|release| release.image == id && release.tags[0] == version)?;
+            let (major, minor) = release.python;
+            let has = format!(
+                "is {} by its `os-release`, which has Python {major}.{minor}",
+                release.name
+            );
+            Some((has, release.python))
+        }
+    }
+}
+
+fn python_hint(py: &Image, (major, minor): Version) -> String {
+    format!(
+        "write `python = \"{major}.{minor}\"`, with a `root` that has it, or give `{}` a Dockerfile of its own",
+        py.name
+    )
+}
+
 /// What does not fit in the images of a chain that built-in recipes make.
 pub(super) fn misfits(project: &Project, chain: &Chain) -> Vec<Misfit> {
     let made = |kind: Kind| {
@@ -202,10 +261,7 @@ fn python(chain: &Chain, py: &Image, base: Option<&Image>) -> Option<Misfit> {
     let misfit = |message: String, fitting: Version| Misfit {
         what: Misfitting::Python,
         message,
-        hint: format!(
-            "write `python = \"{}.{}\"`, with a `root` that has it, or give `{}` a Dockerfile of its own",
-            fitting.0, fitting.1, py.name
-        ),
+        hint: python_hint(py, fitting),
     };
     if let Some(needs) = of_spark(chain, py) {
         let spark = &chain.spark;
@@ -265,7 +321,7 @@ fn listed(versions: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::project::load;
+    use crate::{image::ImagePython, project::load};
 
     /// What loading a project with this chain and these images says; empty if it is taken.
     fn told(chain: &str, images: &str) -> String {
@@ -354,6 +410,63 @@ mod tests {
         ] {
             assert_eq!(told(chain, JOB), "", "{chain}");
         }
+    }
+
+    #[test]
+    fn what_is_in_the_root_image_is_judged_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs_err::create_dir(root.join("src")).unwrap();
+        fs_err::write(root.join("src/main.py"), "").unwrap();
+        let told = |python: &str, images: &str, there: &ImagePython| {
+            let text = format!(
+                "format = 1\nproject = 'p'\nregistries.main = 'r.example/t'\n[chains.main]\nspark = '4.1.4'\n\
+                 python = '{python}'\nroot = 'r.example/own:1'\n{images}{JOB}"
+            );
+            fs_err::write(root.join("sparkpack.toml"), text).unwrap();
+            let project = load::load(root, &|_| None).unwrap();
+            let py = &project.images["py"];
+            super::refuse_other_python(&project, py, "r.example/own:1", there)
+                .map_or_else(|defect| defect.to_string(), |()| String::new())
+        };
+        let of = |id: &str, version: &str| ImagePython::OfDistribution {
+            id: id.to_owned(),
+            version: version.to_owned(),
+        };
+        for (id, version, name, wanted) in [
+            ("debian", "11", "Debian 11", "3.9"),
+            ("debian", "12", "Debian 12", "3.11"),
+            ("debian", "13", "Debian 13", "3.13"),
+            ("ubuntu", "22.04", "Ubuntu 22.04", "3.10"),
+            ("ubuntu", "24.04", "Ubuntu 24.04", "3.12"),
+        ] {
+            let there = of(id, version);
+            if wanted != "3.9" {
+                assert_eq!(told(wanted, "", &there), "", "{name}");
+            }
+            assert_eq!(
+                told("3.14", "", &there),
+                format!(
+                    "sparkpack.toml:6:10: `r.example/own:1` is {name} by its `os-release`, which has Python {wanted}, not Python 3.14"
+                ),
+            );
+        }
+        let program = |path: &str| ImagePython::Program(path.to_owned());
+        assert_eq!(told("3.12", "", &program("/usr/local/bin/python3.12")), "");
+        assert_eq!(
+            told("3.11", "", &program("/usr/local/bin/python3.12")),
+            "sparkpack.toml:6:10: `r.example/own:1` has `/usr/local/bin/python3.12` as its `python3`, not Python 3.11"
+        );
+        for there in [
+            ImagePython::Unknown,
+            of("debian", "14"),
+            of("linuxmint", "12"),
+            program("/opt/shims/python3"),
+        ] {
+            assert_eq!(told("3.11", "", &there), "", "{there:?}");
+        }
+        let other = "[images.py]\nbuild-args.PYTHON = '3.13'\n";
+        assert_eq!(told("3.11", other, &of("debian", "13")), "");
     }
 
     #[test]

@@ -262,6 +262,7 @@ impl Loader<'_> {
             name: name.to_owned(),
             place: self.origin.place(table),
             python,
+            python_place: self.origin.place(&chain.python),
             java: or(&chain.java, JAVA),
             root: or(&chain.root, ROOT_IMAGE),
             spark_source: match &chain.spark_source {

@@ -6,7 +6,7 @@ pub mod digest_cache;
 pub mod dockerfile;
 pub mod exclusions;
 pub mod file_trees;
-mod fit;
+pub mod fit;
 pub mod glob;
 pub mod ignore;
 mod image_matcher;

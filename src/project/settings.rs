@@ -104,6 +104,8 @@ pub struct Chain {
     pub spark: String,
     /// Python's version, major and minor.
     pub python: (u8, u8),
+    /// Where Python's version is configured.
+    pub python_place: Place,
     /// Java's major version.
     pub java: String,
     /// The root image, as it is written.

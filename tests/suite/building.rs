@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Chain, Root, docker, image_id, make_other_bytes};
+use crate::support::{Chain, Root, TestProject, docker, image_id, make_other_bytes, run};
 
 impl Chain {
     /// The image IDs that the daemon has under this checkout's references, by image.
@@ -632,4 +632,45 @@ fn an_image_that_holds_programs_of_another_platform_gets_no_tag() {
     let of_root = format!("ancestor={}", chain.root.name);
     let left = docker(&["ps", "--all", "--quiet", "--filter", &of_root]);
     assert_eq!(left, "", "no container is left");
+}
+
+#[test]
+fn a_root_with_another_python_is_refused_before_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::create_dir(folder.path().join("etc")).unwrap();
+    let os_release = "NAME=\"Ubuntu\"\nVERSION_ID=\"22.04\"\nID=ubuntu\nID_LIKE=debian\n";
+    fs_err::write(folder.path().join("etc/os-release"), os_release).unwrap();
+    let root = Root::for_platform("build-python", folder.path(), "linux/amd64");
+    let name = &root.name;
+    let toml = format!(
+        "format = 1\nproject = \"small\"\nregistries.main = \"build-python.example/small\"\n\n[chains.main]\n\
+         spark = \"4.1.4\"\npython = \"3.12\"\nroot = \"{name}\"\nspark-source = \"spark\"\n\n\
+         [sources.spark]\npath = \"../spark\"\n\n[images.job]\nparent = \"py\"\nsrc = \"src\"\n"
+    );
+    let project = TestProject::new(&[
+        ("sparkpack.toml", &toml),
+        ("src/main.py", ""),
+        ("../spark/jars/a.jar", ""),
+    ]);
+    let build = |buildkit: &str| {
+        let mut command = project.command(&["build"]);
+        run(command.env("DOCKER_BUILDKIT", buildkit))
+    };
+    for buildkit in ["1", "0"] {
+        let refused = build(buildkit);
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        let wanted = format!(
+            "error[E039]: sparkpack.toml:7:10: `{name}` is Ubuntu 22.04 by its `os-release`, which has Python 3.10, not Python 3.12\n"
+        );
+        assert!(refused.stderr.contains(&wanted), "{}", refused.stderr);
+        let hint = "hint: write `python = \"3.10\"`, with a `root` that has it, or give `py` a Dockerfile of its own";
+        assert!(refused.stderr.contains(hint), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("base"), "{}", refused.stderr);
+    }
+    project.edit("sparkpack.toml", "3.12", "3.10");
+    for buildkit in ["1", "0"] {
+        let failed = build(buildkit);
+        let is_at_the_step = failed.stderr.contains("building `base` failed");
+        assert!(is_at_the_step, "it has no shell: {}", failed.stderr);
+    }
 }

@@ -1,4 +1,6 @@
-//! A look into an image: for which machine are its programs? Nothing in it is executed.
+//! A look into an image: for which machine are its programs, and which Python does it have? Nothing in it is executed.
+
+use std::io::Read as _;
 
 use bollard::{
     Docker,
@@ -11,7 +13,7 @@ use bollard::{
 use futures_util::{Stream, StreamExt, pin_mut};
 
 use super::{daemon::Daemon, error::DockerError};
-use crate::image::{ImageInfo, Program};
+use crate::image::{ImageInfo, ImagePython, Program};
 
 /// The program that nearly every image has.
 const SHELL: &str = "/bin/sh";
@@ -22,6 +24,18 @@ const LINKS_LIMIT: usize = 16;
 /// An image without a shell is searched no further than this many bytes.
 const SEARCH_LIMIT: u64 = 2 << 30;
 
+/// Of a file that is looked at no more than this many bytes are read.
+const FILE_LIMIT: usize = 64 << 10;
+
+/// Where commands are looked for if an image does not say it.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a distribution's `python3` is installed.
+const DISTRIBUTIONS: &str = "/usr/bin";
+
+/// Where a distribution tells what it is.
+const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
+
 /// The size of a block of a tar.
 const BLOCK: usize = 512;
 
@@ -29,11 +43,34 @@ impl Daemon {
     /// A program of an image: its shell, else the first one that runs on its platform, else the first one. `None` if
     /// there is none.
     ///
-    /// It takes a container that is created, read and removed, and never started.
-    ///
     /// # Errors
     /// The daemon refuses, or does not answer.
     pub fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError> {
+        self.look_into(image, async |client: &Docker, container: &str| {
+            find(client, container, image).await
+        })
+    }
+
+    /// The Python of an image, once its distribution's is installed: that which comes first on the image's `PATH`.
+    ///
+    /// # Errors
+    /// The daemon refuses, or does not answer.
+    pub fn python(&self, image: &ImageInfo) -> Result<ImagePython, DockerError> {
+        self.look_into(image, async |client: &Docker, container: &str| {
+            let inspected = client.inspect_image(image.id.as_str()).await?;
+            let variables = inspected.config.and_then(|config| config.env);
+            let variables = variables.unwrap_or_default();
+            let path = variables.iter().find_map(|pair| pair.strip_prefix("PATH="));
+            find_python(client, container, path.unwrap_or(PATH)).await
+        })
+    }
+
+    /// Makes a container of an image for a look at its files; it is never started.
+    fn look_into<T>(
+        &self,
+        image: &ImageInfo,
+        look: impl AsyncFnOnce(&Docker, &str) -> Result<T, bollard::errors::Error>,
+    ) -> Result<T, DockerError> {
         let doing = || format!("look into the image `{}`", image.id);
         let body = ContainerCreateBody {
             image: Some(image.id.to_string()),
@@ -51,7 +88,7 @@ impl Daemon {
         let created = self
             .ask(created)
             .map_err(|error| self.failed(&error, doing))?;
-        let found = self.ask(find(&self.client, &created.id, image));
+        let found = self.ask(look(&self.client, &created.id));
         let options = RemoveContainerOptionsBuilder::default()
             .force(true)
             .v(true)
@@ -102,44 +139,84 @@ async fn shell(
     client: &Docker,
     container: &str,
 ) -> Result<Option<Program>, bollard::errors::Error> {
-    let mut path = SHELL.to_owned();
+    let found = file(client, container, SHELL).await?;
+    Ok(found.and_then(|(path, content)| {
+        let machine = Program::machine_of(&content)?;
+        Some(Program { path, machine })
+    }))
+}
+
+async fn find_python(
+    client: &Docker,
+    container: &str,
+    path: &str,
+) -> Result<ImagePython, bollard::errors::Error> {
+    // The distribution's comes before those in later folders.
+    let end = path.split(':').position(|folder| folder == DISTRIBUTIONS);
+    let folders = path.split(':').take(end.map_or(usize::MAX, |end| end + 1));
+    for folder in folders.filter(|folder| folder.starts_with('/')) {
+        let program = format!("{}/python3", folder.trim_end_matches('/'));
+        if let Some((path, _)) = file(client, container, &program).await? {
+            return Ok(ImagePython::Program(path));
+        }
+    }
+    for path in OS_RELEASE {
+        if let Some((_, content)) = file(client, container, path).await? {
+            let text = String::from_utf8_lossy(&content);
+            return Ok(ImagePython::of_os_release(&text));
+        }
+    }
+    Ok(ImagePython::Unknown)
+}
+
+/// The file at the end of all links, with the beginning of its content; `None` if there is none.
+async fn file(
+    client: &Docker,
+    container: &str,
+    path: &str,
+) -> Result<Option<(String, Vec<u8>)>, bollard::errors::Error> {
+    let mut path = path.to_owned();
     for _ in 0..LINKS_LIMIT {
         let options = DownloadFromContainerOptionsBuilder::default()
             .path(&path)
             .build();
-        let file = client.download_from_container(container, Some(options));
-        let member = match first_member(file).await {
+        let sent = client.download_from_container(container, Some(options));
+        let tar = match beginning(sent).await {
             // There is none, or its links lead nowhere or in a circle: a daemon has a status of its own for each.
             Err(bollard::errors::Error::DockerResponseServerError { .. }) => return Ok(None),
-            member => member?,
+            tar => tar?,
         };
-        let Some(member) = member else {
+        let mut tar = tar::Archive::new(&tar[..]);
+        let entry = tar.entries().ok().and_then(|mut entries| entries.next());
+        let Some(Ok(mut entry)) = entry else {
             return Ok(None);
         };
-        match (member.link, member.machine) {
-            (Some(target), _) => path = joined(&path, &target),
-            (None, machine) => return Ok(machine.map(|machine| Program { path, machine })),
+        let kind = entry.header().entry_type();
+        if kind.is_file() {
+            let mut content = Vec::new();
+            // A large file ends too early, and its beginning is enough.
+            let _ = entry.read_to_end(&mut content);
+            return Ok(Some((path, content)));
+        }
+        match entry.link_name_bytes().filter(|_| kind.is_symlink()) {
+            Some(target) => path = joined(&path, &String::from_utf8_lossy(&target)),
+            None => return Ok(None),
         }
     }
     Ok(None)
 }
 
-/// The first member of a tar, of which no more is read.
-async fn first_member(
-    bytes: impl Stream<Item = Result<bytes::Bytes, bollard::errors::Error>>,
-) -> Result<Option<Member>, bollard::errors::Error> {
-    pin_mut!(bytes);
-    let mut tar = Members::default();
-    while let Some(bytes) = bytes.next().await {
-        tar.feed(&bytes?);
-        if let Some(member) = tar.next() {
-            return Ok(Some(member));
-        }
-        if tar.is_at_end {
-            break;
-        }
+async fn beginning(
+    sent: impl Stream<Item = Result<bytes::Bytes, bollard::errors::Error>>,
+) -> Result<Vec<u8>, bollard::errors::Error> {
+    pin_mut!(sent);
+    let mut all = Vec::new();
+    while all.len() < FILE_LIMIT
+        && let Some(bytes) = sent.next().await
+    {
+        all.extend_from_slice(&bytes?);
     }
-    Ok(None)
+    Ok(all)
 }
 
 /// Where a link at `path` leads to; a daemon keeps it inside the image.

@@ -21,7 +21,7 @@ use crate::{
         fakes,
         secrets::BuildSecrets,
     },
-    image::{Digest, ImageInfo, Platform, Reference},
+    image::{Digest, ImageInfo, ImagePython, Platform, Reference},
     project::tree::{Content, Entry},
 };
 
@@ -566,6 +566,83 @@ fn tags_and_info_of_what_is_not_there() {
         fixture.daemon.tag(&id, &untagged).unwrap_err().code(),
         "E605"
     );
+}
+
+/// The files of images, what their Dockerfile says about `PATH`, and their Python.
+fn pythons() -> [(&'static str, Vec<Entry>, &'static str, ImagePython); 6] {
+    let link = |path: &str, target: &str| Entry {
+        path: path.to_owned(),
+        content: Content::Symlink {
+            target: target.to_owned(),
+        },
+    };
+    let file = |path: &str, text: &str| Entry::in_memory(path, text, true);
+    let on_debian = |others: &[Entry]| {
+        let mut entries = others.to_vec();
+        entries.push(link("etc/os-release", "../usr/lib/os-release"));
+        let text = "ID=debian\nVERSION_ID=\"12\"\n";
+        entries.push(file("usr/lib/os-release", text));
+        entries
+    };
+    let debian = ImagePython::OfDistribution {
+        id: "debian".to_owned(),
+        version: "12".to_owned(),
+    };
+    let program = |path: &str| ImagePython::Program(path.to_owned());
+    let own = [
+        link("usr/local/bin/python3", "python3.12"),
+        file("usr/local/bin/python3.12", "elf"),
+        link("usr/bin/python3", "python3.11"),
+        file("usr/bin/python3.11", "elf"),
+    ];
+    let installed = [
+        link("usr/bin/python3", "/etc/alternatives/python3"),
+        link("etc/alternatives/python3", "/usr/bin/python3.11"),
+        file("usr/bin/python3.11", "elf"),
+    ];
+    let conda = vec![
+        link("opt/conda/bin/python3", "python"),
+        file("opt/conda/bin/python", "elf"),
+    ];
+    let later = [
+        file("opt/python/python3", "elf"),
+        link("usr/bin/python3", "nowhere"),
+    ];
+    let (first, last) = (
+        "ENV PATH=/opt/conda/bin:/usr/bin\n",
+        "ENV PATH=/usr/bin:/opt/python\n",
+    );
+    [
+        ("none", vec![file("a", "a")], "", ImagePython::Unknown),
+        ("distribution", on_debian(&[]), "", debian.clone()),
+        (
+            "own",
+            on_debian(&own),
+            "",
+            program("/usr/local/bin/python3.12"),
+        ),
+        (
+            "installed",
+            on_debian(&installed),
+            "",
+            program("/usr/bin/python3.11"),
+        ),
+        ("variable", conda, first, program("/opt/conda/bin/python")),
+        ("later", on_debian(&later), last, debian),
+    ]
+}
+
+#[test]
+fn an_images_python_is_the_first_on_its_path_or_that_of_its_distribution() {
+    let mut fixture = DaemonFixture::new(None);
+    for (name, mut entries, variable, wanted) in pythons() {
+        entries.sort_by(|left, right| left.path.cmp(&right.path));
+        let reference = fixture.name(&format!("python-{name}"));
+        let dockerfile = format!("FROM scratch\nCOPY . /\n{variable}");
+        let (built, _) = fixture.build(&request(&reference, &dockerfile, entries));
+        let found = fixture.daemon.python(&built.unwrap()).unwrap();
+        assert_eq!(found, wanted, "{name}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{
         docker::{DockerError, TransferEvent},
         registry::RegistryImage,
     },
-    image::{ImageInfo, Platform, Program, Reference},
+    image::{ImageInfo, ImagePython, Platform, Program, Reference},
     project::tree::Entry,
 };
 
@@ -100,6 +100,10 @@ impl Destination for DaemonInMemory {
 impl Programs for DaemonInMemory {
     fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError> {
         self.images.program(image)
+    }
+
+    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DockerError> {
+        self.images.python(image)
     }
 }
 

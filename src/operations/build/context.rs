@@ -8,7 +8,7 @@ use crate::{
     adapters::{builder::Features, cache::CacheKind, store},
     code::Code,
     error::{Error, ImageProblem, OnlineWork},
-    image::{Digest, LABEL_FINGERPRINT, Platform, Reference, Repository},
+    image::{Digest, ImageInfo, LABEL_FINGERPRINT, Platform, Reference, Repository},
     operations::{
         dist::Packer,
         events::{Progress, Step, Transfer, transferred},
@@ -18,6 +18,7 @@ use crate::{
         self, Image, Kind, OperatorOrigin,
         dockerfile::{ContextSource, isolate::CONTEXT_FOLDER},
         exclusions::{self, LeftOut},
+        fit,
         inputs::{DockerfileInputs, UsedImage},
         lock::LockedImage,
         place::{Defect, Place, nearest},
@@ -95,7 +96,7 @@ impl ContextWriter<'_> {
             self.refuse_wrong_operator_path(&stage.image, progress)?;
         }
         let edits = dockerfile_edits(inputs, features);
-        let stands_on_checked = self.refuse_foreign(inputs, &stage.platform, progress)?;
+        let stands_on_checked = self.refuse_foreign(stage, inputs, progress)?;
         let dockerfile = self.dockerfile(inputs, &edits, &stage.platform, progress)?;
         if edits.is_isolated {
             entries = isolated(entries, &mut folders);
@@ -252,10 +253,11 @@ impl ContextWriter<'_> {
     /// program for that platform.
     fn refuse_foreign(
         &self,
+        stage: &PlatformStage,
         inputs: &DockerfileInputs,
-        platform: &Platform,
         progress: &mut dyn Progress,
     ) -> Result<bool, Error> {
+        let platform = &stage.platform;
         let Some(text) = &inputs.external_base else {
             return Ok(false);
         };
@@ -268,7 +270,56 @@ impl ContextWriter<'_> {
             });
         };
         let session = self.run.session;
-        Inside { session, daemon }.refuse_foreign(text, &image, platform)
+        let inside = Inside { session, daemon };
+        let has_program = inside.refuse_foreign(text, &image, platform)?;
+        let images = session.project.images.values();
+        for py in images.filter(|image| image.parent.as_ref() == Some(&stage.name)) {
+            self.refuse_other_python(py, (&stage.image, inputs), &image)?;
+        }
+        Ok(has_program)
+    }
+
+    /// Refuses the image `py` of the built-in recipe on the built-in `base` if the Python that it gets from `there`, the
+    /// root of `base` or an image on it, is another one. Images of other recipes may have a Python from elsewhere.
+    pub(crate) fn refuse_other_python(
+        &self,
+        py: &Image,
+        (base, inputs): (&Image, &DockerfileInputs),
+        there: &ImageInfo,
+    ) -> Result<(), Error> {
+        let is_built_in = is_of_built_in(py, Kind::Py) && is_of_built_in(base, Kind::Base);
+        let Some(root) = inputs.external_base.as_ref().filter(|_| is_built_in) else {
+            return Ok(());
+        };
+        let (session, daemon) = (self.run.session, self.run.services.daemon()?);
+        let python = Inside { session, daemon }.python(there)?;
+        Ok(fit::refuse_other_python(
+            &session.project,
+            py,
+            root,
+            &python,
+        )?)
+    }
+
+    /// The image that the lock names for an external one, if the daemon has it.
+    pub(crate) fn locked_there(
+        &self,
+        text: &str,
+        platform: &Platform,
+    ) -> Result<Option<ImageInfo>, Error> {
+        let daemon = self.run.services.daemon()?;
+        Ok(match self.run.prepared.lock.images.get(text) {
+            Some(LockedImage::LocalDaemon { local_id }) => {
+                daemon.inspect(text)?.filter(|there| there.id == *local_id)
+            }
+            Some(LockedImage::Registry { digest, .. }) => match text.parse::<Reference>() {
+                Ok(reference) => daemon
+                    .inspect(&reference.repository.with_digest(digest).to_string())?
+                    .filter(|there| there.platform == *platform),
+                Err(_) => None,
+            },
+            None => None,
+        })
     }
 
     /// The name of an external image for the builder. Pulls the image with the locked digest if the daemon does not
@@ -401,9 +452,14 @@ pub(crate) fn operator_of<'p>(
     project: &'p project::Project,
     image: &Image,
 ) -> Option<&'p project::Operator> {
-    let is_built_in = image.kind == Kind::Operator && image.dockerfile.is_none();
+    let is_built_in = is_of_built_in(image, Kind::Operator);
     let chain = project.chain_of(image).filter(|_| is_built_in);
     chain.and_then(|chain| chain.operator.as_ref())
+}
+
+/// Whether an image of this kind is made from the built-in Dockerfile.
+pub(crate) fn is_of_built_in(image: &Image, kind: Kind) -> bool {
+    image.kind == kind && image.dockerfile.is_none()
 }
 
 /// The entries of a source that a Dockerfile may copy.

@@ -1,9 +1,10 @@
-//! Whether an image really is of its platform: by its config, and by the machine of a program in it.
+//! What is in an image: whether it really is of its platform, by its config and by the machine of a program in it, and
+//! which Python it has.
 
 use crate::{
     adapters::{cache::CacheKind, destination::Programs, digest_cache, store},
     error::{Error, ImageProblem},
-    image::{ImageInfo, Platform, Program},
+    image::{ImageInfo, ImagePython, Platform, Program},
     operations::workspace::Session,
 };
 
@@ -49,14 +50,23 @@ impl Inside<'_> {
         }
     }
 
+    /// The Python of an image, once its distribution's is installed.
+    ///
+    /// # Errors
+    /// The daemon does not answer.
+    pub(crate) fn python(&self, image: &ImageInfo) -> Result<ImagePython, Error> {
+        let name = format!("{}-python", image.id.hex());
+        if let Some(known) = self.known(&name).as_deref().and_then(parse_python) {
+            return Ok(known);
+        }
+        let found = self.daemon.python(image)?;
+        self.keep(&name, &python_text(&found))?;
+        Ok(found)
+    }
+
     fn program(&self, image: &ImageInfo) -> Result<Option<Program>, Error> {
-        let file = self
-            .session
-            .cache
-            .entry(CacheKind::Programs, image.id.hex());
-        // What another user has put there may be a lie.
-        let known = digest_cache::own_bytes(&file).and_then(|bytes| String::from_utf8(bytes).ok());
-        let known = known.unwrap_or_default();
+        let name = image.id.hex();
+        let known = self.known(name).unwrap_or_default();
         if known == NONE {
             return Ok(None);
         }
@@ -68,8 +78,20 @@ impl Inside<'_> {
             None => NONE.to_owned(),
             Some(program) => format!("{} {}", program.machine, program.path),
         };
-        store::replace_unsynced(&file, text.as_bytes())?;
+        self.keep(name, &text)?;
         Ok(found)
+    }
+
+    /// What the cache has under a name.
+    fn known(&self, name: &str) -> Option<String> {
+        let file = self.session.cache.entry(CacheKind::Programs, name);
+        // What another user has put there may be a lie.
+        String::from_utf8(digest_cache::own_bytes(&file)?).ok()
+    }
+
+    fn keep(&self, name: &str, text: &str) -> Result<(), Error> {
+        let file = self.session.cache.entry(CacheKind::Programs, name);
+        Ok(store::replace_unsynced(&file, text.as_bytes())?)
     }
 }
 
@@ -78,4 +100,28 @@ fn parse(text: &str) -> Option<Program> {
     let (machine, path) = text.split_once(' ')?;
     let (machine, path) = (machine.parse().ok()?, path.to_owned());
     Some(Program { path, machine })
+}
+
+fn python_text(python: &ImagePython) -> String {
+    match python {
+        ImagePython::Program(path) => format!("program {path}"),
+        ImagePython::OfDistribution { id, version } => format!("distribution {id} {version}"),
+        ImagePython::Unknown => NONE.to_owned(),
+    }
+}
+
+/// The reverse of [`python_text`]; `None` if the text is damaged.
+fn parse_python(text: &str) -> Option<ImagePython> {
+    if text == NONE {
+        return Some(ImagePython::Unknown);
+    }
+    match text.split_once(' ')? {
+        ("program", path) if path.starts_with('/') => Some(ImagePython::Program(path.to_owned())),
+        ("distribution", rest) => {
+            let (id, version) = rest.split_once(' ')?;
+            let (id, version) = (id.to_owned(), version.to_owned());
+            Some(ImagePython::OfDistribution { id, version })
+        }
+        _ => None,
+    }
 }

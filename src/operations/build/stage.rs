@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     cache_bust::CacheBust,
-    context::{BuildContext, ContextWriter, operator_of},
+    context::{BuildContext, ContextWriter, is_of_built_in, operator_of},
     failure::{cut, located, of_operator_path},
     inside::Inside,
     run::Run,
@@ -30,6 +30,7 @@ use crate::{
         decision::{self, Answers, Reason},
     },
     project::{
+        Kind,
         inputs::DockerfileInputs,
         lock,
         place::{Defect, Place},
@@ -160,7 +161,7 @@ impl<'a> StageBuilder<'a> {
     }
 
     /// Refuses what cannot be built whatever its steps do, before the first image of the run is built: what the builder
-    /// lacks, and secrets that are not there.
+    /// lacks, secrets that are not there, and a Python that the root image does not have.
     ///
     /// # Errors
     /// The first such stage among `names` that the daemon lacks.
@@ -174,20 +175,55 @@ impl<'a> StageBuilder<'a> {
                 continue;
             };
             let has_secrets = inputs.resolution.secret_mounts().next().is_some();
-            if !has_secrets && inputs.dockerfile.features().is_empty() {
+            let is_py = is_of_built_in(&stage.image, Kind::Py);
+            if !has_secrets && !is_py && inputs.dockerfile.features().is_empty() {
                 continue;
             }
             let daemon = self.run.services.daemon()?;
-            let found = match self.answers.get(name) {
-                Some(found) => found.clone(),
-                None => daemon.find(stage.reference(self.run.registry), &stage.platform)?,
-            };
-            if decision::to_build(stage, found.as_ref(), None).is_some() {
+            if decision::to_build(stage, self.found(stage)?.as_ref(), None).is_some() {
                 refuse_what_the_builder_lacks(&*daemon.builder(), inputs)?;
                 self.secrets(stage, inputs)?;
+                self.refuse_other_python(stage)?;
             }
         }
         Ok(())
+    }
+
+    /// The daemon's image of a stage.
+    fn found(&self, stage: &PlatformStage) -> Result<Option<ImageInfo>, Error> {
+        if let Some(found) = self.answers.get(&stage.name) {
+            return Ok(found.clone());
+        }
+        let daemon = self.run.services.daemon()?;
+        Ok(daemon.find(stage.reference(self.run.registry), &stage.platform)?)
+    }
+
+    /// Refuses a built-in `py` whose root image has another Python, if the daemon has that image or the `base` that was
+    /// made from it. Otherwise the root is looked into when it has been pulled.
+    fn refuse_other_python(&self, py: &PlatformStage) -> Result<(), Error> {
+        let stages = &self.run.prepared.plan.stages;
+        let Some(base) = py.base().and_then(|base| stages[base].on(&py.platform)) else {
+            return Ok(());
+        };
+        let Recipe::Dockerfile(inputs) = &base.inputs.recipe else {
+            return Ok(());
+        };
+        let Some(root) = &inputs.external_base else {
+            return Ok(());
+        };
+        let there = match self.contexts.locked_there(root, &base.platform)? {
+            Some(there) => Some(there),
+            None => self
+                .found(base)?
+                .filter(|made| decision::to_build(base, Some(made), None).is_none()),
+        };
+        match there {
+            Some(there) => {
+                self.contexts
+                    .refuse_other_python(&py.image, (&base.image, inputs), &there)
+            }
+            None => Ok(()),
+        }
     }
 
     /// The secrets that the Dockerfile of `stage` mounts.

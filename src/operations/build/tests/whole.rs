@@ -2,11 +2,13 @@
 
 use crate::{
     adapters::{
+        builder::BuildError,
         docker::DockerError,
         fakes::{image, registry_image, unreachable},
     },
     code::Code,
     error::Error,
+    image::{ImagePython, LABEL_FINGERPRINT, LABEL_STAGE},
     operations::{
         build::{Finished, build},
         dist::Action,
@@ -226,4 +228,153 @@ fn a_broken_manifest_is_told_before_anything_is_looked_up() {
     fs_err::remove_file(building.project.path("b.yml")).unwrap();
     built(&building).unwrap();
     assert!(building.project.read("sparkpack.lock").contains(ROOT));
+}
+
+const CHAIN: &str = r#"format = 1
+project = "small"
+registries.main = "registry.example/small"
+
+[chains.main]
+spark = "4.1.4"
+python = "3.12"
+root = "registry.example/root:1"
+spark-source = "spark"
+
+[sources.spark]
+url = "https://example.org/spark-4.1.4-bin-hadoop3.tgz"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+
+[images.job]
+parent = "py"
+src = "src"
+"#;
+
+/// A project of the built-in recipes, whose root image is Debian 12 without a Python; with the name of that image in the
+/// daemon.
+fn of_recipes() -> (TestRun, String) {
+    let run = TestRun::new(Project::new(&[
+        ("sparkpack.toml", CHAIN),
+        ("src/main.py", ""),
+    ]));
+    let root = registry_image(image("root"));
+    let lock = format!(
+        "format = 1\n\n[images.\"{ROOT}\"]\ndigest = \"{}\"\n",
+        root.digest
+    );
+    run.project.write("sparkpack.lock", &lock);
+    let debian = ImagePython::OfDistribution {
+        id: "debian".to_owned(),
+        version: "12".to_owned(),
+    };
+    run.daemon.images.put_python(&root.info.id, debian);
+    let pinned = format!("registry.example/root@{}", root.digest);
+    run.registry.images.put(ROOT, root);
+    (run, pinned)
+}
+
+fn check_other_python(building: &TestRun) {
+    let error = built(building).err().unwrap();
+    assert_eq!(error.code(), Code::E039, "{error}");
+    let wanted = format!(
+        "sparkpack.toml:7:10: `{ROOT}` is Debian 12 by its `os-release`, which has Python 3.11, not Python 3.12"
+    );
+    assert_eq!(error.to_string(), wanted);
+    let hint = error.hint().unwrap();
+    assert!(hint.starts_with("write `python = \"3.11\"`"), "{hint}");
+    assert_eq!(building.daemon.builder.requests().len(), 0);
+}
+
+#[test]
+fn a_root_image_with_another_python_is_refused_before_the_first_step() {
+    let (building, pinned) = of_recipes();
+    // The daemon does not have it: it is looked into as soon as it has been pulled.
+    check_other_python(&building);
+    assert_eq!(building.daemon.moved(), [format!("pull {pinned}")]);
+    let told = building.events.told();
+    assert!(
+        told.iter().any(|line| line.starts_with("base: ")),
+        "{told:?}"
+    );
+    let looks = building.daemon.images.looked_into();
+
+    // Now it has, and nothing is begun; what was found is remembered.
+    check_other_python(&building);
+    assert_eq!(building.daemon.moved(), [""; 0]);
+    let told = building.events.told();
+    assert!(
+        !told.iter().any(|line| line.starts_with("base: ")),
+        "{told:?}"
+    );
+    assert!(!looks.is_empty());
+    assert_eq!(building.daemon.images.looked_into(), []);
+}
+
+#[test]
+fn a_base_that_is_there_tells_the_python_of_its_root() {
+    let (building, _) = of_recipes();
+    let (reference, fingerprint) = building.run(|session, services| {
+        let prepared = crate::operations::resolution::prepare(session, services).unwrap();
+        let base = prepared.plan.stages["base"].first();
+        let registry = session.registry(None).unwrap();
+        (
+            base.reference(registry).to_string(),
+            base.fingerprint.clone(),
+        )
+    });
+    let mut base = image("base");
+    base.labels
+        .insert(LABEL_STAGE.to_owned(), "base".to_owned());
+    base.labels
+        .insert(LABEL_FINGERPRINT.to_owned(), fingerprint.hex().to_owned());
+    let debian = ImagePython::OfDistribution {
+        id: "debian".to_owned(),
+        version: "12".to_owned(),
+    };
+    building.daemon.images.put_python(&base.id, debian);
+    building.daemon.images.put(&reference, base.clone());
+    check_other_python(&building);
+    assert_eq!(building.daemon.images.looked_into(), [base.id]);
+    assert_eq!(building.daemon.moved(), [""; 0]);
+
+    // A Dockerfile of one's own may take a Python from elsewhere.
+    let own = "[images.py]\nparent = \"base\"\ndockerfile = \"py.Dockerfile\"\n\n[images.job]";
+    building.project.edit("sparkpack.toml", "[images.job]", own);
+    building.project.write("py.Dockerfile", "FROM base\n");
+    built(&building).unwrap();
+}
+
+#[test]
+fn an_operators_image_without_the_binary_is_told_by_its_key() {
+    let building = with_manifest();
+    let operator = format!("[chains.main.operator]\nimage = \"{ROOT}\"\n\n[images.base]");
+    building
+        .project
+        .edit("sparkpack.toml", "[images.base]", &operator);
+    let build_it = |image: &str| {
+        building.run(|session, services| build(session, services, None, &[image.to_owned()]))
+    };
+    build_it("base").unwrap();
+    for (message, code) in [
+        (
+            "\"/usr/bin/spark-operator\" not found: not found",
+            Code::E096,
+        ),
+        ("no space left on device", Code::E602),
+    ] {
+        building.daemon.builder.fail_next(BuildError::Failed {
+            instruction: None,
+            step: None,
+            last_lines: Vec::new(),
+            message: message.to_owned(),
+            hint: None,
+        });
+        let error = build_it("operator").err().unwrap();
+        assert_eq!(error.code(), code, "{error}");
+        if code == Code::E096 {
+            let wanted = format!(
+                "`operator.path` is `/usr/bin/spark-operator`, and the image `{ROOT}` has no such file"
+            );
+            assert!(error.to_string().ends_with(&wanted), "{error}");
+        }
+    }
 }
