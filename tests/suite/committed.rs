@@ -95,6 +95,30 @@ fn what_differs_from_the_index_is_refused_by_name() {
 }
 
 #[test]
+fn what_decides_without_going_into_an_image_counts_too() {
+    let project = project();
+    project.write("docker/side/Dockerfile.dockerignore", "*.md\n");
+    let toml = project.read("sparkpack.toml");
+    project.write("sparkpack.toml", &format!("{toml}# more\n"));
+    pin(&project);
+    assert_eq!(
+        refused(&project),
+        [
+            "docker/side/Dockerfile.dockerignore (untracked)",
+            "sparkpack.toml (changed)"
+        ]
+    );
+    commit(&project);
+    assert_eq!(refused(&project), [""; 0]);
+    project.write("docker/side/Dockerfile.dockerignore", "*.txt.md\n");
+    pin(&project);
+    assert_eq!(
+        refused(&project),
+        ["docker/side/Dockerfile.dockerignore (changed)"]
+    );
+}
+
+#[test]
 fn what_is_deleted_is_missed_where_it_was_an_input() {
     let project = project();
     project.write("src/jobs/two.py", "");

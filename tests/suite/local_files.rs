@@ -177,3 +177,21 @@ fn the_built_in_recipe_is_known() {
     assert_eq!(told, ["6:24 it has `local:///opt/job/main.py`"]);
     assert!(warnings(&project, &main_file("local:///opt/job/main.py")).is_empty());
 }
+
+/// Where the package is the context, its files have no `dist/` before them.
+#[test]
+fn the_package_as_a_context_is_known_by_its_files() {
+    let project = project("ARG PARENT\nFROM ${PARENT}\nCOPY main.py jobs.zip /opt/job/\n");
+    project.edit(
+        "sparkpack.toml",
+        "src = \"src\"",
+        "src = \"src\"\ncontext = \"dist\"",
+    );
+    let there = main_file("local:///opt/job/main.py");
+    assert_eq!(warnings(&project, &there), [""; 0]);
+    let wanted = "6:24 it has `local:///opt/job/main.py`";
+    assert_eq!(
+        warnings(&project, &main_file("local:///opt/job/mian.py")),
+        [wanted]
+    );
+}

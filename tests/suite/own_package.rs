@@ -121,6 +121,16 @@ fn links_and_code_in_dist_are_refused_too() {
     );
     let failure = code.failure(&["tags"]);
     assert!(failure.starts_with("exit 2\nerror[E090]"), "{failure}");
+
+    let whole = project("dist");
+    whole.write("main.py", "");
+    whole.edit("sparkpack.toml", "src = \"src\"", "src = \".\"");
+    let failure = whole.failure(&["tags"]);
+    assert!(failure.starts_with("exit 2\nerror[E090]"), "{failure}");
+    assert!(
+        failure.contains("would pack `dist` into itself"),
+        "{failure}"
+    );
 }
 
 /// `dist` stays left out of a wider context, also where a link leads to it.

@@ -211,6 +211,18 @@ fn what_git_tracks_is_not_left_out_in_silence() {
 }
 
 #[test]
+fn only_what_git_tracks_is_told_of_what_is_left_out() {
+    let project = job(&["jobs/test_one.py", "jobs/test_two.py"]);
+    project.git(&["init", "--quiet"]);
+    project.git(&["add", "src/jobs/test_two.py"]);
+    let told = project.succeed(&["package"]).stderr;
+    let wanted =
+        "a file that git tracks is left out of `job` by built-in rules: src/jobs/test_two.py\n";
+    assert!(told.contains(wanted), "{told}");
+    assert!(!told.contains("test_one"), "{told}");
+}
+
+#[test]
 fn the_same_inputs_give_the_same_bytes() {
     let project = project();
     project.succeed(&["package"]);

@@ -58,6 +58,35 @@ fn of_a_source_only_what_the_dockerfile_can_copy_is_sent() {
     }
 }
 
+/// The triggers of a parent copy files that the Dockerfile does not name.
+#[test]
+fn of_a_source_everything_is_sent_where_a_parent_has_triggers() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("project");
+    let write = |name: &str, text: &str| write(&root, name, text);
+    let tables = "context = \"source:tree\"\n\n[sources.tree]\npath = \"../tree\"\n";
+    write("sparkpack.toml", &format!("{CONFIGURATION}{tables}"));
+    write(
+        "base.Dockerfile",
+        "FROM scratch\nCOPY text /text\nONBUILD COPY lib /lib\n",
+    );
+    write("job.Dockerfile", "FROM base\nCOPY bin/tool /x\n");
+    write("text", "text\n");
+    // The parent's own context has to have what its triggers name.
+    write("lib/own", "");
+    for path in ["bin/tool", "lib/deep/a.so"] {
+        write(&format!("../tree/{path}"), path);
+    }
+    work_in(&root, |run| {
+        let builder = RecordingBuilder::new(&run.daemon);
+        run.make(&builder).unwrap();
+        let requests = builder.requests();
+        let job = requests.last().unwrap();
+        let is_sent = |path: &str| job.entries.iter().any(|entry| entry.path.ends_with(path));
+        assert!(is_sent("bin/tool") && is_sent("lib/deep/a.so"), "{job:?}");
+    });
+}
+
 #[test]
 fn what_a_source_lacks_is_told_with_what_it_has() {
     for (copy, hint) in [
