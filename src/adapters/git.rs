@@ -2,10 +2,12 @@
 //!
 //! Commits, branches and git's times never reach an image: [`source`] is for `dist/images.json` alone.
 
-mod changes;
+mod checkout;
+mod convert;
 mod ignored;
 
-pub use changes::{Changes, Compared, changes};
+pub use checkout::{Checkout, Compared};
+pub use convert::Difference;
 pub use ignored::ignored;
 
 use std::{
@@ -60,30 +62,19 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    /// Whether the index has the file at `path`, an absolute path without symbolic links above the work tree.
-    ///
-    /// For a path that goes through symbolic links, the index must have the links and the file that they lead to.
+    /// Whether the index has the file or link at `path`, an absolute path without symbolic links above it.
     #[must_use]
     pub fn has(&self, path: &Path) -> bool {
-        let is_link = |path: &Path| {
-            path.symlink_metadata()
-                .is_ok_and(|found| found.is_symlink())
-        };
-        if self.files.contains(path) && !is_link(path) {
-            return true;
-        }
-        let Ok(real) = fs_err::canonicalize(path) else {
-            return false;
-        };
-        let mut links = path.ancestors().filter(|ancestor| is_link(ancestor));
-        self.files.contains(&real) && links.all(|link| self.files.contains(link))
-    }
-
-    /// Whether the index has the symbolic link at `path`, whatever its target.
-    #[must_use]
-    pub fn has_link(&self, path: &Path) -> bool {
         self.files.contains(path)
     }
+}
+
+/// The top folder of the checkout that `root` lies in, if that can be said without git.
+#[must_use]
+pub fn top_folder(root: &Path) -> Option<PathBuf> {
+    let mut folders = root.ancestors();
+    let top = folders.find(|folder| git_folder(folder).is_some())?;
+    Some(top.to_owned())
 }
 
 /// The files in git's index, of the checkout that `root` lies in.
@@ -510,22 +501,12 @@ mod tests {
     #[test]
     fn the_index_says_what_is_tracked() {
         let (_folder, root) = repository(&["a", "project/b ü\n", "project/new", "real/x"]);
-        std::os::unix::fs::symlink("../real", root.join("project/link")).unwrap();
         git(&root, &["add", "a", "project/b ü\n", "real"]);
         let found = tracked(&root.join("project")).unwrap();
         assert!(found.has(&root.join("a")));
         assert!(found.has(&root.join("project/b ü\n")));
         assert!(!found.has(&root.join("project/new")));
-        assert!(
-            !found.has(&root.join("project/link/x")),
-            "the link is not in the index"
-        );
-        git(&root, &["add", "project/link"]);
-        let found = tracked(&root.join("project")).unwrap();
-        assert!(found.has_link(&root.join("project/link")));
-        assert!(found.has(&root.join("project/link/x")));
-        git(&root, &["rm", "--quiet", "--cached", "real/x"]);
-        assert!(!tracked(&root).unwrap().has(&root.join("project/link/x")));
+        assert_eq!(top_folder(&root.join("project")), Some(root));
     }
 
     #[test]

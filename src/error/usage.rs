@@ -66,6 +66,8 @@ pub enum UsageError {
     Uncommitted {
         /// The inputs, relative to the project's folder, each with the reason.
         inputs: Vec<String>,
+        /// Those that git calls unchanged, and that a new checkout has with other bytes.
+        converted: Vec<String>,
         /// What they were compared with.
         compared: Compared,
     },
@@ -235,18 +237,11 @@ impl UsageError {
             }
             Self::Offline(_) => "run it once without `--offline`".to_owned(),
             Self::NoExecutableBits(reason) | Self::NotStrict(reason) => reason.hint(),
-            Self::Uncommitted { compared, .. } => format!(
-                "{} them, or leave them out by `.dockerignore` or `exclude`; what every checkout makes is allowed by \
-                 `untracked` in sparkpack.toml; {}",
-                match compared {
-                    Compared::Index => "`git add`",
-                    Compared::Commit => "commit",
-                },
-                match compared {
-                    Compared::Index => "with `--no-strict` they count",
-                    Compared::Commit => "`--no-strict` pushes them all the same",
-                }
-            ),
+            Self::Uncommitted {
+                inputs,
+                converted,
+                compared,
+            } => how_to_commit(inputs.len(), converted, *compared),
             Self::NotAReference {
                 by: Comparing::Why, ..
             } => "write HOST[:PORT]/PATH:TAG".to_owned(),
@@ -299,6 +294,29 @@ fn uncommitted(inputs: &[String], compared: Compared) -> String {
     }];
     lines.extend(shown_paths(inputs, SHOWN_PATHS));
     lines.join("\n")
+}
+
+fn how_to_commit(count: usize, converted: &[String], compared: Compared) -> String {
+    let (commit, anyway) = match compared {
+        Compared::Index => ("`git add`", "with `--no-strict` they count"),
+        Compared::Commit => ("commit", "`--no-strict` pushes them all the same"),
+    };
+    let mut ways = Vec::new();
+    if converted.len() < count {
+        ways.push(format!(
+            "{commit} them, or leave them out by `.dockerignore` or `exclude`; what every checkout makes is allowed by \
+             `untracked` in sparkpack.toml"
+        ));
+    }
+    if let Some(first) = converted.first() {
+        ways.push(format!(
+            "to have a file as a new checkout has it: `rm {first} && git -c core.autocrlf=false checkout -- {first}`; to \
+             have git keep its bytes, write `{first} -text -filter -ident` into .gitattributes and `git add \
+             --renormalize {first}`"
+        ));
+    }
+    ways.push(anyway.to_owned());
+    ways.join("; ")
 }
 
 /// The first `limit` paths, and the number of the others.
@@ -404,24 +422,36 @@ mod tests {
             printed(UsageError::Offline(OnlineWork::AskRegistry)),
             "E035 asking a registry is needed, and `--offline` forbids it => run it once without `--offline`"
         );
-        let (inputs, compared) = (names(&["a.py (changed)"]), Compared::Index);
+        let uncommitted = |inputs: Vec<String>, converted: &[&str], compared| {
+            printed(UsageError::Uncommitted {
+                inputs,
+                converted: names(converted),
+                compared,
+            })
+        };
         assert_eq!(
-            printed(UsageError::Uncommitted { inputs, compared }),
+            uncommitted(names(&["a.py (changed)"]), &[], Compared::Index),
             "E098 an input is not as git's index has it, so that no commit stands for the tags | a.py (changed) => \
              `git add` them, or leave them out by `.dockerignore` or `exclude`; what every checkout makes is allowed by \
              `untracked` in sparkpack.toml; with `--no-strict` they count"
         );
         let inputs = (0..22).map(|number| number.to_string()).collect();
-        let text = printed(UsageError::Uncommitted {
-            inputs,
-            compared: Compared::Commit,
-        });
+        let text = uncommitted(inputs, &[], Compared::Commit);
         assert!(text.starts_with("E098 22 inputs are not"), "{text}");
         assert!(text.contains(" | 19 | … and 2 more => "), "{text}");
         assert!(
             text.ends_with("; `--no-strict` pushes them all the same"),
             "{text}"
         );
+        let text = uncommitted(names(&["a.py (line ends)"]), &["a.py"], Compared::Commit);
+        let (way, other) = (
+            "to have a file as a new checkout has it: `rm a.py",
+            "commit them",
+        );
+        assert!(text.contains(&format!(" => {way}")), "{text}");
+        let inputs = names(&["a.py (line ends)", "b.py (changed)"]);
+        let text = uncommitted(inputs, &["a.py"], Compared::Commit);
+        assert!(text.contains(way) && text.contains(other), "{text}");
     }
 
     #[test]

@@ -19,8 +19,41 @@ type Key = (PathBuf, String, bool);
 #[derive(Debug)]
 pub struct FileTrees {
     digests: DigestCache,
-    executable: Option<BTreeMap<PathBuf, bool>>,
+    executable: Option<ExecutableBits>,
     listings: Mutex<HashMap<Key, Arc<Listing>>>,
+}
+
+/// Executable bits that do not come from the disk, by absolute paths without symbolic links.
+#[derive(Clone, Debug, Default)]
+pub struct ExecutableBits(Arc<BTreeMap<PathBuf, bool>>);
+
+impl ExecutableBits {
+    /// The bit of a file; `None` if nothing is known of the file.
+    #[must_use]
+    pub fn of(&self, file: &Path) -> Option<bool> {
+        let real = || self.0.get(&fs_err::canonicalize(file).ok()?).copied();
+        self.0.get(file).copied().or_else(real)
+    }
+
+    /// Corrects the bits of files on the disk. `unknown` gets the disk's bit of a file of which nothing is known.
+    pub fn correct(&self, entries: &mut [Entry], unknown: impl Fn(bool) -> bool) {
+        for entry in entries {
+            if let Content::File {
+                executable,
+                location: Location::Disk(file),
+                ..
+            } = &mut entry.content
+            {
+                *executable = self.of(file).unwrap_or_else(|| unknown(*executable));
+            }
+        }
+    }
+}
+
+impl From<BTreeMap<PathBuf, bool>> for ExecutableBits {
+    fn from(bits: BTreeMap<PathBuf, bool>) -> Self {
+        Self(Arc::new(bits))
+    }
 }
 
 /// The rules that decide what of a folder is listed.
@@ -44,14 +77,19 @@ impl FileTrees {
         }
     }
 
-    /// The same, with executable bits that do not come from the disk, by absolute path. A file without an entry is not
-    /// executable.
+    /// The same, with executable bits that do not come from the disk. A file of which nothing is known is not executable.
     #[must_use]
-    pub fn with_executable_bits(self, bits: BTreeMap<PathBuf, bool>) -> Self {
+    pub fn with_executable_bits(self, bits: ExecutableBits) -> Self {
         Self {
             executable: Some(bits),
             ..self
         }
+    }
+
+    /// The executable bits that do not come from the disk, if none do.
+    #[must_use]
+    pub fn executable_bits(&self) -> Option<&ExecutableBits> {
+        self.executable.as_ref()
     }
 
     /// The cache with the digests of this run.
@@ -88,22 +126,8 @@ impl FileTrees {
     }
 
     fn with_known_bits(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
-        let Some(bits) = &self.executable else {
-            return entries;
-        };
-        let known = |file: &Path| {
-            let real = || bits.get(&fs_err::canonicalize(file).ok()?).copied();
-            bits.get(file).copied().or_else(real)
-        };
-        for entry in &mut entries {
-            if let Content::File {
-                executable,
-                location: Location::Disk(file),
-                ..
-            } = &mut entry.content
-            {
-                *executable = known(file).unwrap_or(false);
-            }
+        if let Some(bits) = &self.executable {
+            bits.correct(&mut entries, |_| false);
         }
         entries
     }

@@ -17,7 +17,7 @@ use super::{
     lock::{self, Lock},
     place::{Defect, Place, nearest},
     requirements::Requirements,
-    source::{SingleFile, Source},
+    source::{Origin, SingleFile, Source},
     tree::{Content, Entry},
 };
 use crate::{code::Code, image::Digest};
@@ -241,7 +241,7 @@ impl<'a> InputReader<'a> {
                 .into_iter()
                 .filter(|(name, _)| dockerfile.chooses_stage(name, &resolution))
                 .collect(),
-            single_files: single_files(project, &image_uses, &context_sources)?,
+            single_files: single_files(project, self.trees, (&image_uses, &context_sources))?,
             dockerfile,
             resolution,
             built_in,
@@ -399,16 +399,22 @@ impl<'a> InputReader<'a> {
 /// The sources that a Dockerfile uses and that are a single file; others have no entry.
 fn single_files(
     project: &Project,
-    image_uses: &[ImageUse],
-    context_sources: &[ContextSource],
+    trees: &FileTrees,
+    (image_uses, context_sources): (&[ImageUse], &[ContextSource]),
 ) -> Result<BTreeMap<String, SingleFile>, TreeError> {
     let copied = image_uses.iter().filter_map(|used| match &used.image {
         UsedImage::Source(name) => Some(name),
         UsedImage::Stage(_) | UsedImage::External(_) | UsedImage::Scratch => None,
     });
     let names = copied.chain(context_sources.iter().map(|wanted| &wanted.source));
-    let found =
-        names.filter_map(|name| Some((name.clone(), project.sources.get(name)?.single_file()?)));
+    let found = names.filter_map(|name| {
+        let source = project.sources.get(name)?;
+        let mut file = source.single_file()?;
+        if let (Some(bits), Origin::Path(path)) = (trees.executable_bits(), &source.origin) {
+            file.executable = bits.of(path).unwrap_or(file.executable);
+        }
+        Some((name.clone(), file))
+    });
     let found: BTreeMap<String, SingleFile> = found.collect();
     let mut files = found.values().map(|file| &file.name);
     match files.find(|name| whiteout(name).is_some()) {

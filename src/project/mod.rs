@@ -14,6 +14,7 @@ mod images;
 pub mod importable;
 pub mod inputs;
 pub mod left_out;
+pub mod links;
 mod load;
 mod loader;
 pub mod lock;

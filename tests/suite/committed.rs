@@ -234,6 +234,9 @@ fn submodules_and_linked_work_trees_are_looked_into() {
     pin(&project);
     commit(&project);
     assert_eq!(refused(&project), [""; 0]);
+    // What the outer repository is told not to look at, and the inner one, counts all the same.
+    let assume = ["update-index", "--assume-unchanged", "lib.py"];
+    project.git(&[&["-C", "src/lib"][..], &assume].concat());
     project.write("src/lib/lib.py", "A = 2\n");
     project.write("src/lib/new.py", "");
     pin(&project);
@@ -403,6 +406,251 @@ fn a_source_in_the_project_counts() {
     project.write("vendor/tool/more.sh", "#!/bin/sh\n");
     pin(&project);
     assert_eq!(refused(&project), ["vendor/tool/more.sh (untracked)"]);
+}
+
+/// A source may be a folder or a file, and may lie outside the project, in the same repository.
+#[test]
+fn a_source_of_the_repository_counts() {
+    let project = project();
+    let p = project.root().join("p");
+    fs_err::create_dir(&p).unwrap();
+    for name in [
+        "sparkpack.toml",
+        "sparkpack.lock",
+        "docker",
+        "src",
+        "kubernetes",
+    ] {
+        fs_err::rename(project.root().join(name), p.join(name)).unwrap();
+    }
+    let toml = project.read("p/sparkpack.toml");
+    let sources = "[sources.common]\npath = \"../common\"\n\n[sources.one]\npath = \"../one.sh\"\n\n[images.base]";
+    project.write("p/sparkpack.toml", &toml.replace("[images.base]", sources));
+    project.write(
+        "p/docker/side/Dockerfile",
+        "FROM base\nCOPY --from=source:common / /opt/common/\nCOPY --from=source:one / /opt/\n",
+    );
+    for file in [
+        "common/a",
+        "common/b",
+        "common/deep/c",
+        "common/x.pyc",
+        "other",
+        "one.sh",
+    ] {
+        project.write(file, file);
+    }
+    let here = |arguments: &[&str]| run(project.command(arguments).current_dir(&p));
+    assert_eq!(here(&["pin", "--no-strict"]).code, 0);
+    commit(&project);
+    let clean = here(&["check", "--strict"]);
+    assert_eq!(clean.code, 0, "{}", clean.stderr);
+    project.write("common/a", "other");
+    project.write("common/new", "");
+    project.write("one.sh", "other");
+    for gone in ["common/b", "common/deep/c", "common/x.pyc", "other"] {
+        fs_err::remove_file(project.root().join(gone)).unwrap();
+    }
+    let failure = here(&["check", "--strict"]);
+    assert_eq!(failure.code, 2);
+    let named: Vec<&str> = failure
+        .stderr
+        .lines()
+        .filter(|line| line.contains("../"))
+        .map(|line| line.trim().trim_start_matches("because: "))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            "../common/a (changed)",
+            "../common/b (deleted)",
+            "../common/deep/c (deleted)",
+            "../common/new (untracked)",
+            "../one.sh (changed)"
+        ],
+        "{}",
+        failure.stderr
+    );
+}
+
+/// What is deleted behind a symbolic link is missed by whatever leads there: a job's code, a context, a `COPY`.
+#[test]
+fn what_is_deleted_behind_links_is_missed() {
+    use std::os::unix::fs::symlink;
+    let project = project();
+    let root = project.root();
+    fs_err::rename(root.join("src"), root.join("code")).unwrap();
+    symlink("code", root.join("src")).unwrap();
+    for file in [
+        "code/tests/deep/a.py",
+        "code/tests/deep/b.py",
+        "code/tests/c.py",
+        "ctx/x",
+        "ctx/y",
+        "far/z1",
+        "far/z2",
+        "far/unused",
+    ] {
+        project.write(file, "A = 1\n");
+    }
+    symlink("tests/deep", root.join("code/linked")).unwrap();
+    symlink("one.py", root.join("code/jobs/alias.py")).unwrap();
+    project.write("code/jobs/two.py", "");
+    symlink("ctx", root.join("lctx")).unwrap();
+    symlink("../../far", root.join("docker/ds/far")).unwrap();
+    project.write(
+        "docker/ds/Dockerfile",
+        "FROM base\nCOPY docker/ds/far/z* /srv/\n",
+    );
+    let toml = project.read("sparkpack.toml");
+    let own =
+        "[images.own]\ndockerfile = \"docker/own/Dockerfile\"\ncontext = \"lctx\"\n\n[images.base]";
+    project.write("sparkpack.toml", &toml.replace("[images.base]", own));
+    project.write("docker/own/Dockerfile", "FROM base\nCOPY . /srv/\n");
+    pin(&project);
+    commit(&project);
+    assert_eq!(refused(&project), [""; 0]);
+    for gone in [
+        "code/jobs/two.py",
+        "code/tests/deep/a.py",
+        "code/tests/c.py",
+        "ctx/y",
+        "far/z2",
+        "far/unused",
+    ] {
+        fs_err::remove_file(root.join(gone)).unwrap();
+    }
+    fs_err::remove_file(root.join("code/jobs/alias.py")).unwrap();
+    pin(&project);
+    assert_eq!(
+        refused(&project),
+        [
+            "code/jobs/alias.py (deleted)",
+            "code/jobs/two.py (deleted)",
+            "code/tests/deep/a.py (deleted)",
+            "ctx/y (deleted)",
+            "far/z2 (deleted)"
+        ]
+    );
+}
+
+/// A link that leads on through another: all of them must be in git.
+#[test]
+fn every_link_on_the_way_to_an_input_counts() {
+    use std::os::unix::fs::symlink;
+    let project = project();
+    let root = project.root();
+    project.write("src/shared/a.py", "A = 1\n");
+    symlink("first", root.join("src/linked")).unwrap();
+    symlink("shared", root.join("src/first")).unwrap();
+    commit(&project);
+    pin(&project);
+    assert_eq!(refused(&project), [""; 0]);
+    project.git(&["rm", "--quiet", "--cached", "src/first"]);
+    assert_eq!(
+        refused(&project),
+        ["src/first/a.py (untracked)", "src/linked/a.py (untracked)"]
+    );
+    project.git(&["add", "src/first"]);
+    fs_err::remove_file(root.join("src/first")).unwrap();
+    symlink("./shared", root.join("src/first")).unwrap();
+    assert_eq!(
+        refused(&project),
+        ["src/first/a.py (changed)", "src/linked/a.py (changed)"]
+    );
+}
+
+/// Git calls a file unchanged whose line ends it converts, or that goes through a filter. A new clone gets other bytes.
+#[test]
+fn what_a_new_clone_gets_otherwise_is_refused() {
+    let project = project();
+    project.write(
+        ".gitattributes",
+        "*.py text=auto\n*.txt ident\n*.ipynb filter=strip\nDockerfile text\n",
+    );
+    project.git(&["config", "filter.strip.clean", "sed s/OUT//"]);
+    project.write("src/jobs/one.py", "VALUE = 1\r\n");
+    project.write("src/jobs/note.ipynb", "OUT\n");
+    project.write("docker/ds/ds.txt", "$Id$\n");
+    // A Dockerfile means the same with any line ends, and so does the configuration.
+    let dockerfile = project.read("docker/side/Dockerfile");
+    project.write("docker/side/Dockerfile", &dockerfile.replace('\n', "\r\n"));
+    pin(&project);
+    commit(&project);
+    assert_eq!(
+        refused(&project),
+        [
+            "docker/ds/ds.txt (git checks it out with other content: a filter or `ident` in .gitattributes)",
+            "src/jobs/note.ipynb (git checks it out with other content: a filter or `ident` in .gitattributes)",
+            "src/jobs/one.py (git checks it out with other line ends)"
+        ]
+    );
+    let hint = project.run(&["check", "--strict"]).stderr;
+    assert!(
+        hint.contains("hint: to have a file as a new checkout has it"),
+        "{hint}"
+    );
+    // What the hint says helps.
+    for file in ["docker/ds/ds.txt", "src/jobs/note.ipynb", "src/jobs/one.py"] {
+        fs_err::remove_file(project.root().join(file)).unwrap();
+        project.git(&["-c", "core.autocrlf=false", "checkout", "--", file]);
+    }
+    pin(&project);
+    assert_eq!(refused(&project), [""; 0]);
+    project.write("src/jobs/one.py", "VALUE = 1\r\n");
+    project.write(
+        ".gitattributes",
+        "Dockerfile text\n*.txt ident\nsrc/jobs/one.py -text -filter -ident\n",
+    );
+    project.git(&["add", ".gitattributes"]);
+    project.git(&["add", "--renormalize", "src/jobs/one.py"]);
+    pin(&project);
+    assert_eq!(refused(&project), [""; 0]);
+}
+
+/// With `core.fileMode = false` the disk's executable bits say nothing, in a source as elsewhere.
+#[test]
+fn executable_bits_of_a_source_come_from_git_where_the_disk_has_none() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let project = project();
+    let toml = project.read("sparkpack.toml");
+    let sources =
+        "[sources.tool]\npath = \"tool\"\n\n[sources.one]\npath = \"one.sh\"\n\n[images.base]";
+    project.write("sparkpack.toml", &toml.replace("[images.base]", sources));
+    project.write(
+        "docker/side/Dockerfile",
+        "FROM base\nCOPY --from=source:tool / /opt/\nCOPY --from=source:one / /opt/\n",
+    );
+    project.write("tool/run.sh", "");
+    project.write("one.sh", "");
+    commit(&project);
+    let tag = || project.succeed(&["tags", "side"]).stdout;
+    let plain = tag();
+    project.git(&["config", "core.fileMode", "false"]);
+    let mut seen = vec![plain.clone()];
+    for file in ["tool/run.sh", "one.sh"] {
+        let mode = |mode| {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            fs_err::set_permissions(project.root().join(file), permissions).unwrap();
+        };
+        mode(0o755);
+        assert_eq!(
+            tag(),
+            *seen.last().unwrap(),
+            "{file}: only the disk says so"
+        );
+        project.git(&["update-index", "--chmod=+x", file]);
+        mode(0o644);
+        assert!(!seen.contains(&tag()), "{file}: git says so");
+        seen.push(tag());
+    }
+    pin(&project);
+    assert_eq!(refused(&project), [""; 0]);
+    commit(&project);
+    let clone = project.home().join("clone");
+    project.git(&["clone", "--quiet", ".", clone.to_str().unwrap()]);
+    let there = run(project.command(&["tags", "side"]).current_dir(&clone));
+    assert_eq!(there.stdout, tag(), "{}", there.stderr);
 }
 
 /// Git is asked what is ignored only where one of its rules may name an input, with a cache or without.

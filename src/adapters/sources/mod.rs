@@ -17,6 +17,7 @@ use crate::{
     adapters::{cache::Cache, digest_cache},
     image::{Digest, Hasher},
     project::{
+        file_trees::ExecutableBits,
         ignore::{self, DefaultExcludes, TreeError, escaped},
         source::{Origin, Source, Unpack},
         tree::{Content, Entry, Location},
@@ -40,6 +41,8 @@ pub struct Fetcher {
     pub python_index: Option<String>,
     /// Whether to use only the cache and this machine's files.
     pub offline: bool,
+    /// The executable bits of files of the checkout, where the disk's do not count.
+    pub executable: Option<ExecutableBits>,
 }
 
 impl Fetcher {
@@ -139,7 +142,8 @@ impl Fetcher {
         expected: &Digest,
     ) -> Result<Vec<Entry>, SourceError> {
         let metadata = fs_err::metadata(path).map_err(|error| SourceError::reading(path, error))?;
-        let executable = metadata.permissions().mode() & 0o100 != 0;
+        let known = self.executable.as_ref().and_then(|bits| bits.of(path));
+        let executable = known.unwrap_or(metadata.permissions().mode() & 0o100 != 0);
         let actual = self.path_checksum(path)?;
         same(source, expected, &actual)?;
         let location = Location::Disk(path.to_owned());
@@ -169,8 +173,12 @@ impl Fetcher {
         let keep = |path: &str, folder: bool| excludes.excluded(path, folder).is_none();
         let kept = digest_cache::file_for(&self.cache, path);
         let known = digest_cache::open(&kept);
-        let entries = ignore::list(path, &keep, false)?.choose(&[""], &|_| true, &known)?;
+        let mut entries = ignore::list(path, &keep, false)?.choose(&[""], &|_| true, &known)?;
         digest_cache::keep(&kept, &known);
+        if let Some(bits) = &self.executable {
+            // A source from outside the checkout has the disk's.
+            bits.correct(&mut entries, |disk| disk);
+        }
         Ok(entries)
     }
 

@@ -1,24 +1,24 @@
 //! Inputs that no commit has: tags depend on them, so that another checkout gets other tags.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
 };
 
-use super::{
-    input_files::{InputFiles, Use},
-    prepare::Prepared,
-};
+use super::{input_files::InputFiles, prepare::Prepared};
 use crate::{
     adapters::{
-        git::{self, Changes, Compared, NoGit, Tracked},
+        git::{self, Checkout, Compared, Difference, NoGit, Tracked},
         store,
     },
     error::{Error, UsageError},
     operations::{events::Note, workspace::Session},
     plan::Recipe,
-    project::{FILE_NAME, exclusions::NeverContext, ignore::escaped, lock, missing},
+    project::{
+        FILE_NAME, exclusions::NeverContext, file_trees::ExecutableBits, ignore::escaped,
+        links::Links, lock, missing::Lost,
+    },
 };
 
 /// Why no commit has an input as it is.
@@ -32,6 +32,10 @@ pub(crate) enum Uncommitted {
     Changed,
     /// Git has it and the disk has not.
     Missing,
+    /// Git calls it unchanged, and would write it with other line ends.
+    LineEnds,
+    /// Git calls it unchanged, and would write it otherwise: a filter or `ident` is at work.
+    Filtered,
 }
 
 impl fmt::Display for Uncommitted {
@@ -41,6 +45,10 @@ impl fmt::Display for Uncommitted {
             Self::Ignored => "ignored by git",
             Self::Changed => "changed",
             Self::Missing => "deleted",
+            Self::LineEnds => "git checks it out with other line ends",
+            Self::Filtered => {
+                "git checks it out with other content: a filter or `ident` in .gitattributes"
+            }
         })
     }
 }
@@ -73,26 +81,49 @@ pub(crate) fn untracked_inputs(
 ) -> Result<Vec<String>, NoGit> {
     let files = input_files(session, prepared, targets);
     let tracked = git::tracked(&files.root)?;
-    let untracked = untracked(session, &files, &tracked);
-    let names = untracked.map(|path| escaped(files.name(path).as_os_str()));
+    let ways = ways(&files, &mut Links::default());
+    let untracked = untracked(session, &files, &tracked, &ways);
+    let names = untracked
+        .iter()
+        .map(|path| escaped(files.name(path).as_os_str()));
     Ok(names.collect())
 }
 
+/// The input at this path is tracked if git has every link on the way to it, and what they lead to.
 fn untracked<'f>(
-    session: &'f Session<'_>,
+    session: &Session<'_>,
     files: &'f InputFiles<'_>,
-    tracked: &'f Tracked,
-) -> impl Iterator<Item = &'f Path> {
-    let is_untracked = |(path, used): &(&PathBuf, &Use)| {
-        let is_tracked = if used.is_link {
-            tracked.has_link(path)
-        } else {
-            tracked.has(path)
-        };
-        !is_tracked && !session.project.allows_untracked(files.name(path))
+    tracked: &Tracked,
+    ways: &BTreeMap<&Path, Vec<PathBuf>>,
+) -> Vec<&'f Path> {
+    let is_untracked = |path: &&'f Path| {
+        let is_tracked = ways
+            .get(path)
+            .is_some_and(|way| way.iter().all(|path| tracked.has(path)));
+        !is_tracked && !session.project.allows_untracked(&files.name(path))
     };
-    let found = files.files.iter().filter(is_untracked);
-    found.map(|(path, _)| path.as_path())
+    let paths = files.files.keys().map(PathBuf::as_path);
+    paths.filter(is_untracked).collect()
+}
+
+/// For each input the paths that git must have: the links on the way to it, and what they lead to. An input that cannot
+/// be reached has none.
+fn ways<'f>(files: &'f InputFiles<'_>, links: &mut Links) -> BTreeMap<&'f Path, Vec<PathBuf>> {
+    let mut ways = BTreeMap::new();
+    for (path, used) in &files.files {
+        let trail = if used.is_link {
+            links.trail_to_link(path)
+        } else {
+            links.trail(path)
+        };
+        if let Some(trail) = trail {
+            // Where the checkout itself is reached by a link, git knows nothing of that.
+            let above = |link: &PathBuf| !link.starts_with(&files.top);
+            let way = trail.links.into_iter().skip_while(above);
+            ways.insert(path.as_path(), way.chain([trail.end]).collect());
+        }
+    }
+    ways
 }
 
 /// The inputs that are not as git has them, and why.
@@ -105,50 +136,74 @@ pub(crate) fn uncommitted_inputs(
     let files = input_files(session, prepared, targets);
     let root = files.root.as_path();
     // Both run at once: on a large checkout each takes long.
-    let (tracked, changes) = std::thread::scope(|scope| {
-        let changes = scope.spawn(|| git::changes(root, compared));
+    let (tracked, checkout) = std::thread::scope(|scope| {
+        let checkout = scope.spawn(|| Checkout::of(root, compared));
         let tracked = git::tracked(root);
         let lost = || Err(NoGit::Failed("its answer was lost".to_owned()));
-        (tracked, changes.join().unwrap_or_else(|_| lost()))
+        (tracked, checkout.join().unwrap_or_else(|_| lost()))
     });
-    let (tracked, changes) = (
+    let (tracked, checkout) = (
         tracked.map_err(UsageError::NotStrict)?,
-        changes.map_err(UsageError::NotStrict)?,
+        checkout.map_err(UsageError::NotStrict)?,
     );
-    let mut found: BTreeMap<&Path, Uncommitted> = BTreeMap::new();
-    let missing = missing_inputs(session, prepared, targets, (root, &changes))?;
-    for path in &missing {
+    let mut links = Links::default();
+    let ways = ways(&files, &mut links);
+    let mut found: BTreeMap<PathBuf, Uncommitted> = BTreeMap::new();
+    for path in missing_inputs(session, prepared, targets, (&files, &checkout, &mut links))? {
         found.insert(path, Uncommitted::Missing);
     }
-    for (path, used) in &files.files {
-        if has_changed(&changes, path, used.is_link) {
-            found.insert(path, Uncommitted::Changed);
-        }
+    let changed = changed(&files, &ways, &checkout, session.trees.executable_bits());
+    for (path, why) in changed.map_err(UsageError::NotStrict)? {
+        found.insert(path.to_owned(), why);
     }
-    let untracked: Vec<&Path> = untracked(session, &files, &tracked).collect();
+    let untracked = untracked(session, &files, &tracked, &ways);
     for path in &untracked {
-        found.insert(path, Uncommitted::Untracked);
+        found.insert(path.to_path_buf(), Uncommitted::Untracked);
     }
     if !untracked.is_empty() {
         for path in git::ignored(root, &untracked).map_err(UsageError::NotStrict)? {
-            found.insert(path, Uncommitted::Ignored);
+            found.insert(path.to_owned(), Uncommitted::Ignored);
         }
     }
+    let allowed = |path: &Path| {
+        let is_tracked = ways
+            .get(path)
+            .is_none_or(|way| way.iter().all(|path| tracked.has(path)));
+        !is_tracked && session.project.allows_untracked(&files.name(path))
+    };
+    let found = found.into_iter().filter(|(path, _)| !allowed(path));
     let name = |path: &Path| escaped(files.name(path).as_os_str());
-    let found = found.into_iter();
-    Ok(found.map(|(path, why)| (name(path), why)).collect())
+    Ok(found.map(|(path, why)| (name(&path), why)).collect())
 }
 
-/// Whether a file, a link on the way to it, or what they lead to has changed.
-fn has_changed(changes: &Changes, path: &Path, is_link: bool) -> bool {
-    if changes.has(path) {
-        return true;
+/// The inputs that a new checkout would have otherwise, or not at all.
+fn changed<'f>(
+    files: &'f InputFiles<'_>,
+    ways: &BTreeMap<&'f Path, Vec<PathBuf>>,
+    checkout: &Checkout,
+    bits: Option<&ExecutableBits>,
+) -> Result<BTreeMap<&'f Path, Uncommitted>, NoGit> {
+    let paths: BTreeSet<PathBuf> = ways.values().flatten().cloned().collect();
+    let differences = checkout.differences(&paths, bits)?;
+    let mut changed = BTreeMap::new();
+    for (path, way) in ways {
+        let is_content = files.files.get(*path).is_some_and(|used| used.is_content);
+        let why = way.iter().find_map(|path| {
+            if !checkout.has(path) {
+                return Some(Uncommitted::Changed);
+            }
+            match differences.get(path)? {
+                Difference::Changed => Some(Uncommitted::Changed),
+                // What only decides is read line by line, so that it means the same with any line ends.
+                Difference::LineEnds => is_content.then_some(Uncommitted::LineEnds),
+                Difference::Filtered => Some(Uncommitted::Filtered),
+            }
+        });
+        if let Some(why) = why {
+            changed.insert(*path, why);
+        }
     }
-    let mut ancestors = path.ancestors().skip(1);
-    let is_reached_by_link = !is_link && path.is_symlink() || ancestors.any(Path::is_symlink);
-    is_reached_by_link
-        && (path.ancestors().any(|path| changes.has(path))
-            || fs_err::canonicalize(path).is_ok_and(|real| changes.has(&real)))
+    Ok(changed)
 }
 
 /// The paths that git has and the disk has not, and that would be inputs.
@@ -156,22 +211,34 @@ fn missing_inputs(
     session: &Session<'_>,
     prepared: &Prepared,
     targets: &[String],
-    (root, changes): (&Path, &Changes),
+    (files, checkout, links): (&InputFiles<'_>, &Checkout, &mut Links),
 ) -> Result<Vec<PathBuf>, Error> {
-    if changes.missing.is_empty() {
+    let paths = checkout.missing();
+    if paths.is_empty() {
         return Ok(Vec::new());
     }
+    let targets_of_links = checkout.links().map_err(UsageError::NotStrict)?;
+    let mut lost = Lost {
+        root: &files.root,
+        paths: &paths,
+        git_links: &targets_of_links,
+        links,
+    };
     let project = &session.project;
     let never = NeverContext::of(project);
     let mut missing = Vec::new();
     for name in prepared.plan.with_parents(targets) {
         let stage = &prepared.plan.stages[&name];
-        let Recipe::Dockerfile(inputs) = &stage.inputs.recipe else {
-            continue;
+        let dockerfile = match &stage.inputs.recipe {
+            Recipe::Dockerfile(inputs) => Some(&**inputs),
+            Recipe::Files(_) => None,
         };
-        let image = (&*stage.image, Some(&**inputs));
-        let found = missing::of(project, root, image, &never, &changes.missing)?;
-        missing.extend(found.into_iter().map(Path::to_owned));
+        missing.extend(lost.of_image(project, (&stage.image, dockerfile), &never)?);
+        for source in stage.inputs.recipe.sources() {
+            if let Some(folder) = files.local_source(&source) {
+                missing.extend(lost.of_source(folder));
+            }
+        }
     }
     Ok(missing)
 }
@@ -223,8 +290,13 @@ impl Strictness {
             Ok(found) if found.is_empty() => Ok(()),
             Ok(found) => {
                 let inputs = found.iter().map(|(path, why)| format!("{path} ({why})"));
+                let is_converted = |(_, why): &(&String, &Uncommitted)| {
+                    matches!(why, Uncommitted::LineEnds | Uncommitted::Filtered)
+                };
+                let converted = found.iter().filter(is_converted);
                 Err(UsageError::Uncommitted {
                     inputs: inputs.collect(),
+                    converted: converted.map(|(path, _)| path.clone()).collect(),
                     compared: self.compared,
                 }
                 .into())

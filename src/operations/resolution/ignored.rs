@@ -41,7 +41,7 @@ fn ignored_inputs(session: &Session<'_>, inputs: &Inputs) -> Option<Defect> {
         }
     }
     let asked = files.files.iter().filter(|(path, used)| {
-        used.is_content && !session.project.allows_untracked(files.name(path))
+        used.is_content && !session.project.allows_untracked(&files.name(path))
     });
     let asked: Vec<&Path> = asked.map(|(path, _)| path.as_path()).collect();
     let found = git::ignored(&files.root, &asked).unwrap_or_default();

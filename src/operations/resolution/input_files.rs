@@ -1,13 +1,15 @@
 //! The files of the checkout that images are made from.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use walkdir::WalkDir;
 
 use crate::{
+    adapters::git,
     plan::StageInputs,
     project::{
         Context, Image, Project,
@@ -30,9 +32,11 @@ pub(crate) struct Use {
 
 /// The files that images are made from, by their paths: absolute, and without symbolic links above the project.
 ///
-/// Sources from outside the project are not among them, nor are those with a checksum in the configuration.
+/// Sources from outside the checkout are not among them, nor are those with a checksum in the configuration.
 pub(crate) struct InputFiles<'a> {
     project: &'a Project,
+    /// The top folder of the checkout, or the project's folder without git.
+    pub(crate) top: PathBuf,
     /// The project's folder without symbolic links.
     pub(crate) root: PathBuf,
     pub(crate) files: BTreeMap<PathBuf, Use>,
@@ -41,9 +45,11 @@ pub(crate) struct InputFiles<'a> {
 impl<'a> InputFiles<'a> {
     pub(crate) fn new(project: &'a Project) -> Self {
         let root = &project.root;
+        let root = fs_err::canonicalize(root).unwrap_or_else(|_| root.clone());
         Self {
             project,
-            root: fs_err::canonicalize(root).unwrap_or_else(|_| root.clone()),
+            top: git::top_folder(&root).unwrap_or_else(|| root.clone()),
+            root,
             files: BTreeMap::new(),
         }
     }
@@ -101,17 +107,20 @@ impl<'a> InputFiles<'a> {
         }
     }
 
-    fn source(&mut self, name: &str) {
-        let Some(source) = self.project.sources.get(name) else {
-            return;
-        };
+    /// The file or folder of a source that a commit has to have.
+    pub(crate) fn local_source(&self, name: &str) -> Option<&'a Path> {
+        let source = self.project.sources.get(name)?;
         let Origin::Path(path) = &source.origin else {
+            return None;
+        };
+        let is_inside = fs_err::canonicalize(path).is_ok_and(|real| real.starts_with(&self.top));
+        (source.sha256.is_none() && is_inside).then_some(path)
+    }
+
+    fn source(&mut self, name: &str) {
+        let Some(path) = self.local_source(name) else {
             return;
         };
-        let is_inside = fs_err::canonicalize(path).is_ok_and(|real| real.starts_with(&self.root));
-        if source.sha256.is_some() || !is_inside {
-            return;
-        }
         let excludes = DefaultExcludes::anywhere();
         let is_kept = |entry: &walkdir::DirEntry| {
             let name = entry.file_name().to_string_lossy();
@@ -141,15 +150,39 @@ impl<'a> InputFiles<'a> {
 
     fn add(&mut self, path: &Path, used: Use) {
         let path = match path.strip_prefix(&self.project.root) {
-            Ok(below) => self.root.join(below),
-            Err(_) => path.to_owned(),
+            Ok(below) => without_dots(&self.root.join(below)),
+            Err(_) => without_dots(path),
         };
         let known = self.files.entry(path).or_insert(used);
         known.is_content |= used.is_content;
     }
 
-    /// The path below the project, as it is written in the configuration.
-    pub(crate) fn name<'p>(&self, path: &'p Path) -> &'p Path {
-        path.strip_prefix(&self.root).unwrap_or(path)
+    /// The path as it is written in the configuration: relative to the project's folder.
+    pub(crate) fn name<'p>(&self, path: &'p Path) -> Cow<'p, Path> {
+        let mut up = PathBuf::new();
+        for folder in self.root.ancestors() {
+            if let Ok(below) = path.strip_prefix(folder) {
+                if folder == self.root {
+                    return Cow::Borrowed(below);
+                }
+                return Cow::Owned(up.join(below));
+            }
+            up.push("..");
+        }
+        Cow::Borrowed(path)
     }
+}
+
+/// The path without `..`: git refuses it in a path.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            clean = fs_err::canonicalize(&clean).unwrap_or(clean);
+            clean.pop();
+        } else {
+            clean.push(part);
+        }
+    }
+    clean
 }

@@ -104,6 +104,7 @@ impl<'a> Services<'a> {
             maven: project.mirrors.maven.clone(),
             python_index: project.mirrors.python.clone(),
             offline: self.is_offline(),
+            executable: self.session.trees.executable_bits().cloned(),
         }
     }
 

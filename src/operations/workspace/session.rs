@@ -169,7 +169,7 @@ impl<'a> Session<'a> {
 fn with_bits_of_git(root: &Path, trees: FileTrees) -> Result<FileTrees, Error> {
     match git::executable_bits(root) {
         Ok(None) => Ok(trees),
-        Ok(Some(bits)) => Ok(trees.with_executable_bits(bits)),
+        Ok(Some(bits)) => Ok(trees.with_executable_bits(bits.into())),
         Err(reason) => Err(UsageError::NoExecutableBits(reason).into()),
     }
 }
