@@ -319,6 +319,9 @@ codes! {
     E112 2
         "A Dockerfile writes a secret into the image: by `ENV`, by `ARG`, or in a URL."
         "mount it by `RUN --mount=type=secret`, and name it under `secrets` of the image"
+    E113 2
+        "A Dockerfile copies the whole context in a way that would copy the Dockerfile which is sent into the image too."
+        "write the instruction as the message says"
     E120 2
         "Python cannot read the whole of an archive: it has too many files, or is too large."
         "leave out what is no code by `exclude`, or set `python = \"3.13\"` for the chain"

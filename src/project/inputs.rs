@@ -215,6 +215,7 @@ impl<'a> InputReader<'a> {
             Some(UsedImage::External(text)) => (None, Some(text)),
             Some(UsedImage::Source(_) | UsedImage::Scratch) | None => (None, None),
         };
+        refuse_copied_dockerfile(project, &dockerfile, &resolution, &image_uses)?;
         let below = base.as_deref();
         let has_triggers = below.is_some_and(|stage| has_triggers(project, stage));
         let context = match built_in {
@@ -776,6 +777,44 @@ fn unused_secrets(image: &Image, resolution: &Resolution) -> Vec<Defect> {
         }
     };
     unused.map(warning).collect()
+}
+
+/// Refuses a Dockerfile that cannot be rewritten so that what sparkpack sends of it stays out of the image.
+fn refuse_copied_dockerfile(
+    project: &Project,
+    dockerfile: &Dockerfile,
+    resolution: &Resolution,
+    image_uses: &[ImageUse],
+) -> Result<(), Defect> {
+    if Dockerfile::needs_isolation(resolution) {
+        dockerfile.isolated(resolution)?;
+    }
+    let bases = resolution.uses().filter(|used| used.role == Role::From);
+    for base in bases {
+        let used = image_uses.iter().find(|used| used.span == base.span);
+        let Some(UsedImage::Stage(name)) = used.map(|used| &used.image) else {
+            continue;
+        };
+        if let Some(trigger) = copying_trigger(project, name) {
+            let message = format!(
+                "`{name}` has `{trigger}`, which copies the whole context, and with it the Dockerfile that sparkpack sends"
+            );
+            let place = Place::of_line(dockerfile.file(), base.line);
+            return Err(Defect::new(Code::E113, place, message)
+                .hint("name the files in the `ONBUILD`, or write the `COPY` here in place of it"));
+        }
+    }
+    Ok(())
+}
+
+/// The `ONBUILD` of a stage that copies the whole context.
+fn copying_trigger(project: &Project, stage: &str) -> Option<String> {
+    let image = project.images.get(stage)?;
+    let file = project.root.join(image.dockerfile.as_ref()?);
+    let dockerfile = Dockerfile::parse(Path::new(stage), &fs_err::read(file).ok()?).ok()?;
+    let arguments = build_arguments(project, image);
+    let resolution = dockerfile.resolve(&arguments, image.target.as_deref());
+    dockerfile.copying_trigger(&resolution.ok()?)
 }
 
 /// Whether the Dockerfile of a stage has `ONBUILD`. Its children then copy files that their own Dockerfiles do not

@@ -507,6 +507,55 @@ fn a_context_that_is_copied_whole_holds_nothing_else() {
     }
 }
 
+/// The Dockerfile that is sent, with a registry's name in it, reaches no image: not where stages are copied from by
+/// number, and not by a variable.
+#[test]
+fn the_dockerfile_that_is_sent_is_in_no_image() {
+    let chain = Chain::new("build-sent");
+    let project = &chain.project;
+    let dockerfile = "FROM base\nCOPY docker/side/side.txt /opt/\nFROM base\nARG D=docker/side\nCOPY --from=0 /opt/side.txt /two/\nADD $D/side.txt /three/\nCOPY . /all/\nFROM base\nCOPY --from=1 / /copied/\n";
+    project.write("docker/side/Dockerfile", dockerfile);
+    for (target, prefix) in [("", "./copied"), ("target = \"1\"\n", ".")] {
+        let parent = "[images.side]\nparent = \"base\"\n";
+        project.edit("sparkpack.toml", parent, &format!("{parent}{target}"));
+        by_both_builders(&chain, "side", |run| {
+            assert_eq!(run.code, 0, "{}", run.stderr);
+            let container = docker(&["create", &project.reference("side"), "true"]);
+            let script = "docker export \"$1\" | tar -t";
+            let list = crate::support::program("sh", &["-c", script, "sh", container.trim()]);
+            docker(&["rm", container.trim()]);
+            for file in ["two/side.txt", "three/side.txt", "all/docker/side/side.txt"] {
+                let path = format!("{prefix}/{file}");
+                let path = path.trim_start_matches("./");
+                assert!(list.lines().any(|line| line == path), "{path}: {list}");
+            }
+            assert!(!list.contains(".sparkpack"), "{list}");
+        });
+    }
+    project.edit("sparkpack.toml", "target = \"1\"\n", "");
+    project.write(
+        "docker/side/Dockerfile",
+        "FROM base\nADD --exclude=*.md . /x\n",
+    );
+    let failure = project.failure(&["tags"]);
+    assert!(
+        failure.contains("error[E113]: docker/side/Dockerfile:2:1: "),
+        "{failure}"
+    );
+    project.write("docker/side/Dockerfile", "FROM ds AS one\nFROM base\n");
+    let text = project.read("docker/ds/Dockerfile");
+    let trigger = format!("{text}ONBUILD COPY --chown=1 . /all\n");
+    project.write("docker/ds/Dockerfile", &trigger);
+    project.write("docker/job/Dockerfile", "FROM ds\n");
+    let failure = project.failure(&["tags"]);
+    assert!(
+        failure.contains(
+            "error[E113]: docker/job/Dockerfile:1:1: `ds` has `ONBUILD COPY --chown=1 . /all`"
+        ),
+        "{failure}"
+    );
+}
+
 #[test]
 fn what_git_tracks_and_a_built_in_rule_leaves_out_is_said() {
     let chain = Chain::new("build-left-out");

@@ -16,7 +16,10 @@ use crate::{
     plan::{PlatformStage, Record, source_digest},
     project::{
         self, Image, Kind, OperatorOrigin,
-        dockerfile::{ContextSource, isolate::CONTEXT_FOLDER},
+        dockerfile::{
+            ContextSource, Dockerfile,
+            isolate::{CONTEXT_FOLDER, SENT_DOCKERFILE},
+        },
         exclusions::{self, LeftOut},
         fit,
         inputs::{DockerfileInputs, UsedImage},
@@ -27,14 +30,12 @@ use crate::{
     },
 };
 
-/// The Dockerfile's name in the context that is sent: a name that no file of a project has.
-const DOCKERFILE: &str = ".sparkpack.Dockerfile";
-
 /// What is sent to the builder.
 pub(crate) struct BuildContext {
     pub(crate) entries: Vec<Entry>,
     pub(crate) folders: Vec<String>,
     pub(crate) dockerfile: String,
+    pub(crate) target: Option<String>,
     /// Whether the image stands on one from elsewhere whose programs are for its platform.
     pub(crate) stands_on_checked: bool,
 }
@@ -95,17 +96,18 @@ impl ContextWriter<'_> {
         } else {
             self.refuse_wrong_operator_path(&stage.image, progress)?;
         }
-        let edits = dockerfile_edits(inputs, features);
+        let edits = dockerfile_edits(inputs, features)?;
         let stands_on_checked = self.refuse_foreign(stage, inputs, progress)?;
         let dockerfile = self.dockerfile(inputs, &edits, &stage.platform, progress)?;
         if edits.is_isolated {
             entries = isolated(entries, &mut folders);
         }
-        entries.push(Entry::in_memory(DOCKERFILE, dockerfile, false));
+        entries.push(Entry::in_memory(SENT_DOCKERFILE, dockerfile, false));
         Ok(BuildContext {
             entries,
             folders,
-            dockerfile: DOCKERFILE.to_owned(),
+            dockerfile: SENT_DOCKERFILE.to_owned(),
+            target: edits.target,
             stands_on_checked,
         })
     }
@@ -545,31 +547,37 @@ fn key_of_source_image(
 /// How the Dockerfile that is sent differs from the one in the project, apart from the names of images.
 pub(crate) struct DockerfileEdits {
     pub(crate) replacements: Vec<(std::ops::Range<usize>, String)>,
+    pub(crate) target: Option<String>,
     /// Whether the context is in a subfolder, from which an additional stage copies it.
     pub(crate) is_isolated: bool,
 }
 
 /// The edits that a builder with these features needs.
-pub(crate) fn dockerfile_edits(inputs: &DockerfileInputs, features: Features) -> DockerfileEdits {
+pub(crate) fn dockerfile_edits(
+    inputs: &DockerfileInputs,
+    features: Features,
+) -> Result<DockerfileEdits, Defect> {
     let mut replacements = inputs.resolution.chosen();
     if !features.skips_unneeded_stages {
         // The context lacks the files of stages that the target does not need, so a builder that builds them anyway
         // would fail.
         replacements.extend(inputs.resolution.without_unreached());
     }
-    let isolated = Some(&inputs.resolution)
-        .filter(|resolution| resolution.may_copy(DOCKERFILE))
-        .and_then(|resolution| {
-            inputs
-                .dockerfile
-                .isolated(resolution, inputs.target.as_deref())
-        });
-    let is_isolated = isolated.is_some();
-    replacements.extend(isolated.into_iter().flatten());
-    DockerfileEdits {
-        replacements,
-        is_isolated,
+    let is_isolated = Dockerfile::needs_isolation(&inputs.resolution);
+    if is_isolated {
+        replacements.extend(inputs.dockerfile.isolated(&inputs.resolution)?);
     }
+    let target = inputs.target.as_deref().map(|target| {
+        let dockerfile = &inputs.dockerfile;
+        let (name, named) = dockerfile.named_target(&inputs.resolution, target);
+        replacements.extend(named);
+        name
+    });
+    Ok(DockerfileEdits {
+        replacements,
+        target,
+        is_isolated,
+    })
 }
 
 /// A source's name as a component of a repository's path.

@@ -89,7 +89,7 @@ fn line_of(
     if features.step_numbers == StepNumbers::PerStage {
         return dockerfile.line_of(step, &as_written(instruction), true);
     }
-    let edits = dockerfile_edits(inputs, features);
+    let edits = dockerfile_edits(inputs, features).ok()?;
     let sent = dockerfile.substitute(&edits.replacements);
     let sent = Dockerfile::parse(dockerfile.file(), &sent).ok()?;
     let line = sent.line_of(step, instruction, false)?;

@@ -258,7 +258,7 @@ impl<'a> StageBuilder<'a> {
             reference: stage.reference(self.run.registry).clone(),
             labels: self.labels(stage)?,
             build_arguments: inputs.build_arguments.clone(),
-            target: inputs.target.clone(),
+            target: context.target,
             platform: stage.platform.clone(),
             base: parent.map(|parent| ExpectedBase {
                 reference: parent.reference.clone(),

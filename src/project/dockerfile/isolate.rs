@@ -8,7 +8,15 @@
 
 use std::ops::Range;
 
-use super::{Dockerfile, Instruction, Resolution, stages::is_url, words};
+use super::{
+    Dockerfile, Instruction, Pattern, Resolution,
+    stages::{Used, is_url},
+    words,
+};
+use crate::{code::Code, project::place::Defect};
+
+/// The Dockerfile's name in the context that is sent: a name that no file of a project has.
+pub const SENT_DOCKERFILE: &str = ".sparkpack.Dockerfile";
 
 /// The folder of the sent context in which the real one lies.
 pub const CONTEXT_FOLDER: &str = ".sparkpack-context";
@@ -16,27 +24,54 @@ pub const CONTEXT_FOLDER: &str = ".sparkpack-context";
 /// The inserted stage that holds the real context.
 const CONTEXT_STAGE: &str = "sparkpack-context";
 
+/// The name of the target, if it is given as the number of a stage without a name.
+const TARGET_STAGE: &str = "sparkpack-target";
+
 /// The lines that [`Dockerfile::isolated`] puts before the first `FROM`.
 pub const INSERTED_LINES: usize = 2;
 
 type Replacements = Vec<(Range<usize>, String)>;
 
+/// Why an instruction of a Dockerfile cannot read the context from a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// The patterns of `ADD --exclude` are relative to the context.
+    Exclude,
+    /// `--from`, by which the files would be copied, cannot be combined with a heredoc.
+    Heredoc,
+    /// What a variable holds may be a URL.
+    Variable,
+    /// The fields of a mount are in quotes.
+    Quotes,
+}
+
+impl Obstacle {
+    /// What to write instead.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Exclude => "write `COPY --exclude` in place of `ADD`, or name what is added",
+            Self::Heredoc => "write the heredoc and the files in a `COPY` each",
+            Self::Variable => {
+                "write `COPY` in place of `ADD`, or the path without a variable before it"
+            }
+            Self::Quotes => "write the mount without quotes",
+        }
+    }
+}
+
 impl Dockerfile {
+    /// Whether the Dockerfile that is sent would be copied into the image, so that it has to be [`Self::isolated`].
+    #[must_use]
+    pub fn needs_isolation(resolution: &Resolution) -> bool {
+        resolution.may_copy(SENT_DOCKERFILE)
+    }
+
     /// The replacements after which the Dockerfile reads the context from [`CONTEXT_FOLDER`].
     ///
-    /// `None` where that is impossible: the inserted stage would shift the numbers by which stages are named, a heredoc
-    /// cannot be combined with `--from`, the patterns of `ADD --exclude` are relative to the context, and a variable in
-    /// an `ADD` may hold a URL.
-    #[must_use]
-    pub fn isolated(
-        &self,
-        resolution: &Resolution,
-        target: Option<&str>,
-    ) -> Option<Vec<(Range<usize>, String)>> {
-        if target.is_some_and(is_number) {
-            return None;
-        }
-        let mut replacements = Vec::new();
+    /// # Errors
+    /// An instruction cannot read it from there.
+    pub fn isolated(&self, resolution: &Resolution) -> Result<Replacements, Defect> {
+        let mut replacements = self.renumbered(resolution);
         let mut stages = 0_usize;
         for instruction in self.instructions() {
             if instruction.keyword == "FROM" {
@@ -49,18 +84,74 @@ impl Dockerfile {
                 stages += 1;
                 continue;
             }
+            let is_reached = |index| resolution.reached().contains(&index);
+            // A stage that the target does not need is not built, and its files are not in the sent context.
+            if !stages.checked_sub(1).is_some_and(is_reached) {
+                continue;
+            }
             let reads = match instruction.keyword.as_str() {
-                "ADD" => add(instruction)?,
-                "COPY" => copy(instruction)?,
-                "RUN" => mounts(instruction)?,
+                "ADD" => add(instruction, resolution),
+                "COPY" => copy(instruction),
+                "RUN" => mounts(instruction),
                 _ => continue,
             };
-            // A stage that the target does not need is not built, and its files are not in the sent context.
-            if resolution.reached().contains(&(stages.checked_sub(1)?)) {
-                replacements.extend(reads);
-            }
+            replacements
+                .extend(reads.map_err(|obstacle| self.not_isolated(instruction, obstacle))?);
         }
-        Some(replacements)
+        Ok(replacements)
+    }
+
+    /// Stages that are copied from by number, which the inserted stage shifts.
+    fn renumbered(&self, resolution: &Resolution) -> Replacements {
+        let numbers = resolution.uses().filter_map(|used| {
+            let written = self.text.get(used.span.clone())?;
+            match used.used {
+                Used::Stage(stage) if is_number(written) => {
+                    Some((used.span.clone(), shifted(stage)))
+                }
+                _ => None,
+            }
+        });
+        numbers.collect()
+    }
+
+    /// The name of the stage that `target` stands for, and what names the stage in the Dockerfile. Not every builder
+    /// finds a target by its number.
+    #[must_use]
+    pub fn named_target(&self, resolution: &Resolution, target: &str) -> (String, Replacements) {
+        let stage = resolution.stages().get(resolution.target());
+        let Some(stage) = stage.filter(|_| is_number(target)) else {
+            return (target.to_owned(), Vec::new());
+        };
+        if let Some(name) = &stage.name {
+            return (name.clone(), Vec::new());
+        }
+        let end = stage.base.span.end;
+        let text = format!(" AS {TARGET_STAGE}");
+        (TARGET_STAGE.to_owned(), vec![(end..end, text)])
+    }
+
+    fn not_isolated(&self, instruction: &Instruction, obstacle: Obstacle) -> Defect {
+        let message = format!(
+            "the whole context is copied, and with it the Dockerfile that sparkpack sends, because of this `{}`",
+            instruction.keyword
+        );
+        let defect = self.defect(Code::E113, instruction.span.start, message);
+        defect.hint(obstacle.hint())
+    }
+
+    /// The `ONBUILD` that would copy the Dockerfile which is sent into a child, as it is written.
+    #[must_use]
+    pub fn copying_trigger(&self, resolution: &Resolution) -> Option<String> {
+        let triggers = self.instructions().iter();
+        let mut triggers = triggers.filter(|instruction| instruction.keyword == "ONBUILD");
+        let copying = triggers.find(|trigger| {
+            let mut sources = resolution.sources().iter();
+            sources.any(|source| {
+                source.line == trigger.line && source.pattern.matches(SENT_DOCKERFILE)
+            })
+        })?;
+        Some(format!("ONBUILD {}", copying.arguments))
     }
 
     /// The line on which the first `FROM` stands.
@@ -70,6 +161,11 @@ impl Dockerfile {
         let from = instructions.find(|instruction| instruction.keyword == "FROM");
         from.map_or(1, |from| from.line)
     }
+}
+
+/// The number of a stage after the inserted one.
+fn shifted(stage: usize) -> String {
+    (stage + 1).to_string()
 }
 
 /// A builder's text of an instruction, without what [`Dockerfile::isolated`] inserted.
@@ -90,26 +186,29 @@ fn insertion(instruction: &Instruction, offset: usize, text: String) -> (Range<u
 }
 
 /// Makes a `COPY` from the context read the stage that holds it.
-fn copy(instruction: &Instruction) -> Option<Replacements> {
-    match from_of(&instruction.arguments) {
-        Some(stage) if is_number(stage) => None,
-        Some(_) => Some(Vec::new()),
-        None if !instruction.heredocs.is_empty() => None,
-        None => Some(vec![insertion(
-            instruction,
-            0,
-            format!("--from={CONTEXT_STAGE} "),
-        )]),
+fn copy(instruction: &Instruction) -> Result<Replacements, Obstacle> {
+    let (flags, rest) = words::flags(&instruction.arguments);
+    if flags.iter().any(|flag| flag.name == "from") {
+        return Ok(Vec::new());
     }
+    if !instruction.heredocs.is_empty() {
+        let sources = words::plain_words(rest);
+        let (_, sources) = sources.split_last().ok_or(Obstacle::Heredoc)?;
+        let mut sources = sources.iter().map(|word| rest.get(word.clone()));
+        let is_heredoc = |source: Option<&str>| source.is_some_and(|text| text.starts_with("<<"));
+        let all = sources.all(is_heredoc);
+        return all.then(Vec::new).ok_or(Obstacle::Heredoc);
+    }
+    let text = format!("--from={CONTEXT_STAGE} ");
+    Ok(vec![insertion(instruction, 0, text)])
 }
 
 /// Makes an `ADD` from the context read the folder that it lies in.
-fn add(instruction: &Instruction) -> Option<Replacements> {
+fn add(instruction: &Instruction, resolution: &Resolution) -> Result<Replacements, Obstacle> {
     let text = instruction.arguments.as_str();
     let (flags, rest) = words::flags(text);
-    // The patterns of `--exclude` are relative to the context's root.
     if flags.iter().any(|flag| flag.name == "exclude") {
-        return None;
+        return Err(Obstacle::Exclude);
     }
     let shift = text.len() - rest.len();
     let mut starts = match words::json_list(rest) {
@@ -119,19 +218,25 @@ fn add(instruction: &Instruction) -> Option<Replacements> {
             .map(|word| word.start)
             .collect(),
     };
-    starts.pop()?;
+    starts.pop();
+    // What a source with a variable matches is known only if the variable's value is.
+    let sources = resolution.sources().iter();
+    let here = sources.filter(|source| source.line == instruction.line);
+    let mut undecided = here.filter(|source| source.pattern == Pattern::Everything);
+    let is_undecided = undecided.any(|source| source.text.contains('$'));
     let mut replacements = Vec::new();
     for start in starts {
-        let source = rest.get(start..)?;
-        if source.starts_with('$') || source.starts_with("\"$") {
-            return None;
+        let source = rest.get(start..).unwrap_or_default();
+        let is_variable = source.starts_with('$') || source.starts_with("\"$");
+        if is_variable && is_undecided {
+            return Err(Obstacle::Variable);
         }
         if !is_url(source) && !source.starts_with("<<") {
             let prefix = format!("{CONTEXT_FOLDER}/");
             replacements.push(insertion(instruction, shift + start, prefix));
         }
     }
-    Some(replacements)
+    Ok(replacements)
 }
 
 /// Where the strings of a JSON list begin.
@@ -153,34 +258,25 @@ fn quoted_starts(list: &str) -> Vec<usize> {
 }
 
 /// Makes a bind mount of the context mount the stage that holds it.
-fn mounts(instruction: &Instruction) -> Option<Replacements> {
+fn mounts(instruction: &Instruction) -> Result<Replacements, Obstacle> {
     let (flags, _) = words::flags(&instruction.arguments);
     let mut replacements = Vec::new();
     for flag in flags.iter().filter(|flag| flag.name == "mount") {
-        let written = instruction.arguments.get(flag.value_range.clone())?;
+        let written = instruction.arguments.get(flag.value_range.clone());
+        let written = written.unwrap_or_default();
         if written.contains(['"', '\'']) {
-            return None;
+            return Err(Obstacle::Quotes);
         }
-        let keys = || written.split(',').map(|field| field.split_once('='));
-        let has = |key: &str| keys().flatten().any(|(name, _)| name == key);
-        let is_bind = keys()
-            .flatten()
-            .all(|(name, value)| name != "type" || value == "bind");
-        if is_bind && !has("from") {
+        // Builders do not look at the case of keys and types.
+        let lower = written.to_ascii_lowercase();
+        let fields = || lower.split(',').filter_map(|field| field.split_once('='));
+        let is_bind = fields().all(|(key, value)| key != "type" || value == "bind");
+        if is_bind && !fields().any(|(key, _)| key == "from") {
             let text = format!("from={CONTEXT_STAGE},");
             replacements.push(insertion(instruction, flag.value_range.start, text));
         }
     }
-    Some(replacements)
-}
-
-/// The value of `--from` among the flags before the paths.
-fn from_of(arguments: &str) -> Option<&str> {
-    let flags = arguments
-        .split_whitespace()
-        .take_while(|word| word.starts_with("--"));
-    let mut values = flags.filter_map(|flag| flag.strip_prefix("--from="));
-    values.next()
+    Ok(replacements)
 }
 
 fn is_number(text: &str) -> bool {
@@ -193,11 +289,12 @@ mod tests {
 
     use super::*;
 
-    fn isolated(text: &str) -> Option<String> {
+    fn isolated(text: &str) -> Result<String, String> {
         let dockerfile = Dockerfile::parse(Path::new("Dockerfile"), text.as_bytes()).unwrap();
         let resolution = dockerfile.resolve(&BTreeMap::new(), None).unwrap();
-        let replacements = dockerfile.isolated(&resolution, None)?;
-        Some(String::from_utf8(dockerfile.substitute(&replacements)).unwrap())
+        let isolated = dockerfile.isolated(&resolution);
+        let replacements = isolated.map_err(|defect| format!("{defect} {:?}", defect.hint))?;
+        Ok(String::from_utf8(dockerfile.substitute(&replacements)).unwrap())
     }
 
     #[test]
@@ -245,15 +342,44 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_apart_is_left_alone() {
-        for text in [
-            "FROM debian\nARG A\nADD ${A} /\n",
-            "FROM debian\nADD --exclude=b . /\n",
-            "FROM debian\nRUN --mount=\"type=bind,target=/x\" true\n",
-            "FROM debian\nCOPY . <<E /x/\nE\n",
-            "FROM debian\nFROM debian\nCOPY --from=0 /a /\nCOPY . /\n",
+    fn numbers_of_stages_follow_the_inserted_one() {
+        let text = "FROM a\nFROM b AS one\nCOPY --from=0 /a /\nRUN --mount=type=bind,from=0,target=/x --mount=TYPE=Bind,target=/y true\nFROM c\nCOPY --from=1 /c --from=0 /\nCOPY . /\n";
+        let sent = isolated(text).unwrap();
+        let (_, rest) = sent.split_once("FROM b").unwrap();
+        let wanted = " AS one\nCOPY --from=1 /a /\nRUN --mount=type=bind,from=1,target=/x --mount=from=sparkpack-context,TYPE=Bind,target=/y true\nFROM c\nCOPY --from=2 /c --from=0 /\nCOPY --from=sparkpack-context . /\n";
+        assert_eq!(rest, wanted);
+        let dockerfile = Dockerfile::parse(Path::new("Dockerfile"), text.as_bytes()).unwrap();
+        for (target, name, from) in [
+            ("0", "sparkpack-target", "FROM a AS sparkpack-target\n"),
+            ("1", "one", "FROM b AS one\n"),
+            ("one", "one", "FROM b AS one\n"),
         ] {
-            assert_eq!(isolated(text), None, "{text}");
+            let resolution = dockerfile.resolve(&BTreeMap::new(), Some(target)).unwrap();
+            let (named, replacements) = dockerfile.named_target(&resolution, target);
+            assert_eq!(named, name);
+            let sent = String::from_utf8(dockerfile.substitute(&replacements)).unwrap();
+            assert!(sent.contains(from), "{sent}");
         }
+    }
+
+    #[test]
+    fn what_cannot_read_the_folder_is_refused() {
+        for (line, hint) in [
+            ("ARG A\nADD ${A} /", "write `COPY` in place"),
+            ("ADD --exclude=b . /", "write `COPY --exclude`"),
+            ("RUN --mount=\"type=bind,target=/x\" true", "without quotes"),
+            ("COPY . <<E /x/\nE", "in a `COPY` each"),
+        ] {
+            let error = isolated(&format!("FROM debian\nCOPY . /y\n{line}\n")).unwrap_err();
+            assert!(
+                error.contains("Dockerfile:") && error.contains(hint),
+                "{error}"
+            );
+        }
+        let heredoc = isolated("FROM debian\nCOPY . /y\nCOPY <<E <<F /x/\nE\nF\n").unwrap();
+        assert!(heredoc.ends_with("\nCOPY <<E <<F /x/\nE\nF\n"), "{heredoc}");
+        let variable = isolated("FROM debian\nARG D=d\nCOPY . /y\nADD $D/a $D /x/\n").unwrap();
+        let prefixed = "\nADD .sparkpack-context/$D/a .sparkpack-context/$D /x/\n";
+        assert!(variable.ends_with(prefixed), "{variable}");
     }
 }
