@@ -227,6 +227,12 @@ fn a_build_without_its_secret_or_with_the_classic_builder_stops_before_the_first
             "environment variable `NO_SUCH`, which is not set",
         ),
         (
+            "secrets.netrc = { file = \"large\" }\n",
+            "1",
+            "E111",
+            "the secret `netrc` has 512001 bytes; builders accept 512000",
+        ),
+        (
             "secrets.netrc = { env = \"HOME\" }\n",
             "0",
             "E095",
@@ -235,6 +241,7 @@ fn a_build_without_its_secret_or_with_the_classic_builder_stops_before_the_first
     ];
     for (index, (keys, buildkit, code, message)) in cases.into_iter().enumerate() {
         let chain = chain(&format!("secrets-none{index}"), MOUNTS, keys);
+        chain.project.write("large", &"x".repeat(512_001));
         let mut command = chain.project.command(&["build"]);
         let failed = run(command.env("DOCKER_BUILDKIT", buildkit));
         assert_eq!(failed.code, 2, "{}", failed.stderr);
@@ -248,12 +255,16 @@ fn a_build_without_its_secret_or_with_the_classic_builder_stops_before_the_first
         "RUN --mount=type=ssh,required=true true\n",
         "ssh = true\n",
     );
-    let mut command = chain.project.command(&["build", "side"]);
-    let failed = run(command.env_remove("SSH_AUTH_SOCK"));
-    assert!(
-        failed.stderr.contains("`SSH_AUTH_SOCK` is not set"),
-        "{}",
-        failed.stderr
-    );
-    assert!(!failed.stderr.contains(": built "), "{}", failed.stderr);
+    for (socket, message) in [
+        ("", "`SSH_AUTH_SOCK` is not set"),
+        (
+            "/nowhere/agent",
+            "`SSH_AUTH_SOCK` names /nowhere/agent, which is not there",
+        ),
+    ] {
+        let mut command = chain.project.command(&["build", "side"]);
+        let failed = run(command.env("SSH_AUTH_SOCK", socket));
+        assert!(failed.stderr.contains(message), "{}", failed.stderr);
+        assert!(!failed.stderr.contains(": built "), "{}", failed.stderr);
+    }
 }

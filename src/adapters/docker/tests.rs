@@ -246,6 +246,35 @@ fn a_step_mounts_a_secret_and_what_it_prints_is_masked() {
     assert_eq!(code(&result.unwrap_err()), "E602");
 }
 
+/// The daemon's message names the whole command, and what a failed step printed is shown again.
+#[test]
+fn a_step_that_fails_does_not_tell_its_secret() {
+    let mut fixture = DaemonFixture::new(Some(BuilderKind::BuildKit));
+    let shell = fixture.shell("secret-fails");
+    let name = fixture.name("secret-fails");
+    let value = format!("s3cret-{}", std::process::id());
+    let dockerfile = format!(
+        "FROM {shell}\nRUN --mount=type=secret,id=token,required=true \
+         /bin/busybox cat /run/secrets/token && echo {value} && exit 7\n"
+    );
+    let mut request = request(&name, &dockerfile, Vec::new());
+    request.secrets = BuildSecrets::of("token", value.as_bytes());
+    request.no_cache = true;
+    let (result, _) = fixture.build(&request);
+    let error = result.unwrap_err();
+    let BuildError::Failed {
+        last_lines,
+        message,
+        ..
+    } = &error
+    else {
+        panic!("{error}")
+    };
+    assert!(message.contains("echo ***"), "{message}");
+    assert!(!message.contains(&value), "{message}");
+    assert_eq!(*last_lines, ["******"]);
+}
+
 /// An agent that sends back what it is told; the step speaks to it by its socket.
 #[test]
 fn a_step_speaks_with_the_ssh_agent() {
