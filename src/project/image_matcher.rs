@@ -173,8 +173,19 @@ impl ImageMatcher {
             .then(|| Mention::Path(path.to_owned()))
     }
 
-    /// A text as a reference, if its repository is one of the project. Even with an invalid tag behind it, the
-    /// repository tells whose image it is.
+    /// The image that a text means although it is no reference: behind a repository of the project stands something
+    /// that is neither a tag nor a digest.
+    #[must_use]
+    pub fn broken(&self, text: &str) -> Option<&str> {
+        if !self.may_name(text) || self.reference(text).is_some() {
+            return None;
+        }
+        let last = text.rfind('/')? + 1;
+        let end = last + text[last..].find([':', '@'])?;
+        self.image(&text[..end].parse().ok()?, None)
+    }
+
+    /// A text as a reference, if its repository is one of the project.
     fn reference(&self, text: &str) -> Option<Reference> {
         let in_lower_case = || {
             let (name, digest) = text.split_once('@')?;
@@ -269,6 +280,26 @@ mod tests {
             assert_eq!(matcher.named(&reference(text)), image, "{text}");
             assert_eq!(matcher.has(&reference(text).repository), image.is_some());
             assert_eq!(matcher.near_miss(&reference(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_repository_with_no_tag_behind_it_tells_whose_image_it_is() {
+        let matcher = matcher("{registry}/{image}:{fingerprint}", &["base", "job"]);
+        for (text, image) in [
+            ("reg.example/now/job:v1@sha256:12", Some("job")),
+            ("reg.example/now/job@sha256:12", Some("job")),
+            ("reg.example/now/job@v1", Some("job")),
+            ("reg.example/before/base::v1", Some("base")),
+            ("reg.example/now/base:-v1", Some("base")),
+            ("reg.example/now/base:a:b", Some("base")),
+            ("reg.example/now/job:v1", None),
+            ("reg.example/now/job", None),
+            ("reg.example/now/other::v1", None),
+            ("reg.example/now/job/x::v1", None),
+            ("job::v1", None),
+        ] {
+            assert_eq!(matcher.broken(text), image, "{text}");
         }
     }
 

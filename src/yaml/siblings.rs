@@ -3,6 +3,8 @@
 //! A reference is never written half: where a value is a repository without a tag, the rest of the reference may stand
 //! beside it, under a name that nobody could list.
 
+use std::collections::HashSet;
+
 use super::key_name::{KeyName, Role};
 use crate::image::{Digest, Repository};
 
@@ -53,13 +55,10 @@ pub(super) fn choose(
     let names: Vec<KeyName> = siblings.iter().map(|of| KeyName::of(of.key)).collect();
     let stem = names[image].stem.as_str();
     // `sideTag` beside `sideImage` is not the tag of `jobImage`.
-    let is_of_other_image = |other: &KeyName| {
-        let mut others = names.iter().enumerate();
-        other.stem != stem
-            && others.any(|(index, name)| {
-                index != image && name.role == Role::Image && name.stem == other.stem
-            })
-    };
+    let images = names.iter().filter(|name| name.role == Role::Image);
+    let image_stems: HashSet<&str> = images.map(|name| name.stem.as_str()).collect();
+    let is_of_other_image =
+        |other: &KeyName| other.stem != stem && image_stems.contains(other.stem.as_str());
     let (mut registries, mut tags, mut digests, mut strange) = (vec![], vec![], vec![], vec![]);
     for (index, (sibling, name)) in siblings.iter().zip(&names).enumerate() {
         let text = match sibling.value {
@@ -118,10 +117,14 @@ fn needs_tag(siblings: &[Sibling<'_>], names: &[KeyName], other: usize) -> bool 
         return false;
     };
     let name = &names[other];
-    let has_own = names
-        .iter()
-        .any(|tag| matches!(tag.role, Role::Tag | Role::Version) && tag.stem == name.stem);
-    name.role == Role::Image && text.contains('/') && text.parse::<Repository>().is_ok() && !has_own
+    let has_own = || {
+        let mut tags = names.iter();
+        tags.any(|tag| matches!(tag.role, Role::Tag | Role::Version) && tag.stem == name.stem)
+    };
+    name.role == Role::Image
+        && text.contains('/')
+        && text.parse::<Repository>().is_ok()
+        && !has_own()
 }
 
 /// Whether a value is a digest in a form, or under a key, of which nothing is known.

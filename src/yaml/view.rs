@@ -199,6 +199,7 @@ impl<'d, 't> View<'d, 't> {
     /// The entries of a group, its own and those that it merges; the first of a name wins.
     pub(super) fn entries(&self, group: &'d Group<'t>) -> Vec<FollowedEntry<'d, 't>> {
         let mut entries = Vec::new();
+        let mut known = HashSet::new();
         let mut left = vec![(group.entries.as_slice(), Trail::at(&group.path))];
         let mut count = 0;
         while let Some((some, trail)) = left.pop() {
@@ -211,8 +212,7 @@ impl<'d, 't> View<'d, 't> {
                         (self.document.entries_of_anchored(mapping), trail)
                     }));
                 }
-                let is_new = |known: &FollowedEntry<'_, '_>| known.entry.key != entry.key;
-                if group.form != GroupForm::Mapping || entries.iter().all(is_new) {
+                if group.form != GroupForm::Mapping || known.insert(&*entry.key) {
                     let trail = match entry.path {
                         EntryPath::Key => trail.clone().key(&entry.key),
                         EntryPath::Item(index, key) => trail.clone().item(index).key(key),

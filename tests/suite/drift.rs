@@ -655,6 +655,18 @@ fn large_files_take_a_bounded_time() {
     let wanted = documents.replace("job:old", &format!("job:{tag}"));
     assert!(case.project.read("kubernetes/many.yml") == wanted);
 
+    // Each key of a mapping that names an image may belong to it: all are looked at once.
+    let keys: Vec<String> = (0..50_000)
+        .map(|number| format!("key-{number}: value\n"))
+        .collect();
+    let flat = format!("{}image: {OLD}\n", keys.concat());
+    case.project.write("kubernetes/many.yml", &flat);
+    let begun = Instant::now();
+    case.project.succeed(&["pin", "--quiet"]);
+    assert!(begun.elapsed() < bounded, "{:?}", begun.elapsed());
+    let wanted = flat.replace("job:old", &format!("job:{tag}"));
+    assert!(case.project.read("kubernetes/many.yml") == wanted);
+
     let filler: Vec<String> = (0..60)
         .map(|line| {
             format!(

@@ -353,6 +353,30 @@ fn what_stands_at_no_place_is_told() {
         ),
         (
             "a.yaml",
+            "kind: Pod\napiVersion: v1\nspec: {containers: [{image: JOB:old@sha256:12}]}\n",
+            stale,
+            "W105]: kubernetes/a.yaml:3:29: `JOB:old@sha256:12` is no image reference",
+        ),
+        (
+            "a.yaml",
+            "image: {repository: JOB:old@sha256:12, tag: old}\n",
+            stale,
+            "W105]: kubernetes/a.yaml:1:21: ",
+        ),
+        (
+            "a.yaml",
+            "image: JOB::old\n",
+            stale,
+            "what stands behind the repository of `job` is no tag and no digest",
+        ),
+        (
+            "a.yaml",
+            "x: [JOB@old]\n",
+            stale,
+            "W105]: kubernetes/a.yaml:1:5: ",
+        ),
+        (
+            "a.yaml",
             "images: {job: JOB}\ntags: {job: old}\n",
             stale,
             "`old` seems to be the tag of `JOB`",

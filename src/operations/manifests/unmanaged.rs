@@ -66,11 +66,14 @@ impl Search<'_> {
     /// The word as a reference to an image of the project that nothing rewrites or silences.
     fn reference(&mut self, word: Range<usize>) -> Option<UnmanagedReference> {
         let reference = without_scheme(self.text, &word);
-        let written = match self
+        let mention = self
             .project
             .image_matcher
-            .mention(&self.text[reference.clone()])?
-        {
+            .mention(&self.text[reference.clone()]);
+        let Some(mention) = mention else {
+            return self.broken(&word, &reference);
+        };
+        let written = match mention {
             Mention::Whole(written) => written,
             Mention::Bare(repository) => Reference {
                 repository,
@@ -80,10 +83,7 @@ impl Search<'_> {
             Mention::Path(_) => return None,
         };
         let image = self.project.image_matcher.named(&written)?.to_owned();
-        let is_silenced = is_within(&self.rewritten, &word)
-            || is_comment(self.text, word.start)
-            || self.located.is_ignored(word.start);
-        if is_silenced {
+        if self.is_silenced(&word) {
             return None;
         }
         let is_whole = is_whole(self.text, &word) || is_within(&self.others, &word);
@@ -105,6 +105,39 @@ impl Search<'_> {
             return Some(found);
         }
         Some(self.bare(found, &written, reference))
+    }
+
+    /// A value that begins with a repository of the project and is no reference: nothing runs it.
+    fn broken(
+        &mut self,
+        word: &Range<usize>,
+        reference: &Range<usize>,
+    ) -> Option<UnmanagedReference> {
+        let text = &self.text[reference.clone()];
+        let image = self.project.image_matcher.broken(text)?.to_owned();
+        let is_value = is_whole(self.text, word) || is_within(&self.others, word);
+        if !is_value || self.is_silenced(word) {
+            return None;
+        }
+        let place = self.places.at(self.file, reference.start);
+        let message = format!(
+            "`{text}` is no image reference: what stands behind the repository of `{image}` is no tag and no digest"
+        );
+        let defect = Defect::new(Code::W105, place, message)
+            .hint("write the repository, `:` and a tag: `sparkpack pin` corrects the tag");
+        let stale = self.expected.is_meant(&image).then_some(defect);
+        Some(UnmanagedReference {
+            is_whole: true,
+            stale,
+            warning: None,
+            image,
+        })
+    }
+
+    fn is_silenced(&self, word: &Range<usize>) -> bool {
+        is_within(&self.rewritten, word)
+            || is_comment(self.text, word.start)
+            || self.located.is_ignored(word.start)
     }
 
     fn tagged(
