@@ -264,6 +264,30 @@ impl JobRules {
     }
 }
 
+/// The manifests among a job's files, which are no part of it: paths below its folder, sorted.
+///
+/// # Errors
+/// The rules cannot be read.
+pub fn manifests_of_job(project: &Project, package: &Package) -> Result<Vec<String>, Defect> {
+    let globs = project.manifests.values().flatten();
+    let below = globs.flat_map(|glob| &glob.files).filter_map(|file| {
+        let below = Path::new(file).strip_prefix(&package.src).ok()?;
+        Some(below.to_str()?.to_owned())
+    });
+    let below: BTreeSet<String> = below.collect();
+    // A job at the project's top has all manifests below it.
+    if below.is_empty() || package.src == "." {
+        return Ok(Vec::new());
+    }
+    let rules = JobRules::of(project, package, &NeverContext::of(project))?;
+    let is_manifest = |path: &String| {
+        let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
+        let is_kept = folders.all(|folder| rules.left_out(folder, true).is_none());
+        is_kept && rules.left_out(path, false) == Some(LeftOut::NeverContext)
+    };
+    Ok(below.into_iter().filter(is_manifest).collect())
+}
+
 /// Whether packages were installed into a folder: an installer leaves a `.dist-info` or `.egg-info` beside them.
 fn holds_installed_packages(folder: &Path) -> bool {
     let Ok(entries) = fs_err::read_dir(folder) else {

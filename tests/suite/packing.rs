@@ -150,6 +150,33 @@ fn an_own_package_called_libs_is_imported() {
     }
 }
 
+/// A file of a job that a glob of manifests matches too is no part of it, and that is said.
+#[test]
+fn a_manifest_is_not_left_out_of_a_job_in_silence() {
+    let project = job(&["jobs/one.py"]);
+    project.write("src/conf/app.yml", "a: 1\n");
+    project.write("kubernetes/a.yml", "a: 1\n");
+    let toml = project.read("sparkpack.toml");
+    let with = |globs: &str, exclude: &str| {
+        let text = format!("{toml}{exclude}[manifests]\nmain = [{globs}]\n");
+        project.write("sparkpack.toml", &text);
+        let told = project.succeed(&["package"]).stderr;
+        let packed = names(&project.root().join("dist/jobs.zip"));
+        (told, packed.contains(&"conf/app.yml".to_owned()))
+    };
+    let (told, is_packed) = with("\"**/*.yml\"", "");
+    let wanted = "left out of `job`, because the globs of `[manifests]` match them, and no tag can depend on a file that holds it: src/conf/app.yml\n";
+    assert!(told.contains(wanted) && !is_packed, "{told}");
+    assert!(
+        told.contains("say so by `exclude = [\"/conf/app.yml\"]`"),
+        "{told}"
+    );
+    let (told, is_packed) = with("\"**/*.yml\"", "exclude = [\"/conf/app.yml\"]\n");
+    assert!(!told.contains("W122") && !is_packed, "{told}");
+    let (told, is_packed) = with("\"kubernetes/*.yml\"", "");
+    assert!(!told.contains("W122") && is_packed, "{told}");
+}
+
 /// What git tracks and a built-in rule leaves out is said with the way to have it, which then works.
 #[test]
 fn what_git_tracks_is_not_left_out_in_silence() {

@@ -11,7 +11,9 @@ use crate::{
     image::Digest,
     operations::workspace::Session,
     plan::StageInputs,
-    project::{Package, digest_cache::FileIdentity, ignore::escaped, place::Defect},
+    project::{
+        Package, Project, digest_cache::FileIdentity, exclusions, ignore::escaped, place::Defect,
+    },
 };
 
 /// The number of paths in a warning.
@@ -42,8 +44,13 @@ pub(crate) fn warn_of_left_out<'i>(
         let (Some(package), Some(sources)) = (package, sources) else {
             continue;
         };
-        let is_new = told.insert((&package.src, &sources.left_out));
-        if !is_new || sources.left_out.is_empty() {
+        if !told.insert((&package.src, &sources.left_out)) {
+            continue;
+        }
+        if let Some(warning) = warning_of_manifests(&session.project, name, package) {
+            session.events.warn(&warning);
+        }
+        if sources.left_out.is_empty() {
             continue;
         }
         let Some(counts) = counts(session, package, &sources.left_out) else {
@@ -53,6 +60,25 @@ pub(crate) fn warn_of_left_out<'i>(
             session.events.warn(&warning);
         }
     }
+}
+
+fn warning_of_manifests(project: &Project, name: &str, package: &Package) -> Option<Defect> {
+    let manifests = exclusions::manifests_of_job(project, package).ok()?;
+    let first = manifests.first()?;
+    let src = &package.src;
+    let paths: Vec<String> = manifests
+        .iter()
+        .map(|path| format!("{src}/{}", escaped(path)))
+        .collect();
+    let message = format!(
+        "left out of `{name}`, because the globs of `[manifests]` match them, and no tag can depend on a file that holds it: {}",
+        error::shown_paths(&paths, SHOWN).join(", ")
+    );
+    let hint = format!(
+        "to have them in the job, narrow the globs; if it is meant, say so by `exclude = [\"/{}\"]`",
+        escaped(first)
+    );
+    Some(Defect::new(Code::W122, package.place.clone(), message).hint(hint))
 }
 
 /// A path that is left out, and how many files that git tracks it stands for.
