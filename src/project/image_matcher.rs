@@ -13,8 +13,21 @@ pub struct ImageMatcher {
     paths: HashSet<String>,
     /// The last components of the paths.
     last_components: HashSet<String>,
+    /// The ends of the paths, from a slash on: `team/job` and `job`.
+    tails: HashSet<String>,
     /// The registries' hosts.
     hosts: BTreeSet<String>,
+    /// What may stand before such an end: a host, alone or with the beginning of a path.
+    heads: HashSet<String>,
+}
+
+/// The end of the path of one of the project's repositories: the rest may stand elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail<'t> {
+    /// Without the slash before it.
+    pub path: &'t str,
+    /// The tag or the digest behind it, with what separates them.
+    pub version: &'t str,
 }
 
 /// A text that names a repository of the project.
@@ -125,7 +138,16 @@ impl ImageMatcher {
             .map(|repository| repository.path.clone())
             .collect();
         let last = |path: &String| path.rsplit('/').next().map(str::to_owned);
+        let names: Vec<String> = by_repository.keys().map(ToString::to_string).collect();
+        let slashes = names
+            .iter()
+            .flat_map(|name| name.match_indices('/').map(move |(at, _)| (name, at)));
+        let (heads, tails) = slashes
+            .map(|(name, at)| (name[..at].to_owned(), name[at + 1..].to_owned()))
+            .unzip();
         Self {
+            heads,
+            tails,
             last_components: paths.iter().filter_map(last).collect(),
             hosts: by_repository
                 .keys()
@@ -148,11 +170,24 @@ impl ImageMatcher {
         self.last_components.contains(last)
     }
 
-    /// Whether a text is the host of a registry that the project's images lie in.
+    /// Whether a text is the beginning of one of the project's repositories: a host, alone or with folders behind it.
     #[must_use]
-    pub fn is_host(&self, text: &str) -> bool {
-        let text = text.trim_end_matches('/');
-        self.hosts.iter().any(|host| host == text)
+    pub fn is_head(&self, text: &str) -> bool {
+        self.hosts
+            .iter()
+            .any(|host| text.starts_with(host.as_str()))
+            && self.heads.contains(text.trim_end_matches('/'))
+    }
+
+    /// The end of a repository's path that a text is, perhaps with a tag or a digest.
+    #[must_use]
+    pub fn tail<'t>(&self, text: &'t str) -> Option<Tail<'t>> {
+        if !self.may_name(text) {
+            return None;
+        }
+        let text = text.trim_start_matches('/');
+        let (path, version) = text.split_at(text.find([':', '@']).unwrap_or(text.len()));
+        self.tails.contains(path).then_some(Tail { path, version })
     }
 
     /// The repository of the project that a text names, with a tag or without.
@@ -343,6 +378,35 @@ mod tests {
                 assert_eq!(matcher.near_miss(&reference), near, "{reference}");
             }
             assert_eq!(matcher.named(&reference(&repository)), None);
+        }
+    }
+
+    #[test]
+    fn repositories_are_known_by_their_beginnings_and_ends() {
+        let matcher = matcher("{registry}/{image}:{fingerprint}", &["job", "a/b"]);
+        for (text, is_head) in [
+            ("reg.example", true),
+            ("reg.example/now", true),
+            ("reg.example/now/", true),
+            ("reg.example/now/a", true),
+            ("reg.example/now/job", false),
+            ("reg.example/no", false),
+            ("now", false),
+            ("", false),
+        ] {
+            assert_eq!(matcher.is_head(text), is_head, "{text}");
+        }
+        for (text, tail) in [
+            ("job", Some(("job", ""))),
+            ("/now/job:old", Some(("now/job", ":old"))),
+            ("b@sha256:0", Some(("b", "@sha256:0"))),
+            ("a/b", Some(("a/b", ""))),
+            ("a", None),
+            ("ow/job", None),
+            ("job/", None),
+        ] {
+            let found = matcher.tail(text).map(|tail| (tail.path, tail.version));
+            assert_eq!(found, tail, "{text}");
         }
     }
 

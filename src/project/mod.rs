@@ -30,7 +30,7 @@ pub mod utf8;
 pub mod wheel;
 
 pub use config::FILE_NAME;
-pub use image_matcher::{ImageMatcher, Mention};
+pub use image_matcher::{ImageMatcher, Mention, Tail};
 pub use load::load;
 pub use loader::Environment;
 pub use settings::{

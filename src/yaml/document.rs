@@ -108,9 +108,9 @@ pub(super) struct Document<'t> {
     aliases: HashMap<usize, Vec<Spot>>,
     /// Block scalars of several lines, each with its key.
     pub(super) blocks: Vec<Block>,
-    /// Values that may be tags by their keys, wherever they stand, each with its path.
+    /// Values that may be tags or digests by their keys, wherever they stand, each with its path.
     pub(super) tags: Vec<(String, NodeId)>,
-    /// Values that are the host of a registry of the project, each with its path.
+    /// Values that are the host of a registry of the project, alone or with folders behind it; each with its path.
     pub(super) hosts: Vec<(String, NodeId)>,
     /// Mappings, wherever they stand, that may name an image by several keys.
     pub(super) groups: Vec<Group<'t>>,
@@ -162,7 +162,15 @@ pub(super) enum EntryPath {
     Key,
     /// An item of the list, and the key of its value.
     Item(usize, &'static str),
+    /// The entry's own key, and [`WRAPPED`] below it: `tag: {value: x}`.
+    Wrapped,
 }
+
+/// The key of a value that has a mapping of its own, with its description beside it.
+pub(super) const WRAPPED: &str = "value";
+
+/// The keys beside a wrapped value that only describe it.
+const DESCRIPTIONS: &[&str] = &["description", "name", "required", "title", "type"];
 
 const ANNOTATIONS: &str = "metadata.annotations";
 
@@ -340,7 +348,7 @@ impl<'t> TreeBuilder<'t> {
         }
         let is_in_tree = (!is_item || local_paths::is_local(&value)) && self.may_lead_to_image();
         let may_be_ours = self.rules.matcher.may_name(&value);
-        let is_host = self.rules.matcher.is_host(&value);
+        let is_host = self.rules.matcher.is_head(&value);
         let is_kept = is_in_tree || anchor != 0 || is_text || is_host;
         let id = if is_kept {
             let id = self.keep(spot, anchor, NodeBody::Scalar { value, style, tag });
@@ -447,12 +455,14 @@ impl<'t> TreeBuilder<'t> {
         if is_mapping {
             self.add_pair(&open);
         }
+        let is_wrapped = is_mapping && self.unwrap(&open);
         let can_be_merged = anchor.is_some_and(|anchor| anchor != 0) || self.merging().is_some();
         if is_mapping && open.may_be_ours {
             self.document.may_be_ours.extend(open.node);
             self.tell_merging();
         }
-        let is_group = open.may_be_ours || is_mapping && !self.is_known && may_name(&open.entries);
+        let is_group = !is_wrapped && open.may_be_ours
+            || is_mapping && !self.is_known && may_name(&open.entries);
         if is_group || can_be_merged && is_mapping {
             let entries = std::mem::take(&mut open.entries);
             let entries: Vec<GroupEntry<'t>> = entries
@@ -487,6 +497,40 @@ impl<'t> TreeBuilder<'t> {
         } else {
             self.move_on();
         }
+    }
+
+    /// Lets the mapping around one that only wraps a value have that value itself: `tag: {value: x}`. Returns whether
+    /// the value may be an image of the project.
+    fn unwrap(&mut self, wrapping: &OpenCollection<'t>) -> bool {
+        let mut entries = wrapping.entries.iter();
+        let Some(value) = entries.find(|entry| entry.key == WRAPPED) else {
+            return false;
+        };
+        let is_about_it = |entry: &OpenEntry<'_>| {
+            entry.key == WRAPPED || DESCRIPTIONS.contains(&entry.key.as_ref())
+        };
+        let is_scalar = match &value.value {
+            OpenValue::Scalar(..) => true,
+            OpenValue::Kept(id) => {
+                matches!(self.document.nodes[*id].body, NodeBody::Scalar { .. })
+            }
+            OpenValue::Alias(..) | OpenValue::Collection(_) => false,
+        };
+        if !is_scalar || !wrapping.entries.iter().all(is_about_it) {
+            return false;
+        }
+        let Some(around) = self.open.last_mut() else {
+            return false;
+        };
+        let is_value =
+            matches!(&around.at, Position::Value(key) if key.spot.is_some() && !key.is_merge);
+        let Some(entry) = around.entries.last_mut().filter(|_| is_value) else {
+            return false;
+        };
+        entry.value = value.value.clone();
+        entry.path = EntryPath::Wrapped;
+        around.may_be_ours |= wrapping.may_be_ours;
+        wrapping.may_be_ours
     }
 
     /// The index of the open mapping that merges what is read now by `<<`, as its value or as an item of that.
@@ -534,8 +578,9 @@ impl<'t> TreeBuilder<'t> {
         });
     }
 
-    /// Whether the value that is read now may be a tag by its key, or by that of the mapping it lies in.
+    /// Whether the value that is read now may be a tag or a digest by its key, or by that of the mapping it lies in.
     fn may_be_tag(&self) -> bool {
+        const PARTS: &[&str] = &["tag", "version", "digest"];
         let is_like = |open: &OpenCollection<'_>, endings: &[&str]| match &open.at {
             Position::Value(key) => {
                 let key = key.text.as_bytes();
@@ -548,9 +593,11 @@ impl<'t> TreeBuilder<'t> {
         };
         match self.open.as_slice() {
             [.., around, own] => {
-                is_like(own, &["tag", "version"]) || is_like(around, &["tags", "versions"])
+                is_like(own, PARTS)
+                    || is_like(around, &["tags", "versions"])
+                    || is_like(own, &[WRAPPED, "default"]) && is_like(around, PARTS)
             }
-            [own] => is_like(own, &["tag", "version"]),
+            [own] => is_like(own, PARTS),
             [] => false,
         }
     }

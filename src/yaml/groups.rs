@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use super::{
-    document::{Group, GroupForm, NodeBody, NodeId},
-    image_place::{ReferenceParts, Scalar, Unclear, UnclearPart},
+    document::{EntryPath, Group, GroupForm, NodeBody, NodeId},
+    image_place::{ImagePlace, ReferenceParts, Scalar, Unclear, UnclearPart},
     key_name::{KeyName, Role},
     keys::{KUSTOMIZE_KEYS, PART_KEYS, VALUES},
     located::ApartImage,
     places::ObjectKind,
+    scalar,
     siblings::{Chosen, Doubt, Sibling, SiblingValue, choose},
     view::{FollowedEntry, Trail},
     walk::Walk,
@@ -82,6 +83,7 @@ impl<'d, 't> Walk<'d, 't> {
                     Some(_) if entry.entry.key == "version" && self.is_chart(group) => {
                         SiblingValue::Collection
                     }
+                    Some(text) if scalar::holds_expression(text) => SiblingValue::Template,
                     Some(text) => SiblingValue::Text(text),
                     None if self.is_template(entry) => SiblingValue::Template,
                     None => SiblingValue::Collection,
@@ -94,17 +96,11 @@ impl<'d, 't> Walk<'d, 't> {
         }
         let mut is_ours = false;
         for (index, text) in texts.iter().enumerate() {
-            let mention = text
-                .as_ref()
-                .and_then(|text| self.rules.matcher.mention(text));
-            let Some(mention) = mention else {
+            let may_name = |text: &&str| self.rules.matcher.may_name(text);
+            let Some(text) = text.as_deref().filter(may_name) else {
                 continue;
             };
             let start = self.view.document.node(entries[index].node).spot.start;
-            if self.ruled.contains(&start) {
-                is_ours = true;
-                continue;
-            }
             let image = OurImage {
                 group,
                 entries: &entries,
@@ -114,87 +110,151 @@ impl<'d, 't> Walk<'d, 't> {
                 is_object,
                 is_known,
             };
-            is_ours |= self.image_of_group(&image, &mention);
+            is_ours |= self.named_by(&image, text);
         }
         is_ours
     }
 
-    fn image_of_group(&mut self, image: &OurImage<'_, 'd, 't>, mention: &Mention) -> bool {
-        let matcher = self.rules.matcher;
-        let (repository, registry) = match mention {
-            Mention::Whole(reference) => (Some(reference.repository.clone()), None),
-            Mention::Bare(repository) => (Some(repository.clone()), None),
-            Mention::Path(path) => match self.registry(image, path) {
-                Some((repository, registry)) => (Some(repository), Some(registry)),
-                None => (None, None),
-            },
-        };
-        let Some(repository) = repository.filter(|repository| matcher.has(repository)) else {
-            return false;
-        };
-        let chosen = choose(image.siblings, image.index, &|tag| {
-            matcher.is_own_tag(&repository, tag)
-        });
-        // A tag within a repository is one too many.
-        let key = image.siblings[image.index].key.to_ascii_lowercase();
-        let is_repository = key.ends_with("repository") || key.ends_with("repo");
-        if matches!(mention, Mention::Whole(_)) && !is_repository {
-            self.whole(image, chosen);
-        } else {
-            self.bare(image, chosen, registry);
+    /// Adds the image that a value names. Returns whether it names one of the project.
+    fn named_by(&mut self, image: &OurImage<'_, 'd, 't>, text: &str) -> bool {
+        let mention = self.rules.matcher.mention(text);
+        let start = self.view.document.node(image.entries[image.index].node);
+        if self.ruled.contains(&start.spot.start) {
+            let repository = match &mention {
+                Some(Mention::Whole(reference)) => Some(reference.repository.clone()),
+                Some(Mention::Bare(repository)) => Some(repository.clone()),
+                Some(Mention::Path(_)) | None => self.before_expression(text),
+            };
+            if let Some(repository) = repository {
+                self.beside_ruled(image, &repository);
+            }
+            return mention.is_some();
+        }
+        match mention {
+            Some(Mention::Whole(reference)) => {
+                self.image_of_group(image, &reference.repository, true);
+            }
+            Some(Mention::Bare(repository)) => self.image_of_group(image, &repository, false),
+            _ if scalar::holds_expression(text) => {
+                if let Some(repository) = self.before_expression(text) {
+                    let chosen = self.choose(image, &repository);
+                    self.stray_digests(image, &repository, &chosen);
+                }
+                return false;
+            }
+            _ => return self.with_scheme(image, text) || self.named_in_parts(image, text),
         }
         true
     }
 
-    /// The registry of a path: it stands beside it, or elsewhere in the document, as `global.imageRegistry` does.
-    fn registry(&self, image: &OurImage<'_, 'd, 't>, path: &str) -> Option<(Repository, Scalar)> {
-        let joined = |registry: &Scalar| {
-            let host = registry.value.trim_end_matches('/');
-            let repository = format!("{host}/{path}").parse::<Repository>().ok();
-            repository.filter(|repository| self.rules.matcher.has(repository))
+    /// The repository of the project at the beginning of a value that an expression ends.
+    fn before_expression(&self, text: &str) -> Option<Repository> {
+        let name = scalar::before_expression(text).trim_end_matches([':', '@']);
+        match self.rules.matcher.mention(name)? {
+            Mention::Bare(repository) => Some(repository),
+            Mention::Whole(_) | Mention::Path(_) => None,
+        }
+    }
+
+    pub(super) fn choose(
+        &self,
+        image: &OurImage<'_, 'd, 't>,
+        repository: &Repository,
+    ) -> (Chosen, Option<Doubt>) {
+        choose(image.siblings, image.index, &|tag| {
+            self.rules.matcher.is_own_tag(repository, tag)
+        })
+    }
+
+    fn image_of_group(
+        &mut self,
+        image: &OurImage<'_, 'd, 't>,
+        repository: &Repository,
+        is_whole: bool,
+    ) {
+        self.stray_versions(image, repository);
+        let chosen = self.choose(image, repository);
+        // A tag within a repository is one too many.
+        if is_whole && !image.is_repository() {
+            self.whole(image, repository, chosen, None);
+        } else {
+            self.bare(image, chosen, None);
+        }
+    }
+
+    /// Adds what stands beside an image at a place of its kind, where nothing but the image is read.
+    fn beside_ruled(&mut self, image: &OurImage<'_, 'd, 't>, repository: &Repository) {
+        self.stray_versions(image, repository);
+        if !image.siblings.iter().any(|other| may_be_digest(other.key)) {
+            return;
+        }
+        let (chosen, doubt) = self.choose(image, repository);
+        let doubt = doubt.filter(|doubt| image.is_about_digest(doubt));
+        let digest = image.literal(chosen.digest);
+        if doubt.is_none() && digest.is_none() {
+            return;
+        }
+        let entry = &image.entries[image.index];
+        let start = self.view.document.node(entry.node).spot.start;
+        let is_it = |place: &ImagePlace| {
+            matches!(&place.parts, ReferenceParts::Reference(scalar) if scalar.span.start == start)
+                && place.path == entry.trail.path
         };
-        // The registry does not depend on what the tags look like.
-        let (chosen, _) = choose(image.siblings, image.index, &|_| false);
-        let beside = chosen
-            .registry
-            .map(|registry| self.scalar_of(image, registry));
-        // One that is written beside the path is meant.
-        let is_empty = |registry: &Scalar| registry.value.is_empty() || registry.value == "~";
-        let may_be_elsewhere = KeyName::of(image.siblings[image.index].key).role == Role::Image
-            && beside.as_ref().is_none_or(is_empty);
-        let hosts = self.view.document.hosts.iter();
-        let elsewhere = hosts.filter(|(path, _)| may_be_elsewhere && is_for_all(path));
-        let elsewhere = elsewhere.map(|(path, node)| self.view.scalar(*node, Trail::at(path)));
-        beside
-            .into_iter()
-            .chain(elsewhere)
-            .find_map(|registry| Some((joined(&registry)?, registry)))
+        let first = self.first;
+        let mut places = self.found.located.places[first..].iter();
+        let Some(found) = places.position(is_it).map(|found| found + first) else {
+            return;
+        };
+        let unclear = doubt.map(|doubt| self.unclear(image, &doubt));
+        let digest = digest.map(|digest| self.scalar_of(image, digest));
+        let place = &mut self.found.located.places[found];
+        place.unclear = unclear;
+        if let (Some(digest), ReferenceParts::Reference(reference)) = (digest, &place.parts) {
+            place.parts = ReferenceParts::Beside {
+                registry: None,
+                reference: reference.clone(),
+                digest: Some(digest),
+            };
+        }
     }
 
     /// Adds a whole reference, where it is known to be an image's place.
-    fn whole(&mut self, image: &OurImage<'_, 'd, 't>, (chosen, doubt): (Chosen, Option<Doubt>)) {
-        if !image.is_place_of_whole() {
+    pub(super) fn whole(
+        &mut self,
+        image: &OurImage<'_, 'd, 't>,
+        repository: &Repository,
+        (chosen, doubt): (Chosen, Option<Doubt>),
+        registry: Option<Scalar>,
+    ) {
+        if registry.is_none() && !image.is_place_of_whole() {
+            self.stray_digests(image, repository, &(chosen, doubt));
             return;
         }
         let reference = self.scalar_of(image, image.index);
-        let digest = chosen
-            .digest
-            .filter(|digest| image.siblings[*digest].value != SiblingValue::Text(""));
-        let parts = match digest {
-            Some(digest) => ReferenceParts::WithDigest {
+        let digest = image.literal(chosen.digest);
+        let digest = digest.map(|digest| self.scalar_of(image, digest));
+        let parts = if registry.is_none() && digest.is_none() {
+            ReferenceParts::Reference(reference)
+        } else {
+            ReferenceParts::Beside {
+                registry,
                 reference,
-                digest: self.scalar_of(image, digest),
-            },
-            None => ReferenceParts::Reference(reference),
+                digest,
+            }
         };
         // Its tag is its own, whatever else looks like one.
-        let doubt = doubt.filter(|doubt| !matches!(doubt, Doubt::Tags(_)));
+        let is_of_tag = |doubt: &Doubt| match doubt {
+            Doubt::Tags(_) => true,
+            Doubt::Collection(index) => image.name(*index).role == Role::Tag,
+            Doubt::Digests(_) | Doubt::OtherDigest(_) => false,
+        };
+        let doubt = doubt.filter(|doubt| !is_of_tag(doubt));
         let unclear = doubt.map(|doubt| self.unclear(image, &doubt));
         self.add_of_group(image, parts, unclear);
     }
 
     /// Adds a repository that has no tag, with what stands beside it.
-    fn bare(
+    pub(super) fn bare(
         &mut self,
         image: &OurImage<'_, 'd, 't>,
         (chosen, doubt): (Chosen, Option<Doubt>),
@@ -240,17 +300,18 @@ impl<'d, 't> Walk<'d, 't> {
 
     /// The values elsewhere in the document that may be the tag of an image, since their keys say the same on their way
     /// from the root: `images.job` and `tags.job`, `image.name` and `version`.
-    fn far_tags(&self, repository: &Scalar) -> Vec<(Place, String)> {
+    pub(super) fn far_tags(&self, repository: &Scalar) -> Vec<(Place, String)> {
         let stem = KeyName::of(&repository.path).stem;
         let tags = self.view.document.tags.iter();
         let tags = tags.filter(|(path, _)| {
             let name = KeyName::of(path);
-            name.stem == stem && !name.is_of_other
+            name.stem == stem && !name.is_of_other && name.role != Role::Image
         });
         tags.filter_map(|(_, node)| {
             let text = self.view.text_of(*node)?;
             let spot = self.view.document.node(*node).spot;
-            Some((self.view.place(spot), text.into_owned()))
+            let is_told = !scalar::holds_expression(&text);
+            is_told.then(|| (self.view.place(spot), text.into_owned()))
         })
         .collect()
     }
@@ -274,7 +335,7 @@ impl<'d, 't> Walk<'d, 't> {
     ) {
         let is_reference = matches!(
             parts,
-            ReferenceParts::Reference(_) | ReferenceParts::WithDigest { .. }
+            ReferenceParts::Reference(_) | ReferenceParts::Beside { .. }
         );
         let path = if is_reference || image.group.form != GroupForm::Mapping {
             image.entries[image.index].trail.path.clone()
@@ -313,6 +374,7 @@ impl<'d, 't> Walk<'d, 't> {
             Doubt::Tags(indices) => (UnclearPart::Tag, indices.as_slice()),
             Doubt::Digests(indices) => (UnclearPart::Digest, indices.as_slice()),
             Doubt::OtherDigest(index) => (UnclearPart::OtherDigest, std::slice::from_ref(index)),
+            Doubt::Collection(index) => (UnclearPart::Collection, std::slice::from_ref(index)),
         };
         let candidates = indices.iter().map(|index| self.scalar_of(image, *index));
         Unclear {
@@ -321,7 +383,7 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
-    fn scalar_of(&self, image: &OurImage<'_, 'd, 't>, index: usize) -> Scalar {
+    pub(super) fn scalar_of(&self, image: &OurImage<'_, 'd, 't>, index: usize) -> Scalar {
         let entry = &image.entries[index];
         self.view.scalar(entry.node, entry.trail.clone())
     }
@@ -367,6 +429,12 @@ impl<'d, 't> Walk<'d, 't> {
     /// Adds the image of others that a mapping names as Helm's values do.
     fn of_others(&mut self, group: &'d Group<'t>, is_object: bool) {
         let entries = self.view.entries(group);
+        let is_wrapped = |entry: &FollowedEntry<'_, '_>| {
+            entry.entry.path == EntryPath::Wrapped && PART_KEYS.contains(&entry.entry.key.as_ref())
+        };
+        if entries.iter().any(is_wrapped) {
+            return;
+        }
         let part = |key: &str| -> Option<(NodeId, Trail)> {
             let entry = entries.iter().find(|entry| entry.entry.key == key)?;
             Some((entry.node, entry.trail.clone()))
@@ -420,12 +488,12 @@ impl<'d, 't> Walk<'d, 't> {
 }
 
 /// An image of the project among the entries of a group.
-struct OurImage<'a, 'd, 't> {
-    group: &'d Group<'t>,
-    entries: &'a [FollowedEntry<'d, 't>],
-    siblings: &'a [Sibling<'a>],
+pub(super) struct OurImage<'a, 'd, 't> {
+    pub(super) group: &'d Group<'t>,
+    pub(super) entries: &'a [FollowedEntry<'d, 't>],
+    pub(super) siblings: &'a [Sibling<'a>],
     /// The entry that names it.
-    index: usize,
+    pub(super) index: usize,
     /// The project's configuration says that an image stands here.
     is_configured: bool,
     /// The group is a part of an object, and not of a chart's values.
@@ -437,12 +505,48 @@ impl OurImage<'_, '_, '_> {
     /// Whether a whole reference here is an image that runs: by its key, or by the list that it stands in.
     fn is_place_of_whole(&self) -> bool {
         let last_key = self.group.path.rsplit('.').next().unwrap_or_default();
+        let is_wrapped = self.entries[self.index].entry.path == EntryPath::Wrapped;
+        let is_image = self.siblings[self.index].key == "image";
         self.is_configured
             || match self.group.form {
-                GroupForm::Mapping => !self.is_object && self.siblings[self.index].key == "image",
+                GroupForm::Mapping => !self.is_object && is_image && !is_wrapped,
                 GroupForm::Pairs => matches!(last_key, "parameters" | "params"),
                 GroupForm::Patches => true,
             }
+    }
+}
+
+impl OurImage<'_, '_, '_> {
+    /// Whether its key says that the tag stands elsewhere.
+    pub(super) fn is_repository(&self) -> bool {
+        let key = self.siblings[self.index].key.to_ascii_lowercase();
+        key.ends_with("repository") || key.ends_with("repo")
+    }
+
+    pub(super) fn name(&self, index: usize) -> KeyName {
+        KeyName::of(self.siblings[index].key)
+    }
+
+    /// The index of a sibling that holds something.
+    pub(super) fn written(&self, index: Option<usize>) -> Option<usize> {
+        index.filter(|index| self.siblings[*index].value != SiblingValue::Text(""))
+    }
+
+    /// The index of a sibling that holds something, and no expression.
+    pub(super) fn literal(&self, index: Option<usize>) -> Option<usize> {
+        let written = self.written(index)?;
+        (self.siblings[written].value != SiblingValue::Template).then_some(written)
+    }
+
+    /// Whether the keys in doubt say that they hold digests.
+    pub(super) fn is_about_digest(&self, doubt: &Doubt) -> bool {
+        match doubt {
+            Doubt::Digests(_) => true,
+            Doubt::Tags(_) => false,
+            Doubt::OtherDigest(index) | Doubt::Collection(index) => {
+                self.name(*index).role == Role::Digest
+            }
+        }
     }
 }
 
@@ -457,8 +561,19 @@ impl FollowedEntry<'_, '_> {
 }
 
 /// Whether a registry at this path is one for all images: below `global`, or at the document's root.
-fn is_for_all(path: &str) -> bool {
+pub(super) fn is_for_all(path: &str) -> bool {
     !path.contains(['.', '[']) || path.to_ascii_lowercase().starts_with("global")
+}
+
+/// Whether a key may say that its value is a digest: a quick test, which most keys fail.
+fn may_be_digest(key: &str) -> bool {
+    has_word(key, "digest") || has_word(key, "sha")
+}
+
+/// Whether a key holds a word in any case.
+pub(super) fn has_word(key: &str, word: &str) -> bool {
+    let mut parts = key.as_bytes().windows(word.len());
+    parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Whether a path leads to a container somewhere below another path.

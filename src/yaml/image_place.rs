@@ -4,7 +4,13 @@ use std::ops::Range;
 
 use granit_parser::ScalarStyle;
 
-use super::{shared::SharedAnchor, siblings::is_bare_digest};
+use super::{
+    located::{Stray, StrayKind},
+    marks::ReferencePart,
+    scalar::before_expression,
+    shared::SharedAnchor,
+    siblings::{is_bare_digest, is_digest},
+};
 use crate::{
     code::Code,
     image::{Digest, Reference, Repository},
@@ -55,6 +61,8 @@ pub(super) enum UnclearPart {
     Digest,
     /// A digest stands beside the image under a name that does not tell whose it is.
     OtherDigest,
+    /// Its tag or its digest, in a list or a mapping.
+    Collection,
 }
 
 impl Unclear {
@@ -92,6 +100,11 @@ impl Unclear {
                     "a digest stands beside `{path}`, as {names}: with a new tag it would still run the old image"
                 ),
                 "remove it if it is the image's, else put `# sparkpack: ignore` behind it",
+            ),
+            UnclearPart::Collection => (
+                Code::E206,
+                format!("a part of `{path}` may be within {names}, which is a list or a mapping"),
+                "write it as one value, or put `# sparkpack: ignore` behind the first line of the list or mapping",
             ),
         };
         Defect::new(code, place, message).hint(hint)
@@ -134,12 +147,14 @@ pub enum LeftAlone {
 pub enum ReferenceParts {
     /// The whole reference.
     Reference(Scalar),
-    /// The whole reference, and a digest beside it.
-    WithDigest {
-        /// The reference.
+    /// A reference with its tag, and its registry or its digest beside it.
+    Beside {
+        /// The host, perhaps with the beginning of the path.
+        registry: Option<Scalar>,
+        /// The reference, without what stands in `registry`.
         reference: Scalar,
         /// The digest under another key.
-        digest: Scalar,
+        digest: Option<Scalar>,
     },
     /// Helm's values.
     Values {
@@ -255,7 +270,11 @@ impl ReferenceParts {
             Self::Reference(scalar) | Self::Tag(scalar) | Self::Digest(scalar) => {
                 [Some(scalar), None, None, None]
             }
-            Self::WithDigest { reference, digest } => [Some(reference), None, None, Some(digest)],
+            Self::Beside {
+                registry,
+                reference,
+                digest,
+            } => [registry.as_ref(), Some(reference), None, digest.as_ref()],
             Self::Values {
                 registry,
                 repository,
@@ -287,7 +306,11 @@ impl ReferenceParts {
             Self::Reference(scalar) | Self::Tag(scalar) | Self::Digest(scalar) => {
                 [Some(scalar), None, None, None]
             }
-            Self::WithDigest { reference, digest } => [Some(reference), None, None, Some(digest)],
+            Self::Beside {
+                registry,
+                reference,
+                digest,
+            } => [registry.as_mut(), Some(reference), None, digest.as_mut()],
             Self::Values {
                 registry,
                 repository,
@@ -327,12 +350,17 @@ impl ImagePlace {
             ReferenceParts::Reference(scalar)
             | ReferenceParts::Tag(scalar)
             | ReferenceParts::Digest(scalar) => scalar.value.clone(),
-            ReferenceParts::WithDigest { reference, digest } => {
-                let digest = prefixed(digest_text(digest), "@", "");
-                if reference.value.contains('@') {
-                    reference.value.clone()
+            ReferenceParts::Beside {
+                registry,
+                reference,
+                digest,
+            } => {
+                let name = joined(registry.as_ref(), &reference.value);
+                let digest = digest.as_ref().map_or_else(String::new, digest_text);
+                if name.contains('@') {
+                    name
                 } else {
-                    format!("{}{digest}", reference.value)
+                    format!("{name}{}", prefixed(digest, "@", ""))
                 }
             }
             ReferenceParts::Values { tag, digest, .. }
@@ -355,21 +383,14 @@ impl ImagePlace {
     fn name(&self) -> Option<String> {
         match &self.parts {
             ReferenceParts::Reference(_)
-            | ReferenceParts::WithDigest { .. }
+            | ReferenceParts::Beside { .. }
             | ReferenceParts::Tag(_)
             | ReferenceParts::Digest(_) => None,
             ReferenceParts::Values {
                 registry,
                 repository,
                 ..
-            } => {
-                // Some charts join the two with a slash, others expect the slash in one of the values.
-                let registry = registry.as_ref().map_or("", Scalar::text);
-                Some(match registry.trim_end_matches('/') {
-                    "" => repository.value.clone(),
-                    registry => format!("{registry}/{}", repository.value.trim_start_matches('/')),
-                })
-            }
+            } => Some(joined(registry.as_ref(), &repository.value)),
             ReferenceParts::Kustomize { name, new_name, .. } => {
                 Some(new_name.as_ref().unwrap_or(name).value.clone())
             }
@@ -388,9 +409,73 @@ impl ImagePlace {
         // Even if tag or digest are invalid, the repository tells whose image it is.
         let whole = self.written().parse();
         whole.ok().or_else(|| match &self.parts {
-            ReferenceParts::WithDigest { reference, .. } => reference.value.parse().ok(),
+            ReferenceParts::Beside {
+                registry,
+                reference,
+                ..
+            } => joined(registry.as_ref(), &reference.value).parse().ok(),
             _ => self.name()?.parse().ok(),
         })
+    }
+
+    /// What is fixed at a place of which an expression fills in a part: digests, which win over the tag, and a tag beside
+    /// a digest that is filled in.
+    #[must_use]
+    pub fn fixed_versions(&self) -> Vec<Stray> {
+        let Some(repository) = self.fixed_repository() else {
+            return Vec::new();
+        };
+        let (tag, digest) = match &self.parts {
+            ReferenceParts::Values { tag, digest, .. }
+            | ReferenceParts::Kustomize {
+                new_tag: tag,
+                digest,
+                ..
+            } => (tag.as_ref(), digest.as_ref()),
+            ReferenceParts::Beside { digest, .. } => (None, digest.as_ref()),
+            ReferenceParts::Reference(_) | ReferenceParts::Tag(_) | ReferenceParts::Digest(_) => {
+                (None, None)
+            }
+        };
+        let in_name = match &self.parts {
+            ReferenceParts::Values { repository, .. } => Some(repository),
+            ReferenceParts::Kustomize { name, new_name, .. } => new_name.as_ref().or(Some(name)),
+            _ => None,
+        };
+        let in_name = in_name.filter(|name| name.value.contains('@'));
+        let unclear = self.unclear.iter().flat_map(|unclear| &unclear.candidates);
+        let unclear = unclear.filter(|scalar| is_digest(scalar.text().trim_start_matches('@')));
+        let digests = digest.into_iter().chain(in_name).chain(unclear);
+        let digests = digests.map(|digest| (StrayKind::Digest, digest));
+        let tags = tag.into_iter().map(|tag| (StrayKind::Tag, tag));
+        digests
+            .chain(tags)
+            .filter(|(_, scalar)| !scalar.is_template && !scalar.text().is_empty())
+            .map(|(kind, scalar)| Stray {
+                kind,
+                repository: repository.clone(),
+                place: scalar.place.clone(),
+                span: scalar.span.clone(),
+                path: scalar.path.clone(),
+                value: scalar.text().to_owned(),
+            })
+            .collect()
+    }
+
+    /// The repository of a place, before any expression.
+    fn fixed_repository(&self) -> Option<Repository> {
+        let name = match &self.parts {
+            ReferenceParts::Beside {
+                registry,
+                reference,
+                ..
+            } => joined(registry.as_ref(), &reference.value),
+            _ => self.name()?,
+        };
+        // What holds an expression is kept with its quotes.
+        let name = before_expression(&name).trim_start_matches(['"', '\'']);
+        let name = name.split('@').next()?;
+        written_repository(name).trim_end_matches(':').parse().ok()
     }
 
     /// The byte offset of its first scalar, or of the alias that leads to that.
@@ -443,9 +528,7 @@ impl ImagePlace {
         }
         let changes = match &self.parts {
             ReferenceParts::Reference(scalar) => self.reference_change(scalar, expected),
-            ReferenceParts::WithDigest { reference, digest } => {
-                self.changes_with_digest(reference, digest, expected)
-            }
+            ReferenceParts::Beside { .. } => self.changes_beside(expected),
             ReferenceParts::Values { .. } => self.values_changes(expected)?,
             ReferenceParts::Kustomize { .. } => self.kustomize_changes(expected)?,
             ReferenceParts::Tag(scalar) => vec![(scalar, expected.tag.clone())],
@@ -457,29 +540,35 @@ impl ImagePlace {
                 vec![(scalar, digest)]
             }
         };
+        // Beside a part that a mark names, an expression stays.
         let is_new = |(scalar, new): &ScalarChange<'_>| {
-            *scalar.text() != *new || scalar.other_type.is_some() && !new.is_empty()
+            let is_other = *scalar.text() != *new;
+            !scalar.is_template && (is_other || scalar.other_type.is_some() && !new.is_empty())
         };
         Ok(changes.into_iter().filter(is_new).collect())
     }
 
     /// Applies a mark for only the tag or the digest to a place that has them in scalars of their own.
-    pub(super) fn keep_repository(&mut self) {
+    pub(super) fn keep_repository(&mut self, part: ReferencePart) {
         let (tag, digest) = match &self.parts {
             ReferenceParts::Values { tag, digest, .. } => (tag, digest),
             ReferenceParts::Kustomize {
                 new_tag, digest, ..
             } => (new_tag, digest),
-            ReferenceParts::Reference(_)
-            | ReferenceParts::WithDigest { .. }
-            | ReferenceParts::Tag(_)
-            | ReferenceParts::Digest(_) => {
+            ReferenceParts::Beside { digest, .. } => (&None, digest),
+            ReferenceParts::Reference(_) | ReferenceParts::Tag(_) | ReferenceParts::Digest(_) => {
                 return;
             }
         };
         self.keeps_repository = true;
-        let mut changing = tag.iter().chain(digest);
-        if self.left_alone == Some(LeftAlone::Template) && !changing.any(|part| part.is_template) {
+        let marked = if part == ReferencePart::Digest {
+            digest
+        } else {
+            tag
+        };
+        if self.left_alone == Some(LeftAlone::Template)
+            && marked.as_ref().is_some_and(|marked| !marked.is_template)
+        {
             self.left_alone = None;
         }
     }
@@ -496,14 +585,27 @@ impl ImagePlace {
                     digest: None,
                 };
             }
-            (ReferenceParts::Values { digest, .. }, UnclearPart::Digest) => *digest = chosen,
+            (
+                ReferenceParts::Values { digest, .. } | ReferenceParts::Beside { digest, .. },
+                UnclearPart::Digest,
+            ) => *digest = chosen,
             (ReferenceParts::Reference(reference), UnclearPart::Digest) => {
-                if let Some(digest) = chosen {
-                    self.parts = ReferenceParts::WithDigest {
-                        reference: reference.clone(),
-                        digest,
-                    };
-                }
+                self.parts = ReferenceParts::Beside {
+                    registry: None,
+                    reference: reference.clone(),
+                    digest: chosen,
+                };
+            }
+            (
+                ReferenceParts::Values {
+                    registry: None,
+                    repository,
+                    tag: None,
+                    digest: None,
+                },
+                UnclearPart::Collection,
+            ) if last_key(&repository.path) == "image" => {
+                self.parts = ReferenceParts::Reference(repository.clone());
             }
             _ => {}
         }
@@ -549,32 +651,47 @@ impl ImagePlace {
 
     /// The expected reference, with the repository spelled as it is now if it is the same one.
     fn spelled(&self, scalar: &Scalar, expected: &Expected, digest: Option<&Digest>) -> String {
-        let is_same = self
-            .reference()
-            .is_some_and(|present| present.repository == expected.repository);
-        let repository = if is_same {
+        let repository = if self.is_same_repository(expected) {
             written_repository(&scalar.value).to_owned()
         } else {
             expected.repository.to_string()
         };
-        let digest = digest.map_or_else(String::new, |digest| format!("@{digest}"));
-        format!("{repository}:{}{digest}", expected.tag)
+        with_version(&repository, expected, digest)
     }
 
-    /// The changes of a reference that has its digest under another key: the reference itself gets none.
-    fn changes_with_digest<'p>(
-        &self,
-        reference: &'p Scalar,
-        digest: &'p Scalar,
-        expected: &Expected,
-    ) -> Vec<ScalarChange<'p>> {
+    fn is_same_repository(&self, expected: &Expected) -> bool {
+        self.reference()
+            .is_some_and(|present| present.repository == expected.repository)
+    }
+
+    /// The changes of a reference that has its registry or its digest under another key.
+    fn changes_beside(&self, expected: &Expected) -> Vec<ScalarChange<'_>> {
+        let ReferenceParts::Beside {
+            registry,
+            reference,
+            digest,
+        } = &self.parts
+        else {
+            return Vec::new();
+        };
         let is_tagged = self.is_tagged(expected);
-        let mut changes = Vec::new();
-        if !is_tagged || reference.value.contains('@') {
-            changes.push((reference, self.spelled(reference, expected, None)));
+        let mut changes = match digest {
+            None => self.reference_change(reference, expected),
+            // The reference itself gets no digest.
+            Some(_) if is_tagged && !reference.value.contains('@') => Vec::new(),
+            Some(_) => vec![(reference, self.spelled(reference, expected, None))],
+        };
+        if let (Some(registry), [(_, new)]) = (registry, changes.as_mut_slice())
+            && !self.is_same_repository(expected)
+        {
+            let name = expected.repository.to_string();
+            let path = written_repository(&reference.value);
+            let (host, path) = split_name(&expected.repository, registry, path);
+            *new = new.replacen(&name, &path, 1);
+            changes.push((registry, host));
         }
         let is_kept = expected.digest == ExpectedDigest::Unknown && is_tagged;
-        if !is_kept {
+        if let Some(digest) = digest.as_ref().filter(|_| !is_kept) {
             changes.push((digest, expected_digest(digest, expected)));
         }
         changes
@@ -592,17 +709,12 @@ impl ImagePlace {
         };
         let mut changes = Vec::new();
         if !self.is_named(expected) {
-            let slash = |is_there: bool| if is_there { "/" } else { "" };
             match registry {
                 Some(registry) => {
-                    let behind = slash(registry.text().ends_with('/'));
-                    let before = slash(repository.value.starts_with('/'));
-                    let Repository {
-                        registry: host,
-                        path,
-                    } = &expected.repository;
-                    changes.push((registry, format!("{host}{behind}")));
-                    changes.push((repository, format!("{before}{path}")));
+                    let (host, path) =
+                        split_name(&expected.repository, registry, &repository.value);
+                    changes.push((registry, host));
+                    changes.push((repository, path));
                 }
                 None => changes.push((repository, expected.repository.to_string())),
             }
@@ -735,6 +847,38 @@ impl Scalar {
             _ => &self.value,
         }
     }
+}
+
+/// A registry and what stands behind it: some charts join the two with a slash, others expect the slash in one of them.
+fn joined(registry: Option<&Scalar>, path: &str) -> String {
+    match registry.map_or("", Scalar::text).trim_end_matches('/') {
+        "" => path.to_owned(),
+        registry => format!("{registry}/{}", path.trim_start_matches('/')),
+    }
+}
+
+/// What to write into the registry and behind it, so that they are a repository together: split where they are now, if
+/// that is possible, with the slashes that they have now.
+fn split_name(repository: &Repository, registry: &Scalar, path: &str) -> (String, String) {
+    let slash = |is_there: bool| if is_there { "/" } else { "" };
+    let behind = slash(registry.text().ends_with('/'));
+    let before = slash(path.starts_with('/'));
+    let name = repository.to_string();
+    let is_long = registry.text().trim_end_matches('/').contains('/');
+    let end = format!("/{}", path.trim_start_matches('/'));
+    match name.strip_suffix(&end).filter(|_| is_long) {
+        Some(head) => (format!("{head}{behind}"), path.to_owned()),
+        None => (
+            format!("{}{behind}", repository.registry),
+            format!("{before}{}", repository.path),
+        ),
+    }
+}
+
+/// A repository with the tag that is expected.
+fn with_version(repository: &str, expected: &Expected, digest: Option<&Digest>) -> String {
+    let digest = digest.map_or_else(String::new, |digest| format!("@{digest}"));
+    format!("{repository}:{}{digest}", expected.tag)
 }
 
 /// A repository without the tag and the digest behind it.

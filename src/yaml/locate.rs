@@ -9,7 +9,7 @@ use super::{
     document::{NodeBody, for_each_document},
     image_place::ImagePlace,
     literal::Literal,
-    located::{ApartImage, Findings, Located, Object, Unlocated},
+    located::{Findings, Located, Object, Unlocated},
     marked, marks,
     no_comment::Block,
     rules::PlaceRules,
@@ -155,6 +155,7 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
         objects,
         shared,
         apart,
+        strays,
         blocks,
         configured,
         ..
@@ -172,14 +173,10 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
         shared.move_by(&place);
         (span(range), shared)
     });
-    let apart = apart.into_iter().map(|image| ApartImage {
-        span: span(image.span),
-        tags: image
-            .tags
-            .into_iter()
-            .map(|(at, tag)| (place(at), tag))
-            .collect(),
-    });
+    let apart = apart.into_iter();
+    let apart = apart.map(|image| image.moved(&place, &span));
+    let strays = strays.into_iter();
+    let strays = strays.map(|stray| stray.moved(&place, &span, path));
     let blocks = blocks.into_iter().map(|block| Block {
         span: span(block.span),
         ..block
@@ -196,6 +193,7 @@ fn moved(inner: Findings, literal: &Literal, path: &str) -> Findings {
             objects: objects.collect(),
             shared: shared.collect(),
             apart: apart.collect(),
+            strays: strays.collect(),
             blocks: blocks.collect(),
             configured,
             ..Located::default()

@@ -11,7 +11,10 @@ use super::{
     no_comment::{Block, NoComment, no_comment},
     shared::SharedAnchor,
 };
-use crate::project::place::{Defect, Place};
+use crate::{
+    image::Repository,
+    project::place::{Defect, Place},
+};
 
 /// The relevant content of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Located {
     pub configured: BTreeSet<usize>,
     /// Images of the project whose tag stands elsewhere in the document, where sparkpack does not rewrite.
     pub apart: Vec<ApartImage>,
+    /// Values that belong to images of the project and are not rewritten.
+    pub strays: Vec<Stray>,
     /// The block scalars, in the order of the text.
     pub(super) blocks: Vec<Block>,
     /// The bytes of the lines that a mark says to ignore, in the order of the text.
@@ -52,6 +57,36 @@ pub struct ApartImage {
     pub span: Range<usize>,
     /// The values that may be its tag, by the names of their keys.
     pub tags: Vec<(Place, String)>,
+}
+
+/// A value that belongs to an image of the project and is not rewritten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// What it is of the image.
+    pub kind: StrayKind,
+    /// The image's repository.
+    pub repository: Repository,
+    /// Where it stands.
+    pub place: Place,
+    /// Its bytes, with quotes.
+    pub span: Range<usize>,
+    /// From the document's root.
+    pub path: String,
+    /// The tag, the digest or the repository.
+    pub value: String,
+}
+
+/// What a value is of an image that is not rewritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StrayKind {
+    /// The tag of an image whose name stands in several values.
+    Tag,
+    /// The digest, which wins over any tag.
+    Digest,
+    /// The repository, in several values and without a tag.
+    Repository,
+    /// The version of something else, in the form of the image's tags.
+    Version,
 }
 
 /// An object of a kind that is looked at.
@@ -82,6 +117,38 @@ pub struct LocalFiles {
     pub mounts: Vec<String>,
 }
 
+impl ApartImage {
+    /// The same, from a text within a text to the one around it.
+    pub(super) fn moved(
+        self,
+        place: &dyn Fn(Place) -> Place,
+        span: &dyn Fn(Range<usize>) -> Range<usize>,
+    ) -> Self {
+        let tags = self.tags.into_iter();
+        Self {
+            span: span(self.span),
+            tags: tags.map(|(at, tag)| (place(at), tag)).collect(),
+        }
+    }
+}
+
+impl Stray {
+    /// The same, from a text within the text at `path` to the one around it.
+    pub(super) fn moved(
+        self,
+        place: &dyn Fn(Place) -> Place,
+        span: &dyn Fn(Range<usize>) -> Range<usize>,
+        path: &str,
+    ) -> Self {
+        Self {
+            place: place(self.place),
+            span: span(self.span),
+            path: format!("{path}: {}", self.path),
+            ..self
+        }
+    }
+}
+
 impl Located {
     /// Whether a mark says to ignore the line with the byte at `offset`.
     #[must_use]
@@ -95,6 +162,14 @@ impl Located {
     #[must_use]
     pub fn no_comment(&self, file: &Path, text: &str, offset: usize) -> Option<NoComment> {
         no_comment(file, text, &self.blocks, offset)
+    }
+
+    /// The key of the innermost block scalar around the byte at `offset`.
+    #[must_use]
+    pub fn block_key(&self, offset: usize) -> Option<&str> {
+        let mut blocks = self.blocks.iter().rev();
+        let block = blocks.find(|block| block.span.contains(&offset));
+        block.map(|block| block.key.as_str())
     }
 
     /// The bytes of the scalars of all places that `is_meant` selects, in the order of the text.
@@ -118,6 +193,7 @@ impl Located {
         self.objects.extend(behind.objects);
         self.shared.extend(behind.shared);
         self.apart.extend(behind.apart);
+        self.strays.extend(behind.strays);
         self.configured.extend(behind.configured);
         self.blocks.extend(behind.blocks);
     }

@@ -189,7 +189,7 @@ fn apply(located: &mut Located, text: &str, spans: &Spans, mark: Mark) -> Result
             (ReferencePart::Digest, ReferenceParts::Reference(scalar)) => {
                 place.parts = ReferenceParts::Digest(scalar.clone());
             }
-            _ => place.keep_repository(),
+            _ => place.keep_repository(part),
         }
     }
     Ok(())

@@ -22,6 +22,7 @@
 //! | `E206` | several keys may hold the tag or the digest of an image |
 //! | `E207` | a digest stands beside an image, and its key does not say whose it is |
 
+mod assignments;
 mod chunks;
 mod comment;
 mod document;
@@ -47,6 +48,7 @@ mod rules;
 mod scalar;
 mod shared;
 mod siblings;
+mod strays;
 mod table;
 mod view;
 mod walk;
@@ -54,14 +56,15 @@ mod walk;
 #[cfg(test)]
 mod properties;
 
+pub use assignments::versions_beside;
 pub use chunks::on_all_cores;
 pub use comment::comment_start;
 pub use image_place::{Expected, ExpectedDigest, ImagePlace, LeftAlone, ReferenceParts, Scalar};
 pub use locate::locate;
-pub use located::{LocalFiles, Located, Object, Unlocated};
+pub use located::{LocalFiles, Located, Object, Stray, StrayKind, Unlocated};
 pub use no_comment::NoComment;
 pub use places::paths;
 pub use rewrite::{ImageChange, Rewritten, rewrite};
 pub use rules::PlaceRules;
-pub use scalar::holds_expression;
+pub use scalar::{before_expression, holds_expression};
 pub use table::PlacesTable;

@@ -11,6 +11,8 @@ pub enum NoComment {
     Properties,
     /// The line goes on behind a backslash, which would no longer be at its end.
     Continued,
+    /// It is a part of a text in double quotes.
+    Escaped,
 }
 
 /// A block scalar of several lines, with the key that it is the value of.
@@ -36,6 +38,10 @@ impl NoComment {
                 "behind the backslash this mark ends the command",
                 "give the value a line of its own that does not go on: `IMAGE=REFERENCE  # sparkpack: IMAGE`",
             ),
+            Self::Escaped => (
+                "in quotes a `#` is a part of the text, and so is this mark",
+                "write the text as a block scalar (`|`), with the value on a line of its own: `IMAGE=REFERENCE  # sparkpack: IMAGE`",
+            ),
         }
     }
 
@@ -47,6 +53,9 @@ impl NoComment {
             Self::Properties => "in properties a mark would be a part of the value: name the image outside of the text, as `spec.image` of a SparkApplication".to_owned(),
             Self::Continued => format!(
                 "a mark would end the command there: write `IMAGE={reference}  # sparkpack: {image}` on a line before it, and use the variable"
+            ),
+            Self::Escaped => format!(
+                "write the text as a block scalar (`|`), with a line `IMAGE={reference}  # sparkpack: {image}` of its own, or put `# sparkpack: ignore` behind the quotes"
             ),
         }
     }

@@ -145,11 +145,26 @@ pub(super) fn editable(
 /// Whether the bytes of a value hold an expression that something else fills in.
 #[must_use]
 pub fn holds_expression(raw: &str) -> bool {
-    let openings = ["{{", "{%", "${", "$(", "<%", "[["];
-    let is_name = |behind: &str| {
-        behind.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-    };
-    openings.iter().any(|opening| raw.contains(opening)) || raw.split('$').skip(1).any(is_name)
+    let is_variable = |(at, _)| is_variable(&raw[at + 1..]);
+    OPENINGS.iter().any(|opening| raw.contains(opening)) || raw.match_indices('$').any(is_variable)
+}
+
+/// What stands in a value before its first expression.
+#[must_use]
+pub fn before_expression(raw: &str) -> &str {
+    let openings = OPENINGS.iter().filter_map(|opening| raw.find(opening));
+    let mut variables = raw.match_indices('$').map(|(at, _)| at);
+    let variable = variables.find(|at| is_variable(&raw[at + 1..]));
+    let end = openings.chain(variable).min().unwrap_or(raw.len());
+    &raw[..end]
+}
+
+/// How expressions begin.
+const OPENINGS: &[&str] = &["{{", "{%", "${", "$(", "<%", "[["];
+
+/// Whether what follows a `$` is the name of a variable.
+fn is_variable(behind: &str) -> bool {
+    behind.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
 }
 
 /// What to write over a scalar's bytes for the value `new`.

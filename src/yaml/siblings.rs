@@ -3,9 +3,12 @@
 //! A reference is never written half: where a value is a repository without a tag, the rest of the reference may stand
 //! beside it, under a name that nobody could list.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use super::key_name::{KeyName, Role};
+use super::{
+    groups::has_word,
+    key_name::{KeyName, Role},
+};
 use crate::image::{Digest, Repository};
 
 /// A key of a mapping, and what is known of its value.
@@ -43,6 +46,8 @@ pub(super) enum Doubt {
     Digests(Vec<usize>),
     /// It holds a digest, and its name does not say that it is the image's.
     OtherDigest(usize),
+    /// By its name it holds the tag or the digest, and it is a list or a mapping.
+    Collection(usize),
 }
 
 /// The keys that belong to the image at the index `image`, and what is in doubt. `is_own_tag` knows the tags of that image
@@ -54,35 +59,13 @@ pub(super) fn choose(
 ) -> (Chosen, Option<Doubt>) {
     let names: Vec<KeyName> = siblings.iter().map(|of| KeyName::of(of.key)).collect();
     let stem = names[image].stem.as_str();
-    // `sideTag` beside `sideImage` is not the tag of `jobImage`.
-    let images = names.iter().filter(|name| name.role == Role::Image);
-    let image_stems: HashSet<&str> = images.map(|name| name.stem.as_str()).collect();
-    let is_of_other_image =
-        |other: &KeyName| other.stem != stem && image_stems.contains(other.stem.as_str());
-    let (mut registries, mut tags, mut digests, mut strange) = (vec![], vec![], vec![], vec![]);
-    for (index, (sibling, name)) in siblings.iter().zip(&names).enumerate() {
-        let text = match sibling.value {
-            SiblingValue::Text(text) => text,
-            SiblingValue::Template => "",
-            SiblingValue::Collection => continue,
-        };
-        if index == image || name.is_of_other || is_of_other_image(name) {
-            continue;
-        }
-        let is_named = (name.stem == stem || name.stem.is_empty()) && !name.is_plural;
-        let is_digest = is_digest(text);
-        match name.role {
-            Role::Registry if is_named => registries.push(index),
-            Role::Tag | Role::Version if is_named && !is_digest => tags.push(index),
-            // `sha` is the digest in some charts and the commit, as the tag, in others.
-            Role::Digest if is_named && (text.is_empty() || is_digest) => digests.push(index),
-            _ if is_strange_digest(name, text) => strange.push(index),
-            Role::Digest if is_named => tags.push(index),
-            Role::Tag | Role::Version if is_named => digests.push(index),
-            _ if is_own_tag(text) => tags.push(index),
-            _ => {}
-        }
-    }
+    let Candidates {
+        mut registries,
+        tags,
+        mut digests,
+        strange,
+        collections,
+    } = Candidates::of(siblings, &names, image, is_own_tag);
     prefer_exact(&mut registries, &names, stem);
     if digests.len() > 1 {
         let is_filled = |index: &usize| siblings[*index].value != SiblingValue::Text("");
@@ -101,14 +84,105 @@ pub(super) fn choose(
         && (0..names.len()).any(|other| {
             other != image && needs_tag(siblings, &names, other) && names[other].stem != stem
         });
+    let in_collection = collections
+        .into_iter()
+        .find(|index| match names[*index].role {
+            Role::Tag => tags.is_empty(),
+            Role::Digest => digests.is_empty(),
+            _ => false,
+        });
     let doubt = if tags.len() > 1 || is_shared {
         Some(Doubt::Tags(tags))
     } else if digests.len() > 1 {
         Some(Doubt::Digests(digests))
+    } else if let Some(other) = strange.first() {
+        Some(Doubt::OtherDigest(*other))
     } else {
-        strange.first().map(|other| Doubt::OtherDigest(*other))
+        in_collection.map(Doubt::Collection)
     };
     (chosen, doubt)
+}
+
+/// The indices of the keys that may belong to an image, by what they may be.
+#[derive(Default)]
+struct Candidates {
+    registries: Vec<usize>,
+    tags: Vec<usize>,
+    digests: Vec<usize>,
+    /// Digests under other names.
+    strange: Vec<usize>,
+    /// Lists and mappings.
+    collections: Vec<usize>,
+}
+
+impl Candidates {
+    fn of(
+        siblings: &[Sibling<'_>],
+        names: &[KeyName],
+        image: usize,
+        is_own_tag: &dyn Fn(&str) -> bool,
+    ) -> Self {
+        let stem = names[image].stem.as_str();
+        // `sideTag` beside `sideImage` is not the tag of `jobImage`.
+        let mut images: HashMap<&str, usize> = HashMap::new();
+        for (index, name) in names.iter().enumerate() {
+            if name.role == Role::Image && index != image {
+                *images.entry(name.stem.as_str()).or_default() += 1;
+            }
+        }
+        let is_of_other_image = |index: usize| {
+            let name = &names[index];
+            let own = usize::from(name.role == Role::Image);
+            let count = images.get(name.stem.as_str()).copied().unwrap_or_default();
+            name.stem != stem && count > own
+        };
+        let mut found = Self::default();
+        for (index, (sibling, name)) in siblings.iter().zip(names).enumerate() {
+            if index == image || name.is_of_other || is_of_other_image(index) {
+                continue;
+            }
+            let is_named = (name.stem == stem || name.stem.is_empty()) && !name.is_plural;
+            let text = match sibling.value {
+                SiblingValue::Text(text) => text,
+                SiblingValue::Template => "",
+                SiblingValue::Collection => {
+                    found.collections.extend(is_named.then_some(index));
+                    continue;
+                }
+            };
+            let is_digest = is_digest(text);
+            match name.role {
+                Role::Registry if is_named => found.registries.push(index),
+                Role::Tag | Role::Version if is_named && !is_digest => found.tags.push(index),
+                // `sha` is the digest in some charts and the commit, as the tag, in others.
+                Role::Digest if is_named && (text.is_empty() || is_digest) => {
+                    found.digests.push(index);
+                }
+                _ if is_strange_digest(name, text) => found.strange.push(index),
+                Role::Digest if is_named => found.tags.push(index),
+                Role::Tag | Role::Version if is_named => found.digests.push(index),
+                _ if is_own_tag(text) => found.tags.push(index),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// The versions of other things beside an image that look like tags of that image: they are not its tag, by their names.
+pub(super) fn own_tags_of_others(
+    siblings: &[Sibling<'_>],
+    image: usize,
+    is_own_tag: &dyn Fn(&str) -> bool,
+) -> Vec<usize> {
+    let is_one = |index: &usize| match siblings[*index].value {
+        SiblingValue::Text(text) if *index != image => {
+            let key = siblings[*index].key;
+            has_word(key, "version") && is_own_tag(text) && KeyName::of(key).is_of_other
+        }
+        _ => false,
+    };
+    (0..siblings.len()).filter(is_one).collect()
 }
 
 /// Whether a key names another image without a tag, and has none of its own beside it.
@@ -178,7 +252,9 @@ mod tests {
             (_, Some(Doubt::Tags(indices) | Doubt::Digests(indices))) => {
                 Err(indices.into_iter().map(|index| keys[index].0).collect())
             }
-            (_, Some(Doubt::OtherDigest(index))) => Err(vec![keys[index].0]),
+            (_, Some(Doubt::OtherDigest(index) | Doubt::Collection(index))) => {
+                Err(vec![keys[index].0])
+            }
         }
     }
 
@@ -252,6 +328,7 @@ mod tests {
             (vec![("sha", &SHA[7..])], Ok(("tag", "sha"))),
             (vec![("sha", "")], Ok(("tag", "sha"))),
             (vec![("checksum", SHA)], Err(vec!["checksum"])),
+            (vec![("imageChecksum", SHA)], Err(vec!["imageChecksum"])),
             (vec![("checksum", &SHA[7..])], Err(vec!["checksum"])),
             (vec![("release", &SHA[7..])], Ok(("tag", ""))),
             (vec![("hash", at.as_str())], Err(vec!["hash"])),
@@ -268,11 +345,45 @@ mod tests {
     }
 
     #[test]
-    fn collections_are_no_parts() {
-        let siblings = ["image", "tag"].map(|key| Sibling {
+    fn a_collection_that_may_hold_a_part_is_told() {
+        let text = |key| Sibling {
+            key,
+            value: SiblingValue::Text("1"),
+        };
+        let collection = |key| Sibling {
             key,
             value: SiblingValue::Collection,
+        };
+        for (siblings, doubt) in [
+            (vec![text("image"), collection("tag")], Some(1)),
+            (vec![text("jobImage"), collection("jobDigest")], Some(1)),
+            (
+                vec![text("image"), collection("tag"), text("imageTag")],
+                None,
+            ),
+            (vec![text("image"), collection("tags")], None),
+            (vec![text("image"), collection("version")], None),
+            (vec![text("image"), collection("sideTag")], None),
+            (vec![text("image"), collection("labels")], None),
+        ] {
+            let (_, found) = choose(&siblings, 0, &|_| false);
+            assert_eq!(found, doubt.map(Doubt::Collection), "{siblings:?}");
+        }
+    }
+
+    #[test]
+    fn versions_of_others_are_known_by_the_form_of_their_values() {
+        let siblings = [
+            ("image", "own"),
+            ("appVersion", "own"),
+            ("sparkVersion", "4.1"),
+            ("tag", "own"),
+            ("build", "own"),
+        ];
+        let siblings = siblings.map(|(key, value)| Sibling {
+            key,
+            value: SiblingValue::Text(value),
         });
-        assert_eq!(choose(&siblings, 0, &|_| true), (Chosen::default(), None));
+        assert_eq!(own_tags_of_others(&siblings, 0, &|tag| tag == "own"), [1]);
     }
 }

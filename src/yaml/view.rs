@@ -12,7 +12,7 @@ use granit_parser::ScalarStyle;
 use super::{
     document::{
         Document, EntryPath, Group, GroupEntry, GroupForm, MappingEntry, Node, NodeBody, NodeId,
-        Spot,
+        Spot, WRAPPED,
     },
     image_place::{DuplicateKey, Plain, ReferenceParts, Scalar},
     keys::{KUSTOMIZE_KEYS, MERGE},
@@ -216,6 +216,7 @@ impl<'d, 't> View<'d, 't> {
                     let trail = match entry.path {
                         EntryPath::Key => trail.clone().key(&entry.key),
                         EntryPath::Item(index, key) => trail.clone().item(index).key(key),
+                        EntryPath::Wrapped => trail.clone().key(&entry.key).key(WRAPPED),
                     };
                     let (node, trail) = self.follow(entry.value, trail);
                     entries.push(FollowedEntry { entry, node, trail });

@@ -26,7 +26,7 @@ pub(super) struct Walk<'d, 't> {
     /// The index of the object that is being read.
     object: Option<usize>,
     /// The index of the document's first place.
-    first: usize,
+    pub(super) first: usize,
     /// The starts of the values that a kind's rule says to be whole references, or to be parts of one.
     pub(super) ruled: HashSet<usize>,
     /// The starts of the values that the project's configuration calls images.

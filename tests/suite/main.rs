@@ -17,6 +17,7 @@
 //! - `ignoring`: which files reach a build, compared with docker
 //! - `hooks`: sparkpack as hooks of pre-commit, whatever git does around them
 //! - `committed`: inputs that no commit has are refused or told
+//! - `passed_over`: references in shapes that no place has are written where they are clear, and told otherwise
 //! - `own_package`: a context that is the job's own package is never what lies in `dist`
 //! - `untrue_images`: what would make an image that is not what it says is refused by name
 //! - `local_files`: files that a SparkApplication names in its image and that are not there are told
@@ -90,6 +91,7 @@ mod mistakes;
 mod naming;
 mod own_package;
 mod packing;
+mod passed_over;
 mod pins;
 mod places;
 mod planning;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{contents::Contents, examined::Scope};
 use crate::{
     error::Error,
-    image::{Digest, Reference},
+    image::{Digest, Reference, Repository},
     operations::{resolution::Prepared, workspace::Session},
     project::{ConfiguredPlace, PathStep, PinMode, pins::Pins},
     yaml::{Expected, ExpectedDigest},
@@ -128,6 +128,33 @@ impl ExpectedReferences {
                 current.repository == written.repository && current.tag == written.tag
             })
         })
+    }
+
+    /// Whether a tag, or a digest, is the current one of `image` in any registry.
+    pub(crate) fn is_current_version(
+        &self,
+        image: &str,
+        repository: &Repository,
+        version: &str,
+    ) -> bool {
+        let bare = format!("sha256:{version}");
+        let digest = version.parse().or_else(|_| bare.parse());
+        match digest {
+            Ok(digest) => self.is_known_digest(image, &digest),
+            Err(_) => self.is_current(image, &repository.with_tag(version)),
+        }
+    }
+
+    /// Whether a digest is known to be that of the current `image` in any registry.
+    pub(crate) fn is_known_digest(&self, image: &str, digest: &Digest) -> bool {
+        let mut wanted = self.wanted.values().filter_map(|wanted| wanted.get(image));
+        wanted.any(|wanted| wanted.digest == ExpectedDigest::Known(digest.clone()))
+    }
+
+    /// Whether a tag is the current one of any image.
+    pub(crate) fn is_current_tag(&self, tag: &str) -> bool {
+        let mut current = self.current.values().flatten();
+        current.any(|current| current.tag.as_deref() == Some(tag))
     }
 
     /// A digest of everything that the result for a manifest of `registry` depends on, besides the manifest.

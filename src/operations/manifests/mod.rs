@@ -6,9 +6,11 @@ mod drift;
 mod examine;
 mod examined;
 mod expected;
+mod strays;
 mod survey;
 mod unmanaged;
 mod warnings;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,23 @@
 //! Finds references to the project's images at places that sparkpack does not rewrite.
 
-use std::{ops::Range, path::Path};
+use std::{borrow::Cow, ops::Range, path::Path};
 
-use super::expected::ExpectedReferences;
+use super::{
+    expected::ExpectedReferences,
+    strays,
+    words::{Word, is_escaped, is_for_people, is_whole, line_start, words},
+};
 use crate::{
     code::Code,
-    image::{Digest, Reference},
+    image::{Digest, Reference, Repository},
     project::{
         Mention, Project,
-        place::{Defect, Places},
+        place::{Defect, Place, Places},
     },
-    yaml::{ImagePlace, Located, comment_start},
+    yaml::{
+        ImagePlace, Located, NoComment, before_expression, comment_start, holds_expression,
+        versions_beside,
+    },
 };
 
 /// A reference to an image of the project at a place that sparkpack does not rewrite.
@@ -43,9 +50,10 @@ pub(crate) fn unmanaged_references(
         rewritten: located.spans(is_rewritten),
         others: located.spans(&|place| !is_rewritten(place)),
     };
-    words(text)
-        .filter_map(|range| search.reference(range))
-        .collect()
+    let words = words(text).filter_map(|word| search.reference(&word));
+    let mut found: Vec<UnmanagedReference> = words.collect();
+    found.extend(strays::strays(project, expected, located));
+    found
 }
 
 /// The search in one text.
@@ -64,29 +72,41 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// The word as a reference to an image of the project that nothing rewrites or silences.
-    fn reference(&mut self, word: Range<usize>) -> Option<UnmanagedReference> {
-        let reference = without_scheme(self.text, &word);
-        let mention = self
-            .project
-            .image_matcher
-            .mention(&self.text[reference.clone()]);
-        let Some(mention) = mention else {
-            return self.broken(&word, &reference);
+    fn reference(&mut self, word: &Word<'_>) -> Option<UnmanagedReference> {
+        let around = &word.range;
+        let word = &without_scheme(word);
+        let Some(mention) = self.project.image_matcher.mention(&word.name) else {
+            return self.broken(around, word);
         };
         let written = match mention {
-            Mention::Whole(written) => written,
+            // An expression goes on with the tag.
+            Mention::Whole(written) => match self.digest_behind_expression(word) {
+                Some(digest) => Reference {
+                    tag: None,
+                    digest: Some(digest),
+                    ..written
+                },
+                None => written,
+            },
             Mention::Bare(repository) => Reference {
                 repository,
                 tag: None,
-                digest: digest(&self.text[reference.clone()]),
+                digest: digest(&word.name).or_else(|| self.digest_behind_expression(word)),
             },
             Mention::Path(_) => return None,
         };
         let image = self.project.image_matcher.named(&written)?.to_owned();
-        if self.is_silenced(&word) {
+        // A digest behind an expression counts, whatever fills that in.
+        let is_fixed = written.digest.is_some() && written.tag.is_none();
+        let is_filled_in = is_fixed && !word.name.contains('@');
+        let is_rewritten = is_within(&self.rewritten, around) && !is_filled_in;
+        if is_rewritten || self.is_silenced(around) {
             return None;
         }
-        let is_whole = is_whole(self.text, &word) || is_within(&self.others, &word);
+        let is_whole = is_whole(self.text, around)
+            || is_within(&self.others, around)
+            || is_filled_in
+            || self.is_in_program(around);
         let is_meant = self.expected.is_meant(&image);
         let found = UnmanagedReference {
             is_whole,
@@ -97,29 +117,55 @@ impl Search<'_> {
         if !is_meant {
             return Some(found);
         }
+        if is_filled_in {
+            return Some(self.filled_in(found, &written, word));
+        }
         // A digest without a tag is that of some image of the past.
         if written.tag.is_some() || written.digest.is_some() {
-            return Some(self.tagged(found, &written, reference));
+            return Some(self.tagged(found, &written, word));
         }
-        if !is_whole {
-            return Some(found);
+        Some(self.bare(found, &written.repository, word))
+    }
+
+    /// The digest of a reference whose tag an expression fills in: `HOST/PATH:${TAG}@sha256:…`.
+    fn digest_behind_expression(&self, word: &Word<'_>) -> Option<Digest> {
+        let behind = &self.text[word.range.end..];
+        let line = behind.lines().next().unwrap_or_default();
+        let (before, digest) = line.split_once("@sha256:")?;
+        let before = before.trim_start_matches(':');
+        let is_expression = before_expression(before).is_empty() && !before.is_empty();
+        let digest = digest.get(..64)?;
+        is_expression.then(|| format!("sha256:{digest}").parse().ok())?
+    }
+
+    /// A reference with a digest behind an expression.
+    fn filled_in(
+        &mut self,
+        found: UnmanagedReference,
+        written: &Reference,
+        word: &Word<'_>,
+    ) -> UnmanagedReference {
+        let place = self.places.at(self.file, word.range.start);
+        let digest = written.digest.clone();
+        if digest.is_some_and(|digest| self.expected.is_known_digest(&found.image, &digest)) {
+            return found;
         }
-        Some(self.bare(found, &written, reference))
+        let defect = strays::fixed_by_digest(&found.image, place, &word.name);
+        UnmanagedReference {
+            stale: Some(defect),
+            ..found
+        }
     }
 
     /// A value that begins with a repository of the project and is no reference: nothing runs it.
-    fn broken(
-        &mut self,
-        word: &Range<usize>,
-        reference: &Range<usize>,
-    ) -> Option<UnmanagedReference> {
-        let text = &self.text[reference.clone()];
+    fn broken(&mut self, around: &Range<usize>, word: &Word<'_>) -> Option<UnmanagedReference> {
+        let text = &word.name;
         let image = self.project.image_matcher.broken(text)?.to_owned();
-        let is_value = is_whole(self.text, word) || is_within(&self.others, word);
-        if !is_value || self.is_silenced(word) {
+        let is_value = is_whole(self.text, around) || is_within(&self.others, around);
+        if !is_value || is_within(&self.rewritten, around) || self.is_silenced(around) {
             return None;
         }
-        let place = self.places.at(self.file, reference.start);
+        let place = self.places.at(self.file, word.range.start);
         let message = format!(
             "`{text}` is no image reference: what stands behind the repository of `{image}` is no tag and no digest"
         );
@@ -135,23 +181,21 @@ impl Search<'_> {
     }
 
     fn is_silenced(&self, word: &Range<usize>) -> bool {
-        is_within(&self.rewritten, word)
-            || is_comment(self.text, word.start)
-            || self.located.is_ignored(word.start)
+        is_comment(self.text, word.start) || self.located.is_ignored(word.start)
     }
 
     fn tagged(
         &mut self,
         found: UnmanagedReference,
         written: &Reference,
-        word: Range<usize>,
+        word: &Word<'_>,
     ) -> UnmanagedReference {
-        let text = &self.text[word.clone()];
-        let hint = self.hint(&found.image, &word);
-        let place = self.places.at(self.file, word.start);
+        let name = &word.name;
+        let hint = self.hint(&found.image, word);
+        let place = self.places.at(self.file, word.range.start);
         if !self.expected.is_current(&found.image, written) {
             let message =
-                format!("`{text}` is not current, and stands where sparkpack does not rewrite");
+                format!("`{name}` is not current, and stands where sparkpack does not rewrite");
             let defect = Defect::new(Code::W105, place, message).hint(hint);
             return UnmanagedReference {
                 stale: Some(defect),
@@ -159,7 +203,7 @@ impl Search<'_> {
             };
         }
         let message = format!(
-            "`{text}` is current, and stands where sparkpack does not rewrite: the next change leaves it behind"
+            "`{name}` is current, and stands where sparkpack does not rewrite: the next change leaves it behind"
         );
         let warning = found
             .is_whole
@@ -167,46 +211,62 @@ impl Search<'_> {
         UnmanagedReference { warning, ..found }
     }
 
-    /// A repository alone: its tag may stand elsewhere in the document.
+    /// A repository alone: its tag may stand elsewhere in the document, or beside it in a command.
     fn bare(
         &mut self,
         found: UnmanagedReference,
-        written: &Reference,
-        word: Range<usize>,
+        repository: &Repository,
+        word: &Word<'_>,
     ) -> UnmanagedReference {
-        let text = &self.text[word.clone()];
+        let name = &word.name;
         let apart = self.located.apart.iter();
-        let mut tags = apart
-            .filter(|image| image.span.start <= word.start && word.end <= image.span.end)
-            .flat_map(|image| &image.tags);
-        let is_current = |tag: &str| {
-            let reference = written.repository.with_tag(tag);
-            self.expected.is_current(&found.image, &reference)
+        let apart = apart.filter(|image| {
+            image.span.start <= word.range.start && word.range.end <= image.span.end
+        });
+        let mut versions: Vec<(Place, String)> =
+            apart.flat_map(|image| image.tags.clone()).collect();
+        if versions.is_empty() {
+            versions = self.beside(repository, word);
+        }
+        let is_managed = |place: &Place| {
+            let mut places = self.located.places.iter();
+            places.any(|known| known.place == *place && known.mark.is_some())
         };
-        let old = tags.clone().find(|(_, tag)| !is_current(tag));
+        if versions.iter().any(|(place, _)| is_managed(place)) {
+            return found;
+        }
+        let is_current = |version: &str| {
+            self.expected
+                .is_current_version(&found.image, repository, version)
+        };
         let image = &found.image;
-        if let Some((place, tag)) = old {
+        if let Some((place, version)) = versions.iter().find(|(_, version)| !is_current(version)) {
+            let part = if is_digest(version) { "digest" } else { "tag" };
             let message = format!(
-                "`{tag}` seems to be the tag of `{text}`, is not current, and stands where sparkpack does not rewrite"
+                "`{version}` seems to be the {part} of `{name}`, is not current, and stands where sparkpack does not rewrite"
             );
             let hint = format!(
-                "put `# sparkpack: {image} tag` behind it, or `# sparkpack: ignore` behind `{text}`"
+                "put `# sparkpack: {image} {part}` behind it, or `# sparkpack: ignore` behind `{name}`"
             );
             let defect = Defect::new(Code::W105, place.clone(), message).hint(hint);
             return UnmanagedReference {
                 stale: Some(defect),
+                is_whole: true,
                 ..found
             };
         }
-        let place = self.places.at(self.file, word.start);
-        let message = match tags.next() {
-            Some((at, tag)) => format!(
-                "`{text}` seems to have its tag at {at}: `{tag}` is current, and stands where sparkpack does not rewrite"
+        if !found.is_whole {
+            return found;
+        }
+        let place = self.places.at(self.file, word.range.start);
+        let message = match versions.first() {
+            Some((at, version)) => format!(
+                "`{name}` seems to have its tag at {at}: `{version}` is current, and stands where sparkpack does not rewrite"
             ),
-            None => format!("`{text}` has no tag, and stands where sparkpack does not rewrite"),
+            None => format!("`{name}` has no tag, and stands where sparkpack does not rewrite"),
         };
-        let hint = match self.located.no_comment(self.file, self.text, word.start) {
-            Some(no_comment) => no_comment.instead(image, text),
+        let hint = match self.no_comment(word) {
+            Some(no_comment) => no_comment.instead(image, name),
             None => format!(
                 "put `# sparkpack: {image}` behind it if it is a whole reference, `# sparkpack: {image} tag` behind its tag, or `# sparkpack: ignore` behind it"
             ),
@@ -215,12 +275,42 @@ impl Search<'_> {
         UnmanagedReference { warning, ..found }
     }
 
-    fn hint(&self, image: &str, word: &Range<usize>) -> String {
-        if is_within(&self.others, word) {
+    /// The values that may be the tag or the digest of a repository in a command or a list of arguments.
+    fn beside(&mut self, repository: &Repository, word: &Word<'_>) -> Vec<(Place, String)> {
+        let matcher = &self.project.image_matcher;
+        let is_own_tag = |tag: &str| matcher.is_own_tag(repository, tag);
+        let found = versions_beside(self.text, &word.range, &is_own_tag);
+        let found = found.into_iter();
+        let told = found.filter(|(_, value)| !holds_expression(value));
+        told.map(|(span, value)| (self.places.at(self.file, span.start), value.to_owned()))
+            .collect()
+    }
+
+    fn no_comment(&self, word: &Word<'_>) -> Option<NoComment> {
+        let place = word.range.start;
+        let known = self.located.no_comment(self.file, self.text, place);
+        known.or_else(|| is_escaped(self.text, &word.range).then_some(NoComment::Escaped))
+    }
+
+    /// Whether a word stands in a text of several lines that is more than sentences for people.
+    fn is_in_program(&self, word: &Range<usize>) -> bool {
+        let block = self.located.block_key(word.start);
+        is_escaped(self.text, word) || block.is_some_and(|key| !is_for_people(key))
+    }
+
+    fn hint(&self, image: &str, word: &Word<'_>) -> String {
+        let is_other = is_within(&self.others, &word.range);
+        if is_other && !is_escaped(self.text, &word.range) {
             return "let the value be this reference and nothing else, on one line".to_owned();
         }
-        match self.located.no_comment(self.file, self.text, word.start) {
-            Some(no_comment) => no_comment.instead(image, &self.text[word.clone()]),
+        match self.no_comment(word) {
+            Some(no_comment) => no_comment.instead(image, &word.name),
+            None if self.is_in_program(&word.range) && !is_whole(self.text, &word.range) => {
+                format!(
+                    "write `IMAGE={}  # sparkpack: {image}` on a line of its own before it, and use the variable, or put `# sparkpack: ignore` behind it",
+                    word.name
+                )
+            }
             None => format!(
                 "put `# sparkpack: {image}` behind it, or `# sparkpack: ignore`; a kind's place is told by `[[places]]`"
             ),
@@ -233,73 +323,32 @@ fn digest(reference: &str) -> Option<Digest> {
     reference.rsplit_once('@')?.1.parse().ok()
 }
 
-/// The bytes of a word without a scheme before the reference, as in `docker://reg.example/job:1`, and without the end of
-/// a sentence behind it.
-fn without_scheme(text: &str, word: &Range<usize>) -> Range<usize> {
-    let inside = &text[word.clone()];
-    let start = inside.find("://").map_or(0, |at| at + "://".len());
-    let end = inside.trim_end_matches(['.', ':', '/']).len();
-    word.start + start..word.start + end.max(start)
+fn is_digest(text: &str) -> bool {
+    text.parse::<Digest>().is_ok()
+}
+
+/// A word without a scheme before the reference, as in `docker://reg.example/job:1`, and without the end of a sentence
+/// behind it.
+fn without_scheme<'t>(word: &Word<'t>) -> Word<'t> {
+    let start = word.name.find("://").map_or(0, |at| at + "://".len());
+    let end = word.name.trim_end_matches(['.', ':', '/']).len().max(start);
+    let cut = word.name.len() - end;
+    let name = match &word.name {
+        Cow::Borrowed(name) => Cow::Borrowed(&name[start..end]),
+        Cow::Owned(name) => Cow::Owned(name[start..end].to_owned()),
+    };
+    // With slashes behind backslashes it is longer in the text, so that its bytes stay as they are.
+    let range = match name {
+        Cow::Borrowed(_) => word.range.start + start..word.range.end - cut,
+        Cow::Owned(_) => word.range.clone(),
+    };
+    Word { range, name }
 }
 
 /// Whether a word overlaps one of the spans, which are in the order of the text.
 fn is_within(spans: &[Range<usize>], word: &Range<usize>) -> bool {
     let next = spans.get(spans.partition_point(|span| span.end <= word.start));
     next.is_some_and(|span| span.start < word.end)
-}
-
-fn line_start(text: &str, offset: usize) -> usize {
-    text[..offset].rfind(['\n', '\r']).map_or(0, |at| at + 1)
-}
-
-/// The words of a text that may be references: those with a slash.
-fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        while at < bytes.len() {
-            let begun = at + bytes[at..].iter().position(|byte| is_part(*byte))?;
-            let length = bytes[begun..].iter().position(|byte| !is_part(*byte));
-            let end = length.map_or(bytes.len(), |length| begun + length);
-            at = end + 1;
-            let word = &bytes[begun..end];
-            if word.contains(&b'/') {
-                return Some(begun..end);
-            }
-        }
-        None
-    })
-}
-
-/// Whether a word is a whole YAML value, judging by its line alone.
-fn is_whole(text: &str, word: &Range<usize>) -> bool {
-    let is_quote = |character: char| "'\"".contains(character);
-    let before = &text[line_start(text, word.start)..word.start];
-    // In quotes, a line may begin behind an escape.
-    let before = before.rsplit("\\n").next().unwrap_or_default();
-    let before = before.trim_end_matches(is_quote).trim_end();
-    let before = without_properties(before);
-    let behind = &text[word.end..];
-    let line_end = behind.find(['\n', '\r']).unwrap_or(behind.len());
-    let behind = behind[..line_end].split("\\n").next().unwrap_or_default();
-    let behind = behind.trim_start_matches(is_quote);
-    // A command may go on in the next line.
-    let ends = matches!(behind.trim(), "" | "\\")
-        || behind.trim_start().starts_with([',', ']', '}'])
-        || behind.trim_start().starts_with('#') && behind.starts_with([' ', '\t']);
-    ends && (before.is_empty() || before.ends_with([':', '-', '[', '{', ',', '=']))
-}
-
-/// A line's beginning without the anchor and the tag of the value that follows: `a: &x !!str`.
-fn without_properties(before: &str) -> &str {
-    let mut before = before;
-    while let Some((rest, last)) = before.rsplit_once(char::is_whitespace)
-        && last.starts_with(['&', '!'])
-    {
-        before = rest.trim_end();
-    }
-    before
 }
 
 fn is_comment(text: &str, offset: usize) -> bool {
