@@ -288,6 +288,68 @@ pub fn manifests_of_job(project: &Project, package: &Package) -> Result<Vec<Stri
     Ok(below.into_iter().filter(is_manifest).collect())
 }
 
+/// The files of a project that are never part of an image, for sources that hold some of them.
+#[derive(Debug)]
+pub struct ProjectFiles {
+    root: PathBuf,
+    never: NeverContext,
+}
+
+impl ProjectFiles {
+    /// Those of a project.
+    #[must_use]
+    pub fn of(project: &Project) -> Self {
+        Self {
+            root: project.root.clone(),
+            never: NeverContext::of(project),
+        }
+    }
+
+    /// The rules that keep files out of a source that is a folder of this machine.
+    #[must_use]
+    pub fn source_rules(&self, folder: &Path) -> SourceRules {
+        let real = |path: &Path| fs_err::canonicalize(path).ok();
+        let dist = real(&self.root).zip(real(folder)).and_then(|(root, real)| {
+            let dist = root.join("dist");
+            Some(dist.strip_prefix(real).ok()?.to_str()?.to_owned())
+        });
+        SourceRules {
+            excludes: DefaultExcludes::anywhere(),
+            never: self.never.below(folder),
+            dist,
+        }
+    }
+}
+
+/// The rules that keep files out of a source that is a folder of this machine: it may hold the project, or a part of it.
+#[derive(Debug)]
+pub struct SourceRules {
+    excludes: DefaultExcludes,
+    never: Arc<HashSet<String>>,
+    dist: Option<String>,
+}
+
+impl SourceRules {
+    /// The rules for a folder that holds nothing of the project.
+    #[must_use]
+    pub fn elsewhere() -> Self {
+        Self {
+            excludes: DefaultExcludes::anywhere(),
+            never: Arc::default(),
+            dist: None,
+        }
+    }
+
+    /// Whether a file, or a folder with what is in it, is part of the source.
+    #[must_use]
+    pub fn keep(&self, path: &str, is_folder: bool) -> bool {
+        let is_dist = |dist: &String| Path::new(path).starts_with(dist);
+        !self.dist.as_ref().is_some_and(is_dist)
+            && !self.never.contains(path)
+            && self.excludes.excluded(path, is_folder).is_none()
+    }
+}
+
 /// Whether packages were installed into a folder: an installer leaves a `.dist-info` or `.egg-info` beside them.
 fn holds_installed_packages(folder: &Path) -> bool {
     let Ok(entries) = fs_err::read_dir(folder) else {
@@ -305,6 +367,7 @@ fn holds_installed_packages(folder: &Path) -> bool {
 ///
 /// They are collected once for all images: a search below each image's folder would take time in proportion to images
 /// times manifests.
+#[derive(Debug)]
 pub struct NeverContext {
     /// The paths as the configuration names them.
     named: BTreeSet<PathBuf>,
@@ -351,6 +414,13 @@ impl NeverContext {
             real,
             below: Mutex::default(),
         }
+    }
+
+    /// Whether the file is one of them, also by another name.
+    #[must_use]
+    pub fn has(&self, file: &Path) -> bool {
+        let real = || fs_err::canonicalize(file).ok();
+        self.named.contains(file) || real().is_some_and(|real| self.real.contains(&real))
     }
 
     /// The files below `root`, relative to it.

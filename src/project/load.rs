@@ -1,12 +1,13 @@
 //! Turns the text of `sparkpack.toml` into a [`Project`].
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{cell::OnceCell, collections::BTreeMap, path::Path, sync::Arc};
 
 use globset::GlobMatcher;
 use serde_spanned::Spanned;
 
 use super::{
     config::{self, FILE_NAME, Origin, Text, listed},
+    exclusions::NeverContext,
     fit::{self, Misfitting},
     glob::{self, PathKind},
     image_matcher::ImageMatcher,
@@ -109,6 +110,7 @@ impl Loader<'_> {
         project.images = self.images(&project)?;
         project.image_matcher = matcher(&project);
         project.manifests = self.manifests(&project)?;
+        self.check_local_sources(&project)?;
         Self::check_references(&project)?;
         self.check_chains(&project)?;
         self.warn(&mut project);
@@ -404,6 +406,34 @@ impl Loader<'_> {
             sha256: sha256.transpose()?,
             unpack,
         })
+    }
+
+    /// Refuses a source of what sparkpack writes, or of a file that is never part of an image: a tag that depended on
+    /// the manifest that it is written into would change with it.
+    fn check_local_sources(&self, project: &Project) -> Result<(), Defect> {
+        let real = |path: &Path| fs_err::canonicalize(path).ok();
+        let dist = self.root.join("dist");
+        let never = OnceCell::new();
+        for (name, table) in &self.config.sources {
+            let source = project.sources.get(name);
+            let (Some(text), Some(SourceOrigin::Path(path))) =
+                (&table.get_ref().path, source.map(|source| &source.origin))
+            else {
+                continue;
+            };
+            let leads_there = || real(path)?.starts_with(real(&dist)?).then_some(());
+            let what = if path.starts_with(&dist) || leads_there().is_some() {
+                "`dist` is what sparkpack makes"
+            } else if path.is_file() && never.get_or_init(|| NeverContext::of(project)).has(path) {
+                "a manifest, a lock, sparkpack.toml or the file of a secret is never part of an image"
+            } else {
+                continue;
+            };
+            let message = format!("`path = \"{}\"`: {what}", text.get_ref());
+            let defect = self.origin.defect(Code::E090, text, message);
+            return Err(defect.hint("name a file or a folder of your own"));
+        }
+        Ok(())
     }
 
     fn source_origin(&self, table: &Spanned<config::SourceTable>) -> Result<SourceOrigin, Defect> {

@@ -9,8 +9,7 @@ use std::{
 
 use super::{
     Context, Image, Project,
-    exclusions::{ContextRules, JobRules, NeverContext},
-    ignore::DefaultExcludes,
+    exclusions::{ContextRules, JobRules, NeverContext, SourceRules},
     inputs::DockerfileInputs,
     links::Links,
     place::Defect,
@@ -76,12 +75,11 @@ impl Lost<'_> {
     }
 
     /// Those that would be files of a source.
-    pub fn of_source(&mut self, source: &Path) -> Vec<PathBuf> {
-        let excludes = DefaultExcludes::anywhere();
+    pub fn of_source(&mut self, source: &Path, rules: &SourceRules) -> Vec<PathBuf> {
         let folder = self.links.end(source);
         let below = self.below(&folder).into_iter();
         below
-            .filter(|(_, name)| excludes.excluded(name, false).is_none())
+            .filter(|(_, name)| rules.keep(name, false))
             .map(|(path, _)| path.to_owned())
             .collect()
     }

@@ -473,6 +473,75 @@ fn a_source_of_the_repository_counts() {
     );
 }
 
+/// A source may hold the project: what sparkpack writes and what never is in an image is not in the source either, so
+/// that a tag does not depend on the manifest that it is written into.
+#[test]
+fn a_source_that_holds_the_project_converges() {
+    let project = project();
+    let toml = project.read("sparkpack.toml");
+    let text = toml.replace(
+        "[images.base]",
+        "[sources.all]\npath = \".\"\n\n[images.base]",
+    );
+    let secret = "[images.side]\nsecrets.KEY = { file = \"key.txt\" }";
+    project.write("sparkpack.toml", &text.replace("[images.side]", secret));
+    project.write("key.txt", "hunter22\n");
+    project.write(".gitignore", "dist/\nkey.txt\n");
+    let dockerfile =
+        "FROM base\nRUN --mount=type=secret,id=KEY true\nCOPY --from=source:all / /opt/all/\n";
+    project.write("docker/side/Dockerfile", dockerfile);
+    pin(&project);
+    let tag = project.succeed(&["tags", "side"]).stdout;
+    let manifest = project.read("kubernetes/nightly.yml");
+    for (file, text) in [
+        ("dist/images.json", "{}"),
+        ("key.txt", "other"),
+        ("kubernetes/nightly.yml", &format!("{manifest}# more\n")),
+    ] {
+        project.write(file, text);
+        assert_eq!(project.succeed(&["tags", "side"]).stdout, tag, "{file}");
+    }
+    project.succeed(&["pin", "--no-strict"]);
+    project.succeed(&["check", "--no-strict"]);
+    commit(&project);
+    assert_eq!(refused(&project), [""; 0]);
+    project.write(
+        "kubernetes/nightly.yml",
+        &format!("{}# more\n", project.read("kubernetes/nightly.yml")),
+    );
+    assert_eq!(refused(&project), [""; 0], "manifests are no inputs");
+    project.write("src/jobs/data.txt", "new");
+    assert_ne!(project.succeed(&["tags", "side"]).stdout, tag);
+}
+
+/// What cannot converge is refused: a source of what sparkpack writes.
+#[test]
+fn a_source_of_what_sparkpack_writes_is_refused() {
+    let project = project();
+    let toml = project.read("sparkpack.toml");
+    fs_err::create_dir_all(project.root().join("dist/x")).unwrap();
+    std::os::unix::fs::symlink("dist", project.root().join("out")).unwrap();
+    std::os::unix::fs::symlink("kubernetes/nightly.yml", project.root().join("n.yml")).unwrap();
+    for (path, why) in [
+        ("dist", "`dist` is what sparkpack makes"),
+        ("./dist/x", "`dist` is what sparkpack makes"),
+        ("out/x", "`dist` is what sparkpack makes"),
+        ("kubernetes/nightly.yml", "a manifest, a lock"),
+        ("n.yml", "a manifest, a lock"),
+        ("sparkpack.lock", "a manifest, a lock"),
+    ] {
+        let source = format!("[sources.all]\npath = \"{path}\"\n\n[images.base]");
+        project.write("sparkpack.toml", &toml.replace("[images.base]", &source));
+        let failure = project.failure(&["tags"]);
+        let wanted = format!("`path = \"{path}\"`: {why}");
+        assert!(
+            failure.contains("error[E090]: sparkpack.toml:"),
+            "{failure}"
+        );
+        assert!(failure.contains(&wanted), "{failure}");
+    }
+}
+
 /// What is deleted behind a symbolic link is missed by whatever leads there: a job's code, a context, a `COPY`.
 #[test]
 fn what_is_deleted_behind_links_is_missed() {

@@ -9,6 +9,7 @@ mod unpack;
 use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 pub use error::SourceError;
@@ -17,8 +18,9 @@ use crate::{
     adapters::{cache::Cache, digest_cache},
     image::{Digest, Hasher},
     project::{
+        exclusions::{ProjectFiles, SourceRules},
         file_trees::ExecutableBits,
-        ignore::{self, DefaultExcludes, TreeError, escaped},
+        ignore::{self, TreeError, escaped},
         source::{Origin, Source, Unpack},
         tree::{Content, Entry, Location},
     },
@@ -43,6 +45,8 @@ pub struct Fetcher {
     pub offline: bool,
     /// The executable bits of files of the checkout, where the disk's do not count.
     pub executable: Option<ExecutableBits>,
+    /// The files of the project that no source has.
+    pub project_files: Option<Arc<ProjectFiles>>,
 }
 
 impl Fetcher {
@@ -169,8 +173,11 @@ impl Fetcher {
     }
 
     fn folder(&self, path: &Path) -> Result<Vec<Entry>, SourceError> {
-        let excludes = DefaultExcludes::anywhere();
-        let keep = |path: &str, folder: bool| excludes.excluded(path, folder).is_none();
+        let rules = match &self.project_files {
+            Some(files) => files.source_rules(path),
+            None => SourceRules::elsewhere(),
+        };
+        let keep = |path: &str, is_folder: bool| rules.keep(path, is_folder);
         let kept = digest_cache::file_for(&self.cache, path);
         let known = digest_cache::open(&kept);
         let mut entries = ignore::list(path, &keep, false)?.choose(&[""], &|_| true, &known)?;

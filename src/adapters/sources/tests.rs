@@ -98,6 +98,7 @@ impl Fixture {
             python_index: None,
             offline: false,
             executable: None,
+            project_files: None,
         };
         Self { folder, fetcher }
     }

@@ -236,7 +236,7 @@ fn missing_inputs(
         missing.extend(lost.of_image(project, (&stage.image, dockerfile), &never)?);
         for source in stage.inputs.recipe.sources() {
             if let Some(folder) = files.local_source(&source) {
-                missing.extend(lost.of_source(folder));
+                missing.extend(lost.of_source(folder, &files.source_rules(folder)));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    cell::OnceCell,
     collections::BTreeMap,
     path::{Component, Path, PathBuf},
 };
@@ -13,8 +14,7 @@ use crate::{
     plan::StageInputs,
     project::{
         Context, Image, Project,
-        exclusions::ignore_file,
-        ignore::DefaultExcludes,
+        exclusions::{ProjectFiles, SourceRules, ignore_file},
         requirements::lock_file_beside,
         source::Origin,
         tree::{Content, Entry, Location},
@@ -40,6 +40,7 @@ pub(crate) struct InputFiles<'a> {
     /// The project's folder without symbolic links.
     pub(crate) root: PathBuf,
     pub(crate) files: BTreeMap<PathBuf, Use>,
+    project_files: OnceCell<ProjectFiles>,
 }
 
 impl<'a> InputFiles<'a> {
@@ -51,6 +52,7 @@ impl<'a> InputFiles<'a> {
             top: git::top_folder(&root).unwrap_or_else(|| root.clone()),
             root,
             files: BTreeMap::new(),
+            project_files: OnceCell::new(),
         }
     }
 
@@ -117,17 +119,22 @@ impl<'a> InputFiles<'a> {
         (source.sha256.is_none() && is_inside).then_some(path)
     }
 
+    /// What is part of a source that is a folder.
+    pub(crate) fn source_rules(&self, folder: &Path) -> SourceRules {
+        let files = self
+            .project_files
+            .get_or_init(|| ProjectFiles::of(self.project));
+        files.source_rules(folder)
+    }
+
     fn source(&mut self, name: &str) {
         let Some(path) = self.local_source(name) else {
             return;
         };
-        let excludes = DefaultExcludes::anywhere();
+        let rules = self.source_rules(path);
         let is_kept = |entry: &walkdir::DirEntry| {
-            let name = entry.file_name().to_string_lossy();
-            entry.depth() == 0
-                || excludes
-                    .excluded_itself(&name, entry.file_type().is_dir())
-                    .is_none()
+            let name = entry.path().strip_prefix(path).unwrap_or(entry.path());
+            entry.depth() == 0 || rules.keep(&name.to_string_lossy(), entry.file_type().is_dir())
         };
         let walk = WalkDir::new(path).into_iter().filter_entry(is_kept);
         for entry in walk.filter_map(Result::ok) {

@@ -105,6 +105,7 @@ impl<'a> Services<'a> {
             python_index: project.mirrors.python.clone(),
             offline: self.is_offline(),
             executable: self.session.trees.executable_bits().cloned(),
+            project_files: self.session.project_files().cloned(),
         }
     }
 

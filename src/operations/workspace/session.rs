@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use super::{dist_folder::DistFolder, manifest_cache::ManifestCache};
@@ -20,11 +20,13 @@ use crate::{
     operations::events::{Events, Note},
     project::{
         self, FILE_NAME, PinMode, Project, Registry,
+        exclusions::ProjectFiles,
         file_trees::FileTrees,
         glob,
         lock::{self, Lock},
         pins::Pins,
         place::{Defect, Place},
+        source::Origin,
     },
 };
 
@@ -35,6 +37,7 @@ pub(crate) struct Session<'a> {
     pub(crate) cache: Cache,
     pub(crate) trees: FileTrees,
     manifest_cache: OnceLock<ManifestCache>,
+    project_files: OnceLock<Arc<ProjectFiles>>,
 }
 
 impl<'a> Session<'a> {
@@ -63,7 +66,16 @@ impl<'a> Session<'a> {
             cache,
             trees,
             manifest_cache: OnceLock::new(),
+            project_files: OnceLock::new(),
         })
+    }
+
+    /// The files that no source has, if a source is a file or a folder of this machine.
+    pub(crate) fn project_files(&self) -> Option<&Arc<ProjectFiles>> {
+        let mut sources = self.project.sources.values();
+        let is_local = sources.any(|source| matches!(source.origin, Origin::Path(_)));
+        let files = || Arc::new(ProjectFiles::of(&self.project));
+        is_local.then(|| self.project_files.get_or_init(files))
     }
 
     /// The results of earlier runs for manifests.
