@@ -8,6 +8,12 @@ use crate::project::{Image, SecretOrigin};
 /// The largest secret that `BuildKit` takes, in bytes.
 const SIZE_LIMIT: usize = 500 * 1024;
 
+/// What the names of passwords in files have in common.
+const KEYS: [&str; 4] = ["passw", "token", "secret", "auth"];
+
+/// A word with a digit or a capital letter is masked from this length on.
+const SHORTEST_MIXED: usize = 8;
+
 /// Shorter texts are not masked: they would mask what has nothing to do with the secret.
 const SHORTEST_MASKED: usize = 4;
 
@@ -175,6 +181,7 @@ impl BuildSecrets {
         for value in self.values.values() {
             let value = String::from_utf8_lossy(&value.0);
             let pieces = value.lines().chain([&*value]).map(str::trim);
+            let pieces = pieces.chain(telling_words(&value));
             texts.extend(
                 pieces
                     .filter(|piece| piece.len() >= SHORTEST_MASKED)
@@ -188,6 +195,22 @@ impl BuildSecrets {
     }
 }
 
+/// The words of a file with secrets that may be one: of `machine h login u password p`, a step prints the last word alone.
+fn telling_words(text: &str) -> impl Iterator<Item = &str> {
+    let is_between = |character: char| character.is_whitespace() || "=:\"',;@/".contains(character);
+    let words = text.split(is_between).filter(|word| !word.is_empty());
+    let mut is_after_key = false;
+    words.filter(move |word| {
+        let lower = word.to_ascii_lowercase();
+        let is_key = KEYS.iter().any(|key| lower.contains(key));
+        let is_named = std::mem::replace(&mut is_after_key, is_key) && !is_key;
+        let is_mixed = word.contains(|character: char| {
+            character.is_ascii_digit() || character.is_ascii_uppercase()
+        });
+        is_named || (is_mixed && word.len() >= SHORTEST_MIXED)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,5 +222,31 @@ mod tests {
         assert_eq!(secrets.masked("machine a\npassword hunter2"), "***\n***");
         assert_eq!(secrets.masked("x stays"), "x stays");
         assert!(!format!("{secrets:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_password_is_masked_without_the_words_around_it() {
+        for (file, printed, masked) in [
+            (
+                "machine h.example login ada password hunter",
+                "https://ada:hunter@h.example/",
+                "https://ada:***@h.example/",
+            ),
+            (
+                "[pypi]\nusername = ada\npassword: 'plain'\n",
+                "plain for ada",
+                "*** for ada",
+            ),
+            (
+                "index-url = https://ada:s3cretWord@h.example/simple",
+                "s3cretWord h.example simple",
+                "*** h.example simple",
+            ),
+            ("//h.example/:_authToken=abcdef", "abcdef", "***"),
+            ("{\"auth\": \"YWRhOnB3\"}", "YWRhOnB3", "***"),
+        ] {
+            let secrets = BuildSecrets::of("a", file.as_bytes());
+            assert_eq!(secrets.masked(printed), masked, "{file}");
+        }
     }
 }

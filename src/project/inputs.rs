@@ -208,14 +208,12 @@ impl<'a> InputReader<'a> {
             .resolve_given(given, image.target.as_deref())
             .map_err(InputError::Defects)?;
         let image_uses = image_uses(project, image, &dockerfile, &resolution)?;
-        refuse_other_base(image, &dockerfile, &resolution, &image_uses)?;
-        refuse_unconfigured_secrets(image, &dockerfile, &resolution)?;
+        refuse_unbuildable(project, image, &dockerfile, (&resolution, &image_uses))?;
         let (base, external_base) = match base(&resolution, &image_uses) {
             Some(UsedImage::Stage(name)) => (Some(name), None),
             Some(UsedImage::External(text)) => (None, Some(text)),
             Some(UsedImage::Source(_) | UsedImage::Scratch) | None => (None, None),
         };
-        refuse_copied_dockerfile(project, &dockerfile, &resolution, &image_uses)?;
         let below = base.as_deref();
         let has_triggers = below.is_some_and(|stage| has_triggers(project, stage));
         let context = match built_in {
@@ -777,6 +775,18 @@ fn unused_secrets(image: &Image, resolution: &Resolution) -> Vec<Defect> {
         }
     };
     unused.map(warning).collect()
+}
+
+/// Refuses what no builder can build, or not as the record says.
+fn refuse_unbuildable(
+    project: &Project,
+    image: &Image,
+    dockerfile: &Dockerfile,
+    (resolution, image_uses): (&Resolution, &[ImageUse]),
+) -> Result<(), Defect> {
+    refuse_other_base(image, dockerfile, resolution, image_uses)?;
+    refuse_unconfigured_secrets(image, dockerfile, resolution)?;
+    refuse_copied_dockerfile(project, dockerfile, resolution, image_uses)
 }
 
 /// Refuses a Dockerfile that cannot be rewritten so that what sparkpack sends of it stays out of the image.
