@@ -106,6 +106,7 @@ impl Loader<'_> {
             places: self.places()?,
             warnings: Vec::new(),
             ineffective: Vec::new(),
+            unnamed_sources: BTreeMap::new(),
         };
         project.images = self.images(&project)?;
         project.image_matcher = matcher(&project);
@@ -646,10 +647,6 @@ impl Loader<'_> {
 
     /// Warns of prefixes and sources that nothing can use.
     fn warn_of_what_has_no_effect(&self, project: &mut Project) {
-        let mut warn = |code, place, message: String, hint: &str| {
-            let defect = Defect::new(code, place, message).hint(hint);
-            project.ineffective.push(defect);
-        };
         let used = self.used_sources.borrow();
         for (name, table) in &self.config.sources {
             let is_spark = project
@@ -657,12 +654,11 @@ impl Loader<'_> {
                 .values()
                 .any(|chain| chain.spark_source == *name);
             if !is_spark && !used.contains(name) {
-                warn(
-                    Code::W124,
-                    self.origin.place(table),
-                    format!("nothing uses the source `{name}`"),
+                let message = format!("nothing uses the source `{name}`");
+                let defect = Defect::new(Code::W124, self.origin.place(table), message).hint(
                     "use it as `source:NAME`, as jars or as the operator's binary, or remove it",
                 );
+                project.unnamed_sources.insert(name.clone(), defect);
             }
         }
         for prefix in &self.config.formerly {
@@ -675,12 +671,11 @@ impl Loader<'_> {
                 } else {
                     "begins no reference"
                 };
-                warn(
-                    Code::W124,
-                    self.origin.place(prefix),
-                    format!("`{text}` in `formerly` {why}, so that it changes nothing"),
+                let message = format!("`{text}` in `formerly` {why}, so that it changes nothing");
+                let defect = Defect::new(Code::W124, self.origin.place(prefix), message).hint(
                     "remove it, or write the prefix as it stood in the manifests: `HOST/PATH`",
                 );
+                project.ineffective.push(defect);
             }
         }
     }

@@ -60,6 +60,8 @@ pub struct Project {
     pub warnings: Vec<Defect>,
     /// What has no effect: told where the manifests are looked at.
     pub ineffective: Vec<Defect>,
+    /// The sources that nothing in the configuration uses, each with what is told if no Dockerfile uses it either.
+    pub unnamed_sources: BTreeMap<String, Defect>,
 }
 
 /// A registry that images are pushed to.

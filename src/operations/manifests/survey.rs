@@ -1,6 +1,6 @@
 //! The manifests compared with this checkout: the common part of `sparkpack check` and `sparkpack pin`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     examine::{Manifests, refuse_nothing_named, say_skipped, warn, warn_of},
@@ -54,6 +54,17 @@ impl Survey<'_> {
     }
 }
 
+/// Warns of the sources that neither the configuration nor a Dockerfile uses.
+fn warn_of_unused_sources(session: &Session<'_>, prepared: &Prepared) {
+    let stages = prepared.plan.stages.values();
+    let used: BTreeSet<String> = stages
+        .flat_map(|stage| stage.inputs.recipe.sources())
+        .collect();
+    let sources = session.project.unnamed_sources.iter();
+    let unused = sources.filter(|(name, _)| !used.contains(*name));
+    unused.for_each(|(_, defect)| session.events.warn(defect));
+}
+
 /// Compares the manifests with the plan of this checkout, and reports the places that are left alone; all of these if
 /// `is_full`.
 ///
@@ -78,6 +89,7 @@ pub(crate) fn survey<'s>(
     }
     let mut manifests = Manifests::of(session, scope.registry)?.in_full(is_full);
     let prepared = resolution::prepare(session, services)?;
+    warn_of_unused_sources(session, &prepared);
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     let (examined, unreadable) = manifests.examine_readable(&expected)?;
     if examined.is_empty() && !unreadable.is_empty() {

@@ -10,7 +10,7 @@ use crate::{
     image::Digest,
     operations::{
         resolution::{Prepared, prepare},
-        testing::{Project, Recorder},
+        testing::{Project, Recorder, pods},
         workspace::{LockPolicy, Services, Session},
     },
     project::{ManifestGlob, place::Place},
@@ -83,6 +83,53 @@ fn refused(manifests: &[(&str, &str)], images: &[&str]) -> Option<Error> {
     look(&project, &events, images, |looked| {
         super::examine::refuse_nothing_named(looked.session, looked.scope, &looked.examined).err()
     })
+}
+
+/// A Dockerfile uses a source, wherever the configuration does not name it.
+#[test]
+fn only_a_source_that_nothing_uses_is_told() {
+    for (dockerfile, told) in [
+        (
+            "ARG PARENT\nFROM ${PARENT}\nCOPY --from=source:vend / /v\n",
+            false,
+        ),
+        (
+            "ARG V\nFROM ${V:-source:vend} AS v\nFROM base\nCOPY --from=v / /v\n",
+            false,
+        ),
+        (
+            "FROM base\nRUN --mount=from=source:vend,target=/v true\n",
+            false,
+        ),
+        ("FROM base\n# COPY --from=source:vend / /v\n", true),
+        (
+            "FROM base AS unused\nCOPY --from=source:vend / /v\nFROM base\n",
+            true,
+        ),
+    ] {
+        let project =
+            Project::with_manifests(&[("a.yml", &pods(&["registry.example/small/job:unbuilt"]))]);
+        let chain = "[chains.main]";
+        let source = format!("[sources.vend]\npath = \"vend\"\n\n{chain}");
+        project.edit("sparkpack.toml", chain, &source);
+        project.write("vend/a", "a");
+        project.write("job.Dockerfile", dockerfile);
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let scope = Scope {
+            registry: None,
+            images: &[],
+        };
+        super::survey(&session, &services, scope, true)
+            .map(drop)
+            .unwrap();
+        let lines = events.told();
+        let is_told = lines
+            .iter()
+            .any(|line| line.contains("nothing uses the source `vend`"));
+        assert_eq!(is_told, told, "{dockerfile}: {lines:?}");
+    }
 }
 
 #[test]
