@@ -23,9 +23,9 @@
 //!
 //! ROLE says what the image is for: `FROM 1`, `COPY --from 2`, `RUN --mount 3` count what the wanted stages stand on and
 //! copy from, the Dockerfile's own stages and `scratch` among them, which have no row; `context` and `jars/NAME` are
-//! sources that become context files. Where it cannot be decided what a `COPY` matches (a variable of the parent's
-//! environment, `COPY --parents`), or where the stage below has `ONBUILD`, the whole context counts; `ONBUILD` in the
-//! Dockerfile itself counts as if it ran here.
+//! sources that become context files. Where it cannot be decided what a `COPY` matches (a variable that a parent or
+//! the builder may define, `COPY --parents`), or where a stage below has `ONBUILD`, the whole context counts; `ONBUILD` in
+//! the Dockerfile itself counts as if it ran here.
 //!
 //! # Out, because it must not move a tag
 //!

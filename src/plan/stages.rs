@@ -332,7 +332,8 @@ impl RecordBuilder<'_> {
             record.add(&Input::PackageContext);
         }
         let arguments = inputs.build_arguments.iter();
-        let arguments = arguments.filter(|(name, _)| !inputs.dockerfile.only_names_images(name));
+        let arguments = arguments
+            .filter(|(name, _)| inputs.has_triggers || !inputs.dockerfile.only_names_images(name));
         for (name, value) in arguments.chain(&inputs.stage_arguments) {
             record.add(&Input::BuildArgument {
                 name: name.clone(),

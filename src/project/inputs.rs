@@ -47,7 +47,8 @@ pub struct DockerfileInputs {
     pub external_base: Option<String>,
     /// The files of the context that it can copy, without generated and fetched ones.
     pub context: Vec<Entry>,
-    /// Whether the image below may copy any file of the context, by `ONBUILD`.
+    /// Whether an image that one of its stages stands on may copy any file of the context and read any argument, by
+    /// `ONBUILD`.
     pub has_triggers: bool,
     /// The sources that are fetched into its context for a build.
     pub context_sources: Vec<ContextSource>,
@@ -214,8 +215,8 @@ impl<'a> InputReader<'a> {
             Some(UsedImage::External(text)) => (None, Some(text)),
             Some(UsedImage::Source(_) | UsedImage::Scratch) | None => (None, None),
         };
-        let below = base.as_deref();
-        let has_triggers = below.is_some_and(|stage| has_triggers(project, stage));
+        let has_triggers =
+            below(&resolution, &image_uses).any(|stage| has_triggers(project, stage));
         let context = match built_in {
             Some(built_in) => built_in
                 .files
@@ -668,6 +669,22 @@ fn base(resolution: &Resolution, image_uses: &[ImageUse]) -> Option<UsedImage> {
     Some(used.image.clone())
 }
 
+/// The project's stages that the needed stages of a Dockerfile stand on.
+fn below<'a>(
+    resolution: &'a Resolution,
+    image_uses: &'a [ImageUse],
+) -> impl Iterator<Item = &'a str> {
+    let bases = resolution.uses().filter(|used| used.role == Role::From);
+    let meant = |base: &crate::project::dockerfile::ImageUse| {
+        let used = image_uses.iter().find(|used| used.span == base.span)?;
+        match &used.image {
+            UsedImage::Stage(name) => Some(name.as_str()),
+            UsedImage::External(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
+        }
+    };
+    bases.filter_map(meant)
+}
+
 /// Refuses a Dockerfile that does not stand on the configured parent, wherever else it names it.
 fn refuse_other_base(
     image: &Image,
@@ -895,6 +912,55 @@ mod tests {
         assert_eq!(context("lib/link.py").unwrap(), ["lib/link.py", "other.py"]);
         assert_eq!(context("linked/deep").unwrap(), ["lib/deep/b.py", "linked"]);
         assert_eq!(context("linked").unwrap(), [&lib[..], &["linked"]].concat());
+    }
+
+    /// A base image may have `ONBUILD`, whichever stage stands on it.
+    #[test]
+    fn a_trigger_may_copy_the_whole_context_and_read_all_arguments() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let write = |name: &str, text: &str| fs_err::write(root.join(name), text).unwrap();
+        write("a.txt", "a");
+        write("b.txt", "b");
+        write("plain", "FROM scratch\nCOPY a.txt /\n");
+        write(
+            "triggers",
+            "FROM scratch\nCOPY a.txt /\nonbuild copy b.txt /all\n",
+        );
+        let images = ["plain", "triggers", "own"]
+            .map(|name| format!("[images.{name}]\ndockerfile = \"{name}\"\n"));
+        let configuration = format!(
+            "format = 1\nproject = \"p\"\nregistries.main = \"r.example/t\"\n\n{}",
+            images.concat()
+        );
+        write("sparkpack.toml", &configuration);
+        for (text, wanted) in [
+            ("FROM triggers\nCOPY a.txt /\n", true),
+            ("FROM plain\nCOPY a.txt /\n", false),
+            (
+                "FROM triggers AS one\nFROM one AS two\nFROM plain\nCOPY --from=two / /\nCOPY a.txt /\n",
+                true,
+            ),
+            (
+                "FROM r.example/t/triggers:1 AS one\nFROM one\nCOPY a.txt /\n",
+                true,
+            ),
+            ("FROM triggers AS unused\nFROM plain\nCOPY a.txt /\n", false),
+            (
+                "FROM plain\nCOPY --from=triggers / /\nCOPY a.txt /\n",
+                false,
+            ),
+        ] {
+            write("own", text);
+            let project = load::load(root, &|_| None).unwrap();
+            let trees = FileTrees::new(DigestCache::read(b"", Duration::ZERO));
+            let lock = Lock::default();
+            let reader = InputReader::new(&project, &lock, &trees);
+            let inputs = reader.dockerfile(&project.images["own"]).unwrap();
+            assert_eq!(inputs.has_triggers, wanted, "{text}");
+            let mut files = inputs.context.iter();
+            assert_eq!(files.any(|file| file.path == "b.txt"), wanted, "{text}");
+        }
     }
 
     #[test]

@@ -471,6 +471,54 @@ fn triggers_of_a_parent_find_their_files() {
     );
 }
 
+/// What variables of a parent, arguments and triggers choose is the same for both builders, and is what the tag says.
+#[test]
+fn what_is_chosen_by_variables_is_the_same_for_both_builders() {
+    let chain = Chain::new("build-chosen");
+    let project = &chain.project;
+    let extend = |file: &str, line: &str| {
+        let text = project.read(file);
+        project.write(file, &format!("{text}{line}\n"));
+    };
+    extend("docker/base/Dockerfile", "ENV VARIANT=b");
+    extend("docker/ds/Dockerfile", "ONBUILD COPY docker/side /three");
+    for name in ["a", "b", "common"] {
+        project.write(&format!("docker/side/{name}.conf"), name);
+    }
+    let dockerfile = "ARG STAGE=one\nFROM base AS one\n\
+        COPY docker/side/common.conf docker/side/${VARIANT:-a}*.conf /one/\n\
+        FROM one AS two\nARG VARIANT=a\nCOPY docker/side/${VARIANT}.conf /two/\n\
+        FROM ds AS triggered\nFROM ${STAGE}\nCOPY --from=triggered /three /three\n";
+    project.write("docker/side/Dockerfile", dockerfile);
+    let one = chain.tag("side");
+    let table = "[images.side]\n";
+    project.edit(
+        "sparkpack.toml",
+        table,
+        &format!("{table}build-args.STAGE = \"two\"\n"),
+    );
+    assert_ne!(chain.tag("side"), one);
+    by_both_builders(&chain, "side", |run| {
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let container = docker(&["create", &project.reference("side"), "true"]);
+        let script = "docker export \"$1\" | tar -t | grep -E '^(one|two|three)/.' | sort";
+        let files = crate::support::program("sh", &["-c", script, "sh", container.trim()]);
+        docker(&["rm", container.trim()]);
+        let files: Vec<&str> = files.lines().collect();
+        let wanted = [
+            "one/b.conf",
+            "one/common.conf",
+            "three/Dockerfile",
+            "three/a.conf",
+            "three/b.conf",
+            "three/common.conf",
+            "three/side.txt",
+            "two/a.conf",
+        ];
+        assert_eq!(files, wanted);
+    });
+}
+
 /// `COPY . .` takes the project's files unchanged, and nothing else that sparkpack sends with the context.
 #[test]
 fn a_context_that_is_copied_whole_holds_nothing_else() {

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::{
     Dockerfile, Instruction, Pattern, Resolution,
-    stages::{Used, is_url},
+    stages::Used,
     words,
 };
 use crate::{code::Code, project::place::Defect};
@@ -211,30 +211,31 @@ fn add(instruction: &Instruction, resolution: &Resolution) -> Result<Replacement
         return Err(Obstacle::Exclude);
     }
     let shift = text.len() - rest.len();
-    let mut starts = match words::json_list(rest) {
+    let starts = match words::json_list(rest) {
         Some(_) => quoted_starts(rest),
         None => words::plain_words(rest)
             .into_iter()
             .map(|word| word.start)
             .collect(),
     };
-    starts.pop();
+    let mut list = words::paths(rest);
+    list.pop();
     // What a source with a variable matches is known only if the variable's value is.
     let sources = resolution.sources().iter();
-    let here = sources.filter(|source| source.line == instruction.line);
-    let mut undecided = here.filter(|source| source.pattern == Pattern::Everything);
-    let is_undecided = undecided.any(|source| source.text.contains('$'));
+    let here: Vec<_> = sources
+        .filter(|source| source.line == instruction.line)
+        .collect();
     let mut replacements = Vec::new();
-    for start in starts {
-        let source = rest.get(start..).unwrap_or_default();
-        let is_variable = source.starts_with('$') || source.starts_with("\"$");
-        if is_variable && is_undecided {
+    for (start, (source, _)) in starts.into_iter().zip(&list) {
+        // What is fetched is no source in the context.
+        let Some(found) = here.iter().find(|found| found.text == *source) else {
+            continue;
+        };
+        if source.starts_with('$') && found.pattern == Pattern::Everything {
             return Err(Obstacle::Variable);
         }
-        if !is_url(source) && !source.starts_with("<<") {
-            let prefix = format!("{CONTEXT_FOLDER}/");
-            replacements.push(insertion(instruction, shift + start, prefix));
-        }
+        let prefix = format!("{CONTEXT_FOLDER}/");
+        replacements.push(insertion(instruction, shift + start, prefix));
     }
     Ok(replacements)
 }
@@ -381,5 +382,9 @@ mod tests {
         let variable = isolated("FROM debian\nARG D=d\nCOPY . /y\nADD $D/a $D /x/\n").unwrap();
         let prefixed = "\nADD .sparkpack-context/$D/a .sparkpack-context/$D /x/\n";
         assert!(variable.ends_with(prefixed), "{variable}");
+        let text = "FROM debian\nARG U=https://a.example\nCOPY . /y\nADD $U/a b ${U} /x/\n";
+        let fetched = isolated(text).unwrap();
+        let prefixed = "\nADD $U/a .sparkpack-context/b ${U} /x/\n";
+        assert!(fetched.ends_with(prefixed), "{fetched}");
     }
 }

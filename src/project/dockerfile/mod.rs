@@ -7,10 +7,12 @@
 mod copies;
 mod credentials;
 pub mod isolate;
+mod mount;
 mod placed;
 mod scan;
 mod stages;
 mod steps;
+mod variables;
 mod words;
 
 use std::{
@@ -26,9 +28,10 @@ use crate::code::Code;
 
 pub(in crate::project) use copies::{CharacterClass, glob};
 pub use copies::{ContextSource, List, Pattern};
+pub use mount::SecretMount;
 pub use placed::Placed;
 pub use scan::Instruction;
-pub use stages::{Given, ImageUse, Resolution, Role, SecretMount, Stage, Used};
+pub use stages::{Given, ImageUse, Resolution, Role, Stage, Used};
 
 const KEYWORDS: [&str; 18] = [
     "ADD",

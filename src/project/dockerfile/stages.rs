@@ -7,8 +7,11 @@ use std::{
 };
 
 use super::{
-    ContextSource, Dockerfile, Instruction, List, Pattern, copies, shown, unwrapped,
-    words::{self, Flag, Unexpanded, Variable},
+    ContextSource, Dockerfile, Instruction, List, Pattern, copies,
+    mount::{Mount, SecretMount},
+    shown, unwrapped,
+    variables::Scope,
+    words::{self, Flag, Unexpanded},
 };
 use crate::{
     code::Code,
@@ -47,24 +50,13 @@ pub struct Stage {
     pub uses: Vec<ImageUse>,
     /// What the `FROM` says, if variables choose an earlier stage of the file.
     choice: Option<String>,
+    /// Sources that builders may not agree on, as they are meant.
+    settled: Vec<(Range<usize>, String)>,
     sources: Vec<ContextSource>,
     mounts: Vec<SecretMount>,
     network: Option<usize>,
     unchecked: Vec<Defect>,
     bodies: Vec<Range<usize>>,
-}
-
-/// A secret or an SSH agent that a step mounts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretMount {
-    /// Whether it is an SSH agent (`type=ssh`).
-    pub is_ssh: bool,
-    /// The ID by which the builder asks for it.
-    pub id: String,
-    /// Whether the step fails without it.
-    pub required: bool,
-    /// The instruction's line.
-    pub line: usize,
 }
 
 /// An image that a stage uses.
@@ -144,39 +136,6 @@ impl From {
     }
 }
 
-/// The variables that an instruction sees.
-#[derive(Clone, Default)]
-struct Scope {
-    arguments: BTreeMap<String, Option<String>>,
-    environment: BTreeMap<String, Option<String>>,
-}
-
-impl Scope {
-    fn lookup(&self, name: &str) -> Variable {
-        match self
-            .environment
-            .get(name)
-            .or_else(|| self.arguments.get(name))
-        {
-            Some(Some(value)) => Variable::Value(value.clone()),
-            Some(None) => Variable::NoValue,
-            None => Variable::Undeclared,
-        }
-    }
-
-    /// The value that an `ARG` gives.
-    fn value_of(
-        &self,
-        name: &str,
-        default: Option<&str>,
-        given: &BTreeMap<String, String>,
-        escape: char,
-    ) -> Option<String> {
-        let default = || expanded_or_empty(default?, escape, self);
-        given.get(name).cloned().or_else(default)
-    }
-}
-
 /// The values of build arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'a> {
@@ -245,14 +204,8 @@ impl Dockerfile {
             defects: Vec::new(),
         };
         for name in PREDEFINED {
-            let both = [
-                (&mut resolver.global, given.all),
-                (&mut resolver.inherited, given.sent),
-            ];
-            for (scope, given) in both {
-                let value = given.get(name).cloned();
-                scope.arguments.insert(name.to_owned(), value);
-            }
+            resolver.global.predefine(name, given.all.get(name));
+            resolver.inherited.predefine(name, given.sent.get(name));
         }
         for instruction in &self.instructions {
             resolver.read(instruction);
@@ -287,6 +240,9 @@ impl Resolver<'_> {
         }
         let (keyword, arguments) = unwrapped(instruction);
         match &*keyword {
+            "ARG" | "ENV" if instruction.keyword == "ONBUILD" => {
+                self.read_trigger(&keyword, &arguments);
+            }
             "ARG" => self.read_argument(&arguments),
             "ENV" => self.read_environment(&arguments),
             "COPY" | "ADD" => self.read_copy(instruction, &keyword, &arguments),
@@ -326,8 +282,9 @@ impl Resolver<'_> {
             None => Used::Image(image),
         };
         self.scopes.push(match used {
-            Used::Stage(stage) => self.scopes[stage].clone(),
-            _ => Scope::default(),
+            Used::Stage(stage) => self.scopes[stage].of_child(),
+            Used::Scratch => Scope::on_scratch(),
+            Used::Image(_) => Scope::on_image(),
         });
         let platform = from
             .platform
@@ -343,6 +300,7 @@ impl Resolver<'_> {
             },
             platform,
             choice,
+            settled: Vec::new(),
             uses: Vec::new(),
             sources: Vec::new(),
             mounts: Vec::new(),
@@ -353,9 +311,8 @@ impl Resolver<'_> {
     }
 
     fn expand_global(&self, text: &str) -> Result<String, Unexpanded> {
-        words::expand(text, self.dockerfile.escape, &|name| {
-            self.global.lookup(name)
-        })
+        let expanded = self.global.expand(text, self.dockerfile.escape)?;
+        Ok(expanded.text)
     }
 
     fn unexpanded(&self, offset: usize, text: &str, unexpanded: Unexpanded) -> Defect {
@@ -385,11 +342,10 @@ impl Resolver<'_> {
     fn read_argument(&mut self, arguments: &str) {
         let escape = self.dockerfile.escape;
         for (name, default) in words::assignments(arguments, escape) {
+            let default = default.as_deref();
             if let Some(scope) = self.scopes.last_mut() {
-                let inherited = self.inherited.arguments.get(&name).cloned().flatten();
-                let default = default.as_deref();
-                let own = scope.value_of(&name, default, self.given.sent, escape);
-                scope.arguments.insert(name, own.or(inherited));
+                let given = self.given.sent.get(&name);
+                scope.declare(&name, (given, default), &self.inherited, escape);
                 continue;
             }
             let both = [
@@ -397,46 +353,38 @@ impl Resolver<'_> {
                 (&mut self.inherited, self.given.sent),
             ];
             for (scope, given) in both {
-                let value = scope.value_of(&name, default.as_deref(), given, escape);
-                let before = scope.arguments.get(&name).cloned().flatten();
-                scope.arguments.insert(name.clone(), value.or(before));
+                scope.declare_global(&name, (given.get(&name), default), escape);
             }
         }
     }
 
     fn read_environment(&mut self, arguments: &str) {
         let escape = self.dockerfile.escape;
-        let mut assignments = words::assignments(arguments, escape);
-        if assignments
-            .first()
-            .is_some_and(|(_, value)| value.is_none())
-        {
-            let (name, value) = arguments
-                .split_once(|character: char| character.is_ascii_whitespace())
-                .unwrap_or((arguments, ""));
-            assignments = vec![(name.to_owned(), Some(value.trim().to_owned()))];
+        let assignments = environment(arguments, escape);
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.set(assignments, escape);
         }
-        let Some(scope) = self.scopes.last_mut() else {
-            return;
+    }
+
+    /// What a child of this stage sees is not what the stage itself sees, so neither is known behind it.
+    fn read_trigger(&mut self, keyword: &str, arguments: &str) {
+        let escape = self.dockerfile.escape;
+        let names = match keyword {
+            "ARG" => words::assignments(arguments, escape),
+            "ENV" => environment(arguments, escape),
+            _ => return,
         };
-        // All assignments of one instruction see the variables as they were before the instruction.
-        let before = scope.clone();
-        for (name, value) in assignments {
-            let value = value
-                .and_then(|text| words::expand(&text, escape, &|name| before.lookup(name)).ok());
-            scope.environment.insert(name, value);
+        if let Some(scope) = self.scopes.last_mut() {
+            for (name, _) in &names {
+                scope.forget(name);
+            }
         }
     }
 
     fn read_copy(&mut self, instruction: &Instruction, keyword: &str, arguments: &str) {
         let (flags, rest) = words::flags(arguments);
-        let list = words::json_list(rest).unwrap_or_else(|| {
-            words::plain_words(rest)
-                .into_iter()
-                .map(|word| rest[word].to_owned())
-                .collect()
-        });
-        if let Some(destination) = list.last() {
+        let list = words::paths(rest);
+        if let Some((destination, _)) = list.last() {
             self.refuse_whiteout(instruction, destination);
         }
         if let Some(flag) = flags.iter().find(|flag| flag.name == "from") {
@@ -451,17 +399,29 @@ impl Resolver<'_> {
             .split_last()
             .map(|(_, sources)| sources)
             .unwrap_or_default();
+        let shift = arguments.len() - rest.len();
         let mut found = Vec::new();
         let mut has_other = false;
-        for source in sources {
+        for (source, range) in sources {
+            let range = range.as_ref().map(|range| {
+                let range = range.start + shift..range.end + shift;
+                instruction.span_of(&in_instruction(instruction, arguments, &range))
+            });
             if source.starts_with("<<") {
                 has_other = true;
             } else if keyword == "ADD" && self.is_fetched(source) {
                 has_other = true;
                 self.note_network(instruction.line);
                 self.note_unchecked(instruction, source, &flags);
+                self.settled(source, range);
             } else {
-                found.extend(self.context_source(instruction, source, parents));
+                let expanded = if is_of_child(instruction, source) {
+                    None
+                } else {
+                    self.settled(source, range)
+                };
+                let expanded = expanded.as_deref();
+                found.extend(self.context_source(instruction, source, expanded, parents));
             }
         }
         let together: Arc<[Pattern]> = found
@@ -481,8 +441,8 @@ impl Resolver<'_> {
     fn refuse_whiteout(&mut self, instruction: &Instruction, destination: &str) {
         let scope = self.scopes.last().unwrap_or(&self.global);
         let escape = self.dockerfile.escape;
-        let expanded = words::expand(destination, escape, &|name| scope.lookup(name));
-        let path = expanded.unwrap_or_else(|_| destination.to_owned());
+        let expanded = scope.expand(destination, escape);
+        let path = expanded.map_or_else(|_| destination.to_owned(), |expanded| expanded.text);
         if ignore::whiteout(&path).is_some() {
             let error = TreeError::of_whiteout(&path);
             let start = instruction.span.start;
@@ -515,8 +475,21 @@ impl Resolver<'_> {
 
     fn is_fetched(&self, source: &str) -> bool {
         let scope = self.scopes.last().unwrap_or(&self.global);
-        let expanded = words::expand(source, self.dockerfile.escape, &|name| scope.lookup(name));
-        is_url(source) || expanded.is_ok_and(|text| is_url(&text))
+        let expanded = scope.expand(source, self.dockerfile.escape);
+        is_url(source) || expanded.is_ok_and(|expanded| is_url(&expanded.text))
+    }
+
+    /// A source after expansion. Where builders may not agree on it, it will be written out for them; `None` if it is
+    /// not known, or cannot be written out.
+    fn settled(&mut self, source: &str, range: Option<Range<usize>>) -> Option<String> {
+        let scope = self.scopes.last()?;
+        let expanded = scope.expand(source, self.dockerfile.escape).ok()?;
+        if !expanded.is_certain {
+            let range = range.filter(|_| can_be_written(&expanded.text))?;
+            let stage = self.stages.last_mut()?;
+            stage.settled.push((range, expanded.text.clone()));
+        }
+        Some(expanded.text)
     }
 
     /// A source in the context; notes a defect if it leads out of it.
@@ -524,13 +497,12 @@ impl Resolver<'_> {
         &mut self,
         instruction: &Instruction,
         source: &str,
+        expanded: Option<&str>,
         parents: bool,
     ) -> Option<ContextSource> {
-        let scope = self.scopes.last()?;
-        let expanded = words::expand(source, self.dockerfile.escape, &|name| scope.lookup(name));
         let pattern =
             match &expanded {
-                Ok(path) if copies::leaves_context(path) => {
+                Some(path) if copies::leaves_context(path) => {
                     let message = format!("`{}` lies outside the build context", shown(source));
                     let start = instruction.span.start;
                     let defect = self.dockerfile.defect(Code::E057, start, message);
@@ -539,8 +511,8 @@ impl Resolver<'_> {
                     ));
                     return None;
                 }
-                Ok(path) => Pattern::of(path, parents),
-                Err(_) => Pattern::Everything,
+                Some(path) => Pattern::of(path, parents),
+                None => Pattern::Everything,
             };
         Some(ContextSource {
             text: source.to_owned(),
@@ -564,65 +536,48 @@ impl Resolver<'_> {
     }
 
     fn read_mount(&mut self, instruction: &Instruction, arguments: &str, flag: &Flag) {
-        let written = &arguments[flag.value_range.clone()];
-        let mut offset = flag.value_range.start;
-        let (mut kind, mut source, mut from) = ("bind", "", None);
-        let (mut id, mut target, mut required) = ("", "", false);
-        for field in written.split(',') {
-            let (key, value) = field.split_once('=').unwrap_or((field, ""));
-            let start = offset + field.len() - value.len();
-            match key
-                .trim_start_matches(['"', '\''])
-                .to_ascii_lowercase()
-                .as_str()
-            {
-                "type" => kind = value.trim_end_matches(['"', '\'']),
-                "id" => id = value.trim_end_matches(['"', '\'']),
-                "target" | "dst" | "destination" => target = value,
-                "required" => {
-                    required = matches!(value, "" | "1" | "t" | "T" | "true" | "TRUE" | "True");
-                }
-                "source" | "src" => source = value,
-                "from" => from = Some((value, start..start + value.len())),
-                _ => {}
-            }
-            offset += field.len() + 1;
+        let mount = Mount::parse(flag.value.as_deref().unwrap_or_default(), &|value| {
+            let scope = self.scopes.last().unwrap_or(&self.global);
+            let expanded = scope.expand(value, self.dockerfile.escape).ok()?;
+            (!is_of_child(instruction, value)).then_some(expanded.text)
+        });
+        if mount.may_be(&["secret", "ssh"])
+            && let Some(stage) = self.stages.last_mut()
+        {
+            stage.mounts.push(mount.secret(instruction.line));
         }
-        if matches!(kind, "secret" | "ssh") {
-            let is_ssh = kind == "ssh";
-            let default = if is_ssh {
-                "default"
-            } else {
-                file_name(source, target)
+        if mount.kind.is_some() && mount.may_be(&["secret", "ssh"]) {
+            return;
+        }
+        if let Some(from) = &mount.from {
+            let written = &arguments[flag.value_range.clone()];
+            let range = from_range(written).filter(|range| written[range.clone()] == *from);
+            let Some(range) = range else {
+                let start = instruction.span.start;
+                let message = format!("`from={}` stands within quotes", shown(from));
+                let defect = self.dockerfile.defect(Code::E054, start, message);
+                self.defects.push(defect.hint("write it without"));
+                return;
             };
-            let mount = SecretMount {
-                is_ssh,
-                id: Some(id)
-                    .filter(|id| !id.is_empty())
-                    .unwrap_or(default)
-                    .to_owned(),
-                required,
-                line: instruction.line,
-            };
-            if let Some(stage) = self.stages.last_mut() {
-                stage.mounts.push(mount);
-            }
-        } else if let Some((value, range)) = from {
-            let closing = value.len() - value.trim_end_matches(['"', '\'']).len();
-            let range = in_instruction(instruction, arguments, &(range.start..range.end - closing));
-            self.read_use(
-                instruction,
-                Role::Mount,
-                &value[..value.len() - closing],
-                &range,
-            );
-        } else if kind == "bind" {
-            let source = source.trim_matches(['"', '\'']);
-            let found = self.context_source(instruction, source, false);
+            let shift = flag.value_range.start;
+            let range = range.start + shift..range.end + shift;
+            let range = in_instruction(instruction, arguments, &range);
+            self.read_use(instruction, Role::Mount, from, &range);
+        } else if mount.may_be(&["bind"]) {
+            let found = self.mounted_source(instruction, &mount.source);
             if let Some(stage) = self.stages.last_mut() {
                 stage.sources.extend(found);
             }
         }
+    }
+
+    /// A source of a bind mount: only one builder knows those, so that no two can disagree on it.
+    fn mounted_source(&mut self, instruction: &Instruction, source: &str) -> Option<ContextSource> {
+        let scope = self.scopes.last()?;
+        let expanded = scope.expand(source, self.dockerfile.escape).ok();
+        let expanded = expanded.filter(|_| !is_of_child(instruction, source));
+        let expanded = expanded.map(|expanded| expanded.text);
+        self.context_source(instruction, source, expanded.as_deref(), false)
     }
 
     /// A stage's name or number, or an image.
@@ -706,13 +661,33 @@ impl Resolver<'_> {
     }
 }
 
-/// In the default of an `ARG`, Docker expands an undeclared variable to the empty string.
-fn expanded_or_empty(text: &str, escape: char, scope: &Scope) -> Option<String> {
-    let lookup = |name: &str| match scope.lookup(name) {
-        Variable::Undeclared => Variable::Value(String::new()),
-        known => known,
-    };
-    words::expand(text, escape, &lookup).ok()
+/// The assignments of an `ENV`, in either form.
+fn environment(arguments: &str, escape: char) -> Vec<(String, Option<String>)> {
+    let assignments = words::assignments(arguments, escape);
+    let is_old_form = assignments
+        .first()
+        .is_some_and(|(_, value)| value.is_none());
+    if !is_old_form {
+        return assignments;
+    }
+    let (name, value) = arguments
+        .split_once(|character: char| character.is_ascii_whitespace())
+        .unwrap_or((arguments, ""));
+    vec![(name.to_owned(), Some(value.trim().to_owned()))]
+}
+
+/// Whether a source has variables of a child: those of a trigger are expanded there.
+fn is_of_child(instruction: &Instruction, source: &str) -> bool {
+    instruction.keyword == "ONBUILD" && source.contains('$')
+}
+
+/// Whether a source that is written into a Dockerfile means itself: nothing in it is a quote, a flag or a comment.
+fn can_be_written(source: &str) -> bool {
+    let begins = |first: char| first.is_alphanumeric() || "/._*?".contains(first);
+    source.chars().next().is_some_and(begins)
+        && source
+            .chars()
+            .all(|one| one.is_alphanumeric() || "/._-*?[]@+=,:~%^!&#;".contains(one))
 }
 
 /// Turns a range in the arguments of `X` in `ONBUILD X` into a range in the whole instruction's arguments.
@@ -725,10 +700,21 @@ fn in_instruction(
     range.start + shift..range.end + shift
 }
 
-/// The ID of a secret that names none: the file's name of its source, or else of its target.
-fn file_name<'a>(source: &'a str, target: &'a str) -> &'a str {
-    let path = if source.is_empty() { target } else { source };
-    path.rsplit('/').next().unwrap_or(path)
+/// The range of the image in a `--mount` as it is written, without quotes at its end.
+fn from_range(written: &str) -> Option<Range<usize>> {
+    let mut offset = 0;
+    for field in written.split(',') {
+        let key = field.split_once('=').map_or("", |(key, _)| key);
+        if key
+            .trim_start_matches(['"', '\''])
+            .eq_ignore_ascii_case("from")
+        {
+            let end = field.trim_end_matches(['"', '\'']).len();
+            return Some(offset + key.len() + 1..offset + end.max(key.len() + 1));
+        }
+        offset += field.len() + 1;
+    }
+    None
 }
 
 /// Whether a URL of a git repository names a whole commit, which never changes.
@@ -887,7 +873,8 @@ impl Resolution {
         reached.filter_map(|stage| stage.choice.as_deref())
     }
 
-    /// Replacements that name the stages which variables choose: a builder then takes the same ones as the record.
+    /// Replacements that write out what variables choose, stages and sources on which builders may not agree: a builder
+    /// then takes the same ones as the record.
     #[must_use]
     pub fn chosen(&self) -> Vec<(Range<usize>, String)> {
         let reached = self
@@ -901,7 +888,11 @@ impl Resolution {
             }
             _ => None,
         };
-        reached.filter_map(name).collect()
+        let of_stage = |stage: &Stage| {
+            let sources = stage.settled.iter().cloned();
+            name(stage).into_iter().chain(sources).collect::<Vec<_>>()
+        };
+        reached.flat_map(of_stage).collect()
     }
 
     /// Replacements that empty the stages which the target does not need, but keep the stages' numbers.

@@ -389,6 +389,33 @@ fn a_name_in_the_image_that_would_delete_a_file_is_refused() {
 }
 
 #[test]
+fn an_image_of_a_mount_is_found_in_quotes_or_refused() {
+    for (value, found) in [
+        ("type=bind,from=alpine,target=/x", true),
+        ("\"from=alpine\",target=/x", true),
+        ("target=/x,'From=alpine'", true),
+        ("type=Cache,from=\"alpine\"", false),
+        ("fr\"om\"=alpine,target=/x", false),
+        ("from=al\"pi\"ne", false),
+    ] {
+        let text = format!("FROM a\nRUN --mount={value} x\n");
+        let resolution = parse(&text).resolve(&BTreeMap::new(), None);
+        match resolution {
+            Ok(resolution) => {
+                let used = resolution.uses().nth(1).unwrap();
+                assert_eq!(&text[used.span.clone()], "alpine", "{value}");
+                assert!(found, "{value}");
+            }
+            Err(defects) => {
+                let wanted = "Dockerfile:2:1: `from=alpine` stands within quotes";
+                assert_eq!(defects[0].to_string(), wanted, "{value}");
+                assert!(!found, "{value}");
+            }
+        }
+    }
+}
+
+#[test]
 fn other_bytes_than_utf8_are_refused_outside_comments_only() {
     let name = Path::new("Dockerfile");
     assert!(Dockerfile::parse(name, b"# caf\xe9\nFROM a\nRUN x \\\n# \xff\n y\n").is_err());
@@ -589,6 +616,11 @@ fn sources_are_found_in_every_form() {
             false,
         ),
         ("RUN --mount=type=secret,id=x make", "x", false),
+        ("RUN --mount=TYPE=Secret,source=x make", "x", false),
+        ("RUN --mount=type=Bind,source=a,target=/a make", "a", true),
+        ("RUN --mount=Source=a,type=\"BIND\" make", "a", true),
+        ("RUN --mount=type=$T,source=a make", "a", true),
+        ("ARG T=cache\nRUN --mount=type=$T,source=a make", "a", false),
         ("ONBUILD COPY later /x", "later", true),
         ("COPY <<EOF b /x/\n a\nEOF", "b", true),
         ("COPY . .", "anything/at/all", true),
@@ -600,6 +632,136 @@ fn sources_are_found_in_every_form() {
             wanted,
             "{body} / {path}"
         );
+    }
+}
+
+#[test]
+fn sources_are_found_by_variables() {
+    for (body, path, wanted) in [
+        ("ENV D=dir E=$D/a\nCOPY dir$E /x", "other", true),
+        ("ARG D=$PATH/dir\nCOPY x$D /x", "other", true),
+        ("ARG D=dir\nENV D=$D\nCOPY $D /x", "other", false),
+        ("ENV D=dir\nARG D=dir\nCOPY $D /x", "other", false),
+        ("ENV D=dir\nARG D\nCOPY $D /x", "other", false),
+        ("ENV D=dir\nARG D=b\nCOPY $D /x", "other", true),
+        ("ARG D=a\nENV D=dir\nCOPY $D /x", "other", false),
+        ("ARG D=\"a b\"\nCOPY $D /x", "other", true),
+        ("ENV D=\"a b\"\nCOPY $D /x", "other", false),
+        ("ENV D=dir\nONBUILD ENV D=x\nCOPY $D /x", "other", true),
+        ("ENV D=dir\nONBUILD ARG D=x\nCOPY $D /x", "other", true),
+        ("ENV D=dir\nONBUILD COPY $D /x", "other", true),
+        (
+            "ENV D=dir\nONBUILD RUN --mount=source=$D,target=/r x",
+            "other",
+            true,
+        ),
+        ("ARG D=dir\nADD $D https://a.example/x /x/", "other", false),
+        (
+            "ARG D=dir\nRUN --mount=source=$D,target=/r x",
+            "other",
+            false,
+        ),
+    ] {
+        let text = format!("FROM base\n{body}\n");
+        assert_eq!(
+            resolve(&text, None).may_copy(path),
+            wanted,
+            "{body} / {path}"
+        );
+    }
+}
+
+/// A base image may define any variable, and the builder some.
+#[test]
+fn what_a_base_or_a_builder_may_define_leads_anywhere() {
+    let may_copy = |base: &str, body: &str| {
+        let text = format!("FROM {base} AS one\n{body}\nCOPY a $V /x/\n");
+        let copies = [
+            "${V:-a}",
+            "${V-a}",
+            "a${V:+b}",
+            "a${V+b}",
+            "\"${V:-a}\"",
+            "./${V:-a}*",
+        ];
+        copies.map(|source| resolve(&text.replace("$V", source), None).may_copy("other"))
+    };
+    for (base, body, wanted) in [
+        ("base", "", true),
+        ("scratch", "", false),
+        ("base", "ARG V", true),
+        ("scratch", "ARG V", false),
+        ("base", "ENV V=a", false),
+        ("base", "ARG V=a", false),
+        ("base", "FROM one", true),
+        ("scratch", "ARG V\nFROM one", false),
+        ("scratch", "ARG V=a\nFROM one\nARG V", true),
+        ("scratch", "ENV V=$W", true),
+    ] {
+        assert_eq!(may_copy(base, body), [wanted; 6], "{base} {body}");
+    }
+    for name in ["TARGETARCH", "BUILDOS", "TARGETSTAGE"] {
+        let text = format!("FROM scratch\nARG {name}\nCOPY ${{{name}:-a}} /x/\n");
+        assert!(resolve(&text, None).may_copy("other"), "{text}");
+        let given = BTreeMap::from([(name.to_owned(), "a".to_owned())]);
+        assert!(
+            !parse(&text)
+                .resolve(&given, None)
+                .unwrap()
+                .may_copy("other")
+        );
+        let text = format!("FROM scratch\nCOPY ${{{name}:-a}} /x/\n");
+        assert!(!resolve(&text, None).may_copy("other"), "{text}");
+        let text = format!("FROM x-${{{name}:-a}}\n");
+        let wanted =
+            format!("E055 Dockerfile:1:6: `x-${{{name}:-a}}` uses `{name}`, which has no value");
+        assert_eq!(defects(&text), [wanted], "{text}");
+    }
+    let text = "FROM scratch\nCOPY ${PATH:+a} /x/\n";
+    assert!(resolve(text, None).may_copy("other"));
+}
+
+/// One builder prefers the base's `ENV` to an `ARG`, and only one passes arguments on to the next stage.
+#[test]
+fn a_source_on_which_builders_may_differ_is_written_out() {
+    for (text, wanted) in [
+        (
+            "FROM base\nARG V=a\nCOPY --chown=1 x/${V}*.c $V \\\n  b /x/\n",
+            "FROM base\nARG V=a\nCOPY --chown=1 x/a*.c a \\\n  b /x/\n",
+        ),
+        (
+            "FROM base\nARG V=a\nCOPY [\"x y\", \"$V\", \"\\u0062$V\", \"/x/\"]\n",
+            "FROM base\nARG V=a\nCOPY [\"x y\", \"a\", \"\\u0062$V\", \"/x/\"]\n",
+        ),
+        (
+            "FROM base\nARG V=a E=x\nENV W=$V\nADD ${W}b https://x.example/$E /x/\n",
+            "FROM base\nARG V=a E=x\nENV W=$V\nADD ab https://x.example/x /x/\n",
+        ),
+        (
+            "FROM scratch AS one\nARG V=a\nCOPY $V /\nFROM one\nCOPY $V /x/\n",
+            "FROM scratch AS one\nARG V=a\nCOPY $V /\nFROM one\nCOPY a /x/\n",
+        ),
+        (
+            "FROM scratch\nARG TARGETARCH=a\nCOPY $TARGETARCH /\n",
+            "FROM scratch\nARG TARGETARCH=a\nCOPY a /\n",
+        ),
+    ] {
+        let dockerfile = parse(text);
+        let resolution = dockerfile.resolve(&BTreeMap::new(), None).unwrap();
+        let sent = String::from_utf8(dockerfile.substitute(&resolution.chosen())).unwrap();
+        assert_eq!(sent, wanted);
+    }
+    for text in [
+        "FROM base\nENV V=a\nCOPY $V /\n",
+        "FROM base\nARG V=--from=x\nCOPY $V /\n",
+        "FROM base\nARG V='a\"'\nCOPY $V /\n",
+        "FROM base\nARG V=\nCOPY $V /\n",
+        "FROM base\nARG V=[a]\nCOPY $V /\n",
+        "FROM base\nARG V=a\nONBUILD COPY $V /\n",
+        "FROM base AS one\nARG V=a\nCOPY $V /\nFROM base\nCOPY x /\n",
+        "FROM base\nARG V=a\nCOPY --from=x $V /$V\n",
+    ] {
+        assert!(resolve(text, None).chosen().is_empty(), "{text}");
     }
 }
 

@@ -9,6 +9,8 @@ pub(super) enum Variable {
     Undeclared,
     /// It is declared, but its value is not known.
     NoValue,
+    /// Whether it has a value is not known.
+    Unknown,
     /// Its value.
     Value(String),
 }
@@ -114,6 +116,42 @@ pub(super) fn json_list(text: &str) -> Option<Vec<String>> {
         .flatten()
 }
 
+/// The sources and the destination of a `COPY` or an `ADD` in either form, each with its range in the text unless it
+/// has escapes.
+pub(super) fn paths(text: &str) -> Vec<(String, Option<Range<usize>>)> {
+    let Some(list) = json_list(text) else {
+        let words = plain_words(text).into_iter();
+        return words
+            .map(|word| (text[word.clone()].to_owned(), Some(word)))
+            .collect();
+    };
+    let mut ranges = quoted_ranges(text).into_iter();
+    let with_range = |string: String| {
+        let range = ranges.next().filter(|range| text[range.clone()] == string);
+        (string, range)
+    };
+    list.into_iter().map(with_range).collect()
+}
+
+/// The ranges between the quotes of a JSON list's strings.
+fn quoted_ranges(list: &str) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let (mut begin, mut escaped) = (None, false);
+    for (offset, character) in list.char_indices() {
+        match (character, begin) {
+            _ if escaped => escaped = false,
+            ('\\', _) => escaped = true,
+            ('"', Some(begun)) => {
+                ranges.push(begun..offset);
+                begin = None;
+            }
+            ('"', None) => begin = Some(offset + 1),
+            _ => {}
+        }
+    }
+    ranges
+}
+
 /// The text without quotes and escapes, variables left as they are.
 pub(super) fn unquoted(text: &str, escape: char) -> String {
     let mut result = String::with_capacity(text.len());
@@ -212,6 +250,7 @@ fn expand_variable<'a>(
     let value = match lookup(name) {
         Variable::Value(value) => Some(value).filter(|value| !colon || !value.is_empty()),
         Variable::Undeclared | Variable::NoValue => None,
+        Variable::Unknown => return Err(Unexpanded::NoValue(name.to_owned())),
     };
     let value = match (operator, value) {
         (Some('-'), None) | (Some('+'), Some(_)) => expand(word, escape, lookup)?,
@@ -226,7 +265,7 @@ fn expand_variable<'a>(
 fn plain(name: &str, lookup: &dyn Fn(&str) -> Variable) -> Result<String, Unexpanded> {
     match lookup(name) {
         Variable::Value(value) => Ok(value),
-        Variable::NoValue => Err(Unexpanded::NoValue(name.to_owned())),
+        Variable::NoValue | Variable::Unknown => Err(Unexpanded::NoValue(name.to_owned())),
         Variable::Undeclared => Err(Unexpanded::Undeclared(name.to_owned())),
     }
 }
@@ -266,6 +305,7 @@ mod tests {
             "X" => Variable::Value("x".to_owned()),
             "EMPTY" => Variable::Value(String::new()),
             "BARE" => Variable::NoValue,
+            "MAYBE" => Variable::Unknown,
             _ => Variable::Undeclared,
         }
     }
@@ -300,6 +340,16 @@ mod tests {
             expand("$BARE", '\\', &lookup),
             Err(Unexpanded::NoValue("BARE".to_owned()))
         );
+        for text in [
+            "$MAYBE",
+            "${MAYBE:-d}",
+            "${MAYBE-d}",
+            "${MAYBE:+d}",
+            "${MAYBE+}",
+        ] {
+            let unknown = Err(Unexpanded::NoValue("MAYBE".to_owned()));
+            assert_eq!(expand(text, '\\', &lookup), unknown, "{text}");
+        }
         for text in ["${X", "${X/a/b}", "${X%y}", "${}", "$1"] {
             assert!(
                 matches!(expand(text, '\\', &lookup), Err(Unexpanded::Unsupported(_))),

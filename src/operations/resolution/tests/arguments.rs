@@ -86,6 +86,23 @@ fn an_argument_that_only_leads_to_an_image_counts_by_the_image() {
     }
 }
 
+/// A trigger of the image below declares what the Dockerfile uses only in a `FROM`.
+#[test]
+fn an_argument_that_a_trigger_may_read_counts() {
+    let records = ["scratch", "SCRATCH"].map(|value| {
+        let project = Project::small();
+        let table = "dockerfile = \"job.Dockerfile\"\n";
+        let with_arguments = format!("{table}build-args = {{ V = \"{value}\" }}\n");
+        project.edit("sparkpack.toml", table, &with_arguments);
+        let triggers = "FROM scratch\nONBUILD ARG V\nONBUILD RUN echo $V\n";
+        project.write("base.Dockerfile", triggers);
+        let dockerfile = "ARG V\nFROM base AS one\nFROM ${V:+base}\nCOPY --from=one / /\n";
+        project.write("job.Dockerfile", dockerfile);
+        project.planned(|_, prepared| prepared.plan.stages["job"].first().record.bytes())
+    });
+    assert_ne!(records[0], records[1]);
+}
+
 /// `ROOT` and the like are the chain's only where the configuration does not set them.
 #[test]
 fn an_argument_with_the_name_of_a_chains_image_is_one_like_any_other() {
