@@ -490,6 +490,7 @@ fn what_is_chosen_by_variables_is_the_same_for_both_builders() {
         FROM one AS two\nARG VARIANT=a\nCOPY docker/side/${VARIANT}.conf /two/\n\
         FROM ds AS triggered\nFROM ${STAGE}\nCOPY --from=triggered /three /three\n";
     project.write("docker/side/Dockerfile", dockerfile);
+    project.succeed(&["lock"]);
     let one = chain.tag("side");
     let table = "[images.side]\n";
     project.edit(
