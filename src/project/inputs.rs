@@ -215,8 +215,7 @@ impl<'a> InputReader<'a> {
             Some(UsedImage::External(text)) => (None, Some(text)),
             Some(UsedImage::Source(_) | UsedImage::Scratch) | None => (None, None),
         };
-        let has_triggers =
-            below(&resolution, &image_uses).any(|stage| has_triggers(project, stage));
+        let has_triggers = has_triggers(project, &resolution, &image_uses);
         let context = match built_in {
             Some(built_in) => built_in
                 .files
@@ -844,9 +843,14 @@ fn copying_trigger(project: &Project, stage: &str) -> Option<String> {
     dockerfile.copying_trigger(&resolution.ok()?)
 }
 
-/// Whether the Dockerfile of a stage has `ONBUILD`. Its children then copy files that their own Dockerfiles do not
-/// name.
-fn has_triggers(project: &Project, stage: &str) -> bool {
+/// Whether a needed stage of a Dockerfile stands on a stage of the project with `ONBUILD`, which copies files that the
+/// Dockerfile itself does not name.
+fn has_triggers(project: &Project, resolution: &Resolution, image_uses: &[ImageUse]) -> bool {
+    below(resolution, image_uses).any(|stage| sets_triggers(project, stage))
+}
+
+/// Whether the Dockerfile of a stage has `ONBUILD`.
+fn sets_triggers(project: &Project, stage: &str) -> bool {
     let file = project
         .images
         .get(stage)

@@ -8,11 +8,7 @@
 
 use std::ops::Range;
 
-use super::{
-    Dockerfile, Instruction, Pattern, Resolution,
-    stages::Used,
-    words,
-};
+use super::{Dockerfile, Instruction, Pattern, Resolution, stages::Used, words};
 use crate::{code::Code, project::place::Defect};
 
 /// The Dockerfile's name in the context that is sent: a name that no file of a project has.
@@ -231,7 +227,8 @@ fn add(instruction: &Instruction, resolution: &Resolution) -> Result<Replacement
         let Some(found) = here.iter().find(|found| found.text == *source) else {
             continue;
         };
-        if source.starts_with('$') && found.pattern == Pattern::Everything {
+        let begins_with_variable = source.trim_start_matches(['"', '\'']).starts_with('$');
+        if begins_with_variable && found.pattern == Pattern::Everything {
             return Err(Obstacle::Variable);
         }
         let prefix = format!("{CONTEXT_FOLDER}/");
