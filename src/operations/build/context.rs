@@ -100,7 +100,7 @@ impl ContextWriter<'_> {
         let stands_on_checked = self.refuse_foreign(stage, inputs, progress)?;
         let dockerfile = self.dockerfile(inputs, &edits, &stage.platform, progress)?;
         if edits.is_isolated {
-            entries = isolated(entries, &mut folders);
+            entries = isolated(entries, &mut folders, inputs.has_triggers);
         }
         entries.push(Entry::in_memory(SENT_DOCKERFILE, dockerfile, false));
         Ok(BuildContext {
@@ -593,12 +593,19 @@ fn source_path(name: &str) -> String {
     path.trim_matches('-').to_owned()
 }
 
-/// Entries and folders, moved into a folder that holds the context and nothing else.
-fn isolated(entries: Vec<Entry>, folders: &mut Vec<String>) -> Vec<Entry> {
-    for folder in folders.iter_mut() {
-        *folder = format!("{CONTEXT_FOLDER}/{folder}");
+/// Entries and folders, moved into a folder that holds the context and nothing else. They stay where they were, too, if
+/// the image below has triggers: those are not rewritten.
+fn isolated(entries: Vec<Entry>, folders: &mut Vec<String>, stay: bool) -> Vec<Entry> {
+    let staying = if stay { entries.clone() } else { Vec::new() };
+    let moved = folders
+        .iter()
+        .map(|folder| format!("{CONTEXT_FOLDER}/{folder}"));
+    let moved: Vec<String> = moved.chain([CONTEXT_FOLDER.to_owned()]).collect();
+    if !stay {
+        folders.clear();
     }
-    folders.push(CONTEXT_FOLDER.to_owned());
+    folders.extend(moved);
     let moved = entries.into_iter();
-    moved.map(|entry| entry.prefixed(CONTEXT_FOLDER)).collect()
+    let moved = moved.map(|entry| entry.prefixed(CONTEXT_FOLDER));
+    moved.chain(staying).collect()
 }
