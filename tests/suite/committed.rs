@@ -417,7 +417,7 @@ fn a_source_of_the_repository_counts() {
     for name in [
         "sparkpack.toml",
         "sparkpack.lock",
-        "docker",
+        "docker/",
         "src",
         "kubernetes",
     ] {
@@ -603,6 +603,31 @@ fn what_is_deleted_behind_links_is_missed() {
     );
 }
 
+/// A link that leads to a context counts, and not only what is behind it.
+#[test]
+fn the_link_to_a_context_counts() {
+    use std::os::unix::fs::symlink;
+    let project = project();
+    let root = project.root();
+    project.write("one/x", "one");
+    project.write("two/x", "two");
+    symlink("one", root.join("ctx")).unwrap();
+    let toml = project.read("sparkpack.toml");
+    let own =
+        "[images.own]\ndockerfile = \"docker/own/Dockerfile\"\ncontext = \"ctx\"\n\n[images.base]";
+    project.write("sparkpack.toml", &toml.replace("[images.base]", own));
+    project.write("docker/own/Dockerfile", "FROM base\nCOPY . /srv/\n");
+    pin(&project);
+    commit(&project);
+    assert_eq!(refused(&project), [""; 0]);
+    fs_err::remove_file(root.join("ctx")).unwrap();
+    symlink("two", root.join("ctx")).unwrap();
+    pin(&project);
+    assert_eq!(refused(&project), ["ctx/x (changed)"]);
+    project.git(&["rm", "--quiet", "--cached", "ctx"]);
+    assert_eq!(refused(&project), ["ctx/x (untracked)"]);
+}
+
 /// A link that leads on through another: all of them must be in git.
 #[test]
 fn every_link_on_the_way_to_an_input_counts() {
@@ -627,6 +652,67 @@ fn every_link_on_the_way_to_an_input_counts() {
         refused(&project),
         ["src/first/a.py (changed)", "src/linked/a.py (changed)"]
     );
+}
+
+/// A link to an absolute path leads back to this checkout, wherever the clone is.
+#[test]
+fn an_absolute_link_is_no_way_to_an_input() {
+    use std::os::unix::fs::symlink;
+    let project = project();
+    let root = project.root();
+    fs_err::rename(root.join("src"), root.join("code")).unwrap();
+    symlink(root.join("code"), root.join("src")).unwrap();
+    pin(&project);
+    commit(&project);
+    let why = "a link on the way to it names an absolute path";
+    assert_eq!(
+        refused(&project),
+        ["src/jobs/__init__.py", "src/jobs/one.py", "src/main.py"]
+            .map(|file| format!("{file} ({why})"))
+    );
+    fs_err::remove_file(root.join("src")).unwrap();
+    symlink("code", root.join("src")).unwrap();
+    project.git(&["add", "src"]);
+    assert_eq!(refused(&project), [""; 0]);
+}
+
+/// The project may be named by a relative path, or by one that goes through a link.
+#[test]
+fn the_project_may_be_named_by_any_path() {
+    let project = project();
+    let toml = project.read("sparkpack.toml");
+    let source = "[sources.tool]\npath = \"vendor\"\n\n[images.base]";
+    project.write("sparkpack.toml", &toml.replace("[images.base]", source));
+    project.write(
+        "docker/side/Dockerfile",
+        "FROM base\nCOPY --from=source:tool / /opt/tool/\n",
+    );
+    project.write("vendor/a", "");
+    project.write("vendor/b", "");
+    pin(&project);
+    commit(&project);
+    fs_err::remove_file(project.root().join("vendor/b")).unwrap();
+    project.write("vendor/a", "other");
+    project.write("vendor/new", "");
+    project.write("src/main.py", "print('other')\n");
+    let link = project.home().join("link");
+    std::os::unix::fs::symlink(project.root(), &link).unwrap();
+    for (folder, directory) in [
+        (project.root().join("src"), ".."),
+        (link.clone(), "."),
+        (project.home().clone(), "link"),
+    ] {
+        let arguments = ["check", "--strict", "--directory", directory];
+        let failure = run(project.command(&arguments).current_dir(folder)).stderr;
+        for named in [
+            "src/main.py (changed)",
+            " vendor/a (changed)",
+            "vendor/b (deleted)",
+            "vendor/new (untracked)",
+        ] {
+            assert!(failure.contains(named), "{directory}: {failure}");
+        }
+    }
 }
 
 /// Git calls a file unchanged whose line ends it converts, or that goes through a filter. A new clone gets other bytes.

@@ -32,6 +32,8 @@ pub(crate) enum Uncommitted {
     Changed,
     /// Git has it and the disk has not.
     Missing,
+    /// A link on the way to it names an absolute path, which another checkout does not have.
+    AbsoluteLink,
     /// Git calls it unchanged, and would write it with other line ends.
     LineEnds,
     /// Git calls it unchanged, and would write it otherwise: a filter or `ident` is at work.
@@ -45,6 +47,7 @@ impl fmt::Display for Uncommitted {
             Self::Ignored => "ignored by git",
             Self::Changed => "changed",
             Self::Missing => "deleted",
+            Self::AbsoluteLink => "a link on the way to it names an absolute path",
             Self::LineEnds => "git checks it out with other line ends",
             Self::Filtered => {
                 "git checks it out with other content: a filter or `ident` in .gitattributes"
@@ -59,7 +62,7 @@ fn input_files<'s>(
     prepared: &Prepared,
     targets: &[String],
 ) -> InputFiles<'s> {
-    let mut files = InputFiles::new(&session.project);
+    let mut files = InputFiles::new(session);
     files.decisive(FILE_NAME);
     files.decisive(lock::FILE_NAME);
     for name in prepared.plan.with_parents(targets) {
@@ -188,9 +191,15 @@ fn changed<'f>(
     let mut changed = BTreeMap::new();
     for (path, way) in ways {
         let is_content = files.files.get(*path).is_some_and(|used| used.is_content);
+        let Some(end) = way.last() else { continue };
         let why = way.iter().find_map(|path| {
             if !checkout.has(path) {
                 return Some(Uncommitted::Changed);
+            }
+            // The end of the way is the input itself, which is not followed.
+            let is_followed = path != end;
+            if is_followed && fs_err::read_link(path).is_ok_and(|target| target.is_absolute()) {
+                return Some(Uncommitted::AbsoluteLink);
             }
             match differences.get(path)? {
                 Difference::Changed => Some(Uncommitted::Changed),
@@ -236,7 +245,8 @@ fn missing_inputs(
         missing.extend(lost.of_image(project, (&stage.image, dockerfile), &never)?);
         for source in stage.inputs.recipe.sources() {
             if let Some(folder) = files.local_source(&source) {
-                missing.extend(lost.of_source(folder, &files.source_rules(folder)));
+                missing
+                    .extend(lost.of_source(&files.absolute(folder), &files.source_rules(folder)));
             }
         }
     }

@@ -34,7 +34,7 @@ pub(crate) fn warning_beside<R>(
 }
 
 fn ignored_inputs(session: &Session<'_>, inputs: &Inputs) -> Option<Defect> {
-    let mut files = InputFiles::new(&session.project);
+    let mut files = InputFiles::new(session);
     for (name, inputs) in inputs.iter() {
         if let Some(image) = session.project.images.get(name) {
             files.image(image, inputs);

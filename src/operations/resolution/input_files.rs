@@ -2,15 +2,16 @@
 
 use std::{
     borrow::Cow,
-    cell::OnceCell,
     collections::BTreeMap,
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use walkdir::WalkDir;
 
 use crate::{
     adapters::git,
+    operations::workspace::Session,
     plan::StageInputs,
     project::{
         Context, Image, Project,
@@ -40,11 +41,12 @@ pub(crate) struct InputFiles<'a> {
     /// The project's folder without symbolic links.
     pub(crate) root: PathBuf,
     pub(crate) files: BTreeMap<PathBuf, Use>,
-    project_files: OnceCell<ProjectFiles>,
+    project_files: Option<&'a Arc<ProjectFiles>>,
 }
 
 impl<'a> InputFiles<'a> {
-    pub(crate) fn new(project: &'a Project) -> Self {
+    pub(crate) fn new(session: &'a Session<'_>) -> Self {
+        let project = &session.project;
         let root = &project.root;
         let root = fs_err::canonicalize(root).unwrap_or_else(|_| root.clone());
         Self {
@@ -52,7 +54,7 @@ impl<'a> InputFiles<'a> {
             top: git::top_folder(&root).unwrap_or_else(|| root.clone()),
             root,
             files: BTreeMap::new(),
-            project_files: OnceCell::new(),
+            project_files: session.project_files(),
         }
     }
 
@@ -98,14 +100,16 @@ impl<'a> InputFiles<'a> {
         }
     }
 
+    /// The path is the one by way of the folder, so that a link that leads to the folder counts, too.
     fn entry(&mut self, folder: &Path, entry: &Entry) {
+        let path = folder.join(&entry.path);
         match &entry.content {
             Content::File {
-                location: Location::Disk(file),
+                location: Location::Disk(_),
                 ..
-            } => self.content(file, false),
+            } => self.content(&path, false),
             Content::File { .. } => {}
-            Content::Symlink { .. } => self.content(&folder.join(&entry.path), true),
+            Content::Symlink { .. } => self.content(&path, true),
         }
     }
 
@@ -121,10 +125,10 @@ impl<'a> InputFiles<'a> {
 
     /// What is part of a source that is a folder.
     pub(crate) fn source_rules(&self, folder: &Path) -> SourceRules {
-        let files = self
-            .project_files
-            .get_or_init(|| ProjectFiles::of(self.project));
-        files.source_rules(folder)
+        match &self.project_files {
+            Some(files) => files.source_rules(folder),
+            None => SourceRules::elsewhere(),
+        }
     }
 
     fn source(&mut self, name: &str) {
@@ -156,12 +160,17 @@ impl<'a> InputFiles<'a> {
     }
 
     fn add(&mut self, path: &Path, used: Use) {
-        let path = match path.strip_prefix(&self.project.root) {
-            Ok(below) => without_dots(&self.root.join(below)),
-            Err(_) => without_dots(path),
-        };
+        let path = self.absolute(path);
         let known = self.files.entry(path).or_insert(used);
         known.is_content |= used.is_content;
+    }
+
+    /// The path without symbolic links above the project and without `..`; the project may be named by a relative path.
+    pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.project.root) {
+            Ok(below) => without_dots(&self.root.join(below)),
+            Err(_) => without_dots(path),
+        }
     }
 
     /// The path as it is written in the configuration: relative to the project's folder.
