@@ -272,7 +272,7 @@ codes! {
         "A file or folder that sparkpack.toml names is not there, or cannot be read."
         "create it, or correct the path"
     E090 2
-        "`dist`, which sparkpack makes, or a file that is in no image (a manifest, a lock, a secret) is named as an input, or a job's `src` holds `dist`."
+        "`dist`, which sparkpack makes, or a file that is in no image (a manifest, a lock, a secret) is named as an input, or a job's `src` holds `dist`, or a context a name that sparkpack puts there."
         "name a folder of your own; only a job may have `context = \"dist\"`, which is its own package"
     E091 2
         "A path leads out of the project's folder."

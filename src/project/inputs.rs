@@ -368,9 +368,11 @@ impl<'a> InputReader<'a> {
         };
         let known = || self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(chosen) = known().get(&choice) {
+            refuse_mixed(image, chosen)?;
             return Ok(chosen.clone());
         }
         let chosen = self.choose(&root, &kept, resolution, choice.has_triggers)?;
+        refuse_mixed(image, &chosen)?;
         known().insert(choice, chosen.clone());
         Ok(chosen)
     }
@@ -393,6 +395,33 @@ impl<'a> InputReader<'a> {
         };
         Ok(chosen?)
     }
+}
+
+/// Refuses files of a context that have the names of what sparkpack itself puts there: a build would have one of the two.
+fn refuse_mixed(image: &Image, context: &[Entry]) -> Result<(), Defect> {
+    let is_below = |path: &str, folder: &str| {
+        let rest = path.strip_prefix(folder);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let is_made = |path: &str| match &image.package {
+        Some(package) => {
+            let main = package.main.rsplit('/').next().unwrap_or(&package.main);
+            let inside = path.strip_prefix("dist/").unwrap_or_default();
+            path == "dist"
+                || [main, "jobs.zip", "libs.zip"].contains(&inside)
+                || is_below(inside, "site-packages")
+        }
+        None => image.requirements.is_some() && is_below(path, "site-packages"),
+    };
+    let Some(mixed) = context.iter().find(|entry| is_made(&entry.path)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "`{}` in the context of `{}` has the name of what sparkpack puts there",
+        mixed.path, image.name
+    );
+    Err(Defect::new(Code::E090, image.place.clone(), message)
+        .hint("rename it, or give the image another `context`"))
 }
 
 /// The sources that a Dockerfile uses and that are a single file; others have no entry.

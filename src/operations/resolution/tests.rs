@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod arguments;
+mod mixed;
 
 const ALL: [LockPolicy; 4] = [
     LockPolicy::Update,

@@ -387,6 +387,13 @@ impl Resolver<'_> {
         if let Some((destination, _)) = list.last() {
             self.refuse_whiteout(instruction, destination);
         }
+        if list.len() < 2 {
+            let message = format!("`{keyword}` needs a source and a destination");
+            let start = instruction.span.start;
+            let defect = self.dockerfile.defect(Code::E057, start, message);
+            self.defects
+                .push(defect.hint(format!("write `{keyword} SOURCE DESTINATION`")));
+        }
         if let Some(flag) = flags.iter().find(|flag| flag.name == "from") {
             if let Some(value) = &flag.value {
                 let range = in_instruction(instruction, arguments, &flag.value_range);

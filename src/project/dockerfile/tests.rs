@@ -389,6 +389,26 @@ fn a_name_in_the_image_that_would_delete_a_file_is_refused() {
 }
 
 #[test]
+fn a_copy_without_a_destination_is_refused() {
+    for (line, keyword) in [
+        ("COPY a", "COPY"),
+        ("ADD --chown=1 https://a.example/x", "ADD"),
+        ("COPY --from=b /a", "COPY"),
+        ("COPY [\"a\"]", "COPY"),
+        ("COPY --link", "COPY"),
+        ("COPY <<E\nE", "COPY"),
+        ("ONBUILD COPY a", "COPY"),
+    ] {
+        let wanted = format!("E057 Dockerfile:2:1: `{keyword}` needs a source and a destination");
+        assert_eq!(defects(&format!("FROM a\n{line}\n")), [wanted], "{line}");
+    }
+    assert_eq!(
+        defects("FROM a\nCOPY <<E /x\nE\nCOPY [\"a\", \"b\"]\n"),
+        [""; 0]
+    );
+}
+
+#[test]
 fn an_image_of_a_mount_is_found_in_quotes_or_refused() {
     for (value, found) in [
         ("type=bind,from=alpine,target=/x", true),
