@@ -457,8 +457,11 @@ fn triggers_of_a_parent_find_their_files() {
     let text = chain.project.read("docker/base/Dockerfile");
     chain.project.write(
         "docker/base/Dockerfile",
-        &format!("{text}ONBUILD COPY docker /all\n"),
+        &format!("{text}ONBUILD COPY docker /all\nONBUILD COPY *.of-children /all\n"),
     );
+    // The parent's own build does not need what only its children copy.
+    chain.project.succeed(&["build", "base"]);
+    chain.project.write("a.of-children", "");
     chain.project.succeed(&["build", "side"]);
     let container = docker(&["create", &chain.project.reference("side"), "true"]);
     let copied = tempfile::tempdir().unwrap();

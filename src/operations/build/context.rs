@@ -126,7 +126,9 @@ impl ContextWriter<'_> {
             .map(|entry| entry.path.as_str())
             .chain(folders.iter().map(String::as_str))
             .collect();
-        let Some(source) = inputs.resolution.unmatched(&paths).next() else {
+        let mut unmatched = inputs.resolution.unmatched(&paths);
+        let Some(source) = unmatched.find(|source| !inputs.dockerfile.is_trigger(source.line))
+        else {
             return Ok(());
         };
         let text = source.text.trim_start_matches(['.', '/']);

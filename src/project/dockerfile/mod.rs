@@ -147,6 +147,13 @@ impl Dockerfile {
         &self.instructions
     }
 
+    /// Whether the instruction on a line is an `ONBUILD`, which runs in the children alone.
+    #[must_use]
+    pub fn is_trigger(&self, line: usize) -> bool {
+        let mut instructions = self.instructions.iter();
+        instructions.any(|instruction| instruction.line == line && instruction.keyword == "ONBUILD")
+    }
+
     /// The image of `# syntax=`, which `BuildKit` pulls and runs, and its bytes in the file.
     #[must_use]
     pub fn syntax(&self) -> Option<(&str, Range<usize>)> {
