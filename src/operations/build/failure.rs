@@ -57,6 +57,7 @@ pub(crate) fn located(
         BuildError::Docker(error) => return error.into(),
     };
     let instruction = instruction.unwrap_or_default();
+    let message = with_what_no_source_has(message, &instruction);
     let line = line_of(inputs, features, step, &instruction).or_else(|| told_line(&message));
     let shown = line.and_then(|line| text_of_line(inputs, line));
     Error::Build {
@@ -68,6 +69,18 @@ pub(crate) fn located(
         built_in: inputs.built_in.is_some(),
         hint,
     }
+}
+
+/// The message of a `COPY` from a source that lacks a file, with the files that no source has: the builder cannot know
+/// why they are not there.
+fn with_what_no_source_has(message: String, instruction: &str) -> String {
+    if !instruction.contains("sparkpack.source/") || !message.contains("not found") {
+        return message;
+    }
+    format!(
+        "{message}; a source has neither `dist` nor manifests, locks, sparkpack.toml and the files of secrets, which tags \
+         must not depend on"
+    )
 }
 
 /// The line in a message of the builder's parser, such as `parse error line 3`.
@@ -122,5 +135,20 @@ pub(crate) fn cut(text: &str) -> String {
         text.chars().take(99).chain(['…']).collect()
     } else {
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_source_lacks_is_told_with_the_files_that_no_source_has() {
+        let message = "failed to compute cache key: \"/kubernetes\" not found: not found";
+        let told = |instruction| with_what_no_source_has(message.to_owned(), instruction);
+        let of_source = told("COPY --from=sparkpack.source/all:0123 kubernetes /opt/k");
+        let wanted = "not found: not found; a source has neither `dist` nor manifests";
+        assert!(of_source.contains(wanted), "{of_source}");
+        assert_eq!(told("COPY --from=base /a /b"), message);
     }
 }
