@@ -136,6 +136,17 @@ impl Candidates {
             let count = images.get(name.stem.as_str()).copied().unwrap_or_default();
             name.stem != stem && count > own
         };
+        let is_whole = match siblings[image].value {
+            SiblingValue::Text(text) => text
+                .rsplit('/')
+                .next()
+                .is_some_and(|last| last.contains(':')),
+            _ => false,
+        };
+        // `sha256` beside a whole reference may be the checksum of a file that lies beside it.
+        let is_checksum = |index: usize, text: &str| {
+            is_whole && !text.is_empty() && is_bare_hash(siblings[index].key)
+        };
         let mut found = Self::default();
         for (index, (sibling, name)) in siblings.iter().zip(names).enumerate() {
             if index == image || name.is_of_other || is_of_other_image(index) {
@@ -155,6 +166,9 @@ impl Candidates {
                 Role::Registry if is_named => found.registries.push(index),
                 Role::Tag | Role::Version if is_named && !is_digest => found.tags.push(index),
                 // `sha` is the digest in some charts and the commit, as the tag, in others.
+                Role::Digest if is_named && is_digest && is_checksum(index, text) => {
+                    found.strange.push(index);
+                }
                 Role::Digest if is_named && (text.is_empty() || is_digest) => {
                     found.digests.push(index);
                 }
@@ -199,6 +213,14 @@ fn needs_tag(siblings: &[Sibling<'_>], names: &[KeyName], other: usize) -> bool 
         && text.contains('/')
         && text.parse::<Repository>().is_ok()
         && !has_own()
+}
+
+/// Whether a key says that it holds a hash, and not of what.
+fn is_bare_hash(key: &str) -> bool {
+    matches!(
+        key.to_ascii_lowercase().as_str(),
+        "sha" | "sha256" | "sha512"
+    )
 }
 
 /// Whether a value is a digest in a form, or under a key, of which nothing is known.

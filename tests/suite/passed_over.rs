@@ -294,7 +294,7 @@ fn a_digest_beside_the_image_of_a_container_is_written() {
         "apiVersion: v1\nkind: List\nitems:\n- {}",
         pod.replace('\n', "\n  ")
     );
-    let argo = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  templates:\n  - container: {image: J:T, sha: ‹D|\"\"›}\n";
+    let argo = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  templates:\n  - container: {image: J:T, imageSha: ‹D|\"\"›}\n";
     let several =
         format!("{POD}  - {{image: J:T, name: a}}\n  - {{image: J:T, image_digest: ‹D|\"\"›}}\n");
     assert_pins(&[&spark, &pod, &flow, list.trim_end(), argo, &several]);
@@ -441,4 +441,42 @@ fn a_shared_repository_without_a_tag_is_nobodys() {
     let said = case.say_only(&["check"]);
     assert!(!said.contains("values.yml"), "{said}");
     assert!(said.contains("kubernetes/named.yml:1:4"), "{said}");
+}
+
+/// The default of a variable, and what stands behind a scheme without slashes, are references.
+#[test]
+fn a_reference_behind_a_colon_or_a_dash_is_one() {
+    assert_said(
+        &[
+            "x: |\n  IMAGE=\"${IMAGE:-J:OLD}\"\n  docker run $IMAGE\n",
+            "image: ${IMAGE:-J:OLD}\n",
+            "image: \"${IMAGE-J:OLD}\"\n",
+            "x: {y: '${A_1:-J:OLD}', z: 1}\n",
+            "x: docker-daemon:J:OLD\n",
+            "x:\n- containers-storage:J:OLD\n",
+            "x: |\n  spark.kubernetes.container.image:J:OLD\n",
+        ],
+        Said::Drift,
+    );
+    let current = ["image: ${IMAGE:-J:T}\n", "x: docker-daemon:J:T\n"];
+    assert_said(&current, Said::Warning);
+    assert_said(&["x: ${IMAGE:-H/small/other:OLD}\n"], Said::Nothing);
+}
+
+/// A hash under a key that does not say of what it is stays, beside an image that is whole without it.
+#[test]
+fn a_checksum_beside_a_whole_reference_is_not_emptied() {
+    let case = Offline::new(&[]);
+    let hash = DIGEST.trim_start_matches("sha256:");
+    for (key, value) in [("sha256", hash), ("sha", DIGEST), ("SHA256", hash)] {
+        let text = format!("image: J:OLD\nurl: https://h.example/x.jar\n{key}: {value}\n");
+        case.project
+            .write("kubernetes/a.yml", &filled(&case, &text));
+        let failure = case.project.failure(&["pin"]);
+        assert!(
+            failure.contains("error[E207]: kubernetes/a.yml:"),
+            "{failure}"
+        );
+        assert_eq!(case.project.read("kubernetes/a.yml"), filled(&case, &text));
+    }
 }

@@ -330,7 +330,8 @@ fn is_digest(text: &str) -> bool {
 /// A word without a scheme before the reference, as in `docker://reg.example/job:1`, and without the end of a sentence
 /// behind it.
 fn without_scheme<'t>(word: &Word<'t>) -> Word<'t> {
-    let start = word.name.find("://").map_or(0, |at| at + "://".len());
+    let of_scheme = word.name.find("://").map(|at| at + "://".len());
+    let start = of_scheme.or_else(|| before_host(&word.name)).unwrap_or(0);
     let end = word.name.trim_end_matches(['.', ':', '/']).len().max(start);
     let cut = word.name.len() - end;
     let name = match &word.name {
@@ -343,6 +344,14 @@ fn without_scheme<'t>(word: &Word<'t>) -> Word<'t> {
         Cow::Owned(_) => word.range.clone(),
     };
     Word { range, name }
+}
+
+/// Where a host begins behind a colon that does not belong to it, as in `docker-daemon:reg.example/job:1`.
+fn before_host(name: &str) -> Option<usize> {
+    let (first, _) = name.split_once('/')?;
+    let (before, host) = first.split_once(':')?;
+    let is_host = host.contains(['.', ':']) || host == "localhost";
+    is_host.then_some(before.len() + 1)
 }
 
 /// Whether a word overlaps one of the spans, which are in the order of the text.

@@ -32,6 +32,7 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
                 continue;
             }
             let start = (begun + escape(&bytes[..begun], &bytes[begun..end])).min(end);
+            let start = start + default(&bytes[..begun], &bytes[start..end]);
             let word = &text[start..end];
             if word.contains('/') {
                 let name = if word.contains('\\') {
@@ -63,6 +64,19 @@ fn escape(before: &[u8], word: &[u8]) -> usize {
         Some(b'U') => 9,
         _ => 0,
     }
+}
+
+/// How many bytes at the beginning of a word belong to the variable whose default follows: `${IMAGE:-HOST/PATH}`. Or to
+/// an option.
+fn default(before: &[u8], word: &[u8]) -> usize {
+    let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+    let is_operator = |byte: &&u8| b":-".contains(byte);
+    let name = if before.ends_with(b"${") {
+        word.iter().take_while(is_name).count()
+    } else {
+        0
+    };
+    name + word[name..].iter().take_while(is_operator).count()
 }
 
 /// Whether a word is a whole YAML value, judging by its line alone.
@@ -188,6 +202,11 @@ mod tests {
             (r#""h\/a:1""#, "h/a:1"),
             (r#""h\/b\/a:1" c"#, "h/b/a:1"),
             ("n/a:1", "n/a:1"),
+            ("${A:-h/a:1}", "h/a:1"),
+            ("${A_B-h/a:1}", "h/a:1"),
+            ("$A-h/a:1", "A-h/a:1"),
+            ("\"-h/a:1\"", "h/a:1"),
+            ("--/a", "/a"),
         ] {
             assert_eq!(found(text), [expected], "{text}");
         }
