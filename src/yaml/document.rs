@@ -120,6 +120,18 @@ pub(super) struct Document<'t> {
     may_be_ours: HashSet<NodeId>,
     /// Block scalars, wherever they stand, whose text may be YAML with images; each with its path.
     pub(super) texts: Vec<(String, NodeId)>,
+    /// The keys on the way to an image that are there twice.
+    pub(super) twice: Vec<TwiceKey<'t>>,
+}
+
+/// A key that a mapping has twice.
+#[derive(Clone, Debug)]
+pub(super) struct TwiceKey<'t> {
+    pub(super) key: Cow<'t, str>,
+    pub(super) first: Spot,
+    pub(super) second: Spot,
+    /// The bytes for which that matters: those of one of its entries.
+    pub(super) span: Range<usize>,
 }
 
 /// A mapping that may name an image, with all its entries; or a list of pairs that stands for one, as
@@ -181,6 +193,8 @@ struct OpenEntry<'t> {
     key_spot: Spot,
     value: OpenValue<'t>,
     path: EntryPath,
+    /// It is an image, or one lies within it.
+    leads_to_image: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -269,6 +283,7 @@ impl<'t> Document<'t> {
         self.anchored_entries.clear();
         self.may_be_ours.clear();
         self.texts.clear();
+        self.twice.clear();
     }
 }
 
@@ -283,6 +298,8 @@ struct OpenCollection<'t> {
     may_be_ours: bool,
     /// The items of a list are JSON patches.
     has_patches: bool,
+    /// An image lies somewhere within it.
+    leads_to_image: bool,
 }
 
 #[derive(Debug)]
@@ -367,6 +384,7 @@ impl<'t> TreeBuilder<'t> {
             // kubectl keeps a copy of the object in an annotation; that copy is never applied.
             if !path.contains(ANNOTATIONS) {
                 self.document.texts.push((path, id));
+                self.tell_way();
             }
         }
         self.attach(id.filter(|_| is_in_tree));
@@ -440,6 +458,7 @@ impl<'t> TreeBuilder<'t> {
             entries: self.spare.pop().unwrap_or_default(),
             may_be_ours: false,
             has_patches: false,
+            leads_to_image: false,
         });
     }
 
@@ -453,9 +472,9 @@ impl<'t> TreeBuilder<'t> {
         }
         let is_mapping = !matches!(open.at, Position::Item(_));
         if is_mapping {
-            self.add_pair(&open);
+            self.add_pair(&open, spot.start);
         }
-        let is_wrapped = is_mapping && self.unwrap(&open);
+        let is_wrapped = is_mapping && self.unwrap(&open, spot.start);
         let can_be_merged = anchor.is_some_and(|anchor| anchor != 0) || self.merging().is_some();
         if is_mapping && open.may_be_ours {
             self.document.may_be_ours.extend(open.node);
@@ -463,6 +482,12 @@ impl<'t> TreeBuilder<'t> {
         }
         let is_group = !is_wrapped && open.may_be_ours
             || is_mapping && !self.is_known && may_name(&open.entries);
+        if is_group || open.may_be_ours || open.leads_to_image {
+            if is_mapping {
+                self.add_twice(&open.entries, spot.start);
+            }
+            self.tell_way();
+        }
         if is_group || can_be_merged && is_mapping {
             let entries = std::mem::take(&mut open.entries);
             let entries: Vec<GroupEntry<'t>> = entries
@@ -499,9 +524,63 @@ impl<'t> TreeBuilder<'t> {
         }
     }
 
+    /// Tells the collection that is open, and its entry that is read now, that an image lies within.
+    fn tell_way(&mut self) {
+        let Some(open) = self.open.last_mut() else {
+            return;
+        };
+        open.leads_to_image = true;
+        let is_entry = matches!(&open.at, Position::Value(key) if key.spot.is_some());
+        if let Some(entry) = open.entries.last_mut().filter(|_| is_entry) {
+            entry.leads_to_image = true;
+        }
+    }
+
+    /// Adds the keys of a mapping that are there twice and lead to an image. The mapping ends at the byte `end`.
+    fn add_twice(&mut self, entries: &[OpenEntry<'t>], end: usize) {
+        let mut spots: HashMap<&str, (Spot, Option<Spot>)> = HashMap::with_capacity(entries.len());
+        for entry in entries {
+            let known = spots.entry(&entry.key);
+            known
+                .and_modify(|(_, second)| *second = second.or(Some(entry.key_spot)))
+                .or_insert((entry.key_spot, None));
+        }
+        if spots.len() == entries.len() {
+            return;
+        }
+        for (index, entry) in entries.iter().enumerate() {
+            let is_on_way = entry.leads_to_image;
+            let known = spots.get(entry.key.as_ref()).filter(|_| is_on_way);
+            if let Some((first, Some(second))) = known {
+                let behind = entries.get(index + 1);
+                let end = behind.map_or(end, |behind| behind.key_spot.start);
+                self.document.twice.push(TwiceKey {
+                    key: entry.key.clone(),
+                    first: *first,
+                    second: *second,
+                    span: entry.key_spot.start..end,
+                });
+            }
+        }
+    }
+
+    /// Adds a key that matters for the whole of a small mapping, if it is there twice.
+    fn add_twice_in_whole(&mut self, entries: &[OpenEntry<'t>], key: &str, end: usize) {
+        let mut same = entries.iter().filter(|entry| entry.key == key);
+        if let (Some(first), Some(second)) = (same.next(), same.next()) {
+            let start = entries.first().map_or(end, |entry| entry.key_spot.start);
+            self.document.twice.push(TwiceKey {
+                key: first.key.clone(),
+                first: first.key_spot,
+                second: second.key_spot,
+                span: start..end,
+            });
+        }
+    }
+
     /// Lets the mapping around one that only wraps a value have that value itself: `tag: {value: x}`. Returns whether
     /// the value may be an image of the project.
-    fn unwrap(&mut self, wrapping: &OpenCollection<'t>) -> bool {
+    fn unwrap(&mut self, wrapping: &OpenCollection<'t>, end: usize) -> bool {
         let mut entries = wrapping.entries.iter();
         let Some(value) = entries.find(|entry| entry.key == WRAPPED) else {
             return false;
@@ -530,6 +609,7 @@ impl<'t> TreeBuilder<'t> {
         entry.value = value.value.clone();
         entry.path = EntryPath::Wrapped;
         around.may_be_ours |= wrapping.may_be_ours;
+        self.add_twice_in_whole(&wrapping.entries, WRAPPED, end);
         wrapping.may_be_ours
     }
 
@@ -562,6 +642,7 @@ impl<'t> TreeBuilder<'t> {
                 key_spot: *key_spot,
                 value,
                 path: EntryPath::Key,
+                leads_to_image: may_be_ours,
             });
             open.may_be_ours |= may_be_ours;
         }
@@ -614,7 +695,7 @@ impl<'t> TreeBuilder<'t> {
     }
 
     /// Adds a mapping that was read to the list that it is an item of, if it is a pair of a name and a value.
-    fn add_pair(&mut self, pair: &OpenCollection<'t>) {
+    fn add_pair(&mut self, pair: &OpenCollection<'t>, end: usize) {
         let Some(Position::Item(index)) = self.open.last().map(|list| &list.at) else {
             return;
         };
@@ -624,7 +705,8 @@ impl<'t> TreeBuilder<'t> {
         }
         let entry = |key: &str| pair.entries.iter().find(|entry| entry.key == key);
         let is_patch = entry("op").is_some();
-        let name = entry(if is_patch { "path" } else { "name" });
+        let name_key = if is_patch { "path" } else { "name" };
+        let name = entry(name_key);
         let Some(name) = name.and_then(|name| self.entry_text(name)) else {
             return;
         };
@@ -642,9 +724,13 @@ impl<'t> TreeBuilder<'t> {
                     key_spot,
                     value,
                     path: EntryPath::Item(index, key),
+                    leads_to_image: false,
                 });
                 list.may_be_ours |= pair.may_be_ours;
                 list.has_patches |= is_patch;
+            }
+            for key in [name_key, key] {
+                self.add_twice_in_whole(&pair.entries, key, end);
             }
         }
     }

@@ -207,8 +207,13 @@ impl<'d, 't> Walk<'d, 't> {
         };
         let unclear = doubt.map(|doubt| self.unclear(image, &doubt));
         let digest = digest.map(|digest| self.scalar_of(image, digest));
+        let twice = image.literal(chosen.digest).and_then(|digest| {
+            let key = image.entries[digest].entry.key.as_ref();
+            self.view.duplicate_of(image.group, &[key])
+        });
         let place = &mut self.found.located.places[found];
         place.unclear = unclear;
+        place.duplicate_key = twice;
         if let (Some(digest), ReferenceParts::Reference(reference)) = (digest, &place.parts) {
             place.parts = ReferenceParts::Beside {
                 registry: None,

@@ -11,7 +11,7 @@ use super::{
     no_comment::no_comment,
     rules::PlaceRules,
     scalar,
-    shared::AnchorRanges,
+    shared::NestedRanges,
 };
 use crate::{
     code::Code,
@@ -59,7 +59,7 @@ pub(super) fn add(
     for mark in marks {
         defects.extend(apply(located, text, &spans, mark).err());
     }
-    let shared = AnchorRanges::of(std::mem::take(&mut located.shared));
+    let shared = NestedRanges::of(std::mem::take(&mut located.shared));
     let marked = located.places[known..].iter_mut();
     for scalar in marked.flat_map(|place| place.parts.scalars_mut()) {
         scalar.shared = shared.around(&scalar.span).cloned().map(Box::new);

@@ -685,6 +685,55 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_there_twice_on_the_way_to_an_image_is_an_error() {
+        // `‹` stands before the first of the two, `›` before the second.
+        for text in [
+            r#"{‹"image":{"repository":"J","tag":"a"},›"image":{"tag":"a"}}"#,
+            "‹image: {repository: J, tag: a}\nx: 1\n›image: {tag: a}\n",
+            "‹a: {image: {repository: J, tag: a}}\n›a: {b: 1}\n",
+            "‹a: {b: 1}\n›a:\n- - c: {jobImage: J:a, image: {repository: J, tag: a}}\n",
+            "a: 1\nb: 2\n‹c: {image: J:a}\n›c: 3\nc: 4\na: 5\n",
+            "apiVersion: v1\nkind: ConfigMap\n‹data: {}\n›data:\n  x: |\n    image: J:a\n",
+            "data:\n  x: |\n    ‹a: {image: J:a}\n    ›a: 1\n",
+            "‹a: {<<: {image: J}, tag: a}\n›a: 1\n",
+            "b: &b {repository: J}\n‹a: {<<: *b, tag: a}\n›a: 1\n",
+            "‹b: &b {image: J:a}\n›b: 1\na: *b\n",
+            "image: J\ntag: {‹value: a, ›value: b}\n",
+            "- {name: image, value: J}\n- {name: tag, ‹value: a, ›value: b}\n",
+            "- {name: image, value: J}\n- {‹name: tag, value: a, ›name: b}\n",
+            "- {op: add, path: /a/image, ‹value: J:a, ›value: b}\n",
+            "apiVersion: v1\nkind: Pod\nspec: {containers: [{image: J:a, ‹digest: WHOLE, ›digest: ''}]}\n",
+        ] {
+            let text = text
+                .replace('J', "reg:5000/team/job")
+                .replace("WHOLE", DIGEST);
+            let (before, rest) = text.split_once('‹').unwrap();
+            let (between, after) = rest.split_once('›').unwrap();
+            let place = |before: &str| {
+                let line = before.lines().count().max(1) + usize::from(before.ends_with('\n'));
+                let column = before.rsplit('\n').next().unwrap().len() + 1;
+                format!("f.yml:{line}:{column}")
+            };
+            let key = after.split(':').next().unwrap().trim_matches('"');
+            let first = place(before);
+            let second = place(&[before, between].concat());
+            let text = [before, between, after].concat();
+            let defect = rewritten_by(&text, true, &decide).unwrap_err();
+            assert_eq!(defect.code.as_str(), "E061", "{text}");
+            let message = format!("the key `{key}` is there twice: first at {first}");
+            assert_eq!(defect.message, message, "{text}");
+            assert_eq!(defect.place.to_string(), second, "{text}");
+        }
+        for aside in [
+            "a: 1\na: 2\nb: {x: 1, x: 2, image: «reg:5000/team/job:a|reg:5000/team/job:new»}\n",
+            "b: {image: «reg:5000/team/job:a|reg:5000/team/job:new»}\na: {c: {d: 1}}\na: {c: {image: x}}\n",
+            "- {name: a, name: b, value: x}\n- {name: image, value: reg:5000/team/job}\n- {name: tag, value: «a|new»}\n",
+        ] {
+            assert_rewrites(aside);
+        }
+    }
+
+    #[test]
     fn what_may_be_half_a_reference_is_an_error() {
         for (text, code, names) in [
             (

@@ -29,41 +29,37 @@ impl SharedAnchor {
     }
 }
 
-/// The byte ranges of a text whose anchors have aliases; they may be nested.
+/// Byte ranges of a text with what is known of each, as of those whose anchors have aliases; they may be nested.
 #[derive(Debug)]
-pub(super) struct AnchorRanges {
-    sorted: Vec<AnchorRange>,
+pub(super) struct NestedRanges<T> {
+    sorted: Vec<NestedRange<T>>,
 }
 
 #[derive(Debug)]
-struct AnchorRange {
+struct NestedRange<T> {
     span: Range<usize>,
-    shared: SharedAnchor,
+    what: T,
     /// The index of the next larger range around it.
     around: Option<usize>,
 }
 
-impl AnchorRanges {
-    pub(super) fn of(mut ranges: Vec<(Range<usize>, SharedAnchor)>) -> Self {
+impl<T> NestedRanges<T> {
+    pub(super) fn of(mut ranges: Vec<(Range<usize>, T)>) -> Self {
         ranges.sort_by_key(|(span, _)| (span.start, Reverse(span.end)));
-        let mut sorted: Vec<AnchorRange> = Vec::with_capacity(ranges.len());
+        let mut sorted: Vec<NestedRange<T>> = Vec::with_capacity(ranges.len());
         let mut around: Option<usize> = None;
-        for (span, shared) in ranges {
+        for (span, what) in ranges {
             while let Some(outer) = around.filter(|outer| sorted[*outer].span.end < span.end) {
                 around = sorted[outer].around;
             }
-            sorted.push(AnchorRange {
-                span,
-                shared,
-                around,
-            });
+            sorted.push(NestedRange { span, what, around });
             around = Some(sorted.len() - 1);
         }
         Self { sorted }
     }
 
-    /// The innermost anchor around some bytes.
-    pub(super) fn around(&self, span: &Range<usize>) -> Option<&SharedAnchor> {
+    /// What is known of the innermost range around some bytes.
+    pub(super) fn around(&self, span: &Range<usize>) -> Option<&T> {
         let behind = self
             .sorted
             .partition_point(|range| range.span.start <= span.start);
@@ -71,7 +67,7 @@ impl AnchorRanges {
         while self.sorted[number].span.end < span.end {
             number = self.sorted[number].around?;
         }
-        Some(&self.sorted[number].shared)
+        Some(&self.sorted[number].what)
     }
 }
 
@@ -90,7 +86,7 @@ mod tests {
         };
         let spans = [(20, 30), (0, 10), (2, 8), (2, 4), (5, 8), (20, 22)];
         let ranges = spans.map(|(start, end)| (start..end, shared(&format!("{start}-{end}"))));
-        let ranges = AnchorRanges::of(ranges.to_vec());
+        let ranges = NestedRanges::of(ranges.to_vec());
         let table = [
             (0..1, "0-10"),
             (2..3, "2-4"),

@@ -12,7 +12,7 @@ use granit_parser::ScalarStyle;
 use super::{
     document::{
         Document, EntryPath, Group, GroupEntry, GroupForm, MappingEntry, Node, NodeBody, NodeId,
-        Spot, WRAPPED,
+        Spot, TwiceKey, WRAPPED,
     },
     image_place::{DuplicateKey, Plain, ReferenceParts, Scalar},
     keys::{KUSTOMIZE_KEYS, MERGE},
@@ -389,6 +389,11 @@ impl<'d, 't> View<'d, 't> {
             used.contains(&key)
                 .then(|| duplicate_key(self.file, key, first, entry.key_spot))
         })
+    }
+
+    /// A key that is there twice on the way to an image.
+    pub(super) fn twice(&self, twice: &TwiceKey<'_>) -> DuplicateKey {
+        duplicate_key(self.file, &twice.key, twice.first, twice.second)
     }
 
     pub(super) fn place(&self, spot: Spot) -> Place {

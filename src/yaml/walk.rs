@@ -10,7 +10,7 @@ use super::{
     located::{Findings, Object},
     places::{Form, ObjectKind, Step},
     rules::{KindRule, PlaceRules, is_list},
-    shared::{AnchorRanges, SharedAnchor},
+    shared::{NestedRanges, SharedAnchor},
     view::{Trail, View},
 };
 use crate::{code::Code, project::place::Defect};
@@ -60,6 +60,24 @@ impl<'d, 't> Walk<'d, 't> {
         self.found.defects.extend(read.err());
         self.groups(root);
         self.finish(nested);
+        self.tell_duplicates();
+    }
+
+    /// Sets the key that is there twice on the way to each image, within which readers of YAML take another value.
+    fn tell_duplicates(&mut self) {
+        let view = self.view;
+        let twice = view.document.twice.iter();
+        let ranges = NestedRanges::of(twice.map(|twice| (twice.span.clone(), twice)).collect());
+        let places = self.found.located.places[self.first..].iter_mut();
+        for place in places.filter(|place| place.duplicate_key.is_none()) {
+            // An alias stands elsewhere than its value, and a key matters on the way to either.
+            let mut scalars = place.parts.scalars();
+            let twice = scalars.find_map(|scalar| {
+                let own = ranges.around(&(scalar.offset..scalar.offset));
+                own.or_else(|| ranges.around(&scalar.span))
+            });
+            place.duplicate_key = twice.map(|twice| view.twice(twice));
+        }
     }
 
     /// Adds what was found in block scalars, and sets the anchor around each scalar that was not reached by a path from
@@ -79,7 +97,7 @@ impl<'d, 't> Walk<'d, 't> {
         if ranges.is_empty() {
             return;
         }
-        let around = AnchorRanges::of(ranges.clone());
+        let around = NestedRanges::of(ranges.clone());
         self.found.located.shared.extend(ranges);
         for scalar in self.found.located.places[self.first..]
             .iter_mut()

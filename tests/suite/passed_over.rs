@@ -343,6 +343,27 @@ fn a_part_within_a_list_or_a_mapping_is_an_error() {
     assert_pins(&["image: J‹|:T›\ntag:\n  a: b # sparkpack: ignore\n"]);
 }
 
+/// Readers of YAML take the last of two keys.
+#[test]
+fn a_key_around_an_image_that_is_there_twice_is_an_error() {
+    for text in [
+        "{\"image\": {\"repository\": \"J\", \"tag\": \"OLD\"}, \"image\": {\"tag\": \"OLD\"}}\n",
+        "image: {repository: J, tag: OLD}\nx: 1\nimage: {tag: OLD}\n",
+        "a: {image: {repository: J, tag: OLD}}\na: {b: 1}\n",
+        "a: {b: 1}\na: {image: {repository: J, tag: T}}\n",
+        "image: J\ntag: {value: T, value: OLD}\n",
+    ] {
+        let case = Offline::new(&[]);
+        case.project
+            .write("kubernetes/values.yml", &filled(&case, text));
+        let said = case.refuse(text);
+        assert!(
+            said.contains("error[E061]: kubernetes/values.yml:"),
+            "{said}"
+        );
+    }
+}
+
 #[test]
 fn a_tag_among_arguments_and_beside_a_scheme_is_drift() {
     let flux = |rest: &str| format!("{FLUX}  url: oci://J\n  {rest}\n");
