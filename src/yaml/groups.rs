@@ -6,11 +6,11 @@ use super::{
     document::{EntryPath, Group, GroupForm, NodeBody, NodeId},
     image_place::{ImagePlace, ReferenceParts, Scalar, Unclear, UnclearPart},
     key_name::{KeyName, Role},
-    keys::{KUSTOMIZE_KEYS, PART_KEYS, VALUES},
+    keys::{KUSTOMIZE_KEYS, PART_KEYS, TAG_SUFFIX, VALUES},
     located::ApartImage,
     places::ObjectKind,
     scalar,
-    siblings::{Chosen, Doubt, Sibling, SiblingValue, choose},
+    siblings::{Chosen, Doubt, Sibling, SiblingValue, affixes, choose},
     view::{FollowedEntry, Trail},
     walk::Walk,
 };
@@ -92,6 +92,13 @@ impl<'d, 't> Walk<'d, 't> {
             .collect();
         if let Some(parts) = self.kustomize_shape(&entries) {
             self.add_values(group, group.path.clone(), parts, &KUSTOMIZE_KEYS);
+            let mut suffixes = entries.iter().zip(&texts);
+            let suffix = suffixes
+                .find(|(entry, text)| entry.entry.key == TAG_SUFFIX && text.as_deref() != Some(""));
+            let suffix = suffix.map(|(entry, _)| self.view.scalar(entry.node, entry.trail.clone()));
+            if let Some(place) = self.found.located.places.last_mut() {
+                place.affixes.extend(suffix);
+            }
             return true;
         }
         let mut is_ours = false;
@@ -277,6 +284,7 @@ impl<'d, 't> Walk<'d, 't> {
         if is_alone && is_image && !is_merged && registry.is_none() {
             self.add_of_group(image, ReferenceParts::Reference(repository), None);
             self.remember_others(image);
+            self.remember_affixes(image, None);
             return;
         }
         let far_tags = if is_alone && !is_image {
@@ -298,8 +306,18 @@ impl<'d, 't> Walk<'d, 't> {
             digest: digest.map(|digest| self.scalar_of(image, digest)),
         };
         self.add_of_group(image, parts, unclear);
+        self.remember_affixes(image, tag);
         if tag.is_none() {
             self.remember_others(image);
+        }
+    }
+
+    /// Keeps what is added to the tag of the image that was added last.
+    fn remember_affixes(&mut self, image: &OurImage<'_, 'd, 't>, tag: Option<usize>) {
+        let affixes = affixes(image.siblings, image.index, tag).into_iter();
+        let affixes: Vec<Scalar> = affixes.map(|index| self.scalar_of(image, index)).collect();
+        if let Some(place) = self.found.located.places.last_mut() {
+            place.affixes = affixes;
         }
     }
 

@@ -42,6 +42,8 @@ pub struct ImagePlace {
     pub(super) duplicate_key: Option<DuplicateKey>,
     /// Why it cannot be told which keys belong to the image.
     pub(super) unclear: Option<Unclear>,
+    /// What is added to the tag, so that no tag that is written would be the whole one.
+    pub(super) affixes: Vec<Scalar>,
     /// What stands beside an image without a tag: a mark may say that it is the tag.
     pub(super) others: Vec<Scalar>,
 }
@@ -489,7 +491,8 @@ impl ImagePlace {
         let candidates = self.unclear.iter_mut();
         let candidates = candidates.flat_map(|unclear| &mut unclear.candidates);
         let others = self.others.iter_mut();
-        self.parts.scalars_mut().chain(candidates).chain(others)
+        let besides = candidates.chain(others).chain(&mut self.affixes);
+        self.parts.scalars_mut().chain(besides)
     }
 
     /// Moves all places and spans, from a text within a text to the one around it.
@@ -526,6 +529,9 @@ impl ImagePlace {
         if let Some(unclear) = &self.unclear {
             return Err(unclear.defect(&self.path).into());
         }
+        if let Some(affix) = self.affixes.first() {
+            return Err(self.affix_defect(affix).into());
+        }
         let changes = match &self.parts {
             ReferenceParts::Reference(scalar) => self.reference_change(scalar, expected),
             ReferenceParts::Beside { .. } => self.changes_beside(expected),
@@ -546,6 +552,23 @@ impl ImagePlace {
             !scalar.is_template && (is_other || scalar.other_type.is_some() && !new.is_empty())
         };
         Ok(changes.into_iter().filter(is_new).collect())
+    }
+
+    /// The defect that something is added to the tag.
+    fn affix_defect(&self, affix: &Scalar) -> Defect {
+        let key = last_key(&affix.path);
+        let what = match affix.text() {
+            "" => "something".to_owned(),
+            text => format!("`{text}`"),
+        };
+        let message = format!(
+            "`{key}` adds {what} to the tag of `{}`: with it, no image of this project has that tag",
+            self.path
+        );
+        let hint = format!(
+            "remove `{key}`, or put `# sparkpack: ignore` behind it if nothing adds it to the tag"
+        );
+        Defect::new(Code::E206, affix.place.clone(), message).hint(hint)
     }
 
     /// Applies a mark for only the tag or the digest to a place that has them in scalars of their own.

@@ -9,6 +9,9 @@ pub(super) const ITEMS: &str = "items";
 /// The keys of an entry of kustomize's `images`.
 pub(super) const KUSTOMIZE_KEYS: [&str; 4] = ["name", "newName", "newTag", "digest"];
 
+/// The key of an entry of kustomize's `images` that says what comes behind the tag.
+pub(super) const TAG_SUFFIX: &str = "tagSuffix";
+
 /// The keys by which Helm's values name an image: whole, or in parts.
 pub(super) const PART_KEYS: [&str; 5] = ["image", "registry", "repository", "tag", "digest"];
 

@@ -125,7 +125,9 @@ fn settle(located: &mut Located) {
         })
         .collect();
     let ignored = std::mem::take(&mut located.ignored);
+    let is_ignored = |scalar: &Scalar| ignored.iter().any(|line| line.contains(&scalar.span.start));
     for place in &mut located.places {
+        place.affixes.retain(|scalar| !is_ignored(scalar));
         let Some(unclear) = &mut place.unclear else {
             let mut others = place.others.iter();
             if let Some(tag) = others.find(|other| marked.contains(&other.span)) {
@@ -133,8 +135,6 @@ fn settle(located: &mut Located) {
             }
             continue;
         };
-        let is_ignored =
-            |scalar: &Scalar| ignored.iter().any(|line| line.contains(&scalar.span.start));
         let had_several = unclear.candidates.len() > 1;
         unclear.candidates.retain(|scalar| !is_ignored(scalar));
         let is_marked = |scalar: &&Scalar| marked.contains(&scalar.span);
@@ -253,6 +253,7 @@ fn marked(text: &str, mark: &Mark, image: String, part: ReferencePart) -> ImageP
         is_refused: false,
         duplicate_key: None,
         unclear: None,
+        affixes: Vec::new(),
         others: Vec::new(),
     }
 }

@@ -734,6 +734,57 @@ mod tests {
     }
 
     #[test]
+    fn what_is_added_to_a_tag_is_an_error() {
+        for (text, said) in [
+            (
+                "image: {repository: reg:5000/team/job, tag: a, tagSuffix: -slim}\n",
+                "`tagSuffix` adds `-slim` to the tag of `image`",
+            ),
+            (
+                "repository: reg:5000/team/job\ntag: new\nimageTagPrefix: v\n",
+                "`imageTagPrefix` adds `v`",
+            ),
+            (
+                "- {name: image, value: reg:5000/team/job}\n- {name: tag, value: a}\n- {name: tagSuffix, value: '$S'}\n",
+                "adds `'$S'`",
+            ),
+            (
+                "image: reg:5000/team/job\ntagSuffix: [a]\n",
+                "adds something",
+            ),
+            (
+                "images: [{name: reg:5000/team/job, newTag: a, tagSuffix: -slim}]\n",
+                "adds `-slim` to the tag of `images[0]`",
+            ),
+            (
+                "kind: Kustomization\napiVersion: kustomize.config.k8s.io/v1beta1\nimages: [{name: x, newName: reg:5000/team/job, newTag: new, tagSuffix: -slim}]\n",
+                "adds `-slim` to the tag of `images[0]`",
+            ),
+            (
+                "kind: Kustomization\napiVersion: kustomize.config.k8s.io/v1beta1\nimages: [{name: reg:5000/team/job, newTag: new, tagSuffix: &x -slim, label: *x}]\n",
+                "adds `-slim` to the tag of `images[0]`",
+            ),
+        ] {
+            let defect = rewritten_by(text, true, &decide).unwrap_err();
+            assert_eq!(defect.code.as_str(), "E206", "{text}");
+            assert!(defect.message.contains(said), "{}", defect.message);
+        }
+    }
+
+    #[test]
+    fn a_tag_to_which_nothing_is_added_is_written() {
+        for text in [
+            "image: {repository: reg:5000/team/job, tag: «a|new», tagSuffix: '', tagPrefix: ~}\n",
+            "image: {repository: reg:5000/team/job, tag: «a|new»}\ntagSuffix: -slim\n",
+            "repository: reg:5000/team/job\ntag: «a|new»\ntagSuffix: -slim # sparkpack: ignore\n",
+            "kind: Kustomization\napiVersion: kustomize.config.k8s.io/v1beta1\nimages: [{name: reg:5000/team/job, newTag: «a|new», tagSuffix: ''}]\n",
+            "image: reg:5000/team/job:«a|new»\ntagSuffix: -slim\n",
+        ] {
+            assert_rewrites(text);
+        }
+    }
+
+    #[test]
     fn what_may_be_half_a_reference_is_an_error() {
         for (text, code, names) in [
             (

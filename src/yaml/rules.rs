@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    keys::{ITEMS, KUSTOMIZE_KEYS, MERGE, PART_KEYS},
+    keys::{ITEMS, KUSTOMIZE_KEYS, MERGE, PART_KEYS, TAG_SUFFIX},
     local_paths,
     places::{Form, KUSTOMIZE, ObjectKind, Step, TABLE},
 };
@@ -54,6 +54,7 @@ impl<'p> PlaceRules<'p> {
             keys: ["apiVersion", "kind", ITEMS, MERGE].into_iter().collect(),
         };
         rules.keys.extend(KUSTOMIZE_KEYS);
+        rules.keys.insert(TAG_SUFFIX);
         rules.keys.extend(PART_KEYS);
         for kind in TABLE {
             rules.add(

@@ -199,6 +199,37 @@ pub(super) fn own_tags_of_others(
     (0..siblings.len()).filter(is_one).collect()
 }
 
+/// The keys that say what is added to the tag of an image, and hold something: `tagSuffix`, `jobTagPrefix`. `tag` is what
+/// holds the tag itself.
+pub(super) fn affixes(siblings: &[Sibling<'_>], image: usize, tag: Option<usize>) -> Vec<usize> {
+    const ENDINGS: &[&str] = &["suffix", "prefix", "postfix"];
+    let added_to = |key: &str| {
+        let key = key.to_ascii_lowercase();
+        let ending = ENDINGS.iter().find(|ending| key.ends_with(**ending))?;
+        Some(key.len() - ending.len())
+    };
+    let is_one = |index: &usize| {
+        let sibling = &siblings[*index];
+        let Some(end) = added_to(sibling.key).filter(|_| sibling.value != SiblingValue::Text(""))
+        else {
+            return false;
+        };
+        let name = KeyName::of(&sibling.key[..end]);
+        let of_tag = match name.role {
+            Role::Tag => true,
+            // A version of its own may have one, too.
+            Role::Version => {
+                let tag = tag.map(|tag| KeyName::of(siblings[tag].key).role);
+                tag == Some(Role::Version) && !name.is_of_other
+            }
+            _ => false,
+        };
+        let is_own = || name.stem.is_empty() || name.stem == KeyName::of(siblings[image].key).stem;
+        of_tag && !name.is_plural && is_own()
+    };
+    (0..siblings.len()).filter(is_one).collect()
+}
+
 /// Whether a key names another image without a tag, and has none of its own beside it.
 fn needs_tag(siblings: &[Sibling<'_>], names: &[KeyName], other: usize) -> bool {
     let SiblingValue::Text(text) = siblings[other].value else {
@@ -390,6 +421,47 @@ mod tests {
         ] {
             let (_, found) = choose(&siblings, 0, &|_| false);
             assert_eq!(found, doubt.map(Doubt::Collection), "{siblings:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_added_to_a_tag_is_known_by_its_key() {
+        let text = |key, text| (key, SiblingValue::Text(text));
+        for (siblings, expected) in [
+            (vec![text("tag", "1"), text("tagSuffix", "-slim")], vec![2]),
+            (vec![text("tag", "1"), text("tagSuffix", "")], vec![]),
+            (
+                vec![text("jobTag", "1"), text("JOB_TAG_PREFIX", "v")],
+                vec![2],
+            ),
+            (
+                vec![text("tag", "1"), text("imagetagpostfix", "v")],
+                vec![2],
+            ),
+            (
+                vec![text("tag", "1"), ("tag-suffix", SiblingValue::Template)],
+                vec![2],
+            ),
+            (
+                vec![text("version", "1"), text("versionSuffix", "v")],
+                vec![2],
+            ),
+            (vec![text("tag", "1"), text("versionSuffix", "v")], vec![]),
+            (vec![text("tag", "1"), text("sideTagSuffix", "v")], vec![]),
+            (vec![text("tag", "1"), text("tagsPrefix", "v")], vec![]),
+            (vec![text("tag", "1"), text("nameSuffix", "v")], vec![]),
+            (vec![text("tag", "1"), text("suffix", "v")], vec![]),
+        ] {
+            let mut all = vec![Sibling {
+                key: "jobImage",
+                value: SiblingValue::Text("own"),
+            }];
+            all.extend(
+                siblings
+                    .iter()
+                    .map(|(key, value)| Sibling { key, value: *value }),
+            );
+            assert_eq!(affixes(&all, 0, Some(1)), expected, "{siblings:?}");
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
         Spot, TwiceKey, WRAPPED,
     },
     image_place::{DuplicateKey, Plain, ReferenceParts, Scalar},
-    keys::{KUSTOMIZE_KEYS, MERGE},
+    keys::{KUSTOMIZE_KEYS, MERGE, TAG_SUFFIX},
     path::{item_path, key_path},
     places::Step,
     scalar,
@@ -291,6 +291,14 @@ impl<'d, 't> View<'d, 't> {
             new_tag,
             digest,
         }))
+    }
+
+    /// What an entry of kustomize's `images` adds to the tag, if that is something.
+    pub(super) fn tag_suffix(&self, node: NodeId, trail: &Trail) -> Result<Option<Scalar>, Defect> {
+        let found = self.lookup(node, TAG_SUFFIX, trail)?;
+        let suffix = found.map(|(value, trail)| self.follow(value, trail.key(TAG_SUFFIX)));
+        let suffix = suffix.filter(|(value, _)| self.text_of(*value).as_deref() != Some(""));
+        Ok(suffix.map(|(value, trail)| self.scalar(value, trail)))
     }
 
     /// Describes a node as a scalar of a place; a collection gets its raw bytes and type.

@@ -264,9 +264,14 @@ impl<'d, 't> Walk<'d, 't> {
         let is_refused = rule.entry.is_some_and(|kind| kind.refuses_properties)
             && trail.path.contains(".sparkConf[");
         if let Some(parts) = parts {
+            let affix = match rule.form {
+                Form::Kustomize => self.view.tag_suffix(node, &trail)?,
+                Form::Reference | Form::Either => None,
+            };
             self.add_place(rule.kind, trail.path, parts);
             if let Some(place) = self.found.located.places.last_mut() {
                 place.is_refused = is_refused;
+                place.affixes.extend(affix);
             }
         }
         Ok(())
@@ -314,6 +319,7 @@ impl<'d, 't> Walk<'d, 't> {
             is_refused: false,
             duplicate_key: None,
             unclear: None,
+            affixes: Vec::new(),
             others: Vec::new(),
             parts,
         };

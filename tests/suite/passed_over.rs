@@ -364,6 +364,31 @@ fn a_key_around_an_image_that_is_there_twice_is_an_error() {
     }
 }
 
+/// The tag that is written would not be the one that runs.
+#[test]
+fn what_is_added_to_a_tag_is_an_error() {
+    let kind = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nimages:\n";
+    for text in [
+        format!("{kind}- name: J\n  newTag: OLD\n  tagSuffix: -slim\n"),
+        format!("{kind}- name: J\n  newTag: T\n  tagSuffix: -slim\n"),
+        "image:\n  repository: J\n  tag: T\n\n\n  tagSuffix: -slim\n".to_owned(),
+        "image:\n  repository: J\n  tag: OLD\n\n\n  tagPrefix: v\n".to_owned(),
+    ] {
+        let case = Offline::new(&[]);
+        case.project
+            .write("kubernetes/values.yml", &filled(&case, &text));
+        let said = case.refuse(&text);
+        assert!(
+            said.contains("error[E206]: kubernetes/values.yml:6:"),
+            "{said}"
+        );
+    }
+    assert_pins(&[
+        &format!("{kind}- name: J\n  newTag: ‹OLD|T›\n  tagSuffix: ''\n"),
+        "repository: J\ntag: ‹OLD|T›\ntagSuffix: -slim # sparkpack: ignore\n",
+    ]);
+}
+
 #[test]
 fn a_tag_among_arguments_and_beside_a_scheme_is_drift() {
     let flux = |rest: &str| format!("{FLUX}  url: oci://J\n  {rest}\n");
