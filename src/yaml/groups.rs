@@ -583,9 +583,11 @@ impl FollowedEntry<'_, '_> {
     }
 }
 
-/// Whether a registry at this path is one for all images: below `global`, or at the document's root.
+/// Whether a registry at this path is one for all images: below `global`, that of a subchart too, or at the document's
+/// root.
 pub(super) fn is_for_all(path: &str) -> bool {
-    !path.contains(['.', '[']) || path.to_ascii_lowercase().starts_with("global")
+    let path = path.to_ascii_lowercase();
+    !path.contains(['.', '[']) || path.starts_with("global") || path.contains(".global.")
 }
 
 /// Whether a key may say that its value is a digest: a quick test, which most keys fail.

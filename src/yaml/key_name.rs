@@ -132,7 +132,8 @@ impl KeyName {
             .map(String::as_str)
             .collect();
         let is_versioned = |word: &String| VERSIONED.contains(&word.as_str());
-        let is_of_other = role == Role::Version && words.iter().any(is_versioned);
+        let is_of_image = words.iter().any(|word| word == "image");
+        let is_of_other = role == Role::Version && !is_of_image && words.iter().any(is_versioned);
         Self {
             role,
             stem: stem.join("_"),

@@ -100,8 +100,7 @@ impl<'d, 't> Walk<'d, 't> {
         let (chosen, _) = choose(image.siblings, image.index, &|_| false);
         let named = chosen.registry.map(|index| self.scalar_of(image, index));
         let is_empty = |registry: &Scalar| registry.value.is_empty() || registry.value == "~";
-        let is_elsewhere =
-            named.as_ref().is_none_or(is_empty) && image.name(image.index).role == Role::Image;
+        let is_unnamed = named.as_ref().is_none_or(is_empty);
         if let Some(head) = named.and_then(|registry| self.head_in(registry, path)) {
             let heads: Vec<usize> = chosen.registry.into_iter().collect();
             return is_meant(&heads).then_some(head);
@@ -115,8 +114,11 @@ impl<'d, 't> Walk<'d, 't> {
             let registry = head.registry.filter(|_| rest.is_empty());
             return is_meant(&heads).then_some(Head { registry, ..head });
         }
-        if is_elsewhere {
+        if image.name(image.index).role == Role::Image {
+            // Bitnami's `global.imageRegistry` comes before what each image says.
+            let is_before = |path: &str| path.ends_with("global.imageRegistry");
             let hosts = self.hosts();
+            let hosts = hosts.filter(|(path, _)| is_unnamed || is_before(path));
             let mut hosts = hosts.map(|(path, node)| self.view.scalar(node, Trail::at(path)));
             if let Some(head) = hosts.find_map(|registry| self.head_in(registry, path)) {
                 return Some(head);

@@ -526,3 +526,31 @@ fn a_checksum_beside_a_whole_reference_is_not_emptied() {
         assert_eq!(case.project.read("kubernetes/a.yml"), filled(&case, &text));
     }
 }
+
+/// Bitnami's `global.imageRegistry` wins over an image's own registry, in a subchart too.
+#[test]
+fn the_registry_of_all_images_wins_over_that_of_one() {
+    for global in ["", "spark:\n  "] {
+        let text = format!(
+            "{global}global: {{imageRegistry: H}}\n{}image: {{registry: docker.io, repository: small/job, tag: ‹OLD|T›}}\n",
+            if global.is_empty() { "" } else { "  " }
+        );
+        assert_pins(&[&text]);
+    }
+    assert_said(
+        &[
+            "registry: H\nimage: {registry: docker.io, repository: small/job, tag: OLD}\n",
+            "global: {imageRegistry: other.example}\nimage: {registry: docker.io, repository: small/job, tag: OLD}\n",
+        ],
+        Said::Nothing,
+    );
+}
+
+/// `sparkVersion` is Spark's, and `sparkImageVersion` an image's.
+#[test]
+fn the_version_of_an_image_is_its_tag() {
+    assert_pins(&[
+        "sparkImage: J\nsparkImageVersion: ‹OLD|T›\n",
+        "dockerImage: J\ndockerImageVersion: ‹OLD|T›\nsparkVersion: 4.1.4\n",
+    ]);
+}
