@@ -847,7 +847,8 @@ mod tests {
         for text in [
             "global: {imageRegistry: 'reg:5000'}\nimage: {repository: team/job, tag: «a|new»}\n",
             "image: {registry: '', repository: team/job, tag: «a|new»}\nglobal: {imageRegistry: reg:5000/}\n",
-            "image: {registry: docker.io, repository: team/job, tag: a}\nglobal: {imageRegistry: reg:5000}\n",
+            "image: {registry: docker.io, repository: team/job, tag: «a|new»}\nglobal: {imageRegistry: reg:5000}\n",
+            "global: {registry: reg:5000}\nimage: {registry: docker.io, repository: team/job, tag: a}\n",
             "a: {registry: reg:5000}\nb: {repository: team/job, tag: a}\n",
             "imageRegistry: reg:5000\nb: {repository: team/job, tag: «a|new»}\n",
             "host: reg:5000\njob: {name: team/job, version: 1}\n",
