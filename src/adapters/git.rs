@@ -4,10 +4,11 @@
 
 mod checkout;
 mod convert;
+mod difference;
 mod ignored;
 
 pub use checkout::{Checkout, Compared};
-pub use convert::Difference;
+pub use difference::Difference;
 pub use ignored::ignored;
 
 use std::{

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{
     document::{EntryPath, Group, GroupForm, NodeBody, NodeId},
     image_place::{ImagePlace, ReferenceParts, Scalar, Unclear, UnclearPart},
-    key_name::{KeyName, Role},
+    key_name::{KeyName, Role, has_word},
     keys::{KUSTOMIZE_KEYS, PART_KEYS, TAG_SUFFIX, VALUES},
     located::ApartImage,
     places::ObjectKind,
@@ -593,12 +593,6 @@ pub(super) fn is_for_all(path: &str) -> bool {
 /// Whether a key may say that its value is a digest: a quick test, which most keys fail.
 fn may_be_digest(key: &str) -> bool {
     has_word(key, "digest") || has_word(key, "sha")
-}
-
-/// Whether a key holds a word in any case.
-pub(super) fn has_word(key: &str, word: &str) -> bool {
-    let mut parts = key.as_bytes().windows(word.len());
-    parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Whether a path leads to a container somewhere below another path.

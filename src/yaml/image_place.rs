@@ -5,11 +5,11 @@ use std::ops::Range;
 use granit_parser::ScalarStyle;
 
 use super::{
-    located::{Stray, StrayKind},
     marks::ReferencePart,
-    scalar::before_expression,
+    scalar::{Plain, before_expression},
     shared::SharedAnchor,
     siblings::{is_bare_digest, is_digest},
+    stray::{Stray, StrayKind},
 };
 use crate::{
     code::Code,
@@ -212,15 +212,6 @@ pub struct Scalar {
     pub(super) quotes: &'static str,
     pub(super) plain: Plain,
     pub(super) shared: Option<Box<SharedAnchor>>,
-}
-
-/// Whether a plain value may stay plain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Plain {
-    /// Where it reads back as the same string.
-    IfSafe,
-    /// Never: the text is JSON.
-    Never,
 }
 
 /// The reference that a place has to name.

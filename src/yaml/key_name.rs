@@ -143,6 +143,12 @@ impl KeyName {
     }
 }
 
+/// Whether a key holds a word in any case.
+pub(super) fn has_word(key: &str, word: &str) -> bool {
+    let mut parts = key.as_bytes().windows(word.len());
+    parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+}
+
 /// The words of a key in lower case: it is split where its writing does, and an ending that tells a role is a word of
 /// its own even where nothing separates it: `imagetag`.
 fn words(key: &str) -> Vec<String> {

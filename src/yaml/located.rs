@@ -10,11 +10,9 @@ use super::{
     image_place::ImagePlace,
     no_comment::{Block, NoComment, no_comment},
     shared::SharedAnchor,
+    stray::Stray,
 };
-use crate::{
-    image::Repository,
-    project::place::{Defect, Place},
-};
+use crate::project::place::{Defect, Place};
 
 /// The relevant content of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,36 +55,6 @@ pub struct ApartImage {
     pub span: Range<usize>,
     /// The values that may be its tag, by the names of their keys.
     pub tags: Vec<(Place, String)>,
-}
-
-/// A value that belongs to an image of the project and is not rewritten.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stray {
-    /// What it is of the image.
-    pub kind: StrayKind,
-    /// The image's repository.
-    pub repository: Repository,
-    /// Where it stands.
-    pub place: Place,
-    /// Its bytes, with quotes.
-    pub span: Range<usize>,
-    /// From the document's root.
-    pub path: String,
-    /// The tag, the digest or the repository.
-    pub value: String,
-}
-
-/// What a value is of an image that is not rewritten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StrayKind {
-    /// The tag of an image whose name stands in several values.
-    Tag,
-    /// The digest, which wins over any tag.
-    Digest,
-    /// The repository, in several values and without a tag.
-    Repository,
-    /// The version of something else, in the form of the image's tags.
-    Version,
 }
 
 /// An object of a kind that is looked at.

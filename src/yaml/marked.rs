@@ -5,12 +5,12 @@ use std::{ops::Range, path::Path};
 use granit_parser::ScalarStyle;
 
 use super::{
-    image_place::{ImagePlace, LeftAlone, Plain, ReferenceParts, Scalar, UnclearPart},
+    image_place::{ImagePlace, LeftAlone, ReferenceParts, Scalar, UnclearPart},
     located::{Findings, Located},
     marks::{self, Mark, MarkKind, ReferencePart},
     no_comment::no_comment,
     rules::PlaceRules,
-    scalar,
+    scalar::{self, Plain},
     shared::NestedRanges,
 };
 use crate::{

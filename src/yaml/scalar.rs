@@ -4,7 +4,14 @@ use std::ops::Range;
 
 use granit_parser::{ScalarStyle, Tag};
 
-use super::image_place::Plain;
+/// Whether a plain value may stay plain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plain {
+    /// Where it reads back as the same string.
+    IfSafe,
+    /// Never: the text is JSON.
+    Never,
+}
 
 /// What the scalar resolves to if it is no string: `null`, `a number` and the like.
 pub(super) fn other_type(value: &str, style: ScalarStyle, tag: Option<&Tag>) -> Option<String> {

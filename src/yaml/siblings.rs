@@ -5,10 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{
-    groups::has_word,
-    key_name::{KeyName, Role},
-};
+use super::key_name::{KeyName, Role, has_word};
 use crate::image::{Digest, Repository};
 
 /// A key of a mapping, and what is known of its value.

@@ -5,8 +5,9 @@ use super::{
     groups::{OurImage, is_for_all},
     image_place::Scalar,
     key_name::Role,
-    located::{ApartImage, Stray, StrayKind},
+    located::ApartImage,
     siblings::{Chosen, Doubt, SiblingValue, choose, own_tags_of_others},
+    stray::{Stray, StrayKind},
     view::Trail,
     walk::Walk,
 };

@@ -14,11 +14,11 @@ use super::{
         Document, EntryPath, Group, GroupEntry, GroupForm, MappingEntry, Node, NodeBody, NodeId,
         Spot, TwiceKey, WRAPPED,
     },
-    image_place::{DuplicateKey, Plain, ReferenceParts, Scalar},
+    image_place::{DuplicateKey, ReferenceParts, Scalar},
     keys::{KUSTOMIZE_KEYS, MERGE, TAG_SUFFIX},
     path::{item_path, key_path},
     places::Step,
-    scalar,
+    scalar::{self, Plain},
     shared::SharedAnchor,
 };
 use crate::{

@@ -14,7 +14,7 @@ use std::{
     process::Command,
 };
 
-use super::{Git, NoGit, ask, command, convert::Difference, rows};
+use super::{Git, NoGit, ask, command, difference::Difference, rows};
 use crate::project::file_trees::ExecutableBits;
 
 /// What the files of a checkout are compared with.
@@ -77,7 +77,7 @@ enum Listed<'a> {
 
 /// What git lists of a repository.
 #[derive(Default)]
-struct Listing {
+struct GitList {
     items: Vec<(PathBuf, Mode, String)>,
     submodules: Vec<(PathBuf, String)>,
 }
@@ -104,7 +104,7 @@ impl Checkout {
         Ok(checkout)
     }
 
-    fn add(&mut self, git: &Git, listing: Listing) -> Result<(), NoGit> {
+    fn add(&mut self, git: &Git, listing: GitList) -> Result<(), NoGit> {
         let repository = self.repositories.len();
         let mut attributes = Vec::new();
         for (path, mode, object) in listing.items {
@@ -240,7 +240,7 @@ fn is_same_kind(path: &Path, item: &Item, bits: Option<&ExecutableBits>) -> bool
 }
 
 impl Git {
-    fn listing(&self, listed: &Listed<'_>) -> Result<Listing, NoGit> {
+    fn listing(&self, listed: &Listed<'_>) -> Result<GitList, NoGit> {
         let answer = match listed {
             Listed::Index => self.run(&["ls-files", "--stage", "-z", "--full-name", "--", ":/"])?,
             Listed::Commit(commit) => self.run(&["ls-tree", "-r", "-z", "--full-tree", commit])?,
@@ -249,7 +249,7 @@ impl Git {
             Listed::Index => self.only_intended()?,
             Listed::Commit(_) => HashSet::new(),
         };
-        let mut listing = Listing::default();
+        let mut listing = GitList::default();
         for row in rows(&answer) {
             let Some((facts, path)) = split_at(row, b'\t') else {
                 continue;

@@ -10,19 +10,9 @@ use std::{
 use super::{
     NoGit, ask,
     checkout::{Item, Repository},
+    difference::Difference,
 };
 use crate::adapters::store::TemporaryFolder;
-
-/// How a file differs from what a new checkout would write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Difference {
-    /// Somebody changed it.
-    Changed,
-    /// Git calls it unchanged, and would write it with other line ends.
-    LineEnds,
-    /// Git calls it unchanged, and would write it otherwise: a filter or `ident` is at work.
-    Filtered,
-}
 
 /// The attributes that may change a file when it is checked out. Line ends are written as they are unless `eol` says
 /// otherwise.

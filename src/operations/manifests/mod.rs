@@ -9,6 +9,7 @@ mod expected;
 mod strays;
 mod survey;
 mod unmanaged;
+mod unmanaged_reference;
 mod warnings;
 mod words;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{expected::ExpectedReferences, unmanaged::UnmanagedReference};
+use super::{expected::ExpectedReferences, unmanaged_reference::UnmanagedReference};
 use crate::{
     code::Code,
     image::Reference,

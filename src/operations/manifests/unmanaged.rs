@@ -5,6 +5,7 @@ use std::{borrow::Cow, ops::Range, path::Path};
 use super::{
     expected::ExpectedReferences,
     strays,
+    unmanaged_reference::UnmanagedReference,
     words::{Word, is_escaped, is_for_people, is_whole, line_start, words},
 };
 use crate::{
@@ -19,17 +20,6 @@ use crate::{
         versions_beside,
     },
 };
-
-/// A reference to an image of the project at a place that sparkpack does not rewrite.
-pub(crate) struct UnmanagedReference {
-    pub(crate) image: String,
-    /// Whether it is a whole value, which a program may use, and not only part of a text.
-    pub(crate) is_whole: bool,
-    /// The warning, if the reference is out of date and its image is part of this run.
-    pub(crate) stale: Option<Defect>,
-    /// What to say of it otherwise: it will be out of date after the next change.
-    pub(crate) warning: Option<Defect>,
-}
 
 /// The references to the project's images in a text, except in comments, at the places that `is_rewritten` selects, and
 /// where a mark says `ignore`.

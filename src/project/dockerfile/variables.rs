@@ -7,7 +7,7 @@ use super::words::{self, Unexpanded, Variable};
 
 /// What is known of a variable.
 #[derive(Clone, PartialEq, Eq)]
-enum Known {
+enum Certainty {
     /// Its value.
     Value(Expanded),
     /// It is declared and has no value, unless the base image gives it one.
@@ -27,8 +27,8 @@ pub(super) struct Expanded {
 /// The variables that an instruction sees.
 #[derive(Clone, Default)]
 pub(super) struct Scope {
-    arguments: BTreeMap<String, Known>,
-    environment: BTreeMap<String, Known>,
+    arguments: BTreeMap<String, Certainty>,
+    environment: BTreeMap<String, Certainty>,
     /// Whether the base image may have any variable.
     has_base: bool,
 }
@@ -53,7 +53,7 @@ impl Scope {
     pub(super) fn of_child(&self) -> Self {
         let mut scope = self.clone();
         for known in scope.arguments.values_mut() {
-            if let Known::Value(value) = known {
+            if let Certainty::Value(value) = known {
                 value.is_certain = false;
             }
         }
@@ -62,8 +62,8 @@ impl Scope {
 
     /// Defines an argument of the builder itself, whose value is known only if it is given.
     pub(super) fn predefine(&mut self, name: &str, given: Option<&String>) {
-        let known = given.map_or(Known::Unknown, |value| {
-            Known::Value(Expanded {
+        let known = given.map_or(Certainty::Unknown, |value| {
+            Certainty::Value(Expanded {
                 text: value.clone(),
                 is_certain: true,
             })
@@ -80,7 +80,7 @@ impl Scope {
     ) {
         let known = self.assigned(given, default, escape);
         match (known, self.arguments.get(name)) {
-            (Known::Nothing, Some(_)) => {}
+            (Certainty::Nothing, Some(_)) => {}
             (known, before) => {
                 // A builder may prefer its own value to a default.
                 let is_certain = before.is_none() || given.is_some();
@@ -101,19 +101,21 @@ impl Scope {
     ) {
         let outside = outer.arguments.get(name);
         let known = match (self.assigned(given, default, escape), outside) {
-            (Known::Nothing, Some(outside)) => outside.clone(),
-            (Known::Value(value), Some(Known::Unknown)) if given.is_none() => {
-                Known::Value(value).at_most(false)
+            (Certainty::Nothing, Some(outside)) => outside.clone(),
+            (Certainty::Value(value), Some(Certainty::Unknown)) if given.is_none() => {
+                Certainty::Value(value).at_most(false)
             }
             (known, _) => known,
         };
         let known = match (known, self.arguments.get(name)) {
-            (Known::Nothing, Some(Known::Value(_) | Known::Unknown)) => Known::Unknown,
+            (Certainty::Nothing, Some(Certainty::Value(_) | Certainty::Unknown)) => {
+                Certainty::Unknown
+            }
             (known, _) => known.at_most(!self.has_base),
         };
         let is_same = match (&known, self.environment.get(name)) {
-            (Known::Value(own), Some(Known::Value(other))) => own.text == other.text,
-            (Known::Nothing, _) | (_, None) => true,
+            (Certainty::Value(own), Some(Certainty::Value(other))) => own.text == other.text,
+            (Certainty::Nothing, _) | (_, None) => true,
             _ => false,
         };
         if !is_same {
@@ -127,14 +129,14 @@ impl Scope {
         let before = self.clone();
         for (name, value) in assignments {
             let value = value.and_then(|text| before.expand(&text, escape).ok());
-            let known = value.map_or(Known::Unknown, Known::Value);
+            let known = value.map_or(Certainty::Unknown, Certainty::Value);
             self.environment.insert(name, known);
         }
     }
 
     /// From here on the variable may have any value.
     pub(super) fn forget(&mut self, name: &str) {
-        self.environment.insert(name.to_owned(), Known::Unknown);
+        self.environment.insert(name.to_owned(), Certainty::Unknown);
     }
 
     /// Expands the variables of a text.
@@ -150,27 +152,27 @@ impl Scope {
     fn lookup(&self, name: &str, is_certain: &Cell<bool>) -> Variable {
         let known = self.environment.get(name);
         match known.or_else(|| self.arguments.get(name)) {
-            Some(Known::Value(value)) => {
+            Some(Certainty::Value(value)) => {
                 is_certain.set(is_certain.get() && value.is_certain);
                 Variable::Value(value.text.clone())
             }
-            Some(Known::Unknown) => Variable::Unknown,
-            Some(Known::Nothing) | None if self.has_base => Variable::Unknown,
-            Some(Known::Nothing) => Variable::NoValue,
+            Some(Certainty::Unknown) => Variable::Unknown,
+            Some(Certainty::Nothing) | None if self.has_base => Variable::Unknown,
+            Some(Certainty::Nothing) => Variable::NoValue,
             None => Variable::Undeclared,
         }
     }
 
     /// The value that is given, or else the default, in which builders expand what nobody declares to nothing.
-    fn assigned(&self, given: Option<&String>, default: Option<&str>, escape: char) -> Known {
+    fn assigned(&self, given: Option<&String>, default: Option<&str>, escape: char) -> Certainty {
         if let Some(given) = given {
-            return Known::Value(Expanded {
+            return Certainty::Value(Expanded {
                 text: given.clone(),
                 is_certain: true,
             });
         }
         let Some(default) = default else {
-            return Known::Nothing;
+            return Certainty::Nothing;
         };
         let is_certain = Cell::new(true);
         let lookup = |name: &str| match self.lookup(name, &is_certain) {
@@ -178,16 +180,16 @@ impl Scope {
             known => known,
         };
         match words::expand(default, escape, &lookup) {
-            Ok(text) => Known::Value(Expanded {
+            Ok(text) => Certainty::Value(Expanded {
                 text,
                 is_certain: is_certain.get(),
             }),
-            Err(_) => Known::Unknown,
+            Err(_) => Certainty::Unknown,
         }
     }
 }
 
-impl Known {
+impl Certainty {
     /// The same, and certain only if it may be.
     fn at_most(self, may_be_certain: bool) -> Self {
         match self {
