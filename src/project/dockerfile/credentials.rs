@@ -27,7 +27,7 @@ impl Dockerfile {
                     "`{}` writes the password of a URL of `{host}` into the image",
                     instruction.keyword
                 );
-                let hint = "take it out of the URL and mount a file for it: `RUN --mount=type=secret,id=netrc,target=/root/.netrc …` and `secrets.netrc = { file = \"~/.netrc\" }` for the image; then change it, for it was written down";
+                let hint = "take it out of the URL and mount a file for it: `RUN --mount=type=secret,id=netrc …`, where it is `/run/secrets/netrc`, and `secrets.netrc = { file = \"~/.netrc\" }` for the image; then change it, for it was written down";
                 let start = instruction.span.start;
                 defects.push(self.defect(Code::E112, start, message).hint(hint));
                 continue;
