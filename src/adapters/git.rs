@@ -114,10 +114,7 @@ pub fn tracked_below(root: &Path, folder: &Path) -> Result<Vec<PathBuf>, NoGit> 
 /// The file of the index of the checkout that `root` lies in, if that can be said without git.
 #[must_use]
 pub fn index_file(root: &Path) -> Option<PathBuf> {
-    if ABOUT_ONE_REPOSITORY
-        .iter()
-        .any(|name| variable(name).is_some())
-    {
+    if is_told_of_repository() {
         return None;
     }
     Some(root.ancestors().find_map(git_folder)?.join("index"))
@@ -170,6 +167,12 @@ const ABOUT_ONE_REPOSITORY: [&str; 7] = [
     "GIT_PREFIX",
     "GIT_WORK_TREE",
 ];
+
+/// Whether a variable says which repository is meant.
+fn is_told_of_repository() -> bool {
+    let mut names = ABOUT_ONE_REPOSITORY.iter();
+    names.any(|name| variable(name).is_some())
+}
 
 /// The project's folder relative to its repository: the prefix of its paths for readers that start at the repository's
 /// root.

@@ -515,7 +515,8 @@ fn dockerfile(
 }
 
 /// The bytes with CRLF as LF: git may check text out with CRLF, and that must not change a tag.
-fn without_carriage_returns(bytes: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn without_carriage_returns(bytes: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(bytes.len());
     for (index, &byte) in bytes.iter().enumerate() {
         if byte != b'\r' || bytes.get(index + 1) != Some(&b'\n') {

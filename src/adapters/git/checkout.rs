@@ -438,10 +438,9 @@ mod tests {
         git(&root, &["add", "."]);
         commit(&root, "there");
         let who = ["-c", "user.name=x", "-c", "user.email=x@localhost"];
-        let merge = [&who[..], &["merge", "--quiet", "master", "main"]].concat();
-        let _ = command(Some(&root), None, &merge).output();
         let merge = [&who[..], &["merge", "--quiet", "@{-1}"]].concat();
-        let _ = command(Some(&root), None, &merge).output();
+        let merged = command(Some(&root), None, &merge).output().unwrap();
+        assert!(!merged.status.success(), "{merged:?}");
         write(&root, "a", "here");
         assert_eq!(named(&root, Compared::Index).0, ["a"]);
     }

@@ -12,7 +12,7 @@ use super::{
     checkout::{Item, Repository},
     difference::Difference,
 };
-use crate::adapters::store::TemporaryFolder;
+use crate::{adapters::store::TemporaryFolder, project::inputs::without_carriage_returns};
 
 /// The attributes that may change a file when it is checked out. Line ends are written as they are unless `eol` says
 /// otherwise.
@@ -100,10 +100,10 @@ impl Repository {
         written: Option<PathBuf>,
     ) -> Result<bool, NoGit> {
         let theirs = match written {
-            Some(file) => fs_err::read(file).unwrap_or_default(),
+            Some(file) => fs_err::read(file).map_err(|error| lost(&error))?,
             None => self.objects([item.object.as_str()].into_iter())?.concat(),
         };
-        let ours = fs_err::read(path).unwrap_or_default();
+        let ours = fs_err::read(path).map_err(|error| lost(&error))?;
         Ok(without_carriage_returns(&ours) == without_carriage_returns(&theirs))
     }
 
@@ -117,10 +117,10 @@ impl Repository {
         if attributes.is_empty() || files.is_empty() {
             return Ok(None);
         }
-        let lost = |error: io::Error| NoGit::Failed(error.to_string());
-        let folder = TemporaryFolder::within(&std::env::temp_dir()).map_err(lost)?;
+        let folder =
+            TemporaryFolder::within(&std::env::temp_dir()).map_err(|error| lost(&error))?;
         let tree = folder.path().join(TREE);
-        fs_err::create_dir(&tree).map_err(lost)?;
+        fs_err::create_dir(&tree).map_err(|error| lost(&error))?;
         let index = folder.path().join("index");
         let run = |arguments: &[&str], question: &[u8]| {
             let mut command = self.command(Some(&tree), &[&NEUTRAL[..], arguments].concat());
@@ -178,6 +178,10 @@ impl Repository {
     }
 }
 
+fn lost(error: &io::Error) -> NoGit {
+    NoGit::Failed(error.to_string())
+}
+
 /// The paths that git would convert, by its answer about their attributes: rows of a path, an attribute and its value.
 fn converted(answer: &[u8]) -> HashSet<&[u8]> {
     let mut found = HashSet::new();
@@ -201,13 +205,6 @@ fn have_same_bytes(path: &Path, other: &Path) -> bool {
     let size = |path: &Path| fs_err::metadata(path).ok().map(|found| found.len());
     let bytes = |path: &Path| fs_err::read(path).ok();
     size(path) == size(other) && bytes(path).is_some_and(|here| Some(here) == bytes(other))
-}
-
-fn without_carriage_returns(bytes: &[u8]) -> Vec<u8> {
-    let ends = |index: usize| bytes.get(index + 1) == Some(&b'\n');
-    let kept = bytes.iter().enumerate();
-    let kept = kept.filter(|(index, byte)| **byte != b'\r' || !ends(*index));
-    kept.map(|(_, byte)| *byte).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::{ABOUT_ONE_REPOSITORY, Git, NoGit, git_folder, rows, variable};
+use super::{Git, NoGit, git_folder, is_told_of_repository, rows, top_folder, variable};
 
 /// Those of `files` that git ignores and does not track. The files are absolute paths without symbolic links above the
 /// work tree; one that goes through links is ignored if one of them is, or what they lead to.
@@ -112,18 +112,14 @@ impl Git {
     /// [`Self::at`], without a question to git if no variable names another checkout. Whether git agrees shows when it
     /// is asked.
     fn without_git(root: &Path) -> Result<Self, NoGit> {
-        if ABOUT_ONE_REPOSITORY
-            .iter()
-            .any(|name| variable(name).is_some())
-        {
+        if is_told_of_repository() {
             return Self::at(root);
         }
         let root = fs_err::canonicalize(root).map_err(|_| NoGit::NoWorkTree)?;
-        let is_top = |folder: &&Path| git_folder(folder).is_some();
-        let top = root.ancestors().find(is_top).ok_or(NoGit::NoWorkTree)?;
+        let top = top_folder(&root).ok_or(NoGit::NoWorkTree)?;
         Ok(Self {
-            folder: Some(top.to_owned()),
-            top: top.to_owned(),
+            folder: Some(top.clone()),
+            top,
             index: None,
         })
     }
@@ -182,13 +178,11 @@ fn rule_files(root: &Path, files: &[&Path]) -> Option<(PathBuf, Vec<PathBuf>)> {
         "GIT_CONFIG_COUNT",
         "GIT_CONFIG_PARAMETERS",
     ];
-    if ABOUT_ONE_REPOSITORY.iter().chain(&others).any(is_set) {
+    if is_told_of_repository() || others.iter().any(is_set) {
         return None;
     }
-    let top = root
-        .ancestors()
-        .find(|folder| git_folder(folder).is_some())?;
-    let folder = git_folder(top)?;
+    let top = top_folder(root)?;
+    let folder = git_folder(&top)?;
     let common = fs_err::read_to_string(folder.join("commondir"));
     let common = common.map_or_else(|_| folder.clone(), |text| folder.join(text.trim_end()));
     let home = variable("HOME").map(PathBuf::from)?;
@@ -211,7 +205,7 @@ fn rule_files(root: &Path, files: &[&Path]) -> Option<(PathBuf, Vec<PathBuf>)> {
     for file in files {
         let above = file.parent()?.ancestors();
         // The folders above one that is known are known too.
-        for folder in above.take_while(|folder| folder.starts_with(top)) {
+        for folder in above.take_while(|folder| folder.starts_with(&top)) {
             if !folders.insert(folder) {
                 break;
             }
@@ -224,7 +218,7 @@ fn rule_files(root: &Path, files: &[&Path]) -> Option<(PathBuf, Vec<PathBuf>)> {
         }
         rules.push(folder.join(".gitignore"));
     }
-    Some((top.to_owned(), rules))
+    Some((top, rules))
 }
 
 /// The names of what the rules may ignore: a path can only be ignored if one of its parts has such a name, because the

@@ -32,17 +32,11 @@ impl Dockerfile {
                 defects.push(self.defect(Code::E112, start, message).hint(hint));
                 continue;
             }
-            if !matches!(&*keyword, "ENV" | "ARG") {
-                continue;
-            }
-            let mut pairs = words::assignments(&arguments, self.escape);
-            let is_old_form = pairs.first().is_some_and(|(_, value)| value.is_none());
-            if keyword == "ENV" && is_old_form {
-                let (name, value) = arguments
-                    .split_once(|character: char| character.is_ascii_whitespace())
-                    .unwrap_or((&arguments, ""));
-                pairs = vec![(name.to_owned(), Some(value.trim().to_owned()))];
-            }
+            let pairs = match &*keyword {
+                "ENV" => words::environment(&arguments, self.escape),
+                "ARG" => words::assignments(&arguments, self.escape),
+                _ => continue,
+            };
             let secrets = pairs.into_iter().filter(|(name, value)| {
                 let value = value.as_deref().unwrap_or_default();
                 is_secret(name) && is_literal(&words::unquoted(value, self.escape))

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::{Dockerfile, Instruction, Pattern, Resolution, stages::Used, words};
+use super::{Dockerfile, Instruction, Pattern, Resolution, mount::Mount, stages::Used, words};
 use crate::{code::Code, project::place::Defect};
 
 /// The Dockerfile's name in the context that is sent: a name that no file of a project has.
@@ -207,12 +207,9 @@ fn add(instruction: &Instruction, resolution: &Resolution) -> Result<Replacement
         return Err(Obstacle::Exclude);
     }
     let shift = text.len() - rest.len();
-    let starts = match words::json_list(rest) {
-        Some(_) => quoted_starts(rest),
-        None => words::plain_words(rest)
-            .into_iter()
-            .map(|word| word.start)
-            .collect(),
+    let ranges = match words::json_list(rest) {
+        Some(_) => words::quoted_ranges(rest),
+        None => words::plain_words(rest),
     };
     let mut list = words::paths(rest);
     list.pop();
@@ -222,7 +219,7 @@ fn add(instruction: &Instruction, resolution: &Resolution) -> Result<Replacement
         .filter(|source| source.line == instruction.line)
         .collect();
     let mut replacements = Vec::new();
-    for (start, (source, _)) in starts.into_iter().zip(&list) {
+    for (range, (source, _)) in ranges.into_iter().zip(&list) {
         // What is fetched is no source in the context.
         let Some(found) = here.iter().find(|found| found.text == *source) else {
             continue;
@@ -232,27 +229,9 @@ fn add(instruction: &Instruction, resolution: &Resolution) -> Result<Replacement
             return Err(Obstacle::Variable);
         }
         let prefix = format!("{CONTEXT_FOLDER}/");
-        replacements.push(insertion(instruction, shift + start, prefix));
+        replacements.push(insertion(instruction, shift + range.start, prefix));
     }
     Ok(replacements)
-}
-
-/// Where the strings of a JSON list begin.
-fn quoted_starts(list: &str) -> Vec<usize> {
-    let mut starts = Vec::new();
-    let (mut quoted, mut escaped) = (false, false);
-    for (offset, character) in list.char_indices() {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => {
-                quoted = !quoted;
-                starts.extend(quoted.then_some(offset + 1));
-            }
-            _ => {}
-        }
-    }
-    starts
 }
 
 /// Makes a bind mount of the context mount the stage that holds it.
@@ -260,16 +239,12 @@ fn mounts(instruction: &Instruction) -> Result<Replacements, Obstacle> {
     let (flags, _) = words::flags(&instruction.arguments);
     let mut replacements = Vec::new();
     for flag in flags.iter().filter(|flag| flag.name == "mount") {
-        let written = instruction.arguments.get(flag.value_range.clone());
-        let written = written.unwrap_or_default();
+        let written = &instruction.arguments[flag.value_range.clone()];
         if written.contains(['"', '\'']) {
             return Err(Obstacle::Quotes);
         }
-        // Builders do not look at the case of keys and types.
-        let lower = written.to_ascii_lowercase();
-        let fields = || lower.split(',').filter_map(|field| field.split_once('='));
-        let is_bind = fields().all(|(key, value)| key != "type" || value == "bind");
-        if is_bind && !fields().any(|(key, _)| key == "from") {
+        let mount = Mount::parse(written, &|value| Some(value.to_owned()));
+        if mount.kind.as_deref() == Some("bind") && mount.from.is_none() {
             let text = format!("from={CONTEXT_STAGE},");
             replacements.push(insertion(instruction, flag.value_range.start, text));
         }

@@ -360,7 +360,7 @@ impl Resolver<'_> {
 
     fn read_environment(&mut self, arguments: &str) {
         let escape = self.dockerfile.escape;
-        let assignments = environment(arguments, escape);
+        let assignments = words::environment(arguments, escape);
         if let Some(scope) = self.scopes.last_mut() {
             scope.set(assignments, escape);
         }
@@ -371,7 +371,7 @@ impl Resolver<'_> {
         let escape = self.dockerfile.escape;
         let names = match keyword {
             "ARG" => words::assignments(arguments, escape),
-            "ENV" => environment(arguments, escape),
+            "ENV" => words::environment(arguments, escape),
             _ => return,
         };
         if let Some(scope) = self.scopes.last_mut() {
@@ -668,21 +668,6 @@ impl Resolver<'_> {
     }
 }
 
-/// The assignments of an `ENV`, in either form.
-fn environment(arguments: &str, escape: char) -> Vec<(String, Option<String>)> {
-    let assignments = words::assignments(arguments, escape);
-    let is_old_form = assignments
-        .first()
-        .is_some_and(|(_, value)| value.is_none());
-    if !is_old_form {
-        return assignments;
-    }
-    let (name, value) = arguments
-        .split_once(|character: char| character.is_ascii_whitespace())
-        .unwrap_or((arguments, ""));
-    vec![(name.to_owned(), Some(value.trim().to_owned()))]
-}
-
 /// Whether a source has variables of a child: those of a trigger are expanded there.
 fn is_of_child(instruction: &Instruction, source: &str) -> bool {
     instruction.keyword == "ONBUILD" && source.contains('$')
@@ -789,13 +774,15 @@ impl Resolution {
         &self.reached
     }
 
+    fn reached_stages(&self) -> impl Iterator<Item = &Stage> {
+        let indexes = self.reached.iter();
+        indexes.filter_map(|&index| self.stages.get(index))
+    }
+
     /// Every use of an image by a reached stage, in the file's order.
     pub fn uses(&self) -> impl Iterator<Item = &ImageUse> {
-        let reached = self
-            .reached
-            .iter()
-            .filter_map(|&index| self.stages.get(index));
-        reached.flat_map(|stage| std::iter::once(&stage.base).chain(&stage.uses))
+        self.reached_stages()
+            .flat_map(|stage| std::iter::once(&stage.base).chain(&stage.uses))
     }
 
     /// What the reached stages read from the build context.
@@ -806,11 +793,7 @@ impl Resolution {
 
     /// The secrets and SSH agents that the reached stages mount.
     pub fn secret_mounts(&self) -> impl Iterator<Item = &SecretMount> {
-        let reached = self
-            .reached
-            .iter()
-            .filter_map(|&index| self.stages.get(index));
-        reached.flat_map(|stage| &stage.mounts)
+        self.reached_stages().flat_map(|stage| &stage.mounts)
     }
 
     /// Whether a reached stage can copy the file at `path` of the context.
@@ -855,39 +838,26 @@ impl Resolution {
     /// The line of the first instruction of a reached stage that may use the network, if there is one.
     #[must_use]
     pub fn network(&self) -> Option<usize> {
-        let reached = self
-            .reached
-            .iter()
-            .filter_map(|&index| self.stages.get(index));
-        reached.filter_map(|stage| stage.network).min()
+        self.reached_stages()
+            .filter_map(|stage| stage.network)
+            .min()
     }
 
     /// What works in the reached stages, but should be improved.
     pub fn warnings(&self) -> impl Iterator<Item = &Defect> {
-        let reached = self
-            .reached
-            .iter()
-            .filter_map(|&index| self.stages.get(index));
-        reached.flat_map(|stage| &stage.unchecked)
+        self.reached_stages().flat_map(|stage| &stage.unchecked)
     }
 
     /// What the `FROM` of the reached stages say where variables choose an earlier stage of the file.
     pub(super) fn choices(&self) -> impl Iterator<Item = &str> {
-        let reached = self
-            .reached
-            .iter()
-            .filter_map(|&index| self.stages.get(index));
-        reached.filter_map(|stage| stage.choice.as_deref())
+        self.reached_stages()
+            .filter_map(|stage| stage.choice.as_deref())
     }
 
     /// Replacements that write out what variables choose, stages and sources on which builders may not agree: a builder
     /// then takes the same ones as the record.
     #[must_use]
     pub fn chosen(&self) -> Vec<(Range<usize>, String)> {
-        let reached = self
-            .reached
-            .iter()
-            .filter_map(|&index| self.stages.get(index));
         let name = |stage: &Stage| match (&stage.choice, &stage.base.used) {
             (Some(_), Used::Stage(chosen)) => {
                 let name = self.stages.get(*chosen)?.name.clone()?;
@@ -899,7 +869,7 @@ impl Resolution {
             let sources = stage.settled.iter().cloned();
             name(stage).into_iter().chain(sources).collect::<Vec<_>>()
         };
-        reached.flat_map(of_stage).collect()
+        self.reached_stages().flat_map(of_stage).collect()
     }
 
     /// Replacements that empty the stages which the target does not need, but keep the stages' numbers.

@@ -134,7 +134,7 @@ pub(super) fn paths(text: &str) -> Vec<(String, Option<Range<usize>>)> {
 }
 
 /// The ranges between the quotes of a JSON list's strings.
-fn quoted_ranges(list: &str) -> Vec<Range<usize>> {
+pub(super) fn quoted_ranges(list: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let (mut begin, mut escaped) = (None, false);
     for (offset, character) in list.char_indices() {
@@ -169,6 +169,21 @@ pub(super) fn unquoted(text: &str, escape: char) -> String {
         }
     }
     result
+}
+
+/// The assignments of an `ENV`, in either form.
+pub(super) fn environment(arguments: &str, escape: char) -> Vec<(String, Option<String>)> {
+    let assignments = assignments(arguments, escape);
+    let is_old_form = assignments
+        .first()
+        .is_some_and(|(_, value)| value.is_none());
+    if !is_old_form {
+        return assignments;
+    }
+    let (name, value) = arguments
+        .split_once(|character: char| character.is_ascii_whitespace())
+        .unwrap_or((arguments, ""));
+    vec![(name.to_owned(), Some(value.trim().to_owned()))]
 }
 
 /// `NAME=value` and `NAME` words of an `ARG`, or of an `ENV` in its newer form.
