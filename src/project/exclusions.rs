@@ -306,8 +306,7 @@ impl ProjectFiles {
     }
 
     /// The rules that keep files out of a source that is a folder of this machine.
-    #[must_use]
-    pub fn source_rules(&self, folder: &Path) -> SourceRules {
+    fn source_rules(&self, folder: &Path) -> SourceRules {
         let real = |path: &Path| fs_err::canonicalize(path).ok();
         let dist = real(&self.root).zip(real(folder)).and_then(|(root, real)| {
             let dist = root.join("dist");
@@ -330,13 +329,16 @@ pub struct SourceRules {
 }
 
 impl SourceRules {
-    /// The rules for a folder that holds nothing of the project.
+    /// The rules for a folder, which holds nothing of the project if no files of that are given.
     #[must_use]
-    pub fn elsewhere() -> Self {
-        Self {
-            excludes: DefaultExcludes::anywhere(),
-            never: Arc::default(),
-            dist: None,
+    pub fn of(files: Option<&Arc<ProjectFiles>>, folder: &Path) -> Self {
+        match files {
+            Some(files) => files.source_rules(folder),
+            None => Self {
+                excludes: DefaultExcludes::anywhere(),
+                never: Arc::default(),
+                dist: None,
+            },
         }
     }
 

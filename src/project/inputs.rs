@@ -209,13 +209,16 @@ impl<'a> InputReader<'a> {
             .resolve_given(given, image.target.as_deref())
             .map_err(InputError::Defects)?;
         let image_uses = image_uses(project, image, &dockerfile, &resolution)?;
-        refuse_unbuildable(project, image, &dockerfile, (&resolution, &image_uses))?;
+        let triggering = triggering(project, &resolution, &image_uses);
+        refuse_other_base(image, &dockerfile, &resolution, &image_uses)?;
+        refuse_unconfigured_secrets(image, &dockerfile, &resolution)?;
+        refuse_copied_dockerfile(project, &dockerfile, &resolution, &triggering)?;
         let (base, external_base) = match base(&resolution, &image_uses) {
             Some(UsedImage::Stage(name)) => (Some(name), None),
             Some(UsedImage::External(text)) => (None, Some(text)),
             Some(UsedImage::Source(_) | UsedImage::Scratch) | None => (None, None),
         };
-        let has_triggers = has_triggers(project, &resolution, &image_uses);
+        let has_triggers = !triggering.is_empty();
         let context = match built_in {
             Some(built_in) => built_in
                 .files
@@ -236,10 +239,7 @@ impl<'a> InputReader<'a> {
             digest,
             target: image.target.clone(),
             build_arguments: sent,
-            stage_arguments: arguments
-                .into_iter()
-                .filter(|(name, _)| dockerfile.chooses_stage(name, &resolution))
-                .collect(),
+            stage_arguments: choosing(&dockerfile, &resolution, arguments),
             single_files: single_files(project, self.trees, (&image_uses, &context_sources))?,
             dockerfile,
             resolution,
@@ -551,6 +551,18 @@ fn build_arguments(project: &Project, image: &Image) -> BTreeMap<String, String>
     arguments
 }
 
+/// The values of the arguments that have a part in choosing among the Dockerfile's own stages.
+fn choosing(
+    dockerfile: &Dockerfile,
+    resolution: &Resolution,
+    arguments: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let arguments = arguments.into_iter();
+    arguments
+        .filter(|(name, _)| dockerfile.chooses_stage(name, resolution))
+        .collect()
+}
+
 /// The values of the arguments that the builder is given. Those by which a chain names images are left out, because the
 /// record has the images themselves; where the configuration sets one of these names, it is an argument like any other.
 fn sent(
@@ -698,20 +710,39 @@ fn base(resolution: &Resolution, image_uses: &[ImageUse]) -> Option<UsedImage> {
     Some(used.image.clone())
 }
 
-/// The project's stages that the needed stages of a Dockerfile stand on.
-fn below<'a>(
-    resolution: &'a Resolution,
+/// A stage of the project that a needed stage of a Dockerfile stands on, and whose own Dockerfile has `ONBUILD`.
+struct Triggering<'a> {
+    stage: &'a str,
+    /// The line of the `FROM`.
+    line: usize,
+    /// That of the stage.
+    dockerfile: Dockerfile,
+}
+
+/// The stages below a Dockerfile whose triggers copy files that it does not name itself.
+fn triggering<'a>(
+    project: &Project,
+    resolution: &Resolution,
     image_uses: &'a [ImageUse],
-) -> impl Iterator<Item = &'a str> {
+) -> Vec<Triggering<'a>> {
     let bases = resolution.uses().filter(|used| used.role == Role::From);
-    let meant = |base: &crate::project::dockerfile::ImageUse| {
+    let found = bases.filter_map(|base| {
         let used = image_uses.iter().find(|used| used.span == base.span)?;
-        match &used.image {
-            UsedImage::Stage(name) => Some(name.as_str()),
-            UsedImage::External(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
-        }
-    };
-    bases.filter_map(meant)
+        let UsedImage::Stage(stage) = &used.image else {
+            return None;
+        };
+        let file = project.images.get(stage)?.dockerfile.as_ref()?;
+        let bytes = fs_err::read(project.root.join(file)).ok()?;
+        let dockerfile = Dockerfile::parse(Path::new(stage), &bytes).ok()?;
+        let mut instructions = dockerfile.instructions().iter();
+        let has_triggers = instructions.any(|instruction| instruction.keyword == "ONBUILD");
+        has_triggers.then_some(Triggering {
+            stage,
+            line: base.line,
+            dockerfile,
+        })
+    });
+    found.collect()
 }
 
 /// Refuses a Dockerfile that does not stand on the configured parent, wherever else it names it.
@@ -823,39 +854,23 @@ fn unused_secrets(image: &Image, resolution: &Resolution) -> Vec<Defect> {
     unused.map(warning).collect()
 }
 
-/// Refuses what no builder can build, or not as the record says.
-fn refuse_unbuildable(
-    project: &Project,
-    image: &Image,
-    dockerfile: &Dockerfile,
-    (resolution, image_uses): (&Resolution, &[ImageUse]),
-) -> Result<(), Defect> {
-    refuse_other_base(image, dockerfile, resolution, image_uses)?;
-    refuse_unconfigured_secrets(image, dockerfile, resolution)?;
-    refuse_copied_dockerfile(project, dockerfile, resolution, image_uses)
-}
-
 /// Refuses a Dockerfile that cannot be rewritten so that what sparkpack sends of it stays out of the image.
 fn refuse_copied_dockerfile(
     project: &Project,
     dockerfile: &Dockerfile,
     resolution: &Resolution,
-    image_uses: &[ImageUse],
+    triggering: &[Triggering<'_>],
 ) -> Result<(), Defect> {
     if Dockerfile::needs_isolation(resolution) {
         dockerfile.isolated(resolution)?;
     }
-    let bases = resolution.uses().filter(|used| used.role == Role::From);
-    for base in bases {
-        let used = image_uses.iter().find(|used| used.span == base.span);
-        let Some(UsedImage::Stage(name)) = used.map(|used| &used.image) else {
-            continue;
-        };
-        if let Some(trigger) = copying_trigger(project, name) {
+    for below in triggering {
+        if let Some(trigger) = copying_trigger(project, below) {
             let message = format!(
-                "`{name}` has `{trigger}`, which copies the whole context, and with it the Dockerfile that sparkpack sends"
+                "`{}` has `{trigger}`, which copies the whole context, and with it the Dockerfile that sparkpack sends",
+                below.stage
             );
-            let place = Place::of_line(dockerfile.file(), base.line);
+            let place = Place::of_line(dockerfile.file(), below.line);
             return Err(Defect::new(Code::E113, place, message)
                 .hint("name the files in the `ONBUILD`, or write the `COPY` here in place of it"));
         }
@@ -864,33 +879,12 @@ fn refuse_copied_dockerfile(
 }
 
 /// The `ONBUILD` of a stage that copies the whole context.
-fn copying_trigger(project: &Project, stage: &str) -> Option<String> {
-    let image = project.images.get(stage)?;
-    let file = project.root.join(image.dockerfile.as_ref()?);
-    let dockerfile = Dockerfile::parse(Path::new(stage), &fs_err::read(file).ok()?).ok()?;
+fn copying_trigger(project: &Project, below: &Triggering<'_>) -> Option<String> {
+    let image = project.images.get(below.stage)?;
     let arguments = build_arguments(project, image);
+    let dockerfile = &below.dockerfile;
     let resolution = dockerfile.resolve(&arguments, image.target.as_deref());
     dockerfile.copying_trigger(&resolution.ok()?)
-}
-
-/// Whether a needed stage of a Dockerfile stands on a stage of the project with `ONBUILD`, which copies files that the
-/// Dockerfile itself does not name.
-fn has_triggers(project: &Project, resolution: &Resolution, image_uses: &[ImageUse]) -> bool {
-    below(resolution, image_uses).any(|stage| sets_triggers(project, stage))
-}
-
-/// Whether the Dockerfile of a stage has `ONBUILD`.
-fn sets_triggers(project: &Project, stage: &str) -> bool {
-    let file = project
-        .images
-        .get(stage)
-        .and_then(|image| image.dockerfile.as_ref());
-    let bytes = file.and_then(|file| fs_err::read(project.root.join(file)).ok());
-    let parsed = bytes.and_then(|bytes| Dockerfile::parse(Path::new(stage), &bytes).ok());
-    parsed.is_some_and(|dockerfile| {
-        let mut instructions = dockerfile.instructions().iter();
-        instructions.any(|instruction| instruction.keyword == "ONBUILD")
-    })
 }
 
 impl PackageInputs {

@@ -134,6 +134,15 @@ impl Defect {
     }
 }
 
+/// As much of a text as a message has room for.
+#[must_use]
+pub fn shortened(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// No name that somebody could have mistyped is longer, in bytes.
 const LONGEST_NAME: usize = 256;
 

@@ -537,9 +537,7 @@ impl OurImage<'_, '_, '_> {
                 GroupForm::Patches => true,
             }
     }
-}
 
-impl OurImage<'_, '_, '_> {
     /// Whether its key says that the tag stands elsewhere.
     pub(super) fn is_repository(&self) -> bool {
         let key = self.siblings[self.index].key.to_ascii_lowercase();

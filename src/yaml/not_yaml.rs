@@ -7,7 +7,7 @@ use granit_parser::{ErrorKind, ScanError};
 use super::chunks::Chunk;
 use crate::{
     code::Code,
-    project::place::{Defect, Place},
+    project::place::{Defect, Place, shortened},
 };
 
 /// How much of the text is quoted, in characters.
@@ -143,11 +143,7 @@ fn unclosed(rest: &str) -> String {
 
 /// As much of a line as a message has room for.
 fn excerpt(line: &str) -> String {
-    let line = line.trim_end();
-    match line.char_indices().nth(QUOTED) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
+    shortened(line.trim_end(), QUOTED)
 }
 
 #[cfg(test)]

@@ -173,10 +173,7 @@ impl Fetcher {
     }
 
     fn folder(&self, path: &Path) -> Result<Vec<Entry>, SourceError> {
-        let rules = match &self.project_files {
-            Some(files) => files.source_rules(path),
-            None => SourceRules::elsewhere(),
-        };
+        let rules = SourceRules::of(self.project_files.as_ref(), path);
         let keep = |path: &str, is_folder: bool| rules.keep(path, is_folder);
         let kept = digest_cache::file_for(&self.cache, path);
         let known = digest_cache::open(&kept);

@@ -1,13 +1,13 @@
 //! Files that git ignores and that go into an image all the same: a password in `src/.env`, or generated code. No other
 //! checkout has them.
 
-use std::{path::Path, thread};
+use std::{panic::resume_unwind, path::Path, thread};
 
 use super::input_files::InputFiles;
 use crate::{
     adapters::git,
     code::Code,
-    error,
+    error::{self, Error},
     operations::workspace::Session,
     plan::Inputs,
     project::{
@@ -19,18 +19,24 @@ use crate::{
 /// The number of paths in the warning.
 const SHOWN: usize = 5;
 
-/// Does the work, and meanwhile asks git about the ignored files that go into an image of the project. The warning of
-/// them leaves out those that `untracked` allows. Nothing is told where git cannot be asked.
-pub(crate) fn warning_beside<R>(
+/// Does the work, and meanwhile asks git about the ignored files that go into an image of the project, except those that
+/// `untracked` allows. Warns of them if the work is done. Nothing is told where git cannot be asked.
+pub(crate) fn warn_beside<R>(
     session: &Session<'_>,
     inputs: &Inputs,
-    work: impl FnOnce() -> R,
-) -> (R, Option<Defect>) {
-    thread::scope(|scope| {
+    work: impl FnOnce() -> Result<R, Error>,
+) -> Result<R, Error> {
+    let (done, warning) = thread::scope(|scope| {
         let asked = scope.spawn(|| ignored_inputs(session, inputs));
         let done = work();
-        (done, asked.join().ok().flatten())
-    })
+        let warning = asked.join();
+        (done, warning.unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    let done = done?;
+    if let Some(warning) = &warning {
+        session.events.warn(warning);
+    }
+    Ok(done)
 }
 
 fn ignored_inputs(session: &Session<'_>, inputs: &Inputs) -> Option<Defect> {

@@ -125,10 +125,7 @@ impl<'a> InputFiles<'a> {
 
     /// What is part of a source that is a folder.
     pub(crate) fn source_rules(&self, folder: &Path) -> SourceRules {
-        match &self.project_files {
-            Some(files) => files.source_rules(folder),
-            None => SourceRules::elsewhere(),
-        }
+        SourceRules::of(self.project_files, folder)
     }
 
     fn source(&mut self, name: &str) {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ignored::warning_beside,
+    ignored::warn_beside,
     lock_files::{LockFiles, used_sources},
     lookup::Lookup,
     wheels::{self, Wheels},
@@ -44,15 +44,11 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
         before: &old.lock,
         upgraded: &BTreeSet::new(),
     };
-    let (made, ignored) = warning_beside(session, &inputs, || {
+    let (resolved, plan) = warn_beside(session, &inputs, || {
         let resolved = resolver.resolve(old.clone())?;
         let plan = resolved.plan(session, services, &inputs)?;
-        Ok::<_, Error>((resolved, plan))
-    });
-    let (resolved, plan) = made?;
-    if let Some(warning) = &ignored {
-        session.events.warn(warning);
-    }
+        Ok((resolved, plan))
+    })?;
     keep(session, services, &inputs, &old, &resolved.files)?;
     Ok(Prepared {
         plan,
@@ -72,20 +68,17 @@ pub(crate) fn inputs_and_wheels(
     let inputs = read_inputs(session, &lock)?;
     let old = LockFiles::read(session, lock, &inputs)?;
     let mut new = old.clone();
-    let (chosen, ignored) = warning_beside(session, &inputs, || {
-        wheels::of_all(
+    let wheels = warn_beside(session, &inputs, || {
+        let chosen = wheels::of_all(
             session,
             services,
             policy,
             &inputs,
             &mut new,
             &BTreeSet::new(),
-        )
-    });
-    let wheels = chosen?.all().map_err(|missing| policy.explain(missing))?;
-    if let Some(warning) = &ignored {
-        session.events.warn(warning);
-    }
+        )?;
+        chosen.all().map_err(|missing| policy.explain(missing))
+    })?;
     keep(session, services, &inputs, &old, &new)?;
     Ok((inputs, wheels))
 }

@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::{
-    place::{Defect, Place, nearest},
+    place::{Defect, Place, nearest, shortened},
     utf8::OtherEncoding,
 };
 use crate::code::Code;
@@ -457,10 +457,7 @@ fn unwrapped(instruction: &Instruction) -> (String, String) {
 /// The beginning of a text that may be long, for a message.
 fn shown(text: &str) -> String {
     const SHOWN: usize = 80;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    shortened(text, SHOWN)
 }
 
 /// A valid UTF-8 text of the same length, and the offsets of the bytes that were not UTF-8.
