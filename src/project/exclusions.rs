@@ -129,12 +129,22 @@ pub fn why_left_out(
 ) -> Result<Option<LeftOut>, Defect> {
     let rules = ContextRules::of(project, image, folder, &NeverContext::of(project))?;
     let is_folder = project.root.join(folder).join(path).is_dir();
-    let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
-    let above = folders.find_map(|folder| rules.left_out(folder, true));
+    let above = folders_above(path).find_map(|folder| rules.left_out(folder, true));
     // A folder stays for what a `!` may take back in it; what is in it shows the rule.
     let inside = || is_folder.then(|| rules.left_out(&format!("{path}/x"), false))?;
     let itself = above.or_else(|| rules.left_out(path, is_folder));
     Ok(itself.or_else(inside))
+}
+
+/// The folders that a path lies in, from the outermost on.
+fn folders_above(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(end, _)| &path[..end])
+}
+
+/// Whether rules leave out neither a file nor a folder that it lies in.
+pub(super) fn is_kept(file: &str, left_out: impl Fn(&str, bool) -> Option<LeftOut>) -> bool {
+    folders_above(file).all(|folder| left_out(folder, true).is_none())
+        && left_out(file, false).is_none()
 }
 
 /// The rules that keep files out of an image's context, before `COPY` instructions are considered.
@@ -281,8 +291,7 @@ pub fn manifests_of_job(project: &Project, package: &Package) -> Result<Vec<Stri
     }
     let rules = JobRules::of(project, package, &NeverContext::of(project))?;
     let is_manifest = |path: &String| {
-        let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
-        let is_kept = folders.all(|folder| rules.left_out(folder, true).is_none());
+        let is_kept = folders_above(path).all(|folder| rules.left_out(folder, true).is_none());
         is_kept && rules.left_out(path, false) == Some(LeftOut::NeverContext)
     };
     Ok(below.into_iter().filter(is_manifest).collect())

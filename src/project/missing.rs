@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Context, Image, Project,
-    exclusions::{ContextRules, JobRules, NeverContext, SourceRules},
+    exclusions::{ContextRules, JobRules, NeverContext, SourceRules, is_kept},
     inputs::DockerfileInputs,
     links::Links,
     place::Defect,
@@ -49,7 +49,8 @@ impl Lost<'_> {
         {
             let rules = ContextRules::of(project, image, folder, never)?;
             let context = self.links.end(&self.root.join(folder));
-            let is_kept = |path: &str, is_folder: bool| rules.left_out(path, is_folder).is_none();
+            let left_out = |path: &str, is_folder: bool| rules.left_out(path, is_folder);
+            let is_kept = |path: &str| is_kept(path, left_out);
             missing.extend(self.copied(inputs, &context, &is_kept));
             // A file of rules decides without being copied.
             let of_dockerfile = self.root.join(format!("{file}.dockerignore"));
@@ -60,9 +61,7 @@ impl Lost<'_> {
             let rules = JobRules::of(project, package, never)?;
             let src = self.links.end(&self.root.join(&package.src));
             for (path, name) in self.below_and_linked(&src) {
-                let mut folders = name.match_indices('/').map(|(end, _)| &name[..end]);
-                let is_out = folders.any(|folder| rules.left_out(folder, true).is_some());
-                if !is_out && rules.left_out(&name, false).is_none() {
+                if is_kept(&name, |path, is_folder| rules.left_out(path, is_folder)) {
                     missing.push(path.to_owned());
                 }
             }
@@ -128,12 +127,8 @@ impl Lost<'_> {
         &self,
         inputs: &DockerfileInputs,
         context: &Path,
-        is_kept: &dyn Fn(&str, bool) -> bool,
+        is_kept: &dyn Fn(&str) -> bool,
     ) -> Vec<PathBuf> {
-        let is_kept = |name: &str| {
-            let mut folders = name.match_indices('/').map(|(end, _)| &name[..end]);
-            folders.all(|folder| is_kept(folder, true)) && is_kept(name, false)
-        };
         let mut names = self.below(context);
         names.retain(|(_, name)| is_kept(name));
         // A builder follows links in the context, so they are needed to find what they lead to.

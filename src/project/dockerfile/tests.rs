@@ -646,13 +646,15 @@ fn sources_are_found_in_every_form() {
         ("COPY . .", "anything/at/all", true),
         ("RUN COPY a /x", "a", false),
     ] {
-        let text = format!("FROM base\n{body}\n");
-        assert_eq!(
-            resolve(&text, None).may_copy(path),
-            wanted,
-            "{body} / {path}"
-        );
+        assert_may_copy(body, path, wanted);
     }
+}
+
+/// Whether a stage on `base` with these instructions may copy a path.
+fn assert_may_copy(body: &str, path: &str, wanted: bool) {
+    let text = format!("FROM base\n{body}\n");
+    let may_copy = resolve(&text, None).may_copy(path);
+    assert_eq!(may_copy, wanted, "{body} / {path}");
 }
 
 #[test]
@@ -682,12 +684,7 @@ fn sources_are_found_by_variables() {
             false,
         ),
     ] {
-        let text = format!("FROM base\n{body}\n");
-        assert_eq!(
-            resolve(&text, None).may_copy(path),
-            wanted,
-            "{body} / {path}"
-        );
+        assert_may_copy(body, path, wanted);
     }
 }
 
