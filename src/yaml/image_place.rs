@@ -455,6 +455,33 @@ impl ImagePlace {
             .collect()
     }
 
+    /// Whether some of its values share bytes with a range.
+    #[must_use]
+    pub fn overlaps(&self, range: &Range<usize>) -> bool {
+        let mut spans = self.parts.scalars().map(|scalar| &scalar.span);
+        spans.any(|span| span.start < range.end && range.start < span.end)
+    }
+
+    /// The bytes of a repository whose tag is a value of its own that an expression fills in, and that expression.
+    #[must_use]
+    pub fn filled_in_tag(&self) -> Option<(Range<usize>, &str)> {
+        let (name, tag) = match &self.parts {
+            ReferenceParts::Values {
+                repository,
+                tag: Some(tag),
+                ..
+            } => (repository, tag),
+            ReferenceParts::Kustomize {
+                name,
+                new_name,
+                new_tag: Some(tag),
+                ..
+            } => (new_name.as_ref().unwrap_or(name), tag),
+            _ => return None,
+        };
+        (tag.is_template && !name.is_template).then(|| (name.span.clone(), tag.value.as_str()))
+    }
+
     /// The repository of a place, before any expression.
     fn fixed_repository(&self) -> Option<Repository> {
         let name = match &self.parts {

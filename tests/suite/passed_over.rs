@@ -8,6 +8,8 @@ use crate::support::{Offline, SPARK};
 
 const POD: &str = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n";
 const FLUX: &str = "apiVersion: source.toolkit.fluxcd.io/v1beta2\nkind: OCIRepository\nspec:\n";
+/// A tag in the form of the project's own, of no present image.
+const OWN: &str = "0123456789abcdef";
 const DIGEST: &str = "sha256:5555555555555555555555555555555555555555555555555555555555555555";
 
 /// A text with the job's repository in the place of `J`, of its host in that of `H`, an old digest in that of `D`, the
@@ -553,4 +555,66 @@ fn the_version_of_an_image_is_its_tag() {
         "sparkImage: J\nsparkImageVersion: ‹OLD|T›\n",
         "dockerImage: J\ndockerImageVersion: ‹OLD|T›\nsparkVersion: 4.1.4\n",
     ]);
+}
+
+/// An old tag in the form of the project's own, which an expression fills in behind the repository.
+#[test]
+fn an_old_tag_that_an_expression_fills_in_is_drift() {
+    let argo = "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nspec:\n  templates:\n  - inputs: {parameters: [{name: tag, default: \"OWN\"}]}\n    container: {image: \"J:{{inputs.parameters.tag}}\"}\n";
+    let flow = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  arguments:\n    parameters:\n    - name: image-tag\n      value: OWN\n  templates:\n  - container: {image: \"J:{{workflow.parameters.image-tag}}\"}\n";
+    let pod = format!("{POD}  - env: [{{name: TAG, value: OWN}}]\n    image: J:$(TAG)\n");
+    let texts = [
+        argo,
+        flow,
+        &pod,
+        "variables: {IMAGE_TAG: OWN}\njob:\n  image: J:$IMAGE_TAG\n",
+        "variables:\n  IMAGE_TAG:\n    value: \"OWN\"\n    description: x\njob: {image: 'J:${IMAGE_TAG}'}\n",
+        "tag: OWN\nimage: \"J:{{ .Values.tag }}\"\n",
+        "args: [\"--image=J:{{tag}}\", \"--tag=OWN\"]\n",
+        "services: {job: {image: 'J:${TAG:-OWN}'}}\n",
+        "image: \"J:{{ .Values.tag | default \\\"OWN\\\" }}\"\n",
+        "a: {image: {repository: J, tag: \"{{ .Values.build }}\"}}\nbuild: OWN\n",
+        "{\"tag\": \"OWN\", \"image\": \"J:${tag}\"}\n",
+        "run: |\n  TAG=OWN\n  docker run J:$TAG ls\n",
+        "image: J:$TAG\nbuild: OWN\n",
+        // The current tag is that of another name.
+        "tag: OWN\nimage: \"J:{{ tag }}\"\nother: {image: J:T}\nnext: T\n",
+        "a: [{image: J:$JOB_TAG}, {image: registry.example/small/side:$SIDE_TAG}]\nb: {jobTag: OWN, other: T}\n",
+        "a: 1\n---\ntag: OWN\nimage: \"J:[[ tag ]]\"\n---\nb: 1\n",
+    ]
+    .map(|text| text.replace("OWN", OWN));
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    assert_said(&texts, Said::Drift);
+    let current: Vec<String> = texts.iter().map(|text| text.replace(OWN, "T")).collect();
+    for text in current {
+        let case = Offline::new(&[]);
+        case.project
+            .write("kubernetes/values.yml", &filled(&case, &text));
+        let said = case.say_only(&["check"]);
+        assert!(!said.contains("W105"), "{text}\n{said}");
+    }
+}
+
+#[test]
+fn what_no_expression_fills_in_is_left_alone() {
+    let texts = [
+        "image: \"J:{{ tag }}\"\n---\ntag: OWN\n",
+        "image: \"J:{{ tag }}\"\ntag: v1.2.3\n",
+        "image: \"J:{{ tag }}\"\ntag: OWN # sparkpack: ignore\n",
+        "image: \"J:{{ tag }}\" # sparkpack: ignore\ntag: OWN\n",
+        "image: \"J:{{ tag }}\"\n# tag: OWN\n",
+        "image: \"J:{{ tag }}\"\ncommit: OWN0000\nx: quay.io/a/b:OWN\n",
+        "image: \"J:{{ tag }}\"\ntag: T\nprevious: OWN\n",
+        "image: \"registry.example/other/job:{{ tag }}\"\ntag: OWN\n",
+        "image: \"J:{{ tag }}\"\nother: {repository: quay.io/a/b, tag: OWN}\n",
+        "parameters:\n- name: tag\n  value: T\n- name: previous\n  value: OWN\nimage: \"J:{{tag}}\"\n",
+        "parameters: [{name: tag, value: T}, {name: previous, value: OWN}]\nx: {image: \"J:{{tag}}\"}\n",
+    ]
+    .map(|text| text.replace("OWN", OWN));
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    assert_said(&texts, Said::Nothing);
+    let pinned = format!(
+        "tag: ‹{OWN}|T› # sparkpack: job tag\nprevious: {OWN}\nimage: \"J:{{{{ .Values.tag }}}}\"\n"
+    );
+    assert_pins(&[&pinned]);
 }

@@ -6,6 +6,7 @@ mod drift;
 mod examine;
 mod examined;
 mod expected;
+mod filled_in;
 mod strays;
 mod survey;
 mod unmanaged;

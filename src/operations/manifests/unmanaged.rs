@@ -4,6 +4,7 @@ use std::{borrow::Cow, ops::Range, path::Path};
 
 use super::{
     expected::ExpectedReferences,
+    filled_in::{OwnTags, expression_behind, is_in_sentence},
     strays,
     unmanaged_reference::UnmanagedReference,
     words::{Word, is_escaped, is_for_people, is_whole, line_start, words},
@@ -16,8 +17,8 @@ use crate::{
         place::{Defect, Place, Places},
     },
     yaml::{
-        ImagePlace, Located, NoComment, before_expression, comment_start, holds_expression,
-        versions_beside,
+        ImagePlace, LeftAlone, Located, NoComment, before_expression, comment_start,
+        holds_expression, versions_beside,
     },
 };
 
@@ -39,9 +40,17 @@ pub(crate) fn unmanaged_references(
         places: Places::of(text),
         rewritten: located.spans(is_rewritten),
         others: located.spans(&|place| !is_rewritten(place)),
+        templates: located
+            .places
+            .iter()
+            .filter_map(ImagePlace::filled_in_tag)
+            .collect(),
+        own_tags: OwnTags::default(),
+        filled_in: Vec::new(),
     };
     let words = words(text).filter_map(|word| search.reference(&word));
     let mut found: Vec<UnmanagedReference> = words.collect();
+    found.extend(search.filled_in);
     found.extend(strays::strays(project, expected, located));
     found
 }
@@ -58,9 +67,14 @@ struct Search<'a> {
     rewritten: Vec<Range<usize>>,
     /// The bytes of all other places.
     others: Vec<Range<usize>>,
+    /// The bytes of repositories whose tags an expression fills in elsewhere, each with that expression.
+    templates: Vec<(Range<usize>, &'a str)>,
+    own_tags: OwnTags,
+    /// The tags that are filled in for an expression.
+    filled_in: Vec<UnmanagedReference>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
     /// The word as a reference to an image of the project that nothing rewrites or silences.
     fn reference(&mut self, word: &Word<'_>) -> Option<UnmanagedReference> {
         let around = &word.range;
@@ -85,6 +99,7 @@ impl Search<'_> {
             },
             Mention::Path(_) => return None,
         };
+        let is_told = self.tags_filled_in(&written, around, word);
         let image = self.project.image_matcher.named(&written)?.to_owned();
         // A digest behind an expression counts, whatever fills that in.
         let is_fixed = written.digest.is_some() && written.tag.is_none();
@@ -110,6 +125,9 @@ impl Search<'_> {
         if is_filled_in {
             return Some(self.filled_in(found, &written, word));
         }
+        if is_told {
+            return Some(found);
+        }
         // A digest without a tag is that of some image of the past.
         if written.tag.is_some() || written.digest.is_some() {
             return Some(self.tagged(found, &written, word));
@@ -126,6 +144,123 @@ impl Search<'_> {
         let is_expression = before_expression(before).is_empty() && !before.is_empty();
         let digest = digest.get(..64)?;
         is_expression.then(|| format!("sha256:{digest}").parse().ok())?
+    }
+
+    /// Tells the values of the document that are filled in as the tag of a repository. Returns whether there are any.
+    fn tags_filled_in(
+        &mut self,
+        written: &Reference,
+        around: &Range<usize>,
+        word: &Word<'_>,
+    ) -> bool {
+        if written.tag.is_some() {
+            return false;
+        }
+        let text: &'a str = self.text;
+        let Some(expression) = self.expression(text, word) else {
+            return false;
+        };
+        let is_for_people = is_in_sentence(text, word.range.start)
+            || self
+                .located
+                .block_key(word.range.start)
+                .is_some_and(is_for_people);
+        if is_for_people || self.is_silenced(around) {
+            return false;
+        }
+        let repository = &written.repository;
+        let matcher = &self.project.image_matcher;
+        let at = (repository, expression);
+        let (tags, are_named) = self.own_tags.of(text, word.range.start, at, matcher);
+        let (mut stale, mut is_settled) = (Vec::new(), false);
+        for tag in tags {
+            let value = &text[tag.range.clone()];
+            let Some(image) = matcher.image(repository, Some(value)) else {
+                continue;
+            };
+            let place = self.place_of(&tag.range);
+            let is_free = place.is_none_or(|place| place.left_alone == Some(LeftAlone::Template));
+            let is_current = self.expected.is_current_version(image, repository, value);
+            if is_current || !is_free && place.is_some_and(|place| self.is_of(place, image)) {
+                is_settled = true;
+            } else if is_free
+                && !self.expected.is_current_tag(value)
+                && !self.is_silenced(&tag.range)
+            {
+                stale.push((image.to_owned(), tag.range));
+            }
+        }
+        if is_settled && !are_named {
+            return false;
+        }
+        let is_told = !stale.is_empty();
+        for (image, range) in stale {
+            let found = self.tag_filled_in(image, &word.name, range);
+            self.filled_in.push(found);
+        }
+        is_told
+    }
+
+    /// The expression that fills in the tag of a repository: behind it, or in a value beside it.
+    fn expression(&self, text: &'a str, word: &Word<'_>) -> Option<&'a str> {
+        let behind = expression_behind(&text[word.range.end..]);
+        behind.or_else(|| {
+            let mut templates = self.templates.iter();
+            let found = templates
+                .find(|(span, _)| span.start <= word.range.start && word.range.end <= span.end);
+            found.map(|(_, expression)| *expression)
+        })
+    }
+
+    /// The place that a value is a part of.
+    fn place_of(&self, value: &Range<usize>) -> Option<&'a ImagePlace> {
+        if !is_within(&self.rewritten, value) && !is_within(&self.others, value) {
+            return None;
+        }
+        let mut places = self.located.places.iter();
+        places.find(|place| place.overlaps(value))
+    }
+
+    fn is_of(&self, place: &ImagePlace, image: &str) -> bool {
+        match (&place.mark, place.reference()) {
+            (Some(mark), _) => mark == image,
+            (None, Some(written)) => self.project.image_matcher.named(&written) == Some(image),
+            (None, None) => false,
+        }
+    }
+
+    /// What to say of a value that is filled in as the tag of `name` and is not current.
+    fn tag_filled_in(
+        &mut self,
+        image: String,
+        name: &str,
+        range: Range<usize>,
+    ) -> UnmanagedReference {
+        let value = &self.text[range.clone()];
+        let mut stale = None;
+        if self.expected.is_meant(&image) {
+            let message = format!(
+                "`{value}` seems to be the tag of `{name}`, which an expression fills in: it is not current, and stands where sparkpack does not rewrite"
+            );
+            let word = Word {
+                name: Cow::Borrowed(value),
+                range: range.clone(),
+            };
+            let hint = match self.no_comment(&word) {
+                Some(no_comment) => no_comment.instead(&image, &format!("{name}:{value}")),
+                None => format!(
+                    "put `# sparkpack: {image} tag` behind it where it is a value of its own, or `# sparkpack: ignore`"
+                ),
+            };
+            let place = self.places.at(self.file, range.start);
+            stale = Some(Defect::new(Code::W105, place, message).hint(hint));
+        }
+        UnmanagedReference {
+            is_whole: true,
+            stale,
+            warning: None,
+            image,
+        }
     }
 
     /// A reference with a digest behind an expression.
