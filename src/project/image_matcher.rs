@@ -9,8 +9,8 @@ use crate::image::{Reference, Repository};
 #[derive(Clone, Debug, Default)]
 pub struct ImageMatcher {
     by_repository: HashMap<Repository, RepositoryImages>,
-    /// The paths of the repositories, without their registries.
-    paths: HashSet<String>,
+    /// The repositories by their paths, without their registries.
+    by_path: HashMap<String, Repository>,
     /// The last components of the paths.
     last_components: HashSet<String>,
     /// The ends of the paths, from a slash on: `team/job` and `job`.
@@ -133,9 +133,12 @@ impl ImageMatcher {
                 images.or_default().add(image, pattern);
             }
         }
-        let paths: HashSet<String> = by_repository
-            .keys()
-            .map(|repository| repository.path.clone())
+        // Those of one path differ in their registries alone.
+        let mut sorted: Vec<&Repository> = by_repository.keys().collect();
+        sorted.sort_by_key(ToString::to_string);
+        let by_path: HashMap<String, Repository> = sorted
+            .into_iter()
+            .map(|repository| (repository.path.clone(), repository.clone()))
             .collect();
         let last = |path: &String| path.rsplit('/').next().map(str::to_owned);
         let names: Vec<String> = by_repository.keys().map(ToString::to_string).collect();
@@ -148,12 +151,12 @@ impl ImageMatcher {
         Self {
             heads,
             tails,
-            last_components: paths.iter().filter_map(last).collect(),
+            last_components: by_path.keys().filter_map(last).collect(),
             hosts: by_repository
                 .keys()
                 .map(|repository| repository.registry.clone())
                 .collect(),
-            paths,
+            by_path,
             by_repository,
         }
     }
@@ -203,9 +206,15 @@ impl ImageMatcher {
             });
         }
         let path = text.trim_start_matches('/');
-        self.paths
-            .contains(path)
+        self.by_path
+            .contains_key(path)
             .then(|| Mention::Path(path.to_owned()))
+    }
+
+    /// The repository whose path a text is, under one of the registries.
+    #[must_use]
+    pub fn with_path(&self, path: &str) -> Option<&Repository> {
+        self.by_path.get(path)
     }
 
     /// The image that a text means although it is no reference: behind a repository of the project stands something

@@ -249,6 +249,13 @@ impl<'t> Document<'t> {
             .filter(move |entry| entry.key == key)
     }
 
+    /// The values that may be tags or digests from the beginning of a node on, each with its path.
+    pub(super) fn tags_behind(&self, node: NodeId) -> impl Iterator<Item = &(String, NodeId)> {
+        let start = self.node(node).spot.start;
+        let is_before = |(_, node): &(String, NodeId)| self.node(*node).spot.start < start;
+        self.tags[self.tags.partition_point(is_before)..].iter()
+    }
+
     /// The entries of a mapping with an anchor.
     pub(super) fn entries_of_anchored(&self, mapping: NodeId) -> &[GroupEntry<'t>] {
         self.anchored_entries
@@ -661,7 +668,7 @@ impl<'t> TreeBuilder<'t> {
 
     /// Whether the value that is read now may be a tag or a digest by its key, or by that of the mapping it lies in.
     fn may_be_tag(&self) -> bool {
-        const PARTS: &[&str] = &["tag", "version", "digest"];
+        const PARTS: &[&str] = &["tag", "version", "digest", "sha", "sha256"];
         let is_like = |open: &OpenCollection<'_>, endings: &[&str]| match &open.at {
             Position::Value(key) => {
                 let key = key.text.as_bytes();
@@ -781,6 +788,7 @@ impl<'t> TreeBuilder<'t> {
     fn key(&mut self, value: Cow<'t, str>, style: ScalarStyle, spot: Spot) {
         let rules = self.rules;
         if let Some(open) = self.open.last_mut() {
+            open.may_be_ours |= value.contains('/') && rules.matcher.may_name(&value);
             // Quotes make the merge key an ordinary one.
             let is_ordinary = |key: &&str| *key != MERGE || style == ScalarStyle::Plain;
             let known = open

@@ -6,7 +6,7 @@ use super::{
     document::{EntryPath, Group, GroupForm, NodeBody, NodeId},
     image_place::{ImagePlace, ReferenceParts, Scalar, Unclear, UnclearPart},
     key_name::{KeyName, Role, has_word},
-    keys::{KUSTOMIZE_KEYS, PART_KEYS, TAG_SUFFIX, VALUES},
+    keys::{CHART_VALUES, KUSTOMIZE_KEYS, PART_KEYS, TAG_SUFFIX, VALUES},
     located::ApartImage,
     places::ObjectKind,
     scalar,
@@ -20,10 +20,7 @@ use crate::{
 };
 
 /// The kind of a place that is found by its keys alone.
-const VALUES_KIND: &str = "values";
-
-/// The keys below which an object holds the values of a chart.
-const CHART_VALUES: &[&str] = &["values", "valuesInline", "valuesObject"];
+pub(super) const VALUES_KIND: &str = "values";
 
 impl<'d, 't> Walk<'d, 't> {
     /// Adds the images that the groups of the document name and no rule of a kind has found.
@@ -48,6 +45,7 @@ impl<'d, 't> Walk<'d, 't> {
                 self.of_others(group, is_object);
             }
         }
+        self.far_versions();
     }
 
     /// The entries of the table for the document's kind.
@@ -119,6 +117,7 @@ impl<'d, 't> Walk<'d, 't> {
             };
             is_ours |= self.named_by(&image, text);
         }
+        self.named_by_keys(group, &entries);
         is_ours
     }
 
@@ -256,7 +255,7 @@ impl<'d, 't> Walk<'d, 't> {
         };
         // Its tag is its own, whatever else looks like one.
         let is_of_tag = |doubt: &Doubt| match doubt {
-            Doubt::Tags(_) => true,
+            Doubt::Tags(_) | Doubt::OtherTags(_) => true,
             Doubt::Collection(index) => image.name(*index).role == Role::Tag,
             Doubt::Digests(_) | Doubt::OtherDigest(_) => false,
         };
@@ -394,7 +393,9 @@ impl<'d, 't> Walk<'d, 't> {
 
     fn unclear(&self, image: &OurImage<'_, 'd, 't>, doubt: &Doubt) -> Unclear {
         let (what, indices) = match doubt {
-            Doubt::Tags(indices) => (UnclearPart::Tag, indices.as_slice()),
+            Doubt::Tags(indices) | Doubt::OtherTags(indices) => {
+                (UnclearPart::Tag, indices.as_slice())
+            }
             Doubt::Digests(indices) => (UnclearPart::Digest, indices.as_slice()),
             Doubt::OtherDigest(index) => (UnclearPart::OtherDigest, std::slice::from_ref(index)),
             Doubt::Collection(index) => (UnclearPart::Collection, std::slice::from_ref(index)),
@@ -563,7 +564,7 @@ impl OurImage<'_, '_, '_> {
     pub(super) fn is_about_digest(&self, doubt: &Doubt) -> bool {
         match doubt {
             Doubt::Digests(_) => true,
-            Doubt::Tags(_) => false,
+            Doubt::Tags(_) | Doubt::OtherTags(_) => false,
             Doubt::OtherDigest(index) | Doubt::Collection(index) => {
                 self.name(*index).role == Role::Digest
             }

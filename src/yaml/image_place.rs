@@ -483,7 +483,7 @@ impl ImagePlace {
     }
 
     /// The repository of a place, before any expression.
-    fn fixed_repository(&self) -> Option<Repository> {
+    pub(super) fn fixed_repository(&self) -> Option<Repository> {
         let name = match &self.parts {
             ReferenceParts::Beside {
                 registry,
@@ -617,6 +617,17 @@ impl ImagePlace {
     /// Adds the key that turned out to belong to the image.
     pub(super) fn settle(&mut self, what: UnclearPart, chosen: Option<Scalar>) {
         match (&mut self.parts, what) {
+            (
+                ReferenceParts::Values {
+                    registry: None,
+                    repository,
+                    tag: None,
+                    digest: None,
+                },
+                UnclearPart::Collection | UnclearPart::Tag,
+            ) if chosen.is_none() && last_key(&repository.path) == "image" => {
+                self.parts = ReferenceParts::Reference(repository.clone());
+            }
             (ReferenceParts::Values { tag, .. }, UnclearPart::Tag) => *tag = chosen,
             (ReferenceParts::Reference(repository), UnclearPart::Tag) => {
                 self.parts = ReferenceParts::Values {
@@ -636,17 +647,6 @@ impl ImagePlace {
                     reference: reference.clone(),
                     digest: chosen,
                 };
-            }
-            (
-                ReferenceParts::Values {
-                    registry: None,
-                    repository,
-                    tag: None,
-                    digest: None,
-                },
-                UnclearPart::Collection,
-            ) if last_key(&repository.path) == "image" => {
-                self.parts = ReferenceParts::Reference(repository.clone());
             }
             _ => {}
         }

@@ -17,3 +17,6 @@ pub(super) const PART_KEYS: [&str; 5] = ["image", "registry", "repository", "tag
 
 /// The keys of an image in parts, in the order of a reference.
 pub(super) const VALUES: [&str; 4] = ["registry", "repository", "tag", "digest"];
+
+/// The keys below which an object holds the values of a chart.
+pub(super) const CHART_VALUES: &[&str] = &["values", "valuesInline", "valuesObject"];

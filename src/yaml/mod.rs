@@ -26,6 +26,7 @@ mod assignments;
 mod chunks;
 mod comment;
 mod document;
+mod far;
 mod groups;
 mod image_place;
 mod key_name;

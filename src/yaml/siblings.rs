@@ -39,6 +39,8 @@ pub(super) struct Chosen {
 pub(super) enum Doubt {
     /// Each of these may hold the tag.
     Tags(Vec<usize>),
+    /// One of these may hold the tag, by no word that it shares with the key of the image.
+    OtherTags(Vec<usize>),
     /// Each of these may hold the digest.
     Digests(Vec<usize>),
     /// It holds a digest, and its name does not say that it is the image's.
@@ -62,6 +64,7 @@ pub(super) fn choose(
         mut digests,
         strange,
         collections,
+        doubtful,
     } = Candidates::of(siblings, &names, image, is_own_tag);
     prefer_exact(&mut registries, &names, stem);
     if digests.len() > 1 {
@@ -94,6 +97,8 @@ pub(super) fn choose(
         Some(Doubt::Digests(digests))
     } else if let Some(other) = strange.first() {
         Some(Doubt::OtherDigest(*other))
+    } else if !doubtful.is_empty() && digests.is_empty() {
+        Some(Doubt::OtherTags(doubtful))
     } else {
         in_collection.map(Doubt::Collection)
     };
@@ -110,6 +115,8 @@ struct Candidates {
     strange: Vec<usize>,
     /// Lists and mappings.
     collections: Vec<usize>,
+    /// Tags of something that the image's key does not name, where nothing else is its tag.
+    doubtful: Vec<usize>,
 }
 
 impl Candidates {
@@ -133,18 +140,13 @@ impl Candidates {
             let count = images.get(name.stem.as_str()).copied().unwrap_or_default();
             name.stem != stem && count > own
         };
-        let is_whole = match siblings[image].value {
-            SiblingValue::Text(text) => text
-                .rsplit('/')
-                .next()
-                .is_some_and(|last| last.contains(':')),
-            _ => false,
-        };
+        let is_whole = has_tag(siblings[image].value);
         // `sha256` beside a whole reference may be the checksum of a file that lies beside it.
         let is_checksum = |index: usize, text: &str| {
             is_whole && !text.is_empty() && is_bare_hash(siblings[index].key)
         };
         let mut found = Self::default();
+        let mut other_tags = Vec::new();
         for (index, (sibling, name)) in siblings.iter().zip(names).enumerate() {
             if index == image || name.is_of_other || is_of_other_image(index) {
                 continue;
@@ -169,12 +171,19 @@ impl Candidates {
                 Role::Digest if is_named && (text.is_empty() || is_digest) => {
                     found.digests.push(index);
                 }
+                // What overrides the tag is one, too.
+                Role::Tag if is_override(name, stem) && !text.is_empty() => found.tags.push(index),
                 _ if is_strange_digest(name, text) => found.strange.push(index),
                 Role::Digest if is_named => found.tags.push(index),
                 Role::Tag | Role::Version if is_named => found.digests.push(index),
                 _ if is_own_tag(text) => found.tags.push(index),
+                Role::Tag if !name.is_plural && !text.is_empty() => other_tags.push(index),
                 _ => {}
             }
+        }
+        // A whole reference has its own.
+        if found.tags.is_empty() && !is_whole {
+            found.doubtful = other_tags;
         }
         found
     }
@@ -243,6 +252,21 @@ fn needs_tag(siblings: &[Sibling<'_>], names: &[KeyName], other: usize) -> bool 
         && !has_own()
 }
 
+/// Whether a value is a reference with a tag.
+fn has_tag(value: SiblingValue<'_>) -> bool {
+    let last = match value {
+        SiblingValue::Text(text) => text.rsplit('/').next(),
+        SiblingValue::Template | SiblingValue::Collection => None,
+    };
+    last.is_some_and(|last| last.contains(':'))
+}
+
+/// Whether a key says that it overrides the tag of the image with this stem: `tagOverride`.
+fn is_override(name: &KeyName, stem: &str) -> bool {
+    let of = name.stem.strip_suffix("override");
+    of.is_some_and(|of| of.is_empty() || of.trim_end_matches('_') == stem)
+}
+
 /// Whether a key says that it holds a hash, and not of what.
 fn is_bare_hash(key: &str) -> bool {
     matches!(
@@ -299,9 +323,10 @@ mod tests {
         let key = |index: Option<usize>| index.map_or("", |index| keys[index].0);
         match choose(&siblings, 0, &is_own_tag) {
             (chosen, None) => Ok((key(chosen.tag), key(chosen.digest))),
-            (_, Some(Doubt::Tags(indices) | Doubt::Digests(indices))) => {
-                Err(indices.into_iter().map(|index| keys[index].0).collect())
-            }
+            (
+                _,
+                Some(Doubt::Tags(indices) | Doubt::OtherTags(indices) | Doubt::Digests(indices)),
+            ) => Err(indices.into_iter().map(|index| keys[index].0).collect()),
             (_, Some(Doubt::OtherDigest(index) | Doubt::Collection(index))) => {
                 Err(vec![keys[index].0])
             }

@@ -1,14 +1,15 @@
 //! Images of the project whose names or versions stand in more values than can be rewritten.
 
 use super::{
-    document::NodeId,
+    document::{Group, GroupForm, NodeId},
     groups::{OurImage, is_for_all},
     image_place::Scalar,
-    key_name::Role,
+    key_name::{KeyName, Role},
     located::ApartImage,
-    siblings::{Chosen, Doubt, SiblingValue, choose, own_tags_of_others},
+    path::key_path,
+    siblings::{Chosen, Doubt, SiblingValue, choose, is_digest, own_tags_of_others},
     stray::{Stray, StrayKind},
-    view::Trail,
+    view::{FollowedEntry, Trail},
     walk::Walk,
 };
 use crate::{
@@ -66,7 +67,7 @@ impl<'d, 't> Walk<'d, 't> {
         let is_path = matches!(matcher.mention(tail.path), Some(Mention::Path(_)));
         let is_image = image.name(image.index).role == Role::Image;
         let Some(head) = self.head(image, tail.path, is_path || is_image) else {
-            return false;
+            return self.behind_expression(image, &tail);
         };
         let repository = &head.repository;
         self.stray_versions(image, repository);
@@ -85,6 +86,44 @@ impl<'d, 't> Walk<'d, 't> {
             _ => self.stray_parts(image, repository, tail, &chosen),
         }
         true
+    }
+
+    /// Tells the tags and the digests of the images that the keys of a group name: `HOST/PATH: TAG`.
+    pub(super) fn named_by_keys(&mut self, group: &Group<'t>, entries: &[FollowedEntry<'d, 't>]) {
+        if group.form != GroupForm::Mapping {
+            return;
+        }
+        let is_about_tags = matches!(
+            KeyName::of(&group.path).role,
+            Role::Tag | Role::Version | Role::Digest | Role::Image
+        );
+        for entry in entries {
+            let key = &entry.entry.key;
+            let mention = key.contains('/').then(|| self.rules.matcher.mention(key));
+            let Some(Mention::Bare(repository)) = mention.flatten() else {
+                continue;
+            };
+            let below = format!("{}.", key_path(&group.path, key));
+            let tags = self.view.document.tags_behind(entry.node);
+            let tags = tags.take_while(|(path, _)| path.starts_with(&below));
+            let tags = tags.filter(|(path, _)| !KeyName::of(&path[below.len()..]).is_of_other);
+            let mut versions: Vec<Scalar> = tags
+                .map(|(path, node)| self.view.scalar(*node, Trail::at(path)))
+                .collect();
+            let own = self.view.scalar(entry.node, entry.trail.clone());
+            let is_own = self.rules.matcher.is_own_tag(&repository, &own.value);
+            if own.other_type.is_none() && (is_own || is_digest(&own.value) || is_about_tags) {
+                versions.push(own);
+            }
+            for scalar in versions {
+                let kind = if is_digest(&scalar.value) {
+                    StrayKind::Digest
+                } else {
+                    StrayKind::Tag
+                };
+                self.add_stray(kind, &repository, scalar);
+            }
+        }
     }
 
     /// What stands before the end of a repository: beside it, or elsewhere in the document, as `global.imageRegistry`
@@ -130,6 +169,30 @@ impl<'d, 't> Walk<'d, 't> {
             repository,
             registry: None,
         })
+    }
+
+    /// Tells the old tag of an image whose registry an expression fills in.
+    fn behind_expression(&mut self, image: &OurImage<'_, 'd, 't>, tail: &Tail<'_>) -> bool {
+        let Some(repository) = self.rules.matcher.with_path(tail.path) else {
+            return false;
+        };
+        let chosen = self.choose(image, repository);
+        let is_filled_in = chosen.0.registry.is_some_and(|registry| {
+            matches!(
+                image.siblings[registry].value,
+                SiblingValue::Template | SiblingValue::Text("")
+            )
+        });
+        let version = tail.version.trim_start_matches(':');
+        let is_own = |tag: &str| self.rules.matcher.is_own_tag(repository, tag);
+        let beside = chosen.0.tag.map(|tag| image.siblings[tag].value);
+        let is_ours = is_own(version)
+            || matches!(beside, Some(SiblingValue::Text(tag)) if is_own(tag))
+            || tail.version.starts_with('@');
+        if is_filled_in && is_ours {
+            self.stray_parts(image, repository, *tail, &chosen);
+        }
+        is_filled_in && is_ours
     }
 
     /// The hosts in the document that are those of all images.
@@ -251,7 +314,7 @@ impl<'d, 't> Walk<'d, 't> {
         }
     }
 
-    fn add_stray(&mut self, kind: StrayKind, repository: &Repository, scalar: Scalar) {
+    pub(super) fn add_stray(&mut self, kind: StrayKind, repository: &Repository, scalar: Scalar) {
         if scalar.is_template {
             return;
         }

@@ -618,3 +618,149 @@ fn what_no_expression_fills_in_is_left_alone() {
     );
     assert_pins(&[&pinned]);
 }
+
+/// What belongs to an image by the names of the keys, and stands neither beside it nor in it.
+#[test]
+fn a_digest_or_an_old_tag_elsewhere_is_drift() {
+    let whole = "image: {repository: J, tag: T}";
+    let texts = [
+        format!("job:\n  {whole}\n  imageDigest: D\n"),
+        format!("job: {{{whole}}}\njobDigest: D\n"),
+        format!("global: {{image: {{digest: D}}}}\njob: {{{whole}}}\n"),
+        format!("global: {{imageSha: {}}}\njob: {{{whole}}}\n", &DIGEST[7..]),
+        format!("digest: D\njob: {{{whole}}}\n"),
+        "image:\n  repository: J\n  tag: T\n  source:\n    digest: D\n".to_owned(),
+        "job:\n  digest: D\n  image: {repository: J, tag: \"{{ x }}\"}\n".to_owned(),
+        format!("global: {{tag: {OWN}}}\njob: {{{whole}}}\n"),
+        format!("a: {{imageTag: {OWN}, {whole}}}\n"),
+        format!("global: {{images: {{tags: {{job: {OWN}}}}}}}\njob: {{{whole}}}\n"),
+        format!(
+            "defaultAirflowRepository: J\ndefaultAirflowTag: T\nimages: {{airflow: {{tag: {OWN}}}}}\n"
+        ),
+        "defaultAirflowRepository: J\ndefaultAirflowTag: T\nimages: {airflow: {digest: D}}\n"
+            .to_owned(),
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {{source: {{helm: {{valuesObject: {{global: {{tag: {OWN}}}, {whole}}}}}}}}}\n"
+        ),
+    ];
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    assert_said(&texts, Said::Drift);
+    let aside = [
+        format!("{whole}\nside: {{image: quay.io/x/y, digest: D}}\n"),
+        format!("{whole}\nside: {{repository: quay.io/x/y, tag: {OWN}}}\n"),
+        format!("{whole}\nchart: {{digest: D, version: {OWN}}}\n"),
+        format!("job: {{{whole}}}\nsideDigest: D\nside: {{tag: {OWN}}}\n"),
+        format!("{whole}\nglobal: {{tag: v1, image: {{digest: ''}}}}\n"),
+        format!("job: {{{whole}}}\nglobal: {{tag: {OWN}}} # sparkpack: ignore\n"),
+        format!("job: {{{whole}}}\nglobal: {{sparkVersion: {OWN}}}\n"),
+        format!("job: {{{whole}}}\n---\nglobal: {{tag: {OWN}, digest: D}}\n"),
+    ];
+    let aside: Vec<&str> = aside.iter().map(String::as_str).collect();
+    assert_said(&aside, Said::Nothing);
+}
+
+/// The project's repository as the name of a key, or behind a registry that an expression fills in.
+#[test]
+fn a_repository_as_a_key_or_behind_an_expression_is_told() {
+    let texts = [
+        format!("\"J\": \"{OWN}\"\n"),
+        format!("versions: {{J: {OWN}}}\n"),
+        "tags:\n  J: v1\n".to_owned(),
+        "x: {J: D}\n".to_owned(),
+        format!("x:\n  J:\n    tag: {OWN}\n    pull: Always\n"),
+        "x: {J: {digest: D}}\n".to_owned(),
+        format!("{{\"x\": {{\"J\": \"{OWN}\"}}}}\n"),
+        format!("image: ${{REG}}/small/job:{OWN}\n"),
+        format!("image: \"{{{{ .Values.registry }}}}/small/job:{OWN}\"\n"),
+        format!("run: |\n  docker run $REG/small/job:{OWN} ls\n"),
+        "image: '${REG}/small/job@D'\n".to_owned(),
+        format!("image: {{registry: '{{{{ r }}}}', repository: small/job, tag: {OWN}}}\n"),
+        format!("image: {{registry: \"${{R}}\", repository: \"small/job:{OWN}\"}}\n"),
+        format!("image: {{registry: '', repository: small/job, tag: {OWN}}}\n"),
+    ];
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    assert_said(&texts, Said::Drift);
+    let current = [
+        "\"J\": \"T\"\n",
+        "x: {J: {tag: T}}\n",
+        "image: ${REG}/small/job:T\n",
+        "image: {registry: '{{ r }}', repository: small/job, tag: T}\n",
+    ];
+    assert_said(&current, Said::Warning);
+    assert_said(
+        &[
+            "image: ${REG}/other/job:OLD\n",
+            "image: ${REG}/small/job:{{ tag }}\n",
+            "image: {registry: '{{ r }}', repository: small/job, tag: v1.2}\n",
+            "x: {H/small/other: OLD}\n",
+        ],
+        Said::Nothing,
+    );
+}
+
+/// A repository alone whose tag stands where nothing says that it belongs to it.
+#[test]
+fn an_old_tag_somewhere_near_a_repository_alone_is_drift() {
+    let texts = [
+        format!("sparkImage: J\nimageTags: {{job: {OWN}}}\n"),
+        format!("- sparkImage: J\n- tag: {OWN}\n"),
+        format!("x: [J, \"{OWN}\"]\n"),
+        format!("x: {{repository: \"J:\", tag: {OWN}}}\n"),
+        format!("x:\n  sparkImage: J\ny:\n- {OWN}\n"),
+        format!("x: {{sparkImage: J}}\n# c\nz: [{{name: a, what: {OWN}}}]\n"),
+    ];
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    assert_said(&texts, Said::Drift);
+    let aside = [
+        format!("sparkImage: J\ntags: [T, {OWN}]\n"),
+        format!("sparkImage: J\nx: {{repository: quay.io/x/y, tag: {OWN}}}\n"),
+        format!("sparkImage: J\n---\ntag: {OWN}\n"),
+    ];
+    let aside: Vec<&str> = aside.iter().map(String::as_str).collect();
+    assert_said(&aside, Said::Warning);
+}
+
+/// What nothing runs: kubectl's copy of an object, and the cache of a builder.
+#[test]
+fn copies_and_caches_are_left_alone() {
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  annotations:\n    kubectl.kubernetes.io/last-applied-configuration:";
+    let block = format!("{head} |\n      {{\"image\": \"J:OLD\", \"x\": \"J\"}}\n");
+    let quoted = format!("{head} \"{{\\\"image\\\": \\\"J:OLD\\\"}}\"\n");
+    assert_said(
+        &[
+            &block,
+            &quoted,
+            "cache-from: type=registry,ref=J:buildcache\n",
+            "x: [\"type=registry,ref=J:cache,mode=max\"]\n",
+        ],
+        Said::Nothing,
+    );
+    assert_said(&["x: type=image,ref=J:OLD\n"], Said::Drift);
+}
+
+/// A tag that no name ties to the image, and nothing else that may be its tag: only a person knows whether it is.
+#[test]
+fn a_tag_of_something_else_beside_a_repository_is_an_error() {
+    for text in [
+        "image: J\nreleaseTag: v1\n",
+        "job: {repository: J, releaseTag: v1}\n",
+        "image: J\ntag: OLD\ntagOverride: '1.2'\n",
+        "jobImage: J\njobTag: OLD\njobTagOverride: v3\n",
+    ] {
+        let case = Offline::new(&[]);
+        let text = filled(&case, text);
+        case.project.write("kubernetes/a.yml", &text);
+        let failure = case.project.failure(&["pin"]);
+        let place = "error[E206]: kubernetes/a.yml:";
+        assert!(failure.contains(place), "{failure}");
+        assert_eq!(case.project.read("kubernetes/a.yml"), text);
+    }
+    assert_pins(&[
+        "image: ‹J|J:T›\nreleaseTag: v1 # sparkpack: ignore\n",
+        "image: J\nreleaseTag: ‹v1|T› # sparkpack: job tag\n",
+        "image: J\ntag: ‹OLD|T›\ntagOverride: ''\n",
+        "image: ‹J:OLD|J:T›\nreleaseTag: v1\n",
+        "image: J\ntag: ‹OLD|T›\nreleaseTag: v1\n",
+        "image: ‹J|J:T›\nsideImage: quay.io/x/y\nsideTag: v1\n",
+    ]);
+}

@@ -17,10 +17,13 @@ use crate::{
         place::{Defect, Place, Places},
     },
     yaml::{
-        ImagePlace, LeftAlone, Located, NoComment, before_expression, comment_start,
-        holds_expression, versions_beside,
+        ImagePlace, LeftAlone, Located, NoComment, Stray, StrayKind, before_expression,
+        comment_start, holds_expression, versions_beside,
     },
 };
+
+/// The annotation with the object as it was applied last: it is replaced with the next `kubectl apply`.
+const KUBECTLS_COPY: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The references to the project's images in a text, except in comments, at the places that `is_rewritten` selects, and
 /// where a mark says `ignore`.
@@ -79,6 +82,9 @@ impl<'a> Search<'a> {
     fn reference(&mut self, word: &Word<'_>) -> Option<UnmanagedReference> {
         let around = &word.range;
         let word = &without_scheme(word);
+        if let Some(written) = self.behind_expression(word) {
+            return self.with_registry_filled_in(&written, (around, word));
+        }
         let Some(mention) = self.project.image_matcher.mention(&word.name) else {
             return self.broken(around, word);
         };
@@ -99,7 +105,10 @@ impl<'a> Search<'a> {
             },
             Mention::Path(_) => return None,
         };
-        let is_told = self.tags_filled_in(&written, around, word);
+        let is_told = written.tag.is_none()
+            && self.expression(self.text, word).is_some_and(|expression| {
+                self.tags_elsewhere(&written.repository, Some(expression), (around, word))
+            });
         let image = self.project.image_matcher.named(&written)?.to_owned();
         // A digest behind an expression counts, whatever fills that in.
         let is_fixed = written.digest.is_some() && written.tag.is_none();
@@ -112,27 +121,78 @@ impl<'a> Search<'a> {
             || is_within(&self.others, around)
             || is_filled_in
             || self.is_in_program(around);
-        let is_meant = self.expected.is_meant(&image);
         let found = UnmanagedReference {
             is_whole,
             stale: None,
             warning: None,
             image,
         };
-        if !is_meant {
+        if is_told || !self.expected.is_meant(&found.image) {
             return Some(found);
         }
         if is_filled_in {
             return Some(self.filled_in(found, &written, word));
         }
-        if is_told {
-            return Some(found);
-        }
         // A digest without a tag is that of some image of the past.
         if written.tag.is_some() || written.digest.is_some() {
-            return Some(self.tagged(found, &written, word));
+            let hint = self.hint(&found.image, word);
+            return Some(self.tagged(found, &written, (&word.name, word, hint)));
         }
-        Some(self.bare(found, &written.repository, word))
+        Some(self.bare(found, &written.repository, (around, word)))
+    }
+
+    /// A reference whose registry an expression fills in.
+    fn with_registry_filled_in(
+        &mut self,
+        written: &Reference,
+        (around, word): (&Range<usize>, &Word<'_>),
+    ) -> Option<UnmanagedReference> {
+        let image = self.project.image_matcher.named(written)?.to_owned();
+        if is_within(&self.rewritten, around) || self.is_silenced(around) {
+            return None;
+        }
+        let hint = format!(
+            "let its tag be a value of its own, with `# sparkpack: {image} tag` behind it, or put `# sparkpack: ignore` behind it"
+        );
+        let found = UnmanagedReference {
+            is_whole: !self.is_in_sentence(word.range.start),
+            stale: None,
+            warning: None,
+            image,
+        };
+        if !self.expected.is_meant(&found.image) {
+            return Some(found);
+        }
+        let name = word.name.split_once('/')?.1;
+        Some(self.tagged(found, written, (name, word, hint)))
+    }
+
+    /// The reference of a word whose registry an expression before it fills in: `${REGISTRY}/PATH:TAG`, with a tag in the
+    /// form of the project's own.
+    fn behind_expression(&self, word: &Word<'_>) -> Option<Reference> {
+        let (variable, path) = word.name.split_once('/')?;
+        let before = &self.text[line_start(self.text, word.range.start)..word.range.start];
+        let is_name = |part: char| part.is_ascii_alphanumeric() || part == '_';
+        let is_expression = if variable.is_empty() {
+            before.ends_with(['}', ')', ']', '>'])
+        } else {
+            before.ends_with('$') && variable.chars().all(is_name)
+        };
+        if !is_expression {
+            return None;
+        }
+        let matcher = &self.project.image_matcher;
+        let (path, version) = path.split_at(path.find([':', '@'])?);
+        let repository = matcher.with_path(path)?;
+        let (tag, digest) = version.split_once('@').unwrap_or((version, ""));
+        let tag = tag.trim_start_matches(':');
+        let is_own = matcher.is_own_tag(repository, tag);
+        let digest = digest.parse().ok();
+        (is_own || digest.is_some()).then(|| Reference {
+            repository: repository.clone(),
+            tag: (!tag.is_empty()).then(|| tag.to_owned()),
+            digest,
+        })
     }
 
     /// The digest of a reference whose tag an expression fills in: `HOST/PATH:${TAG}@sha256:…`.
@@ -146,40 +206,31 @@ impl<'a> Search<'a> {
         is_expression.then(|| format!("sha256:{digest}").parse().ok())?
     }
 
-    /// Tells the values of the document that are filled in as the tag of a repository. Returns whether there are any.
-    fn tags_filled_in(
+    /// Tells the values of the document that may be the tag of a repository: those that `expression` fills in, else all
+    /// in the form of the project's own. Returns whether there are any.
+    fn tags_elsewhere(
         &mut self,
-        written: &Reference,
-        around: &Range<usize>,
-        word: &Word<'_>,
+        repository: &Repository,
+        expression: Option<&'a str>,
+        (around, word): (&Range<usize>, &Word<'_>),
     ) -> bool {
-        if written.tag.is_some() {
-            return false;
-        }
         let text: &'a str = self.text;
-        let Some(expression) = self.expression(text, word) else {
-            return false;
-        };
-        let is_for_people = is_in_sentence(text, word.range.start)
-            || self
-                .located
-                .block_key(word.range.start)
-                .is_some_and(is_for_people);
-        if is_for_people || self.is_silenced(around) {
+        if self.is_in_sentence(word.range.start) || self.is_silenced(around) {
             return false;
         }
-        let repository = &written.repository;
         let matcher = &self.project.image_matcher;
-        let at = (repository, expression);
+        let at = (repository, expression.unwrap_or_default());
         let (tags, are_named) = self.own_tags.of(text, word.range.start, at, matcher);
-        let (mut stale, mut is_settled) = (Vec::new(), false);
+        let (mut stale, mut is_settled, mut is_known) = (Vec::new(), false, false);
         for tag in tags {
             let value = &text[tag.range.clone()];
             let Some(image) = matcher.image(repository, Some(value)) else {
                 continue;
             };
             let place = self.place_of(&tag.range);
-            let is_free = place.is_none_or(|place| place.left_alone == Some(LeftAlone::Template));
+            let is_free = place.is_none_or(|place| {
+                place.left_alone == Some(LeftAlone::Template) || place.reference().is_none()
+            });
             let is_current = self.expected.is_current_version(image, repository, value);
             if is_current || !is_free && place.is_some_and(|place| self.is_of(place, image)) {
                 is_settled = true;
@@ -187,15 +238,22 @@ impl<'a> Search<'a> {
                 && !self.expected.is_current_tag(value)
                 && !self.is_silenced(&tag.range)
             {
-                stale.push((image.to_owned(), tag.range));
+                match self.stray_at(&tag.range) {
+                    Some(stray) => is_known |= stray.kind != StrayKind::Version,
+                    None => stale.push((image.to_owned(), tag.range)),
+                }
             }
         }
         if is_settled && !are_named {
             return false;
         }
-        let is_told = !stale.is_empty();
+        let is_told = is_known || !stale.is_empty();
+        let why = match expression {
+            Some(_) => "which an expression fills in",
+            None => "which has none of its own",
+        };
         for (image, range) in stale {
-            let found = self.tag_filled_in(image, &word.name, range);
+            let found = self.tag_elsewhere(image, (&word.name, why), range);
             self.filled_in.push(found);
         }
         is_told
@@ -221,6 +279,12 @@ impl<'a> Search<'a> {
         places.find(|place| place.overlaps(value))
     }
 
+    /// What is told of a value anyway.
+    fn stray_at(&self, value: &Range<usize>) -> Option<&'a Stray> {
+        let mut strays = self.located.strays.iter();
+        strays.find(|stray| stray.span.start < value.end && value.start < stray.span.end)
+    }
+
     fn is_of(&self, place: &ImagePlace, image: &str) -> bool {
         match (&place.mark, place.reference()) {
             (Some(mark), _) => mark == image,
@@ -229,18 +293,18 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// What to say of a value that is filled in as the tag of `name` and is not current.
-    fn tag_filled_in(
+    /// What to say of a value that seems to be the tag of `name` and is not current.
+    fn tag_elsewhere(
         &mut self,
         image: String,
-        name: &str,
+        (name, why): (&str, &str),
         range: Range<usize>,
     ) -> UnmanagedReference {
         let value = &self.text[range.clone()];
         let mut stale = None;
         if self.expected.is_meant(&image) {
             let message = format!(
-                "`{value}` seems to be the tag of `{name}`, which an expression fills in: it is not current, and stands where sparkpack does not rewrite"
+                "`{value}` seems to be the tag of `{name}`, {why}: it is not current, and stands where sparkpack does not rewrite"
             );
             let word = Word {
                 name: Cow::Borrowed(value),
@@ -305,18 +369,38 @@ impl<'a> Search<'a> {
         })
     }
 
+    /// Whether a byte stands in a text for people.
+    fn is_in_sentence(&self, at: usize) -> bool {
+        let block = self.located.block_key(at);
+        is_in_sentence(self.text, at) || block.is_some_and(is_for_people)
+    }
+
     fn is_silenced(&self, word: &Range<usize>) -> bool {
-        is_comment(self.text, word.start) || self.located.is_ignored(word.start)
+        is_comment(self.text, word.start)
+            || self.located.is_ignored(word.start)
+            || self.is_for_nobody(word.start)
+    }
+
+    /// Whether nothing runs what stands at a byte: in kubectl's copy of an object, or as the name of a builder's cache.
+    fn is_for_nobody(&self, at: usize) -> bool {
+        let before = &self.text[line_start(self.text, at)..at];
+        let is_copy = |key: &str| key.contains(KUBECTLS_COPY);
+        let is_cache = || {
+            let value = before
+                .rsplit(char::is_whitespace)
+                .next()
+                .unwrap_or_default();
+            value.contains("type=registry,") && value.ends_with(",ref=")
+        };
+        is_copy(before) || self.located.block_key(at).is_some_and(is_copy) || is_cache()
     }
 
     fn tagged(
         &mut self,
         found: UnmanagedReference,
         written: &Reference,
-        word: &Word<'_>,
+        (name, word, hint): (&str, &Word<'_>, String),
     ) -> UnmanagedReference {
-        let name = &word.name;
-        let hint = self.hint(&found.image, word);
         let place = self.places.at(self.file, word.range.start);
         if !self.expected.is_current(&found.image, written) {
             let message =
@@ -341,7 +425,7 @@ impl<'a> Search<'a> {
         &mut self,
         found: UnmanagedReference,
         repository: &Repository,
-        word: &Word<'_>,
+        (around, word): (&Range<usize>, &Word<'_>),
     ) -> UnmanagedReference {
         let name = &word.name;
         let apart = self.located.apart.iter();
@@ -380,9 +464,12 @@ impl<'a> Search<'a> {
                 ..found
             };
         }
-        if !found.is_whole {
+        if !found.is_whole
+            || versions.is_empty() && self.tags_elsewhere(repository, None, (around, word))
+        {
             return found;
         }
+        let image = &found.image;
         let place = self.places.at(self.file, word.range.start);
         let message = match versions.first() {
             Some((at, version)) => format!(
