@@ -122,7 +122,11 @@ impl Walk<'_, '_> {
 
     /// The versions that belong to no place, and do not stand beside an image of others.
     fn versions(&self, places: &[ImagePlace]) -> Vec<Version> {
-        let scalars = places.iter().flat_map(|place| place.parts.scalars());
+        // What names no repository, as `{repository: ~, digest: x}`, belongs to whatever its way says.
+        let named = places
+            .iter()
+            .filter(|place| place.left_alone.is_some() || place.reference().is_some());
+        let scalars = named.flat_map(|place| place.parts.scalars());
         let known: HashSet<usize> = scalars.map(|scalar| scalar.span.start).collect();
         let others = places.iter().filter(|place| {
             let reference = place.reference();

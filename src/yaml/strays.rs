@@ -177,12 +177,15 @@ impl<'d, 't> Walk<'d, 't> {
             return false;
         };
         let chosen = self.choose(image, repository);
-        let is_filled_in = chosen.0.registry.is_some_and(|registry| {
-            matches!(
-                image.siblings[registry].value,
-                SiblingValue::Template | SiblingValue::Text("")
-            )
-        });
+        let is_filled_in =
+            chosen
+                .0
+                .registry
+                .is_some_and(|registry| match image.siblings[registry].value {
+                    SiblingValue::Text(text) => text.is_empty() || text.contains("://"),
+                    SiblingValue::Template => true,
+                    SiblingValue::Collection => false,
+                });
         let version = tail.version.trim_start_matches(':');
         let is_own = |tag: &str| self.rules.matcher.is_own_tag(repository, tag);
         let beside = chosen.0.tag.map(|tag| image.siblings[tag].value);

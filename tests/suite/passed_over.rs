@@ -639,6 +639,9 @@ fn a_digest_or_an_old_tag_elsewhere_is_drift() {
         ),
         "defaultAirflowRepository: J\ndefaultAirflowTag: T\nimages: {airflow: {digest: D}}\n"
             .to_owned(),
+        "defaultAirflowRepository: J\ndefaultAirflowTag: T\nimages: {airflow: {repository: ~, tag: ~, digest: D}}\n".to_owned(),
+        format!("image: '{{{{ .Values.repo | default \"J\" }}}}:{{{{ .Values.tag | default \"{OWN}\" }}}}'\n"),
+        format!("image: {{registry: https://H, repository: small/job, tag: {OWN}}}\n"),
         format!(
             "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {{source: {{helm: {{valuesObject: {{global: {{tag: {OWN}}}, {whole}}}}}}}}}\n"
         ),

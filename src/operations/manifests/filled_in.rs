@@ -105,6 +105,15 @@ pub(super) fn expression_behind(behind: &str) -> Option<&str> {
     closed.or_else(name)
 }
 
+/// Whether a byte stands within an expression that begins on its line.
+pub(super) fn is_in_expression(text: &str, at: usize) -> bool {
+    let before = &text[line_start(text, at)..at];
+    EXPRESSIONS.iter().any(|(opening, closing)| {
+        let inside = before.rsplit_once(opening);
+        inside.is_some_and(|(_, inside)| !inside.contains(closing))
+    })
+}
+
 /// Whether a word is part of a sentence for people, judging by the key of its line.
 pub(super) fn is_in_sentence(text: &str, word: usize) -> bool {
     let before = &text[line_start(text, word)..word];

@@ -29,6 +29,7 @@ pub(super) fn strays(
         .filter(|stray| {
             let is_marked = |place: &ImagePlace| {
                 place.left_alone != Some(LeftAlone::Template)
+                    && (place.mark.is_some() || place.reference().is_some())
                     && place.parts.scalars().any(|part| part.place == stray.place)
             };
             // A mapping that others merge is read with each of them.

@@ -1,10 +1,10 @@
 //! Finds references to the project's images at places that sparkpack does not rewrite.
 
-use std::{borrow::Cow, ops::Range, path::Path};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range, path::Path};
 
 use super::{
     expected::ExpectedReferences,
-    filled_in::{OwnTags, expression_behind, is_in_sentence},
+    filled_in::{OwnTags, expression_behind, is_in_expression, is_in_sentence},
     strays,
     unmanaged_reference::UnmanagedReference,
     words::{Word, is_escaped, is_for_people, is_whole, line_start, words},
@@ -49,11 +49,11 @@ pub(crate) fn unmanaged_references(
             .filter_map(ImagePlace::filled_in_tag)
             .collect(),
         own_tags: OwnTags::default(),
-        filled_in: Vec::new(),
+        elsewhere: BTreeMap::new(),
     };
     let words = words(text).filter_map(|word| search.reference(&word));
     let mut found: Vec<UnmanagedReference> = words.collect();
-    found.extend(search.filled_in);
+    found.extend(search.elsewhere.into_values());
     found.extend(strays::strays(project, expected, located));
     found
 }
@@ -73,8 +73,8 @@ struct Search<'a> {
     /// The bytes of repositories whose tags an expression fills in elsewhere, each with that expression.
     templates: Vec<(Range<usize>, &'a str)>,
     own_tags: OwnTags,
-    /// The tags that are filled in for an expression.
-    filled_in: Vec<UnmanagedReference>,
+    /// The tags that seem to be those of repositories without one, by their first bytes.
+    elsewhere: BTreeMap<usize, UnmanagedReference>,
 }
 
 impl<'a> Search<'a> {
@@ -253,8 +253,11 @@ impl<'a> Search<'a> {
             None => "which has none of its own",
         };
         for (image, range) in stale {
-            let found = self.tag_elsewhere(image, (&word.name, why), range);
-            self.filled_in.push(found);
+            if !self.elsewhere.contains_key(&range.start) {
+                let start = range.start;
+                let found = self.tag_elsewhere(image, (&word.name, why), range);
+                self.elsewhere.insert(start, found);
+            }
         }
         is_told
     }
@@ -428,15 +431,7 @@ impl<'a> Search<'a> {
         (around, word): (&Range<usize>, &Word<'_>),
     ) -> UnmanagedReference {
         let name = &word.name;
-        let apart = self.located.apart.iter();
-        let apart = apart.filter(|image| {
-            image.span.start <= word.range.start && word.range.end <= image.span.end
-        });
-        let mut versions: Vec<(Place, String)> =
-            apart.flat_map(|image| image.tags.clone()).collect();
-        if versions.is_empty() {
-            versions = self.beside(repository, word);
-        }
+        let versions = self.versions(repository, word);
         let is_managed = |place: &Place| {
             let mut places = self.located.places.iter();
             places.any(|known| known.place == *place && known.mark.is_some())
@@ -464,9 +459,12 @@ impl<'a> Search<'a> {
                 ..found
             };
         }
-        if !found.is_whole
+        if !found.is_whole && !is_in_expression(self.text, word.range.start)
             || versions.is_empty() && self.tags_elsewhere(repository, None, (around, word))
         {
+            return found;
+        }
+        if !found.is_whole {
             return found;
         }
         let image = &found.image;
@@ -485,6 +483,21 @@ impl<'a> Search<'a> {
         };
         let warning = Some(Defect::new(Code::W120, place, message).hint(hint));
         UnmanagedReference { warning, ..found }
+    }
+
+    /// The values that may be the tag or the digest of a repository.
+    fn versions(&mut self, repository: &Repository, word: &Word<'_>) -> Vec<(Place, String)> {
+        let range = &word.range;
+        let apart = self.located.apart.iter();
+        let apart = apart
+            .filter(|image| image.span.start <= range.start && range.end <= image.span.end)
+            .flat_map(|image| image.tags.clone());
+        let versions: Vec<(Place, String)> = apart.collect();
+        if versions.is_empty() {
+            self.beside(repository, word)
+        } else {
+            versions
+        }
     }
 
     /// The values that may be the tag or the digest of a repository in a command or a list of arguments.
