@@ -145,6 +145,8 @@ impl<'d, 't> Walk<'d, 't> {
                 if let Some(repository) = self.before_expression(text) {
                     let chosen = self.choose(image, &repository);
                     self.stray_digests(image, &repository, &chosen);
+                } else if let Some(path) = scalar::behind_expression(text) {
+                    self.with_registry_filled_in(image, path);
                 }
                 return false;
             }

@@ -166,6 +166,15 @@ pub fn before_expression(raw: &str) -> &str {
     &raw[..end]
 }
 
+/// The path behind the expression that a value begins with: `team/job:1` of `${REGISTRY}/team/job:1`.
+pub(super) fn behind_expression(raw: &str) -> Option<&str> {
+    let closing = raw.rfind(['}', ')', '>', ']']).map(|at| at + 1);
+    let end = closing.or_else(|| raw.find('/'))?;
+    let begins = before_expression(raw).is_empty();
+    let path = raw[end..].strip_prefix('/')?;
+    (begins && !holds_expression(path)).then_some(path)
+}
+
 /// How expressions begin.
 const OPENINGS: &[&str] = &["{{", "{%", "${", "$(", "<%", "[["];
 
@@ -201,6 +210,23 @@ fn is_safe_plain(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_behind_an_expression_is_found() {
+        for (raw, expected) in [
+            ("${R}/a/b:1", Some("a/b:1")),
+            ("{{ r }}/a/b", Some("a/b")),
+            ("$R/a", Some("a")),
+            ("{{ r }}-{{ s }}/a", Some("a")),
+            ("{{ r }}a/b", None),
+            ("h/{{ r }}/a", None),
+            ("${R}/a:${T}", None),
+            ("h/a", None),
+            ("${R}", None),
+        ] {
+            assert_eq!(behind_expression(raw), expected, "{raw}");
+        }
+    }
 
     #[test]
     fn plain_scalars_that_are_no_strings_are_known() {

@@ -67,7 +67,7 @@ impl<'d, 't> Walk<'d, 't> {
         let is_path = matches!(matcher.mention(tail.path), Some(Mention::Path(_)));
         let is_image = image.name(image.index).role == Role::Image;
         let Some(head) = self.head(image, tail.path, is_path || is_image) else {
-            return self.behind_expression(image, &tail);
+            return self.without_registry(image, &tail);
         };
         let repository = &head.repository;
         self.stray_versions(image, repository);
@@ -171,31 +171,40 @@ impl<'d, 't> Walk<'d, 't> {
         })
     }
 
-    /// Tells the old tag of an image whose registry an expression fills in.
-    fn behind_expression(&mut self, image: &OurImage<'_, 'd, 't>, tail: &Tail<'_>) -> bool {
+    /// Tells the tag of an image whose registry is a value beside it that an expression fills in, or is none.
+    fn without_registry(&mut self, image: &OurImage<'_, 'd, 't>, tail: &Tail<'_>) -> bool {
+        let (chosen, _) = choose(image.siblings, image.index, &|_| false);
+        let registry = chosen.registry.map(|index| image.siblings[index].value);
+        let is_filled_in = registry.is_some_and(|registry| match registry {
+            SiblingValue::Text(text) => text.is_empty() || text.contains("://"),
+            SiblingValue::Template => true,
+            SiblingValue::Collection => false,
+        });
+        is_filled_in && self.with_path(image, *tail)
+    }
+
+    /// Tells the tag of an image behind whose registry, an expression, stands this.
+    pub(super) fn with_registry_filled_in(&mut self, image: &OurImage<'_, 'd, 't>, path: &str) {
+        if let Some(tail) = self.rules.matcher.tail(path) {
+            self.with_path(image, tail);
+        }
+    }
+
+    /// Tells the tag of an image of which only the path is known, if it has the form of the project's own, and the digest.
+    fn with_path(&mut self, image: &OurImage<'_, 'd, 't>, tail: Tail<'_>) -> bool {
         let Some(repository) = self.rules.matcher.with_path(tail.path) else {
             return false;
         };
         let chosen = self.choose(image, repository);
-        let is_filled_in =
-            chosen
-                .0
-                .registry
-                .is_some_and(|registry| match image.siblings[registry].value {
-                    SiblingValue::Text(text) => text.is_empty() || text.contains("://"),
-                    SiblingValue::Template => true,
-                    SiblingValue::Collection => false,
-                });
-        let version = tail.version.trim_start_matches(':');
         let is_own = |tag: &str| self.rules.matcher.is_own_tag(repository, tag);
         let beside = chosen.0.tag.map(|tag| image.siblings[tag].value);
-        let is_ours = is_own(version)
+        let is_ours = is_own(tail.version.trim_start_matches(':'))
             || matches!(beside, Some(SiblingValue::Text(tag)) if is_own(tag))
             || tail.version.starts_with('@');
-        if is_filled_in && is_ours {
-            self.stray_parts(image, repository, *tail, &chosen);
+        if is_ours {
+            self.stray_parts(image, repository, tail, &chosen);
         }
-        is_filled_in && is_ours
+        is_ours
     }
 
     /// The hosts in the document that are those of all images.

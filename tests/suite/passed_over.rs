@@ -641,6 +641,10 @@ fn a_digest_or_an_old_tag_elsewhere_is_drift() {
             .to_owned(),
         "defaultAirflowRepository: J\ndefaultAirflowTag: T\nimages: {airflow: {repository: ~, tag: ~, digest: D}}\n".to_owned(),
         format!("image: '{{{{ .Values.repo | default \"J\" }}}}:{{{{ .Values.tag | default \"{OWN}\" }}}}'\n"),
+        format!("image: {{repository: \"${{REG}}/small/job\", tag: {OWN}}}\n"),
+        "image:\n  repository: '{{ .Values.r }}/small/job'\n  tag: T\n  digest: D\n".to_owned(),
+        "J:OLD: {a: b}\n".to_owned(),
+        "x: {\"J:OLD\": 1}\n".to_owned(),
         format!("image: {{registry: https://H, repository: small/job, tag: {OWN}}}\n"),
         format!(
             "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {{source: {{helm: {{valuesObject: {{global: {{tag: {OWN}}}, {whole}}}}}}}}}\n"

@@ -95,7 +95,13 @@ pub(super) fn is_whole(text: &str, word: &Range<usize>) -> bool {
     let ends = matches!(behind.trim(), "" | "\\")
         || behind.trim_start().starts_with([',', ']', '}'])
         || behind.trim_start().starts_with('#') && behind.starts_with([' ', '\t']);
-    ends && (before.is_empty() || before.ends_with([':', '-', '[', '{', ',', '=']))
+    // A key, with a colon behind it, is a value of its own, too.
+    let is_key = if text[word.clone()].ends_with(':') {
+        behind.is_empty() || behind.starts_with(char::is_whitespace)
+    } else {
+        behind.starts_with(": ") || behind.trim_end() == ":"
+    };
+    (ends || is_key) && (before.is_empty() || before.ends_with([':', '-', '[', '{', ',', '=', '?']))
 }
 
 /// Keys whose values are sentences for people.
@@ -211,6 +217,26 @@ mod tests {
             assert_eq!(found(text), [expected], "{text}");
         }
         assert_eq!(found(r"\x/ \u1/"), [""; 0]);
+    }
+
+    #[test]
+    fn a_whole_value_is_known_by_its_line() {
+        for (text, expected) in [
+            ("a: h/a", true),
+            ("- 'h/a'", true),
+            ("h/a: b", true),
+            ("\"h/a\": b", true),
+            ("a: {h/a: b}", true),
+            ("? h/a", true),
+            ("h/a:", true),
+            ("\"h/a\":", true),
+            ("see h/a: it", false),
+            ("a: see h/a", false),
+            ("a: h/a is", false),
+        ] {
+            let word = words(text).next().unwrap();
+            assert_eq!(is_whole(text, &word.range), expected, "{text}");
+        }
     }
 
     #[test]
