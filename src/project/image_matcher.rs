@@ -51,6 +51,8 @@ const MENTION_LENGTH: usize = 512;
 #[derive(Clone, Debug, Default)]
 struct RepositoryImages {
     names: Vec<String>,
+    /// The index in `names` of the image whose tags are nothing but the fingerprint.
+    only: Option<usize>,
     /// The index in `names`, by the text before the fingerprint in the image's tags, then by the text after it.
     by_ends: HashMap<String, HashMap<String, usize>>,
 }
@@ -59,6 +61,9 @@ impl RepositoryImages {
     fn add(&mut self, image: &str, pattern: TagPattern) {
         if self.names.last().is_some_and(|last| last == image) {
             return;
+        }
+        if pattern.tag_prefix.is_empty() && pattern.tag_suffix.is_empty() {
+            self.only = self.only.or(Some(self.names.len()));
         }
         let behind = self.by_ends.entry(pattern.tag_prefix).or_default();
         behind.entry(pattern.tag_suffix).or_insert(self.names.len());
@@ -76,8 +81,8 @@ impl RepositoryImages {
     /// told apart only because the fingerprint's place must hold 16 hex digits, or [`UNBUILT`] in a manifest that was
     /// never rewritten.
     fn of_tag(&self, tag: &str) -> Option<&str> {
-        if let Some(only) = self.name("", "") {
-            return Some(only);
+        if let Some(only) = self.only {
+            return Some(&self.names[only]);
         }
         [TAG_DIGITS, UNBUILT.len()].into_iter().find_map(|length| {
             (0..=tag.len().checked_sub(length)?).find_map(|start| {

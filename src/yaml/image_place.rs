@@ -32,6 +32,8 @@ pub struct ImagePlace {
     pub parts: ReferenceParts,
     /// The image of the project that a mark on the line names.
     pub mark: Option<String>,
+    /// The image of the project that it names: by its mark, else by its reference. Set when all marks are read.
+    pub image: Option<String>,
     /// Why the place is never changed; `None` if it may be.
     pub left_alone: Option<LeftAlone>,
     /// The mark covers only the tag or the digest, so the repository is not changed.
@@ -388,6 +390,13 @@ impl ImagePlace {
                 Some(new_name.as_ref().unwrap_or(name).value.clone())
             }
         }
+    }
+
+    /// The image of the project that is written there; `None` if that is nobody's, or left alone.
+    #[must_use]
+    pub fn managed(&self) -> Option<&str> {
+        let image = self.image.as_deref();
+        image.filter(|_| self.left_alone.is_none())
     }
 
     /// The reference of the place, if what is written is one.

@@ -35,11 +35,17 @@ pub fn locate(file: &Path, text: &str, rules: &PlaceRules<'_>) -> Result<Located
         Findings::template()
     };
     let Findings {
-        located,
+        mut located,
         mut defects,
         not_yaml,
         ..
     } = marked::add(file, text, rules, found);
+    for place in &mut located.places {
+        place.image = place.mark.clone().or_else(|| {
+            let image = rules.matcher.named(&place.reference()?)?;
+            Some(image.to_owned())
+        });
+    }
     defects.sort_by_key(|defect| (defect.place.line, defect.place.column, defect.code));
     // Several paths can share a beginning: a defect there is found once for each of them.
     defects.dedup_by(|second, first| (second.code, &second.place) == (first.code, &first.place));

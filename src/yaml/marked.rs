@@ -248,6 +248,7 @@ fn marked(text: &str, mark: &Mark, image: String, part: ReferencePart) -> ImageP
         object: None,
         parts: parts(scalar),
         mark: Some(image),
+        image: None,
         left_alone: None,
         keeps_repository: false,
         is_refused: false,

@@ -314,6 +314,7 @@ impl<'d, 't> Walk<'d, 't> {
             kind: kind.to_owned(),
             object: self.object,
             mark: None,
+            image: None,
             left_alone: is_template.then_some(LeftAlone::Template),
             keeps_repository: false,
             is_refused: false,

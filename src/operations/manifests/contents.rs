@@ -13,7 +13,7 @@ use crate::{
     operations::resolution::Prepared,
     plan::{Recipe, StageInputs},
     project::{
-        self, Image, ImageMatcher,
+        self, Image,
         dockerfile::{Pattern, Placed},
         inputs::DockerfileInputs,
         place::{Defect, nearest},
@@ -61,7 +61,7 @@ impl Contents {
     }
 
     /// Warnings about the files that objects name in the images of jobs.
-    pub(crate) fn warnings(&self, matcher: &ImageMatcher, located: &Located) -> Vec<Defect> {
+    pub(crate) fn warnings(&self, located: &Located) -> Vec<Defect> {
         let mut warnings = Vec::new();
         for (index, object) in located.objects.iter().enumerate() {
             if object.local.files.is_empty() {
@@ -69,7 +69,7 @@ impl Contents {
             }
             let of_object = |place: &&ImagePlace| place.object == Some(index);
             let places = located.places.iter().filter(of_object);
-            let Some(name) = driver_image(matcher, places) else {
+            let Some(name) = driver_image(places) else {
                 continue;
             };
             let is_job = |(_, inputs): &(_, Arc<StageInputs>)| inputs.package.is_some();
@@ -93,10 +93,7 @@ impl Contents {
 }
 
 /// The image of the project in which the driver runs: that of the driver, or else that of all.
-fn driver_image<'p>(
-    matcher: &ImageMatcher,
-    places: impl Iterator<Item = &'p ImagePlace>,
-) -> Option<String> {
+fn driver_image<'p>(places: impl Iterator<Item = &'p ImagePlace>) -> Option<String> {
     let rank = |path: &str| match path {
         path if path.ends_with("spec.driver.image") || path.ends_with("template.driver.image") => {
             Some(0)
@@ -108,10 +105,7 @@ fn driver_image<'p>(
     };
     let ranked = places.filter_map(|place| Some((rank(&place.path)?, place)));
     let (_, place) = ranked.min_by_key(|(rank, _)| *rank)?;
-    match &place.mark {
-        Some(image) => Some(image.clone()),
-        None => Some(matcher.named(&place.reference()?)?.to_owned()),
-    }
+    place.image.clone()
 }
 
 impl ImageFiles {

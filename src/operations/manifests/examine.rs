@@ -308,20 +308,18 @@ impl<'s> Manifests<'s> {
     ) -> Result<Examined, Error> {
         let project = &self.session.project;
         let decide = |place: &ImagePlace| {
-            let image = image_of(self.session, place)?;
-            expected.of(file.registry, &image).cloned()
+            let image = place.managed()?;
+            expected.of(file.registry, image).cloned()
         };
         let path = Path::new(file.name);
         let rewritten =
             yaml::rewrite(path, text, located, file.may_share, &decide).map_err(Error::of_all)?;
-        let is_ours = |place: &ImagePlace| {
-            place.left_alone.is_some() || image_of(self.session, place).is_some()
-        };
+        let is_ours = |place: &ImagePlace| place.left_alone.is_some() || place.image.is_some();
         let mentions = unmanaged_references(project, expected, (path, text), located, &is_ours);
         let whole = mentions.iter().filter(|mention| mention.is_whole);
         let places = located.places.iter();
         let named = places
-            .filter_map(|place| image_of(self.session, place))
+            .filter_map(|place| place.managed().map(str::to_owned))
             .chain(whole.map(|mention| mention.image.clone()))
             .collect();
         let (stale, in_prose): (Vec<_>, Vec<_>) = mentions
@@ -368,7 +366,7 @@ impl<'s> Manifests<'s> {
             let why = match place.left_alone {
                 Some(LeftAlone::Template) => "something else fills it in",
                 Some(LeftAlone::Ignored) => "its mark says so",
-                None if image_of(self.session, place).is_some() => return None,
+                None if place.image.is_some() => return None,
                 None if self.is_ours(place) => "its tag is that of no image of this project",
                 None => "it is no image of this project",
             };
@@ -502,18 +500,6 @@ pub(crate) fn references(named: Vec<Named>) -> BTreeMap<String, Vec<Reference>> 
             .push(named.reference);
     }
     references
-}
-
-/// The image of the project at a place: the one that its mark or its reference names.
-fn image_of(session: &Session<'_>, place: &ImagePlace) -> Option<String> {
-    if place.left_alone.is_some() {
-        return None;
-    }
-    let by_mark = place.mark.clone();
-    by_mark.or_else(|| {
-        let reference = place.reference()?;
-        Some(session.project.image_matcher.named(&reference)?.to_owned())
-    })
 }
 
 /// The text of a manifest.

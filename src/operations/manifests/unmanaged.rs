@@ -232,7 +232,9 @@ impl<'a> Search<'a> {
                 place.left_alone == Some(LeftAlone::Template) || place.reference().is_none()
             });
             let is_current = self.expected.is_current_version(image, repository, value);
-            if is_current || !is_free && place.is_some_and(|place| self.is_of(place, image)) {
+            if is_current
+                || !is_free && place.is_some_and(|place| place.image.as_deref() == Some(image))
+            {
                 is_settled = true;
             } else if is_free
                 && !self.expected.is_current_tag(value)
@@ -286,14 +288,6 @@ impl<'a> Search<'a> {
     fn stray_at(&self, value: &Range<usize>) -> Option<&'a Stray> {
         let mut strays = self.located.strays.iter();
         strays.find(|stray| stray.span.start < value.end && value.start < stray.span.end)
-    }
-
-    fn is_of(&self, place: &ImagePlace, image: &str) -> bool {
-        match (&place.mark, place.reference()) {
-            (Some(mark), _) => mark == image,
-            (None, Some(written)) => self.project.image_matcher.named(&written) == Some(image),
-            (None, None) => false,
-        }
     }
 
     /// What to say of a value that seems to be the tag of `name` and is not current.

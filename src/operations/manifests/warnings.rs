@@ -41,14 +41,10 @@ pub(crate) fn of(
     }
     let mut told = HashSet::new();
     for place in &located.places {
-        let named = place.mark.clone().or_else(|| {
-            let reference = place.reference()?;
-            Some(project.image_matcher.named(&reference)?.to_owned())
-        });
-        let Some((image, object)) = named.zip(place.object) else {
+        let Some((image, object)) = place.image.as_ref().zip(place.object) else {
             continue;
         };
-        let spark = expected.sparks.get(&image);
+        let spark = expected.sparks.get(image);
         let version = located.objects[object].spark_version.as_ref();
         if let Some(((place, version), spark)) = version.zip(spark)
             && !is_for_spark(version, spark)
@@ -60,7 +56,7 @@ pub(crate) fn of(
             warnings.push(Defect::new(Code::W107, place.clone(), message).hint(hint));
         }
     }
-    warnings.extend(expected.contents.warnings(&project.image_matcher, located));
+    warnings.extend(expected.contents.warnings(located));
     warnings.extend(of_other_tags(project, located));
     for change in &rewritten.changes {
         if let [_, ..] = change.reaches.as_slice() {
