@@ -556,6 +556,9 @@ codes! {
     W125 0
         "A place of `[[places]]` is in no manifest."
         "compare `group`, `kind` and `path` with the manifest, or remove the place"
+    W126 0
+        "The value of an image ends with a line break."
+        "write the value on the line of its key, or `|-` in the place of `|`"
     W131 0
         "An image has a secret that no step of its Dockerfile mounts."
         "correct its name, or leave it out"

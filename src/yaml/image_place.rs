@@ -206,6 +206,8 @@ pub struct Scalar {
     pub(super) style: ScalarStyle,
     /// Only the end of a longer scalar or line is replaced, so a new value gets no quotes of its own.
     pub(super) is_suffix: bool,
+    /// How many line breaks its value ends with.
+    pub(super) line_ends: usize,
     /// A block scalar that cannot be changed without reflowing it.
     pub(super) needs_reflow: bool,
     /// The type of the value if it is not a string.
@@ -392,6 +394,11 @@ impl ImagePlace {
         }
     }
 
+    /// The parts whose values end with a line break, which is in no reference.
+    pub fn with_line_ends(&self) -> impl Iterator<Item = &Scalar> {
+        self.parts.scalars().filter(|scalar| scalar.line_ends > 0)
+    }
+
     /// The image of the project that is written there; `None` if that is nobody's, or left alone.
     #[must_use]
     pub fn managed(&self) -> Option<&str> {
@@ -492,13 +499,15 @@ impl ImagePlace {
     }
 
     /// The repository of a place, before any expression.
-    pub(super) fn fixed_repository(&self) -> Option<Repository> {
+    #[must_use]
+    pub fn fixed_repository(&self) -> Option<Repository> {
         let name = match &self.parts {
             ReferenceParts::Beside {
                 registry,
                 reference,
                 ..
             } => joined(registry.as_ref(), &reference.value),
+            ReferenceParts::Reference(reference) => reference.value.clone(),
             _ => self.name()?,
         };
         // What holds an expression is kept with its quotes.

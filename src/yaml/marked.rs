@@ -235,6 +235,7 @@ fn marked(text: &str, mark: &Mark, image: String, part: ReferencePart) -> ImageP
         span: mark.span.clone(),
         style: mark.style,
         is_suffix: mark.is_suffix,
+        line_ends: 0,
         needs_reflow: false,
         other_type: None,
         quotes: "\"",

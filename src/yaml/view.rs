@@ -315,6 +315,7 @@ impl<'d, 't> View<'d, 't> {
             span: node.spot.range(),
             style: ScalarStyle::Plain,
             is_suffix: false,
+            line_ends: 0,
             needs_reflow: false,
             other_type: None,
             quotes: "\"",
@@ -337,6 +338,7 @@ impl<'d, 't> View<'d, 't> {
             NodeBody::Scalar { value, style, tag } => {
                 scalar::trimmed(value, *style).clone_into(&mut scalar.value);
                 scalar.style = *style;
+                scalar.line_ends = value.len() - value.trim_end_matches('\n').len();
                 scalar.other_type = scalar::other_type(value, *style, tag.as_deref());
                 let (span, needs_reflow) =
                     scalar::editable(self.text, &scalar.span, &scalar.value, *style);

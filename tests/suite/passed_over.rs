@@ -771,3 +771,34 @@ fn a_tag_of_something_else_beside_a_repository_is_an_error() {
         "image: ‹J|J:T›\nsideImage: quay.io/x/y\nsideTag: v1\n",
     ]);
 }
+
+/// Kubernetes takes no image whose name ends with a line break.
+#[test]
+fn a_line_break_behind_a_reference_is_told() {
+    let pod = |value: &str| format!("{POD}  - name: a\n    image: {value}\n");
+    let texts = [
+        pod("|\n      J:T"),
+        pod(">\n      J:T"),
+        pod("\"J:T\\n\""),
+        "image:\n  repository: J\n  tag: |\n    T\n".to_owned(),
+        "image:\n  repository: |+\n    J\n  tag: T\n".to_owned(),
+    ];
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    assert_said(&texts, Said::Warning);
+    let stripped = [pod("|-\n      J:T"), pod(">-\n      J:T")];
+    let stripped: Vec<&str> = stripped.iter().map(String::as_str).collect();
+    assert_said(&stripped, Said::Nothing);
+}
+
+/// Manifests whose tags are all filled in name images nevertheless.
+#[test]
+fn a_project_whose_tags_are_all_filled_in_names_its_images() {
+    for text in [
+        "image: J:$TAG\n",
+        "image: {repository: J, tag: '{{ x }}'}\n",
+    ] {
+        let case = Offline::new(&[]);
+        case.project.write("kubernetes/a.yml", &filled(&case, text));
+        case.project.succeed(&["check"]);
+    }
+}

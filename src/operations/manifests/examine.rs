@@ -319,7 +319,7 @@ impl<'s> Manifests<'s> {
         let whole = mentions.iter().filter(|mention| mention.is_whole);
         let places = located.places.iter();
         let named = places
-            .filter_map(|place| place.managed().map(str::to_owned))
+            .filter_map(|place| self.names(place).map(str::to_owned))
             .chain(whole.map(|mention| mention.image.clone()))
             .collect();
         let (stale, in_prose): (Vec<_>, Vec<_>) = mentions
@@ -344,6 +344,15 @@ impl<'s> Manifests<'s> {
             objects: objects(located),
             places: located.configured.clone(),
             rewritten,
+        })
+    }
+
+    /// The image of the project at a place, even if an expression fills in its tag.
+    fn names<'p>(&'p self, place: &'p ImagePlace) -> Option<&'p str> {
+        place.managed().or_else(|| {
+            let is_filled_in = place.left_alone == Some(LeftAlone::Template);
+            let repository = is_filled_in.then(|| place.fixed_repository())??;
+            self.session.project.image_matcher.image(&repository, None)
         })
     }
 

@@ -105,10 +105,11 @@ impl<'a> Search<'a> {
             },
             Mention::Path(_) => return None,
         };
-        let is_told = written.tag.is_none()
-            && self.expression(self.text, word).is_some_and(|expression| {
-                self.tags_elsewhere(&written.repository, Some(expression), (around, word))
-            });
+        let expression = self.expression(self.text, word);
+        let expression = expression.filter(|_| written.tag.is_none());
+        let is_told = expression.is_some_and(|expression| {
+            self.tags_elsewhere(&written.repository, Some(expression), (around, word))
+        });
         let image = self.project.image_matcher.named(&written)?.to_owned();
         // A digest behind an expression counts, whatever fills that in.
         let is_fixed = written.digest.is_some() && written.tag.is_none();
@@ -138,7 +139,10 @@ impl<'a> Search<'a> {
             let hint = self.hint(&found.image, word);
             return Some(self.tagged(found, &written, (&word.name, word, hint)));
         }
-        Some(self.bare(found, &written.repository, (around, word)))
+        let found = self.bare(found, &written.repository, (around, word));
+        // What is filled in is named all the same.
+        let is_whole = found.is_whole || expression.is_some() && !self.is_in_sentence(around.start);
+        Some(UnmanagedReference { is_whole, ..found })
     }
 
     /// A reference whose registry an expression fills in.

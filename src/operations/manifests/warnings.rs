@@ -17,7 +17,7 @@ use crate::{
         place::{Defect, Place},
         template::Names,
     },
-    yaml::{self, Located, Rewritten},
+    yaml::{self, ImagePlace, Located, Rewritten},
 };
 
 /// The warnings about one manifest.
@@ -38,6 +38,18 @@ pub(crate) fn of(
             "name it as `{spec}.image`, `{spec}.driver.image` or `{spec}.executor.image`, and remove it here"
         );
         warnings.push(Defect::new(Code::W106, place.place.clone(), message).hint(hint));
+    }
+    let managed = located
+        .places
+        .iter()
+        .filter(|place| place.managed().is_some());
+    for scalar in managed.flat_map(ImagePlace::with_line_ends) {
+        let message = format!(
+            "`{}` ends with a line break, which no image's name has",
+            scalar.path
+        );
+        let hint = "write the value on the line of its key, or `|-` in the place of `|`";
+        warnings.push(Defect::new(Code::W126, scalar.place.clone(), message).hint(hint));
     }
     let mut told = HashSet::new();
     for place in &located.places {
