@@ -1,4 +1,7 @@
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    path::PathBuf,
+};
 
 use flate2::read::MultiGzDecoder;
 use oci_spec::image::History;
@@ -14,6 +17,15 @@ pub struct Layer {
     pub diff_id: Digest,
     /// Its entry in the history. If it has no time, it gets the parent's time of creation.
     pub history: History,
+}
+
+/// A layer, and the file on this machine with its compressed bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerFile {
+    /// The layer.
+    pub layer: Layer,
+    /// The file.
+    pub file: PathBuf,
 }
 
 impl Layer {

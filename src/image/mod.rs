@@ -31,7 +31,7 @@ pub use index::{ImageIndex, validate_index};
 pub use info::{
     ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
 };
-pub use layer::Layer;
+pub use layer::{Layer, LayerFile};
 pub use manifest::ImageManifest;
 pub use manifest_or_index::ManifestOrIndex;
 pub use media_type::{Compression, Family};

@@ -607,6 +607,10 @@ mod tests {
         let defect = write(&packer, &files, (3, 12));
         let wanted = "`libs.zip` would have 65536 files and folders";
         assert!(defect.message.starts_with(wanted), "{defect}");
+        assert_eq!(
+            packer.largest_archive, 0xffff_fffe,
+            "from here on, a zip has 64-bit offsets"
+        );
         packer.largest_archive = 99;
         let defect = write(&packer, &files[..2], (3, 13));
         let wanted = "`libs.zip` would have 4 GiB or more";
