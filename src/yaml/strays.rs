@@ -115,14 +115,13 @@ impl<'d, 't> Walk<'d, 't> {
             if own.other_type.is_none() && (is_own || is_digest(&own.value) || is_about_tags) {
                 versions.push(own);
             }
-            for scalar in versions {
-                let kind = if is_digest(&scalar.value) {
-                    StrayKind::Digest
-                } else {
-                    StrayKind::Tag
-                };
-                self.add_stray(kind, &repository, scalar);
-            }
+            let versions = versions.into_iter().filter(|scalar| !scalar.is_template);
+            self.found.located.apart.push(ApartImage {
+                span: entry.entry.key_spot.range(),
+                tags: versions
+                    .map(|scalar| (scalar.place, scalar.value))
+                    .collect(),
+            });
         }
     }
 

@@ -426,8 +426,8 @@ fn what_stands_at_no_place_is_told() {
         (
             "a.yaml",
             "x:\n  JOB:\n    tag: old\n",
-            current,
-            "W120]: kubernetes/a.yaml:2:3: ",
+            stale,
+            "W105]: kubernetes/a.yaml:3:10: ",
         ),
         (
             "a.yaml",
