@@ -30,6 +30,12 @@ pub enum ArchiveError {
         /// The largest number of bytes.
         limit: u64,
     },
+    /// A name that deletes a file of the layers below.
+    #[error("`{path}`: in a layer its name would delete a file of the parent")]
+    Whiteout {
+        /// The path in the layer.
+        path: String,
+    },
     /// The zip format cannot hold this.
     #[error(transparent)]
     Zip(#[from] zip::result::ZipError),

@@ -1,4 +1,6 @@
 //! Archives, and the layout of installed Python packages. The same input gives the same bytes.
 
 pub mod archive;
+pub mod gzip;
+pub mod layer;
 pub mod vendor;

@@ -2,6 +2,7 @@
 //!
 //! - `connectors`: a connector's jar comes from Maven, is checked, and Spark in the job image finds its classes
 //! - `hooks`: pre-commit compiles sparkpack from a clone of this repository, and runs it
+//! - `layers`: Go's gzip and tar read a layer of several members whole
 //! - `operator`: the real Spark operator, built from its Go module, runs in the operator image
 
 #![expect(
@@ -22,4 +23,5 @@ mod support;
 mod connectors;
 mod example;
 mod hooks;
+mod layers;
 mod operator;

@@ -5,6 +5,12 @@ use std::{
     path::Path,
 };
 
+use sparkpack::{
+    image::Digest,
+    package::{gzip, layer::write_layer},
+    project::tree::Entry,
+};
+
 use crate::support::{TestProject, program, run};
 
 /// The configuration, for this machine's Python, so that packed modules can be imported here.
@@ -431,4 +437,37 @@ fn runs_at_the_same_time_wait_for_each_other() {
         }
     });
     assert_eq!(listing(&project.root().join("dist")), wanted);
+}
+
+#[test]
+fn python_reads_a_layer_whole() {
+    let row = |number: usize| format!("{number} {}\n", number * number % 7919);
+    let text: String = (0..400_000).map(row).collect();
+    let entries = [
+        Entry::in_memory("opt/job/main.py", "print('main')\n", false),
+        Entry::in_memory("opt/job/table.txt", text.clone(), true),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("layer.tar.gz");
+    let blob = fs_err::File::create(&file).unwrap();
+    let layer = write_layer(&entries, "sparkpack job", blob).unwrap();
+    assert!(text.len() > 3 * gzip::MEMBER, "it has several members");
+    let script = "
+import gzip, hashlib, sys, tarfile
+print(hashlib.sha256(gzip.open(sys.argv[1]).read()).hexdigest())
+for member in tarfile.open(sys.argv[1]):
+    content = tarfile.open(sys.argv[1]).extractfile(member).read() if member.isfile() else b''
+    print(oct(member.mode), member.name, member.uid, member.mtime, hashlib.sha256(content).hexdigest())
+";
+    let told = program("python3", &["-c", script, file.to_str().unwrap()]);
+    let empty = Digest::of(b"");
+    let wanted = format!(
+        "{}\n0o755 opt 0 0 {}\n0o755 opt/job 0 0 {}\n0o644 opt/job/main.py 0 0 {}\n0o755 opt/job/table.txt 0 0 {}\n",
+        layer.diff_id.hex(),
+        empty.hex(),
+        empty.hex(),
+        Digest::of(b"print('main')\n").hex(),
+        Digest::of(text.as_bytes()).hex()
+    );
+    assert_eq!(told, wanted);
 }
