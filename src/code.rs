@@ -397,6 +397,9 @@ codes! {
     E608 6
         "A build context cannot be sent."
         "run it again when nothing writes into the project"
+    E609 6
+        "The daemon lacks the layers that an image stands on."
+        "pull the image that it stands on: `docker pull REFERENCE`"
     E610 6
         "A file cannot be read or written."
         "make room (`df -h`), or give yourself the right to that path"

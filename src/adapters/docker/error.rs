@@ -62,6 +62,16 @@ pub enum DockerError {
         /// The daemon's message.
         message: String,
     },
+    /// The daemon cannot load an image of which only the new layers are sent.
+    #[error("the Docker daemon cannot load `{reference}` without its lower layers{}: {message}", of_parent(.parent.as_deref()))]
+    Parent {
+        /// The image to be loaded.
+        reference: Box<Reference>,
+        /// The image that should have the lower layers.
+        parent: Option<String>,
+        /// What is missing, or the daemon's message.
+        message: String,
+    },
     /// The image is not the one that was asked for.
     #[error(transparent)]
     Mismatch(#[from] ImageMismatch),
@@ -141,6 +151,7 @@ impl DockerError {
             Self::Mismatch(_) => Code::E606,
             Self::Labels { .. } => Code::E607,
             Self::Archive { .. } => Code::E608,
+            Self::Parent { .. } => Code::E609,
         }
     }
 
@@ -161,14 +172,27 @@ impl DockerError {
             Self::Push { reference, message } | Self::Pull { reference, message } => {
                 transfer_hint(reference, message)
             }
+            Self::Parent {
+                parent: Some(parent),
+                ..
+            } => Some(format!(
+                "`docker pull {parent}` gets them, then run it again"
+            )),
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
             Self::Archive {
                 error: ArchiveError::Changed { .. },
                 ..
             } => Some("run it again when nothing writes there".to_owned()),
-            Self::Answer { .. } | Self::Labels { .. } | Self::Archive { .. } => None,
+            Self::Answer { .. }
+            | Self::Parent { .. }
+            | Self::Labels { .. }
+            | Self::Archive { .. } => None,
         }
     }
+}
+
+fn of_parent(parent: Option<&str>) -> String {
+    parent.map_or_else(String::new, |parent| format!(", those of `{parent}`"))
 }
 
 fn transfer_hint(reference: &Reference, message: &str) -> Option<String> {

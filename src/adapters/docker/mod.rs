@@ -2,7 +2,7 @@
 //!
 //! `host` finds the daemon's address, `daemon` connects and inspects, and `ping` asks for the daemon's version.
 //! `buildkit` and `classic` are its two builders, `session` gives a build its secrets, and `output` reads their messages.
-//! `transfer` pushes and pulls, and `program` looks into images.
+//! `load` puts assembled images into the daemon, `transfer` pushes and pulls, and `program` looks into images.
 
 mod address;
 mod build;
@@ -13,6 +13,7 @@ mod daemon;
 pub(super) mod error;
 mod host;
 mod import;
+mod load;
 mod output;
 mod ping;
 mod program;
@@ -25,4 +26,5 @@ mod tests;
 
 pub use daemon::Daemon;
 pub use error::{DockerError, Unreachable};
+pub use load::{LoadParent, LoadRequest};
 pub use transfer::TransferEvent;

@@ -2,6 +2,7 @@
 //!
 //! `scripts/test` installs and starts what they need. The images have names with `dockertest`, and are removed.
 
+mod load;
 mod misbehaving;
 mod tls;
 mod transfer;

@@ -8,7 +8,13 @@ use std::{
     thread,
 };
 
-use super::*;
+use serde_json::json;
+
+use super::{
+    load::{Layers, child_of},
+    *,
+};
+use crate::image::{AssembledImage, Compression};
 
 const VERSION: &str = r#"{"ApiVersion":"1.41","Version":"20","Os":"linux","Components":[{"Name":"Engine","Version":"1"}]}"#;
 const ID: &str = "sha256:98d6a9a34c98000000000000000000000000000000000000000000000000abcd";
@@ -323,4 +329,167 @@ fn build_after(failures: usize, message: &str) -> (Result<ImageInfo, BuildError>
         },
         true,
     )
+}
+
+/// The answers of a daemon that is asked to load an image onto a parent.
+struct LoadScript {
+    /// To the load.
+    load: Vec<u8>,
+    /// Image IDs, with the digests of their layers.
+    images: Vec<(&'static str, Digest, Vec<Digest>)>,
+    /// How it stores images.
+    store: &'static str,
+}
+
+/// What goes otherwise.
+type LoadChange = fn(&mut LoadScript);
+
+/// Loads an image with a layer of a parent and one of its own, by a daemon that answers by the script.
+fn load(
+    script: impl FnOnce(&AssembledImage) -> LoadScript,
+) -> (Result<ImageInfo, DockerError>, Vec<String>) {
+    let layers = Layers::new();
+    let entry = Entry::in_memory("a", "a", false);
+    let new = [layers.layer(&[entry], Compression::None)];
+    let image = child_of(&[Digest::of(b"below")], &new, "185");
+    let script = script(&image);
+    let pretender = Pretender::start(move |path| {
+        if path.contains("/images/load") {
+            return script.load.clone();
+        }
+        if path.contains("/info") {
+            let info = json!({"DriverStatus": [["driver-type", script.store]]});
+            return whole("200 OK", &info.to_string());
+        }
+        if path.contains("/tag") {
+            return whole("201 Created", "");
+        }
+        if !path.ends_with("/json") {
+            return whole("200 OK", VERSION);
+        }
+        let image = script.images.iter().find(|image| path.contains(image.0));
+        let Some((_, id, layers)) = image else {
+            return whole("404 Not Found", r#"{"message":"No such image"}"#);
+        };
+        let info = json!({
+            "Id": id, "Os": "linux", "Architecture": "amd64",
+            "RootFS": {"Type": "layers", "Layers": layers},
+            "Config": {"Labels": {"of": "the parent", "text": "a $HOME \"b\" \\"}},
+        });
+        whole("200 OK", &info.to_string())
+    });
+    let daemon = Daemon::connect_in(&pretender.environment()).unwrap();
+    let result = daemon.load(&LoadRequest {
+        image: &image,
+        layers: &new,
+        parent: Some(LoadParent {
+            name: "parent",
+            digests: &[Digest::of(b"the parent's manifest")],
+        }),
+        reference: &"127.0.0.1:5000/dockertest/loaded:x".parse().unwrap(),
+    });
+    let paths = pretender.paths.lock().unwrap().clone();
+    (result, paths)
+}
+
+/// The path of a digest in a request, for a script that lives as long as the test.
+fn in_path(digest: &Digest) -> &'static str {
+    Box::leak(digest.hex().to_owned().into_boxed_str())
+}
+
+const WELL: &str = r#"{"stream":"Loaded image ID: sha256:0\n"}"#;
+
+/// A script in which everything goes well.
+fn going_well(image: &AssembledImage) -> LoadScript {
+    let parent = Digest::of(b"any");
+    let below = vec![Digest::of(b"below")];
+    let (id, layers) = (image.info.id.clone(), image.info.diff_ids.clone());
+    LoadScript {
+        load: chunked(WELL, 100, true),
+        images: vec![("parent", parent, below), (in_path(&id), id, layers)],
+        store: "none",
+    }
+}
+
+#[test]
+fn an_image_is_loaded_when_the_daemon_has_it_afterwards() {
+    let (result, paths) = load(going_well);
+    assert!(result.is_ok(), "{result:?}");
+    assert!(paths.last().unwrap().contains("/tag?"), "{paths:?}");
+    // The containerd store, whose image IDs are those of manifests.
+    let (result, paths) = load(|image| {
+        let manifest = image.digest.clone();
+        let mut script = going_well(image);
+        script.images[0].1 = Digest::of(b"the parent's manifest");
+        let layers = script.images[1].2.clone();
+        script.images[1] = (in_path(&manifest), manifest, layers);
+        script.store = "io.containerd.snapshotter.v1";
+        script
+    });
+    let tag = format!("/images/{}/tag?", result.unwrap().id);
+    assert!(paths.last().unwrap().contains(&tag), "{paths:?}");
+}
+
+#[test]
+fn a_load_that_is_none_gives_no_name() {
+    let table: [(LoadChange, &str, &str); 8] = [
+        (
+            |script| {
+                let full = r#"{"errorDetail":{"message":"no space left on device"},"error":"no space left on device"}"#;
+                script.load = chunked(full, 100, true);
+            },
+            "E609",
+            "no space left on device",
+        ),
+        (
+            |script| {
+                let text = format!("{WELL}\n{}", r#"{"errorDetail":{"message":"late"}}"#);
+                script.load = chunked(&text, 7, true);
+            },
+            "E609",
+            "late",
+        ),
+        (
+            |script| script.load = whole("500 Internal Server Error", r#"{"message":"busy"}"#),
+            "E609",
+            "busy",
+        ),
+        (
+            |script| script.load = chunked(WELL, 100, false),
+            "E601",
+            "the connection broke",
+        ),
+        (
+            |script| script.images.truncate(1),
+            "E609",
+            "it reported no error, and has neither",
+        ),
+        (
+            |script| script.images[1].2.truncate(1),
+            "E609",
+            "has other layers",
+        ),
+        (
+            |script| script.images[0].2.clear(),
+            "E609",
+            "its `parent` has other layers",
+        ),
+        (
+            |script| script.store = "io.containerd.snapshotter.v1",
+            "E609",
+            "its `parent` has other compressed layers",
+        ),
+    ];
+    for (change, code, said) in table {
+        let (result, paths) = load(|image| {
+            let mut script = going_well(image);
+            change(&mut script);
+            script
+        });
+        let error = result.unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+        let named = paths.iter().any(|path| path.contains("/tag?"));
+        assert!(!named, "{said}: {paths:?}");
+    }
 }

@@ -1,0 +1,320 @@
+//! Assembled images, loaded into this machine's daemon.
+
+use std::{
+    io::{Read as _, Write as _},
+    path::PathBuf,
+};
+
+use bollard::{
+    models::ContainerCreateBody,
+    query_parameters::{CreateContainerOptions, RemoveContainerOptions},
+};
+use flate2::write::GzEncoder;
+use futures_util::TryStreamExt;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    image::{
+        AssembledImage, Compression, ConfigChanges, Descriptor, Family, History, Layer, LayerFile,
+        ParentImage, assemble,
+    },
+    package::archive::write_tar,
+};
+
+/// A folder of layers, and the documents of images that stand on them.
+pub(super) struct Layers {
+    folder: tempfile::TempDir,
+}
+
+impl Layers {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder }
+    }
+
+    pub(super) fn layer(&self, entries: &[Entry], compression: Compression) -> LayerFile {
+        let mut tar = Vec::new();
+        write_tar(entries, &[], &mut tar).unwrap();
+        let bytes = match compression {
+            Compression::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                encoder.write_all(&tar).unwrap();
+                encoder.finish().unwrap()
+            }
+            _ => tar.clone(),
+        };
+        let descriptor = Descriptor::of(compression.media_type(), &bytes);
+        let file = self.folder.path().join(descriptor.digest.hex());
+        fs_err::write(&file, bytes).unwrap();
+        let layer = Layer {
+            descriptor,
+            diff_id: Digest::of(&tar),
+            history: History::default(),
+        };
+        LayerFile { layer, file }
+    }
+}
+
+/// The documents of an image with layers that are only named, and with a child's on top of them.
+pub(super) fn child_of(diff_ids: &[Digest], layers: &[LayerFile], user: &str) -> AssembledImage {
+    let config = json!({
+        "os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        "config": {"Env": ["PATH=/bin"], "Labels": {"of": "the parent"}},
+    })
+    .to_string();
+    let named = |digest: &Digest| {
+        json!({"mediaType": Family::Oci.layer(&Compression::None.media_type()).unwrap(),
+            "digest": digest, "size": 1024})
+    };
+    let manifest = json!({
+        "schemaVersion": 2,
+        "config": Descriptor::of(Family::Oci.config(), config.as_bytes()),
+        "layers": diff_ids.iter().map(named).collect::<Vec<_>>(),
+    })
+    .to_string();
+    let parent = ParentImage {
+        manifest: manifest.as_bytes(),
+        config: config.as_bytes(),
+    };
+    let changes = ConfigChanges {
+        user: Some(user.to_owned()),
+        labels: BTreeMap::from([("text".to_owned(), "a $HOME \"b\" \\".to_owned())]),
+        ..ConfigChanges::default()
+    };
+    let layers: Vec<Layer> = layers.iter().map(|file| file.layer.clone()).collect();
+    assemble(parent, &layers, &changes).unwrap()
+}
+
+impl DaemonFixture {
+    /// The regular files of an image, by path.
+    fn files(&self, image: &Reference) -> BTreeMap<String, String> {
+        let client = &self.daemon.client;
+        let body = ContainerCreateBody {
+            image: Some(image.to_string()),
+            cmd: Some(vec!["never-started".to_owned()]),
+            ..ContainerCreateBody::default()
+        };
+        let created = client.create_container(None::<CreateContainerOptions>, body);
+        let id = self.daemon.ask(created).unwrap().id;
+        let bytes = client.export_container(&id).try_collect::<Vec<_>>();
+        let bytes = self.daemon.ask(bytes).unwrap().concat();
+        let removed = client.remove_container(&id, None::<RemoveContainerOptions>);
+        self.daemon.ask(removed).unwrap();
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let files = archive.entries().unwrap().filter_map(|entry| {
+            let mut entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            Some((path, text)).filter(|(_, text)| !text.is_empty())
+        });
+        files.collect()
+    }
+
+    /// A parent with a layer that no other image has.
+    fn parent(&mut self, test: &str) -> (Reference, ImageInfo) {
+        let name = self.name(&format!("{test}-parent"));
+        let text = format!("{test} {}", std::process::id());
+        let entries = [
+            Entry::in_memory("below", text, false),
+            Entry::in_memory("both", "below", false),
+        ];
+        let platform = Platform::default();
+        let info = self
+            .daemon
+            .import(&entries, &BTreeMap::new(), &platform, &name)
+            .unwrap();
+        (name, info)
+    }
+}
+
+fn above() -> [Entry; 2] {
+    [
+        Entry::in_memory("jobs/a.py", "a = 1\n", false),
+        Entry::in_memory("both", "above", false),
+    ]
+}
+
+#[test]
+fn of_an_assembled_image_only_the_new_layers_are_sent() {
+    let mut fixture = DaemonFixture::new(None);
+    let (parent, below) = fixture.parent("loaded");
+    let layers = Layers::new();
+    for compression in [Compression::Gzip, Compression::None] {
+        let name = fixture.name("loaded");
+        let more = [Entry::in_memory("jobs/b.py", "b = 1\n", false)];
+        let new = [
+            layers.layer(&above(), compression),
+            layers.layer(&more, compression),
+        ];
+        let image = child_of(&below.diff_ids, &new, "185");
+        for by in [parent.to_string(), below.id.to_string()] {
+            let request = LoadRequest {
+                image: &image,
+                layers: &new,
+                parent: Some(LoadParent {
+                    name: &by,
+                    digests: &[],
+                }),
+                reference: &name,
+            };
+            let loaded = fixture.daemon.load(&request).unwrap();
+            assert_eq!(loaded.id, Digest::of(&image.config));
+            assert_eq!(loaded.diff_ids, image.info.diff_ids);
+            assert_eq!(loaded.labels, image.info.labels);
+            let named = fixture.daemon.inspect(&name.to_string()).unwrap().unwrap();
+            assert_eq!(named, loaded);
+        }
+        let files = fixture.files(&name);
+        let text = |path: &str| files.get(path).map(String::as_str);
+        let expected = format!("loaded {}", std::process::id());
+        assert_eq!(text("below"), Some(&*expected));
+        assert_eq!(text("jobs/a.py"), Some("a = 1\n"));
+        assert_eq!(text("jobs/b.py"), Some("b = 1\n"));
+        assert_eq!(text("both"), Some("above"));
+    }
+}
+
+#[test]
+fn a_loaded_image_runs() {
+    for builder in BUILDERS {
+        let mut fixture = DaemonFixture::new(Some(builder));
+        let shell = fixture.shell("load");
+        let name = fixture.name("runs");
+        let parent = fixture.daemon.inspect(&shell.to_string()).unwrap().unwrap();
+        let layers = Layers::new();
+        let layer = [layers.layer(&above(), Compression::Gzip)];
+        let image = child_of(&parent.diff_ids, &layer, "7:8");
+        let request = LoadRequest {
+            image: &image,
+            layers: &layer,
+            parent: Some(LoadParent {
+                name: &shell.to_string(),
+                digests: &[],
+            }),
+            reference: &name,
+        };
+        fixture.daemon.load(&request).unwrap();
+        let built = fixture.name("runs-child");
+        let step = "RUN busybox test $(busybox id -u) = 7 && busybox grep -q 'a = 1' /jobs/a.py && echo it runs";
+        let dockerfile = format!("FROM {name}\n{step}\n");
+        let mut request = super::request(&built, &dockerfile, Vec::new());
+        request.no_cache = true;
+        let (result, events) = fixture.build(&request);
+        assert!(result.is_ok(), "{result:?} {events:?}");
+        assert!(lines(&events).contains(&"it runs"), "{events:?}");
+    }
+}
+
+#[test]
+fn a_layer_that_the_daemon_lacks_is_told_or_sent() {
+    let mut fixture = DaemonFixture::new(None);
+    let (other, _) = fixture.parent("lacking");
+    let absent = fixture.name("lacking-absent").to_string();
+    let name = fixture.name("lacking");
+    let layers = Layers::new();
+    let text = format!("nobody has it {}", std::process::id());
+    let lower = layers.layer(&[Entry::in_memory("below", text, false)], Compression::None);
+    let new = [layers.layer(&above(), Compression::Gzip)];
+    let image = child_of(std::slice::from_ref(&lower.layer.diff_id), &new, "185");
+    let lacking = LoadRequest {
+        image: &image,
+        layers: &new,
+        parent: None,
+        reference: &name,
+    };
+    let daemon = &fixture.daemon;
+    for (parent, said) in [
+        (Some(absent), "it has no such image"),
+        (Some(other.to_string()), "has other layers"),
+        (None, "no parent has"),
+    ] {
+        let digests = [image.digest.clone()];
+        let parent = parent.as_deref().map(|name| LoadParent {
+            name,
+            digests: &digests,
+        });
+        let request = LoadRequest { parent, ..lacking };
+        let error = daemon.load(&request).unwrap_err();
+        assert_eq!(error.code(), "E609");
+        let text = error.to_string();
+        assert!(text.contains(said), "{text}");
+        let hint = parent
+            .map(|parent| format!("`docker pull {}` gets them, then run it again", parent.name));
+        assert_eq!(error.hint(), hint);
+        let kept: Result<_, DockerError> = daemon.load_with(&request, || Ok(None));
+        assert_eq!(kept.unwrap_err().to_string(), text);
+        assert_eq!(daemon.inspect(&name.to_string()).unwrap(), None);
+    }
+    let loaded: Result<_, DockerError> =
+        daemon.load_with(&lacking, || Ok(Some(vec![lower.clone()])));
+    assert_eq!(loaded.unwrap().diff_ids, image.info.diff_ids);
+    assert_eq!(fixture.files(&name)["both"], "above");
+    let itself = LoadParent {
+        name: &name.to_string(),
+        digests: &[],
+    };
+    let request = LoadRequest {
+        parent: Some(itself),
+        ..lacking
+    };
+    let unneeded = || panic!("the daemon has all layers now");
+    let again: Result<_, DockerError> = fixture.daemon.load_with(&request, unneeded);
+    assert_eq!(again.unwrap().id, image.info.id);
+}
+
+#[test]
+fn a_layer_that_is_not_what_its_descriptor_says_is_not_loaded() {
+    let mut fixture = DaemonFixture::new(None);
+    let (parent, below) = fixture.parent("damaged");
+    let (name, parent) = (fixture.name("damaged"), parent.to_string());
+    let layers = Layers::new();
+    let right = layers.layer(&above(), Compression::Gzip);
+    let bytes = fs_err::read(&right.file).unwrap();
+    // The name belongs to another image, and has to stay with it.
+    fixture.daemon.tag(&below.id, &name).unwrap();
+    let load = |layer: &LayerFile| {
+        let image = child_of(&below.diff_ids, std::slice::from_ref(layer), "185");
+        let request = LoadRequest {
+            image: &image,
+            layers: std::slice::from_ref(layer),
+            parent: Some(LoadParent {
+                name: &parent,
+                digests: &[],
+            }),
+            reference: &name,
+        };
+        let error = fixture.daemon.load(&request).unwrap_err();
+        let named = fixture.daemon.inspect(&name.to_string()).unwrap().unwrap();
+        assert_eq!(named.id, below.id, "{error}");
+        let id = image.info.id.as_str();
+        assert_eq!(fixture.daemon.inspect(id).unwrap(), None, "{error}");
+        (error.code(), error.to_string())
+    };
+    let mut damaged = bytes.clone();
+    damaged[20] ^= 1;
+    let file = right.file.display().to_string();
+    for content in [&damaged[..], &bytes[1..], b""] {
+        fs_err::write(&right.file, content).unwrap();
+        let (code, text) = load(&right);
+        assert_eq!(code, "E608");
+        assert!(text.contains(&format!("`{file}` changed")), "{text}");
+    }
+    fs_err::remove_file(&right.file).unwrap();
+    let (code, text) = load(&right);
+    assert!(code == "E608" && text.contains(&file), "{text}");
+
+    fs_err::write(&right.file, &bytes).unwrap();
+    let mut other = right.clone();
+    other.layer.diff_id = Digest::of(b"another tar");
+    let (code, text) = load(&other);
+    assert!(code == "E609" && text.contains("invalid diffID"), "{text}");
+    // Bytes that are right, and cannot be unpacked.
+    let file: PathBuf = right.file.with_extension("broken");
+    fs_err::write(&file, &damaged).unwrap();
+    let mut broken = right.clone();
+    broken.layer.descriptor = Descriptor::of(Compression::Gzip.media_type(), &damaged);
+    broken.file = file;
+    assert_eq!(load(&broken).0, "E609");
+}
