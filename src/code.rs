@@ -373,6 +373,9 @@ codes! {
     E504 5
         "Registries cannot be spoken to: the certificates or the settings are not usable."
         "correct `ca` in sparkpack.toml"
+    E505 5
+        "The file of a layer that is to be pushed is damaged: its bytes are not what its digest says."
+        "run the same again; if it stays, remove the file that the message names"
     E601 6
         "The Docker daemon cannot be reached."
         "start Docker, or set DOCKER_HOST"

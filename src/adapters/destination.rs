@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::{
     builder::Builder,
     docker::{Daemon, TransferEvent, error::DockerError},
-    registry::{Attachment, Listing, Presence, RegistryClient, RegistryError, RegistryImage},
+    registry::{
+        Attachment, BlobProgress, ImageDocuments, Listing, OutgoingImage, Presence, RegistryClient,
+        RegistryError, RegistryImage,
+    },
 };
 use crate::{
     image::{Digest, ImageInfo, ImagePython, Platform, Program, Reference},
@@ -106,8 +109,31 @@ pub trait ImageDaemon: Programs {
     fn untag(&self, reference: &Reference) -> Result<(), DockerError>;
 }
 
-/// A destination that answers with digests, and stores documents beside images.
+/// A destination that answers with digests, takes images layer by layer, and stores documents beside images.
 pub trait ImageRegistry: Destination<Stored = RegistryImage> {
+    /// Pushes an image with the tag of `reference`, or without a tag if it has none, and returns the manifest's digest.
+    /// No layer is sent that the registry has.
+    ///
+    /// # Errors
+    /// The image did not arrive.
+    fn push_image(
+        &self,
+        image: OutgoingImage<'_>,
+        reference: &Reference,
+        progress: &mut dyn FnMut(BlobProgress<'_>),
+    ) -> Result<Digest, RegistryError>;
+
+    /// The documents of an image, byte for byte. If the reference is an index, it is the index's image for the
+    /// platform.
+    ///
+    /// # Errors
+    /// Any answer other than the image or "not found".
+    fn documents(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<ImageDocuments>, RegistryError>;
+
     /// The digest of a tag, with the digests of all its platforms.
     ///
     /// # Errors
@@ -271,6 +297,23 @@ impl ImageDaemon for Daemon {
 }
 
 impl ImageRegistry for RegistryClient {
+    fn push_image(
+        &self,
+        image: OutgoingImage<'_>,
+        reference: &Reference,
+        progress: &mut dyn FnMut(BlobProgress<'_>),
+    ) -> Result<Digest, RegistryError> {
+        RegistryClient::push_image(self, image, reference, progress)
+    }
+
+    fn documents(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<ImageDocuments>, RegistryError> {
+        RegistryClient::documents(self, reference, platform)
+    }
+
     fn listing(&self, reference: &Reference) -> Result<Option<Listing>, RegistryError> {
         RegistryClient::listing(self, reference)
     }

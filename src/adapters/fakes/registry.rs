@@ -1,7 +1,7 @@
 //! A registry in memory.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -10,10 +10,11 @@ use crate::{
     adapters::{
         destination::{Destination, DestinationError, ImageRegistry},
         registry::{
-            Attachment, Cause, FailureKind, Listing, Presence, RegistryError, RegistryImage,
+            Attachment, BlobProgress, BlobState, Cause, FailureKind, ImageDocuments, Listing,
+            OutgoingImage, Presence, RegistryError, RegistryImage,
         },
     },
-    image::{Digest, Platform, Reference},
+    image::{Digest, ImageError, Platform, Reference, validate},
 };
 
 /// A registry with images, documents beside them, and indexes that have only a listing.
@@ -27,6 +28,10 @@ pub(crate) struct RegistryInMemory {
 struct RegistryState {
     listings: BTreeMap<String, Listing>,
     documents: BTreeMap<String, Vec<u8>>,
+    /// The configs of the images that were pushed, by the digest of the manifest.
+    configs: BTreeMap<Digest, Vec<u8>>,
+    /// The digests of the blobs that were pushed.
+    blobs: BTreeSet<Digest>,
     /// The references whose digests were asked for, by HEAD or GET, in sequence.
     asked: Vec<String>,
     /// The errors of the next requests for digests and of the next documents.
@@ -60,6 +65,15 @@ pub(crate) fn refused() -> RegistryError {
         action: "do it".to_owned(),
         registry: "registry.example".to_owned(),
         because: Cause("no".to_owned()),
+    }
+}
+
+/// The error of a registry that looks into what is pushed.
+fn not_valid(error: &ImageError) -> RegistryError {
+    RegistryError::Refused {
+        action: "push it".to_owned(),
+        registry: "registry.example".to_owned(),
+        because: Cause(error.to_string()),
     }
 }
 
@@ -126,6 +140,64 @@ impl Destination for RegistryInMemory {
 }
 
 impl ImageRegistry for RegistryInMemory {
+    fn push_image(
+        &self,
+        image: OutgoingImage<'_>,
+        reference: &Reference,
+        progress: &mut dyn FnMut(BlobProgress<'_>),
+    ) -> Result<Digest, RegistryError> {
+        self.next_error()?;
+        let digest = Digest::of(image.manifest);
+        let info = validate(image.manifest, image.config).map_err(|error| not_valid(&error))?;
+        for layer in image.layers {
+            let is_new = self.state().blobs.insert(layer.descriptor.digest.clone());
+            progress(BlobProgress {
+                descriptor: &layer.descriptor,
+                state: if is_new {
+                    BlobState::Sent
+                } else {
+                    BlobState::There
+                },
+            });
+        }
+        let config = image.config.to_vec();
+        self.state().configs.insert(digest.clone(), config);
+        let stored = RegistryImage {
+            digest: digest.clone(),
+            media_type: image.media_type.to_owned(),
+            manifest: image.manifest.to_vec(),
+            info,
+        };
+        let target = Reference {
+            digest: reference.tag.is_none().then(|| digest.clone()),
+            ..reference.clone()
+        };
+        self.images.put(&target.to_string(), stored);
+        Ok(digest)
+    }
+
+    fn documents(
+        &self,
+        reference: &Reference,
+        _platform: &Platform,
+    ) -> Result<Option<ImageDocuments>, RegistryError> {
+        self.next_error()?;
+        let image = match &reference.digest {
+            Some(digest) => self.images.with_digest(digest),
+            None => self.images.get(&reference.to_string()),
+        };
+        let state = self.state();
+        Ok(image.and_then(|image| {
+            let config = state.configs.get(&image.digest)?.clone();
+            Some(ImageDocuments {
+                digest: image.digest,
+                media_type: image.media_type,
+                manifest: image.manifest,
+                config,
+            })
+        }))
+    }
+
     fn listing(&self, reference: &Reference) -> Result<Option<Listing>, RegistryError> {
         self.next_error()?;
         Ok(self.state().listings.get(&reference.to_string()).cloned())

@@ -17,12 +17,12 @@ use super::{
         refused, untrue,
     },
     settings::RegistrySettings,
-    transport::{Answer, Patience},
+    transport::{Answer, Body, Patience, Reading},
 };
 use crate::adapters::credentials::Credentials;
 use crate::image::{
-    Descriptor, Digest, ImageConfig, ImageError, ImageInfo, ManifestOrIndex, Platform, Reference,
-    Repository,
+    Descriptor, Digest, ImageConfig, ImageError, ImageInfo, ImageManifest, ManifestOrIndex,
+    Platform, Reference, Repository,
 };
 
 /// The size limit of a manifest or index, in bytes: registries accept no larger ones.
@@ -44,6 +44,19 @@ pub struct RegistryImage {
     pub manifest: Vec<u8>,
     /// The properties in the manifest and the config.
     pub info: ImageInfo,
+}
+
+/// The documents of an image as they are served, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageDocuments {
+    /// The digest of the manifest.
+    pub digest: Digest,
+    /// The manifest's media type, OCI's or Docker's.
+    pub media_type: String,
+    /// The manifest.
+    pub manifest: Vec<u8>,
+    /// The config.
+    pub config: Vec<u8>,
 }
 
 /// The answer to a HEAD request for a reference.
@@ -148,7 +161,28 @@ impl RegistryClient {
         let request = look_up(&action, &repository, reference);
         self.runtime.block_on(
             self.session
-                .find(request, reference.digest.as_ref(), platform),
+                .find(&request, reference.digest.as_ref(), platform),
+        )
+    }
+
+    /// The documents of an image, verified by their digests. If the reference is an index, it is the index's image for
+    /// the platform.
+    ///
+    /// Without an index the documents are returned whatever the image's platform is: its config has it.
+    ///
+    /// # Errors
+    /// Any answer other than the image or "not found"; an index without the platform; bytes with another digest.
+    pub fn documents(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<ImageDocuments>, RegistryError> {
+        let action = format!("look up `{reference}`");
+        let repository = self.readable(&reference.repository);
+        let request = look_up(&action, &repository, reference);
+        self.runtime.block_on(
+            self.session
+                .documents(&request, reference.digest.as_ref(), platform),
         )
     }
 
@@ -213,6 +247,7 @@ pub(super) fn look_up<'a>(
         action,
         repository,
         actions: Actions::Pull,
+        mounts: &[],
         method: Method::GET,
         path: format!(
             "manifests/{}",
@@ -221,7 +256,7 @@ pub(super) fn look_up<'a>(
         accept: document::ACCEPT,
         upload_url: None,
         content: None,
-        limit: MANIFEST_LIMIT,
+        reading: Reading::Whole(MANIFEST_LIMIT),
     }
 }
 
@@ -276,35 +311,54 @@ impl RegistrySession {
 
     async fn find(
         &self,
-        request: Request<'_>,
+        request: &Request<'_>,
         wanted: Option<&Digest>,
         platform: &Platform,
     ) -> Result<Option<RegistryImage>, RegistryError> {
-        let Some(served) = self.manifest(&request, wanted).await? else {
+        let Some(documents) = self.documents(request, wanted, platform).await? else {
             return Ok(None);
         };
-        let odd = |error: ImageError| not_understood(&request, error.to_string());
+        let odd = |error: ImageError| not_understood(request, error.to_string());
+        let manifest = ImageManifest::parse(&documents.manifest).map_err(odd)?;
+        let config = ImageConfig::parse(&documents.config).map_err(odd)?;
+        let info = config.info(&manifest).map_err(odd)?;
+        Ok(Some(RegistryImage {
+            digest: documents.digest,
+            media_type: documents.media_type,
+            manifest: documents.manifest,
+            info,
+        }))
+    }
+
+    async fn documents(
+        &self,
+        request: &Request<'_>,
+        wanted: Option<&Digest>,
+        platform: &Platform,
+    ) -> Result<Option<ImageDocuments>, RegistryError> {
+        let Some(served) = self.manifest(request, wanted).await? else {
+            return Ok(None);
+        };
+        let odd = |error: ImageError| not_understood(request, error.to_string());
         let (served, document) = match ManifestOrIndex::parse(&served.bytes).map_err(odd)? {
             ManifestOrIndex::Index(index) => {
                 let entry = index.choose(platform);
-                let entry = entry.map_err(|error| refused(&request, error.to_string()))?;
-                let served = self.entry(&request, entry).await?;
+                let entry = entry.map_err(|error| refused(request, error.to_string()))?;
+                let served = self.entry(request, entry).await?;
                 let document = ManifestOrIndex::parse(&served.bytes).map_err(odd)?;
                 (served, document)
             }
             document @ ManifestOrIndex::Manifest(_) => (served, document),
         };
         let ManifestOrIndex::Manifest(manifest) = document else {
-            return Err(not_understood(&request, "an index in an index".to_owned()));
+            return Err(not_understood(request, "an index in an index".to_owned()));
         };
-        let config = self.config(&request, &manifest.config).await?;
-        let config = ImageConfig::parse(&config).map_err(odd)?;
-        let info = config.info(&manifest).map_err(odd)?;
-        Ok(Some(RegistryImage {
+        let config = self.config(request, &manifest.config).await?;
+        Ok(Some(ImageDocuments {
             digest: served.digest,
             media_type: document::media_type(&manifest, &served.content_type),
             manifest: served.bytes.to_vec(),
-            info,
+            config: config.to_vec(),
         }))
     }
 
@@ -358,7 +412,7 @@ impl RegistrySession {
         let below = Request {
             path: format!("blobs/{digest}"),
             accept: "*/*",
-            limit,
+            reading: Reading::Whole(limit),
             ..request.clone()
         };
         let answer = self.exchange(&below).await?;
@@ -371,12 +425,32 @@ impl RegistrySession {
         Ok(Some(answer.body))
     }
 
-    /// Sets a tag. If an answer is lost, it looks the tag up before it tries again, so that the tag is set only once.
+    /// Sets a tag, and reads it back.
     pub(super) async fn tag(
         &self,
         request: &Request<'_>,
         wanted: &Served,
     ) -> Result<Digest, RegistryError> {
+        if !self.set(request, wanted).await? {
+            return Ok(wanted.digest.clone());
+        }
+        let served = self.manifest(request, None).await?;
+        let nothing = || {
+            untrue(
+                request,
+                "it says that the tag is set, but has none".to_owned(),
+            )
+        };
+        served.map(|served| served.digest).ok_or_else(nothing)
+    }
+
+    /// Puts a manifest, and returns whether it had to be put. If an answer is lost, it looks the manifest up before it
+    /// tries again, so that a tag is set only once.
+    pub(super) async fn set(
+        &self,
+        request: &Request<'_>,
+        wanted: &Served,
+    ) -> Result<bool, RegistryError> {
         let put = put(request, wanted)?;
         let is_there = async || {
             let digest = self
@@ -389,8 +463,8 @@ impl RegistrySession {
         loop {
             let error = match self.attempt(&put).await {
                 Ok(answer) if answer.status.is_success() => {
-                    expect(request, named_digest(&answer).as_ref(), &wanted.digest)?;
-                    break;
+                    expect_named(request, &answer, &wanted.digest)?;
+                    return Ok(true);
                 }
                 Ok(answer) => refused(request, describe(&answer)),
                 Err(Failure::Final(error)) => error,
@@ -399,7 +473,7 @@ impl RegistrySession {
                         .again(&self.patience, request.action, transient)
                         .await;
                     if matches!(is_there().await, Ok(true)) {
-                        return Ok(wanted.digest.clone());
+                        return Ok(false);
                     }
                     waited?;
                     continue;
@@ -411,18 +485,10 @@ impl RegistrySession {
                 RegistryError::Refused { .. } | RegistryError::Denied { .. }
             );
             if may_be_immutable && matches!(is_there().await, Ok(true)) {
-                return Ok(wanted.digest.clone());
+                return Ok(false);
             }
             return Err(error);
         }
-        let served = self.manifest(request, None).await?;
-        let nothing = || {
-            untrue(
-                request,
-                "it says that the tag is set, but has none".to_owned(),
-            )
-        };
-        served.map(|served| served.digest).ok_or_else(nothing)
     }
 }
 
@@ -432,13 +498,22 @@ fn put<'a>(request: &Request<'a>, served: &Served) -> Result<Request<'a>, Regist
         media_type.map_err(|_| not_understood(request, "the media type is none".to_owned()))?;
     Ok(Request {
         method: Method::PUT,
-        content: Some((media_type, served.bytes.clone())),
+        content: Some((media_type, Body::Bytes(served.bytes.clone()))),
         ..request.clone()
     })
 }
 
+/// Compares the digest that the answer's header names, if it does.
+pub(super) fn expect_named(
+    request: &Request<'_>,
+    answer: &Answer,
+    digest: &Digest,
+) -> Result<(), RegistryError> {
+    expect(request, named_digest(answer).as_ref(), digest)
+}
+
 /// The digest that the answer's header names, if it is a SHA-256 digest.
-fn named_digest(answer: &Answer) -> Option<Digest> {
+pub(super) fn named_digest(answer: &Answer) -> Option<Digest> {
     answer
         .headers
         .get(DIGEST_HEADER)?

@@ -1,5 +1,7 @@
 //! Errors of registries, and their hints.
 
+use std::path::PathBuf;
+
 use super::address::{api_host, is_loopback};
 use crate::{adapters::credentials::CredentialsError, code::Code};
 
@@ -75,6 +77,30 @@ pub enum RegistryError {
         /// Host and port.
         registry: String,
         /// The registry's answer.
+        #[source]
+        because: Cause,
+    },
+    /// The registry does not have the repository, and does not make it at the first push.
+    #[error("cannot {action}: `{registry}` has no repository `{path}`")]
+    NoRepository {
+        /// The attempted action.
+        action: String,
+        /// Host and port.
+        registry: String,
+        /// The repository's path.
+        path: String,
+        /// The registry's answer.
+        #[source]
+        because: Cause,
+    },
+    /// A layer's file cannot be read, or has changed since its digest was taken.
+    #[error("cannot {action}: the layer's file `{}` is damaged", file.display())]
+    Damaged {
+        /// The attempted action.
+        action: String,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
         #[source]
         because: Cause,
     },
@@ -155,9 +181,12 @@ impl RegistryError {
             }
             Self::Denied { .. } => Code::E402,
             Self::Unreachable { .. } => Code::E501,
-            Self::Refused { .. } | Self::NotUnderstood { .. } => Code::E502,
+            Self::Refused { .. } | Self::NoRepository { .. } | Self::NotUnderstood { .. } => {
+                Code::E502
+            }
             Self::Untrue { .. } => Code::E503,
             Self::Settings { .. } => Code::E504,
+            Self::Damaged { .. } => Code::E505,
         }
     }
 
@@ -175,6 +204,13 @@ impl RegistryError {
             ),
             Self::Unreachable { registry, kind, .. } => kind.hint(registry),
             Self::Refused { .. } => return None,
+            Self::NoRepository { path, .. } => format!(
+                "create the repository `{path}` there, or check its name: this registry makes none at the first push"
+            ),
+            Self::Damaged { file, .. } => {
+                let file = file.display();
+                format!("run the same again; if it stays, remove `{file}`: it is only a cache")
+            }
             Self::NotUnderstood { registry, .. } => format!(
                 "is `{registry}` a registry? look at `curl -i {}`: a proxy or a login page may stand before it",
                 url(registry)

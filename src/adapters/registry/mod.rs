@@ -8,11 +8,14 @@
 
 mod address;
 mod attach;
+mod blob;
 mod challenge;
 mod client;
 mod document;
 mod error;
+mod file;
 mod listing;
+mod push;
 mod session;
 mod settings;
 mod transport;
@@ -20,7 +23,9 @@ mod trials;
 mod upload;
 
 pub use attach::Attachment;
-pub use client::{Presence, RegistryClient, RegistryImage};
+pub use blob::{Blob, BlobProgress, BlobSource, BlobState};
+pub use client::{ImageDocuments, Presence, RegistryClient, RegistryImage};
 pub use error::{Cause, FailureKind, RegistryError};
 pub use listing::Listing;
+pub use push::OutgoingImage;
 pub use settings::RegistrySettings;

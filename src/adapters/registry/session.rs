@@ -1,25 +1,27 @@
 //! A session with registries: authentication, repeated requests, and the meaning of answers.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher as _, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use reqwest::{
     Method, StatusCode, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 use serde::Deserialize;
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
     address::api_host,
     challenge::{self, Challenge},
     error::{Cause, FailureKind, RegistryError},
     settings::RegistrySettings,
-    transport::{Answer, Call, Fault, FaultKind, Patience, Transport, secret},
+    transport::{Answer, Body, Call, Fault, FaultKind, Patience, Reading, Transport, secret},
     trials::{Refusal, Trial, Trials},
 };
 use crate::{
@@ -44,6 +46,8 @@ pub(super) struct Request<'a> {
     pub(super) action: &'a str,
     pub(super) repository: &'a Repository,
     pub(super) actions: Actions,
+    /// Repositories of the same registry from which blobs are mounted, so that they have to be readable as well.
+    pub(super) mounts: &'a [Repository],
     pub(super) method: Method,
     /// The path below the repository.
     pub(super) path: String,
@@ -51,8 +55,8 @@ pub(super) struct Request<'a> {
     pub(super) upload_url: Option<UploadUrl>,
     pub(super) accept: &'static str,
     /// The media type and the bytes of the body.
-    pub(super) content: Option<(HeaderValue, Bytes)>,
-    pub(super) limit: usize,
+    pub(super) content: Option<(HeaderValue, Body)>,
+    pub(super) reading: Reading,
 }
 
 /// A URL that a registry returned for an upload.
@@ -87,9 +91,13 @@ impl From<RegistryError> for Failure {
     }
 }
 
-/// Counts the attempts of a request.
+/// The attempts of a request so far.
 #[derive(Default)]
-pub(super) struct Attempts(u32);
+pub(super) struct Attempts {
+    count: u32,
+    /// When the first one failed.
+    failing_since: Option<Instant>,
+}
 
 impl Attempts {
     /// Waits before the next attempt, or gives up.
@@ -99,20 +107,30 @@ impl Attempts {
         action: &str,
         transient: Transient,
     ) -> Result<(), RegistryError> {
-        self.0 += 1;
-        if self.0 >= patience.attempts {
-            return Err(unreachable(action, self.0, transient));
+        self.count += 1;
+        let doublings = (self.count - 1).min(16);
+        let doubled = patience.first_delay.saturating_mul(1 << doublings);
+        let longest = patience.longest_delay;
+        let wait = match transient.wait {
+            Some(wait) => wait.min(longest) + random_part(patience.first_delay),
+            None => doubled.min(longest) / 2 + random_part(doubled.min(longest) / 2),
+        };
+        let failing = self
+            .failing_since
+            .get_or_insert_with(Instant::now)
+            .elapsed();
+        if self.count >= patience.attempts || failing + wait > patience.total {
+            return Err(unreachable(action, self.count, transient));
         }
-        let doubled = patience
-            .first_delay
-            .saturating_mul(1 << (self.0 - 1).min(16));
-        let wait = transient
-            .wait
-            .unwrap_or(doubled)
-            .min(patience.longest_delay);
         tokio::time::sleep(wait).await;
         Ok(())
     }
+}
+
+/// A random part of a delay, so that clients which failed together do not come back together.
+fn random_part(delay: Duration) -> Duration {
+    let random = RandomState::new().hash_one(()) % 1024;
+    delay * u32::try_from(random).unwrap_or_default() / 1024
 }
 
 fn unreachable(action: &str, attempts: u32, transient: Transient) -> RegistryError {
@@ -126,12 +144,40 @@ fn unreachable(action: &str, attempts: u32, transient: Transient) -> RegistryErr
 }
 
 pub(super) struct RegistrySession {
-    transport: Transport,
+    pub(super) transport: Transport,
     credentials: Arc<Credentials>,
     pub(super) patience: Patience,
-    /// The headers that registries have accepted, until they refuse them.
-    authorizations: Mutex<BTreeMap<(Repository, Actions), HeaderValue>>,
+    /// The headers that registries have accepted, and tokens that are new, until they are refused.
+    authorizations: Mutex<BTreeMap<Permission, HeaderValue>>,
+    /// Held while a request signs in, so that parallel requests do not fetch a token each.
+    sign_ins: Mutex<BTreeMap<Repository, Arc<AsyncMutex<()>>>>,
     trials: Trials,
+}
+
+/// What a header of authentication allows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Permission {
+    repository: Repository,
+    actions: Actions,
+    /// The paths of other repositories of the registry that may be read as well.
+    mounts: BTreeSet<String>,
+}
+
+impl Permission {
+    fn of(request: &Request<'_>) -> Self {
+        let mounts = request.mounts.iter().map(|from| from.path.clone());
+        Self {
+            repository: request.repository.clone(),
+            actions: request.actions,
+            mounts: mounts.collect(),
+        }
+    }
+
+    fn includes(&self, other: &Self) -> bool {
+        self.repository == other.repository
+            && self.actions >= other.actions
+            && self.mounts.is_superset(&other.mounts)
+    }
 }
 
 /// The header of a request that authenticates it, and the user.
@@ -154,6 +200,7 @@ impl RegistrySession {
             credentials,
             patience,
             authorizations: Mutex::default(),
+            sign_ins: Mutex::default(),
             trials: Trials::default(),
         })
     }
@@ -177,17 +224,39 @@ impl RegistrySession {
     /// Sends a request once, and once more if the registry first asks for authentication.
     pub(super) async fn attempt(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let known = self.known_authorization(request);
-        let answer = self.ask(request, known.as_ref()).await?;
-        if answer.status != StatusCode::UNAUTHORIZED || !answer.own {
+        let mut answer = self.ask(request, known.as_ref()).await?;
+        if !wants_sign_in(&answer) {
             return judge(request, answer);
+        }
+        self.forget(known.as_ref());
+        let sign_ins = self.sign_ins(request.repository);
+        let mut turn = sign_ins.lock().await;
+        // While this request waited for its turn, another one may have signed in.
+        if let Some(newer) = self.known_authorization(request) {
+            drop(turn);
+            answer = self.ask(request, Some(&newer)).await?;
+            if !wants_sign_in(&answer) {
+                return judge(request, answer);
+            }
+            self.forget(Some(&newer));
+            turn = sign_ins.lock().await;
         }
         let credential = self.credential(request)?;
         let registry = &request.repository.registry;
         let begun = self.trials.begin(registry, &credential).await;
         let mut trial = begun.map_err(|refusal| wrong_password(request, refusal))?;
-        let answer = self
-            .ask_signed_in(request, &answer, credential, &mut trial)
-            .await;
+        let signed_in = self.sign_in(request, &answer, credential).await;
+        let answer = match signed_in {
+            Ok(authorization) => {
+                if authorization.token {
+                    self.remember(request, &authorization);
+                    trial.accepted();
+                }
+                drop(turn);
+                self.ask_signed_in(request, authorization, &mut trial).await
+            }
+            Err(failure) => Err(failure),
+        };
         if let Err(Failure::Final(RegistryError::WrongPassword {
             username, because, ..
         })) = &answer
@@ -203,27 +272,39 @@ impl RegistrySession {
     async fn ask_signed_in(
         &self,
         request: &Request<'_>,
-        challenge: &Answer,
-        credential: Credential,
+        authorization: Authorization,
         trial: &mut Trial,
     ) -> Result<Answer, Failure> {
-        let authorization = self.sign_in(request, challenge, credential).await?;
-        if authorization.token {
-            trial.accepted();
-        }
         let answer = self.ask(request, Some(&authorization.header)).await?;
-        let key = (request.repository.clone(), request.actions);
-        let mut authorizations = self
-            .authorizations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if answer.status == StatusCode::UNAUTHORIZED && answer.own {
-            authorizations.remove(&key);
+        if wants_sign_in(&answer) {
+            self.forget(Some(&authorization.header));
             return Err(not_accepted(request, authorization, &answer).into());
         }
-        authorizations.insert(key, authorization.header);
+        self.remember(request, &authorization);
         trial.accepted();
         Ok(answer)
+    }
+
+    fn authorizations(&self) -> MutexGuard<'_, BTreeMap<Permission, HeaderValue>> {
+        self.authorizations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, request: &Request<'_>, authorization: &Authorization) {
+        let header = authorization.header.clone();
+        self.authorizations()
+            .insert(Permission::of(request), header);
+    }
+
+    fn forget(&self, header: Option<&HeaderValue>) {
+        self.authorizations()
+            .retain(|_, known| Some(&*known) != header);
+    }
+
+    fn sign_ins(&self, repository: &Repository) -> Arc<AsyncMutex<()>> {
+        let mut all = self.sign_ins.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(repository.clone()).or_default())
     }
 
     fn credential(&self, request: &Request<'_>) -> Result<Credential, RegistryError> {
@@ -235,18 +316,13 @@ impl RegistrySession {
         })
     }
 
-    /// The header of an earlier request; one that allows pushing also allows pulling.
+    /// The header of an earlier request that needed the same permission, or a larger one.
     fn known_authorization(&self, request: &Request<'_>) -> Option<HeaderValue> {
-        let authorizations = self
-            .authorizations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let of = |actions| {
-            authorizations
-                .get(&(request.repository.clone(), actions))
-                .cloned()
-        };
-        of(request.actions).or_else(|| of(Actions::PullPush))
+        let wanted = Permission::of(request);
+        let authorizations = self.authorizations();
+        let mut known = authorizations.iter();
+        let enough = known.find(|(permission, _)| permission.includes(&wanted));
+        enough.map(|(_, header)| header.clone())
     }
 
     async fn ask(
@@ -269,8 +345,8 @@ impl RegistrySession {
             method: request.method.clone(),
             url,
             headers: headers.clone(),
-            body: request.content.as_ref().map(|(_, bytes)| bytes.clone()),
-            limit: request.limit,
+            body: request.content.as_ref().map(|(_, body)| body.clone()),
+            reading: request.reading,
         };
         let answer = match &request.upload_url {
             None => self.transport.ask(api_host(registry), &path, call).await,
@@ -423,7 +499,7 @@ impl RegistrySession {
                     ("refresh_token", token),
                 ];
                 let form = form(fixed.into_iter().chain(oauth_pairs(&pairs, scope)));
-                (Method::POST, Some(Bytes::from(form)))
+                (Method::POST, Some(Body::Bytes(Bytes::from(form))))
             }
             Credential::Basic { username, password } => {
                 headers.insert(AUTHORIZATION, basic_header(request, username, password)?);
@@ -442,7 +518,7 @@ impl RegistrySession {
             url,
             headers,
             body,
-            limit: TOKEN_LIMIT,
+            reading: Reading::Whole(TOKEN_LIMIT),
         })
     }
 }
@@ -468,19 +544,32 @@ fn form<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     encoded.unwrap_or_default()
 }
 
+/// Whether the registry itself asks for a (new) authentication.
+fn wants_sign_in(answer: &Answer) -> bool {
+    answer.status == StatusCode::UNAUTHORIZED && answer.own
+}
+
 /// The scope that the registry offers, if it is sufficient: some registries use other repository names in scopes.
+/// Repositories from which blobs are mounted are added.
 fn scope_of(request: &Request<'_>, offered: Option<String>) -> String {
     let enough = |scope: &String| match request.actions {
         Actions::Pull => !scope.is_empty(),
         Actions::PullPush => scope.contains("push") || scope.contains('*'),
     };
-    offered.filter(enough).unwrap_or_else(|| {
+    let mut scope = offered.filter(enough).unwrap_or_else(|| {
         let actions = match request.actions {
             Actions::Pull => "pull",
             Actions::PullPush => "pull,push",
         };
         format!("repository:{}:{actions}", request.repository.path)
-    })
+    });
+    for from in request.mounts {
+        let start = format!("repository:{}:", from.path);
+        if !scope.split(' ').any(|known| known.starts_with(&start)) {
+            scope = format!("{scope} {start}pull");
+        }
+    }
+    scope
 }
 
 fn basic_header(
@@ -493,7 +582,7 @@ fn basic_header(
         .ok_or_else(|| not_understood(request, "the credential is too long".to_owned()))
 }
 
-fn failed(action: &str, registry: &str, fault: Fault) -> Failure {
+pub(super) fn failed(action: &str, registry: &str, fault: Fault) -> Failure {
     let Fault { because, kind } = fault;
     let transient = |kind, because| Transient {
         registry: registry.to_owned(),
@@ -518,20 +607,13 @@ fn failed(action: &str, registry: &str, fault: Fault) -> Failure {
 fn judge(request: &Request<'_>, answer: Answer) -> Result<Answer, Failure> {
     let kind = match answer.status.as_u16() {
         429 => Some(FailureKind::TooManyRequests),
-        408 | 500 | 502 | 503 | 504 => Some(FailureKind::Server),
+        // What a server does not support (501, 505), it will not support at the next attempt either.
+        501 | 505 => None,
+        408 | 500..=599 => Some(FailureKind::Server),
         _ => None,
     };
     if let Some(kind) = kind {
-        let wait = answer
-            .headers
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        return Err(Failure::Transient(Transient {
-            registry: request.repository.registry.clone(),
-            kind,
-            because: describe(&answer),
-            wait: wait.map(Duration::from_secs),
-        }));
+        return Err(transient(request, kind, &answer));
     }
     match answer.status {
         StatusCode::FORBIDDEN => Err(denied(request, describe(&answer)).into()),
@@ -541,6 +623,29 @@ fn judge(request: &Request<'_>, answer: Answer) -> Result<Answer, Failure> {
         }
         _ => Ok(answer),
     }
+}
+
+/// The failure of a request whose answer may be better at the next attempt.
+pub(super) fn transient(request: &Request<'_>, kind: FailureKind, answer: &Answer) -> Failure {
+    Failure::Transient(Transient {
+        registry: request.repository.registry.clone(),
+        kind,
+        because: describe(answer),
+        wait: retry_after(&answer.headers),
+    })
+}
+
+/// The delay that an answer asks for: in seconds, or as a date. Dates are compared with the answer's own, because the
+/// clock of this machine may differ.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let wait = text(RETRY_AFTER)?;
+    if let Ok(seconds) = wait.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(wait).ok()?;
+    let now = httpdate::parse_http_date(text(DATE)?).ok()?;
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 /// The error of a registry that refuses the authentication: the password is wrong, or the token does not allow enough.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     error::Error,
     path::Path,
     sync::{Mutex, PoisonError},
@@ -9,10 +10,15 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use futures_util::stream;
 use reqwest::{
     Certificate, Client, ClientBuilder, Method, Response, StatusCode, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION},
+    header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION},
     redirect::Policy,
+};
+use tokio::{
+    sync::mpsc::{self, Sender, UnboundedSender},
+    time::timeout,
 };
 
 use super::{
@@ -21,32 +27,41 @@ use super::{
     settings::RegistrySettings,
 };
 
+/// The size limit of a body that says why there is no content, in bytes.
+const REASON_LIMIT: usize = 1 << 20;
 /// More redirects than this are a loop.
 const REDIRECTS: usize = 5;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// A limit for a whole answer, for a server that keeps sending a byte now and then.
-const WHOLE_LIMIT: Duration = Duration::from_secs(300);
+/// The chunks of a streamed body that are read before the connection takes them.
+const CHUNKS_AHEAD: usize = 2;
 
 /// The limits for waiting and repeating.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     pub(super) attempts: u32,
+    /// No attempt begins later than this after the first one failed.
+    pub(super) total: Duration,
     /// The delay before the second attempt; doubled before each further one.
     pub(super) first_delay: Duration,
-    /// The longest `Retry-After` that is obeyed.
+    /// The longest delay, also if `Retry-After` asks for more.
     pub(super) longest_delay: Duration,
-    /// An answer is given up after this time without a byte.
+    /// A request is given up after this time without a byte in either direction.
     pub(super) stall: Duration,
+    /// A request is given up after this time, for a server that sends a byte now and then. If a body is streamed, it is
+    /// the time from its last byte to the answer, because registries store a blob before they answer.
+    pub(super) whole: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
         Self {
             attempts: 4,
+            total: Duration::from_secs(300),
             first_delay: Duration::from_millis(200),
-            longest_delay: Duration::from_secs(10),
+            longest_delay: Duration::from_secs(30),
             stall: Duration::from_secs(60),
+            whole: Duration::from_secs(300),
         }
     }
 }
@@ -57,17 +72,43 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
-    pub(super) body: Option<Bytes>,
-    /// The size limit of the answer, in bytes.
-    pub(super) limit: usize,
+    pub(super) body: Option<Body>,
+    pub(super) reading: Reading,
 }
 
-/// An answer, read to its end.
+/// The body of a request.
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    Bytes(Bytes),
+    Streamed(StreamedBody),
+}
+
+/// A body that is read while it is sent. Whoever sends it watches its progress: the transport has no time limit for it.
+#[derive(Clone, Debug)]
+pub(super) struct StreamedBody {
+    pub(super) length: u64,
+    /// Each time the body is sent from its start, the chunks are taken from a new channel. Its other end goes here.
+    pub(super) openings: UnboundedSender<Sender<Bytes>>,
+}
+
+/// How an answer is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// To its end, and at most this number of bytes.
+    Whole(usize),
+    /// The caller reads the body if the status is 200.
+    Streamed,
+}
+
+/// An answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
+    /// The body, if it was read.
     pub(super) body: Bytes,
+    /// The body, if it was not read.
+    pub(super) rest: Option<Response>,
     /// Whether the answer came from the requested host, and not from one that it redirects to.
     pub(super) own: bool,
     /// The URL that answered in the end.
@@ -99,6 +140,7 @@ pub(super) struct Transport {
     /// Uses no proxy, because this machine itself is never behind one.
     direct: Client,
     insecure: Vec<String>,
+    patience: Patience,
     /// The schemes of hosts that may be used without TLS, known from their first answer.
     schemes: Mutex<BTreeMap<String, &'static str>>,
 }
@@ -118,6 +160,7 @@ impl Transport {
             ordinary: client(&authorities, patience, |builder| builder)?,
             direct: client(&authorities, patience, ClientBuilder::no_proxy)?,
             insecure: settings.insecure.clone(),
+            patience: *patience,
             schemes: Mutex::default(),
         })
     }
@@ -166,12 +209,19 @@ impl Transport {
     }
 
     /// Sends a request to a URL, and follows redirects. Credentials are sent to no other host.
-    pub(super) async fn follow(&self, mut call: Call) -> Result<Answer, Fault> {
+    pub(super) async fn follow(&self, call: Call) -> Result<Answer, Fault> {
+        if matches!(call.body, Some(Body::Streamed(_))) {
+            return self.follow_untimed(call).await;
+        }
+        in_time(self.patience.whole, self.follow_untimed(call)).await
+    }
+
+    async fn follow_untimed(&self, mut call: Call) -> Result<Answer, Fault> {
         let mut own = true;
         for _ in 0..=REDIRECTS {
             let response = self.send(&call).await?;
             let Some(target) = target(&call, &response) else {
-                return read(response, &call, own).await;
+                return self.read(response, &call, own).await;
             };
             if target.scheme() != "https" && !self.may_be_plain(&host_of(&target)) {
                 return Err(odd(format!(
@@ -210,11 +260,58 @@ impl Transport {
         let request = client
             .request(call.method.clone(), call.url.clone())
             .headers(call.headers.clone());
-        let request = match &call.body {
-            Some(body) => request.body(body.clone()),
-            None => request,
+        let (request, limited) = match &call.body {
+            Some(Body::Bytes(bytes)) => (request.body(bytes.clone()), true),
+            Some(Body::Streamed(body)) => {
+                let request = request.header(CONTENT_LENGTH, body.length);
+                (request.body(body.open()), false)
+            }
+            None => (request, true),
         };
-        request.send().await.map_err(|error| fault(&error))
+        let sent = async { request.send().await.map_err(|error| fault(&error)) };
+        if limited {
+            in_time(self.patience.stall, sent).await
+        } else {
+            sent.await
+        }
+    }
+
+    async fn read(&self, mut response: Response, call: &Call, own: bool) -> Result<Answer, Fault> {
+        let status = response.status();
+        let mut answer = Answer {
+            status,
+            headers: response.headers().clone(),
+            body: Bytes::new(),
+            rest: None,
+            own,
+            url: call.url.clone(),
+        };
+        if call.method == Method::HEAD {
+            return Ok(answer);
+        }
+        let limit = match call.reading {
+            Reading::Streamed if status == StatusCode::OK => {
+                answer.rest = Some(response);
+                return Ok(answer);
+            }
+            Reading::Streamed => REASON_LIMIT,
+            Reading::Whole(limit) => limit,
+        };
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.chunk(&mut response).await? {
+            if body.len() + chunk.len() > limit {
+                return Err(odd(format!("it is longer than {limit} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        answer.body = body.freeze();
+        Ok(answer)
+    }
+
+    /// The next bytes of a body.
+    pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, Fault> {
+        let chunk = async { response.chunk().await.map_err(|error| fault(&error)) };
+        in_time(self.patience.stall, chunk).await
     }
 
     /// Whether a host, with its port, may be used without TLS.
@@ -251,7 +348,7 @@ fn client(
         let agent = concat!("sparkpack/", env!("CARGO_PKG_VERSION"));
         let builder = Client::builder().user_agent(agent).redirect(Policy::none());
         let builder = builder.connect_timeout(CONNECT_LIMIT.min(patience.stall));
-        proxies(builder.read_timeout(patience.stall).timeout(WHOLE_LIMIT))
+        proxies(builder)
     };
     let client = builder()
         .tls_certs_merge(authorities.iter().cloned())
@@ -264,6 +361,35 @@ fn client(
     client.map_err(|error| RegistryError::Settings {
         because: Cause(root_cause(&error)),
     })
+}
+
+impl StreamedBody {
+    fn open(&self) -> reqwest::Body {
+        let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+        // If nobody reads the body any more, it ends too early, and the request fails.
+        let _ = self.openings.send(sender);
+        let next = async |mut receiver: mpsc::Receiver<Bytes>| {
+            let chunk = receiver.recv().await?;
+            Some((Ok::<Bytes, Infallible>(chunk), receiver))
+        };
+        reqwest::Body::wrap_stream(stream::unfold(receiver, next))
+    }
+}
+
+async fn in_time<T>(
+    limit: Duration,
+    result: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let result = timeout(limit, result).await;
+    result.unwrap_or_else(|_| Err(timed_out()))
+}
+
+/// The fault of a request that takes too long.
+pub(super) fn timed_out() -> Fault {
+    Fault {
+        because: "operation timed out".to_owned(),
+        kind: FaultKind::Transient(FailureKind::Network),
+    }
 }
 
 /// The target of a redirect. A request with a body is redirected only if it may be repeated unchanged.
@@ -282,27 +408,6 @@ fn target(call: &Call, response: &Response) -> Option<Url> {
     }
     let location = response.headers().get(LOCATION)?.to_str().ok()?;
     call.url.join(location).ok()
-}
-
-async fn read(mut response: Response, call: &Call, own: bool) -> Result<Answer, Fault> {
-    let status = response.status();
-    let headers = response.headers().clone();
-    let mut body = BytesMut::new();
-    if call.method != Method::HEAD {
-        while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {
-            if body.len() + chunk.len() > call.limit {
-                return Err(odd(format!("it is longer than {} bytes", call.limit)));
-            }
-            body.extend_from_slice(&chunk);
-        }
-    }
-    Ok(Answer {
-        status,
-        headers,
-        body: body.freeze(),
-        own,
-        url: call.url.clone(),
-    })
 }
 
 fn odd(because: String) -> Fault {

@@ -1,36 +1,89 @@
-//! Blob uploads: started by a POST, sent by one PUT, and started again if that is interrupted.
+//! Blob uploads: mounted from another repository, or started by a POST and sent by one PUT, and started again if that
+//! is interrupted.
+
+use std::{
+    cell::Cell,
+    path::Path,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-
+use futures_util::future::{Either, pending, select};
 use reqwest::{
     Method, StatusCode, Url,
     header::{HeaderValue, LOCATION},
 };
+use tokio::sync::mpsc::{self, Sender, UnboundedReceiver};
 
 use super::{
-    client::MANIFEST_LIMIT,
-    error::RegistryError,
+    blob::{Blob, BlobSource, BlobState, Checked},
+    client::{MANIFEST_LIMIT, expect_named},
+    error::{Cause, FailureKind, RegistryError},
+    file::LayerReader,
     session::{
-        Attempts, Failure, RegistrySession, Request, UploadUrl, describe, not_understood, refused,
+        Actions, Attempts, Failure, RegistrySession, Request, UploadUrl, codes, describe, failed,
+        not_understood, refused, transient, untrue,
     },
-    transport::{Answer, same_host},
+    transport::{Answer, Body, Reading, StreamedBody, same_host, timed_out},
 };
+use crate::image::{Descriptor, Digest, MediaType, Repository};
 
-use crate::image::Digest;
+/// How often the progress of an upload is looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The upload of a blob.
+struct Upload<'a> {
+    request: &'a Request<'a>,
+    blob: &'a Blob,
+    /// Is told what happens.
+    tell: &'a dyn Fn(BlobState),
+    /// The bytes that were handed to the connection.
+    sent: Cell<u64>,
+}
+
+/// How an upload may begin.
+enum Begun {
+    Mounted,
+    At(UploadUrl),
+}
 
 impl RegistrySession {
-    /// Uploads a blob to the repository, unless the repository has it.
+    /// Uploads a small document to the repository, unless the repository has it.
     pub(super) async fn upload(
         &self,
         request: &Request<'_>,
         bytes: &[u8],
     ) -> Result<(), RegistryError> {
-        let bytes = Bytes::copy_from_slice(bytes);
+        let blob = Blob {
+            descriptor: Descriptor::of(MediaType::Other(String::new()), bytes),
+            source: BlobSource::Bytes(Bytes::copy_from_slice(bytes)),
+            mounts: Vec::new(),
+        };
+        self.upload_blob(request, &blob, &|_| ()).await
+    }
+
+    /// Uploads a blob to the repository, unless the repository has it or another one gives it away.
+    pub(super) async fn upload_blob(
+        &self,
+        request: &Request<'_>,
+        blob: &Blob,
+        tell: &dyn Fn(BlobState),
+    ) -> Result<(), RegistryError> {
         let mut attempts = Attempts::default();
         loop {
+            let upload = Upload {
+                request,
+                blob,
+                tell,
+                sent: Cell::new(0),
+            };
             // An interrupted upload is started again, because its state is unknown.
-            match self.try_upload(request, &bytes).await {
-                Ok(()) => return Ok(()),
+            match self.try_upload(&upload).await {
+                Ok(state) => {
+                    tell(state);
+                    return Ok(());
+                }
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Transient(transient)) => {
                     attempts
@@ -41,42 +94,273 @@ impl RegistrySession {
         }
     }
 
-    async fn try_upload(&self, request: &Request<'_>, bytes: &Bytes) -> Result<(), Failure> {
-        let digest = Digest::of(bytes);
+    async fn try_upload(&self, upload: &Upload<'_>) -> Result<BlobState, Failure> {
         let head = Request {
             method: Method::HEAD,
-            path: format!("blobs/{digest}"),
+            path: format!("blobs/{}", upload.blob.descriptor.digest),
             accept: "*/*",
-            ..request.clone()
+            ..upload.request.clone()
         };
-        if self.attempt(&head).await?.status == StatusCode::OK {
-            return Ok(());
+        match self.attempt(&head).await {
+            Ok(answer) if answer.status == StatusCode::OK => return Ok(BlobState::There),
+            // The answer to a HEAD has no body, in which the reason would stand. The next answer has it.
+            Ok(_) | Err(Failure::Final(RegistryError::Denied { .. })) => {}
+            Err(failure) => return Err(failure),
         }
-        let start = Request {
-            method: Method::POST,
-            path: "blobs/uploads/".to_owned(),
-            accept: "*/*",
-            content: Some((octets(), Bytes::new())),
-            ..request.clone()
+        let begun = match self.mount(upload).await? {
+            Some(begun) => begun,
+            None => self.begin(upload).await?,
         };
-        let started = self.attempt(&start).await?;
-        if started.status != StatusCode::ACCEPTED {
-            return Err(refused(request, describe(&started)).into());
-        }
-        let put = Request {
-            method: Method::PUT,
-            upload_url: Some(upload_url(request, &started, &digest)?),
-            content: Some((octets(), bytes.clone())),
-            limit: MANIFEST_LIMIT,
-            ..start
+        let Begun::At(upload_url) = begun else {
+            return Ok(BlobState::Mounted);
         };
-        let answer = self.attempt(&put).await?;
+        let answer = self.send(upload, upload_url).await?;
         if answer.status.is_success() {
-            Ok(())
+            expect_named(upload.request, &answer, &upload.blob.descriptor.digest)?;
+            return Ok(BlobState::Sent);
+        }
+        // The registry has lost the upload, as it may if it was restarted, or the bytes were damaged on the way.
+        let anew = [
+            "BLOB_UPLOAD_UNKNOWN",
+            "BLOB_UPLOAD_INVALID",
+            "DIGEST_INVALID",
+        ];
+        let told = codes(&answer).unwrap_or_default();
+        Err(if told.iter().any(|code| anew.contains(&code.as_str())) {
+            transient(upload.request, FailureKind::Server, &answer)
         } else {
-            Err(refused(request, describe(&answer)).into())
+            refused(upload.request, describe(&answer)).into()
+        })
+    }
+
+    /// Asks the registry to take the blob from another of its repositories. If it does not want to, it may have begun
+    /// an upload instead.
+    async fn mount(&self, upload: &Upload<'_>) -> Result<Option<Begun>, Failure> {
+        let digest = &upload.blob.descriptor.digest;
+        for from in upload.blob.mountable(upload.request.repository) {
+            let query = [("mount", digest.as_str()), ("from", &from.path)];
+            let post = Request {
+                path: format!("blobs/uploads/?{}", encoded(&query)),
+                ..begin_request(upload.request)
+            };
+            let answer = match self.attempt(&post).await {
+                Ok(answer) => answer,
+                // The other repository may be none of ours. Then the blob is sent.
+                Err(Failure::Final(
+                    RegistryError::Denied { .. } | RegistryError::NotSignedIn { .. },
+                )) => continue,
+                Err(failure) => return Err(failure),
+            };
+            match answer.status {
+                StatusCode::CREATED => {
+                    expect_named(upload.request, &answer, digest)?;
+                    return Ok(Some(Begun::Mounted));
+                }
+                StatusCode::ACCEPTED => {
+                    return Ok(Some(Begun::At(upload_url(
+                        upload.request,
+                        &answer,
+                        digest,
+                    )?)));
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    async fn begin(&self, upload: &Upload<'_>) -> Result<Begun, Failure> {
+        let Upload { request, blob, .. } = upload;
+        let started = self.attempt(&begin_request(request)).await?;
+        match started.status {
+            StatusCode::ACCEPTED => {
+                let url = upload_url(request, &started, &blob.descriptor.digest)?;
+                Ok(Begun::At(url))
+            }
+            StatusCode::NOT_FOUND => Err(RegistryError::NoRepository {
+                action: request.action.to_owned(),
+                registry: request.repository.registry.clone(),
+                path: request.repository.path.clone(),
+                because: Cause(describe(&started)),
+            }
+            .into()),
+            _ => Err(refused(request, describe(&started)).into()),
         }
     }
+
+    async fn send(&self, upload: &Upload<'_>, upload_url: UploadUrl) -> Result<Answer, Failure> {
+        let put = |body| Request {
+            method: Method::PUT,
+            upload_url: Some(upload_url),
+            content: Some((octets(), body)),
+            reading: Reading::Whole(MANIFEST_LIMIT),
+            ..begin_request(upload.request)
+        };
+        if let BlobSource::Bytes(bytes) = &upload.blob.source {
+            let checked = upload.blob.descriptor.check(bytes, "blob");
+            checked.map_err(|error| refused(upload.request, error.to_string()))?;
+            return self.attempt(&put(Body::Bytes(bytes.clone()))).await;
+        }
+        let (openings, opened) = mpsc::unbounded_channel();
+        let put = put(Body::Streamed(StreamedBody {
+            length: upload.blob.descriptor.size,
+            openings,
+        }));
+        let put = pin!(self.attempt(&put));
+        let feed = pin!(self.feed(upload, opened));
+        let watch = pin!(self.watch(upload));
+        match select(put, select(feed, watch)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right((failure, _)) => Err(failure.factor_first().0),
+        }
+    }
+
+    /// Feeds each opening of the body with the blob's bytes from their start. Ends only if that fails.
+    async fn feed(
+        &self,
+        upload: &Upload<'_>,
+        mut opened: UnboundedReceiver<Sender<Bytes>>,
+    ) -> Failure {
+        while let Some(chunks) = opened.recv().await {
+            upload.sent.set(0);
+            let fed = match &upload.blob.source {
+                BlobSource::File(file) => self.feed_file(upload, file, &chunks).await,
+                BlobSource::Registry(from) => self.feed_copy(upload, from, &chunks).await,
+                BlobSource::Bytes(_) => Ok(()),
+            };
+            if let Err(failure) = fed {
+                return failure;
+            }
+        }
+        pending().await
+    }
+
+    async fn feed_file(
+        &self,
+        upload: &Upload<'_>,
+        file: &Path,
+        chunks: &Sender<Bytes>,
+    ) -> Result<(), Failure> {
+        let damaged = |because: String| RegistryError::Damaged {
+            action: upload.request.action.to_owned(),
+            file: file.to_owned(),
+            because: Cause(because),
+        };
+        let mut reader = LayerReader::new(file, &upload.blob.descriptor);
+        loop {
+            let chunk;
+            (reader, chunk) = reader.next().await.map_err(damaged)?;
+            if chunks.send(chunk).await.is_err() || reader.is_complete() {
+                upload.sent.set(reader.passed());
+                return Ok(());
+            }
+            upload.sent.set(reader.passed());
+        }
+    }
+
+    /// Copies the blob from another repository, which may be in another registry.
+    async fn feed_copy(
+        &self,
+        upload: &Upload<'_>,
+        from: &Repository,
+        chunks: &Sender<Bytes>,
+    ) -> Result<(), Failure> {
+        let digest = &upload.blob.descriptor.digest;
+        let action = format!("fetch `{from}@{digest}`");
+        let get = Request {
+            action: &action,
+            repository: from,
+            actions: Actions::Pull,
+            mounts: &[],
+            method: Method::GET,
+            path: format!("blobs/{digest}"),
+            upload_url: None,
+            accept: "*/*",
+            content: None,
+            reading: Reading::Streamed,
+        };
+        let answer = self.attempt(&get).await?;
+        let (StatusCode::OK, Some(mut rest)) = (answer.status, answer.rest) else {
+            let because = match answer.status {
+                StatusCode::NOT_FOUND => "it does not have it".to_owned(),
+                status => status.to_string(),
+            };
+            return Err(refused(&get, because).into());
+        };
+        let mut checked = Checked::new(&upload.blob.descriptor);
+        loop {
+            let chunk = self.transport.chunk(&mut rest).await;
+            let chunk = chunk.map_err(|fault| failed(&action, &from.registry, fault))?;
+            let chunk = chunk.unwrap_or_default();
+            checked
+                .pass(&chunk)
+                .map_err(|because| untrue(&get, because))?;
+            if chunks.send(chunk).await.is_err() || checked.is_complete() {
+                upload.sent.set(checked.passed());
+                return Ok(());
+            }
+            upload.sent.set(checked.passed());
+        }
+    }
+
+    /// Tells the progress. Ends if there is none for too long.
+    async fn watch(&self, upload: &Upload<'_>) -> Failure {
+        let (mut seen, mut since) = (0, Instant::now());
+        loop {
+            tokio::time::sleep(TICK).await;
+            let sent = upload.sent.get();
+            if sent != seen {
+                (seen, since) = (sent, Instant::now());
+                (upload.tell)(BlobState::Sending(sent));
+            }
+            let limit = if sent == upload.blob.descriptor.size {
+                self.patience.whole
+            } else {
+                // A copy notices by itself that its source stalls, and can say so.
+                self.patience.stall + 2 * TICK
+            };
+            if since.elapsed() > limit {
+                let Request {
+                    action, repository, ..
+                } = upload.request;
+                return failed(action, &repository.registry, timed_out());
+            }
+        }
+    }
+}
+
+impl Blob {
+    /// The repositories from which it may be mounted into `target`.
+    pub(super) fn mountable<'a>(
+        &'a self,
+        target: &Repository,
+    ) -> impl Iterator<Item = &'a Repository> {
+        let from = match &self.source {
+            BlobSource::Registry(from) if !self.mounts.contains(from) => Some(from),
+            _ => None,
+        };
+        let near = |from: &&Repository| from.registry == target.registry && **from != *target;
+        self.mounts.iter().chain(from).filter(near)
+    }
+}
+
+fn begin_request<'a>(request: &Request<'a>) -> Request<'a> {
+    Request {
+        method: Method::POST,
+        path: "blobs/uploads/".to_owned(),
+        accept: "*/*",
+        content: Some((octets(), Body::Bytes(Bytes::new()))),
+        ..request.clone()
+    }
+}
+
+fn encoded(pairs: &[(&str, &str)]) -> String {
+    let mut url = Url::parse("query:").ok();
+    let query = url.as_mut().map(|url| {
+        url.query_pairs_mut().extend_pairs(pairs);
+        url.query().unwrap_or_default().to_owned()
+    });
+    query.unwrap_or_default()
 }
 
 /// The URL at which an upload continues.

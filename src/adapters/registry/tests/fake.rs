@@ -48,6 +48,8 @@ pub(super) enum Reply {
     Reset,
     /// Nothing, for longer than a test's patience.
     Silence,
+    /// An empty answer with this status, after the body was read slowly.
+    Slow(u16),
 }
 
 impl Reply {
@@ -102,6 +104,7 @@ impl Reply {
                 [text.as_bytes(), b"\r\n", body].concat()
             }
             Self::Raw(bytes) => bytes.clone(),
+            Self::Slow(status) => Self::new(*status, "").bytes(head_only),
             Self::Reset | Self::Silence => Vec::new(),
         }
     }
@@ -112,6 +115,9 @@ impl Reply {
         Self::Raw(bytes[..bytes.len().saturating_sub(missing)].to_vec())
     }
 }
+
+/// A body of more bytes does not fit into a connection's buffer.
+const LARGE: usize = 1 << 15;
 
 type Handler = dyn Fn(usize, &Seen) -> Reply + Send + Sync;
 
@@ -207,11 +213,22 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Seen>>, handler: &Handler) {
         _ => {}
     }
     let mut read = vec![0; length];
-    stream.read_exact(&mut read).unwrap();
+    for part in read.chunks_mut(256 << 10) {
+        if stream.read_exact(part).is_err() {
+            return;
+        }
+        if matches!(reply, Reply::Slow(_)) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    if seen.body.is_empty() {
+        let head = read.windows(4).position(|four| four == b"\r\n\r\n");
+        log.lock().unwrap()[index].body = read.split_off(head.unwrap() + 4);
+    }
     let _ = stream.write_all(&reply.bytes(seen.method == "HEAD"));
 }
 
-/// The request and its length, without taking it from the connection.
+/// The request and its length, without taking it from the connection. Larger bodies are not waited for.
 fn peek(stream: &TcpStream) -> Option<(Seen, usize)> {
     let mut buffer = vec![0; 1 << 16];
     for _ in 0..1000 {
@@ -231,7 +248,8 @@ fn peek(stream: &TcpStream) -> Option<(Seen, usize)> {
             let length = headers
                 .get("content-length")
                 .map_or(0, |length| length.parse().unwrap());
-            if body.len() >= length {
+            if body.len() >= length || length > LARGE {
+                let body = if length > LARGE { "" } else { body };
                 let body = body.as_bytes().to_vec();
                 return Some((
                     Seen {

@@ -12,6 +12,8 @@ use crate::image::ImageManifest;
 mod attach;
 mod fake;
 mod faults;
+mod push;
+mod push_faults;
 mod real;
 mod sign_in;
 mod truth;

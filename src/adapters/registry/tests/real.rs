@@ -10,14 +10,14 @@ use std::{
 use super::*;
 
 /// A registry for a single test, which stops with it.
-struct RunningRegistry {
+pub(super) struct RunningRegistry {
     child: Child,
-    host: String,
+    pub(super) host: String,
     folder: tempfile::TempDir,
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests start a registry")]
-fn command(program: &str) -> Command {
+pub(super) fn command(program: &str) -> Command {
     Command::new(program)
 }
 
@@ -33,7 +33,7 @@ fn output(command: &mut Command) -> Vec<u8> {
 
 impl RunningRegistry {
     /// Starts a registry; `settings` returns YAML for a given folder.
-    fn start(settings: impl Fn(&Path) -> (String, String)) -> Self {
+    pub(super) fn start(settings: impl Fn(&Path) -> (String, String)) -> Self {
         // Another process may take a free port before it is used.
         let tried = (0..5).find_map(|_| Self::try_start(&settings));
         tried.expect("docker-registry starts")
@@ -78,7 +78,7 @@ impl RunningRegistry {
     }
 
     /// A registry that requires the password `right!` of the user `ann`.
-    fn with_password() -> Self {
+    pub(super) fn with_password() -> Self {
         let line = output(command("htpasswd").args(["-Bbn", "ann", "right!"]));
         Self::start(move |folder| {
             let file = folder.join("htpasswd");
@@ -93,7 +93,7 @@ impl RunningRegistry {
         })
     }
 
-    fn reference(&self, rest: &str) -> Reference {
+    pub(super) fn reference(&self, rest: &str) -> Reference {
         reference(&format!("{}/{rest}", self.host))
     }
 }
@@ -122,7 +122,7 @@ fn push_manifest(
 ) {
     let content = Some((
         HeaderValue::from_static(media_type),
-        Bytes::from(bytes.to_vec()),
+        Body::Bytes(Bytes::from(bytes.to_vec())),
     ));
     let actions = Actions::PullPush;
     let put = Request {

@@ -1,0 +1,171 @@
+//! Pushes of whole images: the config and the layers in parallel, and then the manifest.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use reqwest::{Method, StatusCode};
+
+use super::{
+    blob::{Blob, BlobProgress, BlobSource},
+    client::{RegistryClient, Served, look_up, named_digest},
+    error::RegistryError,
+    session::{Actions, RegistrySession, Request, refused},
+};
+use crate::image::{Descriptor, Digest, MediaType, Reference, Repository};
+
+/// The number of blobs that are uploaded at once.
+const PARALLEL: usize = 4;
+
+/// An image to be pushed.
+#[derive(Clone, Copy, Debug)]
+pub struct OutgoingImage<'a> {
+    /// The manifest, byte for byte.
+    pub manifest: &'a [u8],
+    /// The manifest's media type.
+    pub media_type: &'a str,
+    /// The config, byte for byte.
+    pub config: &'a [u8],
+    /// The layers, those of the parent as well.
+    pub layers: &'a [Blob],
+}
+
+impl RegistryClient {
+    /// Pushes an image with the tag of `reference`, or without a tag if it has none, and returns the manifest's digest.
+    ///
+    /// Nothing is sent if the registry has the image under this tag, and no layer that it has. A tag is set at the end,
+    /// when everything else is there.
+    ///
+    /// # Errors
+    /// The image did not arrive. A layer's file is damaged, or a repository does not have the layer that is to be
+    /// copied from it.
+    pub fn push_image(
+        &self,
+        image: OutgoingImage<'_>,
+        reference: &Reference,
+        progress: &mut dyn FnMut(BlobProgress<'_>),
+    ) -> Result<Digest, RegistryError> {
+        let digest = Digest::of(image.manifest);
+        let action = format!("push `{reference}`");
+        let target = Reference {
+            digest: reference.tag.is_none().then(|| digest.clone()),
+            ..reference.clone()
+        };
+        let blobs = self.blobs(image);
+        let mut mounts: Vec<Repository> = blobs
+            .iter()
+            .flat_map(|blob| blob.mountable(&target.repository).cloned())
+            .collect();
+        mounts.sort();
+        mounts.dedup();
+        let request = Request {
+            actions: Actions::PullPush,
+            mounts: &mounts,
+            ..look_up(&action, &target.repository, &target)
+        };
+        let other = reference.digest.as_ref().filter(|named| **named != digest);
+        if let Some(named) = other {
+            let because = format!("the reference names {named}, and the image is {digest}");
+            return Err(refused(&request, because));
+        }
+        let manifest = Served {
+            digest: digest.clone(),
+            content_type: image.media_type.to_owned(),
+            bytes: Bytes::copy_from_slice(image.manifest),
+        };
+        let pushed = self
+            .session
+            .push_image(request, &manifest, &blobs, progress);
+        self.runtime.block_on(pushed)?;
+        Ok(digest)
+    }
+
+    /// The config and the layers, each of them once. What is copied is read from mirrors.
+    fn blobs(&self, image: OutgoingImage<'_>) -> Vec<Blob> {
+        let config = Blob {
+            descriptor: Descriptor::of(MediaType::ImageConfig, image.config),
+            source: BlobSource::Bytes(Bytes::copy_from_slice(image.config)),
+            mounts: Vec::new(),
+        };
+        let mut blobs = vec![config];
+        for layer in image.layers {
+            let digest = &layer.descriptor.digest;
+            if blobs.iter().any(|blob| blob.descriptor.digest == *digest) {
+                continue;
+            }
+            let mut blob = layer.clone();
+            if let BlobSource::Registry(from) = &layer.source {
+                blob.source = BlobSource::Registry(self.readable(from));
+                blob.mounts.push(from.clone());
+            }
+            blobs.push(blob);
+        }
+        blobs
+    }
+}
+
+impl RegistrySession {
+    async fn push_image(
+        &self,
+        request: Request<'_>,
+        manifest: &Served,
+        blobs: &[Blob],
+        progress: &mut dyn FnMut(BlobProgress<'_>),
+    ) -> Result<(), RegistryError> {
+        let (there, request) = self.begin_push(request, manifest).await?;
+        if there {
+            return Ok(());
+        }
+        let progress = RefCell::new(progress);
+        let uploads = blobs.iter().map(|blob| {
+            let (request, progress) = (&request, &progress);
+            async move {
+                let descriptor = &blob.descriptor;
+                let tell = |state| (*progress.borrow_mut())(BlobProgress { descriptor, state });
+                self.upload_blob(request, blob, &tell).await
+            }
+        });
+        stream::iter(uploads)
+            .buffer_unordered(PARALLEL)
+            .try_collect::<()>()
+            .await?;
+        self.set(&request, manifest).await?;
+        Ok(())
+    }
+
+    /// Whether the registry has the image already, by one request that also signs in for all further ones.
+    ///
+    /// If the registry does not let us read the repositories from which blobs would be mounted, the push does without.
+    async fn begin_push<'a>(
+        &self,
+        request: Request<'a>,
+        manifest: &Served,
+    ) -> Result<(bool, Request<'a>), RegistryError> {
+        let head = Request {
+            method: Method::HEAD,
+            ..request.clone()
+        };
+        let not_allowed = |error: &RegistryError| {
+            matches!(
+                error,
+                RegistryError::Denied { .. } | RegistryError::NotSignedIn { .. }
+            )
+        };
+        match self.exchange(&head).await {
+            Ok(answer) => {
+                let same = named_digest(&answer).as_ref() == Some(&manifest.digest);
+                Ok((answer.status == StatusCode::OK && same, request))
+            }
+            Err(error) if not_allowed(&error) && !request.mounts.is_empty() => {
+                let alone = Request {
+                    mounts: &[],
+                    ..request
+                };
+                Box::pin(self.begin_push(alone, manifest)).await
+            }
+            // The answer to a HEAD has no body, in which the reason would stand. A later answer has it.
+            Err(RegistryError::Denied { .. }) => Ok((false, request)),
+            Err(error) => Err(error),
+        }
+    }
+}
