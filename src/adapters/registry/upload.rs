@@ -126,11 +126,16 @@ impl RegistrySession {
             "DIGEST_INVALID",
         ];
         let told = codes(&answer).unwrap_or_default();
-        Err(if told.iter().any(|code| anew.contains(&code.as_str())) {
-            transient(upload.request, FailureKind::Server, &answer)
-        } else {
-            refused(upload.request, describe(&answer)).into()
-        })
+        if told.iter().any(|code| anew.contains(&code.as_str())) {
+            return Err(transient(upload.request, FailureKind::Server, &answer));
+        }
+        let mut because = describe(&answer);
+        if answer.status == StatusCode::PAYLOAD_TOO_LARGE {
+            let size = upload.blob.descriptor.size;
+            because =
+                format!("{because}: it, or a proxy before it, takes no layer of {size} bytes");
+        }
+        Err(refused(upload.request, because).into())
     }
 
     /// Asks the registry to take the blob from another of its repositories. If it does not want to, it may have begun

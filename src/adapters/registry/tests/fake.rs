@@ -50,6 +50,8 @@ pub(super) enum Reply {
     Silence,
     /// An empty answer with this status, after the body was read slowly.
     Slow(u16),
+    /// An empty answer with this status before the body is read.
+    Early(u16),
 }
 
 impl Reply {
@@ -104,7 +106,7 @@ impl Reply {
                 [text.as_bytes(), b"\r\n", body].concat()
             }
             Self::Raw(bytes) => bytes.clone(),
-            Self::Slow(status) => Self::new(*status, "").bytes(head_only),
+            Self::Slow(status) | Self::Early(status) => Self::new(*status, "").bytes(head_only),
             Self::Reset | Self::Silence => Vec::new(),
         }
     }
@@ -210,6 +212,9 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Seen>>, handler: &Handler) {
         // Closing a connection with unread bytes resets it.
         Reply::Reset => return,
         Reply::Silence => thread::sleep(Duration::from_secs(2)),
+        Reply::Early(_) => {
+            let _ = stream.write_all(&reply.bytes(false));
+        }
         _ => {}
     }
     let mut read = vec![0; length];
@@ -220,6 +225,9 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Seen>>, handler: &Handler) {
         if matches!(reply, Reply::Slow(_)) {
             thread::sleep(Duration::from_millis(20));
         }
+    }
+    if matches!(reply, Reply::Early(_)) {
+        return;
     }
     if seen.body.is_empty() {
         let head = read.windows(4).position(|four| four == b"\r\n\r\n");

@@ -1,6 +1,15 @@
 //! Pushes of whole images to Debian's registry.
 
-use std::{cell::RefCell, path::Path};
+use std::{
+    cell::RefCell,
+    net::{TcpListener, TcpStream},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
 use super::{
     real::{RunningRegistry, command},
@@ -80,7 +89,7 @@ impl Outgoing {
         self
     }
 
-    fn image(&self) -> OutgoingImage<'_> {
+    pub(super) fn image(&self) -> OutgoingImage<'_> {
         OutgoingImage {
             manifest: &self.manifest,
             media_type: document::OCI_MANIFEST,
@@ -165,6 +174,40 @@ fn a_layer_that_the_image_has_twice_is_sent_once() {
     let target = registry.reference("team/job:one");
     image.push(&client, &target).unwrap();
     image.check(&client, &target);
+}
+
+/// Forwards connections to a registry, and counts them.
+fn counting(registry: &RunningRegistry) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let (count, behind) = (Arc::new(AtomicUsize::new(0)), registry.host.clone());
+    let counted = Arc::clone(&count);
+    thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let Ok(far) = TcpStream::connect(&behind) else {
+                return;
+            };
+            let ends = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            for (mut from, mut to) in [(near, far), (ends.1, ends.0)] {
+                thread::spawn(move || std::io::copy(&mut from, &mut to));
+            }
+        }
+    });
+    (host, count)
+}
+
+#[test]
+fn connections_are_kept() {
+    let registry = RunningRegistry::start(|_| (String::new(), String::new()));
+    let (host, count) = counting(&registry);
+    let sizes: Vec<usize> = (1000..1020).collect();
+    let image = Outgoing::new(&sizes);
+    let target = reference(&format!("{host}/team/job:one"));
+    image.push(&anonymous(), &target).unwrap();
+    image.check(&anonymous(), &registry.reference("team/job:one"));
+    let connections = count.load(Ordering::Relaxed);
+    assert!(connections <= 6, "{connections}");
 }
 
 #[test]
@@ -283,7 +326,7 @@ fn a_large_layer_needs_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let file = fs_err::File::create(folder.path().join("large")).unwrap();
     file.set_len(LARGE).unwrap();
-    let name = std::thread::current().name().unwrap().to_owned();
+    let name = thread::current().name().unwrap().to_owned();
     let output = command(std::env::current_exe().unwrap().to_str().unwrap())
         .args(["--exact", &name, "--test-threads", "1"])
         .env(FOLDER, folder.path())

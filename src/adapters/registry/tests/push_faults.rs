@@ -10,7 +10,7 @@ use super::{
     push::Outgoing,
     *,
 };
-use crate::adapters::registry::{BlobSource, BlobState};
+use crate::adapters::registry::{BlobProgress, BlobSource, BlobState};
 
 /// More than a connection's buffers take.
 const LARGE: usize = 8 << 20;
@@ -101,6 +101,36 @@ fn what_another_attempt_would_not_change_is_final() {
         assert!(count(&fake, PUT_BLOB) <= 2, "of the config and the layer");
         assert_eq!(count(&fake, PUT_MANIFEST), 0);
     }
+    let early = first(PUT_BLOB, vec![Reply::Early(413); 9]);
+    let error = Outgoing::new(&[LARGE])
+        .push(&anonymous(), &early.reference("a/b:t"))
+        .unwrap_err();
+    assert!(
+        shown(&error).contains("413 Payload Too Large: it, or a proxy before it,"),
+        "{}",
+        shown(&error)
+    );
+}
+
+#[test]
+fn several_layers_are_sent_at_once_but_not_all() {
+    let now = Arc::new(Mutex::new((0, 0)));
+    let (there, sizes) = (Arc::clone(&now), [50, 60, 70, 80, 90, 100, 110, 120]);
+    let fake = Fake::start(move |_, seen| {
+        if kind(seen) == PUT_BLOB {
+            let mut now = there.lock().unwrap();
+            now.0 += 1;
+            now.1 = now.1.max(now.0);
+            drop(now);
+            std::thread::sleep(Duration::from_millis(100));
+            there.lock().unwrap().0 -= 1;
+        }
+        take(seen)
+    });
+    let image = Outgoing::new(&sizes);
+    image.push(&anonymous(), &fake.reference("a/b:t")).unwrap();
+    assert_eq!(count(&fake, PUT_BLOB), sizes.len() + 1);
+    assert_eq!(*now.lock().unwrap(), (0, 4));
 }
 
 #[test]
@@ -378,22 +408,33 @@ fn a_slow_registry_is_waited_for_and_a_silent_one_is_not() {
     };
     let started = Instant::now();
     let image = Outgoing::new(&[3 * LARGE]);
-    image
-        .push(&patient(patience), &slow.reference("a/b:t"))
+    let mut sent = Vec::new();
+    let mut progress = |progress: BlobProgress<'_>| match progress.state {
+        BlobState::Sending(bytes) => sent.push(bytes),
+        other => assert_eq!(other, BlobState::Sent),
+    };
+    let client = patient(patience);
+    let target = slow.reference("a/b:t");
+    client
+        .push_image(image.image(), &target, &mut progress)
         .unwrap();
+    assert!(sent.len() > 3 && sent.is_sorted(), "{sent:?}");
     assert!(
         started.elapsed() > patience.whole,
         "it took longer than a whole answer may"
     );
 
-    let silent = first(PUT_BLOB, vec![Reply::Silence; 2]);
-    let started = Instant::now();
-    let error = image
-        .push(&patient(patience), &silent.reference("a/b:t"))
-        .unwrap_err();
-    assert_eq!(error.code(), "E501");
-    assert!(shown(&error).contains("timed out"), "{}", shown(&error));
-    assert!(started.elapsed() < Duration::from_millis(1900));
+    // A large layer stalls before its end, a small one has been sent and gets no answer.
+    for image in [image, Outgoing::new(&[50])] {
+        let silent = first(PUT_BLOB, vec![Reply::Silence; 2]);
+        let started = Instant::now();
+        let error = image
+            .push(&patient(patience), &silent.reference("a/b:t"))
+            .unwrap_err();
+        assert_eq!(error.code(), "E501");
+        assert!(shown(&error).contains("timed out"), "{}", shown(&error));
+        assert!(started.elapsed() < Duration::from_millis(1900));
+    }
 }
 
 #[test]
