@@ -594,6 +594,10 @@ pub(super) fn failed(action: &str, registry: &str, fault: Fault) -> Failure {
         FaultKind::Transient(kind) => Failure::Transient(transient(kind, because)),
         FaultKind::NotHttp => Failure::Transient(transient(FailureKind::Network, because)),
         FaultKind::Lasting(kind) => unreachable(action, 1, transient(kind, because)).into(),
+        FaultKind::Settings => RegistryError::Settings {
+            because: Cause(because),
+        }
+        .into(),
         FaultKind::Odd => RegistryError::NotUnderstood {
             action: action.to_owned(),
             registry: registry.to_owned(),

@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     error::Error,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -132,13 +132,17 @@ pub(super) enum FaultKind {
     NotHttp,
     /// The answer must not be followed or read.
     Odd,
+    /// The request cannot be sent by this machine.
+    Settings,
 }
 
 pub(super) struct Transport {
-    /// Uses the proxies in the environment.
-    ordinary: Client,
+    /// The certificates that are trusted besides the system's.
+    authorities: Vec<Certificate>,
+    /// Uses the proxies in the environment. Clients are made when they are used, because each reads all certificates.
+    ordinary: OnceLock<Client>,
     /// Uses no proxy, because this machine itself is never behind one.
-    direct: Client,
+    direct: OnceLock<Client>,
     insecure: Vec<String>,
     patience: Patience,
     /// The schemes of hosts that may be used without TLS, known from their first answer.
@@ -157,8 +161,9 @@ impl Transport {
             .as_deref()
             .map_or(Ok(Vec::new()), read_authorities)?;
         Ok(Self {
-            ordinary: client(&authorities, patience, |builder| builder)?,
-            direct: client(&authorities, patience, ClientBuilder::no_proxy)?,
+            authorities,
+            ordinary: OnceLock::new(),
+            direct: OnceLock::new(),
             insecure: settings.insecure.clone(),
             patience: *patience,
             schemes: Mutex::default(),
@@ -254,10 +259,26 @@ impl Transport {
         }
     }
 
+    fn client(&self, near: bool) -> Result<&Client, Fault> {
+        let (made, proxies): (_, fn(ClientBuilder) -> ClientBuilder) = if near {
+            (&self.direct, ClientBuilder::no_proxy)
+        } else {
+            (&self.ordinary, |builder| builder)
+        };
+        if let Some(client) = made.get() {
+            return Ok(client);
+        }
+        let client = client(&self.authorities, &self.patience, proxies).map_err(|error| Fault {
+            because: root_cause(&error),
+            kind: FaultKind::Settings,
+        })?;
+        Ok(made.get_or_init(|| client))
+    }
+
     async fn send(&self, call: &Call) -> Result<Response, Fault> {
         let near = call.url.host_str().is_some_and(is_loopback);
-        let client = if near { &self.direct } else { &self.ordinary };
-        let request = client
+        let request = self
+            .client(near)?
             .request(call.method.clone(), call.url.clone())
             .headers(call.headers.clone());
         let (request, limited) = match &call.body {
@@ -343,7 +364,7 @@ fn client(
     authorities: &[Certificate],
     patience: &Patience,
     proxies: impl Fn(ClientBuilder) -> ClientBuilder,
-) -> Result<Client, RegistryError> {
+) -> Result<Client, reqwest::Error> {
     let builder = || {
         let agent = concat!("sparkpack/", env!("CARGO_PKG_VERSION"));
         let builder = Client::builder().user_agent(agent).redirect(Policy::none());
@@ -353,14 +374,11 @@ fn client(
     let client = builder()
         .tls_certs_merge(authorities.iter().cloned())
         .build();
-    let client = match client {
+    match client {
         // A machine without any certificates can still use a registry without TLS.
         Err(_) if authorities.is_empty() => builder().tls_certs_only([]).build(),
         other => other,
-    };
-    client.map_err(|error| RegistryError::Settings {
-        because: Cause(root_cause(&error)),
-    })
+    }
 }
 
 impl StreamedBody {

@@ -32,6 +32,9 @@ use crate::image::{Descriptor, Digest, MediaType, Repository};
 /// How often the progress of an upload is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Bytes in memory are sent in parts of this size, so that their progress is seen.
+const SMALL: usize = 128 << 10;
+
 /// The upload of a blob.
 struct Upload<'a> {
     request: &'a Request<'a>,
@@ -204,7 +207,9 @@ impl RegistrySession {
         if let BlobSource::Bytes(bytes) = &upload.blob.source {
             let checked = upload.blob.descriptor.check(bytes, "blob");
             checked.map_err(|error| refused(upload.request, error.to_string()))?;
-            return self.attempt(&put(Body::Bytes(bytes.clone()))).await;
+            if bytes.len() <= SMALL {
+                return self.attempt(&put(Body::Bytes(bytes.clone()))).await;
+            }
         }
         let (openings, opened) = mpsc::unbounded_channel();
         let put = put(Body::Streamed(StreamedBody {
@@ -231,7 +236,10 @@ impl RegistrySession {
             let fed = match &upload.blob.source {
                 BlobSource::File(file) => self.feed_file(upload, file, &chunks).await,
                 BlobSource::Registry(from) => self.feed_copy(upload, from, &chunks).await,
-                BlobSource::Bytes(_) => Ok(()),
+                BlobSource::Bytes(bytes) => {
+                    feed_bytes(upload, bytes, &chunks).await;
+                    Ok(())
+                }
             };
             if let Err(failure) = fed {
                 return failure;
@@ -346,6 +354,17 @@ impl Blob {
         };
         let near = |from: &&Repository| from.registry == target.registry && **from != *target;
         self.mounts.iter().chain(from).filter(near)
+    }
+}
+
+async fn feed_bytes(upload: &Upload<'_>, bytes: &Bytes, chunks: &Sender<Bytes>) {
+    let mut rest = bytes.clone();
+    while !rest.is_empty() {
+        let chunk = rest.split_to(rest.len().min(SMALL));
+        if chunks.send(chunk).await.is_err() {
+            return;
+        }
+        upload.sent.set((bytes.len() - rest.len()) as u64);
     }
 }
 

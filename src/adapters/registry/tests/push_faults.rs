@@ -369,6 +369,34 @@ fn a_damaged_file_is_told_and_nothing_has_the_tag() {
 }
 
 #[test]
+fn bytes_in_memory_are_sent_as_files_are() {
+    let mut image = Outgoing::new(&[LARGE, 50]);
+    for layer in 0..2 {
+        let bytes = fs_err::read(image.file(layer)).unwrap();
+        image.layers[layer].source = BlobSource::Bytes(Bytes::from(bytes));
+    }
+    let fake = first(PUT_BLOB, vec![Reply::Reset; 2]);
+    image.push(&anonymous(), &fake.reference("a/b:t")).unwrap();
+    for layer in &image.layers {
+        let digest = &layer.descriptor.digest;
+        assert!(
+            fake.seen()
+                .iter()
+                .any(|seen| Digest::of(&seen.body) == *digest)
+        );
+    }
+    image.layers[1].source = BlobSource::Bytes(Bytes::from_static(b"another"));
+    let error = image
+        .push(&anonymous(), &fake.reference("a/b:t"))
+        .unwrap_err();
+    assert!(
+        shown(&error).contains("the blob has 7 bytes, its descriptor says 50"),
+        "{}",
+        shown(&error)
+    );
+}
+
+#[test]
 fn a_registry_that_makes_no_repositories_is_told() {
     let fake = first(POST, vec![Reply::error(404, "NAME_UNKNOWN"); 9]);
     let error = Outgoing::new(&[50])

@@ -289,6 +289,13 @@ fn an_index_gives_the_platforms_image() {
     for (architecture, sample) in &samples {
         let platform = format!("linux/{architecture}").parse().unwrap();
         assert_eq!(client.find(&all, &platform).unwrap(), Some(sample.image()));
+        let documents = client.documents(&all, &platform).unwrap().unwrap();
+        assert_eq!(documents.digest, sample.digest());
+        assert_eq!(documents.media_type, DOCKER_MANIFEST);
+        assert_eq!(
+            (documents.manifest, documents.config),
+            (sample.manifest.clone(), sample.config.clone())
+        );
     }
     let error = client
         .find(&all, &"linux/s390x".parse().unwrap())
