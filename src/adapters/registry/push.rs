@@ -14,8 +14,8 @@ use super::{
 };
 use crate::image::{Descriptor, Digest, MediaType, Reference, Repository};
 
-/// The number of blobs that are uploaded at once.
-const PARALLEL: usize = 4;
+/// The number of blobs that are looked up at once. Fewer are uploaded at once.
+const LOOK_UPS: usize = 8;
 
 /// An image to be pushed.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,7 @@ impl RegistrySession {
             }
         });
         stream::iter(uploads)
-            .buffer_unordered(PARALLEL)
+            .buffer_unordered(LOOK_UPS)
             .try_collect::<()>()
             .await?;
         self.set(&request, manifest).await?;

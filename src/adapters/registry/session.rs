@@ -14,7 +14,7 @@ use reqwest::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 use serde::Deserialize;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::{
     address::api_host,
@@ -31,6 +31,9 @@ use crate::{
 
 /// The size limit of a token server's answer, in bytes.
 const TOKEN_LIMIT: usize = 1 << 20;
+
+/// The number of blobs that are uploaded at once.
+const UPLOADS: usize = 4;
 
 /// The permissions that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,6 +155,8 @@ pub(super) struct RegistrySession {
     /// Held while a request signs in, so that parallel requests do not fetch a token each.
     sign_ins: Mutex<BTreeMap<Repository, Arc<AsyncMutex<()>>>>,
     trials: Trials,
+    /// Held while a blob is uploaded, of whatever image.
+    pub(super) uploads: Semaphore,
 }
 
 /// What a header of authentication allows.
@@ -202,6 +207,7 @@ impl RegistrySession {
             authorizations: Mutex::default(),
             sign_ins: Mutex::default(),
             trials: Trials::default(),
+            uploads: Semaphore::new(UPLOADS),
         })
     }
 

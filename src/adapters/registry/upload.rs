@@ -110,6 +110,8 @@ impl RegistrySession {
             Ok(_) | Err(Failure::Final(RegistryError::Denied { .. })) => {}
             Err(failure) => return Err(failure),
         }
+        // It is never closed, so that this is always a permit.
+        let _permit = self.uploads.acquire().await;
         let begun = match self.mount(upload).await? {
             Some(begun) => begun,
             None => self.begin(upload).await?,

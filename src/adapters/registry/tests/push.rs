@@ -201,13 +201,14 @@ fn counting(registry: &RunningRegistry) -> (String, Arc<AtomicUsize>) {
 fn connections_are_kept() {
     let registry = RunningRegistry::start(|_| (String::new(), String::new()));
     let (host, count) = counting(&registry);
-    let sizes: Vec<usize> = (1000..1020).collect();
+    let sizes: Vec<usize> = (1000..1040).collect();
     let image = Outgoing::new(&sizes);
     let target = reference(&format!("{host}/team/job:one"));
     image.push(&anonymous(), &target).unwrap();
     image.check(&anonymous(), &registry.reference("team/job:one"));
     let connections = count.load(Ordering::Relaxed);
-    assert!(connections <= 6, "{connections}");
+    // There are three requests for each layer. A few connections are begun while another one becomes free.
+    assert!(connections < sizes.len(), "{connections}");
 }
 
 #[test]
