@@ -1,7 +1,8 @@
 //! Registries, by the OCI distribution API.
 //!
 //! Answers are verified where that is possible: all bytes that are pulled are compared with their digest, and a tag is
-//! read back after it was set. Requests are repeated if the failure may be temporary, and only then.
+//! read back after it was set. All bytes of layers that are pushed are compared with their digest before the last of
+//! them are sent. Requests are repeated if the failure may be temporary, and only then.
 //!
 //! The client is our own instead of `oci-client`. That crate does not repeat requests, ignores a registry's request to
 //! wait (429), takes a mount that becomes an upload (202) for an error, and does not support identity tokens.

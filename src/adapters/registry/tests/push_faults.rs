@@ -503,6 +503,29 @@ fn a_copy_is_compared_with_its_digest() {
 }
 
 #[test]
+fn a_copy_follows_its_source_to_another_host_without_the_credential() {
+    let mut image = Outgoing::new(&[LARGE]);
+    let right = fs_err::read(image.file(0)).unwrap();
+    let whole = right.clone();
+    let store = Fake::start(move |_, _| Reply::new(200, whole.clone()));
+    let location = format!("http://{}/blob", store.host);
+    let source = Fake::start(move |_, seen| {
+        if seen.header("authorization").is_empty() {
+            return Reply::error(401, "UNAUTHORIZED")
+                .with("WWW-Authenticate", "Basic realm=\"test\"");
+        }
+        Reply::new(307, "").with("Location", location.clone())
+    });
+    image.layers[0].source = BlobSource::Registry(source.reference("x/y:t").repository);
+    let fake = first(PUT_BLOB, Vec::new());
+    let client = client(password(&source.host, "ann", "right!"));
+    image.push(&client, &fake.reference("a/b:t")).unwrap();
+    assert!(fake.seen().iter().any(|seen| seen.body == right));
+    assert_eq!(store.seen().len(), 1);
+    assert_eq!(store.seen()[0].header("authorization"), "");
+}
+
+#[test]
 fn a_copy_whose_source_breaks_off_is_begun_anew() {
     let mut image = Outgoing::new(&[LARGE]);
     let right = fs_err::read(image.file(0)).unwrap();

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::*;
+use crate::adapters::registry::BlobState;
 
 /// A registry for a single test, which stops with it.
 pub(super) struct RunningRegistry {
@@ -354,6 +355,9 @@ fn tls_is_noticed_and_its_certificate_checked() {
         trusting.find(&target, &Platform::default()).unwrap(),
         Some(sample.image())
     );
+    let image = push::Outgoing::new(&[3_000_000, 1]);
+    let states = image.push(&trusting, &registry.reference("a/c:t")).unwrap();
+    assert_eq!(states, [Some(BlobState::Sent); 2]);
 
     let error = anonymous().find(&target, &Platform::default()).unwrap_err();
     let certificate = matches!(
