@@ -415,6 +415,9 @@ codes! {
     E613 6
         "The journal of an interrupted run cannot be trusted."
         "look at the files that it names, then remove it"
+    E614 6
+        "A folder of images (an OCI image layout) is not whole, or none."
+        "delete it, and build again"
     E620 6
         "A source is not what was pinned."
         "find out why it changed; `sparkpack lock --upgrade NAME` takes the new one"

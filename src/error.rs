@@ -8,7 +8,8 @@ use std::path::Path;
 use crate::{
     adapters::{
         credentials::CredentialsError, destination::DestinationError, docker::DockerError,
-        journal::ReplaceError, python::PythonError, registry::RegistryError, sources::SourceError,
+        journal::ReplaceError, layout::LayoutError, python::PythonError, registry::RegistryError,
+        sources::SourceError,
     },
     code::Code,
     image::{ImageMismatch, Reference},
@@ -56,6 +57,9 @@ pub enum Error {
     /// A registry failed or refused.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// An OCI image layout cannot be read or written.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// Credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -198,6 +202,7 @@ impl Error {
             Self::Replace(error) => error.code(),
             Self::Vendor(error) => error.code(),
             Self::Docker(error) => error.code(),
+            Self::Layout(error) => error.code(),
             Self::Registry(error) => error.code(),
             Self::Credentials(error) => error.code(),
             Self::Python(error) => error.code(),
@@ -260,6 +265,7 @@ impl Error {
             Self::Archive(_) => Some("run it again when nothing writes into the project".to_owned()),
             Self::Vendor(error) => error.hint(),
             Self::Docker(error) => error.hint(),
+            Self::Layout(error) => error.hint(),
             Self::Registry(error) => error.hint(),
             Self::Credentials(error) => error.hint(),
             Self::Python(error) => error.hint(),

@@ -47,7 +47,7 @@
 //! fast leaves out `adapters::docker::tests::a_dockerfile_` `adapters::docker::tests::a_parent_` `adapters::docker::tests::a_large_`
 //! fast leaves out `adapters::docker::tests::a_context_` `adapters::docker::tests::an_` `adapters::docker::tests::labels_`
 //! fast leaves out `adapters::docker::tests::a_daemon_is_` `adapters::docker::tests::tags_` `adapters::docker::tests::transfer::`
-//! fast leaves out `adapters::docker::tests::tls::`
+//! fast leaves out `adapters::docker::tests::tls::` `adapters::docker::tests::load::`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_` `adapters::registry::client::tests::real::tls_`
 //! fast leaves out `building::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `pushing::` `real::` `why::`

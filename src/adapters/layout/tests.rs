@@ -1,0 +1,210 @@
+use std::process::Command;
+
+use super::*;
+use crate::image::{Compression, ConfigChanges, History, Layer, ParentImage, assemble};
+
+/// A layout, and layers outside of it.
+struct Fixture {
+    _folder: tempfile::TempDir,
+    layout: ImageLayout,
+    layers: PathBuf,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let layers = folder.path().join("layers");
+        fs_err::create_dir(&layers).unwrap();
+        Self {
+            layout: ImageLayout::new(folder.path().join("dist/oci")),
+            layers,
+            _folder: folder,
+        }
+    }
+
+    fn image(&self, text: &str, architecture: &str) -> (AssembledImage, Vec<LayerFile>) {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "a.txt", text.as_bytes())
+            .unwrap();
+        let bytes = tar.into_inner().unwrap();
+        let file = self.layers.join(Digest::of(&bytes).hex());
+        fs_err::write(&file, &bytes).unwrap();
+        let layer = Layer {
+            descriptor: Descriptor::of(Compression::None.media_type(), &bytes),
+            diff_id: Digest::of(&bytes),
+            history: History::default(),
+        };
+        let config = json!({"os": "linux", "architecture": architecture,
+            "rootfs": {"type": "layers", "diff_ids": []}})
+        .to_string();
+        let manifest = json!({"schemaVersion": 2, "layers": [],
+            "config": Descriptor::of(Family::Oci.config(), config.as_bytes())})
+        .to_string();
+        let parent = ParentImage {
+            manifest: manifest.as_bytes(),
+            config: config.as_bytes(),
+        };
+        let layers = std::slice::from_ref(&layer);
+        let image = assemble(parent, layers, &ConfigChanges::default()).unwrap();
+        (image, vec![LayerFile { layer, file }])
+    }
+
+    fn put(&self, name: &str, text: &str) -> AssembledImage {
+        let (image, layers) = self.image(text, "amd64");
+        let descriptor = self.layout.add(&image, &layers).unwrap();
+        self.layout.tag(name, &descriptor).unwrap();
+        image
+    }
+
+    fn find(&self, name: &str) -> Result<Option<AssembledImage>, LayoutError> {
+        self.layout.find(name, &Platform::default())
+    }
+
+    fn broken(&self, said: &str) {
+        let error = self.find("job:1").unwrap_err();
+        assert_eq!(error.code(), Code::E614, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+        let folder = self.layout.folder().display();
+        let hint = format!("delete it, `rm -r {folder}`, and build again");
+        assert_eq!(error.hint(), Some(hint));
+    }
+}
+
+#[test]
+fn what_was_written_is_found_by_its_name() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.find("job:1").unwrap(), None);
+    let one = fixture.put("job:1", "one");
+    let other = fixture.put("ds:1", "other");
+    assert_eq!(fixture.find("job:1").unwrap(), Some(one.clone()));
+    assert_eq!(fixture.find("ds:1").unwrap(), Some(other));
+    assert_eq!(fixture.find("job").unwrap(), None);
+    let two = fixture.put("job:1", "two");
+    assert_eq!(fixture.find("job:1").unwrap(), Some(two.clone()));
+    let descriptor = fixture.layout.descriptor("job:1").unwrap().unwrap();
+    assert_eq!(descriptor.digest, two.digest);
+    let index: Value =
+        serde_json::from_slice(&fs_err::read(fixture.layout.folder().join("index.json")).unwrap())
+            .unwrap();
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
+    // Layers that are there need not be given again.
+    fixture.layout.add(&one, &[]).unwrap();
+    let left = fs_err::read_dir(fixture.layout.folder()).unwrap();
+    let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["blobs", "index.json", "oci-layout"]);
+}
+
+#[test]
+fn an_index_has_an_image_for_each_platform() {
+    let fixture = Fixture::new();
+    let images = ["amd64", "arm64"].map(|architecture| fixture.image(architecture, architecture));
+    let entries: Vec<_> = images
+        .iter()
+        .map(|(image, layers)| fixture.layout.add(image, layers).unwrap())
+        .collect();
+    let index = fixture.layout.add_index(Family::Oci, &entries).unwrap();
+    fixture.layout.tag("job:1", &index).unwrap();
+    for (image, _) in images {
+        let found = fixture.layout.find("job:1", &image.info.platform);
+        assert_eq!(found.unwrap(), Some(image));
+    }
+    let foreign = "linux/s390x".parse().unwrap();
+    let error = fixture.layout.find("job:1", &foreign).unwrap_err();
+    assert!(
+        error.to_string().contains("no image for `linux/s390x`"),
+        "{error}"
+    );
+    let named = fixture.layout.descriptor("job:1").unwrap().unwrap();
+    assert_eq!(named, index);
+}
+
+#[test]
+fn a_layout_that_is_not_whole_is_told() {
+    let fixture = Fixture::new();
+    let image = fixture.put("job:1", "one");
+    let manifest = ImageManifest::parse(&image.manifest).unwrap();
+    let layout = &fixture.layout;
+    let blob = |descriptor: &Descriptor| layout.blob(&descriptor.digest);
+    for (file, said) in [
+        (layout.blob(&image.digest), "the manifest"),
+        (blob(&manifest.config), "the config"),
+        (blob(&manifest.layers[0]), "its layer"),
+        (layout.folder().join("index.json"), "its index.json"),
+    ] {
+        let bytes = fs_err::read(&file).unwrap();
+        fs_err::write(&file, &bytes[1..]).unwrap();
+        fixture.broken(said);
+        if !said.contains("index.json") {
+            fs_err::remove_file(&file).unwrap();
+            fixture.broken(&format!("{said} sha256:"));
+        }
+        fs_err::write(&file, &bytes).unwrap();
+        assert!(fixture.find("job:1").unwrap().is_some());
+    }
+    fs_err::remove_file(layout.folder().join(MARK)).unwrap();
+    fixture.broken("it has no file `oci-layout`");
+    // What is half there is written again.
+    let fixture = Fixture::new();
+    let image = fixture.put("job:1", "one");
+    fs_err::write(fixture.layout.blob(&image.digest), "half").unwrap();
+    fixture.put("job:1", "one");
+    assert_eq!(fixture.find("job:1").unwrap(), Some(image));
+}
+
+#[test]
+fn nothing_is_named_that_could_not_be_written() {
+    let fixture = Fixture::new();
+    let (image, layers) = fixture.image("one", "amd64");
+    let error = fixture.layout.add(&image, &[]).unwrap_err();
+    assert_eq!(error.code(), Code::E614, "{error}");
+    fs_err::write(&layers[0].file, "other").unwrap();
+    let error = fixture.layout.add(&image, &layers).unwrap_err();
+    assert_eq!(error.code(), Code::E611);
+    assert!(!fixture.layout.blob(&layers[0].layer.diff_id).exists());
+    fs_err::remove_file(&layers[0].file).unwrap();
+    let error = fixture.layout.add(&image, &layers).unwrap_err();
+    assert_eq!(error.code(), Code::E610, "{error}");
+
+    let file = fixture.layers.join("a file");
+    fs_err::write(&file, "").unwrap();
+    let below = ImageLayout::new(file.join("oci"));
+    assert_eq!(below.add(&image, &layers).unwrap_err().code(), Code::E610);
+    let other = ImageLayout::new(&fixture.layers);
+    let error = other.add(&image, &layers).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("is no OCI image layout, and not empty")
+    );
+    assert_eq!(error.hint().as_deref(), Some("name another folder"));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "other programs have to read it")]
+fn skopeo_reads_what_was_written() {
+    let fixture = Fixture::new();
+    let image = fixture.put("penguins/job:1", "one");
+    let folder = fixture.layout.folder().display();
+    let name = format!("oci:{folder}:penguins/job:1");
+    let skopeo = |arguments: &[&str]| {
+        let output = Command::new("skopeo").args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        output.stdout
+    };
+    let inspected: Value = serde_json::from_slice(&skopeo(&["inspect", &name])).unwrap();
+    assert_eq!(inspected["Digest"], json!(image.digest));
+    let config = skopeo(&["inspect", "--config", "--raw", &name]);
+    assert_eq!(config, image.config);
+    let archive = fixture.layers.join("archive.tar").display().to_string();
+    let to = format!("docker-archive:{archive}:penguins/job:1");
+    skopeo(&["copy", "--quiet", &name, &to]);
+    let inspected: Value =
+        serde_json::from_slice(&skopeo(&["inspect", &format!("docker-archive:{archive}")]))
+            .unwrap();
+    assert_eq!(inspected["Layers"], json!([image.info.diff_ids[0]]));
+}
