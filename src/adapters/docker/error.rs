@@ -343,6 +343,18 @@ pub(super) fn messages<T>(
     Box::pin(stream.take_while(move |item| ready(goes_on(item))))
 }
 
+/// Whether the daemon answers that it has no such thing.
+pub(super) fn is_absence(error: &bollard::errors::Error) -> bool {
+    use bollard::errors::Error::DockerResponseServerError;
+    matches!(
+        error,
+        DockerResponseServerError {
+            status_code: 404,
+            ..
+        }
+    )
+}
+
 /// The daemon's own message; `None` if the connection failed.
 pub(super) fn said(error: &bollard::errors::Error) -> Option<String> {
     use bollard::errors::Error;

@@ -2,7 +2,7 @@
 //!
 //! `host` finds the daemon's address, `daemon` connects and inspects, and `ping` asks for the daemon's version.
 //! `buildkit` and `classic` are its two builders, `session` gives a build its secrets, and `output` reads their messages.
-//! `load` puts assembled images into the daemon, `transfer` pushes and pulls, and `program` looks into images.
+//! `load` puts assembled images into the daemon, `parent` describes those that they stand on, `transfer` pushes and pulls, and `program` looks into images.
 
 mod address;
 mod build;
@@ -15,6 +15,7 @@ mod host;
 mod import;
 mod load;
 mod output;
+mod parent;
 mod ping;
 mod program;
 mod session;
@@ -27,4 +28,5 @@ mod tests;
 pub use daemon::Daemon;
 pub use error::{DockerError, Unreachable};
 pub use load::{LoadParent, LoadRequest};
+pub use parent::DaemonParent;
 pub use transfer::TransferEvent;

@@ -318,3 +318,72 @@ fn a_layer_that_is_not_what_its_descriptor_says_is_not_loaded() {
     broken.file = file;
     assert_eq!(load(&broken).0, "E609");
 }
+
+/// Everything that a config says about containers.
+const RICH: &str = r#"FROM scratch
+COPY below /below
+COPY Dockerfile /
+ENV PATH=/bin LANG=C
+LABEL a="b $HOME"
+USER 185:185
+WORKDIR /work
+ENTRYPOINT ["/entry", "-x"]
+CMD ["run"]
+EXPOSE 4040 53/udp
+VOLUME ["/data"]
+STOPSIGNAL SIGINT
+SHELL ["/bin/bash", "-c"]
+HEALTHCHECK --interval=30s --retries=2 CMD ["/bin/true"]
+ONBUILD RUN x
+"#;
+
+#[test]
+fn an_image_of_the_daemon_alone_is_a_parent() {
+    let mut fixture = DaemonFixture::new(None);
+    let parent = fixture.name("documents-parent");
+    let entries = vec![Entry::in_memory("below", "below", false)];
+    let (built, _) = fixture.build(&request(&parent, RICH, entries));
+    let below = built.unwrap();
+    let parent = parent.to_string();
+    let documents = fixture.daemon.parent(&parent).unwrap().unwrap();
+    assert_eq!(fixture.daemon.parent(&parent).unwrap().unwrap(), documents);
+    let own = crate::image::validate(&documents.manifest, &documents.config).unwrap();
+    assert_eq!(own.diff_ids, below.diff_ids);
+    assert_eq!(
+        (&own.platform, &own.labels),
+        (&below.platform, &below.labels)
+    );
+    assert!(own.size > below.size);
+
+    let name = fixture.name("documents");
+    let layers = Layers::new();
+    let new = [layers.layer(&above(), Compression::Gzip)];
+    let added = [new[0].layer.clone()];
+    let image = assemble(documents.documents(), &added, &ConfigChanges::default()).unwrap();
+    let request = LoadRequest {
+        image: &image,
+        layers: &new,
+        parent: Some(LoadParent {
+            name: &parent,
+            digests: &[],
+        }),
+        reference: &name,
+    };
+    let loaded = fixture.daemon.load(&request).unwrap();
+    assert!(loaded.stands_on(&below));
+    let run = |name: &str| {
+        let client = &fixture.daemon.client;
+        let answer = fixture.daemon.ask(client.inspect_image(name)).unwrap();
+        (answer.config.unwrap(), answer.created)
+    };
+    let (mut wanted, created) = run(&parent);
+    assert_eq!(wanted.exposed_ports.as_ref().unwrap().len(), 2);
+    assert!(wanted.healthcheck.is_some() && wanted.on_build.is_some() && wanted.shell.is_some());
+    let (mut found, its) = run(&name.to_string());
+    for config in [&mut wanted, &mut found] {
+        config.exposed_ports.as_mut().unwrap().sort();
+    }
+    assert_eq!((found, its), (wanted, created));
+    let absent = fixture.name("documents-absent").to_string();
+    assert_eq!(fixture.daemon.parent(&absent).unwrap(), None);
+}
