@@ -23,7 +23,7 @@ pub enum CacheKind {
     Digests,
     /// Digests of archives that were packed, by the archives' content.
     Archives,
-    /// Downloaded files, by their digest.
+    /// Downloaded files and layers, by their digest.
     Blobs,
     /// Digests of sources whose bytes never change, by the sources' origin.
     Origins,
@@ -33,6 +33,8 @@ pub enum CacheKind {
     Packages,
     /// Records that are too large for a label, by their digest.
     Records,
+    /// Layers by what they are made from; their bytes are among the blobs.
+    Layers,
     /// The revisions for which a build without the build cache has been done.
     Revisions,
     /// Manifests that were examined without findings.
@@ -45,7 +47,7 @@ pub enum CacheKind {
 
 impl CacheKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Digests,
         Self::Archives,
         Self::Blobs,
@@ -53,6 +55,7 @@ impl CacheKind {
         Self::Trees,
         Self::Packages,
         Self::Records,
+        Self::Layers,
         Self::Revisions,
         Self::Manifests,
         Self::Programs,
@@ -70,6 +73,7 @@ impl CacheKind {
             Self::Trees => "trees",
             Self::Packages => "packages",
             Self::Records => "records",
+            Self::Layers => "layers",
             Self::Revisions => "revisions",
             Self::Manifests => "manifests",
             Self::Programs => "programs",

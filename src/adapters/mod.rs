@@ -15,6 +15,7 @@ pub mod docker;
 pub(crate) mod fakes;
 pub mod git;
 pub mod journal;
+pub mod layers;
 pub mod layout;
 pub mod python;
 pub mod registry;

@@ -3,4 +3,5 @@
 pub mod archive;
 pub mod gzip;
 pub mod layer;
+pub mod layering;
 pub mod vendor;

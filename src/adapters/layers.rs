@@ -1,0 +1,146 @@
+//! Layers in the cache: the compressed bytes by their digest, and what is known of them by what they are made from.
+//!
+//! A layer that is known is not made again, and not even read. Whoever sends it hashes it, so that damage is noticed
+//! there; what is not whole here is a miss.
+
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    cache::{Cache, CacheKind},
+    digest_cache, store,
+};
+use crate::{
+    image::{Compression, Descriptor, Digest, History, Layer, LayerFile},
+    package::archive::ArchiveError,
+};
+
+/// What the cache knows of a layer.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct KnownLayer {
+    digest: Digest,
+    size: u64,
+    diff_id: Digest,
+}
+
+/// The layer of a key, which is a digest of everything that decides its bytes. It is made only if the cache does not
+/// have it whole.
+///
+/// # Errors
+/// Those of `make`, or the cache cannot be written.
+pub fn layer(
+    cache: &Cache,
+    key: &Digest,
+    created_by: &str,
+    make: impl FnOnce(&mut dyn Write) -> Result<Layer, ArchiveError>,
+) -> Result<LayerFile, ArchiveError> {
+    let document = cache.entry(CacheKind::Layers, key.hex());
+    let known = digest_cache::own_bytes(&document);
+    let known = known.and_then(|bytes| serde_json::from_slice::<KnownLayer>(&bytes).ok());
+    if let Some(found) = known.and_then(|known| found(cache, known, created_by)) {
+        return Ok(found);
+    }
+    let temporary = cache.unfinished(CacheKind::Blobs)?;
+    let unfinished = temporary.path().join("layer");
+    let mut output = io::BufWriter::new(fs_err::File::create(&unfinished)?);
+    let layer = make(&mut output)?;
+    output.flush()?;
+    drop(output);
+    let file = cache.entry(CacheKind::Blobs, layer.descriptor.digest.hex());
+    fs_err::rename(&unfinished, &file)?;
+    let known = KnownLayer {
+        digest: layer.descriptor.digest.clone(),
+        size: layer.descriptor.size,
+        diff_id: layer.diff_id.clone(),
+    };
+    let text = serde_json::to_vec(&known).map_err(io::Error::other)?;
+    fs_err::create_dir_all(cache.folder(CacheKind::Layers))?;
+    store::replace_unsynced(&document, &text)?;
+    Ok(LayerFile { layer, file })
+}
+
+/// The layer that is known, if its bytes are there and as many as they should be.
+fn found(cache: &Cache, known: KnownLayer, created_by: &str) -> Option<LayerFile> {
+    let file = cache.entry(CacheKind::Blobs, known.digest.hex());
+    let there = fs_err::symlink_metadata(&file).ok()?;
+    if !there.is_file() || there.len() != known.size {
+        return None;
+    }
+    let mut history = History::default();
+    history.set_created_by(Some(created_by.to_owned()));
+    let layer = Layer {
+        descriptor: Descriptor {
+            media_type: Compression::Gzip.media_type(),
+            digest: known.digest,
+            size: known.size,
+            platform: None,
+        },
+        diff_id: known.diff_id,
+        history,
+    };
+    Some(LayerFile { layer, file })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::{package::layer::write_layer, project::tree::Entry};
+
+    const CREATED_BY: &str = "sparkpack: code";
+
+    /// Asks for the layer of a key; the second value tells whether it was made.
+    fn ask(cache: &Cache, key: &str, text: &str) -> (LayerFile, bool) {
+        let made = Cell::new(false);
+        let entries = [Entry::in_memory("opt/job/main.py", text, false)];
+        let key = Digest::of(key.as_bytes());
+        let found = layer(cache, &key, CREATED_BY, |output| {
+            made.set(true);
+            write_layer(&entries, CREATED_BY, output)
+        });
+        let found = found.unwrap();
+        let bytes = fs_err::read(&found.file).unwrap();
+        found.layer.check(&bytes[..]).unwrap();
+        (found, made.get())
+    }
+
+    #[test]
+    fn a_layer_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let (first, made) = ask(&cache, "a", "x = 1\n");
+        assert!(made);
+        let (second, made) = ask(&cache, "a", "x = 1\n");
+        assert!(!made, "it is known");
+        assert_eq!(first, second);
+        let (other, made) = ask(&cache, "b", "x = 2\n");
+        assert!(made && other.layer.diff_id != first.layer.diff_id);
+    }
+
+    #[test]
+    fn what_is_damaged_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let (first, _) = ask(&cache, "a", "x = 1\n");
+        let document = cache.entry(CacheKind::Layers, Digest::of(b"a").hex());
+        let bytes = fs_err::read(&first.file).unwrap();
+        let whole = fs_err::read(&document).unwrap();
+        let damages: [&dyn Fn(); 6] = [
+            &|| fs_err::remove_file(&first.file).unwrap(),
+            &|| fs_err::write(&first.file, &bytes[..bytes.len() / 2]).unwrap(),
+            &|| fs_err::write(&first.file, b"").unwrap(),
+            &|| fs_err::remove_file(&document).unwrap(),
+            &|| fs_err::write(&document, &whole[..whole.len() / 2]).unwrap(),
+            &|| fs_err::write(&document, b"{\"digest\": 1}").unwrap(),
+        ];
+        for (number, damage) in damages.into_iter().enumerate() {
+            damage();
+            let (again, made) = ask(&cache, "a", "x = 1\n");
+            assert!(made, "damage {number} is a miss");
+            assert_eq!(again, first);
+        }
+    }
+}
