@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{
     builder::Builder,
-    docker::{Daemon, TransferEvent, error::DockerError},
+    docker::{Daemon, LoadRequest, TransferEvent, error::DockerError},
     registry::{
-        Attachment, BlobProgress, ImageDocuments, Listing, OutgoingImage, Presence, RegistryClient,
-        RegistryError, RegistryImage,
+        Attachment, BlobProgress, Listing, OutgoingImage, Presence, RegistryClient, RegistryError,
+        RegistryImage,
     },
 };
 use crate::{
-    image::{Digest, ImageInfo, ImagePython, Platform, Program, Reference},
+    image::{Digest, ImageDocuments, ImageInfo, ImagePython, Platform, Program, Reference},
     project::tree::Entry,
 };
 
@@ -78,6 +78,19 @@ pub trait ImageDaemon: Programs {
         platform: &Platform,
         reference: &Reference,
     ) -> Result<ImageInfo, DockerError>;
+
+    /// Documents of the image `name`, a reference or an image ID, for one that is put on it and loaded into the same
+    /// daemon; `None` if there is none.
+    ///
+    /// # Errors
+    /// Any answer other than the image or "not found".
+    fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError>;
+
+    /// Loads an image that was put together; the layers of its parent are not sent.
+    ///
+    /// # Errors
+    /// The daemon lacks a layer that is not sent, or did not load the image.
+    fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError>;
 
     /// Pushes the image with the tag of `reference`. `registry_auth` is the value of `X-Registry-Auth`, or empty.
     ///
@@ -270,6 +283,14 @@ impl ImageDaemon for Daemon {
         reference: &Reference,
     ) -> Result<ImageInfo, DockerError> {
         Daemon::import(self, entries, labels, platform, reference)
+    }
+
+    fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError> {
+        Daemon::parent(self, name)
+    }
+
+    fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {
+        Daemon::load(self, request)
     }
 
     fn push(

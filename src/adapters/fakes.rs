@@ -18,7 +18,7 @@ use super::{
     registry::RegistryImage,
     secrets::BuildSecrets,
 };
-use crate::image::{Digest, ImageInfo, ImagePython, Platform, Program, Reference};
+use crate::image::{Digest, ImageDocuments, ImageInfo, ImagePython, Platform, Program, Reference};
 
 /// An image with one layer; both are named after `content`.
 pub(crate) fn image(content: &str) -> ImageInfo {
@@ -41,6 +41,34 @@ pub(crate) fn registry_image(info: ImageInfo) -> RegistryImage {
         manifest,
         info,
     }
+}
+
+/// Documents of an image that has none.
+pub(crate) fn documents_of(image: &ImageInfo) -> ImageDocuments {
+    let layer = |digest: &Digest| {
+        serde_json::json!({
+            "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "digest": digest, "size": 1
+        })
+    };
+    let config = serde_json::json!({
+        "os": image.platform.os,
+        "architecture": image.platform.architecture,
+        "config": {"Labels": image.labels},
+        "rootfs": {"type": "layers", "diff_ids": image.diff_ids},
+    });
+    let config = config.to_string().into_bytes();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "digest": Digest::of(&config),
+            "size": config.len(),
+        },
+        "layers": image.diff_ids.iter().map(layer).collect::<Vec<_>>(),
+    });
+    let manifest = manifest.to_string().into_bytes();
+    ImageDocuments { manifest, config }
 }
 
 /// A request for an empty build, for the platform of [`image`].

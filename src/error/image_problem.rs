@@ -47,6 +47,9 @@ pub enum ImageProblem {
         /// One of its programs.
         program: Program,
     },
+    /// Its documents cannot be those of a parent, or what stands on it could not be put together.
+    #[error("no image can be put on it: {0}")]
+    NoParent(String),
     /// Neither the registry nor the daemon has it.
     #[error("neither its registry nor the local daemon has this image")]
     Nowhere,
@@ -84,6 +87,9 @@ impl ImageProblem {
                 );
             }
             Self::NotLocked | Self::NoChecksum => "run `sparkpack lock`",
+            Self::NoParent(_) => {
+                "build or pull the parent anew; `docker inspect` and `skopeo inspect` show it"
+            }
             Self::CannotBePulled(_) => "mend its name",
             Self::CannotBeLookedUp(_) => "name the image as `docker pull` would",
             Self::Gone | Self::Nowhere => {
@@ -104,12 +110,6 @@ fn other_image(reference: &str, platform: &Platform) -> String {
 /// Something that sparkpack cannot build yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotYet {
-    /// An image from files, without a Dockerfile.
-    #[error("making `{image}` from files alone cannot be done yet")]
-    FilesAlone {
-        /// The image.
-        image: String,
-    },
     /// An image for several platforms.
     #[error(
         "building `{image}` for several platforms ({}) cannot be done yet",
@@ -133,7 +133,6 @@ impl NotYet {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::FilesAlone { .. } => "give it a Dockerfile",
             Self::SeveralPlatforms { .. } => {
                 "list one platform: `platforms = [\"linux/amd64\"]`; `sparkpack plan` gives the references for several"
             }
@@ -233,27 +232,21 @@ mod tests {
 
     #[test]
     fn what_comes_later_is_told_with_what_to_do_instead() {
-        let image = || "job".to_owned();
         let platforms = ["linux/amd64", "linux/arm64"].map(|text| text.parse().unwrap());
-        for (not_yet, text, hint) in [
-            (
-                NotYet::FilesAlone { image: image() },
-                "making `job` from files alone cannot be done yet",
-                "give it a Dockerfile",
-            ),
-            (
-                NotYet::SeveralPlatforms {
-                    image: image(),
-                    platforms: platforms.to_vec(),
-                },
-                "building `job` for several platforms (linux/amd64, linux/arm64) cannot be done yet",
-                "list one platform: `platforms = [\"linux/amd64\"]`; `sparkpack plan` gives the references for several",
-            ),
-        ] {
-            let error = Error::from(not_yet);
-            assert_eq!(error.to_string(), text);
-            assert_eq!(error.hint().as_deref(), Some(hint));
-            assert_eq!((error.code(), error.exit_code()), (Code::E099, 2));
-        }
+        let error = Error::from(NotYet::SeveralPlatforms {
+            image: "job".to_owned(),
+            platforms: platforms.to_vec(),
+        });
+        assert_eq!(
+            error.to_string(),
+            "building `job` for several platforms (linux/amd64, linux/arm64) cannot be done yet"
+        );
+        assert_eq!(
+            error.hint().as_deref(),
+            Some(
+                "list one platform: `platforms = [\"linux/amd64\"]`; `sparkpack plan` gives the references for several"
+            )
+        );
+        assert_eq!((error.code(), error.exit_code()), (Code::E099, 2));
     }
 }

@@ -14,6 +14,26 @@ pub struct ParentImage<'a> {
     pub config: &'a [u8],
 }
 
+/// The documents of an image, byte for byte as they are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageDocuments {
+    /// The manifest.
+    pub manifest: Vec<u8>,
+    /// The config.
+    pub config: Vec<u8>,
+}
+
+impl ImageDocuments {
+    /// The same as a parent.
+    #[must_use]
+    pub fn as_parent(&self) -> ParentImage<'_> {
+        ParentImage {
+            manifest: &self.manifest,
+            config: &self.config,
+        }
+    }
+}
+
 /// An assembled image: its two documents, and its properties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssembledImage {

@@ -89,6 +89,19 @@ impl ImageConfig {
         })
     }
 
+    /// The environment variables.
+    ///
+    /// # Errors
+    /// They are not a list of texts.
+    pub fn variables(&self) -> Result<BTreeMap<String, String>, ImageError> {
+        let run: Fields = self.fields.get("config", WHAT)?.unwrap_or_default();
+        let env: Vec<String> = run.get("Env", WHAT)?.unwrap_or_default();
+        let pairs = env.iter().filter_map(|entry| entry.split_once('='));
+        Ok(pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect())
+    }
+
     /// The number of layers that the history covers; `None` without a history.
     ///
     /// # Errors
@@ -277,6 +290,18 @@ mod tests {
                 "NEW="
             ]
         );
+    }
+
+    #[test]
+    fn variables_are_read() {
+        let config = with_run(&json!({"Env": ["PATH=/bin", "A=x=y", "ODD", "EMPTY="]}));
+        let config = ImageConfig::parse(config.to_string().as_bytes()).unwrap();
+        let read = config.variables().unwrap();
+        let wanted = [("A", "x=y"), ("EMPTY", ""), ("PATH", "/bin")];
+        let wanted = wanted.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(read, wanted.into());
+        let none = ImageConfig::parse(with_run(&json!(null)).to_string().as_bytes()).unwrap();
+        assert!(none.variables().unwrap().is_empty());
     }
 
     #[test]

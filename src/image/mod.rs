@@ -22,14 +22,15 @@ mod program;
 mod python;
 mod reference;
 
-pub use assemble::{AssembledImage, ParentImage, assemble, validate};
+pub use assemble::{AssembledImage, ImageDocuments, ParentImage, assemble, validate};
 pub use config::{ConfigChanges, ImageConfig};
 pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError, HashedReader, Hasher};
 pub use error::ImageError;
 pub use index::{ImageIndex, validate_index};
 pub use info::{
-    ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
+    ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_LAYERS, LABEL_RECORD, LABEL_RECORD_DIGEST,
+    LABEL_STAGE, layers_label,
 };
 pub use layer::{Layer, LayerFile};
 pub use manifest::ImageManifest;

@@ -203,6 +203,10 @@ pub enum Step<'a> {
     ChooseWheels(&'a str),
     /// Wheels are installed; their number.
     InstallWheels(usize),
+    /// Files are put on a parent that a registry has.
+    PutTogether(&'a Reference),
+    /// An image that was put together is loaded into the daemon.
+    Load,
     /// An image is pushed.
     Push(&'a Reference),
 }

@@ -341,6 +341,8 @@ impl Progress for RecordedProgress<'_> {
             Step::Fetch(origin) => format!("fetch {origin} for its checksum"),
             Step::ChooseWheels(of) => format!("choose wheels of {of}"),
             Step::InstallWheels(count) => format!("install {count} wheels"),
+            Step::PutTogether(parent) => format!("put together on {parent}"),
+            Step::Load => "load".to_owned(),
             Step::Push(reference) => format!("push {reference}"),
         };
         self.recorder.push(format!("{}: {what}", self.name));

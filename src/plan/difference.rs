@@ -141,6 +141,8 @@ fn same_place(row: &RecordRow) -> Option<Key> {
         Input::PackageContext => &["package context"],
         Input::Revision { .. } => &["revision"],
         Input::Main { .. } => &["main"],
+        Input::Place { what, .. } => &["place", what],
+        Input::Environment { name, .. } => &["environment", name],
         Input::BuildArgument { name, .. } => &["build-argument", name],
         // A file and a symbolic link cannot have the same path, so one has replaced the other.
         Input::File { path, .. } | Input::Symlink { path, .. } => &["context", path],
@@ -227,7 +229,7 @@ impl RecordRow {
                 Input::Source { .. } => 6,
                 Input::Dockerfile(_) => 7,
                 Input::Target(_) | Input::PackageContext => 8,
-                Input::BuildArgument { .. } => 9,
+                Input::BuildArgument { .. } | Input::Environment { .. } | Input::Place { .. } => 9,
                 Input::Wheel { .. } => 10,
                 Input::Main { .. } => 11,
                 Input::Module { .. } => 12,
@@ -295,8 +297,23 @@ fn known(fields: &[String]) -> Option<Input> {
             file_name: next()?,
             sha256: digest(next())?,
         },
-        _ => return None,
+        kind => return pair(kind, next()?, next()?),
     })
+}
+
+/// Parses a row of two texts about an image that only gets files.
+fn pair(kind: &str, first: String, second: String) -> Option<Input> {
+    match kind {
+        "place" => Some(Input::Place {
+            what: first,
+            folder: second,
+        }),
+        "environment" => Some(Input::Environment {
+            name: first,
+            value: second,
+        }),
+        _ => None,
+    }
 }
 
 impl Change {

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    FilesInputs, Input, Plan, PlatformStage, Recipe, Record, Stage, StageInputs, stages::References,
-};
+use super::{Input, Plan, PlatformStage, Recipe, Record, Stage, StageInputs, stages::References};
 use crate::{
     image::Platform,
-    project::{Context, Image, Kind, Registry, inputs::UsedImage, place::Place},
+    project::{
+        Context, Image, Kind, Registry,
+        inputs::{FilesInputs, FilesPlace, UsedImage},
+        place::Place,
+    },
 };
 
 /// The only registry.
@@ -42,7 +44,14 @@ pub(crate) fn files_on(base: UsedImage) -> StageInputs {
     StageInputs {
         recipe: Recipe::Files(FilesInputs {
             base,
-            files: Vec::new(),
+            built_in: None,
+            places: vec![FilesPlace {
+                what: "job",
+                folder: "/opt/job",
+            }],
+            python_path: vec!["/opt/a", "/opt/b"],
+            jars: Vec::new(),
+            single_files: BTreeMap::new(),
         }),
         package: None,
         requirements: None,

@@ -11,6 +11,8 @@ pub mod record;
 mod stages;
 
 pub use inputs::{Inputs, StageInputs};
-pub use recipe::{FilesInputs, NetworkUse, Recipe};
+pub use recipe::{NetworkUse, Recipe};
 pub use record::{Input, Record};
-pub use stages::{Plan, PlanError, PlanInputs, PlatformStage, Stage, make, source_digest};
+pub use stages::{
+    PYTHON_PATH, Plan, PlanError, PlanInputs, PlatformStage, Stage, make, source_digest,
+};

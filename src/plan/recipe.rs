@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::project::{
-    built_in::BuiltInDockerfile,
-    inputs::{DockerfileInputs, UsedImage},
+    built_in::BuiltInRecipe,
+    inputs::{DockerfileInputs, FilesInputs, UsedImage},
     place::Defect,
     tree::Entry,
 };
@@ -17,15 +17,6 @@ pub enum Recipe {
     Dockerfile(Box<DockerfileInputs>),
     /// Files are added to another image; nothing is executed.
     Files(FilesInputs),
-}
-
-/// The inputs of a stage that only adds files.
-#[derive(Debug)]
-pub struct FilesInputs {
-    /// The image that the files are added to.
-    pub base: UsedImage,
-    /// The files, by their paths in the image.
-    pub files: Vec<Entry>,
 }
 
 /// The first instruction that may use the network. What it downloads is not covered by the fingerprint.
@@ -79,28 +70,28 @@ impl Recipe {
         });
         let fetched = match self {
             Self::Dockerfile(inputs) => inputs.context_sources.as_slice(),
-            Self::Files(_) => &[],
+            Self::Files(inputs) => inputs.jars.as_slice(),
         };
         copied
             .chain(fetched.iter().map(|wanted| wanted.source.clone()))
             .collect()
     }
 
-    /// The built-in Dockerfile, if it uses one.
+    /// The built-in recipe, if it uses one.
     #[must_use]
-    pub fn built_in(&self) -> Option<&'static BuiltInDockerfile> {
+    pub fn built_in(&self) -> Option<&'static BuiltInRecipe> {
         match self {
             Self::Dockerfile(inputs) => inputs.built_in,
-            Self::Files(_) => None,
+            Self::Files(inputs) => inputs.built_in,
         }
     }
 
-    /// The files that it reads from the image's context, or adds to the image.
+    /// The files that it reads from the image's context.
     #[must_use]
     pub fn files(&self) -> &[Entry] {
         match self {
             Self::Dockerfile(inputs) => &inputs.context,
-            Self::Files(inputs) => &inputs.files,
+            Self::Files(_) => &[],
         }
     }
 

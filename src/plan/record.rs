@@ -17,6 +17,8 @@
 //! | each stage of the project that it stands on or copies from | `parent, ROLE, STAGE, FINGERPRINT` | never by registry, repository or tag |
 //! | each image from elsewhere | `external, ROLE, SHA-256` | by the lock, never by its name |
 //! | each source | `source, ROLE, FORM, SHA-256` | FORM: `spark`, `archive STRIP`, `file MODE NAME`, or `no` for a folder, whose names and bits its SHA-256 covers |
+//! | where the files go that are added to an image without a Dockerfile | `place, WHAT, FOLDER` | `$SPARK_HOME` is the parent's, which follows from the parent |
+//! | what is put before the parent's value of a variable of such an image | `environment, NAME, VALUE` | the rest follows from the parent |
 //! | the job's main file | `main, NAME, SHA-256` | what `package` makes counts by its inputs |
 //! | each file of `jobs.zip` | `module, PATH, 0644 or 0755, SHA-256` | a link by what it leads to |
 //! | each wheel that its parents do not have | `wheel, FILE NAME, SHA-256` | what is installed counts by what it is installed from |
@@ -33,6 +35,7 @@
 //!   folders, manifests, `sparkpack.toml`, locks, pins, `dist/`. A `.dockerignore` counts where it is copied, as any file.
 //! - What sent files do not have: times, owners, permissions but the executable bit of the owner, hard links, the
 //!   Dockerfile's own path, the checkout's path, the order of folders.
+//! - How files become layers, in an image without a Dockerfile: that is a constant of the format.
 //! - What only leads to an input: the text of requirements, tags and names of images, the URL of a source that is
 //!   unpacked, `exclude`, where in the project a context lies, the names of chains and sources.
 //! - Names that differ between places: registries, repositories, `formerly`, `reference`, mirrors, proxies. A proxy is
@@ -141,6 +144,20 @@ pub enum Input {
         /// Its checksum.
         sha256: Digest,
     },
+    /// Where files go that are added to an image.
+    Place {
+        /// What they are.
+        what: String,
+        /// The folder.
+        folder: String,
+    },
+    /// What is put before the parent's value of an environment variable.
+    Environment {
+        /// The variable's name.
+        name: String,
+        /// The text, with `:` between its items.
+        value: String,
+    },
     /// The file that `spark-submit` runs.
     Main {
         /// Its name.
@@ -217,6 +234,8 @@ impl Input {
                 unpack,
                 sha256,
             } => row(&[&"source", role, unpack, sha256]),
+            Self::Place { what, folder } => row(&[&"place", what, folder]),
+            Self::Environment { name, value } => row(&[&"environment", name, value]),
             Self::Main { name, digest } => row(&[&"main", name, digest]),
             Self::Module {
                 path,

@@ -15,7 +15,7 @@ use crate::{
     image::{Digest, Platform, Reference},
     project::{
         Context, FILE_NAME, Image, Project, Registry,
-        inputs::{DockerfileInputs, UsedImage},
+        inputs::{DockerfileInputs, FilesInputs, UsedImage},
         lock::{self, Lock, Unlocked, UnlockedInput},
         place::{Defect, Place},
         requirements::LockedWheel,
@@ -167,6 +167,9 @@ impl PlatformStage {
 /// The role of the image that files are added to, the same as that of a Dockerfile's first `FROM`.
 const FILES_ROLE: &str = "FROM 1";
 
+/// The variable that tells Python where packages are.
+pub const PYTHON_PATH: &str = "PYTHONPATH";
+
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanInputs<'a> {
@@ -299,12 +302,7 @@ impl RecordBuilder<'_> {
         files.for_each(|entry| record.add(&Input::of_context(entry)));
         match &self.inputs.recipe {
             Recipe::Dockerfile(dockerfile) => self.dockerfile(dockerfile, &mut record)?,
-            Recipe::Files(files) => {
-                let base = self.used_image(&files.base, FILES_ROLE, None)?;
-                if let Some(input) = base {
-                    record.add(&input);
-                }
-            }
+            Recipe::Files(files) => self.added_files(files, &mut record)?,
         }
         if let Some(package) = &self.inputs.package {
             record.add(&Input::Main {
@@ -321,6 +319,30 @@ impl RecordBuilder<'_> {
             });
         }
         Ok(record)
+    }
+
+    fn added_files(&self, inputs: &FilesInputs, record: &mut Record) -> Result<(), PlanError> {
+        let base = self.used_image(&inputs.base, FILES_ROLE, None)?;
+        if let Some(input) = base {
+            record.add(&input);
+        }
+        for place in &inputs.places {
+            record.add(&Input::Place {
+                what: place.what.to_owned(),
+                folder: place.folder.to_owned(),
+            });
+        }
+        if !inputs.python_path.is_empty() {
+            record.add(&Input::Environment {
+                name: PYTHON_PATH.to_owned(),
+                value: inputs.python_path.join(":"),
+            });
+        }
+        for jar in &inputs.jars {
+            let file = inputs.single_files.get(&jar.source);
+            record.add(&self.source(&jar.source, &jar.role, file)?);
+        }
+        Ok(())
     }
 
     fn dockerfile(&self, inputs: &DockerfileInputs, record: &mut Record) -> Result<(), PlanError> {
@@ -484,8 +506,8 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::{
-        plan::{FilesInputs, examples},
-        project::{self, lock::LockedSource, source::Unpack, tree::Entry},
+        plan::examples,
+        project::{self, inputs::PackageInputs, lock::LockedSource, source::Unpack, tree::Entry},
     };
 
     const CONFIGURATION: &str = "format = 1\nproject = 'demo'\nregistries.main = 'registry.example/team'\n\
@@ -514,11 +536,12 @@ mod tests {
     /// The plan of `base`, which adds a file to `scratch`, and `job`, which adds one to `base`.
     fn planned(project: &Project, of_base: &str) -> Plan {
         let files = |base: UsedImage, text: &str| StageInputs {
-            recipe: Recipe::Files(FilesInputs {
-                base,
-                files: vec![Entry::in_memory("a", text, false)],
+            package: Some(PackageInputs {
+                main: Entry::in_memory("main.py", text, false),
+                modules: Vec::new(),
+                left_out: Vec::new(),
             }),
-            ..examples::files_on(UsedImage::Scratch)
+            ..examples::files_on(base)
         };
         let below = UsedImage::Stage("base".to_owned());
         let inputs = BTreeMap::from([
@@ -577,10 +600,23 @@ mod tests {
             .map(<[String]>::to_vec)
             .collect();
         let kinds: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
-        assert_eq!(kinds, ["file", "format", "parent", "platform", "stage"]);
+        assert_eq!(
+            kinds,
+            [
+                "environment",
+                "format",
+                "main",
+                "parent",
+                "place",
+                "platform",
+                "stage"
+            ]
+        );
+        assert_eq!(rows[0][1..], ["PYTHONPATH", "/opt/a:/opt/b"]);
+        assert_eq!(rows[4][1..], ["job", "/opt/job"]);
         let base = &plan.stages["base"];
-        assert_eq!(rows[2][1..3], ["FROM 1", "base"]);
-        assert_eq!(rows[2][3], base.first().fingerprint.to_string());
+        assert_eq!(rows[3][1..3], ["FROM 1", "base"]);
+        assert_eq!(rows[3][3], base.first().fingerprint.to_string());
         for name in ["base", "job"] {
             let [one, two] = [&plan, &other].map(|plan| &plan.stages[name].fingerprint);
             assert_ne!(one, two, "{name}");

@@ -1,17 +1,18 @@
-//! The built-in Dockerfiles, found by digest: a project's lock names the ones that it uses.
+//! The built-in recipes, found by digest: a project's lock names the ones that it uses.
 
 use crate::image::{Digest, Hasher};
 
-/// A Dockerfile that is part of sparkpack, and the files beside it.
+/// A recipe that is part of sparkpack: a Dockerfile with the files beside it, or the requirements of an image that only
+/// gets files.
 #[derive(Debug)]
-pub struct BuiltInDockerfile {
-    /// `base`, `py`, `ds`, `operator` or `job`.
+pub struct BuiltInRecipe {
+    /// `base`, `py`, `ds` or `operator`.
     pub name: &'static str,
-    /// The Dockerfile's text.
-    pub dockerfile: &'static str,
+    /// The Dockerfile's text; `None` for an image that only gets files.
+    pub dockerfile: Option<&'static str>,
     /// The files that the Dockerfile copies.
     pub files: &'static [BuiltInFile],
-    /// Its requirements file, where it installs packages.
+    /// The requirements file of an image with packages.
     pub requirements: Option<&'static str>,
 }
 
@@ -26,11 +27,11 @@ pub struct BuiltInFile {
     pub executable: bool,
 }
 
-/// Every published built-in Dockerfile; the newest of a name comes last.
-pub static BUILT_IN: [BuiltInDockerfile; 5] = [
-    BuiltInDockerfile {
+/// Every published built-in recipe; the newest of a name comes last.
+pub static BUILT_IN: [BuiltInRecipe; 4] = [
+    BuiltInRecipe {
         name: "base",
-        dockerfile: include_str!("../../dockerfiles/base/Dockerfile"),
+        dockerfile: Some(include_str!("../../dockerfiles/base/Dockerfile")),
         files: &[
             BuiltInFile {
                 path: "decom.sh",
@@ -45,33 +46,27 @@ pub static BUILT_IN: [BuiltInDockerfile; 5] = [
         ],
         requirements: None,
     },
-    BuiltInDockerfile {
+    BuiltInRecipe {
         name: "py",
-        dockerfile: include_str!("../../dockerfiles/py/Dockerfile"),
+        dockerfile: Some(include_str!("../../dockerfiles/py/Dockerfile")),
         files: &[],
         requirements: None,
     },
-    BuiltInDockerfile {
+    BuiltInRecipe {
         name: "ds",
-        dockerfile: include_str!("../../dockerfiles/ds/Dockerfile"),
+        dockerfile: None,
         files: &[],
         requirements: Some(include_str!("../../dockerfiles/ds/requirements.txt")),
     },
-    BuiltInDockerfile {
+    BuiltInRecipe {
         name: "operator",
-        dockerfile: include_str!("../../dockerfiles/operator/Dockerfile"),
-        files: &[],
-        requirements: None,
-    },
-    BuiltInDockerfile {
-        name: "job",
-        dockerfile: include_str!("../../dockerfiles/job/Dockerfile"),
+        dockerfile: Some(include_str!("../../dockerfiles/operator/Dockerfile")),
         files: &[],
         requirements: None,
     },
 ];
 
-impl BuiltInDockerfile {
+impl BuiltInRecipe {
     /// The digest of all its files: each path and each content, with its length before it.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -80,7 +75,9 @@ impl BuiltInDockerfile {
             hasher.update(format!("{}:{path},{}:", path.len(), text.len()).as_bytes());
             hasher.update(text.as_bytes());
         };
-        add("Dockerfile", self.dockerfile);
+        if let Some(dockerfile) = self.dockerfile {
+            add("Dockerfile", dockerfile);
+        }
         self.files.iter().for_each(|file| add(file.path, file.text));
         self.requirements
             .iter()
@@ -89,15 +86,15 @@ impl BuiltInDockerfile {
     }
 }
 
-/// The newest built-in Dockerfile of this name.
+/// The newest built-in recipe of this name.
 #[must_use]
-pub fn newest(name: &str) -> Option<&'static BuiltInDockerfile> {
+pub fn newest(name: &str) -> Option<&'static BuiltInRecipe> {
     BUILT_IN.iter().rev().find(|built_in| built_in.name == name)
 }
 
-/// The built-in Dockerfile of this name that has the given digest.
+/// The built-in recipe of this name that has the given digest.
 #[must_use]
-pub fn locked(name: &str, digest: &Digest) -> Option<&'static BuiltInDockerfile> {
+pub fn locked(name: &str, digest: &Digest) -> Option<&'static BuiltInRecipe> {
     BUILT_IN
         .iter()
         .find(|built_in| built_in.name == name && built_in.digest() == *digest)
@@ -107,9 +104,9 @@ pub fn locked(name: &str, digest: &Digest) -> Option<&'static BuiltInDockerfile>
 mod tests {
     use super::*;
 
-    /// Every built-in Dockerfile that was ever published. Lines are only ever added: a project whose lock names one of
+    /// Every built-in recipe that was ever published. Lines are only ever added: a project whose lock names one of
     /// these must still build with any later sparkpack that reads the lock's format.
-    const PUBLISHED: [(&str, &str); 5] = [
+    const PUBLISHED: [(&str, &str); 4] = [
         (
             "base",
             "590ec803e5abc198bbd3a6683f95b41dd26a1d185661c63d48567ac965839943",
@@ -120,15 +117,11 @@ mod tests {
         ),
         (
             "ds",
-            "5cfad14fec47bce2ff4c6a358049127708da2d542806040120762417c9badf2c",
+            "1b01598ba388b5711a452124677a7ad77706a63d5b7f785a1c5398a2281efc47",
         ),
         (
             "operator",
             "5bc1ae96253d781199c5dd4b1a91a12e5a3275748623e6fed224d0b66931b8c2",
-        ),
-        (
-            "job",
-            "053a726d71e2b958821b92bee43551212abd3152a37c2deb425fd85577ab305d",
         ),
     ];
 
@@ -164,7 +157,7 @@ mod tests {
     fn the_newest_of_a_name_is_the_last() {
         for recipe in &BUILT_IN {
             let last = BUILT_IN.iter().rfind(|other| other.name == recipe.name);
-            let digest = |recipe: Option<&BuiltInDockerfile>| recipe.map(BuiltInDockerfile::digest);
+            let digest = |recipe: Option<&BuiltInRecipe>| recipe.map(BuiltInRecipe::digest);
             assert_eq!(digest(newest(recipe.name)), digest(last));
         }
         assert!(newest("nothing").is_none());
@@ -189,9 +182,9 @@ mod tests {
 
     #[test]
     fn a_byte_anywhere_is_another_recipe() {
-        let recipe = |dockerfile, files, requirements| BuiltInDockerfile {
+        let recipe = |dockerfile, files, requirements| BuiltInRecipe {
             name: "x",
-            dockerfile,
+            dockerfile: Some(dockerfile),
             files,
             requirements,
         };
@@ -204,7 +197,7 @@ mod tests {
             recipe("FROM a", &[], Some("six")),
         ];
         let digests: std::collections::BTreeSet<Digest> =
-            recipes.iter().map(BuiltInDockerfile::digest).collect();
+            recipes.iter().map(BuiltInRecipe::digest).collect();
         assert_eq!(digests.len(), recipes.len());
     }
 }

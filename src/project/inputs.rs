@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Chain, Context, Image, Kind, OperatorOrigin, Project,
-    built_in::{self, BuiltInDockerfile},
+    built_in::{self, BuiltInRecipe},
     dockerfile::{Dockerfile, Given, Resolution, Role, SecretMount, Used},
     exclusions::{self, ContextRules, JobRules, LeftOut, NeverContext},
     file_trees::{FileTrees, Rules},
@@ -32,7 +32,7 @@ pub struct DockerfileInputs {
     /// The digest of its bytes, with CRLF as LF.
     pub digest: Digest,
     /// The built-in Dockerfile, if it is one.
-    pub built_in: Option<&'static BuiltInDockerfile>,
+    pub built_in: Option<&'static BuiltInRecipe>,
     /// The stage of the Dockerfile that is built.
     pub target: Option<String>,
     /// The values of the build arguments that it declares.
@@ -56,6 +56,32 @@ pub struct DockerfileInputs {
     pub single_files: BTreeMap<String, SingleFile>,
     /// Oddities that are no mistakes.
     pub warnings: Vec<Defect>,
+}
+
+/// What was read for an image that only gets files; nothing is executed.
+#[derive(Debug)]
+pub struct FilesInputs {
+    /// The image that the files are added to.
+    pub base: UsedImage,
+    /// The built-in recipe with its requirements, if it has one.
+    pub built_in: Option<&'static BuiltInRecipe>,
+    /// Where its files go, by what they are.
+    pub places: Vec<FilesPlace>,
+    /// What comes first in its `PYTHONPATH`, in this order.
+    pub python_path: Vec<&'static str>,
+    /// The jars that it gets.
+    pub jars: Vec<ContextSource>,
+    /// The jars that are a single file.
+    pub single_files: BTreeMap<String, SingleFile>,
+}
+
+/// Where some of the files that are added to an image go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilesPlace {
+    /// What they are: `job`, `libs.zip`, `site-packages`, `jars`.
+    pub what: &'static str,
+    /// The folder in the image; `$SPARK_HOME` is the parent's.
+    pub folder: &'static str,
 }
 
 /// An image that a Dockerfile names.
@@ -144,7 +170,7 @@ impl UnknownRecipe {
             Place::of_line(lock::FILE_NAME, 1),
             self.to_string(),
         )
-        .hint("install the sparkpack that wrote the lock, or a newer one")
+        .hint("run `sparkpack lock --upgrade`, which may move tags, or install the sparkpack that wrote the lock")
     }
 }
 
@@ -184,6 +210,19 @@ impl<'a> InputReader<'a> {
             never: NeverContext::of(project),
             contexts: Mutex::default(),
             left_out: Mutex::default(),
+        }
+    }
+
+    /// Refuses a lock with a recipe that this sparkpack does not carry, whether an image uses it or not.
+    ///
+    /// # Errors
+    /// The first such recipe.
+    pub fn refuse_unknown_recipes(&self) -> Result<(), InputError> {
+        let mut recipes = self.lock.recipes.iter();
+        let unknown = recipes.find(|(name, digest)| built_in::locked(name, digest).is_none());
+        match unknown {
+            None => Ok(()),
+            Some((name, _)) => Err(UnknownRecipe(name.clone()).into()),
         }
     }
 
@@ -254,6 +293,50 @@ impl<'a> InputReader<'a> {
         })
     }
 
+    /// What `image` gets, if it only gets files: a job, or the packages of a chain, without a Dockerfile.
+    ///
+    /// # Errors
+    /// It has settings that only a Dockerfile can use, or its recipe is not known.
+    pub fn files(&self, image: &Image) -> Result<Option<FilesInputs>, InputError> {
+        if image.dockerfile.is_some() || !matches!(image.kind, Kind::Job | Kind::Ds) {
+            return Ok(None);
+        }
+        refuse_settings_of_dockerfiles(image)?;
+        let Some(parent) = &image.parent else {
+            return Ok(None);
+        };
+        let built_in = match image.kind {
+            Kind::Ds if image.requirements.is_none() => Some(built_in_of(self.lock, "ds")?),
+            _ => None,
+        };
+        let mut places = Vec::new();
+        let mut python_path = Vec::new();
+        if image.package.is_some() {
+            places.extend([JOB_PLACE, LIBS_PLACE, JOB_PACKAGES]);
+            python_path.extend([
+                "/opt/job/site-packages",
+                "/opt/job/libs.zip",
+                "/opt/job/jobs.zip",
+            ]);
+        } else {
+            places.push(DS_PACKAGES);
+            python_path.push(DS_PACKAGES.folder);
+        }
+        let jars = context_sources(self.project, image);
+        if !jars.is_empty() {
+            places.push(JARS_PLACE);
+        }
+        let single_files = single_files(self.project, self.trees, (&[], &jars))?;
+        Ok(Some(FilesInputs {
+            base: UsedImage::Stage(parent.clone()),
+            built_in,
+            places,
+            python_path,
+            jars,
+            single_files,
+        }))
+    }
+
     /// The code of `image`, if it is a job.
     ///
     /// # Errors
@@ -317,7 +400,7 @@ impl<'a> InputReader<'a> {
     pub fn requirements(
         &self,
         image: &Image,
-        built_in: Option<&'static BuiltInDockerfile>,
+        built_in: Option<&'static BuiltInRecipe>,
     ) -> Result<Option<ImageRequirements>, InputError> {
         if let Some(file) = &image.requirements {
             let requirements = Requirements::read(&self.project.root, Path::new(file))
@@ -395,6 +478,50 @@ impl<'a> InputReader<'a> {
         };
         Ok(chosen?)
     }
+}
+
+const JOB_PLACE: FilesPlace = FilesPlace {
+    what: "job",
+    folder: "/opt/job",
+};
+const LIBS_PLACE: FilesPlace = FilesPlace {
+    what: "libs.zip",
+    folder: "/opt/job",
+};
+const JOB_PACKAGES: FilesPlace = FilesPlace {
+    what: "site-packages",
+    folder: "/opt/job/site-packages",
+};
+const DS_PACKAGES: FilesPlace = FilesPlace {
+    what: "site-packages",
+    folder: "/opt/ds/site-packages",
+};
+const JARS_PLACE: FilesPlace = FilesPlace {
+    what: "jars",
+    folder: "$SPARK_HOME/jars",
+};
+
+/// Refuses what only a Dockerfile can use at an image that has none.
+fn refuse_settings_of_dockerfiles(image: &Image) -> Result<(), Defect> {
+    let settings = [
+        ("build-args", !image.build_arguments.is_empty()),
+        ("contexts", !image.contexts.is_empty()),
+        ("secrets", !image.secrets.is_empty()),
+        ("ssh", image.ssh),
+        ("target", image.target.is_some()),
+    ];
+    let Some((key, _)) = settings.into_iter().find(|(_, is_set)| *is_set) else {
+        return Ok(());
+    };
+    let message = format!(
+        "`{}` has `{key}`, and no Dockerfile that could use it: files are added to its parent, and nothing is executed",
+        image.name
+    );
+    Err(
+        Defect::new(Code::E022, image.place.clone(), message).hint(format!(
+            "remove `{key}`, or name a Dockerfile by `dockerfile`"
+        )),
+    )
 }
 
 /// Refuses files of a context that have the names of what sparkpack itself puts there: a build would have one of the two.
@@ -488,7 +615,7 @@ fn jars_of(chain: &Chain, kind: Kind) -> &[String] {
 }
 
 /// A Dockerfile's bytes, its name, and the built-in Dockerfile if it is one.
-type NamedDockerfile = (Vec<u8>, PathBuf, Option<&'static BuiltInDockerfile>);
+type NamedDockerfile = (Vec<u8>, PathBuf, Option<&'static BuiltInRecipe>);
 
 fn dockerfile(
     project: &Project,
@@ -501,17 +628,19 @@ fn dockerfile(
         return Ok((bytes, PathBuf::from(file), None));
     }
     let name = image.kind.built_in().unwrap_or_default();
+    let built_in = built_in_of(lock, name)?;
+    let file = PathBuf::from(format!("dockerfiles/{name}/Dockerfile"));
+    let text = built_in.dockerfile.unwrap_or_default();
+    Ok((text.as_bytes().to_vec(), file, Some(built_in)))
+}
+
+/// The built-in recipe of this name that the lock names, or else the newest.
+fn built_in_of(lock: &Lock, name: &str) -> Result<&'static BuiltInRecipe, UnknownRecipe> {
     let built_in = match lock.recipes.get(name) {
         None => built_in::newest(name),
         Some(digest) => built_in::locked(name, digest),
     };
-    let built_in = built_in.ok_or_else(|| UnknownRecipe(name.to_owned()))?;
-    let file = PathBuf::from(format!("dockerfiles/{name}/Dockerfile"));
-    Ok((
-        built_in.dockerfile.as_bytes().to_vec(),
-        file,
-        Some(built_in),
-    ))
+    built_in.ok_or_else(|| UnknownRecipe(name.to_owned()))
 }
 
 /// The bytes with CRLF as LF: git may check text out with CRLF, and that must not change a tag.

@@ -184,6 +184,8 @@ fn step_words(step: &Step<'_>) -> String {
         Step::Fetch(origin) => format!("fetching {origin}"),
         Step::ChooseWheels(of) => format!("choosing wheels for {of}"),
         Step::InstallWheels(count) => format!("installing {count} wheels"),
+        Step::PutTogether(parent) => format!("putting its files on {parent}"),
+        Step::Load => "loading it into the daemon".to_owned(),
         Step::Push(reference) => format!("pushing {reference}"),
     }
 }

@@ -22,6 +22,7 @@
 //! - `untrue_images`: what would make an image that is not what it says is refused by name
 //! - `local_files`: files that a SparkApplication names in its image and that are not there are told
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
+//! - `added_files`: images that only get files, without a builder and without a daemon
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
@@ -36,7 +37,7 @@
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
-//! `portability` · `why`, `diff`: `why` · `build`: `building`, `ignoring`, `layouts` · `push`: `pushing`, `pins` · `pin`:
+//! `portability` · `why`, `diff`: `why` · `build`: `building`, `added_files`, `ignoring`, `layouts` · `push`: `pushing`, `pins` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!
@@ -48,9 +49,10 @@
 //! fast leaves out `adapters::docker::tests::a_context_` `adapters::docker::tests::an_` `adapters::docker::tests::labels_`
 //! fast leaves out `adapters::docker::tests::a_daemon_is_` `adapters::docker::tests::tags_` `adapters::docker::tests::transfer::`
 //! fast leaves out `adapters::docker::tests::tls::` `adapters::docker::tests::load::`
+//! fast leaves out `adapters::registry::client::tests::push::`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_` `adapters::registry::client::tests::real::tls_`
-//! fast leaves out `building::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `pushing::` `real::` `why::`
+//! fast leaves out `added_files::` `building::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `pushing::` `real::` `why::`
 //! fast leaves out `layouts::several_platforms_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `secrets::a_build_` `adapters::docker::tests::a_step_`
@@ -69,6 +71,7 @@
 
 mod support;
 
+mod added_files;
 mod arrows;
 mod building;
 mod check_formats;

@@ -1049,7 +1049,7 @@ fn golden_tags_of_the_first_built_in_recipes() {
     let zeros = classes::digits('0');
     let configuration = "format = 1\nproject = \"chain\"\nregistries.main = \"registry.example/chain\"\n\n[chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\n\n[chains.main.operator]\nimage = \"registry.example/operator:1\"\n\n[images.job]\nsrc = \"src\"\n\n[images.ds]\nrequirements = \"ds.txt\"\n";
     let lock = format!(
-        "format = 1\n\n[recipes]\nbase = \"sha256:590ec803e5abc198bbd3a6683f95b41dd26a1d185661c63d48567ac965839943\"\nds = \"sha256:5cfad14fec47bce2ff4c6a358049127708da2d542806040120762417c9badf2c\"\njob = \"sha256:053a726d71e2b958821b92bee43551212abd3152a37c2deb425fd85577ab305d\"\noperator = \"sha256:5bc1ae96253d781199c5dd4b1a91a12e5a3275748623e6fed224d0b66931b8c2\"\npy = \"sha256:4422ebc43fe593ce980f7c9c46d9171a1873b7e99f63673f37a45d272bad3c6a\"\n\n\
+        "format = 1\n\n[recipes]\nbase = \"sha256:590ec803e5abc198bbd3a6683f95b41dd26a1d185661c63d48567ac965839943\"\noperator = \"sha256:5bc1ae96253d781199c5dd4b1a91a12e5a3275748623e6fed224d0b66931b8c2\"\npy = \"sha256:4422ebc43fe593ce980f7c9c46d9171a1873b7e99f63673f37a45d272bad3c6a\"\n\n\
          [images.\"debian:bookworm-slim\"]\ndigest = \"sha256:{zeros}\"\n\n[images.\"registry.example/operator:1\"]\ndigest = \"sha256:{zeros}\"\n\n[sources.\"pyspark==4.1.4\"]\nsha256 = \"sha256:{zeros}\"\n"
     );
     let project = TestProject::new(&[
@@ -1066,8 +1066,8 @@ fn golden_tags_of_the_first_built_in_recipes() {
         .collect();
     let published = [
         ("base", "2e04876970e8eb63"),
-        ("ds", "bec366905540f8c9"),
-        ("job", "bd46fcab45f933c4"),
+        ("ds", "32b51d081689c837"),
+        ("job", "9de0273cf688cd8f"),
         ("operator", "49d6847938136556"),
         ("py", "3a30be61ff4a98cb"),
     ];

@@ -28,5 +28,4 @@ mod tests;
 pub use daemon::Daemon;
 pub use error::{DockerError, Unreachable};
 pub use load::{LoadParent, LoadRequest};
-pub use parent::DaemonParent;
 pub use transfer::TransferEvent;

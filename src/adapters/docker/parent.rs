@@ -11,41 +11,22 @@ use super::{
     daemon::Daemon,
     error::{self, DockerError},
 };
-use crate::image::{Compression, Descriptor, Digest, Family, ParentImage};
+use crate::image::{Compression, Descriptor, Digest, Family, ImageDocuments};
 
 /// The size of the smallest tar: two empty blocks.
 const SMALLEST: u64 = 1024;
-
-/// Documents that stand for an image of the daemon.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DaemonParent {
-    /// The manifest. Its layers are uncompressed tars, so that their digests are the diff IDs. A daemon does not tell the
-    /// sizes of the tars: the lowest layer has the size of all files together, and the others that of an empty tar.
-    pub manifest: Vec<u8>,
-    /// The config.
-    pub config: Vec<u8>,
-}
-
-impl DaemonParent {
-    /// The documents, to [assemble](crate::image::assemble) on them an image for the same daemon.
-    #[must_use]
-    pub fn documents(&self) -> ParentImage<'_> {
-        ParentImage {
-            manifest: &self.manifest,
-            config: &self.config,
-        }
-    }
-}
 
 impl Daemon {
     /// Documents for the image `name`, a reference or an image ID; `None` if the daemon has none of that name.
     ///
     /// An image that is assembled on them can be loaded into this daemon, and into no other place: a registry would
-    /// need the compressed layers of the manifest.
+    /// need the compressed layers of the manifest. Here the layers are uncompressed tars, so that their digests are the
+    /// diff IDs. A daemon does not tell the sizes of the tars: the lowest layer has the size of all files together, and the
+    /// others that of an empty tar.
     ///
     /// # Errors
     /// The daemon does not answer, or not with an image.
-    pub fn parent(&self, name: &str) -> Result<Option<DaemonParent>, DockerError> {
+    pub fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError> {
         let doing = || format!("inspect `{name}`");
         let answer = match self.ask(self.client.inspect_image(name)) {
             Ok(answer) => answer,
@@ -60,7 +41,7 @@ impl Daemon {
     }
 }
 
-fn documents(answer: ImageInspect) -> Result<DaemonParent, String> {
+fn documents(answer: ImageInspect) -> Result<ImageDocuments, String> {
     let size = answer.size.and_then(|size| u64::try_from(size).ok());
     let root = answer.root_fs.and_then(|root| root.layers);
     let diff_ids: Vec<Digest> = root
@@ -103,7 +84,7 @@ fn documents(answer: ImageInspect) -> Result<DaemonParent, String> {
         "config": Descriptor::of(family.config(), &config),
         "layers": layers.collect::<Vec<_>>(),
     });
-    Ok(DaemonParent {
+    Ok(ImageDocuments {
         manifest: manifest.to_string().into_bytes(),
         config,
     })

@@ -5,15 +5,15 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{InMemory, RecordingBuilder, image, registry_image};
+use super::{InMemory, RecordingBuilder, documents_of, image, registry_image};
 use crate::{
     adapters::{
         builder::Builder,
         destination::{Destination, DestinationError, ImageDaemon, Programs},
-        docker::{DockerError, TransferEvent},
+        docker::{DockerError, LoadRequest, TransferEvent},
         registry::RegistryImage,
     },
-    image::{ImageInfo, ImagePython, Platform, Program, Reference},
+    image::{ImageDocuments, ImageInfo, ImagePython, Platform, Program, Reference},
     project::tree::Entry,
 };
 
@@ -135,6 +135,18 @@ impl ImageDaemon for DaemonInMemory {
         made.platform = platform.clone();
         self.images.put(&reference.to_string(), made.clone());
         Ok(made)
+    }
+
+    fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError> {
+        Ok(self.inspect(name)?.as_ref().map(documents_of))
+    }
+
+    fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {
+        self.note_move("load", request.reference)?;
+        let info = request.image.info.clone();
+        self.images
+            .put(&request.reference.to_string(), info.clone());
+        Ok(info)
     }
 
     fn push(

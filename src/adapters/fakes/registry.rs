@@ -5,16 +5,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::InMemory;
+use super::{InMemory, documents_of};
 use crate::{
     adapters::{
         destination::{Destination, DestinationError, ImageRegistry},
         registry::{
-            Attachment, BlobProgress, BlobState, Cause, FailureKind, ImageDocuments, Listing,
-            OutgoingImage, Presence, RegistryError, RegistryImage,
+            Attachment, BlobProgress, BlobState, Cause, FailureKind, Listing, OutgoingImage,
+            Presence, RegistryError, RegistryImage,
         },
     },
-    image::{Digest, ImageError, Platform, Reference, validate},
+    image::{Digest, ImageDocuments, ImageError, Platform, Reference, validate},
 };
 
 /// A registry with images, documents beside them, and indexes that have only a listing.
@@ -187,14 +187,13 @@ impl ImageRegistry for RegistryInMemory {
             None => self.images.get(&reference.to_string()),
         };
         let state = self.state();
-        Ok(image.and_then(|image| {
-            let config = state.configs.get(&image.digest)?.clone();
-            Some(ImageDocuments {
-                digest: image.digest,
-                media_type: image.media_type,
+        Ok(image.map(|image| match state.configs.get(&image.digest) {
+            Some(config) => ImageDocuments {
                 manifest: image.manifest,
-                config,
-            })
+                config: config.clone(),
+            },
+            // What came from a daemon in memory has no documents.
+            None => documents_of(&image.info),
         }))
     }
 

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::adapters::credentials::Credentials;
 use crate::image::{
-    Descriptor, Digest, ImageConfig, ImageError, ImageInfo, ImageManifest, ManifestOrIndex,
-    Platform, Reference, Repository,
+    Descriptor, Digest, ImageConfig, ImageDocuments, ImageError, ImageInfo, ImageManifest,
+    ManifestOrIndex, Platform, Reference, Repository,
 };
 
 /// The size limit of a manifest or index, in bytes: registries accept no larger ones.
@@ -47,16 +47,12 @@ pub struct RegistryImage {
 }
 
 /// The documents of an image as they are served, byte for byte.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageDocuments {
+struct ServedImage {
     /// The digest of the manifest.
-    pub digest: Digest,
+    digest: Digest,
     /// The manifest's media type, OCI's or Docker's.
-    pub media_type: String,
-    /// The manifest.
-    pub manifest: Vec<u8>,
-    /// The config.
-    pub config: Vec<u8>,
+    media_type: String,
+    documents: ImageDocuments,
 }
 
 /// The answer to a HEAD request for a reference.
@@ -180,10 +176,11 @@ impl RegistryClient {
         let action = format!("look up `{reference}`");
         let repository = self.readable(&reference.repository);
         let request = look_up(&action, &repository, reference);
-        self.runtime.block_on(
-            self.session
-                .documents(&request, reference.digest.as_ref(), platform),
-        )
+        let found = self
+            .session
+            .documents(&request, reference.digest.as_ref(), platform);
+        let found = self.runtime.block_on(found)?;
+        Ok(found.map(|found| found.documents))
     }
 
     /// Gives an image of the same repository the tag of `reference`, and returns the digest that the tag has
@@ -315,17 +312,17 @@ impl RegistrySession {
         wanted: Option<&Digest>,
         platform: &Platform,
     ) -> Result<Option<RegistryImage>, RegistryError> {
-        let Some(documents) = self.documents(request, wanted, platform).await? else {
+        let Some(found) = self.documents(request, wanted, platform).await? else {
             return Ok(None);
         };
         let odd = |error: ImageError| not_understood(request, error.to_string());
-        let manifest = ImageManifest::parse(&documents.manifest).map_err(odd)?;
-        let config = ImageConfig::parse(&documents.config).map_err(odd)?;
+        let manifest = ImageManifest::parse(&found.documents.manifest).map_err(odd)?;
+        let config = ImageConfig::parse(&found.documents.config).map_err(odd)?;
         let info = config.info(&manifest).map_err(odd)?;
         Ok(Some(RegistryImage {
-            digest: documents.digest,
-            media_type: documents.media_type,
-            manifest: documents.manifest,
+            digest: found.digest,
+            media_type: found.media_type,
+            manifest: found.documents.manifest,
             info,
         }))
     }
@@ -335,7 +332,7 @@ impl RegistrySession {
         request: &Request<'_>,
         wanted: Option<&Digest>,
         platform: &Platform,
-    ) -> Result<Option<ImageDocuments>, RegistryError> {
+    ) -> Result<Option<ServedImage>, RegistryError> {
         let Some(served) = self.manifest(request, wanted).await? else {
             return Ok(None);
         };
@@ -354,11 +351,13 @@ impl RegistrySession {
             return Err(not_understood(request, "an index in an index".to_owned()));
         };
         let config = self.config(request, &manifest.config).await?;
-        Ok(Some(ImageDocuments {
+        Ok(Some(ServedImage {
             digest: served.digest,
             media_type: document::media_type(&manifest, &served.content_type),
-            manifest: served.bytes.to_vec(),
-            config: config.to_vec(),
+            documents: ImageDocuments {
+                manifest: served.bytes.to_vec(),
+                config: config.to_vec(),
+            },
         }))
     }
 

@@ -25,7 +25,7 @@ mod upload;
 
 pub use attach::Attachment;
 pub use blob::{Blob, BlobProgress, BlobSource, BlobState};
-pub use client::{ImageDocuments, Presence, RegistryClient, RegistryImage};
+pub use client::{Presence, RegistryClient, RegistryImage};
 pub use error::{Cause, FailureKind, RegistryError};
 pub use listing::Listing;
 pub use push::OutgoingImage;

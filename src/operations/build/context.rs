@@ -423,7 +423,11 @@ impl ContextWriter<'_> {
         Ok((source, digest))
     }
 
-    fn fetch(&self, name: &str, progress: &mut dyn Progress) -> Result<Vec<Entry>, Error> {
+    pub(super) fn fetch(
+        &self,
+        name: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Entry>, Error> {
         let (source, digest) = self.source(name)?;
         progress.step(Step::FetchSource(name));
         Ok(self

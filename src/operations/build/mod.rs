@@ -3,6 +3,7 @@
 mod cache_bust;
 mod context;
 mod failure;
+mod files;
 mod inside;
 mod run;
 mod schedule;
@@ -11,6 +12,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use files::Assembled;
 pub(crate) use inside::Inside;
 pub(crate) use run::Run;
 pub(crate) use schedule::run_on_stages;

@@ -6,6 +6,7 @@ use super::{
     cache_bust::CacheBust,
     context::{BuildContext, ContextWriter, is_of_built_in, operator_of},
     failure::{cut, located, of_operator_path},
+    files::FilesAssembler,
     inside::Inside,
     run::Run,
 };
@@ -13,12 +14,13 @@ use crate::{
     adapters::{
         builder::{BuildEvent, BuildRequest, Builder},
         destination::Programs,
+        docker::{DockerError, LoadParent, LoadRequest},
         secrets::BuildSecrets,
     },
     code::Code,
-    error::{Error, NotYet},
+    error::{Error, ImageProblem},
     image::{
-        ExpectedBase, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_RECORD,
+        ExpectedBase, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_LAYERS, LABEL_RECORD,
         LABEL_RECORD_DIGEST, LABEL_STAGE,
     },
     operations::{
@@ -31,7 +33,7 @@ use crate::{
     },
     project::{
         Kind,
-        inputs::DockerfileInputs,
+        inputs::{DockerfileInputs, FilesInputs},
         lock,
         place::{Defect, Place},
     },
@@ -114,7 +116,9 @@ impl<'a> StageBuilder<'a> {
                         };
                         self.build(builder, stage, inputs, &request, progress.as_mut())?
                     }
-                    Recipe::Files(_) => return Err(not_from_files(stage)),
+                    Recipe::Files(inputs) => {
+                        self.put_together(stage, inputs, parent, progress.as_mut())?
+                    }
                 };
                 let size = info.size;
                 progress.end(Outcome::Built { reference, size });
@@ -270,7 +274,62 @@ impl<'a> StageBuilder<'a> {
         })
     }
 
-    fn labels(&self, stage: &PlatformStage) -> Result<BTreeMap<String, String>, Error> {
+    /// What puts together the images that only get files.
+    pub(crate) fn assembler(&self) -> FilesAssembler<'_> {
+        FilesAssembler {
+            run: self.run,
+            contexts: &self.contexts,
+        }
+    }
+
+    /// Puts the files of a stage on the daemon's image of its parent. Only the new layers are sent.
+    fn put_together(
+        &self,
+        stage: &PlatformStage,
+        inputs: &FilesInputs,
+        parent: Option<&BuiltImage>,
+        progress: &mut dyn Progress,
+    ) -> Result<ImageInfo, Error> {
+        let daemon = self.run.services.daemon()?;
+        let reference = stage.reference(self.run.registry);
+        let gone = |name: String| Error::UnexpectedImage {
+            reference: name,
+            problem: ImageProblem::Gone,
+        };
+        let parent = parent.ok_or_else(|| gone(reference.to_string()))?;
+        let name = parent.reference.to_string();
+        let documents = daemon.parent(parent.info.id.as_str())?;
+        let documents = documents.ok_or_else(|| gone(name.clone()))?;
+        let load = |progress: &mut dyn Progress| {
+            let (labels, assembler) = (self.labels(stage)?, self.assembler());
+            let assembled =
+                assembler.assemble((stage, inputs), (&name, &documents), labels, progress)?;
+            progress.step(Step::Load);
+            let loaded = daemon.load(&LoadRequest {
+                image: &assembled.image,
+                layers: &assembled.layers,
+                parent: Some(LoadParent {
+                    name: &name,
+                    digests: std::slice::from_ref(&parent.info.id),
+                }),
+                reference,
+            });
+            if let Err(DockerError::Archive { .. }) = &loaded {
+                // What is damaged in the cache is made again.
+                for layer in &assembled.layers {
+                    fs_err::remove_file(&layer.file)?;
+                }
+            }
+            Ok::<_, Error>(loaded)
+        };
+        match load(progress)? {
+            Err(DockerError::Archive { .. }) => Ok(load(progress)??),
+            loaded => Ok(loaded?),
+        }
+    }
+
+    /// The labels of a stage's image.
+    pub(crate) fn labels(&self, stage: &PlatformStage) -> Result<BTreeMap<String, String>, Error> {
         let mut labels = BTreeMap::from([
             (LABEL_STAGE.to_owned(), stage.name.clone()),
             (LABEL_FORMAT.to_owned(), lock::FORMAT.to_string()),
@@ -289,13 +348,9 @@ impl<'a> StageBuilder<'a> {
         };
         labels.insert(LABEL_RECORD.to_owned(), record);
         labels.insert(LABEL_RECORD_DIGEST.to_owned(), digest);
+        labels.insert(LABEL_LAYERS.to_owned(), String::new());
         Ok(labels)
     }
-}
-
-fn not_from_files(stage: &PlatformStage) -> Error {
-    let image = stage.name.clone();
-    NotYet::FilesAlone { image }.into()
 }
 
 /// Refuses instructions that the builder does not support before the build begins, rather than in the middle of it.

@@ -54,7 +54,31 @@ pub(crate) struct Packed {
     site_packages: Vec<Entry>,
 }
 
+/// The files of a packed job by how often they change.
+pub(crate) struct PackedParts {
+    /// The main file and `jobs.zip`.
+    pub(crate) code: Vec<Entry>,
+    pub(crate) libs: Entry,
+    /// With paths below the folder of packages.
+    pub(crate) site_packages: Vec<Entry>,
+}
+
 impl Packed {
+    /// Its files, apart from each other.
+    pub(crate) fn parts(self) -> PackedParts {
+        let inside = |mut entry: Entry| {
+            if let Some(path) = entry.path.strip_prefix("site-packages/") {
+                entry.path = path.to_owned();
+            }
+            entry
+        };
+        PackedParts {
+            code: vec![self.main, self.jobs],
+            libs: self.libs,
+            site_packages: self.site_packages.into_iter().map(inside).collect(),
+        }
+    }
+
     /// All files, with their paths in a build context that has the package in `folder`.
     pub(crate) fn entries(self, folder: &str) -> Vec<Entry> {
         let mut entries = vec![self.main, self.jobs, self.libs];
@@ -226,15 +250,24 @@ impl<'a> Packer<'a> {
         stage: &PlatformStage,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Entry>, Error> {
+        let installed = self.installed_packages(stage, progress)?.into_iter();
+        Ok(installed
+            .map(|entry| entry.prefixed("site-packages"))
+            .collect())
+    }
+
+    /// The installed packages of an image that is not a job.
+    pub(crate) fn installed_packages(
+        &self,
+        stage: &PlatformStage,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Entry>, Error> {
         let (target, index) = (stage.target.as_ref(), index_of(&stage.inputs));
         let installed = self.installed(&stage.wheels, target, index, progress)?;
         let all = installed.libs.into_iter().chain(installed.site_packages);
         let by_path: BTreeMap<String, Entry> =
             all.map(|entry| (entry.path.clone(), entry)).collect();
-        Ok(by_path
-            .into_values()
-            .map(|entry| entry.prefixed("site-packages"))
-            .collect())
+        Ok(by_path.into_values().collect())
     }
 
     /// The files of installed wheels. They come from the cache if it has them undamaged.

@@ -15,7 +15,7 @@ use crate::{
     project::{
         self, Image,
         dockerfile::{Pattern, Placed},
-        inputs::DockerfileInputs,
+        inputs::{DockerfileInputs, FilesInputs},
         place::{Defect, nearest},
         tree::Content,
     },
@@ -51,11 +51,11 @@ impl Contents {
         let mut next = Some(name);
         while let Some(name) = next {
             let (image, inputs) = self.0.get(name)?;
-            let Recipe::Dockerfile(dockerfile) = &inputs.recipe else {
-                return None;
-            };
-            known.add(image, inputs, dockerfile)?;
-            next = dockerfile.base.as_deref();
+            match &inputs.recipe {
+                Recipe::Dockerfile(dockerfile) => known.add(image, inputs, dockerfile)?,
+                Recipe::Files(files) => known.add_files(inputs, files),
+            }
+            next = inputs.recipe.base();
         }
         Some(known)
     }
@@ -159,6 +159,24 @@ impl ImageFiles {
             }
         }
         Some(())
+    }
+
+    /// Adds what an image without a Dockerfile gets.
+    fn add_files(&mut self, inputs: &StageInputs, files: &FilesInputs) {
+        for place in &files.places {
+            let folder = place.folder.replace("$SPARK_HOME", "/opt/spark");
+            match (place.what, &inputs.package) {
+                ("job", Some(package)) => {
+                    let names = [package.main.path.as_str(), "jobs.zip"];
+                    let paths = names.map(|name| format!("{folder}/{name}"));
+                    self.files.extend(paths);
+                }
+                ("libs.zip", _) => {
+                    self.files.insert(format!("{folder}/libs.zip"));
+                }
+                _ => self.unknown.push(folder),
+            }
+        }
     }
 
     fn copy(

@@ -9,19 +9,25 @@ use std::collections::BTreeMap;
 
 use super::claim::{Claim, StageTags};
 use crate::{
-    adapters::registry::{RegistryError, RegistryImage},
-    error::Error,
-    image::{ImageInfo, Reference},
+    adapters::{
+        cache::CacheKind,
+        digest_cache,
+        registry::{BlobProgress, BlobState, OutgoingImage, RegistryError, RegistryImage},
+        store,
+    },
+    error::{Error, ImageProblem},
+    image::{Digest, ImageDocuments, ImageInfo, ImageManifest, Platform, Reference, Repository},
     operations::{
-        build::{Inside, Run, StageBuilder},
+        build::{Assembled, Inside, Run, StageBuilder},
         dist::{Action, BuiltImage, ImageResult, Size},
         events::{Note, Outcome, Progress, Step, Transfer, transferred},
         provenance,
     },
     plan::{
-        PlatformStage,
+        PlatformStage, Recipe,
         decision::{Answers, Decision},
     },
+    project::inputs::FilesInputs,
 };
 
 /// How often a push is attempted, if other pushes keep removing its staging tag from the daemon.
@@ -131,6 +137,9 @@ impl Pusher<'_> {
                 made: None,
             });
         }
+        if let Recipe::Files(inputs) = &stage.inputs.recipe {
+            return self.push_files(stage, inputs, below);
+        }
         let mut parents = BTreeMap::new();
         for parent in &stage.parents {
             if let Some(pushed) = below.get(parent) {
@@ -227,10 +236,126 @@ impl Pusher<'_> {
         let tags = self.tags(stage)?;
         let mut progress = self.run.session.events.begin(&stage.name);
         progress.step(Step::Push(&made.reference));
-        let reference = made.reference.clone();
         let own = staging_tag(made);
         self.send_as(made, &own, progress.as_mut())?;
         let image = tags.read_back(&own)?;
+        self.claim(stage, (image, made.clone()), progress.as_mut())
+    }
+
+    /// Puts the files of a stage on the registry's parent, and pushes the image. No daemon has a part in it, and of the
+    /// parent nothing but its documents is fetched.
+    fn push_files(
+        &self,
+        stage: &PlatformStage,
+        inputs: &FilesInputs,
+        below: &BTreeMap<String, Pushed>,
+    ) -> Result<Pushed, Error> {
+        let reference = stage.reference(self.run.registry);
+        let gone = |reference: &Reference| Error::UnexpectedImage {
+            reference: reference.to_string(),
+            problem: ImageProblem::Gone,
+        };
+        let parent = stage.base().and_then(|base| below.get(base));
+        let parent = parent.ok_or_else(|| gone(reference))?;
+        let repository = &parent.reference.repository;
+        let pinned = repository.with_digest(&parent.image.digest);
+        let mut progress = self.run.session.events.begin(&stage.name);
+        progress.step(Step::PutTogether(&pinned));
+        let documents = self.documents(parent, &pinned, &stage.platform)?;
+        let documents = documents.ok_or_else(|| gone(&pinned))?;
+        let assemble = |progress: &mut dyn Progress| {
+            let labels = self.builder.labels(stage)?;
+            let parent = (&*pinned.to_string(), &documents);
+            let assembler = self.builder.assembler();
+            assembler.assemble((stage, inputs), parent, labels, progress)
+        };
+        let below = (&documents, repository);
+        let mut assembled = assemble(progress.as_mut())?;
+        progress.step(Step::Push(reference));
+        let mut sent = self.send_assembled(reference, &assembled, below, progress.as_mut());
+        if let Err(Error::Registry(RegistryError::Damaged { file, .. })) = &sent {
+            // What is damaged in the cache is made again.
+            fs_err::remove_file(file)?;
+            assembled = assemble(progress.as_mut())?;
+            sent = self.send_assembled(reference, &assembled, below, progress.as_mut());
+        }
+        sent?;
+        let image = &assembled.image;
+        let there = RegistryImage {
+            digest: image.digest.clone(),
+            media_type: image.media_type.to_string(),
+            manifest: image.manifest.clone(),
+            info: image.info.clone(),
+        };
+        let made = BuiltImage {
+            reference: reference.clone(),
+            info: image.info.clone(),
+            action: Action::Built,
+        };
+        self.claim(stage, (there, made), progress.as_mut())
+    }
+
+    /// The documents of the registry's image of a parent. The manifest is known since the registry was asked, and the
+    /// config is kept in the cache: what has a digest never changes.
+    fn documents(
+        &self,
+        parent: &Pushed,
+        pinned: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<ImageDocuments>, Error> {
+        let manifest = parent.image.manifest.clone();
+        let known = ImageManifest::parse(&manifest).ok().and_then(|parsed| {
+            let digest = parsed.config.digest;
+            let file = self.run.session.cache.entry(CacheKind::Blobs, digest.hex());
+            let config = digest_cache::own_bytes(&file)?;
+            (Digest::of(&config) == digest).then_some(config)
+        });
+        if let Some(config) = known {
+            return Ok(Some(ImageDocuments { manifest, config }));
+        }
+        let documents = self.run.services.registry()?.documents(pinned, platform)?;
+        if let Some(documents) = &documents {
+            let cache = &self.run.session.cache;
+            fs_err::create_dir_all(cache.folder(CacheKind::Blobs))?;
+            let name = Digest::of(&documents.config);
+            let file = cache.entry(CacheKind::Blobs, name.hex());
+            store::replace_unsynced(&file, &documents.config)?;
+        }
+        Ok(documents)
+    }
+
+    /// Sends an image that was put together to the repository of `reference`, without a tag.
+    fn send_assembled(
+        &self,
+        reference: &Reference,
+        assembled: &Assembled,
+        (documents, below): (&ImageDocuments, &Repository),
+        progress: &mut dyn Progress,
+    ) -> Result<(), Error> {
+        let image = &assembled.image;
+        let mut sent = Sent::default();
+        self.run.services.registry()?.push_image(
+            OutgoingImage {
+                manifest: &image.manifest,
+                media_type: image.media_type.as_ref(),
+                config: &image.config,
+                layers: &assembled.blobs(documents, below),
+            },
+            &reference.repository.with_digest(&image.digest),
+            &mut |event| sent.tell(&event, progress),
+        )?;
+        Ok(())
+    }
+
+    /// Gives a pushed image its tag, unless another push was faster.
+    fn claim(
+        &self,
+        stage: &PlatformStage,
+        (image, made): (RegistryImage, BuiltImage),
+        progress: &mut dyn Progress,
+    ) -> Result<Pushed, Error> {
+        let tags = self.tags(stage)?;
+        let reference = made.reference.clone();
         match provenance::push_beside(self.run.services, stage, &image, &made.reference) {
             // A registry that refuses artifacts still gets the image.
             Err(error @ Error::Registry(RegistryError::Refused { .. })) => {
@@ -244,7 +369,7 @@ impl Pusher<'_> {
                     reference: &made.reference,
                     digest: &image.digest,
                 });
-                (image, Some(made.clone()))
+                (image, Some(made))
             }
             Claim::Theirs(theirs) => {
                 progress.end(Outcome::Adopted(&made.reference));
@@ -256,6 +381,23 @@ impl Pusher<'_> {
             image,
             made,
         })
+    }
+}
+
+/// What a push has sent so far.
+#[derive(Default)]
+struct Sent {
+    /// The bytes of each blob.
+    of_blobs: BTreeMap<Digest, u64>,
+}
+
+impl Sent {
+    fn tell(&mut self, event: &BlobProgress<'_>, progress: &mut dyn Progress) {
+        if let BlobState::Sending(bytes) = event.state {
+            self.of_blobs.insert(event.descriptor.digest.clone(), bytes);
+            let sent = self.of_blobs.values().sum();
+            progress.moved(Transfer::Pushed, sent, None);
+        }
     }
 }
 

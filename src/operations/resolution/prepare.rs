@@ -16,7 +16,7 @@ use crate::{
     operations::workspace::{self, LockPolicy, Services, Session},
     plan::{self, Inputs, Plan, PlanError, PlanInputs, Recipe, StageInputs},
     project::{
-        built_in::BuiltInDockerfile,
+        built_in::BuiltInRecipe,
         inputs::{InputError, InputReader},
         lock::{self, Lock, LockedChain},
         place::{Defect, Place},
@@ -116,13 +116,17 @@ fn keep(
 pub(crate) fn read_inputs(session: &Session<'_>, lock: &Lock) -> Result<Inputs, InputError> {
     let project = &session.project;
     let reader = InputReader::new(project, lock, &session.trees);
+    reader.refuse_unknown_recipes()?;
     let mut inputs = BTreeMap::new();
     for (name, image) in &project.images {
-        let dockerfile = reader.dockerfile(image)?;
+        let recipe = match reader.files(image)? {
+            Some(files) => Recipe::Files(files),
+            None => Recipe::Dockerfile(Box::new(reader.dockerfile(image)?)),
+        };
         let read = StageInputs {
-            requirements: reader.requirements(image, dockerfile.built_in)?,
+            requirements: reader.requirements(image, recipe.built_in())?,
             package: reader.package(image)?,
-            recipe: Recipe::Dockerfile(Box::new(dockerfile)),
+            recipe,
         };
         inputs.insert(name.clone(), read);
     }
@@ -242,7 +246,7 @@ fn local_sources(
 }
 
 fn lock_recipes(lock: &mut Lock, inputs: &Inputs) {
-    let used: BTreeMap<&str, &BuiltInDockerfile> = inputs
+    let used: BTreeMap<&str, &BuiltInRecipe> = inputs
         .iter()
         .filter_map(|(_, inputs)| inputs.recipe.built_in())
         .map(|built_in| (built_in.name, built_in))

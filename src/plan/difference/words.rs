@@ -52,6 +52,8 @@ fn thing(row: &RecordRow) -> String {
             format!("{} ({})", below(input), role(input))
         }
         Input::Main { name, .. } => format!("main file {name}"),
+        Input::Place { what, folder } => format!("{what} in {folder}"),
+        Input::Environment { name, value } => format!("{name}={value} before the parent's"),
         Input::Module { path, .. } => format!("module {path}"),
         Input::Wheel { file_name, .. } => match file_name.parse::<WheelName>() {
             Ok(wheel) => format!("{} {}", wheel.name, wheel.version),
@@ -120,6 +122,12 @@ fn turned(old: &Input, new: &Input) -> String {
             },
         ) => format!("revision {old} -> {new}: {reason}"),
         (Input::Wheel { .. }, Input::Wheel { .. }) => wheels(old, new),
+        (Input::Place { folder: old, .. }, Input::Place { what, folder }) => {
+            format!("{what} in {old} -> in {folder}")
+        }
+        (Input::Environment { value: old, .. }, Input::Environment { name, value }) => {
+            format!("{name}={old} -> {value} before the parent's")
+        }
         (
             Input::Main { name: old, .. },
             Input::Main {

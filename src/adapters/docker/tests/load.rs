@@ -359,7 +359,7 @@ fn an_image_of_the_daemon_alone_is_a_parent() {
     let layers = Layers::new();
     let new = [layers.layer(&above(), Compression::Gzip)];
     let added = [new[0].layer.clone()];
-    let image = assemble(documents.documents(), &added, &ConfigChanges::default()).unwrap();
+    let image = assemble(documents.as_parent(), &added, &ConfigChanges::default()).unwrap();
     let request = LoadRequest {
         image: &image,
         layers: &new,

@@ -1,0 +1,222 @@
+//! Puts together the images that only get files: their layers, and what they change in the config of their parent.
+
+use std::collections::BTreeMap;
+
+use super::{context::ContextWriter, run::Run};
+use crate::{
+    adapters::{
+        layers,
+        registry::{Blob, BlobSource},
+    },
+    error::{Error, ImageProblem},
+    image::{
+        AssembledImage, ConfigChanges, Digest, ImageConfig, ImageDocuments, ImageError,
+        ImageManifest, LABEL_LAYERS, Layer, LayerFile, Repository, assemble, layers_label,
+    },
+    operations::{dist::PackedParts, events::Progress},
+    package::{layer, layering},
+    plan::{PYTHON_PATH, PlatformStage},
+    project::{
+        inputs::FilesInputs,
+        tree::{Content, Entry},
+    },
+};
+
+/// Where Spark is in an image that does not say so.
+const SPARK_HOME: &str = "/opt/spark";
+
+/// An image that was put together.
+pub(crate) struct Assembled {
+    pub(crate) image: AssembledImage,
+    /// The layers that its parent does not have.
+    pub(crate) layers: Vec<LayerFile>,
+}
+
+impl Assembled {
+    /// Its layers: those of the parent, which `repository` has, and its own.
+    pub(crate) fn blobs(&self, parent: &ImageDocuments, repository: &Repository) -> Vec<Blob> {
+        let manifest = ImageManifest::parse(&parent.manifest);
+        let below = manifest.map(|manifest| manifest.layers).unwrap_or_default();
+        let below = below.into_iter().map(|descriptor| Blob {
+            descriptor,
+            source: BlobSource::Registry(repository.clone()),
+            mounts: Vec::new(),
+        });
+        below
+            .chain(self.layers.iter().cloned().map(Blob::from))
+            .collect()
+    }
+}
+
+/// Files that become one layer.
+struct Group {
+    /// What the history of the image says about it.
+    created_by: String,
+    /// Their paths are those in the image.
+    entries: Vec<Entry>,
+}
+
+/// Puts images together.
+pub(crate) struct FilesAssembler<'a> {
+    pub(super) run: &'a Run<'a>,
+    pub(super) contexts: &'a ContextWriter<'a>,
+}
+
+impl FilesAssembler<'_> {
+    /// Puts the files of a stage on the image with the documents `parent`, which is called `name`.
+    pub(crate) fn assemble(
+        &self,
+        (stage, inputs): (&PlatformStage, &FilesInputs),
+        (name, parent): (&str, &ImageDocuments),
+        labels: BTreeMap<String, String>,
+        progress: &mut dyn Progress,
+    ) -> Result<Assembled, Error> {
+        let refused = |error: ImageError| Error::UnexpectedImage {
+            reference: name.to_owned(),
+            problem: ImageProblem::NoParent(error.to_string()),
+        };
+        let config = ImageConfig::parse(&parent.config).map_err(refused)?;
+        let variables = config.variables().map_err(refused)?;
+        let spark_home = variables
+            .get("SPARK_HOME")
+            .map_or(SPARK_HOME, String::as_str);
+        let groups = self.groups((stage, inputs), spark_home, progress)?;
+        let layers: Vec<LayerFile> = groups
+            .iter()
+            .map(|group| self.layer(group))
+            .collect::<Result<_, Error>>()?;
+        let mut env = BTreeMap::new();
+        if !inputs.python_path.is_empty() {
+            let parents = variables.get(PYTHON_PATH).map_or("", String::as_str);
+            let value = python_path(&inputs.python_path, parents);
+            env.insert(PYTHON_PATH.to_owned(), value);
+        }
+        let added: Vec<Layer> = layers.iter().map(|file| file.layer.clone()).collect();
+        let own = added.iter().map(|layer| layer.diff_id.clone());
+        let diff_ids: Vec<Digest> = config.diff_ids.iter().cloned().chain(own).collect();
+        let mut labels = labels;
+        labels.insert(LABEL_LAYERS.to_owned(), layers_label(&diff_ids));
+        let changes = ConfigChanges {
+            env,
+            labels,
+            ..ConfigChanges::default()
+        };
+        let image = assemble(parent.as_parent(), &added, &changes).map_err(refused)?;
+        if image.info.platform != stage.platform {
+            return Err(Error::UnexpectedImage {
+                reference: name.to_owned(),
+                problem: ImageProblem::OtherPlatform {
+                    wanted: stage.platform.clone(),
+                    there: image.info.platform,
+                },
+            });
+        }
+        Ok(Assembled { image, layers })
+    }
+
+    /// The layer of some files.
+    fn layer(&self, group: &Group) -> Result<LayerFile, Error> {
+        let cache = &self.run.session.cache;
+        let (key, created_by) = (group.key(), &group.created_by);
+        Ok(layers::layer(cache, &key, created_by, |output| {
+            layer::write_layer(&group.entries, created_by, output)
+        })?)
+    }
+
+    /// The files of each layer, what changes least first.
+    fn groups(
+        &self,
+        (stage, inputs): (&PlatformStage, &FilesInputs),
+        spark_home: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Group>, Error> {
+        let folder = |what: &str| {
+            let place = inputs.places.iter().find(|place| place.what == what);
+            let folder = place.map_or("", |place| place.folder);
+            folder
+                .replace("$SPARK_HOME", spark_home)
+                .trim_matches('/')
+                .to_owned()
+        };
+        let mut groups = Vec::new();
+        for jar in &inputs.jars {
+            let entries = self.contexts.fetch(&jar.source, progress)?;
+            groups.push(Group::below(&folder("jars"), "jars", entries));
+        }
+        let packages = folder("site-packages");
+        if let Some(packed) = self.contexts.packer.pack_stage(stage, progress)? {
+            let PackedParts {
+                code,
+                libs,
+                site_packages,
+            } = packed.parts();
+            groups.extend(by_package(&packages, site_packages));
+            groups.push(Group::below(&folder("libs.zip"), "libs.zip", vec![libs]));
+            groups.push(Group::below(&folder("job"), "code", code));
+        } else {
+            let installed = self.contexts.packer.installed_packages(stage, progress)?;
+            groups.extend(by_package(&packages, installed));
+        }
+        Ok(groups)
+    }
+}
+
+/// A layer for each large package, and one for the others.
+fn by_package(folder: &str, entries: Vec<Entry>) -> impl Iterator<Item = Group> {
+    let groups = layering::by_package(entries).into_iter();
+    groups.map(move |group| {
+        let what = group.name.as_deref().unwrap_or("packages");
+        Group::below(folder, what, group.entries)
+    })
+}
+
+impl Group {
+    /// A digest of everything that decides the bytes of its layer.
+    fn key(&self) -> Digest {
+        let row = |entry: &Entry| match &entry.content {
+            Content::File {
+                digest, executable, ..
+            } => format!("{digest} {executable} {}\n", entry.path),
+            Content::Symlink { target } => format!("link {target} {}\n", entry.path),
+        };
+        let mut rows: Vec<String> = self.entries.iter().map(row).collect();
+        rows.sort();
+        // The number must change with the form of layers.
+        Digest::of(format!("layer 1\n{}", rows.concat()).as_bytes())
+    }
+
+    fn below(folder: &str, what: &str, entries: Vec<Entry>) -> Self {
+        let entries = entries.into_iter();
+        Self {
+            created_by: format!("sparkpack: {what}"),
+            entries: entries.map(|entry| entry.prefixed(folder)).collect(),
+        }
+    }
+}
+
+/// The variable's value: one's own items, then those of the parent that are not among them.
+fn python_path(own: &[&str], parents: &str) -> String {
+    let mut items: Vec<&str> = Vec::new();
+    for item in own.iter().copied().chain(parents.split(':')) {
+        if !item.is_empty() && !items.contains(&item) {
+            items.push(item);
+        }
+    }
+    items.join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ones_own_items_come_first_and_each_is_there_once() {
+        for (own, parents, expected) in [
+            (vec!["/a", "/b"], "", "/a:/b"),
+            (vec!["/a"], "/b:/c", "/a:/b:/c"),
+            (vec!["/a", "/b"], "/b::/c:/a:/d", "/a:/b:/c:/d"),
+        ] {
+            assert_eq!(python_path(&own, parents), expected);
+        }
+    }
+}
