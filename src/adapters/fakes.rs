@@ -197,6 +197,13 @@ impl InMemory<RegistryImage> {
 }
 
 impl InMemory<ImageInfo> {
+    /// The image with this image ID, whatever its reference is.
+    pub(crate) fn with_id(&self, id: &str) -> Option<ImageInfo> {
+        let state = self.state.lock().unwrap();
+        let mut images = state.images.values();
+        images.find(|image| image.id.as_str() == id).cloned()
+    }
+
     /// Gives an image a program for this machine.
     pub(crate) fn put_program(&self, id: &Digest, machine: u16) {
         let path = "/bin/sh".to_owned();

@@ -138,7 +138,11 @@ impl ImageDaemon for DaemonInMemory {
     }
 
     fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError> {
-        Ok(self.inspect(name)?.as_ref().map(documents_of))
+        let found = match self.images.with_id(name) {
+            Some(found) => Some(found),
+            None => self.inspect(name)?,
+        };
+        Ok(found.as_ref().map(documents_of))
     }
 
     fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {
