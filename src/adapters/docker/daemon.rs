@@ -131,20 +131,27 @@ impl Daemon {
     /// # Errors
     /// The daemon does not answer, or not with an image.
     pub fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DockerError> {
+        self.inspected(name, info)
+    }
+
+    /// What `read` makes of the daemon's answer about the image `name`; `None` if it has none of that name.
+    pub(super) fn inspected<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(ImageInspect) -> Result<T, String>,
+    ) -> Result<Option<T>, DockerError> {
         let doing = || format!("inspect `{name}`");
-        match self.ask(self.client.inspect_image(name)) {
-            Ok(answer) => match info(answer) {
-                Ok(info) => Ok(Some(info)),
-                Err(message) => Err(DockerError::Answer {
-                    doing: doing(),
-                    message,
-                }),
-            },
-            Err(bollard::errors::Error::DockerResponseServerError {
-                status_code: 404, ..
-            }) => Ok(None),
-            Err(error) => Err(self.failed(&error, doing)),
-        }
+        let answer = match self.ask(self.client.inspect_image(name)) {
+            Ok(answer) => answer,
+            Err(error) if error::is_absence(&error) => return Ok(None),
+            Err(error) => return Err(self.failed(&error, doing)),
+        };
+        read(answer)
+            .map(Some)
+            .map_err(|message| DockerError::Answer {
+                doing: doing(),
+                message,
+            })
     }
 
     /// Gives the image `id` the tag of `reference`. An image that had the tag loses it.
@@ -175,10 +182,8 @@ impl Daemon {
         let options = RemoveImageOptionsBuilder::default().noprune(true).build();
         let name = reference.to_string();
         match self.ask(self.client.remove_image(&name, Some(options), None)) {
-            Ok(_)
-            | Err(bollard::errors::Error::DockerResponseServerError {
-                status_code: 404, ..
-            }) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(error) if error::is_absence(&error) => Ok(()),
             Err(error) => Err(self.failed(&error, || format!("untag `{reference}`"))),
         }
     }

@@ -7,10 +7,7 @@
 use bollard::models::{BollardDate, ImageInspect};
 use serde_json::{Value, json};
 
-use super::{
-    daemon::Daemon,
-    error::{self, DockerError},
-};
+use super::{daemon::Daemon, error::DockerError};
 use crate::image::{Compression, Descriptor, Digest, Family, ImageDocuments};
 
 /// The size of the smallest tar: two empty blocks.
@@ -27,17 +24,7 @@ impl Daemon {
     /// # Errors
     /// The daemon does not answer, or not with an image.
     pub fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError> {
-        let doing = || format!("inspect `{name}`");
-        let answer = match self.ask(self.client.inspect_image(name)) {
-            Ok(answer) => answer,
-            Err(error) if error::is_absence(&error) => return Ok(None),
-            Err(error) => return Err(self.failed(&error, doing)),
-        };
-        let documents = documents(answer).map_err(|message| DockerError::Answer {
-            doing: doing(),
-            message,
-        })?;
-        Ok(Some(documents))
+        self.inspected(name, documents)
     }
 }
 
