@@ -94,6 +94,17 @@ impl Entry {
         };
         Self { path, ..self }
     }
+
+    /// The entry's line in a listing: everything that decides what is written for it, in a form that must not change.
+    #[must_use]
+    pub fn row(&self) -> String {
+        match &self.content {
+            Content::File {
+                digest, executable, ..
+            } => format!("{digest} {executable} {}\n", self.path),
+            Content::Symlink { target } => format!("link {target} {}\n", self.path),
+        }
+    }
 }
 
 impl Location {

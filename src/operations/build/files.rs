@@ -16,10 +16,7 @@ use crate::{
     operations::{dist::PackedParts, events::Progress},
     package::{layer, layering},
     plan::{PYTHON_PATH, PlatformStage},
-    project::{
-        inputs::FilesInputs,
-        tree::{Content, Entry},
-    },
+    project::{inputs::FilesInputs, tree::Entry},
 };
 
 /// Where Spark is in an image that does not say so.
@@ -173,13 +170,7 @@ fn by_package(folder: &str, entries: Vec<Entry>) -> impl Iterator<Item = Group> 
 impl Group {
     /// A digest of everything that decides the bytes of its layer.
     fn key(&self) -> Digest {
-        let row = |entry: &Entry| match &entry.content {
-            Content::File {
-                digest, executable, ..
-            } => format!("{digest} {executable} {}\n", entry.path),
-            Content::Symlink { target } => format!("link {target} {}\n", entry.path),
-        };
-        let mut rows: Vec<String> = self.entries.iter().map(row).collect();
+        let mut rows: Vec<String> = self.entries.iter().map(Entry::row).collect();
         rows.sort();
         // The number must change with the form of layers.
         Digest::of(format!("layer 1\n{}", rows.concat()).as_bytes())

@@ -441,13 +441,7 @@ fn listing_of_both(installed: &Vendored) -> String {
 }
 
 fn listing_of(entries: &[Entry]) -> String {
-    let row = |entry: &Entry| match &entry.content {
-        Content::File {
-            digest, executable, ..
-        } => format!("{digest} {executable} {}\n", entry.path),
-        Content::Symlink { target } => format!("link {target} {}\n", entry.path),
-    };
-    entries.iter().map(row).collect()
+    entries.iter().map(Entry::row).collect()
 }
 
 fn write_main(dist: &Path, main: &Entry) -> Result<Entry, Error> {
