@@ -10,7 +10,7 @@ use crate::{
     },
     error::{Error, ImageProblem},
     image::{
-        AssembledImage, ConfigChanges, Digest, ImageConfig, ImageDocuments, ImageError,
+        AssembledImage, ConfigChanges, Descriptor, Digest, ImageConfig, ImageDocuments, ImageError,
         ImageManifest, LABEL_LAYERS, Layer, LayerFile, Repository, assemble, layers_label,
     },
     operations::{dist::PackedParts, events::Progress},
@@ -25,17 +25,17 @@ const SPARK_HOME: &str = "/opt/spark";
 /// An image that was put together.
 pub(crate) struct Assembled {
     pub(crate) image: AssembledImage,
+    /// The layers of its parent.
+    below: Vec<Descriptor>,
     /// The layers that its parent does not have.
     pub(crate) layers: Vec<LayerFile>,
 }
 
 impl Assembled {
     /// Its layers: those of the parent, which `repository` has, and its own.
-    pub(crate) fn blobs(&self, parent: &ImageDocuments, repository: &Repository) -> Vec<Blob> {
-        let manifest = ImageManifest::parse(&parent.manifest);
-        let below = manifest.map(|manifest| manifest.layers).unwrap_or_default();
-        let below = below.into_iter().map(|descriptor| Blob {
-            descriptor,
+    pub(crate) fn blobs(&self, repository: &Repository) -> Vec<Blob> {
+        let below = self.below.iter().map(|descriptor| Blob {
+            descriptor: descriptor.clone(),
             source: BlobSource::Registry(repository.clone()),
             mounts: Vec::new(),
         });
@@ -65,13 +65,16 @@ impl FilesAssembler<'_> {
         &self,
         (stage, inputs): (&PlatformStage, &FilesInputs),
         (name, parent): (&str, &ImageDocuments),
-        labels: BTreeMap<String, String>,
+        mut labels: BTreeMap<String, String>,
         progress: &mut dyn Progress,
     ) -> Result<Assembled, Error> {
         let refused = |error: ImageError| Error::UnexpectedImage {
             reference: name.to_owned(),
             problem: ImageProblem::NoParent(error.to_string()),
         };
+        let below = ImageManifest::parse(&parent.manifest)
+            .map_err(refused)?
+            .layers;
         let config = ImageConfig::parse(&parent.config).map_err(refused)?;
         let variables = config.variables().map_err(refused)?;
         let spark_home = variables
@@ -91,7 +94,6 @@ impl FilesAssembler<'_> {
         let added: Vec<Layer> = layers.iter().map(|file| file.layer.clone()).collect();
         let own = added.iter().map(|layer| layer.diff_id.clone());
         let diff_ids: Vec<Digest> = config.diff_ids.iter().cloned().chain(own).collect();
-        let mut labels = labels;
         labels.insert(LABEL_LAYERS.to_owned(), layers_label(&diff_ids));
         let changes = ConfigChanges {
             env,
@@ -108,7 +110,11 @@ impl FilesAssembler<'_> {
                 },
             });
         }
-        Ok(Assembled { image, layers })
+        Ok(Assembled {
+            image,
+            below,
+            layers,
+        })
     }
 
     /// The layer of some files.

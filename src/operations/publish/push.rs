@@ -269,15 +269,14 @@ impl Pusher<'_> {
             let assembler = self.builder.assembler();
             assembler.assemble((stage, inputs), parent, labels, progress)
         };
-        let below = (&documents, repository);
         let mut assembled = assemble(progress.as_mut())?;
         progress.step(Step::Push(reference));
-        let mut sent = self.send_assembled(reference, &assembled, below, progress.as_mut());
+        let mut sent = self.send_assembled(reference, &assembled, repository, progress.as_mut());
         if let Err(Error::Registry(RegistryError::Damaged { file, .. })) = &sent {
             // What is damaged in the cache is made again.
             fs_err::remove_file(file)?;
             assembled = assemble(progress.as_mut())?;
-            sent = self.send_assembled(reference, &assembled, below, progress.as_mut());
+            sent = self.send_assembled(reference, &assembled, repository, progress.as_mut());
         }
         sent?;
         let image = &assembled.image;
@@ -329,7 +328,7 @@ impl Pusher<'_> {
         &self,
         reference: &Reference,
         assembled: &Assembled,
-        (documents, below): (&ImageDocuments, &Repository),
+        below: &Repository,
         progress: &mut dyn Progress,
     ) -> Result<(), Error> {
         let image = &assembled.image;
@@ -339,7 +338,7 @@ impl Pusher<'_> {
                 manifest: &image.manifest,
                 media_type: image.media_type.as_ref(),
                 config: &image.config,
-                layers: &assembled.blobs(documents, below),
+                layers: &assembled.blobs(below),
             },
             &reference.repository.with_digest(&image.digest),
             &mut |event| sent.tell(&event, progress),
