@@ -12,7 +12,7 @@ use super::{
     digest_cache, store,
 };
 use crate::{
-    image::{Compression, Descriptor, Digest, History, Layer, LayerFile},
+    image::{Digest, Layer, LayerFile},
     package::archive::ArchiveError,
 };
 
@@ -68,18 +68,7 @@ fn found(cache: &Cache, known: KnownLayer, created_by: &str) -> Option<LayerFile
     if !there.is_file() || there.len() != known.size {
         return None;
     }
-    let mut history = History::default();
-    history.set_created_by(Some(created_by.to_owned()));
-    let layer = Layer {
-        descriptor: Descriptor {
-            media_type: Compression::Gzip.media_type(),
-            digest: known.digest,
-            size: known.size,
-            platform: None,
-        },
-        diff_id: known.diff_id,
-        history,
-    };
+    let layer = Layer::gzip(known.digest, known.size, known.diff_id, created_by);
     Some(LayerFile { layer, file })
 }
 

@@ -29,6 +29,23 @@ pub struct LayerFile {
 }
 
 impl Layer {
+    /// The layer of a gzip blob. `created_by` is the text of its entry in the history, which gets no time.
+    #[must_use]
+    pub fn gzip(digest: Digest, size: u64, diff_id: Digest, created_by: &str) -> Self {
+        let mut history = History::default();
+        history.set_created_by(Some(created_by.to_owned()));
+        Self {
+            descriptor: Descriptor {
+                media_type: Compression::Gzip.media_type(),
+                digest,
+                size,
+                platform: None,
+            },
+            diff_id,
+            history,
+        }
+    }
+
     /// Reads the compressed bytes to their end, and compares size, digest and diff ID.
     ///
     /// # Errors

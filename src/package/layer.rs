@@ -10,7 +10,7 @@ use super::{
     gzip,
 };
 use crate::{
-    image::{Compression, Descriptor, Digest, Hasher, History, Layer},
+    image::{Digest, Hasher, Layer},
     project::{ignore, tree::Entry},
 };
 
@@ -35,18 +35,7 @@ pub fn write_layer(
         Ok::<Digest, ArchiveError>(tar.finish().1)
     })?;
     let (size, digest) = blob.finish();
-    let mut history = History::default();
-    history.set_created_by(Some(created_by.to_owned()));
-    Ok(Layer {
-        descriptor: Descriptor {
-            media_type: Compression::Gzip.media_type(),
-            digest,
-            size,
-            platform: None,
-        },
-        diff_id,
-        history,
-    })
+    Ok(Layer::gzip(digest, size, diff_id, created_by))
 }
 
 /// Fails if a name deletes a file of the parent, or if a path is there twice or is both a file and a folder: the order
@@ -120,7 +109,7 @@ mod tests {
     use flate2::read::MultiGzDecoder;
 
     use super::*;
-    use crate::project::tree::Content;
+    use crate::{image::Descriptor, project::tree::Content};
 
     const CREATED_BY: &str = "sparkpack job";
 
