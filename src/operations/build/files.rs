@@ -13,7 +13,7 @@ use crate::{
         AssembledImage, ConfigChanges, Descriptor, Digest, ImageConfig, ImageDocuments, ImageError,
         ImageManifest, LABEL_LAYERS, Layer, LayerFile, Repository, assemble, layers_label,
     },
-    operations::{dist::PackedParts, events::Progress},
+    operations::events::Progress,
     package::{layer, layering},
     plan::{PYTHON_PATH, PlatformStage},
     project::{inputs::FilesInputs, tree::Entry},
@@ -148,14 +148,9 @@ impl FilesAssembler<'_> {
         }
         let packages = folder("site-packages");
         if let Some(packed) = self.contexts.packer.pack_stage(stage, progress)? {
-            let PackedParts {
-                code,
-                libs,
-                site_packages,
-            } = packed.parts();
-            groups.extend(by_package(&packages, site_packages));
-            groups.push(Group::below(&folder("libs.zip"), "libs.zip", vec![libs]));
-            groups.push(Group::below(&folder("job"), "code", code));
+            groups.extend(by_package(&packages, packed.site_packages));
+            groups.push(Group::below(&folder("libs.zip"), "libs.zip", [packed.libs]));
+            groups.push(Group::below(&folder("job"), "code", packed.code));
         } else {
             let installed = self.contexts.packer.installed_packages(stage, progress)?;
             groups.extend(by_package(&packages, installed));
@@ -182,7 +177,7 @@ impl Group {
         Digest::of(format!("layer 1\n{}", rows.concat()).as_bytes())
     }
 
-    fn below(folder: &str, what: &str, entries: Vec<Entry>) -> Self {
+    fn below(folder: &str, what: &str, entries: impl IntoIterator<Item = Entry>) -> Self {
         let entries = entries.into_iter();
         Self {
             created_by: format!("sparkpack: {what}"),

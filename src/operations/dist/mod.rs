@@ -4,4 +4,4 @@ mod images_json;
 mod package;
 
 pub(crate) use images_json::{Action, BuiltImage, ImageResult, Size, write_images_json};
-pub(crate) use package::{PackedParts, Packer};
+pub(crate) use package::Packer;

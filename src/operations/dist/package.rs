@@ -45,46 +45,24 @@ pub(crate) struct Packer<'a> {
     largest_archive: u64,
 }
 
-/// The files of a packed job, with paths relative to its `dist` folder.
+/// The files of a packed job by how often they change, with paths relative to its `dist` folder.
 #[derive(Clone)]
 pub(crate) struct Packed {
-    main: Entry,
-    jobs: Entry,
-    libs: Entry,
-    site_packages: Vec<Entry>,
-}
-
-/// The files of a packed job by how often they change.
-pub(crate) struct PackedParts {
     /// The main file and `jobs.zip`.
-    pub(crate) code: Vec<Entry>,
+    pub(crate) code: [Entry; 2],
     pub(crate) libs: Entry,
-    /// With paths below the folder of packages.
+    /// With paths below the folder of packages, `site-packages`.
     pub(crate) site_packages: Vec<Entry>,
 }
 
 impl Packed {
-    /// Its files, apart from each other.
-    pub(crate) fn parts(self) -> PackedParts {
-        let inside = |mut entry: Entry| {
-            if let Some(path) = entry.path.strip_prefix("site-packages/") {
-                entry.path = path.to_owned();
-            }
-            entry
-        };
-        PackedParts {
-            code: vec![self.main, self.jobs],
-            libs: self.libs,
-            site_packages: self.site_packages.into_iter().map(inside).collect(),
-        }
-    }
-
     /// All files, with their paths in a build context that has the package in `folder`.
     pub(crate) fn entries(self, folder: &str) -> Vec<Entry> {
-        let mut entries = vec![self.main, self.jobs, self.libs];
-        entries.extend(self.site_packages);
-        entries
+        let site_packages = self.site_packages.into_iter();
+        self.code
             .into_iter()
+            .chain([self.libs])
+            .chain(site_packages.map(|entry| entry.prefixed("site-packages")))
             .map(|entry| entry.prefixed(folder))
             .collect()
     }
@@ -233,14 +211,10 @@ impl<'a> Packer<'a> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(dist, key);
-        let site_packages = installed.site_packages.into_iter();
         Ok(Packed {
-            main,
-            jobs,
+            code: [main, jobs],
             libs,
-            site_packages: site_packages
-                .map(|entry| entry.prefixed("site-packages"))
-                .collect(),
+            site_packages: installed.site_packages,
         })
     }
 
