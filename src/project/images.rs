@@ -24,6 +24,9 @@ use crate::{
 
 type Table = Spanned<config::ImageTable>;
 
+/// What to do where an image of a chain would be the parent, and there is no chain.
+const ADD_CHAIN: &str = "add a chain: `[chains.main]` with `spark` and `python`";
+
 /// What the images are loaded from.
 pub(super) struct Images<'a> {
     pub(super) loader: &'a Loader<'a>,
@@ -159,13 +162,17 @@ impl Images<'_> {
             .transpose()?;
         let kind = kind(name, role.as_ref(), settings, &place)?;
         let parent = settings.parent.as_ref().map(|text| text.get_ref().clone());
-        let default = || match (&role, kind) {
+        let default = match (&role, kind) {
             (Some(role), _) => default_parent(role),
             (None, Kind::Job) if settings.dockerfile.is_none() => self
                 .first_chain()
                 .map(|chain| chain_image_name(chain, Kind::Ds)),
             _ => None,
         };
+        let parent = parent.or(default);
+        if kind == Kind::Job && parent.is_none() && settings.dockerfile.is_none() {
+            return Err(nothing_below(name, &place));
+        }
         // Some folders of an `each` may need no packages, so a missing requirements file is no mistake.
         let requirements = settings
             .requirements
@@ -180,7 +187,7 @@ impl Images<'_> {
             place,
             kind,
             chain: role.as_ref().map(|role| role.chain.name.clone()),
-            parent: parent.or_else(default),
+            parent,
             dockerfile: dockerfile
                 .map(|text| self.file_below(text, &fill(text), "dockerfile"))
                 .transpose()?,
@@ -492,9 +499,7 @@ impl Images<'_> {
         );
         match nearest(parent, known.iter().map(String::as_str)) {
             Some(near) => defect.hint(format!("did you mean `{near}`?")),
-            None if self.project.chains.is_empty() => {
-                defect.hint("add a chain: `[chains.main]` with `spark` and `python`")
-            }
+            None if self.project.chains.is_empty() => defect.hint(ADD_CHAIN),
             None => defect.hint(format!(
                 "the images are {}",
                 config::listed(&known.iter().collect::<Vec<_>>())
@@ -551,6 +556,14 @@ fn kind(
             Err(Defect::new(Code::E023, place.clone(), message).hint(hint))
         }
     }
+}
+
+/// The error for a job without a Dockerfile in a project that has no Spark for it.
+fn nothing_below(name: &str, place: &Place) -> Defect {
+    let message = format!(
+        "`{name}` has no `parent`, the project no chain that would be one, and no Dockerfile names another"
+    );
+    Defect::new(Code::E023, place.clone(), message).hint(ADD_CHAIN)
 }
 
 fn cycle(path: &[&Image]) -> Defect {

@@ -302,6 +302,7 @@ impl<'a> InputReader<'a> {
             return Ok(None);
         }
         refuse_settings_of_dockerfiles(image)?;
+        // Whoever loads the project gives both kinds a parent.
         let Some(parent) = &image.parent else {
             return Ok(None);
         };
@@ -630,7 +631,8 @@ fn dockerfile(
     let name = image.kind.built_in().unwrap_or_default();
     let built_in = built_in_of(lock, name)?;
     let file = PathBuf::from(format!("dockerfiles/{name}/Dockerfile"));
-    let text = built_in.dockerfile.unwrap_or_default();
+    let text = built_in.dockerfile;
+    let text = text.ok_or_else(|| UnknownRecipe(name.to_owned()))?;
     Ok((text.as_bytes().to_vec(), file, Some(built_in)))
 }
 

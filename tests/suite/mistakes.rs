@@ -103,6 +103,13 @@ fn in_the_configuration() {
             with("[images.side]", "[images.empty]\n\n[images.side]"),
         ),
         (
+            "a job on nothing",
+            after(|project| {
+                let alone = "format = 1\nproject = \"small\"\nregistries.main = \"registry.example/small\"\n\n[images.job]\nsrc = \"src\"\n";
+                project.write("sparkpack.toml", alone);
+            }),
+        ),
+        (
             "an unset variable",
             with(
                 "registries.main = \"registry.example",
