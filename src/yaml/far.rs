@@ -142,10 +142,11 @@ impl Walk<'_, '_> {
         tags.filter_map(|(path, node)| {
             let value = self.view.text_of(*node)?;
             let start = self.view.document.node(*node).spot.start;
-            let role = KeyName::of(path).role;
-            let is_meant = matches!(role, Role::Tag | Role::Digest | Role::Version);
-            let is_other = || known.contains(&start) || others.contains(parent(path));
-            if !is_meant || value.is_empty() || is_other() || KeyName::of(path).is_of_other {
+            let name = KeyName::of(path);
+            let is_meant = matches!(name.role, Role::Tag | Role::Digest | Role::Version);
+            let is_other =
+                name.is_of_other || known.contains(&start) || others.contains(parent(path));
+            if !is_meant || value.is_empty() || is_other {
                 return None;
             }
             Some(Version {

@@ -68,6 +68,6 @@ pub use no_comment::NoComment;
 pub use places::paths;
 pub use rewrite::{ImageChange, Rewritten, rewrite};
 pub use rules::PlaceRules;
-pub use scalar::{before_expression, holds_expression};
+pub use scalar::{EXPRESSIONS, before_expression, holds_expression};
 pub use stray::{Stray, StrayKind};
 pub use table::PlacesTable;

@@ -153,13 +153,16 @@ pub(super) fn editable(
 #[must_use]
 pub fn holds_expression(raw: &str) -> bool {
     let is_variable = |(at, _)| is_variable(&raw[at + 1..]);
-    OPENINGS.iter().any(|opening| raw.contains(opening)) || raw.match_indices('$').any(is_variable)
+    let mut openings = EXPRESSIONS.iter().map(|(opening, _)| opening);
+    openings.any(|opening| raw.contains(opening)) || raw.match_indices('$').any(is_variable)
 }
 
 /// What stands in a value before its first expression.
 #[must_use]
 pub fn before_expression(raw: &str) -> &str {
-    let openings = OPENINGS.iter().filter_map(|opening| raw.find(opening));
+    let openings = EXPRESSIONS
+        .iter()
+        .filter_map(|(opening, _)| raw.find(opening));
     let mut variables = raw.match_indices('$').map(|(at, _)| at);
     let variable = variables.find(|at| is_variable(&raw[at + 1..]));
     let end = openings.chain(variable).min().unwrap_or(raw.len());
@@ -175,8 +178,15 @@ pub(super) fn behind_expression(raw: &str) -> Option<&str> {
     (begins && !holds_expression(path)).then_some(path)
 }
 
-/// How expressions begin.
-const OPENINGS: &[&str] = &["{{", "{%", "${", "$(", "<%", "[["];
+/// How expressions begin and end.
+pub const EXPRESSIONS: &[(&str, &str)] = &[
+    ("{{", "}}"),
+    ("{%", "%}"),
+    ("${", "}"),
+    ("$(", ")"),
+    ("<%", "%>"),
+    ("[[", "]]"),
+];
 
 /// Whether what follows a `$` is the name of a variable.
 fn is_variable(behind: &str) -> bool {

@@ -7,18 +7,8 @@ use super::words::{is_for_people, is_whole, line_start};
 use crate::{
     image::Repository,
     project::{ImageMatcher, template::UNBUILT},
-    yaml::before_expression,
+    yaml::{EXPRESSIONS, before_expression},
 };
-
-/// How expressions begin and end.
-const EXPRESSIONS: &[(&str, &str)] = &[
-    ("{{", "}}"),
-    ("{%", "%}"),
-    ("${", "}"),
-    ("$(", ")"),
-    ("<%", "%>"),
-    ("[[", "]]"),
-];
 
 /// The keys that hold the value of something named beside them or around them.
 const VALUES: &[&str] = &["value", "default"];
