@@ -84,6 +84,18 @@ pub struct FilesPlace {
     pub folder: &'static str,
 }
 
+/// Where Spark is in an image that does not say so.
+const USUAL_SPARK_HOME: &str = "/opt/spark";
+
+impl FilesPlace {
+    /// The folder in an image whose parent has this `SPARK_HOME`.
+    #[must_use]
+    pub fn folder_in(&self, spark_home: Option<&str>) -> String {
+        let spark_home = spark_home.unwrap_or(USUAL_SPARK_HOME);
+        self.folder.replace("$SPARK_HOME", spark_home)
+    }
+}
+
 /// An image that a Dockerfile names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageUse {

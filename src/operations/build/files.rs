@@ -19,9 +19,6 @@ use crate::{
     project::{inputs::FilesInputs, tree::Entry},
 };
 
-/// Where Spark is in an image that does not say so.
-const SPARK_HOME: &str = "/opt/spark";
-
 /// An image that was put together.
 pub(crate) struct Assembled {
     pub(crate) image: AssembledImage,
@@ -77,9 +74,7 @@ impl FilesAssembler<'_> {
             .layers;
         let config = ImageConfig::parse(&parent.config).map_err(refused)?;
         let variables = config.variables().map_err(refused)?;
-        let spark_home = variables
-            .get("SPARK_HOME")
-            .map_or(SPARK_HOME, String::as_str);
+        let spark_home = variables.get("SPARK_HOME").map(String::as_str);
         let groups = self.groups((stage, inputs), spark_home, progress)?;
         let layers: Vec<LayerFile> = groups
             .iter()
@@ -130,16 +125,13 @@ impl FilesAssembler<'_> {
     fn groups(
         &self,
         (stage, inputs): (&PlatformStage, &FilesInputs),
-        spark_home: &str,
+        spark_home: Option<&str>,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Group>, Error> {
         let folder = |what: &str| {
             let place = inputs.places.iter().find(|place| place.what == what);
-            let folder = place.map_or("", |place| place.folder);
-            folder
-                .replace("$SPARK_HOME", spark_home)
-                .trim_matches('/')
-                .to_owned()
+            let folder = place.map(|place| place.folder_in(spark_home));
+            folder.unwrap_or_default().trim_matches('/').to_owned()
         };
         let mut groups = Vec::new();
         for jar in &inputs.jars {

@@ -164,7 +164,7 @@ impl ImageFiles {
     /// Adds what an image without a Dockerfile gets.
     fn add_files(&mut self, inputs: &StageInputs, files: &FilesInputs) {
         for place in &files.places {
-            let folder = place.folder.replace("$SPARK_HOME", "/opt/spark");
+            let folder = place.folder_in(None);
             match (place.what, &inputs.package) {
                 ("job", Some(package)) => {
                     let names = [package.main.path.as_str(), "jobs.zip"];
