@@ -50,12 +50,13 @@ enum Said {
 }
 
 /// Checks texts, each as a manifest of its own, and says of each what `check` says.
-fn assert_said(texts: &[&str], expected: Said) {
+fn assert_said(texts: &[impl AsRef<str>], expected: Said) {
     let case = Offline::new(&[]);
     case.project.write(
         "kubernetes/named.yml",
         &filled(&case, "a: J:T # sparkpack: job\n"),
     );
+    let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
     for (number, text) in texts.iter().enumerate() {
         let file = format!("kubernetes/{number:02}.yml");
         case.project.write(&file, &filled(&case, text));
@@ -229,8 +230,7 @@ fn a_name_in_more_values_is_told() {
     ];
     assert_said(&old, Said::Drift);
     let current = old.map(|text| text.replace("OLD", "T"));
-    let current: Vec<&str> = current.iter().map(String::as_str).collect();
-    let with_tag: Vec<&str> = current
+    let with_tag: Vec<String> = current
         .into_iter()
         .filter(|text| !text.contains("D}"))
         .collect();
@@ -417,7 +417,6 @@ fn a_tag_among_arguments_and_beside_a_scheme_is_drift() {
         .iter()
         .map(|text| text.replace("OLD", "T"))
         .collect();
-    let current: Vec<&str> = current.iter().map(String::as_str).collect();
     assert_said(&current, Said::Warning);
     assert_said(&[&digest], Said::Drift);
     assert_said(
@@ -460,7 +459,6 @@ fn a_version_that_looks_like_a_tag_is_told() {
             format!("env:\n- {{name: IMAGE, value: J}}\n- {{name: TAG, value: T}}\n- {{name: APP_VERSION, value: {own}}}\n"),
         ])
         .collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     assert_said(&texts, Said::Warning);
     assert_said(
         &[
@@ -583,7 +581,6 @@ fn an_old_tag_that_an_expression_fills_in_is_drift() {
         "a: 1\n---\ntag: OWN\nimage: \"J:[[ tag ]]\"\n---\nb: 1\n",
     ]
     .map(|text| text.replace("OWN", OWN));
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     assert_said(&texts, Said::Drift);
     let current: Vec<String> = texts.iter().map(|text| text.replace(OWN, "T")).collect();
     for text in current {
@@ -611,7 +608,6 @@ fn what_no_expression_fills_in_is_left_alone() {
         "parameters: [{name: tag, value: T}, {name: previous, value: OWN}]\nx: {image: \"J:{{tag}}\"}\n",
     ]
     .map(|text| text.replace("OWN", OWN));
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     assert_said(&texts, Said::Nothing);
     let pinned = format!(
         "tag: ‹{OWN}|T› # sparkpack: job tag\nprevious: {OWN}\nimage: \"J:{{{{ .Values.tag }}}}\"\n"
@@ -650,7 +646,6 @@ fn a_digest_or_an_old_tag_elsewhere_is_drift() {
             "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {{source: {{helm: {{valuesObject: {{global: {{tag: {OWN}}}, {whole}}}}}}}}}\n"
         ),
     ];
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     assert_said(&texts, Said::Drift);
     let aside = [
         format!("{whole}\nside: {{image: quay.io/x/y, digest: D}}\n"),
@@ -662,7 +657,6 @@ fn a_digest_or_an_old_tag_elsewhere_is_drift() {
         format!("job: {{{whole}}}\nglobal: {{sparkVersion: {OWN}}}\n"),
         format!("job: {{{whole}}}\n---\nglobal: {{tag: {OWN}, digest: D}}\n"),
     ];
-    let aside: Vec<&str> = aside.iter().map(String::as_str).collect();
     assert_said(&aside, Said::Nothing);
 }
 
@@ -685,7 +679,6 @@ fn a_repository_as_a_key_or_behind_an_expression_is_told() {
         format!("image: {{registry: \"${{R}}\", repository: \"small/job:{OWN}\"}}\n"),
         format!("image: {{registry: '', repository: small/job, tag: {OWN}}}\n"),
     ];
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     assert_said(&texts, Said::Drift);
     let current = [
         "\"J\": \"T\"\n",
@@ -716,14 +709,12 @@ fn an_old_tag_somewhere_near_a_repository_alone_is_drift() {
         format!("x:\n  sparkImage: J\ny:\n- {OWN}\n"),
         format!("x: {{sparkImage: J}}\n# c\nz: [{{name: a, what: {OWN}}}]\n"),
     ];
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     assert_said(&texts, Said::Drift);
     let aside = [
         format!("sparkImage: J\ntags: [T, {OWN}]\n"),
         format!("sparkImage: J\nx: {{repository: quay.io/x/y, tag: {OWN}}}\n"),
         format!("sparkImage: J\n---\ntag: {OWN}\n"),
     ];
-    let aside: Vec<&str> = aside.iter().map(String::as_str).collect();
     assert_said(&aside, Said::Warning);
 }
 
@@ -783,10 +774,8 @@ fn a_line_break_behind_a_reference_is_told() {
         "image:\n  repository: J\n  tag: |\n    T\n".to_owned(),
         "image:\n  repository: |+\n    J\n  tag: T\n".to_owned(),
     ];
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     assert_said(&texts, Said::Warning);
     let stripped = [pod("|-\n      J:T"), pod(">-\n      J:T")];
-    let stripped: Vec<&str> = stripped.iter().map(String::as_str).collect();
     assert_said(&stripped, Said::Nothing);
 }
 
