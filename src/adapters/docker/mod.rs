@@ -2,7 +2,8 @@
 //!
 //! `host` finds the daemon's address, `daemon` connects and inspects, and `ping` asks for the daemon's version.
 //! `buildkit` and `classic` are its two builders, `session` gives a build its secrets, and `output` reads their messages.
-//! `load` puts assembled images into the daemon, `parent` describes those that they stand on, `transfer` pushes and pulls, and `program` looks into images.
+//! `load` puts assembled images into the daemon, `parent` describes those that they stand on, `transfer` pushes and
+//! pulls, and `program` looks into images.
 
 mod address;
 mod build;
