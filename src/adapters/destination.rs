@@ -124,8 +124,9 @@ pub trait ImageDaemon: Programs {
 
 /// A destination that answers with digests, takes images layer by layer, and stores documents beside images.
 pub trait ImageRegistry: Destination<Stored = RegistryImage> {
-    /// Pushes an image with the tag of `reference`, or without a tag if it has none, and returns the manifest's digest.
-    /// No layer is sent that the registry has.
+    /// Pushes an image with the tag of `reference`, or without a tag if it has none, and returns the digest that is there
+    /// afterwards: another one than the image's if somebody else has set the tag. No layer is sent that the registry has,
+    /// and nothing at all if it has the tag.
     ///
     /// # Errors
     /// The image did not arrive.

@@ -58,7 +58,11 @@ pub fn layer(
     let text = serde_json::to_vec(&known).map_err(io::Error::other)?;
     fs_err::create_dir_all(cache.folder(CacheKind::Layers))?;
     store::replace_unsynced(&document, &text)?;
-    Ok(LayerFile { layer, file })
+    Ok(LayerFile {
+        layer,
+        file,
+        is_new: true,
+    })
 }
 
 /// The layer that is known, if its bytes are there and as many as they should be.
@@ -69,7 +73,11 @@ fn found(cache: &Cache, known: KnownLayer, created_by: &str) -> Option<LayerFile
         return None;
     }
     let layer = Layer::gzip(known.digest, known.size, known.diff_id, created_by);
-    Some(LayerFile { layer, file })
+    Some(LayerFile {
+        layer,
+        file,
+        is_new: false,
+    })
 }
 
 #[cfg(test)]
@@ -93,7 +101,9 @@ mod tests {
         let found = found.unwrap();
         let bytes = fs_err::read(&found.file).unwrap();
         found.layer.check(&bytes[..]).unwrap();
-        (found, made.get())
+        assert_eq!(found.is_new, made.get());
+        let is_new = false;
+        (LayerFile { is_new, ..found }, made.get())
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct LayerFile {
     pub layer: Layer,
     /// The file.
     pub file: PathBuf,
+    /// Whether this run has made it. Then a registry can hardly have it.
+    pub is_new: bool,
 }
 
 impl Layer {

@@ -14,7 +14,7 @@ use crate::{
             Presence, RegistryError, RegistryImage,
         },
     },
-    image::{Digest, ImageDocuments, ImageError, Platform, Reference, validate},
+    image::{Digest, ImageDocuments, Platform, Reference, validate},
 };
 
 /// A registry with images, documents beside them, and indexes that have only a listing.
@@ -69,7 +69,7 @@ pub(crate) fn refused() -> RegistryError {
 }
 
 /// The error of a registry that looks into what is pushed.
-fn not_valid(error: &ImageError) -> RegistryError {
+fn not_taken(error: &dyn std::error::Error) -> RegistryError {
     RegistryError::Refused {
         action: "push it".to_owned(),
         registry: "registry.example".to_owned(),
@@ -148,7 +148,7 @@ impl ImageRegistry for RegistryInMemory {
     ) -> Result<Digest, RegistryError> {
         self.next_error()?;
         let digest = Digest::of(image.manifest);
-        let info = validate(image.manifest, image.config).map_err(|error| not_valid(&error))?;
+        let info = validate(image.manifest, image.config).map_err(|error| not_taken(&error))?;
         for layer in image.layers {
             let is_new = self.state().blobs.insert(layer.descriptor.digest.clone());
             progress(BlobProgress {
@@ -168,12 +168,19 @@ impl ImageRegistry for RegistryInMemory {
             manifest: image.manifest.to_vec(),
             info,
         };
-        let target = Reference {
-            digest: reference.tag.is_none().then(|| digest.clone()),
-            ..reference.clone()
-        };
-        self.images.put(&target.to_string(), stored);
-        Ok(digest)
+        if reference.tag.is_none() {
+            let pinned = reference.repository.with_digest(&digest);
+            self.images.put(&pinned.to_string(), stored);
+            return Ok(digest);
+        }
+        let name = reference.to_string();
+        if self.images.get(&name).is_none() {
+            // Another push may be faster.
+            let tagged = self.images.tag(&stored, reference);
+            tagged.map_err(|error| not_taken(&error))?;
+        }
+        let there = self.images.get(&name);
+        Ok(there.map_or(digest, |image| image.digest))
     }
 
     fn documents(

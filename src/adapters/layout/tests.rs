@@ -49,7 +49,14 @@ impl Fixture {
         };
         let layers = std::slice::from_ref(&layer);
         let image = assemble(parent, layers, &ConfigChanges::default()).unwrap();
-        (image, vec![LayerFile { layer, file }])
+        (
+            image,
+            vec![LayerFile {
+                layer,
+                file,
+                is_new: true,
+            }],
+        )
     }
 
     fn put(&self, name: &str, text: &str) -> AssembledImage {

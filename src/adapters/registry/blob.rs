@@ -15,6 +15,8 @@ pub struct Blob {
     pub source: BlobSource,
     /// Repositories that have it. Those of the same registry can give it away, so that nothing has to be sent.
     pub mounts: Vec<Repository>,
+    /// Whether it is sent without asking for it first, because it was only just made.
+    pub is_new: bool,
 }
 
 /// Where the bytes of a blob come from.
@@ -51,11 +53,12 @@ pub enum BlobState {
 }
 
 impl From<LayerFile> for Blob {
-    fn from(LayerFile { layer, file }: LayerFile) -> Self {
+    fn from(file: LayerFile) -> Self {
         Self {
-            descriptor: layer.descriptor,
-            source: BlobSource::File(file),
+            descriptor: file.layer.descriptor,
+            source: BlobSource::File(file.file),
             mounts: Vec::new(),
+            is_new: file.is_new,
         }
     }
 }

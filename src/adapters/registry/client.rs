@@ -1,6 +1,6 @@
 //! The client: looks up manifests, reads them, and tags them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use reqwest::{
@@ -19,7 +19,7 @@ use super::{
     settings::RegistrySettings,
     transport::{Answer, Body, Patience, Reading},
 };
-use crate::adapters::credentials::Credentials;
+use crate::adapters::{cache::CacheKind, credentials::Credentials, digest_cache, store};
 use crate::image::{
     Descriptor, Digest, ImageConfig, ImageDocuments, ImageError, ImageInfo, ImageManifest,
     ManifestOrIndex, Platform, Reference, Repository,
@@ -386,17 +386,40 @@ impl RegistrySession {
         config: &Descriptor,
     ) -> Result<Bytes, RegistryError> {
         let Descriptor { digest, size, .. } = config;
-        let bytes = self.blob(request, digest, CONFIG_LIMIT).await?;
-        let bytes = bytes.ok_or_else(|| {
-            let because = format!("its manifest names the config {digest}, which it does not have");
-            untrue(request, because)
-        })?;
+        let kept = self.cache.as_ref();
+        let kept = kept.map(|cache| cache.entry(CacheKind::Blobs, digest.hex()));
+        let known = kept.as_deref().and_then(digest_cache::own_bytes);
+        let bytes = match known.filter(|bytes| Digest::of(bytes) == *digest) {
+            Some(known) => known.into(),
+            None => {
+                self.fetched_config(request, digest, kept.as_deref())
+                    .await?
+            }
+        };
         if bytes.len() as u64 != *size {
             let because = format!(
                 "the config has {} bytes, its manifest says {size}",
                 bytes.len()
             );
             return Err(untrue(request, because));
+        }
+        Ok(bytes)
+    }
+
+    async fn fetched_config(
+        &self,
+        request: &Request<'_>,
+        digest: &Digest,
+        kept: Option<&Path>,
+    ) -> Result<Bytes, RegistryError> {
+        let bytes = self.blob(request, digest, CONFIG_LIMIT).await?;
+        let bytes = bytes.ok_or_else(|| {
+            let because = format!("its manifest names the config {digest}, which it does not have");
+            untrue(request, because)
+        })?;
+        if let Some(file) = kept {
+            // If that fails, it is fetched again the next time.
+            drop(store::replace_unsynced(file, &bytes));
         }
         Ok(bytes)
     }

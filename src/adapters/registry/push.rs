@@ -1,6 +1,9 @@
 //! Pushes of whole images: the config and the layers in parallel, and then the manifest.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -17,6 +20,9 @@ use crate::image::{Descriptor, Digest, MediaType, Reference, Repository};
 /// The number of blobs that are looked up at once. Fewer are uploaded at once.
 const LOOK_UPS: usize = 8;
 
+/// How long the answer that a tag is free is believed. After uploads that take longer the registry is asked again.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// An image to be pushed.
 #[derive(Clone, Copy, Debug)]
 pub struct OutgoingImage<'a> {
@@ -31,10 +37,11 @@ pub struct OutgoingImage<'a> {
 }
 
 impl RegistryClient {
-    /// Pushes an image with the tag of `reference`, or without a tag if it has none, and returns the manifest's digest.
+    /// Pushes an image with the tag of `reference`, or without a tag if it has none, and returns the digest that is there
+    /// afterwards: another one than the image's if somebody else has set the tag.
     ///
-    /// Nothing is sent if the registry has the image under this tag, and no layer that it has. A tag is set at the end,
-    /// when everything else is there.
+    /// Nothing is sent if the tag is there already, and no layer that the registry has. The tag is set at the end, when
+    /// everything else is there, and read back.
     ///
     /// # Errors
     /// The image did not arrive. A layer's file is damaged, or a repository does not have the layer that is to be
@@ -69,15 +76,14 @@ impl RegistryClient {
             return Err(refused(&request, because));
         }
         let manifest = Served {
-            digest: digest.clone(),
+            digest,
             content_type: image.media_type.to_owned(),
             bytes: Bytes::copy_from_slice(image.manifest),
         };
         let pushed = self
             .session
             .push_image(request, &manifest, &blobs, progress);
-        self.runtime.block_on(pushed)?;
-        Ok(digest)
+        self.runtime.block_on(pushed)
     }
 
     /// The config and the layers, each of them once. What is copied is read from mirrors.
@@ -86,6 +92,7 @@ impl RegistryClient {
             descriptor: Descriptor::of(MediaType::ImageConfig, image.config),
             source: BlobSource::Bytes(Bytes::copy_from_slice(image.config)),
             mounts: Vec::new(),
+            is_new: true,
         };
         let mut blobs = vec![config];
         for layer in image.layers {
@@ -111,11 +118,12 @@ impl RegistrySession {
         manifest: &Served,
         blobs: &[Blob],
         progress: &mut dyn FnMut(BlobProgress<'_>),
-    ) -> Result<(), RegistryError> {
-        let (there, request) = self.begin_push(request, manifest).await?;
-        if there {
-            return Ok(());
+    ) -> Result<Digest, RegistryError> {
+        let (there, request) = self.begin_push(request).await?;
+        if let Some(there) = there {
+            return Ok(there);
         }
+        let asked = Instant::now();
         let progress = RefCell::new(progress);
         let uploads = blobs.iter().map(|blob| {
             let (request, progress) = (&request, &progress);
@@ -129,43 +137,56 @@ impl RegistrySession {
             .buffer_unordered(LOOK_UPS)
             .try_collect::<()>()
             .await?;
-        self.set(&request, manifest).await?;
-        Ok(())
+        if asked.elapsed() > FRESH
+            && let Some(there) = self.present(&request).await?
+        {
+            return Ok(there);
+        }
+        self.tag(&request, manifest).await
     }
 
-    /// Whether the registry has the image already, by one request that also signs in for all further ones.
+    /// The digest that the registry has under the reference, by one request that also signs in for all further ones.
     ///
     /// If the registry does not let us read the repositories from which blobs would be mounted, the push does without.
     async fn begin_push<'a>(
         &self,
         request: Request<'a>,
-        manifest: &Served,
-    ) -> Result<(bool, Request<'a>), RegistryError> {
-        let head = Request {
-            method: Method::HEAD,
-            ..request.clone()
-        };
+    ) -> Result<(Option<Digest>, Request<'a>), RegistryError> {
         let not_allowed = |error: &RegistryError| {
             matches!(
                 error,
                 RegistryError::Denied { .. } | RegistryError::NotSignedIn { .. }
             )
         };
-        match self.exchange(&head).await {
-            Ok(answer) => {
-                let same = named_digest(&answer).as_ref() == Some(&manifest.digest);
-                Ok((answer.status == StatusCode::OK && same, request))
-            }
+        match self.present(&request).await {
+            Ok(there) => Ok((there, request)),
             Err(error) if not_allowed(&error) && !request.mounts.is_empty() => {
                 let alone = Request {
                     mounts: &[],
                     ..request
                 };
-                Box::pin(self.begin_push(alone, manifest)).await
+                Box::pin(self.begin_push(alone)).await
             }
             // The answer to a HEAD has no body, in which the reason would stand. A later answer has it.
-            Err(RegistryError::Denied { .. }) => Ok((false, request)),
+            Err(RegistryError::Denied { .. }) => Ok((None, request)),
             Err(error) => Err(error),
         }
+    }
+
+    /// The digest of what the registry has under the reference of a request.
+    async fn present(&self, request: &Request<'_>) -> Result<Option<Digest>, RegistryError> {
+        let head = Request {
+            method: Method::HEAD,
+            ..request.clone()
+        };
+        let answer = self.exchange(&head).await?;
+        if answer.status != StatusCode::OK {
+            return Ok(None);
+        }
+        if let Some(digest) = named_digest(&answer) {
+            return Ok(Some(digest));
+        }
+        let served = self.manifest(request, None).await?;
+        Ok(served.map(|served| served.digest))
     }
 }

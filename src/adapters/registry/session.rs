@@ -25,7 +25,10 @@ use super::{
     trials::{Refusal, Trial, Trials},
 };
 use crate::{
-    adapters::credentials::{Credential, Credentials},
+    adapters::{
+        cache::Cache,
+        credentials::{Credential, Credentials},
+    },
     image::Repository,
 };
 
@@ -149,6 +152,7 @@ fn unreachable(action: &str, attempts: u32, transient: Transient) -> RegistryErr
 pub(super) struct RegistrySession {
     pub(super) transport: Transport,
     credentials: Arc<Credentials>,
+    pub(super) cache: Option<Cache>,
     pub(super) patience: Patience,
     /// The headers that registries have accepted, and tokens that are new, until they are refused.
     authorizations: Mutex<BTreeMap<Permission, HeaderValue>>,
@@ -203,6 +207,7 @@ impl RegistrySession {
         Ok(Self {
             transport,
             credentials,
+            cache: settings.cache.clone(),
             patience,
             authorizations: Mutex::default(),
             sign_ins: Mutex::default(),

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use crate::adapters::cache::Cache;
+
 /// How registries are reached.
 #[derive(Clone, Debug, Default)]
 pub struct RegistrySettings {
@@ -12,4 +14,6 @@ pub struct RegistrySettings {
     /// Mirrors for reading: from a registry to another one, or to a path in it. Tags are still set in the registry
     /// itself.
     pub mirrors: BTreeMap<String, String>,
+    /// Where configs are kept, which never change under their digests; without it they are fetched each time.
+    pub cache: Option<Cache>,
 }

@@ -12,7 +12,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use reqwest::{
-    Certificate, Client, ClientBuilder, Method, Response, StatusCode, Url,
+    Certificate, Client, Method, Response, StatusCode, Url,
     header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION},
     redirect::Policy,
 };
@@ -139,10 +139,14 @@ pub(super) enum FaultKind {
 pub(super) struct Transport {
     /// The certificates that are trusted besides the system's.
     authorities: Vec<Certificate>,
-    /// Uses the proxies in the environment. Clients are made when they are used, because each reads all certificates.
+    /// Uses the proxies in the environment. Clients are made when they are used, and each by one thread only, because
+    /// reading all certificates takes longer than several requests.
     ordinary: OnceLock<Client>,
     /// Uses no proxy, because this machine itself is never behind one.
     direct: OnceLock<Client>,
+    /// The same for requests without TLS, which need no certificates.
+    plain: OnceLock<Client>,
+    making: Mutex<()>,
     insecure: Vec<String>,
     patience: Patience,
     /// The schemes of hosts that may be used without TLS, known from their first answer.
@@ -164,6 +168,8 @@ impl Transport {
             authorities,
             ordinary: OnceLock::new(),
             direct: OnceLock::new(),
+            plain: OnceLock::new(),
+            making: Mutex::new(()),
             insecure: settings.insecure.clone(),
             patience: *patience,
             schemes: Mutex::default(),
@@ -259,26 +265,50 @@ impl Transport {
         }
     }
 
-    fn client(&self, near: bool) -> Result<&Client, Fault> {
-        let (made, proxies): (_, fn(ClientBuilder) -> ClientBuilder) = if near {
-            (&self.direct, ClientBuilder::no_proxy)
-        } else {
-            (&self.ordinary, |builder| builder)
+    fn client(&self, url: &Url) -> Result<&Client, Fault> {
+        let near = url.host_str().is_some_and(is_loopback);
+        let plain = near && url.scheme() == "http";
+        let made = match (near, plain) {
+            (_, true) => &self.plain,
+            (true, _) => &self.direct,
+            _ => &self.ordinary,
+        };
+        let _making = match made.get() {
+            Some(client) => return Ok(client),
+            None => self.making.lock().unwrap_or_else(PoisonError::into_inner),
         };
         if let Some(client) = made.get() {
             return Ok(client);
         }
-        let client = client(&self.authorities, &self.patience, proxies).map_err(|error| Fault {
+        let client = self.new_client(near, plain).map_err(|error| Fault {
             because: root_cause(&error),
             kind: FaultKind::Settings,
         })?;
         Ok(made.get_or_init(|| client))
     }
 
+    fn new_client(&self, near: bool, plain: bool) -> Result<Client, reqwest::Error> {
+        let builder = || {
+            let agent = concat!("sparkpack/", env!("CARGO_PKG_VERSION"));
+            let builder = Client::builder().user_agent(agent).redirect(Policy::none());
+            let builder = builder.connect_timeout(CONNECT_LIMIT.min(self.patience.stall));
+            if near { builder.no_proxy() } else { builder }
+        };
+        let without_certificates = || builder().tls_certs_only([]).build();
+        if plain {
+            return without_certificates();
+        }
+        let authorities = self.authorities.iter().cloned();
+        match builder().tls_certs_merge(authorities).build() {
+            // A machine without any certificates can still use a registry without TLS.
+            Err(_) if self.authorities.is_empty() => without_certificates(),
+            other => other,
+        }
+    }
+
     async fn send(&self, call: &Call) -> Result<Response, Fault> {
-        let near = call.url.host_str().is_some_and(is_loopback);
         let request = self
-            .client(near)?
+            .client(&call.url)?
             .request(call.method.clone(), call.url.clone())
             .headers(call.headers.clone());
         let (request, limited) = match &call.body {
@@ -357,27 +387,6 @@ fn read_authorities(file: &Path) -> Result<Vec<Certificate>, RegistryError> {
         Err(none())
     } else {
         Ok(certificates)
-    }
-}
-
-fn client(
-    authorities: &[Certificate],
-    patience: &Patience,
-    proxies: impl Fn(ClientBuilder) -> ClientBuilder,
-) -> Result<Client, reqwest::Error> {
-    let builder = || {
-        let agent = concat!("sparkpack/", env!("CARGO_PKG_VERSION"));
-        let builder = Client::builder().user_agent(agent).redirect(Policy::none());
-        let builder = builder.connect_timeout(CONNECT_LIMIT.min(patience.stall));
-        proxies(builder)
-    };
-    let client = builder()
-        .tls_certs_merge(authorities.iter().cloned())
-        .build();
-    match client {
-        // A machine without any certificates can still use a registry without TLS.
-        Err(_) if authorities.is_empty() => builder().tls_certs_only([]).build(),
-        other => other,
     }
 }
 

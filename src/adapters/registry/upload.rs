@@ -62,6 +62,7 @@ impl RegistrySession {
             descriptor: Descriptor::of(MediaType::Other(String::new()), bytes),
             source: BlobSource::Bytes(Bytes::copy_from_slice(bytes)),
             mounts: Vec::new(),
+            is_new: false,
         };
         self.upload_blob(request, &blob, &|_| ()).await
     }
@@ -98,17 +99,8 @@ impl RegistrySession {
     }
 
     async fn try_upload(&self, upload: &Upload<'_>) -> Result<BlobState, Failure> {
-        let head = Request {
-            method: Method::HEAD,
-            path: format!("blobs/{}", upload.blob.descriptor.digest),
-            accept: "*/*",
-            ..upload.request.clone()
-        };
-        match self.attempt(&head).await {
-            Ok(answer) if answer.status == StatusCode::OK => return Ok(BlobState::There),
-            // The answer to a HEAD has no body, in which the reason would stand. The next answer has it.
-            Ok(_) | Err(Failure::Final(RegistryError::Denied { .. })) => {}
-            Err(failure) => return Err(failure),
+        if !upload.blob.is_new && self.is_there(upload).await? {
+            return Ok(BlobState::There);
         }
         // It is never closed, so that this is always a permit.
         let _permit = self.uploads.acquire().await;
@@ -120,8 +112,28 @@ impl RegistrySession {
             return Ok(BlobState::Mounted);
         };
         let answer = self.send(upload, upload_url).await?;
+        self.sent(upload, &answer)
+    }
+
+    async fn is_there(&self, upload: &Upload<'_>) -> Result<bool, Failure> {
+        let head = Request {
+            method: Method::HEAD,
+            path: format!("blobs/{}", upload.blob.descriptor.digest),
+            accept: "*/*",
+            ..upload.request.clone()
+        };
+        match self.attempt(&head).await {
+            Ok(answer) => Ok(answer.status == StatusCode::OK),
+            // The answer to a HEAD has no body, in which the reason would stand. The next answer has it.
+            Err(Failure::Final(RegistryError::Denied { .. })) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// What the registry's answer to the bytes of a blob means.
+    fn sent(&self, upload: &Upload<'_>, answer: &Answer) -> Result<BlobState, Failure> {
         if answer.status.is_success() {
-            expect_named(upload.request, &answer, &upload.blob.descriptor.digest)?;
+            expect_named(upload.request, answer, &upload.blob.descriptor.digest)?;
             return Ok(BlobState::Sent);
         }
         // The registry has lost the upload, as it may if it was restarted, or the bytes were damaged on the way.
@@ -130,11 +142,11 @@ impl RegistrySession {
             "BLOB_UPLOAD_INVALID",
             "DIGEST_INVALID",
         ];
-        let told = codes(&answer).unwrap_or_default();
+        let told = codes(answer).unwrap_or_default();
         if told.iter().any(|code| anew.contains(&code.as_str())) {
-            return Err(transient(upload.request, FailureKind::Server, &answer));
+            return Err(transient(upload.request, FailureKind::Server, answer));
         }
-        let mut because = describe(&answer);
+        let mut because = describe(answer);
         if answer.status == StatusCode::PAYLOAD_TOO_LARGE {
             let size = upload.blob.descriptor.size;
             because =

@@ -6,7 +6,7 @@ use super::{context::ContextWriter, run::Run};
 use crate::{
     adapters::{
         layers,
-        registry::{Blob, BlobSource},
+        registry::{Blob, BlobSource, RegistryImage},
     },
     error::{Error, ImageProblem},
     image::{
@@ -29,12 +29,23 @@ pub(crate) struct Assembled {
 }
 
 impl Assembled {
+    /// The same as a registry has it.
+    pub(crate) fn in_registry(&self) -> RegistryImage {
+        RegistryImage {
+            digest: self.image.digest.clone(),
+            media_type: self.image.media_type.to_string(),
+            manifest: self.image.manifest.clone(),
+            info: self.image.info.clone(),
+        }
+    }
+
     /// Its layers: those of the parent, which `repository` has, and its own.
     pub(crate) fn blobs(&self, repository: &Repository) -> Vec<Blob> {
         let below = self.below.iter().map(|descriptor| Blob {
             descriptor: descriptor.clone(),
             source: BlobSource::Registry(repository.clone()),
             mounts: Vec::new(),
+            is_new: false,
         });
         below
             .chain(self.layers.iter().cloned().map(Blob::from))

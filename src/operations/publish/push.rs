@@ -13,7 +13,6 @@ use crate::{
         cache::CacheKind,
         digest_cache,
         registry::{BlobProgress, BlobState, OutgoingImage, RegistryError, RegistryImage},
-        store,
     },
     error::{Error, ImageProblem},
     image::{Digest, ImageDocuments, ImageInfo, ImageManifest, Platform, Reference, Repository},
@@ -271,6 +270,7 @@ impl Pusher<'_> {
         };
         let mut assembled = assemble(progress.as_mut())?;
         progress.step(Step::Push(reference));
+        self.push_record(stage, &assembled.in_registry(), reference)?;
         let mut sent = self.send_assembled(reference, &assembled, repository, progress.as_mut());
         if let Err(Error::Registry(RegistryError::Damaged { file, .. })) = &sent {
             // What is damaged in the cache is made again.
@@ -278,24 +278,22 @@ impl Pusher<'_> {
             assembled = assemble(progress.as_mut())?;
             sent = self.send_assembled(reference, &assembled, repository, progress.as_mut());
         }
-        sent?;
-        let image = &assembled.image;
-        let there = RegistryImage {
-            digest: image.digest.clone(),
-            media_type: image.media_type.to_string(),
-            manifest: image.manifest.clone(),
-            info: image.info.clone(),
-        };
+        let image = assembled.in_registry();
         let made = BuiltImage {
             reference: reference.clone(),
             info: image.info.clone(),
             action: Action::Built,
         };
-        self.claim(stage, (there, made), progress.as_mut())
+        let claim = if sent? == image.digest {
+            Claim::Ours
+        } else {
+            Claim::Theirs(self.tags(stage)?.read_back(reference)?)
+        };
+        Ok(settled(claim, (image, made), progress.as_mut()))
     }
 
     /// The documents of the registry's image of a parent. The manifest is known since the registry was asked, and the
-    /// config is kept in the cache: what has a digest never changes.
+    /// config is in the cache since then, unless the cache cannot be written.
     fn documents(
         &self,
         parent: &Pushed,
@@ -312,38 +310,30 @@ impl Pusher<'_> {
         if let Some(config) = known {
             return Ok(Some(ImageDocuments { manifest, config }));
         }
-        let documents = self.run.services.registry()?.documents(pinned, platform)?;
-        if let Some(documents) = &documents {
-            let cache = &self.run.session.cache;
-            fs_err::create_dir_all(cache.folder(CacheKind::Blobs))?;
-            let name = Digest::of(&documents.config);
-            let file = cache.entry(CacheKind::Blobs, name.hex());
-            store::replace_unsynced(&file, &documents.config)?;
-        }
-        Ok(documents)
+        Ok(self.run.services.registry()?.documents(pinned, platform)?)
     }
 
-    /// Sends an image that was put together to the repository of `reference`, without a tag.
+    /// Sends an image that was put together, and returns the digest that has its tag afterwards.
     fn send_assembled(
         &self,
         reference: &Reference,
         assembled: &Assembled,
         below: &Repository,
         progress: &mut dyn Progress,
-    ) -> Result<(), Error> {
+    ) -> Result<Digest, Error> {
         let image = &assembled.image;
         let mut sent = Sent::default();
-        self.run.services.registry()?.push_image(
+        let digest = self.run.services.registry()?.push_image(
             OutgoingImage {
                 manifest: &image.manifest,
                 media_type: image.media_type.as_ref(),
                 config: &image.config,
                 layers: &assembled.blobs(below),
             },
-            &reference.repository.with_digest(&image.digest),
+            reference,
             &mut |event| sent.tell(&event, progress),
         )?;
-        Ok(())
+        Ok(digest)
     }
 
     /// Gives a pushed image its tag, unless another push was faster.
@@ -353,33 +343,53 @@ impl Pusher<'_> {
         (image, made): (RegistryImage, BuiltImage),
         progress: &mut dyn Progress,
     ) -> Result<Pushed, Error> {
-        let tags = self.tags(stage)?;
-        let reference = made.reference.clone();
-        match provenance::push_beside(self.run.services, stage, &image, &made.reference) {
+        self.push_record(stage, &image, &made.reference)?;
+        let claim = self.tags(stage)?.claim(&image, &made.reference)?;
+        Ok(settled(claim, (image, made), progress))
+    }
+
+    /// Puts the record of a stage beside its image, if it is too large for a label.
+    fn push_record(
+        &self,
+        stage: &PlatformStage,
+        image: &RegistryImage,
+        reference: &Reference,
+    ) -> Result<(), Error> {
+        match provenance::push_beside(self.run.services, stage, image, reference) {
             // A registry that refuses artifacts still gets the image.
             Err(error @ Error::Registry(RegistryError::Refused { .. })) => {
-                self.without_record(&made.reference, &error);
+                self.without_record(reference, &error);
+                Ok(())
             }
-            pushed => pushed?,
+            pushed => pushed,
         }
-        let (image, made) = match tags.claim(&image, &made.reference)? {
-            Claim::Ours => {
-                progress.end(Outcome::Pushed {
-                    reference: &made.reference,
-                    digest: &image.digest,
-                });
-                (image, Some(made))
-            }
-            Claim::Theirs(theirs) => {
-                progress.end(Outcome::Adopted(&made.reference));
-                (theirs, None)
-            }
-        };
-        Ok(Pushed {
-            reference,
-            image,
-            made,
-        })
+    }
+}
+
+/// The result for a pushed image, whose tag may be another push's.
+fn settled(
+    claim: Claim<RegistryImage>,
+    (image, made): (RegistryImage, BuiltImage),
+    progress: &mut dyn Progress,
+) -> Pushed {
+    let reference = made.reference.clone();
+    let (image, made) = match claim {
+        Claim::Ours => {
+            progress.end(Outcome::Pushed {
+                reference: &reference,
+                digest: &image.digest,
+            });
+            (image, Some(made))
+        }
+        Claim::Theirs(theirs) => {
+            progress.end(Outcome::Adopted(&reference));
+            (theirs, None)
+        }
+    };
+    Pushed {
+        reference,
+        image,
+        made,
     }
 }
 

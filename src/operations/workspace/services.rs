@@ -89,6 +89,7 @@ impl<'a> Services<'a> {
                 ca: project.ca.clone(),
                 insecure: project.insecure.clone(),
                 mirrors: project.mirrors.registries.clone(),
+                cache: Some(self.session.cache.clone()),
             };
             let registry = RegistryClient::new(settings, Arc::clone(self.credentials()?))?;
             Ok(Box::new(registry) as Box<dyn ImageRegistry>)

@@ -52,7 +52,11 @@ impl Layers {
             diff_id: Digest::of(&tar),
             history: History::default(),
         };
-        LayerFile { layer, file }
+        LayerFile {
+            layer,
+            file,
+            is_new: true,
+        }
     }
 }
 

@@ -159,6 +159,30 @@ impl Fake {
         Self::start(move |index, seen| handler(index, seen).unwrap_or_else(|| sample.reply(seen)))
     }
 
+    /// The same, and what is put as a manifest can be read afterwards.
+    pub(super) fn keeping(handler: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static) -> Self {
+        let kept = Mutex::new(BTreeMap::new());
+        Self::start(move |index, seen| {
+            let reply = handler(index, seen);
+            if !seen.target.contains("/manifests/") {
+                return reply;
+            }
+            let mut kept = kept.lock().unwrap();
+            match (&reply, seen.method.as_str()) {
+                (Reply::Answer { status: 201, .. }, "PUT") => {
+                    kept.insert(seen.target.clone(), seen.body.clone());
+                }
+                (Reply::Answer { status: 404, .. }, _) => {
+                    if let Some(body) = kept.get(&seen.target) {
+                        return Reply::new(200, body.clone());
+                    }
+                }
+                _ => {}
+            }
+            reply
+        })
+    }
+
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }

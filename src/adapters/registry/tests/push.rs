@@ -44,6 +44,7 @@ impl Outgoing {
                 descriptor: Descriptor::of(MediaType::ImageLayer, &bytes),
                 source: BlobSource::File(file),
                 mounts: Vec::new(),
+                is_new: false,
             }
         };
         let layers: Vec<Blob> = sizes.iter().enumerate().map(layer).collect();
@@ -289,6 +290,7 @@ fn push_large(folder: &Path) {
         descriptor,
         source: BlobSource::File(file),
         mounts: Vec::new(),
+        is_new: false,
     };
     let image = Outgoing::of(tempfile::tempdir().unwrap(), vec![layer]);
     let patience = Patience {

@@ -37,7 +37,7 @@ fn take(seen: &Seen) -> Reply {
 /// Such a registry, which answers the first requests of a kind in another way.
 fn first(wanted: (&'static str, &'static str), replies: Vec<Reply>) -> Fake {
     let replies = Mutex::new(replies.into_iter());
-    Fake::start(move |_, seen| {
+    Fake::keeping(move |_, seen| {
         let of_kind = kind(seen) == wanted;
         let other = of_kind.then(|| replies.lock().unwrap().next()).flatten();
         other.unwrap_or_else(|| take(seen))
@@ -49,6 +49,12 @@ fn count(fake: &Fake, wanted: (&str, &str)) -> usize {
         .iter()
         .filter(|seen| kind(seen) == wanted)
         .count()
+}
+
+/// The last request that puts something; what comes after it reads the tag back.
+fn last_put(fake: &Fake) -> Seen {
+    let seen = fake.seen();
+    seen.into_iter().rfind(|seen| seen.method == "PUT").unwrap()
 }
 
 const PUT_BLOB: (&str, &str) = ("PUT", "up");
@@ -75,7 +81,7 @@ fn an_upload_that_is_cut_is_sent_again_from_its_start() {
         assert!(whole >= 1, "{fault:?} {:?}", fake.lines());
         assert_eq!(count(&fake, PUT_BLOB), 4, "{fault:?}");
         assert_eq!(count(&fake, POST), 4, "each time with a new upload");
-        let last = fake.seen().pop().unwrap();
+        let last = last_put(&fake);
         assert_eq!((kind(&last), &last.body), (PUT_MANIFEST, &image.manifest));
     }
 }
@@ -113,10 +119,35 @@ fn what_another_attempt_would_not_change_is_final() {
 }
 
 #[test]
+fn a_tag_that_is_there_is_not_set_again() {
+    let other = Digest::of(b"another image");
+    let named = other.clone();
+    let fake = Fake::start(move |_, seen| match kind(seen) {
+        ("HEAD", "manifests") => Reply::new(200, "").with("Docker-Content-Digest", named.as_str()),
+        _ => take(seen),
+    });
+    let image = Outgoing::new(&[50]);
+    let client = anonymous();
+    let pushed = client.push_image(image.image(), &fake.reference("a/b:t"), &mut |_| ());
+    assert_eq!(pushed.unwrap(), other);
+    assert_eq!(fake.seen().len(), 1, "{:?}", fake.lines());
+}
+
+#[test]
+fn a_new_layer_is_sent_without_asking_for_it() {
+    let fake = first(PUT_BLOB, Vec::new());
+    let mut image = Outgoing::new(&[50, 60]);
+    image.layers[0].is_new = true;
+    image.push(&anonymous(), &fake.reference("a/b:t")).unwrap();
+    assert_eq!(count(&fake, ("HEAD", "blobs")), 1, "{:?}", fake.lines());
+    assert_eq!(count(&fake, PUT_BLOB), 3);
+}
+
+#[test]
 fn several_layers_are_sent_at_once_but_not_all() {
     let now = Arc::new(Mutex::new((0, 0)));
     let (there, sizes) = (Arc::clone(&now), [50, 60, 70, 80, 90, 100, 110, 120]);
-    let fake = Fake::start(move |_, seen| {
+    let fake = Fake::keeping(move |_, seen| {
         if kind(seen) == PUT_BLOB {
             let mut now = there.lock().unwrap();
             now.0 += 1;
@@ -135,7 +166,7 @@ fn several_layers_are_sent_at_once_but_not_all() {
 
 #[test]
 fn a_mount_that_becomes_an_upload_is_used() {
-    let fake = Fake::start(|_, seen| match seen.target.split_once('?') {
+    let fake = Fake::keeping(|_, seen| match seen.target.split_once('?') {
         Some((_, query)) if query.starts_with("mount=") => {
             Reply::new(202, "").with("Location", "/v2/a/b/blobs/up/mount?state=1")
         }
@@ -169,7 +200,7 @@ fn a_mount_that_becomes_an_upload_is_used() {
 #[test]
 fn a_registry_that_mounts_nothing_gets_the_bytes() {
     for status in [403, 404, 405, 400] {
-        let fake = Fake::start(move |_, seen| {
+        let fake = Fake::keeping(move |_, seen| {
             if seen.target.contains("mount=") {
                 Reply::error(status, "DENIED")
             } else {
@@ -243,7 +274,7 @@ fn with_tokens(accepted: &Arc<Mutex<Vec<String>>>) -> (Fake, Fake) {
         Fake::start(|index, _| Reply::new(200, format!("{{\"token\":\"token-{}\"}}", index + 1)));
     let realm = format!("http://{}/token", server.host);
     let accepted = Arc::clone(accepted);
-    let fake = Fake::start(move |_, seen| {
+    let fake = Fake::keeping(move |_, seen| {
         let mut accepted = accepted.lock().unwrap();
         let token = seen.header("authorization").trim_start_matches("Bearer ");
         if !accepted.iter().any(|known| known == token) {
@@ -266,7 +297,7 @@ fn a_token_that_runs_out_in_the_middle_is_renewed_once() {
     let image = Outgoing::new(&[LARGE, 50, 60, 70, 80]);
     image.push(&anonymous(), &fake.reference("a/b:t")).unwrap();
     assert_eq!(server.seen().len(), 2, "{:?}", server.lines());
-    let last = fake.seen().pop().unwrap();
+    let last = last_put(&fake);
     assert_eq!(last.header("authorization"), "Bearer token-2");
     assert_eq!(last.body, image.manifest);
 }
@@ -295,7 +326,7 @@ fn a_repository_that_may_not_be_read_does_not_stop_the_push() {
         }
     });
     let challenge = format!("Bearer realm=\"http://{}/token\"", server.host);
-    let fake = Fake::start(move |_, seen| {
+    let fake = Fake::keeping(move |_, seen| {
         let known = seen.header("authorization") == "Bearer token-1";
         if known && !seen.target.contains("mount=") {
             take(seen)
@@ -313,7 +344,7 @@ fn a_repository_that_may_not_be_read_does_not_stop_the_push() {
 fn another_host_gets_a_layer_without_the_credential() {
     let store = Fake::start(|_, _| Reply::new(201, ""));
     let host = store.host.clone();
-    let fake = Fake::start(move |_, seen| {
+    let fake = Fake::keeping(move |_, seen| {
         if seen.header("authorization").is_empty() {
             return Reply::error(401, "UNAUTHORIZED")
                 .with("WWW-Authenticate", "Basic realm=\"test\"");
@@ -387,7 +418,7 @@ fn bytes_in_memory_are_sent_as_files_are() {
     }
     image.layers[1].source = BlobSource::Bytes(Bytes::from_static(b"another"));
     let error = image
-        .push(&anonymous(), &fake.reference("a/b:t"))
+        .push(&anonymous(), &fake.reference("a/b:other"))
         .unwrap_err();
     assert!(
         shown(&error).contains("the blob has 7 bytes, its descriptor says 50"),
@@ -415,7 +446,7 @@ fn a_registry_that_makes_no_repositories_is_told() {
 
 #[test]
 fn a_refused_push_is_told_with_the_reason() {
-    let fake = Fake::start(|_, _| Reply::error(403, "DENIED"));
+    let fake = Fake::keeping(|_, _| Reply::error(403, "DENIED"));
     let error = Outgoing::new(&[50])
         .push(&anonymous(), &fake.reference("a/b:t"))
         .unwrap_err();
