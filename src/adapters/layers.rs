@@ -11,10 +11,7 @@ use super::{
     cache::{Cache, CacheKind},
     digest_cache, store,
 };
-use crate::{
-    image::{Digest, Layer, LayerFile},
-    package::archive::ArchiveError,
-};
+use crate::image::{Digest, Layer, LayerFile};
 
 /// What the cache knows of a layer.
 #[derive(Debug, Deserialize, Serialize)]
@@ -30,12 +27,12 @@ struct KnownLayer {
 ///
 /// # Errors
 /// Those of `make`, or the cache cannot be written.
-pub fn layer(
+pub fn layer<E: From<io::Error>>(
     cache: &Cache,
     key: &Digest,
     created_by: &str,
-    make: impl FnOnce(&mut dyn Write) -> Result<Layer, ArchiveError>,
-) -> Result<LayerFile, ArchiveError> {
+    make: impl FnOnce(&mut dyn Write) -> Result<Layer, E>,
+) -> Result<LayerFile, E> {
     let document = cache.entry(CacheKind::Layers, key.hex());
     let known = digest_cache::own_bytes(&document);
     let known = known.and_then(|bytes| serde_json::from_slice::<KnownLayer>(&bytes).ok());

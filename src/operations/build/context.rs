@@ -75,6 +75,7 @@ impl ContextWriter<'_> {
         if inputs.built_in.is_some() {
             folders.push("jars".to_owned());
         }
+        self.packer.make_readable(stage, progress)?;
         if let Some(packed) = self.packer.pack_stage(stage, progress)? {
             let (folder, site_packages) = match stage.image.context {
                 project::Context::Package if inputs.built_in.is_none() => ("", "site-packages"),

@@ -59,6 +59,8 @@ struct Group {
     created_by: String,
     /// Their paths are those in the image.
     entries: Vec<Entry>,
+    /// Whether they are installed packages, whose files are not looked at before they are read.
+    is_installed: bool,
 }
 
 /// Puts images together.
@@ -89,7 +91,7 @@ impl FilesAssembler<'_> {
         let groups = self.groups((stage, inputs), spark_home, progress)?;
         let layers: Vec<LayerFile> = groups
             .iter()
-            .map(|group| self.layer(group))
+            .map(|group| self.layer(stage, group, progress))
             .collect::<Result<_, Error>>()?;
         let mut env = BTreeMap::new();
         if !inputs.python_path.is_empty() {
@@ -123,13 +125,21 @@ impl FilesAssembler<'_> {
         })
     }
 
-    /// The layer of some files.
-    fn layer(&self, group: &Group) -> Result<LayerFile, Error> {
+    /// The layer of some files of a stage. They are read only if the cache does not have it.
+    fn layer(
+        &self,
+        stage: &PlatformStage,
+        group: &Group,
+        progress: &mut dyn Progress,
+    ) -> Result<LayerFile, Error> {
         let cache = &self.run.session.cache;
         let (key, created_by) = (group.key(), &group.created_by);
-        Ok(layers::layer(cache, &key, created_by, |output| {
-            layer::write_layer(&group.entries, created_by, output)
-        })?)
+        layers::layer(cache, &key, created_by, |output| {
+            if group.is_installed {
+                self.contexts.packer.make_readable(stage, progress)?;
+            }
+            Ok(layer::write_layer(&group.entries, created_by, output)?)
+        })
     }
 
     /// The files of each layer, what changes least first.
@@ -167,7 +177,10 @@ fn by_package(folder: &str, entries: Vec<Entry>) -> impl Iterator<Item = Group> 
     let groups = layering::by_package(entries).into_iter();
     groups.map(move |group| {
         let what = group.name.as_deref().unwrap_or("packages");
-        Group::below(folder, what, group.entries)
+        Group {
+            is_installed: true,
+            ..Group::below(folder, what, group.entries)
+        }
     })
 }
 
@@ -185,6 +198,7 @@ impl Group {
         Self {
             created_by: format!("sparkpack: {what}"),
             entries: entries.map(|entry| entry.prefixed(folder)).collect(),
+            is_installed: false,
         }
     }
 }

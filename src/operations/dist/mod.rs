@@ -1,6 +1,7 @@
 //! Writes the project's `dist/`: packed jobs and `images.json`.
 
 mod images_json;
+mod installed;
 mod package;
 
 pub(crate) use images_json::{Action, BuiltImage, ImageResult, Size, write_images_json};

@@ -1,5 +1,5 @@
 //! Packs a job: its code into `jobs.zip`, its pure Python packages into `libs.zip`, packages with native code into
-//! `site-packages/`. Installed packages are kept in the cache, under a digest of the wheels that they come from.
+//! `site-packages/`.
 
 use std::{
     collections::BTreeMap,
@@ -8,29 +8,28 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use super::installed::{Installations, Wanted};
 use crate::{
     adapters::{cache::CacheKind, digest_cache, store},
     error::Error,
     image::{Digest, Platform},
     operations::{
-        events::{Note, Outcome, Progress, Step},
+        events::{Outcome, Progress},
         resolution::{self, Prepared},
         workspace::{Services, Session},
     },
     package::{
         archive::{self, ArchiveError},
-        vendor::{self, Vendored},
+        vendor::{self, SITE_PACKAGES},
     },
-    plan::{PlatformStage, StageInputs},
+    plan::PlatformStage,
     project::{
         Package,
         digest_cache::DigestCache,
         ignore::{self, Digests as _},
         importable::{self, LARGEST_ARCHIVE},
         inputs::PackageInputs,
-        requirements::LockedWheel,
         tree::{Content, Entry},
-        wheel::Target,
     },
 };
 
@@ -39,10 +38,20 @@ pub(crate) struct Packer<'a> {
     session: &'a Session<'a>,
     services: &'a Services<'a>,
     packed: Mutex<BTreeMap<(String, Platform), Packed>>,
-    /// The `dist` folders that were packed, each with the digest of its inputs.
-    keys: Mutex<BTreeMap<PathBuf, Digest>>,
+    installations: Installations<'a>,
+    /// The `dist` folders that were packed, and what they were packed from.
+    keys: Mutex<BTreeMap<PathBuf, Keys>>,
     /// The largest archive in bytes.
     largest_archive: u64,
+}
+
+/// Digests of what a `dist` folder is packed from.
+#[derive(Clone, Debug)]
+struct Keys {
+    /// Of everything.
+    all: Digest,
+    /// Of its `site-packages`, if this run has compared or written them.
+    site_packages: Option<Digest>,
 }
 
 /// The files of a packed job by how often they change, with paths relative to its `dist` folder.
@@ -74,6 +83,7 @@ impl<'a> Packer<'a> {
             session,
             services,
             packed: Mutex::default(),
+            installations: Installations::new(session, services),
             keys: Mutex::default(),
             largest_archive: LARGEST_ARCHIVE,
         }
@@ -103,13 +113,13 @@ impl<'a> Packer<'a> {
                 .unwrap_or_default();
             let target = project.target(image, platform);
             let mut progress = self.session.events.begin(name);
-            self.pack(
-                (package, sources),
-                &wheels,
-                target.as_ref(),
-                index_of(inputs),
-                progress.as_mut(),
-            )?;
+            let requirements = inputs.requirements.as_ref();
+            let wanted = Wanted {
+                wheels: &wheels,
+                target: target.as_ref(),
+                index: requirements.and_then(|known| known.requirements.index.as_deref()),
+            };
+            self.pack((package, sources), wanted, progress.as_mut())?;
             progress.end(Outcome::Packed(&package.dist));
             folders.push(package.dist.clone());
         }
@@ -148,8 +158,7 @@ impl<'a> Packer<'a> {
         if let Some(packed) = self.packed().get(&key) {
             return Ok(Some(packed.clone()));
         }
-        let (target, index) = (stage.target.as_ref(), index_of(inputs));
-        let packed = self.pack(job, &stage.wheels, target, index, progress)?;
+        let packed = self.pack(job, Wanted::of(stage), progress)?;
         self.packed().insert(key, packed.clone());
         Ok(Some(packed))
     }
@@ -160,28 +169,45 @@ impl<'a> Packer<'a> {
         let (Some(package), Some(sources)) = (&stage.image.package, &stage.inputs.package) else {
             return false;
         };
-        let key = key_of_dist(sources, &stage.wheels, stage.target.as_ref());
+        let wanted = Wanted::of(stage);
         let dist = self.session.dist().job(package);
-        digest_cache::open(&digest_cache::file_for(&self.session.cache, &dist)).confirm(&key)
+        self.is_unchanged(&dist, &key_of_dist(sources, wanted))
+            && self.is_unchanged(&dist.join(SITE_PACKAGES), &key_of_packages(wanted))
+    }
+
+    /// Whether an earlier run left this folder with this key, and it looks unchanged.
+    fn is_unchanged(&self, folder: &Path, key: &Digest) -> bool {
+        digest_cache::open(&self.signs_of(folder)).confirm(key)
+    }
+
+    /// The stat cache of what shows that a folder was changed.
+    fn signs_of(&self, folder: &Path) -> PathBuf {
+        digest_cache::file_for(&self.session.cache, &folder.join(".signs"))
     }
 
     /// Notes the state of the `dist` folders that this run packed, so that the next run need not pack them again.
     pub(crate) fn remember(&self) {
-        for (dist, key) in self
-            .keys
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            let known = DigestCache::read(b"", digest_cache::now());
-            for path in signs_of_change(dist) {
-                if let Ok(metadata) = path.symlink_metadata() {
-                    known.learn(&path, &metadata, key);
-                }
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        for (dist, keys) in keys.iter() {
+            let files = ["main.py", "jobs.zip", "libs.zip"].map(|name| dist.join(name));
+            self.note(dist, &keys.all, files);
+            if let Some(key) = &keys.site_packages {
+                let folder = dist.join(SITE_PACKAGES);
+                self.note(&folder, key, folders(&folder));
             }
-            if !known.has_doubts() {
-                digest_cache::keep(&digest_cache::file_for(&self.session.cache, dist), &known);
+        }
+    }
+
+    /// Notes the times of `paths`, which show whether `folder` was changed.
+    fn note(&self, folder: &Path, key: &Digest, paths: impl IntoIterator<Item = PathBuf>) {
+        let known = DigestCache::read(b"", digest_cache::now());
+        for path in paths {
+            if let Ok(metadata) = path.symlink_metadata() {
+                known.learn(&path, &metadata, key);
             }
+        }
+        if !known.has_doubts() {
+            digest_cache::keep(&self.signs_of(folder), &known);
         }
     }
 
@@ -193,29 +219,48 @@ impl<'a> Packer<'a> {
     fn pack(
         &self,
         (package, inputs): (&Package, &PackageInputs),
-        wheels: &[LockedWheel],
-        target: Option<&Target>,
-        index: Option<&str>,
+        wanted: Wanted<'_>,
         progress: &mut dyn Progress,
     ) -> Result<Packed, Error> {
         let dist = self.session.dist().job(package);
         self.session.dist().keep_out_of_git()?;
-        let installed = self.installed(wheels, target, index, progress)?;
-        let python = target.map(|target| target.python);
+        let installed = self.installations.listed(wanted, progress)?;
+        let mut make_whole = || self.installations.make_whole(wanted, progress);
+        let python = wanted.target.map(|target| target.python);
         let main = write_main(&dist, &inputs.main)?;
-        let jobs = self.write_zip((package, python), "jobs.zip", &inputs.modules)?;
-        let libs = self.write_zip((package, python), "libs.zip", &installed.libs)?;
-        self.write_site_packages(package, &installed.site_packages)?;
-        let key = key_of_dist(inputs, wheels, target);
+        let archive = |name, entries, before: &mut dyn FnMut() -> Result<(), Error>| {
+            self.write_zip((package, python), name, entries, before)
+        };
+        let jobs = archive("jobs.zip", &inputs.modules, &mut || Ok(()))?;
+        let libs = archive("libs.zip", &installed.libs, &mut make_whole)?;
+        let key = key_of_packages(wanted);
+        let is_new = !self.is_unchanged(&dist.join(SITE_PACKAGES), &key);
+        if is_new {
+            make_whole()?;
+            self.write_site_packages(package, &installed.site_packages)?;
+        }
+        let keys = Keys {
+            all: key_of_dist(inputs, wanted),
+            site_packages: is_new.then_some(key),
+        };
         self.keys
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(dist, key);
+            .insert(dist, keys);
         Ok(Packed {
             code: [main, jobs],
             libs,
             site_packages: installed.site_packages,
         })
+    }
+
+    /// Makes sure that the installed packages of an image can be read; what they are is known without reading them.
+    pub(crate) fn make_readable(
+        &self,
+        stage: &PlatformStage,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Error> {
+        self.installations.make_whole(Wanted::of(stage), progress)
     }
 
     /// The installed packages of an image that is not a job, with paths below `site-packages/`.
@@ -236,55 +281,17 @@ impl<'a> Packer<'a> {
         stage: &PlatformStage,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Entry>, Error> {
-        let (target, index) = (stage.target.as_ref(), index_of(&stage.inputs));
-        let installed = self.installed(&stage.wheels, target, index, progress)?;
+        let installed = self.installations.listed(Wanted::of(stage), progress)?;
         let all = installed.libs.into_iter().chain(installed.site_packages);
         let by_path: BTreeMap<String, Entry> =
             all.map(|entry| (entry.path.clone(), entry)).collect();
         Ok(by_path.into_values().collect())
     }
 
-    /// The files of installed wheels. They come from the cache if it has them undamaged.
-    fn installed(
-        &self,
-        wheels: &[LockedWheel],
-        target: Option<&Target>,
-        index: Option<&str>,
-        progress: &mut dyn Progress,
-    ) -> Result<Vendored, Error> {
-        let Some(target) = target.filter(|_| !wheels.is_empty()) else {
-            return Ok(Vendored::default());
-        };
-        let cache = &self.session.cache;
-        let key = key_of(wheels, target);
-        let name = |end: &str| cache.entry(CacheKind::Packages, &format!("{}{end}", key.hex()));
-        let (tree, listing) = (name(""), name(".listing"));
-        let waiting = || self.session.events.note(Note::WaitingForPackages);
-        let _alone = store::lock(&name(".lock"), waiting)?;
-        let kept = digest_cache::file_for(&self.session.cache, &tree);
-        let digests = digest_cache::open(&kept);
-        if let (Ok(found), Ok(known)) = (vendor::split(&tree, &digests), fs_err::read(&listing))
-            && listing_of_both(&found).as_bytes() == known
-        {
-            digest_cache::keep(&kept, &digests);
-            return Ok(found);
-        }
-        progress.step(Step::InstallWheels(wheels.len()));
-        let temporary = cache.unfinished(CacheKind::Packages)?;
-        let into = temporary.path().join("tree");
-        self.services
-            .installer()?
-            .install(wheels, target, index, &into)?;
-        store::move_folder(&into, &tree)?;
-        let installed = vendor::split(&tree, &digests)?;
-        store::replace(&listing, listing_of_both(&installed).as_bytes())?;
-        Ok(installed)
-    }
-
     /// Writes a zip archive of `entries` into `dist`. Symbolic links among the entries are already resolved.
     ///
     /// The same entries always give the same bytes. The cache has the digest of the archive that these entries gave
-    /// before: if the file still has that digest, nothing is compressed.
+    /// before: if the file still has that digest, nothing is compressed. Else `before` is called first.
     ///
     /// An archive that `python` could not read whole is an error.
     fn write_zip(
@@ -292,6 +299,7 @@ impl<'a> Packer<'a> {
         (package, python): (&Package, Option<(u8, u8)>),
         name: &str,
         entries: &[Entry],
+        before: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<Entry, Error> {
         importable::refuse_what_python_cannot_read(package, name, entries, python)?;
         let dist = &self.session.dist().job(package);
@@ -310,6 +318,7 @@ impl<'a> Packer<'a> {
             digest_cache::keep(&kept, &digests);
             return Ok(there);
         }
+        before()?;
         let mut zip = std::io::Cursor::new(Vec::new());
         match archive::write_zip(entries, self.largest_archive, &mut zip) {
             Err(ArchiveError::TooLarge { .. }) => {
@@ -328,7 +337,7 @@ impl<'a> Packer<'a> {
 
     /// Makes `site-packages` contain these files and no others.
     fn write_site_packages(&self, package: &Package, entries: &[Entry]) -> Result<(), Error> {
-        let folder = self.session.dist().job(package).join("site-packages");
+        let folder = self.session.dist().job(package).join(SITE_PACKAGES);
         let kept = digest_cache::file_for(&self.session.cache, &folder);
         let digests = digest_cache::open(&kept);
         // The folder must exist even if it is empty: its times show whether somebody adds a file.
@@ -359,59 +368,26 @@ fn known_file(dist: &Path, name: &str, digests: &DigestCache) -> Option<Entry> {
     Some(entry)
 }
 
-/// The paths whose times show whether a `dist` folder was changed: its files, and every folder below `site-packages`. A
-/// folder's times show that a file was added or removed.
-fn signs_of_change(dist: &Path) -> Vec<PathBuf> {
-    let files = ["main.py", "jobs.zip", "libs.zip"].map(|name| dist.join(name));
-    let walk = walkdir::WalkDir::new(dist.join("site-packages")).into_iter();
+/// A folder and every folder below it: their times show that a file was added or removed.
+fn folders(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let walk = walkdir::WalkDir::new(folder).into_iter();
     let folders = walk
         .filter_map(Result::ok)
         .filter(|entry| entry.file_type().is_dir());
-    files
-        .into_iter()
-        .chain(folders.map(walkdir::DirEntry::into_path))
-        .collect()
+    folders.map(walkdir::DirEntry::into_path)
 }
 
 /// A digest of everything that `dist` is packed from.
-fn key_of_dist(inputs: &PackageInputs, wheels: &[LockedWheel], target: Option<&Target>) -> Digest {
-    let mut key = format!("dist 1\nmain {}\n", inputs.main_digest());
-    if let Some(target) = target {
-        key.extend([key_of(wheels, target).to_string(), "\n".to_owned()]);
-    }
+fn key_of_dist(inputs: &PackageInputs, wanted: Wanted<'_>) -> Digest {
+    let mut key = format!("dist 2\nmain {}\n", inputs.main_digest());
+    key.extend([key_of_packages(wanted).to_string(), "\n".to_owned()]);
     key.push_str(&listing_of(&inputs.modules));
     Digest::of(key.as_bytes())
 }
 
-/// The Python package index that an image's requirements name.
-fn index_of(inputs: &StageInputs) -> Option<&str> {
-    inputs
-        .requirements
-        .as_ref()
-        .and_then(|known| known.requirements.index.as_deref())
-}
-
-fn key_of(wheels: &[LockedWheel], target: &Target) -> Digest {
-    let (major, minor) = target.python;
-    let mut key = format!(
-        "packages 1\npython {major}.{minor}\nplatform {}\n",
-        target.platform
-    );
-    let mut rows: Vec<String> = wheels
-        .iter()
-        .map(|locked| format!("{} {}\n", locked.wheel.file_name, locked.sha256))
-        .collect();
-    rows.sort();
-    key.extend(rows);
-    Digest::of(key.as_bytes())
-}
-
-fn listing_of_both(installed: &Vendored) -> String {
-    format!(
-        "{}\n{}",
-        listing_of(&installed.libs),
-        listing_of(&installed.site_packages)
-    )
+/// A digest of everything that decides the installed packages.
+fn key_of_packages(wanted: Wanted<'_>) -> Digest {
+    wanted.key().unwrap_or_else(|| Digest::of(b"no packages"))
 }
 
 fn listing_of(entries: &[Entry]) -> String {
@@ -596,7 +572,8 @@ mod tests {
             .map(|number| Entry::in_memory(format!("{number}.py"), "", false))
             .collect();
         let write = |packer: &Packer<'_>, files: &[Entry], python| {
-            let written = packer.write_zip((package, Some(python)), "libs.zip", files);
+            let written =
+                packer.write_zip((package, Some(python)), "libs.zip", files, &mut || Ok(()));
             let defect = match written.err() {
                 Some(Error::Defect(defect)) => defect,
                 other => panic!("{other:?}"),
