@@ -2,15 +2,23 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Cursor, Read, Seek, SeekFrom, Write},
+    ops::Range,
+    panic::resume_unwind,
+    thread,
 };
 
-use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
+use super::gzip;
 use crate::{
     image::{Digest, HashedReader},
     project::tree::{Content, Entry, Location},
 };
+
+/// The bytes of a zip that is compressed on several threads. Starting them takes longer than compressing less, and of more
+/// too much would be held in memory.
+const WORTH_THREADS: Range<u64> = 64 << 10..64 << 20;
 
 /// Why an archive could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -54,20 +62,115 @@ pub fn write_zip(
 ) -> Result<(), ArchiveError> {
     let mut output = Limited::new(output, limit);
     let mut zip = ZipWriter::new(&mut output);
+    let members = members(entries);
+    for part in parts(&members, gzip::usual_threads())? {
+        match part {
+            Part::Members(members) => write_members(members, &mut zip)?,
+            Part::Packed(bytes) => zip.merge_archive(ZipArchive::new(Cursor::new(bytes))?)?,
+        }
+    }
+    zip.finish()?.flush()?;
+    if output.is_exceeded {
+        return Err(ArchiveError::TooLarge { limit });
+    }
+    Ok(())
+}
+
+/// A member of a zip.
+#[derive(Clone, Copy)]
+enum Member<'a> {
+    Folder(&'a str),
+    Entry(&'a Entry),
+}
+
+/// Members that follow each other.
+enum Part<'m, 'e> {
+    /// They are still to be written.
+    Members(&'m [Member<'e>]),
+    /// A zip of them.
+    Packed(Vec<u8>),
+}
+
+/// The members of a zip, in their order.
+fn members(entries: &[Entry]) -> Vec<Member<'_>> {
+    let mut members = Vec::new();
+    let mut written = BTreeSet::new();
+    for entry in sorted(entries) {
+        // Before 3.13, Python finds a package without `__init__.py` in a zip only by its folder's own entry.
+        for (end, _) in entry.path.match_indices('/') {
+            if written.insert(&entry.path[..end]) {
+                members.push(Member::Folder(&entry.path[..end]));
+            }
+        }
+        members.push(Member::Entry(entry));
+    }
+    members
+}
+
+/// Packs a share of the members on each of `threads` threads. The bytes of the whole zip are the same for any number.
+fn parts<'m, 'e>(
+    members: &'m [Member<'e>],
+    threads: usize,
+) -> Result<Vec<Part<'m, 'e>>, ArchiveError> {
+    let size = |member: &Member<'_>| match member {
+        Member::Entry(Entry {
+            content: Content::File { size, .. },
+            ..
+        }) => *size,
+        _ => 0,
+    };
+    let total: u64 = members.iter().map(size).sum();
+    if threads < 2 || !WORTH_THREADS.contains(&total) {
+        return Ok(vec![Part::Members(members)]);
+    }
+    let share = total / threads as u64 + 1;
+    let mut ends = Vec::new();
+    let mut passed = 0;
+    for (index, member) in members.iter().enumerate() {
+        passed += size(member);
+        if passed >= share * (ends.len() as u64 + 1) {
+            ends.push(index + 1);
+        }
+    }
+    ends.push(members.len());
+    let begins = std::iter::once(0).chain(ends.clone());
+    let shares = begins.zip(&ends).map(|(begin, end)| &members[begin..*end]);
+    thread::scope(|scope| {
+        let packers: Vec<_> = shares
+            .map(|share| {
+                scope.spawn(move || {
+                    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+                    write_members(share, &mut zip)?;
+                    Ok(Part::Packed(zip.finish()?.into_inner()))
+                })
+            })
+            .collect();
+        let parts = packers.into_iter().map(|packer| match packer.join() {
+            Ok(part) => part,
+            Err(panic) => resume_unwind(panic),
+        });
+        parts.collect()
+    })
+}
+
+fn write_members(
+    members: &[Member<'_>],
+    zip: &mut ZipWriter<impl Write + Seek>,
+) -> Result<(), ArchiveError> {
     let options = |mode: u32| {
         SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             .last_modified_time(DateTime::default())
             .unix_permissions(mode)
     };
-    let mut written = BTreeSet::new();
-    for entry in sorted(entries) {
-        // Before 3.13, Python finds a package without `__init__.py` in a zip only by its folder's own entry.
-        for (end, _) in entry.path.match_indices('/') {
-            if written.insert(&entry.path[..end]) {
-                zip.add_directory(&entry.path[..end], options(0o755))?;
+    for member in members {
+        let entry = match member {
+            Member::Folder(path) => {
+                zip.add_directory(*path, options(0o755))?;
+                continue;
             }
-        }
+            Member::Entry(entry) => entry,
+        };
         match &entry.content {
             Content::File {
                 digest,
@@ -77,16 +180,12 @@ pub fn write_zip(
             } => {
                 let large = *size >= u64::from(u32::MAX);
                 zip.start_file(&*entry.path, options(mode(*executable)).large_file(large))?;
-                copy_verified(&entry.path, digest, *size, location, &mut zip)?;
+                copy_verified(&entry.path, digest, *size, location, zip)?;
             }
             Content::Symlink { target } => {
                 zip.add_symlink(&*entry.path, target, options(0o777))?;
             }
         }
-    }
-    zip.finish()?.flush()?;
-    if output.is_exceeded {
-        return Err(ArchiveError::TooLarge { limit });
     }
     Ok(())
 }
@@ -255,8 +354,6 @@ fn verify(
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
     use super::*;
 
     fn entries() -> Vec<Entry> {
@@ -271,6 +368,39 @@ mod tests {
                 content: link,
             },
         ]
+    }
+
+    #[test]
+    fn the_number_of_threads_plays_no_part() {
+        let text = |number: usize| format!("x_{number} = {}\n", number * number).repeat(900);
+        let entries: Vec<Entry> = (0..40)
+            .map(|number| format!("p{}/m{number}.py", number % 7))
+            .enumerate()
+            .map(|(number, path)| Entry::in_memory(path, text(number), number % 3 == 0))
+            .collect();
+        let members = members(&entries);
+        let pack = |threads: usize| {
+            let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+            let parts = parts(&members, threads).unwrap();
+            let count = parts.len();
+            for part in parts {
+                match part {
+                    Part::Members(members) => write_members(members, &mut zip).unwrap(),
+                    Part::Packed(bytes) => {
+                        let packed = ZipArchive::new(Cursor::new(bytes)).unwrap();
+                        zip.merge_archive(packed).unwrap();
+                    }
+                }
+            }
+            (count, zip.finish().unwrap().into_inner())
+        };
+        let (one, alone) = pack(1);
+        assert_eq!(one, 1);
+        for threads in [2, 3, 8, 60] {
+            let (count, bytes) = pack(threads);
+            assert!(count > 1 && count <= threads + 1, "{count} of {threads}");
+            assert!(bytes == alone, "{threads} threads");
+        }
     }
 
     #[test]

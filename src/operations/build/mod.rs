@@ -21,7 +21,7 @@ pub(crate) use stage::StageBuilder;
 use crate::{
     error::Error,
     operations::{
-        dist::{self, Action, ImageResult, Packer},
+        dist::{self, Action, CommitLookup, ImageResult, Packer},
         manifests::{self, ExpectedReferences, Manifests, Scope},
         provenance, resolution,
         workspace::{Services, Session},
@@ -56,6 +56,7 @@ pub(crate) fn build(
     // An unreachable daemon is reported before anything is looked up or packed.
     services.daemon()?;
     let prepared = resolution::prepare(session, services)?;
+    let commit = CommitLookup::begin(session);
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     manifests.examine(&expected)?;
     prepared.warn_of_left_out(session, targets);
@@ -80,7 +81,7 @@ pub(crate) fn build(
         .collect();
     provenance::keep_records(session, &prepared, targets)?;
     let changed = manifests::rewrite(&manifests, &prepared, scope, &expected, None)?;
-    dist::write_images_json(session, &prepared, chosen, &images)?;
+    dist::write_images_json(session, commit, &prepared, chosen, &images)?;
     packer.remember();
     Ok(Finished {
         was_current: !changed && images.iter().all(|image| image.action == Action::Reused),

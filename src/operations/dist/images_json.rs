@@ -3,13 +3,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::resume_unwind,
     path::PathBuf,
+    thread::{self, JoinHandle},
 };
 
 use serde::Serialize;
 
 use crate::{
-    adapters::{git, store},
+    adapters::{
+        git::{self, CheckoutSource},
+        store,
+    },
     error::Error,
     image::{Digest, ImageInfo, Reference},
     operations::{
@@ -108,9 +113,20 @@ struct ListedImage<'a> {
     size: Size,
 }
 
+/// The look-up of the checkout's commit, which runs beside the work: git takes longer than a run that has little to do.
+pub(crate) struct CommitLookup(JoinHandle<Option<CheckoutSource>>);
+
+impl CommitLookup {
+    pub(crate) fn begin(session: &Session<'_>) -> Self {
+        let root = session.project.root.clone();
+        Self(thread::spawn(move || git::source(&root).ok()))
+    }
+}
+
 /// Writes the document if its content has changed.
 pub(crate) fn write_images_json(
     session: &Session<'_>,
+    commit: CommitLookup,
     prepared: &Prepared,
     registry: &Registry,
     rows: &[ImageResult],
@@ -123,7 +139,7 @@ pub(crate) fn write_images_json(
         version: VERSION,
         project: &session.project.name,
         registry: &registry.name,
-        source: source(session),
+        source: source(session, commit),
         images: images.collect(),
     };
     let mut text = serde_json::to_string_pretty(&document).map_err(std::io::Error::other)?;
@@ -156,8 +172,11 @@ fn image<'a>(
 }
 
 /// The commit of the checkout. Files that sparkpack itself writes after a build do not count as local changes.
-fn source(session: &Session<'_>) -> Option<Checkout> {
-    let source = git::source(&session.project.root).ok()?;
+fn source(session: &Session<'_>, commit: CommitLookup) -> Option<Checkout> {
+    let source = match commit.0.join() {
+        Ok(source) => source?,
+        Err(panic) => resume_unwind(panic),
+    };
     let ours = if source.modified.is_empty() {
         BTreeSet::new()
     } else {
@@ -222,7 +241,8 @@ mod tests {
             },
             action,
         });
-        write_images_json(&session, &prepared, registry, result.as_slice())?;
+        let commit = CommitLookup::begin(&session);
+        write_images_json(&session, commit, &prepared, registry, result.as_slice())?;
         Ok(serde_json::from_str(&project.read("dist/images.json")).unwrap())
     }
 

@@ -4,5 +4,7 @@ mod images_json;
 mod installed;
 mod package;
 
-pub(crate) use images_json::{Action, BuiltImage, ImageResult, Size, write_images_json};
+pub(crate) use images_json::{
+    Action, BuiltImage, CommitLookup, ImageResult, Size, write_images_json,
+};
 pub(crate) use package::Packer;

@@ -20,7 +20,7 @@ use crate::{
     error::Error,
     operations::{
         build::{Finished, Run, StageBuilder, run_on_stages},
-        dist::{self, Action, ImageResult, Packer},
+        dist::{self, Action, CommitLookup, ImageResult, Packer},
         manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
         provenance,
         resolution::{self, Strictness},
@@ -52,6 +52,7 @@ pub(crate) fn push(
     // Pins that cannot be read are reported before anything is built.
     session.pins()?;
     let prepared = resolution::prepare(session, services)?;
+    let commit = CommitLookup::begin(session);
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed);
     manifests.examine(&expected)?;
     prepared.warn_of_left_out(session, targets);
@@ -93,7 +94,7 @@ pub(crate) fn push(
     let expected =
         ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins.pins));
     let changed = manifests::rewrite(&manifests, &prepared, scope, &expected, pins.file(session))?;
-    dist::write_images_json(session, &prepared, registry, &images)?;
+    dist::write_images_json(session, commit, &prepared, registry, &images)?;
     packer.remember();
     Ok(Finished {
         was_current: !changed && images.iter().all(|image| image.action == Action::Adopted),
