@@ -87,6 +87,14 @@ pub enum Error {
         /// What to do if the cause is not in the Dockerfile.
         hint: Option<String>,
     },
+    /// Only a builder can make the images, and no daemon answers.
+    #[error("{} to be built: {why}", dockerfiles(images))]
+    NoBuilder {
+        /// The images, which have Dockerfiles.
+        images: Vec<String>,
+        /// Why the daemon does not answer.
+        why: DockerError,
+    },
     /// An image is not the one that was asked for.
     #[error(transparent)]
     Mismatch(#[from] ImageMismatch),
@@ -208,6 +216,7 @@ impl Error {
             Self::Python(error) => error.code(),
             Self::Source(error) => error.code(),
             Self::Build { .. } => Code::E602,
+            Self::NoBuilder { why, .. } => why.code(),
             Self::Conflict { .. } => Code::E301,
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::NotYet(_) => Code::E099,
@@ -271,6 +280,11 @@ impl Error {
             Self::Python(error) => error.hint(),
             Self::Source(error) => error.hint(),
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
+            Self::NoBuilder { images, why } => Some(format!(
+                "{}; or push them from a machine with Docker: `sparkpack push {}`, and what stands on them needs none here",
+                why.hint().unwrap_or_default(),
+                images.join(" ")
+            )),
             Self::UnexpectedImage { reference, problem } => Some(problem.hint(reference)),
             Self::NotYet(what) => Some(what.hint().to_owned()),
             Self::Build { hint: Some(hint), .. } => Some(hint.clone()),
@@ -316,6 +330,13 @@ fn beginning(built_in: bool, place: &Place) -> String {
         "built-in recipe: ".to_owned()
     } else {
         format!("{place}: ")
+    }
+}
+
+fn dockerfiles(images: &[String]) -> String {
+    match images {
+        [image] => format!("`{image}` has a Dockerfile that is"),
+        several => format!("`{}` have Dockerfiles that are", several.join("`, `")),
     }
 }
 

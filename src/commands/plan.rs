@@ -3,6 +3,7 @@
 
 mod document;
 mod text;
+mod words;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -25,6 +25,8 @@ pub enum Reason {
     OtherParent(Reference),
     /// The manifests name another tag, and nothing else could be asked.
     OtherInManifests(Reference),
+    /// The registry has nothing under the tag, and no daemon has to be asked for it.
+    NotInRegistry,
 }
 
 impl fmt::Display for Reason {
@@ -41,6 +43,7 @@ impl fmt::Display for Reason {
                 write!(formatter, "it does not stand on {parent} as it is now")
             }
             Self::OtherInManifests(named) => write!(formatter, "the manifests name {named}"),
+            Self::NotInRegistry => formatter.write_str("the registry does not have it"),
         }
     }
 }
@@ -189,7 +192,8 @@ impl Asked<'_> {
     }
 
     /// The decisions of a push. An image in the registry is adopted or conflicts; one that is missing there must be
-    /// built on the parent that the registry has. A missing stage for which the daemon was not asked is unknown.
+    /// built on the parent that the registry has. If the daemon was not asked for a missing stage, it is unknown what
+    /// becomes of it, unless it only gets files: a push puts it together without a daemon.
     #[must_use]
     pub fn for_registry(&self, registry: &Answers, daemon: &Answers) -> BTreeMap<String, Decision> {
         let mut decisions: BTreeMap<String, Decision> = BTreeMap::new();
@@ -200,6 +204,9 @@ impl Asked<'_> {
             let decision = match (found, daemon.get(&stage.name)) {
                 (Some(image), _) => {
                     conflict(&stage.fingerprint, image).map_or(Decision::Adopt, Decision::Conflict)
+                }
+                (None, None) if !stage.inputs.recipe.needs_builder() => {
+                    Decision::Build(Reason::NotInRegistry)
                 }
                 (None, None) => Decision::Unknown,
                 (None, Some(local)) => self.for_push(stage, local.as_ref(), registry, &decisions),
@@ -416,11 +423,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_daemon_was_not_asked_for_is_unknown() {
+    fn what_only_gets_files_is_put_together_without_a_daemon() {
         asked(&["base"], |asked| {
             let registry = Answers::from([("base".to_owned(), None)]);
             let decisions = asked.for_registry(&registry, &Answers::new());
-            assert_eq!(decisions["base"], Decision::Unknown);
+            assert_eq!(decisions["base"], Decision::Build(Reason::NotInRegistry));
             assert_eq!(decisions.len(), 1, "nobody asked for the others");
         });
     }

@@ -31,6 +31,15 @@ pub struct NetworkUse {
 }
 
 impl Recipe {
+    /// Whether only a builder can make it.
+    #[must_use]
+    pub fn needs_builder(&self) -> bool {
+        match self {
+            Self::Dockerfile(_) => true,
+            Self::Files(_) => false,
+        }
+    }
+
     /// The project's stages that it is built on or copies from.
     #[must_use]
     pub fn parents(&self) -> BTreeSet<String> {

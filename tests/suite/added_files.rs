@@ -1,26 +1,14 @@
 //! Images that only get files: put together without a builder, and pushed without a daemon.
 
-use std::{collections::BTreeMap, process::Command};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::support::{Chain, docker, program, remove_images, run};
 
-/// A job without a Dockerfile, on images whose Dockerfiles say what the built-in ones say.
+/// A job without a Dockerfile.
 fn of_files(name: &str) -> Chain {
-    let chain = Chain::with_registry(name);
-    let project = &chain.project;
-    project.edit(
-        "sparkpack.toml",
-        "parent = \"ds\"\ndockerfile = \"docker/job/Dockerfile\"\n",
-        "parent = \"ds\"\n",
-    );
-    project.edit(
-        "docker/ds/Dockerfile",
-        "COPY docker/ds/*.txt /opt/ds/\n",
-        "COPY docker/ds/*.txt /opt/ds/\nENV PYTHONPATH=/opt/ds/site-packages:/opt/spark/python\nWORKDIR /opt/spark/work-dir\nUSER 185\n",
-    );
-    chain
+    Chain::with_registry(name).with_job_of_files()
 }
 
 /// The files of an image, by their paths, each with its mode, its owner and the digest of its bytes.
@@ -49,27 +37,6 @@ with tarfile.open(sys.argv[1]) as tar:
         .collect()
 }
 
-/// Runs docker with the registry's password.
-fn signed_in(chain: &Chain, arguments: &[&str]) {
-    let config = chain.project.home().join("docker-config");
-    fs_err::create_dir_all(&config).unwrap();
-    let credentials = Chain::credentials();
-    let (user, password) = credentials.split_once(':').unwrap();
-    let sign_in = [
-        "login",
-        "--username",
-        user,
-        "--password",
-        password,
-        &chain.host,
-    ];
-    for arguments in [&sign_in[..], arguments] {
-        let mut docker = Command::new("docker");
-        let run = run(docker.arg("--config").arg(&config).args(arguments));
-        assert_eq!(run.code, 0, "{}", run.stderr);
-    }
-}
-
 /// What docker tells of an image.
 fn inspected(reference: &str) -> Value {
     let all: Value = serde_json::from_str(&docker(&["inspect", reference])).unwrap();
@@ -77,7 +44,7 @@ fn inspected(reference: &str) -> Value {
 }
 
 /// The manifest of an image in the registry.
-fn manifest(reference: &str) -> Value {
+pub(crate) fn manifest(reference: &str) -> Value {
     let credentials = Chain::credentials();
     let from = format!("docker://{reference}");
     let arguments = [
@@ -91,7 +58,7 @@ fn manifest(reference: &str) -> Value {
     serde_json::from_str(&program("skopeo", &arguments)).unwrap()
 }
 
-fn layers(manifest: &Value) -> Vec<String> {
+pub(crate) fn layers(manifest: &Value) -> Vec<String> {
     let layers = manifest["layers"].as_array().unwrap().iter();
     layers
         .map(|layer| layer["digest"].as_str().unwrap().to_owned())
@@ -171,7 +138,7 @@ fn a_changed_line_is_pushed_without_a_daemon_and_moves_one_layer() {
 
     // A daemon that never saw it takes it from the registry.
     chain.forget_images();
-    signed_in(&chain, &["pull", &job]);
+    chain.docker(&["pull", &job]);
     let there = tree(&job);
     for file in ["main.py", "jobs.zip", "libs.zip"] {
         assert!(there.contains_key(&format!("opt/job/{file}")), "{there:?}");
@@ -271,7 +238,7 @@ fn an_image_with_inherited_labels_is_a_conflict() {
     ]);
     docker(&["commit", container, &job]);
     docker(&["rm", container]);
-    signed_in(&chain, &["push", &job]);
+    chain.docker(&["push", &job]);
     let pushed = project.run(&["push", "job"]);
     assert_eq!(pushed.code, 3, "{}", pushed.stderr);
     assert!(

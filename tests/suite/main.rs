@@ -23,6 +23,7 @@
 //! - `local_files`: files that a SparkApplication names in its image and that are not there are told
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
 //! - `added_files`: images that only get files, without a builder and without a daemon
+//! - `daemonless`: where no Docker daemon answers
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
@@ -37,7 +38,7 @@
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
-//! `portability` · `why`, `diff`: `why` · `build`: `building`, `added_files`, `ignoring`, `layouts` · `push`: `pushing`, `pins` · `pin`:
+//! `portability` · `why`, `diff`: `why` · `build`: `building`, `added_files`, `ignoring`, `layouts` · `push`: `pushing`, `pins`, `daemonless` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!
@@ -52,7 +53,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_` `adapters::registry::client::tests::real::tls_`
-//! fast leaves out `added_files::` `building::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `pushing::` `real::` `why::`
+//! fast leaves out `added_files::` `building::` `daemonless::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `pushing::` `real::` `why::`
 //! fast leaves out `layouts::several_platforms_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `secrets::a_build_` `adapters::docker::tests::a_step_`
@@ -76,6 +77,7 @@ mod arrows;
 mod building;
 mod check_formats;
 mod committed;
+mod daemonless;
 mod documentation;
 mod documents;
 mod drift;

@@ -55,8 +55,10 @@ ds    unknown   {ds}
       no manifest names it, and nobody else could be asked
 side  to build  {side}
       the manifests name registry.example/small/side:unbuilt
+      its Dockerfile needs a Docker daemon, and none answers, unless the registry has the image
 job   to build  {job}
       the manifests name registry.example/small/job:unbuilt
+      its Dockerfile needs a Docker daemon, and none answers, unless the registry has the image
 daemon not asked: {NO_DAEMON}: there is no such socket; the states are what the manifests say
 
 --- a/kubernetes/nightly.yml

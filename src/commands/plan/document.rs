@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Planner;
+use super::{Planner, words};
 use crate::{
     code::Code,
     commands::plan::Known,
@@ -162,10 +162,14 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImag
             tag: reference.tag.as_deref(),
             fingerprint: &stage.fingerprint,
             decision: decision.map(decision_name),
-            reasons: decision.and_then(super::text::reason).into_iter().collect(),
+            reasons: decision
+                .and_then(words::reason)
+                .into_iter()
+                .chain(words::builder_note(known, name))
+                .collect(),
             push: known.push(name).map(|push| Push {
                 decision: decision_name(&push.decision),
-                reasons: push_reason(&push.decision).into_iter().collect(),
+                reasons: words::push_reason(&push.decision).into_iter().collect(),
                 digest: push.digest.as_ref(),
             }),
             reproducible: network.is_none(),
@@ -176,15 +180,6 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImag
         }
     });
     images.collect()
-}
-
-fn push_reason(decision: &Decision) -> Option<String> {
-    match decision {
-        Decision::Unknown => Some(
-            "the registry does not have it, and what the daemon has could not be asked".to_owned(),
-        ),
-        other => super::text::reason(other),
-    }
 }
 
 fn decision_name(decision: &Decision) -> &'static str {

@@ -1,12 +1,12 @@
 //! A plan as text.
 
-use super::Planner;
+use super::{Planner, words};
 use crate::{
     adapters::docker::DockerError,
     commands::plan::Known,
     error::{self, Error},
     operations::publish::PushPreview,
-    plan::{Stage, decision::Decision},
+    plan::decision::{Decision, Reason},
     project::left_out::Folder,
     ui::{Cell, Paint, Reader, Style, table, unified},
 };
@@ -48,7 +48,7 @@ fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String>
         ];
         row.extend(known.push(name).map(push_cell));
         rows.push(row);
-        notes.push(notes_of(known, stage));
+        notes.push(words::notes_of(known, stage));
     }
     let indent = rows
         .iter()
@@ -91,51 +91,12 @@ fn push_cell(push: &PushPreview) -> Cell {
     match (&push.decision, &push.digest) {
         (Decision::Conflict(_), _) => ("conflict in the registry".to_owned(), Style::Notable),
         (_, Some(digest)) => (format!("in the registry: {digest}"), Style::Good),
+        (Decision::Build(Reason::NotInRegistry), None) => (
+            "not in the registry: a push puts it together".to_owned(),
+            Style::Notable,
+        ),
         (_, None) => ("not in the registry".to_owned(), Style::Notable),
     }
-}
-
-/// The reason for a decision, if it needs one.
-pub(super) fn reason(decision: &Decision) -> Option<String> {
-    match decision {
-        Decision::Reuse | Decision::Adopt | Decision::Push => None,
-        Decision::Build(reason) => Some(reason.to_string()),
-        Decision::Undecided(parent) => Some(format!(
-            "it is there, and is built again if `{parent}` comes out with other layers"
-        )),
-        Decision::Unknown => {
-            Some("no manifest names it, and nobody else could be asked".to_owned())
-        }
-        Decision::Conflict(conflict) => Some(format!("a push stops: the registry has {conflict}")),
-    }
-}
-
-fn notes_of(known: &Known<'_>, stage: &Stage) -> Vec<String> {
-    let name = &stage.name;
-    let decision = known.preview.build.get(name);
-    let mut notes: Vec<String> = decision.and_then(reason).into_iter().collect();
-    if let Some(push) = known.push(name) {
-        // A push's decision is listed only if it differs from that of a build.
-        let is_other =
-            !matches!(push.decision, Decision::Unknown) && Some(&push.decision) != decision;
-        let reason = reason(&push.decision).filter(|reason| is_other && !notes.contains(reason));
-        notes.extend(reason.map(|reason| match push.decision {
-            Decision::Conflict(_) => reason,
-            _ => format!("for a push: {reason}"),
-        }));
-    }
-    if let Some(network) = stage.inputs.recipe.network() {
-        let recipe = if network.is_built_in {
-            "built-in recipe, "
-        } else {
-            ""
-        };
-        notes.push(format!(
-            "not reproducible: {recipe}{}:{} may use the network, and what it fetches is no input",
-            network.file, network.line
-        ));
-    }
-    notes
 }
 
 fn differences(known: &Known<'_>, paint: Paint) -> Vec<String> {

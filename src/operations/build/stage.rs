@@ -164,6 +164,28 @@ impl<'a> StageBuilder<'a> {
         Ok(built)
     }
 
+    /// Refuses images that only a builder can make, before the first image of the run is made, if no daemon answers.
+    ///
+    /// # Errors
+    /// [`Error::NoBuilder`], which names all of them.
+    pub(crate) fn require_builder(&self, names: &[&String]) -> Result<(), Error> {
+        let stages = &self.run.prepared.plan.stages;
+        let names = names.iter().copied();
+        let images: Vec<String> = names
+            .filter(|name| stages[*name].inputs.recipe.needs_builder())
+            .cloned()
+            .collect();
+        if images.is_empty() {
+            return Ok(());
+        }
+        match self.run.services.daemon() {
+            Err(Error::Docker(why @ DockerError::Unreachable { .. })) => {
+                Err(Error::NoBuilder { images, why })
+            }
+            answer => answer.map(drop),
+        }
+    }
+
     /// Refuses what cannot be built whatever its steps do, before the first image of the run is built: what the builder
     /// lacks, secrets that are not there, and a Python that the root image does not have.
     ///

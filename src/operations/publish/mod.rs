@@ -76,9 +76,11 @@ pub(crate) fn push(
         builder: StageBuilder::new(&run, &packer, Answers::new()),
     };
     let names = asked.needed(&in_registry);
-    let to_send = names
+    let to_send: Vec<&String> = names
         .iter()
-        .filter(|name| there.get(*name).is_none_or(Option::is_none));
+        .filter(|name| there.get(*name).is_none_or(Option::is_none))
+        .collect();
+    pusher.builder.require_builder(&to_send)?;
     pusher.builder.refuse_hopeless(to_send)?;
     let pushed = run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
         let there = there.get(&stage.name).and_then(Option::as_ref);

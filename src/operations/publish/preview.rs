@@ -22,6 +22,8 @@ pub(crate) struct Preview {
     pub(crate) push: Option<BTreeMap<String, PushPreview>>,
     /// Why the daemon did not answer; `None` if it did.
     pub(crate) daemon: Option<Error>,
+    /// The images that only a builder can make and that, as far as is known, have to be made, if no daemon answered.
+    pub(crate) without_builder: BTreeSet<String>,
 }
 
 /// What a push would do for one image.
@@ -52,11 +54,35 @@ pub(crate) fn preview(
         Err(error) => (by_manifests(run, targets, manifests)?, Some(error)),
     };
     let push = is_remote.then(|| of_push(run, targets, daemon));
+    let push = push.transpose()?;
+    let without_builder = match &failure {
+        Some(_) => without_builder(run, &build, push.as_ref()),
+        None => BTreeSet::new(),
+    };
     Ok(Preview {
         build,
-        push: push.transpose()?,
+        push,
         daemon: failure,
+        without_builder,
     })
+}
+
+/// The images that a builder has to make: those that the registry lacks or, if it was not asked, those of which the
+/// manifests name another tag.
+fn without_builder(
+    run: &Run<'_>,
+    build: &BTreeMap<String, Decision>,
+    push: Option<&BTreeMap<String, PushPreview>>,
+) -> BTreeSet<String> {
+    let is_to_make = |name: &String| match push {
+        Some(push) => push.get(name).is_some_and(|push| push.digest.is_none()),
+        None => matches!(build.get(name), Some(Decision::Build(_))),
+    };
+    let stages = run.prepared.plan.stages.values();
+    stages
+        .filter(|stage| stage.inputs.recipe.needs_builder() && is_to_make(&stage.name))
+        .map(|stage| stage.name.clone())
+        .collect()
 }
 
 fn of_push(

@@ -1,6 +1,8 @@
 //! The small project with a root image in the real daemon, and a registry that is real or only a name.
 
-use super::{Registry, Root, TestProject, docker, remove_images, small};
+use std::process::Command;
+
+use super::{Registry, Root, TestProject, docker, remove_images, run, small};
 
 /// The user of every real registry, and a password whose base64 has each of the characters that are not letters.
 pub(crate) const USER: &str = "ada";
@@ -18,17 +20,39 @@ pub(crate) struct Chain {
 impl Chain {
     /// With a registry that does not exist.
     pub(crate) fn new(name: &str) -> Self {
-        Self::on(name, format!("{name}.example"), None)
+        Self::on(Root::new(name, name), format!("{name}.example"), None)
     }
 
     /// With a real registry, and its password.
     pub(crate) fn with_registry(name: &str) -> Self {
         let registry = Registry::with_password(USER, PASSWORD);
-        Self::on(name, registry.host(), Some(registry))
+        Self::on(Root::new(name, name), registry.host(), Some(registry))
     }
 
-    fn on(name: &str, host: String, registry: Option<Registry>) -> Self {
-        let root = Root::new(name, name);
+    /// The same, and its images have a shell.
+    pub(crate) fn with_shell(name: &str) -> Self {
+        let registry = Registry::with_password(USER, PASSWORD);
+        let root = Root::with_shell(name, name);
+        Self::on(root, registry.host(), Some(registry))
+    }
+
+    /// The same with a job without a Dockerfile, on images whose Dockerfiles say what the built-in ones say.
+    pub(crate) fn with_job_of_files(self) -> Self {
+        let project = &self.project;
+        project.edit(
+            "sparkpack.toml",
+            "parent = \"ds\"\ndockerfile = \"docker/job/Dockerfile\"\n",
+            "parent = \"ds\"\n",
+        );
+        project.edit(
+            "docker/ds/Dockerfile",
+            "COPY docker/ds/*.txt /opt/ds/\n",
+            "COPY docker/ds/*.txt /opt/ds/\nENV PYTHONPATH=/opt/ds/site-packages:/opt/spark/python\nWORKDIR /opt/spark/work-dir\nUSER 185\n",
+        );
+        self
+    }
+
+    fn on(root: Root, host: String, registry: Option<Registry>) -> Self {
         let project = small::project(&root.name, &host);
         project.sign_in(&host, USER, PASSWORD);
         Self {
@@ -42,6 +66,28 @@ impl Chain {
     /// User and password, in the form for registry clients.
     pub(crate) fn credentials() -> String {
         format!("{USER}:{PASSWORD}")
+    }
+
+    /// Runs docker with the registry's password.
+    pub(crate) fn docker(&self, arguments: &[&str]) -> String {
+        let config = self.project.home().join("docker-config");
+        fs_err::create_dir_all(&config).unwrap();
+        let sign_in = [
+            "login",
+            "--username",
+            USER,
+            "--password",
+            PASSWORD,
+            &self.host,
+        ];
+        let mut stdout = String::new();
+        for arguments in [&sign_in[..], arguments] {
+            let mut docker = Command::new("docker");
+            let run = run(docker.arg("--config").arg(&config).args(arguments));
+            assert_eq!(run.code, 0, "{}", run.stderr);
+            stdout = run.stdout;
+        }
+        stdout
     }
 
     pub(crate) fn registry(&self) -> &Registry {

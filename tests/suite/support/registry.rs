@@ -2,7 +2,7 @@
 
 use std::{
     net::{TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -27,6 +27,11 @@ impl Registry {
     /// `127.0.0.1:PORT`.
     pub(crate) fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The file with which another one serves the same content at the same port, where that is free.
+    pub(crate) fn configuration(&self) -> PathBuf {
+        self.folder.path().join("registry.yml")
     }
 
     /// The requests so far, as `HEAD /v2/…`.

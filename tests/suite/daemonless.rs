@@ -1,0 +1,206 @@
+//! Where no Docker daemon answers.
+
+use std::{path::PathBuf, process::Command};
+
+use serde_json::Value;
+
+use crate::{
+    added_files::{layers, manifest},
+    support::{Chain, Run, TestProject, run},
+};
+
+const NO_DAEMON: &str = "unix:///nowhere/docker.sock";
+
+/// Runs `sparkpack` where nothing but the registry is: another network in which the same registry serves, no sockets of
+/// daemons, no Docker client, no cache, and of programs only git.
+const CI_MACHINE: &str = r#"
+set -eu
+registry=$1 port=$2 home=$3 path=$4 project=$5
+shift 5
+mount -t tmpfs none /run
+ip link set lo up
+docker-registry serve "$registry" >"$home/registry.log" 2>&1 &
+serving=$!
+trap 'kill $serving; wait $serving || true' EXIT
+until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do sleep 0.1; done
+cd "$project"
+env -i HOME="$home" PATH="$path" CI=true "$@"
+"#;
+
+/// A machine of a CI: a checkout, one binary, credentials.
+struct CiMachine<'a> {
+    chain: &'a Chain,
+    folder: tempfile::TempDir,
+}
+
+impl<'a> CiMachine<'a> {
+    fn new(chain: &'a Chain) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, path) = (folder.path().join("home"), folder.path().join("path"));
+        fs_err::create_dir_all(&path).unwrap();
+        let git = which("git");
+        std::os::unix::fs::symlink(git, path.join("git")).unwrap();
+        fs_err::create_dir_all(home.join(".docker")).unwrap();
+        let credentials = ".docker/config.json";
+        let theirs = chain.project.home().join(credentials);
+        fs_err::copy(theirs, home.join(credentials)).unwrap();
+        let machine = Self { chain, folder };
+        let project = machine.project();
+        let from = chain.project.root();
+        let clone = ["clone", "--quiet", from.to_str().unwrap()];
+        chain
+            .project
+            .git(&[&clone[..], &[project.to_str().unwrap()]].concat());
+        machine
+    }
+
+    fn project(&self) -> PathBuf {
+        self.folder.path().join("project")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        let registry = self.chain.registry();
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--mount", "bash", "-c", CI_MACHINE, "bash"]);
+        command
+            .arg(registry.configuration())
+            .arg(registry.port.to_string())
+            .arg(self.folder.path().join("home"))
+            .arg(self.folder.path().join("path"))
+            .arg(self.project())
+            .arg(env!("CARGO_BIN_EXE_sparkpack"));
+        run(command.args(arguments))
+    }
+}
+
+fn which(program: &str) -> PathBuf {
+    let folders = std::env::var_os("PATH").unwrap();
+    let mut found = std::env::split_paths(&folders).map(|folder| folder.join(program));
+    found.find(|file| file.is_file()).unwrap()
+}
+
+fn without_daemon(project: &TestProject, arguments: &[&str]) -> Run {
+    run(project.command(arguments).env("DOCKER_HOST", NO_DAEMON))
+}
+
+/// A commit of everything.
+fn commit(chain: &Chain) {
+    chain.project.begin_git();
+    chain
+        .project
+        .git(&["commit", "--quiet", "--all", "-m", "all"]);
+}
+
+#[test]
+fn a_machine_with_nothing_but_the_registry_pushes_what_another_one_runs() {
+    let chain = Chain::with_shell("daemonless-ci").with_job_of_files();
+    let project = &chain.project;
+    project.succeed(&["push"]);
+    chain.forget_images();
+    project.edit("src/main.py", "print('main')", "print('changed')");
+    project.succeed(&["pin"]);
+    commit(&chain);
+    let machine = CiMachine::new(&chain);
+    let pushed = machine.run(&["push"]);
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    let job = project.reference("job");
+    assert!(
+        pushed.stdout.contains(&format!("{job}@sha256:")),
+        "{}",
+        pushed.stdout
+    );
+    assert!(
+        pushed.stderr.contains(&format!("job: pushed {job}")),
+        "{}",
+        pushed.stderr
+    );
+    let blobs = machine
+        .folder
+        .path()
+        .join("home/.cache/sparkpack/blobs/sha256");
+    for layer in layers(&manifest(&project.reference("ds"))) {
+        let digest = layer.strip_prefix("sha256:").unwrap();
+        assert!(
+            !blobs.join(digest).exists(),
+            "a layer of the parent was fetched"
+        );
+    }
+
+    let container = ["run", "--rm", "--entrypoint", "/bin/sh", &job, "-c"];
+    let printed =
+        chain.docker(&[&container[..], &["cat /opt/job/main.py; echo $PYTHONPATH"]].concat());
+    assert!(printed.contains("print('changed')"), "{printed}");
+    assert!(printed.contains("/opt/job/jobs.zip"), "{printed}");
+
+    let again = machine.run(&["push"]);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+}
+
+#[test]
+fn a_plan_says_what_a_push_does_without_a_daemon() {
+    let chain = Chain::with_registry("daemonless-plan").with_job_of_files();
+    let project = &chain.project;
+    project.succeed(&["push"]);
+    let plan = |image: &str| {
+        let run = without_daemon(project, &["plan", "--remote", "--format", "json"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let plan: Value = serde_json::from_str(&run.stdout).unwrap();
+        let mut images = plan["images"].as_array().unwrap().iter();
+        images
+            .find(|planned| planned["name"] == image)
+            .unwrap()
+            .clone()
+    };
+    project.edit("src/jobs/one.py", "1", "2");
+    let job = plan("job");
+    assert_eq!(job["push"]["decision"], "build", "{job}");
+    assert_eq!(job["push"]["reasons"][0], "the registry does not have it");
+    let text = without_daemon(project, &["plan", "--remote", "job"]).stdout;
+    assert!(
+        text.contains("not in the registry: a push puts it together"),
+        "{text}"
+    );
+    let of_job = text.lines().find(|line| line.starts_with("job ")).unwrap();
+    assert!(!of_job.contains("unknown"), "{text}");
+    let pushed = without_daemon(project, &["push"]);
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+
+    // What only a builder can make is told by the plan, and stops a push before anything is sent.
+    project.write("docker/ds/ds.txt", "other\n");
+    project.write("docker/side/side.txt", "other\n");
+    let needs = "its Dockerfile needs a Docker daemon, and none answers";
+    let ds = plan("ds");
+    assert_eq!(ds["push"]["decision"], "unknown", "{ds}");
+    assert!(
+        ds["reasons"].as_array().unwrap().contains(&needs.into()),
+        "{ds}"
+    );
+    assert!(
+        !plan("job")["reasons"]
+            .as_array()
+            .unwrap()
+            .contains(&needs.into())
+    );
+    let text = without_daemon(project, &["plan"]).stdout;
+    let offline = format!("{needs}, unless the registry has the image");
+    assert_eq!(
+        text.matches(&offline).count(),
+        1,
+        "side is named by the manifest: {text}"
+    );
+    let sent = chain.registry().requests().len();
+    let failed = without_daemon(project, &["push"]);
+    assert_eq!(failed.code, 6, "{}", failed.stderr);
+    let error = format!(
+        "error[E601]: `ds`, `side` have Dockerfiles that are to be built: cannot reach the Docker daemon at `{NO_DAEMON}`: "
+    );
+    assert!(failed.stderr.contains(&error), "{}", failed.stderr);
+    assert!(
+        failed.stderr.contains("`sparkpack push ds side`"),
+        "{}",
+        failed.stderr
+    );
+    let requests = chain.registry().requests();
+    let writes = |request: &&String| !request.starts_with("GET ") && !request.starts_with("HEAD ");
+    assert_eq!(requests[sent..].iter().find(writes), None);
+}
