@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -149,9 +149,13 @@ request; gitlab prints a Code Quality report. --remote also asks the registry wh
 manifests name, and every digest that is pinned."
     )]
     Check(CheckArguments),
-    /// Build what is missing through the Docker daemon, and rewrite the manifests.
+    /// Build what is missing, in the Docker daemon or an OCI layout, and rewrite the manifests.
     #[command(
-        long_about = "Build the images that the Docker daemon does not have yet, parents first, and rewrite the manifests.
+        long_about = "Build the images that are not there yet, parents first, and rewrite the manifests.
+
+They go into the Docker daemon if one answers, else into the OCI image layout dist/oci, which podman, skopeo and umoci \
+read: `skopeo copy oci:dist/oci:REFERENCE …`. --output chooses. No daemon has a part in a layout: images that only get \
+files (job, ds) are put together, and those that have a Dockerfile are copied from the registry, as `push` left them there.
 
 An image whose tag is there with the right fingerprint is not built again; the daemon is asked every time. BuildKit is \
 used where the daemon has it, the classic builder otherwise (`DOCKER_BUILDKIT=0` asks for it). `DOCKER_HOST` and docker's \
@@ -161,7 +165,7 @@ Missing lock entries are made, as `sparkpack lock` does: commit `sparkpack.lock`
 
 Prints the references, one a line. `dist/images.json` tells other programs what was made."
     )]
-    Build(Images),
+    Build(BuildArguments),
     /// Push the images, building what is missing, and rewrite the manifests.
     #[command(
         long_about = "Push the images to the registry, parents first, building what is missing, and rewrite the manifests.
@@ -199,6 +203,39 @@ pub struct Images {
     /// What may become of the locks.
     #[command(flatten)]
     pub locks: Locks,
+}
+
+/// What is built.
+#[derive(Args, Debug)]
+pub struct BuildArguments {
+    /// Which images, for which registry.
+    #[command(flatten)]
+    pub images: Images,
+    /// Where the images go: `daemon`, or `oci:PATH`, an OCI image layout. By default the daemon if one answers, else
+    /// `dist/oci`.
+    #[arg(long, value_name = "daemon|oci:PATH")]
+    pub output: Option<OutputPlace>,
+}
+
+/// Where a build puts its images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputPlace {
+    /// The Docker daemon.
+    Daemon,
+    /// An OCI image layout in this folder.
+    Layout(PathBuf),
+}
+
+impl FromStr for OutputPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "daemon" => Ok(Self::Daemon),
+            Some(("oci", folder)) if !folder.is_empty() => Ok(Self::Layout(PathBuf::from(folder))),
+            _ => Err("write `daemon`, or `oci:` and a folder: `oci:dist/oci`".to_owned()),
+        }
+    }
 }
 
 /// What is pushed.

@@ -3,7 +3,7 @@
 mod image_problem;
 mod usage;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use crate::{
     adapters::{
@@ -88,12 +88,14 @@ pub enum Error {
         hint: Option<String>,
     },
     /// Only a builder can make the images, and no daemon answers.
-    #[error("{} to be built: {why}", dockerfiles(images))]
+    #[error("{} to be built: {}", dockerfiles(images), no_builder(why.as_deref()))]
     NoBuilder {
         /// The images, which have Dockerfiles.
         images: Vec<String>,
-        /// Why the daemon does not answer.
-        why: DockerError,
+        /// Why the daemon does not answer; `None` if the images are for an OCI layout, whatever daemon there is.
+        why: Option<Arc<DockerError>>,
+        /// Why the registry, which may have them, could not be asked; `None` if it does not have them.
+        registry: Option<Box<Error>>,
     },
     /// An image is not the one that was asked for.
     #[error(transparent)]
@@ -149,6 +151,7 @@ impl From<DestinationError> for Error {
         match error {
             DestinationError::Docker(error) => Self::Docker(error),
             DestinationError::Registry(error) => Self::Registry(error),
+            DestinationError::Layout(error) => Self::Layout(error),
         }
     }
 }
@@ -216,7 +219,7 @@ impl Error {
             Self::Python(error) => error.code(),
             Self::Source(error) => error.code(),
             Self::Build { .. } => Code::E602,
-            Self::NoBuilder { why, .. } => why.code(),
+            Self::NoBuilder { .. } => Code::E601,
             Self::Conflict { .. } => Code::E301,
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::NotYet(_) => Code::E099,
@@ -247,6 +250,13 @@ impl Error {
             lines.push(message.clone());
             return Some(lines.join("\n"));
         }
+        if let Self::NoBuilder {
+            registry: Some(error),
+            ..
+        } = self
+        {
+            return Some(format!("the registry may have them, but {error}"));
+        }
         let text = self.to_string();
         let rest = text.split_once('\n').map(|(_, rest)| rest.to_owned());
         let reason = match self {
@@ -274,17 +284,22 @@ impl Error {
             Self::Archive(_) => Some("run it again when nothing writes into the project".to_owned()),
             Self::Vendor(error) => error.hint(),
             Self::Docker(error) => error.hint(),
+            Self::Layout(LayoutError::Disk { error, .. }) => io_hint(error),
             Self::Layout(error) => error.hint(),
+            Self::Registry(RegistryError::NotSaved { because, .. }) => io_hint(because),
             Self::Registry(error) => error.hint(),
             Self::Credentials(error) => error.hint(),
             Self::Python(error) => error.hint(),
             Self::Source(error) => error.hint(),
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
-            Self::NoBuilder { images, why } => Some(format!(
-                "{}; or push them from a machine with Docker: `sparkpack push {}`, and what stands on them needs none here",
-                why.hint().unwrap_or_default(),
-                images.join(" ")
-            )),
+            Self::NoBuilder { images, why, .. } => {
+                let start = why.as_ref().and_then(|why| why.hint());
+                let start = start.map(|hint| format!("{hint}; or ")).unwrap_or_default();
+                let images = images.join(" ");
+                Some(format!(
+                    "{start}push them from a machine with Docker, `sparkpack push {images}`: what only gets files needs none"
+                ))
+            }
             Self::UnexpectedImage { reference, problem } => Some(problem.hint(reference)),
             Self::NotYet(what) => Some(what.hint().to_owned()),
             Self::Build { hint: Some(hint), .. } => Some(hint.clone()),
@@ -331,6 +346,16 @@ fn beginning(built_in: bool, place: &Place) -> String {
     } else {
         format!("{place}: ")
     }
+}
+
+fn no_builder(why: Option<&DockerError>) -> String {
+    why.map_or_else(
+        || {
+            "only a daemon can do that, and an OCI layout gets from one only what the registry has"
+                .to_owned()
+        },
+        ToString::to_string,
+    )
 }
 
 fn dockerfiles(images: &[String]) -> String {

@@ -1,17 +1,21 @@
 //! Destinations, where images are looked up and tagged: a daemon or a registry, with what only one of the two can do.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
     builder::Builder,
     docker::{Daemon, LoadRequest, TransferEvent, error::DockerError},
+    layout::{ImageLayout, LayoutError},
     registry::{
         Attachment, BlobProgress, Listing, OutgoingImage, Presence, RegistryClient, RegistryError,
         RegistryImage,
     },
 };
 use crate::{
-    image::{Digest, ImageDocuments, ImageInfo, ImagePython, Platform, Program, Reference},
+    image::{
+        AssembledImage, Descriptor, Digest, ImageDocuments, ImageInfo, ImagePython, Platform,
+        Program, Reference, Repository,
+    },
     project::tree::Entry,
 };
 
@@ -196,6 +200,18 @@ pub trait ImageRegistry: Destination<Stored = RegistryImage> {
         digest: &Digest,
         limit: usize,
     ) -> Result<Option<Vec<u8>>, RegistryError>;
+
+    /// Writes a blob of any size to a file, and tells how many bytes are there.
+    ///
+    /// # Errors
+    /// Any answer other than the blob, or the file cannot be written.
+    fn save_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        file: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RegistryError>;
 }
 
 /// Why a destination could not answer a request.
@@ -207,11 +223,20 @@ pub enum DestinationError {
     /// A registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// An OCI image layout.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
 }
 
 impl AsRef<ImageInfo> for ImageInfo {
     fn as_ref(&self) -> &ImageInfo {
         self
+    }
+}
+
+impl AsRef<ImageInfo> for AssembledImage {
+    fn as_ref(&self) -> &ImageInfo {
+        &self.info
     }
 }
 
@@ -254,6 +279,24 @@ impl Destination for RegistryClient {
     fn tag(&self, image: &RegistryImage, reference: &Reference) -> Result<bool, DestinationError> {
         let digest = RegistryClient::tag(self, image, reference)?;
         Ok(digest == image.digest)
+    }
+}
+
+impl Destination for ImageLayout {
+    type Stored = AssembledImage;
+
+    fn find(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<AssembledImage>, DestinationError> {
+        Ok(ImageLayout::find(self, &reference.to_string(), platform)?)
+    }
+
+    /// A layout belongs to one machine, and the last one to set a tag wins.
+    fn tag(&self, image: &AssembledImage, reference: &Reference) -> Result<bool, DestinationError> {
+        ImageLayout::tag(self, &reference.to_string(), &image.descriptor())?;
+        Ok(true)
     }
 }
 
@@ -371,5 +414,15 @@ impl ImageRegistry for RegistryClient {
         limit: usize,
     ) -> Result<Option<Vec<u8>>, RegistryError> {
         RegistryClient::blob(self, reference, digest, limit)
+    }
+
+    fn save_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        file: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RegistryError> {
+        RegistryClient::save_blob(self, repository, blob, file, progress)
     }
 }

@@ -101,6 +101,12 @@ impl ImageLayout {
         }
     }
 
+    /// Whether something was named in it.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.folder.join("index.json").exists()
+    }
+
     /// The file of a blob.
     #[must_use]
     pub fn blob(&self, digest: &Digest) -> PathBuf {
@@ -140,10 +146,7 @@ impl ImageLayout {
             }
         }
         self.document(&manifest.config, &image.config)?;
-        let descriptor = Descriptor {
-            platform: Some(image.info.platform.clone()),
-            ..Descriptor::of(image.media_type.clone(), &image.manifest)
-        };
+        let descriptor = image.descriptor();
         self.document(&descriptor, &image.manifest)?;
         Ok(descriptor)
     }
@@ -308,7 +311,8 @@ impl ImageLayout {
     }
 
     /// Whether a blob is there, judged by its size.
-    fn has(&self, blob: &Descriptor) -> bool {
+    #[must_use]
+    pub fn has(&self, blob: &Descriptor) -> bool {
         let metadata = fs_err::metadata(self.blob(&blob.digest));
         metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == blob.size)
     }

@@ -1,23 +1,30 @@
-//! `sparkpack build`: packs jobs, builds the images that the daemon lacks, rewrites the manifests, and lists the
+//! `sparkpack build`: packs jobs, makes the images that the daemon or a layout lacks, rewrites the manifests, and lists the
 //! images.
 
 use super::policy::policy_of;
 use crate::{
-    cli::Images,
+    cli::{BuildArguments, OutputPlace},
     error::Error,
     operations::{
-        build,
+        build::{self, Output},
         workspace::{Services, Session},
     },
     ui::Ui,
 };
 
-pub(super) fn run(session: &Session<'_>, ui: &Ui, images: &Images) -> Result<(), Error> {
+pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &BuildArguments) -> Result<(), Error> {
+    let images = &arguments.images;
     let registry = images.registry.registry.as_deref();
     session.registry(registry)?;
     let targets = session.targets(&images.images)?;
     let services = Services::new(session, policy_of(images.locks));
-    let finished = build::build(session, &services, registry, &targets)?;
+    let output = match &arguments.output {
+        None => Output::of_machine(session, &services)?,
+        Some(OutputPlace::Daemon) => Output::Daemon,
+        Some(OutputPlace::Layout(folder)) => Output::layout(folder),
+    };
+    ui.say(&output);
+    let finished = build::build(session, &services, &output, registry, &targets)?;
     if finished.was_current {
         let what = match finished.images.len() {
             1 => "the image".to_owned(),

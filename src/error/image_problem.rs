@@ -50,6 +50,9 @@ pub enum ImageProblem {
     /// Its documents cannot be those of a parent, or what stands on it could not be put together.
     #[error("no image can be put on it: {0}")]
     NoParent(String),
+    /// An OCI layout cannot hold it.
+    #[error("it cannot be copied into an OCI layout: {0}")]
+    NoLayout(String),
     /// Neither the registry nor the daemon has it.
     #[error("neither its registry nor the local daemon has this image")]
     Nowhere,
@@ -87,7 +90,7 @@ impl ImageProblem {
                 );
             }
             Self::NotLocked | Self::NoChecksum => "run `sparkpack lock`",
-            Self::NoParent(_) => {
+            Self::NoParent(_) | Self::NoLayout(_) => {
                 "build or pull the parent anew; `docker inspect` and `skopeo inspect` show it"
             }
             Self::CannotBePulled(_) => "mend its name",

@@ -49,6 +49,50 @@ pub struct AssembledImage {
     pub info: ImageInfo,
 }
 
+impl AssembledImage {
+    /// The descriptor of the manifest, with the platform.
+    #[must_use]
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            platform: Some(self.info.platform.clone()),
+            ..Descriptor::of(self.media_type.clone(), &self.manifest)
+        }
+    }
+
+    /// Its documents.
+    #[must_use]
+    pub fn documents(&self) -> ImageDocuments {
+        ImageDocuments {
+            manifest: self.manifest.clone(),
+            config: self.config.clone(),
+        }
+    }
+}
+
+/// The same image with the media types of OCI, as layouts hold it. Its config and its layers stay as they are, and so does
+/// the manifest of an image that has them.
+///
+/// # Errors
+/// The documents are not valid, or OCI has no media type for a layer.
+pub fn as_oci(image: &ImageDocuments) -> Result<AssembledImage, ImageError> {
+    let (manifest, config) = agreeing(&image.manifest, &image.config)?;
+    let manifest = match family_of(&manifest)? {
+        Family::Oci => image.manifest.clone(),
+        Family::Docker => {
+            let descriptor = Descriptor::of(Family::Oci.config(), &image.config);
+            manifest.with_layers(Family::Oci, &descriptor, &[])?
+        }
+    };
+    let info = config.info(&ImageManifest::parse(&manifest)?)?;
+    Ok(AssembledImage {
+        digest: Digest::of(&manifest),
+        media_type: Family::Oci.manifest(),
+        manifest,
+        config: image.config.clone(),
+        info,
+    })
+}
+
 /// Puts layers on a parent, and changes its config.
 ///
 /// Everything else of the parent's config stays: known and unknown fields, the history, the time of creation. Equal

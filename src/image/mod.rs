@@ -22,7 +22,7 @@ mod program;
 mod python;
 mod reference;
 
-pub use assemble::{AssembledImage, ImageDocuments, ParentImage, assemble, validate};
+pub use assemble::{AssembledImage, ImageDocuments, ParentImage, as_oci, assemble, validate};
 pub use config::{ConfigChanges, ImageConfig};
 pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError, HashedReader, Hasher};

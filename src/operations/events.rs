@@ -205,6 +205,8 @@ pub enum Step<'a> {
     InstallWheels(usize),
     /// Files are put on a parent that a registry has.
     PutTogether(&'a Reference),
+    /// An image is copied from a registry into a layout.
+    Copy(&'a Reference),
     /// An image that was put together is loaded into the daemon.
     Load,
     /// An image is pushed.
@@ -231,6 +233,8 @@ pub enum Outcome<'a> {
         /// The requirements, as messages name them.
         of: &'a str,
     },
+    /// An image was copied from a registry into a layout.
+    Copied(&'a Reference),
     /// A parent was pulled.
     Pulled(&'a Reference),
     /// An image was pushed.

@@ -342,6 +342,7 @@ impl Progress for RecordedProgress<'_> {
             Step::ChooseWheels(of) => format!("choose wheels of {of}"),
             Step::InstallWheels(count) => format!("install {count} wheels"),
             Step::PutTogether(parent) => format!("put together on {parent}"),
+            Step::Copy(from) => format!("copy {from}"),
             Step::Load => "load".to_owned(),
             Step::Push(reference) => format!("push {reference}"),
         };
@@ -360,6 +361,7 @@ impl Progress for RecordedProgress<'_> {
             Outcome::Packed(folder) => format!("packed into {folder}"),
             Outcome::Fetched(origin) => format!("fetched {origin}"),
             Outcome::ChoseWheels { count, of } => format!("chose {count} wheels of {of}"),
+            Outcome::Copied(reference) => format!("copied {reference}"),
             Outcome::Pulled(reference) => format!("pulled {reference}"),
             Outcome::Pushed { reference, .. } => format!("pushed {reference}"),
             Outcome::Adopted(reference) => format!("adopted {reference}"),

@@ -27,12 +27,26 @@ pub enum Reason {
     OtherInManifests(Reference),
     /// The registry has nothing under the tag, and no daemon has to be asked for it.
     NotInRegistry,
+    /// The OCI layout has nothing under the tag.
+    NotInLayout,
+}
+
+impl Reason {
+    /// The same for an image that was looked up in a layout.
+    #[must_use]
+    pub fn of_layout(self) -> Self {
+        match self {
+            Self::Missing => Self::NotInLayout,
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => formatter.write_str("the daemon does not have it"),
+            Self::NotInLayout => formatter.write_str("the layout does not have it"),
             Self::NotOurs => {
                 formatter.write_str("what has its tag in the daemon was not made by sparkpack")
             }
@@ -189,6 +203,18 @@ impl Asked<'_> {
             decisions.insert(stage.name.clone(), decision);
         }
         decisions
+    }
+
+    /// The same from what a layout has, in which a build puts its images where no daemon answers.
+    #[must_use]
+    pub fn for_layout(&self, answers: &Answers) -> BTreeMap<String, Decision> {
+        let decisions = self.for_daemon(answers).into_iter();
+        decisions
+            .map(|(name, decision)| match decision {
+                Decision::Build(reason) => (name, Decision::Build(reason.of_layout())),
+                other => (name, other),
+            })
+            .collect()
     }
 
     /// The decisions of a push. An image in the registry is adopted or conflicts; one that is missing there must be

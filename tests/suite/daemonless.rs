@@ -1,12 +1,15 @@
 //! Where no Docker daemon answers.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
 use crate::{
     added_files::{layers, manifest},
-    support::{Chain, Run, TestProject, run},
+    support::{Chain, Run, TestProject, program, run},
 };
 
 const NO_DAEMON: &str = "unix:///nowhere/docker.sock";
@@ -203,4 +206,142 @@ fn a_plan_says_what_a_push_does_without_a_daemon() {
     let requests = chain.registry().requests();
     let writes = |request: &&String| !request.starts_with("GET ") && !request.starts_with("HEAD ");
     assert_eq!(requests[sent..].iter().find(writes), None);
+}
+
+/// The digests of all blobs of a layout, each of which has to have the digest that its file's name says.
+fn blobs(layout: &Path) -> Vec<String> {
+    let sums = program(
+        "sh",
+        &[
+            "-c",
+            "cd \"$1\"/blobs/sha256 && sha256sum *",
+            "sh",
+            layout.to_str().unwrap(),
+        ],
+    );
+    let mut digests = Vec::new();
+    for line in sums.lines() {
+        let (digest, name) = line.split_once("  ").unwrap();
+        assert_eq!(digest, name);
+        digests.push(format!("sha256:{digest}"));
+    }
+    digests
+}
+
+/// Unpacks an image of a layout, and returns the text of a file in it.
+fn unpacked(layout: &Path, reference: &str, file: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("bundle");
+    let image = format!("{}:{reference}", layout.display());
+    program(
+        "umoci",
+        &[
+            "unpack",
+            "--rootless",
+            "--image",
+            &image,
+            bundle.to_str().unwrap(),
+        ],
+    );
+    fs_err::read_to_string(bundle.join("rootfs").join(file)).unwrap()
+}
+
+#[test]
+fn without_a_daemon_a_build_fills_a_layout_that_others_read() {
+    let chain = Chain::with_shell("daemonless-layout").with_job_of_files();
+    let project = &chain.project;
+    project.succeed(&["push"]);
+    project.edit("src/main.py", "print('main')", "print('changed')");
+    let built = without_daemon(project, &["build"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let said = format!(
+        "images go into the OCI layout dist/oci: cannot reach the Docker daemon at `{NO_DAEMON}`: there is no such socket\n"
+    );
+    assert!(built.stderr.contains(&said), "{}", built.stderr);
+    let [base, job] = ["base", "job"].map(|image| project.reference(image));
+    assert!(
+        built
+            .stderr
+            .contains(&format!("base: copied {base} from the registry")),
+        "{}",
+        built.stderr
+    );
+    assert!(
+        built.stderr.contains(&format!("job: built {job}")),
+        "{}",
+        built.stderr
+    );
+    assert!(project.read("kubernetes/nightly.yml").contains(&job));
+    let listed: Value = serde_json::from_str(&project.read("dist/images.json")).unwrap();
+    let actions: Vec<&str> = listed["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|image| image["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(actions, ["adopted", "adopted", "adopted", "built"]);
+
+    let layout = project.root().join("dist/oci");
+    blobs(&layout);
+    for reference in [&base, &job] {
+        let from = format!("oci:{}:{reference}", layout.display());
+        let manifest = program("skopeo", &["inspect", "--raw", &from]);
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        assert_eq!(
+            manifest["mediaType"],
+            "application/vnd.oci.image.manifest.v1+json"
+        );
+        let to = tempfile::tempdir().unwrap();
+        let to = format!("dir:{}", to.path().display());
+        program(
+            "skopeo",
+            &["--insecure-policy", "copy", "--quiet", &from, &to],
+        );
+    }
+    assert_eq!(
+        unpacked(&layout, &job, "opt/job/main.py"),
+        "print('changed')\n"
+    );
+
+    // The registry is asked no more, and the layout is what a plan asks.
+    let sent = chain.registry().requests().len();
+    let again = without_daemon(project, &["build"]);
+    assert!(
+        again.stderr.contains("nothing to do: all 4 images"),
+        "{}",
+        again.stderr
+    );
+    let plan = without_daemon(project, &["plan"]).stdout;
+    assert!(plan.contains("4 images: all current"), "{plan}");
+    assert!(plan.contains("the states are those of dist/oci"), "{plan}");
+    project.edit("src/main.py", "changed", "again");
+    let plan = without_daemon(project, &["plan"]).stdout;
+    assert!(plan.contains("the layout does not have it"), "{plan}");
+    let built = without_daemon(project, &["build", "job"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    assert_eq!(chain.registry().requests().len(), sent);
+    let job = project.reference("job");
+    assert_eq!(
+        unpacked(&layout, &job, "opt/job/main.py"),
+        "print('again')\n"
+    );
+
+    // What a push of the same files sends is the same image.
+    project.succeed(&["push", "job"]);
+    let config = |from: &str| {
+        let manifest: Value = serde_json::from_str(from).unwrap();
+        manifest["config"]["digest"].as_str().unwrap().to_owned()
+    };
+    let here = program(
+        "skopeo",
+        &[
+            "inspect",
+            "--raw",
+            &format!("oci:{}:{job}", layout.display()),
+        ],
+    );
+    assert_eq!(
+        config(&here),
+        manifest(&job)["config"]["digest"].as_str().unwrap()
+    );
 }

@@ -155,6 +155,18 @@ impl DockerError {
         }
     }
 
+    /// Whether there is no daemon for this user; false where something else is wrong.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        let Self::Unreachable { reason, .. } = self else {
+            return false;
+        };
+        matches!(
+            reason,
+            Unreachable::NoSocket { .. } | Unreachable::Denied | Unreachable::Refused
+        )
+    }
+
     /// What to type or to change, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -115,7 +115,7 @@ impl ImageDaemon for DaemonInMemory {
     fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DockerError> {
         self.images.look_up(name).map_err(|error| match error {
             DestinationError::Docker(error) => error,
-            DestinationError::Registry(error) => DockerError::Answer {
+            error => DockerError::Answer {
                 doing: "answer as a daemon".to_owned(),
                 message: error.to_string(),
             },

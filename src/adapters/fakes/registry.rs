@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -14,7 +15,7 @@ use crate::{
             Presence, RegistryError, RegistryImage,
         },
     },
-    image::{Digest, ImageDocuments, Platform, Reference, validate},
+    image::{Descriptor, Digest, ImageDocuments, Platform, Reference, Repository, validate},
 };
 
 /// A registry with images, documents beside them, and indexes that have only a listing.
@@ -258,5 +259,16 @@ impl ImageRegistry for RegistryInMemory {
         Ok(documents
             .find(|bytes| Digest::of(bytes) == *digest)
             .cloned())
+    }
+
+    /// It has no bytes of layers.
+    fn save_blob(
+        &self,
+        _repository: &Repository,
+        _blob: &Descriptor,
+        _file: &Path,
+        _progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RegistryError> {
+        Err(refused())
     }
 }

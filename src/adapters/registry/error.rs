@@ -104,6 +104,15 @@ pub enum RegistryError {
         #[source]
         because: Cause,
     },
+    /// What was fetched cannot be written to a file.
+    #[error("cannot {action}: it cannot be written")]
+    NotSaved {
+        /// The attempted action.
+        action: String,
+        /// The system's error.
+        #[source]
+        because: std::io::Error,
+    },
     /// An answer that does not follow the registry API.
     #[error("cannot {action}: the answer of `{registry}` is not understood")]
     NotUnderstood {
@@ -187,6 +196,7 @@ impl RegistryError {
             Self::Untrue { .. } => Code::E503,
             Self::Settings { .. } => Code::E504,
             Self::Damaged { .. } => Code::E505,
+            Self::NotSaved { .. } => Code::E610,
         }
     }
 
@@ -203,7 +213,7 @@ impl RegistryError {
                 "check the repository's name, ask for the right to it, or run `docker login {registry}` as another user"
             ),
             Self::Unreachable { registry, kind, .. } => kind.hint(registry),
-            Self::Refused { .. } => return None,
+            Self::Refused { .. } | Self::NotSaved { .. } => return None,
             Self::NoRepository { path, .. } => format!(
                 "create the repository `{path}` there, or check its name: this registry makes none at the first push"
             ),

@@ -13,6 +13,7 @@ mod blob;
 mod challenge;
 mod client;
 mod document;
+mod download;
 mod error;
 mod file;
 mod listing;

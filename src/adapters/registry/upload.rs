@@ -19,10 +19,11 @@ use tokio::sync::mpsc::{self, Sender, UnboundedReceiver};
 use super::{
     blob::{Blob, BlobSource, BlobState, Checked},
     client::{MANIFEST_LIMIT, expect_named},
+    download::blob_request,
     error::{Cause, FailureKind, RegistryError},
     file::LayerReader,
     session::{
-        Actions, Attempts, Failure, RegistrySession, Request, UploadUrl, codes, describe, failed,
+        Attempts, Failure, RegistrySession, Request, UploadUrl, codes, describe, failed,
         not_understood, refused, transient, untrue,
     },
     transport::{Answer, Body, Reading, StreamedBody, same_host, timed_out},
@@ -294,26 +295,8 @@ impl RegistrySession {
     ) -> Result<(), Failure> {
         let digest = &upload.blob.descriptor.digest;
         let action = format!("fetch `{from}@{digest}`");
-        let get = Request {
-            action: &action,
-            repository: from,
-            actions: Actions::Pull,
-            mounts: &[],
-            method: Method::GET,
-            path: format!("blobs/{digest}"),
-            upload_url: None,
-            accept: "*/*",
-            content: None,
-            reading: Reading::Streamed,
-        };
-        let answer = self.attempt(&get).await?;
-        let (StatusCode::OK, Some(mut rest)) = (answer.status, answer.rest) else {
-            let because = match answer.status {
-                StatusCode::NOT_FOUND => "it does not have it".to_owned(),
-                status => status.to_string(),
-            };
-            return Err(refused(&get, because).into());
-        };
+        let get = blob_request(&action, from, digest);
+        let mut rest = self.open_blob(&get).await?;
         let mut checked = Checked::new(&upload.blob.descriptor);
         loop {
             let chunk = self.transport.chunk(&mut rest).await;

@@ -5,7 +5,7 @@ use crate::{
     adapters::docker::DockerError,
     commands::plan::Known,
     error::{self, Error},
-    operations::publish::PushPreview,
+    operations::{publish::PushPreview, workspace::DistFolder},
     plan::decision::{Decision, Reason},
     project::left_out::Folder,
     ui::{Cell, Paint, Reader, Style, table, unified},
@@ -69,7 +69,12 @@ fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String>
             }
             other => other.to_string(),
         };
-        let line = format!("daemon not asked: {reason}; the states are what the manifests say");
+        let source = if known.preview.is_layout {
+            format!("those of {}", DistFolder::LAYOUT)
+        } else {
+            "what the manifests say".to_owned()
+        };
+        let line = format!("daemon not asked: {reason}; the states are {source}");
         paint.paint(Style::Notable, &line)
     }));
     lines

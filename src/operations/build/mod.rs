@@ -5,6 +5,9 @@ mod context;
 mod failure;
 mod files;
 mod inside;
+mod layout;
+mod output;
+mod parent;
 mod run;
 mod schedule;
 mod stage;
@@ -14,18 +17,24 @@ mod tests;
 
 pub(crate) use files::Assembled;
 pub(crate) use inside::Inside;
+pub(crate) use output::Output;
 pub(crate) use run::Run;
 pub(crate) use schedule::run_on_stages;
 pub(crate) use stage::StageBuilder;
 
+use layout::LayoutBuilder;
+
+use std::collections::BTreeMap;
+
 use crate::{
     error::Error,
     operations::{
-        dist::{self, Action, CommitLookup, ImageResult, Packer},
+        dist::{self, Action, BuiltImage, CommitLookup, ImageResult, Packer},
         manifests::{self, ExpectedReferences, Manifests, Scope},
         provenance, resolution,
         workspace::{Services, Session},
     },
+    plan::decision::Answers,
 };
 
 /// The result of a build or a push.
@@ -36,13 +45,14 @@ pub(crate) struct Finished {
     pub(crate) was_current: bool,
 }
 
-/// Packs jobs, builds the images that the daemon lacks, and rewrites the manifests of `registry`, or of all registries.
+/// Packs jobs, makes the images that `output` lacks, and rewrites the manifests of `registry`, or of all registries.
 ///
 /// # Errors
 /// Whatever stopped the build. The manifests are rewritten only when all images are there.
 pub(crate) fn build(
     session: &Session<'_>,
     services: &Services<'_>,
+    output: &Output,
     registry: Option<&str>,
     targets: &[String],
 ) -> Result<Finished, Error> {
@@ -54,7 +64,9 @@ pub(crate) fn build(
     let manifests = Manifests::of(session, registry)?;
     manifests.check()?;
     // An unreachable daemon is reported before anything is looked up or packed.
-    services.daemon()?;
+    if let Output::Daemon = output {
+        services.daemon()?;
+    }
     let prepared = resolution::prepare(session, services)?;
     let commit = CommitLookup::begin(session);
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
@@ -68,16 +80,27 @@ pub(crate) fn build(
         prepared: &prepared,
         registry: chosen,
     };
-    let answers = run.ask_for_needed(targets, services.daemon()?)?;
-    let names = run.asked(targets).needed(&answers);
-    let builder = StageBuilder::new(&run, &packer, answers);
-    builder.refuse_hopeless(&names)?;
-    let made = run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
-        builder.make(stage, below)
-    })?;
+    let made = match output {
+        Output::Daemon => in_daemon(&run, &packer, targets)?,
+        Output::Layout {
+            layout, no_daemon, ..
+        } => {
+            let builder = StageBuilder::new(&run, &packer, Answers::new());
+            let builder = LayoutBuilder::new(&run, &builder, layout, targets, no_daemon.as_ref())?;
+            let names = builder.names();
+            session.dist().keep_out_of_git()?;
+            run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
+                builder.make(stage, below)
+            })?
+        }
+    };
+    let result = match output {
+        Output::Daemon => ImageResult::of_made,
+        Output::Layout { .. } => ImageResult::of_layout,
+    };
     let order = prepared.plan.order.iter();
     let images: Vec<ImageResult> = order
-        .filter_map(|name| made.get(name).map(|made| ImageResult::of_made(name, made)))
+        .filter_map(|name| made.get(name).map(|made| result(name, made)))
         .collect();
     provenance::keep_records(session, &prepared, targets)?;
     let changed = manifests::rewrite(&manifests, &prepared, scope, &expected, None)?;
@@ -86,5 +109,21 @@ pub(crate) fn build(
     Ok(Finished {
         was_current: !changed && images.iter().all(|image| image.action == Action::Reused),
         images,
+    })
+}
+
+/// The daemon's images of `targets` and of what they stand on: what it lacks is built.
+fn in_daemon(
+    run: &Run<'_>,
+    packer: &Packer<'_>,
+    targets: &[String],
+) -> Result<BTreeMap<String, BuiltImage>, Error> {
+    let answers = run.ask_for_needed(targets, run.services.daemon()?)?;
+    let names = run.asked(targets).needed(&answers);
+    let builder = StageBuilder::new(run, packer, answers);
+    builder.refuse_hopeless(&names)?;
+    let plan = &run.prepared.plan;
+    run_on_stages(run.session.events, plan, &names, &|stage, below| {
+        builder.make(stage, below)
     })
 }

@@ -1,6 +1,6 @@
 //! Looks up a stage in the daemon, and builds it if it is missing or was made from other inputs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     cache_bust::CacheBust,
@@ -179,9 +179,11 @@ impl<'a> StageBuilder<'a> {
             return Ok(());
         }
         match self.run.services.daemon() {
-            Err(Error::Docker(why @ DockerError::Unreachable { .. })) => {
-                Err(Error::NoBuilder { images, why })
-            }
+            Err(Error::Docker(why @ DockerError::Unreachable { .. })) => Err(Error::NoBuilder {
+                images,
+                why: Some(Arc::new(why)),
+                registry: None,
+            }),
             answer => answer.map(drop),
         }
     }

@@ -22,6 +22,8 @@ pub(crate) struct Preview {
     pub(crate) push: Option<BTreeMap<String, PushPreview>>,
     /// Why the daemon did not answer; `None` if it did.
     pub(crate) daemon: Option<Error>,
+    /// Whether the OCI layout was asked in place of the daemon.
+    pub(crate) is_layout: bool,
     /// The images that only a builder can make and that, as far as is known, have to be made, if no daemon answered.
     pub(crate) without_builder: BTreeSet<String>,
 }
@@ -34,7 +36,7 @@ pub(crate) struct PushPreview {
 }
 
 /// What a build of `targets` would do and, with `is_remote`, what a push would do. If the daemon does not answer, the
-/// images that the manifests name are taken to exist.
+/// layout that a build writes then is asked. If there is none yet, the images that the manifests name are taken to exist.
 ///
 /// # Errors
 /// A manifest cannot be read, or the registry cannot be asked.
@@ -49,8 +51,14 @@ pub(crate) fn preview(
         Ok(daemon) => (Some(daemon), run.ask_for_needed(targets, daemon)),
         Err(error) => (None, Err(error)),
     };
+    let layout = run.session.dist().layout();
+    let is_layout = known.is_err() && layout.is_there();
     let (build, failure) = match known {
         Ok(answers) => (asked.for_daemon(&answers), None),
+        Err(error) if is_layout => {
+            let answers = run.ask_layout(targets, &layout)?;
+            (asked.for_layout(&answers), Some(error))
+        }
         Err(error) => (by_manifests(run, targets, manifests)?, Some(error)),
     };
     let push = is_remote.then(|| of_push(run, targets, daemon));
@@ -63,6 +71,7 @@ pub(crate) fn preview(
         build,
         push,
         daemon: failure,
+        is_layout,
         without_builder,
     })
 }

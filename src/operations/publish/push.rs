@@ -9,13 +9,9 @@ use std::collections::BTreeMap;
 
 use super::claim::{Claim, StageTags};
 use crate::{
-    adapters::{
-        cache::CacheKind,
-        digest_cache,
-        registry::{BlobProgress, BlobState, OutgoingImage, RegistryError, RegistryImage},
-    },
+    adapters::registry::{BlobProgress, BlobState, OutgoingImage, RegistryError, RegistryImage},
     error::{Error, ImageProblem},
-    image::{Digest, ImageDocuments, ImageInfo, ImageManifest, Platform, Reference, Repository},
+    image::{Digest, ImageInfo, Reference, Repository},
     operations::{
         build::{Assembled, Inside, Run, StageBuilder},
         dist::{Action, BuiltImage, ImageResult, Size},
@@ -260,7 +256,9 @@ impl Pusher<'_> {
         let pinned = repository.with_digest(&parent.image.digest);
         let mut progress = self.run.session.events.begin(&stage.name);
         progress.step(Step::PutTogether(&pinned));
-        let documents = self.documents(parent, &pinned, &stage.platform)?;
+        let documents = self
+            .run
+            .documents(&parent.image, &pinned, &stage.platform)?;
         let documents = documents.ok_or_else(|| gone(&pinned))?;
         let assemble = |progress: &mut dyn Progress| {
             let labels = self.builder.labels(stage)?;
@@ -290,27 +288,6 @@ impl Pusher<'_> {
             Claim::Theirs(self.tags(stage)?.read_back(reference)?)
         };
         Ok(settled(claim, (image, made), progress.as_mut()))
-    }
-
-    /// The documents of the registry's image of a parent. The manifest is known since the registry was asked, and the
-    /// config is in the cache since then, unless the cache cannot be written.
-    fn documents(
-        &self,
-        parent: &Pushed,
-        pinned: &Reference,
-        platform: &Platform,
-    ) -> Result<Option<ImageDocuments>, Error> {
-        let manifest = parent.image.manifest.clone();
-        let known = ImageManifest::parse(&manifest).ok().and_then(|parsed| {
-            let digest = parsed.config.digest;
-            let file = self.run.session.cache.entry(CacheKind::Blobs, digest.hex());
-            let config = digest_cache::own_bytes(&file)?;
-            (Digest::of(&config) == digest).then_some(config)
-        });
-        if let Some(config) = known {
-            return Ok(Some(ImageDocuments { manifest, config }));
-        }
-        Ok(self.run.services.registry()?.documents(pinned, platform)?)
     }
 
     /// Sends an image that was put together, and returns the digest that has its tag afterwards.

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    adapters::store::{self, TemporaryFolder},
+    adapters::{
+        layout::ImageLayout,
+        store::{self, TemporaryFolder},
+    },
     error::Error,
     project::Package,
 };
@@ -17,6 +20,9 @@ pub(crate) struct DistFolder {
 impl DistFolder {
     /// The folder of records, relative to the project's folder.
     pub(crate) const RECORDS: &'static str = "dist/records";
+
+    /// The OCI layout with the images that were made without a daemon, relative to the project's folder.
+    pub(crate) const LAYOUT: &'static str = "dist/oci";
 
     /// The `dist` of the project in `root`.
     pub(crate) fn of(root: &Path) -> Self {
@@ -37,6 +43,11 @@ impl DistFolder {
     /// The list of images for other programs.
     pub(crate) fn images_json(&self) -> PathBuf {
         self.folder().join("images.json")
+    }
+
+    /// The OCI layout, which need not be there.
+    pub(crate) fn layout(&self) -> ImageLayout {
+        ImageLayout::new(self.root.join(Self::LAYOUT))
     }
 
     /// The folder of records.

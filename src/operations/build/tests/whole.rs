@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     image::{ImagePython, LABEL_FINGERPRINT, LABEL_STAGE},
     operations::{
-        build::{Finished, build},
+        build::{Finished, Output, build},
         dist::Action,
         testing::{MISTAKES, Mistake, Project, ROOT, TestRun, actions},
         workspace::LockPolicy,
@@ -42,7 +42,15 @@ fn on_registrys() -> (TestRun, String) {
 
 /// Builds `job`.
 fn built(run: &TestRun) -> Result<Finished, Error> {
-    run.run(|session, services| build(session, services, None, &["job".to_owned()]))
+    run.run(|session, services| {
+        build(
+            session,
+            services,
+            &Output::Daemon,
+            None,
+            &["job".to_owned()],
+        )
+    })
 }
 
 /// The error of a build, after a check that `job` was not built and no file was written.
@@ -351,7 +359,15 @@ fn an_operators_image_without_the_binary_is_told_by_its_key() {
         .project
         .edit("sparkpack.toml", "[images.base]", &operator);
     let build_it = |image: &str| {
-        building.run(|session, services| build(session, services, None, &[image.to_owned()]))
+        building.run(|session, services| {
+            build(
+                session,
+                services,
+                &Output::Daemon,
+                None,
+                &[image.to_owned()],
+            )
+        })
     };
     build_it("base").unwrap();
     for (message, code) in [

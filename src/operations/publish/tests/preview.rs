@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     image::Digest,
     operations::{
-        build::{self, Run},
+        build::{self, Output, Run},
         manifests::Manifests,
         publish::{Preview, preview},
         resolution::prepare,
@@ -43,7 +43,9 @@ impl Pushing {
 
     fn build(&self) {
         let targets = ["job".to_owned()];
-        let built = self.run(|session, services| build::build(session, services, None, &targets));
+        let built = self.run(|session, services| {
+            build::build(session, services, &Output::Daemon, None, &targets)
+        });
         built.unwrap();
     }
 }
