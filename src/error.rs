@@ -278,15 +278,16 @@ impl Error {
             }
             Self::Usage(error) => Some(error.hint()),
             Self::Tree(error) => error.hint(),
-            Self::Io(error) | Self::Archive(ArchiveError::Io(error)) => io_hint(error),
+            Self::Io(error)
+            | Self::Archive(ArchiveError::Io(error))
+            | Self::Layout(LayoutError::Disk { error, .. })
+            | Self::Registry(RegistryError::NotSaved { because: error, .. }) => io_hint(error),
             Self::Replace(error) => error.hint().or_else(|| io_hint(error.disk()?)),
             Self::Archive(ArchiveError::Whiteout { .. }) => Some(Code::E068.cure().to_owned()),
             Self::Archive(_) => Some("run it again when nothing writes into the project".to_owned()),
             Self::Vendor(error) => error.hint(),
             Self::Docker(error) => error.hint(),
-            Self::Layout(LayoutError::Disk { error, .. }) => io_hint(error),
             Self::Layout(error) => error.hint(),
-            Self::Registry(RegistryError::NotSaved { because, .. }) => io_hint(because),
             Self::Registry(error) => error.hint(),
             Self::Credentials(error) => error.hint(),
             Self::Python(error) => error.hint(),

@@ -23,7 +23,6 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &BuildArguments) ->
         Some(OutputPlace::Daemon) => Output::Daemon,
         Some(OutputPlace::Layout(folder)) => Output::layout(folder),
     };
-    ui.say(&output);
     let finished = build::build(session, &services, &output, registry, &targets)?;
     if finished.was_current {
         let what = match finished.images.len() {

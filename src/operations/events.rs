@@ -6,7 +6,7 @@
 use std::{fmt, path::Path};
 
 use crate::{
-    adapters::docker::TransferEvent,
+    adapters::docker::{DockerError, TransferEvent},
     error::Error,
     image::{Digest, Reference},
     plan::decision::Reason,
@@ -84,6 +84,15 @@ pub enum Note<'a> {
     },
     /// In CI, git could not be asked which inputs are untracked.
     UntrackedNotChecked(&'a dyn fmt::Display),
+    /// The images of a build go into the Docker daemon.
+    IntoDaemon,
+    /// The images of a build go into an OCI layout.
+    IntoLayout {
+        /// The layout's folder.
+        folder: &'a str,
+        /// Why they do not go into a daemon, if one was asked.
+        no_daemon: Option<&'a DockerError>,
+    },
     /// The daemon has the image of a stage, made from the same inputs.
     InDaemon {
         /// The stage.

@@ -73,6 +73,15 @@ fn words(note: &Note<'_>) -> String {
         Note::Skipped { stage } => {
             format!("{stage}: skipped, since an image that it stands on failed")
         }
+        Note::IntoDaemon => "images go into the Docker daemon".to_owned(),
+        Note::IntoLayout {
+            folder,
+            no_daemon: None,
+        } => format!("images go into the OCI layout {folder}"),
+        Note::IntoLayout {
+            folder,
+            no_daemon: Some(error),
+        } => format!("images go into the OCI layout {folder}: {error}"),
         Note::InDaemon { stage, reference } => {
             format!("{stage}: current: {reference} is there, with the fingerprint of this checkout")
         }

@@ -246,6 +246,32 @@ fn unpacked(layout: &Path, reference: &str, file: &str) -> String {
     fs_err::read_to_string(bundle.join("rootfs").join(file)).unwrap()
 }
 
+/// Runs a shell's command in an image of a layout, by podman.
+fn by_podman(layout: &Path, reference: &str, command: &str) -> String {
+    let script = r#"
+store=$1 layout=$2 reference=$3 command=$4
+podman() { command podman --root "$store/root" --runroot "$store/run" "$@"; }
+# podman makes a name of the folder, and that has to be lower-case.
+cd "$layout/.."
+image=$(podman pull --quiet "oci:$(basename "$layout"):$reference")
+podman run --rm --network=none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --entrypoint /bin/sh "$image" -c "$command"
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    // What it mounts is gone with its namespace.
+    let arguments = [
+        "--mount",
+        "sh",
+        "-euc",
+        script,
+        "sh",
+        folder.path().to_str().unwrap(),
+        layout.to_str().unwrap(),
+        reference,
+        command,
+    ];
+    program("unshare", &arguments)
+}
+
 #[test]
 fn without_a_daemon_a_build_fills_a_layout_that_others_read() {
     let chain = Chain::with_shell("daemonless-layout").with_job_of_files();
@@ -303,6 +329,12 @@ fn without_a_daemon_a_build_fills_a_layout_that_others_read() {
         "print('changed')\n"
     );
 
+    let printed = by_podman(&layout, &job, "cat /opt/job/main.py; echo $PYTHONPATH");
+    assert!(
+        printed.starts_with("print('changed')\n/opt/job/site-packages:"),
+        "{printed}"
+    );
+
     // The registry is asked no more, and the layout is what a plan asks.
     let sent = chain.registry().requests().len();
     let again = without_daemon(project, &["build"]);
@@ -344,4 +376,122 @@ fn without_a_daemon_a_build_fills_a_layout_that_others_read() {
         config(&here),
         manifest(&job)["config"]["digest"].as_str().unwrap()
     );
+}
+
+/// The only error of a run, with its code.
+fn only_error(run: &Run, code: &str) -> String {
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("error[").count(), 1, "{}", run.stderr);
+    let error = &run.stderr[run.stderr.find("error[").unwrap()..];
+    assert!(error.starts_with(&format!("error[{code}]: ")), "{error}");
+    error.to_owned()
+}
+
+#[test]
+fn what_is_wrong_with_a_layout_is_one_clear_error() {
+    let chain = Chain::with_registry("daemonless-broken").with_job_of_files();
+    let project = &chain.project;
+    project.succeed(&["push"]);
+    let built = project.succeed(&["build", "job", "--output", "oci:images"]);
+    assert!(
+        built
+            .stderr
+            .contains("images go into the OCI layout images\n"),
+        "{}",
+        built.stderr
+    );
+    let build = || project.run(&["build", "job", "--output", "oci:images"]);
+    let index = project.read("images/index.json");
+    project.write("images/index.json", &index[..index.len() / 2]);
+    let error = only_error(&build(), "E614");
+    assert!(
+        error.contains("`images` is not whole: its index.json"),
+        "{error}"
+    );
+    assert!(error.contains("hint: delete it, `rm -r images`"), "{error}");
+    project.write("images/index.json", &index);
+    project.succeed(&["build", "job", "--output", "oci:images"]);
+
+    let layer = layers(&manifest(&project.reference("ds"))).pop().unwrap();
+    let blob = project
+        .root()
+        .join("images/blobs/sha256")
+        .join(&layer["sha256:".len()..]);
+    fs_err::remove_file(&blob).unwrap();
+    let error = only_error(&build(), "E614");
+    assert!(
+        error.contains(&format!("its layer {layer} is not there")),
+        "{error}"
+    );
+    fs_err::remove_dir_all(project.root().join("images")).unwrap();
+
+    let other = project.run(&["build", "job", "--output", "oci:src"]);
+    let error = only_error(&other, "E614");
+    assert!(
+        error.contains("`src` is no OCI image layout, and not empty"),
+        "{error}"
+    );
+    let other = project.run(&["build", "job", "--output", "oci:sparkpack.toml"]);
+    let error = only_error(&other, "E610");
+    assert!(error.contains("`sparkpack.toml` cannot be "), "{error}");
+    let wrong = project.run(&["build", "--output", "docker"]);
+    assert_eq!(wrong.code, 2, "{}", wrong.stderr);
+    assert!(
+        wrong
+            .stderr
+            .contains("write `daemon`, or `oci:` and a folder"),
+        "{}",
+        wrong.stderr
+    );
+}
+
+#[test]
+fn a_layout_on_a_full_disk_has_no_half_image() {
+    let chain = Chain::with_registry("daemonless-full").with_job_of_files();
+    let project = &chain.project;
+    project.write("docker/ds/ds.txt", &"0123456789".repeat(10));
+    let noise = program("sh", &["-c", "head -c 300000 /dev/urandom | base64"]);
+    project.write("docker/ds/noise.txt", &noise);
+    project.succeed(&["push"]);
+    let folder = project.home().join("small");
+    fs_err::create_dir(&folder).unwrap();
+    let folder = folder.to_str().unwrap();
+    program(
+        "mount",
+        &["-t", "tmpfs", "-o", "size=128k", "tmpfs", folder],
+    );
+    let output = format!("oci:{folder}/oci");
+    let failed = std::panic::catch_unwind(|| project.run(&["build", "job", "--output", &output]));
+    let index = Path::new(folder).join("oci/index.json").exists();
+    program("umount", &[folder]);
+    let error = only_error(&failed.unwrap(), "E610");
+    assert!(error.contains("/small/oci` cannot be written: "), "{error}");
+    assert!(error.contains("hint: make room on that disk"), "{error}");
+    assert!(!index, "nothing has a name");
+}
+
+#[test]
+fn what_neither_a_layout_nor_the_registry_has_needs_a_daemon() {
+    let chain = Chain::with_registry("daemonless-none").with_job_of_files();
+    let project = &chain.project;
+    project.succeed(&["push", "base"]);
+    let failed = without_daemon(project, &["build", "job"]);
+    let error = only_error(&failed, "E601");
+    let said = format!(
+        "`ds` has a Dockerfile that is to be built: cannot reach the Docker daemon at `{NO_DAEMON}`"
+    );
+    assert!(error.contains(&said), "{error}");
+    assert!(error.contains("`sparkpack push ds`"), "{error}");
+    let failed = project.run(&["build", "job", "--output", "oci:images"]);
+    let error = only_error(&failed, "E601");
+    assert!(
+        error.contains(
+            "only a daemon can do that, and an OCI layout gets from one only what the registry has"
+        ),
+        "{error}"
+    );
+    let failed = without_daemon(project, &["build", "job", "--output", "daemon"]);
+    let error = only_error(&failed, "E601");
+    assert!(error.contains("cannot reach the Docker daemon"), "{error}");
+    assert!(!project.root().join("dist/oci").exists() && !project.root().join("images").exists());
 }

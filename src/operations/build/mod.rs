@@ -67,6 +67,7 @@ pub(crate) fn build(
     if let Output::Daemon = output {
         services.daemon()?;
     }
+    output.tell(session.events);
     let prepared = resolution::prepare(session, services)?;
     let commit = CommitLookup::begin(session);
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;

@@ -1,11 +1,14 @@
 //! Where a build puts its images.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use crate::{
     adapters::{docker::DockerError, layout::ImageLayout},
     error::Error,
-    operations::workspace::{DistFolder, Services, Session},
+    operations::{
+        events::{Events, Note},
+        workspace::{DistFolder, Services, Session},
+    },
 };
 
 /// Where a build puts its images.
@@ -52,20 +55,17 @@ impl Output {
     }
 }
 
-impl fmt::Display for Output {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Daemon => formatter.write_str("images go into the Docker daemon"),
+impl Output {
+    /// Tells where the images go.
+    pub(super) fn tell(&self, events: &dyn Events) {
+        events.note(match self {
+            Self::Daemon => Note::IntoDaemon,
             Self::Layout {
-                name,
-                no_daemon: None,
-                ..
-            } => write!(formatter, "images go into the OCI layout {name}"),
-            Self::Layout {
-                name,
-                no_daemon: Some(error),
-                ..
-            } => write!(formatter, "images go into the OCI layout {name}: {error}"),
-        }
+                name, no_daemon, ..
+            } => Note::IntoLayout {
+                folder: name,
+                no_daemon: no_daemon.as_deref(),
+            },
+        });
     }
 }
