@@ -45,7 +45,7 @@ pub fn replace_unsynced(file: &Path, bytes: &[u8]) -> io::Result<()> {
 fn beside(file: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let folder = folder_of(file);
     fs_err::create_dir_all(folder)?;
-    let temporary = held(|| {
+    let temporary = held(folder, || {
         let made = temporaries().tempfile_in(folder)?;
         let is_held = is_held(made.as_file());
         Ok((made, is_held))
@@ -116,7 +116,7 @@ impl TemporaryFolder {
     /// # Errors
     /// The disk's.
     pub fn within(folder: &Path) -> io::Result<Self> {
-        held(|| {
+        held(folder, || {
             let made = temporaries().tempdir_in(folder)?;
             let handle = File::open(made.path())?;
             let is_held = is_held(&handle);
@@ -138,12 +138,16 @@ impl TemporaryFolder {
     }
 }
 
-/// Calls `make` until its result is locked: another run may remove a new file in the instant before its owner locks it.
-fn held<T>(mut make: impl FnMut() -> io::Result<(T, bool)>) -> io::Result<T> {
+/// Calls `make` until its result is locked: another run may remove what is new in `folder` in the instant before its
+/// owner opens or locks it.
+fn held<T>(folder: &Path, mut make: impl FnMut() -> io::Result<(T, bool)>) -> io::Result<T> {
     loop {
-        let (made, is_held) = make()?;
-        if is_held {
-            return Ok(made);
+        match make() {
+            Ok((made, true)) => return Ok(made),
+            Err(error) if error.kind() != io::ErrorKind::NotFound || !folder.is_dir() => {
+                return Err(error);
+            }
+            _ => {}
         }
     }
 }

@@ -215,3 +215,22 @@ fn skopeo_reads_what_was_written() {
             .unwrap();
     assert_eq!(inspected["Layers"], json!([image.info.diff_ids[0]]));
 }
+
+#[test]
+fn writers_at_the_same_time_do_not_disturb_each_other() {
+    let fixture = Fixture::new();
+    let fixture = &fixture;
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            scope.spawn(move || {
+                for number in 0..20 {
+                    let name = format!("job:{writer}-{number}");
+                    let image = fixture.put(&name, &name);
+                    assert_eq!(fixture.find(&name).unwrap(), Some(image));
+                }
+            });
+        }
+    });
+    let text = fs_err::read_to_string(fixture.layout.folder().join("index.json")).unwrap();
+    assert_eq!(text.matches("job:").count(), 8 * 20);
+}

@@ -67,11 +67,11 @@ pub(crate) fn build(
     if let Output::Daemon = output {
         services.daemon()?;
     }
-    output.tell(session.events);
     let prepared = resolution::prepare(session, services)?;
     let commit = CommitLookup::begin(session);
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     manifests.examine(&expected)?;
+    output.tell(session.events);
     prepared.warn_of_left_out(session, targets);
     let packer = Packer::new(session, services);
     packer.pack_images(targets, &prepared)?;
