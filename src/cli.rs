@@ -77,8 +77,9 @@ For each image, parents first: its reference, and `current` or `to build` with t
 may use the network is `not reproducible`: what it fetches is no input of its tag. `undecided` is an image that stays \
 if its parent, which is to be built, comes out with the layers that it had.
 
-The Docker daemon is asked what it has if it answers at once on this machine. Without one the manifests say it: an \
-image whose reference stands in one was made, of others the state is `unknown`.
+The Docker daemon is asked what it has if it answers at once on this machine. Without one the OCI layout dist/oci is \
+asked, if `build` has made it, else the manifests say it: an image whose reference stands in one was made, of others the \
+state is `unknown`. An image that only a daemon can make is told where none answers.
 
 Then the diff of each manifest that would change, and the inputs that git's index does not have: no other checkout has \
 those (the first 20; with -v all). With -vv also every path that is no input of an image, with the rule that leaves it out.
