@@ -6,7 +6,7 @@ use crate::{
     cli::{BuildArguments, OutputPlace},
     error::Error,
     operations::{
-        build::{self, Output},
+        build::{self, BuildOutput},
         workspace::{Services, Session},
     },
     ui::Ui,
@@ -19,9 +19,9 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &BuildArguments) ->
     let targets = session.targets(&images.images)?;
     let services = Services::new(session, policy_of(images.locks));
     let output = match &arguments.output {
-        None => Output::of_machine(session, &services)?,
-        Some(OutputPlace::Daemon) => Output::Daemon,
-        Some(OutputPlace::Layout(folder)) => Output::layout(folder),
+        None => BuildOutput::of_machine(session, &services)?,
+        Some(OutputPlace::Daemon) => BuildOutput::Daemon,
+        Some(OutputPlace::Layout(folder)) => BuildOutput::layout(folder),
     };
     let finished = build::build(session, &services, &output, registry, &targets)?;
     if finished.was_current {

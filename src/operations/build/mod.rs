@@ -17,7 +17,7 @@ mod tests;
 
 pub(crate) use files::Assembled;
 pub(crate) use inside::Inside;
-pub(crate) use output::Output;
+pub(crate) use output::BuildOutput;
 pub(crate) use run::Run;
 pub(crate) use schedule::run_on_stages;
 pub(crate) use stage::StageBuilder;
@@ -52,7 +52,7 @@ pub(crate) struct Finished {
 pub(crate) fn build(
     session: &Session<'_>,
     services: &Services<'_>,
-    output: &Output,
+    output: &BuildOutput,
     registry: Option<&str>,
     targets: &[String],
 ) -> Result<Finished, Error> {
@@ -64,7 +64,7 @@ pub(crate) fn build(
     let manifests = Manifests::of(session, registry)?;
     manifests.check()?;
     // An unreachable daemon is reported before anything is looked up or packed.
-    if let Output::Daemon = output {
+    if let BuildOutput::Daemon = output {
         services.daemon()?;
     }
     let prepared = resolution::prepare(session, services)?;
@@ -82,8 +82,8 @@ pub(crate) fn build(
         registry: chosen,
     };
     let made = match output {
-        Output::Daemon => in_daemon(&run, &packer, targets)?,
-        Output::Layout {
+        BuildOutput::Daemon => in_daemon(&run, &packer, targets)?,
+        BuildOutput::Layout {
             layout, no_daemon, ..
         } => {
             let builder = StageBuilder::new(&run, &packer, Answers::new());
@@ -96,8 +96,8 @@ pub(crate) fn build(
         }
     };
     let result = match output {
-        Output::Daemon => ImageResult::of_made,
-        Output::Layout { .. } => ImageResult::of_layout,
+        BuildOutput::Daemon => ImageResult::of_made,
+        BuildOutput::Layout { .. } => ImageResult::of_layout,
     };
     let order = prepared.plan.order.iter();
     let images: Vec<ImageResult> = order

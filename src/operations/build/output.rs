@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Where a build puts its images.
-pub(crate) enum Output {
+pub(crate) enum BuildOutput {
     /// The Docker daemon.
     Daemon,
     /// An OCI image layout.
@@ -25,7 +25,7 @@ pub(crate) enum Output {
     },
 }
 
-impl Output {
+impl BuildOutput {
     /// The daemon if one answers, else the layout in `dist`.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Output {
     }
 }
 
-impl Output {
+impl BuildOutput {
     /// Tells where the images go.
     pub(super) fn tell(&self, events: &dyn Events) {
         events.note(match self {

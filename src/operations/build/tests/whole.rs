@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     image::{ImagePython, LABEL_FINGERPRINT, LABEL_STAGE},
     operations::{
-        build::{Finished, Output, build},
+        build::{BuildOutput, Finished, build},
         dist::Action,
         testing::{MISTAKES, Mistake, Project, ROOT, TestRun, actions},
         workspace::LockPolicy,
@@ -46,7 +46,7 @@ fn built(run: &TestRun) -> Result<Finished, Error> {
         build(
             session,
             services,
-            &Output::Daemon,
+            &BuildOutput::Daemon,
             None,
             &["job".to_owned()],
         )
@@ -363,7 +363,7 @@ fn an_operators_image_without_the_binary_is_told_by_its_key() {
             build(
                 session,
                 services,
-                &Output::Daemon,
+                &BuildOutput::Daemon,
                 None,
                 &[image.to_owned()],
             )

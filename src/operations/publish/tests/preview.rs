@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     image::Digest,
     operations::{
-        build::{self, Output, Run},
+        build::{self, BuildOutput, Run},
         manifests::Manifests,
         publish::{Preview, preview},
         resolution::prepare,
@@ -44,7 +44,7 @@ impl Pushing {
     fn build(&self) {
         let targets = ["job".to_owned()];
         let built = self.run(|session, services| {
-            build::build(session, services, &Output::Daemon, None, &targets)
+            build::build(session, services, &BuildOutput::Daemon, None, &targets)
         });
         built.unwrap();
     }
