@@ -6,6 +6,9 @@ use bytes::Bytes;
 
 use crate::image::{Descriptor, Digest, Hasher, LayerFile, Repository};
 
+/// A new layer of more bytes is asked for before it is sent.
+const WORTH_A_QUESTION: u64 = 1 << 20;
+
 /// A blob to be uploaded.
 #[derive(Clone, Debug)]
 pub struct Blob {
@@ -54,11 +57,13 @@ pub enum BlobState {
 
 impl From<LayerFile> for Blob {
     fn from(file: LayerFile) -> Self {
+        let size = file.layer.descriptor.size;
         Self {
             descriptor: file.layer.descriptor,
             source: BlobSource::File(file.file),
             mounts: Vec::new(),
-            is_new: file.is_new,
+            // It may be a layer that another machine has made: then the question is cheaper than the bytes.
+            is_new: file.is_new && size <= WORTH_A_QUESTION,
         }
     }
 }

@@ -113,7 +113,7 @@ impl RegistrySession {
             return Ok(BlobState::Mounted);
         };
         let answer = self.send(upload, upload_url).await?;
-        self.sent(upload, &answer)
+        sent(upload, &answer)
     }
 
     async fn is_there(&self, upload: &Upload<'_>) -> Result<bool, Failure> {
@@ -129,31 +129,6 @@ impl RegistrySession {
             Err(Failure::Final(RegistryError::Denied { .. })) => Ok(false),
             Err(failure) => Err(failure),
         }
-    }
-
-    /// What the registry's answer to the bytes of a blob means.
-    fn sent(&self, upload: &Upload<'_>, answer: &Answer) -> Result<BlobState, Failure> {
-        if answer.status.is_success() {
-            expect_named(upload.request, answer, &upload.blob.descriptor.digest)?;
-            return Ok(BlobState::Sent);
-        }
-        // The registry has lost the upload, as it may if it was restarted, or the bytes were damaged on the way.
-        let anew = [
-            "BLOB_UPLOAD_UNKNOWN",
-            "BLOB_UPLOAD_INVALID",
-            "DIGEST_INVALID",
-        ];
-        let told = codes(answer).unwrap_or_default();
-        if told.iter().any(|code| anew.contains(&code.as_str())) {
-            return Err(transient(upload.request, FailureKind::Server, answer));
-        }
-        let mut because = describe(answer);
-        if answer.status == StatusCode::PAYLOAD_TOO_LARGE {
-            let size = upload.blob.descriptor.size;
-            because =
-                format!("{because}: it, or a proxy before it, takes no layer of {size} bytes");
-        }
-        Err(refused(upload.request, because).into())
     }
 
     /// Asks the registry to take the blob from another of its repositories. If it does not want to, it may have begun
@@ -337,6 +312,30 @@ impl RegistrySession {
             }
         }
     }
+}
+
+/// What the registry's answer to the bytes of a blob means.
+fn sent(upload: &Upload<'_>, answer: &Answer) -> Result<BlobState, Failure> {
+    if answer.status.is_success() {
+        expect_named(upload.request, answer, &upload.blob.descriptor.digest)?;
+        return Ok(BlobState::Sent);
+    }
+    // The registry has lost the upload, as it may if it was restarted, or the bytes were damaged on the way.
+    let anew = [
+        "BLOB_UPLOAD_UNKNOWN",
+        "BLOB_UPLOAD_INVALID",
+        "DIGEST_INVALID",
+    ];
+    let told = codes(answer).unwrap_or_default();
+    if told.iter().any(|code| anew.contains(&code.as_str())) {
+        return Err(transient(upload.request, FailureKind::Server, answer));
+    }
+    let mut because = describe(answer);
+    if answer.status == StatusCode::PAYLOAD_TOO_LARGE {
+        let size = upload.blob.descriptor.size;
+        because = format!("{because}: it, or a proxy before it, takes no layer of {size} bytes");
+    }
+    Err(refused(upload.request, because).into())
 }
 
 impl Blob {

@@ -2,7 +2,7 @@
 //! `site-packages/`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::Metadata,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -344,14 +344,23 @@ impl<'a> Packer<'a> {
         let is_there = folder
             .symlink_metadata()
             .is_ok_and(|metadata| metadata.is_dir());
-        let found = vendor::walk(&folder, &digests);
-        if is_there && found.is_ok_and(|found| listing_of(&found) == listing_of(entries)) {
+        let found = if is_there {
+            vendor::walk(&folder, &digests).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        if is_there && listing_of(&found) == listing_of(entries) {
             digest_cache::keep(&kept, &digests);
             return Ok(());
         }
+        let rows: BTreeSet<String> = found.iter().map(Entry::row).collect();
         let temporary = self.session.dist().unfinished(package)?;
         let into: PathBuf = temporary.path().join("tree");
-        store::copy_tree(entries, &into)?;
+        // Most files stay when a package is changed.
+        store::copy_tree(entries, &into, |entry| {
+            rows.contains(&entry.row())
+                .then(|| folder.join(&entry.path))
+        })?;
         Ok(store::move_folder(&into, &folder)?)
     }
 }
