@@ -2,7 +2,7 @@
 //!
 //! The methods block. They run their futures on a runtime of their own.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::OnceLock, time::Duration};
 
 use bollard::{
     API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker,
@@ -13,6 +13,7 @@ use tokio::{runtime::Runtime, time::timeout};
 
 use super::{
     address::Address,
+    blobs::Blobs,
     error::{self, DockerError, Unreachable},
     host::{DockerEnvironment, Host},
     ping::Ping,
@@ -28,6 +29,12 @@ const LOCAL_QUESTION: Duration = Duration::from_secs(2);
 /// How long a build, a push or a pull may send nothing.
 pub(super) const WORK: Duration = Duration::from_secs(12 * 3600);
 
+/// The version of the API with which daemons of two kinds of stores came (Docker 24).
+const MAY_HAVE_CONTAINERD: (usize, usize) = (1, 43);
+
+/// The version of the API from which on an inspection shows the kind of the store (Docker 28).
+const DESCRIBES_STORE: (usize, usize) = (1, 48);
+
 /// A daemon that has answered.
 pub struct Daemon {
     pub(super) runtime: Runtime,
@@ -35,6 +42,10 @@ pub struct Daemon {
     pub(super) host: Host,
     pub(super) builder: BuilderKind,
     pub(super) podman: bool,
+    /// Whether images are in the containerd store, which holds compressed layers; empty until it is known.
+    is_containerd: OnceLock<bool>,
+    /// The blobs of that store.
+    blobs: OnceLock<Blobs>,
     /// The time limit for an answer that needs no work.
     patience: Duration,
 }
@@ -116,6 +127,8 @@ impl Daemon {
             host,
             builder,
             podman: ping.is_podman,
+            is_containerd: OnceLock::new(),
+            blobs: OnceLock::new(),
             patience,
         })
     }
@@ -146,12 +159,51 @@ impl Daemon {
             Err(error) if error::is_absence(&error) => return Ok(None),
             Err(error) => return Err(self.failed(&error, doing)),
         };
+        if self.api_version() >= DESCRIBES_STORE {
+            self.is_containerd
+                .get_or_init(|| answer.descriptor.is_some());
+        }
         read(answer)
             .map(Some)
             .map_err(|message| DockerError::Answer {
                 doing: doing(),
                 message,
             })
+    }
+
+    /// The blobs of the containerd store, which holds compressed layers; `None` if the daemon has another store.
+    pub(super) fn blobs(&self) -> Result<Option<&Blobs>, DockerError> {
+        if !self.is_containerd()? {
+            return Ok(None);
+        }
+        if let Some(blobs) = self.blobs.get() {
+            return Ok(Some(blobs));
+        }
+        let version = self.client.client_version();
+        let opened = async { timeout(self.patience, Blobs::open(&self.host, &version)).await };
+        let opened = self.runtime.block_on(opened);
+        let opened = opened.unwrap_or_else(|_| Err(self.host.unreachable(Unreachable::Silent)))?;
+        Ok(Some(self.blobs.get_or_init(|| opened)))
+    }
+
+    fn is_containerd(&self) -> Result<bool, DockerError> {
+        if let Some(known) = self.is_containerd.get() {
+            return Ok(*known);
+        }
+        if self.podman || self.api_version() < MAY_HAVE_CONTAINERD {
+            return Ok(false);
+        }
+        let answer = self.ask(self.client.info());
+        let answer = answer
+            .map_err(|error| self.failed(&error, || "tell how it stores images".to_owned()))?;
+        let mut facts = answer.driver_status.into_iter().flatten().flatten();
+        let is_containerd = facts.any(|fact| fact.starts_with("io.containerd.snapshotter"));
+        Ok(*self.is_containerd.get_or_init(|| is_containerd))
+    }
+
+    fn api_version(&self) -> (usize, usize) {
+        let version = self.client.client_version();
+        (version.major_version, version.minor_version)
     }
 
     /// Gives the image `id` the tag of `reference`. An image that had the tag loses it.
@@ -324,7 +376,7 @@ fn natural_builder(ping: Ping) -> BuilderKind {
 }
 
 /// The image in the answer to an inspection; the error says what is missing in it.
-fn info(answer: ImageInspect) -> Result<ImageInfo, String> {
+pub(super) fn info(answer: ImageInspect) -> Result<ImageInfo, String> {
     let id = answer.id.ok_or("the answer has no image ID")?;
     let layers = answer.root_fs.and_then(|root| root.layers);
     let diff_ids = layers

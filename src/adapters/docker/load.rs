@@ -6,11 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use bollard::{body_try_stream, query_parameters::ImportImageOptionsBuilder};
-use futures_util::StreamExt;
+use bollard::{
+    body_try_stream,
+    query_parameters::{ImportImageOptionsBuilder, RemoveImageOptionsBuilder},
+};
+use futures_util::{StreamExt, future::try_join_all};
 use serde_json::json;
 
 use super::{
+    blobs::Blobs,
     build::archive_error,
     daemon::{Daemon, WORK},
     error::{self, DockerError},
@@ -24,6 +28,9 @@ use crate::{
     package::archive::ArchiveError,
     project::tree::{Content, Entry, Location},
 };
+
+/// How the containerd store begins the line about an image that it could not unpack.
+const NOT_UNPACKED: &str = "Error unpacking image";
 
 /// An image to be loaded.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +50,8 @@ pub struct LoadRequest<'a> {
 pub struct LoadParent<'a> {
     /// Its name in the daemon: a reference or an image ID.
     pub name: &'a str,
-    /// The digests of its config, of its manifest, and of the index that it came with.
-    ///
-    /// Daemons use one of them as its image ID. The containerd store uses no config's, so that its image ID shows
-    /// whether its compressed layers are those of the manifest.
-    pub digests: &'a [Digest],
+    /// The image IDs that it may have as well, if another image got the name.
+    pub ids: &'a [Digest],
 }
 
 impl Daemon {
@@ -67,16 +71,20 @@ impl Daemon {
         let files = files(request.layers);
         let is_left_out = |layer: &Descriptor| !files.contains_key(&layer.digest);
         let lower = manifest.layers.iter().rposition(is_left_out);
-        let lower = lower.map_or(0, |last| last + 1);
-        if lower > 0 {
-            let diff_ids = image.info.diff_ids.get(..lower).unwrap_or_default();
-            self.check_parent(request, diff_ids)?;
+        let lower = &manifest.layers[..lower.map_or(0, |last| last + 1)];
+        if !lower.is_empty() {
+            self.check_parent(request, lower)?;
         }
         let loaded = self.send_image(request, &manifest, &files);
-        let loaded = loaded.and_then(|()| self.loaded(request));
+        let loaded = loaded.and_then(|()| self.loaded(request, &manifest));
+        if let Err(DockerError::Answer { .. }) = loaded {
+            self.remove_incomplete(&image.digest);
+        }
         let info = loaded.map_err(|error| match error {
-            DockerError::Answer { message, .. } if lower > 0 => parent_error(request, message),
-            DockerError::Mismatch(mismatch) if lower > 0 => {
+            DockerError::Answer { message, .. } if !lower.is_empty() => {
+                parent_error(request, message)
+            }
+            DockerError::Mismatch(mismatch) if !lower.is_empty() => {
                 parent_error(request, mismatch.to_string())
             }
             error => error,
@@ -108,11 +116,11 @@ impl Daemon {
         })?)
     }
 
-    /// Fails unless the daemon has an image with these lowest layers, in a form that an image may stand on.
+    /// Fails unless the daemon has the layers that are not sent, in a form that an image may stand on.
     fn check_parent(
         &self,
         request: &LoadRequest<'_>,
-        diff_ids: &[Digest],
+        lower: &[Descriptor],
     ) -> Result<(), DockerError> {
         let missing = |message: String| Err(parent_error(request, message));
         if self.podman {
@@ -121,33 +129,31 @@ impl Daemon {
         let Some(parent) = request.parent else {
             return missing("layers were left out that no parent has".to_owned());
         };
-        let mut reason = None;
-        let digests = parent.digests.iter().map(Digest::as_str);
-        for name in std::iter::once(parent.name).chain(digests) {
-            let Some(found) = self.inspect(name)? else {
-                continue;
+        let blobs = self.blobs().map_err(|error| match error {
+            error @ DockerError::Answer { .. } => parent_error(request, error.to_string()),
+            error => error,
+        });
+        if let Some(blobs) = blobs? {
+            let lacking = self.runtime.block_on(lacking(blobs, lower));
+            return match lacking.map_err(|error| parent_error(request, error.to_string()))? {
+                Some(layer) => missing(format!("it has no compressed layer `{}`", layer.digest)),
+                None => Ok(()),
             };
-            if !found.diff_ids.starts_with(diff_ids) {
-                reason.get_or_insert(format!("its `{name}` has other layers"));
-            } else if parent.digests.contains(&found.id) || !self.stores_compressed()? {
-                return Ok(());
-            } else {
-                reason.get_or_insert(format!(
-                    "its `{name}` has other compressed layers: it is `{}`",
-                    found.id
-                ));
+        }
+        let diff_ids = request.image.info.diff_ids.get(..lower.len());
+        let diff_ids = diff_ids.unwrap_or_default();
+        let mut reason = None;
+        let ids = parent.ids.iter().map(Digest::as_str);
+        for name in std::iter::once(parent.name).chain(ids) {
+            match self.inspect(name)? {
+                Some(found) if found.diff_ids.starts_with(diff_ids) => return Ok(()),
+                Some(_) => {
+                    reason.get_or_insert(format!("its `{name}` has other layers"));
+                }
+                None => {}
             }
         }
         missing(reason.unwrap_or_else(|| "it has no such image".to_owned()))
-    }
-
-    /// Whether the daemon keeps images in the containerd store, which holds compressed layers.
-    fn stores_compressed(&self) -> Result<bool, DockerError> {
-        let answer = self.ask(self.client.info());
-        let answer = answer
-            .map_err(|error| self.failed(&error, || "tell how it stores images".to_owned()))?;
-        let mut facts = answer.driver_status.into_iter().flatten().flatten();
-        Ok(facts.any(|fact| fact.starts_with("io.containerd.snapshotter")))
     }
 
     /// Sends the tar, without a name for the image: an image that has the name keeps it until the new one is checked.
@@ -170,7 +176,12 @@ impl Daemon {
             self.runtime.block_on(async {
                 let mut messages = error::messages(client.import_image(options, body, None));
                 while let Some(message) = messages.next().await {
-                    message?;
+                    // The containerd store tells in passing that it could not unpack what it says to have loaded.
+                    let told = message?.stream.unwrap_or_default();
+                    if told.starts_with(NOT_UNPACKED) {
+                        let error = told.trim_end().to_owned();
+                        return Err(bollard::errors::Error::DockerStreamError { error });
+                    }
                 }
                 Ok(())
             })
@@ -179,8 +190,22 @@ impl Daemon {
         answer.map_err(|error| self.failed(&error, doing))
     }
 
-    /// The loaded image. A daemon that reports success may still have loaded another one, or a part.
-    fn loaded(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {
+    /// Removes an image that the containerd store took although it cannot be used. Nothing depends on that.
+    fn remove_incomplete(&self, id: &Digest) {
+        if matches!(self.blobs(), Ok(Some(_))) {
+            let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+            let removed = self.client.remove_image(id.as_str(), Some(options), None);
+            let _ = self.ask(removed);
+        }
+    }
+
+    /// The loaded image. A daemon that reports success may still have loaded another one, or a part: the containerd
+    /// store takes an image whose layers it lacks, and only a push of it fails.
+    fn loaded(
+        &self,
+        request: &LoadRequest<'_>,
+        manifest: &ImageManifest,
+    ) -> Result<ImageInfo, DockerError> {
         let LoadRequest {
             image, reference, ..
         } = request;
@@ -198,6 +223,14 @@ impl Daemon {
                     message: format!("the image that it made of it, `{id}`, has other layers"),
                 });
             }
+            if let Some(blobs) = self.blobs()?
+                && let Some(layer) = self.runtime.block_on(lacking(blobs, &manifest.layers))?
+            {
+                return Err(DockerError::Answer {
+                    doing: doing(),
+                    message: format!("it has no layer `{}` afterwards", layer.digest),
+                });
+            }
             return Ok(found);
         }
         Err(DockerError::Answer {
@@ -208,6 +241,19 @@ impl Daemon {
             ),
         })
     }
+}
+
+/// The first of these layers that the containerd store does not have.
+async fn lacking<'l>(
+    blobs: &Blobs,
+    layers: &'l [Descriptor],
+) -> Result<Option<&'l Descriptor>, DockerError> {
+    let found = layers.iter().map(|layer| blobs.has(&layer.digest));
+    let found = try_join_all(found).await?;
+    let mut layers = layers.iter().zip(found);
+    Ok(layers
+        .find(|(_, is_there)| !is_there)
+        .map(|(layer, _)| layer))
 }
 
 fn parent_error(request: &LoadRequest<'_>, message: String) -> DockerError {

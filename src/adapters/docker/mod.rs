@@ -2,10 +2,13 @@
 //!
 //! `host` finds the daemon's address, `daemon` connects and inspects, and `ping` asks for the daemon's version.
 //! `buildkit` and `classic` are its two builders, `session` gives a build its secrets, and `output` reads their messages.
-//! `load` puts assembled images into the daemon, `parent` describes those that they stand on, `transfer` pushes and
-//! pulls, and `program` looks into images.
+//! `load` puts assembled images into the daemon, `parent` describes those that they stand on, `blobs` reads what the
+//! containerd store has, `transfer` pushes and pulls, and `program` looks into images.
+//!
+//! `upgrade` makes the connections of `session` and `blobs`.
 
 mod address;
+mod blobs;
 mod build;
 mod builders;
 mod buildkit;
@@ -22,6 +25,7 @@ mod program;
 mod session;
 mod tar_body;
 mod transfer;
+mod upgrade;
 
 #[cfg(test)]
 mod tests;

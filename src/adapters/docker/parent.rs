@@ -2,13 +2,21 @@
 //!
 //! A daemon hands out a config only within an export of the whole image: 20.10 writes it to its disk before the first
 //! byte is sent, which takes 4 s for 850 MB. So the config is made from the answer to an inspection. It has other bytes
-//! than the image's own, and what containers are started with is the same.
+//! than the image's own, and what containers are started with is the same. The containerd store of newer daemons has the
+//! documents themselves, and lets them be read.
 
 use bollard::models::{BollardDate, ImageInspect};
 use serde_json::{Value, json};
 
-use super::{daemon::Daemon, error::DockerError};
-use crate::image::{Compression, Descriptor, Digest, Family, ImageDocuments};
+use super::{
+    blobs::Blobs,
+    daemon::{Daemon, info},
+    error::DockerError,
+};
+use crate::image::{
+    Compression, Descriptor, Digest, Family, ImageDocuments, ImageError, ImageInfo, ImageManifest,
+    ManifestOrIndex,
+};
 
 /// The size of the smallest tar: two empty blocks.
 const SMALLEST: u64 = 1024;
@@ -16,16 +24,51 @@ const SMALLEST: u64 = 1024;
 impl Daemon {
     /// Documents for the image `name`, a reference or an image ID; `None` if the daemon has none of that name.
     ///
-    /// An image that is assembled on them can be loaded into this daemon, and into no other place: a registry would
-    /// need the compressed layers of the manifest. Here the layers are uncompressed tars, so that their digests are the
-    /// diff IDs. A daemon does not tell the sizes of the tars: the lowest layer has the size of all files together, and the
-    /// others that of an empty tar.
+    /// Those of the containerd store are the image's own. From others, an image that is assembled on the documents can
+    /// be loaded into this daemon, and into no other place: a registry would need the compressed layers of the manifest.
+    /// Here the layers are uncompressed tars, so that their digests are the diff IDs. A daemon does not tell the sizes of
+    /// the tars: the lowest layer has the size of all files together, and the others that of an empty tar.
     ///
     /// # Errors
     /// The daemon does not answer, or not with an image.
     pub fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError> {
-        self.inspected(name, documents)
+        let read = |answer: ImageInspect| Ok((info(answer.clone())?, answer));
+        let Some((info, answer)) = self.inspected(name, read)? else {
+            return Ok(None);
+        };
+        let found = match self.blobs()? {
+            Some(blobs) => self.runtime.block_on(stored(blobs, &info)),
+            None => documents(answer).map_err(|message| DockerError::Answer {
+                doing: format!("read the documents of `{name}`"),
+                message,
+            }),
+        };
+        found.map(Some)
     }
+}
+
+/// The documents of an image in the containerd store, whose image ID is the digest of its manifest or index.
+async fn stored(blobs: &Blobs, image: &ImageInfo) -> Result<ImageDocuments, DockerError> {
+    let failed = |message: String| DockerError::Answer {
+        doing: format!("read the documents of `{}`", image.id),
+        message,
+    };
+    let odd = |error: ImageError| failed(error.to_string());
+    let document = async |digest: &Digest| {
+        let found = blobs.document(digest).await?;
+        found.ok_or_else(|| failed(format!("it has no `{digest}`")))
+    };
+    let mut manifest = document(&image.id).await?;
+    let parsed = match ManifestOrIndex::parse(&manifest).map_err(odd)? {
+        ManifestOrIndex::Manifest(parsed) => parsed,
+        ManifestOrIndex::Index(index) => {
+            let chosen = index.choose(&image.platform).map_err(odd)?;
+            manifest = document(&chosen.digest).await?;
+            ImageManifest::parse(&manifest).map_err(odd)?
+        }
+    };
+    let config = document(&parsed.config.digest).await?;
+    Ok(ImageDocuments { manifest, config })
 }
 
 fn documents(answer: ImageInspect) -> Result<ImageDocuments, String> {

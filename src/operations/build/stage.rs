@@ -334,7 +334,7 @@ impl<'a> StageBuilder<'a> {
                 layers: &assembled.layers,
                 parent: Some(LoadParent {
                     name: &name,
-                    digests: std::slice::from_ref(&parent.info.id),
+                    ids: std::slice::from_ref(&parent.info.id),
                 }),
                 reference,
             });
