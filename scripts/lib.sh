@@ -167,6 +167,86 @@ stop_dockerd() {
     STARTED_DOCKERD=
 }
 
+# ensure_newer_docker: unpacks dockerd and containerd of Debian's newest packages into STATE/newer, where nothing else uses
+# them. What else they need (runc, iptables) is this machine's.
+ensure_newer_docker() {
+    local folder=$STATE/newer mirror options
+    state_directory || return 1
+    if [ -x "$folder/root/usr/sbin/dockerd" ]; then
+        say "newer docker: already in $folder"
+        return
+    fi
+    need_packages debian-archive-keyring runc iptables || return 1
+    # shellcheck disable=SC2016 # apt's own variable
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
+    [ -n "$mirror" ] || fail "newer docker: apt has no source with Debian's packages" || return 1
+    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial" "$folder/debs" "$folder/root" || return 1
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" >"$folder/sources.list"
+    options=(-q -o Acquire::Retries=3 -o Acquire::Languages=none -o APT::Sandbox::User=root
+        -o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null
+        -o "Dir::State::lists=$folder/lists" -o "Dir::Cache=$folder/cache")
+    quiet apt-get "${options[@]}" update || return 1
+    (cd "$folder/debs" && quiet apt-get "${options[@]}" download docker.io containerd) || return 1
+    for package in "$folder"/debs/*.deb; do
+        dpkg-deb --extract "$package" "$folder/root" || return 1
+    done
+    say "newer docker: unpacked $(cd "$folder/debs" && echo ./*.deb) into $folder"
+}
+
+# start_newer_dockerd STORE: starts that dockerd with STORE (classic or containerd) as its store of images, its own data,
+# and a network of its own, which reaches the loopback interface of this machine. Prints its socket.
+start_newer_dockerd() {
+    local store=$1 base=$STATE/newer/$1 driver
+    ensure_newer_docker || return 1
+    mkdir -p "$base" || return 1
+    for driver in '' "$([ "$store" = containerd ] && echo native || echo vfs)"; do
+        newer_configuration "$store" "$driver" >"$base/daemon.json"
+        try_newer_dockerd "$base" && echo "$base/docker.sock" && return
+    done
+    grep -v level=info "$base/log" | tail -n 15 >&2
+    fail "newer docker: dockerd with the $store store does not come up; its whole log is $base/log"
+}
+
+# newer_configuration STORE DRIVER
+newer_configuration() {
+    local containerd=false
+    [ "$1" != containerd ] || containerd=true
+    echo "{\"features\": {\"containerd-snapshotter\": $containerd}${2:+, \"storage-driver\": \"$2\"}}"
+}
+
+# try_newer_dockerd BASE: true when it answers within a minute.
+try_newer_dockerd() {
+    local base=$1 root=$STATE/newer/root process
+    # Its namespace of mounts hides the containerd of this machine, which it would use.
+    # shellcheck disable=SC2016 # for the shell that is started
+    as_root env PATH="$root/usr/bin:$root/usr/sbin:$PATH" setsid unshare --net --mount sh -c '
+        ip link set lo up && mkdir -p /run/containerd && mount -t tmpfs none /run/containerd && exec "$@"' sh \
+        dockerd --config-file "$base/daemon.json" --pidfile "$base/pid" -H "unix://$base/docker.sock" \
+        --data-root "$base/data" --exec-root "$base/run" --iptables=false --ip6tables=false \
+        </dev/null >"$base/log" 2>&1 &
+    process=$!
+    if ! wait_for 60 "$process" newer_answers "$base"; then
+        end_process "$process"
+        return 1
+    fi
+    as_root python3 "$(dirname "${BASH_SOURCE[0]}")/loopback.py" "$(cat "$base/pid")" </dev/null >"$base/loopback.log" 2>&1 &
+    say "newer docker: started dockerd with ${base##*/} (process $(cat "$base/pid"), log $base/log)"
+}
+
+newer_answers() {
+    DOCKER_HOST=unix://$1/docker.sock docker_answers
+}
+
+# stop_newer_dockerd STORE: stops it and removes its data, if it runs.
+stop_newer_dockerd() {
+    local base=$STATE/newer/$1 process
+    process=$(cat "$base/pid" 2>/dev/null || true)
+    alive "$process" || return 0
+    end_process "$process"
+    as_root rm -rf "$base"
+    say "newer docker: stopped dockerd with $1 (process $process)"
+}
+
 # registry_answers PORT: true for the status 200, and for 401 from a registry with passwords.
 registry_answers() {
     local status

@@ -2,7 +2,7 @@
 //!
 //! The methods block. They run their futures on a runtime of their own.
 
-use std::{future::Future, sync::OnceLock, time::Duration};
+use std::{future::Future, sync::OnceLock, thread, time::Duration};
 
 use bollard::{
     API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker,
@@ -28,6 +28,12 @@ const LOCAL_QUESTION: Duration = Duration::from_secs(2);
 
 /// How long a build, a push or a pull may send nothing.
 pub(super) const WORK: Duration = Duration::from_secs(12 * 3600);
+
+/// How often a tag is set that other requests set at the same moment.
+const TAG_ATTEMPTS: u32 = 10;
+
+/// How much longer the pause after each attempt becomes.
+const TAG_PAUSE: Duration = Duration::from_millis(5);
 
 /// The version of the API with which daemons of two kinds of stores came (Docker 24).
 const MAY_HAVE_CONTAINERD: (usize, usize) = (1, 43);
@@ -222,8 +228,20 @@ impl Daemon {
             .repo(&reference.repository.to_string())
             .tag(tag)
             .build();
-        self.ask(self.client.tag_image(id.as_str(), Some(options)))
-            .map_err(|error| self.failed(&error, doing))
+        let mut attempt = 1;
+        loop {
+            let tagged = self.ask(self.client.tag_image(id.as_str(), Some(options.clone())));
+            match tagged {
+                Ok(()) => return Ok(()),
+                // The containerd store removes a tag before it sets it again, and fails if another request sets it
+                // in between.
+                Err(error) if error::is_taken(&error) && attempt < TAG_ATTEMPTS => {
+                    thread::sleep(TAG_PAUSE * attempt);
+                    attempt += 1;
+                }
+                Err(error) => return Err(self.failed(&error, doing)),
+            }
+        }
     }
 
     /// Removes the tag of `reference`, if it exists. The image is kept as long as it has another tag.

@@ -355,6 +355,11 @@ pub(super) fn messages<T>(
     Box::pin(stream.take_while(move |item| ready(goes_on(item))))
 }
 
+/// Whether a daemon could not set a name since another request had just set it.
+pub(super) fn is_taken(error: &bollard::errors::Error) -> bool {
+    said(error).is_some_and(|message| message.contains("already exists"))
+}
+
 /// Whether the daemon answers that it has no such thing.
 pub(super) fn is_absence(error: &bollard::errors::Error) -> bool {
     use bollard::errors::Error::DockerResponseServerError;

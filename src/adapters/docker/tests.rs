@@ -508,6 +508,36 @@ fn an_imported_image_can_be_copied_from() {
 }
 
 #[test]
+fn tags_that_several_set_at_once_are_set() {
+    let mut fixture = DaemonFixture::new(None);
+    let labels = fixture.labels();
+    let name = fixture.name("contended");
+    let images: Vec<Digest> = ["a", "b"]
+        .iter()
+        .map(|text| {
+            let source = fixture.name(&format!("contended-{text}"));
+            let entries = [Entry::in_memory("file", *text, false)];
+            let platform = Platform::default();
+            let made = fixture.daemon.import(&entries, &labels, &platform, &source);
+            made.unwrap().id
+        })
+        .collect();
+    let daemon = &fixture.daemon;
+    std::thread::scope(|scope| {
+        for id in images.iter().cycle().take(4) {
+            let name = &name;
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    daemon.tag(id, name).unwrap();
+                }
+            });
+        }
+    });
+    let named = daemon.inspect(&name.to_string()).unwrap().unwrap();
+    assert!(images.contains(&named.id));
+}
+
+#[test]
 fn an_image_of_another_platform_gets_no_name() {
     for builder in BUILDERS {
         let mut fixture = DaemonFixture::new(Some(builder));

@@ -194,9 +194,15 @@ impl Pusher<'_> {
             &self.run.services.registry_auth(&pinned.repository)?,
             &mut |event| transferred(progress.as_mut(), Transfer::Pulled, &event),
         )?;
-        daemon.tag(&pushed.image.info, &pushed.reference)?;
+        // Its image ID is the daemon's own: of the config, or of the manifest in the containerd store.
+        let pulled = daemon.inspect(&pinned.to_string())?;
+        let info = pulled.ok_or_else(|| Error::UnexpectedImage {
+            reference: pinned.to_string(),
+            problem: ImageProblem::Gone,
+        })?;
+        daemon.tag(&info, &pushed.reference)?;
         progress.end(Outcome::Pulled(&pinned));
-        Ok(made(pushed.image.info.clone()))
+        Ok(made(info))
     }
 
     /// Pushes an image under the staging tag `own`, which the daemon has only during the push.
