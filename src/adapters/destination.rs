@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     builder::Builder,
-    docker::{Daemon, LoadRequest, TransferEvent, error::DockerError},
+    docker::{Daemon, ExportedImage, LoadRequest, TransferEvent, error::DockerError},
     layout::{ImageLayout, LayoutError},
     registry::{
         Attachment, BlobProgress, Listing, OutgoingImage, Presence, RegistryClient, RegistryError,
@@ -89,6 +89,12 @@ pub trait ImageDaemon: Programs {
     /// # Errors
     /// Any answer other than the image or "not found".
     fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError>;
+
+    /// All layers of an image, in `folder`, with its documents; `None` if it does not exist or need not be loaded whole.
+    ///
+    /// # Errors
+    /// The daemon does not export it, or the folder cannot be written.
+    fn export(&self, name: &str, folder: &Path) -> Result<Option<ExportedImage>, DockerError>;
 
     /// Loads an image that was put together; the layers of its parent are not sent.
     ///
@@ -331,6 +337,10 @@ impl ImageDaemon for Daemon {
 
     fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError> {
         Daemon::parent(self, name)
+    }
+
+    fn export(&self, name: &str, folder: &Path) -> Result<Option<ExportedImage>, DockerError> {
+        Daemon::export(self, name, folder)
     }
 
     fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {

@@ -93,29 +93,6 @@ impl Daemon {
         Ok(info)
     }
 
-    /// [`load`](Self::load), and with the layers that `below` gives once more if the daemon lacks one of them.
-    ///
-    /// # Errors
-    /// Those of [`load`](Self::load), and of `below`. If that has no layers, the first error stays.
-    pub fn load_with<E: From<DockerError>>(
-        &self,
-        request: &LoadRequest<'_>,
-        below: impl FnOnce() -> Result<Option<Vec<LayerFile>>, E>,
-    ) -> Result<ImageInfo, E> {
-        let error = match self.load(request) {
-            Err(error @ DockerError::Parent { .. }) => error,
-            loaded => return Ok(loaded?),
-        };
-        let Some(mut layers) = below()? else {
-            return Err(error.into());
-        };
-        layers.extend_from_slice(request.layers);
-        Ok(self.load(&LoadRequest {
-            layers: &layers,
-            ..*request
-        })?)
-    }
-
     /// Fails unless the daemon has the layers that are not sent, in a form that an image may stand on.
     fn check_parent(
         &self,

@@ -2,8 +2,9 @@
 //!
 //! `host` finds the daemon's address, `daemon` connects and inspects, and `ping` asks for the daemon's version.
 //! `buildkit` and `classic` are its two builders, `session` gives a build its secrets, and `output` reads their messages.
-//! `load` puts assembled images into the daemon, `parent` describes those that they stand on, `blobs` reads what the
-//! containerd store has, `transfer` pushes and pulls, and `program` looks into images.
+//! `load` puts assembled images into the daemon, `parent` describes those that they stand on, `export` gets all of
+//! their layers, `blobs` reads what the containerd store has, `transfer` pushes and pulls, and `program` looks into
+//! images.
 //!
 //! `upgrade` makes the connections of `session` and `blobs`.
 
@@ -15,6 +16,7 @@ mod buildkit;
 mod classic;
 mod daemon;
 pub(super) mod error;
+mod export;
 mod host;
 mod import;
 mod load;
@@ -32,5 +34,6 @@ mod tests;
 
 pub use daemon::Daemon;
 pub use error::{DockerError, Unreachable};
+pub use export::ExportedImage;
 pub use load::{LoadParent, LoadRequest};
 pub use transfer::TransferEvent;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -10,7 +11,7 @@ use crate::{
     adapters::{
         builder::Builder,
         destination::{Destination, DestinationError, ImageDaemon, Programs},
-        docker::{DockerError, LoadRequest, TransferEvent},
+        docker::{DockerError, ExportedImage, LoadRequest, TransferEvent},
         registry::RegistryImage,
     },
     image::{ImageDocuments, ImageInfo, ImagePython, Platform, Program, Reference},
@@ -143,6 +144,11 @@ impl ImageDaemon for DaemonInMemory {
             None => self.inspect(name)?,
         };
         Ok(found.as_ref().map(documents_of))
+    }
+
+    /// An image in memory has no layers.
+    fn export(&self, _: &str, _: &Path) -> Result<Option<ExportedImage>, DockerError> {
+        Ok(None)
     }
 
     fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {

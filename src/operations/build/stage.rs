@@ -13,6 +13,7 @@ use super::{
 use crate::{
     adapters::{
         builder::{BuildEvent, BuildRequest, Builder},
+        cache::CacheKind,
         destination::Programs,
         docker::{DockerError, LoadParent, LoadRequest},
         secrets::BuildSecrets,
@@ -20,8 +21,8 @@ use crate::{
     code::Code,
     error::{Error, ImageProblem},
     image::{
-        ExpectedBase, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_LAYERS, LABEL_RECORD,
-        LABEL_RECORD_DIGEST, LABEL_STAGE,
+        ExpectedBase, ImageDocuments, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_LAYERS,
+        LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE, LayerFile,
     },
     operations::{
         dist::{Action, BuiltImage, Packer},
@@ -306,7 +307,8 @@ impl<'a> StageBuilder<'a> {
         }
     }
 
-    /// Puts the files of a stage on the daemon's image of its parent. Only the new layers are sent.
+    /// Puts the files of a stage on the daemon's image of its parent. Only the new layers are sent, if the daemon takes
+    /// an image in parts.
     fn put_together(
         &self,
         stage: &PlatformStage,
@@ -315,41 +317,62 @@ impl<'a> StageBuilder<'a> {
         progress: &mut dyn Progress,
     ) -> Result<ImageInfo, Error> {
         let daemon = self.run.services.daemon()?;
-        let reference = stage.reference(self.run.registry);
         let gone = |name: String| Error::UnexpectedImage {
             reference: name,
             problem: ImageProblem::Gone,
         };
+        let reference = stage.reference(self.run.registry);
         let parent = parent.ok_or_else(|| gone(reference.to_string()))?;
-        let name = parent.reference.to_string();
-        let documents = daemon.parent(parent.info.id.as_str())?;
-        let documents = documents.ok_or_else(|| gone(name.clone()))?;
-        let load = |progress: &mut dyn Progress| {
-            let (labels, assembler) = (self.labels(stage)?, self.assembler());
-            let assembled =
-                assembler.assemble((stage, inputs), (&name, &documents), labels, progress)?;
-            progress.step(Step::Load);
-            let loaded = daemon.load(&LoadRequest {
-                image: &assembled.image,
-                layers: &assembled.layers,
-                parent: Some(LoadParent {
-                    name: &name,
-                    ids: std::slice::from_ref(&parent.info.id),
-                }),
-                reference,
-            });
-            if let Err(DockerError::Archive { .. }) = &loaded {
-                // What is damaged in the cache is made again.
-                for layer in &assembled.layers {
-                    fs_err::remove_file(&layer.file)?;
-                }
-            }
-            Ok::<_, Error>(loaded)
+        let id = parent.info.id.as_str();
+        let documents = daemon.parent(id)?;
+        let documents = documents.ok_or_else(|| gone(parent.reference.to_string()))?;
+        let in_parts = |progress: &mut dyn Progress| {
+            self.load((stage, inputs), (parent, &documents), &[], progress)
         };
-        match load(progress)? {
-            Err(DockerError::Archive { .. }) => Ok(load(progress)??),
-            loaded => Ok(loaded?),
+        let refused = match in_parts(progress)? {
+            Err(DockerError::Archive { .. }) => in_parts(progress)?,
+            loaded => loaded,
+        };
+        let Err(error @ DockerError::Parent { .. }) = refused else {
+            return Ok(refused?);
+        };
+        let temporary = self.run.session.cache.unfinished(CacheKind::Blobs)?;
+        let Some(whole) = daemon.export(id, temporary.path())? else {
+            return Err(error.into());
+        };
+        let parent = (parent, &whole.documents);
+        Ok(self.load((stage, inputs), parent, &whole.layers, progress)??)
+    }
+
+    /// Loads the image of a stage with its own layers and those `below` it that are to be sent as well.
+    fn load(
+        &self,
+        stage: (&PlatformStage, &FilesInputs),
+        (parent, documents): (&BuiltImage, &ImageDocuments),
+        below: &[LayerFile],
+        progress: &mut dyn Progress,
+    ) -> Result<Result<ImageInfo, DockerError>, Error> {
+        let name = parent.reference.to_string();
+        let labels = self.labels(stage.0)?;
+        let assembler = self.assembler();
+        let assembled = assembler.assemble(stage, (&name, documents), labels, progress)?;
+        progress.step(Step::Load);
+        let loaded = self.run.services.daemon()?.load(&LoadRequest {
+            image: &assembled.image,
+            layers: &[below, &assembled.layers].concat(),
+            parent: Some(LoadParent {
+                name: &name,
+                ids: std::slice::from_ref(&parent.info.id),
+            }),
+            reference: stage.0.reference(self.run.registry),
+        });
+        if let Err(DockerError::Archive { .. }) = &loaded {
+            // What is damaged in the cache is made again.
+            for layer in &assembled.layers {
+                fs_err::remove_file(&layer.file)?;
+            }
         }
+        Ok(loaded)
     }
 
     /// The labels of a stage's image.

@@ -275,13 +275,14 @@ fn a_layer_that_the_daemon_lacks_is_told_or_sent() {
         let hint = parent
             .map(|parent| format!("`docker pull {}` gets them, then run it again", parent.name));
         assert_eq!(error.hint(), hint);
-        let kept: Result<_, DockerError> = daemon.load_with(&request, || Ok(None));
-        assert_eq!(kept.unwrap_err().to_string(), text);
         assert_eq!(daemon.inspect(&name.to_string()).unwrap(), None);
     }
-    let loaded: Result<_, DockerError> =
-        daemon.load_with(&lacking, || Ok(Some(vec![lower.clone()])));
-    assert_eq!(loaded.unwrap().diff_ids, image.info.diff_ids);
+    let all = [lower.clone(), new[0].clone()];
+    let whole = LoadRequest {
+        layers: &all,
+        ..lacking
+    };
+    assert_eq!(daemon.load(&whole).unwrap().diff_ids, image.info.diff_ids);
     assert_eq!(fixture.files(&name)["both"], "above");
     let itself = LoadParent {
         name: &name.to_string(),
@@ -291,9 +292,8 @@ fn a_layer_that_the_daemon_lacks_is_told_or_sent() {
         parent: Some(itself),
         ..lacking
     };
-    let unneeded = || panic!("the daemon has all layers now");
-    let again: Result<_, DockerError> = fixture.daemon.load_with(&request, unneeded);
-    assert_eq!(again.unwrap().id, fixture.id(&image));
+    let again = fixture.daemon.load(&request).unwrap();
+    assert_eq!(again.id, fixture.id(&image));
 }
 
 #[test]
@@ -429,4 +429,53 @@ fn an_image_of_the_daemon_alone_is_a_parent() {
     }
     let absent = fixture.name("documents-absent").to_string();
     assert_eq!(fixture.daemon.parent(&absent).unwrap(), None);
+}
+
+#[test]
+fn an_exported_image_is_loaded_whole() {
+    let mut fixture = DaemonFixture::new(None);
+    let (parent, below) = fixture.parent("exported");
+    let folder = tempfile::tempdir().unwrap();
+    let absent = fixture.name("exported-absent").to_string();
+    assert!(
+        fixture
+            .daemon
+            .export(&absent, folder.path())
+            .unwrap()
+            .is_none()
+    );
+    let exported = fixture.daemon.export(below.id.as_str(), folder.path());
+    let exported = exported.unwrap();
+    if fixture.daemon.blobs().unwrap().is_some() {
+        assert!(exported.is_none(), "its layers are compressed");
+        return;
+    }
+    let exported = exported.unwrap();
+    let diff_ids = exported.layers.iter().map(|file| &file.layer.diff_id);
+    assert!(diff_ids.eq(&below.diff_ids));
+    for file in &exported.layers {
+        let bytes = fs_err::read(&file.file).unwrap();
+        assert_eq!(Digest::of(&bytes), file.layer.descriptor.digest);
+        assert_eq!(bytes.len() as u64, file.layer.descriptor.size);
+    }
+    let kept = fs_err::read_dir(folder.path()).unwrap().count();
+    assert_eq!(kept, exported.layers.len(), "nothing else of the archive");
+
+    let name = fixture.name("exported");
+    let layers = Layers::new();
+    let new = [layers.layer(&above(), Compression::Gzip)];
+    let image = child_on(&exported.documents, &new, "185");
+    fixture.remove(&parent.to_string());
+    let request = LoadRequest {
+        image: &image,
+        layers: &[&exported.layers[..], &new].concat(),
+        parent: None,
+        reference: &name,
+    };
+    let loaded = fixture.daemon.load(&request).unwrap();
+    assert_eq!(loaded.diff_ids, image.info.diff_ids);
+    let files = fixture.files(&name);
+    let expected = format!("exported {}", std::process::id());
+    assert_eq!(files["below"], expected);
+    assert_eq!(files["both"], "above");
 }
