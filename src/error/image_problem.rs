@@ -115,7 +115,7 @@ fn other_image(reference: &str, platform: &Platform) -> String {
 pub enum NotYet {
     /// An image for several platforms.
     #[error(
-        "building `{image}` for several platforms ({}) cannot be done yet",
+        "`{image}` is for several platforms ({}), which only a push makes yet",
         listed(platforms)
     )]
     SeveralPlatforms {
@@ -137,7 +137,7 @@ impl NotYet {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::SeveralPlatforms { .. } => {
-                "list one platform: `platforms = [\"linux/amd64\"]`; `sparkpack plan` gives the references for several"
+                "`sparkpack push` puts the image of each platform into the registry, and an index over them; else list one: `platforms = [\"linux/amd64\"]`"
             }
         }
     }
@@ -242,12 +242,12 @@ mod tests {
         });
         assert_eq!(
             error.to_string(),
-            "building `job` for several platforms (linux/amd64, linux/arm64) cannot be done yet"
+            "`job` is for several platforms (linux/amd64, linux/arm64), which only a push makes yet"
         );
         assert_eq!(
             error.hint().as_deref(),
             Some(
-                "list one platform: `platforms = [\"linux/amd64\"]`; `sparkpack plan` gives the references for several"
+                "`sparkpack push` puts the image of each platform into the registry, and an index over them; else list one: `platforms = [\"linux/amd64\"]`"
             )
         );
         assert_eq!((error.code(), error.exit_code()), (Code::E099, 2));

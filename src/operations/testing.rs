@@ -216,7 +216,7 @@ impl TestRun {
 pub(crate) type Mistake = fn(&mut TestRun);
 
 /// What is wrong with a project, how to make it so, and the error that neither a build nor a push gets past.
-pub(crate) const MISTAKES: [(&str, Mistake, Code); 4] = [
+pub(crate) const MISTAKES: [(&str, Mistake, Code); 3] = [
     (
         "a broken manifest",
         |to| to.project.write("b.yml", "a: ["),
@@ -231,14 +231,6 @@ pub(crate) const MISTAKES: [(&str, Mistake, Code); 4] = [
         "a lock that is not up to date",
         |to| to.policy = LockPolicy::Locked,
         Code::E034,
-    ),
-    (
-        "several platforms",
-        |to| {
-            let platforms = "format = 1\nplatforms = [\"linux/amd64\", \"linux/arm64\"]";
-            to.project.edit("sparkpack.toml", "format = 1", platforms);
-        },
-        Code::E099,
     ),
 ];
 

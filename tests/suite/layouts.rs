@@ -297,7 +297,7 @@ src = "src"
 
 /// An unsupported feature gives a message.
 #[test]
-fn several_platforms_are_planned_but_not_built() {
+fn several_platforms_are_planned_and_not_for_a_daemon() {
     // `build` asks the daemon before it refuses.
     let chain = Chain::new("layouts-platforms");
     let project = &chain.project;
@@ -311,8 +311,9 @@ fn several_platforms_are_planned_but_not_built() {
     let run = project.run(&["build"]);
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert!(
-        run.stderr
-            .contains("for several platforms (linux/amd64, linux/arm64) cannot be done yet"),
+        run.stderr.contains(
+            "for several platforms (linux/amd64, linux/arm64), which only a push makes yet"
+        ),
         "{}",
         run.stderr
     );

@@ -53,7 +53,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_` `adapters::registry::client::tests::real::tls_`
-//! fast leaves out `added_files::` `building::` `daemonless::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `pushing::` `real::` `why::`
+//! fast leaves out `added_files::` `building::` `daemonless::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `why::`
 //! fast leaves out `layouts::several_platforms_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `secrets::a_build_` `adapters::docker::tests::a_step_`
@@ -100,6 +100,7 @@ mod passed_over;
 mod pins;
 mod places;
 mod planning;
+mod platforms;
 mod portability;
 mod pushing;
 mod real;

@@ -91,7 +91,7 @@ pub(crate) fn build(
             let names = builder.names();
             session.dist().keep_out_of_git()?;
             run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
-                builder.make(stage, below)
+                builder.make(resolution::only_platform(stage)?, below)
             })?
         }
     };
@@ -125,6 +125,6 @@ fn in_daemon(
     builder.refuse_hopeless(&names)?;
     let plan = &run.prepared.plan;
     run_on_stages(run.session.events, plan, &names, &|stage, below| {
-        builder.make(stage, below)
+        builder.make(resolution::only_platform(stage)?, below)
     })
 }

@@ -66,8 +66,7 @@ impl Run<'_> {
     {
         let names: Vec<String> = names.into_iter().collect();
         let found = side_by_side(&names, &|name: &String| {
-            // Stages for several platforms cannot be built yet, so the image of the first platform stands for the
-            // stage.
+            // Only a push makes stages for several platforms, and looks them up by itself.
             let stage = self.prepared.plan.stages[name].first();
             destination.find(stage.reference(self.registry), &stage.platform)
         });

@@ -10,15 +10,13 @@ use crate::{
     error::Error,
     operations::{
         events::{Events, Note},
-        resolution::only_platform,
         workspace::AT_ONCE,
     },
-    plan::{Plan, PlatformStage, order::Order},
+    plan::{Plan, Stage, order::Order},
 };
 
 /// The work on a stage, given the results of its parents.
-pub(crate) type Work<'a, T> =
-    dyn Fn(&PlatformStage, &BTreeMap<String, T>) -> Result<T, Error> + Sync + 'a;
+pub(crate) type Work<'a, T> = dyn Fn(&Stage, &BTreeMap<String, T>) -> Result<T, Error> + Sync + 'a;
 
 /// Runs `work` on each of `names`, with the results of the stage's parents. At most [`AT_ONCE`] stages run at the same
 /// time: a project may have a thousand jobs on one parent, too many at once for a daemon or a registry.
@@ -57,8 +55,7 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
                 running += 1;
                 let (sender, below) = (sender.clone(), below(&name, &results));
                 scope.spawn(move || {
-                    let stage = only_platform(&plan.stages[&name]);
-                    let result = stage.and_then(|stage| work(stage, &below));
+                    let result = work(&plan.stages[&name], &below);
                     // Sending cannot fail: the receiver lives until every worker has sent.
                     drop(sender.send((name, result)));
                 });

@@ -119,7 +119,8 @@ impl<'a> Packer<'a> {
                 target: target.as_ref(),
                 index: requirements.and_then(|known| known.requirements.index.as_deref()),
             };
-            self.pack((package, sources), wanted, progress.as_mut())?;
+            let dist = self.session.dist().job(package);
+            self.pack((package, sources), dist, wanted, progress.as_mut())?;
             progress.end(Outcome::Packed(&package.dist));
             folders.push(package.dist.clone());
         }
@@ -158,9 +159,20 @@ impl<'a> Packer<'a> {
         if let Some(packed) = self.packed().get(&key) {
             return Ok(Some(packed.clone()));
         }
-        let packed = self.pack(job, Wanted::of(stage), progress)?;
+        let packed = self.pack(job, self.dist_of(stage, job.0), Wanted::of(stage), progress)?;
         self.packed().insert(key, packed.clone());
         Ok(Some(packed))
+    }
+
+    /// The folder that a job is packed into for a platform. `dist` itself holds the first platform's packages, and those of
+    /// the others lie in hidden folders in it.
+    fn dist_of(&self, stage: &PlatformStage, package: &Package) -> PathBuf {
+        let dist = self.session.dist().job(package);
+        if stage.image.platforms.first() == Some(&stage.platform) {
+            dist
+        } else {
+            dist.join(format!(".{}", stage.platform.to_string().replace('/', "-")))
+        }
     }
 
     /// Whether `dist` was packed from the same inputs and looks unchanged. Files below `site-packages` are not
@@ -219,17 +231,17 @@ impl<'a> Packer<'a> {
     fn pack(
         &self,
         (package, inputs): (&Package, &PackageInputs),
+        dist: PathBuf,
         wanted: Wanted<'_>,
         progress: &mut dyn Progress,
     ) -> Result<Packed, Error> {
-        let dist = self.session.dist().job(package);
         self.session.dist().keep_out_of_git()?;
         let installed = self.installations.listed(wanted, progress)?;
         let mut make_whole = || self.installations.make_whole(wanted, progress);
         let python = wanted.target.map(|target| target.python);
         let main = write_main(&dist, &inputs.main)?;
         let archive = |name, entries, before: &mut dyn FnMut() -> Result<(), Error>| {
-            self.write_zip((package, python), name, entries, before)
+            self.write_zip((package, python), &dist.join(name), entries, before)
         };
         let jobs = archive("jobs.zip", &inputs.modules, &mut || Ok(()))?;
         let libs = archive("libs.zip", &installed.libs, &mut make_whole)?;
@@ -237,7 +249,7 @@ impl<'a> Packer<'a> {
         let is_new = !self.is_unchanged(&dist.join(SITE_PACKAGES), &key);
         if is_new {
             make_whole()?;
-            self.write_site_packages(package, &installed.site_packages)?;
+            self.write_site_packages(package, &dist, &installed.site_packages)?;
         }
         let keys = Keys {
             all: key_of_dist(inputs, wanted),
@@ -288,7 +300,7 @@ impl<'a> Packer<'a> {
         Ok(by_path.into_values().collect())
     }
 
-    /// Writes a zip archive of `entries` into `dist`. Symbolic links among the entries are already resolved.
+    /// Writes a zip archive of `entries` to `file`. Symbolic links among the entries are already resolved.
     ///
     /// The same entries always give the same bytes. The cache has the digest of the archive that these entries gave
     /// before: if the file still has that digest, nothing is compressed. Else `before` is called first.
@@ -297,22 +309,22 @@ impl<'a> Packer<'a> {
     fn write_zip(
         &self,
         (package, python): (&Package, Option<(u8, u8)>),
-        name: &str,
+        file: &Path,
         entries: &[Entry],
         before: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<Entry, Error> {
+        let name = file.file_name().and_then(|name| name.to_str());
+        let name = name.unwrap_or_default();
         importable::refuse_what_python_cannot_read(package, name, entries, python)?;
-        let dist = &self.session.dist().job(package);
-        let file = dist.join(name);
         // The number must change with the format of the archives.
         let listing = Digest::of(format!("archive 1\n{}", listing_of(entries)).as_bytes());
         let remembered = self.session.cache.entry(CacheKind::Archives, listing.hex());
-        let kept = digest_cache::file_for(&self.session.cache, &file);
+        let kept = digest_cache::file_for(&self.session.cache, file);
         let digests = digest_cache::open(&kept);
         let made = fs_err::read_to_string(&remembered)
             .ok()
             .and_then(|text| text.parse::<Digest>().ok());
-        if let (Some(made), Some(there)) = (made, known_file(dist, name, &digests))
+        if let (Some(made), Some(there)) = (made, known_file(file, name, &digests))
             && digest_of(&there) == Some(&made)
         {
             digest_cache::keep(&kept, &digests);
@@ -327,7 +339,7 @@ impl<'a> Packer<'a> {
             written => written?,
         }
         let bytes = zip.into_inner();
-        write_if_other(&file, &bytes)?;
+        write_if_other(file, &bytes)?;
         let entry = Entry::in_memory(name, bytes, false);
         if let Some(digest) = digest_of(&entry) {
             store::replace_unsynced(&remembered, digest.as_str().as_bytes())?;
@@ -336,8 +348,13 @@ impl<'a> Packer<'a> {
     }
 
     /// Makes `site-packages` contain these files and no others.
-    fn write_site_packages(&self, package: &Package, entries: &[Entry]) -> Result<(), Error> {
-        let folder = self.session.dist().job(package).join(SITE_PACKAGES);
+    fn write_site_packages(
+        &self,
+        package: &Package,
+        dist: &Path,
+        entries: &[Entry],
+    ) -> Result<(), Error> {
+        let folder = dist.join(SITE_PACKAGES);
         let kept = digest_cache::file_for(&self.session.cache, &folder);
         let digests = digest_cache::open(&kept);
         // The folder must exist even if it is empty: its times show whether somebody adds a file.
@@ -366,8 +383,9 @@ impl<'a> Packer<'a> {
 }
 
 /// A regular file with its digest. It is read only if the digest is not in the cache.
-fn known_file(dist: &Path, name: &str, digests: &DigestCache) -> Option<Entry> {
-    let metadata = dist.join(name).symlink_metadata();
+fn known_file(file: &Path, name: &str, digests: &DigestCache) -> Option<Entry> {
+    let dist = file.parent()?;
+    let metadata = file.symlink_metadata();
     let metadata = metadata.ok().filter(Metadata::is_file)?;
     let files = vec![(name.to_owned(), metadata)];
     let mut entry = ignore::read(dist, files, digests).ok()?.pop()?;
@@ -580,9 +598,9 @@ mod tests {
         let files: Vec<Entry> = (0..65_536)
             .map(|number| Entry::in_memory(format!("{number}.py"), "", false))
             .collect();
+        let file = project.path("dist/libs.zip");
         let write = |packer: &Packer<'_>, files: &[Entry], python| {
-            let written =
-                packer.write_zip((package, Some(python)), "libs.zip", files, &mut || Ok(()));
+            let written = packer.write_zip((package, Some(python)), &file, files, &mut || Ok(()));
             let defect = match written.err() {
                 Some(Error::Defect(defect)) => defect,
                 other => panic!("{other:?}"),

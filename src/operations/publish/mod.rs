@@ -3,6 +3,7 @@
 mod check;
 mod claim;
 mod pins;
+mod platforms;
 mod preview;
 mod push;
 mod verify;
@@ -14,7 +15,8 @@ pub(crate) use check::{CheckRequest, Checked, check};
 pub(crate) use preview::{Preview, PushPreview, preview};
 
 use pins::NewPins;
-use push::{Pusher, answers, refuse_conflicts};
+use platforms::{answers, look_up};
+use push::{Pusher, refuse_conflicts};
 
 use crate::{
     error::Error,
@@ -57,16 +59,13 @@ pub(crate) fn push(
     manifests.examine(&expected)?;
     prepared.warn_of_left_out(session, targets);
     strictness.check(session, &prepared, targets)?;
-    for name in prepared.plan.with_parents(targets) {
-        resolution::only_platform(&prepared.plan.stages[&name])?;
-    }
     let run = Run {
         session,
         services,
         prepared: &prepared,
         registry,
     };
-    let there = run.ask(prepared.plan.with_parents(targets), services.registry()?)?;
+    let there = look_up(&run, prepared.plan.with_parents(targets))?;
     let asked = run.asked(targets);
     let in_registry = answers(&there);
     refuse_conflicts(&run, &asked.for_registry(&in_registry, &Answers::new()))?;
@@ -78,18 +77,22 @@ pub(crate) fn push(
     let names = asked.needed(&in_registry);
     let to_send: Vec<&String> = names
         .iter()
-        .filter(|name| there.get(*name).is_none_or(Option::is_none))
+        .filter(|name| {
+            let platforms = prepared.plan.stages[*name].platforms.len();
+            there
+                .get(*name)
+                .is_none_or(|there| there.images.len() < platforms)
+        })
         .collect();
     pusher.builder.require_builder(&to_send)?;
     pusher.builder.refuse_hopeless(to_send)?;
     let pushed = run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
-        let there = there.get(&stage.name).and_then(Option::as_ref);
-        pusher.push(stage, there, below)
+        pusher.push_stage(stage, there.get(&stage.name), below)
     })?;
     provenance::keep_records(session, &prepared, targets)?;
     let order = prepared.plan.order.iter();
     let images: Vec<ImageResult> = order
-        .filter_map(|name| pushed.get(name).map(|pushed| pushed.result(name)))
+        .filter_map(|name| pushed.get(name)?.result(name))
         .collect();
     let pins = NewPins::of_push(session, &prepared, registry, &images, &manifests)?;
     pins.tell(session);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::push::answers;
+use super::platforms::{answers, look_up};
 use crate::{
     adapters::destination::ImageDaemon,
     error::Error,
@@ -101,9 +101,9 @@ fn of_push(
 ) -> Result<BTreeMap<String, PushPreview>, Error> {
     let asked = run.asked(targets);
     let names = run.prepared.plan.with_parents(targets);
-    let there = run.ask(names, run.services.registry()?)?;
+    let there = look_up(run, names)?;
     let in_registry = answers(&there);
-    let missing = there.iter().filter(|(_, image)| image.is_none());
+    let missing = there.iter().filter(|(_, there)| there.digest.is_none());
     let missing: BTreeSet<String> = missing.map(|(name, _)| name.clone()).collect();
     let in_daemon = daemon.map(|daemon| run.ask::<ImageInfo>(missing, daemon));
     // If the daemon stops answering, the state of its images stays unknown.
@@ -116,8 +116,7 @@ fn of_push(
     Ok(decisions
         .filter(|(name, decision)| is_looked_at(name, decision))
         .map(|(name, decision)| {
-            let image = there.get(&name).and_then(Option::as_ref);
-            let digest = image.map(|image| image.digest.clone());
+            let digest = there.get(&name).and_then(|there| there.digest.clone());
             (name, PushPreview { decision, digest })
         })
         .collect())

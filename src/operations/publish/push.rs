@@ -14,58 +14,24 @@ use crate::{
     image::{Digest, ImageInfo, Reference, Repository},
     operations::{
         build::{Assembled, Inside, Run, StageBuilder},
-        dist::{Action, BuiltImage, ImageResult, Size},
+        dist::{Action, BuiltImage},
         events::{Note, Outcome, Progress, Step, Transfer, transferred},
         provenance,
     },
-    plan::{
-        PlatformStage, Recipe,
-        decision::{Answers, Decision},
-    },
+    plan::{PlatformStage, Recipe, decision::Decision},
     project::inputs::FilesInputs,
 };
 
 /// How often a push is attempted, if other pushes keep removing its staging tag from the daemon.
 const PUSH_ATTEMPTS: u32 = 5;
 
-/// An image in the registry after a push.
+/// The image of one platform in the registry after a push.
 #[derive(Clone)]
-pub(crate) struct Pushed {
+pub(crate) struct PushedImage {
     reference: Reference,
     pub(crate) image: RegistryImage,
     /// The daemon's image; `None` if the registry's image was adopted.
     pub(crate) made: Option<BuiltImage>,
-}
-
-impl Pushed {
-    pub(crate) fn result(&self, name: &str) -> ImageResult {
-        ImageResult {
-            name: name.to_owned(),
-            reference: self.reference.clone(),
-            digest: Some(self.image.digest.clone()),
-            id: self.image.info.id.clone(),
-            size: Size {
-                unpacked: self.made.as_ref().map(|made| made.info.size),
-                compressed: Some(self.image.info.size),
-            },
-            action: match &self.made {
-                Some(made) => made.action,
-                None => Action::Adopted,
-            },
-        }
-    }
-}
-
-/// The registry's images of stages, by the stages' names.
-pub(crate) type InRegistry = BTreeMap<String, Option<RegistryImage>>;
-
-/// The registry's answers, in the form that decisions are made from.
-pub(crate) fn answers(there: &InRegistry) -> Answers {
-    let info = |image: &Option<RegistryImage>| image.as_ref().map(|image| image.info.clone());
-    let answers = there.iter();
-    answers
-        .map(|(name, image)| (name.clone(), info(image)))
-        .collect()
 }
 
 /// Refuses a push whose tags belong to other images in the registry.
@@ -113,8 +79,8 @@ impl Pusher<'_> {
         &self,
         stage: &PlatformStage,
         there: Option<&RegistryImage>,
-        below: &BTreeMap<String, Pushed>,
-    ) -> Result<Pushed, Error> {
+        below: &BTreeMap<String, PushedImage>,
+    ) -> Result<PushedImage, Error> {
         let reference = stage.reference(self.run.registry).clone();
         if let Some(image) = there {
             // A user without the right to push can still adopt the image, so a failure is only reported.
@@ -126,7 +92,7 @@ impl Pusher<'_> {
                 stage: &stage.name,
                 reference: &reference,
             });
-            return Ok(Pushed {
+            return Ok(PushedImage {
                 reference,
                 image: image.clone(),
                 made: None,
@@ -171,7 +137,7 @@ impl Pusher<'_> {
 
     /// Makes sure that the daemon's image of a parent has the registry's layers, so that its children are built on
     /// them.
-    fn align(&self, name: &str, pushed: &Pushed) -> Result<BuiltImage, Error> {
+    fn align(&self, name: &str, pushed: &PushedImage) -> Result<BuiltImage, Error> {
         let daemon = self.run.services.daemon()?;
         let local = daemon.inspect(&pushed.reference.to_string())?;
         let made = |info: ImageInfo| BuiltImage {
@@ -233,7 +199,7 @@ impl Pusher<'_> {
     }
 
     /// Pushes an image under a staging tag, then gives it its own tag unless another push was faster.
-    fn send(&self, stage: &PlatformStage, made: &BuiltImage) -> Result<Pushed, Error> {
+    fn send(&self, stage: &PlatformStage, made: &BuiltImage) -> Result<PushedImage, Error> {
         let tags = self.tags(stage)?;
         let mut progress = self.run.session.events.begin(&stage.name);
         progress.step(Step::Push(&made.reference));
@@ -249,8 +215,8 @@ impl Pusher<'_> {
         &self,
         stage: &PlatformStage,
         inputs: &FilesInputs,
-        below: &BTreeMap<String, Pushed>,
-    ) -> Result<Pushed, Error> {
+        below: &BTreeMap<String, PushedImage>,
+    ) -> Result<PushedImage, Error> {
         let reference = stage.reference(self.run.registry);
         let gone = |reference: &Reference| Error::UnexpectedImage {
             reference: reference.to_string(),
@@ -325,7 +291,7 @@ impl Pusher<'_> {
         stage: &PlatformStage,
         (image, made): (RegistryImage, BuiltImage),
         progress: &mut dyn Progress,
-    ) -> Result<Pushed, Error> {
+    ) -> Result<PushedImage, Error> {
         self.push_record(stage, &image, &made.reference)?;
         let claim = self.tags(stage)?.claim(&image, &made.reference)?;
         Ok(settled(claim, (image, made), progress))
@@ -354,7 +320,7 @@ fn settled(
     claim: Claim<RegistryImage>,
     (image, made): (RegistryImage, BuiltImage),
     progress: &mut dyn Progress,
-) -> Pushed {
+) -> PushedImage {
     let reference = made.reference.clone();
     let (image, made) = match claim {
         Claim::Ours => {
@@ -369,7 +335,7 @@ fn settled(
             (theirs, None)
         }
     };
-    Pushed {
+    PushedImage {
         reference,
         image,
         made,

@@ -1,0 +1,248 @@
+//! Images for several platforms: each platform's image has its own tag, and an index over them the tag of the whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::push::{PushedImage, Pusher};
+use crate::{
+    adapters::registry::RegistryImage,
+    error::{Error, ImageProblem},
+    image::{
+        Descriptor, Digest, Family, ImageError, ImageIndex, ImageManifest, Platform, Reference,
+    },
+    operations::{
+        build::Run,
+        dist::{Action, ImageResult, Size},
+        events::{Outcome, Step},
+        workspace::side_by_side,
+    },
+    plan::{
+        PlatformStage, Stage,
+        decision::{self, Answers},
+    },
+};
+
+/// What the registry has of a stage.
+#[derive(Default)]
+pub(crate) struct StageInRegistry {
+    /// The image of each platform.
+    pub(crate) images: BTreeMap<Platform, RegistryImage>,
+    /// The digest under the stage's tag: that of its image or, with several platforms, of its index. `None` if the
+    /// registry does not have it.
+    pub(crate) digest: Option<Digest>,
+}
+
+/// What the registry has of stages, by their names.
+pub(crate) type InRegistry = BTreeMap<String, StageInRegistry>;
+
+/// The registry's answers, in the form that decisions are made from.
+pub(crate) fn answers(there: &InRegistry) -> Answers {
+    let info = |there: &StageInRegistry| {
+        let whole = there.digest.as_ref().map(|_| there.images.values());
+        let first = whole.and_then(|mut images| images.next());
+        first.map(|image| image.info.clone())
+    };
+    let answers = there.iter();
+    answers
+        .map(|(name, there)| (name.clone(), info(there)))
+        .collect()
+}
+
+/// Looks up stages in the registry, side by side.
+///
+/// # Errors
+/// The registry cannot be asked. Of an image for several platforms, a tag that belongs to another image.
+pub(crate) fn look_up(run: &Run<'_>, names: BTreeSet<String>) -> Result<InRegistry, Error> {
+    let names: Vec<String> = names.into_iter().collect();
+    let found = side_by_side(&names, &|name: &String| {
+        look_up_one(run, &run.prepared.plan.stages[name])
+    });
+    // A registry that fails for one stage usually fails for all, so only the first error is reported.
+    let found: Vec<StageInRegistry> = found.into_iter().collect::<Result<_, Error>>()?;
+    Ok(names.into_iter().zip(found).collect())
+}
+
+fn look_up_one(run: &Run<'_>, stage: &Stage) -> Result<StageInRegistry, Error> {
+    let registry = run.services.registry()?;
+    let reference = stage.reference(run.registry);
+    if let [only] = &*stage.platforms {
+        let image = registry.find(reference, &only.platform)?;
+        let digest = image.as_ref().map(|image| image.digest.clone());
+        let images = image.map(|image| (only.platform.clone(), image));
+        return Ok(StageInRegistry {
+            images: images.into_iter().collect(),
+            digest,
+        });
+    }
+    let digest = registry.digest(reference)?;
+    let mut images = BTreeMap::new();
+    for on in &stage.platforms {
+        let reference = match &digest {
+            Some(_) => reference,
+            None => on.reference(run.registry),
+        };
+        if let Some(image) = registry.find(reference, &on.platform)? {
+            refuse_conflict(on, reference, &image)?;
+            images.insert(on.platform.clone(), image);
+        }
+    }
+    Ok(StageInRegistry { images, digest })
+}
+
+fn refuse_conflict(
+    stage: &PlatformStage,
+    reference: &Reference,
+    image: &RegistryImage,
+) -> Result<(), Error> {
+    match decision::conflict(&stage.fingerprint, &image.info) {
+        Some(found) => Err(Error::Conflict {
+            reference: reference.clone(),
+            found,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// A stage in the registry after a push.
+#[derive(Clone)]
+pub(crate) struct PushedStage {
+    reference: Reference,
+    digest: Digest,
+    images: BTreeMap<Platform, PushedImage>,
+}
+
+impl PushedStage {
+    pub(crate) fn result(&self, name: &str) -> Option<ImageResult> {
+        let images = self.images.values();
+        let made: Vec<_> = images
+            .clone()
+            .filter_map(|image| image.made.as_ref())
+            .collect();
+        let unpacked = match &*made {
+            [] => None,
+            made => Some(made.iter().map(|made| made.info.size).sum()),
+        };
+        Some(ImageResult {
+            name: name.to_owned(),
+            reference: self.reference.clone(),
+            digest: Some(self.digest.clone()),
+            id: self.images.values().next()?.image.info.id.clone(),
+            size: Size {
+                unpacked,
+                compressed: Some(images.map(|image| image.image.info.size).sum()),
+            },
+            action: made.first().map_or(Action::Adopted, |made| made.action),
+        })
+    }
+}
+
+impl Pusher<'_> {
+    /// Adopts or makes and pushes the image of each platform, and the index over them if there are several. `below` has
+    /// the results for the stage's parents.
+    pub(crate) fn push_stage(
+        &self,
+        stage: &Stage,
+        there: Option<&StageInRegistry>,
+        below: &BTreeMap<String, PushedStage>,
+    ) -> Result<PushedStage, Error> {
+        let mut images = BTreeMap::new();
+        for on in &stage.platforms {
+            let parents = below.iter().filter_map(|(name, parent)| {
+                let image = parent.images.get(&on.platform)?;
+                Some((name.clone(), image.clone()))
+            });
+            let there = there.and_then(|there| there.images.get(&on.platform));
+            let pushed = self.push(on, there, &parents.collect())?;
+            images.insert(on.platform.clone(), pushed);
+        }
+        let digest = match (
+            there.and_then(|there| there.digest.clone()),
+            &*stage.platforms,
+        ) {
+            (Some(digest), _) => digest,
+            (None, [only]) => images[&only.platform].image.digest.clone(),
+            (None, _) => self.push_index(stage, &images)?,
+        };
+        Ok(PushedStage {
+            reference: stage.reference(self.run.registry).clone(),
+            digest,
+            images,
+        })
+    }
+
+    /// Gives an index over the images its tag, and returns the digest that has it afterwards.
+    fn push_index(
+        &self,
+        stage: &Stage,
+        images: &BTreeMap<Platform, PushedImage>,
+    ) -> Result<Digest, Error> {
+        let reference = stage.reference(self.run.registry);
+        let mut progress = self.run.session.events.begin(&stage.name);
+        progress.step(Step::Push(reference));
+        // Somebody else may have been faster meanwhile.
+        let there = look_up_one(self.run, stage)?;
+        let (digest, is_ours) = match there.digest {
+            Some(digest) => (digest, false),
+            None => self.set_index(stage, images)?,
+        };
+        progress.end(if is_ours {
+            Outcome::Pushed {
+                reference,
+                digest: &digest,
+            }
+        } else {
+            Outcome::Adopted(reference)
+        });
+        Ok(digest)
+    }
+
+    /// Sets the tag to the index of these images. The digest is another one than theirs if somebody else was faster.
+    fn set_index(
+        &self,
+        stage: &Stage,
+        images: &BTreeMap<Platform, PushedImage>,
+    ) -> Result<(Digest, bool), Error> {
+        let reference = stage.reference(self.run.registry);
+        let not_valid = |error: ImageError| Error::UnexpectedImage {
+            reference: reference.to_string(),
+            problem: ImageProblem::NoParent(error.to_string()),
+        };
+        let index = index_of(images).map_err(not_valid)?;
+        if self.run.services.registry()?.tag(&index, reference)? {
+            return Ok((index.digest, true));
+        }
+        let theirs = look_up_one(self.run, stage)?.digest;
+        let gone = || Error::UnexpectedImage {
+            reference: reference.to_string(),
+            problem: ImageProblem::NotKept,
+        };
+        Ok((theirs.ok_or_else(gone)?, false))
+    }
+}
+
+/// The index over images, in the form of a registry's image.
+fn index_of(images: &BTreeMap<Platform, PushedImage>) -> Result<RegistryImage, ImageError> {
+    let mut entries = Vec::new();
+    let mut all = None;
+    for (platform, PushedImage { image, .. }) in images {
+        let family = ImageManifest::parse(&image.manifest)?.family();
+        let family = family.unwrap_or(Family::Oci);
+        entries.push(Descriptor {
+            platform: Some(platform.clone()),
+            ..Descriptor::of(family.manifest(), &image.manifest)
+        });
+        // An index of OCI may name manifests of either family.
+        let is_same = all.as_ref().is_none_or(|(all, _)| *all == family);
+        all = Some((
+            if is_same { family } else { Family::Oci },
+            image.info.clone(),
+        ));
+    }
+    let (family, info) = all.ok_or(ImageError::NoPlatform)?;
+    let manifest = ImageIndex::assemble(family, &entries)?;
+    Ok(RegistryImage {
+        digest: Digest::of(&manifest),
+        media_type: family.index().to_string(),
+        manifest,
+        info,
+    })
+}
