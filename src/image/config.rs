@@ -102,6 +102,24 @@ impl ImageConfig {
             .collect())
     }
 
+    /// The user that containers run as; `None` if it is not set.
+    ///
+    /// # Errors
+    /// It is not a text.
+    pub fn user(&self) -> Result<Option<String>, ImageError> {
+        let run: Fields = self.fields.get("config", WHAT)?.unwrap_or_default();
+        run.get("User", WHAT)
+    }
+
+    /// The words that every container is started with; none if there is no entrypoint.
+    ///
+    /// # Errors
+    /// They are not a list of texts.
+    pub fn entrypoint(&self) -> Result<Vec<String>, ImageError> {
+        let run: Fields = self.fields.get("config", WHAT)?.unwrap_or_default();
+        Ok(run.get("Entrypoint", WHAT)?.unwrap_or_default())
+    }
+
     /// The number of layers that the history covers; `None` without a history.
     ///
     /// # Errors

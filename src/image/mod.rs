@@ -6,6 +6,7 @@
 
 mod assemble;
 mod config;
+mod contents;
 mod descriptor;
 mod digest;
 mod error;
@@ -24,6 +25,10 @@ mod reference;
 
 pub use assemble::{AssembledImage, ImageDocuments, ParentImage, as_oci, assemble, validate};
 pub use config::{ConfigChanges, ImageConfig};
+pub use contents::{
+    ContentFacts, Distribution, JavaFacts, LayerContents, LayerScanner, Libc, PythonFacts,
+    SparkFacts, Tree, Unfit,
+};
 pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError, HashedReader, Hasher};
 pub use error::ImageError;
