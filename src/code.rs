@@ -328,6 +328,12 @@ codes! {
     E121 2
         "The archive of a job would hold no Python module."
         "put the job's code into `src`, or correct `exclude`"
+    E130 2
+        "An image from elsewhere is a chain's base, and something else says how that base is made."
+        "remove one of the two lines"
+    E131 2
+        "Nothing can be put on an image from elsewhere: it has no Spark, no Python, musl as its C library, or no folder where one is needed."
+        "name another image; `supplied` says what the platform that runs it brings"
     E200 2
         "A part of a reference is missing in a manifest, and cannot be added."
         "add the line that the message names"
@@ -580,6 +586,12 @@ codes! {
     W134 0
         "An image that a Dockerfile names is from elsewhere, and nearly has the name of one that is not."
         "correct the name, or write `docker.io/library/NAME`"
+    W135 0
+        "The configuration tells something else about an image from elsewhere than what was found in it."
+        "remove the key, unless what was found is wrong"
+    W136 0
+        "The entrypoint of an image from elsewhere does not know `driver` and `executor`."
+        "give the image Spark's own `entrypoint.sh`, or start its jobs in another way"
 }
 
 impl fmt::Display for Code {

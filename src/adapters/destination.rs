@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     image::{
-        AssembledImage, Descriptor, Digest, ImageDocuments, ImageInfo, ImagePython, Platform,
-        Program, Reference, Repository,
+        AssembledImage, Descriptor, Digest, ImageDocuments, ImageInfo, ImagePython, LayerContents,
+        LayerScanner, Platform, Program, Reference, Repository,
     },
     project::tree::Entry,
 };
@@ -96,6 +96,13 @@ pub trait ImageDaemon: Programs {
     /// The daemon does not export it, or the folder cannot be written.
     fn export(&self, name: &str, folder: &Path) -> Result<Option<ExportedImage>, DockerError>;
 
+    /// What is in an image: all its layers together.
+    ///
+    /// # Errors
+    /// Any answer other than the image's files.
+    fn scan(&self, image: &ImageInfo, scanner: &LayerScanner)
+    -> Result<LayerContents, DockerError>;
+
     /// Loads an image that was put together; the layers of its parent are not sent.
     ///
     /// # Errors
@@ -157,6 +164,17 @@ pub trait ImageRegistry: Destination<Stored = RegistryImage> {
         reference: &Reference,
         platform: &Platform,
     ) -> Result<Option<ImageDocuments>, RegistryError>;
+
+    /// What is in a layer of a repository, which is read and not kept.
+    ///
+    /// # Errors
+    /// The layer is not there, is another one, or cannot be read.
+    fn scan_layer(
+        &self,
+        repository: &Repository,
+        layer: &Descriptor,
+        scanner: &LayerScanner,
+    ) -> Result<LayerContents, RegistryError>;
 
     /// The digest of a tag, with the digests of all its platforms.
     ///
@@ -343,6 +361,14 @@ impl ImageDaemon for Daemon {
         Daemon::export(self, name, folder)
     }
 
+    fn scan(
+        &self,
+        image: &ImageInfo,
+        scanner: &LayerScanner,
+    ) -> Result<LayerContents, DockerError> {
+        Daemon::scan(self, image, scanner)
+    }
+
     fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {
         Daemon::load(self, request)
     }
@@ -387,6 +413,15 @@ impl ImageRegistry for RegistryClient {
         platform: &Platform,
     ) -> Result<Option<ImageDocuments>, RegistryError> {
         RegistryClient::documents(self, reference, platform)
+    }
+
+    fn scan_layer(
+        &self,
+        repository: &Repository,
+        layer: &Descriptor,
+        scanner: &LayerScanner,
+    ) -> Result<LayerContents, RegistryError> {
+        RegistryClient::scan_layer(self, repository, layer, scanner)
     }
 
     fn listing(&self, reference: &Reference) -> Result<Option<Listing>, RegistryError> {

@@ -108,6 +108,8 @@ struct InMemoryState<I> {
     pythons: BTreeMap<Digest, ImagePython>,
     /// The image IDs that were looked into, in sequence.
     looked_into: Vec<Digest>,
+    /// The files of images as tars, by the image ID.
+    files: BTreeMap<Digest, Vec<u8>>,
     /// An image to which somebody else gives the next tag at the same moment.
     rival: Option<I>,
 }
@@ -121,6 +123,7 @@ impl<I> Default for InMemory<I> {
             programs: BTreeMap::new(),
             pythons: BTreeMap::new(),
             looked_into: Vec::new(),
+            files: BTreeMap::new(),
             rival: None,
         };
         Self {
@@ -210,6 +213,17 @@ impl InMemory<ImageInfo> {
         let program = Program { path, machine };
         let mut state = self.state.lock().unwrap();
         state.programs.insert(id.clone(), program);
+    }
+
+    /// Gives an image files, as a tar.
+    pub(crate) fn put_files(&self, id: &Digest, tar: Vec<u8>) {
+        self.state.lock().unwrap().files.insert(id.clone(), tar);
+    }
+
+    /// The files of an image, as a tar.
+    pub(crate) fn files_of(&self, id: &Digest) -> Vec<u8> {
+        let state = self.state.lock().unwrap();
+        state.files.get(id).cloned().unwrap_or_default()
     }
 
     /// Gives an image a Python.

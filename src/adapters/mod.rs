@@ -7,6 +7,7 @@
 
 pub mod builder;
 pub mod cache;
+mod chunks;
 pub mod credentials;
 pub mod destination;
 pub mod digest_cache;

@@ -53,6 +53,11 @@ pub enum ImageProblem {
     /// An OCI layout cannot hold it.
     #[error("it cannot be copied into an OCI layout: {0}")]
     NoLayout(String),
+    /// Only the local daemon has it, and an image on it is to be in another place.
+    #[error(
+        "only the local daemon has it, and so nothing but that daemon can have what stands on it"
+    )]
+    OnlyInDaemon,
     /// Neither the registry nor the daemon has it.
     #[error("neither its registry nor the local daemon has this image")]
     Nowhere,
@@ -92,6 +97,11 @@ impl ImageProblem {
             Self::NotLocked | Self::NoChecksum => "run `sparkpack lock`",
             Self::NoParent(_) | Self::NoLayout(_) => {
                 "build or pull the parent anew; `docker inspect` and `skopeo inspect` show it"
+            }
+            Self::OnlyInDaemon => {
+                return format!(
+                    "push it to a registry, then run `sparkpack lock --upgrade {reference}`; `sparkpack build` into that daemon works without"
+                );
             }
             Self::CannotBePulled(_) => "mend its name",
             Self::CannotBeLookedUp(_) => "name the image as `docker pull` would",

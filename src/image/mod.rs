@@ -27,7 +27,7 @@ pub use assemble::{AssembledImage, ImageDocuments, ParentImage, as_oci, assemble
 pub use config::{ConfigChanges, ImageConfig};
 pub use contents::{
     ContentFacts, Distribution, JavaFacts, LayerContents, LayerScanner, Libc, PythonFacts,
-    SparkFacts, Tree, Unfit,
+    SparkFacts, Tree,
 };
 pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError, HashedReader, Hasher};

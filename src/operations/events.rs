@@ -212,6 +212,8 @@ pub enum Step<'a> {
     ChooseWheels(&'a str),
     /// Wheels are installed; their number.
     InstallWheels(usize),
+    /// An image from elsewhere is looked into.
+    LookInto(&'a str),
     /// Files are put on a parent that a registry has.
     PutTogether(&'a Reference),
     /// An image is copied from a registry into a layout.
@@ -244,6 +246,13 @@ pub enum Outcome<'a> {
     },
     /// An image was copied from a registry into a layout.
     Copied(&'a Reference),
+    /// An image from elsewhere was looked into.
+    LookedInto {
+        /// The image, as it is written.
+        image: &'a str,
+        /// What was found in it.
+        found: &'a str,
+    },
     /// A parent was pulled.
     Pulled(&'a Reference),
     /// An image was pushed.

@@ -139,6 +139,7 @@ fn same_place(row: &RecordRow) -> Option<Key> {
         Input::Dockerfile(_) => &["dockerfile"],
         Input::Target(_) => &["target"],
         Input::PackageContext => &["package context"],
+        Input::SparkHome(_) => &["spark-home"],
         Input::Revision { .. } => &["revision"],
         Input::Main { .. } => &["main"],
         Input::Place { what, .. } => &["place", what],
@@ -229,7 +230,10 @@ impl RecordRow {
                 Input::Source { .. } => 6,
                 Input::Dockerfile(_) => 7,
                 Input::Target(_) | Input::PackageContext => 8,
-                Input::BuildArgument { .. } | Input::Environment { .. } | Input::Place { .. } => 9,
+                Input::BuildArgument { .. }
+                | Input::Environment { .. }
+                | Input::Place { .. }
+                | Input::SparkHome(_) => 9,
                 Input::Wheel { .. } => 10,
                 Input::Main { .. } => 11,
                 Input::Module { .. } => 12,
@@ -253,6 +257,7 @@ fn known(fields: &[String]) -> Option<Input> {
         "dockerfile" => Input::Dockerfile(digest(next())?),
         "target" => Input::Target(next()?),
         "context" => Input::PackageContext,
+        "spark-home" => Input::SparkHome(next()?),
         "build-argument" => Input::BuildArgument {
             name: next()?,
             value: next()?,

@@ -62,6 +62,18 @@ impl Recipe {
         }
     }
 
+    /// The image from elsewhere at the bottom of its layers, if no stage of the project is there.
+    #[must_use]
+    pub fn external_base(&self) -> Option<&str> {
+        match self {
+            Self::Dockerfile(inputs) => inputs.external_base.as_deref(),
+            Self::Files(inputs) => match &inputs.base {
+                UsedImage::External(text) => Some(text),
+                UsedImage::Stage(_) | UsedImage::Source(_) | UsedImage::Scratch => None,
+            },
+        }
+    }
+
     /// The images from elsewhere that it names, as they are written.
     pub fn external_images(&self) -> impl Iterator<Item = &str> {
         self.used_images().filter_map(|image| match image {

@@ -19,6 +19,7 @@
 //! | each source | `source, ROLE, FORM, SHA-256` | FORM: `spark`, `archive STRIP`, `file MODE NAME`, or `no` for a folder, whose names and bits its SHA-256 covers |
 //! | where the files go that are added to an image without a Dockerfile | `place, WHAT, FOLDER` | `$SPARK_HOME` is the parent's, which follows from the parent |
 //! | what is put before the parent's value of a variable of such an image | `environment, NAME, VALUE` | the rest follows from the parent |
+//! | where Spark is in an image from elsewhere, if the configuration tells it | `spark-home, FOLDER` | otherwise it follows from the image |
 //! | the job's main file | `main, NAME, SHA-256` | what `package` makes counts by its inputs |
 //! | each file of `jobs.zip` | `module, PATH, 0644 or 0755, SHA-256` | a link by what it leads to |
 //! | each wheel that its parents do not have | `wheel, FILE NAME, SHA-256` | what is installed counts by what it is installed from |
@@ -158,6 +159,8 @@ pub enum Input {
         /// The text, with `:` between its items.
         value: String,
     },
+    /// Spark's folder in an image from elsewhere, as it is configured.
+    SparkHome(String),
     /// The file that `spark-submit` runs.
     Main {
         /// Its name.
@@ -236,6 +239,7 @@ impl Input {
             } => row(&[&"source", role, unpack, sha256]),
             Self::Place { what, folder } => row(&[&"place", what, folder]),
             Self::Environment { name, value } => row(&[&"environment", name, value]),
+            Self::SparkHome(folder) => row(&[&"spark-home", folder]),
             Self::Main { name, digest } => row(&[&"main", name, digest]),
             Self::Module {
                 path,

@@ -14,7 +14,8 @@ use crate::{
     code::Code,
     image::{Digest, Platform, Reference},
     project::{
-        Context, FILE_NAME, Image, Project, Registry,
+        Chain, Context, FILE_NAME, Image, Project, Registry,
+        elsewhere::{ElsewhereChain, LockedContents},
         inputs::{DockerfileInputs, FilesInputs, UsedImage},
         lock::{self, Lock, Unlocked, UnlockedInput},
         place::{Defect, Place},
@@ -69,6 +70,8 @@ pub struct PlatformStage {
     pub target: Option<Target>,
     /// The wheels that are installed in it.
     pub wheels: Vec<LockedWheel>,
+    /// What was found in the image from elsewhere that its files are put on.
+    pub elsewhere: Option<LockedContents>,
     /// The record of its inputs.
     pub record: Record,
     /// The record's fingerprint.
@@ -252,7 +255,8 @@ fn stage(
             image: Arc::clone(image),
             inputs: Arc::clone(inputs),
             parents: parents.clone(),
-            target: given.project.target(image, platform),
+            target: given.lock.target(given.project, image, platform),
+            elsewhere: builder.elsewhere()?,
             wheels,
             record,
             references: References::new(given.project, &image.name, &fingerprint)?,
@@ -321,10 +325,36 @@ impl RecordBuilder<'_> {
         Ok(record)
     }
 
+    /// The settings of the image from elsewhere that the stage's chain stands on.
+    fn elsewhere_chain(&self) -> Option<&ElsewhereChain> {
+        let chain = self.given.project.chain_of(self.image);
+        chain.and_then(Chain::elsewhere)
+    }
+
+    /// What was found in the image from elsewhere that the files of the stage are put on.
+    fn elsewhere(&self) -> Result<Option<LockedContents>, Unlocked> {
+        let (Recipe::Files(inputs), Some(chain)) =
+            (&self.inputs.recipe, self.given.project.chain_of(self.image))
+        else {
+            return Ok(None);
+        };
+        let UsedImage::External(text) = &inputs.base else {
+            return Ok(None);
+        };
+        let found = self.given.lock.contents_of(chain, self.platform);
+        let missing = || self.unlocked(UnlockedInput::Contents(text.clone()));
+        Ok(Some(found.ok_or_else(missing)?.clone()))
+    }
+
     fn added_files(&self, inputs: &FilesInputs, record: &mut Record) -> Result<(), PlanError> {
         let base = self.used_image(&inputs.base, FILES_ROLE, None)?;
         if let Some(input) = base {
             record.add(&input);
+        }
+        if let UsedImage::External(_) = &inputs.base
+            && let Some(home) = self.elsewhere_chain().and_then(|of| of.spark_home.as_ref())
+        {
+            record.add(&Input::SparkHome(home.value.clone()));
         }
         for place in &inputs.places {
             record.add(&Input::Place {

@@ -88,13 +88,21 @@ pub(super) struct Python {
     pub(super) glibc: Option<Text>,
 }
 
-/// `[chains.NAME]`: a Spark version, a Python version, and the images that are built on them.
+/// `[chains.NAME]`: a Spark version, a Python version, and the images that are built on them; or an image from elsewhere
+/// that has both.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct ChainTable {
-    pub(super) spark: Text,
-    pub(super) python: Text,
+    pub(super) image: Option<Text>,
+    pub(super) spark: Option<Text>,
+    pub(super) python: Option<Text>,
     pub(super) java: Option<Text>,
+    pub(super) scala: Option<Text>,
+    pub(super) glibc: Option<Text>,
+    pub(super) spark_home: Option<Text>,
+    pub(super) site_packages: Option<Spanned<Vec<String>>>,
+    pub(super) binding: Option<Spanned<Vec<String>>>,
+    pub(super) supplied: Option<Spanned<Vec<Text>>>,
     pub(super) root: Option<Text>,
     pub(super) spark_source: Option<Text>,
     #[serde(default)]
@@ -269,7 +277,7 @@ fn translate(origin: Origin<'_>, error: &toml::de::Error) -> Defect {
     defect.hint("mend that line: the file is TOML")
 }
 
-fn missing_hint(key: &str) -> String {
+pub(super) fn missing_hint(key: &str) -> String {
     match key {
         "format" => "begin the file with `format = 1`".to_owned(),
         "project" => "name the project: `project = \"orders\"`".to_owned(),

@@ -1,7 +1,7 @@
 //! Whether the Spark, Java and Python of a chain fit each other and the root image, where a built-in recipe puts them
 //! together. Whatever is not in the tables is not known, and so is not refused.
 
-use super::{Chain, Image, Kind, Project, place::Defect};
+use super::{Chain, Image, Kind, MadeChain, Project, place::Defect};
 use crate::{
     code::Code,
     image::{ImagePython, Reference},
@@ -143,7 +143,7 @@ pub fn refuse_other_python(
     root: &str,
     there: &ImagePython,
 ) -> Result<(), Defect> {
-    let Some(chain) = project.chain_of(py) else {
+    let Some(chain) = project.chain_of(py).and_then(Chain::made) else {
         return Ok(());
     };
     let (major, minor) = chain.python;
@@ -201,6 +201,9 @@ pub(super) fn misfits(project: &Project, chain: &Chain) -> Vec<Misfit> {
     };
     let base = made(Kind::Base);
     let mut found = Vec::new();
+    let Some(chain) = chain.made() else {
+        return found;
+    };
     if let Some(base) = base {
         found.extend(java(chain, base));
     }
@@ -219,7 +222,7 @@ fn argument<'a>(image: &'a Image, name: &str, of_chain: &'a str) -> &'a str {
         .map_or(of_chain, String::as_str)
 }
 
-fn java(chain: &Chain, base: &Image) -> Option<Misfit> {
+fn java(chain: &MadeChain, base: &Image) -> Option<Misfit> {
     let java = argument(base, "JAVA", &chain.java);
     let misfit = |message: String, javas: &[&str]| Misfit {
         what: Misfitting::Java,
@@ -253,7 +256,7 @@ fn java(chain: &Chain, base: &Image) -> Option<Misfit> {
     Some(misfit(message, release.javas))
 }
 
-fn python(chain: &Chain, py: &Image, base: Option<&Image>) -> Option<Misfit> {
+fn python(chain: &MadeChain, py: &Image, base: Option<&Image>) -> Option<Misfit> {
     let (major, minor) = chain.python;
     let of_chain = format!("{major}.{minor}");
     let text = argument(py, "PYTHON", &of_chain);
@@ -292,7 +295,7 @@ fn python(chain: &Chain, py: &Image, base: Option<&Image>) -> Option<Misfit> {
 
 /// What a chain's Spark runs on; `None` if that is not known: a version that others than Apache release, a version that
 /// is too new, or another one in this image.
-fn of_spark(chain: &Chain, image: &Image) -> Option<&'static Needs> {
+fn of_spark(chain: &MadeChain, image: &Image) -> Option<&'static Needs> {
     let numbers: Vec<&str> = chain.spark.split('.').collect();
     let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
     let is_replaced = image.build_arguments.contains_key("SPARK");

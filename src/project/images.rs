@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     code::Code,
-    image::{Platform, PlatformError},
+    image::{Platform, PlatformError, Reference},
 };
 
 type Table = Spanned<config::ImageTable>;
@@ -53,7 +53,7 @@ impl Images<'_> {
             .values()
             .filter(|chain| chain.operator.is_some())
         {
-            self.add_default(&mut images, &chain_image_name(chain, Kind::Operator))?;
+            self.add_default(&mut images, &chain.image_name(Kind::Operator))?;
         }
         let mut queue: Vec<String> = images.keys().cloned().collect();
         while let Some(name) = queue.pop() {
@@ -100,7 +100,7 @@ impl Images<'_> {
         let Some(role) = self.role(name).filter(|_| !images.contains_key(name)) else {
             return Ok(images.contains_key(name));
         };
-        let parent = default_parent(&role);
+        let below = default_parent(&role);
         images.insert(
             name.to_owned(),
             Image {
@@ -108,7 +108,8 @@ impl Images<'_> {
                 place: role.chain.place.clone(),
                 kind: role.kind,
                 chain: Some(role.chain.name.clone()),
-                parent,
+                parent: below.stage(),
+                elsewhere: below.elsewhere(),
                 dockerfile: None,
                 context: Context::Folder(".".to_owned()),
                 contexts: BTreeMap::new(),
@@ -154,6 +155,7 @@ impl Images<'_> {
         let place = self.loader.origin.place(table);
         let settings = table.get_ref();
         let name = image_name(key, folder, &place)?;
+        self.refuse_name_of_elsewhere(name, &place)?;
         let role = self.role(name);
         let fill = |text: &Text| text.get_ref().replace("{dir}", folder.unwrap_or("{dir}"));
         let package = settings.src.as_ref();
@@ -161,16 +163,8 @@ impl Images<'_> {
             .map(|src| self.package(settings, src, &fill, name, folder.is_some()))
             .transpose()?;
         let kind = kind(name, role.as_ref(), settings, &place)?;
-        let parent = settings.parent.as_ref().map(|text| text.get_ref().clone());
-        let default = match (&role, kind) {
-            (Some(role), _) => default_parent(role),
-            (None, Kind::Job) if settings.dockerfile.is_none() => self
-                .first_chain()
-                .map(|chain| chain_image_name(chain, Kind::Ds)),
-            _ => None,
-        };
-        let parent = parent.or(default);
-        if kind == Kind::Job && parent.is_none() && settings.dockerfile.is_none() {
+        let below = self.below(settings, role.as_ref(), kind)?;
+        if kind == Kind::Job && below == Below::Nothing && settings.dockerfile.is_none() {
             return Err(nothing_below(name, &place));
         }
         // Some folders of an `each` may need no packages, so a missing requirements file is no mistake.
@@ -186,8 +180,14 @@ impl Images<'_> {
             name: name.to_owned(),
             place,
             kind,
-            chain: role.as_ref().map(|role| role.chain.name.clone()),
-            parent,
+            chain: match &below {
+                Below::Elsewhere { chain, .. } => Some(chain.clone()),
+                Below::Stage(_) | Below::Nothing => {
+                    role.as_ref().map(|role| role.chain.name.clone())
+                }
+            },
+            parent: below.stage(),
+            elsewhere: below.elsewhere(),
             dockerfile: dockerfile
                 .map(|text| self.file_below(text, &fill(text), "dockerfile"))
                 .transpose()?,
@@ -204,6 +204,59 @@ impl Images<'_> {
             platforms: self.platforms(settings.platforms.as_ref())?,
             package,
             requirements,
+        })
+    }
+
+    /// What an image stands on: what its `parent` names, or else what is usual for its kind.
+    fn below(
+        &self,
+        settings: &config::ImageTable,
+        role: Option<&ChainImage<'_>>,
+        kind: Kind,
+    ) -> Result<Below, Defect> {
+        let Some(text) = &settings.parent else {
+            return Ok(match (role, kind) {
+                (Some(role), _) => default_parent(role),
+                (None, Kind::Job) if settings.dockerfile.is_none() => {
+                    self.first_chain().map_or(Below::Nothing, |chain| {
+                        Below::Stage(chain.image_name(Kind::Ds))
+                    })
+                }
+                _ => Below::Nothing,
+            });
+        };
+        let parent = text.get_ref();
+        let chains = self.project.chains.values();
+        let mut elsewhere = chains.filter(|chain| chain.elsewhere().is_some());
+        let is_below = |chain: &&Chain| {
+            let names = [Kind::Base, Kind::Py].map(|kind| chain.image_name(kind));
+            let image = chain.elsewhere().map(|elsewhere| &elsewhere.image);
+            names.contains(parent) || image == Some(parent)
+        };
+        if let Some(chain) = elsewhere.find(is_below) {
+            return Ok(Below::of_chain(chain));
+        }
+        // A name of an image of the project has none of these.
+        if !parent.contains(['/', ':', '@']) {
+            return Ok(Below::Stage(parent.clone()));
+        }
+        if let Some(role) = role {
+            let message = format!(
+                "`{parent}` would be below one image of the chain `{}` only, whose others stand on another Spark",
+                role.chain.name
+            );
+            let defect = self.loader.origin.defect(Code::E130, text, message);
+            return Err(defect.hint(format!("write `image = \"{parent}\"` for the chain")));
+        }
+        if let Err(error) = parent.parse::<Reference>() {
+            return Err(self
+                .loader
+                .origin
+                .defect(Code::E025, text, error.to_string()));
+        }
+        Ok(Below::Elsewhere {
+            image: parent.clone(),
+            chain: parent.clone(),
         })
     }
 
@@ -458,13 +511,33 @@ impl Images<'_> {
             .or_else(|| self.project.chains.values().next())
     }
 
+    /// Refuses an image that has the name of one that a chain takes from elsewhere.
+    fn refuse_name_of_elsewhere(&self, name: &str, place: &Place) -> Result<(), Defect> {
+        for chain in self.project.chains.values() {
+            let Some(elsewhere) = chain.elsewhere() else {
+                continue;
+            };
+            let names = [Kind::Base, Kind::Py].map(|kind| chain.image_name(kind));
+            if names.iter().any(|of_chain| of_chain == name) {
+                let message = format!(
+                    "`{name}` is made here, and `image` at {} says that it is `{}`, which is not made",
+                    elsewhere.place, elsewhere.image
+                );
+                return Err(Defect::new(Code::E130, place.clone(), message)
+                    .hint("give this image another name, or remove one of the two"));
+            }
+        }
+        Ok(())
+    }
+
     /// The image of a chain that the name stands for.
     fn role(&self, name: &str) -> Option<ChainImage<'_>> {
         let kinds = [Kind::Base, Kind::Py, Kind::Ds, Kind::Operator];
         self.project.chains.values().find_map(|chain| {
-            let kind = kinds
-                .into_iter()
-                .find(|kind| chain_image_name(chain, *kind) == name)?;
+            let is_made =
+                |kind: &Kind| chain.made().is_some() || matches!(kind, Kind::Ds | Kind::Operator);
+            let mut kinds = kinds.into_iter().filter(is_made);
+            let kind = kinds.find(|kind| chain.image_name(*kind) == name)?;
             Some(ChainImage { chain, kind })
         })
     }
@@ -485,8 +558,7 @@ impl Images<'_> {
         let place = text.map_or(image.place.clone(), |text| self.loader.origin.place(text));
         let mut known: BTreeSet<String> = images.keys().cloned().collect();
         for chain in self.project.chains.values() {
-            known
-                .extend([Kind::Base, Kind::Py, Kind::Ds].map(|kind| chain_image_name(chain, kind)));
+            known.extend([Kind::Base, Kind::Py, Kind::Ds].map(|kind| chain.image_name(kind)));
         }
         known.remove(&image.name);
         let defect = Defect::new(
@@ -605,21 +677,52 @@ fn inherit_chains(images: &mut BTreeMap<String, Image>, project: &Project) {
     }
 }
 
-fn default_parent(role: &ChainImage<'_>) -> Option<String> {
+/// What an image stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Below {
+    /// Nothing that the configuration names.
+    Nothing,
+    /// An image of the project.
+    Stage(String),
+    /// An image from elsewhere, and the name of the chain that it is.
+    Elsewhere { image: String, chain: String },
+}
+
+impl Below {
+    /// The base of a chain that stands on an image from elsewhere.
+    fn of_chain(chain: &Chain) -> Self {
+        match chain.elsewhere() {
+            None => Self::Nothing,
+            Some(elsewhere) => Self::Elsewhere {
+                image: elsewhere.image.clone(),
+                chain: chain.name.clone(),
+            },
+        }
+    }
+
+    fn stage(&self) -> Option<String> {
+        match self {
+            Self::Stage(name) => Some(name.clone()),
+            Self::Nothing | Self::Elsewhere { .. } => None,
+        }
+    }
+
+    fn elsewhere(&self) -> Option<String> {
+        match self {
+            Self::Elsewhere { image, .. } => Some(image.clone()),
+            Self::Nothing | Self::Stage(_) => None,
+        }
+    }
+}
+
+fn default_parent(role: &ChainImage<'_>) -> Below {
     let below = match role.kind {
         Kind::Py | Kind::Operator => Kind::Base,
         Kind::Ds => Kind::Py,
-        Kind::Base | Kind::Job | Kind::Own => return None,
+        Kind::Base | Kind::Job | Kind::Own => return Below::Nothing,
     };
-    Some(chain_image_name(role.chain, below))
-}
-
-/// The images of the chain `main` have bare names; those of any other chain have its name as a prefix.
-fn chain_image_name(chain: &Chain, kind: Kind) -> String {
-    let kind = kind.built_in().unwrap_or_default();
-    if chain.name == "main" {
-        kind.to_owned()
-    } else {
-        format!("{}-{kind}", chain.name)
+    if role.chain.elsewhere().is_some() {
+        return Below::of_chain(role.chain);
     }
+    Below::Stage(role.chain.image_name(below))
 }

@@ -315,8 +315,10 @@ impl<'a> InputReader<'a> {
         }
         refuse_settings_of_dockerfiles(image)?;
         // Whoever loads the project gives both kinds a parent.
-        let Some(parent) = &image.parent else {
-            return Ok(None);
+        let base = match (&image.parent, &image.elsewhere) {
+            (Some(parent), _) => UsedImage::Stage(parent.clone()),
+            (None, Some(text)) => from_elsewhere(self.project, image, text)?,
+            (None, None) => return Ok(None),
         };
         let built_in = match image.kind {
             Kind::Ds if image.requirements.is_none() => Some(built_in_of(self.lock, "ds")?),
@@ -341,7 +343,7 @@ impl<'a> InputReader<'a> {
         }
         let single_files = single_files(self.project, self.trees, (&[], &jars))?;
         Ok(Some(FilesInputs {
-            base: UsedImage::Stage(parent.clone()),
+            base,
             built_in,
             places,
             python_path,
@@ -392,7 +394,12 @@ impl<'a> InputReader<'a> {
             return Err(TreeError::of_whiteout(name).into());
         }
         let main = Entry::of_file(name, &main, false).map_err(unreadable)?;
-        let python = self.project.chain_of(image).map(|chain| chain.python);
+        let target = |platform| self.lock.target(self.project, image, platform);
+        let python = image
+            .platforms
+            .first()
+            .and_then(target)
+            .map(|target| target.python);
         importable::refuse_what_python_cannot_read(package, "jobs.zip", &modules, python)?;
         importable::refuse_without_module(package, &modules, &main, || {
             left_out::list(&root, true, &|path, is_folder| {
@@ -621,7 +628,7 @@ fn context_sources(project: &Project, image: &Image) -> Vec<ContextSource> {
 
 fn jars_of(chain: &Chain, kind: Kind) -> &[String] {
     match kind {
-        Kind::Base => &chain.base_jars,
+        Kind::Base => chain.made().map_or(&[], |made| &made.base_jars),
         Kind::Ds => &chain.ds_jars,
         Kind::Py | Kind::Operator | Kind::Job | Kind::Own => &[],
     }
@@ -674,11 +681,13 @@ fn build_arguments(project: &Project, image: &Image) -> BTreeMap<String, String>
     let mut arguments = BTreeMap::new();
     let mut set = |name: &str, value: String| drop(arguments.insert(name.to_owned(), value));
     if let Some(chain) = project.chain_of(image) {
-        set("ROOT", chain.root.clone());
-        set("SPARK", format!("source:{}", chain.spark_source));
-        set("SPARK_VERSION", chain.spark.clone());
-        set("JAVA", chain.java.clone());
-        set("PYTHON", format!("{}.{}", chain.python.0, chain.python.1));
+        if let Some(made) = chain.made() {
+            set("ROOT", made.root.clone());
+            set("SPARK", format!("source:{}", made.spark_source));
+            set("SPARK_VERSION", made.spark.clone());
+            set("JAVA", made.java.clone());
+            set("PYTHON", format!("{}.{}", made.python.0, made.python.1));
+        }
         if let Some(operator) = &chain.operator {
             set("OPERATOR_PATH", operator.path_in(&project.sources));
             match &operator.origin {
@@ -687,7 +696,7 @@ fn build_arguments(project: &Project, image: &Image) -> BTreeMap<String, String>
             }
         }
     }
-    if let Some(parent) = &image.parent {
+    if let Some(parent) = image.parent.as_ref().or(image.elsewhere.as_ref()) {
         set("PARENT", parent.clone());
     }
     arguments.extend(image.build_arguments.clone());
@@ -834,10 +843,27 @@ fn used_image(project: &Project, image: &Image, text: &str) -> Result<UsedImage,
     if project.images.contains_key(text) {
         return Ok(UsedImage::Stage(text.to_owned()));
     }
+    if let Some(elsewhere) = project.elsewhere_by_name(text) {
+        return Ok(UsedImage::External(elsewhere.to_owned()));
+    }
     let reference: crate::image::Reference = text.parse().map_err(|error| format!("{error}"))?;
     match project.image_matcher.named(&reference) {
         Some(stage) => Ok(UsedImage::Stage(stage.to_owned())),
         None => Ok(UsedImage::External(text.to_owned())),
+    }
+}
+
+/// The image from elsewhere that an image without a Dockerfile stands on.
+fn from_elsewhere(project: &Project, image: &Image, text: &str) -> Result<UsedImage, Defect> {
+    let place = || image.place.clone();
+    match used_image(project, image, text) {
+        Err(reason) => Err(Defect::new(Code::E093, place(), reason)),
+        Ok(UsedImage::Stage(name)) => {
+            let message = format!("`{text}` is an image of this project, `{name}`");
+            Err(Defect::new(Code::E084, place(), message)
+                .hint(format!("write `parent = \"{name}\"`")))
+        }
+        Ok(used) => Ok(used),
     }
 }
 
@@ -895,16 +921,16 @@ fn refuse_other_base(
     resolution: &Resolution,
     image_uses: &[ImageUse],
 ) -> Result<(), Defect> {
-    let Some(parent) = &image.parent else {
-        return Ok(());
+    let (parent, wanted) = match (&image.parent, &image.elsewhere) {
+        (Some(parent), _) => (parent, UsedImage::Stage(parent.clone())),
+        (None, Some(text)) => (text, UsedImage::External(text.clone())),
+        (None, None) => return Ok(()),
     };
     let found = base(resolution, image_uses);
-    if found == Some(UsedImage::Stage(parent.clone())) {
+    if found.as_ref() == Some(&wanted) {
         return Ok(());
     }
-    let is_used = image_uses
-        .iter()
-        .any(|used| used.image == UsedImage::Stage(parent.clone()));
+    let is_used = image_uses.iter().any(|used| used.image == wanted);
     let message = format!(
         "`{}` is to stand on `{parent}` ({}), but {}",
         image.name,

@@ -7,6 +7,7 @@ use serde_spanned::Spanned;
 
 use super::{
     config::{self, FILE_NAME, Origin, Text, listed},
+    elsewhere::{ElsewhereChain, two_numbers},
     exclusions::NeverContext,
     fit::{self, Misfitting},
     glob::{self, PathKind},
@@ -15,16 +16,14 @@ use super::{
     loader::{Environment, Loader},
     place::{Defect, Place},
     settings::{
-        Chain, ConfiguredPlace, Image, ManifestGlob, Mirrors, Operator, OperatorOrigin, PathStep,
-        PinMode, Project, PythonSettings, Registry,
+        Chain, ChainOrigin, ConfiguredPlace, Image, ManifestGlob, Mirrors, PathStep, PinMode,
+        Project, PythonSettings, Registry,
     },
     source::{Origin as SourceOrigin, Source, Unpack},
     template::ReferenceTemplate,
 };
 use crate::{code::Code, image::Repository};
 
-const ROOT_IMAGE: &str = "debian:bookworm-slim";
-const JAVA: &str = "17";
 /// The glibc of the oldest distribution that current wheels support.
 const GLIBC: (u8, u8) = (2, 28);
 
@@ -109,6 +108,7 @@ impl Loader<'_> {
             unnamed_sources: BTreeMap::new(),
         };
         project.images = self.images(&project)?;
+        Self::add_chains_of_parents(&mut project);
         project.image_matcher = matcher(&project);
         project.manifests = self.manifests(&project)?;
         self.check_local_sources(&project)?;
@@ -233,56 +233,6 @@ impl Loader<'_> {
         })
     }
 
-    fn chains(&self) -> Result<BTreeMap<String, Chain>, Defect> {
-        let chains = self.config.chains.iter();
-        chains
-            .map(|(name, table)| Ok((name.clone(), self.chain(name, table)?)))
-            .collect()
-    }
-
-    fn chain(&self, name: &str, table: &Spanned<config::ChainTable>) -> Result<Chain, Defect> {
-        let chain = table.get_ref();
-        let python = two_numbers(chain.python.get_ref()).ok_or_else(|| {
-            let message = format!(
-                "`{}` is no Python version such as `3.11`",
-                chain.python.get_ref()
-            );
-            self.origin
-                .defect(Code::E022, &chain.python, message)
-                .hint("give major and minor only: `python = \"3.11\"`")
-        })?;
-        let spark = self.spark_version(&chain.spark)?;
-        let known = |texts: &[Text]| {
-            let sources = texts.iter().map(|text| self.known_source(text));
-            sources.collect::<Result<Vec<_>, _>>()
-        };
-        let (base_jars, ds_jars) = (known(&chain.jars.base)?, known(&chain.jars.ds)?);
-        let or = |text: &Option<Text>, default: &str| {
-            text.as_ref()
-                .map_or(default.to_owned(), |text| text.get_ref().clone())
-        };
-        Ok(Chain {
-            name: name.to_owned(),
-            place: self.origin.place(table),
-            python,
-            python_place: self.origin.place(&chain.python),
-            java: or(&chain.java, JAVA),
-            root: or(&chain.root, ROOT_IMAGE),
-            spark_source: match &chain.spark_source {
-                Some(text) => self.known_source(text)?,
-                None => format!("spark-{spark}"),
-            },
-            spark,
-            base_jars,
-            ds_jars,
-            operator: chain
-                .operator
-                .as_ref()
-                .map(|table| self.operator(table))
-                .transpose()?,
-        })
-    }
-
     /// Refuses a chain whose versions do not fit each other or its root image.
     fn check_chains(&self, project: &Project) -> Result<(), Defect> {
         for (name, table) in &self.config.chains {
@@ -295,57 +245,16 @@ impl Loader<'_> {
             };
             let table = table.get_ref();
             let text = match misfit.what {
-                Misfitting::Java => table.java.as_ref().unwrap_or(&table.spark),
-                Misfitting::Python => &table.python,
+                Misfitting::Java => table.java.as_ref().or(table.spark.as_ref()),
+                Misfitting::Python => table.python.as_ref(),
+            };
+            let Some(text) = text else {
+                continue;
             };
             let defect = self.origin.defect(Code::E039, text, misfit.message);
             return Err(defect.hint(misfit.hint));
         }
         Ok(())
-    }
-
-    fn spark_version(&self, text: &Text) -> Result<String, Defect> {
-        let spark = text.get_ref();
-        let part =
-            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if spark.split('.').count() >= 3 && spark.split('.').all(part) {
-            return Ok(spark.clone());
-        }
-        let message = format!("`{spark}` is no Spark version such as `4.1.4`");
-        Err(self.origin.defect(Code::E022, text, message))
-    }
-
-    fn operator(&self, table: &Spanned<config::Operator>) -> Result<Operator, Defect> {
-        let operator = table.get_ref();
-        let origin = match (&operator.image, &operator.source) {
-            (Some(image), None) => {
-                self.image_reference(image)?;
-                OperatorOrigin::Image(image.get_ref().clone())
-            }
-            (None, Some(source)) => OperatorOrigin::Source(self.known_source(source)?),
-            _ => {
-                let defect = self.origin.defect(
-                    Code::E023,
-                    table,
-                    "an operator comes from either an `image` or a `source`",
-                );
-                return Err(defect
-                    .hint("write `image = \"ghcr.io/kubeflow/spark-operator/controller:2.5.2\"`"));
-            }
-        };
-        let path = operator.path.as_ref();
-        Ok(Operator {
-            origin,
-            place: path.map_or_else(|| self.origin.place(table), |path| self.origin.place(path)),
-            path: path.map(|path| path.get_ref().clone()),
-        })
-    }
-
-    fn image_reference(&self, text: &Text) -> Result<(), Defect> {
-        let parsed = text.get_ref().parse::<crate::image::Reference>();
-        parsed
-            .map(|_| ())
-            .map_err(|error| self.origin.defect(Code::E025, text, error.to_string()))
     }
 
     fn sources(
@@ -354,10 +263,11 @@ impl Loader<'_> {
     ) -> Result<BTreeMap<String, Source>, Defect> {
         let mut sources = BTreeMap::new();
         for (name, table) in &self.config.sources {
-            let is_spark = chains.values().any(|chain| chain.spark_source == *name);
+            let mut made = chains.values().filter_map(Chain::made);
+            let is_spark = made.any(|chain| chain.spark_source == *name);
             sources.insert(name.clone(), self.source(name, table, is_spark)?);
         }
-        for chain in chains.values() {
+        for chain in chains.values().filter_map(Chain::made) {
             let origin = SourceOrigin::PythonSdist {
                 name: "pyspark".to_owned(),
                 version: chain.spark.clone(),
@@ -649,10 +559,8 @@ impl Loader<'_> {
     fn warn_of_what_has_no_effect(&self, project: &mut Project) {
         let used = self.used_sources.borrow();
         for (name, table) in &self.config.sources {
-            let is_spark = project
-                .chains
-                .values()
-                .any(|chain| chain.spark_source == *name);
+            let mut made = project.chains.values().filter_map(Chain::made);
+            let is_spark = made.any(|chain| chain.spark_source == *name);
             if !is_spark && !used.contains(name) {
                 let message = format!("nothing uses the source `{name}`");
                 let defect = Defect::new(Code::W124, self.origin.place(table), message).hint(
@@ -680,6 +588,29 @@ impl Loader<'_> {
         }
     }
 
+    /// Adds a chain for each image from elsewhere that an image names as its `parent` and no chain names.
+    fn add_chains_of_parents(project: &mut Project) {
+        for image in project.images.values() {
+            let (Some(name), Some(elsewhere)) = (&image.chain, &image.elsewhere) else {
+                continue;
+            };
+            if project.chains.contains_key(name) {
+                continue;
+            }
+            let chain = Chain {
+                name: name.clone(),
+                place: image.place.clone(),
+                origin: ChainOrigin::Elsewhere(Box::new(ElsewhereChain::of(
+                    elsewhere,
+                    image.place.clone(),
+                ))),
+                ds_jars: Vec::new(),
+                operator: None,
+            };
+            project.chains.insert(name.clone(), chain);
+        }
+    }
+
     fn images(&self, project: &Project) -> Result<BTreeMap<String, Arc<Image>>, Defect> {
         let images = Images {
             loader: self,
@@ -702,12 +633,6 @@ fn matcher(project: &Project) -> ImageMatcher {
         project.images.keys(),
         &project.reference,
     )
-}
-
-/// `3.11` as (3, 11).
-fn two_numbers(text: &str) -> Option<(u8, u8)> {
-    let (major, minor) = text.split_once('.')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// Parses a path such as `spec.steps[].image` or `spec.conf["a.b"]`: keys, `[]` for every item, quoted keys that hold

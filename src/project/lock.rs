@@ -8,8 +8,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    elsewhere::{LockedContents, Override, dotted, two_numbers},
     place::{Defect, Place},
-    settings::Chain,
+    settings::{Chain, ChainOrigin, Image, Project},
+    wheel::Target,
 };
 use crate::{
     code::Code,
@@ -36,6 +38,8 @@ pub struct Unlocked {
 pub enum UnlockedInput {
     /// The digest of an external image, by its name in the project.
     Image(String),
+    /// What is in an image from elsewhere, by its name in the project.
+    Contents(String),
     /// The checksum of a source, by its name.
     Source(String),
     /// Wheels.
@@ -59,6 +63,12 @@ impl Unlocked {
                 PathBuf::from(FILE_NAME),
                 format!(
                     "`{image}` needs the digest of the image `{name}`, which the lock does not have"
+                ),
+            ),
+            UnlockedInput::Contents(name) => (
+                PathBuf::from(FILE_NAME),
+                format!(
+                    "`{image}` needs what is in the image `{name}`, which the lock does not have"
                 ),
             ),
             UnlockedInput::Source(name) => (
@@ -98,6 +108,9 @@ pub struct Lock {
     /// The external images, by the name that the project gives them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, LockedImage>,
+    /// What was found in the images of chains from elsewhere, by chain and platform.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub contents: BTreeMap<String, BTreeMap<Platform, LockedContents>>,
     /// The sources, by their origin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sources: BTreeMap<String, LockedSource>,
@@ -124,16 +137,34 @@ pub struct LockedChain {
 }
 
 impl LockedChain {
-    /// The versions that a chain is configured with.
+    /// The versions that a chain is configured with, or that were found in its image; `None` if one of them is not
+    /// known.
     #[must_use]
-    pub fn of(chain: &Chain) -> Self {
-        let (major, minor) = chain.python;
-        Self {
-            spark: chain.spark.clone(),
-            scala: scala_of(&chain.spark).to_owned(),
-            java: chain.java.clone(),
-            python: format!("{major}.{minor}"),
-        }
+    pub fn of(chain: &Chain, lock: &Lock) -> Option<Self> {
+        let elsewhere = match &chain.origin {
+            ChainOrigin::Made(made) => {
+                return Some(Self {
+                    spark: made.spark.clone(),
+                    scala: scala_of(&made.spark).to_owned(),
+                    java: made.java.clone(),
+                    python: dotted(made.python),
+                });
+            }
+            ChainOrigin::Elsewhere(elsewhere) => elsewhere,
+        };
+        let found = lock.contents.get(&chain.name)?.values().next()?;
+        let spark = found.spark.as_ref();
+        let or = |written: &Option<Override<String>>, found: Option<&String>| {
+            let written = written.as_ref().map(|of| &of.value);
+            written.or(found).cloned()
+        };
+        let python = elsewhere.python.as_ref().map(|of| dotted(of.value));
+        Some(Self {
+            spark: or(&elsewhere.spark, spark.map(|spark| &spark.version))?,
+            scala: or(&elsewhere.scala, spark.map(|spark| &spark.scala))?,
+            java: or(&elsewhere.java, found.java.as_ref())?,
+            python: python.or_else(|| found.python.clone())?,
+        })
     }
 }
 
@@ -215,6 +246,7 @@ impl Default for Lock {
             chains: BTreeMap::new(),
             recipes: BTreeMap::new(),
             images: BTreeMap::new(),
+            contents: BTreeMap::new(),
             sources: BTreeMap::new(),
             wheels: BTreeMap::new(),
             revisions: BTreeMap::new(),
@@ -248,6 +280,55 @@ impl Lock {
                 .hint("install a newer sparkpack"));
         }
         Ok(lock)
+    }
+
+    /// What was found in the image of a chain from elsewhere, if that is the image which the lock names now and the
+    /// configuration names the same folders in it.
+    #[must_use]
+    pub fn contents_of(&self, chain: &Chain, platform: &Platform) -> Option<&LockedContents> {
+        let elsewhere = chain.elsewhere()?;
+        let digest = self.images.get(&elsewhere.image)?.digest();
+        let found = self.contents.get(&chain.name)?.get(platform)?;
+        let is_current = found.digest == *digest && found.looked_at == elsewhere.looked_at();
+        is_current.then_some(found)
+    }
+
+    /// The Python, platform and glibc that an image's wheels are chosen for; `None` if no chain gives the Python
+    /// version, or if it is that of an image from elsewhere of which the lock has nothing.
+    #[must_use]
+    pub fn target(&self, project: &Project, image: &Image, platform: &Platform) -> Option<Target> {
+        let chain = project.chain_of(image)?;
+        let (python, glibc) = match &chain.origin {
+            ChainOrigin::Made(made) => (made.python, None),
+            ChainOrigin::Elsewhere(elsewhere) => {
+                let found = self.contents_of(chain, platform)?;
+                let python = || two_numbers(found.python.as_ref()?);
+                let glibc = || two_numbers(found.glibc.as_ref()?);
+                let written = elsewhere.python.as_ref().map(|of| of.value);
+                let of_glibc = elsewhere.glibc.as_ref().map(|of| of.value);
+                (written.or_else(python)?, of_glibc.or_else(glibc))
+            }
+        };
+        Some(Target {
+            python,
+            platform: platform.clone(),
+            glibc: glibc.unwrap_or(project.python.glibc),
+        })
+    }
+
+    /// The version of an image's Spark; `None` if no chain or lock tells it.
+    #[must_use]
+    pub fn spark_of(&self, project: &Project, image: &Image) -> Option<String> {
+        let chain = project.chain_of(image)?;
+        match &chain.origin {
+            ChainOrigin::Made(made) => Some(made.spark.clone()),
+            ChainOrigin::Elsewhere(elsewhere) => {
+                let found = self.contents_of(chain, image.platforms.first()?);
+                let found = found.and_then(|found| Some(found.spark.as_ref()?.version.clone()));
+                let written = elsewhere.spark.as_ref().map(|of| of.value.clone());
+                written.or(found)
+            }
+        }
     }
 
     /// The lock's text: sorted, the same for the same content.

@@ -1,9 +1,11 @@
 //! The user's files: configuration, locks, sources and requirements. This module reads files and writes none.
 
 pub mod built_in;
+mod chains;
 mod config;
 pub mod digest_cache;
 pub mod dockerfile;
+pub mod elsewhere;
 pub mod exclusions;
 pub mod file_trees;
 pub mod fit;
@@ -34,6 +36,7 @@ pub use image_matcher::{ImageMatcher, Mention, Tail};
 pub use load::load;
 pub use loader::Environment;
 pub use settings::{
-    Chain, ConfiguredPlace, Context, Image, Kind, ManifestGlob, Mirrors, Operator, OperatorOrigin,
-    Package, PathStep, PinMode, Project, PythonSettings, Registry, SecretOrigin, UnknownRegistry,
+    Chain, ChainOrigin, ConfiguredPlace, Context, Image, Kind, MadeChain, ManifestGlob, Mirrors,
+    Operator, OperatorOrigin, Package, PathStep, PinMode, Project, PythonSettings, Registry,
+    SecretOrigin, UnknownRegistry,
 };

@@ -9,11 +9,11 @@ use std::{
 use globset::GlobMatcher;
 
 use super::{
+    elsewhere::ElsewhereChain,
     image_matcher::ImageMatcher,
     place::{Defect, Place},
     source::Source,
     template::ReferenceTemplate,
-    wheel::Target,
 };
 use crate::image::Platform;
 
@@ -95,13 +95,65 @@ pub struct PythonSettings {
     pub glibc: (u8, u8),
 }
 
-/// `[chains.NAME]`.
+/// `[chains.NAME]`, or an image from elsewhere that an image names as its `parent`.
 #[derive(Clone, Debug)]
 pub struct Chain {
-    /// Its name.
+    /// Its name; of an image that names a `parent` from elsewhere, that one's.
     pub name: String,
     /// Where it is configured.
     pub place: Place,
+    /// Where its base and `py` come from.
+    pub origin: ChainOrigin,
+    /// Sources whose jars are added to the `ds` image.
+    pub ds_jars: Vec<String>,
+    /// Where the operator's binary comes from, if the chain has an operator.
+    pub operator: Option<Operator>,
+}
+
+/// Where a chain's base and `py` come from.
+#[derive(Clone, Debug)]
+pub enum ChainOrigin {
+    /// They are made.
+    Made(MadeChain),
+    /// An image from elsewhere is both.
+    Elsewhere(Box<ElsewhereChain>),
+}
+
+impl Chain {
+    /// The settings of a chain whose images are all made.
+    #[must_use]
+    pub fn made(&self) -> Option<&MadeChain> {
+        match &self.origin {
+            ChainOrigin::Made(made) => Some(made),
+            ChainOrigin::Elsewhere(_) => None,
+        }
+    }
+
+    /// The name of one of its images: those of the chain `main` have bare names, those of any other chain have its name
+    /// as a prefix.
+    #[must_use]
+    pub fn image_name(&self, kind: Kind) -> String {
+        let kind = kind.built_in().unwrap_or_default();
+        if self.name == "main" {
+            kind.to_owned()
+        } else {
+            format!("{}-{kind}", self.name)
+        }
+    }
+
+    /// The settings of a chain that stands on an image from elsewhere.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<&ElsewhereChain> {
+        match &self.origin {
+            ChainOrigin::Made(_) => None,
+            ChainOrigin::Elsewhere(elsewhere) => Some(elsewhere),
+        }
+    }
+}
+
+/// The settings of a chain whose images are all made.
+#[derive(Clone, Debug)]
+pub struct MadeChain {
     /// Spark's version.
     pub spark: String,
     /// Python's version, major and minor.
@@ -116,10 +168,6 @@ pub struct Chain {
     pub spark_source: String,
     /// Sources whose jars are added to the `base` image.
     pub base_jars: Vec<String>,
-    /// Sources whose jars are added to the `ds` image.
-    pub ds_jars: Vec<String>,
-    /// Where the operator's binary comes from, if the chain has an operator.
-    pub operator: Option<Operator>,
 }
 
 /// `[chains.NAME.operator]`.
@@ -188,8 +236,10 @@ pub struct Image {
     pub kind: Kind,
     /// The chain whose Spark and Python it has.
     pub chain: Option<String>,
-    /// The image that it is built on.
+    /// The image of the project that it is built on.
     pub parent: Option<String>,
+    /// The image from elsewhere that it is built on, as it is written.
+    pub elsewhere: Option<String>,
     /// Its own Dockerfile, relative to the project's folder; without one, the built-in Dockerfile of its kind is used.
     pub dockerfile: Option<String>,
     /// The build context of its own Dockerfile.
@@ -335,15 +385,15 @@ impl Project {
         })
     }
 
-    /// The Python, platform and glibc that an image's wheels are chosen for; `None` if no chain gives the Python
-    /// version.
+    /// The image from elsewhere that is the base and `py` of a chain, by one of their names.
     #[must_use]
-    pub fn target(&self, image: &Image, platform: &Platform) -> Option<Target> {
-        let chain = self.chain_of(image)?;
-        Some(Target {
-            python: chain.python,
-            platform: platform.clone(),
-            glibc: self.python.glibc,
+    pub fn elsewhere_by_name(&self, name: &str) -> Option<&str> {
+        self.chains.values().find_map(|chain| {
+            let elsewhere = chain.elsewhere()?;
+            let is_named = [Kind::Base, Kind::Py]
+                .iter()
+                .any(|kind| chain.image_name(*kind) == name);
+            is_named.then_some(elsewhere.image.as_str())
         })
     }
 

@@ -193,6 +193,7 @@ fn step_words(step: &Step<'_>) -> String {
         Step::Fetch(origin) => format!("fetching {origin}"),
         Step::ChooseWheels(of) => format!("choosing wheels for {of}"),
         Step::InstallWheels(count) => format!("installing {count} wheels"),
+        Step::LookInto(image) => format!("looking into {image}"),
         Step::PutTogether(parent) => format!("putting its files on {parent}"),
         Step::Copy(from) => format!("copying {from} from the registry"),
         Step::Load => "loading it into the daemon".to_owned(),
@@ -209,6 +210,7 @@ fn outcome_words(outcome: &Outcome<'_>, took: &str) -> String {
         Outcome::Fetched(origin) => format!("fetched {origin} in {took}"),
         Outcome::ChoseWheels { count, of } => format!("chose {count} wheels for {of} in {took}"),
         Outcome::Copied(reference) => format!("copied {reference} from the registry in {took}"),
+        Outcome::LookedInto { image, found } => format!("{image} has {found} ({took})"),
         Outcome::Pulled(reference) => format!("pulled {reference} in {took}"),
         Outcome::Pushed { reference, digest } => format!("pushed {reference}@{digest} in {took}"),
         Outcome::Adopted(reference) => format!(

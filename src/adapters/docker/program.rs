@@ -13,7 +13,10 @@ use bollard::{
 use futures_util::{Stream, StreamExt, pin_mut};
 
 use super::{daemon::Daemon, error::DockerError};
-use crate::image::{ImageInfo, ImagePython, Program};
+use crate::{
+    adapters::chunks::read_while_fetched,
+    image::{ImageInfo, ImagePython, LayerContents, LayerScanner, Program},
+};
 
 /// The program that nearly every image has.
 const SHELL: &str = "/bin/sh";
@@ -62,6 +65,37 @@ impl Daemon {
             let variables = variables.unwrap_or_default();
             let path = variables.iter().find_map(|pair| pair.strip_prefix("PATH="));
             find_python(client, container, path.unwrap_or(PATH)).await
+        })
+    }
+
+    /// What is in an image: all its layers together.
+    ///
+    /// # Errors
+    /// The daemon refuses, or does not answer.
+    pub fn scan(
+        &self,
+        image: &ImageInfo,
+        scanner: &LayerScanner,
+    ) -> Result<LayerContents, DockerError> {
+        let (scanned, fetched) = read_while_fetched(
+            |reader| scanner.scan(reader),
+            |send| {
+                self.look_into(image, async |client: &Docker, container: &str| {
+                    let files = client.export_container(container);
+                    pin_mut!(files);
+                    while let Some(bytes) = files.next().await {
+                        if !send(bytes?) {
+                            break;
+                        }
+                    }
+                    Ok(())
+                })
+            },
+        );
+        fetched?;
+        scanned.map_err(|error| DockerError::Answer {
+            doing: format!("look into the image `{}`", image.id),
+            message: error.to_string(),
         })
     }
 

@@ -14,7 +14,10 @@ use crate::{
         docker::{DockerError, ExportedImage, LoadRequest, TransferEvent},
         registry::RegistryImage,
     },
-    image::{ImageDocuments, ImageInfo, ImagePython, Platform, Program, Reference},
+    image::{
+        ImageDocuments, ImageInfo, ImagePython, LayerContents, LayerScanner, Platform, Program,
+        Reference,
+    },
     project::tree::Entry,
 };
 
@@ -149,6 +152,18 @@ impl ImageDaemon for DaemonInMemory {
     /// An image in memory has no layers.
     fn export(&self, _: &str, _: &Path) -> Result<Option<ExportedImage>, DockerError> {
         Ok(None)
+    }
+
+    fn scan(
+        &self,
+        image: &ImageInfo,
+        scanner: &LayerScanner,
+    ) -> Result<LayerContents, DockerError> {
+        let tar = self.images.files_of(&image.id);
+        scanner.scan(&*tar).map_err(|error| DockerError::Answer {
+            doing: "look into it".to_owned(),
+            message: error.to_string(),
+        })
     }
 
     fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {

@@ -15,7 +15,10 @@ use crate::{
             Presence, RegistryError, RegistryImage,
         },
     },
-    image::{Descriptor, Digest, ImageDocuments, Platform, Reference, Repository, validate},
+    image::{
+        Descriptor, Digest, ImageDocuments, LayerContents, LayerScanner, Platform, Reference,
+        Repository, validate,
+    },
 };
 
 /// A registry with images, documents beside them, and indexes that have only a listing.
@@ -31,6 +34,8 @@ struct RegistryState {
     documents: BTreeMap<String, Vec<u8>>,
     /// The configs of the images that were pushed, by the digest of the manifest.
     configs: BTreeMap<Digest, Vec<u8>>,
+    /// The bytes of layers that can be looked into.
+    layers: BTreeMap<Digest, Vec<u8>>,
     /// The digests of the blobs that were pushed.
     blobs: BTreeSet<Digest>,
     /// The references whose digests were asked for, by HEAD or GET, in sequence.
@@ -86,6 +91,11 @@ impl RegistryInMemory {
     /// Sets the listing of a reference: an index or a single manifest.
     pub(crate) fn list(&self, reference: &str, listing: Listing) {
         self.state().listings.insert(reference.to_owned(), listing);
+    }
+
+    /// Stores the bytes of a layer, by the digest that a manifest gives it.
+    pub(crate) fn put_layer(&self, digest: &Digest, tar: Vec<u8>) {
+        self.state().layers.insert(digest.clone(), tar);
     }
 
     /// Makes the next request for a digest, or the next document, fail.
@@ -203,6 +213,18 @@ impl ImageRegistry for RegistryInMemory {
             // What came from a daemon in memory has no documents.
             None => documents_of(&image.info),
         }))
+    }
+
+    fn scan_layer(
+        &self,
+        _repository: &Repository,
+        layer: &Descriptor,
+        scanner: &LayerScanner,
+    ) -> Result<LayerContents, RegistryError> {
+        self.next_error()?;
+        let tar = self.state().layers.get(&layer.digest).cloned();
+        let tar = tar.unwrap_or_default();
+        scanner.scan(&*tar).map_err(|_| refused())
     }
 
     fn listing(&self, reference: &Reference) -> Result<Option<Listing>, RegistryError> {

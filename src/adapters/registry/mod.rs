@@ -18,6 +18,7 @@ mod error;
 mod file;
 mod listing;
 mod push;
+mod scan;
 mod session;
 mod settings;
 mod transport;

@@ -13,13 +13,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// Scripts that start scripts are read no further than this.
 const SCRIPTS_LIMIT: usize = 16;
 
-/// Where files are put into an image.
-const TARGETS: [&str; 4] = [
-    "/opt/job/site-packages",
-    "/opt/job/jobs.zip",
-    "/opt/job/libs.zip",
-    "/opt/ds/site-packages",
-];
+/// The folders that files are put into.
+const TARGETS: [&str; 2] = ["/opt/job/site-packages", "/opt/ds/site-packages"];
 
 /// What is in an image from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,47 +45,36 @@ pub struct ContentFacts {
     pub in_the_way: Option<String>,
 }
 
-/// Why nothing can be put on an image.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
-    /// It has no Spark.
-    #[error("it has no Spark: no `spark-core_*.jar` in a folder `jars`{}", said(.0.as_ref()))]
-    NoSpark(Option<String>),
-    /// It has no Python.
-    #[error("it has no Python: {0}")]
-    NoPython(String),
-    /// Its C library is musl.
-    #[error("its C library is musl, for which most packages have no wheels")]
-    Musl,
-    /// A link or a file is where a folder is needed.
-    #[error("`{0}` is no folder there, and files have to be put below it")]
-    InTheWay(String),
-}
-
-fn said(spark_home: Option<&String>) -> String {
-    spark_home.map_or_else(
-        || ", and no `SPARK_HOME` in its config".to_owned(),
-        |home| format!(", and its `SPARK_HOME` is `{home}`"),
-    )
-}
-
 impl ContentFacts {
-    /// The facts about the image with this config and these files.
+    /// The facts about the image with this config and these files. Spark's folder and those of Python's packages are
+    /// looked for unless they are named.
     ///
     /// # Errors
     /// The config is malformed.
-    pub fn of(config: &ImageConfig, tree: &Tree) -> Result<Self, ImageError> {
+    pub fn of(
+        config: &ImageConfig,
+        tree: &Tree,
+        spark_home: Option<&str>,
+        site_packages: &[String],
+    ) -> Result<Self, ImageError> {
         let variables = config.variables()?;
         let search = variables.get("PATH").map_or(PATH, String::as_str);
         let user = config.user()?.unwrap_or_default();
         let entrypoint = config.entrypoint()?;
-        let spark = SparkFacts::of(tree, variables.get("SPARK_HOME").map(String::as_str));
+        let spark = match spark_home {
+            Some(home) => SparkFacts::at(tree, home),
+            None => SparkFacts::of(tree, variables.get("SPARK_HOME").map(String::as_str)),
+        };
         let java = JavaFacts::of(tree, &variables, search);
         let python = PythonFacts::of(tree, &variables, search, number_of(tree, &user));
         let beginning = |path: &str| tree.file(path).and_then(|(_, content)| content);
-        let folders = python
+        let found = python
             .as_ref()
             .map(|python| python.site_packages.as_slice());
+        let folders = match site_packages {
+            [] => found.unwrap_or_default(),
+            named => named,
+        };
         let interpreter = python.as_ref().ok().map(|python| python.program.clone());
         let of_java = java.as_ref().map(|java| format!("{}/bin/java", java.home));
         let programs = interpreter.iter().chain(&of_java);
@@ -104,17 +88,13 @@ impl ContentFacts {
         let jars = spark.as_ref().map(|spark| format!("{}/x.jar", spark.jars));
         let mut targets = TARGETS.iter().copied().chain(jars.as_deref());
         Ok(Self {
-            distributions: distributions(tree, folders.unwrap_or_default()),
+            distributions: distributions(tree, folders),
             libc: Libc::of(tree, interpreter.as_deref().and_then(beginning)),
             knows_roles: knows_roles(tree, &entrypoint, search),
             python_path: variables.get("PYTHONPATH").cloned(),
             system: system(tree),
             program: programs.next(),
-            in_the_way: targets.find_map(|path| {
-                // The file itself may be there, of an older job; its folders may not be anything else.
-                let (folder, _) = path.rsplit_once('/')?;
-                tree.not_a_folder(folder)
-            }),
+            in_the_way: targets.find_map(|folder| tree.not_a_folder(folder)),
             spark,
             java,
             python,

@@ -11,7 +11,7 @@ mod spark;
 mod tree;
 mod zstd;
 
-pub use facts::{ContentFacts, Unfit};
+pub use facts::ContentFacts;
 pub use python::{Distribution, PythonFacts};
 pub use runtime::{JavaFacts, Libc};
 pub use scan::{LayerContents, LayerScanner};

@@ -26,6 +26,12 @@ pub struct SparkFacts {
 }
 
 impl SparkFacts {
+    /// The Spark in a folder; `None` if it has none.
+    pub(super) fn at(tree: &Tree, home: &str) -> Option<Self> {
+        let found = Self::of(tree, Some(home))?;
+        (found.home == home).then_some(found)
+    }
+
     /// The Spark that the programs of an image use; `None` if it has none.
     pub(super) fn of(tree: &Tree, spark_home: Option<&str>) -> Option<Self> {
         let jars: Vec<Jars> = tree.paths().filter_map(Jars::of).collect();

@@ -80,7 +80,7 @@ fn facts_of_bytes(run: &serde_json::Value, layers: &[Vec<u8>]) -> ContentFacts {
     for layer in layers {
         tree.add(scanner.scan(layer.as_slice()).unwrap());
     }
-    ContentFacts::of(&config, &tree).unwrap()
+    ContentFacts::of(&config, &tree, None, &[]).unwrap()
 }
 
 fn facts(run: &serde_json::Value, layers: &[&[Entry<'_>]]) -> ContentFacts {

@@ -329,7 +329,7 @@ impl ContextWriter<'_> {
 
     /// The name of an external image for the builder. Pulls the image with the locked digest if the daemon does not
     /// have it.
-    fn external(
+    pub(super) fn external(
         &self,
         text: &str,
         platform: &Platform,

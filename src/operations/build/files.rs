@@ -88,7 +88,12 @@ impl FilesAssembler<'_> {
         let config = ImageConfig::parse(&parent.config).map_err(refused)?;
         let variables = config.variables().map_err(refused)?;
         let spark_home = variables.get("SPARK_HOME").map(String::as_str);
-        let groups = self.groups((stage, inputs), spark_home, progress)?;
+        let spark = stage
+            .elsewhere
+            .as_ref()
+            .and_then(|below| below.spark.as_ref());
+        let jars = spark.map(|spark| spark.jars.as_str());
+        let groups = self.groups((stage, inputs), (spark_home, jars), progress)?;
         let layers: Vec<LayerFile> = groups
             .iter()
             .map(|group| self.layer(stage, group, progress))
@@ -96,7 +101,8 @@ impl FilesAssembler<'_> {
         let mut env = BTreeMap::new();
         if !inputs.python_path.is_empty() {
             let parents = variables.get(PYTHON_PATH).map_or("", String::as_str);
-            let value = python_path(&inputs.python_path, parents);
+            let of_spark = spark.map_or(&[][..], |spark| &spark.python_path);
+            let value = python_path(&inputs.python_path, parents, of_spark);
             env.insert(PYTHON_PATH.to_owned(), value);
         }
         let added: Vec<Layer> = layers.iter().map(|file| file.layer.clone()).collect();
@@ -146,7 +152,7 @@ impl FilesAssembler<'_> {
     fn groups(
         &self,
         (stage, inputs): (&PlatformStage, &FilesInputs),
-        spark_home: Option<&str>,
+        (spark_home, found_jars): (Option<&str>, Option<&str>),
         progress: &mut dyn Progress,
     ) -> Result<Vec<Group>, Error> {
         let folder = |what: &str| {
@@ -155,9 +161,14 @@ impl FilesAssembler<'_> {
             folder.unwrap_or_default().trim_matches('/').to_owned()
         };
         let mut groups = Vec::new();
+        // Spark's folder may be a link, which a folder of the same name would replace.
+        let jars = found_jars.map_or_else(
+            || folder("jars"),
+            |found| found.trim_matches('/').to_owned(),
+        );
         for jar in &inputs.jars {
             let entries = self.contexts.fetch(&jar.source, progress)?;
-            groups.push(Group::below(&folder("jars"), "jars", entries));
+            groups.push(Group::below(&jars, "jars", entries));
         }
         let packages = folder("site-packages");
         if let Some(packed) = self.contexts.packer.pack_stage(stage, progress)? {
@@ -203,11 +214,20 @@ impl Group {
     }
 }
 
-/// The variable's value: one's own items, then those of the parent that are not among them.
-fn python_path(own: &[&str], parents: &str) -> String {
+/// The variable's value: one's own items, then those of the parent, then those of a Spark that an image from elsewhere
+/// has, each once. An empty item, which would be the folder that a program is started in, is left out.
+fn python_path(own: &[&str], parents: &str, of_spark: &[String]) -> String {
     let mut items: Vec<&str> = Vec::new();
-    for item in own.iter().copied().chain(parents.split(':')) {
-        if !item.is_empty() && !items.contains(&item) {
+    let plain = |item: &str| item.trim_end_matches('/').to_owned();
+    let of_spark = of_spark.iter().map(String::as_str);
+    for item in own
+        .iter()
+        .copied()
+        .chain(parents.split(':'))
+        .chain(of_spark)
+    {
+        let is_new = !items.iter().any(|known| plain(known) == plain(item));
+        if !item.is_empty() && is_new {
             items.push(item);
         }
     }
@@ -220,12 +240,19 @@ mod tests {
 
     #[test]
     fn ones_own_items_come_first_and_each_is_there_once() {
-        for (own, parents, expected) in [
-            (vec!["/a", "/b"], "", "/a:/b"),
-            (vec!["/a"], "/b:/c", "/a:/b:/c"),
-            (vec!["/a", "/b"], "/b::/c:/a:/d", "/a:/b:/c:/d"),
+        let spark = ["/s/python", "/s/python/lib/py4j-0.10.9.7-src.zip"].map(str::to_owned);
+        for (own, parents, of_spark, expected) in [
+            (vec!["/a", "/b"], "", &[][..], "/a:/b"),
+            (vec!["/a"], "/b:/c", &[], "/a:/b:/c"),
+            (vec!["/a", "/b"], "/b::/c:/a:/d", &[], "/a:/b:/c:/d"),
+            (
+                vec!["/a"],
+                "/s/python/:/s/python/lib/py4j-*.zip:",
+                &spark,
+                "/a:/s/python/:/s/python/lib/py4j-*.zip:/s/python/lib/py4j-0.10.9.7-src.zip",
+            ),
         ] {
-            assert_eq!(python_path(&own, parents), expected);
+            assert_eq!(python_path(&own, parents, of_spark), expected);
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::{
     },
     error::{Error, ImageProblem},
     image::{
-        AssembledImage, Digest, History, ImageManifest, Layer, LayerFile, Reference, Repository,
-        as_oci,
+        AssembledImage, Digest, History, ImageDocuments, ImageManifest, Layer, LayerFile,
+        Reference, Repository, as_oci,
     },
     operations::{
         dist::{Action, BuiltImage},
@@ -213,6 +213,9 @@ impl<'a> LayoutBuilder<'a> {
         progress: &mut dyn Progress,
     ) -> Result<AssembledImage, Error> {
         let reference = stage.reference(self.run.registry);
+        if let Some(text) = stage.inputs.recipe.external_base() {
+            return self.put_on_elsewhere((stage, inputs), text, progress);
+        }
         let parent = parent.ok_or_else(|| gone(reference))?;
         let name = parent.reference.to_string();
         let there = self.layout.find(&name, &stage.platform)?;
@@ -226,6 +229,39 @@ impl<'a> LayoutBuilder<'a> {
         };
         let image = assemble(progress)?.image;
         let layers = |progress: &mut dyn Progress| Ok(assemble(progress)?.layers);
+        self.add(&image, reference, layers, progress)?;
+        Ok(image)
+    }
+
+    /// Puts the files of a stage on an image from elsewhere, whose layers are copied into the layout.
+    fn put_on_elsewhere(
+        &self,
+        (stage, inputs): (&PlatformStage, &FilesInputs),
+        text: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<AssembledImage, Error> {
+        let reference = stage.reference(self.run.registry);
+        let (pinned, documents) = self.run.external_parent(stage, text)?;
+        let refused = |error| unexpected(&pinned, ImageProblem::NoLayout(format!("{error}")));
+        let parent = as_oci(&documents).map_err(refused)?;
+        let below = ImageManifest::parse(&parent.manifest).map_err(refused)?;
+        let documents = ImageDocuments {
+            manifest: parent.manifest.clone(),
+            config: parent.config.clone(),
+        };
+        progress.step(Step::PutTogether(&pinned));
+        let name = pinned.to_string();
+        let assemble = |progress: &mut dyn Progress| {
+            let labels = self.builder.labels(stage)?;
+            let assembler = self.builder.assembler();
+            assembler.assemble((stage, inputs), (&name, &documents), labels, progress)
+        };
+        let image = assemble(progress)?.image;
+        let layers = |progress: &mut dyn Progress| {
+            let mut layers = self.layers(&pinned.repository, &below, &parent, progress)?;
+            layers.extend(assemble(progress)?.layers);
+            Ok(layers)
+        };
         self.add(&image, reference, layers, progress)?;
         Ok(image)
     }

@@ -2,10 +2,12 @@
 
 use super::run::Run;
 use crate::{
-    adapters::{cache::CacheKind, digest_cache, registry::RegistryImage},
-    error::Error,
+    adapters::{cache::CacheKind, digest_cache, registry::RegistryImage, store},
+    error::{Error, ImageProblem},
     image::{Descriptor, Digest, ImageDocuments, ImageManifest, Platform, Reference, Repository},
     operations::events::{Progress, Transfer},
+    plan::PlatformStage,
+    project::lock::LockedImage,
 };
 
 use std::path::PathBuf;
@@ -19,17 +21,64 @@ impl Run<'_> {
         pinned: &Reference,
         platform: &Platform,
     ) -> Result<Option<ImageDocuments>, Error> {
-        let manifest = image.manifest.clone();
-        let known = ImageManifest::parse(&manifest).ok().and_then(|parsed| {
-            let digest = parsed.config.digest;
-            let file = self.session.cache.entry(CacheKind::Blobs, digest.hex());
-            let config = digest_cache::own_bytes(&file)?;
-            (Digest::of(&config) == digest).then_some(config)
-        });
-        if let Some(config) = known {
-            return Ok(Some(ImageDocuments { manifest, config }));
+        match self.with_config(image.manifest.clone()) {
+            Some(documents) => Ok(Some(documents)),
+            None => Ok(self.services.registry()?.documents(pinned, platform)?),
         }
-        Ok(self.services.registry()?.documents(pinned, platform)?)
+    }
+
+    /// The image from elsewhere that a stage stands on: its name, by the digest of its manifest for the stage's platform,
+    /// and its documents.
+    ///
+    /// # Errors
+    /// Its registry has it no longer, or only a daemon has it.
+    pub(crate) fn external_parent(
+        &self,
+        stage: &PlatformStage,
+        text: &str,
+    ) -> Result<(Reference, ImageDocuments), Error> {
+        let unexpected = |problem: ImageProblem| Error::UnexpectedImage {
+            reference: text.to_owned(),
+            problem,
+        };
+        if let Some(LockedImage::LocalDaemon { .. }) = self.prepared.lock.images.get(text) {
+            return Err(unexpected(ImageProblem::OnlyInDaemon));
+        }
+        let contents = stage.elsewhere.as_ref();
+        let digest = contents.and_then(|found| found.manifest.as_ref());
+        let digest = digest.ok_or_else(|| unexpected(ImageProblem::NotLocked))?;
+        let reference: Reference = text
+            .parse()
+            .map_err(|error| unexpected(ImageProblem::CannotBeLookedUp(error)))?;
+        let pinned = reference.repository.with_digest(digest);
+        let manifest = self.cached(digest);
+        if let Some(documents) = manifest.and_then(|manifest| self.with_config(manifest)) {
+            return Ok((pinned, documents));
+        }
+        let documents = self.services.registry()?;
+        let documents = documents.documents(&pinned, &stage.platform)?;
+        let documents = documents.ok_or_else(|| unexpected(ImageProblem::Gone))?;
+        let cache = &self.session.cache;
+        fs_err::create_dir_all(cache.folder(CacheKind::Blobs))?;
+        for document in [&documents.manifest, &documents.config] {
+            let file = cache.entry(CacheKind::Blobs, Digest::of(document).hex());
+            store::replace_unsynced(&file, document)?;
+        }
+        Ok((pinned, documents))
+    }
+
+    /// The documents with a manifest, if the cache has its config.
+    fn with_config(&self, manifest: Vec<u8>) -> Option<ImageDocuments> {
+        let parsed = ImageManifest::parse(&manifest).ok()?;
+        let config = self.cached(&parsed.config.digest)?;
+        Some(ImageDocuments { manifest, config })
+    }
+
+    /// A document in the cache, by its digest.
+    fn cached(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let file = self.session.cache.entry(CacheKind::Blobs, digest.hex());
+        let document = digest_cache::own_bytes(&file)?;
+        (Digest::of(&document) == *digest).then_some(document)
     }
 
     /// The file of a layer of an image in a registry, from the cache or fetched into it. Whoever uses it compares its

@@ -22,7 +22,7 @@ use crate::{
     error::{Error, ImageProblem},
     image::{
         ExpectedBase, ImageDocuments, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_LAYERS,
-        LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE, LayerFile,
+        LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE, LayerFile, Reference,
     },
     operations::{
         dist::{Action, BuiltImage, Packer},
@@ -322,6 +322,11 @@ impl<'a> StageBuilder<'a> {
             problem: ImageProblem::Gone,
         };
         let reference = stage.reference(self.run.registry);
+        let from_elsewhere = match stage.inputs.recipe.external_base() {
+            Some(text) => Some(self.external_parent(stage, text, progress)?),
+            None => None,
+        };
+        let parent = from_elsewhere.as_ref().or(parent);
         let parent = parent.ok_or_else(|| gone(reference.to_string()))?;
         let id = parent.info.id.as_str();
         let documents = daemon.parent(id)?;
@@ -373,6 +378,32 @@ impl<'a> StageBuilder<'a> {
             }
         }
         Ok(loaded)
+    }
+
+    /// The daemon's image from elsewhere that a stage stands on; it is pulled if the daemon does not have it.
+    fn external_parent(
+        &self,
+        stage: &PlatformStage,
+        text: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<BuiltImage, Error> {
+        let unexpected = |problem: ImageProblem| Error::UnexpectedImage {
+            reference: text.to_owned(),
+            problem,
+        };
+        let name = self.contexts.external(text, &stage.platform, progress)?;
+        let (session, daemon) = (self.run.session, self.run.services.daemon()?);
+        let info = daemon.inspect(&name)?;
+        let info = info.ok_or_else(|| unexpected(ImageProblem::Gone))?;
+        Inside { session, daemon }.refuse_foreign(text, &info, &stage.platform)?;
+        let reference: Reference = name
+            .parse()
+            .map_err(|error| unexpected(ImageProblem::CannotBePulled(error)))?;
+        Ok(BuiltImage {
+            reference,
+            info,
+            action: Action::Reused,
+        })
     }
 
     /// The labels of a stage's image.

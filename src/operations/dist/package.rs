@@ -93,7 +93,7 @@ impl<'a> Packer<'a> {
     /// looked up.
     pub(crate) fn pack_all(&self) -> Result<Vec<String>, Error> {
         let project = &self.session.project;
-        let (read, wheels) = resolution::inputs_and_wheels(self.session, self.services)?;
+        let (read, wheels, lock) = resolution::inputs_and_wheels(self.session, self.services)?;
         resolution::warn_of_left_out(self.session, project.images.keys(), &|name| read.get(name));
         let mut folders = Vec::new();
         for (name, image) in &project.images {
@@ -111,7 +111,7 @@ impl<'a> Packer<'a> {
                 .get(&(name.clone(), platform.clone()))
                 .cloned()
                 .unwrap_or_default();
-            let target = project.target(image, platform);
+            let target = lock.target(project, image, platform);
             let mut progress = self.session.events.begin(name);
             let requirements = inputs.requirements.as_ref();
             let wanted = Wanted {

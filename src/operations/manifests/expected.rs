@@ -98,10 +98,8 @@ impl ExpectedReferences {
             expected.wanted.insert(registry.name.clone(), wanted);
         }
         for image in project.images.values() {
-            if let Some(chain) = project.chain_of(image) {
-                expected
-                    .sparks
-                    .insert(image.name.clone(), chain.spark.clone());
+            if let Some(spark) = prepared.lock.spark_of(project, image) {
+                expected.sparks.insert(image.name.clone(), spark);
             }
         }
         expected.digest = expected.everything(session);

@@ -11,7 +11,7 @@ use super::claim::{Claim, StageTags};
 use crate::{
     adapters::registry::{BlobProgress, BlobState, OutgoingImage, RegistryError, RegistryImage},
     error::{Error, ImageProblem},
-    image::{Digest, ImageInfo, Reference, Repository},
+    image::{Digest, ImageDocuments, ImageInfo, Reference, Repository},
     operations::{
         build::{Assembled, Inside, Run, StageBuilder},
         dist::{Action, BuiltImage},
@@ -218,20 +218,10 @@ impl Pusher<'_> {
         below: &BTreeMap<String, PushedImage>,
     ) -> Result<PushedImage, Error> {
         let reference = stage.reference(self.run.registry);
-        let gone = |reference: &Reference| Error::UnexpectedImage {
-            reference: reference.to_string(),
-            problem: ImageProblem::Gone,
-        };
-        let parent = stage.base().and_then(|base| below.get(base));
-        let parent = parent.ok_or_else(|| gone(reference))?;
-        let repository = &parent.reference.repository;
-        let pinned = repository.with_digest(&parent.image.digest);
         let mut progress = self.run.session.events.begin(&stage.name);
+        let (pinned, documents) = self.parent(stage, below)?;
+        let repository = &pinned.repository;
         progress.step(Step::PutTogether(&pinned));
-        let documents = self
-            .run
-            .documents(&parent.image, &pinned, &stage.platform)?;
-        let documents = documents.ok_or_else(|| gone(&pinned))?;
         let assemble = |progress: &mut dyn Progress| {
             let labels = self.builder.labels(stage)?;
             let parent = (&*pinned.to_string(), &documents);
@@ -260,6 +250,30 @@ impl Pusher<'_> {
             Claim::Theirs(self.tags(stage)?.read_back(reference)?)
         };
         Ok(settled(claim, (image, made), progress.as_mut()))
+    }
+
+    /// The name in the registry, by digest, of the image that the files of a stage are put on, and its documents.
+    fn parent(
+        &self,
+        stage: &PlatformStage,
+        below: &BTreeMap<String, Pushed>,
+    ) -> Result<(Reference, ImageDocuments), Error> {
+        if let Some(text) = stage.inputs.recipe.external_base() {
+            return self.run.external_parent(stage, text);
+        }
+        let gone = |reference: &Reference| Error::UnexpectedImage {
+            reference: reference.to_string(),
+            problem: ImageProblem::Gone,
+        };
+        let parent = stage.base().and_then(|base| below.get(base));
+        let parent = parent.ok_or_else(|| gone(stage.reference(self.run.registry)))?;
+        let repository = &parent.reference.repository;
+        let pinned = repository.with_digest(&parent.image.digest);
+        let found = self
+            .run
+            .documents(&parent.image, &pinned, &stage.platform)?;
+        let documents = found.ok_or_else(|| gone(&pinned))?;
+        Ok((pinned, documents))
     }
 
     /// Sends an image that was put together, and returns the digest that has its tag afterwards.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     image::{Digest, Platform},
     project::{
-        lock::{LockedChain, LockedImage, LockedWheels, Revision},
+        lock::{Lock, LockedChain, LockedImage, LockedWheels, Revision},
         requirements::{self, LockedWheel},
     },
 };
@@ -32,7 +32,8 @@ pub(crate) fn lock_changes(old: &LockFiles, new: &LockFiles) -> Vec<String> {
     ));
     lines.extend(entries(("", NEW), &left.images, &right.images, External));
     lines.extend(new_platforms(&left.images, &right.images));
-    let sources = |lock: &crate::project::lock::Lock| {
+    lines.extend(looked_into(left, right));
+    let sources = |lock: &Lock| {
         let sources = lock.sources.iter();
         sources
             .map(|(origin, source)| (origin.clone(), source.sha256.clone()))
@@ -164,6 +165,29 @@ fn new_platforms(
     lines
 }
 
+/// One line for each image of which something else is known than before, although it is the same.
+fn looked_into(left: &Lock, right: &Lock) -> Vec<String> {
+    let all = right.contents.iter().flat_map(|(name, platforms)| {
+        let platforms = platforms.iter();
+        platforms.map(move |(platform, found)| (name, platform, found))
+    });
+    let lines = all.filter_map(|(name, platform, new)| {
+        let old = left
+            .contents
+            .get(name)
+            .and_then(|platforms| platforms.get(platform));
+        let described = new.described();
+        match old {
+            Some(old) if old == new || old.digest != new.digest => None,
+            Some(_) => Some(format!(
+                "the image of chain {name}, looked into again: {described}"
+            )),
+            None => Some(format!("the image of chain {name} has {described}")),
+        }
+    });
+    lines.collect()
+}
+
 /// The wheels of one lock.
 struct Wheels {
     /// The requirements, Python and glibc that the wheels were chosen for.
@@ -250,7 +274,7 @@ fn wheels(label: &str, old: Option<&Wheels>, new: Option<&Wheels>) -> Vec<String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::lock::{Lock, LockedSource};
+    use crate::project::lock::LockedSource;
 
     fn files(packages: &[&str]) -> LockFiles {
         let wheels = packages.iter().map(|stem| LockedWheel {

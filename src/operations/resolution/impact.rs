@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{lock_files::LockFiles, wheels};
+use super::{elsewhere::elsewhere_uses, lock_files::LockFiles, wheels};
 use crate::{
     image::Digest,
     operations::workspace::{LockPolicy, Services, Session},
     plan::{self, Inputs, Plan, PlanInputs, Stage, difference, source_digest},
-    project::lock::{Lock, LockedImage, LockedSource},
+    project::{
+        elsewhere::LockedContents,
+        lock::{Lock, LockedImage, LockedSource},
+    },
 };
 
 /// The plan that the locks gave before they changed.
@@ -98,6 +101,21 @@ fn filled(
                 let locked = LockedSource { sha256 };
                 filled.sources.insert(source.origin.to_string(), locked);
             }
+        }
+    }
+    for of in elsewhere_uses(&session.project) {
+        let digest = filled
+            .images
+            .get(&of.elsewhere.image)
+            .map(LockedImage::digest)
+            .cloned();
+        if let (None, Some(digest)) = (filled.contents_of(of.chain, of.platform), digest) {
+            let images = session.project.images.values();
+            let standing = images.filter(|image| image.chain.as_ref() == Some(&of.chain.name));
+            unlocked.extend(standing.map(|image| image.name.clone()));
+            let of_chain = filled.contents.entry(of.chain.name.clone()).or_default();
+            let unknown = LockedContents::unknown(digest, of.elsewhere);
+            of_chain.insert(of.platform.clone(), unknown);
         }
     }
     (filled, unlocked)

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::elsewhere::drop_unused_contents;
 use crate::{
     adapters::journal::{ReplaceError, Replacement},
     error::Error,
@@ -110,6 +111,7 @@ impl LockFiles {
         });
         lock.revisions
             .retain(|name, _| project.images.contains_key(name));
+        drop_unused_contents(project, lock);
         for (file, lock) in &mut self.beside {
             let wanted = used.beside.get(file);
             lock.wheels

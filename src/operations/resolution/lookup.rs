@@ -188,12 +188,12 @@ impl Lookup<'_> {
     }
 }
 
-fn reference(text: &str) -> Result<Reference, Error> {
+pub(super) fn reference(text: &str) -> Result<Reference, Error> {
     let parsed = text.parse();
     parsed.map_err(|error| unexpected(text, ImageProblem::CannotBeLookedUp(error)))
 }
 
-fn unexpected(text: &str, problem: ImageProblem) -> Error {
+pub(super) fn unexpected(text: &str, problem: ImageProblem) -> Error {
     Error::UnexpectedImage {
         reference: text.to_owned(),
         problem,

@@ -2,6 +2,8 @@
 
 mod changes;
 mod committed;
+mod contents;
+mod elsewhere;
 mod ignored;
 mod impact;
 mod input_files;

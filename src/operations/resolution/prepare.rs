@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    elsewhere::check_contents,
     ignored::warn_beside,
     lock_files::{LockFiles, used_sources},
     lookup::Lookup,
@@ -57,12 +58,12 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
     })
 }
 
-/// The inputs and the wheels of all images, for `sparkpack package`. Of the missing lock entries only wheels are looked
+/// The inputs, the wheels of all images and the lock, for `sparkpack package`. Of the missing lock entries only wheels are looked
 /// up.
 pub(crate) fn inputs_and_wheels(
     session: &Session<'_>,
     services: &Services<'_>,
-) -> Result<(Inputs, Wheels), Error> {
+) -> Result<(Inputs, Wheels, Lock), Error> {
     let policy = services.policy();
     let lock = workspace::read_lock(&session.project.root)?;
     let inputs = read_inputs(session, &lock)?;
@@ -80,7 +81,7 @@ pub(crate) fn inputs_and_wheels(
         chosen.all().map_err(|missing| policy.explain(missing))
     })?;
     keep(session, services, &inputs, &old, &new)?;
-    Ok((inputs, wheels))
+    Ok((inputs, wheels, new.lock))
 }
 
 /// Writes the lock files that have changed, without unused entries. With `--locked` a change is an error;
@@ -165,10 +166,6 @@ impl Resolver<'_> {
         let local_sources = local_sources(self.session, self.services, self.inputs)?;
         if policy != LockPolicy::ReadOnly {
             lock_recipes(&mut files.lock, self.inputs);
-            let chains = project.chains.iter();
-            files.lock.chains = chains
-                .map(|(name, chain)| (name.clone(), LockedChain::of(chain)))
-                .collect();
             let lookup = Lookup {
                 session: self.session,
                 services: self.services,
@@ -180,8 +177,15 @@ impl Resolver<'_> {
             }
             if policy == LockPolicy::Update {
                 lookup.sources(&mut files.lock)?;
+                lookup.contents(&mut files.lock)?;
             }
+            let chains = project.chains.iter();
+            let chains = chains.filter_map(|(name, chain)| {
+                Some((name.clone(), LockedChain::of(chain, &files.lock)?))
+            });
+            files.lock.chains = chains.collect();
         }
+        check_contents(self.session, &files.lock)?;
         let chosen = wheels::of_all(
             self.session,
             self.services,

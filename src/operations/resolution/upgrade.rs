@@ -10,7 +10,7 @@ use crate::{
     error::{Error, UsageError},
     operations::workspace::Session,
     plan::{Inputs, StageInputs},
-    project::{Project, wheel::normalise},
+    project::{Chain, Project, wheel::normalise},
 };
 
 /// Locks without the entries that are to be looked up again.
@@ -49,6 +49,7 @@ impl Upgrade {
         let is_url = |origin: &str| origin.starts_with("http://") || origin.starts_with("https://");
         let lock = &mut self.files.lock;
         lock.images.clear();
+        lock.contents.clear();
         lock.recipes.clear();
         lock.wheels.clear();
         lock.sources.retain(|origin, _| !is_url(origin));
@@ -67,7 +68,7 @@ impl Upgrade {
             .iter()
             .flat_map(|(_, inputs)| inputs.recipe.external_images());
         if all.any(|text| text == name) || self.files.lock.images.contains_key(name) {
-            self.files.lock.images.remove(name);
+            self.external_image(name, project);
             is_known = true;
         }
         let mut sources = project.sources.values();
@@ -94,13 +95,23 @@ impl Upgrade {
         is_known
     }
 
+    /// Removes the digest of an image from elsewhere, and what was found in it.
+    fn external_image(&mut self, text: &str, project: &Project) {
+        let lock = &mut self.files.lock;
+        lock.images.remove(text);
+        lock.contents.retain(|name, _| {
+            let chain = project.chains.get(name).and_then(Chain::elsewhere);
+            chain.is_none_or(|elsewhere| elsewhere.image != text)
+        });
+    }
+
     /// Removes all entries of an image of the project: the external images and sources that its Dockerfile uses, its
     /// built-in Dockerfile, its wheels.
     fn image(&mut self, name: &str, project: &Project, inputs: &StageInputs) {
-        let lock = &mut self.files.lock;
         for text in inputs.recipe.external_images() {
-            lock.images.remove(text);
+            self.external_image(text, project);
         }
+        let lock = &mut self.files.lock;
         for source in inputs.recipe.sources() {
             if let Some(source) = project.sources.get(&source) {
                 lock.sources.remove(&source.origin.to_string());

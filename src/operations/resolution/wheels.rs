@@ -18,11 +18,12 @@ use crate::{
     },
     plan::{Inputs, StageInputs},
     project::{
-        Image, Kind,
+        Chain, Image, Kind,
+        elsewhere::{ElsewhereChain, LockedContents},
         inputs::ImageRequirements,
         lock::{self, LockedWheels, Unlocked, UnlockedInput},
         place::Defect,
-        requirements::{self, LockedWheel, Pin, ResolveRequest},
+        requirements::{self, LockedWheel, Pin, ResolveRequest, SPARKS_OWN, same_version},
         wheel::{Target, normalise},
     },
 };
@@ -70,6 +71,7 @@ pub(crate) fn of_all(
         upgraded,
         wheels: Wheels::new(),
         provided: BTreeMap::new(),
+        installed: BTreeMap::new(),
         users: BTreeMap::new(),
         unlocked: Vec::new(),
     };
@@ -95,6 +97,8 @@ struct Chooser<'a> {
     wheels: Wheels,
     /// The packages of each image, including those of its parents.
     provided: BTreeMap<(String, Platform), Vec<Pin>>,
+    /// The packages of the image from elsewhere at the bottom of each image.
+    installed: BTreeMap<(String, Platform), Vec<Pin>>,
     /// For each lock beside a requirements file: the first image that uses it, and the image's request.
     users: BTreeMap<PathBuf, (String, ResolveRequest)>,
     unlocked: Vec<Unlocked>,
@@ -106,36 +110,54 @@ struct Wanted<'a> {
     requirements: &'a ImageRequirements,
     /// The packages of the image's parents.
     provided: &'a [Pin],
+    /// The packages of the image from elsewhere at the bottom. Another version may take the place of one, in a folder
+    /// that is searched first; the same version is not shipped again.
+    installed: &'a [Pin],
     target: &'a Target,
     /// The request. Locked wheels are used only if they were resolved for the same request.
     asked: &'a ResolveRequest,
 }
 
-impl Chooser<'_> {
+impl<'a> Chooser<'a> {
     fn image(&mut self, image: &Image, inputs: &StageInputs) -> Result<(), Error> {
         for platform in &image.platforms {
             let key = (image.name.clone(), platform.clone());
             let mut provided = self.of_parents(inputs, platform);
+            let mut installed = self.installed_below(inputs, platform);
+            if let Some((chain, contents)) = self.contents_below(image, inputs, platform) {
+                provided.extend(contents.binding(chain));
+                provided.retain(|pin| !SPARKS_OWN.contains(&pin.name.as_str()));
+                installed.extend(contents.all_installed());
+                let spark = self.files.lock.spark_of(&self.session.project, image);
+                provided.extend(spark.map(|spark| Pin::new("pyspark", &spark)));
+            }
             if let Some(requirements) = &inputs.requirements {
-                let target = self.target(image, platform)?;
+                let Some(target) = self.target(image, platform)? else {
+                    continue;
+                };
                 let asked = ResolveRequest::of(&requirements.requirements, &provided, &target);
+                installed.retain(|pin| !provided.iter().any(|below| below.name == pin.name));
+                let asked = asked.over(&installed);
                 self.refuse_other_users(image, requirements, &asked)?;
                 let chosen = self.locked_or_chosen(&Wanted {
                     image,
                     requirements,
                     provided: &provided,
+                    installed: &installed,
                     target: &target,
                     asked: &asked,
                 })?;
                 provided.extend(chosen.iter().map(LockedWheel::pin));
                 self.wheels.insert(key.clone(), chosen);
             }
-            if let (Kind::Py, Some(chain)) = (image.kind, self.session.project.chain_of(image)) {
-                provided.push(Pin::new("pyspark", &chain.spark));
+            let chain = self.session.project.chain_of(image);
+            if let (Kind::Py, Some(made)) = (image.kind, chain.and_then(Chain::made)) {
+                provided.push(Pin::new("pyspark", &made.spark));
             }
             provided.sort();
             provided.dedup();
-            self.provided.insert(key, provided);
+            self.provided.insert(key.clone(), provided);
+            self.installed.insert(key, installed);
         }
         Ok(())
     }
@@ -168,15 +190,45 @@ impl Chooser<'_> {
             .into())
     }
 
+    fn installed_below(&self, inputs: &StageInputs, platform: &Platform) -> Vec<Pin> {
+        let parents = inputs.recipe.parents().into_iter();
+        let parents = parents.filter_map(|name| self.installed.get(&(name, platform.clone())));
+        parents.flatten().cloned().collect()
+    }
+
     fn of_parents(&self, inputs: &StageInputs, platform: &Platform) -> Vec<Pin> {
         let parents = inputs.recipe.parents().into_iter();
         let parents = parents.filter_map(|name| self.provided.get(&(name, platform.clone())));
         parents.flatten().cloned().collect()
     }
 
-    fn target(&self, image: &Image, platform: &Platform) -> Result<Target, Error> {
-        let target = self.session.project.target(image, platform);
-        target.ok_or_else(|| {
+    /// What was found in the image from elsewhere that an image stands on.
+    fn contents_below(
+        &self,
+        image: &Image,
+        inputs: &StageInputs,
+        platform: &Platform,
+    ) -> Option<(&'a ElsewhereChain, LockedContents)> {
+        let chain = self.session.project.chain_of(image)?;
+        let elsewhere = chain.elsewhere()?;
+        let is_below = inputs.recipe.external_base() == Some(&elsewhere.image);
+        let contents = self.files.lock.contents_of(chain, platform);
+        Some((elsewhere, contents.filter(|_| is_below)?.clone()))
+    }
+
+    /// The Python of an image; `None` if it is not known what is in the image from elsewhere that it stands on.
+    fn target(&mut self, image: &Image, platform: &Platform) -> Result<Option<Target>, Error> {
+        let project = &self.session.project;
+        let target = self.files.lock.target(project, image, platform);
+        let elsewhere = project.chain_of(image).and_then(Chain::elsewhere);
+        if let (None, Some(elsewhere)) = (&target, elsewhere) {
+            self.unlocked.push(Unlocked {
+                image: image.name.clone(),
+                what: UnlockedInput::Contents(elsewhere.image.clone()),
+            });
+            return Ok(None);
+        }
+        target.map(Some).ok_or_else(|| {
             let message = format!(
                 "`{}` has requirements, but no chain says for which Python",
                 image.name
@@ -225,6 +277,7 @@ impl Chooser<'_> {
             &preferences,
         );
         let resolved = resolved.map_err(|error| placed(requirements, error))?;
+        let resolved = without_installed(resolved, wanted.installed);
         progress.end(Outcome::ChoseWheels {
             count: resolved.wheels.len(),
             of: &file,
@@ -254,6 +307,9 @@ impl Chooser<'_> {
         for wheel in in_order.flat_map(|(_, wheels)| wheels) {
             let pin = wheel.pin();
             kept.entry(pin.name.clone()).or_insert(pin);
+        }
+        for pin in wanted.installed {
+            kept.entry(pin.name.clone()).or_insert_with(|| pin.clone());
         }
         kept.into_values().collect()
     }
@@ -305,6 +361,20 @@ impl Chooser<'_> {
             .or_default()
             .insert(target.platform.clone(), locked);
     }
+}
+
+/// The wheels that are not installed in the image from elsewhere in the same version.
+fn without_installed(resolved: Resolved, installed: &[Pin]) -> Resolved {
+    let is_installed = |wheel: &LockedWheel| {
+        let mut installed = installed.iter();
+        installed.any(|pin| {
+            pin.name == wheel.wheel.name && same_version(&pin.version, &wheel.wheel.version)
+        })
+    };
+    let (there, wheels): (Vec<_>, Vec<_>) = resolved.wheels.into_iter().partition(is_installed);
+    let mut left_out = resolved.left_out;
+    left_out.extend(there.iter().map(LockedWheel::pin));
+    Resolved { wheels, left_out }
 }
 
 /// The locked wheels for a platform, if they were resolved for the same request.
@@ -440,7 +510,7 @@ requirements = "requirements.txt"
         let requirements = inputs.get(image).unwrap().requirements.as_ref().unwrap();
         let platform = Platform::default();
         let image = &session.project.images[image];
-        let target = session.project.target(image, &platform).unwrap();
+        let target = lock.target(&session.project, image, &platform).unwrap();
         let asked = ResolveRequest::of(&requirements.requirements, &[], &target);
         let wheel = LockedWheel {
             wheel: "six-1.16.0-py2.py3-none-any.whl".parse().unwrap(),
@@ -489,7 +559,7 @@ requirements = "requirements.txt"
         let wheel = lock_for(&project, "first");
         let session = project.session(&events);
         let services = Services::new(&session, LockPolicy::ReadOnly);
-        let (_, wheels) = inputs_and_wheels(&session, &services).unwrap();
+        let (_, wheels, _) = inputs_and_wheels(&session, &services).unwrap();
         let names = ["first", "second"].map(|name| (name.to_owned(), Platform::default()));
         assert_eq!(wheels, names.map(|name| (name, vec![wheel.clone()])).into());
     }

@@ -54,6 +54,7 @@ fn thing(row: &RecordRow) -> String {
         Input::Main { name, .. } => format!("main file {name}"),
         Input::Place { what, folder } => format!("{what} in {folder}"),
         Input::Environment { name, value } => format!("{name}={value} before the parent's"),
+        Input::SparkHome(folder) => format!("Spark's folder {folder}"),
         Input::Module { path, .. } => format!("module {path}"),
         Input::Wheel { file_name, .. } => match file_name.parse::<WheelName>() {
             Ok(wheel) => format!("{} {}", wheel.name, wheel.version),
@@ -96,6 +97,9 @@ fn turned(old: &Input, new: &Input) -> String {
         (Input::Stage(old), Input::Stage(new)) => format!("image name {old} -> {new}"),
         (Input::Platform(old), Input::Platform(new)) => format!("platform {old} -> {new}"),
         (Input::Dockerfile(_), Input::Dockerfile(_)) => "Dockerfile changed".to_owned(),
+        (Input::SparkHome(old), Input::SparkHome(new)) => {
+            format!("Spark's folder {old} -> {new}")
+        }
         (Input::Target(old), Input::Target(new)) => format!("target {old} -> {new}"),
         (
             Input::BuildArgument { name, value: old },

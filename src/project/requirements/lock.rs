@@ -60,6 +60,18 @@ impl ResolveRequest {
             glibc: target.glibc,
         }
     }
+
+    /// The same above an image from elsewhere with these packages, which need not be shipped in the same versions.
+    #[must_use]
+    pub fn over(mut self, installed: &[Pin]) -> Self {
+        if !installed.is_empty() {
+            let pins: BTreeSet<String> = installed.iter().map(ToString::to_string).collect();
+            let first = self.requirements_digest.to_string();
+            let fields = std::iter::once(first.as_str()).chain(pins.iter().map(String::as_str));
+            self.requirements_digest = Digest::of_fields(fields);
+        }
+        self
+    }
 }
 
 /// The wheels chosen for some requirements, on every platform.

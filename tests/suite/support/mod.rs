@@ -9,6 +9,7 @@ mod offline;
 mod registry;
 mod schema;
 pub(crate) mod small;
+mod stand_in;
 
 use std::{
     ffi::OsStr,
@@ -24,6 +25,7 @@ pub(crate) use index::Index;
 pub(crate) use offline::{OLD, Offline, SPARK, tree};
 pub(crate) use registry::Registry;
 pub(crate) use schema::{Schema, spoiled};
+pub(crate) use stand_in::StandIn;
 use tempfile::TempDir;
 
 /// Clearly longer than the age that a file must have for its digest to be cached, on any file system whose times have
@@ -162,8 +164,17 @@ impl TestProject {
 
     /// Writes docker's configuration with a password for a registry.
     pub(crate) fn sign_in(&self, host: &str, user: &str, password: &str) {
+        self.sign_in_to(&[host], user, password);
+    }
+
+    /// The same for several registries.
+    pub(crate) fn sign_in_to(&self, hosts: &[&str], user: &str, password: &str) {
         let auth = STANDARD.encode(format!("{user}:{password}"));
-        let text = format!("{{\"auths\": {{\"{host}\": {{\"auth\": \"{auth}\"}}}}}}");
+        let auths = hosts
+            .iter()
+            .map(|host| format!("\"{host}\": {{\"auth\": \"{auth}\"}}"));
+        let auths: Vec<String> = auths.collect();
+        let text = format!("{{\"auths\": {{{}}}}}", auths.join(", "));
         fs_err::create_dir_all(self.home().join(".docker")).unwrap();
         fs_err::write(self.home().join(".docker/config.json"), text).unwrap();
     }
