@@ -63,7 +63,7 @@ pub(super) enum Node {
 
 /// The part of a file that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum KeptPart {
     Nothing,
     Beginning(u64),
     /// Up to the first empty line.
@@ -153,17 +153,17 @@ impl LayerScanner {
     /// The part of a file that may tell something.
     fn content(&self, path: &str, file: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
         let (limit, part) = match self.part(path) {
-            Part::Nothing => return Ok(None),
-            Part::Library => return version_in_library(file),
-            Part::Status => return version_in_status(file),
-            part @ Part::Beginning(limit) => (limit, part),
+            KeptPart::Nothing => return Ok(None),
+            KeptPart::Library => return version_in_library(file),
+            KeptPart::Status => return version_in_status(file),
+            part @ KeptPart::Beginning(limit) => (limit, part),
             part => (TEXT_LIMIT, part),
         };
         let mut content = Vec::new();
         file.take(limit).read_to_end(&mut content)?;
         match part {
-            Part::Script if !content.starts_with(b"#!") => return Ok(None),
-            Part::Headers => {
+            KeptPart::Script if !content.starts_with(b"#!") => return Ok(None),
+            KeptPart::Headers => {
                 let text = String::from_utf8_lossy(&content).replace("\r\n", "\n");
                 let headers = text.split("\n\n").next().unwrap_or_default();
                 content = headers.as_bytes().to_vec();
@@ -173,23 +173,25 @@ impl LayerScanner {
         Ok(Some(content))
     }
 
-    fn part(&self, path: &str) -> Part {
+    fn part(&self, path: &str) -> KeptPart {
         let name = name_of(path);
         let folder = path.strip_suffix(name).unwrap_or_default();
         let folder = name_of(folder.trim_end_matches('/'));
         let is_package = folder.ends_with(".dist-info") || folder.ends_with(".egg-info");
         match name {
-            "METADATA" | "PKG-INFO" if is_package => Part::Headers,
-            name if name.ends_with(".egg-info") => Part::Headers,
-            "release" | "os-release" | "pyvenv.cfg" => Part::Beginning(PROGRAM_LIMIT),
-            "passwd" if path == "etc/passwd" => Part::Beginning(TEXT_LIMIT),
-            "java" if folder == "bin" => Part::Beginning(PROGRAM_LIMIT),
-            name if folder == "bin" && name.starts_with("python") => Part::Beginning(PROGRAM_LIMIT),
-            "libc.so.6" => Part::Library,
-            name if is_old_glibc(name) => Part::Library,
-            "status" if path == "var/lib/dpkg/status" => Part::Status,
-            name if is_of(name, "sh") || self.starting.contains(name) => Part::Script,
-            _ => Part::Nothing,
+            "METADATA" | "PKG-INFO" if is_package => KeptPart::Headers,
+            name if name.ends_with(".egg-info") => KeptPart::Headers,
+            "release" | "os-release" | "pyvenv.cfg" => KeptPart::Beginning(PROGRAM_LIMIT),
+            "passwd" if path == "etc/passwd" => KeptPart::Beginning(TEXT_LIMIT),
+            "java" if folder == "bin" => KeptPart::Beginning(PROGRAM_LIMIT),
+            name if folder == "bin" && name.starts_with("python") => {
+                KeptPart::Beginning(PROGRAM_LIMIT)
+            }
+            "libc.so.6" => KeptPart::Library,
+            name if is_old_glibc(name) => KeptPart::Library,
+            "status" if path == "var/lib/dpkg/status" => KeptPart::Status,
+            name if is_of(name, "sh") || self.starting.contains(name) => KeptPart::Script,
+            _ => KeptPart::Nothing,
         }
     }
 }
