@@ -11,6 +11,10 @@ use std::{
 
 use serde_json::{Value, json};
 
+mod registry;
+
+pub use registry::WithLayout;
+
 use super::store::{self, TemporaryFolder};
 use crate::{
     code::Code,
@@ -221,8 +225,41 @@ impl ImageLayout {
         let Some(entry) = entry else {
             return Ok(None);
         };
+        let bytes = self.read(entry, "manifest")?;
+        Ok(Some(self.whole(name, entry.clone(), bytes, platform)?))
+    }
+
+    /// The image with the digest of its manifest or index, whole; `None` if nothing has the digest.
+    ///
+    /// # Errors
+    /// The same as those of [`find`](Self::find).
+    pub fn find_digest(
+        &self,
+        digest: &Digest,
+        platform: &Platform,
+    ) -> Result<Option<AssembledImage>, LayoutError> {
+        let bytes = match fs_err::read(self.blob(digest)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.disk("read", error)),
+        };
+        let entry = Descriptor::of(MediaType::ImageManifest, &bytes);
+        if entry.digest != *digest {
+            return Err(self.broken(format!("the manifest {digest} is damaged")));
+        }
+        let image = self.whole(digest.as_str(), entry, bytes, platform)?;
+        Ok(Some(image))
+    }
+
+    /// The image of a manifest, or that of an index for the platform.
+    fn whole(
+        &self,
+        name: &str,
+        mut entry: Descriptor,
+        mut bytes: Vec<u8>,
+        platform: &Platform,
+    ) -> Result<AssembledImage, LayoutError> {
         let wrong = |error: ImageError| self.broken(format!("`{name}`: {error}"));
-        let (mut entry, mut bytes) = (entry.clone(), self.read(entry, "manifest")?);
         if let ManifestOrIndex::Index(index) = ManifestOrIndex::parse(&bytes).map_err(wrong)? {
             entry = index.choose(platform).map_err(wrong)?.clone();
             bytes = self.read(&entry, "manifest")?;
@@ -235,13 +272,13 @@ impl ImageLayout {
             let message = format!("`{name}`: its layer {} is not there", layer.digest);
             return Err(self.broken(message));
         }
-        Ok(Some(AssembledImage {
+        Ok(AssembledImage {
             digest: entry.digest,
-            media_type: entry.media_type,
+            media_type: manifest.media_type.clone().unwrap_or(entry.media_type),
             manifest: bytes,
             config,
             info,
-        }))
+        })
     }
 
     /// The entries of `index.json` with a name.

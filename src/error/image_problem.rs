@@ -134,6 +134,20 @@ pub enum NotYet {
         /// The platforms.
         platforms: Vec<Platform>,
     },
+    /// A push to an OCI layout of images that a daemon has to build.
+    #[error(
+        "{} a Dockerfile, and what a daemon builds cannot be put into an OCI layout yet",
+        have(images)
+    )]
+    DaemonToLayout {
+        /// The images.
+        images: Vec<String>,
+    },
+}
+
+fn have(images: &[String]) -> String {
+    let verb = if images.len() == 1 { "has" } else { "have" };
+    format!("`{}` {verb}", images.join("`, `"))
 }
 
 fn listed(platforms: &[Platform]) -> String {
@@ -148,6 +162,9 @@ impl NotYet {
         match self {
             Self::SeveralPlatforms { .. } => {
                 "`sparkpack push` puts the image of each platform into the registry, and an index over them; else list one: `platforms = [\"linux/amd64\"]`"
+            }
+            Self::DaemonToLayout { .. } => {
+                "build them, and copy them there: `sparkpack build`, then for each `skopeo copy docker-daemon:NAME:TAG oci:PATH:NAME:TAG`"
             }
         }
     }

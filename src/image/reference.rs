@@ -5,7 +5,8 @@ use super::Digest;
 /// A registry and a repository in it, without tag or digest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Repository {
-    /// The host, with the port if there is one; `docker.io` if no host was written.
+    /// The host, with the port if there is one; `docker.io` if no host was written. Empty in a layout, whose names have
+    /// none.
     pub registry: String,
     /// The path in the registry: `library/NAME` for a short name of Docker Hub.
     pub path: String,
@@ -61,6 +62,27 @@ impl Repository {
             tag: None,
             digest: Some(digest.clone()),
         }
+    }
+}
+
+impl Reference {
+    /// The reference of an image in a layout: a name and a tag, without a host.
+    ///
+    /// # Errors
+    /// It is no reference, or it has a host.
+    pub fn in_layout(text: &str) -> Result<Self, ReferenceError> {
+        let mut reference: Self = text.parse()?;
+        let repository = &mut reference.repository;
+        if repository.registry != "docker.io" || text.starts_with("docker.io/") {
+            return Err(wrong(text, "the name of an image in a layout has no host"));
+        }
+        repository.registry.clear();
+        if let Some(path) = repository.path.strip_prefix("library/")
+            && !text.starts_with("library/")
+        {
+            repository.path = path.to_owned();
+        }
+        Ok(reference)
     }
 }
 
@@ -232,6 +254,9 @@ fn wrong(text: &str, reason: &str) -> ReferenceError {
 
 impl fmt::Display for Repository {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.registry.is_empty() {
+            return formatter.write_str(&self.path);
+        }
         write!(formatter, "{}/{}", self.registry, self.path)
     }
 }

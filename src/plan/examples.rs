@@ -17,6 +17,7 @@ pub(crate) fn registry() -> Registry {
     Registry {
         name: "main".to_owned(),
         prefix: "registry.example".to_owned(),
+        layout: None,
     }
 }
 

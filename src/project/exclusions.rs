@@ -46,7 +46,7 @@ impl fmt::Display for LeftOut {
             Self::Excluded(excluded) => write!(formatter, "{excluded}"),
             Self::Output => formatter.write_str("built-in `/dist/` (what sparkpack makes)"),
             Self::NeverContext => formatter.write_str(
-                "built-in: manifests, locks, secrets and sparkpack.toml are never context",
+                "built-in: manifests, locks, secrets, layouts and sparkpack.toml are never context",
             ),
             Self::DockerIgnore {
                 file,
@@ -414,7 +414,10 @@ impl NeverContext {
             SecretOrigin::File(file) => Some(file.clone()),
             SecretOrigin::Variable(_) => None,
         }));
-        let named: BTreeSet<PathBuf> = files.iter().map(|file| project.root.join(file)).collect();
+        let named = files.iter().map(|file| project.root.join(file));
+        // In it there are images of the project.
+        let layout = project.layout().map(Path::to_owned);
+        let named: BTreeSet<PathBuf> = named.chain(layout).collect();
         let mut folders = HashMap::new();
         let real = named
             .iter()

@@ -1,6 +1,11 @@
 //! Turns the text of `sparkpack.toml` into a [`Project`].
 
-use std::{cell::OnceCell, collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    cell::OnceCell,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use globset::GlobMatcher;
 use serde_spanned::Spanned;
@@ -127,16 +132,40 @@ impl Loader<'_> {
             );
             return Err(defect.hint("add `registries.main = \"registry.example/team\"`"));
         }
-        let registries = self.config.registries.iter();
-        registries
-            .map(|(name, text)| {
-                let registry = Registry {
-                    name: name.clone(),
-                    prefix: self.registry_prefix(text)?,
-                };
-                Ok((name.clone(), registry))
-            })
-            .collect()
+        let mut registries: BTreeMap<String, Registry> = BTreeMap::new();
+        for (name, text) in &self.config.registries {
+            let layout = self.layout(text)?;
+            if layout.is_some() && registries.values().any(|other| other.layout.is_some()) {
+                let message = "two registries are OCI layouts, whose references are the same";
+                let defect = self.origin.defect(Code::E025, text, message);
+                return Err(defect.hint("keep one of them"));
+            }
+            let registry = Registry {
+                name: name.clone(),
+                prefix: match layout {
+                    Some(_) => String::new(),
+                    None => self.registry_prefix(text)?,
+                },
+                layout,
+            };
+            registries.insert(name.clone(), registry);
+        }
+        Ok(registries)
+    }
+
+    /// The folder of a registry that is an OCI layout, `oci:PATH`.
+    fn layout(&self, text: &Text) -> Result<Option<PathBuf>, Defect> {
+        let prefix = self.expanded(text)?;
+        let Some(folder) = prefix.strip_prefix("oci:") else {
+            return Ok(None);
+        };
+        if folder.is_empty() {
+            let defect = self
+                .origin
+                .defect(Code::E025, text, "`oci:` names no folder");
+            return Err(defect.hint("write where the layout is: `oci:images`"));
+        }
+        Ok(Some(self.root.join(folder)))
     }
 
     fn registry_prefix(&self, text: &Text) -> Result<String, Defect> {
@@ -421,6 +450,14 @@ impl Loader<'_> {
                 );
                 return Err(defect.hint(format!("the registries are {}", listed(&names))));
             }
+            if project.registries[registry].layout.is_some() {
+                let message =
+                    format!("`{registry}` is an OCI layout, and no cluster pulls from one");
+                let defect = self.origin.defect(Code::E087, globs, message);
+                return Err(
+                    defect.hint("list the manifests under a registry that has a host, or none")
+                );
+            }
             manifests.insert(registry.clone(), self.globs(globs.get_ref())?);
         }
         Ok(manifests)
@@ -626,6 +663,8 @@ impl Loader<'_> {
 /// The matcher for the project's images, under all its registries and its former prefixes.
 fn matcher(project: &Project) -> ImageMatcher {
     let current = project.registries.values().map(|registry| &registry.prefix);
+    // No manifest names an image of a layout.
+    let current = current.filter(|prefix| !prefix.is_empty());
     let prefixes = current.chain(&project.formerly);
     ImageMatcher::of(
         &project.name,

@@ -69,8 +69,10 @@ pub struct Project {
 pub struct Registry {
     /// Its name in the configuration.
     pub name: String,
-    /// The beginning of references: the host, and the path before the image's name.
+    /// The beginning of references: the host, and the path before the image's name; empty for a layout.
     pub prefix: String,
+    /// The folder of the OCI layout that stands in the place of a registry.
+    pub layout: Option<PathBuf>,
 }
 
 /// `[mirrors]`: never an input of a fingerprint.
@@ -383,6 +385,13 @@ impl Project {
             name: name.to_owned(),
             registries: self.registries.keys().cloned().collect(),
         })
+    }
+
+    /// The folder of the OCI layout that stands in the place of a registry, if there is one.
+    #[must_use]
+    pub fn layout(&self) -> Option<&Path> {
+        let mut registries = self.registries.values();
+        registries.find_map(|registry| registry.layout.as_deref())
     }
 
     /// The image from elsewhere that is the base and `py` of a chain, by one of their names.

@@ -13,7 +13,7 @@ pub struct ReferenceTemplate {
 /// The values for a template, except for the fingerprint.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
-    /// The registry's prefix: the host, and the path before the image's name.
+    /// The registry's prefix: the host, and the path before the image's name; empty for a layout.
     pub registry: &'a str,
     /// The project's name.
     pub project: &'a str,
@@ -106,7 +106,7 @@ impl ReferenceTemplate {
         names: Names<'_>,
         fingerprint: &Digest,
     ) -> Result<Reference, ReferenceError> {
-        self.fill(names, fingerprint.short(TAG_DIGITS)).parse()
+        self.filled(names, fingerprint.short(TAG_DIGITS))
     }
 
     /// The reference in a manifest before the image has ever been built.
@@ -114,7 +114,7 @@ impl ReferenceTemplate {
     /// # Errors
     /// The names and the template do not make a valid reference.
     pub fn unbuilt(&self, names: Names<'_>) -> Result<Reference, ReferenceError> {
-        self.fill(names, UNBUILT).parse()
+        self.filled(names, UNBUILT)
     }
 
     /// The pattern by which the image's references are recognised.
@@ -123,7 +123,7 @@ impl ReferenceTemplate {
     /// The names and the template do not make a valid reference.
     pub fn tag_pattern(&self, names: Names<'_>) -> Result<TagPattern, ReferenceError> {
         let stand_in = "0".repeat(TAG_DIGITS);
-        let reference: Reference = self.fill(names, &stand_in).parse()?;
+        let reference = self.filled(names, &stand_in)?;
         let tag_template = self.text.rsplit_once(':').map_or("", |(_, tag)| tag);
         let (before, after) = tag_template.split_once("{fingerprint}").unwrap_or_default();
         Ok(TagPattern {
@@ -133,8 +133,12 @@ impl ReferenceTemplate {
         })
     }
 
-    fn fill(&self, names: Names<'_>, fingerprint: &str) -> String {
-        fill(&self.text, names).replace("{fingerprint}", fingerprint)
+    fn filled(&self, names: Names<'_>, fingerprint: &str) -> Result<Reference, ReferenceError> {
+        let text = fill(&self.text, names).replace("{fingerprint}", fingerprint);
+        if names.registry.is_empty() {
+            return Reference::in_layout(text.trim_start_matches('/'));
+        }
+        text.parse()
     }
 }
 
@@ -176,6 +180,38 @@ mod tests {
             ),
             ("job-", "")
         );
+    }
+
+    #[test]
+    fn in_a_layout_a_reference_has_no_host() {
+        let of = |template: &str| {
+            let names = Names {
+                registry: "",
+                ..NAMES
+            };
+            let template = ReferenceTemplate::parse(template).unwrap();
+            let reference = template.reference(names, &Digest::of(b""));
+            reference.map(|reference| reference.to_string()).ok()
+        };
+        for (template, expected) in [
+            (
+                "{registry}/{image}:{fingerprint}",
+                Some("job:e3b0c44298fc1c14"),
+            ),
+            (
+                "{registry}/{project}/{image}:{fingerprint}",
+                Some("orders/job:e3b0c44298fc1c14"),
+            ),
+            (
+                "{registry}/library/{image}:{fingerprint}",
+                Some("library/job:e3b0c44298fc1c14"),
+            ),
+            ("reg.example/{image}:{fingerprint}", None),
+            ("docker.io/{image}:{fingerprint}", None),
+            ("{registry}:{image}-{fingerprint}", None),
+        ] {
+            assert_eq!(of(template).as_deref(), expected, "{template}");
+        }
     }
 
     #[test]

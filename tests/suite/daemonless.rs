@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     added_files::{layers, manifest},
-    support::{Chain, Run, TestProject, program, run},
+    support::{Chain, Run, TestProject, program, remove_images, run},
 };
 
 const NO_DAEMON: &str = "unix:///nowhere/docker.sock";
@@ -380,7 +380,8 @@ fn without_a_daemon_a_build_fills_a_layout_that_others_read() {
 
 /// The only error of a run, with its code.
 fn only_error(run: &Run, code: &str) -> String {
-    assert_eq!(run.code, 6, "{}", run.stderr);
+    let exit_code = if code.starts_with("E0") { 2 } else { 6 };
+    assert_eq!(run.code, exit_code, "{}", run.stderr);
     assert_eq!(run.stderr.matches("error[").count(), 1, "{}", run.stderr);
     let error = &run.stderr[run.stderr.find("error[").unwrap()..];
     assert!(error.starts_with(&format!("error[{code}]: ")), "{error}");
@@ -494,4 +495,120 @@ fn what_neither_a_layout_nor_the_registry_has_needs_a_daemon() {
     let error = only_error(&failed, "E601");
     assert!(error.contains("cannot reach the Docker daemon"), "{error}");
     assert!(!project.root().join("dist/oci").exists() && !project.root().join("images").exists());
+}
+
+/// A project without a registry, whose images lie in `images`.
+fn without_registry(name: &str) -> Chain {
+    let chain = Chain::new(name).with_job_of_files();
+    let project = &chain.project;
+    let prefix = format!("\"{}/small\"", chain.host);
+    project.edit("sparkpack.toml", &prefix, "\"oci:images\"");
+    let reference = format!(
+        "project = \"{name}\"\nreference = \"{{registry}}/{{project}}/{{image}}:{{fingerprint}}\""
+    );
+    project.edit("sparkpack.toml", "project = \"small\"", &reference);
+    let configuration = project.read("sparkpack.toml");
+    let failure = project.failure(&["tags"]);
+    assert!(
+        failure.starts_with("exit 2\nerror[E087]: sparkpack.toml:"),
+        "{failure}"
+    );
+    assert!(
+        failure.contains("`main` is an OCI layout, and no cluster pulls from one"),
+        "{failure}"
+    );
+    let side = "FROM base\nCOPY . /opt/all/\n";
+    project.write("docker/side/Dockerfile", side);
+    let end = configuration.find("[manifests]").unwrap();
+    project.write("sparkpack.toml", &configuration[..end]);
+    chain
+}
+
+#[test]
+fn a_layout_takes_the_place_of_a_registry() {
+    let chain = without_registry("daemonless-place");
+    let project = &chain.project;
+    project.succeed(&["build"]);
+    let [base, ds, side, job] = ["base", "ds", "side", "job"].map(|image| project.reference(image));
+    assert!(job.starts_with("daemonless-place/job:"), "{job}");
+    let layout = project.root().join("images");
+    let oci = |reference: &str| format!("oci:{}:{reference}", layout.display());
+    for reference in [&base, &ds] {
+        let from = format!("docker-daemon:{reference}");
+        program(
+            "skopeo",
+            &[
+                "--insecure-policy",
+                "copy",
+                "--quiet",
+                &from,
+                &oci(reference),
+            ],
+        );
+    }
+    remove_images("daemonless-place/");
+    let pushed = without_daemon(project, &["push", "job"]);
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    assert!(
+        pushed.stdout.contains(&format!("{job}@sha256:")),
+        "{}",
+        pushed.stdout
+    );
+    assert_eq!(
+        unpacked(&layout, &job, "opt/job/main.py"),
+        "print('main')\n"
+    );
+    assert_eq!(unpacked(&layout, &job, "opt/ds/ds.txt"), "ds\n");
+    blobs(&layout);
+
+    let again = without_daemon(project, &["push", "job"]);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+    assert!(
+        again.stdout.starts_with(&format!("{job}@sha256:")),
+        "{}",
+        again.stdout
+    );
+    let plan = without_daemon(project, &["plan", "job", "--remote"]).stdout;
+    assert!(plan.contains("in the registry: sha256:"), "{plan}");
+    let configuration = project.read("sparkpack.toml");
+    project.edit("src/main.py", "main", "changed");
+    let why = project.succeed(&["why", "job", "--against", job.rsplit_once(':').unwrap().1]);
+    assert!(why.stdout.contains("main.py"), "{}", why.stdout);
+    let built = without_daemon(project, &["build", "job"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+
+    // Another image under the tag is a conflict, and a second layout is refused.
+    project.edit("src/main.py", "changed", "main");
+    assert_eq!(project.reference("side"), side, "the layout is no input");
+    program(
+        "skopeo",
+        &[
+            "--insecure-policy",
+            "copy",
+            "--quiet",
+            &oci(&base),
+            &oci(&side),
+        ],
+    );
+    let conflict = without_daemon(project, &["push", "side"]);
+    assert_eq!(conflict.code, 3, "{}", conflict.stderr);
+    let two = configuration.replace(
+        "registries.main",
+        "registries.other = \"oci:others\"\nregistries.main",
+    );
+    project.write("sparkpack.toml", &two);
+    let failure = project.failure(&["tags"]);
+    assert!(
+        failure.contains("two registries are OCI layouts"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn what_a_daemon_builds_is_not_pushed_to_a_layout_yet() {
+    let chain = without_registry("daemonless-yet");
+    let failed = chain.project.run(&["push"]);
+    let error = only_error(&failed, "E099");
+    assert!(error.contains("`base`, `ds`, `side` have a Dockerfile, and what a daemon builds cannot be put into an OCI layout yet"), "{error}");
+    assert!(!chain.project.root().join("images").exists());
 }

@@ -599,7 +599,7 @@ fn the_rule_that_leaves_a_path_out_is_named() {
         words.collect::<Vec<_>>()
     };
     let no_copy = format!("no COPY of {base} can match it");
-    let never = "built-in: manifests, locks, secrets and sparkpack.toml are never context";
+    let never = "built-in: manifests, locks, secrets, layouts and sparkpack.toml are never context";
     assert_eq!(
         section("left out of base (context `.`):"),
         [

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use super::address::{api_host, is_loopback};
-use crate::{adapters::credentials::CredentialsError, code::Code};
+use crate::{
+    adapters::{credentials::CredentialsError, layout::LayoutError},
+    code::Code,
+};
 
 /// Why a registry did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +107,9 @@ pub enum RegistryError {
         #[source]
         because: Cause,
     },
+    /// The OCI layout that stands in the place of a registry.
+    #[error(transparent)]
+    Layout(#[from] Box<LayoutError>),
     /// What was fetched cannot be written to a file.
     #[error("cannot {action}: it cannot be written")]
     NotSaved {
@@ -180,6 +186,12 @@ fn spelled(count: u32) -> String {
     }
 }
 
+impl From<LayoutError> for RegistryError {
+    fn from(error: LayoutError) -> Self {
+        Self::Layout(Box::new(error))
+    }
+}
+
 impl RegistryError {
     /// The error code.
     #[must_use]
@@ -197,6 +209,7 @@ impl RegistryError {
             Self::Settings { .. } => Code::E504,
             Self::Damaged { .. } => Code::E505,
             Self::NotSaved { .. } => Code::E610,
+            Self::Layout(error) => error.code(),
         }
     }
 
@@ -213,6 +226,7 @@ impl RegistryError {
                 "check the repository's name, ask for the right to it, or run `docker login {registry}` as another user"
             ),
             Self::Unreachable { registry, kind, .. } => kind.hint(registry),
+            Self::Layout(error) => return error.hint(),
             Self::Refused { .. } | Self::NotSaved { .. } => return None,
             Self::NoRepository { path, .. } => format!(
                 "create the repository `{path}` there, or check its name: this registry makes none at the first push"

@@ -112,7 +112,10 @@ impl RecordQuery {
     /// A query for any image by its reference, of this project or not.
     pub(crate) fn of_reference(project: &Project, reference: &Reference) -> Self {
         let tag = reference.tag.as_deref();
-        let stage = project.image_matcher.named(reference);
+        let matcher = &project.image_matcher;
+        let stage = matcher
+            .named(reference)
+            .or_else(|| in_layout(project, reference));
         let digits = stage.and_then(|stage| {
             let prefix = prefix_of(project, stage, reference)?;
             let tag_pattern = project
@@ -160,6 +163,20 @@ pub(crate) fn prefix_of<'a>(
         tag_pattern.is_ok_and(|tag_pattern| tag_pattern.repository == reference.repository)
     });
     prefix.map(String::as_str)
+}
+
+/// The image that a reference without a host names. Manifests name none of these.
+fn in_layout<'a>(project: &'a Project, reference: &Reference) -> Option<&'a str> {
+    project.layout()?;
+    let mut images = project.images.keys();
+    let named = images.find(|image| {
+        let pattern = project.reference.tag_pattern(names_of(project, "", image));
+        let tag = reference.tag.as_deref().unwrap_or_default();
+        pattern.is_ok_and(|pattern| {
+            pattern.repository == reference.repository && tag.starts_with(&pattern.tag_prefix)
+        })
+    });
+    named.map(String::as_str)
 }
 
 /// A record, and where it was found.

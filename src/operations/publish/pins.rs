@@ -51,7 +51,8 @@ impl NewPins {
         manifests: &Manifests<'_>,
     ) -> Result<Self, Error> {
         // If the manifests use tags without digests, a push writes no pins: it must not change a clean checkout.
-        if session.project.pin == PinMode::Tag {
+        // Nor for a layout, since no manifest names its images.
+        if session.project.pin == PinMode::Tag || registry.layout.is_some() {
             return Ok(Self::default());
         }
         let file = fs_err::read(session.project.root.join(FILE_NAME));

@@ -256,7 +256,7 @@ impl Pusher<'_> {
     fn parent(
         &self,
         stage: &PlatformStage,
-        below: &BTreeMap<String, Pushed>,
+        below: &BTreeMap<String, PushedImage>,
     ) -> Result<(Reference, ImageDocuments), Error> {
         if let Some(text) = stage.inputs.recipe.external_base() {
             return self.run.external_parent(stage, text);

@@ -8,6 +8,7 @@ use crate::{
         credentials::{Credentials, registry_auth},
         destination::{ImageDaemon, ImageRegistry},
         docker::Daemon,
+        layout::{ImageLayout, WithLayout},
         python::{Fetching, Installer, Tool},
         registry::{RegistryClient, RegistrySettings},
         sources::Fetcher,
@@ -92,7 +93,14 @@ impl<'a> Services<'a> {
                 cache: Some(self.session.cache.clone()),
             };
             let registry = RegistryClient::new(settings, Arc::clone(self.credentials()?))?;
-            Ok(Box::new(registry) as Box<dyn ImageRegistry>)
+            let registries = Box::new(registry) as Box<dyn ImageRegistry>;
+            Ok(match project.layout() {
+                None => registries,
+                Some(folder) => Box::new(WithLayout {
+                    registries,
+                    layout: ImageLayout::new(folder),
+                }),
+            })
         };
         Ok(&**once(&self.registry, connect)?)
     }

@@ -290,6 +290,7 @@ mod tests {
         let main = Registry {
             name: "main".to_owned(),
             prefix: "registry.example/small".to_owned(),
+            layout: None,
         };
         assert_eq!(session.registry(None).unwrap(), &main);
         assert_eq!(session.registry(Some("main")).unwrap(), &main);

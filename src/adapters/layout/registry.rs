@@ -1,0 +1,294 @@
+//! A layout as a registry, for projects that have no other: it answers for the references without a host.
+
+use std::{collections::BTreeMap, io, path::Path};
+
+use super::{ImageLayout, LayoutError};
+use crate::{
+    adapters::{
+        destination::{Destination, DestinationError, ImageRegistry},
+        registry::{
+            Attachment, Blob, BlobProgress, BlobSource, BlobState, Cause, Listing, OutgoingImage,
+            Presence, RegistryError, RegistryImage,
+        },
+        store::TemporaryFolder,
+    },
+    image::{
+        AssembledImage, Descriptor, Digest, History, ImageConfig, ImageDocuments, ImageManifest,
+        Layer, LayerContents, LayerFile, LayerScanner, MediaType, Platform, Reference, Repository,
+    },
+};
+
+/// Registries, and a layout in the place of one.
+pub struct WithLayout {
+    /// The registries of the references that have a host.
+    pub registries: Box<dyn ImageRegistry>,
+    /// What answers for the others.
+    pub layout: ImageLayout,
+}
+
+impl WithLayout {
+    fn image(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<AssembledImage>, LayoutError> {
+        match &reference.digest {
+            Some(digest) => self.layout.find_digest(digest, platform),
+            None => self.layout.find(&reference.to_string(), platform),
+        }
+    }
+
+    /// The digest of a reference.
+    fn digest_of(&self, reference: &Reference) -> Result<Option<Digest>, LayoutError> {
+        if let Some(digest) = &reference.digest {
+            let is_there = self.layout.blob(digest).is_file();
+            return Ok(is_there.then(|| digest.clone()));
+        }
+        let descriptor = self.layout.descriptor(&reference.to_string())?;
+        Ok(descriptor.map(|descriptor| descriptor.digest))
+    }
+
+    /// The file of a layer that the layout lacks; what another registry has is fetched into `folder`.
+    fn layer(
+        &self,
+        blob: &Blob,
+        folder: &TemporaryFolder,
+        progress: &mut dyn FnMut(BlobProgress<'_>),
+    ) -> Result<LayerFile, RegistryError> {
+        let descriptor = &blob.descriptor;
+        let file = folder.path().join(descriptor.digest.hex());
+        let file = match &blob.source {
+            BlobSource::File(file) => file.clone(),
+            BlobSource::Bytes(bytes) => {
+                let written = fs_err::write(&file, bytes);
+                written.map_err(|error| self.layout.disk("written", error))?;
+                file
+            }
+            BlobSource::Registry(from) => {
+                self.registries
+                    .save_blob(from, descriptor, &file, &mut |done| {
+                        let state = BlobState::Sending(done);
+                        progress(BlobProgress { descriptor, state });
+                    })?;
+                file
+            }
+        };
+        Ok(LayerFile {
+            layer: Layer {
+                descriptor: descriptor.clone(),
+                // A layout does not ask for it.
+                diff_id: descriptor.digest.clone(),
+                history: History::default(),
+            },
+            file,
+            is_new: blob.is_new,
+        })
+    }
+
+    fn put(
+        &self,
+        image: OutgoingImage<'_>,
+        reference: &Reference,
+        progress: &mut dyn FnMut(BlobProgress<'_>),
+    ) -> Result<Digest, RegistryError> {
+        let digest = Digest::of(image.manifest);
+        if reference.digest.is_none()
+            && let Some(there) = self.digest_of(reference)?
+        {
+            return Ok(there);
+        }
+        self.layout.create()?;
+        let folder = TemporaryFolder::within(self.layout.folder());
+        let folder = folder.map_err(|error| self.layout.disk("written", error))?;
+        let mut layers = Vec::new();
+        for blob in image.layers {
+            let descriptor = &blob.descriptor;
+            if self.layout.has(descriptor) {
+                let state = BlobState::There;
+                progress(BlobProgress { descriptor, state });
+            } else {
+                layers.push(self.layer(blob, &folder, progress)?);
+            }
+        }
+        let wrong = |error| self.layout.broken(format!("`{reference}`: {error}"));
+        let manifest = ImageManifest::parse(image.manifest).map_err(wrong)?;
+        let info = ImageConfig::parse(image.config).and_then(|config| config.info(&manifest));
+        let image = AssembledImage {
+            digest: digest.clone(),
+            media_type: MediaType::from(image.media_type),
+            manifest: image.manifest.to_vec(),
+            config: image.config.to_vec(),
+            info: info.map_err(wrong)?,
+        };
+        let descriptor = self.layout.add(&image, &layers)?;
+        if reference.digest.is_none() {
+            self.layout.tag(&reference.to_string(), &descriptor)?;
+        }
+        Ok(digest)
+    }
+
+    fn no_documents(&self, reference: &Reference) -> RegistryError {
+        RegistryError::Refused {
+            action: format!("put a document beside `{reference}`"),
+            registry: self.layout.folder().display().to_string(),
+            because: Cause("a layout holds images only".to_owned()),
+        }
+    }
+}
+
+fn is_local(repository: &Repository) -> bool {
+    repository.registry.is_empty()
+}
+
+fn stored(image: AssembledImage) -> RegistryImage {
+    RegistryImage {
+        digest: image.digest,
+        media_type: image.media_type.to_string(),
+        manifest: image.manifest,
+        info: image.info,
+    }
+}
+
+impl Destination for WithLayout {
+    type Stored = RegistryImage;
+
+    fn find(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<RegistryImage>, DestinationError> {
+        if !is_local(&reference.repository) {
+            return self.registries.find(reference, platform);
+        }
+        Ok(self.image(reference, platform)?.map(stored))
+    }
+
+    fn tag(&self, image: &RegistryImage, reference: &Reference) -> Result<bool, DestinationError> {
+        if !is_local(&reference.repository) {
+            return self.registries.tag(image, reference);
+        }
+        let descriptor = Descriptor {
+            platform: Some(image.info.platform.clone()),
+            ..Descriptor::of(MediaType::from(&*image.media_type), &image.manifest)
+        };
+        self.layout.tag(&reference.to_string(), &descriptor)?;
+        Ok(true)
+    }
+}
+
+impl ImageRegistry for WithLayout {
+    fn push_image(
+        &self,
+        image: OutgoingImage<'_>,
+        reference: &Reference,
+        progress: &mut dyn FnMut(BlobProgress<'_>),
+    ) -> Result<Digest, RegistryError> {
+        if !is_local(&reference.repository) {
+            return self.registries.push_image(image, reference, progress);
+        }
+        self.put(image, reference, progress)
+    }
+
+    fn documents(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<ImageDocuments>, RegistryError> {
+        if !is_local(&reference.repository) {
+            return self.registries.documents(reference, platform);
+        }
+        let image = self.image(reference, platform)?;
+        Ok(image.map(|image| image.documents()))
+    }
+
+    fn scan_layer(
+        &self,
+        repository: &Repository,
+        layer: &Descriptor,
+        scanner: &LayerScanner,
+    ) -> Result<LayerContents, RegistryError> {
+        if !is_local(repository) {
+            return self.registries.scan_layer(repository, layer, scanner);
+        }
+        let unreadable = |error| self.layout.disk("read", error);
+        let blob = fs_err::File::open(self.layout.blob(&layer.digest)).map_err(unreadable)?;
+        let scanned = scanner.scan(blob);
+        Ok(scanned.map_err(|error| unreadable(io::Error::other(error)))?)
+    }
+
+    fn listing(&self, reference: &Reference) -> Result<Option<Listing>, RegistryError> {
+        if !is_local(&reference.repository) {
+            return self.registries.listing(reference);
+        }
+        let digest = self.digest_of(reference)?;
+        Ok(digest.map(|digest| Listing {
+            digest,
+            platforms: BTreeMap::new(),
+        }))
+    }
+
+    fn presence(&self, reference: &Reference) -> Result<Presence, RegistryError> {
+        if !is_local(&reference.repository) {
+            return self.registries.presence(reference);
+        }
+        let digest = self.digest_of(reference)?;
+        Ok(digest.map_or(Presence::Absent, |digest| Presence::There(Some(digest))))
+    }
+
+    fn digest(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError> {
+        if !is_local(&reference.repository) {
+            return self.registries.digest(reference);
+        }
+        Ok(self.digest_of(reference)?)
+    }
+
+    fn attach(
+        &self,
+        attachment: Attachment<'_>,
+        reference: &Reference,
+    ) -> Result<(), RegistryError> {
+        if !is_local(&reference.repository) {
+            return self.registries.attach(attachment, reference);
+        }
+        Err(self.no_documents(reference))
+    }
+
+    fn attached(
+        &self,
+        reference: &Reference,
+        media_type: &str,
+    ) -> Result<Option<Digest>, RegistryError> {
+        if !is_local(&reference.repository) {
+            return self.registries.attached(reference, media_type);
+        }
+        Ok(None)
+    }
+
+    fn blob(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, RegistryError> {
+        if !is_local(&reference.repository) {
+            return self.registries.blob(reference, digest, limit);
+        }
+        Ok(None)
+    }
+
+    fn save_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        file: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RegistryError> {
+        if !is_local(repository) {
+            return self.registries.save_blob(repository, blob, file, progress);
+        }
+        let copied = fs_err::copy(self.layout.blob(&blob.digest), file);
+        let bytes = copied.map_err(|error| self.layout.disk("read", error))?;
+        progress(bytes);
+        Ok(())
+    }
+}
