@@ -33,12 +33,10 @@ pub fn layer<E: From<io::Error>>(
     created_by: &str,
     make: impl FnOnce(&mut dyn Write) -> Result<Layer, E>,
 ) -> Result<LayerFile, E> {
-    let document = cache.entry(CacheKind::Layers, key.hex());
-    let known = digest_cache::own_bytes(&document);
-    let known = known.and_then(|bytes| serde_json::from_slice::<KnownLayer>(&bytes).ok());
-    if let Some(found) = known.and_then(|known| found(cache, known, created_by)) {
+    if let Some(found) = known(cache, key, created_by) {
         return Ok(found);
     }
+    let document = cache.entry(CacheKind::Layers, key.hex());
     let temporary = cache.unfinished(CacheKind::Blobs)?;
     let unfinished = temporary.path().join("layer");
     let mut output = io::BufWriter::new(fs_err::File::create(&unfinished)?);
@@ -60,6 +58,15 @@ pub fn layer<E: From<io::Error>>(
         file,
         is_new: true,
     })
+}
+
+/// The layer of a key, if the cache has it whole.
+#[must_use]
+pub fn known(cache: &Cache, key: &Digest, created_by: &str) -> Option<LayerFile> {
+    let document = cache.entry(CacheKind::Layers, key.hex());
+    let bytes = digest_cache::own_bytes(&document)?;
+    let known: KnownLayer = serde_json::from_slice(&bytes).ok()?;
+    found(cache, known, created_by)
 }
 
 /// The layer that is known, if its bytes are there and as many as they should be.

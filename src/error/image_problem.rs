@@ -134,20 +134,14 @@ pub enum NotYet {
         /// The platforms.
         platforms: Vec<Platform>,
     },
-    /// A push to an OCI layout of images that a daemon has to build.
+    /// A push to an OCI layout from a daemon with containerd's store.
     #[error(
-        "{} a Dockerfile, and what a daemon builds cannot be put into an OCI layout yet",
-        have(images)
+        "`{image}` is in a daemon with containerd's image store, from which nothing can be put into an OCI layout yet"
     )]
     DaemonToLayout {
-        /// The images.
-        images: Vec<String>,
+        /// The image.
+        image: String,
     },
-}
-
-fn have(images: &[String]) -> String {
-    let verb = if images.len() == 1 { "has" } else { "have" };
-    format!("`{}` {verb}", images.join("`, `"))
 }
 
 fn listed(platforms: &[Platform]) -> String {
@@ -164,7 +158,7 @@ impl NotYet {
                 "`sparkpack push` puts the image of each platform into the registry, and an index over them; else list one: `platforms = [\"linux/amd64\"]`"
             }
             Self::DaemonToLayout { .. } => {
-                "build them, and copy them there: `sparkpack build`, then for each `skopeo copy docker-daemon:NAME:TAG oci:PATH:NAME:TAG`"
+                "copy it there, `skopeo copy docker-daemon:NAME:TAG oci:PATH:NAME:TAG`, or use a registry"
             }
         }
     }

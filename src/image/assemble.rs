@@ -93,6 +93,21 @@ pub fn as_oci(image: &ImageDocuments) -> Result<AssembledImage, ImageError> {
     })
 }
 
+/// The image of a config and its layers, with the media types of OCI.
+///
+/// # Errors
+/// The config is none, or has another number of layers.
+pub fn oci_image(config: &[u8], layers: &[Descriptor]) -> Result<AssembledImage, ImageError> {
+    let descriptor = Descriptor::of(Family::Oci.config(), config);
+    let empty = serde_json::json!({"schemaVersion": 2, "config": descriptor, "layers": []});
+    let empty = ImageManifest::parse(empty.to_string().as_bytes())?;
+    let layers: Vec<&Descriptor> = layers.iter().collect();
+    as_oci(&ImageDocuments {
+        manifest: empty.with_layers(Family::Oci, &descriptor, &layers)?,
+        config: config.to_vec(),
+    })
+}
+
 /// Puts layers on a parent, and changes its config.
 ///
 /// Everything else of the parent's config stays: known and unknown fields, the history, the time of creation. Equal

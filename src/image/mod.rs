@@ -23,7 +23,9 @@ mod program;
 mod python;
 mod reference;
 
-pub use assemble::{AssembledImage, ImageDocuments, ParentImage, as_oci, assemble, validate};
+pub use assemble::{
+    AssembledImage, ImageDocuments, ParentImage, as_oci, assemble, oci_image, validate,
+};
 pub use config::{ConfigChanges, ImageConfig};
 pub use contents::{
     ContentFacts, Distribution, JavaFacts, LayerContents, LayerScanner, Libc, PythonFacts,

@@ -216,6 +216,8 @@ pub enum Step<'a> {
     LookInto(&'a str),
     /// Files are put on a parent that a registry has.
     PutTogether(&'a Reference),
+    /// An image is taken out of the daemon.
+    Export,
     /// An image is copied from a registry into a layout.
     Copy(&'a Reference),
     /// An image that was put together is loaded into the daemon.

@@ -338,6 +338,7 @@ impl Progress for RecordedProgress<'_> {
             Step::InstallWheels(count) => format!("install {count} wheels"),
             Step::LookInto(image) => format!("look into {image}"),
             Step::PutTogether(parent) => format!("put together on {parent}"),
+            Step::Export => "export".to_owned(),
             Step::Copy(from) => format!("copy {from}"),
             Step::Load => "load".to_owned(),
             Step::Push(reference) => format!("push {reference}"),

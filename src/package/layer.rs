@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, Write},
+    io::{self, Read, Write},
 };
 
 use super::{
@@ -36,6 +36,21 @@ pub fn write_layer(
     })?;
     let (size, digest) = blob.finish();
     Ok(Layer::gzip(digest, size, diff_id, created_by))
+}
+
+/// Writes the compressed layer of a tar, whose bytes stay as they are, to `output`.
+///
+/// # Errors
+/// The tar cannot be read, or the output cannot be written.
+pub fn compress(mut tar: impl Read, output: impl Write) -> Result<Layer, ArchiveError> {
+    let mut blob = HashedWriter::new(output);
+    let diff_id = gzip::compress(&mut blob, gzip::usual_threads(), |compressed| {
+        let mut compressed = HashedWriter::new(compressed);
+        io::copy(&mut tar, &mut compressed)?;
+        Ok::<Digest, ArchiveError>(compressed.finish().1)
+    })?;
+    let (size, digest) = blob.finish();
+    Ok(Layer::gzip(digest, size, diff_id, ""))
 }
 
 /// Fails if a name deletes a file of the parent, or if a path is there twice or is both a file and a folder: the order
@@ -104,8 +119,6 @@ impl<W: Write> Write for HashedWriter<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use flate2::read::MultiGzDecoder;
 
     use super::*;

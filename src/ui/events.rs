@@ -195,6 +195,7 @@ fn step_words(step: &Step<'_>) -> String {
         Step::InstallWheels(count) => format!("installing {count} wheels"),
         Step::LookInto(image) => format!("looking into {image}"),
         Step::PutTogether(parent) => format!("putting its files on {parent}"),
+        Step::Export => "taking it out of the daemon".to_owned(),
         Step::Copy(from) => format!("copying {from} from the registry"),
         Step::Load => "loading it into the daemon".to_owned(),
         Step::Push(reference) => format!("pushing {reference}"),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     added_files::{layers, manifest},
-    support::{Chain, Run, TestProject, program, remove_images, run},
+    support::{Chain, Run, TestProject, docker, program, remove_images, run},
 };
 
 const NO_DAEMON: &str = "unix:///nowhere/docker.sock";
@@ -605,10 +605,35 @@ fn a_layout_takes_the_place_of_a_registry() {
 }
 
 #[test]
-fn what_a_daemon_builds_is_not_pushed_to_a_layout_yet() {
-    let chain = without_registry("daemonless-yet");
-    let failed = chain.project.run(&["push"]);
-    let error = only_error(&failed, "E099");
-    assert!(error.contains("`base`, `ds`, `side` have a Dockerfile, and what a daemon builds cannot be put into an OCI layout yet"), "{error}");
-    assert!(!chain.project.root().join("images").exists());
+fn what_a_daemon_builds_is_put_into_a_layout_too() {
+    let chain = without_registry("daemonless-put");
+    let project = &chain.project;
+    let pushed = project.succeed(&["push"]);
+    let [base, ds, side, job] = ["base", "ds", "side", "job"].map(|image| project.reference(image));
+    for reference in [&base, &ds, &side, &job] {
+        assert!(
+            pushed.stdout.contains(&format!("{reference}@sha256:")),
+            "{}",
+            pushed.stdout
+        );
+    }
+    let layout = project.root().join("images");
+    blobs(&layout);
+    assert_eq!(unpacked(&layout, &job, "opt/ds/ds.txt"), "ds\n");
+    assert_eq!(unpacked(&layout, &side, "opt/base.txt"), "base\n");
+    let from = format!("oci:{}:{base}", layout.display());
+    let manifest: Value =
+        serde_json::from_str(&program("skopeo", &["inspect", "--raw", &from])).unwrap();
+    let id = docker(&["inspect", "--format", "{{.Id}}", &base]);
+    assert_eq!(manifest["config"]["digest"], id.trim(), "the same image ID");
+
+    // Another machine: the daemon gets the parent from the layout, to build on it.
+    remove_images("daemonless-put/");
+    project.write("docker/ds/ds.txt", "other\n");
+    let pushed = project.succeed(&["push", "job"]);
+    assert!(pushed.stderr.contains("ds: pushed"), "{}", pushed.stderr);
+    assert!(!pushed.stderr.contains("base: built"), "{}", pushed.stderr);
+    let job = project.reference("job");
+    assert_eq!(unpacked(&layout, &job, "opt/ds/ds.txt"), "other\n");
+    remove_images("daemonless-put/");
 }

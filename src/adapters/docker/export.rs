@@ -28,6 +28,8 @@ pub struct ExportedImage {
     pub documents: ImageDocuments,
     /// All of its layers.
     pub layers: Vec<LayerFile>,
+    /// The config byte for byte, if the image was named by the digest of it; the one among the documents says the same.
+    pub config: Option<Vec<u8>>,
 }
 
 impl Daemon {
@@ -55,8 +57,13 @@ impl Daemon {
             stream: Box::pin(client.export_image(name)),
             chunk: Bytes::new(),
         };
-        let files = layer_files(stream, &config.diff_ids, folder);
+        let id = name.parse::<Digest>().ok();
+        let wanted: Vec<&Digest> = config.diff_ids.iter().chain(&id).collect();
+        let files = layer_files(stream, &wanted, folder);
         let files = files.map_err(|error| failed(error.to_string()))?;
+        let own = id.and_then(|id| files.get(&id));
+        let own = own.map(|(file, _)| fs_err::read(file)).transpose();
+        let own = own.map_err(|error| failed(error.to_string()))?;
         let layers = config.diff_ids.iter().map(|diff_id| {
             let (file, size) = files
                 .get(diff_id)
@@ -72,6 +79,7 @@ impl Daemon {
                 ..documents
             },
             layers,
+            config: own,
         }))
     }
 }
@@ -100,7 +108,7 @@ impl Read for Exported<'_> {
 /// The files of an archive whose bytes have one of these digests, with their sizes. Every daemon gives them other names.
 fn layer_files(
     archive: impl Read,
-    wanted: &[Digest],
+    wanted: &[&Digest],
     folder: &Path,
 ) -> io::Result<BTreeMap<Digest, (PathBuf, u64)>> {
     let mut found = BTreeMap::new();
@@ -114,7 +122,7 @@ fn layer_files(
         let mut hashed = HashedReader::new(&mut entry);
         io::copy(&mut hashed, &mut fs_err::File::create_new(&file)?)?;
         let (size, digest) = hashed.finish();
-        if wanted.contains(&digest) {
+        if wanted.contains(&&digest) {
             found.insert(digest, (file, size));
         } else {
             fs_err::remove_file(&file)?;

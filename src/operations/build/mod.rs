@@ -2,6 +2,7 @@
 
 mod cache_bust;
 mod context;
+mod exported;
 mod failure;
 mod files;
 mod inside;

@@ -19,7 +19,7 @@ use crate::{
         secrets::BuildSecrets,
     },
     code::Code,
-    error::{Error, ImageProblem, NotYet},
+    error::{Error, ImageProblem},
     image::{
         ExpectedBase, ImageDocuments, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_LAYERS,
         LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE, LayerFile, Reference,
@@ -178,9 +178,6 @@ impl<'a> StageBuilder<'a> {
             .collect();
         if images.is_empty() {
             return Ok(());
-        }
-        if self.run.registry.layout.is_some() {
-            return Err(NotYet::DaemonToLayout { images }.into());
         }
         match self.run.services.daemon() {
             Err(Error::Docker(why @ DockerError::Unreachable { .. })) => Err(Error::NoBuilder {

@@ -9,9 +9,16 @@ use std::collections::BTreeMap;
 
 use super::claim::{Claim, StageTags};
 use crate::{
-    adapters::registry::{BlobProgress, BlobState, OutgoingImage, RegistryError, RegistryImage},
+    adapters::{
+        docker::LoadRequest,
+        layout::ImageLayout,
+        registry::{Blob, BlobProgress, BlobState, OutgoingImage, RegistryError, RegistryImage},
+    },
     error::{Error, ImageProblem},
-    image::{Digest, ImageDocuments, ImageInfo, Reference, Repository},
+    image::{
+        Digest, History, ImageDocuments, ImageError, ImageInfo, ImageManifest, Layer, LayerFile,
+        Reference, Repository, as_oci,
+    },
     operations::{
         build::{Assembled, Inside, Run, StageBuilder},
         dist::{Action, BuiltImage},
@@ -150,6 +157,11 @@ impl Pusher<'_> {
         }
         let mut progress = self.run.session.events.begin(name);
         progress.step(Step::PullParent);
+        if self.run.registry.layout.is_some() {
+            let info = self.loaded(pushed)?;
+            progress.end(Outcome::Pulled(&pushed.reference));
+            return Ok(made(info));
+        }
         let pinned = pushed
             .reference
             .repository
@@ -169,6 +181,39 @@ impl Pusher<'_> {
         daemon.tag(&info, &pushed.reference)?;
         progress.end(Outcome::Pulled(&pinned));
         Ok(made(info))
+    }
+
+    /// Loads the layout's image of a parent into the daemon.
+    fn loaded(&self, pushed: &PushedImage) -> Result<ImageInfo, Error> {
+        let (reference, services) = (&pushed.reference, self.run.services);
+        let platform = &pushed.image.info.platform;
+        let documents = services.registry()?.documents(reference, platform)?;
+        let unexpected = |problem: ImageProblem| Error::UnexpectedImage {
+            reference: reference.to_string(),
+            problem,
+        };
+        let documents = documents.ok_or_else(|| unexpected(ImageProblem::Gone))?;
+        let refused = |error: ImageError| unexpected(ImageProblem::NoParent(error.to_string()));
+        let image = as_oci(&documents).map_err(refused)?;
+        let manifest = ImageManifest::parse(&image.manifest).map_err(refused)?;
+        let layout = self.run.session.project.layout().map(ImageLayout::new);
+        let layout = layout.ok_or_else(|| unexpected(ImageProblem::Gone))?;
+        let layers = manifest.layers.into_iter().zip(&image.info.diff_ids);
+        let layers = layers.map(|(descriptor, diff_id)| LayerFile {
+            file: layout.blob(&descriptor.digest),
+            layer: Layer {
+                descriptor,
+                diff_id: diff_id.clone(),
+                history: History::default(),
+            },
+            is_new: false,
+        });
+        Ok(services.daemon()?.load(&LoadRequest {
+            image: &image,
+            layers: &layers.collect::<Vec<_>>(),
+            parent: None,
+            reference,
+        })?)
     }
 
     /// Pushes an image under the staging tag `own`, which the daemon has only during the push.
@@ -200,6 +245,9 @@ impl Pusher<'_> {
 
     /// Pushes an image under a staging tag, then gives it its own tag unless another push was faster.
     fn send(&self, stage: &PlatformStage, made: &BuiltImage) -> Result<PushedImage, Error> {
+        if self.run.registry.layout.is_some() {
+            return self.send_exported(stage, made);
+        }
         let tags = self.tags(stage)?;
         let mut progress = self.run.session.events.begin(&stage.name);
         progress.step(Step::Push(&made.reference));
@@ -207,6 +255,38 @@ impl Pusher<'_> {
         self.send_as(made, &own, progress.as_mut())?;
         let image = tags.read_back(&own)?;
         self.claim(stage, (image, made.clone()), progress.as_mut())
+    }
+
+    /// Puts an image of the daemon into the layout that stands in the place of a registry.
+    fn send_exported(
+        &self,
+        stage: &PlatformStage,
+        made: &BuiltImage,
+    ) -> Result<PushedImage, Error> {
+        let mut progress = self.run.session.events.begin(&stage.name);
+        progress.step(Step::Export);
+        let (image, layers) = self.run.exported(&stage.name, made)?;
+        progress.step(Step::Push(&made.reference));
+        let there = RegistryImage {
+            digest: image.digest,
+            media_type: image.media_type.to_string(),
+            manifest: image.manifest,
+            info: image.info,
+        };
+        let layers: Vec<Blob> = layers.into_iter().map(Blob::from).collect();
+        let mut sent = Sent::default();
+        let pinned = made.reference.repository.with_digest(&there.digest);
+        self.run.services.registry()?.push_image(
+            OutgoingImage {
+                manifest: &there.manifest,
+                media_type: &there.media_type,
+                config: &image.config,
+                layers: &layers,
+            },
+            &pinned,
+            &mut |event| sent.tell(&event, progress.as_mut()),
+        )?;
+        self.claim(stage, (there, made.clone()), progress.as_mut())
     }
 
     /// Puts the files of a stage on the registry's parent, and pushes the image. No daemon has a part in it, and of the
