@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::support::{
-    Index, Registry, Root, Run, TestProject, docker, program, remove_images, run,
+    Index, Registry, Root, Run, TestProject, docker, host_python, program, remove_images, run,
 };
 
 /// A chain of kilobyte layers with packages from an index of its own. Its images are removed from the daemon
@@ -167,11 +167,6 @@ requirements = "requirements.txt"
 "#,
         host_python()
     )
-}
-
-fn host_python() -> String {
-    let script = "import sys; print('%d.%d' % sys.version_info[:2])";
-    program("python3", &["-c", script]).trim().to_owned()
 }
 
 /// The output of `lock`: the lines about the locks, and the tags and reasons of each retagged image.

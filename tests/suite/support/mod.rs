@@ -261,6 +261,12 @@ pub(crate) fn program(name: &str, arguments: &[impl AsRef<OsStr>]) -> String {
     text(output.stdout)
 }
 
+/// The version of the Python on the PATH.
+pub(crate) fn host_python() -> String {
+    let script = "import sys; print('%d.%d' % sys.version_info[:2])";
+    program("python3", &["-c", script]).trim().to_owned()
+}
+
 /// Writes the lock of a requirements file, as if these wheels (file name, SHA-256) had been chosen for a parent with
 /// PySpark in this version.
 pub(crate) fn lock_requirements(
