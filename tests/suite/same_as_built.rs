@@ -8,13 +8,13 @@ use serde_json::Value;
 use crate::support::{Index, Root, TestProject, docker, host_python, program, remove_images, run};
 
 /// What a container tells of itself and of its files. The host name is docker's choice.
-const TELL: &str = r#"
+const TELL: &str = r"
 id -u; id -g; pwd; cat /proc/1/cmdline | tr '\0' ' '; echo
 env | grep -v ^HOSTNAME= | sort
 find /opt -exec stat -c '%A %u:%g %n' {} \; | sort -k 3
 find /opt -type f -exec sha256sum {} \; | sort -k 2
 for folder in job spark/jars spark/work-dir; do touch /opt/$folder/new 2>&1 && echo wrote $folder; done; true
-"#;
+";
 
 const BASE: &str = r#"ARG ROOT
 FROM ${ROOT}
@@ -169,8 +169,7 @@ fn a_job_image_is_what_the_daemon_would_build() {
         let permissions = std::fs::Permissions::from_mode(mode);
         fs_err::set_permissions(project.root().join(path), permissions).unwrap();
     };
-    type Change<'a> = (&'a str, Box<dyn Fn() + 'a>);
-    let cases: [Change<'_>; 10] = [
+    let cases: [(&str, Box<dyn Fn() + '_>); 10] = [
         ("a job without requirements", Box::new(|| {})),
         (
             "a pure library",
