@@ -1,6 +1,7 @@
 //! The tests that need more registries than Debian's, Python's and Rust's. Run by `scripts/test-more`.
 //!
 //! - `connectors`: a connector's jar comes from Maven, is checked, and Spark in the job image finds its classes
+//! - `crane`: crane validates what was pushed
 //! - `hooks`: pre-commit compiles sparkpack from a clone of this repository, and runs it
 //! - `layers`: Go's gzip and tar read a layer of several members whole
 //! - `operator`: the real Spark operator, built from its Go module, runs in the operator image
@@ -21,6 +22,7 @@
 mod support;
 
 mod connectors;
+mod crane;
 mod example;
 mod hooks;
 mod layers;

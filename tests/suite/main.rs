@@ -25,6 +25,7 @@
 //! - `added_files`: images that only get files, without a builder and without a daemon
 //! - `daemonless`: where no Docker daemon answers
 //! - `elsewhere`: chains and jobs on an image from elsewhere
+//! - `accepted`: what was pushed is copied, unpacked, pulled and run by the programs of others
 //! - `same_as_built`: an image that was put together is the one that the daemon builds from its Dockerfile
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
@@ -40,7 +41,7 @@
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
-//! `portability` · `why`, `diff`: `why` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts` · `push`: `pushing`, `elsewhere`, `pins`, `daemonless` · `pin`:
+//! `portability` · `why`, `diff`: `why` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts` · `push`: `pushing`, `accepted`, `elsewhere`, `pins`, `daemonless` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!
@@ -55,7 +56,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_` `adapters::registry::client::tests::real::tls_`
-//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `why::` `same_as_built::`
+//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `layouts::several_platforms_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `secrets::a_build_` `adapters::docker::tests::a_step_`
@@ -74,6 +75,7 @@
 
 mod support;
 
+mod accepted;
 mod added_files;
 mod arrows;
 mod building;

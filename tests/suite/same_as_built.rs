@@ -30,6 +30,9 @@ ENTRYPOINT ["/bin/sh", "-c"]
 CMD ["id"]
 "#;
 
+/// What a case is called, and what it changes.
+type Change<'a> = (&'a str, Box<dyn Fn() + 'a>);
+
 struct Fixture {
     project: TestProject,
     host: String,
@@ -169,7 +172,7 @@ fn a_job_image_is_what_the_daemon_would_build() {
         let permissions = std::fs::Permissions::from_mode(mode);
         fs_err::set_permissions(project.root().join(path), permissions).unwrap();
     };
-    let cases: [(&str, Box<dyn Fn() + '_>); 10] = [
+    let cases: [Change<'_>; 10] = [
         ("a job without requirements", Box::new(|| {})),
         (
             "a pure library",
