@@ -1,12 +1,18 @@
 //! What was pushed is taken by the programs of others: copied, unpacked, pulled and run.
 
-use std::{fmt::Write as _, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fmt::Write as _,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 use serde_json::Value;
 
 use crate::{
     added_files::{layers, manifest},
-    support::{Chain, program},
+    support::{Chain, docker, program, run},
 };
 
 /// A job, pushed.
@@ -118,4 +124,74 @@ podman run --rm --network=none --ulimit nofile=1024:1024 --ulimit nproc=1024:102
     assert_eq!(lines[0].matches("sha256:").count(), 1 + layers, "{told}");
     assert_eq!(&lines[1..3], ["185", "/opt/spark/work-dir"], "{told}");
     assert!(told.ends_with("\njobs.zip\nlibs.zip\nmain.py\n"), "{told}");
+}
+
+/// Podman's service with a store of its own, which ends with this value.
+struct PodmanService {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl PodmanService {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().to_str().unwrap();
+        let script = r#"exec podman --root "$1/root" --runroot "$1/run" system service --time 0 "unix://$1/socket""#;
+        // What it mounts is gone with its namespace.
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh", store]);
+        let child = command.stderr(Stdio::null()).spawn().unwrap();
+        let service = Self { child, folder };
+        let waited = (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            service.folder.path().join("socket").exists()
+        });
+        assert!(waited, "podman does not serve");
+        service
+    }
+
+    fn host(&self) -> String {
+        format!("unix://{}/socket", self.folder.path().display())
+    }
+}
+
+impl Drop for PodmanService {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Podman loads no image in parts, so that it is the one that gets all layers.
+#[test]
+fn podman_gets_a_job_image_with_all_layers() {
+    let chain = Chain::with_shell("accepted-whole").with_job_of_files();
+    let podman = PodmanService::start();
+    let root = podman.folder.path().join("root.tar");
+    let root = root.to_str().unwrap();
+    docker(&["save", "--output", root, &chain.root.name]);
+    let there = |arguments: &[&str]| {
+        let host = ["--host", &podman.host()];
+        docker(&[&host[..], arguments].concat())
+    };
+    there(&["load", "--quiet", "--input", root]);
+    let mut command = chain.project.command(&["build", "job"]);
+    let built = run(command.env("DOCKER_HOST", podman.host()));
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let loads = built
+        .stderr
+        .matches("job: loading it into the daemon")
+        .count();
+    assert_eq!(loads, 2, "in parts, then whole: {}", built.stderr);
+    let job = chain.project.reference("job");
+    let all: Value = serde_json::from_str(&there(&["inspect", &job])).unwrap();
+    let layers = |image: &Value| image["RootFS"]["Layers"].as_array().unwrap().clone();
+    let ds = chain.project.reference("ds");
+    let parent: Value = serde_json::from_str(&there(&["inspect", &ds])).unwrap();
+    assert!(layers(&all[0]).starts_with(&layers(&parent[0])));
+    assert!(layers(&all[0]).len() > layers(&parent[0]).len());
+    assert_eq!(all[0]["Config"]["User"], "185");
+    let mut command = chain.project.command(&["build", "job"]);
+    let again = run(command.env("DOCKER_HOST", podman.host()));
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
 }
