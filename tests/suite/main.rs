@@ -24,6 +24,7 @@
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
 //! - `added_files`: images that only get files, without a builder and without a daemon
 //! - `daemonless`: where no Docker daemon answers
+//! - `platforms`: images for several platforms under one index
 //! - `elsewhere`: chains and jobs on an image from elsewhere
 //! - `accepted`: what was pushed is copied, unpacked, pulled and run by the programs of others
 //! - `same_as_built`: an image that was put together is the one that the daemon builds from its Dockerfile
@@ -41,7 +42,7 @@
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
-//! `portability` · `why`, `diff`: `why` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts` · `push`: `pushing`, `accepted`, `elsewhere`, `pins`, `daemonless` · `pin`:
+//! `portability` · `why`, `diff`: `why` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `pins`, `daemonless` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!

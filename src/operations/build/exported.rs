@@ -26,12 +26,12 @@ impl Run<'_> {
     ) -> Result<(AssembledImage, Vec<LayerFile>), Error> {
         let info = &made.info;
         let export = OnceCell::new();
-        let export = || match export.get() {
-            Some(export) => Ok(export),
-            None => {
-                let exported = self.export(name, info)?;
-                Ok::<&Export, Error>(export.get_or_init(|| exported))
+        let export = || {
+            if let Some(export) = export.get() {
+                return Ok(export);
             }
+            let exported = self.export(name, info)?;
+            Ok::<&Export, Error>(export.get_or_init(|| exported))
         };
         let layers = info.diff_ids.iter().enumerate().map(|(number, diff_id)| {
             let key = Digest::of(format!("layer of a daemon 1\n{diff_id}").as_bytes());
