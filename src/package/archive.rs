@@ -78,7 +78,7 @@ pub fn write_zip(
 
 /// A member of a zip.
 #[derive(Clone, Copy)]
-enum Member<'a> {
+enum ZipMember<'a> {
     Folder(&'a str),
     Entry(&'a Entry),
 }
@@ -86,34 +86,34 @@ enum Member<'a> {
 /// Members that follow each other.
 enum Part<'m, 'e> {
     /// They are still to be written.
-    Members(&'m [Member<'e>]),
+    Members(&'m [ZipMember<'e>]),
     /// A zip of them.
     Packed(Vec<u8>),
 }
 
 /// The members of a zip, in their order.
-fn members(entries: &[Entry]) -> Vec<Member<'_>> {
+fn members(entries: &[Entry]) -> Vec<ZipMember<'_>> {
     let mut members = Vec::new();
     let mut written = BTreeSet::new();
     for entry in sorted(entries) {
         // Before 3.13, Python finds a package without `__init__.py` in a zip only by its folder's own entry.
         for (end, _) in entry.path.match_indices('/') {
             if written.insert(&entry.path[..end]) {
-                members.push(Member::Folder(&entry.path[..end]));
+                members.push(ZipMember::Folder(&entry.path[..end]));
             }
         }
-        members.push(Member::Entry(entry));
+        members.push(ZipMember::Entry(entry));
     }
     members
 }
 
 /// Packs a share of the members on each of `threads` threads. The bytes of the whole zip are the same for any number.
 fn parts<'m, 'e>(
-    members: &'m [Member<'e>],
+    members: &'m [ZipMember<'e>],
     threads: usize,
 ) -> Result<Vec<Part<'m, 'e>>, ArchiveError> {
-    let size = |member: &Member<'_>| match member {
-        Member::Entry(Entry {
+    let size = |member: &ZipMember<'_>| match member {
+        ZipMember::Entry(Entry {
             content: Content::File { size, .. },
             ..
         }) => *size,
@@ -154,7 +154,7 @@ fn parts<'m, 'e>(
 }
 
 fn write_members(
-    members: &[Member<'_>],
+    members: &[ZipMember<'_>],
     zip: &mut ZipWriter<impl Write + Seek>,
 ) -> Result<(), ArchiveError> {
     let options = |mode: u32| {
@@ -165,11 +165,11 @@ fn write_members(
     };
     for member in members {
         let entry = match member {
-            Member::Folder(path) => {
+            ZipMember::Folder(path) => {
                 zip.add_directory(*path, options(0o755))?;
                 continue;
             }
-            Member::Entry(entry) => entry,
+            ZipMember::Entry(entry) => entry,
         };
         match &entry.content {
             Content::File {
