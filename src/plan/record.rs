@@ -520,6 +520,14 @@ mod tests {
     }
 
     #[test]
+    fn the_folder_of_spark_has_a_golden_vector() {
+        let record = Record::of(&[Input::SparkHome("/srv/spark".to_owned())]);
+        let wanted = "sparkpack-fingerprint\n2;10:spark-home,10:/srv/spark,";
+        assert_eq!(String::from_utf8(record.bytes()).unwrap(), wanted);
+        assert_eq!(record.fingerprint(), Digest::of(wanted.as_bytes()));
+    }
+
+    #[test]
     fn golden_vectors_of_odd_texts_in_format_1() {
         for (wanted, inputs) in odd_texts() {
             assert_eq!(

@@ -202,7 +202,7 @@ impl LockedContents {
             manifest: None,
             system: facts.system.clone(),
             java: facts.java.as_ref().and_then(|java| java.version.clone()),
-            python: python.ok().map(|python| dotted(python.version)),
+            python: python.ok().and_then(|python| python.version).map(dotted),
             no_python: python.err().cloned(),
             glibc: match facts.libc {
                 Libc::Glibc(version) => version.map(dotted),
@@ -309,6 +309,11 @@ impl LockedContents {
             (
                 format!("`{image}` has no Python: {reason}"),
                 supplied_hint("python", "3.11"),
+            )
+        } else if self.python.is_none() && chain.python.is_none() {
+            (
+                format!("nothing in `{image}` tells the version of its Python"),
+                "tell it: `python = \"3.11\"`, for a chain with `image`".to_owned(),
             )
         } else if let Some(path) = &self.in_the_way {
             (
@@ -506,7 +511,7 @@ mod tests {
             java: None,
             python: Ok(PythonFacts {
                 program: "/usr/bin/python3.10".to_owned(),
-                version: (3, 10),
+                version: Some((3, 10)),
                 site_packages: Vec::new(),
             }),
             distributions,

@@ -379,6 +379,78 @@ fn the_examples_own_tests(example: &Example) {
     );
 }
 
+/// The example on an image from elsewhere: a stand-in for `apache/spark` with a real Spark, a Java as Temurin's images have
+/// it, and a package that pip has installed.
+fn on_an_image_from_elsewhere(example: &Example) {
+    let (host, py) = (example.registry.host(), example.project.reference("py"));
+    let folder = tempfile::tempdir().unwrap();
+    let packages = folder.path().join("packages");
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--target",
+    ];
+    let install = [
+        &install[..],
+        &[packages.to_str().unwrap(), "python-slugify==9.2.0"],
+    ]
+    .concat();
+    program("python3", &install);
+    let dockerfile = format!(
+        "FROM {py}\nUSER root\nCOPY packages/ /usr/local/lib/python3.11/dist-packages/\n\
+         RUN cp -aL \"$(dirname \"$(dirname \"$(readlink -f \"$(command -v java)\")\")\")\" /tmp/java && rm -rf /opt/java && mkdir /opt/java && mv /tmp/java /opt/java/openjdk\n\
+         ENV JAVA_HOME=/opt/java/openjdk PYTHONPATH=\nUSER 185\n"
+    );
+    fs_err::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+    let image = format!("{host}/apache/spark:4.1.4-python3");
+    docker(&[
+        "build",
+        "--quiet",
+        "--tag",
+        &image,
+        folder.path().to_str().unwrap(),
+    ]);
+    let credentials = format!("ada:{PASSWORD}");
+    program(
+        "skopeo",
+        &[
+            "copy",
+            "--quiet",
+            "--dest-tls-verify=false",
+            "--dest-creds",
+            &credentials,
+            &format!("docker-daemon:{image}"),
+            &format!("docker://{image}"),
+        ],
+    );
+    docker(&["rmi", &image]);
+    let chain = "spark = \"4.1.4\"\npython = \"3.11\"\n";
+    example
+        .project
+        .edit("sparkpack.toml", chain, &format!("image = \"{image}\"\n"));
+    let mut push = example.project.command(&["push", "job"]);
+    let pushed = run(push.env("DOCKER_HOST", "unix:///nowhere/docker.sock"));
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    for found in ["has Spark 4.1.4, Scala 2.13", "Python 3.11, glibc 2.36"] {
+        assert!(pushed.stderr.contains(found), "{}", pushed.stderr);
+    }
+    let mut lines = pushed.stdout.lines();
+    let bundle = Bundle::pull(lines.find(|line| line.contains("/job:")).unwrap());
+    check_islands(&bundle.job("islands", &[]));
+    for row in bundle.job("runtime", &[]) {
+        let wanted = match row["module"].as_str().unwrap() {
+            "slugify" => "/usr/local/lib/python3.11/dist-packages/",
+            "numpy" | "pandas" | "pyarrow" => "/opt/ds/site-packages/",
+            _ => "/",
+        };
+        let path = row["path"].as_str().unwrap();
+        assert!(path.starts_with(wanted), "{row}");
+    }
+}
+
 #[test]
 fn from_nothing_to_the_results_of_both_jobs() {
     let example = Example::new();
@@ -451,4 +523,6 @@ fn from_nothing_to_the_results_of_both_jobs() {
         .edit("src/jobs/islands.py", "How many penguins", "How many birds");
     let changed = example.project.succeed(&["build"]);
     only_job_was_built(&changed);
+
+    on_an_image_from_elsewhere(&example);
 }

@@ -11,8 +11,8 @@ use super::{
 pub struct PythonFacts {
     /// The program that Spark starts, at the end of all links.
     pub program: String,
-    /// Its major and minor version.
-    pub version: (u8, u8),
+    /// Its major and minor version, if something tells it.
+    pub version: Option<(u8, u8)>,
     /// The folders with its packages, the first that it searches first.
     pub site_packages: Vec<String>,
 }
@@ -76,12 +76,7 @@ impl PythonFacts {
                 "`{command}` is of a virtual environment whose Python was in `{home}`, which is not there"
             ));
         }
-        let version = version_of(tree, &program, environment.as_ref()).ok_or_else(|| {
-            format!(
-                "nothing tells the version of `/{}`, its `{command}`",
-                program.path
-            )
-        })?;
+        let version = version_of(tree, &program, environment.as_ref());
         let own = folder_of(folder_of(&program.path)).to_owned();
         let prefixes = match &environment {
             Some(found) if found.inherits => vec![found.prefix.clone(), own],
@@ -90,7 +85,8 @@ impl PythonFacts {
         };
         let folders = prefixes
             .iter()
-            .flat_map(|prefix| site_packages(tree, prefix, version));
+            .filter_map(|prefix| version.map(|version| site_packages(tree, prefix, version)))
+            .flatten();
         let mut site_packages: Vec<String> = Vec::new();
         for folder in folders {
             if !site_packages.contains(&folder) {
@@ -135,12 +131,11 @@ fn version_of(
     let prefix = folder_of(folder_of(&program.path));
     let of_names = |folder: &str, begin: &str| {
         let names = tree.names_in(&format!("{prefix}/{folder}"));
-        let mut found = names
-            .iter()
-            .filter_map(|name| two_numbers(name.strip_prefix(begin)?));
-        let first = found.next()?;
+        let found = names.iter();
+        let found = found.filter_map(|name| two_numbers(name.strip_prefix(begin)?));
+        let found: BTreeSet<(u8, u8)> = found.collect();
         // Several tell nothing.
-        found.next().is_none().then_some(first)
+        found.first().copied().filter(|_| found.len() == 1)
     };
     by_name(&program.path)
         .or_else(|| environment.and_then(|found| found.version))

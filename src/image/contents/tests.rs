@@ -219,7 +219,7 @@ fn apaches_image_is_understood() {
         ("/opt/java/openjdk", Some("17"))
     );
     assert_eq!(python(&facts).program, "/usr/bin/python3.10");
-    assert_eq!(python(&facts).version, (3, 10));
+    assert_eq!(python(&facts).version, Some((3, 10)));
     assert_eq!(
         python(&facts).site_packages,
         [
@@ -325,7 +325,7 @@ fn links_lead_to_spark_and_the_first_python_on_the_path_counts() {
     assert_eq!(spark.home, "/usr/local/spark");
     assert_eq!(spark.jars, format!("/{home}/jars"));
     assert_eq!(spark.python_path[0], "/usr/local/spark/python");
-    assert_eq!(python(&facts).version, (3, 13));
+    assert_eq!(python(&facts).version, Some((3, 13)));
     assert_eq!(
         python(&facts).site_packages,
         ["/opt/conda/lib/python3.13/site-packages"]
@@ -361,7 +361,7 @@ fn the_named_spark_wins_over_one_in_a_virtual_environment() {
     let alone = with(b"home = /usr/bin\nversion_info = 3.10.12\nuv = 0.5\n");
     let spark = alone.spark.as_ref().unwrap();
     assert_eq!((&*spark.version, spark.others.len()), ("3.5.1", 1));
-    assert_eq!(python(&alone).version, (3, 10));
+    assert_eq!(python(&alone).version, Some((3, 10)));
     assert_eq!(named(&alone), [("attrs", "23.1.0", false)]);
     let both = with(b"home = /usr/bin\nversion = 3.10.12\ninclude-system-site-packages = true\n");
     assert_eq!(named(&both).len(), 2);
@@ -441,7 +441,7 @@ fn an_image_without_spark_is_read_whatever_its_compression_is() {
     let run = json!({"User": "1099"});
     let plain = facts_of_bytes(&run, std::slice::from_ref(&tar));
     assert_eq!((&plain.spark, plain.libc), (&None, Libc::Musl));
-    assert_eq!(python(&plain).version, (3, 11));
+    assert_eq!(python(&plain).version, Some((3, 11)));
     for layer in [zstd, chunked, gzip(&tar)] {
         assert_eq!(facts_of_bytes(&run, &[layer]), plain);
     }
@@ -504,4 +504,27 @@ fn the_version_of_the_c_library_is_found_in_its_file_its_name_or_the_list_of_pac
         assert_eq!(facts.libc, wanted);
     }
     assert_eq!(facts(&json!({}), &[&[loader]]).libc, Libc::Glibc(None));
+}
+
+#[test]
+fn a_file_whose_folder_has_no_entry_is_put_where_links_lead() {
+    let lower = [
+        Folder("usr/lib", 0o755),
+        Link("lib", "usr/lib"),
+        File("usr/bin/python3", PROGRAM),
+    ];
+    let upper = [
+        File(
+            "lib/python3.12/site-packages/a-1.dist-info/METADATA",
+            b"Name: a\nVersion: 1\n",
+        ),
+        File("lib/python3.12-gdb.py", b""),
+    ];
+    let found = facts(&json!({}), &[&lower, &upper]);
+    assert_eq!(python(&found).version, Some((3, 12)));
+    assert_eq!(named(&found), [("a", "1", false)]);
+    // Two libraries tell nothing, and the rest of the facts stays.
+    let both = [File("usr/lib/python3.11/os.py", b"")];
+    let found = facts(&json!({}), &[&lower, &upper, &both]);
+    assert_eq!((python(&found).version, named(&found).len()), (None, 0));
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::scan::{LayerContents, Node, name_of, normal};
 
@@ -76,12 +76,14 @@ impl Tree {
         let Some((folder, name)) = path.rsplit_once('/') else {
             return path;
         };
-        match self.resolve(folder) {
-            Some(resolved) => format!("{}/{name}", resolved.path)
-                .trim_start_matches('/')
-                .to_owned(),
-            None => path,
-        }
+        let folder = match self.resolve(folder) {
+            Some(resolved) => resolved.path,
+            // It is made with the file, below what its own folders lead to.
+            None => self.below_links(folder),
+        };
+        format!("{folder}/{name}")
+            .trim_start_matches('/')
+            .to_owned()
     }
 
     /// All paths below a folder, sorted.
@@ -105,13 +107,10 @@ impl Tree {
             length => length + 1,
         };
         let below = self.paths_below(&folder.path);
-        let mut names: Vec<String> = below
-            .filter_map(|path| path.get(start..)?.split('/').next())
-            .map(str::to_owned)
-            .collect();
+        let names = below.filter_map(|path| path.get(start..)?.split('/').next());
         // A file may be there without an entry of its own for its folder.
-        names.dedup();
-        names
+        let names: BTreeSet<&str> = names.collect();
+        names.into_iter().map(str::to_owned).collect()
     }
 
     /// All paths.

@@ -155,6 +155,8 @@ impl ElsewhereUse<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::{
         adapters::fakes::{documents_of, image, registry_image},
@@ -313,6 +315,25 @@ mod tests {
             lock.images[IMAGE],
             LockedImage::LocalDaemon { .. }
         ));
+    }
+
+    /// What a Dockerfile puts on an image is its own matter.
+    #[test]
+    fn what_only_a_dockerfile_stands_on_is_not_looked_into() {
+        let run = run();
+        let images =
+            "[images.tool]\nparent = \"registry.example/tool:1\"\ndockerfile = \"Dockerfile\"\n";
+        let configuration = CONFIGURATION.split("[chains").next().unwrap();
+        run.project
+            .write("sparkpack.toml", &format!("{configuration}{images}"));
+        run.project
+            .write("Dockerfile", "ARG PARENT\nFROM ${PARENT}\n");
+        let digest = Digest::of(b"tool");
+        let platforms = BTreeMap::new();
+        run.registry
+            .list("registry.example/tool:1", Listing { digest, platforms });
+        let lock = lock_of(&run).unwrap();
+        assert_eq!((lock.images.len(), lock.contents.len()), (1, 0));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     image::Platform,
     operations::workspace::Session,
-    project::{Chain, Project, elsewhere::ElsewhereChain, lock::Lock},
+    project::{Chain, Kind, Project, elsewhere::ElsewhereChain, lock::Lock},
 };
 
 /// An image from elsewhere of which the lock needs to know what is in it.
@@ -21,6 +21,11 @@ pub(super) fn elsewhere_uses(project: &Project) -> Vec<ElsewhereUse<'_>> {
     let mut seen = BTreeSet::new();
     let mut used = Vec::new();
     for image in project.images.values() {
+        // A Dockerfile can put anything on any image, and whether that fits is its own matter.
+        let only_runs_commands = image.dockerfile.is_some() || image.kind == Kind::Operator;
+        if only_runs_commands && image.package.is_none() && image.requirements.is_none() {
+            continue;
+        }
         let Some(chain) = project.chain_of(image) else {
             continue;
         };
