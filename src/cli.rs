@@ -155,8 +155,8 @@ manifests name, and every digest that is pinned."
         long_about = "Build the images that are not there yet, parents first, and rewrite the manifests.
 
 They go into the Docker daemon if one answers, else into the OCI image layout dist/oci, which podman, skopeo and umoci \
-read: `skopeo copy oci:dist/oci:REFERENCE …`. --output chooses. No daemon has a part in a layout: images that only get \
-files (job, ds) are put together, and those that have a Dockerfile are copied from the registry, as `push` left them there.
+read: `skopeo copy oci:dist/oci:REFERENCE …`. --output chooses. In a layout images that only get files (job, ds) are put \
+together, and those that have a Dockerfile are copied from the registry, or from a daemon where the registry lacks them.
 
 An image whose tag is there with the right fingerprint is not built again; the daemon is asked every time. BuildKit is \
 used where the daemon has it, the classic builder otherwise (`DOCKER_BUILDKIT=0` asks for it). `DOCKER_HOST` and docker's \

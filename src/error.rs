@@ -88,12 +88,12 @@ pub enum Error {
         hint: Option<String>,
     },
     /// Only a builder can make the images, and no daemon answers.
-    #[error("{} to be built: {}", dockerfiles(images), no_builder(why.as_deref()))]
+    #[error("{} to be built: {why}", dockerfiles(images))]
     NoBuilder {
         /// The images, which have Dockerfiles.
         images: Vec<String>,
-        /// Why the daemon does not answer; `None` if the images are for an OCI layout, whatever daemon there is.
-        why: Option<Arc<DockerError>>,
+        /// Why the daemon does not answer.
+        why: Arc<DockerError>,
         /// Why the registry, which may have them, could not be asked; `None` if it does not have them.
         registry: Option<Box<Error>>,
     },
@@ -294,7 +294,7 @@ impl Error {
             Self::Source(error) => error.hint(),
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
             Self::NoBuilder { images, why, .. } => {
-                let start = why.as_ref().and_then(|why| why.hint());
+                let start = why.hint();
                 let start = start.map(|hint| format!("{hint}; or ")).unwrap_or_default();
                 let images = images.join(" ");
                 Some(format!(
@@ -347,16 +347,6 @@ fn beginning(built_in: bool, place: &Place) -> String {
     } else {
         format!("{place}: ")
     }
-}
-
-fn no_builder(why: Option<&DockerError>) -> String {
-    why.map_or_else(
-        || {
-            "only a daemon can do that, and an OCI layout gets from one only what the registry has"
-                .to_owned()
-        },
-        ToString::to_string,
-    )
 }
 
 fn dockerfiles(images: &[String]) -> String {

@@ -210,7 +210,7 @@ fn outcome_words(outcome: &Outcome<'_>, took: &str) -> String {
         Outcome::Packed(folder) => format!("packed into {folder}"),
         Outcome::Fetched(origin) => format!("fetched {origin} in {took}"),
         Outcome::ChoseWheels { count, of } => format!("chose {count} wheels for {of} in {took}"),
-        Outcome::Copied(reference) => format!("copied {reference} from the registry in {took}"),
+        Outcome::Copied(reference) => format!("copied {reference} in {took}"),
         Outcome::LookedInto { image, found } => format!("{image} has {found} ({took})"),
         Outcome::Pulled(reference) => format!("pulled {reference} in {took}"),
         Outcome::Pushed { reference, digest } => format!("pushed {reference}@{digest} in {took}"),

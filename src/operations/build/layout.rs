@@ -1,5 +1,5 @@
-//! Provides the images of stages in an OCI image layout, without a daemon: what only gets files is put together, and
-//! what has a Dockerfile is taken from the registry.
+//! Provides the images of stages in an OCI image layout: what only gets files is put together, and what has a Dockerfile is
+//! taken from the registry, or else from a daemon.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use crate::{
         Reference, Repository, as_oci,
     },
     operations::{
-        dist::{Action, BuiltImage},
+        dist::{Action, BuiltImage, Packer},
         events::{Note, Outcome, Progress, Step},
     },
     plan::{
@@ -38,16 +38,19 @@ pub(crate) struct LayoutBuilder<'a> {
     answers: Answers,
     /// What the registry has of the images that only a builder could make.
     in_registry: BTreeMap<String, Option<RegistryImage>>,
+    /// Those that the registry lacks, as a daemon has them.
+    in_daemon: BTreeMap<String, BuiltImage>,
 }
 
 impl<'a> LayoutBuilder<'a> {
-    /// Looks up what there is for `targets`, before anything is made. `no_daemon` is why there is no daemon, if one was
-    /// asked.
+    /// Looks up what there is for `targets`, before anything is put together. What only a builder can make and the
+    /// registry lacks is built in the daemon. `no_daemon` is why there is none, if one was asked.
     ///
     /// # Errors
-    /// The layout cannot be read, or neither it nor the registry has an image that only a builder can make.
+    /// The layout cannot be read, a build fails, or neither the layout nor the registry has an image that only a builder
+    /// can make, and no daemon answers.
     pub(crate) fn new(
-        run: &'a Run<'a>,
+        (run, packer): (&'a Run<'a>, &Packer<'_>),
         builder: &'a StageBuilder<'a>,
         layout: &'a ImageLayout,
         targets: &[String],
@@ -55,38 +58,47 @@ impl<'a> LayoutBuilder<'a> {
     ) -> Result<Self, Error> {
         let answers = run.ask_layout(targets, layout)?;
         let plan = &run.prepared.plan;
-        let from_registry = answers.iter().filter(|(name, found)| {
+        let of_builder = answers.iter().filter(|(name, found)| {
             let stage = plan.stages[*name].first();
             stage.inputs.recipe.needs_builder()
                 && decision::to_build(stage, found.as_ref(), None).is_some()
         });
-        let from_registry: BTreeSet<String> = from_registry.map(|(name, _)| name.clone()).collect();
-        let images: Vec<String> = from_registry.iter().cloned().collect();
-        let no_builder = |images: Vec<String>, registry: Option<Error>| Error::NoBuilder {
-            images,
-            why: no_daemon.cloned(),
-            registry: registry.map(Box::new),
-        };
-        let in_registry = if images.is_empty() {
-            BTreeMap::new()
+        let of_builder: BTreeSet<String> = of_builder.map(|(name, _)| name.clone()).collect();
+        let asked = if of_builder.is_empty() {
+            Ok(BTreeMap::new())
         } else {
-            let asked = run
-                .services
-                .registry()
-                .and_then(|registry| run.ask(from_registry, registry));
-            asked.map_err(|error| no_builder(images, Some(error)))?
+            let registry = run.services.registry();
+            registry.and_then(|registry| run.ask(of_builder.clone(), registry))
         };
-        let missing = in_registry.iter().filter(|(_, found)| found.is_none());
-        let missing: Vec<String> = missing.map(|(name, _)| name.clone()).collect();
-        if !missing.is_empty() {
-            return Err(no_builder(missing, None));
-        }
+        let (in_registry, registry) = match asked {
+            Ok(found) => (found, None),
+            Err(error) => (BTreeMap::new(), Some(Box::new(error))),
+        };
+        let is_missing = |name: &String| in_registry.get(name).is_none_or(Option::is_none);
+        let images: Vec<String> = of_builder.into_iter().filter(is_missing).collect();
+        let no_builder = |images: Vec<String>, why: Arc<DockerError>| {
+            Err(Error::NoBuilder {
+                images,
+                why,
+                registry,
+            })
+        };
+        let in_daemon = match (images.is_empty(), no_daemon) {
+            (true, _) => BTreeMap::new(),
+            (false, Some(why)) => return no_builder(images, Arc::clone(why)),
+            (false, None) => match run.services.daemon() {
+                Ok(_) => super::in_daemon(run, packer, &images)?,
+                Err(Error::Docker(why)) => return no_builder(images, Arc::new(why)),
+                Err(error) => return Err(error),
+            },
+        };
         Ok(Self {
             run,
             builder,
             layout,
             answers,
             in_registry,
+            in_daemon,
         })
     }
 
@@ -124,9 +136,15 @@ impl<'a> LayoutBuilder<'a> {
         let mut progress = events.begin(&stage.name);
         let (image, action) = match &stage.inputs.recipe {
             Recipe::Dockerfile(_) => {
-                let image = self.copied(stage, progress.as_mut())?;
+                let (image, action) = match self.in_daemon.get(&stage.name) {
+                    Some(made) => (
+                        self.exported((&stage.name, made), progress.as_mut())?,
+                        Action::Built,
+                    ),
+                    None => (self.copied(stage, progress.as_mut())?, Action::Adopted),
+                };
                 progress.end(Outcome::Copied(reference));
-                (image, Action::Adopted)
+                (image, action)
             }
             Recipe::Files(inputs) => {
                 progress.step(Step::Build(&reason));
@@ -176,6 +194,18 @@ impl<'a> LayoutBuilder<'a> {
             self.layers(&reference.repository, &manifest, &image, progress)
         };
         self.add(&image, reference, layers, progress)?;
+        Ok(image)
+    }
+
+    /// Copies the daemon's image of a stage into the layout.
+    fn exported(
+        &self,
+        (name, made): (&str, &BuiltImage),
+        progress: &mut dyn Progress,
+    ) -> Result<AssembledImage, Error> {
+        progress.step(Step::Export);
+        let (image, layers) = self.run.exported(name, made)?;
+        self.add(&image, &made.reference, |_| Ok(layers.clone()), progress)?;
         Ok(image)
     }
 

@@ -88,7 +88,13 @@ pub(crate) fn build(
             layout, no_daemon, ..
         } => {
             let builder = StageBuilder::new(&run, &packer, Answers::new());
-            let builder = LayoutBuilder::new(&run, &builder, layout, targets, no_daemon.as_ref())?;
+            let builder = LayoutBuilder::new(
+                (&run, &packer),
+                &builder,
+                layout,
+                targets,
+                no_daemon.as_ref(),
+            )?;
             let names = builder.names();
             session.dist().keep_out_of_git()?;
             run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {

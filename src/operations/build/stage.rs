@@ -182,7 +182,7 @@ impl<'a> StageBuilder<'a> {
         match self.run.services.daemon() {
             Err(Error::Docker(why @ DockerError::Unreachable { .. })) => Err(Error::NoBuilder {
                 images,
-                why: Some(Arc::new(why)),
+                why: Arc::new(why),
                 registry: None,
             }),
             answer => answer.map(drop),
