@@ -167,10 +167,15 @@ impl Destination for WithLayout {
         if !is_local(&reference.repository) {
             return self.registries.tag(image, reference);
         }
+        let media_type = MediaType::from(&*image.media_type);
+        let is_image = ImageManifest::parse(&image.manifest).is_ok();
         let descriptor = Descriptor {
-            platform: Some(image.info.platform.clone()),
-            ..Descriptor::of(MediaType::from(&*image.media_type), &image.manifest)
+            platform: is_image.then(|| image.info.platform.clone()),
+            ..Descriptor::of(media_type, &image.manifest)
         };
+        // An index is not there before it gets its tag.
+        self.layout.create()?;
+        self.layout.document(&descriptor, &image.manifest)?;
         self.layout.tag(&reference.to_string(), &descriptor)?;
         Ok(true)
     }

@@ -1,6 +1,12 @@
 use std::process::Command;
 
 use super::*;
+use crate::adapters::{
+    destination::{Destination as _, ImageRegistry as _},
+    fakes::RegistryInMemory,
+    registry::{Blob, OutgoingImage, Presence, RegistryImage},
+};
+use crate::image::Reference;
 use crate::image::{Compression, ConfigChanges, History, Layer, ParentImage, assemble};
 
 /// A layout, and layers outside of it.
@@ -233,4 +239,65 @@ fn writers_at_the_same_time_do_not_disturb_each_other() {
     });
     let text = fs_err::read_to_string(fixture.layout.folder().join("index.json")).unwrap();
     assert_eq!(text.matches("job:").count(), 8 * 20);
+}
+
+#[test]
+fn in_the_place_of_a_registry_it_answers_for_references_without_a_host() {
+    let fixture = Fixture::new();
+    let registry = RegistryInMemory::default();
+    let both = WithLayout {
+        registries: Box::new(registry.clone()),
+        layout: fixture.layout.clone(),
+    };
+    let platform = Platform::default();
+    let (image, layers) = fixture.image("one", "amd64");
+    let blobs: Vec<Blob> = layers.into_iter().map(Blob::from).collect();
+    let outgoing = OutgoingImage {
+        manifest: &image.manifest,
+        media_type: image.media_type.as_ref(),
+        config: &image.config,
+        layers: &blobs,
+    };
+    let here = Reference::in_layout("job:1").unwrap();
+    let there: Reference = "registry.example/job:1".parse().unwrap();
+    assert_eq!(both.presence(&here).unwrap(), Presence::Absent);
+    let digest = both.push_image(outgoing, &here, &mut |_| ()).unwrap();
+    assert_eq!(digest, image.digest);
+    assert_eq!(
+        both.presence(&here).unwrap(),
+        Presence::There(Some(digest.clone()))
+    );
+    assert_eq!(
+        both.documents(&here, &platform).unwrap(),
+        Some(image.documents())
+    );
+    let pinned = here.repository.with_digest(&digest);
+    assert_eq!(
+        both.find(&pinned, &platform).unwrap().unwrap().digest,
+        digest
+    );
+    assert!(both.find(&there, &platform).unwrap().is_none());
+    assert_eq!(registry.images.looked_up(), ["registry.example/job:1"]);
+
+    // A tag stays what it is, and an index gets one as an image does.
+    let (other, others) = fixture.image("two", "amd64");
+    let others: Vec<Blob> = others.into_iter().map(Blob::from).collect();
+    let second = OutgoingImage {
+        manifest: &other.manifest,
+        config: &other.config,
+        layers: &others,
+        ..outgoing
+    };
+    assert_eq!(both.push_image(second, &here, &mut |_| ()).unwrap(), digest);
+    let index = ImageIndex::assemble(Family::Oci, &[image.descriptor()]).unwrap();
+    let stored = RegistryImage {
+        digest: Digest::of(&index),
+        media_type: Family::Oci.index().to_string(),
+        manifest: index,
+        info: image.info.clone(),
+    };
+    let whole = Reference::in_layout("job:whole").unwrap();
+    assert!(both.tag(&stored, &whole).unwrap());
+    assert_eq!(both.digest(&whole).unwrap(), Some(stored.digest));
+    assert_eq!(fixture.find("job:whole").unwrap(), Some(image));
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{run::Run, stage::StageBuilder};
+use super::{in_daemon::in_daemon, run::Run, stage::StageBuilder};
 use crate::{
     adapters::{
         docker::DockerError,
@@ -87,7 +87,7 @@ impl<'a> LayoutBuilder<'a> {
             (true, _) => BTreeMap::new(),
             (false, Some(why)) => return no_builder(images, Arc::clone(why)),
             (false, None) => match run.services.daemon() {
-                Ok(_) => super::in_daemon(run, packer, &images)?,
+                Ok(_) => in_daemon(run, packer, &images)?,
                 Err(Error::Docker(why)) => return no_builder(images, Arc::new(why)),
                 Err(error) => return Err(error),
             },

@@ -5,6 +5,7 @@ mod context;
 mod exported;
 mod failure;
 mod files;
+mod in_daemon;
 mod inside;
 mod layout;
 mod output;
@@ -23,14 +24,13 @@ pub(crate) use run::Run;
 pub(crate) use schedule::run_on_stages;
 pub(crate) use stage::StageBuilder;
 
+use in_daemon::in_daemon;
 use layout::LayoutBuilder;
-
-use std::collections::BTreeMap;
 
 use crate::{
     error::Error,
     operations::{
-        dist::{self, Action, BuiltImage, CommitLookup, ImageResult, Packer},
+        dist::{self, Action, CommitLookup, ImageResult, Packer},
         manifests::{self, ExpectedReferences, Manifests, Scope},
         provenance, resolution,
         workspace::{Services, Session},
@@ -117,21 +117,5 @@ pub(crate) fn build(
     Ok(Finished {
         was_current: !changed && images.iter().all(|image| image.action == Action::Reused),
         images,
-    })
-}
-
-/// The daemon's images of `targets` and of what they stand on: what it lacks is built.
-fn in_daemon(
-    run: &Run<'_>,
-    packer: &Packer<'_>,
-    targets: &[String],
-) -> Result<BTreeMap<String, BuiltImage>, Error> {
-    let answers = run.ask_for_needed(targets, run.services.daemon()?)?;
-    let names = run.asked(targets).needed(&answers);
-    let builder = StageBuilder::new(run, packer, answers);
-    builder.refuse_hopeless(&names)?;
-    let plan = &run.prepared.plan;
-    run_on_stages(run.session.events, plan, &names, &|stage, below| {
-        builder.make(resolution::only_platform(stage)?, below)
     })
 }

@@ -339,7 +339,15 @@ impl Pusher<'_> {
         below: &BTreeMap<String, PushedImage>,
     ) -> Result<(Reference, ImageDocuments), Error> {
         if let Some(text) = stage.inputs.recipe.external_base() {
-            return self.run.external_parent(stage, text);
+            let (pinned, documents) = self.run.external_parent(stage, text)?;
+            if self.run.registry.layout.is_none() {
+                return Ok((pinned, documents));
+            }
+            let image = as_oci(&documents).map_err(|error| Error::UnexpectedImage {
+                reference: pinned.to_string(),
+                problem: ImageProblem::NoLayout(error.to_string()),
+            })?;
+            return Ok((pinned, image.documents()));
         }
         let gone = |reference: &Reference| Error::UnexpectedImage {
             reference: reference.to_string(),
