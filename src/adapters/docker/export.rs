@@ -62,7 +62,7 @@ impl Daemon {
         let files = layer_files(stream, &wanted, folder);
         let files = files.map_err(|error| failed(error.to_string()))?;
         let own = id.and_then(|id| files.get(&id));
-        let own = own.map(|(file, _)| fs_err::read(file)).transpose();
+        let own = own.map(|(file, _)| taken(file)).transpose();
         let own = own.map_err(|error| failed(error.to_string()))?;
         let layers = config.diff_ids.iter().map(|diff_id| {
             let (file, size) = files
@@ -82,6 +82,13 @@ impl Daemon {
             config: own,
         }))
     }
+}
+
+/// The bytes of a file, which is removed.
+fn taken(file: &Path) -> io::Result<Vec<u8>> {
+    let bytes = fs_err::read(file)?;
+    fs_err::remove_file(file)?;
+    Ok(bytes)
 }
 
 /// The bytes of an export.
