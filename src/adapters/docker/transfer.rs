@@ -1,6 +1,6 @@
 //! Pushes and pulls, which the daemon does itself.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, thread, time::Duration};
 
 use bollard::{
     models::ProgressDetail,
@@ -16,6 +16,12 @@ use crate::image::{ImageMismatch, Platform, Reference};
 
 /// `{}` in base64: daemons require the header even without credentials.
 const ANONYMOUS: &str = "e30=";
+
+/// How often a push is begun, if its registry fails in passing.
+const PUSH_ATTEMPTS: u32 = 4;
+
+/// The pause before the second attempt; doubled before each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1000 });
 
 /// The progress of a push or a pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +43,25 @@ impl Daemon {
     /// # Errors
     /// [`DockerError::Unauthorized`] if the registry demands other credentials, else [`DockerError::Push`].
     pub fn push(
+        &self,
+        reference: &Reference,
+        registry_auth: &str,
+        events: &mut dyn FnMut(TransferEvent),
+    ) -> Result<(), DockerError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..PUSH_ATTEMPTS {
+            match self.push_once(reference, registry_auth, events) {
+                Err(DockerError::Push { message, .. }) if may_pass(&message) => {
+                    thread::sleep(pause);
+                    pause *= 2;
+                }
+                pushed => return pushed,
+            }
+        }
+        self.push_once(reference, registry_auth, events)
+    }
+
+    fn push_once(
         &self,
         reference: &Reference,
         registry_auth: &str,
@@ -163,6 +188,26 @@ fn push_error(reference: &Reference, message: String) -> DockerError {
         reference: Box::new(reference.clone()),
         message,
     }
+}
+
+/// Whether a push may succeed at the next attempt. Daemons repeat only the upload of layers, and what they have sent is
+/// not sent again.
+fn may_pass(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    let texts = [
+        "eof",
+        "connection reset",
+        "broken pipe",
+        "timeout",
+        "429 too many requests",
+        "toomanyrequests",
+        "500 internal server error",
+        "502 bad gateway",
+        "503 service unavailable",
+        "504 gateway",
+        "stopped talking",
+    ];
+    texts.iter().any(|text| message.contains(text))
 }
 
 /// Whether a registry refused the credentials, which a daemon's answer shows only in its text.

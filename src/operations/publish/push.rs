@@ -217,6 +217,9 @@ impl Pusher<'_> {
     }
 
     /// Pushes an image under the staging tag `own`, which the daemon has only during the push.
+    ///
+    /// The daemon does it, since only it knows which layers it has pushed before: a new layer on 500 MB takes it 0.1 s,
+    /// while it exports all of them, and nothing less, in 3 to 5 s (20.10).
     fn send_as(
         &self,
         made: &BuiltImage,

@@ -492,3 +492,38 @@ fn a_load_that_is_none_gives_no_name() {
         assert!(!named, "{said}: {paths:?}");
     }
 }
+
+#[test]
+fn a_push_that_fails_in_passing_is_repeated() {
+    let failed = |message: &str| {
+        let message = json!({"errorDetail": {"message": message}, "error": message});
+        chunked(&message.to_string(), 100, true)
+    };
+    let arrived = || chunked(r#"{"status":"v1: digest: sha256:0 size: 1"}"#, 100, true);
+    let busy = "received unexpected HTTP status: 503 Service Unavailable";
+    let refused = "denied: requested access to the resource is denied";
+    let table = [
+        (vec![failed(busy), failed("EOF"), arrived()], 3, None),
+        (vec![chunked("{}", 100, true), arrived()], 2, None),
+        (vec![failed(busy); 5], 4, Some("E603")),
+        (vec![failed("manifest invalid"); 2], 1, Some("E603")),
+        (vec![failed(refused); 2], 1, Some("E401")),
+    ];
+    for (answers, attempts, code) in table {
+        let answers = Mutex::new(answers.into_iter());
+        let pretender = Pretender::start(move |path| {
+            if path.contains("/push?") {
+                return answers.lock().unwrap().next().unwrap();
+            }
+            whole("200 OK", VERSION)
+        });
+        let daemon = Daemon::connect_in(&pretender.environment()).unwrap();
+        let name = "127.0.0.1:5000/dockertest/pushed:v1".parse().unwrap();
+        let pushed = daemon.push(&name, "", &mut |_| ());
+        let found = pushed.as_ref().err().map(|error| error.code().as_str());
+        assert_eq!(found, code, "{pushed:?}");
+        let paths = pretender.paths.lock().unwrap();
+        let pushes = paths.iter().filter(|path| path.contains("/push?")).count();
+        assert_eq!(pushes, attempts, "{pushed:?}");
+    }
+}
