@@ -32,14 +32,14 @@ const HEAD: &str = "listing 2";
 
 /// What is to be installed.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted<'a> {
+pub(super) struct ToInstall<'a> {
     pub(super) wheels: &'a [LockedWheel],
     pub(super) target: Option<&'a Target>,
     /// The Python package index that the requirements name.
     pub(super) index: Option<&'a str>,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> ToInstall<'a> {
     pub(super) fn of(stage: &'a PlatformStage) -> Self {
         let requirements = stage.inputs.requirements.as_ref();
         Self {
@@ -104,7 +104,7 @@ impl<'a> Installations<'a> {
     /// What the files of the wheels are, by their listing. Who reads them calls [`Self::make_whole`] before.
     pub(super) fn listed(
         &self,
-        wanted: Wanted<'_>,
+        wanted: ToInstall<'_>,
         progress: &mut dyn Progress,
     ) -> Result<Vendored, Error> {
         let Some(key) = wanted.key() else {
@@ -121,7 +121,7 @@ impl<'a> Installations<'a> {
     /// Makes sure that the files of the wheels are as their listing says.
     pub(super) fn make_whole(
         &self,
-        wanted: Wanted<'_>,
+        wanted: ToInstall<'_>,
         progress: &mut dyn Progress,
     ) -> Result<(), Error> {
         let Some(key) = wanted.key() else {
@@ -140,7 +140,7 @@ impl<'a> Installations<'a> {
     fn whole(
         &self,
         key: &Digest,
-        wanted: Wanted<'_>,
+        wanted: ToInstall<'_>,
         progress: &mut dyn Progress,
     ) -> Result<Vendored, Error> {
         let Place {

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::installed::{Installations, Wanted};
+use super::installed::{Installations, ToInstall};
 use crate::{
     adapters::{cache::CacheKind, digest_cache, store},
     error::Error,
@@ -114,7 +114,7 @@ impl<'a> Packer<'a> {
             let target = lock.target(project, image, platform);
             let mut progress = self.session.events.begin(name);
             let requirements = inputs.requirements.as_ref();
-            let wanted = Wanted {
+            let wanted = ToInstall {
                 wheels: &wheels,
                 target: target.as_ref(),
                 index: requirements.and_then(|known| known.requirements.index.as_deref()),
@@ -159,7 +159,12 @@ impl<'a> Packer<'a> {
         if let Some(packed) = self.packed().get(&key) {
             return Ok(Some(packed.clone()));
         }
-        let packed = self.pack(job, self.dist_of(stage, job.0), Wanted::of(stage), progress)?;
+        let packed = self.pack(
+            job,
+            self.dist_of(stage, job.0),
+            ToInstall::of(stage),
+            progress,
+        )?;
         self.packed().insert(key, packed.clone());
         Ok(Some(packed))
     }
@@ -181,7 +186,7 @@ impl<'a> Packer<'a> {
         let (Some(package), Some(sources)) = (&stage.image.package, &stage.inputs.package) else {
             return false;
         };
-        let wanted = Wanted::of(stage);
+        let wanted = ToInstall::of(stage);
         let dist = self.session.dist().job(package);
         self.is_unchanged(&dist, &key_of_dist(sources, wanted))
             && self.is_unchanged(&dist.join(SITE_PACKAGES), &key_of_packages(wanted))
@@ -232,7 +237,7 @@ impl<'a> Packer<'a> {
         &self,
         (package, inputs): (&Package, &PackageInputs),
         dist: PathBuf,
-        wanted: Wanted<'_>,
+        wanted: ToInstall<'_>,
         progress: &mut dyn Progress,
     ) -> Result<Packed, Error> {
         self.session.dist().keep_out_of_git()?;
@@ -272,7 +277,8 @@ impl<'a> Packer<'a> {
         stage: &PlatformStage,
         progress: &mut dyn Progress,
     ) -> Result<(), Error> {
-        self.installations.make_whole(Wanted::of(stage), progress)
+        self.installations
+            .make_whole(ToInstall::of(stage), progress)
     }
 
     /// The installed packages of an image that is not a job, with paths below `site-packages/`.
@@ -293,7 +299,7 @@ impl<'a> Packer<'a> {
         stage: &PlatformStage,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Entry>, Error> {
-        let installed = self.installations.listed(Wanted::of(stage), progress)?;
+        let installed = self.installations.listed(ToInstall::of(stage), progress)?;
         let all = installed.libs.into_iter().chain(installed.site_packages);
         let by_path: BTreeMap<String, Entry> =
             all.map(|entry| (entry.path.clone(), entry)).collect();
@@ -405,7 +411,7 @@ fn folders(folder: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 /// A digest of everything that `dist` is packed from.
-fn key_of_dist(inputs: &PackageInputs, wanted: Wanted<'_>) -> Digest {
+fn key_of_dist(inputs: &PackageInputs, wanted: ToInstall<'_>) -> Digest {
     let mut key = format!("dist 2\nmain {}\n", inputs.main_digest());
     key.extend([key_of_packages(wanted).to_string(), "\n".to_owned()]);
     key.push_str(&listing_of(&inputs.modules));
@@ -413,7 +419,7 @@ fn key_of_dist(inputs: &PackageInputs, wanted: Wanted<'_>) -> Digest {
 }
 
 /// A digest of everything that decides the installed packages.
-fn key_of_packages(wanted: Wanted<'_>) -> Digest {
+fn key_of_packages(wanted: ToInstall<'_>) -> Digest {
     wanted.key().unwrap_or_else(|| Digest::of(b"no packages"))
 }
 
