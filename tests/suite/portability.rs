@@ -2,7 +2,8 @@
 //! network.
 //!
 //! A project is built here and committed with its locks. Then it is checked out in 27 ways, in which every two values
-//! of every two of thirteen circumstances meet, and its tags are computed in an empty network namespace.
+//! of every two of thirteen circumstances meet, and its tags are computed in an empty network namespace. So is the digest of
+//! a job that is put together there, which covers its config and its layers.
 
 use std::{
     io::Write as _,
@@ -115,6 +116,8 @@ fn every_checkout_has_the_tags_that_were_built() {
         fs_err::create_dir(&place).unwrap();
         open(&place);
         let checkout = Checkout::new(&origin, circumstances, &place);
+        let pushed = checkout.ask(&origin, "layers", "push");
+        assert_eq!(pushed, origin.pushed, "{circumstances:?}");
         for (project, references) in &origin.references {
             let tags = checkout.ask(&origin, project, "tags");
             assert_eq!(tags, *references, "{project}: {circumstances:?}");
@@ -135,6 +138,29 @@ struct Origin {
     folder: TempDir,
     /// By the project's folder: the output of `build`, or that of `tags` for images that cannot be built.
     references: Vec<(&'static str, String)>,
+    /// The output of a push of the project `layers`, whose parent every checkout has in a layout.
+    pushed: String,
+}
+
+/// A job that is put together, on a parent in a layout that is committed with it.
+fn layers() -> TestProject {
+    let configuration = "format = 1\nproject = \"layers\"\nregistries.main = \"oci:images\"\n\n\
+         [images.base]\ndockerfile = \"docker/base/Dockerfile\"\n\n\
+         [images.job]\nparent = \"base\"\nsrc = \"src\"\n";
+    TestProject::new(&[
+        ("sparkpack.toml", configuration),
+        (
+            "docker/base/Dockerfile",
+            "FROM scratch\nCOPY docker/base/hello /\n",
+        ),
+        ("docker/base/hello", "hello\n"),
+        ("src/main.py", "print('main')\n"),
+        ("src/jobs/__init__.py", ""),
+        ("src/jobs/one.py", &"VALUE = 1\n".repeat(9000)),
+        ("src/jobs/\u{fc}.py", "VALUE = 2\n"),
+        ("src/a-b/c.py", ""),
+        ("src/a/b.py", ""),
+    ])
 }
 
 impl Origin {
@@ -148,14 +174,25 @@ impl Origin {
         let classes = classes::project();
         let folder = tempfile::Builder::new().prefix("origin").tempdir().unwrap();
         open(folder.path());
-        let origin = Self {
+        let layers = layers();
+        layers.succeed(&["push", "base"]);
+        let mut origin = Self {
+            pushed: String::new(),
             references: vec![
                 ("built", printed),
                 ("classes", classes.succeed(&["tags"]).stdout),
             ],
             folder,
         };
-        origin.commit(&[("built", &built), ("classes", &classes)]);
+        origin.commit(&[
+            ("built", &built),
+            ("classes", &classes),
+            ("layers", &layers),
+        ]);
+        // Only now, because every checkout is to put it together itself.
+        origin.pushed = layers.succeed(&["push"]).stdout;
+        assert!(origin.pushed.contains("job:"), "{}", origin.pushed);
+        remove_images("base:");
         fs_err::copy(env!("CARGO_BIN_EXE_sparkpack"), origin.binary()).unwrap();
         open(&origin.binary());
         origin
@@ -325,6 +362,10 @@ impl Checkout {
             ["env", "-i", "DOCKER_HOST=unix:///nonexistent/docker.sock"].map(str::to_owned),
         );
         arguments.extend(self.variables());
+        if command == "push" {
+            let cache = self.root.join("cache");
+            arguments.push(format!("SPARKPACK_CACHE={}", cache.display()));
+        }
         arguments.push(origin.binary().to_str().unwrap().to_owned());
         if let Some(directory) = directory {
             arguments.extend(["-C".to_owned(), directory.to_str().unwrap().to_owned()]);
