@@ -16,6 +16,7 @@ mod push;
 mod push_faults;
 mod real;
 mod sign_in;
+mod slow;
 mod truth;
 
 /// An image with one layer, as a registry stores it.
