@@ -21,6 +21,7 @@
 //! - `own_package`: a context that is the job's own package is never what lies in `dist`
 //! - `untrue_images`: what would make an image that is not what it says is refused by name
 //! - `local_files`: files that a SparkApplication names in its image and that are not there are told
+//! - `proxies`: registries behind a proxy
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
 //! - `added_files`: images that only get files, without a builder and without a daemon
 //! - `daemonless`: where no Docker daemon answers
@@ -108,6 +109,7 @@ mod places;
 mod planning;
 mod platforms;
 mod portability;
+mod proxies;
 mod pushing;
 mod real;
 mod retagging;
