@@ -566,3 +566,120 @@ fn a_build_without_a_daemon_fills_a_layout() {
     let again = elsewhere.without_daemon(&["build"]);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
 }
+
+/// A layout may stand in the place of a registry: the layers of the image below come from its registry.
+#[test]
+fn a_push_into_a_layout_has_its_layers_too() {
+    let elsewhere = Elsewhere::pushed();
+    let main = format!("registries.main = \"{}/team\"", elsewhere.registry.host());
+    elsewhere
+        .project
+        .edit("sparkpack.toml", &main, "registries.main = \"oci:images\"");
+    elsewhere
+        .project
+        .edit("sparkpack.toml", "[manifests]\nmain = [\"*.yml\"]\n", "");
+    elsewhere.push();
+    let reference = elsewhere.project.succeed(&["tags", "job"]).stdout;
+    let reference = reference.trim();
+    let layout = elsewhere.project.root().join("images");
+    let from = format!("oci:{}:{reference}", layout.display());
+    let copy = elsewhere.project.root().join("copy");
+    program(
+        "skopeo",
+        &["copy", "--quiet", &from, &format!("dir:{}", copy.display())],
+    );
+}
+
+/// Each platform has its own wheels and its own facts, of its own manifest in the index.
+#[test]
+fn several_platforms_stand_on_the_images_of_an_index() {
+    let elsewhere = Elsewhere::new();
+    elsewhere.index.add(
+        "spk_nat-1.0-cp310-cp310-manylinux_2_34_aarch64",
+        &["spk-dep"],
+    );
+    let arm64 = StandIn::for_arm64();
+    // There is another Spark for arm64.
+    arm64.remove("spark/opt/spark/jars/spark-core_2.12-3.5.8.jar");
+    arm64.write("spark/opt/spark/jars/spark-core_2.12-3.5.9.jar", "");
+    let image = elsewhere.image();
+    let repository = image.rsplit_once(':').unwrap().0;
+    let both =
+        [(&elsewhere.stand_in, "amd64"), (&arm64, "arm64")].map(|(stand_in, architecture)| {
+            let own = format!("{repository}:{architecture}");
+            stand_in.push(&own);
+            let credentials = format!("{USER}:{PASSWORD}");
+            let from = format!("docker://{own}");
+            let raw = [
+                "inspect",
+                "--raw",
+                "--tls-verify=false",
+                "--creds",
+                &credentials,
+                &from,
+            ];
+            let manifest = program("skopeo", &raw);
+            serde_json::json!({
+                "mediaType": serde_json::from_str::<Value>(&manifest).unwrap()["mediaType"],
+                "digest": sparkpack::image::Digest::of(manifest.as_bytes()).to_string(),
+                "size": manifest.len(),
+                "platform": {"os": "linux", "architecture": architecture},
+            })
+        });
+    let media_type = "application/vnd.docker.distribution.manifest.list.v2+json";
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "manifests": both});
+    let file = elsewhere.project.home().join("index.json");
+    fs_err::write(&file, index.to_string()).unwrap();
+    let (host, path) = repository.split_once('/').unwrap();
+    program(
+        "curl",
+        &[
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--user",
+            &format!("{USER}:{PASSWORD}"),
+            "--header",
+            &format!("Content-Type: {media_type}"),
+            "--upload-file",
+            file.to_str().unwrap(),
+            &format!("http://{host}/v2/{path}/manifests/3.5.8-python3"),
+        ],
+    );
+    elsewhere.project.edit(
+        "sparkpack.toml",
+        "project = \"elsewhere\"\n",
+        "project = \"elsewhere\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n",
+    );
+    elsewhere.push();
+    let lock = elsewhere.project.read("sparkpack.lock");
+    for version in ["version = \"3.5.8\"", "version = \"3.5.9\""] {
+        assert!(lock.contains(version), "{lock}");
+    }
+    let requirements = elsewhere.project.read("requirements.lock");
+    for machine in ["x86_64", "aarch64"] {
+        assert!(
+            requirements.contains(&format!("manylinux_2_34_{machine}.whl")),
+            "{requirements}"
+        );
+    }
+    let credentials = format!("{USER}:{PASSWORD}");
+    let from = format!("docker://{}", elsewhere.project.reference("job"));
+    for architecture in ["amd64", "arm64"] {
+        let arguments = [
+            "inspect",
+            "--override-arch",
+            architecture,
+            "--config",
+            "--tls-verify=false",
+            "--creds",
+            &credentials,
+            &from,
+        ];
+        let config: Value = serde_json::from_str(&program("skopeo", &arguments)).unwrap();
+        assert_eq!(config["architecture"], architecture);
+        let lower = Elsewhere::layers(&format!("{repository}:{architecture}"));
+        let layers = config["rootfs"]["diff_ids"].as_array().unwrap();
+        assert!(layers.starts_with(&lower), "{architecture}");
+    }
+}

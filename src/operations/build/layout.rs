@@ -15,8 +15,8 @@ use crate::{
     },
     error::{Error, ImageProblem},
     image::{
-        AssembledImage, Digest, History, ImageDocuments, ImageManifest, Layer, LayerFile,
-        Reference, Repository, as_oci,
+        AssembledImage, Digest, History, ImageManifest, Layer, LayerFile, Reference, Repository,
+        as_oci,
     },
     operations::{
         dist::{Action, BuiltImage, Packer},
@@ -275,10 +275,7 @@ impl<'a> LayoutBuilder<'a> {
         let refused = |error| unexpected(&pinned, ImageProblem::NoLayout(format!("{error}")));
         let parent = as_oci(&documents).map_err(refused)?;
         let below = ImageManifest::parse(&parent.manifest).map_err(refused)?;
-        let documents = ImageDocuments {
-            manifest: parent.manifest.clone(),
-            config: parent.config.clone(),
-        };
+        let documents = parent.documents();
         progress.step(Step::PutTogether(&pinned));
         let name = pinned.to_string();
         let assemble = |progress: &mut dyn Progress| {

@@ -1,6 +1,6 @@
 //! A stand-in for `apache/spark`: its layout, with a shell and without Java and Spark.
 
-use std::{os::unix::fs::symlink, path::Path};
+use std::os::unix::fs::symlink;
 
 use super::{Chain, docker, program};
 
@@ -14,6 +14,7 @@ const DOCKERFILE: &str = "FROM scratch\nCOPY system/ /\nCOPY spark/ /\nCOPY pyth
 /// The files of a stand-in, which a test may change before it is pushed.
 pub(crate) struct StandIn {
     folder: tempfile::TempDir,
+    architecture: &'static str,
 }
 
 impl StandIn {
@@ -21,6 +22,7 @@ impl StandIn {
     pub(crate) fn new() -> Self {
         let made = Self {
             folder: tempfile::tempdir().unwrap(),
+            architecture: "amd64",
         };
         made.write("Dockerfile", DOCKERFILE);
         for path in ["system/bin/sh", "system/usr/bin/id", "system/bin/cat"] {
@@ -101,8 +103,36 @@ impl StandIn {
 
     /// Builds it, and gives it a name in the daemon.
     pub(crate) fn build(&self, name: &str) {
-        let folder = Path::new(self.folder.path()).to_str().unwrap();
-        docker(&["build", "--quiet", "--no-cache", "--tag", name, folder]);
+        let folder = self.folder.path().to_str().unwrap();
+        let platform = format!("linux/{}", self.architecture);
+        docker(&[
+            "build",
+            "--quiet",
+            "--no-cache",
+            "--platform",
+            &platform,
+            "--tag",
+            name,
+            folder,
+        ]);
+    }
+
+    /// The same for arm64: its programs say so, although they would not run there.
+    pub(crate) fn for_arm64() -> Self {
+        let made = Self {
+            architecture: "arm64",
+            ..Self::new()
+        };
+        for path in [
+            "python/usr/bin/python3.10",
+            "system/opt/java/openjdk/bin/java",
+        ] {
+            let mut program = fs_err::read(made.path(path)).unwrap();
+            // `e_machine` of the ELF header.
+            program[18] = 183;
+            fs_err::write(made.path(path), program).unwrap();
+        }
+        made
     }
 
     /// Pushes it to a registry, and leaves nothing of it in the daemon.
