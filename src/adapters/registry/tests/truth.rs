@@ -4,6 +4,7 @@ use super::{
     fake::{Fake, Reply},
     *,
 };
+use crate::image::{LayerScanner, MediaType};
 
 #[test]
 fn bytes_of_another_digest_are_not_taken() {
@@ -261,4 +262,52 @@ fn a_listing_tells_what_each_platform_has() {
     assert_eq!(listing, Some(alone));
     let fake = Fake::start(|_, _| Reply::error(404, "MANIFEST_UNKNOWN"));
     assert_eq!(anonymous().listing(&fake.reference("a/b:t")).unwrap(), None);
+}
+
+#[test]
+fn a_layer_that_is_looked_into_is_compared_with_its_digest() {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(3);
+    builder.append_data(&mut header, "a", &b"abc"[..]).unwrap();
+    let layer = builder.into_inner().unwrap();
+    let sample = Sample::new("amd64");
+    let config = ImageConfig::parse(&sample.config).unwrap();
+    let scanner = LayerScanner::new(&config);
+    let scanned = |fake: &Fake, bytes: &[u8]| {
+        let blob = Descriptor::of(MediaType::ImageLayer, bytes);
+        let repository = fake.reference("a/b:t").repository;
+        let scanned = anonymous().scan_layer(&repository, &blob, &scanner);
+        scanned.map(drop).map_err(|error| shown(&error))
+    };
+    // A fault that may pass is survived, and only that.
+    for faults in [0, 1] {
+        let right = Reply::new(200, layer.clone());
+        let fake = Fake::start(move |at, _| match at {
+            at if at < faults => Reply::Reset,
+            _ => right.clone(),
+        });
+        scanned(&fake, &layer).unwrap();
+        assert_eq!(fake.seen().len(), faults + 1);
+    }
+    let mut other = layer.clone();
+    other[0] = b'b';
+    for (reply, code) in [
+        (Reply::new(200, &layer[..700]), "E503"),
+        (Reply::new(200, other), "E503"),
+        (Reply::error(404, "BLOB_UNKNOWN"), "E502"),
+    ] {
+        let told = reply.clone();
+        let fake = Fake::start(move |_, _| told.clone());
+        let error = scanned(&fake, &layer).unwrap_err();
+        assert!(error.starts_with(code), "{reply:?}: {error}");
+    }
+    let no_tar = b"no tar at all, but long enough for a block".repeat(20);
+    let told = Reply::new(200, no_tar.clone());
+    let fake = Fake::start(move |_, _| told.clone());
+    let error = scanned(&fake, &no_tar).unwrap_err();
+    assert!(
+        error.starts_with("E502") && error.contains("cannot be unpacked"),
+        "{error}"
+    );
 }
