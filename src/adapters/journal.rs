@@ -23,10 +23,7 @@ use std::{
     fs::{File, Metadata, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    panic::resume_unwind,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
 };
 
 pub use error::ReplaceError;
@@ -38,9 +35,6 @@ use rustix::fs::OFlags;
 
 use super::store;
 use crate::image::Digest;
-
-/// The number of threads that write new contents.
-const WRITERS: usize = 8;
 
 /// The change of one file.
 #[derive(Clone, Debug)]
@@ -75,9 +69,10 @@ pub fn replace_together(root: &Path, files: &[Replacement]) -> Result<Vec<Linked
     let targets = targets(root, files)?;
     let linked = targets.iter().filter_map(Target::linked).collect();
     let journal = Journal::begin(root, &targets)?;
-    let ready = prepare(&targets).and_then(|()| journal.commit());
+    let mut written = 0;
+    let ready = prepare(&targets, &mut written).and_then(|()| journal.commit());
     if let Err(error) = ready {
-        journal.undo(&targets);
+        journal.undo(&targets[..written]);
         return Err(error);
     }
     let moves: Vec<_> = targets.iter().map(Target::to_move).collect();
@@ -94,8 +89,6 @@ struct Target<'a> {
     /// Its current metadata, if it exists.
     metadata: Option<Metadata>,
     entry: JournalEntry,
-    /// Whether a file with its new content was made, complete or not.
-    was_made: AtomicBool,
 }
 
 /// Examines all files; one that is named twice is taken once.
@@ -138,7 +131,6 @@ impl<'a> Target<'a> {
             real,
             metadata,
             entry,
-            was_made: AtomicBool::new(false),
         })
     }
 
@@ -162,12 +154,12 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Writes the new content beside the file.
-    fn write(&self) -> io::Result<()> {
+    /// Writes the new content beside the file. `was_made` becomes true once a file exists there, complete or not.
+    fn write(&self, was_made: &mut bool) -> io::Result<()> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
         let mut output = options.open(self.temporary())?;
-        self.was_made.store(true, Ordering::Relaxed);
+        *was_made = true;
         output.write_all(&self.file.bytes)?;
         store::take_after(&output, self.metadata.as_ref())?;
         output.sync_all()
@@ -178,9 +170,14 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Writes all new contents, and checks that the files have not changed.
-fn prepare(targets: &[Target<'_>]) -> Result<(), ReplaceError> {
-    write_all(targets)?;
+/// Writes all new contents, counting them in `written`, and checks that the files have not changed.
+fn prepare(targets: &[Target<'_>], written: &mut usize) -> Result<(), ReplaceError> {
+    for target in targets {
+        let mut was_made = false;
+        let result = target.write(&mut was_made);
+        *written += usize::from(was_made);
+        result.map_err(cannot("written", &target.file.path))?;
+    }
     sync_folders(targets.iter().map(|target| target.real.as_path()))?;
     for target in targets {
         let path = &target.file.path;
@@ -190,28 +187,6 @@ fn prepare(targets: &[Target<'_>]) -> Result<(), ReplaceError> {
         }
     }
     Ok(())
-}
-
-/// Writes all new contents. Several are written at once, since each waits for the disk.
-fn write_all(targets: &[Target<'_>]) -> Result<(), ReplaceError> {
-    let write = |target: &Target<'_>| {
-        let written = target.write();
-        written.map_err(cannot("written", &target.file.path))
-    };
-    let share = targets.len().div_ceil(WRITERS).max(1);
-    thread::scope(|scope| {
-        let shares = targets.chunks(share);
-        let writers: Vec<_> = shares
-            .map(|share| scope.spawn(move || share.iter().try_for_each(write)))
-            .collect();
-        let results = writers.into_iter().map(|writer| match writer.join() {
-            Ok(result) => result,
-            Err(panic) => resume_unwind(panic),
-        });
-        // All are waited for, so that nothing is written after the undoing.
-        let results: Vec<_> = results.collect();
-        results.into_iter().collect()
-    })
 }
 
 /// A journal that this process has locked.
@@ -264,11 +239,10 @@ impl<'a> Journal<'a> {
     }
 
     /// Removes what was made. Anything that cannot be removed is left to the next run.
-    fn undo(self, targets: &[Target<'_>]) {
+    fn undo(self, written: &[Target<'_>]) {
         let mut all_gone = true;
-        for target in targets {
-            let was_made = target.was_made.load(Ordering::Relaxed);
-            all_gone &= !was_made || fs_err::remove_file(target.temporary()).is_ok();
+        for target in written {
+            all_gone &= fs_err::remove_file(target.temporary()).is_ok();
         }
         if all_gone {
             drop(fs_err::remove_file(self.root.join(BEGUN)));

@@ -107,6 +107,8 @@ impl RegistryClient {
             }
             blobs.push(blob);
         }
+        // What surely has to be sent takes longest.
+        blobs.sort_by_key(|blob| !blob.is_new);
         blobs
     }
 }
