@@ -32,7 +32,9 @@ fn for_both(name: &str, index: &Index) -> Chain {
         index.url
     );
     project.write("sparkpack.toml", &configuration);
-    project.write("small.Dockerfile", "FROM scratch\nCOPY src/main.py /\n");
+    // An image of its own: the tests run at once, and each removes its own images.
+    let dockerfile = format!("# {name}\nFROM scratch\nCOPY src/main.py /\n");
+    project.write("small.Dockerfile", &dockerfile);
     project.write("requirements.txt", "spk-fast\n");
     let pod = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: job}}\nspec: {{containers: [{{name: job, image: \"{host}/both/job:old\"}}]}}\n"
