@@ -365,7 +365,7 @@ fn the_named_spark_wins_over_one_in_a_virtual_environment() {
     assert_eq!(named(&alone), [("attrs", "23.1.0", false)]);
     let both = with(b"home = /usr/bin\nversion = 3.10.12\ninclude-system-site-packages = true\n");
     assert_eq!(named(&both).len(), 2);
-    let gone = with(b"home = /root/.local/share/uv/python/bin\n");
+    let gone = with(b"home = /srv/uv/python/bin\n");
     assert!(gone.python.unwrap_err().contains("which is not there"));
 }
 
