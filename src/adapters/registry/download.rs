@@ -2,6 +2,7 @@
 
 use std::{io, io::Write as _, path::Path};
 
+use bytes::Bytes;
 use reqwest::{Method, Response, StatusCode};
 
 use super::{
@@ -66,31 +67,69 @@ impl RegistrySession {
             because: error,
         };
         let mut output = fs_err::File::create(file).map_err(not_saved)?;
-        let mut rest = self.open_blob(request).await?;
-        let mut checked = Checked::new(blob);
-        while !checked.is_complete() {
-            let chunk = self.transport.chunk(&mut rest).await;
-            let registry = &request.repository.registry;
-            let chunk = chunk.map_err(|fault| failed(request.action, registry, fault))?;
-            let chunk = chunk.unwrap_or_default();
-            let passed = checked.pass(&chunk);
-            passed.map_err(|because| untrue(request, because))?;
+        let mut stream = self.open_blob(request, blob).await?;
+        loop {
+            let chunk = stream.next().await?;
             output.write_all(&chunk).map_err(not_saved)?;
-            progress(checked.passed());
+            progress(stream.passed());
+            if stream.is_complete() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
-    /// The body of a blob, whose bytes are not compared with anything yet.
-    pub(super) async fn open_blob(&self, request: &Request<'_>) -> Result<Response, Failure> {
+    /// A blob as it arrives. It is asked for once.
+    pub(super) async fn open_blob<'a>(
+        &'a self,
+        request: &'a Request<'a>,
+        blob: &Descriptor,
+    ) -> Result<BlobStream<'a>, Failure> {
         let answer = self.attempt(request).await?;
-        match (answer.status, answer.rest) {
-            (StatusCode::OK, Some(rest)) => Ok(rest),
-            (StatusCode::NOT_FOUND, _) => {
-                Err(refused(request, "it does not have it".to_owned()).into())
-            }
-            (status, _) => Err(refused(request, status.to_string()).into()),
-        }
+        let (StatusCode::OK, Some(rest)) = (answer.status, answer.rest) else {
+            let because = match answer.status {
+                StatusCode::NOT_FOUND => "it does not have it".to_owned(),
+                status => status.to_string(),
+            };
+            return Err(refused(request, because).into());
+        };
+        Ok(BlobStream {
+            session: self,
+            request,
+            rest,
+            checked: Checked::new(blob),
+        })
+    }
+}
+
+/// A blob that arrives, and is compared with its descriptor.
+pub(super) struct BlobStream<'a> {
+    session: &'a RegistrySession,
+    request: &'a Request<'a>,
+    rest: Response,
+    checked: Checked,
+}
+
+impl BlobStream<'_> {
+    /// The next bytes. The last ones are returned only if all are those of the descriptor.
+    pub(super) async fn next(&mut self) -> Result<Bytes, Failure> {
+        let chunk = self.session.transport.chunk(&mut self.rest).await;
+        let registry = &self.request.repository.registry;
+        let chunk = chunk.map_err(|fault| failed(self.request.action, registry, fault))?;
+        // No bytes are the end.
+        let chunk = chunk.unwrap_or_default();
+        let passed = self.checked.pass(&chunk);
+        passed.map_err(|because| untrue(self.request, because))?;
+        Ok(chunk)
+    }
+
+    /// The number of bytes that have arrived.
+    pub(super) fn passed(&self) -> u64 {
+        self.checked.passed()
+    }
+
+    /// Whether all bytes have arrived.
+    pub(super) fn is_complete(&self) -> bool {
+        self.checked.is_complete()
     }
 }
 

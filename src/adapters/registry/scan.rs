@@ -1,17 +1,12 @@
 //! Layers that are read while they are fetched, and kept nowhere.
 
 use bytes::Bytes;
-use reqwest::{Method, StatusCode};
 
 use super::{
-    blob::Checked,
     client::RegistryClient,
+    download::blob_request,
     error::RegistryError,
-    session::{
-        Actions, Attempts, Failure, RegistrySession, Request, failed, not_understood, refused,
-        untrue,
-    },
-    transport::Reading,
+    session::{Attempts, Failure, RegistrySession, Request, not_understood},
 };
 use crate::{
     adapters::chunks::read_while_fetched,
@@ -32,18 +27,7 @@ impl RegistryClient {
         let digest = &layer.digest;
         let action = format!("read `{repository}@{digest}`");
         let repository = self.readable(repository);
-        let request = Request {
-            action: &action,
-            repository: &repository,
-            actions: Actions::Pull,
-            mounts: &[],
-            method: Method::GET,
-            path: format!("blobs/{digest}"),
-            upload_url: None,
-            accept: "*/*",
-            content: None,
-            reading: Reading::Streamed,
-        };
+        let request = blob_request(&action, &repository, digest);
         let mut attempts = Attempts::default();
         loop {
             let (scanned, fetched) = read_while_fetched(
@@ -80,24 +64,10 @@ impl RegistrySession {
         blob: &Descriptor,
         send: &mut dyn FnMut(Bytes) -> bool,
     ) -> Result<(), Failure> {
-        let answer = self.attempt(request).await?;
-        let (StatusCode::OK, Some(mut rest)) = (answer.status, answer.rest) else {
-            let because = match answer.status {
-                StatusCode::NOT_FOUND => "it does not have it".to_owned(),
-                status => status.to_string(),
-            };
-            return Err(refused(request, because).into());
-        };
-        let mut checked = Checked::new(blob);
+        let mut stream = self.open_blob(request, blob).await?;
         loop {
-            let chunk = self.transport.chunk(&mut rest).await;
-            let registry = &request.repository.registry;
-            let chunk = chunk.map_err(|fault| failed(request.action, registry, fault))?;
-            let chunk = chunk.unwrap_or_default();
-            checked
-                .pass(&chunk)
-                .map_err(|because| untrue(request, because))?;
-            if !send(chunk) || checked.is_complete() {
+            let chunk = stream.next().await?;
+            if !send(chunk) || stream.is_complete() {
                 return Ok(());
             }
         }

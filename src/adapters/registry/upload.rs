@@ -17,14 +17,14 @@ use reqwest::{
 use tokio::sync::mpsc::{self, Sender, UnboundedReceiver};
 
 use super::{
-    blob::{Blob, BlobSource, BlobState, Checked},
+    blob::{Blob, BlobSource, BlobState},
     client::{MANIFEST_LIMIT, expect_named},
     download::blob_request,
     error::{Cause, FailureKind, RegistryError},
     file::LayerReader,
     session::{
         Attempts, Failure, RegistrySession, Request, UploadUrl, codes, describe, failed,
-        not_understood, refused, transient, untrue,
+        not_understood, refused, transient,
     },
     transport::{Answer, Body, Reading, StreamedBody, same_host, timed_out},
 };
@@ -271,20 +271,14 @@ impl RegistrySession {
         let digest = &upload.blob.descriptor.digest;
         let action = format!("fetch `{from}@{digest}`");
         let get = blob_request(&action, from, digest);
-        let mut rest = self.open_blob(&get).await?;
-        let mut checked = Checked::new(&upload.blob.descriptor);
+        let mut stream = self.open_blob(&get, &upload.blob.descriptor).await?;
         loop {
-            let chunk = self.transport.chunk(&mut rest).await;
-            let chunk = chunk.map_err(|fault| failed(&action, &from.registry, fault))?;
-            let chunk = chunk.unwrap_or_default();
-            checked
-                .pass(&chunk)
-                .map_err(|because| untrue(&get, because))?;
-            if chunks.send(chunk).await.is_err() || checked.is_complete() {
-                upload.sent.set(checked.passed());
+            let chunk = stream.next().await?;
+            let taken = chunks.send(chunk).await;
+            upload.sent.set(stream.passed());
+            if taken.is_err() || stream.is_complete() {
                 return Ok(());
             }
-            upload.sent.set(checked.passed());
         }
     }
 
