@@ -140,15 +140,6 @@ fn is_local(repository: &Repository) -> bool {
     repository.registry.is_empty()
 }
 
-fn stored(image: AssembledImage) -> RegistryImage {
-    RegistryImage {
-        digest: image.digest,
-        media_type: image.media_type.to_string(),
-        manifest: image.manifest,
-        info: image.info,
-    }
-}
-
 impl Destination for WithLayout {
     type Stored = RegistryImage;
 
@@ -160,7 +151,7 @@ impl Destination for WithLayout {
         if !is_local(&reference.repository) {
             return self.registries.find(reference, platform);
         }
-        Ok(self.image(reference, platform)?.map(stored))
+        Ok(self.image(reference, platform)?.map(RegistryImage::from))
     }
 
     fn tag(&self, image: &RegistryImage, reference: &Reference) -> Result<bool, DestinationError> {

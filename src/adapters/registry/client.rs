@@ -21,8 +21,8 @@ use super::{
 };
 use crate::adapters::{cache::CacheKind, credentials::Credentials, digest_cache, store};
 use crate::image::{
-    Descriptor, Digest, ImageConfig, ImageDocuments, ImageError, ImageInfo, ImageManifest,
-    ManifestOrIndex, Platform, Reference, Repository,
+    AssembledImage, Descriptor, Digest, ImageConfig, ImageDocuments, ImageError, ImageInfo,
+    ImageManifest, ManifestOrIndex, Platform, Reference, Repository,
 };
 
 /// The size limit of a manifest or index, in bytes: registries accept no larger ones.
@@ -44,6 +44,17 @@ pub struct RegistryImage {
     pub manifest: Vec<u8>,
     /// The properties in the manifest and the config.
     pub info: ImageInfo,
+}
+
+impl From<AssembledImage> for RegistryImage {
+    fn from(image: AssembledImage) -> Self {
+        Self {
+            digest: image.digest,
+            media_type: image.media_type.to_string(),
+            manifest: image.manifest,
+            info: image.info,
+        }
+    }
 }
 
 /// The documents of an image as they are served, byte for byte.

@@ -31,12 +31,7 @@ pub(crate) struct Assembled {
 impl Assembled {
     /// The same as a registry has it.
     pub(crate) fn in_registry(&self) -> RegistryImage {
-        RegistryImage {
-            digest: self.image.digest.clone(),
-            media_type: self.image.media_type.to_string(),
-            manifest: self.image.manifest.clone(),
-            info: self.image.info.clone(),
-        }
+        self.image.clone().into()
     }
 
     /// Its layers: those of the parent, which `repository` has, and its own.

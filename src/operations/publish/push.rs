@@ -270,12 +270,8 @@ impl Pusher<'_> {
         progress.step(Step::Export);
         let (image, layers) = self.run.exported(&stage.name, made)?;
         progress.step(Step::Push(&made.reference));
-        let there = RegistryImage {
-            digest: image.digest,
-            media_type: image.media_type.to_string(),
-            manifest: image.manifest,
-            info: image.info,
-        };
+        let config = image.config.clone();
+        let there = RegistryImage::from(image);
         let layers: Vec<Blob> = layers.into_iter().map(Blob::from).collect();
         let mut sent = Sent::default();
         let pinned = made.reference.repository.with_digest(&there.digest);
@@ -283,7 +279,7 @@ impl Pusher<'_> {
             OutgoingImage {
                 manifest: &there.manifest,
                 media_type: &there.media_type,
-                config: &image.config,
+                config: &config,
                 layers: &layers,
             },
             &pinned,
