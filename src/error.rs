@@ -3,7 +3,7 @@
 mod image_problem;
 mod usage;
 
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
     adapters::{
@@ -157,6 +157,15 @@ impl From<DestinationError> for Error {
 }
 
 impl Error {
+    /// The error about an image that is not what it should be.
+    #[must_use]
+    pub fn unexpected(reference: &dyn fmt::Display, problem: ImageProblem) -> Self {
+        Self::UnexpectedImage {
+            reference: reference.to_string(),
+            problem,
+        }
+    }
+
     /// All values, or all errors.
     ///
     /// # Errors

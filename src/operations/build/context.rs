@@ -269,10 +269,7 @@ impl ContextWriter<'_> {
         let name = self.external(text, platform, progress)?;
         let daemon = self.run.services.daemon()?;
         let Some(image) = daemon.inspect(&name)? else {
-            return Err(Error::UnexpectedImage {
-                reference: text.clone(),
-                problem: ImageProblem::Gone,
-            });
+            return Err(Error::unexpected(&text.clone(), ImageProblem::Gone));
         };
         let session = self.run.session;
         let inside = Inside { session, daemon };
@@ -336,10 +333,7 @@ impl ContextWriter<'_> {
         progress: &mut dyn Progress,
     ) -> Result<String, Error> {
         let daemon = self.run.services.daemon()?;
-        let unexpected = |problem: ImageProblem| Error::UnexpectedImage {
-            reference: text.to_owned(),
-            problem,
-        };
+        let unexpected = |problem: ImageProblem| Error::unexpected(&text, problem);
         match self.run.prepared.lock.images.get(text) {
             Some(LockedImage::LocalDaemon { local_id }) => match daemon.inspect(text)? {
                 Some(info) if info.id == *local_id => Ok(text.to_owned()),
@@ -404,10 +398,7 @@ impl ContextWriter<'_> {
     }
 
     fn source(&self, name: &str) -> Result<(&Source, Digest), Error> {
-        let missing = || Error::UnexpectedImage {
-            reference: format!("source:{name}"),
-            problem: ImageProblem::NoChecksum,
-        };
+        let missing = || Error::unexpected(&format!("source:{name}"), ImageProblem::NoChecksum);
         let source = self
             .run
             .session

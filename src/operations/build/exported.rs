@@ -35,9 +35,8 @@ impl Run<'_> {
         let descriptors = layers.iter().map(|file| file.layer.descriptor.clone());
         let descriptors: Vec<_> = descriptors.collect();
         let image = oci_image(config, &descriptors);
-        let image = image.map_err(|error| Error::UnexpectedImage {
-            reference: made.reference.to_string(),
-            problem: ImageProblem::NoLayout(error.to_string()),
+        let image = image.map_err(|error| {
+            Error::unexpected(&made.reference, ImageProblem::NoLayout(error.to_string()))
         })?;
         Ok((image, layers))
     }

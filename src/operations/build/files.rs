@@ -73,10 +73,8 @@ impl FilesAssembler<'_> {
         mut labels: BTreeMap<String, String>,
         progress: &mut dyn Progress,
     ) -> Result<Assembled, Error> {
-        let refused = |error: ImageError| Error::UnexpectedImage {
-            reference: name.to_owned(),
-            problem: ImageProblem::NoParent(error.to_string()),
-        };
+        let refused =
+            |error: ImageError| Error::unexpected(&name, ImageProblem::NoParent(error.to_string()));
         let below = ImageManifest::parse(&parent.manifest)
             .map_err(refused)?
             .layers;
@@ -111,13 +109,13 @@ impl FilesAssembler<'_> {
         };
         let image = assemble(parent.as_parent(), &added, &changes).map_err(refused)?;
         if image.info.platform != stage.platform {
-            return Err(Error::UnexpectedImage {
-                reference: name.to_owned(),
-                problem: ImageProblem::OtherPlatform {
+            return Err(Error::unexpected(
+                &name,
+                ImageProblem::OtherPlatform {
                     wanted: stage.platform.clone(),
                     there: image.info.platform,
                 },
-            });
+            ));
         }
         Ok(Assembled {
             image,

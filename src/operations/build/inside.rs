@@ -30,10 +30,7 @@ impl Inside<'_> {
         image: &ImageInfo,
         platform: &Platform,
     ) -> Result<bool, Error> {
-        let refused = |problem| Error::UnexpectedImage {
-            reference: name.to_owned(),
-            problem,
-        };
+        let refused = |problem| Error::unexpected(&name, problem);
         if image.platform != *platform {
             return Err(refused(ImageProblem::OtherPlatform {
                 wanted: platform.clone(),

@@ -175,7 +175,7 @@ impl<'a> LayoutBuilder<'a> {
             return Err(Error::Conflict { reference, found });
         }
         if image.info.platform != stage.platform {
-            return Err(unexpected(
+            return Err(Error::unexpected(
                 reference,
                 ImageProblem::OtherPlatform {
                     wanted: stage.platform.clone(),
@@ -187,7 +187,8 @@ impl<'a> LayoutBuilder<'a> {
         progress.step(Step::Copy(&pinned));
         let documents = self.run.documents(image, &pinned, &stage.platform)?;
         let documents = documents.ok_or_else(|| gone(&pinned))?;
-        let refused = |error| unexpected(&pinned, ImageProblem::NoLayout(format!("{error}")));
+        let refused =
+            |error| Error::unexpected(&pinned, ImageProblem::NoLayout(format!("{error}")));
         let image = as_oci(&documents).map_err(refused)?;
         let manifest = ImageManifest::parse(&image.manifest).map_err(refused)?;
         let layers = |progress: &mut dyn Progress| {
@@ -272,7 +273,8 @@ impl<'a> LayoutBuilder<'a> {
     ) -> Result<AssembledImage, Error> {
         let reference = stage.reference(self.run.registry);
         let (pinned, documents) = self.run.external_parent(stage, text)?;
-        let refused = |error| unexpected(&pinned, ImageProblem::NoLayout(format!("{error}")));
+        let refused =
+            |error| Error::unexpected(&pinned, ImageProblem::NoLayout(format!("{error}")));
         let parent = as_oci(&documents).map_err(refused)?;
         let below = ImageManifest::parse(&parent.manifest).map_err(refused)?;
         let documents = parent.documents();
@@ -344,12 +346,5 @@ impl Run<'_> {
 }
 
 fn gone(reference: &Reference) -> Error {
-    unexpected(reference, ImageProblem::Gone)
-}
-
-fn unexpected(reference: &Reference, problem: ImageProblem) -> Error {
-    Error::UnexpectedImage {
-        reference: reference.to_string(),
-        problem,
-    }
+    Error::unexpected(reference, ImageProblem::Gone)
 }

@@ -37,10 +37,7 @@ impl Run<'_> {
         stage: &PlatformStage,
         text: &str,
     ) -> Result<(Reference, ImageDocuments), Error> {
-        let unexpected = |problem: ImageProblem| Error::UnexpectedImage {
-            reference: text.to_owned(),
-            problem,
-        };
+        let unexpected = |problem: ImageProblem| Error::unexpected(&text, problem);
         if let Some(LockedImage::LocalDaemon { .. }) = self.prepared.lock.images.get(text) {
             return Err(unexpected(ImageProblem::OnlyInDaemon));
         }

@@ -317,10 +317,7 @@ impl<'a> StageBuilder<'a> {
         progress: &mut dyn Progress,
     ) -> Result<ImageInfo, Error> {
         let daemon = self.run.services.daemon()?;
-        let gone = |name: String| Error::UnexpectedImage {
-            reference: name,
-            problem: ImageProblem::Gone,
-        };
+        let gone = |name: String| Error::unexpected(&name, ImageProblem::Gone);
         let reference = stage.reference(self.run.registry);
         let from_elsewhere = match stage.inputs.recipe.external_base() {
             Some(text) => Some(self.external_parent(stage, text, progress)?),
@@ -387,10 +384,7 @@ impl<'a> StageBuilder<'a> {
         text: &str,
         progress: &mut dyn Progress,
     ) -> Result<BuiltImage, Error> {
-        let unexpected = |problem: ImageProblem| Error::UnexpectedImage {
-            reference: text.to_owned(),
-            problem,
-        };
+        let unexpected = |problem: ImageProblem| Error::unexpected(&text, problem);
         let name = self.contexts.external(text, &stage.platform, progress)?;
         let (session, daemon) = (self.run.session, self.run.services.daemon()?);
         let info = daemon.inspect(&name)?;

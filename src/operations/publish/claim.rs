@@ -42,10 +42,8 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
     /// # Errors
     /// [`Error::UnexpectedImage`] if there is no image, and those of [`Self::find`].
     pub(super) fn read_back(&self, reference: &Reference) -> Result<I, Error> {
-        self.find(reference)?.ok_or_else(|| Error::UnexpectedImage {
-            reference: reference.to_string(),
-            problem: ImageProblem::NotKept,
-        })
+        self.find(reference)?
+            .ok_or_else(|| Error::unexpected(reference, ImageProblem::NotKept))
     }
 
     /// Gives an image in the destination the tag of `reference`, unless another image has it.

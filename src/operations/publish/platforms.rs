@@ -202,19 +202,15 @@ impl Pusher<'_> {
         images: &BTreeMap<Platform, PushedImage>,
     ) -> Result<(Digest, bool), Error> {
         let reference = stage.reference(self.run.registry);
-        let not_valid = |error: ImageError| Error::UnexpectedImage {
-            reference: reference.to_string(),
-            problem: ImageProblem::NoParent(error.to_string()),
+        let not_valid = |error: ImageError| {
+            Error::unexpected(reference, ImageProblem::NoParent(error.to_string()))
         };
         let index = index_of(images).map_err(not_valid)?;
         if self.run.services.registry()?.tag(&index, reference)? {
             return Ok((index.digest, true));
         }
         let theirs = look_up_one(self.run, stage)?.digest;
-        let gone = || Error::UnexpectedImage {
-            reference: reference.to_string(),
-            problem: ImageProblem::NotKept,
-        };
+        let gone = || Error::unexpected(reference, ImageProblem::NotKept);
         Ok((theirs.ok_or_else(gone)?, false))
     }
 }

@@ -174,10 +174,7 @@ impl Pusher<'_> {
         )?;
         // Its image ID is the daemon's own: of the config, or of the manifest in the containerd store.
         let pulled = daemon.inspect(&pinned.to_string())?;
-        let info = pulled.ok_or_else(|| Error::UnexpectedImage {
-            reference: pinned.to_string(),
-            problem: ImageProblem::Gone,
-        })?;
+        let info = pulled.ok_or_else(|| Error::unexpected(&pinned, ImageProblem::Gone))?;
         daemon.tag(&info, &pushed.reference)?;
         progress.end(Outcome::Pulled(&pinned));
         Ok(made(info))
@@ -188,10 +185,7 @@ impl Pusher<'_> {
         let (reference, services) = (&pushed.reference, self.run.services);
         let platform = &pushed.image.info.platform;
         let documents = services.registry()?.documents(reference, platform)?;
-        let unexpected = |problem: ImageProblem| Error::UnexpectedImage {
-            reference: reference.to_string(),
-            problem,
-        };
+        let unexpected = |problem: ImageProblem| Error::unexpected(reference, problem);
         let documents = documents.ok_or_else(|| unexpected(ImageProblem::Gone))?;
         let refused = |error: ImageError| unexpected(ImageProblem::NoParent(error.to_string()));
         let image = as_oci(&documents).map_err(refused)?;
@@ -342,16 +336,12 @@ impl Pusher<'_> {
             if self.run.registry.layout.is_none() {
                 return Ok((pinned, documents));
             }
-            let image = as_oci(&documents).map_err(|error| Error::UnexpectedImage {
-                reference: pinned.to_string(),
-                problem: ImageProblem::NoLayout(error.to_string()),
+            let image = as_oci(&documents).map_err(|error| {
+                Error::unexpected(&pinned, ImageProblem::NoLayout(error.to_string()))
             })?;
             return Ok((pinned, image.documents()));
         }
-        let gone = |reference: &Reference| Error::UnexpectedImage {
-            reference: reference.to_string(),
-            problem: ImageProblem::Gone,
-        };
+        let gone = |reference: &Reference| Error::unexpected(reference, ImageProblem::Gone);
         let parent = stage.base().and_then(|base| below.get(base));
         let parent = parent.ok_or_else(|| gone(stage.reference(self.run.registry)))?;
         let repository = &parent.reference.repository;

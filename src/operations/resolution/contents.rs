@@ -2,7 +2,7 @@
 
 use super::{
     elsewhere::{ElsewhereUse, elsewhere_uses},
-    lookup::{Lookup, reference, unexpected},
+    lookup::{Lookup, reference},
 };
 use crate::{
     error::{Error, ImageProblem},
@@ -66,10 +66,8 @@ impl Lookup<'_> {
         let registry = self.services.registry()?;
         let pinned: Reference = reference(text)?.repository.with_digest(digest);
         let documents = registry.documents(&pinned, wanted.platform)?;
-        let documents = documents.ok_or_else(|| unexpected(text, ImageProblem::Gone))?;
-        let refused =
-            |error: ImageError| unexpected(text, ImageProblem::NoParent(error.to_string()));
-        let manifest = ImageManifest::parse(&documents.manifest).map_err(refused)?;
+        let documents = documents.ok_or_else(|| Error::unexpected(text, ImageProblem::Gone))?;
+        let manifest = ImageManifest::parse(&documents.manifest).map_err(refused(text))?;
         let config = wanted.config(&documents)?;
         let scanner = LayerScanner::new(&config);
         let total = manifest.layers.iter().map(|layer| layer.size).sum();
@@ -93,7 +91,7 @@ impl Lookup<'_> {
     fn in_daemon(&self, wanted: &ElsewhereUse<'_>, id: &Digest) -> Result<LockedContents, Error> {
         let text = &wanted.elsewhere.image;
         let daemon = self.services.daemon()?;
-        let gone = || unexpected(text, ImageProblem::Gone);
+        let gone = || Error::unexpected(text, ImageProblem::Gone);
         let info = daemon.inspect(id.as_str())?.ok_or_else(gone)?;
         let documents = daemon.parent(id.as_str())?.ok_or_else(gone)?;
         let config = wanted.config(&documents)?;
@@ -108,15 +106,13 @@ impl ElsewhereUse<'_> {
     /// The config of an image, which must be for the platform that is wanted.
     fn config(&self, documents: &ImageDocuments) -> Result<ImageConfig, Error> {
         let text = &self.elsewhere.image;
-        let refused =
-            |error: ImageError| unexpected(text, ImageProblem::NoParent(error.to_string()));
-        let config = ImageConfig::parse(&documents.config).map_err(refused)?;
+        let config = ImageConfig::parse(&documents.config).map_err(refused(text))?;
         if config.platform != *self.platform {
             let problem = ImageProblem::OtherPlatform {
                 wanted: self.platform.clone(),
                 there: config.platform,
             };
-            return Err(unexpected(text, problem));
+            return Err(Error::unexpected(text, problem));
         }
         Ok(config)
     }
@@ -128,12 +124,10 @@ impl ElsewhereUse<'_> {
         locked: &LockedImage,
     ) -> Result<LockedContents, Error> {
         let text = &self.elsewhere.image;
-        let refused =
-            |error: ImageError| unexpected(text, ImageProblem::NoParent(error.to_string()));
         let looked_at = self.elsewhere.looked_at();
         let named = looked_at.spark_home.as_deref();
         let facts = ContentFacts::of(config, tree, named, &looked_at.site_packages);
-        let facts = facts.map_err(refused)?;
+        let facts = facts.map_err(refused(text))?;
         if let Some(program) = facts
             .program
             .as_ref()
@@ -143,7 +137,7 @@ impl ElsewhereUse<'_> {
                 wanted: self.platform.clone(),
                 program: program.clone(),
             };
-            return Err(unexpected(text, problem));
+            return Err(Error::unexpected(text, problem));
         }
         Ok(LockedContents::of(
             &facts,
@@ -151,6 +145,11 @@ impl ElsewhereUse<'_> {
             self.elsewhere,
         ))
     }
+}
+
+/// The error about an image on which nothing can be put.
+fn refused(text: &str) -> impl Fn(ImageError) -> Error {
+    move |error| Error::unexpected(&text, ImageProblem::NoParent(error.to_string()))
 }
 
 #[cfg(test)]

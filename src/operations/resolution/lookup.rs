@@ -100,7 +100,7 @@ impl Lookup<'_> {
         );
         if had_it {
             // Only this machine's daemon has that image ID: with it in the lock, no other machine could build.
-            return Err(refused.unwrap_or_else(|| unexpected(text, ImageProblem::Gone)));
+            return Err(refused.unwrap_or_else(|| Error::unexpected(&text, ImageProblem::Gone)));
         }
         self.local(text, refused).map(Some)
     }
@@ -114,7 +114,7 @@ impl Lookup<'_> {
             });
             return Ok(LockedImage::LocalDaemon { local_id: info.id });
         }
-        Err(refused.unwrap_or_else(|| unexpected(text, ImageProblem::Nowhere)))
+        Err(refused.unwrap_or_else(|| Error::unexpected(&text, ImageProblem::Nowhere)))
     }
 
     /// The lock entry for the registry's image. An index that lacks one of `platforms` is an error.
@@ -190,14 +190,7 @@ impl Lookup<'_> {
 
 pub(super) fn reference(text: &str) -> Result<Reference, Error> {
     let parsed = text.parse();
-    parsed.map_err(|error| unexpected(text, ImageProblem::CannotBeLookedUp(error)))
-}
-
-pub(super) fn unexpected(text: &str, problem: ImageProblem) -> Error {
-    Error::UnexpectedImage {
-        reference: text.to_owned(),
-        problem,
-    }
+    parsed.map_err(|error| Error::unexpected(&text, ImageProblem::CannotBeLookedUp(error)))
 }
 
 #[cfg(test)]
