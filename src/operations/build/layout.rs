@@ -15,8 +15,8 @@ use crate::{
     },
     error::{Error, ImageProblem},
     image::{
-        AssembledImage, Digest, History, ImageManifest, Layer, LayerFile, Reference, Repository,
-        as_oci,
+        AssembledImage, Digest, History, ImageDocuments, ImageManifest, Layer, LayerFile,
+        Reference, Repository, as_oci,
     },
     operations::{
         dist::{Action, BuiltImage, Packer},
@@ -191,11 +191,11 @@ impl<'a> LayoutBuilder<'a> {
             |error| Error::unexpected(&pinned, ImageProblem::NoLayout(format!("{error}")));
         let image = as_oci(&documents).map_err(refused)?;
         let manifest = ImageManifest::parse(&image.manifest).map_err(refused)?;
-        let layers = |progress: &mut dyn Progress| {
-            self.layers(&reference.repository, &manifest, &image, progress)
+        let made = |progress: &mut dyn Progress| {
+            let layers = self.layers(&reference.repository, &manifest, &image, progress)?;
+            Ok((image.clone(), layers))
         };
-        self.add(&image, reference, layers, progress)?;
-        Ok(image)
+        self.add(reference, made, progress)
     }
 
     /// Copies the daemon's image of a stage into the layout.
@@ -205,9 +205,8 @@ impl<'a> LayoutBuilder<'a> {
         progress: &mut dyn Progress,
     ) -> Result<AssembledImage, Error> {
         progress.step(Step::Export);
-        let (image, layers) = self.run.exported(name, made)?;
-        self.add(&image, &made.reference, |_| Ok(layers.clone()), progress)?;
-        Ok(image)
+        let exported = |_: &mut dyn Progress| self.run.exported(name, made);
+        self.add(&made.reference, exported, progress)
     }
 
     /// The files of the layers that the layout lacks.
@@ -252,16 +251,10 @@ impl<'a> LayoutBuilder<'a> {
         let there = self.layout.find(&name, &stage.platform)?;
         let there = there.ok_or_else(|| gone(&parent.reference))?;
         progress.step(Step::PutTogether(&parent.reference));
-        let documents = there.documents();
-        let assemble = |progress: &mut dyn Progress| {
-            let labels = self.builder.labels(stage)?;
-            let assembler = self.builder.assembler();
-            assembler.assemble((stage, inputs), (&name, &documents), labels, progress)
-        };
-        let image = assemble(progress)?.image;
-        let layers = |progress: &mut dyn Progress| Ok(assemble(progress)?.layers);
-        self.add(&image, reference, layers, progress)?;
-        Ok(image)
+        let parent = (&*name, &there.documents());
+        // The layout has what is below.
+        let below = |_: &mut dyn Progress| Ok(Vec::new());
+        self.put_on((stage, inputs), parent, below, progress)
     }
 
     /// Puts the files of a stage on an image from elsewhere, whose layers are copied into the layout.
@@ -271,44 +264,52 @@ impl<'a> LayoutBuilder<'a> {
         text: &str,
         progress: &mut dyn Progress,
     ) -> Result<AssembledImage, Error> {
-        let reference = stage.reference(self.run.registry);
         let (pinned, documents) = self.run.external_parent(stage, text)?;
         let refused =
             |error| Error::unexpected(&pinned, ImageProblem::NoLayout(format!("{error}")));
         let parent = as_oci(&documents).map_err(refused)?;
-        let below = ImageManifest::parse(&parent.manifest).map_err(refused)?;
-        let documents = parent.documents();
+        let manifest = ImageManifest::parse(&parent.manifest).map_err(refused)?;
         progress.step(Step::PutTogether(&pinned));
-        let name = pinned.to_string();
-        let assemble = |progress: &mut dyn Progress| {
-            let labels = self.builder.labels(stage)?;
-            let assembler = self.builder.assembler();
-            assembler.assemble((stage, inputs), (&name, &documents), labels, progress)
+        let below = |progress: &mut dyn Progress| {
+            self.layers(&pinned.repository, &manifest, &parent, progress)
         };
-        let image = assemble(progress)?.image;
-        let layers = |progress: &mut dyn Progress| {
-            let mut layers = self.layers(&pinned.repository, &below, &parent, progress)?;
-            layers.extend(assemble(progress)?.layers);
-            Ok(layers)
+        let named = (&*pinned.to_string(), &parent.documents());
+        self.put_on((stage, inputs), named, below, progress)
+    }
+
+    /// Puts the files of a stage on a parent, of which the layout gets the layers `below`.
+    fn put_on(
+        &self,
+        (stage, inputs): (&PlatformStage, &FilesInputs),
+        parent: (&str, &ImageDocuments),
+        below: impl Fn(&mut dyn Progress) -> Result<Vec<LayerFile>, Error>,
+        progress: &mut dyn Progress,
+    ) -> Result<AssembledImage, Error> {
+        let made = |progress: &mut dyn Progress| {
+            let own = self.builder.assemble((stage, inputs), parent, progress)?;
+            let mut layers = below(progress)?;
+            layers.extend(own.layers);
+            Ok((own.image, layers))
         };
-        self.add(&image, reference, layers, progress)?;
-        Ok(image)
+        self.add(stage.reference(self.run.registry), made, progress)
     }
 
     /// Adds an image to the layout, and gives it its name. A layer that is damaged in the cache is made or fetched again.
     fn add(
         &self,
-        image: &AssembledImage,
         reference: &Reference,
-        layers: impl Fn(&mut dyn Progress) -> Result<Vec<LayerFile>, Error>,
+        made: impl Fn(&mut dyn Progress) -> Result<(AssembledImage, Vec<LayerFile>), Error>,
         progress: &mut dyn Progress,
-    ) -> Result<(), Error> {
-        let mut added = self.layout.add(image, &layers(progress)?);
+    ) -> Result<AssembledImage, Error> {
+        let (mut image, mut layers) = made(progress)?;
+        let mut added = self.layout.add(&image, &layers);
         if let Err(LayoutError::Layer { file, .. }) = &added {
             fs_err::remove_file(file)?;
-            added = self.layout.add(image, &layers(progress)?);
+            (image, layers) = made(progress)?;
+            added = self.layout.add(&image, &layers);
         }
-        Ok(self.layout.tag(&reference.to_string(), &added?)?)
+        self.layout.tag(&reference.to_string(), &added?)?;
+        Ok(image)
     }
 }
 

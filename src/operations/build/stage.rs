@@ -6,7 +6,7 @@ use super::{
     cache_bust::CacheBust,
     context::{BuildContext, ContextWriter, is_of_built_in, operator_of},
     failure::{cut, located, of_operator_path},
-    files::FilesAssembler,
+    files::{Assembled, FilesAssembler},
     inside::Inside,
     run::Run,
 };
@@ -299,12 +299,19 @@ impl<'a> StageBuilder<'a> {
         })
     }
 
-    /// What puts together the images that only get files.
-    pub(crate) fn assembler(&self) -> FilesAssembler<'_> {
-        FilesAssembler {
+    /// Puts the files of a stage on the image with the documents `parent`, which is called `name`.
+    pub(crate) fn assemble(
+        &self,
+        (stage, inputs): (&PlatformStage, &FilesInputs),
+        (name, parent): (&str, &ImageDocuments),
+        progress: &mut dyn Progress,
+    ) -> Result<Assembled, Error> {
+        let assembler = FilesAssembler {
             run: self.run,
             contexts: &self.contexts,
-        }
+        };
+        let labels = self.labels(stage)?;
+        assembler.assemble((stage, inputs), (name, parent), labels, progress)
     }
 
     /// Puts the files of a stage on the daemon's image of its parent. Only the new layers are sent, if the daemon takes
@@ -355,9 +362,7 @@ impl<'a> StageBuilder<'a> {
         progress: &mut dyn Progress,
     ) -> Result<Result<ImageInfo, DockerError>, Error> {
         let name = parent.reference.to_string();
-        let labels = self.labels(stage.0)?;
-        let assembler = self.assembler();
-        let assembled = assembler.assemble(stage, (&name, documents), labels, progress)?;
+        let assembled = self.assemble(stage, (&name, documents), progress)?;
         progress.step(Step::Load);
         let loaded = self.run.services.daemon()?.load(&LoadRequest {
             image: &assembled.image,

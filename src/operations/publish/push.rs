@@ -295,11 +295,10 @@ impl Pusher<'_> {
         let (pinned, documents) = self.parent(stage, below)?;
         let repository = &pinned.repository;
         progress.step(Step::PutTogether(&pinned));
+        let name = pinned.to_string();
         let assemble = |progress: &mut dyn Progress| {
-            let labels = self.builder.labels(stage)?;
-            let parent = (&*pinned.to_string(), &documents);
-            let assembler = self.builder.assembler();
-            assembler.assemble((stage, inputs), parent, labels, progress)
+            let parent = (&*name, &documents);
+            self.builder.assemble((stage, inputs), parent, progress)
         };
         let mut assembled = assemble(progress.as_mut())?;
         progress.step(Step::Push(reference));
