@@ -4,18 +4,16 @@ use std::{
     collections::BTreeMap,
     io::{self, Read},
     path::{Path, PathBuf},
-    pin::Pin,
 };
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
 use super::{
     daemon::{Daemon, WORK},
     error::DockerError,
 };
+use crate::adapters::chunks::read_while_fetched;
 use crate::image::{
     Compression, Descriptor, Digest, HashedReader, History, ImageConfig, ImageDocuments, Layer,
     LayerFile,
@@ -52,14 +50,24 @@ impl Daemon {
         let config = ImageConfig::parse(&documents.config);
         let config = config.map_err(|error| failed(error.to_string()))?;
         let client = self.client.clone().with_timeout(WORK);
-        let stream = Exported {
-            runtime: &self.runtime,
-            stream: Box::pin(client.export_image(name)),
-            chunk: Bytes::new(),
-        };
         let id = name.parse::<Digest>().ok();
         let wanted: Vec<&Digest> = config.diff_ids.iter().chain(&id).collect();
-        let files = layer_files(stream, &wanted, folder);
+        let (files, fetched) = read_while_fetched(
+            |reader| layer_files(reader, &wanted, folder),
+            |send| {
+                self.runtime.block_on(async {
+                    let mut chunks = client.export_image(name);
+                    while let Some(chunk) = chunks.next().await {
+                        if !send(chunk?) {
+                            break;
+                        }
+                    }
+                    Ok::<(), bollard::errors::Error>(())
+                })
+            },
+        );
+        // An archive that is cut is no reason, but why it was cut is.
+        fetched.map_err(|error| failed(error.to_string()))?;
         let files = files.map_err(|error| failed(error.to_string()))?;
         let own = id.and_then(|id| files.get(&id));
         let own = own.map(|(file, _)| taken(file)).transpose();
@@ -89,27 +97,6 @@ fn taken(file: &Path) -> io::Result<Vec<u8>> {
     let bytes = fs_err::read(file)?;
     fs_err::remove_file(file)?;
     Ok(bytes)
-}
-
-/// The bytes of an export.
-struct Exported<'a> {
-    runtime: &'a Runtime,
-    stream: Pin<Box<dyn Stream<Item = Result<Bytes, bollard::errors::Error>>>>,
-    chunk: Bytes,
-}
-
-impl Read for Exported<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.chunk.is_empty() {
-            match self.runtime.block_on(self.stream.next()) {
-                Some(chunk) => self.chunk = chunk.map_err(io::Error::other)?,
-                None => return Ok(0),
-            }
-        }
-        let count = into.len().min(self.chunk.len());
-        into[..count].copy_from_slice(&self.chunk.split_to(count));
-        Ok(count)
-    }
 }
 
 /// The files of an archive whose bytes have one of these digests, with their sizes. Every daemon gives them other names.

@@ -117,8 +117,9 @@ impl Daemon {
                 None => Ok(()),
             };
         }
-        let diff_ids = request.image.info.diff_ids.get(..lower.len());
-        let diff_ids = diff_ids.unwrap_or_default();
+        let Some(diff_ids) = request.image.info.diff_ids.get(..lower.len()) else {
+            return missing("its config has fewer layers than its manifest".to_owned());
+        };
         let mut reason = None;
         let ids = parent.ids.iter().map(Digest::as_str);
         for name in std::iter::once(parent.name).chain(ids) {

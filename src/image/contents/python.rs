@@ -160,16 +160,11 @@ fn site_packages(tree: &Tree, prefix: &str, (major, minor): (u8, u8)) -> Vec<Str
             return of_debian;
         }
     }
+    let own = format!("/{prefix}");
     let prefixes = if prefix == "usr" {
         vec!["/usr/local", "/usr"]
     } else {
-        vec![]
-    };
-    let own = format!("/{prefix}");
-    let prefixes = if prefixes.is_empty() {
         vec![own.as_str()]
-    } else {
-        prefixes
     };
     let folders = prefixes.iter().flat_map(|prefix| {
         ["lib64", "lib"].map(|lib| format!("{prefix}/{lib}/{python}/site-packages"))
@@ -192,23 +187,16 @@ pub(super) fn distributions(tree: &Tree, folders: &[String]) -> Vec<Distribution
 
 /// The package that is described by `name` in a folder, if that describes one.
 fn read(tree: &Tree, folder: &str, name: &str) -> Option<Distribution> {
-    let (stem, files) = if let Some(stem) = name.strip_suffix(".dist-info") {
-        (stem, [format!("{folder}/{name}/METADATA"), String::new()])
+    let described = format!("{folder}/{name}");
+    let (stem, text) = if let Some(stem) = name.strip_suffix(".dist-info") {
+        (stem, tree.text(&format!("{described}/METADATA")))
     } else {
         let stem = name.strip_suffix(".egg-info")?;
-        (
-            stem,
-            [
-                format!("{folder}/{name}/PKG-INFO"),
-                format!("{folder}/{name}"),
-            ],
-        )
+        let text = tree.text(&format!("{described}/PKG-INFO"));
+        (stem, text.or_else(|| tree.text(&described)))
     };
-    let text = files
-        .iter()
-        .filter(|file| !file.is_empty())
-        .find_map(|file| tree.text(file))
-        .unwrap_or_default();
+    // Its name tells the most important.
+    let text = text.unwrap_or_default();
     let values = |key: &str| {
         let key = format!("{}:", key.to_lowercase());
         let lines = text.lines().filter_map(move |line| {
@@ -236,7 +224,7 @@ fn read(tree: &Tree, folder: &str, name: &str) -> Option<Distribution> {
     Some(Distribution {
         name: first("Name").or_else(|| by_name.map(str::to_owned))?,
         version: first("Version").or_else(|| by_version.map(str::to_owned))?,
-        is_requested: tree.file(&format!("{folder}/{name}/REQUESTED")).is_some(),
+        is_requested: tree.file(&format!("{described}/REQUESTED")).is_some(),
         requires: requires.filter(|name| !name.is_empty()).collect(),
     })
 }

@@ -78,13 +78,15 @@ enum KeptPart {
 
 impl LayerScanner {
     /// For the layers of the image with this config.
-    #[must_use]
-    pub fn new(config: &ImageConfig) -> Self {
-        let words = config.entrypoint().unwrap_or_default();
+    ///
+    /// # Errors
+    /// The config is malformed.
+    pub fn new(config: &ImageConfig) -> Result<Self, ImageError> {
+        let words = config.entrypoint()?;
         let names = words.iter().map(|word| name_of(word).to_owned());
-        Self {
+        Ok(Self {
             starting: names.collect(),
-        }
+        })
     }
 
     /// Reads a layer to its end: a tar, plain or compressed by gzip or zstd, which its first bytes tell.

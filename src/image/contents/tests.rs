@@ -75,7 +75,7 @@ fn config(run: &serde_json::Value) -> ImageConfig {
 /// The facts about an image with these settings and these layers.
 fn facts_of_bytes(run: &serde_json::Value, layers: &[Vec<u8>]) -> ContentFacts {
     let config = config(run);
-    let scanner = LayerScanner::new(&config);
+    let scanner = LayerScanner::new(&config).unwrap();
     let mut tree = Tree::default();
     for layer in layers {
         tree.add(scanner.scan(layer.as_slice()).unwrap());
@@ -445,7 +445,7 @@ fn an_image_without_spark_is_read_whatever_its_compression_is() {
     for layer in [zstd, chunked, gzip(&tar)] {
         assert_eq!(facts_of_bytes(&run, &[layer]), plain);
     }
-    let scanner = LayerScanner::new(&config(&run));
+    let scanner = LayerScanner::new(&config(&run)).unwrap();
     for broken in [&gzip(&tar)[..40], &frames[0][..20], &tar[..100]] {
         assert!(scanner.scan(broken).is_err());
     }

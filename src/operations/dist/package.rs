@@ -246,7 +246,7 @@ impl<'a> Packer<'a> {
         let python = wanted.target.map(|target| target.python);
         let main = write_main(&dist, &inputs.main)?;
         let archive = |name, entries, before: &mut dyn FnMut() -> Result<(), Error>| {
-            self.write_zip((package, python), &dist.join(name), entries, before)
+            self.write_zip((package, python), (&dist, name), entries, before)
         };
         let jobs = archive("jobs.zip", &inputs.modules, &mut || Ok(()))?;
         let libs = archive("libs.zip", &installed.libs, &mut make_whole)?;
@@ -306,7 +306,7 @@ impl<'a> Packer<'a> {
         Ok(by_path.into_values().collect())
     }
 
-    /// Writes a zip archive of `entries` to `file`. Symbolic links among the entries are already resolved.
+    /// Writes a zip archive of `entries` into `dist`. Symbolic links among the entries are already resolved.
     ///
     /// The same entries always give the same bytes. The cache has the digest of the archive that these entries gave
     /// before: if the file still has that digest, nothing is compressed. Else `before` is called first.
@@ -315,13 +315,12 @@ impl<'a> Packer<'a> {
     fn write_zip(
         &self,
         (package, python): (&Package, Option<(u8, u8)>),
-        file: &Path,
+        (dist, name): (&Path, &str),
         entries: &[Entry],
         before: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<Entry, Error> {
-        let name = file.file_name().and_then(|name| name.to_str());
-        let name = name.unwrap_or_default();
         importable::refuse_what_python_cannot_read(package, name, entries, python)?;
+        let file = &dist.join(name);
         // The number must change with the format of the archives.
         let listing = Digest::of(format!("archive 1\n{}", listing_of(entries)).as_bytes());
         let remembered = self.session.cache.entry(CacheKind::Archives, listing.hex());
@@ -330,7 +329,7 @@ impl<'a> Packer<'a> {
         let made = fs_err::read_to_string(&remembered)
             .ok()
             .and_then(|text| text.parse::<Digest>().ok());
-        if let (Some(made), Some(there)) = (made, known_file(file, name, &digests))
+        if let (Some(made), Some(there)) = (made, known_file(dist, name, &digests))
             && digest_of(&there) == Some(&made)
         {
             digest_cache::keep(&kept, &digests);
@@ -389,9 +388,8 @@ impl<'a> Packer<'a> {
 }
 
 /// A regular file with its digest. It is read only if the digest is not in the cache.
-fn known_file(file: &Path, name: &str, digests: &DigestCache) -> Option<Entry> {
-    let dist = file.parent()?;
-    let metadata = file.symlink_metadata();
+fn known_file(dist: &Path, name: &str, digests: &DigestCache) -> Option<Entry> {
+    let metadata = dist.join(name).symlink_metadata();
     let metadata = metadata.ok().filter(Metadata::is_file)?;
     let files = vec![(name.to_owned(), metadata)];
     let mut entry = ignore::read(dist, files, digests).ok()?.pop()?;
@@ -604,9 +602,14 @@ mod tests {
         let files: Vec<Entry> = (0..65_536)
             .map(|number| Entry::in_memory(format!("{number}.py"), "", false))
             .collect();
-        let file = project.path("dist/libs.zip");
+        let dist = project.path("dist");
         let write = |packer: &Packer<'_>, files: &[Entry], python| {
-            let written = packer.write_zip((package, Some(python)), &file, files, &mut || Ok(()));
+            let written = packer.write_zip(
+                (package, Some(python)),
+                (&dist, "libs.zip"),
+                files,
+                &mut || Ok(()),
+            );
             let defect = match written.err() {
                 Some(Error::Defect(defect)) => defect,
                 other => panic!("{other:?}"),

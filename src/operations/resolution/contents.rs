@@ -69,7 +69,7 @@ impl Lookup<'_> {
         let documents = documents.ok_or_else(|| Error::unexpected(text, ImageProblem::Gone))?;
         let manifest = ImageManifest::parse(&documents.manifest).map_err(refused(text))?;
         let config = wanted.config(&documents)?;
-        let scanner = LayerScanner::new(&config);
+        let scanner = LayerScanner::new(&config).map_err(refused(text))?;
         let total = manifest.layers.iter().map(|layer| layer.size).sum();
         let (mut tree, mut done) = (Tree::default(), 0);
         for layers in manifest.layers.chunks(LAYERS_AT_ONCE) {
@@ -96,7 +96,8 @@ impl Lookup<'_> {
         let documents = daemon.parent(id.as_str())?.ok_or_else(gone)?;
         let config = wanted.config(&documents)?;
         let mut tree = Tree::default();
-        tree.add(daemon.scan(&info, &LayerScanner::new(&config))?);
+        let scanner = LayerScanner::new(&config).map_err(refused(text))?;
+        tree.add(daemon.scan(&info, &scanner)?);
         let local_id = id.clone();
         wanted.found(&config, &tree, &LockedImage::LocalDaemon { local_id })
     }

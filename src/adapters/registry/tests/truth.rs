@@ -273,7 +273,7 @@ fn a_layer_that_is_looked_into_is_compared_with_its_digest() {
     let layer = builder.into_inner().unwrap();
     let sample = Sample::new("amd64");
     let config = ImageConfig::parse(&sample.config).unwrap();
-    let scanner = LayerScanner::new(&config);
+    let scanner = LayerScanner::new(&config).unwrap();
     let scanned = |fake: &Fake, bytes: &[u8]| {
         let blob = Descriptor::of(MediaType::ImageLayer, bytes);
         let repository = fake.reference("a/b:t").repository;
