@@ -29,7 +29,7 @@ pub use assemble::{
 pub use config::{ConfigChanges, ImageConfig};
 pub use contents::{
     ContentFacts, Distribution, JavaFacts, LayerContents, LayerScanner, Libc, PythonFacts,
-    SparkFacts, Tree,
+    SparkFacts, Tree, normalise,
 };
 pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError, HashedReader, Hasher};

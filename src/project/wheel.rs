@@ -2,6 +2,8 @@
 
 use std::{cmp::Reverse, fmt, str::FromStr};
 
+pub use crate::image::normalise;
+
 use crate::image::Platform;
 
 /// The default glibc of images: that of the oldest distribution in common use.
@@ -243,20 +245,6 @@ pub fn choose<'a>(
             wanted: target.to_string(),
         }
     })
-}
-
-/// The normalised name of a package: lower case, runs of `-`, `_` and `.` as one `-`.
-#[must_use]
-pub fn normalise(name: &str) -> String {
-    let mut normal = String::with_capacity(name.len());
-    for character in name.chars() {
-        match character {
-            '-' | '_' | '.' if normal.ends_with('-') => {}
-            '-' | '_' | '.' => normal.push('-'),
-            other => normal.push(other.to_ascii_lowercase()),
-        }
-    }
-    normal
 }
 
 fn listed(tags: &[String]) -> String {

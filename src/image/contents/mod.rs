@@ -12,7 +12,7 @@ mod tree;
 mod zstd;
 
 pub use facts::ContentFacts;
-pub use python::{Distribution, PythonFacts};
+pub use python::{Distribution, PythonFacts, normalise};
 pub use runtime::{JavaFacts, Libc};
 pub use scan::{LayerContents, LayerScanner};
 pub use spark::SparkFacts;

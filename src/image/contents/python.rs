@@ -179,7 +179,7 @@ pub(super) fn distributions(tree: &Tree, folders: &[String]) -> Vec<Distribution
     for folder in folders {
         for name in tree.names_in(folder) {
             let read = read(tree, folder, &name);
-            found.extend(read.filter(|read| seen.insert(compared(&read.name))));
+            found.extend(read.filter(|read| seen.insert(normalise(&read.name))));
         }
     }
     found
@@ -229,7 +229,16 @@ fn read(tree: &Tree, folder: &str, name: &str) -> Option<Distribution> {
     })
 }
 
-/// A package's name, for a comparison with another one.
-fn compared(name: &str) -> String {
-    name.to_lowercase().replace(['_', '.'], "-")
+/// The normalised name of a package: lower case, runs of `-`, `_` and `.` as one `-`.
+#[must_use]
+pub fn normalise(name: &str) -> String {
+    let mut normal = String::with_capacity(name.len());
+    for character in name.chars() {
+        match character {
+            '-' | '_' | '.' if normal.ends_with('-') => {}
+            '-' | '_' | '.' => normal.push('-'),
+            other => normal.push(other.to_ascii_lowercase()),
+        }
+    }
+    normal
 }
