@@ -350,8 +350,6 @@ impl LockedContents {
                 warnings.push(Defect::new(Code::W135, place.clone(), message).hint(hint));
             }
         };
-        let text = |of: &Option<Override<String>>| of.as_ref().map(|of| of.value.clone());
-        let place = |of: &'_ Option<Override<String>>| of.as_ref().map(|of| of.place.clone());
         for (key, written, found) in [
             (
                 "spark",
@@ -365,8 +363,8 @@ impl LockedContents {
             ),
             ("java", &chain.java, self.java.as_ref()),
         ] {
-            let place = place(written);
-            compare(key, text(written).zip(place.as_ref()), found);
+            let written = written.as_ref().map(|of| (of.value.clone(), &of.place));
+            compare(key, written, found);
         }
         for (key, written, found) in [
             ("python", &chain.python, self.python.as_ref()),

@@ -6,7 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{in_daemon::in_daemon, run::Run, stage::StageBuilder};
+use super::{
+    in_daemon::in_daemon,
+    run::{Run, refuse_conflict},
+    stage::StageBuilder,
+};
 use crate::{
     adapters::{
         docker::DockerError,
@@ -170,10 +174,7 @@ impl<'a> LayoutBuilder<'a> {
         let reference = stage.reference(self.run.registry);
         let image = self.in_registry.get(&stage.name).and_then(Option::as_ref);
         let image = image.ok_or_else(|| gone(reference))?;
-        if let Some(found) = decision::conflict(&stage.fingerprint, &image.info) {
-            let reference = reference.clone();
-            return Err(Error::Conflict { reference, found });
-        }
+        refuse_conflict(&stage.fingerprint, reference, &image.info)?;
         if image.info.platform != stage.platform {
             return Err(Error::unexpected(
                 reference,

@@ -20,7 +20,7 @@ mod tests;
 pub(crate) use files::Assembled;
 pub(crate) use inside::Inside;
 pub(crate) use output::BuildOutput;
-pub(crate) use run::Run;
+pub(crate) use run::{Run, refuse_conflict};
 pub(crate) use schedule::run_on_stages;
 pub(crate) use stage::StageBuilder;
 

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     adapters::destination::Destination,
     error::Error,
-    image::ImageInfo,
+    image::{Digest, ImageInfo, Reference},
     operations::{
         resolution::Prepared,
         workspace::{Services, Session, side_by_side},
     },
-    plan::decision::{Answers, Asked},
+    plan::decision::{self, Answers, Asked},
     project::Registry,
 };
 
@@ -73,6 +73,24 @@ impl Run<'_> {
         // A destination that fails for one stage usually fails for all, so only the first error is reported.
         let found: Vec<Option<I>> = found.into_iter().collect::<Result<_, _>>()?;
         Ok(names.into_iter().zip(found).collect())
+    }
+}
+
+/// Refuses the image of a reference if it was made from other inputs than those of this fingerprint, or not by sparkpack.
+///
+/// # Errors
+/// [`Error::Conflict`].
+pub(crate) fn refuse_conflict(
+    fingerprint: &Digest,
+    reference: &Reference,
+    image: &ImageInfo,
+) -> Result<(), Error> {
+    match decision::conflict(fingerprint, image) {
+        Some(found) => Err(Error::Conflict {
+            reference: reference.clone(),
+            found,
+        }),
+        None => Ok(()),
     }
 }
 

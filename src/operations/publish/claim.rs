@@ -4,7 +4,7 @@ use crate::{
     adapters::destination::Destination,
     error::{Error, ImageProblem},
     image::{Digest, ImageInfo, Platform, Reference},
-    plan::decision,
+    operations::build::refuse_conflict,
 };
 
 /// The tags of one stage in a destination: its own and its staging tags.
@@ -32,7 +32,7 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
     pub(super) fn find(&self, reference: &Reference) -> Result<Option<I>, Error> {
         let found = self.destination.find(reference, self.platform)?;
         if let Some(image) = &found {
-            self.refuse_conflict(reference, image.as_ref())?;
+            refuse_conflict(self.fingerprint, reference, image.as_ref())?;
         }
         Ok(found)
     }
@@ -58,16 +58,6 @@ impl<I: AsRef<ImageInfo>> StageTags<'_, I> {
             return Ok(Claim::Ours);
         }
         Ok(Claim::Theirs(self.read_back(reference)?))
-    }
-
-    fn refuse_conflict(&self, reference: &Reference, image: &ImageInfo) -> Result<(), Error> {
-        match decision::conflict(self.fingerprint, image) {
-            Some(found) => Err(Error::Conflict {
-                reference: reference.clone(),
-                found,
-            }),
-            None => Ok(()),
-        }
     }
 }
 

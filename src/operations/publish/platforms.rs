@@ -10,15 +10,12 @@ use crate::{
         Descriptor, Digest, Family, ImageError, ImageIndex, ImageManifest, Platform, Reference,
     },
     operations::{
-        build::Run,
+        build::{Run, refuse_conflict},
         dist::{Action, ImageResult, Size},
         events::{Outcome, Step},
         workspace::side_by_side,
     },
-    plan::{
-        PlatformStage, Stage,
-        decision::{self, Answers},
-    },
+    plan::{Stage, decision::Answers},
 };
 
 /// What the registry has of a stage.
@@ -81,25 +78,11 @@ fn look_up_one(run: &Run<'_>, stage: &Stage) -> Result<StageInRegistry, Error> {
             None => on.reference(run.registry),
         };
         if let Some(image) = registry.find(reference, &on.platform)? {
-            refuse_conflict(on, reference, &image)?;
+            refuse_conflict(&on.fingerprint, reference, &image.info)?;
             images.insert(on.platform.clone(), image);
         }
     }
     Ok(StageInRegistry { images, digest })
-}
-
-fn refuse_conflict(
-    stage: &PlatformStage,
-    reference: &Reference,
-    image: &RegistryImage,
-) -> Result<(), Error> {
-    match decision::conflict(&stage.fingerprint, &image.info) {
-        Some(found) => Err(Error::Conflict {
-            reference: reference.clone(),
-            found,
-        }),
-        None => Ok(()),
-    }
 }
 
 /// A stage in the registry after a push.
