@@ -78,6 +78,13 @@ pub fn top_folder(root: &Path) -> Option<PathBuf> {
     Some(top.to_owned())
 }
 
+/// Whether no folder above `folder` can be a checkout, and no variable names one.
+#[must_use]
+pub fn is_in_no_checkout(folder: &Path) -> bool {
+    let folder = fs_err::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    !is_told_of_repository() && top_folder(&folder).is_none()
+}
+
 /// The files in git's index, of the checkout that `root` lies in.
 ///
 /// # Errors
@@ -258,6 +265,10 @@ impl Git {
     }
 
     fn in_folder(folder: Option<PathBuf>) -> Result<Self, NoGit> {
+        // Starting git only to hear that there is no repository would take longer than the rest of a short run.
+        if folder.as_deref().is_some_and(is_in_no_checkout) {
+            return Err(NoGit::NoWorkTree);
+        }
         let top = path(&call(
             folder.as_deref(),
             None,
@@ -468,7 +479,9 @@ fn git_folder(top: &Path) -> Option<PathBuf> {
         Ok(text) => top.join(text.strip_prefix("gitdir:")?.trim()),
         Err(_) => path,
     };
-    folder.join("HEAD").exists().then_some(folder)
+    // In a repository without a commit, an old one's `HEAD` is a link that leads nowhere.
+    let head = folder.join("HEAD").symlink_metadata();
+    head.is_ok().then_some(folder)
 }
 
 /// Whether a configuration may switch `core.fileMode` off. If it may, git is asked.

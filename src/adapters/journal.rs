@@ -36,6 +36,9 @@ use rustix::fs::OFlags;
 use super::store;
 use crate::image::Digest;
 
+/// The number of files that are written before the first of them is synced. A process may open 1,024 files, or only 256.
+const OPEN_AT_ONCE: usize = 64;
+
 /// The change of one file.
 #[derive(Clone, Debug)]
 pub struct Replacement {
@@ -154,15 +157,16 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Writes the new content beside the file. `was_made` becomes true once a file exists there, complete or not.
-    fn write(&self, was_made: &mut bool) -> io::Result<()> {
+    /// Writes the new content beside the file, without syncing it. `was_made` becomes true once a file exists there,
+    /// complete or not.
+    fn write(&self, was_made: &mut bool) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
         let mut output = options.open(self.temporary())?;
         *was_made = true;
         output.write_all(&self.file.bytes)?;
         store::take_after(&output, self.metadata.as_ref())?;
-        output.sync_all()
+        Ok(output)
     }
 
     fn is_unchanged(&self) -> io::Result<bool> {
@@ -172,11 +176,19 @@ impl<'a> Target<'a> {
 
 /// Writes all new contents, counting them in `written`, and checks that the files have not changed.
 fn prepare(targets: &[Target<'_>], written: &mut usize) -> Result<(), ReplaceError> {
-    for target in targets {
-        let mut was_made = false;
-        let result = target.write(&mut was_made);
-        *written += usize::from(was_made);
-        result.map_err(cannot("written", &target.file.path))?;
+    for some in targets.chunks(OPEN_AT_ONCE) {
+        let mut open = Vec::with_capacity(some.len());
+        for target in some {
+            let mut was_made = false;
+            let result = target.write(&mut was_made);
+            *written += usize::from(was_made);
+            open.push(result.map_err(cannot("written", &target.file.path))?);
+        }
+        // The first file that is synced takes most of the others along.
+        for (target, output) in some.iter().zip(open) {
+            let synced = output.sync_all();
+            synced.map_err(cannot("written", &target.file.path))?;
+        }
     }
     sync_folders(targets.iter().map(|target| target.real.as_path()))?;
     for target in targets {

@@ -26,6 +26,9 @@ pub(crate) fn warn_beside<R>(
     inputs: &Inputs,
     work: impl FnOnce() -> Result<R, Error>,
 ) -> Result<R, Error> {
+    if git::is_in_no_checkout(&session.project.root) {
+        return work();
+    }
     let (done, warning) = thread::scope(|scope| {
         let asked = scope.spawn(|| ignored_inputs(session, inputs));
         let done = work();

@@ -1,6 +1,7 @@
 //! The walk over a folder: every file with its digest, in an order that is the same on every machine.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     ffi::OsStr,
     fmt::Write as _,
@@ -27,11 +28,15 @@ use crate::{
     project::tree::{Content, Entry, Location},
 };
 
-/// More files than this are hashed by several threads.
-const FEW_FILES: usize = 64;
+/// More files than this are looked up and sorted by several threads, which take longer to start than one thread needs
+/// for so many.
+const FEW_FILES: usize = 2_000;
+
+/// More files than this are read by several threads.
+const FEW_READS: usize = 32;
 
 /// More waiting folders than this are read by several threads.
-const FEW_FOLDERS: usize = 8;
+const FEW_FOLDERS: usize = 128;
 
 /// Links to folders can make a tree endless.
 const ENTRIES_LIMIT: usize = 2_000_000;
@@ -657,52 +662,88 @@ fn kind_of(path: &str, kind: FileType, metadata: Option<Metadata>) -> WalkedKind
 }
 
 fn hash(root: &Path, found: &[&Walked], digests: &dyn Digests) -> Result<Vec<Entry>, TreeError> {
-    let entry = |found: &&Walked| entry_of(root, found, digests);
-    // Starting rayon's threads takes longer than hashing a few files.
-    if found.len() <= FEW_FILES {
-        return found.iter().map(entry).collect();
+    let looked_up: Vec<LookedUp<'_>> = if found.len() <= FEW_FILES {
+        let found = found.iter();
+        found.map(|found| looked_up(root, found, digests)).collect()
+    } else {
+        let found = found.par_iter();
+        found.map(|found| looked_up(root, found, digests)).collect()
+    };
+    let is_unread = |looked_up: &&LookedUp<'_>| matches!(looked_up, LookedUp::Unread(_));
+    let finish = |looked_up: LookedUp<'_>| match looked_up {
+        LookedUp::Known(entry) => entry,
+        LookedUp::Unread(unread) => unread.read(digests),
+    };
+    if looked_up.iter().filter(is_unread).count() <= FEW_READS {
+        return looked_up.into_iter().map(finish).collect();
     }
     // The error that is reported is the first in path order, not the first that some thread met.
-    let entries: Vec<_> = found.par_iter().map(entry).collect();
+    let entries: Vec<_> = looked_up.into_par_iter().map(finish).collect();
     entries.into_iter().collect()
 }
 
-fn entry_of(root: &Path, found: &Walked, digests: &dyn Digests) -> Result<Entry, TreeError> {
-    let content = match &found.kind {
-        WalkedKind::Defective(error) => return Err((**error).clone()),
-        WalkedKind::Link(target) => Content::Symlink {
+/// What a look-up of a digest came to.
+enum LookedUp<'a> {
+    Known(Result<Entry, TreeError>),
+    Unread(Unread<'a>),
+}
+
+/// A file whose digest is not known.
+struct Unread<'a> {
+    path: &'a str,
+    file: PathBuf,
+    metadata: Cow<'a, Metadata>,
+}
+
+fn is_executable(metadata: &Metadata) -> bool {
+    metadata.permissions().mode() & 0o100 != 0
+}
+
+fn looked_up<'a>(root: &Path, found: &'a Walked, digests: &dyn Digests) -> LookedUp<'a> {
+    let entry = |content: Content| {
+        let path = found.path.clone();
+        LookedUp::Known(Ok(Entry { path, content }))
+    };
+    match &found.kind {
+        WalkedKind::Defective(error) => LookedUp::Known(Err((**error).clone())),
+        WalkedKind::Link(target) => entry(Content::Symlink {
             target: target.clone(),
-        },
+        }),
         WalkedKind::File(known) => {
             let file = root.join(&found.path);
-            let now;
-            let metadata = if let Some(known) = known {
-                &**known
-            } else {
-                now = metadata_of(&found.path, &file)?;
-                &now
+            let metadata = match known {
+                Some(known) => Cow::Borrowed(&**known),
+                None => match metadata_of(&found.path, &file) {
+                    Ok(now) => Cow::Owned(now),
+                    Err(error) => return LookedUp::Known(Err(error)),
+                },
             };
-            let executable = metadata.permissions().mode() & 0o100 != 0;
-            let Some(digest) = digests.known(&file, metadata) else {
-                let entry = Entry::of_file(&*found.path, &file, executable)
-                    .map_err(|error| unreadable(&found.path, &error))?;
-                if let Content::File { digest, .. } = &entry.content {
-                    digests.learn(&file, metadata, digest);
-                }
-                return Ok(entry);
-            };
-            Content::File {
-                digest,
-                executable,
-                size: metadata.len(),
-                location: Location::Disk(file),
+            match digests.known(&file, &metadata) {
+                None => LookedUp::Unread(Unread {
+                    path: &found.path,
+                    file,
+                    metadata,
+                }),
+                Some(digest) => entry(Content::File {
+                    digest,
+                    executable: is_executable(&metadata),
+                    size: metadata.len(),
+                    location: Location::Disk(file),
+                }),
             }
         }
-    };
-    Ok(Entry {
-        path: found.path.clone(),
-        content,
-    })
+    }
+}
+
+impl Unread<'_> {
+    fn read(self, digests: &dyn Digests) -> Result<Entry, TreeError> {
+        let entry = Entry::of_file(self.path, &self.file, is_executable(&self.metadata))
+            .map_err(|error| unreadable(self.path, &error))?;
+        if let Content::File { digest, .. } = &entry.content {
+            digests.learn(&self.file, &self.metadata, digest);
+        }
+        Ok(entry)
+    }
 }
 
 /// The metadata of something that was a file when it was listed.
