@@ -291,26 +291,17 @@ pub fn lock(file: &Path, waiting: impl FnOnce()) -> io::Result<File> {
     Ok(handle)
 }
 
-/// Copies `entries` into the new folder `into`; symbolic links stay links. Instead of a copy, a file that is the same as
-/// another becomes a hard link to it: `same` names that one.
+/// Copies `entries` into the new folder `into`; symbolic links stay links.
 ///
 /// # Errors
 /// The disk's.
-pub fn copy_tree(
-    entries: &[Entry],
-    into: &Path,
-    same: impl Fn(&Entry) -> Option<PathBuf>,
-) -> io::Result<()> {
+pub fn copy_tree(entries: &[Entry], into: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs_err::create_dir_all(into)?;
     for entry in entries {
         let file = into.join(&entry.path);
         if let Some(folder) = file.parent() {
             fs_err::create_dir_all(folder)?;
-        }
-        // Not every file system has hard links, and a file can have only so many.
-        if same(entry).is_some_and(|same| fs_err::hard_link(same, &file).is_ok()) {
-            continue;
         }
         match &entry.content {
             Content::File {

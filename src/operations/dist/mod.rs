@@ -1,5 +1,6 @@
 //! Writes the project's `dist/`: packed jobs and `images.json`.
 
+mod beside;
 mod images_json;
 mod installed;
 mod package;

@@ -8,9 +8,16 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::installed::{Installations, ToInstall};
+use super::{
+    beside::{Beside, Write},
+    installed::{Installations, ToInstall},
+};
 use crate::{
-    adapters::{cache::CacheKind, digest_cache, store},
+    adapters::{
+        cache::{Cache, CacheKind},
+        digest_cache,
+        store::{self, TemporaryFolder},
+    },
     error::Error,
     image::{Digest, Platform},
     operations::{
@@ -41,6 +48,7 @@ pub(crate) struct Packer<'a> {
     installations: Installations<'a>,
     /// The `dist` folders that were packed, and what they were packed from.
     keys: Mutex<BTreeMap<PathBuf, Keys>>,
+    beside: Beside,
     /// The largest archive in bytes.
     largest_archive: u64,
 }
@@ -85,8 +93,21 @@ impl<'a> Packer<'a> {
             packed: Mutex::default(),
             installations: Installations::new(session, services),
             keys: Mutex::default(),
+            beside: Beside::default(),
             largest_archive: LARGEST_ARCHIVE,
         }
+    }
+
+    /// Does the work, and meanwhile writes what it packs into `dist`: images are made from the same bytes in memory. All
+    /// is written when it returns.
+    ///
+    /// # Errors
+    /// Those of `work`, or else what could not be written.
+    pub(crate) fn writing_beside<R>(
+        &self,
+        work: impl FnOnce() -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.beside.writing(work)
     }
 
     /// Packs every job into its `dist` folder, and returns the folders. Of the missing lock entries only wheels are
@@ -240,11 +261,14 @@ impl<'a> Packer<'a> {
         wanted: ToInstall<'_>,
         progress: &mut dyn Progress,
     ) -> Result<Packed, Error> {
-        self.session.dist().keep_out_of_git()?;
+        let ours = self.session.dist();
+        self.beside
+            .write(Box::new(move || ours.keep_out_of_git()))?;
         let installed = self.installations.listed(wanted, progress)?;
         let mut make_whole = || self.installations.make_whole(wanted, progress);
         let python = wanted.target.map(|target| target.python);
-        let main = write_main(&dist, &inputs.main)?;
+        let (main, write) = read_main(&dist, &inputs.main)?;
+        self.beside.write(write)?;
         let archive = |name, entries, before: &mut dyn FnMut() -> Result<(), Error>| {
             self.write_zip((package, python), (&dist, name), entries, before)
         };
@@ -254,7 +278,10 @@ impl<'a> Packer<'a> {
         let is_new = !self.is_unchanged(&dist.join(SITE_PACKAGES), &key);
         if is_new {
             make_whole()?;
-            self.write_site_packages(package, &dist, &installed.site_packages)?;
+            let (cache, entries) = (self.session.cache.clone(), installed.site_packages.clone());
+            let folder = dist.join(SITE_PACKAGES);
+            let write = move || write_site_packages(&cache, &folder, &entries);
+            self.beside.write(Box::new(write))?;
         }
         let keys = Keys {
             all: key_of_dist(inputs, wanted),
@@ -344,46 +371,12 @@ impl<'a> Packer<'a> {
             written => written?,
         }
         let bytes = zip.into_inner();
-        write_if_other(file, &bytes)?;
         let entry = Entry::in_memory(name, bytes, false);
+        self.beside.write(write_of(file.clone(), &entry))?;
         if let Some(digest) = digest_of(&entry) {
             store::replace_unsynced(&remembered, digest.as_str().as_bytes())?;
         }
         Ok(entry)
-    }
-
-    /// Makes `site-packages` contain these files and no others.
-    fn write_site_packages(
-        &self,
-        package: &Package,
-        dist: &Path,
-        entries: &[Entry],
-    ) -> Result<(), Error> {
-        let folder = dist.join(SITE_PACKAGES);
-        let kept = digest_cache::file_for(&self.session.cache, &folder);
-        let digests = digest_cache::open(&kept);
-        // The folder must exist even if it is empty: its times show whether somebody adds a file.
-        let is_there = folder
-            .symlink_metadata()
-            .is_ok_and(|metadata| metadata.is_dir());
-        let found = if is_there {
-            vendor::walk(&folder, &digests).unwrap_or_default()
-        } else {
-            Vec::new()
-        };
-        if is_there && listing_of(&found) == listing_of(entries) {
-            digest_cache::keep(&kept, &digests);
-            return Ok(());
-        }
-        let rows: BTreeSet<String> = found.iter().map(Entry::row).collect();
-        let temporary = self.session.dist().unfinished(package)?;
-        let into: PathBuf = temporary.path().join("tree");
-        // Most files stay when a package is changed.
-        store::copy_tree(entries, &into, |entry| {
-            rows.contains(&entry.row())
-                .then(|| folder.join(&entry.path))
-        })?;
-        Ok(store::move_folder(&into, &folder)?)
     }
 }
 
@@ -425,7 +418,66 @@ fn listing_of(entries: &[Entry]) -> String {
     entries.iter().map(Entry::row).collect()
 }
 
-fn write_main(dist: &Path, main: &Entry) -> Result<Entry, Error> {
+/// Makes `site-packages` contain these files and no others. What is the same stays: of the rest, each package is
+/// replaced as a whole.
+fn write_site_packages(cache: &Cache, folder: &Path, entries: &[Entry]) -> Result<(), Error> {
+    let kept = digest_cache::file_for(cache, folder);
+    let digests = digest_cache::open(&kept);
+    let is_folder = |path: &Path| {
+        let metadata = path.symlink_metadata();
+        metadata.is_ok_and(|metadata| metadata.is_dir())
+    };
+    // The folder must exist even if it is empty: its times show whether somebody adds a file.
+    if !is_folder(folder) {
+        if folder.symlink_metadata().is_ok() {
+            fs_err::remove_file(folder)?;
+        }
+        fs_err::create_dir_all(folder)?;
+    }
+    let found = vendor::walk(folder, &digests).ok();
+    let is_same = |name: &str| {
+        let rows = |entries: &[Entry]| rows_below(entries, name);
+        let found = found.as_deref().map(rows);
+        found.is_some_and(|found| !found.is_empty() && found == rows(entries))
+    };
+    let temporary = TemporaryFolder::within(folder.parent().unwrap_or(folder))?;
+    let mut kept_names = BTreeSet::new();
+    for (number, there) in fs_err::read_dir(folder)?.enumerate() {
+        let (name, path) = there.map(|there| (there.file_name(), there.path()))?;
+        match name.to_str().filter(|name| is_same(name)) {
+            Some(name) => drop(kept_names.insert(name.to_owned())),
+            // A name of its own for each.
+            None => fs_err::rename(path, temporary.path().join(number.to_string()))?,
+        }
+    }
+    let is_missing = |entry: &&Entry| !kept_names.contains(first_name(&entry.path));
+    let missing: Vec<Entry> = entries.iter().filter(is_missing).cloned().collect();
+    let new = temporary.path().join("new");
+    store::copy_tree(&missing, &new)?;
+    for made in fs_err::read_dir(&new)? {
+        let made = made?;
+        fs_err::rename(made.path(), folder.join(made.file_name()))?;
+    }
+    digest_cache::keep(&kept, &digests);
+    Ok(())
+}
+
+fn first_name(path: &str) -> &str {
+    path.split_once('/').map_or(path, |(first, _)| first)
+}
+
+/// The rows of the entries in the folder `name`, or of the file with this name. The entries are sorted by the bytes of
+/// their paths.
+fn rows_below(entries: &[Entry], name: &str) -> Vec<String> {
+    let start = entries.partition_point(|entry| entry.path.as_bytes() < name.as_bytes());
+    // Names that only begin like it may lie in between: `a-b/c` comes before `a/b`.
+    let near = entries[start..].iter();
+    let near = near.take_while(|entry| entry.path.starts_with(name));
+    let own = near.filter(|entry| first_name(&entry.path) == name);
+    own.map(Entry::row).collect()
+}
+
+fn read_main(dist: &Path, main: &Entry) -> Result<(Entry, Write), Error> {
     let mut bytes = Vec::new();
     if let Content::File { location, .. } = &main.content {
         std::io::Read::read_to_end(&mut location.open()?, &mut bytes)?;
@@ -437,8 +489,8 @@ fn write_main(dist: &Path, main: &Entry) -> Result<Entry, Error> {
         }
         .into());
     }
-    write_if_other(&dist.join("main.py"), &bytes)?;
-    Ok(entry)
+    let write = write_of(dist.join("main.py"), &entry);
+    Ok((entry, write))
 }
 
 fn digest_of(entry: &Entry) -> Option<&Digest> {
@@ -446,6 +498,18 @@ fn digest_of(entry: &Entry) -> Option<&Digest> {
         Content::File { digest, .. } => Some(digest),
         Content::Symlink { .. } => None,
     }
+}
+
+/// The write of a file of `dist` with the bytes of `entry`.
+fn write_of(file: PathBuf, entry: &Entry) -> Write {
+    let content = entry.content.clone();
+    Box::new(move || {
+        let mut bytes = Vec::new();
+        if let Content::File { location, .. } = &content {
+            std::io::Read::read_to_end(&mut location.open()?, &mut bytes)?;
+        }
+        write_if_other(&file, &bytes)
+    })
 }
 
 fn write_if_other(file: &Path, bytes: &[u8]) -> Result<(), Error> {
@@ -692,5 +756,60 @@ mod tests {
             assert!(error.headline().contains(flag), "{}", error.headline());
         }
         assert!(!project.path("dist").exists());
+    }
+
+    /// The paths, texts and inodes of the files below a folder.
+    fn files_in(folder: &Path) -> Vec<(String, String, u64)> {
+        let walk = walkdir::WalkDir::new(folder);
+        let files = walk.into_iter().map(Result::unwrap);
+        let files = files.filter(|file| file.file_type().is_file());
+        let mut files: Vec<_> = files
+            .map(|file| {
+                let path = file.path().strip_prefix(folder).unwrap();
+                let text = fs_err::read_to_string(file.path()).unwrap();
+                let inode = file.metadata().unwrap().ino();
+                (path.display().to_string(), text, inode)
+            })
+            .collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn of_the_packages_only_those_that_changed_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"));
+        let site = folder.path().join("dist/site-packages");
+        let write = |files: &[(&str, &str)]| {
+            let entry = |(path, text): &(&str, &str)| Entry::in_memory(*path, *text, false);
+            let entries: Vec<Entry> = files.iter().map(entry).collect();
+            write_site_packages(&cache, &site, &entries).unwrap();
+            files_in(&site)
+        };
+        let [same, old] = [("a-b/x.py", "1"), ("a/x.py", "1")];
+        let before = write(&[same, old, ("a/y.py", "1"), ("c.py", "1"), ("d/x.py", "1")]);
+        fs_err::create_dir_all(site.join("empty/deep")).unwrap();
+        fs_err::write(site.join("stray.py"), "").unwrap();
+        // Of `a` one file is other, `c.py` has become a folder, `d` is gone and `e` is new.
+        let wanted = [
+            same,
+            old,
+            ("a/y.py", "2"),
+            ("c.py/z.py", "1"),
+            ("e.py", "1"),
+        ];
+        let after = write(&wanted);
+        let seen = after.iter().map(|(path, text, _)| (&**path, &**text));
+        assert_eq!(seen.collect::<Vec<_>>(), wanted);
+        assert!(!site.join("empty").exists());
+        let kept = after.iter().filter(|file| before.contains(file));
+        let kept: Vec<&str> = kept.map(|(path, _, _)| &**path).collect();
+        assert_eq!(kept, ["a-b/x.py"], "a package is replaced as a whole");
+        let left = fs_err::read_dir(site.parent().unwrap()).unwrap();
+        assert_eq!(left.count(), 1, "nothing unfinished stays");
+        fs_err::remove_dir_all(&site).unwrap();
+        fs_err::write(&site, "").unwrap();
+        assert_eq!(write(&[]), []);
+        assert!(site.is_dir(), "what is no folder gives way to one");
     }
 }

@@ -75,19 +75,18 @@ pub(crate) fn push(
         builder: StageBuilder::new(&run, &packer, Answers::new()),
     };
     let names = asked.needed(&in_registry);
-    let to_send: Vec<&String> = names
-        .iter()
-        .filter(|name| {
-            let platforms = prepared.plan.stages[*name].platforms.len();
-            there
-                .get(*name)
-                .is_none_or(|there| there.images.len() < platforms)
-        })
-        .collect();
+    let is_lacking = |name: &&String| {
+        let platforms = prepared.plan.stages[*name].platforms.len();
+        let there = there.get(*name);
+        there.is_none_or(|there| there.images.len() < platforms)
+    };
+    let to_send: Vec<&String> = names.iter().filter(is_lacking).collect();
     pusher.builder.require_builder(&to_send)?;
     pusher.builder.refuse_hopeless(to_send)?;
-    let pushed = run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
-        pusher.push_stage(stage, there.get(&stage.name), below)
+    let pushed = packer.writing_beside(|| {
+        run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
+            pusher.push_stage(stage, there.get(&stage.name), below)
+        })
     })?;
     provenance::keep_records(session, &prepared, targets)?;
     let order = prepared.plan.order.iter();

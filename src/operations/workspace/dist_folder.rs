@@ -3,10 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    adapters::{
-        layout::ImageLayout,
-        store::{self, TemporaryFolder},
-    },
+    adapters::{layout::ImageLayout, store},
     error::Error,
     project::Package,
 };
@@ -64,12 +61,6 @@ impl DistFolder {
         Ok(store::replace(&file, b"*\n")?)
     }
 
-    /// A temporary folder in a job's folder. A part of the job is written there, and replaces the old part only when it
-    /// is complete.
-    pub(crate) fn unfinished(&self, package: &Package) -> Result<TemporaryFolder, Error> {
-        Ok(TemporaryFolder::within(&self.job(package))?)
-    }
-
     /// Removes the unfinished files that killed runs left in `dist` and in the folders directly below it.
     pub(crate) fn sweep(&self) {
         let dist = self.folder();
@@ -116,7 +107,7 @@ mod tests {
             ("dist/job/main.py", ""),
             ("dist/images.json", ""),
         ]);
-        let living = TemporaryFolder::within(&project.path("dist/job")).unwrap();
+        let living = store::TemporaryFolder::within(&project.path("dist/job")).unwrap();
         let dist = DistFolder::of(&project.root());
         dist.sweep();
         let walk = walkdir::WalkDir::new(project.path("dist")).sort_by_file_name();
