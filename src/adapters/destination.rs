@@ -7,8 +7,8 @@ use super::{
     docker::{Daemon, ExportedImage, LoadRequest, TransferEvent, error::DockerError},
     layout::{ImageLayout, LayoutError},
     registry::{
-        Attachment, BlobProgress, Listing, OutgoingImage, Presence, RegistryClient, RegistryError,
-        RegistryImage,
+        Attachment, BlobProgress, Listing, OutgoingImage, Presence, PushAhead, RegistryClient,
+        RegistryError, RegistryImage,
     },
 };
 use crate::{
@@ -141,6 +141,9 @@ pub trait ImageDaemon: Programs {
 
 /// A destination that answers with digests, takes images layer by layer, and stores documents beside images.
 pub trait ImageRegistry: Destination<Stored = RegistryImage> {
+    /// Begins what [`Self::push_image`] will need for an image that is still to be put together, and returns at once.
+    fn begin_push_ahead(&self, _: PushAhead) {}
+
     /// Pushes an image with the tag of `reference`, or without a tag if it has none, and returns the digest that is there
     /// afterwards: another one than the image's if somebody else has set the tag. No layer is sent that the registry has,
     /// and nothing at all if it has the tag.
@@ -398,6 +401,10 @@ impl ImageDaemon for Daemon {
 }
 
 impl ImageRegistry for RegistryClient {
+    fn begin_push_ahead(&self, ahead: PushAhead) {
+        RegistryClient::begin_push_ahead(self, ahead);
+    }
+
     fn push_image(
         &self,
         image: OutgoingImage<'_>,

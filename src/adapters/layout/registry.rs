@@ -8,7 +8,7 @@ use crate::{
         destination::{Destination, DestinationError, ImageRegistry},
         registry::{
             Attachment, Blob, BlobProgress, BlobSource, BlobState, Cause, Listing, OutgoingImage,
-            Presence, RegistryError, RegistryImage,
+            Presence, PushAhead, RegistryError, RegistryImage,
         },
         store::TemporaryFolder,
     },
@@ -173,6 +173,12 @@ impl Destination for WithLayout {
 }
 
 impl ImageRegistry for WithLayout {
+    fn begin_push_ahead(&self, ahead: PushAhead) {
+        if !is_local(&ahead.reference.repository) {
+            self.registries.begin_push_ahead(ahead);
+        }
+    }
+
     fn push_image(
         &self,
         image: OutgoingImage<'_>,

@@ -78,7 +78,7 @@ pub enum Presence {
 /// A client for registries. Threads may share it, but asynchronous code must not call it.
 pub struct RegistryClient {
     pub(super) runtime: Runtime,
-    pub(super) session: RegistrySession,
+    pub(super) session: Arc<RegistrySession>,
     pub(super) mirrors: BTreeMap<String, String>,
 }
 
@@ -116,7 +116,7 @@ impl RegistryClient {
         let session = RegistrySession::new(&settings, credentials.into(), patience)?;
         Ok(Self {
             runtime,
-            session,
+            session: Arc::new(session),
             mirrors: settings.mirrors,
         })
     }

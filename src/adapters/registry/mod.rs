@@ -8,6 +8,7 @@
 //! wait (429), takes a mount that becomes an upload (202) for an error, and does not support identity tokens.
 
 mod address;
+mod ahead;
 mod attach;
 mod blob;
 mod challenge;
@@ -25,6 +26,7 @@ mod transport;
 mod trials;
 mod upload;
 
+pub use ahead::PushAhead;
 pub use attach::Attachment;
 pub use blob::{Blob, BlobProgress, BlobSource, BlobState};
 pub use client::{Presence, RegistryClient, RegistryImage};

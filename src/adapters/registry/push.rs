@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::join, stream};
 use reqwest::{Method, StatusCode};
 
 use super::{
@@ -21,7 +21,7 @@ use crate::image::{Descriptor, Digest, MediaType, Reference, Repository};
 const LOOK_UPS: usize = 8;
 
 /// How long the answer that a tag is free is believed. After uploads that take longer the registry is asked again.
-const FRESH: Duration = Duration::from_secs(1);
+pub(super) const FRESH: Duration = Duration::from_secs(1);
 
 /// An image to be pushed.
 #[derive(Clone, Copy, Debug)]
@@ -121,18 +121,24 @@ impl RegistrySession {
         blobs: &[Blob],
         progress: &mut dyn FnMut(BlobProgress<'_>),
     ) -> Result<Digest, RegistryError> {
-        let (there, request) = self.begin_push(request).await?;
-        if let Some(there) = there {
-            return Ok(there);
-        }
-        let asked = Instant::now();
+        let known = self.known_ahead(&request).await;
+        let (asked, request) = if let Some(asked) = known.free_since {
+            (asked, request)
+        } else {
+            let (there, request) = self.begin_push(request).await?;
+            if let Some(there) = there {
+                self.cancel_uploads(&request, &known).await;
+                return Ok(there);
+            }
+            (Instant::now(), request)
+        };
         let progress = RefCell::new(progress);
         let uploads = blobs.iter().map(|blob| {
-            let (request, progress) = (&request, &progress);
+            let (request, progress, known) = (&request, &progress, &known);
             async move {
                 let descriptor = &blob.descriptor;
                 let tell = |state| (*progress.borrow_mut())(BlobProgress { descriptor, state });
-                self.upload_blob(request, blob, &tell).await
+                self.upload_blob((request, known), blob, &tell).await
             }
         });
         stream::iter(uploads)
@@ -144,7 +150,8 @@ impl RegistrySession {
         {
             return Ok(there);
         }
-        self.tag(&request, manifest).await
+        let tagged = self.tag(&request, manifest);
+        join(tagged, self.cancel_uploads(&request, &known)).await.0
     }
 
     /// The digest that the registry has under the reference, by one request that also signs in for all further ones.

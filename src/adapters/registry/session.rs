@@ -18,6 +18,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::{
     address::api_host,
+    ahead::Pushes,
     challenge::{self, Challenge},
     error::{Cause, FailureKind, RegistryError},
     settings::RegistrySettings,
@@ -161,6 +162,7 @@ pub(super) struct RegistrySession {
     trials: Trials,
     /// Held while a blob is uploaded, of whatever image.
     pub(super) uploads: Semaphore,
+    pub(super) pushes: Pushes,
 }
 
 /// What a header of authentication allows.
@@ -213,6 +215,7 @@ impl RegistrySession {
             sign_ins: Mutex::default(),
             trials: Trials::default(),
             uploads: Semaphore::new(UPLOADS),
+            pushes: Pushes::default(),
         })
     }
 

@@ -17,6 +17,7 @@ use reqwest::{
 use tokio::sync::mpsc::{self, Sender, UnboundedReceiver};
 
 use super::{
+    ahead::Known,
     blob::{Blob, BlobSource, BlobState},
     client::{MANIFEST_LIMIT, expect_named},
     download::blob_request,
@@ -39,6 +40,7 @@ const SMALL: usize = 128 << 10;
 /// The upload of a blob.
 struct Upload<'a> {
     request: &'a Request<'a>,
+    known: &'a Known,
     blob: &'a Blob,
     /// Is told what happens.
     tell: &'a dyn Fn(BlobState),
@@ -65,13 +67,15 @@ impl RegistrySession {
             mounts: Vec::new(),
             is_new: false,
         };
-        self.upload_blob(request, &blob, &|_| ()).await
+        let known = Known::default();
+        self.upload_blob((request, &known), &blob, &|_| ()).await
     }
 
-    /// Uploads a blob to the repository, unless the repository has it or another one gives it away.
+    /// Uploads a blob to the repository, unless the repository has it or another one gives it away. `known` has what was
+    /// asked ahead.
     pub(super) async fn upload_blob(
         &self,
-        request: &Request<'_>,
+        (request, known): (&Request<'_>, &Known),
         blob: &Blob,
         tell: &dyn Fn(BlobState),
     ) -> Result<(), RegistryError> {
@@ -79,6 +83,7 @@ impl RegistrySession {
         loop {
             let upload = Upload {
                 request,
+                known,
                 blob,
                 tell,
                 sent: Cell::new(0),
@@ -100,7 +105,9 @@ impl RegistrySession {
     }
 
     async fn try_upload(&self, upload: &Upload<'_>) -> Result<BlobState, Failure> {
-        if !upload.blob.is_new && self.is_there(upload).await? {
+        let digest = &upload.blob.descriptor.digest;
+        let is_known = upload.known.there.contains(digest);
+        if is_known || !upload.blob.is_new && self.is_there(upload).await? {
             return Ok(BlobState::There);
         }
         // It is never closed, so that this is always a permit.
@@ -117,12 +124,7 @@ impl RegistrySession {
     }
 
     async fn is_there(&self, upload: &Upload<'_>) -> Result<bool, Failure> {
-        let head = Request {
-            method: Method::HEAD,
-            path: format!("blobs/{}", upload.blob.descriptor.digest),
-            accept: "*/*",
-            ..upload.request.clone()
-        };
+        let head = head_of_blob(upload.request, &upload.blob.descriptor.digest);
         match self.attempt(&head).await {
             Ok(answer) => Ok(answer.status == StatusCode::OK),
             // The answer to a HEAD has no body, in which the reason would stand. The next answer has it.
@@ -169,7 +171,10 @@ impl RegistrySession {
 
     async fn begin(&self, upload: &Upload<'_>) -> Result<Begun, Failure> {
         let Upload { request, blob, .. } = upload;
-        let started = self.attempt(&begin_request(request)).await?;
+        let started = match upload.known.upload() {
+            Some(begun) => begun,
+            None => self.attempt(&begin_request(request)).await?,
+        };
         match started.status {
             StatusCode::ACCEPTED => {
                 let url = upload_url(request, &started, &blob.descriptor.digest)?;
@@ -358,7 +363,16 @@ async fn feed_bytes(upload: &Upload<'_>, bytes: &Bytes, chunks: &Sender<Bytes>) 
     }
 }
 
-fn begin_request<'a>(request: &Request<'a>) -> Request<'a> {
+pub(super) fn head_of_blob<'a>(request: &Request<'a>, digest: &Digest) -> Request<'a> {
+    Request {
+        method: Method::HEAD,
+        path: format!("blobs/{digest}"),
+        accept: "*/*",
+        ..request.clone()
+    }
+}
+
+pub(super) fn begin_request<'a>(request: &Request<'a>) -> Request<'a> {
     Request {
         method: Method::POST,
         path: "blobs/uploads/".to_owned(),
@@ -377,11 +391,23 @@ fn encoded(pairs: &[(&str, &str)]) -> String {
     query.unwrap_or_default()
 }
 
-/// The URL at which an upload continues.
+/// The URL at which an upload is completed.
 fn upload_url(
     request: &Request<'_>,
     started: &Answer,
     digest: &Digest,
+) -> Result<UploadUrl, RegistryError> {
+    let mut continued = continuation(request, started)?;
+    let mut query = continued.url.query_pairs_mut();
+    query.append_pair("digest", digest.as_str());
+    drop(query);
+    Ok(continued)
+}
+
+/// The URL at which an upload continues.
+pub(super) fn continuation(
+    request: &Request<'_>,
+    started: &Answer,
 ) -> Result<UploadUrl, RegistryError> {
     let odd = || {
         let because = "it begins an upload without saying where it goes on".to_owned();
@@ -393,7 +419,6 @@ fn upload_url(
     if forgets_tls(&started.url, &url) {
         url.set_scheme("https").map_err(|()| odd())?;
     }
-    url.query_pairs_mut().append_pair("digest", digest.as_str());
     let own = started.own && same_host(&started.url, &url);
     Ok(UploadUrl { url, own })
 }

@@ -14,6 +14,8 @@ mod tests;
 pub(crate) use check::{CheckRequest, Checked, check};
 pub(crate) use preview::{Preview, PushPreview, preview};
 
+use std::time::Instant;
+
 use pins::NewPins;
 use platforms::{answers, look_up};
 use push::{Pusher, refuse_conflicts};
@@ -65,6 +67,7 @@ pub(crate) fn push(
         prepared: &prepared,
         registry,
     };
+    let looked_up = Instant::now();
     let there = look_up(&run, prepared.plan.with_parents(targets))?;
     let asked = run.asked(targets);
     let in_registry = answers(&there);
@@ -72,6 +75,7 @@ pub(crate) fn push(
     let packer = Packer::new(session, services);
     let pusher = Pusher {
         run: &run,
+        asked: looked_up,
         builder: StageBuilder::new(&run, &packer, Answers::new()),
     };
     let names = asked.needed(&in_registry);

@@ -5,14 +5,16 @@
 //! other image, and both stay pullable. A record that is too large for a label is pushed before the image gets its tag,
 //! so that whoever finds the tag finds the record too.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use super::claim::{Claim, StageTags};
 use crate::{
     adapters::{
         docker::LoadRequest,
         layout::ImageLayout,
-        registry::{Blob, BlobProgress, BlobState, OutgoingImage, RegistryError, RegistryImage},
+        registry::{
+            Blob, BlobProgress, BlobState, OutgoingImage, PushAhead, RegistryError, RegistryImage,
+        },
     },
     error::{Error, ImageProblem},
     image::{
@@ -31,6 +33,9 @@ use crate::{
 
 /// How often a push is attempted, if other pushes keep removing its staging tag from the daemon.
 const PUSH_ATTEMPTS: u32 = 5;
+
+/// The blobs of an image that are usually new: its config, and the layer with the code.
+const NEW_BLOBS: usize = 2;
 
 /// The image of one platform in the registry after a push.
 #[derive(Clone)]
@@ -63,6 +68,8 @@ pub(crate) fn refuse_conflicts(
 /// Pushes stages to the registry.
 pub(crate) struct Pusher<'a> {
     pub(crate) run: &'a Run<'a>,
+    /// When the registry was asked which images it has.
+    pub(crate) asked: Instant,
     pub(crate) builder: StageBuilder<'a>,
 }
 
@@ -294,6 +301,7 @@ impl Pusher<'_> {
         let mut progress = self.run.session.events.begin(&stage.name);
         let (pinned, documents) = self.parent(stage, below)?;
         let repository = &pinned.repository;
+        self.begin_ahead(reference, repository, &documents)?;
         progress.step(Step::PutTogether(&pinned));
         let name = pinned.to_string();
         let assemble = |progress: &mut dyn Progress| {
@@ -350,6 +358,27 @@ impl Pusher<'_> {
             .documents(&parent.image, &pinned, &stage.platform)?;
         let documents = found.ok_or_else(|| gone(&pinned))?;
         Ok((pinned, documents))
+    }
+
+    /// Lets the registry begin what the push of an image needs, while the image is put together.
+    fn begin_ahead(
+        &self,
+        reference: &Reference,
+        parent: &Repository,
+        documents: &ImageDocuments,
+    ) -> Result<(), Error> {
+        // A manifest that cannot be read is an error of the image, which is told when it is put together.
+        let manifest = ImageManifest::parse(&documents.manifest);
+        let layers = manifest.map_or(Vec::new(), |manifest| manifest.layers);
+        let ahead = PushAhead {
+            reference: reference.clone(),
+            asked: self.asked,
+            below: layers.into_iter().map(|layer| layer.digest).collect(),
+            parent: parent.clone(),
+            uploads: NEW_BLOBS,
+        };
+        self.run.services.registry()?.begin_push_ahead(ahead);
+        Ok(())
     }
 
     /// Sends an image that was put together, and returns the digest that has its tag afterwards.

@@ -1,6 +1,6 @@
 //! Access to the daemon, the registries and other external services; each is connected to when it is first needed.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{policy::LockPolicy, session::Session};
 use crate::{
@@ -21,10 +21,10 @@ use crate::{
 pub(crate) struct Services<'a> {
     session: &'a Session<'a>,
     policy: LockPolicy,
-    daemon: OnceLock<Box<dyn ImageDaemon>>,
-    local_daemon: OnceLock<Box<dyn ImageDaemon>>,
-    registry: OnceLock<Box<dyn ImageRegistry>>,
-    credentials: OnceLock<Arc<Credentials>>,
+    daemon: Lazy<Box<dyn ImageDaemon>>,
+    local_daemon: Lazy<Box<dyn ImageDaemon>>,
+    registry: Lazy<Box<dyn ImageRegistry>>,
+    credentials: Lazy<Arc<Credentials>>,
 }
 
 impl<'a> Services<'a> {
@@ -33,10 +33,10 @@ impl<'a> Services<'a> {
         Self {
             session,
             policy,
-            daemon: OnceLock::new(),
-            local_daemon: OnceLock::new(),
-            registry: OnceLock::new(),
-            credentials: OnceLock::new(),
+            daemon: Lazy::default(),
+            local_daemon: Lazy::default(),
+            registry: Lazy::default(),
+            credentials: Lazy::default(),
         }
     }
 
@@ -60,20 +60,20 @@ impl<'a> Services<'a> {
     /// The daemon. `--offline` allows it, because it is the user's own builder.
     pub(crate) fn daemon(&self) -> Result<&dyn ImageDaemon, Error> {
         let connect = || Ok(Box::new(Daemon::connect()?) as Box<dyn ImageDaemon>);
-        Ok(&**once(&self.daemon, connect)?)
+        Ok(&**self.daemon.get(connect)?)
     }
 
     /// The daemon, if it runs on this machine and answers at once. For commands that can do without it and need not
     /// wait for it.
     pub(crate) fn local_daemon(&self) -> Result<&dyn ImageDaemon, Error> {
         let connect = || Ok(Box::new(Daemon::try_connect_local()?) as Box<dyn ImageDaemon>);
-        Ok(&**once(&self.local_daemon, connect)?)
+        Ok(&**self.local_daemon.get(connect)?)
     }
 
     /// The user's credentials, loaded once. A credential helper is run only when a credential for its registry is first
     /// needed.
     fn credentials(&self) -> Result<&Arc<Credentials>, Error> {
-        once(&self.credentials, || Ok(Arc::new(Credentials::load()?)))
+        self.credentials.get(|| Ok(Arc::new(Credentials::load()?)))
     }
 
     /// The credential for a repository's registry, encoded as the daemon's API expects it.
@@ -102,7 +102,7 @@ impl<'a> Services<'a> {
                 }),
             })
         };
-        Ok(&**once(&self.registry, connect)?)
+        Ok(&**self.registry.get(connect)?)
     }
 
     pub(crate) fn fetcher(&self) -> Fetcher {
@@ -131,13 +131,43 @@ impl<'a> Services<'a> {
     }
 }
 
-/// The value of a cell, which is made when it is first needed. An error is not kept.
-fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, Error>) -> Result<&T, Error> {
-    if let Some(value) = cell.get() {
-        return Ok(value);
+/// A value that is made when it is first needed, by one thread, while others wait for it. An error is not kept.
+struct Lazy<T> {
+    cell: OnceLock<T>,
+    making: Mutex<()>,
+}
+
+impl<T> Default for Lazy<T> {
+    fn default() -> Self {
+        Self {
+            cell: OnceLock::new(),
+            making: Mutex::default(),
+        }
     }
-    let value = make()?;
-    Ok(cell.get_or_init(|| value))
+}
+
+impl<T> Lazy<T> {
+    fn get(&self, make: impl FnOnce() -> Result<T, Error>) -> Result<&T, Error> {
+        if let Some(value) = self.cell.get() {
+            return Ok(value);
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = self.cell.get() {
+            return Ok(value);
+        }
+        let value = make()?;
+        Ok(self.cell.get_or_init(|| value))
+    }
+}
+
+#[cfg(test)]
+impl<T> From<T> for Lazy<T> {
+    fn from(value: T) -> Self {
+        Self {
+            cell: OnceLock::from(value),
+            making: Mutex::default(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,10 +180,10 @@ impl<'a> Services<'a> {
         registry: impl ImageRegistry + 'static,
     ) -> Self {
         Self {
-            daemon: OnceLock::from(Box::new(daemon.clone()) as Box<dyn ImageDaemon>),
-            local_daemon: OnceLock::from(Box::new(daemon) as Box<dyn ImageDaemon>),
-            registry: OnceLock::from(Box::new(registry) as Box<dyn ImageRegistry>),
-            credentials: OnceLock::from(Arc::new(Credentials::default())),
+            daemon: Lazy::from(Box::new(daemon.clone()) as Box<dyn ImageDaemon>),
+            local_daemon: Lazy::from(Box::new(daemon) as Box<dyn ImageDaemon>),
+            registry: Lazy::from(Box::new(registry) as Box<dyn ImageRegistry>),
+            credentials: Lazy::from(Arc::new(Credentials::default())),
             ..Self::new(session, policy)
         }
     }
@@ -197,6 +227,24 @@ mod tests {
                 .unwrap();
             assert!(!services.fetcher().offline);
         }
+    }
+
+    #[test]
+    fn what_several_threads_need_is_made_once() {
+        let lazy = Lazy::default();
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let make = || {
+                        std::thread::sleep(std::time::Duration::from_millis(20));
+                        Ok(count.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                    };
+                    assert_eq!(*lazy.get(make).unwrap(), 0);
+                });
+            }
+        });
+        assert_eq!(count.into_inner(), 1);
     }
 
     #[test]

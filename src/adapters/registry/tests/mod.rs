@@ -9,6 +9,7 @@ use crate::adapters::credentials::Credentials;
 use crate::adapters::registry::{Attachment, FailureKind, Listing};
 use crate::image::ImageManifest;
 
+mod ahead;
 mod attach;
 mod fake;
 mod faults;

@@ -116,7 +116,7 @@ impl Outgoing {
     }
 
     /// Checks that a registry has the image with all its bytes.
-    fn check(&self, client: &RegistryClient, target: &Reference) {
+    pub(super) fn check(&self, client: &RegistryClient, target: &Reference) {
         let documents = client.documents(target, &Platform::default()).unwrap();
         let documents = documents.unwrap();
         assert_eq!(documents.manifest, self.manifest);

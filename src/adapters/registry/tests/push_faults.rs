@@ -16,14 +16,14 @@ use crate::adapters::registry::{BlobProgress, BlobSource, BlobState};
 const LARGE: usize = 8 << 20;
 
 /// What kind of request it is: its method, and what stands below the repository.
-fn kind(seen: &Seen) -> (&str, &str) {
+pub(super) fn kind(seen: &Seen) -> (&str, &str) {
     let path = seen.target.split('?').next().unwrap_or_default();
     let what = path.split('/').rev().nth(1).unwrap_or_default();
     (&seen.method, what)
 }
 
 /// The answer of a registry that is empty and takes everything.
-fn take(seen: &Seen) -> Reply {
+pub(super) fn take(seen: &Seen) -> Reply {
     match kind(seen) {
         ("POST", _) => Reply::new(202, "").with("Location", "/v2/a/b/blobs/up/1"),
         ("PUT", "manifests") => {
@@ -44,7 +44,7 @@ fn first(wanted: (&'static str, &'static str), replies: Vec<Reply>) -> Fake {
     })
 }
 
-fn count(fake: &Fake, wanted: (&str, &str)) -> usize {
+pub(super) fn count(fake: &Fake, wanted: (&str, &str)) -> usize {
     fake.seen()
         .iter()
         .filter(|seen| kind(seen) == wanted)
@@ -57,9 +57,9 @@ fn last_put(fake: &Fake) -> Seen {
     seen.into_iter().rfind(|seen| seen.method == "PUT").unwrap()
 }
 
-const PUT_BLOB: (&str, &str) = ("PUT", "up");
-const PUT_MANIFEST: (&str, &str) = ("PUT", "manifests");
-const POST: (&str, &str) = ("POST", "uploads");
+pub(super) const PUT_BLOB: (&str, &str) = ("PUT", "up");
+pub(super) const PUT_MANIFEST: (&str, &str) = ("PUT", "manifests");
+pub(super) const POST: (&str, &str) = ("POST", "uploads");
 
 #[test]
 fn an_upload_that_is_cut_is_sent_again_from_its_start() {
