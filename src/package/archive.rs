@@ -1,10 +1,11 @@
 //! Archives whose bytes depend on nothing but the entries: sorted, with one fixed time, owner 0, modes 0644 or 0755.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     io::{self, Cursor, Read, Seek, SeekFrom, Write},
     ops::Range,
     panic::resume_unwind,
+    sync::Arc,
     thread,
 };
 
@@ -49,7 +50,30 @@ pub enum ArchiveError {
     Zip(#[from] zip::result::ZipError),
 }
 
-/// Writes a zip of `entries`, of at most `limit` bytes, that Python can import from.
+/// A zip that was written before. Its members are taken over as they are where the entry is still the same.
+pub struct EarlierZip {
+    archive: ZipArchive<Cursor<Arc<[u8]>>>,
+    /// The rows of its entries.
+    rows: HashSet<String>,
+}
+
+impl EarlierZip {
+    /// The zip with these bytes, which [`write_zip`] made of the entries with these rows; `None` if it is none.
+    #[must_use]
+    pub fn read(bytes: Vec<u8>, rows: impl IntoIterator<Item = String>) -> Option<Self> {
+        Some(Self {
+            archive: ZipArchive::new(Cursor::new(bytes.into())).ok()?,
+            rows: rows.into_iter().collect(),
+        })
+    }
+
+    fn has(&self, member: &ZipMember<'_>) -> bool {
+        matches!(member, ZipMember::Entry(entry) if self.rows.contains(&entry.row()))
+    }
+}
+
+/// Writes a zip of `entries`, of at most `limit` bytes, that Python can import from. What `earlier` has is not read and
+/// compressed again; the bytes are the same with it and without.
 ///
 /// A symbolic link becomes a link in the zip, from which Python cannot import: callers resolve links before.
 ///
@@ -57,15 +81,16 @@ pub enum ArchiveError {
 /// An input cannot be read or has changed, the output cannot be written, or it would be too large.
 pub fn write_zip(
     entries: &[Entry],
+    earlier: Option<&EarlierZip>,
     limit: u64,
     output: impl Write + Seek,
 ) -> Result<(), ArchiveError> {
     let mut output = Limited::new(output, limit);
     let mut zip = ZipWriter::new(&mut output);
     let members = members(entries);
-    for part in parts(&members, gzip::usual_threads())? {
+    for part in parts(&members, earlier, gzip::usual_threads())? {
         match part {
-            Part::Members(members) => write_members(members, &mut zip)?,
+            Part::Members(members) => write_members(members, earlier, &mut zip)?,
             Part::Packed(bytes) => zip.merge_archive(ZipArchive::new(Cursor::new(bytes))?)?,
         }
     }
@@ -110,9 +135,11 @@ fn members(entries: &[Entry]) -> Vec<ZipMember<'_>> {
 /// Packs a share of the members on each of `threads` threads. The bytes of the whole zip are the same for any number.
 fn parts<'m, 'e>(
     members: &'m [ZipMember<'e>],
+    earlier: Option<&EarlierZip>,
     threads: usize,
 ) -> Result<Vec<Part<'m, 'e>>, ArchiveError> {
     let size = |member: &ZipMember<'_>| match member {
+        _ if earlier.is_some_and(|earlier| earlier.has(member)) => 0,
         ZipMember::Entry(Entry {
             content: Content::File { size, .. },
             ..
@@ -140,7 +167,7 @@ fn parts<'m, 'e>(
             .map(|share| {
                 scope.spawn(move || {
                     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-                    write_members(share, &mut zip)?;
+                    write_members(share, earlier, &mut zip)?;
                     Ok(Part::Packed(zip.finish()?.into_inner()))
                 })
             })
@@ -155,8 +182,10 @@ fn parts<'m, 'e>(
 
 fn write_members(
     members: &[ZipMember<'_>],
+    earlier: Option<&EarlierZip>,
     zip: &mut ZipWriter<impl Write + Seek>,
 ) -> Result<(), ArchiveError> {
+    let mut archive = earlier.map(|earlier| earlier.archive.clone());
     let options = |mode: u32| {
         SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
@@ -164,6 +193,13 @@ fn write_members(
             .unix_permissions(mode)
     };
     for member in members {
+        if earlier.is_some_and(|earlier| earlier.has(member))
+            && let (Some(archive), ZipMember::Entry(entry)) = (&mut archive, member)
+            && let Some(index) = archive.index_for_name(&entry.path)
+        {
+            zip.raw_copy_file(archive.by_index_raw(index)?)?;
+            continue;
+        }
         let entry = match member {
             ZipMember::Folder(path) => {
                 zip.add_directory(*path, options(0o755))?;
@@ -381,11 +417,11 @@ mod tests {
         let members = members(&entries);
         let pack = |threads: usize| {
             let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-            let parts = parts(&members, threads).unwrap();
+            let parts = parts(&members, None, threads).unwrap();
             let count = parts.len();
             for part in parts {
                 match part {
-                    Part::Members(members) => write_members(members, &mut zip).unwrap(),
+                    Part::Members(members) => write_members(members, None, &mut zip).unwrap(),
                     Part::Packed(bytes) => {
                         let packed = ZipArchive::new(Cursor::new(bytes)).unwrap();
                         zip.merge_archive(packed).unwrap();
@@ -404,10 +440,52 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_zip_has_is_taken_over_and_nothing_else() {
+        let zipped = |entries: &[Entry], earlier: Option<&EarlierZip>| {
+            let mut zip = Cursor::new(Vec::new());
+            write_zip(entries, earlier, u64::MAX, &mut zip).unwrap();
+            zip.into_inner()
+        };
+        let gone = |path: &str, bytes: &str, executable: bool| {
+            let mut entry = Entry::in_memory(path, bytes, executable);
+            if let Content::File { location, .. } = &mut entry.content {
+                *location = Location::Disk("/nowhere/at/all".into());
+            }
+            entry
+        };
+        let long = "value = 1\n".repeat(20_000);
+        let before = [
+            Entry::in_memory("jobs/ä.py", &*long, false),
+            Entry::in_memory("jobs/a.sh", "#!/bin/sh\n", true),
+            Entry::in_memory("jobs/mode.py", "x", false),
+            Entry::in_memory("jobs/old.py", "old", false),
+            Entry::in_memory("jobs/empty.py", "", false),
+        ];
+        let rows = before.iter().map(Entry::row);
+        let earlier = EarlierZip::read(zipped(&before, None), rows).unwrap();
+        let now = |entry: &dyn Fn(&str, &str, bool) -> Entry| {
+            vec![
+                entry("jobs/ä.py", &long, false),
+                entry("jobs/a.sh", "#!/bin/sh\n", true),
+                entry("jobs/empty.py", "", false),
+                Entry::in_memory("jobs/mode.py", "x", true),
+                Entry::in_memory("jobs/old.py", "new", false),
+                Entry::in_memory("more/new.py", "old", false),
+            ]
+        };
+        let plain = now(&|path, bytes, executable| Entry::in_memory(path, bytes, executable));
+        let wanted = zipped(&plain, None);
+        assert!(zipped(&plain, Some(&earlier)) == wanted);
+        // What is taken over is not even read.
+        assert!(zipped(&now(&gone), Some(&earlier)) == wanted);
+        assert!(EarlierZip::read(b"no zip".to_vec(), []).is_none());
+    }
+
+    #[test]
     fn order_of_the_entries_plays_no_part() {
         let pack = |entries: &[Entry]| {
             let (mut zip, mut tar) = (Cursor::new(Vec::new()), Vec::new());
-            write_zip(entries, u64::MAX, &mut zip).unwrap();
+            write_zip(entries, None, u64::MAX, &mut zip).unwrap();
             write_tar(entries, &["empty"], &mut tar).unwrap();
             (zip.into_inner(), tar)
         };
@@ -439,7 +517,7 @@ mod tests {
     fn an_archive_may_have_as_many_bytes_as_it_may_and_no_more() {
         let zip = |limit: u64| {
             let mut zip = Cursor::new(Vec::new());
-            write_zip(&entries(), limit, &mut zip).map(|()| zip.into_inner())
+            write_zip(&entries(), None, limit, &mut zip).map(|()| zip.into_inner())
         };
         let whole = zip(u64::MAX).unwrap();
         let size = whole.len() as u64;
@@ -461,7 +539,12 @@ mod tests {
         let entry = Entry::of_file("a.py", &file, false).unwrap();
         for changed in ["a = 2\n", "a = 11\n", ""] {
             fs_err::write(&file, changed).unwrap();
-            let zipped = write_zip(std::slice::from_ref(&entry), 99, Cursor::new(Vec::new()));
+            let zipped = write_zip(
+                std::slice::from_ref(&entry),
+                None,
+                99,
+                Cursor::new(Vec::new()),
+            );
             assert_eq!(
                 zipped.unwrap_err().to_string(),
                 "`a.py` changed during the run"

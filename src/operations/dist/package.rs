@@ -8,6 +8,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     beside::{Beside, Write},
     installed::{Installations, ToInstall},
@@ -26,7 +28,7 @@ use crate::{
         workspace::{Services, Session},
     },
     package::{
-        archive::{self, ArchiveError},
+        archive::{self, ArchiveError, EarlierZip},
         vendor::{self, SITE_PACKAGES},
     },
     plan::PlatformStage,
@@ -364,7 +366,9 @@ impl<'a> Packer<'a> {
         }
         before()?;
         let mut zip = std::io::Cursor::new(Vec::new());
-        match archive::write_zip(entries, self.largest_archive, &mut zip) {
+        let members = self.members_of(file);
+        let earlier = earlier_zip(file, &members);
+        match archive::write_zip(entries, earlier.as_ref(), self.largest_archive, &mut zip) {
             Err(ArchiveError::TooLarge { .. }) => {
                 return Err(importable::too_large_archive(package, name).into());
             }
@@ -375,9 +379,36 @@ impl<'a> Packer<'a> {
         self.beside.write(write_of(file.clone(), &entry))?;
         if let Some(digest) = digest_of(&entry) {
             store::replace_unsynced(&remembered, digest.as_str().as_bytes())?;
+            let known = ZipMembers {
+                zip: digest.clone(),
+                rows: entries.iter().map(Entry::row).collect(),
+            };
+            let known = serde_json::to_vec(&known).map_err(std::io::Error::other)?;
+            store::replace_unsynced(&members, &known)?;
         }
         Ok(entry)
     }
+
+    /// The cache's file with the members of an archive in `dist`.
+    fn members_of(&self, zip: &Path) -> PathBuf {
+        let name = Digest::of(format!("members 1 {}", zip.display()).as_bytes());
+        self.session.cache.entry(CacheKind::Archives, name.hex())
+    }
+}
+
+/// What an archive was made of.
+#[derive(Deserialize, Serialize)]
+struct ZipMembers {
+    zip: Digest,
+    rows: Vec<String>,
+}
+
+/// The archive in `file`, if it is the one whose members are known.
+fn earlier_zip(file: &Path, members: &Path) -> Option<EarlierZip> {
+    let known = digest_cache::own_bytes(members)?;
+    let known: ZipMembers = serde_json::from_slice(&known).ok()?;
+    let bytes = digest_cache::own_bytes(file)?;
+    (Digest::of(&bytes) == known.zip).then(|| EarlierZip::read(bytes, known.rows))?
 }
 
 /// A regular file with its digest. It is read only if the digest is not in the cache.
@@ -593,6 +624,42 @@ mod tests {
         let second = inodes();
         assert_eq!((second[0], second[2]), (first[0], first[2]));
         assert_ne!(second[1], first[1], "only jobs.zip has other files");
+    }
+
+    #[test]
+    fn an_archive_has_the_same_bytes_whatever_was_there_before() {
+        let pack = |project: &Project| {
+            with(project, |packer, _, _| packer.pack_all().unwrap());
+            fs_err::read(project.path("dist/jobs.zip")).unwrap()
+        };
+        let change = |project: &Project| {
+            project.write("src/jobs/one.py", "VALUE = 3\n");
+            project.write("src/jobs/more.py", "MORE = 1\n");
+        };
+        let fresh = Project::small();
+        change(&fresh);
+        let wanted = pack(&fresh);
+        let (project, events) = (Project::small(), Recorder::default());
+        let first = pack(&project);
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let zip = session
+            .dist()
+            .job(session.project.images["job"].package.as_ref().unwrap());
+        let members = Packer::new(&session, &services).members_of(&zip.join("jobs.zip"));
+        assert!(earlier_zip(&zip.join("jobs.zip"), &members).is_some());
+        change(&project);
+        assert!(pack(&project) == wanted);
+        for damage in [&b"no list"[..], b"", &wanted] {
+            project.write("src/jobs/one.py", "VALUE = 1\n");
+            fs_err::remove_file(project.path("src/jobs/more.py")).unwrap();
+            fs_err::write(&members, damage).unwrap();
+            assert!(pack(&project) == first);
+            change(&project);
+            // Another archive than the one whose members are known.
+            fs_err::write(zip.join("jobs.zip"), damage).unwrap();
+            assert!(pack(&project) == wanted);
+        }
     }
 
     #[test]
