@@ -40,7 +40,7 @@ use crate::image::Digest;
 const OPEN_AT_ONCE: usize = 64;
 
 /// The change of one file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replacement {
     /// The file; a symbolic link is kept, and its target is changed.
     pub path: PathBuf,
@@ -69,24 +69,74 @@ pub fn replace_together(root: &Path, files: &[Replacement]) -> Result<Vec<Linked
     if files.is_empty() {
         return Ok(Vec::new());
     }
-    let targets = targets(root, files)?;
-    let linked = targets.iter().filter_map(Target::linked).collect();
-    let journal = Journal::begin(root, &targets)?;
-    let mut written = 0;
-    let ready = prepare(&targets, &mut written).and_then(|()| journal.commit());
-    if let Err(error) = ready {
-        journal.undo(&targets[..written]);
-        return Err(error);
+    Ready::prepare(root, files)?.commit()
+}
+
+/// New contents that lie on the disk beside their files, and wait to replace them. They go if that does not happen.
+pub struct Ready {
+    root: PathBuf,
+    /// In the order and number of the caller.
+    files: Vec<Replacement>,
+    targets: Vec<Target>,
+    /// The number of targets whose new content was begun.
+    written: usize,
+    journal: Option<Journal>,
+}
+
+impl Ready {
+    /// Does what takes longest of [`replace_together`]: steps 1 and 2.
+    ///
+    /// # Errors
+    /// Nothing has changed.
+    pub fn prepare(root: &Path, files: &[Replacement]) -> Result<Self, ReplaceError> {
+        let targets = targets(root, files)?;
+        let journal = Journal::begin(root, &targets)?;
+        let mut ready = Self {
+            root: root.to_owned(),
+            files: files.to_vec(),
+            targets,
+            written: 0,
+            journal: Some(journal),
+        };
+        write_all(&ready.targets, &mut ready.written)?;
+        Ok(ready)
     }
-    let moves: Vec<_> = targets.iter().map(Target::to_move).collect();
-    let finished = sync_folder(root).and_then(|()| finish(root, &moves));
-    finished.map_err(|error| ReplaceError::Unfinished(Box::new(error)))?;
-    Ok(linked)
+
+    /// Whether these are the files that it is about.
+    #[must_use]
+    pub fn is_of(&self, files: &[Replacement]) -> bool {
+        self.files == files
+    }
+
+    /// Replaces the files: steps 3 to 5.
+    ///
+    /// # Errors
+    /// Those of [`replace_together`].
+    pub fn commit(mut self) -> Result<Vec<Linked>, ReplaceError> {
+        refuse_changed(&self.targets)?;
+        if let Some(journal) = &self.journal {
+            journal.commit()?;
+        }
+        let linked = self.targets.iter().filter_map(Target::linked).collect();
+        let moves: Vec<_> = self.targets.iter().map(Target::to_move).collect();
+        let finished = sync_folder(&self.root).and_then(|()| finish(&self.root, &moves));
+        self.journal = None;
+        finished.map_err(|error| ReplaceError::Unfinished(Box::new(error)))?;
+        Ok(linked)
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        if let Some(journal) = self.journal.take() {
+            journal.undo(&self.targets[..self.written]);
+        }
+    }
 }
 
 /// A file to be replaced.
-struct Target<'a> {
-    file: &'a Replacement,
+struct Target {
+    file: Replacement,
     /// Its path with symbolic links resolved.
     real: PathBuf,
     /// Its current metadata, if it exists.
@@ -95,8 +145,8 @@ struct Target<'a> {
 }
 
 /// Examines all files; one that is named twice is taken once.
-fn targets<'a>(root: &Path, files: &'a [Replacement]) -> Result<Vec<Target<'a>>, ReplaceError> {
-    let mut targets: Vec<Target<'a>> = Vec::new();
+fn targets(root: &Path, files: &[Replacement]) -> Result<Vec<Target>, ReplaceError> {
+    let mut targets: Vec<Target> = Vec::new();
     for file in files {
         let target = Target::new(root, file)?;
         let same = targets.iter().find(|other| other.real == target.real);
@@ -114,8 +164,8 @@ fn targets<'a>(root: &Path, files: &'a [Replacement]) -> Result<Vec<Target<'a>>,
     Ok(targets)
 }
 
-impl<'a> Target<'a> {
-    fn new(root: &Path, file: &'a Replacement) -> Result<Self, ReplaceError> {
+impl Target {
+    fn new(root: &Path, file: &Replacement) -> Result<Self, ReplaceError> {
         let path = &file.path;
         let relative = path.strip_prefix(root).ok().and_then(Path::to_str);
         let Some(relative) = relative else {
@@ -130,7 +180,7 @@ impl<'a> Target<'a> {
             old: file.old.clone(),
         };
         Ok(Self {
-            file,
+            file: file.clone(),
             real,
             metadata,
             entry,
@@ -174,8 +224,8 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Writes all new contents, counting them in `written`, and checks that the files have not changed.
-fn prepare(targets: &[Target<'_>], written: &mut usize) -> Result<(), ReplaceError> {
+/// Writes all new contents, counting them in `written`, and brings them to the disk.
+fn write_all(targets: &[Target], written: &mut usize) -> Result<(), ReplaceError> {
     for some in targets.chunks(OPEN_AT_ONCE) {
         let mut open = Vec::with_capacity(some.len());
         for target in some {
@@ -190,7 +240,11 @@ fn prepare(targets: &[Target<'_>], written: &mut usize) -> Result<(), ReplaceErr
             synced.map_err(cannot("written", &target.file.path))?;
         }
     }
-    sync_folders(targets.iter().map(|target| target.real.as_path()))?;
+    sync_folders(targets.iter().map(|target| target.real.as_path()))
+}
+
+/// Fails if a file no longer holds what its caller read.
+fn refuse_changed(targets: &[Target]) -> Result<(), ReplaceError> {
     for target in targets {
         let path = &target.file.path;
         if !target.is_unchanged().map_err(cannot("read", path))? {
@@ -202,15 +256,15 @@ fn prepare(targets: &[Target<'_>], written: &mut usize) -> Result<(), ReplaceErr
 }
 
 /// A journal that this process has locked.
-struct Journal<'a> {
-    root: &'a Path,
+struct Journal {
+    root: PathBuf,
     /// Locked until it is closed.
     handle: File,
 }
 
-impl<'a> Journal<'a> {
+impl Journal {
     /// Writes the journal; if that fails, nothing remains.
-    fn begin(root: &'a Path, targets: &[Target<'_>]) -> Result<Self, ReplaceError> {
+    fn begin(root: &Path, targets: &[Target]) -> Result<Self, ReplaceError> {
         let file = root.join(BEGUN);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -224,7 +278,10 @@ impl<'a> Journal<'a> {
         if !store::is_held(&handle) {
             return Err(ReplaceError::Busy);
         }
-        let journal = Self { root, handle };
+        let journal = Self {
+            root: root.to_owned(),
+            handle,
+        };
         let entries: Vec<&JournalEntry> = targets.iter().map(|target| &target.entry).collect();
         if let Err(error) = journal.write(&record::to_bytes(&entries)) {
             journal.undo(&[]);
@@ -241,7 +298,7 @@ impl<'a> Journal<'a> {
         let mut handle = &self.handle;
         let written = handle.write_all(bytes).and_then(|()| handle.sync_all());
         written.map_err(cannot("written", &self.root.join(BEGUN)))?;
-        sync_folder(self.root)
+        sync_folder(&self.root)
     }
 
     /// Commits the change: from here on all files have to be replaced.
@@ -251,7 +308,7 @@ impl<'a> Journal<'a> {
     }
 
     /// Removes what was made. Anything that cannot be removed is left to the next run.
-    fn undo(self, written: &[Target<'_>]) {
+    fn undo(self, written: &[Target]) {
         let mut all_gone = true;
         for target in written {
             all_gone &= fs_err::remove_file(target.temporary()).is_ok();

@@ -54,11 +54,15 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
             {
                 running += 1;
                 let (sender, below) = (sender.clone(), below(&name, &results));
-                scope.spawn(move || {
-                    let result = work(&plan.stages[&name], &below);
-                    // Sending cannot fail: the receiver lives until every worker has sent.
-                    drop(sender.send((name, result)));
-                });
+                let stage = &plan.stages[&name];
+                // Sending cannot fail: the receiver lives until every worker has sent.
+                let work = move || drop(sender.send((name, work(stage, &below))));
+                if running == 1 && waiting.is_empty() {
+                    // Nothing else can be done meanwhile, and a thread takes longer than a stage that is there.
+                    work();
+                } else {
+                    scope.spawn(work);
+                }
             }
             if running == 0 {
                 break;

@@ -112,6 +112,17 @@ impl<'a> Packer<'a> {
         self.beside.writing(work)
     }
 
+    /// Does a write beside the work of [`Self::writing_beside`], or at once.
+    ///
+    /// # Errors
+    /// Those of the write, if it is done at once.
+    pub(crate) fn beside(
+        &self,
+        write: impl FnOnce() -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        self.beside.write(Box::new(write))
+    }
+
     /// Packs every job into its `dist` folder, and returns the folders. Of the missing lock entries only wheels are
     /// looked up.
     pub(crate) fn pack_all(&self) -> Result<Vec<String>, Error> {

@@ -424,6 +424,18 @@ pub(super) fn say_skipped(session: &Session<'_>, examined: &[Arc<Examined>]) {
     }
 }
 
+/// The new contents of the manifests that change.
+pub(crate) fn replacements(session: &Session<'_>, examined: &[Arc<Examined>]) -> Vec<Replacement> {
+    let replacement = |examined: &Arc<Examined>| {
+        Some(Replacement {
+            path: session.project.root.join(&examined.file),
+            old: Some(Digest::of(examined.text.as_bytes())),
+            bytes: examined.rewritten.text.clone()?.into_bytes(),
+        })
+    };
+    examined.iter().filter_map(replacement).collect()
+}
+
 /// Writes the changed manifests and the file `beside` (the pins), all or none. Reports each change as an event. Returns
 /// whether any file was written.
 pub(crate) fn write(
@@ -436,14 +448,8 @@ pub(crate) fn write(
         texts.filter_map(|examined| Some((examined, examined.rewritten.text.as_ref()?)))
     };
     let pins = beside.is_some();
-    let files: Vec<_> = changed()
-        .map(|(examined, text)| Replacement {
-            path: session.project.root.join(&examined.file),
-            old: Some(Digest::of(examined.text.as_bytes())),
-            bytes: text.clone().into_bytes(),
-        })
-        .chain(beside)
-        .collect();
+    let mut files = replacements(session, examined);
+    files.extend(beside);
     session.replace_together(&files)?;
     for change in changed().flat_map(|(examined, _)| &examined.rewritten.changes) {
         session.events.note(Note::Manifest(ManifestNote::Rewritten {

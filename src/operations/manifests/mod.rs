@@ -18,7 +18,7 @@ mod words;
 mod tests;
 
 pub(crate) use drift::Drift;
-pub(crate) use examine::{Manifests, references, rewrite, warn, write};
+pub(crate) use examine::{Manifests, references, replacements, rewrite, warn, write};
 pub(crate) use examined::{Examined, Named, Scope};
 pub(crate) use expected::{Digests, ExpectedReferences};
 pub(crate) use survey::{Survey, survey};

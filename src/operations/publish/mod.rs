@@ -14,10 +14,10 @@ mod tests;
 pub(crate) use check::{CheckRequest, Checked, check};
 pub(crate) use preview::{Preview, PushPreview, preview};
 
-use std::time::Instant;
+use std::{collections::BTreeMap, sync::Mutex, time::Instant};
 
 use pins::NewPins;
-use platforms::{answers, look_up};
+use platforms::{PushedStage, answers, look_up};
 use push::{Pusher, refuse_conflicts};
 
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
         manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
         provenance,
         resolution::{self, Strictness},
-        workspace::{Services, Session},
+        workspace::{Services, Session, both},
     },
     plan::decision::Answers,
     project::Registry,
@@ -58,7 +58,7 @@ pub(crate) fn push(
     let prepared = resolution::prepare(session, services)?;
     let commit = CommitLookup::begin(session);
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed);
-    manifests.examine(&expected)?;
+    let examined = manifests.examine(&expected)?;
     prepared.warn_of_left_out(session, targets);
     strictness.check(session, &prepared, targets)?;
     let run = Run {
@@ -75,6 +75,8 @@ pub(crate) fn push(
     let packer = Packer::new(session, services);
     let pusher = Pusher {
         run: &run,
+        packer: &packer,
+        replacements: Mutex::default(),
         asked: looked_up,
         builder: StageBuilder::new(&run, &packer, Answers::new()),
     };
@@ -85,6 +87,9 @@ pub(crate) fn push(
         there.is_none_or(|there| there.images.len() < platforms)
     };
     let to_send: Vec<&String> = names.iter().filter(is_lacking).collect();
+    if let [_] = *to_send {
+        pusher.prepare_manifests(&examined);
+    }
     pusher.builder.require_builder(&to_send)?;
     pusher.builder.refuse_hopeless(to_send)?;
     let pushed = packer.writing_beside(|| {
@@ -92,20 +97,48 @@ pub(crate) fn push(
             pusher.push_stage(stage, there.get(&stage.name), below)
         })
     })?;
-    provenance::keep_records(session, &prepared, targets)?;
+    let finished = conclude(&run, (&manifests, scope), commit, &pushed)?;
+    packer.remember();
+    Ok(finished)
+}
+
+/// Writes what follows from a push: manifests and pins, records, and the list of images.
+fn conclude(
+    run: &Run<'_>,
+    (manifests, scope): (&Manifests<'_>, Scope<'_>),
+    commit: CommitLookup,
+    pushed: &BTreeMap<String, PushedStage>,
+) -> Result<Finished, Error> {
+    let Run {
+        session,
+        prepared,
+        registry,
+        ..
+    } = *run;
     let order = prepared.plan.order.iter();
     let images: Vec<ImageResult> = order
         .filter_map(|name| pushed.get(name)?.result(name))
         .collect();
-    let pins = NewPins::of_push(session, &prepared, registry, &images, &manifests)?;
+    let pins = NewPins::of_push(session, prepared, registry, &images, manifests)?;
     pins.tell(session);
     let expected =
-        ExpectedReferences::of_plan(session, &prepared, scope, Digests::Pinned(&pins.pins));
-    let changed = manifests::rewrite(&manifests, &prepared, scope, &expected, pins.file(session))?;
-    dist::write_images_json(session, commit, &prepared, registry, &images)?;
-    packer.remember();
+        ExpectedReferences::of_plan(session, prepared, scope, Digests::Pinned(&pins.pins));
+    let all_there = images.iter().all(|image| image.action == Action::Adopted);
+    let list = || {
+        provenance::keep_records(session, prepared, scope.images)?;
+        dist::write_images_json(session, commit, prepared, registry, &images)
+    };
+    let pins = pins.file(session);
+    let rewrite = || manifests::rewrite(manifests, prepared, scope, &expected, pins);
+    let changed = if all_there {
+        // To start a thread takes longer than to find that nothing has changed.
+        list()?;
+        rewrite()?
+    } else {
+        both(rewrite, list)?.0
+    };
     Ok(Finished {
-        was_current: !changed && images.iter().all(|image| image.action == Action::Adopted),
+        was_current: !changed && all_there,
         images,
     })
 }

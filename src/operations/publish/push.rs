@@ -5,12 +5,17 @@
 //! other image, and both stay pullable. A record that is too large for a label is pushed before the image gets its tag,
 //! so that whoever finds the tag finds the record too.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use super::claim::{Claim, StageTags};
 use crate::{
     adapters::{
         docker::LoadRequest,
+        journal::Replacement,
         layout::ImageLayout,
         registry::{
             Blob, BlobProgress, BlobState, OutgoingImage, PushAhead, RegistryError, RegistryImage,
@@ -23,16 +28,20 @@ use crate::{
     },
     operations::{
         build::{Assembled, Inside, Run, StageBuilder},
-        dist::{Action, BuiltImage},
+        dist::{Action, BuiltImage, Packer},
         events::{Note, Outcome, Progress, Step, Transfer, transferred},
+        manifests::{self, Examined},
         provenance,
     },
     plan::{PlatformStage, Recipe, decision::Decision},
-    project::inputs::FilesInputs,
+    project::{PinMode, inputs::FilesInputs},
 };
 
 /// How often a push is attempted, if other pushes keep removing its staging tag from the daemon.
 const PUSH_ATTEMPTS: u32 = 5;
+
+/// The bytes that are sent in no time worth speaking of.
+const SMALL: u64 = 1 << 20;
 
 /// The blobs of an image that are usually new: its config, and the layer with the code.
 const NEW_BLOBS: usize = 2;
@@ -71,6 +80,9 @@ pub(crate) struct Pusher<'a> {
     /// When the registry was asked which images it has.
     pub(crate) asked: Instant,
     pub(crate) builder: StageBuilder<'a>,
+    pub(crate) packer: &'a Packer<'a>,
+    /// The manifests to be prepared while an image is sent, if the push will write the same.
+    pub(crate) replacements: Mutex<Vec<Replacement>>,
 }
 
 impl Pusher<'_> {
@@ -310,6 +322,7 @@ impl Pusher<'_> {
         };
         let mut assembled = assemble(progress.as_mut())?;
         progress.step(Step::Push(reference));
+        self.prepare_beside(&assembled)?;
         self.push_record(stage, &assembled.in_registry(), reference)?;
         let mut sent = self.send_assembled(reference, &assembled, repository, progress.as_mut());
         if let Err(Error::Registry(RegistryError::Damaged { file, .. })) = &sent {
@@ -358,6 +371,37 @@ impl Pusher<'_> {
             .documents(&parent.image, &pinned, &stage.platform)?;
         let documents = found.ok_or_else(|| gone(&pinned))?;
         Ok((pinned, documents))
+    }
+
+    /// Takes the manifests as they will be after the push. With pins that is known only then.
+    pub(crate) fn prepare_manifests(&self, examined: &[Arc<Examined>]) {
+        let session = self.run.session;
+        if session.project.pin == PinMode::Tag {
+            *self.replacements() = manifests::replacements(session, examined);
+        }
+    }
+
+    fn replacements(&self) -> MutexGuard<'_, Vec<Replacement>> {
+        // A poisoned lock is safe: every change is a single assignment.
+        self.replacements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Prepares the manifests beside the work that follows, if that does not take long: they lie beside the old ones until
+    /// it is done, also if the push is cut off.
+    fn prepare_beside(&self, assembled: &Assembled) -> Result<(), Error> {
+        let layers = assembled.layers.iter().filter(|file| file.is_new);
+        let bytes: u64 = layers.map(|file| file.layer.descriptor.size).sum();
+        let replacements = std::mem::take(&mut *self.replacements());
+        if bytes > SMALL || replacements.is_empty() {
+            return Ok(());
+        }
+        let prepare = self.run.session.preparation(replacements);
+        self.packer.beside(move || {
+            prepare();
+            Ok(())
+        })
     }
 
     /// Lets the registry begin what the push of an image needs, while the image is put together.

@@ -13,4 +13,4 @@ pub(crate) use manifest_cache::{CachedManifest, ManifestCache};
 pub(crate) use policy::LockPolicy;
 pub(crate) use services::Services;
 pub(crate) use session::{Session, find_root, read_lock};
-pub(crate) use side_by_side::{AT_ONCE, side_by_side};
+pub(crate) use side_by_side::{AT_ONCE, both, side_by_side};

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use super::{dist_folder::DistFolder, manifest_cache::ManifestCache};
@@ -11,7 +11,7 @@ use crate::{
     adapters::{
         cache::{Cache, CacheKind},
         digest_cache, git,
-        journal::{self, Replacement},
+        journal::{self, Ready, Replacement},
         store,
     },
     code::Code,
@@ -38,6 +38,8 @@ pub(crate) struct Session<'a> {
     pub(crate) trees: FileTrees,
     manifest_cache: OnceLock<ManifestCache>,
     project_files: OnceLock<Arc<ProjectFiles>>,
+    /// The replacement that was prepared.
+    ready: Arc<Mutex<Option<Ready>>>,
 }
 
 impl<'a> Session<'a> {
@@ -67,6 +69,7 @@ impl<'a> Session<'a> {
             trees,
             manifest_cache: OnceLock::new(),
             project_files: OnceLock::new(),
+            ready: Arc::default(),
         })
     }
 
@@ -125,11 +128,32 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Prepares the replacement of files, so that [`Self::replace_together`] takes less time if it is about the same ones.
+    /// It goes if there is none. The returned work may run beside other work; if it fails, nothing is prepared.
+    pub(crate) fn preparation(&self, files: Vec<Replacement>) -> impl FnOnce() + Send + 'static {
+        let (slot, root) = (Arc::clone(&self.ready), self.project.root.clone());
+        move || {
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            *slot = None;
+            *slot = Ready::prepare(&root, &files).ok();
+        }
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, Option<Ready>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Replaces files of the project, all or none. Warns of hard links: the other names of a replaced file keep the old
     /// content.
     pub(crate) fn replace_together(&self, files: &[Replacement]) -> Result<(), Error> {
         let root = &self.project.root;
-        for linked in journal::replace_together(root, files)? {
+        // What was prepared for other contents goes before these are written.
+        let ready = self.prepared().take().filter(|ready| ready.is_of(files));
+        let replaced = match ready {
+            Some(ready) => ready.commit(),
+            None => journal::replace_together(root, files),
+        };
+        for linked in replaced? {
             let file = linked.path.strip_prefix(root).unwrap_or(&linked.path);
             let names = match linked.others {
                 1 => "another name, which keeps".to_owned(),
@@ -375,6 +399,57 @@ mod tests {
         assert!(
             matches!(&told[..], [told] if told.starts_with("W111")),
             "{told:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_prepared_is_replaced_and_goes_where_something_else_is() {
+        let (project, events) = (TestProject::small(), Recorder::default());
+        let session = project.session(&events);
+        let new = |bytes: &str| Replacement {
+            path: project.path("base.txt"),
+            old: Some(Digest::of(b"base\n")),
+            bytes: bytes.into(),
+        };
+        let unfinished = || {
+            let files = fs_err::read_dir(project.root()).unwrap();
+            let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| name.starts_with(".sparkpack-")).count()
+        };
+        session.preparation(vec![new("a")])();
+        assert_eq!(
+            (project.read("base.txt"), unfinished()),
+            ("base\n".to_owned(), 2)
+        );
+        session.replace_together(&[new("b")]).unwrap();
+        assert_eq!(
+            (project.read("base.txt"), unfinished()),
+            ("b".to_owned(), 0)
+        );
+        project.write("base.txt", "base\n");
+        session.preparation(vec![new("a")])();
+        session.replace_together(&[new("a")]).unwrap();
+        assert_eq!(
+            (project.read("base.txt"), unfinished()),
+            ("a".to_owned(), 0)
+        );
+        // What is no longer as it was read is noticed as late as it can be.
+        project.write("base.txt", "base\n");
+        session.preparation(vec![new("a")])();
+        project.write("base.txt", "other\n");
+        session.replace_together(&[new("a")]).unwrap_err();
+        assert_eq!(
+            (project.read("base.txt"), unfinished()),
+            ("other\n".to_owned(), 0)
+        );
+        session.preparation(vec![new("a")])();
+        project.write("base.txt", "base\n");
+        session.preparation(vec![new("a")])();
+        assert_eq!(unfinished(), 2);
+        drop(session);
+        assert_eq!(
+            (project.read("base.txt"), unfinished()),
+            ("base\n".to_owned(), 0)
         );
     }
 

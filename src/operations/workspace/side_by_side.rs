@@ -1,6 +1,7 @@
 //! Runs requests to external services concurrently.
 
 use std::{
+    panic::resume_unwind,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -8,8 +9,26 @@ use std::{
     thread,
 };
 
+use crate::error::Error;
+
 /// How many requests, builds or pushes run at once. Registries limit the connections of one client.
 pub(crate) const AT_ONCE: usize = 16;
+
+/// Does two works at once; if both fail, the first one's error is told.
+///
+/// # Errors
+/// Those of the works.
+pub(crate) fn both<A, B: Send>(
+    first: impl FnOnce() -> Result<A, Error>,
+    second: impl FnOnce() -> Result<B, Error> + Send,
+) -> Result<(A, B), Error> {
+    thread::scope(|scope| {
+        let second = scope.spawn(second);
+        let first = first();
+        let second = second.join();
+        Ok((first?, second.unwrap_or_else(|panic| resume_unwind(panic))?))
+    })
+}
 
 /// The results of `work` on each of `items`, in their order.
 pub(crate) fn side_by_side<T: Sync, R: Send>(
@@ -57,6 +76,21 @@ mod tests {
             number * 2
         });
         assert_eq!(doubled, [2, 4, 6, 8, 10]);
+    }
+
+    #[test]
+    fn both_are_done_and_the_first_error_is_told() {
+        let barrier = Barrier::new(2);
+        let meet = |number: u8| {
+            barrier.wait();
+            Ok(number)
+        };
+        assert_eq!(both(|| meet(1), || meet(2)).unwrap(), (1, 2));
+        let fail = |text: &'static str| move || Err::<u8, _>(std::io::Error::other(text).into());
+        let told = |result: Result<(u8, u8), Error>| result.unwrap_err().to_string();
+        assert_eq!(told(both(fail("one"), fail("two"))), "one");
+        assert_eq!(told(both(fail("one"), || Ok(2))), "one");
+        assert_eq!(told(both(|| Ok(1), fail("two"))), "two");
     }
 
     #[test]
