@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, path::Path};
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{Glob, GlobBuilder, GlobMatcher};
 use walkdir::WalkDir;
 
 /// What a glob looks for.
@@ -14,15 +14,25 @@ pub enum PathKind {
     Folders,
 }
 
-/// Compiles a glob.
+/// Compiles a glob, which takes longer than to look through a small folder with it.
 ///
 /// # Errors
 /// What is wrong with it, in words.
 pub fn compile(pattern: &str) -> Result<GlobMatcher, String> {
+    parsed(pattern).map(|glob| glob.compile_matcher())
+}
+
+/// Whether it is a glob.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn check(pattern: &str) -> Result<(), String> {
+    parsed(pattern).map(drop)
+}
+
+fn parsed(pattern: &str) -> Result<Glob, String> {
     let built = GlobBuilder::new(pattern).literal_separator(true).build();
-    built
-        .map(|glob| glob.compile_matcher())
-        .map_err(|error| error.kind().to_string())
+    built.map_err(|error| error.kind().to_string())
 }
 
 /// The paths below `root` that match, relative to it with `/`, sorted. `.git` and unfinished temporary files never

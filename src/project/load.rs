@@ -465,7 +465,7 @@ impl Loader<'_> {
 
     fn globs(&self, globs: &[Text]) -> Result<Vec<ManifestGlob>, Defect> {
         let globs = globs.iter().map(|text| {
-            glob::compile(text.get_ref()).map_err(|reason| {
+            glob::check(text.get_ref()).map_err(|reason| {
                 let message = format!("`{}` is no glob: {reason}", text.get_ref());
                 self.origin.defect(Code::E022, text, message)
             })?;

@@ -115,11 +115,11 @@ impl<'a> Session<'a> {
     /// Completes or undoes the changes that a killed run began, and removes the unfinished files that it left.
     fn clean_up(&self) -> Result<(), Error> {
         let root = &self.project.root;
-        let globs = self.project.manifests.values().flatten();
-        let globs: Vec<_> = globs
-            .filter_map(|glob| glob::compile(&glob.pattern).ok())
-            .collect();
-        let outside = |path: &str| globs.iter().any(|glob| glob.is_match(path));
+        let outside = |path: &str| {
+            let globs = self.project.manifests.values().flatten();
+            let mut globs = globs.filter_map(|glob| glob::compile(&glob.pattern).ok());
+            globs.any(|glob| glob.is_match(path))
+        };
         if let Some(recovered) = journal::recover(root, &outside)? {
             self.events.note(Note::Recovered(&recovered));
         }
