@@ -378,7 +378,7 @@ codes! {
         "look for a proxy on the way; the registry or its storage may be damaged"
     E504 5
         "Registries cannot be spoken to: the certificates or the settings are not usable."
-        "correct `ca` in sparkpack.toml"
+        "correct `ca` in sparkpack.toml, or the file in `certs.d` that the message names"
     E505 5
         "The file of a layer that is to be pushed is damaged: its bytes are not what its digest says."
         "run the same again; if it stays, remove the file that the message names"

@@ -22,6 +22,7 @@
 //! - `untrue_images`: what would make an image that is not what it says is refused by name
 //! - `local_files`: files that a SparkApplication names in its image and that are not there are told
 //! - `proxies`: registries behind a proxy
+//! - `certificates`: registries behind TLS: who is trusted, and what is told of the others
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
 //! - `added_files`: images that only get files, without a builder and without a daemon
 //! - `daemonless`: where no Docker daemon answers
@@ -57,10 +58,11 @@
 //! fast leaves out `adapters::docker::tests::tls::` `adapters::docker::tests::load::`
 //! fast leaves out `adapters::registry::client::tests::push::`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
-//! fast leaves out `adapters::registry::client::tests::real::a_wrong_` `adapters::registry::client::tests::real::tls_`
+//! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `layouts::several_platforms_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
+//! fast leaves out `certificates::` `adapters::registry::client::tests::tls::`
 //! fast leaves out `secrets::a_build_` `adapters::docker::tests::a_step_`
 //! fast leaves out `own_package::both_` `portability::every_checkout_` `staleness::whatever_is_done_to_dist_`
 //!
@@ -81,6 +83,7 @@ mod accepted;
 mod added_files;
 mod arrows;
 mod building;
+mod certificates;
 mod check_formats;
 mod committed;
 mod daemonless;

@@ -145,6 +145,51 @@ fn a_proxy_is_asked_where_the_variables_say_so() {
             connect("240.0.0.7:5000"),
         ),
         (
+            "registry.example:5000",
+            vec![PROXY, ("NO_PROXY", "registry.example:5000")],
+            None,
+        ),
+        (
+            "registry.example:5000",
+            vec![PROXY, ("no_proxy", "other.example,Registry.Example:5000")],
+            None,
+        ),
+        (
+            "registry.example:5000",
+            vec![PROXY, ("NO_PROXY", ".example:5000")],
+            None,
+        ),
+        (
+            "registry.example:5000",
+            vec![PROXY, ("NO_PROXY", "registry.example:5001")],
+            connect("registry.example:5000"),
+        ),
+        (
+            "registry.example:5000",
+            vec![PROXY, ("NO_PROXY", "registry.example")],
+            None,
+        ),
+        (
+            host,
+            vec![PROXY, ("NO_PROXY", "registry.example:443")],
+            None,
+        ),
+        (
+            host,
+            vec![PROXY, ("NO_PROXY", "registry.example:5000")],
+            connect("registry.example:443"),
+        ),
+        (
+            "240.0.0.7:5000",
+            vec![PROXY, ("NO_PROXY", "240.0.0.7:5000")],
+            None,
+        ),
+        (
+            "240.0.0.7:5000",
+            vec![PROXY, ("NO_PROXY", "240.0.0.7:443")],
+            connect("240.0.0.7:5000"),
+        ),
+        (
             "127.0.0.1:1",
             vec![PROXY, ("ALL_PROXY", "http://PROXY")],
             None,

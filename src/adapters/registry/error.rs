@@ -141,6 +141,15 @@ pub enum RegistryError {
         #[source]
         because: Cause,
     },
+    /// The certificates for the registry, in a folder `certs.d`, cannot be used.
+    #[error("the certificates for `{registry}` cannot be used")]
+    HostCertificates {
+        /// Host and port.
+        registry: String,
+        /// Which file, and what is wrong with it.
+        #[source]
+        because: Cause,
+    },
     /// The client could not be set up: certificates could not be read, or no thread could be started.
     #[error("registries cannot be spoken to")]
     Settings {
@@ -160,9 +169,17 @@ pub struct Cause(pub String);
 pub enum FailureKind {
     /// There is no connection, it broke, or nothing came.
     Network,
-    /// The registry's certificate is not trusted.
+    /// Nobody who is trusted has signed the registry's certificate.
     Certificate,
-    /// No TLS connection could be negotiated.
+    /// The registry's certificate is not valid now.
+    CertificateDates,
+    /// The registry's certificate is for another name.
+    CertificateName,
+    /// The registry wants a certificate of this machine, or another one.
+    ClientCertificate,
+    /// The registry offers no version of TLS, or no cipher, that is still safe.
+    TlsVersion,
+    /// The answer was not TLS.
     Tls,
     /// The registry limits the rate of requests.
     TooManyRequests,
@@ -177,6 +194,20 @@ fn url(registry: &str) -> String {
         "https"
     };
     format!("{scheme}://{}/v2/", api_host(registry))
+}
+
+/// What shows a registry's certificate and its version of TLS.
+fn look_at(registry: &str) -> String {
+    let host = api_host(registry);
+    let port = if host
+        .trim_end_matches(|digit: char| digit.is_ascii_digit())
+        .ends_with(':')
+    {
+        ""
+    } else {
+        ":443"
+    };
+    format!("look at `openssl s_client -connect {host}{port}`")
 }
 
 fn spelled(count: u32) -> String {
@@ -206,7 +237,7 @@ impl RegistryError {
                 Code::E502
             }
             Self::Untrue { .. } => Code::E503,
-            Self::Settings { .. } => Code::E504,
+            Self::Settings { .. } | Self::HostCertificates { .. } => Code::E504,
             Self::Damaged { .. } => Code::E505,
             Self::NotSaved { .. } => Code::E610,
             Self::Layout(error) => error.code(),
@@ -242,6 +273,9 @@ impl RegistryError {
             Self::Untrue { .. } => {
                 "try once more; if it stays, tell the registry's keeper: what it stores or a proxy on the way is damaged".to_owned()
             }
+            Self::HostCertificates { .. } => {
+                "correct or remove that file, which docker and podman read too: `NAME.crt` holds authorities in PEM form, `NAME.cert` and `NAME.key` are a certificate of this machine and its key".to_owned()
+            }
             Self::Settings { .. } => {
                 "let `ca` in sparkpack.toml, or SSL_CERT_FILE, name a file of PEM certificates".to_owned()
             }
@@ -260,12 +294,33 @@ impl FailureKind {
                 "try `curl {}`: is the name right, is a VPN or HTTPS_PROXY needed?",
                 url(registry)
             ),
-            Self::Certificate => "name the file of the authority that signed it: `ca = \"FILE\"` in sparkpack.toml, or SSL_CERT_FILE; one that signed itself must say `CA:FALSE`".to_owned(),
+            Self::Certificate => format!(
+                "put the certificate of the authority that signed it, or itself if it signed itself, into `/etc/docker/certs.d/{}/ca.crt`, or name it by `ca = \"FILE\"` in sparkpack.toml, or SSL_CERT_FILE",
+                api_host(registry)
+            ),
+            Self::CertificateDates => format!(
+                "is this machine's clock right? if `date` says so, the registry's keeper has to renew the certificate: {}",
+                look_at(registry)
+            ),
+            Self::CertificateName => format!(
+                "name the registry as its certificate does, or let its keeper add the name: {}",
+                look_at(registry)
+            ),
+            Self::ClientCertificate => format!(
+                "put a certificate that it knows and its key into `/etc/docker/certs.d/{0}/client.cert` and `client.key` there",
+                api_host(registry)
+            ),
+            Self::TlsVersion => format!(
+                "the registry's keeper has to offer TLS 1.2 or 1.3: {}",
+                look_at(registry)
+            ),
             Self::Tls => format!(
                 "a registry without TLS has to be named: `insecure = [\"{registry}\"]` in sparkpack.toml"
             ),
             Self::TooManyRequests => {
-                format!("wait, or run `docker login {registry}`: who is signed in may ask more often")
+                format!(
+                    "wait, or run `docker login {registry}`: who is signed in may ask more often"
+                )
             }
             Self::Server => "wait, and run the same again".to_owned(),
         }

@@ -356,6 +356,7 @@ impl RegistrySession {
         );
         let path = format!("/v2/{path}/{}", request.path);
         let call = |url| Call {
+            registry: api_host(registry).to_owned(),
             method: request.method.clone(),
             url,
             headers: headers.clone(),
@@ -528,6 +529,7 @@ impl RegistrySession {
             }
         };
         Ok(Call {
+            registry: api_host(&request.repository.registry).to_owned(),
             method,
             url,
             headers,
@@ -609,6 +611,11 @@ pub(super) fn failed(action: &str, registry: &str, fault: Fault) -> Failure {
         FaultKind::NotHttp => Failure::Transient(transient(FailureKind::Network, because)),
         FaultKind::Lasting(kind) => unreachable(action, 1, transient(kind, because)).into(),
         FaultKind::Settings => RegistryError::Settings {
+            because: Cause(because),
+        }
+        .into(),
+        FaultKind::HostCertificates => RegistryError::HostCertificates {
+            registry: registry.to_owned(),
             because: Cause(because),
         }
         .into(),

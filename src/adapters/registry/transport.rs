@@ -4,18 +4,18 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     error::Error,
-    path::Path,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use reqwest::{
-    Certificate, Client, Method, Response, StatusCode, Url,
+    Client, ClientBuilder, Method, Response, StatusCode, Url,
     header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION},
     redirect::Policy,
 };
+use rustls::pki_types::CertificateDer;
 use tokio::{
     sync::mpsc::{self, Sender, UnboundedSender},
     time::timeout,
@@ -23,8 +23,11 @@ use tokio::{
 
 use super::{
     address::is_loopback,
+    certificates::{self, CertificateFolders, HostCertificates},
     error::{Cause, FailureKind, RegistryError},
+    proxies,
     settings::RegistrySettings,
+    tls, trust,
 };
 
 /// The size limit of a body that says why there is no content, in bytes.
@@ -69,6 +72,8 @@ impl Default for Patience {
 /// A request to one URL.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
+    /// The registry whose own certificates count, also where it redirects to and at its token server, as with docker.
+    pub(super) registry: String,
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
@@ -134,19 +139,32 @@ pub(super) enum FaultKind {
     Odd,
     /// The request cannot be sent by this machine.
     Settings,
+    /// The registry's own certificates on this machine cannot be used.
+    HostCertificates,
+}
+
+/// What a client of reqwest is made for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum ClientKind {
+    /// For this machine itself without TLS; needs no certificates.
+    Plain,
+    Other {
+        /// Uses no proxy. The others use the proxies in the environment.
+        direct: bool,
+        /// The registry whose own certificates count, if it has any.
+        registry: Option<String>,
+        /// Whether it is the registry itself, which alone is shown this machine's certificate.
+        own: bool,
+    },
 }
 
 pub(super) struct Transport {
     /// The certificates that are trusted besides the system's.
-    authorities: Vec<Certificate>,
-    /// Uses the proxies in the environment. Clients are made when they are used, and each by one thread only, because
-    /// reading all certificates takes longer than several requests.
-    ordinary: OnceLock<Client>,
-    /// Uses no proxy, because this machine itself is never behind one.
-    direct: OnceLock<Client>,
-    /// The same for requests without TLS, which need no certificates.
-    plain: OnceLock<Client>,
-    making: Mutex<()>,
+    authorities: Vec<CertificateDer<'static>>,
+    certificates: CertificateFolders,
+    /// Made when they are used, and each by one thread only, because reading all certificates takes longer than several
+    /// requests.
+    clients: Mutex<BTreeMap<ClientKind, Client>>,
     insecure: Vec<String>,
     patience: Patience,
     /// The schemes of hosts that may be used without TLS, known from their first answer.
@@ -160,16 +178,15 @@ impl Transport {
     ) -> Result<Self, RegistryError> {
         // An error means that another part of the program has already installed a provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let authorities = settings
-            .ca
-            .as_deref()
-            .map_or(Ok(Vec::new()), read_authorities)?;
+        let authorities = settings.ca.as_deref().map(certificates::authorities);
+        let authorities = authorities.transpose().map_err(|because| {
+            let because = Cause(because);
+            RegistryError::Settings { because }
+        })?;
         Ok(Self {
-            authorities,
-            ordinary: OnceLock::new(),
-            direct: OnceLock::new(),
-            plain: OnceLock::new(),
-            making: Mutex::new(()),
+            authorities: authorities.unwrap_or_default(),
+            certificates: CertificateFolders::new(settings.certificates.clone()),
+            clients: Mutex::default(),
             insecure: settings.insecure.clone(),
             patience: *patience,
             schemes: Mutex::default(),
@@ -208,8 +225,10 @@ impl Transport {
             if encrypted.is_ok() {
                 known().insert(host.to_owned(), "https");
             }
-            let untrusted = FaultKind::Lasting(FailureKind::Certificate);
-            if !matches!(&encrypted, Err(fault) if fault.kind != untrusted) {
+            if encrypted
+                .as_ref()
+                .map_or_else(|fault| fault.kind.is_about_tls(), |_| true)
+            {
                 return encrypted;
             }
         }
@@ -265,50 +284,83 @@ impl Transport {
         }
     }
 
-    fn client(&self, url: &Url) -> Result<&Client, Fault> {
-        let near = url.host_str().is_some_and(is_loopback);
-        let plain = near && url.scheme() == "http";
-        let made = match (near, plain) {
-            (_, true) => &self.plain,
-            (true, _) => &self.direct,
-            _ => &self.ordinary,
+    fn client(&self, call: &Call) -> Result<Client, Fault> {
+        // This machine itself is never behind a proxy.
+        let near = call.url.host_str().is_some_and(is_loopback);
+        let mut certificates = None;
+        let kind = if near && call.url.scheme() == "http" {
+            ClientKind::Plain
+        } else {
+            let found = self.certificates.of(&call.registry);
+            let found = found.map_err(|because| Fault {
+                because,
+                kind: FaultKind::HostCertificates,
+            })?;
+            let found = (!found.is_empty()).then_some(found);
+            let registry = found.is_some().then(|| call.registry.clone());
+            let own = registry.is_some() && is_of(&call.url, &call.registry);
+            certificates = found;
+            ClientKind::Other {
+                direct: near || proxies::excepts(&call.url),
+                registry,
+                own,
+            }
         };
-        let _making = match made.get() {
-            Some(client) => return Ok(client),
-            None => self.making.lock().unwrap_or_else(PoisonError::into_inner),
-        };
-        if let Some(client) = made.get() {
-            return Ok(client);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&kind) {
+            return Ok(client.clone());
         }
-        let client = self.new_client(near, plain).map_err(|error| Fault {
-            because: root_cause(&error),
-            kind: FaultKind::Settings,
-        })?;
-        Ok(made.get_or_init(|| client))
+        let client = self.new_client(&kind, certificates.as_deref())?;
+        clients.insert(kind, client.clone());
+        Ok(client)
     }
 
-    fn new_client(&self, near: bool, plain: bool) -> Result<Client, reqwest::Error> {
+    fn new_client(
+        &self,
+        kind: &ClientKind,
+        certificates: Option<&HostCertificates>,
+    ) -> Result<Client, Fault> {
+        let (direct, own) = match kind {
+            ClientKind::Plain => (true, false),
+            ClientKind::Other { direct, own, .. } => (*direct, *own),
+        };
         let builder = || {
-            let agent = concat!("sparkpack/", env!("CARGO_PKG_VERSION"));
-            let builder = Client::builder().user_agent(agent).redirect(Policy::none());
-            let builder = builder.connect_timeout(CONNECT_LIMIT.min(self.patience.stall));
-            if near { builder.no_proxy() } else { builder }
+            let builder = self.builder();
+            if direct { builder.no_proxy() } else { builder }
         };
         let without_certificates = || builder().tls_certs_only([]).build();
-        if plain {
-            return without_certificates();
-        }
-        let authorities = self.authorities.iter().cloned();
-        match builder().tls_certs_merge(authorities).build() {
+        let of_host = certificates.map(|certificates| &certificates.authorities);
+        let named = self.authorities.iter().chain(of_host.into_iter().flatten());
+        let named: Vec<_> = named.cloned().collect();
+        let identity = certificates.and_then(|certificates| certificates.identity.as_ref());
+        let identity = identity.filter(|_| own);
+        let made = if *kind == ClientKind::Plain {
+            without_certificates()
+        } else if named.is_empty() && identity.is_none() {
             // A machine without any certificates can still use a registry without TLS.
-            Err(_) if self.authorities.is_empty() => without_certificates(),
-            other => other,
-        }
+            builder().build().or_else(|_| without_certificates())
+        } else {
+            let settings = trust::settings(named, identity).map_err(|error| Fault {
+                because: error.to_string(),
+                kind: FaultKind::HostCertificates,
+            })?;
+            builder().tls_backend_preconfigured(settings).build()
+        };
+        made.map_err(|error| Fault {
+            because: root_cause(&error),
+            kind: FaultKind::Settings,
+        })
+    }
+
+    fn builder(&self) -> ClientBuilder {
+        let agent = concat!("sparkpack/", env!("CARGO_PKG_VERSION"));
+        let builder = Client::builder().user_agent(agent).redirect(Policy::none());
+        builder.connect_timeout(CONNECT_LIMIT.min(self.patience.stall))
     }
 
     async fn send(&self, call: &Call) -> Result<Response, Fault> {
         let request = self
-            .client(&call.url)?
+            .client(call)?
             .request(call.method.clone(), call.url.clone())
             .headers(call.headers.clone());
         let (request, limited) = match &call.body {
@@ -371,25 +423,6 @@ impl Transport {
     }
 }
 
-fn read_authorities(file: &Path) -> Result<Vec<Certificate>, RegistryError> {
-    let wrong = |because: String| RegistryError::Settings {
-        because: Cause(because),
-    };
-    let bytes = fs_err::read(file).map_err(|error| wrong(error.to_string()))?;
-    let none = || {
-        wrong(format!(
-            "{} holds no certificate in PEM form",
-            file.display()
-        ))
-    };
-    let certificates = Certificate::from_pem_bundle(&bytes).map_err(|_| none())?;
-    if certificates.is_empty() {
-        Err(none())
-    } else {
-        Ok(certificates)
-    }
-}
-
 impl StreamedBody {
     fn open(&self) -> reqwest::Body {
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
@@ -445,15 +478,31 @@ fn odd(because: String) -> Fault {
 }
 
 fn fault(error: &reqwest::Error) -> Fault {
+    if let Some(error) = sources(error).find_map(tls_error) {
+        let (kind, because) = tls::explained(error);
+        return Fault {
+            because,
+            kind: FaultKind::Lasting(kind),
+        };
+    }
     let because = root_cause(error);
-    let tls = sources(error).find_map(tls_error);
-    let kind = match tls {
-        Some(rustls::Error::InvalidCertificate(_)) => FaultKind::Lasting(FailureKind::Certificate),
-        Some(_) => FaultKind::Lasting(FailureKind::Tls),
-        None if because.starts_with("invalid HTTP") => FaultKind::NotHttp,
-        None => FaultKind::Transient(FailureKind::Network),
+    let kind = if because.starts_with("invalid HTTP") {
+        FaultKind::NotHttp
+    } else {
+        FaultKind::Transient(FailureKind::Network)
     };
     Fault { because, kind }
+}
+
+impl FaultKind {
+    /// Whether the other side speaks TLS, and yet no connection was made.
+    fn is_about_tls(self) -> bool {
+        match self {
+            Self::Lasting(kind) => kind != FailureKind::Tls,
+            Self::HostCertificates => true,
+            Self::Transient(_) | Self::NotHttp | Self::Odd | Self::Settings => false,
+        }
+    }
 }
 
 fn sources<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -483,6 +532,14 @@ fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port()
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// Whether a URL is on a registry itself, which may have a port.
+fn is_of(url: &Url, registry: &str) -> bool {
+    Url::parse(&format!("{}://{registry}", url.scheme())).is_ok_and(|own| {
+        let port = Url::port_or_known_default;
+        own.host() == url.host() && port(&own) == port(url)
+    })
 }
 
 /// Whether credentials for one URL may be sent to the other: host and port are the same, or it is the same host with

@@ -10,7 +10,7 @@ use crate::{
         docker::Daemon,
         layout::{ImageLayout, WithLayout},
         python::{Fetching, Installer, Tool},
-        registry::{RegistryClient, RegistrySettings},
+        registry::{RegistryClient, RegistrySettings, certificate_folders},
         sources::Fetcher,
     },
     error::{Error, OnlineWork, UsageError},
@@ -88,6 +88,7 @@ impl<'a> Services<'a> {
         let connect = || {
             let settings = RegistrySettings {
                 ca: project.ca.clone(),
+                certificates: certificate_folders(),
                 insecure: project.insecure.clone(),
                 mirrors: project.mirrors.registries.clone(),
                 cache: Some(self.session.cache.clone()),

@@ -111,6 +111,7 @@ impl TestProject {
             .env("SPARKPACK_CACHE", &self.cache)
             .env_remove("DOCKER_CONFIG")
             .env_remove("XDG_RUNTIME_DIR")
+            .env_remove("XDG_CONFIG_HOME")
             .env_remove("REGISTRY_AUTH_FILE")
             .env_remove("DOCKER_AUTH_CONFIG")
             .env_remove("CI")

@@ -18,6 +18,7 @@ mod push_faults;
 mod real;
 mod sign_in;
 mod slow;
+mod tls;
 mod truth;
 
 /// An image with one layer, as a registry stores it.

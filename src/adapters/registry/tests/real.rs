@@ -8,13 +8,13 @@ use std::{
 };
 
 use super::*;
-use crate::adapters::registry::BlobState;
 
 /// A registry for a single test, which stops with it.
 pub(super) struct RunningRegistry {
     child: Child,
     pub(super) host: String,
-    folder: tempfile::TempDir,
+    /// Removed with it.
+    _folder: tempfile::TempDir,
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests start a registry")]
@@ -22,7 +22,7 @@ pub(super) fn command(program: &str) -> Command {
     Command::new(program)
 }
 
-fn output(command: &mut Command) -> Vec<u8> {
+pub(super) fn output(command: &mut Command) -> Vec<u8> {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
@@ -64,7 +64,7 @@ impl RunningRegistry {
         let mut registry = Self {
             child: child.expect("docker-registry is installed"),
             host,
-            folder,
+            _folder: folder,
         };
         for _ in 0..500 {
             if registry.child.try_wait().unwrap().is_some() {
@@ -139,7 +139,7 @@ fn push_manifest(
     assert_eq!(answer.status, StatusCode::CREATED, "{}", describe(&answer));
 }
 
-fn push(client: &RegistryClient, target: &Reference, sample: &Sample) {
+pub(super) fn push(client: &RegistryClient, target: &Reference, sample: &Sample) {
     push_blob(client, target, &sample.config);
     push_blob(client, target, &sample.layer);
     push_manifest(client, target, DOCKER_MANIFEST, &sample.manifest);
@@ -305,70 +305,6 @@ fn an_index_gives_the_platforms_image() {
         "{}",
         shown(&error)
     );
-}
-
-/// Settings for a registry with a self-signed certificate, which is written to `ca.pem`.
-fn with_tls(folder: &Path) -> (String, String) {
-    let (key, certificate) = (folder.join("key.pem"), folder.join("ca.pem"));
-    let mut openssl = command("openssl");
-    openssl.args(
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
-            .split(' '),
-    );
-    openssl.args([
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-    ]);
-    output(
-        openssl
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate),
-    );
-    let (certificate, key) = (certificate.display(), key.display());
-    (
-        format!("  tls:\n    certificate: {certificate}\n    key: {key}"),
-        String::new(),
-    )
-}
-
-#[test]
-fn tls_is_noticed_and_its_certificate_checked() {
-    let registry = RunningRegistry::start(with_tls);
-    let ca = Some(registry.folder.path().join("ca.pem"));
-    let trusting = client_with(
-        RegistrySettings {
-            ca,
-            ..RegistrySettings::default()
-        },
-        Credentials::default(),
-    );
-    let sample = Sample::new("amd64");
-    let target = registry.reference("a/b:t");
-    assert_eq!(trusting.digest(&target).unwrap(), None);
-    push(&trusting, &target, &sample);
-    assert_eq!(
-        trusting.find(&target, &Platform::default()).unwrap(),
-        Some(sample.image())
-    );
-    let image = push::Outgoing::new(&[3_000_000, 1]);
-    let states = image.push(&trusting, &registry.reference("a/c:t")).unwrap();
-    assert_eq!(states, [Some(BlobState::Sent); 2]);
-
-    let error = anonymous().find(&target, &Platform::default()).unwrap_err();
-    let certificate = matches!(
-        error,
-        RegistryError::Unreachable {
-            attempts: 1,
-            kind: FailureKind::Certificate,
-            ..
-        }
-    );
-    assert!(certificate, "{}", shown(&error));
-    assert!(error.hint().unwrap().contains("SSL_CERT_FILE"));
 }
 
 #[test]
