@@ -20,6 +20,7 @@ pub mod layers;
 pub mod layout;
 pub mod python;
 pub mod registry;
+mod runtime;
 pub mod secrets;
 pub mod sources;
 pub mod store;

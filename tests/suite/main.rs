@@ -62,7 +62,8 @@
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `layouts::several_platforms_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
-//! fast leaves out `certificates::` `adapters::registry::client::tests::tls::`
+//! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`
+//! fast leaves out `adapters::registry::client::tests::unanswered::an_`
 //! fast leaves out `secrets::a_build_` `adapters::docker::tests::a_step_`
 //! fast leaves out `own_package::both_` `portability::every_checkout_` `staleness::whatever_is_done_to_dist_`
 //!

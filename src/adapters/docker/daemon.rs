@@ -9,7 +9,7 @@ use bollard::{
     models::ImageInspect,
     query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder},
 };
-use tokio::{runtime::Runtime, time::timeout};
+use tokio::time::timeout;
 
 use super::{
     address::Address,
@@ -18,7 +18,10 @@ use super::{
     host::{DockerEnvironment, Host},
     ping::Ping,
 };
-use crate::image::{Digest, ImageInfo, Platform, Reference};
+use crate::{
+    adapters::runtime::NetworkRuntime,
+    image::{Digest, ImageInfo, Platform, Reference},
+};
 
 /// The time limit for an answer that needs no work, so that a hanging daemon does not block sparkpack.
 const QUESTION: Duration = Duration::from_secs(60);
@@ -43,7 +46,7 @@ const DESCRIBES_STORE: (usize, usize) = (1, 48);
 
 /// A daemon that has answered.
 pub struct Daemon {
-    pub(super) runtime: Runtime,
+    pub(super) runtime: NetworkRuntime,
     pub(super) client: Docker,
     pub(super) host: Host,
     pub(super) builder: BuilderKind,
@@ -98,11 +101,7 @@ impl Daemon {
         host: Host,
         patience: Duration,
     ) -> Result<Self, DockerError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("docker")
-            .enable_all()
-            .build()
+        let runtime = NetworkRuntime::new(2)
             .map_err(|error| host.unreachable(Unreachable::Lost(error.to_string())))?;
         let by_ping = match &host.address {
             Address::Unix(socket) => Ping::by_ping(socket),

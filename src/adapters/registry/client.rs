@@ -7,7 +7,6 @@ use reqwest::{
     Method, StatusCode,
     header::{CONTENT_TYPE, HeaderValue},
 };
-use tokio::runtime::{Builder, Runtime};
 
 use super::{
     document,
@@ -19,7 +18,9 @@ use super::{
     settings::RegistrySettings,
     transport::{Answer, Body, Patience, Reading},
 };
-use crate::adapters::{cache::CacheKind, credentials::Credentials, digest_cache, store};
+use crate::adapters::{
+    cache::CacheKind, credentials::Credentials, digest_cache, runtime::NetworkRuntime, store,
+};
 use crate::image::{
     AssembledImage, Descriptor, Digest, ImageConfig, ImageDocuments, ImageError, ImageInfo,
     ImageManifest, ManifestOrIndex, Platform, Reference, Repository,
@@ -77,7 +78,7 @@ pub enum Presence {
 
 /// A client for registries. Threads may share it, but asynchronous code must not call it.
 pub struct RegistryClient {
-    pub(super) runtime: Runtime,
+    pub(super) runtime: NetworkRuntime,
     pub(super) session: Arc<RegistrySession>,
     pub(super) mirrors: BTreeMap<String, String>,
 }
@@ -106,10 +107,7 @@ impl RegistryClient {
         credentials: impl Into<Arc<Credentials>>,
         patience: Patience,
     ) -> Result<Self, RegistryError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build();
+        let runtime = NetworkRuntime::new(1);
         let runtime = runtime.map_err(|error| RegistryError::Settings {
             because: Cause(error.to_string()),
         })?;

@@ -355,7 +355,11 @@ impl Transport {
     fn builder(&self) -> ClientBuilder {
         let agent = concat!("sparkpack/", env!("CARGO_PKG_VERSION"));
         let builder = Client::builder().user_agent(agent).redirect(Policy::none());
-        builder.connect_timeout(CONNECT_LIMIT.min(self.patience.stall))
+        let builder = builder.connect_timeout(CONNECT_LIMIT.min(self.patience.stall));
+        // Bytes that the other side's system does not acknowledge: its machine or the way to it is gone.
+        #[cfg(target_os = "linux")]
+        let builder = builder.tcp_user_timeout(self.patience.stall);
+        builder
     }
 
     async fn send(&self, call: &Call) -> Result<Response, Fault> {

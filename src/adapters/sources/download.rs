@@ -5,6 +5,7 @@ use std::{error::Error, io::Write, path::Path, time::Duration};
 use reqwest::{Certificate, Client, StatusCode, redirect};
 
 use super::{Progress, SourceError};
+use crate::adapters::runtime::NetworkRuntime;
 
 /// The number of attempts after the first.
 const RETRIES: u32 = 4;
@@ -33,9 +34,7 @@ pub(super) fn download(
     progress: Progress<'_>,
 ) -> Result<(), SourceError> {
     let client = client(url, ca)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = NetworkRuntime::new(1)?;
     let mut pause = FIRST_PAUSE;
     for _ in 0..RETRIES {
         match runtime.block_on(get(&client, url, file, progress)) {

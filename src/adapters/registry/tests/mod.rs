@@ -20,6 +20,7 @@ mod sign_in;
 mod slow;
 mod tls;
 mod truth;
+mod unanswered;
 
 /// An image with one layer, as a registry stores it.
 #[derive(Clone)]

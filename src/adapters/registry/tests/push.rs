@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     net::{TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -49,6 +49,31 @@ impl Outgoing {
         };
         let layers: Vec<Blob> = sizes.iter().enumerate().map(layer).collect();
         Self::of(folder, layers)
+    }
+
+    /// An image with one layer of zeros, which are not in memory.
+    pub(super) fn of_zeros(size: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("zeros");
+        fs_err::File::create(&file).unwrap().set_len(size).unwrap();
+        Self::of_file(folder, file)
+    }
+
+    /// An image with one layer.
+    fn of_file(folder: tempfile::TempDir, file: PathBuf) -> Self {
+        let mut opened = fs_err::File::open(&file).unwrap();
+        let descriptor = Descriptor {
+            digest: Digest::of_reader(&mut opened).unwrap(),
+            size: opened.metadata().unwrap().len(),
+            ..Descriptor::of(MediaType::ImageLayer, b"")
+        };
+        let layer = Blob {
+            descriptor,
+            source: BlobSource::File(file),
+            mounts: Vec::new(),
+            is_new: false,
+        };
+        Self::of(folder, vec![layer])
     }
 
     fn of(folder: tempfile::TempDir, layers: Vec<Blob>) -> Self {
@@ -280,19 +305,7 @@ const FOLDER: &str = "SPARKPACK_TEST_LARGE";
 
 /// Pushes a large file of zeros to one registry, and copies it to another one.
 fn push_large(folder: &Path) {
-    let file = folder.join("large");
-    let descriptor = Descriptor {
-        digest: Digest::of_reader(&mut fs_err::File::open(&file).unwrap()).unwrap(),
-        size: LARGE,
-        ..Descriptor::of(MediaType::ImageLayer, b"")
-    };
-    let layer = Blob {
-        descriptor,
-        source: BlobSource::File(file),
-        mounts: Vec::new(),
-        is_new: false,
-    };
-    let image = Outgoing::of(tempfile::tempdir().unwrap(), vec![layer]);
+    let image = Outgoing::of_file(tempfile::tempdir().unwrap(), folder.join("large"));
     let patience = Patience {
         // Shorter than the whole upload takes.
         whole: Duration::from_secs(10),
