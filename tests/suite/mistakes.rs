@@ -1,6 +1,6 @@
 //! Every mistake gives one clear message with a cure, exit code 2 if it is the user's, and changes nothing.
 
-use crate::support::{Chain, TestProject, small};
+use crate::support::{Chain, TestProject, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 
@@ -323,6 +323,22 @@ fn on_the_command_line() {
 #[test]
 fn a_daemon_that_is_not_there() {
     insta::assert_snapshot!(project().failure(&["build"]));
+}
+
+#[test]
+fn a_registry_that_is_down_is_told_where_no_daemon_answers_either() {
+    let project = TestProject::new(&[
+        (
+            "sparkpack.toml",
+            "format = 1\nproject = \"x\"\nregistries.main = \"127.0.0.1:9/x\"\n\n[chains.main]\nimage = \"127.0.0.1:9/spark:1\"\n\n[images.job]\nparent = \"py\"\nsrc = \"src\"\n",
+        ),
+        ("src/main.py", ""),
+    ]);
+    let mut command = project.command(&["lock"]);
+    let run = run(command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock"));
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    let told = "error[E501]: cannot look up `127.0.0.1:9/spark:1`: no answer from";
+    assert!(run.stderr.starts_with(told), "{}", run.stderr);
 }
 
 #[test]

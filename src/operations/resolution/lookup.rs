@@ -105,16 +105,24 @@ impl Lookup<'_> {
         self.local(text, refused).map(Some)
     }
 
+    /// The lock entry for the image in the daemon. `refused` says why the registry could not be asked, and is the error
+    /// if nothing comes of the daemon either.
     fn local(&self, text: &str, refused: Option<Error>) -> Result<LockedImage, Error> {
-        if let Some(info) = self.services.daemon()?.inspect(text)? {
-            self.session.events.note(Note::LockedByDaemon {
-                image: text,
-                id: &info.id,
-                refused: refused.as_ref(),
-            });
-            return Ok(LockedImage::LocalDaemon { local_id: info.id });
+        let daemon = self.services.daemon();
+        let found = daemon.and_then(|daemon| Ok(daemon.inspect(text)?));
+        match (found, refused) {
+            (Ok(Some(info)), refused) => {
+                self.session.events.note(Note::LockedByDaemon {
+                    image: text,
+                    id: &info.id,
+                    refused: refused.as_ref(),
+                });
+                Ok(LockedImage::LocalDaemon { local_id: info.id })
+            }
+            (_, Some(refused)) => Err(refused),
+            (Ok(None), None) => Err(Error::unexpected(&text, ImageProblem::Nowhere)),
+            (Err(error), None) => Err(error),
         }
-        Err(refused.unwrap_or_else(|| Error::unexpected(&text, ImageProblem::Nowhere)))
     }
 
     /// The lock entry for the registry's image. An index that lacks one of `platforms` is an error.
