@@ -167,12 +167,12 @@ stop_dockerd() {
     STARTED_DOCKERD=
 }
 
-# ensure_newer_docker: unpacks dockerd and containerd of Debian's newest packages into STATE/newer, where nothing else uses
-# them. What else they need (runc, iptables) is this machine's.
+# ensure_newer_docker [PACKAGE…]: unpacks dockerd and containerd of Debian's newest packages, and those of PACKAGE…, into
+# STATE/newer, where nothing else uses them. What else they need (runc, iptables) is this machine's.
 ensure_newer_docker() {
-    local folder=$STATE/newer mirror options
+    local folder=$STATE/newer mirror options package packages=(docker.io containerd "$@")
     state_directory || return 1
-    if [ -x "$folder/root/usr/sbin/dockerd" ]; then
+    if newer_packages_are_there "${packages[@]}"; then
         say "newer docker: already in $folder"
         return
     fi
@@ -186,11 +186,19 @@ ensure_newer_docker() {
         -o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null
         -o "Dir::State::lists=$folder/lists" -o "Dir::Cache=$folder/cache")
     quiet apt-get "${options[@]}" update || return 1
-    (cd "$folder/debs" && quiet apt-get "${options[@]}" download docker.io containerd) || return 1
+    (cd "$folder/debs" && quiet apt-get "${options[@]}" download "${packages[@]}") || return 1
     for package in "$folder"/debs/*.deb; do
         dpkg-deb --extract "$package" "$folder/root" || return 1
     done
     say "newer docker: unpacked $(cd "$folder/debs" && echo ./*.deb) into $folder"
+}
+
+newer_packages_are_there() {
+    local package
+    for package in "$@"; do
+        compgen -G "$STATE/newer/debs/${package}_*.deb" >/dev/null || return 1
+    done
+    [ -x "$STATE/newer/root/usr/sbin/dockerd" ]
 }
 
 # start_newer_dockerd STORE: starts that dockerd with STORE (classic or containerd) as its store of images, its own data,
