@@ -47,6 +47,8 @@ struct Row {
     host: &'static str,
     /// Where the certificate is put; `PORT` is the registry's.
     place: &'static str,
+    /// Whether `SSL_CERT_FILE` names that place.
+    by_variable: bool,
     /// What is told; nothing where the registry is trusted.
     told: &'static [&'static str],
 }
@@ -56,6 +58,7 @@ const TRUSTED: Row = Row {
     serve: "docker-registry",
     host: "registry.test",
     place: "/etc/docker/certs.d/registry.test:PORT/ca.crt",
+    by_variable: false,
     told: &[],
 };
 
@@ -77,10 +80,21 @@ const ROWS: &[Row] = &[
         ..TRUSTED
     },
     Row {
+        what: "a file that a variable names",
+        place: "HOME/own.pem",
+        by_variable: true,
+        ..TRUSTED
+    },
+    Row {
+        what: "the system's certificates",
+        place: "/etc/ssl/certs/ca-certificates.crt",
+        ..TRUSTED
+    },
+    Row {
         what: "no folder",
         place: "",
         told: &[
-            "its certificate is an authority's own (`CA:TRUE`), and not one that is named",
+            "its certificate is an authority's own (`CA:TRUE`), and not one that this machine trusts",
             "/etc/docker/certs.d/registry.test:PORT/ca.crt",
         ],
         ..TRUSTED
@@ -153,6 +167,9 @@ impl Row {
         }
         for name in ["HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
             command.env_remove(name).env_remove(name.to_lowercase());
+        }
+        if self.by_variable {
+            command.env("SSL_CERT_FILE", place.replace("HOME", &home));
         }
         run(command.env("DOCKER_HOST", "unix:///nowhere/docker.sock"))
     }

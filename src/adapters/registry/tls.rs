@@ -50,7 +50,7 @@ fn of_certificate(error: &CertificateError) -> (FailureKind, String) {
         // The type of the inner error is that of a crate which `rustls` does not hand out.
         CertificateError::Other(other) if format!("{:?}", other.0) == AUTHORITYS_OWN => (
             FailureKind::Certificate,
-            "its certificate is an authority's own (`CA:TRUE`), and not one that is named"
+            "its certificate is an authority's own (`CA:TRUE`), and not one that this machine trusts"
                 .to_owned(),
         ),
         _ => (

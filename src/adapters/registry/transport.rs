@@ -334,17 +334,21 @@ impl Transport {
         let named: Vec<_> = named.cloned().collect();
         let identity = certificates.and_then(|certificates| certificates.identity.as_ref());
         let identity = identity.filter(|_| own);
+        let none = named.is_empty() && identity.is_none();
         let made = if *kind == ClientKind::Plain {
             without_certificates()
-        } else if named.is_empty() && identity.is_none() {
-            // A machine without any certificates can still use a registry without TLS.
-            builder().build().or_else(|_| without_certificates())
         } else {
-            let settings = trust::settings(named, identity).map_err(|error| Fault {
-                because: error.to_string(),
-                kind: FaultKind::HostCertificates,
-            })?;
-            builder().tls_backend_preconfigured(settings).build()
+            match trust::settings(named, identity) {
+                Ok(settings) => builder().tls_backend_preconfigured(settings).build(),
+                // A machine without any certificates can still use a registry without TLS.
+                Err(_) if none => without_certificates(),
+                Err(error) => {
+                    return Err(Fault {
+                        because: error.to_string(),
+                        kind: FaultKind::HostCertificates,
+                    });
+                }
+            }
         };
         made.map_err(|error| Fault {
             because: root_cause(&error),

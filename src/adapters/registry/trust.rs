@@ -1,6 +1,6 @@
-//! Which certificates of registries are trusted, where some are named besides the system's.
+//! Which certificates of registries are trusted: the system's, and those that are named.
 //!
-//! A certificate that signed itself is trusted if it is named itself. Those that docker's manual makes say of themselves
+//! A certificate that signed itself is trusted if it is one of them. Those that docker's manual makes say of themselves
 //! that they are an authority, which `rustls` refuses for a server; openssl and docker do not.
 
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
+use rustls_native_certs::load_native_certs;
 use rustls_platform_verifier::Verifier;
 
 use super::{certificates::Identity, tls::AUTHORITYS_OWN};
@@ -48,13 +49,14 @@ struct NamedOrUsual {
 }
 
 impl NamedOrUsual {
-    /// Whether a certificate is one of those that are named, and an authority's is all that is wrong with it. That is
-    /// found only after its dates were found to be right.
-    fn is_named_authority(&self, certificate: &CertificateDer<'_>, error: &Error) -> bool {
+    /// Whether a certificate is one of those that are trusted, and all that is wrong with it is that it is an authority's.
+    /// That is found only after its dates were found to be right.
+    fn is_trusted_itself(&self, certificate: &CertificateDer<'_>, error: &Error) -> bool {
         let Error::InvalidCertificate(CertificateError::Other(other)) = error else {
             return false;
         };
-        format!("{:?}", other.0) == AUTHORITYS_OWN && self.named.contains(certificate)
+        format!("{:?}", other.0) == AUTHORITYS_OWN
+            && (self.named.contains(certificate) || load_native_certs().certs.contains(certificate))
     }
 }
 
@@ -75,7 +77,7 @@ impl ServerCertVerifier for NamedOrUsual {
             now,
         );
         match usual {
-            Err(error) if self.is_named_authority(end_entity, &error) => {
+            Err(error) if self.is_trusted_itself(end_entity, &error) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
