@@ -13,8 +13,7 @@ use super::*;
 pub(super) struct RunningRegistry {
     child: Child,
     pub(super) host: String,
-    /// Removed with it.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests start a registry")]
@@ -64,7 +63,7 @@ impl RunningRegistry {
         let mut registry = Self {
             child: child.expect("docker-registry is installed"),
             host,
-            _folder: folder,
+            folder,
         };
         for _ in 0..500 {
             if registry.child.try_wait().unwrap().is_some() {
@@ -92,6 +91,12 @@ impl RunningRegistry {
                 ),
             )
         })
+    }
+
+    /// The number of uploads to a repository that were begun and not ended.
+    pub(super) fn unfinished_uploads(&self, path: &str) -> usize {
+        let uploads = format!("storage/docker/registry/v2/repositories/{path}/_uploads");
+        fs_err::read_dir(self.folder.path().join(uploads)).map_or(0, Iterator::count)
     }
 
     pub(super) fn reference(&self, rest: &str) -> Reference {

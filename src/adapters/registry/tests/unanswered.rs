@@ -215,12 +215,11 @@ fn an_upload_that_loses_its_connection_begins_again() {
         let settings = RegistrySettings::default();
         let client =
             RegistryClient::with_patience(settings, Credentials::default(), patience).unwrap();
-        let (mut outage, mut largest, mut lost) = (None, 0, false);
+        let mut outage = None;
         let mut progress = |BlobProgress { state, .. }: BlobProgress<'_>| {
-            let BlobState::Sending(sent) = state else {
+            if !matches!(state, BlobState::Sending(_)) {
                 return;
-            };
-            let rule = rule.clone();
+            }
             outage.get_or_insert_with(|| {
                 let dropped = Dropped::packets(&rule);
                 thread::spawn(move || {
@@ -228,12 +227,10 @@ fn an_upload_that_loses_its_connection_begins_again() {
                     drop(dropped);
                 })
             });
-            lost |= sent < largest;
-            largest = sent.max(largest);
         };
         let pushed = client.push_image(image.image(), &target, &mut progress);
         assert_eq!(pushed.unwrap(), image.digest());
-        assert!(lost, "it did not begin again");
         outage.unwrap().join().unwrap();
+        assert!(registry.unfinished_uploads("a/b") > 0, "nothing was lost");
     });
 }
