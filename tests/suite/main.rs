@@ -56,7 +56,7 @@
 //! fast leaves out `adapters::docker::tests::a_context_` `adapters::docker::tests::an_` `adapters::docker::tests::labels_`
 //! fast leaves out `adapters::docker::tests::a_daemon_is_` `adapters::docker::tests::tags_` `adapters::docker::tests::transfer::`
 //! fast leaves out `adapters::docker::tests::tls::` `adapters::docker::tests::load::`
-//! fast leaves out `adapters::registry::client::tests::push::`
+//! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `why::` `same_as_built::` `accepted::`

@@ -1,8 +1,8 @@
 //! Requests that a push can make before its image is put together: uploads are begun, and the parent's layers asked for.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -11,10 +11,10 @@ use reqwest::{Method, StatusCode};
 use tokio::task::JoinHandle;
 
 use super::{
+    asked::AskedAhead,
     client::{RegistryClient, look_up},
     push::FRESH,
     session::{Actions, RegistrySession, Request, UploadUrl},
-    transport::Answer,
     upload::{begin_request, continuation, head_of_blob},
 };
 use crate::image::{Digest, Reference, Repository};
@@ -34,20 +34,6 @@ pub struct PushAhead {
     pub uploads: usize,
 }
 
-/// What became of the requests.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    /// When the registry said that the tag is free, if that can still be believed.
-    pub(super) free_since: Option<Instant>,
-    /// Blobs that the repository has.
-    pub(super) there: BTreeSet<Digest>,
-    /// Uploads that have begun, and that nothing uses yet.
-    uploads: Mutex<Vec<Answer>>,
-}
-
-/// Requests by the manifest that they were made for, until its push takes them.
-pub(super) type Pushes = Mutex<BTreeMap<(Repository, String), JoinHandle<Known>>>;
-
 impl RegistryClient {
     /// Begins what [`Self::push_image`] will need for an image, and returns at once. Whatever fails is left to the push.
     pub fn begin_push_ahead(&self, ahead: PushAhead) {
@@ -64,16 +50,8 @@ fn key_of(request: &Request<'_>) -> (Repository, String) {
     (request.repository.clone(), request.path.clone())
 }
 
-impl Known {
-    /// An upload that has begun.
-    pub(super) fn upload(&self) -> Option<Answer> {
-        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
-        uploads.pop()
-    }
-}
-
 impl RegistrySession {
-    async fn ahead(&self, ahead: &PushAhead) -> Known {
+    async fn ahead(&self, ahead: &PushAhead) -> AskedAhead {
         let (repository, action) = (
             &ahead.reference.repository,
             format!("push `{}`", ahead.reference),
@@ -99,12 +77,12 @@ impl RegistrySession {
         };
         // The first request signs in for the others.
         let Some(first) = begin().await else {
-            return Known::default();
+            return AskedAhead::default();
         };
         let others = join_all((1..ahead.uploads).map(|_| begin()));
         let (others, there) = join(others, join_all(ahead.below.iter().map(ask))).await;
         let uploads = [Some(first)].into_iter().chain(others).flatten();
-        Known {
+        AskedAhead {
             free_since: Some(ahead.asked),
             there: there.into_iter().flatten().collect(),
             uploads: Mutex::new(uploads.collect()),
@@ -112,23 +90,23 @@ impl RegistrySession {
     }
 
     /// What was asked ahead for the push of a manifest. What is no longer fresh is left out.
-    pub(super) async fn known_ahead(&self, request: &Request<'_>) -> Known {
+    pub(super) async fn known_ahead(&self, request: &Request<'_>) -> AskedAhead {
         let task = self.pushes().remove(&key_of(request));
         let Some(task) = task else {
-            return Known::default();
+            return AskedAhead::default();
         };
         let known = task.await.unwrap_or_default();
         match known.free_since {
             Some(asked) if asked.elapsed() <= FRESH => known,
-            _ => Known {
+            _ => AskedAhead {
                 uploads: known.uploads,
-                ..Known::default()
+                ..AskedAhead::default()
             },
         }
     }
 
     /// Cancels the uploads that nothing has used. If that fails, the registry forgets them after some time.
-    pub(super) async fn cancel_uploads(&self, request: &Request<'_>, known: &Known) {
+    pub(super) async fn cancel_uploads(&self, request: &Request<'_>, known: &AskedAhead) {
         while let Some(answer) = known.upload() {
             let Ok(UploadUrl { url, own }) = continuation(request, &answer) else {
                 continue;
@@ -143,9 +121,7 @@ impl RegistrySession {
         }
     }
 
-    fn pushes(
-        &self,
-    ) -> std::sync::MutexGuard<'_, BTreeMap<(Repository, String), JoinHandle<Known>>> {
+    fn pushes(&self) -> MutexGuard<'_, BTreeMap<(Repository, String), JoinHandle<AskedAhead>>> {
         // A poisoned lock is safe: every change is a single insertion or removal.
         self.pushes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,6 +9,7 @@
 
 mod address;
 mod ahead;
+mod asked;
 mod attach;
 mod blob;
 mod certificates;

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::{
     address::api_host,
-    ahead::Pushes,
+    asked::Pushes,
     challenge::{self, Challenge},
     error::{Cause, FailureKind, RegistryError},
     settings::RegistrySettings,

@@ -17,7 +17,7 @@ use reqwest::{
 use tokio::sync::mpsc::{self, Sender, UnboundedReceiver};
 
 use super::{
-    ahead::Known,
+    asked::AskedAhead,
     blob::{Blob, BlobSource, BlobState},
     client::{MANIFEST_LIMIT, expect_named},
     download::blob_request,
@@ -40,7 +40,7 @@ const SMALL: usize = 128 << 10;
 /// The upload of a blob.
 struct Upload<'a> {
     request: &'a Request<'a>,
-    known: &'a Known,
+    known: &'a AskedAhead,
     blob: &'a Blob,
     /// Is told what happens.
     tell: &'a dyn Fn(BlobState),
@@ -67,7 +67,7 @@ impl RegistrySession {
             mounts: Vec::new(),
             is_new: false,
         };
-        let known = Known::default();
+        let known = AskedAhead::default();
         self.upload_blob((request, &known), &blob, &|_| ()).await
     }
 
@@ -75,7 +75,7 @@ impl RegistrySession {
     /// asked ahead.
     pub(super) async fn upload_blob(
         &self,
-        (request, known): (&Request<'_>, &Known),
+        (request, known): (&Request<'_>, &AskedAhead),
         blob: &Blob,
         tell: &dyn Fn(BlobState),
     ) -> Result<(), RegistryError> {
