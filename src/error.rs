@@ -9,7 +9,7 @@ use crate::{
     adapters::{
         credentials::CredentialsError, destination::DestinationError, docker::DockerError,
         journal::ReplaceError, layout::LayoutError, python::PythonError, registry::RegistryError,
-        sources::SourceError,
+        sources::SourceError, store,
     },
     code::Code,
     image::{ImageMismatch, Reference},
@@ -290,6 +290,7 @@ impl Error {
             Self::Io(error)
             | Self::Archive(ArchiveError::Io(error))
             | Self::Layout(LayoutError::Disk { error, .. })
+            | Self::Docker(DockerError::NotSaved { because: error, .. })
             | Self::Registry(RegistryError::NotSaved { because: error, .. }) => io_hint(error),
             Self::Replace(error) => error.hint().or_else(|| io_hint(error.disk()?)),
             Self::Archive(ArchiveError::Whiteout { .. }) => Some(Code::E068.cure().to_owned()),
@@ -382,7 +383,20 @@ fn at(instruction: &str) -> String {
 
 fn io_hint(error: &std::io::Error) -> Option<String> {
     use std::io::ErrorKind;
+    let cache = store::cache_folder();
+    let is_cache = error.to_string().contains(&*cache.to_string_lossy());
     let hint = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded if is_cache => {
+            "make room on that disk (`df -h`), or let `SPARKPACK_CACHE` name a folder on another one"
+        }
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::NotADirectory
+        | ErrorKind::AlreadyExists
+            if is_cache =>
+        {
+            "that is the cache: give yourself the right to it, or let `SPARKPACK_CACHE` name a folder that you may write to"
+        }
         ErrorKind::StorageFull => {
             "make room on that disk (`df -h`), then run it again: nothing old was lost"
         }

@@ -35,6 +35,8 @@ pub enum CacheKind {
     Records,
     /// Layers by what they are made from; their bytes are among the blobs.
     Layers,
+    /// Images that were taken out of a daemon, by their image IDs: their documents and layers are among the blobs.
+    Exports,
     /// The revisions for which a build without the build cache has been done.
     Revisions,
     /// Manifests that were examined without findings.
@@ -47,7 +49,7 @@ pub enum CacheKind {
 
 impl CacheKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Digests,
         Self::Archives,
         Self::Blobs,
@@ -56,6 +58,7 @@ impl CacheKind {
         Self::Packages,
         Self::Records,
         Self::Layers,
+        Self::Exports,
         Self::Revisions,
         Self::Manifests,
         Self::Programs,
@@ -74,6 +77,7 @@ impl CacheKind {
             Self::Packages => "packages",
             Self::Records => "records",
             Self::Layers => "layers",
+            Self::Exports => "exports",
             Self::Revisions => "revisions",
             Self::Manifests => "manifests",
             Self::Programs => "programs",

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     builder::Builder,
-    docker::{Daemon, ExportedImage, LoadRequest, TransferEvent, error::DockerError},
+    docker::{Daemon, ExportedImage, LoadRequest, TransferEvent, WantedLayers, error::DockerError},
     layout::{ImageLayout, LayoutError},
     registry::{
         Attachment, BlobProgress, Listing, OutgoingImage, Presence, PushAhead, RegistryClient,
@@ -90,11 +90,17 @@ pub trait ImageDaemon: Programs {
     /// Any answer other than the image or "not found".
     fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError>;
 
-    /// All layers of an image, in `folder`, with its documents; `None` if it does not exist or need not be loaded whole.
+    /// The layers of an image that `is_wanted`, in `folder`, with its documents; `None` if there is no such image, or not
+    /// all of it is there.
     ///
     /// # Errors
     /// The daemon does not export it, or the folder cannot be written.
-    fn export(&self, name: &str, folder: &Path) -> Result<Option<ExportedImage>, DockerError>;
+    fn export(
+        &self,
+        name: &str,
+        is_wanted: &WantedLayers<'_>,
+        folder: &Path,
+    ) -> Result<Option<ExportedImage>, DockerError>;
 
     /// What is in an image: all its layers together.
     ///
@@ -360,8 +366,13 @@ impl ImageDaemon for Daemon {
         Daemon::parent(self, name)
     }
 
-    fn export(&self, name: &str, folder: &Path) -> Result<Option<ExportedImage>, DockerError> {
-        Daemon::export(self, name, folder)
+    fn export(
+        &self,
+        name: &str,
+        is_wanted: &WantedLayers<'_>,
+        folder: &Path,
+    ) -> Result<Option<ExportedImage>, DockerError> {
+        Daemon::export(self, name, is_wanted, folder)
     }
 
     fn scan(

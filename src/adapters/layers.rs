@@ -61,7 +61,8 @@ pub fn layer<E: From<io::Error>>(
 }
 
 /// The layer of a key, if the cache has it whole.
-fn known(cache: &Cache, key: &Digest, created_by: &str) -> Option<LayerFile> {
+#[must_use]
+pub fn known(cache: &Cache, key: &Digest, created_by: &str) -> Option<LayerFile> {
     let document = cache.entry(CacheKind::Layers, key.hex());
     let bytes = digest_cache::own_bytes(&document)?;
     let known: KnownLayer = serde_json::from_slice(&bytes).ok()?;

@@ -141,8 +141,12 @@ impl ImageLayout {
                 let message = format!("the layer {} is not there", layer.digest);
                 return Err(self.broken(message));
             };
-            let read = fs_err::File::open(file).map_err(|error| self.disk("written", error))?;
-            if !self.write(layer, read)? {
+            let is_written = match fs_err::File::open(file) {
+                Ok(read) => self.write(layer, read)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                Err(error) => return Err(self.disk("written", error)),
+            };
+            if !is_written {
                 return Err(LayoutError::Layer {
                     file: file.clone(),
                     digest: layer.digest.clone(),

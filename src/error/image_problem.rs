@@ -53,11 +53,23 @@ pub enum ImageProblem {
     /// An OCI layout cannot hold it.
     #[error("it cannot be copied into an OCI layout: {0}")]
     NoLayout(String),
-    /// Only the local daemon has it, and an image on it is to be in another place.
+    /// The lock has its image ID, and no daemon answers.
     #[error(
-        "only the local daemon has it, and so nothing but that daemon can have what stands on it"
+        "the lock wants the image ID {}, which is expected in the daemon of this machine, and none answers\n{why}",
+        locked.short(12)
     )]
-    OnlyInDaemon,
+    OnlyInDaemon {
+        /// The ID in the lock.
+        locked: Digest,
+        /// Why there is no daemon.
+        why: String,
+    },
+    /// The daemon lacks a layer of it.
+    #[error("the daemon does not have all of its layers, and so it cannot be taken out of it")]
+    NotWhole,
+    /// What the daemon has is no image that another place can hold.
+    #[error("it cannot be taken out of the daemon: {0}")]
+    NotExported(String),
     /// Neither the registry nor the daemon has it.
     #[error("neither its registry nor the local daemon has this image")]
     Nowhere,
@@ -78,7 +90,7 @@ impl ImageProblem {
             Self::NotKept => "run it again; if it stays so, the registry is at fault",
             Self::OtherInDaemon { .. } => {
                 return format!(
-                    "bring that image back, or run `sparkpack lock --upgrade {reference}` to lock the one that is there"
+                    "bring that image back, or run `sparkpack lock --upgrade {reference}` to lock the one that is there; {ON_OTHER_MACHINES}"
                 );
             }
             Self::OtherPlatform { wanted, there } => {
@@ -98,10 +110,11 @@ impl ImageProblem {
             Self::NoParent(_) | Self::NoLayout(_) => {
                 "build or pull the parent anew; `docker inspect` and `skopeo inspect` show it"
             }
-            Self::OnlyInDaemon => {
-                return format!(
-                    "push it to a registry, then run `sparkpack lock --upgrade {reference}`; `sparkpack build` into that daemon works without"
-                );
+            Self::OnlyInDaemon { .. } => {
+                return format!("run this on the machine that has it; {ON_OTHER_MACHINES}");
+            }
+            Self::NotWhole | Self::NotExported(_) => {
+                "build or pull it anew; `docker inspect` shows it"
             }
             Self::CannotBePulled(_) => "mend its name",
             Self::CannotBeLookedUp(_) => "name the image as `docker pull` would",
@@ -112,6 +125,9 @@ impl ImageProblem {
         hint.to_owned()
     }
 }
+
+/// How to make other machines do without the daemon that has an image.
+const ON_OTHER_MACHINES: &str = "for other machines, push it to a registry and write its reference there in the place of its name in sparkpack.toml";
 
 /// How to have the image of another platform under the same name.
 fn other_image(reference: &str, platform: &Platform) -> String {
@@ -134,14 +150,6 @@ pub enum NotYet {
         /// The platforms.
         platforms: Vec<Platform>,
     },
-    /// A push to an OCI layout from a daemon with containerd's store.
-    #[error(
-        "`{image}` is in a daemon with containerd's image store, from which nothing can be put into an OCI layout yet"
-    )]
-    DaemonToLayout {
-        /// The image.
-        image: String,
-    },
 }
 
 fn listed(platforms: &[Platform]) -> String {
@@ -156,9 +164,6 @@ impl NotYet {
         match self {
             Self::SeveralPlatforms { .. } => {
                 "`sparkpack push` puts the image of each platform into the registry, and an index over them; else list one: `platforms = [\"linux/amd64\"]`"
-            }
-            Self::DaemonToLayout { .. } => {
-                "copy it there, `skopeo copy docker-daemon:NAME:TAG oci:PATH:NAME:TAG`, or use a registry"
             }
         }
     }
@@ -239,7 +244,10 @@ mod tests {
     #[test]
     fn an_image_that_only_the_daemon_can_have_is_told_with_what_the_daemon_has() {
         let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
-        let hint = "bring that image back, or run `sparkpack lock --upgrade x:1` to lock the one that is there";
+        let elsewhere = "for other machines, push it to a registry and write its reference there in the place of its name in sparkpack.toml";
+        let hint = format!(
+            "bring that image back, or run `sparkpack lock --upgrade x:1` to lock the one that is there; {elsewhere}"
+        );
         let wants = format!("the lock wants the image ID {}, but", one.short(12));
         for (there, what) in [
             (None, "it is not in the local daemon".to_owned()),
@@ -250,8 +258,18 @@ mod tests {
         ] {
             let locked = one.clone();
             let problem = ImageProblem::OtherInDaemon { locked, there };
-            check(problem, &format!("{wants} {what}"), hint);
+            check(problem, &format!("{wants} {what}"), &hint);
         }
+        let why = "no Docker daemon answers".to_owned();
+        let locked = one.clone();
+        check(
+            ImageProblem::OnlyInDaemon { locked, why },
+            &format!(
+                "the lock wants the image ID {}, which is expected in the daemon of this machine, and none answers\nno Docker daemon answers",
+                one.short(12)
+            ),
+            &format!("run this on the machine that has it; {elsewhere}"),
+        );
     }
 
     #[test]

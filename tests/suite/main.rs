@@ -28,6 +28,7 @@
 //! - `daemonless`: where no Docker daemon answers
 //! - `platforms`: images for several platforms under one index
 //! - `elsewhere`: chains and jobs on an image from elsewhere
+//! - `only_in_daemon`: jobs on an image that no registry has
 //! - `accepted`: what was pushed is copied, unpacked, pulled and run by the programs of others
 //! - `same_as_built`: an image that was put together is the one that the daemon builds from its Dockerfile
 //! - `building`: a chain of kilobyte layers through a real daemon
@@ -44,7 +45,7 @@
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
-//! `portability` · `why`, `diff`: `why` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `pins`, `daemonless` · `pin`:
+//! `portability` · `why`, `diff`: `why` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!
@@ -59,7 +60,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
-//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `why::` `same_as_built::` `accepted::`
+//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `layouts::several_platforms_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`
@@ -105,6 +106,7 @@ mod manifest_cache;
 mod manifests;
 mod mistakes;
 mod naming;
+mod only_in_daemon;
 mod own_package;
 mod packing;
 mod passed_over;

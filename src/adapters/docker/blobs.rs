@@ -1,5 +1,7 @@
 //! The blobs in the containerd store of a daemon, by their digests. The BuildKit in the daemon lets them be read.
 
+use std::io::{self, Write};
+
 use bollard::ClientVersion;
 use futures_util::TryStreamExt as _;
 use hyper_util::rt::TokioIo;
@@ -13,7 +15,7 @@ use tonic_prost::ProstCodec;
 use tower::service_fn;
 
 use super::{error::DockerError, host::Host, upgrade};
-use crate::image::Digest;
+use crate::image::{Descriptor, Digest, Hasher};
 
 /// The largest document that is read, in bytes. That of registries.
 const LIMIT: usize = 4 * 1024 * 1024;
@@ -71,29 +73,67 @@ impl Blobs {
 
     /// A document of the store; `None` if it is not there.
     pub(super) async fn document(&self, digest: &Digest) -> Result<Option<Vec<u8>>, DockerError> {
-        let mut service = self.0.clone();
-        let answered = async {
-            ready(&mut service).await?;
-            let path = PathAndQuery::from_static("/containerd.services.content.v1.Content/Read");
-            let codec = ProstCodec::<BlobName, Part>::default();
-            let parts = service.server_streaming(name(digest), path, codec).await?;
-            let mut parts = parts.into_inner();
-            let mut bytes = Vec::new();
-            while let Some(part) = parts.try_next().await? {
-                bytes.extend(part.data);
-                if bytes.len() > LIMIT {
-                    return Err(Status::out_of_range("it is larger than 4 MiB"));
-                }
+        let mut bytes = Vec::new();
+        let mut take = |part| {
+            bytes.extend(part);
+            if bytes.len() > LIMIT {
+                return Err(Status::out_of_range("it is larger than 4 MiB"));
             }
-            Ok(bytes)
+            Ok(())
         };
-        let Some(bytes) = found(answered.await)? else {
+        let read = self.read(digest, &mut take).await;
+        if found(read)?.is_none() {
             return Ok(None);
-        };
+        }
         if Digest::of(&bytes) != *digest {
             return Err(answer(format!("`{digest}` has other bytes")));
         }
         Ok(Some(bytes))
+    }
+
+    /// Writes a blob of the store to `output`; false if it is not there. `written` gets the error of `output`.
+    pub(super) async fn save(
+        &self,
+        blob: &Descriptor,
+        output: &mut (dyn Write + Send),
+        written: &mut io::Result<()>,
+    ) -> Result<bool, DockerError> {
+        let (mut hasher, mut size) = (Hasher::default(), 0);
+        let mut take = |part: Vec<u8>| {
+            hasher.update(&part);
+            size += part.len() as u64;
+            *written = output.write_all(&part);
+            match written {
+                Ok(()) => Ok(()),
+                Err(error) => Err(Status::aborted(error.to_string())),
+            }
+        };
+        let read = self.read(&blob.digest, &mut take).await;
+        if found(read)?.is_none() {
+            return Ok(false);
+        }
+        if (size, hasher.finish()) != (blob.size, blob.digest.clone()) {
+            return Err(answer(format!("`{}` has other bytes", blob.digest)));
+        }
+        Ok(true)
+    }
+
+    /// Hands the bytes of a blob to `take`, part by part.
+    async fn read(
+        &self,
+        digest: &Digest,
+        take: &mut (dyn FnMut(Vec<u8>) -> Result<(), Status> + Send),
+    ) -> Result<(), Status> {
+        let mut service = self.0.clone();
+        ready(&mut service).await?;
+        let path = PathAndQuery::from_static("/containerd.services.content.v1.Content/Read");
+        let codec = ProstCodec::<BlobName, Part>::default();
+        let parts = service.server_streaming(name(digest), path, codec).await?;
+        let mut parts = parts.into_inner();
+        while let Some(part) = parts.try_next().await? {
+            take(part.data)?;
+        }
+        Ok(())
     }
 }
 

@@ -62,6 +62,14 @@ pub enum DockerError {
         /// The daemon's message.
         message: String,
     },
+    /// What the daemon hands out cannot be written to a file.
+    #[error("cannot {doing}: it cannot be written: {because}")]
+    NotSaved {
+        /// The request, as a verb with its object.
+        doing: String,
+        /// The system's error.
+        because: std::io::Error,
+    },
     /// The daemon cannot load an image of which only the new layers are sent.
     #[error("the Docker daemon cannot load `{reference}` without its lower layers{}: {message}", of_parent(.parent.as_deref()))]
     Parent {
@@ -148,6 +156,7 @@ impl DockerError {
             Self::Push { .. } => Code::E603,
             Self::Pull { .. } => Code::E604,
             Self::Answer { .. } => Code::E605,
+            Self::NotSaved { .. } => Code::E610,
             Self::Mismatch(_) => Code::E606,
             Self::Labels { .. } => Code::E607,
             Self::Archive { .. } => Code::E608,
@@ -196,6 +205,7 @@ impl DockerError {
                 ..
             } => Some("run it again when nothing writes there".to_owned()),
             Self::Answer { .. }
+            | Self::NotSaved { .. }
             | Self::Parent { .. }
             | Self::Labels { .. }
             | Self::Archive { .. } => None,

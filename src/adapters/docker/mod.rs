@@ -34,6 +34,6 @@ mod tests;
 
 pub use daemon::Daemon;
 pub use error::{DockerError, Unreachable};
-pub use export::ExportedImage;
+pub use export::{ExportedImage, WantedLayers};
 pub use load::{LoadParent, LoadRequest};
 pub use transfer::TransferEvent;

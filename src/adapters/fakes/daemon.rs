@@ -11,7 +11,7 @@ use crate::{
     adapters::{
         builder::Builder,
         destination::{Destination, DestinationError, ImageDaemon, Programs},
-        docker::{DockerError, ExportedImage, LoadRequest, TransferEvent},
+        docker::{DockerError, ExportedImage, LoadRequest, TransferEvent, WantedLayers},
         registry::RegistryImage,
     },
     image::{
@@ -150,7 +150,12 @@ impl ImageDaemon for DaemonInMemory {
     }
 
     /// An image in memory has no layers.
-    fn export(&self, _: &str, _: &Path) -> Result<Option<ExportedImage>, DockerError> {
+    fn export(
+        &self,
+        _: &str,
+        _: &WantedLayers<'_>,
+        _: &Path,
+    ) -> Result<Option<ExportedImage>, DockerError> {
         Ok(None)
     }
 

@@ -120,7 +120,15 @@ impl WithLayout {
             config: image.config.to_vec(),
             info: info.map_err(wrong)?,
         };
-        let descriptor = self.layout.add(&image, &layers)?;
+        let descriptor = self
+            .layout
+            .add(&image, &layers)
+            .map_err(|error| match error {
+                LayoutError::Layer { file, digest } => {
+                    damaged(&file, format!("it does not have the digest {digest}"))
+                }
+                error => error.into(),
+            })?;
         if reference.digest.is_none() {
             self.layout.tag(&reference.to_string(), &descriptor)?;
         }
@@ -133,6 +141,15 @@ impl WithLayout {
             registry: self.layout.folder().display().to_string(),
             because: Cause("a layout holds images only".to_owned()),
         }
+    }
+}
+
+/// The error about a layer's file, which can be made again.
+fn damaged(file: &Path, because: String) -> RegistryError {
+    RegistryError::Damaged {
+        action: "put an image into the OCI layout".to_owned(),
+        file: file.to_owned(),
+        because: Cause(because),
     }
 }
 

@@ -347,22 +347,35 @@ impl ContextWriter<'_> {
                     .parse()
                     .map_err(|error| unexpected(ImageProblem::CannotBePulled(error)))?;
                 let pinned = reference.repository.with_digest(digest);
-                // Of an index the daemon has the image of one platform only.
-                let there = daemon.inspect(&pinned.to_string())?;
-                if there.is_none_or(|image| image.platform != *platform) {
-                    self.run
-                        .services
-                        .refuse_offline(|| OnlineWork::Pull(pinned.clone()))?;
-                    progress.step(Step::PullImage(text));
-                    let registry_auth = self.run.services.registry_auth(&pinned.repository)?;
-                    daemon.pull(&pinned, platform, &registry_auth, &mut |event| {
-                        transferred(progress, Transfer::Pulled, &event);
-                    })?;
-                }
+                let pull = format!("pull {pinned}");
+                let services = self.run.services;
+                services.moving(&pull, || self.pulled((text, &pinned), platform, progress))?;
                 Ok(pinned.to_string())
             }
             None => Err(unexpected(ImageProblem::NotLocked)),
         }
+    }
+
+    /// Makes sure that the daemon has the image `pinned`, which is called `text`.
+    fn pulled(
+        &self,
+        (text, pinned): (&str, &Reference),
+        platform: &Platform,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Error> {
+        let (services, daemon) = (self.run.services, self.run.services.daemon()?);
+        // Of an index the daemon has the image of one platform only.
+        let there = daemon.inspect(&pinned.to_string())?;
+        if there.is_some_and(|image| image.platform == *platform) {
+            return Ok(());
+        }
+        services.refuse_offline(|| OnlineWork::Pull(pinned.clone()))?;
+        progress.step(Step::PullImage(text));
+        let registry_auth = services.registry_auth(&pinned.repository)?;
+        daemon.pull(pinned, platform, &registry_auth, &mut |event| {
+            transferred(progress, Transfer::Pulled, &event);
+        })?;
+        Ok(())
     }
 
     /// The name of the image that holds a source's files. The source is imported once, and the image is used by every

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{context::ContextWriter, run::Run};
+use super::{context::ContextWriter, parent::LayersBelow, run::Run};
 use crate::{
     adapters::{
         layers,
@@ -34,17 +34,28 @@ impl Assembled {
         self.image.clone().into()
     }
 
-    /// Its layers: those of the parent, which `repository` has, and its own.
-    pub(crate) fn blobs(&self, repository: &Repository) -> Vec<Blob> {
-        let below = self.below.iter().map(|descriptor| Blob {
-            descriptor: descriptor.clone(),
-            source: BlobSource::Registry(repository.clone()),
-            mounts: Vec::new(),
-            is_new: false,
-        });
-        below
-            .chain(self.layers.iter().cloned().map(Blob::from))
-            .collect()
+    /// Its layers: those of the parent, and its own. Those that were taken out of a daemon may be mounted from `mounts`.
+    pub(crate) fn blobs(&self, below: &LayersBelow, mounts: &[Repository]) -> Vec<Blob> {
+        let below: Vec<Blob> = match below {
+            LayersBelow::Repository(repository) => {
+                let blob = |descriptor: &Descriptor| Blob {
+                    descriptor: descriptor.clone(),
+                    source: BlobSource::Registry(repository.clone()),
+                    mounts: Vec::new(),
+                    is_new: false,
+                };
+                self.below.iter().map(blob).collect()
+            }
+            LayersBelow::Daemon { files, .. } => {
+                let blob = |file: &LayerFile| Blob {
+                    mounts: mounts.to_vec(),
+                    ..Blob::from(file.clone())
+                };
+                files.iter().map(blob).collect()
+            }
+        };
+        let own = self.layers.iter().cloned().map(Blob::from);
+        below.into_iter().chain(own).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     in_daemon::in_daemon,
+    parent::LayersBelow,
     run::{Run, refuse_conflict},
     stage::StageBuilder,
 };
@@ -19,8 +20,8 @@ use crate::{
     },
     error::{Error, ImageProblem},
     image::{
-        AssembledImage, Digest, History, ImageDocuments, ImageManifest, Layer, LayerFile,
-        Reference, Repository, as_oci,
+        AssembledImage, Descriptor, Digest, History, ImageDocuments, ImageManifest, Layer,
+        LayerFile, Reference, Repository, as_oci,
     },
     operations::{
         dist::{Action, BuiltImage, Packer},
@@ -62,12 +63,17 @@ impl<'a> LayoutBuilder<'a> {
     ) -> Result<Self, Error> {
         let answers = run.ask_layout(targets, layout)?;
         let plan = &run.prepared.plan;
-        let of_builder = answers.iter().filter(|(name, found)| {
+        let missing = answers.iter().filter(|(name, found)| {
             let stage = plan.stages[*name].first();
-            stage.inputs.recipe.needs_builder()
-                && decision::to_build(stage, found.as_ref(), None).is_some()
+            decision::to_build(stage, found.as_ref(), None).is_some()
         });
-        let of_builder: BTreeSet<String> = of_builder.map(|(name, _)| name.clone()).collect();
+        let missing: Vec<&String> = missing.map(|(name, _)| name).collect();
+        run.require_exports(&missing)?;
+        let of_builder = missing.into_iter().filter(|name| {
+            let recipe = &plan.stages[*name].first().inputs.recipe;
+            recipe.needs_builder()
+        });
+        let of_builder: BTreeSet<String> = of_builder.cloned().collect();
         let asked = if of_builder.is_empty() {
             Ok(BTreeMap::new())
         } else {
@@ -141,10 +147,7 @@ impl<'a> LayoutBuilder<'a> {
         let (image, action) = match &stage.inputs.recipe {
             Recipe::Dockerfile(_) => {
                 let (image, action) = match self.in_daemon.get(&stage.name) {
-                    Some(made) => (
-                        self.exported((&stage.name, made), progress.as_mut())?,
-                        Action::Built,
-                    ),
+                    Some(made) => (self.exported(made, progress.as_mut())?, Action::Built),
                     None => (self.copied(stage, progress.as_mut())?, Action::Adopted),
                 };
                 progress.end(Outcome::Copied(reference));
@@ -202,11 +205,14 @@ impl<'a> LayoutBuilder<'a> {
     /// Copies the daemon's image of a stage into the layout.
     fn exported(
         &self,
-        (name, made): (&str, &BuiltImage),
+        made: &BuiltImage,
         progress: &mut dyn Progress,
     ) -> Result<AssembledImage, Error> {
-        progress.step(Step::Export);
-        let exported = |_: &mut dyn Progress| self.run.exported(name, made);
+        let exported = |progress: &mut dyn Progress| {
+            let is_needed = |layer: &Descriptor| !self.layout.has(layer);
+            let exported = self.run.exported(&made.into(), &is_needed, progress)?;
+            Ok((exported.image, exported.layers))
+        };
         self.add(&made.reference, exported, progress)
     }
 
@@ -265,16 +271,22 @@ impl<'a> LayoutBuilder<'a> {
         text: &str,
         progress: &mut dyn Progress,
     ) -> Result<AssembledImage, Error> {
-        let (pinned, documents) = self.run.external_parent(stage, text)?;
-        let refused =
-            |error| Error::unexpected(&pinned, ImageProblem::NoLayout(format!("{error}")));
-        let parent = as_oci(&documents).map_err(refused)?;
+        let found = self.run.external_parent(stage, text, progress)?;
+        let name = &found.reference;
+        let refused = |error| Error::unexpected(name, ImageProblem::NoLayout(format!("{error}")));
+        let parent = as_oci(&found.documents).map_err(refused)?;
         let manifest = ImageManifest::parse(&parent.manifest).map_err(refused)?;
-        progress.step(Step::PutTogether(&pinned));
-        let below = |progress: &mut dyn Progress| {
-            self.layers(&pinned.repository, &manifest, &parent, progress)
+        progress.step(Step::PutTogether(name));
+        let below = |progress: &mut dyn Progress| match &found.layers {
+            LayersBelow::Repository(repository) => {
+                self.layers(repository, &manifest, &parent, progress)
+            }
+            LayersBelow::Daemon { image, .. } => {
+                let is_needed = |layer: &Descriptor| !self.layout.has(layer);
+                Ok(self.run.exported(image, &is_needed, progress)?.layers)
+            }
         };
-        let named = (&*pinned.to_string(), &parent.documents());
+        let named = (&*name.to_string(), &parent.documents());
         self.put_on((stage, inputs), named, below, progress)
     }
 
@@ -304,8 +316,8 @@ impl<'a> LayoutBuilder<'a> {
     ) -> Result<AssembledImage, Error> {
         let (mut image, mut layers) = made(progress)?;
         let mut added = self.layout.add(&image, &layers);
-        if let Err(LayoutError::Layer { file, .. }) = &added {
-            fs_err::remove_file(file)?;
+        if let Err(LayoutError::Layer { file, digest }) = &added {
+            self.run.remove_damaged(file, digest)?;
             (image, layers) = made(progress)?;
             added = self.layout.add(&image, &layers);
         }

@@ -17,9 +17,11 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use exported::remove_if_there;
 pub(crate) use files::Assembled;
 pub(crate) use inside::Inside;
 pub(crate) use output::BuildOutput;
+pub(crate) use parent::{LayersBelow, ParentOfFiles};
 pub(crate) use run::{Run, refuse_conflict};
 pub(crate) use schedule::run_on_stages;
 pub(crate) use stage::StageBuilder;

@@ -346,7 +346,7 @@ impl<'a> StageBuilder<'a> {
             return Ok(refused?);
         };
         let temporary = self.run.session.cache.unfinished(CacheKind::Blobs)?;
-        let Some(whole) = daemon.export(id, temporary.path())? else {
+        let Some(whole) = daemon.export(id, &|_, _| true, temporary.path())? else {
             return Err(error.into());
         };
         let parent = (parent, &whole.documents);

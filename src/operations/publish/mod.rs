@@ -2,6 +2,7 @@
 
 mod check;
 mod claim;
+mod look_up;
 mod pins;
 mod platforms;
 mod preview;
@@ -16,8 +17,9 @@ pub(crate) use preview::{Preview, PushPreview, preview};
 
 use std::{collections::BTreeMap, sync::Mutex, time::Instant};
 
+use look_up::{answers, lacking, look_up};
 use pins::NewPins;
-use platforms::{PushedStage, answers, look_up};
+use platforms::PushedStage;
 use push::{Pusher, refuse_conflicts};
 
 use crate::{
@@ -28,7 +30,7 @@ use crate::{
         manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
         provenance,
         resolution::{self, Strictness},
-        workspace::{Services, Session, both},
+        workspace::{Services, Session, Turns, both},
     },
     plan::decision::Answers,
     project::Registry,
@@ -79,19 +81,15 @@ pub(crate) fn push(
         replacements: Mutex::default(),
         asked: looked_up,
         builder: StageBuilder::new(&run, &packer, Answers::new()),
+        there: &there,
+        holders: Turns::default(),
     };
     let names = asked.needed(&in_registry);
-    let is_lacking = |name: &&String| {
-        let platforms = prepared.plan.stages[*name].platforms.len();
-        let there = there.get(*name);
-        there.is_none_or(|there| there.images.len() < platforms)
-    };
-    let to_send: Vec<&String> = names.iter().filter(is_lacking).collect();
+    let to_send = lacking(&run, &there, &names);
     if let [_] = *to_send {
         pusher.prepare_manifests(&examined);
     }
-    pusher.builder.require_builder(&to_send)?;
-    pusher.builder.refuse_hopeless(to_send)?;
+    pusher.refuse_impossible(&to_send)?;
     let pushed = packer.writing_beside(|| {
         run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
             pusher.push_stage(stage, there.get(&stage.name), below)

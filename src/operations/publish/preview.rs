@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::platforms::{answers, look_up};
+use super::look_up::{answers, look_up};
 use crate::{
     adapters::destination::ImageDaemon,
     error::Error,

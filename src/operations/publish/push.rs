@@ -7,11 +7,15 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-use super::claim::{Claim, StageTags};
+use super::{
+    claim::{Claim, StageTags},
+    look_up::InRegistry,
+};
 use crate::{
     adapters::{
         docker::LoadRequest,
@@ -23,15 +27,18 @@ use crate::{
     },
     error::{Error, ImageProblem},
     image::{
-        Digest, History, ImageDocuments, ImageError, ImageInfo, ImageManifest, Layer, LayerFile,
+        Descriptor, Digest, History, ImageError, ImageInfo, ImageManifest, Layer, LayerFile,
         Reference, Repository, as_oci,
     },
     operations::{
-        build::{Assembled, Inside, Run, StageBuilder},
+        build::{
+            Assembled, Inside, LayersBelow, ParentOfFiles, Run, StageBuilder, remove_if_there,
+        },
         dist::{Action, BuiltImage, Packer},
         events::{Note, Outcome, Progress, Step, Transfer, transferred},
         manifests::{self, Examined},
         provenance,
+        workspace::Turns,
     },
     plan::{PlatformStage, Recipe, decision::Decision},
     project::{PinMode, inputs::FilesInputs},
@@ -83,9 +90,23 @@ pub(crate) struct Pusher<'a> {
     pub(crate) packer: &'a Packer<'a>,
     /// The manifests to be prepared while an image is sent, if the push will write the same.
     pub(crate) replacements: Mutex<Vec<Replacement>>,
+    /// What the registry had before.
+    pub(crate) there: &'a InRegistry,
+    /// The repositories that have the layers of images that were taken out of a daemon, by the image ID.
+    pub(crate) holders: Turns<Option<Repository>>,
 }
 
 impl Pusher<'_> {
+    /// Refuses images that cannot be made on this machine, before anything is sent.
+    ///
+    /// # Errors
+    /// No daemon can build them or has what they stand on, or their Dockerfiles ask for what is not there.
+    pub(crate) fn refuse_impossible(&self, names: &[&String]) -> Result<(), Error> {
+        self.builder.require_builder(names)?;
+        self.run.require_exports(names)?;
+        self.builder.refuse_hopeless(names.iter().copied())
+    }
+
     fn without_record(&self, reference: &Reference, error: &Error) {
         let events = self.run.session.events;
         events.note(Note::WithoutRecord { reference, error });
@@ -164,6 +185,13 @@ impl Pusher<'_> {
     /// Makes sure that the daemon's image of a parent has the registry's layers, so that its children are built on
     /// them.
     fn align(&self, name: &str, pushed: &PushedImage) -> Result<BuiltImage, Error> {
+        // Its other children wait for it as well.
+        let pull = format!("pull {}", pushed.reference);
+        let services = self.run.services;
+        services.moving(&pull, || self.pull_other(name, pushed))
+    }
+
+    fn pull_other(&self, name: &str, pushed: &PushedImage) -> Result<BuiltImage, Error> {
         let daemon = self.run.services.daemon()?;
         let local = daemon.inspect(&pushed.reference.to_string())?;
         let made = |info: ImageInfo| BuiltImage {
@@ -280,12 +308,15 @@ impl Pusher<'_> {
         made: &BuiltImage,
     ) -> Result<PushedImage, Error> {
         let mut progress = self.run.session.events.begin(&stage.name);
-        progress.step(Step::Export);
-        let (image, layers) = self.run.exported(&stage.name, made)?;
+        let layout = self.run.session.project.layout().map(ImageLayout::new);
+        let is_needed =
+            |layer: &Descriptor| layout.as_ref().is_none_or(|layout| !layout.has(layer));
+        let run = self.run;
+        let exported = run.exported(&made.into(), &is_needed, progress.as_mut())?;
         progress.step(Step::Push(&made.reference));
-        let config = image.config.clone();
-        let there = RegistryImage::from(image);
-        let layers: Vec<Blob> = layers.into_iter().map(Blob::from).collect();
+        let config = exported.image.config.clone();
+        let there = RegistryImage::from(exported.image);
+        let layers: Vec<Blob> = exported.layers.into_iter().map(Blob::from).collect();
         let mut sent = Sent::default();
         let pinned = made.reference.repository.with_digest(&there.digest);
         self.run.services.registry()?.push_image(
@@ -311,25 +342,26 @@ impl Pusher<'_> {
     ) -> Result<PushedImage, Error> {
         let reference = stage.reference(self.run.registry);
         let mut progress = self.run.session.events.begin(&stage.name);
-        let (pinned, documents) = self.parent(stage, below)?;
-        let repository = &pinned.repository;
-        self.begin_ahead(reference, repository, &documents)?;
-        progress.step(Step::PutTogether(&pinned));
-        let name = pinned.to_string();
+        let below = self.parent(stage, below, progress.as_mut())?;
+        self.begin_ahead(reference, &below)?;
+        progress.step(Step::PutTogether(&below.reference));
+        let name = below.reference.to_string();
         let assemble = |progress: &mut dyn Progress| {
-            let parent = (&*name, &documents);
+            let parent = (&*name, &below.documents);
             self.builder.assemble((stage, inputs), parent, progress)
         };
         let mut assembled = assemble(progress.as_mut())?;
         progress.step(Step::Push(reference));
         self.prepare_beside(&assembled)?;
         self.push_record(stage, &assembled.in_registry(), reference)?;
-        let mut sent = self.send_assembled(reference, &assembled, repository, progress.as_mut());
+        let below = &below.layers;
+        let mut sent = self.send_assembled(reference, &assembled, below, progress.as_mut());
         if let Err(Error::Registry(RegistryError::Damaged { file, .. })) = &sent {
             // What is damaged in the cache is made again.
-            fs_err::remove_file(file)?;
+            self.remove_damaged(file, below, progress.as_mut())?;
             assembled = assemble(progress.as_mut())?;
-            sent = self.send_assembled(reference, &assembled, repository, progress.as_mut());
+            progress.step(Step::Push(reference));
+            sent = self.send_assembled(reference, &assembled, below, progress.as_mut());
         }
         let image = assembled.in_registry();
         let made = BuiltImage {
@@ -345,21 +377,39 @@ impl Pusher<'_> {
         Ok(settled(claim, (image, made), progress.as_mut()))
     }
 
-    /// The name in the registry, by digest, of the image that the files of a stage are put on, and its documents.
+    /// Removes the file of a layer from the cache. What was taken out of a daemon is taken out again.
+    fn remove_damaged(
+        &self,
+        file: &Path,
+        below: &LayersBelow,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Error> {
+        match below {
+            LayersBelow::Daemon { image, files }
+                if files.iter().any(|below| below.file == file) =>
+            {
+                self.run.mend_export(image, files, progress)
+            }
+            _ => Ok(remove_if_there(file)?),
+        }
+    }
+
+    /// The image that the files of a stage are put on.
     fn parent(
         &self,
         stage: &PlatformStage,
         below: &BTreeMap<String, PushedImage>,
-    ) -> Result<(Reference, ImageDocuments), Error> {
+        progress: &mut dyn Progress,
+    ) -> Result<ParentOfFiles, Error> {
         if let Some(text) = stage.inputs.recipe.external_base() {
-            let (pinned, documents) = self.run.external_parent(stage, text)?;
-            if self.run.registry.layout.is_none() {
-                return Ok((pinned, documents));
+            let mut found = self.run.external_parent(stage, text, progress)?;
+            if self.run.registry.layout.is_some() {
+                let image = as_oci(&found.documents).map_err(|error| {
+                    Error::unexpected(&found.reference, ImageProblem::NoLayout(error.to_string()))
+                })?;
+                found.documents = image.documents();
             }
-            let image = as_oci(&documents).map_err(|error| {
-                Error::unexpected(&pinned, ImageProblem::NoLayout(error.to_string()))
-            })?;
-            return Ok((pinned, image.documents()));
+            return Ok(found);
         }
         let gone = |reference: &Reference| Error::unexpected(reference, ImageProblem::Gone);
         let parent = stage.base().and_then(|base| below.get(base));
@@ -370,7 +420,11 @@ impl Pusher<'_> {
             .run
             .documents(&parent.image, &pinned, &stage.platform)?;
         let documents = found.ok_or_else(|| gone(&pinned))?;
-        Ok((pinned, documents))
+        Ok(ParentOfFiles {
+            layers: LayersBelow::Repository(repository.clone()),
+            reference: pinned,
+            documents,
+        })
     }
 
     /// Takes the manifests as they will be after the push. With pins that is known only then.
@@ -405,14 +459,14 @@ impl Pusher<'_> {
     }
 
     /// Lets the registry begin what the push of an image needs, while the image is put together.
-    fn begin_ahead(
-        &self,
-        reference: &Reference,
-        parent: &Repository,
-        documents: &ImageDocuments,
-    ) -> Result<(), Error> {
+    fn begin_ahead(&self, reference: &Reference, below: &ParentOfFiles) -> Result<(), Error> {
+        let parent = match &below.layers {
+            LayersBelow::Repository(repository) => repository,
+            // If a repository has them, it may well be the image's own.
+            LayersBelow::Daemon { .. } => &reference.repository,
+        };
         // A manifest that cannot be read is an error of the image, which is told when it is put together.
-        let manifest = ImageManifest::parse(&documents.manifest);
+        let manifest = ImageManifest::parse(&below.documents.manifest);
         let layers = manifest.map_or(Vec::new(), |manifest| manifest.layers);
         let ahead = PushAhead {
             reference: reference.clone(),
@@ -426,11 +480,59 @@ impl Pusher<'_> {
     }
 
     /// Sends an image that was put together, and returns the digest that has its tag afterwards.
+    ///
+    /// Of the images on one that was taken out of a daemon, the first brings its layers along. The others wait for that, and
+    /// have the layers mounted.
     fn send_assembled(
         &self,
         reference: &Reference,
         assembled: &Assembled,
-        below: &Repository,
+        below: &LayersBelow,
+        progress: &mut dyn Progress,
+    ) -> Result<Digest, Error> {
+        let LayersBelow::Daemon { image, files } = below else {
+            let layers = assembled.blobs(below, &[]);
+            return self.send_blobs(reference, assembled, &layers, progress);
+        };
+        let mut send = |mounts: &[Repository]| {
+            let layers = assembled.blobs(below, mounts);
+            self.send_blobs(reference, assembled, &layers, progress)
+        };
+        let first = self.holders.take(image.id.as_str(), |holder| {
+            if let Some(holder) = holder.clone().or_else(|| self.holder_of(files)) {
+                return Err(holder);
+            }
+            let sent = send(&[]);
+            if sent.is_ok() {
+                *holder = Some(reference.repository.clone());
+            }
+            Ok(sent)
+        });
+        match first {
+            Ok(sent) => sent,
+            Err(holder) => send(&[holder]),
+        }
+    }
+
+    /// The repository of an image that was in the registry before, and has all of these layers.
+    fn holder_of(&self, files: &[LayerFile]) -> Option<Repository> {
+        let has_all = |image: &RegistryImage| {
+            ImageManifest::parse(&image.manifest).is_ok_and(|manifest| {
+                let mut digests = files.iter().map(|file| &file.layer.descriptor.digest);
+                digests.all(|digest| manifest.layers.iter().any(|layer| layer.digest == *digest))
+            })
+        };
+        let mut there = self.there.iter();
+        let (name, _) = there.find(|(_, there)| there.images.values().any(has_all))?;
+        let stage = &self.run.prepared.plan.stages[name];
+        Some(stage.reference(self.run.registry).repository.clone())
+    }
+
+    fn send_blobs(
+        &self,
+        reference: &Reference,
+        assembled: &Assembled,
+        layers: &[Blob],
         progress: &mut dyn Progress,
     ) -> Result<Digest, Error> {
         let image = &assembled.image;
@@ -440,7 +542,7 @@ impl Pusher<'_> {
                 manifest: &image.manifest,
                 media_type: image.media_type.as_ref(),
                 config: &image.config,
-                layers: &assembled.blobs(below),
+                layers,
             },
             reference,
             &mut |event| sent.tell(&event, progress),

@@ -7,6 +7,7 @@ mod policy;
 mod services;
 mod session;
 mod side_by_side;
+mod turns;
 
 pub(crate) use dist_folder::DistFolder;
 pub(crate) use manifest_cache::{CachedManifest, ManifestCache};
@@ -14,3 +15,4 @@ pub(crate) use policy::LockPolicy;
 pub(crate) use services::Services;
 pub(crate) use session::{Session, find_root, read_lock};
 pub(crate) use side_by_side::{AT_ONCE, both, side_by_side};
+pub(crate) use turns::Turns;

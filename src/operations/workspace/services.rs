@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::{policy::LockPolicy, session::Session};
+use super::{policy::LockPolicy, session::Session, turns::Turns};
 use crate::{
     adapters::{
         credentials::{Credentials, registry_auth},
@@ -25,6 +25,8 @@ pub(crate) struct Services<'a> {
     local_daemon: Lazy<Box<dyn ImageDaemon>>,
     registry: Lazy<Box<dyn ImageRegistry>>,
     credentials: Lazy<Arc<Credentials>>,
+    /// What moves between the daemon, a registry and the cache is moved once, whoever wants it.
+    moves: Turns<()>,
 }
 
 impl<'a> Services<'a> {
@@ -37,12 +39,18 @@ impl<'a> Services<'a> {
             local_daemon: Lazy::default(),
             registry: Lazy::default(),
             credentials: Lazy::default(),
+            moves: Turns::default(),
         }
     }
 
     /// The policy for entries that are missing from the locks.
     pub(crate) fn policy(&self) -> LockPolicy {
         self.policy
+    }
+
+    /// Does `work`, which moves `what` unless it is there already, while no other thread moves the same.
+    pub(crate) fn moving<R>(&self, what: &str, work: impl FnOnce() -> R) -> R {
+        self.moves.take(what, |()| work())
     }
 
     fn is_offline(&self) -> bool {

@@ -1,0 +1,95 @@
+//! What a registry has of the images of a plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    adapters::registry::RegistryImage,
+    error::Error,
+    image::{Digest, Platform},
+    operations::{
+        build::{Run, refuse_conflict},
+        workspace::side_by_side,
+    },
+    plan::{Stage, decision::Answers},
+};
+
+/// What the registry has of a stage.
+#[derive(Default)]
+pub(crate) struct StageInRegistry {
+    /// The image of each platform.
+    pub(crate) images: BTreeMap<Platform, RegistryImage>,
+    /// The digest under the stage's tag: that of its image or, with several platforms, of its index. `None` if the
+    /// registry does not have it.
+    pub(crate) digest: Option<Digest>,
+}
+
+/// What the registry has of stages, by their names.
+pub(crate) type InRegistry = BTreeMap<String, StageInRegistry>;
+
+/// The registry's answers, in the form that decisions are made from.
+pub(crate) fn answers(there: &InRegistry) -> Answers {
+    let info = |there: &StageInRegistry| {
+        let whole = there.digest.as_ref().map(|_| there.images.values());
+        let first = whole.and_then(|mut images| images.next());
+        first.map(|image| image.info.clone())
+    };
+    let answers = there.iter();
+    answers
+        .map(|(name, there)| (name.clone(), info(there)))
+        .collect()
+}
+
+/// Looks up stages in the registry, side by side.
+///
+/// # Errors
+/// The registry cannot be asked. Of an image for several platforms, a tag that belongs to another image.
+pub(crate) fn look_up(run: &Run<'_>, names: BTreeSet<String>) -> Result<InRegistry, Error> {
+    let names: Vec<String> = names.into_iter().collect();
+    let found = side_by_side(&names, &|name: &String| {
+        look_up_one(run, &run.prepared.plan.stages[name])
+    });
+    // A registry that fails for one stage usually fails for all, so only the first error is reported.
+    let found: Vec<StageInRegistry> = found.into_iter().collect::<Result<_, Error>>()?;
+    Ok(names.into_iter().zip(found).collect())
+}
+
+pub(super) fn look_up_one(run: &Run<'_>, stage: &Stage) -> Result<StageInRegistry, Error> {
+    let registry = run.services.registry()?;
+    let reference = stage.reference(run.registry);
+    if let [only] = &*stage.platforms {
+        let image = registry.find(reference, &only.platform)?;
+        let digest = image.as_ref().map(|image| image.digest.clone());
+        let images = image.map(|image| (only.platform.clone(), image));
+        return Ok(StageInRegistry {
+            images: images.into_iter().collect(),
+            digest,
+        });
+    }
+    let digest = registry.digest(reference)?;
+    let mut images = BTreeMap::new();
+    for on in &stage.platforms {
+        let reference = match &digest {
+            Some(_) => reference,
+            None => on.reference(run.registry),
+        };
+        if let Some(image) = registry.find(reference, &on.platform)? {
+            refuse_conflict(&on.fingerprint, reference, &image.info)?;
+            images.insert(on.platform.clone(), image);
+        }
+    }
+    Ok(StageInRegistry { images, digest })
+}
+
+/// The stages of which the registry lacks the image of a platform.
+pub(super) fn lacking<'n>(
+    run: &Run<'_>,
+    there: &InRegistry,
+    names: &'n BTreeSet<String>,
+) -> Vec<&'n String> {
+    let is_lacking = |name: &&String| {
+        let platforms = run.prepared.plan.stages[*name].platforms.len();
+        let there = there.get(*name);
+        there.is_none_or(|there| there.images.len() < platforms)
+    };
+    names.iter().filter(is_lacking).collect()
+}
