@@ -389,13 +389,8 @@ fn io_hint(error: &std::io::Error) -> Option<String> {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded if is_cache => {
             "make room on that disk (`df -h`), or let `SPARKPACK_CACHE` name a folder on another one"
         }
-        ErrorKind::PermissionDenied
-        | ErrorKind::ReadOnlyFilesystem
-        | ErrorKind::NotADirectory
-        | ErrorKind::AlreadyExists
-            if is_cache =>
-        {
-            "that is the cache: give yourself the right to it, or let `SPARKPACK_CACHE` name a folder that you may write to"
+        _ if is_cache => {
+            "the cache cannot be used there: give yourself the right to that path, or let `SPARKPACK_CACHE` name another folder"
         }
         ErrorKind::StorageFull => {
             "make room on that disk (`df -h`), then run it again: nothing old was lost"

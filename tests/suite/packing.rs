@@ -421,6 +421,18 @@ fn a_full_disk_loses_nothing_and_is_named() {
 }
 
 #[test]
+fn a_cache_that_cannot_be_written_is_named_with_its_variable() {
+    let project = project();
+    let file = project.root().join("a-file");
+    project.write("a-file", "");
+    let project = project.with_cache(&file.join("cache"));
+    let failed = project.failure(&["package"]);
+    assert!(failed.starts_with("exit 6\nerror[E610]: "), "{failed}");
+    let hint = "hint: the cache cannot be used there: give yourself the right to that path, or let `SPARKPACK_CACHE` name another folder";
+    assert!(failed.contains(hint), "{failed}");
+}
+
+#[test]
 fn runs_at_the_same_time_wait_for_each_other() {
     let project = project();
     project.succeed(&["package"]);

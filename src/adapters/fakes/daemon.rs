@@ -4,6 +4,8 @@ use std::{
     collections::{BTreeMap, VecDeque},
     path::Path,
     sync::{Arc, Mutex},
+    thread,
+    time::Duration,
 };
 
 use super::{InMemory, RecordingBuilder, documents_of, image, registry_image};
@@ -206,6 +208,8 @@ impl ImageDaemon for DaemonInMemory {
         _events: &mut dyn FnMut(TransferEvent),
     ) -> Result<(), DockerError> {
         self.note_move("pull", reference)?;
+        // Time for others to begin the same.
+        thread::sleep(Duration::from_millis(10));
         let found = match &reference.digest {
             Some(digest) => self.registry.with_digest(digest),
             None => self.registry.get(&reference.to_string()),

@@ -346,6 +346,23 @@ fn a_child_is_built_on_the_parent_that_the_registry_has() {
 }
 
 #[test]
+fn the_children_of_a_parent_have_it_pulled_once() {
+    let mut pushing = Pushing::new();
+    let image = "parent = \"base\"\ndockerfile = \"job.Dockerfile\"\nsrc = \"src\"\n";
+    let more = ["b", "c", "d"].map(|name| format!("[images.{name}]\n{image}\n"));
+    let job = "[images.job]";
+    let with_more = format!("{}{job}", more.concat());
+    pushing.project.edit("sparkpack.toml", job, &with_more);
+    pushing.plan();
+    pushing.put("base", pushing.of_others("base"));
+    pushing.push(&["b", "c", "d", "job"]).unwrap();
+    let moved = pushing.daemon.moved();
+    let pulls = moved.iter().filter(|line| line.starts_with("pull "));
+    assert_eq!(pulls.count(), 1, "{moved:?}");
+    assert_eq!(pushing.built().len(), 4);
+}
+
+#[test]
 fn a_parent_that_the_daemon_has_as_the_registry_is_not_pulled() {
     let pushing = Pushing::new();
     let base = pushing.of_others("base");
