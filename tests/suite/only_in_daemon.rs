@@ -187,6 +187,8 @@ fn it_is_exported_once_and_its_layers_are_sent_once() {
         fs_err::remove_file(file).unwrap();
     }
     only.project.write("src/main.py", "print('changed')\n");
+    let planned = only.without_daemon(&["plan", "--remote"]).stdout;
+    assert!(!planned.contains("none answers"), "{planned}");
     let sent = only.requests("PUT /v2/team/job/blobs/", "");
     let changed = only.without_daemon(&["push"]);
     assert!(!is_export(&changed), "{}", changed.stderr);
@@ -261,6 +263,9 @@ fn a_machine_that_has_it_nowhere_is_told_before_anything_is_sent() {
         assert!(told.contains(hint), "{told}");
         assert_eq!(only.requests("POST ", "") + only.requests("PUT ", ""), 0);
     };
+    let planned = only.without_daemon(&["plan", "--remote"]).stdout;
+    let needs = "what it stands on is in a Docker daemon alone, and none answers";
+    assert_eq!(planned.matches(needs).count(), 2, "{planned}");
     let absent = "which is expected in the daemon of this machine, and none answers";
     refused(&only.without_daemon(&["push"]), absent);
     refused(

@@ -165,7 +165,7 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImag
             reasons: decision
                 .and_then(words::reason)
                 .into_iter()
-                .chain(words::builder_note(known, name))
+                .chain(words::daemon_note(known, name))
                 .collect(),
             push: known.push(name).map(|push| Push {
                 decision: decision_name(&push.decision),

@@ -1,9 +1,12 @@
 //! Why a plan is as it is, in words.
 
 use super::Known;
-use crate::plan::{
-    Stage,
-    decision::{Decision, Reason},
+use crate::{
+    operations::publish::DaemonNeed,
+    plan::{
+        Stage,
+        decision::{Decision, Reason},
+    },
 };
 
 /// The reason for a decision, if it needs one.
@@ -21,13 +24,18 @@ pub(super) fn reason(decision: &Decision) -> Option<String> {
     }
 }
 
-/// That an image needs a builder, and none is there.
-pub(super) fn builder_note(known: &Known<'_>, name: &str) -> Option<String> {
-    let is_without = known.preview.without_builder.contains(name);
-    is_without.then(|| match known.preview.push {
-        Some(_) => "its Dockerfile needs a Docker daemon, and none answers".to_owned(),
-        None => "its Dockerfile needs a Docker daemon, and none answers, unless the registry has the image".to_owned(),
-    })
+/// That an image needs a daemon, and none is there.
+pub(super) fn daemon_note(known: &Known<'_>, name: &str) -> Option<String> {
+    let need = known.preview.without_daemon.get(name)?;
+    let needs = match need {
+        DaemonNeed::Builder => "its Dockerfile needs a Docker daemon, and none answers",
+        DaemonNeed::Parent => "what it stands on is in a Docker daemon alone, and none answers",
+    };
+    let unless = match known.preview.push {
+        Some(_) => "",
+        None => ", unless the registry has the image",
+    };
+    Some(format!("{needs}{unless}"))
 }
 
 /// What stands below an image's row.
@@ -48,7 +56,7 @@ pub(super) fn notes_of(known: &Known<'_>, stage: &Stage) -> Vec<String> {
             _ => format!("for a push: {reason}"),
         }));
     }
-    notes.extend(builder_note(known, name));
+    notes.extend(daemon_note(known, name));
     if let Some(network) = stage.inputs.recipe.network() {
         let recipe = if network.is_built_in {
             "built-in recipe, "

@@ -21,7 +21,7 @@ use crate::{
         events::{Progress, Step},
     },
     package::{archive::ArchiveError, layer},
-    plan::Recipe,
+    plan::{PlatformStage, Recipe, Stage},
     project::lock::LockedImage,
 };
 
@@ -131,13 +131,10 @@ impl Run<'_> {
     pub(crate) fn require_exports(&self, names: &[&String]) -> Result<(), Error> {
         let mut images: Vec<DaemonImage> = Vec::new();
         for name in names {
-            for stage in &self.prepared.plan.stages[*name].platforms {
-                let Recipe::Files(_) = &stage.inputs.recipe else {
-                    continue;
-                };
-                let text = stage.inputs.recipe.external_base();
-                let image = text.and_then(|text| self.locked_in_daemon(text, &stage.platform));
-                images.extend(image.filter(|image| !images.contains(image)));
+            for image in self.images_below(&self.prepared.plan.stages[*name]) {
+                if !images.contains(&image) {
+                    images.push(image);
+                }
             }
         }
         Error::collect(images.iter().map(|image| match self.known_export(image) {
@@ -145,6 +142,20 @@ impl Run<'_> {
             None => self.daemon_with(image).map(drop),
         }))
         .map(drop)
+    }
+
+    /// Whether the files of a stage are put on an image that is in a daemon and not in the cache.
+    pub(crate) fn lacks_exports(&self, stage: &Stage) -> bool {
+        let mut images = self.images_below(stage);
+        images.any(|image| self.known_export(&image).is_none())
+    }
+
+    /// The images that the files of a stage are put on and that the lock has by their image IDs.
+    fn images_below<'s>(&'s self, stage: &'s Stage) -> impl Iterator<Item = DaemonImage> + 's {
+        let of_files = |on: &&PlatformStage| matches!(on.inputs.recipe, Recipe::Files(_));
+        let stages = stage.platforms.iter().filter(of_files);
+        stages
+            .filter_map(|on| self.locked_in_daemon(on.inputs.recipe.external_base()?, &on.platform))
     }
 
     /// The daemon's image that the lock has for one from elsewhere; `None` if a registry has it.

@@ -13,7 +13,7 @@ mod verify;
 mod tests;
 
 pub(crate) use check::{CheckRequest, Checked, check};
-pub(crate) use preview::{Preview, PushPreview, preview};
+pub(crate) use preview::{DaemonNeed, Preview, PushPreview, preview};
 
 use std::{collections::BTreeMap, sync::Mutex, time::Instant};
 

@@ -24,8 +24,17 @@ pub(crate) struct Preview {
     pub(crate) daemon: Option<Error>,
     /// Whether the OCI layout was asked in place of the daemon.
     pub(crate) is_layout: bool,
-    /// The images that only a builder can make and that, as far as is known, have to be made, if no daemon answered.
-    pub(crate) without_builder: BTreeSet<String>,
+    /// The images that cannot be made without a daemon and that, as far as is known, have to be made, if none answered.
+    pub(crate) without_daemon: BTreeMap<String, DaemonNeed>,
+}
+
+/// Why an image cannot be made without a daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DaemonNeed {
+    /// Only a builder can make it.
+    Builder,
+    /// What it stands on is in a daemon, and not in the cache.
+    Parent,
 }
 
 /// What a push would do for one image.
@@ -63,35 +72,43 @@ pub(crate) fn preview(
     };
     let push = is_remote.then(|| of_push(run, targets, daemon));
     let push = push.transpose()?;
-    let without_builder = match &failure {
-        Some(_) => without_builder(run, &build, push.as_ref()),
-        None => BTreeSet::new(),
+    let without_daemon = match &failure {
+        Some(_) => without_daemon(run, &build, push.as_ref()),
+        None => BTreeMap::new(),
     };
     Ok(Preview {
         build,
         push,
         daemon: failure,
         is_layout,
-        without_builder,
+        without_daemon,
     })
 }
 
-/// The images that a builder has to make: those that the registry lacks or, if it was not asked, those of which the
-/// manifests name another tag.
-fn without_builder(
+/// The images that only a machine with a daemon can make: of those that the registry lacks or, if it was not asked, of
+/// which the manifests name another tag.
+fn without_daemon(
     run: &Run<'_>,
     build: &BTreeMap<String, Decision>,
     push: Option<&BTreeMap<String, PushPreview>>,
-) -> BTreeSet<String> {
+) -> BTreeMap<String, DaemonNeed> {
     let is_to_make = |name: &String| match push {
         Some(push) => push.get(name).is_some_and(|push| push.digest.is_none()),
         None => matches!(build.get(name), Some(Decision::Build(_))),
     };
     let stages = run.prepared.plan.stages.values();
-    stages
-        .filter(|stage| stage.inputs.recipe.needs_builder() && is_to_make(&stage.name))
-        .map(|stage| stage.name.clone())
-        .collect()
+    let stages = stages.filter(|stage| is_to_make(&stage.name));
+    let needs = stages.filter_map(|stage| {
+        let need = if stage.inputs.recipe.needs_builder() {
+            DaemonNeed::Builder
+        } else if run.lacks_exports(stage) {
+            DaemonNeed::Parent
+        } else {
+            return None;
+        };
+        Some((stage.name.clone(), need))
+    });
+    needs.collect()
 }
 
 fn of_push(
