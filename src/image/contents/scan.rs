@@ -131,7 +131,7 @@ impl LayerScanner {
             let node = match (kind, target) {
                 _ if contents.hides(&path) => continue,
                 (tar::EntryType::Directory, _) => Node::Folder {
-                    // An empty field is a zero.
+                    // An empty field is a zero, for daemons too.
                     mode: header.mode().unwrap_or_default(),
                     owner: header.uid().unwrap_or_default(),
                 },

@@ -389,6 +389,28 @@ fn a_python_path_is_told_as_it_is() {
     );
 }
 
+/// A daemon makes such a folder with the mode 0.
+#[test]
+fn a_folder_without_a_mode_is_closed() {
+    let layer = |mode: &[u8; 8]| {
+        let mut layer = tar(&[
+            Folder("home", 0o755),
+            File("home/python3.9", PROGRAM),
+            Link("usr/bin/python3", "/home/python3.9"),
+        ]);
+        let mut header = tar::Header::from_byte_slice(&layer[..512]).clone();
+        header.as_old_mut().mode = *mode;
+        header.set_cksum();
+        layer[..512].copy_from_slice(header.as_bytes());
+        layer
+    };
+    let run = json!({"User": "185"});
+    for (mode, is_reached) in [(b"0000755\0", true), (&[0; 8], false), (b"        ", false)] {
+        let facts = facts_of_bytes(&run, &[layer(mode)]);
+        assert_eq!(facts.python.is_ok(), is_reached, "{mode:?}");
+    }
+}
+
 /// Fixture 9.
 #[test]
 fn users_without_a_line_and_links_in_a_circle_are_no_failure() {

@@ -40,6 +40,24 @@ fn on_registrys() -> (TestRun, String) {
     (run, pinned)
 }
 
+#[test]
+fn an_image_from_elsewhere_is_pulled_once_for_all_that_stand_on_it() {
+    let (run, pinned) = on_registrys();
+    let names = ["b", "c", "d"];
+    let image = format!("parent = \"{ROOT}\"\ndockerfile = \"own.Dockerfile\"\n");
+    let images = names.map(|name| format!("[images.{name}]\n{image}\n"));
+    let base = "[images.base]";
+    let with_more = format!("{}{base}", images.concat());
+    run.project.edit("sparkpack.toml", base, &with_more);
+    let dockerfile = "ARG PARENT\nFROM ${PARENT}\nCOPY base.txt /opt/\n";
+    run.project.write("own.Dockerfile", dockerfile);
+    let targets = names.map(str::to_owned);
+    let built =
+        run.run(|session, services| build(session, services, &BuildOutput::Daemon, None, &targets));
+    assert_eq!(built.unwrap().images.len(), 3);
+    assert_eq!(run.daemon.moved(), [format!("pull {pinned}")]);
+}
+
 /// Builds `job`.
 fn built(run: &TestRun) -> Result<Finished, Error> {
     run.run(|session, services| {
