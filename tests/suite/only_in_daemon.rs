@@ -193,7 +193,12 @@ fn it_is_exported_once_and_its_layers_are_sent_once() {
     let changed = only.without_daemon(&["push"]);
     assert!(!is_export(&changed), "{}", changed.stderr);
     let sent = only.requests("PUT /v2/team/job/blobs/", "") - sent;
-    assert_eq!(sent, 2, "the config and the code");
+    assert_eq!(
+        sent,
+        2,
+        "the config and the code: {:#?}",
+        only.registry.requests()
+    );
     assert_eq!(only.run_job("job")[2], "print('changed')");
     let again = only.without_daemon(&["push"]);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);

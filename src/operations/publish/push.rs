@@ -461,9 +461,8 @@ impl Pusher<'_> {
     /// Lets the registry begin what the push of an image needs, while the image is put together.
     fn begin_ahead(&self, reference: &Reference, below: &ParentOfFiles) -> Result<(), Error> {
         let parent = match &below.layers {
-            LayersBelow::Repository(repository) => repository,
-            // If a repository has them, it may well be the image's own.
-            LayersBelow::Daemon { .. } => &reference.repository,
+            LayersBelow::Repository(repository) => Some(repository.clone()),
+            LayersBelow::Daemon { files, .. } => self.holder_of(files),
         };
         // A manifest that cannot be read is an error of the image, which is told when it is put together.
         let manifest = ImageManifest::parse(&below.documents.manifest);
@@ -472,7 +471,7 @@ impl Pusher<'_> {
             reference: reference.clone(),
             asked: self.asked,
             below: layers.into_iter().map(|layer| layer.digest).collect(),
-            parent: parent.clone(),
+            parent: parent.unwrap_or_else(|| reference.repository.clone()),
             uploads: NEW_BLOBS,
         };
         self.run.services.registry()?.begin_push_ahead(ahead);
