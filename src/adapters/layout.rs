@@ -60,7 +60,7 @@ pub enum LayoutError {
     /// The folder holds other files.
     #[error("`{}` is no OCI image layout, and not empty", .0.display())]
     OtherFiles(PathBuf),
-    /// A layer's file is not what its descriptor says.
+    /// A layer's file is gone, or not what its descriptor says.
     #[error("`{}` is no longer the layer {digest}", file.display())]
     Layer {
         /// The file.
@@ -122,7 +122,7 @@ impl ImageLayout {
     /// `layers` may leave out what is there already.
     ///
     /// # Errors
-    /// The disk's; a layer is neither there nor given, or its file has changed.
+    /// The disk's; a layer is neither there nor given, or its file has changed or is gone.
     pub fn add(
         &self,
         image: &AssembledImage,

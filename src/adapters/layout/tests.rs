@@ -178,9 +178,10 @@ fn nothing_is_named_that_could_not_be_written() {
     let error = fixture.layout.add(&image, &layers).unwrap_err();
     assert_eq!(error.code(), Code::E611);
     assert!(!fixture.layout.blob(&layers[0].layer.diff_id).exists());
+    // Whoever asked for it can make it again, as a damaged one.
     fs_err::remove_file(&layers[0].file).unwrap();
     let error = fixture.layout.add(&image, &layers).unwrap_err();
-    assert_eq!(error.code(), Code::E610, "{error}");
+    assert!(matches!(error, LayoutError::Layer { .. }), "{error}");
 
     let file = fixture.layers.join("a file");
     fs_err::write(&file, "").unwrap();
