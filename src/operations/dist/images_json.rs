@@ -124,12 +124,15 @@ struct ListedImage<'a> {
 }
 
 /// The look-up of the checkout's commit, which runs beside the work: git takes longer than a run that has little to do.
-pub(crate) struct CommitLookup(JoinHandle<Option<CheckoutSource>>);
+///
+/// `None` where there is nothing to be looked up.
+pub(crate) struct CommitLookup(Option<JoinHandle<Option<CheckoutSource>>>);
 
 impl CommitLookup {
     pub(crate) fn begin(session: &Session<'_>) -> Self {
         let root = session.project.root.clone();
-        Self(thread::spawn(move || git::source(&root).ok()))
+        let is_asked = !git::is_in_no_checkout(&root);
+        Self(is_asked.then(|| thread::spawn(move || git::source(&root).ok())))
     }
 }
 
@@ -183,7 +186,7 @@ fn image<'a>(
 
 /// The commit of the checkout. Files that sparkpack itself writes after a build do not count as local changes.
 fn source(session: &Session<'_>, commit: CommitLookup) -> Option<Checkout> {
-    let source = match commit.0.join() {
+    let source = match commit.0?.join() {
         Ok(source) => source?,
         Err(panic) => resume_unwind(panic),
     };

@@ -18,7 +18,7 @@ pub(crate) struct CacheKey {
     file: String,
     /// The file's identity now; `None` if its metadata cannot be read.
     identity: Option<FileIdentity>,
-    digest: Digest,
+    pub(super) digest: Digest,
 }
 
 impl CacheKey {

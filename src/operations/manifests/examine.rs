@@ -188,9 +188,37 @@ impl<'s> Manifests<'s> {
         &self,
         expected: &ExpectedReferences,
     ) -> Result<Vec<Arc<Examined>>, Error> {
-        Error::collect(on_all_cores(&self.files, |file| {
-            self.examine_file(file, expected).map_err(Error::from)
-        }))
+        let results = self.examine_all(expected).into_iter();
+        Error::collect(results.map(|result| result.map_err(Error::from)))
+    }
+
+    /// The result for each manifest. Only for what is not in the cache, several threads are started.
+    fn examine_all(&self, expected: &ExpectedReferences) -> Vec<Result<Arc<Examined>, Failure>> {
+        let known: Vec<Option<Arc<Examined>>> = self
+            .files
+            .iter()
+            .map(|file| self.cached(&self.key(file, expected)))
+            .collect();
+        let unknown = self.files.iter().zip(&known);
+        let unknown: Vec<&File<'_>> = unknown
+            .filter_map(|(file, known)| known.is_none().then_some(file))
+            .collect();
+        let examined = on_all_cores(&unknown, |file| self.examine_file(file, expected));
+        let mut examined = examined.into_iter();
+        let known = known.into_iter();
+        known
+            .filter_map(|known| known.map(Ok).or_else(|| examined.next()))
+            .collect()
+    }
+
+    fn key(&self, file: &File<'_>, expected: &ExpectedReferences) -> CacheKey {
+        let digest = expected.digest_for(file.registry, file.may_share);
+        CacheKey::new(self.session, file.name, &digest)
+    }
+
+    fn cached(&self, key: &CacheKey) -> Option<Arc<Examined>> {
+        let found = (!self.is_full).then(|| cache::find(self.session.manifest_cache(), key));
+        found?.map(Arc::new)
     }
 
     /// Like [`Self::examine`], but leaves out the manifests that are no YAML. Returns their errors beside the results.
@@ -198,7 +226,7 @@ impl<'s> Manifests<'s> {
         &mut self,
         expected: &ExpectedReferences,
     ) -> Result<(Vec<Arc<Examined>>, Vec<Error>), Error> {
-        let results = on_all_cores(&self.files, |file| self.examine_file(file, expected));
+        let results = self.examine_all(expected);
         let mut unreadable = Vec::new();
         let mut readable = Vec::new();
         let files = std::mem::take(&mut self.files);
@@ -282,13 +310,12 @@ impl<'s> Manifests<'s> {
         file: &File<'_>,
         expected: &ExpectedReferences,
     ) -> Result<Arc<Examined>, Failure> {
-        let manifest_cache = self.session.manifest_cache();
-        let digest = expected.digest_for(file.registry, file.may_share);
-        let key = CacheKey::new(self.session, file.name, &digest);
-        if let Some(known) = cache::find(manifest_cache, &key).filter(|_| !self.is_full) {
-            return Ok(Arc::new(known));
+        let key = self.key(file, expected);
+        if let Some(known) = self.cached(&key) {
+            return Ok(known);
         }
         let read = self.read(file)?;
+        let digest = key.digest.clone();
         // If the file had changed, reading it dropped the earlier result.
         let known = file.known().examined.clone();
         let examined = match known.filter(|(of, _)| *of == digest) {
@@ -296,7 +323,7 @@ impl<'s> Manifests<'s> {
             None => Arc::new(self.examine_text(file, &read, expected)?),
         };
         file.known().examined = Some((digest, Arc::clone(&examined)));
-        cache::learn(manifest_cache, key, &examined);
+        cache::learn(self.session.manifest_cache(), key, &examined);
         Ok(examined)
     }
 

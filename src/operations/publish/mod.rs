@@ -90,11 +90,16 @@ pub(crate) fn push(
         pusher.prepare_manifests(&examined);
     }
     pusher.refuse_impossible(&to_send)?;
-    let pushed = packer.writing_beside(|| {
+    let work = || {
         run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
             pusher.push_stage(stage, there.get(&stage.name), below)
         })
-    })?;
+    };
+    let pushed = if to_send.is_empty() {
+        work()?
+    } else {
+        packer.writing_beside(work)?
+    };
     let finished = conclude(&run, (&manifests, scope), commit, &pushed)?;
     packer.remember();
     Ok(finished)

@@ -35,21 +35,21 @@ pub(crate) fn side_by_side<T: Sync, R: Send>(
     items: &[T],
     work: &(dyn Fn(&T) -> R + Sync),
 ) -> Vec<R> {
-    if let [single] = items {
-        return vec![work(single)];
-    }
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(items.len()));
-    thread::scope(|scope| {
-        for _ in 0..items.len().min(AT_ONCE) {
-            scope.spawn(|| {
-                while let Some((index, item)) = take(items, &next) {
-                    let result = work(item);
-                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                    results.push((index, result));
-                }
-            });
+    let work = || {
+        while let Some((index, item)) = take(items, &next) {
+            let result = work(item);
+            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+            results.push((index, result));
         }
+    };
+    thread::scope(|scope| {
+        // This thread works too.
+        for _ in 1..items.len().min(AT_ONCE) {
+            scope.spawn(work);
+        }
+        work();
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(index, _)| *index);
