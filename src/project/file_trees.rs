@@ -1,4 +1,4 @@
-//! The file trees of a project: each folder is walked once in a run, and each file is read at most once.
+//! The file trees of a project: each folder is walked once in a run for the same paths, and each file is read at most once.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,8 +12,9 @@ use super::{
     tree::{Content, Entry, Location},
 };
 
-/// Identifies a listing: the folder, the name of the rules, and whether links are followed.
-type Key = (PathBuf, String, bool);
+/// Identifies a listing: the folder, the name of the rules, whether links are followed, and the paths near which it was
+/// walked.
+type Key = (PathBuf, String, bool, Vec<String>);
 
 /// Walks folders and caches their listings.
 #[derive(Debug)]
@@ -99,7 +100,7 @@ impl FileTrees {
     }
 
     /// The files and links below `root` that the rules keep and `wanted` accepts, at or near some paths: see
-    /// [`Listing::choose`].
+    /// [`Listing::choose`]. What is not near them is not looked at: a context may hold far more than an image takes of it.
     ///
     /// # Errors
     /// Those of [`list`] and [`Listing::choose`].
@@ -110,17 +111,30 @@ impl FileTrees {
         near: &[&str],
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<Entry>, TreeError> {
-        let listing = self.listing(root, rules)?;
+        let listing = self.listing(root, rules, near)?;
         Ok(self.with_known_bits(listing.choose(near, wanted, &self.digests)?))
     }
 
-    fn listing(&self, root: &Path, rules: &Rules<'_>) -> Result<Arc<Listing>, TreeError> {
+    fn listing(
+        &self,
+        root: &Path,
+        rules: &Rules<'_>,
+        near: &[&str],
+    ) -> Result<Arc<Listing>, TreeError> {
         let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (root.to_owned(), rules.name.clone(), rules.follow);
+        let paths: Vec<String> = if near.contains(&"") {
+            Vec::new()
+        } else {
+            near.iter().map(|path| (*path).to_owned()).collect()
+        };
+        let key = (root.to_owned(), rules.name.clone(), rules.follow, paths);
         if let Some(listing) = listings.get(&key) {
             return Ok(Arc::clone(listing));
         }
-        let listing = Arc::new(list(root, rules.keep, rules.follow)?);
+        let keep = |path: &str, is_folder: bool| {
+            near.iter().any(|near| is_near(path, near)) && (rules.keep)(path, is_folder)
+        };
+        let listing = Arc::new(list(root, &keep, rules.follow)?);
         listings.insert(key, Arc::clone(&listing));
         Ok(listing)
     }
@@ -131,6 +145,15 @@ impl FileTrees {
         }
         entries
     }
+}
+
+/// Whether a path is at another one, below it, or on the way to it.
+fn is_near(path: &str, near: &str) -> bool {
+    let is_below = |inner: &str, outer: &str| {
+        let rest = inner.strip_prefix(outer);
+        rest.is_some_and(|rest| outer.is_empty() || rest.is_empty() || rest.starts_with('/'))
+    };
+    is_below(path, near) || is_below(near, path)
 }
 
 #[cfg(test)]
@@ -170,5 +193,49 @@ mod tests {
             4,
             "other rules, another walk"
         );
+    }
+
+    #[test]
+    fn only_what_is_near_is_walked() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["a/b/c", "a/b-d/e", "a/f", "g/h", "ab"] {
+            let file = folder.path().join(file);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, "").unwrap();
+        }
+        let trees = FileTrees::new(DigestCache::read(b"", Duration::ZERO));
+        for (near, wanted) in [
+            (&["a/b"][..], &["a", "a/b", "a/b/c"][..]),
+            (&["a/f", "g"], &["a", "a/f", "g", "g/h"]),
+            (&["nothing/there"], &[]),
+            (
+                &["", "a/f"],
+                &[
+                    "a", "a/b", "a/b-d", "a/b-d/e", "a/b/c", "a/f", "ab", "g", "g/h",
+                ],
+            ),
+        ] {
+            let asked = Mutex::new(Vec::new());
+            let keep = |path: &str, _: bool| {
+                asked.lock().unwrap().push(path.to_owned());
+                true
+            };
+            let rules = Rules {
+                name: String::new(),
+                keep: &keep,
+                follow: false,
+            };
+            let chosen = || {
+                trees
+                    .choose(folder.path(), &rules, near, &|_| true)
+                    .unwrap()
+            };
+            let first = chosen();
+            let mut seen = asked.lock().unwrap().clone();
+            seen.sort();
+            assert_eq!(seen, wanted, "{near:?}");
+            assert_eq!(chosen(), first);
+            assert_eq!(asked.lock().unwrap().len(), wanted.len(), "one walk");
+        }
     }
 }
