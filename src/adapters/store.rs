@@ -291,17 +291,27 @@ pub fn lock(file: &Path, waiting: impl FnOnce()) -> io::Result<File> {
     Ok(handle)
 }
 
-/// Copies `entries` into the new folder `into`; symbolic links stay links.
+/// Copies `entries` into the new folder `into`; symbolic links stay links. Instead of a copy, a file that is the same and
+/// that nobody needs any more is moved there: `same` names it.
 ///
 /// # Errors
 /// The disk's.
-pub fn copy_tree(entries: &[Entry], into: &Path) -> io::Result<()> {
+pub fn copy_tree(
+    entries: &[Entry],
+    into: &Path,
+    same: impl Fn(&Entry) -> Option<PathBuf>,
+) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs_err::create_dir_all(into)?;
+    let mut made = into.to_owned();
     for entry in entries {
         let file = into.join(&entry.path);
-        if let Some(folder) = file.parent() {
+        if let Some(folder) = file.parent().filter(|folder| *folder != made) {
             fs_err::create_dir_all(folder)?;
+            folder.clone_into(&mut made);
+        }
+        if same(entry).is_some_and(|same| fs_err::rename(same, &file).is_ok()) {
+            continue;
         }
         match &entry.content {
             Content::File {

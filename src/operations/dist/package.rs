@@ -2,7 +2,7 @@
 //! `site-packages/`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fs::Metadata,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -483,19 +483,23 @@ fn write_site_packages(cache: &Cache, folder: &Path, entries: &[Entry]) -> Resul
         found.is_some_and(|found| !found.is_empty() && found == rows(entries))
     };
     let temporary = TemporaryFolder::within(folder.parent().unwrap_or(folder))?;
+    let old = temporary.path().join("old");
+    fs_err::create_dir(&old)?;
     let mut kept_names = BTreeSet::new();
-    for (number, there) in fs_err::read_dir(folder)?.enumerate() {
+    for there in fs_err::read_dir(folder)? {
         let (name, path) = there.map(|there| (there.file_name(), there.path()))?;
         match name.to_str().filter(|name| is_same(name)) {
             Some(name) => drop(kept_names.insert(name.to_owned())),
-            // A name of its own for each.
-            None => fs_err::rename(path, temporary.path().join(number.to_string()))?,
+            None => fs_err::rename(path, old.join(name))?,
         }
     }
+    // Most files of a package are in its next version too.
+    let rows: HashSet<String> = found.iter().flatten().map(Entry::row).collect();
+    let same = |entry: &Entry| rows.contains(&entry.row()).then(|| old.join(&entry.path));
     let is_missing = |entry: &&Entry| !kept_names.contains(first_name(&entry.path));
     let missing: Vec<Entry> = entries.iter().filter(is_missing).cloned().collect();
     let new = temporary.path().join("new");
-    store::copy_tree(&missing, &new)?;
+    store::copy_tree(&missing, &new, same)?;
     for made in fs_err::read_dir(&new)? {
         let made = made?;
         fs_err::rename(made.path(), folder.join(made.file_name()))?;
@@ -882,7 +886,11 @@ mod tests {
         assert!(!site.join("empty").exists());
         let kept = after.iter().filter(|file| before.contains(file));
         let kept: Vec<&str> = kept.map(|(path, _, _)| &**path).collect();
-        assert_eq!(kept, ["a-b/x.py"], "a package is replaced as a whole");
+        assert_eq!(
+            kept,
+            ["a-b/x.py", "a/x.py"],
+            "what is the same is not written again"
+        );
         let left = fs_err::read_dir(site.parent().unwrap()).unwrap();
         assert_eq!(left.count(), 1, "nothing unfinished stays");
         fs_err::remove_dir_all(&site).unwrap();
