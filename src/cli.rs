@@ -156,7 +156,8 @@ manifests name, and every digest that is pinned."
 
 They go into the Docker daemon if one answers, else into the OCI image layout dist/oci, which podman, skopeo and umoci \
 read: `skopeo copy oci:dist/oci:REFERENCE …`. --output chooses. In a layout images that only get files (job, ds) are put \
-together, and those that have a Dockerfile are copied from the registry, or from a daemon where the registry lacks them.
+together, and those that have a Dockerfile are copied from the registry, or from a daemon where the registry lacks them. \
+Of an image with several `platforms` a layout gets all, and an index over them; a daemon gets the one for its own platform.
 
 An image whose tag is there with the right fingerprint is not built again; the daemon is asked every time. BuildKit is \
 used where the daemon has it, the classic builder otherwise (`DOCKER_BUILDKIT=0` asks for it). `DOCKER_HOST` and docker's \

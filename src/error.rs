@@ -90,7 +90,7 @@ pub enum Error {
     /// Only a builder can make the images, and no daemon answers.
     #[error("{} to be built: {why}", dockerfiles(images))]
     NoBuilder {
-        /// The images, which have Dockerfiles.
+        /// The images, which have Dockerfiles, as messages call them.
         images: Vec<String>,
         /// Why the daemon does not answer.
         why: Arc<DockerError>,
@@ -306,7 +306,12 @@ impl Error {
             Self::NoBuilder { images, why, .. } => {
                 let start = why.hint();
                 let start = start.map(|hint| format!("{hint}; or ")).unwrap_or_default();
-                let images = images.join(" ");
+                let mut names: Vec<&str> = images
+                    .iter()
+                    .map(|title| title.split(" (").next().unwrap_or(title))
+                    .collect();
+                names.dedup();
+                let images = names.join(" ");
                 Some(format!(
                     "{start}push them from a machine with Docker, `sparkpack push {images}`: what only gets files needs none"
                 ))

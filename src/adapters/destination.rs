@@ -62,6 +62,12 @@ pub trait Programs: Destination<Stored = ImageInfo> {
 
 /// A destination that builds and imports images, and pulls and pushes them.
 pub trait ImageDaemon: Programs {
+    /// The platform that it runs on.
+    ///
+    /// # Errors
+    /// It does not answer.
+    fn platform(&self) -> Result<Platform, DockerError>;
+
     /// The builder in use.
     fn builder(&self) -> Box<dyn Builder + '_>;
 
@@ -344,6 +350,10 @@ impl Programs for Daemon {
 }
 
 impl ImageDaemon for Daemon {
+    fn platform(&self) -> Result<Platform, DockerError> {
+        Daemon::platform(self)
+    }
+
     fn builder(&self) -> Box<dyn Builder + '_> {
         Daemon::builder(self)
     }

@@ -8,7 +8,7 @@ use std::{fmt, path::Path};
 use crate::{
     adapters::docker::{DockerError, TransferEvent},
     error::Error,
-    image::{Digest, Reference},
+    image::{Digest, Platform, Reference},
     plan::decision::Reason,
     project::place::{Defect, Place},
 };
@@ -85,7 +85,12 @@ pub enum Note<'a> {
     /// In CI, git could not be asked which inputs are untracked.
     UntrackedNotChecked(&'a dyn fmt::Display),
     /// The images of a build go into the Docker daemon.
-    IntoDaemon,
+    IntoDaemon {
+        /// The platforms that they are made for, if there was a choice.
+        platforms: &'a [Platform],
+        /// The platforms of these images for which none is made, since a daemon has one image under a name.
+        others: &'a [Platform],
+    },
     /// The images of a build go into an OCI layout.
     IntoLayout {
         /// The layout's folder.

@@ -274,7 +274,7 @@ impl Events for Recorder {
             Note::LockedByDaemon { image, id, .. } => format!("locked {image} by its ID {id}"),
             Note::UntrackedNotChecked(why) => format!("untracked not checked: {why}"),
             // Where most builds put their images.
-            Note::IntoDaemon => return,
+            Note::IntoDaemon { .. } => return,
             Note::IntoLayout { folder, .. } => format!("into the layout {folder}"),
             Note::InDaemon { stage, reference } => format!("{stage}: daemon has {reference}"),
             Note::InRegistry { stage, reference } => format!("{stage}: registry has {reference}"),

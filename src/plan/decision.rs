@@ -8,7 +8,7 @@ use std::{
 
 use super::{Plan, PlatformStage, Stage};
 use crate::{
-    image::{Digest, ImageInfo, LABEL_FINGERPRINT, Reference},
+    image::{Digest, ImageInfo, LABEL_FINGERPRINT, Platform, Reference},
     project::Registry,
 };
 
@@ -101,6 +101,63 @@ pub enum Decision {
     Conflict(Conflict),
 }
 
+/// The decision for an image on each platform that is looked at; there is at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlatformDecisions {
+    first: (Platform, Decision),
+    others: BTreeMap<Platform, Decision>,
+}
+
+impl PlatformDecisions {
+    /// The decision for a platform alone.
+    #[must_use]
+    pub fn of(platform: Platform, decision: Decision) -> Self {
+        Self {
+            first: (platform, decision),
+            others: BTreeMap::new(),
+        }
+    }
+
+    /// Adds that for another platform.
+    pub fn add(&mut self, platform: Platform, decision: Decision) {
+        self.others.insert(platform, decision);
+    }
+
+    /// The decisions, by platform.
+    pub fn each(&self) -> impl Iterator<Item = (&Platform, &Decision)> {
+        let (platform, decision) = &self.first;
+        std::iter::once((platform, decision)).chain(&self.others)
+    }
+
+    /// The decision for the whole: the one that leaves most to do.
+    #[must_use]
+    pub fn whole(&self) -> &Decision {
+        let others = self.others.values();
+        others.fold(&self.first.1, |whole, other| {
+            if other.work() > whole.work() {
+                other
+            } else {
+                whole
+            }
+        })
+    }
+}
+
+impl Decision {
+    /// How much it leaves to do.
+    fn work(&self) -> u8 {
+        match self {
+            Self::Reuse => 0,
+            Self::Adopt => 1,
+            Self::Push => 2,
+            Self::Unknown => 3,
+            Self::Undecided(_) => 4,
+            Self::Build(_) => 5,
+            Self::Conflict(_) => 6,
+        }
+    }
+}
+
 /// An image in a registry that has a stage's tag but was not built from the stage's inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
@@ -157,9 +214,17 @@ pub struct Asked<'a> {
     pub registry: &'a Registry,
     /// The images that the user asked for.
     pub targets: &'a [String],
+    /// The platform that the answers are about.
+    pub platform: &'a Platform,
 }
 
 impl Asked<'_> {
+    /// The part of a stage that the answers are about.
+    #[must_use]
+    pub fn on<'b>(&self, stage: &'b Stage) -> &'b PlatformStage {
+        stage.on_or_first(self.platform)
+    }
+
     /// The stages for which the destination still has to be asked: the targets, and the parents of missing stages.
     #[must_use]
     pub fn unanswered(&self, answers: &Answers) -> BTreeSet<String> {
@@ -175,7 +240,7 @@ impl Asked<'_> {
     pub fn needed(&self, answers: &Answers) -> BTreeSet<String> {
         self.plan.needed(self.targets, |stage| {
             let answer = answers.get(&stage.name);
-            let stage = stage.first();
+            let stage = self.on(stage);
             answer.is_some_and(|found| to_build(stage, found.as_ref(), None).is_some())
         })
     }
@@ -185,7 +250,7 @@ impl Asked<'_> {
     pub fn for_daemon(&self, answers: &Answers) -> BTreeMap<String, Decision> {
         let needed = self.needed(answers);
         let mut decisions: BTreeMap<String, Decision> = BTreeMap::new();
-        let stages = self.plan.parents_first().map(Stage::first);
+        let stages = self.plan.parents_first().map(|stage| self.on(stage));
         for stage in stages.filter(|stage| needed.contains(&stage.name)) {
             let Some(found) = answers.get(&stage.name) else {
                 continue;
@@ -223,7 +288,7 @@ impl Asked<'_> {
     #[must_use]
     pub fn for_registry(&self, registry: &Answers, daemon: &Answers) -> BTreeMap<String, Decision> {
         let mut decisions: BTreeMap<String, Decision> = BTreeMap::new();
-        for stage in self.plan.parents_first().map(Stage::first) {
+        for stage in self.plan.parents_first().map(|stage| self.on(stage)) {
             let Some(found) = registry.get(&stage.name) else {
                 continue;
             };
@@ -268,7 +333,7 @@ impl Asked<'_> {
         answers: &'a Answers,
     ) -> Option<(&'a Reference, &'a ImageInfo)> {
         let image = answers.get(name)?.as_ref()?;
-        let stage = self.plan.stages.get(name)?.first();
+        let stage = self.on(self.plan.stages.get(name)?);
         Some((stage.reference(self.registry), image))
     }
 }
@@ -387,6 +452,7 @@ mod tests {
         work(Asked {
             plan: &plan(),
             registry: &examples::registry(),
+            platform: &Platform::default(),
             targets: &targets
                 .iter()
                 .map(|&name| name.to_owned())

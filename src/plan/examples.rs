@@ -73,11 +73,13 @@ pub(crate) fn stage(name: &str, base: Option<&str>, inputs: &[Input]) -> Stage {
     let parents = of_stage.recipe.parents();
     Stage {
         name: name.to_owned(),
+        title: name.to_owned(),
         image: Arc::clone(&image),
         inputs: Arc::clone(&of_stage),
         parents: parents.clone(),
         platforms: vec![PlatformStage {
             name: name.to_owned(),
+            title: name.to_owned(),
             platform: Platform::default(),
             image,
             inputs: of_stage,

@@ -40,6 +40,8 @@ pub struct Plan {
 pub struct Stage {
     /// The image's name.
     pub name: String,
+    /// Its name in messages: with its platforms, if it is made for several.
+    pub title: String,
     /// The image as it is configured.
     pub image: Arc<Image>,
     /// Its inputs.
@@ -58,6 +60,8 @@ pub struct Stage {
 pub struct PlatformStage {
     /// The image's name.
     pub name: String,
+    /// Its name in messages: with the platform, if the image is made for several.
+    pub title: String,
     /// The platform.
     pub platform: Platform,
     /// The image as it is configured.
@@ -111,6 +115,18 @@ impl Stage {
     #[must_use]
     pub fn first(&self) -> &PlatformStage {
         &self.platforms[0]
+    }
+
+    /// The stage on a platform or, if it is not made for that, on its first.
+    #[must_use]
+    pub fn on_or_first(&self, platform: &Platform) -> &PlatformStage {
+        self.on(platform).unwrap_or_else(|| self.first())
+    }
+
+    /// Whether it is made for more than one platform: an index over the images has its tag.
+    #[must_use]
+    pub fn has_several_platforms(&self) -> bool {
+        self.platforms.len() > 1
     }
 
     /// The stage on a platform, if it is built for that.
@@ -251,6 +267,7 @@ fn stage(
         let fingerprint = record.fingerprint();
         platforms.push(PlatformStage {
             name: image.name.clone(),
+            title: image.title(std::slice::from_ref(platform)),
             platform: platform.clone(),
             image: Arc::clone(image),
             inputs: Arc::clone(inputs),
@@ -273,6 +290,7 @@ fn stage(
     })?;
     Ok(Stage {
         name: image.name.clone(),
+        title: image.title(&image.platforms),
         image: Arc::clone(image),
         inputs: Arc::clone(inputs),
         parents,

@@ -264,6 +264,18 @@ pub struct Image {
     pub requirements: Option<String>,
 }
 
+impl Image {
+    /// What messages call it on some of its platforms.
+    #[must_use]
+    pub fn title(&self, platforms: &[Platform]) -> String {
+        if self.platforms.len() < 2 {
+            return self.name.clone();
+        }
+        let platforms: Vec<String> = platforms.iter().map(Platform::to_string).collect();
+        format!("{} ({})", self.name, platforms.join(", "))
+    }
+}
+
 /// Where a secret comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretOrigin {

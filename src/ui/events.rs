@@ -2,6 +2,7 @@
 
 use super::{StageLine, Ui, bytes};
 use crate::{
+    image::Platform,
     operations::events::{Events, ManifestNote, Note, Outcome, Progress, Step, Transfer},
     project::{
         pins,
@@ -73,7 +74,12 @@ fn words(note: &Note<'_>) -> String {
         Note::Skipped { stage } => {
             format!("{stage}: skipped, since an image that it stands on failed")
         }
-        Note::IntoDaemon => "images go into the Docker daemon".to_owned(),
+        Note::IntoDaemon { others: [], .. } => "images go into the Docker daemon".to_owned(),
+        Note::IntoDaemon { platforms, others } => format!(
+            "images go into the Docker daemon, for {}; `push` and `build --output oci:PATH` make those for {} too",
+            listed(platforms),
+            listed(others)
+        ),
         Note::IntoLayout {
             folder,
             no_daemon: None,
@@ -115,6 +121,11 @@ fn words(note: &Note<'_>) -> String {
         }
         Note::Manifest(note) => manifest_words(note),
     }
+}
+
+fn listed(platforms: &[Platform]) -> String {
+    let platforms: Vec<String> = platforms.iter().map(Platform::to_string).collect();
+    platforms.join(", ")
 }
 
 /// The words for a note about manifests and pins.

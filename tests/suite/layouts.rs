@@ -1,7 +1,7 @@
 //! The four layouts that the configuration must support: they load, plan and give the right references, even for
 //! features that are not built yet.
 
-use crate::support::{Chain, TestProject, lock_requirements, small};
+use crate::support::{TestProject, lock_requirements};
 
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -292,29 +292,5 @@ src = "src"
         project.succeed(&["tags"]).stdout,
         before,
         "a mirror is no input"
-    );
-}
-
-/// An unsupported feature gives a message.
-#[test]
-fn several_platforms_are_planned_and_not_for_a_daemon() {
-    // `build` asks the daemon before it refuses.
-    let chain = Chain::new("layouts-platforms");
-    let project = &chain.project;
-    project.write("sparkpack.lock", &small::lock(&chain.root.name));
-    project.edit(
-        "sparkpack.toml",
-        "project = \"small\"",
-        "project = \"small\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]",
-    );
-    project.succeed(&["tags"]);
-    let run = project.run(&["build"]);
-    assert_eq!(run.code, 2, "{}", run.stderr);
-    assert!(
-        run.stderr.contains(
-            "for several platforms (linux/amd64, linux/arm64), which only a push makes yet"
-        ),
-        "{}",
-        run.stderr
     );
 }

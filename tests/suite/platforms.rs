@@ -4,6 +4,8 @@ use std::io::Read as _;
 
 use serde_json::Value;
 
+mod built;
+
 use crate::{
     added_files::{layers, manifest},
     support::{Chain, Index, docker, program},
@@ -45,23 +47,21 @@ fn for_both(name: &str, index: &Index) -> Chain {
 
 /// The files in the layers of one platform's image that are not its parent's.
 fn files(chain: &Chain, platform: &Value) -> Vec<(String, Vec<u8>)> {
-    let folder = tempfile::tempdir().unwrap();
     let repository = format!("{}/both/job", chain.host);
-    let from = format!(
-        "docker://{repository}@{}",
-        platform["digest"].as_str().unwrap()
-    );
+    let digest = platform["digest"].as_str().unwrap();
+    files_of(&format!("docker://{repository}@{digest}"))
+}
+
+/// The same of an image that skopeo finds.
+fn files_of(from: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = tempfile::tempdir().unwrap();
     let to = format!("dir:{}", folder.path().display());
     let credentials = Chain::credentials();
-    let copy = [
-        "copy",
-        "--src-tls-verify=false",
-        "--src-creds",
-        &credentials,
-        &from,
-        &to,
-    ];
-    program("skopeo", &copy);
+    let mut copy = vec!["--insecure-policy", "copy", "--quiet"];
+    if from.starts_with("docker:") {
+        copy.extend(["--src-tls-verify=false", "--src-creds", &credentials]);
+    }
+    program("skopeo", &[&copy[..], &[from, &to]].concat());
     let image: Value =
         serde_json::from_slice(&fs_err::read(folder.path().join("manifest.json")).unwrap())
             .unwrap();

@@ -206,6 +206,22 @@ impl Daemon {
         Ok(*self.is_containerd.get_or_init(|| is_containerd))
     }
 
+    /// The platform that the daemon runs on.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn platform(&self) -> Result<Platform, DockerError> {
+        let answer = self.ask(self.client.version());
+        let answer =
+            answer.map_err(|error| self.failed(&error, || "tell its platform".to_owned()))?;
+        let (system, architecture) = (answer.os, answer.arch);
+        Ok(Platform::normal(
+            system.unwrap_or_default(),
+            architecture.unwrap_or_default(),
+            None,
+        ))
+    }
+
     fn api_version(&self) -> (usize, usize) {
         let version = self.client.client_version();
         (version.major_version, version.minor_version)

@@ -114,6 +114,10 @@ impl Programs for DaemonInMemory {
 }
 
 impl ImageDaemon for DaemonInMemory {
+    fn platform(&self) -> Result<Platform, DockerError> {
+        Ok(Platform::default())
+    }
+
     fn builder(&self) -> Box<dyn Builder + '_> {
         Box::new(self.builder.clone())
     }

@@ -7,9 +7,12 @@ use crate::{
     code::Code,
     commands::plan::Known,
     error::Error,
-    image::Digest,
+    image::{Digest, Platform},
     operations::resolution,
-    plan::decision::{Decision, Reason},
+    plan::{
+        Stage,
+        decision::{Decision, PlatformDecisions, Reason},
+    },
     project::left_out::Folder,
 };
 
@@ -48,6 +51,9 @@ struct PlannedImage<'a> {
     /// build does not need the image.
     decision: Option<&'static str>,
     reasons: Vec<String>,
+    /// Only for an image with several platforms: what a build would do for each that it would look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_platform: Option<Vec<OnPlatform>>,
     /// Null if the registry was not asked, or a push does not need the image.
     push: Option<Push<'a>>,
     reproducible: bool,
@@ -57,6 +63,14 @@ struct PlannedImage<'a> {
     platforms: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<Vec<LeftOut<'a>>>,
+}
+
+/// What a build or a push would do for one platform.
+#[derive(Serialize)]
+struct OnPlatform {
+    platform: String,
+    decision: &'static str,
+    reasons: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -72,6 +86,9 @@ struct Push<'a> {
     /// `adopt`, `push`, `build`, `rebuild` (on the registry's parent), `undecided`, `unknown` or `conflict`.
     decision: &'static str,
     reasons: Vec<String>,
+    /// Only for an image with several platforms: the same for each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_platform: Option<Vec<OnPlatform>>,
     /// The digest that the registry has under the tag.
     digest: Option<&'a Digest>,
 }
@@ -148,7 +165,7 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImag
     let images = stages.filter(|stage| known.has(&stage.name)).map(|stage| {
         let name = &stage.name;
         let reference = stage.reference(planner.run.registry);
-        let decision = known.preview.build.get(name);
+        let build = known.preview.build.get(name);
         let network = stage.inputs.recipe.network();
         let network = network.map(|network| Network {
             file: network.file,
@@ -161,15 +178,24 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImag
             repository: reference.repository.to_string(),
             tag: reference.tag.as_deref(),
             fingerprint: &stage.fingerprint,
-            decision: decision.map(decision_name),
-            reasons: decision
-                .and_then(words::reason)
+            decision: build.map(|build| decision_name(build.whole())),
+            reasons: build
+                .map_or_else(Vec::new, |build| words::reasons(build, words::reason))
                 .into_iter()
-                .chain(words::daemon_note(known, name))
+                .chain(words::daemon_notes(known, stage))
                 .collect(),
+            by_platform: build.and_then(|build| {
+                by_platform(stage, build, |platform, decision| {
+                    let note = words::daemon_note(known, stage, platform);
+                    words::reason(decision).into_iter().chain(note).collect()
+                })
+            }),
             push: known.push(name).map(|push| Push {
-                decision: decision_name(&push.decision),
-                reasons: words::push_reason(&push.decision).into_iter().collect(),
+                decision: decision_name(push.decision()),
+                reasons: words::reasons(&push.decisions, words::push_reason),
+                by_platform: by_platform(stage, &push.decisions, |_, decision| {
+                    words::push_reason(decision).into_iter().collect()
+                }),
                 digest: push.digest.as_ref(),
             }),
             reproducible: network.is_none(),
@@ -180,6 +206,19 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImag
         }
     });
     images.collect()
+}
+
+fn by_platform(
+    stage: &Stage,
+    decisions: &PlatformDecisions,
+    reasons: impl Fn(&Platform, &Decision) -> Vec<String>,
+) -> Option<Vec<OnPlatform>> {
+    let each = decisions.each().map(|(platform, decision)| OnPlatform {
+        platform: platform.to_string(),
+        decision: decision_name(decision),
+        reasons: reasons(platform, decision),
+    });
+    stage.has_several_platforms().then(|| each.collect())
 }
 
 fn decision_name(decision: &Decision) -> &'static str {

@@ -6,7 +6,7 @@ use crate::{
     commands::plan::Known,
     error::{self, Error},
     operations::{publish::PushPreview, workspace::DistFolder},
-    plan::decision::{Decision, Reason},
+    plan::decision::{Decision, PlatformDecisions, Reason},
     project::left_out::Folder,
     ui::{Cell, Paint, Reader, Style, table, unified},
 };
@@ -39,11 +39,11 @@ fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String>
     let (mut rows, mut notes) = (Vec::new(), Vec::new());
     for stage in stages.filter(|stage| known.has(&stage.name)) {
         let name = &stage.name;
-        let decision = known.preview.build.get(name);
+        let build = known.preview.build.get(name);
         let reference = stage.reference(planner.run.registry);
         let mut row = vec![
             (name.clone(), Style::Bold),
-            build_cell(decision),
+            build_cell(build.map(PlatformDecisions::whole)),
             (reference.to_string(), Style::Plain),
         ];
         row.extend(known.push(name).map(push_cell));
@@ -61,6 +61,19 @@ fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String>
         lines.push(line);
         let notes = notes.iter().map(|note| paint.paint(Style::Dim, note));
         lines.extend(notes.map(|note| format!("{}{note}", " ".repeat(indent))));
+    }
+    if !known.preview.not_in_daemon.is_empty() {
+        let others: Vec<String> = known
+            .preview
+            .not_in_daemon
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let line = format!(
+            "the states are those of the daemon's platform; `push` and `build --output oci:PATH` make {} too",
+            others.join(", ")
+        );
+        lines.push(paint.paint(Style::Dim, &line));
     }
     lines.extend(known.preview.daemon.as_ref().map(|error| {
         let reason = match error {
@@ -93,7 +106,7 @@ fn build_cell(decision: Option<&Decision>) -> Cell {
 }
 
 fn push_cell(push: &PushPreview) -> Cell {
-    match (&push.decision, &push.digest) {
+    match (push.decision(), &push.digest) {
         (Decision::Conflict(_), _) => ("conflict in the registry".to_owned(), Style::Notable),
         (_, Some(digest)) => (format!("in the registry: {digest}"), Style::Good),
         (Decision::Build(Reason::NotInRegistry), None) => (
@@ -178,11 +191,12 @@ fn left_out_of(name: &str, folder: &Folder, paint: Paint) -> Vec<String> {
 fn summary(known: &Known<'_>) -> String {
     let build = &known.preview.build;
     let count = |wanted: &dyn Fn(&Decision) -> bool| {
-        build.values().filter(|decision| wanted(decision)).count()
+        let wholes = build.values().map(PlatformDecisions::whole);
+        wholes.filter(|decision| wanted(decision)).count()
     };
     let push = known.preview.push.iter().flat_map(|push| push.values());
     let conflicts = push
-        .filter(|push| matches!(push.decision, Decision::Conflict(_)))
+        .filter(|push| matches!(push.decision(), Decision::Conflict(_)))
         .count();
     let parts = [
         (

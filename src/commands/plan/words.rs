@@ -1,12 +1,16 @@
 //! Why a plan is as it is, in words.
 
 use super::Known;
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{
+    image::Platform,
     operations::publish::DaemonNeed,
     plan::{
-        Stage,
-        decision::{Decision, Reason},
+        PlatformStage, Stage,
+        decision::{Decision, PlatformDecisions, Reason},
     },
+    project::requirements::LockedWheel,
 };
 
 /// The reason for a decision, if it needs one.
@@ -24,10 +28,79 @@ pub(super) fn reason(decision: &Decision) -> Option<String> {
     }
 }
 
-/// That an image needs a daemon, and none is there.
-pub(super) fn daemon_note(known: &Known<'_>, name: &str) -> Option<String> {
-    let need = known.preview.without_daemon.get(name)?;
-    let needs = match need {
+/// The reasons for decisions. If platforms differ, each is named.
+pub(super) fn reasons(
+    decisions: &PlatformDecisions,
+    reason: impl Fn(&Decision) -> Option<String>,
+) -> Vec<String> {
+    let told: BTreeSet<Option<String>> = decisions.each().map(|(_, of)| reason(of)).collect();
+    if told.len() == 1 {
+        return told.into_iter().flatten().collect();
+    }
+    let each = decisions.each().filter_map(|(platform, decision)| {
+        let current = || {
+            let text = match decision {
+                Decision::Reuse => "it is current",
+                Decision::Adopt => "the registry has it",
+                Decision::Push => "what is there is pushed",
+                _ => return None,
+            };
+            Some(text.to_owned())
+        };
+        let reason = reason(decision).or_else(current)?;
+        Some(format!("{platform}: {reason}"))
+    });
+    each.collect()
+}
+
+/// Which other packages the lock has for the other platforms of an image than for its first.
+fn other_packages(stage: &Stage) -> Vec<String> {
+    let versions = |on: &PlatformStage| -> BTreeMap<String, String> {
+        let pins = on.wheels.iter().map(LockedWheel::pin);
+        pins.map(|pin| (pin.name, pin.version)).collect()
+    };
+    let first = stage.first();
+    let of_first = versions(first);
+    let others = stage.platforms.iter().skip(1);
+    let others = others.filter_map(|on| {
+        let of_other = versions(on);
+        let mut told = Vec::new();
+        for (name, version) in &of_other {
+            match of_first.get(name) {
+                Some(same) if same == version => {}
+                Some(other) => told.push(format!("{name} {version} in place of {other}")),
+                None => told.push(format!("{name} {version} as well")),
+            }
+        }
+        let missing = of_first.keys().filter(|name| !of_other.contains_key(*name));
+        told.extend(missing.map(|name| format!("no {name}")));
+        (!told.is_empty()).then(|| {
+            let (other, first) = (&on.platform, &first.platform);
+            format!(
+                "the lock for {other} differs from that for {first}: {}",
+                told.join(", ")
+            )
+        })
+    });
+    others.collect()
+}
+
+/// That an image needs a daemon, and none is there. If platforms differ, each that needs it is named.
+pub(super) fn daemon_notes(known: &Known<'_>, stage: &Stage) -> Vec<String> {
+    let note = |on: &PlatformStage| daemon_note(known, stage, &on.platform);
+    let told: BTreeSet<Option<String>> = stage.platforms.iter().map(note).collect();
+    if told.len() == 1 {
+        return told.into_iter().flatten().collect();
+    }
+    let each = stage.platforms.iter();
+    each.filter_map(|on| Some(format!("{}: {}", on.platform, note(on)?)))
+        .collect()
+}
+
+/// That an image needs a daemon on a platform, and none is there.
+pub(super) fn daemon_note(known: &Known<'_>, stage: &Stage, platform: &Platform) -> Option<String> {
+    let needs = known.preview.without_daemon.get(&stage.name)?;
+    let needs = match needs.get(platform)? {
         DaemonNeed::Builder => "its Dockerfile needs a Docker daemon, and none answers",
         DaemonNeed::Parent => "what it stands on is in a Docker daemon alone, and none answers",
     };
@@ -41,22 +114,23 @@ pub(super) fn daemon_note(known: &Known<'_>, name: &str) -> Option<String> {
 /// What stands below an image's row.
 pub(super) fn notes_of(known: &Known<'_>, stage: &Stage) -> Vec<String> {
     let name = &stage.name;
-    let decision = known.preview.build.get(name);
-    let mut notes: Vec<String> = decision.and_then(reason).into_iter().collect();
+    let build = known.preview.build.get(name);
+    let mut notes = build.map_or_else(Vec::new, |build| reasons(build, reason));
     if let Some(push) = known.push(name) {
         // A push's decision is listed only if it differs from that of a build, and says more than the row.
-        let is_said = matches!(
-            push.decision,
-            Decision::Unknown | Decision::Build(Reason::NotInRegistry)
-        );
-        let is_other = !is_said && Some(&push.decision) != decision;
-        let reason = reason(&push.decision).filter(|reason| is_other && !notes.contains(reason));
-        notes.extend(reason.map(|reason| match push.decision {
+        let said = |decision: &Decision| match decision {
+            Decision::Unknown | Decision::Build(Reason::NotInRegistry) => None,
+            other => reason(other),
+        };
+        let reasons = reasons(&push.decisions, said).into_iter();
+        let reasons: Vec<String> = reasons.filter(|reason| !notes.contains(reason)).collect();
+        notes.extend(reasons.into_iter().map(|reason| match push.decision() {
             Decision::Conflict(_) => reason,
             _ => format!("for a push: {reason}"),
         }));
     }
-    notes.extend(daemon_note(known, name));
+    notes.extend(other_packages(stage));
+    notes.extend(daemon_notes(known, stage));
     if let Some(network) = stage.inputs.recipe.network() {
         let recipe = if network.is_built_in {
             "built-in recipe, "

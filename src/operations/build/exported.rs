@@ -21,7 +21,7 @@ use crate::{
         events::{Progress, Step},
     },
     package::{archive::ArchiveError, layer},
-    plan::{PlatformStage, Recipe, Stage},
+    plan::{PlatformStage, Recipe},
     project::lock::LockedImage,
 };
 
@@ -128,14 +128,14 @@ impl Run<'_> {
     ///
     /// # Errors
     /// All such images together.
-    pub(crate) fn require_exports(&self, names: &[&String]) -> Result<(), Error> {
+    pub(crate) fn require_exports<'s>(
+        &self,
+        stages: impl IntoIterator<Item = &'s PlatformStage>,
+    ) -> Result<(), Error> {
         let mut images: Vec<DaemonImage> = Vec::new();
-        for name in names {
-            for image in self.images_below(&self.prepared.plan.stages[*name]) {
-                if !images.contains(&image) {
-                    images.push(image);
-                }
-            }
+        for stage in stages {
+            let below = self.image_below(stage);
+            images.extend(below.filter(|image| !images.contains(image)));
         }
         Error::collect(images.iter().map(|image| match self.known_export(image) {
             Some(_) => Ok(()),
@@ -145,17 +145,19 @@ impl Run<'_> {
     }
 
     /// Whether the files of a stage are put on an image that is in a daemon and not in the cache.
-    pub(crate) fn lacks_exports(&self, stage: &Stage) -> bool {
-        let mut images = self.images_below(stage);
-        images.any(|image| self.known_export(&image).is_none())
+    pub(crate) fn lacks_export(&self, stage: &PlatformStage) -> bool {
+        let below = self.image_below(stage);
+        below.is_some_and(|image| self.known_export(&image).is_none())
     }
 
-    /// The images that the files of a stage are put on and that the lock has by their image IDs.
-    fn images_below<'s>(&'s self, stage: &'s Stage) -> impl Iterator<Item = DaemonImage> + 's {
-        let of_files = |on: &&PlatformStage| matches!(on.inputs.recipe, Recipe::Files(_));
-        let stages = stage.platforms.iter().filter(of_files);
-        stages
-            .filter_map(|on| self.locked_in_daemon(on.inputs.recipe.external_base()?, &on.platform))
+    /// The image that the files of a stage are put on, if the lock has it by its image ID.
+    fn image_below(&self, stage: &PlatformStage) -> Option<DaemonImage> {
+        match &stage.inputs.recipe {
+            recipe @ Recipe::Files(_) => {
+                self.locked_in_daemon(recipe.external_base()?, &stage.platform)
+            }
+            Recipe::Dockerfile(_) => None,
+        }
     }
 
     /// The daemon's image that the lock has for one from elsewhere; `None` if a registry has it.

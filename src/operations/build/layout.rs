@@ -1,31 +1,26 @@
 //! Provides the images of stages in an OCI image layout: what only gets files is put together, and what has a Dockerfile is
 //! taken from the registry, or else from a daemon.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    in_daemon::in_daemon,
     parent::LayersBelow,
     run::{Run, refuse_conflict},
     stage::StageBuilder,
 };
 use crate::{
     adapters::{
-        docker::DockerError,
         layout::{ImageLayout, LayoutError},
         registry::RegistryImage,
     },
     error::{Error, ImageProblem},
     image::{
         AssembledImage, Descriptor, Digest, History, ImageDocuments, ImageManifest, Layer,
-        LayerFile, Reference, Repository, as_oci,
+        LayerFile, Platform, Reference, Repository, as_oci,
     },
     operations::{
-        dist::{Action, BuiltImage, Packer},
-        events::{Note, Outcome, Progress, Step},
+        dist::{Action, BuiltImage},
+        events::{Outcome, Progress, Step},
     },
     plan::{
         PlatformStage, Recipe,
@@ -34,91 +29,82 @@ use crate::{
     project::inputs::FilesInputs,
 };
 
-/// Provides the images of stages in a layout.
-pub(crate) struct LayoutBuilder<'a> {
+/// Provides the images of stages in a layout, for one platform.
+pub(super) struct LayoutBuilder<'a> {
     run: &'a Run<'a>,
     builder: &'a StageBuilder<'a>,
     layout: &'a ImageLayout,
+    pub(super) platform: &'a Platform,
     /// What the layout has.
     answers: Answers,
     /// What the registry has of the images that only a builder could make.
     in_registry: BTreeMap<String, Option<RegistryImage>>,
-    /// Those that the registry lacks, as a daemon has them.
-    in_daemon: BTreeMap<String, BuiltImage>,
+    /// Why the registry could not be asked.
+    pub(super) no_registry: Option<Box<Error>>,
+    /// Those that the registry lacks.
+    pub(super) missing: Vec<String>,
+    /// The same as a daemon has them.
+    pub(super) in_daemon: BTreeMap<String, BuiltImage>,
 }
 
 impl<'a> LayoutBuilder<'a> {
-    /// Looks up what there is for `targets`, before anything is put together. What only a builder can make and the
-    /// registry lacks is built in the daemon. `no_daemon` is why there is none, if one was asked.
+    /// Looks up what there is for `targets` on a platform, before anything is put together.
     ///
     /// # Errors
-    /// The layout cannot be read, a build fails, or neither the layout nor the registry has an image that only a builder
-    /// can make, and no daemon answers.
-    pub(crate) fn new(
-        (run, packer): (&'a Run<'a>, &Packer<'_>),
+    /// The layout cannot be read.
+    pub(super) fn new(
+        run: &'a Run<'a>,
         builder: &'a StageBuilder<'a>,
         layout: &'a ImageLayout,
-        targets: &[String],
-        no_daemon: Option<&Arc<DockerError>>,
+        (targets, platform): (&[String], &'a Platform),
     ) -> Result<Self, Error> {
-        let answers = run.ask_layout(targets, layout)?;
-        let plan = &run.prepared.plan;
-        let missing = answers.iter().filter(|(name, found)| {
-            let stage = plan.stages[*name].first();
-            decision::to_build(stage, found.as_ref(), None).is_some()
-        });
-        let missing: Vec<&String> = missing.map(|(name, _)| name).collect();
-        run.require_exports(&missing)?;
-        let of_builder = missing.into_iter().filter(|name| {
-            let recipe = &plan.stages[*name].first().inputs.recipe;
-            recipe.needs_builder()
-        });
-        let of_builder: BTreeSet<String> = of_builder.cloned().collect();
+        let answers = run.ask_layout(targets, platform, layout)?;
+        let of_builder = lacking(run, &answers, platform)
+            .filter(|stage| stage.inputs.recipe.needs_builder())
+            .map(|stage| stage.name.clone());
+        let of_builder: BTreeSet<String> = of_builder.collect();
         let asked = if of_builder.is_empty() {
             Ok(BTreeMap::new())
         } else {
             let registry = run.services.registry();
-            registry.and_then(|registry| run.ask(of_builder.clone(), registry))
+            registry.and_then(|registry| run.ask(of_builder.clone(), platform, registry))
         };
-        let (in_registry, registry) = match asked {
+        let (in_registry, no_registry) = match asked {
             Ok(found) => (found, None),
             Err(error) => (BTreeMap::new(), Some(Box::new(error))),
         };
         let is_missing = |name: &String| in_registry.get(name).is_none_or(Option::is_none);
-        let images: Vec<String> = of_builder.into_iter().filter(is_missing).collect();
-        let no_builder = |images: Vec<String>, why: Arc<DockerError>| {
-            Err(Error::NoBuilder {
-                images,
-                why,
-                registry,
-            })
-        };
-        let in_daemon = match (images.is_empty(), no_daemon) {
-            (true, _) => BTreeMap::new(),
-            (false, Some(why)) => return no_builder(images, Arc::clone(why)),
-            (false, None) => match run.services.daemon() {
-                Ok(_) => in_daemon(run, packer, &images)?,
-                Err(Error::Docker(why)) => return no_builder(images, Arc::new(why)),
-                Err(error) => return Err(error),
-            },
-        };
+        let missing: Vec<String> = of_builder.into_iter().filter(is_missing).collect();
         Ok(Self {
             run,
             builder,
             layout,
+            platform,
             answers,
             in_registry,
-            in_daemon,
+            no_registry,
+            missing,
+            in_daemon: BTreeMap::new(),
         })
     }
 
     /// The stages to look at: the targets, and the parents of what is to be put together.
-    pub(crate) fn names(&self) -> BTreeSet<String> {
-        self.answers.keys().cloned().collect()
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.answers.keys()
+    }
+
+    /// What the layout lacks.
+    pub(super) fn lacking(&self) -> impl Iterator<Item = &'a PlatformStage> {
+        lacking(self.run, &self.answers, self.platform)
+    }
+
+    /// Whether a stage is to be looked at.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.answers.contains_key(name)
     }
 
     /// Reuses, copies or puts together `stage`; `below` has the results for its parents in this run.
-    pub(crate) fn make(
+    pub(super) fn make(
         &self,
         stage: &PlatformStage,
         below: &BTreeMap<String, BuiltImage>,
@@ -128,13 +114,8 @@ impl<'a> LayoutBuilder<'a> {
         let parent = stage.base().and_then(|parent| below.get(parent));
         let parent = parent.filter(|_| !stage.inputs.recipe.needs_builder());
         let standing = parent.map(|parent| (&parent.reference, &parent.info));
-        let events = self.run.session.events;
         let reason = match (decision::to_build(stage, found.as_ref(), standing), found) {
             (None, Some(info)) => {
-                events.note(Note::InDaemon {
-                    stage: &stage.name,
-                    reference,
-                });
                 return Ok(BuiltImage {
                     reference: reference.clone(),
                     info,
@@ -143,7 +124,7 @@ impl<'a> LayoutBuilder<'a> {
             }
             (reason, _) => reason.unwrap_or(Reason::Missing).of_layout(),
         };
-        let mut progress = events.begin(&stage.name);
+        let mut progress = self.run.session.events.begin(&stage.title);
         let (image, action) = match &stage.inputs.recipe {
             Recipe::Dockerfile(_) => {
                 let (image, action) = match self.in_daemon.get(&stage.name) {
@@ -326,22 +307,35 @@ impl<'a> LayoutBuilder<'a> {
     }
 }
 
+/// The stages that a layout lacks on a platform, by its answers.
+fn lacking<'a>(
+    run: &'a Run<'a>,
+    answers: &Answers,
+    platform: &Platform,
+) -> impl Iterator<Item = &'a PlatformStage> {
+    answers.iter().filter_map(move |(name, found)| {
+        let stage = run.prepared.plan.stages[name].on_or_first(platform);
+        decision::to_build(stage, found.as_ref(), None).map(|_| stage)
+    })
+}
+
 impl Run<'_> {
-    /// Looks up the targets in a layout, then the parents of what it lacks and only gets files. Several look-ups run at
-    /// once.
+    /// Looks up the targets on a platform in a layout, then the parents of what it lacks and only gets files. Several
+    /// look-ups run at once.
     ///
     /// # Errors
     /// The layout cannot be read.
     pub(crate) fn ask_layout(
         &self,
         targets: &[String],
+        platform: &Platform,
         layout: &ImageLayout,
     ) -> Result<Answers, Error> {
         let mut answers = Answers::new();
         loop {
             let needed = self.prepared.plan.needed(targets, |stage| {
                 let answer = answers.get(&stage.name);
-                let stage = stage.first();
+                let stage = stage.on_or_first(platform);
                 let is_missing = answer
                     .is_some_and(|found| decision::to_build(stage, found.as_ref(), None).is_some());
                 is_missing && !stage.inputs.recipe.needs_builder()
@@ -353,7 +347,7 @@ impl Run<'_> {
             if unknown.is_empty() {
                 return Ok(answers);
             }
-            let found = self.ask(unknown, layout)?.into_iter();
+            let found = self.ask(unknown, platform, layout)?.into_iter();
             answers.extend(found.map(|(name, image)| (name, image.map(|image| image.info))));
         }
     }

@@ -6,6 +6,7 @@ mod exported;
 mod failure;
 mod files;
 mod in_daemon;
+mod in_layout;
 mod inside;
 mod layout;
 mod output;
@@ -27,7 +28,7 @@ pub(crate) use schedule::run_on_stages;
 pub(crate) use stage::StageBuilder;
 
 use in_daemon::in_daemon;
-use layout::LayoutBuilder;
+use in_layout::in_layout;
 
 use crate::{
     error::Error,
@@ -37,7 +38,6 @@ use crate::{
         provenance, resolution,
         workspace::{Services, Session},
     },
-    plan::decision::Answers,
 };
 
 /// The result of a build or a push.
@@ -74,44 +74,32 @@ pub(crate) fn build(
     let commit = CommitLookup::begin(session);
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     manifests.examine(&expected)?;
-    output.tell(session.events);
-    prepared.warn_of_left_out(session, targets);
-    let packer = Packer::new(session, services);
-    packer.pack_images(targets, &prepared)?;
     let run = Run {
         session,
         services,
         prepared: &prepared,
         registry: chosen,
     };
-    let made = match output {
-        BuildOutput::Daemon => in_daemon(&run, &packer, targets)?,
+    let by_platform = output.platforms_of(&run, targets)?;
+    output.tell(&run, targets, &by_platform);
+    prepared.warn_of_left_out(session, targets);
+    let packer = Packer::new(session, services);
+    packer.pack_images(targets, &prepared)?;
+    let mut made = match output {
+        BuildOutput::Daemon => {
+            let made = in_daemon(&run, &packer, &by_platform)?.into_iter();
+            made.map(|(name, made)| {
+                let result = ImageResult::of_made(&name, &made);
+                (name, result)
+            })
+            .collect()
+        }
         BuildOutput::Layout {
             layout, no_daemon, ..
-        } => {
-            let builder = StageBuilder::new(&run, &packer, Answers::new());
-            let builder = LayoutBuilder::new(
-                (&run, &packer),
-                &builder,
-                layout,
-                targets,
-                no_daemon.as_ref(),
-            )?;
-            let names = builder.names();
-            session.dist().keep_out_of_git()?;
-            run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
-                builder.make(resolution::only_platform(stage)?, below)
-            })?
-        }
-    };
-    let result = match output {
-        BuildOutput::Daemon => ImageResult::of_made,
-        BuildOutput::Layout { .. } => ImageResult::of_layout,
+        } => in_layout(&run, &packer, (layout, no_daemon.as_ref()), &by_platform)?,
     };
     let order = prepared.plan.order.iter();
-    let images: Vec<ImageResult> = order
-        .filter_map(|name| made.get(name).map(|made| result(name, made)))
-        .collect();
+    let images: Vec<ImageResult> = order.filter_map(|name| made.remove(name)).collect();
     provenance::keep_records(session, &prepared, targets)?;
     let changed = manifests::rewrite(&manifests, &prepared, scope, &expected, None)?;
     dist::write_images_json(session, commit, &prepared, chosen, &images)?;

@@ -1,12 +1,14 @@
 //! Where a build puts its images.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use super::run::Run;
 use crate::{
     adapters::{docker::DockerError, layout::ImageLayout},
     error::Error,
+    image::Platform,
     operations::{
-        events::{Events, Note},
+        events::Note,
         workspace::{DistFolder, Services, Session},
     },
 };
@@ -56,10 +58,35 @@ impl BuildOutput {
 }
 
 impl BuildOutput {
-    /// Tells where the images go.
-    pub(super) fn tell(&self, events: &dyn Events) {
-        events.note(match self {
-            Self::Daemon => Note::IntoDaemon,
+    /// The platforms on which it gets `targets`: all, or those of the daemon.
+    ///
+    /// # Errors
+    /// The daemon does not answer.
+    pub(super) fn platforms_of(
+        &self,
+        run: &Run<'_>,
+        targets: &[String],
+    ) -> Result<BTreeMap<Platform, Vec<String>>, Error> {
+        match self {
+            Self::Daemon => run.by_platform_of(run.services.daemon()?, targets),
+            Self::Layout { .. } => Ok(run.by_platform(targets)),
+        }
+    }
+
+    /// Tells where the images go, and which platforms of the targets have no place there.
+    pub(super) fn tell(
+        &self,
+        run: &Run<'_>,
+        targets: &[String],
+        by_platform: &BTreeMap<Platform, Vec<String>>,
+    ) {
+        let others = run.other_platforms(targets, by_platform);
+        let platforms: Vec<Platform> = by_platform.keys().cloned().collect();
+        run.session.events.note(match self {
+            Self::Daemon => Note::IntoDaemon {
+                platforms: &platforms,
+                others: &others,
+            },
             Self::Layout {
                 name, no_daemon, ..
             } => Note::IntoLayout {

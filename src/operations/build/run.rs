@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    adapters::destination::Destination,
+    adapters::destination::{Destination, ImageDaemon},
     error::Error,
-    image::{Digest, ImageInfo, Reference},
+    image::{Digest, ImageInfo, Platform, Reference},
     operations::{
         resolution::Prepared,
         workspace::{Services, Session, side_by_side},
@@ -23,42 +23,100 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The input of the decisions about `targets`, except what the destinations answer.
-    pub(crate) fn asked<'b>(&'b self, targets: &'b [String]) -> Asked<'b> {
+    /// The input of the decisions about `targets` on a platform, except what the destinations answer.
+    pub(crate) fn asked<'b>(&'b self, targets: &'b [String], platform: &'b Platform) -> Asked<'b> {
         Asked {
             plan: &self.prepared.plan,
             registry: self.registry,
             targets,
+            platform,
         }
     }
 
-    /// Looks up the targets in a destination, then the parents of images that it lacks. Several look-ups run at once.
+    /// Those of `targets` that are made for each platform.
+    pub(crate) fn by_platform(&self, targets: &[String]) -> BTreeMap<Platform, Vec<String>> {
+        let mut of_platforms: BTreeMap<Platform, Vec<String>> = BTreeMap::new();
+        for name in targets {
+            for stage in &self.prepared.plan.stages[name].platforms {
+                let of_platform = of_platforms.entry(stage.platform.clone()).or_default();
+                of_platform.push(name.clone());
+            }
+        }
+        of_platforms
+    }
+
+    /// The platform on which a daemon gets each of `targets`: its own or, if an image is not made for that, the image's
+    /// first. The daemon is asked for its own only if there is a choice.
+    ///
+    /// # Errors
+    /// The daemon does not answer.
+    pub(crate) fn by_platform_of(
+        &self,
+        daemon: &dyn ImageDaemon,
+        targets: &[String],
+    ) -> Result<BTreeMap<Platform, Vec<String>>, Error> {
+        let stages = &self.prepared.plan.stages;
+        let has_choice = |name: &String| stages[name].has_several_platforms();
+        let own = if targets.iter().any(has_choice) {
+            Some(daemon.platform()?)
+        } else {
+            None
+        };
+        let mut of_platforms: BTreeMap<Platform, Vec<String>> = BTreeMap::new();
+        for name in targets {
+            let own = own.as_ref().and_then(|own| stages[name].on(own));
+            let stage = own.unwrap_or_else(|| stages[name].first());
+            let of_platform = of_platforms.entry(stage.platform.clone()).or_default();
+            of_platform.push(name.clone());
+        }
+        Ok(of_platforms)
+    }
+
+    /// The platforms for which not all `targets` that have them are `made`.
+    pub(crate) fn other_platforms(
+        &self,
+        targets: &[String],
+        made: &BTreeMap<Platform, Vec<String>>,
+    ) -> Vec<Platform> {
+        let all = self.by_platform(targets).into_iter();
+        let left_out = all.filter(|(platform, targets)| {
+            let made = made.get(platform);
+            let is_made = |name| made.is_some_and(|made| made.contains(name));
+            !targets.iter().all(is_made)
+        });
+        left_out.map(|(platform, _)| platform).collect()
+    }
+
+    /// Looks up the targets on a platform in a destination, then the parents of images that it lacks. Several look-ups
+    /// run at once.
     ///
     /// # Errors
     /// The destination cannot be asked.
     pub(crate) fn ask_for_needed(
         &self,
         targets: &[String],
+        platform: &Platform,
         destination: &dyn Destination<Stored = ImageInfo>,
     ) -> Result<Answers, Error> {
-        let asked = self.asked(targets);
+        let asked = self.asked(targets, platform);
         let mut answers = Answers::new();
         loop {
             let names = asked.unanswered(&answers);
             if names.is_empty() {
                 return Ok(answers);
             }
-            answers.extend(self.ask(names, destination)?);
+            answers.extend(self.ask(names, platform, destination)?);
         }
     }
 
-    /// Looks up these stages in a destination. Several look-ups run at once.
+    /// Looks up these stages on a platform in a destination. Several look-ups run at once.
     ///
     /// # Errors
     /// The destination cannot be asked.
     pub(crate) fn ask<I>(
         &self,
         names: BTreeSet<String>,
+        platform: &Platform,
         destination: &dyn Destination<Stored = I>,
     ) -> Result<BTreeMap<String, Option<I>>, Error>
     where
@@ -66,8 +124,7 @@ impl Run<'_> {
     {
         let names: Vec<String> = names.into_iter().collect();
         let found = side_by_side(&names, &|name: &String| {
-            // Only a push makes stages for several platforms, and looks them up by itself.
-            let stage = self.prepared.plan.stages[name].first();
+            let stage = self.prepared.plan.stages[name].on_or_first(platform);
             destination.find(stage.reference(self.registry), &stage.platform)
         });
         // A destination that fails for one stage usually fails for all, so only the first error is reported.
@@ -108,7 +165,7 @@ mod tests {
             fakes::{InMemory, image, refused},
         },
         code::Code,
-        image::{Platform, Reference},
+        image::Reference,
         operations::{
             testing::{Project, Recorder},
             workspace::LockPolicy,
@@ -187,7 +244,11 @@ mod tests {
     #[test]
     fn a_destination_is_asked_for_all_stages_at_once() {
         with_stages(siblings(), |run| {
-            let found = run.ask(names().into_iter().collect(), &Gathering::of(5));
+            let found = run.ask(
+                names().into_iter().collect(),
+                &Platform::default(),
+                &Gathering::of(5),
+            );
             for (name, found) in found.unwrap() {
                 let stage = &run.prepared.plan.stages[&name];
                 let own = image(&stage.reference(run.registry).to_string());
@@ -197,7 +258,9 @@ mod tests {
                     "all asked at once, and each has its own answer"
                 );
             }
-            let answers = run.ask_for_needed(&names(), &Gathering::of(5)).unwrap();
+            let answers = run
+                .ask_for_needed(&names(), &Platform::default(), &Gathering::of(5))
+                .unwrap();
             assert!(answers.values().all(Option::is_some), "all asked at once");
             assert_eq!(answers.into_keys().collect::<Vec<_>>(), NAMES);
         });
@@ -212,7 +275,9 @@ mod tests {
         with_stages(stages, |run| {
             let job = ["job".to_owned()];
             let destination: InMemory<ImageInfo> = InMemory::default();
-            let answers = run.ask_for_needed(&job, &destination).unwrap();
+            let answers = run
+                .ask_for_needed(&job, &Platform::default(), &destination)
+                .unwrap();
             assert_eq!(answers.into_keys().collect::<Vec<_>>(), ["base", "job"]);
             let stage = &run.prepared.plan.stages["job"];
             let mut there = image("job");
@@ -222,7 +287,9 @@ mod tests {
                 .insert(crate::image::LABEL_FINGERPRINT.to_owned(), fingerprint);
             let reference = stage.reference(run.registry).to_string();
             destination.put(&reference, there);
-            let answers = run.ask_for_needed(&job, &destination).unwrap();
+            let answers = run
+                .ask_for_needed(&job, &Platform::default(), &destination)
+                .unwrap();
             assert_eq!(answers.into_keys().collect::<Vec<_>>(), ["job"]);
         });
     }
@@ -234,7 +301,11 @@ mod tests {
             for _ in NAMES {
                 destination.fail_next(refused());
             }
-            let asked = run.ask(names().into_iter().collect(), &destination);
+            let asked = run.ask(
+                names().into_iter().collect(),
+                &Platform::default(),
+                &destination,
+            );
             let error = asked.unwrap_err();
             assert_eq!((error.code(), error.each().len()), (Code::E502, 1));
         });

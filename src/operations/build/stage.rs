@@ -89,7 +89,7 @@ impl<'a> StageBuilder<'a> {
         let (info, action) = match (reason, found) {
             (None, Some(info)) => {
                 self.run.session.events.note(Note::InDaemon {
-                    stage: &stage.name,
+                    stage: &stage.title,
                     reference,
                 });
                 (info, Action::Reused)
@@ -104,7 +104,7 @@ impl<'a> StageBuilder<'a> {
                     }
                     None => false,
                 };
-                let mut progress = session.events.begin(&stage.name);
+                let mut progress = session.events.begin(&stage.title);
                 progress.step(Step::Build(&reason.unwrap_or(Reason::Missing)));
                 let info = match &stage.inputs.recipe {
                     Recipe::Dockerfile(inputs) => {
@@ -158,7 +158,7 @@ impl<'a> StageBuilder<'a> {
             let project = &run.session.project;
             match operator_of(project, &stage.image).and_then(|one| of_operator_path(one, &error)) {
                 Some(defect) => defect.into(),
-                None => located(&stage.name, inputs, features, error),
+                None => located(&stage.title, inputs, features, error),
             }
         })?;
         cache_bust.done()?;
@@ -169,12 +169,11 @@ impl<'a> StageBuilder<'a> {
     ///
     /// # Errors
     /// [`Error::NoBuilder`], which names all of them.
-    pub(crate) fn require_builder(&self, names: &[&String]) -> Result<(), Error> {
-        let stages = &self.run.prepared.plan.stages;
-        let names = names.iter().copied();
-        let images: Vec<String> = names
-            .filter(|name| stages[*name].inputs.recipe.needs_builder())
-            .cloned()
+    pub(crate) fn require_builder(&self, stages: &[&PlatformStage]) -> Result<(), Error> {
+        let images: Vec<String> = stages
+            .iter()
+            .filter(|stage| stage.inputs.recipe.needs_builder())
+            .map(|stage| stage.title.clone())
             .collect();
         if images.is_empty() {
             return Ok(());
@@ -193,13 +192,12 @@ impl<'a> StageBuilder<'a> {
     /// lacks, secrets that are not there, and a Python that the root image does not have.
     ///
     /// # Errors
-    /// The first such stage among `names` that the daemon lacks.
+    /// The first such stage that the daemon lacks.
     pub(crate) fn refuse_hopeless<'b>(
         &self,
-        names: impl IntoIterator<Item = &'b String>,
+        stages: impl IntoIterator<Item = &'b PlatformStage>,
     ) -> Result<(), Error> {
-        for name in names {
-            let stage = self.run.prepared.plan.stages[name].first();
+        for stage in stages {
             let Recipe::Dockerfile(inputs) = &stage.inputs.recipe else {
                 continue;
             };

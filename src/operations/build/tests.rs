@@ -14,7 +14,7 @@ use crate::{
         fakes::{InMemory, RecordingBuilder, image},
     },
     error::Error,
-    image::{ImageInfo, LABEL_FINGERPRINT, LABEL_STAGE},
+    image::{ImageInfo, LABEL_FINGERPRINT, LABEL_STAGE, Platform},
     operations::{
         dist::{Action, BuiltImage, Packer},
         events::{Events, Note, Outcome, Progress, Step, Transfer},
@@ -116,8 +116,13 @@ impl BuildRun<'_> {
 
     fn needed(&self, target: &str) -> Result<Vec<String>, Error> {
         let targets = [target.to_owned()];
-        let answers = self.run.ask_for_needed(&targets, &self.daemon)?;
-        let needed = self.run.asked(&targets).needed(&answers);
+        let answers = self
+            .run
+            .ask_for_needed(&targets, &Platform::default(), &self.daemon)?;
+        let needed = self
+            .run
+            .asked(&targets, &Platform::default())
+            .needed(&answers);
         Ok(needed.into_iter().collect())
     }
 

@@ -80,16 +80,6 @@ impl ImageResult {
             action: made.action,
         }
     }
-    /// The same for an image in a layout, where its layers are compressed.
-    pub(crate) fn of_layout(name: &str, made: &BuiltImage) -> Self {
-        Self {
-            size: Size {
-                unpacked: None,
-                compressed: Some(made.info.size),
-            },
-            ..Self::of_made(name, made)
-        }
-    }
 }
 
 #[derive(Serialize)]

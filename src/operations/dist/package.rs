@@ -173,7 +173,7 @@ impl<'a> Packer<'a> {
             if stage.image.package.is_none() || self.is_packed(stage) {
                 continue;
             }
-            let mut progress = self.session.events.begin(name);
+            let mut progress = self.session.events.begin(&stage.title);
             self.pack_stage(stage, progress.as_mut())?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::{
         build::{Run, refuse_conflict},
         workspace::side_by_side,
     },
-    plan::{Stage, decision::Answers},
+    plan::{PlatformStage, Stage, decision::Answers},
 };
 
 /// What the registry has of a stage.
@@ -26,17 +26,41 @@ pub(crate) struct StageInRegistry {
 /// What the registry has of stages, by their names.
 pub(crate) type InRegistry = BTreeMap<String, StageInRegistry>;
 
-/// The registry's answers, in the form that decisions are made from.
-pub(crate) fn answers(there: &InRegistry) -> Answers {
-    let info = |there: &StageInRegistry| {
-        let whole = there.digest.as_ref().map(|_| there.images.values());
-        let first = whole.and_then(|mut images| images.next());
-        first.map(|image| image.info.clone())
+/// The registry's answers about `names` on a platform, in the form that decisions are made from.
+pub(super) fn answers(
+    run: &Run<'_>,
+    names: &BTreeSet<String>,
+    platform: &Platform,
+    there: &InRegistry,
+) -> Answers {
+    let info = |name: &String| {
+        let stage = run.prepared.plan.stages[name].on_or_first(platform);
+        let image = there.get(name)?.images.get(&stage.platform)?;
+        Some(image.info.clone())
     };
-    let answers = there.iter();
-    answers
-        .map(|(name, there)| (name.clone(), info(there)))
-        .collect()
+    let names = names.iter();
+    names.map(|name| (name.clone(), info(name))).collect()
+}
+
+/// Refuses a push whose tags belong to other images in the registry.
+///
+/// # Errors
+/// All conflicts together.
+pub(super) fn refuse_conflicts(run: &Run<'_>, there: &InRegistry) -> Result<(), Error> {
+    let stages = run.prepared.plan.parents_first();
+    let stages = stages.flat_map(|stage| &stage.platforms);
+    let refused = stages.map(|stage| {
+        let there = there.get(&stage.name);
+        match there.and_then(|there| there.images.get(&stage.platform)) {
+            Some(image) => refuse_conflict(
+                &stage.fingerprint,
+                stage.reference(run.registry),
+                &image.info,
+            ),
+            None => Ok(()),
+        }
+    });
+    Error::collect(refused).map(drop)
 }
 
 /// Looks up stages in the registry, side by side.
@@ -80,16 +104,17 @@ pub(super) fn look_up_one(run: &Run<'_>, stage: &Stage) -> Result<StageInRegistr
     Ok(StageInRegistry { images, digest })
 }
 
-/// The stages of which the registry lacks the image of a platform.
-pub(super) fn lacking<'n>(
-    run: &Run<'_>,
+/// Those of the stages `names`, on each platform, that the registry lacks.
+pub(super) fn lacking<'a>(
+    run: &Run<'a>,
+    names: &BTreeSet<String>,
     there: &InRegistry,
-    names: &'n BTreeSet<String>,
-) -> Vec<&'n String> {
-    let is_lacking = |name: &&String| {
-        let platforms = run.prepared.plan.stages[*name].platforms.len();
-        let there = there.get(*name);
-        there.is_none_or(|there| there.images.len() < platforms)
+) -> Vec<&'a PlatformStage> {
+    let stages = names.iter().map(|name| &run.prepared.plan.stages[name]);
+    let stages = stages.flat_map(|stage| &stage.platforms);
+    let is_lacking = |stage: &&PlatformStage| {
+        let there = there.get(&stage.name);
+        there.is_none_or(|there| !there.images.contains_key(&stage.platform))
     };
-    names.iter().filter(is_lacking).collect()
+    stages.filter(is_lacking).collect()
 }

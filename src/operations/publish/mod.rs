@@ -17,10 +17,10 @@ pub(crate) use preview::{DaemonNeed, Preview, PushPreview, preview};
 
 use std::{collections::BTreeMap, sync::Mutex, time::Instant};
 
-use look_up::{answers, lacking, look_up};
+use look_up::{lacking, look_up, refuse_conflicts};
 use pins::NewPins;
 use platforms::PushedStage;
-use push::{Pusher, refuse_conflicts};
+use push::Pusher;
 
 use crate::{
     error::Error,
@@ -71,9 +71,7 @@ pub(crate) fn push(
     };
     let looked_up = Instant::now();
     let there = look_up(&run, prepared.plan.with_parents(targets))?;
-    let asked = run.asked(targets);
-    let in_registry = answers(&there);
-    refuse_conflicts(&run, &asked.for_registry(&in_registry, &Answers::new()))?;
+    refuse_conflicts(&run, &there)?;
     let packer = Packer::new(session, services);
     let pusher = Pusher {
         run: &run,
@@ -84,8 +82,11 @@ pub(crate) fn push(
         there: &there,
         holders: Turns::default(),
     };
-    let names = asked.needed(&in_registry);
-    let to_send = lacking(&run, &there, &names);
+    let names = prepared.plan.needed(targets, |stage| {
+        let there = there.get(&stage.name);
+        there.is_none_or(|there| there.digest.is_none())
+    });
+    let to_send = lacking(&run, &names, &there);
     if let [_] = *to_send {
         pusher.prepare_manifests(&examined);
     }

@@ -14,7 +14,7 @@ use crate::{
     },
     operations::{
         dist::{Action, ImageResult, Size},
-        events::{Outcome, Step},
+        events::{Note, Outcome, Step},
     },
     plan::Stage,
 };
@@ -61,6 +61,9 @@ impl Pusher<'_> {
         there: Option<&StageInRegistry>,
         below: &BTreeMap<String, PushedStage>,
     ) -> Result<PushedStage, Error> {
+        let digest = there.and_then(|there| there.digest.clone());
+        // With several platforms, all of them are there where the index is.
+        let is_whole = digest.is_some();
         let mut images = BTreeMap::new();
         for on in &stage.platforms {
             let parents = below.iter().filter_map(|(name, parent)| {
@@ -69,12 +72,15 @@ impl Pusher<'_> {
             });
             let there = there.and_then(|there| there.images.get(&on.platform));
             let pushed = self.push(on, there, &parents.collect())?;
+            if there.is_some() && !is_whole {
+                self.is_there(&on.title, on.reference(self.run.registry));
+            }
             images.insert(on.platform.clone(), pushed);
         }
-        let digest = match (
-            there.and_then(|there| there.digest.clone()),
-            &*stage.platforms,
-        ) {
+        if is_whole {
+            self.is_there(&stage.title, stage.reference(self.run.registry));
+        }
+        let digest = match (digest, &*stage.platforms) {
             (Some(digest), _) => digest,
             (None, [only]) => images[&only.platform].image.digest.clone(),
             (None, _) => self.push_index(stage, &images)?,
@@ -86,6 +92,11 @@ impl Pusher<'_> {
         })
     }
 
+    fn is_there(&self, stage: &str, reference: &Reference) {
+        let events = self.run.session.events;
+        events.note(Note::InRegistry { stage, reference });
+    }
+
     /// Gives an index over the images its tag, and returns the digest that has it afterwards.
     fn push_index(
         &self,
@@ -93,7 +104,7 @@ impl Pusher<'_> {
         images: &BTreeMap<Platform, PushedImage>,
     ) -> Result<Digest, Error> {
         let reference = stage.reference(self.run.registry);
-        let mut progress = self.run.session.events.begin(&stage.name);
+        let mut progress = self.run.session.events.begin(&stage.title);
         progress.step(Step::Push(reference));
         // Somebody else may have been faster meanwhile.
         let there = look_up_one(self.run, stage)?;

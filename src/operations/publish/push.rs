@@ -40,7 +40,7 @@ use crate::{
         provenance,
         workspace::Turns,
     },
-    plan::{PlatformStage, Recipe, decision::Decision},
+    plan::{PlatformStage, Recipe},
     project::{PinMode, inputs::FilesInputs},
 };
 
@@ -60,25 +60,6 @@ pub(crate) struct PushedImage {
     pub(crate) image: RegistryImage,
     /// The daemon's image; `None` if the registry's image was adopted.
     pub(crate) made: Option<BuiltImage>,
-}
-
-/// Refuses a push whose tags belong to other images in the registry.
-///
-/// # Errors
-/// All conflicts together.
-pub(crate) fn refuse_conflicts(
-    run: &Run<'_>,
-    decisions: &BTreeMap<String, Decision>,
-) -> Result<(), Error> {
-    let stages = run.prepared.plan.parents_first();
-    let refused = stages.map(|stage| match decisions.get(&stage.name) {
-        Some(Decision::Conflict(found)) => Err(Error::Conflict {
-            reference: stage.reference(run.registry).clone(),
-            found: found.clone(),
-        }),
-        _ => Ok(()),
-    });
-    Error::collect(refused).map(drop)
 }
 
 /// Pushes stages to the registry.
@@ -101,10 +82,10 @@ impl Pusher<'_> {
     ///
     /// # Errors
     /// No daemon can build them or has what they stand on, or their Dockerfiles ask for what is not there.
-    pub(crate) fn refuse_impossible(&self, names: &[&String]) -> Result<(), Error> {
-        self.builder.require_builder(names)?;
-        self.run.require_exports(names)?;
-        self.builder.refuse_hopeless(names.iter().copied())
+    pub(crate) fn refuse_impossible(&self, stages: &[&PlatformStage]) -> Result<(), Error> {
+        self.builder.require_builder(stages)?;
+        self.run.require_exports(stages.iter().copied())?;
+        self.builder.refuse_hopeless(stages.iter().copied())
     }
 
     fn without_record(&self, reference: &Reference, error: &Error) {
@@ -128,22 +109,8 @@ impl Pusher<'_> {
         there: Option<&RegistryImage>,
         below: &BTreeMap<String, PushedImage>,
     ) -> Result<PushedImage, Error> {
-        let reference = stage.reference(self.run.registry).clone();
         if let Some(image) = there {
-            // A user without the right to push can still adopt the image, so a failure is only reported.
-            if let Err(error) = provenance::push_beside(self.run.services, stage, image, &reference)
-            {
-                self.without_record(&reference, &error);
-            }
-            self.run.session.events.note(Note::InRegistry {
-                stage: &stage.name,
-                reference: &reference,
-            });
-            return Ok(PushedImage {
-                reference,
-                image: image.clone(),
-                made: None,
-            });
+            return Ok(self.adopt(stage, image));
         }
         if let Recipe::Files(inputs) = &stage.inputs.recipe {
             return self.push_files(stage, inputs, below);
@@ -159,6 +126,19 @@ impl Pusher<'_> {
             self.refuse_foreign(stage, &made, &parents)?;
         }
         self.send(stage, &made)
+    }
+
+    fn adopt(&self, stage: &PlatformStage, image: &RegistryImage) -> PushedImage {
+        let reference = stage.reference(self.run.registry).clone();
+        // A user without the right to push can still adopt the image, so a failure is only reported.
+        if let Err(error) = provenance::push_beside(self.run.services, stage, image, &reference) {
+            self.without_record(&reference, &error);
+        }
+        PushedImage {
+            reference,
+            image: image.clone(),
+            made: None,
+        }
     }
 
     /// Refuses to push an image that is not for the platform that it names. What this run has built was looked into
@@ -293,7 +273,7 @@ impl Pusher<'_> {
             return self.send_exported(stage, made);
         }
         let tags = self.tags(stage)?;
-        let mut progress = self.run.session.events.begin(&stage.name);
+        let mut progress = self.run.session.events.begin(&stage.title);
         progress.step(Step::Push(&made.reference));
         let own = staging_tag(made);
         self.send_as(made, &own, progress.as_mut())?;
@@ -307,7 +287,7 @@ impl Pusher<'_> {
         stage: &PlatformStage,
         made: &BuiltImage,
     ) -> Result<PushedImage, Error> {
-        let mut progress = self.run.session.events.begin(&stage.name);
+        let mut progress = self.run.session.events.begin(&stage.title);
         let layout = self.run.session.project.layout().map(ImageLayout::new);
         let is_needed =
             |layer: &Descriptor| layout.as_ref().is_none_or(|layout| !layout.has(layer));
@@ -341,7 +321,7 @@ impl Pusher<'_> {
         below: &BTreeMap<String, PushedImage>,
     ) -> Result<PushedImage, Error> {
         let reference = stage.reference(self.run.registry);
-        let mut progress = self.run.session.events.begin(&stage.name);
+        let mut progress = self.run.session.events.begin(&stage.title);
         let below = self.parent(stage, below, progress.as_mut())?;
         self.begin_ahead(reference, &below)?;
         progress.step(Step::PutTogether(&below.reference));

@@ -26,7 +26,8 @@ const LAYERS_AT_ONCE: usize = 4;
 impl Lookup<'_> {
     /// Looks into the images from elsewhere of which `lock` does not know what is in them.
     pub(super) fn contents(&self, lock: &mut Lock) -> Result<(), Error> {
-        for wanted in elsewhere_uses(&self.session.project) {
+        let uses = elsewhere_uses(&self.session.project);
+        for wanted in &uses {
             if lock.contents_of(wanted.chain, wanted.platform).is_some() {
                 continue;
             }
@@ -34,14 +35,20 @@ impl Lookup<'_> {
             let Some(locked) = lock.images.get(text).cloned() else {
                 continue;
             };
-            let mut progress = self.session.events.begin(&wanted.chain.name);
+            let name = &wanted.chain.name;
+            let of_chain = uses.iter().filter(|used| used.chain.name == *name);
+            let title = match of_chain.count() {
+                1 => name.clone(),
+                _ => format!("{name} ({})", wanted.platform),
+            };
+            let mut progress = self.session.events.begin(&title);
             progress.step(Step::LookInto(text));
             let found = match &locked {
                 LockedImage::Registry { digest, platforms } => {
                     let digest = platforms.get(wanted.platform).unwrap_or(digest);
-                    self.in_registry(&wanted, digest, &locked, progress.as_mut())?
+                    self.in_registry(wanted, digest, &locked, progress.as_mut())?
                 }
-                LockedImage::LocalDaemon { local_id } => self.in_daemon(&wanted, local_id)?,
+                LockedImage::LocalDaemon { local_id } => self.in_daemon(wanted, local_id)?,
             };
             let described = found.described();
             progress.end(Outcome::LookedInto {

@@ -262,7 +262,8 @@ impl<'a> Chooser<'a> {
             asked,
             ..
         } = *wanted;
-        let mut progress = self.session.events.begin(&image.name);
+        let title = image.title(std::slice::from_ref(&target.platform));
+        let mut progress = self.session.events.begin(&title);
         let file = described(requirements);
         progress.step(Step::ChooseWheels(&file));
         let installer = self.services.installer()?;

@@ -15,7 +15,7 @@ use crate::{
         resolution::prepare,
         workspace::{LockPolicy, Services},
     },
-    plan::decision::{Conflict, Decision, Reason},
+    plan::decision::{Conflict, Decision, PlatformDecisions, Reason},
 };
 
 impl Pushing {
@@ -37,7 +37,7 @@ impl Pushing {
     fn push_preview(&self) -> BTreeMap<String, (Decision, Option<Digest>)> {
         let preview = self.preview(true).unwrap();
         let push = preview.push.unwrap().into_iter();
-        push.map(|(name, of)| (name, (of.decision, of.digest)))
+        push.map(|(name, of)| (name, (of.decision().clone(), of.digest)))
             .collect()
     }
 
@@ -48,6 +48,13 @@ impl Pushing {
         });
         built.unwrap();
     }
+}
+
+fn wholes(build: &BTreeMap<String, PlatformDecisions>) -> BTreeMap<String, Decision> {
+    let build = build.iter();
+    build
+        .map(|(name, of)| (name.clone(), of.whole().clone()))
+        .collect()
 }
 
 /// Decisions on `base` and `job`.
@@ -64,7 +71,7 @@ fn what_nobody_has_is_to_be_built_and_what_the_daemon_has_is_to_be_pushed() {
     let pushing = Pushing::new();
     let missing = || Decision::Build(Reason::Missing);
     let seen = pushing.preview(false).unwrap();
-    assert_eq!(seen.build, both(missing(), missing()));
+    assert_eq!(wholes(&seen.build), both(missing(), missing()));
     assert!(seen.push.is_none() && seen.daemon.is_none());
     assert_eq!(
         pushing.registry.images.looked_up(),
@@ -76,7 +83,7 @@ fn what_nobody_has_is_to_be_built_and_what_the_daemon_has_is_to_be_pushed() {
 
     pushing.build();
     let seen = pushing.preview(false).unwrap();
-    assert_eq!(seen.build, only_job(Decision::Reuse));
+    assert_eq!(wholes(&seen.build), only_job(Decision::Reuse));
     let to_push = both((Decision::Push, None), (Decision::Push, None));
     assert_eq!(pushing.push_preview(), to_push);
 
@@ -113,13 +120,13 @@ fn a_daemon_that_does_not_answer_leaves_what_the_manifests_say() {
     assert_eq!(seen.daemon.unwrap().code(), Code::E605);
     let named = "registry.example/small/job:unbuilt".parse().unwrap();
     let other = Decision::Build(Reason::OtherInManifests(named));
-    assert_eq!(seen.build, both(Decision::Unknown, other));
+    assert_eq!(wholes(&seen.build), both(Decision::Unknown, other));
 
     pushing.build();
     pushing.daemon.images.fail_next(answer("gone"));
     let seen = pushing.preview(false).unwrap();
     assert_eq!(
-        seen.build,
+        wholes(&seen.build),
         only_job(Decision::Reuse),
         "the manifest names it"
     );
