@@ -96,7 +96,8 @@ is something to do."
         long_about = "Print the reference that each image of this checkout has, parents first, one a line. Needs no daemon and no network.
 
 --format json prints one document: `version` 1 and for each image `name`, `reference`, `repository`, `tag`, \
-`fingerprint`, `platforms`.
+`fingerprint`, `platforms`; with several platforms `by_platform` too, with the `platform`, `reference` and `fingerprint` of \
+each one's image.
 
 --format env prints `NAME=value` lines for a CI's environment file (`>> \"$GITHUB_ENV\"`, a dotenv artifact of GitLab): \
 the image's name in upper case, `-` and `.` as `_`, and `_IMAGE`: `JOB_IMAGE=registry.example/team/job:1f2e…`. A name \

@@ -298,9 +298,6 @@ codes! {
     E098 2
         "Inputs are not as git's index or the commit has them, and `--strict`, CI's default, refuses them."
         "commit them, or leave them out by `.dockerignore` or `exclude`; `untracked` allows what every checkout makes"
-    E099 2
-        "Something cannot be done yet."
-        "follow the hint: it says what to do instead"
     E100 1
         "A manifest does not name what this checkout stands for."
         "run `sparkpack pin`"

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-pub use image_problem::{ImageProblem, NotYet};
+pub use image_problem::ImageProblem;
 pub use usage::{Comparing, OnlineWork, RecordLack, UsageError};
 pub(crate) use usage::{SHOWN_PATHS, shown_paths};
 
@@ -116,9 +116,6 @@ pub enum Error {
         /// What is wrong.
         problem: ImageProblem,
     },
-    /// A feature that does not exist yet.
-    #[error(transparent)]
-    NotYet(#[from] NotYet),
     /// Manifests do not name the images of this checkout.
     #[error("{} in the manifests {} not current", counted(*places, "place"), if *places == 1 { "is" } else { "are" })]
     Drift {
@@ -231,7 +228,6 @@ impl Error {
             Self::NoBuilder { .. } => Code::E601,
             Self::Conflict { .. } => Code::E301,
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
-            Self::NotYet(_) => Code::E099,
             Self::Drift { .. } => Code::E100,
             Self::Changed => Code::E101,
             Self::Several(errors) => errors.first().map_or(Code::E610, Self::code),
@@ -317,7 +313,6 @@ impl Error {
                 ))
             }
             Self::UnexpectedImage { reference, problem } => Some(problem.hint(reference)),
-            Self::NotYet(what) => Some(what.hint().to_owned()),
             Self::Build { hint: Some(hint), .. } => Some(hint.clone()),
             Self::Build { built_in: true, stage, .. } => Some(format!(
                 "the recipe of `{stage}` is built in: change what it is given, `[chains]` in sparkpack.toml, or give it a `dockerfile` of your own"

@@ -4,6 +4,7 @@
 //! all.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -253,6 +254,19 @@ impl ImageLayout {
         }
         let image = self.whole(digest.as_str(), entry, bytes, platform)?;
         Ok(Some(image))
+    }
+
+    /// The digests of the images of an index by platform; none of a manifest.
+    ///
+    /// # Errors
+    /// The disk's, or the blob is no manifest or index.
+    pub fn platforms(&self, digest: &Digest) -> Result<BTreeMap<Platform, Digest>, LayoutError> {
+        let bytes = fs_err::read(self.blob(digest)).map_err(|error| self.disk("read", error))?;
+        let wrong = |error: ImageError| self.broken(format!("{digest}: {error}"));
+        Ok(match ManifestOrIndex::parse(&bytes).map_err(wrong)? {
+            ManifestOrIndex::Index(index) => index.by_platform(),
+            ManifestOrIndex::Manifest(_) => BTreeMap::new(),
+        })
     }
 
     /// The image of a manifest, or that of an index for the platform.

@@ -12,6 +12,8 @@ use crate::{
         resolution::{self, Prepared},
         workspace::{LockPolicy, Services, Session},
     },
+    plan::Stage,
+    project::Registry,
     ui::Ui,
 };
 
@@ -41,7 +43,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &TagsArguments) -> 
             }
         }
         TagsFormat::Json => {
-            let document = document(session, &prepared, &registry.name, &references);
+            let document = document(session, &prepared, registry, &references);
             ui.document(&document)?;
         }
     }
@@ -95,12 +97,23 @@ struct TaggedImage<'a> {
     tag: Option<&'a str>,
     fingerprint: &'a Digest,
     platforms: Vec<String>,
+    /// Only for an image with several platforms, whose index has the reference: the image of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    by_platform: Vec<OnPlatform<'a>>,
+}
+
+/// The image of one of several platforms.
+#[derive(Serialize)]
+struct OnPlatform<'a> {
+    platform: String,
+    reference: String,
+    fingerprint: &'a Digest,
 }
 
 fn document<'a>(
     session: &'a Session<'_>,
     prepared: &'a Prepared,
-    registry: &'a str,
+    registry: &'a Registry,
     references: &'a [(&str, Reference)],
 ) -> TagsDocument<'a> {
     let images = references.iter().map(|(name, reference)| {
@@ -112,14 +125,27 @@ fn document<'a>(
             tag: reference.tag.as_deref(),
             fingerprint: &stage.fingerprint,
             platforms: resolution::platforms(stage),
+            by_platform: by_platform(stage, registry),
         }
     });
     TagsDocument {
         version: VERSION,
         project: &session.project.name,
-        registry,
+        registry: &registry.name,
         images: images.collect(),
     }
+}
+
+fn by_platform<'a>(stage: &'a Stage, registry: &Registry) -> Vec<OnPlatform<'a>> {
+    if !stage.has_several_platforms() {
+        return Vec::new();
+    }
+    let platforms = stage.platforms.iter().map(|on| OnPlatform {
+        platform: on.platform.to_string(),
+        reference: on.reference(registry).to_string(),
+        fingerprint: &on.fingerprint,
+    });
+    platforms.collect()
 }
 
 #[cfg(test)]

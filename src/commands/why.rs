@@ -3,8 +3,9 @@
 use crate::{
     cli::WhyArguments,
     error::Error,
+    image::Digest,
     operations::{
-        compare::{self, Against, NamedBy, Why, WhyAnswer},
+        compare::{self, Against, Compared, ComparedPlatform, Difference, NamedBy, Why, WhyAnswer},
         provenance::{place_of, rows},
         workspace::{LockPolicy, Services, Session},
     },
@@ -23,7 +24,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &WhyArguments) -> R
         (None, None) => Against::Manifests,
     };
     let Why { new, answer } = compare::why(session, &services, registry, name, against)?;
-    let (old, lines) = match answer {
+    let compared = match answer {
         WhyAnswer::SameTag(named_by) => {
             let whose = match named_by {
                 NamedBy::Person(text) => format!("{text} is"),
@@ -31,24 +32,96 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &WhyArguments) -> R
                 NamedBy::ManifestsAbove => "what the manifests name stands on".to_owned(),
             };
             let unchanged = format!("{name}: nothing changed: {whose} the tag of this checkout");
-            return print(ui, &unchanged, &[], &[&new]);
+            return print(ui, &unchanged, &[], &new.iter().collect::<Vec<_>>());
         }
-        WhyAnswer::Compared { old, lines } => (old, lines),
+        WhyAnswer::Compared(compared) => compared,
     };
-    ui.say(format!("{name}: compared with {}", place_of(&old)));
-    let fingerprint = new.fingerprint();
-    if old.fingerprint == fingerprint {
-        let reference = &old.wanted.reference;
-        let unchanged =
-            format!("{name}: nothing changed: {reference} was made from the same inputs");
-        return print(ui, &unchanged, &[], &[&new]);
+    let mut records = Vec::new();
+    for (on, new) in compared.platforms.iter().zip(&new) {
+        if let Difference::Records { old, .. } = &on.difference {
+            ui.say(format!("{}: compared with {}", on.title, place_of(old)));
+            records.extend((old.fingerprint != new.fingerprint()).then_some(&old.record));
+        }
+        records.push(new);
     }
-    let headline = format!(
-        "{name} changed ({} -> {}), because",
-        old.fingerprint.short(TAG_DIGITS),
-        fingerprint.short(TAG_DIGITS)
-    );
-    print(ui, &headline, &lines, &[&old.record, &new])
+    let (headline, mut lines) = match &*compared.platforms {
+        [on] => of_one(name, &compared, on),
+        several => (
+            changed(name, &compared.old, &compared.new),
+            of_several(several),
+        ),
+    };
+    let removed = compared.removed.iter();
+    lines.extend(removed.map(|platform| format!("  platform {platform} is left out")));
+    print(ui, &headline, &lines, &records)
+}
+
+/// The headline and the lines below it for an image of one platform.
+fn of_one(name: &str, compared: &Compared, on: &ComparedPlatform) -> (String, Vec<String>) {
+    let new = &compared.new;
+    match &on.difference {
+        Difference::Records { old, .. }
+            if old.fingerprint == *new && compared.removed.is_empty() =>
+        {
+            let reference = &old.wanted.reference;
+            let unchanged =
+                format!("{name}: nothing changed: {reference} was made from the same inputs");
+            (unchanged, Vec::new())
+        }
+        Difference::Records { old, lines } => {
+            let old = match &*compared.removed {
+                [] => old.fingerprint.short(TAG_DIGITS),
+                _ => &compared.old,
+            };
+            (changed(name, old, new), lines.clone())
+        }
+        Difference::SameTag | Difference::NotMade => (
+            changed(name, &compared.old, new),
+            vec![format!("  platform {} is new", on.platform)],
+        ),
+    }
+}
+
+fn changed(name: &str, old: &str, new: &Digest) -> String {
+    format!(
+        "{name} changed ({old} -> {}), because",
+        new.short(TAG_DIGITS)
+    )
+}
+
+/// The lines for an image of several platforms: once for those that they share, else by platform.
+fn of_several(platforms: &[ComparedPlatform]) -> Vec<String> {
+    let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    let mut told = Vec::new();
+    for on in platforms {
+        let platform = on.platform.to_string();
+        let lines = match &on.difference {
+            Difference::NotMade => {
+                told.push(format!("  platform {platform} is new"));
+                continue;
+            }
+            Difference::SameTag => Vec::new(),
+            Difference::Records { lines, .. } => lines.clone(),
+        };
+        match groups.iter_mut().find(|(_, same)| *same == lines) {
+            Some((names, _)) => names.push(platform),
+            None => groups.push((vec![platform], lines)),
+        }
+    }
+    if let [(_, lines)] = &*groups {
+        told.extend(lines.iter().cloned());
+        return told;
+    }
+    for (names, lines) in groups {
+        let names = names.join(", ");
+        if lines.is_empty() {
+            told.push(format!("  {names}: nothing changed"));
+            continue;
+        }
+        told.push(format!("  {names}:"));
+        told.extend(lines.iter().map(|line| format!("  {line}")));
+    }
+    told
 }
 
 /// Prints the differences; with `-v` also the records.

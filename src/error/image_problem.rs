@@ -136,39 +136,6 @@ fn other_image(reference: &str, platform: &Platform) -> String {
     )
 }
 
-/// Something that sparkpack cannot build yet.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotYet {
-    /// An image for several platforms.
-    #[error(
-        "`{image}` is for several platforms ({}), which only a push makes yet",
-        listed(platforms)
-    )]
-    SeveralPlatforms {
-        /// The image.
-        image: String,
-        /// The platforms.
-        platforms: Vec<Platform>,
-    },
-}
-
-fn listed(platforms: &[Platform]) -> String {
-    let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
-    names.join(", ")
-}
-
-impl NotYet {
-    /// What to do instead.
-    #[must_use]
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::SeveralPlatforms { .. } => {
-                "`sparkpack push` puts the image of each platform into the registry, and an index over them; else list one: `platforms = [\"linux/amd64\"]`"
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,25 +237,5 @@ mod tests {
             ),
             &format!("run this on the machine that has it; {elsewhere}"),
         );
-    }
-
-    #[test]
-    fn what_comes_later_is_told_with_what_to_do_instead() {
-        let platforms = ["linux/amd64", "linux/arm64"].map(|text| text.parse().unwrap());
-        let error = Error::from(NotYet::SeveralPlatforms {
-            image: "job".to_owned(),
-            platforms: platforms.to_vec(),
-        });
-        assert_eq!(
-            error.to_string(),
-            "`job` is for several platforms (linux/amd64, linux/arm64), which only a push makes yet"
-        );
-        assert_eq!(
-            error.hint().as_deref(),
-            Some(
-                "`sparkpack push` puts the image of each platform into the registry, and an index over them; else list one: `platforms = [\"linux/amd64\"]`"
-            )
-        );
-        assert_eq!((error.code(), error.exit_code()), (Code::E099, 2));
     }
 }

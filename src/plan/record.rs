@@ -54,7 +54,7 @@
 //! field as its length in bytes, `:`, its bytes and `,`. No two records have the same bytes.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{Read as _, Write as _},
 };
 
@@ -273,6 +273,44 @@ impl Record {
         record
     }
 
+    /// The record of a stage with several platforms: the fingerprint of each.
+    #[must_use]
+    pub fn of_platforms(platforms: &[(Platform, Digest)]) -> Self {
+        let rows = platforms.iter().map(|(platform, fingerprint)| {
+            vec![
+                "platform".to_owned(),
+                platform.to_string(),
+                fingerprint.to_string(),
+            ]
+        });
+        Self {
+            rows: rows.collect(),
+        }
+    }
+
+    /// The fingerprint of each platform, if it is the record of a stage with several.
+    #[must_use]
+    pub fn platforms(&self) -> Option<BTreeMap<Platform, Digest>> {
+        let rows = self.rows();
+        let platforms = rows.map(|row| match row {
+            [kind, platform, fingerprint] if kind == "platform" => {
+                Some((platform.parse().ok()?, fingerprint.parse().ok()?))
+            }
+            _ => None,
+        });
+        let platforms: Option<BTreeMap<_, _>> = platforms.collect();
+        platforms.filter(|platforms| !platforms.is_empty())
+    }
+
+    /// The platform, if it is the record of a stage on one.
+    #[must_use]
+    pub fn platform(&self) -> Option<Platform> {
+        self.rows().find_map(|row| match row {
+            [kind, platform] if kind == "platform" => platform.parse().ok(),
+            _ => None,
+        })
+    }
+
     /// The rows, sorted.
     pub fn rows(&self) -> impl Iterator<Item = &[String]> {
         self.rows.iter().map(Vec::as_slice)
@@ -356,17 +394,7 @@ pub fn combined(platforms: &[(Platform, Digest)]) -> Option<Digest> {
     match platforms {
         [] => None,
         [(_, only)] => Some(only.clone()),
-        several => {
-            let mut rows = Record::default();
-            for (platform, fingerprint) in several {
-                rows.rows.insert(vec![
-                    "platform".to_owned(),
-                    platform.to_string(),
-                    fingerprint.to_string(),
-                ]);
-            }
-            Some(rows.fingerprint())
-        }
+        several => Some(Record::of_platforms(several).fingerprint()),
     }
 }
 

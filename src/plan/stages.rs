@@ -157,6 +157,15 @@ impl Stage {
         platforms.map(|stage| stage.platform.clone()).collect()
     }
 
+    /// The record that has its fingerprint: its own, or that of its platforms.
+    #[must_use]
+    pub fn whole_record(&self) -> Record {
+        match &*self.platforms {
+            [only] => only.record.clone(),
+            several => Record::of_platforms(&fingerprints(several)),
+        }
+    }
+
     /// Its tag, which is the same in every registry.
     #[must_use]
     pub fn tag(&self) -> &str {
@@ -280,11 +289,7 @@ fn stage(
             fingerprint,
         });
     }
-    let each: Vec<(Platform, Digest)> = platforms
-        .iter()
-        .map(|stage| (stage.platform.clone(), stage.fingerprint.clone()))
-        .collect();
-    let fingerprint = record::combined(&each).ok_or_else(|| {
+    let fingerprint = record::combined(&fingerprints(&platforms)).ok_or_else(|| {
         let message = format!("`{}` has no platform", image.name);
         Defect::new(Code::E022, image.place.clone(), message)
     })?;
@@ -298,6 +303,13 @@ fn stage(
         references: References::new(given.project, &image.name, &fingerprint)?,
         fingerprint,
     })
+}
+
+fn fingerprints(platforms: &[PlatformStage]) -> Vec<(Platform, Digest)> {
+    let platforms = platforms.iter();
+    platforms
+        .map(|stage| (stage.platform.clone(), stage.fingerprint.clone()))
+        .collect()
 }
 
 struct RecordBuilder<'a> {

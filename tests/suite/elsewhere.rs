@@ -658,7 +658,28 @@ fn several_platforms_stand_on_the_images_of_an_index() {
     }
     let credentials = format!("{USER}:{PASSWORD}");
     let from = format!("docker://{}", elsewhere.project.reference("job"));
+    let output = ["build", "job", "--output", "oci:images"];
+    elsewhere.project.succeed(&output);
+    let layout = elsewhere.project.root().join("images");
+    let here = format!(
+        "oci:{}:{}",
+        layout.display(),
+        elsewhere.project.reference("job")
+    );
+    let again = elsewhere.project.succeed(&output);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
     for architecture in ["amd64", "arm64"] {
+        let config = [
+            "inspect",
+            "--override-arch",
+            architecture,
+            "--config",
+            &here,
+        ];
+        let config: Value = serde_json::from_str(&program("skopeo", &config)).unwrap();
+        let lower = Elsewhere::layers(&format!("{repository}:{architecture}"));
+        let layers = config["rootfs"]["diff_ids"].as_array().unwrap();
+        assert!(layers.starts_with(&lower), "{architecture}");
         let arguments = [
             "inspect",
             "--override-arch",

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use serde_json::Value;
 
 mod built;
+mod explained;
 
 use crate::{
     added_files::{layers, manifest},

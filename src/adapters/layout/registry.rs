@@ -1,6 +1,6 @@
 //! A layout as a registry, for projects that have no other: it answers for the references without a host.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{io, path::Path};
 
 use super::{ImageLayout, LayoutError};
 use crate::{
@@ -239,11 +239,11 @@ impl ImageRegistry for WithLayout {
         if !is_local(&reference.repository) {
             return self.registries.listing(reference);
         }
-        let digest = self.digest_of(reference)?;
-        Ok(digest.map(|digest| Listing {
-            digest,
-            platforms: BTreeMap::new(),
-        }))
+        let Some(digest) = self.digest_of(reference)? else {
+            return Ok(None);
+        };
+        let platforms = self.layout.platforms(&digest)?;
+        Ok(Some(Listing { digest, platforms }))
     }
 
     fn presence(&self, reference: &Reference) -> Result<Presence, RegistryError> {

@@ -43,6 +43,7 @@ pub(crate) fn diff(
         session,
         records: &records,
         prefixes: [prefix_of(&old), prefix_of(&new)],
+        is_brief: false,
     };
     let lines = explainer.lines(&old.record, &new.record);
     Ok(Differences { old, new, lines })

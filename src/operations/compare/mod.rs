@@ -4,7 +4,9 @@ mod diff;
 mod why;
 
 pub(crate) use diff::diff;
-pub(crate) use why::{Against, NamedBy, Why, WhyAnswer, why};
+pub(crate) use why::{
+    Against, Compared, ComparedPlatform, Difference, NamedBy, Why, WhyAnswer, why,
+};
 
 #[cfg(test)]
 mod tests {

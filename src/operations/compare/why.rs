@@ -1,17 +1,23 @@
 //! `sparkpack why`: compares the image of this checkout with the one in use, or with one that the user names.
 
+use std::collections::BTreeSet;
+
 use crate::{
     error::{Comparing, Error, UsageError},
-    image::{Digest, Reference},
+    image::{Digest, Platform, Reference},
     operations::{
         events::{ManifestNote, Note},
         manifests::{Manifests, Named},
         provenance::{Explainer, FoundRecord, RecordQuery, Records, prefix_of, unknown_record},
-        resolution::{self, Prepared, only_platform},
+        resolution::{self, Prepared},
         workspace::{Services, Session},
     },
-    plan::{PlatformStage, Record, Stage},
-    project::{Registry, place::Place, template::UNBUILT},
+    plan::{PlatformStage, Record, Stage, record::combined},
+    project::{
+        Registry,
+        place::Place,
+        template::{TAG_DIGITS, UNBUILT},
+    },
 };
 
 /// What an image is compared with.
@@ -38,8 +44,8 @@ pub(crate) enum NamedBy {
 
 /// Why this checkout's image differs from another.
 pub(crate) struct Why {
-    /// The record of this checkout's image.
-    pub(crate) new: Record,
+    /// The records of this checkout's image, one for each platform.
+    pub(crate) new: Vec<Record>,
     pub(crate) answer: WhyAnswer,
 }
 
@@ -47,8 +53,38 @@ pub(crate) struct Why {
 pub(crate) enum WhyAnswer {
     /// The other image has this checkout's tag, so no record was looked up.
     SameTag(NamedBy),
+    /// The records were compared.
+    Compared(Compared),
+}
+
+/// An image of this checkout beside another.
+pub(crate) struct Compared {
+    /// What tells the other image from others of its name.
+    pub(crate) old: String,
+    /// The fingerprint of this checkout's.
+    pub(crate) new: Digest,
+    /// Each platform.
+    pub(crate) platforms: Vec<ComparedPlatform>,
+    /// The platforms that only the other image is made for.
+    pub(crate) removed: Vec<Platform>,
+}
+
+/// A platform of an image of this checkout beside the same of another image.
+pub(crate) struct ComparedPlatform {
+    pub(crate) platform: Platform,
+    /// What messages call the image on it.
+    pub(crate) title: String,
+    pub(crate) difference: Difference,
+}
+
+/// What differs on a platform.
+pub(crate) enum Difference {
+    /// The other image has the tag of this one.
+    SameTag,
+    /// The other image is not made for the platform.
+    NotMade,
     /// The records were compared. `lines` lists the differences; it is empty if the inputs are the same.
-    Compared {
+    Records {
         old: Box<FoundRecord>,
         lines: Vec<String>,
     },
@@ -64,29 +100,59 @@ pub(crate) fn why(
 ) -> Result<Why, Error> {
     let prepared = resolution::prepare(session, services)?;
     let stage = &prepared.plan.stages[name];
-    let new = only_platform(stage)?;
-    let platform = new.platform.clone();
-    let records = Records::new(session, services, platform, Some(&prepared));
-    let comparison = Comparison {
-        session,
-        records: &records,
-        prepared: &prepared,
-        registry,
-    };
-    let (query, named_by) = comparison.query(stage, against)?;
-    let answer = if query.is_tagged_by(name, &new.fingerprint) {
+    let (mut platforms, mut others) = (Vec::new(), Vec::new());
+    let mut removed = BTreeSet::new();
+    for on in &stage.platforms {
+        let records = Records::new(session, services, on.platform.clone(), Some(&prepared));
+        let comparison = Comparison {
+            session,
+            records: &records,
+            prepared: &prepared,
+            registry,
+            is_brief: stage.has_several_platforms(),
+            tells: platforms.is_empty(),
+        };
+        let (query, named_by) = comparison.query(stage, against)?;
+        let (difference, before) = comparison.difference(stage, on, &query)?;
+        removed.extend(before);
+        platforms.push(ComparedPlatform {
+            platform: on.platform.clone(),
+            title: on.title.clone(),
+            difference,
+        });
+        others.push((query, named_by));
+    }
+    removed.retain(|platform| stage.on(platform).is_none());
+    let mut differences = platforms.iter().map(|on| &on.difference);
+    let is_same = differences.all(|difference| matches!(difference, Difference::SameTag));
+    let new = stage.platforms.iter().map(|on| on.record.clone()).collect();
+    let (query, named_by) = others.swap_remove(0);
+    let answer = if is_same {
         WhyAnswer::SameTag(named_by)
     } else {
-        let found = records.find(std::slice::from_ref(&query));
-        let old = found.map_err(|said| {
-            unknown_record(format!("`{}`", query.reference), said, Comparing::Why)
-        })?;
-        let lines = comparison.lines(&old, new);
-        let old = Box::new(old);
-        WhyAnswer::Compared { old, lines }
+        let whole = whole_of(stage, &platforms).filter(|_| removed.is_empty());
+        WhyAnswer::Compared(Compared {
+            old: whole.unwrap_or_else(|| query.short()),
+            new: stage.fingerprint.clone(),
+            platforms,
+            removed: removed.into_iter().collect(),
+        })
     };
-    let new = new.record.clone();
     Ok(Why { new, answer })
+}
+
+/// The fingerprint of the other image, if its records on all platforms of the stage are known.
+fn whole_of(stage: &Stage, platforms: &[ComparedPlatform]) -> Option<String> {
+    let each = platforms.iter().map(|on| {
+        let fingerprint = match &on.difference {
+            Difference::Records { old, .. } => &old.fingerprint,
+            Difference::SameTag => &stage.on(&on.platform)?.fingerprint,
+            Difference::NotMade => return None,
+        };
+        Some((on.platform.clone(), fingerprint.clone()))
+    });
+    let each: Vec<(Platform, Digest)> = each.collect::<Option<_>>()?;
+    Some(combined(&each)?.short(TAG_DIGITS).to_owned())
 }
 
 struct Comparison<'a> {
@@ -94,9 +160,42 @@ struct Comparison<'a> {
     records: &'a Records<'a>,
     prepared: &'a Prepared,
     registry: &'a Registry,
+    /// Whether fingerprints of parents are left out.
+    is_brief: bool,
+    /// Whether it is told what the manifests name: once, not for each platform.
+    tells: bool,
 }
 
 impl Comparison<'_> {
+    /// What differs on a platform between a stage and the other image, and the platforms of that, if they are several.
+    fn difference(
+        &self,
+        stage: &Stage,
+        on: &PlatformStage,
+        query: &RecordQuery,
+    ) -> Result<(Difference, BTreeSet<Platform>), Error> {
+        let name = &stage.name;
+        let is_tagged = |fingerprint| query.is_tagged_by(name, fingerprint);
+        if is_tagged(&stage.fingerprint) || is_tagged(&on.fingerprint) {
+            return Ok((Difference::SameTag, BTreeSet::new()));
+        }
+        let (old, platforms) = self.records.find_on_platform(query).map_err(|said| {
+            unknown_record(format!("`{}`", query.reference), said, Comparing::Why)
+        })?;
+        let is_other = |old: &FoundRecord| {
+            let platform = old.record.platform();
+            stage.has_several_platforms() && platform.is_some_and(|other| other != on.platform)
+        };
+        let difference = match old.filter(|old| !is_other(old)) {
+            None => Difference::NotMade,
+            Some(old) => Difference::Records {
+                lines: self.lines(&old, on),
+                old: Box::new(old),
+            },
+        };
+        Ok((difference, platforms))
+    }
+
     /// The other image, and where its reference comes from.
     fn query(&self, stage: &Stage, against: Against<'_>) -> Result<(RecordQuery, NamedBy), Error> {
         let (project, name) = (&self.session.project, &stage.name);
@@ -145,7 +244,7 @@ impl Comparison<'_> {
                 several.push((&named.reference, &named.place));
             }
         }
-        if several.len() > 1 {
+        if several.len() > 1 && self.tells {
             let note = ManifestNote::SeveralNamed {
                 image,
                 named: &several,
@@ -169,7 +268,8 @@ impl Comparison<'_> {
             let project = &self.session.project;
             let query = RecordQuery::of_reference(project, &reference);
             let prefix = prefix_of(project, name, &reference).unwrap_or(&self.registry.prefix);
-            let found = self.records.find(&[query]).ok();
+            let found = self.records.find_on_platform(&query);
+            let found = found.ok().and_then(|(found, _)| found);
             let fingerprint =
                 found.and_then(|found| self.parent_in(&found.record, &stage.name, prefix));
             if let Some(fingerprint) = fingerprint {
@@ -209,6 +309,7 @@ impl Comparison<'_> {
             session: self.session,
             records: self.records,
             prefixes: [of_old.unwrap_or(prefix), prefix],
+            is_brief: self.is_brief,
         };
         explainer.lines(&old.record, &new.record)
     }
@@ -258,9 +359,7 @@ mod tests {
     fn same_tag(project: &Project, image: &str, against: Against<'_>) -> NamedBy {
         match asked(project, image, against).0.unwrap().answer {
             WhyAnswer::SameTag(named_by) => named_by,
-            WhyAnswer::Compared { old, lines } => {
-                panic!("compared with {}: {lines:?}", old.wanted.reference)
-            }
+            WhyAnswer::Compared(compared) => panic!("compared with {}", compared.old),
         }
     }
 
@@ -300,11 +399,15 @@ mod tests {
             let (why, told) = asked(&project, image, Against::Manifests);
             let why = why.unwrap();
             assert_eq!(told, [""; 0]);
-            let WhyAnswer::Compared { old, lines } = why.answer else {
+            let WhyAnswer::Compared(compared) = why.answer else {
                 panic!("{image} has changed");
             };
+            assert_eq!(compared.old, old_tag);
+            let Difference::Records { old, lines } = &compared.platforms[0].difference else {
+                panic!("its record was kept");
+            };
             assert_eq!(old.wanted.reference.tag.as_deref(), Some(&*old_tag));
-            assert_ne!(old.fingerprint, why.new.fingerprint());
+            assert_ne!(old.fingerprint, why.new[0].fingerprint());
             let last = lines.last().unwrap();
             assert!(last.contains("base.txt"), "{last}");
         }

@@ -9,7 +9,7 @@ use crate::{
     operations::workspace::Session,
     plan::{
         Record,
-        difference::{self, ChangedParent},
+        difference::{self, Change, ChangedParent},
     },
     project::{ignore::escaped, template::TAG_DIGITS},
 };
@@ -20,6 +20,8 @@ pub(crate) struct Explainer<'a> {
     pub(crate) records: &'a Records<'a>,
     /// The prefix of the registry with the parents of the older image, and of the one with those of the newer image.
     pub(crate) prefixes: [&'a str; 2],
+    /// Whether the fingerprints of parents are left out, which differ from platform to platform.
+    pub(crate) is_brief: bool,
 }
 
 impl Explainer<'_> {
@@ -46,15 +48,27 @@ impl Explainer<'_> {
                 continue;
             };
             if !told.insert((parent.old.clone(), parent.new.clone())) {
-                lines.push(format!("{indent}{change}, as told above"));
+                lines.push(format!(
+                    "{indent}{}, as told above",
+                    self.told(&change, parent)
+                ));
                 continue;
             }
-            lines.push(format!("{indent}{change}, because"));
+            lines.push(format!("{indent}{}, because", self.told(&change, parent)));
             match self.parents(parent) {
                 Ok([old, new]) => self.explain(&old, &new, depth + 1, told, lines),
                 Err(missing) => lines.push(format!("{indent}  {}", escaped(missing))),
             }
         }
+    }
+
+    fn told(&self, change: &Change, parent: ChangedParent<'_>) -> String {
+        let text = change.to_string();
+        if !self.is_brief {
+            return text;
+        }
+        let [old, new] = [parent.old, parent.new].map(|digest| digest.short(TAG_DIGITS));
+        text.replace(&format!(" ({old} -> {new})"), "")
     }
 
     /// The old and the new record of a parent.
@@ -171,6 +185,7 @@ mod tests {
             session: &session,
             records: &records,
             prefixes: ["registry.example/small"; 2],
+            is_brief: false,
         };
         work(&explainer, &prepared)
     }

@@ -11,7 +11,7 @@
 
 use std::{
     cell::{OnceCell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
 };
@@ -21,7 +21,10 @@ use super::{
     keep::{digest_of_hex, names},
 };
 use crate::{
-    adapters::{cache::CacheKind, registry::RegistryError},
+    adapters::{
+        cache::CacheKind,
+        registry::{Listing, RegistryError},
+    },
     error::Error,
     image::{
         Digest, ImageInfo, LABEL_FINGERPRINT, LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE,
@@ -98,6 +101,16 @@ impl RecordQuery {
             tag.to_owned()
         };
         is_tag(&tag).then(|| Self::of_reference(project, &tag_pattern.repository.with_tag(&tag)))
+    }
+
+    /// What tells the image from others of its name: the digits of its tag, or its digest.
+    pub(crate) fn short(&self) -> String {
+        match (&self.fingerprint, &self.reference.digest) {
+            (KnownFingerprint::Whole(whole), _) => whole.short(TAG_DIGITS).to_owned(),
+            (KnownFingerprint::Beginning(digits), _) => digits.clone(),
+            (KnownFingerprint::Nothing, Some(digest)) => format!("sha256:{}", digest.short(12)),
+            (KnownFingerprint::Nothing, None) => self.reference.tag.clone().unwrap_or_default(),
+        }
     }
 
     /// Whether the query's tag is that of the image `stage` with this fingerprint.
@@ -307,6 +320,64 @@ impl<'a> Records<'a> {
             }
         }
         Err(said)
+    }
+
+    /// The record of an image on the platform of this object, and the platforms of the image, if it is for several. There
+    /// is no record if that is not among them.
+    ///
+    /// What has one platform only is found whatever that is.
+    pub(crate) fn find_on_platform(
+        &self,
+        wanted: &RecordQuery,
+    ) -> Result<(Option<FoundRecord>, BTreeSet<Platform>), Vec<LookupFailure>> {
+        if let Some(queries) = self.listed(wanted) {
+            let query = queries.get(&self.platform);
+            let found = query.map(|query| self.find(std::slice::from_ref(query)));
+            return Ok((found.transpose()?, queries.into_keys().collect()));
+        }
+        let said = match self.find(std::slice::from_ref(wanted)) {
+            Ok(found) => return Ok((Some(found), BTreeSet::new())),
+            Err(said) => said,
+        };
+        let reference = &wanted.reference;
+        let registry = self.services.registry().ok();
+        let listing = registry.and_then(|registry| registry.listing(reference).ok().flatten());
+        let Some(listing) = listing.filter(Listing::is_index) else {
+            return Err(said);
+        };
+        let digest = listing.platforms.get(&self.platform);
+        let query = digest.map(|digest| RecordQuery {
+            reference: reference.repository.with_digest(digest),
+            stage: wanted.stage.clone(),
+            fingerprint: KnownFingerprint::Nothing,
+        });
+        let found = query.map(|query| self.find(&[query])).transpose()?;
+        Ok((found, listing.platforms.into_keys().collect()))
+    }
+
+    /// The queries for the platforms of an image for several, if a build or a push on this machine has kept them.
+    fn listed(&self, wanted: &RecordQuery) -> Option<BTreeMap<Platform, RecordQuery>> {
+        let beginning = match &wanted.fingerprint {
+            KnownFingerprint::Whole(whole) => whole.hex(),
+            KnownFingerprint::Beginning(beginning) => beginning,
+            KnownFingerprint::Nothing => return None,
+        };
+        let stage = wanted.stage.as_deref()?;
+        let project = &self.session.project;
+        let prefix = prefix_of(project, stage, &wanted.reference)?;
+        let folders = self.folders();
+        let mut kept = folders.iter().flat_map(|folder| {
+            let names = names(folder, beginning).into_iter();
+            names.filter_map(|name| read(folder, &name)?.0.platforms())
+        });
+        let platforms = kept
+            .next()?
+            .into_iter()
+            .filter_map(|(platform, fingerprint)| {
+                let query = RecordQuery::of_stage(project, prefix, stage, &fingerprint)?;
+                Some((platform, query))
+            });
+        Some(platforms.collect())
     }
 
     fn ask(

@@ -1,6 +1,9 @@
 //! Keeps the records of images in `dist/records`, at every build and push.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use crate::{
     adapters::store,
@@ -22,16 +25,22 @@ pub(crate) fn keep_records(
     let mut current = BTreeSet::new();
     let mut is_new = false;
     for name in prepared.plan.with_parents(targets) {
-        for stage in &prepared.plan.stages[&name].platforms {
-            let file = folder.join(stage.fingerprint.hex());
-            let bytes = stage.record.bytes();
+        let stage = &prepared.plan.stages[&name];
+        let mut records: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+        for on in &stage.platforms {
+            records.insert(on.fingerprint.hex(), on.record.bytes());
+        }
+        // It tells later which platforms the tag was for.
+        records.insert(stage.fingerprint.hex(), stage.whole_record().bytes());
+        for (hex, bytes) in records {
+            let file = folder.join(hex);
             // A damaged file is replaced.
             if !fs_err::read(&file).is_ok_and(|old| old == bytes) {
                 session.dist().keep_out_of_git()?;
                 store::replace(&file, &bytes)?;
                 is_new = true;
             }
-            current.insert(stage.fingerprint.hex().to_owned());
+            current.insert(hex.to_owned());
         }
     }
     if is_new {

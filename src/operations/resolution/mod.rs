@@ -22,7 +22,7 @@ mod wheels;
 pub(crate) use committed::{Strictness, untracked_inputs};
 pub(crate) use impact::Impact;
 pub(crate) use left_out::left_out;
-pub(crate) use platforms::{only_platform, platforms};
+pub(crate) use platforms::platforms;
 pub(crate) use prepare::{Prepared, inputs_and_wheels, prepare};
 pub(crate) use relock::{LockRequest, relock};
 pub(crate) use tracked::warn_of_left_out;

@@ -1,8 +1,8 @@
 //! Makes plans from a checkout and its locks, without a network.
 
 use super::{
-    Prepared, Strictness, lock_files::LockFiles, only_platform, prepare, prepare::read_inputs,
-    untracked_inputs, upgrade::upgrade,
+    Prepared, Strictness, lock_files::LockFiles, prepare, prepare::read_inputs, untracked_inputs,
+    upgrade::upgrade,
 };
 use crate::{
     adapters::git::Compared,
@@ -132,19 +132,26 @@ fn images_that_stand_on_each_other_are_told_before_anything_is_looked_up() {
 }
 
 #[test]
-fn several_platforms_are_planned_and_not_built_yet() {
+fn several_platforms_are_planned_and_named_in_messages() {
     let (project, events) = (Project::small(), Recorder::default());
     let platforms = "format = 1\nplatforms = [\"linux/amd64\", \"linux/arm64\"]";
     project.edit("sparkpack.toml", "format = 1", platforms);
     let prepared = prepared(&project.session(&events), LockPolicy::ReadOnly).unwrap();
     let stage = &prepared.plan.stages["job"];
-    assert_eq!(stage.platforms.len(), 2);
-    let error = only_platform(stage).err().unwrap();
-    assert_eq!(error.code(), Code::E099);
-    assert!(
-        error.headline().contains("linux/amd64, linux/arm64"),
-        "{error}"
+    let titles = stage.platforms.iter().map(|on| on.title.as_str());
+    assert_eq!(
+        titles.collect::<Vec<_>>(),
+        ["job (linux/amd64)", "job (linux/arm64)"]
     );
+    assert_eq!(stage.title, "job (linux/amd64, linux/arm64)");
+    let whole = stage.whole_record();
+    assert_eq!(whole.fingerprint(), stage.fingerprint);
+    let fingerprints = whole.platforms().unwrap();
+    for on in &stage.platforms {
+        assert_eq!(fingerprints[&on.platform], on.fingerprint);
+        assert_eq!(on.record.platform().as_ref(), Some(&on.platform));
+        assert_eq!(on.record.platforms(), None);
+    }
 }
 
 /// The locks after an upgrade of `name`, or why there is nothing to upgrade.
