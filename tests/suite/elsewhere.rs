@@ -583,22 +583,12 @@ fn a_push_into_a_layout_has_its_layers_too() {
     );
 }
 
-/// Each platform has its own wheels and its own facts, of its own manifest in the index.
-#[test]
-fn several_platforms_stand_on_the_images_of_an_index() {
-    let elsewhere = Elsewhere::new();
-    elsewhere.index.add(
-        "spk_nat-1.0-cp310-cp310-manylinux_2_34_aarch64",
-        &["spk-dep"],
-    );
-    let arm64 = StandIn::for_arm64();
-    // There is another Spark for arm64.
-    arm64.remove("spark/opt/spark/jars/spark-core_2.12-3.5.8.jar");
-    arm64.write("spark/opt/spark/jars/spark-core_2.12-3.5.9.jar", "");
-    let image = elsewhere.image();
-    let repository = image.rsplit_once(':').unwrap().0;
-    let both =
-        [(&elsewhere.stand_in, "amd64"), (&arm64, "arm64")].map(|(stand_in, architecture)| {
+impl Elsewhere {
+    /// Pushes an index over its image and one for arm64 under its name.
+    fn push_index(&self, arm64: &StandIn) {
+        let image = self.image();
+        let repository = image.rsplit_once(':').unwrap().0;
+        let both = [(&self.stand_in, "amd64"), (arm64, "arm64")].map(|(stand_in, architecture)| {
             let own = format!("{repository}:{architecture}");
             stand_in.push(&own);
             let credentials = format!("{USER}:{PASSWORD}");
@@ -619,26 +609,45 @@ fn several_platforms_stand_on_the_images_of_an_index() {
                 "platform": {"os": "linux", "architecture": architecture},
             })
         });
-    let media_type = "application/vnd.docker.distribution.manifest.list.v2+json";
-    let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "manifests": both});
-    let file = elsewhere.project.home().join("index.json");
-    fs_err::write(&file, index.to_string()).unwrap();
-    let (host, path) = repository.split_once('/').unwrap();
-    program(
-        "curl",
-        &[
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--user",
-            &format!("{USER}:{PASSWORD}"),
-            "--header",
-            &format!("Content-Type: {media_type}"),
-            "--upload-file",
-            file.to_str().unwrap(),
-            &format!("http://{host}/v2/{path}/manifests/3.5.8-python3"),
-        ],
+        let media_type = "application/vnd.docker.distribution.manifest.list.v2+json";
+        let index =
+            serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "manifests": both});
+        let file = self.project.home().join("index.json");
+        fs_err::write(&file, index.to_string()).unwrap();
+        let (host, path) = repository.split_once('/').unwrap();
+        program(
+            "curl",
+            &[
+                "--silent",
+                "--show-error",
+                "--fail",
+                "--user",
+                &format!("{USER}:{PASSWORD}"),
+                "--header",
+                &format!("Content-Type: {media_type}"),
+                "--upload-file",
+                file.to_str().unwrap(),
+                &format!("http://{host}/v2/{path}/manifests/3.5.8-python3"),
+            ],
+        );
+    }
+}
+
+/// Each platform has its own wheels and its own facts, of its own manifest in the index.
+#[test]
+fn several_platforms_stand_on_the_images_of_an_index() {
+    let elsewhere = Elsewhere::new();
+    elsewhere.index.add(
+        "spk_nat-1.0-cp310-cp310-manylinux_2_34_aarch64",
+        &["spk-dep"],
     );
+    let arm64 = StandIn::for_arm64();
+    // There is another Spark for arm64.
+    arm64.remove("spark/opt/spark/jars/spark-core_2.12-3.5.8.jar");
+    arm64.write("spark/opt/spark/jars/spark-core_2.12-3.5.9.jar", "");
+    let image = elsewhere.image();
+    let repository = image.rsplit_once(':').unwrap().0;
+    elsewhere.push_index(&arm64);
     elsewhere.project.edit(
         "sparkpack.toml",
         "project = \"elsewhere\"\n",
@@ -696,4 +705,24 @@ fn several_platforms_stand_on_the_images_of_an_index() {
         let layers = config["rootfs"]["diff_ids"].as_array().unwrap();
         assert!(layers.starts_with(&lower), "{architecture}");
     }
+}
+
+/// What is wrong with the image of one platform names that.
+#[test]
+fn an_image_without_python_for_one_platform_is_refused() {
+    let elsewhere = Elsewhere::new();
+    let arm64 = StandIn::for_arm64();
+    arm64.remove("python/usr/bin/python3.10");
+    arm64.remove("python/usr/bin/python3");
+    elsewhere.push_index(&arm64);
+    elsewhere.project.edit(
+        "sparkpack.toml",
+        "project = \"elsewhere\"\n",
+        "project = \"elsewhere\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n",
+    );
+    let failure = elsewhere.project.failure(&["push"]);
+    let image = elsewhere.image();
+    let error = format!("for linux/arm64, `{image}` has no Python");
+    assert!(failure.contains("error[E131]"), "{failure}");
+    assert!(failure.contains(&error), "{failure}");
 }

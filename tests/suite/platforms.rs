@@ -6,6 +6,7 @@ use serde_json::Value;
 
 mod built;
 mod explained;
+mod refused;
 
 use crate::{
     added_files::{layers, manifest},

@@ -17,7 +17,7 @@ use crate::{
         dist::{Action, BuiltImage, ImageResult, Packer, Size},
         events::{Note, Outcome},
     },
-    plan::{Stage, decision::Answers},
+    plan::{PlatformStage, Stage, decision::Answers},
 };
 
 /// The layout's images of the targets, each on its platforms, and of what they stand on: what only gets files is put
@@ -116,19 +116,20 @@ impl Platforms<'_> {
         no_daemon: Option<&Arc<DockerError>>,
     ) -> Result<(), Error> {
         let stages = &self.run.prepared.plan.stages;
-        let images = self.builders.iter().flat_map(|one| {
+        let missing = self.builders.iter().flat_map(|one| {
             let missing = one.missing.iter();
-            missing.map(|name| stages[name].on_or_first(one.platform).title.clone())
+            missing.map(|name| stages[name].on_or_first(one.platform))
         });
-        let images: Vec<String> = images.collect();
-        if images.is_empty() {
+        let missing: Vec<&PlatformStage> = missing.collect();
+        let Some(first) = self.builders.first().filter(|_| !missing.is_empty()) else {
             return Ok(());
-        }
+        };
         let why = match (no_daemon, self.run.services.daemon()) {
             (Some(why), _) => Arc::clone(why),
             (None, Err(Error::Docker(why))) => Arc::new(why),
             (None, Err(error)) => return Err(error),
             (None, Ok(_)) => {
+                first.builder.refuse_hopeless(missing)?;
                 for one in &mut self.builders {
                     one.in_daemon = on_platform(self.run, packer, &one.missing, one.platform)?;
                 }
@@ -137,7 +138,7 @@ impl Platforms<'_> {
         };
         let mut builders = self.builders.iter_mut();
         Err(Error::NoBuilder {
-            images,
+            images: missing.iter().map(|stage| stage.title.clone()).collect(),
             why,
             registry: builders.find_map(|one| one.no_registry.take()),
         })

@@ -32,7 +32,7 @@ use crate::{
 /// Provides the images of stages in a layout, for one platform.
 pub(super) struct LayoutBuilder<'a> {
     run: &'a Run<'a>,
-    builder: &'a StageBuilder<'a>,
+    pub(super) builder: &'a StageBuilder<'a>,
     layout: &'a ImageLayout,
     pub(super) platform: &'a Platform,
     /// What the layout has.

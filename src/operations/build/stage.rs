@@ -35,7 +35,7 @@ use crate::{
     project::{
         Kind,
         inputs::{DockerfileInputs, FilesInputs},
-        lock,
+        lock::{self, LockedImage},
         place::{Defect, Place},
     },
 };
@@ -203,7 +203,8 @@ impl<'a> StageBuilder<'a> {
             };
             let has_secrets = inputs.resolution.secret_mounts().next().is_some();
             let is_py = is_of_built_in(&stage.image, Kind::Py);
-            if !has_secrets && !is_py && inputs.dockerfile.features().is_empty() {
+            let root = self.root_of_daemon(inputs);
+            if !has_secrets && !is_py && root.is_none() && inputs.dockerfile.features().is_empty() {
                 continue;
             }
             let daemon = self.run.services.daemon()?;
@@ -211,6 +212,9 @@ impl<'a> StageBuilder<'a> {
                 refuse_what_the_builder_lacks(&*daemon.builder(), inputs)?;
                 self.secrets(stage, inputs)?;
                 self.refuse_other_python(stage)?;
+                if let Some(root) = root {
+                    self.refuse_other_root(root, stage)?;
+                }
             }
         }
         Ok(())
@@ -223,6 +227,22 @@ impl<'a> StageBuilder<'a> {
         }
         let daemon = self.run.services.daemon()?;
         Ok(daemon.find(stage.reference(self.run.registry), &stage.platform)?)
+    }
+
+    /// The root image of a Dockerfile, if only the daemon has it.
+    fn root_of_daemon<'b>(&self, inputs: &'b DockerfileInputs) -> Option<&'b str> {
+        let root = inputs.external_base.as_deref()?;
+        let locked = self.run.prepared.lock.images.get(root);
+        matches!(locked, Some(LockedImage::LocalDaemon { .. })).then_some(root)
+    }
+
+    /// Refuses a stage whose root image is only in the daemon, and there for another platform.
+    fn refuse_other_root(&self, root: &str, stage: &PlatformStage) -> Result<(), Error> {
+        let (session, daemon) = (self.run.session, self.run.services.daemon()?);
+        if let Some(there) = self.contexts.locked_there(root, &stage.platform)? {
+            Inside { session, daemon }.refuse_foreign(root, &there, &stage.platform)?;
+        }
+        Ok(())
     }
 
     /// Refuses a built-in `py` whose root image has another Python, if the daemon has that image or the `base` that was

@@ -55,7 +55,16 @@ pub(super) fn check_contents(session: &Session<'_>, lock: &Lock) -> Result<(), E
         let Some(contents) = lock.contents_of(wanted.chain, wanted.platform) else {
             continue;
         };
-        contents.check(wanted.elsewhere)?;
+        contents.check(wanted.elsewhere).map_err(|mut defect| {
+            let mut others = elsewhere_uses(&session.project).into_iter();
+            let is_other = |other: &ElsewhereUse<'_>| {
+                other.chain.name == wanted.chain.name && other.platform != wanted.platform
+            };
+            if others.any(|other| is_other(&other)) {
+                defect.message = format!("for {}, {}", wanted.platform, defect.message);
+            }
+            defect
+        })?;
         for warning in contents.warnings(wanted.elsewhere) {
             if !told.contains(&warning) {
                 session.events.warn(&warning);

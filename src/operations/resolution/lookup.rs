@@ -50,6 +50,9 @@ impl Lookup<'_> {
                     // An entry without platforms was never read as an index, for example because the image is named by
                     // digest. Its platforms are not needed.
                     let is_known = known.is_empty() || !is_index || is_whole;
+                    if !is_index {
+                        self.refuse_absent(text, &platforms, known, is_index)?;
+                    }
                     if !is_known && self.services.policy() == LockPolicy::Update {
                         let pinned = reference(text)?.repository.with_digest(digest);
                         if let Some(listing) = self.services.registry()?.listing(&pinned)? {
@@ -132,19 +135,7 @@ impl Lookup<'_> {
         platforms: &BTreeSet<&Platform>,
         mut listing: Listing,
     ) -> Result<LockedImage, Error> {
-        let absent = platforms
-            .iter()
-            .find(|platform| !listing.platforms.contains_key(**platform));
-        if let Some(platform) = absent.filter(|_| listing.is_index()) {
-            let there: Vec<String> = listing.platforms.keys().map(ToString::to_string).collect();
-            let message = format!(
-                "`{text}` is wanted for {platform}, which it does not have; it has {}",
-                there.join(", ")
-            );
-            return Err(Defect::new(Code::E092, self.place(text, platform), message)
-                .hint("correct `platforms`, or name another image")
-                .into());
-        }
+        self.refuse_absent(text, platforms, &listing.platforms, listing.is_index())?;
         listing
             .platforms
             .retain(|platform, _| platforms.contains(platform));
@@ -152,6 +143,33 @@ impl Lookup<'_> {
             digest: listing.digest,
             platforms: listing.platforms,
         })
+    }
+
+    /// Refuses an image that lacks one of `platforms`. One image cannot be for several; what it says of its only platform
+    /// is judged when it is used.
+    fn refuse_absent(
+        &self,
+        text: &str,
+        platforms: &BTreeSet<&Platform>,
+        there: &BTreeMap<Platform, Digest>,
+        is_index: bool,
+    ) -> Result<(), Error> {
+        let mut platforms_of = platforms.iter();
+        let absent = platforms_of.find(|platform| !there.contains_key(**platform));
+        let Some(platform) = absent.filter(|_| is_index || platforms.len() > 1) else {
+            return Ok(());
+        };
+        if there.is_empty() {
+            return Ok(());
+        }
+        let there: Vec<String> = there.keys().map(ToString::to_string).collect();
+        let message = format!(
+            "`{text}` is wanted for {platform}, which it does not have; it has {}",
+            there.join(", ")
+        );
+        Err(Defect::new(Code::E092, self.place(text, platform), message)
+            .hint("correct `platforms`, or name another image")
+            .into())
     }
 
     /// The place in the configuration of an image that uses the external image `text` on `platform`.

@@ -1,0 +1,120 @@
+//! What cannot be made for a platform is one error that names it, and nothing is left behind.
+
+use super::for_both;
+use crate::support::{Chain, Index, Run, StandIn};
+
+const LAYOUT: [&str; 3] = ["build", "--output", "oci:images"];
+
+/// Checks that a run ends in one error with these words, and that neither the layout nor the registry has anything.
+fn refused(chain: &Chain, run: &Run, words: &[&str]) {
+    assert_ne!(run.code, 0, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("error[").count(), 1, "{}", run.stderr);
+    let error = &run.stderr[run.stderr.find("error[").unwrap()..];
+    for words in words {
+        assert!(error.contains(words), "{words}: {}", run.stderr);
+    }
+    let project = &chain.project;
+    assert!(!project.root().join("images").exists(), "{}", run.stderr);
+    assert!(project.read("k/pod.yml").contains("/job:old"));
+    let requests = chain.registry().requests();
+    let mut of_project = requests.iter().filter(|request| request.contains("/both/"));
+    let sent =
+        of_project.find(|request| !request.starts_with("GET ") && !request.starts_with("HEAD "));
+    assert_eq!(sent, None, "{}", run.stderr);
+}
+
+#[test]
+fn a_package_without_a_wheel_for_one_platform() {
+    let index = Index::new();
+    let chain = for_both("platforms-no-wheel", &index);
+    let project = &chain.project;
+    index.add("spk_half-1.0-cp311-cp311-manylinux_2_17_x86_64", &[]);
+    project.write("requirements.txt", "spk-fast\nspk-half\n");
+    for arguments in [&["lock"][..], &LAYOUT, &["build"], &["push"]] {
+        let run = project.run(arguments);
+        let words = ["error[E705]: requirements.txt:2:1", "on linux/arm64"];
+        refused(&chain, &run, &words);
+        assert!(!project.root().join("requirements.lock").exists());
+    }
+}
+
+#[test]
+fn a_parent_in_the_project_without_one_platform() {
+    let index = Index::new();
+    let chain = for_both("platforms-no-parent", &index);
+    let project = &chain.project;
+    project.succeed(&["lock"]);
+    let dockerfile = "dockerfile = \"small.Dockerfile\"";
+    let one = format!("{dockerfile}\nplatforms = [\"linux/amd64\"]");
+    project.edit("sparkpack.toml", dockerfile, &one);
+    for arguments in [&["plan"][..], &["tags"], &LAYOUT, &["build"], &["push"]] {
+        let run = project.run(arguments);
+        let words = ["error[E092]", "`job` is made for linux/arm64, but `small`"];
+        refused(&chain, &run, &words);
+    }
+}
+
+#[test]
+fn a_root_that_only_a_daemon_has_for_one_platform() {
+    let index = Index::new();
+    let chain = for_both("platforms-no-root", &index);
+    let project = &chain.project;
+    let root = &chain.root.name;
+    project.write(
+        "small.Dockerfile",
+        &format!("FROM {root}\nCOPY src/main.py /\n"),
+    );
+    project.succeed(&["lock"]);
+    for arguments in [&LAYOUT[..], &["push"]] {
+        let run = project.run(arguments);
+        let words = [
+            "error[E606]",
+            "it is for linux/amd64, and an image for linux/arm64 is to stand on it",
+        ];
+        refused(&chain, &run, &words);
+        assert!(!run.stderr.contains(": building, "), "{}", run.stderr);
+    }
+    // The daemon's own platform can be made.
+    project.succeed(&["build"]);
+}
+
+#[test]
+fn an_image_of_a_registry_for_one_platform() {
+    let index = Index::new();
+    let chain = for_both("platforms-no-index", &index);
+    let project = &chain.project;
+    let root = format!("{}/team/root:1", chain.host);
+    StandIn::new().push(&root);
+    project.write(
+        "small.Dockerfile",
+        &format!("FROM {root}\nCOPY src/main.py /\n"),
+    );
+    let lacks =
+        format!("`{root}` is wanted for linux/arm64, which it does not have; it has linux/amd64");
+    let words = ["error[E092]: sparkpack.toml:", &lacks];
+    for arguments in [&["lock"][..], &LAYOUT, &["push"]] {
+        refused(&chain, &project.run(arguments), &words);
+    }
+    // As the image below a chain.
+    project.write("small.Dockerfile", "FROM scratch\nCOPY src/main.py /\n");
+    project.write("requirements.txt", "");
+    project.edit(
+        "sparkpack.toml",
+        "[chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"",
+        &format!("[chains.main]\nimage = \"{root}\""),
+    );
+    project.edit("sparkpack.toml", "parent = \"small\"", "parent = \"py\"");
+    for arguments in [
+        &["lock"][..],
+        &["build", "job", "--output", "oci:images"],
+        &["push", "job"],
+    ] {
+        refused(&chain, &project.run(arguments), &words);
+    }
+    // Locked when there was one platform.
+    let both = "\"linux/amd64\", \"linux/arm64\"";
+    project.edit("sparkpack.toml", both, "\"linux/amd64\"");
+    project.succeed(&["lock"]);
+    project.edit("sparkpack.toml", "\"linux/amd64\"", both);
+    refused(&chain, &project.run(&["push", "job"]), &words);
+}
