@@ -99,12 +99,12 @@ struct TaggedImage<'a> {
     platforms: Vec<String>,
     /// Only for an image with several platforms, whose index has the reference: the image of each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    by_platform: Vec<OnPlatform<'a>>,
+    by_platform: Vec<TaggedPlatform<'a>>,
 }
 
 /// The image of one of several platforms.
 #[derive(Serialize)]
-struct OnPlatform<'a> {
+struct TaggedPlatform<'a> {
     platform: String,
     reference: String,
     fingerprint: &'a Digest,
@@ -136,11 +136,11 @@ fn document<'a>(
     }
 }
 
-fn by_platform<'a>(stage: &'a Stage, registry: &Registry) -> Vec<OnPlatform<'a>> {
+fn by_platform<'a>(stage: &'a Stage, registry: &Registry) -> Vec<TaggedPlatform<'a>> {
     if !stage.has_several_platforms() {
         return Vec::new();
     }
-    let platforms = stage.platforms.iter().map(|on| OnPlatform {
+    let platforms = stage.platforms.iter().map(|on| TaggedPlatform {
         platform: on.platform.to_string(),
         reference: on.reference(registry).to_string(),
         fingerprint: &on.fingerprint,

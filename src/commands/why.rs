@@ -3,7 +3,7 @@
 use crate::{
     cli::WhyArguments,
     error::Error,
-    image::Digest,
+    image::{Digest, Platform},
     operations::{
         compare::{self, Against, Compared, ComparedPlatform, Difference, NamedBy, Why, WhyAnswer},
         provenance::{place_of, rows},
@@ -48,7 +48,14 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &WhyArguments) -> R
         [on] => of_one(name, &compared, on),
         several => (
             changed(name, &compared.old, &compared.new),
-            of_several(several),
+            of_several(several.iter().map(|on| {
+                let told = match &on.difference {
+                    Difference::NotMade => PlatformLines::New,
+                    Difference::SameTag => PlatformLines::Lines(Vec::new()),
+                    Difference::Records { lines, .. } => PlatformLines::Lines(lines.clone()),
+                };
+                (&on.platform, told)
+            })),
         ),
     };
     let removed = compared.removed.iter();
@@ -89,38 +96,53 @@ fn changed(name: &str, old: &str, new: &Digest) -> String {
     )
 }
 
+/// What there is to tell of one of several platforms.
+pub(super) enum PlatformLines {
+    /// Only the newer image is for it.
+    New,
+    /// Only the older image is for it.
+    LeftOut,
+    /// Both are: what differs.
+    Lines(Vec<String>),
+}
+
 /// The lines for an image of several platforms: once for those that they share, else by platform.
-fn of_several(platforms: &[ComparedPlatform]) -> Vec<String> {
+pub(super) fn of_several<'a>(
+    platforms: impl IntoIterator<Item = (&'a Platform, PlatformLines)>,
+) -> Vec<String> {
     let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
-    let mut told = Vec::new();
-    for on in platforms {
-        let platform = on.platform.to_string();
-        let lines = match &on.difference {
-            Difference::NotMade => {
+    let (mut told, mut left_out) = (Vec::new(), Vec::new());
+    for (platform, on) in platforms {
+        let lines = match on {
+            PlatformLines::New => {
                 told.push(format!("  platform {platform} is new"));
                 continue;
             }
-            Difference::SameTag => Vec::new(),
-            Difference::Records { lines, .. } => lines.clone(),
+            PlatformLines::LeftOut => {
+                left_out.push(format!("  platform {platform} is left out"));
+                continue;
+            }
+            PlatformLines::Lines(lines) => lines,
         };
+        let platform = platform.to_string();
         match groups.iter_mut().find(|(_, same)| *same == lines) {
             Some((names, _)) => names.push(platform),
             None => groups.push((vec![platform], lines)),
         }
     }
-    if let [(_, lines)] = &*groups {
-        told.extend(lines.iter().cloned());
-        return told;
-    }
+    let are_alike = groups.len() == 1;
     for (names, lines) in groups {
         let names = names.join(", ");
-        if lines.is_empty() {
+        if are_alike {
+            told.extend(lines);
+        } else if lines.is_empty() {
             told.push(format!("  {names}: nothing changed"));
-            continue;
+        } else {
+            told.push(format!("  {names}:"));
+            told.extend(lines.iter().map(|line| format!("  {line}")));
         }
-        told.push(format!("  {names}:"));
-        told.extend(lines.iter().map(|line| format!("  {line}")));
     }
+    told.extend(left_out);
     told
 }
 

@@ -45,7 +45,8 @@
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
-//! `portability` · `why`, `diff`: `why` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
+//! `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts`,
+//! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!

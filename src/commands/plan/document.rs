@@ -53,7 +53,7 @@ struct PlannedImage<'a> {
     reasons: Vec<String>,
     /// Only for an image with several platforms: what a build would do for each that it would look at.
     #[serde(skip_serializing_if = "Option::is_none")]
-    by_platform: Option<Vec<OnPlatform>>,
+    by_platform: Option<Vec<PlannedPlatform>>,
     /// Null if the registry was not asked, or a push does not need the image.
     push: Option<Push<'a>>,
     reproducible: bool,
@@ -67,7 +67,7 @@ struct PlannedImage<'a> {
 
 /// What a build or a push would do for one platform.
 #[derive(Serialize)]
-struct OnPlatform {
+struct PlannedPlatform {
     platform: String,
     decision: &'static str,
     reasons: Vec<String>,
@@ -88,7 +88,7 @@ struct Push<'a> {
     reasons: Vec<String>,
     /// Only for an image with several platforms: the same for each.
     #[serde(skip_serializing_if = "Option::is_none")]
-    by_platform: Option<Vec<OnPlatform>>,
+    by_platform: Option<Vec<PlannedPlatform>>,
     /// The digest that the registry has under the tag.
     digest: Option<&'a Digest>,
 }
@@ -212,12 +212,14 @@ fn by_platform(
     stage: &Stage,
     decisions: &PlatformDecisions,
     reasons: impl Fn(&Platform, &Decision) -> Vec<String>,
-) -> Option<Vec<OnPlatform>> {
-    let each = decisions.each().map(|(platform, decision)| OnPlatform {
-        platform: platform.to_string(),
-        decision: decision_name(decision),
-        reasons: reasons(platform, decision),
-    });
+) -> Option<Vec<PlannedPlatform>> {
+    let each = decisions
+        .each()
+        .map(|(platform, decision)| PlannedPlatform {
+            platform: platform.to_string(),
+            decision: decision_name(decision),
+            reasons: reasons(platform, decision),
+        });
     stage.has_several_platforms().then(|| each.collect())
 }
 

@@ -1,20 +1,33 @@
 //! `sparkpack diff`: compares any two images.
 
+use std::collections::BTreeSet;
+
 use crate::{
     error::{Comparing, Error, UsageError},
-    image::{Reference, is_tag},
+    image::{Platform, Reference, is_tag},
     operations::{
-        provenance::{Explainer, FoundRecord, RecordQuery, Records, prefix_of, unknown_record},
+        provenance::{
+            Explainer, FoundOnPlatform, FoundRecord, RecordQuery, Records, prefix_of,
+            unknown_record,
+        },
         workspace::{Services, Session},
     },
     project::Registry,
 };
 
-/// The records of two images, and the lines that explain how they differ. There are no lines if both have the same
-/// inputs.
+/// Two images, on each platform that one of them is for.
 pub(crate) struct Differences {
-    pub(crate) old: FoundRecord,
-    pub(crate) new: FoundRecord,
+    /// What tells each from others of its name, if one of them is for several platforms.
+    pub(crate) wholes: Option<[String; 2]>,
+    pub(crate) platforms: Vec<DifferentPlatform>,
+}
+
+/// The records of two images on a platform, at least one, and the lines that explain how they differ. There are no lines
+/// if both have the same inputs.
+pub(crate) struct DifferentPlatform {
+    pub(crate) platform: Platform,
+    pub(crate) old: Option<FoundRecord>,
+    pub(crate) new: Option<FoundRecord>,
     pub(crate) lines: Vec<String>,
 }
 
@@ -23,30 +36,92 @@ pub(crate) fn diff(
     session: &Session<'_>,
     services: &Services<'_>,
     registry: &Registry,
-    [old, new]: [&str; 2],
+    texts: [&str; 2],
 ) -> Result<Differences, Error> {
-    let prefix = &*registry.prefix;
     let mut images = session.project.images.values();
     let platform = images.find_map(|image| image.platforms.first());
     let platform = platform.cloned().unwrap_or_default();
-    let records = Records::new(session, services, platform, None);
-    let find = |text: &str| {
-        let found = records.find(&queries(session, prefix, text)?);
-        let unknown = |said| unknown_record(format!("`{text}`"), said, Comparing::Diff);
-        Ok::<_, Error>(found.map_err(unknown)?)
-    };
-    let (old, new) = (find(old)?, find(new)?);
-    let prefix_of = |found: &FoundRecord| {
-        prefix_of(&session.project, found.stage(), &found.wanted.reference).unwrap_or(prefix)
-    };
-    let explainer = Explainer {
+    let differ = Differ {
         session,
-        records: &records,
-        prefixes: [prefix_of(&old), prefix_of(&new)],
-        is_brief: false,
+        services,
+        prefix: &registry.prefix,
+        texts,
     };
-    let lines = explainer.lines(&old.record, &new.record);
-    Ok(Differences { old, new, lines })
+    let [old, new] = differ.on(&platform)?;
+    let all: BTreeSet<Platform> = old.platforms.union(&new.platforms).cloned().collect();
+    if all.is_empty() {
+        let only = differ.compared(platform, [old.found, new.found], false);
+        return Ok(Differences {
+            wholes: None,
+            platforms: vec![only],
+        });
+    }
+    let wholes = Some([&old, &new].map(|found| found.whole.short()));
+    let platforms = all.into_iter().map(|platform| {
+        let found = differ.on(&platform)?;
+        let found = found.map(|found| found.only_on(&platform));
+        Ok(differ.compared(platform, found, true))
+    });
+    let platforms: Result<_, Error> = platforms.collect();
+    Ok(Differences {
+        wholes,
+        platforms: platforms?,
+    })
+}
+
+struct Differ<'a> {
+    session: &'a Session<'a>,
+    services: &'a Services<'a>,
+    prefix: &'a str,
+    texts: [&'a str; 2],
+}
+
+impl Differ<'_> {
+    /// What is found of both images on a platform.
+    fn on(&self, platform: &Platform) -> Result<[FoundOnPlatform; 2], Error> {
+        let records = Records::new(self.session, self.services, platform.clone(), None);
+        let find = |text: &str| {
+            let found = records.find_on_platform(&queries(self.session, self.prefix, text)?);
+            let unknown = |said| unknown_record(format!("`{text}`"), said, Comparing::Diff);
+            Ok::<_, Error>(found.map_err(unknown)?)
+        };
+        Ok([find(self.texts[0])?, find(self.texts[1])?])
+    }
+
+    fn compared(
+        &self,
+        platform: Platform,
+        [old, new]: [Option<FoundRecord>; 2],
+        is_brief: bool,
+    ) -> DifferentPlatform {
+        let records = Records::new(self.session, self.services, platform.clone(), None);
+        let prefix_of = |found: &FoundRecord| {
+            let prefix = prefix_of(
+                &self.session.project,
+                found.stage(),
+                &found.wanted.reference,
+            );
+            prefix.unwrap_or(self.prefix)
+        };
+        let lines = match (&old, &new) {
+            (Some(old), Some(new)) => {
+                let explainer = Explainer {
+                    session: self.session,
+                    records: &records,
+                    prefixes: [prefix_of(old), prefix_of(new)],
+                    is_brief,
+                };
+                explainer.lines(&old.record, &new.record)
+            }
+            _ => Vec::new(),
+        };
+        DifferentPlatform {
+            platform,
+            old,
+            new,
+            lines,
+        }
+    }
 }
 
 /// The images that an argument may refer to. A tag alone may be that of any image of the project.
@@ -98,15 +173,26 @@ mod tests {
         (project, old, new)
     }
 
+    /// What differs between two images for a single platform.
+    fn only(found: &Differences) -> (&DifferentPlatform, [&FoundRecord; 2]) {
+        assert_eq!(found.wholes, None);
+        let [only] = &*found.platforms else {
+            panic!("{} platforms", found.platforms.len());
+        };
+        let both = [&only.old, &only.new].map(|found| found.as_ref().unwrap());
+        (only, both)
+    }
+
     #[test]
     fn images_are_compared_however_they_are_named() {
         let (project, old, new) = changed();
         let reference = format!("registry.example/small/job:{old}");
         for old in [&old, &format!("job:{old}"), &reference] {
             let found = differences(&project, [old, &new]).unwrap();
-            assert_eq!((found.old.stage(), found.new.stage()), ("job", "job"));
-            assert_ne!(found.old.fingerprint, found.new.fingerprint);
-            let last = found.lines.last().unwrap();
+            let (only, [old, new]) = only(&found);
+            assert_eq!((old.stage(), new.stage()), ("job", "job"));
+            assert_ne!(old.fingerprint, new.fingerprint);
+            let last = only.lines.last().unwrap();
             assert!(last.contains("base.txt"), "{last}");
         }
     }
@@ -115,8 +201,9 @@ mod tests {
     fn images_of_the_same_inputs_do_not_differ() {
         let (project, old, _) = changed();
         let found = differences(&project, [&old, &format!("job:{old}")]).unwrap();
-        assert_eq!(found.old.fingerprint, found.new.fingerprint);
-        assert!(found.lines.is_empty());
+        let (only, [old, new]) = only(&found);
+        assert_eq!(old.fingerprint, new.fingerprint);
+        assert!(only.lines.is_empty());
     }
 
     #[test]

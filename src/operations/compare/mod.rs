@@ -3,7 +3,7 @@
 mod diff;
 mod why;
 
-pub(crate) use diff::diff;
+pub(crate) use diff::{DifferentPlatform, diff};
 pub(crate) use why::{
     Against, Compared, ComparedPlatform, Difference, NamedBy, Why, WhyAnswer, why,
 };

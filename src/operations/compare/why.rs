@@ -179,14 +179,17 @@ impl Comparison<'_> {
         if is_tagged(&stage.fingerprint) || is_tagged(&on.fingerprint) {
             return Ok((Difference::SameTag, BTreeSet::new()));
         }
-        let (old, platforms) = self.records.find_on_platform(query).map_err(|said| {
+        let found = self.records.find_on_platform(std::slice::from_ref(query));
+        let found = found.map_err(|said| {
             unknown_record(format!("`{}`", query.reference), said, Comparing::Why)
         })?;
-        let is_other = |old: &FoundRecord| {
-            let platform = old.record.platform();
-            stage.has_several_platforms() && platform.is_some_and(|other| other != on.platform)
+        let platforms = found.platforms.clone();
+        let old = if stage.has_several_platforms() {
+            found.only_on(&on.platform)
+        } else {
+            found.found
         };
-        let difference = match old.filter(|old| !is_other(old)) {
+        let difference = match old {
             None => Difference::NotMade,
             Some(old) => Difference::Records {
                 lines: self.lines(&old, on),
@@ -268,8 +271,8 @@ impl Comparison<'_> {
             let project = &self.session.project;
             let query = RecordQuery::of_reference(project, &reference);
             let prefix = prefix_of(project, name, &reference).unwrap_or(&self.registry.prefix);
-            let found = self.records.find_on_platform(&query);
-            let found = found.ok().and_then(|(found, _)| found);
+            let found = self.records.find_on_platform(&[query]);
+            let found = found.ok().and_then(|found| found.found);
             let fingerprint =
                 found.and_then(|found| self.parent_in(&found.record, &stage.name, prefix));
             if let Some(fingerprint) = fingerprint {

@@ -208,6 +208,27 @@ impl FoundRecord {
     }
 }
 
+/// What is found of an image on a platform.
+pub(crate) struct FoundOnPlatform {
+    /// The record. `None` if the image is for several platforms, and this is not among them.
+    pub(crate) found: Option<FoundRecord>,
+    /// The platforms of the image, if it is for several.
+    pub(crate) platforms: BTreeSet<Platform>,
+    /// The query for the whole.
+    pub(crate) whole: RecordQuery,
+}
+
+impl FoundOnPlatform {
+    /// The record if it is of this platform.
+    pub(crate) fn only_on(self, platform: &Platform) -> Option<FoundRecord> {
+        let is_other = |found: &FoundRecord| {
+            let of_record = found.record.platform();
+            of_record.is_some_and(|other| other != *platform)
+        };
+        self.found.filter(|found| !is_other(found))
+    }
+}
+
 fn stage_in(record: &Record) -> Option<&str> {
     record.rows().find_map(|row| match row {
         [kind, name] if kind == "stage" => Some(name.as_str()),
@@ -322,28 +343,52 @@ impl<'a> Records<'a> {
         Err(said)
     }
 
-    /// The record of an image on the platform of this object, and the platforms of the image, if it is for several. There
-    /// is no record if that is not among them.
+    /// The record that is found for one of `wanted`, on the platform of this object.
     ///
     /// What has one platform only is found whatever that is.
     pub(crate) fn find_on_platform(
         &self,
-        wanted: &RecordQuery,
-    ) -> Result<(Option<FoundRecord>, BTreeSet<Platform>), Vec<LookupFailure>> {
-        if let Some(queries) = self.listed(wanted) {
-            let query = queries.get(&self.platform);
-            let found = query.map(|query| self.find(std::slice::from_ref(query)));
-            return Ok((found.transpose()?, queries.into_keys().collect()));
+        wanted: &[RecordQuery],
+    ) -> Result<FoundOnPlatform, Vec<LookupFailure>> {
+        for query in wanted {
+            if let Some(queries) = self.listed(query) {
+                let of_platform = queries.get(&self.platform);
+                let found = of_platform.map(|query| self.find(std::slice::from_ref(query)));
+                return Ok(FoundOnPlatform {
+                    found: found.transpose()?,
+                    platforms: queries.into_keys().collect(),
+                    whole: query.clone(),
+                });
+            }
         }
-        let said = match self.find(std::slice::from_ref(wanted)) {
-            Ok(found) => return Ok((Some(found), BTreeSet::new())),
+        let said = match self.find(wanted) {
+            Ok(found) => {
+                return Ok(FoundOnPlatform {
+                    whole: found.wanted.clone(),
+                    found: Some(found),
+                    platforms: BTreeSet::new(),
+                });
+            }
             Err(said) => said,
         };
+        for query in wanted {
+            if let Some(found) = self.in_index(query)? {
+                return Ok(found);
+            }
+        }
+        Err(said)
+    }
+
+    /// The record of an image that the registry has in an index; `None` if it has no index of that name.
+    fn in_index(
+        &self,
+        wanted: &RecordQuery,
+    ) -> Result<Option<FoundOnPlatform>, Vec<LookupFailure>> {
         let reference = &wanted.reference;
         let registry = self.services.registry().ok();
         let listing = registry.and_then(|registry| registry.listing(reference).ok().flatten());
         let Some(listing) = listing.filter(Listing::is_index) else {
-            return Err(said);
+            return Ok(None);
         };
         let digest = listing.platforms.get(&self.platform);
         let query = digest.map(|digest| RecordQuery {
@@ -351,8 +396,11 @@ impl<'a> Records<'a> {
             stage: wanted.stage.clone(),
             fingerprint: KnownFingerprint::Nothing,
         });
-        let found = query.map(|query| self.find(&[query])).transpose()?;
-        Ok((found, listing.platforms.into_keys().collect()))
+        Ok(Some(FoundOnPlatform {
+            found: query.map(|query| self.find(&[query])).transpose()?,
+            platforms: listing.platforms.into_keys().collect(),
+            whole: wanted.clone(),
+        }))
     }
 
     /// The queries for the platforms of an image for several, if a build or a push on this machine has kept them.
@@ -370,13 +418,22 @@ impl<'a> Records<'a> {
             let names = names(folder, beginning).into_iter();
             names.filter_map(|name| read(folder, &name)?.0.platforms())
         });
-        let platforms = kept
-            .next()?
-            .into_iter()
-            .filter_map(|(platform, fingerprint)| {
-                let query = RecordQuery::of_stage(project, prefix, stage, &fingerprint)?;
-                Some((platform, query))
-            });
+        // The list itself does not say which image it is of.
+        let is_of_stage = |platforms: &BTreeMap<Platform, Digest>| {
+            let mut each = platforms.values();
+            each.all(|fingerprint| {
+                let name = fingerprint.hex();
+                let mut records = folders.iter().filter_map(|folder| read(folder, name));
+                records.all(|(record, _)| is_of(&record, wanted))
+            })
+        };
+        let platforms =
+            kept.find(is_of_stage)?
+                .into_iter()
+                .filter_map(|(platform, fingerprint)| {
+                    let query = RecordQuery::of_stage(project, prefix, stage, &fingerprint)?;
+                    Some((platform, query))
+                });
         Some(platforms.collect())
     }
 

@@ -3,7 +3,11 @@
 use serde_json::Value;
 
 use super::{built::without_daemon, for_both};
-use crate::support::{Index, TestProject};
+use crate::support::{Chain, Index, TestProject};
+
+fn both(name: &str, index: &Index) -> Chain {
+    for_both(name, index)
+}
 
 /// The data that a run without a daemon prints, and the rest.
 fn told(project: &TestProject, arguments: &[&str]) -> (String, String) {
@@ -15,7 +19,7 @@ fn told(project: &TestProject, arguments: &[&str]) -> (String, String) {
 #[test]
 fn why_tells_once_what_all_platforms_share() {
     let index = Index::new();
-    let chain = for_both("platforms-why", &index);
+    let chain = both("platforms-why", &index);
     let project = &chain.project;
     project.succeed(&["push"]);
     let [job, small] = ["job", "small"].map(|image| chain.tag(image));
@@ -47,6 +51,15 @@ fn why_tells_once_what_all_platforms_share() {
     let (verbose, _) = told(project, &["why", "job", "-v"]);
     assert_eq!(verbose.matches("\nrecord ").count(), 4, "{verbose}");
 
+    project.succeed(&["build", "--output", "oci:images"]);
+    for (left, right, of) in [(&job, &new_job, &of_job), (&small, &new_small, &of_small)] {
+        assert_eq!(&told(project, &["diff", left, right]).0, of);
+        let nothing = told(project, &["diff", left, left]).0;
+        assert!(nothing.contains(": nothing differs: "), "{nothing}");
+    }
+
+    project.edit("k/pod.yml", &new_job, &job);
+
     // Another machine learns it from the registry.
     fs_err::remove_dir_all(project.root().join("dist")).unwrap();
     let (stdout, stderr) = told(project, &["why", "job"]);
@@ -61,23 +74,19 @@ fn why_tells_once_what_all_platforms_share() {
         stdout.ends_with("\n  platform linux/arm64 is left out\n"),
         "{stdout}"
     );
-    project.edit(
-        "sparkpack.toml",
-        "\"linux/amd64\"",
-        "\"linux/arm64\", \"linux/s390x\"",
-    );
-    index.add("spk_fast-1.0-cp311-cp311-manylinux_2_17_s390x", &[]);
-    project.succeed(&["lock"]);
-    let (stdout, _) = told(project, &["why", "job"]);
-    for line in ["is new\n", "  platform linux/amd64 is left out\n"] {
-        assert!(stdout.contains(line), "{stdout}");
-    }
+    project.succeed(&["build", "--output", "oci:images"]);
+    let one = chain.tag("job");
+    project.edit("sparkpack.toml", "\"linux/amd64\"", both);
+    let new = format!("job changed ({one} -> {new_job}), because\n  platform linux/arm64 is new\n");
+    assert_eq!(told(project, &["why", "job"]).0, new);
+    project.succeed(&["build", "--output", "oci:images"]);
+    assert_eq!(told(project, &["diff", &one, &new_job]).0, new);
 }
 
 #[test]
 fn where_platforms_differ_each_is_told() {
     let index = Index::new();
-    let chain = for_both("platforms-differ", &index);
+    let chain = both("platforms-differ", &index);
     let project = &chain.project;
     index.add("spk_fast-2.0-cp311-cp311-manylinux_2_17_x86_64", &[]);
     index.add("spk_more-1.0-py3-none-any", &[]);
@@ -117,7 +126,7 @@ fn where_platforms_differ_each_is_told() {
 #[test]
 fn documents_have_each_platform_only_where_there_are_several() {
     let index = Index::new();
-    let chain = for_both("platforms-documents", &index);
+    let chain = both("platforms-documents", &index);
     let project = &chain.project;
     project.succeed(&["push"]);
     let json = |arguments: &[&str]| -> Value {
