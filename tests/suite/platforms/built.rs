@@ -312,3 +312,54 @@ fn a_layout_in_the_place_of_a_registry_holds_all_platforms() {
     let plan = without_daemon(project, &["plan", "--remote"]).stdout;
     assert!(plan.contains("in the registry: sha256:"), "{plan}");
 }
+
+#[test]
+fn a_daemon_of_another_platform_gets_the_first_one() {
+    let index = Index::new();
+    let chain = for_both("platforms-foreign", &index);
+    let project = &chain.project;
+    project.edit(
+        "sparkpack.toml",
+        "\"linux/amd64\", \"linux/arm64\"",
+        "\"linux/s390x\", \"linux/arm64\"",
+    );
+    project.edit(
+        "sparkpack.toml",
+        "requirements = \"requirements.txt\"\n",
+        "",
+    );
+    let built = project.succeed(&["build"]);
+    let said = "images go into the Docker daemon, for linux/arm64; `push` and `build --output oci:PATH` make those for \
+                linux/s390x too\n";
+    assert!(built.stderr.contains(said), "{}", built.stderr);
+    let architecture = docker(&[
+        "inspect",
+        "--format",
+        "{{.Architecture}}",
+        &project.reference("job"),
+    ]);
+    assert_eq!(architecture.trim(), "arm64");
+    let again = project.succeed(&["build"]);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+    // What stands on it for one platform only is made for that one, beside the image for the daemon's.
+    let platforms = "platforms = [\"linux/s390x\", \"linux/arm64\"]";
+    project.edit(
+        "sparkpack.toml",
+        platforms,
+        "platforms = [\"linux/amd64\", \"linux/arm64\"]",
+    );
+    project.edit(
+        "sparkpack.toml",
+        "[images.job]",
+        "[images.job]\nplatforms = [\"linux/arm64\"]",
+    );
+    let built = project.succeed(&["build"]);
+    for (image, wanted) in [("small", "amd64"), ("job", "arm64")] {
+        let name = project.reference(image);
+        let there = docker(&["inspect", "--format", "{{.Architecture}}", &name]);
+        assert_eq!(there.trim(), wanted, "{image}");
+        assert_eq!(built.stdout.matches(&name).count(), 1, "{}", built.stdout);
+    }
+    let again = project.succeed(&["build"]);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+}
