@@ -124,17 +124,21 @@ impl Platforms<'_> {
         let Some(first) = self.builders.first().filter(|_| !missing.is_empty()) else {
             return Ok(());
         };
-        let why = match (no_daemon, self.run.services.daemon()) {
-            (Some(why), _) => Arc::clone(why),
-            (None, Err(Error::Docker(why))) => Arc::new(why),
-            (None, Err(error)) => return Err(error),
-            (None, Ok(_)) => {
-                first.builder.refuse_hopeless(missing)?;
-                for one in &mut self.builders {
-                    one.in_daemon = on_platform(self.run, packer, &one.missing, one.platform)?;
-                }
-                return Ok(());
+        // A daemon that did not answer is not asked again.
+        let asked = match no_daemon {
+            Some(why) => Err(Arc::clone(why)),
+            None => match self.run.services.daemon() {
+                Ok(_) => Ok(()),
+                Err(Error::Docker(why)) => Err(Arc::new(why)),
+                Err(error) => return Err(error),
+            },
+        };
+        let Err(why) = asked else {
+            first.builder.refuse_hopeless(missing)?;
+            for one in &mut self.builders {
+                one.in_daemon = on_platform(self.run, packer, &one.missing, one.platform)?;
             }
+            return Ok(());
         };
         let mut builders = self.builders.iter_mut();
         Err(Error::NoBuilder {
