@@ -6,6 +6,7 @@ use serde_json::Value;
 
 mod built;
 mod explained;
+mod only_in_daemon;
 mod refused;
 
 use crate::{

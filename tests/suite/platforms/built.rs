@@ -205,6 +205,7 @@ fn without_a_daemon_all_platforms_come_from_the_registry() {
     let again = without_daemon(project, &["build"]);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
     assert_eq!(image_id(&project.reference("job")), None);
+    a_plan_names_the_platform_that_needs_a_daemon(project);
 
     // What neither place has is told before anything is put together, with its platforms.
     project.write(
@@ -228,6 +229,44 @@ fn without_a_daemon_all_platforms_come_from_the_registry() {
         failed.stderr
     );
     assert_eq!(project.read("dist/oci/index.json"), layout);
+}
+
+/// One of the platforms of an image with a Dockerfile is not in the layout.
+fn a_plan_names_the_platform_that_needs_a_daemon(project: &TestProject) {
+    let whole = project.read("dist/oci/index.json");
+    let mut fewer: Value = serde_json::from_str(&whole).unwrap();
+    fewer["manifests"].as_array_mut().unwrap().retain(|entry| {
+        let name = &entry["annotations"]["org.opencontainers.image.ref.name"];
+        let is_small = name.as_str().unwrap().contains("/small:");
+        !is_small || entry["platform"]["architecture"] != "arm64"
+    });
+    project.write("dist/oci/index.json", &fewer.to_string());
+    let needs =
+        "its Dockerfile needs a Docker daemon, and none answers, unless the registry has the image";
+    let plan = without_daemon(project, &["plan", "small"]).stdout;
+    let line = format!("linux/arm64: {needs}\n");
+    assert!(plan.contains(&line), "{plan}");
+    assert_eq!(plan.matches(needs).count(), 1, "{plan}");
+    let plan = without_daemon(project, &["plan", "small", "--format", "json"]).stdout;
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    let notes = ["amd64", "arm64"].map(|architecture| {
+        let mut each = plan["images"][0]["by_platform"].as_array().unwrap().iter();
+        let platform = format!("linux/{architecture}");
+        let on = each.find(|on| on["platform"] == *platform).unwrap();
+        let mut reasons = on["reasons"].as_array().unwrap().iter();
+        reasons.any(|reason| reason == needs)
+    });
+    assert_eq!(notes, [false, true], "{plan}");
+    // Both need it: that is told once.
+    fewer["manifests"] = Value::Array(Vec::new());
+    project.write("dist/oci/index.json", &fewer.to_string());
+    let plan = without_daemon(project, &["plan", "small"]).stdout;
+    assert_eq!(plan.matches(needs).count(), 1, "{plan}");
+    assert!(!plan.contains("linux/arm64: its Dockerfile"), "{plan}");
+    // The registry has both.
+    let plan = without_daemon(project, &["plan", "small", "--remote"]).stdout;
+    assert!(!plan.contains("its Dockerfile needs"), "{plan}");
+    project.write("dist/oci/index.json", &whole);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What cannot be made for a platform is one error that names it, and nothing is left behind.
 
 use super::for_both;
-use crate::support::{Chain, Index, Run, StandIn};
+use crate::support::{Chain, Index, Run, StandIn, remove_images};
 
 const LAYOUT: [&str; 3] = ["build", "--output", "oci:images"];
 
@@ -76,6 +76,46 @@ fn a_root_that_only_a_daemon_has_for_one_platform() {
     }
     // The daemon's own platform can be made.
     project.succeed(&["build"]);
+}
+
+#[test]
+fn an_image_below_a_job_that_only_a_daemon_has_for_one_platform() {
+    let index = Index::new();
+    let chain = for_both("platforms-no-image", &index);
+    let project = &chain.project;
+    let image = "sparkpack-test/platforms-no-image:local";
+    StandIn::new().build(image);
+    let configuration = project.read("sparkpack.toml");
+    let on_image = configuration.replace("parent = \"small\"", &format!("parent = \"{image}\""));
+    project.write("sparkpack.toml", &on_image);
+    project.write("requirements.txt", "");
+    let error =
+        format!("error[E606]: `{image}`: it is for linux/amd64, and an image for linux/arm64");
+    for arguments in [&["lock"][..], &LAYOUT, &["push"]] {
+        refused(&chain, &project.run(arguments), &[&error]);
+    }
+    // Locked when there was one platform.
+    let both = "\"linux/amd64\", \"linux/arm64\"";
+    project.edit("sparkpack.toml", both, "\"linux/amd64\"");
+    project.succeed(&["lock"]);
+    project.edit("sparkpack.toml", "\"linux/amd64\"", both);
+    refused(&chain, &project.run(&["push", "job"]), &[&error]);
+    // Locked for the other platform on a machine whose daemon has that one, as it may be with an index.
+    let lock = project.read("sparkpack.lock");
+    let contents = lock
+        .split("\n\n")
+        .filter(|table| table.trim_start().starts_with("[contents"));
+    let contents: Vec<&str> = contents.map(str::trim).collect();
+    let other = contents.join("\n\n").replace("linux/amd64", "linux/arm64");
+    project.write(
+        "sparkpack.lock",
+        &format!("{}\n\n{other}\n", lock.trim_end()),
+    );
+    let layout = ["build", "job", "--output", "oci:images"];
+    for arguments in [&layout[..], &["push", "job"]] {
+        refused(&chain, &project.run(arguments), &[&error]);
+    }
+    remove_images(image);
 }
 
 #[test]
