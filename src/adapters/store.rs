@@ -90,6 +90,13 @@ pub(super) fn take_after(file: &File, existing: Option<&Metadata>) -> io::Result
 /// The prefix of temporary files and folders; they are never an input.
 pub(super) const TEMPORARY: &str = ".sparkpack-";
 
+/// Whether a path is that of a file that sparkpack has not finished.
+#[must_use]
+pub fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+}
+
 fn temporaries() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
@@ -291,8 +298,8 @@ pub fn lock(file: &Path, waiting: impl FnOnce()) -> io::Result<File> {
     Ok(handle)
 }
 
-/// Copies `entries` into the new folder `into`; symbolic links stay links. Instead of a copy, a file that is the same and
-/// that nobody needs any more is moved there: `same` names it.
+/// Copies `entries` into the new folder `into`; symbolic links stay links. Instead of a copy, a file that is the same as
+/// another becomes a hard link to it: `same` names that one.
 ///
 /// # Errors
 /// The disk's.
@@ -310,7 +317,8 @@ pub fn copy_tree(
             fs_err::create_dir_all(folder)?;
             folder.clone_into(&mut made);
         }
-        if same(entry).is_some_and(|same| fs_err::rename(same, &file).is_ok()) {
+        // Not every file system has hard links, and a file can have only so many.
+        if same(entry).is_some_and(|same| fs_err::hard_link(same, &file).is_ok()) {
             continue;
         }
         match &entry.content {

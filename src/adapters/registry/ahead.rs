@@ -6,14 +6,18 @@ use std::{
     time::Instant,
 };
 
-use futures_util::future::{join, join_all};
+use futures_util::{
+    StreamExt as _,
+    future::{join, join_all},
+    stream,
+};
 use reqwest::{Method, StatusCode};
 use tokio::task::JoinHandle;
 
 use super::{
     asked::AskedAhead,
     client::{RegistryClient, look_up},
-    push::FRESH,
+    push::{FRESH, LOOK_UPS},
     session::{Actions, RegistrySession, Request, UploadUrl},
     upload::{begin_request, continuation, head_of_blob},
 };
@@ -35,7 +39,8 @@ pub struct PushAhead {
 }
 
 impl RegistryClient {
-    /// Begins what [`Self::push_image`] will need for an image, and returns at once. Whatever fails is left to the push.
+    /// Begins what [`Self::push_image`] will need for an image, and returns at once. Whatever fails is left to the push. If
+    /// no push comes, the registry forgets the uploads after some time.
     pub fn begin_push_ahead(&self, ahead: PushAhead) {
         let key = key_of(&look_up("", &ahead.reference.repository, &ahead.reference));
         let session = Arc::clone(&self.session);
@@ -80,7 +85,8 @@ impl RegistrySession {
             return AskedAhead::default();
         };
         let others = join_all((1..ahead.uploads).map(|_| begin()));
-        let (others, there) = join(others, join_all(ahead.below.iter().map(ask))).await;
+        let there = stream::iter(ahead.below.iter().map(ask)).buffer_unordered(LOOK_UPS);
+        let (others, there) = join(others, there.collect::<Vec<_>>()).await;
         let uploads = [Some(first)].into_iter().chain(others).flatten();
         AskedAhead {
             free_since: Some(ahead.asked),
@@ -89,7 +95,7 @@ impl RegistrySession {
         }
     }
 
-    /// What was asked ahead for the push of a manifest. What is no longer fresh is left out.
+    /// What was asked ahead for the push of a manifest. That the tag is free is believed only while it is fresh.
     pub(super) async fn known_ahead(&self, request: &Request<'_>) -> AskedAhead {
         let task = self.pushes().remove(&key_of(request));
         let Some(task) = task else {
@@ -99,8 +105,8 @@ impl RegistrySession {
         match known.free_since {
             Some(asked) if asked.elapsed() <= FRESH => known,
             _ => AskedAhead {
-                uploads: known.uploads,
-                ..AskedAhead::default()
+                free_since: None,
+                ..known
             },
         }
     }

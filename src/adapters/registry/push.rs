@@ -6,10 +6,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, future::join, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::{Method, StatusCode};
 
 use super::{
+    asked::AskedAhead,
     blob::{Blob, BlobProgress, BlobSource},
     client::{RegistryClient, Served, look_up, named_digest},
     error::RegistryError,
@@ -18,7 +19,7 @@ use super::{
 use crate::image::{Descriptor, Digest, MediaType, Reference, Repository};
 
 /// The number of blobs that are looked up at once. Fewer are uploaded at once.
-const LOOK_UPS: usize = 8;
+pub(super) const LOOK_UPS: usize = 8;
 
 /// How long the answer that a tag is free is believed. After uploads that take longer the registry is asked again.
 pub(super) const FRESH: Duration = Duration::from_secs(1);
@@ -122,19 +123,33 @@ impl RegistrySession {
         progress: &mut dyn FnMut(BlobProgress<'_>),
     ) -> Result<Digest, RegistryError> {
         let known = self.known_ahead(&request).await;
+        let pushed = self.push_known(request.clone(), &known, manifest, blobs, progress);
+        let pushed = pushed.await;
+        // Nearly always there is none.
+        self.cancel_uploads(&request, &known).await;
+        pushed
+    }
+
+    async fn push_known(
+        &self,
+        request: Request<'_>,
+        known: &AskedAhead,
+        manifest: &Served,
+        blobs: &[Blob],
+        progress: &mut dyn FnMut(BlobProgress<'_>),
+    ) -> Result<Digest, RegistryError> {
         let (asked, request) = if let Some(asked) = known.free_since {
             (asked, request)
         } else {
             let (there, request) = self.begin_push(request).await?;
             if let Some(there) = there {
-                self.cancel_uploads(&request, &known).await;
                 return Ok(there);
             }
             (Instant::now(), request)
         };
         let progress = RefCell::new(progress);
         let uploads = blobs.iter().map(|blob| {
-            let (request, progress, known) = (&request, &progress, &known);
+            let (request, progress) = (&request, &progress);
             async move {
                 let descriptor = &blob.descriptor;
                 let tell = |state| (*progress.borrow_mut())(BlobProgress { descriptor, state });
@@ -150,8 +165,7 @@ impl RegistrySession {
         {
             return Ok(there);
         }
-        let tagged = self.tag(&request, manifest);
-        join(tagged, self.cancel_uploads(&request, &known)).await.0
+        self.tag(&request, manifest).await
     }
 
     /// The digest that the registry has under the reference, by one request that also signs in for all further ones.

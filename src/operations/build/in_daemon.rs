@@ -46,6 +46,10 @@ pub(super) fn on_platform(
 ) -> Result<BTreeMap<String, BuiltImage>, Error> {
     let answers = run.ask_for_needed(targets, platform, run.services.daemon()?)?;
     let names = run.asked(targets, platform).needed(&answers);
+    // If more is to be made, it may take long.
+    if answers.values().filter(|found| found.is_none()).count() > 1 {
+        packer.will_replace(Vec::new());
+    }
     let builder = StageBuilder::new(run, packer, answers);
     let plan = &run.prepared.plan;
     let on = |name: &String| plan.stages[name].on_or_first(platform);

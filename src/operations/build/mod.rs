@@ -27,16 +27,19 @@ pub(crate) use run::{Run, refuse_conflict};
 pub(crate) use schedule::run_on_stages;
 pub(crate) use stage::StageBuilder;
 
+use std::collections::BTreeMap;
+
 use in_daemon::in_daemon;
 use in_layout::in_layout;
 
 use crate::{
     error::Error,
+    image::Platform,
     operations::{
         dist::{self, Action, CommitLookup, ImageResult, Packer},
         manifests::{self, ExpectedReferences, Manifests, Scope},
         provenance, resolution,
-        workspace::{Services, Session},
+        workspace::{Services, Session, both},
     },
 };
 
@@ -73,7 +76,7 @@ pub(crate) fn build(
     let prepared = resolution::prepare(session, services)?;
     let commit = CommitLookup::begin(session);
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
-    manifests.examine(&expected)?;
+    let examined = manifests.examine(&expected)?;
     let run = Run {
         session,
         services,
@@ -84,28 +87,63 @@ pub(crate) fn build(
     output.tell(&run, targets, &by_platform);
     prepared.warn_of_left_out(session, targets);
     let packer = Packer::new(session, services);
-    packer.pack_images(targets, &prepared)?;
-    let mut made = match output {
+    packer.will_replace(manifests::replacements(session, &examined));
+    let mut made = packer.writing_beside(|| {
+        packer.pack_images(targets, &prepared)?;
+        make(&run, &packer, output, &by_platform)
+    })?;
+    let order = prepared.plan.order.iter();
+    let images: Vec<ImageResult> = order.filter_map(|name| made.remove(name)).collect();
+    let all_there = images.iter().all(|image| image.action == Action::Reused);
+    let list = || {
+        provenance::keep_records(session, &prepared, targets)?;
+        dist::write_images_json(session, commit, &prepared, chosen, &images)
+    };
+    let rewrite = || manifests::rewrite(&manifests, &prepared, scope, &expected, None);
+    let changed = rewrite_and_list(all_there, rewrite, list)?;
+    packer.remember();
+    Ok(Finished {
+        was_current: !changed && all_there,
+        images,
+    })
+}
+
+/// Makes the images that `output` lacks.
+fn make(
+    run: &Run<'_>,
+    packer: &Packer<'_>,
+    output: &BuildOutput,
+    by_platform: &BTreeMap<Platform, Vec<String>>,
+) -> Result<BTreeMap<String, ImageResult>, Error> {
+    match output {
         BuildOutput::Daemon => {
-            let made = in_daemon(&run, &packer, &by_platform)?.into_iter();
-            made.map(|(name, made)| {
+            let made = in_daemon(run, packer, by_platform)?.into_iter();
+            let results = made.map(|(name, made)| {
                 let result = ImageResult::of_made(&name, &made);
                 (name, result)
-            })
-            .collect()
+            });
+            Ok(results.collect())
         }
         BuildOutput::Layout {
             layout, no_daemon, ..
-        } => in_layout(&run, &packer, (layout, no_daemon.as_ref()), &by_platform)?,
-    };
-    let order = prepared.plan.order.iter();
-    let images: Vec<ImageResult> = order.filter_map(|name| made.remove(name)).collect();
-    provenance::keep_records(session, &prepared, targets)?;
-    let changed = manifests::rewrite(&manifests, &prepared, scope, &expected, None)?;
-    dist::write_images_json(session, commit, &prepared, chosen, &images)?;
-    packer.remember();
-    Ok(Finished {
-        was_current: !changed && images.iter().all(|image| image.action == Action::Reused),
-        images,
-    })
+        } => in_layout(run, packer, (layout, no_daemon.as_ref()), by_platform),
+    }
+}
+
+/// Rewrites the manifests, and writes the records and the list of images: at once, unless all images are there and
+/// little is to be done.
+///
+/// # Errors
+/// Those of both.
+pub(crate) fn rewrite_and_list(
+    all_there: bool,
+    rewrite: impl FnOnce() -> Result<bool, Error>,
+    list: impl FnOnce() -> Result<(), Error> + Send,
+) -> Result<bool, Error> {
+    if all_there {
+        // To start a thread takes longer than to find that nothing has changed.
+        list()?;
+        return rewrite();
+    }
+    Ok(both(rewrite, list)?.0)
 }

@@ -382,6 +382,9 @@ impl<'a> StageBuilder<'a> {
         let name = parent.reference.to_string();
         let assembled = self.assemble(stage, (&name, documents), progress)?;
         progress.step(Step::Load);
+        self.contexts
+            .packer
+            .prepare_replacements(&assembled.layers)?;
         let loaded = self.run.services.daemon()?.load(&LoadRequest {
             image: &assembled.image,
             layers: &[below, &assembled.layers].concat(),

@@ -3,7 +3,7 @@
 use std::{
     panic::resume_unwind,
     sync::{Mutex, MutexGuard, PoisonError, mpsc},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use crate::error::Error;
@@ -13,7 +13,33 @@ pub(super) type Write = Box<dyn FnOnce() -> Result<(), Error> + Send>;
 
 /// Takes writes: they run at once, or in the order of their arrival beside the work that is being done.
 #[derive(Default)]
-pub(super) struct Beside(Mutex<Option<mpsc::Sender<Write>>>);
+pub(super) struct Beside(Mutex<State>);
+
+#[derive(Default)]
+enum State {
+    /// Writes run at once.
+    #[default]
+    AtOnce,
+    /// They run beside work, in a thread that starts with the first of them.
+    Beside(Option<Writer>),
+}
+
+/// The thread that writes until there is no sender.
+struct Writer {
+    sender: mpsc::Sender<Write>,
+    thread: JoinHandle<Result<(), Error>>,
+}
+
+impl Writer {
+    fn start() -> Self {
+        let (sender, receiver) = mpsc::channel::<Write>();
+        let write_all = move || receiver.into_iter().try_for_each(|write| write());
+        Self {
+            sender,
+            thread: thread::spawn(write_all),
+        }
+    }
+}
 
 impl Beside {
     /// Does the work, and meanwhile the writes that it asks for. All of them are done when it returns.
@@ -21,17 +47,18 @@ impl Beside {
     /// # Errors
     /// Those of `work`, or else of the first write that failed: those after it are not done.
     pub(super) fn writing<R>(&self, work: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
-        let (sender, receiver) = mpsc::channel::<Write>();
-        *self.sender() = Some(sender);
-        let (done, written) = thread::scope(|scope| {
-            let writer = scope.spawn(move || receiver.into_iter().try_for_each(|write| write()));
-            let done = {
-                let _until_here = Open(self);
-                work()
-            };
-            let written = writer.join();
-            (done, written.unwrap_or_else(|panic| resume_unwind(panic)))
-        });
+        *self.state() = State::Beside(None);
+        let until_here = Open(self);
+        let done = work();
+        let writer = std::mem::take(&mut *self.state());
+        drop(until_here);
+        let written = match writer {
+            State::Beside(Some(Writer { sender, thread })) => {
+                drop(sender);
+                thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+            }
+            _ => Ok(()),
+        };
         let done = done?;
         written?;
         Ok(done)
@@ -42,18 +69,18 @@ impl Beside {
     /// # Errors
     /// Its own, if it is done at once.
     pub(super) fn write(&self, write: Write) -> Result<(), Error> {
-        let sender = self.sender().clone();
-        match sender {
-            None => write(),
+        let mut state = self.state();
+        if let State::Beside(writer) = &mut *state {
+            let sender = &writer.get_or_insert_with(Writer::start).sender;
             // Sending fails only after an error, which is told at the end.
-            Some(sender) => {
-                drop(sender.send(write));
-                Ok(())
-            }
+            drop(sender.send(write));
+            return Ok(());
         }
+        drop(state);
+        write()
     }
 
-    fn sender(&self) -> MutexGuard<'_, Option<mpsc::Sender<Write>>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // A poisoned lock is safe: every change is a single assignment.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,7 +91,7 @@ struct Open<'b>(&'b Beside);
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        *self.0.sender() = None;
+        *self.0.state() = State::AtOnce;
     }
 }
 

@@ -174,7 +174,7 @@ fn image<'a>(
     }
 }
 
-/// The commit of the checkout. Files that sparkpack itself writes after a build do not count as local changes.
+/// The commit of the checkout. Files that sparkpack itself writes do not count as local changes.
 fn source(session: &Session<'_>, commit: CommitLookup) -> Option<Checkout> {
     let source = match commit.0?.join() {
         Ok(source) => source?,
@@ -188,7 +188,10 @@ fn source(session: &Session<'_>, commit: CommitLookup) -> Option<Checkout> {
     Some(Checkout {
         commit: source.commit,
         time: source.time,
-        modified: source.modified.iter().any(|path| !ours.contains(path)),
+        modified: source
+            .modified
+            .iter()
+            .any(|path| !ours.contains(path) && !store::is_unfinished(path)),
     })
 }
 

@@ -18,10 +18,11 @@ use crate::{
     adapters::{
         cache::{Cache, CacheKind},
         digest_cache,
+        journal::Replacement,
         store::{self, TemporaryFolder},
     },
     error::Error,
-    image::{Digest, Platform},
+    image::{Digest, LayerFile, Platform},
     operations::{
         events::{Outcome, Progress},
         resolution::{self, Prepared},
@@ -42,6 +43,12 @@ use crate::{
     },
 };
 
+/// The number must change with the format of the archives: those of another one, and their members, are not taken over.
+const ARCHIVE: &str = "archive 1";
+
+/// The bytes that are sent in no time worth speaking of.
+const SMALL: u64 = 1 << 20;
+
 /// Packs jobs, each at most once in a run.
 pub(crate) struct Packer<'a> {
     session: &'a Session<'a>,
@@ -51,6 +58,8 @@ pub(crate) struct Packer<'a> {
     /// The `dist` folders that were packed, and what they were packed from.
     keys: Mutex<BTreeMap<PathBuf, Keys>>,
     beside: Beside,
+    /// The files of the project that will be replaced once the images are made.
+    replacements: Mutex<Vec<Replacement>>,
     /// The largest archive in bytes.
     largest_archive: u64,
 }
@@ -96,6 +105,7 @@ impl<'a> Packer<'a> {
             installations: Installations::new(session, services),
             keys: Mutex::default(),
             beside: Beside::default(),
+            replacements: Mutex::default(),
             largest_archive: LARGEST_ARCHIVE,
         }
     }
@@ -112,15 +122,32 @@ impl<'a> Packer<'a> {
         self.beside.writing(work)
     }
 
-    /// Does a write beside the work of [`Self::writing_beside`], or at once.
-    ///
-    /// # Errors
-    /// Those of the write, if it is done at once.
-    pub(crate) fn beside(
-        &self,
-        write: impl FnOnce() -> Result<(), Error> + Send + 'static,
-    ) -> Result<(), Error> {
-        self.beside.write(Box::new(write))
+    /// Takes files of the project as they will be once the images are made, for [`Self::prepare_replacements`].
+    pub(crate) fn will_replace(&self, replacements: Vec<Replacement>) {
+        *self.replacements() = replacements;
+    }
+
+    /// Prepares these files beside the work of [`Self::writing_beside`], if images with these new layers are made in no
+    /// time worth speaking of: until then the new contents lie beside the old ones, also if the run is cut off.
+    pub(crate) fn prepare_replacements(&self, layers: &[LayerFile]) -> Result<(), Error> {
+        let layers = layers.iter().filter(|file| file.is_new);
+        let bytes: u64 = layers.map(|file| file.layer.descriptor.size).sum();
+        let replacements = std::mem::take(&mut *self.replacements());
+        if bytes > SMALL || replacements.is_empty() {
+            return Ok(());
+        }
+        let prepare = self.session.preparation(replacements);
+        self.beside.write(Box::new(move || {
+            prepare();
+            Ok(())
+        }))
+    }
+
+    fn replacements(&self) -> MutexGuard<'_, Vec<Replacement>> {
+        // A poisoned lock is safe: every change is a single assignment.
+        self.replacements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Packs every job into its `dist` folder, and returns the folders. Of the missing lock entries only wheels are
@@ -274,9 +301,8 @@ impl<'a> Packer<'a> {
         wanted: ToInstall<'_>,
         progress: &mut dyn Progress,
     ) -> Result<Packed, Error> {
-        let ours = self.session.dist();
-        self.beside
-            .write(Box::new(move || ours.keep_out_of_git()))?;
+        // What cannot be a folder for it is told before anything is made of it.
+        self.session.dist().keep_out_of_git()?;
         let installed = self.installations.listed(wanted, progress)?;
         let mut make_whole = || self.installations.make_whole(wanted, progress);
         let python = wanted.target.map(|target| target.python);
@@ -292,8 +318,8 @@ impl<'a> Packer<'a> {
         if is_new {
             make_whole()?;
             let (cache, entries) = (self.session.cache.clone(), installed.site_packages.clone());
-            let folder = dist.join(SITE_PACKAGES);
-            let write = move || write_site_packages(&cache, &folder, &entries);
+            let (folder, within) = (dist.join(SITE_PACKAGES), self.session.dist().job(package));
+            let write = move || write_site_packages(&cache, (&folder, &within), &entries);
             self.beside.write(Box::new(write))?;
         }
         let keys = Keys {
@@ -361,8 +387,7 @@ impl<'a> Packer<'a> {
     ) -> Result<Entry, Error> {
         importable::refuse_what_python_cannot_read(package, name, entries, python)?;
         let file = &dist.join(name);
-        // The number must change with the format of the archives.
-        let listing = Digest::of(format!("archive 1\n{}", listing_of(entries)).as_bytes());
+        let listing = Digest::of(format!("{ARCHIVE}\n{}", listing_of(entries)).as_bytes());
         let remembered = self.session.cache.entry(CacheKind::Archives, listing.hex());
         let kept = digest_cache::file_for(&self.session.cache, file);
         let digests = digest_cache::open(&kept);
@@ -402,7 +427,7 @@ impl<'a> Packer<'a> {
 
     /// The cache's file with the members of an archive in `dist`.
     fn members_of(&self, zip: &Path) -> PathBuf {
-        let name = Digest::of(format!("members 1 {}", zip.display()).as_bytes());
+        let name = Digest::of(format!("members of {ARCHIVE} {}", zip.display()).as_bytes());
         self.session.cache.entry(CacheKind::Archives, name.hex())
     }
 }
@@ -461,8 +486,12 @@ fn listing_of(entries: &[Entry]) -> String {
 }
 
 /// Makes `site-packages` contain these files and no others. What is the same stays: of the rest, each package is
-/// replaced as a whole.
-fn write_site_packages(cache: &Cache, folder: &Path, entries: &[Entry]) -> Result<(), Error> {
+/// replaced as a whole. `within` is the job's folder, in which the next run looks for what is unfinished.
+fn write_site_packages(
+    cache: &Cache,
+    (folder, within): (&Path, &Path),
+    entries: &[Entry],
+) -> Result<(), Error> {
     let kept = digest_cache::file_for(cache, folder);
     let digests = digest_cache::open(&kept);
     let is_folder = |path: &Path| {
@@ -482,24 +511,31 @@ fn write_site_packages(cache: &Cache, folder: &Path, entries: &[Entry]) -> Resul
         let found = found.as_deref().map(rows);
         found.is_some_and(|found| !found.is_empty() && found == rows(entries))
     };
-    let temporary = TemporaryFolder::within(folder.parent().unwrap_or(folder))?;
-    let old = temporary.path().join("old");
-    fs_err::create_dir(&old)?;
+    let mut other = Vec::new();
     let mut kept_names = BTreeSet::new();
     for there in fs_err::read_dir(folder)? {
-        let (name, path) = there.map(|there| (there.file_name(), there.path()))?;
+        let there = there?;
+        let name = there.file_name();
         match name.to_str().filter(|name| is_same(name)) {
             Some(name) => drop(kept_names.insert(name.to_owned())),
-            None => fs_err::rename(path, old.join(name))?,
+            None => other.push(there.path()),
         }
     }
-    // Most files of a package are in its next version too.
+    // All that is new is complete before anything old goes. Most files of a package are in its next version too.
+    let temporary = TemporaryFolder::within(within)?;
+    let (new, old) = (temporary.path().join("new"), temporary.path().join("old"));
     let rows: HashSet<String> = found.iter().flatten().map(Entry::row).collect();
-    let same = |entry: &Entry| rows.contains(&entry.row()).then(|| old.join(&entry.path));
+    let same = |entry: &Entry| {
+        rows.contains(&entry.row())
+            .then(|| folder.join(&entry.path))
+    };
     let is_missing = |entry: &&Entry| !kept_names.contains(first_name(&entry.path));
     let missing: Vec<Entry> = entries.iter().filter(is_missing).cloned().collect();
-    let new = temporary.path().join("new");
     store::copy_tree(&missing, &new, same)?;
+    fs_err::create_dir(&old)?;
+    for path in other {
+        fs_err::rename(&path, old.join(path.file_name().unwrap_or_default()))?;
+    }
     for made in fs_err::read_dir(&new)? {
         let made = made?;
         fs_err::rename(made.path(), folder.join(made.file_name()))?;
@@ -577,6 +613,7 @@ mod tests {
             testing::{Project, Recorder},
             workspace::LockPolicy,
         },
+        project::tree::Location,
     };
 
     /// Runs `work` with a packer and a plan of a project.
@@ -858,6 +895,25 @@ mod tests {
     }
 
     #[test]
+    fn packages_that_cannot_be_written_leave_the_old_ones_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"));
+        let dist = folder.path().join("dist");
+        let site = dist.join("site-packages");
+        let write = |entries: &[Entry]| write_site_packages(&cache, (&site, &dist), entries);
+        let file = |path: &str, text: &str| Entry::in_memory(path, text, false);
+        write(&[file("a/x.py", "1"), file("b.py", "1"), file("c/x.py", "1")]).unwrap();
+        let before = files_in(&site);
+        let mut gone = file("c/x.py", "2");
+        if let Content::File { location, .. } = &mut gone.content {
+            *location = Location::Disk(folder.path().join("nowhere"));
+        }
+        write(&[file("a/x.py", "2"), gone]).unwrap_err();
+        assert_eq!(files_in(&site), before);
+        assert_eq!(fs_err::read_dir(&dist).unwrap().count(), 1);
+    }
+
+    #[test]
     fn of_the_packages_only_those_that_changed_are_written() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path().join("cache"));
@@ -865,7 +921,7 @@ mod tests {
         let write = |files: &[(&str, &str)]| {
             let entry = |(path, text): &(&str, &str)| Entry::in_memory(*path, *text, false);
             let entries: Vec<Entry> = files.iter().map(entry).collect();
-            write_site_packages(&cache, &site, &entries).unwrap();
+            write_site_packages(&cache, (&site, site.parent().unwrap()), &entries).unwrap();
             files_in(&site)
         };
         let [same, old] = [("a-b/x.py", "1"), ("a/x.py", "1")];

@@ -77,7 +77,7 @@ pub(crate) fn find(cache: &ManifestCache, key: &CacheKey) -> Option<Examined> {
 }
 
 /// Keeps the result for the next run, if the manifest has no findings.
-pub(crate) fn learn(cache: &ManifestCache, key: CacheKey, examined: &Examined) {
+pub(crate) fn learn(cache: &ManifestCache, key: &CacheKey, examined: &Examined) {
     let is_in_order = examined.rewritten.text.is_none()
         && examined.rewritten.pending.is_empty()
         && examined.stale.is_empty()
@@ -85,16 +85,17 @@ pub(crate) fn learn(cache: &ManifestCache, key: CacheKey, examined: &Examined) {
         && examined.objects.without_image.is_none();
     let Some(identity) = key
         .identity
+        .as_ref()
         .filter(|identity| is_in_order && identity.is_older_than(cache.now()))
     else {
         return;
     };
     let cached = CachedManifest {
-        identity: hex(&identity),
-        key: key.digest,
+        identity: hex(identity),
+        key: key.digest.clone(),
         named: examined.named.iter().cloned().collect(),
         has_spark: examined.objects.has_spark,
         places: examined.places.iter().copied().collect(),
     };
-    cache.insert(key.file, cached);
+    cache.insert(key.file.clone(), cached);
 }

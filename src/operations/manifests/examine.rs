@@ -194,16 +194,20 @@ impl<'s> Manifests<'s> {
 
     /// The result for each manifest. Only for what is not in the cache, several threads are started.
     fn examine_all(&self, expected: &ExpectedReferences) -> Vec<Result<Arc<Examined>, Failure>> {
-        let known: Vec<Option<Arc<Examined>>> = self
-            .files
-            .iter()
-            .map(|file| self.cached(&self.key(file, expected)))
-            .collect();
-        let unknown = self.files.iter().zip(&known);
-        let unknown: Vec<&File<'_>> = unknown
-            .filter_map(|(file, known)| known.is_none().then_some(file))
-            .collect();
-        let examined = on_all_cores(&unknown, |file| self.examine_file(file, expected));
+        let asked = self.files.iter().map(|file| {
+            let key = self.key(file, expected);
+            (self.cached(&key), file, key)
+        });
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for (found, file, key) in asked {
+            if found.is_none() {
+                unknown.push((file, key));
+            }
+            known.push(found);
+        }
+        let examined = on_all_cores(&unknown, |(file, key)| {
+            self.examine_file(file, key, expected)
+        });
         let mut examined = examined.into_iter();
         let known = known.into_iter();
         known
@@ -308,12 +312,9 @@ impl<'s> Manifests<'s> {
     fn examine_file(
         &self,
         file: &File<'_>,
+        key: &CacheKey,
         expected: &ExpectedReferences,
     ) -> Result<Arc<Examined>, Failure> {
-        let key = self.key(file, expected);
-        if let Some(known) = self.cached(&key) {
-            return Ok(known);
-        }
         let read = self.read(file)?;
         let digest = key.digest.clone();
         // If the file had changed, reading it dropped the earlier result.

@@ -15,7 +15,7 @@ mod tests;
 pub(crate) use check::{CheckRequest, Checked, check};
 pub(crate) use preview::{DaemonNeed, Preview, PushPreview, preview};
 
-use std::{collections::BTreeMap, sync::Mutex, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 use look_up::{lacking, look_up, refuse_conflicts};
 use pins::NewPins;
@@ -25,12 +25,12 @@ use push::Pusher;
 use crate::{
     error::Error,
     operations::{
-        build::{Finished, Run, StageBuilder, run_on_stages},
+        build::{Finished, Run, StageBuilder, rewrite_and_list, run_on_stages},
         dist::{self, Action, CommitLookup, ImageResult, Packer},
         manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
         provenance,
         resolution::{self, Strictness},
-        workspace::{Services, Session, Turns, both},
+        workspace::{Services, Session, Turns},
     },
     plan::decision::Answers,
     project::Registry,
@@ -76,7 +76,6 @@ pub(crate) fn push(
     let pusher = Pusher {
         run: &run,
         packer: &packer,
-        replacements: Mutex::default(),
         asked: looked_up,
         builder: StageBuilder::new(&run, &packer, Answers::new()),
         there: &there,
@@ -91,16 +90,11 @@ pub(crate) fn push(
         pusher.prepare_manifests(&examined);
     }
     pusher.refuse_impossible(&to_send)?;
-    let work = || {
+    let pushed = packer.writing_beside(|| {
         run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
             pusher.push_stage(stage, there.get(&stage.name), below)
         })
-    };
-    let pushed = if to_send.is_empty() {
-        work()?
-    } else {
-        packer.writing_beside(work)?
-    };
+    })?;
     let finished = conclude(&run, (&manifests, scope), commit, &pushed)?;
     packer.remember();
     Ok(finished)
@@ -134,13 +128,7 @@ fn conclude(
     };
     let pins = pins.file(session);
     let rewrite = || manifests::rewrite(manifests, prepared, scope, &expected, pins);
-    let changed = if all_there {
-        // To start a thread takes longer than to find that nothing has changed.
-        list()?;
-        rewrite()?
-    } else {
-        both(rewrite, list)?.0
-    };
+    let changed = rewrite_and_list(all_there, rewrite, list)?;
     Ok(Finished {
         was_current: !changed && all_there,
         images,

@@ -5,12 +5,7 @@
 //! other image, and both stay pullable. A record that is too large for a label is pushed before the image gets its tag,
 //! so that whoever finds the tag finds the record too.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 
 use super::{
     claim::{Claim, StageTags},
@@ -19,7 +14,6 @@ use super::{
 use crate::{
     adapters::{
         docker::LoadRequest,
-        journal::Replacement,
         layout::ImageLayout,
         registry::{
             Blob, BlobProgress, BlobState, OutgoingImage, PushAhead, RegistryError, RegistryImage,
@@ -47,9 +41,6 @@ use crate::{
 /// How often a push is attempted, if other pushes keep removing its staging tag from the daemon.
 const PUSH_ATTEMPTS: u32 = 5;
 
-/// The bytes that are sent in no time worth speaking of.
-const SMALL: u64 = 1 << 20;
-
 /// The blobs of an image that are usually new: its config, and the layer with the code.
 const NEW_BLOBS: usize = 2;
 
@@ -69,8 +60,6 @@ pub(crate) struct Pusher<'a> {
     pub(crate) asked: Instant,
     pub(crate) builder: StageBuilder<'a>,
     pub(crate) packer: &'a Packer<'a>,
-    /// The manifests to be prepared while an image is sent, if the push will write the same.
-    pub(crate) replacements: Mutex<Vec<Replacement>>,
     /// What the registry had before.
     pub(crate) there: &'a InRegistry,
     /// The repositories that have the layers of images that were taken out of a daemon, by the image ID.
@@ -332,7 +321,9 @@ impl Pusher<'_> {
         };
         let mut assembled = assemble(progress.as_mut())?;
         progress.step(Step::Push(reference));
-        self.prepare_beside(&assembled)?;
+        if self.has_layers(reference, &below.layers) {
+            self.packer.prepare_replacements(&assembled.layers)?;
+        }
         self.push_record(stage, &assembled.in_registry(), reference)?;
         let below = &below.layers;
         let mut sent = self.send_assembled(reference, &assembled, below, progress.as_mut());
@@ -411,31 +402,9 @@ impl Pusher<'_> {
     pub(crate) fn prepare_manifests(&self, examined: &[Arc<Examined>]) {
         let session = self.run.session;
         if session.project.pin == PinMode::Tag {
-            *self.replacements() = manifests::replacements(session, examined);
+            let replacements = manifests::replacements(session, examined);
+            self.packer.will_replace(replacements);
         }
-    }
-
-    fn replacements(&self) -> MutexGuard<'_, Vec<Replacement>> {
-        // A poisoned lock is safe: every change is a single assignment.
-        self.replacements
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Prepares the manifests beside the work that follows, if that does not take long: they lie beside the old ones until
-    /// it is done, also if the push is cut off.
-    fn prepare_beside(&self, assembled: &Assembled) -> Result<(), Error> {
-        let layers = assembled.layers.iter().filter(|file| file.is_new);
-        let bytes: u64 = layers.map(|file| file.layer.descriptor.size).sum();
-        let replacements = std::mem::take(&mut *self.replacements());
-        if bytes > SMALL || replacements.is_empty() {
-            return Ok(());
-        }
-        let prepare = self.run.session.preparation(replacements);
-        self.packer.beside(move || {
-            prepare();
-            Ok(())
-        })
     }
 
     /// Lets the registry begin what the push of an image needs, while the image is put together.
@@ -505,6 +474,16 @@ impl Pusher<'_> {
         let (name, _) = there.find(|(_, there)| there.images.values().any(has_all))?;
         let stage = &self.run.prepared.plan.stages[name];
         Some(stage.reference(self.run.registry).repository.clone())
+    }
+
+    /// Whether the registry of `reference` has the layers of a parent, so that they are mounted and not sent.
+    fn has_layers(&self, reference: &Reference, below: &LayersBelow) -> bool {
+        match below {
+            LayersBelow::Repository(repository) => {
+                repository.registry == reference.repository.registry
+            }
+            LayersBelow::Daemon { files, .. } => self.holder_of(files).is_some(),
+        }
     }
 
     fn send_blobs(

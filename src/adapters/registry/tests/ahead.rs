@@ -149,8 +149,9 @@ fn what_was_asked_long_ago_is_asked_again() {
     client.begin_push_ahead(old);
     wait(&fake, 3);
     image.push(&client, &reference).unwrap();
-    assert_eq!((count(&fake, HEAD_TAG), count(&fake, HEAD_BLOB)), (1, 2));
-    assert_eq!(count(&fake, POST), 2, "an upload stays open longer");
+    assert_eq!(count(&fake, HEAD_TAG), 1);
+    let others = (count(&fake, HEAD_BLOB), count(&fake, POST));
+    assert_eq!(others, (1, 2), "a layer and an upload stay there longer");
 }
 
 #[test]
