@@ -12,7 +12,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::{
+    Error as TlsError, InconsistentKeys, RootCertStore,
+    crypto::ring::sign::any_supported_type,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    sign::CertifiedKey,
+};
 
 /// The name of the folders, each of which has a folder for each registry.
 const FOLDER: &str = "certs.d";
@@ -133,11 +138,21 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-/// The certificates of a file, of which there is at least one.
+/// The certificates of authorities in a file, of which there is at least one.
 ///
 /// # Errors
 /// Says what is wrong with the file.
 pub(super) fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = certificates(file)?;
+    for certificate in &certificates {
+        let added = RootCertStore::empty().add(certificate.clone());
+        added.map_err(|error| not_understood(file, "a certificate", &error))?;
+    }
+    Ok(certificates)
+}
+
+/// The certificates of a file, of which there is at least one.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let bytes = fs_err::read(file).map_err(|error| error.to_string())?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
@@ -151,12 +166,32 @@ pub(super) fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, S
 
 /// A certificate of this machine with its key, which is in a file beside it.
 fn identity(file: &Path) -> Result<Identity, String> {
-    let chain = authorities(file)?;
-    let file = file.with_extension("key");
-    let bytes = fs_err::read(&file).map_err(|error| error.to_string())?;
+    let chain = certificates(file)?;
+    let key_file = file.with_extension("key");
+    let bytes = fs_err::read(&key_file).map_err(|error| error.to_string())?;
     let key = PrivateKeyDer::from_pem_slice(&bytes);
-    let key = key.map_err(|_| format!("{} holds no private key in PEM form", file.display()))?;
-    Ok(Identity { chain, key })
+    let key =
+        key.map_err(|_| format!("{} holds no private key in PEM form", key_file.display()))?;
+    let signing = any_supported_type(&key);
+    let signing = signing.map_err(|error| not_understood(&key_file, "a private key", &error))?;
+    match CertifiedKey::new(chain.clone(), signing).keys_match() {
+        Ok(()) | Err(TlsError::InconsistentKeys(InconsistentKeys::Unknown)) => {
+            Ok(Identity { chain, key })
+        }
+        Err(TlsError::InconsistentKeys(_)) => Err(format!(
+            "{} is not the key of the certificate in {}",
+            key_file.display(),
+            file.display()
+        )),
+        Err(error) => Err(not_understood(file, "a certificate", &error)),
+    }
+}
+
+fn not_understood(file: &Path, what: &str, error: &TlsError) -> String {
+    format!(
+        "{} holds {what} that is not understood: {error}",
+        file.display()
+    )
 }
 
 #[cfg(test)]

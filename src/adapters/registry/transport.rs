@@ -343,9 +343,10 @@ impl Transport {
                 // A machine without any certificates can still use a registry without TLS.
                 Err(_) if none => without_certificates(),
                 Err(error) => {
+                    let of_host = certificates.map(|_| FaultKind::HostCertificates);
                     return Err(Fault {
                         because: error.to_string(),
-                        kind: FaultKind::HostCertificates,
+                        kind: of_host.unwrap_or(FaultKind::Settings),
                     });
                 }
             }

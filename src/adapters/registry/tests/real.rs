@@ -312,11 +312,20 @@ fn an_index_gives_the_platforms_image() {
     );
 }
 
+/// The form of a certificate around what is none.
+pub(super) const BROKEN_CERTIFICATE: &str =
+    "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
 #[test]
 fn a_file_without_certificates_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
-    for text in [None, Some(""), Some("no certificate")] {
+    for text in [
+        None,
+        Some(""),
+        Some("no certificate"),
+        Some(BROKEN_CERTIFICATE),
+    ] {
         if let Some(text) = text {
             fs_err::write(&file, text).unwrap();
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    real::{RunningRegistry, command, output, push},
+    real::{BROKEN_CERTIFICATE, RunningRegistry, command, output, push},
     *,
 };
 use crate::adapters::registry::BlobState;
@@ -319,6 +319,9 @@ fn redirecting(to: String) -> String {
     host
 }
 
+/// The form of a key around what is none.
+const BROKEN_KEY: &str = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+
 #[test]
 fn a_file_of_a_folder_that_cannot_be_used_is_named() {
     let authority = Authority::new();
@@ -329,6 +332,7 @@ fn a_file_of_a_folder_that_cannot_be_used_is_named() {
     fs_err::create_dir_all(&folder).unwrap();
     let pem = fs_err::read_to_string(authority.file("server.pem")).unwrap();
     let key = fs_err::read_to_string(authority.file("server.key")).unwrap();
+    let another = fs_err::read_to_string(authority.file("ca.key")).unwrap();
     for (named, files) in [
         ("ca.crt", vec![("ca.crt", "")]),
         ("ca.crt", vec![("ca.crt", "no certificate")]),
@@ -344,6 +348,28 @@ fn a_file_of_a_folder_that_cannot_be_used_is_named() {
         (
             "client.cert",
             vec![("client.cert", ""), ("client.key", key.as_str())],
+        ),
+        (
+            "b.crt",
+            vec![("a.crt", pem.as_str()), ("b.crt", BROKEN_CERTIFICATE)],
+        ),
+        (
+            "client.cert",
+            vec![
+                ("client.cert", BROKEN_CERTIFICATE),
+                ("client.key", key.as_str()),
+            ],
+        ),
+        (
+            "client.key",
+            vec![("client.cert", pem.as_str()), ("client.key", BROKEN_KEY)],
+        ),
+        (
+            "client.key",
+            vec![
+                ("client.cert", pem.as_str()),
+                ("client.key", another.as_str()),
+            ],
         ),
     ] {
         fs_err::remove_dir_all(&folder).unwrap();
