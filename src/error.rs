@@ -382,14 +382,20 @@ fn at(instruction: &str) -> String {
 }
 
 fn io_hint(error: &std::io::Error) -> Option<String> {
+    io_hint_beside(&store::cache_folder(), error)
+}
+
+/// The hint of an I/O error on a machine with this cache.
+fn io_hint_beside(cache: &Path, error: &std::io::Error) -> Option<String> {
     use std::io::ErrorKind;
-    let cache = store::cache_folder();
-    let is_cache = error.to_string().contains(&*cache.to_string_lossy());
+    let is_cache = names(&error.to_string(), cache);
     let hint = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded if is_cache => {
             "make room on that disk (`df -h`), or let `SPARKPACK_CACHE` name a folder on another one"
         }
-        _ if is_cache => {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory
+            if is_cache =>
+        {
             "the cache cannot be used there: give yourself the right to that path, or let `SPARKPACK_CACHE` name another folder"
         }
         ErrorKind::StorageFull => {
@@ -403,4 +409,65 @@ fn io_hint(error: &std::io::Error) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// Whether a message names a folder, or a path below it.
+fn names(message: &str, folder: &Path) -> bool {
+    let folder = folder.to_string_lossy();
+    let folder = folder.trim_end_matches('/');
+    let begins =
+        |before: &str| !before.ends_with(|c: char| c.is_alphanumeric() || "/.-_".contains(c));
+    let ends = |after: &str| after.is_empty() || after.starts_with(['/', '\'', '"', '`', ':']);
+    let mut found = message.match_indices(folder);
+    !folder.is_empty()
+        && found.any(|(at, _)| begins(&message[..at]) && ends(&message[at + folder.len()..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_in_the_cache_is_told_as_the_caches() {
+        let is_caches = |folder: &str, kind: ErrorKind, text: &str| {
+            let error = std::io::Error::new(kind, text);
+            let hint = io_hint_beside(Path::new(folder), &error);
+            hint.is_some_and(|hint| hint.contains("SPARKPACK_CACHE"))
+        };
+        let denied = ErrorKind::PermissionDenied;
+        for (folder, text, is_told) in [
+            ("/a/cache", "failed to open file `/a/cache/records/1`", true),
+            (
+                "/a/cache/",
+                "failed to open file `/a/cache/records/1`",
+                true,
+            ),
+            ("/a/cache", "failed to create directory `/a/cache`", true),
+            ("/a/cache", "/a/cache: not permitted", true),
+            ("/a/cache", "not permitted: /a/cache", true),
+            (
+                "/a/cache",
+                "failed to open file `/a/cache-of-mine/1`",
+                false,
+            ),
+            ("/a/cache", "failed to open file `/a/cache.toml`", false),
+            ("/a/cache", "failed to open file `/b/a/cache/1`", false),
+            ("cache", "failed to open file `/a/cache/1`", false),
+            ("/", "failed to open file `/a/b`", false),
+        ] {
+            assert_eq!(is_caches(folder, denied, text), is_told, "{folder}: {text}");
+        }
+        let text = "failed to open file `/a/cache/records/1`";
+        for (kind, is_told) in [
+            (ErrorKind::ReadOnlyFilesystem, true),
+            (ErrorKind::NotADirectory, true),
+            (ErrorKind::StorageFull, true),
+            (ErrorKind::NotFound, false),
+            (ErrorKind::Interrupted, false),
+        ] {
+            assert_eq!(is_caches("/a/cache", kind, text), is_told, "{kind}");
+        }
+    }
 }
