@@ -43,13 +43,12 @@ pub(crate) fn diff(
     let platform = platform.cloned().unwrap_or_default();
     let differ = Differ {
         session,
-        services,
+        records: Records::new(session, services, platform.clone(), None),
         prefix: &registry.prefix,
         texts,
     };
     let [old, new] = differ.on(&platform)?;
-    let all: BTreeSet<Platform> = old.platforms.union(&new.platforms).cloned().collect();
-    if all.is_empty() {
+    if old.platforms.is_empty() && new.platforms.is_empty() {
         let only = differ.compared(platform, [old.found, new.found], false);
         return Ok(Differences {
             wholes: None,
@@ -57,6 +56,7 @@ pub(crate) fn diff(
         });
     }
     let wholes = Some([&old, &new].map(|found| found.whole.short()));
+    let all: BTreeSet<Platform> = &old.platforms | &new.platforms;
     let platforms = all.into_iter().map(|platform| {
         let found = differ.on(&platform)?;
         let found = found.map(|found| found.only_on(&platform));
@@ -71,7 +71,7 @@ pub(crate) fn diff(
 
 struct Differ<'a> {
     session: &'a Session<'a>,
-    services: &'a Services<'a>,
+    records: Records<'a>,
     prefix: &'a str,
     texts: [&'a str; 2],
 }
@@ -79,7 +79,7 @@ struct Differ<'a> {
 impl Differ<'_> {
     /// What is found of both images on a platform.
     fn on(&self, platform: &Platform) -> Result<[FoundOnPlatform; 2], Error> {
-        let records = Records::new(self.session, self.services, platform.clone(), None);
+        let records = self.records.on(platform);
         let find = |text: &str| {
             let found = records.find_on_platform(&queries(self.session, self.prefix, text)?);
             let unknown = |said| unknown_record(format!("`{text}`"), said, Comparing::Diff);
@@ -94,7 +94,7 @@ impl Differ<'_> {
         [old, new]: [Option<FoundRecord>; 2],
         is_brief: bool,
     ) -> DifferentPlatform {
-        let records = Records::new(self.session, self.services, platform.clone(), None);
+        let records = self.records.on(&platform);
         let prefix_of = |found: &FoundRecord| {
             let prefix = prefix_of(
                 &self.session.project,
@@ -148,12 +148,19 @@ fn queries(session: &Session<'_>, prefix: &str, text: &str) -> Result<Vec<Record
 mod tests {
     use super::*;
     use crate::{
+        adapters::{
+            docker::{DockerError, Unreachable},
+            fakes::{image, registry_image},
+            registry::Listing,
+        },
         code::Code,
+        image::{Digest, LABEL_FINGERPRINT, LABEL_RECORD},
         operations::{
             compare::tests::kept_records,
-            testing::{Project, Recorder},
+            testing::{Project, Recorder, TestRun},
             workspace::LockPolicy,
         },
+        plan::Record,
     };
 
     fn differences(project: &Project, texts: [&str; 2]) -> Result<Differences, Error> {
@@ -204,6 +211,70 @@ mod tests {
         let (only, [old, new]) = only(&found);
         assert_eq!(old.fingerprint, new.fingerprint);
         assert!(only.lines.is_empty());
+    }
+
+    const JOB: &str = "registry.example/small/job";
+
+    /// A project, and a registry with `job` for amd64 at the tag `one`, and with an index for two other platforms at `two`.
+    fn in_registry() -> TestRun {
+        let run = TestRun::new(Project::small());
+        let record = run.project.planned(|_, prepared| {
+            let job = &prepared.plan.stages["job"].platforms[0];
+            String::from_utf8(job.record.bytes()).unwrap()
+        });
+        let put = |name: Option<&str>, platform: &str| {
+            let record = record.replace("linux/amd64", platform);
+            let record = Record::parse(record.as_bytes()).unwrap();
+            let fingerprint = record.fingerprint();
+            let mut info = image(platform);
+            info.platform = platform.parse().unwrap();
+            let labels = [
+                (LABEL_FINGERPRINT, fingerprint.hex().to_owned()),
+                (LABEL_RECORD, record.label().unwrap()),
+            ];
+            info.labels = labels.map(|(name, value)| (name.to_owned(), value)).into();
+            let stored = registry_image(info);
+            let (digest, platform) = (stored.digest.clone(), stored.info.platform.clone());
+            let by_digest = format!("@{digest}");
+            let name = name.unwrap_or(&by_digest);
+            run.registry.images.put(&format!("{JOB}{name}"), stored);
+            (platform, digest)
+        };
+        put(Some(":one"), "linux/amd64");
+        let platforms = ["linux/arm64", "linux/s390x"].map(|platform| put(None, platform));
+        let listing = Listing {
+            digest: Digest::of(b"index"),
+            platforms: platforms.into(),
+        };
+        run.registry.list(&format!("{JOB}:two"), listing);
+        run
+    }
+
+    /// The platforms of two images in a registry, each with whether the old one and the new one are for it.
+    fn platforms(run: &TestRun, tags: [&str; 2]) -> Vec<(String, bool, bool)> {
+        let session = run.project.session(&run.events);
+        let (daemon, registry) = (run.daemon.clone(), run.registry.clone());
+        let services = Services::in_memory(&session, LockPolicy::ReadOnly, daemon, registry);
+        let [old, new] = tags.map(|tag| format!("{JOB}:{tag}"));
+        let registry = session.registry(None).unwrap();
+        let found = diff(&session, &services, registry, [&old, &new]).unwrap();
+        let platforms = found.platforms.iter().map(|on| {
+            let platform = on.platform.to_string();
+            (platform, on.old.is_some(), on.new.is_some())
+        });
+        platforms.collect()
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_answer_is_asked_once_for_all_platforms() {
+        let run = in_registry();
+        run.daemon.images.fail_next(DockerError::Unreachable {
+            host: "unix:///nowhere".to_owned(),
+            named_by: None,
+            reason: Unreachable::NoSocket { other: None },
+        });
+        assert_eq!(platforms(&run, ["two", "two"]).len(), 2);
+        assert_eq!(run.daemon.images.looked_up().len(), 1);
     }
 
     #[test]

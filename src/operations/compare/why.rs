@@ -102,8 +102,9 @@ pub(crate) fn why(
     let stage = &prepared.plan.stages[name];
     let (mut platforms, mut others) = (Vec::new(), Vec::new());
     let mut removed = BTreeSet::new();
+    let records = Records::new(session, services, Platform::default(), Some(&prepared));
     for on in &stage.platforms {
-        let records = Records::new(session, services, on.platform.clone(), Some(&prepared));
+        let records = records.on(&on.platform);
         let comparison = Comparison {
             session,
             records: &records,
@@ -167,7 +168,8 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// What differs on a platform between a stage and the other image, and the platforms of that, if they are several.
+    /// What differs on a platform between a stage and the other image, and the platforms of that, if there are several of
+    /// either.
     fn difference(
         &self,
         stage: &Stage,
@@ -183,11 +185,11 @@ impl Comparison<'_> {
         let found = found.map_err(|said| {
             unknown_record(format!("`{}`", query.reference), said, Comparing::Why)
         })?;
-        let platforms = found.platforms.clone();
-        let old = if stage.has_several_platforms() {
-            found.only_on(&on.platform)
+        let (old, platforms) = if stage.has_several_platforms() {
+            let platforms = found.platforms.clone();
+            (found.only_on(&on.platform), platforms)
         } else {
-            found.found
+            (found.found, found.platforms)
         };
         let difference = match old {
             None => Difference::NotMade,

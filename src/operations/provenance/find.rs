@@ -14,6 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use super::{
@@ -275,11 +276,16 @@ pub(crate) struct Records<'a> {
     session: &'a Session<'a>,
     services: &'a Services<'a>,
     /// The records of this checkout.
-    checkout: BTreeMap<Digest, Record>,
+    checkout: Rc<BTreeMap<Digest, Record>>,
     platform: Platform,
-    /// The error of a daemon or registry that did not answer: it is not asked again.
-    daemon_fails: OnceCell<String>,
-    registries_fail: RefCell<BTreeMap<String, String>>,
+    silent: Rc<Silent>,
+}
+
+/// The error of a daemon or registry that did not answer: it is not asked again, for other platforms neither.
+#[derive(Default)]
+struct Silent {
+    daemon: OnceCell<String>,
+    registries: RefCell<BTreeMap<String, String>>,
 }
 
 impl<'a> Records<'a> {
@@ -292,17 +298,27 @@ impl<'a> Records<'a> {
         let stages = prepared
             .iter()
             .flat_map(|prepared| prepared.plan.stages.values());
-        let checkout = stages
+        let checkout: BTreeMap<Digest, Record> = stages
             .flat_map(|stage| &stage.platforms)
             .map(|stage| (stage.fingerprint.clone(), stage.record.clone()))
             .collect();
         Self {
             session,
             services,
-            checkout,
+            checkout: Rc::new(checkout),
             platform,
-            daemon_fails: OnceCell::new(),
-            registries_fail: RefCell::default(),
+            silent: Rc::default(),
+        }
+    }
+
+    /// The same for another platform.
+    pub(crate) fn on(&self, platform: &Platform) -> Self {
+        Self {
+            session: self.session,
+            services: self.services,
+            checkout: Rc::clone(&self.checkout),
+            platform: platform.clone(),
+            silent: Rc::clone(&self.silent),
         }
     }
 
@@ -495,7 +511,7 @@ impl<'a> Records<'a> {
     }
 
     fn in_daemon(&self, wanted: &RecordQuery) -> Result<(Record, Digest), LookupFailure> {
-        if let Some(fails) = self.daemon_fails.get() {
+        if let Some(fails) = self.silent.daemon.get() {
             return Err(LookupFailure::Nothing(fails.clone()));
         }
         let name = match &wanted.reference.digest {
@@ -508,7 +524,7 @@ impl<'a> Records<'a> {
             .and_then(|daemon| Ok(daemon.inspect(&name.to_string())?));
         let info = inspected.map_err(|error| {
             let said = LookupFailure::Failed(error);
-            self.daemon_fails.get_or_init(|| said.to_string());
+            self.silent.daemon.get_or_init(|| said.to_string());
             said
         })?;
         let info =
@@ -524,7 +540,7 @@ impl<'a> Records<'a> {
     fn in_registry(&self, wanted: &RecordQuery) -> Result<(Record, Digest), LookupFailure> {
         let reference = &wanted.reference;
         let host = &reference.repository.registry;
-        if let Some(fails) = self.registries_fail.borrow().get(host) {
+        if let Some(fails) = self.silent.registries.borrow().get(host) {
             return Err(LookupFailure::Nothing(fails.clone()));
         }
         let failed = |error: Error| {
@@ -538,7 +554,7 @@ impl<'a> Records<'a> {
             );
             let said = LookupFailure::Failed(error);
             if lasts {
-                let mut fail = self.registries_fail.borrow_mut();
+                let mut fail = self.silent.registries.borrow_mut();
                 fail.insert(host.clone(), said.to_string());
             }
             said
@@ -664,11 +680,14 @@ fn read(folder: &Path, name: &str) -> Option<(Record, Digest)> {
 mod tests {
     use super::*;
     use crate::{
-        adapters::fakes::image,
+        adapters::{
+            docker::{DockerError, Unreachable},
+            fakes::{image, unreachable},
+        },
         code::Code,
         operations::{
             resolution,
-            testing::{Project as TestProject, Recorder},
+            testing::{Project as TestProject, Recorder, TestRun},
             workspace::LockPolicy,
         },
     };
@@ -794,6 +813,30 @@ mod tests {
             assert_eq!(prefix("registry.example/small/base:1"), None);
             assert_eq!(prefix("other.example/small/job:1"), None);
         });
+    }
+
+    #[test]
+    fn who_does_not_answer_is_not_asked_for_another_platform() {
+        let run = TestRun::new(TestProject::small());
+        let session = run.project.session(&run.events);
+        let (daemon, registry) = (run.daemon.clone(), run.registry.clone());
+        daemon.images.fail_next(DockerError::Unreachable {
+            host: "unix:///nowhere".to_owned(),
+            named_by: None,
+            reason: Unreachable::NoSocket { other: None },
+        });
+        registry.images.fail_next(unreachable());
+        let services = Services::in_memory(&session, LockPolicy::ReadOnly, daemon, registry);
+        let records = Records::new(&session, &services, Platform::default(), None);
+        let wanted = query(&records, "job", &Digest::of(b"never"));
+        let said = ["linux/amd64", "linux/arm64"].map(|platform| {
+            let records = records.on(&platform.parse().unwrap());
+            let said = records.find(std::slice::from_ref(&wanted)).unwrap_err();
+            said.iter().map(ToString::to_string).collect::<Vec<_>>()
+        });
+        assert_eq!(said[0], said[1]);
+        assert_eq!(run.daemon.images.looked_up().len(), 1);
+        assert_eq!(run.registry.images.looked_up().len(), 1);
     }
 
     #[test]
