@@ -56,7 +56,7 @@ pub(crate) fn diff(
         });
     }
     let wholes = Some([&old, &new].map(|found| found.whole.short()));
-    let all: BTreeSet<Platform> = &old.platforms | &new.platforms;
+    let all: BTreeSet<Platform> = &old.all_platforms() | &new.all_platforms();
     let platforms = all.into_iter().map(|platform| {
         let found = differ.on(&platform)?;
         let found = found.map(|found| found.only_on(&platform));
@@ -263,6 +263,20 @@ mod tests {
             (platform, on.old.is_some(), on.new.is_some())
         });
         platforms.collect()
+    }
+
+    #[test]
+    fn the_only_platform_of_an_image_is_left_out_if_the_other_has_others() {
+        let run = in_registry();
+        let on = |platform: &str, old, new| (platform.to_owned(), old, new);
+        assert_eq!(
+            platforms(&run, ["one", "two"]),
+            [
+                on("linux/amd64", true, false),
+                on("linux/arm64", false, true),
+                on("linux/s390x", false, true),
+            ]
+        );
     }
 
     #[test]

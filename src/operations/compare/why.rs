@@ -186,7 +186,7 @@ impl Comparison<'_> {
             unknown_record(format!("`{}`", query.reference), said, Comparing::Why)
         })?;
         let (old, platforms) = if stage.has_several_platforms() {
-            let platforms = found.platforms.clone();
+            let platforms = found.all_platforms();
             (found.only_on(&on.platform), platforms)
         } else {
             (found.found, found.platforms)
@@ -416,6 +416,23 @@ mod tests {
             let last = lines.last().unwrap();
             assert!(last.contains("base.txt"), "{last}");
         }
+    }
+
+    #[test]
+    fn the_only_platform_of_the_old_image_is_left_out_if_this_checkouts_are_others() {
+        let project = project();
+        let tag = kept_records(&project, "job");
+        let platforms = "platforms = [\"linux/arm64\", \"linux/s390x\"]";
+        let name = "project = \"small\"";
+        project.edit("sparkpack.toml", name, &format!("{name}\n{platforms}"));
+        let why = asked(&project, "job", Against::Tag(&tag)).0.unwrap();
+        let WhyAnswer::Compared(compared) = why.answer else {
+            panic!("the platforms have changed");
+        };
+        assert_eq!(compared.old, tag);
+        assert_eq!(compared.removed, [Platform::default()]);
+        let mut differences = compared.platforms.iter().map(|on| &on.difference);
+        assert!(differences.all(|difference| matches!(difference, Difference::NotMade)));
     }
 
     #[test]

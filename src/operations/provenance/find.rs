@@ -220,6 +220,13 @@ pub(crate) struct FoundOnPlatform {
 }
 
 impl FoundOnPlatform {
+    /// The platforms of the image, also if it is for one only.
+    pub(crate) fn all_platforms(&self) -> BTreeSet<Platform> {
+        let of_record = self.found.iter().filter(|_| self.platforms.is_empty());
+        let of_record = of_record.filter_map(|found| found.record.platform());
+        self.platforms.iter().cloned().chain(of_record).collect()
+    }
+
     /// The record if it is of this platform.
     pub(crate) fn only_on(self, platform: &Platform) -> Option<FoundRecord> {
         let is_other = |found: &FoundRecord| {
