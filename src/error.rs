@@ -302,11 +302,14 @@ impl Error {
             Self::NoBuilder { images, why, .. } => {
                 let start = why.hint();
                 let start = start.map(|hint| format!("{hint}; or ")).unwrap_or_default();
-                let mut names: Vec<&str> = images
-                    .iter()
-                    .map(|title| title.split(" (").next().unwrap_or(title))
-                    .collect();
-                names.dedup();
+                let mut names: Vec<&str> = Vec::new();
+                for title in images {
+                    // An image with several platforms is named once.
+                    let name = title.split(" (").next().unwrap_or(title);
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
                 let images = names.join(" ");
                 Some(format!(
                     "{start}push them from a machine with Docker, `sparkpack push {images}`: what only gets files needs none"
@@ -428,6 +431,28 @@ mod tests {
     use std::io::ErrorKind;
 
     use super::*;
+    use crate::adapters::docker::Unreachable;
+
+    #[test]
+    fn an_image_for_several_platforms_is_named_once_where_it_can_be_pushed_from() {
+        let titles = [
+            "base (linux/amd64)",
+            "py (linux/amd64)",
+            "base (linux/arm64)",
+            "py (linux/arm64)",
+        ];
+        let error = Error::NoBuilder {
+            images: titles.map(str::to_owned).into(),
+            why: Arc::new(DockerError::Unreachable {
+                host: "unix:///nowhere".to_owned(),
+                named_by: None,
+                reason: Unreachable::NoSocket { other: None },
+            }),
+            registry: None,
+        };
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("`sparkpack push base py`"), "{hint}");
+    }
 
     #[test]
     fn only_what_is_in_the_cache_is_told_as_the_caches() {
