@@ -177,6 +177,8 @@ The registry is asked before anything is built. An image that is there with the 
 it. A tag that is there with another fingerprint, or with none, is a conflict: exit code 3, and nothing is overwritten. \
 Credentials come from docker's and podman's configuration (`docker login`).
 
+It needs a daemon only where an image with a Dockerfile is missing, or what an image stands on is in a daemon alone.
+
 With --strict, inputs that are not as the commit has them are refused (exit code 2) before anything is pushed: no \
 commit stands for such a tag. It is the default where the environment variable CI is set to anything but `false` or `0`; \
 --no-strict switches it off. `sparkpack plan` names such inputs.

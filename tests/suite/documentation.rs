@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use clap::CommandFactory as _;
 use sparkpack::yaml::PlacesTable;
 
 const BEGIN: &str = "<!-- table: generated from the code; a test compares them -->\n";
@@ -33,6 +34,25 @@ fn the_page_of_codes_is_the_codes() {
     }
     let page = fs_err::read_to_string(&file).unwrap();
     assert!(page == wanted, "run it with UPDATE_DOCS=1");
+}
+
+#[test]
+fn the_help_of_push_says_as_the_readme_when_a_daemon_is_needed() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs_err::read_to_string(readme).unwrap();
+    let row = readme
+        .lines()
+        .find(|line| line.starts_with("| `sparkpack push "));
+    let (_, said) = row.unwrap().split_once("needs a daemon only ").unwrap();
+    let mut command = sparkpack::cli::Cli::command();
+    let push = command.find_subcommand_mut("push").unwrap();
+    let help = push.render_long_help().to_string();
+    let help: Vec<&str> = help.split_whitespace().collect();
+    let said = said.trim_end_matches([' ', '|']);
+    assert!(
+        help.join(" ")
+            .contains(&format!("needs a daemon only {said}."))
+    );
 }
 
 /// A code that is never used must not be documented.

@@ -1,5 +1,4 @@
-//! The four layouts that the configuration must support: they load, plan and give the right references, even for
-//! features that are not built yet.
+//! The four layouts that the configuration must support: they load, plan and give the right references.
 
 use crate::support::{TestProject, lock_requirements};
 
