@@ -6,8 +6,12 @@ use rustls::{AlertDescription, CertificateError, Error, pki_types::UnixTime};
 
 use super::error::FailureKind;
 
-/// What `rustls` says if a server shows the certificate of an authority.
-pub(super) const AUTHORITYS_OWN: &str = "CaUsedAsEndEntity";
+/// Whether all that is wrong with a server's certificate is that it is an authority's own. That is found only after its
+/// dates were found to be right.
+pub(super) fn is_authoritys_own(error: &CertificateError) -> bool {
+    // The type of the inner error is that of a crate which `rustls` does not hand out.
+    matches!(error, CertificateError::Other(other) if format!("{:?}", other.0) == "CaUsedAsEndEntity")
+}
 
 /// The kind of an error, and what it says.
 pub(super) fn explained(error: &Error) -> (FailureKind, String) {
@@ -47,8 +51,7 @@ fn of_certificate(error: &CertificateError) -> (FailureKind, String) {
             FailureKind::Certificate,
             "its certificate is signed by nobody whom this machine trusts".to_owned(),
         ),
-        // The type of the inner error is that of a crate which `rustls` does not hand out.
-        CertificateError::Other(other) if format!("{:?}", other.0) == AUTHORITYS_OWN => (
+        error if is_authoritys_own(error) => (
             FailureKind::Certificate,
             "its certificate is an authority's own (`CA:TRUE`), and not one that this machine trusts"
                 .to_owned(),

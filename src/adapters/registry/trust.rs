@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_name,
@@ -18,7 +18,7 @@ use rustls::{
 use rustls_native_certs::load_native_certs;
 use rustls_platform_verifier::Verifier;
 
-use super::{certificates::Identity, tls::AUTHORITYS_OWN};
+use super::{certificates::Identity, tls::is_authoritys_own};
 
 /// The settings of connections: `named` certificates are trusted besides the system's, and `identity` is shown.
 pub(super) fn settings(
@@ -50,12 +50,8 @@ struct NamedOrUsual {
 
 impl NamedOrUsual {
     /// Whether a certificate is one of those that are trusted, and all that is wrong with it is that it is an authority's.
-    /// That is found only after its dates were found to be right.
     fn is_trusted_itself(&self, certificate: &CertificateDer<'_>, error: &Error) -> bool {
-        let Error::InvalidCertificate(CertificateError::Other(other)) = error else {
-            return false;
-        };
-        format!("{:?}", other.0) == AUTHORITYS_OWN
+        matches!(error, Error::InvalidCertificate(error) if is_authoritys_own(error))
             && (self.named.contains(certificate) || load_native_certs().certs.contains(certificate))
     }
 }
