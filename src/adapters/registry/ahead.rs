@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::resume_unwind,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -12,14 +13,14 @@ use futures_util::{
     stream,
 };
 use reqwest::{Method, StatusCode};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::{
     asked::AskedAhead,
     client::{RegistryClient, look_up},
     push::{FRESH, LOOK_UPS},
-    session::{Actions, RegistrySession, Request, UploadUrl},
-    upload::{begin_request, continuation, head_of_blob},
+    session::{Actions, RegistrySession, Request},
+    upload::{begin_request, can_mount, continuation, head_of_blob},
 };
 use crate::image::{Digest, Reference, Repository};
 
@@ -61,8 +62,7 @@ impl RegistrySession {
             &ahead.reference.repository,
             format!("push `{}`", ahead.reference),
         );
-        let is_near = ahead.parent.registry == repository.registry && ahead.parent != *repository;
-        let mounts = if is_near {
+        let mounts = if can_mount(&ahead.parent, repository) {
             std::slice::from_ref(&ahead.parent)
         } else {
             &[]
@@ -101,25 +101,28 @@ impl RegistrySession {
         let Some(task) = task else {
             return AskedAhead::default();
         };
-        let known = task.await.unwrap_or_default();
-        match known.free_since {
-            Some(asked) if asked.elapsed() <= FRESH => known,
-            _ => AskedAhead {
-                free_since: None,
-                ..known
-            },
+        let known = match task.await.map_err(JoinError::try_into_panic) {
+            Ok(known) => known,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // Only a runtime that ends breaks a task off.
+            Err(Err(_)) => AskedAhead::default(),
+        };
+        let is_fresh = |asked: &Instant| asked.elapsed() <= FRESH;
+        AskedAhead {
+            free_since: known.free_since.filter(is_fresh),
+            ..known
         }
     }
 
     /// Cancels the uploads that nothing has used. If that fails, the registry forgets them after some time.
     pub(super) async fn cancel_uploads(&self, request: &Request<'_>, known: &AskedAhead) {
         while let Some(answer) = known.upload() {
-            let Ok(UploadUrl { url, own }) = continuation(request, &answer) else {
+            let Ok(upload_url) = continuation(request, &answer) else {
                 continue;
             };
             let cancel = Request {
                 method: Method::DELETE,
-                upload_url: Some(UploadUrl { url, own }),
+                upload_url: Some(upload_url),
                 content: None,
                 ..begin_request(request)
             };

@@ -347,9 +347,14 @@ impl Blob {
             BlobSource::Registry(from) if !self.mounts.contains(from) => Some(from),
             _ => None,
         };
-        let near = |from: &&Repository| from.registry == target.registry && **from != *target;
-        self.mounts.iter().chain(from).filter(near)
+        let all = self.mounts.iter().chain(from);
+        all.filter(|from| can_mount(from, target))
     }
+}
+
+/// Whether a registry may be asked to take blobs of one repository into another.
+pub(super) fn can_mount(from: &Repository, into: &Repository) -> bool {
+    from.registry == into.registry && from != into
 }
 
 async fn feed_bytes(upload: &Upload<'_>, bytes: &Bytes, chunks: &Sender<Bytes>) {
