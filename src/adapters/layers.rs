@@ -3,7 +3,10 @@
 //! A layer that is known is not made again, and not even read. Whoever sends it hashes it, so that damage is noticed
 //! there; what is not whole here is a miss.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,16 +75,15 @@ pub fn known(cache: &Cache, key: &Digest, created_by: &str) -> Option<LayerFile>
 /// The layer that is known, if its bytes are there and as many as they should be.
 fn found(cache: &Cache, known: KnownLayer, created_by: &str) -> Option<LayerFile> {
     let file = cache.entry(CacheKind::Blobs, known.digest.hex());
-    let there = fs_err::symlink_metadata(&file).ok()?;
-    if !there.is_file() || there.len() != known.size {
-        return None;
-    }
     let layer = Layer::gzip(known.digest, known.size, known.diff_id, created_by);
-    Some(LayerFile {
-        layer,
-        file,
-        is_new: false,
-    })
+    is_whole(&file, layer.descriptor.size).then(|| LayerFile::there(layer, file))
+}
+
+/// Whether a blob is in the cache, judged by its size: whoever reads it compares its bytes with the digest.
+#[must_use]
+pub fn is_whole(file: &Path, size: u64) -> bool {
+    let there = fs_err::symlink_metadata(file);
+    there.is_ok_and(|there| there.is_file() && there.len() == size)
 }
 
 #[cfg(test)]

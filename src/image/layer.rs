@@ -30,7 +30,29 @@ pub struct LayerFile {
     pub is_new: bool,
 }
 
+impl LayerFile {
+    /// A layer that this run has not made.
+    #[must_use]
+    pub fn there(layer: Layer, file: PathBuf) -> Self {
+        Self {
+            layer,
+            file,
+            is_new: false,
+        }
+    }
+}
+
 impl Layer {
+    /// A layer of another image, whose history is not looked at.
+    #[must_use]
+    pub fn of_another(descriptor: Descriptor, diff_id: Digest) -> Self {
+        Self {
+            descriptor,
+            diff_id,
+            history: History::default(),
+        }
+    }
+
     /// The layer of a gzip blob. `created_by` is the text of its entry in the history, which gets no time.
     #[must_use]
     pub fn gzip(digest: Digest, size: u64, diff_id: Digest, created_by: &str) -> Self {

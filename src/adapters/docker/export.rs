@@ -19,8 +19,8 @@ use super::{
 };
 use crate::adapters::chunks::read_while_fetched;
 use crate::image::{
-    Descriptor, Digest, HashedReader, History, ImageConfig, ImageDocuments, ImageError,
-    ImageManifest, Layer, LayerFile,
+    Descriptor, Digest, HashedReader, ImageConfig, ImageDocuments, ImageError, ImageManifest,
+    Layer, LayerFile,
 };
 
 /// Whether a layer is to be exported, by its descriptor and its diff ID.
@@ -61,11 +61,7 @@ impl Daemon {
         for (descriptor, diff_id) in layers.filter(|(layer, diff_id)| is_wanted(layer, diff_id)) {
             // An image may have the same layer twice.
             if wanted.iter().all(|layer| layer.diff_id != diff_id) {
-                wanted.push(Layer {
-                    descriptor,
-                    diff_id,
-                    history: History::default(),
-                });
+                wanted.push(Layer::of_another(descriptor, diff_id));
             }
         }
         match self.blobs()? {
@@ -122,7 +118,7 @@ impl Daemon {
             let left_out = || failed(name, format!("it left out the layer `{}`", layer.diff_id));
             let (file, size) = found.ok_or_else(left_out)?;
             layer.descriptor.size = *size;
-            Ok(layer_file(layer, file.clone()))
+            Ok(LayerFile::there(layer, file.clone()))
         });
         let layers: Vec<LayerFile> = layers.collect::<Result<_, DockerError>>()?;
         let manifest = with_sizes(&documents.manifest, &layers);
@@ -181,7 +177,7 @@ async fn stored(
         if !is_there? {
             return Ok(None);
         }
-        files.push(layer_file(layer, file));
+        files.push(LayerFile::there(layer, file));
     }
     Ok(Some(files))
 }
@@ -217,14 +213,6 @@ fn layer_files(
         }
     }
     Ok(found)
-}
-
-fn layer_file(layer: Layer, file: PathBuf) -> LayerFile {
-    LayerFile {
-        layer,
-        file,
-        is_new: false,
-    }
 }
 
 /// The manifest with the true sizes of these layers.

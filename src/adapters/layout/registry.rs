@@ -13,8 +13,8 @@ use crate::{
         store::TemporaryFolder,
     },
     image::{
-        AssembledImage, Descriptor, Digest, History, ImageConfig, ImageDocuments, ImageManifest,
-        Layer, LayerContents, LayerFile, LayerScanner, MediaType, Platform, Reference, Repository,
+        AssembledImage, Descriptor, Digest, ImageConfig, ImageDocuments, ImageManifest, Layer,
+        LayerContents, LayerFile, LayerScanner, MediaType, Platform, Reference, Repository,
     },
 };
 
@@ -74,12 +74,8 @@ impl WithLayout {
             }
         };
         Ok(LayerFile {
-            layer: Layer {
-                descriptor: descriptor.clone(),
-                // A layout does not ask for it.
-                diff_id: descriptor.digest.clone(),
-                history: History::default(),
-            },
+            // A layout does not ask for the diff ID.
+            layer: Layer::of_another(descriptor.clone(), descriptor.digest.clone()),
             file,
             is_new: blob.is_new,
         })

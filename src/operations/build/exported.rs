@@ -13,8 +13,8 @@ use crate::{
     adapters::{cache::CacheKind, destination::ImageDaemon, digest_cache, layers, store},
     error::{Error, ImageProblem},
     image::{
-        AssembledImage, Compression, Descriptor, Digest, History, ImageConfig, ImageError,
-        ImageManifest, Layer, LayerFile, Platform, as_oci, oci_image,
+        AssembledImage, Compression, Descriptor, Digest, ImageConfig, ImageError, ImageManifest,
+        Layer, LayerFile, Platform, as_oci, oci_image,
     },
     operations::{
         dist::BuiltImage,
@@ -295,15 +295,8 @@ impl Run<'_> {
     /// A layer where the cache has it, if it does.
     fn layer_file(&self, descriptor: &Descriptor, diff_id: &Digest) -> LayerFile {
         let cache = &self.session.cache;
-        LayerFile {
-            file: cache.entry(CacheKind::Blobs, descriptor.digest.hex()),
-            is_new: false,
-            layer: Layer {
-                descriptor: descriptor.clone(),
-                diff_id: diff_id.clone(),
-                history: History::default(),
-            },
-        }
+        let file = cache.entry(CacheKind::Blobs, descriptor.digest.hex());
+        LayerFile::there(Layer::of_another(descriptor.clone(), diff_id.clone()), file)
     }
 }
 
@@ -324,10 +317,8 @@ fn is_tar(layer: &Descriptor) -> bool {
     Compression::of(&layer.media_type) == Some(Compression::None)
 }
 
-/// Whether the file of a layer is there, judged by its size.
 fn is_whole(LayerFile { file, layer, .. }: &LayerFile) -> bool {
-    let there = fs_err::symlink_metadata(file);
-    there.is_ok_and(|there| there.is_file() && there.len() == layer.descriptor.size)
+    layers::is_whole(file, layer.descriptor.size)
 }
 
 /// Removes a file of the cache, which another run may have removed.

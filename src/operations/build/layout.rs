@@ -15,8 +15,8 @@ use crate::{
     },
     error::{Error, ImageProblem},
     image::{
-        AssembledImage, Descriptor, Digest, History, ImageDocuments, ImageManifest, Layer,
-        LayerFile, Platform, Reference, Repository, as_oci,
+        AssembledImage, Descriptor, Digest, ImageDocuments, ImageManifest, Layer, LayerFile,
+        Platform, Reference, Repository, as_oci,
     },
     operations::{
         dist::{Action, BuiltImage},
@@ -209,15 +209,9 @@ impl<'a> LayoutBuilder<'a> {
         let missing = both.filter(|(layer, _)| !self.layout.has(layer));
         missing
             .map(|(descriptor, diff_id): (_, &Digest)| {
-                Ok(LayerFile {
-                    file: self.run.layer(repository, descriptor, progress)?,
-                    is_new: false,
-                    layer: Layer {
-                        descriptor: descriptor.clone(),
-                        diff_id: diff_id.clone(),
-                        history: History::default(),
-                    },
-                })
+                let file = self.run.layer(repository, descriptor, progress)?;
+                let layer = Layer::of_another(descriptor.clone(), diff_id.clone());
+                Ok(LayerFile::there(layer, file))
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use super::{exported::DaemonImage, run::Run};
 use crate::{
-    adapters::{cache::CacheKind, digest_cache, registry::RegistryImage, store},
+    adapters::{cache::CacheKind, digest_cache, layers, registry::RegistryImage, store},
     error::{Error, ImageProblem},
     image::{
         Descriptor, Digest, ImageDocuments, ImageManifest, LayerFile, Platform, Reference,
@@ -140,8 +140,7 @@ impl Run<'_> {
     ) -> Result<PathBuf, Error> {
         let cache = &self.session.cache;
         let file = cache.entry(CacheKind::Blobs, layer.digest.hex());
-        let there = fs_err::symlink_metadata(&file);
-        if there.is_ok_and(|there| there.is_file() && there.len() == layer.size) {
+        if layers::is_whole(&file, layer.size) {
             return Ok(file);
         }
         let temporary = cache.unfinished(CacheKind::Blobs)?;

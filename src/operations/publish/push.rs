@@ -21,8 +21,8 @@ use crate::{
     },
     error::{Error, ImageProblem},
     image::{
-        Descriptor, Digest, History, ImageError, ImageInfo, ImageManifest, Layer, LayerFile,
-        Reference, Repository, as_oci,
+        Descriptor, Digest, ImageError, ImageInfo, ImageManifest, Layer, LayerFile, Reference,
+        Repository, as_oci,
     },
     operations::{
         build::{
@@ -209,14 +209,9 @@ impl Pusher<'_> {
         let layout = self.run.session.project.layout().map(ImageLayout::new);
         let layout = layout.ok_or_else(|| unexpected(ImageProblem::Gone))?;
         let layers = manifest.layers.into_iter().zip(&image.info.diff_ids);
-        let layers = layers.map(|(descriptor, diff_id)| LayerFile {
-            file: layout.blob(&descriptor.digest),
-            layer: Layer {
-                descriptor,
-                diff_id: diff_id.clone(),
-                history: History::default(),
-            },
-            is_new: false,
+        let layers = layers.map(|(descriptor, diff_id)| {
+            let file = layout.blob(&descriptor.digest);
+            LayerFile::there(Layer::of_another(descriptor, diff_id.clone()), file)
         });
         Ok(services.daemon()?.load(&LoadRequest {
             image: &image,
