@@ -93,8 +93,8 @@ pub(super) const TEMPORARY: &str = ".sparkpack-";
 /// Whether a path is that of a file that sparkpack has not finished.
 #[must_use]
 pub fn is_unfinished(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
-    name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+    let name = path.file_name();
+    name.is_some_and(|name| name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()))
 }
 
 fn temporaries() -> tempfile::Builder<'static, 'static> {
@@ -198,9 +198,9 @@ pub(super) fn hold(handle: &File, path: &Path) -> Hold {
 /// A file that cannot be removed stays; it is never an input.
 pub fn sweep(folder: &Path) {
     for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
-            drop(take_away(&entry.path()));
+        let path = entry.path();
+        if is_unfinished(&path) {
+            drop(take_away(&path));
         }
     }
 }

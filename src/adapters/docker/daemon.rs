@@ -209,17 +209,18 @@ impl Daemon {
     /// The platform that the daemon runs on.
     ///
     /// # Errors
-    /// It does not answer.
+    /// It does not answer, or does not say it.
     pub fn platform(&self) -> Result<Platform, DockerError> {
+        let doing = || "tell its platform".to_owned();
         let answer = self.ask(self.client.version());
-        let answer =
-            answer.map_err(|error| self.failed(&error, || "tell its platform".to_owned()))?;
-        let (system, architecture) = (answer.os, answer.arch);
-        Ok(Platform::normal(
-            system.unwrap_or_default(),
-            architecture.unwrap_or_default(),
-            None,
-        ))
+        let answer = answer.map_err(|error| self.failed(&error, doing))?;
+        let (Some(system), Some(architecture)) = (answer.os, answer.arch) else {
+            return Err(DockerError::Answer {
+                doing: doing(),
+                message: "it names no operating system or no architecture".to_owned(),
+            });
+        };
+        Ok(Platform::normal(system, architecture, None))
     }
 
     fn api_version(&self) -> (usize, usize) {

@@ -518,7 +518,7 @@ fn write_site_packages(
         let name = there.file_name();
         match name.to_str().filter(|name| is_same(name)) {
             Some(name) => drop(kept_names.insert(name.to_owned())),
-            None => other.push(there.path()),
+            None => other.push(name),
         }
     }
     // All that is new is complete before anything old goes. Most files of a package are in its next version too.
@@ -533,8 +533,8 @@ fn write_site_packages(
     let missing: Vec<Entry> = entries.iter().filter(is_missing).cloned().collect();
     store::copy_tree(&missing, &new, same)?;
     fs_err::create_dir(&old)?;
-    for path in other {
-        fs_err::rename(&path, old.join(path.file_name().unwrap_or_default()))?;
+    for name in other {
+        fs_err::rename(folder.join(&name), old.join(name))?;
     }
     for made in fs_err::read_dir(&new)? {
         let made = made?;
