@@ -12,7 +12,7 @@ use crate::{
         sources::SourceError, store,
     },
     code::Code,
-    image::{ImageMismatch, Reference},
+    image::{ImageMismatch, Platform, Reference},
     package::{archive::ArchiveError, vendor::VendorError},
     plan::decision::Conflict,
     project::{
@@ -88,10 +88,12 @@ pub enum Error {
         hint: Option<String>,
     },
     /// Only a builder can make the images, and no daemon answers.
-    #[error("{} to be built: {why}", dockerfiles(images))]
+    #[error("{} to be built: {why}", dockerfiles(titles))]
     NoBuilder {
-        /// The images, which have Dockerfiles, as messages call them.
-        images: Vec<String>,
+        /// The images, which have Dockerfiles, as messages call them: one for each platform.
+        titles: Vec<String>,
+        /// Their names, each once.
+        names: Vec<String>,
         /// Why the daemon does not answer.
         why: Arc<DockerError>,
         /// Why the registry, which may have them, could not be asked; `None` if it does not have them.
@@ -154,6 +156,48 @@ impl From<DestinationError> for Error {
 }
 
 impl Error {
+    /// [`Self::NoBuilder`] about images by what messages call them and by their names.
+    #[must_use]
+    pub fn no_builder<'i>(
+        images: impl IntoIterator<Item = (&'i str, &'i str)>,
+        why: Arc<DockerError>,
+        registry: Option<Box<Self>>,
+    ) -> Self {
+        let (mut titles, mut names) = (Vec::new(), Vec::new());
+        for (title, name) in images {
+            titles.push(title.to_owned());
+            // An image with several platforms is named once.
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        Self::NoBuilder {
+            titles,
+            names,
+            why,
+            registry,
+        }
+    }
+
+    /// Refuses an image that is for another platform than the one that is wanted.
+    ///
+    /// # Errors
+    /// It is.
+    pub fn check_platform(
+        reference: &dyn fmt::Display,
+        wanted: &Platform,
+        there: &Platform,
+    ) -> Result<(), Self> {
+        if there == wanted {
+            return Ok(());
+        }
+        let problem = ImageProblem::OtherPlatform {
+            wanted: wanted.clone(),
+            there: there.clone(),
+        };
+        Err(Self::unexpected(reference, problem))
+    }
+
     /// The error about an image that is not what it should be.
     #[must_use]
     pub fn unexpected(reference: &dyn fmt::Display, problem: ImageProblem) -> Self {
@@ -299,20 +343,12 @@ impl Error {
             Self::Python(error) => error.hint(),
             Self::Source(error) => error.hint(),
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
-            Self::NoBuilder { images, why, .. } => {
+            Self::NoBuilder { names, why, .. } => {
                 let start = why.hint();
                 let start = start.map(|hint| format!("{hint}; or ")).unwrap_or_default();
-                let mut names: Vec<&str> = Vec::new();
-                for title in images {
-                    // An image with several platforms is named once.
-                    let name = title.split(" (").next().unwrap_or(title);
-                    if !names.contains(&name) {
-                        names.push(name);
-                    }
-                }
-                let images = names.join(" ");
                 Some(format!(
-                    "{start}push them from a machine with Docker, `sparkpack push {images}`: what only gets files needs none"
+                    "{start}push them from a machine with Docker, `sparkpack push {}`: what only gets files needs none",
+                    names.join(" ")
                 ))
             }
             Self::UnexpectedImage { reference, problem } => Some(problem.hint(reference)),
@@ -435,21 +471,18 @@ mod tests {
 
     #[test]
     fn an_image_for_several_platforms_is_named_once_where_it_can_be_pushed_from() {
-        let titles = [
-            "base (linux/amd64)",
-            "py (linux/amd64)",
-            "base (linux/arm64)",
-            "py (linux/arm64)",
+        let images = [
+            ("base (linux/amd64)", "base"),
+            ("py (linux/amd64)", "py"),
+            ("base (linux/arm64)", "base"),
+            ("py (linux/arm64)", "py"),
         ];
-        let error = Error::NoBuilder {
-            images: titles.map(str::to_owned).into(),
-            why: Arc::new(DockerError::Unreachable {
-                host: "unix:///nowhere".to_owned(),
-                named_by: None,
-                reason: Unreachable::NoSocket { other: None },
-            }),
-            registry: None,
-        };
+        let why = Arc::new(DockerError::Unreachable {
+            host: "unix:///nowhere".to_owned(),
+            named_by: None,
+            reason: Unreachable::NoSocket { other: None },
+        });
+        let error = Error::no_builder(images, why, None);
         let hint = error.hint().unwrap();
         assert!(hint.contains("`sparkpack push base py`"), "{hint}");
     }

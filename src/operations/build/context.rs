@@ -269,7 +269,7 @@ impl ContextWriter<'_> {
         let name = self.external(text, platform, progress)?;
         let daemon = self.run.services.daemon()?;
         let Some(image) = daemon.inspect(&name)? else {
-            return Err(Error::unexpected(&text.clone(), ImageProblem::Gone));
+            return Err(Error::unexpected(text, ImageProblem::Gone));
         };
         let session = self.run.session;
         let inside = Inside { session, daemon };

@@ -196,18 +196,13 @@ impl Run<'_> {
             }
             daemon => daemon?,
         };
-        match daemon.inspect(from.id.as_str())? {
-            Some(there) if there.platform == from.platform => Ok(daemon),
-            // An ID may be that of an index, of which a daemon has the image for its own platform.
-            Some(there) => Err(from.unexpected(ImageProblem::OtherPlatform {
-                wanted: from.platform.clone(),
-                there: there.platform,
-            })),
-            None => {
-                let there = daemon.inspect(&from.name)?.map(|info| info.id);
-                Err(from.unexpected(ImageProblem::OtherInDaemon { locked, there }))
-            }
-        }
+        let Some(there) = daemon.inspect(from.id.as_str())? else {
+            let there = daemon.inspect(&from.name)?.map(|info| info.id);
+            return Err(from.unexpected(ImageProblem::OtherInDaemon { locked, there }));
+        };
+        // An ID may be that of an index, of which a daemon has the image for its own platform.
+        Error::check_platform(&from.name, &from.platform, &there.platform)?;
+        Ok(daemon)
     }
 
     /// Takes an image out of the daemon; the cache has all of it afterwards.

@@ -119,15 +119,7 @@ impl FilesAssembler<'_> {
             ..ConfigChanges::default()
         };
         let image = assemble(parent.as_parent(), &added, &changes).map_err(refused)?;
-        if image.info.platform != stage.platform {
-            return Err(Error::unexpected(
-                &name,
-                ImageProblem::OtherPlatform {
-                    wanted: stage.platform.clone(),
-                    there: image.info.platform,
-                },
-            ));
-        }
+        Error::check_platform(&name, &stage.platform, &image.info.platform)?;
         Ok(Assembled {
             image,
             below,

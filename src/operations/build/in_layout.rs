@@ -79,8 +79,8 @@ impl StageInLayout {
         let reference = stage.reference(run.registry);
         let first = self.images.values().next();
         let first = first.ok_or_else(|| Error::unexpected(reference, ImageProblem::Gone))?;
-        let changed = self.images.values().map(|image| image.action);
-        let changed = changed.into_iter().find(|action| *action != Action::Reused);
+        let mut actions = self.images.values().map(|image| image.action);
+        let changed = actions.find(|action| *action != Action::Reused);
         let if_the_same = if self.is_new {
             Action::Built
         } else {
@@ -141,11 +141,9 @@ impl Platforms<'_> {
             return Ok(());
         };
         let mut builders = self.builders.iter_mut();
-        Err(Error::NoBuilder {
-            images: missing.iter().map(|stage| stage.title.clone()).collect(),
-            why,
-            registry: builders.find_map(|one| one.no_registry.take()),
-        })
+        let no_registry = builders.find_map(|one| one.no_registry.take());
+        let images = missing.iter().map(|stage| (&*stage.title, &*stage.name));
+        Err(Error::no_builder(images, why, no_registry))
     }
 
     /// Provides a stage on each platform that it is needed on and, if those are all of several, an index over them.

@@ -30,20 +30,15 @@ impl Inside<'_> {
         image: &ImageInfo,
         platform: &Platform,
     ) -> Result<bool, Error> {
-        let refused = |problem| Error::unexpected(&name, problem);
-        if image.platform != *platform {
-            return Err(refused(ImageProblem::OtherPlatform {
-                wanted: platform.clone(),
-                there: image.platform.clone(),
-            }));
-        }
+        Error::check_platform(&name, platform, &image.platform)?;
         match self.program(image)? {
             None => Ok(false),
             Some(program) if program.runs_on(platform) => Ok(true),
-            Some(program) => Err(refused(ImageProblem::OtherPrograms {
-                wanted: platform.clone(),
-                program,
-            })),
+            Some(program) => {
+                let wanted = platform.clone();
+                let problem = ImageProblem::OtherPrograms { wanted, program };
+                Err(Error::unexpected(&name, problem))
+            }
         }
     }
 

@@ -159,15 +159,7 @@ impl<'a> LayoutBuilder<'a> {
         let image = self.in_registry.get(&stage.name).and_then(Option::as_ref);
         let image = image.ok_or_else(|| gone(reference))?;
         refuse_conflict(&stage.fingerprint, reference, &image.info)?;
-        if image.info.platform != stage.platform {
-            return Err(Error::unexpected(
-                reference,
-                ImageProblem::OtherPlatform {
-                    wanted: stage.platform.clone(),
-                    there: image.info.platform.clone(),
-                },
-            ));
-        }
+        Error::check_platform(reference, &stage.platform, &image.info.platform)?;
         let pinned = reference.repository.with_digest(&image.digest);
         progress.step(Step::Copy(&pinned));
         let documents = self.run.documents(image, &pinned, &stage.platform)?;

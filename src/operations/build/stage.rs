@@ -170,20 +170,16 @@ impl<'a> StageBuilder<'a> {
     /// # Errors
     /// [`Error::NoBuilder`], which names all of them.
     pub(crate) fn require_builder(&self, stages: &[&PlatformStage]) -> Result<(), Error> {
-        let images: Vec<String> = stages
-            .iter()
-            .filter(|stage| stage.inputs.recipe.needs_builder())
-            .map(|stage| stage.title.clone())
-            .collect();
+        let stages = stages.iter();
+        let images = stages.filter(|stage| stage.inputs.recipe.needs_builder());
+        let images: Vec<(&str, &str)> = images.map(|stage| (&*stage.title, &*stage.name)).collect();
         if images.is_empty() {
             return Ok(());
         }
         match self.run.services.daemon() {
-            Err(Error::Docker(why @ DockerError::Unreachable { .. })) => Err(Error::NoBuilder {
-                images,
-                why: Arc::new(why),
-                registry: None,
-            }),
+            Err(Error::Docker(why @ DockerError::Unreachable { .. })) => {
+                Err(Error::no_builder(images, Arc::new(why), None))
+            }
             answer => answer.map(drop),
         }
     }

@@ -115,13 +115,7 @@ impl ElsewhereUse<'_> {
     fn config(&self, documents: &ImageDocuments) -> Result<ImageConfig, Error> {
         let text = &self.elsewhere.image;
         let config = ImageConfig::parse(&documents.config).map_err(refused(text))?;
-        if config.platform != *self.platform {
-            let problem = ImageProblem::OtherPlatform {
-                wanted: self.platform.clone(),
-                there: config.platform,
-            };
-            return Err(Error::unexpected(text, problem));
-        }
+        Error::check_platform(text, self.platform, &config.platform)?;
         Ok(config)
     }
 
