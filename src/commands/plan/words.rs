@@ -33,24 +33,32 @@ pub(super) fn reasons(
     decisions: &PlatformDecisions,
     reason: impl Fn(&Decision) -> Option<String>,
 ) -> Vec<String> {
-    let told: BTreeSet<Option<String>> = decisions.each().map(|(_, of)| reason(of)).collect();
-    if told.len() == 1 {
-        return told.into_iter().flatten().collect();
-    }
-    let each = decisions.each().filter_map(|(platform, decision)| {
-        let current = || {
-            let text = match decision {
-                Decision::Reuse => "it is current",
-                Decision::Adopt => "the registry has it",
-                Decision::Push => "what is there is pushed",
-                _ => return None,
-            };
-            Some(text.to_owned())
+    let current = |decision: &Decision| {
+        let text = match decision {
+            Decision::Reuse => "it is current",
+            Decision::Adopt => "the registry has it",
+            Decision::Push => "what is there is pushed",
+            _ => return None,
         };
-        let reason = reason(decision).or_else(current)?;
-        Some(format!("{platform}: {reason}"))
-    });
-    each.collect()
+        Some(text.to_owned())
+    };
+    let each = decisions.each();
+    told_of(each.map(|(platform, decision)| (platform, reason(decision), current(decision))))
+}
+
+/// What is told of platforms: once if it is the same for all, else of each by its name. Where there is nothing to tell of
+/// one, what comes last is told of it.
+fn told_of<'p>(
+    platforms: impl IntoIterator<Item = (&'p Platform, Option<String>, Option<String>)>,
+) -> Vec<String> {
+    let platforms: Vec<_> = platforms.into_iter().collect();
+    let told: BTreeSet<&Option<String>> = platforms.iter().map(|(_, told, _)| told).collect();
+    if told.len() == 1 {
+        return told.into_iter().flatten().cloned().collect();
+    }
+    let each = platforms.into_iter();
+    each.filter_map(|(platform, told, or_else)| Some(format!("{platform}: {}", told.or(or_else)?)))
+        .collect()
 }
 
 /// Which other packages the lock has for the other platforms of an image than for its first.
@@ -87,14 +95,8 @@ fn other_packages(stage: &Stage) -> Vec<String> {
 
 /// That an image needs a daemon, and none is there. If platforms differ, each that needs it is named.
 pub(super) fn daemon_notes(known: &Known<'_>, stage: &Stage) -> Vec<String> {
-    let note = |on: &PlatformStage| daemon_note(known, stage, &on.platform);
-    let told: BTreeSet<Option<String>> = stage.platforms.iter().map(note).collect();
-    if told.len() == 1 {
-        return told.into_iter().flatten().collect();
-    }
-    let each = stage.platforms.iter();
-    each.filter_map(|on| Some(format!("{}: {}", on.platform, note(on)?)))
-        .collect()
+    let platforms = stage.platforms.iter().map(|on| &on.platform);
+    told_of(platforms.map(|platform| (platform, daemon_note(known, stage, platform), None)))
 }
 
 /// That an image needs a daemon on a platform, and none is there.

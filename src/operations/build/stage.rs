@@ -367,6 +367,11 @@ impl<'a> StageBuilder<'a> {
         Ok(self.load((stage, inputs), parent, &whole.layers, progress)??)
     }
 
+    /// Prepares the files of the project that will be replaced, beside the sending or loading of this image.
+    pub(crate) fn prepare_replacements(&self, assembled: &Assembled) -> Result<(), Error> {
+        self.contexts.packer.prepare_replacements(&assembled.layers)
+    }
+
     /// Loads the image of a stage with its own layers and those `below` it that are to be sent as well.
     fn load(
         &self,
@@ -378,9 +383,7 @@ impl<'a> StageBuilder<'a> {
         let name = parent.reference.to_string();
         let assembled = self.assemble(stage, (&name, documents), progress)?;
         progress.step(Step::Load);
-        self.contexts
-            .packer
-            .prepare_replacements(&assembled.layers)?;
+        self.prepare_replacements(&assembled)?;
         let loaded = self.run.services.daemon()?.load(&LoadRequest {
             image: &assembled.image,
             layers: &[below, &assembled.layers].concat(),

@@ -110,7 +110,10 @@ impl RecordQuery {
             (KnownFingerprint::Whole(whole), _) => whole.short(TAG_DIGITS).to_owned(),
             (KnownFingerprint::Beginning(digits), _) => digits.clone(),
             (KnownFingerprint::Nothing, Some(digest)) => format!("sha256:{}", digest.short(12)),
-            (KnownFingerprint::Nothing, None) => self.reference.tag.clone().unwrap_or_default(),
+            (KnownFingerprint::Nothing, None) => {
+                let tag = self.reference.tag.as_deref();
+                tag.unwrap_or("latest").to_owned()
+            }
         }
     }
 

@@ -33,7 +33,7 @@ use crate::{
         workspace::{Services, Session, Turns},
     },
     plan::decision::Answers,
-    project::Registry,
+    project::{PinMode, Registry},
 };
 
 /// Builds the images that the registry lacks, pushes them parents first, and writes their references into the manifests
@@ -75,7 +75,6 @@ pub(crate) fn push(
     let packer = Packer::new(session, services);
     let pusher = Pusher {
         run: &run,
-        packer: &packer,
         asked: looked_up,
         builder: StageBuilder::new(&run, &packer, Answers::new()),
         there: &there,
@@ -86,8 +85,9 @@ pub(crate) fn push(
         there.is_none_or(|there| there.digest.is_none())
     });
     let to_send = lacking(&run, &names, &there);
-    if let [_] = *to_send {
-        pusher.prepare_manifests(&examined);
+    // With pins, what the manifests will be is known only after the push.
+    if to_send.len() == 1 && session.project.pin == PinMode::Tag {
+        packer.will_replace(manifests::replacements(session, &examined));
     }
     pusher.refuse_impossible(&to_send)?;
     let pushed = packer.writing_beside(|| {

@@ -5,7 +5,7 @@
 //! other image, and both stay pullable. A record that is too large for a label is pushed before the image gets its tag,
 //! so that whoever finds the tag finds the record too.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use super::{
     claim::{Claim, StageTags},
@@ -28,14 +28,13 @@ use crate::{
         build::{
             Assembled, Inside, LayersBelow, ParentOfFiles, Run, StageBuilder, remove_if_there,
         },
-        dist::{Action, BuiltImage, Packer},
+        dist::{Action, BuiltImage},
         events::{Note, Outcome, Progress, Step, Transfer, transferred},
-        manifests::{self, Examined},
         provenance,
         workspace::Turns,
     },
     plan::{PlatformStage, Recipe},
-    project::{PinMode, inputs::FilesInputs},
+    project::inputs::FilesInputs,
 };
 
 /// How often a push is attempted, if other pushes keep removing its staging tag from the daemon.
@@ -59,7 +58,6 @@ pub(crate) struct Pusher<'a> {
     /// When the registry was asked which images it has.
     pub(crate) asked: Instant,
     pub(crate) builder: StageBuilder<'a>,
-    pub(crate) packer: &'a Packer<'a>,
     /// What the registry had before.
     pub(crate) there: &'a InRegistry,
     /// The repositories that have the layers of images that were taken out of a daemon, by the image ID.
@@ -307,7 +305,8 @@ impl Pusher<'_> {
         let reference = stage.reference(self.run.registry);
         let mut progress = self.run.session.events.begin(&stage.title);
         let below = self.parent(stage, below, progress.as_mut())?;
-        self.begin_ahead(reference, &below)?;
+        let holder = self.holder(&below.layers);
+        self.begin_ahead(reference, &below, holder.as_ref())?;
         progress.step(Step::PutTogether(&below.reference));
         let name = below.reference.to_string();
         let assemble = |progress: &mut dyn Progress| {
@@ -316,8 +315,9 @@ impl Pusher<'_> {
         };
         let mut assembled = assemble(progress.as_mut())?;
         progress.step(Step::Push(reference));
-        if self.has_layers(reference, &below.layers) {
-            self.packer.prepare_replacements(&assembled.layers)?;
+        // Else the layers of the parent are sent too, which may take long.
+        if holder.is_some_and(|holder| holder.registry == reference.repository.registry) {
+            self.builder.prepare_replacements(&assembled)?;
         }
         self.push_record(stage, &assembled.in_registry(), reference)?;
         let below = &below.layers;
@@ -393,21 +393,14 @@ impl Pusher<'_> {
         })
     }
 
-    /// Takes the manifests as they will be after the push. With pins that is known only then.
-    pub(crate) fn prepare_manifests(&self, examined: &[Arc<Examined>]) {
-        let session = self.run.session;
-        if session.project.pin == PinMode::Tag {
-            let replacements = manifests::replacements(session, examined);
-            self.packer.will_replace(replacements);
-        }
-    }
-
-    /// Lets the registry begin what the push of an image needs, while the image is put together.
-    fn begin_ahead(&self, reference: &Reference, below: &ParentOfFiles) -> Result<(), Error> {
-        let parent = match &below.layers {
-            LayersBelow::Repository(repository) => Some(repository.clone()),
-            LayersBelow::Daemon { files, .. } => self.holder_of(files),
-        };
+    /// Lets the registry begin what the push of an image needs, while the image is put together. `holder` has the layers of
+    /// its parent.
+    fn begin_ahead(
+        &self,
+        reference: &Reference,
+        below: &ParentOfFiles,
+        holder: Option<&Repository>,
+    ) -> Result<(), Error> {
         // A manifest that cannot be read is an error of the image, which is told when it is put together.
         let manifest = ImageManifest::parse(&below.documents.manifest);
         let layers = manifest.map_or(Vec::new(), |manifest| manifest.layers);
@@ -415,7 +408,7 @@ impl Pusher<'_> {
             reference: reference.clone(),
             asked: self.asked,
             below: layers.into_iter().map(|layer| layer.digest).collect(),
-            parent: parent.unwrap_or_else(|| reference.repository.clone()),
+            parent: holder.unwrap_or(&reference.repository).clone(),
             uploads: NEW_BLOBS,
         };
         self.run.services.registry()?.begin_push_ahead(ahead);
@@ -457,6 +450,14 @@ impl Pusher<'_> {
         }
     }
 
+    /// The repository that has the layers of a parent, if there was one before this push.
+    fn holder(&self, below: &LayersBelow) -> Option<Repository> {
+        match below {
+            LayersBelow::Repository(repository) => Some(repository.clone()),
+            LayersBelow::Daemon { files, .. } => self.holder_of(files),
+        }
+    }
+
     /// The repository of an image that was in the registry before, and has all of these layers.
     fn holder_of(&self, files: &[LayerFile]) -> Option<Repository> {
         let has_all = |image: &RegistryImage| {
@@ -469,16 +470,6 @@ impl Pusher<'_> {
         let (name, _) = there.find(|(_, there)| there.images.values().any(has_all))?;
         let stage = &self.run.prepared.plan.stages[name];
         Some(stage.reference(self.run.registry).repository.clone())
-    }
-
-    /// Whether the registry of `reference` has the layers of a parent, so that they are mounted and not sent.
-    fn has_layers(&self, reference: &Reference, below: &LayersBelow) -> bool {
-        match below {
-            LayersBelow::Repository(repository) => {
-                repository.registry == reference.repository.registry
-            }
-            LayersBelow::Daemon { files, .. } => self.holder_of(files).is_some(),
-        }
     }
 
     fn send_blobs(
