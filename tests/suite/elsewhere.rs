@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::{
     Index, PASSWORD, Registry, Run, StandIn, TestProject, USER, docker, image_id, program,
-    remove_images,
+    remove_images, run_driver,
 };
 
 /// No daemon answers there.
@@ -124,8 +124,7 @@ impl Elsewhere {
             &local,
         ];
         program("skopeo", &copy);
-        let run = ["run", "--rm", "--network", "none", &reference, "driver"];
-        docker(&[&run[..], arguments].concat())
+        run_driver(&reference, arguments)
     }
 }
 
@@ -215,15 +214,7 @@ fn a_build_pulls_it_and_puts_the_job_on_it() {
         built.stderr
     );
     let reference = elsewhere.project.reference("job");
-    let told = docker(&[
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        &reference,
-        "driver",
-        "/opt/job/main.py",
-    ]);
+    let told = run_driver(&reference, &["/opt/job/main.py"]);
     assert_eq!(
         told.lines().collect::<Vec<_>>(),
         ["user 185", PATH, "print('main')"]
@@ -409,15 +400,7 @@ fn an_image_that_only_the_daemon_has_is_locked_by_its_id() {
     let built = elsewhere.project.run(&["build"]);
     let reference = elsewhere.project.reference("job");
     let lock = elsewhere.project.read("sparkpack.lock");
-    let told = docker(&[
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        &reference,
-        "driver",
-        "/opt/job/main.py",
-    ]);
+    let told = run_driver(&reference, &["/opt/job/main.py"]);
     docker(&["rmi", "--force", name]);
     assert_eq!(built.code, 0, "{}", built.stderr);
     assert!(
@@ -451,8 +434,7 @@ fn dockerfiles_and_ds_stand_on_it_by_the_names_of_a_chain() {
     project.succeed(&["build"]);
     let told = |image: &str, files: &[&str]| {
         let reference = project.reference(image);
-        let run = ["run", "--rm", "--network", "none", &reference, "driver"];
-        let told = docker(&[&run[..], files].concat());
+        let told = run_driver(&reference, files);
         told.lines().map(str::to_owned).collect::<Vec<_>>()
     };
     let lines = told(

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     PASSWORD, Registry, Run, StandIn, TestProject, USER, docker, image_id, program, remove_images,
+    run_driver,
 };
 
 /// Two jobs on a stand-in that is in the daemon and in no registry.
@@ -99,16 +100,8 @@ impl OnlyInDaemon {
             "--quiet",
             &reference,
         ]);
-        let run = [
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            &reference,
-            "driver",
-            "/opt/job/main.py",
-        ];
-        docker(&run).lines().map(str::to_owned).collect()
+        let told = run_driver(&reference, &["/opt/job/main.py"]);
+        told.lines().map(str::to_owned).collect()
     }
 
     /// The cached files of these layers.

@@ -10,7 +10,10 @@ use crate::{
         resolution::Prepared,
         workspace::{Services, Session, side_by_side},
     },
-    plan::decision::{self, Answers, Asked},
+    plan::{
+        PlatformStage, Stage,
+        decision::{self, Answers, Asked},
+    },
     project::Registry,
 };
 
@@ -35,10 +38,19 @@ impl Run<'_> {
 
     /// Those of `targets` that are made for each platform.
     pub(crate) fn by_platform(&self, targets: &[String]) -> BTreeMap<Platform, Vec<String>> {
+        self.grouped(targets, |stage| stage.platforms.iter().collect())
+    }
+
+    /// The targets by the platforms on which they are chosen.
+    fn grouped<'s>(
+        &'s self,
+        targets: &[String],
+        chosen: impl Fn(&'s Stage) -> Vec<&'s PlatformStage>,
+    ) -> BTreeMap<Platform, Vec<String>> {
         let mut of_platforms: BTreeMap<Platform, Vec<String>> = BTreeMap::new();
         for name in targets {
-            for stage in &self.prepared.plan.stages[name].platforms {
-                let of_platform = of_platforms.entry(stage.platform.clone()).or_default();
+            for on in chosen(&self.prepared.plan.stages[name]) {
+                let of_platform = of_platforms.entry(on.platform.clone()).or_default();
                 of_platform.push(name.clone());
             }
         }
@@ -62,14 +74,10 @@ impl Run<'_> {
         } else {
             None
         };
-        let mut of_platforms: BTreeMap<Platform, Vec<String>> = BTreeMap::new();
-        for name in targets {
-            let own = own.as_ref().and_then(|own| stages[name].on(own));
-            let stage = own.unwrap_or_else(|| stages[name].first());
-            let of_platform = of_platforms.entry(stage.platform.clone()).or_default();
-            of_platform.push(name.clone());
-        }
-        Ok(of_platforms)
+        Ok(self.grouped(targets, |stage| {
+            let own = own.as_ref().map(|own| stage.on_or_first(own));
+            vec![own.unwrap_or_else(|| stage.first())]
+        }))
     }
 
     /// The platforms for which not all `targets` that have them are `made`.

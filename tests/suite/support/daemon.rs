@@ -9,6 +9,12 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     program("docker", arguments)
 }
 
+/// What an image of a job prints as a driver, without a network.
+pub(crate) fn run_driver(reference: &str, arguments: &[&str]) -> String {
+    let run = ["run", "--rm", "--network", "none", reference, "driver"];
+    docker(&[&run[..], arguments].concat())
+}
+
 /// The image ID of a name, if there is an image.
 pub(crate) fn image_id(name: &str) -> Option<String> {
     let listed = docker(&["images", "--no-trunc", "--quiet", name]);
