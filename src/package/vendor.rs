@@ -17,18 +17,15 @@ use crate::{
     project::{
         ignore::{self, Digests},
         requirements::{LockedWheel, Pin, SPARKS_OWN},
-        tree::Entry,
+        tree::{Content, Entry},
         wheel::normalise,
     },
 };
 
-/// The folder of an installation with the files for `libs.zip`.
-pub const LIBS: &str = "libs";
-
-/// The folder of an installation with the files that must not be in a zip.
+/// The folder in an image and in `dist` with the files that must not be in a zip.
 pub const SITE_PACKAGES: &str = "site-packages";
 
-/// The files of an installation.
+/// The files of installed wheels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vendored {
     /// Plain Python without data files, for `libs.zip`; sorted.
@@ -141,24 +138,60 @@ pub fn leave_out(wheels: Vec<LockedWheel>, provided: &[Pin]) -> (Vec<LockedWheel
     (kept, left_out.iter().map(LockedWheel::pin).collect())
 }
 
-/// The files of an installation in [`LIBS`] and [`SITE_PACKAGES`], where the installers' adapter puts them.
+/// Decides which files of installed wheels go into `libs.zip`, and which into the folder beside it. The files of each wheel
+/// are sorted.
 ///
 /// # Errors
-/// A file cannot be read, something is neither a file nor a folder, or a name is a whiteout.
-pub fn split(installed: &Path, digests: &dyn Digests) -> Result<Vendored, VendorError> {
-    let vendored = Vendored {
-        libs: walk(&installed.join(LIBS), digests)?,
-        site_packages: walk(&installed.join(SITE_PACKAGES), digests)?,
-    };
-    // An older sparkpack may have installed it, and did not look.
-    let mut all = vendored.libs.iter().chain(&vendored.site_packages);
-    match all.find(|entry| ignore::whiteout(&entry.path).is_some()) {
-        None => Ok(vendored),
-        Some(entry) => Err(VendorError::Whiteout {
-            path: ignore::escaped(&entry.path),
-            wheel: None,
-        }),
+/// Two wheels bring a path with different content, or a name is a whiteout.
+pub fn split(installed: &[(&LockedWheel, Vec<Entry>)]) -> Result<Vendored, VendorError> {
+    let mut owners: BTreeMap<&str, Vec<(usize, &Entry)>> = BTreeMap::new();
+    for (index, (_, entries)) in installed.iter().enumerate() {
+        for entry in entries {
+            let of_path = owners.entry(&entry.path).or_default();
+            of_path.push((index, entry));
+        }
     }
+    refuse_collisions(installed, &owners)?;
+    let in_folder = in_folder(installed, &owners);
+    let mut vendored = Vendored::default();
+    for owners in owners.values() {
+        let first = |is_wanted: &dyn Fn(&usize) -> bool| {
+            let mut wanted = owners.iter().filter(|(owner, _)| is_wanted(owner));
+            wanted.next().map(|(_, entry)| (*entry).clone())
+        };
+        let of_folder = first(&|owner| in_folder.contains(owner));
+        let of_zip = first(&|owner| !in_folder.contains(owner));
+        vendored.site_packages.extend(of_folder);
+        vendored.libs.extend(of_zip);
+    }
+    Ok(vendored)
+}
+
+/// Refuses a path that two wheels bring with different content.
+fn refuse_collisions(
+    installed: &[(&LockedWheel, Vec<Entry>)],
+    owners: &BTreeMap<&str, Vec<(usize, &Entry)>>,
+) -> Result<(), VendorError> {
+    let digest = |entry: &Entry| match &entry.content {
+        Content::File { digest, .. } => Some(digest.clone()),
+        Content::Symlink { .. } => None,
+    };
+    for (path, owners) in owners {
+        let Some(((first, entry), others)) = owners.split_first() else {
+            continue;
+        };
+        let other = others
+            .iter()
+            .find(|(_, other)| digest(other) != digest(entry));
+        if let Some((other, _)) = other {
+            return Err(VendorError::Collision {
+                path: (*path).to_owned(),
+                first: installed[*first].0.pin(),
+                second: installed[*other].0.pin(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The files below `folder`, sorted; a missing folder has none.
@@ -197,26 +230,32 @@ fn files(folder: &Path) -> Result<BTreeMap<String, Metadata>, VendorError> {
     Ok(files)
 }
 
-/// Where the files of a fresh installation go; a file that is in neither list is left out.
+/// Which wheels the files of a fresh installation belong to; a file that belongs to none is left out.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// Paths for [`LIBS`].
-    pub libs: Vec<String>,
-    /// Paths for [`SITE_PACKAGES`].
-    pub site_packages: Vec<String>,
+    /// The wheels that have each path, by their numbers; the paths are those in the installation.
+    pub owners: BTreeMap<String, BTreeSet<usize>>,
+    /// The wheels that another one may have overwritten a file of: both have the path, each with another hash.
+    pub overwritten: BTreeSet<usize>,
 }
 
-/// Decides where each file goes that an installer unpacked; the `RECORD` files must still be there.
+/// Decides to which wheel each file belongs that an installer unpacked; the `RECORD` files must still be there.
 ///
 /// The result depends on the wheels alone, not on the installer. Scripts (their first line names the host's Python), C
 /// headers, bytecode and the installer's own files are left out.
 ///
 /// # Errors
-/// A wheel is missing, two of them collide, a file belongs to none, or a name is a whiteout.
+/// A wheel is missing, a file belongs to none, or a name is a whiteout.
 pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, VendorError> {
     let distributions = distributions(unpacked, wheels)?;
-    let owners = owners(&distributions)?;
-    let mut belongs: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    let owners = owners(&distributions);
+    let mut placement = Placement::default();
+    for of_path in owners.values() {
+        let hashes: BTreeSet<&String> = of_path.values().collect();
+        if hashes.len() > 1 {
+            placement.overwritten.extend(of_path.keys());
+        }
+    }
     for path in files(unpacked)?.into_keys().filter(|path| is_shipped(path)) {
         let of_path = match owners.get(&path) {
             Some(owners) => owners.keys().copied().collect(),
@@ -226,17 +265,7 @@ pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, V
             .into(),
         };
         refuse_whiteout(&path, &of_path, &distributions)?;
-        belongs.insert(path, of_path);
-    }
-    let in_folder = in_folder(&distributions, &belongs);
-    let mut placement = Placement::default();
-    for (path, owners) in belongs {
-        if owners.iter().any(|owner| in_folder.contains(owner)) {
-            placement.site_packages.push(path.clone());
-        }
-        if owners.iter().any(|owner| !in_folder.contains(owner)) {
-            placement.libs.push(path);
-        }
+        placement.owners.insert(path, of_path);
     }
     Ok(placement)
 }
@@ -311,28 +340,19 @@ fn parse_record(text: &str) -> BTreeMap<String, String> {
 }
 
 /// For each path the distributions that have it, each with its hash.
-fn owners(
-    distributions: &[Distribution<'_>],
-) -> Result<BTreeMap<String, BTreeMap<usize, String>>, VendorError> {
+fn owners(distributions: &[Distribution<'_>]) -> BTreeMap<String, BTreeMap<usize, String>> {
     let mut owners: BTreeMap<String, BTreeMap<usize, String>> = BTreeMap::new();
     for (index, distribution) in distributions.iter().enumerate() {
-        for (path, hash) in distribution
+        let shipped = distribution
             .record
             .iter()
-            .filter(|(path, _)| is_shipped(path))
-        {
-            let others = owners.entry(path.clone()).or_default();
-            if let Some((first, _)) = others.iter().find(|(_, other)| *other != hash) {
-                return Err(VendorError::Collision {
-                    path: path.clone(),
-                    first: distributions[*first].wheel.pin(),
-                    second: distribution.wheel.pin(),
-                });
-            }
-            others.insert(index, hash.clone());
+            .filter(|(path, _)| is_shipped(path));
+        for (path, hash) in shipped {
+            let of_path = owners.entry(path.clone()).or_default();
+            of_path.insert(index, hash.clone());
         }
     }
-    Ok(owners)
+    owners
 }
 
 /// Whether a path belongs to the wheel, and not to the installer or the host.
@@ -389,18 +409,19 @@ fn nearest_owner(path: &str, owners: &BTreeMap<String, BTreeMap<usize, String>>)
     None
 }
 
-/// The distributions that have to go into the folder.
+/// The wheels that have to go into the folder, by their numbers.
 fn in_folder(
-    distributions: &[Distribution<'_>],
-    belongs: &BTreeMap<String, BTreeSet<usize>>,
+    installed: &[(&LockedWheel, Vec<Entry>)],
+    owners: &BTreeMap<&str, Vec<(usize, &Entry)>>,
 ) -> BTreeSet<usize> {
-    let mut in_folder: BTreeSet<usize> = (0..distributions.len())
-        .filter(|index| !distributions[*index].wheel.wheel.is_for_any_platform())
+    let mut in_folder: BTreeSet<usize> = (0..installed.len())
+        .filter(|index| !installed[*index].0.wheel.is_for_any_platform())
         .collect();
     let mut packages: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
-    for (path, owners) in belongs {
+    for (path, owners) in owners {
+        let owners = owners.iter().map(|(owner, _)| *owner);
         if needs_folder(path) {
-            in_folder.extend(owners);
+            in_folder.extend(owners.clone());
         }
         if let Some((package, _)) = path.split_once('/') {
             packages.entry(package).or_default().extend(owners);
@@ -464,16 +485,37 @@ mod tests {
         fs_err::write(folder.join(information).join("RECORD"), record).unwrap();
     }
 
-    #[test]
-    fn distributions_stay_whole_and_litter_stays_behind() {
-        let folder = tempfile::tempdir().unwrap();
+    /// Each wheel with its files, as they are after [`placement`]; the content of a file is its hash in the RECORD.
+    fn placed<'a>(
+        folder: &Path,
+        wheels: &'a [LockedWheel],
+    ) -> Result<Vec<(&'a LockedWheel, Vec<Entry>)>, VendorError> {
+        let placement = placement(folder, wheels)?;
+        let of_wheel = |(number, wheel)| {
+            let owners = placement.owners.iter();
+            let paths = owners.filter(|(_, owners)| owners.contains(&number));
+            let entries = paths.map(|(path, _)| {
+                let content = fs_err::read(folder.join(path)).unwrap();
+                Entry::in_memory(path.clone(), content, false)
+            });
+            (wheel, entries.collect())
+        };
+        Ok(wheels.iter().enumerate().map(of_wheel).collect())
+    }
+
+    fn paths(entries: &[Entry]) -> Vec<&str> {
+        entries.iter().map(|entry| entry.path.as_str()).collect()
+    }
+
+    /// Unpacks a plain wheel, one with native code, one that only calls itself plain, and one with data; with litter.
+    fn unpack_of_each_kind(folder: &Path) {
         let pure = [
             ("pure/__init__.py", "1"),
             ("../../bin/pure", "1"),
             ("../../include/python/pure/a.h", "1"),
         ];
         unpack(
-            folder.path(),
+            folder,
             "pure",
             &pure,
             &[
@@ -483,7 +525,7 @@ mod tests {
             ],
         );
         unpack(
-            folder.path(),
+            folder,
             "fast",
             &[
                 ("fast/x.py", "1"),
@@ -492,26 +534,48 @@ mod tests {
             ],
             &["fast/unlisted.txt"],
         );
-        unpack(folder.path(), "sly", &[("sly.so", "1")], &[]);
+        unpack(folder, "sly", &[("sly.so", "1")], &[]);
         unpack(
-            folder.path(),
+            folder,
             "data",
             &[("data/a.json", "1"), ("data/b.py", "1")],
             &[],
         );
+    }
+
+    #[test]
+    fn distributions_stay_whole_and_litter_stays_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        unpack_of_each_kind(folder.path());
         let wheels = [
             wheel("pure-1.0-py3-none-any.whl"),
             wheel("fast-1.0-cp311-cp311-manylinux2014_x86_64.whl"),
             wheel("sly-1.0-py3-none-any.whl"),
             wheel("data-1.0-py3-none-any.whl"),
         ];
-        let placement = placement(folder.path(), &wheels).unwrap();
+        let placed = placed(folder.path(), &wheels).unwrap();
+        let of_wheels: Vec<Vec<&str>> = placed.iter().map(|(_, entries)| paths(entries)).collect();
         assert_eq!(
-            placement.libs,
+            of_wheels[0],
+            ["pure-1.0.dist-info/METADATA", "pure/__init__.py"]
+        );
+        assert_eq!(
+            of_wheels[1],
+            [
+                "fast-1.0.dist-info/METADATA",
+                "fast.libs/libz.so.1",
+                "fast/_x.so",
+                "fast/unlisted.txt",
+                "fast/x.py",
+            ]
+        );
+        let vendored = split(&placed).unwrap();
+        assert_eq!(
+            paths(&vendored.libs),
             ["pure-1.0.dist-info/METADATA", "pure/__init__.py",]
         );
         assert_eq!(
-            placement.site_packages,
+            paths(&vendored.site_packages),
             [
                 "data-1.0.dist-info/METADATA",
                 "data/a.json",
@@ -553,14 +617,6 @@ mod tests {
             );
             assert!(error.hint().is_some());
         }
-        for part in [LIBS, SITE_PACKAGES] {
-            let installed = tempfile::tempdir().unwrap();
-            let file = installed.path().join(part).join("a/.wh.b");
-            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
-            fs_err::write(file, "").unwrap();
-            let error = split(installed.path(), &nothing()).unwrap_err();
-            assert_eq!(error.code(), "E726", "{part}");
-        }
     }
 
     #[test]
@@ -578,9 +634,12 @@ mod tests {
         let wheels: Vec<LockedWheel> = ["core", "more", "last", "free"]
             .map(|name| wheel(&format!("{name}-1.0-py3-none-any.whl")))
             .into();
-        let placement = placement(folder.path(), &wheels).unwrap();
-        assert_eq!(placement.libs, ["free-1.0.dist-info/METADATA", "free.py"]);
-        assert_eq!(placement.site_packages.len(), 7);
+        let vendored = split(&placed(folder.path(), &wheels).unwrap()).unwrap();
+        assert_eq!(
+            paths(&vendored.libs),
+            ["free-1.0.dist-info/METADATA", "free.py"]
+        );
+        assert_eq!(vendored.site_packages.len(), 7);
     }
 
     #[test]
@@ -592,9 +651,22 @@ mod tests {
         ];
         unpack(folder.path(), "a", &[("ns/__init__.py", "1")], &[]);
         unpack(folder.path(), "b", &[("ns/__init__.py", "1")], &[]);
-        assert!(placement(folder.path(), &wheels).is_ok());
+        let same = placement(folder.path(), &wheels).unwrap();
+        assert_eq!(same.owners["ns/__init__.py"], [0, 1].into());
+        assert!(same.overwritten.is_empty());
         unpack(folder.path(), "b", &[("ns/__init__.py", "2")], &[]);
-        let error = placement(folder.path(), &wheels).unwrap_err();
+        let other = placement(folder.path(), &wheels).unwrap();
+        assert_eq!(other.overwritten, [0, 1].into());
+        let of = |content: &str| {
+            vec![Entry::in_memory(
+                "ns/__init__.py",
+                content.to_owned(),
+                false,
+            )]
+        };
+        let shared = |first, second| split(&[(&wheels[0], of(first)), (&wheels[1], of(second))]);
+        assert_eq!(paths(&shared("1", "1").unwrap().libs), ["ns/__init__.py"]);
+        let error = shared("1", "2").unwrap_err();
         assert_eq!(
             error.to_string(),
             "`a==1.0` and `b==1.0` both bring `ns/__init__.py`, each with other content"

@@ -23,7 +23,7 @@ pub use tool::{Installer, Tool};
 
 use crate::{
     image::Digest,
-    package::vendor::{LIBS, SITE_PACKAGES, leave_out, placement},
+    package::vendor::{leave_out, placement},
     project::{
         requirements::{LockedWheel, Pin, Requirement, Requirements, SPARKS_OWN, same_version},
         wheel::{Target, choose, normalise},
@@ -224,11 +224,11 @@ impl Installer {
         }
     }
 
-    /// Installs `wheels` into the new or empty folder `into`: `libs` gets the files for a zip, `site-packages` the
-    /// others. The bytes depend on the wheels alone. `index` is the index in the requirements.
+    /// Installs each of `wheels` into a folder of its own in the new or empty folder `into`, called by its file name. The
+    /// bytes depend on the wheel alone. `index` is the index in the requirements.
     ///
     /// # Errors
-    /// A wheel cannot be downloaded or differs from the locked one; two of them collide; the disk.
+    /// A wheel cannot be downloaded or differs from the locked one; a file belongs to no wheel; the disk.
     pub fn install(
         &self,
         wheels: &[LockedWheel],
@@ -237,16 +237,30 @@ impl Installer {
         into: &Path,
     ) -> Result<(), PythonError> {
         fs_err::create_dir_all(into)?;
-        let into = fs_err::canonicalize(into)?;
-        for folder in [LIBS, SITE_PACKAGES] {
-            fs_err::create_dir(into.join(folder))?;
-        }
         if wheels.is_empty() {
             return Ok(());
         }
+        let into = fs_err::canonicalize(into)?;
+        let overwritten = self.install_together(wheels, target, index, &into)?;
+        for index_of in overwritten {
+            let alone = std::slice::from_ref(&wheels[index_of]);
+            self.install_together(alone, target, index, &into)?;
+        }
+        Ok(())
+    }
+
+    /// Installs wheels by one run of the installer. Of the returned ones, which have no folder yet, files were overwritten
+    /// by other wheels.
+    fn install_together(
+        &self,
+        wheels: &[LockedWheel],
+        target: &Target,
+        index: Option<&str>,
+        into: &Path,
+    ) -> Result<BTreeSet<usize>, PythonError> {
         let unpacked = tempfile::Builder::new()
             .prefix(".unpacked-")
-            .tempdir_in(&into)?;
+            .tempdir_in(into)?;
         let run = ToolRun::new(self)?;
         let mut lines = self.index.lines(self.tool == Tool::Uv, self.offline);
         lines.extend(
@@ -266,29 +280,62 @@ impl Installer {
             error => error,
         })?;
         let placement = placement(unpacked.path(), wheels)?;
-        for (folder, paths) in [
-            (LIBS, &placement.libs),
-            (SITE_PACKAGES, &placement.site_packages),
-        ] {
-            for path in paths {
-                place(&unpacked.path().join(path), &into.join(folder).join(path))?;
-            }
+        let is_whole = |index: &usize| !placement.overwritten.contains(index);
+        let folders: Vec<PathBuf> = wheels
+            .iter()
+            .map(|wheel| into.join(&wheel.wheel.file_name))
+            .collect();
+        for (_, folder) in folders
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| is_whole(index))
+        {
+            fs_err::create_dir(folder)?;
         }
-        Ok(())
+        let mut made = PathBuf::new();
+        for (path, owners) in &placement.owners {
+            let owners: Vec<&PathBuf> = owners
+                .iter()
+                .filter(|index| is_whole(index))
+                .map(|index| &folders[*index])
+                .collect();
+            place(unpacked.path(), &owners, path, &mut made)?;
+        }
+        Ok(placement.overwritten)
     }
 }
 
-/// Puts a file into its folder with mode 0644 or 0755. The original is kept, because the other folder may need it too.
-fn place(from: &Path, to: &Path) -> std::io::Result<()> {
+/// Moves a file of an installation into the folders of the wheels that have it, with mode 0644 or 0755. `made` is the
+/// folder that was made last.
+fn place(
+    unpacked: &Path,
+    folders: &[&PathBuf],
+    path: &str,
+    made: &mut PathBuf,
+) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    if let Some(folder) = to.parent() {
-        fs_err::create_dir_all(folder)?;
+    let from = unpacked.join(path);
+    let mut permissions = fs_err::metadata(&from)?.permissions();
+    let is_executable = permissions.mode() & 0o100 != 0;
+    let mode = if is_executable { 0o755 } else { 0o644 };
+    if permissions.mode() & 0o7777 != mode {
+        permissions.set_mode(mode);
+        fs_err::set_permissions(&from, permissions)?;
     }
-    // Hard links are cheap, but some file systems have none.
-    fs_err::hard_link(from, to).or_else(|_| fs_err::copy(from, to).map(drop))?;
-    let executable = fs_err::metadata(to)?.permissions().mode() & 0o100 != 0;
-    let mode = if executable { 0o755 } else { 0o644 };
-    fs_err::set_permissions(to, std::fs::Permissions::from_mode(mode))
+    for (number, folder) in folders.iter().enumerate() {
+        let to = folder.join(path);
+        let parent = to.parent().unwrap_or(folder);
+        if parent != made {
+            fs_err::create_dir_all(parent)?;
+            parent.clone_into(made);
+        }
+        if number + 1 == folders.len() {
+            fs_err::rename(&from, &to)?;
+        } else {
+            fs_err::copy(&from, &to)?;
+        }
+    }
+    Ok(())
 }
 
 /// The question to an installer.

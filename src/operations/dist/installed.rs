@@ -1,6 +1,6 @@
-//! Installed wheels, which are kept in the cache under a digest of the wheels.
+//! Installed wheels. Each is kept in the cache by itself, so that a project that gets one more installs only that.
 //!
-//! A listing lies beside each installation. It says what the files are, so that nobody walks them whose result is
+//! A listing lies beside each of them. It says what the files are, so that nobody walks them whose result is
 //! already there: only who reads the files has them compared first, and installed again if they are damaged.
 
 use std::{
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The first words of a listing; the number changes with its form.
-const HEAD: &str = "listing 2";
+const HEAD: &str = "listing 3";
 
 /// What is to be installed.
 #[derive(Clone, Copy)]
@@ -52,30 +52,32 @@ impl<'a> ToInstall<'a> {
     /// A digest of everything that decides what is installed.
     pub(super) fn key(&self) -> Option<Digest> {
         let target = self.target.filter(|_| !self.wheels.is_empty())?;
-        let (major, minor) = target.python;
-        let mut key = format!(
-            "packages 1\npython {major}.{minor}\nplatform {}\n",
-            target.platform
-        );
-        let rows = self.wheels.iter();
-        let mut rows: Vec<String> = rows
-            .map(|locked| format!("{} {}\n", locked.wheel.file_name, locked.sha256))
-            .collect();
+        let mut rows: Vec<String> = self.wheels.iter().map(row).collect();
         rows.sort();
-        key.extend(rows);
-        Some(Digest::of(key.as_bytes()))
+        Some(digest_of("packages 1", target, &rows.concat()))
     }
 }
 
-/// The installations of a run.
+fn row(locked: &LockedWheel) -> String {
+    format!("{} {}\n", locked.wheel.file_name, locked.sha256)
+}
+
+fn digest_of(format: &str, target: &Target, rows: &str) -> Digest {
+    let (major, minor) = target.python;
+    let platform = &target.platform;
+    let key = format!("{format}\npython {major}.{minor}\nplatform {platform}\n{rows}");
+    Digest::of(key.as_bytes())
+}
+
+/// The installed wheels of a run.
 pub(super) struct Installations<'a> {
     session: &'a Session<'a>,
     services: &'a Services<'a>,
-    /// Those that this run has compared with their listings.
+    /// The sets of wheels that this run has compared with their listings.
     whole: Mutex<BTreeSet<Digest>>,
 }
 
-/// Where an installation is in the cache.
+/// Where an installed wheel is in the cache.
 struct Place {
     tree: PathBuf,
     listing: PathBuf,
@@ -91,8 +93,9 @@ impl<'a> Installations<'a> {
         }
     }
 
-    fn place(&self, key: &Digest) -> Place {
+    fn place(&self, wheel: &LockedWheel, target: &Target) -> Place {
         let cache = &self.session.cache;
+        let key = digest_of("wheel 1", target, &row(wheel));
         let name = |end: &str| cache.entry(CacheKind::Packages, &format!("{}{end}", key.hex()));
         Place {
             tree: name(""),
@@ -101,30 +104,33 @@ impl<'a> Installations<'a> {
         }
     }
 
-    /// What the files of the wheels are, by their listing. Who reads them calls [`Self::make_whole`] before.
+    /// What the files of the wheels are, by their listings. Who reads them calls [`Self::make_whole`] before.
     pub(super) fn listed(
         &self,
         wanted: ToInstall<'_>,
         progress: &mut dyn Progress,
     ) -> Result<Vendored, Error> {
-        let Some(key) = wanted.key() else {
+        let Some((key, target)) = wanted.key().zip(wanted.target) else {
             return Ok(Vendored::default());
         };
-        let place = self.place(&key);
-        let listed = digest_cache::own_bytes(&place.listing);
-        match listed.and_then(|bytes| parse(&bytes, &place.tree)) {
-            Some(listed) => Ok(listed),
-            None => self.whole(&key, wanted, progress),
+        let listed = wanted.wheels.iter().map(|wheel| {
+            let place = self.place(wheel, target);
+            let bytes = digest_cache::own_bytes(&place.listing)?;
+            Some((wheel, parse(&bytes, &place.tree)?))
+        });
+        match listed.collect::<Option<Vec<_>>>() {
+            Some(listed) => Ok(vendor::split(&listed)?),
+            None => self.whole(key, (wanted.wheels, wanted.index), target, progress),
         }
     }
 
-    /// Makes sure that the files of the wheels are as their listing says.
+    /// Makes sure that the files of the wheels are as their listings say.
     pub(super) fn make_whole(
         &self,
         wanted: ToInstall<'_>,
         progress: &mut dyn Progress,
     ) -> Result<(), Error> {
-        let Some(key) = wanted.key() else {
+        let Some((key, target)) = wanted.key().zip(wanted.target) else {
             return Ok(());
         };
         // A poisoned lock is safe: every change is a single insertion.
@@ -132,95 +138,134 @@ impl<'a> Installations<'a> {
         let is_known = whole.contains(&key);
         drop(whole);
         if !is_known {
-            self.whole(&key, wanted, progress)?;
+            self.whole(key, (wanted.wheels, wanted.index), target, progress)?;
         }
         Ok(())
     }
 
     fn whole(
         &self,
-        key: &Digest,
-        wanted: ToInstall<'_>,
+        key: Digest,
+        (wheels, index): (&[LockedWheel], Option<&str>),
+        target: &Target,
         progress: &mut dyn Progress,
     ) -> Result<Vendored, Error> {
-        let Place {
-            tree,
-            listing,
-            lock,
-        } = self.place(key);
-        let Some(target) = wanted.target else {
-            return Ok(Vendored::default());
-        };
-        let waiting = || self.session.events.note(Note::WaitingForPackages);
-        let _alone = store::lock(&lock, waiting)?;
-        let kept = digest_cache::file_for(&self.session.cache, &tree);
-        let digests = digest_cache::open(&kept);
-        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(found) = vendor::split(&tree, &digests)
-            && digest_cache::own_bytes(&listing)
-                .is_some_and(|bytes| bytes == text(&found).as_bytes())
-        {
-            digest_cache::keep(&kept, &digests);
-            whole.insert(key.clone());
-            return Ok(found);
+        let places: Vec<Place> = wheels
+            .iter()
+            .map(|wheel| self.place(wheel, target))
+            .collect();
+        let mut files: Vec<Option<Vec<Entry>>> =
+            places.iter().map(|place| self.unchanged(place)).collect();
+        if files.contains(&None) {
+            let missing = || (0..wheels.len()).filter(|number| files[*number].is_none());
+            let _alone = self.lock(missing().map(|number| &places[number]).collect())?;
+            // Another process may have installed some meanwhile.
+            for number in missing().collect::<Vec<_>>() {
+                files[number] = self.unchanged(&places[number]);
+            }
+            let missing: Vec<(&LockedWheel, &Place)> = (0..wheels.len())
+                .filter(|number| files[*number].is_none())
+                .map(|number| (&wheels[number], &places[number]))
+                .collect();
+            let mut installed = self.install(&missing, index, target, progress)?.into_iter();
+            for files in files.iter_mut().filter(|files| files.is_none()) {
+                *files = installed.next();
+            }
         }
-        drop(whole);
-        progress.step(Step::InstallWheels(wanted.wheels.len()));
+        let files = files.into_iter().flatten();
+        let vendored = vendor::split(&wheels.iter().zip(files).collect::<Vec<_>>())?;
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        whole.insert(key);
+        Ok(vendored)
+    }
+
+    /// Locks wheels against other processes, each in the same order, so that no two wait for each other.
+    fn lock(&self, mut places: Vec<&Place>) -> Result<Vec<std::fs::File>, Error> {
+        places.sort_by(|left, right| left.lock.cmp(&right.lock));
+        let mut is_told = false;
+        let mut waiting = || {
+            if !std::mem::replace(&mut is_told, true) {
+                self.session.events.note(Note::WaitingForPackages);
+            }
+        };
+        let locks = places
+            .into_iter()
+            .map(|place| store::lock(&place.lock, &mut waiting));
+        Ok(locks.collect::<std::io::Result<_>>()?)
+    }
+
+    /// The files of an installed wheel, if they are as its listing says.
+    fn unchanged(&self, place: &Place) -> Option<Vec<Entry>> {
+        let listed = digest_cache::own_bytes(&place.listing)?;
+        let kept = digest_cache::file_for(&self.session.cache, &place.tree);
+        let digests = digest_cache::open(&kept);
+        let found = vendor::walk(&place.tree, &digests).ok()?;
+        if text(&found).as_bytes() != listed {
+            return None;
+        }
+        digest_cache::keep(&kept, &digests);
+        Some(found)
+    }
+
+    /// Installs wheels into their places, and returns the files of each.
+    fn install(
+        &self,
+        missing: &[(&LockedWheel, &Place)],
+        index: Option<&str>,
+        target: &Target,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Vec<Entry>>, Error> {
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
+        progress.step(Step::InstallWheels(missing.len()));
         let temporary = self.session.cache.unfinished(CacheKind::Packages)?;
-        let into = temporary.path().join("tree");
+        let wheels: Vec<LockedWheel> = missing.iter().map(|(wheel, _)| (*wheel).clone()).collect();
         self.services
             .installer()?
-            .install(wanted.wheels, target, wanted.index, &into)?;
-        store::move_folder(&into, &tree)?;
-        let installed = vendor::split(&tree, &digests)?;
-        store::replace(&listing, text(&installed).as_bytes())?;
-        whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
-        whole.insert(key.clone());
-        Ok(installed)
+            .install(&wheels, target, index, temporary.path())?;
+        let files = missing.iter().map(|(wheel, place)| {
+            let Place { tree, listing, .. } = place;
+            store::move_folder(&temporary.path().join(&wheel.wheel.file_name), tree)?;
+            let kept = digest_cache::file_for(&self.session.cache, tree);
+            let digests = digest_cache::open(&kept);
+            let files = vendor::walk(tree, &digests)?;
+            // What a power failure leaves of it is no listing.
+            store::replace_unsynced(listing, text(&files).as_bytes())?;
+            Ok(files)
+        });
+        files.collect()
     }
 }
 
-/// The listing of an installation: a head with the digest of what follows, and a line for each file.
-fn text(installed: &Vendored) -> String {
+/// The listing of a wheel's files: a head with the digest of what follows, and a line for each file.
+fn text(files: &[Entry]) -> String {
     let mut rows = String::new();
-    for (part, entries) in [
-        (vendor::LIBS, &installed.libs),
-        (vendor::SITE_PACKAGES, &installed.site_packages),
-    ] {
-        for entry in entries {
-            if let Content::File {
-                digest,
-                executable,
-                size,
-                ..
-            } = &entry.content
-            {
-                // Writing to a string does not fail.
-                let _ = writeln!(rows, "{part} {digest} {executable} {size} {}", entry.path);
-            }
+    for entry in files {
+        if let Content::File {
+            digest,
+            executable,
+            size,
+            ..
+        } = &entry.content
+        {
+            // Writing to a string does not fail.
+            let _ = writeln!(rows, "{digest} {executable} {size} {}", entry.path);
         }
     }
     format!("{HEAD} {}\n{rows}", Digest::of(rows.as_bytes()))
 }
 
-/// The installation in `tree` that has this listing; `None` if it is damaged or of another form.
-fn parse(bytes: &[u8], tree: &Path) -> Option<Vendored> {
+/// The files in `tree` that have this listing; `None` if it is damaged or of another form.
+fn parse(bytes: &[u8], tree: &Path) -> Option<Vec<Entry>> {
     let (head, rows) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
     let digest: Digest = head.strip_prefix(HEAD)?.strip_prefix(' ')?.parse().ok()?;
     if Digest::of(rows.as_bytes()) != digest {
         return None;
     }
-    let mut installed = Vendored::default();
-    for row in rows.split_terminator('\n') {
-        let (part, row) = row.split_once(' ')?;
-        let entries = match part {
-            vendor::LIBS => &mut installed.libs,
-            vendor::SITE_PACKAGES => &mut installed.site_packages,
-            _ => return None,
-        };
-        entries.push(entry(row, &tree.join(part))?);
-    }
-    Some(installed)
+    rows.split_terminator('\n')
+        .map(|row| entry(row, tree))
+        .collect()
 }
 
 fn entry(row: &str, folder: &Path) -> Option<Entry> {
@@ -245,30 +290,29 @@ fn entry(row: &str, folder: &Path) -> Option<Entry> {
 mod tests {
     use super::*;
 
-    fn installed(tree: &Path) -> Vendored {
+    fn installed(tree: &Path) -> Vec<Entry> {
         for (path, bytes) in [
-            ("libs/six.py", "six = 6\n"),
-            ("site-packages/numpy/core.so", "\u{7f}ELF"),
-            ("site-packages/numpy/a b.py", ""),
+            ("six.py", "six = 6\n"),
+            ("numpy/core.so", "\u{7f}ELF"),
+            ("numpy/a b.py", ""),
         ] {
             let file = tree.join(path);
             fs_err::create_dir_all(file.parent().unwrap()).unwrap();
             fs_err::write(file, bytes).unwrap();
         }
         let digests = crate::project::digest_cache::DigestCache::read(b"", digest_cache::now());
-        vendor::split(tree, &digests).unwrap()
+        vendor::walk(tree, &digests).unwrap()
     }
 
     #[test]
     fn a_listing_says_what_a_walk_finds() {
         let folder = tempfile::tempdir().unwrap();
         let walked = installed(folder.path());
-        assert_eq!((walked.libs.len(), walked.site_packages.len()), (1, 2));
+        assert_eq!(walked.len(), 3);
         let listing = text(&walked);
         assert_eq!(parse(listing.as_bytes(), folder.path()), Some(walked));
-        let nothing = Vendored::default();
-        let listing = text(&nothing);
-        assert_eq!(parse(listing.as_bytes(), folder.path()), Some(nothing));
+        let listing = text(&[]);
+        assert_eq!(parse(listing.as_bytes(), folder.path()), Some(Vec::new()));
     }
 
     #[test]
