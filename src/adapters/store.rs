@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use rustix::fs::OFlags;
 use tempfile::{NamedTempFile, TempDir};
 
@@ -308,9 +309,9 @@ pub fn copy_tree(
     into: &Path,
     same: impl Fn(&Entry) -> Option<PathBuf>,
 ) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     fs_err::create_dir_all(into)?;
     let mut made = into.to_owned();
+    let mut to_copy = Vec::new();
     for entry in entries {
         let file = into.join(&entry.path);
         if let Some(folder) = file.parent().filter(|folder| *folder != made) {
@@ -318,24 +319,31 @@ pub fn copy_tree(
             folder.clone_into(&mut made);
         }
         // Not every file system has hard links, and a file can have only so many.
-        if same(entry).is_some_and(|same| fs_err::hard_link(same, &file).is_ok()) {
-            continue;
-        }
-        match &entry.content {
-            Content::File {
-                executable,
-                location,
-                ..
-            } => {
-                let mut output = fs_err::File::create(&file)?;
-                io::copy(&mut location.open()?, &mut output)?;
-                let mode = if *executable { 0o755 } else { 0o644 };
-                output.set_permissions(std::fs::Permissions::from_mode(mode))?;
-            }
-            Content::Symlink { target } => fs_err::os::unix::fs::symlink(target, &file)?,
+        if same(entry).is_none_or(|same| fs_err::hard_link(same, &file).is_err()) {
+            to_copy.push((entry, file));
         }
     }
-    Ok(())
+    to_copy
+        .into_par_iter()
+        .try_for_each(|(entry, file)| copy(entry, &file))
+}
+
+/// Makes a new file or link with the content of `entry`.
+fn copy(entry: &Entry, file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    match &entry.content {
+        Content::File {
+            executable,
+            location,
+            ..
+        } => {
+            let mut output = fs_err::File::create(file)?;
+            io::copy(&mut location.open()?, &mut output)?;
+            let mode = if *executable { 0o755 } else { 0o644 };
+            output.set_permissions(std::fs::Permissions::from_mode(mode))
+        }
+        Content::Symlink { target } => fs_err::os::unix::fs::symlink(target, file),
+    }
 }
 
 #[cfg(test)]

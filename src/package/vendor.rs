@@ -12,8 +12,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use crate::{
     code::Code,
+    image::Digest,
     project::{
         ignore::{self, Digests},
         requirements::{LockedWheel, Pin, SPARKS_OWN},
@@ -237,6 +240,27 @@ pub struct Placement {
     pub owners: BTreeMap<String, BTreeSet<usize>>,
     /// The wheels that another one may have overwritten a file of: both have the path, each with another hash.
     pub overwritten: BTreeSet<usize>,
+    /// What the `RECORD` of each wheel says of its files, by their paths.
+    pub recorded: Vec<Recorded>,
+}
+
+/// The digests that the `RECORD` of a wheel has for its files. Not every file has one.
+pub type Recorded = BTreeMap<String, Digest>;
+
+/// Whether the files of a wheel are those that its `RECORD` lists.
+#[must_use]
+pub fn is_as_recorded(files: &[Entry], recorded: &Recorded) -> bool {
+    let is_other = |entry: &Entry| match (&entry.content, recorded.get(&entry.path)) {
+        (Content::File { digest, .. }, Some(wanted)) => digest != wanted,
+        _ => false,
+    };
+    !files.iter().any(is_other)
+}
+
+/// The digest of a `RECORD`'s hash, which is in base64 for URLs; `None` for another algorithm.
+fn recorded_digest(hash: &str) -> Option<Digest> {
+    let bytes = URL_SAFE_NO_PAD.decode(hash.strip_prefix("sha256=")?.trim_end_matches('='));
+    format!("sha256:{}", hex::encode(bytes.ok()?)).parse().ok()
 }
 
 /// Decides to which wheel each file belongs that an installer unpacked; the `RECORD` files must still be there.
@@ -250,6 +274,12 @@ pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, V
     let distributions = distributions(unpacked, wheels)?;
     let owners = owners(&distributions);
     let mut placement = Placement::default();
+    let recorded = |of: &Distribution<'_>| {
+        let digest =
+            |(path, hash): (&String, &String)| Some((path.clone(), recorded_digest(hash)?));
+        of.record.iter().filter_map(digest).collect()
+    };
+    placement.recorded = distributions.iter().map(recorded).collect();
     for of_path in owners.values() {
         let hashes: BTreeSet<&String> = of_path.values().collect();
         if hashes.len() > 1 {
@@ -457,7 +487,6 @@ mod tests {
     }
 
     use super::*;
-    use crate::image::Digest;
 
     fn wheel(file_name: &str) -> LockedWheel {
         LockedWheel {
@@ -676,6 +705,24 @@ mod tests {
             placement(folder.path(), &absent).unwrap_err().code(),
             "E724"
         );
+    }
+
+    #[test]
+    fn a_file_that_is_not_as_recorded_is_noticed() {
+        let of = |content: &str| vec![Entry::in_memory("a.py", content.to_owned(), false)];
+        // `printf abc | openssl dgst -sha256 -binary | basenc --base64url`
+        let hash = "sha256=ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
+        for hash in [hash.to_owned(), format!("{hash}=")] {
+            let digest = recorded_digest(&hash).unwrap();
+            assert_eq!(digest, Digest::of(b"abc"));
+            let recorded: Recorded = [("a.py".to_owned(), digest)].into();
+            assert!(is_as_recorded(&of("abc"), &recorded));
+            assert!(!is_as_recorded(&of("abd"), &recorded));
+        }
+        assert!(is_as_recorded(&of("abd"), &Recorded::new()));
+        for other in ["md5=kAFQmDzST7DWlj99KOF_cg", "sha256=abc", "sha256=?", ""] {
+            assert_eq!(recorded_digest(other), None, "{other}");
+        }
     }
 
     #[test]

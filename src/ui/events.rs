@@ -203,6 +203,7 @@ fn step_words(step: &Step<'_>) -> String {
         Step::FetchSource(name) => format!("fetching the source {name}"),
         Step::Fetch(origin) => format!("fetching {origin}"),
         Step::ChooseWheels(of) => format!("choosing wheels for {of}"),
+        Step::InstallWheels(1) => "installing 1 wheel".to_owned(),
         Step::InstallWheels(count) => format!("installing {count} wheels"),
         Step::LookInto(image) => format!("looking into {image}"),
         Step::PutTogether(parent) => format!("putting its files on {parent}"),

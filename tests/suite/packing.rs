@@ -11,7 +11,7 @@ use sparkpack::{
     project::tree::Entry,
 };
 
-use crate::support::{TestProject, program, run};
+use crate::support::{Index, TestProject, program, run};
 
 /// The configuration, for this machine's Python, so that packed modules can be imported here.
 fn configuration() -> String {
@@ -482,4 +482,62 @@ for member in tarfile.open(sys.argv[1]):
         Digest::of(text.as_bytes()).hex()
     );
     assert_eq!(told, wanted);
+}
+
+/// A project with requirements from `index`, whose installer has its cache in `uv`.
+fn project_with(index: &Index, requirements: &str, uv: &Path) -> TestProject {
+    let mirror = format!("\n[mirrors]\npython = \"{}\"\n", index.url);
+    let configuration = configuration() + &mirror;
+    let project = TestProject::new(&[
+        ("sparkpack.toml", &configuration),
+        ("requirements.txt", requirements),
+        ("src/main.py", "print('main')\n"),
+    ]);
+    project.with_variable("UV_CACHE_DIR", uv.to_str().unwrap())
+}
+
+#[test]
+fn one_more_requirement_installs_one_more_wheel() {
+    let (index, uv) = (Index::new(), tempfile::tempdir().unwrap());
+    for stem in ["spk_one-1.0", "spk_two-1.0", "spk_three-1.0"] {
+        index.add(&format!("{stem}-py3-none-any"), &[]);
+    }
+    let project = project_with(&index, "spk-one\nspk-two\n", uv.path());
+    let told = project.succeed(&["package"]).stderr;
+    assert!(told.contains("job: installing 2 wheels\n"), "{told}");
+    project.write("requirements.txt", "spk-one\nspk-two\nspk-three\n");
+    let told = project.succeed(&["package"]).stderr;
+    assert!(told.contains("job: installing 1 wheel\n"), "{told}");
+    project.write("requirements.txt", "spk-three\nspk-one\n");
+    let told = project.succeed(&["package"]).stderr;
+    assert!(!told.contains("installing"), "{told}");
+    let listed = names(&project.root().join("dist/libs.zip"));
+    let modules: Vec<&String> = listed.iter().filter(|name| name.ends_with(".py")).collect();
+    assert_eq!(modules, ["spk_one.py", "spk_three.py"]);
+}
+
+#[test]
+fn a_damaged_cache_of_the_installer_is_left_aside() {
+    let (index, uv) = (Index::new(), tempfile::tempdir().unwrap());
+    index.add("spk_one-1.0-py3-none-any", &[]);
+    let project = project_with(&index, "spk-one\n", uv.path());
+    project.succeed(&["package"]);
+    let sound = listing(&project.root().join("dist"));
+    let damage = r#"find "$1" -name spk_one.py | while read -r file; do echo '# damaged' >>"$file"; echo damaged; done"#;
+    let damaged = program("sh", &["-c", damage, "sh", uv.path().to_str().unwrap()]);
+    assert!(damaged.starts_with("damaged\n"), "{damaged}");
+    for folder in [project.root().join("dist"), project.cache().to_owned()] {
+        fs_err::remove_dir_all(folder).unwrap();
+    }
+    project.succeed(&["package"]);
+    assert_eq!(listing(&project.root().join("dist")), sound);
+    // Nor does damage in our own cache last, which is noticed by what is packed from it.
+    let damaged = program(
+        "sh",
+        &["-c", damage, "sh", project.cache().to_str().unwrap()],
+    );
+    assert!(damaged.starts_with("damaged\n"), "{damaged}");
+    fs_err::remove_dir_all(project.root().join("dist")).unwrap();
+    project.succeed(&["package"]);
+    assert_eq!(listing(&project.root().join("dist")), sound);
 }

@@ -23,7 +23,7 @@ pub use tool::{Installer, Tool};
 
 use crate::{
     image::Digest,
-    package::vendor::{leave_out, placement},
+    package::vendor::{Placement, Recorded, leave_out, placement},
     project::{
         requirements::{LockedWheel, Pin, Requirement, Requirements, SPARKS_OWN, same_version},
         wheel::{Target, choose, normalise},
@@ -227,6 +227,9 @@ impl Installer {
     /// Installs each of `wheels` into a folder of its own in the new or empty folder `into`, called by its file name. The
     /// bytes depend on the wheel alone. `index` is the index in the requirements.
     ///
+    /// Returns what the `RECORD` of each wheel says. uv does not compare what it takes out of its cache: if a file is other
+    /// than recorded, install the wheel again by [`Self::install_anew`].
+    ///
     /// # Errors
     /// A wheel cannot be downloaded or differs from the locked one; a file belongs to no wheel; the disk.
     pub fn install(
@@ -235,29 +238,45 @@ impl Installer {
         target: &Target,
         index: Option<&str>,
         into: &Path,
-    ) -> Result<(), PythonError> {
+    ) -> Result<Vec<Recorded>, PythonError> {
         fs_err::create_dir_all(into)?;
         if wheels.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let into = fs_err::canonicalize(into)?;
-        let overwritten = self.install_together(wheels, target, index, &into)?;
-        for index_of in overwritten {
-            let alone = std::slice::from_ref(&wheels[index_of]);
-            self.install_together(alone, target, index, &into)?;
+        let from = Fetched { index, anew: false };
+        let placement = self.install_together(wheels, target, from, into)?;
+        for overwritten in placement.overwritten {
+            let alone = std::slice::from_ref(&wheels[overwritten]);
+            self.install_together(alone, target, from, into)?;
         }
+        Ok(placement.recorded)
+    }
+
+    /// Installs a wheel as [`Self::install`] does, but takes nothing out of the installer's cache.
+    ///
+    /// # Errors
+    /// Those of [`Self::install`].
+    pub fn install_anew(
+        &self,
+        wheel: &LockedWheel,
+        target: &Target,
+        index: Option<&str>,
+        into: &Path,
+    ) -> Result<(), PythonError> {
+        let from = Fetched { index, anew: true };
+        self.install_together(std::slice::from_ref(wheel), target, from, into)?;
         Ok(())
     }
 
-    /// Installs wheels by one run of the installer. Of the returned ones, which have no folder yet, files were overwritten
-    /// by other wheels.
+    /// Installs wheels by one run of the installer. Those of which a file was overwritten get no folder.
     fn install_together(
         &self,
         wheels: &[LockedWheel],
         target: &Target,
-        index: Option<&str>,
+        from: Fetched<'_>,
         into: &Path,
-    ) -> Result<BTreeSet<usize>, PythonError> {
+    ) -> Result<Placement, PythonError> {
+        let into = &fs_err::canonicalize(into)?;
         let unpacked = tempfile::Builder::new()
             .prefix(".unpacked-")
             .tempdir_in(into)?;
@@ -270,8 +289,8 @@ impl Installer {
         );
         run.write("requirements.txt", &lines)?;
         let installed = match self.tool {
-            Tool::Uv => uv::install(&run, target, index, unpacked.path()),
-            Tool::Pip => pip::install(&run, target, index, unpacked.path()),
+            Tool::Uv => uv::install(&run, target, from, unpacked.path()),
+            Tool::Pip => pip::install(&run, target, from.index, unpacked.path()),
         };
         installed.map_err(|error| match error {
             error if self.offline && !error.is_of_the_wheels() => PythonError::Offline {
@@ -301,27 +320,28 @@ impl Installer {
                 .collect();
             place(unpacked.path(), &owners, path, &mut made)?;
         }
-        Ok(placement.overwritten)
+        Ok(placement)
     }
 }
 
-/// Moves a file of an installation into the folders of the wheels that have it, with mode 0644 or 0755. `made` is the
-/// folder that was made last.
+/// Where wheels are taken from.
+#[derive(Clone, Copy)]
+struct Fetched<'a> {
+    /// The index in the requirements.
+    index: Option<&'a str>,
+    /// Whether the installer's cache is left aside.
+    anew: bool,
+}
+
+/// Moves a file of an installation into the folders of the wheels that have it. Its mode stays, since the file may be one
+/// of the installer's cache too. `made` is the folder that was made last.
 fn place(
     unpacked: &Path,
     folders: &[&PathBuf],
     path: &str,
     made: &mut PathBuf,
 ) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     let from = unpacked.join(path);
-    let mut permissions = fs_err::metadata(&from)?.permissions();
-    let is_executable = permissions.mode() & 0o100 != 0;
-    let mode = if is_executable { 0o755 } else { 0o644 };
-    if permissions.mode() & 0o7777 != mode {
-        permissions.set_mode(mode);
-        fs_err::set_permissions(&from, permissions)?;
-    }
     for (number, folder) in folders.iter().enumerate() {
         let to = folder.join(path);
         let parent = to.parent().unwrap_or(folder);

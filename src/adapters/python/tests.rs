@@ -231,8 +231,12 @@ fn the_lock_is_a_requirements_file_for_both() {
         )
         .unwrap();
         let into = run.folder().join("into");
+        let from = Fetched {
+            index: None,
+            anew: false,
+        };
         match installer.tool() {
-            Tool::Uv => uv::install(&run, &amd64(), None, &into),
+            Tool::Uv => uv::install(&run, &amd64(), from, &into),
             Tool::Pip => pip::install(&run, &amd64(), None, &into),
         }
         .unwrap();

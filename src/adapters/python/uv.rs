@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsStr, path::Path};
 use serde::Deserialize;
 
 use super::{
-    Candidates, PythonError, Question, Tool,
+    Candidates, Fetched, PythonError, Question, Tool,
     run::{Complaint, ToolRun, between, word_before},
 };
 use crate::{
@@ -92,11 +92,11 @@ pub(super) fn resolve(
 pub(super) fn install(
     run: &ToolRun<'_>,
     target: &Target,
-    index: Option<&str>,
+    from: Fetched<'_>,
     into: &Path,
 ) -> Result<(), PythonError> {
     let into = into.to_string_lossy();
-    let arguments = [
+    let mut arguments = vec![
         "install",
         "--requirements",
         "requirements.txt",
@@ -105,10 +105,14 @@ pub(super) fn install(
         "--require-hashes",
         "--no-deps",
         "--no-compile-bytecode",
+        // Where the cache is on another disk, uv copies.
         "--link-mode",
-        "copy",
+        "hardlink",
     ];
-    call(run, &arguments, target, index)
+    if from.anew {
+        arguments.push("--no-cache");
+    }
+    call(run, &arguments, target, from.index)
 }
 
 /// The used parts of a `pylock.toml`.

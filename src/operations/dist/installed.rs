@@ -221,20 +221,32 @@ impl<'a> Installations<'a> {
         progress.step(Step::InstallWheels(missing.len()));
         let temporary = self.session.cache.unfinished(CacheKind::Packages)?;
         let wheels: Vec<LockedWheel> = missing.iter().map(|(wheel, _)| (*wheel).clone()).collect();
-        self.services
-            .installer()?
-            .install(&wheels, target, index, temporary.path())?;
-        let files = missing.iter().map(|(wheel, place)| {
-            let Place { tree, listing, .. } = place;
-            store::move_folder(&temporary.path().join(&wheel.wheel.file_name), tree)?;
-            let kept = digest_cache::file_for(&self.session.cache, tree);
-            let digests = digest_cache::open(&kept);
-            let files = vendor::walk(tree, &digests)?;
-            // What a power failure leaves of it is no listing.
-            store::replace_unsynced(listing, text(&files).as_bytes())?;
-            Ok(files)
+        let (installer, into) = (self.services.installer()?, temporary.path());
+        let recorded = installer.install(&wheels, target, index, into)?;
+        let files = missing.iter().zip(recorded);
+        let files = files.map(|((wheel, place), recorded)| {
+            let folder = into.join(&wheel.wheel.file_name);
+            let files = self.keep(&folder, place)?;
+            if vendor::is_as_recorded(&files, &recorded) {
+                return Ok(files);
+            }
+            // The installer's cache is damaged, or else the list in the wheel is wrong.
+            installer.install_anew(wheel, target, index, into)?;
+            self.keep(&folder, place)
         });
         files.collect()
+    }
+
+    /// Moves the files of a wheel to their place, and writes their listing.
+    fn keep(&self, folder: &Path, place: &Place) -> Result<Vec<Entry>, Error> {
+        let Place { tree, listing, .. } = place;
+        store::move_folder(folder, tree)?;
+        let kept = digest_cache::file_for(&self.session.cache, tree);
+        let digests = digest_cache::open(&kept);
+        let files = vendor::walk(tree, &digests)?;
+        // What a power failure leaves of it is no listing.
+        store::replace_unsynced(listing, text(&files).as_bytes())?;
+        Ok(files)
     }
 }
 
