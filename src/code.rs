@@ -331,6 +331,24 @@ codes! {
     E131 2
         "Nothing can be put on an image from elsewhere: it has no Spark, no Python, musl as its C library, or no folder where one is needed."
         "name another image; `supplied` says what the platform that runs it brings"
+    E160 2
+        "`requirements` names a file of another kind."
+        "name a requirements.txt, pyproject.toml, uv.lock, poetry.lock, Pipfile.lock or pylock.toml"
+    E161 2
+        "A lock of another tool no longer fits the project that it was made for."
+        "make it again with the tool: `uv lock`, `poetry lock` or `pipenv lock`"
+    E162 2
+        "A pyproject.toml, or a lock of another tool, cannot be read."
+        "mend the line that the message names, or make the lock again with its tool"
+    E163 2
+        "An extra or a group is not in the file that `requirements` names."
+        "take a name that the message lists"
+    E164 2
+        "A pyproject.toml does not say what the project depends on."
+        "write `dependencies` into `[project]`, or name the file that has them"
+    E165 2
+        "The project is not for the Python of the image."
+        "change `python` of the chain, or the range of Pythons of the project"
     E200 2
         "A part of a reference is missing in a manifest, and cannot be added."
         "add the line that the message names"

@@ -162,6 +162,10 @@ pub(super) struct ImageTable {
     pub(super) src: Option<Text>,
     pub(super) main: Option<Text>,
     pub(super) requirements: Option<Text>,
+    #[serde(default)]
+    pub(super) extras: Vec<Text>,
+    #[serde(default)]
+    pub(super) groups: Vec<Text>,
     pub(super) each: Option<Text>,
     #[serde(default)]
     pub(super) exclude: Vec<Text>,

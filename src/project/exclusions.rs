@@ -14,7 +14,7 @@ use super::{
     ignore::{DefaultExcludes, DockerIgnore, DockerIgnoreRule, Excluded},
     lock, pins,
     place::{Defect, Place},
-    requirements,
+    requirements::RequirementsFile,
 };
 use crate::code::Code;
 
@@ -404,7 +404,7 @@ impl NeverContext {
             .images
             .values()
             .filter_map(|image| image.requirements.as_ref());
-        let locks = requirements.map(|file| requirements::lock_file_beside(Path::new(file)));
+        let locks = requirements.map(RequirementsFile::lock_file);
         files.extend(locks.filter_map(|file| Some(file.to_str()?.to_owned())));
         let secrets = project
             .images

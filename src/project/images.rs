@@ -15,6 +15,7 @@ use super::{
     ignore::DefaultExcludes,
     loader::Loader,
     place::{Defect, Place, nearest},
+    requirements::{Choice, RequirementsFile},
     settings::{Chain, Context, Image, Kind, Package, Project, SecretOrigin},
 };
 use crate::{
@@ -167,14 +168,7 @@ impl Images<'_> {
         if kind == Kind::Job && below == Below::Nothing && settings.dockerfile.is_none() {
             return Err(nothing_below(name, &place));
         }
-        // Some folders of an `each` may need no packages, so a missing requirements file is no mistake.
-        let requirements = settings
-            .requirements
-            .as_ref()
-            .filter(|text| folder.is_none() || self.loader.root.join(fill(text)).exists());
-        let requirements = requirements
-            .map(|text| self.file_below(text, &fill(text), "requirements"))
-            .transpose()?;
+        let requirements = self.requirements(settings, &fill, folder.is_some())?;
         let dockerfile = settings.dockerfile.as_ref();
         Ok(Image {
             name: name.to_owned(),
@@ -205,6 +199,39 @@ impl Images<'_> {
             package,
             requirements,
         })
+    }
+
+    fn requirements(
+        &self,
+        settings: &config::ImageTable,
+        fill: &dyn Fn(&Text) -> String,
+        is_one_of_many: bool,
+    ) -> Result<Option<RequirementsFile>, Defect> {
+        let choices = |names: &[Text]| -> Vec<Choice> {
+            let names = names.iter().map(|name| Choice {
+                name: name.get_ref().clone(),
+                place: self.loader.origin.place(name),
+            });
+            names.collect()
+        };
+        let Some(text) = &settings.requirements else {
+            let Some(choice) = settings.extras.first().or(settings.groups.first()) else {
+                return Ok(None);
+            };
+            let message = format!("`{}` is in no file that is named", choice.get_ref());
+            let defect = self.loader.origin.defect(Code::E022, choice, message);
+            return Err(defect.hint("name the file that has it by `requirements`"));
+        };
+        let path = fill(text);
+        // Some folders of an `each` may need no packages, so a missing requirements file is no mistake.
+        if is_one_of_many && !self.loader.root.join(&path).exists() {
+            return Ok(None);
+        }
+        Ok(Some(RequirementsFile {
+            path: self.file_below(text, &path, "requirements")?,
+            extras: choices(&settings.extras),
+            groups: choices(&settings.groups),
+        }))
     }
 
     /// What an image stands on: what its `parent` names, or else what is usual for its kind.

@@ -423,8 +423,8 @@ impl<'a> InputReader<'a> {
         built_in: Option<&'static BuiltInRecipe>,
     ) -> Result<Option<ImageRequirements>, InputError> {
         if let Some(file) = &image.requirements {
-            let requirements = Requirements::read(&self.project.root, Path::new(file))
-                .map_err(InputError::Defects)?;
+            let requirements =
+                Requirements::choose(&self.project.root, file).map_err(InputError::Defects)?;
             return Ok(Some(ImageRequirements {
                 requirements,
                 built_in: false,

@@ -13,7 +13,6 @@ use super::{
     inputs::DockerfileInputs,
     links::Links,
     place::Defect,
-    requirements::lock_file_beside,
     tree::{Content, Entry},
 };
 
@@ -67,7 +66,7 @@ impl Lost<'_> {
             }
         }
         if let Some(requirements) = &image.requirements {
-            let lock = lock_file_beside(&self.root.join(requirements));
+            let lock = self.root.join(requirements.lock_file());
             missing.extend(self.itself(&lock));
         }
         Ok(missing)

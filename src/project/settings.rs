@@ -12,6 +12,7 @@ use super::{
     elsewhere::ElsewhereChain,
     image_matcher::ImageMatcher,
     place::{Defect, Place},
+    requirements::RequirementsFile,
     source::Source,
     template::ReferenceTemplate,
 };
@@ -260,8 +261,8 @@ pub struct Image {
     pub platforms: Vec<Platform>,
     /// The job's code, if the image has any.
     pub package: Option<Package>,
-    /// The requirements file, relative to the project's folder.
-    pub requirements: Option<String>,
+    /// The requirements file, with what is chosen in it.
+    pub requirements: Option<RequirementsFile>,
 }
 
 impl Image {

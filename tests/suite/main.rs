@@ -10,6 +10,7 @@
 //! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
 //! - `planning`: a build does what its plan says; tags for scripts; inputs that git does not track
+//! - `requirements`: what people have as requirements is read, and their locks decide the versions
 //! - `retagging`: what moves a tag, and what does not
 //! - `staleness`: a changed file is always noticed, and a bad cache costs only time
 //! - `locking`: the content of the locks, what changes it, and which images are then retagged
@@ -44,7 +45,7 @@
 //! - `left_out`: `scripts/test --fast` leaves out exactly the tests that need a daemon or a registry
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
-//! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
+//! By verb: `package`: `packing`, `staleness`, `requirements` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
 //! `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
@@ -119,6 +120,7 @@ mod portability;
 mod proxies;
 mod pushing;
 mod real;
+mod requirements;
 mod retagging;
 mod same_as_built;
 mod secrets;

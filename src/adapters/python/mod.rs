@@ -368,6 +368,8 @@ struct Question {
     index: Option<String>,
     /// Required packages that the installer is not asked for.
     left_out: BTreeSet<Pin>,
+    /// Whether nothing is required but what is wanted.
+    is_complete: bool,
 }
 
 impl Question {
@@ -390,6 +392,7 @@ impl Question {
             constraints,
             index: asked.index,
             left_out,
+            is_complete: asked.is_complete,
         }
     }
 }

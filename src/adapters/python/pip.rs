@@ -145,7 +145,7 @@ pub(super) fn resolve(
     target: &Target,
 ) -> Result<Candidates, PythonError> {
     run.write_question(&question.wanted, &question.constraints, false)?;
-    let arguments = [
+    let mut arguments = vec![
         "--constraint",
         "constraints.txt",
         "--dry-run",
@@ -155,6 +155,7 @@ pub(super) fn resolve(
         "--target",
         "nowhere",
     ];
+    arguments.extend(question.is_complete.then_some("--no-deps"));
     match call(run, &arguments, target, question.index.as_deref())? {
         Ok(()) => read_report(&run.read("report.json")?),
         Err(complaint) => Err(understand(run, &complaint, target)),

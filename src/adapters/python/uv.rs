@@ -67,7 +67,7 @@ pub(super) fn resolve(
     target: &Target,
 ) -> Result<Candidates, PythonError> {
     run.write_question(&question.wanted, &question.constraints, true)?;
-    let arguments = [
+    let mut arguments = vec![
         "compile",
         "requirements.txt",
         "--constraints",
@@ -85,6 +85,7 @@ pub(super) fn resolve(
         "--refresh",
         "--quiet",
     ];
+    arguments.extend(question.is_complete.then_some("--no-deps"));
     call(run, &arguments, target, question.index.as_deref())?;
     read_lock(&run.read("pylock.toml")?)
 }

@@ -16,7 +16,6 @@ use crate::{
     project::{
         Context, Image, Project,
         exclusions::{ProjectFiles, SourceRules, ignore_file},
-        requirements::lock_file_beside,
         source::Origin,
         tree::{Content, Entry, Location},
     },
@@ -93,7 +92,7 @@ impl<'a> InputFiles<'a> {
             for file in &requirements.requirements.files {
                 self.decisive(file);
             }
-            self.decisive(lock_file_beside(&requirements.requirements.file));
+            self.decisive(&requirements.requirements.lock_file);
         }
         for source in inputs.recipe.sources() {
             self.source(&source);

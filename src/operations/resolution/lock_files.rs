@@ -16,7 +16,7 @@ use crate::{
         Project,
         inputs::ImageRequirements,
         lock::{self, Lock},
-        requirements::{self, lock_file_beside},
+        requirements,
         source::Origin,
     },
 };
@@ -33,8 +33,8 @@ pub(crate) struct LockFiles {
 /// The path of the lock beside a requirements file, relative to the project's folder. `None` for the requirements of a
 /// built-in Dockerfile, whose wheels are locked in `sparkpack.lock`.
 pub(crate) fn beside(requirements: &ImageRequirements) -> Option<PathBuf> {
-    let file = &requirements.requirements.file;
-    (!requirements.built_in).then(|| lock_file_beside(file))
+    let file = &requirements.requirements.lock_file;
+    (!requirements.built_in).then(|| file.clone())
 }
 
 impl LockFiles {

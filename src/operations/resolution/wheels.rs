@@ -135,6 +135,7 @@ impl<'a> Chooser<'a> {
                 let Some(target) = self.target(image, platform)? else {
                     continue;
                 };
+                refuse_other_python(image, requirements, &target)?;
                 let asked = ResolveRequest::of(&requirements.requirements, &provided, &target);
                 installed.retain(|pin| !provided.iter().any(|below| below.name == pin.name));
                 let asked = asked.over(&installed);
@@ -362,6 +363,28 @@ impl<'a> Chooser<'a> {
             .or_default()
             .insert(target.platform.clone(), locked);
     }
+}
+
+/// Refuses requirements of a project that is not for the image's Python.
+fn refuse_other_python(
+    image: &Image,
+    requirements: &ImageRequirements,
+    target: &Target,
+) -> Result<(), Error> {
+    let range = requirements.requirements.python.as_ref();
+    let Some(range) = range.filter(|range| !range.allows(target.python)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "the project is for Python {}, but `{}` has Python {}",
+        range.text,
+        image.name,
+        dotted(target.python)
+    );
+    let defect = Defect::new(Code::E165, range.place.clone(), message);
+    Err(defect
+        .hint("change `python` of the chain, or the range of Pythons here")
+        .into())
 }
 
 /// The wheels that are not installed in the image from elsewhere in the same version.

@@ -2,11 +2,30 @@
 //!
 //! Defects: E040 unreadable, E041 not a package name (editable, URL, path), E042 a password in an index's URL, E043 an
 //! option that a lock cannot honour, E044 an included file that is missing or outside the project, E045 files that
-//! include each other, E046 two versions of one package, E047 malformed, E048 a wrong `--hash`, E049 a broken lock.
+//! include each other, E046 two versions of one package, E047 malformed, E048 a wrong `--hash`, E049 a broken lock, E160 a
+//! file of another kind, E161 a lock of another tool that no longer fits its project, E162 a file of another tool that
+//! cannot be read, E163 an extra or group that is not there, E164 no dependencies declared.
 
+mod content_hash;
+mod foreign;
+mod found;
+mod graph;
+mod kind;
 mod lock;
+mod marker;
 mod parse;
+mod pipfile;
+mod poetry;
+mod poetry_lock;
+mod pylock;
+mod pyproject;
 mod read;
+mod tree;
+mod uv_lock;
+mod versions;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeSet,
@@ -24,11 +43,85 @@ use crate::image::Digest;
 /// The packages that Spark's own image contains. A second copy would shadow the one that fits Spark's jars.
 pub const SPARKS_OWN: [&str; 2] = ["pyspark", "py4j"];
 
-/// A requirements file with all files that it includes.
+/// What an image's requirements are read from: a file, and what is chosen in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequirementsFile {
+    /// The file, relative to the project's folder.
+    pub path: String,
+    /// The extras that are wanted besides what the file always requires.
+    pub extras: Vec<Choice>,
+    /// The groups that are wanted.
+    pub groups: Vec<Choice>,
+}
+
+/// An extra or a group that `sparkpack.toml` chooses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// As it is written.
+    pub name: String,
+    /// Where it is written.
+    pub place: Place,
+}
+
+impl RequirementsFile {
+    /// A file with no extra and no group.
+    #[must_use]
+    pub fn of(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            extras: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    /// The file of the lock: that of a list of requirements has its name, that of another tool's file is
+    /// `requirements.lock`, with the extras and groups in its name.
+    #[must_use]
+    pub fn lock_file(&self) -> PathBuf {
+        let path = Path::new(&self.path);
+        if kind::of_name(path) == Ok(kind::FileKind::Lines) {
+            return lock_file_beside(path);
+        }
+        let chosen = self.extras.iter().chain(&self.groups);
+        let names: BTreeSet<String> = chosen
+            .map(|chosen| super::wheel::normalise(&chosen.name))
+            .collect();
+        let mut name = "requirements".to_owned();
+        for chosen in names {
+            name.push('-');
+            name.push_str(&chosen);
+        }
+        path.with_file_name(name + ".lock")
+    }
+}
+
+/// The Pythons that a project is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PythonRange {
+    /// As it is written.
+    pub text: String,
+    /// The ranges of which a version may be in one, each as conditions such as `>=3.9`.
+    alternatives: Vec<Vec<String>>,
+    /// Where it is written.
+    pub place: Place,
+}
+
+impl PythonRange {
+    /// Whether some release of this Python is in it.
+    #[must_use]
+    pub fn allows(&self, python: (u8, u8)) -> bool {
+        let mut alternatives = self.alternatives.iter();
+        alternatives.any(|conditions| versions::allows_python(python, conditions))
+    }
+}
+
+/// The requirements of an image: a file with all files that it includes, or one of another tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirements {
     /// The file, relative to the project's folder.
     pub file: PathBuf,
+    /// The file of the lock.
+    pub lock_file: PathBuf,
     /// The file and all files that it includes, in the order of reading.
     pub files: Vec<PathBuf>,
     /// The required packages, in the order of the lines.
@@ -37,6 +130,10 @@ pub struct Requirements {
     pub constraints: Vec<Requirement>,
     /// The package index that the file names; never one with a password.
     pub index: Option<String>,
+    /// The Pythons that the file says it is for.
+    pub python: Option<PythonRange>,
+    /// Whether another tool has chosen every version: nothing is required but what is wanted.
+    pub is_complete: bool,
 }
 
 /// One line that names a package.
@@ -88,7 +185,33 @@ impl Requirements {
     /// # Errors
     /// Everything that is wrong in the files.
     pub fn read(root: &Path, file: &Path) -> Result<Self, Vec<Defect>> {
-        read::read(root, file)
+        Self::choose(root, &RequirementsFile::of(file.to_string_lossy()))
+    }
+
+    /// The same, with what is chosen in the file.
+    ///
+    /// # Errors
+    /// Everything that is wrong in the files.
+    pub fn choose(root: &Path, file: &RequirementsFile) -> Result<Self, Vec<Defect>> {
+        match kind::of_name(Path::new(&file.path)) {
+            Ok(kind::FileKind::Lines) => read::read(root, file),
+            Ok(kind) => foreign::read(root, file, kind),
+            Err(wrong) => Err(vec![wrong.defect(Path::new(&file.path))]),
+        }
+    }
+
+    /// Nothing of a file yet.
+    fn empty(file: &RequirementsFile) -> Self {
+        Self {
+            file: PathBuf::from(&file.path),
+            lock_file: file.lock_file(),
+            files: Vec::new(),
+            wanted: Vec::new(),
+            constraints: Vec::new(),
+            index: None,
+            python: None,
+            is_complete: false,
+        }
     }
 
     /// Reads the text of a built-in file, which includes no other.
@@ -134,6 +257,7 @@ impl Requirements {
         add("wanted", &self.wanted);
         add("constraint", &self.constraints);
         rows.extend(self.index.iter().map(|url| format!("index {url}")));
+        rows.extend(self.is_complete.then(|| "complete".to_owned()));
         rows.extend(provided.iter().map(|pin| format!("provided {pin}")));
         let lines: Vec<String> = rows.into_iter().collect();
         Digest::of(format!("requirements 1\n{}\n", lines.join("\n")).as_bytes())

@@ -194,7 +194,7 @@ fn unhonoured(name: &str, offset: usize) -> Wrong {
     }
 }
 
-fn unpinnable(shown: &str, offset: usize) -> Wrong {
+pub(super) fn unpinnable(shown: &str, offset: usize) -> Wrong {
     Wrong::new(
         Code::E041,
         offset,
@@ -203,7 +203,7 @@ fn unpinnable(shown: &str, offset: usize) -> Wrong {
     .hint("publish it as a wheel and write `name==version`, or put its source into `src`")
 }
 
-fn package(text: &str, start: usize) -> Result<Requirement, Wrong> {
+pub(super) fn package(text: &str, start: usize) -> Result<Requirement, Wrong> {
     let option = text[start..]
         .find(" --")
         .map_or(text.len(), |found| start + found);
@@ -253,7 +253,7 @@ fn package(text: &str, start: usize) -> Result<Requirement, Wrong> {
 }
 
 /// Whether a requirement is a URL, a path or a file instead of a package name.
-fn is_location(body: &str) -> bool {
+pub(super) fn is_location(body: &str) -> bool {
     let before_marker = body.split(';').next().unwrap_or_default().trim();
     let file_ends = [".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2"];
     body.contains("://")
@@ -369,6 +369,15 @@ const MARKER_WORDS: [&str; 16] = [
 
 /// A marker in one notation: single spaces, double quotes.
 fn marker(text: &str, offset: usize) -> Result<String, Wrong> {
+    let words = marker_words(text, offset, &[])?;
+    if words.is_empty() {
+        return Err(Wrong::new(Code::E047, offset, "nothing follows the `;`"));
+    }
+    Ok(words.join(" "))
+}
+
+/// The words of a marker, with double quotes where that can be; `more` are words that have a meaning, too.
+pub(super) fn marker_words(text: &str, offset: usize, more: &[&str]) -> Result<Vec<String>, Wrong> {
     let mut words: Vec<String> = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
@@ -399,7 +408,7 @@ fn marker(text: &str, offset: usize) -> Result<String, Wrong> {
             }
         };
         let word = &rest[..length];
-        if of_word(first) && !MARKER_WORDS.contains(&word) {
+        if of_word(first) && !MARKER_WORDS.contains(&word) && !more.contains(&word) {
             let wrong = Wrong::new(
                 Code::E047,
                 at,
@@ -420,10 +429,7 @@ fn marker(text: &str, offset: usize) -> Result<String, Wrong> {
         });
         rest = rest[length..].trim_start();
     }
-    if words.is_empty() {
-        return Err(Wrong::new(Code::E047, offset, "nothing follows the `;`"));
-    }
-    Ok(words.join(" "))
+    Ok(words)
 }
 
 fn hashes(text: &str, from: usize) -> Result<Vec<Digest>, Wrong> {

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::{
-    Requirement, Requirements,
+    Requirement, Requirements, RequirementsFile, kind,
     parse::{Line, Logical, Wrong, line},
 };
 use crate::{
@@ -20,9 +20,19 @@ const SIZE_LIMIT: u64 = 4 << 20;
 /// The length limit of a line, in bytes.
 const LINE_LIMIT: usize = 64 << 10;
 
-pub(super) fn read(root: &Path, file: &Path) -> Result<Requirements, Vec<Defect>> {
-    let mut reading = Reading::new(root, file);
-    match load(root, file) {
+pub(super) fn read(root: &Path, chosen: &RequirementsFile) -> Result<Requirements, Vec<Defect>> {
+    let file = Path::new(&chosen.path);
+    let mut reading = Reading::new(root, Requirements::empty(chosen));
+    for (what, named) in [("extras", &chosen.extras), ("groups", &chosen.groups)] {
+        for name in named {
+            let message = format!("`{}`: a list of requirements has no {what}", name.name);
+            let defect = Defect::new(Code::E163, name.place.clone(), message);
+            reading.defects.push(defect.hint(format!(
+                "take `{what}` out, or name a file that has them: pyproject.toml or a lock of your tool"
+            )));
+        }
+    }
+    match load(root, file, SIZE_LIMIT) {
         Ok(text) => reading.file(file, &text, ListedAs::Wanted),
         Err(reason) => reading.defects.push(
             Defect::new(
@@ -38,7 +48,8 @@ pub(super) fn read(root: &Path, file: &Path) -> Result<Requirements, Vec<Defect>
 
 /// Reads a text that may include no file.
 pub(super) fn read_text(file: &Path, text: &str) -> Result<Requirements, Vec<Defect>> {
-    let mut reading = Reading::new(Path::new(""), file);
+    let whole = RequirementsFile::of(file.to_string_lossy());
+    let mut reading = Reading::new(Path::new(""), Requirements::empty(&whole));
     reading.file(file, text.as_bytes(), ListedAs::Wanted);
     reading.end()
 }
@@ -58,18 +69,12 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(root: &'a Path, file: &Path) -> Self {
+    fn new(root: &'a Path, found: Requirements) -> Self {
         Self {
             root,
             open: Vec::new(),
             defects: Vec::new(),
-            found: Requirements {
-                file: file.to_owned(),
-                files: Vec::new(),
-                wanted: Vec::new(),
-                constraints: Vec::new(),
-                index: None,
-            },
+            found,
         }
     }
 
@@ -83,10 +88,13 @@ impl<'a> Reading<'a> {
     }
 
     fn file(&mut self, file: &Path, bytes: &[u8], kind: ListedAs) {
-        let text = match decode(file, bytes) {
+        let text = match kind::refuse_bytes(file, bytes).and_then(|()| decode(file, bytes)) {
             Ok(text) => text,
             Err(defect) => return self.defects.push(defect),
         };
+        if let Some(defect) = kind::refuse_text(file, text) {
+            return self.defects.push(defect);
+        }
         if !self.found.files.iter().any(|known| known == file) {
             self.found.files.push(file.to_owned());
         }
@@ -163,7 +171,7 @@ impl<'a> Reading<'a> {
                 .push(Defect::new(Code::E045, place, message).hint("remove one of these lines"));
             return;
         }
-        match load(self.root, &file) {
+        match load(self.root, &file, SIZE_LIMIT) {
             Ok(bytes) => self.file(&file, &bytes, kind),
             Err(reason) => {
                 let message = format!("`{name}` cannot be read as `{}`: {reason}", file.display());
@@ -193,7 +201,8 @@ fn beside(file: &Path, name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-fn load(root: &Path, file: &Path) -> Result<Vec<u8>, String> {
+/// The bytes of a file, of which there are at most `limit`.
+pub(super) fn load(root: &Path, file: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let path = root.join(file);
     let metadata = match fs_err::metadata(&path) {
         Ok(metadata) => metadata,
@@ -205,8 +214,8 @@ fn load(root: &Path, file: &Path) -> Result<Vec<u8>, String> {
     if !metadata.is_file() {
         return Err("it is not a regular file".to_owned());
     }
-    if metadata.len() > SIZE_LIMIT {
-        return Err("it has more than 4 MiB".to_owned());
+    if metadata.len() > limit {
+        return Err(format!("it has more than {} MiB", limit >> 20));
     }
     fs_err::read(&path).map_err(|error| reason(&error))
 }
@@ -216,7 +225,7 @@ fn reason(error: &std::io::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect> {
+pub(super) fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect> {
     let text = utf8::decode(file, bytes).map_err(|error| error.defect(Code::E040))?;
     let text = utf8::without_mark(text);
     match text.find('\0') {
@@ -233,7 +242,7 @@ fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect> {
 }
 
 /// Packages that are pinned to two versions under the same marker.
-fn contradictions(wanted: &[Requirement]) -> Vec<Defect> {
+pub(super) fn contradictions(wanted: &[Requirement]) -> Vec<Defect> {
     let mut defects = Vec::new();
     for (index, later) in wanted.iter().enumerate() {
         let Some(version) = later.pinned() else {

@@ -1,0 +1,78 @@
+//! What is found in a file of another tool, and what is wrong with it.
+
+use super::{
+    PythonRange, Requirement, Requirements, RequirementsFile,
+    parse::{Wrong, package},
+    poetry,
+    tree::{FileText, TomlValue},
+};
+use crate::{
+    code::Code,
+    image::Digest,
+    project::place::{Defect, Place},
+};
+
+/// What is found in a file of another tool.
+pub(super) struct Foreign<'a> {
+    pub(super) text: FileText<'a>,
+    pub(super) chosen: &'a RequirementsFile,
+    pub(super) found: Requirements,
+    pub(super) defects: Vec<Defect>,
+}
+
+impl Foreign<'_> {
+    /// A package at one version that another tool has chosen.
+    pub(super) fn pin(
+        &mut self,
+        (name, version): (&str, &str),
+        marker: Option<String>,
+        hashes: Vec<Digest>,
+        offset: usize,
+    ) {
+        match package(&format!("{name}=={version}"), 0) {
+            Ok(requirement) => self.found.wanted.push(Requirement {
+                marker,
+                hashes,
+                place: self.text.place(offset),
+                ..requirement
+            }),
+            Err(wrong) => self.wrong(wrong, offset),
+        }
+    }
+
+    /// What is wrong at an offset of the file.
+    pub(super) fn wrong(&mut self, wrong: Wrong, offset: usize) {
+        let defect = Defect::new(wrong.code, self.text.place(offset), wrong.message);
+        self.defects.push(Defect {
+            hint: wrong.hint,
+            ..defect
+        });
+    }
+
+    /// The defect of a file that is not what its name says.
+    pub(super) fn malformed(&self, offset: usize, message: impl Into<String>) -> Defect {
+        Defect::new(Code::E162, self.text.place(offset), message)
+    }
+
+    /// The range of Pythons in a value of the file.
+    pub(super) fn python_range(&self, node: Option<TomlValue<'_>>) -> Option<PythonRange> {
+        let node = node?;
+        Some(PythonRange {
+            text: node.text()?.to_owned(),
+            alternatives: poetry::constraint(node.text()?)?,
+            place: self.text.place(node.offset),
+        })
+    }
+
+    /// Tells that the lock no longer fits what it was made from.
+    pub(super) fn stale(&mut self, place: Place, message: String, command: &str) {
+        let defect = Defect::new(Code::E161, place, message);
+        self.defects
+            .push(defect.hint(format!("run `{command}`, and commit what it writes")));
+    }
+}
+
+/// The digests among texts such as `sha256:…`. Other algorithms are left out: a wheel is known by its SHA-256.
+pub(super) fn digests<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<Digest> {
+    texts.filter_map(|text| text.parse().ok()).collect()
+}

@@ -1,0 +1,393 @@
+//! What people have as requirements: their own files and the locks of their tools, against an index of tiny wheels.
+
+use std::fmt::Write as _;
+
+use sparkpack::image::Digest;
+
+use crate::support::{Index, TestProject};
+
+/// A project with one job that only gets files, so that packing it needs neither a daemon nor a registry.
+fn project(index: &Index, installer: &str, requirements: &str, more: &str) -> TestProject {
+    let configuration = format!(
+        r#"format = 1
+project = "orders"
+registries.main = "registry.example/orders"
+
+[mirrors]
+python = "{}"
+
+[python]
+installer = "{installer}"
+
+[chains.main]
+spark = "4.1.4"
+python = "3.11"
+
+[images.job]
+parent = "py"
+src = "src"
+requirements = "{requirements}"
+{more}"#,
+        index.url
+    );
+    TestProject::new(&[("sparkpack.toml", &configuration), ("src/main.py", "")])
+}
+
+/// An index whose newest versions are newer than those that every lock here has chosen.
+fn index() -> Index {
+    let index = Index::new();
+    for stem in [
+        "spk_app-1.0-py3-none-any",
+        "spk_app-2.0-py3-none-any",
+        "spk_dep-1.0-py3-none-any",
+        "spk_dep-1.5-py3-none-any",
+        "spk_dep-1.5-1-py3-none-any",
+        "spk_test-1.0-py3-none-any",
+        "spk_web-1.0-py3-none-any",
+        "spk_win-1.0-py3-none-any",
+    ] {
+        let requires: &[&str] = if stem.starts_with("spk_app") {
+            &["spk-dep>=1"]
+        } else {
+            &[]
+        };
+        index.add(stem, requires);
+    }
+    index
+}
+
+const PYPROJECT: &str = r#"[project]
+name = "orders"
+version = "1"
+requires-python = ">=3.10"
+dependencies = ["spk-app>=1", "spk-win ; sys_platform == 'win32'"]
+
+[project.optional-dependencies]
+web = ["spk-web"]
+
+[dependency-groups]
+dev = ["spk-test"]
+"#;
+
+const OF_POETRY: &str = r#"[tool.poetry]
+name = "orders"
+
+[tool.poetry.dependencies]
+python = "^3.10"
+spk-app = ">=1"
+spk-win = { version = "*", platform = "win32" }
+spk-web = { version = "^1", optional = true }
+
+[tool.poetry.extras]
+web = ["spk-web"]
+
+[tool.poetry.group.dev.dependencies]
+spk-test = "^1"
+"#;
+
+const PIPFILE: &str =
+    "[packages]\nspk-app = \">=1\"\n\n[dev-packages]\nspk-test = \"*\"\n\n[web]\nspk-web = \"*\"\n";
+
+/// The packages of each lock: name, version, the digests of its files, marker, extra or group.
+fn packages(index: &Index) -> [(&'static str, &'static str, Vec<Digest>, &'static str); 5] {
+    let of = |stem: &str| index.digest(&format!("{stem}-py3-none-any"));
+    [
+        ("spk-app", "1.0", vec![of("spk_app-1.0")], ""),
+        ("spk-dep", "1.5", vec![of("spk_dep-1.5")], ""),
+        ("spk-test", "1.0", vec![of("spk_test-1.0")], "dev"),
+        ("spk-web", "1.0", vec![of("spk_web-1.0")], "web"),
+        (
+            "spk-win",
+            "1.0",
+            vec![of("spk_win-1.0")],
+            "sys_platform == 'win32'",
+        ),
+    ]
+}
+
+fn uv_lock(index: &Index) -> String {
+    let mut text = String::from("version = 1\nrequires-python = \">=3.10\"\n");
+    for (name, version, digests, _) in packages(index) {
+        write!(text,
+            "\n[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = {{ registry = \"https://i.example\" }}\n"
+        ).unwrap();
+        if name == "spk-app" {
+            text += "dependencies = [{ name = \"spk-dep\" }]\n";
+        }
+        for digest in digests {
+            writeln!(
+                text,
+                "wheels = [{{ url = \"https://i.example/x.whl\", hash = \"{digest}\" }}]"
+            )
+            .unwrap();
+        }
+    }
+    text + r#"
+[[package]]
+name = "orders"
+version = "1"
+source = { virtual = "." }
+dependencies = [
+    { name = "spk-app" },
+    { name = "spk-win", marker = "sys_platform == 'win32'" },
+]
+
+[package.optional-dependencies]
+web = [{ name = "spk-web" }]
+
+[package.dev-dependencies]
+dev = [{ name = "spk-test" }]
+
+[package.metadata]
+requires-dist = [
+    { name = "spk-app", specifier = ">=1" },
+    { name = "spk-web", marker = "extra == 'web'" },
+    { name = "spk-win", marker = "sys_platform == 'win32'" },
+]
+
+[package.metadata.requires-dev]
+dev = [{ name = "spk-test" }]
+"#
+}
+
+fn poetry_lock(index: &Index) -> String {
+    let mut text = String::new();
+    for (name, version, digests, when) in packages(index) {
+        let group = if when == "dev" { "dev" } else { "main" };
+        let marker = match when {
+            "" | "dev" => String::new(),
+            "web" => "markers = \"extra == \\\"web\\\"\"\n".to_owned(),
+            when => format!("markers = \"{when}\"\n"),
+        };
+        write!(text,
+            "[[package]]\nname = \"{name}\"\nversion = \"{version}\"\noptional = {}\ngroups = [\"{group}\"]\n{marker}files = [\n",
+            when == "web"
+        ).unwrap();
+        for digest in digests {
+            writeln!(
+                text,
+                "    {{file = \"x-1-py3-none-any.whl\", hash = \"{digest}\"}},"
+            )
+            .unwrap();
+        }
+        text += "]\n\n";
+        if name == "spk-app" {
+            text += "[package.dependencies]\nspk-dep = \">=1\"\n\n";
+        }
+    }
+    text + "[extras]\nweb = [\"spk-web\"]\n\n[metadata]\nlock-version = \"2.1\"\npython-versions = \"^3.10\"\ncontent-hash = \"\"\n"
+}
+
+fn pipfile_lock(index: &Index) -> String {
+    let category = |wanted: &[&str]| {
+        let packages = packages(index)
+            .into_iter()
+            .filter(|(name, ..)| wanted.contains(name));
+        let lines: Vec<String> = packages
+            .map(|(name, version, digests, when)| {
+                let hashes: Vec<String> = digests
+                    .iter()
+                    .map(|digest| format!("\"{digest}\""))
+                    .collect();
+                let marker = if when.contains("==") {
+                    format!(", \"markers\": \"{when}\"")
+                } else {
+                    String::new()
+                };
+                format!(
+                    "    \"{name}\": {{\"hashes\": [{}], \"version\": \"=={version}\"{marker}}}",
+                    hashes.join(", ")
+                )
+            })
+            .collect();
+        lines.join(",\n")
+    };
+    format!(
+        "{{\n  \"_meta\": {{\"requires\": {{\"python_version\": \"3.11\"}}}},\n  \"default\": {{\n{}\n  }},\n  \"develop\": {{\n{}\n  }},\n  \"web\": {{\n{}\n  }}\n}}\n",
+        category(&["spk-app", "spk-dep", "spk-win"]),
+        category(&["spk-test"]),
+        category(&["spk-web"])
+    )
+}
+
+fn pylock(index: &Index) -> String {
+    let mut text = String::from(
+        "lock-version = \"1.0\"\nrequires-python = \">=3.10\"\nextras = [\"web\"]\ndependency-groups = [\"dev\"]\n",
+    );
+    for (name, version, digests, when) in packages(index) {
+        let marker = match when {
+            "" => String::new(),
+            "dev" => "marker = \"'dev' in dependency_groups\"\n".to_owned(),
+            "web" => "marker = \"'web' in extras\"\n".to_owned(),
+            when => format!("marker = \"{when}\"\n"),
+        };
+        write!(
+            text,
+            "\n[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n{marker}"
+        )
+        .unwrap();
+        for digest in digests {
+            writeln!(text,
+                "wheels = [{{ url = \"https://i.example/x.whl\", hashes = {{ sha256 = \"{}\" }} }}]",
+                digest.hex()
+            ).unwrap();
+        }
+    }
+    text
+}
+
+/// The packages in a lock.
+fn locked(project: &TestProject, file: &str) -> Vec<String> {
+    let text = project.read(file);
+    let lines = text.lines().filter(|line| line.contains("=="));
+    lines
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.trim_end_matches(" \\").to_owned())
+        .collect()
+}
+
+#[test]
+fn a_lock_of_another_tool_decides_the_versions_and_files() {
+    let index = index();
+    let kinds = [
+        ("uv.lock", uv_lock(&index), ("pyproject.toml", PYPROJECT)),
+        (
+            "poetry.lock",
+            poetry_lock(&index),
+            ("pyproject.toml", OF_POETRY),
+        ),
+        ("Pipfile.lock", pipfile_lock(&index), ("Pipfile", PIPFILE)),
+        ("pylock.toml", pylock(&index), ("README.md", "")),
+    ];
+    for (file, text, (beside, of_project)) in kinds {
+        let both = ["uv", "pip"].map(|installer| {
+            let project = project(&index, installer, file, "");
+            project.write(file, &text);
+            project.write(beside, of_project);
+            project.succeed(&["package"]);
+            assert_eq!(
+                locked(&project, "requirements.lock"),
+                ["spk-app==1.0", "spk-dep==1.5"],
+                "{file}"
+            );
+            let lock = project.read("requirements.lock");
+            // Of two files of one version only one has an allowed hash.
+            assert!(lock.contains("# spk_dep-1.5-py3-none-any.whl"), "{lock}");
+            // Nothing is asked again.
+            let asked = index.asked();
+            project.succeed(&["package", "--locked", "--offline"]);
+            assert_eq!(index.asked(), asked);
+            lock
+        });
+        assert_eq!(both[0], both[1], "{file}");
+        let chosen = match file {
+            "Pipfile.lock" => "groups = [\"dev\", \"web\"]\n",
+            _ => "extras = [\"web\"]\ngroups = [\"dev\"]\n",
+        };
+        let project = project(&index, "uv", file, chosen);
+        project.write(file, &text);
+        project.write(beside, of_project);
+        project.succeed(&["package"]);
+        assert_eq!(
+            locked(&project, "requirements-dev-web.lock"),
+            [
+                "spk-app==1.0",
+                "spk-dep==1.5",
+                "spk-test==1.0",
+                "spk-web==1.0"
+            ],
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn a_project_requires_the_newest_that_it_allows() {
+    let index = index();
+    for (text, more) in [
+        (PYPROJECT, ""),
+        (OF_POETRY, ""),
+        (PYPROJECT, "extras = [\"web\"]\n"),
+    ] {
+        let both = ["uv", "pip"].map(|installer| {
+            let project = project(&index, installer, "pyproject.toml", more);
+            project.write("pyproject.toml", text);
+            project.succeed(&["package"]);
+            let name = if more.is_empty() {
+                "requirements.lock"
+            } else {
+                "requirements-web.lock"
+            };
+            locked(&project, name)
+        });
+        assert_eq!(both[0], both[1]);
+        let web: &[&str] = if more.is_empty() {
+            &[]
+        } else {
+            &["spk-web==1.0"]
+        };
+        let wanted = [&["spk-app==2.0", "spk-dep==1.5"][..], web].concat();
+        assert_eq!(both[0], wanted, "{more}");
+    }
+}
+
+/// Each is told before an index is asked, and nothing is written.
+#[test]
+fn what_does_not_fit_is_told_before_an_index_is_asked() {
+    let index = index();
+    let asked = index.asked();
+    let failure = |file: &str, text: &str, beside: (&str, &str), more: &str| {
+        let project = project(&index, "uv", file, more);
+        project.write(file, text);
+        project.write(beside.0, beside.1);
+        let before = project.files();
+        let failure = project.failure(&["package"]);
+        assert_eq!(project.files(), before, "{failure}");
+        format!("# {file}\n{failure}")
+    };
+    let none = ("README.md", "");
+    let newer = PYPROJECT.replace("spk-app>=1", "spk-app>=2");
+    let poetry = OF_POETRY.replace("spk-app = \">=1\"", "spk-app = \"^2\"");
+    let pipfile = PIPFILE.replace("spk-app = \">=1\"", "spk-app = \"==2.0\"");
+    let other_python = PYPROJECT.replace(">=3.10", ">=3.12");
+    let failures = [
+        failure("uv.lock", &uv_lock(&index), ("pyproject.toml", &newer), ""),
+        failure(
+            "poetry.lock",
+            &poetry_lock(&index),
+            ("pyproject.toml", &poetry),
+            "",
+        ),
+        failure(
+            "Pipfile.lock",
+            &pipfile_lock(&index),
+            ("Pipfile", &pipfile),
+            "",
+        ),
+        failure("pyproject.toml", &other_python, none, ""),
+        failure("pyproject.toml", PYPROJECT, none, "extras = [\"wep\"]\n"),
+        failure("requirements.txt", &poetry_lock(&index), none, ""),
+        failure("setup.py", "import setuptools\n", none, ""),
+        failure("requirements.txt", "six\n", none, "groups = [\"dev\"]\n"),
+    ];
+    assert_eq!(index.asked(), asked);
+    insta::assert_snapshot!(failures.join("\n"));
+}
+
+/// A wheel that the lock does not know is not taken, whatever its version.
+#[test]
+fn a_file_that_the_lock_does_not_know_is_not_taken() {
+    let index = index();
+    let known = index.digest("spk_app-1.0-py3-none-any").to_string();
+    let other = format!("sha256:{}", "0".repeat(64));
+    for installer in ["uv", "pip"] {
+        let project = project(&index, installer, "uv.lock", "");
+        project.write("uv.lock", &uv_lock(&index).replace(&known, &other));
+        let failure = project.failure(&["package"]);
+        assert!(
+            failure.contains(&other) && failure.contains("spk"),
+            "{failure}"
+        );
+        assert!(!project.root().join("requirements.lock").exists());
+    }
+}
