@@ -22,7 +22,7 @@ pub(super) fn read(foreign: &mut Foreign<'_>, table: &DeTable<'_>) -> Result<(),
             .hint("write it again with the tool that made it, or install a newer sparkpack"));
     }
     foreign.found.python = foreign.python_range(TomlValue::of(table, "requires-python"));
-    let wanted = Wanted::of(foreign, table);
+    let wanted = Selection::of(foreign, table);
     let packages = TomlValue::of(table, "packages");
     for package in packages.into_iter().flat_map(|list| list.items()) {
         let marker = package.get("marker");
@@ -47,12 +47,12 @@ pub(super) fn read(foreign: &mut Foreign<'_>, table: &DeTable<'_>) -> Result<(),
 }
 
 /// The extras and groups that are wanted, normalised.
-struct Wanted {
+struct Selection {
     extras: Vec<String>,
     groups: Vec<String>,
 }
 
-impl Wanted {
+impl Selection {
     /// Those that are chosen, with the groups that the file itself chooses. Unknown ones are told.
     fn of(foreign: &mut Foreign<'_>, table: &DeTable<'_>) -> Self {
         let names = |key: &str| -> Vec<String> {
