@@ -166,6 +166,8 @@ contexts name the daemon.
 
 Missing lock entries are made, as `sparkpack lock` does: commit `sparkpack.lock` and `requirements.lock`.
 
+--test-imports then runs each job's image as user 185 without a network, with Spark on a driver and two executors: the packages of the lock and all modules of the job are imported on the driver and in the executors' Python workers, the main file is compiled and its imports are made, and an Arrow UDF is run where pandas and pyarrow are there. What fails is told with the reason, exit code 6, before any manifest changes; with -v each module is told. It needs a daemon and 3 GB of memory, adds nothing to the image, and takes half a minute.
+
 Prints the references, one a line. `dist/images.json` tells other programs what was made."
     )]
     Build(BuildArguments),
@@ -220,6 +222,9 @@ pub struct BuildArguments {
     /// `dist/oci`.
     #[arg(long, value_name = "daemon|oci:PATH")]
     pub output: Option<OutputPlace>,
+    /// Import all packages and modules in the images of jobs, on a driver and executors of Spark.
+    #[arg(long)]
+    pub test_imports: bool,
 }
 
 /// Where a build puts its images.

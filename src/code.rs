@@ -373,6 +373,15 @@ codes! {
     E207 2
         "A digest stands beside an image, and its key does not say whose it is."
         "remove it if it is the image's, else put `# sparkpack: ignore` behind it"
+    E210 6
+        "Modules cannot be imported in an image, on the driver or in the Python workers of executors."
+        "the message has each exception: add what is missing to the requirements, to `src` or to a Dockerfile, or mend the module"
+    E211 6
+        "The import test of an image did not come to its end."
+        "with -v all that it prints is shown; it needs 3 GB of memory and ends after ten minutes"
+    E212 2
+        "`--test-imports` runs images, and only a daemon can."
+        "leave `--output oci:PATH` out, where a Docker daemon answers"
     E301 3
         "A registry has something else under a tag."
         "nothing was overwritten; find out who pushed it, then delete the tag there, or change an input, which makes another tag"

@@ -1,6 +1,7 @@
 //! One error type over the layers' errors: what happened, why, what to type, and the exit code.
 
 mod image_problem;
+mod import_test;
 mod usage;
 
 use std::{fmt, path::Path, sync::Arc};
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub use image_problem::ImageProblem;
+pub use import_test::{ImportFailure, ImportPlace, ImportReason, ImportTestError};
 pub use usage::{Comparing, OnlineWork, RecordLack, UsageError};
 pub(crate) use usage::{SHOWN_PATHS, shown_paths};
 
@@ -118,6 +120,9 @@ pub enum Error {
         /// What is wrong.
         problem: ImageProblem,
     },
+    /// Imports fail in an image, or could not be tried.
+    #[error(transparent)]
+    ImportTest(#[from] ImportTestError),
     /// Manifests do not name the images of this checkout.
     #[error("{} in the manifests {} not current", counted(*places, "place"), if *places == 1 { "is" } else { "are" })]
     Drift {
@@ -271,6 +276,7 @@ impl Error {
             Self::Build { .. } => Code::E602,
             Self::NoBuilder { .. } => Code::E601,
             Self::Conflict { .. } => Code::E301,
+            Self::ImportTest(error) => error.code(),
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::Drift { .. } => Code::E100,
             Self::Changed => Code::E101,
@@ -343,6 +349,7 @@ impl Error {
             Self::Python(error) => error.hint(),
             Self::Source(error) => error.hint(),
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
+            Self::ImportTest(error) => Some(error.hint()),
             Self::NoBuilder { names, why, .. } => {
                 let start = why.hint();
                 let start = start.map(|hint| format!("{hint}; or ")).unwrap_or_default();

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     builder::Builder,
-    docker::{Daemon, ExportedImage, LoadRequest, TransferEvent, WantedLayers, error::DockerError},
+    docker::{
+        Daemon, ExportedImage, LoadRequest, PrintedLine, ProgramEnd, ProgramInImage, TransferEvent,
+        WantedLayers, error::DockerError,
+    },
     layout::{ImageLayout, LayoutError},
     registry::{
         Attachment, BlobProgress, Listing, OutgoingImage, Presence, PushAhead, RegistryClient,
@@ -114,6 +117,16 @@ pub trait ImageDaemon: Programs {
     /// Any answer other than the image's files.
     fn scan(&self, image: &ImageInfo, scanner: &LayerScanner)
     -> Result<LayerContents, DockerError>;
+
+    /// Runs a program in a container of an image, without a network; nothing of it stays.
+    ///
+    /// # Errors
+    /// The container cannot be started, or the connection breaks.
+    fn run_program(
+        &self,
+        program: &ProgramInImage<'_>,
+        printed: &mut dyn FnMut(PrintedLine<'_>),
+    ) -> Result<ProgramEnd, DockerError>;
 
     /// Loads an image that was put together; the layers of its parent are not sent.
     ///
@@ -391,6 +404,14 @@ impl ImageDaemon for Daemon {
         scanner: &LayerScanner,
     ) -> Result<LayerContents, DockerError> {
         Daemon::scan(self, image, scanner)
+    }
+
+    fn run_program(
+        &self,
+        program: &ProgramInImage<'_>,
+        printed: &mut dyn FnMut(PrintedLine<'_>),
+    ) -> Result<ProgramEnd, DockerError> {
+        Daemon::run_program(self, program, printed)
     }
 
     fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {

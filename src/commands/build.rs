@@ -4,9 +4,9 @@
 use super::policy::policy_of;
 use crate::{
     cli::{BuildArguments, OutputPlace},
-    error::Error,
+    error::{Error, ImportTestError},
     operations::{
-        build::{self, BuildOutput},
+        build::{self, BuildImages, BuildOutput},
         workspace::{Services, Session},
     },
     ui::Ui,
@@ -19,11 +19,21 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &BuildArguments) ->
     let targets = session.targets(&images.images)?;
     let services = Services::new(session, policy_of(images.locks));
     let output = match &arguments.output {
+        Some(OutputPlace::Layout(_)) if arguments.test_imports => {
+            return Err(ImportTestError::NoDaemon.into());
+        }
+        None if arguments.test_imports => BuildOutput::Daemon,
         None => BuildOutput::of_machine(session, &services)?,
         Some(OutputPlace::Daemon) => BuildOutput::Daemon,
         Some(OutputPlace::Layout(folder)) => BuildOutput::layout(folder),
     };
-    let finished = build::build(session, &services, &output, registry, &targets)?;
+    let request = BuildImages {
+        output: &output,
+        registry,
+        targets: &targets,
+        tests_imports: arguments.test_imports,
+    };
+    let finished = build::build(session, &services, request)?;
     if finished.was_current {
         let what = match finished.images.len() {
             1 => "the image".to_owned(),

@@ -98,6 +98,8 @@ pub enum Note<'a> {
         /// Why they do not go into a daemon, if one was asked.
         no_daemon: Option<&'a DockerError>,
     },
+    /// None of the images that were asked for has modules that could be imported.
+    NothingToImport,
     /// The daemon has the image of a stage, made from the same inputs.
     InDaemon {
         /// The stage.
@@ -227,6 +229,8 @@ pub enum Step<'a> {
     Copy(&'a Reference),
     /// An image that was put together is loaded into the daemon.
     Load,
+    /// Modules are imported in an image; their number.
+    TestImports(usize),
     /// An image is pushed.
     Push(&'a Reference),
 }
@@ -259,6 +263,13 @@ pub enum Outcome<'a> {
         image: &'a str,
         /// What was found in it.
         found: &'a str,
+    },
+    /// All modules were imported in an image.
+    TestedImports {
+        /// Their number.
+        count: usize,
+        /// Whether an Arrow UDF was run too.
+        arrow: bool,
     },
     /// A parent was pulled.
     Pulled(&'a Reference),

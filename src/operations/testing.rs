@@ -278,6 +278,7 @@ impl Events for Recorder {
             Note::IntoLayout { folder, .. } => format!("into the layout {folder}"),
             Note::InDaemon { stage, reference } => format!("{stage}: daemon has {reference}"),
             Note::InRegistry { stage, reference } => format!("{stage}: registry has {reference}"),
+            Note::NothingToImport => "nothing to import".to_owned(),
             Note::Skipped { stage } => format!("{stage}: skipped"),
             Note::WithoutRecord { reference, error } => {
                 format!("{reference}: without record: {}", error.headline())
@@ -341,6 +342,7 @@ impl Progress for RecordedProgress<'_> {
             Step::Export => "export".to_owned(),
             Step::Copy(from) => format!("copy {from}"),
             Step::Load => "load".to_owned(),
+            Step::TestImports(count) => format!("import {count} modules"),
             Step::Push(reference) => format!("push {reference}"),
         };
         self.recorder.push(format!("{}: {what}", self.name));
@@ -360,6 +362,10 @@ impl Progress for RecordedProgress<'_> {
             Outcome::ChoseWheels { count, of } => format!("chose {count} wheels of {of}"),
             Outcome::Copied(reference) => format!("copied {reference}"),
             Outcome::LookedInto { image, found } => format!("{image} has {found}"),
+            Outcome::TestedImports { count, arrow } => {
+                let arrow = if arrow { ", and ran an Arrow UDF" } else { "" };
+                format!("imported {count} modules{arrow}")
+            }
             Outcome::Pulled(reference) => format!("pulled {reference}"),
             Outcome::Pushed { reference, .. } => format!("pushed {reference}"),
             Outcome::Adopted(reference) => format!("adopted {reference}"),

@@ -4,4 +4,5 @@ pub mod archive;
 pub mod gzip;
 pub mod layer;
 pub mod layering;
+pub mod modules;
 pub mod vendor;

@@ -88,6 +88,7 @@ fn words(note: &Note<'_>) -> String {
             folder,
             no_daemon: Some(error),
         } => format!("images go into the OCI layout {folder}: {error}"),
+        Note::NothingToImport => "none of these images has modules to import".to_owned(),
         Note::InDaemon { stage, reference } => {
             format!("{stage}: current: {reference} is there, with the fingerprint of this checkout")
         }
@@ -210,6 +211,9 @@ fn step_words(step: &Step<'_>) -> String {
         Step::Export => "taking it out of the daemon".to_owned(),
         Step::Copy(from) => format!("copying {from} from the registry"),
         Step::Load => "loading it into the daemon".to_owned(),
+        Step::TestImports(count) => {
+            format!("importing {count} modules in it, on a driver and in two workers")
+        }
         Step::Push(reference) => format!("pushing {reference}"),
     }
 }
@@ -224,6 +228,10 @@ fn outcome_words(outcome: &Outcome<'_>, took: &str) -> String {
         Outcome::ChoseWheels { count, of } => format!("chose {count} wheels for {of} in {took}"),
         Outcome::Copied(reference) => format!("copied {reference} in {took}"),
         Outcome::LookedInto { image, found } => format!("{image} has {found} ({took})"),
+        Outcome::TestedImports { count, arrow } => {
+            let arrow = if *arrow { ", and an Arrow UDF ran" } else { "" };
+            format!("all {count} modules can be imported on drivers and executors{arrow} ({took})")
+        }
         Outcome::Pulled(reference) => format!("pulled {reference} in {took}"),
         Outcome::Pushed { reference, digest } => format!("pushed {reference}@{digest} in {took}"),
         Outcome::Adopted(reference) => format!(

@@ -17,6 +17,7 @@ use super::{
     error::{self, DockerError, Unreachable},
     host::{DockerEnvironment, Host},
     ping::Ping,
+    running::Running,
 };
 use crate::{
     adapters::runtime::NetworkRuntime,
@@ -55,6 +56,8 @@ pub struct Daemon {
     is_containerd: OnceLock<bool>,
     /// The blobs of that store.
     blobs: OnceLock<Blobs>,
+    /// The container that runs now.
+    pub(super) running: Running,
     /// The time limit for an answer that needs no work.
     patience: Duration,
 }
@@ -134,6 +137,7 @@ impl Daemon {
             podman: ping.is_podman,
             is_containerd: OnceLock::new(),
             blobs: OnceLock::new(),
+            running: Running::default(),
             patience,
         })
     }

@@ -370,6 +370,11 @@ pub(super) fn is_taken(error: &bollard::errors::Error) -> bool {
     said(error).is_some_and(|message| message.contains("already exists"))
 }
 
+/// Whether the daemon answers that it is already doing what is asked.
+pub(super) fn is_in_progress(error: &bollard::errors::Error) -> bool {
+    said(error).is_some_and(|message| message.contains("already in progress"))
+}
+
 /// Whether the daemon answers that it has no such thing.
 pub(super) fn is_absence(error: &bollard::errors::Error) -> bool {
     use bollard::errors::Error::DockerResponseServerError;

@@ -3,8 +3,8 @@
 //! `host` finds the daemon's address, `daemon` connects and inspects, and `ping` asks for the daemon's version.
 //! `buildkit` and `classic` are its two builders, `session` gives a build its secrets, and `output` reads their messages.
 //! `load` puts assembled images into the daemon, `parent` describes those that they stand on, `export` gets all of
-//! their layers, `blobs` reads what the containerd store has, `transfer` pushes and pulls, and `program` looks into
-//! images.
+//! their layers, `blobs` reads what the containerd store has, `transfer` pushes and pulls, `program` looks into
+//! images, and `container` runs a program in one, which `running` knows.
 //!
 //! `upgrade` makes the connections of `session` and `blobs`.
 
@@ -14,6 +14,7 @@ mod build;
 mod builders;
 mod buildkit;
 mod classic;
+mod container;
 mod daemon;
 pub(super) mod error;
 mod export;
@@ -24,6 +25,7 @@ mod output;
 mod parent;
 mod ping;
 mod program;
+mod running;
 mod session;
 mod tar_body;
 mod transfer;
@@ -32,6 +34,7 @@ mod upgrade;
 #[cfg(test)]
 mod tests;
 
+pub use container::{PrintedLine, ProgramEnd, ProgramInImage};
 pub use daemon::Daemon;
 pub use error::{DockerError, Unreachable};
 pub use export::{ExportedImage, WantedLayers};

@@ -10,9 +10,12 @@ mod transfer;
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
+    time::Duration,
 };
 
-use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+};
 
 use super::{daemon::BuilderKind, host::DockerEnvironment, *};
 use crate::{
@@ -22,6 +25,7 @@ use crate::{
         fakes,
         secrets::BuildSecrets,
     },
+    code::Code,
     image::{Digest, ImageInfo, ImagePython, Platform, Reference},
     project::tree::{Content, Entry},
 };
@@ -725,4 +729,68 @@ fn an_image_is_looked_into_through_its_links() {
     let (labels, platform) = (BTreeMap::new(), Platform::default());
     let image = fixture.daemon.import(&entries, &labels, &platform, &name);
     assert_eq!(fixture.daemon.program(&image.unwrap()).unwrap(), None);
+}
+
+#[test]
+fn an_images_program_runs_without_a_network_and_no_longer_than_it_may() {
+    let mut fixture = DaemonFixture::new(None);
+    let name = fixture.shell("program");
+    let image = fixture.daemon.inspect(&name.to_string()).unwrap().unwrap();
+    let run = |script: &str, seconds| {
+        let program = ProgramInImage {
+            image: &image,
+            name: "shell",
+            user: "185",
+            command: ["/bin/sh", "-c", script].map(str::to_owned).into(),
+            input: b"asked\n",
+            limit: Duration::from_secs(seconds),
+        };
+        let mut lines = Vec::new();
+        let end = fixture.daemon.run_program(&program, &mut |line| {
+            lines.push(match line {
+                PrintedLine::Output(line) => line.to_owned(),
+                PrintedLine::Error(line) => format!("! {line}"),
+            });
+        });
+        (end, lines)
+    };
+    let script = "read line; echo $line; echo no >&2; /bin/busybox id -u; /bin/busybox hostname; \
+                  /bin/busybox ls /sys/class/net; exit 3";
+    let (end, mut lines) = run(script, 60);
+    assert_eq!(end.unwrap(), ProgramEnd::Exit(Some(3)));
+    // The two streams arrive in any order.
+    lines.sort();
+    assert_eq!(lines, ["! no", "185", "asked", "lo", "localhost"]);
+    // Standard input stays open.
+    let (end, lines) = run("while read line; do echo $line; done", 2);
+    assert_eq!(end.unwrap(), ProgramEnd::OutOfTime);
+    assert_eq!(lines, ["asked"]);
+    let filters = HashMap::from([("ancestor", vec![image.id.as_str()])]);
+    let options = ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&filters);
+    let left = fixture.daemon.client.list_containers(Some(options.build()));
+    assert_eq!(fixture.daemon.ask(left).unwrap().len(), 0);
+    let nothing = ImageInfo {
+        id: Digest::of(b"nothing"),
+        ..image.clone()
+    };
+    let program = ProgramInImage {
+        image: &nothing,
+        name: "nothing",
+        user: "185",
+        command: vec!["/bin/sh".to_owned()],
+        input: b"",
+        limit: Duration::from_secs(60),
+    };
+    let refused = fixture
+        .daemon
+        .run_program(&program, &mut |_| {})
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::E605, "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .starts_with("the Docker daemon could not run a program in the image `nothing`")
+    );
 }

@@ -13,7 +13,10 @@ use crate::{
     adapters::{
         builder::Builder,
         destination::{Destination, DestinationError, ImageDaemon, Programs},
-        docker::{DockerError, ExportedImage, LoadRequest, TransferEvent, WantedLayers},
+        docker::{
+            DockerError, ExportedImage, LoadRequest, PrintedLine, ProgramEnd, ProgramInImage,
+            TransferEvent, WantedLayers,
+        },
         registry::RegistryImage,
     },
     image::{
@@ -38,6 +41,10 @@ struct DaemonState {
     moved: Vec<String>,
     /// The errors of the next pushes and pulls, each with whether the tag is gone afterwards.
     faults: VecDeque<(DockerError, bool)>,
+    /// What the next programs print, and how they end.
+    prints: VecDeque<(String, ProgramEnd)>,
+    /// What the last program got on its standard input.
+    input: Vec<u8>,
 }
 
 impl DaemonInMemory {
@@ -55,6 +62,17 @@ impl DaemonInMemory {
     /// The pushes, pulls, imports and removed tags since the last call, in sequence.
     pub(crate) fn moved(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().moved)
+    }
+
+    /// Makes the next program in an image print this, lines after `! ` on its standard error, and end so.
+    pub(crate) fn will_print(&self, output: &str, end: ProgramEnd) {
+        let mut state = self.state.lock().unwrap();
+        state.prints.push_back((output.to_owned(), end));
+    }
+
+    /// What the last program in an image got on its standard input.
+    pub(crate) fn given(&self) -> String {
+        String::from_utf8(self.state.lock().unwrap().input.clone()).unwrap()
     }
 
     /// Makes the next push or pull fail.
@@ -175,6 +193,25 @@ impl ImageDaemon for DaemonInMemory {
             doing: "look into it".to_owned(),
             message: error.to_string(),
         })
+    }
+
+    /// Answers what [`Self::will_print`] was given, line by line.
+    fn run_program(
+        &self,
+        program: &ProgramInImage<'_>,
+        printed: &mut dyn FnMut(PrintedLine<'_>),
+    ) -> Result<ProgramEnd, DockerError> {
+        let mut state = self.state.lock().unwrap();
+        state.moved.push(format!("run {}", program.name));
+        state.input = program.input.to_vec();
+        let (output, end) = state.prints.pop_front().unwrap();
+        output
+            .lines()
+            .for_each(|line| match line.strip_prefix("! ") {
+                Some(line) => printed(PrintedLine::Error(line)),
+                None => printed(PrintedLine::Output(line)),
+            });
+        Ok(end)
     }
 
     fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {

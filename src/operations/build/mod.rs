@@ -5,6 +5,7 @@ mod context;
 mod exported;
 mod failure;
 mod files;
+mod import_test;
 mod in_daemon;
 mod in_layout;
 mod inside;
@@ -29,6 +30,7 @@ pub(crate) use stage::StageBuilder;
 
 use std::collections::BTreeMap;
 
+use import_test::test_imports;
 use in_daemon::in_daemon;
 use in_layout::in_layout;
 
@@ -43,6 +45,19 @@ use crate::{
     },
 };
 
+/// What is asked of a build.
+#[derive(Clone, Copy)]
+pub(crate) struct BuildImages<'a> {
+    /// Where the images go.
+    pub(crate) output: &'a BuildOutput,
+    /// The registry of the manifests that are rewritten; `None` for those of all.
+    pub(crate) registry: Option<&'a str>,
+    /// The images.
+    pub(crate) targets: &'a [String],
+    /// Whether what is in them is imported before the manifests name them.
+    pub(crate) tests_imports: bool,
+}
+
 /// The result of a build or a push.
 pub(crate) struct Finished {
     /// The images that were looked at, parents first.
@@ -51,16 +66,19 @@ pub(crate) struct Finished {
     pub(crate) was_current: bool,
 }
 
-/// Packs jobs, makes the images that `output` lacks, and rewrites the manifests of `registry`, or of all registries.
+/// Packs jobs, makes the images that are missing, and rewrites the manifests.
 ///
 /// # Errors
 /// Whatever stopped the build. The manifests are rewritten only when all images are there.
 pub(crate) fn build(
     session: &Session<'_>,
     services: &Services<'_>,
-    output: &BuildOutput,
-    registry: Option<&str>,
-    targets: &[String],
+    BuildImages {
+        output,
+        registry,
+        targets,
+        tests_imports,
+    }: BuildImages<'_>,
 ) -> Result<Finished, Error> {
     let scope = Scope {
         registry,
@@ -92,6 +110,9 @@ pub(crate) fn build(
         packer.pack_images(targets, &prepared)?;
         make(&run, &packer, output, &by_platform)
     })?;
+    if tests_imports {
+        test_imports(&run, &packer, &by_platform)?;
+    }
     let order = prepared.plan.order.iter();
     let images: Vec<ImageResult> = order.filter_map(|name| made.remove(name)).collect();
     let all_there = images.iter().all(|image| image.action == Action::Reused);

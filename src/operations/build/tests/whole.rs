@@ -3,14 +3,14 @@
 use crate::{
     adapters::{
         builder::BuildError,
-        docker::DockerError,
+        docker::{DockerError, ProgramEnd},
         fakes::{image, registry_image, unreachable},
     },
     code::Code,
     error::Error,
     image::{ImagePython, LABEL_FINGERPRINT, LABEL_STAGE},
     operations::{
-        build::{BuildOutput, Finished, build},
+        build::{BuildImages, BuildOutput, Finished, build},
         dist::Action,
         testing::{MISTAKES, Mistake, Project, ROOT, TestRun, actions},
         workspace::LockPolicy,
@@ -52,23 +52,35 @@ fn an_image_from_elsewhere_is_pulled_once_for_all_that_stand_on_it() {
     let dockerfile = "ARG PARENT\nFROM ${PARENT}\nCOPY base.txt /opt/\n";
     run.project.write("own.Dockerfile", dockerfile);
     let targets = names.map(str::to_owned);
-    let built =
-        run.run(|session, services| build(session, services, &BuildOutput::Daemon, None, &targets));
+    let built = run.run(|session, services| build(session, services, in_daemon(&targets)));
     assert_eq!(built.unwrap().images.len(), 3);
     assert_eq!(run.daemon.moved(), [format!("pull {pinned}")]);
 }
 
+/// A build in the daemon.
+fn in_daemon(targets: &[String]) -> BuildImages<'_> {
+    BuildImages {
+        output: &BuildOutput::Daemon,
+        registry: None,
+        targets,
+        tests_imports: false,
+    }
+}
+
 /// Builds `job`.
 fn built(run: &TestRun) -> Result<Finished, Error> {
-    run.run(|session, services| {
-        build(
-            session,
-            services,
-            &BuildOutput::Daemon,
-            None,
-            &["job".to_owned()],
-        )
-    })
+    let job = ["job".to_owned()];
+    run.run(|session, services| build(session, services, in_daemon(&job)))
+}
+
+/// Builds `job` and imports its modules.
+fn tested(run: &TestRun) -> Result<Finished, Error> {
+    let targets = ["job".to_owned()];
+    let request = BuildImages {
+        tests_imports: true,
+        ..in_daemon(&targets)
+    };
+    run.run(|session, services| build(session, services, request))
 }
 
 /// The error of a build, after a check that `job` was not built and no file was written.
@@ -377,15 +389,8 @@ fn an_operators_image_without_the_binary_is_told_by_its_key() {
         .project
         .edit("sparkpack.toml", "[images.base]", &operator);
     let build_it = |image: &str| {
-        building.run(|session, services| {
-            build(
-                session,
-                services,
-                &BuildOutput::Daemon,
-                None,
-                &[image.to_owned()],
-            )
-        })
+        let targets = [image.to_owned()];
+        building.run(|session, services| build(session, services, in_daemon(&targets)))
     };
     build_it("base").unwrap();
     for (message, code) in [
@@ -410,5 +415,96 @@ fn an_operators_image_without_the_binary_is_told_by_its_key() {
             );
             assert!(error.to_string().ends_with(&wanted), "{error}");
         }
+    }
+}
+
+/// What the program prints of a job whose `jobs.one` fails on the driver, and on the workers for another reason.
+const FAILING: &str = r#"{"begin": "Spark", "on": "driver"}
+! Picked up JAVA_TOOL_OPTIONS
+{"begin": "jobs", "on": "driver"}
+{"imported": "jobs", "on": "driver", "failed": null}
+{"begin": "jobs.one", "on": "driver"}
+{"imported": "jobs.one", "on": "driver", "failed": {"type": "ValueError", "message": "no", "place": ["/opt/job/jobs.zip/jobs/one.py", 1]}}
+{"imported": "main.py", "on": "driver", "failed": null}
+{"begin": "", "on": "workers"}
+{"imported": "jobs", "on": "workers", "failed": null}
+{"imported": "jobs.one", "on": "workers", "failed": {"type": "ValueError", "message": "other", "place": null}}
+{"imported": "jobs.one", "on": "workers", "failed": {"type": "ValueError", "message": "other", "place": null}}
+{"done": true}
+"#;
+
+const PASSING: &str = r#"{"imported": "", "on": "arrow", "failed": null}
+{"done": true}
+"#;
+
+#[test]
+fn manifests_name_an_image_only_if_all_its_imports_succeed() {
+    let run = with_manifest();
+    run.daemon.will_print(FAILING, ProgramEnd::Exit(Some(0)));
+    let error = tested(&run).err().unwrap();
+    assert_eq!(error.code(), Code::E210);
+    assert_eq!(error.headline(), "`job`: 1 of 3 imports fail in the image");
+    assert_eq!(
+        error.because().unwrap(),
+        "jobs.one, on the driver: ValueError: no (/opt/job/jobs.zip/jobs/one.py, line 1)\n\
+         jobs.one, in the workers: ValueError: other"
+    );
+    assert_eq!(run.project.read("a.yml"), MANIFEST);
+    let asked: serde_json::Value = serde_json::from_str(&run.daemon.given()).unwrap();
+    assert_eq!(
+        asked,
+        serde_json::json!({
+            "folder": "/opt/job",
+            "modules": ["jobs", "jobs.one"],
+            "mains": [{"name": "main.py", "modules": [], "code": "cHJpbnQoJ21haW4nKQo="}],
+        })
+    );
+    run.daemon.will_print(PASSING, ProgramEnd::Exit(Some(0)));
+    tested(&run).unwrap();
+    assert_ne!(run.project.read("a.yml"), MANIFEST);
+    let told = run.events.told();
+    let summary = "job: imported 3 modules, and ran an Arrow UDF".to_owned();
+    assert!(told.contains(&summary), "{told:?}");
+}
+
+#[test]
+fn an_import_test_without_a_result_is_an_error() {
+    for (output, end, code, text) in [
+        (
+            "{\"begin\": \"jobs\", \"on\": \"driver\"}\n! Fatal error\n",
+            ProgramEnd::Exit(Some(139)),
+            Code::E211,
+            "`job`: the import test ended while it imported jobs on the driver, with exit code 139\nFatal error",
+        ),
+        (
+            "{\"begin\": \"\", \"on\": \"workers\"}\n",
+            ProgramEnd::OutOfTime,
+            Code::E211,
+            "`job`: the import test was stopped after 10 minutes while it imported in the workers",
+        ),
+        (
+            "! sh: python3: not found\n",
+            ProgramEnd::Exit(Some(127)),
+            Code::E211,
+            "`job`: the import test ended, with exit code 127\nsh: python3: not found",
+        ),
+        (
+            "{\"no_spark\": {\"type\": \"OSError\", \"message\": \"no java\", \"place\": null}}\n",
+            ProgramEnd::Exit(Some(0)),
+            Code::E211,
+            "`job`: Spark does not start in the image, so that no import was tried\nOSError: no java",
+        ),
+        (
+            "{\"died\": {\"type\": \"a worker\", \"message\": \"crashed\"}, \"at\": [\"jobs.one\"]}\n{\"done\": true}\n",
+            ProgramEnd::Exit(Some(0)),
+            Code::E210,
+            "`job`: 1 of 3 imports fail in the image\njobs.one, in the workers: a worker: crashed",
+        ),
+    ] {
+        let run = with_manifest();
+        run.daemon.will_print(output, end);
+        let error = tested(&run).err().unwrap();
+        assert_eq!((error.code(), error.to_string().as_str()), (code, text));
+        assert_eq!(run.project.read("a.yml"), MANIFEST, "{text}");
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     image::Digest,
     operations::{
-        build::{self, BuildOutput, Run},
+        build::{self, BuildImages, BuildOutput, Run},
         manifests::Manifests,
         publish::{Preview, preview},
         resolution::prepare,
@@ -43,9 +43,13 @@ impl Pushing {
 
     fn build(&self) {
         let targets = ["job".to_owned()];
-        let built = self.run(|session, services| {
-            build::build(session, services, &BuildOutput::Daemon, None, &targets)
-        });
+        let request = BuildImages {
+            output: &BuildOutput::Daemon,
+            registry: None,
+            targets: &targets,
+            tests_imports: false,
+        };
+        let built = self.run(|session, services| build::build(session, services, request));
         built.unwrap();
     }
 }

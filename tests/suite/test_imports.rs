@@ -1,0 +1,182 @@
+//! `build --test-imports` with a stand-in for Python that answers as the real program does: what it is given, what
+//! becomes of the manifests, and that no container stays, however the run ends. `real` has the real program.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::support::{Chain, TestProject, docker, run};
+
+/// No daemon answers there.
+const NOWHERE: (&str, &str) = ("DOCKER_HOST", "unix:///nowhere/docker.sock");
+
+/// Takes the request, says so, and answers only what was asked: it ends with its standard input.
+const WAITING: &str = "#!/bin/sh
+read request
+echo 'it has begun' >&2
+echo '{\"begin\": \"jobs\", \"on\": \"driver\"}'
+while read line; do :; done
+";
+
+/// A chain whose images have a shell and this program as `python3`.
+fn with_python(name: &str, python: &str) -> Chain {
+    let chain = Chain::with_shell(name);
+    let project = &chain.project;
+    project.write("docker/base/python3", python);
+    let path = project.root().join("docker/base/python3");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs_err::set_permissions(path, mode).unwrap();
+    project.edit(
+        "docker/base/Dockerfile",
+        "COPY docker/base/base.txt /opt/\n",
+        "COPY docker/base/base.txt /opt/\nCOPY docker/base/python3 /bin/\n",
+    );
+    project.succeed(&["build"]);
+    chain
+}
+
+/// A run that has reached a line of its standard error.
+fn begun(project: &TestProject, line: &str) -> Child {
+    let mut command = project.command(&["-v", "build", "--test-imports", "job"]);
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = stderr.lines().map(Result::unwrap);
+    let found = lines.find(|told| told.contains(line));
+    assert!(found.is_some(), "nothing tells of `{line}`");
+    // It goes on printing.
+    std::thread::spawn(move || lines.for_each(drop));
+    child
+}
+
+/// The containers that a run has made, also those that were not started.
+fn containers(run: u32) -> String {
+    let name = format!("name=sparkpack-{run}-");
+    docker(&["ps", "--all", "--quiet", "--filter", &name])
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    assert_eq!(run(Command::new("kill").args(["-s", name, &id])).code, 0);
+}
+
+#[test]
+fn a_container_has_no_network_and_ends_with_the_run() {
+    let chain = with_python("imports-ends", WAITING);
+    let mut child = begun(&chain.project, "it has begun");
+    let id = containers(child.id());
+    let format =
+        "{{.HostConfig.NetworkMode}} {{.Config.User}} {{.HostConfig.AutoRemove}} {{len .Mounts}}";
+    assert_eq!(
+        docker(&["inspect", "--format", format, id.trim()]),
+        "none 185 true 0\n"
+    );
+    // Nobody removes the container in time, so that the program must notice it.
+    signal(&child, "KILL");
+    child.wait().unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while !containers(child.id()).is_empty() {
+        assert!(Instant::now() < until, "the container is still there");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_signal_removes_the_container_first() {
+    let chain = with_python("imports-signal", WAITING);
+    for (name, number) in [("INT", 2), ("TERM", 15)] {
+        // While the container is made, and while it runs.
+        for line in ["job: importing ", "it has begun"] {
+            let mut child = begun(&chain.project, line);
+            let begun = Instant::now();
+            signal(&child, name);
+            let status = child.wait().unwrap();
+            let signalled = std::os::unix::process::ExitStatusExt::signal(&status);
+            assert!(
+                status.code() == Some(128 + number) || signalled == Some(number),
+                "{name} at `{line}`: {status}"
+            );
+            assert!(
+                begun.elapsed() < Duration::from_secs(2),
+                "{name} at `{line}`"
+            );
+            assert_eq!(containers(child.id()), "", "{name} at `{line}`");
+        }
+    }
+}
+
+#[test]
+fn a_failing_import_is_told_with_its_reason_and_changes_no_manifest() {
+    let answer = "#!/bin/sh
+read request
+echo '{\"imported\": \"jobs.one\", \"on\": \"driver\", \"failed\": {\"type\": \"ImportError\", \
+          \"message\": \"libgomp.so.1: cannot open shared object file: No such file or directory\", \
+          \"place\": [\"/opt/job/jobs.zip/jobs/one.py\", 7]}}'
+echo '{\"done\": true}'
+";
+    let chain = with_python("imports-fails", answer);
+    let project = &chain.project;
+    project.write("src/jobs/one.py", "VALUE = 2\n");
+    let before = project.files();
+    let mut command = project.command(&["--quiet", "build", "--test-imports"]);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id();
+    let failed = child.wait_with_output().unwrap();
+    assert_eq!(
+        (failed.status.code(), failed.stdout.as_slice()),
+        (Some(6), &b""[..])
+    );
+    insta::assert_snapshot!(String::from_utf8(failed.stderr).unwrap());
+    assert_eq!(containers(id), "");
+    assert_eq!(project.files(), before);
+}
+
+#[test]
+fn without_a_daemon_nothing_is_made() {
+    let chain = Chain::new("imports-nowhere");
+    let project = &chain.project;
+    let before = project.files();
+    let mut command = project.command(&["build", "--test-imports"]);
+    let refused = run(command.env(NOWHERE.0, NOWHERE.1));
+    assert_eq!(refused.code, 6, "{}", refused.stderr);
+    assert!(
+        refused
+            .stderr
+            .contains("error[E601]: cannot reach the Docker daemon"),
+        "{}",
+        refused.stderr
+    );
+    let layout = project.run(&["build", "--test-imports", "--output", "oci:dist/oci"]);
+    assert_eq!(layout.code, 2, "{}", layout.stderr);
+    assert!(
+        layout
+            .stderr
+            .contains("error[E212]: `--test-imports` runs the images"),
+        "{}",
+        layout.stderr
+    );
+    assert_eq!(project.files(), before);
+    assert!(!project.root().join("dist").exists());
+}
+
+#[test]
+fn images_without_modules_are_not_run() {
+    let chain = Chain::new("imports-none");
+    let built = chain.project.succeed(&["build", "--test-imports", "base"]);
+    assert!(
+        built
+            .stderr
+            .contains("none of these images has modules to import"),
+        "{}",
+        built.stderr
+    );
+}
