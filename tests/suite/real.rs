@@ -451,6 +451,55 @@ fn on_an_image_from_elsewhere(example: &Example) {
     }
 }
 
+/// All that the example may import is imported in its image, and what fails is told with the reason: a module that raises,
+/// one that only a driver finds, a package that misses a library of the system, a main file with a wrong name.
+fn the_imports_of_the_example(example: &Example) {
+    let project = &example.project;
+    let tested = project.succeed(&["build", "--test-imports", "job"]);
+    let summary = tested
+        .stderr
+        .lines()
+        .find(|line| line.contains("modules can be imported"));
+    let summary = summary.unwrap_or_else(|| panic!("{}", tested.stderr));
+    assert!(summary.starts_with("job: its "), "{summary}");
+    assert!(
+        summary.contains("on drivers and executors, and an Arrow UDF ran"),
+        "{summary}"
+    );
+
+    let requirements = project.read("requirements.txt");
+    let pinned = format!("{requirements}python-magic==0.4.27\n");
+    let main = project.read("src/main.py");
+    let changes = [
+        ("requirements.txt", pinned),
+        (
+            "src/jobs/broken.py",
+            "import math\n\nRATE = math.sqrt(-1)\n".to_owned(),
+        ),
+        ("src/shared/beside.py", "import main\n".to_owned()),
+        (
+            "src/main.py",
+            format!("from jobs.labels import Nothing\n{main}"),
+        ),
+    ];
+    let before = ["requirements.txt", "src/main.py"].map(|file| (file, project.read(file)));
+    for (file, text) in changes {
+        project.write(file, &text);
+    }
+    project.succeed(&["lock"]);
+    let failed = project.run(&["--quiet", "build", "--test-imports", "job"]);
+    let reference = project.reference("job");
+    assert_eq!((failed.code, failed.stdout.as_str()), (6, ""));
+    insta::assert_snapshot!(failed.stderr.replace(&reference, "REFERENCE"));
+    for (file, text) in before {
+        project.write(file, &text);
+    }
+    for file in ["src/jobs/broken.py", "src/shared/beside.py"] {
+        fs_err::remove_file(project.root().join(file)).unwrap();
+    }
+    project.succeed(&["lock"]);
+}
+
 #[test]
 fn from_nothing_to_the_results_of_both_jobs() {
     let example = Example::new();
@@ -517,6 +566,7 @@ fn from_nothing_to_the_results_of_both_jobs() {
     assert_eq!(results(&arbitrary).len(), 5, "{arbitrary}");
 
     the_examples_own_tests(&example);
+    the_imports_of_the_example(&example);
 
     example
         .project
