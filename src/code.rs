@@ -272,7 +272,7 @@ codes! {
         "A file or folder that sparkpack.toml names is not there, or cannot be read."
         "create it, or correct the path"
     E090 2
-        "`dist`, which sparkpack makes, or a file that is in no image (a manifest, a lock, a secret) is named as an input, or a job's `src` holds `dist`, or a context a name that sparkpack puts there."
+        "`dist`, which sparkpack makes, or a file that is in no image (a manifest, a lock, a secret) is named as an input, or a job's `src` lies in `dist`, or a context a name that sparkpack puts there."
         "name a folder of your own; only a job may have `context = \"dist\"`, which is its own package"
     E091 2
         "A path leads out of the project's folder."
@@ -324,13 +324,19 @@ codes! {
         "leave out what is no code by `exclude`, or set `python = \"3.13\"` for the chain"
     E121 2
         "The archive of a job would hold no Python module."
-        "put the job's code into `src`, or correct `exclude`"
+        "put the job's code into `src`, or take it by `include`"
     E130 2
         "An image from elsewhere is a chain's base, and something else says how that base is made."
         "remove one of the two lines"
     E131 2
         "Nothing can be put on an image from elsewhere: it has no Spark, no Python, musl as its C library, or no folder where one is needed."
         "name another image; `supplied` says what the platform that runs it brings"
+    E150 2
+        "An entry of `src` would be a package or module, and its name is none that Python can import."
+        "rename it, or end the entry with `/`: what is in it is then imported by its own name"
+    E151 2
+        "Two files of a job would be at one place."
+        "rename one of them, or leave one out by `exclude` or another `src`"
     E160 2
         "`requirements` names a file of another kind."
         "name a requirements.txt, pyproject.toml, uv.lock, poetry.lock, Pipfile.lock or pylock.toml"
@@ -585,7 +591,7 @@ codes! {
         "leave it out by `exclude` or `.dockerignore`, or allow it by `untracked` in sparkpack.toml"
     W122 0
         "A built-in rule leaves files out of a job that git tracks."
-        "take them back by `exclude = [\"!/PATH\"]`, or write the rule into `exclude` to say that it is meant"
+        "take them by `include = [\"/PATH\"]`, or write the rule into `exclude` to say that it is meant"
     W123 0
         "The project has images and no `[manifests]`."
         "write `[manifests]` with the files that name the images"

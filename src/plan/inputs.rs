@@ -10,7 +10,8 @@ use crate::{
     code::Code,
     project::{
         FILE_NAME, Project,
-        inputs::{ImageRequirements, PackageInputs},
+        inputs::ImageRequirements,
+        job_files::PackageInputs,
         place::{Defect, Place},
     },
 };

@@ -567,7 +567,9 @@ mod tests {
     use super::*;
     use crate::{
         plan::examples,
-        project::{self, inputs::PackageInputs, lock::LockedSource, source::Unpack, tree::Entry},
+        project::{
+            self, job_files::PackageInputs, lock::LockedSource, source::Unpack, tree::Entry,
+        },
     };
 
     const CONFIGURATION: &str = "format = 1\nproject = 'demo'\nregistries.main = 'registry.example/team'\n\
@@ -599,6 +601,7 @@ mod tests {
             package: Some(PackageInputs {
                 main: Entry::in_memory("main.py", text, false),
                 modules: Vec::new(),
+                module_paths: Vec::new(),
                 left_out: Vec::new(),
             }),
             ..examples::files_on(base)

@@ -1,8 +1,8 @@
 //! The schema of `sparkpack.toml`, and the place in the file of each value.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use serde_spanned::Spanned;
 
 use super::{
@@ -159,7 +159,7 @@ pub(super) struct ImageTable {
     #[serde(default)]
     pub(super) ssh: bool,
     pub(super) platforms: Option<Vec<Text>>,
-    pub(super) src: Option<Text>,
+    pub(super) src: Option<Spanned<OneOrMore>>,
     pub(super) main: Option<Text>,
     pub(super) requirements: Option<Text>,
     #[serde(default)]
@@ -169,6 +169,43 @@ pub(super) struct ImageTable {
     pub(super) each: Option<Text>,
     #[serde(default)]
     pub(super) exclude: Vec<Text>,
+    #[serde(default)]
+    pub(super) include: Vec<Text>,
+}
+
+/// A text, or a list of texts.
+#[derive(Debug)]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<Text>),
+}
+
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMoreVisitor)
+    }
+}
+
+struct OneOrMoreVisitor;
+
+impl<'de> de::Visitor<'de> for OneOrMoreVisitor {
+    type Value = OneOrMore;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string or a list of strings")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(OneOrMore::One(text.to_owned()))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut texts: A) -> Result<Self::Value, A::Error> {
+        let mut found = Vec::new();
+        while let Some(text) = texts.next_element()? {
+            found.push(text);
+        }
+        Ok(OneOrMore::More(found))
+    }
 }
 
 /// `[images.NAME] secrets.ID`: a secret that steps of the Dockerfile may mount.
@@ -262,6 +299,7 @@ fn translate(origin: Origin<'_>, error: &toml::de::Error) -> Defect {
             "a string" => "put the value into quotes: `\"…\"`".to_owned(),
             "a sequence" => "write a list: `[\"…\"]`".to_owned(),
             "a boolean" => "write `true` or `false`, without quotes".to_owned(),
+            "a string or a list of strings" => "write `\"…\"` or `[\"…\", \"…\"]`".to_owned(),
             "a map" => "write a table: `[NAME]` and its keys below it".to_owned(),
             other => format!("write {other}; the README has every key"),
         });

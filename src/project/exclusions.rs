@@ -9,14 +9,24 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use walkdir::WalkDir;
+
 use super::{
-    Image, Package, Project, SecretOrigin,
+    CodeTree, Image, Package, Project, SecretOrigin,
     ignore::{DefaultExcludes, DockerIgnore, DockerIgnoreRule, Excluded},
     lock, pins,
     place::{Defect, Place},
     requirements::RequirementsFile,
 };
 use crate::code::Code;
+
+/// Whether a name can stand in an `import`.
+pub(super) fn is_identifier(name: &str) -> bool {
+    let mut characters = name.chars();
+    let first = characters.next();
+    first.is_some_and(|first| first.is_alphabetic() || first == '_')
+        && characters.all(|character| character.is_alphanumeric() || character == '_')
+}
 
 /// Why a path is no input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +46,8 @@ pub enum LeftOut {
         /// The pattern, as Docker cleans it.
         pattern: String,
     },
+    /// At the top of the project, and nothing that a job imports.
+    NoCode,
     /// No `COPY` or `ADD` of this Dockerfile can match it.
     NoCopy(String),
 }
@@ -53,6 +65,9 @@ impl fmt::Display for LeftOut {
                 line,
                 pattern,
             } => write!(formatter, "{file}:{line}: {pattern}"),
+            Self::NoCode => formatter.write_str(
+                "built-in: at the top of the project, only modules and folders with modules are a job's code",
+            ),
             Self::NoCopy(file) => write!(formatter, "no COPY of {file} can match it"),
         }
     }
@@ -231,70 +246,169 @@ pub(super) fn has_link(project_root: &Path, below: &Path) -> bool {
     paths.any(|path| project_root.join(path).is_symlink())
 }
 
-/// The rules that keep files of a job's folder out of its archive.
-pub(super) struct JobRules {
+/// The rules that keep files of a job's code out of its archive.
+pub(super) struct JobRules<'a> {
+    tree: &'a CodeTree,
     excludes: DefaultExcludes,
     /// Locks and manifests: `build` writes them, which would change the tag that it has just built.
     never: Arc<HashSet<String>>,
-    main: String,
+    /// The path of `dist` in the tree, if it lies there.
+    dist: Option<String>,
+    /// The main file's path in the archive, if it lies among the code.
+    main: Option<&'a str>,
+    /// The folder of the tree on the disk.
+    root: PathBuf,
+    /// Whether there is a module in each folder at the top of the project.
+    has_modules: Mutex<HashMap<String, bool>>,
 }
 
-impl JobRules {
+/// Modules at the top of a project that no job imports.
+const TOOLS: [&str; 2] = ["noxfile.py", "setup.py"];
+
+/// Folders at the top of a project that no job imports from: documentation, and what setuptools leaves behind.
+const NO_CODE: [&str; 2] = ["build", "docs"];
+
+impl<'a> JobRules<'a> {
+    /// The rules for one tree of a job's code.
     pub(super) fn of(
         project: &Project,
-        package: &Package,
+        package: &'a Package,
+        tree: &'a CodeTree,
         never: &NeverContext,
     ) -> Result<Self, Defect> {
         let patterns = package.exclude.iter().map(String::as_str);
-        let src = project.root.join(&package.src);
+        let root = project.root.join(tree.folder());
+        let is_root_of_import = tree.packed.is_empty();
         let excludes = DefaultExcludes::of_job_sources()
-            .with_libs(holds_installed_packages(&src.join("libs")))
+            .with_libs(is_root_of_import && holds_installed_packages(&root.join("libs")))
             .excluding(patterns);
         let excludes = excludes
             .map_err(|error| Defect::new(Code::E022, package.place.clone(), error.to_string()))?;
         Ok(Self {
+            tree,
             excludes,
-            never: never.below(&src),
-            main: package.main.clone(),
+            never: never.below(&root),
+            dist: dist_below(&project.root, tree.folder()),
+            main: package.main.packed.as_deref(),
+            root,
+            has_modules: Mutex::default(),
         })
     }
 
     /// Why a file, or a folder with everything in it, is not packed; the main file is always packed, beside the
     /// archive. For use in a walk: the folders above the path are not checked again.
     pub(super) fn left_out(&self, path: &str, is_folder: bool) -> Option<LeftOut> {
-        if path == self.main {
+        if self.tree.is_module && self.tree.project_path(path) != self.tree.path {
+            return Some(LeftOut::NoCode);
+        }
+        let packed = self.tree.packed_path(path);
+        if self.main == Some(&packed) {
             return None;
         }
-        let excluded = self
-            .excludes
-            .excluded_itself(path, is_folder)
-            .map(LeftOut::Excluded);
-        let is_never = || self.never.contains(path);
-        excluded.or_else(|| is_never().then_some(LeftOut::NeverContext))
+        let of_dist = self
+            .dist
+            .as_ref()
+            .and_then(|dist| path.strip_prefix(dist.as_str()));
+        if of_dist.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return Some(LeftOut::Output);
+        }
+        if let Some(excluded) = self.excludes.excluded_itself(&packed, is_folder) {
+            return Some(LeftOut::Excluded(excluded));
+        }
+        if self.never.contains(path) {
+            return Some(LeftOut::NeverContext);
+        }
+        let is_no_code = || match path.split_once('/') {
+            None => !self.is_code(path, is_folder),
+            Some((top, _)) => !self.is_code(top, true),
+        };
+        let is_left_out =
+            self.tree.is_project() && is_no_code() && !self.excludes.takes(path, is_folder);
+        is_left_out.then_some(LeftOut::NoCode)
+    }
+
+    /// Whether a file or folder at the top of the project is a job's code: most of what lies there is not.
+    fn is_code(&self, name: &str, is_folder: bool) -> bool {
+        if !is_folder {
+            let module = name.strip_suffix(".py").filter(|_| !TOOLS.contains(&name));
+            return module.is_some_and(is_identifier);
+        }
+        is_identifier(name) && !NO_CODE.contains(&name) && self.has_module(name)
+    }
+
+    /// Whether there is a module somewhere in a folder of the tree, which is no virtual environment.
+    fn has_module(&self, folder: &str) -> bool {
+        // A poisoned lock is safe: every change is a single insertion.
+        let known = || {
+            self.has_modules
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(has_module) = known().get(folder) {
+            return *has_module;
+        }
+        let path = self.root.join(folder);
+        let has_module = !path.join("pyvenv.cfg").exists() && self.holds_module(&path);
+        known().insert(folder.to_owned(), has_module);
+        has_module
+    }
+
+    fn holds_module(&self, folder: &Path) -> bool {
+        let name = |entry: &walkdir::DirEntry| {
+            let below = entry.path().strip_prefix(&self.root).ok();
+            below.and_then(Path::to_str).map(str::to_owned)
+        };
+        let is_kept = |entry: &walkdir::DirEntry| {
+            let is_folder = entry.file_type().is_dir();
+            let path = name(entry);
+            path.is_some_and(|path| self.excludes.excluded_itself(&path, is_folder).is_none())
+        };
+        let walk = WalkDir::new(folder).follow_links(true).into_iter();
+        let mut found = walk.filter_entry(is_kept).filter_map(Result::ok);
+        found.any(|entry| entry.file_type().is_file() && is_module(entry.path()))
     }
 }
 
-/// The manifests among a job's files, which are no part of it: paths below its folder, sorted.
+/// Whether a file is a Python module by its name.
+fn is_module(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "py")
+}
+
+/// The manifests among a job's files, which are no part of it: paths relative to the project's folder, sorted, each with
+/// the path that it would have in the archive.
 ///
 /// # Errors
 /// The rules cannot be read.
-pub fn manifests_of_job(project: &Project, package: &Package) -> Result<Vec<String>, Defect> {
+pub fn manifests_of_job(
+    project: &Project,
+    package: &Package,
+) -> Result<Vec<(String, String)>, Defect> {
     let globs = project.manifests.values().flatten();
-    let below = globs.flat_map(|glob| &glob.files).filter_map(|file| {
-        let below = Path::new(file).strip_prefix(&package.src).ok()?;
-        Some(below.to_str()?.to_owned())
-    });
-    let below: BTreeSet<String> = below.collect();
-    // A job at the project's top has all manifests below it.
-    if below.is_empty() || package.src == "." {
-        return Ok(Vec::new());
+    let files: BTreeSet<&String> = globs.flat_map(|glob| &glob.files).collect();
+    let never = NeverContext::of(project);
+    let mut found = Vec::new();
+    for tree in &package.trees {
+        // A job at the project's top has all manifests below it.
+        if tree.is_project() || tree.is_module {
+            continue;
+        }
+        let mut below = files.iter().filter_map(|file| {
+            let path = Path::new(file).strip_prefix(&tree.path).ok()?;
+            Some((file, path.to_str()?))
+        });
+        let mut below = below.by_ref().peekable();
+        if below.peek().is_none() {
+            continue;
+        }
+        let rules = JobRules::of(project, package, tree, &never)?;
+        found.extend(below.filter_map(|(file, path)| {
+            let is_kept = folders_above(path).all(|folder| rules.left_out(folder, true).is_none());
+            let is_manifest = is_kept && rules.left_out(path, false) == Some(LeftOut::NeverContext);
+            is_manifest.then(|| ((*file).clone(), tree.packed_path(path)))
+        }));
     }
-    let rules = JobRules::of(project, package, &NeverContext::of(project))?;
-    let is_manifest = |path: &String| {
-        let is_kept = folders_above(path).all(|folder| rules.left_out(folder, true).is_none());
-        is_kept && rules.left_out(path, false) == Some(LeftOut::NeverContext)
-    };
-    Ok(below.into_iter().filter(is_manifest).collect())
+    found.sort();
+    Ok(found)
 }
 
 /// The files of a project that are never part of an image, for sources that hold some of them.

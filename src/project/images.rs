@@ -1,18 +1,15 @@
 //! The images of a project: the configured ones, one for each folder of an `each`, and the images of chains that these
 //! are built on.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_spanned::Spanned;
 
 use super::{
     config::{self, Text},
-    exclusions::has_link,
     glob::{self, PathKind},
     ignore::DefaultExcludes,
+    jobs::Jobs,
     loader::Loader,
     place::{Defect, Place, nearest},
     requirements::{Choice, RequirementsFile},
@@ -159,9 +156,12 @@ impl Images<'_> {
         self.refuse_name_of_elsewhere(name, &place)?;
         let role = self.role(name);
         let fill = |text: &Text| text.get_ref().replace("{dir}", folder.unwrap_or("{dir}"));
+        let jobs = Jobs {
+            loader: self.loader,
+        };
         let package = settings.src.as_ref();
         let package = package
-            .map(|src| self.package(settings, src, &fill, name, folder.is_some()))
+            .map(|src| jobs.package((settings, src), folder, name))
             .transpose()?;
         let kind = kind(name, role.as_ref(), settings, &place)?;
         let below = self.below(settings, role.as_ref(), kind)?;
@@ -309,91 +309,6 @@ impl Images<'_> {
         origins.collect()
     }
 
-    fn package(
-        &self,
-        settings: &config::ImageTable,
-        src: &Text,
-        fill: &dyn Fn(&Text) -> String,
-        name: &str,
-        of_many: bool,
-    ) -> Result<Package, Defect> {
-        let folder = self.inside(src, &fill(src))?;
-        if !self.loader.root.join(&folder).is_dir() {
-            let defect = self.loader.origin.defect(
-                Code::E089,
-                src,
-                format!("there is no folder `{folder}`"),
-            );
-            return Err(defect.hint("`src` is the folder with the job's code"));
-        }
-        if self.is_in_dist(&folder) {
-            let message = format!("`src = \"{folder}\"`: `dist` is what sparkpack makes");
-            let defect = self.loader.origin.defect(Code::E090, src, message);
-            return Err(defect.hint("put the code into a folder of its own, such as `src`"));
-        }
-        if folder == "." {
-            let defect = self.loader.origin.defect(
-                Code::E090,
-                src,
-                format!("`src = \"{folder}\"` would pack `dist` into itself"),
-            );
-            return Err(defect.hint("put the code into a folder of its own, such as `src`"));
-        }
-        let main = self.main(settings, src, &folder)?;
-        let tables = self.loader.config.images.values();
-        let jobs = tables.filter(|table| table.get_ref().src.is_some()).count();
-        let dist = if of_many || jobs > 1 {
-            format!("dist/{name}")
-        } else {
-            "dist".to_owned()
-        };
-        let place = self.loader.origin.place(src);
-        Ok(Package {
-            place,
-            src: folder,
-            main,
-            exclude: self.exclude(settings)?,
-            dist,
-        })
-    }
-
-    fn main(
-        &self,
-        settings: &config::ImageTable,
-        src: &Text,
-        folder: &str,
-    ) -> Result<String, Defect> {
-        let main = settings.main.as_ref().map(|main| main.get_ref().clone());
-        let main = main.unwrap_or_else(|| "main.py".to_owned());
-        if self.loader.root.join(folder).join(&main).is_file() {
-            return Ok(main);
-        }
-        let at = settings.main.as_ref().unwrap_or(src);
-        let message = format!("there is no file `{folder}/{main}`");
-        let defect = self.loader.origin.defect(Code::E089, at, message);
-        let hint = "`main` is the file that spark-submit runs, in `src`: `main = \"main.py\"`";
-        Err(defect.hint(hint))
-    }
-
-    fn exclude(&self, settings: &config::ImageTable) -> Result<Vec<String>, Defect> {
-        let excludes = self.loader.config.exclude.iter().chain(&settings.exclude);
-        let checked = excludes.map(|text| {
-            let pattern = text.get_ref();
-            match DefaultExcludes::of_job_sources().excluding([pattern.as_str()]) {
-                Ok(_) => Ok(pattern.clone()),
-                Err(error) => {
-                    let hint = error.hint();
-                    let defect = self
-                        .loader
-                        .origin
-                        .defect(Code::E022, text, error.to_string());
-                    Err(Defect { hint, ..defect })
-                }
-            }
-        });
-        checked.collect()
-    }
-
     fn context(
         &self,
         settings: &config::ImageTable,
@@ -407,8 +322,8 @@ impl Images<'_> {
                 Ok(Context::Source(self.loader.known_source(text)?))
             }
             Some(text) => {
-                let folder = self.inside(text, &fill(text))?;
-                if self.is_in_dist(&folder) {
+                let folder = self.loader.inside(text, &fill(text))?;
+                if self.loader.is_in_dist(&folder) {
                     self.own_package(text, &folder, image, package)
                 } else if self.loader.root.join(&folder).is_dir() {
                     Ok(Context::Folder(folder))
@@ -452,15 +367,6 @@ impl Images<'_> {
         Err(defect.hint(hint))
     }
 
-    /// Whether a folder of the project is `dist` or lies in it, by its path or by a symbolic link.
-    fn is_in_dist(&self, folder: &str) -> bool {
-        let root = self.loader.root;
-        let real = |path: &str| fs_err::canonicalize(root.join(path)).ok();
-        let leads_there = || Some(real(folder)?.starts_with(real("dist")?));
-        Path::new(folder).starts_with("dist")
-            || (has_link(root, Path::new(folder)) && leads_there().unwrap_or(false))
-    }
-
     fn contexts(&self, settings: &config::ImageTable) -> Result<BTreeMap<String, String>, Defect> {
         let contexts = settings.contexts.iter();
         contexts
@@ -491,7 +397,7 @@ impl Images<'_> {
     }
 
     fn file_below(&self, text: &Text, path: &str, key: &str) -> Result<String, Defect> {
-        let path = self.inside(text, path)?;
+        let path = self.loader.inside(text, path)?;
         if self.loader.root.join(&path).is_file() {
             Ok(path)
         } else {
@@ -501,34 +407,6 @@ impl Images<'_> {
                 format!("`{key}`: there is no file `{path}`"),
             ))
         }
-    }
-
-    /// A path in normal form, which must stay in the project's folder.
-    fn inside(&self, text: &Text, path: &str) -> Result<String, Defect> {
-        let outside = || {
-            let defect = self.loader.origin.defect(
-                Code::E091,
-                text,
-                format!("`{path}` is outside the project's folder"),
-            );
-            defect.hint("what lies elsewhere is a source: `[sources.NAME]` with `path = \"…\"`, used as `source:NAME`")
-        };
-        let mut parts: Vec<&str> = Vec::new();
-        if path.starts_with('/') {
-            return Err(outside());
-        }
-        for part in path.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => drop(parts.pop().ok_or_else(outside)?),
-                part => parts.push(part),
-            }
-        }
-        Ok(if parts.is_empty() {
-            ".".to_owned()
-        } else {
-            parts.join("/")
-        })
     }
 
     fn first_chain(&self) -> Option<&Chain> {

@@ -128,7 +128,7 @@ pub(super) fn refuse_without_module(
         return Ok(());
     }
     let defect = |message: String| Defect::new(Code::E121, package.place.clone(), message);
-    let src = &package.src;
+    let src = package.shown();
     let left_out = left_out();
     let text = OnceCell::new();
     let imported = left_out.iter().find_map(|(path, why)| {
@@ -142,9 +142,9 @@ pub(super) fn refuse_without_module(
     if let Some((path, why, name)) = imported {
         let message = format!(
             "`jobs.zip` would hold no Python module: `{}` imports `{name}`, but `{path}` in `{src}` is left out by {why}",
-            package.main
+            package.main.path
         );
-        let hint = format!("rename it, or take it back by `exclude = [\"!/{path}\"]`");
+        let hint = format!("rename it, or take it by `include = [\"/{path}\"]`");
         return Err(defect(message).hint(hint));
     }
     let Some(first) = modules.first() else {
@@ -152,7 +152,7 @@ pub(super) fn refuse_without_module(
     };
     let message = format!(
         "`jobs.zip` would hold no Python module: beside `{}`, `{src}` has only files such as `{}`, which no code can open there",
-        package.main, first.path
+        package.main.path, first.path
     );
     Err(defect(message).hint(
         "put the job's code there too (a package is a folder with `__init__.py`), or leave the files out by `exclude`",
@@ -192,14 +192,21 @@ mod tests {
     use super::*;
     use crate::{
         image::Digest,
-        project::{ignore::Excluded, place::Place, tree::Location},
+        project::{CodeTree, MainFile, ignore::Excluded, place::Place, tree::Location},
     };
 
     fn package() -> Package {
         Package {
             place: Place::of_line("sparkpack.toml", 7),
-            src: "src".to_owned(),
-            main: "main.py".to_owned(),
+            trees: vec![CodeTree {
+                path: "src".to_owned(),
+                packed: String::new(),
+                is_module: false,
+            }],
+            main: MainFile {
+                path: "src/main.py".to_owned(),
+                packed: Some("main.py".to_owned()),
+            },
             exclude: Vec::new(),
             dist: "dist".to_owned(),
         }

@@ -10,15 +10,15 @@ use super::{
     Chain, Context, Image, Kind, OperatorOrigin, Project,
     built_in::{self, BuiltInRecipe},
     dockerfile::{Dockerfile, Given, Resolution, Role, SecretMount, Used},
-    exclusions::{self, ContextRules, JobRules, LeftOut, NeverContext},
+    exclusions::{self, ContextRules, NeverContext},
     file_trees::{FileTrees, Rules},
-    ignore::{Excluded, TreeError, whiteout},
-    importable, left_out,
+    ignore::{TreeError, whiteout},
+    job_files::{JobError, JobReader, KnownLeftOut, PackageInputs},
     lock::{self, Lock},
     place::{Defect, Place, nearest},
     requirements::Requirements,
     source::{Origin, SingleFile, Source},
-    tree::{Content, Entry},
+    tree::Entry,
 };
 use crate::{code::Code, image::Digest};
 
@@ -131,17 +131,6 @@ pub struct ContextSource {
     pub folder: &'static str,
 }
 
-/// What `sparkpack package` packs.
-#[derive(Debug)]
-pub struct PackageInputs {
-    /// The file that `spark-submit` runs; its path is its name.
-    pub main: Entry,
-    /// The files of `jobs.zip`.
-    pub modules: Vec<Entry>,
-    /// What built-in rules leave out: paths below `src`, sorted; a folder ends with `/`.
-    pub left_out: Vec<String>,
-}
-
 /// An image's requirements.
 #[derive(Clone, Debug)]
 pub struct ImageRequirements {
@@ -173,6 +162,15 @@ pub enum InputError {
 #[error("the lock names a built-in recipe `{0}` that this sparkpack does not carry")]
 pub struct UnknownRecipe(pub String);
 
+impl From<JobError> for InputError {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Defect(defect) => Self::Defect(defect),
+            JobError::Tree(error) => Self::Tree(error),
+        }
+    }
+}
+
 impl UnknownRecipe {
     /// The same as a [`Defect`] of the lock.
     #[must_use]
@@ -194,8 +192,7 @@ pub struct InputReader<'a> {
     never: NeverContext,
     /// The context files chosen so far: many images may share a Dockerfile and a folder.
     contexts: Mutex<HashMap<ContextChoice, Vec<Entry>>>,
-    /// What built-in rules left out of a job's folder, by the folder and the rules: a folder is walked only once.
-    left_out: Mutex<HashMap<(PathBuf, String), Vec<String>>>,
+    left_out: KnownLeftOut,
 }
 
 /// Everything that decides which files of a folder are the context of an image.
@@ -221,7 +218,7 @@ impl<'a> InputReader<'a> {
             trees,
             never: NeverContext::of(project),
             contexts: Mutex::default(),
-            left_out: Mutex::default(),
+            left_out: KnownLeftOut::default(),
         }
     }
 
@@ -360,57 +357,16 @@ impl<'a> InputReader<'a> {
         let Some(package) = &image.package else {
             return Ok(None);
         };
-        let root = self.project.root.join(&package.src);
-        let job = JobRules::of(self.project, package, &self.never)?;
-        let left_out = Mutex::new(Vec::new());
-        let rules = Rules {
-            name: format!("src {}\n{}", package.main, package.exclude.join("\n")),
-            keep: &|path, is_folder| {
-                let reason = job.left_out(path, is_folder);
-                if let Some(LeftOut::Excluded(Excluded::BuiltIn { .. })) = reason {
-                    let end = if is_folder { "/" } else { "" };
-                    let mut left_out = left_out.lock().unwrap_or_else(PoisonError::into_inner);
-                    left_out.push(format!("{path}{end}"));
-                }
-                path != package.main && reason.is_none()
-            },
-            follow: true,
-        };
-        let modules = self.trees.choose(&root, &rules, &[""], &|_| true)?;
-        let left_out = {
-            let mut found =
-                std::mem::take(&mut *left_out.lock().unwrap_or_else(PoisonError::into_inner));
-            found.sort();
-            let mut known = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = known.entry((root.clone(), rules.name.clone()));
-            known.or_insert(found).clone()
-        };
-        let main = root.join(&package.main);
-        let unreadable = |error: std::io::Error| {
-            Defect::new(Code::E089, package.place.clone(), error.to_string())
-        };
-        let name = package.main.rsplit('/').next().unwrap_or(&package.main);
-        if whiteout(name).is_some() {
-            return Err(TreeError::of_whiteout(name).into());
-        }
-        let main = Entry::of_file(name, &main, false).map_err(unreadable)?;
         let target = |platform| self.lock.target(self.project, image, platform);
-        let python = image
-            .platforms
-            .first()
-            .and_then(target)
-            .map(|target| target.python);
-        importable::refuse_what_python_cannot_read(package, "jobs.zip", &modules, python)?;
-        importable::refuse_without_module(package, &modules, &main, || {
-            left_out::list(&root, true, &|path, is_folder| {
-                job.left_out(path, is_folder)
-            })
-        })?;
-        Ok(Some(PackageInputs {
-            main,
-            modules,
-            left_out,
-        }))
+        let platform = image.platforms.first();
+        let python = platform.and_then(target).map(|target| target.python);
+        let reader = JobReader {
+            project: self.project,
+            trees: self.trees,
+            never: &self.never,
+            left_out: &self.left_out,
+        };
+        Ok(Some(reader.read(package, python)?))
     }
 
     /// The requirements of `image`: its own file, or else that of its built-in Dockerfile.
@@ -552,7 +508,7 @@ fn refuse_mixed(image: &Image, context: &[Entry]) -> Result<(), Defect> {
     };
     let is_made = |path: &str| match &image.package {
         Some(package) => {
-            let main = package.main.rsplit('/').next().unwrap_or(&package.main);
+            let main = package.main.name();
             let inside = path.strip_prefix("dist/").unwrap_or_default();
             path == "dist"
                 || [main, "jobs.zip", "libs.zip"].contains(&inside)
@@ -1054,17 +1010,6 @@ fn copying_trigger(project: &Project, below: &Triggering<'_>) -> Option<String> 
     let dockerfile = &below.dockerfile;
     let resolution = dockerfile.resolve(&arguments, image.target.as_deref());
     dockerfile.copying_trigger(&resolution.ok()?)
-}
-
-impl PackageInputs {
-    /// The digest of the main file.
-    #[must_use]
-    pub fn main_digest(&self) -> Digest {
-        match &self.main.content {
-            Content::File { digest, .. } => digest.clone(),
-            Content::Symlink { target } => Digest::of(target.as_bytes()),
-        }
-    }
 }
 
 #[cfg(test)]

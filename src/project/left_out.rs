@@ -52,13 +52,15 @@ pub fn of(
         });
     }
     if let Some(package) = &image.package {
-        let rules = JobRules::of(project, package, never)?;
-        let why = |path: &str, is_folder: bool| rules.left_out(path, is_folder);
-        folders.push(Folder {
-            role: "src",
-            folder: package.src.clone(),
-            paths: list(&project.root.join(&package.src), true, &why),
-        });
+        for tree in package.trees.iter().filter(|tree| !tree.is_module) {
+            let rules = JobRules::of(project, package, tree, never)?;
+            let why = |path: &str, is_folder: bool| rules.left_out(path, is_folder);
+            folders.push(Folder {
+                role: "src",
+                folder: tree.path.clone(),
+                paths: list(&project.root.join(&tree.path), true, &why),
+            });
+        }
     }
     Ok(folders)
 }

@@ -6,6 +6,7 @@ use serde_spanned::Spanned;
 
 use super::{
     config::{Config, Origin},
+    exclusions::has_link,
     place::{Defect, nearest},
 };
 use crate::{code::Code, image::Repository};
@@ -43,6 +44,43 @@ impl Loader<'_> {
                 None => defect.hint(format!("add a table `[sources.{name}]`")),
             },
         )
+    }
+
+    /// A path in normal form, which must stay in the project's folder.
+    pub(super) fn inside<T>(&self, text: &Spanned<T>, path: &str) -> Result<String, Defect> {
+        let outside = || {
+            let defect = self.origin.defect(
+                Code::E091,
+                text,
+                format!("`{path}` is outside the project's folder"),
+            );
+            defect.hint("what lies elsewhere is a source: `[sources.NAME]` with `path = \"…\"`, used as `source:NAME`")
+        };
+        let mut parts: Vec<&str> = Vec::new();
+        if path.starts_with('/') {
+            return Err(outside());
+        }
+        for part in path.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => drop(parts.pop().ok_or_else(outside)?),
+                part => parts.push(part),
+            }
+        }
+        Ok(if parts.is_empty() {
+            ".".to_owned()
+        } else {
+            parts.join("/")
+        })
+    }
+
+    /// Whether a folder of the project is `dist` or lies in it, by its path or by a symbolic link.
+    pub(super) fn is_in_dist(&self, folder: &str) -> bool {
+        let root = self.root;
+        let real = |path: &str| fs_err::canonicalize(root.join(path)).ok();
+        let leads_there = || Some(real(folder)?.starts_with(real("dist")?));
+        Path::new(folder).starts_with("dist")
+            || (has_link(root, Path::new(folder)) && leads_there().unwrap_or(false))
     }
 
     /// Whether a reference can hold this name of an image or a project.

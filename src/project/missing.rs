@@ -57,11 +57,13 @@ impl Lost<'_> {
             missing.extend(self.itself(&context.join(".dockerignore")));
         }
         if let Some(package) = &image.package {
-            let rules = JobRules::of(project, package, never)?;
-            let src = self.links.end(&self.root.join(&package.src));
-            for (path, name) in self.below_and_linked(&src) {
-                if is_kept(&name, |path, is_folder| rules.left_out(path, is_folder)) {
-                    missing.push(path.to_owned());
+            for tree in &package.trees {
+                let rules = JobRules::of(project, package, tree, never)?;
+                let src = self.links.end(&self.root.join(tree.folder()));
+                for (path, name) in self.below_and_linked(&src) {
+                    if is_kept(&name, |path, is_folder| rules.left_out(path, is_folder)) {
+                        missing.push(path.to_owned());
+                    }
                 }
             }
         }

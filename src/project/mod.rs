@@ -15,6 +15,8 @@ mod image_matcher;
 mod images;
 pub mod importable;
 pub mod inputs;
+pub mod job_files;
+mod jobs;
 pub mod left_out;
 pub mod links;
 mod load;
@@ -36,7 +38,7 @@ pub use image_matcher::{ImageMatcher, Mention, Tail};
 pub use load::load;
 pub use loader::Environment;
 pub use settings::{
-    Chain, ChainOrigin, ConfiguredPlace, Context, Image, Kind, MadeChain, ManifestGlob, Mirrors,
-    Operator, OperatorOrigin, Package, PathStep, PinMode, Project, PythonSettings, Registry,
-    SecretOrigin, UnknownRegistry,
+    Chain, ChainOrigin, CodeTree, ConfiguredPlace, Context, Image, Kind, MadeChain, MainFile,
+    ManifestGlob, Mirrors, Operator, OperatorOrigin, Package, PathStep, PinMode, Project,
+    PythonSettings, Registry, SecretOrigin, UnknownRegistry,
 };

@@ -302,14 +302,100 @@ pub enum Context {
 pub struct Package {
     /// Where it is configured.
     pub place: Place,
-    /// The folder with the code.
-    pub src: String,
-    /// The file in `src` that `spark-submit` runs.
-    pub main: String,
-    /// Globs of files that are left out, besides the default excludes and tests.
+    /// The folders and modules with the code.
+    pub trees: Vec<CodeTree>,
+    /// The file that `spark-submit` runs.
+    pub main: MainFile,
+    /// Globs of files that are left out, besides the default excludes and tests; with `!`, of files that are taken.
     pub exclude: Vec<String>,
     /// Where the archives go.
     pub dist: String,
+}
+
+/// A folder with code, or a single module.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CodeTree {
+    /// Where it lies, relative to the project's folder.
+    pub path: String,
+    /// The path that it is packed under: empty for a root of import, whose content is packed without a folder.
+    pub packed: String,
+    /// Whether it is a single module.
+    pub is_module: bool,
+}
+
+/// A file that `spark-submit` runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MainFile {
+    /// Where it lies, relative to the project's folder.
+    pub path: String,
+    /// The path that it would be packed under, if it lies among the code.
+    pub packed: Option<String>,
+}
+
+impl CodeTree {
+    /// The folder on the disk, relative to the project's: that of a single module is the one that it lies in.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        if self.is_module {
+            self.path.rsplit_once('/').map_or(".", |(folder, _)| folder)
+        } else {
+            &self.path
+        }
+    }
+
+    /// Where a path in [`Self::folder`] is packed.
+    #[must_use]
+    pub fn packed_path(&self, path: &str) -> String {
+        match self.packed.as_str() {
+            "" => path.to_owned(),
+            _ if self.is_module => path.to_owned(),
+            packed => format!("{packed}/{path}"),
+        }
+    }
+
+    /// Where a path in [`Self::folder`] lies, relative to the project's folder.
+    #[must_use]
+    pub fn project_path(&self, path: &str) -> String {
+        match self.folder() {
+            "." => path.to_owned(),
+            folder => format!("{folder}/{path}"),
+        }
+    }
+
+    /// Where a file of the project is packed, if it lies in this tree.
+    #[must_use]
+    pub fn packed_file(&self, path: &str) -> Option<String> {
+        let folder = self.folder();
+        let below = match folder {
+            "." => path,
+            _ => path.strip_prefix(folder)?.strip_prefix('/')?,
+        };
+        let is_here = !self.is_module || path == self.path;
+        is_here.then(|| self.packed_path(below))
+    }
+
+    /// Whether it is the project's folder itself, as a root of import.
+    #[must_use]
+    pub fn is_project(&self) -> bool {
+        self.path == "." && !self.is_module
+    }
+}
+
+impl MainFile {
+    /// Its name, without the folders that it lies in.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
+impl Package {
+    /// The code as messages name it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let paths: Vec<String> = self.trees.iter().map(|tree| tree.path.clone()).collect();
+        paths.join(", ")
+    }
 }
 
 /// A glob of manifests.

@@ -9,6 +9,7 @@
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
+//! - `sources`: a job's code wherever it lies in a project, and what is none of it
 //! - `planning`: a build does what its plan says; tags for scripts; inputs that git does not track
 //! - `requirements`: what people have as requirements is read, and their locks decide the versions
 //! - `retagging`: what moves a tag, and what does not
@@ -47,6 +48,7 @@
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! By verb: `package`: `packing`, `staleness`, `requirements` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
+//! By verb: `package`: `packing`, `sources`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
 //! `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts`,
 //! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
 //! `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts`, `test_imports`,
@@ -127,6 +129,7 @@ mod requirements;
 mod retagging;
 mod same_as_built;
 mod secrets;
+mod sources;
 mod staleness;
 mod test_imports;
 mod untrue_images;

@@ -121,16 +121,28 @@ fn links_and_code_in_dist_are_refused_too() {
     );
     let failure = code.failure(&["tags"]);
     assert!(failure.starts_with("exit 2\nerror[E090]"), "{failure}");
+}
 
-    let whole = project("dist");
-    whole.write("main.py", "");
-    whole.edit("sparkpack.toml", "src = \"src\"", "src = \".\"");
-    let failure = whole.failure(&["tags"]);
-    assert!(failure.starts_with("exit 2\nerror[E090]"), "{failure}");
-    assert!(
-        failure.contains("would pack `dist` into itself"),
-        "{failure}"
-    );
+/// The project's own folder may be a job's code: `dist` is no part of it, by whatever name the folder is called.
+#[test]
+fn dist_is_no_code_of_a_job_at_the_top_of_the_project() {
+    let mut tags = Vec::new();
+    for src in ["\".\"", "[\"./\"]", "\"here\""] {
+        let whole = project("dist");
+        std::os::unix::fs::symlink(".", whole.root().join("here")).unwrap();
+        whole.write("main.py", "");
+        whole.write("jobs/one.py", "");
+        let lines = format!("src = {src}\nexclude = [\"/here\"]");
+        whole.edit("sparkpack.toml", "src = \"src\"", &lines);
+        let fresh = whole.reference("job");
+        whole.write("dist/jobs/old.py", "");
+        whole.write("dist/main.py", "old\n");
+        assert_eq!(whole.reference("job"), fresh, "{src}");
+        whole.write("jobs/one.py", "VALUE = 2\n");
+        assert_ne!(whole.reference("job"), fresh, "{src}");
+        tags.push(fresh);
+    }
+    assert!(tags.iter().all(|tag| *tag == tags[0]), "{tags:?}");
 }
 
 /// `dist` stays left out of a wider context, also where a link leads to it.

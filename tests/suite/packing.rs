@@ -190,17 +190,17 @@ fn what_git_tracks_is_not_left_out_in_silence() {
         (
             &["jobs/test_connection.py"][..],
             "a file that git tracks is left out of `job` by built-in rules: src/jobs/test_connection.py",
-            "[\"!/jobs/test_connection.py\"]",
+            "[\"/jobs/test_connection.py\"]",
         ),
         (
             &["jobs/tests/a.py", "jobs/tests/test_b.py", "conftest.py"],
             "3 files that git tracks are left out of `job` by built-in rules: src/conftest.py, src/jobs/tests/",
-            "[\"!/conftest.py\", \"!/jobs/tests/\"]",
+            "[\"/conftest.py\", \"/jobs/tests/\"]",
         ),
         (
             &["venv/a.py", "jobs/old.pyc"],
             "2 files that git tracks are left out of `job` by built-in rules: src/jobs/old.pyc, src/venv/",
-            "[\"!/jobs/old.pyc\", \"!/venv/\"]",
+            "[\"/jobs/old.pyc\", \"/venv/\"]",
         ),
     ] {
         let project = job(files);
@@ -224,18 +224,23 @@ fn what_git_tracks_is_not_left_out_in_silence() {
         project.git(&["add", "--all", "--force", "src"]);
         std::thread::sleep(crate::support::SETTLED);
         is_told(&format!("warning[W122]: sparkpack.toml:11:7: {left_out}\n"));
-        is_told(&format!("take them back by `exclude = {cure}`"));
+        is_told(&format!("take them by `include = {cure}`"));
         for file in files {
             assert!(!packed().contains(&(*file).to_owned()), "{:?}", packed());
         }
         let toml = project.read("sparkpack.toml");
-        project.write("sparkpack.toml", &format!("{toml}exclude = {cure}\n"));
+        project.write("sparkpack.toml", &format!("{toml}include = {cure}\n"));
         is_told("");
         for file in files {
             assert!(packed().contains(&(*file).to_owned()), "{:?}", packed());
         }
-        let meant = cure.replace('!', "");
-        project.write("sparkpack.toml", &format!("{toml}exclude = {meant}\n"));
+        let former = cure.replace("[\"", "[\"!").replace(", \"", ", \"!");
+        project.write("sparkpack.toml", &format!("{toml}exclude = {former}\n"));
+        is_told("");
+        for file in files {
+            assert!(packed().contains(&(*file).to_owned()), "{:?}", packed());
+        }
+        project.write("sparkpack.toml", &format!("{toml}exclude = {cure}\n"));
         is_told("");
         project.write("sparkpack.toml", &toml);
         project.git(&["rm", "--quiet", "-r", "--cached", "src"]);

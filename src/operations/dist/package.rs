@@ -38,7 +38,7 @@ use crate::{
         digest_cache::DigestCache,
         ignore::{self, Digests as _},
         importable::{self, LARGEST_ARCHIVE},
-        inputs::PackageInputs,
+        job_files::PackageInputs,
         tree::{Content, Entry},
     },
 };

@@ -82,10 +82,9 @@ impl<'a> InputFiles<'a> {
             }
         }
         if let Some((package, settings)) = inputs.package.as_ref().zip(image.package.as_ref()) {
-            let src = root.join(&settings.src);
-            self.content(&src.join(&settings.main), false);
-            for entry in &package.modules {
-                self.entry(&src, entry);
+            self.content(&root.join(&settings.main.path), false);
+            for path in &package.module_paths {
+                self.content(&root.join(path), false);
             }
         }
         if let Some(requirements) = inputs.requirements.as_ref().filter(|own| !own.built_in) {

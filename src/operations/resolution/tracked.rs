@@ -12,7 +12,8 @@ use crate::{
     operations::workspace::Session,
     plan::StageInputs,
     project::{
-        Package, Project, digest_cache::FileIdentity, exclusions, ignore::escaped, place::Defect,
+        Package, Project, digest_cache::FileIdentity, exclusions, ignore::escaped,
+        job_files::PassedOver, place::Defect,
     },
 };
 
@@ -44,7 +45,7 @@ pub(crate) fn warn_of_left_out<'i>(
         let (Some(package), Some(sources)) = (package, sources) else {
             continue;
         };
-        if !told.insert((&package.src, &sources.left_out)) {
+        if !told.insert((&package.trees, &sources.left_out)) {
             continue;
         }
         if let Some(warning) = warning_of_manifests(&session.project, name, package) {
@@ -53,7 +54,7 @@ pub(crate) fn warn_of_left_out<'i>(
         if sources.left_out.is_empty() {
             continue;
         }
-        let Some(counts) = counts(session, package, &sources.left_out) else {
+        let Some(counts) = counts(session, &sources.left_out) else {
             continue;
         };
         if let Some(warning) = warning(name, package, &counts) {
@@ -65,24 +66,20 @@ pub(crate) fn warn_of_left_out<'i>(
 fn warning_of_manifests(project: &Project, name: &str, package: &Package) -> Option<Defect> {
     let manifests = exclusions::manifests_of_job(project, package).ok()?;
     let first = manifests.first()?;
-    let src = &package.src;
-    let paths: Vec<String> = manifests
-        .iter()
-        .map(|path| format!("{src}/{}", escaped(path)))
-        .collect();
+    let paths: Vec<String> = manifests.iter().map(|(path, _)| escaped(path)).collect();
     let message = format!(
         "left out of `{name}`, because the globs of `[manifests]` match them, and no tag can depend on a file that holds it: {}",
         error::shown_paths(&paths, SHOWN).join(", ")
     );
     let hint = format!(
         "to have them in the job, narrow the globs; if it is meant, say so by `exclude = [\"/{}\"]`",
-        escaped(first)
+        escaped(&first.1)
     );
     Some(Defect::new(Code::W122, package.place.clone(), message).hint(hint))
 }
 
 /// A path that is left out, and how many files that git tracks it stands for.
-type Count = (String, usize);
+type Count = (PassedOver, usize);
 
 fn warning(name: &str, package: &Package, counts: &[Count]) -> Option<Defect> {
     let shown = |patterns: Vec<String>| error::shown_paths(&patterns, SHOWN).join(", ");
@@ -92,40 +89,36 @@ fn warning(name: &str, package: &Package, counts: &[Count]) -> Option<Defect> {
         1 => "a file that git tracks is".to_owned(),
         several => format!("{several} files that git tracks are"),
     };
-    let src = &package.src;
-    let paths = counts
-        .iter()
-        .map(|(path, _)| format!("{src}/{}", escaped(path)));
+    let paths = counts.iter().map(|(found, _)| escaped(&found.path));
     let message = format!(
         "{files} left out of `{name}` by built-in rules: {}",
         shown(paths.collect())
     );
     let patterns = counts
         .iter()
-        .map(|(path, _)| format!("\"!/{}\"", escaped(path)));
+        .map(|(found, _)| format!("\"/{}\"", escaped(&found.packed)));
     let hint = format!(
-        "to have them in the job, take them back by `exclude = [{}]`; if it is meant, the same without `!` says so",
+        "to have them in the job, take them by `include = [{}]`; if it is meant, the same as `exclude` says so",
         shown(patterns.collect())
     );
     Some(Defect::new(Code::W122, package.place.clone(), message).hint(hint))
 }
 
-/// How many tracked files each of the paths below `src` stands for, without those that stand for none. The answer is
+/// How many tracked files each of the paths stands for, without those that stand for none. The answer is
 /// remembered until git's index changes, so that git is not started in every run.
-fn counts(session: &Session<'_>, package: &Package, left_out: &[String]) -> Option<Vec<Count>> {
+fn counts(session: &Session<'_>, left_out: &[PassedOver]) -> Option<Vec<Count>> {
     let root = fs_err::canonicalize(&session.project.root).ok()?;
-    let src = root.join(&package.src);
     let now = digest_cache::now();
     let index = git::index_file(&root).and_then(|file| file.symlink_metadata().ok());
     let index = index.map(|metadata| FileIdentity::of(&metadata));
     let index = index.filter(|index| index.is_older_than(now));
     let Some(index) = index else {
-        return asked(&root, &src, left_out);
+        return asked(&root, left_out);
     };
-    let mut question = src.as_os_str().as_encoded_bytes().to_vec();
-    for path in left_out {
+    let mut question = root.as_os_str().as_encoded_bytes().to_vec();
+    for found in left_out {
         question.push(0);
-        question.extend_from_slice(path.as_bytes());
+        question.extend_from_slice(found.path.as_bytes());
     }
     let name = Digest::of(&[b"left out ".as_slice(), &question].concat());
     question.extend_from_slice(&index.bytes());
@@ -134,41 +127,44 @@ fn counts(session: &Session<'_>, package: &Package, left_out: &[String]) -> Opti
     let known = digest_cache::own_bytes(&file).and_then(|bytes| String::from_utf8(bytes).ok());
     if let Some(counts) = known
         .as_deref()
-        .and_then(|text| read(text.strip_prefix(&head)?))
+        .and_then(|text| read(text.strip_prefix(&head)?, left_out))
     {
         return Some(counts);
     }
-    let counts = asked(&root, &src, left_out)?;
+    let counts = asked(&root, left_out)?;
     let rows = counts
         .iter()
-        .map(|(path, count)| format!("{count} {path}\0"));
+        .map(|(found, count)| format!("{count} {}\0", found.path));
     let text = head + &rows.collect::<String>();
     drop(store::replace_unsynced(&file, text.as_bytes()));
     Some(counts)
 }
 
 /// The counts as they are remembered.
-fn read(text: &str) -> Option<Vec<Count>> {
+fn read(text: &str, left_out: &[PassedOver]) -> Option<Vec<Count>> {
     let rows = text.split_terminator('\0');
     rows.map(|row| {
         let (count, path) = row.split_once(' ')?;
-        Some((path.to_owned(), count.parse().ok()?))
+        let found = left_out.iter().find(|found| found.path == path)?;
+        Some((found.clone(), count.parse().ok()?))
     })
     .collect()
 }
 
 /// Asks git.
-fn asked(root: &Path, src: &Path, left_out: &[String]) -> Option<Vec<Count>> {
-    let tracked = git::tracked_below(root, src).ok()?;
+fn asked(root: &Path, left_out: &[PassedOver]) -> Option<Vec<Count>> {
+    let tracked = git::tracked_below(root, root).ok()?;
     let tracked: BTreeSet<&Path> = tracked
         .iter()
-        .filter_map(|path| path.strip_prefix(src).ok())
+        .filter_map(|path| path.strip_prefix(root).ok())
         .collect();
     let count = |path: &String| {
         let start = Path::new(path);
         let below = tracked.range::<&Path, _>(start..);
         below.take_while(|file| file.starts_with(start)).count()
     };
-    let counts = left_out.iter().map(|path| (path.clone(), count(path)));
+    let counts = left_out
+        .iter()
+        .map(|found| (found.clone(), count(&found.path)));
     Some(counts.filter(|(_, count)| *count > 0).collect())
 }

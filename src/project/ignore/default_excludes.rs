@@ -158,6 +158,15 @@ impl DefaultExcludes {
         Ok(self)
     }
 
+    /// Whether the project's patterns take a file or a folder, or something in it, by `!`.
+    #[must_use]
+    pub fn takes(&self, path: &str, folder: bool) -> bool {
+        let mut taking = self.configured.iter().filter(|rule| rule.is_negated);
+        taking.any(|rule| {
+            rule.matches(path, folder) || rule.matches_above(path) || folder && rule.is_below(path)
+        })
+    }
+
     /// Why the file or folder at `path`, or a folder that it lies in, is no input.
     #[must_use]
     pub fn excluded(&self, path: &str, folder: bool) -> Option<Excluded> {
@@ -266,6 +275,13 @@ impl Configured {
 
     fn matches(&self, path: &str, folder: bool) -> bool {
         (folder || !self.folders_only) && self.matcher.is_match(path)
+    }
+
+    /// Whether it names something in a folder.
+    fn is_below(&self, folder: &str) -> bool {
+        let pattern = self.pattern.trim_start_matches(['!', '/']);
+        let below = pattern.strip_prefix(folder);
+        below.is_some_and(|below| below.starts_with('/'))
     }
 
     /// Whether it matches a folder that the path lies in.
