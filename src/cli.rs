@@ -33,11 +33,12 @@ References and other data go to stdout, everything for people to stderr.";
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Pack the job's code and requirements into dist/: main.py, jobs.zip, libs.zip, site-packages/.
+    /// Pack the job's code and requirements into dist/: main.py, jobs.zip, jobs/, libs.zip, site-packages/.
     #[command(long_about = "Pack the job's code and requirements into dist/:
 
   dist/main.py          the file that spark-submit runs
   dist/jobs.zip         everything under `src` that is the job's, without tests, caches and litter
+  dist/jobs/            the same as a folder, where it has data files that code opens beside itself
   dist/libs.zip         the pure Python packages of the requirements
   dist/site-packages/   the packages with native code, which Python cannot import from a zip
 

@@ -337,6 +337,9 @@ codes! {
     E151 2
         "Two files of a job would be at one place."
         "rename one of them, or leave one out by `exclude` or another `src`"
+    E152 2
+        "A file would lie beside a job's code under a name that something else has there."
+        "put it into a folder with another name"
     E160 2
         "`requirements` names a file of another kind."
         "name a requirements.txt, pyproject.toml, uv.lock, poetry.lock, Pipfile.lock or pylock.toml"

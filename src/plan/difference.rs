@@ -148,6 +148,8 @@ fn same_place(row: &RecordRow) -> Option<Key> {
         // A file and a symbolic link cannot have the same path, so one has replaced the other.
         Input::File { path, .. } | Input::Symlink { path, .. } => &["context", path],
         Input::Module { path, .. } => &["module", path],
+        Input::CodeFolder => &["code"],
+        Input::JobFile { path, .. } => &["job-file", path],
         Input::Parent { role, stage, .. } => &["parent", role, stage],
         Input::External { role, .. } => &["external", role],
         Input::Source { role, .. } => &["source", role],
@@ -174,6 +176,7 @@ fn same_content_and_name(row: &RecordRow) -> Option<Key> {
     match input {
         Input::File { path, digest, .. } => named("file", digest.as_str(), path),
         Input::Module { path, digest, .. } => named("module", digest.as_str(), path),
+        Input::JobFile { path, digest, .. } => named("job-file", digest.as_str(), path),
         Input::Symlink { path, target } => named("symlink", target, path),
         _ => None,
     }
@@ -190,6 +193,7 @@ fn same_content(row: &RecordRow) -> Option<Key> {
     match input {
         Input::File { digest, .. } => of("file", digest),
         Input::Module { digest, .. } => of("module", digest),
+        Input::JobFile { digest, .. } => of("job-file", digest),
         Input::Symlink { target, .. } => Some(key(&["symlink", target])),
         // A parent's role is no part of its key: roles are numbered, and another image that is named earlier shifts the
         // numbers.
@@ -236,7 +240,7 @@ impl RecordRow {
                 | Input::SparkHome(_) => 9,
                 Input::Wheel { .. } => 10,
                 Input::Main { .. } => 11,
-                Input::Module { .. } => 12,
+                Input::Module { .. } | Input::CodeFolder | Input::JobFile { .. } => 12,
                 Input::File { .. } | Input::Symlink { .. } => 13,
             },
             Self::Unknown(_) => 14,
@@ -289,21 +293,37 @@ fn known(fields: &[String]) -> Option<Input> {
             unpack: next()?,
             sha256: digest(next())?,
         },
-        "main" => Input::Main {
-            name: next()?,
-            digest: digest(next())?,
-        },
-        "module" => Input::Module {
-            path: next()?,
-            executable: executable(next())?,
-            digest: digest(next())?,
-        },
         "wheel" => Input::Wheel {
             file_name: next()?,
             sha256: digest(next())?,
         },
+        "code" => Input::CodeFolder,
+        "main" => Input::Main {
+            name: next()?,
+            digest: digest(next())?,
+        },
+        kind @ ("module" | "job-file") => {
+            return of_job(kind, next()?, executable(next())?, digest(next())?);
+        }
         kind => return pair(kind, next()?, next()?),
     })
+}
+
+/// Parses a row of a job's file.
+fn of_job(kind: &str, path: String, executable: bool, digest: Digest) -> Option<Input> {
+    match kind {
+        "module" => Some(Input::Module {
+            path,
+            executable,
+            digest,
+        }),
+        "job-file" => Some(Input::JobFile {
+            path,
+            executable,
+            digest,
+        }),
+        _ => None,
+    }
 }
 
 /// Parses a row of two texts about an image that only gets files.

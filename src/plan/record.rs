@@ -22,6 +22,8 @@
 //! | where Spark is in an image from elsewhere, if the configuration tells it | `spark-home, FOLDER` | otherwise it follows from the image |
 //! | the job's main file | `main, NAME, SHA-256` | what `package` makes counts by its inputs |
 //! | each file of `jobs.zip` | `module, PATH, 0644 or 0755, SHA-256` | a link by what it leads to |
+//! | that the job's code is a folder too | `code, folder` | it is an archive alone otherwise |
+//! | each file beside the job's code: further main files, and those of `files` | `job-file, PATH, 0644 or 0755, SHA-256` | by its path below the job's folder |
 //! | each wheel that its parents do not have | `wheel, FILE NAME, SHA-256` | what is installed counts by what it is installed from |
 //!
 //! ROLE says what the image is for: `FROM 1`, `COPY --from 2`, `RUN --mount 3` count what the wanted stages stand on and
@@ -177,6 +179,17 @@ pub enum Input {
         /// The digest of its bytes.
         digest: Digest,
     },
+    /// The job's code is a folder besides the archive.
+    CodeFolder,
+    /// A file beside the job's code.
+    JobFile {
+        /// Its path below the job's folder.
+        path: String,
+        /// Whether it can be executed.
+        executable: bool,
+        /// The digest of its bytes.
+        digest: Digest,
+    },
     /// A wheel.
     Wheel {
         /// Its file name.
@@ -246,6 +259,12 @@ impl Input {
                 executable,
                 digest,
             } => row(&[&"module", path, &mode(*executable), &digest.as_str()]),
+            Self::CodeFolder => row(&[&"code", &"folder"]),
+            Self::JobFile {
+                path,
+                executable,
+                digest,
+            } => row(&[&"job-file", path, &mode(*executable), &digest.as_str()]),
             Self::Wheel { file_name, sha256 } => row(&[&"wheel", file_name, sha256]),
         }
     }
@@ -553,6 +572,31 @@ mod tests {
         let wanted = "sparkpack-fingerprint\n2;10:spark-home,10:/srv/spark,";
         assert_eq!(String::from_utf8(record.bytes()).unwrap(), wanted);
         assert_eq!(record.fingerprint(), Digest::of(wanted.as_bytes()));
+    }
+
+    #[test]
+    fn files_beside_the_code_and_its_folder_have_golden_vectors() {
+        let digest = Digest::of(b"x");
+        let row = |mode: &str| {
+            format!(
+                "4;8:job-file,12:configs/a.js,4:{mode},71:{},",
+                digest.as_str()
+            )
+        };
+        let file = |executable| Input::JobFile {
+            path: "configs/a.js".to_owned(),
+            executable,
+            digest: digest.clone(),
+        };
+        for (input, wanted) in [
+            (Input::CodeFolder, "2;4:code,6:folder,".to_owned()),
+            (file(false), row("0644")),
+            (file(true), row("0755")),
+        ] {
+            let record = Record::of(&[input]);
+            let wanted = format!("sparkpack-fingerprint\n{wanted}");
+            assert_eq!(String::from_utf8(record.bytes()).unwrap(), wanted);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     code::Code,
     image::{Digest, Platform, Reference},
     project::{
-        Chain, Context, FILE_NAME, Image, Project, Registry,
+        Chain, CodeForm, Context, FILE_NAME, Image, Project, Registry,
         elsewhere::{ElsewhereChain, LockedContents},
         inputs::{DockerfileInputs, FilesInputs, UsedImage},
         lock::{self, Lock, Unlocked, UnlockedInput},
@@ -345,6 +345,11 @@ impl RecordBuilder<'_> {
             });
             let modules = package.modules.iter().map(module);
             modules.for_each(|input| record.add(&input));
+            if package.form == CodeForm::Folder {
+                record.add(&Input::CodeFolder);
+            }
+            let beside = package.beside.iter().map(beside);
+            beside.for_each(|input| record.add(&input));
         }
         for wheel in wheels {
             record.add(&Input::Wheel {
@@ -524,6 +529,21 @@ fn module(entry: &crate::project::tree::Entry) -> Input {
     }
 }
 
+fn beside(entry: &crate::project::tree::Entry) -> Input {
+    match Input::of_context(entry) {
+        Input::File {
+            path,
+            executable,
+            digest,
+        } => Input::JobFile {
+            path,
+            executable,
+            digest,
+        },
+        other => other,
+    }
+}
+
 /// The checksum of a source. For a file or folder on this machine it is the current one, else the one in the
 /// configuration or the lock.
 #[must_use]
@@ -602,6 +622,8 @@ mod tests {
                 main: Entry::in_memory("main.py", text, false),
                 modules: Vec::new(),
                 module_paths: Vec::new(),
+                form: CodeForm::Zip,
+                beside: Vec::new(),
                 left_out: Vec::new(),
             }),
             ..examples::files_on(base)

@@ -28,7 +28,7 @@ pub struct BuiltInFile {
 }
 
 /// Every published built-in recipe; the newest of a name comes last.
-pub static BUILT_IN: [BuiltInRecipe; 4] = [
+pub static BUILT_IN: [BuiltInRecipe; 5] = [
     BuiltInRecipe {
         name: "base",
         dockerfile: Some(include_str!("../../dockerfiles/base/Dockerfile")),
@@ -61,6 +61,12 @@ pub static BUILT_IN: [BuiltInRecipe; 4] = [
     BuiltInRecipe {
         name: "operator",
         dockerfile: Some(include_str!("../../dockerfiles/operator/Dockerfile")),
+        files: &[],
+        requirements: None,
+    },
+    BuiltInRecipe {
+        name: "py",
+        dockerfile: Some(include_str!("../../dockerfiles/py-2/Dockerfile")),
         files: &[],
         requirements: None,
     },
@@ -106,7 +112,7 @@ mod tests {
 
     /// Every built-in recipe that was ever published. Lines are only ever added: a project whose lock names one of
     /// these must still build with any later sparkpack that reads the lock's format.
-    const PUBLISHED: [(&str, &str); 4] = [
+    const PUBLISHED: [(&str, &str); 5] = [
         (
             "base",
             "590ec803e5abc198bbd3a6683f95b41dd26a1d185661c63d48567ac965839943",
@@ -122,6 +128,10 @@ mod tests {
         (
             "operator",
             "5bc1ae96253d781199c5dd4b1a91a12e5a3275748623e6fed224d0b66931b8c2",
+        ),
+        (
+            "py",
+            "48e6eb0b498ec68a89534ffa2b50e5ced43b40c256f884617ca3a8002c9e2006",
         ),
     ];
 

@@ -160,7 +160,10 @@ pub(super) struct ImageTable {
     pub(super) ssh: bool,
     pub(super) platforms: Option<Vec<Text>>,
     pub(super) src: Option<Spanned<OneOrMore>>,
-    pub(super) main: Option<Text>,
+    pub(super) main: Option<Spanned<OneOrMore>>,
+    #[serde(default)]
+    pub(super) files: Vec<Text>,
+    pub(super) code: Option<Text>,
     pub(super) requirements: Option<Text>,
     #[serde(default)]
     pub(super) extras: Vec<Text>,

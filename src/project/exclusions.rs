@@ -551,6 +551,16 @@ impl NeverContext {
         self.named.contains(file) || real().is_some_and(|real| self.real.contains(&real))
     }
 
+    /// Whether a job may have the file or folder at this path without symbolic links, where `root` is the project's folder.
+    #[must_use]
+    pub(super) fn allows(&self, root: &Path, real: &Path) -> bool {
+        let below = real.strip_prefix(root).unwrap_or(real);
+        let mut names = below.iter().filter_map(|name| name.to_str());
+        !below.starts_with("dist")
+            && !self.real.contains(real)
+            && !names.any(DefaultExcludes::is_version_control)
+    }
+
     /// The files below `root`, relative to it.
     fn below(&self, root: &Path) -> Arc<HashSet<String>> {
         // A poisoned lock is safe: every change is a single insertion.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     digest_cache::DigestCache,
-    ignore::{Keep, Listing, TreeError, list},
+    ignore::{Follow, Keep, Listing, TreeError, list},
     tree::{Content, Entry, Location},
 };
 
@@ -64,7 +64,7 @@ pub struct Rules<'a> {
     /// Gets a path and whether it is a folder, and returns whether to keep it.
     pub keep: &'a Keep<'a>,
     /// Whether symbolic links are followed.
-    pub follow: bool,
+    pub follow: Option<Follow<'a>>,
 }
 
 impl FileTrees {
@@ -127,7 +127,12 @@ impl FileTrees {
         } else {
             near.iter().map(|path| (*path).to_owned()).collect()
         };
-        let key = (root.to_owned(), rules.name.clone(), rules.follow, paths);
+        let key = (
+            root.to_owned(),
+            rules.name.clone(),
+            rules.follow.is_some(),
+            paths,
+        );
         if let Some(listing) = listings.get(&key) {
             return Ok(Arc::clone(listing));
         }
@@ -180,7 +185,7 @@ mod tests {
             let rules = Rules {
                 name: name.to_owned(),
                 keep: &keep,
-                follow: false,
+                follow: None,
             };
             let entries = trees.choose(folder.path(), &rules, &[""], &|path| path == wanted);
             entries.unwrap().len()
@@ -223,7 +228,7 @@ mod tests {
             let rules = Rules {
                 name: String::new(),
                 keep: &keep,
-                follow: false,
+                follow: None,
             };
             let chosen = || {
                 trees

@@ -147,7 +147,17 @@ pub(super) fn refuse_without_module(
         let hint = format!("rename it, or take it by `include = [\"/{path}\"]`");
         return Err(defect(message).hint(hint));
     }
-    let Some(first) = modules.first() else {
+    let is_beside = |path: &str| {
+        let mut files = package.beside.values();
+        files.any(|file| {
+            let packed = package
+                .trees
+                .iter()
+                .map(|tree| tree.packed_file(&file.path));
+            packed.flatten().any(|packed| packed == path)
+        })
+    };
+    let Some(first) = modules.iter().find(|entry| !is_beside(&entry.path)) else {
         return Ok(());
     };
     let message = format!(
@@ -155,7 +165,7 @@ pub(super) fn refuse_without_module(
         package.main.path, first.path
     );
     Err(defect(message).hint(
-        "put the job's code there too (a package is a folder with `__init__.py`), or leave the files out by `exclude`",
+        "put the job's code there too (a package is a folder with `__init__.py`), leave the files out by `exclude`, or name them in `files`, which puts them beside `main.py`",
     ))
 }
 
@@ -207,6 +217,8 @@ mod tests {
                 path: "src/main.py".to_owned(),
                 packed: Some("main.py".to_owned()),
             },
+            beside: std::collections::BTreeMap::new(),
+            form: None,
             exclude: Vec::new(),
             dist: "dist".to_owned(),
         }

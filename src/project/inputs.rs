@@ -78,7 +78,7 @@ pub struct FilesInputs {
 /// Where some of the files that are added to an image go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilesPlace {
-    /// What they are: `job`, `libs.zip`, `site-packages`, `jars`.
+    /// What they are: `job`, `jobs`, `libs.zip`, `site-packages`, `jars`.
     pub what: &'static str,
     /// The folder in the image; `$SPARK_HOME` is the parent's.
     pub folder: &'static str,
@@ -86,6 +86,20 @@ pub struct FilesPlace {
 
 /// Where Spark is in an image that does not say so.
 const USUAL_SPARK_HOME: &str = "/opt/spark";
+
+impl FilesInputs {
+    /// Adds the folder that holds the code besides its archive, and is searched before it.
+    pub fn add_code_folder(&mut self) {
+        self.places.push(CODE_FOLDER);
+        let archive = self
+            .python_path
+            .iter()
+            .position(|item| *item == CODE_ARCHIVE);
+        if let Some(archive) = archive {
+            self.python_path.insert(archive, CODE_FOLDER.folder);
+        }
+    }
+}
 
 impl FilesPlace {
     /// The folder in an image whose parent has this `SPARK_HOME`.
@@ -325,11 +339,7 @@ impl<'a> InputReader<'a> {
         let mut python_path = Vec::new();
         if image.package.is_some() {
             places.extend([JOB_PLACE, LIBS_PLACE, JOB_PACKAGES]);
-            python_path.extend([
-                "/opt/job/site-packages",
-                "/opt/job/libs.zip",
-                "/opt/job/jobs.zip",
-            ]);
+            python_path.extend(["/opt/job/site-packages", "/opt/job/libs.zip", CODE_ARCHIVE]);
         } else {
             places.push(DS_PACKAGES);
             python_path.push(DS_PACKAGES.folder);
@@ -365,6 +375,8 @@ impl<'a> InputReader<'a> {
             trees: self.trees,
             never: &self.never,
             left_out: &self.left_out,
+            root: fs_err::canonicalize(&self.project.root)
+                .unwrap_or_else(|_| self.project.root.clone()),
         };
         Ok(Some(reader.read(package, python)?))
     }
@@ -415,7 +427,7 @@ impl<'a> InputReader<'a> {
         let kept = Rules {
             name: rules.name.clone(),
             keep: &|path, is_folder| rules.left_out(path, is_folder).is_none(),
-            follow: false,
+            follow: None,
         };
         let choice = ContextChoice {
             root: root.clone(),
@@ -459,6 +471,11 @@ impl<'a> InputReader<'a> {
 const JOB_PLACE: FilesPlace = FilesPlace {
     what: "job",
     folder: "/opt/job",
+};
+const CODE_ARCHIVE: &str = "/opt/job/jobs.zip";
+const CODE_FOLDER: FilesPlace = FilesPlace {
+    what: "jobs",
+    folder: "/opt/job/jobs",
 };
 const LIBS_PLACE: FilesPlace = FilesPlace {
     what: "libs.zip",
@@ -513,6 +530,8 @@ fn refuse_mixed(image: &Image, context: &[Entry]) -> Result<(), Defect> {
             path == "dist"
                 || [main, "jobs.zip", "libs.zip"].contains(&inside)
                 || is_below(inside, "site-packages")
+                || is_below(inside, "jobs")
+                || package.beside.contains_key(inside)
         }
         None => image.requirements.is_some() && is_below(path, "site-packages"),
     };

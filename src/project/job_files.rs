@@ -1,16 +1,16 @@
-//! The files of a job: the code that is packed, and the file that is run.
+//! The files of a job: the code that is packed, the file that is run, and what lies beside them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    path::PathBuf,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
 use super::{
-    CodeTree, Package, Project,
+    CodeForm, CodeTree, Package, Project,
     exclusions::{JobRules, LeftOut, NeverContext},
     file_trees::{FileTrees, Rules},
-    ignore::{Excluded, TreeError, whiteout},
+    ignore::{Excluded, Follow, TreeError, whiteout},
     importable, left_out,
     place::Defect,
     tree::{Content, Entry},
@@ -26,6 +26,10 @@ pub struct PackageInputs {
     pub modules: Vec<Entry>,
     /// Where the files of `jobs.zip` lie, relative to the project's folder, in the same order.
     pub module_paths: Vec<String>,
+    /// The form of the code in an image.
+    pub form: CodeForm,
+    /// The files beside the code, by their paths there: further main files, and those of `files`; sorted.
+    pub beside: Vec<Entry>,
     /// What built-in rules leave out, sorted.
     pub left_out: Vec<PassedOver>,
 }
@@ -40,6 +44,22 @@ pub struct PassedOver {
 }
 
 impl PackageInputs {
+    /// The files of the code's folder, if it has that form.
+    ///
+    /// An `__init__.py` at the top is none of them: nothing can import it, and it would make a package of the folder.
+    #[must_use]
+    pub fn folder(&self) -> Option<Vec<Entry>> {
+        let is_wanted = |entry: &&Entry| entry.path != "__init__.py";
+        let modules = self.modules.iter().filter(is_wanted);
+        (self.form == CodeForm::Folder).then(|| modules.cloned().collect())
+    }
+
+    /// The files beside the code that lie in its folder, by their paths there.
+    pub fn beside_code(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        let beside = self.beside.iter();
+        beside.filter_map(|entry| Some((entry.path.strip_prefix("jobs/")?, entry)))
+    }
+
     /// The digest of the main file.
     #[must_use]
     pub fn main_digest(&self) -> Digest {
@@ -68,6 +88,8 @@ pub(super) struct JobReader<'a> {
     pub(super) trees: &'a FileTrees,
     pub(super) never: &'a NeverContext,
     pub(super) left_out: &'a KnownLeftOut,
+    /// The project's folder without symbolic links.
+    pub(super) root: PathBuf,
 }
 
 /// The files of one tree.
@@ -115,12 +137,27 @@ impl JobReader<'_> {
             };
             rules.iter().flat_map(list).collect()
         })?;
+        let form = package.form.unwrap_or_else(|| usual_form(&modules));
+        let beside = self.beside(package)?;
+        if form == CodeForm::Folder {
+            refuse_beside_code(package, &modules)?;
+        }
         Ok(PackageInputs {
             main,
             modules,
             module_paths,
+            form,
+            beside,
             left_out,
         })
+    }
+
+    /// Links may lead to code elsewhere in the project: another checkout has it too.
+    fn follow<'f>(&'f self, keep: &'f (dyn Fn(&Path) -> bool + Sync)) -> Follow<'f> {
+        Follow {
+            within: &self.root,
+            keep,
+        }
     }
 
     /// The files of a tree. The main file is none of them where it lies in no package: nothing imports it.
@@ -133,6 +170,8 @@ impl JobReader<'_> {
         let root = self.project.root.join(tree.folder());
         let found = Mutex::new(Vec::new());
         let main = package.main.packed.as_deref();
+        let main = main.filter(|packed| !packed.contains('/'));
+        let allows = |real: &Path| self.never.allows(&self.root, real);
         let rules = Rules {
             name: format!(
                 "src {} {}\n{}\n{}",
@@ -157,7 +196,7 @@ impl JobReader<'_> {
                 }
                 reason.is_none() && main != Some(&*tree.packed_path(path))
             },
-            follow: true,
+            follow: Some(self.follow(&allows)),
         };
         let module = tree.path.rsplit('/').next().unwrap_or(&tree.path);
         let near = if tree.is_module { module } else { "" };
@@ -185,6 +224,56 @@ impl JobReader<'_> {
         })
     }
 
+    /// The files beside the code. Manifests, locks and secrets are none, whatever matches them.
+    fn beside(&self, package: &Package) -> Result<Vec<Entry>, JobError> {
+        let root = &self.project.root;
+        let wanted: BTreeSet<&str> = package
+            .beside
+            .values()
+            .map(|file| file.path.as_str())
+            .collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut files = package.beside.values();
+        if let Some(file) = files.find(|file| self.never.has(&root.join(&file.path))) {
+            let message = format!(
+                "`{}` is a manifest, a lock or a secret, and no image has those",
+                file.path
+            );
+            return Err(Defect::new(Code::E090, file.place.clone(), message)
+                .hint("narrow the glob, or that of `[manifests]`")
+                .into());
+        }
+        let near: Vec<&str> = wanted.iter().copied().collect();
+        let allows = |real: &Path| self.never.allows(&self.root, real);
+        let rules = Rules {
+            name: format!("beside {}", near.join("\n")),
+            keep: &|path, is_folder| is_folder || wanted.contains(path),
+            follow: Some(self.follow(&allows)),
+        };
+        let found = self.trees.choose(root, &rules, &near, &|_| true)?;
+        let found: HashMap<String, Entry> = found
+            .into_iter()
+            .map(|entry| (entry.path.clone(), entry))
+            .collect();
+        let mut beside = Vec::new();
+        for (name, file) in &package.beside {
+            if let Some(entry) = found.get(&file.path) {
+                let mut entry = Entry {
+                    path: name.clone(),
+                    ..entry.clone()
+                };
+                if let (Content::File { executable, .. }, true) = (&mut entry.content, file.is_main)
+                {
+                    *executable = false;
+                }
+                beside.push(entry);
+            }
+        }
+        Ok(beside)
+    }
+
     fn main(&self, package: &Package) -> Result<Entry, JobError> {
         let name = package.main.name();
         if whiteout(name).is_some() {
@@ -196,6 +285,46 @@ impl JobReader<'_> {
         };
         Ok(Entry::of_file(name, &main, false).map_err(unreadable)?)
     }
+}
+
+/// A folder if the code has files that it can only open, not import: not so from an archive.
+fn usual_form(modules: &[Entry]) -> CodeForm {
+    let is_data = |entry: &Entry| {
+        let extension = Path::new(&entry.path).extension();
+        !extension.is_some_and(|extension| extension == "py" || extension == "pyi")
+            && entry.path.rsplit('/').next() != Some("py.typed")
+    };
+    if modules.iter().any(is_data) {
+        CodeForm::Folder
+    } else {
+        CodeForm::Zip
+    }
+}
+
+/// Refuses files beside the code that would be other files of its folder.
+fn refuse_beside_code(package: &Package, modules: &[Entry]) -> Result<(), Defect> {
+    for (name, file) in &package.beside {
+        let Some(inside) = name.strip_prefix("jobs/") else {
+            continue;
+        };
+        let below = format!("{inside}/");
+        let is_taken = modules.iter().any(|module| {
+            module.path == inside
+                || module.path.starts_with(&below)
+                || inside
+                    .strip_prefix(module.path.as_str())
+                    .is_some_and(|rest| rest.starts_with('/'))
+        });
+        if is_taken {
+            let message = format!(
+                "`{}` would be `{name}` beside the job's code, where the folder of the code has a file",
+                file.path
+            );
+            return Err(Defect::new(Code::E152, file.place.clone(), message)
+                .hint("put it into a folder with another name"));
+        }
+    }
+    Ok(())
 }
 
 /// The files of several trees, sorted by the paths that they are packed under.
@@ -259,6 +388,8 @@ mod tests {
                 path: "main.py".to_owned(),
                 packed: None,
             },
+            beside: BTreeMap::new(),
+            form: None,
             exclude: Vec::new(),
             dist: "dist".to_owned(),
         }

@@ -1,20 +1,27 @@
-//! What `[images.NAME]` says of a job: where its code is, which file is run, and what is left out.
+//! What `[images.NAME]` says of a job: where its code is, which files are run, what lies beside it, and what is left out.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde_spanned::Spanned;
 
 use super::{
-    CodeTree, MainFile, Package,
+    BesideFile, CodeForm, CodeTree, MainFile, Package,
     config::{ImageTable, OneOrMore, Text},
     exclusions::{has_link, is_identifier},
+    glob::{self, PathKind},
     ignore::DefaultExcludes,
-    loader::Loader,
-    place::Defect,
+    loader::{Loader, inside},
+    place::{Defect, Place},
 };
 use crate::code::Code;
 
 type Src = Spanned<OneOrMore>;
+
+/// A file beside the code, with its path there.
+type Named = (String, BesideFile);
+
+/// The name that the first main file has in an image.
+const MAIN: &str = "main.py";
 
 /// What jobs are loaded from.
 pub(super) struct Jobs<'a> {
@@ -31,7 +38,17 @@ impl Jobs<'_> {
     ) -> Result<Package, Defect> {
         let fill = |text: &str| text.replace("{dir}", folder.unwrap_or("{dir}"));
         let trees = self.trees(src, &fill)?;
-        let main = self.main(settings, src, &trees)?;
+        let mains = self.mains(settings, src, &trees)?;
+        let Some((main, _)) = mains.first().cloned() else {
+            let place = settings
+                .main
+                .as_ref()
+                .map(|main| self.loader.origin.place(main));
+            let place = place.unwrap_or_else(|| self.loader.origin.place(src));
+            return Err(Defect::new(Code::E022, place, "`main` is an empty list")
+                .hint("name the files that spark-submit runs: `main = [\"main.py\"]`"));
+        };
+        let mains = mains.into_iter().map(|(_, named)| named).collect();
         let tables = self.loader.config.images.values();
         let jobs = tables.filter(|table| table.get_ref().src.is_some()).count();
         let dist = if folder.is_some() || jobs > 1 {
@@ -41,8 +58,10 @@ impl Jobs<'_> {
         };
         Ok(Package {
             place: self.loader.origin.place(src),
-            trees,
             main,
+            beside: self.beside(settings, &trees, mains)?,
+            form: self.form(settings)?,
+            trees,
             exclude: self.exclude(settings)?,
             dist,
         })
@@ -146,24 +165,46 @@ impl Jobs<'_> {
         Err(defect.hint("put the code into the project's folder, or name the folder that holds both as the project"))
     }
 
-    fn main(
+    /// The files that `spark-submit` runs, each with the path that the configuration gives it.
+    fn mains(
         &self,
         settings: &ImageTable,
         src: &Src,
         trees: &[CodeTree],
-    ) -> Result<MainFile, Defect> {
-        let text = settings.main.as_ref().map(Spanned::get_ref);
-        let text = text.map_or("main.py", String::as_str);
-        let at = |path: &str| match &settings.main {
-            Some(main) => self.loader.inside(main, path),
-            None => self.loader.inside(src, path),
+    ) -> Result<Vec<(MainFile, Named)>, Defect> {
+        let place = |text: &Text| self.loader.origin.place(text);
+        let texts: Vec<(String, Place)> = match settings.main.as_ref() {
+            None => vec![("main.py".to_owned(), self.loader.origin.place(src))],
+            Some(main) => match main.get_ref() {
+                OneOrMore::One(text) => vec![(text.clone(), self.loader.origin.place(main))],
+                OneOrMore::More(texts) => texts
+                    .iter()
+                    .map(|text| (text.get_ref().clone(), place(text)))
+                    .collect(),
+            },
         };
+        let mut mains = Vec::new();
+        for (text, place) in texts {
+            let path = self.main(&text, &place, trees)?;
+            let name = inside(&text, &place)?;
+            let packed = trees.iter().find_map(|tree| tree.packed_file(&path));
+            let file = BesideFile {
+                path: path.clone(),
+                place,
+                is_main: true,
+            };
+            mains.push((MainFile { path, packed }, (name, file)));
+        }
+        Ok(mains)
+    }
+
+    /// Where a main file lies, relative to the project's folder.
+    fn main(&self, text: &str, place: &Place, trees: &[CodeTree]) -> Result<String, Defect> {
         let mut tried = Vec::new();
-        for folder in main_folders(trees) {
-            let path = at(&format!("{folder}/{text}"))?;
+        for folder in roots_of_import(trees) {
+            let path = inside(&format!("{folder}/{text}"), place)?;
             if self.loader.root.join(&path).is_file() {
-                let packed = trees.iter().find_map(|tree| tree.packed_file(&path));
-                return Ok(MainFile { path, packed });
+                return Ok(path);
             }
             tried.push(path);
         }
@@ -171,12 +212,106 @@ impl Jobs<'_> {
             "there is no file `{}`",
             tried.first().map_or(text, String::as_str)
         );
-        let defect = match &settings.main {
-            Some(main) => self.loader.origin.defect(Code::E089, main, message),
-            None => self.loader.origin.defect(Code::E089, src, message),
-        };
         let hint = "`main` is the file that spark-submit runs, below `src` or the project's folder: `main = \"main.py\"`";
-        Err(defect.hint(hint))
+        Err(Defect::new(Code::E089, place.clone(), message).hint(hint))
+    }
+
+    /// The files that an image has beside the code: those of `files`, and main files by their own paths.
+    fn beside(
+        &self,
+        settings: &ImageTable,
+        trees: &[CodeTree],
+        mains: Vec<Named>,
+    ) -> Result<BTreeMap<String, BesideFile>, Defect> {
+        let mut beside: BTreeMap<String, BesideFile> = BTreeMap::new();
+        let mut files = Vec::new();
+        for (number, (name, file)) in mains.into_iter().enumerate() {
+            // The first is `main.py` whatever it is called.
+            if number > 0 || name != MAIN {
+                files.push((name, file));
+            }
+        }
+        for text in &settings.files {
+            files.extend(self.files(text, trees)?);
+        }
+        for (name, file) in files {
+            if let Some(what) = taken(&name) {
+                let message = format!(
+                    "`{}` would be `{name}` beside the job's code, where {what}",
+                    file.path
+                );
+                return Err(Defect::new(Code::E152, file.place, message)
+                    .hint("put it into a folder with another name"));
+            }
+            match beside.get(&name) {
+                Some(other) if other.path != file.path => {
+                    let message = format!(
+                        "`{}` and `{}` would both be `{name}` beside the job's code",
+                        other.path, file.path
+                    );
+                    return Err(Defect::new(Code::E151, file.place, message)
+                        .hint("rename one of them, or name one by a longer path"));
+                }
+                Some(_) => {}
+                None => drop(beside.insert(name, file)),
+            }
+        }
+        Ok(beside)
+    }
+
+    /// The files that a glob matches: below the first root of import where it matches one, else below the project.
+    fn files(&self, text: &Text, trees: &[CodeTree]) -> Result<Vec<Named>, Defect> {
+        let origin = &self.loader.origin;
+        let pattern = self.loader.inside(text, text.get_ref())?;
+        let excludes = DefaultExcludes::anywhere();
+        for folder in roots_of_import(trees) {
+            let found = glob::matching(&self.loader.root.join(folder), &pattern, PathKind::Files);
+            let found = found.map_err(|reason| origin.defect(Code::E022, text, reason))?;
+            let named = found.into_iter().filter_map(|name| {
+                let path = match folder {
+                    "." => name.clone(),
+                    folder => format!("{folder}/{name}"),
+                };
+                let is_kept =
+                    excludes.excluded(&name, false).is_none() && !path.starts_with("dist/");
+                let place = origin.place(text);
+                let is_main = false;
+                is_kept.then_some((
+                    name,
+                    BesideFile {
+                        path,
+                        place,
+                        is_main,
+                    },
+                ))
+            });
+            let named: Vec<Named> = named.collect();
+            if !named.is_empty() {
+                return Ok(named);
+            }
+        }
+        let message = format!("`files`: no file matches `{pattern}`");
+        let defect = origin.defect(Code::E089, text, message);
+        Err(defect.hint(
+            "`files` are globs of what an image has beside the job's code, below `src` or the project's folder",
+        ))
+    }
+
+    fn form(&self, settings: &ImageTable) -> Result<Option<CodeForm>, Defect> {
+        let Some(text) = &settings.code else {
+            return Ok(None);
+        };
+        match text.get_ref().as_str() {
+            "zip" => Ok(Some(CodeForm::Zip)),
+            "folder" => Ok(Some(CodeForm::Folder)),
+            other => {
+                let message = format!("`code = \"{other}\"` is no form of a job's code");
+                let defect = self.loader.origin.defect(Code::E022, text, message);
+                Err(defect.hint(
+                    "write `\"folder\"` or `\"zip\"`, or leave it out: data files make it a folder",
+                ))
+            }
+        }
     }
 
     /// The rules of a job besides the built-in ones. What `include` takes, `exclude` may leave out again.
@@ -218,8 +353,8 @@ fn root_of_import(path: String) -> CodeTree {
     }
 }
 
-/// Where a job's main file is looked for: in the roots of import, then in the project's folder.
-fn main_folders(trees: &[CodeTree]) -> Vec<&str> {
+/// Where main files and files beside the code are looked for: in the roots of import, then in the project's folder.
+fn roots_of_import(trees: &[CodeTree]) -> Vec<&str> {
     let mut folders: Vec<&str> = Vec::new();
     let roots = trees.iter().map(|tree| match tree.packed.as_str() {
         "" => tree.path.as_str(),
@@ -231,4 +366,14 @@ fn main_folders(trees: &[CodeTree]) -> Vec<&str> {
         }
     }
     folders
+}
+
+/// What has a name beside a job's code already.
+fn taken(name: &str) -> Option<String> {
+    let first = name.split('/').next().unwrap_or(name);
+    let is_taken = first.starts_with('.')
+        || [MAIN, "jobs.zip", "libs.zip", "site-packages"].contains(&first)
+        || ["images.json", "oci", "records"].contains(&first)
+        || name == "jobs";
+    is_taken.then(|| format!("`{first}` is sparkpack's own"))
 }

@@ -7,7 +7,7 @@ use serde_spanned::Spanned;
 use super::{
     config::{Config, Origin},
     exclusions::has_link,
-    place::{Defect, nearest},
+    place::{Defect, Place, nearest},
 };
 use crate::{code::Code, image::Repository};
 
@@ -48,30 +48,7 @@ impl Loader<'_> {
 
     /// A path in normal form, which must stay in the project's folder.
     pub(super) fn inside<T>(&self, text: &Spanned<T>, path: &str) -> Result<String, Defect> {
-        let outside = || {
-            let defect = self.origin.defect(
-                Code::E091,
-                text,
-                format!("`{path}` is outside the project's folder"),
-            );
-            defect.hint("what lies elsewhere is a source: `[sources.NAME]` with `path = \"…\"`, used as `source:NAME`")
-        };
-        let mut parts: Vec<&str> = Vec::new();
-        if path.starts_with('/') {
-            return Err(outside());
-        }
-        for part in path.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => drop(parts.pop().ok_or_else(outside)?),
-                part => parts.push(part),
-            }
-        }
-        Ok(if parts.is_empty() {
-            ".".to_owned()
-        } else {
-            parts.join("/")
-        })
+        inside(path, &self.origin.place(text))
     }
 
     /// Whether a folder of the project is `dist` or lies in it, by its path or by a symbolic link.
@@ -90,4 +67,29 @@ impl Loader<'_> {
             .is_ok()
             && !name.contains('/')
     }
+}
+
+/// A path in normal form, which must stay in the project's folder; `place` is where it is configured.
+pub(super) fn inside(path: &str, place: &Place) -> Result<String, Defect> {
+    let outside = || {
+        let message = format!("`{path}` is outside the project's folder");
+        let defect = Defect::new(Code::E091, place.clone(), message);
+        defect.hint("what lies elsewhere is a source: `[sources.NAME]` with `path = \"…\"`, used as `source:NAME`")
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    if path.starts_with('/') {
+        return Err(outside());
+    }
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop().ok_or_else(outside)?),
+            part => parts.push(part),
+        }
+    }
+    Ok(if parts.is_empty() {
+        ".".to_owned()
+    } else {
+        parts.join("/")
+    })
 }

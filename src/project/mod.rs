@@ -38,7 +38,7 @@ pub use image_matcher::{ImageMatcher, Mention, Tail};
 pub use load::load;
 pub use loader::Environment;
 pub use settings::{
-    Chain, ChainOrigin, CodeTree, ConfiguredPlace, Context, Image, Kind, MadeChain, MainFile,
-    ManifestGlob, Mirrors, Operator, OperatorOrigin, Package, PathStep, PinMode, Project,
-    PythonSettings, Registry, SecretOrigin, UnknownRegistry,
+    BesideFile, Chain, ChainOrigin, CodeForm, CodeTree, ConfiguredPlace, Context, Image, Kind,
+    MadeChain, MainFile, ManifestGlob, Mirrors, Operator, OperatorOrigin, Package, PathStep,
+    PinMode, Project, PythonSettings, Registry, SecretOrigin, UnknownRegistry,
 };

@@ -306,10 +306,34 @@ pub struct Package {
     pub trees: Vec<CodeTree>,
     /// The file that `spark-submit` runs.
     pub main: MainFile,
+    /// The files beside the code: by their paths below the job's folder in an image, where they lie.
+    pub beside: BTreeMap<String, BesideFile>,
+    /// The form of the code in an image; without one, it follows from the files.
+    pub form: Option<CodeForm>,
     /// Globs of files that are left out, besides the default excludes and tests; with `!`, of files that are taken.
     pub exclude: Vec<String>,
     /// Where the archives go.
     pub dist: String,
+}
+
+/// A file that an image has beside the job's code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BesideFile {
+    /// Where it lies, relative to the project's folder.
+    pub path: String,
+    /// Where it is configured.
+    pub place: Place,
+    /// Whether it is one that `spark-submit` runs.
+    pub is_main: bool,
+}
+
+/// The form of a job's code in an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeForm {
+    /// An archive that Python imports from.
+    Zip,
+    /// The archive, and before it a folder with the same files, which the code can open by its own path.
+    Folder,
 }
 
 /// A folder with code, or a single module.

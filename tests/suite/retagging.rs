@@ -1036,7 +1036,7 @@ fn golden_tags_of_format_1() {
         ("ds", "de1e86a5c8ff534a"),
         ("fetched", "775baa01dc9dae6b"),
         ("folder", "309ebf430ffca669"),
-        ("job", "797d7cca154e5c80"),
+        ("job", "9dfe1e0a08c51cb4"),
         ("packed", "442b3e250ff103e5"),
         ("py", "38dc5fe6b08eaef5"),
     ];

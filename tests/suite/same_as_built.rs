@@ -172,7 +172,7 @@ fn a_job_image_is_what_the_daemon_would_build() {
         let permissions = std::fs::Permissions::from_mode(mode);
         fs_err::set_permissions(project.root().join(path), permissions).unwrap();
     };
-    let cases: [Change<'_>; 10] = [
+    let cases: [Change<'_>; 11] = [
         ("a job without requirements", Box::new(|| {})),
         (
             "a pure library",
@@ -199,8 +199,25 @@ fn a_job_image_is_what_the_daemon_would_build() {
             Box::new(|| project.write("src/jobs/a ü'$(x).sql", "select 1\n")),
         ),
         (
-            "a main file that only its owner reads",
+            "data files in packages, and a file at the top that would make a package of the code",
             Box::new(|| {
+                project.write("src/__init__.py", "");
+                project.write("src/jobs/deep/down/table.csv", "a,b\n");
+                project.write("src/jobs/run.sh", "#!/bin/sh\n");
+                mode("src/jobs/run.sh", 0o755);
+            }),
+        ),
+        (
+            "code without data again, and a main file that only its owner reads",
+            Box::new(|| {
+                let data = [
+                    "jobs/a ü'$(x).sql",
+                    "jobs/deep/down/table.csv",
+                    "jobs/run.sh",
+                ];
+                for path in data.into_iter().chain(["__init__.py"]) {
+                    fs_err::remove_file(project.root().join("src").join(path)).unwrap();
+                }
                 project.write("src/main.py", "print('private')\n");
                 mode("src/main.py", 0o600);
             }),
@@ -221,9 +238,18 @@ fn a_job_image_is_what_the_daemon_would_build() {
             Box::new(|| project.write("src/main.py", "")),
         ),
     ];
-    let dockerfile = include_str!("../../dockerfiles/job/Dockerfile");
+    let alone = include_str!("../../dockerfiles/job/Dockerfile");
+    // As the comment in it says.
+    let with_folder = alone
+        .replace(
+            "COPY dist/jobs.zip",
+            "COPY dist/jobs/ /opt/job/jobs/\nCOPY dist/jobs.zip",
+        )
+        .replace("/opt/job/jobs.zip$", "/opt/job/jobs:/opt/job/jobs.zip$");
     for (number, (what, change)) in cases.iter().enumerate() {
         change();
+        let has_folder = project.root().join("src/jobs/a ü'$(x).sql").exists();
+        let dockerfile = if has_folder { &with_folder } else { alone };
         let assembled = project.succeed(&["build"]);
         let loads = assembled.stderr.contains("job: loading it into the daemon");
         assert!(loads, "{what}: {}", assembled.stderr);

@@ -80,7 +80,7 @@ const CASES: &[(&str, &[&str], &[&str], &str)] = &[
             "jobs/run.py",
             "jobs/x.py",
         ],
-        &["datajob/configs.py", "jobs/x.py"],
+        &["datajob/configs.py", "jobs/run.py", "jobs/x.py"],
         "from datajob.configs import VALUE; from jobs.x import VALUE",
     ),
     (
@@ -310,5 +310,392 @@ fn a_src_that_cannot_be_meant_is_told() {
         let project = project(lines, &files);
         failures.push(format!("{lines}\n{}", project.failure(&["tags"])));
     }
+    insta::assert_snapshot!(failures.join("\n"));
+}
+
+/// The files in `dist` beside the archives and the main file, sorted.
+fn in_dist(project: &TestProject) -> Vec<String> {
+    project.succeed(&["package"]);
+    let dist = project.root().join("dist");
+    let walk = walkdir::WalkDir::new(&dist).sort_by_file_name().into_iter();
+    let files = walk
+        .map(Result::unwrap)
+        .filter(|entry| entry.file_type().is_file());
+    let paths = files.map(|entry| {
+        let path = entry.path().strip_prefix(&dist).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    let mut paths: Vec<String> = paths
+        .filter(|path| ![".gitignore", "jobs.zip", "libs.zip", "main.py"].contains(&path.as_str()))
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn every_main_file_has_its_path_and_the_first_is_main_py() {
+    let files = [
+        "main.py",
+        "src/main.py",
+        "src/run_a.py",
+        "src/run_b.py",
+        "src/pkg/__init__.py",
+        "src/pkg/cli/run.py",
+        "jobs/a.py",
+        "jobs/b.py",
+        "jobs/deep/c.py",
+    ];
+    let of_src = ["pkg/__init__.py", "pkg/cli/run.py", "run_a.py", "run_b.py"];
+    for (lines, first, beside, modules) in [
+        ("src = \"src\"", "src/main.py", &[][..], &of_src[..]),
+        (
+            "src = \"src\"\nmain = [\"main.py\"]",
+            "src/main.py",
+            &[],
+            &of_src,
+        ),
+        (
+            "src = [\"jobs\"]",
+            "main.py",
+            &[],
+            &["jobs/a.py", "jobs/b.py", "jobs/deep/c.py"],
+        ),
+        (
+            "src = \"src\"\nmain = \"pkg/cli/run.py\"",
+            "src/pkg/cli/run.py",
+            &["pkg/cli/run.py"],
+            &[
+                "main.py",
+                "pkg/__init__.py",
+                "pkg/cli/run.py",
+                "run_a.py",
+                "run_b.py",
+            ],
+        ),
+        (
+            "src = \"src\"\nmain = \"./src/pkg/cli/run.py\"",
+            "src/pkg/cli/run.py",
+            &["src/pkg/cli/run.py"],
+            &[
+                "main.py",
+                "pkg/__init__.py",
+                "pkg/cli/run.py",
+                "run_a.py",
+                "run_b.py",
+            ],
+        ),
+        (
+            "src = \"src\"\nmain = [\"run_a.py\", \"run_b.py\", \"jobs/a.py\"]",
+            "src/run_a.py",
+            &["jobs/a.py", "run_a.py", "run_b.py"],
+            &["main.py", "pkg/__init__.py", "pkg/cli/run.py", "run_b.py"],
+        ),
+        (
+            "src = [\"jobs\"]\nmain = [\"jobs/a.py\", \"jobs/deep/c.py\"]",
+            "jobs/a.py",
+            &["jobs/a.py", "jobs/deep/c.py"],
+            &["jobs/a.py", "jobs/b.py", "jobs/deep/c.py"],
+        ),
+    ] {
+        let project = project(lines, &files);
+        assert_eq!(in_dist(&project), beside, "{lines}");
+        assert_eq!(packed(&project), modules, "{lines}");
+        let main = project.read("dist/main.py");
+        assert_eq!(main, format!("VALUE = '{first}'\n"), "{lines}");
+        for path in beside {
+            let text = project.read(&format!("dist/{path}"));
+            assert!(text.contains(path), "{lines}: {text}");
+        }
+    }
+}
+
+/// What a module reads beside itself, as `open` and as `importlib.resources` do it.
+const READING: &str = "import importlib.resources\nfrom pathlib import Path\n\
+    BESIDE = (Path(__file__).parent / 'q.sql').read_text()\n\
+    RESOURCE = importlib.resources.files('pkg').joinpath('q.sql').read_text()\n";
+
+#[test]
+fn code_with_data_files_is_a_folder_too() {
+    let project = project("src = \"src\"", &["src/main.py", "src/__init__.py"]);
+    project.write("src/pkg/__init__.py", READING);
+    project.write("src/pkg/q.sql", "select 1\n");
+    project.write("src/pkg/deep/table.csv", "a,b\n");
+    let folder = [
+        "jobs/pkg/__init__.py",
+        "jobs/pkg/deep/table.csv",
+        "jobs/pkg/q.sql",
+    ];
+    assert_eq!(in_dist(&project), folder);
+    let zip = [
+        "__init__.py",
+        "pkg/__init__.py",
+        "pkg/deep/table.csv",
+        "pkg/q.sql",
+    ];
+    assert_eq!(packed(&project), zip);
+    let dist = project.root().join("dist");
+    let path = [dist.join("jobs"), dist.join("jobs.zip")];
+    let path: Vec<&Path> = path.iter().map(std::path::PathBuf::as_path).collect();
+    let code = "import pkg; print(pkg.BESIDE + pkg.RESOURCE, end='')";
+    assert_eq!(python(&path, code), "select 1\nselect 1\n");
+    // Not so from the archive.
+    let mut alone = std::process::Command::new("python3");
+    alone
+        .args(["-S", "-B", "-c", code])
+        .env("PYTHONPATH", path[1]);
+    assert_ne!(run(&mut alone).code, 0);
+}
+
+#[test]
+fn the_form_of_the_code_follows_from_its_files_or_from_the_key() {
+    for (lines, file, is_folder) in [
+        ("", "jobs/a.py", false),
+        ("", "jobs/a.pyi", false),
+        ("", "jobs/py.typed", false),
+        ("", "jobs/typed", true),
+        ("", "jobs/q.sql", true),
+        ("", "jobs/README.md", true),
+        ("", "conf.json", true),
+        ("exclude = [\"*.json\"]", "conf.json", false),
+        ("code = \"zip\"", "jobs/q.sql", false),
+        ("code = \"folder\"", "jobs/a.py", true),
+    ] {
+        let project = project(&format!("src = \"src\"\n{lines}"), &["src/main.py"]);
+        project.write("src/jobs/b.py", "");
+        project.write(&format!("src/{file}"), "");
+        let has_folder = in_dist(&project).contains(&"jobs/jobs/b.py".to_owned());
+        assert_eq!(has_folder, is_folder, "{lines} {file}");
+    }
+}
+
+#[test]
+fn files_lie_beside_the_code() {
+    let files = [
+        "main.py",
+        "jobs/etl.py",
+        "configs/dev.json",
+        "configs/prod.json",
+        "configs/.DS_Store",
+        "configs/notes.md",
+        "sql/deep/q.sql",
+        "sql/p.sql",
+    ];
+    for (lines, wanted) in [
+        ("files = []", &[][..]),
+        (
+            "files = [\"configs/*.json\"]",
+            &["configs/dev.json", "configs/prod.json"],
+        ),
+        (
+            "files = [\"./configs/dev.json\", \"sql/**/*.sql\", \"configs/dev.*\"]",
+            &["configs/dev.json", "sql/deep/q.sql", "sql/p.sql"],
+        ),
+        (
+            "files = [\"configs/**\"]",
+            &["configs/dev.json", "configs/notes.md", "configs/prod.json"],
+        ),
+        (
+            "files = [\"jobs/etl.py\"]\nmain = [\"main.py\", \"jobs/etl.py\"]",
+            &["jobs/etl.py"],
+        ),
+    ] {
+        let project = project(&format!("src = [\"jobs\"]\n{lines}"), &files);
+        assert_eq!(in_dist(&project), wanted, "{lines}");
+        assert_eq!(packed(&project), ["jobs/etl.py"], "{lines}");
+    }
+    // By their paths below `src` where they lie there, so that they are beside `main.py` as they are now.
+    let project = project(
+        "src = \"src\"\nfiles = [\"configs/*\"]",
+        &["src/main.py", "src/configs/a.json", "configs/b.json"],
+    );
+    assert_eq!(in_dist(&project), ["configs/a.json", "jobs/configs/a.json"]);
+}
+
+#[test]
+fn what_is_no_longer_part_of_a_job_goes_out_of_dist() {
+    let project = project(
+        "src = [\"jobs\"]\nfiles = [\"a/b/*\"]",
+        &["main.py", "jobs/x.py", "a/b/one", "a/b/two", "jobs/q.sql"],
+    );
+    let wanted = ["a/b/one", "a/b/two", "jobs/jobs/q.sql", "jobs/jobs/x.py"];
+    assert_eq!(in_dist(&project), wanted);
+    project.write("dist/jobs/jobs/stray.py", "");
+    assert_eq!(in_dist(&project), wanted);
+    project.write("dist/a/b/one", "damaged");
+    assert_eq!(in_dist(&project), wanted);
+    assert!(project.read("dist/a/b/one").starts_with("VALUE"));
+    fs_err::remove_file(project.root().join("a/b/two")).unwrap();
+    assert_eq!(in_dist(&project), [wanted[0], wanted[2], wanted[3]]);
+    project.edit("sparkpack.toml", "files = [\"a/b/*\"]", "code = \"zip\"");
+    assert_eq!(in_dist(&project), [""; 0]);
+    assert!(!project.root().join("dist/a").exists());
+    assert!(!project.root().join("dist/jobs").exists());
+}
+
+#[test]
+fn what_lies_beside_the_code_is_an_input() {
+    let project = project(
+        "src = [\"jobs\"]\nfiles = [\"conf/*.json\"]\nmain = [\"run.py\", \"other.py\"]",
+        &[
+            "run.py",
+            "other.py",
+            "jobs/x.py",
+            "conf/a.json",
+            "conf/b.txt",
+        ],
+    );
+    let mut tags = vec![project.reference("job")];
+    project.write("conf/b.txt", "changed");
+    assert_eq!(project.reference("job"), tags[0]);
+    for change in [
+        ("conf/a.json", "changed\n"),
+        ("conf/c.json", ""),
+        ("other.py", "changed = 1\n"),
+        ("run.py", "changed = 2\n"),
+        ("jobs/data.csv", ""),
+    ] {
+        project.write(change.0, change.1);
+        tags.push(project.reference("job"));
+    }
+    project.edit("sparkpack.toml", "src =", "code = \"zip\"\nsrc =");
+    tags.push(project.reference("job"));
+    let different: std::collections::BTreeSet<&String> = tags.iter().collect();
+    assert_eq!(different.len(), tags.len(), "{tags:?}");
+}
+
+#[test]
+fn mains_files_and_forms_that_cannot_be_meant_are_told() {
+    let files = [
+        "main.py",
+        "a/main.py",
+        "jobs/a.py",
+        "jobs/b/x.py",
+        "jobs/q.sql",
+        "records/x.json",
+        "jobs/jobs/a.py",
+        "k/job.yml",
+        ".hidden/x",
+    ];
+    let mut failures = Vec::new();
+    for lines in [
+        "main = []",
+        "main = [\"main.py\", \"gone.py\"]",
+        "main = \"../main.py\"",
+        "main = [\"jobs/a.py\", \"main.py\"]",
+        "files = [\"*.json\"]",
+        "files = [\"a[\"]",
+        "files = [\"/etc/passwd\"]",
+        "files = [\"records/*\"]",
+        "files = [\".hidden/*\"]",
+        "files = [\"k/*\"]",
+        "code = \"tar\"",
+        // The folder of the code has `jobs/a.py` as `jobs/jobs/a.py`.
+        "files = [\"jobs/jobs/*\"]",
+    ] {
+        let project = project(&format!("src = [\"jobs\"]\n{lines}"), &files);
+        project.edit(
+            "sparkpack.toml",
+            "[images.job]",
+            "[manifests]\nmain = [\"k/*.yml\"]\n\n[images.job]",
+        );
+        failures.push(format!("{lines}\n{}", project.failure(&["tags"])));
+    }
+    insta::assert_snapshot!(failures.join("\n"));
+}
+
+/// A link's target and its path.
+type Link = (&'static str, &'static str);
+
+/// Code that several jobs share, by links: case by case the links, the files, and what is packed.
+const LINKS: &[(&[Link], &[&str], &[&str])] = &[
+    (
+        &[("../common", "src/common")],
+        &["src/main.py", "common/u.py"],
+        &["common/u.py"],
+    ),
+    (
+        &[("../../shared/io.py", "src/jobs/io.py")],
+        &["src/main.py", "shared/io.py"],
+        &["jobs/io.py"],
+    ),
+    (
+        &[
+            ("../../libs/one", "src/jobs/one"),
+            ("../two", "libs/one/two"),
+        ],
+        &["src/main.py", "libs/one/a.py", "libs/two/b.py"],
+        &["jobs/one/a.py", "jobs/one/two/b.py"],
+    ),
+    (
+        &[("a", "src/b")],
+        &["src/main.py", "src/a/x.py"],
+        &["a/x.py", "b/x.py"],
+    ),
+    (
+        &[("../common", "src/common")],
+        &[
+            "src/main.py",
+            "common/u.py",
+            "common/tests/test_u.py",
+            "common/.venv/x.py",
+        ],
+        &["common/u.py"],
+    ),
+    (
+        &[("../k", "src/conf")],
+        &["src/main.py", "k/u.py", "k/job.yml"],
+        &["conf/u.py"],
+    ),
+];
+
+#[test]
+fn shared_code_is_followed_by_links() {
+    for (links, files, wanted) in LINKS {
+        let project = project("src = \"src\"\n\n[manifests]\nmain = [\"k/*.yml\"]", files);
+        for (target, link) in *links {
+            let link = project.root().join(link);
+            fs_err::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(target, link).unwrap();
+        }
+        assert_eq!(packed(&project), *wanted, "{links:?}");
+        let before = project.reference("job");
+        let shared = files.iter().find(|file| !file.starts_with("src/main"));
+        project.write(shared.unwrap(), "VALUE = 2\n");
+        assert_ne!(project.reference("job"), before, "{links:?}");
+        project.begin_git();
+        let untracked = project.succeed(&["plan"]).stderr;
+        assert!(!untracked.contains("untracked"), "{untracked}");
+    }
+}
+
+#[test]
+fn links_that_leave_the_project_or_never_end_are_refused() {
+    let mut failures = Vec::new();
+    for (target, link) in [
+        ("../../elsewhere", "src/common"),
+        ("/etc", "src/common"),
+        ("../../elsewhere/u.py", "src/u.py"),
+        ("..", "src/all"),
+        (".", "src/jobs/self"),
+        ("../dist", "src/built"),
+        ("../.git", "src/git"),
+        ("../gone", "src/gone"),
+    ] {
+        let project = project(
+            "src = \"src\"",
+            &["src/main.py", "src/jobs/a.py", "dist/x.py"],
+        );
+        project.write("../elsewhere/u.py", "");
+        project.write(".git/config", "");
+        std::os::unix::fs::symlink(target, project.root().join(link)).unwrap();
+        failures.push(format!(
+            "{link} -> {target}\n{}",
+            project.failure(&["tags"])
+        ));
+    }
+    let project = project("src = \"linked\"", &["main.py"]);
+    project.write("../elsewhere/u.py", "");
+    std::os::unix::fs::symlink("../elsewhere", project.root().join("linked")).unwrap();
+    failures.push(format!("src = linked\n{}", project.failure(&["tags"])));
     insta::assert_snapshot!(failures.join("\n"));
 }

@@ -177,7 +177,7 @@ impl Fetcher {
         let keep = |path: &str, is_folder: bool| rules.keep(path, is_folder);
         let kept = digest_cache::file_for(&self.cache, path);
         let known = digest_cache::open(&kept);
-        let mut entries = ignore::list(path, &keep, false)?.choose(&[""], &|_| true, &known)?;
+        let mut entries = ignore::list(path, &keep, None)?.choose(&[""], &|_| true, &known)?;
         digest_cache::keep(&kept, &known);
         if let Some(bits) = &self.executable {
             // A source from outside the checkout has the disk's.

@@ -141,7 +141,7 @@ impl ContextWriter<'_> {
             ),
             project::Context::Package => (
                 format!(" in the package of `{}`", image.name),
-                "it has `main.py`, `jobs.zip`, `libs.zip` and `site-packages/`, without `dist/` before them".to_owned(),
+                "it has `main.py`, `jobs.zip`, `libs.zip`, `site-packages/`, `jobs/` where the code has data files, and those of `files`, without `dist/` before them".to_owned(),
             ),
         };
         let place = Place::of_line(inputs.dockerfile.file(), source.line);

@@ -170,7 +170,12 @@ impl FilesAssembler<'_> {
         if let Some(packed) = self.contexts.packer.pack_stage(stage, progress)? {
             groups.extend(by_package(&packages, packed.site_packages));
             groups.push(Group::below(&folder("libs.zip"), "libs.zip", [packed.libs]));
-            groups.push(Group::below(&folder("job"), "code", packed.code));
+            let in_folder = folder("jobs");
+            let code = packed.folder.into_iter();
+            let code = code.map(|entry| entry.prefixed(&in_folder));
+            let beside = packed.code.into_iter();
+            let beside = beside.map(|entry| entry.prefixed(&folder("job")));
+            groups.push(Group::below("", "code", beside.chain(code)));
         } else {
             let installed = self.contexts.packer.installed_packages(stage, progress)?;
             groups.extend(by_package(&packages, installed));

@@ -1,9 +1,10 @@
-//! Packs a job: its code into `jobs.zip`, its pure Python packages into `libs.zip`, packages with native code into
-//! `site-packages/`.
+//! Packs a job: its code into `jobs.zip`, and into the folder `jobs` where it has data, its pure Python packages into
+//! `libs.zip`, packages with native code into `site-packages/`.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fs::Metadata,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -46,6 +47,12 @@ use crate::{
 /// The number must change with the format of the archives: those of another one, and their members, are not taken over.
 const ARCHIVE: &str = "archive 1";
 
+/// The folder of a job's code.
+const CODE: &str = "jobs";
+
+/// The most paths whose times are noted to see that a folder was changed.
+const MANY_SIGNS: usize = 2_000;
+
 /// The bytes that are sent in no time worth speaking of.
 const SMALL: u64 = 1 << 20;
 
@@ -71,13 +78,19 @@ struct Keys {
     all: Digest,
     /// Of its `site-packages`, if this run has compared or written them.
     site_packages: Option<Digest>,
+    /// Of its folder with the code, if it has one and this run has compared or written it.
+    code: Option<Digest>,
+    /// The files beside the code, by their paths.
+    beside: Vec<String>,
 }
 
 /// The files of a packed job by how often they change, with paths relative to its `dist` folder.
 #[derive(Clone)]
 pub(crate) struct Packed {
-    /// The main file and `jobs.zip`.
-    pub(crate) code: [Entry; 2],
+    /// The main file, `jobs.zip`, and what lies beside them.
+    pub(crate) code: Vec<Entry>,
+    /// With paths below the folder of the code, `jobs`: the code in the form of a folder, if it has that.
+    pub(crate) folder: Vec<Entry>,
     pub(crate) libs: Entry,
     /// With paths below the folder of packages, `site-packages`.
     pub(crate) site_packages: Vec<Entry>,
@@ -87,9 +100,11 @@ impl Packed {
     /// All files, with their paths in a build context that has the package in `folder`.
     pub(crate) fn entries(self, folder: &str) -> Vec<Entry> {
         let site_packages = self.site_packages.into_iter();
+        let code = self.folder.into_iter();
         self.code
             .into_iter()
             .chain([self.libs])
+            .chain(code.map(|entry| entry.prefixed(CODE)))
             .chain(site_packages.map(|entry| entry.prefixed("site-packages")))
             .map(|entry| entry.prefixed(folder))
             .collect()
@@ -249,8 +264,10 @@ impl<'a> Packer<'a> {
         };
         let wanted = ToInstall::of(stage);
         let dist = self.session.dist().job(package);
+        let code = whole_folder(sources);
         self.is_unchanged(&dist, &key_of_dist(sources, wanted))
             && self.is_unchanged(&dist.join(SITE_PACKAGES), &key_of_packages(wanted))
+            && code.is_none_or(|code| self.is_unchanged(&dist.join(CODE), &key_of_code(&code)))
     }
 
     /// Whether an earlier run left this folder with this key, and it looks unchanged.
@@ -267,8 +284,13 @@ impl<'a> Packer<'a> {
     pub(crate) fn remember(&self) {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         for (dist, keys) in keys.iter() {
-            let files = ["main.py", "jobs.zip", "libs.zip"].map(|name| dist.join(name));
-            self.note(dist, &keys.all, files);
+            let files = ["main.py", "jobs.zip", "libs.zip"].into_iter();
+            let files = files.chain(keys.beside.iter().map(String::as_str));
+            self.note(dist, &keys.all, files.map(|name| dist.join(name)));
+            if let Some(key) = &keys.code {
+                let folder = dist.join(CODE);
+                self.note(&folder, key, signs_of_code(&folder));
+            }
             if let Some(key) = &keys.site_packages {
                 let folder = dist.join(SITE_PACKAGES);
                 self.note(&folder, key, folders(&folder));
@@ -313,28 +335,105 @@ impl<'a> Packer<'a> {
         };
         let jobs = archive("jobs.zip", &inputs.modules, &mut || Ok(()))?;
         let libs = archive("libs.zip", &installed.libs, &mut make_whole)?;
+        let code_key = self.write_code_folder((package, inputs), &dist)?;
+        self.write_files_beside(inputs, &dist)?;
         let key = key_of_packages(wanted);
         let is_new = !self.is_unchanged(&dist.join(SITE_PACKAGES), &key);
         if is_new {
             make_whole()?;
             let (cache, entries) = (self.session.cache.clone(), installed.site_packages.clone());
             let (folder, within) = (dist.join(SITE_PACKAGES), self.session.dist().job(package));
-            let write = move || write_site_packages(&cache, (&folder, &within), &entries);
+            let write = move || write_folder(&cache, (&folder, &within), &entries);
             self.beside.write(Box::new(write))?;
         }
         let keys = Keys {
             all: key_of_dist(inputs, wanted),
             site_packages: is_new.then_some(key),
+            code: code_key,
+            beside: paths_of(&inputs.beside),
         };
         self.keys
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(dist, keys);
         Ok(Packed {
-            code: [main, jobs],
+            code: [&[main, jobs][..], &inputs.beside].concat(),
+            folder: inputs.folder().unwrap_or_default(),
             libs,
             site_packages: installed.site_packages,
         })
+    }
+
+    /// Makes the folder `jobs` contain the code, or removes it where the code is an archive alone. Returns a digest of its
+    /// files if they were written.
+    fn write_code_folder(
+        &self,
+        (package, inputs): (&Package, &PackageInputs),
+        dist: &Path,
+    ) -> Result<Option<Digest>, Error> {
+        let folder = dist.join(CODE);
+        let Some(entries) = whole_folder(inputs) else {
+            let is_job = |package: &Package| self.session.dist().job(package) == folder;
+            let images = self.session.project.images.values();
+            let mut packages = images.filter_map(|image| image.package.as_ref());
+            if folder.is_dir() && !packages.any(is_job) && inputs.beside_code().next().is_none() {
+                let remove = move || Ok(fs_err::remove_dir_all(&folder)?);
+                self.beside.write(Box::new(remove))?;
+            }
+            return Ok(None);
+        };
+        let key = key_of_code(&entries);
+        if self.is_unchanged(&folder, &key) {
+            return Ok(None);
+        }
+        let (cache, within) = (self.session.cache.clone(), self.session.dist().job(package));
+        let write = move || write_folder(&cache, (&folder, &within), &entries);
+        self.beside.write(Box::new(write))?;
+        Ok(Some(key))
+    }
+
+    /// Writes the files beside the code, and removes those that an earlier run wrote and that are none any more.
+    fn write_files_beside(&self, inputs: &PackageInputs, dist: &Path) -> Result<(), Error> {
+        let name = Digest::of(format!("files beside {}", dist.display()).as_bytes());
+        let list = self.session.cache.entry(CacheKind::Archives, name.hex());
+        let known = digest_cache::own_bytes(&list).unwrap_or_default();
+        let known: Vec<String> = serde_json::from_slice(&known).unwrap_or_default();
+        let wanted = paths_of(&inputs.beside);
+        for entry in &inputs.beside {
+            let (file, entry) = (dist.join(&entry.path), entry.clone());
+            self.beside.write(Box::new(move || {
+                let Content::File { executable, .. } = &entry.content else {
+                    return Ok(());
+                };
+                let mode = if *executable { 0o755 } else { 0o644 };
+                write_of(file.clone(), &entry)()?;
+                Ok(fs_err::set_permissions(
+                    &file,
+                    std::fs::Permissions::from_mode(mode),
+                )?)
+            }))?;
+        }
+        if known == wanted {
+            return Ok(());
+        }
+        let old: Vec<String> = known
+            .into_iter()
+            .filter(|path| !wanted.contains(path))
+            .collect();
+        let dist = dist.to_owned();
+        self.beside.write(Box::new(move || {
+            for path in old {
+                // What is not there any more need not be removed.
+                drop(fs_err::remove_file(dist.join(&path)));
+                let folders = Path::new(&path).ancestors().skip(1);
+                for folder in folders.filter(|folder| !folder.as_os_str().is_empty()) {
+                    drop(fs_err::remove_dir(dist.join(folder)));
+                }
+            }
+            Ok(())
+        }))?;
+        let text = serde_json::to_vec(&wanted).map_err(std::io::Error::other)?;
+        Ok(store::replace_unsynced(&list, &text)?)
     }
 
     /// Makes sure that the installed packages of an image can be read; what they are is known without reading them.
@@ -468,9 +567,42 @@ fn folders(folder: &Path) -> impl Iterator<Item = PathBuf> {
     folders.map(walkdir::DirEntry::into_path)
 }
 
+/// What shows that somebody changed the folder with the code: its files too, unless they are many.
+fn signs_of_code(folder: &Path) -> Vec<PathBuf> {
+    let walk = walkdir::WalkDir::new(folder).into_iter();
+    let found = walk.filter_map(Result::ok).take(MANY_SIGNS + 1);
+    let all: Vec<PathBuf> = found.map(walkdir::DirEntry::into_path).collect();
+    if all.len() > MANY_SIGNS {
+        folders(folder).collect()
+    } else {
+        all
+    }
+}
+
+/// The files of the folder with the code, and those beside the code that lie in it.
+fn whole_folder(inputs: &PackageInputs) -> Option<Vec<Entry>> {
+    let beside = inputs.beside_code().map(|(path, entry)| Entry {
+        path: path.to_owned(),
+        ..entry.clone()
+    });
+    let mut entries: Vec<Entry> = inputs.folder()?.into_iter().chain(beside).collect();
+    entries.sort_by(|left, right| left.path.as_bytes().cmp(right.path.as_bytes()));
+    Some(entries)
+}
+
+fn paths_of(entries: &[Entry]) -> Vec<String> {
+    entries.iter().map(|entry| entry.path.clone()).collect()
+}
+
+/// A digest of the files of the folder with the code.
+fn key_of_code(code: &[Entry]) -> Digest {
+    Digest::of(format!("code 1\n{}", listing_of(code)).as_bytes())
+}
+
 /// A digest of everything that `dist` is packed from.
 fn key_of_dist(inputs: &PackageInputs, wanted: ToInstall<'_>) -> Digest {
-    let mut key = format!("dist 2\nmain {}\n", inputs.main_digest());
+    let mut key = format!("dist 3 {:?}\nmain {}\n", inputs.form, inputs.main_digest());
+    key.push_str(&listing_of(&inputs.beside));
     key.extend([key_of_packages(wanted).to_string(), "\n".to_owned()]);
     key.push_str(&listing_of(&inputs.modules));
     Digest::of(key.as_bytes())
@@ -485,9 +617,9 @@ fn listing_of(entries: &[Entry]) -> String {
     entries.iter().map(Entry::row).collect()
 }
 
-/// Makes `site-packages` contain these files and no others. What is the same stays: of the rest, each package is
-/// replaced as a whole. `within` is the job's folder, in which the next run looks for what is unfinished.
-fn write_site_packages(
+/// Makes a folder contain these files and no others. What is the same stays: of the rest, each file or folder at the top,
+/// such as a package, is replaced as a whole. `within` is the job's folder, in which the next run looks for what is unfinished.
+fn write_folder(
     cache: &Cache,
     (folder, within): (&Path, &Path),
     entries: &[Entry],
@@ -900,7 +1032,7 @@ mod tests {
         let cache = Cache::new(folder.path().join("cache"));
         let dist = folder.path().join("dist");
         let site = dist.join("site-packages");
-        let write = |entries: &[Entry]| write_site_packages(&cache, (&site, &dist), entries);
+        let write = |entries: &[Entry]| write_folder(&cache, (&site, &dist), entries);
         let file = |path: &str, text: &str| Entry::in_memory(path, text, false);
         write(&[file("a/x.py", "1"), file("b.py", "1"), file("c/x.py", "1")]).unwrap();
         let before = files_in(&site);
@@ -921,7 +1053,7 @@ mod tests {
         let write = |files: &[(&str, &str)]| {
             let entry = |(path, text): &(&str, &str)| Entry::in_memory(*path, *text, false);
             let entries: Vec<Entry> = files.iter().map(entry).collect();
-            write_site_packages(&cache, (&site, site.parent().unwrap()), &entries).unwrap();
+            write_folder(&cache, (&site, site.parent().unwrap()), &entries).unwrap();
             files_in(&site)
         };
         let [same, old] = [("a-b/x.py", "1"), ("a/x.py", "1")];

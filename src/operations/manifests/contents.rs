@@ -16,6 +16,7 @@ use crate::{
         self, Image,
         dockerfile::{Pattern, Placed},
         inputs::{DockerfileInputs, FilesInputs},
+        job_files::PackageInputs,
         place::{Defect, nearest},
         tree::Content,
     },
@@ -92,6 +93,14 @@ impl Contents {
     }
 }
 
+/// The files of a job beside its archives, by their paths below its folder.
+fn paths_of(package: &PackageInputs) -> Vec<String> {
+    let beside = package.beside.iter().map(|entry| entry.path.clone());
+    let code = package.folder().unwrap_or_default().into_iter();
+    let code = code.map(|entry| format!("jobs/{}", entry.path));
+    beside.chain(code).collect()
+}
+
 /// The image of the project in which the driver runs: that of the driver, or else that of all.
 fn driver_image<'p>(places: impl Iterator<Item = &'p ImagePlace>) -> Option<String> {
     let rank = |path: &str| match path {
@@ -126,9 +135,10 @@ impl ImageFiles {
             "site-packages/".to_owned(),
             format!("{package}site-packages/"),
         ];
-        if inputs.package.is_some() {
-            files
-                .extend(["main.py", "jobs.zip", "libs.zip"].map(|name| format!("{package}{name}")));
+        if let Some(job) = &inputs.package {
+            let names = ["main.py", "jobs.zip", "libs.zip"].map(str::to_owned);
+            let names = names.into_iter().chain(paths_of(job));
+            files.extend(names.map(|name| format!("{package}{name}")));
         }
         for entry in &dockerfile.context {
             match &entry.content {
@@ -167,10 +177,12 @@ impl ImageFiles {
             let folder = place.folder_in(None);
             match (place.what, &inputs.package) {
                 ("job", Some(package)) => {
-                    let names = [package.main.path.as_str(), "jobs.zip"];
-                    let paths = names.map(|name| format!("{folder}/{name}"));
-                    self.files.extend(paths);
+                    let names = ["main.py", "jobs.zip"].map(str::to_owned);
+                    let names = names.into_iter().chain(paths_of(package));
+                    self.files
+                        .extend(names.map(|name| format!("{folder}/{name}")));
                 }
+                ("jobs", _) => {}
                 ("libs.zip", _) => {
                     self.files.insert(format!("{folder}/libs.zip"));
                 }

@@ -83,7 +83,8 @@ impl<'a> InputFiles<'a> {
         }
         if let Some((package, settings)) = inputs.package.as_ref().zip(image.package.as_ref()) {
             self.content(&root.join(&settings.main.path), false);
-            for path in &package.module_paths {
+            let beside = settings.beside.values().map(|file| &file.path);
+            for path in package.module_paths.iter().chain(beside) {
                 self.content(&root.join(path), false);
             }
         }

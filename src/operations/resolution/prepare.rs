@@ -17,8 +17,10 @@ use crate::{
     operations::workspace::{self, LockPolicy, Services, Session},
     plan::{self, Inputs, Plan, PlanError, PlanInputs, Recipe, StageInputs},
     project::{
+        CodeForm,
         built_in::BuiltInRecipe,
         inputs::{InputError, InputReader},
+        job_files::PackageInputs,
         lock::{self, Lock, LockedChain},
         place::{Defect, Place},
         source::Origin,
@@ -120,14 +122,21 @@ pub(crate) fn read_inputs(session: &Session<'_>, lock: &Lock) -> Result<Inputs, 
     reader.refuse_unknown_recipes()?;
     let mut inputs = BTreeMap::new();
     for (name, image) in &project.images {
-        let recipe = match reader.files(image)? {
+        let mut recipe = match reader.files(image)? {
             Some(files) => Recipe::Files(files),
             None => Recipe::Dockerfile(Box::new(reader.dockerfile(image)?)),
         };
+        let requirements = reader.requirements(image, recipe.built_in())?;
+        let package = reader.package(image)?;
+        let is_folder = |package: &PackageInputs| package.form == CodeForm::Folder;
+        if let (Recipe::Files(files), true) = (&mut recipe, package.as_ref().is_some_and(is_folder))
+        {
+            files.add_code_folder();
+        }
         let read = StageInputs {
-            requirements: reader.requirements(image, recipe.built_in())?,
-            package: reader.package(image)?,
             recipe,
+            package,
+            requirements,
         };
         inputs.insert(name.clone(), read);
     }

@@ -56,6 +56,8 @@ fn thing(row: &RecordRow) -> String {
         Input::Environment { name, value } => format!("{name}={value} before the parent's"),
         Input::SparkHome(folder) => format!("Spark's folder {folder}"),
         Input::Module { path, .. } => format!("module {path}"),
+        Input::CodeFolder => "a folder with the job's code".to_owned(),
+        Input::JobFile { path, .. } => format!("file beside the code {path}"),
         Input::Wheel { file_name, .. } => match file_name.parse::<WheelName>() {
             Ok(wheel) => format!("{} {}", wheel.name, wheel.version),
             Err(_) => format!("wheel {file_name}"),
@@ -260,6 +262,11 @@ impl<'a> File<'a> {
                 executable,
                 digest,
             } => ("module", path, *executable, digest),
+            Input::JobFile {
+                path,
+                executable,
+                digest,
+            } => ("file beside the code", path, *executable, digest),
             _ => return None,
         };
         Some(Self {

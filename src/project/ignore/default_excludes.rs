@@ -137,6 +137,12 @@ impl DefaultExcludes {
         }
     }
 
+    /// Whether version control has its own files under this name.
+    #[must_use]
+    pub fn is_version_control(name: &str) -> bool {
+        always(name).is_some_and(|(_, kind)| kind == VERSION_CONTROL)
+    }
+
     /// Adds the project's patterns, which are read as in `.gitignore`: `!` takes back what a rule before it leaves out,
     /// a built-in one too.
     ///

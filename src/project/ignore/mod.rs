@@ -7,4 +7,6 @@ mod walk;
 
 pub use default_excludes::{DefaultExcludes, Excluded, GlobError};
 pub use docker::{DockerIgnore, DockerIgnoreRule};
-pub use walk::{Digests, Keep, Listing, TreeError, WHITEOUT, escaped, list, read, whiteout};
+pub use walk::{
+    Digests, Follow, Keep, Listing, TreeError, WHITEOUT, escaped, list, read, whiteout,
+};

@@ -85,12 +85,14 @@ pub enum TreeError {
         second: String,
     },
     /// A link whose target lies outside the tree.
-    #[error("the symbolic link `{path}` leads out of the tree: `{target}`")]
+    #[error("the symbolic link `{path}` leads out of the {tree}: `{target}`")]
     LinkLeaves {
         /// The path in the tree.
         path: String,
         /// Its text.
         target: String,
+        /// What it must not leave: `tree` or `project`.
+        tree: &'static str,
     },
     /// A link whose target does not exist.
     #[error("the symbolic link `{path}` leads nowhere: `{target}` is not there")]
@@ -171,8 +173,8 @@ impl TreeError {
             Self::SameButForCase { second, .. } => {
                 format!("rename `{second}`, or add it to `exclude`")
             }
-            Self::LinkLeaves { .. } => {
-                "copy what it points to into the tree, or make it relative".to_owned()
+            Self::LinkLeaves { tree, .. } => {
+                format!("copy what it points to into the {tree}, or make it relative")
             }
             Self::LinkDangles { path, .. } | Self::LinkLoops { path } => {
                 format!("remove the link, or add `{path}` to `exclude`")
@@ -231,6 +233,16 @@ pub trait Digests: Sync {
 /// Gets a path in the tree and whether it is a folder, and returns whether to keep it; called by several threads.
 pub type Keep<'a> = dyn Fn(&str, bool) -> bool + Sync + 'a;
 
+/// How links of a tree are followed, so that what they lead to is in the tree in their place.
+#[derive(Clone, Copy)]
+pub struct Follow<'a> {
+    /// A real folder that the tree lies in, and that no link may leave.
+    pub within: &'a Path,
+    /// Gets the real path of something that lies outside of the tree, and returns whether to keep it; called by several
+    /// threads.
+    pub keep: &'a (dyn Fn(&Path) -> bool + Sync),
+}
+
 /// Lists the files and symbolic links below `root` that `keep` keeps. With `follow`, links are replaced by their
 /// targets.
 ///
@@ -238,7 +250,11 @@ pub type Keep<'a> = dyn Fn(&str, bool) -> bool + Sync + 'a;
 ///
 /// # Errors
 /// The root is no folder, or holds too much.
-pub fn list(root: &Path, keep: &Keep<'_>, follow: bool) -> Result<Listing, TreeError> {
+pub fn list(
+    root: &Path,
+    keep: &Keep<'_>,
+    follow: Option<Follow<'_>>,
+) -> Result<Listing, TreeError> {
     let shown_root = escaped(root.as_os_str());
     let real_root = fs_err::canonicalize(root).map_err(|error| unreadable(&shown_root, &error))?;
     if !real_root.is_dir() {
@@ -255,6 +271,7 @@ pub fn list(root: &Path, keep: &Keep<'_>, follow: bool) -> Result<Listing, TreeE
         file: real_root.clone(),
         above,
         is_whiteout: false,
+        is_outside: false,
     };
     let mut listing = everything(&lister, first);
     let in_order = |left: &Walked, right: &Walked| left.path.as_bytes().cmp(right.path.as_bytes());
@@ -477,6 +494,8 @@ struct Folder {
     above: Option<Arc<Above>>,
     /// Whether its name, or that of a folder that it lies in, begins with [`WHITEOUT`].
     is_whiteout: bool,
+    /// Whether a link has led to it out of the tree.
+    is_outside: bool,
 }
 
 /// A folder and those that it lies in, as a list: a link to any of them would never end.
@@ -489,7 +508,15 @@ struct Above {
 struct Lister<'a> {
     root: &'a Path,
     keep: &'a Keep<'a>,
-    follow: bool,
+    follow: Option<Follow<'a>>,
+}
+
+/// Where a link leads.
+struct LinkEnd {
+    text: String,
+    real: PathBuf,
+    /// Whether that is outside of the tree.
+    is_outside: bool,
 }
 
 impl Lister<'_> {
@@ -534,12 +561,12 @@ impl Lister<'_> {
         let kind = entry.file_type().map_err(|error| unreadable(&path, &error));
         let is_link = kind.as_ref().is_ok_and(FileType::is_symlink);
         let is_whiteout = folder.is_whiteout || shown.starts_with(WHITEOUT);
-        let followed = (is_link && self.follow).then(|| fs_err::metadata(file()).ok());
+        let followed = (is_link && self.follow.is_some()).then(|| fs_err::metadata(file()).ok());
         let is_folder = match &followed {
             Some(metadata) => metadata.as_ref().is_some_and(Metadata::is_dir),
             None => kind.as_ref().is_ok_and(FileType::is_dir),
         };
-        if !(self.keep)(&path, is_folder) {
+        if !(self.keep)(&path, is_folder) || folder.is_outside && !self.keeps_outside(&file()) {
             return;
         }
         let defective = |error| Some(WalkedKind::Defective(Box::new(error)));
@@ -551,27 +578,32 @@ impl Lister<'_> {
                 defective(TreeError::NotUtf8 { path })
             }
             (Err(error), _) => defective(error),
-            (Ok(_), None) if is_folder => self.enter(folder, path.clone(), file(), waiting),
+            (Ok(_), None) if is_folder => {
+                self.enter(folder, path.clone(), (file(), folder.is_outside), waiting)
+            }
             (Ok(_), _) if is_whiteout && !is_folder => defective(TreeError::of_whiteout(&path)),
             (Ok(kind), None) if kind.is_symlink() => match self.check_link(&path, &file()) {
-                Ok(target) => Some(WalkedKind::Link(target)),
+                Ok(end) => Some(WalkedKind::Link(end.text)),
                 Err(error) => defective(error),
             },
             // All sources of a job are wanted, and asking through the open folder is the fastest way to their metadata.
-            (Ok(kind), None) if self.follow && kind.is_file() => match entry.metadata() {
+            (Ok(kind), None) if self.follow.is_some() && kind.is_file() => match entry.metadata() {
                 Ok(metadata) => Some(kind_of(&path, metadata.file_type(), Some(metadata))),
                 Err(error) => defective(unreadable(&path, &error)),
             },
             (Ok(kind), None) => Some(kind_of(&path, kind, None)),
             (Ok(_), Some(metadata)) => match (self.check_link(&path, &file()), metadata) {
                 (Err(error), _) => defective(error),
-                (Ok(_), Some(_)) if is_folder => self.enter(folder, path.clone(), file(), waiting),
+                (Ok(end), Some(_)) if is_folder => {
+                    let there = if end.is_outside { end.real } else { file() };
+                    self.enter(folder, path.clone(), (there, end.is_outside), waiting)
+                }
                 (Ok(_), Some(metadata)) => {
                     Some(kind_of(&path, metadata.file_type(), Some(metadata)))
                 }
-                (Ok(target), None) => defective(TreeError::LinkDangles {
+                (Ok(end), None) => defective(TreeError::LinkDangles {
                     path: escaped(&path),
-                    target: escaped(target),
+                    target: escaped(end.text),
                 }),
             },
         };
@@ -580,12 +612,17 @@ impl Lister<'_> {
         }
     }
 
+    /// Whether to keep something that lies outside of the tree.
+    fn keeps_outside(&self, real: &Path) -> bool {
+        self.follow.is_none_or(|follow| (follow.keep)(real))
+    }
+
     /// Queues a folder to be read, unless a link has led back to one of the folders that it lies in.
     fn enter(
         &self,
         parent: &Folder,
         path: String,
-        file: PathBuf,
+        (file, is_outside): (PathBuf, bool),
         waiting: &mut Vec<Folder>,
     ) -> Option<WalkedKind> {
         let above = self.above(&file, parent.above.clone());
@@ -605,13 +642,16 @@ impl Lister<'_> {
             file,
             above,
             is_whiteout,
+            is_outside,
         });
         None
     }
 
     /// A folder with those that it lies in. Only links can lead back into them, so without `follow` there is no list.
     fn above(&self, file: &Path, above: Option<Arc<Above>>) -> Option<Arc<Above>> {
-        let metadata = fs_err::metadata(file).ok().filter(|_| self.follow)?;
+        let metadata = fs_err::metadata(file)
+            .ok()
+            .filter(|_| self.follow.is_some())?;
         Some(Arc::new(Above {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -619,8 +659,8 @@ impl Lister<'_> {
         }))
     }
 
-    /// The link's target, if it lies in the tree.
-    fn check_link(&self, path: &str, link: &Path) -> Result<String, TreeError> {
+    /// Where a link leads, if that is in the tree, or in the folder that followed links must not leave.
+    fn check_link(&self, path: &str, link: &Path) -> Result<LinkEnd, TreeError> {
         let target = fs_err::read_link(link).map_err(|error| unreadable(path, &error))?;
         let Some(text) = target.to_str() else {
             return Err(TreeError::NotUtf8 {
@@ -628,8 +668,10 @@ impl Lister<'_> {
             });
         };
         let (path, target) = (escaped(path), escaped(text));
+        let tree = self.follow.map_or("tree", |_| "project");
+        let leaves = |path, target, tree| TreeError::LinkLeaves { path, target, tree };
         let real = match fs_err::canonicalize(link) {
-            _ if text.starts_with('/') => return Err(TreeError::LinkLeaves { path, target }),
+            _ if text.starts_with('/') => return Err(leaves(path, target, tree)),
             Ok(real) => real,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(TreeError::LinkDangles { path, target });
@@ -639,11 +681,21 @@ impl Lister<'_> {
             }
             Err(_) => return Err(TreeError::LinkLoops { path }),
         };
-        if real.starts_with(self.root) {
-            Ok(text.to_owned())
-        } else {
-            Err(TreeError::LinkLeaves { path, target })
+        let is_outside = !real.starts_with(self.root);
+        if is_outside {
+            let may_leave = |follow: Follow<'_>| real.starts_with(follow.within);
+            if !self.follow.is_some_and(may_leave) {
+                return Err(leaves(path, target, tree));
+            }
+            if !self.keeps_outside(&real) {
+                return Err(leaves(path, target, "job's code"));
+            }
         }
+        Ok(LinkEnd {
+            text: text.to_owned(),
+            real,
+            is_outside,
+        })
     }
 }
 
@@ -824,12 +876,19 @@ mod tests {
         fn learn(&self, _: &Path, _: &Metadata, _: &Digest) {}
     }
 
+    fn within(folder: &Path) -> Follow<'_> {
+        Follow {
+            within: folder,
+            keep: &|_| true,
+        }
+    }
+
     fn walk(root: &Path, keep: &Keep<'_>) -> Result<Vec<Entry>, TreeError> {
-        list(root, keep, false)?.choose(&[""], &|_| true, &Known(None))
+        list(root, keep, None)?.choose(&[""], &|_| true, &Known(None))
     }
 
     fn walk_following(root: &Path, keep: &Keep<'_>) -> Result<Vec<Entry>, TreeError> {
-        list(root, keep, true)?.choose(&[""], &|_| true, &Known(None))
+        list(root, keep, Some(within(root)))?.choose(&[""], &|_| true, &Known(None))
     }
 
     fn paths(entries: &[Entry]) -> Vec<&str> {
@@ -898,7 +957,7 @@ mod tests {
             assert_eq!(*digest, Digest::of(entry.path.as_bytes()));
         }
         assert!(entries.is_sorted_by(|left, right| left.path < right.path));
-        let listing = list(folder.path(), &all, false).unwrap();
+        let listing = list(folder.path(), &all, None).unwrap();
         let known = Known(Some(Digest::of(b"known")));
         let known = listing.choose(&[""], &|_| true, &known).unwrap();
         assert!(known.iter().all(|entry| matches!(&entry.content, Content::File { digest, .. } if *digest == Digest::of(b"known"))));
@@ -907,7 +966,7 @@ mod tests {
     #[test]
     fn only_what_is_near_the_roots_is_looked_at() {
         let folder = folder(&["a", "d-x", "d/e/x", "d/e/y", "d/f", "d0", "e/x"]);
-        let listing = list(folder.path(), &all, false).unwrap();
+        let listing = list(folder.path(), &all, None).unwrap();
         for (roots, looked_at) in [
             (&["d/e"][..], &["d/e/x", "d/e/y"][..]),
             (&["d"], &["d/e/x", "d/e/y", "d/f"]),
@@ -938,7 +997,7 @@ mod tests {
         symlink("/nowhere", folder.path().join("link")).unwrap();
         fs_err::write(folder.path().join("A"), "").unwrap();
         fs_err::write(folder.path().join(OsStr::from_bytes(b"\xff")), "").unwrap();
-        for follow in [false, true] {
+        for follow in [None, Some(within(folder.path()))] {
             let listing = list(folder.path(), &all, follow).unwrap();
             let entries = listing.choose(&[""], &|path| path == "a" || path == "d/x", &Known(None));
             assert_eq!(paths(&entries.unwrap()), ["a", "d/x"]);
@@ -950,7 +1009,7 @@ mod tests {
         }
         fs_err::create_dir(folder.path().join("D")).unwrap();
         fs_err::write(folder.path().join("D/y"), "").unwrap();
-        let listing = list(folder.path(), &all, false).unwrap();
+        let listing = list(folder.path(), &all, None).unwrap();
         let folders = |path: &str| path.eq_ignore_ascii_case("d/x") || path == "D/y";
         let error = listing.choose(&[""], &folders, &Known(None)).unwrap_err();
         assert_eq!(
@@ -985,7 +1044,7 @@ mod tests {
     fn only_a_wanted_name_that_begins_like_a_whiteout_is_refused() {
         let folder = folder(&["a", ".wh.x", "d/.wh.y/z", "x.wh.", ".whx", "d/.why"]);
         symlink("a", folder.path().join(".wh.link")).unwrap();
-        for follow in [false, true] {
+        for follow in [None, Some(within(folder.path()))] {
             let wanted = |path: &str| whiteout(path).is_none();
             let listing = list(folder.path(), &all, follow).unwrap();
             let entries = listing.choose(&[""], &wanted, &Known(None)).unwrap();
@@ -1060,6 +1119,52 @@ mod tests {
             );
             assert!(error.hint().is_some());
         }
+    }
+
+    /// Files of a tree `src`, which may have links into the folder that it lies in.
+    #[test]
+    fn links_out_of_the_tree_are_followed_as_far_as_they_may_lead() {
+        let folder = folder(&["src/a", "common/b", "common/deep/c", "dist/d", "other/e"]);
+        let top = fs_err::canonicalize(folder.path()).unwrap();
+        let root = top.join("src");
+        let keep = |real: &Path| !real.starts_with(top.join("dist")) && !real.ends_with("deep/c");
+        let follow = || Follow {
+            within: &top,
+            keep: &keep,
+        };
+        let listed = || {
+            let listing = list(&root, &all, Some(follow()))?;
+            let entries = listing.choose(&[""], &|_| true, &Known(None))?;
+            Ok::<_, TreeError>(entries)
+        };
+        symlink("../common", root.join("common")).unwrap();
+        symlink("../other/e", root.join("e")).unwrap();
+        symlink("../../other", top.join("common/deep/other")).unwrap();
+        let found = listed().unwrap();
+        let wanted = ["a", "common/b", "common/deep/other/e", "e"];
+        assert_eq!(paths(&found), wanted);
+        assert!(
+            matches!(&found[1].content, Content::File { digest, .. } if *digest == Digest::of(b"common/b"))
+        );
+        for (target, link, code) in [
+            ("../dist", "src/l", "E075"),
+            ("../dist/d", "src/l", "E075"),
+            ("../../dist", "common/deep/l", "E075"),
+            ("../..", "src/l", "E075"),
+            ("../../..", "common/deep/l", "E075"),
+            ("..", "src/l", "E077"),
+            ("..", "common/deep/l", "E077"),
+            ("../common/gone", "src/l", "E076"),
+        ] {
+            symlink(target, top.join(link)).unwrap();
+            let error = listed().unwrap_err();
+            assert_eq!(error.code(), code, "{link} to {target}: {error}");
+            fs_err::remove_file(top.join(link)).unwrap();
+        }
+        let absolute = top.join("common");
+        symlink(&absolute, root.join("l")).unwrap();
+        let error = listed().unwrap_err().to_string();
+        assert!(error.contains("leads out of the project"), "{error}");
     }
 
     #[test]
