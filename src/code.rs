@@ -625,6 +625,9 @@ codes! {
     W136 0
         "The entrypoint of an image from elsewhere does not know `driver` and `executor`."
         "give the image Spark's own `entrypoint.sh`, or start its jobs in another way"
+    W150 0
+        "The version of a project is known only to its build, so that an image says another one."
+        "write the version into `pyproject.toml`, or as `__version__` into its package"
 }
 
 impl fmt::Display for Code {

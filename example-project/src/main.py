@@ -17,12 +17,12 @@ from pathlib import Path
 def import_paths(folder):
     """The places beside this file that jobs are imported from, as the image orders them.
 
-    On a laptop that is `src/` itself, or an unpacked `dist/`. In the image they are on
-    PYTHONPATH already, for the driver and for the executors.
+    On a laptop that is `src/` itself, or `dist/`, whose folder `jobs` holds all code. In the
+    image they are on PYTHONPATH already, for the driver and for the executors.
     """
-    if (folder / "jobs").is_dir():
+    if (folder / "jobs" / "__init__.py").is_file():
         return [str(folder)]
-    beside = (folder / name for name in ("site-packages", "libs.zip", "jobs.zip"))
+    beside = (folder / name for name in ("site-packages", "libs.zip", "jobs", "jobs.zip"))
     return [str(path) for path in beside if path.exists()]
 
 

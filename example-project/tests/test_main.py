@@ -44,14 +44,17 @@ def test_an_unknown_argument_of_a_job_names_those_that_there_are():
 
 def test_a_checkout_imports_from_its_folder(tmp_path):
     (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "__init__.py").touch()
     (tmp_path / "libs.zip").touch()
     assert main.import_paths(tmp_path) == [str(tmp_path)]
 
 
 def test_a_package_imports_what_lies_beside_main(tmp_path):
     (tmp_path / "jobs.zip").touch()
+    (tmp_path / "jobs" / "jobs").mkdir(parents=True)
     (tmp_path / "site-packages").mkdir()
-    assert main.import_paths(tmp_path) == [str(tmp_path / "site-packages"), str(tmp_path / "jobs.zip")]
+    beside = ("site-packages", "jobs", "jobs.zip")
+    assert main.import_paths(tmp_path) == [str(tmp_path / name) for name in beside]
 
 
 def test_the_image_has_its_paths_already(tmp_path, monkeypatch):

@@ -625,6 +625,7 @@ mod tests {
                 form: CodeForm::Zip,
                 beside: Vec::new(),
                 left_out: Vec::new(),
+                warnings: Vec::new(),
             }),
             ..examples::files_on(base)
         };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    CodeForm, CodeTree, Package, Project,
+    CodeForm, CodeTree, Package, Project, distribution,
     exclusions::{JobRules, LeftOut, NeverContext},
     file_trees::{FileTrees, Rules},
     ignore::{Excluded, Follow, TreeError, whiteout},
@@ -32,6 +32,8 @@ pub struct PackageInputs {
     pub beside: Vec<Entry>,
     /// What built-in rules leave out, sorted.
     pub left_out: Vec<PassedOver>,
+    /// Oddities that are no mistakes.
+    pub warnings: Vec<Defect>,
 }
 
 /// A file of a job's code that a built-in rule leaves out, or a folder with all that is in it.
@@ -123,7 +125,7 @@ impl JobReader<'_> {
             1 => trees.pop().map(|tree| tree.files).unwrap_or_default(),
             _ => together(package, trees.into_iter().flat_map(|tree| tree.files))?,
         };
-        let (modules, module_paths): (Vec<Entry>, Vec<String>) = files.into_iter().unzip();
+        let (mut modules, mut module_paths): (Vec<Entry>, Vec<String>) = files.into_iter().unzip();
         let main = self.main(package)?;
         importable::refuse_what_python_cannot_read(package, "jobs.zip", &modules, python)?;
         importable::refuse_without_module(package, &modules, &main, || {
@@ -142,6 +144,13 @@ impl JobReader<'_> {
         if form == CodeForm::Folder {
             refuse_beside_code(package, &modules)?;
         }
+        let distribution = distribution::of_job(&self.project.root, package, &modules);
+        for (entry, path) in distribution.files {
+            let at =
+                modules.partition_point(|module| module.path.as_bytes() < entry.path.as_bytes());
+            modules.insert(at, entry);
+            module_paths.insert(at, path);
+        }
         Ok(PackageInputs {
             main,
             modules,
@@ -149,6 +158,7 @@ impl JobReader<'_> {
             form,
             beside,
             left_out,
+            warnings: distribution.warnings,
         })
     }
 

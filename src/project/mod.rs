@@ -4,6 +4,7 @@ pub mod built_in;
 mod chains;
 mod config;
 pub mod digest_cache;
+mod distribution;
 pub mod dockerfile;
 pub mod elsewhere;
 pub mod exclusions;

@@ -279,7 +279,8 @@ fn check_flippers(rows: &[Value]) {
     }
 }
 
-/// Native packages are imported from the image's folders and pure ones from its zips, on the driver and the executors.
+/// Native packages and the code, which has data files, are imported from the image's folders and pure packages from its
+/// zip, on the driver and the executors.
 fn check_runtime(rows: &[Value]) {
     for place in ["driver", "executor"] {
         let path = |module: &str| {
@@ -297,7 +298,7 @@ fn check_runtime(rows: &[Value]) {
             ("pyarrow", "/opt/ds/site-packages/"),
             ("rapidfuzz", "/opt/job/site-packages/"),
             ("slugify", "/opt/job/libs.zip/"),
-            ("jobs", "/opt/job/jobs.zip/"),
+            ("jobs", "/opt/job/jobs/jobs/"),
         ] {
             assert!(
                 path(module).starts_with(wanted),

@@ -699,3 +699,190 @@ fn links_that_leave_the_project_or_never_end_are_refused() {
     failures.push(format!("src = linked\n{}", project.failure(&["tags"])));
     insta::assert_snapshot!(failures.join("\n"));
 }
+
+/// Lays a project of `tests/projects` out as somebody's checkout.
+fn layout(name: &str) -> TestProject {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/projects")
+        .join(name);
+    let project = TestProject::new(&[]);
+    for file in walkdir::WalkDir::new(&folder) {
+        let file = file.unwrap();
+        if file.file_type().is_file() {
+            let path = file.path().strip_prefix(&folder).unwrap();
+            let text = fs_err::read_to_string(file.path()).unwrap();
+            project.write(path.to_str().unwrap(), &text);
+        }
+    }
+    let toml = project.read("sparkpack.toml");
+    assert!(
+        toml.lines().count() <= 12,
+        "{name} needs a long configuration"
+    );
+    let python = format!("python = \"{}\"", host_python());
+    project.edit("sparkpack.toml", "python = \"3.11\"", &python);
+    project
+}
+
+/// The layout of a well-known template: its name, what is packed, what else lies in `dist`, and code that does without
+/// Spark what an executor does, with what it prints.
+type Layout = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static str,
+    &'static str,
+);
+
+const LAYOUTS: &[Layout] = &[
+    (
+        "root-packages",
+        &[
+            "dependencies/__init__.py",
+            "dependencies/floors.py",
+            "dependencies/floors.txt",
+            "dependencies/spark.py",
+            "jobs/__init__.py",
+            "jobs/etl_job.py",
+        ],
+        &["configs/etl_config.json", "jobs/etl_job.py"],
+        "from jobs.etl_job import transform; from dependencies.floors import name_of; print(name_of(2))",
+        "second\n",
+    ),
+    (
+        "jobs-and-shared",
+        &[
+            "jobs/__init__.py",
+            "jobs/wordcount/__init__.py",
+            "shared/__init__.py",
+            "shared/passed-over.txt",
+            "shared/words.py",
+        ],
+        &[],
+        "import jobs.wordcount as job; print(job.is_wanted('the'), job.is_wanted('sea'))",
+        "False True\n",
+    ),
+    (
+        "package-with-cli",
+        &[
+            "parcels-1.4.0.dist-info/METADATA",
+            "parcels-1.4.0.dist-info/entry_points.txt",
+            "parcels/__init__.py",
+            "parcels/cli/__init__.py",
+            "parcels/cli/run.py",
+            "parcels/prices.json",
+            "parcels/zones.py",
+        ],
+        &["src/parcels/cli/run.py"],
+        "import parcels, importlib.metadata as m; from parcels.zones import price; (cli,) = m.entry_points(group='console_scripts'); print(parcels.__version__, price('far', 2), cli.load().__name__)",
+        "1.4.0 10 main\n",
+    ),
+    (
+        "package-with-data",
+        &[
+            "jobs/common.py",
+            "jobs/highest.py",
+            "jobs/lowest.py",
+            "tides/__init__.py",
+            "tides/harbours.csv",
+            "tides/harbours.py",
+            "tides/queries.py",
+            "tides/sql/highest.sql",
+            "tides/sql/lowest.sql",
+        ],
+        &["jobs/highest.py", "jobs/lowest.py"],
+        "from jobs.common import offset, query; print(offset('west'), query('lowest')[16:19])",
+        "-0.25 min\n",
+    ),
+];
+
+#[test]
+fn well_known_layouts_need_no_change() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/projects");
+    for (name, modules, beside, code, wanted) in LAYOUTS {
+        let project = layout(name);
+        assert_eq!(packed(&project), *modules, "{name}");
+        let code_folder = modules.iter().map(|path| format!("jobs/{path}"));
+        let mut in_folder: Vec<String> = code_folder
+            .chain(beside.iter().map(|path| (*path).to_owned()))
+            .collect();
+        in_folder.sort();
+        assert_eq!(in_dist(&project), in_folder, "{name}");
+        let dist = project.root().join("dist");
+        let path = [dist.join("jobs"), dist.join("jobs.zip")];
+        let path: Vec<&Path> = path.iter().map(std::path::PathBuf::as_path).collect();
+        assert_eq!(python(&path, code), *wanted, "{name}");
+    }
+    let there = fs_err::read_dir(folder).unwrap().map(Result::unwrap);
+    let names: Vec<String> = there
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    for (name, ..) in LAYOUTS {
+        assert!(names.iter().any(|there| there == name), "{names:?}");
+    }
+}
+
+/// Python finds the version and the entry points in the archive as in the folder.
+#[test]
+fn a_project_that_is_a_package_has_its_version_and_entry_points() {
+    let code = "import importlib.metadata as m; print(m.version('My.Jobs')); print([p.value for p in m.entry_points(group='g')])";
+    let wanted_tags = |project: &TestProject| project.reference("job");
+    for (src, pyproject, module, wanted, is_told) in [
+        (
+            "src",
+            "[project]\nname = \"my-jobs\"\nversion = \"1.2\"\n[project.entry-points.g]\na = \"my_jobs:a\"\n",
+            "",
+            "1.2\n['my_jobs:a']\n",
+            false,
+        ),
+        (
+            "src",
+            "[project]\nname = \"my-jobs\"\ndynamic = [\"version\"]\n",
+            "__version__ = '3'\n",
+            "3\n[]\n",
+            false,
+        ),
+        (
+            "src",
+            "[project]\nname = \"my-jobs\"\ndynamic = [\"version\"]\n",
+            "",
+            "0+unknown\n[]\n",
+            true,
+        ),
+        (
+            "src",
+            "[tool.poetry]\nname = \"my_jobs\"\nversion = \"0.1.0\"\n[tool.poetry.plugins.g]\na = \"my_jobs:a\"\n",
+            "",
+            "0.1.0\n['my_jobs:a']\n",
+            false,
+        ),
+    ] {
+        for folder in ["", "team/"] {
+            let project = project(
+                &format!("src = \"{folder}{src}\""),
+                &[&format!("{folder}{src}/main.py")],
+            );
+            project.write(&format!("{folder}{src}/my_jobs/__init__.py"), module);
+            let bare = wanted_tags(&project);
+            project.write(&format!("{folder}pyproject.toml"), pyproject);
+            assert_ne!(wanted_tags(&project), bare);
+            let told = project.succeed(&["package"]).stderr;
+            assert_eq!(told.matches("W150").count(), usize::from(is_told), "{told}");
+            assert_eq!(printed(&project, code), wanted, "{pyproject}");
+            assert_eq!(in_dist(&project), [""; 0], "it is no reason for a folder");
+            // What only the build reads of the project plays no part.
+            let tag = wanted_tags(&project);
+            project.write(
+                &format!("{folder}pyproject.toml"),
+                &format!("# a comment\n{pyproject}\n[tool.ruff]\nline-length = 100\n"),
+            );
+            assert_eq!(wanted_tags(&project), tag);
+            project.edit(
+                "sparkpack.toml",
+                "src =",
+                "exclude = [\"*.dist-info\"]\nsrc =",
+            );
+            assert_eq!(wanted_tags(&project), bare);
+        }
+    }
+}

@@ -69,6 +69,7 @@ pub(crate) fn inputs_and_wheels(
     let policy = services.policy();
     let lock = workspace::read_lock(&session.project.root)?;
     let inputs = read_inputs(session, &lock)?;
+    warn_of_jobs(session, &inputs);
     let old = LockFiles::read(session, lock, &inputs)?;
     let mut new = old.clone();
     let wheels = warn_beside(session, &inputs, || {
@@ -143,12 +144,27 @@ pub(crate) fn read_inputs(session: &Session<'_>, lock: &Lock) -> Result<Inputs, 
     Ok(Inputs::new(project, inputs)?)
 }
 
-/// Reports the warnings about Dockerfiles.
+/// Reports the warnings about Dockerfiles and about jobs.
 pub(crate) fn warn_of_inputs(session: &Session<'_>, inputs: &Inputs) {
     let warnings = inputs
         .iter()
         .flat_map(|(_, inputs)| inputs.recipe.warnings());
     warnings.for_each(|warning| session.events.warn(warning));
+    warn_of_jobs(session, inputs);
+}
+
+/// Reports the warnings about jobs. Those of one project have the same.
+fn warn_of_jobs(session: &Session<'_>, inputs: &Inputs) {
+    let packages = inputs
+        .iter()
+        .filter_map(|(_, inputs)| inputs.package.as_ref());
+    let mut told: Vec<&Defect> = Vec::new();
+    for warning in packages.flat_map(|package| &package.warnings) {
+        if !told.contains(&warning) {
+            session.events.warn(warning);
+            told.push(warning);
+        }
+    }
 }
 
 /// Completes the locks in memory.

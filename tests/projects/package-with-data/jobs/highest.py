@@ -1,0 +1,4 @@
+from jobs.common import run
+
+if __name__ == "__main__":
+    run("highest")

@@ -1,0 +1,1 @@
+select harbour, min(level + offset(harbour)) as level from levels group by harbour order by harbour
