@@ -358,6 +358,18 @@ codes! {
     E165 2
         "The project is not for the Python of the image."
         "change `python` of the chain, or the range of Pythons of the project"
+    E166 2
+        "A variable in the URL of a package index is not set."
+        "set the variable, as pip needs it, too"
+    E167 2
+        "A variable stands in a requirement where its value would decide what is locked."
+        "write what it stands for: only URLs may have variables"
+    E170 2
+        "A package has to come from an index that is not named, or from one of several."
+        "name the index, with its URL, in the same file, and one for each package"
+    E171 2
+        "pip cannot keep a package to one of several indexes."
+        "install uv, or name one index for all packages"
     E200 2
         "A part of a reference is missing in a manifest, and cannot be added."
         "add the line that the message names"

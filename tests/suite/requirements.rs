@@ -391,3 +391,141 @@ fn a_file_that_the_lock_does_not_know_is_not_taken() {
         assert!(!project.root().join("requirements.lock").exists());
     }
 }
+
+/// A project without a mirror, so that the indexes of its own files count.
+fn without_mirror(index: &Index, installer: &str, requirements: &str) -> TestProject {
+    let project = project(index, installer, requirements, "");
+    let mirror = format!("[mirrors]\npython = \"{}\"\n", index.url);
+    project.edit("sparkpack.toml", &mirror, "");
+    project
+}
+
+/// `127.0.0.1:PORT` of an index.
+fn host(index: &Index) -> String {
+    let rest = index.url.trim_start_matches("http://");
+    rest.split('/').next().unwrap().to_owned()
+}
+
+#[test]
+fn variables_in_the_url_of_an_index_are_expanded_and_never_shown() {
+    let index = index();
+    for installer in ["uv", "pip"] {
+        let text = "--index-url http://team:${IDX_PASS}@${IDX_HOST}/simple\nspk-app==1.0\n";
+        let project = without_mirror(&index, installer, "requirements.txt")
+            .with_variable("IDX_HOST", &host(&index))
+            .with_variable("IDX_PASS", "canary-word");
+        project.write("requirements.txt", text);
+        let run = project.succeed(&["package", "-v"]);
+        let lock = project.read("requirements.lock");
+        assert_eq!(
+            locked(&project, "requirements.lock"),
+            ["spk-app==1.0", "spk-dep==1.5"]
+        );
+        for told in [&run.stdout, &run.stderr, &lock] {
+            assert!(
+                !told.contains("canary") && !told.contains(&host(&index)),
+                "{told}"
+            );
+        }
+        // What the variables hold is no input: with others, and without any, the same is locked.
+        let project = project.with_variable("IDX_HOST", "elsewhere.example");
+        project.succeed(&["package", "--locked"]);
+        assert_eq!(project.read("requirements.lock"), lock);
+        // Nobody answers, and what the installer says is told without the values.
+        project.write("requirements.txt", &text.replace("1.0", "2.0"));
+        let project = project.with_variable("IDX_HOST", "127.0.0.1:9");
+        let failure = project.failure(&["package"]);
+        assert!(failure.contains("error[E708]"), "{failure}");
+        assert!(
+            !failure.contains("canary") && !failure.contains("127.0.0.1:9"),
+            "{failure}"
+        );
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_named() {
+    let index = index();
+    let project = without_mirror(&index, "uv", "requirements.txt");
+    let failure = |text: &str| {
+        project.write("requirements.txt", text);
+        let before = project.files();
+        let failure = project.failure(&["package"]);
+        assert_eq!(project.files(), before, "{failure}");
+        failure
+    };
+    let failures = [
+        "--index-url https://${IDX_HOST}/simple\nsix==1.16.0\n",
+        "six\n-i https://${IDX_USER}:${IDX_PASS}@127.0.0.1:9/simple\n",
+        "--index-url https://${IDX_USER}:canary@h.example/simple\nsix\n",
+        "six==${SIX_VERSION}\n-r ${FOLDER}/more.txt\n",
+    ]
+    .map(failure);
+    assert_eq!(index.asked(), 0);
+    insta::assert_snapshot!(failures.join("\n"));
+    // A mirror stands for every index, so that no variable is needed.
+    let mirrored = self::project(&index, "uv", "requirements.txt", "");
+    mirrored.write(
+        "requirements.txt",
+        "--index-url https://${IDX_HOST}/simple\nspk-dep==1.0\n",
+    );
+    mirrored.succeed(&["package"]);
+}
+
+/// The same name on two indexes: only the one that the project names for it is asked.
+#[test]
+fn a_package_comes_from_the_index_that_is_named_for_it() {
+    let (main, own) = (index(), Index::new());
+    own.add("spk_dep-0.5-py3-none-any", &[]);
+    own.add("spk_web-7.0-py3-none-any", &[]);
+    let text = format!(
+        "[project]\nname = \"x\"\ndependencies = [\"spk-dep\", \"spk-web\"]\n\n[tool.uv.sources]\nspk-dep = {{ index = \"own\" }}\n\n\
+         [[tool.uv.index]]\nname = \"own\"\nurl = \"http://${{OWN_HOST}}/simple\"\nexplicit = true\n\n\
+         [[tool.uv.index]]\nname = \"main\"\nurl = \"{}\"\ndefault = true\n",
+        main.url
+    );
+    let project =
+        without_mirror(&main, "uv", "pyproject.toml").with_variable("OWN_HOST", &host(&own));
+    project.write("pyproject.toml", &text);
+    project.succeed(&["package"]);
+    assert_eq!(
+        locked(&project, "requirements.lock"),
+        ["spk-dep==0.5", "spk-web==1.0"]
+    );
+    let project =
+        without_mirror(&main, "pip", "pyproject.toml").with_variable("OWN_HOST", &host(&own));
+    project.write("pyproject.toml", &text);
+    let failure = project.failure(&["package"]);
+    assert!(
+        failure.contains(
+            "error[E171]: pyproject.toml:3:18: `spk-dep` may come from the index `own` only"
+        ),
+        "{failure}"
+    );
+}
+
+/// A lock says from which index each file came, and its hashes which file it is.
+#[test]
+fn a_lock_with_several_indexes_is_installed_by_both() {
+    let (main, own) = (index(), Index::new());
+    own.add("spk_own-1.0-py3-none-any", &[]);
+    let digest = own.digest("spk_own-1.0-py3-none-any");
+    let text = uv_lock(&main)
+        .replace("https://i.example", &main.url)
+        .replace(
+            "{ name = \"spk-dep\" }",
+            "{ name = \"spk-dep\" }, { name = \"spk-own\" }",
+        )
+        + &format!(
+            "\n[[package]]\nname = \"spk-own\"\nversion = \"1.0\"\nsource = {{ registry = \"{}\" }}\n\
+             wheels = [{{ url = \"x\", hash = \"{digest}\" }}]\n",
+            own.url
+        );
+    for installer in ["uv", "pip"] {
+        let project = without_mirror(&main, installer, "uv.lock");
+        project.write("uv.lock", &text);
+        project.succeed(&["package"]);
+        let wanted = ["spk-app==1.0", "spk-dep==1.5", "spk-own==1.0"];
+        assert_eq!(locked(&project, "requirements.lock"), wanted);
+    }
+}

@@ -61,6 +61,26 @@ pub enum PythonError {
         /// The image's Python version.
         python: String,
     },
+    /// The URL of an index names a variable that is not set, or is empty.
+    #[error("{place}: the variable `{name}` is not set, which the URL of the index needs")]
+    UnsetVariable {
+        /// Where the URL is written.
+        place: Place,
+        /// The variable.
+        name: String,
+    },
+    /// pip takes a package from any index that has it.
+    #[error(
+        "{place}: `{package}` may come from the index `{index}` only, and pip takes it from any that has it"
+    )]
+    OneIndex {
+        /// Where the package is required.
+        place: Place,
+        /// The package.
+        package: String,
+        /// The name of its index.
+        index: String,
+    },
     /// No set of versions fulfils all requirements.
     #[error("the requirements contradict each other: {detail}")]
     Conflict {
@@ -145,6 +165,8 @@ impl PythonError {
             Self::Offline { .. } => Code::E035,
             Self::NoInstaller { .. } => Code::E701,
             Self::Failed { .. } => Code::E702,
+            Self::UnsetVariable { .. } => Code::E166,
+            Self::OneIndex { .. } => Code::E171,
             Self::NotFound { .. } => Code::E703,
             Self::OnlySource { .. } => Code::E704,
             Self::OtherPlatforms { .. } => Code::E705,
@@ -233,6 +255,10 @@ impl PythonError {
                 "find out who changed the file; if the change is wanted, run `sparkpack lock --upgrade` with the name of the package".to_owned()
             }
             Self::NoHash { .. } => "use an index that tells the hashes of its files".to_owned(),
+            Self::UnsetVariable { name, .. } => format!("set it: `export {name}=…`"),
+            Self::OneIndex { .. } => {
+                "install uv, which keeps packages to their indexes: `pip install uv`".to_owned()
+            }
             Self::Unreachable { .. } => {
                 "check the network, the proxy variables, and the index named by `[mirrors] python` or PIP_INDEX_URL"
                     .to_owned()

@@ -5,8 +5,12 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     path::{Path, PathBuf},
 };
+
+use super::origins::{OpenIndex, OpenOrigins, UnsetVariable};
+use crate::project::requirements::PackageOrigins;
 
 /// The settings of pip that are used.
 const TAKEN: [&str; 14] = [
@@ -63,6 +67,8 @@ pub(super) struct Index {
     mirror: Option<String>,
     /// The working folder, to which paths in the settings are relative.
     folder: PathBuf,
+    /// The indexes that the requirements name; none with a mirror.
+    pub(super) origins: OpenOrigins,
 }
 
 impl Index {
@@ -100,7 +106,27 @@ impl Index {
             variables,
             mirror,
             folder,
+            origins: OpenOrigins::default(),
         }
+    }
+
+    /// The same for packages from these places.
+    ///
+    /// # Errors
+    /// A variable that a URL names is not set.
+    pub(super) fn with(&self, origins: &PackageOrigins) -> Result<Self, UnsetVariable> {
+        let mut index = self.clone();
+        if self.mirror.is_none() {
+            index.origins = OpenOrigins::of(origins, &self.variables)?;
+        }
+        Ok(index)
+    }
+
+    /// The further indexes for an installer: all of them where `any` may serve a package, since its digest is known, or
+    /// else those that are not kept to packages that name them.
+    fn further(&self, any: bool) -> impl Iterator<Item = &OpenIndex> {
+        let others = self.origins.others.iter();
+        others.filter(move |index| any || !index.is_explicit)
     }
 
     /// Whether a variable of this process must not reach an installer.
@@ -111,15 +137,15 @@ impl Index {
             || ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV"].contains(&variable)
     }
 
-    fn index_url<'a>(&'a self, named: Option<&'a str>) -> Option<&'a str> {
+    fn index_url(&self) -> Option<&str> {
         self.mirror
             .as_deref()
-            .or(named)
+            .or(self.origins.main.as_deref())
             .or(self.settings.get("index-url").map(String::as_str))
     }
 
-    /// The variables for pip; `named` is the index in the requirements.
-    pub(super) fn for_pip(&self, named: Option<&str>) -> Vec<(String, String)> {
+    /// The variables for pip; `any` index may serve a package whose digest is known.
+    pub(super) fn for_pip(&self, any: bool) -> Vec<(String, String)> {
         let mut variables = vec![
             // The files have been read already: a `user = true` in them must not reach pip.
             ("PIP_CONFIG_FILE".to_owned(), "/dev/null".to_owned()),
@@ -129,7 +155,7 @@ impl Index {
             ("PYTHONUTF8".to_owned(), "1".to_owned()),
         ];
         for (name, value) in &self.settings {
-            if !["index-url", "find-links", "no-index"].contains(name) {
+            if !["index-url", "extra-index-url", "find-links", "no-index"].contains(name) {
                 variables.push((
                     format!("PIP_{}", name.to_ascii_uppercase().replace('-', "_")),
                     value.clone(),
@@ -137,24 +163,30 @@ impl Index {
             }
         }
         variables.extend(
-            self.index_url(named)
+            self.index_url()
                 .map(|url| ("PIP_INDEX_URL".to_owned(), url.to_owned())),
         );
+        let configured = self.settings.get("extra-index-url").map(String::as_str);
+        let further = self.further(any).map(|index| index.url.as_str());
+        let further: Vec<&str> = configured.into_iter().chain(further).collect();
+        if !further.is_empty() {
+            variables.push(("PIP_EXTRA_INDEX_URL".to_owned(), further.join(" ")));
+        }
         variables
     }
 
-    /// The variables for uv; pip's settings are used only if uv has none of its own.
-    pub(super) fn for_uv(&self, named: Option<&str>) -> Vec<(String, String)> {
+    /// The variables for uv; `any` index may serve a package whose digest is known. pip's settings are used only if uv has none of its own.
+    pub(super) fn for_uv(&self, any: bool) -> Vec<(String, String)> {
         let mut variables = Vec::new();
         let mut add = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));
         let set = |names: &[&str]| names.iter().any(|name| self.variables.contains_key(*name));
-        if let Some(url) = self.mirror.as_deref().or(named) {
+        if let Some(url) = self.mirror.as_deref().or(self.origins.main.as_deref()) {
             add("UV_DEFAULT_INDEX", url);
         }
         let own_index =
             self.uv_is_configured || set(&["UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"]);
         if !own_index {
-            if let Some(url) = self.index_url(named) {
+            if let Some(url) = self.index_url() {
                 add("UV_DEFAULT_INDEX", url);
             }
             if let Some(urls) = self.settings.get("extra-index-url") {
@@ -172,6 +204,18 @@ impl Index {
         ] {
             if let (Some(value), false) = (self.settings.get(setting), set(&[variable])) {
                 add(variable, value);
+            }
+        }
+        let named = self.further(any);
+        let mut further: Vec<String> = named
+            .map(|index| format!("{}={}", index.name, index.url))
+            .collect();
+        if !further.is_empty() {
+            further.extend(self.variables.get("UV_INDEX").cloned());
+            add("UV_INDEX", &further.join(" "));
+            if any {
+                // An index that has another file of the same version must not hide the one with the known digest.
+                add("UV_INDEX_STRATEGY", "unsafe-best-match");
             }
         }
         let own_certificates = set(&[
@@ -246,7 +290,10 @@ impl Index {
         secrets.extend(
             self.variables
                 .iter()
-                .filter(|(name, _)| name.starts_with("UV_INDEX_") && name.ends_with("_PASSWORD"))
+                .filter(|(name, _)| {
+                    let of_index = name.starts_with("UV_INDEX_") || name.starts_with("POETRY_HTTP");
+                    of_index && name.ends_with("_PASSWORD")
+                })
                 .map(|(_, value)| value.clone()),
         );
         secrets.retain(|secret| secret.len() > 3);
@@ -259,19 +306,27 @@ impl Index {
 /// A `file:` URL of an absolute path, encoded so that both installers read it.
 pub(super) fn file_url(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
-    let mut url = String::from("file://");
-    for &byte in path.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            url.push_str(&format_byte(byte));
-        }
-    }
-    url
+    let parts: Vec<String> = path
+        .as_os_str()
+        .as_bytes()
+        .split(|byte| *byte == b'/')
+        .map(encoded)
+        .collect();
+    format!("file://{}", parts.join("/"))
 }
 
-fn format_byte(byte: u8) -> String {
-    format!("%{byte:02X}")
+/// A part of a URL, in which only letters, digits and `._-~` stand as they are.
+pub(super) fn encoded(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"._-~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
 }
 
 /// pip's configuration files; later ones override earlier ones.
@@ -361,6 +416,7 @@ fn system_has_certificates() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::{place::Place, requirements::PackageIndex};
 
     fn index(variables: &[(&str, &str)], mirror: Option<&str>) -> Index {
         let variables = variables
@@ -379,6 +435,46 @@ mod tests {
         found.map(|(_, value)| value.clone())
     }
 
+    fn named(name: &str, url: &str, is_explicit: bool) -> PackageIndex {
+        PackageIndex {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            is_explicit,
+            place: Place::of_line("pyproject.toml", 1),
+        }
+    }
+
+    #[test]
+    fn an_index_of_some_packages_serves_others_only_by_their_digests() {
+        let origins = PackageOrigins {
+            main: None,
+            others: vec![
+                named("own", "https://own.example", true),
+                named("more", "https://more.example", false),
+            ],
+        };
+        let variables = [NO_FILES, ("PIP_EXTRA_INDEX_URL", "https://set.example")];
+        let read = index(&variables, None).with(&origins).unwrap();
+        let of_pip = |any: bool| value(&read.for_pip(any), "PIP_EXTRA_INDEX_URL").unwrap();
+        assert_eq!(of_pip(false), "https://set.example https://more.example");
+        assert_eq!(
+            of_pip(true),
+            "https://set.example https://own.example https://more.example"
+        );
+        let of_uv = |any: bool| value(&read.for_uv(any), "UV_INDEX").unwrap();
+        assert_eq!(of_uv(false), "more=https://more.example");
+        assert_eq!(
+            of_uv(true),
+            "own=https://own.example more=https://more.example"
+        );
+        assert_eq!(value(&read.for_uv(false), "UV_INDEX_STRATEGY"), None);
+        // A mirror stands for all of them.
+        let read = index(&variables, Some("https://mirror.example"))
+            .with(&origins)
+            .unwrap();
+        assert_eq!(value(&read.for_uv(true), "UV_INDEX"), None);
+    }
+
     const NO_FILES: (&str, &str) = ("PIP_CONFIG_FILE", "/dev/null");
 
     #[test]
@@ -390,18 +486,18 @@ mod tests {
         ];
         let read = index(&pip, None);
         let url = Some("https://u:canary@i.example/simple".to_owned());
-        assert_eq!(value(&read.for_uv(None), "UV_DEFAULT_INDEX"), url);
+        assert_eq!(value(&read.for_uv(false), "UV_DEFAULT_INDEX"), url);
         assert_eq!(
-            value(&read.for_uv(None), "SSL_CERT_FILE").as_deref(),
+            value(&read.for_uv(false), "SSL_CERT_FILE").as_deref(),
             Some("/ca.pem")
         );
-        assert_eq!(value(&read.for_pip(None), "PIP_INDEX_URL"), url);
+        assert_eq!(value(&read.for_pip(false), "PIP_INDEX_URL"), url);
         assert_eq!(read.secrets(), ["canary"]);
         let own = index(
             &[pip[0], pip[1], ("UV_INDEX_URL", "https://own.example/")],
             None,
         );
-        assert_eq!(value(&own.for_uv(None), "UV_DEFAULT_INDEX"), None);
+        assert_eq!(value(&own.for_uv(false), "UV_DEFAULT_INDEX"), None);
     }
 
     #[test]
@@ -411,18 +507,21 @@ mod tests {
             ("PIP_INDEX_URL", "https://v.example"),
             ("UV_DEFAULT_INDEX", "https://w.example"),
         ];
-        let named = Some("https://file.example");
+        let origins = PackageOrigins {
+            main: Some(named("main", "https://file.example", false)),
+            others: Vec::new(),
+        };
         for (mirror, wanted) in [
             (Some("https://mirror.example"), "https://mirror.example"),
             (None, "https://file.example"),
         ] {
-            let read = index(&variables, mirror);
+            let read = index(&variables, mirror).with(&origins).unwrap();
             assert_eq!(
-                value(&read.for_pip(named), "PIP_INDEX_URL").as_deref(),
+                value(&read.for_pip(false), "PIP_INDEX_URL").as_deref(),
                 Some(wanted)
             );
             assert_eq!(
-                value(&read.for_uv(named), "UV_DEFAULT_INDEX").as_deref(),
+                value(&read.for_uv(false), "UV_DEFAULT_INDEX").as_deref(),
                 Some(wanted)
             );
         }
@@ -460,14 +559,14 @@ mod tests {
         let file = file.to_str().unwrap();
         let read = index(&[("PIP_CONFIG_FILE", file), ("HOME", "/nowhere")], None);
         assert_eq!(
-            value(&read.for_pip(None), "PIP_INDEX_URL").as_deref(),
+            value(&read.for_pip(false), "PIP_INDEX_URL").as_deref(),
             Some("https://b.example")
         );
         assert_eq!(
             read.lines(false, false),
             ["--find-links file:///a", "--find-links file:///b"]
         );
-        assert_eq!(value(&read.for_pip(None), "PIP_USER"), None);
+        assert_eq!(value(&read.for_pip(false), "PIP_USER"), None);
         let read = index(
             &[
                 ("PIP_CONFIG_FILE", file),
@@ -476,7 +575,7 @@ mod tests {
             None,
         );
         assert_eq!(
-            value(&read.for_pip(None), "PIP_INDEX_URL").as_deref(),
+            value(&read.for_pip(false), "PIP_INDEX_URL").as_deref(),
             Some("https://v.example")
         );
     }

@@ -5,6 +5,7 @@
 
 mod error;
 mod index;
+mod origins;
 mod pip;
 mod run;
 mod stub;
@@ -25,7 +26,9 @@ use crate::{
     image::Digest,
     package::vendor::{Placement, Recorded, leave_out, placement},
     project::{
-        requirements::{LockedWheel, Pin, Requirement, Requirements, SPARKS_OWN, same_version},
+        requirements::{
+            LockedWheel, PackageOrigins, Pin, Requirement, Requirements, SPARKS_OWN, same_version,
+        },
         wheel::{Target, choose, normalise},
     },
 };
@@ -98,6 +101,19 @@ impl Installer {
         self.tool
     }
 
+    /// The same for packages that come from these places.
+    fn from(&self, origins: &PackageOrigins) -> Result<Self, PythonError> {
+        let index = self.index.with(origins);
+        let index = index.map_err(|unset| PythonError::UnsetVariable {
+            place: unset.place,
+            name: unset.name,
+        })?;
+        Ok(Self {
+            index,
+            ..self.clone()
+        })
+    }
+
     /// Chooses the newest wheels for `requirements`. Packages in `provided` are in the parent image and are not shipped
     /// again.
     ///
@@ -162,8 +178,12 @@ impl Installer {
         provided: &[Pin],
         pins: &[Pin],
     ) -> Result<Resolved, PythonError> {
-        let run = ToolRun::new(self)?;
+        let installer = self.from(&requirements.origins)?;
+        let run = ToolRun::new(&installer)?;
         let question = Question::of(requirements, provided, pins);
+        if self.tool == Tool::Pip && !installer.index.origins.others.is_empty() {
+            refuse_one_index(&question)?;
+        }
         if question.wanted.is_empty() {
             let left_out = question.left_out;
             return Ok(Resolved {
@@ -185,7 +205,7 @@ impl Installer {
         for (name, candidates) in candidates {
             if shipped(&name) {
                 let allowed = allowed(&name, requirements);
-                let candidates = self.among(&run, candidates, &allowed, &question, target)?;
+                let candidates = self.among(&run, candidates, &allowed, target)?;
                 let wheel = chosen(&name, &candidates, &allowed, target)?;
                 refuse_unlisted(&wheel, requirements)?;
                 wheels.push(wheel);
@@ -206,7 +226,6 @@ impl Installer {
         run: &ToolRun<'_>,
         candidates: Vec<LockedWheel>,
         allowed: &[Digest],
-        question: &Question,
         target: &Target,
     ) -> Result<Vec<LockedWheel>, PythonError> {
         let is_allowed = |wheel: &LockedWheel| allowed.contains(&wheel.sha256);
@@ -216,8 +235,7 @@ impl Installer {
                     return Ok(candidates);
                 }
                 let line = hashed_line(&first.pin(), allowed);
-                let index = question.index.as_deref();
-                let found = pip::choose_hashed(run, line, index, target)?;
+                let found = pip::choose_hashed(run, line, target)?;
                 Ok(found.into_values().flatten().collect())
             }
             _ => Ok(candidates),
@@ -225,7 +243,7 @@ impl Installer {
     }
 
     /// Installs each of `wheels` into a folder of its own in the new or empty folder `into`, called by its file name. The
-    /// bytes depend on the wheel alone. `index` is the index in the requirements.
+    /// bytes depend on the wheel alone. `origins` are the places that the requirements name.
     ///
     /// Returns what the `RECORD` of each wheel says. uv does not compare what it takes out of its cache: if a file is other
     /// than recorded, install the wheel again by [`Self::install_anew`].
@@ -236,14 +254,17 @@ impl Installer {
         &self,
         wheels: &[LockedWheel],
         target: &Target,
-        index: Option<&str>,
+        origins: Option<&PackageOrigins>,
         into: &Path,
     ) -> Result<Vec<Recorded>, PythonError> {
         fs_err::create_dir_all(into)?;
         if wheels.is_empty() {
             return Ok(Vec::new());
         }
-        let from = Fetched { index, anew: false };
+        let from = Fetched {
+            origins,
+            anew: false,
+        };
         let placement = self.install_together(wheels, target, from, into)?;
         for overwritten in placement.overwritten {
             let alone = std::slice::from_ref(&wheels[overwritten]);
@@ -260,10 +281,13 @@ impl Installer {
         &self,
         wheel: &LockedWheel,
         target: &Target,
-        index: Option<&str>,
+        origins: Option<&PackageOrigins>,
         into: &Path,
     ) -> Result<(), PythonError> {
-        let from = Fetched { index, anew: true };
+        let from = Fetched {
+            origins,
+            anew: true,
+        };
         self.install_together(std::slice::from_ref(wheel), target, from, into)?;
         Ok(())
     }
@@ -280,7 +304,11 @@ impl Installer {
         let unpacked = tempfile::Builder::new()
             .prefix(".unpacked-")
             .tempdir_in(into)?;
-        let run = ToolRun::new(self)?;
+        let installer = match from.origins {
+            Some(origins) => self.from(origins)?,
+            None => self.clone(),
+        };
+        let run = ToolRun::new(&installer)?;
         let mut lines = self.index.lines(self.tool == Tool::Uv, self.offline);
         lines.extend(
             wheels
@@ -289,8 +317,8 @@ impl Installer {
         );
         run.write("requirements.txt", &lines)?;
         let installed = match self.tool {
-            Tool::Uv => uv::install(&run, target, from, unpacked.path()),
-            Tool::Pip => pip::install(&run, target, from.index, unpacked.path()),
+            Tool::Uv => uv::install(&run, target, from.anew, unpacked.path()),
+            Tool::Pip => pip::install(&run, target, unpacked.path()),
         };
         installed.map_err(|error| match error {
             error if self.offline && !error.is_of_the_wheels() => PythonError::Offline {
@@ -328,7 +356,7 @@ impl Installer {
 #[derive(Clone, Copy)]
 struct Fetched<'a> {
     /// The index in the requirements.
-    index: Option<&'a str>,
+    origins: Option<&'a PackageOrigins>,
     /// Whether the installer's cache is left aside.
     anew: bool,
 }
@@ -364,12 +392,14 @@ struct Question {
     wanted: Vec<String>,
     /// Constraints, as lines.
     constraints: Vec<String>,
-    /// The index in the requirements.
-    index: Option<String>,
+    /// The requirements that may come from one index only.
+    of_index: Vec<Requirement>,
     /// Required packages that the installer is not asked for.
     left_out: BTreeSet<Pin>,
     /// Whether nothing is required but what is wanted.
     is_complete: bool,
+    /// Whether that is so, and of all of it the files are known that may be chosen.
+    has_all_hashes: bool,
 }
 
 impl Question {
@@ -387,14 +417,32 @@ impl Question {
         asked.wanted.retain(|wanted| !unknown(wanted));
         let mut constraints = asked.constraint_lines();
         constraints.extend(provided.iter().chain(pins).map(ToString::to_string));
+        let of_index = asked.wanted.iter().filter(|wanted| wanted.index.is_some());
         Self {
+            of_index: of_index.cloned().collect(),
             wanted: asked.wanted_lines(),
             constraints,
-            index: asked.index,
             left_out,
             is_complete: asked.is_complete,
+            has_all_hashes: asked.is_complete
+                && asked.wanted.iter().all(|wanted| !wanted.hashes.is_empty()),
         }
     }
+}
+
+/// Refuses packages that may come from one index only, unless it is known which files may be chosen.
+fn refuse_one_index(question: &Question) -> Result<(), PythonError> {
+    let unknown = question
+        .of_index
+        .first()
+        .filter(|_| !question.has_all_hashes);
+    unknown.map_or(Ok(()), |wanted| {
+        Err(PythonError::OneIndex {
+            place: wanted.place.clone(),
+            package: wanted.name.clone(),
+            index: wanted.index.clone().unwrap_or_default(),
+        })
+    })
 }
 
 /// The packages of the parent image. If its version of `PySpark` or `Py4J` is not known, the one that the requirements

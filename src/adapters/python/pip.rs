@@ -104,7 +104,7 @@ fn call(
     run: &ToolRun<'_>,
     arguments: &[&str],
     target: &Target,
-    index: Option<&str>,
+    any: bool,
 ) -> Result<Result<(), Complaint>, PythonError> {
     run.write("launch.py", &[launcher(target)])?;
     let (major, minor) = target.python;
@@ -136,7 +136,7 @@ fn call(
     );
     all.extend(arguments);
     let all: Vec<&OsStr> = all.into_iter().map(OsStr::new).collect();
-    run.call(&all, &run.index().for_pip(index))
+    run.call(&all, &run.index().for_pip(any))
 }
 
 pub(super) fn resolve(
@@ -156,7 +156,7 @@ pub(super) fn resolve(
         "nowhere",
     ];
     arguments.extend(question.is_complete.then_some("--no-deps"));
-    match call(run, &arguments, target, question.index.as_deref())? {
+    match call(run, &arguments, target, question.has_all_hashes)? {
         Ok(()) => read_report(&run.read("report.json")?),
         Err(complaint) => Err(understand(run, &complaint, target)),
     }
@@ -166,7 +166,6 @@ pub(super) fn resolve(
 pub(super) fn choose_hashed(
     run: &ToolRun<'_>,
     line: String,
-    index: Option<&str>,
     target: &Target,
 ) -> Result<Candidates, PythonError> {
     let mut lines = run.index().lines(false, run.is_offline());
@@ -182,21 +181,16 @@ pub(super) fn choose_hashed(
         "--no-deps",
         "--require-hashes",
     ];
-    match call(run, &arguments, target, index)? {
+    match call(run, &arguments, target, true)? {
         Ok(()) => read_report(&run.read("report.json")?),
         Err(complaint) => Err(understand(run, &complaint, target)),
     }
 }
 
-pub(super) fn install(
-    run: &ToolRun<'_>,
-    target: &Target,
-    index: Option<&str>,
-    into: &Path,
-) -> Result<(), PythonError> {
+pub(super) fn install(run: &ToolRun<'_>, target: &Target, into: &Path) -> Result<(), PythonError> {
     let into = into.to_string_lossy();
     let arguments = ["--target", &into, "--no-deps", "--require-hashes"];
-    match call(run, &arguments, target, index)? {
+    match call(run, &arguments, target, true)? {
         Ok(()) => Ok(()),
         Err(complaint) => Err(understand(run, &complaint, target)),
     }

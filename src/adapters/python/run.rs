@@ -108,7 +108,11 @@ impl<'a> ToolRun<'a> {
 
     /// The text with passwords replaced by `***`.
     pub(super) fn without_secrets(&self, text: &str) -> String {
-        let mut text: String = text.lines().map(|line| masked(line) + "\n").collect();
+        let mut text = text.to_owned();
+        for (value, shown) in &self.index().origins.hidden {
+            text = text.replace(value, shown);
+        }
+        text = text.lines().map(|line| masked(line) + "\n").collect();
         for secret in self.index().secrets() {
             text = text.replace(&secret, "***");
         }

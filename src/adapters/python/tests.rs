@@ -231,13 +231,9 @@ fn the_lock_is_a_requirements_file_for_both() {
         )
         .unwrap();
         let into = run.folder().join("into");
-        let from = Fetched {
-            index: None,
-            anew: false,
-        };
         match installer.tool() {
-            Tool::Uv => uv::install(&run, &amd64(), from, &into),
-            Tool::Pip => pip::install(&run, &amd64(), None, &into),
+            Tool::Uv => uv::install(&run, &amd64(), false, &into),
+            Tool::Pip => pip::install(&run, &amd64(), &into),
         }
         .unwrap();
         assert!(into.join("spk_app/__init__.py").exists());

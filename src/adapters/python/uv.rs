@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, ffi::OsStr, path::Path};
 use serde::Deserialize;
 
 use super::{
-    Candidates, Fetched, PythonError, Question, Tool,
+    Candidates, PythonError, Question, Tool,
+    origins::OpenIndex,
     run::{Complaint, ToolRun, between, word_before},
 };
 use crate::{
@@ -37,7 +38,7 @@ fn call(
     run: &ToolRun<'_>,
     arguments: &[&str],
     target: &Target,
-    index: Option<&str>,
+    any: bool,
 ) -> Result<(), PythonError> {
     let (platform, (major, minor)) = (platform(target)?, target.python);
     let python = format!("{major}.{minor}");
@@ -55,7 +56,7 @@ fn call(
         all.push("--offline");
     }
     let all: Vec<&OsStr> = all.into_iter().map(OsStr::new).collect();
-    match run.call(&all, &run.index().for_uv(index))? {
+    match run.call(&all, &run.index().for_uv(any))? {
         Ok(()) => Ok(()),
         Err(complaint) => Err(understand(&complaint, target)),
     }
@@ -66,10 +67,20 @@ pub(super) fn resolve(
     question: &Question,
     target: &Target,
 ) -> Result<Candidates, PythonError> {
-    run.write_question(&question.wanted, &question.constraints, true)?;
-    let mut arguments = vec![
-        "compile",
-        "requirements.txt",
+    let others = &run.index().origins.others;
+    let of_index: Vec<String> = match others.as_slice() {
+        [] => Vec::new(),
+        _ => question.of_index.iter().map(ToString::to_string).collect(),
+    };
+    let apart = |line: &&String| !of_index.contains(line);
+    let wanted: Vec<String> = question.wanted.iter().filter(apart).cloned().collect();
+    run.write_question(&wanted, &question.constraints, true)?;
+    let mut arguments = vec!["compile", "requirements.txt"];
+    if !of_index.is_empty() {
+        run.write("pyproject.toml", &project(question, others))?;
+        arguments.push("pyproject.toml");
+    }
+    arguments.extend([
         "--constraints",
         "constraints.txt",
         "--output-file",
@@ -84,16 +95,48 @@ pub(super) fn resolve(
         // As pip does: uv would otherwise use the index's answers of some minutes ago.
         "--refresh",
         "--quiet",
-    ];
+    ]);
     arguments.extend(question.is_complete.then_some("--no-deps"));
-    call(run, &arguments, target, question.index.as_deref())?;
+    call(run, &arguments, target, false)?;
     read_lock(&run.read("pylock.toml")?)
 }
 
+/// A project that requires what may come from one index only: nothing else says that to uv.
+fn project(question: &Question, others: &[OpenIndex]) -> Vec<String> {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let mut lines = vec![
+        "[project]".to_owned(),
+        "name = \"requirements-of-one-index\"".to_owned(),
+        "version = \"0\"".to_owned(),
+        "dependencies = [".to_owned(),
+    ];
+    let wanted = question.of_index.iter();
+    lines.extend(wanted.map(|wanted| format!("  {},", quoted(&wanted.to_string()))));
+    lines.push("]\n[tool.uv.sources]".to_owned());
+    let sources: BTreeMap<&str, &str> = question
+        .of_index
+        .iter()
+        .filter_map(|wanted| Some((wanted.name.as_str(), wanted.index.as_deref()?)))
+        .collect();
+    for (package, index) in sources {
+        lines.push(format!("{package} = {{ index = {} }}", quoted(index)));
+    }
+    for index in others {
+        lines.push(format!(
+            "[[tool.uv.index]]\nname = {}\nurl = {}\nexplicit = {}",
+            quoted(&index.name),
+            quoted(&index.url),
+            index.is_explicit
+        ));
+    }
+    lines
+}
+
+/// Installs wheels; `anew` takes nothing out of the cache.
 pub(super) fn install(
     run: &ToolRun<'_>,
     target: &Target,
-    from: Fetched<'_>,
+    anew: bool,
     into: &Path,
 ) -> Result<(), PythonError> {
     let into = into.to_string_lossy();
@@ -110,10 +153,10 @@ pub(super) fn install(
         "--link-mode",
         "hardlink",
     ];
-    if from.anew {
+    if anew {
         arguments.push("--no-cache");
     }
-    call(run, &arguments, target, from.index)
+    call(run, &arguments, target, true)
 }
 
 /// The used parts of a `pylock.toml`.

@@ -21,7 +21,7 @@ use crate::{
     package::vendor::{self, Vendored},
     plan::PlatformStage,
     project::{
-        requirements::LockedWheel,
+        requirements::{LockedWheel, PackageOrigins},
         tree::{Content, Entry, Location},
         wheel::Target,
     },
@@ -35,8 +35,8 @@ const HEAD: &str = "listing 3";
 pub(super) struct ToInstall<'a> {
     pub(super) wheels: &'a [LockedWheel],
     pub(super) target: Option<&'a Target>,
-    /// The Python package index that the requirements name.
-    pub(super) index: Option<&'a str>,
+    /// Where the requirements say that packages come from.
+    pub(super) origins: Option<&'a PackageOrigins>,
 }
 
 impl<'a> ToInstall<'a> {
@@ -45,7 +45,7 @@ impl<'a> ToInstall<'a> {
         Self {
             wheels: &stage.wheels,
             target: stage.target.as_ref(),
-            index: requirements.and_then(|known| known.requirements.index.as_deref()),
+            origins: requirements.map(|known| &known.requirements.origins),
         }
     }
 
@@ -120,7 +120,7 @@ impl<'a> Installations<'a> {
         });
         match listed.collect::<Option<Vec<_>>>() {
             Some(listed) => Ok(vendor::split(&listed)?),
-            None => self.whole(key, (wanted.wheels, wanted.index), target, progress),
+            None => self.whole(key, (wanted.wheels, wanted.origins), target, progress),
         }
     }
 
@@ -138,7 +138,7 @@ impl<'a> Installations<'a> {
         let is_known = whole.contains(&key);
         drop(whole);
         if !is_known {
-            self.whole(key, (wanted.wheels, wanted.index), target, progress)?;
+            self.whole(key, (wanted.wheels, wanted.origins), target, progress)?;
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl<'a> Installations<'a> {
     fn whole(
         &self,
         key: Digest,
-        (wheels, index): (&[LockedWheel], Option<&str>),
+        (wheels, origins): (&[LockedWheel], Option<&PackageOrigins>),
         target: &Target,
         progress: &mut dyn Progress,
     ) -> Result<Vendored, Error> {
@@ -167,7 +167,9 @@ impl<'a> Installations<'a> {
                 .filter(|number| files[*number].is_none())
                 .map(|number| (&wheels[number], &places[number]))
                 .collect();
-            let mut installed = self.install(&missing, index, target, progress)?.into_iter();
+            let mut installed = self
+                .install(&missing, origins, target, progress)?
+                .into_iter();
             for files in files.iter_mut().filter(|files| files.is_none()) {
                 *files = installed.next();
             }
@@ -211,7 +213,7 @@ impl<'a> Installations<'a> {
     fn install(
         &self,
         missing: &[(&LockedWheel, &Place)],
-        index: Option<&str>,
+        origins: Option<&PackageOrigins>,
         target: &Target,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<Entry>>, Error> {
@@ -222,7 +224,7 @@ impl<'a> Installations<'a> {
         let temporary = self.session.cache.unfinished(CacheKind::Packages)?;
         let wheels: Vec<LockedWheel> = missing.iter().map(|(wheel, _)| (*wheel).clone()).collect();
         let (installer, into) = (self.services.installer()?, temporary.path());
-        let recorded = installer.install(&wheels, target, index, into)?;
+        let recorded = installer.install(&wheels, target, origins, into)?;
         let files = missing.iter().zip(recorded);
         let files = files.map(|((wheel, place), recorded)| {
             let folder = into.join(&wheel.wheel.file_name);
@@ -231,7 +233,7 @@ impl<'a> Installations<'a> {
                 return Ok(files);
             }
             // The installer's cache is damaged, or else the list in the wheel is wrong.
-            installer.install_anew(wheel, target, index, into)?;
+            installer.install_anew(wheel, target, origins, into)?;
             self.keep(&folder, place)
         });
         files.collect()

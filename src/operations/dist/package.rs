@@ -193,7 +193,7 @@ impl<'a> Packer<'a> {
             let wanted = ToInstall {
                 wheels: &wheels,
                 target: target.as_ref(),
-                index: requirements.and_then(|known| known.requirements.index.as_deref()),
+                origins: requirements.map(|known| &known.requirements.origins),
             };
             let dist = self.session.dist().job(package);
             self.pack((package, sources), dist, wanted, progress.as_mut())?;

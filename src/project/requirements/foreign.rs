@@ -92,9 +92,10 @@ impl Foreign<'_> {
         let table = text.parse()?;
         let table: &DeTable<'_> = table.get_ref();
         if kind == FileKind::PyProject {
-            let project = PyProject::new(text, table);
+            let project = PyProject::new(text, table, &mut self.defects);
             self.found.python = project.python();
             self.found.wanted = project.chosen(self.chosen, &mut self.defects);
+            self.found.origins = project.origins;
             return Ok(());
         }
         if kind == FileKind::PyLock {
@@ -103,7 +104,11 @@ impl Foreign<'_> {
         let text = project.map(MadeFrom::text).transpose()?;
         let of_project = text.as_ref().map(FileText::parse).transpose()?;
         let project = text.zip(of_project.as_ref());
-        let project = project.map(|(text, table)| PyProject::new(text, table.get_ref()));
+        let project =
+            project.map(|(text, table)| PyProject::new(text, table.get_ref(), &mut self.defects));
+        if let Some(project) = &project {
+            self.found.origins = project.origins.clone();
+        }
         if kind == FileKind::UvLock {
             return uv_lock::read(self, table, project.as_ref());
         }

@@ -27,12 +27,14 @@ impl Foreign<'_> {
         (name, version): (&str, &str),
         marker: Option<String>,
         hashes: Vec<Digest>,
+        index: Option<String>,
         offset: usize,
     ) {
         match package(&format!("{name}=={version}"), 0) {
             Ok(requirement) => self.found.wanted.push(Requirement {
                 marker,
                 hashes,
+                index,
                 place: self.text.place(offset),
                 ..requirement
             }),

@@ -13,10 +13,12 @@ mod graph;
 mod kind;
 mod lock;
 mod marker;
+mod origins;
 mod parse;
 mod pipfile;
 mod poetry;
 mod poetry_lock;
+mod project_indexes;
 mod pylock;
 mod pyproject;
 mod read;
@@ -34,6 +36,7 @@ use std::{
 };
 
 pub use lock::{Lock, LockedWheel, ResolveRequest, lock_file_beside};
+pub use origins::{PackageIndex, PackageOrigins, expand, variables};
 pub use parse::masked;
 pub use read::same_version;
 
@@ -128,8 +131,8 @@ pub struct Requirements {
     pub wanted: Vec<Requirement>,
     /// Constraints: they limit versions, but require nothing.
     pub constraints: Vec<Requirement>,
-    /// The package index that the file names; never one with a password.
-    pub index: Option<String>,
+    /// Where the packages come from, as the file says it; never with a password.
+    pub origins: PackageOrigins,
     /// The Pythons that the file says it is for.
     pub python: Option<PythonRange>,
     /// Whether another tool has chosen every version: nothing is required but what is wanted.
@@ -149,6 +152,8 @@ pub struct Requirement {
     pub marker: Option<String>,
     /// The digests that its wheel may have; an empty list allows any.
     pub hashes: Vec<Digest>,
+    /// The name of the only index that it may come from.
+    pub index: Option<String>,
     /// Where the name stands.
     pub place: Place,
 }
@@ -208,7 +213,7 @@ impl Requirements {
             files: Vec::new(),
             wanted: Vec::new(),
             constraints: Vec::new(),
-            index: None,
+            origins: PackageOrigins::default(),
             python: None,
             is_complete: false,
         }
@@ -251,12 +256,14 @@ impl Requirements {
             for requirement in requirements {
                 let mut hashes: Vec<&str> = requirement.hashes.iter().map(Digest::as_str).collect();
                 hashes.sort_unstable();
-                rows.insert(format!("{kind} {requirement} {}", hashes.join(" ")));
+                let from = requirement.index.as_ref();
+                let from = from.map_or_else(String::new, |index| format!(" from {index}"));
+                rows.insert(format!("{kind} {requirement} {}{from}", hashes.join(" ")));
             }
         };
         add("wanted", &self.wanted);
         add("constraint", &self.constraints);
-        rows.extend(self.index.iter().map(|url| format!("index {url}")));
+        rows.extend(self.origins.rows());
         rows.extend(self.is_complete.then(|| "complete".to_owned()));
         rows.extend(provided.iter().map(|pin| format!("provided {pin}")));
         let lines: Vec<String> = rows.into_iter().collect();

@@ -1,6 +1,9 @@
 //! Parses one logical line of a requirements file; reads no file.
 
-use super::Requirement;
+use super::{
+    Requirement,
+    origins::{has_credentials, variables},
+};
 use crate::{
     code::Code,
     image::Digest,
@@ -48,8 +51,8 @@ pub(super) enum Line {
     Include(String, usize),
     /// `-c`.
     Constrain(String, usize),
-    /// `--index-url`.
-    Index(String),
+    /// `--index-url`, and the offset of the URL in the line.
+    Index(String, usize),
 }
 
 /// A logical line: the lines of a file joined at continuations, with the places of the pieces.
@@ -156,8 +159,13 @@ fn read_option(text: &str, start: usize) -> Result<Line, Wrong> {
                 format!("`{name}` names nothing"),
             ))
         }
-        "-r" | "--requirement" => Ok(Line::Include(value, offset)),
-        "-c" | "--constraint" => Ok(Line::Constrain(value, offset)),
+        "-r" | "--requirement" | "-c" | "--constraint" => {
+            refuse_variables(text, start)?;
+            Ok(match name {
+                "-r" | "--requirement" => Line::Include(value, offset),
+                _ => Line::Constrain(value, offset),
+            })
+        }
         "-i" | "--index-url" | "--pypi-url" => index(value, offset),
         "-e" | "--editable" => Err(unpinnable(&format!("{name} {}", masked(&value)), start)),
         _ => Err(unhonoured(name, start)),
@@ -165,13 +173,30 @@ fn read_option(text: &str, start: usize) -> Result<Line, Wrong> {
 }
 
 fn index(url: String, offset: usize) -> Result<Line, Wrong> {
-    if has_credentials(&url) {
-        let message = format!("`{}` holds a user or a password", masked(&url));
-        return Err(Wrong::new(Code::E042, offset, message).hint(
-            "take it out of the file: put the URL into the variable PIP_INDEX_URL, or the password into ~/.netrc",
-        ));
+    refuse_credentials(&url, offset)?;
+    Ok(Line::Index(url, offset))
+}
+
+/// Refuses a URL with a user or a password that is written out.
+pub(super) fn refuse_credentials(url: &str, offset: usize) -> Result<(), Wrong> {
+    if !has_credentials(url) {
+        return Ok(());
     }
-    Ok(Line::Index(url))
+    let message = format!("`{}` holds a user or a password", masked(url));
+    Err(Wrong::new(Code::E042, offset, message).hint(
+        "take it out of the file: write a variable, `https://${INDEX_USER}:${INDEX_PASSWORD}@…`, or put the password into ~/.netrc",
+    ))
+}
+
+/// Refuses a variable where its value would decide what is locked.
+fn refuse_variables(text: &str, start: usize) -> Result<(), Wrong> {
+    let Some(name) = variables(&text[start..]).next() else {
+        return Ok(());
+    };
+    let offset = text.find(&format!("${{{name}}}")).unwrap_or(start);
+    let message = format!("`${{{name}}}` would make what is locked depend on who runs it");
+    Err(Wrong::new(Code::E167, offset, message)
+        .hint("write what it stands for: only URLs may have variables"))
 }
 
 fn unhonoured(name: &str, offset: usize) -> Wrong {
@@ -211,6 +236,7 @@ pub(super) fn package(text: &str, start: usize) -> Result<Requirement, Wrong> {
     if is_location(&body[start..]) {
         return Err(unpinnable(&masked(&body[start..]), start));
     }
+    refuse_variables(text, start)?;
     let semicolon = body.find(';').unwrap_or(body.len());
     let (head, tail) = body.split_at(semicolon);
     let name_end = start + name_length(&head[start..]);
@@ -237,6 +263,7 @@ pub(super) fn package(text: &str, start: usize) -> Result<Requirement, Wrong> {
         specifiers,
         marker,
         hashes: hashes(text, option)?,
+        index: None,
         place: Place::of_line("", 1),
     };
     if !requirement.hashes.is_empty() && requirement.pinned().is_none() {
@@ -476,11 +503,6 @@ fn wrong_hash(value: &str, offset: usize) -> Wrong {
             format!("`{value}` is no hash: `sha256:` and 64 hex digits are wanted"),
         ),
     }
-}
-
-fn has_credentials(url: &str) -> bool {
-    url.split_once("://")
-        .is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 /// The text with possible secrets of a URL replaced by `***`: everything before its last `@`, and its query.

@@ -4,12 +4,13 @@ use serde_json::{Map, Value as Json};
 use toml::de::DeTable;
 
 use super::{
-    Requirement,
+    PackageIndex, Requirement,
     content_hash::Hashed,
     found::{Foreign, digests},
     marker::Marker,
     masked,
-    parse::{package, unpinnable},
+    origins::is_public,
+    parse::{package, refuse_credentials, unpinnable},
     poetry::constraint,
     pyproject::{EXTRA, GROUP, unknown},
     tree::{FileText, TomlValue},
@@ -55,6 +56,7 @@ pub(super) fn read(foreign: &mut Foreign<'_>, pipfile: Option<Pipfile<'_>>) -> R
             .hint("write it again with `pipenv lock`"));
     };
     foreign.found.python = python(foreign, &document);
+    add_sources(foreign, &document);
     let known: Vec<String> = document
         .as_object()
         .into_iter()
@@ -92,6 +94,33 @@ pub(super) fn read(foreign: &mut Foreign<'_>, pipfile: Option<Pipfile<'_>>) -> R
         }
     }
     Ok(())
+}
+
+/// Adds the indexes: the first one is for packages that name none.
+fn add_sources(foreign: &mut Foreign<'_>, document: &Json) {
+    let sources = document.pointer("/_meta/sources").and_then(Json::as_array);
+    for (number, source) in sources.into_iter().flatten().enumerate() {
+        let text = |key: &str| source.get(key).and_then(Json::as_str);
+        let url = text("url").unwrap_or_default();
+        let found = foreign.text.text.find(&format!("\"{url}\""));
+        let offset = found.map_or(0, |found| found + 1);
+        if let Err(wrong) = refuse_credentials(url, 0) {
+            foreign.wrong(wrong, offset);
+            continue;
+        }
+        let index = PackageIndex {
+            name: text("name").map_or_else(|| format!("index-{number}"), str::to_owned),
+            url: url.to_owned(),
+            is_explicit: number > 0,
+            place: foreign.text.place(offset),
+        };
+        let origins = &mut foreign.found.origins;
+        match (number, is_public(url)) {
+            (0, true) => {}
+            (0, false) => origins.main = Some(index),
+            _ => origins.others.push(index),
+        }
+    }
 }
 
 /// The Python that the packages were chosen for.
@@ -181,7 +210,11 @@ fn add(foreign: &mut Foreign<'_>, name: &str, value: &Json, offset: usize) {
         Err(wrong) => return foreign.wrong(wrong, offset),
     };
     match text("version").map(|version| version.trim_start_matches('=')) {
-        Some(version) if version != "*" => foreign.pin((name, version), marker, hashes, offset),
+        Some(version) if version != "*" => {
+            let index = text("index").and_then(|index| foreign.found.origins.named(index));
+            let index = index.map(|index| index.name.clone());
+            foreign.pin((name, version), marker, hashes, index, offset);
+        }
         // It is not for the Python that the lock was made with, so that no version was chosen.
         _ => match package(name, 0) {
             Ok(requirement) => {

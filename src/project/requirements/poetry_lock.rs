@@ -328,7 +328,13 @@ impl<'a> PoetryLock<'a> {
                 }
                 let hashes = if wheels.is_empty() { others } else { wheels };
                 let hashes = digests(hashes.into_iter());
-                foreign.pin((name, version), marker, hashes, offset(&package));
+                let index = source.and_then(|source| {
+                    let url = source.get("url")?;
+                    let place = foreign.text.place(url.offset);
+                    let name = source.text_at("reference");
+                    foreign.found.origins.name_of(url.text()?, name, place)
+                });
+                foreign.pin((name, version), marker, hashes, index, offset(&package));
             }
             Some(kind) => {
                 let url = source

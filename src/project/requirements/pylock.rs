@@ -137,5 +137,9 @@ fn add(foreign: &mut Foreign<'_>, package: TomlValue<'_>, marker: Option<String>
         hashes.extend(package.get("sdist").and_then(sha256));
     }
     let hashes = digests(hashes.iter().map(String::as_str));
-    foreign.pin((name, version), marker, hashes, offset);
+    let index = package.get("index").and_then(|url| {
+        let place = foreign.text.place(url.offset);
+        foreign.found.origins.name_of(url.text()?, None, place)
+    });
+    foreign.pin((name, version), marker, hashes, index, offset);
 }

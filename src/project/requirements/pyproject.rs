@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use toml::de::DeTable;
 
 use super::{
-    Choice, PythonRange, Requirement, RequirementsFile,
+    Choice, PackageOrigins, PythonRange, Requirement, RequirementsFile,
     parse::{Wrong, package},
     poetry::{self, constraint},
+    project_indexes::{known, of_tools, of_uv},
     tree::{FileText, TomlValue},
 };
 use crate::{
@@ -26,6 +27,8 @@ pub(super) const FILE_NAME: &str = "pyproject.toml";
 pub(super) struct PyProject<'a> {
     pub(super) text: FileText<'a>,
     table: &'a DeTable<'a>,
+    /// The indexes that the file names.
+    pub(super) origins: PackageOrigins,
 }
 
 /// What an extra or a group is called in messages: one, and several.
@@ -33,8 +36,22 @@ pub(super) const EXTRA: (&str, &str) = ("extra", "extras");
 pub(super) const GROUP: (&str, &str) = ("group", "groups");
 
 impl<'a> PyProject<'a> {
-    pub(super) fn new(text: FileText<'a>, table: &'a DeTable<'a>) -> Self {
-        Self { text, table }
+    pub(super) fn new(
+        text: FileText<'a>,
+        table: &'a DeTable<'a>,
+        defects: &mut Vec<Defect>,
+    ) -> Self {
+        let mut project = Self {
+            text,
+            table,
+            origins: PackageOrigins::default(),
+        };
+        let (origins, wrong) = of_tools(TomlValue::of(table, "tool"), &project.text);
+        project.origins = origins;
+        for (wrong, offset) in wrong {
+            project.wrong(wrong, offset, defects);
+        }
+        project
     }
 
     /// The value at a path of keys.
@@ -313,6 +330,7 @@ impl<'a> PyProject<'a> {
         };
         match package(text, 0) {
             Ok(requirement) => Some(Requirement {
+                index: self.index(&requirement.name, defects),
                 place,
                 ..requirement
             }),
@@ -335,9 +353,11 @@ impl<'a> PyProject<'a> {
         for (name, offset, value) in entries.filter(|(name, _, value)| is_wanted(name, value)) {
             match poetry::dependencies(name, value) {
                 Ok(found) => {
+                    let index = self.source(&value, defects);
                     for dependency in found {
                         let place = self.text.place(offset);
                         wanted.push(Requirement {
+                            index: index.clone(),
                             place,
                             ..dependency
                         });
@@ -349,7 +369,45 @@ impl<'a> PyProject<'a> {
         wanted
     }
 
-    fn wrong(&self, wrong: Wrong, offset: usize, defects: &mut Vec<Defect>) {
+    /// The name of the index that a package has to come from: uv's, or Poetry's beside `[project]`.
+    fn index(&self, package: &str, defects: &mut Vec<Defect>) -> Option<String> {
+        match of_uv(self.tool(&["uv", "sources"]), package, &self.origins) {
+            Ok(Some(index)) => Some(index),
+            Ok(None) => {
+                let table = entry(self.tool(&["poetry", "dependencies"]), package)?;
+                self.source(&table, defects)
+            }
+            Err((wrong, offset)) => {
+                self.wrong(wrong, offset, defects);
+                None
+            }
+        }
+    }
+
+    /// The name of the index that Poetry's table of a dependency names.
+    fn source(&self, table: &TomlValue<'a>, defects: &mut Vec<Defect>) -> Option<String> {
+        let node = table
+            .items()
+            .chain([*table])
+            .find_map(|one| one.get("source"))?;
+        match known(node.text()?, &self.origins) {
+            Ok(name) => Some(name),
+            // The public index needs no table.
+            Err(_)
+                if node
+                    .text()
+                    .is_some_and(|name| name.eq_ignore_ascii_case("pypi")) =>
+            {
+                None
+            }
+            Err(wrong) => {
+                self.wrong(wrong, node.offset + 1, defects);
+                None
+            }
+        }
+    }
+
+    pub(super) fn wrong(&self, wrong: Wrong, offset: usize, defects: &mut Vec<Defect>) {
         let place = self.text.place(offset + wrong.offset);
         let defect = Defect::new(wrong.code, place, wrong.message);
         defects.push(Defect {

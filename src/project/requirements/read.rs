@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::{
-    Requirement, Requirements, RequirementsFile, kind,
+    PackageIndex, Requirement, Requirements, RequirementsFile, kind,
     parse::{Line, Logical, Wrong, line},
 };
 use crate::{
@@ -135,7 +135,14 @@ impl<'a> Reading<'a> {
             Ok(Line::Constrain(name, offset)) => {
                 self.include(&name, logical.place(file, offset), ListedAs::Constraint);
             }
-            Ok(Line::Index(url)) => self.found.index = Some(url),
+            Ok(Line::Index(url, offset)) => {
+                self.found.origins.main = Some(PackageIndex {
+                    name: "main".to_owned(),
+                    url,
+                    is_explicit: false,
+                    place: logical.place(file, offset),
+                });
+            }
             Err(wrong) => {
                 let place = logical.place(file, wrong.offset);
                 let defect = Defect::new(wrong.code, place, wrong.message);
@@ -329,7 +336,9 @@ mod tests {
                 "tomli>=1.1 ; python_version < \"3.11\" and extra == \"x\"",
             ]
         );
-        assert_eq!(read.index.as_deref(), Some("https://index.example/simple"));
+        let index = read.origins.main.clone().unwrap();
+        assert_eq!(index.url, "https://index.example/simple");
+        assert_eq!(index.place.to_string(), "requirements.txt:9:4");
         let places: Vec<String> = read
             .names()
             .map(|(name, place)| format!("{name} {place}"))
@@ -388,7 +397,17 @@ mod tests {
             "E047 requirements.txt:1:24: a quote",
         ),
         ("six ;", "E047"),
-        ("${NAME}==1", "E047"),
+        (
+            "${NAME}==1",
+            "E167 requirements.txt:1:1: `${NAME}` would make what is locked depend",
+        ),
+        ("six==${SIX}", "E167 requirements.txt:1:6"),
+        ("six\n-r ${DIR}/x.txt", "E167 requirements.txt:2:4"),
+        ("-c ${LIMITS}", "E167 requirements.txt:1:4"),
+        (
+            "--index-url https://${U}:canary@h.example/",
+            "E042 requirements.txt:1:13: `https://***@h.example/` holds",
+        ),
         (
             "six --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000",
             "E048 requirements.txt:1:1: `six` has a hash but no version",

@@ -865,3 +865,156 @@ fn another_tools_file_has_its_lock_beside_it() {
     let lines = RequirementsFile::of("jobs/a/requirements-x.txt");
     assert_eq!(lines.lock_file(), Path::new("jobs/a/requirements-x.lock"));
 }
+
+const INDEXES: &str = r#"[project]
+name = "orders"
+dependencies = ["six", "own-lib>=1", "far-lib"]
+
+[tool.uv.sources]
+own_lib = { index = "Own" }
+
+[[tool.uv.index]]
+name = "own"
+url = "https://${IDX_USER}:${IDX_PASS}@own.example/simple"
+explicit = true
+
+[[tool.uv.index]]
+name = "main"
+url = "https://main.example/simple"
+default = true
+
+[[tool.uv.index]]
+url = "https://more.example/simple"
+"#;
+
+#[test]
+fn indexes_of_uv_are_read() {
+    let file = [("pyproject.toml", INDEXES)];
+    let found = requirements(&file, &[], &[]).unwrap();
+    let of = |name: &str| {
+        let mut wanted = found.wanted.iter();
+        wanted.find(|it| it.name == name).unwrap().index.clone()
+    };
+    assert_eq!((of("own-lib").as_deref(), of("six")), (Some("own"), None));
+    let origins = &found.origins;
+    assert_eq!(
+        origins.main.as_ref().unwrap().url,
+        "https://main.example/simple"
+    );
+    let others: Vec<(&str, bool)> = origins
+        .others
+        .iter()
+        .map(|index| (index.name.as_str(), index.is_explicit))
+        .collect();
+    assert_eq!(others, [("own", true), ("index-2", false)]);
+    // A secret is no input, but where a package comes from is.
+    let other = INDEXES.replace("index = \"Own\"", "index = \"main\"");
+    let other = requirements(&[("pyproject.toml", &other)], &[], &[]).unwrap();
+    assert_ne!(found.digest(&[]), other.digest(&[]));
+    for (old, new, wanted) in [
+        (
+            "\"Own\"",
+            "\"owm\"",
+            "E170 pyproject.toml:6:1: there is no index `owm` | did you mean `own`?",
+        ),
+        (
+            "${IDX_PASS}",
+            "canary",
+            "E042 pyproject.toml:10:8: `https://***@own.example/simple`",
+        ),
+        (
+            "{ index = \"Own\" }",
+            "{ git = \"https://u:canary@h.example/x\" }",
+            "E041 pyproject.toml:6:1: `own-lib = { git = \"https://***@h",
+        ),
+        (
+            "{ index = \"Own\" }",
+            "[{ index = \"own\" }, { index = \"main\" }]",
+            "E170 pyproject.toml:6:1: `own-lib` comes from several",
+        ),
+    ] {
+        let told = read(&[("pyproject.toml", &INDEXES.replace(old, new))], &[], &[]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with(wanted), "{told:?}");
+    }
+}
+
+#[test]
+fn indexes_of_poetry_are_read() {
+    let poetry = r#"[tool.poetry.dependencies]
+six = "*"
+own-lib = { version = "^1", source = "own" }
+public = { version = "^1", source = "PyPI" }
+
+[[tool.poetry.source]]
+name = "mirror"
+url = "https://mirror.example/simple"
+
+[[tool.poetry.source]]
+name = "own"
+url = "https://own.example/simple"
+priority = "explicit"
+
+[[tool.poetry.source]]
+name = "more"
+url = "https://more.example/simple"
+priority = "supplemental"
+"#;
+    let found = requirements(&[("pyproject.toml", poetry)], &[], &[]).unwrap();
+    assert_eq!(found.wanted[0].index.as_deref(), Some("own"));
+    assert_eq!(found.origins.main.unwrap().name, "mirror");
+    assert_eq!(found.origins.others.len(), 2);
+}
+
+#[test]
+fn locks_of_other_tools_say_from_which_index_a_package_came() {
+    let public = uv_lock().replace("https://index.example/simple", "https://index.example/simple");
+    let found = requirements(&[("uv.lock", &public)], &[], &[]).unwrap();
+    assert!(found.origins.is_usual());
+    let own = public.replacen("https://index.example/simple", "https://own.example/simple/", 1);
+    let found = requirements(&[("uv.lock", &own)], &[], &[]).unwrap();
+    let boto = found.wanted.iter().find(|it| it.name == "boto3").unwrap();
+    assert_eq!(boto.index.as_deref(), Some("index-1"));
+    assert_eq!(found.origins.others[0].url, "https://own.example/simple/");
+    // Named where the project names it, so that variables can hold a password.
+    let project = format!(
+        "{PROJECT}\n[[tool.uv.index]]\nname = \"team\"\nurl = \"https://own.example/simple\"\nexplicit = true\n"
+    );
+    let files = [("uv.lock", own.as_str()), ("pyproject.toml", &project)];
+    let found = requirements(&files, &[], &[]).unwrap();
+    let boto = found.wanted.iter().find(|it| it.name == "boto3").unwrap();
+    assert_eq!(boto.index.as_deref(), Some("team"));
+    let lock = poetry_lock(true).replacen(
+        "\n[package.dependencies]",
+        "\n[package.source]\ntype = \"legacy\"\nurl = \"https://own.example/simple\"\nreference = \"own\"\n\n[package.dependencies]",
+        1,
+    );
+    let found = requirements(&[("poetry.lock", &lock)], &[], &[]).unwrap();
+    assert_eq!(
+        found.origins.named("own").unwrap().url,
+        "https://own.example/simple"
+    );
+    let sources = r#"{"name": "pypi", "url": "https://index.example/simple"}, {"name": "own", "url": "https://u:${PW}@own.example"}"#;
+    let lock = pipfile_lock()
+        .replace(
+            r#"{"name": "pypi", "url": "https://index.example/simple", "verify_ssl": true}"#,
+            sources,
+        )
+        .replace(
+            "\"index\": \"pypi\", \"version\": \"==1.16.0\"",
+            "\"index\": \"own\", \"version\": \"==1.16.0\"",
+        );
+    let found = requirements(&[("Pipfile.lock", &lock)], &[], &[]).unwrap();
+    let six = found.wanted.iter().find(|it| it.name == "six").unwrap();
+    assert_eq!(
+        (six.index.as_deref(), found.origins.others.len()),
+        (Some("own"), 1)
+    );
+    let told = read(
+        &[("Pipfile.lock", &lock.replace("${PW}", "canary"))],
+        &[],
+        &[],
+    );
+    assert!(told[0].starts_with("E042 Pipfile.lock:6:"), "{told:?}");
+    assert!(!told[0].contains("canary"), "{told:?}");
+}

@@ -269,14 +269,19 @@ fn add(foreign: &mut Foreign<'_>, package: TomlValue<'_>, marker: Option<String>
     let source = package.get("source");
     let kind = source.and_then(|source| source.entries().next());
     match (kind, package.text_at("version")) {
-        (Some(("registry", ..)), Some(version)) => {
+        (Some(("registry", _, url)), Some(version)) => {
             let wheels = package.items_at("wheels");
             let mut hashes = digests(wheels.filter_map(|file| file.text_at("hash")));
             if hashes.is_empty() {
                 let source = package.get("sdist").into_iter();
                 hashes = digests(source.filter_map(|file| file.text_at("hash")));
             }
-            foreign.pin((name, version), marker, hashes, offset);
+            let index = foreign.found.origins.name_of(
+                url.text().unwrap_or_default(),
+                None,
+                foreign.text.place(url.offset),
+            );
+            foreign.pin((name, version), marker, hashes, index, offset);
         }
         // Code of the project: `src` is what has it.
         (Some(("editable" | "virtual" | "directory", _, path)), _)
