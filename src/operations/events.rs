@@ -7,7 +7,7 @@ use std::{fmt, path::Path};
 
 use crate::{
     adapters::docker::{DockerError, TransferEvent},
-    error::Error,
+    error::{Error, ImportFailure},
     image::{Digest, Platform, Reference},
     plan::decision::Reason,
     project::place::{Defect, Place},
@@ -100,6 +100,13 @@ pub enum Note<'a> {
     },
     /// None of the images that were asked for has modules that could be imported.
     NothingToImport,
+    /// Modules of packages that nobody asked for cannot be imported in an image.
+    NotImportable {
+        /// The image, as messages call it.
+        image: &'a str,
+        /// The modules, and why.
+        failure: &'a ImportFailure,
+    },
     /// The daemon has the image of a stage, made from the same inputs.
     InDaemon {
         /// The stage.

@@ -279,6 +279,7 @@ impl Events for Recorder {
             Note::InDaemon { stage, reference } => format!("{stage}: daemon has {reference}"),
             Note::InRegistry { stage, reference } => format!("{stage}: registry has {reference}"),
             Note::NothingToImport => "nothing to import".to_owned(),
+            Note::NotImportable { image, failure } => format!("{image}: not {failure}"),
             Note::Skipped { stage } => format!("{stage}: skipped"),
             Note::WithoutRecord { reference, error } => {
                 format!("{reference}: without record: {}", error.headline())

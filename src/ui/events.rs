@@ -2,6 +2,7 @@
 
 use super::{StageLine, Ui, bytes};
 use crate::{
+    error::ImportFailure,
     image::Platform,
     operations::events::{Events, ManifestNote, Note, Outcome, Progress, Step, Transfer},
     project::{
@@ -89,6 +90,7 @@ fn words(note: &Note<'_>) -> String {
             no_daemon: Some(error),
         } => format!("images go into the OCI layout {folder}: {error}"),
         Note::NothingToImport => "none of these images has modules to import".to_owned(),
+        Note::NotImportable { image, failure } => not_importable(image, failure),
         Note::InDaemon { stage, reference } => {
             format!("{stage}: current: {reference} is there, with the fingerprint of this checkout")
         }
@@ -122,6 +124,12 @@ fn words(note: &Note<'_>) -> String {
         }
         Note::Manifest(note) => manifest_words(note),
     }
+}
+
+fn not_importable(image: &str, failure: &ImportFailure) -> String {
+    format!(
+        "{image}: cannot be imported, and came along with what is asked for, so that only what uses it fails: {failure}"
+    )
 }
 
 fn listed(platforms: &[Platform]) -> String {
@@ -230,7 +238,7 @@ fn outcome_words(outcome: &Outcome<'_>, took: &str) -> String {
         Outcome::LookedInto { image, found } => format!("{image} has {found} ({took})"),
         Outcome::TestedImports { count, arrow } => {
             let arrow = if *arrow { ", and an Arrow UDF ran" } else { "" };
-            format!("all {count} modules can be imported on drivers and executors{arrow} ({took})")
+            format!("its {count} modules can be imported on drivers and executors{arrow} ({took})")
         }
         Outcome::Pulled(reference) => format!("pulled {reference} in {took}"),
         Outcome::Pushed { reference, digest } => format!("pushed {reference}@{digest} in {took}"),

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -115,7 +116,7 @@ def import_as_script(name, code):
 
 def modules_of(request):
     """All modules, with those entry points that do their work only where they are run."""
-    names = list(request["modules"])
+    names = request["packages"] + request["modules"]
     for main in request["mains"]:
         try:
             body = ast.parse(base64.b64decode(main["code"])).body
@@ -124,6 +125,34 @@ def modules_of(request):
         if any(isinstance(node, ast.If) and is_main_guard(node.test) for node in body):
             names += main["modules"]
     return names
+
+
+def normal(name):
+    return re.sub("[-_.]+", "-", name).lower()
+
+
+def came_along(names, asked):
+    """Those top-level modules of packages that nobody asked for, but that others require.
+
+    They may need what the image does not have where nobody uses it: a program, a library of the system.
+    """
+    try:
+        from importlib.metadata import distributions
+    except ImportError:
+        return set()
+    owners = {}
+    for distribution in distributions():
+        name = normal(distribution.metadata["Name"] or "")
+        listed = (distribution.read_text("top_level.txt") or "").split()
+        for top in listed or [name.replace("-", "_")]:
+            owners.setdefault(top, set()).add(name)
+    along = set()
+    for module in names:
+        of_name = {normal(module)}
+        known = of_name if of_name & asked else owners.get(module) or owners.get(module.split(".")[0]) or set()
+        if known and not known & asked:
+            along.add(module)
+    return along
 
 
 def import_all(names, begin):
@@ -270,18 +299,19 @@ def test(request, scratch):
     tell(begin="Spark", on="driver")
     failed = attempt(lambda: sessions.append(start_spark(home, copy, scratch)))
     if failed:
-        tell_result(no_spark=failed)
+        tell_result(no_spark=without_trace(failed))
         return
     spark = sessions[0]
     tell(spark=spark.version, python=sys.version.split()[0])
     names = modules_of(request)
+    along = came_along(request["packages"], set(request["asked"]))
     for name, failed in import_on_driver(names, request["mains"]):
-        tell_result(imported=name, on="driver", failed=failed)
+        tell_result(imported=name, on="driver", failed=failed, along=name in along)
     results = []
     tell(begin="", on="workers")
     died = attempt(lambda: results.extend(import_on_workers(spark, names, scratch)))
     for name, failed in results:
-        tell_result(imported=name, on="workers", failed=failed)
+        tell_result(imported=name, on="workers", failed=failed, along=name in along)
     if died:
         tell_result(died=without_trace(died), at=was_at(scratch))
     elif importlib.util.find_spec("pandas") and importlib.util.find_spec("pyarrow"):

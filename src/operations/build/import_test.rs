@@ -99,13 +99,19 @@ fn test_image(run: &Run<'_>, packer: &Packer<'_>, stage: &PlatformStage) -> Resu
     let request = request(run, packer, stage, progress.as_mut())?;
     progress.step(Step::TestImports(request.count()));
     let results = imported(daemon, run, (stage, &request), progress.as_mut())?;
+    for failure in by_reason(&results.along) {
+        let (image, failure) = (&*stage.title, &failure);
+        run.session
+            .events
+            .note(Note::NotImportable { image, failure });
+    }
     let reference = stage.reference(run.registry).to_string();
     let errors = results.errors(&stage.title, &reference, request.count());
     if !errors.is_empty() {
         return Err(Error::of_all(errors));
     }
     progress.end(Outcome::TestedImports {
-        count: request.count(),
+        count: request.count() - results.along.len(),
         arrow: results.arrow,
     });
     Ok(())
@@ -116,8 +122,12 @@ fn test_image(run: &Run<'_>, packer: &Packer<'_>, stage: &PlatformStage) -> Resu
 struct Request {
     /// The job's folder.
     folder: &'static str,
-    /// Packages before the job's own modules, which need them.
-    modules: Vec<String>,
+    /// The packages that the requirements ask for, by their normalised names; others came along.
+    asked: BTreeSet<String>,
+    /// The modules at the top of packages.
+    packages: BTreeSet<String>,
+    /// The job's own modules.
+    modules: BTreeSet<String>,
     mains: Vec<Main>,
 }
 
@@ -133,7 +143,7 @@ struct Main {
 
 impl Request {
     fn count(&self) -> usize {
-        self.modules.len() + self.mains.len()
+        self.packages.len() + self.modules.len() + self.mains.len()
     }
 }
 
@@ -143,10 +153,13 @@ fn request(
     stage: &PlatformStage,
     progress: &mut dyn Progress,
 ) -> Result<Request, Error> {
-    let mut packages = BTreeSet::new();
+    let (mut asked, mut packages) = (BTreeSet::new(), BTreeSet::new());
     for stage in below(run, stage).into_iter().chain([stage]) {
         let installed = packer.installed_packages(stage, progress)?;
         packages.extend(modules::top_level(paths(&installed)));
+        if let Some(known) = &stage.inputs.requirements {
+            asked.extend(known.requirements.names().map(|(name, _)| name.to_owned()));
+        }
     }
     let (mut own, mut mains) = (BTreeSet::new(), Vec::new());
     if let Some(package) = &stage.inputs.package {
@@ -158,7 +171,9 @@ fn request(
     own.retain(|module| !packages.contains(module));
     Ok(Request {
         folder: FOLDER,
-        modules: packages.into_iter().chain(own).collect(),
+        asked,
+        packages,
+        modules: own,
         mains,
     })
 }
@@ -235,6 +250,8 @@ struct Told {
     imported: Option<String>,
     on: Option<On>,
     failed: Option<Raised>,
+    /// Whether nobody asked for what was imported.
+    along: bool,
     no_spark: Option<Raised>,
     /// Why the workers gave no result.
     died: Option<Raised>,
@@ -273,10 +290,10 @@ impl From<Raised> for ImportReason {
 /// What the program has told so far.
 #[derive(Debug, Default)]
 struct Results {
-    /// The reason for each module, and where it cannot be imported.
-    failed: BTreeMap<String, Vec<(ImportPlace, ImportReason)>>,
-    /// The modules that fail, in the sequence in which they were imported.
-    order: Vec<String>,
+    /// What fails.
+    failed: Vec<FailedModule>,
+    /// What fails, and came along with what was asked for.
+    along: Vec<FailedModule>,
     no_spark: Option<ImportReason>,
     /// What is imported now.
     at: Option<String>,
@@ -301,7 +318,12 @@ impl Results {
                 [] => "the modules".to_owned(),
                 names => names.join(" or "),
             };
-            self.fail(module, ImportPlace::Workers, reason.into());
+            note(
+                &mut self.failed,
+                module,
+                ImportPlace::Workers,
+                reason.into(),
+            );
         }
         let on = told.on?;
         if let Some(name) = told.begin {
@@ -324,25 +346,14 @@ impl Results {
         };
         let said = format!("{name}: {what} {place}");
         if let Some(reason) = told.failed {
-            self.fail(name, place, reason.into());
+            let failed = if told.along {
+                &mut self.along
+            } else {
+                &mut self.failed
+            };
+            note(failed, name, place, reason.into());
         }
         Some(said)
-    }
-
-    fn fail(&mut self, module: String, place: ImportPlace, reason: ImportReason) {
-        let known = self.failed.entry(module.clone()).or_insert_with(|| {
-            self.order.push(module);
-            Vec::new()
-        });
-        // The two workers mostly tell the same.
-        let same = known
-            .iter_mut()
-            .find(|(_, known)| known.kind == reason.kind && known.message == reason.message);
-        match same {
-            None => known.push((place, reason)),
-            Some((at, _)) if *at != place => *at = ImportPlace::Both,
-            Some(_) => {}
-        }
     }
 
     /// Why the test of the image with this title and reference did not succeed.
@@ -359,7 +370,7 @@ impl Results {
                 failed: self.failed.len(),
                 // The Arrow UDF is one more.
                 all: all + usize::from(self.arrow),
-                failures: self.by_reason(),
+                failures: by_reason(&self.failed),
             });
         }
         match self.end {
@@ -381,26 +392,50 @@ impl Results {
         }
         errors
     }
+}
 
-    /// The failures, those with the same reason together.
-    fn by_reason(&self) -> Vec<ImportFailure> {
-        let mut failures: Vec<ImportFailure> = Vec::new();
-        for module in &self.order {
-            for (on, reason) in &self.failed[module] {
-                let same =
-                    |failure: &&mut ImportFailure| failure.on == *on && failure.reason == *reason;
-                match failures.iter_mut().find(same) {
-                    Some(failure) => failure.modules.push(module.clone()),
-                    None => failures.push(ImportFailure {
-                        modules: vec![module.clone()],
-                        on: *on,
-                        reason: reason.clone(),
-                    }),
-                }
+/// A module that cannot be imported, with the reasons and where each was found.
+#[derive(Debug)]
+struct FailedModule {
+    name: String,
+    reasons: Vec<(ImportPlace, ImportReason)>,
+}
+
+/// Adds a reason to those of a module.
+fn note(failed: &mut Vec<FailedModule>, name: String, place: ImportPlace, reason: ImportReason) {
+    let Some(known) = failed.iter_mut().find(|known| known.name == name) else {
+        let reasons = vec![(place, reason)];
+        failed.push(FailedModule { name, reasons });
+        return;
+    };
+    // The two workers mostly tell the same.
+    let is_same =
+        |known: &ImportReason| known.kind == reason.kind && known.message == reason.message;
+    match known.reasons.iter_mut().find(|(_, known)| is_same(known)) {
+        None => known.reasons.push((place, reason)),
+        Some((at, _)) if *at != place => *at = ImportPlace::Both,
+        Some(_) => {}
+    }
+}
+
+/// The failures, those with the same reason together.
+fn by_reason(failed: &[FailedModule]) -> Vec<ImportFailure> {
+    let mut failures: Vec<ImportFailure> = Vec::new();
+    for module in failed {
+        for (on, reason) in &module.reasons {
+            let same =
+                |failure: &&mut ImportFailure| failure.on == *on && failure.reason == *reason;
+            match failures.iter_mut().find(same) {
+                Some(failure) => failure.modules.push(module.name.clone()),
+                None => failures.push(ImportFailure {
+                    modules: vec![module.name.clone()],
+                    on: *on,
+                    reason: reason.clone(),
+                }),
             }
         }
-        failures
     }
+    failures
 }
 
 /// The name of what is tried with pandas and pyarrow.

@@ -433,7 +433,8 @@ const FAILING: &str = r#"{"begin": "Spark", "on": "driver"}
 {"done": true}
 "#;
 
-const PASSING: &str = r#"{"imported": "", "on": "arrow", "failed": null}
+const PASSING: &str = r#"{"imported": "git", "on": "driver", "along": true, "failed": {"type": "ImportError", "message": "no git", "place": null}}
+{"imported": "", "on": "arrow", "failed": null}
 {"done": true}
 "#;
 
@@ -455,6 +456,8 @@ fn manifests_name_an_image_only_if_all_its_imports_succeed() {
         asked,
         serde_json::json!({
             "folder": "/opt/job",
+            "asked": [],
+            "packages": [],
             "modules": ["jobs", "jobs.one"],
             "mains": [{"name": "main.py", "modules": [], "code": "cHJpbnQoJ21haW4nKQo="}],
         })
@@ -463,7 +466,9 @@ fn manifests_name_an_image_only_if_all_its_imports_succeed() {
     tested(&run).unwrap();
     assert_ne!(run.project.read("a.yml"), MANIFEST);
     let told = run.events.told();
-    let summary = "job: imported 3 modules, and ran an Arrow UDF".to_owned();
+    let note = "job: not git, on the driver: ImportError: no git".to_owned();
+    assert!(told.contains(&note), "{told:?}");
+    let summary = "job: imported 2 modules, and ran an Arrow UDF".to_owned();
     assert!(told.contains(&summary), "{told:?}");
 }
 
