@@ -3,6 +3,7 @@
 //! Both are run for the image's Python and platform, never for the host's, and both give the same wheels and the same
 //! files. [`Installer::lock`] chooses wheels, and [`Installer::install`] installs exactly those.
 
+mod encoded;
 mod error;
 mod index;
 mod origins;

@@ -89,7 +89,7 @@ impl OpenOrigins {
         else {
             return Ok(url);
         };
-        let encoded = [&user, &password].map(|part| super::index::encoded(part.as_bytes()));
+        let encoded = [&user, &password].map(|part| super::encoded::encoded(part.as_bytes()));
         self.hide(&password, "***");
         self.hide(&encoded[1], "***");
         let login = if password.is_empty() {

@@ -67,7 +67,7 @@ impl<'a> ToolRun<'a> {
         let mut lines = self.index().lines(for_uv, self.is_offline());
         let stubs = self.folder.path().join(stub::FOLDER);
         if stubs.exists() {
-            lines.push(format!("--find-links {}", super::index::file_url(&stubs)));
+            lines.push(format!("--find-links {}", super::encoded::file_url(&stubs)));
         }
         lines.extend_from_slice(wanted);
         self.write("requirements.txt", &lines)?;
