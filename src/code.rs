@@ -125,8 +125,8 @@ codes! {
         "A requirements file cannot be read."
         "create the file, or correct `requirements` in sparkpack.toml"
     E041 2
-        "A requirement cannot be pinned: a folder, a URL or a repository."
-        "name a package and a version of the index"
+        "A requirement cannot be pinned: a folder, a source archive or a repository."
+        "name a package and a version of the index, or build a wheel and write its path"
     E042 2
         "A requirements file holds a user or a password."
         "take it out: put the URL into the variable PIP_INDEX_URL, or the password into ~/.netrc"
@@ -364,6 +364,12 @@ codes! {
     E167 2
         "A variable stands in a requirement where its value would decide what is locked."
         "write what it stands for: only URLs may have variables"
+    E168 2
+        "A wheel is named by its URL, without a hash."
+        "write `NAME @ URL#sha256=…`"
+    E169 2
+        "A wheel that is named by its path or URL is not in the project, cannot be read, or is none."
+        "copy the wheel into the project, and write its path there"
     E170 2
         "A package has to come from an index that is not named, or from one of several."
         "name the index, with its URL, in the same file, and one for each package"

@@ -529,3 +529,161 @@ fn a_lock_with_several_indexes_is_installed_by_both() {
         assert_eq!(locked(&project, "requirements.lock"), wanted);
     }
 }
+
+/// A wheel by its path, with a dependency on the index, and another by its URL.
+#[test]
+fn wheels_are_taken_by_path_and_by_url_with_a_hash() {
+    let (index, other) = (index(), Index::new());
+    other.add("spk_own-3.0-py3-none-any", &["spk-dep<1.5"]);
+    other.add("spk_far-4.0-py3-none-any", &[]);
+    let path = "/simple/spk-own/spk_own-3.0-py3-none-any.whl";
+    let bytes = other.bytes(path);
+    let far = other.digest("spk_far-4.0-py3-none-any");
+    let text = format!(
+        "./wheels/spk_own-3.0-py3-none-any.whl\nspk-far @ http://u:${{FAR_PASS}}@{}/simple/spk-far/spk_far-4.0-py3-none-any.whl#sha256={}\n",
+        host(&other),
+        far.hex()
+    );
+    let locks = ["uv", "pip"].map(|installer| {
+        let project =
+            project(&index, installer, "requirements.txt", "").with_variable("FAR_PASS", "canary");
+        project.write("requirements.txt", &text);
+        fs_err::create_dir(project.root().join("wheels")).unwrap();
+        let wheel = project.root().join("wheels/spk_own-3.0-py3-none-any.whl");
+        fs_err::write(&wheel, &bytes).unwrap();
+        let run = project.succeed(&["package", "-v"]);
+        assert!(!run.stderr.contains("canary"), "{}", run.stderr);
+        let wanted = ["spk-dep==1.0", "spk-far==4.0", "spk-own==3.0"];
+        assert_eq!(locked(&project, "requirements.lock"), wanted);
+        let lock = project.read("requirements.lock");
+        assert!(
+            lock.contains(&format!("--hash={far}")) && !lock.contains("://"),
+            "{lock}"
+        );
+        let archive = fs_err::File::open(project.root().join("dist/libs.zip")).unwrap();
+        let archive = zip::ZipArchive::new(archive).unwrap();
+        let packed: Vec<&str> = archive.file_names().collect();
+        let packed = packed.join(" ");
+        assert!(
+            packed.contains("spk_own.py") && packed.contains("spk_far.py"),
+            "{packed}"
+        );
+        assert!(!packed.contains("direct_url"), "{packed}");
+        // It counts by its content: another file of the same name is another input.
+        project.succeed(&["package", "--locked"]);
+        fs_err::write(&wheel, [&bytes[..], b"more"].concat()).unwrap();
+        assert!(
+            project
+                .failure(&["package", "--locked"])
+                .contains("error[E033]")
+        );
+        lock
+    });
+    assert_eq!(locks[0], locks[1]);
+}
+
+/// What a URL serves is not what the requirements say.
+#[test]
+fn a_wheel_whose_hash_is_another_is_not_taken() {
+    let (index, other) = (index(), Index::new());
+    other.add("spk_far-4.0-py3-none-any", &[]);
+    let digest = other.digest("spk_far-4.0-py3-none-any");
+    for installer in ["uv", "pip"] {
+        let project = project(&index, installer, "requirements.txt", "");
+        let url = format!(
+            "http://{}/simple/spk-far/spk_far-4.0-py3-none-any.whl",
+            host(&other)
+        );
+        project.write(
+            "requirements.txt",
+            &format!("spk-far @ {url}#sha256={}\n", "0".repeat(64)),
+        );
+        let failure = project.failure(&["package"]);
+        assert!(
+            failure.contains(&"0".repeat(64)) && failure.contains(digest.hex()),
+            "{failure}"
+        );
+        assert!(!project.root().join("requirements.lock").exists());
+    }
+}
+
+/// Every reference that cannot be locked is told in one run, each with its line and the way out.
+#[test]
+fn what_is_no_wheel_is_told_with_the_way_out() {
+    let index = index();
+    let project = project(&index, "uv", "requirements.txt", "");
+    project.write("common.txt", "git+ssh://git@git.example/team/lib.git@v2\n");
+    project.write("pyproject.toml", "[project]\nname = \"x\"\n");
+    let zeros = "0".repeat(64);
+    project.write(
+        "requirements.txt",
+        &format!(
+            "six @ https://index.example/packages/six-1.16.0-py2.py3-none-any.whl\n\
+             git+https://user:canary@example.invalid/x.git@v1#egg=x\n-e ../mylib\n-e .\n-r ../common/requirements.txt\n\
+             ./libs/other\nhttps://h.example/lib-1.0.tar.gz#sha256={zeros}\n../wheels/lib-1.0-py3-none-any.whl\n\
+             file:///wheels/lib-1.0-py3-none-any.whl\nwheels/absent-1.0-py3-none-any.whl\n\
+             lib @ https://h.example/lib-1.0-cp39-cp39-win_amd64.whl#md5=00\n-r common.txt\n"
+        ),
+    );
+    let before = project.files();
+    let failure = project.failure(&["package"]);
+    assert_eq!(project.files(), before);
+    assert_eq!(index.asked(), 0);
+    assert!(!failure.contains("canary"), "{failure}");
+    insta::assert_snapshot!(failure);
+    // A wheel for another platform is told as one on an index is.
+    project.write("wheels/lib-1.0-cp39-cp39-win_amd64.whl", "not read");
+    project.write(
+        "requirements.txt",
+        "six\n./wheels/lib-1.0-cp39-cp39-win_amd64.whl\n",
+    );
+    let failure = project.failure(&["package"]);
+    assert!(
+        failure
+            .contains("error[E705]: requirements.txt:2:1: `lib==1.0` has no wheel for Python 3.11"),
+        "{failure}"
+    );
+}
+
+/// uv's and Poetry's own ways to name a wheel by its place, and a lock's.
+#[test]
+fn tables_and_locks_may_name_wheels_by_their_places() {
+    let (index, other) = (index(), Index::new());
+    other.add("spk_own-3.0-py3-none-any", &[]);
+    let bytes = other.bytes("/simple/spk-own/spk_own-3.0-py3-none-any.whl");
+    let digest = other.digest("spk_own-3.0-py3-none-any");
+    let wheel = "wheels/spk_own-3.0-py3-none-any.whl";
+    let locked_by_uv = uv_lock(&index).replace(
+        "{ name = \"spk-dep\" }",
+        "{ name = \"spk-dep\" }, { name = \"spk-own\" }",
+    ) + &format!(
+        "\n[[package]]\nname = \"spk-own\"\nversion = \"3.0\"\nsource = {{ path = \"{wheel}\" }}\nwheels = [{{ filename = \"x\", hash = \"{digest}\" }}]\n"
+    );
+    let files = [
+        (
+            "pyproject.toml",
+            format!(
+                "[project]\nname = \"x\"\ndependencies = [\"spk-own\"]\n[tool.uv.sources]\nspk-own = {{ path = \"{wheel}\" }}\n"
+            ),
+            &["spk-own==3.0"][..],
+        ),
+        (
+            "pyproject.toml",
+            format!("[tool.poetry.dependencies]\nspk-own = {{ path = \"{wheel}\" }}\n"),
+            &["spk-own==3.0"],
+        ),
+        (
+            "uv.lock",
+            locked_by_uv,
+            &["spk-app==1.0", "spk-dep==1.5", "spk-own==3.0"],
+        ),
+    ];
+    for (file, text, wanted) in files {
+        let project = project(&index, "uv", file, "");
+        project.write(file, &text);
+        fs_err::create_dir(project.root().join("wheels")).unwrap();
+        fs_err::write(project.root().join(wheel), &bytes).unwrap();
+        project.succeed(&["package"]);
+        assert_eq!(locked(&project, "requirements.lock"), wanted, "{text}");
+    }
+}

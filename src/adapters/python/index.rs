@@ -69,7 +69,7 @@ pub(super) struct Index {
     mirror: Option<String>,
     /// The working folder, to which paths in the settings are relative.
     folder: PathBuf,
-    /// The indexes that the requirements name; none with a mirror.
+    /// The indexes and wheels that the requirements name; no index with a mirror.
     pub(super) origins: OpenOrigins,
 }
 
@@ -120,6 +120,8 @@ impl Index {
         let mut index = self.clone();
         if self.mirror.is_none() {
             index.origins = OpenOrigins::of(origins, &self.variables)?;
+        } else {
+            index.origins.add_wheels(origins, &self.variables)?;
         }
         Ok(index)
     }
@@ -428,6 +430,7 @@ mod tests {
                 named("own", "https://own.example", true),
                 named("more", "https://more.example", false),
             ],
+            direct: Vec::new(),
         };
         let variables = [NO_FILES, ("PIP_EXTRA_INDEX_URL", "https://set.example")];
         let read = index(&variables, None).with(&origins).unwrap();
@@ -485,7 +488,7 @@ mod tests {
         ];
         let origins = PackageOrigins {
             main: Some(named("main", "https://file.example", false)),
-            others: Vec::new(),
+            ..PackageOrigins::default()
         };
         for (mirror, wanted) in [
             (Some("https://mirror.example"), "https://mirror.example"),

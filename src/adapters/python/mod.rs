@@ -20,6 +20,7 @@ use std::{
 
 pub use error::PythonError;
 use index::Index;
+use origins::OpenWheel;
 use run::ToolRun;
 pub use tool::{Installer, Tool};
 
@@ -30,7 +31,7 @@ use crate::{
         requirements::{
             LockedWheel, PackageOrigins, Pin, Requirement, Requirements, SPARKS_OWN, same_version,
         },
-        wheel::{Target, choose, normalise},
+        wheel::{Target, WheelName, choose, normalise},
     },
 };
 
@@ -181,7 +182,8 @@ impl Installer {
     ) -> Result<Resolved, PythonError> {
         let installer = self.from(&requirements.origins)?;
         let run = ToolRun::new(&installer)?;
-        let question = Question::of(requirements, provided, pins);
+        let question = Question::of(requirements, provided, pins, &installer.index);
+        refuse_other_platforms(requirements, target)?;
         if self.tool == Tool::Pip && !installer.index.origins.others.is_empty() {
             refuse_one_index(&question)?;
         }
@@ -232,7 +234,9 @@ impl Installer {
         let is_allowed = |wheel: &LockedWheel| allowed.contains(&wheel.sha256);
         match candidates.first() {
             Some(first) if self.tool == Tool::Pip && !allowed.is_empty() => {
-                if candidates.iter().any(is_allowed) {
+                let is_direct = |wheel: &OpenWheel| wheel.file_name == first.wheel.file_name;
+                let mut direct = run.index().origins.direct.iter();
+                if candidates.iter().any(is_allowed) || direct.any(is_direct) {
                     return Ok(candidates);
                 }
                 let line = hashed_line(&first.pin(), allowed);
@@ -314,7 +318,7 @@ impl Installer {
         lines.extend(
             wheels
                 .iter()
-                .map(|wheel| hashed_line(&wheel.pin(), std::slice::from_ref(&wheel.sha256))),
+                .map(|wheel| installed_line(wheel, &installer.index)),
         );
         run.write("requirements.txt", &lines)?;
         let installed = match self.tool {
@@ -405,7 +409,7 @@ struct Question {
 
 impl Question {
     /// The question for these requirements; `pins` are versions that must not change.
-    fn of(requirements: &Requirements, provided: &[Pin], pins: &[Pin]) -> Self {
+    fn of(requirements: &Requirements, provided: &[Pin], pins: &[Pin], index: &Index) -> Self {
         let unknown = |wanted: &Requirement| {
             SPARKS_OWN.contains(&wanted.name.as_str())
                 && !provided.iter().any(|pin| pin.name == wanted.name)
@@ -421,7 +425,7 @@ impl Question {
         let of_index = asked.wanted.iter().filter(|wanted| wanted.index.is_some());
         Self {
             of_index: of_index.cloned().collect(),
-            wanted: asked.wanted_lines(),
+            wanted: wanted_lines(&asked, index),
             constraints,
             left_out,
             is_complete: asked.is_complete,
@@ -429,6 +433,47 @@ impl Question {
                 && asked.wanted.iter().all(|wanted| !wanted.hashes.is_empty()),
         }
     }
+}
+
+/// The lines for an installer: those of wheels that are named by their places have the places.
+fn wanted_lines(requirements: &Requirements, index: &Index) -> Vec<String> {
+    let line = |wanted: &Requirement| {
+        let mut hashes = wanted.hashes.iter();
+        let url = wanted.direct.as_ref().and_then(|place| {
+            hashes.find_map(|sha256| index.origins.url_of(&place.file_name(), sha256))
+        });
+        let Some(url) = url else {
+            return wanted.to_string();
+        };
+        let extras = match wanted.extras.as_slice() {
+            [] => String::new(),
+            some => format!("[{}]", some.join(",")),
+        };
+        let marker = wanted.marker.as_ref();
+        let marker = marker.map_or_else(String::new, |marker| format!(" ; {marker}"));
+        format!("{}{extras} @ {url}{marker}", wanted.name)
+    };
+    let lines: BTreeSet<String> = requirements.wanted.iter().map(line).collect();
+    lines.into_iter().collect()
+}
+
+/// Refuses wheels that are named by their places and that the image cannot use.
+fn refuse_other_platforms(requirements: &Requirements, target: &Target) -> Result<(), PythonError> {
+    let direct = requirements
+        .wanted
+        .iter()
+        .filter(|wanted| wanted.marker.is_none());
+    for place in direct.filter_map(|wanted| wanted.direct.as_ref()) {
+        let file_name = place.file_name();
+        if let Ok(wheel) = file_name.parse::<WheelName>() {
+            choose([&wheel], target).map_err(|none| PythonError::OtherPlatforms {
+                asked: format!("{}=={}", wheel.name, wheel.version),
+                found: none.found,
+                wanted: none.wanted,
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Refuses packages that may come from one index only, unless it is known which files may be chosen.
@@ -506,6 +551,15 @@ fn hashed_line(pin: &Pin, hashes: &[Digest]) -> String {
     pin.to_string() + &hashes.collect::<String>()
 }
 
+/// The line that installs a wheel: from its place if it is named by it, or else from an index.
+fn installed_line(wheel: &LockedWheel, index: &Index) -> String {
+    let from = index.origins.url_of(&wheel.wheel.file_name, &wheel.sha256);
+    match from {
+        Some(url) => format!("{} @ {url} --hash={}", wheel.wheel.name, wheel.sha256),
+        None => hashed_line(&wheel.pin(), std::slice::from_ref(&wheel.sha256)),
+    }
+}
+
 /// The digests that a package's wheel may have; an empty list allows any.
 fn allowed(name: &str, requirements: &Requirements) -> Vec<Digest> {
     let lines = requirements
@@ -522,7 +576,7 @@ fn refuse_unlisted(wheel: &LockedWheel, requirements: &Requirements) -> Result<(
     let mut others = wanted
         .iter()
         .filter(|wanted| !SPARKS_OWN.contains(&wanted.name.as_str()));
-    if is_listed || others.any(|wanted| wanted.hashes.is_empty()) {
+    if is_listed || others.any(|wanted| wanted.hashes.is_empty() || wanted.direct.is_some()) {
         return Ok(());
     }
     Err(PythonError::Unlisted {

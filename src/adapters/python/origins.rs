@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::image::Digest;
 use crate::project::{
     place::Place,
-    requirements::{PackageIndex, PackageOrigins, expand, variables},
+    requirements::{PackageIndex, PackageOrigins, WheelPlace, expand, variables},
 };
 
 /// A variable that is not set, or is empty.
@@ -25,12 +26,21 @@ pub(super) struct OpenIndex {
     pub(super) is_explicit: bool,
 }
 
-/// The indexes that requirements name.
+/// A wheel that is named by its place, with a URL that an installer can fetch.
+#[derive(Clone, Debug)]
+pub(super) struct OpenWheel {
+    pub(super) file_name: String,
+    hashes: Vec<Digest>,
+    url: String,
+}
+
+/// The indexes and wheels that requirements name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenOrigins {
     /// The URL in place of the configured one.
     pub(super) main: Option<String>,
     pub(super) others: Vec<OpenIndex>,
+    pub(super) direct: Vec<OpenWheel>,
     /// Values that are never shown, each with what is shown instead; the longest first.
     pub(super) hidden: Vec<(String, String)>,
 }
@@ -56,10 +66,65 @@ impl OpenOrigins {
         if let Some(main) = &origins.main {
             open.main = Some(open.url(main, values)?);
         }
+        open.add_wheels(origins, values)?;
         let hidden = &mut open.hidden;
         hidden.sort_by(|left, right| (right.0.len(), &right.0).cmp(&(left.0.len(), &left.0)));
         hidden.dedup();
         Ok(open)
+    }
+
+    /// Adds the wheels that are named by their places.
+    ///
+    /// # Errors
+    /// A variable that a URL names is not set.
+    pub(super) fn add_wheels(
+        &mut self,
+        origins: &PackageOrigins,
+        values: &BTreeMap<String, String>,
+    ) -> Result<(), UnsetVariable> {
+        for wheel in &origins.direct {
+            let url = match &wheel.place {
+                WheelPlace::File(path) => super::encoded::file_url(path),
+                WheelPlace::Url(url) => self.filled(url, &wheel.written, values)?,
+            };
+            self.direct.push(OpenWheel {
+                file_name: wheel.file_name.clone(),
+                hashes: wheel.hashes.clone(),
+                url,
+            });
+        }
+        Ok(())
+    }
+
+    /// The URL of a wheel of this file name and with this digest, if it is named by its place.
+    pub(super) fn url_of(&self, file_name: &str, sha256: &Digest) -> Option<&str> {
+        let mut wheels = self.direct.iter();
+        let is_it =
+            |wheel: &&OpenWheel| wheel.file_name == file_name && wheel.hashes.contains(sha256);
+        wheels.find(is_it).map(|wheel| wheel.url.as_str())
+    }
+
+    /// A URL with the values of its variables, which are hidden.
+    fn filled(
+        &mut self,
+        written: &str,
+        place: &Place,
+        values: &BTreeMap<String, String>,
+    ) -> Result<String, UnsetVariable> {
+        let value = |name: &str| values.get(name).cloned();
+        let unset = |name: &str| UnsetVariable {
+            place: place.clone(),
+            name: name.to_owned(),
+        };
+        let url = expand(written, value).map_err(unset)?;
+        if url != written {
+            self.hide(&url, written);
+            for name in variables(written) {
+                let value = value(name).unwrap_or_default();
+                self.hide(&value, &format!("${{{name}}}"));
+            }
+        }
+        Ok(url)
     }
 
     fn url(
@@ -67,19 +132,7 @@ impl OpenOrigins {
         index: &PackageIndex,
         values: &BTreeMap<String, String>,
     ) -> Result<String, UnsetVariable> {
-        let value = |name: &str| values.get(name).cloned();
-        let unset = |name: &str| UnsetVariable {
-            place: index.place.clone(),
-            name: name.to_owned(),
-        };
-        let url = expand(&index.url, value).map_err(unset)?;
-        if url != index.url {
-            self.hide(&url, &index.url);
-            for name in variables(&index.url) {
-                let value = value(name).unwrap_or_default();
-                self.hide(&value, &format!("${{{name}}}"));
-            }
-        }
+        let url = self.filled(&index.url, &index.place, values)?;
         let Some((user, password)) = login(&index.name, values) else {
             return Ok(url);
         };
@@ -146,6 +199,7 @@ mod tests {
         let origins = PackageOrigins {
             main: None,
             others: vec![index("my-index", url)],
+            direct: Vec::new(),
         };
         let values = values
             .iter()

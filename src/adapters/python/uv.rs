@@ -171,6 +171,8 @@ struct Package {
     name: String,
     #[serde(default)]
     wheels: Vec<Wheel>,
+    /// A wheel that is named by its place.
+    archive: Option<Wheel>,
 }
 
 #[derive(Deserialize)]
@@ -190,7 +192,7 @@ fn read_lock(text: &str) -> Result<Candidates, PythonError> {
     let mut candidates = Candidates::new();
     for package in lock.packages {
         let wheels = candidates.entry(package.name.clone()).or_default();
-        for wheel in package.wheels {
+        for wheel in package.wheels.into_iter().chain(package.archive) {
             let place = wheel.url.or(wheel.path).unwrap_or_default();
             let file_name = wheel.name.unwrap_or_else(|| super::file_name(&place));
             let Ok(name) = file_name.parse() else {

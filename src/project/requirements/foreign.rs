@@ -5,12 +5,13 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::{
-    Requirements, RequirementsFile,
+    Requirement, Requirements, RequirementsFile,
     found::Foreign,
     kind::FileKind,
+    load::{decode, load},
     pipfile, poetry_lock, pylock,
     pyproject::{self, PyProject},
-    read::{contradictions, decode, load},
+    read::contradictions,
     tree::FileText,
     uv_lock,
 };
@@ -36,6 +37,7 @@ pub(super) fn read(
     let bytes = load(root, file, SIZE_LIMIT).map_err(|reason| vec![unreadable(reason)])?;
     let text = decode(file, &bytes).map_err(|defect| vec![defect])?;
     let mut foreign = Foreign {
+        root,
         text: FileText { file, text },
         chosen,
         found: Requirements::empty(chosen),
@@ -81,6 +83,16 @@ impl MadeFrom {
 }
 
 impl Foreign<'_> {
+    /// Adds requirements, with the wheels that some of them name by place.
+    fn add_wanted(&mut self, wanted: Vec<Requirement>) {
+        let file = self.text.file;
+        for mut requirement in wanted {
+            let found = &mut self.found;
+            found.look_for_wheel(self.root, file, &mut requirement, &mut self.defects);
+            self.found.wanted.push(requirement);
+        }
+    }
+
     fn dispatch(&mut self, kind: FileKind, project: Option<&MadeFrom>) -> Result<(), Defect> {
         if kind == FileKind::PipfileLock {
             let text = project.map(MadeFrom::text).transpose()?;
@@ -94,8 +106,9 @@ impl Foreign<'_> {
         if kind == FileKind::PyProject {
             let project = PyProject::new(text, table, &mut self.defects);
             self.found.python = project.python();
-            self.found.wanted = project.chosen(self.chosen, &mut self.defects);
+            let wanted = project.chosen(self.chosen, &mut self.defects);
             self.found.origins = project.origins;
+            self.add_wanted(wanted);
             return Ok(());
         }
         if kind == FileKind::PyLock {

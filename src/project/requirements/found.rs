@@ -1,8 +1,11 @@
 //! What is found in a file of another tool, and what is wrong with it.
 
+use std::path::Path;
+
 use super::{
-    PythonRange, Requirement, Requirements, RequirementsFile,
-    parse::{Wrong, package},
+    PythonRange, Requirement, Requirements, RequirementsFile, direct,
+    parse::package,
+    pieces::Wrong,
     poetry,
     tree::{FileText, TomlValue},
 };
@@ -14,6 +17,8 @@ use crate::{
 
 /// What is found in a file of another tool.
 pub(super) struct Foreign<'a> {
+    /// The project's folder.
+    pub(super) root: &'a Path,
     pub(super) text: FileText<'a>,
     pub(super) chosen: &'a RequirementsFile,
     pub(super) found: Requirements,
@@ -39,6 +44,31 @@ impl Foreign<'_> {
                 ..requirement
             }),
             Err(wrong) => self.wrong(wrong, offset),
+        }
+    }
+
+    /// A wheel by its path or URL that another tool has chosen.
+    pub(super) fn pin_direct(
+        &mut self,
+        (name, location): (&str, &str),
+        marker: Option<String>,
+        hashes: Vec<Digest>,
+        offset: usize,
+    ) {
+        match direct::parse(&format!("{name} @ {location}"), 0) {
+            Ok(requirement) => {
+                let mut requirement = Requirement {
+                    marker,
+                    hashes,
+                    place: self.text.place(offset),
+                    ..requirement
+                };
+                let (file, defects) = (self.text.file, &mut self.defects);
+                self.found
+                    .look_for_wheel(self.root, file, &mut requirement, defects);
+                self.found.wanted.push(requirement);
+            }
+            Err(wrong) => self.wrong(Wrong { offset: 0, ..wrong }, offset),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::parse::{Wrong, marker_words};
+use super::pieces::{Wrong, marker_words};
 use crate::code::Code;
 
 /// A marker.

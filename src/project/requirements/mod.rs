@@ -7,14 +7,17 @@
 //! cannot be read, E163 an extra or group that is not there, E164 no dependencies declared.
 
 mod content_hash;
+mod direct;
 mod foreign;
 mod found;
 mod graph;
 mod kind;
+mod load;
 mod lock;
 mod marker;
 mod origins;
 mod parse;
+mod pieces;
 mod pipfile;
 mod poetry;
 mod poetry_lock;
@@ -35,9 +38,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use direct::{DirectWheel, WheelPlace};
 pub use lock::{Lock, LockedWheel, ResolveRequest, lock_file_beside};
 pub use origins::{PackageIndex, PackageOrigins, expand, variables};
-pub use parse::masked;
+pub use pieces::masked;
 pub use read::same_version;
 
 use super::place::{Defect, Place};
@@ -154,6 +158,8 @@ pub struct Requirement {
     pub hashes: Vec<Digest>,
     /// The name of the only index that it may come from.
     pub index: Option<String>,
+    /// The place of its wheel, if it comes from no index.
+    pub direct: Option<WheelPlace>,
     /// Where the name stands.
     pub place: Place,
 }
@@ -225,6 +231,35 @@ impl Requirements {
     /// Everything that is wrong in it.
     pub fn of_text(file: &Path, text: &str) -> Result<Self, Vec<Defect>> {
         read::read_text(file, text)
+    }
+
+    /// Looks for the wheel of a requirement that names its place; what is wrong with it is a defect.
+    fn look_for_wheel(
+        &mut self,
+        root: &Path,
+        file: &Path,
+        requirement: &mut Requirement,
+        defects: &mut Vec<Defect>,
+    ) {
+        match direct::look(root, file, requirement) {
+            Ok(found) => {
+                self.files
+                    .extend(found.filter(|found| !self.files.contains(found)));
+                let Some(place) = requirement.direct.clone() else {
+                    return;
+                };
+                self.origins.direct.push(DirectWheel {
+                    file_name: place.file_name(),
+                    hashes: requirement.hashes.clone(),
+                    place,
+                    written: requirement.place.clone(),
+                });
+            }
+            Err(wrong) => {
+                let defect = Defect::new(wrong.code, requirement.place.clone(), wrong.message);
+                defects.push(defect.hint(wrong.hint));
+            }
+        }
     }
 
     /// The names of the wanted packages, normalised, with their lines.

@@ -1,10 +1,7 @@
 //! Poetry's notation of dependencies, as far as it differs from the common one: `name = "^1.2"`.
 
 use super::{
-    Requirement,
-    marker::Marker,
-    parse::{Wrong, package},
-    tree::TomlValue,
+    Requirement, direct, marker::Marker, parse::package, pieces::Wrong, tree::TomlValue,
     versions::PepVersion,
 };
 use crate::{code::Code, project::wheel::normalise};
@@ -31,7 +28,7 @@ pub(super) fn is_optional(value: &TomlValue<'_>) -> bool {
 
 fn dependency(name: &str, value: TomlValue<'_>) -> Result<Requirement, Wrong> {
     let Some(version) = value.text().or_else(|| value.text_at("version")) else {
-        return Err(elsewhere(name, &value));
+        return elsewhere(name, &value);
     };
     let wrong = || {
         let message = format!("`{name} = \"{version}\"` is no condition on a version");
@@ -54,19 +51,36 @@ fn dependency(name: &str, value: TomlValue<'_>) -> Result<Requirement, Wrong> {
     })
 }
 
-/// What a dependency that has no version is.
-fn elsewhere(name: &str, value: &TomlValue<'_>) -> Wrong {
+/// A dependency that has no version: a wheel by its place, or something else, which is refused.
+fn elsewhere(name: &str, value: &TomlValue<'_>) -> Result<Requirement, Wrong> {
     let kind = ["git", "path", "file", "url"]
         .into_iter()
         .find_map(|key| Some((key, value.text_at(key)?)));
     match kind {
-        Some((key, place)) => super::parse::unpinnable(
+        Some(("path" | "file" | "url", place)) if is_wheel(place) => {
+            let extras = value.texts_at("extras").join(",");
+            let line = format!("{name}[{extras}] @ {place}");
+            let found = direct::parse(&line, 0).map_err(|wrong| Wrong { offset: 0, ..wrong })?;
+            Ok(Requirement {
+                marker: condition(value)?,
+                ..found
+            })
+        }
+        Some((key, place)) => Err(super::pieces::unpinnable(
             &format!("{name} = {{ {key} = \"{}\" }}", super::masked(place)),
             0,
+        )),
+        None => Err(
+            Wrong::new(Code::E047, 0, format!("`{name}` has no version"))
+                .hint(format!("write `{name} = \"^1.2\"`")),
         ),
-        None => Wrong::new(Code::E047, 0, format!("`{name}` has no version"))
-            .hint(format!("write `{name} = \"^1.2\"`")),
     }
+}
+
+/// Whether a path or URL is that of a wheel.
+pub(super) fn is_wheel(location: &str) -> bool {
+    let path = location.split(['#', '?']).next().unwrap_or_default();
+    path.rsplit('.').next() == Some("whl")
 }
 
 /// The marker of a dependency: `markers`, `python` and `platform`.

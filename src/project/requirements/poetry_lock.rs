@@ -12,13 +12,16 @@ use super::{
     graph::reached,
     marker::Marker,
     masked,
-    parse::unpinnable,
+    pieces::unpinnable,
     poetry,
     pyproject::{EXTRA, GROUP, PyProject, unknown},
     tree::TomlValue,
     versions::meets,
 };
-use crate::project::{place::Defect, wheel::normalise};
+use crate::{
+    image::Digest,
+    project::{place::Defect, wheel::normalise},
+};
 
 /// The command that makes the lock again.
 const COMMAND: &str = "poetry lock";
@@ -308,26 +311,31 @@ impl<'a> PoetryLock<'a> {
         foreign.stale(place, message, COMMAND);
     }
 
+    /// The digests of a package's wheels, or else of its other files.
+    fn hashes(&self, package: TomlValue<'a>, name: &str) -> Vec<Digest> {
+        let of_old = self.files.and_then(|files| files.get(name));
+        let files = package.items_at("files");
+        let files = files.chain(of_old.into_iter().flat_map(|list| list.items()));
+        let (mut wheels, mut others) = (Vec::new(), Vec::new());
+        for file in files {
+            let is_wheel = file
+                .text_at("file")
+                .is_some_and(|name| name.rsplit('.').next() == Some("whl"));
+            let list = if is_wheel { &mut wheels } else { &mut others };
+            list.extend(file.text_at("hash"));
+        }
+        let hashes = if wheels.is_empty() { others } else { wheels };
+        digests(hashes.into_iter())
+    }
+
     fn add(&self, foreign: &mut Foreign<'_>, package: TomlValue<'a>, marker: Option<String>) {
         let name = package.text_at("name").unwrap_or_default();
         let version = package.text_at("version").unwrap_or_default();
         let source = package.get("source");
         let kind = source.and_then(|source| source.text_at("type"));
+        let hashes = self.hashes(package, name);
         match kind {
             None | Some("legacy") => {
-                let of_old = self.files.and_then(|files| files.get(name));
-                let files = package.items_at("files");
-                let files = files.chain(of_old.into_iter().flat_map(|list| list.items()));
-                let (mut wheels, mut others) = (Vec::new(), Vec::new());
-                for file in files {
-                    let is_wheel = file
-                        .text_at("file")
-                        .is_some_and(|name| name.rsplit('.').next() == Some("whl"));
-                    let list = if is_wheel { &mut wheels } else { &mut others };
-                    list.extend(file.text_at("hash"));
-                }
-                let hashes = if wheels.is_empty() { others } else { wheels };
-                let hashes = digests(hashes.into_iter());
                 let index = source.and_then(|source| {
                     let url = source.get("url")?;
                     let place = foreign.text.place(url.offset);
@@ -335,6 +343,11 @@ impl<'a> PoetryLock<'a> {
                     foreign.found.origins.name_of(url.text()?, name, place)
                 });
                 foreign.pin((name, version), marker, hashes, index, offset(&package));
+            }
+            Some("url" | "file") => {
+                let location = source.and_then(|source| source.text_at("url"));
+                let location = location.unwrap_or_default();
+                foreign.pin_direct((name, location), marker, hashes, offset(&package));
             }
             Some(kind) => {
                 let url = source

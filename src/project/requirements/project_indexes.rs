@@ -3,7 +3,8 @@
 use super::{
     PackageIndex, PackageOrigins, masked,
     origins::is_public,
-    parse::{Wrong, refuse_credentials, unpinnable},
+    pieces::{Wrong, refuse_credentials, unpinnable},
+    poetry::is_wheel,
     tree::{FileText, TomlValue},
 };
 use crate::{
@@ -60,16 +61,29 @@ fn add(
     }
 }
 
-/// The name of the index that a package has to come from, by uv's `sources`; `Err` if it comes from no index.
-pub(super) fn of_uv(
-    sources: Option<TomlValue<'_>>,
+/// Where uv's `sources` say that a package comes from.
+pub(super) enum UvSource<'a> {
+    Usual,
+    /// The name of an index.
+    Index(String),
+    /// The path or URL of a wheel.
+    Wheel(&'a str),
+}
+
+/// Where a package comes from, by uv's `sources`; `Err` if that cannot be locked.
+pub(super) fn of_uv<'a>(
+    sources: Option<TomlValue<'a>>,
     package: &str,
     origins: &PackageOrigins,
-) -> Result<Option<String>, (Wrong, usize)> {
+) -> Result<UvSource<'a>, (Wrong, usize)> {
     let mut sources = sources.into_iter().flat_map(|table| table.entries());
     let Some((_, offset, value)) = sources.find(|(name, ..)| normalise(name) == package) else {
-        return Ok(None);
+        return Ok(UvSource::Usual);
     };
+    let place = value.text_at("path").or_else(|| value.text_at("url"));
+    if let Some(wheel) = place.filter(|place| is_wheel(place)) {
+        return Ok(UvSource::Wheel(wheel));
+    }
     let several: Vec<TomlValue<'_>> = value.items().collect();
     let each = if several.is_empty() {
         vec![value]
@@ -92,7 +106,7 @@ pub(super) fn of_uv(
         );
         return Err((wrong.hint("name one index for it"), offset));
     }
-    Ok(names.pop())
+    Ok(names.pop().map_or(UvSource::Usual, UvSource::Index))
 }
 
 /// The name of an index, if there is one of that name.

@@ -6,7 +6,7 @@ use super::{
     found::{Foreign, digests},
     marker::Marker,
     masked,
-    parse::{Wrong, unpinnable},
+    pieces::{Wrong, unpinnable},
     pyproject::{EXTRA, GROUP, unknown},
     tree::TomlValue,
 };
@@ -112,6 +112,13 @@ fn add(foreign: &mut Foreign<'_>, package: TomlValue<'_>, marker: Option<String>
         };
         let shown = place.text_at("url").or_else(|| place.text_at("path"));
         let shown = shown.unwrap_or_default();
+        if kind == "archive" {
+            let hex = place.at(&["hashes", "sha256"]).and_then(|hex| hex.text());
+            let hash = hex.map(|hex| format!("sha256:{hex}"));
+            let hashes = digests(hash.as_deref().into_iter());
+            foreign.pin_direct((name, shown), marker, hashes, offset);
+            return;
+        }
         // Code of the project: `src` is what has it.
         if kind != "directory" || shown.starts_with(['/', '~']) || shown.starts_with("..") {
             let shown = format!("{name} from {}", masked(shown));

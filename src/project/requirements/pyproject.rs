@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use toml::de::DeTable;
 
 use super::{
-    Choice, PackageOrigins, PythonRange, Requirement, RequirementsFile,
-    parse::{Wrong, package},
+    Choice, PackageOrigins, PythonRange, Requirement, RequirementsFile, direct,
+    parse::package,
+    pieces::Wrong,
     poetry::{self, constraint},
-    project_indexes::{known, of_tools, of_uv},
+    project_indexes::{UvSource, known, of_tools, of_uv},
     tree::{FileText, TomlValue},
 };
 use crate::{
@@ -329,11 +330,10 @@ impl<'a> PyProject<'a> {
             return None;
         };
         match package(text, 0) {
-            Ok(requirement) => Some(Requirement {
-                index: self.index(&requirement.name, defects),
-                place,
-                ..requirement
-            }),
+            Ok(requirement) => {
+                let from = self.from(requirement, defects);
+                Some(Requirement { place, ..from })
+            }
             Err(wrong) => {
                 self.wrong(wrong, item.offset + 1, defects);
                 None
@@ -369,18 +369,38 @@ impl<'a> PyProject<'a> {
         wanted
     }
 
-    /// The name of the index that a package has to come from: uv's, or Poetry's beside `[project]`.
-    fn index(&self, package: &str, defects: &mut Vec<Defect>) -> Option<String> {
-        match of_uv(self.tool(&["uv", "sources"]), package, &self.origins) {
-            Ok(Some(index)) => Some(index),
-            Ok(None) => {
-                let table = entry(self.tool(&["poetry", "dependencies"]), package)?;
-                self.source(&table, defects)
+    /// The requirement with where it has to come from: by uv's sources, or by Poetry's table beside `[project]`.
+    fn from(&self, requirement: Requirement, defects: &mut Vec<Defect>) -> Requirement {
+        let name = requirement.name.clone();
+        let index = match of_uv(self.tool(&["uv", "sources"]), &name, &self.origins) {
+            Ok(UvSource::Index(index)) => Some(index),
+            Ok(UvSource::Usual) => {
+                let table = entry(self.tool(&["poetry", "dependencies"]), &name);
+                table.and_then(|table| self.source(&table, defects))
             }
+            Ok(UvSource::Wheel(place)) => match direct::parse(&format!("{name} @ {place}"), 0) {
+                Ok(found) => {
+                    return Requirement {
+                        extras: requirement.extras,
+                        marker: requirement.marker,
+                        ..found
+                    };
+                }
+                Err(wrong) => {
+                    let node = self.tool(&["uv", "sources"]);
+                    let offset = node.map_or(0, |node| node.offset);
+                    self.wrong(Wrong { offset: 0, ..wrong }, offset, defects);
+                    None
+                }
+            },
             Err((wrong, offset)) => {
                 self.wrong(wrong, offset, defects);
                 None
             }
+        };
+        Requirement {
+            index,
+            ..requirement
         }
     }
 

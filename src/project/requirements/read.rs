@@ -4,14 +4,13 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{
     PackageIndex, Requirement, Requirements, RequirementsFile, kind,
-    parse::{Line, Logical, Wrong, line},
+    load::{decode, load},
+    parse::{Line, Logical, line},
+    pieces::Wrong,
 };
 use crate::{
     code::Code,
-    project::{
-        place::{Defect, Place},
-        utf8,
-    },
+    project::place::{Defect, Place},
 };
 
 /// The size limit of a file, in bytes: a larger file is no list of requirements.
@@ -120,10 +119,12 @@ impl<'a> Reading<'a> {
             Ok(Line::Package(requirement)) => {
                 let start = logical.text.len() - logical.text.trim_start().len();
                 let place = logical.place(file, start);
-                let requirement = Requirement {
+                let mut requirement = Requirement {
                     place,
                     ..requirement
                 };
+                self.found
+                    .look_for_wheel(self.root, file, &mut requirement, &mut self.defects);
                 match kind {
                     ListedAs::Wanted => self.found.wanted.push(requirement),
                     ListedAs::Constraint => self.found.constraints.push(requirement),
@@ -208,46 +209,6 @@ fn beside(file: &Path, name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// The bytes of a file, of which there are at most `limit`.
-pub(super) fn load(root: &Path, file: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let path = root.join(file);
-    let metadata = match fs_err::metadata(&path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err("there is no such file".to_owned());
-        }
-        Err(error) => return Err(reason(&error)),
-    };
-    if !metadata.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    if metadata.len() > limit {
-        return Err(format!("it has more than {} MiB", limit >> 20));
-    }
-    fs_err::read(&path).map_err(|error| reason(&error))
-}
-
-/// The system's message without the path, which the place already shows.
-fn reason(error: &std::io::Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-pub(super) fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Defect> {
-    let text = utf8::decode(file, bytes).map_err(|error| error.defect(Code::E040))?;
-    let text = utf8::without_mark(text);
-    match text.find('\0') {
-        Some(offset) => {
-            let defect = Defect::new(
-                Code::E040,
-                Place::of_offset(file, text, offset),
-                "a NUL character",
-            );
-            Err(defect.hint("remove it"))
-        }
-        None => Ok(text),
-    }
-}
-
 /// Packages that are pinned to two versions under the same marker.
 pub(super) fn contradictions(wanted: &[Requirement]) -> Vec<Defect> {
     let mut defects = Vec::new();
@@ -297,7 +258,7 @@ pub fn same_version(left: &str, right: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::WheelPlace, *};
 
     fn read_files(files: &[(&str, &[u8])]) -> Result<Requirements, Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
@@ -353,18 +314,56 @@ mod tests {
             "-e .",
             "E041 requirements.txt:1:1: `-e .` names no version on an index, so it cannot be locked",
         ),
+        ("-e ../mylib", "E041 requirements.txt:1:1: `-e ../mylib`"),
         (
             "  git+https://git.example/x@v1",
             "E041 requirements.txt:1:3: `git+https://***@v1` names",
         ),
         (
-            "x @ https://u:canary@h.example/x.whl?t=canary",
-            "E041 requirements.txt:1:1: `x @ https://***@h.example/x.whl?***`",
+            "x @ git+https://u:canary@h.example/x.git",
+            "E041 requirements.txt:1:5",
+        ),
+        (
+            "x @ https://u:canary@h.example/x.tar.gz",
+            "E042 requirements.txt:1:5",
+        ),
+        ("https://h.example/x-1.0.tar.gz#sha256=00", "E048"),
+        ("https://h.example/x-1.0.zip", "E041"),
+        ("./dist/x-1.0.tar.gz", "E041"),
+        (
+            "x @ https://u:canary@h.example/x-1.0-py3-none-any.whl?t=canary",
+            "E042 requirements.txt:1:5: `https://***@h.example/x-1.0-py3-none-any.whl?***`",
+        ),
+        (
+            "x @ https://h.example/x-1.0-py3-none-any.whl?t=canary",
+            "E168 requirements.txt:1:1: `https://h.example/x-1.0-py3-none-any.whl?***` has no hash",
+        ),
+        (
+            "x @ https://h.example/x-1.0-py3-none-any.whl#md5=00",
+            "E048 requirements.txt:1:5: a hash of `md5` is not taken",
+        ),
+        (
+            "y @ https://h.example/x-1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000",
+            "E169 requirements.txt:1:5: `x-1.0-py3-none-any.whl` is no wheel of `y`",
         ),
         ("file:///x", "E041"),
-        ("../wheel.whl", "E041"),
+        (
+            "file:///x/x-1.0-py3-none-any.whl",
+            "E169 requirements.txt:1:1: `/x/x-1.0-py3-none-any.whl` is not a file of the project",
+        ),
+        (
+            "../x-1.0-py3-none-any.whl",
+            "E169 requirements.txt:1:1: `../x-1.0",
+        ),
+        (
+            "wheels/x-1.0-py3-none-any.whl",
+            "E169 requirements.txt:1:1: `wheels/x-1.0-py3-none-any.whl` cannot be read: ",
+        ),
+        (
+            "wheels/x.whl",
+            "E169 requirements.txt:1:1: `x.whl` is not a wheel's file name",
+        ),
         ("./x", "E041"),
-        ("wheels/x.whl", "E041"),
         (
             "six\n\n--index-url https://u:canary@h.example/",
             "E042 requirements.txt:3:13: `https://***@h.example/` holds",
@@ -441,6 +440,57 @@ mod tests {
         assert_eq!(long.wanted_lines(), ["six"]);
         let long = read_text(&format!("six=={}", "1".repeat(LINE_LIMIT))).unwrap_err();
         assert!(long[0].starts_with("E040 requirements.txt:1:1"), "{long:?}");
+    }
+
+    #[test]
+    fn wheels_are_taken_by_path_and_by_url_with_a_hash() {
+        let (zeros, wheel) = ("0".repeat(64), b"not read here");
+        let text = format!(
+            "./wheels/a-1.0-py3-none-any.whl\nB[x,y] @ file:wheels/b-2.0+l%2e1-py3-none-any.whl ; python_version<'3.12'\n\
+             c @ https://${{U}}:${{P}}@h.example/d/c-3.0-py3-none-any.whl#egg=c&sha256={zeros} ; os_name == 'posix'\n\
+             https://h.example/e-4.0-py3-none-any.whl --hash=sha256:{zeros}\n-r more/more.txt\n"
+        );
+        let files: [(&str, &[u8]); 5] = [
+            ("requirements.txt", text.as_bytes()),
+            ("wheels/a-1.0-py3-none-any.whl", wheel),
+            ("wheels/b-2.0+l.1-py3-none-any.whl", wheel),
+            ("more/more.txt", b"f-5.0-py3-none-any.whl"),
+            ("more/f-5.0-py3-none-any.whl", wheel),
+        ];
+        let read = read_files(&files).unwrap();
+        assert_eq!(
+            read.wanted_lines(),
+            [
+                "a==1.0",
+                "b[x,y]==2.0+l.1 ; python_version < \"3.12\"",
+                "c==3.0 ; os_name == \"posix\"",
+                "e==4.0",
+                "f==5.0",
+            ]
+        );
+        assert_eq!(read.wanted[0].hashes, [crate::image::Digest::of(wheel)]);
+        let url = "https://${U}:${P}@h.example/d/c-3.0-py3-none-any.whl";
+        assert_eq!(read.wanted[2].direct, Some(WheelPlace::Url(url.to_owned())));
+        assert_eq!(read.origins.direct.len(), 5);
+        let files: Vec<String> = read
+            .files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        assert!(
+            files.contains(&"more/f-5.0-py3-none-any.whl".to_owned()),
+            "{files:?}"
+        );
+        // The content counts, and where it lies does not.
+        let digest = |name: &str, bytes: &[u8]| {
+            let text = format!("{name}\n");
+            read_files(&[("requirements.txt", text.as_bytes()), (name, bytes)])
+                .unwrap()
+                .digest(&[])
+        };
+        let first = digest("w/a-1.0-py3-none-any.whl", b"1");
+        assert_eq!(first, digest("a-1.0-py3-none-any.whl", b"1"));
+        assert_ne!(first, digest("w/a-1.0-py3-none-any.whl", b"2"));
     }
 
     #[test]

@@ -94,7 +94,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[project]\ndependencies = [\"x @ git+https://u:canary@h.example/x\"]\n",
-        "E041 pyproject.toml:2:18: `x @ git+https://***@h.example/x`",
+        "E041 pyproject.toml:2:22: `git+https://***@h.example/x`",
     ),
     (
         "[project]\ndependencies = [\"six\", 1]\n",

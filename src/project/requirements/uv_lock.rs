@@ -10,7 +10,8 @@ use super::{
     graph::reached,
     marker::Marker,
     masked,
-    parse::{package, unpinnable},
+    parse::package,
+    pieces::unpinnable,
     pyproject::{EXTRA, GROUP, PyProject, unknown},
     tree::TomlValue,
 };
@@ -287,6 +288,12 @@ fn add(foreign: &mut Foreign<'_>, package: TomlValue<'_>, marker: Option<String>
         (Some(("editable" | "virtual" | "directory", _, path)), _)
             if !path.text().unwrap_or_default().starts_with(['/', '.'])
                 || path.text() == Some(".") => {}
+        (Some(("path" | "url", _, location)), _) => {
+            let wheels = package.items_at("wheels");
+            let hashes = digests(wheels.filter_map(|file| file.text_at("hash")));
+            let location = location.text().unwrap_or_default();
+            foreign.pin_direct((name, location), marker, hashes, offset);
+        }
         (kind, _) => {
             let place = kind.and_then(|(_, _, value)| value.text()).unwrap_or("?");
             let wrong = unpinnable(&format!("{name} from {}", masked(place)), 0);

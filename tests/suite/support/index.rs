@@ -103,6 +103,11 @@ impl Index {
         Digest::of(bytes)
     }
 
+    /// The bytes at a path.
+    pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
+        self.files.lock().unwrap()[path].clone()
+    }
+
     /// The number of requests.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)

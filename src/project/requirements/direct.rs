@@ -1,0 +1,286 @@
+//! Direct references: a wheel by its path, or by its URL with a hash, in the place of a version on an index.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::{
+    Requirement,
+    load::reason,
+    masked,
+    pieces::{Wrong, extras, marker, name_length, refuse_credentials, unpinnable},
+};
+use crate::{
+    code::Code,
+    image::Digest,
+    project::{
+        place::Place,
+        wheel::{WheelName, normalise},
+    },
+};
+
+/// Where a wheel lies that is no file of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WheelPlace {
+    /// A file of the project. As long as it was not looked for, the path is as it is written; then it is absolute.
+    File(PathBuf),
+    /// A URL without its fragment, as it is written: variables are not expanded.
+    Url(String),
+}
+
+impl WheelPlace {
+    /// The name of the file.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let path = match self {
+            Self::File(path) => return last(&path.to_string_lossy()).to_owned(),
+            Self::Url(url) => url.split('?').next().unwrap_or_default(),
+        };
+        decoded(last(path))
+    }
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// A wheel that requirements name by its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectWheel {
+    /// The name of the file.
+    pub file_name: String,
+    /// The digests that it may have.
+    pub hashes: Vec<Digest>,
+    /// Where it lies.
+    pub place: WheelPlace,
+    /// Where that is written.
+    pub written: Place,
+}
+
+/// Parses `name @ LOCATION ; marker`, or a location alone, which begins at `start`.
+pub(super) fn parse(text: &str, start: usize) -> Result<Requirement, Wrong> {
+    let body = &text[start..];
+    let (name, found_extras, at) = named(text, start)?;
+    let rest = &text[at..];
+    let end = [" ;", "\t;"]
+        .iter()
+        .filter_map(|sign| rest.find(sign))
+        .min();
+    let end = end.or_else(|| (!rest.contains("://")).then(|| rest.find(';')).flatten());
+    let (location, tail) = rest.split_at(end.unwrap_or(rest.len()));
+    let location = location.trim();
+    let condition = match tail.trim_start().strip_prefix(';') {
+        Some(condition) => Some(marker(condition, text.len() - condition.len())?),
+        None => None,
+    };
+    let (place, hashes) = place_of(location, at)?;
+    let file = place.file_name();
+    let Some(wheel) = file
+        .strip_suffix(".whl")
+        .and_then(|_| file.parse::<WheelName>().ok())
+    else {
+        return Err(no_wheel(body, &file, start));
+    };
+    if name.as_ref().is_some_and(|name| *name != wheel.name) {
+        let message = format!("`{}` is no wheel of `{}`", file, name.unwrap_or_default());
+        return Err(Wrong::new(Code::E169, at, message).hint("correct the name or the file"));
+    }
+    Ok(Requirement {
+        name: wheel.name,
+        extras: found_extras,
+        specifiers: vec![format!("=={}", wheel.version)],
+        marker: condition,
+        hashes,
+        index: None,
+        direct: Some(place),
+        place: Place::of_line("", 1),
+    })
+}
+
+/// The name and the extras before an `@`, and the offset behind it; none for a location alone.
+fn named(text: &str, start: usize) -> Result<(Option<String>, Vec<String>, usize), Wrong> {
+    let end = start + name_length(&text[start..]);
+    let name = &text[start..end];
+    let has_extras = text[end..].trim_start().starts_with('[');
+    if name.is_empty() || !(has_extras || text[end..].trim_start().starts_with('@')) {
+        return Ok((None, Vec::new(), start));
+    }
+    let (found, after) = extras(text, end)?;
+    match text[after..].trim_start().strip_prefix('@') {
+        Some(rest) => Ok((
+            Some(normalise(name)),
+            found,
+            text.len() - rest.trim_start().len(),
+        )),
+        None => Ok((None, Vec::new(), start)),
+    }
+}
+
+/// The place and the hashes of a location.
+fn place_of(location: &str, offset: usize) -> Result<(WheelPlace, Vec<Digest>), Wrong> {
+    let (before, fragment) = location.split_once('#').unwrap_or((location, ""));
+    let version_control = ["git+", "hg+", "svn+", "bzr+"];
+    if version_control
+        .iter()
+        .any(|start| before.starts_with(start))
+    {
+        return Err(unpinnable(&masked(location), offset));
+    }
+    let mut hashes = Vec::new();
+    for part in fragment.split('&') {
+        match part.split_once('=') {
+            Some(("sha256", hex)) => {
+                let text = format!("sha256:{}", hex.to_ascii_lowercase());
+                let wrong = || {
+                    Wrong::new(
+                        Code::E048,
+                        offset,
+                        "the URL's `sha256` has no 64 hex digits",
+                    )
+                };
+                hashes.push(text.parse().map_err(|_| wrong())?);
+            }
+            Some((algorithm @ ("md5" | "sha1" | "sha224" | "sha384" | "sha512"), _)) => {
+                let message = format!("a hash of `{algorithm}` is not taken");
+                let wrong = Wrong::new(Code::E048, offset, message);
+                return Err(wrong.hint("write the SHA-256 of the file: `#sha256=…`"));
+            }
+            _ => {}
+        }
+    }
+    if let Some(rest) = before.strip_prefix("file:") {
+        let path = rest
+            .strip_prefix("//localhost")
+            .or(rest.strip_prefix("//"))
+            .unwrap_or(rest);
+        return Ok((WheelPlace::File(PathBuf::from(decoded(path))), hashes));
+    }
+    if before.contains("://") {
+        if !before.starts_with("https://") && !before.starts_with("http://") {
+            return Err(unpinnable(&masked(location), offset));
+        }
+        refuse_credentials(before, offset)?;
+        return Ok((WheelPlace::Url(before.to_owned()), hashes));
+    }
+    Ok((WheelPlace::File(PathBuf::from(before)), hashes))
+}
+
+/// What is said of a location that is no wheel.
+fn no_wheel(body: &str, file: &str, start: usize) -> Wrong {
+    if file.rsplit('.').next() == Some("whl") {
+        let message = format!("`{file}` is not a wheel's file name");
+        let wrong = Wrong::new(Code::E169, start, message);
+        return wrong.hint("give the file its own name back: NAME-VERSION-PYTHON-ABI-PLATFORM.whl");
+    }
+    unpinnable(&masked(body), start)
+}
+
+/// What is wrong with a reference for which the file system has to be asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct WrongPlace {
+    pub(super) code: Code,
+    pub(super) message: String,
+    pub(super) hint: String,
+}
+
+/// Looks for the wheel of a direct reference that stands in `file` of the project in `root`. Returns its path relative to
+/// `root`, if it is a file.
+pub(super) fn look(
+    root: &Path,
+    file: &Path,
+    requirement: &mut Requirement,
+) -> Result<Option<PathBuf>, WrongPlace> {
+    let path = match requirement.direct.clone() {
+        Some(WheelPlace::File(path)) => path,
+        Some(WheelPlace::Url(url)) if requirement.hashes.is_empty() => {
+            let url = masked(&url);
+            return Err(WrongPlace {
+                code: Code::E168,
+                message: format!("`{url}` has no hash: whoever serves it can replace it"),
+                hint: format!(
+                    "write `{} @ {url}#sha256=…`, with what `sha256sum` prints for the file that you trust",
+                    requirement.name
+                ),
+            });
+        }
+        Some(WheelPlace::Url(_)) | None => return Ok(None),
+    };
+    let found = inside(root, file, &path)?;
+    let absolute = root.join(&found);
+    let wrong = |error: &std::io::Error| WrongPlace {
+        code: Code::E169,
+        message: format!("`{}` cannot be read: {}", found.display(), reason(error)),
+        hint:
+            "correct the path, which is taken from the project's folder, or from that of this file"
+                .to_owned(),
+    };
+    let opened = fs_err::File::open(&absolute).map_err(|error| wrong(&error))?;
+    let digest = Digest::of_reader(&mut std::io::BufReader::new(opened));
+    let digest = digest.map_err(|error| wrong(&error))?;
+    if !requirement.hashes.is_empty() && !requirement.hashes.contains(&digest) {
+        return Err(WrongPlace {
+            code: Code::E048,
+            message: format!(
+                "`{}` has another hash than is written here: {digest}",
+                found.display()
+            ),
+            hint: "find out who changed the file, or correct the hash".to_owned(),
+        });
+    }
+    requirement.hashes = vec![digest];
+    requirement.direct = Some(WheelPlace::File(absolute));
+    Ok(Some(found))
+}
+
+/// The path relative to the project's folder of what is written in `file`: taken from that folder, as pip is mostly run
+/// there, or else from the file's own.
+fn inside(root: &Path, file: &Path, written: &Path) -> Result<PathBuf, WrongPlace> {
+    let outside = || WrongPlace {
+        code: Code::E169,
+        message: format!("`{}` is not a file of the project", written.display()),
+        hint: "copy the wheel into the project, and write its path there: `./wheels/NAME.whl`"
+            .to_owned(),
+    };
+    if written.is_absolute() {
+        let found = written.strip_prefix(root).map_err(|_| outside())?;
+        return plain(Path::new(""), found).ok_or_else(outside);
+    }
+    let own = file.parent().unwrap_or(Path::new(""));
+    let candidates = [Path::new(""), own].map(|from| plain(from, written));
+    let mut there = candidates.iter().flatten();
+    let found = there.find(|path| root.join(path).is_file());
+    let found = found.or(candidates[0].as_ref()).or(candidates[1].as_ref());
+    found.cloned().ok_or_else(outside)
+}
+
+/// The path without `.` and `..`; none if it leaves the project.
+fn plain(from: &Path, path: &Path) -> Option<PathBuf> {
+    let mut plain = from.to_owned();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => plain.push(part),
+            Component::CurDir => {}
+            Component::ParentDir if plain.pop() => {}
+            _ => return None,
+        }
+    }
+    Some(plain)
+}
+
+/// A part of a URL with its `%` sequences decoded.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let byte = after.get(..2).and_then(|digits| hex::decode(digits).ok());
+        match byte.as_deref() {
+            Some([byte]) if first == b'%' => {
+                bytes.push(*byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
