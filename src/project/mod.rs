@@ -26,6 +26,7 @@ pub mod lock;
 pub mod missing;
 pub mod pins;
 pub mod place;
+pub mod python_code;
 pub mod requirements;
 mod settings;
 pub mod source;

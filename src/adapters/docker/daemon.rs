@@ -25,13 +25,13 @@ use crate::{
 };
 
 /// The time limit for an answer that needs no work, so that a hanging daemon does not block sparkpack.
-const QUESTION: Duration = Duration::from_secs(60);
+const QUESTION: Duration = Duration::from_mins(1);
 
 /// The time limit for the answer of a daemon that is not required.
 const LOCAL_QUESTION: Duration = Duration::from_secs(2);
 
 /// How long a build, a push or a pull may send nothing.
-pub(super) const WORK: Duration = Duration::from_secs(12 * 3600);
+pub(super) const WORK: Duration = Duration::from_hours(12);
 
 /// How often a tag is set that other requests set at the same moment.
 const TAG_ATTEMPTS: u32 = 10;

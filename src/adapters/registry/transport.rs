@@ -60,11 +60,11 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             attempts: 4,
-            total: Duration::from_secs(300),
+            total: Duration::from_mins(5),
             first_delay: Duration::from_millis(200),
             longest_delay: Duration::from_secs(30),
-            stall: Duration::from_secs(60),
-            whole: Duration::from_secs(300),
+            stall: Duration::from_mins(1),
+            whole: Duration::from_mins(5),
         }
     }
 }

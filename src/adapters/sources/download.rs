@@ -17,7 +17,7 @@ const FIRST_PAUSE: Duration = if cfg!(test) {
 };
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A download is given up after this time without a byte.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 const REDIRECTS: usize = 10;
 
 /// Why an attempt failed.
