@@ -400,6 +400,12 @@ codes! {
     E207 2
         "A digest stands beside an image, and its key does not say whose it is."
         "remove it if it is the image's, else put `# sparkpack: ignore` behind it"
+    E208 2
+        "The image's Python cannot read a file of a job."
+        "correct it for the chain's Python; what is no module of the job is left out by `exclude`"
+    E209 2
+        "An import of a job leads nowhere, and `--strict`, CI's default, refuses that."
+        "follow the hint; what is there only at run time is named by `ignore-imports` of the image"
     E210 6
         "Modules cannot be imported in an image, on the driver or in the Python workers of executors."
         "the message has each exception: add what is missing to the requirements, to `src` or to a Dockerfile, or mend the module"
@@ -643,6 +649,15 @@ codes! {
     W136 0
         "The entrypoint of an image from elsewhere does not know `driver` and `executor`."
         "give the image Spark's own `entrypoint.sh`, or start its jobs in another way"
+    W140 0
+        "An import of a job leads nowhere: its image will not have the module."
+        "follow the hint; what is there only at run time is named by `ignore-imports` of the image"
+    W141 0
+        "A module of a job takes the place of one of the standard library or of Spark."
+        "rename it, or name it in `ignore-imports` of the image if it is meant"
+    W142 0
+        "A job's own Dockerfile does not copy the packages that its code imports."
+        "add the `COPY` that the message names"
     W150 0
         "The version of a project is known only to its build, so that an image says another one."
         "write the version into `pyproject.toml`, or as `__version__` into its package"

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod gzip;
+pub mod imports;
 pub mod layer;
 pub mod layering;
 pub mod modules;
