@@ -43,8 +43,12 @@ pub enum Command {
   dist/site-packages/   the packages with native code, which Python cannot import from a zip
 
 Packages are installed by uv, or by pip where uv is not there, for the Python and platform of the image, from the wheels \
-that `requirements.lock` names; what it lacks is chosen and written. The same inputs give the same bytes. Prints the folders.")]
-    Package(Locks),
+that `requirements.lock` names; what it lacks is chosen and written. The same inputs give the same bytes. Prints the folders.
+
+Before, each import of a job is followed: into its own code, its packages, what its image stands on, and the standard \
+library of the image's Python. What leads nowhere is a warning, and with --strict, the default where the environment \
+variable CI is set to anything but `false` or `0`, an error. A file that the image's Python cannot read is an error.")]
+    Package(PackageArguments),
     /// Make the locks, or move what they hold; says what would be retagged before it writes.
     #[command(
         long_about = "Make the locks, or move what they hold, without building; says what would be retagged before it writes.
@@ -226,6 +230,39 @@ pub struct BuildArguments {
     /// Import all packages and modules in the images of jobs, on a driver and executors of Spark.
     #[arg(long)]
     pub test_imports: bool,
+    /// Whether imports that lead nowhere are refused.
+    #[command(flatten)]
+    pub strict: StrictImports,
+}
+
+/// What is packed.
+#[derive(Args, Debug)]
+pub struct PackageArguments {
+    /// What may become of the locks.
+    #[command(flatten)]
+    pub locks: Locks,
+    /// Whether imports that lead nowhere are refused.
+    #[command(flatten)]
+    pub strict: StrictImports,
+}
+
+/// Whether imports of jobs that lead nowhere are refused.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct StrictImports {
+    /// Refuse imports of jobs that lead nowhere; the default where CI is set.
+    #[arg(long, overrides_with = "no_strict")]
+    pub strict: bool,
+    /// Only warn of imports of jobs that lead nowhere.
+    #[arg(long, overrides_with = "strict")]
+    pub no_strict: bool,
+}
+
+impl StrictImports {
+    /// What was asked for, if anything was.
+    #[must_use]
+    pub fn asked(self) -> Option<bool> {
+        (self.strict || self.no_strict).then_some(self.strict)
+    }
 }
 
 /// Where a build puts its images.
@@ -263,10 +300,11 @@ pub struct PushArguments {
 /// Whether inputs that no commit has are refused.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Strict {
-    /// Refuse inputs that no commit has, because no other checkout gets their tag; the default where CI is set.
+    /// Refuse inputs that no commit has, because no other checkout gets their tag, and imports of jobs that lead nowhere;
+    /// the default where CI is set.
     #[arg(long, overrides_with = "no_strict")]
     pub strict: bool,
-    /// Let inputs count that no commit has.
+    /// Let inputs count that no commit has, and only warn of imports that lead nowhere.
     #[arg(long, overrides_with = "strict")]
     pub no_strict: bool,
 }

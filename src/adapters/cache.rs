@@ -43,13 +43,15 @@ pub enum CacheKind {
     Manifests,
     /// The programs that were found in images, by the image ID.
     Programs,
+    /// What the Python files of jobs import, and what was found about it.
+    Imports,
     /// Lock files, by which runs on the same project wait for each other.
     Locks,
 }
 
 impl CacheKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Digests,
         Self::Archives,
         Self::Blobs,
@@ -62,6 +64,7 @@ impl CacheKind {
         Self::Revisions,
         Self::Manifests,
         Self::Programs,
+        Self::Imports,
         Self::Locks,
     ];
 
@@ -81,6 +84,7 @@ impl CacheKind {
             Self::Revisions => "revisions",
             Self::Manifests => "manifests",
             Self::Programs => "programs",
+            Self::Imports => "imports",
             Self::Locks => "locks",
         }
     }

@@ -3,10 +3,12 @@
 
 use super::policy::policy_of;
 use crate::{
+    adapters::git::Compared,
     cli::{BuildArguments, OutputPlace},
     error::{Error, ImportTestError},
     operations::{
         build::{self, BuildImages, BuildOutput},
+        resolution::Strictness,
         workspace::{Services, Session},
     },
     ui::Ui,
@@ -32,6 +34,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &BuildArguments) ->
         registry,
         targets: &targets,
         tests_imports: arguments.test_imports,
+        strictness: Strictness::of(arguments.strict.asked(), Compared::Index),
     };
     let finished = build::build(session, &services, request)?;
     if finished.was_current {

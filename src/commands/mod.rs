@@ -45,7 +45,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         | Command::Push(_) => Some(session.alone()?),
     };
     let result = match &cli.command {
-        Command::Package(locks) => package::run(&session, ui, *locks),
+        Command::Package(arguments) => package::run(&session, ui, arguments),
         Command::Lock(arguments) => lock::run(&session, ui, arguments),
         Command::Plan(arguments) => plan::run(&session, ui, arguments),
         Command::Tags(arguments) => tags::run(&session, ui, arguments),

@@ -2,21 +2,28 @@
 
 use super::policy::policy_of;
 use crate::{
-    cli::Locks,
+    adapters::git::Compared,
+    cli::PackageArguments,
     code::Code,
     error::Error,
     operations::{
         dist::Packer,
+        resolution::Strictness,
         workspace::{Services, Session},
     },
     project::place::{Defect, Place},
     ui::Ui,
 };
 
-pub(super) fn run(session: &Session<'_>, ui: &Ui, locks: Locks) -> Result<(), Error> {
-    let services = Services::new(session, policy_of(locks));
+pub(super) fn run(
+    session: &Session<'_>,
+    ui: &Ui,
+    arguments: &PackageArguments,
+) -> Result<(), Error> {
+    let services = Services::new(session, policy_of(arguments.locks));
+    let is_strict = Strictness::of(arguments.strict.asked(), Compared::Index).refuses();
     let packer = Packer::new(session, &services);
-    let packed = packer.pack_all()?;
+    let packed = packer.pack_all(is_strict)?;
     packer.remember();
     if packed.is_empty() {
         let defect = Defect::new(

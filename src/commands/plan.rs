@@ -13,6 +13,7 @@ use crate::{
     error::Error,
     operations::{
         build::Run,
+        dist::{JobImage, Packer},
         manifests::{self, Examined, ExpectedReferences, Manifests, Scope},
         publish::{self, Preview, PushPreview},
         resolution,
@@ -37,6 +38,8 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
     let examined = manifests.examine(&expected)?;
     manifests::warn(session, &prepared, scope, &examined);
     prepared.warn_of_left_out(session, &targets);
+    let jobs = JobImage::of_plan(&prepared, &targets, &|_| false);
+    Packer::new(session, &services).check_imports(&jobs, false)?;
     let run = Run {
         session,
         services: &services,

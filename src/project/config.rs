@@ -174,6 +174,8 @@ pub(super) struct ImageTable {
     pub(super) exclude: Vec<Text>,
     #[serde(default)]
     pub(super) include: Vec<Text>,
+    #[serde(default)]
+    pub(super) ignore_imports: Vec<Text>,
 }
 
 /// A text, or a list of texts.

@@ -220,6 +220,7 @@ mod tests {
             beside: std::collections::BTreeMap::new(),
             form: None,
             exclude: Vec::new(),
+            ignored_imports: Vec::new(),
             dist: "dist".to_owned(),
         }
     }

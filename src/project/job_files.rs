@@ -401,6 +401,7 @@ mod tests {
             beside: BTreeMap::new(),
             form: None,
             exclude: Vec::new(),
+            ignored_imports: Vec::new(),
             dist: "dist".to_owned(),
         }
     }

@@ -63,6 +63,7 @@ impl Jobs<'_> {
             form: self.form(settings)?,
             trees,
             exclude: self.exclude(settings)?,
+            ignored_imports: self.ignored_imports(settings)?,
             dist,
         })
     }
@@ -329,6 +330,20 @@ impl Jobs<'_> {
             patterns.push(self.pattern(text, "")?);
         }
         Ok(patterns)
+    }
+
+    fn ignored_imports(&self, settings: &ImageTable) -> Result<Vec<String>, Defect> {
+        let checked = settings.ignore_imports.iter().map(|text| {
+            let name = text.get_ref().as_str();
+            let module = name.strip_suffix(".*").unwrap_or(name);
+            if name == "*" || module.split('.').all(is_identifier) {
+                return Ok(name.to_owned());
+            }
+            let message = format!("`{name}` is not the name of a module");
+            let defect = self.loader.origin.defect(Code::E022, text, message);
+            Err(defect.hint("write it as it is imported: `\"datajob\"` or `\"google.cloud.*\"`"))
+        });
+        checked.collect()
     }
 
     fn pattern(&self, text: &Text, before: &str) -> Result<String, Defect> {

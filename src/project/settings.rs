@@ -312,6 +312,8 @@ pub struct Package {
     pub form: Option<CodeForm>,
     /// Globs of files that are left out, besides the default excludes and tests; with `!`, of files that are taken.
     pub exclude: Vec<String>,
+    /// Modules whose imports are not checked, with all modules in them; `*` is all.
+    pub ignored_imports: Vec<String>,
     /// Where the archives go.
     pub dist: String,
 }

@@ -6,6 +6,7 @@
 //! - `drift`: the message for each bad manifest, with its place and a cure
 //! - `places`: every form of a place that names an image, in both pin modes
 //! - `check_formats`: the output of `check` for reviews and programs: a diff, GitHub's commands, GitLab's report, JSON
+//! - `imports`: imports of a job that lead nowhere are told before anything is made, and no others
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
@@ -47,11 +48,9 @@
 //! - `left_out`: `scripts/test --fast` leaves out exactly the tests that need a daemon or a registry
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
-//! By verb: `package`: `packing`, `staleness`, `requirements` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
-//! By verb: `package`: `packing`, `sources`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
-//! `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts`,
-//! By verb: `package`: `packing`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`,
-//! `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts`, `test_imports`,
+//! By verb: `package`: `packing`, `sources`, `requirements`, `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`:
+//! `planning`, `retagging`, `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`,
+//! `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
@@ -104,6 +103,7 @@ mod halves;
 mod hooks;
 mod hostile_input;
 mod ignoring;
+mod imports;
 mod killed;
 mod layouts;
 mod left_out;

@@ -781,7 +781,7 @@ fn an_images_program_runs_without_a_network_and_no_longer_than_it_may() {
         user: "185",
         command: vec!["/bin/sh".to_owned()],
         input: b"",
-        limit: Duration::from_secs(60),
+        limit: Duration::from_mins(1),
     };
     let refused = fixture
         .daemon

@@ -38,9 +38,10 @@ use crate::{
     error::Error,
     image::Platform,
     operations::{
-        dist::{self, Action, CommitLookup, ImageResult, Packer},
+        dist::{self, Action, CommitLookup, ImageResult, JobImage, Packer},
         manifests::{self, ExpectedReferences, Manifests, Scope},
-        provenance, resolution,
+        provenance,
+        resolution::{self, Strictness},
         workspace::{Services, Session, both},
     },
 };
@@ -56,6 +57,8 @@ pub(crate) struct BuildImages<'a> {
     pub(crate) targets: &'a [String],
     /// Whether what is in them is imported before the manifests name them.
     pub(crate) tests_imports: bool,
+    /// Whether imports that lead nowhere are refused.
+    pub(crate) strictness: Strictness,
 }
 
 /// The result of a build or a push.
@@ -78,6 +81,7 @@ pub(crate) fn build(
         registry,
         targets,
         tests_imports,
+        strictness,
     }: BuildImages<'_>,
 ) -> Result<Finished, Error> {
     let scope = Scope {
@@ -105,6 +109,8 @@ pub(crate) fn build(
     output.tell(&run, targets, &by_platform);
     prepared.warn_of_left_out(session, targets);
     let packer = Packer::new(session, services);
+    let jobs = JobImage::of_plan(&prepared, targets, &|_| true);
+    packer.check_imports(&jobs, strictness.refuses())?;
     packer.will_replace(manifests::replacements(session, &examined));
     let mut made = packer.writing_beside(|| {
         packer.pack_images(targets, &prepared)?;

@@ -124,6 +124,30 @@ impl<'a> Installations<'a> {
         }
     }
 
+    /// What the files of the wheels are, if that is known without installing any.
+    pub(super) fn known(&self, wanted: ToInstall<'_>) -> Option<Vendored> {
+        let target = wanted.target?;
+        let listed = wanted.wheels.iter();
+        let listed = listed.map(|wheel| Some((wheel, self.known_wheel(wheel, target)?)));
+        vendor::split(&listed.collect::<Option<Vec<_>>>()?).ok()
+    }
+
+    /// What the files of a wheel are, if that is known without installing it.
+    pub(super) fn known_wheel(&self, wheel: &LockedWheel, target: &Target) -> Option<Vec<Entry>> {
+        let place = self.place(wheel, target);
+        parse(&digest_cache::own_bytes(&place.listing)?, &place.tree)
+    }
+
+    /// Whether the files of each wheel may be known; no listing is read.
+    pub(super) fn are_listed(&self, wanted: ToInstall<'_>) -> Vec<bool> {
+        let Some(target) = wanted.target else {
+            return Vec::new();
+        };
+        let wheels = wanted.wheels.iter();
+        let is_listed = |wheel| self.place(wheel, target).listing.is_file();
+        wheels.map(is_listed).collect()
+    }
+
     /// Makes sure that the files of the wheels are as their listings say.
     pub(super) fn make_whole(
         &self,

@@ -2,10 +2,15 @@
 
 mod beside;
 mod images_json;
+mod imports;
 mod installed;
+mod keys;
 mod package;
+mod whereabouts;
+mod world;
 
 pub(crate) use images_json::{
     Action, BuiltImage, CommitLookup, ImageResult, Size, write_images_json,
 };
+pub(crate) use imports::JobImage;
 pub(crate) use package::Packer;

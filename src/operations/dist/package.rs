@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     beside::{Beside, Write},
+    imports::{Imports, JobImage},
     installed::{Installations, ToInstall},
+    keys::{key_of_dist, key_of_packages, listing_of},
 };
 use crate::{
     adapters::{
@@ -165,12 +167,22 @@ impl<'a> Packer<'a> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says where the imports of these jobs lead nowhere. The packages are installed first if that has to be done anyway.
+    ///
+    /// # Errors
+    /// Python cannot read a module; or an import leads nowhere, and the run is strict.
+    pub(crate) fn check_imports(&self, jobs: &[JobImage], is_strict: bool) -> Result<(), Error> {
+        Imports::new(self.session, &self.installations, is_strict).check(jobs)
+    }
+
     /// Packs every job into its `dist` folder, and returns the folders. Of the missing lock entries only wheels are
     /// looked up.
-    pub(crate) fn pack_all(&self) -> Result<Vec<String>, Error> {
+    pub(crate) fn pack_all(&self, is_strict: bool) -> Result<Vec<String>, Error> {
         let project = &self.session.project;
         let (read, wheels, lock) = resolution::inputs_and_wheels(self.session, self.services)?;
         resolution::warn_of_left_out(self.session, project.images.keys(), &|name| read.get(name));
+        let jobs = JobImage::of_inputs(self.session, (&read, &wheels, &lock));
+        self.check_imports(&jobs, is_strict)?;
         let mut folders = Vec::new();
         for (name, image) in &project.images {
             let (Some(package), Some(inputs)) = (&image.package, read.get(name)) else {
@@ -599,24 +611,6 @@ fn key_of_code(code: &[Entry]) -> Digest {
     Digest::of(format!("code 1\n{}", listing_of(code)).as_bytes())
 }
 
-/// A digest of everything that `dist` is packed from.
-fn key_of_dist(inputs: &PackageInputs, wanted: ToInstall<'_>) -> Digest {
-    let mut key = format!("dist 3 {:?}\nmain {}\n", inputs.form, inputs.main_digest());
-    key.push_str(&listing_of(&inputs.beside));
-    key.extend([key_of_packages(wanted).to_string(), "\n".to_owned()]);
-    key.push_str(&listing_of(&inputs.modules));
-    Digest::of(key.as_bytes())
-}
-
-/// A digest of everything that decides the installed packages.
-fn key_of_packages(wanted: ToInstall<'_>) -> Digest {
-    wanted.key().unwrap_or_else(|| Digest::of(b"no packages"))
-}
-
-fn listing_of(entries: &[Entry]) -> String {
-    entries.iter().map(Entry::row).collect()
-}
-
 /// Makes a folder contain these files and no others. What is the same stays: of the rest, each file or folder at the top,
 /// such as a package, is replaced as a whole. `within` is the job's folder, in which the next run looks for what is unfinished.
 fn write_folder(
@@ -767,7 +761,7 @@ mod tests {
     fn every_job_is_packed_into_its_folder() {
         let project = Project::small();
         let told = with(&project, |packer, _, events| {
-            assert_eq!(packer.pack_all().unwrap(), ["dist"]);
+            assert_eq!(packer.pack_all(false).unwrap(), ["dist"]);
             events.told()
         });
         assert_eq!(told, ["job: packed into dist"]);
@@ -782,7 +776,7 @@ mod tests {
         let project = Project::small();
         project.edit("sparkpack.toml", "src = \"src\"\n", "");
         with(&project, |packer, prepared, events| {
-            assert!(packer.pack_all().unwrap().is_empty());
+            assert!(packer.pack_all(false).unwrap().is_empty());
             let base = &prepared.plan.stages["base"].platforms[0];
             let mut progress = events.begin("base");
             assert!(
@@ -799,12 +793,12 @@ mod tests {
     fn the_same_again_writes_nothing() {
         let project = Project::small();
         let inodes = || FILES.map(|file| fs_err::metadata(project.path(file)).unwrap().ino());
-        with(&project, |packer, _, _| packer.pack_all().unwrap());
+        with(&project, |packer, _, _| packer.pack_all(false).unwrap());
         let first = inodes();
-        with(&project, |packer, _, _| packer.pack_all().unwrap());
+        with(&project, |packer, _, _| packer.pack_all(false).unwrap());
         assert_eq!(inodes(), first);
         project.write("src/jobs/one.py", "VALUE = 2\n");
-        with(&project, |packer, _, _| packer.pack_all().unwrap());
+        with(&project, |packer, _, _| packer.pack_all(false).unwrap());
         let second = inodes();
         assert_eq!((second[0], second[2]), (first[0], first[2]));
         assert_ne!(second[1], first[1], "only jobs.zip has other files");
@@ -813,7 +807,7 @@ mod tests {
     #[test]
     fn an_archive_has_the_same_bytes_whatever_was_there_before() {
         let pack = |project: &Project| {
-            with(project, |packer, _, _| packer.pack_all().unwrap());
+            with(project, |packer, _, _| packer.pack_all(false).unwrap());
             fs_err::read(project.path("dist/jobs.zip")).unwrap()
         };
         let change = |project: &Project| {
@@ -849,11 +843,11 @@ mod tests {
     #[test]
     fn what_somebody_put_into_dist_goes() {
         let project = Project::small();
-        with(&project, |packer, _, _| packer.pack_all().unwrap());
+        with(&project, |packer, _, _| packer.pack_all(false).unwrap());
         project.write("dist/main.py", "print('other')\n");
         project.write("dist/jobs.zip", "no zip");
         project.write("dist/site-packages/stray.py", "");
-        with(&project, |packer, _, _| packer.pack_all().unwrap());
+        with(&project, |packer, _, _| packer.pack_all(false).unwrap());
         assert_eq!(project.read("dist/main.py"), "print('main')\n");
         assert!(
             fs_err::read(project.path("dist/jobs.zip"))
@@ -980,7 +974,7 @@ mod tests {
     fn a_disk_that_does_not_take_it_is_an_error() {
         let project = Project::small();
         project.write("dist", "a file");
-        let error = with(&project, |packer, _, _| packer.pack_all().unwrap_err());
+        let error = with(&project, |packer, _, _| packer.pack_all(false).unwrap_err());
         assert!(matches!(error, Error::Io(_)));
     }
 
@@ -1001,7 +995,7 @@ mod tests {
             let events = Recorder::default();
             let session = project.session(&events);
             let services = Services::new(&session, policy);
-            let packed = Packer::new(&session, &services).pack_all();
+            let packed = Packer::new(&session, &services).pack_all(false);
             let error = packed.unwrap_err();
             assert_eq!(error.code(), Code::E033, "{policy:?}");
             assert!(error.headline().contains(flag), "{}", error.headline());

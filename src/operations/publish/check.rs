@@ -6,6 +6,7 @@ use super::verify::verify;
 use crate::{
     error::Error,
     operations::{
+        dist::{JobImage, Packer},
         manifests::{self, Drift, Examined, Scope, Survey},
         resolution::Strictness,
         workspace::{Services, Session},
@@ -65,6 +66,8 @@ pub(crate) fn check(
         examined,
         unreadable,
     } = survey;
+    let jobs = JobImage::of_plan(&prepared, scope.images, &|_| false);
+    Packer::new(session, services).check_imports(&jobs, request.strictness.refuses())?;
     request.strictness.check(session, &prepared, scope.images)?;
     let mut drift = Drift::of_all(&examined);
     if request.is_remote {

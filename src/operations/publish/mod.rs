@@ -26,7 +26,7 @@ use crate::{
     error::Error,
     operations::{
         build::{Finished, Run, StageBuilder, rewrite_and_list, run_on_stages},
-        dist::{self, Action, CommitLookup, ImageResult, Packer},
+        dist::{self, Action, CommitLookup, ImageResult, JobImage, Packer},
         manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
         provenance,
         resolution::{self, Strictness},
@@ -73,6 +73,13 @@ pub(crate) fn push(
     let there = look_up(&run, prepared.plan.with_parents(targets))?;
     refuse_conflicts(&run, &there)?;
     let packer = Packer::new(session, services);
+    let names = prepared.plan.needed(targets, |stage| {
+        let there = there.get(&stage.name);
+        there.is_none_or(|there| there.digest.is_none())
+    });
+    let all = prepared.plan.with_parents(targets);
+    let jobs = JobImage::of_plan(&prepared, &all, &|name| names.contains(name));
+    packer.check_imports(&jobs, strictness.refuses())?;
     let pusher = Pusher {
         run: &run,
         asked: looked_up,
@@ -80,10 +87,6 @@ pub(crate) fn push(
         there: &there,
         holders: Turns::default(),
     };
-    let names = prepared.plan.needed(targets, |stage| {
-        let there = there.get(&stage.name);
-        there.is_none_or(|there| there.digest.is_none())
-    });
     let to_send = lacking(&run, &names, &there);
     // With pins, what the manifests will be is known only after the push.
     if to_send.len() == 1 && session.project.pin == PinMode::Tag {

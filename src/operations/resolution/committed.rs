@@ -286,6 +286,11 @@ impl Strictness {
         Self { demand, compared }
     }
 
+    /// Whether imports that lead nowhere are refused.
+    pub(crate) fn refuses(self) -> bool {
+        self.demand != Demand::Off
+    }
+
     /// Refuses inputs that no commit has if the run is strict.
     pub(crate) fn check(
         self,

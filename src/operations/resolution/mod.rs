@@ -26,3 +26,4 @@ pub(crate) use platforms::platforms;
 pub(crate) use prepare::{Prepared, inputs_and_wheels, prepare};
 pub(crate) use relock::{LockRequest, relock};
 pub(crate) use tracked::warn_of_left_out;
+pub(crate) use wheels::Wheels;

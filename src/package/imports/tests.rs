@@ -105,7 +105,7 @@ impl Made {
             in_project: None,
             requirements: Some("requirements.txt".to_owned()),
             image: "images.job".to_owned(),
-            src: "src".to_owned(),
+            src: vec!["src/".to_owned()],
         };
         let findings = self.imported().findings;
         let told = findings.iter().map(|finding| {
@@ -578,7 +578,7 @@ fn where_a_module_of_the_project_is_decides_the_cure() {
         in_project: Some(("datajob".to_owned(), why)),
         requirements: None,
         image: "images.job".to_owned(),
-        src: "src".to_owned(),
+        src: vec!["src/".to_owned()],
     };
     let defect = findings[0].defect(&at(NotInJob::Elsewhere), false);
     let defect = defect.defect().clone();
@@ -586,7 +586,10 @@ fn where_a_module_of_the_project_is_decides_the_cure() {
         defect.message,
         "`datajob` is in this repository (datajob), but not in the job"
     );
-    assert!(defect.hint.unwrap().contains("`src` of [images.job]"));
+    assert_eq!(
+        defect.hint.unwrap(),
+        "add it to `src` of [images.job]: `src = [\"src/\", \"datajob\"]`"
+    );
     let defect = findings[0].defect(&at(NotInJob::LeftOut("datajob/".to_owned())), false);
     let defect = defect.defect().clone();
     assert_eq!(
@@ -595,7 +598,7 @@ fn where_a_module_of_the_project_is_decides_the_cure() {
     );
     assert_eq!(
         defect.hint.unwrap(),
-        "take it back by `exclude = [\"!/datajob/\"]`"
+        "take it by `include = [\"/datajob/\"]`, or correct `exclude`"
     );
 }
 

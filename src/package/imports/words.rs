@@ -17,8 +17,8 @@ pub struct Whereabouts {
     pub requirements: Option<String>,
     /// The configuration's key for the job: `images.job`.
     pub image: String,
-    /// The job's folders.
-    pub src: String,
+    /// The entries of the job's `src`.
+    pub src: Vec<String>,
 }
 
 /// Why what lies in the project is not in a job.
@@ -26,7 +26,7 @@ pub struct Whereabouts {
 pub enum NotInJob {
     /// It lies in none of the job's folders.
     Elsewhere,
-    /// It is left out: its path below the job's folder.
+    /// It is left out: the path that it would be packed under.
     LeftOut(String),
 }
 
@@ -234,11 +234,14 @@ fn nowhere(
         return match why {
             NotInJob::Elsewhere => (
                 format!("`{missing}` is in this repository ({path}), but not in the job"),
-                format!("add its folder to `src` of [{image}], or move it into `{src}`"),
+                format!(
+                    "add it to `src` of [{image}]: `src = [{}]`",
+                    listed(src, path)
+                ),
             ),
             NotInJob::LeftOut(below) => (
                 format!("`{missing}` is in this repository ({path}), but left out of the job"),
-                format!("take it back by `exclude = [\"!/{below}\"]`"),
+                format!("take it by `include = [\"/{below}\"]`, or correct `exclude`"),
             ),
         };
     }
@@ -264,6 +267,13 @@ fn nowhere(
     (message, hint)
 }
 
+/// A list for `src` with one more entry.
+fn listed(src: &[String], path: &str) -> String {
+    let all = src.iter().map(String::as_str).chain([path]);
+    let all: Vec<String> = all.map(|entry| format!("\"{entry}\"")).collect();
+    all.join(", ")
+}
+
 fn not_in_package(
     (package, name): (&str, &str),
     nearest: Option<&str>,
@@ -279,7 +289,7 @@ fn not_in_package(
     if let Some((path, NotInJob::LeftOut(below))) = &at.in_project {
         return (
             format!("`{package}.{name}` is in this repository ({path}), but left out of the job"),
-            format!("take it back by `exclude = [\"!/{below}\"]`"),
+            format!("take it by `include = [\"/{below}\"]`, or correct `exclude`"),
         );
     }
     let hint = match nearest {

@@ -12,6 +12,7 @@ use crate::{
     operations::{
         build::{BuildImages, BuildOutput, Finished, build},
         dist::Action,
+        resolution::Strictness,
         testing::{MISTAKES, Mistake, Project, ROOT, TestRun, actions},
         workspace::LockPolicy,
     },
@@ -64,6 +65,7 @@ fn in_daemon(targets: &[String]) -> BuildImages<'_> {
         registry: None,
         targets,
         tests_imports: false,
+        strictness: Strictness::OFF,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         build::{self, BuildImages, BuildOutput, Run},
         manifests::Manifests,
         publish::{Preview, preview},
-        resolution::prepare,
+        resolution::{Strictness, prepare},
         workspace::{LockPolicy, Services},
     },
     plan::decision::{Conflict, Decision, PlatformDecisions, Reason},
@@ -48,6 +48,7 @@ impl Pushing {
             registry: None,
             targets: &targets,
             tests_imports: false,
+            strictness: Strictness::OFF,
         };
         let built = self.run(|session, services| build::build(session, services, request));
         built.unwrap();
