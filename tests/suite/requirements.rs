@@ -562,7 +562,8 @@ fn wheels_are_taken_by_path_and_by_url_with_a_hash() {
         );
         let archive = fs_err::File::open(project.root().join("dist/libs.zip")).unwrap();
         let archive = zip::ZipArchive::new(archive).unwrap();
-        let packed: Vec<&str> = archive.file_names().collect();
+        let names = archive.file_names().map(|name| name.unwrap().into_owned());
+        let packed: Vec<String> = names.collect();
         let packed = packed.join(" ");
         assert!(
             packed.contains("spk_own.py") && packed.contains("spk_far.py"),

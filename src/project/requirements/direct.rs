@@ -212,6 +212,16 @@ pub(super) fn look(
             "correct the path, which is taken from the project's folder, or from that of this file"
                 .to_owned(),
     };
+    if !absolute.is_file() {
+        return Err(wrong(&std::io::Error::other("there is no such file")));
+    }
+    // A link may lead out of the project.
+    let ends = [root, &absolute].map(fs_err::canonicalize);
+    if let [Ok(root), Ok(file)] = ends
+        && !file.starts_with(root)
+    {
+        return Err(outside(&path));
+    }
     let opened = fs_err::File::open(&absolute).map_err(|error| wrong(&error))?;
     let digest = Digest::of_reader(&mut std::io::BufReader::new(opened));
     let digest = digest.map_err(|error| wrong(&error))?;
@@ -230,15 +240,19 @@ pub(super) fn look(
     Ok(Some(found))
 }
 
-/// The path relative to the project's folder of what is written in `file`: taken from that folder, as pip is mostly run
-/// there, or else from the file's own.
-fn inside(root: &Path, file: &Path, written: &Path) -> Result<PathBuf, WrongPlace> {
-    let outside = || WrongPlace {
+fn outside(written: &Path) -> WrongPlace {
+    WrongPlace {
         code: Code::E169,
         message: format!("`{}` is not a file of the project", written.display()),
         hint: "copy the wheel into the project, and write its path there: `./wheels/NAME.whl`"
             .to_owned(),
-    };
+    }
+}
+
+/// The path relative to the project's folder of what is written in `file`: taken from that folder, as pip is mostly run
+/// there, or else from the file's own.
+fn inside(root: &Path, file: &Path, written: &Path) -> Result<PathBuf, WrongPlace> {
+    let outside = || outside(written);
     if written.is_absolute() {
         let found = written.strip_prefix(root).map_err(|_| outside())?;
         return plain(Path::new(""), found).ok_or_else(outside);

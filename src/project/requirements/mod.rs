@@ -27,6 +27,7 @@ mod pyproject;
 mod read;
 mod tree;
 mod uv_lock;
+mod variables;
 mod versions;
 
 #[cfg(test)]
@@ -40,9 +41,10 @@ use std::{
 
 pub use direct::{DirectWheel, WheelPlace};
 pub use lock::{Lock, LockedWheel, ResolveRequest, lock_file_beside};
-pub use origins::{PackageIndex, PackageOrigins, expand, variables};
+pub use origins::{PackageIndex, PackageOrigins};
 pub use pieces::masked;
 pub use read::same_version;
+pub use variables::{expand, variables};
 
 use super::place::{Defect, Place};
 use crate::image::Digest;

@@ -2,8 +2,8 @@
 
 use super::{
     Requirement, direct,
-    origins::variables,
     pieces::{Wrong, extras, marker, masked, name_length, refuse_credentials, unpinnable},
+    variables::variables,
 };
 use crate::{
     code::Code,

@@ -1,6 +1,6 @@
 //! The pieces of which requirements are made: names, extras, markers and URLs, and what is wrong with one.
 
-use super::origins::has_credentials;
+use super::variables::has_credentials;
 use crate::{
     code::Code,
     project::{place::nearest, wheel::normalise},
