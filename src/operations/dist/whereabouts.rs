@@ -185,7 +185,7 @@ mod tests {
                 path: "main.py".to_owned(),
                 packed: None,
             },
-            beside: BTreeMap::new(),
+            beside: std::collections::BTreeMap::new(),
             form: None,
             exclude: Vec::new(),
             ignored_imports: Vec::new(),
