@@ -376,6 +376,15 @@ codes! {
     E171 2
         "pip cannot keep a package to one of several indexes."
         "install uv, or name one index for all packages"
+    E180 2
+        "The requirements name an extra of PySpark that there is not, or nothing tells what it brings."
+        "correct the extra's name, or require what it brings by lines of their own"
+    E181 6
+        "The installer did not choose the wheels of an image in time."
+        "bound the packages that it was busy with, or raise `time-limit` under [python]"
+    E182 2
+        "A hash in the requirements is that of no wheel of its package."
+        "take the hash that the message names, or find out who gave you the other one"
     E200 2
         "A part of a reference is missing in a manifest, and cannot be added."
         "add the line that the message names"

@@ -14,6 +14,8 @@ pub struct BuiltInRecipe {
     pub files: &'static [BuiltInFile],
     /// The requirements file of an image with packages.
     pub requirements: Option<&'static str>,
+    /// The packages in it that an image above has to agree with; the others came along with these.
+    pub asked: &'static [&'static str],
 }
 
 /// A file beside a built-in Dockerfile.
@@ -45,30 +47,35 @@ pub static BUILT_IN: [BuiltInRecipe; 5] = [
             },
         ],
         requirements: None,
+        asked: &[],
     },
     BuiltInRecipe {
         name: "py",
         dockerfile: Some(include_str!("../../dockerfiles/py/Dockerfile")),
         files: &[],
         requirements: None,
+        asked: &[],
     },
     BuiltInRecipe {
         name: "ds",
         dockerfile: None,
         files: &[],
         requirements: Some(include_str!("../../dockerfiles/ds/requirements.txt")),
+        asked: &["numpy", "pandas", "pyarrow"],
     },
     BuiltInRecipe {
         name: "operator",
         dockerfile: Some(include_str!("../../dockerfiles/operator/Dockerfile")),
         files: &[],
         requirements: None,
+        asked: &[],
     },
     BuiltInRecipe {
         name: "py",
         dockerfile: Some(include_str!("../../dockerfiles/py-2/Dockerfile")),
         files: &[],
         requirements: None,
+        asked: &[],
     },
 ];
 
@@ -193,6 +200,7 @@ mod tests {
     #[test]
     fn a_byte_anywhere_is_another_recipe() {
         let recipe = |dockerfile, files, requirements| BuiltInRecipe {
+            asked: &[],
             name: "x",
             dockerfile: Some(dockerfile),
             files,

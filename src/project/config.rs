@@ -85,6 +85,7 @@ pub(super) struct Mirrors {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Python {
     pub(super) installer: Option<Text>,
+    pub(super) time_limit: Option<Spanned<i64>>,
     pub(super) glibc: Option<Text>,
 }
 

@@ -404,8 +404,12 @@ impl<'a> InputReader<'a> {
             return Ok(None);
         };
         let file = format!("dockerfiles/{}/requirements.txt", built_in.name);
-        let requirements =
+        let mut requirements =
             Requirements::of_text(Path::new(&file), text).map_err(InputError::Defects)?;
+        let names = requirements.names().map(|(name, _)| name.to_owned());
+        requirements.along = names
+            .filter(|name| !built_in.asked.contains(&name.as_str()))
+            .collect();
         Ok(Some(ImageRequirements {
             requirements,
             built_in: true,

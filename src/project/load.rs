@@ -29,6 +29,12 @@ use super::{
 };
 use crate::{code::Code, image::Repository};
 
+/// The minutes that an installer may take to choose the wheels of an image, if nothing else is configured.
+const MINUTES: u64 = 10;
+
+/// The most minutes that can be configured: a day.
+const LONGEST: u64 = 24 * 60;
+
 /// The glibc of the oldest distribution that current wheels support.
 const GLIBC: (u8, u8) = (2, 28);
 
@@ -256,8 +262,21 @@ impl Loader<'_> {
                 )
             })
         });
+        let minutes = python.time_limit.as_ref().map(|minutes| {
+            let number = u64::try_from(*minutes.get_ref()).ok();
+            number
+                .filter(|number| (1..=LONGEST).contains(number))
+                .ok_or_else(|| {
+                    let message = format!(
+                        "`{}` is no number of minutes from 1 to {LONGEST}",
+                        minutes.get_ref()
+                    );
+                    self.origin.defect(Code::E022, minutes, message)
+                })
+        });
         Ok(PythonSettings {
             installer: installer.transpose()?,
+            minutes: minutes.transpose()?.unwrap_or(MINUTES),
             glibc: glibc.transpose()?.unwrap_or(GLIBC),
         })
     }

@@ -17,6 +17,7 @@
 //! - `staleness`: a changed file is always noticed, and a bad cache costs only time
 //! - `locking`: the content of the locks, what changes it, and which images are then retagged
 //! - `portability`: the same tags for every user, in every place and order, without a network
+//! - `parents`: what binds a job of the packages below it, what it may replace, and what Spark brings
 //! - `ignoring`: which files reach a build, compared with docker
 //! - `hooks`: sparkpack as hooks of pre-commit, whatever git does around them
 //! - `committed`: inputs that no commit has are refused or told
@@ -116,6 +117,7 @@ mod naming;
 mod only_in_daemon;
 mod own_package;
 mod packing;
+mod parents;
 mod passed_over;
 mod pins;
 mod places;

@@ -1,13 +1,17 @@
 //! Errors of installers and package indexes.
 
-use std::{io, path::PathBuf};
+use std::{collections::BTreeSet, io, path::PathBuf, time::Duration};
 
 use super::Tool;
 use crate::{
     code::Code,
     image::Digest,
     package::vendor::VendorError,
-    project::{place::Place, requirements::Pin},
+    project::{
+        place::Place,
+        requirements::{LockedWheel, Pin, Requirements},
+        wheel::normalise,
+    },
 };
 
 /// Why wheels could not be chosen or installed. No text in it holds a password.
@@ -107,6 +111,26 @@ pub enum PythonError {
         /// The actual digest.
         got: String,
     },
+    /// No wheel that the image could use has one of the hashes that its line in the requirements allows.
+    #[error("{}{} not that of any wheel of {} {}", at(place.as_ref()), told(hashes), wheel.wheel.name, wheel.wheel.version)]
+    ForeignHash {
+        /// The line.
+        place: Option<Place>,
+        /// The hashes in it.
+        hashes: Vec<Digest>,
+        /// The best wheel.
+        wheel: Box<LockedWheel>,
+    },
+    /// The wheels were not chosen in time.
+    #[error("{tool} has not chosen the wheels in {}{}", minutes(*limit), busy_with(busy))]
+    TooLong {
+        /// The installer.
+        tool: Tool,
+        /// The time that it had.
+        limit: Duration,
+        /// The last lines of what it did.
+        busy: Vec<String>,
+    },
     /// Neither the index nor a file gives the digest of a wheel.
     #[error("the package index tells no SHA-256 of `{wheel}`")]
     NoHash {
@@ -172,6 +196,8 @@ impl PythonError {
             Self::OtherPlatforms { .. } => Code::E705,
             Self::Conflict { .. } | Self::Provided { .. } => Code::E706,
             Self::HashMismatch { .. } => Code::E707,
+            Self::ForeignHash { .. } => Code::E182,
+            Self::TooLong { .. } => Code::E181,
             Self::Unreachable { .. } => Code::E708,
             Self::Denied { .. } => Code::E709,
             Self::OtherPython { .. } => Code::E710,
@@ -194,6 +220,24 @@ impl PythonError {
                 | Self::OtherPython { .. }
                 | Self::Conflict { .. }
         )
+    }
+
+    /// Whether requirements contradict each other, or what the images below have.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::Provided { .. })
+    }
+
+    /// The normalised names of packages that the message may name, among other words.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<String> {
+        let text = self.to_string();
+        let of_name =
+            |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+        let words = text.split(|character| !of_name(character));
+        words
+            .map(|word| normalise(word.trim_matches(['.', '-', '_'])))
+            .collect()
     }
 
     /// Whether the wheels exist, but are not as expected.
@@ -254,6 +298,14 @@ impl PythonError {
             Self::HashMismatch { .. } => {
                 "find out who changed the file; if the change is wanted, run `sparkpack lock --upgrade` with the name of the package".to_owned()
             }
+            Self::ForeignHash { wheel, .. } => format!(
+                "the index has {} as `{}`: write `{} --hash={}`, or find out who gave you the other hash",
+                wheel.sha256, wheel.wheel.file_name, wheel.pin(), wheel.sha256
+            ),
+            Self::TooLong { .. } => {
+                "give the packages that it was busy with a lower bound (`name>=…`) or a version in the requirements, or raise `time-limit` under [python]"
+                    .to_owned()
+            }
             Self::NoHash { .. } => "use an index that tells the hashes of its files".to_owned(),
             Self::UnsetVariable { name, .. } => format!("set it: `export {name}=…`"),
             Self::OneIndex { .. } => {
@@ -275,15 +327,41 @@ impl PythonError {
         })
     }
 
-    /// The error for two different digests.
-    pub(super) fn mismatch(wheel: &str, expected: &[Digest], got: &Digest) -> Self {
-        let expected: Vec<&str> = expected.iter().map(Digest::as_str).collect();
-        Self::HashMismatch {
-            wheel: wheel.to_owned(),
-            expected: expected.join(" or "),
-            got: got.to_string(),
+    /// The same with the line of the requirements that a hash stands in.
+    pub(super) fn of_line(mut self, name: &str, requirements: &Requirements) -> Self {
+        if let Self::ForeignHash { place, .. } = &mut self {
+            let mut wanted = requirements.wanted.iter();
+            let line = wanted.find(|wanted| wanted.name == name && !wanted.hashes.is_empty());
+            *place = line.map(|line| line.place.clone());
         }
+        self
     }
+}
+
+fn at(place: Option<&Place>) -> String {
+    place.map_or_else(String::new, |place| format!("{place}: "))
+}
+
+fn told(hashes: &[Digest]) -> String {
+    match hashes {
+        [one] => format!("the hash {one} is"),
+        several => format!("each of the {} hashes is", several.len()),
+    }
+}
+
+fn minutes(limit: Duration) -> String {
+    match limit.as_secs() {
+        seconds @ ..60 => format!("{seconds} s"),
+        60 => "1 minute".to_owned(),
+        seconds => format!("{} minutes", seconds / 60),
+    }
+}
+
+fn busy_with(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("; it was busy with:\n{}", lines.join("\n"))
 }
 
 fn newest(versions: &[String]) -> Vec<String> {

@@ -3,24 +3,30 @@
 //! Both are run for the image's Python and platform, never for the host's, and both give the same wheels and the same
 //! files. [`Installer::lock`] chooses wheels, and [`Installer::install`] installs exactly those.
 
+mod above;
 mod encoded;
 mod error;
 mod index;
 mod origins;
 mod pip;
+mod resolved;
 mod run;
 mod stub;
 mod tool;
 mod uv;
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
+use above::Above;
 pub use error::PythonError;
 use index::Index;
 use origins::OpenWheel;
+pub use resolved::{Preferences, Provided, Resolved};
 use run::ToolRun;
 pub use tool::{Installer, Tool};
 
@@ -31,12 +37,12 @@ use crate::{
         requirements::{
             LockedWheel, PackageOrigins, Pin, Requirement, Requirements, SPARKS_OWN, same_version,
         },
-        wheel::{Target, WheelName, choose, normalise},
+        wheel::{Target, WheelName, choose},
     },
 };
 
 /// Where packages are downloaded from; never an input of a fingerprint.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Fetching {
     /// The index that replaces any other: `[mirrors] python`.
     pub mirror: Option<String>,
@@ -44,24 +50,19 @@ pub struct Fetching {
     pub certificates: Option<PathBuf>,
     /// Whether to use only the installer's cache and folders on this machine, and no index.
     pub offline: bool,
+    /// The time that choosing the wheels of an image may take.
+    pub limit: Duration,
 }
 
-/// What a new resolution keeps of an earlier one, as far as the requirements allow.
-#[derive(Clone, Debug, Default)]
-pub struct Preferences {
-    /// The versions chosen before.
-    pub pins: Vec<Pin>,
-    /// The packages to upgrade to their newest version. Others change only if that requires it.
-    pub upgraded: BTreeSet<String>,
-}
-
-/// The result of resolving requirements.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// The wheels to ship, sorted by name.
-    pub wheels: Vec<LockedWheel>,
-    /// Packages that are required, but that the parent image already has.
-    pub left_out: BTreeSet<Pin>,
+impl Default for Fetching {
+    fn default() -> Self {
+        Self {
+            mirror: None,
+            certificates: None,
+            offline: false,
+            limit: Duration::from_secs(600),
+        }
+    }
 }
 
 impl Installer {
@@ -94,6 +95,7 @@ impl Installer {
             program: program.into(),
             index: Index::of(variables, folder, fetching.mirror.clone(), certificates),
             offline: fetching.offline,
+            limit: fetching.limit,
         }
     }
 
@@ -127,12 +129,11 @@ impl Installer {
         target: &Target,
         provided: &[Pin],
     ) -> Result<Resolved, PythonError> {
-        self.resolve(
-            requirements,
-            target,
-            &self::provided(requirements, provided)?,
-            &[],
-        )
+        let provided = Provided {
+            binding: provided.to_vec(),
+            ..Provided::default()
+        };
+        self.lock_keeping(requirements, target, &provided, &Preferences::default())
     }
 
     /// The same, but versions chosen before are kept unless the requirements or an upgrade exclude them.
@@ -143,46 +144,34 @@ impl Installer {
         &self,
         requirements: &Requirements,
         target: &Target,
-        provided: &[Pin],
+        provided: &Provided,
         preferences: &Preferences,
     ) -> Result<Resolved, PythonError> {
-        let provided = self::provided(requirements, provided)?;
-        let resolve = |pins: &[Pin]| self.resolve(requirements, target, &provided, pins);
-        let mut fixed = Vec::new();
-        if !preferences.upgraded.is_empty() {
-            let newest = resolve(&[])?;
-            let pins = newest.wheels.iter().map(LockedWheel::pin);
-            fixed.extend(pins.filter(|pin| preferences.upgraded.contains(&pin.name)));
-        }
-        let mut free: Vec<Pin> = preferences
-            .pins
-            .iter()
-            .filter(|pin| !preferences.upgraded.contains(&pin.name))
-            .filter(|pin| may_stay(pin, requirements, &provided))
-            .cloned()
-            .collect();
-        loop {
-            let pins: Vec<Pin> = fixed.iter().chain(&free).cloned().collect();
-            match resolve(&pins) {
-                Err(error) if !free.is_empty() && error.is_about_versions() => {
-                    let_go(&mut free, &error);
-                }
-                Err(error) if !fixed.is_empty() && error.is_about_versions() => fixed.clear(),
-                resolved => return resolved,
-            }
-        }
+        let above = Above {
+            installer: self,
+            requirements,
+            target,
+            provided: RefCell::new(self::provided(requirements, provided)?),
+            end: Instant::now() + self.limit,
+        };
+        let chosen = above.choose(preferences)?;
+        let chosen = above.keep_along(chosen);
+        let chosen = above.agreeing(chosen, preferences)?;
+        Ok(chosen.without(&provided.along))
     }
 
+    /// Resolves the requirements and what is wanted `besides`; `pins` are versions that must not change.
     fn resolve(
         &self,
         requirements: &Requirements,
         target: &Target,
-        provided: &[Pin],
-        pins: &[Pin],
+        provided: &Provided,
+        (pins, besides): (&[Pin], &[Pin]),
+        end: Instant,
     ) -> Result<Resolved, PythonError> {
         let installer = self.from(&requirements.origins)?;
-        let run = ToolRun::new(&installer)?;
-        let question = Question::of(requirements, provided, pins, &installer.index);
+        let run = ToolRun::until(&installer, end)?;
+        let mut question = Question::of(requirements, &provided.binding, pins, &installer.index);
         refuse_other_platforms(requirements, target)?;
         if self.tool == Tool::Pip && !installer.index.origins.others.is_empty() {
             refuse_one_index(&question)?;
@@ -194,22 +183,31 @@ impl Installer {
                 left_out,
             });
         }
-        for pin in provided {
-            stub::write(&run.folder(), pin)?;
+        question
+            .wanted
+            .extend(besides.iter().map(ToString::to_string));
+        for pin in &provided.binding {
+            if !provided.on_index.contains(&pin.name) {
+                let is_spark = pin.name == SPARKS_OWN[0];
+                let needs: &[String] = if is_spark {
+                    &provided.spark_extras
+                } else {
+                    &[]
+                };
+                stub::write(&run.folder(), pin, needs)?;
+            }
         }
         let candidates = match self.tool {
             Tool::Uv => uv::resolve(&run, &question, target)?,
             Tool::Pip => pip::resolve(&run, &question, target)?,
         };
-        let shipped = |name: &String| {
-            !SPARKS_OWN.contains(&name.as_str()) && !provided.iter().any(|pin| pin.name == *name)
-        };
         let mut wheels = Vec::new();
         for (name, candidates) in candidates {
-            if shipped(&name) {
+            if provided.is_shipped(&name) {
                 let allowed = allowed(&name, requirements);
                 let candidates = self.among(&run, candidates, &allowed, target)?;
-                let wheel = chosen(&name, &candidates, &allowed, target)?;
+                let wheel = chosen(&name, &candidates, &allowed, target)
+                    .map_err(|error| error.of_line(&name, requirements))?;
                 refuse_unlisted(&wheel, requirements)?;
                 wheels.push(wheel);
             } else {
@@ -217,7 +215,7 @@ impl Installer {
             }
         }
         wheels.sort_by(|left, right| left.wheel.name.cmp(&right.wheel.name));
-        let (wheels, mut left_out) = leave_out(wheels, provided);
+        let (wheels, mut left_out) = leave_out(wheels, &provided.binding);
         left_out.extend(question.left_out);
         Ok(Resolved { wheels, left_out })
     }
@@ -240,8 +238,12 @@ impl Installer {
                     return Ok(candidates);
                 }
                 let line = hashed_line(&first.pin(), allowed);
-                let found = pip::choose_hashed(run, line, target)?;
-                Ok(found.into_values().flatten().collect())
+                match pip::choose_hashed(run, line, target) {
+                    Ok(found) => Ok(found.into_values().flatten().collect()),
+                    // No file has one of these digests: the error is told of the best one.
+                    Err(PythonError::HashMismatch { .. }) => Ok(candidates),
+                    Err(error) => Err(error),
+                }
             }
             _ => Ok(candidates),
         }
@@ -493,16 +495,24 @@ fn refuse_one_index(question: &Question) -> Result<(), PythonError> {
 
 /// The packages of the parent image. If its version of `PySpark` or `Py4J` is not known, the one that the requirements
 /// pin is assumed.
-fn provided(requirements: &Requirements, given: &[Pin]) -> Result<Vec<Pin>, PythonError> {
-    let mut provided: BTreeMap<String, Pin> = given
+fn provided(requirements: &Requirements, given: &Provided) -> Result<Provided, PythonError> {
+    let mut all = given.clone();
+    let mut binding: BTreeMap<String, Pin> = given
+        .binding
         .iter()
         .map(|pin| (pin.name.clone(), pin.clone()))
         .collect();
     for wanted in &requirements.wanted {
+        let is_sparks = SPARKS_OWN.contains(&wanted.name.as_str());
+        let is_bound = binding.contains_key(&wanted.name);
+        // Only an index tells what the extras bring.
+        if is_bound && !is_sparks && !wanted.extras.is_empty() {
+            all.on_index.insert(wanted.name.clone());
+        }
         let Some(version) = wanted.pinned() else {
             continue;
         };
-        match provided.get(&wanted.name) {
+        match binding.get(&wanted.name) {
             Some(there) if wanted.marker.is_none() && !same_version(&there.version, version) => {
                 return Err(PythonError::Provided {
                     place: wanted.place.clone(),
@@ -510,39 +520,14 @@ fn provided(requirements: &Requirements, given: &[Pin]) -> Result<Vec<Pin>, Pyth
                     provided: there.clone(),
                 });
             }
-            None if SPARKS_OWN.contains(&wanted.name.as_str()) => {
-                provided.insert(wanted.name.clone(), Pin::new(&wanted.name, version));
+            None if is_sparks => {
+                binding.insert(wanted.name.clone(), Pin::new(&wanted.name, version));
             }
             _ => {}
         }
     }
-    Ok(provided.into_values().collect())
-}
-
-/// Whether a version chosen before agrees with the requirements and the parent image.
-fn may_stay(pin: &Pin, requirements: &Requirements, provided: &[Pin]) -> bool {
-    let mut pinned = requirements.wanted.iter().chain(&requirements.constraints);
-    let contradicted = pinned.any(|wanted| {
-        let other = |version| !same_version(version, &pin.version);
-        wanted.name == pin.name && wanted.marker.is_none() && wanted.pinned().is_some_and(other)
-    });
-    let is_below = provided.iter().any(|below| below.name == pin.name);
-    !contradicted && !is_below && !SPARKS_OWN.contains(&pin.name.as_str())
-}
-
-/// Removes the `pins` that an error names, or all of them if it names none.
-fn let_go(pins: &mut Vec<Pin>, error: &PythonError) {
-    let text = error.to_string();
-    let of_name = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
-    let named: BTreeSet<String> = text
-        .split(|character| !of_name(character))
-        .map(normalise)
-        .collect();
-    let before = pins.len();
-    pins.retain(|pin| !named.contains(&pin.name));
-    if pins.len() == before {
-        pins.clear();
-    }
+    all.binding = binding.into_values().collect();
+    Ok(all)
 }
 
 /// `name==version` with its hashes, as a line of a requirements file.
@@ -573,10 +558,12 @@ fn allowed(name: &str, requirements: &Requirements) -> Vec<Digest> {
 fn refuse_unlisted(wheel: &LockedWheel, requirements: &Requirements) -> Result<(), PythonError> {
     let wanted = &requirements.wanted;
     let is_listed = wanted.iter().any(|wanted| wanted.name == wheel.wheel.name);
-    let mut others = wanted
+    let others = wanted
         .iter()
         .filter(|wanted| !SPARKS_OWN.contains(&wanted.name.as_str()));
-    if is_listed || others.any(|wanted| wanted.hashes.is_empty() || wanted.direct.is_some()) {
+    let is_hashed = |wanted: &&Requirement| !wanted.hashes.is_empty() && wanted.direct.is_none();
+    let (with, without): (Vec<_>, Vec<_>) = others.partition(is_hashed);
+    if is_listed || with.is_empty() || !without.is_empty() {
         return Ok(());
     }
     Err(PythonError::Unlisted {
@@ -615,8 +602,11 @@ fn chosen(
     let may: Vec<&LockedWheel> = candidates.iter().filter(may_be).collect();
     if may.is_empty() && !candidates.is_empty() {
         let best = best_of(&candidates.iter().collect::<Vec<_>>())?;
-        let file_name = &best.wheel.file_name;
-        return Err(PythonError::mismatch(file_name, allowed, &best.sha256));
+        return Err(PythonError::ForeignHash {
+            place: None,
+            hashes: allowed.to_vec(),
+            wheel: Box::new(best),
+        });
     }
     best_of(&may)
 }

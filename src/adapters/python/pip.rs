@@ -274,8 +274,13 @@ fn understand(run: &ToolRun<'_>, complaint: &Complaint, target: &Target) -> Pyth
         return missing(line.1, text, &log, target);
     }
     if text.contains("ResolutionImpossible") {
-        return PythonError::Conflict {
-            detail: conflict(text, &log),
+        let detail = conflict(text, &log);
+        return match absent(&detail) {
+            Some(asked) => PythonError::NotFound {
+                asked,
+                versions: Vec::new(),
+            },
+            None => PythonError::Conflict { detail },
         };
     }
     complaint.unknown()
@@ -426,6 +431,17 @@ impl PassedOver {
     }
 }
 
+/// The requirement that is told to be in conflict with nothing but itself: the index does not have it.
+fn absent(detail: &str) -> Option<String> {
+    let mut asked = detail.split("; ").map(|line| {
+        let asked = line.strip_prefix("The user requested ")?;
+        Some(asked.trim_start_matches("(constraint) "))
+    });
+    let first = asked.next()??;
+    let is_same = |other: Option<&str>| other == Some(first);
+    (first.contains("==") && asked.all(is_same)).then(|| first.to_owned())
+}
+
 /// The lines of the log that describe the conflict, or else pip's one-line message.
 fn conflict(text: &str, log: &str) -> String {
     let told: Vec<&str> = log
@@ -458,6 +474,31 @@ mod tests {
         }
         for version in ["9.0.3", "22.0.2", "22.1", "x"] {
             assert!(!is_new_enough(version), "{version}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_conflict_with_itself_alone_is_absent() {
+        for (detail, asked) in [
+            (
+                "The user requested a==1; The user requested (constraint) a==1",
+                Some("a==1"),
+            ),
+            (
+                "The user requested a==1; The user requested (constraint) a==2",
+                None,
+            ),
+            (
+                "The user requested a; The user requested (constraint) a==2",
+                None,
+            ),
+            (
+                "b 1 depends on a; The user requested (constraint) a==2",
+                None,
+            ),
+            ("", None),
+        ] {
+            assert_eq!(absent(detail).as_deref(), asked, "{detail}");
         }
     }
 

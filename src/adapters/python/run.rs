@@ -3,9 +3,12 @@
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+    time::Instant,
 };
 
 use super::{Installer, PythonError, Tool, index::Index, stub};
@@ -14,10 +17,18 @@ use crate::project::requirements::masked;
 /// The number of lines of an installer's output that are shown.
 const SHOWN_LINES: usize = 10;
 
+/// The number of lines that tell what an installer was busy with.
+const BUSY_LINES: usize = 5;
+
+/// What the lines begin with in which uv tells the steps of its work.
+const UV_STEP: &str = "DEBUG ";
+
 /// A folder in which an installer is run; removed when the run ends.
 pub(super) struct ToolRun<'a> {
     installer: &'a Installer,
     folder: tempfile::TempDir,
+    /// When the program is stopped.
+    end: Option<Instant>,
 }
 
 /// The error message of a failed installer, without secrets.
@@ -32,7 +43,20 @@ impl<'a> ToolRun<'a> {
         let folder = tempfile::Builder::new()
             .prefix("sparkpack-python-")
             .tempdir()?;
-        Ok(Self { installer, folder })
+        Ok(Self {
+            installer,
+            folder,
+            end: None,
+        })
+    }
+
+    /// The same for programs that are stopped when the time is over.
+    pub(super) fn until(installer: &'a Installer, end: Instant) -> io::Result<Self> {
+        let run = Self::new(installer)?;
+        Ok(Self {
+            end: Some(end),
+            ..run
+        })
     }
 
     pub(super) fn folder(&self) -> PathBuf {
@@ -85,25 +109,57 @@ impl<'a> ToolRun<'a> {
             .args(arguments)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path());
-        let output = command.output().map_err(|error| {
+        let output = output_of(&mut command, self.end).map_err(|error| {
             let program = self.installer.program.display();
             io::Error::new(error.kind(), format!("cannot run `{program}`: {error}"))
         })?;
-        if output.status.success() {
+        let Some(status) = output.status else {
+            return Err(self.too_long(&String::from_utf8_lossy(&output.stderr)));
+        };
+        if status.success() {
             return Ok(Ok(()));
         }
         let mut text = String::from_utf8_lossy(&output.stderr).into_owned();
+        if self.installer.tool == Tool::Uv {
+            let lines = text.lines().filter(|line| !line.starts_with(UV_STEP));
+            text = lines.collect::<Vec<_>>().join("\n") + "\n";
+        }
         if text.trim().is_empty() {
-            text = format!(
-                "{}\n{}",
-                String::from_utf8_lossy(&output.stdout),
-                output.status
-            );
+            text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), status);
         }
         Ok(Err(Complaint {
             tool: self.installer.tool,
             text: self.without_secrets(&text),
         }))
+    }
+
+    /// The error of a program that was stopped, with the last lines that tell what it did.
+    fn too_long(&self, text: &str) -> PythonError {
+        let log = match self.installer.tool {
+            Tool::Uv => text.to_owned(),
+            Tool::Pip => self.read("pip.log").unwrap_or_default(),
+        };
+        let log = self.without_secrets(&log);
+        let mut busy: Vec<String> = Vec::new();
+        for line in log.lines().rev() {
+            let line = match self.installer.tool {
+                Tool::Uv => line.trim_start_matches(UV_STEP),
+                // A time comes first.
+                Tool::Pip => line.split_once(' ').map_or("", |(_, rest)| rest),
+            };
+            let line = line.trim();
+            if !line.is_empty() && !busy.iter().any(|known| known == line) {
+                busy.insert(0, line.to_owned());
+            }
+            if busy.len() == BUSY_LINES {
+                break;
+            }
+        }
+        PythonError::TooLong {
+            tool: self.installer.tool,
+            limit: self.installer.limit,
+            busy,
+        }
     }
 
     /// The text with passwords replaced by `***`.
@@ -118,6 +174,72 @@ impl<'a> ToolRun<'a> {
         }
         text
     }
+}
+
+/// What a program has written.
+struct Output {
+    /// `None` if it was stopped.
+    status: Option<ExitStatus>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+/// Runs a program to its end, or until the time is over.
+fn output_of(command: &mut Command, end: Option<Instant>) -> io::Result<Output> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let (done, is_done) = mpsc::channel();
+    let stdout = gather(child.stdout.take(), done.clone());
+    let stderr = gather(child.stderr.take(), done);
+    let is_late = || {
+        let Some(end) = end else {
+            return is_done.recv().is_ok();
+        };
+        let left = end.saturating_duration_since(Instant::now());
+        is_done.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Timeout)
+    };
+    let status = if is_late() {
+        child.kill()?;
+        child.wait()?;
+        None
+    } else {
+        Some(child.wait()?)
+    };
+    let taken = |bytes: Arc<Mutex<Vec<u8>>>| {
+        std::mem::take(&mut *bytes.lock().unwrap_or_else(PoisonError::into_inner))
+    };
+    Ok(Output {
+        status,
+        stdout: taken(stdout),
+        stderr: taken(stderr),
+    })
+}
+
+/// Reads a pipe beside other work; `done` is dropped at its end. Nobody waits for the end of a pipe that a stopped program
+/// has left to others.
+fn gather(
+    mut pipe: Option<impl Read + Send + 'static>,
+    done: mpsc::Sender<()>,
+) -> Arc<Mutex<Vec<u8>>> {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let gathered = Arc::clone(&bytes);
+    thread::spawn(move || {
+        let mut buffer = [0; 1 << 14];
+        while let Some(read) = pipe.as_mut().map(|pipe| pipe.read(&mut buffer)) {
+            match read {
+                Ok(count @ 1..) => gathered
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        drop(done);
+    });
+    bytes
 }
 
 impl Complaint {

@@ -5,6 +5,7 @@
 //! shipped.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     path::Path,
 };
@@ -16,17 +17,26 @@ use crate::project::requirements::Pin;
 /// The folder of the stub wheels.
 pub(super) const FOLDER: &str = "provided";
 
-/// Writes the stub wheel for `pin` into the folder of a run.
-pub(super) fn write(folder: &Path, pin: &Pin) -> io::Result<()> {
+/// Writes the stub wheel for `pin`, which needs `needs`, into the folder of a run.
+pub(super) fn write(folder: &Path, pin: &Pin, needs: &[String]) -> io::Result<()> {
     let folder = folder.join(FOLDER);
     fs_err::create_dir_all(&folder)?;
     let stem = format!("{}-{}", pin.name.replace('-', "_"), pin.version);
     let information = format!("{stem}.dist-info");
     let Pin { name, version } = pin;
+    let extras: BTreeSet<&str> = needs
+        .iter()
+        .filter_map(|need| need.split_once("extra == \"")?.1.split('"').next())
+        .collect();
+    let extras = extras
+        .into_iter()
+        .map(|extra| format!("Provides-Extra: {extra}\n"));
+    let needs = needs.iter().map(|need| format!("Requires-Dist: {need}\n"));
+    let needs: String = extras.chain(needs).collect();
     let files = [
         (
             "METADATA",
-            format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"),
+            format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"),
         ),
         (
             "WHEEL",

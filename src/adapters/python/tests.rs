@@ -55,8 +55,7 @@ fn uv() -> PathBuf {
 fn installers(mirror: Option<&str>) -> [Installer; 2] {
     let fetching = Fetching {
         mirror: mirror.map(str::to_owned),
-        certificates: None,
-        offline: false,
+        ..Fetching::default()
     };
     let both = [(Tool::Uv, uv()), (Tool::Pip, pip::python().unwrap())];
     both.map(|(tool, program)| {
@@ -361,8 +360,24 @@ fn each_fault_has_its_own_error() {
     );
     let wrong = format!("spk-old==1.0 --hash=sha256:{}", "0".repeat(64));
     let error = lock(&wrong);
-    assert_eq!(error.code(), "E707");
-    assert!(error.to_string().contains(&"0".repeat(64)), "{error}");
+    assert_eq!(error.code(), "E182");
+    let zeros = "0".repeat(64);
+    let told = format!(
+        "requirements.txt:1:1: the hash sha256:{zeros} is not that of any wheel of spk-old 1.0"
+    );
+    assert_eq!(error.to_string(), told);
+    let right = index.digest("spk_old-1.0-py3-none-any");
+    let line = format!("write `spk-old==1.0 --hash={right}`");
+    assert!(error.hint().unwrap().contains(&line), "{:?}", error.hint());
+    let two = format!("{wrong} --hash=sha256:{}", "1".repeat(64));
+    let error = lock(&two);
+    assert!(
+        error.to_string().contains("each of the 2 hashes is not"),
+        "{error}"
+    );
+    let with_right = format!("{wrong} --hash={right}");
+    let resolved = lock_by_both(Some(&index.url), &with_right, &amd64(), &[]).unwrap();
+    assert_eq!(resolved.wheels[0].sha256, right);
 }
 
 #[test]
@@ -451,7 +466,8 @@ fn what_was_chosen_before_stays_where_it_can() {
     };
     let both = |text: &str, kept: &Preferences| {
         let [by_uv, by_pip] = installers(Some(&index.url)).map(|installer| {
-            let resolved = installer.lock_keeping(&requirements(text), &amd64(), &[], kept);
+            let resolved =
+                installer.lock_keeping(&requirements(text), &amd64(), &Provided::default(), kept);
             let wheels = resolved.unwrap().wheels;
             let pins = wheels.iter().map(|wheel| wheel.pin().to_string());
             pins.collect::<Vec<_>>()
@@ -474,6 +490,125 @@ fn what_was_chosen_before_stays_where_it_can() {
     assert_eq!(both("spk-two", &two), ["spk-two==1.0"]);
 }
 
+/// Resolves above other images with both installers, which have to agree; the pins of what is shipped and of what is left out.
+#[expect(clippy::panic_in_result_fn, reason = "a disagreement fails the test")]
+fn above_by_both(
+    index: &TestIndex,
+    text: &str,
+    provided: &Provided,
+) -> Result<[Vec<String>; 2], PythonError> {
+    let [by_uv, by_pip] = installers(Some(&index.url)).map(|installer| {
+        let nothing = Preferences::default();
+        installer.lock_keeping(&requirements(text), &amd64(), provided, &nothing)
+    });
+    let pins = |resolved: Resolved| {
+        let wheels = resolved.wheels.iter().map(|wheel| wheel.pin().to_string());
+        let left_out = resolved.left_out.iter().map(ToString::to_string);
+        [wheels.collect(), left_out.collect()]
+    };
+    let code =
+        |resolved: &Result<Resolved, PythonError>| resolved.as_ref().err().map(PythonError::code);
+    assert_eq!(code(&by_uv), code(&by_pip), "{by_uv:?}\n{by_pip:?}");
+    let (by_uv, by_pip) = (by_uv.map(pins)?, by_pip.map(pins)?);
+    assert_eq!(by_uv, by_pip);
+    Ok(by_uv)
+}
+
+/// An image below with `spk-bound`, which was asked for, and with `spk-along` in this version.
+fn below(along: &str) -> Provided {
+    Provided {
+        binding: vec![Pin::new("spk-bound", "1.0")],
+        on_index: ["spk-bound".to_owned()].into(),
+        along: vec![Pin::new("spk-along", along)],
+        ..Provided::default()
+    }
+}
+
+#[test]
+fn what_came_along_is_replaced_only_where_it_does_not_fit() {
+    let index = TestIndex::new();
+    // An older `spk-top` would do with what is there, but that is no reason to take it.
+    let [wheels, left_out] = above_by_both(&index, "spk-top", &below("4.0")).unwrap();
+    assert_eq!(wheels, ["spk-along==2.0", "spk-top==2.0"]);
+    assert_eq!(left_out, [""; 0]);
+    // It fits: the same version is not shipped again, though there is a newer one.
+    let [wheels, left_out] = above_by_both(&index, "spk-top", &below("1.0")).unwrap();
+    assert_eq!(wheels, ["spk-top==2.0"]);
+    assert_eq!(left_out, ["spk-along==1.0"]);
+}
+
+#[test]
+fn what_replaces_others_has_to_fit_what_stays() {
+    let index = TestIndex::new();
+    // `spk-bound` needs `spk-along>=2`: what a job has in its place is so for both.
+    let [wheels, _] = above_by_both(&index, "spk-along<4\nspk-two", &below("4.0")).unwrap();
+    assert_eq!(wheels, ["spk-along==2.0", "spk-two==2.0"]);
+    let error = above_by_both(&index, "spk-along<2", &below("4.0")).unwrap_err();
+    assert_eq!(error.code(), "E706", "{error}");
+    assert!(error.names().contains("spk-bound"), "{error}");
+    let unknown = Provided {
+        on_index: BTreeSet::new(),
+        ..below("4.0")
+    };
+    let [wheels, _] = above_by_both(&index, "spk-along<2", &unknown).unwrap();
+    assert_eq!(wheels, ["spk-along==1.0"]);
+    // Nor does anybody know what a version needs that the index does not have.
+    let gone = Provided {
+        binding: vec![Pin::new("spk-bound", "0.9")],
+        ..below("4.0")
+    };
+    let [wheels, _] = above_by_both(&index, "spk-along<2", &gone).unwrap();
+    assert_eq!(wheels, ["spk-along==1.0"]);
+}
+
+#[test]
+fn extras_of_what_is_below_bring_what_they_name() {
+    let index = TestIndex::new();
+    let [wheels, left_out] = above_by_both(&index, "spk-bound[more]", &below("4.0")).unwrap();
+    assert_eq!(wheels, ["spk-old==1.0"]);
+    assert_eq!(left_out, ["spk-along==4.0", "spk-bound==1.0"]);
+    let elsewhere = Provided {
+        on_index: BTreeSet::new(),
+        ..below("4.0")
+    };
+    let [wheels, _] = above_by_both(&index, "spk-bound[more]", &elsewhere).unwrap();
+    assert_eq!(wheels, ["spk-old==1.0"]);
+    let spark = Provided {
+        binding: vec![Pin::new("pyspark", "4.1.4")],
+        spark_extras: vec!["spk-two<2; extra == \"connect\"".to_owned()],
+        ..Provided::default()
+    };
+    for (text, wanted) in [
+        ("pyspark[connect]==4.1.4", &["spk-two==1.0"][..]),
+        ("pyspark==4.1.4", &[]),
+    ] {
+        let [wheels, left_out] = above_by_both(&index, text, &spark).unwrap();
+        assert_eq!(wheels, wanted, "{text}");
+        assert_eq!(left_out, ["pyspark==4.1.4"]);
+    }
+}
+
+#[test]
+fn an_installer_that_takes_too_long_is_stopped_and_tells_what_it_did() {
+    let index = TestIndex::serve(packages(), Some(SILENT));
+    for mut installer in installers(Some(&index.url)) {
+        let told = |seconds: u64| {
+            installer.limit = Duration::from_secs(seconds);
+            let resolved = installer.lock(&requirements("spk-app"), &amd64(), &[]);
+            let error = resolved.unwrap_err();
+            assert_eq!(error.code(), "E181", "{error}");
+            assert!(error.hint().unwrap().contains("time-limit"));
+            let start = format!("has not chosen the wheels in {seconds} s");
+            assert!(error.to_string().contains(&start), "{error}");
+            error.to_string()
+        };
+        // A busy machine may take long until there is anything to tell.
+        let mut told = [1, 4, 16, 59].into_iter().map(told);
+        let is_complete = |text: &String| text.contains("busy with:\n") && text.contains("spk-app");
+        assert!(told.any(|text| is_complete(&text)));
+    }
+}
+
 #[test]
 fn an_installer_that_is_not_there_is_an_error() {
     let fetching = Fetching::default();
@@ -492,7 +627,11 @@ fn an_installer_that_is_not_there_is_an_error() {
 /// A package index (PEP 503) on the loopback interface, which runs until the test's process ends.
 struct TestIndex {
     url: String,
+    digests: BTreeMap<String, Digest>,
 }
+
+/// In place of a status: nothing is ever answered.
+const SILENT: u16 = 0;
 
 impl TestIndex {
     fn new() -> Self {
@@ -508,8 +647,18 @@ impl TestIndex {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/simple", listener.local_addr().unwrap());
         let pages = pages(&files);
+        let digests = files.iter().map(|(path, bytes)| {
+            let file = path.rsplit('/').next().unwrap();
+            (file.to_owned(), Digest::of(bytes))
+        });
+        let digests = digests.collect();
         std::thread::spawn(move || {
+            let mut unanswered = Vec::new();
             for stream in listener.incoming() {
+                if status == Some(SILENT) {
+                    unanswered.push(stream);
+                    continue;
+                }
                 let Ok(mut stream) = stream else { continue };
                 let mut reader = BufReader::new(stream.try_clone().unwrap());
                 let mut first = String::new();
@@ -536,7 +685,12 @@ impl TestIndex {
                 let _ = stream.write_all(if head_only { &[] } else { body });
             }
         });
-        Self { url }
+        Self { url, digests }
+    }
+
+    /// The digest of a wheel.
+    fn digest(&self, stem: &str) -> Digest {
+        self.digests[&format!("{stem}.whl")].clone()
     }
 }
 
@@ -594,6 +748,21 @@ fn packages() -> BTreeMap<String, Vec<u8>> {
             &[("wants.py", "")],
             &["spk-two<2"],
         ),
+        wheel(
+            "spk_top-1.0-py3-none-any",
+            &[("top.py", "")],
+            &["spk-along"],
+        ),
+        wheel(
+            "spk_top-2.0-py3-none-any",
+            &[("top.py", "")],
+            &["spk-along<3"],
+        ),
+        wheel(
+            "spk_bound-1.0-py3-none-any",
+            &[("bound.py", "")],
+            &["spk-along>=2", "spk-old ; extra == \"more\""],
+        ),
     ]
     .into();
     for stem in [
@@ -607,6 +776,19 @@ fn packages() -> BTreeMap<String, Vec<u8>> {
         let native = [("spk_native.so", stem), ("spk_native.libs/libz.so.1", "z")];
         files.extend([wheel(stem, &native, &[])]);
     }
+    files.extend(one_module_each());
+    for source in [
+        "spk-source/spk_source-1.0.tar.gz",
+        "pyspark/pyspark-4.1.4.tar.gz",
+    ] {
+        files.insert(format!("/simple/{source}"), b"x".to_vec());
+    }
+    files
+}
+
+/// Wheels with a single module.
+fn one_module_each() -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
     for stem in [
         "spk_arm-1.0-py3-none-any",
         "spk_old-1.0-py3-none-any",
@@ -614,15 +796,12 @@ fn packages() -> BTreeMap<String, Vec<u8>> {
         "spk_newer-1.0-py3-none-any",
         "spk_two-1.0-py3-none-any",
         "spk_two-2.0-py3-none-any",
+        "spk_along-1.0-py3-none-any",
+        "spk_along-2.0-py3-none-any",
+        "spk_along-4.0-py3-none-any",
     ] {
         let module = format!("{}.py", stem.split('-').next().unwrap());
         files.extend([wheel(stem, &[(&module, "")], &[])]);
-    }
-    for source in [
-        "spk-source/spk_source-1.0.tar.gz",
-        "pyspark/pyspark-4.1.4.tar.gz",
-    ] {
-        files.insert(format!("/simple/{source}"), b"x".to_vec());
     }
     files
 }
@@ -634,6 +813,9 @@ fn wheel(stem: &str, files: &[(&str, &str)], requires: &[&str]) -> (String, Vec<
     let information = format!("{name}-{version}.dist-info");
     let mut metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
     for requirement in requires {
+        if let Some(extra) = run::between(requirement, "extra == \"", "\"") {
+            metadata.extend(["Provides-Extra: ", extra, "\n"]);
+        }
         metadata += "Requires-Dist: ";
         metadata += requirement;
         metadata += "\n";

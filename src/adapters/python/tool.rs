@@ -1,6 +1,6 @@
 //! The kinds of Python installers.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use super::index::Index;
 
@@ -29,4 +29,5 @@ pub struct Installer {
     pub(super) program: PathBuf,
     pub(super) index: Index,
     pub(super) offline: bool,
+    pub(super) limit: Duration,
 }

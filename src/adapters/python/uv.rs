@@ -56,7 +56,10 @@ fn call(
         all.push("--offline");
     }
     let all: Vec<&OsStr> = all.into_iter().map(OsStr::new).collect();
-    match run.call(&all, &run.index().for_uv(any))? {
+    let mut variables = run.index().for_uv(any);
+    // What it does, for whom it takes too long.
+    variables.push(("RUST_LOG".to_owned(), "uv_resolver=debug".to_owned()));
+    match run.call(&all, &variables)? {
         Ok(()) => Ok(()),
         Err(complaint) => Err(understand(&complaint, target)),
     }

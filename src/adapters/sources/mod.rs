@@ -4,6 +4,7 @@ mod cache;
 mod download;
 mod error;
 mod installers;
+mod spark_extras;
 mod unpack;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 };
 
 pub use error::SourceError;
+pub use spark_extras::SparkExtras;
 
 use crate::{
     adapters::{cache::Cache, digest_cache},

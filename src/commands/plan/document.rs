@@ -1,5 +1,7 @@
 //! A plan as JSON.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{Planner, words};
@@ -8,9 +10,9 @@ use crate::{
     commands::plan::Known,
     error::Error,
     image::{Digest, Platform},
-    operations::resolution,
+    operations::resolution::{self, Prepared},
     plan::{
-        Stage,
+        PlatformStage, Stage,
         decision::{Decision, PlatformDecisions, Reason},
     },
     project::left_out::Folder,
@@ -61,6 +63,9 @@ struct PlannedImage<'a> {
     network: Option<Network>,
     parents: Vec<&'a str>,
     platforms: Vec<String>,
+    /// Packages of other versions than the images below have: `six 1.17.0 (ds has 1.16.0)`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    replaced: BTreeSet<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<Vec<LeftOut<'a>>>,
 }
@@ -202,10 +207,21 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImag
             network,
             parents: stage.parents.iter().map(String::as_str).collect(),
             platforms: resolution::platforms(stage),
+            replaced: replaced(planner.run.prepared, stage),
             left_out: known.left_out.get(name).map(|folders| left_out(folders)),
         }
     });
     images.collect()
+}
+
+/// What an image replaces on any of its platforms.
+fn replaced<'a>(prepared: &'a Prepared, stage: &Stage) -> BTreeSet<&'a str> {
+    let of_platform = |on: &PlatformStage| {
+        let key = (stage.name.clone(), on.platform.clone());
+        prepared.replaced.get(&key)
+    };
+    let all = stage.platforms.iter().filter_map(of_platform);
+    all.flatten().map(String::as_str).collect()
 }
 
 fn by_platform(

@@ -48,7 +48,7 @@ fn images(planner: &Planner<'_>, known: &Known<'_>, paint: Paint) -> Vec<String>
         ];
         row.extend(known.push(name).map(push_cell));
         rows.push(row);
-        notes.push(words::notes_of(known, stage));
+        notes.push(words::notes_of(known, planner.run.prepared, stage));
     }
     let indent = rows
         .iter()

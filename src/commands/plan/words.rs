@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     image::Platform,
-    operations::publish::DaemonNeed,
+    operations::{publish::DaemonNeed, resolution::Prepared},
     plan::{
         PlatformStage, Stage,
         decision::{Decision, PlatformDecisions, Reason},
@@ -93,6 +93,20 @@ fn other_packages(stage: &Stage) -> Vec<String> {
     others.collect()
 }
 
+/// Which of the packages below it an image replaces by other versions in its own folder.
+pub(super) fn replaced(prepared: &Prepared, stage: &Stage) -> Vec<String> {
+    let platforms = stage.platforms.iter().map(|on| &on.platform);
+    told_of(platforms.map(|platform| {
+        let replaced = prepared
+            .replaced
+            .get(&(stage.name.clone(), platform.clone()));
+        let told =
+            replaced.map(|all| format!("replaces what came along below it: {}", all.join(", ")));
+        let nothing = "replaces nothing of what came along below it".to_owned();
+        (platform, told, Some(nothing))
+    }))
+}
+
 /// That an image needs a daemon, and none is there. If platforms differ, each that needs it is named.
 pub(super) fn daemon_notes(known: &Known<'_>, stage: &Stage) -> Vec<String> {
     let platforms = stage.platforms.iter().map(|on| &on.platform);
@@ -114,7 +128,7 @@ pub(super) fn daemon_note(known: &Known<'_>, stage: &Stage, platform: &Platform)
 }
 
 /// What stands below an image's row.
-pub(super) fn notes_of(known: &Known<'_>, stage: &Stage) -> Vec<String> {
+pub(super) fn notes_of(known: &Known<'_>, prepared: &Prepared, stage: &Stage) -> Vec<String> {
     let name = &stage.name;
     let build = known.preview.build.get(name);
     let mut notes = build.map_or_else(Vec::new, |build| reasons(build, reason));
@@ -131,6 +145,7 @@ pub(super) fn notes_of(known: &Known<'_>, stage: &Stage) -> Vec<String> {
             _ => format!("for a push: {reason}"),
         }));
     }
+    notes.extend(replaced(prepared, stage));
     notes.extend(other_packages(stage));
     notes.extend(daemon_notes(known, stage));
     if let Some(network) = stage.inputs.recipe.network() {

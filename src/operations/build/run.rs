@@ -231,6 +231,7 @@ mod tests {
             session: &session,
             services: &Services::new(&session, LockPolicy::ReadOnly),
             prepared: &Prepared {
+                replaced: BTreeMap::new(),
                 plan: examples::plan(stages),
                 lock: Lock::default(),
                 local_sources: BTreeMap::new(),

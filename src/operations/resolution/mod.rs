@@ -1,5 +1,6 @@
 //! Makes a plan from the checkout and the locks. Looks up missing lock entries if the policy allows it.
 
+mod below;
 mod changes;
 mod committed;
 mod contents;
@@ -13,6 +14,7 @@ mod lookup;
 mod platforms;
 mod prepare;
 mod relock;
+mod spark_extras;
 #[cfg(test)]
 mod tests;
 mod tracked;

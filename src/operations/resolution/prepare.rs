@@ -8,7 +8,7 @@ use super::{
     ignored::warn_beside,
     lock_files::{LockFiles, used_sources},
     lookup::Lookup,
-    wheels::{self, Wheels},
+    wheels::{self, Replaced, Wheels},
 };
 use crate::{
     code::Code,
@@ -32,6 +32,7 @@ pub(crate) struct Prepared {
     pub(crate) plan: Plan,
     pub(crate) lock: Lock,
     pub(crate) local_sources: BTreeMap<String, Digest>,
+    pub(crate) replaced: Replaced,
 }
 
 /// Makes the plan of the whole project.
@@ -57,6 +58,7 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
         plan,
         lock: resolved.files.lock,
         local_sources: resolved.local_sources,
+        replaced: resolved.replaced,
     })
 }
 
@@ -72,7 +74,7 @@ pub(crate) fn inputs_and_wheels(
     warn_of_jobs(session, &inputs);
     let old = LockFiles::read(session, lock, &inputs)?;
     let mut new = old.clone();
-    let wheels = warn_beside(session, &inputs, || {
+    let chosen = warn_beside(session, &inputs, || {
         let chosen = wheels::of_all(
             session,
             services,
@@ -84,7 +86,7 @@ pub(crate) fn inputs_and_wheels(
         chosen.all().map_err(|missing| policy.explain(missing))
     })?;
     keep(session, services, &inputs, &old, &new)?;
-    Ok((inputs, wheels, new.lock))
+    Ok((inputs, chosen.wheels, new.lock))
 }
 
 /// Writes the lock files that have changed, without unused entries. With `--locked` a change is an error;
@@ -182,6 +184,7 @@ pub(crate) struct Resolver<'a> {
 pub(crate) struct ResolvedLocks {
     pub(crate) files: LockFiles,
     pub(crate) wheels: Wheels,
+    pub(crate) replaced: Replaced,
     pub(crate) local_sources: BTreeMap<String, Digest>,
 }
 
@@ -219,10 +222,11 @@ impl Resolver<'_> {
             &mut files,
             self.upgraded,
         )?;
-        let wheels = chosen.all().map_err(|missing| policy.explain(missing))?;
+        let chosen = chosen.all().map_err(|missing| policy.explain(missing))?;
         Ok(ResolvedLocks {
             files,
-            wheels,
+            wheels: chosen.wheels,
+            replaced: chosen.replaced,
             local_sources,
         })
     }

@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::lock_files::{LockFiles, beside, shown};
+use super::{
+    below::{Below, Have},
+    lock_files::{LockFiles, beside, shown},
+    spark_extras::spark_extras,
+};
 use crate::{
     adapters::python::{Preferences, PythonError, Resolved},
     code::Code,
@@ -18,12 +22,12 @@ use crate::{
     },
     plan::{Inputs, StageInputs},
     project::{
-        Chain, Image, Kind,
+        Chain, Image,
         elsewhere::{ElsewhereChain, LockedContents},
         inputs::ImageRequirements,
         lock::{self, LockedWheels, Unlocked, UnlockedInput},
         place::Defect,
-        requirements::{self, LockedWheel, Pin, ResolveRequest, SPARKS_OWN, same_version},
+        requirements::{self, LockedWheel, Pin, ResolveRequest},
         wheel::{Target, normalise},
     },
 };
@@ -31,9 +35,13 @@ use crate::{
 /// The wheels that an image adds to those of its parents, by image and platform.
 pub(crate) type Wheels = BTreeMap<(String, Platform), Vec<LockedWheel>>;
 
+/// The wheels that take the place of other versions in the images below, in words, by image and platform.
+pub(crate) type Replaced = BTreeMap<(String, Platform), Vec<String>>;
+
 /// The wheels of all images, as far as they are known.
 pub(crate) struct Chosen {
     pub(crate) wheels: Wheels,
+    pub(crate) replaced: Replaced,
     /// The images whose wheels are missing from the locks and may not be resolved, parents first.
     pub(crate) unlocked: Vec<Unlocked>,
 }
@@ -43,11 +51,11 @@ impl Chosen {
     ///
     /// # Errors
     /// The first image whose wheels are missing.
-    pub(crate) fn all(self) -> Result<Wheels, Unlocked> {
-        match self.unlocked.into_iter().next() {
-            Some(first) => Err(first),
-            None => Ok(self.wheels),
+    pub(crate) fn all(mut self) -> Result<Self, Unlocked> {
+        if self.unlocked.is_empty() {
+            return Ok(self);
         }
+        Err(self.unlocked.swap_remove(0))
     }
 }
 
@@ -70,8 +78,8 @@ pub(crate) fn of_all(
         files,
         upgraded,
         wheels: Wheels::new(),
-        provided: BTreeMap::new(),
-        installed: BTreeMap::new(),
+        replaced: BTreeMap::new(),
+        below: BTreeMap::new(),
         users: BTreeMap::new(),
         unlocked: Vec::new(),
     };
@@ -82,6 +90,7 @@ pub(crate) fn of_all(
     }
     Ok(Chosen {
         wheels: chooser.wheels,
+        replaced: chooser.replaced,
         unlocked: chooser.unlocked,
     })
 }
@@ -95,10 +104,9 @@ struct Chooser<'a> {
     files: &'a mut LockFiles,
     upgraded: &'a BTreeSet<String>,
     wheels: Wheels,
+    replaced: Replaced,
     /// The packages of each image, including those of its parents.
-    provided: BTreeMap<(String, Platform), Vec<Pin>>,
-    /// The packages of the image from elsewhere at the bottom of each image.
-    installed: BTreeMap<(String, Platform), Vec<Pin>>,
+    below: BTreeMap<(String, Platform), Below>,
     /// For each lock beside a requirements file: the first image that uses it, and the image's request.
     users: BTreeMap<PathBuf, (String, ResolveRequest)>,
     unlocked: Vec<Unlocked>,
@@ -109,10 +117,7 @@ struct Wanted<'a> {
     image: &'a Image,
     requirements: &'a ImageRequirements,
     /// The packages of the image's parents.
-    provided: &'a [Pin],
-    /// The packages of the image from elsewhere at the bottom. Another version may take the place of one, in a folder
-    /// that is searched first; the same version is not shipped again.
-    installed: &'a [Pin],
+    below: &'a Below,
     target: &'a Target,
     /// The request. Locked wheels are used only if they were resolved for the same request.
     asked: &'a ResolveRequest,
@@ -121,46 +126,69 @@ struct Wanted<'a> {
 impl<'a> Chooser<'a> {
     fn image(&mut self, image: &Image, inputs: &StageInputs) -> Result<(), Error> {
         for platform in &image.platforms {
+            let mut below = self.below(image, inputs, platform);
+            if let Some(requirements) = &inputs.requirements
+                && !self.add_wheels((image, requirements), platform, &mut below)?
+            {
+                continue;
+            }
             let key = (image.name.clone(), platform.clone());
-            let mut provided = self.of_parents(inputs, platform);
-            let mut installed = self.installed_below(inputs, platform);
-            if let Some((chain, contents)) = self.contents_below(image, inputs, platform) {
-                provided.extend(contents.binding(chain));
-                provided.retain(|pin| !SPARKS_OWN.contains(&pin.name.as_str()));
-                installed.extend(contents.all_installed());
-                let spark = self.files.lock.spark_of(&self.session.project, image);
-                provided.extend(spark.map(|spark| Pin::new("pyspark", &spark)));
-            }
-            if let Some(requirements) = &inputs.requirements {
-                let Some(target) = self.target(image, platform)? else {
-                    continue;
-                };
-                refuse_other_python(image, requirements, &target)?;
-                let asked = ResolveRequest::of(&requirements.requirements, &provided, &target);
-                installed.retain(|pin| !provided.iter().any(|below| below.name == pin.name));
-                let asked = asked.over(&installed);
-                self.refuse_other_users(image, requirements, &asked)?;
-                let chosen = self.locked_or_chosen(&Wanted {
-                    image,
-                    requirements,
-                    provided: &provided,
-                    installed: &installed,
-                    target: &target,
-                    asked: &asked,
-                })?;
-                provided.extend(chosen.iter().map(LockedWheel::pin));
-                self.wheels.insert(key.clone(), chosen);
-            }
-            let chain = self.session.project.chain_of(image);
-            if let (Kind::Py, Some(made)) = (image.kind, chain.and_then(Chain::made)) {
-                provided.push(Pin::new("pyspark", &made.spark));
-            }
-            provided.sort();
-            provided.dedup();
-            self.provided.insert(key.clone(), provided);
-            self.installed.insert(key, installed);
+            self.below.insert(key, below);
         }
         Ok(())
+    }
+
+    /// The packages of an image's parents.
+    fn below(&self, image: &Image, inputs: &StageInputs, platform: &Platform) -> Below {
+        let mut below = Below::default();
+        for name in inputs.recipe.parents() {
+            if let Some(parent) = self.below.get(&(name, platform.clone())) {
+                below.add(parent);
+            }
+        }
+        let chain = self.session.project.chain_of(image);
+        if let (Some(chain), Some(made)) = (chain, chain.and_then(Chain::made)) {
+            below.add_spark(&made.spark, &chain.place);
+        }
+        if let Some((chain, contents)) = self.contents_below(image, inputs, platform) {
+            let all = contents.all_installed();
+            below.add_elsewhere(&chain.image, contents.binding(chain), all);
+            if let Some(spark) = self.files.lock.spark_of(&self.session.project, image) {
+                below.add_spark(&spark, &chain.place);
+            }
+        }
+        below
+    }
+
+    /// Chooses the wheels of an image, and adds them to what its parents have; false if it is not known for which Python.
+    fn add_wheels(
+        &mut self,
+        (image, requirements): (&Image, &ImageRequirements),
+        platform: &Platform,
+        below: &mut Below,
+    ) -> Result<bool, Error> {
+        let Some(target) = self.target(image, platform)? else {
+            return Ok(false);
+        };
+        refuse_other_python(image, requirements, &target)?;
+        let asked = ResolveRequest::of(&requirements.requirements, &below.pins(), &target);
+        let asked = asked.over(&below.along_pins());
+        self.refuse_other_users(image, requirements, &asked)?;
+        let chosen = self.locked_or_chosen(&Wanted {
+            image,
+            requirements,
+            below,
+            target: &target,
+            asked: &asked,
+        })?;
+        let key = (image.name.clone(), platform.clone());
+        let replaced = below.replaced_by(&chosen);
+        if !replaced.is_empty() {
+            self.replaced.insert(key.clone(), replaced);
+        }
+        below.add_own(&image.name, requirements, &chosen);
+        self.wheels.insert(key, chosen);
+        Ok(true)
     }
 
     /// Refuses two images that share a lock but have different requests: each would overwrite the other's wheels.
@@ -189,18 +217,6 @@ impl<'a> Chooser<'a> {
         Err(Defect::new(Code::E038, image.place.clone(), message)
             .hint(hint)
             .into())
-    }
-
-    fn installed_below(&self, inputs: &StageInputs, platform: &Platform) -> Vec<Pin> {
-        let parents = inputs.recipe.parents().into_iter();
-        let parents = parents.filter_map(|name| self.installed.get(&(name, platform.clone())));
-        parents.flatten().cloned().collect()
-    }
-
-    fn of_parents(&self, inputs: &StageInputs, platform: &Platform) -> Vec<Pin> {
-        let parents = inputs.recipe.parents().into_iter();
-        let parents = parents.filter_map(|name| self.provided.get(&(name, platform.clone())));
-        parents.flatten().cloned().collect()
     }
 
     /// What was found in the image from elsewhere that an image stands on.
@@ -272,14 +288,17 @@ impl<'a> Chooser<'a> {
             pins: self.kept(wanted),
             upgraded: self.upgraded.clone(),
         };
-        let resolved = installer.lock_keeping(
+        let mut provided = wanted.below.provided();
+        provided.spark_extras = spark_extras(
+            self.session,
+            self.services,
+            &self.files.lock,
+            image,
             &requirements.requirements,
-            target,
-            wanted.provided,
-            &preferences,
-        );
-        let resolved = resolved.map_err(|error| placed(requirements, error))?;
-        let resolved = without_installed(resolved, wanted.installed);
+        )?;
+        let resolved =
+            installer.lock_keeping(&requirements.requirements, target, &provided, &preferences);
+        let resolved = resolved.map_err(|error| told(wanted, error))?;
         progress.end(Outcome::ChoseWheels {
             count: resolved.wheels.len(),
             of: &file,
@@ -309,9 +328,6 @@ impl<'a> Chooser<'a> {
         for wheel in in_order.flat_map(|(_, wheels)| wheels) {
             let pin = wheel.pin();
             kept.entry(pin.name.clone()).or_insert(pin);
-        }
-        for pin in wanted.installed {
-            kept.entry(pin.name.clone()).or_insert_with(|| pin.clone());
         }
         kept.into_values().collect()
     }
@@ -387,20 +403,6 @@ fn refuse_other_python(
         .into())
 }
 
-/// The wheels that are not installed in the image from elsewhere in the same version.
-fn without_installed(resolved: Resolved, installed: &[Pin]) -> Resolved {
-    let is_installed = |wheel: &LockedWheel| {
-        let mut installed = installed.iter();
-        installed.any(|pin| {
-            pin.name == wheel.wheel.name && same_version(&pin.version, &wheel.wheel.version)
-        })
-    };
-    let (there, wheels): (Vec<_>, Vec<_>) = resolved.wheels.into_iter().partition(is_installed);
-    let mut left_out = resolved.left_out;
-    left_out.extend(there.iter().map(LockedWheel::pin));
-    Resolved { wheels, left_out }
-}
-
 /// The locked wheels for a platform, if they were resolved for the same request.
 fn of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Option<Vec<LockedWheel>> {
     let (asked, platform) = (wanted.asked, &wanted.target.platform);
@@ -460,14 +462,36 @@ fn unlocked(wanted: &Wanted<'_>) -> Unlocked {
     }
 }
 
-/// The error of the resolver, with the line of the requirements file that asks for the package, if there is one.
-fn placed(requirements: &ImageRequirements, error: PythonError) -> Error {
+/// The error of the resolver, with the line of the requirements file that asks for the package, if there is one. Of a
+/// conflict with the images below, it names both sides.
+fn told(wanted: &Wanted<'_>, error: PythonError) -> Error {
+    let requirements = &wanted.requirements.requirements;
+    let line_of = |names: &BTreeSet<String>| {
+        let mut wanted = requirements.wanted.iter();
+        wanted.find(|wanted| names.contains(&wanted.name))
+    };
+    let names = error.names();
+    let mut reasons = wanted.below.reasons(&names).into_iter().peekable();
+    if let (true, Some(first)) = (error.is_conflict(), reasons.peek().copied()) {
+        let asks = line_of(&names).or(requirements.wanted.first());
+        let reasons: Vec<String> = reasons.map(Have::reason).collect();
+        let asked = asks.map_or_else(String::new, ToString::to_string);
+        let place = asks.map_or_else(|| wanted.image.place.clone(), |asks| asks.place.clone());
+        let message = match error {
+            PythonError::Provided { .. } => {
+                format!("`{asked}` is wanted, but {}", reasons.join("; "))
+            }
+            error => format!("{error}; {}", reasons.join("; ")),
+        };
+        return Defect::new(Code::E706, place, message)
+            .hint(first.ways_out(&asked))
+            .into();
+    }
     let package = error.package().map(normalise);
-    let mut names = requirements.requirements.names();
-    let Some((_, place)) = names.find(|(name, _)| Some(*name) == package.as_deref()) else {
+    let Some(line) = package.and_then(|package| line_of(&[package].into())) else {
         return error.into();
     };
-    let defect = Defect::new(error.code(), place.clone(), error.to_string());
+    let defect = Defect::new(error.code(), line.place.clone(), error.to_string());
     let hint = error.hint();
     Defect { hint, ..defect }.into()
 }
@@ -535,7 +559,8 @@ requirements = "requirements.txt"
         let platform = Platform::default();
         let image = &session.project.images[image];
         let target = lock.target(&session.project, image, &platform).unwrap();
-        let asked = ResolveRequest::of(&requirements.requirements, &[], &target);
+        let spark = [Pin::new("pyspark", "4.1.4")];
+        let asked = ResolveRequest::of(&requirements.requirements, &spark, &target);
         let wheel = LockedWheel {
             wheel: "six-1.16.0-py2.py3-none-any.whl".parse().unwrap(),
             sha256: crate::image::Digest::of(b"six"),

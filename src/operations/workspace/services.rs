@@ -1,6 +1,9 @@
 //! Access to the daemon, the registries and other external services; each is connected to when it is first needed.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use super::{policy::LockPolicy, session::Session, turns::Turns};
 use crate::{
@@ -133,6 +136,7 @@ impl<'a> Services<'a> {
             mirror: project.mirrors.python.clone(),
             certificates: project.ca.clone(),
             offline: self.is_offline(),
+            limit: Duration::from_secs(60 * project.python.minutes),
         };
         let preferred = project.python.installer.as_deref();
         let preferred = preferred.map(|name| if name == "uv" { Tool::Uv } else { Tool::Pip });

@@ -6,6 +6,7 @@
 //! file of another kind, E161 a lock of another tool that no longer fits its project, E162 a file of another tool that
 //! cannot be read, E163 an extra or group that is not there, E164 no dependencies declared.
 
+mod compiled;
 mod content_hash;
 mod direct;
 mod foreign;
@@ -34,7 +35,7 @@ mod versions;
 mod tests;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
 };
@@ -143,6 +144,8 @@ pub struct Requirements {
     pub python: Option<PythonRange>,
     /// Whether another tool has chosen every version: nothing is required but what is wanted.
     pub is_complete: bool,
+    /// The wanted packages that nobody asked for: they are listed because others bring them.
+    pub along: BTreeSet<String>,
 }
 
 /// One line that names a package.
@@ -224,6 +227,7 @@ impl Requirements {
             origins: PackageOrigins::default(),
             python: None,
             is_complete: false,
+            along: BTreeSet::new(),
         }
     }
 
@@ -269,6 +273,18 @@ impl Requirements {
         self.wanted
             .iter()
             .map(|wanted| (wanted.name.as_str(), &wanted.place))
+    }
+
+    /// The wanted packages that somebody asked for, by their normalised names: each with the first line that names it.
+    #[must_use]
+    pub fn asked_for(&self) -> BTreeMap<&str, &Requirement> {
+        let mut asked = BTreeMap::new();
+        for wanted in &self.wanted {
+            if !self.along.contains(&wanted.name) {
+                asked.entry(wanted.name.as_str()).or_insert(wanted);
+            }
+        }
+        asked
     }
 
     /// The wanted packages in the notation of pip and uv, without hashes: sorted, each line once.

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::{
-    PackageIndex, Requirement, Requirements, RequirementsFile, kind,
+    PackageIndex, Requirement, Requirements, RequirementsFile, compiled, kind,
     load::{decode, load},
     parse::{Line, Logical, line},
     pieces::Wrong,
@@ -64,6 +64,7 @@ struct Reading<'a> {
     /// The files being read, the outermost first, each with the number of the line that includes the next.
     open: Vec<(PathBuf, usize)>,
     defects: Vec<Defect>,
+    names: compiled::Names,
     found: Requirements,
 }
 
@@ -74,12 +75,14 @@ impl<'a> Reading<'a> {
             open: Vec::new(),
             defects: Vec::new(),
             found,
+            names: compiled::Names::default(),
         }
     }
 
     fn end(mut self) -> Result<Requirements, Vec<Defect>> {
         self.defects.extend(contradictions(&self.found.wanted));
         if self.defects.is_empty() {
+            self.found.along = self.names.only_along();
             Ok(self.found)
         } else {
             Err(self.defects)
@@ -96,6 +99,9 @@ impl<'a> Reading<'a> {
         }
         if !self.found.files.iter().any(|known| known == file) {
             self.found.files.push(file.to_owned());
+        }
+        if let ListedAs::Wanted = kind {
+            self.names.add(text);
         }
         self.open.push((file.to_owned(), 0));
         for logical in Logical::of(text) {
