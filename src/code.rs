@@ -385,6 +385,12 @@ codes! {
     E182 2
         "A hash in the requirements is that of no wheel of its package."
         "take the hash that the message names, or find out who gave you the other one"
+    E183 2
+        "A native file of a wheel is for another Python, machine or system than the image has, or needs a newer glibc."
+        "take another version of the package, or one that was built for the image"
+    E184 2
+        "A package is on more than one of the indexes that are configured, or its wheel is not of the one that is named for it."
+        "name the index that it comes from under [python.indexes]"
     E200 2
         "A part of a reference is missing in a manifest, and cannot be added."
         "add the line that the message names"

@@ -50,6 +50,13 @@ impl Program {
         )
     }
 
+    /// Whether its machine is one that an image can be for.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        let mut machines = MACHINES.iter().flat_map(|(_, machines)| machines.iter());
+        machines.any(|machine| *machine == self.machine)
+    }
+
     /// Whether it can run on a platform; of an unknown one nobody can say.
     #[must_use]
     pub fn runs_on(&self, platform: &Platform) -> bool {

@@ -6,4 +6,5 @@ pub mod imports;
 pub mod layer;
 pub mod layering;
 pub mod modules;
+pub mod native;
 pub mod vendor;

@@ -65,6 +65,18 @@ pub enum VendorError {
         /// The other package.
         second: Pin,
     },
+    /// A native file that the image cannot load.
+    #[error("`{path}` of `{wheel}` is for {found}, and the image has {wanted}")]
+    Misfit {
+        /// The wheel's file name.
+        wheel: String,
+        /// The path in the installation.
+        path: String,
+        /// What it is for, or needs.
+        found: String,
+        /// What the image is, or has.
+        wanted: String,
+    },
     /// A wheel was not installed.
     #[error("`{wheel}` was not installed")]
     Missing {
@@ -97,6 +109,7 @@ impl VendorError {
             Self::Name { .. } => Code::E722,
             Self::Collision { .. } => Code::E723,
             Self::Missing { .. } => Code::E724,
+            Self::Misfit { .. } => Code::E183,
             Self::Unowned { .. } => Code::E725,
             Self::Whiteout { .. } => Code::E726,
         }
@@ -120,6 +133,14 @@ impl VendorError {
                 )
             }
             Self::Missing { .. } => "run the build again".to_owned(),
+            Self::Misfit { found, .. } if found.starts_with("glibc") => {
+                "take an older version of the package; or, if the image really has a newer glibc, say which by `glibc` under [python]"
+                    .to_owned()
+            }
+            Self::Misfit { .. } => {
+                "the wheel is not what its name says: take another version, or one that was built for the image"
+                    .to_owned()
+            }
         })
     }
 }
@@ -155,6 +176,14 @@ pub fn split(installed: &[(&LockedWheel, Vec<Entry>)]) -> Result<Vendored, Vendo
         }
     }
     refuse_collisions(installed, &owners)?;
+    for (path, owners) in &mut owners {
+        let first = |(index, _): &&(usize, &Entry)| &installed[*index].0.wheel.name;
+        if !is_code(path)
+            && let Some(first) = owners.iter().min_by_key(first).copied()
+        {
+            owners.retain(|(_, entry)| digest(entry) == digest(first.1));
+        }
+    }
     let in_folder = in_folder(installed, &owners);
     let mut vendored = Vendored::default();
     for owners in owners.values() {
@@ -170,16 +199,46 @@ pub fn split(installed: &[(&LockedWheel, Vec<Entry>)]) -> Result<Vendored, Vendo
     Ok(vendored)
 }
 
-/// Refuses a path that two wheels bring with different content.
+fn digest(entry: &Entry) -> Option<&Digest> {
+    match &entry.content {
+        Content::File { digest, .. } => Some(digest),
+        Content::Symlink { .. } => None,
+    }
+}
+
+/// Whether another content of a file would make another program: it can be imported, and is not in one of the folders that
+/// many projects leave in their wheels by mistake.
+fn is_code(path: &str) -> bool {
+    const BY_MISTAKE: [&str; 10] = [
+        "tests",
+        "test",
+        "testing",
+        "docs",
+        "doc",
+        "examples",
+        "example",
+        "samples",
+        "benchmarks",
+        "benchmark",
+    ];
+    let (top, name) = match path.split_once('/') {
+        Some((top, rest)) => (top, rest.rsplit('/').next().unwrap_or_default()),
+        None => ("", path),
+    };
+    if BY_MISTAKE.contains(&top) {
+        return false;
+    }
+    let end = Path::new(name).extension().and_then(|end| end.to_str());
+    end.is_some_and(|end| ["py", "pyi", "pyx", "so", "pyd", "pth"].contains(&end))
+        || name.contains(".so.")
+}
+
+/// Refuses code that two wheels bring with different content. Of another file that of the first wheel by name counts.
 fn refuse_collisions(
     installed: &[(&LockedWheel, Vec<Entry>)],
     owners: &BTreeMap<&str, Vec<(usize, &Entry)>>,
 ) -> Result<(), VendorError> {
-    let digest = |entry: &Entry| match &entry.content {
-        Content::File { digest, .. } => Some(digest.clone()),
-        Content::Symlink { .. } => None,
-    };
-    for (path, owners) in owners {
+    for (path, owners) in owners.iter().filter(|(path, _)| is_code(path)) {
         let Some(((first, entry), others)) = owners.split_first() else {
             continue;
         };
@@ -669,6 +728,54 @@ mod tests {
             ["free-1.0.dist-info/METADATA", "free.py"]
         );
         assert_eq!(vendored.site_packages.len(), 7);
+    }
+
+    #[test]
+    fn of_a_harmless_file_the_first_wheel_by_name_counts() {
+        let wheels = [
+            wheel("b-1.0-py3-none-any.whl"),
+            wheel("a-1.0-py3-none-any.whl"),
+            wheel("c-1.0-py3-none-any.whl"),
+        ];
+        let split_of = |path: &str| {
+            let of = |name: &str, content: &str| {
+                let own = Entry::in_memory(format!("{name}.py"), name.to_owned(), false);
+                vec![own, Entry::in_memory(path, content.to_owned(), false)]
+            };
+            split(&[
+                (&wheels[0], of("b", "2")),
+                (&wheels[1], of("a", "1")),
+                (&wheels[2], of("c", "1")),
+            ])
+        };
+        for path in [
+            "LICENSE",
+            "README.md",
+            "tests/__init__.py",
+            "docs/conf.py",
+            "examples/a/b.py",
+            "share/x.json",
+        ] {
+            let split = split_of(path).unwrap();
+            let all = split.libs.iter().chain(&split.site_packages);
+            let shared: Vec<&Entry> = all.filter(|entry| entry.path == path).collect();
+            let first = Entry::in_memory(path, "1".to_owned(), false);
+            assert!(!shared.is_empty(), "{path}");
+            assert!(
+                shared.iter().all(|entry| digest(entry) == digest(&first)),
+                "{path}"
+            );
+        }
+        for path in [
+            "x.py",
+            "a/x.py",
+            "a/_x.so",
+            "a.libs/libz.so.1",
+            "a.pth",
+            "a/tests/x.py",
+        ] {
+            assert_eq!(split_of(path).unwrap_err().code(), "E723", "{path}");
+        }
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub(super) struct Mirrors {
 pub(super) struct Python {
     pub(super) installer: Option<Text>,
     pub(super) time_limit: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) indexes: BTreeMap<String, Text>,
     pub(super) glibc: Option<Text>,
 }
 

@@ -274,7 +274,11 @@ impl Loader<'_> {
                     self.origin.defect(Code::E022, minutes, message)
                 })
         });
+        let indexes = python.indexes.iter();
+        let indexes =
+            indexes.map(|(name, url)| (super::wheel::normalise(name), url.get_ref().clone()));
         Ok(PythonSettings {
+            indexes: indexes.collect(),
             installer: installer.transpose()?,
             minutes: minutes.transpose()?.unwrap_or(MINUTES),
             glibc: glibc.transpose()?.unwrap_or(GLIBC),

@@ -94,6 +94,8 @@ pub struct Mirrors {
 pub struct PythonSettings {
     /// `uv` or `pip`; the default is uv if it is installed.
     pub installer: Option<String>,
+    /// The indexes that single packages come from, by their normalised names.
+    pub indexes: BTreeMap<String, String>,
     /// The minutes that an installer may take to choose the wheels of an image.
     pub minutes: u64,
     /// The oldest glibc of the images: wheels that need a newer one are not chosen.

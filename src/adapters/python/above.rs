@@ -9,7 +9,7 @@ use super::{
 };
 use crate::project::{
     requirements::{LockedWheel, Pin, Requirements, SPARKS_OWN, same_version},
-    wheel::{Target, normalise},
+    wheel::Target,
 };
 
 /// A question to an installer above other images.
@@ -131,11 +131,13 @@ impl Above<'_> {
                 (pins, besides),
                 self.end,
             );
-            let absent = resolved.as_ref().err().and_then(PythonError::package);
-            let absent = absent.map(normalise);
             // The index has it no more, or not for this image: nobody knows what it needs.
+            let absent = resolved.as_ref().err().and_then(|error| {
+                let mut binding = provided.binding.iter();
+                binding.find(|pin| error.is_of(pin))
+            });
             let is_below =
-                absent.is_some_and(|name| self.provided.borrow_mut().on_index.remove(&name));
+                absent.is_some_and(|pin| self.provided.borrow_mut().on_index.remove(&pin.name));
             if !is_below {
                 return resolved;
             }

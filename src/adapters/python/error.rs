@@ -9,7 +9,7 @@ use crate::{
     package::vendor::VendorError,
     project::{
         place::Place,
-        requirements::{LockedWheel, Pin, Requirements},
+        requirements::{LockedWheel, Pin, Requirements, same_version},
         wheel::normalise,
     },
 };
@@ -121,6 +121,22 @@ pub enum PythonError {
         /// The best wheel.
         wheel: Box<LockedWheel>,
     },
+    /// A package that two indexes have.
+    #[error("`{package}` is on more than one index: {}", indexes.join(" and "))]
+    TwoIndexes {
+        /// Its name.
+        package: String,
+        /// The indexes, without passwords.
+        indexes: Vec<String>,
+    },
+    /// A wheel that is not of the index that the configuration names for its package.
+    #[error("`{wheel}` is not a file of {index}, which `[python.indexes]` names for it")]
+    OtherIndex {
+        /// The file's name.
+        wheel: String,
+        /// The index, without a password.
+        index: String,
+    },
     /// The wheels were not chosen in time.
     #[error("{tool} has not chosen the wheels in {}{}", minutes(*limit), busy_with(busy))]
     TooLong {
@@ -198,6 +214,7 @@ impl PythonError {
             Self::HashMismatch { .. } => Code::E707,
             Self::ForeignHash { .. } => Code::E182,
             Self::TooLong { .. } => Code::E181,
+            Self::TwoIndexes { .. } | Self::OtherIndex { .. } => Code::E184,
             Self::Unreachable { .. } => Code::E708,
             Self::Denied { .. } => Code::E709,
             Self::OtherPython { .. } => Code::E710,
@@ -251,16 +268,28 @@ impl PythonError {
     /// The package whose requirement cannot be met, if it is a single one.
     #[must_use]
     pub fn package(&self) -> Option<&str> {
-        let asked = match self {
+        let is_name =
+            |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+        self.asked()?.split(|character| !is_name(character)).next()
+    }
+
+    /// Whether it is the requirement of this package in this version that cannot be met.
+    pub(super) fn is_of(&self, pin: &Pin) -> bool {
+        let version = self.asked().and_then(|asked| asked.split_once("=="));
+        self.package()
+            .is_some_and(|name| normalise(name) == pin.name)
+            && version.is_some_and(|(_, version)| same_version(version, &pin.version))
+    }
+
+    /// The requirement that cannot be met.
+    fn asked(&self) -> Option<&str> {
+        Some(match self {
             Self::NotFound { asked, .. }
             | Self::OnlySource { asked }
             | Self::OtherPlatforms { asked, .. } => asked,
             Self::OtherPython { package, .. } => package,
             _ => return None,
-        };
-        let is_name =
-            |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
-        asked.split(|character| !is_name(character)).next()
+        })
     }
 
     /// What to do.
@@ -298,14 +327,10 @@ impl PythonError {
             Self::HashMismatch { .. } => {
                 "find out who changed the file; if the change is wanted, run `sparkpack lock --upgrade` with the name of the package".to_owned()
             }
-            Self::ForeignHash { wheel, .. } => format!(
-                "the index has {} as `{}`: write `{} --hash={}`, or find out who gave you the other hash",
-                wheel.sha256, wheel.wheel.file_name, wheel.pin(), wheel.sha256
-            ),
-            Self::TooLong { .. } => {
-                "give the packages that it was busy with a lower bound (`name>=…`) or a version in the requirements, or raise `time-limit` under [python]"
-                    .to_owned()
-            }
+            Self::ForeignHash { .. }
+            | Self::TwoIndexes { .. }
+            | Self::OtherIndex { .. }
+            | Self::TooLong { .. } => self.hint_of_choice(),
             Self::NoHash { .. } => "use an index that tells the hashes of its files".to_owned(),
             Self::UnsetVariable { name, .. } => format!("set it: `export {name}=…`"),
             Self::OneIndex { .. } => {
@@ -325,6 +350,29 @@ impl PythonError {
             Self::Vendor(error) => return error.hint(),
             Self::Io(_) => return None,
         })
+    }
+
+    /// What to do about wheels that could not be chosen.
+    fn hint_of_choice(&self) -> String {
+        match self {
+            Self::ForeignHash { wheel, .. } => format!(
+                "the index has {} as `{}`: write `{} --hash={}`, or find out who gave you the other hash",
+                wheel.sha256, wheel.wheel.file_name, wheel.pin(), wheel.sha256
+            ),
+            Self::TwoIndexes { package, indexes } => format!(
+                "whoever owns the name on one of them can replace the package of the other: name the one that it comes from, \
+                 `{package} = \"{}\"` under [python.indexes]",
+                indexes.first().map_or("…", String::as_str)
+            ),
+            Self::OtherIndex { .. } => {
+                "pin a version that this index alone has, or correct the index".to_owned()
+            }
+            Self::TooLong { .. } => {
+                "give the packages that it was busy with a lower bound (`name>=…`) or a version in the requirements, or raise `time-limit` under [python]"
+                    .to_owned()
+            }
+            _ => String::new(),
+        }
     }
 
     /// The same with the line of the requirements that a hash stands in.

@@ -71,6 +71,8 @@ pub(super) struct Index {
     folder: PathBuf,
     /// The indexes and wheels that the requirements name; no index with a mirror.
     pub(super) origins: OpenOrigins,
+    /// Whether no other index and no folder may be asked, whatever the variables of the process say.
+    is_alone: bool,
 }
 
 impl Index {
@@ -109,6 +111,7 @@ impl Index {
             mirror,
             folder,
             origins: OpenOrigins::default(),
+            is_alone: false,
         }
     }
 
@@ -139,6 +142,53 @@ impl Index {
         variable.starts_with("PIP_")
             || (variable.starts_with("UV_") && !kept(variable))
             || ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV"].contains(&variable)
+    }
+
+    /// The indexes that are asked besides the main one.
+    pub(super) fn extra(&self, for_uv: bool) -> Vec<String> {
+        let of_uv = ["UV_INDEX", "UV_EXTRA_INDEX_URL"];
+        let mut of_uv = of_uv
+            .iter()
+            .filter_map(|name| self.variables.get(*name))
+            .peekable();
+        let urls: Vec<&String> = if for_uv && of_uv.peek().is_some() {
+            of_uv.collect()
+        } else {
+            self.settings.get("extra-index-url").into_iter().collect()
+        };
+        let urls = urls.into_iter().flat_map(|urls| urls.split_whitespace());
+        // uv allows for a name before the URL.
+        let bare = urls.map(|url| match url.split_once('=') {
+            Some((name, url)) if !name.contains("://") => url,
+            _ => url,
+        });
+        let others = self.further(false).map(|index| index.url.as_str());
+        bare.chain(others).map(str::to_owned).collect()
+    }
+
+    /// The main index; `None` if it is the installer's own.
+    pub(super) fn main(&self, for_uv: bool) -> Option<String> {
+        let own = ["UV_DEFAULT_INDEX", "UV_INDEX_URL"];
+        let own = own.iter().find_map(|name| self.variables.get(*name));
+        let own = own.filter(|_| for_uv && self.mirror.is_none() && self.origins.main.is_none());
+        own.cloned().or_else(|| self.index_url().map(str::to_owned))
+    }
+
+    /// The same with this index alone.
+    pub(super) fn alone(&self, url: Option<&str>) -> Self {
+        let mut alone = self.clone();
+        let others = ["index-url", "extra-index-url", "find-links", "no-index"];
+        alone.settings.retain(|name, _| !others.contains(name));
+        alone.variables.retain(|name, _| {
+            !name.starts_with("UV_INDEX")
+                && !["UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"]
+                    .contains(&name.as_str())
+        });
+        alone.mirror = url.map(str::to_owned);
+        alone.origins = OpenOrigins::default();
+        alone.uv_is_configured = false;
+        alone.is_alone = true;
+        alone
     }
 
     fn index_url(&self) -> Option<&str> {
@@ -179,9 +229,26 @@ impl Index {
         variables
     }
 
+    /// The variables that take uv's own indexes away from it, if only one may be asked: the process hands its own on.
+    fn others_off(&self) -> Vec<(String, String)> {
+        const OWN: [&str; 5] = [
+            "UV_INDEX",
+            "UV_EXTRA_INDEX_URL",
+            "UV_FIND_LINKS",
+            "UV_DEFAULT_INDEX",
+            "UV_INDEX_URL",
+        ];
+        if !self.is_alone {
+            return Vec::new();
+        }
+        let off = OWN.iter().map(|name| ((*name).to_owned(), String::new()));
+        let no_files = ("UV_NO_CONFIG".to_owned(), "1".to_owned());
+        off.chain([no_files]).collect()
+    }
+
     /// The variables for uv; `any` index may serve a package whose digest is known. pip's settings are used only if uv has none of its own.
     pub(super) fn for_uv(&self, any: bool) -> Vec<(String, String)> {
-        let mut variables = Vec::new();
+        let mut variables = self.others_off();
         let mut add = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));
         let set = |names: &[&str]| names.iter().any(|name| self.variables.contains_key(*name));
         if let Some(url) = self.mirror.as_deref().or(self.origins.main.as_deref()) {

@@ -4,6 +4,7 @@
 //! files. [`Installer::lock`] chooses wheels, and [`Installer::install`] installs exactly those.
 
 mod above;
+mod confusion;
 mod encoded;
 mod error;
 mod index;
@@ -32,7 +33,10 @@ pub use tool::{Installer, Tool};
 
 use crate::{
     image::Digest,
-    package::vendor::{Placement, Recorded, leave_out, placement},
+    package::{
+        native::misfit,
+        vendor::{Placement, Recorded, VendorError, leave_out, placement},
+    },
     project::{
         requirements::{
             LockedWheel, PackageOrigins, Pin, Requirement, Requirements, SPARKS_OWN, same_version,
@@ -50,6 +54,8 @@ pub struct Fetching {
     pub certificates: Option<PathBuf>,
     /// Whether to use only the installer's cache and folders on this machine, and no index.
     pub offline: bool,
+    /// The indexes that single packages come from, where several have the name.
+    pub indexes: BTreeMap<String, String>,
     /// The time that choosing the wheels of an image may take.
     pub limit: Duration,
 }
@@ -60,6 +66,7 @@ impl Default for Fetching {
             mirror: None,
             certificates: None,
             offline: false,
+            indexes: BTreeMap::new(),
             limit: Duration::from_secs(600),
         }
     }
@@ -95,6 +102,7 @@ impl Installer {
             program: program.into(),
             index: Index::of(variables, folder, fetching.mirror.clone(), certificates),
             offline: fetching.offline,
+            indexes: fetching.indexes.clone(),
             limit: fetching.limit,
         }
     }
@@ -157,7 +165,14 @@ impl Installer {
         let chosen = above.choose(preferences)?;
         let chosen = above.keep_along(chosen);
         let chosen = above.agreeing(chosen, preferences)?;
-        Ok(chosen.without(&provided.along))
+        let chosen = chosen.without(&provided.along);
+        confusion::refuse(
+            &self.from(&requirements.origins)?,
+            &chosen.wheels,
+            target,
+            requirements,
+        )?;
+        Ok(chosen)
     }
 
     /// Resolves the requirements and what is wanted `besides`; `pins` are versions that must not change.
@@ -334,6 +349,7 @@ impl Installer {
             error => error,
         })?;
         let placement = placement(unpacked.path(), wheels)?;
+        refuse_misfits(unpacked.path(), wheels, &placement, target)?;
         let is_whole = |index: &usize| !placement.overwritten.contains(index);
         let folders: Vec<PathBuf> = wheels
             .iter()
@@ -357,6 +373,38 @@ impl Installer {
         }
         Ok(placement)
     }
+}
+
+/// Refuses wheels with native files that the image cannot load.
+fn refuse_misfits(
+    unpacked: &Path,
+    wheels: &[LockedWheel],
+    placement: &Placement,
+    target: &Target,
+) -> Result<(), PythonError> {
+    let mut by_wheel: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for (path, owners) in &placement.owners {
+        // What was overwritten by another wheel is looked at when that one is installed alone.
+        let whole = owners
+            .iter()
+            .filter(|owner| !placement.overwritten.contains(owner));
+        for owner in whole {
+            by_wheel.entry(*owner).or_default().push(path);
+        }
+    }
+    for (index, paths) in by_wheel {
+        let wheel = &wheels[index].wheel;
+        if let Some(misfit) = misfit(unpacked, &paths, wheel.is_for_any_platform(), target)? {
+            return Err(VendorError::Misfit {
+                wheel: wheel.file_name.clone(),
+                path: misfit.path,
+                found: misfit.found,
+                wanted: misfit.wanted,
+            }
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Where wheels are taken from.
@@ -476,6 +524,20 @@ fn refuse_other_platforms(requirements: &Requirements, target: &Target) -> Resul
         }
     }
     Ok(())
+}
+
+impl Question {
+    /// Which wheels there are of this package.
+    fn about(wanted: String) -> Self {
+        Self {
+            wanted: vec![wanted],
+            constraints: Vec::new(),
+            of_index: Vec::new(),
+            left_out: BTreeSet::new(),
+            is_complete: true,
+            has_all_hashes: false,
+        }
+    }
 }
 
 /// Refuses packages that may come from one index only, unless it is known which files may be chosen.

@@ -1,7 +1,7 @@
 //! Both installers, against the configured index and against a small one on the loopback interface.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader, Cursor, Read, Write},
     net::TcpListener,
     path::{Path, PathBuf},
@@ -453,6 +453,58 @@ fn offline_only_what_lies_on_this_machine_is_installed() {
     install(&pip).unwrap();
 }
 
+#[test]
+fn wheels_that_share_harmless_files_give_the_same_bytes_by_both() {
+    let index = TestIndex::new();
+    let resolved = lock_by_both(
+        Some(&index.url),
+        "spk-shares-b\nspk-shares-a",
+        &amd64(),
+        &[],
+    );
+    let files = install_by_both(Some(&index.url), &resolved.unwrap().wheels, &amd64());
+    for (path, text) in [
+        ("LICENSE", "license of a"),
+        ("tests/__init__.py", "A = 1\n"),
+    ] {
+        let line = format!("{path} false {}", Digest::of(text.as_bytes()));
+        let with_path = files
+            .iter()
+            .filter(|file| file.contains(&format!("/{path} ")));
+        let with_path: Vec<_> = with_path.collect();
+        assert!(
+            matches!(with_path[..], [one] if one.ends_with(&line)),
+            "{with_path:?}"
+        );
+    }
+    let clash = lock_by_both(Some(&index.url), "spk-old\nspk-takes-old", &amd64(), &[]);
+    let wheels = clash.unwrap().wheels;
+    for installer in installers(Some(&index.url)) {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = installer.install(&wheels, &amd64(), None, folder.path());
+        let told = "`spk-old==1.0` and `spk-takes-old==1.0` both bring `spk_old.py`, each with other content";
+        assert_eq!(refused.unwrap_err().to_string(), told);
+    }
+}
+
+#[test]
+fn a_wheel_that_is_not_what_its_name_says_is_refused() {
+    let index = TestIndex::new();
+    let resolved = lock_by_both(Some(&index.url), "spk-windows", &amd64(), &[]).unwrap();
+    for installer in installers(Some(&index.url)) {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = installer.install(&resolved.wheels, &amd64(), None, folder.path());
+        let error = refused.unwrap_err();
+        assert_eq!(error.code(), "E183");
+        assert_eq!(
+            error.to_string(),
+            "`spk_windows/_x.cpython-311-x86_64-linux-gnu.so` of \
+             `spk_windows-1.0-cp311-cp311-manylinux2014_x86_64.whl` is for Windows (PE), and the image has linux/amd64"
+        );
+        assert!(error.hint().is_some());
+    }
+}
+
 /// Versions chosen before are kept, except where the requirements exclude them.
 #[test]
 fn what_was_chosen_before_stays_where_it_can() {
@@ -609,6 +661,53 @@ fn an_installer_that_takes_too_long_is_stopped_and_tells_what_it_did() {
     }
 }
 
+/// A name that the main index and an extra one both have is refused, unless its index is named.
+#[test]
+fn who_owns_a_name_on_one_index_cannot_replace_what_another_has() {
+    let public = TestIndex::new();
+    let mut own: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for stem in ["spk_mine-1.0-py3-none-any", "spk_two-9.0-py3-none-any"] {
+        own.extend([wheel(stem, &[("m.py", "")], &[])]);
+    }
+    let own = TestIndex::serve(own, None);
+    let own_url = own.url.replace("://", "://u:canary@");
+    let lock = |text: &str, named: Option<&str>| {
+        let [by_uv, by_pip] = installers(Some(&public.url)).map(|mut installer| {
+            installer
+                .index
+                .settings
+                .insert("extra-index-url", own_url.clone());
+            let named = named.map(|url| ("spk-two".to_owned(), url.to_owned()));
+            installer.indexes.extend(named);
+            let resolved = installer.lock(&requirements(text), &amd64(), &[]);
+            resolved.map_or_else(
+                |error| format!("{}: {error}", error.code()),
+                |resolved| file_names(&resolved.wheels).join(" "),
+            )
+        });
+        assert_eq!(by_uv, by_pip);
+        assert!(!by_uv.contains("canary"), "{by_uv}");
+        by_uv
+    };
+    let each_of_one = "spk_mine-1.0-py3-none-any.whl spk_old-1.0-py3-none-any.whl";
+    assert_eq!(lock("spk-mine\nspk-old", None), each_of_one);
+    let masked = own_url.replace("u:canary", "***");
+    let told = format!(
+        "E184: `spk-two` is on more than one index: {masked} and {}",
+        public.url
+    );
+    assert_eq!(lock("spk-two", None), told);
+    assert_eq!(
+        lock("spk-two", Some(&own.url)),
+        "spk_two-9.0-py3-none-any.whl"
+    );
+    let told = format!(
+        "E184: `spk_two-9.0-py3-none-any.whl` is not a file of {}, which `[python.indexes]` names for it",
+        public.url
+    );
+    assert_eq!(lock("spk-two", Some(&public.url)), told);
+}
+
 #[test]
 fn an_installer_that_is_not_there_is_an_error() {
     let fetching = Fetching::default();
@@ -748,6 +847,64 @@ fn packages() -> BTreeMap<String, Vec<u8>> {
             &[("wants.py", "")],
             &["spk-two<2"],
         ),
+    ]
+    .into();
+    for stem in [
+        "spk_native-1.0-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64",
+        "spk_native-1.0-cp38-abi3-manylinux2014_x86_64",
+        "spk_native-1.0-py3-none-manylinux2014_x86_64",
+        "spk_native-1.0-1-cp38-abi3-manylinux_2_17_aarch64",
+        "spk_native-1.0-2-cp38-abi3-manylinux_2_17_aarch64",
+        "spk_native-1.0-cp311-cp311-manylinux_2_39_x86_64",
+    ] {
+        let native = [("spk_native.so", stem), ("spk_native.libs/libz.so.1", "z")];
+        files.extend([wheel(stem, &native, &[])]);
+    }
+    files.extend(one_module_each());
+    files.extend(odd_wheels());
+    for source in [
+        "spk-source/spk_source-1.0.tar.gz",
+        "pyspark/pyspark-4.1.4.tar.gz",
+    ] {
+        files.insert(format!("/simple/{source}"), b"x".to_vec());
+    }
+    files
+}
+
+/// Wheels above others, and some that do not fit each other or the image.
+fn odd_wheels() -> BTreeMap<String, Vec<u8>> {
+    [
+        wheel(
+            "spk_shares_a-1.0-py3-none-any",
+            &[
+                ("a.py", ""),
+                ("LICENSE", "license of a"),
+                ("tests/__init__.py", "A = 1\n"),
+            ],
+            &[],
+        ),
+        wheel(
+            "spk_shares_b-1.0-py3-none-any",
+            &[
+                ("b.py", ""),
+                ("LICENSE", "license of b"),
+                ("tests/__init__.py", "B = 1\n"),
+            ],
+            &[],
+        ),
+        wheel(
+            "spk_takes_old-1.0-py3-none-any",
+            &[("spk_old.py", "other")],
+            &[],
+        ),
+        wheel(
+            "spk_windows-1.0-cp311-cp311-manylinux2014_x86_64",
+            &[(
+                "spk_windows/_x.cpython-311-x86_64-linux-gnu.so",
+                "MZ and more",
+            )],
+            &[],
+        ),
         wheel(
             "spk_top-1.0-py3-none-any",
             &[("top.py", "")],
@@ -764,26 +921,7 @@ fn packages() -> BTreeMap<String, Vec<u8>> {
             &["spk-along>=2", "spk-old ; extra == \"more\""],
         ),
     ]
-    .into();
-    for stem in [
-        "spk_native-1.0-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64",
-        "spk_native-1.0-cp38-abi3-manylinux2014_x86_64",
-        "spk_native-1.0-py3-none-manylinux2014_x86_64",
-        "spk_native-1.0-1-cp38-abi3-manylinux_2_17_aarch64",
-        "spk_native-1.0-2-cp38-abi3-manylinux_2_17_aarch64",
-        "spk_native-1.0-cp311-cp311-manylinux_2_39_x86_64",
-    ] {
-        let native = [("spk_native.so", stem), ("spk_native.libs/libz.so.1", "z")];
-        files.extend([wheel(stem, &native, &[])]);
-    }
-    files.extend(one_module_each());
-    for source in [
-        "spk-source/spk_source-1.0.tar.gz",
-        "pyspark/pyspark-4.1.4.tar.gz",
-    ] {
-        files.insert(format!("/simple/{source}"), b"x".to_vec());
-    }
-    files
+    .into()
 }
 
 /// Wheels with a single module.

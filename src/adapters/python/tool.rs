@@ -1,6 +1,6 @@
 //! The kinds of Python installers.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use super::index::Index;
 
@@ -29,5 +29,7 @@ pub struct Installer {
     pub(super) program: PathBuf,
     pub(super) index: Index,
     pub(super) offline: bool,
+    /// The indexes that single packages come from.
+    pub(super) indexes: BTreeMap<String, String>,
     pub(super) limit: Duration,
 }

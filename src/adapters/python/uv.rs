@@ -293,7 +293,9 @@ fn not_found(text: &str, sign: &str) -> Option<PythonError> {
 }
 
 fn no_wheel(text: &str, target: &Target) -> Option<PythonError> {
-    if let Some(word) = word_before(text, " has no usable wheels") {
+    // Of a package with many versions uv tells those that it passed over as well.
+    let signs = [" has no usable wheels and only ", " has no usable wheels"];
+    if let Some(word) = signs.iter().find_map(|sign| word_before(text, sign)) {
         return Some(PythonError::OnlySource { asked: bare(word) });
     }
     let asked = bare(word_before(text, " has no wheels with a matching ")?);

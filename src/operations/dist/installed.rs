@@ -54,7 +54,7 @@ impl<'a> ToInstall<'a> {
         let target = self.target.filter(|_| !self.wheels.is_empty())?;
         let mut rows: Vec<String> = self.wheels.iter().map(row).collect();
         rows.sort();
-        Some(digest_of("packages 1", target, &rows.concat()))
+        Some(digest_of("packages 2", target, &rows.concat()))
     }
 }
 
@@ -65,7 +65,10 @@ fn row(locked: &LockedWheel) -> String {
 fn digest_of(format: &str, target: &Target, rows: &str) -> Digest {
     let (major, minor) = target.python;
     let platform = &target.platform;
-    let key = format!("{format}\npython {major}.{minor}\nplatform {platform}\n{rows}");
+    // What a wheel needs of glibc was looked at when it was installed.
+    let (glibc_major, glibc_minor) = target.glibc;
+    let glibc = format!("glibc {glibc_major}.{glibc_minor}");
+    let key = format!("{format}\npython {major}.{minor}\nplatform {platform}\n{glibc}\n{rows}");
     Digest::of(key.as_bytes())
 }
 
@@ -95,7 +98,7 @@ impl<'a> Installations<'a> {
 
     fn place(&self, wheel: &LockedWheel, target: &Target) -> Place {
         let cache = &self.session.cache;
-        let key = digest_of("wheel 1", target, &row(wheel));
+        let key = digest_of("wheel 2", target, &row(wheel));
         let name = |end: &str| cache.entry(CacheKind::Packages, &format!("{}{end}", key.hex()));
         Place {
             tree: name(""),

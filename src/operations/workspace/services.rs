@@ -136,6 +136,7 @@ impl<'a> Services<'a> {
             mirror: project.mirrors.python.clone(),
             certificates: project.ca.clone(),
             offline: self.is_offline(),
+            indexes: project.python.indexes.clone(),
             limit: Duration::from_secs(60 * project.python.minutes),
         };
         let preferred = project.python.installer.as_deref();
