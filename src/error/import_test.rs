@@ -202,9 +202,14 @@ impl ImportFailure {
             );
         }
         let module = self.modules.first().map_or("", String::as_str);
+        let is_missing = self.reason.kind == "ModuleNotFoundError";
+        let is_name = |c: char| c.is_alphanumeric() || "_.".contains(c);
         match self.on {
-            ImportPlace::Workers => "executors have what is on PYTHONPATH in the image: a driver also finds what lies beside the main file".to_owned(),
-            _ if self.reason.kind == "ModuleNotFoundError" => "add what is missing to the job's requirements, or to its `src`".to_owned(),
+            ImportPlace::Workers if is_missing => "executors have what is on PYTHONPATH in the image: a driver also finds what lies beside the main file".to_owned(),
+            _ if is_missing => "add what is missing to the job's requirements, or to its `src`".to_owned(),
+            _ if module.rsplit('.').next() == Some("py") || !module.chars().all(is_name) => {
+                Code::E210.cure().to_owned()
+            }
             _ => format!("`docker run --rm --network none {reference} python3 -c \"import {module}\"` shows the whole traceback"),
         }
     }
@@ -302,6 +307,10 @@ mod tests {
                     reason("ModuleNotFoundError", "No module named 'x'", None),
                 ),
                 "add what is missing to the job's requirements, or to its `src`",
+            ),
+            (
+                failure(&["main.py"], both, reason("ValueError", "no", None)),
+                Code::E210.cure(),
             ),
             (
                 failure(&["x.y"], both, reason("ValueError", "no", None)),

@@ -22,6 +22,27 @@ import traceback
 STARTING = 180
 
 
+# A small cluster, whatever the image's own configuration says: its executors are processes of their own.
+CLUSTER = (
+    ("spark.master", "local-cluster[2,1,1024]"),
+    ("spark.app.name", "import-test"),
+    ("spark.cores.max", "2"),
+    ("spark.driver.bindAddress", "127.0.0.1"),
+    ("spark.driver.host", "localhost"),
+    ("spark.driver.memory", "512m"),
+    ("spark.dynamicAllocation.enabled", "false"),
+    ("spark.eventLog.enabled", "false"),
+    ("spark.executor.cores", "1"),
+    ("spark.executor.instances", "2"),
+    ("spark.executor.memory", "512m"),
+    ("spark.jars.ivy", "/tmp/import-test-ivy"),
+    ("spark.task.cpus", "1"),
+    ("spark.task.maxFailures", "1"),
+    ("spark.ui.enabled", "false"),
+    ("spark.ui.showConsoleProgress", "false"),
+)
+
+
 def tell(**event):
     os.write(ANSWERS, (json.dumps(event) + "\n").encode("ascii"))
 
@@ -162,16 +183,25 @@ def import_all(names, begin):
         yield name, attempt(lambda: importlib.import_module(name))
 
 
-def import_on_driver(names, mains):
-    """Imports everything, and says what it is at in case that the process dies of it."""
+def makes_session(code):
+    """Whether a script starts Spark at its top, so that imports after it find a session."""
+    try:
+        body = ast.parse(code).body
+    except SyntaxError:
+        return False
+    at_top = [node for node in body if isinstance(node, (ast.Assign, ast.AnnAssign, ast.Expr))]
+    names = [node.id for top in at_top for node in ast.walk(top) if isinstance(node, ast.Name)]
+    return any(name.startswith("Spark") for name in names)
 
-    def begin(name):
-        tell(begin=name, on="driver")
 
-    for result in import_all(names, begin):
-        yield result
+def begin_on_driver(name):
+    tell(begin=name, on="driver")
+
+
+def import_mains(mains):
+    """Makes the imports of entry points."""
     for main in mains:
-        begin(main["name"])
+        begin_on_driver(main["name"])
         yield main["name"], attempt(lambda: import_as_script(main["name"], base64.b64decode(main["code"])))
 
 
@@ -196,38 +226,29 @@ def link_all(home, copy):
             os.symlink(os.path.join(home, name), os.path.join(copy, name))
 
 
-def start_spark(home, copy, scratch):
-    """A session with two executors, each a process of its own."""
+def prepare_spark(home, copy):
+    """Makes sure that whoever starts Spark in this process gets a cluster of two executors, each a process of its own."""
     link_all(home, copy)
     os.environ["SPARK_HOME"] = copy
     # The container has no network but loopback, and its name may lead nowhere.
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     os.environ["SPARK_LOCAL_HOSTNAME"] = "localhost"
+    settings = ["--conf %s=%s" % setting for setting in CLUSTER]
+    os.environ["PYSPARK_SUBMIT_ARGS"] = " ".join(settings + ["pyspark-shell"])
     # Nothing runs for long here, so that compiling it well would only take time.
     options = [os.environ.get("JAVA_TOOL_OPTIONS", ""), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
     os.environ["JAVA_TOOL_OPTIONS"] = " ".join(options).strip()
-    from pyspark import SparkConf
+
+
+def start_spark():
+    """A session with both executors."""
+    from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
-    conf = SparkConf().setMaster("local-cluster[2,1,1024]").setAppName("import test")
-    for key, value in (
-        ("spark.cores.max", "2"),
-        ("spark.driver.bindAddress", "127.0.0.1"),
-        ("spark.driver.host", "localhost"),
-        ("spark.driver.memory", "512m"),
-        ("spark.dynamicAllocation.enabled", "false"),
-        ("spark.eventLog.enabled", "false"),
-        ("spark.executor.cores", "1"),
-        ("spark.executor.instances", "2"),
-        ("spark.executor.memory", "512m"),
-        ("spark.jars.ivy", os.path.join(scratch, "ivy")),
-        ("spark.sql.execution.arrow.pyspark.enabled", "true"),
-        ("spark.task.cpus", "1"),
-        ("spark.task.maxFailures", "1"),
-        ("spark.ui.enabled", "false"),
-        ("spark.ui.showConsoleProgress", "false"),
-    ):
-        conf.set(key, value)
+    # One that a module has made on its own way may be another than this.
+    if SparkContext._active_spark_context:
+        SparkContext._active_spark_context.stop()
+    conf = SparkConf().setAll(CLUSTER)
     spark = SparkSession.builder.config(conf=conf).getOrCreate()
     context = spark.sparkContext
     until = time.time() + STARTING
@@ -295,18 +316,26 @@ def test(request, scratch):
     def tell_result(**event):
         tell(**json.loads(json.dumps(event).replace(json.dumps(copy)[1:-1], json.dumps(home)[1:-1])))
 
+    def tell_driver(results):
+        for name, failed in results:
+            tell_result(imported=name, on="driver", failed=failed, along=name in along)
+
+    names = modules_of(request)
+    along = came_along(request["packages"], set(request["asked"]))
+    prepare_spark(home, copy)
+    # Most scripts import what they need before they start Spark.
+    with_session = [main for main in request["mains"] if makes_session(base64.b64decode(main["code"]))]
+    tell_driver(import_mains([main for main in request["mains"] if main not in with_session]))
     sessions = []
     tell(begin="Spark", on="driver")
-    failed = attempt(lambda: sessions.append(start_spark(home, copy, scratch)))
+    failed = attempt(lambda: sessions.append(start_spark()))
     if failed:
         tell_result(no_spark=without_trace(failed))
         return
     spark = sessions[0]
     tell(spark=spark.version, python=sys.version.split()[0])
-    names = modules_of(request)
-    along = came_along(request["packages"], set(request["asked"]))
-    for name, failed in import_on_driver(names, request["mains"]):
-        tell_result(imported=name, on="driver", failed=failed, along=name in along)
+    tell_driver(import_all(names, begin_on_driver))
+    tell_driver(import_mains(with_session))
     results = []
     tell(begin="", on="workers")
     died = attempt(lambda: results.extend(import_on_workers(spark, names, scratch)))

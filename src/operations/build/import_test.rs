@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read as _,
+    path::Path,
     time::Duration,
 };
 
@@ -164,9 +165,13 @@ fn request(
     let (mut own, mut mains) = (BTreeSet::new(), Vec::new());
     if let Some(package) = &stage.inputs.package {
         own = modules::all(paths(&package.modules));
-        let main = main(&package.main, &package.modules)?;
-        own.retain(|module| !main.modules.contains(module));
-        mains.push(main);
+        let more = package.beside.iter();
+        let more = more.filter(|entry| is_script(entry) && !is_same(entry, &package.main));
+        for entry in std::iter::once(&package.main).chain(more) {
+            let main = main(entry, &package.modules)?;
+            own.retain(|module| !main.modules.contains(module));
+            mains.push(main);
+        }
     }
     own.retain(|module| !packages.contains(module));
     Ok(Request {
@@ -188,13 +193,7 @@ fn main(entry: &Entry, modules: &[Entry]) -> Result<Main, Error> {
     if let Content::File { location, .. } = &entry.content {
         location.open()?.read_to_end(&mut bytes)?;
     }
-    let file_name = |path: &str| path.rsplit('/').next().map(str::to_owned);
-    let identity = |entry: &Entry| match &entry.content {
-        Content::File { digest, .. } => Some((digest.clone(), file_name(&entry.path))),
-        Content::Symlink { .. } => None,
-    };
-    let own = identity(entry);
-    let same = modules.iter().filter(|module| identity(module) == own);
+    let same = modules.iter().filter(|module| is_same(module, entry));
     Ok(Main {
         modules: modules::all(same.map(|module| module.path.as_str()))
             .into_iter()
@@ -202,6 +201,24 @@ fn main(entry: &Entry, modules: &[Entry]) -> Result<Main, Error> {
         name: entry.path.clone(),
         code: STANDARD.encode(bytes),
     })
+}
+
+fn is_script(entry: &Entry) -> bool {
+    Path::new(&entry.path)
+        .extension()
+        .is_some_and(|end| end == "py")
+}
+
+/// Whether two entries are one file of the job.
+fn is_same(one: &Entry, other: &Entry) -> bool {
+    let identity = |entry: &Entry| match &entry.content {
+        Content::File { digest, .. } => {
+            let name = entry.path.rsplit('/').next().map(str::to_owned);
+            Some((digest.clone(), name))
+        }
+        Content::Symlink { .. } => None,
+    };
+    identity(one) == identity(other)
 }
 
 /// Runs the program in the image.
@@ -341,6 +358,7 @@ impl Results {
             On::Arrow => (ARROW.to_owned(), ImportPlace::Workers),
         };
         let what = match &told.failed {
+            None if on == On::Arrow => "ran",
             None => "imported",
             Some(_) => "fails",
         };
