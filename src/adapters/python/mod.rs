@@ -67,7 +67,7 @@ impl Default for Fetching {
             certificates: None,
             offline: false,
             indexes: BTreeMap::new(),
-            limit: Duration::from_secs(600),
+            limit: Duration::from_mins(10),
         }
     }
 }
