@@ -47,6 +47,7 @@
 //! - `why`: why an image differs, wherever its record is found
 //! - `documentation`: the pages that are made from the code are what the code says
 //! - `left_out`: `scripts/test --fast` leaves out exactly the tests that need a daemon or a registry
+//! - `projects`: the layouts of well-known templates: few lines, no Dockerfile, and the job runs in real Spark
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
 //! By verb: `package`: `packing`, `sources`, `requirements`, `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`:
@@ -67,7 +68,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
-//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `test_imports::` `why::` `same_as_built::` `accepted::`
+//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`
@@ -124,6 +125,7 @@ mod places;
 mod planning;
 mod platforms;
 mod portability;
+mod projects;
 mod proxies;
 mod pushing;
 mod real;

@@ -11,8 +11,9 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
 
 /// What an image of a job prints as a driver, without a network.
 pub(crate) fn run_driver(reference: &str, arguments: &[&str]) -> String {
-    let run = ["run", "--rm", "--network", "none", reference, "driver"];
-    docker(&[&run[..], arguments].concat())
+    // Spark asks for the address of its host, and finds that of another name only by a network.
+    let alone = ["--rm", "--network", "none", "--hostname", "localhost"];
+    docker(&[&["run"], &alone[..], &[reference, "driver"], arguments].concat())
 }
 
 /// The image ID of a name, if there is an image.

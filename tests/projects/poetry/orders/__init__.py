@@ -1,0 +1,1 @@
+"""Orders by day, in one currency."""

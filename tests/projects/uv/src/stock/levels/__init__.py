@@ -1,0 +1,1 @@
+"""From which level on a product is ordered again."""
