@@ -21,7 +21,8 @@ const OF_DEVELOPERS: [&str; 10] = [
 ];
 
 /// The modules to import for installed packages to be loaded: those at the top. Of a namespace package, such as
-/// `google`, these are the topmost regular packages below it, and folders that hold modules.
+/// `google`, these are the topmost regular packages below it, and folders that hold modules. What its name calls private
+/// there is for the others, which import it if they need it: of some it is what an extra brings.
 #[must_use]
 pub fn top_level<'p>(paths: impl IntoIterator<Item = &'p str>) -> BTreeSet<String> {
     let modules: Vec<Module<'p>> = paths.into_iter().filter_map(Module::of).collect();
@@ -35,11 +36,13 @@ pub fn top_level<'p>(paths: impl IntoIterator<Item = &'p str>) -> BTreeSet<Strin
             None => folder.join("."),
         }
     };
+    let is_public = |name: &String| !name.contains("._");
     let is_of_users = |module: &&Module<'p>| {
         let first = module.folder.first().unwrap_or(&module.name);
         !first.starts_with("__") && !OF_DEVELOPERS.contains(first)
     };
-    modules.iter().filter(is_of_users).map(top).collect()
+    let tops = modules.iter().filter(is_of_users).map(top);
+    tops.filter(is_public).collect()
 }
 
 /// All modules of a job's own code, each by its whole name; a package by its own. `__main__` and what tools run
@@ -126,8 +129,9 @@ mod tests {
                     "google/cloud/storage/blob.py",
                     "google/api/http_pb2.py",
                     "google/_upb/_message.abi3.so",
+                    "google/cloud/_storage_v2/__init__.py",
                 ],
-                &["google._upb", "google.api", "google.cloud.storage"],
+                &["google.api", "google.cloud.storage"],
             ),
             (
                 &[
