@@ -139,7 +139,6 @@ mod tests {
                     "tests/test_x.py",
                     "docs/conf.py",
                     "setup.py",
-                    "__editable__.py",
                     "ok/__init__.py",
                 ],
                 &["ok"],
@@ -154,10 +153,8 @@ mod tests {
                 ],
                 &[],
             ),
-            (
-                &["_distutils_hack/__init__.py", "distutils-precedence.pth"],
-                &["_distutils_hack"],
-            ),
+            (&["_hack/__init__.py", "hack.pth"], &["_hack"]),
+            (&["__editable__.py"], &[]),
         ] {
             let found: Vec<String> = top_level(paths.iter().copied()).into_iter().collect();
             assert_eq!(found, wanted, "{paths:?}");

@@ -1,6 +1,8 @@
 //! The imports of a job are followed before anything is packed, built or pushed, and nothing is said that is not so.
 
-use crate::support::TestProject;
+use std::{collections::BTreeSet, path::Path};
+
+use crate::support::{TestProject, program};
 
 const CONFIGURATION: &str = "format = 1
 project = \"followed\"
@@ -195,20 +197,81 @@ fn a_dockerfile_that_does_not_copy_the_packages_is_told() {
     assert!(!told.contains("W140"), "{told}");
 }
 
-#[test]
-fn the_example_has_no_finding() {
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/example-project");
+/// A copy of a folder of this repository, whose job stands on `py` and has no requirements: no network is needed.
+fn copied(folder: &str) -> TestProject {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let project = TestProject::new(&[]);
-    crate::support::program(
+    let from = folder.join(".");
+    program(
         "cp",
         &[
             "-r",
-            &format!("{example}/."),
+            from.to_str().unwrap(),
             project.root().to_str().unwrap(),
         ],
     );
-    let run = project.run(&["check", "--strict"]);
-    for code in ["W140", "W141", "W142", "E208", "E209"] {
-        assert!(!run.stderr.contains(code), "{}", run.stderr);
+    let toml = project.read("sparkpack.toml");
+    let lines = toml
+        .lines()
+        .filter(|line| !line.starts_with("requirements"));
+    let toml = lines.collect::<Vec<_>>().join("\n");
+    project.write(
+        "sparkpack.toml",
+        &toml.replace("parent = \"ds\"", "parent = \"py\""),
+    );
+    project
+}
+
+/// All that is told of the example is what its requirements and `ds` bring.
+#[test]
+fn the_example_has_no_finding_of_its_own() {
+    let (code, told) = package(&copied("example-project"));
+    assert_eq!(code, 0, "{told}");
+    let missing: BTreeSet<&str> = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("warning[W140]: ")?.split('`').nth(1))
+        .collect();
+    let wanted = ["numpy", "pandas", "pyarrow", "rapidfuzz", "slugify"];
+    assert_eq!(missing, BTreeSet::from(wanted), "{told}");
+    assert_eq!(
+        told.matches("warning[").count(),
+        told.matches("warning[W140]").count(),
+        "{told}"
+    );
+}
+
+#[test]
+fn well_known_layouts_have_no_finding() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/projects");
+    let mut count = 0;
+    for entry in fs_err::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let project = copied(&format!("tests/projects/{name}"));
+        let run = project.run(&["package", "--strict"]);
+        assert!(
+            run.code == 0 && !run.stderr.contains("warning"),
+            "{name}: {}",
+            run.stderr
+        );
+        count += 1;
     }
+    assert!(count > 0);
+}
+
+/// In real repositories the file that is started lies in a package, and others beside the code.
+#[test]
+fn files_that_are_started_are_followed_too() {
+    let project = project();
+    project.edit(
+        "sparkpack.toml",
+        "src = \"src\"\n",
+        "src = \"src\"\nmain = [\"main.py\", \"jobs/start.py\"]\n",
+    );
+    project.write(
+        "src/jobs/start.py",
+        "from jobs import one\nfrom jobs import gone\n",
+    );
+    let told = package(&project).1;
+    let wanted = "warning[W140]: src/jobs/start.py:2:18: `jobs` has no `gone`: neither a module nor a name in its file\n";
+    assert_eq!(told.matches(wanted).count(), 1, "{told}");
 }

@@ -38,7 +38,7 @@ use crate::{
 
 /// The version of the code that reads files and follows imports. Must change whenever the same files may give another
 /// result.
-const READER: &str = "imports 1";
+const READER: &str = "imports 2";
 
 /// The most warnings about one job.
 const MOST: usize = 100;
@@ -206,8 +206,7 @@ fn files_of<'i>(
     };
     let (mut files, mut data) = (vec![(main, &inputs.main)], Vec::new());
     for (entry, path) in inputs.modules.iter().zip(&inputs.module_paths) {
-        let ending = Path::new(&entry.path).extension();
-        if ending.is_none_or(|ending| ending != "py") {
+        if !is_python(&entry.path) {
             data.push(entry.path.as_str());
             continue;
         }
@@ -218,7 +217,28 @@ fn files_of<'i>(
         };
         files.push((file, entry));
     }
+    // What lies beside the code is found by the file that is started there.
+    for entry in &inputs.beside {
+        let file = package.beside.get(&entry.path);
+        match file.filter(|file| is_python(&file.path)) {
+            Some(file) => files.push((
+                JobFile {
+                    path: entry.path.clone(),
+                    shown: file.path.clone(),
+                    is_main: file.is_main,
+                },
+                entry,
+            )),
+            None => data.push(entry.path.as_str()),
+        }
+    }
     (files, data)
+}
+
+fn is_python(path: &str) -> bool {
+    Path::new(path)
+        .extension()
+        .is_some_and(|ending| ending == "py")
 }
 
 /// What the Python files of a job say.

@@ -59,6 +59,8 @@ struct Follower<'a> {
     own: ModuleTree,
     /// The folders that the job adds to Python's path, as the beginnings of dotted names.
     roots: HashSet<String>,
+    /// The names that some file gives to a module of others.
+    given: HashSet<&'a str>,
     has_unknown: bool,
 }
 
@@ -75,9 +77,11 @@ impl<'a> Follower<'a> {
             job,
             own,
             roots: HashSet::new(),
+            given: HashSet::new(),
             has_unknown: job.has_unknown,
         };
         for (file, code) in job.files {
+            follower.given.extend(code.given.iter().map(String::as_str));
             for place in &code.search {
                 follower.search(file, place);
             }
@@ -435,7 +439,12 @@ impl<'a> Follower<'a> {
     fn name_of_own(&self, module: &str, found: Module, name: &str) -> Option<Problem> {
         let full = joined(module, name);
         let is_dunder = name.starts_with("__") && name.ends_with("__");
-        if is_dunder || self.own.has(&full) || self.job.packages.has(&full) || self.is_other(module)
+        let is_given = || self.given.contains(name);
+        if is_dunder
+            || is_given()
+            || self.own.has(&full)
+            || self.job.packages.has(&full)
+            || self.is_other(module)
         {
             return None;
         }

@@ -485,6 +485,18 @@ fn folders_that_the_program_adds_to_the_path_are_searched() {
 }
 
 #[test]
+fn what_another_file_gives_to_a_module_is_in_it() {
+    let text = "from jobs.sub.deep import later\n";
+    for (other, count) in [
+        ("from jobs.sub import deep\ndeep.later = 1\n", 0),
+        ("deep.later = 1\n", 1),
+    ] {
+        let made = Made::with(&[("jobs/new.py", text), ("jobs/other.py", other)]);
+        assert_eq!(made.told().len(), count, "{other}");
+    }
+}
+
+#[test]
 fn modules_can_be_left_out_of_the_check() {
     let text = "import missing.part\nimport other\nfrom jobs import onee\n";
     for (ignored, left) in [

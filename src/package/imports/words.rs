@@ -254,6 +254,7 @@ fn nowhere(
         None => format!("give [{image}] `requirements`, with {what}"),
     };
     let hint = match (distribution_of(module), nearest) {
+        (Some(distribution), _) if distribution == missing => add(&format!("`{distribution}`")),
         (Some(distribution), _) => format!(
             "`{missing}` is in {distribution}: {}",
             add(&format!("`{distribution}`"))

@@ -14,6 +14,9 @@ pub struct PythonCode {
     /// The names that it binds outside of functions and classes; `None` if they cannot be known.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub names: Option<Vec<String>>,
+    /// The names that it gives to modules that it imports: `module.name = …`.
+    #[serde(rename = "t", default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
     /// Whether it may put modules into itself that are no files.
     #[serde(rename = "h", default, skip_serializing_if = "is_default")]
     pub has_hidden_modules: bool,

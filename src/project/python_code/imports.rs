@@ -1,5 +1,7 @@
 //! The imports of a file, and what else decides what can be imported.
 
+use std::collections::HashSet;
+
 use ruff_python_ast::{
     Alias, ExceptHandler, Expr, ExprCall, Pattern, Stmt, StmtImportFrom, StmtTry, WithItem,
     visitor::{self, Visitor},
@@ -55,6 +57,8 @@ pub(super) fn of(text: &str, lines: &LineBegins, body: &[Stmt], python: (u8, u8)
         names: Vec::new(),
         has_all_names: !BINDING.iter().any(|word| text.contains(word)),
         search: Vec::new(),
+        imported: HashSet::new(),
+        given: Vec::new(),
     };
     reader.block(body, Surroundings::default());
     let CodeReader {
@@ -62,8 +66,16 @@ pub(super) fn of(text: &str, lines: &LineBegins, body: &[Stmt], python: (u8, u8)
         mut names,
         has_all_names,
         mut search,
+        imported,
+        given,
         ..
     } = reader;
+    let given = given
+        .into_iter()
+        .filter(|(module, _)| imported.contains(module));
+    let mut given: Vec<String> = given.map(|(_, name)| name).collect();
+    given.sort_unstable();
+    given.dedup();
     names.sort_unstable();
     names.dedup();
     search.sort_unstable();
@@ -72,6 +84,7 @@ pub(super) fn of(text: &str, lines: &LineBegins, body: &[Stmt], python: (u8, u8)
         error: None,
         imports,
         names: has_all_names.then_some(names),
+        given,
         has_hidden_modules: HIDING.iter().any(|word| text.contains(word)),
         search,
     }
@@ -103,6 +116,10 @@ struct CodeReader<'a> {
     names: Vec<String>,
     has_all_names: bool,
     search: Vec<SearchPlace>,
+    /// The names that its imports bind, anywhere.
+    imported: HashSet<String>,
+    /// What it assigns to names of others.
+    given: Vec<(String, String)>,
 }
 
 impl CodeReader<'_> {
@@ -167,6 +184,7 @@ impl CodeReader<'_> {
                 }
             }
             Stmt::Try(of) => self.try_(of, context),
+            Stmt::Assign(of) => of.targets.iter().for_each(|target| self.give(target)),
             Stmt::Global(global) => {
                 let names = global.names.iter().map(|name| name.as_str().to_owned());
                 self.names.extend(names);
@@ -227,6 +245,7 @@ impl CodeReader<'_> {
 
     fn import(&mut self, names: &[Alias], context: Surroundings) {
         for alias in names {
+            self.imported.insert(bound_by_import(alias).to_owned());
             self.imports.push(Import {
                 at: self.position(alias.name.range().start()),
                 module: alias.name.as_str().to_owned(),
@@ -242,6 +261,8 @@ impl CodeReader<'_> {
         if import.names.iter().any(|alias| alias.name.as_str() == "*") && !context.is_inside {
             self.has_all_names = false;
         }
+        let bound = import.names.iter().map(bound_by_from);
+        self.imported.extend(bound.map(str::to_owned));
         let names = import
             .names
             .iter()
@@ -300,20 +321,25 @@ impl CodeReader<'_> {
                 }
             }
             Stmt::Import(import) => {
-                for alias in &import.names {
-                    let name = alias.asname.as_ref().unwrap_or(&alias.name).as_str();
-                    let first = name.split('.').next().unwrap_or(name);
-                    self.names.push(first.to_owned());
-                }
+                let bound = import.names.iter().map(bound_by_import);
+                self.names.extend(bound.map(str::to_owned));
             }
             Stmt::ImportFrom(import) => {
-                let bound = |alias: &Alias| {
-                    let name = alias.asname.as_ref().unwrap_or(&alias.name);
-                    name.as_str().to_owned()
-                };
-                self.names.extend(import.names.iter().map(bound));
+                let bound = import.names.iter().map(bound_by_from);
+                self.names.extend(bound.map(str::to_owned));
             }
             _ => {}
+        }
+    }
+
+    /// Notes an assignment to a name of something else.
+    fn give(&mut self, target: &Expr) {
+        if let Expr::Attribute(attribute) = target
+            && let Expr::Name(of) = &*attribute.value
+            && !matches!(of.id.as_str(), "self" | "cls")
+        {
+            let name = attribute.attr.as_str().to_owned();
+            self.given.push((of.id.as_str().to_owned(), name));
         }
     }
 
@@ -333,6 +359,17 @@ impl CodeReader<'_> {
             self.has_all_names = false;
         }
     }
+}
+
+/// The name that `import a.b` or `import a as b` binds.
+fn bound_by_import(alias: &Alias) -> &str {
+    let name = bound_by_from(alias);
+    name.split('.').next().unwrap_or(name)
+}
+
+/// The name that `from x import a` or `from x import a as b` binds.
+fn bound_by_from(alias: &Alias) -> &str {
+    alias.asname.as_ref().unwrap_or(&alias.name).as_str()
 }
 
 fn inside(context: Surroundings) -> Surroundings {

@@ -350,6 +350,12 @@ type R = int
 }
 
 #[test]
+fn what_is_given_to_other_modules_is_known() {
+    let text = "import a.b\nfrom c import d as e\na.one = 1\ne.two = b.three = 2\nself.four = 3\nx.five = 4\ndef f():\n    import g\n    g.six = 5\n    a.b.seven = 6\n";
+    assert_eq!(code(text, (3, 11)).given, ["one", "six", "two"]);
+}
+
+#[test]
 fn what_changes_the_path_is_seen() {
     let path = |text: &str| SearchPlace::Path(text.to_owned());
     for (text, wanted) in [
