@@ -151,11 +151,17 @@ fn install_by_both(mirror: Option<&str>, wheels: &[LockedWheel], target: &Target
 
 /// The files of wheels that were installed into `folder`.
 fn installed(folder: &Path, wheels: &[LockedWheel]) -> Vendored {
+    vendor::split(&files_of(folder, wheels)).unwrap()
+}
+
+fn files_of<'a>(
+    folder: &Path,
+    wheels: &'a [LockedWheel],
+) -> Vec<(&'a LockedWheel, Vec<crate::project::tree::Entry>)> {
     let files = |wheel: &LockedWheel| {
         vendor::walk(&folder.join(&wheel.wheel.file_name), &nothing()).unwrap()
     };
-    let all: Vec<_> = wheels.iter().map(|wheel| (wheel, files(wheel))).collect();
-    vendor::split(&all).unwrap()
+    wheels.iter().map(|wheel| (wheel, files(wheel))).collect()
 }
 
 /// An empty cache.
@@ -481,7 +487,9 @@ fn wheels_that_share_harmless_files_give_the_same_bytes_by_both() {
     let wheels = clash.unwrap().wheels;
     for installer in installers(Some(&index.url)) {
         let folder = tempfile::tempdir().unwrap();
-        let refused = installer.install(&wheels, &amd64(), None, folder.path());
+        let into = folder.path();
+        installer.install(&wheels, &amd64(), None, into).unwrap();
+        let refused = vendor::split(&files_of(into, &wheels));
         let told = "`spk-old==1.0` and `spk-takes-old==1.0` both bring `spk_old.py`, each with other content";
         assert_eq!(refused.unwrap_err().to_string(), told);
     }
