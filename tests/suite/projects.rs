@@ -105,6 +105,11 @@ fn every_template_is_built_and_imported_and_its_job_runs() {
             .stderr
             .contains("can be imported on drivers and executors");
         assert!(is_tested, "{name}: {}", built.stderr);
+        assert!(
+            !built.stderr.contains("warning["),
+            "{name}: {}",
+            built.stderr
+        );
         for (file, wanted) in runs {
             let file = format!("local:///opt/job/{file}");
             let printed = run_driver(&project.reference("job"), &["--master", "local[2]", &file]);
