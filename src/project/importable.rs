@@ -144,7 +144,11 @@ pub(super) fn refuse_without_module(
             "`jobs.zip` would hold no Python module: `{}` imports `{name}`, but `{path}` in `{src}` is left out by {why}",
             package.main.path
         );
-        let hint = format!("rename it, or take it by `include = [\"/{path}\"]`");
+        let hint = if why.to_string().starts_with("configuration") {
+            "take that out of `exclude`".to_owned()
+        } else {
+            format!("rename it, or take it by `include = [\"/{path}\"]`")
+        };
         return Err(defect(message).hint(hint));
     }
     let is_beside = |path: &str| {
