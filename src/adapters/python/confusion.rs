@@ -9,7 +9,7 @@ use super::{
     uv,
 };
 use crate::project::{
-    requirements::{LockedWheel, Requirements, masked},
+    requirements::{LockedWheel, Requirements, is_same_index, masked},
     wheel::Target,
 };
 
@@ -74,15 +74,9 @@ pub(super) fn refuse(
 
 /// The URL of one of the indexes that is this one but for a user and a password.
 fn with_password<'a>(url: &'a str, indexes: impl IntoIterator<Item = &'a str>) -> &'a str {
-    let bare = |url: &str| {
-        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let host = host.rsplit('@').next().unwrap_or_default();
-        format!("{scheme}://{host}/{}", path.trim_end_matches('/'))
-    };
     let mut indexes = indexes.into_iter();
     indexes
-        .find(|index| bare(index) == bare(url))
+        .find(|index| is_same_index(index, url))
         .unwrap_or(url)
 }
 

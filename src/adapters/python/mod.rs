@@ -39,7 +39,8 @@ use crate::{
     },
     project::{
         requirements::{
-            LockedWheel, PackageOrigins, Pin, Requirement, Requirements, SPARKS_OWN, same_version,
+            LockedWheel, PackageOrigins, Pin, Requirement, Requirements, SPARKS_OWN, file_name_of,
+            same_version,
         },
         wheel::{Target, WheelName, choose},
     },
@@ -671,28 +672,6 @@ fn chosen(
         });
     }
     best_of(&may)
-}
-
-/// The last component of a URL or a path, decoded.
-fn file_name(url: &str) -> String {
-    let path = url.split(['#', '?']).next().unwrap_or_default();
-    let last = path.rsplit('/').next().unwrap_or_default();
-    let mut bytes = Vec::with_capacity(last.len());
-    let mut rest = last.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let decoded = after.get(..2).and_then(|digits| hex::decode(digits).ok());
-        match decoded.as_deref() {
-            Some([byte]) if first == b'%' => {
-                bytes.push(*byte);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The wheels in an installer's answer, by package.

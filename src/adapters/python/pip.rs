@@ -228,7 +228,7 @@ fn read_report(text: &str) -> Result<Candidates, PythonError> {
         .map_err(|error| broken(format!("its report cannot be read: {error}")))?;
     let mut candidates = Candidates::new();
     for item in report.install {
-        let file_name = super::file_name(&item.download_info.url);
+        let file_name = super::file_name_of(&item.download_info.url);
         let wheel: WheelName = file_name
             .parse()
             .map_err(|error| broken(format!("{error}")))?;
@@ -412,7 +412,7 @@ impl PassedOver {
                 .split_whitespace()
                 .find(|word| word.contains("://"))
                 .unwrap_or_default();
-            let file = super::file_name(url);
+            let file = super::file_name_of(url);
             let stem = file.trim_end_matches(".tar.gz").trim_end_matches(".zip");
             match (file.parse::<WheelName>(), stem.rsplit_once('-')) {
                 (Ok(wheel), _) if !is_asked(&wheel.name, &wheel.version) => {}

@@ -197,7 +197,7 @@ fn read_lock(text: &str) -> Result<Candidates, PythonError> {
         let wheels = candidates.entry(package.name.clone()).or_default();
         for wheel in package.wheels.into_iter().chain(package.archive) {
             let place = wheel.url.or(wheel.path).unwrap_or_default();
-            let file_name = wheel.name.unwrap_or_else(|| super::file_name(&place));
+            let file_name = wheel.name.unwrap_or_else(|| super::file_name_of(&place));
             let Ok(name) = file_name.parse() else {
                 continue;
             };

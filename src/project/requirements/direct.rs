@@ -6,7 +6,9 @@ use super::{
     Requirement,
     load::reason,
     masked,
-    pieces::{Wrong, extras, marker, name_length, refuse_credentials, unpinnable},
+    pieces::{
+        Wrong, decoded, extras, file_name_of, marker, name_length, refuse_credentials, unpinnable,
+    },
 };
 use crate::{
     code::Code,
@@ -30,16 +32,14 @@ impl WheelPlace {
     /// The name of the file.
     #[must_use]
     pub fn file_name(&self) -> String {
-        let path = match self {
-            Self::File(path) => return last(&path.to_string_lossy()).to_owned(),
-            Self::Url(url) => url.split('?').next().unwrap_or_default(),
-        };
-        decoded(last(path))
+        match self {
+            Self::File(path) => {
+                let path = path.to_string_lossy();
+                path.rsplit('/').next().unwrap_or_default().to_owned()
+            }
+            Self::Url(url) => file_name_of(url),
+        }
     }
-}
-
-fn last(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// A wheel that requirements name by its place.
@@ -277,24 +277,4 @@ fn plain(from: &Path, path: &Path) -> Option<PathBuf> {
         }
     }
     Some(plain)
-}
-
-/// A part of a URL with its `%` sequences decoded.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let byte = after.get(..2).and_then(|digits| hex::decode(digits).ok());
-        match byte.as_deref() {
-            Some([byte]) if first == b'%' => {
-                bytes.push(*byte);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

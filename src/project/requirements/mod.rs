@@ -42,8 +42,8 @@ use std::{
 
 pub use direct::{DirectWheel, WheelPlace};
 pub use lock::{Lock, LockedWheel, ResolveRequest, lock_file_beside};
-pub use origins::{PackageIndex, PackageOrigins};
-pub use pieces::masked;
+pub use origins::{PackageIndex, PackageOrigins, is_same_index};
+pub use pieces::{file_name_of, masked};
 pub use read::same_version;
 pub use variables::{expand, variables};
 

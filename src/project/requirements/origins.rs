@@ -40,12 +40,6 @@ pub(super) fn is_public(url: &str) -> bool {
 }
 
 impl PackageOrigins {
-    /// Whether nothing but the configured index is used.
-    #[must_use]
-    pub fn is_usual(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// The index of this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&PackageIndex> {
@@ -61,7 +55,7 @@ impl PackageOrigins {
         name: Option<&str>,
         place: Place,
     ) -> Option<String> {
-        let same = |index: &&PackageIndex| bare(&index.url) == bare(url);
+        let same = |index: &&PackageIndex| is_same_index(&index.url, url);
         if is_public(url) || self.main.iter().any(|main| same(&main)) {
             return None;
         }
@@ -93,9 +87,14 @@ impl PackageOrigins {
     }
 }
 
-/// A URL without user, password and the slash at its end.
-fn bare(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or_default();
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    format!("{scheme}://{}", rest.trim_end_matches('/'))
+/// Whether two URLs are one but for a user, a password and the slash at the end.
+#[must_use]
+pub fn is_same_index(left: &str, right: &str) -> bool {
+    let bare = |url: &str| {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        format!("{scheme}://{host}/{}", path.trim_end_matches('/'))
+    };
+    bare(left) == bare(right)
 }

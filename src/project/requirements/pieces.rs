@@ -197,3 +197,30 @@ pub fn masked(text: &str) -> String {
     };
     format!("{before}://{shown}{}", masked(after))
 }
+
+/// The last component of a URL or a path, decoded.
+#[must_use]
+pub fn file_name_of(url: &str) -> String {
+    let path = url.split(['#', '?']).next().unwrap_or_default();
+    decoded(path.rsplit('/').next().unwrap_or_default())
+}
+
+/// A part of a URL with its `%` sequences decoded.
+pub(super) fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let byte = after.get(..2).and_then(|digits| hex::decode(digits).ok());
+        match byte.as_deref() {
+            Some([byte]) if first == b'%' => {
+                bytes.push(*byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -975,7 +975,7 @@ priority = "supplemental"
 fn locks_of_other_tools_say_from_which_index_a_package_came() {
     let public = uv_lock().replace("https://index.example/simple", PUBLIC[0]);
     let found = requirements(&[("uv.lock", &public)], &[], &[]).unwrap();
-    assert!(found.origins.is_usual());
+    assert_eq!(found.origins, PackageOrigins::default());
     let own = public.replacen(PUBLIC[0], "https://own.example/simple/", 1);
     let found = requirements(&[("uv.lock", &own)], &[], &[]).unwrap();
     let boto = found.wanted.iter().find(|it| it.name == "boto3").unwrap();
