@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::project::exclusions::is_identifier;
+
 /// The ends of the names of extension modules: `_x.cpython-311-x86_64-linux-gnu.so`, `_x.abi3.so`, `_x.so`.
 const NATIVE: &str = ".so";
 
@@ -87,11 +89,6 @@ impl<'p> Module<'p> {
     fn package(&self) -> Option<&[&'p str]> {
         (self.name == "__init__" && !self.folder.is_empty()).then_some(&self.folder[..])
     }
-}
-
-fn is_identifier(name: &str) -> bool {
-    let begins = |first: char| first == '_' || first.is_alphabetic();
-    name.starts_with(begins) && name.chars().all(|c| c == '_' || c.is_alphanumeric())
 }
 
 #[cfg(test)]

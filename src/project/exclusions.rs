@@ -21,7 +21,8 @@ use super::{
 use crate::code::Code;
 
 /// Whether a name can stand in an `import`.
-pub(super) fn is_identifier(name: &str) -> bool {
+#[must_use]
+pub fn is_identifier(name: &str) -> bool {
     let mut characters = name.chars();
     let first = characters.next();
     first.is_some_and(|first| first.is_alphabetic() || first == '_')
@@ -201,11 +202,7 @@ impl ContextRules {
         if let Some(excluded) = self.excludes.excluded_itself(path, is_folder) {
             return Some(LeftOut::Excluded(excluded));
         }
-        let of_dist = self
-            .dist
-            .as_ref()
-            .and_then(|dist| path.strip_prefix(dist.as_str()));
-        if of_dist.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        if is_output(self.dist.as_deref(), path) {
             return Some(LeftOut::Output);
         }
         if self.never.contains(path) {
@@ -305,11 +302,7 @@ impl<'a> JobRules<'a> {
         if self.main == Some(&packed) {
             return None;
         }
-        let of_dist = self
-            .dist
-            .as_ref()
-            .and_then(|dist| path.strip_prefix(dist.as_str()));
-        if of_dist.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        if is_output(self.dist.as_deref(), path) {
             return Some(LeftOut::Output);
         }
         if let Some(excluded) = self.excludes.excluded_itself(&packed, is_folder) {
@@ -473,6 +466,12 @@ impl SourceRules {
             && !self.never.contains(path)
             && self.excludes.excluded(path, is_folder).is_none()
     }
+}
+
+/// Whether a path is `dist`, or lies in it.
+fn is_output(dist: Option<&str>, path: &str) -> bool {
+    let rest = dist.and_then(|dist| path.strip_prefix(dist));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether packages were installed into a folder: an installer leaves a `.dist-info` or `.egg-info` beside them.

@@ -5,6 +5,7 @@ use std::{cell::OnceCell, collections::BTreeSet, io::Read as _, path::Path};
 use super::{
     Package,
     exclusions::LeftOut,
+    ignore::Excluded,
     place::Defect,
     tree::{Content, Entry},
 };
@@ -144,10 +145,9 @@ pub(super) fn refuse_without_module(
             "`jobs.zip` would hold no Python module: `{}` imports `{name}`, but `{path}` in `{src}` is left out by {why}",
             package.main.path
         );
-        let hint = if why.to_string().starts_with("configuration") {
-            "take that out of `exclude`".to_owned()
-        } else {
-            format!("rename it, or take it by `include = [\"/{path}\"]`")
+        let hint = match why {
+            LeftOut::Excluded(Excluded::Configured(_)) => "take that out of `exclude`".to_owned(),
+            _ => format!("rename it, or take it by `include = [\"/{path}\"]`"),
         };
         return Err(defect(message).hint(hint));
     }
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::{
         image::Digest,
-        project::{CodeTree, MainFile, ignore::Excluded, place::Place, tree::Location},
+        project::{CodeTree, MainFile, place::Place, tree::Location},
     };
 
     fn package() -> Package {

@@ -3,13 +3,15 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
+use crate::project::wheel::normalise;
+
 const TABLE: &str = include_str!("distributions.txt");
 
 /// The modules by distribution.
 static MODULES: LazyLock<HashMap<String, Vec<&str>>> = LazyLock::new(|| {
     let lines = lines();
     lines
-        .map(|(distribution, modules)| (normalised(distribution), modules.collect()))
+        .map(|(distribution, modules)| (normalise(distribution), modules.collect()))
         .collect()
 });
 
@@ -30,10 +32,6 @@ fn lines() -> impl Iterator<Item = (&'static str, std::str::SplitWhitespace<'sta
         let mut words = line.split_whitespace();
         Some((words.next()?, words))
     })
-}
-
-fn normalised(name: &str) -> String {
-    name.to_lowercase().replace(['_', '.'], "-")
 }
 
 /// The distribution that has a module, by its name or that of a package that it is in.
