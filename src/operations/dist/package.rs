@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fs::Metadata,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -409,7 +409,10 @@ impl<'a> Packer<'a> {
         let name = Digest::of(format!("files beside {}", dist.display()).as_bytes());
         let list = self.session.cache.entry(CacheKind::Archives, name.hex());
         let known = digest_cache::own_bytes(&list).unwrap_or_default();
-        let known: Vec<String> = serde_json::from_slice(&known).unwrap_or_default();
+        let mut known: Vec<String> = serde_json::from_slice(&known).unwrap_or_default();
+        // A damaged list must name nothing outside of the folder.
+        let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+        known.retain(|path| Path::new(path).components().all(is_plain));
         let wanted = paths_of(&inputs.beside);
         for entry in &inputs.beside {
             let (file, entry) = (dist.join(&entry.path), entry.clone());
@@ -787,6 +790,25 @@ mod tests {
             );
         });
         assert!(!project.path("dist").exists());
+    }
+
+    #[test]
+    fn a_damaged_list_of_files_beside_the_code_removes_nothing_elsewhere() {
+        let (project, events) = (Project::small(), Recorder::default());
+        project.write("kept.txt", "kept\n");
+        project.write("dist/old.txt", "old\n");
+        let session = project.session(&events);
+        let job = session.project.images["job"].package.as_ref().unwrap();
+        let dist = session.dist().job(job);
+        let name = Digest::of(format!("files beside {}", dist.display()).as_bytes());
+        let list = session.cache.entry(CacheKind::Archives, name.hex());
+        fs_err::create_dir_all(list.parent().unwrap()).unwrap();
+        let kept = project.path("kept.txt");
+        let named = ["../kept.txt", kept.to_str().unwrap(), "old.txt"];
+        fs_err::write(list, serde_json::to_vec(&named).unwrap()).unwrap();
+        with(&project, |packer, _, _| packer.pack_all(false).unwrap());
+        assert_eq!(project.read("kept.txt"), "kept\n");
+        assert!(!project.path("dist/old.txt").exists());
     }
 
     #[test]
