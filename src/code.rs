@@ -125,8 +125,8 @@ codes! {
         "A requirements file cannot be read."
         "create the file, or correct `requirements` in sparkpack.toml"
     E041 2
-        "A requirement cannot be pinned: a folder, a source archive or a repository."
-        "name a package and a version of the index, or build a wheel and write its path"
+        "A requirement cannot be pinned, such as a folder; or it would be built from its source, which nothing allows."
+        "name a package and a version of the index, write a wheel's path, or allow the source by `from-source`"
     E042 2
         "A requirements file holds a user or a password."
         "take it out: put the URL into the variable PIP_INDEX_URL, or the password into ~/.netrc"
@@ -537,7 +537,7 @@ codes! {
         "correct the name or the version"
     E704 6
         "A package has only a source distribution, which would run code."
-        "choose a version that has a wheel"
+        "choose a version that has a wheel, or allow that one is built by `from-source`"
     E705 6
         "A package has no wheel for the image's platform."
         "choose a version that has one, or another platform"
@@ -568,6 +568,18 @@ codes! {
     E714 2
         "A requirements file with hashes lacks a line for a package that is needed."
         "add the line, or take the hashes away: the lock holds them"
+    E715 6
+        "A wheel that has to be made from its source cannot be built."
+        "the message has what the build printed; name Debian packages that it needs by `build-packages`"
+    E716 6
+        "A wheel has to be built from its source, and no builder answers."
+        "start Docker, or keep wheels in the project by `wheels = \"PATH\"` and build where there is a builder"
+    E717 2
+        "A wheel that was built and is kept in the project is not there, or is another one than was locked."
+        "take the committed file back, or run `sparkpack lock --upgrade PACKAGE`"
+    E718 6
+        "A repository that a requirement names cannot be fetched, or has no such revision."
+        "correct the URL or the revision; git's own message says more"
     E720 6
         "Installed packages cannot be read."
         "give yourself the right to that path"

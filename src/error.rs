@@ -3,6 +3,7 @@
 mod image_problem;
 mod import_test;
 mod usage;
+mod wheel_build;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -27,6 +28,7 @@ pub use image_problem::ImageProblem;
 pub use import_test::{ImportFailure, ImportPlace, ImportReason, ImportTestError};
 pub use usage::{Comparing, OnlineWork, RecordLack, UsageError};
 pub(crate) use usage::{SHOWN_PATHS, shown_paths};
+pub use wheel_build::WheelBuildError;
 
 /// Everything that can stop sparkpack.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +125,9 @@ pub enum Error {
     /// Imports fail in an image, or could not be tried.
     #[error(transparent)]
     ImportTest(#[from] ImportTestError),
+    /// A wheel that has to be built from its source is not there.
+    #[error(transparent)]
+    WheelBuild(#[from] WheelBuildError),
     /// Manifests do not name the images of this checkout.
     #[error("{} in the manifests {} not current", counted(*places, "place"), if *places == 1 { "is" } else { "are" })]
     Drift {
@@ -277,6 +282,7 @@ impl Error {
             Self::NoBuilder { .. } => Code::E601,
             Self::Conflict { .. } => Code::E301,
             Self::ImportTest(error) => error.code(),
+            Self::WheelBuild(error) => error.code(),
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::Drift { .. } => Code::E100,
             Self::Changed => Code::E101,
@@ -350,6 +356,7 @@ impl Error {
             Self::Source(error) => error.hint(),
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
             Self::ImportTest(error) => Some(error.hint()),
+            Self::WheelBuild(error) => Some(error.hint()),
             Self::NoBuilder { names, why, .. } => {
                 let start = why.hint();
                 let start = start.map(|hint| format!("{hint}; or ")).unwrap_or_default();

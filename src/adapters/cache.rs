@@ -31,6 +31,10 @@ pub enum CacheKind {
     Trees,
     /// Installed wheels.
     Packages,
+    /// Wheels that were built from their sources.
+    BuiltWheels,
+    /// Repositories that were fetched, for wheels that are built.
+    Repositories,
     /// Records that are too large for a label, by their digest.
     Records,
     /// Layers by what they are made from; their bytes are among the blobs.
@@ -51,13 +55,15 @@ pub enum CacheKind {
 
 impl CacheKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Digests,
         Self::Archives,
         Self::Blobs,
         Self::Origins,
         Self::Trees,
         Self::Packages,
+        Self::BuiltWheels,
+        Self::Repositories,
         Self::Records,
         Self::Layers,
         Self::Exports,
@@ -78,6 +84,8 @@ impl CacheKind {
             Self::Origins => "origins",
             Self::Trees => "trees",
             Self::Packages => "packages",
+            Self::BuiltWheels => "wheels",
+            Self::Repositories => "repositories",
             Self::Records => "records",
             Self::Layers => "layers",
             Self::Exports => "exports",

@@ -5,10 +5,12 @@
 mod checkout;
 mod convert;
 mod difference;
+mod fetch;
 mod ignored;
 
 pub use checkout::{Checkout, Compared};
 pub use difference::Difference;
+pub use fetch::{check_out, commit, fetch};
 pub use ignored::ignored;
 
 use std::{
@@ -369,6 +371,8 @@ fn command(
     command.args(arguments);
     // Messages are recognised by their text, and reading an index must not write it.
     command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
+    // Nobody is there to type a password.
+    command.env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
     // With `git --literal-pathspecs commit`, hooks would find nothing at `:/`.
     command.env_remove("GIT_LITERAL_PATHSPECS");
     // The time of a commit must not depend on the time zone.

@@ -19,7 +19,8 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &BuildArguments) ->
     let registry = images.registry.registry.as_deref();
     session.registry(registry)?;
     let targets = session.targets(&images.images)?;
-    let services = Services::new(session, policy_of(images.locks));
+    let services =
+        Services::new(session, policy_of(images.locks)).building_wheels(&build::InContainers);
     let output = match &arguments.output {
         Some(OutputPlace::Layout(_)) if arguments.test_imports => {
             return Err(ImportTestError::NoDaemon.into());

@@ -5,6 +5,7 @@ use crate::{
     cli::LockArguments,
     error::Error,
     operations::{
+        build,
         resolution::{self, Impact, LockRequest},
         workspace::{LockPolicy, Services, Session},
     },
@@ -12,7 +13,7 @@ use crate::{
 };
 
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &LockArguments) -> Result<(), Error> {
-    let services = Services::new(session, LockPolicy::Update);
+    let services = Services::new(session, LockPolicy::Update).building_wheels(&build::InContainers);
     let refresh = arguments.refresh.as_deref();
     let request = LockRequest {
         upgrade: arguments.upgrade.as_deref(),

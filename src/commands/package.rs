@@ -7,6 +7,7 @@ use crate::{
     code::Code,
     error::Error,
     operations::{
+        build,
         dist::Packer,
         resolution::Strictness,
         workspace::{Services, Session},
@@ -20,7 +21,8 @@ pub(super) fn run(
     ui: &Ui,
     arguments: &PackageArguments,
 ) -> Result<(), Error> {
-    let services = Services::new(session, policy_of(arguments.locks));
+    let services =
+        Services::new(session, policy_of(arguments.locks)).building_wheels(&build::InContainers);
     let is_strict = Strictness::of(arguments.strict.asked(), Compared::Index).refuses();
     let packer = Packer::new(session, &services);
     let packed = packer.pack_all(is_strict)?;

@@ -7,7 +7,7 @@ use crate::{
     cli::PushArguments,
     error::Error,
     operations::{
-        publish,
+        build, publish,
         resolution::Strictness,
         workspace::{Services, Session},
     },
@@ -18,7 +18,8 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PushArguments) -> 
     let images = &arguments.images;
     let registry = session.registry(images.registry.registry.as_deref())?;
     let targets = session.targets(&images.images)?;
-    let services = Services::new(session, policy_of(images.locks));
+    let services =
+        Services::new(session, policy_of(images.locks)).building_wheels(&build::InContainers);
     let strictness = Strictness::of(arguments.strict.asked(), Compared::Commit);
     let finished = publish::push(session, &services, strictness, registry, &targets)?;
     if finished.was_current {

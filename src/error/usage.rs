@@ -121,6 +121,8 @@ pub enum OnlineWork {
     AskRegistry,
     /// An image is to be pulled.
     Pull(Reference),
+    /// A repository is to be fetched; without a password.
+    Repository(String),
 }
 
 impl OnlineWork {
@@ -128,6 +130,7 @@ impl OnlineWork {
         match self {
             Self::AskRegistry => "asking a registry".to_owned(),
             Self::Pull(reference) => format!("pulling {reference}"),
+            Self::Repository(url) => format!("fetching {url}"),
         }
     }
 }

@@ -224,6 +224,8 @@ pub enum Step<'a> {
     Fetch(&'a str),
     /// Requirements are resolved to wheels; the requirements, as messages name them.
     ChooseWheels(&'a str),
+    /// A wheel is built from the source of a package.
+    BuildWheel(&'a str),
     /// Wheels are installed; their number.
     InstallWheels(usize),
     /// An image from elsewhere is looked into.

@@ -337,6 +337,7 @@ impl Progress for RecordedProgress<'_> {
             Step::FetchSource(source) => format!("fetch {source}"),
             Step::Fetch(origin) => format!("fetch {origin} for its checksum"),
             Step::ChooseWheels(of) => format!("choose wheels of {of}"),
+            Step::BuildWheel(package) => format!("build a wheel of {package}"),
             Step::InstallWheels(count) => format!("install {count} wheels"),
             Step::LookInto(image) => format!("look into {image}"),
             Step::PutTogether(parent) => format!("put together on {parent}"),

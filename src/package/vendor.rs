@@ -548,10 +548,7 @@ mod tests {
     use super::*;
 
     fn wheel(file_name: &str) -> LockedWheel {
-        LockedWheel {
-            wheel: file_name.parse().unwrap(),
-            sha256: Digest::of(file_name.as_bytes()),
-        }
+        LockedWheel::of_file(file_name.parse().unwrap(), Digest::of(file_name.as_bytes()))
     }
 
     /// Unpacks the files of `name-1.0`; the hash of each in the RECORD is its content.

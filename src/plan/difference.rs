@@ -149,6 +149,7 @@ fn same_place(row: &RecordRow) -> Option<Key> {
         Input::File { path, .. } | Input::Symlink { path, .. } => &["context", path],
         Input::Module { path, .. } => &["module", path],
         Input::CodeFolder => &["code"],
+        Input::BuildPackage(name) => &["build-package", name],
         Input::JobFile { path, .. } => &["job-file", path],
         Input::Parent { role, stage, .. } => &["parent", role, stage],
         Input::External { role, .. } => &["external", role],
@@ -238,7 +239,7 @@ impl RecordRow {
                 | Input::Environment { .. }
                 | Input::Place { .. }
                 | Input::SparkHome(_) => 9,
-                Input::Wheel { .. } => 10,
+                Input::Wheel { .. } | Input::BuildPackage(_) => 10,
                 Input::Main { .. } => 11,
                 Input::Module { .. } | Input::CodeFolder | Input::JobFile { .. } => 12,
                 Input::File { .. } | Input::Symlink { .. } => 13,
@@ -297,6 +298,7 @@ fn known(fields: &[String]) -> Option<Input> {
             file_name: next()?,
             sha256: digest(next())?,
         },
+        "build-package" => Input::BuildPackage(next()?),
         "code" => Input::CodeFolder,
         "main" => Input::Main {
             name: next()?,

@@ -6,7 +6,7 @@ use super::{Input, Plan, PlatformStage, Recipe, Record, Stage, StageInputs, stag
 use crate::{
     image::Platform,
     project::{
-        Context, Image, Kind, Registry,
+        Context, Image, Kind, Registry, WheelBuilds,
         inputs::{FilesInputs, FilesPlace, UsedImage},
         place::Place,
     },
@@ -39,6 +39,7 @@ pub(crate) fn image(name: &str) -> Image {
         platforms: vec![Platform::default()],
         package: None,
         requirements: None,
+        wheel_builds: WheelBuilds::default(),
     }
 }
 

@@ -24,7 +24,8 @@
 //! | each file of `jobs.zip` | `module, PATH, 0644 or 0755, SHA-256` | a link by what it leads to |
 //! | that the job's code is a folder too | `code, folder` | it is an archive alone otherwise |
 //! | each file beside the job's code: further main files, and those of `files` | `job-file, PATH, 0644 or 0755, SHA-256` | by its path below the job's folder |
-//! | each wheel that its parents do not have | `wheel, FILE NAME, SHA-256` | what is installed counts by what it is installed from |
+//! | each wheel that its parents do not have | `wheel, FILE NAME, SHA-256` | what is installed counts by what it is installed from; of one that is built from a source, and kept nowhere, it is the SHA-256 of the archive, or of the repository, folder and commit |
+//! | each package that `build-packages` names, where such a wheel is built | `build-package, NAME` | it decides what is built |
 //!
 //! ROLE says what the image is for: `FROM 1`, `COPY --from 2`, `RUN --mount 3` count what the wanted stages stand on and
 //! copy from, the Dockerfile's own stages and `scratch` among them, which have no row; `context` and `jars/NAME` are
@@ -47,7 +48,7 @@
 //! - Who builds, when and where: time, user, host, umask, locale, the number of cores, the commit, the version of
 //!   sparkpack.
 //! - What no machine can know before: the builder, its own platform (`BUILDPLATFORM`), its frontend (`# syntax=`) and
-//!   what the network gives a `RUN` or an `ADD`. `plan` says which stages are not reproducible, and a revision is the
+//!   what the network gives a `RUN`, an `ADD` or the build of a wheel. `plan` says which stages are not reproducible, and a revision is the
 //!   honest way to build them again.
 //!
 //! # The encoding
@@ -194,9 +195,11 @@ pub enum Input {
     Wheel {
         /// Its file name.
         file_name: String,
-        /// Its checksum.
+        /// Its checksum; that of its source, if it is built from one.
         sha256: Digest,
     },
+    /// A package that is installed where wheels are built from their sources.
+    BuildPackage(String),
 }
 
 impl Input {
@@ -266,6 +269,7 @@ impl Input {
                 digest,
             } => row(&[&"job-file", path, &mode(*executable), &digest.as_str()]),
             Self::Wheel { file_name, sha256 } => row(&[&"wheel", file_name, sha256]),
+            Self::BuildPackage(name) => row(&[&"build-package", name]),
         }
     }
 }

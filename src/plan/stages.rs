@@ -357,6 +357,10 @@ impl RecordBuilder<'_> {
                 sha256: wheel.sha256.clone(),
             });
         }
+        if wheels.iter().any(|wheel| wheel.built_anew().is_some()) {
+            let packages = self.image.wheel_builds.packages.iter().cloned();
+            packages.for_each(|name| record.add(&Input::BuildPackage(name)));
+        }
         Ok(record)
     }
 

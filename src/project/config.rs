@@ -172,6 +172,11 @@ pub(super) struct ImageTable {
     pub(super) extras: Vec<Text>,
     #[serde(default)]
     pub(super) groups: Vec<Text>,
+    #[serde(default)]
+    pub(super) from_source: Vec<Text>,
+    #[serde(default)]
+    pub(super) build_packages: Vec<Text>,
+    pub(super) wheels: Option<Text>,
     pub(super) each: Option<Text>,
     #[serde(default)]
     pub(super) exclude: Vec<Text>,

@@ -13,7 +13,7 @@ use super::{
     loader::Loader,
     place::{Defect, Place, nearest},
     requirements::{Choice, RequirementsFile},
-    settings::{Chain, Context, Image, Kind, Package, Project, SecretOrigin},
+    settings::{Chain, Context, Image, Kind, Package, Project, SecretOrigin, WheelBuilds},
 };
 use crate::{
     code::Code,
@@ -118,6 +118,7 @@ impl Images<'_> {
                 platforms: self.platforms(None)?,
                 package: None,
                 requirements: None,
+                wheel_builds: WheelBuilds::default(),
             },
         );
         Ok(true)
@@ -198,7 +199,46 @@ impl Images<'_> {
             platforms: self.platforms(settings.platforms.as_ref())?,
             package,
             requirements,
+            wheel_builds: self.wheel_builds(settings, &fill)?,
         })
+    }
+
+    /// How wheels are built that no index has.
+    fn wheel_builds(
+        &self,
+        settings: &config::ImageTable,
+        fill: &dyn Fn(&Text) -> String,
+    ) -> Result<WheelBuilds, Defect> {
+        let origin = self.loader.origin;
+        let first = settings.build_packages.first().or(settings.wheels.as_ref());
+        if let (Some(text), []) = (first, settings.from_source.as_slice()) {
+            let message = "wheels are built only of packages that `from-source` names";
+            let defect = origin.defect(Code::E022, text, message);
+            return Err(defect.hint("add `from-source = [\"NAME\"]`, or take this out"));
+        }
+        let mut packages = Vec::new();
+        for text in &settings.build_packages {
+            if !is_debian_package(text.get_ref()) {
+                let message = format!("`{}` is no name of a Debian package", text.get_ref());
+                return Err(origin.defect(Code::E022, text, message).hint(
+                    "they are written like `libpq-dev`, or `libpq-dev=15.8-0+deb12u1` for one version",
+                ));
+            }
+            packages.push(text.get_ref().clone());
+        }
+        packages.sort();
+        packages.dedup();
+        let folder = settings.wheels.as_ref();
+        let folder = folder.map(|text| self.loader.inside(text, &fill(text)));
+        let folder = folder.transpose()?;
+        if let (Some(folder), Some(text)) = (&folder, &settings.wheels)
+            && self.loader.is_in_dist(folder)
+        {
+            let message = format!("`{folder}` lies in `dist`, which git does not keep");
+            let defect = origin.defect(Code::E090, text, message);
+            return Err(defect.hint("name a folder of your own: `wheels = \"wheels\"`"));
+        }
+        Ok(WheelBuilds { packages, folder })
     }
 
     fn requirements(
@@ -215,7 +255,8 @@ impl Images<'_> {
             names.collect()
         };
         let Some(text) = &settings.requirements else {
-            let Some(choice) = settings.extras.first().or(settings.groups.first()) else {
+            let choice = settings.extras.first().or(settings.groups.first());
+            let Some(choice) = choice.or(settings.from_source.first()) else {
                 return Ok(None);
             };
             let message = format!("`{}` is in no file that is named", choice.get_ref());
@@ -231,6 +272,8 @@ impl Images<'_> {
             path: self.file_below(text, &path, "requirements")?,
             extras: choices(&settings.extras),
             groups: choices(&settings.groups),
+            from_source: choices(&settings.from_source),
+            keeps_wheels: settings.wheels.is_some(),
         }))
     }
 
@@ -506,6 +549,17 @@ impl Images<'_> {
 }
 
 /// An image's name: that of its table, or with `each` that of its folder.
+/// Whether a text is the name of a Debian package, perhaps with a version.
+fn is_debian_package(text: &str) -> bool {
+    let (name, version) = text.split_once('=').unwrap_or((text, "0"));
+    let of_name =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+    let of_version = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:~".contains(&byte);
+    let is_name =
+        name.len() > 1 && name.bytes().all(of_name) && name.as_bytes()[0].is_ascii_alphanumeric();
+    is_name && !version.is_empty() && version.bytes().all(of_version)
+}
+
 fn image_name<'a>(key: &'a str, folder: Option<&'a str>, place: &Place) -> Result<&'a str, Defect> {
     let name = folder.map_or(key, |folder| folder.rsplit('/').next().unwrap_or(folder));
     if Loader::is_name(name) {

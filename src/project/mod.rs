@@ -42,5 +42,5 @@ pub use loader::Environment;
 pub use settings::{
     BesideFile, Chain, ChainOrigin, CodeForm, CodeTree, ConfiguredPlace, Context, Image, Kind,
     MadeChain, MainFile, ManifestGlob, Mirrors, Operator, OperatorOrigin, Package, PathStep,
-    PinMode, Project, PythonSettings, Registry, SecretOrigin, UnknownRegistry,
+    PinMode, Project, PythonSettings, Registry, SecretOrigin, UnknownRegistry, WheelBuilds,
 };

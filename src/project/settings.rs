@@ -267,6 +267,17 @@ pub struct Image {
     pub package: Option<Package>,
     /// The requirements file, with what is chosen in it.
     pub requirements: Option<RequirementsFile>,
+    /// How wheels are built that no index has.
+    pub wheel_builds: WheelBuilds,
+}
+
+/// How wheels are built from their sources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WheelBuilds {
+    /// The packages of the image's distribution that are installed for it, sorted.
+    pub packages: Vec<String>,
+    /// The folder of the project in which the wheels are kept.
+    pub folder: Option<String>,
 }
 
 impl Image {

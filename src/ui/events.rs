@@ -212,6 +212,7 @@ fn step_words(step: &Step<'_>) -> String {
         Step::FetchSource(name) => format!("fetching the source {name}"),
         Step::Fetch(origin) => format!("fetching {origin}"),
         Step::ChooseWheels(of) => format!("choosing wheels for {of}"),
+        Step::BuildWheel(package) => format!("building a wheel of {package} from its source"),
         Step::InstallWheels(1) => "installing 1 wheel".to_owned(),
         Step::InstallWheels(count) => format!("installing {count} wheels"),
         Step::LookInto(image) => format!("looking into {image}"),

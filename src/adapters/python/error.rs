@@ -121,6 +121,22 @@ pub enum PythonError {
         /// The best wheel.
         wheel: Box<LockedWheel>,
     },
+    /// A source distribution that has none of the hashes that its line in the requirements allows.
+    #[error("{}`{source_file}` on the index has another hash than is allowed: {sha256}", at(place.as_ref()))]
+    ForeignSource {
+        /// The line.
+        place: Option<Place>,
+        /// The file's name.
+        source_file: String,
+        /// Its digest.
+        sha256: Digest,
+    },
+    /// pip would run the code of a source distribution to find out what it needs.
+    #[error("pip cannot fetch the source of `{package}` without running it")]
+    NeedsUv {
+        /// The package.
+        package: String,
+    },
     /// A package that two indexes have.
     #[error("`{package}` is on more than one index: {}", indexes.join(" and "))]
     TwoIndexes {
@@ -212,7 +228,8 @@ impl PythonError {
             Self::OtherPlatforms { .. } => Code::E705,
             Self::Conflict { .. } | Self::Provided { .. } => Code::E706,
             Self::HashMismatch { .. } => Code::E707,
-            Self::ForeignHash { .. } => Code::E182,
+            Self::ForeignHash { .. } | Self::ForeignSource { .. } => Code::E182,
+            Self::NeedsUv { .. } => Code::E711,
             Self::TooLong { .. } => Code::E181,
             Self::TwoIndexes { .. } | Self::OtherIndex { .. } => Code::E184,
             Self::Unreachable { .. } => Code::E708,
@@ -292,6 +309,16 @@ impl PythonError {
         })
     }
 
+    /// The normalised name of a package of which there is no wheel that could be chosen: only its source, or wheels for
+    /// others.
+    #[must_use]
+    pub fn without_wheel(&self) -> Option<String> {
+        match self {
+            Self::OnlySource { .. } | Self::OtherPlatforms { .. } => self.package().map(normalise),
+            _ => None,
+        }
+    }
+
     /// What to do.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -309,9 +336,11 @@ impl PythonError {
                     .to_owned()
             }
             Self::OnlySource { .. } => {
-                "sparkpack runs no build scripts: take a version that has a wheel, or build one by `pip wheel` and \
-                 publish it to your index"
-                    .to_owned()
+                format!(
+                    "take a version that has a wheel; or, if you trust its code, have one built: `from-source = [\"{}\"]` \
+                     for the image",
+                    self.package().unwrap_or_default()
+                )
             }
             Self::OtherPlatforms { .. } => {
                 "take another version, or correct `python` of the chain, `platforms`, or `glibc` under [python]"
@@ -327,6 +356,10 @@ impl PythonError {
             Self::HashMismatch { .. } => {
                 "find out who changed the file; if the change is wanted, run `sparkpack lock --upgrade` with the name of the package".to_owned()
             }
+            Self::NeedsUv { .. } => "install uv: `pip install uv`".to_owned(),
+            Self::ForeignSource { sha256, .. } => format!(
+                "write `--hash={sha256}` in the line, or find out who gave you the other hash"
+            ),
             Self::ForeignHash { .. }
             | Self::TwoIndexes { .. }
             | Self::OtherIndex { .. }

@@ -339,6 +339,42 @@ impl Index {
         lines
     }
 
+    /// A URL that an installer tells without a login, with that of the index on the same host.
+    pub(super) fn with_login(&self, url: &str) -> String {
+        let parts = |url: &str| {
+            let (scheme, rest) = url.split_once("://")?;
+            let host = rest.split('/').next()?;
+            Some((format!("{scheme}://"), host.to_owned()))
+        };
+        let Some((scheme, host)) = parts(url).filter(|(_, host)| !host.contains('@')) else {
+            return url.to_owned();
+        };
+        let indexes = self.main(true).into_iter().chain(self.extra(true));
+        let logins = indexes.filter_map(|index| {
+            let (of, host_of_index) = parts(&index)?;
+            let (login, there) = host_of_index.rsplit_once('@')?;
+            (of == scheme && there == host).then(|| login.to_owned())
+        });
+        match logins.into_iter().next() {
+            Some(login) => format!("{scheme}{login}@{}", &url[scheme.len()..]),
+            None => url.to_owned(),
+        }
+    }
+
+    /// The lines of the configuration that uv reads besides variables.
+    pub(super) fn uv_configuration(&self) -> Vec<String> {
+        if self.is_alone || self.variables.contains_key("UV_NO_CONFIG") {
+            return Vec::new();
+        }
+        let files = uv_files(&self.variables);
+        let text = files
+            .iter()
+            .find_map(|file| fs_err::read_to_string(file).ok());
+        text.iter()
+            .flat_map(|text| text.lines().map(str::to_owned))
+            .collect()
+    }
+
     /// The passwords that must not be shown.
     pub(super) fn secrets(&self) -> Vec<String> {
         let urls = self
@@ -439,13 +475,22 @@ fn uv_is_configured(variables: &BTreeMap<String, String>) -> bool {
     if variables.contains_key("UV_NO_CONFIG") {
         return false;
     }
+    variables.contains_key("UV_CONFIG_FILE")
+        || uv_files(variables).iter().any(|file| file.is_file())
+}
+
+/// uv's configuration files; of several the first counts most.
+fn uv_files(variables: &BTreeMap<String, String>) -> Vec<PathBuf> {
+    if let Some(named) = variables.get("UV_CONFIG_FILE") {
+        return vec![PathBuf::from(named)];
+    }
     let home = variables
         .get("HOME")
         .map(|home| Path::new(home).join(".config"));
     let user = variables.get("XDG_CONFIG_HOME").map(PathBuf::from).or(home);
-    variables.contains_key("UV_CONFIG_FILE")
-        || user.is_some_and(|folder| folder.join("uv/uv.toml").is_file())
-        || Path::new("/etc/uv/uv.toml").is_file()
+    let user = user.map(|folder| folder.join("uv/uv.toml"));
+    let of_system = PathBuf::from("/etc/uv/uv.toml");
+    user.into_iter().chain([of_system]).collect()
 }
 
 fn system_has_certificates() -> bool {

@@ -8,6 +8,7 @@ mod confusion;
 mod encoded;
 mod error;
 mod index;
+mod metadata;
 mod origins;
 mod pip;
 mod resolved;
@@ -26,8 +27,9 @@ use std::{
 use above::Above;
 pub use error::PythonError;
 use index::Index;
+pub use metadata::{Metadata, metadata_of};
 use origins::OpenWheel;
-pub use resolved::{Preferences, Provided, Resolved};
+pub use resolved::{BuiltPackage, Preferences, Provided, Resolved, SourceOnIndex};
 use run::ToolRun;
 pub use tool::{Installer, Tool};
 
@@ -176,6 +178,83 @@ impl Installer {
         Ok(chosen)
     }
 
+    /// The source distribution that the requirements lead to of a package without wheels. Nothing of it is run.
+    ///
+    /// # Errors
+    /// The index does not answer, or no set of versions meets all requirements.
+    pub fn source_on_index(
+        &self,
+        name: &str,
+        (requirements, pins): (&Requirements, &[Pin]),
+        target: &Target,
+        provided: &Provided,
+    ) -> Result<SourceOnIndex, PythonError> {
+        let provided = self::provided(requirements, provided)?;
+        let installer = self.from(&requirements.origins)?;
+        if self.tool == Tool::Pip {
+            return Err(PythonError::NeedsUv {
+                package: name.to_owned(),
+            });
+        }
+        let run = ToolRun::until(&installer, Instant::now() + self.limit)?;
+        let question = Question::of(requirements, &provided, pins, &installer.index);
+        self.write_stubs(&run, &provided)?;
+        let source = uv::source(&run, &question, name, target)?;
+        let allowed = allowed(name, requirements);
+        if !allowed.is_empty() && !allowed.contains(&source.sha256) {
+            return Err(PythonError::ForeignSource {
+                place: requirements.place_of(name).cloned(),
+                source_file: source.file_name,
+                sha256: source.sha256,
+            });
+        }
+        Ok(source)
+    }
+
+    /// The source distribution of this digest.
+    ///
+    /// # Errors
+    /// The index does not answer, or no longer has it.
+    pub fn same_source_on_index(
+        &self,
+        pin: &Pin,
+        sha256: &Digest,
+        target: &Target,
+        origins: Option<&PackageOrigins>,
+    ) -> Result<SourceOnIndex, PythonError> {
+        let installer = match origins {
+            Some(origins) => self.from(origins)?,
+            None => self.clone(),
+        };
+        if self.tool == Tool::Pip {
+            return Err(PythonError::NeedsUv {
+                package: pin.name.clone(),
+            });
+        }
+        let run = ToolRun::until(&installer, Instant::now() + self.limit)?;
+        let line = hashed_line(pin, std::slice::from_ref(sha256));
+        uv::source(&run, &Question::about(line), &pin.name, target)
+    }
+
+    /// Writes the stub wheels of what is not asked of an index.
+    fn write_stubs(&self, run: &ToolRun<'_>, provided: &Provided) -> Result<(), PythonError> {
+        for pin in &provided.binding {
+            if !provided.on_index.contains(&pin.name) {
+                let is_spark = pin.name == SPARKS_OWN[0];
+                let needs: &[String] = if is_spark {
+                    &provided.spark_extras
+                } else {
+                    &[]
+                };
+                stub::write(&run.folder(), pin, needs)?;
+            }
+        }
+        for built in &provided.built {
+            stub::write(&run.folder(), &built.locked.pin(), &built.needs)?;
+        }
+        Ok(())
+    }
+
     /// Resolves the requirements and what is wanted `besides`; `pins` are versions that must not change.
     fn resolve(
         &self,
@@ -187,7 +266,7 @@ impl Installer {
     ) -> Result<Resolved, PythonError> {
         let installer = self.from(&requirements.origins)?;
         let run = ToolRun::until(&installer, end)?;
-        let mut question = Question::of(requirements, &provided.binding, pins, &installer.index);
+        let mut question = Question::of(requirements, provided, pins, &installer.index);
         refuse_other_platforms(requirements, target)?;
         if self.tool == Tool::Pip && !installer.index.origins.others.is_empty() {
             refuse_one_index(&question)?;
@@ -202,24 +281,16 @@ impl Installer {
         question
             .wanted
             .extend(besides.iter().map(ToString::to_string));
-        for pin in &provided.binding {
-            if !provided.on_index.contains(&pin.name) {
-                let is_spark = pin.name == SPARKS_OWN[0];
-                let needs: &[String] = if is_spark {
-                    &provided.spark_extras
-                } else {
-                    &[]
-                };
-                stub::write(&run.folder(), pin, needs)?;
-            }
-        }
+        self.write_stubs(&run, provided)?;
         let candidates = match self.tool {
             Tool::Uv => uv::resolve(&run, &question, target)?,
             Tool::Pip => pip::resolve(&run, &question, target)?,
         };
         let mut wheels = Vec::new();
         for (name, candidates) in candidates {
-            if provided.is_shipped(&name) {
+            if let Some(built) = provided.built(&name) {
+                wheels.push(built.clone());
+            } else if provided.is_shipped(&name) {
                 let allowed = allowed(&name, requirements);
                 let candidates = self.among(&run, candidates, &allowed, target)?;
                 let wheel = chosen(&name, &candidates, &allowed, target)
@@ -460,10 +531,11 @@ struct Question {
 
 impl Question {
     /// The question for these requirements; `pins` are versions that must not change.
-    fn of(requirements: &Requirements, provided: &[Pin], pins: &[Pin], index: &Index) -> Self {
+    fn of(requirements: &Requirements, provided: &Provided, pins: &[Pin], index: &Index) -> Self {
+        let binding = &provided.binding;
         let unknown = |wanted: &Requirement| {
             SPARKS_OWN.contains(&wanted.name.as_str())
-                && !provided.iter().any(|pin| pin.name == wanted.name)
+                && !binding.iter().any(|pin| pin.name == wanted.name)
         };
         let mut asked = requirements.clone();
         let left_out = asked.wanted.iter().filter(|wanted| unknown(wanted));
@@ -472,7 +544,10 @@ impl Question {
             .collect();
         asked.wanted.retain(|wanted| !unknown(wanted));
         let mut constraints = asked.constraint_lines();
-        constraints.extend(provided.iter().chain(pins).map(ToString::to_string));
+        let built = provided.built.iter().map(|built| built.locked.pin());
+        let is_free = |pin: &&Pin| provided.built(&pin.name).is_none();
+        let pins = binding.iter().chain(pins.iter().filter(is_free)).cloned();
+        constraints.extend(pins.chain(built).map(|pin| pin.to_string()));
         let of_index = asked.wanted.iter().filter(|wanted| wanted.index.is_some());
         Self {
             of_index: of_index.cloned().collect(),
@@ -490,7 +565,9 @@ impl Question {
 fn wanted_lines(requirements: &Requirements, index: &Index) -> Vec<String> {
     let line = |wanted: &Requirement| {
         let mut hashes = wanted.hashes.iter();
-        let url = wanted.direct.as_ref().and_then(|place| {
+        // What is built from a source is known by its name.
+        let of_wheel = wanted.direct.as_ref().filter(|place| !place.is_source());
+        let url = of_wheel.and_then(|place| {
             hashes.find_map(|sha256| index.origins.url_of(&place.file_name(), sha256))
         });
         let Some(url) = url else {

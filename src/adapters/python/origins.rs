@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::image::Digest;
 use crate::project::{
     place::Place,
-    requirements::{PackageIndex, PackageOrigins, WheelPlace, expand, variables},
+    requirements::{FilePlace, PackageIndex, PackageOrigins, expand, variables},
 };
 
 /// A variable that is not set, or is empty.
@@ -84,8 +84,9 @@ impl OpenOrigins {
     ) -> Result<(), UnsetVariable> {
         for wheel in &origins.direct {
             let url = match &wheel.place {
-                WheelPlace::File(path) => super::encoded::file_url(path),
-                WheelPlace::Url(url) => self.filled(url, &wheel.written, values)?,
+                FilePlace::File(path) => super::encoded::file_url(path),
+                FilePlace::Url(url) => self.filled(url, &wheel.written, values)?,
+                FilePlace::Git(git) => self.filled(&git.repository, &wheel.written, values)?,
             };
             self.direct.push(OpenWheel {
                 file_name: wheel.file_name.clone(),

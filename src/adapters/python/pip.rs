@@ -235,7 +235,7 @@ fn read_report(text: &str) -> Result<Candidates, PythonError> {
         let told = item.download_info.archive_info.hash;
         let told = told.and_then(|hash| hash.replacen('=', ":", 1).parse::<Digest>().ok());
         let sha256 = told.ok_or(PythonError::NoHash { wheel: file_name })?;
-        let locked = LockedWheel { wheel, sha256 };
+        let locked = LockedWheel::of_file(wheel, sha256);
         candidates
             .entry(locked.wheel.name.clone())
             .or_default()

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::project::requirements::{LockedWheel, Pin, SPARKS_OWN, same_version};
+use crate::{
+    image::Digest,
+    project::requirements::{LockedWheel, Pin, SPARKS_OWN, same_version},
+};
 
 /// What the images below have.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +18,28 @@ pub struct Provided {
     pub along: Vec<Pin>,
     /// What the extras of `PySpark` bring, as values of `Requires-Dist`.
     pub spark_extras: Vec<String>,
+    /// The wheels that were built, since no index has any of their packages.
+    pub built: Vec<BuiltPackage>,
+}
+
+/// A wheel that was built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltPackage {
+    /// As the lock has it.
+    pub locked: LockedWheel,
+    /// What it needs, as values of `Requires-Dist`.
+    pub needs: Vec<String>,
+}
+
+/// A source distribution on an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceOnIndex {
+    /// The name of the file.
+    pub file_name: String,
+    /// Its digest.
+    pub sha256: Digest,
+    /// Where it is, perhaps with a login: never shown.
+    pub url: String,
 }
 
 /// What a new resolution keeps of an earlier one, as far as the requirements allow.
@@ -39,6 +64,12 @@ impl Provided {
     /// Whether a package is among those that a wheel is chosen for.
     pub(super) fn is_shipped(&self, name: &str) -> bool {
         !SPARKS_OWN.contains(&name) && !self.binding.iter().any(|pin| pin.name == name)
+    }
+
+    /// The wheel that was built of a package.
+    pub(super) fn built(&self, name: &str) -> Option<&LockedWheel> {
+        let mut built = self.built.iter().map(|built| &built.locked);
+        built.find(|locked| locked.wheel.name == name)
     }
 }
 

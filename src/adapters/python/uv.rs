@@ -5,17 +5,23 @@ use std::{collections::BTreeMap, ffi::OsStr, path::Path};
 use serde::Deserialize;
 
 use super::{
-    Candidates, PythonError, Question, Tool,
+    Candidates, PythonError, Question, SourceOnIndex, Tool,
     origins::OpenIndex,
     run::{Complaint, ToolRun, between, word_before},
 };
 use crate::{
     image::Digest,
-    project::{requirements::LockedWheel, wheel::Target},
+    project::{
+        requirements::LockedWheel,
+        wheel::{Target, normalise},
+    },
 };
 
 /// The minor versions of glibc for which uv has a platform name.
 const GLIBCS: [u8; 12] = [17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40];
+
+/// The name of uv's configuration in the folder of a run.
+const CONFIGURATION: &str = "sources.toml";
 
 /// uv's name of the platform: the newest whose glibc is no newer than the image's.
 fn platform(target: &Target) -> Result<String, PythonError> {
@@ -34,11 +40,22 @@ fn platform(target: &Target) -> Result<String, PythonError> {
     }
 }
 
+/// Calls uv, which takes no source distribution.
 fn call(
     run: &ToolRun<'_>,
     arguments: &[&str],
     target: &Target,
     any: bool,
+) -> Result<(), PythonError> {
+    let variables = run.index().for_uv(any);
+    call_with(run, arguments, target, variables)
+}
+
+fn call_with(
+    run: &ToolRun<'_>,
+    arguments: &[&str],
+    target: &Target,
+    mut variables: Vec<(String, String)>,
 ) -> Result<(), PythonError> {
     let (platform, (major, minor)) = (platform(target)?, target.python);
     let python = format!("{major}.{minor}");
@@ -56,7 +73,6 @@ fn call(
         all.push("--offline");
     }
     let all: Vec<&OsStr> = all.into_iter().map(OsStr::new).collect();
-    let mut variables = run.index().for_uv(any);
     // What it does, for whom it takes too long.
     variables.push(("RUST_LOG".to_owned(), "uv_resolver=debug".to_owned()));
     match run.call(&all, &variables)? {
@@ -70,6 +86,16 @@ pub(super) fn resolve(
     question: &Question,
     target: &Target,
 ) -> Result<Candidates, PythonError> {
+    candidates(compiled(run, question, target, None)?)
+}
+
+/// uv's answer to a question; the files of the package `from_source` are source distributions.
+fn compiled(
+    run: &ToolRun<'_>,
+    question: &Question,
+    target: &Target,
+    from_source: Option<&str>,
+) -> Result<PyLock, PythonError> {
     let others = &run.index().origins.others;
     let of_index: Vec<String> = match others.as_slice() {
         [] => Vec::new(),
@@ -82,6 +108,11 @@ pub(super) fn resolve(
     if !of_index.is_empty() {
         run.write("pyproject.toml", &project(question, others))?;
         arguments.push("pyproject.toml");
+    }
+    let mut variables = run.index().for_uv(false);
+    if let Some(package) = from_source {
+        arguments.extend(["--no-binary", package]);
+        variables.extend(said_to_need_nothing(run, package)?);
     }
     arguments.extend([
         "--constraints",
@@ -100,8 +131,65 @@ pub(super) fn resolve(
         "--quiet",
     ]);
     arguments.extend(question.is_complete.then_some("--no-deps"));
-    call(run, &arguments, target, false)?;
-    read_lock(&run.read("pylock.toml")?)
+    call_with(run, &arguments, target, variables)?;
+    let text = run.read("pylock.toml")?;
+    toml::from_str(&text).map_err(|error| PythonError::Failed {
+        tool: Tool::Uv,
+        tail: vec![format!("its lock cannot be read: {}", error.message())],
+    })
+}
+
+/// The source distribution that answers a question about a package without wheels.
+pub(super) fn source(
+    run: &ToolRun<'_>,
+    question: &Question,
+    package: &str,
+    target: &Target,
+) -> Result<SourceOnIndex, PythonError> {
+    let lock = compiled(run, question, target, Some(package))?;
+    let mut packages = lock.packages.into_iter();
+    let found = packages.find(|found| normalise(&found.name) == package);
+    let file = found.and_then(|found| found.sdist);
+    let Some((file, url)) = file.and_then(|file| file.url.clone().map(|url| (file, url))) else {
+        return Err(PythonError::NotFound {
+            asked: package.to_owned(),
+            versions: Vec::new(),
+        });
+    };
+    let file_name = file
+        .name
+        .clone()
+        .unwrap_or_else(|| super::file_name_of(&url));
+    let sha256 = file.sha256();
+    Ok(SourceOnIndex {
+        sha256: sha256.ok_or_else(|| PythonError::NoHash {
+            wheel: file_name.clone(),
+        })?,
+        url: run.index().with_login(&url),
+        file_name,
+    })
+}
+
+/// Writes a configuration that says what a package needs, so that uv runs none of its code to find out. Returns the
+/// variables that name it.
+fn said_to_need_nothing(
+    run: &ToolRun<'_>,
+    package: &str,
+) -> Result<Vec<(String, String)>, PythonError> {
+    let mut lines = run.index().uv_configuration();
+    lines.push(format!(
+        "[[dependency-metadata]]\nname = {}\nrequires-dist = []",
+        toml::Value::from(package)
+    ));
+    run.write(CONFIGURATION, &lines)?;
+    let file = run.folder().join(CONFIGURATION);
+    Ok(vec![
+        (
+            "UV_CONFIG_FILE".to_owned(),
+            file.to_string_lossy().into_owned(),
+        ),
+        ("UV_NO_CONFIG".to_owned(), "false".to_owned()),
+    ])
 }
 
 /// A project that requires what may come from one index only: nothing else says that to uv.
@@ -173,13 +261,15 @@ struct PyLock {
 struct Package {
     name: String,
     #[serde(default)]
-    wheels: Vec<Wheel>,
+    wheels: Vec<File>,
     /// A wheel that is named by its place.
-    archive: Option<Wheel>,
+    archive: Option<File>,
+    /// The source distribution.
+    sdist: Option<File>,
 }
 
 #[derive(Deserialize)]
-struct Wheel {
+struct File {
     name: Option<String>,
     url: Option<String>,
     path: Option<String>,
@@ -187,29 +277,26 @@ struct Wheel {
     hashes: BTreeMap<String, String>,
 }
 
-fn read_lock(text: &str) -> Result<Candidates, PythonError> {
-    let lock: PyLock = toml::from_str(text).map_err(|error| PythonError::Failed {
-        tool: Tool::Uv,
-        tail: vec![format!("its lock cannot be read: {}", error.message())],
-    })?;
+impl File {
+    fn sha256(&self) -> Option<Digest> {
+        let hex = self.hashes.get("sha256")?;
+        format!("sha256:{hex}").parse().ok()
+    }
+}
+
+fn candidates(lock: PyLock) -> Result<Candidates, PythonError> {
     let mut candidates = Candidates::new();
     for package in lock.packages {
         let wheels = candidates.entry(package.name.clone()).or_default();
         for wheel in package.wheels.into_iter().chain(package.archive) {
+            let digest = wheel.sha256();
             let place = wheel.url.or(wheel.path).unwrap_or_default();
             let file_name = wheel.name.unwrap_or_else(|| super::file_name_of(&place));
             let Ok(name) = file_name.parse() else {
                 continue;
             };
-            let digest = wheel
-                .hashes
-                .get("sha256")
-                .and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
             let sha256 = digest.ok_or(PythonError::NoHash { wheel: file_name })?;
-            wheels.push(LockedWheel {
-                wheel: name,
-                sha256,
-            });
+            wheels.push(LockedWheel::of_file(name, sha256));
         }
         if wheels.is_empty() {
             return Err(PythonError::OnlySource {
@@ -294,7 +381,11 @@ fn not_found(text: &str, sign: &str) -> Option<PythonError> {
 
 fn no_wheel(text: &str, target: &Target) -> Option<PythonError> {
     // Of a package with many versions uv tells those that it passed over as well.
-    let signs = [" has no usable wheels and only ", " has no usable wheels"];
+    let signs = [
+        " has no usable wheels and only ",
+        " has no usable wheels",
+        " have no usable wheels",
+    ];
     if let Some(word) = signs.iter().find_map(|sign| word_before(text, sign)) {
         return Some(PythonError::OnlySource { asked: bare(word) });
     }

@@ -51,6 +51,14 @@ pub struct Fetcher {
     pub project_files: Option<Arc<ProjectFiles>>,
 }
 
+/// Unpacks an archive into a folder; messages call it `shown`.
+///
+/// # Errors
+/// It is none, or not a safe one.
+pub fn unpack_into(archive: &Path, shown: &str, folder: &Path) -> Result<(), SourceError> {
+    unpack::unpack(archive, shown, Unpack::Archive { strip: 0 }, folder).map(drop)
+}
+
 impl Fetcher {
     /// The checksum of a source: the digest of a file, or the [`tree_digest`] of a folder.
     ///

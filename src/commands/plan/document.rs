@@ -61,6 +61,9 @@ struct PlannedImage<'a> {
     reproducible: bool,
     /// The first instruction that may use the network.
     network: Option<Network>,
+    /// Packages whose wheels are built from their sources, and kept nowhere.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    built_from_source: Vec<&'a str>,
     parents: Vec<&'a str>,
     platforms: Vec<String>,
     /// Packages of other versions than the images below have: `six 1.17.0 (ds has 1.16.0)`.
@@ -177,6 +180,7 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImag
             line: network.line,
             built_in: network.is_built_in,
         });
+        let built_from_source = words::built_wheels(stage);
         PlannedImage {
             name,
             reference: reference.to_string(),
@@ -203,8 +207,9 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImag
                 }),
                 digest: push.digest.as_ref(),
             }),
-            reproducible: network.is_none(),
+            reproducible: network.is_none() && built_from_source.is_empty(),
             network,
+            built_from_source,
             parents: stage.parents.iter().map(String::as_str).collect(),
             platforms: resolution::platforms(stage),
             replaced: replaced(planner.run.prepared, stage),

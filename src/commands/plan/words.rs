@@ -159,7 +159,23 @@ pub(super) fn notes_of(known: &Known<'_>, prepared: &Prepared, stage: &Stage) ->
             network.file, network.line
         ));
     }
+    let built = built_wheels(stage);
+    if !built.is_empty() {
+        notes.push(format!(
+            "not reproducible: built from source, whose builds may give other bytes each time: {}",
+            built.join(", ")
+        ));
+    }
     notes
+}
+
+/// The packages of an image whose wheels are built from their sources and kept nowhere.
+pub(super) fn built_wheels(stage: &Stage) -> Vec<&str> {
+    let wheels = stage.platforms.iter().flat_map(|on| &on.wheels);
+    let built = wheels.filter(|wheel| wheel.built_anew().is_some());
+    let names: std::collections::BTreeSet<&str> =
+        built.map(|wheel| wheel.wheel.name.as_str()).collect();
+    names.into_iter().collect()
 }
 
 /// The reason for a push's decision, if it needs one.

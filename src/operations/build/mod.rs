@@ -15,6 +15,7 @@ mod parent;
 mod run;
 mod schedule;
 mod stage;
+mod wheel;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub(crate) use parent::{LayersBelow, ParentOfFiles};
 pub(crate) use run::{Run, refuse_conflict};
 pub(crate) use schedule::run_on_stages;
 pub(crate) use stage::StageBuilder;
+pub(crate) use wheel::InContainers;
 
 use std::collections::BTreeMap;
 

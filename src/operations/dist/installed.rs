@@ -10,6 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use super::built_wheels::Files;
 use crate::{
     adapters::{cache::CacheKind, digest_cache, store},
     error::Error,
@@ -21,6 +22,7 @@ use crate::{
     package::vendor::{self, Vendored},
     plan::PlatformStage,
     project::{
+        Image,
         requirements::{LockedWheel, PackageOrigins},
         tree::{Content, Entry, Location},
         wheel::Target,
@@ -35,6 +37,8 @@ const HEAD: &str = "listing 3";
 pub(super) struct ToInstall<'a> {
     pub(super) wheels: &'a [LockedWheel],
     pub(super) target: Option<&'a Target>,
+    /// The image that they are for.
+    pub(super) image: &'a Image,
     /// Where the requirements say that packages come from.
     pub(super) origins: Option<&'a PackageOrigins>,
 }
@@ -45,6 +49,7 @@ impl<'a> ToInstall<'a> {
         Self {
             wheels: &stage.wheels,
             target: stage.target.as_ref(),
+            image: &stage.image,
             origins: requirements.map(|known| &known.requirements.origins),
         }
     }
@@ -123,7 +128,7 @@ impl<'a> Installations<'a> {
         });
         match listed.collect::<Option<Vec<_>>>() {
             Some(listed) => Ok(vendor::split(&listed)?),
-            None => self.whole(key, (wanted.wheels, wanted.origins), target, progress),
+            None => self.whole(key, wanted, target, progress),
         }
     }
 
@@ -165,7 +170,7 @@ impl<'a> Installations<'a> {
         let is_known = whole.contains(&key);
         drop(whole);
         if !is_known {
-            self.whole(key, (wanted.wheels, wanted.origins), target, progress)?;
+            self.whole(key, wanted, target, progress)?;
         }
         Ok(())
     }
@@ -173,10 +178,11 @@ impl<'a> Installations<'a> {
     fn whole(
         &self,
         key: Digest,
-        (wheels, origins): (&[LockedWheel], Option<&PackageOrigins>),
+        wanted: ToInstall<'_>,
         target: &Target,
         progress: &mut dyn Progress,
     ) -> Result<Vendored, Error> {
+        let wheels = wanted.wheels;
         let places: Vec<Place> = wheels
             .iter()
             .map(|wheel| self.place(wheel, target))
@@ -195,7 +201,7 @@ impl<'a> Installations<'a> {
                 .map(|number| (&wheels[number], &places[number]))
                 .collect();
             let mut installed = self
-                .install(&missing, origins, target, progress)?
+                .install(&missing, wanted, target, progress)?
                 .into_iter();
             for files in files.iter_mut().filter(|files| files.is_none()) {
                 *files = installed.next();
@@ -240,20 +246,28 @@ impl<'a> Installations<'a> {
     fn install(
         &self,
         missing: &[(&LockedWheel, &Place)],
-        origins: Option<&PackageOrigins>,
+        wanted: ToInstall<'_>,
         target: &Target,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<Entry>>, Error> {
         if missing.is_empty() {
             return Ok(Vec::new());
         }
+        let wheels = missing.iter().map(|(wheel, _)| *wheel);
+        let files = Files {
+            session: self.session,
+            services: self.services,
+            wanted,
+            target,
+        };
+        let (wheels, origins) = files.of(wheels, progress)?;
+        let origins = origins.as_ref().or(wanted.origins);
         progress.step(Step::InstallWheels(missing.len()));
         let temporary = self.session.cache.unfinished(CacheKind::Packages)?;
-        let wheels: Vec<LockedWheel> = missing.iter().map(|(wheel, _)| (*wheel).clone()).collect();
         let (installer, into) = (self.services.installer()?, temporary.path());
         let recorded = installer.install(&wheels, target, origins, into)?;
-        let files = missing.iter().zip(recorded);
-        let files = files.map(|((wheel, place), recorded)| {
+        let files = missing.iter().zip(&wheels).zip(recorded);
+        let files = files.map(|(((_, place), wheel), recorded)| {
             let folder = into.join(&wheel.wheel.file_name);
             let files = self.keep(&folder, place)?;
             if vendor::is_as_recorded(&files, &recorded) {

@@ -1,6 +1,7 @@
 //! Writes the project's `dist/`: packed jobs and `images.json`.
 
 mod beside;
+mod built_wheels;
 mod images_json;
 mod imports;
 mod installed;

@@ -205,6 +205,7 @@ impl<'a> Packer<'a> {
             let wanted = ToInstall {
                 wheels: &wheels,
                 target: target.as_ref(),
+                image,
                 origins: requirements.map(|known| &known.requirements.origins),
             };
             let dist = self.session.dist().job(package);

@@ -63,6 +63,7 @@ const INSTALLING: [&str; 13] = [
 /// One image of a job's chain, on one platform.
 #[derive(Clone)]
 pub(super) struct Layer {
+    pub(super) image: Arc<Image>,
     pub(super) inputs: Arc<StageInputs>,
     pub(super) wheels: Vec<LockedWheel>,
     pub(super) target: Option<Target>,
@@ -76,6 +77,7 @@ impl Layer {
         ToInstall {
             wheels: &self.wheels,
             target: self.target.as_ref(),
+            image: &self.image,
             origins: requirements.map(|known| &known.requirements.origins),
         }
     }
@@ -119,6 +121,7 @@ impl JobImage {
                 None => stage.platforms.first(),
             }?;
             let layer = Layer {
+                image: Arc::clone(&on.image),
                 inputs: Arc::clone(&on.inputs),
                 wheels: on.wheels.clone(),
                 target: on.target.clone(),
@@ -155,6 +158,7 @@ impl JobImage {
             });
             let wheels = wheels.get(&(name.to_owned(), platform.clone()));
             Some(Layer {
+                image: Arc::clone(image),
                 wheels: wheels.cloned().unwrap_or_default(),
                 target: lock.target(project, image, platform),
                 contents: chain

@@ -147,6 +147,7 @@ impl Below {
             on_index: names.map(|have| have.pin.name.clone()).collect(),
             along: self.along_pins(),
             spark_extras: Vec::new(),
+            built: Vec::new(),
         }
     }
 

@@ -199,7 +199,7 @@ struct Wheels {
 impl Wheels {
     fn of<'a>(asked: String, wheels: impl Iterator<Item = &'a LockedWheel>) -> Self {
         let mut packages: BTreeMap<String, BTreeSet<_>> = BTreeMap::new();
-        for LockedWheel { wheel, sha256 } in wheels {
+        for LockedWheel { wheel, sha256, .. } in wheels {
             let file = (
                 wheel.version.clone(),
                 wheel.file_name.clone(),
@@ -277,9 +277,9 @@ mod tests {
     use crate::project::lock::LockedSource;
 
     fn files(packages: &[&str]) -> LockFiles {
-        let wheels = packages.iter().map(|stem| LockedWheel {
-            wheel: format!("{stem}-py3-none-any.whl").parse().unwrap(),
-            sha256: Digest::of(stem.as_bytes()),
+        let wheels = packages.iter().map(|stem| {
+            let wheel = format!("{stem}-py3-none-any.whl").parse().unwrap();
+            LockedWheel::of_file(wheel, Digest::of(stem.as_bytes()))
         });
         let lock = requirements::Lock {
             requirements_digest: Digest::of(b"m"),
@@ -291,6 +291,7 @@ mod tests {
         LockFiles {
             lock: Lock::default(),
             beside: [("jobs/a/requirements.lock".into(), lock)].into(),
+            kept_wheels: BTreeMap::new(),
         }
     }
 
@@ -334,6 +335,7 @@ mod tests {
         let none = LockFiles {
             lock: Lock::default(),
             beside: BTreeMap::new(),
+            kept_wheels: BTreeMap::new(),
         };
         let mut old = none.clone();
         let registry = |text: &str| LockedImage::Registry {

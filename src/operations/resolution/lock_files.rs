@@ -28,6 +28,9 @@ pub(crate) struct LockFiles {
     pub(crate) lock: Lock,
     /// The locks beside requirements files, by their paths below the project's folder.
     pub(crate) beside: BTreeMap<PathBuf, requirements::Lock>,
+    /// Wheels that were built and are kept in the project, by their paths below its folder: the files that they are copied
+    /// from.
+    pub(crate) kept_wheels: BTreeMap<PathBuf, PathBuf>,
 }
 
 /// The path of the lock beside a requirements file, relative to the project's folder. `None` for the requirements of a
@@ -58,6 +61,7 @@ impl LockFiles {
         Ok(Self {
             lock,
             beside: files,
+            kept_wheels: BTreeMap::new(),
         })
     }
 
@@ -81,6 +85,19 @@ impl LockFiles {
             };
             if was != Some(lock) {
                 changed.push(replacement(root, file, lock.to_text(), is_old)?);
+            }
+        }
+        for (file, from) in &self.kept_wheels {
+            let bytes = fs_err::read(from)?;
+            let there = match fs_err::read(root.join(file)) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                read => Some(read?),
+            };
+            if there.as_ref() != Some(&bytes) {
+                let path = root.join(file);
+                fs_err::create_dir_all(path.parent().unwrap_or(root))?;
+                let old = there.map(|there| Digest::of(&there));
+                changed.push(Replacement { path, old, bytes });
             }
         }
         session.replace_together(&changed)?;

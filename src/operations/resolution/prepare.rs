@@ -62,6 +62,30 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
     })
 }
 
+/// Makes the plan of the whole project from this lock, and writes nothing.
+pub(crate) fn prepare_in_memory(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    lock: &Lock,
+) -> Result<Prepared, Error> {
+    let inputs = read_inputs(session, lock)?;
+    let files = LockFiles::read(session, lock.clone(), &inputs)?;
+    let resolver = Resolver {
+        session,
+        services,
+        inputs: &inputs,
+        before: lock,
+        upgraded: &BTreeSet::new(),
+    };
+    let resolved = resolver.resolve(files)?;
+    Ok(Prepared {
+        plan: resolved.plan(session, services, &inputs)?,
+        lock: resolved.files.lock,
+        local_sources: resolved.local_sources,
+        replaced: resolved.replaced,
+    })
+}
+
 /// The inputs, the wheels of all images and the lock, for `sparkpack package`. Of the missing lock entries only wheels are looked
 /// up.
 pub(crate) fn inputs_and_wheels(

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     below::{Below, Have},
+    from_source::FromSource,
     lock_files::{LockFiles, beside, shown},
     spark_extras::spark_extras,
 };
@@ -113,12 +114,12 @@ struct Chooser<'a> {
 }
 
 /// An image on one platform whose wheels are wanted.
-struct Wanted<'a> {
-    image: &'a Image,
-    requirements: &'a ImageRequirements,
+pub(super) struct Wanted<'a> {
+    pub(super) image: &'a Image,
+    pub(super) requirements: &'a ImageRequirements,
     /// The packages of the image's parents.
     below: &'a Below,
-    target: &'a Target,
+    pub(super) target: &'a Target,
     /// The request. Locked wheels are used only if they were resolved for the same request.
     asked: &'a ResolveRequest,
 }
@@ -296,9 +297,33 @@ impl<'a> Chooser<'a> {
             image,
             &requirements.requirements,
         )?;
-        let resolved =
-            installer.lock_keeping(&requirements.requirements, target, &provided, &preferences);
+        let before = all_of_lock(&self.before, wanted).into_iter();
+        let lock = self.files.lock.clone();
+        let mut from_source = FromSource {
+            session: self.session,
+            services: self.services,
+            lock: &lock,
+            wanted,
+            before: (
+                before.flat_map(|(_, wheels)| wheels).collect(),
+                self.upgraded,
+            ),
+            kept: Vec::new(),
+        };
+        provided.built = from_source.of_places(progress.as_mut())?;
+        let resolved = loop {
+            let resolved =
+                installer.lock_keeping(&requirements.requirements, target, &provided, &preferences);
+            let Err(error) = resolved else {
+                break resolved;
+            };
+            match from_source.instead_of(&error, &installer, &provided, progress.as_mut())? {
+                Some(built) => provided.built.push(built),
+                None => break Err(error),
+            }
+        };
         let resolved = resolved.map_err(|error| told(wanted, error))?;
+        self.files.kept_wheels.extend(from_source.kept);
         progress.end(Outcome::ChoseWheels {
             count: resolved.wheels.len(),
             of: &file,
@@ -436,12 +461,10 @@ fn all_of_lock(files: &LockFiles, wanted: &Wanted<'_>) -> Vec<(Platform, Vec<Loc
 
 /// The locked wheels of a built-in Dockerfile; `None` if a file name is not that of a wheel.
 pub(crate) fn wheels_of(locked: &LockedWheels) -> Option<Vec<LockedWheel>> {
-    let wheels = locked.files.iter().map(|(name, sha256)| {
-        Some(LockedWheel {
-            wheel: name.parse().ok()?,
-            sha256: sha256.clone(),
-        })
-    });
+    let wheels = locked
+        .files
+        .iter()
+        .map(|(name, sha256)| Some(LockedWheel::of_file(name.parse().ok()?, sha256.clone())));
     wheels.collect()
 }
 
@@ -561,10 +584,10 @@ requirements = "requirements.txt"
         let target = lock.target(&session.project, image, &platform).unwrap();
         let spark = [Pin::new("pyspark", "4.1.4")];
         let asked = ResolveRequest::of(&requirements.requirements, &spark, &target);
-        let wheel = LockedWheel {
-            wheel: "six-1.16.0-py2.py3-none-any.whl".parse().unwrap(),
-            sha256: crate::image::Digest::of(b"six"),
-        };
+        let wheel = LockedWheel::of_file(
+            "six-1.16.0-py2.py3-none-any.whl".parse().unwrap(),
+            crate::image::Digest::of(b"six"),
+        );
         let lock = requirements::Lock {
             requirements_digest: asked.requirements_digest,
             python: asked.python,

@@ -8,6 +8,7 @@ mod services;
 mod session;
 mod side_by_side;
 mod turns;
+mod wheel_builder;
 
 pub(crate) use dist_folder::DistFolder;
 pub(crate) use manifest_cache::{CachedManifest, ManifestCache};
@@ -16,3 +17,4 @@ pub(crate) use services::Services;
 pub(crate) use session::{Session, find_root, read_lock};
 pub(crate) use side_by_side::{AT_ONCE, both, side_by_side};
 pub(crate) use turns::Turns;
+pub(crate) use wheel_builder::{BuiltWheel, WheelBuilder, WheelOrder};

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{policy::LockPolicy, session::Session, turns::Turns};
+use super::{policy::LockPolicy, session::Session, turns::Turns, wheel_builder::WheelBuilder};
 use crate::{
     adapters::{
         credentials::{Credentials, registry_auth},
@@ -30,6 +30,8 @@ pub(crate) struct Services<'a> {
     credentials: Lazy<Arc<Credentials>>,
     /// What moves between the daemon, a registry and the cache is moved once, whoever wants it.
     moves: Turns<()>,
+    /// What builds wheels from their sources, if the command may make anything.
+    pub(super) wheel_builder: Option<&'a dyn WheelBuilder>,
 }
 
 impl<'a> Services<'a> {
@@ -43,6 +45,15 @@ impl<'a> Services<'a> {
             registry: Lazy::default(),
             credentials: Lazy::default(),
             moves: Turns::default(),
+            wheel_builder: None,
+        }
+    }
+
+    /// The same, with what builds wheels from their sources.
+    pub(crate) fn building_wheels(self, wheel_builder: &'a dyn WheelBuilder) -> Self {
+        Self {
+            wheel_builder: Some(wheel_builder),
+            ..self
         }
     }
 

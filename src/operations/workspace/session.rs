@@ -73,6 +73,22 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// A session on these images of the project alone.
+    pub(crate) fn of_images(&self, names: &[String]) -> Result<Self, Error> {
+        let mut project = self.project.clone();
+        project.images.retain(|name, _| names.contains(name));
+        let digests = digest_cache::open(&digest_cache::file_for(&self.cache, &project.root));
+        Ok(Self {
+            events: self.events,
+            trees: with_bits_of_git(&project.root, FileTrees::new(digests))?,
+            project,
+            cache: self.cache.clone(),
+            manifest_cache: OnceLock::new(),
+            project_files: OnceLock::new(),
+            ready: Arc::default(),
+        })
+    }
+
     /// The files that no source has, if a source is a file or a folder of this machine.
     pub(crate) fn project_files(&self) -> Option<&Arc<ProjectFiles>> {
         let mut sources = self.project.sources.values();

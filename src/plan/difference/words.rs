@@ -62,6 +62,7 @@ fn thing(row: &RecordRow) -> String {
             Ok(wheel) => format!("{} {}", wheel.name, wheel.version),
             Err(_) => format!("wheel {file_name}"),
         },
+        Input::BuildPackage(name) => format!("{name} where wheels are built"),
     }
 }
 

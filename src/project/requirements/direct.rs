@@ -1,9 +1,14 @@
-//! Direct references: a wheel by its path, or by its URL with a hash, in the place of a version on an index.
+//! Direct references: a wheel or a source distribution by its path, or by its URL with a hash, or a commit, in the place of
+//! a version on an index.
 
 use std::path::{Component, Path, PathBuf};
 
 use super::{
     Requirement,
+    from_source::{
+        GitPlace, git, is_of_version_control, is_source_distribution, name_of_source, nameless,
+        of_source,
+    },
     load::reason,
     masked,
     pieces::{
@@ -19,20 +24,29 @@ use crate::{
     },
 };
 
-/// Where a wheel lies that is no file of an index.
+/// Where a package lies that is no file of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WheelPlace {
+pub enum FilePlace {
     /// A file of the project. As long as it was not looked for, the path is as it is written; then it is absolute.
     File(PathBuf),
     /// A URL without its fragment, as it is written: variables are not expanded.
     Url(String),
+    /// A repository.
+    Git(GitPlace),
 }
 
-impl WheelPlace {
-    /// The name of the file.
+impl FilePlace {
+    /// Whether it is no wheel, but what one is built from.
+    #[must_use]
+    pub fn is_source(&self) -> bool {
+        matches!(self, Self::Git(_)) || !self.file_name().ends_with(".whl")
+    }
+
+    /// The name of the file; that of a repository is what it ends with.
     #[must_use]
     pub fn file_name(&self) -> String {
         match self {
+            Self::Git(git) => file_name_of(&git.repository),
             Self::File(path) => {
                 let path = path.to_string_lossy();
                 path.rsplit('/').next().unwrap_or_default().to_owned()
@@ -42,15 +56,15 @@ impl WheelPlace {
     }
 }
 
-/// A wheel that requirements name by its place.
+/// A wheel or source that requirements name by its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirectWheel {
+pub struct DirectFile {
     /// The name of the file.
     pub file_name: String,
     /// The digests that it may have.
     pub hashes: Vec<Digest>,
     /// Where it lies.
-    pub place: WheelPlace,
+    pub place: FilePlace,
     /// Where that is written.
     pub written: Place,
 }
@@ -71,8 +85,27 @@ pub(super) fn parse(text: &str, start: usize) -> Result<Requirement, Wrong> {
         Some(condition) => Some(marker(condition, text.len() - condition.len())?),
         None => None,
     };
+    if is_of_version_control(location) {
+        let (found, place) = git(location, at)?;
+        let Some(name) = name.or(found) else {
+            return Err(nameless(&format!("git+{}", place.repository), at));
+        };
+        return Ok(of_source(
+            name,
+            found_extras,
+            condition,
+            FilePlace::Git(place),
+            Vec::new(),
+        ));
+    }
     let (place, hashes) = place_of(location, at)?;
     let file = place.file_name();
+    if is_source_distribution(&file) {
+        let Some(name) = name.or_else(|| name_of_source(&file)) else {
+            return Err(nameless(location, at));
+        };
+        return Ok(of_source(name, found_extras, condition, place, hashes));
+    }
     let Some(wheel) = file
         .strip_suffix(".whl")
         .and_then(|_| file.parse::<WheelName>().ok())
@@ -115,15 +148,8 @@ fn named(text: &str, start: usize) -> Result<(Option<String>, Vec<String>, usize
 }
 
 /// The place and the hashes of a location.
-fn place_of(location: &str, offset: usize) -> Result<(WheelPlace, Vec<Digest>), Wrong> {
+fn place_of(location: &str, offset: usize) -> Result<(FilePlace, Vec<Digest>), Wrong> {
     let (before, fragment) = location.split_once('#').unwrap_or((location, ""));
-    let version_control = ["git+", "hg+", "svn+", "bzr+"];
-    if version_control
-        .iter()
-        .any(|start| before.starts_with(start))
-    {
-        return Err(unpinnable(&masked(location), offset));
-    }
     let mut hashes = Vec::new();
     for part in fragment.split('&') {
         match part.split_once('=') {
@@ -151,16 +177,16 @@ fn place_of(location: &str, offset: usize) -> Result<(WheelPlace, Vec<Digest>), 
             .strip_prefix("//localhost")
             .or(rest.strip_prefix("//"))
             .unwrap_or(rest);
-        return Ok((WheelPlace::File(PathBuf::from(decoded(path))), hashes));
+        return Ok((FilePlace::File(PathBuf::from(decoded(path))), hashes));
     }
     if before.contains("://") {
         if !before.starts_with("https://") && !before.starts_with("http://") {
             return Err(unpinnable(&masked(location), offset));
         }
         refuse_credentials(before, offset)?;
-        return Ok((WheelPlace::Url(before.to_owned()), hashes));
+        return Ok((FilePlace::Url(before.to_owned()), hashes));
     }
-    Ok((WheelPlace::File(PathBuf::from(before)), hashes))
+    Ok((FilePlace::File(PathBuf::from(before)), hashes))
 }
 
 /// What is said of a location that is no wheel.
@@ -189,8 +215,8 @@ pub(super) fn look(
     requirement: &mut Requirement,
 ) -> Result<Option<PathBuf>, WrongPlace> {
     let path = match requirement.direct.clone() {
-        Some(WheelPlace::File(path)) => path,
-        Some(WheelPlace::Url(url)) if requirement.hashes.is_empty() => {
+        Some(FilePlace::File(path)) => path,
+        Some(FilePlace::Url(url)) if requirement.hashes.is_empty() => {
             let url = masked(&url);
             return Err(WrongPlace {
                 code: Code::E168,
@@ -201,7 +227,7 @@ pub(super) fn look(
                 ),
             });
         }
-        Some(WheelPlace::Url(_)) | None => return Ok(None),
+        Some(FilePlace::Url(_) | FilePlace::Git(_)) | None => return Ok(None),
     };
     let found = inside(root, file, &path)?;
     let absolute = root.join(&found);
@@ -236,7 +262,7 @@ pub(super) fn look(
         });
     }
     requirement.hashes = vec![digest];
-    requirement.direct = Some(WheelPlace::File(absolute));
+    requirement.direct = Some(FilePlace::File(absolute));
     Ok(Some(found))
 }
 

@@ -88,7 +88,7 @@ impl Foreign<'_> {
         let file = self.text.file;
         for mut requirement in wanted {
             let found = &mut self.found;
-            found.look_for_wheel(self.root, file, &mut requirement, &mut self.defects);
+            found.look_for_file(self.root, file, &mut requirement, &mut self.defects);
             self.found.wanted.push(requirement);
         }
     }

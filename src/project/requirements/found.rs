@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{
-    PythonRange, Requirement, Requirements, RequirementsFile, direct,
+    FilePlace, GitPlace, PythonRange, Requirement, Requirements, RequirementsFile, direct,
+    from_source::{as_url, of_source, refuse_login},
     parse::package,
     pieces::Wrong,
     poetry,
@@ -12,7 +13,10 @@ use super::{
 use crate::{
     code::Code,
     image::Digest,
-    project::place::{Defect, Place},
+    project::{
+        place::{Defect, Place},
+        wheel::normalise,
+    },
 };
 
 /// What is found in a file of another tool.
@@ -65,11 +69,40 @@ impl Foreign<'_> {
                 };
                 let (file, defects) = (self.text.file, &mut self.defects);
                 self.found
-                    .look_for_wheel(self.root, file, &mut requirement, defects);
+                    .look_for_file(self.root, file, &mut requirement, defects);
                 self.found.wanted.push(requirement);
             }
             Err(wrong) => self.wrong(Wrong { offset: 0, ..wrong }, offset),
         }
+    }
+
+    /// A commit of a repository that another tool has chosen.
+    pub(super) fn pin_commit(
+        &mut self,
+        name: &str,
+        place: GitPlace,
+        marker: Option<String>,
+        offset: usize,
+    ) {
+        let place = GitPlace {
+            repository: as_url(&place.repository),
+            ..place
+        };
+        if let Err(wrong) = refuse_login(&place.repository, 0) {
+            return self.wrong(wrong, offset);
+        }
+        let mut requirement = of_source(
+            normalise(name),
+            Vec::new(),
+            marker,
+            FilePlace::Git(place),
+            Vec::new(),
+        );
+        requirement.place = self.text.place(offset);
+        let (file, defects) = (self.text.file, &mut self.defects);
+        self.found
+            .look_for_file(self.root, file, &mut requirement, defects);
+        self.found.wanted.push(requirement);
     }
 
     /// What is wrong at an offset of the file.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Pin, Requirements};
+use super::{BuiltFrom, Pin, Requirements};
 use crate::{
     code::Code,
     image::{Digest, Platform},
@@ -19,16 +19,41 @@ use crate::{
 /// The version of the lock's format that is written and read.
 const FORMAT: &str = "1";
 
+/// What stands before the source of a wheel that is built.
+const BUILT_FROM: &str = "built from ";
+
+/// The name of a wheel's file, its digest, and what it is built from.
+type LockedFile<'a> = (&'a str, &'a Digest, Option<&'a BuiltFrom>);
+
 /// A wheel that was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockedWheel {
     /// What its file name says.
     pub wheel: WheelName,
-    /// The digest of the file.
+    /// The digest of the file; that of its source, if it is built and not kept.
     pub sha256: Digest,
+    /// What it is built from, if no index has it.
+    pub built_from: Option<BuiltFrom>,
 }
 
 impl LockedWheel {
+    /// A wheel of an index, or one that is named by its place.
+    #[must_use]
+    pub fn of_file(wheel: WheelName, sha256: Digest) -> Self {
+        Self {
+            wheel,
+            sha256,
+            built_from: None,
+        }
+    }
+
+    /// What it is built from wherever it is needed, since no file of it is kept.
+    #[must_use]
+    pub fn built_anew(&self) -> Option<&BuiltFrom> {
+        let source = self.built_from.as_ref()?;
+        (source.digest() == self.sha256).then_some(source)
+    }
+
     /// The package and the version.
     #[must_use]
     pub fn pin(&self) -> Pin {
@@ -127,11 +152,16 @@ impl Lock {
     }
 
     /// The files of every package, each with the platforms that it is for.
-    fn by_pin(&self) -> BTreeMap<Pin, BTreeMap<(&str, &Digest), BTreeSet<&Platform>>> {
+    fn by_pin(&self) -> BTreeMap<Pin, BTreeMap<LockedFile<'_>, BTreeSet<&Platform>>> {
         let mut packages: BTreeMap<Pin, BTreeMap<_, BTreeSet<_>>> = BTreeMap::new();
         for (platform, wheels) in &self.wheels {
             for locked in wheels {
-                let file = (locked.wheel.file_name.as_str(), &locked.sha256);
+                let LockedWheel {
+                    wheel,
+                    sha256,
+                    built_from,
+                } = locked;
+                let file = (wheel.file_name.as_str(), sha256, built_from.as_ref());
                 let files = packages.entry(locked.pin()).or_default();
                 files.entry(file).or_default().insert(platform);
             }
@@ -143,10 +173,10 @@ impl Lock {
         &self,
         text: &mut String,
         pin: &Pin,
-        files: &BTreeMap<(&str, &Digest), BTreeSet<&Platform>>,
+        files: &BTreeMap<LockedFile<'_>, BTreeSet<&Platform>>,
     ) {
         let mut covered = BTreeSet::new();
-        for ((name, _), platforms) in files {
+        for ((name, _, built_from), platforms) in files {
             covered.extend(platforms.iter().copied());
             let _ = write!(text, "# {name}");
             if platforms.len() < self.wheels.len() {
@@ -154,6 +184,9 @@ impl Lock {
                 let _ = write!(text, " for {}", named.join(" "));
             }
             text.push('\n');
+            if let Some(source) = built_from {
+                let _ = writeln!(text, "# {BUILT_FROM}{source}");
+            }
         }
         let _ = write!(text, "{pin}");
         if covered.len() < self.wheels.len() {
@@ -166,7 +199,7 @@ impl Lock {
         // One hash for each file, in the files' order, so that the text can be parsed again.
         let hashes: Vec<String> = files
             .keys()
-            .map(|(_, digest)| format!("--hash={digest}"))
+            .map(|(_, digest, _)| format!("--hash={digest}"))
             .collect();
         let _ = writeln!(text, " \\\n    {}", hashes.join(" \\\n    "));
     }
@@ -202,8 +235,8 @@ type Broken = (usize, String);
 struct Reader {
     header: BTreeMap<String, (usize, String)>,
     left_out: BTreeSet<Pin>,
-    /// The files named since the last package, with the platforms named beside them.
-    pending: Vec<(WheelName, Vec<Platform>)>,
+    /// The files named since the last package, with the platforms named beside them and what they are built from.
+    pending: Vec<(WheelName, Vec<Platform>, Option<BuiltFrom>)>,
     wheels: Vec<(LockedWheel, Vec<Platform>)>,
 }
 
@@ -237,6 +270,13 @@ impl Reader {
     fn comment(&mut self, line: usize, comment: &str) -> Result<(), String> {
         let mut words = comment.split_whitespace();
         let first = words.next().unwrap_or_default();
+        if let (Some(source), Some(last)) =
+            (comment.strip_prefix(BUILT_FROM), self.pending.last_mut())
+        {
+            let source = BuiltFrom::parse(source);
+            last.2 = Some(source.ok_or(format!("`{comment}` names no source"))?);
+            return Ok(());
+        }
         if let Ok(wheel) = first.parse::<WheelName>() {
             let platforms = match words.next() {
                 Some("for") => words
@@ -245,7 +285,7 @@ impl Reader {
                 None => Ok(Vec::new()),
                 Some(other) => Err(format!("`{other}` after the name of a wheel")),
             };
-            self.pending.push((wheel, platforms?));
+            self.pending.push((wheel, platforms?, None));
         } else if let Some((key, value)) = comment.split_once(": ") {
             match (key, value.split_once("==")) {
                 ("left out", Some((name, version))) => {
@@ -278,12 +318,16 @@ impl Reader {
                 pending.len()
             ));
         }
-        for ((wheel, platforms), hash) in pending.into_iter().zip(hashes) {
+        for ((wheel, platforms, built_from), hash) in pending.into_iter().zip(hashes) {
             if (wheel.name.as_str(), wheel.version.as_str()) != (name, version) {
                 return Err(format!("`{}` is not a wheel of `{pin}`", wheel.file_name));
             }
-            let sha256 = hash.parse().map_err(|error| format!("{error}"))?;
-            self.wheels.push((LockedWheel { wheel, sha256 }, platforms));
+            let locked = LockedWheel {
+                wheel,
+                sha256: hash.parse().map_err(|error| format!("{error}"))?,
+                built_from,
+            };
+            self.wheels.push((locked, platforms));
         }
         Ok(())
     }
@@ -340,10 +384,7 @@ mod tests {
     use super::*;
 
     fn locked(file_name: &str) -> LockedWheel {
-        LockedWheel {
-            wheel: file_name.parse().unwrap(),
-            sha256: Digest::of(file_name.as_bytes()),
-        }
+        LockedWheel::of_file(file_name.parse().unwrap(), Digest::of(file_name.as_bytes()))
     }
 
     fn lock(platforms: &[(&str, &[&str])]) -> Lock {
@@ -360,6 +401,32 @@ mod tests {
             wheels: wheels.collect(),
             left_out: [Pin::new("PySpark", "4.1.4")].into(),
         }
+    }
+
+    /// Two wheels that are built, of which one is kept.
+    fn built() -> Lock {
+        let mut lock = lock(&[("linux/amd64", &[AMD, ANY]), ("linux/arm64", &[ARM, ANY])]);
+        let commit = "git+https://git.example/six@v1#subdirectory=a at 0123456789abcdef0123456789abcdef01234567";
+        for wheels in lock.wheels.values_mut() {
+            let archive = format!("markupsafe-3.0.2.tar.gz {}", Digest::of(b"archive"));
+            wheels[0].built_from = BuiltFrom::parse(&archive);
+            wheels[1].built_from = BuiltFrom::parse(commit);
+            wheels[1].sha256 = wheels[1].built_from.as_ref().unwrap().digest();
+        }
+        lock
+    }
+
+    #[test]
+    fn a_wheel_that_is_kept_is_told_from_one_that_is_built_anew() {
+        let lock = built();
+        for wheels in lock.wheels.values() {
+            assert_eq!(wheels[0].built_anew(), None);
+            assert_eq!(wheels[1].built_anew(), wheels[1].built_from.as_ref());
+        }
+        let text = lock.to_text();
+        let broken = text.replace(" at 0123", " at main");
+        let error = Lock::parse(Path::new("l"), &broken).unwrap_err();
+        assert!(error.to_string().contains("names no source"), "{error}");
     }
 
     const ANY: &str = "six-1.17.0-py2.py3-none-any.whl";
@@ -392,6 +459,7 @@ mod tests {
                 ("linux/arm64", &[ANY]),
             ]),
             lock(&[("linux/amd64", &[AMD]), ("linux/arm64", &[])]),
+            built(),
         ];
         for lock in cases {
             let text = lock.to_text();

@@ -11,6 +11,7 @@ mod content_hash;
 mod direct;
 mod foreign;
 mod found;
+mod from_source;
 mod graph;
 mod kind;
 mod load;
@@ -40,7 +41,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use direct::{DirectWheel, WheelPlace};
+pub use direct::{DirectFile, FilePlace};
+pub use from_source::{BuiltFrom, GitPlace, is_source_distribution};
 pub use lock::{Lock, LockedWheel, ResolveRequest, lock_file_beside};
 pub use origins::{PackageIndex, PackageOrigins, is_same_index};
 pub use pieces::{file_name_of, masked};
@@ -62,9 +64,13 @@ pub struct RequirementsFile {
     pub extras: Vec<Choice>,
     /// The groups that are wanted.
     pub groups: Vec<Choice>,
+    /// The packages that may be built from their source where there is no wheel.
+    pub from_source: Vec<Choice>,
+    /// Whether the wheels that are built so are kept in the project.
+    pub keeps_wheels: bool,
 }
 
-/// An extra or a group that `sparkpack.toml` chooses.
+/// An extra, a group or a package that `sparkpack.toml` chooses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// As it is written.
@@ -81,6 +87,8 @@ impl RequirementsFile {
             path: path.into(),
             extras: Vec::new(),
             groups: Vec::new(),
+            from_source: Vec::new(),
+            keeps_wheels: false,
         }
     }
 
@@ -146,6 +154,10 @@ pub struct Requirements {
     pub is_complete: bool,
     /// The wanted packages that nobody asked for: they are listed because others bring them.
     pub along: BTreeSet<String>,
+    /// The packages that may be built from their source, by their normalised names.
+    pub from_source: BTreeSet<String>,
+    /// Whether the wheels that are built so are kept in the project.
+    pub keeps_wheels: bool,
 }
 
 /// One line that names a package.
@@ -163,8 +175,8 @@ pub struct Requirement {
     pub hashes: Vec<Digest>,
     /// The name of the only index that it may come from.
     pub index: Option<String>,
-    /// The place of its wheel, if it comes from no index.
-    pub direct: Option<WheelPlace>,
+    /// The place of its wheel or its source, if it comes from no index.
+    pub direct: Option<FilePlace>,
     /// Where the name stands.
     pub place: Place,
 }
@@ -228,6 +240,12 @@ impl Requirements {
             python: None,
             is_complete: false,
             along: BTreeSet::new(),
+            from_source: file
+                .from_source
+                .iter()
+                .map(|allowed| super::wheel::normalise(&allowed.name))
+                .collect(),
+            keeps_wheels: file.keeps_wheels,
         }
     }
 
@@ -239,22 +257,24 @@ impl Requirements {
         read::read_text(file, text)
     }
 
-    /// Looks for the wheel of a requirement that names its place; what is wrong with it is a defect.
-    fn look_for_wheel(
+    /// Looks for the file of a requirement that names its place; what is wrong with it is a defect.
+    fn look_for_file(
         &mut self,
         root: &Path,
         file: &Path,
         requirement: &mut Requirement,
         defects: &mut Vec<Defect>,
     ) {
-        match direct::look(root, file, requirement) {
+        let found = from_source::refuse_unless_allowed(requirement, &self.from_source)
+            .and_then(|()| direct::look(root, file, requirement));
+        match found {
             Ok(found) => {
                 self.files
                     .extend(found.filter(|found| !self.files.contains(found)));
                 let Some(place) = requirement.direct.clone() else {
                     return;
                 };
-                self.origins.direct.push(DirectWheel {
+                self.origins.direct.push(DirectFile {
                     file_name: place.file_name(),
                     hashes: requirement.hashes.clone(),
                     place,
@@ -273,6 +293,13 @@ impl Requirements {
         self.wanted
             .iter()
             .map(|wanted| (wanted.name.as_str(), &wanted.place))
+    }
+
+    /// The first line that names a package.
+    #[must_use]
+    pub fn place_of(&self, name: &str) -> Option<&Place> {
+        self.names()
+            .find_map(|(known, place)| (known == name).then_some(place))
     }
 
     /// The wanted packages that somebody asked for, by their normalised names: each with the first line that names it.
@@ -318,6 +345,9 @@ impl Requirements {
         add("constraint", &self.constraints);
         rows.extend(self.origins.rows());
         rows.extend(self.is_complete.then(|| "complete".to_owned()));
+        let allowed = self.from_source.iter();
+        rows.extend(allowed.map(|name| format!("from source {name}")));
+        rows.extend(self.keeps_wheels.then(|| "keeps wheels".to_owned()));
         rows.extend(provided.iter().map(|pin| format!("provided {pin}")));
         let lines: Vec<String> = rows.into_iter().collect();
         Digest::of(format!("requirements 1\n{}\n", lines.join("\n")).as_bytes())

@@ -1,7 +1,7 @@
 //! Where packages come from: indexes, as they are written. Variables in their URLs are expanded only where they are used,
 //! so that nothing of the environment reaches a lock or a fingerprint.
 
-use super::direct::DirectWheel;
+use super::direct::DirectFile;
 use crate::project::{place::Place, wheel::normalise};
 
 /// Where the packages of an image come from.
@@ -11,8 +11,8 @@ pub struct PackageOrigins {
     pub main: Option<PackageIndex>,
     /// Further indexes.
     pub others: Vec<PackageIndex>,
-    /// The wheels that come from no index.
-    pub direct: Vec<DirectWheel>,
+    /// The wheels and sources that come from no index.
+    pub direct: Vec<DirectFile>,
 }
 
 /// A package index.

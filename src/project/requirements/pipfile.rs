@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 use toml::de::DeTable;
 
 use super::{
-    PackageIndex, Requirement,
+    GitPlace, PackageIndex, Requirement,
     content_hash::Hashed,
     found::{Foreign, digests},
     marker::Marker,
@@ -195,6 +195,14 @@ fn add_category(
 
 fn add(foreign: &mut Foreign<'_>, name: &str, value: &Json, offset: usize) {
     let text = |key: &str| value.get(key).and_then(Json::as_str);
+    if let (Some(url), Some(commit)) = (text("git"), text("ref")) {
+        let place = GitPlace {
+            repository: url.to_owned(),
+            revision: Some(commit.to_owned()),
+            subdirectory: text("subdirectory").map(str::to_owned),
+        };
+        return foreign.pin_commit(name, place, None, offset);
+    }
     let from = ["git", "hg", "svn", "bzr", "path", "file", "ref", "url"];
     if let Some(place) = from.into_iter().find_map(text) {
         let wrong = unpinnable(&format!("{name} from {}", masked(place)), 0);

@@ -1,8 +1,8 @@
 //! Poetry's notation of dependencies, as far as it differs from the common one: `name = "^1.2"`.
 
 use super::{
-    Requirement, direct, marker::Marker, parse::package, pieces::Wrong, tree::TomlValue,
-    versions::PepVersion,
+    Requirement, direct, from_source::location_in, marker::Marker, parse::package, pieces::Wrong,
+    tree::TomlValue, versions::PepVersion,
 };
 use crate::{code::Code, project::wheel::normalise};
 
@@ -53,19 +53,19 @@ fn dependency(name: &str, value: TomlValue<'_>) -> Result<Requirement, Wrong> {
 
 /// A dependency that has no version: a wheel by its place, or something else, which is refused.
 fn elsewhere(name: &str, value: &TomlValue<'_>) -> Result<Requirement, Wrong> {
+    if let Some(place) = location_in(value) {
+        let extras = value.texts_at("extras").join(",");
+        let line = format!("{name}[{extras}] @ {place}");
+        let found = direct::parse(&line, 0).map_err(|wrong| Wrong { offset: 0, ..wrong })?;
+        return Ok(Requirement {
+            marker: condition(value)?,
+            ..found
+        });
+    }
     let kind = ["git", "path", "file", "url"]
         .into_iter()
         .find_map(|key| Some((key, value.text_at(key)?)));
     match kind {
-        Some(("path" | "file" | "url", place)) if is_wheel(place) => {
-            let extras = value.texts_at("extras").join(",");
-            let line = format!("{name}[{extras}] @ {place}");
-            let found = direct::parse(&line, 0).map_err(|wrong| Wrong { offset: 0, ..wrong })?;
-            Ok(Requirement {
-                marker: condition(value)?,
-                ..found
-            })
-        }
         Some((key, place)) => Err(super::pieces::unpinnable(
             &format!("{name} = {{ {key} = \"{}\" }}", super::masked(place)),
             0,
@@ -75,12 +75,6 @@ fn elsewhere(name: &str, value: &TomlValue<'_>) -> Result<Requirement, Wrong> {
                 .hint(format!("write `{name} = \"^1.2\"`")),
         ),
     }
-}
-
-/// Whether a path or URL is that of a wheel.
-pub(super) fn is_wheel(location: &str) -> bool {
-    let path = location.split(['#', '?']).next().unwrap_or_default();
-    path.rsplit('.').next() == Some("whl")
 }
 
 /// The marker of a dependency: `markers`, `python` and `platform`.

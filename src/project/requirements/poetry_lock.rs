@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::{
-    Requirement,
+    GitPlace, Requirement,
     content_hash::Hashed,
     found::{Foreign, digests},
     graph::reached,
@@ -348,6 +348,15 @@ impl<'a> PoetryLock<'a> {
                 let location = source.and_then(|source| source.text_at("url"));
                 let location = location.unwrap_or_default();
                 foreign.pin_direct((name, location), marker, hashes, offset(&package));
+            }
+            Some("git") => {
+                let text = |key: &str| source.and_then(|source| source.text_at(key));
+                let place = GitPlace {
+                    repository: text("url").unwrap_or_default().to_owned(),
+                    revision: text("resolved_reference").map(str::to_owned),
+                    subdirectory: text("subdirectory").map(str::to_owned),
+                };
+                foreign.pin_commit(name, place, marker, offset(&package));
             }
             Some(kind) => {
                 let url = source

@@ -1,10 +1,11 @@
 //! The package indexes that a `pyproject.toml` names, for uv and for Poetry, and which package comes from which.
 
 use super::{
-    PackageIndex, PackageOrigins, masked,
+    PackageIndex, PackageOrigins,
+    from_source::location_in,
+    masked,
     origins::is_public,
     pieces::{Wrong, refuse_credentials, unpinnable},
-    poetry::is_wheel,
     tree::{FileText, TomlValue},
 };
 use crate::{
@@ -62,27 +63,26 @@ fn add(
 }
 
 /// Where uv's `sources` say that a package comes from.
-pub(super) enum UvSource<'a> {
+pub(super) enum UvSource {
     Usual,
     /// The name of an index.
     Index(String),
-    /// The path or URL of a wheel.
-    Wheel(&'a str),
+    /// The path or URL of a file, or a repository.
+    Place(String),
 }
 
 /// Where a package comes from, by uv's `sources`; `Err` if that cannot be locked.
-pub(super) fn of_uv<'a>(
-    sources: Option<TomlValue<'a>>,
+pub(super) fn of_uv(
+    sources: Option<TomlValue<'_>>,
     package: &str,
     origins: &PackageOrigins,
-) -> Result<UvSource<'a>, (Wrong, usize)> {
+) -> Result<UvSource, (Wrong, usize)> {
     let mut sources = sources.into_iter().flat_map(|table| table.entries());
     let Some((_, offset, value)) = sources.find(|(name, ..)| normalise(name) == package) else {
         return Ok(UvSource::Usual);
     };
-    let place = value.text_at("path").or_else(|| value.text_at("url"));
-    if let Some(wheel) = place.filter(|place| is_wheel(place)) {
-        return Ok(UvSource::Wheel(wheel));
+    if let Some(place) = location_in(&value) {
+        return Ok(UvSource::Place(place));
     }
     let several: Vec<TomlValue<'_>> = value.items().collect();
     let each = if several.is_empty() {

@@ -3,6 +3,7 @@
 use toml::de::DeTable;
 
 use super::{
+    GitPlace,
     found::{Foreign, digests},
     marker::Marker,
     masked,
@@ -117,6 +118,15 @@ fn add(foreign: &mut Foreign<'_>, package: TomlValue<'_>, marker: Option<String>
             let hash = hex.map(|hex| format!("sha256:{hex}"));
             let hashes = digests(hash.as_deref().into_iter());
             foreign.pin_direct((name, shown), marker, hashes, offset);
+            return;
+        }
+        if let ("vcs", Some("git")) = (kind, place.text_at("type")) {
+            let place = GitPlace {
+                repository: shown.to_owned(),
+                revision: place.text_at("commit-id").map(str::to_owned),
+                subdirectory: place.text_at("subdirectory").map(str::to_owned),
+            };
+            foreign.pin_commit(name, place, marker, offset);
             return;
         }
         // Code of the project: `src` is what has it.

@@ -378,7 +378,7 @@ impl<'a> PyProject<'a> {
                 let table = entry(self.tool(&["poetry", "dependencies"]), &name);
                 table.and_then(|table| self.source(&table, defects))
             }
-            Ok(UvSource::Wheel(place)) => match direct::parse(&format!("{name} @ {place}"), 0) {
+            Ok(UvSource::Place(place)) => match direct::parse(&format!("{name} @ {place}"), 0) {
                 Ok(found) => {
                     return Requirement {
                         extras: requirement.extras,

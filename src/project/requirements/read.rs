@@ -130,7 +130,7 @@ impl<'a> Reading<'a> {
                     ..requirement
                 };
                 self.found
-                    .look_for_wheel(self.root, file, &mut requirement, &mut self.defects);
+                    .look_for_file(self.root, file, &mut requirement, &mut self.defects);
                 match kind {
                     ListedAs::Wanted => self.found.wanted.push(requirement),
                     ListedAs::Constraint => self.found.constraints.push(requirement),
@@ -264,7 +264,7 @@ pub fn same_version(left: &str, right: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::WheelPlace, *};
+    use super::{super::FilePlace, *};
 
     fn read_files(files: &[(&str, &[u8])]) -> Result<Requirements, Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
@@ -323,17 +323,21 @@ mod tests {
         ("-e ../mylib", "E041 requirements.txt:1:1: `-e ../mylib`"),
         (
             "  git+https://git.example/x@v1",
-            "E041 requirements.txt:1:3: `git+https://***@v1` names",
+            "E041 requirements.txt:1:3: `git+https://git.example/x` does not say of which package",
         ),
         (
             "x @ git+https://u:canary@h.example/x.git",
-            "E041 requirements.txt:1:5",
+            "E042 requirements.txt:1:5",
         ),
         (
             "x @ https://u:canary@h.example/x.tar.gz",
             "E042 requirements.txt:1:5",
         ),
         ("https://h.example/x-1.0.tar.gz#sha256=00", "E048"),
+        (
+            "x @ git+https://git.example/x@v1",
+            "E041 requirements.txt:1:1: `x` would be built from its source, git+https://git.example/x, which runs",
+        ),
         ("https://h.example/x-1.0.zip", "E041"),
         ("./dist/x-1.0.tar.gz", "E041"),
         (
@@ -476,7 +480,7 @@ mod tests {
         );
         assert_eq!(read.wanted[0].hashes, [crate::image::Digest::of(wheel)]);
         let url = "https://${U}:${P}@h.example/d/c-3.0-py3-none-any.whl";
-        assert_eq!(read.wanted[2].direct, Some(WheelPlace::Url(url.to_owned())));
+        assert_eq!(read.wanted[2].direct, Some(FilePlace::Url(url.to_owned())));
         assert_eq!(read.origins.direct.len(), 5);
         let files: Vec<String> = read
             .files

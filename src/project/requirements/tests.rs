@@ -38,6 +38,7 @@ fn requirements(
         path: files[0].0.to_owned(),
         extras: choices(extras, 8),
         groups: choices(groups, 9),
+        ..RequirementsFile::of(files[0].0)
     };
     Requirements::choose(folder.path(), &file)
 }
@@ -94,7 +95,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[project]\ndependencies = [\"x @ git+https://u:canary@h.example/x\"]\n",
-        "E041 pyproject.toml:2:22: `git+https://***@h.example/x`",
+        "E042 pyproject.toml:2:22: `git+https://***@h.example/x` holds a user",
     ),
     (
         "[project]\ndependencies = [\"six\", 1]\n",
@@ -930,7 +931,7 @@ fn indexes_of_uv_are_read() {
         (
             "{ index = \"Own\" }",
             "{ git = \"https://u:canary@h.example/x\" }",
-            "E041 pyproject.toml:6:1: `own-lib = { git = \"https://***@h",
+            "E042 pyproject.toml:5:1: `git+https://***@h.example/x` holds a user",
         ),
         (
             "{ index = \"Own\" }",
@@ -1021,4 +1022,100 @@ fn locks_of_other_tools_say_from_which_index_a_package_came() {
     );
     assert!(told[0].starts_with("E042 Pipfile.lock:6:"), "{told:?}");
     assert!(!told[0].contains("canary"), "{told:?}");
+}
+
+/// The sources that a file names, if `lib` may be built.
+fn sources(files: &[(&str, &str)]) -> Result<Vec<FilePlace>, Vec<String>> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs_err::write(folder.path().join(name), text).unwrap();
+    }
+    let file = RequirementsFile {
+        from_source: vec![Choice {
+            name: "Lib".to_owned(),
+            place: Place::of_line("sparkpack.toml", 9),
+        }],
+        ..RequirementsFile::of(files[0].0)
+    };
+    let found = Requirements::choose(folder.path(), &file).map_err(|defects| {
+        let told = defects
+            .iter()
+            .map(|defect| format!("{} {defect}", defect.code));
+        told.collect::<Vec<_>>()
+    })?;
+    let wanted = found.wanted.into_iter().filter(|it| it.name == "lib");
+    Ok(wanted.filter_map(|it| it.direct).collect())
+}
+
+#[test]
+fn every_file_may_name_a_commit_that_is_allowed() {
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    let place = |revision: &str, folder: Option<&str>| {
+        FilePlace::Git(GitPlace {
+            repository: "https://git.example/lib.git".to_owned(),
+            revision: Some(revision.to_owned()),
+            subdirectory: folder.map(str::to_owned),
+        })
+    };
+    let locked = |text: &str| text.replace("COMMIT", COMMIT);
+    let uv_project = "[project]\nname = \"x\"\nversion = \"1\"\ndependencies = [\"lib\"]\n[tool.uv.sources]\nlib = { git = \"https://git.example/lib.git\", tag = \"v1\", subdirectory = \"py\" }\n";
+    let uv_lock = locked(
+        "version = 1\n[[package]]\nname = \"lib\"\nversion = \"1.0\"\nsource = { git = \"https://git.example/lib.git?subdirectory=py&tag=v1#COMMIT\" }\n\
+         [[package]]\nname = \"x\"\nversion = \"1\"\nsource = { virtual = \".\" }\ndependencies = [{ name = \"lib\" }]\n\
+         [package.metadata]\nrequires-dist = [{ name = \"lib\", git = \"https://git.example/lib.git?subdirectory=py&tag=v1\" }]\n",
+    );
+    let poetry = "[tool.poetry.dependencies]\npython = \"^3.9\"\nlib = { git = \"https://git.example/lib.git\", branch = \"main\" }\n";
+    let pylock = locked(
+        "lock-version = \"1.0\"\ncreated-by = \"x\"\n[[packages]]\nname = \"lib\"\nvcs = { type = \"git\", url = \"https://git.example/lib.git\", commit-id = \"COMMIT\", subdirectory = \"py\" }\n",
+    );
+    let pipfile = locked(
+        "{\"_meta\": {\"hash\": {\"sha256\": \"0\"}, \"pipfile-spec\": 6}, \"default\": {\"lib\": {\"git\": \"https://git.example/lib.git\", \"ref\": \"COMMIT\"}}, \"develop\": {}}",
+    );
+    for (files, wanted) in [
+        (
+            vec![(
+                "requirements.txt",
+                "lib @ git+https://git.example/lib.git@v1#subdirectory=py\n",
+            )],
+            place("v1", Some("py")),
+        ),
+        (
+            vec![("pyproject.toml", uv_project)],
+            place("v1", Some("py")),
+        ),
+        (
+            vec![("uv.lock", &*uv_lock), ("pyproject.toml", uv_project)],
+            place(COMMIT, Some("py")),
+        ),
+        (vec![("pyproject.toml", poetry)], place("main", None)),
+        (vec![("pylock.toml", &pylock)], place(COMMIT, Some("py"))),
+        (vec![("Pipfile.lock", &pipfile)], place(COMMIT, None)),
+    ] {
+        assert_eq!(sources(&files), Ok(vec![wanted]), "{files:?}");
+        let refused = read(&files, &[], &[]).join("\n");
+        assert!(
+            refused.starts_with("E041") && refused.contains("from-source = [\"lib\"]"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn a_source_distribution_is_known_by_its_digest() {
+    let sha256 = "0".repeat(64);
+    let url = "https://h.example/lib-1.0.tar.gz";
+    let line = format!("{url}#sha256={sha256}\n");
+    assert_eq!(
+        sources(&[("requirements.txt", &line)]),
+        Ok(vec![FilePlace::Url(url.to_owned())])
+    );
+    let told = sources(&[("requirements.txt", &format!("{url}\n"))]).unwrap_err();
+    assert!(told[0].starts_with("E168 requirements.txt:1:1"), "{told:?}");
+    let told = sources(&[("requirements.txt", "./lib-1.0.tar.gz\n")]).unwrap_err();
+    assert!(told[0].starts_with("E169 requirements.txt:1:1"), "{told:?}");
+    let found = sources(&[
+        ("requirements.txt", "./lib-1.0.tar.gz\n"),
+        ("lib-1.0.tar.gz", "x"),
+    ]);
+    assert!(matches!(&found.unwrap()[..], [FilePlace::File(path)] if path.is_absolute()));
 }

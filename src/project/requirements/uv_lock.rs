@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeTable;
 
 use super::{
-    Requirement,
+    GitPlace, Requirement,
     found::{Foreign, digests},
+    from_source::is_commit,
     graph::reached,
     marker::Marker,
     masked,
     parse::package,
-    pieces::unpinnable,
+    pieces::{decoded, unpinnable},
     pyproject::{EXTRA, GROUP, PyProject, unknown},
     tree::TomlValue,
 };
@@ -294,12 +295,33 @@ fn add(foreign: &mut Foreign<'_>, package: TomlValue<'_>, marker: Option<String>
             let location = location.text().unwrap_or_default();
             foreign.pin_direct((name, location), marker, hashes, offset);
         }
+        // The commit is behind the `#`, what led to it in the query.
+        (Some(("git", _, place)), _) if git_of_uv(place.text().unwrap_or_default()).is_some() => {
+            let place = git_of_uv(place.text().unwrap_or_default());
+            if let Some(place) = place {
+                foreign.pin_commit(name, place, marker, offset);
+            }
+        }
         (kind, _) => {
             let place = kind.and_then(|(_, _, value)| value.text()).unwrap_or("?");
             let wrong = unpinnable(&format!("{name} from {}", masked(place)), 0);
             foreign.wrong(wrong, offset);
         }
     }
+}
+
+/// The commit in a URL such as `https://git.example/x.git?rev=v1&subdirectory=y#0123…`.
+fn git_of_uv(url: &str) -> Option<GitPlace> {
+    let (url, commit) = url.split_once('#')?;
+    let (repository, query) = url.split_once('?').unwrap_or((url, ""));
+    let folder = query
+        .split('&')
+        .find_map(|part| part.strip_prefix("subdirectory="));
+    is_commit(commit).then(|| GitPlace {
+        repository: repository.to_owned(),
+        revision: Some(commit.to_owned()),
+        subdirectory: folder.map(decoded),
+    })
 }
 
 fn tell_difference(
