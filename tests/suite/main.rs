@@ -33,6 +33,7 @@
 //! - `daemonless`: where no Docker daemon answers
 //! - `platforms`: images for several platforms under one index
 //! - `elsewhere`: chains and jobs on an image from elsewhere
+//! - `from_source`: packages without a wheel, which are built from their sources where that is allowed
 //! - `only_in_daemon`: jobs on an image that no registry has
 //! - `accepted`: what was pushed is copied, unpacked, pulled and run by the programs of others
 //! - `same_as_built`: an image that was put together is the one that the daemon builds from its Dockerfile
@@ -68,7 +69,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
-//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
+//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::a_` `from_source::what_` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`
@@ -101,6 +102,7 @@ mod documentation;
 mod documents;
 mod drift;
 mod elsewhere;
+mod from_source;
 mod halves;
 mod hooks;
 mod hostile_input;

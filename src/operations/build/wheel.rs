@@ -12,8 +12,10 @@ use crate::{
         destination::ImageDaemon,
         docker::DockerError,
         git,
+        python::PythonError,
         secrets::BuildSecrets,
-        sources, store,
+        sources::{self, SourceError},
+        store,
     },
     error::{Error, WheelBuildError},
     image::{Digest, Repository},
@@ -206,7 +208,18 @@ impl Making<'_> {
                     .fetch(&source, sha256, &mut |done, total| {
                         progress.moved(Transfer::Fetched, done, total);
                     });
-                Ok(fetched?)
+                fetched.map_err(|error| match error {
+                    // Nobody can correct the checksum of what an index has.
+                    SourceError::Checksum {
+                        expected, actual, ..
+                    } => PythonError::HashMismatch {
+                        wheel: file_name.clone(),
+                        expected: expected.to_string(),
+                        got: actual.to_string(),
+                    }
+                    .into(),
+                    other => other.into(),
+                })
             }
         }
     }

@@ -284,9 +284,9 @@ pub(crate) fn lock_requirements(
         Lock, LockedWheel, Pin, Requirements, lock_file_beside,
     };
     let requirements = Requirements::read(&project.root(), Path::new(file)).unwrap();
-    let wheels = wheels.iter().map(|(file_name, sha256)| LockedWheel {
-        wheel: file_name.parse().unwrap(),
-        sha256: format!("sha256:{sha256}").parse().unwrap(),
+    let wheels = wheels.iter().map(|(file_name, sha256)| {
+        let sha256 = format!("sha256:{sha256}").parse().unwrap();
+        LockedWheel::of_file(file_name.parse().unwrap(), sha256)
     });
     let lock = Lock {
         requirements_digest: requirements.digest(&[Pin::new("pyspark", spark)]),
