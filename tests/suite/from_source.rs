@@ -469,6 +469,13 @@ fn a_wheel_that_is_kept_needs_no_builder() {
         "wheels = \"vendor/wheels\"\nfrom-source =",
     );
     project.succeed(&["lock"]);
+    project.begin_git();
+    project.git(&["rm", "--quiet", "--cached", "-r", "vendor"]);
+    let plan = project.succeed(&["plan"]).stdout;
+    assert!(
+        plan.contains("vendor/wheels/spk_lib-1.0-py3-none-any.whl"),
+        "{plan}"
+    );
     let kept = project
         .root()
         .join("vendor/wheels/spk_lib-1.0-py3-none-any.whl");

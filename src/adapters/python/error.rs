@@ -229,13 +229,12 @@ impl PythonError {
             Self::Conflict { .. } | Self::Provided { .. } => Code::E706,
             Self::HashMismatch { .. } => Code::E707,
             Self::ForeignHash { .. } | Self::ForeignSource { .. } => Code::E182,
-            Self::NeedsUv { .. } => Code::E711,
             Self::TooLong { .. } => Code::E181,
             Self::TwoIndexes { .. } | Self::OtherIndex { .. } => Code::E184,
             Self::Unreachable { .. } => Code::E708,
             Self::Denied { .. } => Code::E709,
             Self::OtherPython { .. } => Code::E710,
-            Self::Unsupported { .. } => Code::E711,
+            Self::NeedsUv { .. } | Self::Unsupported { .. } => Code::E711,
             Self::NoHash { .. } => Code::E712,
             Self::Io(_) => Code::E713,
             Self::Unlisted { .. } => Code::E714,
@@ -356,11 +355,9 @@ impl PythonError {
             Self::HashMismatch { .. } => {
                 "find out who changed the file; if the change is wanted, run `sparkpack lock --upgrade` with the name of the package".to_owned()
             }
-            Self::NeedsUv { .. } => "install uv: `pip install uv`".to_owned(),
-            Self::ForeignSource { sha256, .. } => format!(
-                "write `--hash={sha256}` in the line, or find out who gave you the other hash"
-            ),
-            Self::ForeignHash { .. }
+            Self::NeedsUv { .. }
+            | Self::ForeignSource { .. }
+            | Self::ForeignHash { .. }
             | Self::TwoIndexes { .. }
             | Self::OtherIndex { .. }
             | Self::TooLong { .. } => self.hint_of_choice(),
@@ -388,6 +385,10 @@ impl PythonError {
     /// What to do about wheels that could not be chosen.
     fn hint_of_choice(&self) -> String {
         match self {
+            Self::NeedsUv { .. } => "install uv: `pip install uv`".to_owned(),
+            Self::ForeignSource { sha256, .. } => format!(
+                "write `--hash={sha256}` in the line, or find out who gave you the other hash"
+            ),
             Self::ForeignHash { wheel, .. } => format!(
                 "the index has {} as `{}`: write `{} --hash={}`, or find out who gave you the other hash",
                 wheel.sha256, wheel.wheel.file_name, wheel.pin(), wheel.sha256

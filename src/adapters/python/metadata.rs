@@ -1,6 +1,6 @@
 //! What a wheel says of itself.
 
-use std::{io::Read as _, path::Path};
+use std::{borrow::Cow, io::Read as _, path::Path};
 
 /// The part of a wheel's `METADATA` that a resolver needs.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub fn metadata_of(wheel: &Path) -> Result<Metadata, String> {
     let file = fs_err::File::open(wheel).map_err(|error| named(&error))?;
     let mut archive = zip::ZipArchive::new(file).map_err(|error| named(&error))?;
     let names = archive.file_names().filter_map(Result::ok);
-    let names: Vec<String> = names.map(|name| name.into_owned()).collect();
+    let names: Vec<String> = names.map(Cow::into_owned).collect();
     let is_it = |name: &&String| {
         name.split_once('/')
             .is_some_and(|(folder, file)| folder.ends_with(".dist-info") && file == "METADATA")

@@ -198,7 +198,7 @@ impl Installer {
         }
         let run = ToolRun::until(&installer, Instant::now() + self.limit)?;
         let question = Question::of(requirements, &provided, pins, &installer.index);
-        self.write_stubs(&run, &provided)?;
+        Self::write_stubs(&run, &provided)?;
         let source = uv::source(&run, &question, name, target)?;
         let allowed = allowed(name, requirements);
         if !allowed.is_empty() && !allowed.contains(&source.sha256) {
@@ -237,7 +237,7 @@ impl Installer {
     }
 
     /// Writes the stub wheels of what is not asked of an index.
-    fn write_stubs(&self, run: &ToolRun<'_>, provided: &Provided) -> Result<(), PythonError> {
+    fn write_stubs(run: &ToolRun<'_>, provided: &Provided) -> Result<(), PythonError> {
         for pin in &provided.binding {
             if !provided.on_index.contains(&pin.name) {
                 let is_spark = pin.name == SPARKS_OWN[0];
@@ -281,7 +281,7 @@ impl Installer {
         question
             .wanted
             .extend(besides.iter().map(ToString::to_string));
-        self.write_stubs(&run, provided)?;
+        Self::write_stubs(&run, provided)?;
         let candidates = match self.tool {
             Tool::Uv => uv::resolve(&run, &question, target)?,
             Tool::Pip => pip::resolve(&run, &question, target)?,

@@ -261,15 +261,15 @@ struct PyLock {
 struct Package {
     name: String,
     #[serde(default)]
-    wheels: Vec<File>,
+    wheels: Vec<IndexFile>,
     /// A wheel that is named by its place.
-    archive: Option<File>,
+    archive: Option<IndexFile>,
     /// The source distribution.
-    sdist: Option<File>,
+    sdist: Option<IndexFile>,
 }
 
 #[derive(Deserialize)]
-struct File {
+struct IndexFile {
     name: Option<String>,
     url: Option<String>,
     path: Option<String>,
@@ -277,7 +277,7 @@ struct File {
     hashes: BTreeMap<String, String>,
 }
 
-impl File {
+impl IndexFile {
     fn sha256(&self) -> Option<Digest> {
         let hex = self.hashes.get("sha256")?;
         format!("sha256:{hex}").parse().ok()

@@ -52,7 +52,7 @@ pub(crate) struct InContainers;
 
 /// What the program is told.
 #[derive(Debug, Serialize)]
-struct Told {
+struct HooksToCall {
     /// The folder of the package in its source.
     folder: String,
     backend: String,
@@ -139,7 +139,7 @@ fn daemon<'s>(
 }
 
 /// How the source in `entries` is built.
-fn told(order: &WheelOrder<'_>, entries: &[Entry]) -> Result<Told, Error> {
+fn told(order: &WheelOrder<'_>, entries: &[Entry]) -> Result<HooksToCall, Error> {
     let folder = match order.source {
         BuiltFrom::Commit { place, .. } => place.subdirectory.clone().unwrap_or_default(),
         BuiltFrom::Archive { .. } => String::new(),
@@ -163,7 +163,7 @@ fn told(order: &WheelOrder<'_>, entries: &[Entry]) -> Result<Told, Error> {
         requires: LEGACY.1.map(str::to_owned).to_vec(),
         ..BuildSystem::default()
     });
-    Ok(Told {
+    Ok(HooksToCall {
         folder,
         backend: system.build_backend.unwrap_or_else(|| LEGACY.0.to_owned()),
         backend_path: system.backend_path,
@@ -247,7 +247,7 @@ impl Making<'_> {
 
     /// A URL with the values of its variables.
     fn filled(&self, url: &str) -> Result<String, Error> {
-        expand(url, |name| store::environment(name)).map_err(|name| {
+        expand(url, store::environment).map_err(|name| {
             let message = format!("the variable `{name}` is not set, which its URL needs");
             self.order.failed(Vec::new(), message)
         })
@@ -348,7 +348,7 @@ impl Making<'_> {
     fn run(
         &self,
         daemon: &dyn ImageDaemon,
-        (from, told, mut entries): (&str, &Told, Vec<Entry>),
+        (from, told, mut entries): (&str, &HooksToCall, Vec<Entry>),
         folder: &Path,
         into: &Path,
         progress: &mut dyn Progress,

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::installed::ToInstall;
+use super::to_install::ToInstall;
 use crate::{
     adapters::store,
     error::{Error, WheelBuildError},

@@ -1,6 +1,6 @@
 //! Digests of what the files of a `dist` folder are packed from.
 
-use super::installed::ToInstall;
+use super::to_install::ToInstall;
 use crate::{
     image::Digest,
     project::{job_files::PackageInputs, tree::Entry},

@@ -7,6 +7,7 @@ mod imports;
 mod installed;
 mod keys;
 mod package;
+mod to_install;
 mod whereabouts;
 mod world;
 

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     beside::{Beside, Write},
     imports::{Imports, JobImage},
-    installed::{Installations, ToInstall},
+    installed::Installations,
     keys::{key_of_dist, key_of_packages, listing_of},
+    to_install::ToInstall,
 };
 use crate::{
     adapters::{

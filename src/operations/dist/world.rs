@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
-use super::installed::{Installations, ToInstall};
+use super::{installed::Installations, to_install::ToInstall};
 use crate::{
     image::{Digest, Platform},
     operations::{

@@ -68,6 +68,8 @@ fn input_files<'s>(
     for name in prepared.plan.with_parents(targets) {
         let stage = &prepared.plan.stages[&name];
         files.image(&stage.image, &stage.inputs);
+        let wheels = stage.platforms.iter().flat_map(|on| &on.wheels);
+        files.kept_wheels(&stage.image, wheels);
     }
     files
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::wheels::Wanted;
+use super::wanted::Wanted;
 use crate::{
     adapters::{
         cache::CacheKind,
@@ -197,7 +197,7 @@ fn fetched(
     (package, wanted): (&str, &Requirement),
     place: &GitPlace,
 ) -> Result<std::path::PathBuf, Error> {
-    let url = expand(&place.repository, |name| store::environment(name));
+    let url = expand(&place.repository, store::environment);
     let url = url.map_err(|name| {
         let message = format!("the variable `{name}` is not set, which the URL needs");
         Defect::new(Code::E166, wanted.place.clone(), message).hint(format!("set `{name}`"))

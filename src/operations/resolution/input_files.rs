@@ -16,6 +16,7 @@ use crate::{
     project::{
         Context, Image, Project,
         exclusions::{ProjectFiles, SourceRules, ignore_file},
+        requirements::LockedWheel,
         source::Origin,
         tree::{Content, Entry, Location},
     },
@@ -96,6 +97,20 @@ impl<'a> InputFiles<'a> {
         }
         for source in inputs.recipe.sources() {
             self.source(&source);
+        }
+    }
+
+    /// Adds those of an image's wheels that the project keeps.
+    pub(crate) fn kept_wheels<'w>(
+        &mut self,
+        image: &Image,
+        wheels: impl Iterator<Item = &'w LockedWheel>,
+    ) {
+        let Some(folder) = &image.wheel_builds.folder else {
+            return;
+        };
+        for wheel in wheels.filter(|wheel| wheel.built_from.is_some()) {
+            self.decisive(Path::new(folder).join(&wheel.wheel.file_name));
         }
     }
 

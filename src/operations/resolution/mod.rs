@@ -20,6 +20,7 @@ mod spark_extras;
 mod tests;
 mod tracked;
 mod upgrade;
+mod wanted;
 mod wheels;
 
 pub(crate) use committed::{Strictness, untracked_inputs};

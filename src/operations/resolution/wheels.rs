@@ -11,14 +11,15 @@ use super::{
     from_source::FromSource,
     lock_files::{LockFiles, beside, shown},
     spark_extras::spark_extras,
+    wanted::Wanted,
 };
 use crate::{
-    adapters::python::{Preferences, PythonError, Resolved},
+    adapters::python::{Installer, Preferences, Provided, PythonError, Resolved},
     code::Code,
     error::Error,
     image::Platform,
     operations::{
-        events::{Outcome, Step},
+        events::{Outcome, Progress, Step},
         workspace::{LockPolicy, Services, Session},
     },
     plan::{Inputs, StageInputs},
@@ -111,17 +112,6 @@ struct Chooser<'a> {
     /// For each lock beside a requirements file: the first image that uses it, and the image's request.
     users: BTreeMap<PathBuf, (String, ResolveRequest)>,
     unlocked: Vec<Unlocked>,
-}
-
-/// An image on one platform whose wheels are wanted.
-pub(super) struct Wanted<'a> {
-    pub(super) image: &'a Image,
-    pub(super) requirements: &'a ImageRequirements,
-    /// The packages of the image's parents.
-    below: &'a Below,
-    pub(super) target: &'a Target,
-    /// The request. Locked wheels are used only if they were resolved for the same request.
-    asked: &'a ResolveRequest,
 }
 
 impl<'a> Chooser<'a> {
@@ -297,6 +287,38 @@ impl<'a> Chooser<'a> {
             image,
             &requirements.requirements,
         )?;
+        let resolved = self.resolve(
+            wanted,
+            &installer,
+            (provided, &preferences),
+            progress.as_mut(),
+        )?;
+        let resolved = resolved.map_err(|error| told(wanted, error))?;
+        progress.end(Outcome::ChoseWheels {
+            count: resolved.wheels.len(),
+            of: &file,
+        });
+        let wheels = resolved.wheels.clone();
+        match beside(requirements) {
+            Some(file) => self.keep_beside(file, target, asked, resolved),
+            None => self.keep_built_in(image, target, asked, &resolved),
+        }
+        Ok(wheels)
+    }
+
+    /// Resolves what is wanted. What has no wheel and may be built, is.
+    fn resolve(
+        &mut self,
+        wanted: &Wanted<'_>,
+        installer: &Installer,
+        (mut provided, preferences): (Provided, &Preferences),
+        progress: &mut dyn Progress,
+    ) -> Result<Result<Resolved, PythonError>, Error> {
+        let Wanted {
+            requirements,
+            target,
+            ..
+        } = *wanted;
         let before = all_of_lock(&self.before, wanted).into_iter();
         let lock = self.files.lock.clone();
         let mut from_source = FromSource {
@@ -310,30 +332,20 @@ impl<'a> Chooser<'a> {
             ),
             kept: Vec::new(),
         };
-        provided.built = from_source.of_places(progress.as_mut())?;
+        provided.built = from_source.of_places(progress)?;
         let resolved = loop {
             let resolved =
-                installer.lock_keeping(&requirements.requirements, target, &provided, &preferences);
+                installer.lock_keeping(&requirements.requirements, target, &provided, preferences);
             let Err(error) = resolved else {
                 break resolved;
             };
-            match from_source.instead_of(&error, &installer, &provided, progress.as_mut())? {
+            match from_source.instead_of(&error, installer, &provided, progress)? {
                 Some(built) => provided.built.push(built),
                 None => break Err(error),
             }
         };
-        let resolved = resolved.map_err(|error| told(wanted, error))?;
         self.files.kept_wheels.extend(from_source.kept);
-        progress.end(Outcome::ChoseWheels {
-            count: resolved.wheels.len(),
-            of: &file,
-        });
-        let wheels = resolved.wheels.clone();
-        match beside(requirements) {
-            Some(file) => self.keep_beside(file, target, asked, resolved),
-            None => self.keep_built_in(image, target, asked, &resolved),
-        }
-        Ok(wheels)
+        Ok(resolved)
     }
 
     /// The versions to prefer, one for each package: first those that this run has resolved for another platform, then

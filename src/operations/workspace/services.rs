@@ -1,11 +1,12 @@
 //! Access to the daemon, the registries and other external services; each is connected to when it is first needed.
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use super::{policy::LockPolicy, session::Session, turns::Turns, wheel_builder::WheelBuilder};
+use super::{policy::LockPolicy, session::Session, turns::Turns, wheel_order::WheelOrder};
 use crate::{
     adapters::{
         credentials::{Credentials, registry_auth},
@@ -18,6 +19,7 @@ use crate::{
     },
     error::{Error, OnlineWork, UsageError},
     image::Repository,
+    operations::events::Progress,
 };
 
 /// The external services of one run.
@@ -154,6 +156,18 @@ impl<'a> Services<'a> {
         let preferred = preferred.map(|name| if name == "uv" { Tool::Uv } else { Tool::Pip });
         Ok(Installer::find(preferred, &fetching)?)
     }
+}
+
+/// Builds wheels.
+pub(crate) trait WheelBuilder: Sync {
+    /// Builds the wheel of a source, and puts it into `folder`.
+    fn build(
+        &self,
+        run: (&Session<'_>, &Services<'_>),
+        order: &WheelOrder<'_>,
+        folder: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Error>;
 }
 
 /// A value that is made when it is first needed, by one thread, while others wait for it. An error is not kept.

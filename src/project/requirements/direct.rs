@@ -5,15 +5,13 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{
     Requirement,
+    file_place::{FilePlace, WrongPlace},
     from_source::{
-        GitPlace, git, is_of_version_control, is_source_distribution, name_of_source, nameless,
-        of_source,
+        git, is_of_version_control, is_source_distribution, name_of_source, nameless, of_source,
     },
     load::reason,
     masked,
-    pieces::{
-        Wrong, decoded, extras, file_name_of, marker, name_length, refuse_credentials, unpinnable,
-    },
+    pieces::{Wrong, decoded, extras, marker, name_length, refuse_credentials, unpinnable},
 };
 use crate::{
     code::Code,
@@ -23,51 +21,6 @@ use crate::{
         wheel::{WheelName, normalise},
     },
 };
-
-/// Where a package lies that is no file of an index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FilePlace {
-    /// A file of the project. As long as it was not looked for, the path is as it is written; then it is absolute.
-    File(PathBuf),
-    /// A URL without its fragment, as it is written: variables are not expanded.
-    Url(String),
-    /// A repository.
-    Git(GitPlace),
-}
-
-impl FilePlace {
-    /// Whether it is no wheel, but what one is built from.
-    #[must_use]
-    pub fn is_source(&self) -> bool {
-        matches!(self, Self::Git(_)) || !self.file_name().ends_with(".whl")
-    }
-
-    /// The name of the file; that of a repository is what it ends with.
-    #[must_use]
-    pub fn file_name(&self) -> String {
-        match self {
-            Self::Git(git) => file_name_of(&git.repository),
-            Self::File(path) => {
-                let path = path.to_string_lossy();
-                path.rsplit('/').next().unwrap_or_default().to_owned()
-            }
-            Self::Url(url) => file_name_of(url),
-        }
-    }
-}
-
-/// A wheel or source that requirements name by its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirectFile {
-    /// The name of the file.
-    pub file_name: String,
-    /// The digests that it may have.
-    pub hashes: Vec<Digest>,
-    /// Where it lies.
-    pub place: FilePlace,
-    /// Where that is written.
-    pub written: Place,
-}
 
 /// Parses `name @ LOCATION ; marker`, or a location alone, which begins at `start`.
 pub(super) fn parse(text: &str, start: usize) -> Result<Requirement, Wrong> {
@@ -197,14 +150,6 @@ fn no_wheel(body: &str, file: &str, start: usize) -> Wrong {
         return wrong.hint("give the file its own name back: NAME-VERSION-PYTHON-ABI-PLATFORM.whl");
     }
     unpinnable(&masked(body), start)
-}
-
-/// What is wrong with a reference for which the file system has to be asked.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct WrongPlace {
-    pub(super) code: Code,
-    pub(super) message: String,
-    pub(super) hint: String,
 }
 
 /// Looks for the wheel of a direct reference that stands in `file` of the project in `root`. Returns its path relative to

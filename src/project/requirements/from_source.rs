@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, fmt};
 
 use super::{
-    FilePlace, Requirement,
-    direct::WrongPlace,
+    Requirement,
+    file_place::{FilePlace, GitPlace, WrongPlace, is_wheel},
     pieces::{Wrong, file_name_of, masked, name_length, unpinnable},
     tree::TomlValue,
     variables::has_credentials,
@@ -18,17 +18,6 @@ use crate::{
 
 /// How the names of source distributions end.
 const ENDS: [&str; 4] = [".tar.gz", ".tgz", ".zip", ".tar"];
-
-/// A part of a repository.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GitPlace {
-    /// The URL as git takes it, as it is written: variables are not expanded.
-    pub repository: String,
-    /// A branch, a tag or a commit; none is the default branch.
-    pub revision: Option<String>,
-    /// The folder of the package in the repository.
-    pub subdirectory: Option<String>,
-}
 
 /// What a wheel is built from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,19 +77,6 @@ impl fmt::Display for BuiltFrom {
     }
 }
 
-impl fmt::Display for GitPlace {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "git+{}", self.repository)?;
-        if let Some(revision) = &self.revision {
-            write!(formatter, "@{revision}")?;
-        }
-        match &self.subdirectory {
-            Some(folder) => write!(formatter, "#subdirectory={folder}"),
-            None => Ok(()),
-        }
-    }
-}
-
 /// Whether a text is the full ID of a commit.
 pub(super) fn is_commit(text: &str) -> bool {
     let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -108,8 +84,7 @@ pub(super) fn is_commit(text: &str) -> bool {
 }
 
 /// Whether a file name is that of a source distribution.
-#[must_use]
-pub fn is_source_distribution(file_name: &str) -> bool {
+pub(super) fn is_source_distribution(file_name: &str) -> bool {
     let name = file_name.to_ascii_lowercase();
     ENDS.iter()
         .any(|end| name.strip_suffix(end).is_some_and(|stem| !stem.is_empty()))
@@ -206,8 +181,8 @@ pub(super) fn as_url(repository: &str) -> String {
 pub(super) fn location_in(table: &TomlValue<'_>) -> Option<String> {
     if let Some(repository) = table.text_at("git") {
         let mut location = format!("git+{}", as_url(repository));
-        let keys = ["rev", "tag", "branch"].into_iter();
-        if let Some(revision) = keys.filter_map(|key| table.text_at(key)).next() {
+        let mut keys = ["rev", "tag", "branch"].into_iter();
+        if let Some(revision) = keys.find_map(|key| table.text_at(key)) {
             location.push('@');
             location.push_str(revision);
         }
@@ -217,10 +192,10 @@ pub(super) fn location_in(table: &TomlValue<'_>) -> Option<String> {
         }
         return Some(location);
     }
-    let keys = ["path", "file", "url"].into_iter();
-    let location = keys.filter_map(|key| table.text_at(key)).next()?;
+    let mut keys = ["path", "file", "url"].into_iter();
+    let location = keys.find_map(|key| table.text_at(key))?;
     let file_name = file_name_of(location);
-    (file_name.ends_with(".whl") || is_source_distribution(&file_name)).then(|| location.to_owned())
+    (is_wheel(&file_name) || is_source_distribution(&file_name)).then(|| location.to_owned())
 }
 
 /// Whether a folder of a repository is named without leaving it.
@@ -233,7 +208,17 @@ fn is_inside(folder: &str) -> bool {
 pub(super) fn nameless(location: &str, offset: usize) -> Wrong {
     let shown = masked(location);
     let message = format!("`{shown}` does not say of which package it is");
-    Wrong::new(Code::E041, offset, message).hint("write its name before it: `NAME @ …`")
+    let last = file_name_of(location.trim_end_matches('/'));
+    let last = last.split('@').next().unwrap_or_default();
+    let guess = normalise(last.trim_end_matches(".git"));
+    let name = if name_length(&guess) == guess.len() && !guess.contains('.') && !guess.is_empty() {
+        guess
+    } else {
+        "NAME".to_owned()
+    };
+    let begun: String = location.chars().take_while(|sign| *sign != ':').collect();
+    Wrong::new(Code::E041, offset, message)
+        .hint(format!("write its name before it: `{name} @ {begun}…`"))
 }
 
 /// The requirement of a package that is built from its source.

@@ -9,6 +9,7 @@
 mod compiled;
 mod content_hash;
 mod direct;
+mod file_place;
 mod foreign;
 mod found;
 mod from_source;
@@ -41,8 +42,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use direct::{DirectFile, FilePlace};
-pub use from_source::{BuiltFrom, GitPlace, is_source_distribution};
+pub use file_place::{DirectFile, FilePlace, GitPlace};
+pub use from_source::BuiltFrom;
 pub use lock::{Lock, LockedWheel, ResolveRequest, lock_file_beside};
 pub use origins::{PackageIndex, PackageOrigins, is_same_index};
 pub use pieces::{file_name_of, masked};

@@ -1,7 +1,7 @@
 //! Where packages come from: indexes, as they are written. Variables in their URLs are expanded only where they are used,
 //! so that nothing of the environment reaches a lock or a fingerprint.
 
-use super::direct::DirectFile;
+use super::file_place::DirectFile;
 use crate::project::{place::Place, wheel::normalise};
 
 /// Where the packages of an image come from.

@@ -17,7 +17,7 @@ pub(super) enum Line {
     /// Nothing: empty, a comment, or an option that changes nothing here.
     Nothing,
     /// A package; its place is filled in by the caller.
-    Package(Requirement),
+    Package(Box<Requirement>),
     /// `-r`: the included file, and the offset of its name in the line.
     Include(String, usize),
     /// `-c`.
@@ -84,7 +84,7 @@ pub(super) fn line(text: &str) -> Result<Line, Wrong> {
     match &text[start..] {
         "" => Ok(Line::Nothing),
         option if option.starts_with('-') => read_option(text, start),
-        _ => package(text, start).map(Line::Package),
+        _ => package(text, start).map(|found| Line::Package(Box::new(found))),
     }
 }
 

@@ -127,7 +127,7 @@ impl<'a> Reading<'a> {
                 let place = logical.place(file, start);
                 let mut requirement = Requirement {
                     place,
-                    ..requirement
+                    ..*requirement
                 };
                 self.found
                     .look_for_file(self.root, file, &mut requirement, &mut self.defects);
