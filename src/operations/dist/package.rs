@@ -43,7 +43,7 @@ use crate::{
         ignore::{self, Digests as _},
         importable::{self, LARGEST_ARCHIVE},
         job_files::PackageInputs,
-        tree::{Content, Entry},
+        tree::{Content, Entry, Location},
     },
 };
 
@@ -656,9 +656,14 @@ fn write_folder(
     let temporary = TemporaryFolder::within(within)?;
     let (new, old) = (temporary.path().join("new"), temporary.path().join("old"));
     let rows: HashSet<String> = found.iter().flatten().map(Entry::row).collect();
-    let same = |entry: &Entry| {
-        rows.contains(&entry.row())
-            .then(|| folder.join(&entry.path))
+    let same = |entry: &Entry| match &entry.content {
+        _ if rows.contains(&entry.row()) => Some(folder.join(&entry.path)),
+        // The cache's own file, which is compared with its digest before anything is made of it.
+        Content::File {
+            location: Location::Disk(file),
+            ..
+        } if file.starts_with(cache.folder(CacheKind::Packages)) => Some(file.clone()),
+        Content::File { .. } | Content::Symlink { .. } => None,
     };
     let is_missing = |entry: &&Entry| !kept_names.contains(first_name(&entry.path));
     let missing: Vec<Entry> = entries.iter().filter(is_missing).cloned().collect();
