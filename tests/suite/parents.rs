@@ -148,6 +148,75 @@ fn what_a_compiled_file_lists_for_others_does_not_bind() {
     );
 }
 
+/// A lock of another tool lists what came along beside what the project asks for, and only the latter binds.
+#[test]
+fn what_a_lock_has_for_the_sake_of_others_does_not_bind() {
+    let package = |name: &str, version: &str, index: &Index| {
+        let digest = index.digest(&format!(
+            "{}-{version}-py3-none-any",
+            name.replace('-', "_")
+        ));
+        format!(
+            "[[package]]\nname = \"{name}\"\nversion = \"{version}\"\ngroups = [\"main\"]\nsource = {{ registry = \"https://i.example\" }}\n\
+             wheels = [{{ url = \"https://i.example/x.whl\", hash = \"{digest}\" }}]\nfiles = [{{ file = \"x.whl\", hash = \"{digest}\" }}]\n"
+        )
+    };
+    let of_uv = |packages: &str, own: &str| {
+        format!(
+            "version = 1\n{}\n[[package]]\nname = \"x\"\nversion = \"1\"\nsource = {{ virtual = \".\" }}\ndependencies = [{own}]\n",
+            packages.replace("NEEDS", "dependencies = [{ name = \"spk-dep\" }]")
+        )
+    };
+    let of_poetry = |packages: &str| {
+        packages
+            .replace("source = { registry = \"https://i.example\" }\n", "")
+            .replace("NEEDS", "[package.dependencies]\nspk-dep = \"*\"\n")
+            + "[metadata]\nlock-version = \"2.1\"\npython-versions = \"*\"\ncontent-hash = \"\"\n"
+    };
+    let of_project = |own: &str| format!("[tool.poetry.dependencies]\npython = \"*\"\n{own}");
+    for (file, is_along) in [
+        ("uv.lock", true),
+        ("uv.lock", false),
+        ("poetry.lock", true),
+        ("poetry.lock", false),
+    ] {
+        let parents = Parents::new("", "spk-app\n");
+        let packages = package("spk-lib", "2.0", &parents.index)
+            + "NEEDS\n"
+            + &package("spk-dep", "2.0", &parents.index);
+        let (lock, beside) = match (file, is_along) {
+            ("uv.lock", true) => (of_uv(&packages, "{ name = \"spk-lib\" }"), None),
+            ("uv.lock", false) => {
+                let both = "{ name = \"spk-lib\" }, { name = \"spk-dep\" }";
+                (of_uv(&packages, both), None)
+            }
+            (_, true) => (of_poetry(&packages), Some("spk-lib = \"*\"\n")),
+            (_, false) => {
+                let both = "spk-lib = \"*\"\nspk-dep = \"*\"\n";
+                (of_poetry(&packages), Some(both))
+            }
+        };
+        let path = format!("docker/ds/{file}");
+        parents.project.write(&path, &lock);
+        if let Some(own) = beside {
+            let project = of_project(own);
+            parents.project.write("docker/ds/pyproject.toml", &project);
+        }
+        parents
+            .project
+            .edit("sparkpack.toml", "docker/ds/requirements.txt", &path);
+        if is_along {
+            let [wheels, _] = parents.locked();
+            assert_eq!(wheels, ["spk_app-1.0", "spk_dep-1.0"], "{file}");
+        } else {
+            let refused = parents.project.run(&["package"]);
+            assert_eq!(refused.code, 2, "{file}: {}", refused.stderr);
+            let told = format!("`ds` has spk-dep 2.0: {path}:");
+            assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+        }
+    }
+}
+
 #[test]
 fn a_conflict_names_both_sides_and_the_ways_out() {
     for (job, place, told) in [

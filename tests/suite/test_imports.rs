@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Chain, TestProject, docker, run};
+use crate::support::{Chain, Index, TestProject, docker, run};
 
 /// No daemon answers there.
 const NOWHERE: (&str, &str) = ("DOCKER_HOST", "unix:///nowhere/docker.sock");
@@ -179,4 +179,44 @@ fn images_without_modules_are_not_run() {
         "{}",
         built.stderr
     );
+}
+
+/// What merely came along with the packages of a lock may fail without the whole test failing, so the program is told
+/// what was asked for.
+#[test]
+fn of_a_lock_only_what_the_project_asks_for_is_asked_for() {
+    let answer = "#!/bin/sh
+read request
+echo \"given $request\" >&2
+echo '{\"done\": true}'
+";
+    let index = Index::new();
+    index.add("spk_app-1.0-py3-none-any", &["spk-dep"]);
+    index.add("spk_dep-1.0-py3-none-any", &[]);
+    let chain = with_python("imports-asked", answer);
+    let project = &chain.project;
+    let mirror = format!("[mirrors]\npython = \"{}\"\n\n[chains", index.url);
+    project.edit("sparkpack.toml", "[chains", &mirror);
+    let own = "src = \"src\"\nrequirements = \"uv.lock\"\n";
+    project.edit("sparkpack.toml", "src = \"src\"\n", own);
+    let mut lock = String::from("version = 1\n");
+    for (name, more) in [("spk-app", "[{ name = \"spk-dep\" }]"), ("spk-dep", "[]")] {
+        let digest = index.digest(&format!("{}-1.0-py3-none-any", name.replace('-', "_")));
+        lock += &format!(
+            "[[package]]\nname = \"{name}\"\nversion = \"1.0\"\nsource = {{ registry = \"https://i.example\" }}\n\
+             dependencies = {more}\nwheels = [{{ url = \"x\", hash = \"{digest}\" }}]\n"
+        );
+    }
+    lock += "[[package]]\nname = \"x\"\nsource = { virtual = \".\" }\ndependencies = [{ name = \"spk-app\" }]\n";
+    project.write("uv.lock", &lock);
+    let told = project
+        .succeed(&["-v", "build", "--test-imports", "job"])
+        .stderr;
+    let given = told.lines().find(|line| line.contains("given {")).unwrap();
+    for part in [
+        "\"asked\":[\"spk-app\"]",
+        "\"packages\":[\"spk_app\",\"spk_dep\"]",
+    ] {
+        assert!(given.contains(part), "{part}: {given}");
+    }
 }

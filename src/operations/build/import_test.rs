@@ -159,7 +159,13 @@ fn request(
         let installed = packer.installed_packages(stage, progress)?;
         packages.extend(modules::top_level(paths(&installed)));
         if let Some(known) = &stage.inputs.requirements {
-            asked.extend(known.requirements.names().map(|(name, _)| name.to_owned()));
+            asked.extend(
+                known
+                    .requirements
+                    .asked_for()
+                    .into_keys()
+                    .map(str::to_owned),
+            );
         }
     }
     let (mut own, mut mains) = (BTreeSet::new(), Vec::new());

@@ -1,6 +1,6 @@
 //! Reads `pyproject.toml` and the locks of other tools.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use toml::de::DeTable;
 
@@ -41,14 +41,17 @@ pub(super) fn read(
         text: FileText { file, text },
         chosen,
         found: Requirements::empty(chosen),
+        asked: None,
         defects: Vec::new(),
     };
     foreign.found.files.push(file.to_owned());
     foreign.found.is_complete = kind != FileKind::PyProject;
     let project = match kind {
-        FileKind::UvLock | FileKind::PoetryLock => MadeFrom::load(root, file, pyproject::FILE_NAME),
+        FileKind::UvLock | FileKind::PoetryLock | FileKind::PyLock => {
+            MadeFrom::load(root, file, pyproject::FILE_NAME)
+        }
         FileKind::PipfileLock => MadeFrom::load(root, file, pipfile::FILE_NAME),
-        FileKind::Lines | FileKind::PyProject | FileKind::PyLock => None,
+        FileKind::Lines | FileKind::PyProject => None,
     };
     if let Some(project) = &project {
         foreign.found.files.push(project.file.clone());
@@ -112,7 +115,9 @@ impl Foreign<'_> {
             return Ok(());
         }
         if kind == FileKind::PyLock {
-            return pylock::read(self, table);
+            pylock::read(self, table)?;
+            self.asked = project.and_then(|project| asked_beside(project, &self.found));
+            return Ok(());
         }
         let text = project.map(MadeFrom::text).transpose()?;
         let of_project = text.as_ref().map(FileText::parse).transpose()?;
@@ -131,9 +136,29 @@ impl Foreign<'_> {
     fn end(mut self) -> Result<Requirements, Vec<Defect>> {
         self.defects.extend(contradictions(&self.found.wanted));
         if self.defects.is_empty() {
+            self.found.along = self.only_along();
             Ok(self.found)
         } else {
             Err(self.defects)
         }
     }
+}
+
+/// What the project beside a pylock.toml asks for, in whichever extra or group. `None` if that is no readable file, or if
+/// it requires what is not locked: the lock was made from something else then.
+fn asked_beside(project: &MadeFrom, locked: &Requirements) -> Option<BTreeSet<String>> {
+    let text = project.text().ok()?;
+    let table = text.parse().ok()?;
+    let mut defects = Vec::new();
+    let project = PyProject::new(text, table.get_ref(), &mut defects);
+    let required = project.dependencies(&mut defects);
+    let is_locked = |wanted: &Requirement| locked.names().any(|(name, _)| name == wanted.name);
+    let all_locked = required
+        .iter()
+        .all(|wanted| wanted.marker.is_some() || is_locked(wanted));
+    if required.is_empty() || !all_locked || !defects.is_empty() {
+        return None;
+    }
+    let anywhere = project.named_anywhere(&mut defects);
+    defects.is_empty().then_some(anywhere)
 }

@@ -1,6 +1,6 @@
 //! What is found in a file of another tool, and what is wrong with it.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use super::{
     FilePlace, GitPlace, PythonRange, Requirement, Requirements, RequirementsFile, direct,
@@ -26,6 +26,8 @@ pub(super) struct Foreign<'a> {
     pub(super) text: FileText<'a>,
     pub(super) chosen: &'a RequirementsFile,
     pub(super) found: Requirements,
+    /// The packages that the project itself asks for, by their normalised names; `None` if the files do not tell.
+    pub(super) asked: Option<BTreeSet<String>>,
     pub(super) defects: Vec<Defect>,
 }
 
@@ -103,6 +105,15 @@ impl Foreign<'_> {
         self.found
             .look_for_file(self.root, file, &mut requirement, defects);
         self.found.wanted.push(requirement);
+    }
+
+    /// What is locked although the project itself does not ask for it.
+    pub(super) fn only_along(&self) -> BTreeSet<String> {
+        let names = self.found.names().map(|(name, _)| name.to_owned());
+        let asked = self.asked.as_ref();
+        names
+            .filter(|name| asked.is_some_and(|asked| !asked.contains(name)))
+            .collect()
     }
 
     /// What is wrong at an offset of the file.

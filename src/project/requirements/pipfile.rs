@@ -1,5 +1,7 @@
 //! `Pipfile.lock`: the packages of each category, chosen for one Python.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value as Json};
 use toml::de::DeTable;
 
@@ -66,12 +68,14 @@ pub(super) fn read(foreign: &mut Foreign<'_>, pipfile: Option<Pipfile<'_>>) -> R
         .map(|key| normalise(key))
         .collect();
     let is_fresh = is_fresh(&document, pipfile);
+    foreign.asked = pipfile.map(|_| BTreeSet::new());
     let file = foreign.text.file;
     let chosen = foreign.chosen;
     for extra in &chosen.extras {
         let defect = unknown(extra, EXTRA, &[], file);
         foreign.defects.extend(defect);
     }
+    note_asked(foreign, DEFAULT.1, pipfile);
     add_category(foreign, DEFAULT, default, pipfile.filter(|_| !is_fresh));
     for group in &chosen.groups {
         let name = match group.name.as_str() {
@@ -84,6 +88,7 @@ pub(super) fn read(foreign: &mut Foreign<'_>, pipfile: Option<Pipfile<'_>>) -> R
         match found.and_then(|(name, packages)| Some((name.as_str(), packages.as_object()?))) {
             Some((name, packages)) => {
                 let in_file = if name == DEVELOP.0 { DEVELOP.1 } else { name };
+                note_asked(foreign, in_file, pipfile);
                 add_category(
                     foreign,
                     (name, in_file),
@@ -95,6 +100,15 @@ pub(super) fn read(foreign: &mut Foreign<'_>, pipfile: Option<Pipfile<'_>>) -> R
         }
     }
     Ok(())
+}
+
+/// Notes what a category of the Pipfile asks for.
+fn note_asked(foreign: &mut Foreign<'_>, category: &str, pipfile: Option<Pipfile<'_>>) {
+    if let (Some(asked), Some((_, table))) = (&mut foreign.asked, pipfile) {
+        let entries = TomlValue::of(table, category);
+        let entries = entries.into_iter().flat_map(|category| category.entries());
+        asked.extend(entries.map(|(name, ..)| normalise(name)));
+    }
 }
 
 /// Adds the indexes: the first one is for packages that name none.

@@ -1,7 +1,7 @@
 //! `poetry.lock`: since Poetry 2.1 each package says for which groups it is and when; before, the project's own file is
 //! needed to walk from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::DeTable;
 
@@ -74,6 +74,7 @@ pub(super) fn read(
     let wanted = project.map(|project| project.chosen(foreign.chosen, &mut foreign.defects));
     if let Some(wanted) = &wanted {
         lock.refuse_missing(foreign, wanted);
+        foreign.asked = Some(lock.asked(wanted));
     }
     let walked = wanted.as_ref().map(|wanted| lock.walk(wanted));
     let walked = match (walked, has_groups) {
@@ -244,6 +245,28 @@ impl<'a> PoetryLock<'a> {
             found.insert(index, known.or(marker));
         }
         found
+    }
+
+    /// The names of what the project itself asks for. What its other parts in the lock ask for is among that.
+    fn asked(&self, wanted: &[Requirement]) -> BTreeSet<String> {
+        let targets = |wanted: &Requirement| self.targets(wanted).into_iter();
+        let mut open: Vec<Reached> = wanted
+            .iter()
+            .flat_map(targets)
+            .map(|(node, _)| node)
+            .collect();
+        let mut seen = BTreeSet::new();
+        let mut asked = BTreeSet::new();
+        while let Some(node) = open.pop() {
+            let package = &self.packages[node.0];
+            let kind = package.at(&["source", "type"]).and_then(|kind| kind.text());
+            if kind != Some("directory") {
+                asked.extend(package.text_at("name").map(normalise));
+            } else if seen.insert(node.clone()) {
+                open.extend(self.edges(&node).into_iter().map(|(next, _)| next));
+            }
+        }
+        asked
     }
 
     fn targets(&self, wanted: &Requirement) -> Vec<(Reached, Marker)> {

@@ -140,6 +140,18 @@ impl<'a> PyProject<'a> {
         }
     }
 
+    /// The normalised names of all packages that the file asks for: always, by an extra or by a group.
+    pub(super) fn named_anywhere(&self, defects: &mut Vec<Defect>) -> BTreeSet<String> {
+        let mut named = self.dependencies(defects);
+        for extra in self.extra_names() {
+            named.extend(self.extra(&extra, defects));
+        }
+        for group in self.group_names() {
+            named.extend(self.group(&group, defects));
+        }
+        named.into_iter().map(|wanted| wanted.name).collect()
+    }
+
     /// Why nothing can be read of this file.
     fn undeclared(&self, chosen: &RequirementsFile) -> Option<Defect> {
         let Some(project) = self.project() else {

@@ -1,5 +1,7 @@
 //! Files of other tools: what is read of them, and what is said of wrong ones.
 
+mod along;
+
 use std::fmt::Write as _;
 
 use super::{origins::PUBLIC, *};

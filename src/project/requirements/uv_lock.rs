@@ -73,6 +73,7 @@ pub(super) fn read(
         lock.compare(foreign, *root, project);
     }
     let roots = lock.roots(foreign, &own);
+    foreign.asked = Some(lock.asked(&roots));
     lock.add_reached(foreign, roots);
     Ok(())
 }
@@ -80,11 +81,6 @@ pub(super) fn read(
 impl<'a> UvLock<'a> {
     /// The project's own package, or all of a workspace's if its folder has none.
     fn own(&self) -> Vec<usize> {
-        fn local<'a>(package: &TomlValue<'a>) -> Option<&'a str> {
-            let source = package.get("source")?;
-            let kinds = ["editable", "virtual", "directory"];
-            kinds.into_iter().find_map(|kind| source.text_at(kind))
-        }
         let all = 0..self.packages.len();
         let root: Vec<usize> = all
             .clone()
@@ -150,6 +146,22 @@ impl<'a> UvLock<'a> {
             }
         }
         roots
+    }
+
+    /// The names of what the project itself asks for. What its other parts in the lock ask for is among that.
+    fn asked(&self, roots: &[(Reached, Marker)]) -> BTreeSet<String> {
+        let mut open: Vec<Reached> = roots.iter().map(|(node, _)| node.clone()).collect();
+        let mut seen = BTreeSet::new();
+        let mut asked = BTreeSet::new();
+        while let Some(node) = open.pop() {
+            let package = &self.packages[node.0];
+            if local(package).is_none() {
+                asked.extend(package.text_at("name").map(normalise));
+            } else if seen.insert(node.clone()) {
+                open.extend(self.edges(&node).into_iter().map(|(next, _)| next));
+            }
+        }
+        asked
     }
 
     /// Where an edge leads: a package, and each extra of it that the edge names.
@@ -260,6 +272,13 @@ impl<'a> UvLock<'a> {
         }
         tell_difference(foreign, &asked, &locked, project);
     }
+}
+
+/// The folder of a package that is code of the project.
+fn local<'a>(package: &TomlValue<'a>) -> Option<&'a str> {
+    let source = package.get("source")?;
+    let kinds = ["editable", "virtual", "directory"];
+    kinds.into_iter().find_map(|kind| source.text_at(kind))
 }
 
 /// Adds a package that is reached.
