@@ -10,6 +10,7 @@
 //! - `mistakes`: every mistake gives one clear message with a cure
 //! - `naming`: references, as docker and skopeo read them
 //! - `packing`: the same inputs give the same bytes
+//! - `pythons`: archives of every shape import in every Python that a chain may name
 //! - `sources`: a job's code wherever it lies in a project, and what is none of it
 //! - `planning`: a build does what its plan says; tags for scripts; inputs that git does not track
 //! - `requirements`: what people have as requirements is read, and their locks decide the versions
@@ -51,7 +52,7 @@
 //! - `projects`: the layouts of well-known templates: few lines, no Dockerfile, and the job runs in real Spark
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
-//! By verb: `package`: `packing`, `sources`, `requirements`, `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`:
+//! By verb: `package`: `packing`, `pythons`, `sources`, `requirements`, `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`:
 //! `planning`, `retagging`, `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`,
 //! `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
@@ -130,6 +131,7 @@ mod portability;
 mod projects;
 mod proxies;
 mod pushing;
+mod pythons;
 mod real;
 mod requirements;
 mod retagging;

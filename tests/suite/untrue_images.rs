@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::symlink, path::Path, process::Command};
 
-use crate::support::{TestProject, program, run, small};
+use crate::support::{TestProject, pythons, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 
@@ -113,20 +113,6 @@ fn such_a_name_that_is_left_out_is_no_error() {
         "src = \"src\"\nexclude = [\".wh.*\"]",
     );
     assert_eq!(project.succeed(&["tags"]).stdout, tags);
-}
-
-/// The Pythons of this machine, each with its version.
-fn pythons() -> Vec<(String, (u32, u32))> {
-    let mut found = vec!["python3".to_owned()];
-    let script = "for root in \"$(pyenv root 2>/dev/null)\"; do ls -d \"$root\"/versions/3.*/bin/python; done 2>/dev/null || true";
-    found.extend(program("sh", &["-c", script]).lines().map(str::to_owned));
-    let version = |python: String| {
-        let script = "import sys; print('%d %d' % sys.version_info[:2])";
-        let printed = program(&python, &["-c", script]);
-        let (major, minor) = printed.trim().split_once(' ')?;
-        Some((python.clone(), (major.parse().ok()?, minor.parse().ok()?)))
-    };
-    found.into_iter().filter_map(version).collect()
 }
 
 /// Whether a Python imports the module `zz_last` from an archive.

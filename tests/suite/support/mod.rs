@@ -272,6 +272,20 @@ pub(crate) fn host_python() -> String {
     program("python3", &["-c", script]).trim().to_owned()
 }
 
+/// The Pythons of this machine, each with its version.
+pub(crate) fn pythons() -> Vec<(String, (u32, u32))> {
+    let mut found = vec!["python3".to_owned()];
+    let script = "for root in \"$(pyenv root 2>/dev/null)\"; do ls -d \"$root\"/versions/3.*/bin/python; done 2>/dev/null || true";
+    found.extend(program("sh", &["-c", script]).lines().map(str::to_owned));
+    let version = |python: String| {
+        let script = "import sys; print('%d %d' % sys.version_info[:2])";
+        let printed = program(&python, &["-c", script]);
+        let (major, minor) = printed.trim().split_once(' ')?;
+        Some((python.clone(), (major.parse().ok()?, minor.parse().ok()?)))
+    };
+    found.into_iter().filter_map(version).collect()
+}
+
 /// Writes the lock of a requirements file, as if these wheels (file name, SHA-256) had been chosen for a parent with
 /// PySpark in this version.
 pub(crate) fn lock_requirements(
