@@ -535,10 +535,10 @@ codes! {
     E703 2
         "A package or its version is not on the index."
         "correct the name or the version"
-    E704 6
+    E704 2
         "A package has only a source distribution, which would run code."
         "choose a version that has a wheel, or allow that one is built by `from-source`"
-    E705 6
+    E705 2
         "A package has no wheel for the image's platform."
         "choose a version that has one, or another platform"
     E706 2
@@ -553,7 +553,7 @@ codes! {
     E709 6
         "The package index denies access."
         "put the credentials into ~/.netrc or PIP_INDEX_URL"
-    E710 6
+    E710 2
         "A package needs another Python than the image has."
         "choose another version, or another `python` for the chain"
     E711 6
@@ -589,7 +589,7 @@ codes! {
     E722 6
         "A package brings a file whose name is not UTF-8."
         "leave the package out, or ask its maintainers for a sound wheel"
-    E723 6
+    E723 2
         "Two packages bring other content for one path."
         "leave one of the two out"
     E724 6
@@ -600,6 +600,12 @@ codes! {
         "leave the package out, or ask its maintainers for a sound wheel"
     E726 6
         "A package brings a file whose name begins with `.wh.`, which would delete files of the parent."
+        "leave the package out, or ask its maintainers for a sound wheel"
+    E727 2
+        "A wheel is no sound archive, or names a path outside of itself."
+        "run it again; if it stays so, take another version, and tell who publishes it or runs the index"
+    E728 2
+        "A wheel has more files or more bytes than any image takes."
         "leave the package out, or ask its maintainers for a sound wheel"
     W101 0
         "A glob of `[manifests]` matches no file."
@@ -688,6 +694,9 @@ codes! {
     W150 0
         "The version of a project is known only to its build, so that an image says another one."
         "write the version into `pyproject.toml`, or as `__version__` into its package"
+    W151 0
+        "A version that was chosen has been taken back (yanked) from the package index."
+        "take another version, or keep it if the reason does not concern you"
 }
 
 impl fmt::Display for Code {

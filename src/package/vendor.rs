@@ -91,6 +91,24 @@ pub enum VendorError {
         /// The file name of the wheel that brings it, if it is known.
         wheel: Option<String>,
     },
+    /// A path in a wheel's list that lies outside of it.
+    #[error("`{wheel}` is no sound wheel: `{path}` lies outside of it")]
+    Outside {
+        /// The wheel's file name.
+        wheel: String,
+        /// The path, as it is listed.
+        path: String,
+    },
+    /// A wheel that nobody would want in an image: it fills the disk.
+    #[error("`{wheel}` has {found}, and no image takes more than {most} of one wheel")]
+    TooMuch {
+        /// The wheel's file name.
+        wheel: String,
+        /// What it has.
+        found: String,
+        /// The limit.
+        most: String,
+    },
     /// A file that no wheel lists, and whose folder does not tell which wheel it belongs to.
     #[error("`{path}` is in no wheel's list of files")]
     Unowned {
@@ -112,6 +130,8 @@ impl VendorError {
             Self::Misfit { .. } => Code::E183,
             Self::Unowned { .. } => Code::E725,
             Self::Whiteout { .. } => Code::E726,
+            Self::Outside { .. } => Code::E727,
+            Self::TooMuch { .. } => Code::E728,
         }
     }
 
@@ -123,6 +143,8 @@ impl VendorError {
             Self::Kind { .. }
             | Self::Name { .. }
             | Self::Unowned { .. }
+            | Self::Outside { .. }
+            | Self::TooMuch { .. }
             | Self::Whiteout { .. } => {
                 "leave the package out, or ask its maintainers for a sound wheel".to_owned()
             }
@@ -345,7 +367,11 @@ pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, V
             placement.overwritten.extend(of_path.keys());
         }
     }
-    for path in files(unpacked)?.into_keys().filter(|path| is_shipped(path)) {
+    let mut loads = vec![Load::default(); wheels.len()];
+    for (path, metadata) in files(unpacked)? {
+        if !is_shipped(&path) {
+            continue;
+        }
         let of_path = match owners.get(&path) {
             Some(owners) => owners.keys().copied().collect(),
             None if is_left_over(&path, &distributions) => continue,
@@ -354,9 +380,52 @@ pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, V
             .into(),
         };
         refuse_whiteout(&path, &of_path, &distributions)?;
+        for owner in &of_path {
+            loads[*owner].add(metadata.len());
+        }
         placement.owners.insert(path, of_path);
     }
+    for (wheel, load) in wheels.iter().zip(&loads) {
+        load.refuse_more_than(MOST, &wheel.wheel.file_name)?;
+    }
     Ok(placement)
+}
+
+/// How much a wheel unpacks to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    files: u64,
+    bytes: u64,
+}
+
+/// The most that a wheel may unpack to: several times what the largest in use have.
+const MOST: Load = Load {
+    files: 250_000,
+    bytes: 16 << 30,
+};
+
+impl Load {
+    fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn refuse_more_than(&self, most: Self, wheel: &str) -> Result<(), VendorError> {
+        let (found, most) = if self.files > most.files {
+            let files = |count: u64| format!("{count} files");
+            (files(self.files), files(most.files))
+        } else if self.bytes > most.bytes {
+            let bytes = |count: u64| format!("{count} bytes");
+            (bytes(self.bytes), bytes(most.bytes))
+        } else {
+            return Ok(());
+        };
+        Err(VendorError::TooMuch {
+            wheel: wheel.to_owned(),
+            found,
+            most,
+        })
+    }
 }
 
 fn refuse_whiteout(
@@ -401,31 +470,54 @@ fn distributions<'a>(
             .ok_or_else(|| VendorError::Missing {
                 wheel: wheel.wheel.file_name.clone(),
             })?;
-        let record = parse_record(&fs_err::read_to_string(folder.join("RECORD"))?);
+        let text = fs_err::read_to_string(folder.join("RECORD"))?;
+        if let Some(path) = outside(&text, unpacked) {
+            return Err(VendorError::Outside {
+                wheel: wheel.wheel.file_name.clone(),
+                path: ignore::escaped(&path),
+            });
+        }
+        let record = parse_record(&text);
         Ok(Distribution { wheel, record })
     });
     read.collect()
 }
 
+/// The first path of a RECORD that leads out of the wheel. What the installers themselves put beside the library folder,
+/// such as scripts, begins with `../` in their RECORDs, and is there.
+fn outside(text: &str, unpacked: &Path) -> Option<String> {
+    let leads_out = |path: &String| {
+        let inside = path.trim_start_matches("../");
+        let is_by_installer = inside == path || !is_shipped(inside);
+        path.starts_with('/')
+            || inside.split('/').any(|part| part == "..")
+            || !(is_by_installer || unpacked.join(inside).exists())
+    };
+    lines_of_record(text).map(|(path, _)| path).find(leads_out)
+}
+
 /// The paths of a RECORD with their hashes. Paths outside of the library folder begin with `../` in pip's RECORDs.
 fn parse_record(text: &str) -> BTreeMap<String, String> {
-    let mut record = BTreeMap::new();
-    for line in text.lines() {
+    let inside = |(path, hash): (String, String)| (path.trim_start_matches("../").to_owned(), hash);
+    lines_of_record(text).map(inside).collect()
+}
+
+/// The paths of a RECORD, as they are written, each with its hash.
+fn lines_of_record(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
+    text.lines().filter_map(|line| {
         let (path, rest) = match line.strip_prefix('"') {
-            Some(quoted) => match quoted.rsplit_once("\",") {
-                Some((path, rest)) => (path.replace("\"\"", "\""), rest),
-                None => continue,
-            },
-            None => match line.split_once(',') {
-                Some((path, rest)) => (path.to_owned(), rest),
-                None => continue,
-            },
+            Some(quoted) => {
+                let (path, rest) = quoted.rsplit_once("\",")?;
+                (path.replace("\"\"", "\""), rest)
+            }
+            None => {
+                let (path, rest) = line.split_once(',')?;
+                (path.to_owned(), rest)
+            }
         };
         let hash = rest.split(',').next().unwrap_or_default();
-        let path = path.trim_start_matches("../").to_owned();
-        record.insert(path, hash.to_owned());
-    }
-    record
+        Some((path, hash.to_owned()))
+    })
 }
 
 /// For each path the distributions that have it, each with its hash.
@@ -865,6 +957,49 @@ mod tests {
         assert_eq!(kept.len(), 1);
         let left_out: Vec<String> = left_out.iter().map(ToString::to_string).collect();
         assert_eq!(left_out, ["numpy==2.0", "py4j==0.10.9.9"]);
+    }
+
+    #[test]
+    fn a_list_that_leads_out_of_its_wheel_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        fs_err::create_dir_all(at("share")).unwrap();
+        fs_err::write(at("share/x.txt"), "").unwrap();
+        let found = |text: &str| outside(text, folder.path());
+        // What installers list themselves.
+        for own in [
+            "a.py,,\n",
+            "../../bin/run,sha256=x,1\n",
+            "../../share/x.txt,,\n",
+            "../../include/x/y.h,,\n",
+            "\"a/b..py\",,\n",
+        ] {
+            assert_eq!(found(own), None, "{own}");
+        }
+        for path in ["../evil.py", "/etc/evil", "a/../../evil.py", "../a/../../b"] {
+            let text = format!("a.py,,\n{path},sha256=x,1\n");
+            assert_eq!(found(&text).as_deref(), Some(path));
+        }
+    }
+
+    #[test]
+    fn a_wheel_of_too_many_files_or_bytes_is_refused() {
+        let most = Load {
+            files: 2,
+            bytes: 10,
+        };
+        let told = |sizes: &[u64]| {
+            let mut load = Load::default();
+            sizes.iter().for_each(|bytes| load.add(*bytes));
+            let refused = load.refuse_more_than(most, "a.whl").err()?;
+            assert_eq!(refused.code(), Code::E728);
+            Some(refused.to_string())
+        };
+        assert_eq!(told(&[5, 5]), None);
+        let files = "`a.whl` has 3 files, and no image takes more than 2 files of one wheel";
+        assert_eq!(told(&[0, 0, 0]).as_deref(), Some(files));
+        let bytes = "`a.whl` has 11 bytes, and no image takes more than 10 bytes of one wheel";
+        assert_eq!(told(&[1, 10]).as_deref(), Some(bytes));
     }
 
     #[test]

@@ -234,6 +234,7 @@ fn outcome_words(outcome: &Outcome<'_>, took: &str) -> String {
         }
         Outcome::Packed(folder) => format!("packed into {folder}"),
         Outcome::Fetched(origin) => format!("fetched {origin} in {took}"),
+        Outcome::ChoseWheels { count: 1, of } => format!("chose 1 wheel for {of} in {took}"),
         Outcome::ChoseWheels { count, of } => format!("chose {count} wheels for {of} in {took}"),
         Outcome::Copied(reference) => format!("copied {reference} in {took}"),
         Outcome::LookedInto { image, found } => format!("{image} has {found} ({took})"),

@@ -163,6 +163,14 @@ pub enum PythonError {
         /// The last lines of what it did.
         busy: Vec<String>,
     },
+    /// A file is no archive of a wheel, or one that must not be unpacked.
+    #[error("{} {reason}", no_sound(wheel.as_deref()))]
+    Unsound {
+        /// The wheel's file name, or its pin; `None` if the installer does not tell.
+        wheel: Option<String>,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Neither the index nor a file gives the digest of a wheel.
     #[error("the package index tells no SHA-256 of `{wheel}`")]
     NoHash {
@@ -236,6 +244,7 @@ impl PythonError {
             Self::OtherPython { .. } => Code::E710,
             Self::NeedsUv { .. } | Self::Unsupported { .. } => Code::E711,
             Self::NoHash { .. } => Code::E712,
+            Self::Unsound { .. } => Code::E727,
             Self::Io(_) => Code::E713,
             Self::Unlisted { .. } => Code::E714,
             Self::Vendor(error) => error.code(),
@@ -277,7 +286,7 @@ impl PythonError {
     pub(super) fn is_of_the_wheels(&self) -> bool {
         matches!(
             self,
-            Self::HashMismatch { .. } | Self::Vendor(_) | Self::Io(_)
+            Self::HashMismatch { .. } | Self::Unsound { .. } | Self::Vendor(_) | Self::Io(_)
         )
     }
 
@@ -304,6 +313,7 @@ impl PythonError {
             | Self::OnlySource { asked }
             | Self::OtherPlatforms { asked, .. } => asked,
             Self::OtherPython { package, .. } => package,
+            Self::Unsound { wheel, .. } => wheel.as_deref()?,
             _ => return None,
         })
     }
@@ -361,6 +371,10 @@ impl PythonError {
             | Self::TwoIndexes { .. }
             | Self::OtherIndex { .. }
             | Self::TooLong { .. } => self.hint_of_choice(),
+            Self::Unsound { .. } => {
+                "run it again; if it stays so, take another version, and tell those who publish the wheel, or whoever runs the index or a proxy before it"
+                    .to_owned()
+            }
             Self::NoHash { .. } => "use an index that tells the hashes of its files".to_owned(),
             Self::UnsetVariable { name, .. } => format!("set it: `export {name}=…`"),
             Self::OneIndex { .. } => {
@@ -422,6 +436,13 @@ impl PythonError {
 
 fn at(place: Option<&Place>) -> String {
     place.map_or_else(String::new, |place| format!("{place}: "))
+}
+
+fn no_sound(wheel: Option<&str>) -> String {
+    wheel.map_or_else(
+        || "a wheel is not sound:".to_owned(),
+        |wheel| format!("`{wheel}` is no sound wheel:"),
+    )
 }
 
 fn told(hashes: &[Digest]) -> String {

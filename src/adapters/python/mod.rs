@@ -15,6 +15,7 @@ mod resolved;
 mod run;
 mod stub;
 mod tool;
+mod unsound;
 mod uv;
 
 use std::{
@@ -276,6 +277,7 @@ impl Installer {
             return Ok(Resolved {
                 wheels: Vec::new(),
                 left_out,
+                yanked: BTreeMap::new(),
             });
         }
         question
@@ -304,7 +306,13 @@ impl Installer {
         wheels.sort_by(|left, right| left.wheel.name.cmp(&right.wheel.name));
         let (wheels, mut left_out) = leave_out(wheels, &provided.binding);
         left_out.extend(question.left_out);
-        Ok(Resolved { wheels, left_out })
+        let mut yanked = unsound::yanked(&run.said());
+        yanked.retain(|pin, _| wheels.iter().any(|wheel| wheel.pin() == *pin));
+        Ok(Resolved {
+            wheels,
+            left_out,
+            yanked,
+        })
     }
 
     /// The candidates of one package. uv returns all of them; pip returns its best one, and is asked again if that
@@ -359,12 +367,51 @@ impl Installer {
             origins,
             anew: false,
         };
-        let placement = self.install_together(wheels, target, from, into)?;
+        let placement = match self.install_together(wheels, target, from, into) {
+            Err(PythonError::Unsound { .. }) => self.install_each(wheels, target, origins, into)?,
+            placement => placement?,
+        };
         for overwritten in placement.overwritten {
             let alone = std::slice::from_ref(&wheels[overwritten]);
             self.install_together(alone, target, from, into)?;
         }
         Ok(placement.recorded)
+    }
+
+    /// Tries once more without the installer's cache after one of the wheels was found to be broken: it may have been damaged
+    /// on the way. The error of a wheel that stays so has its name.
+    fn install_each(
+        &self,
+        wheels: &[LockedWheel],
+        target: &Target,
+        origins: Option<&PackageOrigins>,
+        into: &Path,
+    ) -> Result<Placement, PythonError> {
+        let from = Fetched {
+            origins,
+            anew: true,
+        };
+        for wheel in wheels {
+            let alone = tempfile::Builder::new()
+                .prefix(".alone-")
+                .tempdir_in(into)?;
+            let wheels = std::slice::from_ref(wheel);
+            match self.install_together(wheels, target, from, alone.path()) {
+                Err(PythonError::Unsound { reason, .. }) => {
+                    if self.tool == Tool::Uv {
+                        uv::forget(&ToolRun::new(self)?, &wheel.wheel.name)?;
+                    }
+                    let wheel = Some(wheel.wheel.file_name.clone());
+                    return Err(PythonError::Unsound { wheel, reason });
+                }
+                tried => drop(tried?),
+            }
+        }
+        let from = Fetched {
+            origins,
+            anew: false,
+        };
+        self.install_together(wheels, target, from, into)
     }
 
     /// Installs a wheel as [`Self::install`] does, but takes nothing out of the installer's cache.

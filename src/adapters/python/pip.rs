@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{
     Candidates, PythonError, Question, Tool,
     run::{Complaint, ToolRun, between, command, on_path},
+    unsound,
 };
 use crate::{
     image::Digest,
@@ -254,7 +255,7 @@ fn understand(run: &ToolRun<'_>, complaint: &Complaint, target: &Target) -> Pyth
             target: target.to_string(),
         };
     }
-    if let Some(error) = mismatch(text) {
+    if let Some(error) = mismatch(text).or_else(|| unsound::of_pip(text)) {
         return error;
     }
     if let Some(package) = between(text, "Package '", "' requires a different Python") {

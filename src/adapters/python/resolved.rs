@@ -1,6 +1,6 @@
 //! What is known before wheels are chosen, and which were chosen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     image::Digest,
@@ -58,6 +58,8 @@ pub struct Resolved {
     pub wheels: Vec<LockedWheel>,
     /// Packages that are required, but that the parent image already has.
     pub left_out: BTreeSet<Pin>,
+    /// Versions that were taken back from the index, each with the reason that is given, if one is.
+    pub yanked: BTreeMap<Pin, Option<String>>,
 }
 
 impl Provided {

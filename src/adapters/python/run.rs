@@ -1,6 +1,7 @@
 //! One run of an installer: its own folder, a clean environment, and its error message.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     ffi::OsStr,
     io::{self, Read},
@@ -29,6 +30,8 @@ pub(super) struct ToolRun<'a> {
     folder: tempfile::TempDir,
     /// When the program is stopped.
     end: Option<Instant>,
+    /// The standard error of the last run that went well.
+    said: RefCell<String>,
 }
 
 /// The error message of a failed installer, without secrets.
@@ -47,6 +50,7 @@ impl<'a> ToolRun<'a> {
             installer,
             folder,
             end: None,
+            said: RefCell::default(),
         })
     }
 
@@ -117,6 +121,8 @@ impl<'a> ToolRun<'a> {
             return Err(self.too_long(&String::from_utf8_lossy(&output.stderr)));
         };
         if status.success() {
+            let said = self.without_secrets(&String::from_utf8_lossy(&output.stderr));
+            self.said.replace(said);
             return Ok(Ok(()));
         }
         let mut text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -131,6 +137,11 @@ impl<'a> ToolRun<'a> {
             tool: self.installer.tool,
             text: self.without_secrets(&text),
         }))
+    }
+
+    /// What the program said of the last run that went well.
+    pub(super) fn said(&self) -> String {
+        self.said.borrow().clone()
     }
 
     /// The error of a program that was stopped, with the last lines that tell what it did.

@@ -8,6 +8,7 @@ use super::{
     Candidates, PythonError, Question, SourceOnIndex, Tool,
     origins::OpenIndex,
     run::{Complaint, ToolRun, between, word_before},
+    unsound,
 };
 use crate::{
     image::Digest,
@@ -73,8 +74,9 @@ fn call_with(
         all.push("--offline");
     }
     let all: Vec<&OsStr> = all.into_iter().map(OsStr::new).collect();
-    // What it does, for whom it takes too long.
-    variables.push(("RUST_LOG".to_owned(), "uv_resolver=debug".to_owned()));
+    // What it does, for whom it takes too long; and what it passes over as it unpacks.
+    let log = "uv_resolver=debug,uv_extract=warn";
+    variables.push(("RUST_LOG".to_owned(), log.to_owned()));
     match run.call(&all, &variables)? {
         Ok(()) => Ok(()),
         Err(complaint) => Err(understand(&complaint, target)),
@@ -128,7 +130,6 @@ fn compiled(
         "if-necessary-or-explicit",
         // As pip does: uv would otherwise use the index's answers of some minutes ago.
         "--refresh",
-        "--quiet",
     ]);
     arguments.extend(question.is_complete.then_some("--no-deps"));
     call_with(run, &arguments, target, variables)?;
@@ -247,7 +248,15 @@ pub(super) fn install(
     if anew {
         arguments.push("--no-cache");
     }
-    call(run, &arguments, target, true)
+    call(run, &arguments, target, true)?;
+    unsound::passed_over(&run.said()).map_or(Ok(()), Err)
+}
+
+/// Takes a package out of the cache: what is unpacked there lacks what was passed over, and the next run would not be told.
+pub(super) fn forget(run: &ToolRun<'_>, package: &str) -> Result<(), PythonError> {
+    let arguments = ["cache", "clean", package].map(OsStr::new);
+    // Without it the next run only says less.
+    run.call(&arguments, &[]).map(drop)
 }
 
 /// The used parts of a `pylock.toml`.
@@ -319,6 +328,7 @@ fn understand(complaint: &Complaint, target: &Target) -> PythonError {
     let lines: String = complaint.text.chars().map(no_frame).collect();
     let text = lines.split_whitespace().collect::<Vec<_>>().join(" ");
     mismatch(&text)
+        .or_else(|| unsound::of_uv(&text))
         .or_else(|| fetch_failure(&text, &lines))
         .or_else(|| not_found(&text, " was not found in "))
         .or_else(|| no_wheel(&text, target))

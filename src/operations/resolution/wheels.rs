@@ -28,7 +28,7 @@ use crate::{
         elsewhere::{ElsewhereChain, LockedContents},
         inputs::ImageRequirements,
         lock::{self, LockedWheels, Unlocked, UnlockedInput},
-        place::Defect,
+        place::{Defect, Place},
         requirements::{self, LockedWheel, Pin, ResolveRequest},
         wheel::{Target, normalise},
     },
@@ -298,6 +298,10 @@ impl<'a> Chooser<'a> {
             count: resolved.wheels.len(),
             of: &file,
         });
+        for (pin, reason) in &resolved.yanked {
+            let warning = taken_back(wanted, pin, reason.as_deref());
+            self.session.events.warn(&warning);
+        }
         let wheels = resolved.wheels.clone();
         match beside(requirements) {
             Some(file) => self.keep_beside(file, target, asked, resolved),
@@ -529,6 +533,26 @@ fn told(wanted: &Wanted<'_>, error: PythonError) -> Error {
     let defect = Defect::new(error.code(), line.place.clone(), error.to_string());
     let hint = error.hint();
     Defect { hint, ..defect }.into()
+}
+
+/// The warning of a chosen version that its publishers have taken back.
+fn taken_back(wanted: &Wanted<'_>, pin: &Pin, reason: Option<&str>) -> Defect {
+    let requirements = &wanted.requirements.requirements;
+    let mut lines = requirements.names();
+    let line = lines.find(|(name, _)| *name == pin.name);
+    let place = line.map_or_else(
+        || Place::of_line(&requirements.file, 1),
+        |(_, place)| place.clone(),
+    );
+    let reason = reason.map_or_else(
+        || ", and gives no reason".to_owned(),
+        |reason| format!(": {reason}"),
+    );
+    let message = format!("`{pin}` is chosen, but who published it has taken it back{reason}");
+    Defect::new(Code::W151, place, message).hint(format!(
+        "take another version of `{}`, or keep it if the reason does not concern you",
+        pin.name
+    ))
 }
 
 fn described(requirements: &ImageRequirements) -> String {
