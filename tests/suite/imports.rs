@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use crate::support::{TestProject, program};
+use crate::support::{Index, TestProject, program};
 
 const CONFIGURATION: &str = "format = 1
 project = \"followed\"
@@ -195,6 +195,48 @@ fn a_dockerfile_that_does_not_copy_the_packages_is_told() {
     project.write("Dockerfile", "ARG PARENT\nFROM ${PARENT}\nRUN pip install PyYAML\nCOPY dist/jobs.zip dist/main.py /opt/job/\n");
     let told = package(&project).1;
     assert!(!told.contains("W140"), "{told}");
+}
+
+/// The packages that a Dockerfile of one's own leaves in `dist`, where the code imports them, each with the `COPY` that lacks.
+#[test]
+fn packages_that_a_dockerfile_leaves_behind_are_told_with_the_line_to_write() {
+    let index = Index::new();
+    index.add("spk_app-1.0-py3-none-any", &[]);
+    index.add("spk_native-1.0-cp311-cp311-manylinux2014_x86_64", &[]);
+    let project = project();
+    let mirror = format!("\n[mirrors]\npython = \"{}\"\n", index.url);
+    project.write(
+        "sparkpack.toml",
+        &format!("{CONFIGURATION}requirements = \"requirements.txt\"\ndockerfile = \"Dockerfile\"\n{mirror}"),
+    );
+    project.write("requirements.txt", "spk-app\nspk-native\n");
+    let copies = |folders: &str| {
+        let text = format!(
+            "ARG PARENT\nFROM ${{PARENT}}\nCOPY dist/jobs.zip dist/main.py /opt/job/\n{folders}"
+        );
+        project.write("Dockerfile", &text);
+    };
+    copies("");
+    // As long as nothing imports them, they may stay where they are.
+    assert!(!package(&project).1.contains("warning["));
+    project.write(
+        "src/jobs/one.py",
+        "from .two import go\nimport spk_app\n\nimport spk_native\n",
+    );
+    let in_zip = "warning[W142]: Dockerfile:1:1: your Dockerfile does not copy `dist/libs.zip`, which has `spk_app`, and src/jobs/one.py:2 imports it\n\
+                  hint: write `COPY dist/libs.zip /opt/job/`, which `PYTHONPATH` has to name\n";
+    let in_folder = "warning[W142]: Dockerfile:1:1: your Dockerfile does not copy `dist/site-packages`, which has `spk_native`, and src/jobs/one.py:4 imports it\n\
+                     hint: write `COPY dist/site-packages /opt/job/site-packages/`, which `PYTHONPATH` has to name\n";
+    assert_eq!(package(&project), (0, format!("{in_zip}{in_folder}")));
+    copies("COPY dist/libs.zip /opt/job/\n");
+    assert_eq!(package(&project), (0, in_folder.to_owned()));
+    let strict = project.run(&["package", "--strict"]);
+    let error = in_folder.replace("warning[W142]", "error[E209]");
+    assert_eq!((strict.code, strict.stderr), (2, error));
+    copies("COPY dist/libs.zip /opt/job/\nCOPY dist/site-packages /opt/job/site-packages/\n");
+    assert_eq!(package(&project), (0, String::new()));
+    copies("COPY dist/ /opt/job/\n");
+    assert_eq!(package(&project), (0, String::new()));
 }
 
 /// A copy of a folder of this repository, whose job stands on `py` and has no requirements: no network is needed.

@@ -13,6 +13,7 @@
 //! - `pythons`: archives of every shape import in every Python that a chain may name
 //! - `sources`: a job's code wherever it lies in a project, and what is none of it
 //! - `planning`: a build does what its plan says; tags for scripts; inputs that git does not track
+//! - `bad_requirements`: requirements that cannot be met are one clear error, with what to do
 //! - `requirements`: what people have as requirements is read, and their locks decide the versions
 //! - `retagging`: what moves a tag, and what does not
 //! - `staleness`: a changed file is always noticed, and a bad cache costs only time
@@ -53,7 +54,7 @@
 //! - `projects`: the layouts of well-known templates: few lines, no Dockerfile, and the job runs in real Spark
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
-//! By verb: `package`: `packing`, `pythons`, `sources`, `requirements`, `wheels`, `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`:
+//! By verb: `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`:
 //! `planning`, `retagging`, `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`,
 //! `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
@@ -95,6 +96,7 @@ mod support;
 mod accepted;
 mod added_files;
 mod arrows;
+mod bad_requirements;
 mod building;
 mod certificates;
 mod check_formats;

@@ -188,14 +188,25 @@ pub fn masked(text: &str) -> String {
     let end = url.find(char::is_whitespace).unwrap_or(url.len());
     let (url, after) = url.split_at(end);
     let shown = match url.rfind('@') {
-        Some(at) => format!("***{}", &url[at..]),
-        None => url.to_owned(),
+        Some(at) if !(before.contains('+') && is_revision(url, at)) => {
+            format!("***{}", &url[at..])
+        }
+        _ => url.to_owned(),
     };
     let shown = match shown.split_once('?') {
         Some((path, _)) => format!("{path}?***"),
         None => shown,
     };
     format!("{before}://{shown}{}", masked(after))
+}
+
+/// Whether the `@` at a position of a repository's URL is before a revision: a host without a user is at the head of the URL,
+/// and no path is behind the `@`.
+fn is_revision(url: &str, at: usize) -> bool {
+    let (repository, revision) = url.split_at(at);
+    let host = repository.split_once('/').map_or("", |(host, _)| host);
+    let of_host = |next: char| next.is_ascii_alphanumeric() || ".-".contains(next);
+    host.contains('.') && host.chars().all(of_host) && !revision.contains(['/', ':'])
 }
 
 /// The last component of a URL or a path, decoded.
@@ -223,4 +234,33 @@ pub(super) fn decoded(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_is_shown_and_what_may_be_a_secret_is_not() {
+        for (url, shown) in [
+            (
+                "git+https://h.example/x.git@v1#egg=x",
+                "git+https://h.example/x.git@v1#egg=x",
+            ),
+            ("git+ssh://git@h.example/x.git@v1", "git+ssh://***@v1"),
+            (
+                "git+https://u:p@h.example/x.git",
+                "git+https://***@h.example/x.git",
+            ),
+            ("git+https://u:p/w@h.example", "git+https://***@h.example"),
+            (
+                "git+https://to.ken/w@h.example/x",
+                "git+https://***@h.example/x",
+            ),
+            ("https://h.example/x@v1", "https://***@v1"),
+            ("https://h.example/x?token=t", "https://h.example/x?***"),
+        ] {
+            assert_eq!(masked(url), shown);
+        }
+    }
 }

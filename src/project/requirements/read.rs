@@ -112,11 +112,9 @@ impl<'a> Reading<'a> {
 
     fn line(&mut self, file: &Path, logical: &Logical, kind: ListedAs) {
         let read = if logical.text.len() > LINE_LIMIT {
-            Err(Wrong::new(
-                Code::E040,
-                0,
-                "a line of more than 64 KiB: this is no requirement",
-            ))
+            let message = "a line of more than 64 KiB: this is no requirement";
+            Err(Wrong::new(Code::E040, 0, message)
+                .hint("remove the line, or name the file that has the requirements"))
         } else {
             line(&logical.text)
         };

@@ -19,12 +19,26 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
+type Moods = Arc<Mutex<Mood>>;
+
+/// How an index answers that is not as it should be.
+#[derive(Default)]
+struct Mood {
+    /// The beginnings of paths, each with the status and the other lines of the head that are answered there.
+    heads: BTreeMap<String, String>,
+    /// The names of files that were taken back, each with the reason.
+    yanked: BTreeMap<String, String>,
+    /// Whether the lists of files have no hashes.
+    tells_no_hash: bool,
+}
+
 /// An index (PEP 503), which runs until the test's process ends.
 pub(crate) struct Index {
     pub(crate) url: String,
     files: Files,
     asked: Arc<AtomicUsize>,
     stall: Arc<Stall>,
+    mood: Moods,
 }
 
 /// A file of which only the first half is sent.
@@ -51,14 +65,16 @@ impl Index {
             files: Files::default(),
             asked: Arc::default(),
             stall: Arc::default(),
+            mood: Arc::default(),
         };
         let (files, asked) = (index.files.clone(), index.asked.clone());
         let stall = index.stall.clone();
+        let mood = index.mood.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 asked.fetch_add(1, Ordering::SeqCst);
-                let (files, stall) = (files.clone(), stall.clone());
-                thread::spawn(move || answer(stream, &files, &stall));
+                let (files, stall, mood) = (files.clone(), stall.clone(), mood.clone());
+                thread::spawn(move || answer(stream, &files, &stall, &mood));
             }
         });
         index
@@ -80,6 +96,23 @@ impl Index {
     pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
         let mut files = self.files.lock().unwrap();
         files.insert(path.to_owned(), bytes.to_vec());
+    }
+
+    /// Answers at every path that begins so with this head, such as `503 Service Unavailable`, and nothing else.
+    pub(crate) fn answer_with(&self, start: &str, head: &str) {
+        let mut mood = self.mood.lock().unwrap();
+        mood.heads.insert(start.to_owned(), head.to_owned());
+    }
+
+    /// Takes a wheel back, for this reason.
+    pub(crate) fn yank(&self, stem: &str, reason: &str) {
+        let mut mood = self.mood.lock().unwrap();
+        mood.yanked.insert(format!("{stem}.whl"), reason.to_owned());
+    }
+
+    /// Tells the hashes of files no more.
+    pub(crate) fn tell_no_hash(&self) {
+        self.mood.lock().unwrap().tells_no_hash = true;
     }
 
     /// Sends only the first half of files whose path ends with `end`, until `work` is done.
@@ -114,18 +147,24 @@ impl Index {
     }
 }
 
-fn answer(mut stream: TcpStream, files: &Files, stall: &Stall) {
+fn answer(mut stream: TcpStream, files: &Files, stall: &Stall, mood: &Moods) {
     let mut lines = BufReader::new(stream.try_clone().unwrap())
         .lines()
         .map_while(Result::ok);
     let first = lines.next().unwrap_or_default();
     lines.take_while(|line| !line.is_empty()).for_each(drop);
     let path = first.split(' ').nth(1).unwrap_or_default();
-    let found = body(path, &files.lock().unwrap());
-    let (status, kind, body) = match found {
-        Some((kind, body)) => ("200 OK", kind, body),
-        None => ("404 Not Found", "text/plain", Vec::new()),
+    let mood = mood.lock().unwrap();
+    let head = mood
+        .heads
+        .iter()
+        .find(|(start, _)| path.starts_with(*start));
+    let (status, kind, body) = match (head, body(path, &files.lock().unwrap(), &mood)) {
+        (Some((_, head)), _) => (head.clone(), "text/plain", Vec::new()),
+        (None, Some((kind, body))) => ("200 OK".to_owned(), kind, body),
+        (None, None) => ("404 Not Found".to_owned(), "text/plain", Vec::new()),
     };
+    drop(mood);
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
@@ -147,7 +186,11 @@ fn answer(mut stream: TcpStream, files: &Files, stall: &Stall) {
     drop(stream.write_all(rest));
 }
 
-fn body(path: &str, files: &BTreeMap<String, Vec<u8>>) -> Option<(&'static str, Vec<u8>)> {
+fn body(
+    path: &str,
+    files: &BTreeMap<String, Vec<u8>>,
+    mood: &Mood,
+) -> Option<(&'static str, Vec<u8>)> {
     if let Some(bytes) = files.get(path) {
         return Some(("application/octet-stream", bytes.clone()));
     }
@@ -155,13 +198,14 @@ fn body(path: &str, files: &BTreeMap<String, Vec<u8>>) -> Option<(&'static str, 
     let mut links = String::new();
     for (file, bytes) in files {
         if let Some(name) = file.strip_prefix(&folder) {
-            let digest = Digest::of(bytes);
-            writeln!(
-                links,
-                "<a href=\"{name}#sha256={}\">{name}</a>",
-                digest.hex()
-            )
-            .unwrap();
+            let hash = if mood.tells_no_hash {
+                String::new()
+            } else {
+                format!("#sha256={}", Digest::of(bytes).hex())
+            };
+            let yanked = mood.yanked.get(name);
+            let yanked = yanked.map_or_else(String::new, |why| format!(" data-yanked=\"{why}\""));
+            writeln!(links, "<a href=\"{name}{hash}\"{yanked}>{name}</a>").unwrap();
         }
     }
     (!links.is_empty()).then(|| ("text/html", links.into_bytes()))
