@@ -36,6 +36,33 @@ fn the_page_of_codes_is_the_codes() {
     assert!(page == wanted, "run it with UPDATE_DOCS=1");
 }
 
+/// A promise without its test is none.
+#[test]
+fn every_promise_names_tests_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    for folder in ["src", "tests/suite"] {
+        for file in walkdir::WalkDir::new(root.join(folder)) {
+            let file = file.unwrap();
+            if file.path().extension().is_some_and(|end| end == "rs") {
+                code += &fs_err::read_to_string(file.path()).unwrap();
+            }
+        }
+    }
+    let page = fs_err::read_to_string(root.join("docs/promises.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| **"));
+    let mut count = 0;
+    for row in rows {
+        let tests = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        for test in tests.split(", ") {
+            let name = test.trim_matches('`');
+            assert!(code.contains(&format!("fn {name}() {{")), "{name}");
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count}");
+}
+
 #[test]
 fn the_help_of_push_says_as_the_readme_when_a_daemon_is_needed() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
