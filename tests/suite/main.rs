@@ -47,6 +47,7 @@
 //! - `halves`: values under any keys: what is written renders as the current reference, or it is said
 //! - `manifest_cache`: a manifest without findings is not read again until something changes
 //! - `hostile_input`: in manifests that are written to mislead only the images change, or they are refused
+//! - `cases`: five more of each kind of fault that people have reported of requirements and sources
 //! - `wheels`: wheels that are not what they should be are refused by name, or are harmless
 //! - `why`: why an image differs, wherever its record is found
 //! - `documentation`: the pages that are made from the code are what the code says
@@ -54,7 +55,7 @@
 //! - `projects`: the layouts of well-known templates: few lines, no Dockerfile, and the job runs in real Spark
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
-//! By verb: `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`:
+//! By verb: `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `cases`, `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`:
 //! `planning`, `retagging`, `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`,
 //! `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
@@ -98,6 +99,7 @@ mod added_files;
 mod arrows;
 mod bad_requirements;
 mod building;
+mod cases;
 mod certificates;
 mod check_formats;
 mod committed;

@@ -3,9 +3,9 @@
 use crate::support::{Index, TestProject, host_python, small};
 
 /// A chain of Dockerfiles in which `ds` has requirements, with packages from an index of its own.
-struct Parents {
-    project: TestProject,
-    index: Index,
+pub(crate) struct Parents {
+    pub(crate) project: TestProject,
+    pub(crate) index: Index,
 }
 
 const ROOT: &str = "root.example/os:1";
@@ -43,7 +43,7 @@ requirements = "requirements.txt"
 
 impl Parents {
     /// `ds` has `spk-lib`, and `spk-dep` 2.0, which came along with it.
-    fn new(ds: &str, job: &str) -> Self {
+    pub(crate) fn new(ds: &str, job: &str) -> Self {
         let index = Index::new();
         index.add("spk_lib-1.0-py3-none-any", &["spk-dep>=1"]);
         index.add("spk_lib-2.0-py3-none-any", &["spk-dep>=1"]);
@@ -84,7 +84,7 @@ impl Parents {
     }
 
     /// The file names of the wheels that the job is locked with, and the pins that it leaves out.
-    fn locked(&self) -> [Vec<String>; 2] {
+    pub(crate) fn locked(&self) -> [Vec<String>; 2] {
         self.project.succeed(&["package"]);
         let lock = self.project.read("requirements.lock");
         let after = |start: &str, end: &str| {
