@@ -505,15 +505,12 @@ fn parse_record(text: &str) -> BTreeMap<String, String> {
 /// The paths of a RECORD, as they are written, each with its hash.
 fn lines_of_record(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
     text.lines().filter_map(|line| {
-        let (path, rest) = match line.strip_prefix('"') {
-            Some(quoted) => {
-                let (path, rest) = quoted.rsplit_once("\",")?;
-                (path.replace("\"\"", "\""), rest)
-            }
-            None => {
-                let (path, rest) = line.split_once(',')?;
-                (path.to_owned(), rest)
-            }
+        let (path, rest) = if let Some(quoted) = line.strip_prefix('"') {
+            let (path, rest) = quoted.rsplit_once("\",")?;
+            (path.replace("\"\"", "\""), rest)
+        } else {
+            let (path, rest) = line.split_once(',')?;
+            (path.to_owned(), rest)
         };
         let hash = rest.split(',').next().unwrap_or_default();
         Some((path, hash.to_owned()))
@@ -990,7 +987,9 @@ mod tests {
         };
         let told = |sizes: &[u64]| {
             let mut load = Load::default();
-            sizes.iter().for_each(|bytes| load.add(*bytes));
+            for bytes in sizes {
+                load.add(*bytes);
+            }
             let refused = load.refuse_more_than(most, "a.whl").err()?;
             assert_eq!(refused.code(), Code::E728);
             Some(refused.to_string())

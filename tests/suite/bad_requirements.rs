@@ -305,6 +305,17 @@ fn a_version_that_was_taken_back_is_a_warning_with_its_reason() {
         let told = any.succeed(&["package"]).stderr;
         assert!(!told.contains("warning["), "{installer}: {told}");
         assert!(any.read("requirements.lock").contains("spk-lib==1.0"));
+        // There is no other.
+        let none = Index::new();
+        none.add("spk_lib-1.0-py3-none-any", &[]);
+        none.yank("spk_lib-1.0-py3-none-any", "broken upload");
+        let (code, told) = refused(&none, installer, &[("requirements.txt", "spk-lib\n")]);
+        let wanted = "error[E703]: requirements.txt:1:1: every version of `spk-lib` on the package index has been taken back\nhint: there is `1.0";
+        assert_eq!(
+            (code, told.contains(wanted)),
+            (2, true),
+            "{installer}: {told}"
+        );
     }
 }
 

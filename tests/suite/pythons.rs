@@ -217,7 +217,6 @@ fn archives_of_every_shape_import_in_every_python_at_hand() {
         .iter()
         .map(|(_, (major, minor))| format!("{major}.{minor}"))
         .collect();
-    println!("Pythons: {}", versions.join(" "));
     for (name, make, code) in SHAPES {
         let project = project();
         make(&project);

@@ -2,6 +2,7 @@
 //! becomes of the manifests, and that no container stays, however the run ends. `real` has the real program.
 
 use std::{
+    fmt::Write as _,
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -202,10 +203,12 @@ echo '{\"done\": true}'
     let mut lock = String::from("version = 1\n");
     for (name, more) in [("spk-app", "[{ name = \"spk-dep\" }]"), ("spk-dep", "[]")] {
         let digest = index.digest(&format!("{}-1.0-py3-none-any", name.replace('-', "_")));
-        lock += &format!(
+        write!(
+            lock,
             "[[package]]\nname = \"{name}\"\nversion = \"1.0\"\nsource = {{ registry = \"https://i.example\" }}\n\
              dependencies = {more}\nwheels = [{{ url = \"x\", hash = \"{digest}\" }}]\n"
-        );
+        )
+        .unwrap();
     }
     lock += "[[package]]\nname = \"x\"\nsource = { virtual = \".\" }\ndependencies = [{ name = \"spk-app\" }]\n";
     project.write("uv.lock", &lock);

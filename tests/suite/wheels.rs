@@ -1,7 +1,10 @@
 //! Wheels that are not what they should be, from an index of the test's own: each is refused by name, or is harmless, and
 //! nothing outside of the project is read or written.
 
-use std::io::{Cursor, Write};
+use std::{
+    fmt::Write as _,
+    io::{Cursor, Write as _},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sparkpack::image::Digest;
@@ -72,9 +75,9 @@ fn archive(name: &str, about: &str, members: &[Member<'_>]) -> Vec<u8> {
     for (path, bytes, _) in &all {
         let digest = hex::decode(Digest::of(bytes).hex()).unwrap();
         let digest = URL_SAFE_NO_PAD.encode(digest);
-        listed += &format!("{path},sha256={digest},{}\n", bytes.len());
+        writeln!(listed, "{path},sha256={digest},{}", bytes.len()).unwrap();
     }
-    listed += &format!("{record},,\n");
+    writeln!(listed, "{record},,").unwrap();
     all.push((&record, listed.as_bytes(), false));
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     for (path, bytes, is_link) in all {

@@ -39,6 +39,14 @@ pub enum PythonError {
         /// The versions that exist, as far as the installer tells.
         versions: Vec<String>,
     },
+    /// Each version of the package has been taken back from the index, and the requirement pins none.
+    #[error("every version of `{asked}` on the package index has been taken back")]
+    TakenBack {
+        /// The requirement.
+        asked: String,
+        /// The versions, each with the reason if the installer tells it.
+        versions: Vec<String>,
+    },
     /// The package's version has no wheel at all.
     #[error("`{asked}` has no wheel, only its source")]
     OnlySource {
@@ -231,7 +239,7 @@ impl PythonError {
             Self::Failed { .. } => Code::E702,
             Self::UnsetVariable { .. } => Code::E166,
             Self::OneIndex { .. } => Code::E171,
-            Self::NotFound { .. } => Code::E703,
+            Self::NotFound { .. } | Self::TakenBack { .. } => Code::E703,
             Self::OnlySource { .. } => Code::E704,
             Self::OtherPlatforms { .. } => Code::E705,
             Self::Conflict { .. } | Self::Provided { .. } => Code::E706,
@@ -257,6 +265,7 @@ impl PythonError {
             self,
             Self::Failed { .. }
                 | Self::NotFound { .. }
+                | Self::TakenBack { .. }
                 | Self::OnlySource { .. }
                 | Self::OtherPlatforms { .. }
                 | Self::OtherPython { .. }
@@ -310,6 +319,7 @@ impl PythonError {
     fn asked(&self) -> Option<&str> {
         Some(match self {
             Self::NotFound { asked, .. }
+            | Self::TakenBack { asked, .. }
             | Self::OnlySource { asked }
             | Self::OtherPlatforms { asked, .. } => asked,
             Self::OtherPython { package, .. } => package,
@@ -370,11 +380,9 @@ impl PythonError {
             | Self::ForeignHash { .. }
             | Self::TwoIndexes { .. }
             | Self::OtherIndex { .. }
+            | Self::TakenBack { .. }
+            | Self::Unsound { .. }
             | Self::TooLong { .. } => self.hint_of_choice(),
-            Self::Unsound { .. } => {
-                "run it again; if it stays so, take another version, and tell those who publish the wheel, or whoever runs the index or a proxy before it"
-                    .to_owned()
-            }
             Self::NoHash { .. } => "use an index that tells the hashes of its files".to_owned(),
             Self::UnsetVariable { name, .. } => format!("set it: `export {name}=…`"),
             Self::OneIndex { .. } => {
@@ -412,6 +420,14 @@ impl PythonError {
                  `{package} = \"{}\"` under [python.indexes]",
                 indexes.first().map_or("…", String::as_str)
             ),
+            Self::TakenBack { versions, .. } => format!(
+                "there is {}: pin it if you must have it, or take another package",
+                quoted(&newest(versions))
+            ),
+            Self::Unsound { .. } => {
+                "run it again; if it stays so, take another version, and tell those who publish the wheel, or whoever runs the index or a proxy before it"
+                    .to_owned()
+            }
             Self::OtherIndex { .. } => {
                 "pin a version that this index alone has, or correct the index".to_owned()
             }

@@ -350,6 +350,13 @@ fn missing(asked: &str, text: &str, log: &str, target: &Target) -> PythonError {
     if let Some(versions) = versions.filter(|_| pinned(&asked).is_none()) {
         // There are usable wheels of other versions, so the skipped files are not the reason.
         let versions = versions.split(", ").map(str::to_owned).collect();
+        // Without a condition only what was taken back is passed over.
+        if asked
+            .chars()
+            .all(|next| next.is_ascii_alphanumeric() || "._-".contains(next))
+        {
+            return PythonError::TakenBack { asked, versions };
+        }
         return PythonError::NotFound { asked, versions };
     }
     let passed_over = PassedOver::of(&asked, log);

@@ -65,6 +65,18 @@ fn unsound(wheel: Option<&str>, reason: &str) -> PythonError {
     }
 }
 
+/// The error for uv's message if all that stands in the way is that each version was taken back.
+pub(super) fn taken_back(text: &str) -> Option<PythonError> {
+    let (name, version) = word_before(text, " was yanked (reason: ")?.split_once("==")?;
+    let reason = between(text, " was yanked (reason: ", ")")?;
+    // With another version there the message goes on to tell of that.
+    let is_all = text.contains(&format!("only {name}=={version} is available"));
+    is_all.then(|| PythonError::TakenBack {
+        asked: name.to_owned(),
+        versions: vec![format!("{version} ({reason})")],
+    })
+}
+
 /// The chosen versions that were taken back from the index, each with the reason that is given, if one is.
 pub(super) fn yanked(said: &str) -> BTreeMap<Pin, Option<String>> {
     let mut found = BTreeMap::new();

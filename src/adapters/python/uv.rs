@@ -340,6 +340,7 @@ fn understand(complaint: &Complaint, target: &Target) -> PythonError {
                 versions: Vec::new(),
             })
         })
+        .or_else(|| unsound::taken_back(&text))
         .or_else(|| conflict(&text))
         .unwrap_or_else(|| complaint.unknown())
 }

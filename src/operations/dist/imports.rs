@@ -90,12 +90,13 @@ impl<'a> Imports<'a> {
             let known = self.modules.of(&self.session.project, &job.image, finding);
             finding.defect(&known, self.is_strict)
         });
-        let not_copied = not_copied(job, &imported.needs).map(|defect| match self.is_strict {
-            true => Told::Error(Defect {
-                code: Code::E209,
-                ..defect
-            }),
-            false => Told::Warning(defect),
+        let not_copied = not_copied(job, &imported.needs).map(|defect| {
+            let code = Code::E209;
+            if self.is_strict {
+                Told::Error(Defect { code, ..defect })
+            } else {
+                Told::Warning(defect)
+            }
         });
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut errors, mut warnings) = (Vec::new(), 0);
