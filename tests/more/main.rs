@@ -3,8 +3,10 @@
 //! - `connectors`: a connector's jar comes from Maven, is checked, and Spark in the job image finds its classes
 //! - `crane`: crane validates what was pushed
 //! - `hooks`: pre-commit compiles sparkpack from a clone of this repository, and runs it
+//! - `imports`: what is said of the imports in the modules of well-known wheels is so, as the chain's Python sees it
 //! - `layers`: Go's gzip and tar read a layer of several members whole
 //! - `operator`: the real Spark operator, built from its Go module, runs in the operator image
+//! - `packages`: the best-known packages are locked, built and imported, each alone in a job
 
 #![expect(
     clippy::unwrap_used,
@@ -25,5 +27,7 @@ mod connectors;
 mod crane;
 mod example;
 mod hooks;
+mod imports;
 mod layers;
 mod operator;
+mod packages;
