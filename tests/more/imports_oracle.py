@@ -6,6 +6,7 @@ A finding has `kind`, `file` and `line`, and of an import `module` or `package` 
 `wrong`, the findings that are not so with the reason, and `unread`, the files with a syntax error that no finding tells of.
 """
 
+import functools
 import importlib
 import importlib.machinery
 import importlib.util
@@ -29,17 +30,32 @@ def compiles(path):
     return True
 
 
+def in_folder(folder, name):
+    """What a folder has under a name, as the finder of Python's own path does it."""
+    loaders = [
+        (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+        (importlib.machinery.SourceFileLoader, importlib.machinery.SOURCE_SUFFIXES),
+    ]
+    return importlib.machinery.FileFinder(folder, *loaders).find_spec(name)
+
+
+@functools.lru_cache(maxsize=None)
 def is_file(module):
     """Whether the path has the module; nothing is run."""
-    if module.partition(".")[0] in sys.builtin_module_names:
-        return "." not in module
-    path, name = None, ""
+    folders = [folder for folder in sys.path if os.path.isdir(folder)]
+    top, _, rest = module.partition(".")
+    if top in sys.builtin_module_names or importlib.machinery.FrozenImporter.find_spec(top):
+        if not rest:
+            return True
     for part in module.split("."):
-        name = f"{name}.{part}" if name else part
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
-        if spec is None:
-            return importlib.machinery.FrozenImporter.find_spec(name) is not None
-        path = spec.submodule_search_locations or []
+        found = [spec for spec in (in_folder(folder, part) for folder in folders) if spec]
+        whole = next((spec for spec in found if spec.loader), None)
+        if whole:
+            folders = list(whole.submodule_search_locations or [])
+        elif found:
+            folders = [folder for spec in found for folder in spec.submodule_search_locations]
+        else:
+            return False
     return True
 
 
@@ -129,6 +145,8 @@ def why_wrong(finding):
     full = f"{module}.{name}" if name else module
     if is_file(full):
         return f"`{full}` is a file"
+    if not is_file(full.partition(".")[0]):
+        return None
     return f"`{full}` can be imported" if can_be_imported(full) else None
 
 

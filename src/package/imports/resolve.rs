@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use rayon::prelude::*;
+
 use super::{
     Finding, Imported, Job, JobFile, PartNeed, Problem, is_ignored,
     tree::{Module, ModuleKind, ModuleTree},
@@ -22,20 +24,19 @@ const NO_TEXT: u32 = u32::MAX;
 
 pub(super) fn of(job: &Job<'_>) -> Imported {
     let follower = Follower::new(job);
+    let of_files: Vec<(Vec<Finding>, BTreeMap<u32, PartNeed>)> = job
+        .files
+        .par_iter()
+        .map(|(file, code)| follower.findings_and_needs(file, code))
+        .collect();
     let mut imported = Imported::default();
     let mut needs: BTreeMap<u32, PartNeed> = BTreeMap::new();
-    for (file, code) in job.files {
-        if let Some(error) = &code.error {
-            imported.findings.push(Finding {
-                file: file.shown.clone(),
-                at: error.at,
-                problem: Problem::Syntax {
-                    message: error.message.clone(),
-                    hint: error.hint.clone(),
-                },
-            });
+    for (findings, of_file) in of_files {
+        imported.findings.extend(findings);
+        // The first file that needs a part is the one that is told.
+        for (part, need) in of_file {
+            needs.entry(part).or_insert(need);
         }
-        follower.file(file, code, &mut imported.findings, &mut needs);
     }
     imported.needs = needs.into_values().collect();
     imported
@@ -112,6 +113,26 @@ impl<'a> Follower<'a> {
                 }
             }
         }
+    }
+
+    fn findings_and_needs(
+        &self,
+        file: &JobFile,
+        code: &PythonCode,
+    ) -> (Vec<Finding>, BTreeMap<u32, PartNeed>) {
+        let (mut findings, mut needs) = (Vec::new(), BTreeMap::new());
+        if let Some(error) = &code.error {
+            findings.push(Finding {
+                file: file.shown.clone(),
+                at: error.at,
+                problem: Problem::Syntax {
+                    message: error.message.clone(),
+                    hint: error.hint.clone(),
+                },
+            });
+        }
+        self.file(file, code, &mut findings, &mut needs);
+        (findings, needs)
     }
 
     fn file(

@@ -122,6 +122,21 @@ fn told_of(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn modules_in_a_folder_whose_name_cannot_be_written_import_each_other() {
+    let made = Made::with(&[
+        ("jobs/my-skill/tools/__init__.py", "from .one import go\n"),
+        ("jobs/my-skill/tools/one.py", "def go(): pass\n"),
+        (
+            "jobs/my-skill/run.py",
+            "import importlib\nfrom .tools.one import go\nimportlib.import_module('_testbuffer')\n",
+        ),
+    ]);
+    assert_eq!(made.told(), [""; 0]);
+    let wrong = ("jobs/my-skill/run.py", "from .tools.own import go\n");
+    assert_eq!(Made::with(&[wrong]).told().len(), 1);
+}
+
+#[test]
 fn what_is_right_is_not_told() {
     let hidden = "import code.helpers\n";
     for text in [

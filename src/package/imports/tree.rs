@@ -1,8 +1,8 @@
 //! The modules of a set of files.
 
 use std::{
-    cell::OnceCell,
     collections::{BTreeSet, HashMap},
+    sync::OnceLock,
 };
 
 /// The modules of a set of files, by their dotted names.
@@ -10,7 +10,7 @@ use std::{
 pub struct ModuleTree {
     modules: HashMap<String, Module>,
     /// For each package the names in it; the empty name has those of all packages that are in no other.
-    names: OnceCell<HashMap<String, BTreeSet<String>>>,
+    names: OnceLock<HashMap<String, BTreeSet<String>>>,
 }
 
 /// A module.
@@ -41,8 +41,9 @@ impl ModuleTree {
     /// folders importable all the same.
     pub fn add(&mut self, path: &str, number: u32) {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        // Metadata of distributions lie in folders that nobody can import.
-        if folder.split('/').any(|name| name.contains(['-', ' '])) {
+        // Metadata of distributions lie in folders that nobody can import: `six-1.17.0.dist-info`. A folder like
+        // `my-skill` can be: by `import_module`, and the modules in it import each other by dots.
+        if folder.contains('.') {
             return;
         }
         let folder = folder.replace('/', ".");
@@ -101,12 +102,16 @@ impl ModuleTree {
         self.modules.is_empty()
     }
 
-    /// The names of the modules in a package; of the empty name those that are in no package.
+    /// The names of the modules in a package; of the empty name those that are in no package. Those that cannot be
+    /// written behind `import` are not among them.
     pub fn names_in(&self, package: &str) -> impl Iterator<Item = &str> {
         let names = self.names.get_or_init(|| {
             let mut names: HashMap<String, BTreeSet<String>> = HashMap::new();
             for module in self.modules.keys() {
                 let (package, name) = module.rsplit_once('.').unwrap_or(("", module));
+                if name.contains(['-', ' ']) {
+                    continue;
+                }
                 names
                     .entry(package.to_owned())
                     .or_default()
@@ -138,6 +143,7 @@ mod tests {
             "README",
             "stub.pyi",
             "p/q/__init__.py",
+            "a/my-skill/run.py",
         ]) {
             tree.add(path, number);
         }
@@ -154,6 +160,9 @@ mod tests {
             ("data", Some(ModuleKind::Folder)),
             ("data.q", None),
             ("six-1", None),
+            ("six-1.17", None),
+            ("a.my-skill", Some(ModuleKind::Folder)),
+            ("a.my-skill.run", Some(ModuleKind::File)),
             ("stub", None),
             ("p", Some(ModuleKind::Folder)),
             ("p.q", Some(ModuleKind::Package)),

@@ -1,7 +1,8 @@
 //! The imports of a file, and what else decides what can be imported.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::LazyLock};
 
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use ruff_python_ast::{
     Alias, ExceptHandler, Expr, ExprCall, Pattern, Stmt, StmtImportFrom, StmtTry, WithItem,
     visitor::{self, Visitor},
@@ -14,30 +15,87 @@ use super::{
     text::LineBegins,
 };
 
-/// Words without which no expression of a file has to be looked at.
-const WORDS: [&str; 8] = [
-    "import_module",
-    "__import__",
-    "sys.path",
-    "path.insert",
-    "addsitedir",
-    "addPyFile",
-    "addArtifact",
-    ":=",
+/// What a word in a file says about it.
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    /// Its expressions have to be looked at.
+    reads_expressions: bool,
+    /// It can bind names that do not stand in it.
+    binds: bool,
+    /// It can put modules into itself.
+    hides: bool,
+}
+
+/// Words in a file that say something about it. No word begins with another one.
+const WORDS: [(&str, Marks); 16] = [
+    ("import_module", EXPRESSIONS),
+    ("__import__", EXPRESSIONS),
+    ("sys.path", EXPRESSIONS),
+    ("path.insert", EXPRESSIONS),
+    ("addsitedir", EXPRESSIONS),
+    ("addPyFile", EXPRESSIONS),
+    ("addArtifact", EXPRESSIONS),
+    (":=", EXPRESSIONS),
+    ("globals(", BINDING),
+    ("locals(", BINDING),
+    ("vars(", BINDING),
+    ("setattr(", BINDING),
+    ("sys.modules", BOTH),
+    ("exec(", BOTH),
+    ("__path__", HIDING),
+    ("extend_path", HIDING),
 ];
 
-/// Words with which a file can bind names that do not stand in it.
-const BINDING: [&str; 6] = [
-    "sys.modules",
-    "globals(",
-    "locals(",
-    "vars(",
-    "exec(",
-    "setattr(",
-];
+const EXPRESSIONS: Marks = Marks {
+    reads_expressions: true,
+    binds: false,
+    hides: false,
+};
+const BINDING: Marks = Marks {
+    reads_expressions: false,
+    binds: true,
+    hides: false,
+};
+const HIDING: Marks = Marks {
+    reads_expressions: false,
+    binds: false,
+    hides: true,
+};
+const BOTH: Marks = Marks {
+    reads_expressions: false,
+    binds: true,
+    hides: true,
+};
 
-/// Words with which a file can put modules into itself.
-const HIDING: [&str; 4] = ["sys.modules", "__path__", "extend_path", "exec("];
+/// Finds all words in one go: a text is mostly longer than everything else that is asked about it.
+static FINDER: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let mut builder = AhoCorasick::builder();
+    builder.match_kind(MatchKind::LeftmostFirst);
+    builder.build(WORDS.map(|(word, _)| word)).ok()
+});
+
+impl Marks {
+    fn of(text: &str) -> Self {
+        let mut all = Self::default();
+        let mut add = |of: Self| {
+            all.reads_expressions |= of.reads_expressions;
+            all.binds |= of.binds;
+            all.hides |= of.hides;
+        };
+        let Some(finder) = &*FINDER else {
+            let there = WORDS.iter().filter(|(word, _)| text.contains(word));
+            there.for_each(|(_, marks)| add(*marks));
+            return all;
+        };
+        let mut from = 0;
+        while let Some(found) = finder.find(Input::new(text).range(from..)) {
+            add(WORDS[found.pattern()].1);
+            // A word may begin in another one.
+            from = found.start() + 1;
+        }
+        all
+    }
+}
 
 /// The errors by which a program notices that a module is not there.
 const ERRORS: [&str; 4] = [
@@ -48,14 +106,15 @@ const ERRORS: [&str; 4] = [
 ];
 
 pub(super) fn of(text: &str, lines: &LineBegins, body: &[Stmt], python: (u8, u8)) -> PythonCode {
+    let marks = Marks::of(text);
     let mut reader = CodeReader {
         text,
         lines,
         python,
-        reads_expressions: WORDS.iter().any(|word| text.contains(word)),
+        reads_expressions: marks.reads_expressions,
         imports: Vec::new(),
         names: Vec::new(),
-        has_all_names: !BINDING.iter().any(|word| text.contains(word)),
+        has_all_names: !marks.binds,
         search: Vec::new(),
         imported: HashSet::new(),
         given: Vec::new(),
@@ -85,7 +144,7 @@ pub(super) fn of(text: &str, lines: &LineBegins, body: &[Stmt], python: (u8, u8)
         imports,
         names: has_all_names.then_some(names),
         given,
-        has_hidden_modules: HIDING.iter().any(|word| text.contains(word)),
+        has_hidden_modules: marks.hides,
         search,
     }
 }
@@ -516,4 +575,34 @@ impl<'v> Visitor<'v> for Finder<'_, '_> {
 
 fn is_sys_path(expression: &Expr) -> bool {
     is_attribute(expression, "sys", "path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_found_wherever_it_stands() {
+        for (one, marks) in WORDS {
+            for (other, of_other) in WORDS {
+                assert!(one == other || !one.starts_with(other), "{one} {other}");
+                // Also where the second one begins in the first one: `import_modulexec(`.
+                for shared in 0..one.len().min(other.len()) {
+                    if !one.ends_with(&other[..shared]) {
+                        continue;
+                    }
+                    let found = Marks::of(&format!("é{one}{}", &other[shared..]));
+                    let says = |of: Marks| [of.reads_expressions, of.binds, of.hides];
+                    for (found, wanted) in says(found).into_iter().zip(says(marks)) {
+                        assert!(found || !wanted, "{one} {other}");
+                    }
+                    for (found, wanted) in says(found).into_iter().zip(says(of_other)) {
+                        assert!(found || !wanted, "{one} {other}");
+                    }
+                }
+            }
+        }
+        let none = Marks::of("import os\nimport sys\nos.path.join(x)\n");
+        assert!(!none.reads_expressions && !none.binds && !none.hides);
+    }
 }

@@ -19,6 +19,9 @@ const NOT_LISTED: [&str; 8] = [
     "turtledemo",
 ];
 
+/// How the names of modules begin that only Python's own tests need. They differ from build to build.
+const OF_ITS_TESTS: [&str; 4] = ["_test", "_ctypes_test", "_xxtest", "xxlimited"];
+
 /// The versions that have each module.
 static MODULES: LazyLock<HashMap<&str, RangeInclusive<u8>>> = LazyLock::new(|| {
     let lines = TABLE.lines().filter(|line| !line.starts_with('#'));
@@ -63,6 +66,9 @@ pub fn find(module: &str, python: (u8, u8)) -> InLibrary {
         return InLibrary::Here;
     }
     let top = module.split('.').next().unwrap_or(module);
+    if OF_ITS_TESTS.iter().any(|begin| top.starts_with(begin)) {
+        return InLibrary::Here;
+    }
     if !has(top) {
         return match MODULES.get(module).or_else(|| MODULES.get(top)) {
             Some(of) => InLibrary::Elsewhere(*of.start(), *of.end()),
@@ -123,6 +129,8 @@ mod tests {
             ("numpy", 11, Unknown),
             ("osx", 11, Unknown),
             ("sys.x", 15, Here),
+            ("_testbuffer", 11, Here),
+            ("test_buffer", 11, Unknown),
         ] {
             assert_eq!(find(module, (3, minor)), wanted, "{module} in 3.{minor}");
         }

@@ -35,7 +35,7 @@ const UTF8: [&str; 6] = ["utf-8", "utf8", "u8", "utf-8-sig", "ascii", "us-ascii"
 /// Python cannot decode it.
 pub(super) fn decoded(bytes: &[u8]) -> Result<Option<Cow<'_, str>>, SyntaxError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if let Some(zero) = bytes.iter().position(|byte| *byte == 0) {
+    if let Some(zero) = memchr::memchr(0, bytes) {
         let before = String::from_utf8_lossy(&bytes[..zero]);
         return Err(SyntaxError {
             at: LineBegins::of(&before).position(&before, before.len()),
@@ -72,6 +72,16 @@ pub(super) fn decoded(bytes: &[u8]) -> Result<Option<Cow<'_, str>>, SyntaxError>
 
 /// Whether a text may be nested more deeply than Python itself could read.
 pub(super) fn is_monstrous(text: &str) -> bool {
+    if text.len() > LARGEST {
+        return true;
+    }
+    let opens = |byte: &&u8| matches!(byte, b'(' | b'[' | b'{');
+    // What has too few of both in all need not be followed; that is every file that people write.
+    let is_small = text.len() <= LONGEST && text.as_bytes().iter().filter(opens).count() <= DEEPEST;
+    !is_small && is_nested_too_deeply(text)
+}
+
+fn is_nested_too_deeply(text: &str) -> bool {
     let (mut depth, mut operators) = (0_usize, 0_usize);
     let is_too_deep = |byte: u8| {
         match byte {
@@ -84,7 +94,7 @@ pub(super) fn is_monstrous(text: &str) -> bool {
         }
         depth > DEEPEST || operators > LONGEST
     };
-    text.len() > LARGEST || text.bytes().any(is_too_deep)
+    text.bytes().any(is_too_deep)
 }
 
 /// The encoding that a comment in one of the first two lines declares.
@@ -113,10 +123,9 @@ pub(super) struct LineBegins {
 impl LineBegins {
     pub(super) fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
-        let ends = bytes.iter().enumerate().filter(|(at, byte)| {
-            **byte == b'\n' || (**byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'))
-        });
-        let begins = std::iter::once(0).chain(ends.map(|(at, _)| at + 1));
+        let ends = memchr::memchr2_iter(b'\n', b'\r', bytes)
+            .filter(|at| bytes[*at] == b'\n' || bytes.get(at + 1) != Some(&b'\n'));
+        let begins = std::iter::once(0).chain(ends.map(|at| at + 1));
         Self {
             begins: begins.collect(),
         }
