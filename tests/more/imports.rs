@@ -87,7 +87,9 @@ impl Tree {
     fn add_to(&self, modules: &mut ModuleTree, but: Option<&str>) {
         for (top, files) in &self.parts {
             if Some(top.as_str()) != but {
-                files.iter().for_each(|file| modules.add(file, 0));
+                for file in files {
+                    modules.add(file, 0);
+                }
             }
         }
     }
