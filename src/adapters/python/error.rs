@@ -376,6 +376,7 @@ impl PythonError {
                 "find out who changed the file; if the change is wanted, run `sparkpack lock --upgrade` with the name of the package".to_owned()
             }
             Self::NeedsUv { .. }
+            | Self::OneIndex { .. }
             | Self::ForeignSource { .. }
             | Self::ForeignHash { .. }
             | Self::TwoIndexes { .. }
@@ -385,9 +386,6 @@ impl PythonError {
             | Self::TooLong { .. } => self.hint_of_choice(),
             Self::NoHash { .. } => "use an index that tells the hashes of its files".to_owned(),
             Self::UnsetVariable { name, .. } => format!("set it: `export {name}=…`"),
-            Self::OneIndex { .. } => {
-                "install uv, which keeps packages to their indexes: `pip install uv`".to_owned()
-            }
             Self::Unreachable { .. } => {
                 "check the network, the proxy variables, and the index named by `[mirrors] python` or PIP_INDEX_URL"
                     .to_owned()
@@ -408,6 +406,9 @@ impl PythonError {
     fn hint_of_choice(&self) -> String {
         match self {
             Self::NeedsUv { .. } => "install uv: `pip install uv`".to_owned(),
+            Self::OneIndex { .. } => {
+                "install uv, which keeps packages to their indexes: `pip install uv`".to_owned()
+            }
             Self::ForeignSource { sha256, .. } => format!(
                 "write `--hash={sha256}` in the line, or find out who gave you the other hash"
             ),
