@@ -369,6 +369,30 @@ fn a_damaged_cache_is_a_miss() {
     assert_eq!(listing(&project.root().join("dist")), wanted);
 }
 
+/// The files in `dist/site-packages` are those of the cache, by another name.
+#[test]
+fn what_is_edited_in_dist_is_in_no_image() {
+    let project = project();
+    project.succeed(&["package"]);
+    let dist = project.root().join("dist");
+    let wanted = listing(&dist);
+    let file = dist.join("site-packages/markupsafe/__init__.py");
+    let mut text = fs_err::read_to_string(&file).unwrap();
+    text.push_str("# edited\n");
+    // In place, as some editors do.
+    std::io::Write::write_all(
+        &mut fs_err::OpenOptions::new().write(true).open(&file).unwrap(),
+        text.as_bytes(),
+    )
+    .unwrap();
+    let other = TestProject::new(&[]).with_cache(project.cache());
+    let from = project.root().join(".");
+    program("cp", &["-R".as_ref(), from.as_path(), &other.root()]);
+    fs_err::remove_dir_all(other.root().join("dist")).unwrap();
+    other.succeed(&["package"]);
+    assert_eq!(listing(&other.root().join("dist")), wanted);
+}
+
 #[test]
 fn an_executable_module_stays_executable_and_links_are_followed() {
     let project = project();

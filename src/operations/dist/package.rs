@@ -661,8 +661,13 @@ fn write_folder(
         // The cache's own file, which is compared with its digest before anything is made of it.
         Content::File {
             location: Location::Disk(file),
+            executable,
             ..
-        } if file.starts_with(cache.folder(CacheKind::Packages)) => Some(file.clone()),
+        } if file.starts_with(cache.folder(CacheKind::Packages))
+            && has_usual_mode(file, *executable) =>
+        {
+            Some(file.clone())
+        }
         Content::File { .. } | Content::Symlink { .. } => None,
     };
     let is_missing = |entry: &&Entry| !kept_names.contains(first_name(&entry.path));
@@ -678,6 +683,13 @@ fn write_folder(
     }
     digest_cache::keep(&kept, &digests);
     Ok(())
+}
+
+/// Whether a file has the mode that it gets in `dist`: the cache has it as the installer made it.
+fn has_usual_mode(file: &Path, executable: bool) -> bool {
+    let usual = if executable { 0o755 } else { 0o644 };
+    let metadata = file.symlink_metadata();
+    metadata.is_ok_and(|metadata| metadata.permissions().mode() & 0o7777 == usual)
 }
 
 fn first_name(path: &str) -> &str {
