@@ -73,7 +73,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
-//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::a_` `from_source::what_` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
+//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`

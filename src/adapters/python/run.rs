@@ -71,6 +71,11 @@ impl<'a> ToolRun<'a> {
         self.installer.offline
     }
 
+    /// Whether this machine has a Python.
+    pub(super) fn has_python() -> bool {
+        on_path("python3").is_some()
+    }
+
     pub(super) fn index(&self) -> &Index {
         &self.installer.index
     }
@@ -127,8 +132,7 @@ impl<'a> ToolRun<'a> {
         }
         let mut text = String::from_utf8_lossy(&output.stderr).into_owned();
         if self.installer.tool == Tool::Uv {
-            let lines = text.lines().filter(|line| !line.starts_with(UV_STEP));
-            text = lines.collect::<Vec<_>>().join("\n") + "\n";
+            text = without_warnings(&text);
         }
         if text.trim().is_empty() {
             text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), status);
@@ -185,6 +189,14 @@ impl<'a> ToolRun<'a> {
         }
         text
     }
+}
+
+/// uv's message without the steps of its work, and without what it warned of before.
+fn without_warnings(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.starts_with(UV_STEP));
+    let lines: Vec<&str> = lines.collect();
+    let error = lines.iter().position(|line| line.starts_with("error:"));
+    lines[error.unwrap_or(0)..].join("\n") + "\n"
 }
 
 /// What a program has written.

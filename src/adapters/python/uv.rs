@@ -77,6 +77,10 @@ fn call_with(
     // What it does, for whom it takes too long; and what it passes over as it unpacks.
     let log = "uv_resolver=debug,uv_extract=warn";
     variables.push(("RUST_LOG".to_owned(), log.to_owned()));
+    if ToolRun::has_python() {
+        // uv would fetch the image's Python for minutes, though it runs nothing of it.
+        variables.push(("UV_PYTHON_DOWNLOADS".to_owned(), "never".to_owned()));
+    }
     match run.call(&all, &variables)? {
         Ok(()) => Ok(()),
         Err(complaint) => Err(understand(&complaint, target)),

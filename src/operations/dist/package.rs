@@ -2,9 +2,9 @@
 //! `libs.zip`, packages with native code into `site-packages/`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::Metadata,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Component, Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -636,7 +636,11 @@ fn write_folder(
         }
         fs_err::create_dir_all(folder)?;
     }
-    let found = vendor::walk(folder, &digests).ok();
+    let linked = Linked {
+        by_inode: inodes_of(cache, entries),
+        others: &digests,
+    };
+    let found = vendor::walk(folder, &linked).ok();
     let is_same = |name: &str| {
         let rows = |entries: &[Entry]| rows_below(entries, name);
         let found = found.as_deref().map(rows);
@@ -683,6 +687,43 @@ fn write_folder(
     }
     digest_cache::keep(&kept, &digests);
     Ok(())
+}
+
+/// The digests of files that are links to the cache's own, which have been compared; and of others.
+struct Linked<'a> {
+    by_inode: HashMap<(u64, u64), &'a Digest>,
+    others: &'a DigestCache,
+}
+
+impl ignore::Digests for Linked<'_> {
+    fn known(&self, file: &Path, metadata: &Metadata) -> Option<Digest> {
+        let inode = (metadata.dev(), metadata.ino());
+        match self.by_inode.get(&inode) {
+            Some(digest) => Some((*digest).clone()),
+            None => self.others.known(file, metadata),
+        }
+    }
+
+    fn learn(&self, file: &Path, metadata: &Metadata, digest: &Digest) {
+        self.others.learn(file, metadata, digest);
+    }
+}
+
+/// The devices and inodes of those of `entries` that are files of the cache's installed wheels.
+fn inodes_of<'e>(cache: &Cache, entries: &'e [Entry]) -> HashMap<(u64, u64), &'e Digest> {
+    let packages = cache.folder(CacheKind::Packages);
+    let inodes = entries.iter().filter_map(|entry| match &entry.content {
+        Content::File {
+            location: Location::Disk(file),
+            digest,
+            ..
+        } if file.starts_with(&packages) => {
+            let metadata = file.symlink_metadata().ok()?;
+            Some(((metadata.dev(), metadata.ino()), digest))
+        }
+        _ => None,
+    });
+    inodes.collect()
 }
 
 /// Whether a file has the mode that it gets in `dist`: the cache has it as the installer made it.
