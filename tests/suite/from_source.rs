@@ -523,6 +523,52 @@ fn a_wheel_that_is_kept_needs_no_builder() {
     assert!(!kept.exists());
 }
 
+/// Whoever owns a name on another index must not even have their code run in a container.
+#[test]
+fn a_source_that_two_indexes_have_is_refused_before_it_is_built() {
+    let sources = Sources::new("spk-lib\n");
+    sources.publish("1.0", "[]");
+    let project = &sources.project;
+    let other = Index::new();
+    other.put(
+        "/simple/spk-lib/spk_lib-9.0.tar.gz",
+        &sources.archive("9.0", "[]"),
+    );
+    let lock = || {
+        let mut command = project.command(&["lock"]);
+        crate::support::run(command.env("PIP_EXTRA_INDEX_URL", &other.url))
+    };
+    let refused = lock();
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    let told = "error[E184]: `spk-lib` is on more than one index";
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    assert!(
+        !refused.stderr.contains("building a wheel"),
+        "{}",
+        refused.stderr
+    );
+    let named = format!(
+        "[python.indexes]\nspk-lib = \"{}\"\n\n[images.job]",
+        other.url
+    );
+    project.edit("sparkpack.toml", "[images.job]", &named);
+    let locked = lock();
+    assert_eq!(locked.code, 0, "{}", locked.stderr);
+    assert_eq!(sources.locked()[2], "spk-lib==9.0");
+    // The installer takes it from the other index all the same.
+    let own = named.replace(&other.url, &sources.index.url);
+    project.edit("sparkpack.toml", &named, &own);
+    fs_err::remove_file(project.root().join("requirements.lock")).unwrap();
+    let refused = lock();
+    let told = "error[E184]: `spk_lib-9.0.tar.gz` is not a file of";
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    assert!(
+        !refused.stderr.contains("building a wheel"),
+        "{}",
+        refused.stderr
+    );
+}
+
 #[test]
 fn settings_that_make_no_sense_are_told_with_their_places() {
     let sources = Sources::new("six\n");

@@ -1,7 +1,7 @@
 //! A name that two indexes have: whoever owns it on one of them could replace the other's package.
 
 use super::{
-    Candidates, Question,
+    Candidates, Question, SourceOnIndex,
     error::PythonError,
     pip,
     run::ToolRun,
@@ -21,27 +21,20 @@ pub(super) fn refuse(
     target: &Target,
     requirements: &Requirements,
 ) -> Result<(), PythonError> {
-    let extra = installer.index.extra(installer.tool == Tool::Uv);
-    if extra.is_empty() || installer.offline {
+    let Some(indexes) = Indexes::of(installer) else {
         return Ok(());
-    }
-    let main = installer.index.main(installer.tool == Tool::Uv);
-    let main = main.as_deref();
-    let extra: Vec<&str> = extra.iter().map(String::as_str).collect();
-    let extra: Vec<&str> = extra.into_iter().filter(|url| main != Some(*url)).collect();
-    // Who names the index of a package, or the digests of its files, has said which one is meant.
-    let is_told = |locked: &&LockedWheel| {
-        let mut wanted = requirements.wanted.iter();
-        wanted.any(|wanted| {
-            wanted.name == locked.wheel.name
-                && (wanted.index.is_some() || !wanted.hashes.is_empty())
-        })
     };
-    for locked in wheels.iter().filter(|locked| !is_told(locked)) {
+    // What is built was looked at before its source was.
+    let of_index = wheels.iter().filter(|locked| locked.built_from.is_none());
+    for locked in of_index.filter(|locked| !is_told(requirements, &locked.wheel.name)) {
         let pin = locked.pin();
         if let Some(of) = installer.indexes.get(&pin.name) {
-            let url = with_password(of, extra.iter().copied().chain(main));
-            let there = ask(installer, Some(url), pin.to_string(), target)?;
+            let there = ask(
+                installer,
+                Some(indexes.with_password(of)),
+                pin.to_string(),
+                target,
+            )?;
             let mut there = there.iter().flat_map(|there| there.values().flatten());
             if there.any(|file| file.sha256 == locked.sha256) {
                 continue;
@@ -51,25 +44,104 @@ pub(super) fn refuse(
                 index: masked(of),
             });
         }
+        indexes.refuse_two(installer, &pin.name, target)?;
+    }
+    Ok(())
+}
+
+/// The same for a source distribution, before anything of it is run.
+pub(super) fn refuse_source(
+    installer: &Installer,
+    package: &str,
+    source: &SourceOnIndex,
+    target: &Target,
+    requirements: &Requirements,
+) -> Result<(), PythonError> {
+    let indexes = Indexes::of(installer).filter(|_| !is_told(requirements, package));
+    let Some(indexes) = indexes else {
+        return Ok(());
+    };
+    let Some(of) = installer.indexes.get(package) else {
+        return indexes.refuse_two(installer, package, target);
+    };
+    let alone = Installer {
+        index: installer.index.alone(Some(indexes.with_password(of))),
+        ..installer.clone()
+    };
+    let run = ToolRun::new(&alone)?;
+    let question = Question::about(format!("{package}=={}", source.version));
+    match uv::source(&run, &question, package, target) {
+        Ok(there) if there.sha256 == source.sha256 => Ok(()),
+        Ok(_) | Err(PythonError::NotFound { .. }) => Err(PythonError::OtherIndex {
+            wheel: source.file_name.clone(),
+            index: masked(of),
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether it is said which package of this name is meant: who names the index, or the digests of the files, has said so.
+fn is_told(requirements: &Requirements, package: &str) -> bool {
+    let mut wanted = requirements.wanted.iter();
+    wanted.any(|wanted| {
+        wanted.name == package && (wanted.index.is_some() || !wanted.hashes.is_empty())
+    })
+}
+
+/// The main index, if it is not the installer's own, and the extra ones.
+struct Indexes {
+    main: Option<String>,
+    extra: Vec<String>,
+}
+
+impl Indexes {
+    /// Those of an installer; `None` if there is no extra one, or none may be asked.
+    fn of(installer: &Installer) -> Option<Self> {
+        let extra = installer.index.extra(installer.tool == Tool::Uv);
+        if extra.is_empty() || installer.offline {
+            return None;
+        }
+        let main = installer.index.main(installer.tool == Tool::Uv);
+        let is_other = |url: &String| main.as_ref() != Some(url);
+        Some(Self {
+            extra: extra.into_iter().filter(is_other).collect(),
+            main,
+        })
+    }
+
+    /// The URL of one of them that is this one but for a user and a password.
+    fn with_password<'a>(&'a self, url: &'a str) -> &'a str {
+        let all = self.extra.iter().chain(&self.main).map(String::as_str);
+        with_password(url, all)
+    }
+
+    /// Refuses a package that the main index and an extra one both have.
+    fn refuse_two(
+        &self,
+        installer: &Installer,
+        package: &str,
+        target: &Target,
+    ) -> Result<(), PythonError> {
         let mut having = Vec::new();
-        for &url in &extra {
-            if ask(installer, Some(url), pin.name.clone(), target)?.is_some() {
+        for url in &self.extra {
+            if ask(installer, Some(url), package.to_owned(), target)?.is_some() {
                 having.push(masked(url));
             }
         }
         // What no extra index has, only the main one can have.
-        if !having.is_empty() && ask(installer, main, pin.name.clone(), target)?.is_some() {
+        let main = self.main.as_deref();
+        if !having.is_empty() && ask(installer, main, package.to_owned(), target)?.is_some() {
             let own = || format!("the own index of {}", installer.tool);
             having.push(main.map_or_else(own, masked));
         }
         if having.len() > 1 {
             return Err(PythonError::TwoIndexes {
-                package: pin.name,
+                package: package.to_owned(),
                 indexes: having,
             });
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The URL of one of the indexes that is this one but for a user and a password.

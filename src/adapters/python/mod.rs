@@ -209,6 +209,7 @@ impl Installer {
                 sha256: source.sha256,
             });
         }
+        confusion::refuse_source(&installer, name, &source, target, requirements)?;
         Ok(source)
     }
 

@@ -34,6 +34,8 @@ pub struct BuiltPackage {
 /// A source distribution on an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceOnIndex {
+    /// The version.
+    pub version: String,
     /// The name of the file.
     pub file_name: String,
     /// Its digest.

@@ -154,6 +154,7 @@ pub(super) fn source(
     let lock = compiled(run, question, target, Some(package))?;
     let mut packages = lock.packages.into_iter();
     let found = packages.find(|found| normalise(&found.name) == package);
+    let version = found.as_ref().and_then(|found| found.version.clone());
     let file = found.and_then(|found| found.sdist);
     let Some((file, url)) = file.and_then(|file| file.url.clone().map(|url| (file, url))) else {
         return Err(PythonError::NotFound {
@@ -167,6 +168,7 @@ pub(super) fn source(
         .unwrap_or_else(|| super::file_name_of(&url));
     let sha256 = file.sha256();
     Ok(SourceOnIndex {
+        version: version.unwrap_or_default(),
         sha256: sha256.ok_or_else(|| PythonError::NoHash {
             wheel: file_name.clone(),
         })?,
@@ -273,6 +275,7 @@ struct PyLock {
 #[derive(Deserialize)]
 struct Package {
     name: String,
+    version: Option<String>,
     #[serde(default)]
     wheels: Vec<IndexFile>,
     /// A wheel that is named by its place.

@@ -105,6 +105,7 @@ impl FromSource<'_> {
             file_name,
             sha256,
             url,
+            ..
         } = found;
         let source = BuiltFrom::Archive { file_name, sha256 };
         self.build(&name, source, Some(&url), progress).map(Some)
