@@ -660,19 +660,11 @@ fn write_folder(
     let temporary = TemporaryFolder::within(within)?;
     let (new, old) = (temporary.path().join("new"), temporary.path().join("old"));
     let rows: HashSet<String> = found.iter().flatten().map(Entry::row).collect();
-    let same = |entry: &Entry| match &entry.content {
-        _ if rows.contains(&entry.row()) => Some(folder.join(&entry.path)),
-        // The cache's own file, which is compared with its digest before anything is made of it.
-        Content::File {
-            location: Location::Disk(file),
-            executable,
-            ..
-        } if file.starts_with(cache.folder(CacheKind::Packages))
-            && has_usual_mode(file, *executable) =>
-        {
-            Some(file.clone())
-        }
-        Content::File { .. } | Content::Symlink { .. } => None,
+    let same = |entry: &Entry| {
+        let is_there = rows.contains(&entry.row());
+        is_there
+            .then(|| folder.join(&entry.path))
+            .or_else(|| in_cache(cache, entry))
     };
     let is_missing = |entry: &&Entry| !kept_names.contains(first_name(&entry.path));
     let missing: Vec<Entry> = entries.iter().filter(is_missing).cloned().collect();
@@ -687,6 +679,21 @@ fn write_folder(
     }
     digest_cache::keep(&kept, &digests);
     Ok(())
+}
+
+/// The cache's own file of an entry, which is compared with its digest before anything is made of it, if it has the mode
+/// that it gets in `dist`.
+fn in_cache(cache: &Cache, entry: &Entry) -> Option<PathBuf> {
+    let Content::File {
+        location: Location::Disk(file),
+        executable,
+        ..
+    } = &entry.content
+    else {
+        return None;
+    };
+    let is_own = file.starts_with(cache.folder(CacheKind::Packages));
+    (is_own && has_usual_mode(file, *executable)).then(|| file.clone())
 }
 
 /// The digests of files that are links to the cache's own, which have been compared; and of others.
