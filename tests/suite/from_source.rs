@@ -1,20 +1,24 @@
 //! Packages that no index has a wheel of: they are built from their sources where that is allowed, in a container, and
 //! nothing of them is run on this machine.
 
-use std::io::Write as _;
+use std::{
+    io::Write as _,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use sparkpack::image::Digest;
 
 use crate::support::{Index, TestProject, program, remove_images};
 
-/// Its images are those of all tests here, so that the Python below is installed once.
+/// The images of the next project are below this and a number.
 const PREFIX: &str = "sources.example/team";
+static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 const NOWHERE: (&str, &str) = ("DOCKER_HOST", "unix:///nowhere/docker.sock");
 
 const CONFIGURATION: &str = r#"format = 1
 project = "sources"
-registries.main = "sources.example/team"
+registries.main = "PREFIX"
 
 [mirrors]
 python = "INDEX"
@@ -85,11 +89,13 @@ const PROJECT_FILE: &str =
 /// A job on a Python of Debian's, with packages from an index of its own.
 struct Sources {
     project: TestProject,
+    prefix: String,
     index: Index,
 }
 
 impl Sources {
     fn new(requirements: &str) -> Self {
+        let prefix = format!("{PREFIX}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let index = Index::new();
         index.add("spk_dep-1.0-py3-none-any", &[]);
         index.add("spk_tool-3.0-py3-none-any", &[]);
@@ -98,7 +104,9 @@ impl Sources {
         let project = TestProject::new(&[
             (
                 "sparkpack.toml",
-                &CONFIGURATION.replace("INDEX", &index.url),
+                &CONFIGURATION
+                    .replace("INDEX", &index.url)
+                    .replace("PREFIX", &prefix),
             ),
             ("base.Dockerfile", base),
             ("py.Dockerfile", "ARG PARENT\nFROM ${PARENT}\n"),
@@ -110,7 +118,11 @@ impl Sources {
             ("requirements.txt", requirements),
             ("spark/jars/spark-core_2.13-4.1.4.jar", ""),
         ]);
-        Self { project, index }
+        Self {
+            project,
+            prefix,
+            index,
+        }
     }
 
     /// The source of `spk-lib`, whose backend asks for more by `requires`.
@@ -215,7 +227,7 @@ impl Sources {
 
 impl Drop for Sources {
     fn drop(&mut self) {
-        remove_images("sparkpack.wheel/spk-lib");
+        remove_images(&format!("{}/", self.prefix));
     }
 }
 
@@ -320,7 +332,6 @@ fn what_has_no_wheel_is_built_in_a_container_and_locked_by_its_source() {
     assert!(refused.contains(told), "{refused}");
     project.succeed(&["lock", "--upgrade", "spk-lib"]);
     assert_ne!(project.reference("job"), tag);
-    remove_images(PREFIX);
 }
 
 #[test]
@@ -498,6 +509,14 @@ fn a_wheel_that_is_kept_needs_no_builder() {
             .stdout
             .contains("built from source")
     );
+    // Nor does another line: built anew on another machine it could have other bytes, which would move the tag.
+    project.write("requirements.txt", "spk-lib\nspk-tool\n");
+    let more = crate::support::run(project.command(&["lock"]).env(name, value));
+    assert_eq!(more.code, 0, "{}", more.stderr);
+    assert_eq!(sources.locked(), locked);
+    project.write("requirements.txt", "spk-lib\n");
+    let less = crate::support::run(project.command(&["lock"]).env(name, value));
+    assert_eq!(less.code, 0, "{}", less.stderr);
     // A wheel that somebody changed is none that was locked; it is made again, since the same source gives the same one.
     fs_err::write(&kept, [&bytes[..], b"x"].concat()).unwrap();
     fs_err::remove_dir_all(project.cache()).unwrap();
@@ -521,6 +540,81 @@ fn a_wheel_that_is_kept_needs_no_builder() {
         "{failure}"
     );
     assert!(!kept.exists());
+}
+
+/// A backend of a package with native code.
+const NATIVE: &str = r#"import os
+import subprocess
+import sysconfig
+import zipfile
+
+SOURCE = """
+#include <Python.h>
+#include <math.h>
+static PyObject *call(PyObject *self, PyObject *args) {
+    double x;
+    return PyArg_ParseTuple(args, "d", &x) ? PyFloat_FromDouble(exp(x)) : NULL;
+}
+static PyMethodDef methods[] = {{"call", call, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "spk_lib", NULL, -1, methods};
+PyMODINIT_FUNC PyInit_spk_lib(void) { return PyModule_Create(&module); }
+"""
+
+
+def build_wheel(folder, settings=None, metadata=None):
+    with open("spk_lib.c", "w") as file:
+        file.write(SOURCE)
+    name = "spk_lib" + sysconfig.get_config_var("EXT_SUFFIX")
+    include = "-I" + sysconfig.get_paths()["include"]
+    subprocess.run(["gcc", "-shared", "-fPIC", include, "spk_lib.c", "-lm", "-o", name], check=True)
+    tag = "cp311-cp311-" + sysconfig.get_platform().replace("-", "_")
+    info = "spk_lib-1.0.dist-info/"
+    wheel = "spk_lib-1.0-" + tag + ".whl"
+    with zipfile.ZipFile(os.path.join(folder, wheel), "w") as archive:
+        archive.write(name)
+        archive.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: spk-lib\nVersion: 1.0\n")
+        archive.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: " + tag + "\n")
+        archive.writestr(info + "RECORD", name + ",,\n" + "".join(info + part + ",,\n" for part in ("METADATA", "WHEEL", "RECORD")))
+    return wheel
+"#;
+
+/// It is linked with the glibc of the image, which may be newer than the one that wheels of an index are chosen for.
+#[test]
+fn native_code_is_compiled_where_it_will_run() {
+    let sources = Sources::new("spk-lib @ ./vendor/spk-lib-1.0.tar.gz\n");
+    let project = &sources.project;
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, text) in [("backend.py", NATIVE), ("pyproject.toml", PROJECT_FILE)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        let path = format!("spk_lib-1.0/{path}");
+        archive
+            .append_data(&mut header, path, text.as_bytes())
+            .unwrap();
+    }
+    fs_err::create_dir_all(project.root().join("vendor")).unwrap();
+    let archive = archive.into_inner().unwrap();
+    fs_err::write(project.root().join("vendor/spk-lib-1.0.tar.gz"), archive).unwrap();
+    let packages = "build-packages = [\"gcc\", \"libc6-dev\", \"python3-dev\"]\nfrom-source =";
+    project.edit("sparkpack.toml", "from-source =", packages);
+    project.write(
+        "src/main.py",
+        "import spk_lib\nprint('RESULT', round(spk_lib.call(1.0), 3))\n",
+    );
+    project.edit(
+        "job.Dockerfile",
+        "COPY dist /opt/job/\n",
+        "COPY dist /opt/job/\nENV PYTHONPATH=/opt/job/site-packages\n",
+    );
+    project.succeed(&["lock"]);
+    assert!(sources.locked()[0].ends_with("-cp311-cp311-linux_x86_64.whl"));
+    let archive = "spk-lib-1.0.tar.gz";
+    assert!(sources.locked()[1].contains(archive));
+    project.succeed(&["build", "job"]);
+    let job = project.reference("job");
+    let printed = crate::support::docker(&["run", "--rm", &job, "python3", "/opt/job/main.py"]);
+    assert_eq!(printed, "RESULT 2.718\n");
 }
 
 /// Whoever owns a name on another index must not even have their code run in a container.

@@ -512,8 +512,16 @@ fn refuse_misfits(
             by_wheel.entry(*owner).or_default().push(path);
         }
     }
+    // What was built in an image of the chain was linked with the glibc of that.
+    let of_chain = Target {
+        glibc: (target.glibc.0, u8::MAX),
+        ..target.clone()
+    };
     for (index, paths) in by_wheel {
-        let wheel = &wheels[index].wheel;
+        let LockedWheel {
+            wheel, built_from, ..
+        } = &wheels[index];
+        let target = built_from.as_ref().map_or(target, |_| &of_chain);
         if let Some(misfit) = misfit(unpacked, &paths, wheel.is_for_any_platform(), target)? {
             return Err(VendorError::Misfit {
                 wheel: wheel.file_name.clone(),

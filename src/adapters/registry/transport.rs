@@ -32,6 +32,8 @@ use super::{
 
 /// The size limit of a body that says why there is no content, in bytes.
 const REASON_LIMIT: usize = 1 << 20;
+/// How often TLS is tried where a server answers to plain HTTP that it wants that.
+const TLS_ATTEMPTS: usize = 3;
 /// More redirects than this are a loop.
 const REDIRECTS: usize = 5;
 
@@ -221,7 +223,14 @@ impl Transport {
             Err(fault) => fault.kind == FaultKind::NotHttp,
         };
         if speaks_tls {
-            let encrypted = self.follow(on("https")?).await;
+            let mut encrypted = self.follow(on("https")?).await;
+            // A server that refuses a client may close the connection before its reason is read.
+            for _ in 1..TLS_ATTEMPTS {
+                if !matches!(&encrypted, Err(fault) if fault.kind.is_transient()) {
+                    break;
+                }
+                encrypted = self.follow(on("https")?).await;
+            }
             if encrypted.is_ok() {
                 known().insert(host.to_owned(), "https");
             }
@@ -504,6 +513,10 @@ fn fault(error: &reqwest::Error) -> Fault {
 }
 
 impl FaultKind {
+    fn is_transient(self) -> bool {
+        matches!(self, Self::Transient(_))
+    }
+
     /// Whether the other side speaks TLS, and yet no connection was made.
     fn is_about_tls(self) -> bool {
         match self {

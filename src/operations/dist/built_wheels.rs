@@ -49,7 +49,10 @@ impl Files<'_> {
                 place: FilePlace::File(path),
                 written: Place::of_line("", 1),
             });
-            Ok(LockedWheel::of_file(wheel.wheel.clone(), sha256))
+            Ok(LockedWheel {
+                sha256,
+                ..wheel.clone()
+            })
         });
         let wheels = wheels.collect::<Result<_, Error>>()?;
         Ok((wheels, origins))

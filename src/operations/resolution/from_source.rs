@@ -7,7 +7,7 @@ use crate::{
     adapters::{
         cache::CacheKind,
         git,
-        python::{BuiltPackage, Installer, Provided, PythonError, SourceOnIndex},
+        python::{BuiltPackage, Installer, Provided, PythonError, SourceOnIndex, metadata_of},
         store,
     },
     code::Code,
@@ -23,6 +23,7 @@ use crate::{
         requirements::{
             BuiltFrom, FilePlace, GitPlace, LockedWheel, Pin, Requirement, expand, masked,
         },
+        wheel::choose,
     },
 };
 
@@ -119,6 +120,9 @@ impl FromSource<'_> {
         progress: &mut dyn Progress,
     ) -> Result<BuiltPackage, Error> {
         let image = self.wanted.image;
+        if let Some(kept) = self.kept_before(package, &source)? {
+            return Ok(kept);
+        }
         let order = WheelOrder {
             image,
             package,
@@ -150,6 +154,39 @@ impl FromSource<'_> {
             },
             needs,
         })
+    }
+
+    /// The wheel of the same source that the project keeps already: built anew it could have other bytes.
+    fn kept_before(
+        &self,
+        package: &str,
+        source: &BuiltFrom,
+    ) -> Result<Option<BuiltPackage>, Error> {
+        let image = self.wanted.image;
+        let (before, upgraded) = &self.before;
+        let is_it = |wheel: &&LockedWheel| {
+            wheel.wheel.name == package
+                && wheel.built_from.as_ref() == Some(source)
+                && wheel.built_anew().is_none()
+                && choose([&wheel.wheel], self.wanted.target).is_ok()
+        };
+        let locked = before.iter().find(is_it);
+        let locked = locked.filter(|_| !upgraded.contains(package));
+        let Some((locked, folder)) = locked.zip(image.wheel_builds.folder.as_ref()) else {
+            return Ok(None);
+        };
+        let folder = self.session.project.root.join(folder);
+        let file = folder.join(&locked.wheel.file_name);
+        let Ok(mut opened) = fs_err::File::open(&file) else {
+            return Ok(None);
+        };
+        if Digest::of_reader(&mut opened)? != locked.sha256 {
+            return Ok(None);
+        }
+        Ok(metadata_of(&file).ok().map(|metadata| BuiltPackage {
+            locked: locked.clone(),
+            needs: metadata.needs,
+        }))
     }
 
     /// The commit that a requirement leads to: the locked one, as long as the requirement says the same.
