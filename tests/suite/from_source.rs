@@ -664,6 +664,33 @@ fn a_source_that_two_indexes_have_is_refused_before_it_is_built() {
 }
 
 #[test]
+fn the_variables_of_a_source_are_needed_only_where_it_is_built() {
+    let sources = Sources::new("");
+    let (root, _) = sources.repository();
+    let project = &sources.project;
+    let parent = root.parent().unwrap().display();
+    let line = format!("spk-lib @ git+file://{parent}/${{SPK_SOURCE}}@v1.0#subdirectory=py\n");
+    project.write("requirements.txt", &line);
+    project.edit(
+        "sparkpack.toml",
+        "from-source =",
+        "wheels = \"wheels\"\nfrom-source =",
+    );
+    let failure = project.failure(&["lock"]);
+    assert!(
+        failure.contains("error[E166]: requirements.txt:1:1"),
+        "{failure}"
+    );
+    let set = ("SPK_SOURCE", "repository");
+    let locked = crate::support::run(project.command(&["lock"]).env(set.0, set.1));
+    assert_eq!(locked.code, 0, "{}", locked.stderr);
+    assert!(sources.locked()[1].contains("/${SPK_SOURCE}@v1.0#subdirectory=py at "));
+    fs_err::remove_dir_all(project.cache()).unwrap();
+    project.succeed(&["package", "--locked"]);
+    assert_eq!(sources.built(), IN_CONTAINER);
+}
+
+#[test]
 fn settings_that_make_no_sense_are_told_with_their_places() {
     let sources = Sources::new("six\n");
     let project = &sources.project;

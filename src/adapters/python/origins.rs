@@ -82,11 +82,13 @@ impl OpenOrigins {
         origins: &PackageOrigins,
         values: &BTreeMap<String, String>,
     ) -> Result<(), UnsetVariable> {
-        for wheel in &origins.direct {
+        // A source is fetched where its wheel is built: nobody else needs the variables in its URL.
+        let wheels = origins.direct.iter().filter(|file| !file.place.is_source());
+        for wheel in wheels {
             let url = match &wheel.place {
                 FilePlace::File(path) => super::encoded::file_url(path),
                 FilePlace::Url(url) => self.filled(url, &wheel.written, values)?,
-                FilePlace::Git(git) => self.filled(&git.repository, &wheel.written, values)?,
+                FilePlace::Git(_) => continue,
             };
             self.direct.push(OpenWheel {
                 file_name: wheel.file_name.clone(),
