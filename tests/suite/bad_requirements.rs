@@ -6,29 +6,7 @@ use crate::support::{Index, TestProject};
 const BOTH: [&str; 2] = ["uv", "pip"];
 
 fn project(index: &Index, installer: &str, files: &[(&str, &str)]) -> TestProject {
-    let configuration = format!(
-        r#"format = 1
-project = "orders"
-registries.main = "registry.example/orders"
-
-[mirrors]
-python = "{}"
-
-[python]
-installer = "{installer}"
-
-[chains.main]
-spark = "4.1.4"
-python = "3.11"
-
-[images.job]
-parent = "py"
-src = "src"
-requirements = "requirements.txt"
-"#,
-        index.url
-    );
-    let project = TestProject::new(&[("sparkpack.toml", &configuration), ("src/main.py", "")]);
+    let project = TestProject::with_index(index, installer, "requirements.txt", "");
     for (path, text) in files {
         project.write(path, text);
     }

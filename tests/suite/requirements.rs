@@ -6,33 +6,6 @@ use sparkpack::image::Digest;
 
 use crate::support::{Index, TestProject};
 
-/// A project with one job that only gets files, so that packing it needs neither a daemon nor a registry.
-fn project(index: &Index, installer: &str, requirements: &str, more: &str) -> TestProject {
-    let configuration = format!(
-        r#"format = 1
-project = "orders"
-registries.main = "registry.example/orders"
-
-[mirrors]
-python = "{}"
-
-[python]
-installer = "{installer}"
-
-[chains.main]
-spark = "4.1.4"
-python = "3.11"
-
-[images.job]
-parent = "py"
-src = "src"
-requirements = "{requirements}"
-{more}"#,
-        index.url
-    );
-    TestProject::new(&[("sparkpack.toml", &configuration), ("src/main.py", "")])
-}
-
 /// An index whose newest versions are newer than those that every lock here has chosen.
 fn index() -> Index {
     let index = Index::new();
@@ -261,7 +234,7 @@ fn a_lock_of_another_tool_decides_the_versions_and_files() {
     ];
     for (file, text, (beside, of_project)) in kinds {
         let both = ["uv", "pip"].map(|installer| {
-            let project = project(&index, installer, file, "");
+            let project = TestProject::with_index(&index, installer, file, "");
             project.write(file, &text);
             project.write(beside, of_project);
             project.succeed(&["package"]);
@@ -284,7 +257,7 @@ fn a_lock_of_another_tool_decides_the_versions_and_files() {
             "Pipfile.lock" => "groups = [\"dev\", \"web\"]\n",
             _ => "extras = [\"web\"]\ngroups = [\"dev\"]\n",
         };
-        let project = project(&index, "uv", file, chosen);
+        let project = TestProject::with_index(&index, "uv", file, chosen);
         project.write(file, &text);
         project.write(beside, of_project);
         project.succeed(&["package"]);
@@ -310,7 +283,7 @@ fn a_project_requires_the_newest_that_it_allows() {
         (PYPROJECT, "extras = [\"web\"]\n"),
     ] {
         let both = ["uv", "pip"].map(|installer| {
-            let project = project(&index, installer, "pyproject.toml", more);
+            let project = TestProject::with_index(&index, installer, "pyproject.toml", more);
             project.write("pyproject.toml", text);
             project.succeed(&["package"]);
             let name = if more.is_empty() {
@@ -337,7 +310,7 @@ fn what_does_not_fit_is_told_before_an_index_is_asked() {
     let index = index();
     let asked = index.asked();
     let failure = |file: &str, text: &str, beside: (&str, &str), more: &str| {
-        let project = project(&index, "uv", file, more);
+        let project = TestProject::with_index(&index, "uv", file, more);
         project.write(file, text);
         project.write(beside.0, beside.1);
         let before = project.files();
@@ -381,7 +354,7 @@ fn a_file_that_the_lock_does_not_know_is_not_taken() {
     let known = index.digest("spk_app-1.0-py3-none-any").to_string();
     let other = format!("sha256:{}", "0".repeat(64));
     for installer in ["uv", "pip"] {
-        let project = project(&index, installer, "uv.lock", "");
+        let project = TestProject::with_index(&index, installer, "uv.lock", "");
         project.write("uv.lock", &uv_lock(&index).replace(&known, &other));
         let failure = project.failure(&["package"]);
         assert!(
@@ -394,7 +367,7 @@ fn a_file_that_the_lock_does_not_know_is_not_taken() {
 
 /// A project without a mirror, so that the indexes of its own files count.
 fn without_mirror(index: &Index, installer: &str, requirements: &str) -> TestProject {
-    let project = project(index, installer, requirements, "");
+    let project = TestProject::with_index(index, installer, requirements, "");
     let mirror = format!("[mirrors]\npython = \"{}\"\n", index.url);
     project.edit("sparkpack.toml", &mirror, "");
     project
@@ -464,7 +437,7 @@ fn a_variable_that_is_not_set_is_named() {
     assert_eq!(index.asked(), 0);
     insta::assert_snapshot!(failures.join("\n"));
     // A mirror stands for every index, so that no variable is needed.
-    let mirrored = self::project(&index, "uv", "requirements.txt", "");
+    let mirrored = self::TestProject::with_index(&index, "uv", "requirements.txt", "");
     mirrored.write(
         "requirements.txt",
         "--index-url https://${IDX_HOST}/simple\nspk-dep==1.0\n",
@@ -545,8 +518,8 @@ fn wheels_are_taken_by_path_and_by_url_with_a_hash() {
         far.hex()
     );
     let locks = ["uv", "pip"].map(|installer| {
-        let project =
-            project(&index, installer, "requirements.txt", "").with_variable("FAR_PASS", "canary");
+        let project = TestProject::with_index(&index, installer, "requirements.txt", "")
+            .with_variable("FAR_PASS", "canary");
         project.write("requirements.txt", &text);
         fs_err::create_dir(project.root().join("wheels")).unwrap();
         let wheel = project.root().join("wheels/spk_own-3.0-py3-none-any.whl");
@@ -590,7 +563,7 @@ fn a_wheel_whose_hash_is_another_is_not_taken() {
     other.add("spk_far-4.0-py3-none-any", &[]);
     let digest = other.digest("spk_far-4.0-py3-none-any");
     for installer in ["uv", "pip"] {
-        let project = project(&index, installer, "requirements.txt", "");
+        let project = TestProject::with_index(&index, installer, "requirements.txt", "");
         let url = format!(
             "http://{}/simple/spk-far/spk_far-4.0-py3-none-any.whl",
             host(&other)
@@ -612,7 +585,7 @@ fn a_wheel_whose_hash_is_another_is_not_taken() {
 #[test]
 fn what_is_no_wheel_is_told_with_the_way_out() {
     let index = index();
-    let project = project(&index, "uv", "requirements.txt", "");
+    let project = TestProject::with_index(&index, "uv", "requirements.txt", "");
     project.write("common.txt", "git+ssh://git@git.example/team/lib.git@v2\n");
     project.write("pyproject.toml", "[project]\nname = \"x\"\n");
     let zeros = "0".repeat(64);
@@ -680,7 +653,7 @@ fn tables_and_locks_may_name_wheels_by_their_places() {
         ),
     ];
     for (file, text, wanted) in files {
-        let project = project(&index, "uv", file, "");
+        let project = TestProject::with_index(&index, "uv", file, "");
         project.write(file, &text);
         fs_err::create_dir(project.root().join("wheels")).unwrap();
         fs_err::write(project.root().join(wheel), &bytes).unwrap();

@@ -15,33 +15,9 @@ use crate::support::{Index, TestProject};
 const BOTH: [&str; 2] = ["uv", "pip"];
 
 fn project(index: &Index, installer: &str, requirements: &str) -> TestProject {
-    let configuration = format!(
-        r#"format = 1
-project = "orders"
-registries.main = "registry.example/orders"
-
-[mirrors]
-python = "{}"
-
-[python]
-installer = "{installer}"
-
-[chains.main]
-spark = "4.1.4"
-python = "3.11"
-
-[images.job]
-parent = "py"
-src = "src"
-requirements = "requirements.txt"
-"#,
-        index.url
-    );
-    TestProject::new(&[
-        ("sparkpack.toml", &configuration),
-        ("src/main.py", ""),
-        ("requirements.txt", requirements),
-    ])
+    let project = TestProject::with_index(index, installer, "requirements.txt", "");
+    project.write("requirements.txt", requirements);
+    project
 }
 
 /// A member of an archive: its path, its bytes, and whether it is a symbolic link.

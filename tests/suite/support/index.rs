@@ -17,6 +17,43 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sparkpack::image::Digest;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
+use super::TestProject;
+
+impl TestProject {
+    /// A project with one job that only gets files, so that packing it needs neither a daemon nor a registry. Its packages
+    /// come from this index by this installer; `more` is added to the job's table.
+    pub(crate) fn with_index(
+        index: &Index,
+        installer: &str,
+        requirements: &str,
+        more: &str,
+    ) -> Self {
+        let configuration = format!(
+            r#"format = 1
+project = "orders"
+registries.main = "registry.example/orders"
+
+[mirrors]
+python = "{}"
+
+[python]
+installer = "{installer}"
+
+[chains.main]
+spark = "4.1.4"
+python = "3.11"
+
+[images.job]
+parent = "py"
+src = "src"
+requirements = "{requirements}"
+{more}"#,
+            index.url
+        );
+        Self::new(&[("sparkpack.toml", &configuration), ("src/main.py", "")])
+    }
+}
+
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
 type Moods = Arc<Mutex<Mood>>;
