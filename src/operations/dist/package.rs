@@ -203,12 +203,7 @@ impl<'a> Packer<'a> {
             let target = lock.target(project, image, platform);
             let mut progress = self.session.events.begin(name);
             let requirements = inputs.requirements.as_ref();
-            let wanted = ToInstall {
-                wheels: &wheels,
-                target: target.as_ref(),
-                image,
-                origins: requirements.map(|known| &known.requirements.origins),
-            };
+            let wanted = ToInstall::new(image, requirements, &wheels, target.as_ref());
             let dist = self.session.dist().job(package);
             self.pack((package, sources), dist, wanted, progress.as_mut())?;
             progress.end(Outcome::Packed(&package.dist));
@@ -636,8 +631,9 @@ fn write_folder(
         }
         fs_err::create_dir_all(folder)?;
     }
+    let packages = cache.folder(CacheKind::Packages);
     let linked = Linked {
-        by_inode: inodes_of(cache, entries),
+        by_inode: inodes_of(&packages, entries),
         others: &digests,
     };
     let found = vendor::walk(folder, &linked).ok();
@@ -662,9 +658,10 @@ fn write_folder(
     let rows: HashSet<String> = found.iter().flatten().map(Entry::row).collect();
     let same = |entry: &Entry| {
         let is_there = rows.contains(&entry.row());
+        let own = || own_file(&packages, entry).filter(|file| has_usual_mode(file, entry));
         is_there
             .then(|| folder.join(&entry.path))
-            .or_else(|| in_cache(cache, entry))
+            .or_else(|| own().cloned())
     };
     let is_missing = |entry: &&Entry| !kept_names.contains(first_name(&entry.path));
     let missing: Vec<Entry> = entries.iter().filter(is_missing).cloned().collect();
@@ -681,19 +678,16 @@ fn write_folder(
     Ok(())
 }
 
-/// The cache's own file of an entry, which is compared with its digest before anything is made of it, if it has the mode
-/// that it gets in `dist`.
-fn in_cache(cache: &Cache, entry: &Entry) -> Option<PathBuf> {
-    let Content::File {
-        location: Location::Disk(file),
-        executable,
-        ..
-    } = &entry.content
-    else {
-        return None;
-    };
-    let is_own = file.starts_with(cache.folder(CacheKind::Packages));
-    (is_own && has_usual_mode(file, *executable)).then(|| file.clone())
+/// The file of an entry that is one of the cache's installed wheels, whose folder is `packages`: it is compared with its
+/// digest before anything is made of it.
+fn own_file<'e>(packages: &Path, entry: &'e Entry) -> Option<&'e PathBuf> {
+    match &entry.content {
+        Content::File {
+            location: Location::Disk(file),
+            ..
+        } if file.starts_with(packages) => Some(file),
+        _ => None,
+    }
 }
 
 /// The digests of files that are links to the cache's own, which have been compared; and of others.
@@ -717,25 +711,24 @@ impl ignore::Digests for Linked<'_> {
 }
 
 /// The devices and inodes of those of `entries` that are files of the cache's installed wheels.
-fn inodes_of<'e>(cache: &Cache, entries: &'e [Entry]) -> HashMap<(u64, u64), &'e Digest> {
-    let packages = cache.folder(CacheKind::Packages);
-    let inodes = entries.iter().filter_map(|entry| match &entry.content {
-        Content::File {
-            location: Location::Disk(file),
-            digest,
-            ..
-        } if file.starts_with(&packages) => {
-            let metadata = file.symlink_metadata().ok()?;
-            Some(((metadata.dev(), metadata.ino()), digest))
-        }
-        _ => None,
+fn inodes_of<'e>(packages: &Path, entries: &'e [Entry]) -> HashMap<(u64, u64), &'e Digest> {
+    let inodes = entries.iter().filter_map(|entry| {
+        let metadata = own_file(packages, entry)?.symlink_metadata().ok()?;
+        Some(((metadata.dev(), metadata.ino()), digest_of(entry)?))
     });
     inodes.collect()
 }
 
-/// Whether a file has the mode that it gets in `dist`: the cache has it as the installer made it.
-fn has_usual_mode(file: &Path, executable: bool) -> bool {
-    let usual = if executable { 0o755 } else { 0o644 };
+/// Whether a file has the mode that the entry gets in `dist`: the cache has it as the installer made it.
+fn has_usual_mode(file: &Path, entry: &Entry) -> bool {
+    let is_executable = matches!(
+        &entry.content,
+        Content::File {
+            executable: true,
+            ..
+        }
+    );
+    let usual = if is_executable { 0o755 } else { 0o644 };
     let metadata = file.symlink_metadata();
     metadata.is_ok_and(|metadata| metadata.permissions().mode() & 0o7777 == usual)
 }

@@ -5,6 +5,7 @@ use crate::{
     plan::PlatformStage,
     project::{
         Image,
+        inputs::ImageRequirements,
         requirements::{LockedWheel, PackageOrigins},
         wheel::Target,
     },
@@ -22,14 +23,28 @@ pub(super) struct ToInstall<'a> {
 }
 
 impl<'a> ToInstall<'a> {
-    pub(super) fn of(stage: &'a PlatformStage) -> Self {
-        let requirements = stage.inputs.requirements.as_ref();
+    pub(super) fn new(
+        image: &'a Image,
+        requirements: Option<&'a ImageRequirements>,
+        wheels: &'a [LockedWheel],
+        target: Option<&'a Target>,
+    ) -> Self {
         Self {
-            wheels: &stage.wheels,
-            target: stage.target.as_ref(),
-            image: &stage.image,
+            wheels,
+            target,
+            image,
             origins: requirements.map(|known| &known.requirements.origins),
         }
+    }
+
+    pub(super) fn of(stage: &'a PlatformStage) -> Self {
+        let requirements = stage.inputs.requirements.as_ref();
+        Self::new(
+            &stage.image,
+            requirements,
+            &stage.wheels,
+            stage.target.as_ref(),
+        )
     }
 
     /// A digest of everything that decides what is installed.

@@ -74,12 +74,12 @@ pub(super) struct Layer {
 impl Layer {
     pub(super) fn to_install(&self) -> ToInstall<'_> {
         let requirements = self.inputs.requirements.as_ref();
-        ToInstall {
-            wheels: &self.wheels,
-            target: self.target.as_ref(),
-            image: &self.image,
-            origins: requirements.map(|known| &known.requirements.origins),
-        }
+        ToInstall::new(
+            &self.image,
+            requirements,
+            &self.wheels,
+            self.target.as_ref(),
+        )
     }
 
     /// Its own Dockerfile, if it has one.
