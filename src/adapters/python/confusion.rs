@@ -64,10 +64,7 @@ pub(super) fn refuse_source(
     let Some(of) = installer.indexes.get(package) else {
         return indexes.refuse_two(installer, package, target);
     };
-    let alone = Installer {
-        index: installer.index.alone(Some(indexes.with_password(of))),
-        ..installer.clone()
-    };
+    let alone = alone(installer, Some(indexes.with_password(of)));
     let run = ToolRun::new(&alone)?;
     let question = Question::about(format!("{package}=={}", source.version));
     match uv::source(&run, &question, package, target) {
@@ -152,6 +149,14 @@ fn with_password<'a>(url: &'a str, indexes: impl IntoIterator<Item = &'a str>) -
         .unwrap_or(url)
 }
 
+/// An installer that asks this index alone.
+fn alone(installer: &Installer, index: Option<&str>) -> Installer {
+    Installer {
+        index: installer.index.alone(index),
+        ..installer.clone()
+    }
+}
+
 /// The wheels that an index has of a package; `None` if it does not have the package at all.
 fn ask(
     installer: &Installer,
@@ -159,10 +164,7 @@ fn ask(
     wanted: String,
     target: &Target,
 ) -> Result<Option<Candidates>, PythonError> {
-    let alone = Installer {
-        index: installer.index.alone(index),
-        ..installer.clone()
-    };
+    let alone = alone(installer, index);
     let run = ToolRun::new(&alone)?;
     let question = Question::about(wanted);
     let answer = match installer.tool {

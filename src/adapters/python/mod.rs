@@ -192,11 +192,7 @@ impl Installer {
     ) -> Result<SourceOnIndex, PythonError> {
         let provided = self::provided(requirements, provided)?;
         let installer = self.from(&requirements.origins)?;
-        if self.tool == Tool::Pip {
-            return Err(PythonError::NeedsUv {
-                package: name.to_owned(),
-            });
-        }
+        self.refuse_pip(name)?;
         let run = ToolRun::until(&installer, Instant::now() + self.limit)?;
         let question = Question::of(requirements, &provided, pins, &installer.index);
         Self::write_stubs(&run, &provided)?;
@@ -228,14 +224,19 @@ impl Installer {
             Some(origins) => self.from(origins)?,
             None => self.clone(),
         };
-        if self.tool == Tool::Pip {
-            return Err(PythonError::NeedsUv {
-                package: pin.name.clone(),
-            });
-        }
+        self.refuse_pip(&pin.name)?;
         let run = ToolRun::until(&installer, Instant::now() + self.limit)?;
         let line = hashed_line(pin, std::slice::from_ref(sha256));
         uv::source(&run, &Question::about(line), &pin.name, target)
+    }
+
+    fn refuse_pip(&self, package: &str) -> Result<(), PythonError> {
+        match self.tool {
+            Tool::Uv => Ok(()),
+            Tool::Pip => Err(PythonError::NeedsUv {
+                package: package.to_owned(),
+            }),
+        }
     }
 
     /// Writes the stub wheels of what is not asked of an index.

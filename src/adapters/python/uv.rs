@@ -154,9 +154,11 @@ pub(super) fn source(
     let lock = compiled(run, question, target, Some(package))?;
     let mut packages = lock.packages.into_iter();
     let found = packages.find(|found| normalise(&found.name) == package);
-    let version = found.as_ref().and_then(|found| found.version.clone());
-    let file = found.and_then(|found| found.sdist);
-    let Some((file, url)) = file.and_then(|file| file.url.clone().map(|url| (file, url))) else {
+    let parts = found.and_then(|found| {
+        let file = found.sdist?;
+        Some((found.version?, file.url.clone()?, file))
+    });
+    let Some((version, url, file)) = parts else {
         return Err(PythonError::NotFound {
             asked: package.to_owned(),
             versions: Vec::new(),
@@ -168,7 +170,7 @@ pub(super) fn source(
         .unwrap_or_else(|| super::file_name_of(&url));
     let sha256 = file.sha256();
     Ok(SourceOnIndex {
-        version: version.unwrap_or_default(),
+        version,
         sha256: sha256.ok_or_else(|| PythonError::NoHash {
             wheel: file_name.clone(),
         })?,

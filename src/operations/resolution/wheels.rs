@@ -538,12 +538,8 @@ fn told(wanted: &Wanted<'_>, error: PythonError) -> Error {
 /// The warning of a chosen version that its publishers have taken back.
 fn taken_back(wanted: &Wanted<'_>, pin: &Pin, reason: Option<&str>) -> Defect {
     let requirements = &wanted.requirements.requirements;
-    let mut lines = requirements.names();
-    let line = lines.find(|(name, _)| *name == pin.name);
-    let place = line.map_or_else(
-        || Place::of_line(&requirements.file, 1),
-        |(_, place)| place.clone(),
-    );
+    let line = requirements.place_of(&pin.name).cloned();
+    let place = line.unwrap_or_else(|| Place::of_line(&requirements.file, 1));
     let reason = reason.map_or_else(
         || ", and gives no reason".to_owned(),
         |reason| format!(": {reason}"),

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{
     Requirement,
-    file_place::{FilePlace, WrongPlace},
+    file_place::{FilePlace, WrongPlace, is_wheel},
     from_source::{
         git, is_of_version_control, is_source_distribution, name_of_source, nameless, of_source,
     },
@@ -59,10 +59,7 @@ pub(super) fn parse(text: &str, start: usize) -> Result<Requirement, Wrong> {
         };
         return Ok(of_source(name, found_extras, condition, place, hashes));
     }
-    let Some(wheel) = file
-        .strip_suffix(".whl")
-        .and_then(|_| file.parse::<WheelName>().ok())
-    else {
+    let Ok(wheel) = file.parse::<WheelName>() else {
         return Err(no_wheel(body, &file, start));
     };
     if name.as_ref().is_some_and(|name| *name != wheel.name) {
@@ -144,7 +141,7 @@ fn place_of(location: &str, offset: usize) -> Result<(FilePlace, Vec<Digest>), W
 
 /// What is said of a location that is no wheel.
 fn no_wheel(body: &str, file: &str, start: usize) -> Wrong {
-    if file.rsplit('.').next() == Some("whl") {
+    if is_wheel(file) {
         let message = format!("`{file}` is not a wheel's file name");
         let wrong = Wrong::new(Code::E169, start, message);
         return wrong.hint("give the file its own name back: NAME-VERSION-PYTHON-ABI-PLATFORM.whl");

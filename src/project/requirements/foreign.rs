@@ -86,16 +86,6 @@ impl MadeFrom {
 }
 
 impl Foreign<'_> {
-    /// Adds requirements, with the wheels that some of them name by place.
-    fn add_wanted(&mut self, wanted: Vec<Requirement>) {
-        let file = self.text.file;
-        for mut requirement in wanted {
-            let found = &mut self.found;
-            found.look_for_file(self.root, file, &mut requirement, &mut self.defects);
-            self.found.wanted.push(requirement);
-        }
-    }
-
     fn dispatch(&mut self, kind: FileKind, project: Option<&MadeFrom>) -> Result<(), Defect> {
         if kind == FileKind::PipfileLock {
             let text = project.map(MadeFrom::text).transpose()?;
@@ -111,7 +101,9 @@ impl Foreign<'_> {
             self.found.python = project.python();
             let wanted = project.chosen(self.chosen, &mut self.defects);
             self.found.origins = project.origins;
-            self.add_wanted(wanted);
+            for wanted in wanted {
+                self.add(wanted);
+            }
             return Ok(());
         }
         if kind == FileKind::PyLock {

@@ -63,16 +63,12 @@ impl Foreign<'_> {
     ) {
         match direct::parse(&format!("{name} @ {location}"), 0) {
             Ok(requirement) => {
-                let mut requirement = Requirement {
+                self.add(Requirement {
                     marker,
                     hashes,
                     place: self.text.place(offset),
                     ..requirement
-                };
-                let (file, defects) = (self.text.file, &mut self.defects);
-                self.found
-                    .look_for_file(self.root, file, &mut requirement, defects);
-                self.found.wanted.push(requirement);
+                });
             }
             Err(wrong) => self.wrong(Wrong { offset: 0, ..wrong }, offset),
         }
@@ -93,14 +89,16 @@ impl Foreign<'_> {
         if let Err(wrong) = refuse_login(&place.repository, 0) {
             return self.wrong(wrong, offset);
         }
-        let mut requirement = of_source(
-            normalise(name),
-            Vec::new(),
-            marker,
-            FilePlace::Git(place),
-            Vec::new(),
-        );
-        requirement.place = self.text.place(offset);
+        let place = FilePlace::Git(place);
+        let requirement = of_source(normalise(name), Vec::new(), marker, place, Vec::new());
+        self.add(Requirement {
+            place: self.text.place(offset),
+            ..requirement
+        });
+    }
+
+    /// Adds a requirement, with the file that it may name by its place.
+    pub(super) fn add(&mut self, mut requirement: Requirement) {
         let (file, defects) = (self.text.file, &mut self.defects);
         self.found
             .look_for_file(self.root, file, &mut requirement, defects);
