@@ -15,6 +15,7 @@ use super::{
     requirements::RequirementsFile,
     source::Source,
     template::ReferenceTemplate,
+    wheel::WheelName,
 };
 use crate::image::Platform;
 
@@ -278,6 +279,15 @@ pub struct WheelBuilds {
     pub packages: Vec<String>,
     /// The folder of the project in which the wheels are kept.
     pub folder: Option<String>,
+}
+
+impl WheelBuilds {
+    /// Where a wheel is kept, relative to the project's folder; `None` if none is.
+    #[must_use]
+    pub fn kept(&self, wheel: &WheelName) -> Option<String> {
+        let folder = self.folder.as_ref()?;
+        Some(format!("{folder}/{}", wheel.file_name))
+    }
 }
 
 impl Image {

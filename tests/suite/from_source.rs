@@ -357,6 +357,19 @@ fn a_commit_is_locked_until_it_is_upgraded() {
     assert_eq!(commit.len(), 40);
     project.succeed(&["package"]);
     assert_eq!(sources.built(), IN_CONTAINER);
+    // A commit that was fetched is not asked for again.
+    let away = root.with_extension("away");
+    fs_err::rename(&root, &away).unwrap();
+    for built in [
+        project.cache().join("wheels"),
+        project.cache().join("packages"),
+        project.root().join("dist"),
+    ] {
+        fs_err::remove_dir_all(built).unwrap();
+    }
+    project.succeed(&["package", "--locked"]);
+    assert_eq!(sources.built(), IN_CONTAINER);
+    fs_err::rename(&away, &root).unwrap();
     // The branch moves on: nothing follows by itself, not even if another line is added.
     let second = sources.commit(&root, "2.0");
     program(

@@ -17,13 +17,13 @@ use crate::{
         sources::{self, SourceError},
         store,
     },
-    error::{Error, WheelBuildError},
+    error::{Error, ImageProblem, WheelBuildError},
     image::{Digest, Repository},
     operations::{
         dist::Packer,
         events::{Progress, Step, Transfer},
-        resolution::{self, Prepared},
-        workspace::{Services, Session, WheelBuilder, WheelOrder},
+        resolution,
+        workspace::{OnIndex, Services, Session, WheelBuilder, WheelOrder},
     },
     project::{
         Chain, Image, Kind, Project,
@@ -235,11 +235,12 @@ impl Making<'_> {
             Some(FilePlace::Url(url)) => return Ok(Origin::Url(self.filled(url)?)),
             Some(FilePlace::Git(_)) | None => {}
         }
-        if let Some(url) = order.url {
-            return Ok(Origin::Url(url.to_owned()));
-        }
-        let version = version_in(order.package, file_name).unwrap_or_default();
-        let pin = Pin::new(order.package, &version);
+        let version = match order.on_index {
+            Some(OnIndex::At(url)) => return Ok(Origin::Url(url.to_owned())),
+            Some(OnIndex::Version(version)) => version,
+            None => return Err(order.failed(Vec::new(), "nothing tells where it is")),
+        };
+        let pin = Pin::new(order.package, version);
         let installer = self.services.installer()?;
         let found = installer.same_source_on_index(&pin, sha256, order.target, order.origins)?;
         Ok(Origin::Url(found.url))
@@ -300,12 +301,10 @@ impl Making<'_> {
     fn standing_on(&self, progress: &mut dyn Progress) -> Result<String, Error> {
         let (session, order) = (self.session, self.order);
         let stage = match base_of(&session.project, order.image) {
-            Some(Base::Stage(name)) => Some(name),
+            Some(Base::Stage(name)) => name,
             Some(Base::External(text)) => return self.external(&text, progress),
-            None => None,
+            None => return Err(order.failed(Vec::new(), "no image of its chain has Python")),
         };
-        let stage =
-            stage.ok_or_else(|| order.failed(Vec::new(), "no image of its chain has Python"))?;
         let inputs = resolution::read_inputs(session, order.lock)?;
         let mut names = vec![stage.clone()];
         let mut next = 0;
@@ -318,30 +317,44 @@ impl Making<'_> {
             );
             next += 1;
         }
-        let session = session.of_images(&names)?;
-        let services = Services::new(&session, self.services.policy());
-        let prepared = resolution::prepare_in_memory(&session, &services, order.lock)?;
-        let run = run(&session, &services, &prepared)?;
-        let packer = Packer::new(&session, &services);
         let platform = &order.target.platform;
-        let mut made = on_platform(&run, &packer, std::slice::from_ref(&stage), platform)?;
-        let image = made.remove(&stage);
-        image
-            .map(|image| image.reference.to_string())
-            .ok_or_else(|| order.failed(Vec::new(), format!("`{stage}` was not made")))
+        self.with_images(&names, |run, packer| {
+            let mut made = on_platform(run, packer, std::slice::from_ref(&stage), platform)?;
+            let image = made.remove(&stage);
+            image
+                .map(|image| image.reference.to_string())
+                .ok_or_else(|| order.failed(Vec::new(), format!("`{stage}` was not made")))
+        })
     }
 
     fn external(&self, text: &str, progress: &mut dyn Progress) -> Result<String, Error> {
-        let session = self.session.of_images(&[])?;
+        self.with_images(&[], |run, packer| {
+            let contexts = ContextWriter { run, packer };
+            contexts.external(text, &self.order.target.platform, progress)
+        })
+    }
+
+    /// Does `work` in a run on these images of the project alone: what else is in it need not be locked.
+    fn with_images<T>(
+        &self,
+        names: &[String],
+        work: impl FnOnce(&Run<'_>, &Packer<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let session = self.session.of_images(names)?;
         let services = Services::new(&session, self.services.policy());
         let prepared = resolution::prepare_in_memory(&session, &services, self.order.lock)?;
-        let run = run(&session, &services, &prepared)?;
-        let packer = Packer::new(&session, &services);
-        let contexts = ContextWriter {
-            run: &run,
-            packer: &packer,
+        let first = session.project.registries.values().next();
+        let registry = match (session.registry(None), first) {
+            (Ok(registry), _) | (Err(_), Some(registry)) => registry,
+            (Err(error), None) => return Err(error),
         };
-        contexts.external(text, &self.order.target.platform, progress)
+        let run = Run {
+            session: &session,
+            services: &services,
+            prepared: &prepared,
+            registry,
+        };
+        work(&run, &Packer::new(&session, &services))
     }
 
     /// Runs the build in a container of the image `from`, and puts what it makes into `into`.
@@ -398,8 +411,8 @@ impl Making<'_> {
         })?;
         let layers = tempfile::tempdir_in(self.folder)?;
         let exported = daemon.export(built.id.as_str(), &|_, _| true, layers.path())?;
-        let files = exported.map(|exported| exported.layers).unwrap_or_default();
-        for layer in files {
+        let gone = || Error::unexpected(&reference, ImageProblem::Gone);
+        for layer in exported.ok_or_else(gone)?.layers {
             sources::unpack_into(&layer.file, order.package, into)?;
         }
         daemon.untag(&reference)?;
@@ -414,25 +427,6 @@ impl BuildError {
             other => order.failed(Vec::new(), other.to_string()),
         }
     }
-}
-
-/// A run on the images of a session.
-fn run<'r>(
-    session: &'r Session<'r>,
-    services: &'r Services<'r>,
-    prepared: &'r Prepared,
-) -> Result<Run<'r>, Error> {
-    let first = session.project.registries.values().next();
-    let registry = match (session.registry(None), first) {
-        (Ok(registry), _) | (Err(_), Some(registry)) => registry,
-        (Err(error), None) => return Err(error),
-    };
-    Ok(Run {
-        session,
-        services,
-        prepared,
-        registry,
-    })
 }
 
 /// What has the Python of an image.
@@ -452,15 +446,6 @@ fn base_of(project: &Project, image: &Image) -> Option<Base> {
     let py = py.filter(|name| project.images.contains_key(name));
     let parent = py.or_else(|| image.parent.clone()).map(Base::Stage);
     parent.or_else(|| image.elsewhere.clone().map(Base::External))
-}
-
-/// The version in the name of a source distribution.
-fn version_in(package: &str, file_name: &str) -> Option<String> {
-    let stem = [".tar.gz", ".tgz", ".zip", ".tar"]
-        .iter()
-        .find_map(|end| file_name.strip_suffix(end))?;
-    let version = stem.get(package.len()..)?.strip_prefix('-')?;
-    Some(version.to_owned())
 }
 
 /// All files below a folder.
@@ -507,16 +492,5 @@ mod tests {
         assert!(text.contains("--no-install-recommends gcc libpq-dev\nCOPY wheel.py"));
         assert!(text.ends_with("FROM scratch\nCOPY --from=build /sparkpack/wheels/ /\n"));
         assert!(!dockerfile("x", &[]).contains("apt-get"));
-    }
-
-    #[test]
-    fn the_version_follows_the_name() {
-        for (package, file_name, version) in [
-            ("odfpy", "odfpy-1.4.1.tar.gz", Some("1.4.1")),
-            ("acme-tools", "acme_tools-2.0rc1.zip", Some("2.0rc1")),
-            ("acme-tools", "x.tar.gz", None),
-        ] {
-            assert_eq!(version_in(package, file_name).as_deref(), version);
-        }
     }
 }

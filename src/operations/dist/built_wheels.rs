@@ -1,8 +1,6 @@
 //! The files of wheels that are built from their sources: those that the project keeps, or those in the cache, which are
 //! built again where they are missing.
 
-use std::path::Path;
-
 use super::to_install::ToInstall;
 use crate::{
     adapters::store,
@@ -10,7 +8,7 @@ use crate::{
     image::Digest,
     operations::{
         events::Progress,
-        workspace::{self, Services, Session, WheelOrder},
+        workspace::{self, OnIndex, Services, Session, WheelOrder},
     },
     project::{
         place::Place,
@@ -64,18 +62,20 @@ impl Files<'_> {
         source: &BuiltFrom,
         progress: &mut dyn Progress,
     ) -> Result<(std::path::PathBuf, Digest), Error> {
-        let kept = self.kept(wheel);
-        if let Some((path, _)) = &kept
-            && digest_of(path)?.as_ref() == Some(&wheel.sha256)
+        let root = &self.session.project.root;
+        let kept = self.wanted.image.wheel_builds.kept(&wheel.wheel);
+        let kept = kept.filter(|_| wheel.built_anew().is_none());
+        if let Some(kept) = &kept
+            && workspace::digest_of(&root.join(kept))?.as_ref() == Some(&wheel.sha256)
         {
-            return Ok((path.clone(), wheel.sha256.clone()));
+            return Ok((root.join(kept), wheel.sha256.clone()));
         }
-        let lock = workspace::read_lock(&self.session.project.root)?;
+        let lock = workspace::read_lock(root)?;
         let order = WheelOrder {
             image: self.wanted.image,
             package: &wheel.wheel.name,
             source,
-            url: None,
+            on_index: Some(OnIndex::Version(&wheel.wheel.version)),
             target: self.target,
             lock: &lock,
             origins: self.wanted.origins,
@@ -88,34 +88,20 @@ impl Files<'_> {
             );
             return Err(order.failed(Vec::new(), message));
         }
-        let Some((path, shown)) = kept.filter(|_| wheel.built_anew().is_none()) else {
+        let Some(kept) = kept else {
             return Ok((built.file, built.sha256));
         };
         if built.sha256 != wheel.sha256 {
             return Err(WheelBuildError::NotKept {
-                file: shown,
+                file: kept,
                 from: source.to_string(),
                 package: wheel.wheel.name.clone(),
             }
             .into());
         }
-        fs_err::create_dir_all(path.parent().unwrap_or(&self.session.project.root))?;
+        let path = root.join(kept);
+        fs_err::create_dir_all(path.parent().unwrap_or(root))?;
         store::replace(&path, &fs_err::read(&built.file)?)?;
         Ok((path, built.sha256))
-    }
-
-    /// Where the project keeps a wheel, and how that is shown.
-    fn kept(&self, wheel: &LockedWheel) -> Option<(std::path::PathBuf, String)> {
-        let folder = self.wanted.image.wheel_builds.folder.as_ref()?;
-        let shown = format!("{folder}/{}", wheel.wheel.file_name);
-        Some((self.session.project.root.join(&shown), shown))
-    }
-}
-
-/// The digest of a file, if it is there.
-fn digest_of(file: &Path) -> Result<Option<Digest>, Error> {
-    match fs_err::File::open(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        opened => Ok(Some(Digest::of_reader(&mut opened?)?)),
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     image::Digest,
     operations::{
         events::{Progress, Step},
-        workspace::{BuiltWheel, Services, Session, WheelOrder},
+        workspace::{self, BuiltWheel, OnIndex, Services, Session, WheelOrder},
     },
     project::{
         lock::Lock,
@@ -57,14 +57,14 @@ impl FromSource<'_> {
             };
             let source = match place {
                 FilePlace::Git(git) => self.commit(wanted, git, progress)?,
-                FilePlace::File(_) | FilePlace::Url(_) => BuiltFrom::Archive {
-                    file_name: place.file_name(),
-                    sha256: wanted
-                        .hashes
-                        .first()
-                        .cloned()
-                        .unwrap_or_else(|| Digest::of(b"")),
-                },
+                FilePlace::File(_) | FilePlace::Url(_) => {
+                    let file_name = place.file_name();
+                    let sha256 = wanted.hashes.first().cloned().ok_or_else(|| {
+                        let message = format!("`{file_name}` has no hash");
+                        Defect::new(Code::E168, wanted.place.clone(), message)
+                    })?;
+                    BuiltFrom::Archive { file_name, sha256 }
+                }
             };
             built.push(self.build(&wanted.name, source, None, progress)?);
         }
@@ -127,7 +127,7 @@ impl FromSource<'_> {
             image,
             package,
             source: &source,
-            url,
+            on_index: url.map(OnIndex::At),
             target: self.wanted.target,
             lock: self.lock,
             origins: Some(&self.wanted.requirements.requirements.origins),
@@ -138,10 +138,9 @@ impl FromSource<'_> {
             sha256,
             needs,
         } = self.services.built_wheel(self.session, &order, progress)?;
-        let sha256 = match &image.wheel_builds.folder {
-            Some(folder) => {
-                let kept = std::path::Path::new(folder).join(&wheel.file_name);
-                self.kept.push((kept, file));
+        let sha256 = match image.wheel_builds.kept(&wheel) {
+            Some(kept) => {
+                self.kept.push((kept.into(), file));
                 sha256
             }
             None => source.digest(),
@@ -172,15 +171,12 @@ impl FromSource<'_> {
         };
         let locked = before.iter().find(is_it);
         let locked = locked.filter(|_| !upgraded.contains(package));
-        let Some((locked, folder)) = locked.zip(image.wheel_builds.folder.as_ref()) else {
+        let kept = |locked: &LockedWheel| image.wheel_builds.kept(&locked.wheel);
+        let Some((locked, kept)) = locked.and_then(|locked| Some((locked, kept(locked)?))) else {
             return Ok(None);
         };
-        let folder = self.session.project.root.join(folder);
-        let file = folder.join(&locked.wheel.file_name);
-        let Ok(mut opened) = fs_err::File::open(&file) else {
-            return Ok(None);
-        };
-        if Digest::of_reader(&mut opened)? != locked.sha256 {
+        let file = self.session.project.root.join(kept);
+        if workspace::digest_of(&file)?.as_ref() != Some(&locked.sha256) {
             return Ok(None);
         }
         Ok(metadata_of(&file).ok().map(|metadata| BuiltPackage {
@@ -251,9 +247,13 @@ pub(crate) fn fetch_repository(
     (place, url): (&GitPlace, &str),
 ) -> Result<std::path::PathBuf, Error> {
     let shown = masked(&place.repository);
-    services.refuse_offline(|| OnlineWork::Repository(shown.clone()))?;
     let key = Digest::of(place.repository.as_bytes());
     let folder = session.cache.entry(CacheKind::Repositories, key.short(32));
+    // A commit never changes.
+    if place.names_commit() && git::commit(&folder, place.revision.as_deref()).is_some() {
+        return Ok(folder);
+    }
+    services.refuse_offline(|| OnlineWork::Repository(shown.clone()))?;
     let lock = folder.with_extension("lock");
     let _alone = store::lock(&lock, || ())?;
     git::fetch(url, &folder, place.revision.as_deref()).map_err(|error| {

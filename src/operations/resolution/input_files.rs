@@ -106,12 +106,9 @@ impl<'a> InputFiles<'a> {
         image: &Image,
         wheels: impl Iterator<Item = &'w LockedWheel>,
     ) {
-        let Some(folder) = &image.wheel_builds.folder else {
-            return;
-        };
-        for wheel in wheels.filter(|wheel| wheel.built_from.is_some()) {
-            self.decisive(Path::new(folder).join(&wheel.wheel.file_name));
-        }
+        let built = wheels.filter(|wheel| wheel.built_from.is_some());
+        let kept = built.filter_map(|wheel| image.wheel_builds.kept(&wheel.wheel));
+        kept.for_each(|file| self.decisive(file));
     }
 
     /// The path is the one by way of the folder, so that a link that leads to the folder counts, too.

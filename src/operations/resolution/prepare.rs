@@ -54,12 +54,7 @@ pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<
         Ok((resolved, plan))
     })?;
     keep(session, services, &inputs, &old, &resolved.files)?;
-    Ok(Prepared {
-        plan,
-        lock: resolved.files.lock,
-        local_sources: resolved.local_sources,
-        replaced: resolved.replaced,
-    })
+    Ok(resolved.prepared(plan))
 }
 
 /// Makes the plan of the whole project from this lock, and writes nothing.
@@ -78,12 +73,8 @@ pub(crate) fn prepare_in_memory(
         upgraded: &BTreeSet::new(),
     };
     let resolved = resolver.resolve(files)?;
-    Ok(Prepared {
-        plan: resolved.plan(session, services, &inputs)?,
-        lock: resolved.files.lock,
-        local_sources: resolved.local_sources,
-        replaced: resolved.replaced,
-    })
+    let plan = resolved.plan(session, services, &inputs)?;
+    Ok(resolved.prepared(plan))
 }
 
 /// The inputs, the wheels of all images and the lock, for `sparkpack package`. Of the missing lock entries only wheels are looked
@@ -257,6 +248,15 @@ impl Resolver<'_> {
 }
 
 impl ResolvedLocks {
+    fn prepared(self, plan: Plan) -> Prepared {
+        Prepared {
+            plan,
+            lock: self.files.lock,
+            local_sources: self.local_sources,
+            replaced: self.replaced,
+        }
+    }
+
     /// Makes the plan from these locks.
     pub(crate) fn plan(
         &self,

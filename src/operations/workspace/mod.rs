@@ -18,5 +18,5 @@ pub(crate) use services::{Services, WheelBuilder};
 pub(crate) use session::{Session, find_root, read_lock};
 pub(crate) use side_by_side::{AT_ONCE, both, side_by_side};
 pub(crate) use turns::Turns;
-pub(crate) use wheel_builder::BuiltWheel;
-pub(crate) use wheel_order::WheelOrder;
+pub(crate) use wheel_builder::{BuiltWheel, digest_of};
+pub(crate) use wheel_order::{OnIndex, WheelOrder};

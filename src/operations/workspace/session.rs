@@ -60,13 +60,16 @@ impl<'a> Session<'a> {
             .warnings
             .iter()
             .for_each(|warning| events.warn(warning));
-        let digests = digest_cache::open(&digest_cache::file_for(&cache, &root));
-        let trees = with_bits_of_git(&root, FileTrees::new(digests))?;
+        Self::of_project(project, cache, events)
+    }
+
+    fn of_project(project: Project, cache: Cache, events: &'a dyn Events) -> Result<Self, Error> {
+        let digests = digest_cache::open(&digest_cache::file_for(&cache, &project.root));
         Ok(Self {
             events,
+            trees: with_bits_of_git(&project.root, FileTrees::new(digests))?,
             project,
             cache,
-            trees,
             manifest_cache: OnceLock::new(),
             project_files: OnceLock::new(),
             ready: Arc::default(),
@@ -77,16 +80,7 @@ impl<'a> Session<'a> {
     pub(crate) fn of_images(&self, names: &[String]) -> Result<Self, Error> {
         let mut project = self.project.clone();
         project.images.retain(|name, _| names.contains(name));
-        let digests = digest_cache::open(&digest_cache::file_for(&self.cache, &project.root));
-        Ok(Self {
-            events: self.events,
-            trees: with_bits_of_git(&project.root, FileTrees::new(digests))?,
-            project,
-            cache: self.cache.clone(),
-            manifest_cache: OnceLock::new(),
-            project_files: OnceLock::new(),
-            ready: Arc::default(),
-        })
+        Self::of_project(project, self.cache.clone(), self.events)
     }
 
     /// The files that no source has, if a source is a file or a folder of this machine.

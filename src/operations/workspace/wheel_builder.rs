@@ -48,10 +48,14 @@ impl Services<'_> {
             })?;
             progress.step(Step::BuildWheel(order.package));
             builder.build((session, self), order, &made, progress)?;
-            // A wheel of another package is told before it is kept.
-            read(&made, order)?;
+            // What is no wheel of the package is told before it is kept.
+            let built = read(&made, order)?;
+            let built = built.ok_or_else(|| order.failed(Vec::new(), "no wheel came out of it"))?;
             store::move_folder(&made, &folder)?;
-            read(&folder, order)?.ok_or_else(|| order.failed(Vec::new(), "no wheel came out of it"))
+            Ok(BuiltWheel {
+                file: folder.join(&built.wheel.file_name),
+                ..built
+            })
         })
     }
 }
@@ -81,4 +85,12 @@ fn read(folder: &Path, order: &WheelOrder<'_>) -> Result<Option<BuiltWheel>, Err
         }));
     }
     Ok(None)
+}
+
+/// The digest of a file, if it is there.
+pub(crate) fn digest_of(file: &Path) -> std::io::Result<Option<Digest>> {
+    match fs_err::File::open(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        opened => Ok(Some(Digest::of_reader(&mut opened?)?)),
+    }
 }

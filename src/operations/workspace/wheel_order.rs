@@ -14,6 +14,15 @@ use crate::{
 /// The number must change with the way in which wheels are built.
 const BUILT: &str = "built wheel 1";
 
+/// A source distribution on an index.
+#[derive(Clone, Copy)]
+pub(crate) enum OnIndex<'a> {
+    /// Its URL.
+    At(&'a str),
+    /// The version that it is of.
+    Version(&'a str),
+}
+
 /// A wheel that is wanted.
 #[derive(Clone, Copy)]
 pub(crate) struct WheelOrder<'a> {
@@ -22,8 +31,8 @@ pub(crate) struct WheelOrder<'a> {
     /// The package's normalised name.
     pub(crate) package: &'a str,
     pub(crate) source: &'a BuiltFrom,
-    /// Where the source distribution is, if that is known.
-    pub(crate) url: Option<&'a str>,
+    /// By what an index has the source distribution, if one has it.
+    pub(crate) on_index: Option<OnIndex<'a>>,
     pub(crate) target: &'a Target,
     /// What images are made from.
     pub(crate) lock: &'a Lock,

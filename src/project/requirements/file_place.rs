@@ -64,6 +64,20 @@ pub struct GitPlace {
     pub subdirectory: Option<String>,
 }
 
+impl GitPlace {
+    /// Whether the revision is the full ID of a commit.
+    #[must_use]
+    pub fn names_commit(&self) -> bool {
+        self.revision.as_deref().is_some_and(is_commit)
+    }
+}
+
+/// Whether a text is the full ID of a commit.
+pub(super) fn is_commit(text: &str) -> bool {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    [40, 64].contains(&text.len()) && text.bytes().all(is_hex)
+}
+
 impl fmt::Display for GitPlace {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "git+{}", self.repository)?;

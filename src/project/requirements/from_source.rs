@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 
 use super::{
     Requirement,
-    file_place::{FilePlace, GitPlace, WrongPlace, is_wheel},
+    file_place::{FilePlace, GitPlace, WrongPlace, is_commit, is_wheel},
     pieces::{Wrong, file_name_of, masked, name_length, unpinnable},
     tree::TomlValue,
     variables::has_credentials,
@@ -75,12 +75,6 @@ impl fmt::Display for BuiltFrom {
             Self::Commit { place, commit } => write!(formatter, "{place} at {commit}"),
         }
     }
-}
-
-/// Whether a text is the full ID of a commit.
-pub(super) fn is_commit(text: &str) -> bool {
-    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    [40, 64].contains(&text.len()) && text.bytes().all(is_hex)
 }
 
 /// Whether a file name is that of a source distribution.

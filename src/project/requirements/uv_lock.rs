@@ -6,8 +6,8 @@ use toml::de::DeTable;
 
 use super::{
     GitPlace, Requirement,
+    file_place::is_commit,
     found::{Foreign, digests},
-    from_source::is_commit,
     graph::reached,
     marker::Marker,
     masked,
