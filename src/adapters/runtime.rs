@@ -33,6 +33,12 @@ impl NetworkRuntime {
         self.handle.spawn(future)
     }
 
+    /// Calls what has to be called where a runtime is.
+    pub(super) fn within<T>(&self, call: impl FnOnce() -> T) -> T {
+        let _entered = self.handle.enter();
+        call()
+    }
+
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.handle.block_on(future)
     }

@@ -3,8 +3,15 @@
 
 use std::{
     fmt::Write as _,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::Shutdown,
+    os::unix::net::{UnixListener, UnixStream},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,6 +19,8 @@ use crate::support::{Chain, Index, TestProject, docker, run};
 
 /// No daemon answers there.
 const NOWHERE: (&str, &str) = ("DOCKER_HOST", "unix:///nowhere/docker.sock");
+
+const TESTING: [&str; 4] = ["-v", "build", "--test-imports", "job"];
 
 /// Takes the request, says so, and answers only what was asked: it ends with its standard input.
 const WAITING: &str = "#!/bin/sh
@@ -40,7 +49,10 @@ fn with_python(name: &str, python: &str) -> Chain {
 
 /// A run that has reached a line of its standard error.
 fn begun(project: &TestProject, line: &str) -> Child {
-    let mut command = project.command(&["-v", "build", "--test-imports", "job"]);
+    begun_by(project.command(&TESTING), line)
+}
+
+fn begun_by(mut command: Command, line: &str) -> Child {
     let mut child = command
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -94,8 +106,8 @@ fn a_signal_removes_the_container_first() {
         // While the container is made, and while it runs.
         for line in ["job: importing ", "it has begun"] {
             let mut child = begun(&chain.project, line);
-            let begun = Instant::now();
             signal(&child, name);
+            let signalled_at = Instant::now();
             let status = child.wait().unwrap();
             let signalled = std::os::unix::process::ExitStatusExt::signal(&status);
             assert!(
@@ -103,11 +115,89 @@ fn a_signal_removes_the_container_first() {
                 "{name} at `{line}`: {status}"
             );
             assert!(
-                begun.elapsed() < Duration::from_secs(2),
+                signalled_at.elapsed() < Duration::from_secs(10),
                 "{name} at `{line}`"
             );
             assert_eq!(containers(child.id()), "", "{name} at `{line}`");
         }
+    }
+}
+
+/// A daemon that is slow to make a container: what is said when it is asked for one, and when it has answered.
+struct SlowDaemon {
+    folder: tempfile::TempDir,
+    asked: Receiver<()>,
+    answered: Receiver<()>,
+}
+
+impl SlowDaemon {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
+        let (asks, asked) = channel();
+        let (answers, answered) = channel();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, asks, answers) = (client.unwrap(), asks.clone(), answers.clone());
+                std::thread::spawn(move || Self::serve(client, &asks, &answers));
+            }
+        });
+        Self {
+            folder,
+            asked,
+            answered,
+        }
+    }
+
+    fn host(&self) -> String {
+        format!("unix://{}/docker.sock", self.folder.path().display())
+    }
+
+    fn serve(mut client: UnixStream, asks: &Sender<()>, answers: &Sender<()>) {
+        let host = std::env::var("DOCKER_HOST");
+        let host = host.unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+        let mut daemon = UnixStream::connect(host.trim_start_matches("unix://")).unwrap();
+        let creates = Arc::new(AtomicBool::new(false));
+        let (mut from, mut to) = (daemon.try_clone().unwrap(), client.try_clone().unwrap());
+        let (answers, is_create) = (answers.clone(), Arc::clone(&creates));
+        std::thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            while let Ok(count @ 1..) = from.read(&mut buffer) {
+                // The client may be gone.
+                drop(to.write_all(&buffer[..count]));
+                if is_create.swap(false, Ordering::SeqCst) {
+                    answers.send(()).unwrap();
+                }
+            }
+            drop(to.shutdown(Shutdown::Both));
+        });
+        let mut buffer = [0; 8192];
+        while let Ok(count @ 1..) = client.read(&mut buffer) {
+            if String::from_utf8_lossy(&buffer[..count]).contains("/containers/create") {
+                asks.send(()).unwrap();
+                std::thread::sleep(Duration::from_millis(500));
+                creates.store(true, Ordering::SeqCst);
+            }
+            daemon.write_all(&buffer[..count]).unwrap();
+        }
+        // The end of what a client sends is not passed on: the daemon finishes what it was asked.
+    }
+}
+
+#[test]
+fn a_signal_removes_a_container_that_is_being_made() {
+    let chain = with_python("imports-slow-daemon", WAITING);
+    for (name, number) in [("INT", 2), ("TERM", 15)] {
+        let daemon = SlowDaemon::start();
+        let mut command = chain.project.command(&TESTING);
+        command.env("DOCKER_HOST", daemon.host());
+        let mut child = begun_by(command, "job: importing ");
+        let limit = Duration::from_secs(30);
+        daemon.asked.recv_timeout(limit).unwrap();
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(128 + number), "{name}");
+        daemon.answered.recv_timeout(limit).unwrap();
+        assert_eq!(containers(child.id()), "", "{name}");
     }
 }
 

@@ -14,7 +14,11 @@ use bollard::{
 use futures_util::StreamExt;
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::{daemon::Daemon, error::DockerError, running::remove};
+use super::{
+    daemon::Daemon,
+    error::DockerError,
+    running::{Container, remove},
+};
 use crate::image::ImageInfo;
 
 /// How long the daemon may take to say how a program ended that has closed its output.
@@ -67,8 +71,7 @@ impl Daemon {
     ) -> Result<ProgramEnd, DockerError> {
         let doing = || format!("run a program in the image `{}`", program.name);
         let name = format!("sparkpack-{}-{}", process::id(), program.image.id.short(12));
-        let note = |name| self.running.note(&self.runtime, &self.client, name);
-        note(Some(name.clone()));
+        self.note(Some(Container::AskedFor));
         let ended = self.runtime.block_on(async {
             let run = self.run(program, &name, printed);
             timeout(program.limit, run)
@@ -76,10 +79,14 @@ impl Daemon {
                 .unwrap_or(Ok(ProgramEnd::OutOfTime))
         });
         let removed = self.ask(remove(&self.client, &name));
-        note(None);
+        self.note(None);
         let ended = ended.map_err(|error| self.failed(&error, doing))?;
         removed.map_err(|error| self.failed(&error, doing))?;
         Ok(ended)
+    }
+
+    fn note(&self, container: Option<Container>) {
+        self.running.note(&self.runtime, &self.client, container);
     }
 
     async fn run(
@@ -99,6 +106,7 @@ impl Daemon {
         client
             .create_container(Some(options.build()), body(program))
             .await?;
+        self.note(Some(Container::Made(name.to_owned())));
         let options = AttachContainerOptionsBuilder::default();
         let options = options.stream(true).stdin(true).stdout(true).stderr(true);
         let mut attached = client.attach_container(name, Some(options.build())).await?;
