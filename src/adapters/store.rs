@@ -2,6 +2,7 @@
 //! cache's location.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::{File, Metadata, TryLockError},
     hash::{BuildHasher, Hasher, RandomState},
     io::{self, Write},
@@ -9,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use rustix::fs::OFlags;
 use tempfile::{NamedTempFile, TempDir};
 
@@ -307,25 +308,37 @@ pub fn lock(file: &Path, waiting: impl FnOnce()) -> io::Result<File> {
 pub fn copy_tree(
     entries: &[Entry],
     into: &Path,
-    same: impl Fn(&Entry) -> Option<PathBuf>,
+    same: impl Fn(&Entry) -> Option<PathBuf> + Sync,
 ) -> io::Result<()> {
     fs_err::create_dir_all(into)?;
-    let mut made = into.to_owned();
-    let mut to_copy = Vec::new();
-    for entry in entries {
+    let make = |below: &BTreeSet<&str>| {
+        let mut folders = below.iter();
+        folders.try_for_each(|folder| fs_err::create_dir(into.join(folder)))
+    };
+    folders_by_top(entries).par_iter().try_for_each(make)?;
+    entries.par_iter().try_for_each(|entry| {
         let file = into.join(&entry.path);
-        if let Some(folder) = file.parent().filter(|folder| *folder != made) {
-            fs_err::create_dir_all(folder)?;
-            folder.clone_into(&mut made);
-        }
         // Not every file system has hard links, and a file can have only so many.
-        if same(entry).is_none_or(|same| fs_err::hard_link(same, &file).is_err()) {
-            to_copy.push((entry, file));
+        match same(entry) {
+            Some(same) if fs_err::hard_link(&same, &file).is_ok() => Ok(()),
+            _ => copy(entry, &file),
+        }
+    })
+}
+
+/// The folders that the paths need, each after the one that it lies in; those with the same top are together.
+fn folders_by_top(entries: &[Entry]) -> Vec<BTreeSet<&str>> {
+    let mut by_top: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for Entry { path, .. } in entries {
+        let mut ends = path.match_indices('/').map(|(end, _)| &path[..end]);
+        if let Some(top) = ends.next() {
+            by_top
+                .entry(top)
+                .or_insert_with(|| [top].into())
+                .extend(ends);
         }
     }
-    to_copy
-        .into_par_iter()
-        .try_for_each(|(entry, file)| copy(entry, &file))
+    by_top.into_values().collect()
 }
 
 /// Makes a new file or link with the content of `entry`.

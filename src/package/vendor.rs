@@ -319,10 +319,50 @@ fn files(folder: &Path) -> Result<BTreeMap<String, Metadata>, VendorError> {
 pub struct Placement {
     /// The wheels that have each path, by their numbers; the paths are those in the installation.
     pub owners: BTreeMap<String, BTreeSet<usize>>,
+    /// The topmost folders with nothing but files of one wheel, which no other one has overwritten.
+    pub folders: BTreeMap<String, usize>,
     /// The wheels that another one may have overwritten a file of: both have the path, each with another hash.
     pub overwritten: BTreeSet<usize>,
     /// What the `RECORD` of each wheel says of its files, by their paths.
     pub recorded: Vec<Recorded>,
+}
+
+impl Placement {
+    fn folders_of_one_wheel<'p>(
+        &self,
+        paths: impl Iterator<Item = &'p String> + Clone,
+    ) -> BTreeMap<String, usize> {
+        let alone = |path: &String| {
+            let mut owners = self.owners.get(path)?.iter();
+            let owner = owners.next().filter(|_| owners.next().is_none())?;
+            (!self.overwritten.contains(owner)).then_some(*owner)
+        };
+        let above = |path: &'p str| path.match_indices('/').map(|(end, _)| &path[..end]);
+        let mut owner_of: BTreeMap<&str, Option<usize>> = BTreeMap::new();
+        for path in paths.clone() {
+            let owner = alone(path);
+            for folder in above(path) {
+                let of_folder = owner_of.entry(folder).or_insert(owner);
+                if *of_folder != owner {
+                    *of_folder = None;
+                }
+            }
+        }
+        let topmost = |path: &'p String| {
+            above(path).find_map(|folder| Some((folder.to_owned(), owner_of[folder]?)))
+        };
+        paths.filter_map(topmost).collect()
+    }
+
+    /// The paths that are in none of the folders that belong to one wheel.
+    pub fn single_files(&self) -> impl Iterator<Item = (&String, &BTreeSet<usize>)> {
+        let is_in_folder = |path: &str| {
+            let mut above = path.match_indices('/').map(|(end, _)| &path[..end]);
+            above.any(|folder| self.folders.contains_key(folder))
+        };
+        let owners = self.owners.iter();
+        owners.filter(move |(path, _)| !is_in_folder(path))
+    }
 }
 
 /// The digests that the `RECORD` of a wheel has for its files. Not every file has one.
@@ -368,23 +408,25 @@ pub fn placement(unpacked: &Path, wheels: &[LockedWheel]) -> Result<Placement, V
         }
     }
     let mut loads = vec![Load::default(); wheels.len()];
-    for (path, metadata) in files(unpacked)? {
-        if !is_shipped(&path) {
+    let files = files(unpacked)?;
+    for (path, metadata) in &files {
+        if !is_shipped(path) {
             continue;
         }
-        let of_path = match owners.get(&path) {
+        let of_path = match owners.get(path) {
             Some(owners) => owners.keys().copied().collect(),
-            None if is_left_over(&path, &distributions) => continue,
-            None => [nearest_owner(&path, &owners)
+            None if is_left_over(path, &distributions) => continue,
+            None => [nearest_owner(path, &owners)
                 .ok_or_else(|| VendorError::Unowned { path: path.clone() })?]
             .into(),
         };
-        refuse_whiteout(&path, &of_path, &distributions)?;
+        refuse_whiteout(path, &of_path, &distributions)?;
         for owner in &of_path {
             loads[*owner].add(metadata.len());
         }
-        placement.owners.insert(path, of_path);
+        placement.owners.insert(path.clone(), of_path);
     }
+    placement.folders = placement.folders_of_one_wheel(files.keys());
     for (wheel, load) in wheels.iter().zip(&loads) {
         load.refuse_more_than(MOST, &wheel.wheel.file_name)?;
     }
@@ -862,6 +904,55 @@ mod tests {
         ] {
             assert_eq!(split_of(path).unwrap_err().code(), "E723", "{path}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_taken_as_it_is_if_all_of_it_is_of_one_wheel() {
+        let folder = tempfile::tempdir().unwrap();
+        unpack_of_each_kind(folder.path());
+        let spaces = [
+            ("b", "ns/b/deep/x.py"),
+            ("c", "ns/c/x.py"),
+            ("d", "ns/d.py"),
+        ];
+        for (name, path) in spaces {
+            unpack(folder.path(), name, &[(path, name)], &[]);
+        }
+        for (name, content) in [("e", "1"), ("f", "2")] {
+            let path = format!("{name}/x.py");
+            let files = [("both/x.py", content), (&path, "1")];
+            unpack(folder.path(), name, &files, &[]);
+        }
+        unpack(folder.path(), "g", &[("g/x.py", "1")], &[]);
+        let names = ["pure", "fast", "sly", "data", "b", "c", "d", "e", "f", "g"];
+        let wheels = names.map(|name| wheel(&format!("{name}-1.0-py3-none-any.whl")));
+        let placement = placement(folder.path(), &wheels).unwrap();
+        assert_eq!(placement.overwritten, [7, 8].into());
+        // `pure` has bytecode in it, and each `.dist-info` what the installer wrote.
+        let wanted = [
+            ("data", 3),
+            ("fast", 1),
+            ("fast.libs", 1),
+            ("g", 9),
+            ("ns/b", 4),
+            ("ns/c", 5),
+        ];
+        let wanted = wanted.map(|(folder, owner)| (folder.to_owned(), owner));
+        assert_eq!(placement.folders, wanted.into());
+        let single: Vec<&str> = placement
+            .single_files()
+            .map(|(path, _)| path.as_str())
+            .filter(|path| !path.contains(".dist-info/"))
+            .collect();
+        let wanted = [
+            "both/x.py",
+            "e/x.py",
+            "f/x.py",
+            "ns/d.py",
+            "pure/__init__.py",
+            "sly.so",
+        ];
+        assert_eq!(single, wanted);
     }
 
     #[test]

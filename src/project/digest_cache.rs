@@ -75,6 +75,14 @@ impl FileIdentity {
         Duration::new(seconds, nanoseconds) + tick < moment
     }
 
+    /// The same without the time of the inode's last change.
+    fn but_for_changed(&self) -> Self {
+        Self {
+            changed: self.modified,
+            ..*self
+        }
+    }
+
     /// The whole identity, as it is stored.
     #[must_use]
     pub fn bytes(&self) -> [u8; IDENTITY] {
@@ -128,6 +136,8 @@ struct Learnt {
 pub struct DigestCache {
     earlier: EarlierRuns,
     learnt: Mutex<HashMap<PathBuf, Learnt>>,
+    /// Whether links to the files are made and removed at any time.
+    is_linked: bool,
     /// The beginning of the run, since the epoch.
     now: Duration,
 }
@@ -139,7 +149,27 @@ impl DigestCache {
         Self {
             earlier: EarlierRuns::parse(bytes.into()).unwrap_or_default(),
             learnt: Mutex::default(),
+            is_linked: false,
             now,
+        }
+    }
+
+    /// The same, of files to which links are made and removed at any time: that moves the time of the inode's last change,
+    /// which therefore does not count. It is for files whose bytes are compared once more where an image is made of them.
+    #[must_use]
+    pub fn of_linked(bytes: impl Into<Vec<u8>>, now: Duration) -> Self {
+        Self {
+            is_linked: true,
+            ..Self::read(bytes, now)
+        }
+    }
+
+    fn identity(&self, metadata: &Metadata) -> FileIdentity {
+        let identity = FileIdentity::of(metadata);
+        if self.is_linked {
+            identity.but_for_changed()
+        } else {
+            identity
         }
     }
 
@@ -151,7 +181,7 @@ impl DigestCache {
             self.earlier.hex(entry) == digest.hex().as_bytes()
                 && Path::new(OsStr::from_bytes(self.earlier.path(entry)))
                     .symlink_metadata()
-                    .is_ok_and(|metadata| self.earlier.is_of(entry, &FileIdentity::of(&metadata)))
+                    .is_ok_and(|metadata| self.earlier.is_of(entry, &self.identity(&metadata)))
         };
         !self.earlier.entries.is_empty() && self.earlier.entries.iter().all(is_same)
     }
@@ -207,7 +237,7 @@ impl DigestCache {
 
 impl Digests for DigestCache {
     fn known(&self, file: &Path, metadata: &Metadata) -> Option<Digest> {
-        let identity = FileIdentity::of(metadata);
+        let identity = self.identity(metadata);
         if let Some(entry) = self.earlier.find(file)
             && self.earlier.is_of(entry, &identity)
             && let Some(digest) = digest_of(self.earlier.hex(entry))
@@ -221,9 +251,9 @@ impl Digests for DigestCache {
     }
 
     fn learn(&self, file: &Path, metadata: &Metadata, digest: &Digest) {
-        let identity = FileIdentity::of(metadata);
+        let identity = self.identity(metadata);
         let after = fs_err::metadata(file).ok();
-        let is_steady = after.is_some_and(|after| FileIdentity::of(&after) == identity);
+        let is_steady = after.is_some_and(|after| self.identity(&after) == identity);
         let learnt = Learnt {
             identity,
             digest: digest.clone(),
@@ -362,6 +392,58 @@ mod tests {
         let digests = DigestCache::read(b"", LATER);
         digests.learn(&file, &before, &Digest::of(b"a"));
         assert_eq!(digests.to_bytes(), None);
+    }
+
+    #[test]
+    fn links_to_a_file_may_come_and_go_where_that_is_usual() {
+        let (folder, file) = file("a");
+        let link = folder.path().join("link");
+        let of_linked = |bytes: &[u8], now| DigestCache::of_linked(bytes, now);
+        let of_others = |bytes: &[u8], now| DigestCache::read(bytes, now);
+        let metadata = || fs_err::metadata(&file).unwrap();
+        let kept = |digests: DigestCache| {
+            digests.learn(&file, &metadata(), &Digest::of(b"a"));
+            digests.to_bytes()
+        };
+        let (linked, others) = (kept(of_linked(b"", LATER)), kept(of_others(b"", LATER)));
+        let found = || {
+            [
+                of_linked(linked.as_deref().unwrap(), LATER),
+                of_others(others.as_deref().unwrap(), LATER),
+            ]
+            .map(|digests| digests.known(&file, &metadata()).is_some())
+        };
+        assert_eq!(found(), [true, true]);
+        // A clock's tick later.
+        std::thread::sleep(Duration::from_millis(20));
+        fs_err::hard_link(&file, &link).unwrap();
+        assert_eq!(found(), [true, false], "linked");
+        fs_err::remove_file(&link).unwrap();
+        assert_eq!(found(), [true, false], "no longer linked");
+        fs_err::write(&file, "b").unwrap();
+        assert_eq!(found(), [false, false], "changed");
+    }
+
+    #[test]
+    fn of_files_that_are_linked_only_a_young_content_is_in_doubt() {
+        let (folder, file) = file("a");
+        let then = Duration::new(1_000_000_000, 1);
+        let handle = fs_err::File::options().write(true).open(&file).unwrap();
+        handle
+            .set_modified(std::time::SystemTime::UNIX_EPOCH + then)
+            .unwrap();
+        fs_err::hard_link(&file, folder.path().join("link")).unwrap();
+        let metadata = fs_err::metadata(&file).unwrap();
+        let is_kept = |digests: DigestCache| {
+            digests.learn(&file, &metadata, &Digest::of(b"a"));
+            digests.to_bytes().is_some()
+        };
+        for (after, is_kept_of_linked) in [(101, true), (100, false)] {
+            let now = then + Duration::from_millis(after);
+            let kept = is_kept(DigestCache::of_linked(b"", now));
+            assert_eq!(kept, is_kept_of_linked, "{after} ms");
+            assert!(!is_kept(DigestCache::read(b"", now)));
+        }
     }
 
     #[test]

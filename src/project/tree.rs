@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::image::{Digest, Hasher};
+use crate::image::Digest;
 
 /// A file or symbolic link of a tree.
 ///
@@ -70,11 +70,9 @@ impl Entry {
     /// # Errors
     /// The file cannot be read.
     pub fn of_file(path: impl Into<String>, file: &Path, executable: bool) -> io::Result<Self> {
-        let mut reader = fs_err::File::open(file)?;
-        let mut hasher = Hasher::default();
-        let size = io::copy(&mut reader, &mut hasher)?;
+        let (size, digest) = Digest::with_size(&mut fs_err::File::open(file)?)?;
         let content = Content::File {
-            digest: hasher.finish(),
+            digest,
             executable,
             size,
             location: Location::Disk(file.to_owned()),

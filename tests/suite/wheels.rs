@@ -338,3 +338,25 @@ fn wheels_of_other_platforms_are_named_with_what_is_wanted() {
         }
     }
 }
+
+#[test]
+fn the_indexes_are_not_asked_about_wheels_that_uv_has() {
+    let index = Index::new();
+    index.add("spk_app-1.0-py3-none-any", &["spk-dep"]);
+    index.add("spk_dep-1.0-py3-none-any", &[]);
+    let project = project(&index, "uv", "spk-app\n");
+    project.succeed(&["package"]);
+    let asked = index.asked();
+    let files = project.files();
+    fs_err::remove_dir_all(project.cache()).unwrap();
+    fs_err::remove_dir_all(project.root().join("dist")).unwrap();
+    project.succeed(&["package"]);
+    assert_eq!(index.asked(), asked, "uv had both");
+    assert_eq!(project.files(), files);
+    // One of them is new to it.
+    index.add("spk_dep-1.1-py3-none-any", &[]);
+    fs_err::remove_file(project.root().join("requirements.lock")).unwrap();
+    project.succeed(&["package"]);
+    let lock = project.read("requirements.lock");
+    assert!(lock.contains("spk-dep==1.1"), "{lock}");
+}

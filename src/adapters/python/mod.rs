@@ -484,7 +484,10 @@ impl Installer {
             fs_err::create_dir(folder)?;
         }
         let mut made = PathBuf::new();
-        for (path, owners) in &placement.owners {
+        for (path, owner) in &placement.folders {
+            place(unpacked.path(), &[&folders[*owner]], path, &mut made)?;
+        }
+        for (path, owners) in placement.single_files() {
             let owners: Vec<&PathBuf> = owners
                 .iter()
                 .filter(|index| is_whole(index))
@@ -545,8 +548,8 @@ struct Fetched<'a> {
     anew: bool,
 }
 
-/// Moves a file of an installation into the folders of the wheels that have it. Its mode stays, since the file may be one
-/// of the installer's cache too. `made` is the folder that was made last.
+/// Moves a file of an installation into the folders of the wheels that have it, or a folder into that of its only one. Its
+/// mode stays, since the file may be one of the installer's cache too. `made` is the folder that was made last.
 fn place(
     unpacked: &Path,
     folders: &[&PathBuf],

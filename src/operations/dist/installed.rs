@@ -10,6 +10,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use rayon::prelude::*;
+
 use super::{
     built_wheels::Files,
     to_install::{ToInstall, digest_of, row},
@@ -143,8 +145,10 @@ impl<'a> Installations<'a> {
             .iter()
             .map(|wheel| self.place(wheel, target))
             .collect();
-        let mut files: Vec<Option<Vec<Entry>>> =
-            places.iter().map(|place| self.unchanged(place)).collect();
+        let mut files: Vec<Option<Vec<Entry>>> = places
+            .par_iter()
+            .map(|place| self.unchanged(place))
+            .collect();
         if files.contains(&None) {
             let missing = || (0..wheels.len()).filter(|number| files[*number].is_none());
             let _alone = self.lock(missing().map(|number| &places[number]).collect())?;
@@ -189,7 +193,8 @@ impl<'a> Installations<'a> {
     fn unchanged(&self, place: &Place) -> Option<Vec<Entry>> {
         let listed = digest_cache::own_bytes(&place.listing)?;
         let kept = digest_cache::file_for(&self.session.cache, &place.tree);
-        let digests = digest_cache::open(&kept);
+        // The files of jobs in `dist` are links to them.
+        let digests = digest_cache::open_linked(&kept);
         let found = vendor::walk(&place.tree, &digests).ok()?;
         if text(&found).as_bytes() != listed {
             return None;
@@ -222,7 +227,7 @@ impl<'a> Installations<'a> {
         let temporary = self.session.cache.unfinished(CacheKind::Packages)?;
         let (installer, into) = (self.services.installer()?, temporary.path());
         let recorded = installer.install(&wheels, target, origins, into)?;
-        let files = missing.iter().zip(&wheels).zip(recorded);
+        let files = missing.par_iter().zip(&wheels).zip(recorded);
         let files = files.map(|(((_, place), wheel), recorded)| {
             let folder = into.join(&wheel.wheel.file_name);
             let files = self.keep(&folder, place)?;
@@ -241,7 +246,7 @@ impl<'a> Installations<'a> {
         let Place { tree, listing, .. } = place;
         store::move_folder(folder, tree)?;
         let kept = digest_cache::file_for(&self.session.cache, tree);
-        let digests = digest_cache::open(&kept);
+        let digests = digest_cache::open_linked(&kept);
         let files = vendor::walk(tree, &digests)?;
         // What a power failure leaves of it is no listing.
         store::replace_unsynced(listing, text(&files).as_bytes())?;

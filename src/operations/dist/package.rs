@@ -50,6 +50,9 @@ use crate::{
 /// The number must change with the format of the archives: those of another one, and their members, are not taken over.
 const ARCHIVE: &str = "archive 1";
 
+/// The archive of a job's packages.
+const LIBS: &str = "libs.zip";
+
 /// The folder of a job's code.
 const CODE: &str = "jobs";
 
@@ -79,8 +82,8 @@ pub(crate) struct Packer<'a> {
 struct Keys {
     /// Of everything.
     all: Digest,
-    /// Of its `site-packages`, if this run has compared or written them.
-    site_packages: Option<Digest>,
+    /// Of its `site-packages`, with the folders in it, if this run has compared or written them.
+    site_packages: Option<(Digest, BTreeSet<String>)>,
     /// Of its folder with the code, if it has one and this run has compared or written it.
     code: Option<Digest>,
     /// The files beside the code, by their paths.
@@ -293,16 +296,17 @@ impl<'a> Packer<'a> {
     pub(crate) fn remember(&self) {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         for (dist, keys) in keys.iter() {
-            let files = ["main.py", "jobs.zip", "libs.zip"].into_iter();
+            let files = ["main.py", "jobs.zip", LIBS].into_iter();
             let files = files.chain(keys.beside.iter().map(String::as_str));
             self.note(dist, &keys.all, files.map(|name| dist.join(name)));
             if let Some(key) = &keys.code {
                 let folder = dist.join(CODE);
                 self.note(&folder, key, signs_of_code(&folder));
             }
-            if let Some(key) = &keys.site_packages {
-                let folder = dist.join(SITE_PACKAGES);
-                self.note(&folder, key, folders(&folder));
+            if let Some((key, folders)) = &keys.site_packages {
+                let root = dist.join(SITE_PACKAGES);
+                let folders = folders.iter().map(|folder| root.join(folder));
+                self.note(&root, key, folders.chain([root.clone()]));
             }
         }
     }
@@ -343,7 +347,7 @@ impl<'a> Packer<'a> {
             self.write_zip((package, python), (&dist, name), entries, before)
         };
         let jobs = archive("jobs.zip", &inputs.modules, &mut || Ok(()))?;
-        let libs = archive("libs.zip", &installed.libs, &mut make_whole)?;
+        let libs = archive(LIBS, &installed.libs, &mut make_whole)?;
         let code_key = self.write_code_folder((package, inputs), &dist)?;
         self.write_files_beside(inputs, &dist)?;
         let key = key_of_packages(wanted);
@@ -357,7 +361,7 @@ impl<'a> Packer<'a> {
         }
         let keys = Keys {
             all: key_of_dist(inputs, wanted),
-            site_packages: is_new.then_some(key),
+            site_packages: is_new.then(|| (key, folders_of(&installed.site_packages))),
             code: code_key,
             beside: paths_of(&inputs.beside),
         };
@@ -505,11 +509,18 @@ impl<'a> Packer<'a> {
         let made = fs_err::read_to_string(&remembered)
             .ok()
             .and_then(|text| text.parse::<Digest>().ok());
-        if let (Some(made), Some(there)) = (made, known_file(dist, name, &digests))
-            && digest_of(&there) == Some(&made)
-        {
-            digest_cache::keep(&kept, &digests);
-            return Ok(there);
+        if let Some(made) = made {
+            if let Some(there) = known_file(dist, name, &digests)
+                && digest_of(&there) == Some(&made)
+            {
+                digest_cache::keep(&kept, &digests);
+                return Ok(there);
+            }
+            if let Some(bytes) = self.kept_archive(&made) {
+                let entry = Entry::in_memory(name, bytes, false);
+                self.beside.write(write_of(file.clone(), &entry))?;
+                return Ok(entry);
+            }
         }
         before()?;
         let mut zip = std::io::Cursor::new(Vec::new());
@@ -522,9 +533,13 @@ impl<'a> Packer<'a> {
             written => written?,
         }
         let bytes = zip.into_inner();
+        let to_keep = (name == LIBS).then(|| bytes.clone());
         let entry = Entry::in_memory(name, bytes, false);
         self.beside.write(write_of(file.clone(), &entry))?;
         if let Some(digest) = digest_of(&entry) {
+            if let Some(bytes) = to_keep {
+                store::replace_unsynced(&self.blob(digest), &bytes)?;
+            }
             store::replace_unsynced(&remembered, digest.as_str().as_bytes())?;
             let known = ZipMembers {
                 zip: digest.clone(),
@@ -534,6 +549,17 @@ impl<'a> Packer<'a> {
             store::replace_unsynced(&members, &known)?;
         }
         Ok(entry)
+    }
+
+    /// The bytes of an archive with this digest, if the cache has them: of packages they are kept, for it takes long to
+    /// compress them, and they seldom change.
+    fn kept_archive(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let bytes = digest_cache::own_bytes(&self.blob(digest))?;
+        (Digest::of(&bytes) == *digest).then_some(bytes)
+    }
+
+    fn blob(&self, digest: &Digest) -> PathBuf {
+        self.session.cache.entry(CacheKind::Blobs, digest.hex())
     }
 
     /// The cache's file with the members of an archive in `dist`.
@@ -570,7 +596,17 @@ fn known_file(dist: &Path, name: &str, digests: &DigestCache) -> Option<Entry> {
     Some(entry)
 }
 
-/// A folder and every folder below it: their times show that a file was added or removed.
+/// The folders in which the files lie: their times show that a file was added or removed.
+fn folders_of(entries: &[Entry]) -> BTreeSet<String> {
+    let folders = entries.iter().flat_map(|entry| {
+        let ends = entry.path.match_indices('/');
+        ends.map(|(end, _)| &entry.path[..end])
+    });
+    let folders: BTreeSet<&str> = folders.collect();
+    folders.into_iter().map(str::to_owned).collect()
+}
+
+/// A folder and every folder below it.
 fn folders(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let walk = walkdir::WalkDir::new(folder).into_iter();
     let folders = walk
@@ -625,7 +661,8 @@ fn write_folder(
         metadata.is_ok_and(|metadata| metadata.is_dir())
     };
     // The folder must exist even if it is empty: its times show whether somebody adds a file.
-    if !is_folder(folder) {
+    let is_there = is_folder(folder);
+    if !is_there {
         if folder.symlink_metadata().is_ok() {
             fs_err::remove_file(folder)?;
         }
@@ -633,7 +670,11 @@ fn write_folder(
     }
     let packages = cache.folder(CacheKind::Packages);
     let linked = Linked {
-        by_inode: inodes_of(&packages, entries),
+        by_inode: if is_there {
+            inodes_of(&packages, entries)
+        } else {
+            HashMap::new()
+        },
         others: &digests,
     };
     let found = vendor::walk(folder, &linked).ok();
@@ -997,7 +1038,7 @@ mod tests {
         let write = |packer: &Packer<'_>, files: &[Entry], python| {
             let written = packer.write_zip(
                 (package, Some(python)),
-                (&dist, "libs.zip"),
+                (&dist, LIBS),
                 files,
                 &mut || Ok(()),
             );
@@ -1021,6 +1062,41 @@ mod tests {
         let wanted = "`libs.zip` would have 4 GiB or more";
         assert!(defect.message.starts_with(wanted), "{defect}");
         assert!(defect.hint.unwrap().contains("parent image"));
+    }
+
+    #[test]
+    fn an_archive_of_packages_is_kept() {
+        let (project, events) = (Project::small(), Recorder::default());
+        let session = project.session(&events);
+        let services = Services::new(&session, LockPolicy::ReadOnly);
+        let packer = Packer::new(&session, &services);
+        let package = session.project.images["job"].package.as_ref().unwrap();
+        let dist = project.path("dist");
+        fs_err::create_dir_all(&dist).unwrap();
+        let files = [Entry::in_memory("six.py", "six = 6\n", false)];
+        // Returns the bytes, and whether they had to be packed.
+        let write = |name| {
+            let mut is_packed = false;
+            let mut before = || {
+                is_packed = true;
+                Ok(())
+            };
+            let written = packer.write_zip((package, None), (&dist, name), &files, &mut before);
+            let there = fs_err::read(dist.join(name)).unwrap();
+            assert_eq!(digest_of(&written.unwrap()), Some(&Digest::of(&there)));
+            fs_err::remove_file(dist.join(name)).unwrap();
+            (there, is_packed)
+        };
+        let (first, is_packed) = write(LIBS);
+        assert!(is_packed);
+        assert_eq!(write(LIBS), (first.clone(), false));
+        let blob = packer.blob(&Digest::of(&first));
+        fs_err::write(&blob, "damaged").unwrap();
+        assert_eq!(write(LIBS), (first.clone(), true));
+        assert_eq!(write(LIBS), (first.clone(), false));
+        fs_err::remove_file(&blob).unwrap();
+        assert_eq!(write("jobs.zip"), (first, true));
+        assert!(!blob.exists(), "code changes with every run");
     }
 
     #[test]
