@@ -656,18 +656,7 @@ fn write_folder(
 ) -> Result<(), Error> {
     let kept = digest_cache::file_for(cache, folder);
     let digests = digest_cache::open(&kept);
-    let is_folder = |path: &Path| {
-        let metadata = path.symlink_metadata();
-        metadata.is_ok_and(|metadata| metadata.is_dir())
-    };
-    // The folder must exist even if it is empty: its times show whether somebody adds a file.
-    let is_there = is_folder(folder);
-    if !is_there {
-        if folder.symlink_metadata().is_ok() {
-            fs_err::remove_file(folder)?;
-        }
-        fs_err::create_dir_all(folder)?;
-    }
+    let is_there = !made_folder(folder)?;
     let packages = cache.folder(CacheKind::Packages);
     let linked = Linked {
         by_inode: if is_there {
@@ -717,6 +706,18 @@ fn write_folder(
     }
     digest_cache::keep(&kept, &digests);
     Ok(())
+}
+
+/// Makes a folder if there is none, also in the place of a file; whether it was made. It must exist even if it is empty: its
+/// times show whether somebody adds a file.
+fn made_folder(folder: &Path) -> std::io::Result<bool> {
+    match folder.symlink_metadata() {
+        Ok(there) if there.is_dir() => return Ok(false),
+        Ok(_) => fs_err::remove_file(folder)?,
+        Err(_) => {}
+    }
+    fs_err::create_dir_all(folder)?;
+    Ok(true)
 }
 
 /// The file of an entry that is one of the cache's installed wheels, whose folder is `packages`: it is compared with its
