@@ -179,7 +179,7 @@ impl<'a> Packer<'a> {
         Imports::new(self.session, &self.installations, is_strict).check(jobs)
     }
 
-    /// Packs every job into its `dist` folder, and returns the folders. Of the missing lock entries only wheels are
+    /// Packs every job into its `dist` folder, unless it lies there, and returns the folders. Of the missing lock entries only wheels are
     /// looked up.
     pub(crate) fn pack_all(&self, is_strict: bool) -> Result<Vec<String>, Error> {
         let project = &self.session.project;
@@ -207,8 +207,10 @@ impl<'a> Packer<'a> {
             let mut progress = self.session.events.begin(name);
             let requirements = inputs.requirements.as_ref();
             let wanted = ToInstall::new(image, requirements, &wheels, target.as_ref());
-            let dist = self.session.dist().job(package);
-            self.pack((package, sources), dist, wanted, progress.as_mut())?;
+            if !self.is_packed_from((package, sources), wanted) {
+                let dist = self.session.dist().job(package);
+                self.pack((package, sources), dist, wanted, progress.as_mut())?;
+            }
             progress.end(Outcome::Packed(&package.dist));
             folders.push(package.dist.clone());
         }
@@ -268,13 +270,19 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Whether `dist` was packed from the same inputs and looks unchanged. Files below `site-packages` are not
-    /// compared: only `sparkpack package` notices that one was edited.
+    /// Whether `dist` was packed from the same inputs and looks unchanged. Of `site-packages` the folders show it: that a
+    /// file was edited is not noticed, and no image is made of it.
     fn is_packed(&self, stage: &PlatformStage) -> bool {
-        let (Some(package), Some(sources)) = (&stage.image.package, &stage.inputs.package) else {
-            return false;
-        };
-        let wanted = ToInstall::of(stage);
+        let package = stage.image.package.as_ref();
+        let job = package.zip(stage.inputs.package.as_ref());
+        job.is_some_and(|job| self.is_packed_from(job, ToInstall::of(stage)))
+    }
+
+    fn is_packed_from(
+        &self,
+        (package, sources): (&Package, &PackageInputs),
+        wanted: ToInstall<'_>,
+    ) -> bool {
         let dist = self.session.dist().job(package);
         let code = whole_folder(sources);
         self.is_unchanged(&dist, &key_of_dist(sources, wanted))
