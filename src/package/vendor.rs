@@ -13,6 +13,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use crate::{
     code::Code,
@@ -294,8 +295,25 @@ pub fn walk(folder: &Path, digests: &dyn Digests) -> Result<Vec<Entry>, VendorEr
 
 /// The paths of the files below `folder`, sorted by their bytes, with their metadata.
 fn files(folder: &Path) -> Result<BTreeMap<String, Metadata>, VendorError> {
+    let tops = walkdir::WalkDir::new(folder).min_depth(1).max_depth(1);
+    let tops: Vec<_> = tops.sort_by_file_name().into_iter().collect();
+    let below = tops.into_par_iter().map(|top| {
+        let top = top.map_err(io::Error::from)?;
+        files_below(folder, top.path())
+    });
+    // The error that is reported is the same each time, not the first that some thread met.
+    let below: Vec<_> = below.collect();
     let mut files = BTreeMap::new();
-    for found in walkdir::WalkDir::new(folder).min_depth(1) {
+    for some in below {
+        files.extend(some?);
+    }
+    Ok(files)
+}
+
+/// The same of one of the files or folders in `folder`.
+fn files_below(folder: &Path, top: &Path) -> Result<Vec<(String, Metadata)>, VendorError> {
+    let mut files = Vec::new();
+    for found in walkdir::WalkDir::new(top).follow_root_links(false) {
         let found = found.map_err(io::Error::from)?;
         if found.file_type().is_dir() {
             continue;
@@ -305,11 +323,10 @@ fn files(folder: &Path) -> Result<BTreeMap<String, Metadata>, VendorError> {
             return Err(VendorError::Kind { path });
         }
         let metadata = found.metadata().map_err(io::Error::from)?;
-        let inner = path.strip_prefix(folder).ok().and_then(Path::to_str);
-        match inner {
-            Some(inner) => files.insert(inner.to_owned(), metadata),
+        match path.strip_prefix(folder).ok().and_then(Path::to_str) {
+            Some(inner) => files.push((inner.to_owned(), metadata)),
             None => return Err(VendorError::Name { path }),
-        };
+        }
     }
     Ok(files)
 }
@@ -1028,8 +1045,12 @@ mod tests {
         let entries = walk(folder.path(), &nothing()).unwrap();
         let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["a", "b.py", "b/a"]);
-        fs_err::os::unix::fs::symlink("a", folder.path().join("c")).unwrap();
-        assert_eq!(walk(folder.path(), &nothing()).unwrap_err().code(), "E721");
+        for (link, to) in [("c", "a"), ("c", "b"), ("b/c", "../b")] {
+            let link = folder.path().join(link);
+            fs_err::os::unix::fs::symlink(to, &link).unwrap();
+            assert_eq!(walk(folder.path(), &nothing()).unwrap_err().code(), "E721");
+            fs_err::remove_file(link).unwrap();
+        }
         assert!(
             walk(&folder.path().join("missing"), &nothing())
                 .unwrap()

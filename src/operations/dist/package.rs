@@ -9,6 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -762,7 +763,7 @@ impl ignore::Digests for Linked<'_> {
 
 /// The devices and inodes of those of `entries` that are files of the cache's installed wheels.
 fn inodes_of<'e>(packages: &Path, entries: &'e [Entry]) -> HashMap<(u64, u64), &'e Digest> {
-    let inodes = entries.iter().filter_map(|entry| {
+    let inodes = entries.par_iter().filter_map(|entry| {
         let metadata = own_file(packages, entry)?.symlink_metadata().ok()?;
         Some(((metadata.dev(), metadata.ino()), digest_of(entry)?))
     });
