@@ -10,10 +10,6 @@ use sparkpack::{
     ui::{self, Ui},
 };
 
-// A third of reading Python and packing again was spent on the memory for small things.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ui = Ui::new(cli.quiet, cli.verbose, &environment);
