@@ -86,7 +86,11 @@ impl<'a> Installations<'a> {
         });
         match listed.collect::<Option<Vec<_>>>() {
             Some(listed) => Ok(vendor::split(&listed)?),
-            None => self.whole(key, wanted, target, progress),
+            None => {
+                let files = self.whole(key, wanted, target, progress)?;
+                let wheels = wanted.wheels.iter().zip(files);
+                Ok(vendor::split(&wheels.collect::<Vec<_>>())?)
+            }
         }
     }
 
@@ -133,13 +137,14 @@ impl<'a> Installations<'a> {
         Ok(())
     }
 
+    /// The files of each wheel, which are as its listing says.
     fn whole(
         &self,
         key: Digest,
         wanted: ToInstall<'_>,
         target: &Target,
         progress: &mut dyn Progress,
-    ) -> Result<Vendored, Error> {
+    ) -> Result<Vec<Vec<Entry>>, Error> {
         let wheels = wanted.wheels;
         let places: Vec<Place> = wheels
             .iter()
@@ -167,11 +172,9 @@ impl<'a> Installations<'a> {
                 *files = installed.next();
             }
         }
-        let files = files.into_iter().flatten();
-        let vendored = vendor::split(&wheels.iter().zip(files).collect::<Vec<_>>())?;
         let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
         whole.insert(key);
-        Ok(vendored)
+        Ok(files.into_iter().flatten().collect())
     }
 
     /// Locks wheels against other processes, each in the same order, so that no two wait for each other.

@@ -525,8 +525,7 @@ impl<'a> Packer<'a> {
                 digest_cache::keep(&kept, &digests);
                 return Ok(there);
             }
-            if let Some(bytes) = self.kept_archive(&made) {
-                let entry = Entry::in_memory(name, bytes, false);
+            if let Some(entry) = self.kept_archive(name, &made) {
                 self.beside.write(write_of(file.clone(), &entry))?;
                 return Ok(entry);
             }
@@ -560,11 +559,12 @@ impl<'a> Packer<'a> {
         Ok(entry)
     }
 
-    /// The bytes of an archive with this digest, if the cache has them: of packages they are kept, for it takes long to
-    /// compress them, and they seldom change.
-    fn kept_archive(&self, digest: &Digest) -> Option<Vec<u8>> {
+    /// The archive with this digest, if the cache has its bytes: of packages they are kept, for it takes long to compress
+    /// them, and they seldom change.
+    fn kept_archive(&self, name: &str, digest: &Digest) -> Option<Entry> {
         let bytes = digest_cache::own_bytes(&self.blob(digest))?;
-        (Digest::of(&bytes) == *digest).then_some(bytes)
+        let entry = Entry::in_memory(name, bytes, false);
+        (digest_of(&entry) == Some(digest)).then_some(entry)
     }
 
     fn blob(&self, digest: &Digest) -> PathBuf {
