@@ -84,14 +84,13 @@ impl<'a> Installations<'a> {
             let bytes = digest_cache::own_bytes(&place.listing)?;
             Some((wheel, parse(&bytes, &place.tree)?))
         });
-        match listed.collect::<Option<Vec<_>>>() {
-            Some(listed) => Ok(vendor::split(&listed)?),
-            None => {
-                let files = self.whole(key, wanted, target, progress)?;
-                let wheels = wanted.wheels.iter().zip(files);
-                Ok(vendor::split(&wheels.collect::<Vec<_>>())?)
-            }
-        }
+        let listed = if let Some(listed) = listed.collect::<Option<Vec<_>>>() {
+            listed
+        } else {
+            let files = self.whole(key, wanted, target, progress)?;
+            wanted.wheels.iter().zip(files).collect()
+        };
+        Ok(vendor::split(&listed)?)
     }
 
     /// What the files of the wheels are, if that is known without installing any.
