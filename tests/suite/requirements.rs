@@ -437,7 +437,7 @@ fn a_variable_that_is_not_set_is_named() {
     assert_eq!(index.asked(), 0);
     insta::assert_snapshot!(failures.join("\n"));
     // A mirror stands for every index, so that no variable is needed.
-    let mirrored = self::TestProject::with_index(&index, "uv", "requirements.txt", "");
+    let mirrored = TestProject::with_index(&index, "uv", "requirements.txt", "");
     mirrored.write(
         "requirements.txt",
         "--index-url https://${IDX_HOST}/simple\nspk-dep==1.0\n",

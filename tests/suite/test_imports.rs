@@ -104,7 +104,7 @@ fn a_signal_removes_the_container_first() {
     let chain = with_python("imports-signal", WAITING);
     for (name, number) in [("INT", 2), ("TERM", 15)] {
         // While the container is made, and while it runs.
-        for line in ["job: importing ", "it has begun"] {
+        for (line, seconds) in [("job: importing ", 10), ("it has begun", 2)] {
             let mut child = begun(&chain.project, line);
             signal(&child, name);
             let signalled_at = Instant::now();
@@ -115,7 +115,7 @@ fn a_signal_removes_the_container_first() {
                 "{name} at `{line}`: {status}"
             );
             assert!(
-                signalled_at.elapsed() < Duration::from_secs(10),
+                signalled_at.elapsed() < Duration::from_secs(seconds),
                 "{name} at `{line}`"
             );
             assert_eq!(containers(child.id()), "", "{name} at `{line}`");
