@@ -30,12 +30,6 @@ pub fn open(file: &Path) -> DigestCache {
     DigestCache::read(own_bytes(file).unwrap_or_default(), now())
 }
 
-/// The stat cache of files to which links are made and removed at any time.
-#[must_use]
-pub fn open_linked(file: &Path) -> DigestCache {
-    DigestCache::of_linked(own_bytes(file).unwrap_or_default(), now())
-}
-
 /// The bytes of a cache file, if it is a regular file of this user.
 #[must_use]
 pub fn own_bytes(file: &Path) -> Option<Vec<u8>> {

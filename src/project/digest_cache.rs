@@ -157,10 +157,10 @@ impl DigestCache {
     /// The same, of files to which links are made and removed at any time: that moves the time of the inode's last change,
     /// which therefore does not count. It is for files whose bytes are compared once more where an image is made of them.
     #[must_use]
-    pub fn of_linked(bytes: impl Into<Vec<u8>>, now: Duration) -> Self {
+    pub fn of_linked(self) -> Self {
         Self {
             is_linked: true,
-            ..Self::read(bytes, now)
+            ..self
         }
     }
 
@@ -398,7 +398,7 @@ mod tests {
     fn links_to_a_file_may_come_and_go_where_that_is_usual() {
         let (folder, file) = file("a");
         let link = folder.path().join("link");
-        let of_linked = |bytes: &[u8], now| DigestCache::of_linked(bytes, now);
+        let of_linked = |bytes: &[u8], now| DigestCache::read(bytes, now).of_linked();
         let of_others = |bytes: &[u8], now| DigestCache::read(bytes, now);
         let metadata = || fs_err::metadata(&file).unwrap();
         let kept = |digests: DigestCache| {
@@ -440,7 +440,7 @@ mod tests {
         };
         for (after, is_kept_of_linked) in [(101, true), (100, false)] {
             let now = then + Duration::from_millis(after);
-            let kept = is_kept(DigestCache::of_linked(b"", now));
+            let kept = is_kept(DigestCache::read(b"", now).of_linked());
             assert_eq!(kept, is_kept_of_linked, "{after} ms");
             assert!(!is_kept(DigestCache::read(b"", now)));
         }

@@ -196,7 +196,7 @@ impl<'a> Installations<'a> {
         let listed = digest_cache::own_bytes(&place.listing)?;
         let kept = digest_cache::file_for(&self.session.cache, &place.tree);
         // The files of jobs in `dist` are links to them.
-        let digests = digest_cache::open_linked(&kept);
+        let digests = digest_cache::open(&kept).of_linked();
         let found = vendor::walk(&place.tree, &digests).ok()?;
         if text(&found).as_bytes() != listed {
             return None;
@@ -248,7 +248,7 @@ impl<'a> Installations<'a> {
         let Place { tree, listing, .. } = place;
         store::move_folder(folder, tree)?;
         let kept = digest_cache::file_for(&self.session.cache, tree);
-        let digests = digest_cache::open_linked(&kept);
+        let digests = digest_cache::open(&kept).of_linked();
         let files = vendor::walk(tree, &digests)?;
         // What a power failure leaves of it is no listing.
         store::replace_unsynced(listing, text(&files).as_bytes())?;
