@@ -2,7 +2,7 @@
 //! cache's location.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{File, Metadata, TryLockError},
     hash::{BuildHasher, Hasher, RandomState},
     io::{self, Write},
@@ -14,7 +14,7 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use rustix::fs::OFlags;
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::project::tree::{Content, Entry};
+use crate::project::tree::{Content, Entry, folders_of, mode};
 
 /// Replaces the content of `file`: writes a file beside it, syncs it and renames it. Mode and owner are kept, and a
 /// symbolic link is followed.
@@ -311,7 +311,7 @@ pub fn copy_tree(
     same: impl Fn(&Entry) -> Option<PathBuf> + Sync,
 ) -> io::Result<()> {
     fs_err::create_dir_all(into)?;
-    let make = |below: &BTreeSet<&str>| {
+    let make = |below: &Vec<&str>| {
         let mut folders = below.iter();
         folders.try_for_each(|folder| fs_err::create_dir(into.join(folder)))
     };
@@ -327,16 +327,11 @@ pub fn copy_tree(
 }
 
 /// The folders that the paths need, each after the one that it lies in; those with the same top are together.
-fn folders_by_top(entries: &[Entry]) -> Vec<BTreeSet<&str>> {
-    let mut by_top: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for Entry { path, .. } in entries {
-        let mut ends = path.match_indices('/').map(|(end, _)| &path[..end]);
-        if let Some(top) = ends.next() {
-            by_top
-                .entry(top)
-                .or_insert_with(|| [top].into())
-                .extend(ends);
-        }
+fn folders_by_top(entries: &[Entry]) -> Vec<Vec<&str>> {
+    let mut by_top: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for folder in folders_of(entries) {
+        let top = folder.split('/').next().unwrap_or(folder);
+        by_top.entry(top).or_default().push(folder);
     }
     by_top.into_values().collect()
 }
@@ -352,8 +347,7 @@ fn copy(entry: &Entry, file: &Path) -> io::Result<()> {
         } => {
             let mut output = fs_err::File::create(file)?;
             io::copy(&mut location.open()?, &mut output)?;
-            let mode = if *executable { 0o755 } else { 0o644 };
-            output.set_permissions(std::fs::Permissions::from_mode(mode))
+            output.set_permissions(std::fs::Permissions::from_mode(mode(*executable)))
         }
         Content::Symlink { target } => fs_err::os::unix::fs::symlink(target, file),
     }

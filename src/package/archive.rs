@@ -14,7 +14,7 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileO
 use super::gzip;
 use crate::{
     image::{Digest, HashedReader},
-    project::tree::{Content, Entry, Location},
+    project::tree::{Content, Entry, Location, folders_above, mode},
 };
 
 /// The bytes of a zip that is compressed on several threads. Starting them takes longer than compressing less, and of more
@@ -122,9 +122,9 @@ fn members(entries: &[Entry]) -> Vec<ZipMember<'_>> {
     let mut written = BTreeSet::new();
     for entry in sorted(entries) {
         // Before 3.13, Python finds a package without `__init__.py` in a zip only by its folder's own entry.
-        for (end, _) in entry.path.match_indices('/') {
-            if written.insert(&entry.path[..end]) {
-                members.push(ZipMember::Folder(&entry.path[..end]));
+        for folder in folders_above(&entry.path) {
+            if written.insert(folder) {
+                members.push(ZipMember::Folder(folder));
             }
         }
         members.push(ZipMember::Entry(entry));
@@ -330,10 +330,6 @@ fn sorted(entries: &[Entry]) -> Vec<&Entry> {
     sorted
 }
 
-fn mode(executable: bool) -> u32 {
-    if executable { 0o755 } else { 0o644 }
-}
-
 fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
@@ -349,8 +345,7 @@ fn add_folders(
     written: &mut BTreeSet<String>,
     path: &str,
 ) -> io::Result<()> {
-    for (end, _) in path.match_indices('/') {
-        let folder = &path[..end];
+    for folder in folders_above(path) {
         if written.insert(folder.to_owned()) {
             let mut header = header(tar::EntryType::Directory, 0o755);
             header.set_size(0);

@@ -21,7 +21,7 @@ use crate::{
     project::{
         ignore::{self, Digests},
         requirements::{LockedWheel, Pin, SPARKS_OWN},
-        tree::{Content, Entry},
+        tree::{Content, Entry, folders_above},
         wheel::normalise,
     },
 };
@@ -354,11 +354,10 @@ impl Placement {
             let owner = owners.next().filter(|_| owners.next().is_none())?;
             (!self.overwritten.contains(owner)).then_some(*owner)
         };
-        let above = |path: &'p str| path.match_indices('/').map(|(end, _)| &path[..end]);
         let mut owner_of: BTreeMap<&str, Option<usize>> = BTreeMap::new();
         for path in paths.clone() {
             let owner = alone(path);
-            for folder in above(path) {
+            for folder in folders_above(path) {
                 let of_folder = owner_of.entry(folder).or_insert(owner);
                 if *of_folder != owner {
                     *of_folder = None;
@@ -366,17 +365,15 @@ impl Placement {
             }
         }
         let topmost = |path: &'p String| {
-            above(path).find_map(|folder| Some((folder.to_owned(), owner_of[folder]?)))
+            folders_above(path).find_map(|folder| Some((folder.to_owned(), owner_of[folder]?)))
         };
         paths.filter_map(topmost).collect()
     }
 
     /// The paths that are in none of the folders that belong to one wheel.
     pub fn single_files(&self) -> impl Iterator<Item = (&String, &BTreeSet<usize>)> {
-        let is_in_folder = |path: &str| {
-            let mut above = path.match_indices('/').map(|(end, _)| &path[..end]);
-            above.any(|folder| self.folders.contains_key(folder))
-        };
+        let is_in_folder =
+            |path: &str| folders_above(path).any(|folder| self.folders.contains_key(folder));
         let owners = self.owners.iter();
         owners.filter(move |(path, _)| !is_in_folder(path))
     }

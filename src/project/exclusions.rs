@@ -17,6 +17,7 @@ use super::{
     lock, pins,
     place::{Defect, Place},
     requirements::RequirementsFile,
+    tree::folders_above,
 };
 use crate::code::Code;
 
@@ -150,11 +151,6 @@ pub fn why_left_out(
     let inside = || is_folder.then(|| rules.left_out(&format!("{path}/x"), false))?;
     let itself = above.or_else(|| rules.left_out(path, is_folder));
     Ok(itself.or_else(inside))
-}
-
-/// The folders that a path lies in, from the outermost on.
-fn folders_above(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices('/').map(|(end, _)| &path[..end])
 }
 
 /// Whether rules leave out neither a file nor a folder that it lies in.

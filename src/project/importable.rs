@@ -1,13 +1,13 @@
 //! Whether Python can import what is packed: how much its versions read from a zip, and an archive without a module.
 
-use std::{cell::OnceCell, collections::BTreeSet, io::Read as _, path::Path};
+use std::{cell::OnceCell, io::Read as _, path::Path};
 
 use super::{
     Package,
     exclusions::LeftOut,
     ignore::Excluded,
     place::Defect,
-    tree::{Content, Entry},
+    tree::{Content, Entry, folders_of},
 };
 use crate::code::Code;
 
@@ -41,11 +41,7 @@ pub fn most_members(python: Option<(u8, u8)>) -> Option<usize> {
 /// The number of files and folders in a zip of `entries`.
 #[must_use]
 pub fn members(entries: &[Entry]) -> usize {
-    let folders = entries.iter().flat_map(|entry| {
-        let ends = entry.path.match_indices('/');
-        ends.map(|(end, _)| &entry.path[..end])
-    });
-    entries.len() + folders.collect::<BTreeSet<_>>().len()
+    entries.len() + folders_of(entries).len()
 }
 
 /// Refuses files that Python could not read from the archive `name`.

@@ -1,6 +1,7 @@
 //! Trees of input files: everything that a fingerprint covers, and everything that a build may read.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -103,6 +104,24 @@ impl Entry {
             Content::Symlink { target } => format!("link {target} {}\n", self.path),
         }
     }
+}
+
+/// The folders that a path lies in, from the outermost on.
+pub fn folders_above(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(end, _)| &path[..end])
+}
+
+/// The folders in which the entries lie.
+#[must_use]
+pub fn folders_of(entries: &[Entry]) -> BTreeSet<&str> {
+    let folders = entries.iter().flat_map(|entry| folders_above(&entry.path));
+    folders.collect()
+}
+
+/// The mode that a file gets wherever it is written.
+#[must_use]
+pub fn mode(executable: bool) -> u32 {
+    if executable { 0o755 } else { 0o644 }
 }
 
 impl Location {

@@ -44,7 +44,7 @@ use crate::{
         ignore::{self, Digests as _},
         importable::{self, LARGEST_ARCHIVE},
         job_files::PackageInputs,
-        tree::{Content, Entry, Location},
+        tree::{Content, Entry, Location, folders_of, mode},
     },
 };
 
@@ -84,7 +84,7 @@ struct Keys {
     /// Of everything.
     all: Digest,
     /// Of its `site-packages`, with the folders in it, if this run has compared or written them.
-    site_packages: Option<(Digest, BTreeSet<String>)>,
+    site_packages: Option<(Digest, Vec<String>)>,
     /// Of its folder with the code, if it has one and this run has compared or written it.
     code: Option<Digest>,
     /// The files beside the code, by their paths.
@@ -370,7 +370,10 @@ impl<'a> Packer<'a> {
         }
         let keys = Keys {
             all: key_of_dist(inputs, wanted),
-            site_packages: is_new.then(|| (key, folders_of(&installed.site_packages))),
+            site_packages: is_new.then(|| {
+                let folders = folders_of(&installed.site_packages).into_iter();
+                (key, folders.map(str::to_owned).collect())
+            }),
             code: code_key,
             beside: paths_of(&inputs.beside),
         };
@@ -430,7 +433,7 @@ impl<'a> Packer<'a> {
                 let Content::File { executable, .. } = &entry.content else {
                     return Ok(());
                 };
-                let mode = if *executable { 0o755 } else { 0o644 };
+                let mode = mode(*executable);
                 write_of(file.clone(), &entry)()?;
                 Ok(fs_err::set_permissions(
                     &file,
@@ -605,17 +608,7 @@ fn known_file(dist: &Path, name: &str, digests: &DigestCache) -> Option<Entry> {
     Some(entry)
 }
 
-/// The folders in which the files lie: their times show that a file was added or removed.
-fn folders_of(entries: &[Entry]) -> BTreeSet<String> {
-    let folders = entries.iter().flat_map(|entry| {
-        let ends = entry.path.match_indices('/');
-        ends.map(|(end, _)| &entry.path[..end])
-    });
-    let folders: BTreeSet<&str> = folders.collect();
-    folders.into_iter().map(str::to_owned).collect()
-}
-
-/// A folder and every folder below it.
+/// A folder and every folder below it: their times show that a file was added or removed.
 fn folders(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let walk = walkdir::WalkDir::new(folder).into_iter();
     let folders = walk
@@ -772,16 +765,11 @@ fn inodes_of<'e>(packages: &Path, entries: &'e [Entry]) -> HashMap<(u64, u64), &
 
 /// Whether a file has the mode that the entry gets in `dist`: the cache has it as the installer made it.
 fn has_usual_mode(file: &Path, entry: &Entry) -> bool {
-    let is_executable = matches!(
-        &entry.content,
-        Content::File {
-            executable: true,
-            ..
-        }
-    );
-    let usual = if is_executable { 0o755 } else { 0o644 };
+    let Content::File { executable, .. } = &entry.content else {
+        return false;
+    };
     let metadata = file.symlink_metadata();
-    metadata.is_ok_and(|metadata| metadata.permissions().mode() & 0o7777 == usual)
+    metadata.is_ok_and(|metadata| metadata.permissions().mode() & 0o7777 == mode(*executable))
 }
 
 fn first_name(path: &str) -> &str {

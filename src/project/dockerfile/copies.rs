@@ -2,7 +2,7 @@
 
 use std::{iter::Peekable, str::Chars, sync::Arc};
 
-use crate::project::tree::{Content, Entry};
+use crate::project::tree::{Content, Entry, folders_above};
 
 /// A source of an `ADD`, a `COPY` or a bind mount that lies in the build context.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +47,7 @@ impl Pattern {
     /// Whether the pattern matches the file at `path`, or a folder that the file lies in.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
-        let folders = path.match_indices('/').map(|(end, _)| &path[..end]);
-        let mut ancestors = folders.chain([path]);
+        let mut ancestors = folders_above(path).chain([path]);
         match self {
             Self::Everything => true,
             Self::Path(wanted) => ancestors.any(|ancestor| ancestor == wanted),

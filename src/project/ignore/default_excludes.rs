@@ -4,6 +4,8 @@ use std::fmt;
 
 use globset::{ErrorKind, GlobBuilder, GlobMatcher};
 
+use crate::project::tree::folders_above;
+
 const CACHES: &str = "caches";
 const ENVIRONMENTS: &str = "virtual environments and packages";
 const VERSION_CONTROL: &str = "version control";
@@ -292,8 +294,7 @@ impl Configured {
 
     /// Whether it matches a folder that the path lies in.
     fn matches_above(&self, path: &str) -> bool {
-        let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
-        folders.any(|folder| self.matcher.is_match(folder))
+        folders_above(path).any(|folder| self.matcher.is_match(folder))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     project::{
         dockerfile::{CharacterClass, glob},
         place::{Defect, Place},
+        tree::folders_above,
     },
 };
 
@@ -169,8 +170,9 @@ fn accident(pattern: &str) -> Option<&str> {
 
 impl DockerIgnoreRule {
     fn matches_with_parents(&self, path: &str) -> bool {
-        let parents = path.match_indices('/').map(|(end, _)| &path[..end]);
-        parents.chain([path]).any(|path| self.matches(path))
+        folders_above(path)
+            .chain([path])
+            .any(|path| self.matches(path))
     }
 
     fn matches(&self, path: &str) -> bool {
