@@ -193,6 +193,84 @@ commit stands for such a tag. It is the default where the environment variable C
 Prints the references with their digests, one a line."
     )]
     Push(PushArguments),
+    /// Run a job in its image on this machine.
+    #[command(
+        long_about = "Run a job in its image on this machine, as a cluster would: through the image's entrypoint, with the \
+arguments, the environment and the properties of the SparkApplication that the manifests have for it.
+
+JOB is the name of a SparkApplication, the path of its manifest, an image of the project, or one of its main files. It \
+is not needed where there is one alone. ARGUMENTS replace those of the SparkApplication. An image that is missing is \
+built first; no manifest changes.
+
+Spark runs with the master local[*], all in one container: what only means something in a cluster is left out and named, \
+and the driver gets the larger of the memories. Values that a secret has are taken from your environment by --env NAME. \
+Spark logs warnings and errors alone; with -v all that it likes to.
+
+A container sees no file of this machine but what --volume mounts. With volumes the job runs as you, so that what it \
+writes into them is yours; without any as the image's own user. A container does not outlive the run.
+
+--local runs the job from dist/, without an image, by the Spark of this machine: SPARK_HOME, or that of a `spark-submit` \
+or a Python with pyspark on the PATH. The packages of what its image stands on (ds) are not in dist/: that Python has to \
+have them.
+
+--shell gives a shell in the image instead, --shell=pyspark Spark's own for Python.
+
+The exit code is the job's; where the job was not started it is one of sparkpack's."
+    )]
+    Run(RunArguments),
+}
+
+/// What is run, and how.
+#[derive(Args, Debug)]
+pub struct RunArguments {
+    /// A SparkApplication, its manifest, an image or a main file.
+    #[arg(value_name = "JOB")]
+    pub job: Option<String>,
+    /// The job's arguments, instead of the SparkApplication's.
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    pub arguments: Vec<String>,
+    /// Mount a folder or a file of this machine; may be repeated.
+    #[arg(long, value_name = "SOURCE:TARGET[:ro]")]
+    pub volume: Vec<String>,
+    /// Set a variable of the job's environment, or take it from yours; may be repeated.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// Set a property of Spark; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub conf: Vec<String>,
+    /// The file that spark-submit runs, as it is named in the image.
+    #[arg(long, value_name = "FILE")]
+    pub main: Option<String>,
+    /// Where Spark runs.
+    #[arg(long, default_value = "local[*]")]
+    pub master: String,
+    /// The container's network, as docker names them; `none` for no network.
+    #[arg(long, value_name = "NAME", conflicts_with = "local")]
+    pub network: Option<String>,
+    /// Run from dist/ by the Spark of this machine, without an image.
+    #[arg(long, conflicts_with = "volume")]
+    pub local: bool,
+    /// Give a shell instead.
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "bash", conflicts_with = "arguments")]
+    pub shell: Option<Shell>,
+    /// For which registry.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+    /// What may become of the locks.
+    #[command(flatten)]
+    pub locks: Locks,
+    /// Whether imports that lead nowhere are refused.
+    #[command(flatten)]
+    pub strict: StrictImports,
+}
+
+/// A shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// The system's.
+    Bash,
+    /// Spark's, for Python.
+    Pyspark,
 }
 
 /// Which registry.

@@ -430,6 +430,18 @@ codes! {
     E212 2
         "`--test-imports` runs images, and only a daemon can."
         "leave `--output oci:PATH` out, where a Docker daemon answers"
+    E220 2
+        "What `run` is to run cannot be told."
+        "name a SparkApplication, an image with a job, or one of its main files"
+    E221 2
+        "The arguments of a SparkApplication are filled in before it is applied, so that nobody knows them here."
+        "give them: `sparkpack run JOB -- ARGUMENTS`"
+    E222 2
+        "A volume or a variable that `run` is given cannot be used."
+        "write `--volume SOURCE:TARGET`, `--env NAME` or `--env NAME=VALUE`"
+    E223 6
+        "`run --local` finds no Spark on this machine, or cannot start it."
+        "install the chain's version, `pip install pyspark==VERSION`, or set SPARK_HOME"
     E301 3
         "A registry has something else under a tag."
         "nothing was overwritten; find out who pushed it, then delete the tag there, or change an input, which makes another tag"

@@ -2,6 +2,7 @@
 
 mod image_problem;
 mod import_test;
+mod run;
 mod usage;
 mod wheel_build;
 
@@ -26,6 +27,7 @@ use crate::{
 
 pub use image_problem::ImageProblem;
 pub use import_test::{ImportFailure, ImportPlace, ImportReason, ImportTestError};
+pub use run::RunError;
 pub use usage::{Comparing, OnlineWork, RecordLack, UsageError};
 pub(crate) use usage::{SHOWN_PATHS, shown_paths};
 pub use wheel_build::WheelBuildError;
@@ -125,6 +127,9 @@ pub enum Error {
     /// Imports fail in an image, or could not be tried.
     #[error(transparent)]
     ImportTest(#[from] ImportTestError),
+    /// What is to be run cannot be run.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// A wheel that has to be built from its source is not there.
     #[error(transparent)]
     WheelBuild(#[from] WheelBuildError),
@@ -282,6 +287,7 @@ impl Error {
             Self::NoBuilder { .. } => Code::E601,
             Self::Conflict { .. } => Code::E301,
             Self::ImportTest(error) => error.code(),
+            Self::Run(error) => error.code(),
             Self::WheelBuild(error) => error.code(),
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::Drift { .. } => Code::E100,
@@ -356,6 +362,7 @@ impl Error {
             Self::Source(error) => error.hint(),
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
             Self::ImportTest(error) => Some(error.hint()),
+            Self::Run(error) => Some(error.hint()),
             Self::WheelBuild(error) => Some(error.hint()),
             Self::NoBuilder { names, why, .. } => {
                 let start = why.hint();

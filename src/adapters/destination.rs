@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::Path};
 use super::{
     builder::Builder,
     docker::{
-        Daemon, ExportedImage, LoadRequest, PrintedLine, ProgramEnd, ProgramInImage, TransferEvent,
-        WantedLayers, error::DockerError,
+        Daemon, ExportedImage, JobContainer, JobEnd, JobStreams, LoadRequest, PrintedLine,
+        ProgramEnd, ProgramInImage, TransferEvent, WantedLayers, error::DockerError,
     },
     layout::{ImageLayout, LayoutError},
     registry::{
@@ -127,6 +127,16 @@ pub trait ImageDaemon: Programs {
         program: &ProgramInImage<'_>,
         printed: &mut dyn FnMut(PrintedLine<'_>),
     ) -> Result<ProgramEnd, DockerError>;
+
+    /// Runs a job in a container of an image, and removes the container.
+    ///
+    /// # Errors
+    /// The container cannot be started, or the connection breaks.
+    fn run_job(
+        &self,
+        job: &JobContainer<'_>,
+        streams: JobStreams<'_>,
+    ) -> Result<JobEnd, DockerError>;
 
     /// Loads an image that was put together; the layers of its parent are not sent.
     ///
@@ -412,6 +422,14 @@ impl ImageDaemon for Daemon {
         printed: &mut dyn FnMut(PrintedLine<'_>),
     ) -> Result<ProgramEnd, DockerError> {
         Daemon::run_program(self, program, printed)
+    }
+
+    fn run_job(
+        &self,
+        job: &JobContainer<'_>,
+        streams: JobStreams<'_>,
+    ) -> Result<JobEnd, DockerError> {
+        Daemon::run_job(self, job, streams)
     }
 
     fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {

@@ -23,4 +23,5 @@ pub mod registry;
 mod runtime;
 pub mod secrets;
 pub mod sources;
+pub mod spark;
 pub mod store;

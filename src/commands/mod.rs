@@ -9,6 +9,7 @@ mod pin;
 mod plan;
 mod policy;
 mod push;
+mod run;
 mod tags;
 mod why;
 
@@ -19,11 +20,11 @@ use crate::{
     ui::Ui,
 };
 
-/// Runs the subcommand of the command line.
+/// Runs the subcommand of the command line. Returns the exit code where it is not one of sparkpack's own.
 ///
 /// # Errors
 /// Those of the subcommand.
-pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
+pub fn run(cli: &Cli, ui: &Ui) -> Result<u8, Error> {
     let directory = cli.directory.as_deref();
     let session = workspace::Session::open(directory, ui).inspect_err(|error| {
         if let Command::Check(arguments) = &cli.command {
@@ -37,7 +38,9 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         | Command::Tags(_)
         | Command::Why(_)
         | Command::Diff(_)
-        | Command::Check(_) => None,
+        | Command::Check(_)
+        // It is alone only while it makes the image.
+        | Command::Run(_) => None,
         Command::Package(_)
         | Command::Lock(_)
         | Command::Pin(_)
@@ -55,7 +58,8 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Check(arguments) => check::run(&session, ui, arguments),
         Command::Build(images) => build::run(&session, ui, images),
         Command::Push(images) => push::run(&session, ui, images),
+        Command::Run(arguments) => return run::run(&session, ui, arguments),
     };
     session.keep_stats();
-    result
+    result.map(|()| 0)
 }

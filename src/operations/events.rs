@@ -135,6 +135,52 @@ pub enum Note<'a> {
     },
     /// An event about the project's manifests or its pins.
     Manifest(ManifestNote<'a>),
+    /// An event about a job that is run.
+    Run(RunNote<'a>),
+}
+
+/// An event about a job that is run.
+pub enum RunNote<'a> {
+    /// Properties that mean something in a cluster alone are left out.
+    LeftOut {
+        /// The job.
+        job: &'a str,
+        /// Their names.
+        properties: &'a [String],
+    },
+    /// Variables have their value in a secret or the like.
+    WithoutValue {
+        /// The job.
+        job: &'a str,
+        /// Their names.
+        names: &'a [String],
+    },
+    /// The Spark of this machine has another version than the image.
+    OtherSpark {
+        /// The image's.
+        wanted: &'a str,
+        /// This machine's.
+        found: &'a str,
+    },
+    /// This machine has no Python of the image's version.
+    OtherPython {
+        /// The image's.
+        wanted: &'a str,
+    },
+    /// A job begins.
+    Begins {
+        /// The job.
+        job: &'a str,
+        /// Its image; none where it runs without one.
+        reference: Option<&'a Reference>,
+    },
+    /// A job has ended with something else than 0.
+    Ended {
+        /// The job.
+        job: &'a str,
+        /// The exit code, if it is known.
+        code: Option<i64>,
+    },
 }
 
 /// An event about the project's manifests or its pins.

@@ -3,7 +3,7 @@
 //! The rooms, each of which uses only those to its left:
 //!
 //! ```text
-//! workspace ← resolution ← { dist, provenance, manifests } ← { build, compare } ← publish
+//! workspace ← resolution ← { dist, provenance, manifests } ← { build, compare } ← { publish, running }
 //! ```
 
 pub mod events;
@@ -15,6 +15,7 @@ pub(crate) mod manifests;
 pub(crate) mod provenance;
 pub(crate) mod publish;
 pub(crate) mod resolution;
+pub(crate) mod running;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod workspace;

@@ -266,6 +266,7 @@ impl Recorder {
 impl Events for Recorder {
     fn note(&self, note: Note<'_>) {
         self.push(match note {
+            Note::Run(_) => "run".to_owned(),
             Note::WaitingForProject => "waits for the project".to_owned(),
             Note::WaitingForPackages => "waits for packages".to_owned(),
             Note::Recovered(what) => format!("recovered: {what}"),

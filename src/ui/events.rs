@@ -4,7 +4,7 @@ use super::{StageLine, Ui, bytes};
 use crate::{
     error::ImportFailure,
     image::Platform,
-    operations::events::{Events, ManifestNote, Note, Outcome, Progress, Step, Transfer},
+    operations::events::{Events, ManifestNote, Note, Outcome, Progress, RunNote, Step, Transfer},
     project::{
         pins,
         place::{Defect, Place},
@@ -123,6 +123,52 @@ fn words(note: &Note<'_>) -> String {
             format!("untracked inputs: not checked (CI is set), since {reason}")
         }
         Note::Manifest(note) => manifest_words(note),
+        Note::Run(note) => run_words(note),
+    }
+}
+
+/// The words for a note about a job that is run.
+fn run_words(note: &RunNote<'_>) -> String {
+    match note {
+        RunNote::LeftOut { job, properties } => format!(
+            "{job}: left out, since it is for a cluster: {}",
+            properties.join(", ")
+        ),
+        RunNote::WithoutValue { job, names } => {
+            let given: Vec<String> = names.iter().map(|name| format!("--env {name}")).collect();
+            format!(
+                "{job}: not set, since a secret or the like has the value: {}; `{}` takes it from your environment",
+                names.join(", "),
+                given.join(" ")
+            )
+        }
+        RunNote::OtherSpark { wanted, found } => {
+            format!("this machine's Spark is {found}, and the image's is {wanted}")
+        }
+        RunNote::OtherPython { wanted } => format!(
+            "this machine has no {wanted}, which the packages in dist/ are for: the job runs with the Python that Spark finds"
+        ),
+        RunNote::Begins {
+            job,
+            reference: Some(reference),
+        } => format!("{job}: running in {reference}"),
+        RunNote::Begins {
+            job,
+            reference: None,
+        } => format!("{job}: running from dist/"),
+        RunNote::Ended { job, code: None } => {
+            format!("{job}: ended, and the daemon does not say with which exit code")
+        }
+        RunNote::Ended {
+            job,
+            code: Some(137),
+        } => format!(
+            "{job}: was killed (exit code 137): mostly that is too little memory, for the container or for Docker's machine"
+        ),
+        RunNote::Ended {
+            job,
+            code: Some(code),
+        } => format!("{job}: ended with exit code {code}"),
     }
 }
 

@@ -111,11 +111,28 @@ impl Ui {
     /// stdout cannot be written to; a reader that closed its pipe is no error.
     pub fn data(&self, line: impl Display) -> io::Result<()> {
         match writeln!(io::stdout().lock(), "{line}") {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(io::Error::other(format!("the standard output: {error}")))
-            }
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
             _ => Ok(()),
         }
+    }
+
+    /// Passes on what a program has printed on its standard output; false where nobody reads it any more.
+    ///
+    /// # Errors
+    /// Those of [`Self::data`].
+    pub fn pass_output(&self, bytes: &[u8]) -> io::Result<bool> {
+        let mut stream = io::stdout().lock();
+        match stream.write_all(bytes).and_then(|()| stream.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(unwritten(&error)),
+        }
+    }
+
+    /// Passes on what a program has printed on its standard error, also when quiet.
+    pub fn pass_error(&self, bytes: &[u8]) {
+        // As with own messages, the work goes on even if nobody reads it.
+        drop(io::stderr().lock().write_all(bytes));
     }
 
     /// Prints a document for programs, as JSON.
@@ -142,4 +159,8 @@ impl Ui {
     fn bars(&self) -> Option<&MultiProgress> {
         self.bars.as_ref()
     }
+}
+
+fn unwritten(error: &io::Error) -> io::Error {
+    io::Error::other(format!("the standard output: {error}"))
 }

@@ -70,6 +70,18 @@ pub(super) fn files_of(kind: &ObjectKind) -> Option<(Steps, &'static [Steps])> {
     }
 }
 
+/// The keys on the way to what an object of a kind runs; `None` for kinds that run nothing on Spark.
+pub(super) fn spec_of(group: &str, kind: &str) -> Option<&'static [&'static str]> {
+    match (group, kind) {
+        ("sparkoperator.k8s.io", "ScheduledSparkApplication") => Some(&["spec", "template"]),
+        (
+            "sparkoperator.k8s.io" | "spark.apache.org" | "spark.stackable.tech",
+            "SparkApplication",
+        ) => Some(&["spec"]),
+        _ => None,
+    }
+}
+
 /// Every path to the files and the volumes of a kind.
 pub(super) fn paths(kind: &ObjectKind) -> impl Iterator<Item = Steps> {
     let known = files_of(kind).into_iter();

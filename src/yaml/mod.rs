@@ -22,6 +22,7 @@
 //! | `E206` | several keys may hold the tag or the digest of an image |
 //! | `E207` | a digest stands beside an image, and its key does not say whose it is |
 
+mod applications;
 mod assignments;
 mod chunks;
 mod comment;
@@ -58,6 +59,7 @@ mod walk;
 #[cfg(test)]
 mod properties;
 
+pub use applications::{SparkApplication, applications};
 pub use assignments::versions_beside;
 pub use chunks::on_all_cores;
 pub use comment::comment_start;

@@ -25,7 +25,7 @@ const LAYERS: [&str; 11] = [
 ];
 
 /// The rooms of `operations/` by their floors: each uses only rooms on lower floors.
-const ROOMS: [(&str, usize); 9] = [
+const ROOMS: [(&str, usize); 10] = [
     ("events", 0),
     ("workspace", 1),
     ("resolution", 2),
@@ -35,6 +35,7 @@ const ROOMS: [(&str, usize); 9] = [
     ("build", 4),
     ("compare", 4),
     ("publish", 5),
+    ("running", 5),
 ];
 
 /// Names that were once used for up to seven types.

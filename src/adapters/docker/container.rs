@@ -22,7 +22,7 @@ use super::{
 use crate::image::ImageInfo;
 
 /// How long the daemon may take to say how a program ended that has closed its output.
-const ENDING: Duration = Duration::from_secs(10);
+pub(super) const ENDING: Duration = Duration::from_secs(10);
 
 /// A program to run in a container of an image.
 pub struct ProgramInImage<'a> {
@@ -85,7 +85,7 @@ impl Daemon {
         Ok(ended)
     }
 
-    fn note(&self, container: Option<Container>) {
+    pub(super) fn note(&self, container: Option<Container>) {
         self.running.note(&self.runtime, &self.client, container);
     }
 
@@ -159,7 +159,7 @@ fn body(program: &ProgramInImage<'_>) -> ContainerCreateBody {
     }
 }
 
-async fn exit_code(client: &Docker, name: &str) -> Option<i64> {
+pub(super) async fn exit_code(client: &Docker, name: &str) -> Option<i64> {
     let options = WaitContainerOptionsBuilder::default().condition("next-exit");
     let mut answers = client.wait_container(name, Some(options.build()));
     match answers.next().await? {

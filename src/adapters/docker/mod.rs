@@ -4,7 +4,8 @@
 //! `buildkit` and `classic` are its two builders, `session` gives a build its secrets, and `output` reads their messages.
 //! `load` puts assembled images into the daemon, `parent` describes those that they stand on, `export` gets all of
 //! their layers, `blobs` reads what the containerd store has, `transfer` pushes and pulls, `program` looks into
-//! images, and `container` runs a program in one, which `running` knows.
+//! images, and `container` runs a program in one, which `running` knows. `job` runs one as a cluster would, and
+//! `terminal` connects its streams to this process'.
 //!
 //! `upgrade` makes the connections of `session` and `blobs`.
 
@@ -20,6 +21,7 @@ pub(super) mod error;
 mod export;
 mod host;
 mod import;
+mod job;
 mod load;
 mod output;
 mod parent;
@@ -28,6 +30,7 @@ mod program;
 mod running;
 mod session;
 mod tar_body;
+mod terminal;
 mod transfer;
 mod upgrade;
 
@@ -38,5 +41,6 @@ pub use container::{PrintedLine, ProgramEnd, ProgramInImage};
 pub use daemon::Daemon;
 pub use error::{DockerError, Unreachable};
 pub use export::{ExportedImage, WantedLayers};
+pub use job::{JobContainer, JobEnd, JobStreams, PrintedBytes, Volume};
 pub use load::{LoadParent, LoadRequest};
 pub use transfer::TransferEvent;

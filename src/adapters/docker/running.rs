@@ -15,7 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::error;
+use super::{error, terminal};
 use crate::adapters::runtime::NetworkRuntime;
 
 /// The pause before the daemon is asked again whether a container is gone, or there at last.
@@ -80,6 +80,7 @@ async fn remove_on_signal(mut signals: EndingSignals, client: Docker, noted: Arc
     locked(&noted).is_ending = true;
     // There is nobody left to tell about an error.
     drop(timeout(ENDING, remove_noted(&client, &noted)).await);
+    terminal::restore();
     // As a shell tells of a process that a signal has ended.
     process::exit(128 + number);
 }

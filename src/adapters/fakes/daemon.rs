@@ -14,8 +14,8 @@ use crate::{
         builder::Builder,
         destination::{Destination, DestinationError, ImageDaemon, Programs},
         docker::{
-            DockerError, ExportedImage, LoadRequest, PrintedLine, ProgramEnd, ProgramInImage,
-            TransferEvent, WantedLayers,
+            DockerError, ExportedImage, JobContainer, JobEnd, JobStreams, LoadRequest,
+            PrintedBytes, PrintedLine, ProgramEnd, ProgramInImage, TransferEvent, WantedLayers,
         },
         registry::RegistryImage,
     },
@@ -212,6 +212,25 @@ impl ImageDaemon for DaemonInMemory {
                 None => printed(PrintedLine::Output(line)),
             });
         Ok(end)
+    }
+
+    fn run_job(
+        &self,
+        job: &JobContainer<'_>,
+        streams: JobStreams<'_>,
+    ) -> Result<JobEnd, DockerError> {
+        let mut state = self.state.lock().unwrap();
+        state.moved.push(format!("run job {}", job.name));
+        let (output, end) = state.prints.pop_front().unwrap();
+        if let JobStreams::Printed(printed) = streams
+            && printed(PrintedBytes::Output(output.as_bytes())).is_break()
+        {
+            return Ok(JobEnd::Stopped);
+        }
+        Ok(match end {
+            ProgramEnd::Exit(code) => JobEnd::Exit(code),
+            ProgramEnd::OutOfTime => JobEnd::Stopped,
+        })
     }
 
     fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {

@@ -37,8 +37,8 @@ use in_daemon::in_daemon;
 use in_layout::in_layout;
 
 use crate::{
-    error::Error,
-    image::Platform,
+    error::{Error, ImageProblem},
+    image::{ImageInfo, Platform, Reference},
     operations::{
         dist::{self, Action, CommitLookup, ImageResult, JobImage, Packer},
         manifests::{self, ExpectedReferences, Manifests, Scope},
@@ -134,6 +134,57 @@ pub(crate) fn build(
     Ok(Finished {
         was_current: !changed && all_there,
         images,
+    })
+}
+
+/// An image that a daemon has.
+pub(crate) struct Provided {
+    pub(crate) reference: Reference,
+    pub(crate) info: ImageInfo,
+    /// Whether its entrypoint knows `driver` and `executor`, as far as that is known.
+    pub(crate) knows_roles: bool,
+}
+
+/// Makes an image in the daemon if it is missing. No manifest changes.
+///
+/// # Errors
+/// Whatever stopped the build.
+pub(crate) fn provide(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    (registry, image): (Option<&str>, &str),
+    strictness: Strictness,
+) -> Result<Provided, Error> {
+    let targets = [image.to_owned()];
+    let prepared = resolution::prepare(session, services)?;
+    let run = Run {
+        session,
+        services,
+        prepared: &prepared,
+        registry: session.registry(registry)?,
+    };
+    let output = BuildOutput::Daemon;
+    let by_platform = output.platforms_of(&run, &targets)?;
+    prepared.warn_of_left_out(session, &targets);
+    let packer = Packer::new(session, services);
+    let jobs = JobImage::of_plan(&prepared, &targets, &|_| true);
+    packer.check_imports(&jobs, strictness.refuses())?;
+    let mut made = packer.writing_beside(|| {
+        packer.pack_images(&targets, &prepared)?;
+        in_daemon(&run, &packer, &by_platform)
+    })?;
+    packer.remember();
+    let stage = &prepared.plan.stages[image];
+    let reference = stage.reference(run.registry);
+    let nowhere = || Error::unexpected(reference, ImageProblem::Nowhere);
+    let built = made.remove(image).ok_or_else(nowhere)?;
+    let elsewhere = by_platform
+        .keys()
+        .filter_map(|platform| stage.on_or_first(platform).elsewhere.as_ref());
+    Ok(Provided {
+        knows_roles: elsewhere.into_iter().all(|found| found.knows_roles),
+        reference: built.reference,
+        info: built.info,
     })
 }
 

@@ -278,6 +278,19 @@ impl<'s> Manifests<'s> {
         Ok(all)
     }
 
+    /// The path of each manifest, its text, and what was found in it.
+    pub(super) fn texts(&self) -> Result<Vec<(String, String, Located)>, Error> {
+        let texts = self.files.iter().map(|file| {
+            let read = self.read(file)?;
+            Ok((
+                file.name.to_owned(),
+                read.text.clone(),
+                read.located.clone(),
+            ))
+        });
+        Error::collect(texts)
+    }
+
     /// The file's present content; it is read only if it may have changed since this run last read it.
     fn read(&self, file: &File<'_>) -> Result<Arc<Read>, Failure> {
         let path = self.session.project.root.join(file.name);

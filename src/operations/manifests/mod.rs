@@ -1,5 +1,6 @@
 //! Compares the references in the project's manifests with the expected ones, and rewrites all manifests or none.
 
+mod applications;
 mod cache;
 mod contents;
 mod drift;
@@ -17,6 +18,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use applications::{DescribedApplication, applications};
 pub(crate) use drift::Drift;
 pub(crate) use examine::{Manifests, references, replacements, rewrite, warn, write};
 pub(crate) use examined::{Examined, Named, Scope};
