@@ -67,6 +67,7 @@ pub fn find() -> Result<SparkHome, String> {
 
 /// Whether a Python of this name can be called.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "an adapter runs programs")]
 pub fn has_python(name: &str) -> bool {
     let answer = Command::new(name)
         .arg("--version")

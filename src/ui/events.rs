@@ -3,7 +3,7 @@
 use super::{StageLine, Ui, bytes};
 use crate::{
     error::ImportFailure,
-    image::Platform,
+    image::{Digest, Platform},
     operations::events::{Events, ManifestNote, Note, Outcome, Progress, RunNote, Step, Transfer},
     project::{
         pins,
@@ -109,15 +109,7 @@ fn words(note: &Note<'_>) -> String {
             )
         }
         Note::LockedByDaemon { image, id, refused } => {
-            let why = match refused {
-                Some(_) => "its registry does not answer",
-                None => "its registry does not have it",
-            };
-            format!(
-                "{image}: locked by the image ID {} of the local daemon, since {why}; other machines cannot build on it \
-                 (`sparkpack lock --upgrade {image}` looks it up again)",
-                id.short(12)
-            )
+            locked_by_daemon(image, id, refused.is_some())
         }
         Note::UntrackedNotChecked(reason) => {
             format!("untracked inputs: not checked (CI is set), since {reason}")
@@ -170,6 +162,19 @@ fn run_words(note: &RunNote<'_>) -> String {
             code: Some(code),
         } => format!("{job}: ended with exit code {code}"),
     }
+}
+
+fn locked_by_daemon(image: &str, id: &Digest, is_refused: bool) -> String {
+    let why = if is_refused {
+        "its registry does not answer"
+    } else {
+        "its registry does not have it"
+    };
+    format!(
+        "{image}: locked by the image ID {} of the local daemon, since {why}; other machines cannot build on it \
+         (`sparkpack lock --upgrade {image}` looks it up again)",
+        id.short(12)
+    )
 }
 
 fn not_importable(image: &str, failure: &ImportFailure) -> String {

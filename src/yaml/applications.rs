@@ -68,9 +68,9 @@ fn find(value: &Value, depth: usize, found: &mut Vec<SparkApplication>) {
         Value::String(text) if text.contains("SparkApplication") && text.contains('\n') => {
             let documents: Result<Vec<Value>, _> = serde_saphyr::from_multiple(text);
             let documents = documents.unwrap_or_default();
-            documents
-                .iter()
-                .for_each(|document| find(document, depth + 1, found));
+            for document in &documents {
+                find(document, depth + 1, found);
+            }
         }
         _ => {}
     }
@@ -85,9 +85,9 @@ fn of_object(object: &Map<String, Value>) -> Option<SparkApplication> {
     }
     let spec = Spec(at);
     let application = match group {
-        "sparkoperator.k8s.io" => kubeflow(&spec),
-        "spark.apache.org" => apache(&spec),
-        _ => stackable(&spec),
+        "sparkoperator.k8s.io" => kubeflow(spec),
+        "spark.apache.org" => apache(spec),
+        _ => stackable(spec),
     };
     let metadata = object.get("metadata").and_then(Value::as_object);
     Some(SparkApplication {
@@ -98,7 +98,7 @@ fn of_object(object: &Map<String, Value>) -> Option<SparkApplication> {
     })
 }
 
-fn kubeflow(spec: &Spec<'_>) -> SparkApplication {
+fn kubeflow(spec: Spec<'_>) -> SparkApplication {
     let (driver, executor) = (spec.below("driver"), spec.below("executor"));
     let mut properties = spec.properties();
     let hadoop = spec.below("hadoopConf").pairs();
@@ -131,7 +131,7 @@ fn kubeflow(spec: &Spec<'_>) -> SparkApplication {
             .collect(),
         environment: [driver, executor]
             .iter()
-            .flat_map(Spec::environment)
+            .flat_map(|role| role.environment())
             .collect(),
         lists: lists
             .into_iter()
@@ -143,7 +143,7 @@ fn kubeflow(spec: &Spec<'_>) -> SparkApplication {
     }
 }
 
-fn apache(spec: &Spec<'_>) -> SparkApplication {
+fn apache(spec: Spec<'_>) -> SparkApplication {
     let properties = spec.properties();
     let split = |key: &str| -> Vec<String> {
         let text = spec.text(key).unwrap_or_default();
@@ -186,7 +186,7 @@ fn apache(spec: &Spec<'_>) -> SparkApplication {
         environment: containers
             .iter()
             .flatten()
-            .flat_map(Spec::environment)
+            .flat_map(|role| role.environment())
             .collect(),
         lists: lists
             .into_iter()
@@ -197,7 +197,7 @@ fn apache(spec: &Spec<'_>) -> SparkApplication {
     }
 }
 
-fn stackable(spec: &Spec<'_>) -> SparkApplication {
+fn stackable(spec: Spec<'_>) -> SparkApplication {
     let packages = spec.below("deps").texts("packages");
     let images = [
         spec.below("sparkImage").text("custom"),
@@ -233,37 +233,36 @@ struct Spec<'v>(&'v Map<String, Value>);
 static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
 
 impl<'v> Spec<'v> {
-    fn below(&self, key: &str) -> Self {
+    fn below(self, key: &str) -> Self {
         Self(self.0.get(key).and_then(Value::as_object).unwrap_or(&EMPTY))
     }
 
-    fn text(&self, key: &str) -> Option<String> {
+    fn text(self, key: &str) -> Option<String> {
         text(self.0.get(key)?)
     }
 
-    fn texts(&self, key: &str) -> Vec<String> {
+    fn texts(self, key: &str) -> Vec<String> {
         let items = self.0.get(key).and_then(Value::as_array);
         items.into_iter().flatten().filter_map(text).collect()
     }
 
-    fn items(&self, key: &str) -> Vec<Self> {
+    fn items(self, key: &str) -> Vec<Self> {
         let items = self.0.get(key).and_then(Value::as_array);
         let objects = items.into_iter().flatten().filter_map(Value::as_object);
         objects.map(Self).collect()
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (String, String)> + use<'v> {
+    fn pairs(self) -> impl Iterator<Item = (String, String)> + use<'v> {
         let entries = self.0.iter();
         entries.filter_map(|(key, value)| Some((key.clone(), text(value)?)))
     }
 
-    fn properties(&self) -> BTreeMap<String, String> {
+    fn properties(self) -> BTreeMap<String, String> {
         self.below("sparkConf").pairs().collect()
     }
 
-    fn environment(&self) -> impl Iterator<Item = (String, Option<String>)> + use<'v> {
-        let listed = ["env"].map(|key| self.items(key));
-        let listed = listed.into_iter().flatten();
+    fn environment(self) -> impl Iterator<Item = (String, Option<String>)> + use<'v> {
+        let listed = self.items("env").into_iter();
         let listed = listed.filter_map(|item| Some((item.text("name")?, item.text("value"))));
         let older = self.below("envVars").pairs();
         let older = older.map(|(name, value)| (name, Some(value)));

@@ -1,12 +1,7 @@
 //! A container that runs a job as a cluster would: with a network, volumes, an environment, and its output as it comes.
 //! Nothing of it stays but what it writes into volumes.
 
-use std::{
-    ops::ControlFlow,
-    path::PathBuf,
-    process,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{ops::ControlFlow, path::PathBuf, process};
 
 use bollard::{
     Docker,
@@ -116,7 +111,7 @@ impl Daemon {
         } else {
             Some(self.user_of_caller()?)
         };
-        let name = container_name(job.image);
+        let name = format!("sparkpack-{}-{}", process::id(), job.image.id.short(12));
         self.note(Some(Container::AskedFor));
         let ended = self
             .runtime
@@ -188,14 +183,6 @@ impl Daemon {
         let exit = timeout(ENDING, exit).await;
         Ok(JobEnd::Exit(exit.ok().and_then(Result::ok).flatten()))
     }
-}
-
-/// The name of a new container.
-fn container_name(image: &ImageInfo) -> String {
-    // A run may start several.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.unwrap_or(Duration::ZERO).subsec_nanos();
-    format!("sparkpack-{}-{}-{now}", process::id(), image.id.short(12))
 }
 
 /// A user of a container, with the group that may write where an image lets any user write.

@@ -31,8 +31,8 @@ pub(super) struct Choice<'a> {
     pub(super) applications: &'a [DescribedApplication],
     /// Manifests that are templates.
     pub(super) templates: &'a [String],
-    /// Whether arguments are given, so that an application's are not needed.
-    pub(super) has_arguments: bool,
+    /// Whether an image will do: its arguments are given, or it gets a shell.
+    pub(super) needs_image_alone: bool,
 }
 
 impl Choice<'_> {
@@ -51,7 +51,7 @@ impl Choice<'_> {
             return match usable.as_slice() {
                 [] => self.only_image(),
                 [one] => Ok(of_application(one)),
-                several => Self::same(several).ok_or_else(|| self.several(several)),
+                several => self.of_several(several),
             };
         };
         let named = |described: &&&DescribedApplication| {
@@ -61,13 +61,31 @@ impl Choice<'_> {
         match named.as_slice() {
             [] => {}
             [one] => return Ok(of_application(one)),
-            several => return Self::same(several).ok_or_else(|| self.several(several)),
+            several => return Self::same(several).ok_or_else(|| Self::several(several)),
         }
         if let Some(image) = self.project.images.get(name) {
             return self.of_image(image, &usable);
         }
         self.of_main_file(name)
             .ok_or_else(|| self.unknown(name, &usable))
+    }
+
+    /// Of several applications that do not differ the first; else, where no application is needed, their image.
+    fn of_several(&self, several: &[&DescribedApplication]) -> Result<Chosen, RunError> {
+        if let Some(chosen) = Self::same(several) {
+            return Ok(chosen);
+        }
+        let images: BTreeSet<&String> = several
+            .iter()
+            .filter_map(|one| one.image.as_ref())
+            .collect();
+        let mut images = images.into_iter();
+        match (images.next(), images.next()) {
+            (Some(image), None) if self.needs_image_alone => {
+                Ok(of_main(&self.project.images[image], None))
+            }
+            _ => Err(Self::several(several)),
+        }
     }
 
     /// The first of several applications that do not differ: environments often have the same one each.
@@ -83,7 +101,7 @@ impl Choice<'_> {
         rest.iter().all(is_same).then(|| of_application(first))
     }
 
-    fn several(&self, several: &[&DescribedApplication]) -> RunError {
+    fn several(several: &[&DescribedApplication]) -> RunError {
         let names: BTreeSet<&str> = several
             .iter()
             .map(|described| described.application.name.as_str())
@@ -128,11 +146,7 @@ impl Choice<'_> {
         match own.as_slice() {
             [one] => Ok(of_application(one)),
             [] => Ok(of_main(image, None)),
-            several => match Self::same(several) {
-                Some(chosen) => Ok(chosen),
-                None if self.has_arguments => Ok(of_main(image, None)),
-                None => Err(self.several(several)),
-            },
+            several => self.of_several(several),
         }
     }
 
@@ -145,9 +159,7 @@ impl Choice<'_> {
                 return Some(of_main(image, None));
             }
             let mut beside = package.beside.iter();
-            let (place, _) = beside.find(|(place, file)| {
-                name.ends_with(".py") && (*place == name || file.path == name)
-            })?;
+            let (place, _) = beside.find(|(place, file)| *place == name || file.path == name)?;
             Some(of_main(image, Some(place)))
         })
     }

@@ -12,7 +12,7 @@ use crate::{
     operations::{
         dist::{JobImage, Packer},
         events::{Note, RunNote},
-        resolution,
+        resolution::{self, Prepared},
         workspace::{Services, Session},
     },
     plan::PlatformStage,
@@ -46,16 +46,7 @@ pub(crate) fn run_locally(
         looked,
         spark: chain.map(|chain| chain.spark.clone()),
     })?;
-    let alone = session.alone()?;
-    let prepared = resolution::prepare(session, services)?;
-    let targets = [chosen.image.clone()];
-    let packer = Packer::new(session, services);
-    let jobs = JobImage::of_plan(&prepared, &targets, &|_| true);
-    packer.check_imports(&jobs, request.strictness.refuses())?;
-    packer.pack_images(&targets, &prepared)?;
-    packer.remember();
-    session.keep_stats();
-    drop(alone);
+    let prepared = pack(session, services, request, &chosen.image)?;
     let stage = prepared.plan.stages[&chosen.image].first();
     let note = |note| session.events.note(Note::Run(note));
     let spark = prepared.lock.spark_of(&session.project, image);
@@ -99,6 +90,25 @@ pub(crate) fn run_locally(
     ));
     ended(session, &chosen.title, end);
     Ok(end)
+}
+
+/// Packs a job into its `dist` folder.
+fn pack(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    request: &RunRequest<'_>,
+    image: &str,
+) -> Result<Prepared, Error> {
+    let _alone = session.alone()?;
+    let prepared = resolution::prepare(session, services)?;
+    let targets = [image.to_owned()];
+    let packer = Packer::new(session, services);
+    let jobs = JobImage::of_plan(&prepared, &targets, &|_| true);
+    packer.check_imports(&jobs, request.strictness.refuses())?;
+    packer.pack_images(&targets, &prepared)?;
+    packer.remember();
+    session.keep_stats();
+    Ok(prepared)
 }
 
 /// The Python of the image's version, if this machine has it under its own name; else the one that Spark finds is told of.

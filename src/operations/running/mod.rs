@@ -138,7 +138,7 @@ fn chosen(session: &Session<'_>, request: &RunRequest<'_>) -> Result<Chosen, Err
         project: &session.project,
         applications: &applications,
         templates: &templates,
-        has_arguments: !request.arguments.is_empty() || request.main.is_some(),
+        needs_image_alone: !request.arguments.is_empty() || request.program != Program::Job,
     };
     Ok(choice.choose(request.name)?)
 }

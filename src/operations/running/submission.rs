@@ -20,6 +20,9 @@ const OF_A_CLUSTER: &[&str] = &[
     "spark.executor.instances",
     "spark.executor.cores",
     "spark.executor.memory",
+    "spark.executor.memoryOverhead",
+    "spark.executor.memoryOverheadFactor",
+    "spark.driver.memoryOverheadFactor",
     "spark.executor.resource.",
     "spark.executor.podNamePrefix",
     "spark.task.resource.",
@@ -30,6 +33,7 @@ const OF_A_CLUSTER: &[&str] = &[
     "spark.metrics.",
     "spark.ui.prometheus.",
     "spark.ui.reverseProxy",
+    "spark.ui.reverseProxyUrl",
     "spark.app.id",
     "spark.authenticate",
     "spark.network.crypto.",
@@ -233,9 +237,9 @@ mod tests {
         pairs.map(|(key, value)| (text(key), text(value))).collect()
     }
 
-    #[test]
-    fn what_makes_sense_outside_of_a_cluster_is_kept_and_the_rest_is_named() {
-        let application = SparkApplication {
+    /// An application with something of all kinds.
+    fn application() -> SparkApplication {
+        SparkApplication {
             main_file: Some(text("local:///opt/job/main.py")),
             arguments: vec![text("--year"), text("2008")],
             properties: properties(&[
@@ -258,52 +262,33 @@ mod tests {
             ],
             lists: BTreeMap::from([("--jars", vec![text("a.jar"), text("b.jar")])]),
             ..SparkApplication::default()
-        };
+        }
+    }
+
+    #[test]
+    fn what_makes_sense_outside_of_a_cluster_is_kept_and_the_rest_is_named() {
         let environment = [(text("KEY"), text("mine"))];
         let given = Given {
             properties: &[text("spark.sql.shuffle.partitions=1")],
             environment: &environment,
             ..given()
         };
-        let found = Submission::new(("nightly", Some(&application)), None, &given).unwrap();
+        let found = Submission::new(("nightly", Some(&application())), None, &given).unwrap();
         assert_eq!(
-            found.command(),
-            [
-                "--master",
-                "local[*]",
-                "--name",
-                "nightly",
-                "--conf",
-                "spark.driver.bindAddress=127.0.0.1",
-                "--conf",
-                "spark.driver.host=localhost",
-                "--conf",
-                "spark.driver.memory=3g",
-                "--conf",
-                "spark.executor.heartbeatInterval=5s",
-                "--conf",
-                "spark.masterful=kept",
-                "--conf",
-                "spark.sql.shuffle.partitions=1",
-                "--jars",
-                "a.jar,b.jar",
-                "local:///opt/job/main.py",
-                "--year",
-                "2008"
-            ]
+            found.command().join(" "),
+            "--master local[*] --name nightly --conf spark.driver.bindAddress=127.0.0.1 --conf \
+             spark.driver.host=localhost --conf spark.driver.memory=3g --conf \
+             spark.executor.heartbeatInterval=5s --conf spark.masterful=kept --conf \
+             spark.sql.shuffle.partitions=1 --jars a.jar,b.jar local:///opt/job/main.py --year 2008"
         );
         assert_eq!(
             found.environment,
             properties(&[("A", "a"), ("B", "b"), ("C", "driver"), ("KEY", "mine")])
         );
         assert_eq!(
-            found.left_out,
-            [
-                "spark.authenticate.secret",
-                "spark.dynamicAllocation.enabled",
-                "spark.executor.memory",
-                "spark.kubernetes.namespace"
-            ]
+            found.left_out.join(" "),
+            "spark.authenticate.secret spark.dynamicAllocation.enabled spark.executor.memory \
+             spark.kubernetes.namespace"
         );
         assert_eq!(found.without_value, ["TOKEN"]);
     }
