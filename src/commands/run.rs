@@ -48,37 +48,48 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &RunArguments) -> R
         Services::new(session, policy_of(arguments.locks)).building_wheels(&build::InContainers);
     let end = if arguments.local {
         running::run_locally(session, &services, &request)?
-    } else if program == Program::Job {
-        let mut trace = ShellTrace::of(ui);
-        let mut unwritten: Option<io::Error> = None;
-        let mut print = |printed: PrintedBytes<'_>| {
-            match printed {
-                PrintedBytes::Output(bytes) => match ui.pass_output(bytes) {
-                    Ok(true) => {}
-                    Ok(false) => return ControlFlow::Break(()),
-                    Err(error) => {
-                        unwritten = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                },
-                PrintedBytes::Error(bytes) => ui.pass_error(trace.without(bytes)),
-            }
-            ControlFlow::Continue(())
-        };
-        let streams = JobStreams::Printed(&mut print);
-        let end = running::run_in_image(session, &services, &request, streams)?;
-        if let Some(error) = unwritten {
-            return Err(error.into());
-        }
-        end
     } else {
-        running::run_in_image(session, &services, &request, JobStreams::OfProcess)?
+        in_image(session, ui, &services, &request)?
     };
     Ok(match end {
         JobEnd::Exit(Some(code)) => u8::try_from(code).unwrap_or(1),
         JobEnd::Exit(None) => 6,
         JobEnd::Stopped => 0,
     })
+}
+
+/// Runs it in its image, and passes on what it prints.
+fn in_image(
+    session: &Session<'_>,
+    ui: &Ui,
+    services: &Services<'_>,
+    request: &RunRequest<'_>,
+) -> Result<JobEnd, Error> {
+    let mut trace = ShellTrace::of(ui);
+    let mut unwritten: Option<io::Error> = None;
+    let mut print = |printed: PrintedBytes<'_>| {
+        match printed {
+            PrintedBytes::Output(bytes) => match ui.pass_output(bytes) {
+                Ok(true) => {}
+                Ok(false) => return ControlFlow::Break(()),
+                Err(error) => {
+                    unwritten = Some(error);
+                    return ControlFlow::Break(());
+                }
+            },
+            PrintedBytes::Error(bytes) => ui.pass_error(trace.without(bytes)),
+        }
+        ControlFlow::Continue(())
+    };
+    let streams = JobStreams {
+        printed: &mut print,
+        is_interactive: request.program != Program::Job,
+    };
+    let end = running::run_in_image(session, services, request, streams)?;
+    match unwritten {
+        Some(error) => Err(error.into()),
+        None => Ok(end),
+    }
 }
 
 /// A folder or file to mount. A relative source is one below the folder that one stands in.

@@ -1,18 +1,12 @@
 //! What was pushed is taken by the programs of others: copied, unpacked, pulled and run.
 
-use std::{
-    fmt::Write as _,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{fmt::Write as _, os::unix::fs::MetadataExt, path::Path};
 
 use serde_json::Value;
 
 use crate::{
     added_files::{layers, manifest},
-    support::{Chain, docker, program, run},
+    support::{Chain, PodmanService, docker, program, run},
 };
 
 /// A job, pushed.
@@ -126,48 +120,12 @@ podman run --rm --network=none --ulimit nofile=1024:1024 --ulimit nproc=1024:102
     assert!(told.ends_with("\njobs.zip\nlibs.zip\nmain.py\n"), "{told}");
 }
 
-/// Podman's service with a store of its own, which ends with this value.
-struct PodmanService {
-    child: Child,
-    folder: tempfile::TempDir,
-}
-
-impl PodmanService {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = folder.path().to_str().unwrap();
-        let script = r#"exec podman --root "$1/root" --runroot "$1/run" system service --time 0 "unix://$1/socket""#;
-        // What it mounts is gone with its namespace.
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", script, "sh", store]);
-        let child = command.stderr(Stdio::null()).spawn().unwrap();
-        let service = Self { child, folder };
-        let waited = (0..100).any(|_| {
-            std::thread::sleep(Duration::from_millis(100));
-            service.folder.path().join("socket").exists()
-        });
-        assert!(waited, "podman does not serve");
-        service
-    }
-
-    fn host(&self) -> String {
-        format!("unix://{}/socket", self.folder.path().display())
-    }
-}
-
-impl Drop for PodmanService {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Podman loads no image in parts, so that it is the one that gets all layers.
 #[test]
 fn podman_gets_a_job_image_with_all_layers() {
     let chain = Chain::with_shell("accepted-whole").with_job_of_files();
     let podman = PodmanService::start();
-    let root = podman.folder.path().join("root.tar");
+    let root = podman.folder().join("root.tar");
     let root = root.to_str().unwrap();
     docker(&["save", "--output", root, &chain.root.name]);
     let there = |arguments: &[&str]| {

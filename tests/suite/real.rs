@@ -452,6 +452,63 @@ fn on_an_image_from_elsewhere(example: &Example) {
     }
 }
 
+/// Calls the Spark of an image as one of this machine.
+const SPARK_SUBMIT: &str = r#"#!/bin/sh
+here=$(dirname "$(dirname "$0")")
+exec docker run --rm --user 0 --network none --hostname localhost --volume "$ROOT:$ROOT" --volume "$TMPDIR:$TMPDIR" \
+    --env PYTHONPATH="$PYTHONPATH:/opt/ds/site-packages:/opt/spark/python:/opt/spark/python/lib/py4j-src.zip" \
+    --env SPARK_SUBMIT_OPTS --env PYSPARK_PYTHON --entrypoint /opt/spark/bin/spark-submit "$(cat "$here/image")" "$@"
+"#;
+
+/// `sparkpack run`: the application of a manifest in its image, with nothing on the standard error that Spark is no warning of,
+/// and from `dist` by a Spark elsewhere.
+fn as_run_runs_it(example: &Example) {
+    let project = &example.project;
+    fs_err::create_dir(project.root().join("result")).unwrap();
+    let arguments = ["run", "penguins-islands", "--volume", "result:/tmp/output"];
+    let ran = project.succeed(&arguments);
+    check_islands(&results(&ran.stdout));
+    assert!(!ran.stderr.contains(" INFO "), "{}", ran.stderr);
+    assert!(
+        project
+            .read("result/islands.csv")
+            .starts_with("island,species,")
+    );
+    let refused = project.run(&["run", "job", "--", "--job", "nope"]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stdout.contains("no job 'nope': the jobs are"),
+        "{}{}",
+        refused.stdout,
+        refused.stderr
+    );
+    // There is no Python of this machine that has Spark.
+    let home = project.home().join("spark");
+    fs_err::create_dir_all(home.join("bin")).unwrap();
+    fs_err::create_dir_all(home.join("jars")).unwrap();
+    fs_err::write(home.join("jars/spark-core_2.13-4.1.0.jar"), "").unwrap();
+    fs_err::write(home.join("image"), project.reference("ds")).unwrap();
+    fs_err::write(home.join("bin/spark-submit"), SPARK_SUBMIT).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs_err::set_permissions(home.join("bin/spark-submit"), mode).unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    let mut local = project.command(&["run", "--local", "penguins-islands"]);
+    local.env("SPARK_HOME", &home);
+    local.env("ROOT", project.root());
+    local.env("TMPDIR", temporary.path());
+    let local = run(&mut local);
+    assert_eq!(local.code, 0, "{}{}", local.stdout, local.stderr);
+    check_islands(&results(&local.stdout));
+    assert!(
+        local
+            .stderr
+            .contains("this machine's Spark is 4.1.0, and the image's is 4.1.4"),
+        "{}",
+        local.stderr
+    );
+    fs_err::remove_dir_all(project.root().join("result")).unwrap();
+}
+
 /// All that the example may import is imported in its image, and what fails is told with the reason: a module that raises,
 /// one that only a driver finds, a package that misses a library of the system, a main file with a wrong name.
 fn the_imports_of_the_example(example: &Example) {
@@ -566,6 +623,7 @@ fn from_nothing_to_the_results_of_both_jobs() {
     ]);
     assert_eq!(results(&arbitrary).len(), 5, "{arbitrary}");
 
+    as_run_runs_it(&example);
     the_examples_own_tests(&example);
     the_imports_of_the_example(&example);
 

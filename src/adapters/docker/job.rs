@@ -1,7 +1,7 @@
 //! A container that runs a job as a cluster would: with a network, volumes, an environment, and its output as it comes.
 //! Nothing of it stays but what it writes into volumes.
 
-use std::{ops::ControlFlow, path::PathBuf, process};
+use std::{ops::ControlFlow, path::PathBuf, pin::Pin, process};
 
 use bollard::{
     Docker,
@@ -13,7 +13,7 @@ use bollard::{
     },
 };
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::time::timeout;
 
 use super::{
@@ -68,11 +68,11 @@ pub enum PrintedBytes<'a> {
 }
 
 /// Where a job's streams lead.
-pub enum JobStreams<'a> {
-    /// It reads nothing, and what it prints is handed over. A break ends it.
-    Printed(&'a mut dyn FnMut(PrintedBytes<'_>) -> ControlFlow<()>),
-    /// Its streams are those of this process, by a terminal if that is one.
-    OfProcess,
+pub struct JobStreams<'a> {
+    /// What takes what it prints. A break ends it.
+    pub printed: &'a mut dyn FnMut(PrintedBytes<'_>) -> ControlFlow<()>,
+    /// Whether it reads what this process is given; by a terminal, if that is one.
+    pub is_interactive: bool,
 }
 
 /// How a job ended.
@@ -145,7 +145,7 @@ impl Daemon {
     ) -> Result<JobEnd, bollard::errors::Error> {
         // A job may compute for a long time without a word.
         let client = self.client.clone().with_timeout(WORK);
-        let is_read = matches!(streams, JobStreams::OfProcess);
+        let is_read = streams.is_interactive;
         let has_terminal = is_read && terminal::is_there();
         let options = CreateContainerOptionsBuilder::default().name(name);
         // Without a platform, a daemon may look for the image of its own.
@@ -170,13 +170,19 @@ impl Daemon {
             .runtime
             .spawn(async move { exit_code(&waiting, &named).await });
         client.start_container(name, None).await?;
-        let read = match streams {
-            JobStreams::Printed(printed) => hand_over(attached, printed).await?,
-            JobStreams::OfProcess if has_terminal => {
-                terminal::connect(&client, name, attached).await?
-            }
-            JobStreams::OfProcess => terminal::pass_on(attached).await?,
+        let AttachContainerResults { output, input } = attached;
+        let typing = is_read.then(|| self.runtime.spawn(terminal::pass_input(input)));
+        let connected = if has_terminal {
+            Some(terminal::connect(&client, name).await?)
+        } else {
+            None
         };
+        let read = hand_over(output, streams.printed).await;
+        drop(connected);
+        if let Some(typing) = typing {
+            typing.abort();
+        }
+        let read = read?;
         if read.is_break() {
             return Ok(JobEnd::Stopped);
         }
@@ -260,12 +266,14 @@ async fn put_files(
         .await
 }
 
+type JobOutput = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
+
 /// Hands over what a job prints, until it ends or nobody wants more.
 async fn hand_over(
-    mut attached: AttachContainerResults,
+    mut output: JobOutput,
     printed: &mut dyn FnMut(PrintedBytes<'_>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, bollard::errors::Error> {
-    while let Some(piece) = attached.output.next().await {
+    while let Some(piece) = output.next().await {
         let wants_more = match piece? {
             LogOutput::StdErr { message } => printed(PrintedBytes::Error(&message)),
             LogOutput::StdOut { message } | LogOutput::Console { message } => {

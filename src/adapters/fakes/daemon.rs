@@ -222,9 +222,7 @@ impl ImageDaemon for DaemonInMemory {
         let mut state = self.state.lock().unwrap();
         state.moved.push(format!("run job {}", job.name));
         let (output, end) = state.prints.pop_front().unwrap();
-        if let JobStreams::Printed(printed) = streams
-            && printed(PrintedBytes::Output(output.as_bytes())).is_break()
-        {
+        if (streams.printed)(PrintedBytes::Output(output.as_bytes())).is_break() {
             return Ok(JobEnd::Stopped);
         }
         Ok(match end {

@@ -14,7 +14,7 @@ const FOLDER: &str = "/opt/job";
 
 /// What is run.
 #[derive(Clone, Debug)]
-pub(super) struct Chosen {
+pub(super) struct ChosenJob {
     /// What messages call it.
     pub(super) title: String,
     /// The image of the project.
@@ -41,7 +41,7 @@ impl Choice<'_> {
     ///
     /// # Errors
     /// It means nothing, or several.
-    pub(super) fn choose(&self, name: Option<&str>) -> Result<Chosen, RunError> {
+    pub(super) fn choose(&self, name: Option<&str>) -> Result<ChosenJob, RunError> {
         let usable: Vec<&DescribedApplication> = self
             .applications
             .iter()
@@ -71,7 +71,7 @@ impl Choice<'_> {
     }
 
     /// Of several applications that do not differ the first; else, where no application is needed, their image.
-    fn of_several(&self, several: &[&DescribedApplication]) -> Result<Chosen, RunError> {
+    fn of_several(&self, several: &[&DescribedApplication]) -> Result<ChosenJob, RunError> {
         if let Some(chosen) = Self::same(several) {
             return Ok(chosen);
         }
@@ -89,7 +89,7 @@ impl Choice<'_> {
     }
 
     /// The first of several applications that do not differ: environments often have the same one each.
-    fn same(several: &[&DescribedApplication]) -> Option<Chosen> {
+    fn same(several: &[&DescribedApplication]) -> Option<ChosenJob> {
         let (first, rest) = several.split_first()?;
         let is_same = |other: &&DescribedApplication| {
             other.image == first.image
@@ -122,7 +122,7 @@ impl Choice<'_> {
         images.filter(|image| image.package.is_some()).collect()
     }
 
-    fn only_image(&self) -> Result<Chosen, RunError> {
+    fn only_image(&self) -> Result<ChosenJob, RunError> {
         match self.jobs().as_slice() {
             [one] => Ok(of_main(one, None)),
             [] => Err(RunError::Nothing {
@@ -139,7 +139,7 @@ impl Choice<'_> {
         &self,
         image: &Image,
         usable: &[&DescribedApplication],
-    ) -> Result<Chosen, RunError> {
+    ) -> Result<ChosenJob, RunError> {
         let of_image =
             |described: &&&DescribedApplication| described.image.as_ref() == Some(&image.name);
         let own: Vec<&DescribedApplication> = usable.iter().filter(of_image).copied().collect();
@@ -151,7 +151,7 @@ impl Choice<'_> {
     }
 
     /// A main file, as it is configured.
-    fn of_main_file(&self, name: &str) -> Option<Chosen> {
+    fn of_main_file(&self, name: &str) -> Option<ChosenJob> {
         let name = name.trim_start_matches("./");
         self.jobs().into_iter().find_map(|image| {
             let package = image.package.as_ref()?;
@@ -186,9 +186,9 @@ impl Choice<'_> {
     }
 }
 
-fn of_application(described: &DescribedApplication) -> Chosen {
+fn of_application(described: &DescribedApplication) -> ChosenJob {
     let name = &described.application.name;
-    Chosen {
+    ChosenJob {
         title: if name.is_empty() {
             described.file.clone()
         } else {
@@ -201,9 +201,9 @@ fn of_application(described: &DescribedApplication) -> Chosen {
 }
 
 /// The main file of an image, or one of those beside it.
-fn of_main(image: &Image, beside: Option<&str>) -> Chosen {
+fn of_main(image: &Image, beside: Option<&str>) -> ChosenJob {
     let file = beside.unwrap_or("main.py");
-    Chosen {
+    ChosenJob {
         title: beside.unwrap_or(&image.name).to_owned(),
         image: image.name.clone(),
         application: None,

@@ -8,7 +8,7 @@ pub(crate) use local::run_locally;
 
 use std::collections::BTreeMap;
 
-use choose::{Choice, Chosen};
+use choose::{Choice, ChosenJob};
 use submission::{Given, Submission};
 
 use crate::{
@@ -131,7 +131,7 @@ pub(crate) fn run_in_image(
 }
 
 /// What is to be run.
-fn chosen(session: &Session<'_>, request: &RunRequest<'_>) -> Result<Chosen, Error> {
+fn chosen(session: &Session<'_>, request: &RunRequest<'_>) -> Result<ChosenJob, Error> {
     session.registry(request.registry)?;
     let (applications, templates) = manifests::applications(session, request.registry)?;
     let choice = Choice {
@@ -144,7 +144,7 @@ fn chosen(session: &Session<'_>, request: &RunRequest<'_>) -> Result<Chosen, Err
 }
 
 /// How it is run.
-fn submission(request: &RunRequest<'_>, chosen: &Chosen) -> Result<Submission, Error> {
+fn submission(request: &RunRequest<'_>, chosen: &ChosenJob) -> Result<Submission, Error> {
     let given = Given {
         master: request.master,
         arguments: request.arguments,
@@ -217,7 +217,7 @@ fn quiet(environment: &mut BTreeMap<String, String>, files: [&str; 2]) {
 fn tell(
     session: &Session<'_>,
     request: &RunRequest<'_>,
-    chosen: &Chosen,
+    chosen: &ChosenJob,
     submission: &Submission,
     image: Option<&Provided>,
 ) {

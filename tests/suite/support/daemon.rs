@@ -1,6 +1,10 @@
 //! The real Docker daemon, and a root image of a few bytes in it.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 use super::program;
 
@@ -118,5 +122,51 @@ impl Root {
 impl Drop for Root {
     fn drop(&mut self) {
         docker(&["rmi", "--force", &self.name]);
+    }
+}
+
+/// Podman's service with a store of its own, which ends with this value.
+pub(crate) struct PodmanService {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl PodmanService {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().to_str().unwrap();
+        let script = r#"exec podman --root "$1/root" --runroot "$1/run" system service --time 0 "unix://$1/socket""#;
+        // What it mounts is gone with its namespace.
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh", store]);
+        // What it asks for otherwise needs a capability that not every root has.
+        let settings = folder.path().join("containers.conf");
+        let limits = "default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
+        fs_err::write(&settings, format!("[containers]\n{limits}")).unwrap();
+        command.env("CONTAINERS_CONF", &settings);
+        let child = command.stderr(Stdio::null()).spawn().unwrap();
+        let service = Self { child, folder };
+        let waited = (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            service.folder.path().join("socket").exists()
+        });
+        assert!(waited, "podman does not serve");
+        service
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}/socket", self.folder.path().display())
+    }
+}
+
+impl Drop for PodmanService {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
