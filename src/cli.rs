@@ -218,6 +218,70 @@ have them.
 The exit code is the job's; where the job was not started it is one of sparkpack's."
     )]
     Run(RunArguments),
+    /// Make a new project, with jobs, tests and manifests.
+    #[command(
+        long_about = "Make a new project in the folder NAME: two jobs, what they share with its data, tests, requirements, \
+manifests (namespace and roles, the jobs), the hooks of pre-commit, a CI, and a README of one page. It builds, runs and tests \
+as it is.
+
+NAME is the name of the project, of its namespace and of its images' folder: lower-case letters, digits and `-`. It may be a \
+path. A folder that has something already is left alone: exit code 2.
+
+Prints the files, one a line."
+    )]
+    New(NewArguments),
+}
+
+/// What a new project is like.
+#[derive(Args, Debug)]
+pub struct NewArguments {
+    /// The folder, whose name is the project's.
+    #[arg(value_name = "NAME")]
+    pub name: PathBuf,
+    /// The Spark operator of the cluster.
+    #[arg(long, value_enum, default_value_t)]
+    pub operator: OperatorName,
+    /// Build the operator's image too, and have its manifests (kubeflow's alone).
+    #[arg(long)]
+    pub with_operator: bool,
+    /// The CI.
+    #[arg(long, value_enum, default_value_t)]
+    pub ci: CiName,
+    /// How the code lies: `src/jobs` and `src/shared`, or a package with a pyproject.toml.
+    #[arg(long, value_enum, default_value_t)]
+    pub layout: LayoutName,
+}
+
+/// A Spark operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OperatorName {
+    /// kubeflow/spark-operator
+    #[default]
+    Kubeflow,
+    /// apache/spark-kubernetes-operator
+    Apache,
+    /// Stackable's, which runs its own Spark
+    Stackable,
+}
+
+/// A CI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CiName {
+    /// GitHub Actions
+    #[default]
+    Github,
+    /// GitLab CI
+    Gitlab,
+}
+
+/// How code lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LayoutName {
+    /// src/jobs and src/shared
+    #[default]
+    Jobs,
+    /// A package with a pyproject.toml
+    Package,
 }
 
 /// What is run, and how.

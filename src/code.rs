@@ -442,6 +442,12 @@ codes! {
     E223 6
         "`run --local` finds no Spark on this machine, or cannot start it."
         "install the chain's version, `pip install pyspark==VERSION`, or set SPARK_HOME"
+    E225 2
+        "`new` would make a project where something is already."
+        "give another name; a project that is there is adopted by `sparkpack init`"
+    E226 2
+        "`new` is asked for things that do not go together."
+        "leave out the one that the message names"
     E301 3
         "A registry has something else under a tag."
         "nothing was overwritten; find out who pushed it, then delete the tag there, or change an input, which makes another tag"

@@ -3,6 +3,7 @@
 mod image_problem;
 mod import_test;
 mod run;
+mod scaffold;
 mod usage;
 mod wheel_build;
 
@@ -28,6 +29,7 @@ use crate::{
 pub use image_problem::ImageProblem;
 pub use import_test::{ImportFailure, ImportPlace, ImportReason, ImportTestError};
 pub use run::RunError;
+pub use scaffold::ScaffoldError;
 pub use usage::{Comparing, OnlineWork, RecordLack, UsageError};
 pub(crate) use usage::{SHOWN_PATHS, shown_paths};
 pub use wheel_build::WheelBuildError;
@@ -130,6 +132,9 @@ pub enum Error {
     /// What is to be run cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// No new project is made.
+    #[error(transparent)]
+    Scaffold(#[from] ScaffoldError),
     /// A wheel that has to be built from its source is not there.
     #[error(transparent)]
     WheelBuild(#[from] WheelBuildError),
@@ -288,6 +293,7 @@ impl Error {
             Self::Conflict { .. } => Code::E301,
             Self::ImportTest(error) => error.code(),
             Self::Run(error) => error.code(),
+            Self::Scaffold(error) => error.code(),
             Self::WheelBuild(error) => error.code(),
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::Drift { .. } => Code::E100,
@@ -363,6 +369,7 @@ impl Error {
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
             Self::ImportTest(error) => Some(error.hint()),
             Self::Run(error) => Some(error.hint()),
+            Self::Scaffold(error) => Some(error.hint()),
             Self::WheelBuild(error) => Some(error.hint()),
             Self::NoBuilder { names, why, .. } => {
                 let start = why.hint();

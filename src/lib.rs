@@ -30,6 +30,8 @@
 //! events ← workspace ← resolution ← { dist, provenance, manifests } ← { build, compare } ← { publish, running }
 //! ```
 //!
+//! `scaffold`, which makes new projects, uses none of them.
+//!
 //! The README's "Working on sparkpack" has a table of where to begin with a new operator kind, error, destination,
 //! builder, recipe, input, verb, format or event.
 

@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod diff;
 mod lock;
+mod new;
 mod package;
 mod pin;
 mod plan;
@@ -26,6 +27,10 @@ use crate::{
 /// Those of the subcommand.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<u8, Error> {
     let directory = cli.directory.as_deref();
+    if let Command::New(arguments) = &cli.command {
+        new::run(directory, ui, arguments)?;
+        return Ok(0);
+    }
     let session = workspace::Session::open(directory, ui).inspect_err(|error| {
         if let Command::Check(arguments) = &cli.command {
             let root = workspace::find_root(directory).unwrap_or_default();
@@ -40,7 +45,8 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<u8, Error> {
         | Command::Diff(_)
         | Command::Check(_)
         // It is alone only while it makes the image.
-        | Command::Run(_) => None,
+        | Command::Run(_)
+        | Command::New(_) => None,
         Command::Package(_)
         | Command::Lock(_)
         | Command::Pin(_)
@@ -59,6 +65,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<u8, Error> {
         Command::Build(images) => build::run(&session, ui, images),
         Command::Push(images) => push::run(&session, ui, images),
         Command::Run(arguments) => return run::run(&session, ui, arguments),
+        Command::New(_) => Ok(()),
     };
     session.keep_stats();
     result.map(|()| 0)

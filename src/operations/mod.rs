@@ -16,6 +16,7 @@ pub(crate) mod provenance;
 pub(crate) mod publish;
 pub(crate) mod resolution;
 pub(crate) mod running;
+pub(crate) mod scaffold;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod workspace;

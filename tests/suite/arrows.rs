@@ -25,8 +25,9 @@ const LAYERS: [&str; 11] = [
 ];
 
 /// The rooms of `operations/` by their floors: each uses only rooms on lower floors.
-const ROOMS: [(&str, usize); 10] = [
+const ROOMS: [(&str, usize); 11] = [
     ("events", 0),
+    ("scaffold", 0),
     ("workspace", 1),
     ("resolution", 2),
     ("dist", 3),

@@ -1,0 +1,1 @@
+"""Orders, what they bring in, and their shares."""
