@@ -31,6 +31,7 @@
 //! - `certificates`: registries behind TLS: who is trusted, and what is told of the others
 //! - `test_imports`: `build --test-imports`: what it tells, and that no container stays
 //! - `running`: `run`: which job is meant, what it is given, who it is, and that no container stays
+//! - `creating`: `new`: a project of every kind builds, runs, tests and checks as it is made
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
 //! - `added_files`: images that only get files, without a builder and without a daemon
 //! - `daemonless`: where no Docker daemon answers
@@ -61,7 +62,7 @@
 //! `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
-//! `naming` · `run`: `running`, `real`.
+//! `naming` · `run`: `running`, `real` · `new`: `creating`.
 //!
 //! The tests that need a Docker daemon or a registry, by the prefixes of their names; `scripts/test --fast` leaves them
 //! out.
@@ -75,7 +76,7 @@
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
-//! fast leaves out `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
+//! fast leaves out `creating::a_new_project_builds_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`
 //! fast leaves out `adapters::registry::client::tests::unanswered::an_`
@@ -104,6 +105,7 @@ mod cases;
 mod certificates;
 mod check_formats;
 mod committed;
+mod creating;
 mod daemonless;
 mod documentation;
 mod documents;

@@ -273,6 +273,9 @@ const KEYWORDS: [&str; 19] = [
 
 /// The nearest name that one may have.
 fn near(name: &str) -> Option<String> {
+    if !name.is_ascii() {
+        return None;
+    }
     let lower = name.to_ascii_lowercase();
     let parts = lower.split(|letter: char| !letter.is_ascii_alphanumeric());
     let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();

@@ -15,6 +15,7 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Arc,
     time::Duration,
 };
 
@@ -36,7 +37,8 @@ pub(crate) const SETTLED: Duration = Duration::from_millis(300);
 
 /// A project in a temporary folder, with its own home and, unless it is shared, its own cache.
 pub(crate) struct TestProject {
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    root: PathBuf,
     cache: PathBuf,
     variables: Vec<(String, String)>,
 }
@@ -54,7 +56,8 @@ impl TestProject {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("cache");
         let project = Self {
-            folder,
+            root: folder.path().join("project"),
+            folder: Arc::new(folder),
             cache,
             variables: Vec::new(),
         };
@@ -64,6 +67,16 @@ impl TestProject {
             project.write(path, text);
         }
         project
+    }
+
+    /// The project in a folder of this one, with the same home and cache.
+    pub(crate) fn within(&self, name: &str) -> Self {
+        Self {
+            folder: Arc::clone(&self.folder),
+            root: self.root.join(name),
+            cache: self.cache.clone(),
+            variables: self.variables.clone(),
+        }
     }
 
     /// The same with a cache that outlives the test.
@@ -83,7 +96,7 @@ impl TestProject {
     }
 
     pub(crate) fn root(&self) -> PathBuf {
-        self.folder.path().join("project")
+        self.root.clone()
     }
 
     pub(crate) fn home(&self) -> PathBuf {
