@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{Program, RunRequest, chosen, ended, quiet, submission, submission::Submission, tell};
+use super::{
+    request::{Program, QUIET, RunRequest, chosen, ended, quiet, submission, tell},
+    submission::Submission,
+};
 use crate::{
     adapters::{
         docker::JobEnd,
@@ -182,7 +185,7 @@ impl LogSettings {
         let mut paths = Vec::new();
         for (name, text) in ["log4j2.properties", "log4j.properties"]
             .into_iter()
-            .zip(super::QUIET)
+            .zip(QUIET)
         {
             let path = folder.path().join(name);
             fs_err::write(&path, text)?;

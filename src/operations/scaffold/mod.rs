@@ -1,6 +1,9 @@
 //! Makes the files of a new project from `templates/`.
 
+mod kinds;
 mod table;
+
+pub(crate) use kinds::{Ci, Layout, SparkOperator};
 
 use std::path::{Path, PathBuf};
 
@@ -26,30 +29,6 @@ const OPERATOR: &str = "ghcr.io/kubeflow/spark-operator/controller:2.5.2";
 
 /// The longest name: it is a namespace, a label of DNS, and a part of others.
 const LONGEST_NAME: usize = 40;
-
-/// A Spark operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SparkOperator {
-    Kubeflow,
-    Apache,
-    Stackable,
-}
-
-/// A CI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ci {
-    Github,
-    Gitlab,
-}
-
-/// How the code lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// `src/jobs`, `src/shared`.
-    Jobs,
-    /// A package with a pyproject.toml.
-    Package,
-}
 
 /// What a new project is to be like.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! The templates of a project, and which project has which of them.
 
-use super::{Ci, Layout, SparkOperator};
+use super::kinds::{Ci, Layout, SparkOperator};
 use Condition::{NotOperator, Operator, WithoutOperator};
 
 /// What a project has to be like to have a file.
