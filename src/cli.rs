@@ -193,6 +193,21 @@ commit stands for such a tag. It is the default where the environment variable C
 Prints the references with their digests, one a line."
     )]
     Push(PushArguments),
+    /// Say what this machine has and lacks for the project, each with the command that cures it.
+    #[command(
+        long_about = "Say what this machine has and lacks for the project, each with the command that cures it; nothing is changed.
+
+One line a check: the project and its locks, the daemon with its builder and the platforms that it can build for, each \
+registry by a real request, proxies and certificates, room on the disks, the folders that are written into, uv or pip, \
+git, the hook before a commit, and the clock. What has to be mended has `run:` with a command below it, or `hint:`.
+
+It works outside of a project too, and with a sparkpack.toml that has mistakes. Nothing is waited for longer than ten \
+seconds. --offline asks no registry. --format json prints one document: `version` 1, `healthy` and `checks`.
+
+Exit code 0 where nothing has to be mended; else that of the most important finding: 2 configuration or locks, then 4 \
+credentials, 5 network, 6 anything else."
+    )]
+    Doctor(DoctorArguments),
 }
 
 /// Which registry.
@@ -478,4 +493,28 @@ pub enum CheckFormat {
     Github,
     /// GitLab's Code Quality report.
     Gitlab,
+}
+
+/// What is looked at, and how it is printed.
+#[derive(Args, Debug)]
+pub struct DoctorArguments {
+    /// Which registry; by default all.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+    /// Ask no registry.
+    #[arg(long)]
+    pub offline: bool,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DoctorFormat,
+}
+
+/// The form of a diagnosis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DoctorFormat {
+    /// One line a check.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
 }

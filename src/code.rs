@@ -454,6 +454,9 @@ codes! {
     E505 5
         "The file of a layer that is to be pushed is damaged: its bytes are not what its digest says."
         "run the same again; if it stays, remove the file that the message names"
+    E506 5
+        "A variable that names a proxy, or what is reached without one, is not understood."
+        "write HTTPS_PROXY=http://HOST:PORT, and the entries of NO_PROXY with commas between them"
     E601 6
         "The Docker daemon cannot be reached."
         "start Docker, or set DOCKER_HOST"
@@ -526,6 +529,12 @@ codes! {
     E629 6
         "A source's file or folder cannot be read or written."
         "give yourself the right to that path"
+    E630 6
+        "The clock of this machine is wrong."
+        "set it: `timedatectl set-ntp true`, or start the machine's time service"
+    E631 6
+        "The daemon's machine cannot run programs for the platform that an image is made for."
+        "install an emulator there: `docker run --privileged --rm tonistiigi/binfmt --install all`"
     E701 6
         "There is neither uv nor pip."
         "install uv, or pip for the Python that is there"

@@ -139,6 +139,16 @@ pub enum Error {
     /// A hook changed files, which its caller has to know.
     #[error("manifests were changed")]
     Changed,
+    /// A diagnosis found what has to be mended.
+    #[error("{} found something that has to be mended", of_checks(*bad, *checks))]
+    Unhealthy {
+        /// The number of checks that found something.
+        bad: usize,
+        /// The number of all checks.
+        checks: usize,
+        /// The code of what was found, the most important.
+        code: Code,
+    },
     /// Several independent errors.
     #[error("{} errors", .0.len())]
     Several(Vec<Error>),
@@ -286,6 +296,7 @@ impl Error {
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::Drift { .. } => Code::E100,
             Self::Changed => Code::E101,
+            Self::Unhealthy { code, .. } => *code,
             Self::Several(errors) => errors.first().map_or(Code::E610, Self::code),
         }
     }
@@ -377,6 +388,9 @@ impl Error {
             Self::Drift { places, fixable } if places == fixable => Some("run `sparkpack pin`".to_owned()),
             Self::Drift { fixable: 0, .. } => Some("the warnings say what to do".to_owned()),
             Self::Drift { .. } => Some("run `sparkpack pin`; the warnings say what it cannot change".to_owned()),
+            Self::Unhealthy { .. } => {
+                Some("the line below each of them says what to type or to change".to_owned())
+            }
             Self::Changed => Some("review and stage them: `git add -u`".to_owned()),
             Self::Several(errors) => errors.first().and_then(Self::hint),
         }
@@ -423,6 +437,13 @@ fn counted(count: usize, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
         several => format!("{several} {what}s"),
+    }
+}
+
+fn of_checks(bad: usize, checks: usize) -> String {
+    match bad {
+        1 => format!("1 of {checks} checks"),
+        several => format!("{several} of {checks} checks"),
     }
 }
 

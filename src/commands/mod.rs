@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod diff;
+mod doctor;
 mod lock;
 mod package;
 mod pin;
@@ -25,6 +26,10 @@ use crate::{
 /// Those of the subcommand.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
     let directory = cli.directory.as_deref();
+    if let Command::Doctor(arguments) = &cli.command {
+        // It works without a project, and with one whose configuration is wrong.
+        return doctor::run(directory, ui, arguments);
+    }
     let session = workspace::Session::open(directory, ui).inspect_err(|error| {
         if let Command::Check(arguments) = &cli.command {
             let root = workspace::find_root(directory).unwrap_or_default();
@@ -37,6 +42,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         | Command::Tags(_)
         | Command::Why(_)
         | Command::Diff(_)
+        | Command::Doctor(_)
         | Command::Check(_) => None,
         Command::Package(_)
         | Command::Lock(_)
@@ -55,6 +61,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Check(arguments) => check::run(&session, ui, arguments),
         Command::Build(images) => build::run(&session, ui, images),
         Command::Push(images) => push::run(&session, ui, images),
+        Command::Doctor(arguments) => doctor::run(directory, ui, arguments),
     };
     session.keep_stats();
     result

@@ -3,13 +3,14 @@
 //! The rooms, each of which uses only those to its left:
 //!
 //! ```text
-//! workspace ← resolution ← { dist, provenance, manifests } ← { build, compare } ← publish
+//! workspace ← resolution ← { diagnosis, dist, provenance, manifests } ← { build, compare } ← publish
 //! ```
 
 pub mod events;
 
 pub(crate) mod build;
 pub(crate) mod compare;
+pub(crate) mod diagnosis;
 pub(crate) mod dist;
 pub(crate) mod manifests;
 pub(crate) mod provenance;

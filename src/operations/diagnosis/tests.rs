@@ -1,0 +1,1 @@
+//! Every judgement, by facts.
