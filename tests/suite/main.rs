@@ -42,6 +42,7 @@
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
+//! - `doctor`: what a machine has and lacks for a project, with what cures it, and nothing is changed
 //! - `documents`: `dist/images.json` is what its schema says
 //! - `manifests`: only the bytes of images change, in difficult and random files, according to other YAML parsers
 //! - `halves`: values under any keys: what is written renders as the current reference, or it is said
@@ -59,7 +60,7 @@
 //! `planning`, `retagging`, `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`,
 //! `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
-//! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
+//! `manifests`, `halves`, `killed`, `hooks` · `doctor`: `doctor` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!
 //! The tests that need a Docker daemon or a registry, by the prefixes of their names; `scripts/test --fast` leaves them
@@ -73,7 +74,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
-//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
+//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `doctor::a_machine_` `doctor::credentials_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`
@@ -104,6 +105,7 @@ mod certificates;
 mod check_formats;
 mod committed;
 mod daemonless;
+mod doctor;
 mod documentation;
 mod documents;
 mod drift;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{cure, finding::Finding, project::ProjectNeeds};
 use crate::{
-    adapters::docker::{AboutDaemon, BuilderInUse, DaemonKind, DockerError},
+    adapters::docker::{AboutDaemon, BuilderInUse, DaemonKind, DockerError, Unreachable},
     code::Code,
     image::Platform,
 };
@@ -25,8 +25,7 @@ pub(super) fn of_daemon(answer: &DaemonAnswer, needs: &ProjectNeeds) -> Finding 
         .run("systemctl restart docker"),
         Some(Err(error)) => {
             let command = cure::start(error);
-            let is_default = matches!(error, DockerError::Unreachable { named_by: None, .. });
-            if error.is_absence() && is_default {
+            if error.is_absence() && is_nobodys_wish(error) {
                 let text = format!("{error}; {}", without_daemon(needs));
                 return Finding::note(CHECK, text).run_if(command);
             }
@@ -42,6 +41,16 @@ pub(super) fn of_daemon(answer: &DaemonAnswer, needs: &ProjectNeeds) -> Finding 
             };
             finding.run_if(command)
         }
+    }
+}
+
+/// Whether nothing says that there should be a daemon: no setting names one, and no socket is kept from this user.
+fn is_nobodys_wish(error: &DockerError) -> bool {
+    match error {
+        DockerError::Unreachable {
+            named_by, reason, ..
+        } => named_by.is_none() && *reason != Unreachable::Denied,
+        _ => false,
     }
 }
 
@@ -64,7 +73,7 @@ fn without_daemon(needs: &ProjectNeeds) -> String {
         ([], []) => "without one, images that only get files can be made".to_owned(),
         ([], _) => "this project needs none".to_owned(),
         (built, []) => format!(
-            "only one can make `{}`, which have a Dockerfile",
+            "only a daemon can make `{}`, which have a Dockerfile",
             built.join("`, `")
         ),
         (built, assembled) => format!(

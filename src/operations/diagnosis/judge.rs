@@ -48,10 +48,14 @@ pub(crate) fn diagnose(request: DiagnosisRequest<'_>) -> Result<Diagnosis, Error
     let mut findings = vec![project::of_project(&opened, warnings.count())];
     findings.push(match &prepared {
         Some(prepared) => project::of_locks(prepared),
-        None => project::without_project("locks"),
+        None => project::without_project("locks", &opened),
     });
     let project = session.map(|session| &session.project);
-    findings.extend(of_outside(asked.wait(), project, &needs, &untracked));
+    let answers = asked.wait();
+    if project.is_none() {
+        findings.push(project::without_project("registry", &opened));
+    }
+    findings.extend(of_outside(answers, project, &needs, &untracked));
     Ok(Diagnosis {
         findings: findings.into_iter().map(Finding::in_one_line).collect(),
     })
@@ -74,9 +78,6 @@ fn of_outside(
     let dates: Vec<_> = registries.iter().filter_map(AskedRegistry::date).collect();
     let certificates = gather::certificates(project, &registries);
     let immutability = registry::of_immutability(&registries);
-    if registries.is_empty() {
-        findings.push(project::without_project("registry"));
-    }
     findings.extend(registries.into_iter().map(AskedRegistry::judge));
     let root = project.map(|project| project.root.as_path());
     let disks = gather::disks(daemon::about(&answers.daemon), root);

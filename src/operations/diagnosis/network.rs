@@ -38,10 +38,10 @@ pub(super) fn of_certificates(facts: &CertificateFacts) -> Finding {
         let text = format!("SSL_CERT_FILE names {file}, which is not there");
         return Finding::bad(CHECK, Code::E504, text).run("unset SSL_CERT_FILE");
     }
-    let system = facts
-        .system
-        .as_ref()
-        .map_or("the system's", |(file, _)| file);
+    let system = match &facts.system {
+        Some((file, _)) => format!("those in {file}"),
+        None => "the system's".to_owned(),
+    };
     match &facts.named {
         Ok(0) => Finding::good(CHECK, format!("{system} are trusted")),
         Ok(count) => Finding::good(

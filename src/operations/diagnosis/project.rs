@@ -79,11 +79,7 @@ pub(super) fn of_project(opened: &Result<Session<'_>, Error>, warnings: usize) -
         Ok(session) => {
             let project = &session.project;
             let count = project.images.len();
-            let images = if count == 1 {
-                "1 image".to_owned()
-            } else {
-                format!("{count} images")
-            };
+            let images = counted(count, "image");
             let text = format!("{} in {}: {images}", project.name, project.root.display());
             match warnings {
                 0 => Finding::good(CHECK, text),
@@ -118,9 +114,9 @@ pub(super) fn of_locks(prepared: &Result<Prepared, Error>) -> Finding {
             Finding::good(
                 CHECK,
                 format!(
-                    "complete: {} wheels, {} images from elsewhere",
-                    wheels.len(),
-                    prepared.lock.images.len()
+                    "complete: {}, {} from elsewhere",
+                    counted(wheels.len(), "wheel"),
+                    counted(prepared.lock.images.len(), "image")
                 ),
             )
         }
@@ -134,7 +130,18 @@ pub(super) fn untracked(session: &Session<'_>, prepared: &Prepared) -> Vec<Strin
     resolution::untracked_inputs(session, prepared, &targets).unwrap_or_default()
 }
 
-/// Where a project is looked for, in words.
-pub(super) fn without_project(check: &str) -> Finding {
-    Finding::not_asked(check, format!("no {FILE_NAME} says what is needed"))
+/// A check that has nothing to say, because there is no project or its configuration cannot be read.
+pub(super) fn without_project<T>(check: &str, opened: &Result<T, Error>) -> Finding {
+    let why = match opened {
+        Err(Error::Usage(UsageError::NoProject { .. })) => format!("there is no {FILE_NAME}"),
+        _ => format!("{FILE_NAME} cannot be read"),
+    };
+    Finding::not_asked(check, why)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        several => format!("{several} {what}s"),
+    }
 }
