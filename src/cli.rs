@@ -208,6 +208,19 @@ Exit code 0 where nothing has to be mended; else that of the most important find
 credentials, 5 network, 6 anything else."
     )]
     Doctor(DoctorArguments),
+    /// Write the built-in recipe of an image into the project, to be changed there.
+    #[command(
+        long_about = "Write the built-in recipe of an image into the project, to be changed there.
+
+For base, py and operator that is the built-in Dockerfile with the files that it copies; for ds and jobs, which sparkpack \
+puts together without one, the Dockerfile that makes the same. They go into docker/IMAGE/, or where --to says; nothing is \
+overwritten.
+
+Prints the lines that sparkpack.toml needs for it, and changes nothing there. Once they stand there, the Dockerfile is an \
+input like any other: a change of it moves the tag of the image, and those of all that stands on it. A job and ds have \
+another tag at once, and need a builder from then on."
+    )]
+    Eject(EjectArguments),
 }
 
 /// Which registry.
@@ -493,6 +506,17 @@ pub enum CheckFormat {
     Github,
     /// GitLab's Code Quality report.
     Gitlab,
+}
+
+/// What is written out.
+#[derive(Args, Debug)]
+pub struct EjectArguments {
+    /// The image, by its name in the project.
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// The folder to write into, below the project's; by default docker/IMAGE.
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<PathBuf>,
 }
 
 /// What is looked at, and how it is printed.

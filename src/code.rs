@@ -331,6 +331,12 @@ codes! {
     E131 2
         "Nothing can be put on an image from elsewhere: it has no Spark, no Python, musl as its C library, or no folder where one is needed."
         "name another image; `supplied` says what the platform that runs it brings"
+    E140 2
+        "The recipe of an image cannot be written out: it has a Dockerfile of its own, or is not made here."
+        "name another image; one that is made by a built-in recipe has neither"
+    E141 2
+        "A file that `eject` would write is there already."
+        "choose another folder by `--to`, or remove the file"
     E150 2
         "An entry of `src` would be a package or module, and its name is none that Python can import."
         "rename it, or end the entry with `/`: what is in it is then imported by its own name"

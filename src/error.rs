@@ -1,5 +1,6 @@
 //! One error type over the layers' errors: what happened, why, what to type, and the exit code.
 
+mod ejection;
 mod image_problem;
 mod import_test;
 mod usage;
@@ -24,6 +25,7 @@ use crate::{
     },
 };
 
+pub use ejection::EjectError;
 pub use image_problem::ImageProblem;
 pub use import_test::{ImportFailure, ImportPlace, ImportReason, ImportTestError};
 pub use usage::{Comparing, OnlineWork, RecordLack, UsageError};
@@ -128,6 +130,9 @@ pub enum Error {
     /// A wheel that has to be built from its source is not there.
     #[error(transparent)]
     WheelBuild(#[from] WheelBuildError),
+    /// A recipe cannot be written out.
+    #[error(transparent)]
+    Eject(#[from] EjectError),
     /// Manifests do not name the images of this checkout.
     #[error("{} in the manifests {} not current", counted(*places, "place"), if *places == 1 { "is" } else { "are" })]
     Drift {
@@ -293,6 +298,7 @@ impl Error {
             Self::Conflict { .. } => Code::E301,
             Self::ImportTest(error) => error.code(),
             Self::WheelBuild(error) => error.code(),
+            Self::Eject(error) => error.code(),
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::Drift { .. } => Code::E100,
             Self::Changed => Code::E101,
@@ -368,6 +374,7 @@ impl Error {
             Self::Mismatch(mismatch) => Some(mismatch.hint.to_owned()),
             Self::ImportTest(error) => Some(error.hint()),
             Self::WheelBuild(error) => Some(error.hint()),
+            Self::Eject(error) => Some(error.hint()),
             Self::NoBuilder { names, why, .. } => {
                 let start = why.hint();
                 let start = start.map(|hint| format!("{hint}; or ")).unwrap_or_default();

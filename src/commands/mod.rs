@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod diff;
 mod doctor;
+mod eject;
 mod lock;
 mod package;
 mod pin;
@@ -47,6 +48,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Package(_)
         | Command::Lock(_)
         | Command::Pin(_)
+        | Command::Eject(_)
         | Command::Build(_)
         | Command::Push(_) => Some(session.alone()?),
     };
@@ -61,6 +63,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Check(arguments) => check::run(&session, ui, arguments),
         Command::Build(images) => build::run(&session, ui, images),
         Command::Push(images) => push::run(&session, ui, images),
+        Command::Eject(arguments) => eject::run(&session, ui, arguments),
         Command::Doctor(arguments) => doctor::run(directory, ui, arguments),
     };
     session.keep_stats();

@@ -3,7 +3,7 @@
 //! The rooms, each of which uses only those to its left:
 //!
 //! ```text
-//! workspace ← resolution ← { diagnosis, dist, provenance, manifests } ← { build, compare } ← publish
+//! workspace ← resolution ← { diagnosis, dist, ejection, provenance, manifests } ← { build, compare } ← publish
 //! ```
 
 pub mod events;
@@ -12,6 +12,7 @@ pub(crate) mod build;
 pub(crate) mod compare;
 pub(crate) mod diagnosis;
 pub(crate) mod dist;
+pub(crate) mod ejection;
 pub(crate) mod manifests;
 pub(crate) mod provenance;
 pub(crate) mod publish;

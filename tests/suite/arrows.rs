@@ -25,12 +25,13 @@ const LAYERS: [&str; 11] = [
 ];
 
 /// The rooms of `operations/` by their floors: each uses only rooms on lower floors.
-const ROOMS: [(&str, usize); 10] = [
+const ROOMS: [(&str, usize); 11] = [
     ("events", 0),
     ("workspace", 1),
     ("resolution", 2),
     ("diagnosis", 3),
     ("dist", 3),
+    ("ejection", 3),
     ("provenance", 3),
     ("manifests", 3),
     ("build", 4),

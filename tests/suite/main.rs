@@ -34,6 +34,7 @@
 //! - `added_files`: images that only get files, without a builder and without a daemon
 //! - `daemonless`: where no Docker daemon answers
 //! - `platforms`: images for several platforms under one index
+//! - `ejecting`: recipes that are written out, and what they need in `sparkpack.toml`
 //! - `elsewhere`: chains and jobs on an image from elsewhere
 //! - `from_source`: packages without a wheel, which are built from their sources where that is allowed
 //! - `only_in_daemon`: jobs on an image that no registry has
@@ -60,7 +61,7 @@
 //! `planning`, `retagging`, `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`,
 //! `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
-//! `manifests`, `halves`, `killed`, `hooks` · `doctor`: `doctor` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
+//! `manifests`, `halves`, `killed`, `hooks` · `doctor`: `doctor` · `eject`: `ejecting`, `same_as_built` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!
 //! The tests that need a Docker daemon or a registry, by the prefixes of their names; `scripts/test --fast` leaves them
@@ -109,6 +110,7 @@ mod doctor;
 mod documentation;
 mod documents;
 mod drift;
+mod ejecting;
 mod elsewhere;
 mod from_source;
 mod halves;
