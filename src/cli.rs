@@ -33,6 +33,49 @@ References and other data go to stdout, everything for people to stderr.";
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Those that need no project.
+    #[command(flatten)]
+    Anywhere(AnywhereCommand),
+    /// Those that work on one.
+    #[command(flatten)]
+    Project(ProjectCommand),
+}
+
+/// The verbs that need no project.
+#[derive(Debug, Subcommand)]
+pub enum AnywhereCommand {
+    /// Make a new project, with jobs, tests and manifests.
+    #[command(
+        long_about = "Make a new project in the folder NAME: two jobs, what they share with its data, tests, requirements, \
+manifests (namespace and roles, the jobs), the hooks of pre-commit, a CI, and a README of one page. It builds, runs and tests \
+as it is.
+
+NAME is the name of the project, of its namespace and of its images' folder: lower-case letters, digits and `-`. It may be a \
+path. A folder that has something already is left alone: exit code 2.
+
+Prints the files, one a line."
+    )]
+    New(NewArguments),
+    /// Say what this machine has and lacks for the project, each with the command that cures it.
+    #[command(
+        long_about = "Say what this machine has and lacks for the project, each with the command that cures it; nothing is changed.
+
+One line a check: the project and its locks, the daemon with its builder and the platforms that it can build for, each \
+registry by a real request, proxies and certificates, room on the disks, the folders that are written into, uv or pip, \
+git, the hook before a commit, and the clock. What has to be mended has `run:` with a command below it, or `hint:`.
+
+It works outside of a project too, and with a sparkpack.toml that has mistakes. Nothing is waited for longer than ten \
+seconds. --offline asks no registry. --format json prints one document: `version` 1, `healthy` and `checks`.
+
+Exit code 0 where nothing has to be mended; else that of the most important finding: 2 configuration or locks, then 4 \
+credentials, 5 network, 6 anything else."
+    )]
+    Doctor(DoctorArguments),
+}
+
+/// The verbs that work on a project.
+#[derive(Debug, Subcommand)]
+pub enum ProjectCommand {
     /// Pack the job's code and requirements into dist/: main.py, jobs.zip, jobs/, libs.zip, site-packages/.
     #[command(long_about = "Pack the job's code and requirements into dist/:
 
@@ -218,18 +261,19 @@ have them.
 The exit code is the job's; where the job was not started it is one of sparkpack's."
     )]
     Run(RunArguments),
-    /// Make a new project, with jobs, tests and manifests.
+    /// Write the built-in recipe of an image into the project, to be changed there.
     #[command(
-        long_about = "Make a new project in the folder NAME: two jobs, what they share with its data, tests, requirements, \
-manifests (namespace and roles, the jobs), the hooks of pre-commit, a CI, and a README of one page. It builds, runs and tests \
-as it is.
+        long_about = "Write the built-in recipe of an image into the project, to be changed there.
 
-NAME is the name of the project, of its namespace and of its images' folder: lower-case letters, digits and `-`. It may be a \
-path. A folder that has something already is left alone: exit code 2.
+For base, py and operator that is the built-in Dockerfile with the files that it copies; for ds and jobs, which sparkpack \
+puts together without one, the Dockerfile that makes the same. They go into docker/IMAGE/, or where --to says; nothing is \
+overwritten.
 
-Prints the files, one a line."
+Prints the lines that sparkpack.toml needs for it, and changes nothing there. Once they stand there, the Dockerfile is an \
+input like any other: a change of it moves the tag of the image, and those of all that stands on it. A job and ds have \
+another tag at once, and need a builder from then on."
     )]
-    New(NewArguments),
+    Eject(EjectArguments),
 }
 
 /// What a new project is like.
@@ -620,4 +664,39 @@ pub enum CheckFormat {
     Github,
     /// GitLab's Code Quality report.
     Gitlab,
+}
+
+/// What is written out.
+#[derive(Args, Debug)]
+pub struct EjectArguments {
+    /// The image, by its name in the project.
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// The folder to write into, below the project's; by default docker/IMAGE.
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<PathBuf>,
+}
+
+/// What is looked at, and how it is printed.
+#[derive(Args, Debug)]
+pub struct DoctorArguments {
+    /// Which registry; by default all.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+    /// Ask no registry.
+    #[arg(long)]
+    pub offline: bool,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DoctorFormat,
+}
+
+/// The form of a diagnosis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DoctorFormat {
+    /// One line a check.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
 }

@@ -331,6 +331,12 @@ codes! {
     E131 2
         "Nothing can be put on an image from elsewhere: it has no Spark, no Python, musl as its C library, or no folder where one is needed."
         "name another image; `supplied` says what the platform that runs it brings"
+    E140 2
+        "The recipe of an image cannot be written out: it has a Dockerfile of its own, or is not made here."
+        "name another image; one that is made by a built-in recipe has neither"
+    E141 2
+        "A file that `eject` would write is there already."
+        "choose another folder by `--to`, or remove the file"
     E150 2
         "An entry of `src` would be a package or module, and its name is none that Python can import."
         "rename it, or end the entry with `/`: what is in it is then imported by its own name"
@@ -472,6 +478,9 @@ codes! {
     E505 5
         "The file of a layer that is to be pushed is damaged: its bytes are not what its digest says."
         "run the same again; if it stays, remove the file that the message names"
+    E506 5
+        "A variable that names a proxy, or what is reached without one, is not understood."
+        "write HTTPS_PROXY=http://HOST:PORT, and the entries of NO_PROXY with commas between them"
     E601 6
         "The Docker daemon cannot be reached."
         "start Docker, or set DOCKER_HOST"
@@ -544,6 +553,12 @@ codes! {
     E629 6
         "A source's file or folder cannot be read or written."
         "give yourself the right to that path"
+    E630 6
+        "The clock of this machine is wrong."
+        "set it: `timedatectl set-ntp true`, or start the machine's time service"
+    E631 6
+        "The daemon's machine cannot run programs for the platform that an image is made for."
+        "install an emulator there: `docker run --privileged --rm tonistiigi/binfmt --install all`"
     E701 6
         "There is neither uv nor pip."
         "install uv, or pip for the Python that is there"

@@ -1,5 +1,6 @@
 //! One error type over the layers' errors: what happened, why, what to type, and the exit code.
 
+mod ejection;
 mod image_problem;
 mod import_test;
 mod run;
@@ -26,6 +27,7 @@ use crate::{
     },
 };
 
+pub use ejection::EjectError;
 pub use image_problem::ImageProblem;
 pub use import_test::{ImportFailure, ImportPlace, ImportReason, ImportTestError};
 pub use run::RunError;
@@ -138,6 +140,9 @@ pub enum Error {
     /// A wheel that has to be built from its source is not there.
     #[error(transparent)]
     WheelBuild(#[from] WheelBuildError),
+    /// A recipe cannot be written out.
+    #[error(transparent)]
+    Eject(#[from] EjectError),
     /// Manifests do not name the images of this checkout.
     #[error("{} in the manifests {} not current", counted(*places, "place"), if *places == 1 { "is" } else { "are" })]
     Drift {
@@ -149,6 +154,16 @@ pub enum Error {
     /// A hook changed files, which its caller has to know.
     #[error("manifests were changed")]
     Changed,
+    /// A diagnosis found what has to be mended.
+    #[error("{} found something that has to be mended", of_checks(*bad, *checks))]
+    Unhealthy {
+        /// The number of checks that found something.
+        bad: usize,
+        /// The number of all checks.
+        checks: usize,
+        /// The code of what was found, the most important.
+        code: Code,
+    },
     /// Several independent errors.
     #[error("{} errors", .0.len())]
     Several(Vec<Error>),
@@ -295,9 +310,11 @@ impl Error {
             Self::Run(error) => error.code(),
             Self::Scaffold(error) => error.code(),
             Self::WheelBuild(error) => error.code(),
+            Self::Eject(error) => error.code(),
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::Drift { .. } => Code::E100,
             Self::Changed => Code::E101,
+            Self::Unhealthy { code, .. } => *code,
             Self::Several(errors) => errors.first().map_or(Code::E610, Self::code),
         }
     }
@@ -371,6 +388,7 @@ impl Error {
             Self::Run(error) => Some(error.hint()),
             Self::Scaffold(error) => Some(error.hint()),
             Self::WheelBuild(error) => Some(error.hint()),
+            Self::Eject(error) => Some(error.hint()),
             Self::NoBuilder { names, why, .. } => {
                 let start = why.hint();
                 let start = start.map(|hint| format!("{hint}; or ")).unwrap_or_default();
@@ -391,6 +409,9 @@ impl Error {
             Self::Drift { places, fixable } if places == fixable => Some("run `sparkpack pin`".to_owned()),
             Self::Drift { fixable: 0, .. } => Some("the warnings say what to do".to_owned()),
             Self::Drift { .. } => Some("run `sparkpack pin`; the warnings say what it cannot change".to_owned()),
+            Self::Unhealthy { .. } => {
+                Some("the line below each of them says what to type or to change".to_owned())
+            }
             Self::Changed => Some("review and stage them: `git add -u`".to_owned()),
             Self::Several(errors) => errors.first().and_then(Self::hint),
         }
@@ -437,6 +458,13 @@ fn counted(count: usize, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
         several => format!("{several} {what}s"),
+    }
+}
+
+fn of_checks(bad: usize, checks: usize) -> String {
+    match bad {
+        1 => format!("1 of {checks} checks"),
+        several => format!("{several} of {checks} checks"),
     }
 }
 

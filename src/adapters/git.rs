@@ -2,12 +2,14 @@
 //!
 //! Commits, branches and git's times never reach an image: [`source`] is for `dist/images.json` alone.
 
+mod about;
 mod checkout;
 mod convert;
 mod difference;
 mod fetch;
 mod ignored;
 
+pub use about::{AboutCheckout, HookState, about};
 pub use checkout::{Checkout, Compared};
 pub use difference::Difference;
 pub use fetch::{check_out, commit, fetch};

@@ -3,6 +3,8 @@
 mod build;
 mod check;
 mod diff;
+mod doctor;
+mod eject;
 mod lock;
 mod new;
 mod package;
@@ -14,58 +16,68 @@ mod run;
 mod tags;
 mod why;
 
+use std::path::Path;
+
 use crate::{
-    cli::{Cli, Command},
+    cli::{AnywhereCommand, Cli, Command, ProjectCommand},
     error::Error,
     operations::workspace,
     ui::Ui,
 };
 
-/// Runs the subcommand of the command line. Returns the exit code where it is not one of sparkpack's own.
+/// Runs the subcommand of the command line. Returns the exit code: that of a job which was run is its own.
 ///
 /// # Errors
 /// Those of the subcommand.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<u8, Error> {
     let directory = cli.directory.as_deref();
-    if let Command::New(arguments) = &cli.command {
-        new::run(directory, ui, arguments)?;
-        return Ok(0);
-    }
+    let done = match &cli.command {
+        Command::Project(command) => return in_project(directory, ui, command),
+        Command::Anywhere(AnywhereCommand::New(arguments)) => new::run(directory, ui, arguments),
+        Command::Anywhere(AnywhereCommand::Doctor(arguments)) => {
+            doctor::run(directory, ui, arguments)
+        }
+    };
+    done.map(|()| 0)
+}
+
+fn in_project(directory: Option<&Path>, ui: &Ui, command: &ProjectCommand) -> Result<u8, Error> {
+    use ProjectCommand as Verb;
     let session = workspace::Session::open(directory, ui).inspect_err(|error| {
-        if let Command::Check(arguments) = &cli.command {
+        if let Verb::Check(arguments) = command {
             let root = workspace::find_root(directory).unwrap_or_default();
             // A failure to write the review comment is ignored: the error itself is reported anyway.
             drop(check::tell(ui, &root, arguments.format, error));
         }
     })?;
-    let _alone = match &cli.command {
-        Command::Plan(_)
-        | Command::Tags(_)
-        | Command::Why(_)
-        | Command::Diff(_)
-        | Command::Check(_)
-        // It is alone only while it makes the image.
-        | Command::Run(_)
-        | Command::New(_) => None,
-        Command::Package(_)
-        | Command::Lock(_)
-        | Command::Pin(_)
-        | Command::Build(_)
-        | Command::Push(_) => Some(session.alone()?),
+    let _alone = match command {
+        // A job is run for hours: it is alone only while its image is made.
+        Verb::Run(_)
+        | Verb::Plan(_)
+        | Verb::Tags(_)
+        | Verb::Why(_)
+        | Verb::Diff(_)
+        | Verb::Check(_) => None,
+        Verb::Package(_)
+        | Verb::Lock(_)
+        | Verb::Pin(_)
+        | Verb::Eject(_)
+        | Verb::Build(_)
+        | Verb::Push(_) => Some(session.alone()?),
     };
-    let result = match &cli.command {
-        Command::Package(arguments) => package::run(&session, ui, arguments),
-        Command::Lock(arguments) => lock::run(&session, ui, arguments),
-        Command::Plan(arguments) => plan::run(&session, ui, arguments),
-        Command::Tags(arguments) => tags::run(&session, ui, arguments),
-        Command::Why(arguments) => why::run(&session, ui, arguments),
-        Command::Diff(arguments) => diff::run(&session, ui, arguments),
-        Command::Pin(arguments) => pin::run(&session, ui, arguments),
-        Command::Check(arguments) => check::run(&session, ui, arguments),
-        Command::Build(images) => build::run(&session, ui, images),
-        Command::Push(images) => push::run(&session, ui, images),
-        Command::Run(arguments) => return run::run(&session, ui, arguments),
-        Command::New(_) => Ok(()),
+    let result = match command {
+        Verb::Run(arguments) => return run::run(&session, ui, arguments),
+        Verb::Package(arguments) => package::run(&session, ui, arguments),
+        Verb::Lock(arguments) => lock::run(&session, ui, arguments),
+        Verb::Plan(arguments) => plan::run(&session, ui, arguments),
+        Verb::Tags(arguments) => tags::run(&session, ui, arguments),
+        Verb::Why(arguments) => why::run(&session, ui, arguments),
+        Verb::Diff(arguments) => diff::run(&session, ui, arguments),
+        Verb::Pin(arguments) => pin::run(&session, ui, arguments),
+        Verb::Check(arguments) => check::run(&session, ui, arguments),
+        Verb::Build(images) => build::run(&session, ui, images),
+        Verb::Push(images) => push::run(&session, ui, images),
+        Verb::Eject(arguments) => eject::run(&session, ui, arguments),
     };
     session.keep_stats();
     result.map(|()| 0)

@@ -3,14 +3,16 @@
 //! The rooms, each of which uses only those to its left:
 //!
 //! ```text
-//! workspace ← resolution ← { dist, provenance, manifests } ← { build, compare } ← { publish, running }
+//! workspace ← resolution ← { diagnosis, dist, ejection, provenance, manifests } ← { build, compare } ← { publish, running }
 //! ```
 
 pub mod events;
 
 pub(crate) mod build;
 pub(crate) mod compare;
+pub(crate) mod diagnosis;
 pub(crate) mod dist;
+pub(crate) mod ejection;
 pub(crate) mod manifests;
 pub(crate) mod provenance;
 pub(crate) mod publish;

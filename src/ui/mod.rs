@@ -17,8 +17,8 @@ use serde::Serialize;
 
 pub use difference::{Reader, unified};
 pub use progress::StageLine;
-pub use report::{bytes, error_text, seconds};
-pub use style::{Cell, Paint, Style, table};
+pub use report::{bytes, error_text, seconds, visible};
+pub use style::{Cell, Paint, Style, Symbols, table};
 
 use crate::project::place::Defect;
 
@@ -29,6 +29,7 @@ pub struct Ui {
     bars: Option<MultiProgress>,
     paint: Paint,
     data_paint: Paint,
+    symbols: Symbols,
     warnings: Mutex<Vec<Defect>>,
 }
 
@@ -47,6 +48,7 @@ impl Ui {
             bars,
             paint: Paint::of(io::stderr().is_terminal(), environment),
             data_paint: Paint::of(io::stdout().is_terminal(), environment),
+            symbols: Symbols::of(environment),
             warnings: Mutex::default(),
         }
     }
@@ -148,6 +150,12 @@ impl Ui {
     #[must_use]
     pub fn data_paint(&self) -> Paint {
         self.data_paint
+    }
+
+    /// How states are marked.
+    #[must_use]
+    pub fn symbols(&self) -> Symbols {
+        self.symbols
     }
 
     /// The live line of one image.

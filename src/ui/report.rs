@@ -30,7 +30,8 @@ pub fn error_text(error: &Error) -> String {
 }
 
 /// The text with control characters made visible: names and other programs' output must not control the terminal.
-pub(super) fn visible(text: &str) -> String {
+#[must_use]
+pub fn visible(text: &str) -> String {
     let is_hidden = |character: char| {
         character.is_control() && !"\n\t".contains(character)
             || ('\u{202a}'..='\u{202e}').contains(&character)

@@ -19,6 +19,29 @@ pub enum Style {
     Place,
 }
 
+/// How states are marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symbols {
+    /// By characters such as `✔`.
+    Unicode,
+    /// By words, where the locale has no such characters.
+    Words,
+}
+
+impl Symbols {
+    /// The locale's: the first of its three variables that is set decides.
+    pub(super) fn of(environment: &dyn Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &&str| environment(name).filter(|value| !value.is_empty());
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(set);
+        let locale = locale.unwrap_or_default().to_ascii_lowercase();
+        if locale.contains("utf-8") || locale.contains("utf8") {
+            Self::Unicode
+        } else {
+            Self::Words
+        }
+    }
+}
+
 /// Whether to write colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paint {
@@ -132,6 +155,24 @@ mod tests {
         assert!(is_on(false, &[("CLICOLOR_FORCE", "1")]));
         assert!(!is_on(false, &[("CLICOLOR_FORCE", "0")]));
         assert!(!is_on(true, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+    }
+
+    #[test]
+    fn symbols_are_for_locales_that_have_them() {
+        let of = |variables: &[(&str, &str)]| {
+            let environment = |name: &str| {
+                let mut found = variables.iter().filter(|(known, _)| *known == name);
+                found.next().map(|(_, value)| (*value).to_owned())
+            };
+            Symbols::of(&environment)
+        };
+        assert_eq!(of(&[("LANG", "de_DE.UTF-8")]), Symbols::Unicode);
+        assert_eq!(
+            of(&[("LC_ALL", ""), ("LC_CTYPE", "C.utf8")]),
+            Symbols::Unicode
+        );
+        assert_eq!(of(&[("LC_ALL", "C"), ("LANG", "C.UTF-8")]), Symbols::Words);
+        assert_eq!(of(&[]), Symbols::Words);
     }
 
     #[test]

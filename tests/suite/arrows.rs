@@ -25,12 +25,14 @@ const LAYERS: [&str; 11] = [
 ];
 
 /// The rooms of `operations/` by their floors: each uses only rooms on lower floors.
-const ROOMS: [(&str, usize); 11] = [
+const ROOMS: [(&str, usize); 13] = [
     ("events", 0),
     ("scaffold", 0),
     ("workspace", 1),
     ("resolution", 2),
+    ("diagnosis", 3),
     ("dist", 3),
+    ("ejection", 3),
     ("provenance", 3),
     ("manifests", 3),
     ("build", 4),
@@ -374,6 +376,7 @@ fn a_verb_is_short() {
     let verbs: Vec<_> = verbs.map(|file| (file.lines, &file.path)).collect();
     let sum: usize = verbs.iter().map(|(lines, _)| lines).sum();
     assert!(verbs.len() > 10 && sum <= 3_000, "{sum} lines in {verbs:?}");
+    assert!(verbs.len() > 10 && sum <= 2_500, "{sum} lines in {verbs:?}");
     let long: Vec<_> = verbs.iter().filter(|(lines, _)| *lines > 250).collect();
     assert!(long.is_empty(), "{long:?}");
 }

@@ -36,6 +36,7 @@
 //! - `added_files`: images that only get files, without a builder and without a daemon
 //! - `daemonless`: where no Docker daemon answers
 //! - `platforms`: images for several platforms under one index
+//! - `ejecting`: recipes that are written out, and what they need in `sparkpack.toml`
 //! - `elsewhere`: chains and jobs on an image from elsewhere
 //! - `from_source`: packages without a wheel, which are built from their sources where that is allowed
 //! - `only_in_daemon`: jobs on an image that no registry has
@@ -44,6 +45,7 @@
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
+//! - `doctor`: what a machine has and lacks for a project, with what cures it, and nothing is changed
 //! - `documents`: `dist/images.json` is what its schema says
 //! - `manifests`: only the bytes of images change, in difficult and random files, according to other YAML parsers
 //! - `halves`: values under any keys: what is written renders as the current reference, or it is said
@@ -63,6 +65,8 @@
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming` · `run`: `running`, `real` · `new`: `creating`.
+//! `manifests`, `halves`, `killed`, `hooks` · `doctor`: `doctor` · `eject`: `ejecting`, `same_as_built` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
+//! `naming`.
 //!
 //! The tests that need a Docker daemon or a registry, by the prefixes of their names; `scripts/test --fast` leaves them
 //! out.
@@ -77,6 +81,8 @@
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `creating::a_new_project_builds_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
+//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `doctor::a_machine_` `doctor::credentials_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
+//! fast leaves out `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`
 //! fast leaves out `adapters::registry::client::tests::unanswered::an_`
@@ -107,9 +113,11 @@ mod check_formats;
 mod committed;
 mod creating;
 mod daemonless;
+mod doctor;
 mod documentation;
 mod documents;
 mod drift;
+mod ejecting;
 mod elsewhere;
 mod from_source;
 mod halves;

@@ -261,6 +261,45 @@ fn a_job_image_is_what_the_daemon_would_build() {
     }
 }
 
+/// What `eject` writes and prints, pasted as it says, makes the images that were put together before.
+#[test]
+fn what_is_written_out_makes_the_same() {
+    let fixture = Fixture::new("same-ejected");
+    let project = &fixture.project;
+    project.write("requirements.txt", "spk-lib\nspk-nat\n");
+    project.write("src/jobs/query.sql", "select 1\n");
+    project.write("src/conf/dev one.json", "{}\n");
+    project.write("src/run.py", "print('run')\n");
+    project.edit(
+        "sparkpack.toml",
+        "src = \"src\"\n",
+        "src = \"src\"\nmain = [\"main.py\", \"run.py\"]\nfiles = [\"conf/*.json\"]\n",
+    );
+    project.succeed(&["build"]);
+    let before = ["ds", "job"].map(|image| project.reference(image));
+    for image in ["ds", "job"] {
+        let ejected = project.succeed(&["eject", image]);
+        let table = format!("[images.{image}]\n");
+        project.edit(
+            "sparkpack.toml",
+            &table,
+            &format!("{table}{}", ejected.stdout),
+        );
+    }
+    for builder in ["0", "1"] {
+        let built = run(project.command(&["build"]).env("DOCKER_BUILDKIT", builder));
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        for (image, before) in ["ds", "job"].iter().zip(&before) {
+            let written = project.reference(image);
+            same(before, &written, image);
+        }
+        for image in ["job", "ds"] {
+            let written = project.reference(image);
+            docker(&["rmi", "--force", "--no-prune", &written]);
+        }
+    }
+}
+
 #[test]
 fn ds_is_what_the_daemon_would_build() {
     let fixture = Fixture::new("same-ds");

@@ -99,7 +99,7 @@ impl Daemon {
         Self::connect_to(environment, environment.host()?, QUESTION)
     }
 
-    fn connect_to(
+    pub(super) fn connect_to(
         environment: &DockerEnvironment,
         host: Host,
         patience: Duration,

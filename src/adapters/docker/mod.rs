@@ -1,6 +1,7 @@
 //! The Docker daemon, or a program with its API such as Podman: builds, imports, pushes, pulls, tags, inspects.
 //!
-//! `host` finds the daemon's address, `daemon` connects and inspects, and `ping` asks for the daemon's version.
+//! `host` finds the daemon's address, `daemon` connects and inspects, `ping` asks for the daemon's version, and `about`
+//! for all that a diagnosis tells of it.
 //! `buildkit` and `classic` are its two builders, `session` gives a build its secrets, and `output` reads their messages.
 //! `load` puts assembled images into the daemon, `parent` describes those that they stand on, `export` gets all of
 //! their layers, `blobs` reads what the containerd store has, `transfer` pushes and pulls, `program` looks into
@@ -9,6 +10,7 @@
 //!
 //! `upgrade` makes the connections of `session` and `blobs`.
 
+mod about;
 mod address;
 mod blobs;
 mod build;
@@ -37,6 +39,7 @@ mod upgrade;
 #[cfg(test)]
 mod tests;
 
+pub use about::{AboutDaemon, BuilderInUse, DaemonKind};
 pub use container::{PrintedLine, ProgramEnd, ProgramInImage};
 pub use daemon::Daemon;
 pub use error::{DockerError, Unreachable};

@@ -9,7 +9,7 @@ use std::{
     process::{Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{Installer, PythonError, Tool, index::Index, stub};
@@ -188,6 +188,22 @@ impl<'a> ToolRun<'a> {
             text = text.replace(&secret, "***");
         }
         text
+    }
+}
+
+impl Installer {
+    /// The version that the program says it has; `None` where it says none before the limit.
+    #[must_use]
+    pub fn version(&self, limit: Duration) -> Option<String> {
+        let mut command = command(&self.program);
+        match self.tool {
+            Tool::Uv => command.arg("--version"),
+            Tool::Pip => command.args(["-m", "pip", "--version"]),
+        };
+        let output = output_of(command.current_dir("/"), Some(Instant::now() + limit)).ok()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        // The program's name comes first.
+        said.split_whitespace().nth(1).map(str::to_owned)
     }
 }
 

@@ -19,6 +19,8 @@ use rustls::{
     sign::CertifiedKey,
 };
 
+use super::address::api_host;
+
 /// The name of the folders, each of which has a folder for each registry.
 const FOLDER: &str = "certs.d";
 
@@ -46,6 +48,20 @@ fn folders(variable: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let of_machine = ["/etc/containers", "/etc/docker"].map(|folder| Some(folder.into()));
     let all = of_user.into_iter().chain(of_machine).flatten();
     all.map(|folder: PathBuf| folder.join(FOLDER)).collect()
+}
+
+/// The number of certificates of authorities that are trusted because a file of the user names them: `ca`, and those in
+/// `certs.d` for one of these registries.
+///
+/// # Errors
+/// Says which file cannot be used, and why.
+pub fn trusted_by_name(ca: Option<&Path>, registries: &[String]) -> Result<usize, String> {
+    let mut count = ca.map_or(Ok(0), |file| Ok::<_, String>(authorities(file)?.len()))?;
+    let folders = CertificateFolders::new(certificate_folders());
+    for registry in registries {
+        count += folders.of(api_host(registry))?.authorities.len();
+    }
+    Ok(count)
 }
 
 /// The certificates that count for one registry only.

@@ -102,7 +102,7 @@ impl RegistryClient {
         Self::with_patience(settings, credentials, Patience::default())
     }
 
-    fn with_patience(
+    pub(super) fn with_patience(
         settings: RegistrySettings,
         credentials: impl Into<Arc<Credentials>>,
         patience: Patience,

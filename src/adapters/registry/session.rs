@@ -140,7 +140,7 @@ fn random_part(delay: Duration) -> Duration {
     delay * u32::try_from(random).unwrap_or_default() / 1024
 }
 
-fn unreachable(action: &str, attempts: u32, transient: Transient) -> RegistryError {
+pub(super) fn unreachable(action: &str, attempts: u32, transient: Transient) -> RegistryError {
     RegistryError::Unreachable {
         action: action.to_owned(),
         registry: transient.registry,
