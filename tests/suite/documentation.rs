@@ -143,3 +143,34 @@ fn every_module_is_in_the_table_of_contents() {
         assert!(main.contains(&format!("//! - `{module}`: ")), "{module}");
     }
 }
+
+/// Whoever copies a line that names a version gets the one of this checkout.
+#[test]
+fn the_version_is_the_same_everywhere() {
+    let version = env!("CARGO_PKG_VERSION");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for file in [
+        "README.md",
+        "docs/pre-commit.md",
+        "templates/github/images.yml",
+        "templates/gitlab/gitlab-ci.yml",
+        "templates/shared/pre-commit-config.yaml",
+    ] {
+        let text = fs_err::read_to_string(root.join(file)).unwrap();
+        for (line, text) in text.lines().enumerate() {
+            for found in text.split("sparkpack==").skip(1) {
+                let wanted = if file.starts_with("templates/") {
+                    "@version@"
+                } else {
+                    version
+                };
+                assert!(found.starts_with(wanted), "{file}:{}: {text}", line + 1);
+                named += 1;
+            }
+        }
+    }
+    assert_eq!(named, 7);
+    let configuration = fs_err::read_to_string(root.join("pyproject.toml")).unwrap();
+    assert!(configuration.contains("dynamic = [\"version\","));
+}

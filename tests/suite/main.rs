@@ -31,6 +31,7 @@
 //! - `certificates`: registries behind TLS: who is trusted, and what is told of the others
 //! - `test_imports`: `build --test-imports`: what it tells, and that no container stays
 //! - `running`: `run`: which job is meant, what it is given, who it is, and that no container stays
+//! - `installing`: the wheel: installed by pip and uv, and as pre-commit's hook, without a Rust toolchain
 //! - `creating`: `new`: a project of every kind builds, runs, tests and checks as it is made
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
 //! - `added_files`: images that only get files, without a builder and without a daemon
@@ -80,7 +81,7 @@
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
-//! fast leaves out `creating::a_new_project_builds_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
+//! fast leaves out `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `doctor::a_machine_` `doctor::credentials_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
@@ -125,6 +126,7 @@ mod hooks;
 mod hostile_input;
 mod ignoring;
 mod imports;
+mod installing;
 mod killed;
 mod layouts;
 mod left_out;
