@@ -318,7 +318,7 @@ fn translate(origin: Origin<'_>, error: &toml::de::Error) -> Defect {
         });
     }
     if message.starts_with("duplicate key")
-        && let Some((key, first)) = repeated::first(origin, offset)
+        && let Some((key, first)) = repeated::first(origin.file, origin.text, offset)
     {
         let message = format!("`{key}` is there already, at {first}");
         return Defect::new(Code::E020, place, message).hint("keep one of the two");

@@ -1,19 +1,21 @@
 //! Where a key of the configuration stands for the first time, if it is there twice.
 
+use std::path::Path;
+
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-use super::{config::Origin, place::Place};
+use super::place::Place;
 
 /// The key that the parser found to be there already at `offset`, and the place of the first one. `None` where that
 /// cannot be said, as in a table that is written on one line.
-pub(super) fn first(origin: Origin<'_>, offset: usize) -> Option<(String, Place)> {
-    let before = origin.text.get(..offset)?;
+pub(super) fn first(file: &Path, text: &str, offset: usize) -> Option<(String, Place)> {
+    let before = text.get(..offset)?;
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let before = &origin.text[..start];
-    let line = origin.text[start..].lines().next()?.trim();
+    let before = &text[..start];
+    let line = text[start..].lines().next()?.trim();
     let path = if let Some(header) = line.strip_prefix('[') {
         path(header.split_once(']')?.0)?
     } else {
@@ -27,7 +29,7 @@ pub(super) fn first(origin: Origin<'_>, offset: usize) -> Option<(String, Place)
     };
     let parsed = DeTable::parse(before).ok()?;
     let found = key_at(parsed.get_ref(), &path)?;
-    let place = Place::of_offset(origin.file, origin.text, found);
+    let place = Place::of_offset(file, text, found);
     Some((path.last()?.clone(), place))
 }
 
@@ -62,19 +64,13 @@ fn key_at(table: &DeTable<'_>, path: &[String]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
     fn the_first_of_two_is_found_in_its_table() {
         let told = |text: &str| {
             let error = toml::from_str::<toml::Table>(text).unwrap_err();
-            let origin = Origin {
-                file: Path::new("x.toml"),
-                text,
-            };
-            let found = first(origin, error.span().unwrap().start);
+            let found = first(Path::new("x.toml"), text, error.span().unwrap().start);
             found.map(|(key, place)| format!("{key} {place}"))
         };
         for (text, wanted) in [
