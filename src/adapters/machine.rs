@@ -23,12 +23,20 @@ pub fn free_bytes(path: &Path) -> Option<u64> {
 /// # Errors
 /// Why not.
 pub fn check_writable(folder: &Path) -> io::Result<()> {
-    let there = there(folder).ok_or(io::ErrorKind::NotFound)?;
+    check_writable_there(&there(folder).ok_or(io::ErrorKind::NotFound)?)
+}
+
+/// Whether this user may write into a folder that nobody makes; nothing is written.
+///
+/// # Errors
+/// Why not.
+pub fn check_writable_there(there: &Path) -> io::Result<()> {
+    fs_err::metadata(there)?;
     if !there.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
     Ok(rustix::fs::access(
-        &*there,
+        there,
         Access::WRITE_OK | Access::EXEC_OK,
     )?)
 }

@@ -264,9 +264,7 @@ pub fn environment(name: &str) -> Option<String> {
 /// # Errors
 /// The folder has been deleted.
 pub fn current_folder() -> io::Result<PathBuf> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("the current folder: {error}"));
-    std::env::current_dir().map_err(named)
+    std::env::current_dir()
 }
 
 /// Moves the folder `from` to `to`, and replaces an existing folder there.

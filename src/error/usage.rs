@@ -26,6 +26,9 @@ pub enum UsageError {
         /// Whether the folders above were searched as well.
         with_parents: bool,
     },
+    /// The folder that the run began in is gone.
+    #[error("the current folder is not there any more: {0}")]
+    NoCurrentFolder(std::io::Error),
     /// There is no such image.
     #[error("there is no image `{name}`")]
     UnknownImage {
@@ -198,6 +201,7 @@ impl UsageError {
     pub fn code(&self) -> Code {
         match self {
             Self::NoProject { .. } => Code::E010,
+            Self::NoCurrentFolder(_) => Code::E071,
             Self::UnknownImage { .. } => Code::E084,
             Self::UnknownRegistry(_) => Code::E087,
             Self::NotLocked { .. } => Code::E036,
@@ -217,6 +221,9 @@ impl UsageError {
     pub fn hint(&self) -> String {
         match self {
             Self::NoProject { .. } => self.code().cure().to_owned(),
+            Self::NoCurrentFolder(_) => {
+                "go to a folder that is there, or name the project's by `-C FOLDER`".to_owned()
+            }
             Self::UnknownImage { name, images } => did_you_mean(name, strs(images))
                 .unwrap_or_else(|| format!("the images are {}", images.join(", "))),
             Self::UnknownRegistry(_) => "choose one with `--registry NAME`".to_owned(),
@@ -404,7 +411,7 @@ mod tests {
             folder: PathBuf::from("/a"),
             with_parents,
         };
-        let hint = "go to the project's folder, or write one: the README shows the ten lines that it needs";
+        let hint = "go to the project's folder, or run `sparkpack init`, which writes one for the project that is here";
         assert_eq!(
             printed(no_project(false)),
             format!("E010 no sparkpack.toml in /a => {hint}")

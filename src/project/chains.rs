@@ -60,6 +60,9 @@ impl Loader<'_> {
         let python_text = needed("python", &chain.python)?;
         let python = self.python_version(&python_text)?;
         let spark = self.spark_version(&spark_text)?;
+        if let Some(root) = &chain.root {
+            self.image_reference(root)?;
+        }
         let or = |text: &Option<Text>, default: &str| {
             text.as_ref()
                 .map_or(default.to_owned(), |text| text.get_ref().clone())

@@ -7,7 +7,7 @@ use serde_spanned::Spanned;
 
 use super::{
     place::{Defect, Place, nearest},
-    utf8,
+    repeated, utf8,
 };
 use crate::code::Code;
 
@@ -316,6 +316,12 @@ fn translate(origin: Origin<'_>, error: &toml::de::Error) -> Defect {
             "a map" => "write a table: `[NAME]` and its keys below it".to_owned(),
             other => format!("write {other}; the README has every key"),
         });
+    }
+    if message.starts_with("duplicate key")
+        && let Some((key, first)) = repeated::first(origin.file, origin.text, offset)
+    {
+        let message = format!("`{key}` is there already, at {first}");
+        return Defect::new(Code::E020, place, message).hint("keep one of the two");
     }
     let line = origin
         .text

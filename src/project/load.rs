@@ -51,7 +51,9 @@ pub fn load(root: &Path, environment: Environment<'_>) -> Result<Project, Defect
         return Err(unreadable(format!("`{FILE_NAME}` is not a file"))
             .hint("put the configuration into a regular file"));
     }
-    let bytes = fs_err::read(&path).map_err(|error| unreadable(error.to_string()))?;
+    let bytes = fs_err::read(&path).map_err(|error| {
+        unreadable(error.to_string()).hint("give yourself the right to read it")
+    })?;
     let text = config::decode(file, &bytes)?;
     let origin = Origin { file, text };
     let config = config::parse(origin)?;
@@ -594,9 +596,8 @@ impl Loader<'_> {
                         "`{}` (manifests of `{registry}`) matches no file",
                         glob.pattern
                     );
-                    project
-                        .warnings
-                        .push(Defect::new(Code::W101, glob.place.clone(), message));
+                    let defect = Defect::new(Code::W101, glob.place.clone(), message);
+                    project.warnings.push(defect.hint(Code::W101.cure()));
                 }
             }
         }

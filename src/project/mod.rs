@@ -27,6 +27,7 @@ pub mod missing;
 pub mod pins;
 pub mod place;
 pub mod python_code;
+mod repeated;
 pub mod requirements;
 mod settings;
 pub mod source;

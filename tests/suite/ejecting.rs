@@ -1,6 +1,6 @@
 //! `eject`: the recipe of an image as files of the project, the lines that it needs, and that nothing is overwritten.
 
-use std::{fmt::Write as _, os::unix::fs::PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::{TestProject, tree};
 
@@ -62,10 +62,10 @@ fn tags(project: &TestProject) -> Vec<String> {
 fn what_is_pasted_as_it_is_printed_can_be_planned() {
     let project = project();
     let mut before = tags(&project);
-    let mut told = String::new();
+    let mut told = Vec::new();
     for image in ["base", "py", "operator", "job"] {
         let ejected = project.succeed(&["eject", image]);
-        write!(told, "# {image}\n{}{}", ejected.stdout, ejected.stderr).unwrap();
+        told.push(format!("# {image}\n{}{}", ejected.stdout, ejected.stderr));
         if ejected.stdout.starts_with('[') {
             let text = project.read("sparkpack.toml");
             project.write("sparkpack.toml", &format!("{text}\n{}", ejected.stdout));
@@ -85,7 +85,7 @@ fn what_is_pasted_as_it_is_printed_can_be_planned() {
         assert_eq!(is_moved, is_told, "{image}: {moved:?}\n{}", ejected.stderr);
         before = now;
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(told.concat());
     let planned = project.succeed(&["plan"]);
     assert!(!planned.stderr.contains("warning"), "{}", planned.stderr);
     let mode = |file: &str| {

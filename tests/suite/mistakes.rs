@@ -1,6 +1,6 @@
 //! Every mistake gives one clear message with a cure, exit code 2 if it is the user's, and changes nothing.
 
-use crate::support::{Chain, TestProject, run, small};
+use crate::support::{Chain, Run, TestProject, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 
@@ -43,6 +43,17 @@ fn in_the_configuration() {
             with(
                 "project = \"small\"",
                 "project = \"small\"\nproject = \"large\"",
+            ),
+        ),
+        (
+            "a table twice",
+            with("[images.side]", "[images.ds]\n\n[images.side]"),
+        ),
+        (
+            "a root's digest that is too short",
+            with(
+                "root = \"registry.example/root:1\"",
+                "root = \"debian@sha256:0123\"",
             ),
         ),
         ("a newer format", with("format = 1", "format = 2")),
@@ -318,6 +329,87 @@ fn on_the_command_line() {
     insta::assert_snapshot!(format!(
         "# unknown image\n{unknown}\n# no project\n{nowhere}\n# unknown registry\n{registry}"
     ));
+}
+
+/// What is wrong around the project: the files of docker, the home, the folders, git. What needs none of it works.
+#[test]
+fn in_the_surroundings() {
+    let project = project();
+    project.write("requirements.txt", "six\n");
+    project.edit(
+        "sparkpack.toml",
+        "src = \"src\"",
+        "src = \"src\"\nrequirements = \"requirements.txt\"",
+    );
+    let mut told = Vec::new();
+    let mut tell = |about: &str, run: Run| {
+        let text = run.stderr.replace(project.home().to_str().unwrap(), "HOME");
+        told.push(format!("# {about}\nexit {}\n{text}", run.code));
+        assert_eq!(run.stdout, "", "{about}");
+    };
+    let docker = project.home().join(".docker");
+    let credentials = docker.join("config.json");
+    fs_err::create_dir(&docker).unwrap();
+    let push = || run(&mut project.command(&["plan", "--remote"]));
+    project.write("requirements.txt", "");
+    fs_err::write(&credentials, "{\n  \"auths\":\n").unwrap();
+    let lock = || {
+        run(project
+            .command(&["lock"])
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock"))
+    };
+    assert_eq!(lock().code, 0);
+    tell("credentials that are no JSON", push());
+    fs_err::remove_file(&credentials).unwrap();
+    fs_err::create_dir(&credentials).unwrap();
+    tell("credentials that are a folder", push());
+    fs_err::remove_dir(&credentials).unwrap();
+    project.write("requirements.txt", "six\n");
+    tell(
+        "no folder for temporary files",
+        without_random(run(project.command(&["lock"]).env("TMPDIR", "/nowhere"))),
+    );
+    tell(
+        "no programs",
+        run(project.command(&["lock"]).env("PATH", "")),
+    );
+    let strict = || run(&mut project.command(&["check", "--strict"]));
+    project.write("requirements.txt", "");
+    tell("no git repository", strict());
+    let gone = project.home().join("gone");
+    let script = "mkdir \"$1\" && cd \"$1\" && rmdir \"$1\" && exec \"$2\" tags";
+    let mut command = std::process::Command::new("sh");
+    command.args([
+        "-c",
+        script,
+        "sh",
+        gone.to_str().unwrap(),
+        env!("CARGO_BIN_EXE_sparkpack"),
+    ]);
+    tell("the current folder is gone", run(&mut command));
+    insta::assert_snapshot!(told.join("\n"));
+    // What needs none of it.
+    let mut bare = project.command(&["tags"]);
+    bare.env_remove("HOME")
+        .env("PATH", "")
+        .env("TMPDIR", "/nowhere")
+        .env("LC_ALL", "POSIX");
+    assert_eq!(run(&mut bare).code, 0);
+}
+
+/// The name of a temporary folder is another one each time.
+fn without_random(run: Run) -> Run {
+    let lines = run
+        .stderr
+        .lines()
+        .map(|line| match line.split_once(" at path ") {
+            Some((before, _)) => format!("{before}\n"),
+            None => format!("{line}\n"),
+        });
+    Run {
+        stderr: lines.collect(),
+        ..run
+    }
 }
 
 #[test]

@@ -218,3 +218,43 @@ fn a_proxy_gets_its_own_credential_and_no_other() {
     let (_, credential) = asked("registry.example", &without).unwrap();
     assert_eq!(credential, None);
 }
+
+/// A variable that no client can read would have no effect, and the registry would be asked where no proxy is.
+#[test]
+fn a_variable_that_is_not_understood_is_named() {
+    let mut told = Vec::new();
+    for (about, variables) in [
+        (
+            "no port",
+            &[("HTTPS_PROXY", "http://ada:s3cret@proxy:port")][..],
+        ),
+        ("no host", &[("https_proxy", "http://")]),
+        ("another protocol", &[("ALL_PROXY", "ftp://proxy:21")]),
+        (
+            "spaces",
+            &[
+                ("HTTPS_PROXY", "http://PROXY"),
+                ("NO_PROXY", "a.example registry.example"),
+            ],
+        ),
+    ] {
+        let project = small::project("debian:bookworm-slim", "registry.example");
+        project.write("sparkpack.lock", &small::lock("debian:bookworm-slim"));
+        let proxy = Proxy::start();
+        let mut command = project.command(&["plan", "--remote"]);
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"] {
+            command.env_remove(name).env_remove(name.to_lowercase());
+        }
+        command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+        for (name, value) in variables {
+            command.env(name, value.replace("PROXY", &proxy.address));
+        }
+        let run = run(&mut command);
+        assert!(proxy.asked.lock().unwrap().is_empty(), "{about}");
+        let shown = run.stderr.replace(&proxy.address, "PROXY");
+        told.push(format!("# {about}\nexit {}\n{shown}", run.code));
+    }
+    let told = told.join("\n");
+    assert!(!told.contains("s3cret"), "{told}");
+    insta::assert_snapshot!(told);
+}

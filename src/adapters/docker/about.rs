@@ -29,8 +29,6 @@ pub struct AboutDaemon {
     pub is_local: bool,
     /// Where it keeps its data.
     pub data: Option<PathBuf>,
-    /// The number of images that it has.
-    pub images: Option<u64>,
     /// The platform that it runs on.
     pub platform: Option<Platform>,
 }
@@ -90,7 +88,6 @@ impl Daemon {
             },
             is_local: matches!(self.host.address, Address::Unix(_)),
             data: answer.docker_root_dir.map(PathBuf::from),
-            images: answer.images.and_then(|count| u64::try_from(count).ok()),
             platform: self.platform().ok(),
         })
     }

@@ -149,7 +149,7 @@ impl DockerEnvironment {
                 self.parse(&context.endpoints.docker.host, Some(named_by), certificates)
             }
             Err(message) => Err(DockerError::Unreachable {
-                host: named_by.clone(),
+                host: name.to_owned(),
                 named_by: Some(named_by),
                 reason: Unreachable::NoContext(message),
             }),

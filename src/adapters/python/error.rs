@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// What to do where a file of an installer cannot be read or written.
+const WHERE_FILES_GO: &str = "give yourself the right to that path, or make room there (`df -h`); TMPDIR says where temporary files go";
+
 /// Why wheels could not be chosen or installed. No text in it holds a password.
 #[derive(Debug, thiserror::Error)]
 pub enum PythonError {
@@ -398,7 +401,7 @@ impl PythonError {
             Self::Unlisted { line, .. } => format!("add the line `{line}`"),
             Self::Offline { .. } => "run it once without `--offline`".to_owned(),
             Self::Vendor(error) => return error.hint(),
-            Self::Io(_) => return None,
+            Self::Io(_) => WHERE_FILES_GO.to_owned(),
         })
     }
 

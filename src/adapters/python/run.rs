@@ -45,7 +45,12 @@ impl<'a> ToolRun<'a> {
     pub(super) fn new(installer: &'a Installer) -> io::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("sparkpack-python-")
-            .tempdir()?;
+            .tempdir();
+        let folder = folder.map_err(|error| {
+            let place = std::env::temp_dir();
+            let message = format!("a temporary folder in {}: {error}", place.display());
+            io::Error::new(error.kind(), message)
+        })?;
         Ok(Self {
             installer,
             folder,

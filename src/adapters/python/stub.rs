@@ -48,8 +48,8 @@ pub(super) fn write(folder: &Path, pin: &Pin, needs: &[String]) -> io::Result<()
             format!("{information}/METADATA,,\n{information}/WHEEL,,\n{information}/RECORD,,\n"),
         ),
     ];
-    let output = fs_err::File::create(folder.join(format!("{stem}-py3-none-any.whl")))?;
-    let mut zip = ZipWriter::new(output);
+    // In memory first: a writer that fails on the disk prints a message of its own.
+    let mut zip = ZipWriter::new(io::Cursor::new(Vec::new()));
     for (file, text) in files {
         zip.start_file(
             format!("{information}/{file}"),
@@ -57,6 +57,6 @@ pub(super) fn write(folder: &Path, pin: &Pin, needs: &[String]) -> io::Result<()
         )?;
         zip.write_all(text.as_bytes())?;
     }
-    zip.finish()?;
-    Ok(())
+    let bytes = zip.finish()?.into_inner();
+    fs_err::write(folder.join(format!("{stem}-py3-none-any.whl")), bytes)
 }

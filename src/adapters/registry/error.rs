@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::address::{api_host, is_loopback};
 use crate::{
-    adapters::{credentials::CredentialsError, layout::LayoutError},
+    adapters::{credentials::CredentialsError, layout::LayoutError, machine},
     code::Code,
 };
 
@@ -150,6 +150,15 @@ pub enum RegistryError {
         #[source]
         because: Cause,
     },
+    /// A variable that decides about a proxy is not understood, so that it would have no effect.
+    #[error("`{registry}` is not asked: a variable that decides about its proxy is not understood")]
+    Proxy {
+        /// Host and port.
+        registry: String,
+        /// Which variable, and what is wrong with it.
+        #[source]
+        because: Cause,
+    },
     /// The client could not be set up: certificates could not be read, or no thread could be started.
     #[error("registries cannot be spoken to")]
     Settings {
@@ -239,6 +248,7 @@ impl RegistryError {
             Self::Untrue { .. } => Code::E503,
             Self::Settings { .. } | Self::HostCertificates { .. } => Code::E504,
             Self::Damaged { .. } => Code::E505,
+            Self::Proxy { .. } => Code::E506,
             Self::NotSaved { .. } => Code::E610,
             Self::Layout(error) => error.code(),
         }
@@ -276,6 +286,7 @@ impl RegistryError {
             Self::HostCertificates { .. } => {
                 "correct or remove that file, which docker and podman read too: `NAME.crt` holds authorities in PEM form, `NAME.cert` and `NAME.key` are a certificate of this machine and its key".to_owned()
             }
+            Self::Proxy { .. } => Code::E506.cure().to_owned(),
             Self::Settings { .. } => {
                 "let `ca` in sparkpack.toml, or SSL_CERT_FILE, name a file of PEM certificates".to_owned()
             }
@@ -299,7 +310,8 @@ impl FailureKind {
                 api_host(registry)
             ),
             Self::CertificateDates => format!(
-                "is this machine's clock right? if `date` says so, the registry's keeper has to renew the certificate: {}",
+                "check the clock: it is {}; if that is right, the registry's keeper has to renew the certificate: {}",
+                httpdate::fmt_http_date(machine::now()),
                 look_at(registry)
             ),
             Self::CertificateName => format!(

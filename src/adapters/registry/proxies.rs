@@ -67,6 +67,31 @@ pub fn proxy_variables(environment: &dyn Fn(&str) -> Option<String>) -> Vec<Prox
     set.map(|(name, value)| variable(name, &value)).collect()
 }
 
+/// What is wrong with the variables that decide about a proxy for a URL: reqwest would pass over what it cannot read, and
+/// go where no proxy is.
+pub(super) fn misread(url: &Url, environment: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let variables = proxy_variables(environment);
+    let named = |name: &str| {
+        let mut variables = variables.iter();
+        variables.find(|variable| variable.name.eq_ignore_ascii_case(name))
+    };
+    let of_scheme = format!("{}_PROXY", url.scheme());
+    let proxy = named(&of_scheme).or_else(|| named("ALL_PROXY"))?;
+    let host = url.host_str()?;
+    let is_excepted = |entry: &str| {
+        let entry = entry.trim();
+        entry == "*" || names(entry.trim_start_matches(['*', '.']), false, host)
+    };
+    if named("NO_PROXY").is_some_and(|variable| variable.value.split(',').any(is_excepted)) {
+        return None;
+    }
+    let wrong = [Some(proxy), named("NO_PROXY")];
+    wrong.into_iter().flatten().find_map(|variable| {
+        let problem = variable.problem.as_ref()?;
+        Some(format!("{}={}: {problem}", variable.name, variable.value))
+    })
+}
+
 fn variable(name: &'static str, value: &str) -> ProxyVariable {
     if name.eq_ignore_ascii_case("NO_PROXY") {
         let mut entries = value.split(',').map(str::trim);
@@ -204,6 +229,37 @@ mod tests {
         };
         for (name, value, wanted) in TOLD {
             assert_eq!(told(name, value), wanted, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn only_what_decides_about_a_url_is_refused() {
+        let told = |url: &str, set: &[(&str, &str)]| {
+            let environment = |name: &str| {
+                let mut found = set.iter().filter(|(known, _)| *known == name);
+                found.next().map(|(_, value)| (*value).to_owned())
+            };
+            misread(&Url::parse(url).unwrap(), &environment).unwrap_or_default()
+        };
+        let https = "https://reg.example/";
+        let wrong = ("HTTPS_PROXY", "http://u:s3cret@proxy:x");
+        let spaced = ("no_proxy", "a.example b.example");
+        let right = ("ALL_PROXY", "http://proxy:1");
+        for (url, set, begins) in [
+            (https, &[wrong][..], "HTTPS_PROXY=http://***@proxy:x: "),
+            (https, &[wrong, right], "HTTPS_PROXY=http://***@proxy:x: "),
+            (https, &[right, spaced], "no_proxy=a.example b.example: "),
+            (https, &[right], ""),
+            (https, &[spaced], ""),
+            (https, &[wrong, ("NO_PROXY", "a b, .example")], ""),
+            (https, &[wrong, ("NO_PROXY", "*")], ""),
+            (https, &[wrong, ("NO_PROXY", "g.example")], "HTTPS_PROXY="),
+            ("http://reg.example/", &[wrong], ""),
+            (https, &[("HTTP_PROXY", "http://")], ""),
+        ] {
+            let told = told(url, set);
+            assert_eq!(told.is_empty(), begins.is_empty(), "{url} {set:?}");
+            assert!(told.starts_with(begins), "{told}");
         }
     }
 

@@ -614,6 +614,11 @@ pub(super) fn failed(action: &str, registry: &str, fault: Fault) -> Failure {
             because: Cause(because),
         }
         .into(),
+        FaultKind::Proxy => RegistryError::Proxy {
+            registry: registry.to_owned(),
+            because: Cause(because),
+        }
+        .into(),
         FaultKind::HostCertificates => RegistryError::HostCertificates {
             registry: registry.to_owned(),
             because: Cause(because),

@@ -29,6 +29,7 @@ use super::{
     settings::RegistrySettings,
     tls, trust,
 };
+use crate::adapters::store;
 
 /// The size limit of a body that says why there is no content, in bytes.
 const REASON_LIMIT: usize = 1 << 20;
@@ -143,6 +144,8 @@ pub(super) enum FaultKind {
     Settings,
     /// The registry's own certificates on this machine cannot be used.
     HostCertificates,
+    /// A variable that decides about a proxy is not understood.
+    Proxy,
 }
 
 /// What a client of reqwest is made for.
@@ -309,8 +312,14 @@ impl Transport {
             let registry = found.is_some().then(|| call.registry.clone());
             let own = registry.is_some() && is_of(&call.url, &call.registry);
             certificates = found;
+            let direct = near || proxies::excepts(&call.url);
+            let misread = (!direct).then(|| proxies::misread(&call.url, &store::environment));
+            if let Some(because) = misread.flatten() {
+                let kind = FaultKind::Proxy;
+                return Err(Fault { because, kind });
+            }
             ClientKind::Other {
-                direct: near || proxies::excepts(&call.url),
+                direct,
                 registry,
                 own,
             }
@@ -522,7 +531,7 @@ impl FaultKind {
         match self {
             Self::Lasting(kind) => kind != FailureKind::Tls,
             Self::HostCertificates => true,
-            Self::Transient(_) | Self::NotHttp | Self::Odd | Self::Settings => false,
+            Self::Transient(_) | Self::NotHttp | Self::Odd | Self::Settings | Self::Proxy => false,
         }
     }
 }

@@ -189,17 +189,18 @@ pub(super) fn disks(daemon: Option<&AboutDaemon>, root: Option<&Path>) -> Vec<Di
 
 /// The folders that a run writes into.
 pub(super) fn folders() -> Vec<WorkFolder> {
-    let folder = |what, path: PathBuf, variable| WorkFolder {
+    let folder = |what, path, variable, checked: std::io::Result<()>| WorkFolder {
         what,
-        problem: machine::check_writable(&path)
-            .err()
-            .map(|error| error.to_string()),
         path,
+        problem: checked.err().map(|error| error.to_string()),
         variable,
     };
+    let (cache, temporary) = (store::cache_folder(), machine::temporary_folder());
+    let checked = machine::check_writable(&cache);
+    let there = machine::check_writable_there(&temporary);
     vec![
-        folder("the cache", store::cache_folder(), "SPARKPACK_CACHE"),
-        folder("temporary files in", machine::temporary_folder(), "TMPDIR"),
+        folder("the cache", cache, "SPARKPACK_CACHE", checked),
+        folder("temporary files in", temporary, "TMPDIR", there),
     ]
 }
 

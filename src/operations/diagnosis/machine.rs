@@ -89,7 +89,7 @@ pub(super) fn of_folders(folders: &[WorkFolder], has_home: bool) -> Finding {
         .find_map(|folder| Some((folder, folder.problem.as_ref()?)));
     if let Some((folder, problem)) = wrong {
         let text = format!(
-            "{} {} cannot be written into: {problem}",
+            "{} {}: nothing can be written there: {problem}",
             folder.what,
             folder.path.display()
         );

@@ -99,7 +99,7 @@ impl AskedRegistry {
             RegistryAnswer::Silent => Finding::bad(
                 &check,
                 Code::E501,
-                format!("{host} does not answer in time"),
+                format!("no answer in time from {host}, or from docker's credential helper for it"),
             )
             .run(format!("curl -v https://{host}/v2/")),
             RegistryAnswer::Answered(answer) => match *answer {

@@ -67,7 +67,6 @@ fn docker() -> AboutDaemon {
         builder: BuilderInUse::BuildKit,
         is_local: true,
         data: None,
-        images: None,
         platform: Some(platform("linux/amd64")),
     }
 }

@@ -230,7 +230,7 @@ pub(crate) fn find_root(directory: Option<&Path>) -> Result<PathBuf, Error> {
             Err(no_project(directory, false))
         };
     }
-    let here = store::current_folder()?;
+    let here = store::current_folder().map_err(UsageError::NoCurrentFolder)?;
     let above = here
         .ancestors()
         .find(|folder| folder.join(FILE_NAME).exists());
