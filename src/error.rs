@@ -139,6 +139,9 @@ pub enum Error {
     /// A hook changed files, which its caller has to know.
     #[error("manifests were changed")]
     Changed,
+    /// The project is not what its configuration was written for.
+    #[error("the project has changed since sparkpack.toml was written")]
+    Outdated,
     /// Several independent errors.
     #[error("{} errors", .0.len())]
     Several(Vec<Error>),
@@ -286,6 +289,7 @@ impl Error {
             Self::UnexpectedImage { .. } | Self::Mismatch(_) => Code::E606,
             Self::Drift { .. } => Code::E100,
             Self::Changed => Code::E101,
+            Self::Outdated => Code::E103,
             Self::Several(errors) => errors.first().map_or(Code::E610, Self::code),
         }
     }
@@ -377,6 +381,7 @@ impl Error {
             Self::Drift { places, fixable } if places == fixable => Some("run `sparkpack pin`".to_owned()),
             Self::Drift { fixable: 0, .. } => Some("the warnings say what to do".to_owned()),
             Self::Drift { .. } => Some("run `sparkpack pin`; the warnings say what it cannot change".to_owned()),
+            Self::Outdated => Some(Code::E103.cure().to_owned()),
             Self::Changed => Some("review and stage them: `git add -u`".to_owned()),
             Self::Several(errors) => errors.first().and_then(Self::hint),
         }

@@ -27,7 +27,7 @@
 //! The folders of `operations`, called rooms, each of which uses only those to its left:
 //!
 //! ```text
-//! events ← workspace ← resolution ← { dist, provenance, manifests } ← { build, compare } ← publish
+//! events ← { adoption, workspace } ← resolution ← { dist, provenance, manifests } ← { build, compare } ← publish
 //! ```
 //!
 //! The README's "Working on sparkpack" has a table of where to begin with a new operator kind, error, destination,

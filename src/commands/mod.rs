@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod diff;
+mod init;
 mod lock;
 mod package;
 mod pin;
@@ -25,6 +26,9 @@ use crate::{
 /// Those of the subcommand.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
     let directory = cli.directory.as_deref();
+    if let Command::Init(arguments) = &cli.command {
+        return init::run(directory, ui, arguments);
+    }
     let session = workspace::Session::open(directory, ui).inspect_err(|error| {
         if let Command::Check(arguments) = &cli.command {
             let root = workspace::find_root(directory).unwrap_or_default();
@@ -33,7 +37,8 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         }
     })?;
     let _alone = match &cli.command {
-        Command::Plan(_)
+        Command::Init(_)
+        | Command::Plan(_)
         | Command::Tags(_)
         | Command::Why(_)
         | Command::Diff(_)
@@ -45,6 +50,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         | Command::Push(_) => Some(session.alone()?),
     };
     let result = match &cli.command {
+        Command::Init(arguments) => init::run(directory, ui, arguments),
         Command::Package(arguments) => package::run(&session, ui, arguments),
         Command::Lock(arguments) => lock::run(&session, ui, arguments),
         Command::Plan(arguments) => plan::run(&session, ui, arguments),

@@ -9,7 +9,10 @@ use crate::{
     },
     code::Code,
     image::{Reference, ReferenceError},
-    project::{FILE_NAME, UnknownRegistry, place::nearest},
+    project::{
+        FILE_NAME, UnknownRegistry,
+        place::{Defect, nearest},
+    },
 };
 
 /// The number of paths that a message lists unless all are asked for.
@@ -25,6 +28,36 @@ pub enum UsageError {
         folder: PathBuf,
         /// Whether the folders above were searched as well.
         with_parents: bool,
+    },
+    /// There is a project already.
+    #[error("there is a {FILE_NAME} in {}{}", folder.display(), if *is_above { ", which is above" } else { " already" })]
+    AlreadyAdopted {
+        /// The folder that has it.
+        folder: PathBuf,
+        /// Whether that is a folder above the one that was asked for.
+        is_above: bool,
+    },
+    /// Nothing says what the images of a project would be.
+    #[error("no PySpark job is found in {}: nothing is written\n{}", folder.display(), looked.join("\n"))]
+    NotUnderstood {
+        /// The project's folder.
+        folder: PathBuf,
+        /// What was looked for, and what was there.
+        looked: Vec<String>,
+    },
+    /// A proposed configuration would be refused.
+    #[error("the configuration that follows from the files would be refused, so that nothing is written: {}\n{line}", defect.message)]
+    UnfitProposal {
+        /// The line that would be refused.
+        line: String,
+        /// Why.
+        defect: Box<Defect>,
+    },
+    /// A configuration does not say what it follows from.
+    #[error("{} has no line `# found: …`", file.display())]
+    NoFacts {
+        /// The configuration.
+        file: PathBuf,
     },
     /// There is no such image.
     #[error("there is no image `{name}`")]
@@ -198,6 +231,9 @@ impl UsageError {
     pub fn code(&self) -> Code {
         match self {
             Self::NoProject { .. } => Code::E010,
+            Self::AlreadyAdopted { .. } => Code::E013,
+            Self::NotUnderstood { .. } | Self::UnfitProposal { .. } => Code::E014,
+            Self::NoFacts { .. } => Code::E015,
             Self::UnknownImage { .. } => Code::E084,
             Self::UnknownRegistry(_) => Code::E087,
             Self::NotLocked { .. } => Code::E036,
@@ -216,7 +252,19 @@ impl UsageError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::NoProject { .. } => self.code().cure().to_owned(),
+            Self::NoProject { .. } | Self::NoFacts { .. } => self.code().cure().to_owned(),
+            Self::AlreadyAdopted { is_above: false, .. } => Code::E013.cure().to_owned(),
+            Self::AlreadyAdopted { folder, .. } => format!(
+                "add an image to that one, `{}`, or go to another folder",
+                folder.join(FILE_NAME).display()
+            ),
+            Self::NotUnderstood { .. } => {
+                "go to the folder with the job's code, or write sparkpack.toml: `[images.job]` with `src` and `main`, `[chains.main]` with `spark` and `python`".to_owned()
+            }
+            Self::UnfitProposal { defect, .. } => {
+                let hint = defect.hint.clone();
+                hint.unwrap_or_else(|| Code::E014.cure().to_owned())
+            }
             Self::UnknownImage { name, images } => did_you_mean(name, strs(images))
                 .unwrap_or_else(|| format!("the images are {}", images.join(", "))),
             Self::UnknownRegistry(_) => "choose one with `--registry NAME`".to_owned(),

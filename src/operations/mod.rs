@@ -3,11 +3,12 @@
 //! The rooms, each of which uses only those to its left:
 //!
 //! ```text
-//! workspace ← resolution ← { dist, provenance, manifests } ← { build, compare } ← publish
+//! events ← { adoption, workspace } ← resolution ← { dist, provenance, manifests } ← { build, compare } ← publish
 //! ```
 
 pub mod events;
 
+pub(crate) mod adoption;
 pub(crate) mod build;
 pub(crate) mod compare;
 pub(crate) mod dist;

@@ -52,7 +52,15 @@ pub fn load(root: &Path, environment: Environment<'_>) -> Result<Project, Defect
             .hint("put the configuration into a regular file"));
     }
     let bytes = fs_err::read(&path).map_err(|error| unreadable(error.to_string()))?;
-    let text = config::decode(file, &bytes)?;
+    load_text(root, config::decode(file, &bytes)?, environment)
+}
+
+/// Reads a configuration that is not written yet, as if it stood in `root`.
+///
+/// # Errors
+/// The first mistake in it.
+pub fn load_text(root: &Path, text: &str, environment: Environment<'_>) -> Result<Project, Defect> {
+    let file = Path::new(FILE_NAME);
     let origin = Origin { file, text };
     let config = config::parse(origin)?;
     Loader {

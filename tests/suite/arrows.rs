@@ -25,8 +25,9 @@ const LAYERS: [&str; 11] = [
 ];
 
 /// The rooms of `operations/` by their floors: each uses only rooms on lower floors.
-const ROOMS: [(&str, usize); 9] = [
+const ROOMS: [(&str, usize); 10] = [
     ("events", 0),
+    ("adoption", 1),
     ("workspace", 1),
     ("resolution", 2),
     ("dist", 3),

@@ -1,0 +1,173 @@
+//! The manifests of a project: the images that they name, the versions that they state, the files that they start.
+
+use super::{
+    image_name::ImageName,
+    tree::{ProjectTree, is_aside, name_of},
+};
+use crate::{
+    image::Reference,
+    project::{ImageMatcher, place::Place},
+    yaml::{LeftAlone, PlaceRules, holds_expression, locate},
+};
+
+/// How many YAML files are read.
+const FILES: usize = 20_000;
+
+/// A place that names an image.
+#[derive(Clone, Debug)]
+pub(super) struct NamedImage {
+    pub(super) place: Place,
+    pub(super) reference: Reference,
+    /// Whether an object of a Spark operator names it.
+    pub(super) is_spark: bool,
+}
+
+/// A file with manifests.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Manifest {
+    pub(super) path: String,
+    pub(super) images: Vec<NamedImage>,
+    /// Images of which an expression fills in a part, as they are written.
+    pub(super) filled_in: Vec<(Place, String)>,
+    /// Whether it has an object of a Spark operator.
+    pub(super) has_spark: bool,
+    /// Whether it is rendered before it is YAML.
+    pub(super) is_template: bool,
+    /// Spark's versions that it states.
+    pub(super) versions: Vec<(Place, String)>,
+    /// Files in an image that it starts, or that it names otherwise.
+    pub(super) local: Vec<(Place, String)>,
+    /// Lines with `imagePullPolicy: Always`.
+    pub(super) always: Vec<usize>,
+    /// Why no place can be told.
+    pub(super) wrong: Option<String>,
+}
+
+/// Reads all manifests of the project.
+///
+/// The paths are those of files that are no YAML and no manifests.
+pub(super) fn read(tree: &ProjectTree) -> (Vec<Manifest>, Vec<String>) {
+    let matcher = ImageMatcher::default();
+    let rules = PlaceRules::new(&[], [], &matcher);
+    let files = tree.files().filter(|path| may_be_manifest(path));
+    let read = files.take(FILES).filter_map(|path| {
+        let text = tree.text(path)?;
+        Some(Manifest::of(path, &text, &rules))
+    });
+    let (manifests, others): (Vec<Manifest>, Vec<Manifest>) = read.partition(Manifest::says_something);
+    let broken = others.into_iter().filter(|other| other.wrong.is_some());
+    (manifests, broken.map(|other| other.path).collect())
+}
+
+impl Manifest {
+    fn of(path: &str, text: &str, rules: &PlaceRules<'_>) -> Self {
+        let mut found = Self {
+            path: path.to_owned(),
+            always: lines_with(text, "imagePullPolicy: Always"),
+            ..Self::default()
+        };
+        match locate(path.as_ref(), text, rules) {
+            Ok(located) => {
+                found.is_template = located.is_template;
+                found.has_spark = located.objects.iter().any(|object| object.is_spark);
+                for object in &located.objects {
+                    found.versions.extend(object.spark_version.clone());
+                    found.local.extend(object.local.files.clone());
+                }
+                for place in &located.places {
+                    let object = place.object.and_then(|index| located.objects.get(index));
+                    let is_spark = object.is_some_and(|object| object.is_spark);
+                    let written = place.written();
+                    match place.reference() {
+                        _ if place.left_alone == Some(LeftAlone::Template) => {
+                            found.filled_in.push((place.place.clone(), written));
+                        }
+                        Some(reference) => found.images.push(NamedImage {
+                            place: place.place.clone(),
+                            reference,
+                            is_spark,
+                        }),
+                        None => {}
+                    }
+                }
+            }
+            Err(wrong) => {
+                found.wrong = wrong.defects.first().map(ToString::to_string);
+            }
+        }
+        if found.is_template || found.wrong.is_some() {
+            found.read_lines(text);
+        }
+        found
+    }
+
+    /// What a text says that is no YAML before it is rendered: line by line.
+    fn read_lines(&mut self, text: &str) {
+        self.has_spark |= text.contains("kind: SparkApplication")
+            || text.contains("kind: ScheduledSparkApplication");
+        for (index, line) in text.lines().enumerate() {
+            let Some((key, value)) = line.trim_start_matches([' ', '-']).split_once(':') else {
+                continue;
+            };
+            let value = value.trim().trim_matches(['"', '\'']);
+            let place = Place::of_line(&self.path, index + 1);
+            let is_expression = holds_expression(value);
+            match key {
+                "image" if is_expression => self.filled_in.push((place, value.to_owned())),
+                "mainApplicationFile" if !is_expression => {
+                    self.local.push((place, value.to_owned()));
+                }
+                "sparkVersion" if !is_expression => self.versions.push((place, value.to_owned())),
+                _ => {}
+            }
+        }
+    }
+
+    fn says_something(&self) -> bool {
+        let names_images = !self.images.is_empty() || !self.filled_in.is_empty();
+        names_images || self.has_spark || !self.local.is_empty()
+    }
+
+    /// The names of its images.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&NamedImage, ImageName)> {
+        let images = self.images.iter();
+        images.map(|image| (image, ImageName::of(&image.reference)))
+    }
+
+    /// The Python files that it starts.
+    pub(super) fn started(&self) -> impl Iterator<Item = &(Place, String)> {
+        self.local.iter().filter(|(_, file)| file.ends_with(".py"))
+    }
+}
+
+/// The numbers of the lines that hold a text.
+fn lines_with(text: &str, wanted: &str) -> Vec<usize> {
+    let lines = text.lines().enumerate();
+    let with = lines.filter(|(_, line)| line.contains(wanted) && !line.trim_start().starts_with('#'));
+    with.map(|(index, _)| index + 1).collect()
+}
+
+/// Whether a file may be a manifest by its name.
+pub(super) fn may_be_manifest(path: &str) -> bool {
+    let name = name_of(path).to_ascii_lowercase();
+    let is_yaml = [".yaml", ".yml", ".yaml.tpl", ".yml.tpl", ".yaml.tmpl", ".yml.tmpl", ".yaml.j2", ".yml.j2"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    let is_other = [
+        "docker-compose",
+        "compose.",
+        "mkdocs",
+        "chart.",
+        "environment.",
+        "conda",
+        "meta.",
+        "buildspec",
+        "cloudbuild",
+        "azure-pipelines",
+        "bitbucket-pipelines",
+        "taskfile",
+        "skaffold",
+        "dbt_project",
+    ];
+    is_yaml && !is_aside(path) && !is_other.iter().any(|start| name.starts_with(start))
+}
