@@ -25,13 +25,16 @@ pub(super) fn run(
     if arguments.dry_run {
         ui.data(adopted.text.trim_end())?;
         report(ui, &adopted);
-        ui.say(format!("\nnothing is written: without --dry-run this is {FILE_NAME}"));
+        ui.say(format!(
+            "\nnothing is written: without --dry-run this is {FILE_NAME}"
+        ));
         return Ok(());
     }
     adoption::write(&adopted)?;
     report(ui, &adopted);
     ui.say(format!(
         "\n{FILE_NAME} is written, and nothing else is changed. Next:\n  \
+         sparkpack lock      looks up what the checkout cannot know: digests, wheels, checksums\n  \
          sparkpack plan      what would be built, and what would change in the manifests\n  \
          sparkpack build     builds it, and writes the tags into the manifests"
     ));
@@ -51,12 +54,22 @@ fn report(ui: &Ui, adopted: &Adopted) {
     for key in keys {
         let of_key = adopted.facts.iter().filter(|fact| fact.key == key);
         let all: Vec<&Fact> = of_key.collect();
-        let shown = if is_full { all.len() } else { SHOWN.min(all.len()) };
+        let shown = if is_full {
+            all.len()
+        } else {
+            SHOWN.min(all.len())
+        };
         for fact in &all[..shown] {
-            ui.say(format!("  {key}: {}  ({}:{})", fact.value, fact.at.0, fact.at.1));
+            ui.say(format!(
+                "  {key}: {}  ({}:{})",
+                fact.value, fact.at.0, fact.at.1
+            ));
         }
         if shown < all.len() {
-            ui.say(format!("  {key}: and {} more (-v shows all)", all.len() - shown));
+            ui.say(format!(
+                "  {key}: and {} more (-v shows all)",
+                all.len() - shown
+            ));
         }
     }
     remarks(ui, "assumed", &adopted.assumed);
@@ -87,7 +100,10 @@ fn heading(ui: &Ui, title: &str) {
 fn diff(directory: Option<&Path>, ui: &Ui) -> Result<(), Error> {
     let since = adoption::since_then(directory)?;
     let paint: Paint = ui.data_paint();
-    for (mark, style, facts) in [("-", Style::Bad, &since.gone), ("+", Style::Good, &since.new)] {
+    for (mark, style, facts) in [
+        ("-", Style::Bad, &since.gone),
+        ("+", Style::Good, &since.new),
+    ] {
         for fact in facts {
             ui.data(paint.paint(style, &format!("{mark} {fact}")))?;
         }
@@ -96,7 +112,13 @@ fn diff(directory: Option<&Path>, ui: &Ui) -> Result<(), Error> {
         ui.say("what the configuration follows from is as it was");
         return Ok(());
     }
-    for line in unified(FILE_NAME, &since.old, &since.text, paint, Reader::of_stdout()) {
+    for line in unified(
+        FILE_NAME,
+        &since.old,
+        &since.text,
+        paint,
+        Reader::of_stdout(),
+    ) {
         ui.data(line)?;
     }
     Err(Error::Outdated)

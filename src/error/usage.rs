@@ -1,6 +1,9 @@
 //! Requests that cannot be met: what is wrong, and what to type instead.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     adapters::{
@@ -253,14 +256,8 @@ impl UsageError {
     pub fn hint(&self) -> String {
         match self {
             Self::NoProject { .. } | Self::NoFacts { .. } => self.code().cure().to_owned(),
-            Self::AlreadyAdopted { is_above: false, .. } => Code::E013.cure().to_owned(),
-            Self::AlreadyAdopted { folder, .. } => format!(
-                "add an image to that one, `{}`, or go to another folder",
-                folder.join(FILE_NAME).display()
-            ),
-            Self::NotUnderstood { .. } => {
-                "go to the folder with the job's code, or write sparkpack.toml: `[images.job]` with `src` and `main`, `[chains.main]` with `spark` and `python`".to_owned()
-            }
+            Self::AlreadyAdopted { folder, is_above } => how_to_adopt(folder, *is_above),
+            Self::NotUnderstood { .. } => BY_HAND.to_owned(),
             Self::UnfitProposal { defect, .. } => {
                 let hint = defect.hint.clone();
                 hint.unwrap_or_else(|| Code::E014.cure().to_owned())
@@ -314,6 +311,21 @@ impl UsageError {
             ),
         }
     }
+}
+
+/// What to do where nothing says what a project's images are.
+const BY_HAND: &str = "go to the folder with the job's code, or write sparkpack.toml: `[images.job]` with `src` and `main`, \
+                       `[chains.main]` with `spark` and `python`";
+
+fn how_to_adopt(folder: &Path, is_above: bool) -> String {
+    if is_above {
+        let file = folder.join(FILE_NAME);
+        return format!(
+            "add an image to that one, `{}`, or go to another folder",
+            file.display()
+        );
+    }
+    Code::E013.cure().to_owned()
 }
 
 fn strs<'a>(names: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = &'a str> {

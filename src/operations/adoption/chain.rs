@@ -4,8 +4,7 @@ use super::{
     manifests::Manifest,
     remark::{Fact, Remark, shown},
     survey::ProjectSurvey,
-    tree::name_of,
-    units::{UnitContext, Units},
+    tree::{is_kind, name_of},
 };
 use crate::project::{
     place::Place,
@@ -14,7 +13,8 @@ use crate::project::{
 
 /// The Spark of a project of which nothing says one, and the last of each line, the preferred ones first.
 const SPARKS: [&str; 11] = [
-    "4.1.4", "4.3.0", "4.2.1", "4.0.5", "3.5.9", "3.4.4", "3.3.4", "3.2.4", "3.1.3", "3.0.3", "2.4.8",
+    "4.1.4", "4.3.0", "4.2.1", "4.0.5", "3.5.9", "3.4.4", "3.3.4", "3.2.4", "3.1.3", "3.0.3",
+    "2.4.8",
 ];
 
 /// A root image with its Python and a Java that it has.
@@ -92,7 +92,9 @@ impl ChainPlan {
         };
         let python = python_of(survey);
         let allowed = ROOTS.into_iter().filter(|root| {
-            python.as_ref().is_none_or(|range| range.allows(root.python))
+            python
+                .as_ref()
+                .is_none_or(|range| range.allows(root.python))
         });
         let mut roots: Vec<RootImage> = allowed.collect();
         if roots.is_empty() {
@@ -118,24 +120,31 @@ fn python_of(survey: &ProjectSurvey) -> Option<PythonRange> {
 /// newest that a range allows.
 pub(super) fn spark_of(survey: &ProjectSurvey) -> Option<Stated> {
     let required = survey.requirements.spark();
-    let pinned = required.and_then(|(_, spark)| Some((spark.pinned()?.to_owned(), spark.place.clone())));
+    let pinned =
+        required.and_then(|(_, spark)| Some((spark.pinned()?.to_owned(), spark.place.clone())));
     pinned
         .filter(|(version, _)| is_whole(version))
         .or_else(|| in_locks(survey))
         .or_else(|| in_manifests(&survey.manifests))
         .or_else(|| in_dockerfiles(survey))
+        .or_else(|| anywhere(survey))
         .or_else(|| in_range(required?.1))
 }
 
 fn in_manifests(manifests: &[Manifest]) -> Option<Stated> {
     let versions = manifests.iter().flat_map(|manifest| &manifest.versions);
     let mut whole = versions.filter(|(_, version)| is_whole(version));
-    whole.next().map(|(place, version)| (version.clone(), place.clone()))
+    whole
+        .next()
+        .map(|(place, version)| (version.clone(), place.clone()))
 }
 
 /// A lock has PySpark in a group that jobs do not get, since the image has it.
 fn in_locks(survey: &ProjectSurvey) -> Option<Stated> {
-    let locks = survey.tree.files().filter(|path| ["uv.lock", "poetry.lock"].contains(&name_of(path)));
+    let locks = survey
+        .tree
+        .files()
+        .filter(|path| ["uv.lock", "poetry.lock"].contains(&name_of(path)));
     locks.filter(|path| !path.contains('/')).find_map(|path| {
         let text = survey.tree.text(path)?;
         let mut lines = text.lines().enumerate();
@@ -143,6 +152,39 @@ fn in_locks(survey: &ProjectSurvey) -> Option<Stated> {
         let (index, line) = lines.next()?;
         let version = line.strip_prefix("version = \"")?.strip_suffix('"')?;
         is_whole(version).then(|| (version.to_owned(), Place::of_line(path, index + 1)))
+    })
+}
+
+/// A version of PySpark in a file that is not read otherwise, or in a group of it that jobs do not get.
+fn anywhere(survey: &ProjectSurvey) -> Option<Stated> {
+    let names = [
+        "pyproject.toml",
+        "Pipfile",
+        "setup.py",
+        "setup.cfg",
+        "environment.yml",
+        "environment.yaml",
+    ];
+    let files = survey.tree.files().filter(|path| {
+        names.contains(path) || is_kind(path, "txt") && path.contains("requirements")
+    });
+    files.into_iter().find_map(|path| {
+        let text = survey.tree.text(path)?;
+        text.lines().enumerate().find_map(|(index, line)| {
+            let (_, rest) = line.split_once("pyspark")?;
+            let rest = rest.split_once(']').map_or(rest, |(extras, rest)| {
+                if extras.starts_with('[') {
+                    rest
+                } else {
+                    extras
+                }
+            });
+            let rest = rest.trim_start_matches(['"', '\'', ' ', '=', '{', '^', '~', 'v']);
+            let rest = rest.strip_prefix("ersion = \"").unwrap_or(rest);
+            let end = rest.find(|of: char| !of.is_ascii_digit() && of != '.');
+            let version = &rest[..end.unwrap_or(rest.len())];
+            is_whole(version).then(|| (version.to_owned(), Place::of_line(path, index + 1)))
+        })
     })
 }
 
@@ -154,8 +196,14 @@ fn in_dockerfiles(survey: &ProjectSurvey) -> Option<Stated> {
         is_whole(&version).then(|| (version, found.at(line)))
     });
     of_argument.or_else(|| {
-        let value = names.iter().find_map(|name| survey.commands.variables.get(name))?;
-        let place = survey.commands.builds.first().map(|build| build.place.clone())?;
+        let value = names
+            .iter()
+            .find_map(|name| survey.commands.variables.get(name))?;
+        let place = survey
+            .commands
+            .builds
+            .first()
+            .map(|build| build.place.clone())?;
         is_whole(&value).then_some((value, place))
     })
 }
@@ -167,7 +215,7 @@ fn in_range(spark: &Requirement) -> Option<Stated> {
 
 /// The image that many use and that manifests of Spark name: the code is not in it.
 fn public_image(manifests: &[Manifest]) -> Option<(String, Place)> {
-    let names = manifests.iter().flat_map(|manifest| manifest.names());
+    let names = manifests.iter().flat_map(Manifest::names);
     let mut public = names.filter(|(image, name)| image.is_spark && name.is_public());
     let (image, _) = public.next()?;
     let text = image.reference.to_string();
@@ -178,10 +226,14 @@ fn public_image(manifests: &[Manifest]) -> Option<(String, Place)> {
 
 /// Where the versions of Spark that the project states differ.
 pub(super) fn contradictions(survey: &ProjectSurvey, chosen: &str, from: &Place) -> Vec<Remark> {
-    let in_manifests = survey.manifests.iter().flat_map(|manifest| &manifest.versions);
-    let required = survey.requirements.spark().and_then(|(_, spark)| {
-        Some((spark.place.clone(), spark.pinned()?.to_owned()))
-    });
+    let in_manifests = survey
+        .manifests
+        .iter()
+        .flat_map(|manifest| &manifest.versions);
+    let required = survey
+        .requirements
+        .spark()
+        .and_then(|(_, spark)| Some((spark.place.clone(), spark.pinned()?.to_owned())));
     let mut told: Vec<Remark> = Vec::new();
     for (place, version) in in_manifests.cloned().chain(required) {
         if is_whole(&version) && version != chosen && told.len() < 3 {
@@ -195,7 +247,8 @@ pub(super) fn contradictions(survey: &ProjectSurvey, chosen: &str, from: &Place)
 /// `3.5.8`, and not `3.5` or an expression.
 fn is_whole(version: &str) -> bool {
     let parts: Vec<&str> = version.split('.').collect();
-    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     parts.len() == 3 && parts.iter().all(is_number)
 }
 
@@ -208,18 +261,19 @@ pub(super) fn facts(plan: &ChainPlan) -> Vec<Fact> {
             python,
             ..
         } => {
-            let range = python.iter().map(|range| Fact::new("python", &range.text, &range.place));
-            std::iter::once(Fact::new("spark", spark, from)).chain(range).collect()
+            let range = python
+                .iter()
+                .map(|range| Fact::new("python", &range.text, &range.place));
+            std::iter::once(Fact::new("spark", spark, from))
+                .chain(range)
+                .collect()
         }
         ChainPlan::Made { python, .. } => {
-            let range = python.iter().map(|range| Fact::new("python", &range.text, &range.place));
+            let range = python
+                .iter()
+                .map(|range| Fact::new("python", &range.text, &range.place));
             range.collect()
         }
         ChainPlan::Elsewhere { image, from } => vec![Fact::new("spark image", image, from)],
     }
-}
-
-/// Whether a Dockerfile takes its files from a folder beside the project.
-pub(super) fn has_outside(units: &Units<'_>) -> bool {
-    units.all.iter().any(|unit| matches!(unit.context, UnitContext::Outside(_)))
 }

@@ -1,10 +1,6 @@
 //! Checks a proposal as a run would read it: by the project's own loader, and against the names in the manifests.
 
-use super::{
-    proposal::Proposal,
-    remark::Remark,
-    survey::ProjectSurvey,
-};
+use super::{manifests::Manifest, proposal::Proposal, remark::Remark, survey::ProjectSurvey};
 use crate::{
     adapters::store,
     code::Code,
@@ -15,7 +11,11 @@ use crate::{
 pub(super) fn checked(survey: &ProjectSurvey, proposal: &mut Proposal) -> Result<String, Defect> {
     let mut first = None;
     let roots = proposal.roots();
-    let tries = roots.iter().copied().map(Some).chain(roots.is_empty().then_some(None));
+    let tries = roots
+        .iter()
+        .copied()
+        .map(Some)
+        .chain(roots.is_empty().then_some(None));
     for root in tries {
         if let Some(root) = root {
             proposal.stand_on(root);
@@ -40,9 +40,15 @@ pub(super) fn checked(survey: &ProjectSurvey, proposal: &mut Proposal) -> Result
 /// Tells each name in a manifest that would come out otherwise.
 fn compare(survey: &ProjectSurvey, project: &Project, proposal: &mut Proposal) {
     let mut told = Vec::new();
-    for (image, name) in survey.manifests.iter().flat_map(|manifest| manifest.names()) {
-        let called = proposal.naming.images.iter().filter_map(|own| own.called.as_ref());
-        let is_own = called.into_iter().any(|(own, _)| super::naming::is_same_image(own, &name));
+    for (image, name) in survey.manifests.iter().flat_map(Manifest::names) {
+        let called = proposal
+            .naming
+            .images
+            .iter()
+            .filter_map(|own| own.called.as_ref());
+        let is_own = called
+            .into_iter()
+            .any(|(own, _)| super::naming::is_same_image(own, &name));
         let matcher = &project.image_matcher;
         if !is_own || matcher.named(&image.reference).is_some() {
             continue;
@@ -50,7 +56,10 @@ fn compare(survey: &ProjectSurvey, project: &Project, proposal: &mut Proposal) {
         let text = match matcher.near_miss(&image.reference) {
             Some(near) => Remark::at(
                 &image.place,
-                format!("`{}` is not rewritten: its tag is none of sparkpack's", image.reference),
+                format!(
+                    "`{}` is not rewritten: its tag is none of sparkpack's",
+                    image.reference
+                ),
             )
             .cure(format!("put `# sparkpack: {near}` behind it")),
             None => Remark::at(

@@ -14,7 +14,18 @@ const MAINS: usize = 40;
 
 /// Endings of data that lies beside code.
 const DATA: [&str; 12] = [
-    "json", "yaml", "yml", "conf", "ini", "cfg", "properties", "sql", "csv", "toml", "txt", "avsc",
+    "json",
+    "yaml",
+    "yml",
+    "conf",
+    "ini",
+    "cfg",
+    "properties",
+    "sql",
+    "csv",
+    "toml",
+    "txt",
+    "avsc",
 ];
 
 /// `src` of an image.
@@ -85,7 +96,11 @@ impl JobCode {
 }
 
 /// `src`, and the roots of import: the only one as it is, of several what is used of them.
-fn places(modules: &Modules, mains: &[String], tops: &BTreeSet<TopModule>) -> (CodePlaces, Vec<String>) {
+fn places(
+    modules: &Modules,
+    mains: &[String],
+    tops: &BTreeSet<TopModule>,
+) -> (CodePlaces, Vec<String>) {
     let roots: BTreeSet<&str> = tops.iter().map(|top| top.root.as_str()).collect();
     let roots: Vec<String> = roots.into_iter().map(str::to_owned).collect();
     if let [root] = roots.as_slice()
@@ -99,7 +114,9 @@ fn places(modules: &Modules, mains: &[String], tops: &BTreeSet<TopModule>) -> (C
         // Modules at the top of the project: further ones are found as well.
         return (CodePlaces::Root(".".to_owned()), roots);
     }
-    let first = mains.first().map(|main| main.split('/').next().unwrap_or(main).to_owned());
+    let first = mains
+        .first()
+        .map(|main| main.split('/').next().unwrap_or(main).to_owned());
     let mut listed: Vec<String> = Vec::new();
     for root in roots.iter().filter(|root| *root != ".") {
         listed.push(format!("{root}/"));
@@ -111,7 +128,8 @@ fn places(modules: &Modules, mains: &[String], tops: &BTreeSet<TopModule>) -> (C
             top.name.clone()
         });
     }
-    listed.sort_by_key(|place| (first.as_ref() != Some(place), place.clone()));
+    let is_first = |place: &String| first.as_deref() == Some(place.trim_end_matches('/'));
+    listed.sort_by_key(|place| (!is_first(place), place.clone()));
     (CodePlaces::Several(listed), roots)
 }
 
@@ -119,8 +137,14 @@ fn places(modules: &Modules, mains: &[String], tops: &BTreeSet<TopModule>) -> (C
 fn beside(survey: &ProjectSurvey, roots: &[String], reached: &BTreeSet<String>) -> Vec<String> {
     let modules = &survey.modules;
     let codes = reached.iter().filter_map(|path| modules.found.get(path));
-    let texts: BTreeSet<&str> = codes.flat_map(|module| module.texts.iter().map(String::as_str)).collect();
-    let submitted = survey.commands.files.iter().map(|(_, file)| file.trim_start_matches("./"));
+    let texts: BTreeSet<&str> = codes
+        .flat_map(|module| module.texts.iter().map(String::as_str))
+        .collect();
+    let submitted = survey
+        .commands
+        .files
+        .iter()
+        .map(|(_, file)| file.trim_start_matches("./"));
     let submitted: BTreeSet<&str> = submitted.collect();
     let mut globs = BTreeSet::new();
     for path in survey.tree.files() {
@@ -145,7 +169,9 @@ fn beside(survey: &ProjectSurvey, roots: &[String], reached: &BTreeSet<String>) 
             });
         let is_named = texts.iter().any(|text| {
             let text = text.trim_start_matches("./");
-            text == below || text == name_of(below) || text.trim_end_matches('/') == folder && folder != "."
+            text == below
+                || text == name_of(below)
+                || text.trim_end_matches('/') == folder && folder != "."
         });
         if !is_packed && (is_named || submitted.contains(path)) {
             globs.insert(match folder {
@@ -160,7 +186,15 @@ fn beside(survey: &ProjectSurvey, roots: &[String], reached: &BTreeSet<String>) 
 /// Files of tools, which no job opens.
 fn is_of_tools(path: &str) -> bool {
     let name = name_of(path);
-    let known = ["pyproject.toml", "setup.cfg", "tox.ini", "pytest.ini", "mypy.ini", "package.json", "sparkpack.toml"];
+    let known = [
+        "pyproject.toml",
+        "setup.cfg",
+        "tox.ini",
+        "pytest.ini",
+        "mypy.ini",
+        "package.json",
+        "sparkpack.toml",
+    ];
     known.contains(&name)
         || name.contains("requirements")
         || name.to_ascii_lowercase().starts_with("license")
@@ -168,5 +202,8 @@ fn is_of_tools(path: &str) -> bool {
 }
 
 fn is_below(path: &str, root: &str) -> bool {
-    root == "." || path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'))
+    root == "."
+        || path
+            .strip_prefix(root)
+            .is_some_and(|rest| rest.starts_with('/'))
 }

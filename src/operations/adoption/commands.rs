@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     image_name::ImageName,
-    tree::{self, ProjectTree, folder_of, joined, name_of, normal},
+    tree::{self, ProjectTree, folder_of, is_kind, joined, name_of, normal},
     variables::{UNKNOWN, Variables},
 };
 use crate::project::place::Place;
@@ -75,19 +75,30 @@ impl Commands {
     fn read(&mut self, path: &str, text: &str, variables: &Variables) {
         let is_makefile = is_makefile(name_of(path));
         // A script of a Makefile or a CI file runs where that lies; CI files lie at the top for that.
-        let folder = if is_makefile || path.ends_with(".sh") {
+        let folder = if is_makefile || is_kind(path, "sh") {
             folder_of(path)
         } else {
             "."
         };
+        let mut current = None;
         for (number, line) in logical_lines(text) {
             let place = Place::of_line(path, number);
             if is_makefile && let Some(target) = target(&line) {
-                self.targets.push((place, target.to_owned()));
+                current = Some((place, target.to_owned()));
                 continue;
             }
+            let before = self.found();
             self.commands(&line, &place, folder, variables);
+            let packs = line.split_whitespace().any(|word| word == "zip");
+            if is_makefile && (packs || self.found() > before) {
+                self.targets.extend(current.take());
+            }
         }
+    }
+
+    /// How many commands were found.
+    fn found(&self) -> usize {
+        self.builds.len() + self.submitted.len() + self.installed.len()
     }
 
     fn commands(&mut self, line: &str, place: &Place, folder: &str, variables: &Variables) {
@@ -114,7 +125,9 @@ impl Commands {
     }
 
     fn other(&mut self, words: &[&str], at: &Line<'_>) {
-        let submit = words.iter().position(|word| name_of(word) == "spark-submit");
+        let submit = words
+            .iter()
+            .position(|word| name_of(word) == "spark-submit");
         if let Some(submit) = submit {
             let behind = &words[submit + 1..];
             if let Some(file) = behind.iter().find(|word| is_python(word)) {
@@ -123,19 +136,21 @@ impl Commands {
             }
             for pair in behind.windows(2).filter(|pair| pair[0] == "--files") {
                 let files = pair[1].split(',').map(str::to_owned);
-                self.files.extend(files.map(|file| (at.place.clone(), file)));
+                self.files
+                    .extend(files.map(|file| (at.place.clone(), file)));
             }
         }
         let install = words.windows(2).position(|pair| {
-            name_of(pair[0]).starts_with("pip") && ["install", "download", "wheel"].contains(&pair[1])
+            name_of(pair[0]).starts_with("pip")
+                && ["install", "download", "wheel"].contains(&pair[1])
         });
         let Some(install) = install else {
             return;
         };
         let behind = &words[install + 2..];
-        let is_packed = behind.iter().any(|word| {
-            ["-t", "--target"].contains(word) || word.starts_with("--target=")
-        });
+        let is_packed = behind
+            .iter()
+            .any(|word| ["-t", "--target"].contains(word) || word.starts_with("--target="));
         for pair in behind.windows(2) {
             if ["-r", "--requirement"].contains(&pair[0]) && !pair[1].contains(UNKNOWN) {
                 let file = normal(&joined(at.folder, pair[1]));
@@ -267,15 +282,15 @@ fn takes_value(option: &str) -> bool {
 }
 
 fn is_python(word: &str) -> bool {
-    word.ends_with(".py") && !word.starts_with('-') && !word.contains(UNKNOWN)
+    is_kind(word, "py") && !word.starts_with('-') && !word.contains(UNKNOWN)
 }
 
 fn is_makefile(name: &str) -> bool {
-    ["Makefile", "makefile", "GNUmakefile"].contains(&name) || name.ends_with(".mk")
+    ["Makefile", "makefile", "GNUmakefile"].contains(&name) || is_kind(name, "mk")
 }
 
 fn is_document(path: &str) -> bool {
-    path.ends_with(".md") || path.ends_with(".rst")
+    is_kind(path, "md") || is_kind(path, "rst")
 }
 
 /// Whether a file may have commands: Makefiles, scripts, CI files, READMEs, `.env` files.
@@ -284,10 +299,22 @@ fn has_commands(path: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let is_ci = path.starts_with(".github/workflows/")
         || path.starts_with(".circleci/")
-        || [".gitlab-ci.yml", "azure-pipelines.yml", "bitbucket-pipelines.yml", "cloudbuild.yaml"]
-            .contains(&name)
-        || ["buildspec.yml", "Jenkinsfile", "justfile", "Taskfile.yml", "tox.ini"].contains(&name);
-    let is_text = is_makefile(name) || path.ends_with(".sh") || name.starts_with(".env");
+        || [
+            ".gitlab-ci.yml",
+            "azure-pipelines.yml",
+            "bitbucket-pipelines.yml",
+            "cloudbuild.yaml",
+        ]
+        .contains(&name)
+        || [
+            "buildspec.yml",
+            "Jenkinsfile",
+            "justfile",
+            "Taskfile.yml",
+            "tox.ini",
+        ]
+        .contains(&name);
+    let is_text = is_makefile(name) || is_kind(path, "sh") || name.starts_with(".env");
     let is_readme = lower.starts_with("readme");
     (is_ci || is_text || is_readme) && (is_ci || name.starts_with(".env") || !tree::is_aside(path))
 }
@@ -351,11 +378,16 @@ fn without_prefix(words: &[String]) -> Vec<&str> {
     let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
     while let Some(first) = words.first().copied() {
         let bare = first.trim_start_matches(['@', '-', '+', '`']);
-        let is_assignment = bare.split_once('=').is_some_and(|(name, _)| super::variables::is_name(name));
+        let is_assignment = bare
+            .split_once('=')
+            .is_some_and(|(name, _)| super::variables::is_name(name));
         let is_prefix = bare.is_empty()
             || is_assignment
             || bare.ends_with(':')
-            || ["$", "#", "sudo", "exec", "time", "env", ">", "RUN", "CMD", "then", "do"].contains(&bare);
+            || [
+                "$", "#", "sudo", "exec", "time", "env", ">", "RUN", "CMD", "then", "do",
+            ]
+            .contains(&bare);
         if !is_prefix {
             words[0] = bare;
             break;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::{
     commands::BuildLine,
     image_name::ImageName,
-    tree::{ProjectTree, is_aside, name_of},
+    tree::{ProjectTree, is_aside, is_kind, name_of},
     variables::{UNKNOWN, Variables},
 };
 use crate::project::{
-    dockerfile::{Dockerfile, Pattern, Resolution, Role, Used},
+    dockerfile::{Dockerfile, Pattern, Resolution, Used},
     place::{Defect, Place},
 };
 
@@ -43,10 +43,14 @@ pub(super) struct Dockerfiles {
 impl Dockerfiles {
     /// Those of the project, and all that builds name.
     pub(super) fn of(tree: &ProjectTree, builds: &[BuildLine]) -> Self {
-        let named = |path: &str| builds.iter().any(|build| build.dockerfile.as_deref() == Some(path));
-        let files = tree.files().filter(|path| {
-            is_dockerfile(name_of(path)) && !is_aside(path) || named(path)
-        });
+        let named = |path: &str| {
+            builds
+                .iter()
+                .any(|build| build.dockerfile.as_deref() == Some(path))
+        };
+        let files = tree
+            .files()
+            .filter(|path| is_dockerfile(name_of(path)) && !is_aside(path) || named(path));
         let mut found = Self::default();
         for path in files.take(FILES) {
             let Some(bytes) = tree.bytes(path) else {
@@ -124,17 +128,17 @@ impl FoundDockerfile {
 
     /// A value of `ARG` or `ENV` under one of these names, and its line.
     pub(super) fn value(&self, names: &[&str]) -> Option<(usize, String)> {
-        let found = ["ARG", "ENV"].into_iter().flat_map(|keyword| self.instructions(keyword));
-        found
-            .filter_map(|(line, text)| {
-                let mut words = text.split_whitespace();
-                words.find_map(|word| {
-                    let (name, value) = word.split_once('=')?;
-                    let value = value.trim_matches(['"', '\'']);
-                    names.contains(&name).then(|| (line, value.to_owned()))
-                })
+        let mut found = ["ARG", "ENV"]
+            .into_iter()
+            .flat_map(|keyword| self.instructions(keyword));
+        found.find_map(|(line, text)| {
+            let mut words = text.split_whitespace();
+            words.find_map(|word| {
+                let (name, value) = word.split_once('=')?;
+                let value = value.trim_matches(['"', '\'']);
+                names.contains(&name).then(|| (line, value.to_owned()))
             })
-            .next()
+        })
     }
 }
 
@@ -159,20 +163,12 @@ impl Resolved {
     pub(super) fn base_name(&self) -> Option<ImageName> {
         ImageName::parse(&self.base.as_ref()?.0)
     }
-
-    /// The images that it uses otherwise: of other stages, and by `COPY --from`.
-    pub(super) fn other_images(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.resolution.uses().filter_map(|used| match &used.used {
-            Used::Image(image) if used.role != Role::Mount => Some((image.as_str(), used.line)),
-            _ => None,
-        })
-    }
 }
 
 /// Whether a file is a Dockerfile by its name.
 fn is_dockerfile(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    let is_other = lower.ends_with(".dockerignore") || lower.ends_with(".md");
+    let is_other = lower.ends_with(".dockerignore") || is_kind(&lower, "md");
     !is_other
         && (lower == "dockerfile"
             || lower.starts_with("dockerfile.")

@@ -79,18 +79,18 @@ pub(super) fn text(tables: &[ConfigTable], facts: &[Fact]) -> String {
     for table in tables {
         if !table.header.is_empty() {
             let comment = comment(table.comment.as_ref());
-            drop(writeln!(text, "\n[{}]{comment}", table.header));
+            let _ = writeln!(text, "\n[{}]{comment}", table.header);
         }
         for line in &table.lines {
             let comment = comment(line.comment.as_ref());
-            drop(writeln!(text, "{} = {}{comment}", line.key, line.value));
+            let _ = writeln!(text, "{} = {}{comment}", line.key, line.value);
         }
     }
     if !facts.is_empty() {
         text.push_str("\n# `sparkpack init --diff` compares these lines with the project.\n");
     }
     for fact in facts {
-        drop(writeln!(text, "{FOUND}{fact}"));
+        let _ = writeln!(text, "{FOUND}{fact}");
     }
     text
 }
@@ -106,7 +106,9 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// The facts that stand in a configuration.
 pub(super) fn facts(text: &str) -> Vec<Fact> {
-    let lines = text.lines().filter_map(|line| line.trim().strip_prefix(FOUND));
+    let lines = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(FOUND));
     lines
         .filter_map(|line| {
             let (key, rest) = line.split_once(" = ")?;

@@ -72,20 +72,29 @@ pub(super) fn of_units(
         let unit = &units.all[index];
         let own = folder_of(&unit.dockerfile.path);
         let is_plain = name_of(&unit.dockerfile.path) == "Dockerfile"
-            && unit.build.is_none_or(|build| build.arguments.is_empty() && build.target.is_none())
+            && unit
+                .build
+                .is_none_or(|build| build.arguments.is_empty() && build.target.is_none())
             && !units.all.iter().any(|other| other.parent == Some(index));
         let is_own_context = unit.context == UnitContext::Folder(own.to_owned());
         let is_named = image.key == name_of(own) && as_name(&image.key) == image.key;
         if own != "." && is_plain && is_own_context && is_named {
             let above = folder_of(own).to_owned();
-            by_folder.entry(above).or_default().push((index, name_of(own).to_owned()));
+            by_folder
+                .entry(above)
+                .or_default()
+                .push((index, name_of(own).to_owned()));
         }
     }
     let (folder, found) = by_folder.into_iter().find(|(_, found)| found.len() > 1)?;
-    let parents: BTreeSet<Option<usize>> =
-        found.iter().map(|(index, _)| units.all[*index].parent).collect();
-    let copies: BTreeSet<bool> =
-        found.iter().map(|(index, _)| units.all[*index].resolved.copies_dist()).collect();
+    let parents: BTreeSet<Option<usize>> = found
+        .iter()
+        .map(|(index, _)| units.all[*index].parent)
+        .collect();
+    let copies: BTreeSet<bool> = found
+        .iter()
+        .map(|(index, _)| units.all[*index].resolved.copies_dist())
+        .collect();
     if parents.len() > 1 || copies.len() > 1 {
         return None;
     }
@@ -96,7 +105,10 @@ pub(super) fn of_units(
 
 /// The folders, if no other lies beside them, which a glob would match too.
 fn alike(survey: &ProjectSurvey, each: EachFolder) -> Option<EachFolder> {
-    let beside = survey.tree.folders().filter(|folder| folder_of(folder) == each.folder);
+    let beside = survey
+        .tree
+        .folders()
+        .filter(|folder| folder_of(folder) == each.folder);
     let mut names = beside.map(name_of).filter(|name| !name.starts_with('.'));
     names.all(|name| each.names.contains(name)).then_some(each)
 }

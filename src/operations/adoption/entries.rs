@@ -45,16 +45,17 @@ pub(super) struct EntryHints<'a> {
 /// The files that are started: those with the best evidence for each, the main ones first.
 pub(super) fn entry_points(modules: &Modules, hints: &EntryHints<'_>) -> Vec<EntryPoint> {
     let mut found: Vec<EntryPoint> = Vec::new();
-    let mut add = |path: String, evidence, place: Place| {
-        match found.iter_mut().find(|entry| entry.path == path) {
-            Some(entry) if entry.evidence >= evidence => {}
-            Some(entry) => (entry.evidence, entry.place) = (evidence, place),
-            None => found.push(EntryPoint {
-                path,
-                evidence,
-                place,
-            }),
-        }
+    let mut add = |path: String, evidence, place: Place| match found
+        .iter_mut()
+        .find(|entry| entry.path == path)
+    {
+        Some(entry) if entry.evidence >= evidence => {}
+        Some(entry) => (entry.evidence, entry.place) = (evidence, place),
+        None => found.push(EntryPoint {
+            path,
+            evidence,
+            place,
+        }),
     };
     for (place, written) in hints.manifests {
         if let Some(path) = file_of(modules, written) {
@@ -107,9 +108,15 @@ fn best(modules: &Modules, found: Vec<EntryPoint>) -> Vec<EntryPoint> {
     // A library may be started too, to try it: it is none where another one imports it.
     let imported = |entry: &&EntryPoint| {
         let others = others.iter().filter(|other| other.path != entry.path);
-        others.map(|other| modules.reached(&other.path).0).any(|files| files.contains(&entry.path))
+        others
+            .map(|other| modules.reached(&other.path).0)
+            .any(|files| files.contains(&entry.path))
     };
-    let roots: Vec<EntryPoint> = others.iter().filter(|entry| !imported(entry)).cloned().collect();
+    let roots: Vec<EntryPoint> = others
+        .iter()
+        .filter(|entry| !imported(entry))
+        .cloned()
+        .collect();
     sorted(if roots.is_empty() { others } else { roots })
 }
 
@@ -128,22 +135,37 @@ fn sorted(mut entries: Vec<EntryPoint>) -> Vec<EntryPoint> {
 
 /// The file of the project that a path in an image, or below another folder, means: the one with the longest common end.
 pub(super) fn file_of(modules: &Modules, written: &str) -> Option<String> {
-    let written = written.rsplit("://").next().unwrap_or(written).trim_start_matches("./");
+    let written = written
+        .rsplit("://")
+        .next()
+        .unwrap_or(written)
+        .trim_start_matches("./");
     if let Some((path, _)) = modules.found.get_key_value(written.trim_start_matches('/')) {
         return Some(path.clone());
     }
     let common = |path: &str| {
         let of_written = written.rsplit('/');
         let of_path = path.rsplit('/');
-        of_written.zip(of_path).take_while(|(one, other)| one == other).count()
+        of_written
+            .zip(of_path)
+            .take_while(|(one, other)| one == other)
+            .count()
     };
     let name = name_of(written);
     let found = modules.found.keys().filter(|path| name_of(path) == name);
-    let best = found.map(|path| (common(path), std::cmp::Reverse(path.matches('/').count()), path));
+    let best = found.map(|path| {
+        (
+            common(path),
+            std::cmp::Reverse(path.matches('/').count()),
+            path,
+        )
+    });
     let mut best: Vec<_> = best.collect();
     best.sort();
     let (parts, depth, path) = best.pop()?;
-    let is_clear = best.last().is_none_or(|next| (next.0, next.1) != (parts, depth));
+    let is_clear = best
+        .last()
+        .is_none_or(|next| (next.0, next.1) != (parts, depth));
     is_clear.then(|| path.clone())
 }
 

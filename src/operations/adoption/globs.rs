@@ -15,14 +15,19 @@ pub(super) fn globs(survey: &ProjectSurvey, naming: &Naming) -> BTreeMap<String,
     let mut by_registry: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for manifest in &survey.manifests {
         if let Some(registry) = registry_of(manifest, naming) {
-            by_registry.entry(registry).or_default().insert(&manifest.path);
+            by_registry
+                .entry(registry)
+                .or_default()
+                .insert(&manifest.path);
         }
     }
     let all = by_registry.clone();
     let mut globs = BTreeMap::new();
     for (registry, files) in by_registry {
         let others = all.iter().filter(|(name, _)| **name != registry);
-        let others: BTreeSet<&str> = others.flat_map(|(_, files)| files.iter().copied()).collect();
+        let others: BTreeSet<&str> = others
+            .flat_map(|(_, files)| files.iter().copied())
+            .collect();
         globs.insert(registry, of_files(survey, &files, &others));
     }
     globs
@@ -30,25 +35,35 @@ pub(super) fn globs(survey: &ProjectSurvey, naming: &Naming) -> BTreeMap<String,
 
 /// The registry that a manifest is of; `None` if it names nothing of the project.
 fn registry_of(manifest: &Manifest, naming: &Naming) -> Option<String> {
-    let prefixes: BTreeSet<String> =
-        manifest.names().filter_map(|(_, name)| name.prefix()).collect();
+    let prefixes: BTreeSet<String> = manifest
+        .names()
+        .filter_map(|(_, name)| name.prefix())
+        .collect();
     let mut registries = naming.registries.iter();
     let named = registries.find(|(_, prefix)| prefixes.contains(prefix));
     if let Some((name, _)) = named {
         return Some(name.clone());
     }
     let is_own = |name: &ImageName| {
-        let mut called = naming.images.iter().filter_map(|image| image.called.as_ref());
+        let mut called = naming
+            .images
+            .iter()
+            .filter_map(|image| image.called.as_ref());
         called.any(|(own, _)| super::naming::is_same_image(own, name))
     };
     let names_own = manifest.names().any(|(_, name)| is_own(&name));
-    let is_filled_in = !manifest.filled_in.is_empty() && (manifest.has_spark || !manifest.is_template);
-    (names_own || is_filled_in || manifest.has_spark)
+    let is_filled_in =
+        !manifest.filled_in.is_empty() && (manifest.spark.is_some() || !manifest.is_template);
+    (names_own || is_filled_in || manifest.spark.is_some())
         .then(|| naming.registries.first().map(|(name, _)| name.clone()))?
 }
 
 /// A glob for each folder in which all manifests may be meant, else the files themselves.
-fn of_files(survey: &ProjectSurvey, files: &BTreeSet<&str>, others: &BTreeSet<&str>) -> Vec<String> {
+fn of_files(
+    survey: &ProjectSurvey,
+    files: &BTreeSet<&str>,
+    others: &BTreeSet<&str>,
+) -> Vec<String> {
     let mut by_top: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for file in files {
         let top = file.split_once('/').map_or(".", |(top, _)| top);
@@ -57,14 +72,23 @@ fn of_files(survey: &ProjectSurvey, files: &BTreeSet<&str>, others: &BTreeSet<&s
     let mut globs = Vec::new();
     for (top, files) in by_top {
         let folder = common_folder(&files);
-        let below: Vec<&str> = survey.tree.files().filter(|file| is_below(file, &folder)).collect();
+        let below: Vec<&str> = survey
+            .tree
+            .files()
+            .filter(|file| is_below(file, &folder))
+            .collect();
         let is_clear = top != "."
             && below.iter().all(|file| !others.contains(file))
             && !survey.broken.iter().any(|file| is_below(file, &folder));
         if is_clear {
             let ends: BTreeSet<&str> = files.iter().map(|file| ending(file)).collect();
-            let ends: Vec<String> = ends.into_iter().map(|end| format!("{folder}/**/*{end}")).collect();
-            let matches = |file: &&str| may_be_manifest(file) && ends.iter().any(|end| file.ends_with(ending(end)));
+            let ends: Vec<String> = ends
+                .into_iter()
+                .map(|end| format!("{folder}/**/*{end}"))
+                .collect();
+            let matches = |file: &&str| {
+                may_be_manifest(file) && ends.iter().any(|end| file.ends_with(ending(end)))
+            };
             if below.iter().filter(|file| matches(file)).count() <= files.len() * 8 {
                 globs.extend(ends);
                 continue;
@@ -88,7 +112,10 @@ fn common_folder(files: &BTreeSet<&str>) -> String {
 }
 
 fn is_below(file: &str, folder: &str) -> bool {
-    folder == "." || file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+    folder == "."
+        || file
+            .strip_prefix(folder)
+            .is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// `.yaml`, with what templates have behind it.

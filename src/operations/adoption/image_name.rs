@@ -3,6 +3,17 @@
 use super::variables::UNKNOWN;
 use crate::image::{Reference, Repository};
 
+/// Where Docker's hub and others keep what everybody uses.
+const HUBS: [&str; 7] = [
+    "apache/",
+    "library/",
+    "bitnami/",
+    "bitnamilegacy/",
+    "jupyter/",
+    "spark-operator/",
+    "kubeflow/",
+];
+
 /// The name of an image.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ImageName {
@@ -74,8 +85,12 @@ impl ImageName {
         }
         let first = head.chars().next()?;
         let is_name = first.is_ascii_alphabetic() && !head.contains(UNKNOWN);
-        let is_common = ["latest", "main", "master", "dev", "stable", "prod", "unbuilt"].contains(&head);
-        let is_version = head.starts_with('v') && head[1..].starts_with(|of: char| of.is_ascii_digit());
+        let is_common = [
+            "latest", "main", "master", "dev", "stable", "prod", "unbuilt",
+        ]
+        .contains(&head);
+        let is_version =
+            head.starts_with('v') && head[1..].starts_with(|of: char| of.is_ascii_digit());
         (is_name && !is_common && !is_version).then_some(head)
     }
 
@@ -84,19 +99,22 @@ impl ImageName {
         let Some(Repository { registry, path }) = &self.repository else {
             return false;
         };
-        const HUBS: [&str; 7] = [
-            "apache/",
-            "library/",
-            "bitnami/",
-            "bitnamilegacy/",
-            "jupyter/",
-            "spark-operator/",
-            "kubeflow/",
+        let is_hub = [
+            "docker.io",
+            "ghcr.io",
+            "gcr.io",
+            "quay.io",
+            "registry.k8s.io",
         ];
-        let is_hub = ["docker.io", "ghcr.io", "gcr.io", "quay.io", "registry.k8s.io"];
         is_hub.contains(&registry.as_str()) && HUBS.iter().any(|hub| path.starts_with(hub))
-            || ["public.ecr.aws", "mcr.microsoft.com", "nvcr.io", "registry.k8s.io", "datamechanics"]
-                .contains(&registry.as_str())
+            || [
+                "public.ecr.aws",
+                "mcr.microsoft.com",
+                "nvcr.io",
+                "registry.k8s.io",
+                "datamechanics",
+            ]
+            .contains(&registry.as_str())
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::{
     image_name::ImageName,
-    tree::{ProjectTree, is_aside, name_of},
+    tree::{ProjectTree, is_aside, is_kind, name_of},
+    variables::Variables,
 };
 use crate::{
     image::Reference,
@@ -29,8 +30,8 @@ pub(super) struct Manifest {
     pub(super) images: Vec<NamedImage>,
     /// Images of which an expression fills in a part, as they are written.
     pub(super) filled_in: Vec<(Place, String)>,
-    /// Whether it has an object of a Spark operator.
-    pub(super) has_spark: bool,
+    /// Where an object of a Spark operator stands, and its kind.
+    pub(super) spark: Option<(Place, String)>,
     /// Whether it is rendered before it is YAML.
     pub(super) is_template: bool,
     /// Spark's versions that it states.
@@ -54,7 +55,8 @@ pub(super) fn read(tree: &ProjectTree) -> (Vec<Manifest>, Vec<String>) {
         let text = tree.text(path)?;
         Some(Manifest::of(path, &text, &rules))
     });
-    let (manifests, others): (Vec<Manifest>, Vec<Manifest>) = read.partition(Manifest::says_something);
+    let (manifests, others): (Vec<Manifest>, Vec<Manifest>) =
+        read.partition(Manifest::says_something);
     let broken = others.into_iter().filter(|other| other.wrong.is_some());
     (manifests, broken.map(|other| other.path).collect())
 }
@@ -69,7 +71,8 @@ impl Manifest {
         match locate(path.as_ref(), text, rules) {
             Ok(located) => {
                 found.is_template = located.is_template;
-                found.has_spark = located.objects.iter().any(|object| object.is_spark);
+                let spark = located.objects.iter().find(|object| object.is_spark);
+                found.spark = spark.map(|object| (object.place.clone(), object.kind.clone()));
                 for object in &located.objects {
                     found.versions.extend(object.spark_version.clone());
                     found.local.extend(object.local.files.clone());
@@ -103,8 +106,6 @@ impl Manifest {
 
     /// What a text says that is no YAML before it is rendered: line by line.
     fn read_lines(&mut self, text: &str) {
-        self.has_spark |= text.contains("kind: SparkApplication")
-            || text.contains("kind: ScheduledSparkApplication");
         for (index, line) in text.lines().enumerate() {
             let Some((key, value)) = line.trim_start_matches([' ', '-']).split_once(':') else {
                 continue;
@@ -113,6 +114,12 @@ impl Manifest {
             let place = Place::of_line(&self.path, index + 1);
             let is_expression = holds_expression(value);
             match key {
+                "kind" if ["SparkApplication", "ScheduledSparkApplication"].contains(&value) => {
+                    self.spark = self
+                        .spark
+                        .take()
+                        .or_else(|| Some((place, value.to_owned())));
+                }
                 "image" if is_expression => self.filled_in.push((place, value.to_owned())),
                 "mainApplicationFile" if !is_expression => {
                     self.local.push((place, value.to_owned()));
@@ -125,7 +132,20 @@ impl Manifest {
 
     fn says_something(&self) -> bool {
         let names_images = !self.images.is_empty() || !self.filled_in.is_empty();
-        names_images || self.has_spark || !self.local.is_empty()
+        names_images || self.spark.is_some() || !self.local.is_empty()
+    }
+
+    /// The names that variables of scripts fill in.
+    pub(super) fn rendered(&self, variables: &Variables) -> Vec<(Place, ImageName)> {
+        let of_shell = self
+            .filled_in
+            .iter()
+            .filter(|(_, text)| !text.contains("{{"));
+        let named = of_shell.filter_map(|(place, text)| {
+            let name = ImageName::parse(&variables.expand(text))?;
+            name.repository.is_some().then(|| (place.clone(), name))
+        });
+        named.collect()
     }
 
     /// The names of its images.
@@ -136,23 +156,33 @@ impl Manifest {
 
     /// The Python files that it starts.
     pub(super) fn started(&self) -> impl Iterator<Item = &(Place, String)> {
-        self.local.iter().filter(|(_, file)| file.ends_with(".py"))
+        self.local.iter().filter(|(_, file)| is_kind(file, "py"))
     }
 }
 
 /// The numbers of the lines that hold a text.
 fn lines_with(text: &str, wanted: &str) -> Vec<usize> {
     let lines = text.lines().enumerate();
-    let with = lines.filter(|(_, line)| line.contains(wanted) && !line.trim_start().starts_with('#'));
+    let with =
+        lines.filter(|(_, line)| line.contains(wanted) && !line.trim_start().starts_with('#'));
     with.map(|(index, _)| index + 1).collect()
 }
 
 /// Whether a file may be a manifest by its name.
 pub(super) fn may_be_manifest(path: &str) -> bool {
     let name = name_of(path).to_ascii_lowercase();
-    let is_yaml = [".yaml", ".yml", ".yaml.tpl", ".yml.tpl", ".yaml.tmpl", ".yml.tmpl", ".yaml.j2", ".yml.j2"]
-        .iter()
-        .any(|end| name.ends_with(end));
+    let is_yaml = [
+        ".yaml",
+        ".yml",
+        ".yaml.tpl",
+        ".yml.tpl",
+        ".yaml.tmpl",
+        ".yml.tmpl",
+        ".yaml.j2",
+        ".yml.j2",
+    ]
+    .iter()
+    .any(|end| name.ends_with(end));
     let is_other = [
         "docker-compose",
         "compose.",

@@ -36,7 +36,9 @@ impl Metadata {
                 if let (Some(name), true, None) = (name, path == "pyproject.toml", &found.name) {
                     found.name = Some((line_of(&format!("\"{name}\"")), name.to_owned()));
                 }
-                let scripts = section.get("scripts").and_then(|scripts| scripts.as_table());
+                let scripts = section
+                    .get("scripts")
+                    .and_then(|scripts| scripts.as_table());
                 let scripts = scripts.into_iter().flatten();
                 let scripts = scripts.filter_map(|(_, value)| value.as_str());
                 let scripts = scripts.map(|script| (line_of(script), script.to_owned()));

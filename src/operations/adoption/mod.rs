@@ -7,12 +7,15 @@ mod chain;
 mod check;
 mod code;
 mod commands;
-mod document;
 mod dockerfiles;
+mod document;
+mod draft;
 mod each;
+mod each_table;
 mod entries;
 mod globs;
 mod image_name;
+mod job_table;
 mod manifests;
 mod metadata;
 mod modules;
@@ -21,9 +24,9 @@ mod proposal;
 mod remark;
 mod requirements;
 mod survey;
-mod tables;
 mod traps;
 mod tree;
+mod unit_table;
 mod units;
 mod variables;
 
@@ -75,7 +78,9 @@ pub(crate) struct SinceThen {
 /// There is a configuration already, here or above; the project cannot be understood.
 pub(crate) fn adopt(directory: Option<&Path>) -> Result<Adopted, Error> {
     let root = folder(directory)?;
-    let above = root.ancestors().find(|folder| folder.join(FILE_NAME).exists());
+    let above = root
+        .ancestors()
+        .find(|folder| folder.join(FILE_NAME).exists());
     if let Some(above) = above {
         return Err(UsageError::AlreadyAdopted {
             folder: above.to_owned(),
@@ -117,7 +122,9 @@ pub(crate) fn since_then(directory: Option<&Path>) -> Result<SinceThen, Error> {
     }
     let now = proposed(root)?;
     let missing = |of: &[Fact], from: &[Fact]| -> Vec<Fact> {
-        let lost = of.iter().filter(|fact| !from.iter().any(|other| other.is_same(fact)));
+        let lost = of
+            .iter()
+            .filter(|fact| !from.iter().any(|other| other.is_same(fact)));
         lost.cloned().collect()
     };
     Ok(SinceThen {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
-use super::tree::{ProjectTree, folder_of, is_aside, joined, name_of};
+use super::tree::{ProjectTree, folder_of, is_aside, is_kind, joined, name_of};
 use crate::project::{
     ignore::DefaultExcludes,
     place::Place,
@@ -53,7 +53,7 @@ impl Modules {
     pub(super) fn of(tree: &ProjectTree) -> std::io::Result<Self> {
         let excludes = DefaultExcludes::of_job_sources();
         let is_own = |path: &&str| {
-            path.ends_with(".py") && !is_aside(path) && excludes.excluded(path, false).is_none()
+            is_kind(path, "py") && !is_aside(path) && excludes.excluded(path, false).is_none()
         };
         let mut paths: Vec<&str> = tree.files().filter(is_own).collect();
         let is_cut = paths.len() > FILES;
@@ -145,10 +145,16 @@ impl Modules {
                 })
                 .collect();
             // A folder that only has the name of a package from elsewhere leads nowhere.
-            let is_there = file.is_some() || !submodules.is_empty() || parts == wanted && names.is_empty();
+            let is_there =
+                file.is_some() || !submodules.is_empty() || parts == wanted && names.is_empty();
             let is_above = own == root || root == "." || own.starts_with(&format!("{root}/"));
             let is_usual = ["src", ".", "python", "lib"].contains(&root.as_str());
-            let rank = (parts + submodules.len(), is_above, is_usual, std::cmp::Reverse(root.len()));
+            let rank = (
+                parts + submodules.len(),
+                is_above,
+                is_usual,
+                std::cmp::Reverse(root.len()),
+            );
             let files: Vec<String> = file.into_iter().chain(submodules).collect();
             is_there.then_some((rank, root, files))
         });
@@ -172,7 +178,7 @@ impl Modules {
                 _ => Vec::new(),
             };
             if import.level > 0 {
-                led.extend(self.relative(path, import.level, &import.module, &names));
+                led.push(self.relative(path, import.level, &import.module, &names));
             } else {
                 led.extend(self.led(path, &import.module, &names));
             }
@@ -187,7 +193,7 @@ impl Modules {
         level: u32,
         module: &str,
         names: &[&str],
-    ) -> Option<(TopModule, Vec<String>)> {
+    ) -> (TopModule, Vec<String>) {
         let mut folder = folder_of(path);
         for _ in 1..level {
             folder = folder_of(folder);
@@ -200,7 +206,7 @@ impl Modules {
                 files.extend(self.leads(folder, dotted).1);
             }
         }
-        Some((self.top_of(path), files))
+        (self.top_of(path), files)
     }
 
     /// All files that a file leads to, itself among them, and the tops that they are imported from.
@@ -288,8 +294,7 @@ fn file_names(text: &str) -> BTreeSet<String> {
     const LONGEST: usize = 120;
     let is_part = |of: char| of.is_ascii_alphanumeric() || "._-/".contains(of);
     let pieces = text.split(['"', '\'']);
-    let names = pieces.filter(|piece| {
-        !piece.is_empty() && piece.len() <= LONGEST && piece.chars().all(is_part)
-    });
+    let names = pieces
+        .filter(|piece| !piece.is_empty() && piece.len() <= LONGEST && piece.chars().all(is_part));
     names.map(str::to_owned).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     image_name::ImageName,
+    manifests::Manifest,
     survey::ProjectSurvey,
     tree::{folder_of, name_of},
     units::Units,
@@ -97,8 +98,11 @@ impl Namer<'_> {
         for (index, unit) in self.units.all.iter().enumerate() {
             let place = unit.build.map(|build| build.place.clone());
             let place = place.unwrap_or_else(|| unit.dockerfile.at(1));
-            let mut names: Vec<Called> =
-                unit.names.iter().map(|name| (name.clone(), place.clone())).collect();
+            let mut names: Vec<Called> = unit
+                .names
+                .iter()
+                .map(|name| (name.clone(), place.clone()))
+                .collect();
             for (name, at) in self.in_manifests() {
                 let is_it = if unit.names.is_empty() {
                     self.is_called(&unit.stem, &name)
@@ -109,7 +113,12 @@ impl Namer<'_> {
                     names.push((name, at));
                 }
             }
-            for child in self.units.all.iter().filter(|child| child.parent == Some(index)) {
+            for child in self
+                .units
+                .all
+                .iter()
+                .filter(|child| child.parent == Some(index))
+            {
                 let base = child.resolved.base.as_ref().map_or(1, |(_, line)| *line);
                 let name = child.resolved.base_name();
                 names.extend(name.map(|name| (name, child.dockerfile.at(base))));
@@ -122,7 +131,10 @@ impl Namer<'_> {
     /// Whether an image without a build is the one that a manifest names: by the Dockerfile's folder, or as the only one.
     fn is_called(&self, stem: &str, name: &ImageName) -> bool {
         let is_only = self.units.all.len() == 1;
-        let names: BTreeSet<_> = self.in_manifests().map(|(name, _)| name.repository).collect();
+        let names: BTreeSet<_> = self
+            .in_manifests()
+            .map(|(name, _)| name.repository)
+            .collect();
         let of_project = stem.is_empty() && [self.project, "job"].contains(&name.last.as_str());
         name.last == stem
             || name.tag_head() == Some(stem)
@@ -133,19 +145,39 @@ impl Namer<'_> {
 
     /// The names in manifests that are nobody else's.
     fn in_manifests(&self) -> impl Iterator<Item = Called> {
-        let names = self.survey.manifests.iter().flat_map(|manifest| manifest.names());
-        let own = names.filter(|(_, name)| !name.is_public() && !self.is_below(name));
-        own.map(|(image, name)| (name, image.place.clone()))
+        let names = self.survey.manifests.iter().flat_map(Manifest::names);
+        let names = names.map(|(image, name)| (name, image.place.clone()));
+        let variables = &self.survey.commands.variables;
+        let rendered = self
+            .survey
+            .manifests
+            .iter()
+            .flat_map(|manifest| manifest.rendered(variables));
+        let names = names.chain(rendered.map(|(place, name)| (name, place)));
+        names.filter(|(name, _)| !name.is_public() && !self.is_below(name))
     }
 
     /// Whether a Dockerfile stands on an image that nothing here makes, by this name.
     fn is_below(&self, name: &ImageName) -> bool {
         let mut bases = self.units.all.iter().filter(|unit| unit.parent.is_none());
         bases.any(|unit| {
-            unit.resolved.base_name().is_some_and(|base| {
-                base.repository == name.repository && base.tag == name.tag
-            })
+            unit.resolved
+                .base_name()
+                .is_some_and(|base| base.repository == name.repository && base.tag == name.tag)
         })
+    }
+
+    /// What variables of scripts fill into objects of a Spark operator.
+    fn rendered_spark(&self) -> impl Iterator<Item = ImageName> {
+        let manifests = self
+            .survey
+            .manifests
+            .iter()
+            .filter(|manifest| manifest.spark.is_some());
+        let variables = &self.survey.commands.variables;
+        manifests
+            .flat_map(|manifest| manifest.rendered(variables))
+            .map(|(_, name)| name)
     }
 
     /// The names in manifests that no Dockerfile's image has.
@@ -158,9 +190,10 @@ impl Namer<'_> {
             .survey
             .manifests
             .iter()
-            .flat_map(|manifest| manifest.names())
+            .flat_map(Manifest::names)
             .filter(|(image, _)| image.is_spark)
             .map(|(_, name)| name)
+            .chain(self.rendered_spark())
             .collect();
         let mut loose: Vec<Called> = Vec::new();
         for (name, place) in self.in_manifests() {
@@ -191,9 +224,9 @@ impl Namer<'_> {
         };
         let of_images: usize = called.iter().filter(|(_, names)| !names.is_empty()).count();
         let found = heads.into_iter().find(is_shared)?;
-        let in_it = called.iter().filter(|(_, names)| {
-            names.iter().any(|(name, _)| name.last == found.0)
-        });
+        let in_it = called
+            .iter()
+            .filter(|(_, names)| names.iter().any(|(name, _)| name.last == found.0));
         (in_it.count() * 2 > of_images).then_some(found.0)
     }
 
@@ -212,10 +245,19 @@ impl Namer<'_> {
             naming.formerly.push(LOCAL.to_owned());
         }
         let rank = |entry: &(&String, &(usize, BTreeSet<String>, Place))| {
-            let is_production = entry.0.contains("prod") || entry.1.1.iter().all(|file| file.contains("prod"));
-            (!is_production, entry.1.0, std::cmp::Reverse(entry.0.clone()))
+            let is_production =
+                entry.0.contains("prod") || entry.1.1.iter().all(|file| file.contains("prod"));
+            (
+                !is_production,
+                entry.1.0,
+                std::cmp::Reverse(entry.0.clone()),
+            )
         };
-        let Some(main) = prefixes.iter().max_by_key(rank).map(|(prefix, _)| prefix.clone()) else {
+        let Some(main) = prefixes
+            .iter()
+            .max_by_key(rank)
+            .map(|(prefix, _)| prefix.clone())
+        else {
             naming.registries = vec![("main".to_owned(), format!("{NOWHERE}/{}", self.project))];
             return;
         };
@@ -226,7 +268,8 @@ impl Namer<'_> {
         for (prefix, (_, own, _)) in prefixes {
             let manifests = own.iter().filter(|file| self.is_manifest(file));
             let manifests: Vec<&String> = manifests.collect();
-            let is_apart = !manifests.is_empty() && manifests.iter().all(|file| !files.contains(*file));
+            let is_apart =
+                !manifests.is_empty() && manifests.iter().all(|file| !files.contains(*file));
             match manifests.first().filter(|_| is_apart) {
                 Some(file) => {
                     let name = environment(file, &naming.registries);
@@ -238,7 +281,10 @@ impl Namer<'_> {
     }
 
     fn is_manifest(&self, file: &str) -> bool {
-        self.survey.manifests.iter().any(|manifest| manifest.path == file)
+        self.survey
+            .manifests
+            .iter()
+            .any(|manifest| manifest.path == file)
     }
 }
 
@@ -247,17 +293,36 @@ pub(super) fn is_same_image(one: &ImageName, other: &ImageName) -> bool {
     let heads = (one.tag_head(), other.tag_head());
     let is_same_head = heads.0 == heads.1 || !matches!(heads, (Some(_), Some(_)));
     one.may_be(other) && is_same_head
-        || one.last == other.last && is_same_head && one.repository != other.repository && heads.0 == heads.1
+        || one.last == other.last
+            && is_same_head
+            && one.repository != other.repository
+            && heads.0 == heads.1
 }
 
 /// The name of an environment by the file that names its registry: `prod` of `deploy/prod/values.yaml`, and of
 /// `values-prod.yaml`.
 fn environment(file: &str, taken: &[(String, String)]) -> String {
     const KNOWN: [&str; 12] = [
-        "prod", "production", "live", "staging", "stage", "test", "qa", "uat", "int", "preprod", "dev", "development",
+        "prod",
+        "production",
+        "live",
+        "staging",
+        "stage",
+        "test",
+        "qa",
+        "uat",
+        "int",
+        "preprod",
+        "dev",
+        "development",
     ];
-    let parts = file.split(['/', '.', '-', '_']).filter(|part| KNOWN.contains(part));
-    let last = parts.last().or_else(|| Some(name_of(folder_of(file))).filter(|name| *name != "."));
+    let mut parts = file
+        .split(['/', '.', '-', '_'])
+        .filter(|part| KNOWN.contains(part));
+    let last = parts.next_back().or_else(|| {
+        let folder = name_of(folder_of(file));
+        (folder != ".").then_some(folder)
+    });
     let name = as_name(last.unwrap_or("other"));
     let mut free = name.clone();
     let mut number = 2;
@@ -284,5 +349,9 @@ pub(super) fn as_name(text: &str) -> String {
             clean.push(character);
         }
     }
-    if clean.is_empty() { "job".to_owned() } else { clean }
+    if clean.is_empty() {
+        "job".to_owned()
+    } else {
+        clean
+    }
 }

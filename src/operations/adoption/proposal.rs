@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use super::{
     chain::{self, ChainPlan, RootImage},
     document::{self, ConfigTable},
+    draft::{Draft, TableMaker},
     each,
     entries::{self, EntryHints, EntryPoint},
     globs,
     naming::{Namer, Naming, OwnImage, as_name},
     remark::{Fact, Remark, shown},
     survey::ProjectSurvey,
-    tables::{Draft, TableMaker},
     traps,
-    tree::name_of,
+    tree::{is_kind, joined},
     units::{Unit, Units},
 };
 use crate::project::place::Place;
@@ -88,7 +88,10 @@ impl Proposal {
         proposal.tell_names();
         proposal.tell_chain(survey);
         proposal.tell_untold(survey, units);
-        proposal.tell_facts(survey, named_at.map(|place| Fact::new("project", &project, &place)));
+        proposal.tell_facts(
+            survey,
+            named_at.map(|place| Fact::new("project", &project, &place)),
+        );
         Ok(proposal)
     }
 
@@ -96,7 +99,11 @@ impl Proposal {
     pub(super) fn text(&self) -> String {
         let mut tables = vec![self.top.clone()];
         tables.extend(self.registries.clone());
-        tables.extend(self.chain.as_ref().map(|(plan, root)| chain_table(plan, *root)));
+        tables.extend(
+            self.chain
+                .as_ref()
+                .map(|(plan, root)| chain_table(plan, *root)),
+        );
         tables.extend(self.draft.sources.clone());
         tables.extend(self.draft.images.clone());
         tables.extend(self.manifests.clone());
@@ -126,13 +133,17 @@ impl Proposal {
         let image = root.image.unwrap_or("debian:bookworm-slim");
         match python {
             Some(range) if !range.allows(root.python) => {
-                let text = format!("no Debian has a Python {}: the chain has {major}.{minor}", range.text);
+                let text = format!(
+                    "no Debian has a Python {}: the chain has {major}.{minor}",
+                    range.text
+                );
                 let cure = "name an image that has it: `[chains.main] image = \"…\"`";
                 self.untold.push(Remark::at(&range.place, text).cure(cure));
             }
             _ => {
                 let text = format!("Python {major}.{minor}: {image} has it");
-                self.assumed.push(Remark::new(text).cure("another is `[chains.main] python` with `root`"));
+                self.assumed
+                    .push(Remark::new(text).cure("another is `[chains.main] python` with `root`"));
             }
         }
     }
@@ -153,15 +164,20 @@ impl Proposal {
             self.registries = Some(table);
         }
         if let Some(reference) = &naming.reference {
-            self.top.text("reference", reference).why("one repository, whose tags begin with the image");
+            self.top
+                .text("reference", reference)
+                .why("one repository, whose tags begin with the image");
         }
         if !naming.formerly.is_empty() {
-            self.top.list("formerly", &naming.formerly).why("`pin` replaces these");
+            self.top
+                .list("formerly", &naming.formerly)
+                .why("`pin` replaces these");
         }
         if naming.place.is_none() {
             let prefix = naming.registries.first().map_or("", |(_, prefix)| prefix);
             let text = format!("images go to `{prefix}`, which is no registry: nothing names one");
-            self.assumed.push(Remark::new(text).cure("write yours as `registries.main` before you push"));
+            self.assumed
+                .push(Remark::new(text).cure("write yours as `registries.main` before you push"));
         }
     }
 
@@ -171,12 +187,20 @@ impl Proposal {
         };
         self.facts.extend(chain::facts(plan));
         match plan {
-            ChainPlan::Made { spark, from: None, .. } => {
+            ChainPlan::Made {
+                spark, from: None, ..
+            } => {
                 let text = format!("Spark {spark}: no file says a version");
-                self.assumed.push(Remark::new(text).cure("another is `[chains.main] spark`"));
+                self.assumed
+                    .push(Remark::new(text).cure("another is `[chains.main] spark`"));
             }
-            ChainPlan::Made { spark, from: Some(from), .. } => {
-                self.untold.extend(chain::contradictions(survey, spark, from));
+            ChainPlan::Made {
+                spark,
+                from: Some(from),
+                ..
+            } => {
+                self.untold
+                    .extend(chain::contradictions(survey, spark, from));
             }
             ChainPlan::Elsewhere { .. } => {}
         }
@@ -189,28 +213,46 @@ impl Proposal {
             self.untold.push(Remark::at(&defect.place, text));
         }
         let has_requirements = !self.draft.requirements.is_empty();
-        for (path, why) in survey.requirements.unreadable.iter().filter(|_| !has_requirements) {
+        for (path, why) in survey
+            .requirements
+            .unreadable
+            .iter()
+            .filter(|_| !has_requirements)
+        {
             let text = format!("what `{path}` requires is not read: {why}");
             let cure = "list it in a requirements.txt, and name that as `requirements`";
-            self.untold.push(Remark::at(&Place::of_line(path, 1), text).cure(cure));
+            self.untold
+                .push(Remark::at(&Place::of_line(path, 1), text).cure(cure));
         }
         for (name, place) in self.naming.foreign.iter().take(4) {
-            let repository = name.repository.as_ref().map_or(name.last.clone(), ToString::to_string);
+            let repository = name
+                .repository
+                .as_ref()
+                .map_or(name.last.clone(), ToString::to_string);
             let text = format!("nothing here builds `{repository}`, which is named here");
             self.untold.push(Remark::at(place, text));
         }
         for manifest in &survey.manifests {
-            if let Some((place, written)) = manifest.filled_in.first() {
-                let text = format!("`{written}` is filled in when it is rendered, so that no tag is written there");
+            // What Helm fills in stands in values, which are written.
+            let mut filled_in = manifest
+                .filled_in
+                .iter()
+                .filter(|(_, text)| !text.contains("{{"));
+            if let Some((place, written)) = filled_in.next() {
+                let text = format!(
+                    "`{written}` is filled in when it is rendered, so that no tag is written there"
+                );
                 let cure = "`sparkpack tags --format env` prints the references for it";
                 self.untold.push(Remark::at(place, text).cure(cure));
             }
         }
         for what in survey.tree.passed_over.iter().take(4) {
-            self.untold.push(Remark::new(format!("not looked at: {what}")));
+            self.untold
+                .push(Remark::new(format!("not looked at: {what}")));
         }
         if survey.modules.is_cut {
-            self.untold.push(Remark::new("there are more Python files than are read"));
+            self.untold
+                .push(Remark::new("there are more Python files than are read"));
         }
     }
 
@@ -230,9 +272,12 @@ impl Proposal {
         }
         self.facts.append(&mut self.draft.facts);
         for manifest in survey.manifests.iter().take(40) {
-            if manifest.has_spark {
-                self.facts.push(Fact::new("manifest", name_of(&manifest.path), &Place::of_line(&manifest.path, 1)));
+            if let Some((place, kind)) = &manifest.spark {
+                self.facts.push(Fact::new("manifest", kind, place));
             }
+        }
+        for (place, target) in &survey.commands.targets {
+            self.facts.push(Fact::new("make", target, place));
         }
         let mut seen = BTreeSet::new();
         self.facts.retain(|fact| seen.insert(fact.to_string()));
@@ -243,7 +288,12 @@ impl Nothing {
     fn of(survey: &ProjectSurvey) -> Self {
         let files = survey.tree.files().count();
         let python = survey.modules.found.len();
-        let spark = survey.modules.found.keys().filter(|path| survey.modules.names_spark(path)).count();
+        let spark = survey
+            .modules
+            .found
+            .keys()
+            .filter(|path| survey.modules.names_spark(path))
+            .count();
         let dockerfiles = survey.dockerfiles.found.len();
         Self {
             looked: vec![
@@ -260,14 +310,17 @@ impl Nothing {
 
 /// The files that are started.
 fn entry_points(survey: &ProjectSurvey, units: &Units<'_>) -> Vec<EntryPoint> {
-    let manifests: Vec<(Place, String)> =
-        survey.manifests.iter().flat_map(|manifest| manifest.started().cloned()).collect();
+    let manifests: Vec<(Place, String)> = survey
+        .manifests
+        .iter()
+        .flat_map(|manifest| manifest.started().cloned())
+        .collect();
     let mut submitted = survey.commands.submitted.clone();
     for unit in &units.all {
         for keyword in ["CMD", "ENTRYPOINT"] {
             for (line, text) in unit.dockerfile.instructions(keyword) {
                 let mut words = text.split(['"', ' ', '[', ']', ',', '\'']);
-                let file = words.find(|word| word.ends_with(".py"));
+                let file = words.find(|word| is_kind(word, "py"));
                 submitted.extend(file.map(|file| (unit.dockerfile.at(line), file.to_owned())));
             }
         }
@@ -299,9 +352,13 @@ fn has_code(survey: &ProjectSurvey, unit: &Unit<'_>) -> bool {
     };
     unit.resolved.copies_dist()
         || unit.resolved.sources().any(|(path, _)| {
-            let path = super::tree::joined(folder, path);
-            let path = path.trim_end_matches("/.").trim_end_matches('.').trim_end_matches('/');
-            let is_below = |file: &String| path.is_empty() || entries::is_in(file, path) || *file == path;
+            let path = joined(folder, path);
+            let path = path
+                .trim_end_matches("/.")
+                .trim_end_matches('.')
+                .trim_end_matches('/');
+            let is_below =
+                |file: &String| path.is_empty() || entries::is_in(file, path) || *file == path;
             survey.modules.found.keys().any(is_below)
         })
 }
@@ -310,7 +367,10 @@ fn has_code(survey: &ProjectSurvey, unit: &Unit<'_>) -> bool {
 fn images(maker: &TableMaker<'_>, has_job: bool) -> Draft {
     let mut draft = Draft::default();
     let each_unit = each::of_units(maker.survey, maker.units, maker.naming);
-    let in_each: Vec<usize> = each_unit.iter().flat_map(|(_, indexes)| indexes.clone()).collect();
+    let in_each: Vec<usize> = each_unit
+        .iter()
+        .flat_map(|(_, indexes)| indexes.clone())
+        .collect();
     let mut has_loose = false;
     for image in &maker.naming.images {
         match image.unit {
@@ -338,7 +398,13 @@ fn images(maker: &TableMaker<'_>, has_job: bool) -> Draft {
 /// with its name.
 fn entries_of<'e>(maker: &TableMaker<'e>, image: &OwnImage) -> Vec<&'e EntryPoint> {
     let all = || maker.entries.iter().collect::<Vec<_>>();
-    let alone = maker.naming.images.iter().filter(|other| other.unit.is_none()).count() == 1;
+    let alone = maker
+        .naming
+        .images
+        .iter()
+        .filter(|other| other.unit.is_none())
+        .count()
+        == 1;
     let Some((called, _)) = image.called.as_ref().filter(|_| !alone) else {
         return all();
     };
@@ -348,7 +414,9 @@ fn entries_of<'e>(maker: &TableMaker<'e>, image: &OwnImage) -> Vec<&'e EntryPoin
     });
     let files: Vec<&str> = named.map(|manifest| manifest.path.as_str()).collect();
     let of_manifests = maker.entries.iter().filter(|entry| {
-        files.iter().any(|file| entry.place.file.to_str() == Some(file))
+        files
+            .iter()
+            .any(|file| entry.place.file.to_str() == Some(file))
     });
     let found: Vec<&EntryPoint> = of_manifests.collect();
     if !found.is_empty() {
@@ -378,9 +446,15 @@ fn chain_table(plan: &ChainPlan, root: Option<RootImage>) -> ConfigTable {
             };
             let (major, minor) = root.python;
             let image = root.image.unwrap_or("debian:bookworm-slim");
-            table.text("python", &format!("{major}.{minor}")).assumed(&format!("{image} has it"));
-            root.java.into_iter().for_each(|java| drop(table.text("java", java)));
-            root.image.into_iter().for_each(|image| drop(table.text("root", image)));
+            table
+                .text("python", &format!("{major}.{minor}"))
+                .assumed(&format!("{image} has it"));
+            if let Some(java) = root.java {
+                table.text("java", java);
+            }
+            if let Some(image) = root.image {
+                table.text("root", image);
+            }
         }
     }
     table

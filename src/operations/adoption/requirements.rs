@@ -1,6 +1,6 @@
 //! What a project says of the packages that it needs, in files of every kind.
 
-use super::tree::{ProjectTree, folder_of, is_aside, joined, name_of};
+use super::tree::{ProjectTree, folder_of, is_aside, is_kind, joined, name_of};
 use crate::project::{
     place::{Defect, Place},
     requirements::{Requirement, Requirements, SPARKS_OWN},
@@ -87,18 +87,28 @@ impl RequirementsFiles {
             };
             (rank, found)
         });
-        best.min_by_key(|(rank, found)| (*rank, found.path.clone())).map(|(_, found)| found)
+        best.min_by_key(|(rank, found)| (*rank, found.path.clone()))
+            .map(|(_, found)| found)
     }
 
     /// The first that requires PySpark, the exact versions first, and the requirement.
     pub(super) fn spark(&self) -> Option<(&FoundRequirements, &Requirement)> {
         let all = self.found.iter().filter_map(|found| {
             let read = found.read.as_ref().ok()?;
-            let spark = read.wanted.iter().find(|wanted| wanted.name == SPARKS_OWN[0])?;
+            let spark = read
+                .wanted
+                .iter()
+                .find(|wanted| wanted.name == SPARKS_OWN[0])?;
             Some((found, spark))
         });
         let exact = |pair: &(&FoundRequirements, &Requirement)| pair.1.pinned().is_none();
-        all.min_by_key(|pair| (exact(pair), pair.0.path.matches('/').count(), pair.0.path.clone()))
+        all.min_by_key(|pair| {
+            (
+                exact(pair),
+                pair.0.path.matches('/').count(),
+                pair.0.path.clone(),
+            )
+        })
     }
 }
 
@@ -106,9 +116,15 @@ impl FoundRequirements {
     /// Whether its name does not say that it is for people who work on the project.
     fn is_for_jobs(&self) -> bool {
         let name = name_of(&self.path).to_ascii_lowercase();
-        let words = ["dev", "test", "lint", "doc", "ci", "airflow", "build", "notebook", "local"];
+        let words = [
+            "dev", "test", "lint", "doc", "ci", "airflow", "build", "notebook", "local",
+        ];
         let mut parts = name.split(|of: char| !of.is_ascii_alphanumeric());
-        let is_other = parts.any(|part| words.iter().any(|word| part == *word || part == format!("{word}s")));
+        let is_other = parts.any(|part| {
+            words
+                .iter()
+                .any(|word| part == *word || part == format!("{word}s"))
+        });
         let has_any = self.read.as_ref().map_or(true, |read| {
             read.is_complete || !read.wanted.is_empty() || name_of(&self.path) != "pyproject.toml"
         });
@@ -119,7 +135,9 @@ impl FoundRequirements {
     pub(super) fn packages(&self) -> Vec<&Requirement> {
         let wanted = self.read.as_ref().map(|read| read.wanted.as_slice());
         let wanted = wanted.unwrap_or_default().iter();
-        wanted.filter(|wanted| !SPARKS_OWN.contains(&wanted.name.as_str())).collect()
+        wanted
+            .filter(|wanted| !SPARKS_OWN.contains(&wanted.name.as_str()))
+            .collect()
     }
 
     /// The packages without an exact version, where no lock has chosen one.
@@ -139,5 +157,5 @@ impl FoundRequirements {
 fn is_list(path: &str) -> bool {
     let name = name_of(path);
     let in_folder = name_of(folder_of(path)) == "requirements";
-    name.ends_with(".txt") && (name.contains("requirements") || in_folder)
+    is_kind(name, "txt") && (name.contains("requirements") || in_folder)
 }

@@ -98,7 +98,10 @@ impl ProjectTree {
         let Ok(below) = path.strip_prefix(&self.root) else {
             return;
         };
-        let Some(name) = below.to_str().filter(|name| !name.contains(char::is_control)) else {
+        let Some(name) = below
+            .to_str()
+            .filter(|name| !name.contains(char::is_control))
+        else {
             let name = escaped(below);
             return self.pass_over(format!("`{name}`, whose name cannot be written"));
         };
@@ -162,6 +165,13 @@ impl ProjectTree {
 /// The folder of a path, `.` at the top.
 pub(super) fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or(".", |(folder, _)| folder)
+}
+
+/// Whether a file's name ends with a dot and this.
+pub(super) fn is_kind(path: &str, ending: &str) -> bool {
+    Path::new(path)
+        .extension()
+        .is_some_and(|found| found == ending)
 }
 
 /// The last part of a path.

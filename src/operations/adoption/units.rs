@@ -69,7 +69,12 @@ impl<'s> Units<'s> {
         units
     }
 
-    fn add(&mut self, survey: &'s ProjectSurvey, found: &'s FoundDockerfile, build: Option<&'s BuildLine>) {
+    fn add(
+        &mut self,
+        survey: &'s ProjectSurvey,
+        found: &'s FoundDockerfile,
+        build: Option<&'s BuildLine>,
+    ) {
         let resolved = match found.resolved(build, &survey.commands.variables) {
             Ok(resolved) => resolved,
             Err(defects) => {
@@ -149,15 +154,24 @@ impl<'s> Units<'s> {
         let is_spark = |unit: &Unit<'_>| {
             let base = unit.resolved.base_name();
             let is_other = base.as_ref().is_some_and(|base| {
-                ["airflow", "jupyter", "pyspark-notebook", "all-spark-notebook"]
-                    .iter()
-                    .any(|word| base.last.contains(word) || base.prefix().is_some_and(|prefix| prefix.contains(word)))
+                [
+                    "airflow",
+                    "jupyter",
+                    "pyspark-notebook",
+                    "all-spark-notebook",
+                ]
+                .iter()
+                .any(|word| {
+                    base.last.contains(word)
+                        || base.prefix().is_some_and(|prefix| prefix.contains(word))
+                })
             });
             let is_named = survey.manifests.iter().any(|manifest| {
                 let mut names = manifest.names().filter(|(image, _)| image.is_spark);
                 names.any(|(_, name)| unit.names.iter().any(|own| own.may_be(&name)))
             });
-            is_named || !is_other && unit.dockerfile.names_spark() && !is_aside(&unit.dockerfile.path)
+            is_named
+                || !is_other && unit.dockerfile.names_spark() && !is_aside(&unit.dockerfile.path)
         };
         let mut kept: Vec<bool> = self.all.iter().map(is_spark).collect();
         for _ in 0..self.all.len() {
@@ -230,7 +244,8 @@ fn stem(path: &str, build: Option<&BuildLine>) -> String {
     }
     let name = name_of(path).to_ascii_lowercase();
     let parts = [
-        name.strip_prefix("dockerfile.").or_else(|| name.strip_prefix("dockerfile-")),
+        name.strip_prefix("dockerfile.")
+            .or_else(|| name.strip_prefix("dockerfile-")),
         name.strip_suffix(".dockerfile"),
     ];
     if let Some(part) = parts.into_iter().flatten().next() {

@@ -148,7 +148,14 @@ fn assignment(line: &str) -> Option<(String, String)> {
         let inner = value.strip_prefix(*quote)?;
         inner.split_once(*quote).map(|(inner, _)| inner)
     });
-    Some((name.to_owned(), quoted.unwrap_or(value).to_owned()))
+    let value = quoted.unwrap_or(value);
+    // `NAME=${NAME:-value}`: the value that it has unless a run says another.
+    let own = value
+        .strip_prefix("${")
+        .and_then(|rest| rest.strip_prefix(name));
+    let own = own.and_then(|rest| rest.strip_prefix(":-").or_else(|| rest.strip_prefix('-')));
+    let own = own.and_then(|rest| rest.strip_suffix('}'));
+    Some((name.to_owned(), own.unwrap_or(value).to_owned()))
 }
 
 #[cfg(test)]
@@ -159,12 +166,13 @@ mod tests {
     fn values_that_stand_in_a_file_are_known_and_others_are_not() {
         let variables = Variables::of(
             "REGISTRY ?= registry.example/acme\nIMAGE := $(REGISTRY)/orders\nTAG=$(shell git describe)\n\
-             export NAME=\"${OTHER:-fallback}\" # why\n  HOST: ci.example\nlower: no\n",
+             SELF=${SELF:-h.example/x:$(cat V)}\nexport NAME=\"${OTHER:-fallback}\" # why\n  HOST: ci.example\nlower: no\n",
         );
         for (text, wanted) in [
             ("$(IMAGE):1", "registry.example/acme/orders:1"),
             ("${IMAGE}:${TAG}", "registry.example/acme/orders:\u{1}"),
             ("$NAME-$$HOST", "fallback-ci.example"),
+            ("$SELF", "h.example/x:\u{1}"),
             ("$(NOWHERE)/a", "\u{1}/a"),
             ("$lower `date`", "\u{1} \u{1}"),
             ("costs 5$", "costs 5$"),
