@@ -4,7 +4,10 @@ use super::{manifests::Manifest, proposal::Proposal, remark::Remark, survey::Pro
 use crate::{
     adapters::store,
     code::Code,
-    project::{self, Project, place::Defect},
+    project::{
+        self, Project,
+        place::{Defect, Place},
+    },
 };
 
 /// Has the loader read the text. Of the root images the first that fits Spark is taken.
@@ -27,12 +30,12 @@ pub(super) fn checked(survey: &ProjectSurvey, proposal: &mut Proposal) -> Result
                 compare(survey, &project, proposal);
                 return Ok(text);
             }
-            Err(defect) if defect.code == Code::E039 => drop(first.get_or_insert(defect)),
-            Err(defect) => return Err(defect),
+            Err(defect) => drop(first.get_or_insert(defect)),
         }
     }
+    // There is at least one try.
     Err(first.unwrap_or_else(|| {
-        let place = crate::project::place::Place::of_line(project::FILE_NAME, 1);
+        let place = Place::of_line(project::FILE_NAME, 1);
         Defect::new(Code::E039, place, "no root image fits")
     }))
 }

@@ -42,7 +42,7 @@ pub(super) struct Commands {
 }
 
 /// Where a command stands and runs.
-struct Line<'a> {
+struct CommandLine<'a> {
     place: Place,
     folder: &'a str,
     variables: &'a Variables,
@@ -108,7 +108,7 @@ impl Commands {
             let words = words(&expanded);
             let words = without_prefix(&words);
             let words = words.as_slice();
-            let at = Line {
+            let at = CommandLine {
                 place: place.clone(),
                 folder: &folder,
                 variables,
@@ -124,7 +124,7 @@ impl Commands {
         }
     }
 
-    fn other(&mut self, words: &[&str], at: &Line<'_>) {
+    fn other(&mut self, words: &[&str], at: &CommandLine<'_>) {
         let submit = words
             .iter()
             .position(|word| name_of(word) == "spark-submit");
@@ -160,7 +160,7 @@ impl Commands {
     }
 }
 
-impl Line<'_> {
+impl CommandLine<'_> {
     fn build(&self, words: &[&str]) -> Option<BuildLine> {
         let mut build = self.nothing_yet();
         let mut dockerfile = None;

@@ -26,7 +26,7 @@ pub(super) struct FoundDockerfile {
 
 /// A Dockerfile with the arguments of a build.
 #[derive(Debug)]
-pub(super) struct Resolved {
+pub(super) struct ResolvedDockerfile {
     /// The image that it stands on, as it is written after expansion, and its line; `None` for `scratch`.
     pub(super) base: Option<(String, usize)>,
     pub(super) resolution: Resolution,
@@ -75,7 +75,7 @@ impl FoundDockerfile {
         &self,
         build: Option<&BuildLine>,
         variables: &Variables,
-    ) -> Result<Resolved, Vec<Defect>> {
+    ) -> Result<ResolvedDockerfile, Vec<Defect>> {
         let mut arguments: BTreeMap<String, String> = build
             .map(|build| build.arguments.clone())
             .unwrap_or_default();
@@ -102,7 +102,7 @@ impl FoundDockerfile {
                 Used::Scratch => break,
             }
         }
-        Ok(Resolved { base, resolution })
+        Ok(ResolvedDockerfile { base, resolution })
     }
 
     /// The place of a line.
@@ -142,7 +142,7 @@ impl FoundDockerfile {
     }
 }
 
-impl Resolved {
+impl ResolvedDockerfile {
     /// Whether the image gets what `sparkpack package` makes.
     pub(super) fn copies_dist(&self) -> bool {
         let named = ["dist", "dist/main.py", "dist/jobs.zip", "dist/libs.zip"];

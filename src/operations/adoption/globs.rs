@@ -52,10 +52,19 @@ fn registry_of(manifest: &Manifest, naming: &Naming) -> Option<String> {
         called.any(|(own, _)| super::naming::is_same_image(own, name))
     };
     let names_own = manifest.names().any(|(_, name)| is_own(&name));
-    let is_filled_in =
-        !manifest.filled_in.is_empty() && (manifest.spark.is_some() || !manifest.is_template);
-    (names_own || is_filled_in || manifest.spark.is_some())
-        .then(|| naming.registries.first().map(|(name, _)| name.clone()))?
+    // In a text that is filled in, the name of an image may stand beside what is not known.
+    let is_filled_in = manifest.filled_in.iter().any(|(_, text)| {
+        let mut called = naming
+            .images
+            .iter()
+            .filter_map(|image| image.called.as_ref());
+        called.any(|(own, _)| {
+            own.repository
+                .as_ref()
+                .is_some_and(|own| text.contains(&own.to_string()))
+        })
+    });
+    (names_own || is_filled_in).then(|| naming.registries.first().map(|(name, _)| name.clone()))?
 }
 
 /// A glob for each folder in which all manifests may be meant, else the files themselves.
@@ -79,7 +88,7 @@ fn of_files(
             .collect();
         let is_clear = top != "."
             && below.iter().all(|file| !others.contains(file))
-            && !survey.broken.iter().any(|file| is_below(file, &folder));
+            && !others_below(survey, &folder);
         if is_clear {
             let ends: BTreeSet<&str> = files.iter().map(|file| ending(file)).collect();
             let ends: Vec<String> = ends
@@ -97,6 +106,12 @@ fn of_files(
         globs.extend(files.iter().map(|file| escaped(file)));
     }
     globs
+}
+
+/// Whether a folder has files that would be manifests and are none, or that name nothing of the project.
+fn others_below(survey: &ProjectSurvey, folder: &str) -> bool {
+    let mut broken = survey.broken.iter();
+    broken.any(|file| is_below(file, folder))
 }
 
 /// The folder that all files lie in.

@@ -51,14 +51,21 @@ pub(super) fn read(tree: &ProjectTree) -> (Vec<Manifest>, Vec<String>) {
     let matcher = ImageMatcher::default();
     let rules = PlaceRules::new(&[], [], &matcher);
     let files = tree.files().filter(|path| may_be_manifest(path));
-    let read = files.take(FILES).filter_map(|path| {
-        let text = tree.text(path)?;
-        Some(Manifest::of(path, &text, &rules))
-    });
-    let (manifests, others): (Vec<Manifest>, Vec<Manifest>) =
-        read.partition(Manifest::says_something);
-    let broken = others.into_iter().filter(|other| other.wrong.is_some());
-    (manifests, broken.map(|other| other.path).collect())
+    let mut manifests = Vec::new();
+    let mut broken = Vec::new();
+    for path in files.take(FILES) {
+        let Some(text) = tree.text(path) else {
+            broken.push(path.to_owned());
+            continue;
+        };
+        let manifest = Manifest::of(path, &text, &rules);
+        if manifest.says_something() {
+            manifests.push(manifest);
+        } else if manifest.wrong.is_some() {
+            broken.push(manifest.path);
+        }
+    }
+    (manifests, broken)
 }
 
 impl Manifest {

@@ -12,6 +12,8 @@ pub(super) struct Metadata {
     pub(super) name: Option<(Place, String)>,
     /// Console scripts, `package.module:function`, of all that it has.
     pub(super) scripts: Vec<(Place, String)>,
+    /// Those that are no TOML.
+    pub(super) broken: Vec<String>,
 }
 
 impl Metadata {
@@ -23,6 +25,7 @@ impl Metadata {
                 continue;
             };
             let Ok(table) = text.parse::<Table>() else {
+                found.broken.push(path.to_owned());
                 continue;
             };
             let line_of = |word: &str| {

@@ -250,6 +250,20 @@ impl Proposal {
             self.untold
                 .push(Remark::new(format!("not looked at: {what}")));
         }
+        if !survey.broken.is_empty() {
+            let names: Vec<String> = survey
+                .broken
+                .iter()
+                .take(4)
+                .map(|path| format!("`{path}`"))
+                .collect();
+            let text = format!("no YAML, or too large to be read: {}", names.join(", "));
+            self.untold.push(Remark::new(text));
+        }
+        for path in &survey.metadata.broken {
+            self.untold
+                .push(Remark::at(&Place::of_line(path, 1), "this is no TOML"));
+        }
         if survey.modules.is_cut {
             self.untold
                 .push(Remark::new("there are more Python files than are read"));
@@ -297,11 +311,10 @@ impl Nothing {
         let dockerfiles = survey.dockerfiles.found.len();
         Self {
             looked: vec![
-                format!("{files} files"),
-                format!("{python} of them Python outside of tests and examples, {spark} of which import pyspark"),
-                format!("{dockerfiles} Dockerfiles, none of which is of Spark"),
-                "no main file of a manifest, no `spark-submit`, no console script and no file with `if __name__ == \
-                 \"__main__\":` that leads to pyspark"
+                format!("of {files} files, {python} are Python beside tests and examples, and {spark} import pyspark"),
+                format!("of {dockerfiles} Dockerfiles none is of Spark"),
+                "no manifest and no `spark-submit` names a main file, no console script and no `if __name__ == \
+                 \"__main__\":` leads to pyspark"
                     .to_owned(),
             ],
         }

@@ -2,7 +2,7 @@
 
 use super::{
     commands::BuildLine,
-    dockerfiles::{FoundDockerfile, Resolved},
+    dockerfiles::{FoundDockerfile, ResolvedDockerfile},
     image_name::ImageName,
     remark::Remark,
     survey::ProjectSurvey,
@@ -24,7 +24,7 @@ pub(super) enum UnitContext {
 pub(super) struct Unit<'s> {
     pub(super) dockerfile: &'s FoundDockerfile,
     pub(super) build: Option<&'s BuildLine>,
-    pub(super) resolved: Resolved,
+    pub(super) resolved: ResolvedDockerfile,
     pub(super) context: UnitContext,
     /// What it is called without a registry: by its folder or its file.
     pub(super) stem: String,
@@ -210,7 +210,7 @@ fn context(
     survey: &ProjectSurvey,
     found: &FoundDockerfile,
     build: Option<&BuildLine>,
-    resolved: &Resolved,
+    resolved: &ResolvedDockerfile,
 ) -> UnitContext {
     let known = build.and_then(|build| build.context.as_deref());
     if let Some(context) = known {
