@@ -67,6 +67,8 @@ pub(super) enum ChainPlan {
         roots: Vec<RootImage>,
         /// What limits Python.
         python: Option<PythonRange>,
+        /// Whether a Dockerfile of the project makes its base.
+        has_own: bool,
     },
     /// An image from elsewhere.
     Elsewhere { image: String, from: Place },
@@ -76,16 +78,13 @@ pub(super) enum ChainPlan {
 type Stated = (String, Place);
 
 impl ChainPlan {
-    /// The chain of jobs that have no Dockerfile. An image from elsewhere that manifests or Dockerfiles name is it.
-    pub(super) fn of(survey: &ProjectSurvey) -> Self {
-        if let Some((image, from)) = public_image(&survey.manifests) {
+    /// The chain of the project. An image from elsewhere that manifests name is it; `has_own` says that Dockerfiles of the
+    /// project make what jobs stand on.
+    pub(super) fn of(survey: &ProjectSurvey, has_own: bool) -> Self {
+        let public = public_images(&survey.manifests).into_iter().next();
+        if let Some((image, from)) = public.filter(|_| !has_own) {
             return Self::Elsewhere { image, from };
         }
-        Self::made(survey)
-    }
-
-    /// One that stands on Debian.
-    pub(super) fn made(survey: &ProjectSurvey) -> Self {
         let (spark, from) = match spark_of(survey) {
             Some((spark, place)) => (spark, Some(place)),
             None => (SPARKS[0].to_owned(), None),
@@ -105,6 +104,7 @@ impl ChainPlan {
             from,
             roots,
             python,
+            has_own,
         }
     }
 }
@@ -213,15 +213,17 @@ fn in_range(spark: &Requirement) -> Option<Stated> {
     (!spark.specifiers.is_empty()).then(|| ((*version).to_owned(), spark.place.clone()))
 }
 
-/// The image that many use and that manifests of Spark name: the code is not in it.
-fn public_image(manifests: &[Manifest]) -> Option<(String, Place)> {
+/// The images that many use and that manifests of Spark name: no code is in them.
+pub(super) fn public_images(manifests: &[Manifest]) -> Vec<(String, Place)> {
     let names = manifests.iter().flat_map(Manifest::names);
-    let mut public = names.filter(|(image, name)| image.is_spark && name.is_public());
-    let (image, _) = public.next()?;
-    let text = image.reference.to_string();
-    let text = text.strip_prefix("docker.io/").unwrap_or(&text);
-    let text = text.strip_prefix("library/").unwrap_or(text);
-    Some((text.to_owned(), image.place.clone()))
+    let public = names.filter(|(image, name)| image.is_spark && name.is_public());
+    let shown = public.map(|(image, _)| {
+        let text = image.reference.to_string();
+        let text = text.strip_prefix("docker.io/").unwrap_or(&text);
+        let text = text.strip_prefix("library/").unwrap_or(text);
+        (text.to_owned(), image.place.clone())
+    });
+    shown.collect()
 }
 
 /// Where the versions of Spark that the project states differ.

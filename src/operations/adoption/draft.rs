@@ -9,8 +9,6 @@ use super::{
     survey::ProjectSurvey,
     units::Units,
 };
-use crate::project::place::Place;
-
 /// What becomes a configuration.
 #[derive(Default)]
 pub(super) struct Draft {
@@ -23,8 +21,6 @@ pub(super) struct Draft {
     pub(super) requirements: Vec<String>,
     /// Whether an image stands on one of a chain.
     pub(super) needs_chain: bool,
-    /// The image from elsewhere that a Dockerfile with a job's code stands on, and where.
-    pub(super) below: Option<(String, Place)>,
 }
 
 /// What the tables follow from.
@@ -33,6 +29,8 @@ pub(super) struct TableMaker<'s> {
     pub(super) units: &'s Units<'s>,
     pub(super) naming: &'s Naming,
     pub(super) entries: &'s [EntryPoint],
+    /// Whether a Dockerfile's image has the code.
+    pub(super) has_job: bool,
 }
 
 /// A key of a table's header.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
+    below::gets_package,
     code::JobCode,
     document::ConfigTable,
     draft::{Draft, TableMaker, header},
@@ -32,8 +33,7 @@ impl TableMaker<'_> {
         let mut table = ConfigTable::new(format!("images.{}", header(key)));
         let why = "one image of each folder, named after it";
         table.text("each", &each.glob()).why(why);
-        let unit = unit.map(|unit| &self.units.all[unit]);
-        let copies = unit.is_some_and(|unit| unit.resolved.copies_dist());
+        let copies = unit.is_some_and(|unit| gets_package(&self.units.all[unit]));
         if let Some(unit) = unit {
             self.parent(unit, &mut table, draft);
             draft.facts.extend(self.bases_below(&each.folder));

@@ -1,6 +1,7 @@
 //! The table of a job that only gets files, and what a job's code makes of any table.
 
 use super::{
+    below::PythonBelow,
     code::{CodePlaces, JobCode},
     document::ConfigTable,
     draft::{Draft, TableMaker, header},
@@ -17,9 +18,11 @@ impl TableMaker<'_> {
     /// A job that only gets files.
     pub(super) fn of_job(&self, key: &str, entries: &[&EntryPoint], draft: &mut Draft) {
         let mut table = ConfigTable::new(format!("images.{}", header(key)));
-        draft.needs_chain = true;
-        table.text("parent", "py");
-        self.code(entries, &mut table, draft);
+        let standing = self.standing();
+        let python = standing.map_or(PythonBelow::OfChain, |(leaf, _)| self.python_below(leaf));
+        draft.needs_chain |= python == PythonBelow::OfChain;
+        table.text("parent", standing.map_or("py", |(_, key)| key));
+        self.code(entries, python, &mut table, draft);
         let needs_ds = draft.codes.last().is_some_and(|code| {
             self.survey
                 .modules
@@ -35,7 +38,7 @@ impl TableMaker<'_> {
                 .iter()
                 .any(|wanted| DATA_SCIENCE.contains(&wanted.name.as_str()))
         });
-        if needs_ds && !brings {
+        if needs_ds && !brings && standing.is_none() {
             let mut first = ConfigTable::default();
             let why = "numpy, pandas and pyarrow, which the code imports";
             first.text("parent", "ds").why(why);
@@ -45,7 +48,13 @@ impl TableMaker<'_> {
     }
 
     /// `src`, `main`, `files` and `requirements`.
-    pub(super) fn code(&self, entries: &[&EntryPoint], table: &mut ConfigTable, draft: &mut Draft) {
+    pub(super) fn code(
+        &self,
+        entries: &[&EntryPoint],
+        python: PythonBelow,
+        table: &mut ConfigTable,
+        draft: &mut Draft,
+    ) {
         let code = JobCode::of(self.survey, entries);
         match &code.src {
             CodePlaces::Root(root) => drop(table.text("src", root)),
@@ -82,7 +91,7 @@ impl TableMaker<'_> {
         }
         let main = code.mains.first().map_or(".", |main| folder_of(main));
         if let Some(found) = self.requirements(main) {
-            requires(found, table, draft);
+            requires(found, python, table, draft);
         }
         draft.codes.push(code);
     }
@@ -121,7 +130,12 @@ impl TableMaker<'_> {
     }
 }
 
-fn requires(found: &FoundRequirements, table: &mut ConfigTable, draft: &mut Draft) {
+fn requires(
+    found: &FoundRequirements,
+    python: PythonBelow,
+    table: &mut ConfigTable,
+    draft: &mut Draft,
+) {
     draft
         .facts
         .push(Fact::new("requirements", &found.path, &found.place()));
@@ -136,6 +150,16 @@ fn requires(found: &FoundRequirements, table: &mut ConfigTable, draft: &mut Draf
         }
         // Nothing but Spark, which the image has.
         Ok(_) if found.packages().is_empty() => {}
+        Ok(_) if python == PythonBelow::Unknown => {
+            let text = format!(
+                "`{}` is not named: nothing says for which Python it is",
+                found.path
+            );
+            let cure = "call the image that the job stands on `base`, add `[chains.main]`, and `requirements` to the job";
+            draft
+                .untold
+                .push(Remark::at(&found.place(), text).cure(cure));
+        }
         Ok(_) => drop(table.text("requirements", &found.path)),
     }
     draft.requirements.push(found.path.clone());

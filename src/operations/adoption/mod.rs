@@ -3,6 +3,7 @@
 //!
 //! Nothing is asked, nothing is sent, and nothing but the configuration is written.
 
+mod below;
 mod chain;
 mod check;
 mod code;
@@ -24,6 +25,7 @@ mod proposal;
 mod remark;
 mod requirements;
 mod survey;
+mod told;
 mod traps;
 mod tree;
 mod unit_table;

@@ -1,9 +1,7 @@
 //! Decides the configuration of a project from what was read of it.
 
-use std::collections::BTreeSet;
-
 use super::{
-    chain::{self, ChainPlan, RootImage},
+    chain::{ChainPlan, RootImage},
     document::{self, ConfigTable},
     draft::{Draft, TableMaker},
     each,
@@ -20,11 +18,11 @@ use crate::project::place::Place;
 
 /// A configuration that is not checked yet.
 pub(super) struct Proposal {
-    top: ConfigTable,
-    registries: Option<ConfigTable>,
-    chain: Option<(ChainPlan, Option<RootImage>)>,
-    draft: Draft,
-    manifests: Option<ConfigTable>,
+    pub(super) top: ConfigTable,
+    pub(super) registries: Option<ConfigTable>,
+    pub(super) chain: Option<(ChainPlan, Option<RootImage>)>,
+    pub(super) draft: Draft,
+    pub(super) manifests: Option<ConfigTable>,
     pub(super) naming: Naming,
     pub(super) facts: Vec<Fact>,
     pub(super) assumed: Vec<Remark>,
@@ -59,8 +57,9 @@ impl Proposal {
             units: &units,
             naming: &naming,
             entries: &entries,
+            has_job,
         };
-        let mut draft = images(&maker, has_job);
+        let mut draft = images(&maker);
         let mut top = ConfigTable::default();
         top.raw("format", "1");
         let line = top.text("project", &project);
@@ -68,10 +67,8 @@ impl Proposal {
             Some(place) => line.from("name in", place),
             None => line.assumed("the folder's name"),
         }
-        let chain = draft.needs_chain.then(|| match draft.below.take() {
-            Some((image, from)) => ChainPlan::Elsewhere { image, from },
-            None => ChainPlan::of(survey),
-        });
+        let has_own = units.all.iter().any(|unit| unit.parent.is_none());
+        let chain = draft.needs_chain.then(|| ChainPlan::of(survey, has_own));
         let traps = traps::traps(survey, &units, &naming, (&draft.codes, &draft.requirements));
         let mut proposal = Self {
             facts: Vec::new(),
@@ -122,179 +119,6 @@ impl Proposal {
         if let Some((_, chosen)) = &mut self.chain {
             *chosen = Some(root);
         }
-    }
-
-    /// What is assumed of the root image that was taken.
-    pub(super) fn tell_root(&mut self) {
-        let Some((ChainPlan::Made { python, .. }, Some(root))) = &self.chain else {
-            return;
-        };
-        let (major, minor) = root.python;
-        let image = root.image.unwrap_or("debian:bookworm-slim");
-        match python {
-            Some(range) if !range.allows(root.python) => {
-                let text = format!(
-                    "no Debian has a Python {}: the chain has {major}.{minor}",
-                    range.text
-                );
-                let cure = "name an image that has it: `[chains.main] image = \"…\"`";
-                self.untold.push(Remark::at(&range.place, text).cure(cure));
-            }
-            _ => {
-                let text = format!("Python {major}.{minor}: {image} has it");
-                self.assumed
-                    .push(Remark::new(text).cure("another is `[chains.main] python` with `root`"));
-            }
-        }
-    }
-
-    fn tell_names(&mut self) {
-        let naming = &self.naming;
-        if let [(_, prefix)] = naming.registries.as_slice() {
-            let line = self.top.text("registries.main", prefix);
-            match &naming.place {
-                Some(place) => line.from("named in", place),
-                None => line.assumed("no file names a registry"),
-            }
-        } else {
-            let mut table = ConfigTable::new("registries");
-            for (name, prefix) in &naming.registries {
-                table.text(name, prefix);
-            }
-            self.registries = Some(table);
-        }
-        if let Some(reference) = &naming.reference {
-            self.top
-                .text("reference", reference)
-                .why("one repository, whose tags begin with the image");
-        }
-        if !naming.formerly.is_empty() {
-            self.top
-                .list("formerly", &naming.formerly)
-                .why("`pin` replaces these");
-        }
-        if naming.place.is_none() {
-            let prefix = naming.registries.first().map_or("", |(_, prefix)| prefix);
-            let text = format!("images go to `{prefix}`, which is no registry: nothing names one");
-            self.assumed
-                .push(Remark::new(text).cure("write yours as `registries.main` before you push"));
-        }
-    }
-
-    fn tell_chain(&mut self, survey: &ProjectSurvey) {
-        let Some((plan, _)) = &self.chain else {
-            return;
-        };
-        self.facts.extend(chain::facts(plan));
-        match plan {
-            ChainPlan::Made {
-                spark, from: None, ..
-            } => {
-                let text = format!("Spark {spark}: no file says a version");
-                self.assumed
-                    .push(Remark::new(text).cure("another is `[chains.main] spark`"));
-            }
-            ChainPlan::Made {
-                spark,
-                from: Some(from),
-                ..
-            } => {
-                self.untold
-                    .extend(chain::contradictions(survey, spark, from));
-            }
-            ChainPlan::Elsewhere { .. } => {}
-        }
-    }
-
-    fn tell_untold(&mut self, survey: &ProjectSurvey, units: Units<'_>) {
-        self.untold.extend(units.untold);
-        for defect in &survey.dockerfiles.wrong {
-            let text = format!("this Dockerfile is left out: {}", defect.message);
-            self.untold.push(Remark::at(&defect.place, text));
-        }
-        let has_requirements = !self.draft.requirements.is_empty();
-        for (path, why) in survey
-            .requirements
-            .unreadable
-            .iter()
-            .filter(|_| !has_requirements)
-        {
-            let text = format!("what `{path}` requires is not read: {why}");
-            let cure = "list it in a requirements.txt, and name that as `requirements`";
-            self.untold
-                .push(Remark::at(&Place::of_line(path, 1), text).cure(cure));
-        }
-        for (name, place) in self.naming.foreign.iter().take(4) {
-            let repository = name
-                .repository
-                .as_ref()
-                .map_or(name.last.clone(), ToString::to_string);
-            let text = format!("nothing here builds `{repository}`, which is named here");
-            self.untold.push(Remark::at(place, text));
-        }
-        for manifest in &survey.manifests {
-            // What Helm fills in stands in values, which are written.
-            let mut filled_in = manifest
-                .filled_in
-                .iter()
-                .filter(|(_, text)| !text.contains("{{"));
-            if let Some((place, written)) = filled_in.next() {
-                let text = format!(
-                    "`{written}` is filled in when it is rendered, so that no tag is written there"
-                );
-                let cure = "`sparkpack tags --format env` prints the references for it";
-                self.untold.push(Remark::at(place, text).cure(cure));
-            }
-        }
-        for what in survey.tree.passed_over.iter().take(4) {
-            self.untold
-                .push(Remark::new(format!("not looked at: {what}")));
-        }
-        if !survey.broken.is_empty() {
-            let names: Vec<String> = survey
-                .broken
-                .iter()
-                .take(4)
-                .map(|path| format!("`{path}`"))
-                .collect();
-            let text = format!("no YAML, or too large to be read: {}", names.join(", "));
-            self.untold.push(Remark::new(text));
-        }
-        for path in &survey.metadata.broken {
-            self.untold
-                .push(Remark::at(&Place::of_line(path, 1), "this is no TOML"));
-        }
-        if survey.modules.is_cut {
-            self.untold
-                .push(Remark::new("there are more Python files than are read"));
-        }
-    }
-
-    fn tell_facts(&mut self, survey: &ProjectSurvey, project: Option<Fact>) {
-        self.facts.splice(0..0, project);
-        for image in &self.naming.images {
-            if let Some((name, place)) = &image.called {
-                let value = match (&name.repository, name.tag_head()) {
-                    (Some(repository), Some(head)) if self.naming.reference.is_some() => {
-                        format!("{repository}:{head}")
-                    }
-                    (Some(repository), _) => repository.to_string(),
-                    (None, _) => name.last.clone(),
-                };
-                self.facts.push(Fact::new("image", value, place));
-            }
-        }
-        self.facts.append(&mut self.draft.facts);
-        for manifest in survey.manifests.iter().take(40) {
-            if let Some((place, kind)) = &manifest.spark {
-                self.facts.push(Fact::new("manifest", kind, place));
-            }
-        }
-        for (place, target) in &survey.commands.targets {
-            self.facts.push(Fact::new("make", target, place));
-        }
-        let mut seen = BTreeSet::new();
-        self.facts.retain(|fact| seen.insert(fact.to_string()));
     }
 }
 
@@ -377,7 +201,7 @@ fn has_code(survey: &ProjectSurvey, unit: &Unit<'_>) -> bool {
 }
 
 /// The tables of all images.
-fn images(maker: &TableMaker<'_>, has_job: bool) -> Draft {
+fn images(maker: &TableMaker<'_>) -> Draft {
     let mut draft = Draft::default();
     let each_unit = each::of_units(maker.survey, maker.units, maker.naming);
     let in_each: Vec<usize> = each_unit
@@ -398,7 +222,7 @@ fn images(maker: &TableMaker<'_>, has_job: bool) -> Draft {
     if let Some((each, indexes)) = &each_unit {
         maker.of_each(each, indexes.first().copied(), &mut draft);
     }
-    if !has_job && !has_loose && !maker.entries.is_empty() {
+    if !maker.has_job && !has_loose && !maker.entries.is_empty() {
         match each::of_jobs(maker.survey, maker.entries) {
             Some(each) => maker.of_each(&each, None, &mut draft),
             None => maker.of_job("job", &maker.entries.iter().collect::<Vec<_>>(), &mut draft),
@@ -448,7 +272,12 @@ fn chain_table(plan: &ChainPlan, root: Option<RootImage>) -> ConfigTable {
     let mut table = ConfigTable::new("chains.main");
     match plan {
         ChainPlan::Elsewhere { image, from } => table.text("image", image).from("named in", from),
-        ChainPlan::Made { spark, from, .. } => {
+        ChainPlan::Made {
+            spark,
+            from,
+            has_own,
+            ..
+        } => {
             let line = table.text("spark", spark);
             match from {
                 Some(from) => line.why(&shown(from)),
@@ -458,10 +287,13 @@ fn chain_table(plan: &ChainPlan, root: Option<RootImage>) -> ConfigTable {
                 return table;
             };
             let (major, minor) = root.python;
+            let line = table.text("python", &format!("{major}.{minor}"));
+            if *has_own {
+                line.assumed("nothing says the one in `base`");
+                return table;
+            }
             let image = root.image.unwrap_or("debian:bookworm-slim");
-            table
-                .text("python", &format!("{major}.{minor}"))
-                .assumed(&format!("{image} has it"));
+            line.assumed(&format!("{image} has it"));
             if let Some(java) = root.java {
                 table.text("java", java);
             }

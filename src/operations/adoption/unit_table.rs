@@ -1,10 +1,11 @@
 //! The table of an image with a Dockerfile of its own.
 
 use super::{
+    below::{PythonBelow, gets_package},
     document::ConfigTable,
     draft::{Draft, TableMaker, header},
     entries::EntryPoint,
-    remark::{Fact, Remark},
+    remark::Remark,
     tree::name_of,
     units::{Unit, UnitContext},
     variables::UNKNOWN,
@@ -15,7 +16,7 @@ impl TableMaker<'_> {
     pub(super) fn of_unit(&self, key: &str, index: usize, draft: &mut Draft) {
         let unit = &self.units.all[index];
         let mut table = ConfigTable::new(format!("images.{}", header(key)));
-        self.parent(unit, &mut table, draft);
+        self.parent(index, &mut table, draft);
         table.text("dockerfile", &unit.dockerfile.path);
         context(key, unit, &mut table, draft);
         let target = unit.build.and_then(|build| build.target.as_ref());
@@ -24,35 +25,14 @@ impl TableMaker<'_> {
                 .text("target", target)
                 .from("--target in", &build.place);
         }
-        if unit.resolved.copies_dist() || unit.context == UnitContext::Package {
+        if gets_package(unit) {
             let entries: Vec<&EntryPoint> = self.entries.iter().collect();
-            self.code(&entries, &mut table, draft);
+            let python = self.python_below(index);
+            draft.needs_chain |= python == PythonBelow::OfChain;
+            self.code(&entries, python, &mut table, draft);
         }
         self.arguments(unit, &mut table, draft);
         draft.images.push(table);
-    }
-
-    /// `parent`: another image of the project, or the one from elsewhere below a job.
-    pub(super) fn parent(&self, unit: &Unit<'_>, table: &mut ConfigTable, draft: &mut Draft) {
-        let (image, line) = match &unit.resolved.base {
-            Some((image, line)) => (image.as_str(), *line),
-            None => ("scratch", 1),
-        };
-        let place = unit.dockerfile.at(line);
-        let parent = unit.parent.and_then(|parent| {
-            let mut images = self.naming.images.iter();
-            images.find(|own| own.unit == Some(parent))
-        });
-        draft
-            .facts
-            .push(Fact::new("from", image.replace(UNKNOWN, "?"), &place));
-        if let Some(parent) = parent {
-            table.text("parent", &parent.key).from("FROM in", &place);
-        } else if unit.resolved.copies_dist() {
-            draft.needs_chain = true;
-            draft.below = Some((image.to_owned(), place.clone()));
-            table.text("parent", "py").from("FROM in", &place);
-        }
     }
 
     fn arguments(&self, unit: &Unit<'_>, table: &mut ConfigTable, draft: &mut Draft) {
