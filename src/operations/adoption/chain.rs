@@ -1,6 +1,7 @@
 //! Which Spark and which Python the jobs have, and from which image.
 
 use super::{
+    image_name::short,
     manifests::Manifest,
     remark::{Fact, Remark, shown},
     survey::ProjectSurvey,
@@ -98,6 +99,10 @@ impl ChainPlan {
         let mut roots: Vec<RootImage> = allowed.collect();
         if roots.is_empty() {
             roots = ROOTS.to_vec();
+            let is_old = |range: &PythonRange| (2..=8).any(|minor| range.allows((3, minor)));
+            if python.as_ref().is_some_and(is_old) {
+                roots.reverse();
+            }
         }
         Self::Made {
             spark,
@@ -219,9 +224,7 @@ pub(super) fn public_images(manifests: &[Manifest]) -> Vec<(String, Place)> {
     let public = names.filter(|(image, name)| image.is_spark && name.is_public());
     let shown = public.map(|(image, _)| {
         let text = image.reference.to_string();
-        let text = text.strip_prefix("docker.io/").unwrap_or(&text);
-        let text = text.strip_prefix("library/").unwrap_or(text);
-        (text.to_owned(), image.place.clone())
+        (short(&text).to_owned(), image.place.clone())
     });
     shown.collect()
 }

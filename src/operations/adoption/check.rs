@@ -1,6 +1,9 @@
 //! Checks a proposal as a run would read it: by the project's own loader, and against the names in the manifests.
 
-use super::{manifests::Manifest, proposal::Proposal, remark::Remark, survey::ProjectSurvey};
+use super::{
+    image_name::short, manifests::Manifest, proposal::Proposal, remark::Remark,
+    survey::ProjectSurvey,
+};
 use crate::{
     adapters::store,
     code::Code,
@@ -61,13 +64,16 @@ fn compare(survey: &ProjectSurvey, project: &Project, proposal: &mut Proposal) {
                 &image.place,
                 format!(
                     "`{}` is not rewritten: its tag is none of sparkpack's",
-                    image.reference
+                    short(&image.reference.to_string())
                 ),
             )
             .cure(format!("put `# sparkpack: {near}` behind it")),
             None => Remark::at(
                 &image.place,
-                format!("`{}` is not what any image will be called", image.reference),
+                format!(
+                    "`{}` is not what any image will be called",
+                    short(&image.reference.to_string())
+                ),
             )
             .cure("add its prefix to `formerly`, or change `reference`"),
         };

@@ -207,11 +207,17 @@ impl CommandLine<'_> {
         }
         let in_checkout = |path: &str| {
             let path = path.trim_start_matches("dir://");
-            path.trim_start_matches([UNKNOWN, '/']).to_owned()
+            path.trim_start_matches(['\\', UNKNOWN, '/']).to_owned()
         };
-        let context = in_checkout(context.unwrap_or(".")) + "/.";
-        let dockerfile = dockerfile.map(in_checkout);
-        self.at(&mut build, dockerfile.as_deref(), &context);
+        // The Dockerfile is looked for in the context.
+        let context = normal(&in_checkout(context.unwrap_or(".")));
+        let dockerfile = in_checkout(dockerfile.unwrap_or("Dockerfile"));
+        let in_context = normal(&joined(&context, &dockerfile));
+        let is_below = dockerfile.starts_with(&format!("{context}/"));
+        let dockerfile = if is_below { dockerfile } else { in_context };
+        let is_known = |path: &String| !path.contains(UNKNOWN);
+        build.dockerfile = Some(dockerfile).filter(is_known);
+        build.context = Some(context).filter(is_known);
         (!build.names.is_empty()).then_some(build)
     }
 
@@ -324,10 +330,10 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut is_continued = false;
     for (index, line) in text.lines().enumerate() {
-        let (line, goes_on) = match line.trim_end().strip_suffix('\\') {
-            Some(line) => (line, true),
-            None => (line, false),
-        };
+        // A script in a text of another language doubles its backslashes.
+        let bare = line.trim_end().trim_end_matches('\\');
+        let goes_on = bare.len() < line.trim_end().len();
+        let line = if goes_on { bare } else { line };
         match lines.last_mut().filter(|_| is_continued) {
             Some((_, last)) => {
                 last.push(' ');

@@ -59,6 +59,14 @@ impl ImageName {
         }
     }
 
+    /// Its repository as people write it, or what is known of it.
+    pub(super) fn shown(&self) -> String {
+        let Some(repository) = &self.repository else {
+            return self.last.clone();
+        };
+        short(&repository.to_string()).to_owned()
+    }
+
     /// What comes before the last part, with the host.
     pub(super) fn prefix(&self) -> Option<String> {
         let repository = self.repository.as_ref()?;
@@ -116,6 +124,12 @@ impl ImageName {
             ]
             .contains(&registry.as_str())
     }
+}
+
+/// A reference without what Docker adds to short names.
+pub(super) fn short(reference: &str) -> &str {
+    let rest = reference.strip_prefix("docker.io/").unwrap_or(reference);
+    rest.strip_prefix("library/").unwrap_or(rest)
 }
 
 #[cfg(test)]

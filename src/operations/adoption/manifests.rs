@@ -38,6 +38,8 @@ pub(super) struct Manifest {
     pub(super) versions: Vec<(Place, String)>,
     /// Files in an image that it starts, or that it names otherwise.
     pub(super) local: Vec<(Place, String)>,
+    /// Python files of a bucket or another file system that it starts.
+    pub(super) far: Vec<(Place, String)>,
     /// Lines with `imagePullPolicy: Always`.
     pub(super) always: Vec<usize>,
     /// Why no place can be told.
@@ -105,6 +107,7 @@ impl Manifest {
                 found.wrong = wrong.defects.first().map(ToString::to_string);
             }
         }
+        found.far = far_files(path, text);
         if found.is_template || found.wrong.is_some() {
             found.read_lines(text);
         }
@@ -163,8 +166,22 @@ impl Manifest {
 
     /// The Python files that it starts.
     pub(super) fn started(&self) -> impl Iterator<Item = &(Place, String)> {
-        self.local.iter().filter(|(_, file)| is_kind(file, "py"))
+        let is_own = |file: &str| !file.contains("/spark/examples/");
+        let local = self.local.iter();
+        local.filter(move |(_, file)| is_kind(file, "py") && is_own(file))
     }
+}
+
+/// The main files that are in no image.
+fn far_files(path: &str, text: &str) -> Vec<(Place, String)> {
+    let lines = text.lines().enumerate();
+    let named = lines.filter_map(|(index, line)| {
+        let (_, value) = line.split_once("mainApplicationFile:")?;
+        let value = value.trim().trim_matches(['"', '\'']);
+        let is_far = value.contains("://") && !value.starts_with("local:") && is_kind(value, "py");
+        is_far.then(|| (Place::of_line(path, index + 1), value.to_owned()))
+    });
+    named.collect()
 }
 
 /// The numbers of the lines that hold a text.

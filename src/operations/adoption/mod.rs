@@ -8,6 +8,7 @@ mod chain;
 mod check;
 mod code;
 mod commands;
+mod dockerfile_traps;
 mod dockerfiles;
 mod document;
 mod draft;

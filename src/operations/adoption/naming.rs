@@ -290,6 +290,9 @@ impl Namer<'_> {
 
 /// Whether two names are of one image: in one repository the heads of the tags may tell images apart.
 pub(super) fn is_same_image(one: &ImageName, other: &ImageName) -> bool {
+    if one.is_public() != other.is_public() {
+        return false;
+    }
     let heads = (one.tag_head(), other.tag_head());
     let is_same_head = heads.0 == heads.1 || !matches!(heads, (Some(_), Some(_)));
     one.may_be(other) && is_same_head

@@ -147,11 +147,11 @@ impl Nothing {
 
 /// The files that are started.
 fn entry_points(survey: &ProjectSurvey, units: &Units<'_>) -> Vec<EntryPoint> {
-    let manifests: Vec<(Place, String)> = survey
-        .manifests
-        .iter()
-        .flat_map(|manifest| manifest.started().cloned())
-        .collect();
+    let started = survey.manifests.iter().flat_map(|manifest| {
+        let far = manifest.far.iter();
+        manifest.started().chain(far).cloned()
+    });
+    let manifests: Vec<(Place, String)> = started.collect();
     let mut submitted = survey.commands.submitted.clone();
     for unit in &units.all {
         for keyword in ["CMD", "ENTRYPOINT"] {

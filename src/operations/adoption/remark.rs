@@ -77,3 +77,19 @@ impl Remark {
 pub(super) fn shown(place: &Place) -> String {
     format!("{}:{}", place.file.display(), place.line)
 }
+
+/// How many names are told.
+const NAMES: usize = 4;
+
+/// Some names, and how many more there are.
+pub(super) fn listed(names: &[String]) -> String {
+    let shown: Vec<String> = names
+        .iter()
+        .take(NAMES)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match names.len().saturating_sub(NAMES) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

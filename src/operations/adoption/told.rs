@@ -144,6 +144,16 @@ impl Proposal {
             let cure = "name the job's image there: `sparkpack tags` prints it";
             self.untold.push(Remark::at(place, text).cure(cure));
         }
+        for (place, file) in survey
+            .manifests
+            .iter()
+            .flat_map(|manifest| &manifest.far)
+            .take(4)
+        {
+            let text = format!("`{file}` is started, and not the file in the image");
+            let cure = "write `local:///opt/job/main.py`, or where your Dockerfile puts it";
+            self.untold.push(Remark::at(place, text).cure(cure));
+        }
         for manifest in &survey.manifests {
             // What Helm fills in stands in values, which are written.
             let mut filled_in = manifest
@@ -194,7 +204,7 @@ impl Proposal {
                     (Some(repository), Some(head)) if self.naming.reference.is_some() => {
                         format!("{repository}:{head}")
                     }
-                    (Some(repository), _) => repository.to_string(),
+                    (Some(_), _) => name.shown(),
                     (None, _) => name.last.clone(),
                 };
                 self.facts.push(Fact::new("image", value, place));

@@ -1,8 +1,14 @@
 //! What goes wrong sooner or later in projects such as this one, with its places.
 
 use super::{
-    code::JobCode, image_name::ImageName, manifests::Manifest, naming::Naming, remark::Remark,
-    survey::ProjectSurvey, units::Units,
+    code::JobCode,
+    dockerfile_traps,
+    image_name::{ImageName, short},
+    manifests::Manifest,
+    naming::Naming,
+    remark::{Remark, listed},
+    survey::ProjectSurvey,
+    units::Units,
 };
 use crate::project::place::Place;
 
@@ -43,7 +49,7 @@ pub(super) fn traps(
     let mut told = Vec::new();
     told.extend(of_requirements(survey, requirements));
     told.extend(native_in_zips(survey));
-    told.extend(copies_before_pip(units));
+    told.extend(dockerfile_traps::traps(survey, units));
     told.extend(mutable_tags(survey, units, naming));
     told.extend(always_pulled(survey));
     told.extend(unreadable_code(survey));
@@ -124,30 +130,6 @@ fn native_in_zips(survey: &ProjectSurvey) -> Vec<Remark> {
     told
 }
 
-fn copies_before_pip(units: &Units<'_>) -> Vec<Remark> {
-    let mut told = Vec::new();
-    for unit in &units.all {
-        let copies = unit.resolved.sources().filter(|(path, _)| *path == ".");
-        let first = copies.map(|(_, line)| line).min();
-        let runs = unit.dockerfile.instructions("RUN");
-        let mut pips = runs
-            .filter(|(_, text)| text.contains("pip install"))
-            .map(|(line, _)| line);
-        if let Some(copy) = first
-            && pips.any(|pip| pip > copy)
-            && told.len() < SHOWN
-        {
-            let text =
-                "all files are copied before pip runs: each change installs everything again";
-            told.push(
-                Remark::at(&unit.dockerfile.at(copy), text)
-                    .cure("copy the requirements alone before"),
-            );
-        }
-    }
-    told
-}
-
 fn mutable_tags(survey: &ProjectSurvey, units: &Units<'_>, naming: &Naming) -> Vec<Remark> {
     let is_mutable = |name: &ImageName| {
         let moving = ["latest", "stable", "main", "master", "dev", "prod"];
@@ -160,7 +142,10 @@ fn mutable_tags(survey: &ProjectSurvey, units: &Units<'_>, naming: &Naming) -> V
             .into_iter()
             .any(|(own, _)| super::naming::is_same_image(own, &name));
         if is_own && is_mutable(&name) && image.reference.digest.is_none() && told.len() < SHOWN {
-            let text = format!("`{}` may be another image tomorrow", image.reference);
+            let text = format!(
+                "`{}` may be another image tomorrow",
+                short(&image.reference.to_string())
+            );
             told.push(
                 Remark::at(&image.place, text)
                     .cure("`sparkpack pin` writes a tag that never moves"),
@@ -206,17 +191,4 @@ fn unreadable_code(survey: &ProjectSurvey) -> Vec<Remark> {
     unreadable
         .map(|(place, why)| Remark::at(&place, format!("Python cannot read this: {why}")))
         .collect()
-}
-
-/// Some names, and how many more there are.
-fn listed(names: &[String]) -> String {
-    let shown: Vec<String> = names
-        .iter()
-        .take(SHOWN)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
