@@ -54,7 +54,7 @@ macro_rules! codes {
 codes! {
     E010 2
         "There is no `sparkpack.toml`, or it is not a regular file."
-        "go to the project's folder, or write one: the README shows the ten lines that it needs"
+        "go to the project's folder, or have one written there: `sparkpack init`"
     E011 2
         "A file is not UTF-8."
         "save it as UTF-8"

@@ -464,7 +464,7 @@ mod tests {
             folder: PathBuf::from("/a"),
             with_parents,
         };
-        let hint = "go to the project's folder, or write one: the README shows the ten lines that it needs";
+        let hint = "go to the project's folder, or have one written there: `sparkpack init`";
         assert_eq!(
             printed(no_project(false)),
             format!("E010 no sparkpack.toml in /a => {hint}")

@@ -1,8 +1,8 @@
 //! Commands in Makefiles, scripts, CI files and READMEs: what builds images, submits jobs and installs packages.
 
-use std::collections::BTreeMap;
-
 use super::{
+    actions,
+    build_line::BuildLine,
     image_name::ImageName,
     tree::{self, ProjectTree, folder_of, is_kind, joined, name_of, normal},
     variables::{UNKNOWN, Variables},
@@ -11,19 +11,6 @@ use crate::project::place::Place;
 
 /// How many files with commands are read.
 const FILES: usize = 2_000;
-
-/// A `docker build`.
-#[derive(Clone, Debug)]
-pub(super) struct BuildLine {
-    pub(super) place: Place,
-    /// Below the project's folder, where it is known.
-    pub(super) dockerfile: Option<String>,
-    /// A folder below the project's or outside of it; `None` where it is not known.
-    pub(super) context: Option<String>,
-    pub(super) names: Vec<ImageName>,
-    pub(super) arguments: BTreeMap<String, String>,
-    pub(super) target: Option<String>,
-}
 
 /// What the commands of a project say.
 #[derive(Debug, Default)]
@@ -80,6 +67,9 @@ impl Commands {
         } else {
             "."
         };
+        if path.starts_with(".github/") {
+            self.builds.extend(actions::builds(path, text, variables));
+        }
         let mut current = None;
         for (number, line) in logical_lines(text) {
             let place = Place::of_line(path, number);
@@ -162,7 +152,7 @@ impl Commands {
 
 impl CommandLine<'_> {
     fn build(&self, words: &[&str]) -> Option<BuildLine> {
-        let mut build = self.nothing_yet();
+        let mut build = BuildLine::at(&self.place);
         let mut dockerfile = None;
         let mut context = None;
         let mut words = words.iter().copied();
@@ -188,7 +178,7 @@ impl CommandLine<'_> {
     }
 
     fn kaniko(&self, words: &[&str]) -> Option<BuildLine> {
-        let mut build = self.nothing_yet();
+        let mut build = BuildLine::at(&self.place);
         let (mut dockerfile, mut context) = (None, None);
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
@@ -219,17 +209,6 @@ impl CommandLine<'_> {
         build.dockerfile = Some(dockerfile).filter(is_known);
         build.context = Some(context).filter(is_known);
         (!build.names.is_empty()).then_some(build)
-    }
-
-    fn nothing_yet(&self) -> BuildLine {
-        BuildLine {
-            place: self.place.clone(),
-            dockerfile: None,
-            context: None,
-            names: Vec::new(),
-            arguments: BTreeMap::new(),
-            target: None,
-        }
     }
 
     /// `NAME=value`, or `NAME` alone, whose value the shell has.

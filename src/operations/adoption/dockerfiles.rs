@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    commands::BuildLine,
+    build_line::BuildLine,
     image_name::ImageName,
     tree::{ProjectTree, is_aside, is_kind, name_of},
     variables::{UNKNOWN, Variables},

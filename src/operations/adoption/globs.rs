@@ -21,6 +21,11 @@ pub(super) fn globs(survey: &ProjectSurvey, naming: &Naming) -> BTreeMap<String,
                 .insert(&manifest.path);
         }
     }
+    for path in &survey.others {
+        if let Some(registry) = registry_within(survey, path, naming) {
+            by_registry.entry(registry).or_default().insert(path);
+        }
+    }
     let all = by_registry.clone();
     let mut globs = BTreeMap::new();
     for (registry, files) in by_registry {
@@ -65,6 +70,21 @@ fn registry_of(manifest: &Manifest, naming: &Naming) -> Option<String> {
         })
     });
     (names_own || is_filled_in).then(|| naming.registries.first().map(|(name, _)| name.clone()))?
+}
+
+/// The registry of a file that has an image of the project under a key of its own.
+fn registry_within(survey: &ProjectSurvey, path: &str, naming: &Naming) -> Option<String> {
+    let text = survey.tree.text(path)?;
+    let has_image = |prefix: &str| {
+        let mut called = naming
+            .images
+            .iter()
+            .filter_map(|image| image.called.as_ref());
+        called.any(|(own, _)| text.contains(&format!("{prefix}/{}", own.last)))
+    };
+    let mut registries = naming.registries.iter();
+    let found = registries.find(|(_, prefix)| has_image(prefix));
+    found.map(|(name, _)| name.clone())
 }
 
 /// A glob for each folder in which all manifests may be meant, else the files themselves.

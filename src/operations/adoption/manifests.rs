@@ -48,13 +48,14 @@ pub(super) struct Manifest {
 
 /// Reads all manifests of the project.
 ///
-/// The paths are those of files that are no YAML and no manifests.
-pub(super) fn read(tree: &ProjectTree) -> (Vec<Manifest>, Vec<String>) {
+/// Those of the second kind are no YAML, and those of the third name nothing that is known without the project's images.
+pub(super) fn read(tree: &ProjectTree) -> (Vec<Manifest>, Vec<String>, Vec<String>) {
     let matcher = ImageMatcher::default();
     let rules = PlaceRules::new(&[], [], &matcher);
     let files = tree.files().filter(|path| may_be_manifest(path));
     let mut manifests = Vec::new();
     let mut broken = Vec::new();
+    let mut others = Vec::new();
     for path in files.take(FILES) {
         let Some(text) = tree.text(path) else {
             broken.push(path.to_owned());
@@ -65,9 +66,11 @@ pub(super) fn read(tree: &ProjectTree) -> (Vec<Manifest>, Vec<String>) {
             manifests.push(manifest);
         } else if manifest.wrong.is_some() {
             broken.push(manifest.path);
+        } else {
+            others.push(manifest.path);
         }
     }
-    (manifests, broken)
+    (manifests, broken, others)
 }
 
 impl Manifest {

@@ -3,7 +3,9 @@
 //!
 //! Nothing is asked, nothing is sent, and nothing but the configuration is written.
 
+mod actions;
 mod below;
+mod build_line;
 mod chain;
 mod check;
 mod code;

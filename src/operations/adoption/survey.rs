@@ -22,6 +22,8 @@ pub(super) struct ProjectSurvey {
     pub(super) manifests: Vec<Manifest>,
     /// YAML files that are none, and that hold nothing of the project.
     pub(super) broken: Vec<String>,
+    /// YAML files that may name images under keys of their own.
+    pub(super) others: Vec<String>,
     pub(super) requirements: RequirementsFiles,
     pub(super) metadata: Metadata,
     /// The name of the repository that git has as a remote.
@@ -35,11 +37,12 @@ impl ProjectSurvey {
         let dockerfiles = Dockerfiles::of(&tree, &commands.builds);
         let named = commands.installed.iter().map(|(_, file, _)| file.clone());
         let requirements = RequirementsFiles::of(&tree, &named.collect::<Vec<_>>());
-        let (manifests, broken) = manifests::read(&tree);
+        let (manifests, broken, others) = manifests::read(&tree);
         Ok(Self {
             modules: Modules::of(&tree)?,
             manifests,
             broken,
+            others,
             metadata: Metadata::of(&tree),
             remote: git::remote(&tree.root),
             commands,

@@ -1,7 +1,7 @@
 //! The images that Dockerfiles of the project make, and which of them stand on which.
 
 use super::{
-    commands::BuildLine,
+    build_line::BuildLine,
     dockerfiles::{FoundDockerfile, ResolvedDockerfile},
     image_name::ImageName,
     remark::Remark,

@@ -83,7 +83,9 @@ impl Variables {
             return (unknown(), "");
         };
         let (inside, after) = (&text[1..end], &text[end + 1..]);
-        let inside = inside.trim().trim_start_matches("{ ").trim();
+        // `${{ env.NAME }}` of GitHub's workflows.
+        let inside = inside.trim_matches(['{', '}', ' ']);
+        let inside = inside.strip_prefix("env.").unwrap_or(inside);
         let (name, default) = match inside.split_once(":-").or_else(|| inside.split_once('-')) {
             Some((name, default)) if is_name(name) => (name, Some(default)),
             _ => (inside, None),
