@@ -56,6 +56,24 @@ path. A folder that has something already is left alone: exit code 2.
 Prints the files, one a line."
     )]
     New(NewArguments),
+    /// Write a sparkpack.toml for the project that is there.
+    #[command(
+        long_about = "Write a sparkpack.toml for the project that is there: one short file, and nothing else is changed.
+
+It reads what git tracks, or outside of git what is no cache and no virtual environment: which packages import which, the \
+files that are started, requirements and locks of every kind, Makefiles, scripts and CI files with their `docker build`, \
+`pip install` and `spark-submit` lines, Dockerfiles and what they stand on, the images in manifests and values, and the \
+versions of Spark and Python. Nothing is asked and nothing is sent; no daemon is needed.
+
+It prints what it found, what it assumed because no file says it, what it could not tell, and what to watch, each with its \
+place. What it wrote was read by sparkpack itself before. Where it cannot tell what the images would be, it says what it \
+looked for, exit code 2, and writes nothing.
+
+--dry-run prints the configuration to stdout instead of writing it. The last lines of the file, `# found: KEY = VALUE \
+(FILE:LINE)`, are what it follows from: --diff reads the project again, prints which of them are new or gone, and how the \
+configuration would be now; exit code 1 where any has changed."
+    )]
+    Init(InitArguments),
     /// Say what this machine has and lacks for the project, each with the command that cures it.
     #[command(
         long_about = "Say what this machine has and lacks for the project, each with the command that cures it; nothing is changed.
@@ -379,6 +397,17 @@ pub enum Shell {
     Bash,
     /// Spark's, for Python.
     Pyspark,
+}
+
+/// What is done with the configuration of a project that is there.
+#[derive(Args, Debug)]
+pub struct InitArguments {
+    /// Print the configuration, and write nothing.
+    #[arg(long, conflicts_with = "diff")]
+    pub dry_run: bool,
+    /// Say what has changed since the configuration was written.
+    #[arg(long)]
+    pub diff: bool,
 }
 
 /// Which registry.

@@ -54,13 +54,22 @@ macro_rules! codes {
 codes! {
     E010 2
         "There is no `sparkpack.toml`, or it is not a regular file."
-        "go to the project's folder, or run `sparkpack init`, which writes one for the project that is here"
+        "go to the project's folder, or have one written there: `sparkpack init`"
     E011 2
         "A file is not UTF-8."
         "save it as UTF-8"
     E012 2
         "`sparkpack.toml` is larger than 1 MiB, or nested too deeply."
         "keep only sparkpack's configuration in it"
+    E013 2
+        "There is a `sparkpack.toml` already, here or above."
+        "`sparkpack init --diff` says what has changed since it was written"
+    E014 2
+        "A project cannot be understood, so that no `sparkpack.toml` is written."
+        "write one: the README shows the ten lines that it needs"
+    E015 2
+        "A `sparkpack.toml` has no facts to compare the project with."
+        "only what `sparkpack init` wrote has them"
     E020 2
         "`sparkpack.toml` is not TOML."
         "correct the syntax where the place points"
@@ -307,6 +316,9 @@ codes! {
     E102 1
         "A file was changed while sparkpack ran; nothing was written."
         "run it again"
+    E103 1
+        "The facts that `sparkpack init` wrote into the configuration have changed."
+        "take from the diff what is right, with its `# found:` lines"
     E110 2
         "A step of a Dockerfile cannot do without a secret or an SSH agent that the image is not given."
         "name it under the image: `secrets.ID = { file = \"~/.netrc\" }`, `{ env = \"TOKEN\" }`, or `ssh = true`"

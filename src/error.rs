@@ -164,6 +164,9 @@ pub enum Error {
         /// The code of what was found, the most important.
         code: Code,
     },
+    /// The project is not what its configuration was written for.
+    #[error("the project has changed since sparkpack.toml was written")]
+    Outdated,
     /// Several independent errors.
     #[error("{} errors", .0.len())]
     Several(Vec<Error>),
@@ -315,6 +318,7 @@ impl Error {
             Self::Drift { .. } => Code::E100,
             Self::Changed => Code::E101,
             Self::Unhealthy { code, .. } => *code,
+            Self::Outdated => Code::E103,
             Self::Several(errors) => errors.first().map_or(Code::E610, Self::code),
         }
     }
@@ -412,6 +416,7 @@ impl Error {
             Self::Unhealthy { .. } => {
                 Some("the line below each of them says what to type or to change".to_owned())
             }
+            Self::Outdated => Some(Code::E103.cure().to_owned()),
             Self::Changed => Some("review and stage them: `git add -u`".to_owned()),
             Self::Several(errors) => errors.first().and_then(Self::hint),
         }

@@ -27,7 +27,7 @@
 //! The folders of `operations`, called rooms, each of which uses only those to its left:
 //!
 //! ```text
-//! events ← workspace ← resolution ← { diagnosis, dist, ejection, provenance, manifests } ← { build, compare } ← { publish, running }
+//! events ← { adoption, workspace } ← resolution ← { diagnosis, dist, ejection, provenance, manifests } ← { build, compare } ← { publish, running }
 //! ```
 //!
 //! `scaffold`, which makes new projects, uses none of them.

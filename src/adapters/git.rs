@@ -122,6 +122,20 @@ pub fn tracked_below(root: &Path, folder: &Path) -> Result<Vec<PathBuf>, NoGit> 
     Ok(files.collect())
 }
 
+/// The name of the repository that the checkout with its top in `root` comes from: the last part of a remote's URL.
+#[must_use]
+pub fn remote(root: &Path) -> Option<String> {
+    if top_folder(root).as_deref() != Some(root) {
+        return None;
+    }
+    let git = Git::at(root).ok()?;
+    let url = git.run(&["remote", "get-url", "origin"]).ok()?;
+    let url = String::from_utf8(url).ok()?;
+    let path = url.trim().trim_end_matches('/').trim_end_matches(".git");
+    let name = path.rsplit(['/', ':']).next()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 /// The file of the index of the checkout that `root` lies in, if that can be said without git.
 #[must_use]
 pub fn index_file(root: &Path) -> Option<PathBuf> {

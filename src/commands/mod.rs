@@ -5,6 +5,7 @@ mod check;
 mod diff;
 mod doctor;
 mod eject;
+mod init;
 mod lock;
 mod new;
 mod package;
@@ -34,6 +35,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<u8, Error> {
     let done = match &cli.command {
         Command::Project(command) => return in_project(directory, ui, command),
         Command::Anywhere(AnywhereCommand::New(arguments)) => new::run(directory, ui, arguments),
+        Command::Anywhere(AnywhereCommand::Init(arguments)) => init::run(directory, ui, arguments),
         Command::Anywhere(AnywhereCommand::Doctor(arguments)) => {
             doctor::run(directory, ui, arguments)
         }

@@ -1,6 +1,9 @@
 //! Requests that cannot be met: what is wrong, and what to type instead.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     adapters::{
@@ -9,7 +12,10 @@ use crate::{
     },
     code::Code,
     image::{Reference, ReferenceError},
-    project::{FILE_NAME, UnknownRegistry, place::nearest},
+    project::{
+        FILE_NAME, UnknownRegistry,
+        place::{Defect, nearest},
+    },
 };
 
 /// The number of paths that a message lists unless all are asked for.
@@ -29,6 +35,36 @@ pub enum UsageError {
     /// The folder that the run began in is gone.
     #[error("the current folder is not there any more: {0}")]
     NoCurrentFolder(std::io::Error),
+    /// There is a project already.
+    #[error("there is a {FILE_NAME} in {}{}", folder.display(), if *is_above { ", which is above" } else { " already" })]
+    AlreadyAdopted {
+        /// The folder that has it.
+        folder: PathBuf,
+        /// Whether that is a folder above the one that was asked for.
+        is_above: bool,
+    },
+    /// Nothing says what the images of a project would be.
+    #[error("no PySpark job is found in {}: nothing is written\n{}", folder.display(), looked.join("\n"))]
+    NotUnderstood {
+        /// The project's folder.
+        folder: PathBuf,
+        /// What was looked for, and what was there.
+        looked: Vec<String>,
+    },
+    /// A proposed configuration would be refused.
+    #[error("the configuration that follows from the files would be refused, so that nothing is written: {}\n{line}", defect.message)]
+    UnfitProposal {
+        /// The line that would be refused.
+        line: String,
+        /// Why.
+        defect: Box<Defect>,
+    },
+    /// A configuration does not say what it follows from.
+    #[error("{} has no line `# found: …`", file.display())]
+    NoFacts {
+        /// The configuration.
+        file: PathBuf,
+    },
     /// There is no such image.
     #[error("there is no image `{name}`")]
     UnknownImage {
@@ -202,6 +238,9 @@ impl UsageError {
         match self {
             Self::NoProject { .. } => Code::E010,
             Self::NoCurrentFolder(_) => Code::E071,
+            Self::AlreadyAdopted { .. } => Code::E013,
+            Self::NotUnderstood { .. } | Self::UnfitProposal { .. } => Code::E014,
+            Self::NoFacts { .. } => Code::E015,
             Self::UnknownImage { .. } => Code::E084,
             Self::UnknownRegistry(_) => Code::E087,
             Self::NotLocked { .. } => Code::E036,
@@ -220,9 +259,15 @@ impl UsageError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::NoProject { .. } => self.code().cure().to_owned(),
+            Self::NoProject { .. } | Self::NoFacts { .. } => self.code().cure().to_owned(),
             Self::NoCurrentFolder(_) => {
                 "go to a folder that is there, or name the project's by `-C FOLDER`".to_owned()
+            }
+            Self::AlreadyAdopted { folder, is_above } => how_to_adopt(folder, *is_above),
+            Self::NotUnderstood { .. } => BY_HAND.to_owned(),
+            Self::UnfitProposal { defect, .. } => {
+                let hint = defect.hint.clone();
+                hint.unwrap_or_else(|| Code::E014.cure().to_owned())
             }
             Self::UnknownImage { name, images } => did_you_mean(name, strs(images))
                 .unwrap_or_else(|| format!("the images are {}", images.join(", "))),
@@ -273,6 +318,21 @@ impl UsageError {
             ),
         }
     }
+}
+
+/// What to do where nothing says what a project's images are.
+const BY_HAND: &str = "go to the folder with the job's code, or write sparkpack.toml: `[images.job]` with `src` and `main`, \
+                       `[chains.main]` with `spark` and `python`";
+
+fn how_to_adopt(folder: &Path, is_above: bool) -> String {
+    if is_above {
+        let file = folder.join(FILE_NAME);
+        return format!(
+            "add an image to that one, `{}`, or go to another folder",
+            file.display()
+        );
+    }
+    Code::E013.cure().to_owned()
 }
 
 fn strs<'a>(names: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = &'a str> {
@@ -411,7 +471,7 @@ mod tests {
             folder: PathBuf::from("/a"),
             with_parents,
         };
-        let hint = "go to the project's folder, or run `sparkpack init`, which writes one for the project that is here";
+        let hint = "go to the project's folder, or have one written there: `sparkpack init`";
         assert_eq!(
             printed(no_project(false)),
             format!("E010 no sparkpack.toml in /a => {hint}")

@@ -3,11 +3,12 @@
 //! The rooms, each of which uses only those to its left:
 //!
 //! ```text
-//! workspace ← resolution ← { diagnosis, dist, ejection, provenance, manifests } ← { build, compare } ← { publish, running }
+//! events ← { adoption, workspace } ← resolution ← { diagnosis, dist, ejection, provenance, manifests } ← { build, compare } ← { publish, running }
 //! ```
 
 pub mod events;
 
+pub(crate) mod adoption;
 pub(crate) mod build;
 pub(crate) mod compare;
 pub(crate) mod diagnosis;

@@ -54,7 +54,15 @@ pub fn load(root: &Path, environment: Environment<'_>) -> Result<Project, Defect
     let bytes = fs_err::read(&path).map_err(|error| {
         unreadable(error.to_string()).hint("give yourself the right to read it")
     })?;
-    let text = config::decode(file, &bytes)?;
+    load_text(root, config::decode(file, &bytes)?, environment)
+}
+
+/// Reads a configuration that is not written yet, as if it stood in `root`.
+///
+/// # Errors
+/// The first mistake in it.
+pub fn load_text(root: &Path, text: &str, environment: Environment<'_>) -> Result<Project, Defect> {
+    let file = Path::new(FILE_NAME);
     let origin = Origin { file, text };
     let config = config::parse(origin)?;
     Loader {

@@ -38,7 +38,7 @@ pub mod wheel;
 
 pub use config::FILE_NAME;
 pub use image_matcher::{ImageMatcher, Mention, Tail};
-pub use load::load;
+pub use load::{load, load_text};
 pub use loader::Environment;
 pub use settings::{
     BesideFile, Chain, ChainOrigin, CodeForm, CodeTree, ConfiguredPlace, Context, Image, Kind,

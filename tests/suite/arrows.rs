@@ -25,9 +25,10 @@ const LAYERS: [&str; 11] = [
 ];
 
 /// The rooms of `operations/` by their floors: each uses only rooms on lower floors.
-const ROOMS: [(&str, usize); 13] = [
+const ROOMS: [(&str, usize); 14] = [
     ("events", 0),
     ("scaffold", 0),
+    ("adoption", 1),
     ("workspace", 1),
     ("resolution", 2),
     ("diagnosis", 3),

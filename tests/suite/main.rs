@@ -1,6 +1,7 @@
 //! The integration tests. Each module tests one promise from outside.
 //!
 //! - `arrows`: the architecture: layers, rooms, cycles of files, names, who prints, how long a verb is
+//! - `init`: what is written for a project that is there, and what is said of it
 //! - `layouts`: the four layouts that the configuration must support
 //! - `killed`: a kill or a failing disk at any system call leaves all files old or all new
 //! - `drift`: the message for each bad manifest, with its place and a cure
@@ -60,7 +61,7 @@
 //! - `projects`: the layouts of well-known templates: few lines, no Dockerfile, and the job runs in real Spark
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
-//! By verb: `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `cases`, `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`:
+//! By verb: `init`: `init` · `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `cases`, `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`:
 //! `planning`, `retagging`, `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`,
 //! `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
@@ -83,6 +84,7 @@
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `doctor::a_machine_` `doctor::credentials_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
+//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `init::every_tree_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`
@@ -126,6 +128,7 @@ mod hooks;
 mod hostile_input;
 mod ignoring;
 mod imports;
+mod init;
 mod installing;
 mod killed;
 mod layouts;

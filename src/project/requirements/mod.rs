@@ -374,6 +374,12 @@ impl Requirement {
             (!version.ends_with('*')).then_some(version)
         })
     }
+
+    /// Whether it allows a version.
+    #[must_use]
+    pub fn allows(&self, version: &str) -> bool {
+        versions::meets(version, &self.specifiers)
+    }
 }
 
 impl fmt::Display for Requirement {

@@ -1,0 +1,2 @@
+def named(builder, name):
+    return builder.appName(name)

@@ -1,0 +1,1 @@
+SELECT harbour, level FROM levels ORDER BY level DESC LIMIT 1

@@ -1,0 +1,2 @@
+def is_plausible(kwh):
+    return kwh >= 0

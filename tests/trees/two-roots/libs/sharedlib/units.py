@@ -1,0 +1,2 @@
+def tonnes(kg):
+    return kg / 1000
