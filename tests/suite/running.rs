@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Chain, PodmanService, TestProject, docker, run};
+use crate::support::{Chain, NOBODY, PodmanService, RootlessDocker, TestProject, docker, run};
 
 /// Says what it is given; some arguments have it do something.
 const ENTRYPOINT: &str = "#!/bin/sh
@@ -402,4 +402,46 @@ fn podman_runs_a_job_too() {
     assert_eq!(project.read("out/result.txt"), "written\n");
     let left = docker(&["--host", &podman.host(), "ps", "--all", "--quiet"]);
     assert_eq!(left, "");
+}
+
+/// Root in a container of a rootless daemon is who runs the daemon.
+#[test]
+fn a_rootless_daemon_runs_a_job_too() {
+    let chain = chain("running-rootless");
+    let rootless = RootlessDocker::start();
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().join("root.tar");
+    let root = root.to_str().unwrap();
+    docker(&["save", "--output", root, &chain.root.name]);
+    let there = |arguments: &[&str]| {
+        let host = ["--host", &rootless.host()];
+        docker(&[&host[..], arguments].concat())
+    };
+    there(&["load", "--quiet", "--input", root]);
+    let project = &chain.project;
+    let out = project.root().join("out");
+    fs_err::create_dir(&out).unwrap();
+    std::os::unix::fs::chown(&out, Some(NOBODY), Some(NOBODY)).unwrap();
+    // Temporary folders are their owner's alone.
+    for folder in project.root().ancestors().take(2) {
+        fs_err::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let with = |volumes: &[&str]| {
+        let arguments = [
+            &["run", "--network", "none"],
+            volumes,
+            &["--", "write", "exit-4"],
+        ];
+        let mut command = project.command(&arguments.concat());
+        run(command.env("DOCKER_HOST", rootless.host()))
+    };
+    let ran = with(&["--volume", "out:/data"]);
+    assert_eq!(ran.code, 4, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("\n0\n"), "{}", ran.stdout);
+    let file = fs_err::metadata(out.join("result.txt")).unwrap();
+    assert_eq!((file.uid(), file.gid()), (NOBODY, NOBODY));
+    let plain = with(&[]);
+    assert_eq!(plain.code, 4, "{}{}", plain.stdout, plain.stderr);
+    assert!(plain.stdout.contains("\n185\n"), "{}", plain.stdout);
+    assert_eq!(there(&["ps", "--all", "--quiet"]), "");
 }

@@ -170,3 +170,72 @@ impl Drop for PodmanService {
         let _ = self.child.wait();
     }
 }
+
+/// The user who runs the rootless daemon.
+pub(crate) const NOBODY: u32 = 65_534;
+
+/// A rootless dockerd of the user `nobody`, with data and a network of its own, which ends with this value.
+pub(crate) struct RootlessDocker {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+/// Users that `nobody` has for its containers, told in a namespace of its own. What it mounts is gone with that.
+const ROOTLESS: &str = r#"
+echo "nobody:200000:65536" >"$1/ids"
+mount --bind "$1/ids" /etc/subuid && mount --bind "$1/ids" /etc/subgid
+exec setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$1" XDG_RUNTIME_DIR="$1" \
+    rootlesskit --net=host --copy-up=/etc --copy-up=/run --state-dir "$1/kit" sh -c '
+    rm -f /run/docker /run/containerd /run/xtables.lock
+    exec unshare --net dockerd --rootless --storage-driver vfs --iptables=false --ip6tables=false --data-root "$1/data" \
+        --exec-root "$1/run" --pidfile "$1/pid" --host "unix://$1/docker.sock"' sh "$1"
+"#;
+
+impl RootlessDocker {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // /etc/subuid has to be there to be mounted on.
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            assert!(
+                Path::new(file).exists(),
+                "{file}: scripts/test installs uidmap"
+            );
+        }
+        std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        let log = fs_err::File::create(folder.path().join("log")).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-euc", ROOTLESS, "sh"]);
+        command.arg(folder.path());
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(log.into_file())
+            .spawn()
+            .unwrap();
+        let service = Self { child, folder };
+        let answers = || {
+            let mut docker = Command::new("docker");
+            docker.args(["--host", &service.host(), "version"]);
+            super::run(&mut docker).code == 0
+        };
+        let waited = (0..300).any(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            answers()
+        });
+        let log = fs_err::read_to_string(service.folder.path().join("log")).unwrap();
+        assert!(waited, "the rootless daemon does not serve: {log}");
+        service
+    }
+
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}/docker.sock", self.folder.path().display())
+    }
+}
+
+impl Drop for RootlessDocker {
+    fn drop(&mut self) {
+        // rootlesskit passes it on, and ends with the daemon.
+        let id = self.child.id().to_string();
+        let _ = Command::new("kill").arg(id).status();
+        let _ = self.child.wait();
+    }
+}

@@ -22,7 +22,8 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 pub(crate) use chain::{Chain, PASSWORD, USER};
 pub(crate) use daemon::{
-    PodmanService, Root, docker, image_id, make_other_bytes, remove_images, run_driver,
+    NOBODY, PodmanService, Root, RootlessDocker, docker, image_id, make_other_bytes, remove_images,
+    run_driver,
 };
 pub(crate) use index::Index;
 pub(crate) use offline::{OLD, Offline, SPARK, tree};
