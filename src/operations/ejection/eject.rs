@@ -5,7 +5,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::written::{Below, DOCKERFILE, REQUIREMENTS, WrittenFile, written};
+use super::written::{Below, DOCKERFILE, REQUIREMENTS, WrittenFile, lock_of, written};
 use crate::{
     adapters::journal::Replacement,
     error::{EjectError, Error},
@@ -53,16 +53,19 @@ pub(crate) fn eject(
     let read = inputs.get(name);
     let below = below(project, &lock, image)?;
     let files = read.and_then(|read| written(image, read, below));
-    let files = files.unwrap_or_default();
-    put(session, name, &folder, &files)?;
+    let mut files = files.unwrap_or_default();
     let has_requirements = files.iter().any(|file| file.name == REQUIREMENTS);
+    let beside = lock_of(&lock, name).filter(|_| has_requirements);
+    let needs_lock = has_requirements && beside.is_none();
+    files.extend(beside);
+    put(session, name, &folder, &files)?;
     Ok(Ejected {
         files: files.iter().map(|file| folder.join(file.name)).collect(),
         table: table_of(project, image),
         settings: settings(image, &folder, has_requirements),
         moves: read.is_some_and(|read| moves(read, &files)),
         above: above(&inputs, name),
-        needs_lock: has_requirements,
+        needs_lock,
     })
 }
 

@@ -1,12 +1,17 @@
 //! The Dockerfile that makes what sparkpack makes of an image without one, with the files that it needs.
 
+use std::collections::BTreeSet;
+
 use crate::{
+    operations::resolution,
     plan::{Recipe, StageInputs},
     project::{
         Image, Package,
         built_in::BuiltInRecipe,
         elsewhere::LockedSpark,
         inputs::{DockerfileInputs, FilesInputs},
+        lock::{Lock, LockedWheels},
+        requirements,
     },
 };
 
@@ -15,6 +20,9 @@ pub(super) const DOCKERFILE: &str = "Dockerfile";
 
 /// The name of the requirements of a built-in recipe.
 pub(super) const REQUIREMENTS: &str = "requirements.txt";
+
+/// The name of the lock beside them.
+pub(super) const LOCK: &str = "requirements.lock";
 
 /// The instruction of built-in Dockerfiles that copies the chain's jars.
 const COPY_JARS: &str = "COPY jars/ ";
@@ -105,6 +113,33 @@ fn requirements_of(built_in: &BuiltInRecipe) -> Option<String> {
         }
     }
     Some(text)
+}
+
+/// The lock beside the requirements of a recipe, with the wheels that `sparkpack.lock` has for them: they mean the same.
+/// `None` where it has none.
+pub(super) fn lock_of(lock: &Lock, image: &str) -> Option<WrittenFile> {
+    let platforms = lock.wheels.get(image)?;
+    let (_, first) = platforms.first_key_value()?;
+    let numbers = |text: &str| {
+        let (major, minor) = text.split_once('.')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    let of_first = |other: &LockedWheels| {
+        (&other.requirements, &other.python, &other.glibc)
+            == (&first.requirements, &first.python, &first.glibc)
+    };
+    let wheels = platforms.iter().map(|(platform, locked)| {
+        let wheels = resolution::wheels_of(locked).filter(|_| of_first(locked))?;
+        Some((platform.clone(), wheels))
+    });
+    let beside = requirements::Lock {
+        requirements_digest: first.requirements.clone(),
+        python: numbers(&first.python)?,
+        glibc: numbers(&first.glibc)?,
+        wheels: wheels.collect::<Option<_>>()?,
+        left_out: BTreeSet::new(),
+    };
+    Some(WrittenFile::plain(LOCK, beside.to_text()))
 }
 
 /// What ds gets: its packages and the chain's jars.
