@@ -5,7 +5,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::written::{Below, DOCKERFILE, REQUIREMENTS, WrittenFile, lock_of, written};
+use super::written::{DOCKERFILE, REQUIREMENTS, StandsOn, WrittenFile, lock_of, written};
 use crate::{
     adapters::journal::Replacement,
     error::{EjectError, Error},
@@ -70,10 +70,10 @@ pub(crate) fn eject(
 }
 
 /// What an image stands on, as far as its files depend on that.
-fn below<'l>(project: &Project, lock: &'l Lock, image: &Image) -> Result<Below<'l>, EjectError> {
+fn below<'l>(project: &Project, lock: &'l Lock, image: &Image) -> Result<StandsOn<'l>, EjectError> {
     let chain = project.chain_of(image);
     let Some((chain, elsewhere)) = chain.and_then(|chain| Some((chain, chain.elsewhere()?))) else {
-        return Ok(Below::Made);
+        return Ok(StandsOn::Made);
     };
     let contents = lock.contents.get(&chain.name);
     let mut platforms = contents.into_iter().flat_map(|contents| contents.values());
@@ -83,8 +83,8 @@ fn below<'l>(project: &Project, lock: &'l Lock, image: &Image) -> Result<Below<'
             image: image.name.clone(),
             elsewhere: elsewhere.image.clone(),
         }),
-        (Some(spark), Some(_)) => Ok(Below::Elsewhere(spark)),
-        (Some(spark), None) => Ok(Below::AboveElsewhere(spark)),
+        (Some(spark), Some(_)) => Ok(StandsOn::Elsewhere(spark)),
+        (Some(spark), None) => Ok(StandsOn::AboveElsewhere(spark)),
     }
 }
 

@@ -47,7 +47,7 @@ impl WrittenFile {
 
 /// What an image that only gets files stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Below<'a> {
+pub(super) enum StandsOn<'a> {
     /// An image of a chain whose base is made here.
     Made,
     /// An image from elsewhere, with this Spark.
@@ -60,7 +60,7 @@ pub(super) enum Below<'a> {
 pub(super) fn written(
     image: &Image,
     inputs: &StageInputs,
-    below: Below<'_>,
+    below: StandsOn<'_>,
 ) -> Option<Vec<WrittenFile>> {
     match &inputs.recipe {
         Recipe::Dockerfile(dockerfile) => of_built_in(dockerfile),
@@ -143,13 +143,13 @@ pub(super) fn lock_of(lock: &Lock, image: &str) -> Option<WrittenFile> {
 }
 
 /// What ds gets: its packages and the chain's jars.
-fn of_packages(inputs: &FilesInputs, below: Below<'_>) -> String {
+fn of_packages(inputs: &FilesInputs, below: StandsOn<'_>) -> String {
     let mut text = String::from(
         "# What sparkpack puts together without a Dockerfile, written out: packages, installed outside from the requirements.\n\
          ARG PARENT\nFROM ${PARENT}\nCOPY site-packages/ /opt/ds/site-packages/\n",
     );
     text.push_str(&jars(inputs, below));
-    if below == Below::Made {
+    if below == StandsOn::Made {
         text.push_str("USER 185\n");
     } else {
         text.push_str(&python_path(inputs, below));
@@ -158,7 +158,7 @@ fn of_packages(inputs: &FilesInputs, below: Below<'_>) -> String {
 }
 
 /// What a job gets: what changes least first, so that a changed line sends a few kB.
-fn of_job(package: &Package, inputs: &FilesInputs, below: Below<'_>) -> String {
+fn of_job(package: &Package, inputs: &FilesInputs, below: StandsOn<'_>) -> String {
     let mut text = String::from(
         "# What sparkpack puts together without a Dockerfile, written out: what changes least first, so that a changed line\n\
          # sends a few kB. `dist/` is what `sparkpack package` makes.\n\
@@ -181,16 +181,16 @@ fn of_job(package: &Package, inputs: &FilesInputs, below: Below<'_>) -> String {
     text.push_str("COPY dist/jobs.zip dist/main.py /opt/job/\n");
     text.push_str(&python_path(inputs, below));
     // An image from elsewhere keeps its own.
-    if below == Below::Made {
+    if below == StandsOn::Made {
         text.push_str("WORKDIR /opt/spark/work-dir\nUSER 185\n");
     }
     text
 }
 
-fn jars(inputs: &FilesInputs, below: Below<'_>) -> String {
+fn jars(inputs: &FilesInputs, below: StandsOn<'_>) -> String {
     let folder = match below {
-        Below::Made => "/opt/spark/jars",
-        Below::Elsewhere(spark) | Below::AboveElsewhere(spark) => &spark.jars,
+        StandsOn::Made => "/opt/spark/jars",
+        StandsOn::Elsewhere(spark) | StandsOn::AboveElsewhere(spark) => &spark.jars,
     };
     if inputs.jars.is_empty() {
         String::new()
@@ -200,9 +200,9 @@ fn jars(inputs: &FilesInputs, below: Below<'_>) -> String {
 }
 
 /// One's own, then the parent's, then those of a Spark that an image from elsewhere may not name itself.
-fn python_path(inputs: &FilesInputs, below: Below<'_>) -> String {
+fn python_path(inputs: &FilesInputs, below: StandsOn<'_>) -> String {
     let sparks = match below {
-        Below::Elsewhere(spark) if !spark.python_path.is_empty() => {
+        StandsOn::Elsewhere(spark) if !spark.python_path.is_empty() => {
             format!(":{}", spark.python_path.join(":"))
         }
         _ => String::new(),
