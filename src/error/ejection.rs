@@ -23,6 +23,14 @@ pub enum EjectError {
         /// What it stands for.
         elsewhere: String,
     },
+    /// What the image stands on was not looked into yet.
+    #[error("`{image}` stands on `{elsewhere}`, and the lock does not have what is in that")]
+    NotLookedInto {
+        /// The image.
+        image: String,
+        /// The image from elsewhere.
+        elsewhere: String,
+    },
     /// Files would be overwritten.
     #[error("{} there already, and nothing is overwritten", are(there))]
     Overwrites {
@@ -46,6 +54,7 @@ impl EjectError {
         match self {
             Self::OwnDockerfile { .. } | Self::Elsewhere { .. } => Code::E140,
             Self::Overwrites { .. } => Code::E141,
+            Self::NotLookedInto { .. } => Code::E033,
             Self::Folder { .. } => Code::E091,
         }
     }
@@ -60,6 +69,7 @@ impl EjectError {
             Self::Elsewhere { elsewhere, .. } => format!(
                 "write a Dockerfile with `FROM {elsewhere}`, and name it by `dockerfile` under an image of your own"
             ),
+            Self::NotLookedInto { .. } => Code::E033.cure().to_owned(),
             Self::Overwrites { image, .. } => {
                 format!("choose another folder: `sparkpack eject {image} --to FOLDER`")
             }

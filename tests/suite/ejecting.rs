@@ -1,6 +1,8 @@
 //! `eject`: the recipe of an image as files of the project, the lines that it needs, and that nothing is overwritten.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
+
+use sparkpack::project::requirements::{Pin, Requirements};
 
 use crate::support::{TestProject, tree};
 
@@ -121,4 +123,46 @@ fn what_cannot_be_written_out_is_told_and_nothing_is_written() {
     assert!(tree(&project.root()) == before, "something was written");
     project.succeed(&["eject", "py", "--to", "./docker/./own"]);
     assert!(project.read("docker/own/Dockerfile").contains("ARG PYTHON"));
+}
+
+/// The wheels of the built-in ds are in `sparkpack.lock`; those of a requirements file beside it.
+#[test]
+fn the_locked_wheels_go_along() {
+    let project = project();
+    project.edit("sparkpack.toml", "parent = \"py\"", "parent = \"ds\"");
+    let text = include_str!("../../dockerfiles/ds/requirements.txt");
+    let requirements = Requirements::of_text(Path::new("requirements.txt"), text).unwrap();
+    let digest = requirements.digest(&[Pin::new("pyspark", "4.1.4")]);
+    let wheel = format!(
+        "six-1.17.0-py2.py3-none-any.whl\" = \"sha256:{}",
+        "4".repeat(64)
+    );
+    let lock = project.read("sparkpack.lock");
+    project.write(
+        "sparkpack.lock",
+        &format!(
+            "{lock}\n[wheels.ds.\"linux/amd64\"]\nrequirements = \"{digest}\"\npython = \"3.11\"\nglibc = \"2.28\"\n\n\
+             [wheels.ds.\"linux/amd64\".files]\n\"{wheel}\"\n"
+        ),
+    );
+    let before = tags(&project);
+    let ejected = project.succeed(&["eject", "ds"]);
+    assert!(
+        !ejected.stderr.contains("sparkpack lock"),
+        "{}",
+        ejected.stderr
+    );
+    assert!(
+        project
+            .read("docker/ds/requirements.lock")
+            .contains(&"4".repeat(64))
+    );
+    let text = project.read("sparkpack.toml");
+    project.write("sparkpack.toml", &format!("{text}\n{}", ejected.stdout));
+    let now = tags(&project);
+    let stays = |image: &str| {
+        let of = |tags: &[String]| tags.iter().find(|tag| tag.contains(image)).cloned();
+        of(&before) == of(&now)
+    };
+    assert_eq!(["/py:", "/ds:", "/job:"].map(stays), [true, false, false]);
 }

@@ -708,3 +708,29 @@ fn an_image_without_python_for_one_platform_is_refused() {
     assert!(failure.contains("error[E131]"), "{failure}");
     assert!(failure.contains(&error), "{failure}");
 }
+
+/// What `eject` writes for a job on an image from elsewhere is started as what was put together.
+#[test]
+fn a_job_that_is_written_out_keeps_what_the_image_below_says() {
+    let made = Elsewhere::pushed();
+    let project = &made.project;
+    let early = project.failure(&["eject", "job"]);
+    let wanted = "exit 2\nerror[E033]: `job` stands on `";
+    assert!(early.starts_with(wanted), "{early}");
+    made.push();
+    let assembled = Elsewhere::config(&project.reference("job"));
+    let ejected = project.succeed(&["eject", "job"]);
+    let table = "[images.job]\n";
+    project.edit(
+        "sparkpack.toml",
+        table,
+        &format!("{table}{}", ejected.stdout),
+    );
+    made.push_with_daemon();
+    let built = Elsewhere::config(&project.reference("job"));
+    let of = |config: &Value, key: &str| config["config"][key].clone();
+    for key in ["Env", "User", "WorkingDir", "Entrypoint", "Cmd"] {
+        assert_eq!(of(&assembled, key), of(&built, key), "{key}");
+    }
+    assert_ne!(assembled["rootfs"], built["rootfs"]);
+}

@@ -347,9 +347,9 @@ fn in_the_surroundings() {
         told.push(format!("# {about}\nexit {}\n{text}", run.code));
         assert_eq!(run.stdout, "", "{about}");
     };
-    let docker = project.home().join(".docker");
-    let credentials = docker.join("config.json");
-    fs_err::create_dir(&docker).unwrap();
+    let folder = project.home().join(".docker");
+    let credentials = folder.join("config.json");
+    fs_err::create_dir(&folder).unwrap();
     let push = || run(&mut project.command(&["plan", "--remote"]));
     project.write("requirements.txt", "");
     fs_err::write(&credentials, "{\n  \"auths\":\n").unwrap();

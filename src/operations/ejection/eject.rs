@@ -5,7 +5,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::written::{DOCKERFILE, REQUIREMENTS, WrittenFile, written};
+use super::written::{DOCKERFILE, REQUIREMENTS, StandsOn, WrittenFile, lock_of, written};
 use crate::{
     adapters::journal::Replacement,
     error::{EjectError, Error},
@@ -14,7 +14,7 @@ use crate::{
         workspace::{Session, read_lock},
     },
     plan::{Inputs, StageInputs},
-    project::{Context, Image, Kind, Project, place::Place},
+    project::{Context, Image, Kind, Project, lock::Lock, place::Place},
 };
 
 /// What was written, and what has to be said in `sparkpack.toml`.
@@ -51,18 +51,41 @@ pub(crate) fn eject(
     let lock = read_lock(&project.root)?;
     let inputs = resolution::read_inputs(session, &lock)?;
     let read = inputs.get(name);
-    let files = read.and_then(|read| written(session, image, read));
-    let files = files.unwrap_or_default();
-    put(session, name, &folder, &files)?;
+    let below = below(project, &lock, image)?;
+    let files = read.and_then(|read| written(image, read, below));
+    let mut files = files.unwrap_or_default();
     let has_requirements = files.iter().any(|file| file.name == REQUIREMENTS);
+    let beside = lock_of(&lock, name).filter(|_| has_requirements);
+    let needs_lock = has_requirements && beside.is_none();
+    files.extend(beside);
+    put(session, name, &folder, &files)?;
     Ok(Ejected {
         files: files.iter().map(|file| folder.join(file.name)).collect(),
         table: table_of(project, image),
         settings: settings(image, &folder, has_requirements),
         moves: read.is_some_and(|read| moves(read, &files)),
         above: above(&inputs, name),
-        needs_lock: has_requirements,
+        needs_lock,
     })
+}
+
+/// What an image stands on, as far as its files depend on that.
+fn below<'l>(project: &Project, lock: &'l Lock, image: &Image) -> Result<StandsOn<'l>, EjectError> {
+    let chain = project.chain_of(image);
+    let Some((chain, elsewhere)) = chain.and_then(|chain| Some((chain, chain.elsewhere()?))) else {
+        return Ok(StandsOn::Made);
+    };
+    let contents = lock.contents.get(&chain.name);
+    let mut platforms = contents.into_iter().flat_map(|contents| contents.values());
+    let spark = platforms.find_map(|contents| contents.spark.as_ref());
+    match (spark, &image.elsewhere) {
+        (None, _) => Err(EjectError::NotLookedInto {
+            image: image.name.clone(),
+            elsewhere: elsewhere.image.clone(),
+        }),
+        (Some(spark), Some(_)) => Ok(StandsOn::Elsewhere(spark)),
+        (Some(spark), None) => Ok(StandsOn::AboveElsewhere(spark)),
+    }
 }
 
 /// Whether what was written is another input than the recipe: a Dockerfile counts by its text alone, whoever wrote it.

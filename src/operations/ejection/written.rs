@@ -1,12 +1,17 @@
 //! The Dockerfile that makes what sparkpack makes of an image without one, with the files that it needs.
 
+use std::collections::BTreeSet;
+
 use crate::{
-    operations::workspace::Session,
+    operations::resolution,
     plan::{Recipe, StageInputs},
     project::{
         Image, Package,
         built_in::BuiltInRecipe,
+        elsewhere::LockedSpark,
         inputs::{DockerfileInputs, FilesInputs},
+        lock::{Lock, LockedWheels},
+        requirements,
     },
 };
 
@@ -15,6 +20,9 @@ pub(super) const DOCKERFILE: &str = "Dockerfile";
 
 /// The name of the requirements of a built-in recipe.
 pub(super) const REQUIREMENTS: &str = "requirements.txt";
+
+/// The name of the lock beside them.
+pub(super) const LOCK: &str = "requirements.lock";
 
 /// The instruction of built-in Dockerfiles that copies the chain's jars.
 const COPY_JARS: &str = "COPY jars/ ";
@@ -37,32 +45,35 @@ impl WrittenFile {
     }
 }
 
+/// What an image that only gets files stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StandsOn<'a> {
+    /// An image of a chain whose base is made here.
+    Made,
+    /// An image from elsewhere, with this Spark.
+    Elsewhere(&'a LockedSpark),
+    /// An image of the project that stands on one from elsewhere, with this Spark.
+    AboveElsewhere(&'a LockedSpark),
+}
+
 /// The files that stand for an image's recipe; `None` where it has a Dockerfile of its own.
 pub(super) fn written(
-    session: &Session<'_>,
     image: &Image,
     inputs: &StageInputs,
+    below: StandsOn<'_>,
 ) -> Option<Vec<WrittenFile>> {
     match &inputs.recipe {
         Recipe::Dockerfile(dockerfile) => of_built_in(dockerfile),
         Recipe::Files(files) => {
-            let is_made = session
-                .project
-                .chain_of(image)
-                .is_some_and(|chain| chain.made().is_some());
             let text = match &image.package {
-                Some(package) => of_job(package, files, is_made),
-                None => of_packages(files, is_made),
+                Some(package) => of_job(package, files, below),
+                None => of_packages(files, below),
             };
             let requirements = files.built_in.and_then(requirements_of);
             let requirements = requirements.map(|text| WrittenFile::plain(REQUIREMENTS, text));
             let dockerfile = WrittenFile::plain(DOCKERFILE, text);
-            Some(
-                [Some(dockerfile), requirements]
-                    .into_iter()
-                    .flatten()
-                    .collect(),
-            )
+            let both = [Some(dockerfile), requirements];
+            Some(both.into_iter().flatten().collect())
         }
     }
 }
@@ -104,35 +115,62 @@ fn requirements_of(built_in: &BuiltInRecipe) -> Option<String> {
     Some(text)
 }
 
+/// The lock beside the requirements of a recipe, with the wheels that `sparkpack.lock` has for them: they mean the same.
+/// `None` where it has none.
+pub(super) fn lock_of(lock: &Lock, image: &str) -> Option<WrittenFile> {
+    let platforms = lock.wheels.get(image)?;
+    let (_, first) = platforms.first_key_value()?;
+    let numbers = |text: &str| {
+        let (major, minor) = text.split_once('.')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    let of_first = |other: &LockedWheels| {
+        (&other.requirements, &other.python, &other.glibc)
+            == (&first.requirements, &first.python, &first.glibc)
+    };
+    let wheels = platforms.iter().map(|(platform, locked)| {
+        let wheels = resolution::wheels_of(locked).filter(|_| of_first(locked))?;
+        Some((platform.clone(), wheels))
+    });
+    let beside = requirements::Lock {
+        requirements_digest: first.requirements.clone(),
+        python: numbers(&first.python)?,
+        glibc: numbers(&first.glibc)?,
+        wheels: wheels.collect::<Option<_>>()?,
+        left_out: BTreeSet::new(),
+    };
+    Some(WrittenFile::plain(LOCK, beside.to_text()))
+}
+
 /// What ds gets: its packages and the chain's jars.
-fn of_packages(inputs: &FilesInputs, is_made: bool) -> String {
+fn of_packages(inputs: &FilesInputs, below: StandsOn<'_>) -> String {
     let mut text = String::from(
         "# What sparkpack puts together without a Dockerfile, written out: packages, installed outside from the requirements.\n\
          ARG PARENT\nFROM ${PARENT}\nCOPY site-packages/ /opt/ds/site-packages/\n",
     );
-    text.push_str(jars(inputs, is_made));
-    if !is_made {
-        text.push_str(&python_path(inputs));
+    text.push_str(&jars(inputs, below));
+    if below == StandsOn::Made {
+        text.push_str("USER 185\n");
+    } else {
+        text.push_str(&python_path(inputs, below));
     }
-    text.push_str(&surroundings(is_made, false));
     text
 }
 
 /// What a job gets: what changes least first, so that a changed line sends a few kB.
-fn of_job(package: &Package, inputs: &FilesInputs, is_made: bool) -> String {
+fn of_job(package: &Package, inputs: &FilesInputs, below: StandsOn<'_>) -> String {
     let mut text = String::from(
         "# What sparkpack puts together without a Dockerfile, written out: what changes least first, so that a changed line\n\
          # sends a few kB. `dist/` is what `sparkpack package` makes.\n\
          ARG PARENT\nFROM ${PARENT}\nCOPY dist/libs.zip /opt/job/\nCOPY dist/site-packages/ /opt/job/site-packages/\n",
     );
-    text.push_str(jars(inputs, is_made));
+    text.push_str(&jars(inputs, below));
     if inputs.python_path.contains(&"/opt/job/jobs") {
         text.push_str("COPY dist/jobs/ /opt/job/jobs/\n");
     }
     for path in package.beside.keys() {
-        let folder = path
-            .rsplit_once('/')
-            .map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        let folder = path.rsplit_once('/');
+        let folder = folder.map_or(String::new(), |(folder, _)| format!("{folder}/"));
         let (from, to) = (format!("dist/{path}"), format!("/opt/job/{folder}"));
         // The form of a list takes any name.
         let paths = serde_json::json!([from, to]);
@@ -141,34 +179,38 @@ fn of_job(package: &Package, inputs: &FilesInputs, is_made: bool) -> String {
         text.push('\n');
     }
     text.push_str("COPY dist/jobs.zip dist/main.py /opt/job/\n");
-    text.push_str(&python_path(inputs));
-    text.push_str(&surroundings(is_made, true));
+    text.push_str(&python_path(inputs, below));
+    // An image from elsewhere keeps its own.
+    if below == StandsOn::Made {
+        text.push_str("WORKDIR /opt/spark/work-dir\nUSER 185\n");
+    }
     text
 }
 
-/// An image from elsewhere says itself where its Spark is.
-fn jars(inputs: &FilesInputs, is_made: bool) -> &'static str {
-    match (inputs.jars.is_empty(), is_made) {
-        (true, _) => "",
-        (false, true) => "COPY jars/ /opt/spark/jars/\n",
-        (false, false) => "COPY jars/ ${SPARK_HOME}/jars/\n",
+fn jars(inputs: &FilesInputs, below: StandsOn<'_>) -> String {
+    let folder = match below {
+        StandsOn::Made => "/opt/spark/jars",
+        StandsOn::Elsewhere(spark) | StandsOn::AboveElsewhere(spark) => &spark.jars,
+    };
+    if inputs.jars.is_empty() {
+        String::new()
+    } else {
+        format!("COPY jars/ {folder}/\n")
     }
 }
 
-fn python_path(inputs: &FilesInputs) -> String {
+/// One's own, then the parent's, then those of a Spark that an image from elsewhere may not name itself.
+fn python_path(inputs: &FilesInputs, below: StandsOn<'_>) -> String {
+    let sparks = match below {
+        StandsOn::Elsewhere(spark) if !spark.python_path.is_empty() => {
+            format!(":{}", spark.python_path.join(":"))
+        }
+        _ => String::new(),
+    };
     format!(
-        "ENV PYTHONPATH={}${{PYTHONPATH:+:${{PYTHONPATH}}}}\n",
+        "ENV PYTHONPATH={}${{PYTHONPATH:+:${{PYTHONPATH}}}}{sparks}\n",
         inputs.python_path.join(":")
     )
-}
-
-/// The user and the working folder of images that are made here; an image from elsewhere keeps its own.
-fn surroundings(is_made: bool, is_job: bool) -> String {
-    match (is_made, is_job) {
-        (true, true) => "WORKDIR /opt/spark/work-dir\nUSER 185\n".to_owned(),
-        (true, false) => "USER 185\n".to_owned(),
-        (false, _) => String::new(),
-    }
 }
 
 #[cfg(test)]

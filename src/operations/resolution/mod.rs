@@ -31,4 +31,4 @@ pub(crate) use platforms::platforms;
 pub(crate) use prepare::{Prepared, inputs_and_wheels, prepare, prepare_in_memory, read_inputs};
 pub(crate) use relock::{LockRequest, relock};
 pub(crate) use tracked::warn_of_left_out;
-pub(crate) use wheels::Wheels;
+pub(crate) use wheels::{Wheels, wheels_of};
