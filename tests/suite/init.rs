@@ -175,6 +175,20 @@ const TREES: [Tree; 14] = [
     ),
 ];
 
+/// Trees that are read and planned, and not built: an image for each environment, and a build by GitHub's action.
+const MORE: [Tree; 2] = [
+    tree("trees/build-action", &["ghcr.example/acme/etl-tolls"], None),
+    tree(
+        "trees/environments",
+        &[
+            "dev.example:5000/data/base",
+            "dev.example:5000/data/py",
+            "dev.example:5000/data/sales",
+        ],
+        None,
+    ),
+];
+
 /// A copy of a tree, without a configuration.
 fn copy(path: &str) -> TestProject {
     let project = TestProject::new(&[
@@ -256,7 +270,7 @@ fn lock(project: &TestProject) {
 
 #[test]
 fn every_tree_gets_one_file_and_is_told_what_it_follows_from() {
-    for Tree { path, .. } in TREES {
+    for Tree { path, .. } in TREES.into_iter().chain(MORE) {
         let project = copy(path);
         let before = project.files();
         let dry = project.succeed(&["init", "--dry-run"]);
@@ -288,7 +302,7 @@ fn references_come_out_as_manifests_and_scripts_have_them() {
         path,
         references: wanted,
         ..
-    } in TREES
+    } in TREES.into_iter().chain(MORE)
     {
         if ["projects/poetry", "projects/uv", "trees/two-roots"].contains(&path) {
             continue;

@@ -52,7 +52,12 @@ impl TableMaker<'_> {
         let shown = image.replace(UNKNOWN, "?");
         draft.facts.push(Fact::new("from", shown.as_str(), &place));
         if let Some(key) = unit.parent.and_then(|parent| self.key_of(parent)) {
-            table.text("parent", key).from("FROM in", &place);
+            let line = table.text("parent", key);
+            if image.contains(UNKNOWN) {
+                line.assumed("the FROM is only known in a run");
+            } else {
+                line.from("FROM in", &place);
+            }
             return;
         }
         if image.contains(UNKNOWN) {

@@ -162,11 +162,8 @@ fn beside(survey: &ProjectSurvey, roots: &[String], reached: &BTreeSet<String>) 
         // What lies in a package is in its folder in the image.
         let top = below.split('/').next().unwrap_or(below);
         let folder = folder_of(below);
-        let is_packed = below.contains('/')
-            && survey.modules.found.keys().any(|file| {
-                let at = root.map_or_else(|| top.to_owned(), |root| joined(root, top));
-                file.starts_with(&format!("{at}/"))
-            });
+        let top = root.map_or_else(|| top.to_owned(), |root| joined(root, top));
+        let is_packed = below.contains('/') && survey.modules.has_code_in(&top);
         let is_named = texts.iter().any(|text| {
             let text = text.trim_start_matches("./");
             text == below

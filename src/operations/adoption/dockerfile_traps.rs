@@ -2,6 +2,7 @@
 
 use super::{
     remark::{Remark, listed},
+    requirements::FoundRequirements,
     survey::ProjectSurvey,
     tree::{joined, name_of},
     units::{Unit, UnitContext, Units},
@@ -25,7 +26,7 @@ pub(super) fn traps(survey: &ProjectSurvey, units: &Units<'_>) -> Vec<Remark> {
     let mut told = copies_before_pip(units);
     for unit in &units.all {
         told.extend(foreign_dist(unit));
-        told.extend(spark_again(unit));
+        told.extend(spark_again(survey, unit));
         told.extend(unpinned(survey, unit));
     }
     told
@@ -78,13 +79,18 @@ fn foreign_dist(unit: &Unit<'_>) -> Option<Remark> {
 }
 
 /// PySpark that pip installs brings Spark once more.
-fn spark_again(unit: &Unit<'_>) -> Option<Remark> {
+fn spark_again(survey: &ProjectSurvey, unit: &Unit<'_>) -> Option<Remark> {
     let base = unit.resolved.base_name()?;
     let (line, _) = pip_lines(unit).find(|(_, words)| {
         let mut named = words.iter().map(|word| word.trim_matches(['"', '\'']));
-        named.any(|word| {
-            word == "pyspark" || word.starts_with("pyspark==") || word.starts_with("pyspark[")
-        })
+        let is_spark = |word: &str| {
+            ["pyspark==", "pyspark["]
+                .iter()
+                .any(|start| word.starts_with(start))
+        };
+        let list = list_of(survey, unit, words);
+        let in_list = list.and_then(|found| found.read.as_ref().ok()?.place_of("pyspark"));
+        in_list.is_some() || named.any(|word| word == "pyspark" || is_spark(word))
     })?;
     let text = "pip installs pyspark, which brings Spark";
     let has_spark = base.last.contains("spark") || unit.parent.is_some();
@@ -93,16 +99,28 @@ fn spark_again(unit: &Unit<'_>) -> Option<Remark> {
     })
 }
 
-/// Lists without exact versions that a `RUN` installs.
-fn unpinned(survey: &ProjectSurvey, unit: &Unit<'_>) -> Option<Remark> {
+/// The list of requirements that a `RUN` installs.
+fn list_of<'s>(
+    survey: &'s ProjectSurvey,
+    unit: &Unit<'_>,
+    words: &[&str],
+) -> Option<&'s FoundRequirements> {
     let folder = match &unit.context {
         UnitContext::Folder(folder) => folder.as_str(),
         _ => ".",
     };
+    let list = words
+        .windows(2)
+        .find(|pair| pair[0] == "-r")
+        .map(|pair| name_of(pair[1]))?;
+    let beside = survey.requirements.get(&joined(folder, list));
+    beside.or_else(|| survey.requirements.get(list))
+}
+
+/// Lists without exact versions that a `RUN` installs.
+fn unpinned(survey: &ProjectSurvey, unit: &Unit<'_>) -> Option<Remark> {
     pip_lines(unit).find_map(|(line, words)| {
-        let list = words.windows(2).find(|pair| pair[0] == "-r").map(|pair| pair[1])?;
-        let beside = joined(folder, name_of(list));
-        let file = survey.requirements.get(&beside).or_else(|| survey.requirements.get(name_of(list)))?;
+        let file = list_of(survey, unit, &words)?;
         let open: Vec<String> = file.unpinned().iter().map(|wanted| wanted.name.clone()).collect();
         let text = format!("pip installs what `{}` leaves open: {}", file.path, listed(&open));
         let cure = "what a RUN fetches is no part of the tag: give exact versions, or have sparkpack ship them";

@@ -87,11 +87,11 @@ pub(super) fn entry_points(modules: &Modules, hints: &EntryHints<'_>) -> Vec<Ent
 
 /// Of what was found, what the best evidence speaks for.
 fn best(modules: &Modules, found: Vec<EntryPoint>) -> Vec<EntryPoint> {
+    let leading = modules.leading_to_spark();
     let is_spark = |entry: &EntryPoint| {
-        let (files, _) = modules.reached(&entry.path);
         let is_dag = modules.imports_any(&BTreeSet::from([entry.path.clone()]), &["airflow"]);
         let is_script = ["main.py", "__main__.py", "job.py"].contains(&name_of(&entry.path));
-        !is_dag && (is_script || files.iter().any(|file| modules.names_spark(file)))
+        !is_dag && (leading.contains(entry.path.as_str()) || is_script && !leading.is_empty())
     };
     let is_told = |entry: &EntryPoint| entry.evidence >= Evidence::Submitted;
     let (told, others): (Vec<EntryPoint>, Vec<EntryPoint>) = found.into_iter().partition(is_told);
@@ -106,15 +106,10 @@ fn best(modules: &Modules, found: Vec<EntryPoint>) -> Vec<EntryPoint> {
         .collect();
     let others = if started.is_empty() { others } else { started };
     // A library may be started too, to try it: it is none where another one imports it.
-    let imported = |entry: &&EntryPoint| {
-        let others = others.iter().filter(|other| other.path != entry.path);
-        others
-            .map(|other| modules.reached(&other.path).0)
-            .any(|files| files.contains(&entry.path))
-    };
+    let imported = modules.imported();
     let roots: Vec<EntryPoint> = others
         .iter()
-        .filter(|entry| !imported(entry))
+        .filter(|entry| !imported.contains(entry.path.as_str()))
         .cloned()
         .collect();
     sorted(if roots.is_empty() { others } else { roots })

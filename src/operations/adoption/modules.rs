@@ -36,6 +36,10 @@ pub(super) struct Modules {
     /// All Python files, and the folders that they lie in.
     files: BTreeSet<String>,
     folders: BTreeSet<String>,
+    /// The folders in which something of each name lies.
+    by_name: BTreeMap<String, BTreeSet<String>>,
+    /// Where the imports of each file lead: tops, with files.
+    edges: BTreeMap<String, Vec<(TopModule, Vec<String>)>>,
     /// Whether there are more files than are read.
     pub(super) is_cut: bool,
 }
@@ -69,12 +73,28 @@ impl Modules {
             let above = file.match_indices('/').map(|(at, _)| file[..at].to_owned());
             folders.extend(above);
         }
-        Ok(Self {
+        let mut by_name: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for path in folders.iter().chain(&files) {
+            let name = name_of(path).trim_end_matches(".py").to_owned();
+            by_name
+                .entry(name)
+                .or_default()
+                .insert(folder_of(path).to_owned());
+        }
+        let mut modules = Self {
             found,
             files,
             folders,
+            by_name,
             is_cut,
-        })
+            edges: BTreeMap::new(),
+        };
+        let edges = modules
+            .found
+            .keys()
+            .map(|path| (path.clone(), modules.led_from(path)));
+        modules.edges = edges.collect();
+        Ok(modules)
     }
 
     /// Whether a folder is a package with `__init__.py`.
@@ -118,12 +138,9 @@ impl Modules {
 
     /// The roots of import that may have a module of this name at their top.
     fn roots_of(&self, name: &str) -> Vec<String> {
-        let module = format!("{name}.py");
-        let folders = self.folders.iter().filter(|folder| name_of(folder) == name);
-        let files = self.files.iter().filter(|file| name_of(file) == module);
-        let all = folders.chain(files).map(|path| folder_of(path).to_owned());
+        let all = self.by_name.get(name).into_iter().flatten();
         let outside = all.filter(|root| *root == "." || !self.is_package(root));
-        outside.collect::<BTreeSet<_>>().into_iter().collect()
+        outside.cloned().collect()
     }
 
     /// Where an import of a file leads in the project: its top, and the file if it is one.
@@ -167,7 +184,7 @@ impl Modules {
     }
 
     /// What the code of a file imports of the project: tops with the files that the imports lead to.
-    pub(super) fn imports(&self, path: &str) -> Vec<(TopModule, Vec<String>)> {
+    fn led_from(&self, path: &str) -> Vec<(TopModule, Vec<String>)> {
         let Some(module) = self.found.get(path) else {
             return Vec::new();
         };
@@ -218,12 +235,46 @@ impl Modules {
             if !files.insert(file.clone()) {
                 continue;
             }
-            for (top, led) in self.imports(&file) {
-                tops.insert(top);
-                queue.extend(led);
+            for (top, led) in self.edges.get(&file).into_iter().flatten() {
+                tops.insert(top.clone());
+                queue.extend(led.iter().cloned());
             }
         }
         (files, tops)
+    }
+
+    /// The files that another one imports.
+    pub(super) fn imported(&self) -> BTreeSet<&str> {
+        let edges = self.edges.iter();
+        let led = edges
+            .flat_map(|(from, led)| led.iter().flat_map(|(_, to)| to).map(move |to| (from, to)));
+        led.filter(|(from, to)| from != to)
+            .map(|(_, to)| to.as_str())
+            .collect()
+    }
+
+    /// The files that lead to Spark.
+    pub(super) fn leading_to_spark(&self) -> BTreeSet<&str> {
+        let mut from: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (file, led) in &self.edges {
+            for to in led.iter().flat_map(|(_, to)| to) {
+                from.entry(to).or_default().push(file);
+            }
+        }
+        let mut queue: Vec<&str> = self.found.keys().map(String::as_str).collect();
+        queue.retain(|file| self.names_spark(file));
+        let mut leading = BTreeSet::new();
+        while let Some(file) = queue.pop() {
+            if leading.insert(file) {
+                queue.extend(from.get(file).into_iter().flatten());
+            }
+        }
+        leading
+    }
+
+    /// Whether there is code in a folder.
+    pub(super) fn has_code_in(&self, folder: &str) -> bool {
+        self.folders.contains(folder)
     }
 
     /// Whether a file imports PySpark or anything of Spark's.

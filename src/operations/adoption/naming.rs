@@ -35,6 +35,8 @@ pub(super) struct Naming {
     pub(super) registries: Vec<(String, String)>,
     /// The template of references, where it is not the usual one.
     pub(super) reference: Option<String>,
+    /// Where the registries after the first one are named.
+    pub(super) others: Vec<(String, Place)>,
     pub(super) formerly: Vec<String>,
     /// Where the registry is named; `None` if it is assumed.
     pub(super) place: Option<Place>,
@@ -63,7 +65,7 @@ impl Namer<'_> {
         if self.has_job {
             naming.foreign = loose;
         } else {
-            called.extend(loose.into_iter().map(|name| (None, vec![name])));
+            called.extend(loose.into_iter().map(|name| (None, self.all_of(&name))));
         }
         let shared = self.shared_repository(&called);
         self.registries(&called, &mut naming);
@@ -90,6 +92,16 @@ impl Namer<'_> {
             }
         }
         naming
+    }
+
+    /// All names in manifests of the image with this one: each environment may have its own registry.
+    fn all_of(&self, first: &Called) -> Vec<Called> {
+        let same = self
+            .in_manifests()
+            .filter(|(name, _)| is_same_image(&first.0, name));
+        let mut all: Vec<Called> = same.collect();
+        all.sort_by_key(|(name, place)| (*name != first.0, place.file.clone(), place.line));
+        all
     }
 
     /// The names of the images that Dockerfiles make.
@@ -130,7 +142,8 @@ impl Namer<'_> {
 
     /// Whether an image without a build is the one that a manifest names: by the Dockerfile's folder, or as the only one.
     fn is_called(&self, stem: &str, name: &ImageName) -> bool {
-        let is_only = self.units.all.len() == 1;
+        let is_below = ["base", "py", "ds", "operator"].contains(&stem);
+        let is_only = self.units.all.len() == 1 && !is_below;
         let names: BTreeSet<_> = self
             .in_manifests()
             .map(|(name, _)| name.repository)
@@ -265,7 +278,7 @@ impl Namer<'_> {
         naming.place = of_main.as_ref().map(|(_, _, place)| place.clone());
         naming.registries.push(("main".to_owned(), main));
         let files = of_main.map(|(_, files, _)| files).unwrap_or_default();
-        for (prefix, (_, own, _)) in prefixes {
+        for (prefix, (_, own, place)) in prefixes {
             let manifests = own.iter().filter(|file| self.is_manifest(file));
             let manifests: Vec<&String> = manifests.collect();
             let is_apart =
@@ -273,6 +286,7 @@ impl Namer<'_> {
             match manifests.first().filter(|_| is_apart) {
                 Some(file) => {
                     let name = environment(file, &naming.registries);
+                    naming.others.push((prefix.clone(), place));
                     naming.registries.push((name, prefix));
                 }
                 None => naming.formerly.push(prefix),

@@ -223,9 +223,16 @@ fn images(maker: &TableMaker<'_>) -> Draft {
         maker.of_each(each, indexes.first().copied(), &mut draft);
     }
     if !maker.has_job && !has_loose && !maker.entries.is_empty() {
-        match each::of_jobs(maker.survey, maker.entries) {
-            Some(each) => maker.of_each(&each, None, &mut draft),
-            None => maker.of_job("job", &maker.entries.iter().collect::<Vec<_>>(), &mut draft),
+        if let Some(each) = each::of_jobs(maker.survey, maker.entries) {
+            maker.of_each(&each, None, &mut draft);
+        } else {
+            let mut keys = maker.naming.images.iter().map(|image| image.key.as_str());
+            let key = if keys.any(|key| key == "job") {
+                "jobs"
+            } else {
+                "job"
+            };
+            maker.of_job(key, &maker.entries.iter().collect::<Vec<_>>(), &mut draft);
         }
     }
     draft

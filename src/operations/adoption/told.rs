@@ -210,6 +210,9 @@ impl Proposal {
                 self.facts.push(Fact::new("image", value, place));
             }
         }
+        let others = self.naming.others.iter();
+        let registries = others.map(|(prefix, place)| Fact::new("registry", prefix, place));
+        self.facts.extend(registries);
         self.facts.append(&mut self.draft.facts);
         for manifest in survey.manifests.iter().take(40) {
             if let Some((place, kind)) = &manifest.spark {

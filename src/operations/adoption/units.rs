@@ -7,6 +7,7 @@ use super::{
     remark::Remark,
     survey::ProjectSurvey,
     tree::{folder_of, is_aside, name_of},
+    variables::UNKNOWN,
 };
 
 /// Where a build takes its files from.
@@ -118,6 +119,7 @@ impl<'s> Units<'s> {
     fn find_parents(&mut self) {
         for index in 0..self.all.len() {
             let Some(base) = self.all[index].resolved.base_name() else {
+                self.all[index].parent = self.usual_parent(index);
                 continue;
             };
             let is_parent = |(other, unit): (usize, &Unit<'_>)| {
@@ -134,6 +136,23 @@ impl<'s> Units<'s> {
             self.all[index].parent = self.all.iter().enumerate().find_map(is_parent);
         }
         self.break_circles();
+    }
+
+    /// Where a FROM is only known in a run: the image that usually comes before one of this name.
+    fn usual_parent(&self, index: usize) -> Option<usize> {
+        const ORDER: [&str; 4] = ["base", "py", "ds", "job"];
+        let own = &self.all[index];
+        let is_unknown = own
+            .resolved
+            .base
+            .as_ref()
+            .is_some_and(|(base, _)| base.contains(UNKNOWN));
+        let at = ORDER
+            .iter()
+            .position(|name| own.stem == *name)
+            .unwrap_or(ORDER.len());
+        let mut before = ORDER[..at].iter().rev().filter(|_| is_unknown);
+        before.find_map(|name| self.all.iter().position(|unit| unit.stem == *name))
     }
 
     /// An image never stands on itself, whatever names its Dockerfiles share.
@@ -170,8 +189,8 @@ impl<'s> Units<'s> {
                 let mut names = manifest.names().filter(|(image, _)| image.is_spark);
                 names.any(|(_, name)| unit.names.iter().any(|own| own.may_be(&name)))
             });
-            is_named
-                || !is_other && unit.dockerfile.names_spark() && !is_aside(&unit.dockerfile.path)
+            let is_spark = unit.dockerfile.names_spark() || unit.resolved.copies_dist();
+            is_named || !is_other && is_spark && !is_aside(&unit.dockerfile.path)
         };
         let mut kept: Vec<bool> = self.all.iter().map(is_spark).collect();
         for _ in 0..self.all.len() {
