@@ -36,7 +36,8 @@ pub(super) fn run(
         "\n{FILE_NAME} is written, and nothing else is changed. Next:\n  \
          sparkpack lock      looks up what the checkout cannot know: digests, wheels, checksums\n  \
          sparkpack plan      what would be built, and what would change in the manifests\n  \
-         sparkpack build     builds it, and writes the tags into the manifests"
+         sparkpack build     builds it, and writes the tags into the manifests\n  \
+         sparkpack run       runs a job in its image on this machine"
     ));
     Ok(())
 }

@@ -101,6 +101,23 @@ fn what_cannot_be_made_is_said_and_nothing_is_written() {
     assert!(deep.stdout.contains("a/b/orders/sparkpack.toml\n"));
 }
 
+/// The example has the hooks and the CI that a new project of its name has, of either kind.
+#[test]
+fn the_example_has_its_hooks_and_its_ci_from_the_templates() {
+    let place = place();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("example-project");
+    for (folder, ci, file) in [
+        ("a", "github", ".github/workflows/images.yml"),
+        ("b", "gitlab", ".gitlab-ci.yml"),
+    ] {
+        made(&place, &format!("{folder}/penguins"), &["--ci", ci]);
+        for file in [file, ".pre-commit-config.yaml"] {
+            let text = fs_err::read_to_string(example.join(file)).unwrap();
+            assert_eq!(text, place.read(&format!("{folder}/penguins/{file}")), "{file}");
+        }
+    }
+}
+
 /// From nothing to a job's result, the project's own tests, and manifests that name what was built.
 #[test]
 fn a_new_project_builds_runs_tests_and_checks_as_it_is() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Run, TestProject, lock_requirements, program, remove_images, run_driver};
+use crate::support::{Run, TestProject, lock_requirements, program, remove_images};
 
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -239,16 +239,6 @@ fn references(project: &TestProject) -> Vec<String> {
     names
 }
 
-/// The reference of an image, which stands in its repository or in its tag.
-fn reference(project: &TestProject, image: &str) -> String {
-    let printed = project.succeed(&["tags"]).stdout;
-    let parts = [format!("/{image}:"), format!(":{image}-")];
-    let mut named = printed
-        .lines()
-        .filter(|line| parts.iter().any(|part| line.contains(part)));
-    named.next().unwrap().to_owned()
-}
-
 /// What a first run looks up, made up.
 fn lock(project: &TestProject) {
     let images = ["debian:bookworm-slim", "apache/spark:4.1.4-python3"];
@@ -454,11 +444,12 @@ fn every_tree_is_built_as_it_was_written_and_its_job_runs() {
         project.succeed(&["build"]);
         project.succeed(&["plan"]);
         if let Some((image, file, wanted)) = run {
-            let file = format!("local://{file}");
-            let reference = reference(&project, image);
-            let printed = run_driver(&reference, &["--master", "local[2]", &file]);
-            let result = printed.lines().find(|line| line.starts_with("RESULT"));
-            assert_eq!(result, Some(wanted), "{path}: {printed}");
+            let other = format!("local://{file}");
+            let other = ["--main", &other];
+            let main: &[&str] = if file == MAIN { &[] } else { &other };
+            let ran = project.succeed(&[&["run", image], main].concat());
+            let result = ran.stdout.lines().find(|line| line.starts_with("RESULT"));
+            assert_eq!(result, Some(wanted), "{path}: {}{}", ran.stdout, ran.stderr);
         }
         if lock.is_none() {
             lock = Some(project.read("sparkpack.lock"));
