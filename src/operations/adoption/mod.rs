@@ -173,5 +173,9 @@ fn folder(directory: Option<&Path>) -> Result<PathBuf, Error> {
         Some(directory) => directory.to_owned(),
         None => store::current_folder()?,
     };
+    if !folder.is_dir() {
+        let looked = vec!["there is no such folder".to_owned()];
+        return Err(UsageError::NotUnderstood { folder, looked }.into());
+    }
     Ok(fs_err::canonicalize(folder)?)
 }

@@ -101,7 +101,7 @@ impl<'s> Units<'s> {
         });
     }
 
-    /// A build without a known Dockerfile names an image all the same.
+    /// Further builds of the same Dockerfile give an image further names.
     fn add_names_of_builds(&mut self, survey: &'s ProjectSurvey) {
         for build in &survey.commands.builds {
             for unit in &mut self.all {
