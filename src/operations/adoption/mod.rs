@@ -24,6 +24,7 @@ mod manifests;
 mod metadata;
 mod modules;
 mod naming;
+mod pip_installs;
 mod proposal;
 mod remark;
 mod requirements;
