@@ -371,6 +371,13 @@ fn a_tree_that_says_nothing_is_told_what_was_looked_for() {
     let run = project.run(&["init"]);
     assert_eq!(run.code, 2);
     assert_eq!(project.files(), before);
+    let nowhere = project.run(&["-C", "nowhere", "init"]);
+    assert_eq!(nowhere.code, 2);
+    assert!(
+        nowhere.stderr.contains("there is no such folder"),
+        "{}",
+        nowhere.stderr
+    );
     let root = fs_err::canonicalize(project.root()).unwrap();
     insta::assert_snapshot!(run.stderr.replace(root.to_str().unwrap(), "[project]"));
 }
@@ -394,6 +401,34 @@ fn what_has_changed_since_is_told() {
     assert_eq!(run.code, 1);
     assert_eq!(project.files(), before);
     insta::assert_snapshot!(format!("{}\n--- says\n{}", run.stdout, run.stderr));
+}
+
+#[test]
+fn what_git_tracks_counts_and_its_remote_names_the_project() {
+    let project = copy("trees/makefile");
+    project.begin_git();
+    project.git(&[
+        "remote",
+        "add",
+        "origin",
+        "https://git.example/data/churn_jobs.git",
+    ]);
+    let started = "from pyspark.sql import SparkSession\n\nif __name__ == \"__main__\":\n    SparkSession.builder\n";
+    project.write("scratch/main.py", started);
+    project.edit("Makefile", "main.py --job churn", "");
+    project.edit(
+        "kubernetes/churn.yml",
+        "local:///opt/job/main.py",
+        "s3a://bucket/churn.jar",
+    );
+    adopted(&project);
+    let text = project.read("sparkpack.toml");
+    assert!(
+        text.contains("project = \"churn-jobs\"  # assumed: the name of git's remote\n"),
+        "{text}"
+    );
+    assert!(text.contains("src = \"src\"\n"), "{text}");
+    assert!(!text.contains("scratch"), "{text}");
 }
 
 /// Whatever lies in a folder, `init` ends, and says what it could not read.

@@ -1,11 +1,10 @@
 //! What goes wrong sooner or later in Dockerfiles such as these.
 
 use super::{
+    pip_installs,
     remark::{Remark, listed},
-    requirements::FoundRequirements,
     survey::ProjectSurvey,
-    tree::{joined, name_of},
-    units::{Unit, UnitContext, Units},
+    units::{Unit, Units},
 };
 use crate::project::dockerfile::Pattern;
 
@@ -81,17 +80,7 @@ fn foreign_dist(unit: &Unit<'_>) -> Option<Remark> {
 /// PySpark that pip installs brings Spark once more.
 fn spark_again(survey: &ProjectSurvey, unit: &Unit<'_>) -> Option<Remark> {
     let base = unit.resolved.base_name()?;
-    let (line, _) = pip_lines(unit).find(|(_, words)| {
-        let mut named = words.iter().map(|word| word.trim_matches(['"', '\'']));
-        let is_spark = |word: &str| {
-            ["pyspark==", "pyspark["]
-                .iter()
-                .any(|start| word.starts_with(start))
-        };
-        let list = list_of(survey, unit, words);
-        let in_list = list.and_then(|found| found.read.as_ref().ok()?.place_of("pyspark"));
-        in_list.is_some() || named.any(|word| word == "pyspark" || is_spark(word))
-    })?;
+    let line = pip_installs::of_spark(survey, unit.dockerfile, unit.folder())?;
     let text = "pip installs pyspark, which brings Spark";
     let has_spark = base.last.contains("spark") || unit.parent.is_some();
     has_spark.then(|| {
@@ -99,40 +88,13 @@ fn spark_again(survey: &ProjectSurvey, unit: &Unit<'_>) -> Option<Remark> {
     })
 }
 
-/// The list of requirements that a `RUN` installs.
-fn list_of<'s>(
-    survey: &'s ProjectSurvey,
-    unit: &Unit<'_>,
-    words: &[&str],
-) -> Option<&'s FoundRequirements> {
-    let folder = match &unit.context {
-        UnitContext::Folder(folder) => folder.as_str(),
-        _ => ".",
-    };
-    let list = words
-        .windows(2)
-        .find(|pair| pair[0] == "-r")
-        .map(|pair| name_of(pair[1]))?;
-    let beside = survey.requirements.get(&joined(folder, list));
-    beside.or_else(|| survey.requirements.get(list))
-}
-
 /// Lists without exact versions that a `RUN` installs.
 fn unpinned(survey: &ProjectSurvey, unit: &Unit<'_>) -> Option<Remark> {
-    pip_lines(unit).find_map(|(line, words)| {
-        let file = list_of(survey, unit, &words)?;
+    let lists = pip_installs::lists(survey, unit.dockerfile, unit.folder());
+    lists.into_iter().find_map(|(line, file)| {
         let open: Vec<String> = file.unpinned().iter().map(|wanted| wanted.name.clone()).collect();
         let text = format!("pip installs what `{}` leaves open: {}", file.path, listed(&open));
         let cure = "what a RUN fetches is no part of the tag: give exact versions, or have sparkpack ship them";
         (!open.is_empty()).then(|| Remark::at(&unit.dockerfile.at(line), text).cure(cure))
     })
-}
-
-/// The words of each `RUN` that installs with pip.
-fn pip_lines<'u>(unit: &'u Unit<'_>) -> impl Iterator<Item = (usize, Vec<&'u str>)> {
-    let runs = unit
-        .dockerfile
-        .instructions("RUN")
-        .filter(|(_, text)| text.contains("pip install") || text.contains("pip3 install"));
-    runs.map(|(line, text)| (line, text.split_whitespace().collect()))
 }

@@ -138,6 +138,11 @@ mod tests {
         table.text("project", "a\"b\\c").from("name in", &place);
         let text = text(&[table], &written);
         assert_eq!(facts(&text), written);
+        let injected = Fact::new("python", ">=3.9\n[images.other]", &place);
+        assert_eq!(
+            injected.to_string(),
+            "python = >=3.9 [images.other] (deploy/a b.yaml:7)"
+        );
         let read: toml::Table = text.parse().unwrap();
         assert_eq!(read["project"].as_str(), Some("a\"b\\c"));
     }

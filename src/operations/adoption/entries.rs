@@ -168,7 +168,7 @@ fn ends_with(path: &str, end: &str) -> bool {
     path == end || path.ends_with(&format!("/{end}"))
 }
 
-/// The file of a console script's module below a folder.
+/// Whether a file lies in a folder, which may be the project's own.
 pub(super) fn is_in(path: &str, folder: &str) -> bool {
     folder == "." || path.starts_with(&joined(folder, "")) || folder_of(path) == folder
 }

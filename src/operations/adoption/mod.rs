@@ -24,6 +24,7 @@ mod manifests;
 mod metadata;
 mod modules;
 mod naming;
+mod pip_installs;
 mod proposal;
 mod remark;
 mod requirements;
@@ -173,5 +174,9 @@ fn folder(directory: Option<&Path>) -> Result<PathBuf, Error> {
         Some(directory) => directory.to_owned(),
         None => store::current_folder()?,
     };
+    if !folder.is_dir() {
+        let looked = vec!["there is no such folder".to_owned()];
+        return Err(UsageError::NotUnderstood { folder, looked }.into());
+    }
     Ok(fs_err::canonicalize(folder)?)
 }

@@ -65,6 +65,7 @@ impl Proposal {
         let line = top.text("project", &project);
         match &named_at {
             Some(place) => line.from("name in", place),
+            None if survey.remote.is_some() => line.assumed("the name of git's remote"),
             None => line.assumed("the folder's name"),
         }
         let has_own = units.all.iter().any(|unit| unit.parent.is_none());

@@ -17,9 +17,11 @@ pub(crate) struct Fact {
 
 impl Fact {
     pub(super) fn new(key: &str, value: impl Into<String>, at: &Place) -> Self {
+        // A fact is one line of a comment, whatever a file holds.
+        let value: String = value.into();
         Self {
             key: key.to_owned(),
-            value: value.into(),
+            value: value.replace(char::is_control, " "),
             at: (at.file.display().to_string(), at.line),
         }
     }
@@ -51,9 +53,10 @@ pub(crate) struct Remark {
 
 impl Remark {
     pub(super) fn new(text: impl Into<String>) -> Self {
+        let text: String = text.into();
         Self {
             place: None,
-            text: text.into(),
+            text: text.replace(char::is_control, "?"),
             cure: None,
         }
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use super::{
     chain::{self, ChainPlan},
     document::ConfigTable,
+    entries,
+    manifests::Manifest,
     proposal::Proposal,
     remark::{Fact, Remark},
     survey::ProjectSurvey,
@@ -134,6 +136,7 @@ impl Proposal {
             self.untold.push(Remark::at(place, text));
         }
         self.tell_manifests(survey);
+        self.tell_moved(survey);
         self.tell_unread(survey);
     }
 
@@ -165,6 +168,36 @@ impl Proposal {
                     "`{written}` is filled in when it is rendered, so that no tag is written there"
                 );
                 let cure = "`sparkpack tags --format env` prints the references for it";
+                self.untold.push(Remark::at(place, text).cure(cure));
+            }
+        }
+    }
+
+    /// Main files that are elsewhere in images without a Dockerfile than manifests have them.
+    fn tell_moved(&mut self, survey: &ProjectSurvey) {
+        if self.naming.images.iter().any(|image| image.unit.is_some()) {
+            return;
+        }
+        for (place, written) in survey.manifests.iter().flat_map(Manifest::started) {
+            let file = entries::file_of(&survey.modules, written);
+            let there = self.draft.codes.iter().find_map(|code| {
+                let index = code
+                    .mains
+                    .iter()
+                    .position(|main| Some(main) == file.as_ref())?;
+                Some(if index == 0 {
+                    "main.py".to_owned()
+                } else {
+                    code.mains[index].clone()
+                })
+            });
+            let Some(there) = there.map(|there| format!("local:///opt/job/{there}")) else {
+                continue;
+            };
+            let also = file.map(|file| format!("local:///opt/job/{file}"));
+            if *written != there && Some(written) != also.as_ref() {
+                let text = format!("`{written}` is not where the image has that file");
+                let cure = format!("write `{there}`");
                 self.untold.push(Remark::at(place, text).cure(cure));
             }
         }

@@ -20,6 +20,7 @@ impl TableMaker<'_> {
         table.text("dockerfile", &unit.dockerfile.path);
         context(key, unit, &mut table, draft);
         let target = unit.build.and_then(|build| build.target.as_ref());
+        let target = target.filter(|target| !target.contains(UNKNOWN));
         if let (Some(target), Some(build)) = (target, unit.build) {
             table
                 .text("target", target)

@@ -1,12 +1,15 @@
 //! The images that Dockerfiles of the project make, and which of them stand on which.
 
+use std::collections::BTreeSet;
+
 use super::{
     build_line::BuildLine,
     dockerfiles::{FoundDockerfile, ResolvedDockerfile},
     image_name::ImageName,
+    pip_installs,
     remark::Remark,
     survey::ProjectSurvey,
-    tree::{folder_of, is_aside, name_of},
+    tree::{folder_of, is_aside, joined, name_of},
     variables::UNKNOWN,
 };
 
@@ -101,7 +104,7 @@ impl<'s> Units<'s> {
         });
     }
 
-    /// A build without a known Dockerfile names an image all the same.
+    /// Further builds of the same Dockerfile give an image further names.
     fn add_names_of_builds(&mut self, survey: &'s ProjectSurvey) {
         for build in &survey.commands.builds {
             for unit in &mut self.all {
@@ -170,6 +173,7 @@ impl<'s> Units<'s> {
 
     /// Leaves out what has nothing to do with Spark: the image of a web server, of Airflow, of a notebook.
     fn keep_those_of_spark(&mut self, survey: &ProjectSurvey) {
+        let leading = survey.modules.leading_to_spark();
         let is_spark = |unit: &Unit<'_>| {
             let base = unit.resolved.base_name();
             let is_other = base.as_ref().is_some_and(|base| {
@@ -189,7 +193,10 @@ impl<'s> Units<'s> {
                 let mut names = manifest.names().filter(|(image, _)| image.is_spark);
                 names.any(|(_, name)| unit.names.iter().any(|own| own.may_be(&name)))
             });
-            let is_spark = unit.dockerfile.names_spark() || unit.resolved.copies_dist();
+            let is_spark = unit.dockerfile.names_spark()
+                || unit.resolved.copies_dist()
+                || pip_installs::of_spark(survey, unit.dockerfile, unit.folder()).is_some()
+                || unit.copies_any(&leading);
             is_named || !is_other && is_spark && !is_aside(&unit.dockerfile.path)
         };
         let mut kept: Vec<bool> = self.all.iter().map(is_spark).collect();
@@ -224,6 +231,30 @@ impl<'s> Units<'s> {
     }
 }
 
+impl Unit<'_> {
+    /// The folder of the project that its files are copied from.
+    pub(super) fn folder(&self) -> &str {
+        match &self.context {
+            UnitContext::Folder(folder) => folder,
+            UnitContext::Outside(_) | UnitContext::Package => ".",
+        }
+    }
+
+    /// Whether it copies any of these files, or a folder with one, by a name: what copies everything says nothing.
+    fn copies_any(&self, files: &BTreeSet<&str>) -> bool {
+        let mut sources = self.resolved.sources().filter(|(path, _)| *path != ".");
+        sources.any(|(path, _)| {
+            let path = joined(self.folder(), path);
+            let below = format!("{path}/");
+            files.contains(path.as_str())
+                || files
+                    .range(below.as_str()..)
+                    .next()
+                    .is_some_and(|file| file.starts_with(&below))
+        })
+    }
+}
+
 /// The context of a build; without a build that is known, the one in which all that is copied is there.
 fn context(
     survey: &ProjectSurvey,
@@ -246,7 +277,7 @@ fn context(
     let own = folder_of(&found.path);
     let is_there = |folder: &str| {
         resolved.sources().all(|(path, _)| {
-            let path = super::tree::joined(folder, path);
+            let path = joined(folder, path);
             path.starts_with("dist") || survey.tree.has(&path) || survey.tree.has_folder(&path)
         })
     };
