@@ -113,7 +113,11 @@ fn the_example_has_its_hooks_and_its_ci_from_the_templates() {
         made(&place, &format!("{folder}/penguins"), &["--ci", ci]);
         for file in [file, ".pre-commit-config.yaml"] {
             let text = fs_err::read_to_string(example.join(file)).unwrap();
-            assert_eq!(text, place.read(&format!("{folder}/penguins/{file}")), "{file}");
+            assert_eq!(
+                text,
+                place.read(&format!("{folder}/penguins/{file}")),
+                "{file}"
+            );
         }
     }
 }
