@@ -49,11 +49,22 @@ fn with_python(name: &str, python: &str) -> Chain {
 
 /// A run that has reached a line of its standard error.
 fn begun(project: &TestProject, line: &str) -> Child {
-    begun_by(project.command(&TESTING), line)
+    begun_by(&project.command(&TESTING), line)
 }
 
-fn begun_by(mut command: Command, line: &str) -> Child {
-    let mut child = command
+fn begun_by(command: &Command, line: &str) -> Child {
+    // Who is started in the background by a shell without jobs ignores SIGINT until it says otherwise.
+    let mut heedful = Command::new("env");
+    heedful.arg("--default-signal").arg(command.get_program());
+    heedful.args(command.get_args());
+    heedful.current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => heedful.env(name, value),
+            None => heedful.env_remove(name),
+        };
+    }
+    let mut child = heedful
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -191,7 +202,7 @@ fn a_signal_removes_a_container_that_is_being_made() {
         let daemon = SlowDaemon::start();
         let mut command = chain.project.command(&TESTING);
         command.env("DOCKER_HOST", daemon.host());
-        let mut child = begun_by(command, "job: importing ");
+        let mut child = begun_by(&command, "job: importing ");
         let limit = Duration::from_secs(30);
         daemon.asked.recv_timeout(limit).unwrap();
         signal(&child, name);
