@@ -22,13 +22,26 @@ pub(crate) fn run_driver(reference: &str, arguments: &[&str]) -> String {
 
 /// The image ID of a name, if there is an image.
 pub(crate) fn image_id(name: &str) -> Option<String> {
-    let listed = docker(&["images", "--no-trunc", "--quiet", name]);
+    let listed = listed(&["--no-trunc", "--quiet", name]);
     listed.lines().next().map(str::to_owned)
+}
+
+/// What `docker images` prints. With the containerd store it fails where another test removes an image meanwhile.
+fn listed(arguments: &[&str]) -> String {
+    for _ in 0..20 {
+        let mut docker = Command::new("docker");
+        let listed = super::run(docker.arg("images").args(arguments));
+        if listed.code == 0 {
+            return listed.stdout;
+        }
+        assert!(listed.stderr.contains("not found"), "{}", listed.stderr);
+    }
+    panic!("the images cannot be listed, as others are always being removed");
 }
 
 /// Removes every image whose repository begins with `prefix`.
 pub(crate) fn remove_images(prefix: &str) {
-    let listed = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    let listed = listed(&["--format", "{{.Repository}}:{{.Tag}}"]);
     for name in listed
         .lines()
         .filter(|name| name.starts_with(prefix) && !name.ends_with(":<none>"))
