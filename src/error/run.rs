@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::{code::Code, project::place::nearest};
+use super::usage::did_you_mean;
+use crate::code::Code;
 
 /// Why nothing is run.
 #[derive(Debug, thiserror::Error)]
@@ -122,8 +123,8 @@ impl RunError {
                 templates,
             } => {
                 let all = applications.iter().chain(images);
-                if let Some(near) = nearest(name, all.clone().map(String::as_str)) {
-                    return format!("did you mean `{near}`?");
+                if let Some(hint) = did_you_mean(name, all.clone().map(String::as_str)) {
+                    return hint;
                 }
                 let all: Vec<&str> = all.map(String::as_str).collect();
                 if all.is_empty() {

@@ -339,7 +339,7 @@ fn strs<'a>(names: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item =
     names.into_iter().map(String::as_str)
 }
 
-fn did_you_mean<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn did_you_mean<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Option<String> {
     nearest(name, all).map(|near| format!("did you mean `{near}`?"))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{local_paths::spec_of, scalar::holds_expression};
+use super::{local_paths::files_of, places::Step, scalar::holds_expression};
 
 /// How deep objects may lie in lists, and in texts that are YAML themselves.
 const DEPTH_LIMIT: usize = 8;
@@ -78,9 +78,12 @@ fn find(value: &Value, depth: usize, found: &mut Vec<SparkApplication>) {
 
 fn of_object(object: &Map<String, Value>) -> Option<SparkApplication> {
     let group = object.get("apiVersion")?.as_str()?.split('/').next()?;
-    let spec = spec_of(group, object.get("kind")?.as_str()?)?;
+    let (spec, _) = files_of(group, object.get("kind")?.as_str()?)?;
     let mut at = object;
-    for key in spec {
+    for step in spec {
+        let Step::Key(key) = step else {
+            return None;
+        };
         at = at.get(*key)?.as_object()?;
     }
     let spec = Spec(at);

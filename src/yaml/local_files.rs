@@ -14,7 +14,7 @@ use Step::{Each, Key};
 /// The files that an object names, and the folders of its volumes.
 pub(super) fn local_files(view: &View<'_, '_>, node: NodeId, kind: &ObjectKind) -> LocalFiles {
     let mut found = LocalFiles::default();
-    let Some((spec, files)) = files_of(kind) else {
+    let Some((spec, files)) = files_of(kind.group, kind.name) else {
         return found;
     };
     let mut specs = Vec::new();

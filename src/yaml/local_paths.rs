@@ -60,8 +60,8 @@ pub(super) fn is_local(value: &str) -> bool {
 }
 
 /// The path to the specification, and the paths to the files below it.
-pub(super) fn files_of(kind: &ObjectKind) -> Option<(Steps, &'static [Steps])> {
-    match (kind.group, kind.name) {
+pub(super) fn files_of(group: &str, kind: &str) -> Option<(Steps, &'static [Steps])> {
+    match (group, kind) {
         ("sparkoperator.k8s.io", "SparkApplication") => Some((SPEC, &KUBEFLOW)),
         ("sparkoperator.k8s.io", "ScheduledSparkApplication") => Some((TEMPLATE, &KUBEFLOW)),
         ("spark.apache.org", "SparkApplication") => Some((SPEC, &APACHE)),
@@ -70,21 +70,9 @@ pub(super) fn files_of(kind: &ObjectKind) -> Option<(Steps, &'static [Steps])> {
     }
 }
 
-/// The keys on the way to what an object of a kind runs; `None` for kinds that run nothing on Spark.
-pub(super) fn spec_of(group: &str, kind: &str) -> Option<&'static [&'static str]> {
-    match (group, kind) {
-        ("sparkoperator.k8s.io", "ScheduledSparkApplication") => Some(&["spec", "template"]),
-        (
-            "sparkoperator.k8s.io" | "spark.apache.org" | "spark.stackable.tech",
-            "SparkApplication",
-        ) => Some(&["spec"]),
-        _ => None,
-    }
-}
-
 /// Every path to the files and the volumes of a kind.
 pub(super) fn paths(kind: &ObjectKind) -> impl Iterator<Item = Steps> {
-    let known = files_of(kind).into_iter();
+    let known = files_of(kind.group, kind.name).into_iter();
     known.flat_map(|(spec, files)| {
         [spec]
             .into_iter()

@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use bollard::models::SystemInfo;
+
 use super::{
-    address::Address,
     daemon::{BuilderKind, Daemon},
     error::DockerError,
     host::DockerEnvironment,
@@ -70,7 +71,6 @@ impl Daemon {
     pub fn about(&self) -> Result<AboutDaemon, DockerError> {
         let answer = self.ask(self.client.info());
         let answer = answer.map_err(|error| self.failed(&error, || "say what it is".to_owned()))?;
-        let mut options = answer.security_options.into_iter().flatten();
         Ok(AboutDaemon {
             address: self.host.text.clone(),
             named_by: self.host.named_by.clone(),
@@ -79,16 +79,22 @@ impl Daemon {
             } else {
                 DaemonKind::Docker
             },
+            is_rootless: is_rootless(&answer),
             version: answer.server_version.unwrap_or_default(),
-            is_rootless: options.any(|option| option.starts_with("name=rootless")),
             builder: match (self.builder, DockerEnvironment::of_process().buildkit) {
                 (BuilderKind::BuildKit, _) => BuilderInUse::BuildKit,
                 (BuilderKind::Classic, Some(false)) => BuilderInUse::ClassicByChoice,
                 (BuilderKind::Classic, _) => BuilderInUse::Classic,
             },
-            is_local: matches!(self.host.address, Address::Unix(_)),
+            is_local: self.is_local(),
             data: answer.docker_root_dir.map(PathBuf::from),
             platform: self.platform().ok(),
         })
     }
+}
+
+/// Whether a daemon that says this runs without root.
+pub(super) fn is_rootless(info: &SystemInfo) -> bool {
+    let mut options = info.security_options.iter().flatten();
+    options.any(|option| option.starts_with("name=rootless"))
 }

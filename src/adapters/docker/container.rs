@@ -5,14 +5,14 @@ use std::{process, time::Duration};
 
 use bollard::{
     Docker,
-    container::LogOutput,
+    container::{AttachContainerResults, LogOutput},
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
         AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, WaitContainerOptionsBuilder,
     },
 };
 use futures_util::StreamExt;
-use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio::{io::AsyncWriteExt, task::JoinHandle, time::timeout};
 
 use super::{
     daemon::Daemon,
@@ -22,7 +22,7 @@ use super::{
 use crate::image::ImageInfo;
 
 /// How long the daemon may take to say how a program ended that has closed its output.
-pub(super) const ENDING: Duration = Duration::from_secs(10);
+const ENDING: Duration = Duration::from_secs(10);
 
 /// A program to run in a container of an image.
 pub struct ProgramInImage<'a> {
@@ -70,22 +70,74 @@ impl Daemon {
         printed: &mut dyn FnMut(PrintedLine<'_>),
     ) -> Result<ProgramEnd, DockerError> {
         let doing = || format!("run a program in the image `{}`", program.name);
-        let name = format!("sparkpack-{}-{}", process::id(), program.image.id.short(12));
-        self.note(Some(Container::AskedFor));
-        let ended = self.runtime.block_on(async {
+        let name = container_name(program.image);
+        self.in_container(&name, doing, async {
             let run = self.run(program, &name, printed);
             timeout(program.limit, run)
                 .await
                 .unwrap_or(Ok(ProgramEnd::OutOfTime))
-        });
-        let removed = self.ask(remove(&self.client, &name));
+        })
+    }
+
+    /// Does the work in a container of this name, and removes it.
+    pub(super) fn in_container<T>(
+        &self,
+        name: &str,
+        doing: impl Fn() -> String,
+        work: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, DockerError> {
+        self.note(Some(Container::AskedFor));
+        let ended = self.runtime.block_on(work);
+        let removed = self.ask(remove(&self.client, name));
         self.note(None);
-        let ended = ended.map_err(|error| self.failed(&error, doing))?;
+        let ended = ended.map_err(|error| self.failed(&error, &doing))?;
         removed.map_err(|error| self.failed(&error, doing))?;
         Ok(ended)
     }
 
-    pub(super) fn note(&self, container: Option<Container>) {
+    /// Makes a container of an image.
+    pub(super) async fn create(
+        &self,
+        client: &Docker,
+        name: &str,
+        image: &ImageInfo,
+        body: ContainerCreateBody,
+    ) -> Result<(), bollard::errors::Error> {
+        let options = CreateContainerOptionsBuilder::default().name(name);
+        // Without a platform, a daemon may look for the image of its own.
+        let options = match image.platform.architecture.as_str() {
+            "" => options,
+            _ => options.platform(&image.platform.to_string()),
+        };
+        client.create_container(Some(options.build()), body).await?;
+        self.note(Some(Container::Made(name.to_owned())));
+        Ok(())
+    }
+
+    /// Starts a container with its streams, among them its standard input if it reads any.
+    pub(super) async fn start(
+        &self,
+        client: &Docker,
+        name: &str,
+        is_read: bool,
+    ) -> Result<(AttachContainerResults, Exit), bollard::errors::Error> {
+        let options = AttachContainerOptionsBuilder::default();
+        let options = options
+            .stream(true)
+            .stdin(is_read)
+            .stdout(true)
+            .stderr(true);
+        let attached = client.attach_container(name, Some(options.build())).await?;
+        let (waiting, named) = (client.clone(), name.to_owned());
+        // The daemon forgets the exit code with the container.
+        let exit = self
+            .runtime
+            .spawn(async move { exit_code(&waiting, &named).await });
+        client.start_container(name, None).await?;
+        Ok((attached, Exit(exit)))
+    }
+
+    fn note(&self, container: Option<Container>) {
         self.running.note(&self.runtime, &self.client, container);
     }
 
@@ -97,25 +149,9 @@ impl Daemon {
     ) -> Result<ProgramEnd, bollard::errors::Error> {
         // A program may compute for a long time without a word.
         let client = self.client.clone().with_timeout(program.limit);
-        let options = CreateContainerOptionsBuilder::default().name(name);
-        // Without a platform, a daemon may look for the image of its own.
-        let options = match program.image.platform.architecture.as_str() {
-            "" => options,
-            _ => options.platform(&program.image.platform.to_string()),
-        };
-        client
-            .create_container(Some(options.build()), body(program))
+        self.create(&client, name, program.image, body(program))
             .await?;
-        self.note(Some(Container::Made(name.to_owned())));
-        let options = AttachContainerOptionsBuilder::default();
-        let options = options.stream(true).stdin(true).stdout(true).stderr(true);
-        let mut attached = client.attach_container(name, Some(options.build())).await?;
-        let (waiting, named) = (client.clone(), name.to_owned());
-        // The daemon forgets the exit code with the container.
-        let exit = self
-            .runtime
-            .spawn(async move { exit_code(&waiting, &named).await });
-        client.start_container(name, None).await?;
+        let (mut attached, exit) = self.start(&client, name, true).await?;
         // Of a program that does not read it, the output and the exit code tell more than a broken pipe.
         drop(attached.input.write_all(program.input).await);
         drop(attached.input.flush().await);
@@ -133,8 +169,7 @@ impl Daemon {
         }
         output.end(&mut |line| printed(PrintedLine::Output(line)));
         error.end(&mut |line| printed(PrintedLine::Error(line)));
-        let exit = timeout(ENDING, exit).await;
-        Ok(ProgramEnd::Exit(exit.ok().and_then(Result::ok).flatten()))
+        Ok(ProgramEnd::Exit(exit.code().await))
     }
 }
 
@@ -159,7 +194,23 @@ fn body(program: &ProgramInImage<'_>) -> ContainerCreateBody {
     }
 }
 
-pub(super) async fn exit_code(client: &Docker, name: &str) -> Option<i64> {
+/// The exit code of a container that runs.
+pub(super) struct Exit(JoinHandle<Option<i64>>);
+
+impl Exit {
+    /// The code of one that has closed its output; `None` if the daemon does not say it.
+    pub(super) async fn code(self) -> Option<i64> {
+        let code = timeout(ENDING, self.0).await;
+        code.ok().and_then(Result::ok).flatten()
+    }
+}
+
+/// The name of the container of an image that this run has.
+pub(super) fn container_name(image: &ImageInfo) -> String {
+    format!("sparkpack-{}-{}", process::id(), image.id.short(12))
+}
+
+async fn exit_code(client: &Docker, name: &str) -> Option<i64> {
     let options = WaitContainerOptionsBuilder::default().condition("next-exit");
     let mut answers = client.wait_container(name, Some(options.build()));
     match answers.next().await? {

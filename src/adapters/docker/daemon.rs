@@ -148,6 +148,11 @@ impl Daemon {
         &self.host.text
     }
 
+    /// Whether it is reached by a socket of this machine.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self.host.address, Address::Unix(_))
+    }
+
     /// Inspects the image `name`, a reference or an image ID; `None` if the daemon has none of that name.
     ///
     /// # Errors

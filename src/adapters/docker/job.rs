@@ -1,27 +1,22 @@
 //! A container that runs a job as a cluster would: with a network, volumes, an environment, and its output as it comes.
 //! Nothing of it stays but what it writes into volumes.
 
-use std::{ops::ControlFlow, path::PathBuf, pin::Pin, process};
+use std::{ops::ControlFlow, path::PathBuf, pin::Pin};
 
 use bollard::{
     Docker,
     container::{AttachContainerResults, LogOutput},
     models::{ContainerCreateBody, HostConfig},
-    query_parameters::{
-        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder,
-        UploadToContainerOptionsBuilder,
-    },
+    query_parameters::UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::time::timeout;
 
 use super::{
-    address::Address,
-    container::{ENDING, exit_code},
+    about::is_rootless,
+    container::container_name,
     daemon::{Daemon, WORK},
     error::DockerError,
-    running::{Container, remove},
     terminal,
 };
 use crate::image::ImageInfo;
@@ -97,7 +92,7 @@ impl Daemon {
         streams: JobStreams<'_>,
     ) -> Result<JobEnd, DockerError> {
         let doing = || format!("run a job in the image `{}`", job.name);
-        if !job.volumes.is_empty() && !matches!(self.host.address, Address::Unix(_)) {
+        if !job.volumes.is_empty() && !self.is_local() {
             return Err(DockerError::Answer {
                 doing: doing(),
                 message: format!(
@@ -111,24 +106,16 @@ impl Daemon {
         } else {
             Some(self.user_of_caller()?)
         };
-        let name = format!("sparkpack-{}-{}", process::id(), job.image.id.short(12));
-        self.note(Some(Container::AskedFor));
-        let ended = self
-            .runtime
-            .block_on(self.start_job(job, &name, user, streams));
-        let removed = self.ask(remove(&self.client, &name));
-        self.note(None);
-        let ended = ended.map_err(|error| self.failed(&error, doing))?;
-        removed.map_err(|error| self.failed(&error, doing))?;
-        Ok(ended)
+        let name = container_name(job.image);
+        let work = self.start_job(job, &name, user, streams);
+        self.in_container(&name, doing, work)
     }
 
     /// The user in a container whose files are the caller's outside.
     fn user_of_caller(&self) -> Result<ContainerUser, DockerError> {
         let info = self.ask(self.client.info());
         let info = info.map_err(|error| self.failed(&error, || "tell what it may".to_owned()))?;
-        let mut options = info.security_options.into_iter().flatten();
-        if options.any(|option| option.contains("rootless")) {
+        if is_rootless(&info) {
             // Root in a rootless container is who runs the daemon.
             return Ok(ContainerUser::of_ids(0, 0));
         }
@@ -147,29 +134,10 @@ impl Daemon {
         let client = self.client.clone().with_timeout(WORK);
         let is_read = streams.is_interactive;
         let has_terminal = is_read && terminal::is_there();
-        let options = CreateContainerOptionsBuilder::default().name(name);
-        // Without a platform, a daemon may look for the image of its own.
-        let options = match job.image.platform.architecture.as_str() {
-            "" => options,
-            _ => options.platform(&job.image.platform.to_string()),
-        };
         let body = body(job, user, is_read, has_terminal);
-        client.create_container(Some(options.build()), body).await?;
-        self.note(Some(Container::Made(name.to_owned())));
+        self.create(&client, name, job.image, body).await?;
         put_files(&client, name, job.files).await?;
-        let options = AttachContainerOptionsBuilder::default();
-        let options = options
-            .stream(true)
-            .stdin(is_read)
-            .stdout(true)
-            .stderr(true);
-        let attached = client.attach_container(name, Some(options.build())).await?;
-        let (waiting, named) = (client.clone(), name.to_owned());
-        // The daemon forgets the exit code with the container.
-        let exit = self
-            .runtime
-            .spawn(async move { exit_code(&waiting, &named).await });
-        client.start_container(name, None).await?;
+        let (attached, exit) = self.start(&client, name, is_read).await?;
         let AttachContainerResults { output, input } = attached;
         let typing = is_read.then(|| self.runtime.spawn(terminal::pass_input(input)));
         let connected = if has_terminal {
@@ -186,8 +154,7 @@ impl Daemon {
         if read.is_break() {
             return Ok(JobEnd::Stopped);
         }
-        let exit = timeout(ENDING, exit).await;
-        Ok(JobEnd::Exit(exit.ok().and_then(Result::ok).flatten()))
+        Ok(JobEnd::Exit(exit.code().await))
     }
 }
 

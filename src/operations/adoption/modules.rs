@@ -9,6 +9,7 @@ use crate::project::{
     ignore::DefaultExcludes,
     place::Place,
     python_code::{self, Form, PythonCode, standard_library},
+    tree::folders_above,
 };
 
 /// How many Python files are read.
@@ -70,8 +71,7 @@ impl Modules {
         let files: BTreeSet<String> = found.keys().cloned().collect();
         let mut folders = BTreeSet::new();
         for file in &files {
-            let above = file.match_indices('/').map(|(at, _)| file[..at].to_owned());
-            folders.extend(above);
+            folders.extend(folders_above(file).map(str::to_owned));
         }
         let mut by_name: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for path in folders.iter().chain(&files) {

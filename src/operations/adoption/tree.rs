@@ -10,7 +10,10 @@ use walkdir::WalkDir;
 
 use crate::{
     adapters::git,
-    project::ignore::{DefaultExcludes, escaped},
+    project::{
+        ignore::{DefaultExcludes, escaped},
+        tree::folders_above,
+    },
 };
 
 /// How many files are looked at: a home folder or a data lake is no project.
@@ -55,8 +58,7 @@ impl ProjectTree {
             None => tree.walk(),
         }
         for file in &tree.files {
-            let above = file.match_indices('/').map(|(at, _)| file[..at].to_owned());
-            tree.folders.extend(above);
+            tree.folders.extend(folders_above(file).map(str::to_owned));
         }
         Ok(tree)
     }

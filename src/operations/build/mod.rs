@@ -40,7 +40,7 @@ use crate::{
     error::{Error, ImageProblem},
     image::{ImageInfo, Platform, Reference},
     operations::{
-        dist::{self, Action, CommitLookup, ImageResult, JobImage, Packer},
+        dist::{self, Action, CommitLookup, ImageResult, Packer},
         manifests::{self, ExpectedReferences, Manifests, Scope},
         provenance,
         resolution::{self, Strictness},
@@ -110,9 +110,8 @@ pub(crate) fn build(
     let by_platform = output.platforms_of(&run, targets)?;
     output.tell(&run, targets, &by_platform);
     prepared.warn_of_left_out(session, targets);
-    let packer = Packer::new(session, services);
-    let jobs = JobImage::of_plan(&prepared, targets, &|_| true);
-    packer.check_imports(&jobs, strictness.refuses())?;
+    let wanted = (&prepared, targets);
+    let packer = Packer::checked(session, services, wanted, strictness.refuses())?;
     packer.will_replace(manifests::replacements(session, &examined));
     let mut made = packer.writing_beside(|| {
         packer.pack_images(targets, &prepared)?;
@@ -166,9 +165,8 @@ pub(crate) fn provide(
     let output = BuildOutput::Daemon;
     let by_platform = output.platforms_of(&run, &targets)?;
     prepared.warn_of_left_out(session, &targets);
-    let packer = Packer::new(session, services);
-    let jobs = JobImage::of_plan(&prepared, &targets, &|_| true);
-    packer.check_imports(&jobs, strictness.refuses())?;
+    let wanted = (&prepared, targets.as_slice());
+    let packer = Packer::checked(session, services, wanted, strictness.refuses())?;
     let mut made = packer.writing_beside(|| {
         packer.pack_images(&targets, &prepared)?;
         in_daemon(&run, &packer, &by_platform)

@@ -132,6 +132,22 @@ impl<'a> Packer<'a> {
         }
     }
 
+    /// One for the jobs among `targets`, after each of their imports was followed.
+    ///
+    /// # Errors
+    /// Python cannot read a file, or an import leads nowhere and that is refused.
+    pub(crate) fn checked(
+        session: &'a Session<'a>,
+        services: &'a Services<'a>,
+        (prepared, targets): (&Prepared, &[String]),
+        is_strict: bool,
+    ) -> Result<Self, Error> {
+        let packer = Self::new(session, services);
+        let jobs = JobImage::of_plan(prepared, targets, &|_| true);
+        packer.check_imports(&jobs, is_strict)?;
+        Ok(packer)
+    }
+
     /// Does the work, and meanwhile writes what it packs into `dist`: images are made from the same bytes in memory. All
     /// is written when it returns.
     ///

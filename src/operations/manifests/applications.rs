@@ -27,15 +27,15 @@ pub(crate) fn applications(
 ) -> Result<(Vec<DescribedApplication>, Vec<String>), Error> {
     let manifests = Manifests::of(session, registry)?;
     let (mut found, mut templates) = (Vec::new(), Vec::new());
-    for (file, text, located) in manifests.texts()? {
-        let Some(applications) = yaml::applications(&text) else {
-            templates.push(file);
+    for (file, read) in manifests.read_all()? {
+        let Some(applications) = yaml::applications(&read.text) else {
+            templates.push(file.to_owned());
             continue;
         };
-        let marked = marked(&located, applications.len());
+        let marked = marked(&read.located, applications.len());
         let described = applications.into_iter().zip(marked);
         found.extend(described.map(|(application, marked)| DescribedApplication {
-            file: file.clone(),
+            file: file.to_owned(),
             image: named(&session.project.image_matcher, &application).or(marked),
             application,
         }));

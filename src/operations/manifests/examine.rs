@@ -62,9 +62,9 @@ struct Known {
 }
 
 /// A manifest as it was read.
-struct Read {
-    text: String,
-    located: Located,
+pub(super) struct Read {
+    pub(super) text: String,
+    pub(super) located: Located,
     /// The file's identity, if the file was clearly older than the read: the text is unchanged as long as the identity
     /// is.
     identity: Option<FileIdentity>,
@@ -278,17 +278,13 @@ impl<'s> Manifests<'s> {
         Ok(all)
     }
 
-    /// The path of each manifest, its text, and what was found in it.
-    pub(super) fn texts(&self) -> Result<Vec<(String, String, Located)>, Error> {
-        let texts = self.files.iter().map(|file| {
-            let read = self.read(file)?;
-            Ok((
-                file.name.to_owned(),
-                read.text.clone(),
-                read.located.clone(),
-            ))
-        });
-        Error::collect(texts)
+    /// Each manifest as it is, by its path.
+    pub(super) fn read_all(&self) -> Result<Vec<(&'s str, Arc<Read>)>, Error> {
+        let read = self
+            .files
+            .iter()
+            .map(|file| Ok((file.name, self.read(file)?)));
+        Error::collect(read)
     }
 
     /// The file's present content; it is read only if it may have changed since this run last read it.

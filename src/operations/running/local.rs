@@ -13,7 +13,7 @@ use crate::{
     },
     error::{Error, RunError},
     operations::{
-        dist::{JobImage, Packer},
+        dist::Packer,
         events::{Note, RunNote},
         resolution::{self, Prepared},
         workspace::{Services, Session},
@@ -105,9 +105,8 @@ fn pack(
     let _alone = session.alone()?;
     let prepared = resolution::prepare(session, services)?;
     let targets = [image.to_owned()];
-    let packer = Packer::new(session, services);
-    let jobs = JobImage::of_plan(&prepared, &targets, &|_| true);
-    packer.check_imports(&jobs, request.strictness.refuses())?;
+    let wanted = (&prepared, targets.as_slice());
+    let packer = Packer::checked(session, services, wanted, request.strictness.refuses())?;
     packer.pack_images(&targets, &prepared)?;
     packer.remember();
     session.keep_stats();
