@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     added_files::{layers, manifest},
-    support::{Chain, PodmanService, docker, program, run},
+    support::{Chain, PodmanService, copy_image, docker_at, program, run},
 };
 
 /// A job, pushed.
@@ -125,14 +125,8 @@ podman run --rm --network=none --ulimit nofile=1024:1024 --ulimit nproc=1024:102
 fn podman_gets_a_job_image_with_all_layers() {
     let chain = Chain::with_shell("accepted-whole").with_job_of_files();
     let podman = PodmanService::start();
-    let root = podman.folder().join("root.tar");
-    let root = root.to_str().unwrap();
-    docker(&["save", "--output", root, &chain.root.name]);
-    let there = |arguments: &[&str]| {
-        let host = ["--host", &podman.host()];
-        docker(&[&host[..], arguments].concat())
-    };
-    there(&["load", "--quiet", "--input", root]);
+    copy_image(&chain.root.name, &podman.host());
+    let there = |arguments: &[&str]| docker_at(&podman.host(), arguments);
     let mut command = chain.project.command(&["build", "job"]);
     let built = run(command.env("DOCKER_HOST", podman.host()));
     assert_eq!(built.code, 0, "{}", built.stderr);

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use crate::support::{Run, TestProject, docker, program, remove_images, run};
+use crate::support::{Pytest, Run, TestProject, docker, remove_images, run};
 
 /// Below it are the images of all of them.
 const PREFIX: &str = "127.0.0.1:5000/";
@@ -126,7 +126,7 @@ fn the_example_has_its_hooks_and_its_ci_from_the_templates() {
 #[test]
 fn a_new_project_builds_runs_tests_and_checks_as_it_is() {
     let place = place();
-    let tools = pytest();
+    let pytest = Pytest::of_pip();
     let mut lock: Option<String> = None;
     for (name, flags) in PROJECTS {
         made(&place, name, flags);
@@ -162,7 +162,9 @@ fn a_new_project_builds_runs_tests_and_checks_as_it_is() {
         if [PROJECTS[0].0, PROJECTS[1].0].contains(&name) {
             let shares = project.succeed(&["run", "shares"]);
             assert_eq!(shares.stdout.matches("RESULT ").count(), 12, "{name}");
-            own_tests(&project, &tools);
+            let printed = pytest.own_tests(&project);
+            let summary = printed.lines().last().unwrap();
+            assert!(summary.starts_with("6 passed"), "{printed}");
         }
         let built = project.succeed(&["build"]);
         assert_eq!(warnings(&built, flags), [""; 0], "{name}");
@@ -185,46 +187,6 @@ fn warnings<'r>(run: &'r Run, flags: &[&str]) -> Vec<&'r str> {
         line.starts_with("warning[") && !(is_stackable && line.starts_with("warning[W107]"))
     });
     warnings.collect()
-}
-
-/// A folder with pytest.
-fn pytest() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let install = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--target",
-    ];
-    let target = folder.path().to_str().unwrap();
-    program("python3", &[&install[..], &[target, "pytest"]].concat());
-    folder
-}
-
-/// The project's own tests, all of them, on the Spark and the packages of its image.
-fn own_tests(project: &TestProject, tools: &tempfile::TempDir) {
-    let (tools, root) = (
-        format!("{}:/pytest:ro", tools.path().display()),
-        format!("{}:/project:ro", project.root().display()),
-    );
-    let script = "PYTHONPATH=$PYTHONPATH:/pytest exec python3 -B -m pytest -q -p no:cacheprovider /project/tests";
-    let mounts = [
-        "run",
-        "--rm",
-        "--volume",
-        &tools,
-        "--volume",
-        &root,
-        "--workdir",
-        "/tmp",
-    ];
-    let image = project.reference("job");
-    let command = [image.as_str(), "sh", "-c", script];
-    let printed = docker(&[&mounts[..], &command].concat());
-    let summary = printed.lines().last().unwrap();
-    assert!(summary.starts_with("6 passed"), "{printed}");
 }
 
 /// Where a project is, the README's first commands are those that `new` prints.

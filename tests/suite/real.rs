@@ -9,7 +9,9 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Registry, Run, TestProject, docker, image_id, program, remove_images, run};
+use crate::support::{
+    Pytest, Registry, Run, TestProject, docker, image_id, program, remove_images, run,
+};
 
 const PASSWORD: &str = "p~a>s?s";
 const IMAGES: [&str; 5] = ["base", "py", "ds", "operator", "job"];
@@ -342,37 +344,7 @@ fn only_job_was_built(run: &Run) {
 
 /// The example's unit tests, in its own job image, so that none is skipped for lack of Spark.
 fn the_examples_own_tests(example: &Example) {
-    let folder = tempfile::tempdir().unwrap();
-    let pytest = folder.path().to_str().unwrap();
-    let install = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--target",
-        pytest,
-        "pytest",
-    ];
-    program("python3", &install);
-    let (tools, project) = (
-        format!("{pytest}:/pytest:ro"),
-        format!("{}:/project:ro", example.project.root().display()),
-    );
-    let script = "PYTHONPATH=$PYTHONPATH:/pytest exec python3 -B -m pytest -q -p no:cacheprovider /project/tests";
-    let arguments = [
-        "run",
-        "--rm",
-        "--volume",
-        &tools,
-        "--volume",
-        &project,
-        "--workdir",
-        "/tmp",
-    ];
-    let image = example.project.reference("job");
-    let command = [image.as_str(), "sh", "-c", script];
-    let printed = docker(&arguments.into_iter().chain(command).collect::<Vec<_>>());
+    let printed = Pytest::of_pip().own_tests(&example.project);
     let summary = printed.lines().last().unwrap();
     assert!(
         summary.contains(" passed") && !summary.contains("skipped"),

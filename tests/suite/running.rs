@@ -3,13 +3,15 @@
 
 use std::{
     fmt::Write as _,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Lines},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    process::{Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use crate::support::{Chain, NOBODY, PodmanService, RootlessDocker, TestProject, docker, run};
+use crate::support::{
+    Chain, NOBODY, PodmanService, RootlessDocker, TestProject, copy_image, docker, docker_at, run,
+};
 
 /// Says what it is given; some arguments have it do something.
 const ENTRYPOINT: &str = "#!/bin/sh
@@ -301,19 +303,25 @@ fn a_shell_reads_what_it_is_given_and_ends_as_it_says() {
     assert_eq!(containers(&chain), "");
 }
 
+/// A run whose job is given a word and has printed a line, with what it prints.
+fn begun(chain: &Chain, word: &str, line: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut command = chain.project.command(&["run", "--", word]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|printed| printed.unwrap() == line));
+    (child, lines)
+}
+
 #[test]
 fn a_signal_or_a_closed_pipe_leaves_no_container() {
     let chain = chain("running-ends");
     chain.project.succeed(&["build"]);
     for (name, number) in [("INT", 2), ("TERM", 15)] {
-        let mut command = chain.project.command(&["run", "--", "forever"]);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap() == "begun"));
+        let (mut child, _lines) = begun(&chain, "forever", "begun");
         let id = child.id().to_string();
         assert_eq!(run(Command::new("kill").args(["-s", name, &id])).code, 0);
         let signalled_at = Instant::now();
@@ -322,14 +330,7 @@ fn a_signal_or_a_closed_pipe_leaves_no_container() {
         assert_eq!(status.code(), Some(128 + number));
         assert_eq!(containers(&chain), "", "{name}");
     }
-    let mut command = chain.project.command(&["run", "--", "much"]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap() == "y"));
+    let (mut child, lines) = begun(&chain, "much", "y");
     drop(lines);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(containers(&chain), "");
@@ -353,14 +354,7 @@ fn a_signal_or_a_closed_pipe_leaves_no_container() {
 fn a_running_job_keeps_nobody_waiting() {
     let chain = chain("running-beside");
     chain.project.succeed(&["build"]);
-    let mut command = chain.project.command(&["run", "--", "forever"]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap() == "begun"));
+    let (mut child, _lines) = begun(&chain, "forever", "begun");
     let built = chain.project.succeed(&["build"]);
     assert!(built.stderr.contains("nothing to do"), "{}", built.stderr);
     let id = child.id().to_string();
@@ -372,10 +366,7 @@ fn a_running_job_keeps_nobody_waiting() {
 fn podman_runs_a_job_too() {
     let chain = chain("running-podman");
     let podman = PodmanService::start();
-    let root = podman.folder().join("root.tar");
-    let root = root.to_str().unwrap();
-    docker(&["save", "--output", root, &chain.root.name]);
-    docker(&["--host", &podman.host(), "load", "--quiet", "--input", root]);
+    copy_image(&chain.root.name, &podman.host());
     let project = &chain.project;
     fs_err::create_dir(project.root().join("out")).unwrap();
     let there = |project: &TestProject, arguments: &[&str]| {
@@ -400,7 +391,7 @@ fn podman_runs_a_job_too() {
         ran.stdout
     );
     assert_eq!(project.read("out/result.txt"), "written\n");
-    let left = docker(&["--host", &podman.host(), "ps", "--all", "--quiet"]);
+    let left = docker_at(&podman.host(), &["ps", "--all", "--quiet"]);
     assert_eq!(left, "");
 }
 
@@ -409,15 +400,7 @@ fn podman_runs_a_job_too() {
 fn a_rootless_daemon_runs_a_job_too() {
     let chain = chain("running-rootless");
     let rootless = RootlessDocker::start();
-    let root = tempfile::tempdir().unwrap();
-    let root = root.path().join("root.tar");
-    let root = root.to_str().unwrap();
-    docker(&["save", "--output", root, &chain.root.name]);
-    let there = |arguments: &[&str]| {
-        let host = ["--host", &rootless.host()];
-        docker(&[&host[..], arguments].concat())
-    };
-    there(&["load", "--quiet", "--input", root]);
+    copy_image(&chain.root.name, &rootless.host());
     let project = &chain.project;
     let out = project.root().join("out");
     fs_err::create_dir(&out).unwrap();
@@ -443,5 +426,5 @@ fn a_rootless_daemon_runs_a_job_too() {
     let plain = with(&[]);
     assert_eq!(plain.code, 4, "{}{}", plain.stdout, plain.stderr);
     assert!(plain.stdout.contains("\n185\n"), "{}", plain.stdout);
-    assert_eq!(there(&["ps", "--all", "--quiet"]), "");
+    assert_eq!(docker_at(&rootless.host(), &["ps", "--all", "--quiet"]), "");
 }

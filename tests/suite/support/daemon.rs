@@ -13,6 +13,20 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     program("docker", arguments)
 }
 
+/// Runs the docker client with another daemon.
+pub(crate) fn docker_at(host: &str, arguments: &[&str]) -> String {
+    docker(&[&["--host", host], arguments].concat())
+}
+
+/// Gives another daemon an image of this one.
+pub(crate) fn copy_image(name: &str, host: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("image.tar");
+    let archive = archive.to_str().unwrap();
+    docker(&["save", "--output", archive, name]);
+    docker_at(host, &["load", "--quiet", "--input", archive]);
+}
+
 /// What an image of a job prints as a driver, without a network.
 pub(crate) fn run_driver(reference: &str, arguments: &[&str]) -> String {
     // Spark asks for the address of its host, and finds that of another name only by a network.
@@ -22,12 +36,12 @@ pub(crate) fn run_driver(reference: &str, arguments: &[&str]) -> String {
 
 /// The image ID of a name, if there is an image.
 pub(crate) fn image_id(name: &str) -> Option<String> {
-    let listed = listed(&["--no-trunc", "--quiet", name]);
+    let listed = docker_images(&["--no-trunc", "--quiet", name]);
     listed.lines().next().map(str::to_owned)
 }
 
 /// What `docker images` prints. With the containerd store it fails where another test removes an image meanwhile.
-fn listed(arguments: &[&str]) -> String {
+fn docker_images(arguments: &[&str]) -> String {
     for _ in 0..20 {
         let mut docker = Command::new("docker");
         let listed = super::run(docker.arg("images").args(arguments));
@@ -41,7 +55,7 @@ fn listed(arguments: &[&str]) -> String {
 
 /// Removes every image whose repository begins with `prefix`.
 pub(crate) fn remove_images(prefix: &str) {
-    let listed = listed(&["--format", "{{.Repository}}:{{.Tag}}"]);
+    let listed = docker_images(&["--format", "{{.Repository}}:{{.Tag}}"]);
     for name in listed
         .lines()
         .filter(|name| name.starts_with(prefix) && !name.ends_with(":<none>"))
@@ -165,11 +179,6 @@ impl PodmanService {
         });
         assert!(waited, "podman does not serve");
         service
-    }
-
-    /// Where its files are.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub(crate) fn host(&self) -> String {

@@ -6,6 +6,7 @@ pub(crate) mod classes;
 mod daemon;
 mod index;
 mod offline;
+mod pytest;
 mod registry;
 mod schema;
 pub(crate) mod small;
@@ -22,11 +23,12 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 pub(crate) use chain::{Chain, PASSWORD, USER};
 pub(crate) use daemon::{
-    NOBODY, PodmanService, Root, RootlessDocker, docker, image_id, make_other_bytes, remove_images,
-    run_driver,
+    NOBODY, PodmanService, Root, RootlessDocker, copy_image, docker, docker_at, image_id,
+    make_other_bytes, remove_images, run_driver,
 };
 pub(crate) use index::Index;
 pub(crate) use offline::{OLD, Offline, SPARK, tree};
+pub(crate) use pytest::Pytest;
 pub(crate) use registry::Registry;
 pub(crate) use schema::{Schema, spoiled};
 pub(crate) use stand_in::StandIn;
