@@ -6,6 +6,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     sync::OnceLock,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use base64::Engine;
@@ -752,7 +753,10 @@ impl TestIndex {
 
     fn serve(files: BTreeMap<String, Vec<u8>>, status: Option<u16>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/simple", listener.local_addr().unwrap());
+        // A path of its own: uv's cache is that of this machine, and goes by the address. Another run may have had this port.
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let prefix = format!("/{}", began.as_nanos());
+        let url = format!("http://{}{prefix}/simple", listener.local_addr().unwrap());
         let pages = pages(&files);
         let digests = files.iter().map(|(path, bytes)| {
             let file = path.rsplit('/').next().unwrap();
@@ -777,6 +781,7 @@ impl TestIndex {
                     line.clear();
                 }
                 let path = first.split(' ').nth(1).unwrap_or_default();
+                let path = path.strip_prefix(&prefix).unwrap_or_default();
                 let (status, kind, body) = match (status, pages.get(path), files.get(path)) {
                     (Some(status), ..) => (status, "text/plain", &[][..]),
                     (None, Some(page), _) => (200, "text/html", page.as_bytes()),

@@ -6,11 +6,11 @@ use std::{
     io::{BufRead, BufReader, Cursor, Write},
     net::{TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -69,6 +69,13 @@ struct Mood {
     tells_no_hash: bool,
 }
 
+/// The path of all indexes of this run: uv's cache is that of this machine and goes by the address, and another run may have
+/// had the same port. Without it the same files are served.
+static PREFIX: LazyLock<String> = LazyLock::new(|| {
+    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    format!("/{}", began.as_nanos())
+});
+
 /// An index (PEP 503), which runs until the test's process ends.
 pub(crate) struct Index {
     pub(crate) url: String,
@@ -98,7 +105,11 @@ impl Index {
     pub(crate) fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let index = Self {
-            url: format!("http://{}/simple", listener.local_addr().unwrap()),
+            url: format!(
+                "http://{}{}/simple",
+                listener.local_addr().unwrap(),
+                PREFIX.as_str()
+            ),
             files: Files::default(),
             asked: Arc::default(),
             stall: Arc::default(),
@@ -191,6 +202,7 @@ fn answer(mut stream: TcpStream, files: &Files, stall: &Stall, mood: &Moods) {
     let first = lines.next().unwrap_or_default();
     lines.take_while(|line| !line.is_empty()).for_each(drop);
     let path = first.split(' ').nth(1).unwrap_or_default();
+    let path = path.strip_prefix(PREFIX.as_str()).unwrap_or(path);
     let mood = mood.lock().unwrap();
     let head = mood
         .heads
