@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sets up what scripts/quickstart, scripts/test and scripts/test-more need: packages, a Docker daemon, a registry, a
-# root image, Python's tools. To be sourced; works under `set -euo pipefail`.
+# Sets up what the other scripts need: packages, a Docker daemon, a registry, a root image, Python's
+# tools, Go. To be sourced; works under `set -euo pipefail`.
 #
 # Existing things are used and missing ones are made; a daemon or registry that was started can be stopped again.
 # Every function prints on stderr one line about what it did; stdout carries only values.
@@ -396,4 +396,16 @@ python_environment() {
     quiet "$STATE/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" || return 1
     export PATH="$STATE/venv/bin:$PATH"
     say "python: $* in $STATE/venv"
+}
+
+# ensure_go MINOR WHAT: makes sure that there is Go 1.MINOR or newer, which WHAT needs: the one on the PATH, or Debian's.
+ensure_go() {
+    command -v go >/dev/null || need_packages golang-go || return 1
+    local version
+    version=$(go env GOVERSION)
+    if [[ ! $version =~ ^go1\.([0-9]+) ]] || [ "${BASH_REMATCH[1]}" -lt "$1" ]; then
+        fail "go: $2 needs Go 1.$1, this is ${version:-one without a version}: put a newer \`go\` on the PATH"
+        return 1
+    fi
+    say "go: using $version"
 }

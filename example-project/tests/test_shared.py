@@ -103,6 +103,24 @@ def test_with_a_connector_the_table_is_replaced(monkeypatch, capsys):
     assert capsys.readouterr().out == "loaded project.data.islands\n"
 
 
+def test_what_a_connector_says_is_told_in_a_line(monkeypatch):
+    Py4JJavaError = pytest.importorskip("py4j.protocol").Py4JJavaError
+
+    def java(message, cause):
+        return SimpleNamespace(getMessage=lambda: message, getCause=lambda: cause, _target_id="o1")
+
+    class Fails:
+        def __getattr__(self, name):
+            return lambda *arguments: self
+
+        def save(self, table):
+            raise Py4JJavaError("", java("see below", java("no project\nis set", None)))
+
+    monkeypatch.setattr(output, "_has_source", lambda spark, name: True)
+    with pytest.raises(SystemExit, match="^cannot load project.data.islands: no project\n.*GOOGLE_APPLICATION_CREDENTIALS"):
+        output.load_bigquery(None, SimpleNamespace(write=Fails()), "project.data.islands")
+
+
 def test_a_uri_without_a_connector_is_refused_before_the_work(spark):
     output.check(spark, "output")
     with pytest.raises(SystemExit, match="cannot write to gs://bucket/x: this image has no connector for gs://"):

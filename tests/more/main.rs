@@ -1,6 +1,7 @@
 //! The tests that need more registries than Debian's, Python's and Rust's. Run by `scripts/test-more`.
 //!
-//! - `connectors`: a connector's jar comes from Maven, is checked, and Spark in the job image finds its classes
+//! - `connectors`: a connector's jar comes from Maven, is checked, and Spark in the job image finds its classes; a job writes into a
+//!   bucket of fake-gcs-server; a load into `BigQuery` that its connector refuses is told in a line
 //! - `crane`: crane validates what was pushed
 //! - `hooks`: pre-commit compiles sparkpack from a clone of this repository, and runs it
 //! - `imports`: what is said of the imports in the modules of well-known wheels is so, as the chain's Python sees it
@@ -26,6 +27,7 @@ mod support;
 mod connectors;
 mod crane;
 mod example;
+mod golang;
 mod hooks;
 mod imports;
 mod layers;

@@ -1,60 +1,41 @@
 //! The real Spark operator, in the version of the example's image.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
 use crate::{
     example::{Example, published_operator, run_container},
-    support,
+    golang::{built, go},
 };
 
 const MODULE: &str = "github.com/kubeflow/spark-operator/v2";
 
-/// The operator's binary, built once for each version and kept beside the cache.
+/// The operator's binary, built in its own folder of the module cache, so that its `replace` lines and checksums apply.
 fn binary(version: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("operator-{version}"));
-    let file = folder.join("spark-operator");
-    if file.is_file() {
-        return file;
-    }
-    fs_err::create_dir_all(&folder).unwrap();
-    // It is built in its own folder of the module cache, so that its `replace` lines and checksums apply.
-    let module = format!("{MODULE}@v{version}");
-    let told = go(&folder, &["mod", "download", "-json", &module]);
-    let told: Value = serde_json::from_str(&told).unwrap();
-    let unfinished = folder.join("unfinished");
-    go(
-        told["Dir"].as_str().unwrap().as_ref(),
-        &[
-            "build",
-            "-p=2",
-            "-trimpath",
-            &format!("-ldflags=-s -w -X k8s.io/component-base/version.gitVersion=v{version}"),
-            "-o",
-            unfinished.to_str().unwrap(),
-            "./cmd/operator",
-        ],
-    );
-    fs_err::rename(&unfinished, &file).unwrap();
-    file
-}
-
-/// Runs `go`, for at most half an hour.
-fn go(folder: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new("timeout");
-    command
-        .args(["1800", "go"])
-        .args(arguments)
-        .current_dir(folder)
-        .env("CGO_ENABLED", "0")
-        .env("GOFLAGS", "-buildvcs=false");
-    let run = support::run(&mut command);
-    assert_eq!(run.code, 0, "go {arguments:?}\n{}", run.stderr);
-    run.stdout
+    built(
+        &format!("operator-{version}"),
+        "spark-operator",
+        |unfinished| {
+            let module = format!("{MODULE}@v{version}");
+            let told = go(unfinished, &["mod", "download", "-json", &module]);
+            let told: Value = serde_json::from_str(&told).unwrap();
+            go(
+                told["Dir"].as_str().unwrap().as_ref(),
+                &[
+                    "build",
+                    "-p=2",
+                    "-trimpath",
+                    &format!(
+                        "-ldflags=-s -w -X k8s.io/component-base/version.gitVersion=v{version}"
+                    ),
+                    "-o",
+                    unfinished.join("spark-operator").to_str().unwrap(),
+                    "./cmd/operator",
+                ],
+            );
+        },
+    )
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -47,7 +48,8 @@ def write(result, target, job):
     folder = local_folder(target)
     if folder is None:
         destination = f"{target.rstrip('/')}/{job}"
-        result.coalesce(1).write.mode("overwrite").option("header", True).csv(destination)
+        with _told_in_a_line(f"write to {destination}"):
+            result.coalesce(1).write.mode("overwrite").option("header", True).csv(destination)
     else:
         destination = folder / f"{job}.csv"
         write_csv(destination, result.columns, result.collect())
@@ -75,9 +77,32 @@ def load_bigquery(spark, result, table):
             flush=True,
         )
         return
-    # The direct method needs no bucket for temporary files.
-    result.write.format("bigquery").option("writeMethod", "direct").mode("overwrite").save(table)
+    with _told_in_a_line(f"load {table}"):
+        # The direct method needs no bucket for temporary files.
+        result.write.format("bigquery").option("writeMethod", "direct").mode("overwrite").save(table)
     print(f"loaded {table}", flush=True)
+
+
+@contextmanager
+def _told_in_a_line(what):
+    """Ends the job with what a connector says, in place of its long stack."""
+    from py4j.protocol import Py4JJavaError
+
+    try:
+        yield
+    except Py4JJavaError as error:
+        raise SystemExit(
+            f"cannot {what}: {_innermost(error.java_exception)}\n"
+            "Google's connectors take the credentials of the file that GOOGLE_APPLICATION_CREDENTIALS names, "
+            "or of the machine"
+        ) from None
+
+
+def _innermost(exception):
+    """The first line of what the innermost cause says."""
+    while exception.getCause() is not None:
+        exception = exception.getCause()
+    return str(exception.getMessage() or exception.getClass().getName()).splitlines()[0].strip()
 
 
 def _has_file_system(spark, scheme):

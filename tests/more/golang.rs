@@ -1,0 +1,34 @@
+//! Programs that are built from their Go modules, and kept beside the cache.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::support;
+
+/// The program of this name in a folder beside the cache, which `build` fills once.
+pub(crate) fn built(folder: &str, program: &str, build: impl FnOnce(&Path)) -> PathBuf {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = place.join(folder).join(program);
+    if !file.is_file() {
+        let unfinished = tempfile::tempdir_in(place).unwrap();
+        build(unfinished.path());
+        fs_err::rename(unfinished.keep(), place.join(folder)).unwrap();
+    }
+    file
+}
+
+/// Runs `go`, for at most half an hour.
+pub(crate) fn go(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("timeout");
+    command
+        .args(["1800", "go"])
+        .args(arguments)
+        .current_dir(folder)
+        .env("CGO_ENABLED", "0")
+        .env("GOFLAGS", "-buildvcs=false");
+    let run = support::run(&mut command);
+    assert_eq!(run.code, 0, "go {arguments:?}\n{}", run.stderr);
+    run.stdout
+}
