@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Lets a process in a network namespace of its own reach this machine's loopback interface, and nothing else.
 
-usage: loopback.py PID    needs root, and iptables
+usage: loopback.py PID [PORT]    needs root, and iptables
 
-Connections to 127.0.0.1 in the namespace of PID arrive at a port of this program, which connects to the port that they
+Connections to 127.0.0.1 (there to PORT, if it is given) in the namespace of PID arrive at a port of this program, which connects to the port that they
 were for outside of the namespace. It ends with PID.
 """
 
@@ -20,7 +20,7 @@ CLONE_NEWNET = 0x40000000
 SO_ORIGINAL_DST = 80
 
 
-def listen_in(namespace):
+def listen_in(namespace, only):
     """A listening socket in a network namespace, from a thread that enters it and ends."""
     found = []
 
@@ -30,7 +30,8 @@ def listen_in(namespace):
             raise OSError(ctypes.get_errno(), "setns")
         listener = socket.create_server(("127.0.0.1", 0))
         port = str(listener.getsockname()[1])
-        rule = ["-p", "tcp", "-d", "127.0.0.1", "!", "--dport", port, "-j", "REDIRECT", "--to-ports", port]
+        which = ["--dport", only] if only else ["!", "--dport", port]
+        rule = ["-p", "tcp", "-d", "127.0.0.1", *which, "-j", "REDIRECT", "--to-ports", port]
         # A child of a thread is in the thread's namespace.
         subprocess.run(["iptables", "-w", "-t", "nat", "-A", "OUTPUT", *rule], check=True)
         found.append(listener)
@@ -70,7 +71,8 @@ async def serve(reader, writer):
 async def main():
     process = sys.argv[1]
     namespace = os.open(f"/proc/{process}/ns/net", os.O_RDONLY)
-    server = await asyncio.start_server(serve, sock=listen_in(namespace))
+    listener = listen_in(namespace, sys.argv[2] if len(sys.argv) > 2 else None)
+    server = await asyncio.start_server(serve, sock=listener)
     os.close(namespace)
     async with server:
         while os.path.isdir(f"/proc/{process}"):
