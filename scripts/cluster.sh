@@ -55,7 +55,7 @@ ensure_cluster_programs() {
 # published too, with the version 0.MINOR.PATCH. etcd is in its graph of modules: Debian's is too old for Spark's watch.
 build_kubernetes() {
     local programs=(kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl) folder=$STATE/build/kubernetes
-    local version=k8s.io/component-base/version.git library packages=() edits=(-require=k8s.io/kubernetes@v$KUBERNETES) sources
+    local version=k8s.io/component-base/version.git library packages=() edits=("-require=k8s.io/kubernetes@v$KUBERNETES") sources
     if has_programs "${programs[@]}" etcd; then
         return
     fi

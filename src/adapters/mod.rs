@@ -18,6 +18,7 @@ pub mod git;
 pub mod journal;
 pub mod layers;
 pub mod layout;
+mod loopback;
 pub mod machine;
 pub mod python;
 pub mod registry;

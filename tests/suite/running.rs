@@ -362,8 +362,34 @@ fn a_running_job_keeps_nobody_waiting() {
     child.wait().unwrap();
 }
 
+/// Pushes what the daemon of a docker context has, as its user's current context, and runs what the registry then has elsewhere.
+fn push_by_context(chain: &Chain, host: &str) {
+    let project = &chain.project;
+    let config = project.home().join(".docker");
+    let docker = |arguments: &[&str]| {
+        let mut docker = Command::new("docker");
+        docker.arg("--config").arg(&config).args(arguments);
+        let ran = run(&mut docker);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    };
+    let endpoint = format!("host={host}");
+    docker(&["context", "create", "there", "--docker", &endpoint]);
+    docker(&["context", "use", "there"]);
+    let mut command = project.command(&["push", "job"]);
+    let pushed = run(command.env_remove("DOCKER_HOST"));
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    assert!(!pushed.stderr.contains("building"), "{}", pushed.stderr);
+    let job = pushed.stdout.lines().last().unwrap();
+    assert_eq!(
+        job.split('@').next(),
+        Some(project.reference("job").as_str())
+    );
+    let printed = chain.docker(&["run", "--rm", "--network=none", job, "driver", "x"]);
+    assert_eq!(printed, "RESULT driver x\nRESULT GREETING=hello\n");
+}
+
 #[test]
-fn podman_runs_a_job_too() {
+fn podman_builds_runs_and_pushes_too() {
     let chain = chain("running-podman");
     let podman = PodmanService::start();
     copy_image(&chain.root.name, &podman.host());
@@ -393,11 +419,12 @@ fn podman_runs_a_job_too() {
     assert_eq!(project.read("out/result.txt"), "written\n");
     let left = docker_at(&podman.host(), &["ps", "--all", "--quiet"]);
     assert_eq!(left, "");
+    push_by_context(&chain, &podman.host());
 }
 
 /// Root in a container of a rootless daemon is who runs the daemon.
 #[test]
-fn a_rootless_daemon_runs_a_job_too() {
+fn a_rootless_daemon_builds_runs_and_pushes_too() {
     let chain = chain("running-rootless");
     let rootless = RootlessDocker::start();
     copy_image(&chain.root.name, &rootless.host());
@@ -427,4 +454,5 @@ fn a_rootless_daemon_runs_a_job_too() {
     assert_eq!(plain.code, 4, "{}{}", plain.stdout, plain.stderr);
     assert!(plain.stdout.contains("\n185\n"), "{}", plain.stdout);
     assert_eq!(docker_at(&rootless.host(), &["ps", "--all", "--quiet"]), "");
+    push_by_context(&chain, &rootless.host());
 }

@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt, future::ready};
 
 use super::address::{Address, is_socket};
 use crate::{
+    adapters::loopback::is_loopback,
     code::Code,
     image::{ImageMismatch, Reference},
     package::archive::ArchiveError,
@@ -217,22 +218,36 @@ fn of_parent(parent: Option<&str>) -> String {
     parent.map_or_else(String::new, |parent| format!(", those of `{parent}`"))
 }
 
+/// How daemons say that a registry does not answer them.
+const UNREACHED: [&str; 5] = [
+    "no such host",
+    "connection refused",
+    "network is unreachable",
+    "no route to host",
+    "i/o timeout",
+];
+
 fn transfer_hint(reference: &Reference, message: &str) -> Option<String> {
     let Reference { repository, .. } = reference;
     let registry = &repository.registry;
     let contains = |text: &str| message.contains(text);
     if contains("HTTP response to HTTPS client") {
         Some(format!(
-            "the daemon speaks only HTTPS to `{registry}`: put it into \"insecure-registries\" of /etc/docker/daemon.json"
+            "the daemon speaks only HTTPS to `{registry}`: put it into \"insecure-registries\" of its daemon.json; for Podman, into \
+             registries.conf with `insecure = true`"
         ))
     } else if contains("certificate") {
         Some(format!(
             "put the registry's CA at /etc/docker/certs.d/{registry}/ca.crt on the daemon's machine"
         ))
-    } else if contains("no such host") || contains("connection refused") || contains("i/o timeout")
-    {
+    } else if UNREACHED.into_iter().any(contains) {
+        let own = if is_loopback(registry) {
+            "; for it that is its own machine, and where it runs without root its own network"
+        } else {
+            ""
+        };
         Some(format!(
-            "the daemon, not this program, must reach `{registry}`: try `docker pull {reference}`"
+            "the daemon, not this program, must reach `{registry}`{own}: try `docker pull {reference}`"
         ))
     } else if contains("manifest unknown") || contains("not found") {
         Some(format!("is there such an image in `{repository}`?"))

@@ -1,6 +1,6 @@
 //! Finds the daemon to use, by the rules of the `docker` command.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -8,7 +8,7 @@ use super::{
     address::{Address, is_socket},
     error::{DockerError, Unreachable},
 };
-use crate::image::Digest;
+use crate::{adapters::loopback::is_loopback, image::Digest};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
@@ -242,14 +242,6 @@ fn with_port(address: &str, port: u16) -> String {
     } else {
         format!("{address}:{port}")
     }
-}
-
-fn is_loopback(address: &str) -> bool {
-    let address = with_port(address, 0);
-    let name = address.rsplit_once(':').map_or("", |(name, _)| name);
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    let parsed = name.parse::<IpAddr>();
-    name == "localhost" || parsed.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher as _, RandomState},
     io::{BufRead, BufReader, Cursor, Read, Write},
     net::TcpListener,
     path::{Path, PathBuf},
     sync::OnceLock,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use base64::Engine;
@@ -754,8 +754,7 @@ impl TestIndex {
     fn serve(files: BTreeMap<String, Vec<u8>>, status: Option<u16>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         // A path of its own: uv's cache is that of this machine, and goes by the address. Another run may have had this port.
-        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let prefix = format!("/{}", began.as_nanos());
+        let prefix = format!("/{}", RandomState::new().hash_one(""));
         let url = format!("http://{}{prefix}/simple", listener.local_addr().unwrap());
         let pages = pages(&files);
         let digests = files.iter().map(|(path, bytes)| {

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::address::{api_host, is_loopback};
+use super::address::api_host;
 use crate::{
-    adapters::{credentials::CredentialsError, layout::LayoutError, machine},
+    adapters::{
+        credentials::CredentialsError, layout::LayoutError, loopback::is_loopback, machine,
+    },
     code::Code,
 };
 

@@ -22,14 +22,13 @@ use tokio::{
 };
 
 use super::{
-    address::is_loopback,
     certificates::{self, CertificateFolders, HostCertificates},
     error::{Cause, FailureKind, RegistryError},
     proxies,
     settings::RegistrySettings,
     tls, trust,
 };
-use crate::adapters::store;
+use crate::adapters::{loopback::is_loopback, store};
 
 /// The size limit of a body that says why there is no content, in bytes.
 const REASON_LIMIT: usize = 1 << 20;

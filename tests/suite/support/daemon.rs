@@ -171,6 +171,11 @@ impl PodmanService {
         let limits = "default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
         fs_err::write(&settings, format!("[containers]\n{limits}")).unwrap();
         command.env("CONTAINERS_CONF", &settings);
+        // Docker speaks plain HTTP with registries of this machine; Podman has to be told.
+        let registries = folder.path().join("registries.conf");
+        let local = "[[registry]]\nlocation = \"127.0.0.1\"\ninsecure = true\n";
+        fs_err::write(&registries, local).unwrap();
+        command.env("CONTAINERS_REGISTRIES_CONF", &registries);
         let child = command.stderr(Stdio::null()).spawn().unwrap();
         let service = Self { child, folder };
         let waited = (0..100).any(|_| {
@@ -200,6 +205,8 @@ pub(crate) const NOBODY: u32 = 65_534;
 pub(crate) struct RootlessDocker {
     child: Child,
     folder: tempfile::TempDir,
+    /// Connects its loopback interface with that of this machine.
+    forward: Option<Child>,
 }
 
 /// Users that `nobody` has for its containers, told in a namespace of its own. What it mounts is gone with that.
@@ -209,7 +216,7 @@ mount --bind "$1/ids" /etc/subuid && mount --bind "$1/ids" /etc/subgid
 exec setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$1" XDG_RUNTIME_DIR="$1" \
     rootlesskit --net=host --copy-up=/etc --copy-up=/run --state-dir "$1/kit" sh -c '
     rm -f /run/docker /run/containerd /run/xtables.lock
-    exec unshare --net dockerd --rootless --storage-driver vfs --iptables=false --ip6tables=false --data-root "$1/data" \
+    exec unshare --net sh -c '\''ip link set lo up && exec "$@"'\'' sh dockerd --rootless --storage-driver vfs --iptables=false --ip6tables=false --data-root "$1/data" \
         --exec-root "$1/run" --pidfile "$1/pid" --host "unix://$1/docker.sock"' sh "$1"
 "#;
 
@@ -233,7 +240,11 @@ impl RootlessDocker {
             .stderr(log.into_file())
             .spawn()
             .unwrap();
-        let service = Self { child, folder };
+        let mut service = Self {
+            child,
+            folder,
+            forward: None,
+        };
         let answers = || {
             let mut docker = Command::new("docker");
             docker.args(["--host", &service.host(), "version"]);
@@ -245,6 +256,12 @@ impl RootlessDocker {
         });
         let log = fs_err::read_to_string(service.folder.path().join("log")).unwrap();
         assert!(waited, "the rootless daemon does not serve: {log}");
+        // In its own network it would not reach the registries of this machine.
+        let process = fs_err::read_to_string(service.folder.path().join("pid")).unwrap();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/loopback.py");
+        let mut forward = Command::new("python3");
+        forward.args([script, process.trim()]).stdout(Stdio::null());
+        service.forward = Some(forward.spawn().unwrap());
         service
     }
 
@@ -259,5 +276,9 @@ impl Drop for RootlessDocker {
         let id = self.child.id().to_string();
         let _ = Command::new("kill").arg(id).status();
         let _ = self.child.wait();
+        if let Some(forward) = &mut self.forward {
+            let _ = forward.kill();
+            let _ = forward.wait();
+        }
     }
 }

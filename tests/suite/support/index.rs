@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    hash::{BuildHasher as _, RandomState},
     io::{BufRead, BufReader, Cursor, Write},
     net::{TcpListener, TcpStream},
     sync::{
@@ -10,7 +11,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -71,10 +72,7 @@ struct Mood {
 
 /// The path of all indexes of this run: uv's cache is that of this machine and goes by the address, and another run may have
 /// had the same port. Without it the same files are served.
-static PREFIX: LazyLock<String> = LazyLock::new(|| {
-    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    format!("/{}", began.as_nanos())
-});
+static PREFIX: LazyLock<String> = LazyLock::new(|| format!("/{}", RandomState::new().hash_one("")));
 
 /// An index (PEP 503), which runs until the test's process ends.
 pub(crate) struct Index {
