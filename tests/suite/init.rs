@@ -336,6 +336,51 @@ fn references_come_out_as_manifests_and_scripts_have_them() {
     }
 }
 
+/// The code of a job that needs no Dockerfile any more is what its Dockerfile got.
+#[test]
+fn what_dockerignore_keeps_out_of_the_code_stays_out() {
+    let written = |rules: &str| {
+        let project = copy("trees/makefile");
+        project.write("src/local settings/a.py", "");
+        project.write(".dockerignore", rules);
+        let told = adopted(&project).stderr;
+        (project, told)
+    };
+    let exclude = |project: &TestProject| {
+        let text = project.read("sparkpack.toml");
+        let line = text.lines().find(|line| line.starts_with("exclude"));
+        line.map(str::to_owned)
+    };
+    let (project, _) = written("# ours\n**/notes\n*/local?settings*\n!src/local_settings.py\n");
+    let line = r#"exclude = ["/jobs/notes/", "/local settings/"]  # as in .dockerignore:2"#;
+    assert_eq!(exclude(&project).as_deref(), Some(line));
+    lock(&project);
+    let tags = || project.succeed(&["tags"]).stdout;
+    let before = tags();
+    project.write("src/jobs/notes/ideas.md", "changed\n");
+    project.write("src/local settings/a.py", "changed = 1\n");
+    assert_eq!(tags(), before);
+    project.write("src/local_settings.py", "changed = 1\n");
+    assert_ne!(tags(), before);
+
+    // Where only `dist` goes into the context, that says nothing about the code; nor does a file that docker refuses.
+    for rules in ["*\n!dist\n", "[\n", "docs\n"] {
+        let (project, told) = written(rules);
+        assert_eq!(exclude(&project), None, "{rules}");
+        assert!(!told.contains("dockerignore"), "{told}");
+    }
+    // A list that nobody reads is left to its owner.
+    let project = copy("trees/makefile");
+    for number in 0..13 {
+        project.write(&format!("src/shared/draft{number}.py"), "");
+    }
+    project.write(".dockerignore", "**/draft*\n");
+    let told = adopted(&project).stderr;
+    assert_eq!(exclude(&project), None);
+    let wanted = "  .dockerignore:1: 13 paths of the code are kept out here\n    -> name them in `exclude` of the job";
+    assert!(told.contains(wanted), "{told}");
+}
+
 #[test]
 fn a_project_that_has_a_configuration_keeps_it() {
     let project = copy("trees/airflow");

@@ -23,6 +23,7 @@ impl TableMaker<'_> {
         draft.needs_chain |= python == PythonBelow::OfChain;
         table.text("parent", standing.map_or("py", |(_, key)| key));
         self.code(entries, python, &mut table, draft);
+        self.exclude(&mut table, draft);
         let needs_ds = draft.codes.last().is_some_and(|code| {
             self.survey
                 .modules

@@ -18,6 +18,7 @@ mod each;
 mod each_table;
 mod entries;
 mod globs;
+mod ignored;
 mod image_name;
 mod job_table;
 mod manifests;

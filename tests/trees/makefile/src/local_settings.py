@@ -1,0 +1,1 @@
+MASTER = "local[2]"
