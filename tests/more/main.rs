@@ -1,5 +1,6 @@
 //! The tests that need more registries than Debian's, Python's and Rust's. Run by `scripts/test-more`.
 //!
+//! - `ci_files`: actionlint and shellcheck find nothing in the CI files that `new` writes
 //! - `connectors`: a connector's jar comes from Maven, is checked, and Spark in the job image finds its classes
 //! - `crane`: crane validates what was pushed
 //! - `hooks`: pre-commit compiles sparkpack from a clone of this repository, and runs it
@@ -23,6 +24,7 @@
 )]
 mod support;
 
+mod ci_files;
 mod connectors;
 mod crane;
 mod example;
