@@ -58,6 +58,16 @@ fn check_shells(folder: &Path) -> Run {
     }
 }
 
+/// What is changed in a CI file, and what a linter says of it then.
+type Mistake = [&'static str; 3];
+
+const OF_GITHUB: [Mistake; 3] = [
+    ["needs: check", "needs: chek", "[job-needs]"],
+    ["vars.REGISTRY }}", "var.REGISTRY }}", "[expression]"],
+    ["login \"$REGISTRY\"", "login $REGISTRY", "SC2086"],
+];
+const OF_GITLAB: [Mistake; 1] = [["\"$REGISTRY_USER\"", "$REGISTRY_USER", "SC2086"]];
+
 #[test]
 fn linters_find_nothing_in_the_ci_files_and_see_what_is_wrong() {
     program("shellcheck", &["--version"]);
@@ -65,36 +75,28 @@ fn linters_find_nothing_in_the_ci_files_and_see_what_is_wrong() {
     for (name, flags) in PROJECTS {
         place.succeed(&[&["new", name], flags].concat());
         let project = place.within(name);
-        let file = ci_file(flags);
-        let (linter, wrong): (&dyn Fn(&Path) -> Run, &[[&str; 3]]) = if file == GITHUB {
-            (
-                &lint_workflow,
-                &[
-                    ["needs: check", "needs: chek", "[job-needs]"],
-                    ["vars.REGISTRY }}", "var.REGISTRY }}", "[expression]"],
-                    ["login \"$REGISTRY\"", "login $REGISTRY", "SC2086"],
-                ],
-            )
-        } else {
-            (
-                &check_shells,
-                &[["\"$REGISTRY_USER\"", "$REGISTRY_USER", "SC2086"]],
-            )
-        };
-        let found = linter(&project.root());
-        assert_eq!(found.code, 0, "{name}: {}{}", found.stdout, found.stderr);
-        let right = project.read(file);
-        for [old, new, words] in wrong {
-            project.edit(file, old, new);
-            let found = linter(&project.root());
-            project.write(file, &right);
-            assert_eq!(found.code, 1, "{new}: {}", found.stderr);
-            assert!(found.stdout.contains(words), "{new}: {}", found.stdout);
+        match ci_file(flags) {
+            GITHUB => assert_linted(&project, GITHUB, lint_workflow, &OF_GITHUB),
+            file => assert_linted(&project, file, check_shells, &OF_GITLAB),
         }
     }
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("example-project");
     for linter in [lint_workflow, check_shells] {
         let found = linter(&example);
         assert_eq!(found.code, 0, "{}{}", found.stdout, found.stderr);
+    }
+}
+
+/// The linter finds nothing in the file as it is, and each of the mistakes.
+fn assert_linted(project: &TestProject, file: &str, linter: fn(&Path) -> Run, wrong: &[Mistake]) {
+    let found = linter(&project.root());
+    assert_eq!(found.code, 0, "{file}: {}{}", found.stdout, found.stderr);
+    let right = project.read(file);
+    for [old, new, words] in wrong {
+        project.edit(file, old, new);
+        let found = linter(&project.root());
+        project.write(file, &right);
+        assert_eq!(found.code, 1, "{new}: {}", found.stderr);
+        assert!(found.stdout.contains(words), "{new}: {}", found.stdout);
     }
 }
