@@ -42,6 +42,9 @@ pub enum Error {
     /// A mistake in a file that a person wrote.
     #[error(transparent)]
     Defect(#[from] Defect),
+    /// The locks lack an entry, which `sparkpack lock` adds.
+    #[error(transparent)]
+    Unlocked(Defect),
     /// A request that cannot be met: a name that does not exist, something that an option forbids, a git that does not
     /// answer.
     #[error(transparent)]
@@ -292,7 +295,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Defect(defect) => defect.code,
+            Self::Defect(defect) | Self::Unlocked(defect) => defect.code,
             Self::Usage(error) => error.code(),
             Self::Tree(error) => error.code(),
             Self::Io(_) | Self::Archive(ArchiveError::Io(_)) => Code::E610,
@@ -366,7 +369,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Defect(defect) => {
+            Self::Defect(defect) | Self::Unlocked(defect) => {
                 let usual = || defect.code.cure().to_owned();
                 Some(defect.hint.clone().unwrap_or_else(usual))
             }
@@ -426,7 +429,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Defect(_) => return 2,
+            Self::Defect(_) | Self::Unlocked(_) => return 2,
             Self::Several(errors) => return errors.first().map_or(6, Self::exit_code),
             _ => {}
         }

@@ -41,7 +41,7 @@ pub(super) fn run(
         ui.data(format!("{shown}/{file}"))?;
     }
     ui.say(format!(
-        "a project of {} files is in {shown}; README.md there says how to go on. Its first job:\n  cd {shown}\n  git init && git add --all\n  sparkpack run revenue",
+        "a project of {} files is in {shown}; README.md there says how to go on. Its first job:\n  cd {shown}\n  git init -b main && git add --all\n  sparkpack run revenue",
         files.len()
     ));
     Ok(())

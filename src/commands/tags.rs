@@ -24,7 +24,7 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &TagsArguments) -> 
     let registry = session.registry(arguments.images.registry.registry.as_deref())?;
     let targets = session.targets(&arguments.images.images)?;
     let services = Services::new(session, LockPolicy::ReadOnly);
-    let prepared = resolution::prepare(session, &services)?;
+    let prepared = resolution::prepare_for(session, &services, &targets)?;
     let mut references = Vec::new();
     let targets: BTreeSet<&String> = targets.iter().collect();
     let stages = prepared.plan.parents_first();

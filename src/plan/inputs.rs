@@ -58,6 +58,25 @@ impl Inputs {
         })
     }
 
+    /// Those of these stages, and of all that they stand on or copy from.
+    #[must_use]
+    pub fn with_parents(&self, names: &[String]) -> Self {
+        let (mut of_stages, mut queue) = (BTreeMap::new(), names.to_vec());
+        while let Some(name) = queue.pop() {
+            let read = self.of_stages.get(&name);
+            if let Some(read) = read.filter(|_| !of_stages.contains_key(&name)) {
+                queue.extend(read.recipe.parents());
+                of_stages.insert(name, Arc::clone(read));
+            }
+        }
+        let order = self.order.iter();
+        let order = order.filter(|name| of_stages.contains_key(*name));
+        Self {
+            order: order.cloned().collect(),
+            of_stages,
+        }
+    }
+
     /// The names of the stages, parents first.
     #[must_use]
     pub fn order(&self) -> &[String] {

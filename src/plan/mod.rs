@@ -14,5 +14,5 @@ pub use inputs::{Inputs, StageInputs};
 pub use recipe::{NetworkUse, Recipe};
 pub use record::{Input, Record};
 pub use stages::{
-    PYTHON_PATH, Plan, PlanError, PlanInputs, PlatformStage, Stage, make, source_digest,
+    PYTHON_PATH, Plan, PlanError, PlanInputs, PlatformStage, Stage, make, make_for, source_digest,
 };

@@ -239,17 +239,46 @@ impl From<Defect> for PlanError {
 /// # Errors
 /// The lock lacks an entry, a parent is not built for a platform of its child, or a reference cannot be made.
 pub fn make(given: PlanInputs<'_>) -> Result<Plan, PlanError> {
-    let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
+    make_for(given, given.inputs, &BTreeSet::new())
+}
+
+/// Makes the plan of the `wanted` stages, and of all others for which the locks have what they need. The wheels of
+/// `unlocked` stages are not known.
+///
+/// # Errors
+/// Those of [`make`]; the lock may lack entries for stages that are not wanted.
+pub fn make_for(
+    given: PlanInputs<'_>,
+    wanted: &Inputs,
+    unlocked: &BTreeSet<String>,
+) -> Result<Plan, PlanError> {
+    let (mut stages, mut left_out) = (BTreeMap::new(), unlocked.clone());
     for name in given.inputs.order() {
         let (Some(image), Some(inputs)) = (given.project.images.get(name), given.inputs.get(name))
         else {
             continue;
         };
-        let stage = stage(given, image, inputs, &stages)?;
-        stages.insert(name.clone(), stage);
+        let is_wanted = wanted.get(name).is_some();
+        let stands_on_unlocked = !inputs.recipe.parents().is_disjoint(&left_out);
+        if !is_wanted && (stands_on_unlocked || left_out.contains(name)) {
+            left_out.insert(name.clone());
+            continue;
+        }
+        match stage(given, image, inputs, &stages) {
+            Err(PlanError::Unlocked(_)) if !is_wanted => {
+                left_out.insert(name.clone());
+            }
+            stage => {
+                stages.insert(name.clone(), stage?);
+            }
+        }
     }
+    let order = given.inputs.order().iter();
     Ok(Plan {
-        order: given.inputs.order().to_vec(),
+        order: order
+            .filter(|name| stages.contains_key(*name))
+            .cloned()
+            .collect(),
         stages,
     })
 }

@@ -2,26 +2,10 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use crate::support::{Pytest, Run, TestProject, docker, remove_images, run};
+use crate::support::{PROJECTS, Pytest, Run, TestProject, docker, remove_images, run};
 
 /// Below it are the images of all of them.
 const PREFIX: &str = "127.0.0.1:5000/";
-
-/// The projects: each value of a flag with each of another.
-const PROJECTS: [(&str, &[&str]); 6] = [
-    ("orders-a", &[]),
-    (
-        "orders-b",
-        &["--with-operator", "--ci", "gitlab", "--layout", "package"],
-    ),
-    ("orders-c", &["--operator", "apache", "--layout", "package"]),
-    ("orders-d", &["--operator", "apache", "--ci", "gitlab"]),
-    ("orders-e", &["--operator", "stackable", "--ci", "gitlab"]),
-    (
-        "orders-f",
-        &["--operator", "stackable", "--layout", "package"],
-    ),
-];
 
 /// The image that Stackable's operator runs jobs on.
 const STACKABLE: &str = "oci.stackable.tech/sdp/spark-k8s:4.0.1-stackable25.11.0";

@@ -229,3 +229,24 @@ fn the_document_is_what_its_schema_says() {
     assert_eq!(SCHEMA.taken(&wrong), Vec::<&str>::new(), "taken as valid");
     assert_eq!(SCHEMA.silent_keys(), Vec::<String>::new());
 }
+
+/// What the locks lack is told with the command that adds it.
+#[test]
+fn locks_that_lack_something_are_the_bad_line_with_the_command() {
+    let project = offline_project();
+    project.write("sparkpack.lock", "format = 1\n");
+    let run = run(&mut doctor(&project, &["--offline", "--format", "json"]));
+    assert_eq!(run.code, 2, "{}", run.stdout);
+    let told: Value = serde_json::from_str(&run.stdout).unwrap();
+    let mut checks = told["checks"].as_array().unwrap().iter();
+    let locks = checks.find(|check| check["name"] == "locks").unwrap();
+    let wanted = json!({
+        "name": "locks",
+        "state": "bad",
+        "finding": "sparkpack.lock:1:1: `base` needs the digest of the image `registry.example/root:1`, which the lock does not have",
+        "code": "E033",
+        "run": "sparkpack lock",
+        "hint": null,
+    });
+    assert_eq!(*locks, wanted);
+}

@@ -34,6 +34,8 @@
 //! - `running`: `run`: which job is meant, what it is given, who it is, and that no container stays
 //! - `installing`: the wheel: installed by pip and uv, and as pre-commit's hook, without a Rust toolchain
 //! - `creating`: `new`: a project of every kind builds, runs, tests and checks as it is made
+//! - `ci_files`: linters find nothing in the CI files that `new` writes, and what is wrong if something is
+//! - `ci_steps`: the shell steps of those CI files check, test and push a clone
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
 //! - `added_files`: images that only get files, without a builder and without a daemon
 //! - `daemonless`: where no Docker daemon answers
@@ -66,7 +68,7 @@
 //! `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
-//! `naming` · `run`: `running`, `real` · `new`: `creating`.
+//! `naming` · `run`: `running`, `real` · `new`: `creating`, `ci_files`, `ci_steps`.
 //! `manifests`, `halves`, `killed`, `hooks` · `doctor`: `doctor` · `eject`: `ejecting`, `same_as_built` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!
@@ -82,7 +84,7 @@
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
-//! fast leaves out `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
+//! fast leaves out `ci_steps::` `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `doctor::a_machine_` `doctor::credentials_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `init::every_tree_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
@@ -113,6 +115,8 @@ mod building;
 mod cases;
 mod certificates;
 mod check_formats;
+mod ci_files;
+mod ci_steps;
 mod committed;
 mod creating;
 mod daemonless;

@@ -456,3 +456,46 @@ fn a_rootless_daemon_builds_runs_and_pushes_too() {
     assert_eq!(docker_at(&rootless.host(), &["ps", "--all", "--quiet"]), "");
     push_by_context(&chain, &rootless.host());
 }
+
+/// A job, an image and what they stand on need their own locks, and no registry that only others need.
+#[test]
+fn what_other_images_lack_in_the_locks_stops_none_of_the_chosen() {
+    let chain = chain("running-locks");
+    let project = &chain.project;
+    let nobody = "127.0.0.1:1/nobody/there:1";
+    let copy = format!("FROM base\nCOPY --from={nobody} /tool /opt/\n");
+    project.write("docker/side/Dockerfile", &copy);
+
+    assert!(project.succeed(&["run"]).stdout.contains("RESULT driver "));
+    let lock = project.read("sparkpack.lock");
+    assert!(lock.contains(&chain.root.name), "{lock}");
+    for arguments in [
+        &["build", "job"][..],
+        &["build", "--locked", "ds", "job"],
+        &["push", "--locked", "job"],
+        &["run", "--locked", "nightly"],
+        &["build", "--offline", "--output", "oci:layout", "base"],
+    ] {
+        project.succeed(arguments);
+        assert_eq!(project.read("sparkpack.lock"), lock, "{arguments:?}");
+    }
+    let tags = project.succeed(&["tags", "job"]).stdout;
+    assert_eq!(tags.lines().count(), 1);
+    project.succeed(&["pin", "job"]);
+    project.succeed(&["check", "job"]);
+    let why = project.succeed(&["why", "job"]).stdout;
+    assert!(why.starts_with("job: nothing changed"), "{why}");
+    let images: serde_json::Value =
+        serde_json::from_str(&project.read("dist/images.json")).unwrap();
+    let images = images["images"].as_array().unwrap().iter();
+    let names: Vec<&str> = images
+        .map(|image| image["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["base", "ds", "job"]);
+    for arguments in [&["build"][..], &["build", "side"], &["push", "side"]] {
+        let refused = project.run(arguments);
+        assert_eq!(refused.code, 5, "{}", refused.stderr);
+        assert!(refused.stderr.contains("127.0.0.1:1"), "{}", refused.stderr);
+    }
+    assert_eq!(project.read("sparkpack.lock"), lock);
+}

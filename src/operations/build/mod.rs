@@ -97,7 +97,7 @@ pub(crate) fn build(
     if let BuildOutput::Daemon = output {
         services.daemon()?;
     }
-    let prepared = resolution::prepare(session, services)?;
+    let prepared = resolution::prepare_for(session, services, targets)?;
     let commit = CommitLookup::begin(session);
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     let examined = manifests.examine(&expected)?;
@@ -155,7 +155,7 @@ pub(crate) fn provide(
     strictness: Strictness,
 ) -> Result<Provided, Error> {
     let targets = [image.to_owned()];
-    let prepared = resolution::prepare(session, services)?;
+    let prepared = resolution::prepare_for(session, services, &targets)?;
     let run = Run {
         session,
         services,

@@ -98,7 +98,7 @@ pub(crate) fn why(
     name: &str,
     against: Against<'_>,
 ) -> Result<Why, Error> {
-    let prepared = resolution::prepare(session, services)?;
+    let prepared = resolution::prepare_for(session, services, &[name.to_owned()])?;
     let stage = &prepared.plan.stages[name];
     let (mut platforms, mut others) = (Vec::new(), Vec::new());
     let mut removed = BTreeSet::new();

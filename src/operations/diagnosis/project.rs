@@ -120,6 +120,7 @@ pub(super) fn of_locks(prepared: &Result<Prepared, Error>) -> Finding {
                 ),
             )
         }
+        Err(error @ Error::Unlocked(_)) => Finding::of_error(CHECK, error).run("sparkpack lock"),
         Err(error) => Finding::of_error(CHECK, error),
     }
 }

@@ -40,7 +40,7 @@ impl Drift {
     /// An error that prevented the check. If it has no place, the first line of the configuration stands for it.
     pub(crate) fn of_error(error: &Error) -> Self {
         match error {
-            Error::Defect(defect) => Self::of_defect(defect),
+            Error::Defect(defect) | Error::Unlocked(defect) => Self::of_defect(defect),
             error => Self {
                 code: error.code(),
                 place: Place::of_line(FILE_NAME, 1),

@@ -88,8 +88,10 @@ pub(crate) fn survey<'s>(
         session.events.warn(defect);
     }
     let mut manifests = Manifests::of(session, scope.registry)?.in_full(is_full);
-    let prepared = resolution::prepare(session, services)?;
-    warn_of_unused_sources(session, &prepared);
+    let prepared = resolution::prepare_for(session, services, scope.images)?;
+    if prepared.is_whole(session) {
+        warn_of_unused_sources(session, &prepared);
+    }
     let expected = ExpectedReferences::pinned(session, &prepared, scope)?;
     let (examined, unreadable) = manifests.examine_readable(&expected)?;
     if examined.is_empty() && !unreadable.is_empty() {

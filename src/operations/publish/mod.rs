@@ -57,7 +57,7 @@ pub(crate) fn push(
     manifests.check()?;
     // Pins that cannot be read are reported before anything is built.
     session.pins()?;
-    let prepared = resolution::prepare(session, services)?;
+    let prepared = resolution::prepare_for(session, services, targets)?;
     let commit = CommitLookup::begin(session);
     let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed);
     let examined = manifests.examine(&expected)?;

@@ -70,7 +70,9 @@ impl NewPins {
                 (repository, &stage.fingerprint)
             })
             .collect();
-        pins.retain(|pin| is_kept(session, registry, &current, pin));
+        // Of an image that could not be planned nobody knows which pin is current.
+        let is_whole = prepared.is_whole(session);
+        pins.retain(|pin| !is_whole || is_kept(session, registry, &current, pin));
         let after = pins.text();
         Ok(Self {
             pins,

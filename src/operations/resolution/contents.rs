@@ -1,7 +1,7 @@
 //! Looks into images from elsewhere, once for each digest.
 
 use super::{
-    elsewhere::{ElsewhereUse, elsewhere_uses},
+    elsewhere::{ElsewhereUse, uses_of},
     lookup::{Lookup, reference},
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         workspace::side_by_side,
     },
     project::{
+        Image,
         elsewhere::LockedContents,
         lock::{Lock, LockedImage},
     },
@@ -26,7 +27,8 @@ const LAYERS_AT_ONCE: usize = 4;
 impl Lookup<'_> {
     /// Looks into the images from elsewhere of which `lock` does not know what is in them.
     pub(super) fn contents(&self, lock: &mut Lock) -> Result<(), Error> {
-        let uses = elsewhere_uses(&self.session.project);
+        let is_meant = |image: &Image| self.inputs.get(&image.name).is_some();
+        let uses = uses_of(&self.session.project, is_meant);
         for wanted in &uses {
             if lock.contents_of(wanted.chain, wanted.platform).is_some() {
                 continue;

@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     image::Platform,
     operations::workspace::Session,
-    project::{Chain, Kind, Project, elsewhere::ElsewhereChain, lock::Lock},
+    project::{Chain, Image, Kind, Project, elsewhere::ElsewhereChain, lock::Lock},
 };
 
 /// An image from elsewhere of which the lock needs to know what is in it.
@@ -18,9 +18,17 @@ pub(super) struct ElsewhereUse<'a> {
 
 /// The images from elsewhere that images of the project stand on, by chain and platform.
 pub(super) fn elsewhere_uses(project: &Project) -> Vec<ElsewhereUse<'_>> {
+    uses_of(project, |_| true)
+}
+
+/// Those on which these images stand.
+pub(super) fn uses_of(
+    project: &Project,
+    is_meant: impl Fn(&Image) -> bool,
+) -> Vec<ElsewhereUse<'_>> {
     let mut seen = BTreeSet::new();
     let mut used = Vec::new();
-    for image in project.images.values() {
+    for image in project.images.values().filter(|image| is_meant(image)) {
         // A Dockerfile can put anything on any image, and whether that fits is its own matter.
         let only_runs_commands = image.dockerfile.is_some() || image.kind == Kind::Operator;
         if only_runs_commands && image.package.is_none() && image.requirements.is_none() {

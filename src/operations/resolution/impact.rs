@@ -44,7 +44,14 @@ impl Before {
         let (lock, mut unlocked) = filled(session, inputs, &files.lock, local_sources);
         let (policy, none) = (LockPolicy::ReadOnly, BTreeSet::new());
         let mut known = files.clone();
-        let chosen = wheels::of_all(session, services, policy, inputs, &mut known, &none);
+        let chosen = wheels::of_all(
+            session,
+            services,
+            policy,
+            (inputs, inputs),
+            &mut known,
+            &none,
+        );
         let chosen = chosen.ok()?;
         unlocked.extend(chosen.unlocked.into_iter().map(|lacking| lacking.image));
         let given = PlanInputs {

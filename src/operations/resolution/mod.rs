@@ -28,7 +28,9 @@ pub(crate) use from_source::fetch_repository;
 pub(crate) use impact::Impact;
 pub(crate) use left_out::left_out;
 pub(crate) use platforms::platforms;
-pub(crate) use prepare::{Prepared, inputs_and_wheels, prepare, prepare_in_memory, read_inputs};
+pub(crate) use prepare::{
+    Prepared, inputs_and_wheels, prepare, prepare_for, prepare_in_memory, read_inputs,
+};
 pub(crate) use relock::{LockRequest, relock};
 pub(crate) use tracked::warn_of_left_out;
 pub(crate) use wheels::{Wheels, wheels_of};

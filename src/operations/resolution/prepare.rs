@@ -35,22 +35,42 @@ pub(crate) struct Prepared {
     pub(crate) replaced: Replaced,
 }
 
+impl Prepared {
+    /// Whether all images of the project are in the plan: those that were not asked for may lack something in the locks.
+    pub(crate) fn is_whole(&self, session: &Session<'_>) -> bool {
+        self.plan.stages.len() == session.project.images.len()
+    }
+}
+
 /// Makes the plan of the whole project.
 pub(crate) fn prepare(session: &Session<'_>, services: &Services<'_>) -> Result<Prepared, Error> {
+    let all: Vec<String> = session.project.images.keys().cloned().collect();
+    prepare_for(session, services, &all)
+}
+
+/// Makes the plan of these images and of what they stand on. Of the others those are in it for which the locks have
+/// everything: for those nothing is looked up.
+pub(crate) fn prepare_for(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    targets: &[String],
+) -> Result<Prepared, Error> {
     let lock = workspace::read_lock(&session.project.root)?;
     let inputs = read_inputs(session, &lock)?;
     warn_of_inputs(session, &inputs);
     let old = LockFiles::read(session, lock, &inputs)?;
+    let wanted = inputs.with_parents(targets);
     let resolver = Resolver {
         session,
         services,
         inputs: &inputs,
+        wanted: &wanted,
         before: &old.lock,
         upgraded: &BTreeSet::new(),
     };
     let (resolved, plan) = warn_beside(session, &inputs, || {
         let resolved = resolver.resolve(old.clone())?;
-        let plan = resolved.plan(session, services, &inputs)?;
+        let plan = resolved.plan(&resolver)?;
         Ok((resolved, plan))
     })?;
     keep(session, services, &inputs, &old, &resolved.files)?;
@@ -69,11 +89,12 @@ pub(crate) fn prepare_in_memory(
         session,
         services,
         inputs: &inputs,
+        wanted: &inputs,
         before: lock,
         upgraded: &BTreeSet::new(),
     };
     let resolved = resolver.resolve(files)?;
-    let plan = resolved.plan(session, services, &inputs)?;
+    let plan = resolved.plan(&resolver)?;
     Ok(resolved.prepared(plan))
 }
 
@@ -94,11 +115,13 @@ pub(crate) fn inputs_and_wheels(
             session,
             services,
             policy,
-            &inputs,
+            (&inputs, &inputs),
             &mut new,
             &BTreeSet::new(),
         )?;
-        chosen.all().map_err(|missing| policy.explain(missing))
+        chosen
+            .all_of(&inputs)
+            .map_err(|missing| policy.explain(missing))
     })?;
     keep(session, services, &inputs, &old, &new)?;
     Ok((inputs, chosen.wheels, new.lock))
@@ -189,6 +212,8 @@ pub(crate) struct Resolver<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) services: &'a Services<'a>,
     pub(crate) inputs: &'a Inputs,
+    /// Those of the images that are to be planned, and of what they stand on.
+    pub(crate) wanted: &'a Inputs,
     /// The lock before `--upgrade` removed entries to be looked up again.
     pub(crate) before: &'a Lock,
     /// The packages whose newest version is wanted.
@@ -201,18 +226,20 @@ pub(crate) struct ResolvedLocks {
     pub(crate) wheels: Wheels,
     pub(crate) replaced: Replaced,
     pub(crate) local_sources: BTreeMap<String, Digest>,
+    /// The images whose wheels are not known. None of them is wanted.
+    unlocked: BTreeSet<String>,
 }
 
 impl Resolver<'_> {
     pub(crate) fn resolve(&self, mut files: LockFiles) -> Result<ResolvedLocks, Error> {
-        let (project, policy) = (&self.session.project, self.services.policy());
+        let policy = self.services.policy();
         let local_sources = local_sources(self.session, self.services, self.inputs)?;
         if policy != LockPolicy::ReadOnly {
-            lock_recipes(&mut files.lock, self.inputs);
+            self.lock_recipes(&mut files.lock);
             let lookup = Lookup {
                 session: self.session,
                 services: self.services,
-                inputs: self.inputs,
+                inputs: self.wanted,
                 before: self.before,
             };
             if policy != LockPolicy::Locked {
@@ -222,28 +249,55 @@ impl Resolver<'_> {
                 lookup.sources(&mut files.lock)?;
                 lookup.contents(&mut files.lock)?;
             }
-            let chains = project.chains.iter();
-            let chains = chains.filter_map(|(name, chain)| {
-                Some((name.clone(), LockedChain::of(chain, &files.lock)?))
-            });
-            files.lock.chains = chains.collect();
+            self.lock_chains(&mut files.lock);
         }
         check_contents(self.session, &files.lock)?;
         let chosen = wheels::of_all(
             self.session,
             self.services,
             policy,
-            self.inputs,
+            (self.inputs, self.wanted),
             &mut files,
             self.upgraded,
         )?;
-        let chosen = chosen.all().map_err(|missing| policy.explain(missing))?;
+        let chosen = chosen
+            .all_of(self.wanted)
+            .map_err(|missing| policy.explain(missing))?;
+        let unlocked = chosen.unlocked.into_iter();
         Ok(ResolvedLocks {
             files,
             wheels: chosen.wheels,
             replaced: chosen.replaced,
             local_sources,
+            unlocked: unlocked.map(|unlocked| unlocked.image).collect(),
         })
+    }
+
+    /// Locks the built-in recipes of the images that are wanted, and drops those that no image has any more.
+    fn lock_recipes(&self, lock: &mut Lock) {
+        let used = built_in(self.inputs);
+        lock.recipes
+            .retain(|name, _| used.clone().any(|built_in| built_in.name == name));
+        let wanted = built_in(self.wanted);
+        let wanted = wanted.map(|built_in| (built_in.name.to_owned(), built_in.digest()));
+        lock.recipes.extend(wanted);
+    }
+
+    /// Locks what the chains of the images that are wanted are of; with all images, the chains of no image too.
+    fn lock_chains(&self, lock: &mut Lock) {
+        let project = &self.session.project;
+        let is_whole = self.wanted.order().len() == self.inputs.order().len();
+        let images = self.wanted.order().iter();
+        let images = images.filter_map(|name| project.images.get(name));
+        let used: BTreeSet<&String> = images.filter_map(|image| image.chain.as_ref()).collect();
+        let chains = project.chains.iter();
+        let chains = chains.filter(|(name, _)| is_whole || used.contains(name));
+        let chains =
+            chains.filter_map(|(name, chain)| Some((name.clone(), LockedChain::of(chain, lock)?)));
+        let chains: Vec<(String, LockedChain)> = chains.collect();
+        lock.chains
+            .retain(|name, _| !is_whole && !used.contains(name));
+        lock.chains.extend(chains);
     }
 }
 
@@ -258,20 +312,16 @@ impl ResolvedLocks {
     }
 
     /// Makes the plan from these locks.
-    pub(crate) fn plan(
-        &self,
-        session: &Session<'_>,
-        services: &Services<'_>,
-        inputs: &Inputs,
-    ) -> Result<Plan, Error> {
-        let plan = plan::make(PlanInputs {
-            project: &session.project,
+    pub(crate) fn plan(&self, resolver: &Resolver<'_>) -> Result<Plan, Error> {
+        let given = PlanInputs {
+            project: &resolver.session.project,
             lock: &self.files.lock,
-            inputs,
+            inputs: resolver.inputs,
             wheels: &self.wheels,
             local_sources: &self.local_sources,
-        });
-        plan.map_err(|error| services.policy().explain(error))
+        };
+        let plan = plan::make_for(given, resolver.wanted, &self.unlocked);
+        plan.map_err(|error| resolver.services.policy().explain(error))
     }
 }
 
@@ -279,7 +329,7 @@ impl LockPolicy {
     /// The error of a plan. If it is about a missing entry, it also says why the entry was not looked up.
     fn explain(self, error: impl Into<PlanError>) -> Error {
         match error.into() {
-            PlanError::Unlocked(unlocked) => unlocked.defect(self.reason()).into(),
+            PlanError::Unlocked(unlocked) => Error::Unlocked(unlocked.defect(self.reason())),
             PlanError::Defect(defect) => defect.into(),
         }
     }
@@ -302,14 +352,8 @@ fn local_sources(
     Ok(digests)
 }
 
-fn lock_recipes(lock: &mut Lock, inputs: &Inputs) {
-    let used: BTreeMap<&str, &BuiltInRecipe> = inputs
-        .iter()
-        .filter_map(|(_, inputs)| inputs.recipe.built_in())
-        .map(|built_in| (built_in.name, built_in))
-        .collect();
-    lock.recipes = used
-        .into_iter()
-        .map(|(name, built_in)| (name.to_owned(), built_in.digest()))
-        .collect();
+/// The built-in recipes of images.
+fn built_in(inputs: &Inputs) -> impl Iterator<Item = &BuiltInRecipe> + Clone {
+    let inputs = inputs.iter();
+    inputs.filter_map(|(_, inputs)| inputs.recipe.built_in())
 }

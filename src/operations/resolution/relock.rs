@@ -64,6 +64,7 @@ pub(crate) fn relock(
         session,
         services,
         inputs,
+        wanted: inputs,
         before: &old.lock,
         upgraded: &packages,
     };
@@ -72,7 +73,7 @@ pub(crate) fn relock(
     if resolved.files == old {
         return Ok(None);
     }
-    let plan = resolved.plan(session, services, inputs)?;
+    let plan = resolved.plan(&resolver)?;
     let before = if is_known {
         let local_sources = &resolved.local_sources;
         Before::of(session, services, &old_inputs, &old, local_sources)

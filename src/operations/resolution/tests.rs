@@ -1,8 +1,8 @@
 //! Makes plans from a checkout and its locks, without a network.
 
 use super::{
-    Prepared, Strictness, lock_files::LockFiles, prepare, prepare::read_inputs, untracked_inputs,
-    upgrade::upgrade,
+    Prepared, Strictness, lock_files::LockFiles, prepare, prepare::read_inputs, prepare_for,
+    untracked_inputs, upgrade::upgrade,
 };
 use crate::{
     adapters::git::Compared,
@@ -98,6 +98,45 @@ fn what_the_lock_lacks_is_told_with_the_option_that_forbids_to_look_it_up() {
         assert!(error.headline().ends_with(end), "{}", error.headline());
         assert_eq!(project.read("sparkpack.lock"), "format = 1\n");
     }
+}
+
+/// A plan of `base` alone, in a project whose `job` lacks something in the locks.
+fn assert_planned_without_job(project: &Project, code: Code) {
+    let targets = ["base".to_owned()];
+    // The last one compares with what the one before has written.
+    for policy in [
+        LockPolicy::ReadOnly,
+        LockPolicy::Update,
+        LockPolicy::Locked,
+        LockPolicy::Offline,
+    ] {
+        let events = Recorder::default();
+        let session = project.session(&events);
+        let services = Services::new(&session, policy);
+        let planned = prepare_for(&session, &services, &targets).unwrap();
+        assert_eq!(planned.plan.order, ["base"], "{policy:?}");
+        assert_eq!(planned.plan.stages.len(), 1);
+        let whole = prepared(&session, LockPolicy::Locked).err().unwrap();
+        assert_eq!(whole.code(), code, "{policy:?}");
+    }
+}
+
+#[test]
+fn what_chosen_images_do_not_stand_on_need_not_be_locked() {
+    let project = Project::small();
+    let copy = "ARG PARENT\nFROM ${PARENT}\nCOPY --from=127.0.0.1:1/nobody:1 /a /b\n";
+    project.write("job.Dockerfile", copy);
+    assert_planned_without_job(&project, Code::E033);
+
+    let project = Project::small();
+    project.edit(
+        "sparkpack.toml",
+        "src = \"src\"",
+        "src = \"src\"\nrequirements = \"requirements.txt\"",
+    );
+    project.write("requirements.txt", "six==1.16.0\n");
+    assert_planned_without_job(&project, Code::E033);
+    assert!(!project.path("requirements.lock").exists());
 }
 
 #[test]

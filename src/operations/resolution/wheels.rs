@@ -49,26 +49,28 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// The wheels of all images.
+    /// The wheels, if those of all `wanted` images are among them.
     ///
     /// # Errors
-    /// The first image whose wheels are missing.
-    pub(crate) fn all(mut self) -> Result<Self, Unlocked> {
-        if self.unlocked.is_empty() {
-            return Ok(self);
+    /// The first such image whose wheels are missing.
+    pub(crate) fn all_of(mut self, wanted: &Inputs) -> Result<Self, Unlocked> {
+        let mut missing = self.unlocked.iter();
+        match missing.position(|unlocked| wanted.get(&unlocked.image).is_some()) {
+            None => Ok(self),
+            Some(first) => Err(self.unlocked.swap_remove(first)),
         }
-        Err(self.unlocked.swap_remove(0))
     }
 }
 
-/// The wheels of all images. Wheels that `files` lacks are resolved if the policy allows it, and added to `files`.
+/// The wheels of all images. Wheels that `files` lacks are resolved if the image is `wanted` and the policy allows it, and
+/// added to `files`.
 ///
 /// `upgraded` packages are resolved to their newest versions even if they are locked.
 pub(crate) fn of_all(
     session: &Session<'_>,
     services: &Services<'_>,
     policy: LockPolicy,
-    inputs: &Inputs,
+    (inputs, wanted): (&Inputs, &Inputs),
     files: &mut LockFiles,
     upgraded: &BTreeSet<String>,
 ) -> Result<Chosen, Error> {
@@ -76,6 +78,7 @@ pub(crate) fn of_all(
         session,
         services,
         policy,
+        wanted,
         before: files.clone(),
         files,
         upgraded,
@@ -101,6 +104,8 @@ struct Chooser<'a> {
     session: &'a Session<'a>,
     services: &'a Services<'a>,
     policy: LockPolicy,
+    /// The images whose wheels may be resolved.
+    wanted: &'a Inputs,
     /// The locks before this run added wheels.
     before: LockFiles,
     files: &'a mut LockFiles,
@@ -255,7 +260,8 @@ impl<'a> Chooser<'a> {
                 return Ok(wheels);
             }
         }
-        if self.policy == LockPolicy::Update {
+        let is_wanted = self.wanted.get(&wanted.image.name).is_some();
+        if self.policy == LockPolicy::Update && is_wanted {
             return self.choose(wanted);
         }
         self.unlocked.push(unlocked(wanted));

@@ -103,8 +103,8 @@ fn pack(
     image: &str,
 ) -> Result<Prepared, Error> {
     let _alone = session.alone()?;
-    let prepared = resolution::prepare(session, services)?;
     let targets = [image.to_owned()];
+    let prepared = resolution::prepare_for(session, services, &targets)?;
     let wanted = (&prepared, targets.as_slice());
     let packer = Packer::checked(session, services, wanted, request.strictness.refuses())?;
     packer.pack_images(&targets, &prepared)?;

@@ -155,10 +155,7 @@ impl Words {
         } else {
             "src/".to_owned()
         };
-        let ci = match project.ci {
-            Ci::Github => "`.github/workflows/images.yml`",
-            Ci::Gitlab => "`.gitlab-ci.yml`",
-        };
+        let (ci, settings) = ci(project.ci);
         let words = vec![
             (
                 "prefix",
@@ -181,6 +178,7 @@ impl Words {
             ("cluster", cluster(project)),
             ("watch", watch(project.operator).to_owned()),
             ("ci", ci.to_owned()),
+            ("settings", settings.to_owned()),
         ];
         Ok(Self { name, words })
     }
@@ -200,6 +198,22 @@ impl Words {
             .iter()
             .map(|(path, text)| ((*path).to_owned(), text.replace("penguins", &self.name)))
             .collect()
+    }
+}
+
+/// The CI's file, and what it has to be told.
+fn ci(ci: Ci) -> (&'static str, &'static str) {
+    match ci {
+        Ci::Github => (
+            "`.github/workflows/images.yml`",
+            "the variables `REGISTRY` (the host) and `REGISTRY_USER` and the secret `REGISTRY_PASSWORD`, in the\n\
+             settings of the repository, or of its environment `registry`, which other branches than `main` can be kept from",
+        ),
+        Ci::Gitlab => (
+            "`.gitlab-ci.yml`",
+            "the CI/CD variables `REGISTRY` (the host), `REGISTRY_USER` and `REGISTRY_PASSWORD`, the last\n\
+             one masked and protected, so that other branches than `main` do not have it",
+        ),
     }
 }
 

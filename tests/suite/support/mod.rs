@@ -3,6 +3,7 @@
 
 mod chain;
 pub(crate) mod classes;
+mod created;
 mod daemon;
 mod index;
 mod offline;
@@ -11,6 +12,7 @@ mod registry;
 mod schema;
 pub(crate) mod small;
 mod stand_in;
+mod wheel;
 
 use std::{
     ffi::OsStr,
@@ -22,6 +24,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 pub(crate) use chain::{Chain, PASSWORD, USER};
+pub(crate) use created::{GITHUB, GITLAB, PROJECTS, ShellStep, ci_file, github_jobs, gitlab_jobs};
 pub(crate) use daemon::{
     NOBODY, PodmanService, Root, RootlessDocker, copy_image, docker, docker_at, image_id,
     make_other_bytes, remove_images, run_driver,
@@ -33,6 +36,7 @@ pub(crate) use registry::Registry;
 pub(crate) use schema::{Schema, spoiled};
 pub(crate) use stand_in::StandIn;
 use tempfile::TempDir;
+pub(crate) use wheel::{VERSION, path_without_rust, wheels};
 
 /// Clearly longer than the age that a file must have for its digest to be cached, on any file system whose times have
 /// fractions of a second.
