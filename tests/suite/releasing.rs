@@ -161,11 +161,25 @@ fn release(place: &TestProject, umask: &str, arguments: &[&str]) -> Run {
     run
 }
 
+/// The options that pack the tests' binary without its debug information, which would take a minute.
+fn packed(place: &TestProject) -> [String; 4] {
+    let binary = place.home().join("sparkpack");
+    let binary = binary.to_str().unwrap();
+    program("strip", &["-o", binary, BINARY]);
+    let man = man_pages(place).display().to_string();
+    [
+        "--binary".to_owned(),
+        binary.to_owned(),
+        "--man".to_owned(),
+        man,
+    ]
+}
+
 #[test]
 fn the_same_files_are_packed_into_the_same_bytes() {
     let place = checkout();
-    let man = man_pages(&place);
-    let packed = ["--binary", BINARY, "--man", man.to_str().unwrap()];
+    let packed = packed(&place);
+    let packed = packed.each_ref().map(String::as_str);
     let folder = |name: &str| place.home().join(name);
     let archive = format!(
         "sparkpack-{VERSION}-{}-unknown-linux-gnu",
@@ -184,6 +198,11 @@ fn the_same_files_are_packed_into_the_same_bytes() {
             done.stdout.lines().collect::<Vec<_>>(),
             listed.collect::<Vec<_>>()
         );
+        let glibc = format!(
+            "{}-unknown-linux-gnu: needs glibc 2.",
+            std::env::consts::ARCH
+        );
+        assert!(done.stderr.contains(&glibc), "{}", done.stderr);
         assert_eq!(
             done.stderr.lines().last().unwrap(),
             "missing: wheels, source distribution: --binary packs only what is there"
@@ -271,20 +290,36 @@ fn the_same_files_are_packed_into_the_same_bytes() {
     assert!(!place.root().join("target").exists());
 }
 
+/// A program that takes no time to be packed: it says that it is `version`, and is sparkpack otherwise.
+fn stand_in(place: &TestProject, version: &str) -> String {
+    let file = place.home().join("sparkpack");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] || exec {BINARY} \"$@\"\necho sparkpack {version}\n"
+    );
+    fs_err::write(&file, script).unwrap();
+    program("chmod", &["+x", file.to_str().unwrap()]);
+    let man = place.home().join("man");
+    fs_err::create_dir_all(&man).unwrap();
+    fs_err::write(man.join("sparkpack.1"), "").unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// Packs a stand-in into the folder `out` of the home.
+fn pack_stand_in(place: &TestProject, version: &str) -> Run {
+    let binary = stand_in(place, version);
+    let path = |name: &str| place.home().join(name).display().to_string();
+    let (man, out) = (path("man"), path("out"));
+    release(
+        place,
+        "022",
+        &["--binary", &binary, "--man", &man, "--out", &out],
+    )
+}
+
 /// The section of the version goes before `Unreleased`.
 #[test]
 fn the_section_of_the_version_is_released() {
     let place = checkout();
-    let man = man_pages(&place);
-    let out = place.home().join("out");
-    let arguments = [
-        "--binary",
-        BINARY,
-        "--man",
-        man.to_str().unwrap(),
-        "--out",
-        out.to_str().unwrap(),
-    ];
     place.edit(
         "CHANGELOG.md",
         "## 0.0.1\n",
@@ -292,10 +327,22 @@ fn the_section_of_the_version_is_released() {
     );
     place.git(&["commit", "--quiet", "--all", "--message", "its section"]);
     place.git(&["tag", &format!("v{VERSION}")]);
-    let done = release(&place, "022", &arguments);
+    let done = pack_stand_in(&place, VERSION);
     assert_eq!(done.code, 0, "{}", done.stderr);
-    let changes = fs_err::read_to_string(out.join(format!("CHANGES-{VERSION}.md"))).unwrap();
-    assert_eq!(changes, "- The first.\n");
+    let changes = place.home().join(format!("out/CHANGES-{VERSION}.md"));
+    assert_eq!(fs_err::read_to_string(changes).unwrap(), "- The first.\n");
+}
+
+/// A binary of another version is not packed under the name of this one.
+#[test]
+fn a_binary_of_another_version_is_not_packed() {
+    let place = checkout();
+    let failed = pack_stand_in(&place, "0.0.1");
+    assert_eq!(failed.code, 1);
+    let said = format!("says that it is sparkpack 0.0.1, and this is the release of {VERSION}\n");
+    assert!(failed.stderr.ends_with(&said), "{}", failed.stderr);
+    // Nothing is left half-made.
+    assert_eq!(names(&place.home()), ["man", "sparkpack", "temporary"]);
 }
 
 #[test]
@@ -376,32 +423,4 @@ fn what_is_no_release_is_refused_before_anything_is_made() {
     );
     assert!(refused(&place, &["--publish"]).starts_with("error: unknown argument: --publish\n"));
     assert!(refused(&place, &["--out"]).starts_with("error: --out needs a value\n"));
-}
-
-/// A binary of another version is not packed under the name of this one.
-#[test]
-fn a_binary_of_another_version_is_not_packed() {
-    let place = checkout();
-    let man = man_pages(&place);
-    let other = place.home().join("sparkpack");
-    let script = "#!/bin/sh\necho sparkpack 0.0.1\n";
-    fs_err::write(&other, script).unwrap();
-    program("chmod", &["+x", other.to_str().unwrap()]);
-    let out = place.home().join("out");
-    let other = other.to_str().unwrap();
-    let arguments = [
-        "--binary",
-        other,
-        "--man",
-        man.to_str().unwrap(),
-        "--out",
-        out.to_str().unwrap(),
-    ];
-    let failed = release(&place, "022", &arguments);
-    assert_eq!(failed.code, 1);
-    let said = format!(
-        "error: {other} says that it is sparkpack 0.0.1, and this is the release of {VERSION}\n"
-    );
-    assert!(failed.stderr.ends_with(&said), "{}", failed.stderr);
-    assert_eq!(names(&place.home()), ["man", "sparkpack", "temporary"]);
 }
