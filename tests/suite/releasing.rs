@@ -71,18 +71,60 @@ fn each_shell_gets_a_script_with_every_verb_without_a_project() {
     assert!(unknown.stderr.contains("possible values: bash,"));
 }
 
-/// The man pages in a folder of the test, as `scripts/release` has them made.
-fn man_pages(place: &TestProject) -> PathBuf {
-    let folder = place.home().join("man");
+/// Runs cargo in this checkout and returns what it prints.
+fn cargo(arguments: &[&str]) -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args(["run", "--quiet", "--locked", "--example", "man-pages", "--"])
-        .arg(&folder)
+        .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"));
-    let made = run(&mut command);
-    assert_eq!(made.code, 0, "{}", made.stderr);
+    let done = run(&mut command);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    done.stdout
+}
+
+/// The man pages in a folder of the test, as `scripts/release` has them made.
+fn man_pages(place: &TestProject) -> PathBuf {
+    let folder = place.home().join("man");
+    let made = folder.to_str().unwrap();
+    cargo(&[
+        "run",
+        "--quiet",
+        "--locked",
+        "--example",
+        "man-pages",
+        "--",
+        made,
+    ]);
     folder
+}
+
+/// The source distribution, and the package of cargo, have each file that the binary is made of.
+#[test]
+fn a_source_distribution_has_what_is_compiled_into_the_binary() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let packaged = cargo(&[
+        "package",
+        "--list",
+        "--allow-dirty",
+        "--locked",
+        "--offline",
+    ]);
+    let packaged: Vec<&str> = packaged.lines().collect();
+    let mut compared = 0;
+    for folder in ["src", "dockerfiles", "templates"] {
+        for entry in walkdir::WalkDir::new(root.join(folder)) {
+            let entry = entry.unwrap();
+            let file = entry.path().strip_prefix(root).unwrap().to_str().unwrap();
+            if entry.file_type().is_file() && !file.contains("__pycache__") {
+                assert!(packaged.contains(&file), "{file} is left out");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 300, "{compared}");
+    let left_out = packaged.iter().find(|file| file.starts_with("tests/"));
+    assert_eq!(left_out, None);
 }
 
 /// The names of the files in a folder, sorted.
