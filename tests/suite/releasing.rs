@@ -158,9 +158,6 @@ fn every_verb_has_a_man_page_that_groff_reads_without_warnings() {
         let named = page.trim_end_matches(".1").replace('-', "\\-");
         assert!(main.contains(&named), "{page} is not in sparkpack.1");
     }
-    if Command::new("groff").arg("--version").output().is_err() {
-        return;
-    }
     for page in &pages {
         let mut groff = Command::new("groff");
         groff.args(["-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbou"]);
