@@ -2,14 +2,14 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// Turns a `PySpark` project into immutable container images and the Kubernetes manifests that name them.
 #[derive(Debug, Parser)]
 #[command(name = "sparkpack", version, about, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Work on the project in this folder, instead of the one here or above.
-    #[arg(short = 'C', long, global = true, value_name = "FOLDER")]
+    #[arg(short = 'C', long, global = true, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub directory: Option<PathBuf>,
     /// Print nothing but data and errors.
     #[arg(short, long, global = true)]
@@ -89,6 +89,25 @@ Exit code 0 where nothing has to be mended; else that of the most important find
 credentials, 5 network, 6 anything else."
     )]
     Doctor(DoctorArguments),
+    /// Print the script by which a shell completes verbs and flags.
+    #[command(
+        long_about = "Print the script by which a shell completes verbs and flags. Where it goes:
+
+  bash        ~/.local/share/bash-completion/completions/sparkpack, where the package bash-completion is installed; \
+without it, this line in ~/.bashrc:
+                eval \"$(sparkpack completions bash)\"
+  zsh         _sparkpack in a folder that is in fpath before compinit runs; in ~/.zshrc:
+                fpath=(~/.zfunc $fpath); autoload -Uz compinit; compinit
+              and once: mkdir -p ~/.zfunc; sparkpack completions zsh > ~/.zfunc/_sparkpack
+  fish        ~/.config/fish/completions/sparkpack.fish
+  elvish      this line in ~/.config/elvish/rc.elv:
+                eval (sparkpack completions elvish | slurp)
+  powershell  this line in the file that $PROFILE names:
+                sparkpack completions powershell | Out-String | Invoke-Expression
+
+A shell that is open already reads it when it is started again. The names of images and registries are not completed."
+    )]
+    Completions(CompletionsArguments),
 }
 
 /// The verbs that work on a project.
@@ -728,4 +747,12 @@ pub enum DoctorFormat {
     Text,
     /// One JSON document.
     Json,
+}
+
+/// Which script is printed.
+#[derive(Args, Debug)]
+pub struct CompletionsArguments {
+    /// The shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod completions;
 mod diff;
 mod doctor;
 mod eject;
@@ -38,6 +39,9 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<u8, Error> {
         Command::Anywhere(AnywhereCommand::Init(arguments)) => init::run(directory, ui, arguments),
         Command::Anywhere(AnywhereCommand::Doctor(arguments)) => {
             doctor::run(directory, ui, arguments)
+        }
+        Command::Anywhere(AnywhereCommand::Completions(arguments)) => {
+            completions::run(ui, arguments)
         }
     };
     done.map(|()| 0)

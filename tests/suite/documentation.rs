@@ -1,6 +1,6 @@
 //! The documentation agrees with the code.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use clap::CommandFactory as _;
 use sparkpack::yaml::PlacesTable;
@@ -144,33 +144,44 @@ fn every_module_is_in_the_table_of_contents() {
     }
 }
 
-/// Whoever copies a line that names a version gets the one of this checkout.
+/// Whoever copies a line that names a version gets the one of this checkout: a requirement, the tag of a hook or of an
+/// installation, the file of a release.
 #[test]
 fn the_version_is_the_same_everywhere() {
     let version = env!("CARGO_PKG_VERSION");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut named = 0;
-    for file in [
-        "README.md",
-        "docs/pre-commit.md",
-        "templates/github/images.yml",
-        "templates/gitlab/gitlab-ci.yml",
-        "templates/shared/pre-commit-config.yaml",
-    ] {
-        let text = fs_err::read_to_string(root.join(file)).unwrap();
+    let mut named = BTreeMap::new();
+    let places = ["README.md", "docs", "templates", "example-project"];
+    let files = places
+        .iter()
+        .flat_map(|place| walkdir::WalkDir::new(root.join(place)));
+    for file in files.map(Result::unwrap) {
+        let Ok(text) = fs_err::read_to_string(file.path()) else {
+            continue;
+        };
+        let file = file.path().strip_prefix(root).unwrap().to_str().unwrap();
+        let is_template = file.starts_with("templates/");
+        let wanted = if is_template { "@version@" } else { version };
         for (line, text) in text.lines().enumerate() {
-            for found in text.split("sparkpack==").skip(1) {
-                let wanted = if file.starts_with("templates/") {
-                    "@version@"
-                } else {
-                    version
+            for start in ["sparkpack==", "rev: v", "--tag v", "sparkpack-"] {
+                let found = text.split(start).skip(1);
+                let is_version = |rest: &&str| {
+                    rest.starts_with(|first: char| first == '@' || first.is_ascii_digit())
                 };
-                assert!(found.starts_with(wanted), "{file}:{}: {text}", line + 1);
-                named += 1;
+                for found in found.filter(is_version) {
+                    assert!(found.starts_with(wanted), "{file}:{}: {text}", line + 1);
+                    *named.entry(start).or_insert(0) += 1;
+                }
             }
         }
     }
-    assert_eq!(named, 7);
+    let wanted = [
+        ("--tag v", 1),
+        ("rev: v", 1),
+        ("sparkpack-", 2),
+        ("sparkpack==", 13),
+    ];
+    assert_eq!(named, BTreeMap::from(wanted));
     let configuration = fs_err::read_to_string(root.join("pyproject.toml")).unwrap();
     assert!(configuration.contains("dynamic = [\"version\","));
 }

@@ -33,6 +33,7 @@
 //! - `test_imports`: `build --test-imports`: what it tells, and that no container stays
 //! - `running`: `run`: which job is meant, what it is given, who it is, and that no container stays
 //! - `installing`: the wheel: installed by pip and uv, and as pre-commit's hook, without a Rust toolchain
+//! - `releasing`: `scripts/release`: what it refuses, what it packs; completions in a real bash; a man page for every verb
 //! - `creating`: `new`: a project of every kind builds, runs, tests and checks as it is made
 //! - `ci_files`: linters find nothing in the CI files that `new` writes, and what is wrong if something is
 //! - `ci_steps`: the shell steps of those CI files check, test and push a clone
@@ -70,6 +71,8 @@
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming` · `run`: `running`, `real` · `new`: `creating`, `ci_files`, `ci_steps`.
 //! `manifests`, `halves`, `killed`, `hooks` · `doctor`: `doctor` · `eject`: `ejecting`, `same_as_built` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
+//! `naming` · `run`: `running`, `real` · `new`: `creating`.
+//! `manifests`, `halves`, `killed`, `hooks` · `doctor`: `doctor` · `completions`: `releasing` · `eject`: `ejecting`, `same_as_built` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
 //! `naming`.
 //!
 //! The tests that need a Docker daemon or a registry, by the prefixes of their names; `scripts/test --fast` leaves them
@@ -158,6 +161,7 @@ mod proxies;
 mod pushing;
 mod pythons;
 mod real;
+mod releasing;
 mod requirements;
 mod retagging;
 mod running;
